@@ -1,0 +1,60 @@
+"""One family of exceptions: everything a user can cause and a user can mend."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class JpasGbmError(Exception):
+    """Base of every error that this package raises on purpose.
+
+    The message says what is wrong, where, what is allowed and how to mend it; the command line
+    prints it without a traceback and exits with code 1.
+    """
+
+
+class ConfigError(JpasGbmError):
+    """An option, a configuration file or a survey file is wrong."""
+
+
+class CatalogueError(JpasGbmError):
+    """A table cannot be understood as a catalogue of the survey it claims to be."""
+
+
+class DatasetError(JpasGbmError):
+    """Source, target and labels cannot be joined into a data set."""
+
+
+class LeakError(DatasetError):
+    """An object stands on two sides of a split."""
+
+
+class FeatureMismatch(JpasGbmError):
+    """Features, bands or photometry differ from what the model was trained on."""
+
+
+class FitError(JpasGbmError):
+    """A model cannot be trained on the rows given."""
+
+
+class BundleError(JpasGbmError):
+    """A saved model, data set or result folder is damaged, incomplete or of another version."""
+
+
+class OutputError(JpasGbmError):
+    """A result cannot be written where it was asked for."""
+
+
+def did_you_mean(word: str, allowed: Iterable[str]) -> str:
+    """Return `` Did you mean 'x'?`` for the nearest allowed word, or an empty string.
+
+    Parameters
+    ----------
+    word : str
+        What was given.
+    allowed : iterable of str
+        What would have been understood.
+    """
+    near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
+    return f" Did you mean '{near[0]}'?" if near else ""
