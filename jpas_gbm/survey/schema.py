@@ -1,0 +1,206 @@
+"""How a survey's columns map to a Catalogue: the survey files of configs/surveys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from ..config import Options, configs_folder, parse_options, read_yaml
+from ..errors import ConfigError, did_you_mean
+
+
+def _as_tuple(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+"""Spellings of one column, the preferred first; a single name may stand alone."""
+
+Kind = Literal["catalogue", "labels", "imaging"]
+
+Identity = Literal["id", "position", "row"]
+"""What tells two rows to be one object: an id column, the place on the sky, or nothing."""
+
+
+class BandsSection(Options):
+    """Which bands the arrays hold and which of them are kept."""
+
+    system: str = Field(description="Band system of the arrays where the file names no order itself.")
+    default: str | None = Field(None, description="Band system that is kept unless another is asked for.")
+    aliases: dict[str, str] = Field({}, description="Other spellings of band names, as alias: name.")
+    pivots: dict[str, float] = Field({}, description="Pivot wavelengths (Å) of this survey where they differ.")
+
+
+class Photometry(Options):
+    """One way in which the survey stores fluxes and errors; the first that a file has is read."""
+
+    name: str = Field(description="Name of the measurement; a model refuses another.")
+    flux: str | None = Field(None, description="Array column, or a pattern with {band} for one column per band.")
+    error: str | None = Field(None, description="The errors, in the same way.")
+    planes: tuple[Literal["mean", "flux", "relative_error"], ...] = Field(
+        (), description="Meaning of the last axis of the paper's .npy arrays."
+    )
+    unit: Literal["f_lambda", "f_nu", "ab_magnitude", "asinh_magnitude"] = Field(description="What the numbers are.")
+    scale: float = Field(1.0, gt=0, description="Size of the unit: erg/s/cm2/Å for f_lambda, erg/s/cm2/Hz for f_nu.")
+    error_kind: Literal["relative", "absolute", "magnitude", "none"] = Field(description="What the errors are.")
+    mean_floor: float = Field(1e-6, gt=0, description="σ = relative error x max(|mean|, this), in units of the file.")
+    softening: dict[str, float] = Field({}, description="Asinh softening b of each band.")
+    ab_offset: dict[str, float] = Field({}, description="Added to a magnitude to bring its band to AB.")
+
+
+class FlagRule(Options):
+    """Bits of an integer column that reject a flux; the other bits are harmless."""
+
+    column: Names = Field(description="Array column of flags, one value a band.")
+    reject: int = Field(gt=0, description="Bit mask: a flux is rejected where flags & reject is not 0.")
+    meaning: str = Field("", description="What the rejected bits stand for.")
+    optional: bool = Field(True, description="Whether a table may lack the column.")
+
+
+class QualitySection(Options):
+    """When a flux counts as not observed, and what happens to odd errors."""
+
+    sentinels: tuple[float, ...] = Field((), description="Fluxes of exactly this value are missing.")
+    error_sentinels: tuple[float, ...] = Field((), description="A flux whose error is exactly this is missing.")
+    zero_flux: Literal["observed", "missing"] = Field("observed", description="What a flux of exactly 0 is.")
+    negative_error: Literal["absolute", "missing"] = Field(
+        "missing", description="A negative error loses its sign, or its flux counts as missing."
+    )
+    zero_error: Literal["missing"] = Field("missing", description="A flux whose error is 0 counts as missing.")
+    flags: tuple[FlagRule, ...] = Field((), description="Bits that reject a flux.")
+    min_bands: int = Field(1, ge=0, description="Rows with fewer observed bands get the bit FEW_BANDS.")
+
+
+class MagnitudeSection(Options):
+    """The magnitude for cuts and bins, from an imaging survey."""
+
+    column: Names = Field(description="Its column.")
+    unit: Literal["nanomaggies", "ab_magnitude"] = Field(description="nanomaggies: 22.5 - 2.5 log10(flux).")
+    imaging: bool = Field(False, description="Whether features may use it: labelled and unlabelled rows have it alike.")
+
+
+class RowRule(Options):
+    """A condition that a row must meet to be used; everything that fails it is counted."""
+
+    column: Names = Field(description="The column that is looked at.")
+    equals: bool | int | float | str | None = Field(None, description="The value must be this.")
+    above: float | None = Field(None, description="The value must be larger than this.")
+    reason: str = Field(description="What failing rows are, for the report.")
+    optional: bool = Field(False, description="Whether a table may lack the column.")
+
+
+class LabelsSection(Options):
+    """Where spectroscopic classes and redshifts stand, and which rows are trusted."""
+
+    spectype: Names = Field(description="Column of the spectroscopic class.")
+    z: Names = Field(description="Column of the redshift.")
+    spectypes: dict[str, str] = Field(description="Spelling in the table: GALAXY, QSO or STAR.")
+    rules: tuple[RowRule, ...] = Field((), description="Conditions of a trusted label, applied in order.")
+
+
+class SurveySchema(Options):
+    """One survey: how its tables become a Catalogue, labels or imaging."""
+
+    name: str = Field(description="Name of the survey file.")
+    title: str = Field(description="One line for people.")
+    kind: Kind = Field(description="What its tables are.")
+    hdu: Names = Field((), description="FITS extensions to look for, preferred first; default: the first table.")
+    key: tuple[Names, ...] = Field(
+        description="Row keys: the first whose columns are all there; ROW is the row number."
+    )
+    object_id: Names = Field(
+        (), description="int64 column that names the object; 'position' is the sky cell of 1 arcsec."
+    )
+    ra: Names = Field(description="Right ascension, ICRS degrees.")
+    dec: Names = Field(description="Declination, ICRS degrees.")
+    bands: BandsSection | None = Field(None, description="The bands, where there is photometry.")
+    photometry: tuple[Photometry, ...] = Field((), description="Ways in which fluxes may stand in a file.")
+    quality: QualitySection = Field(QualitySection(), description="Rules for each flux.")
+    magnitude: MagnitudeSection | None = Field(None, description="Magnitude of the imaging survey.")
+    morphology: Names = Field((), description="Column of the Legacy Surveys type.")
+    labels: LabelsSection | None = Field(None, description="Spectroscopic labels that the table carries itself.")
+    extra: tuple[str, ...] = Field((), description="Columns carried along where a table has them.")
+    extra_sentinels: tuple[float, ...] = Field((), description="Values that are missing in floating extra columns.")
+    ignore: tuple[str, ...] = Field((), description="Columns that must not be taken for what they seem; for people.")
+
+    @property
+    def default_bands(self) -> str | None:
+        """Name of the band system that is kept unless another is asked for."""
+        return None if self.bands is None else (self.bands.default or self.bands.system)
+
+    @property
+    def identity(self) -> Identity:
+        """What tells two rows to be one object."""
+        if self.object_id == ("position",):
+            return "position"
+        return "id" if self.object_id else "row"
+
+
+def _surveys_folder() -> Path:
+    return configs_folder() / "surveys"
+
+
+def survey_names() -> tuple[str, ...]:
+    """Return the names of the shipped survey files."""
+    return tuple(sorted(path.stem for path in _surveys_folder().glob("*.yaml")))
+
+
+def _merged(base: Mapping[str, Any], change: Mapping[str, Any]) -> dict[str, Any]:
+    result = dict(base)
+    for name, value in change.items():
+        inner = result.get(name)
+        result[name] = _merged(inner, value) if isinstance(inner, dict) and isinstance(value, dict) else value
+    return result
+
+
+def _raw_schema(name: str, seen: Iterable[str] = ()) -> dict[str, Any]:
+    path = Path(name)
+    if not path.is_file():
+        path = _surveys_folder() / f"{name.removesuffix('.yaml')}.yaml"
+    if not path.is_file() or (path.parent == _surveys_folder() and "/" in name):
+        known = survey_names()
+        raise ConfigError(
+            f"there is no survey file '{name}'.{did_you_mean(name, known)} Shipped: {', '.join(known)}; "
+            "a path to a YAML file of your own will do as well."
+        )
+    content = read_yaml(path)
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path.name}: expected 'name: value' lines, found {type(content).__name__}.")
+    seen = (*seen, path.stem)
+    base = content.pop("extends", None)
+    if base is not None:
+        if base in seen:
+            raise ConfigError(f"{path.name}: extends '{base}', which extends it. Break the circle.")
+        content = _merged(_raw_schema(str(base), seen), content)
+    content["name"] = path.stem
+    return content
+
+
+@cache
+def load_schema(name: str) -> SurveySchema:
+    """Read a survey file.
+
+    Parameters
+    ----------
+    name : str
+        Name of a shipped survey such as ``jpas_idr202406``, or a path to a YAML file. A file may
+        say ``extends: jpas_idr202406`` and state only what differs.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or something in it is unknown or wrong.
+    """
+    schema = parse_options(SurveySchema, _raw_schema(name), f"{Path(name).stem}.yaml")
+    if schema.kind == "catalogue" and (schema.bands is None or not schema.photometry):
+        raise ConfigError(f"{schema.name}.yaml: a survey of kind 'catalogue' needs 'bands' and 'photometry'.")
+    return schema
+
+
+def all_schemas() -> tuple[SurveySchema, ...]:
+    """Return the schemas of all shipped surveys."""
+    return tuple(load_schema(name) for name in survey_names())
