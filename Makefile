@@ -1,0 +1,51 @@
+# Everything that can be done here; `make help` lists it.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+OUT ?= results/demo
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-fast lint format lock bench coverage clean
+
+help: ## list what can be done
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(READY) ## make .venv with the locked requirements and this package
+
+$(READY): requirements.lock pyproject.toml tools/check_setup.py
+	@$(PYTHON) tools/check_setup.py before
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "installing the locked requirements into $(VENV) (a minute or two)"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	@$(BIN)/python tools/check_setup.py after
+	@touch $(READY)
+
+run: $(READY) ## set up, then run the whole job on the built-in simulated survey (results/demo)
+	@$(BIN)/jpas-gbm demo --out $(OUT) --overwrite
+
+test: $(READY) ## set up, then run every test
+	@$(BIN)/python -m pytest
+
+test-fast: $(READY) ## the tests without the slow ones
+	@$(BIN)/python -m pytest -m "not slow"
+
+lint: $(READY) ## ruff and mypy
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+format: $(READY) ## let ruff rewrite what it can
+	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .
+
+coverage: $(READY) ## branch coverage of the whole package
+	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
+
+bench: $(READY) ## every benchmark, as ratios in one run
+	@for b in benchmarks/*.py; do echo "== $$b"; $(BIN)/python $$b; done
+
+lock: ## write requirements.lock anew (needs uv)
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev --extra moc \
+	  pyproject.toml -o requirements.lock
+
+clean: ## remove what was built, not what was measured
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .coverage
