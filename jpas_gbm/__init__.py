@@ -1,5 +1,8 @@
 """jpas-gbm: gradient-boosted classification of J-PAS sources, carried from mocks to the sky."""
 
-from .provenance import package_version
+from importlib import metadata
 
-__version__ = package_version()
+try:
+    __version__ = metadata.version("jpas-gbm")
+except metadata.PackageNotFoundError:
+    __version__ = "0+unknown"

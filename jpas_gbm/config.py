@@ -13,7 +13,7 @@ from .errors import ConfigError, did_you_mean
 
 Fraction = float
 T = TypeVar("T", bound=BaseModel)
-RegimeName = Literal["mocks-only", "target-only", "uda", "ssda"]
+RegimeName = Literal["mocks-only", "mocks-calibrated", "target-only", "uda", "ssda"]
 REGIMES: tuple[RegimeName, ...] = ("mocks-only", "target-only", "uda", "ssda")
 
 
@@ -91,6 +91,7 @@ class DomainOptions(Options):
     folds: int = Field(3, ge=2, description="Folds of the cross-fitting.")
     gammas: tuple[float, ...] = Field((0.0, 0.25, 0.5), description="Tempers tried: weight is odds to this power.")
     clip: float = Field(20.0, gt=1, description="Weights beyond this factor from their mean are clipped.")
+    uda_gamma: float = Field(0.25, ge=0, le=1, description="Temper of the weights of regime uda, which has no labels.")
     min_effective_share: float = Field(
         0.01, ge=0, le=1, description="Least effective share of the sample size; below it weights are given up."
     )
@@ -102,9 +103,12 @@ class DomainOptions(Options):
 class SkyOptions(Options):
     """Training that sees the sky: what is done to mocks before features are made."""
 
-    copy_missing: bool = Field(True, description="Copy missing-band patterns of target rows onto mocks.")
-    top_up_noise: bool = Field(False, description="Add noise where mocks are quieter than the target.")
-    paired_repair: bool = Field(False, description="Correct zero points by twins of train objects.")
+    copy_missing: bool = Field(True, description="Take away from mocks the bands that target rows lack.")
+    renoise: bool = Field(True, description="See the mocks' noise-free fluxes through errors of target rows.")
+    realisations: int = Field(1, ge=1, description="Noise realisations of each mock row.")
+    paired_repair: bool = Field(
+        True, description="Measure zero points, class offsets and variations on mock twins of train objects."
+    )
     forget_imaging: Fraction = Field(0.1, ge=0, le=1, description="Share of training rows that lose imaging features.")
 
 
@@ -132,6 +136,7 @@ class FitOptions(Options):
         (), description="Libraries of the ensemble; empty means the one named under boosting."
     )
     target_weight: tuple[float, ...] = Field((3.0,), description="Weights of target rows tried when pooling.")
+    cut: float = Field(22.5, description="Validation rows fainter than this magnitude do not count in choices.")
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()
     boosting: BoostingOptions = BoostingOptions()

@@ -9,17 +9,10 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from . import __version__
 from .files import sha256
 
 _LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "astropy", "optuna")
-
-
-def package_version() -> str:
-    """Return the version of jpas-gbm, or ``0+unknown`` where it is not installed."""
-    try:
-        return metadata.version("jpas-gbm")
-    except metadata.PackageNotFoundError:
-        return "0+unknown"
 
 
 def library_versions() -> dict[str, str]:
@@ -55,7 +48,7 @@ def provenance(
     """
     return {
         "software": "jpas-gbm",
-        "version": package_version(),
+        "version": __version__,
         "python": platform.python_version(),
         "libraries": library_versions(),
         "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),

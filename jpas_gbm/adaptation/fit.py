@@ -1,0 +1,188 @@
+"""fit: from a data set and options to a fitted classifier."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..boosting.calibration import Calibrator, fit_calibrator
+from ..boosting.decision import choose_rule
+from ..config import FitOptions
+from ..fitted import FittedClassifier, Member
+from ..provenance import provenance
+from ..survey.dataset import Dataset
+from .candidates import Candidate
+from .checks import check_rows
+from .choosing import Choice, choose, settle
+from .journal import Journal, Progress
+from .regimes import Regime, get_regime
+from .rows import Rows, TrainingRows, make_rows
+from .stages import Stages
+from .validation import counted_rows, mean_margins
+
+
+def fit(
+    dataset: Dataset,
+    options: FitOptions | None = None,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+    progress: Progress | None = None,
+) -> FittedClassifier:
+    """Fit one regime on a data set. Test labels are masked before anything else is done.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Source and target with their splits.
+    options : FitOptions, optional
+        Regime, recipe and the options of every stage.
+    seed : int
+        Every random stream is spawned from it: the same seed gives the same model.
+    threads : int
+        Threads of the libraries.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Raises
+    ------
+    FitError
+        If the regime has nothing to train or to calibrate on.
+    """
+    options = options or FitOptions()
+    regime = get_regime(options.regime)
+    journal = Journal(progress)
+    data = dataset.for_training()
+    rows_seed, tree_seed, choice_seed = np.random.SeedSequence(seed).spawn(3)
+
+    def stages_of(name: str, chosen: FitOptions) -> Stages:
+        # A fresh sequence each time: spawning is not a pure function.
+        own = np.random.SeedSequence(rows_seed.entropy, spawn_key=rows_seed.spawn_key)
+        rows = make_rows(data, get_regime(name), chosen, own, threads, journal)
+        check_rows(rows, get_regime(name), chosen, journal)
+        return Stages(rows, chosen, _integer(tree_seed), threads, journal)
+
+    stages = stages_of(regime.name, options)
+    adapts = regime.source and regime.target_labels
+    choice = choose(stages, stages_of, _integer(choice_seed)) if adapts else settle(regime, stages)
+    return finish(dataset, regime, choice, seed, _integer(choice_seed))
+
+
+def _integer(seeds: np.random.SeedSequence) -> int:
+    return int(seeds.generate_state(1)[0] % (2**31 - 1))
+
+
+def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_seed: int) -> FittedClassifier:
+    """Train the ensemble of what was chosen, calibrate, and write the card.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What was fitted on, for names and provenance.
+    regime : Regime
+        What was touched.
+    choice : Choice
+        The candidate and the stages that it was chosen from.
+    seed : int
+        The seed that the user gave.
+    choice_seed : int
+        Seed of folds and resamples of the choices.
+    """
+    stages = choice.stages
+    rows, options = stages.rows, stages.options
+    members = ensemble(choice.candidate, stages)
+    val, weight = _calibration_rows(regime, stages)
+    margins = mean_margins(members, val.X, stages.threads)
+    with stages.journal.stage("calibration", rows=len(val)):
+        calibrator, told = _calibrate(margins, val, weight, options, choice_seed)
+        thresholds, rule, decision = choose_rule(
+            margins,
+            val.y,
+            options.calibration,
+            groups=val.groups,
+            counted=counted_rows(val, options.cut),
+            seed=choice_seed,
+        )
+    card = {
+        "regime": regime.name,
+        "chosen": choice.candidate.name,
+        **choice.told,
+        "calibration": told,
+        "decision": decision,
+        "ensemble": [member.name for member in members],
+        "notes": stages.journal.notes,
+        "trainings": stages.journal.entries,
+        "rows": _row_counts(rows),
+        "shift": None if rows.shift is None else rows.shift.to_dict(),
+        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
+        "label_budget": _budget(regime, rows),
+        "photometries": sorted({dataset.target.photometry}),
+        "survey": dataset.target.survey,
+        "provenance": provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance),
+    }
+    return FittedClassifier(
+        scheme=dataset.scheme,
+        bands=dataset.target.bands,
+        photometry=dataset.target.photometry,
+        recipe=rows.recipe,
+        members=tuple(members),
+        calibrator=calibrator,
+        thresholds=thresholds,
+        rule=rule,
+        card=card,
+        survey=dataset.target.survey,
+        shift=rows.shift,
+    )
+
+
+def ensemble(candidate: Candidate, stages: Stages) -> list[Member]:
+    """Return the members of a candidate for every seed and library of the ensemble."""
+    options = stages.options
+    backends = options.backends or (options.boosting.backend,)
+    seeds = [stages.seed + 7919 * i for i in range(options.seeds)]
+    return [m for backend in backends for seed in seeds for m in candidate.members(stages, seed, backend)]
+
+
+def _calibration_rows(regime: Regime, stages: Stages) -> tuple[Rows, np.ndarray | None]:
+    if regime.calibration == "target":
+        assert stages.rows.target_val is not None
+        return stages.rows.target_val, None
+    val = stages.rows.source_val
+    assert val is not None
+    if regime.name != "uda":
+        return val, None
+    return val, stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
+
+
+def _calibrate(
+    margins: np.ndarray, val: Rows, weight: np.ndarray | None, options: FitOptions, seed: int
+) -> tuple[Calibrator, dict[str, Any]]:
+    return fit_calibrator(
+        margins,
+        val.y,
+        method=options.calibration.method,
+        shrinkage=options.calibration.shrinkage,
+        folds=options.calibration.folds,
+        groups=val.groups,
+        seed=seed,
+        weight=weight,
+    )
+
+
+def _row_counts(rows: TrainingRows) -> dict[str, Any]:
+    counts = {}
+    for name in ("source_train", "source_val", "target_train", "target_val", "unlabelled"):
+        part: Rows | None = getattr(rows, name)
+        if part is not None:
+            counts[name] = {
+                "rows": len(part),
+                **dict(zip(rows.classes, part.counts(rows.k).tolist(), strict=True)),
+            }
+    return counts
+
+
+def _budget(regime: Regime, rows: TrainingRows) -> dict[str, int]:
+    fitting = len(rows.target_train) if rows.target_train is not None and regime.target_labels else 0
+    choosing = len(rows.target_val) if rows.target_val is not None and regime.calibration == "target" else 0
+    return {"target labels for trees": fitting, "target labels for choosing and calibrating": choosing}

@@ -1,0 +1,52 @@
+"""The journal of a fit: what was trained, on how much, for how long."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+Progress = Callable[[str, int, int], None]
+log = logging.getLogger("jpas_gbm")
+
+
+@dataclass
+class Journal:
+    """Entries in the order they happened, for the log and the model card.
+
+    Parameters
+    ----------
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+    """
+
+    progress: Progress | None = None
+    entries: list[dict[str, Any]] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def stage(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
+        """Time a stage; the block may add facts to the entry it is given."""
+        entry: dict[str, Any] = {"stage": name, **facts}
+        self.report(name, 0, 1)
+        start = time.perf_counter()
+        yield entry
+        entry["seconds"] = round(time.perf_counter() - start, 3)
+        self.entries.append(entry)
+        told = ", ".join(f"{key} {value}" for key, value in entry.items() if key not in ("stage", "seconds"))
+        log.info("%s: %.1f s%s", name, entry["seconds"], f" ({told})" if told else "")
+        self.report(name, 1, 1)
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence that the user must see: what was wrong and what the fit did about it."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
+            log.warning("%s", sentence)
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Pass progress on."""
+        if self.progress is not None:
+            self.progress(stage, done, total)

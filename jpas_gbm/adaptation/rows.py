@@ -1,0 +1,227 @@
+"""The rows of a fit: features, labels and objects of each part that a regime may touch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..config import FitOptions
+from ..errors import FitError
+from ..features.recipe import FeatureRecipe
+from ..features.shift import FEWEST_TWINS, DomainShift, learn_shift
+from ..survey.catalogue import Catalogue
+from ..survey.dataset import Dataset
+from .journal import Journal
+from .regimes import Regime
+from .sky import observe_again
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Features of one part of a data set.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+    y : array of int8, shape (n,)
+        -1 where unlabelled.
+    groups : array of int64, shape (n,)
+        The astronomical object of each row.
+    mag : array of float32, shape (n,)
+        Magnitude for cuts; NaN where unknown.
+    """
+
+    X: np.ndarray
+    y: np.ndarray
+    groups: np.ndarray
+    mag: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.y)
+
+    def take(self, rows: np.ndarray) -> Rows:
+        """Return the rows chosen by a mask or indices."""
+        return Rows(self.X[rows], self.y[rows], self.groups[rows], self.mag[rows])
+
+    def counts(self, k: int) -> np.ndarray:
+        """Return how many rows each of k classes has."""
+        return np.bincount(self.y[self.y >= 0], minlength=k)
+
+
+@dataclass(frozen=True, eq=False)
+class TrainingRows:
+    """Everything a fit trains and chooses on. The test split has no part in it.
+
+    Parameters
+    ----------
+    recipe : FeatureRecipe
+        How the features were made.
+    shift : DomainShift or None
+        Measured on twins, where there were enough.
+    classes : tuple of str
+        Names of the classes.
+    source_train, source_val : Rows, optional
+        Mocks; None where the regime may not touch them.
+    target_train, target_val : Rows, optional
+        Labelled target rows; None where the regime may not touch their labels.
+    unlabelled : Rows, optional
+        Target rows without a label.
+    """
+
+    recipe: FeatureRecipe
+    shift: DomainShift | None
+    classes: tuple[str, ...]
+    source_train: Rows | None
+    source_val: Rows | None
+    target_train: Rows | None
+    target_val: Rows | None
+    unlabelled: Rows | None
+
+    @property
+    def k(self) -> int:
+        """Number of classes."""
+        return len(self.classes)
+
+
+def _labelled(catalogue: Catalogue) -> Catalogue:
+    return catalogue if bool((catalogue.label >= 0).all()) else catalogue.take(catalogue.label >= 0)
+
+
+def make_rows(
+    dataset: Dataset, regime: Regime, options: FitOptions, seeds: np.random.SeedSequence, threads: int, journal: Journal
+) -> TrainingRows:
+    """Make the features of every part that the regime may touch.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked (:meth:`Dataset.for_training`).
+    regime : Regime
+        What may be touched.
+    options : FitOptions
+        Features and sky options.
+    seeds : numpy.random.SeedSequence
+        Stream of this stage.
+    threads : int
+        Threads of the feature kernels.
+    journal : Journal
+        Gets one entry per part.
+
+    Raises
+    ------
+    FitError
+        If the regime has no rows to train on.
+    """
+    sky_seed, imaging_seed, learn_seed = seeds.spawn(3)
+    train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
+    val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
+    unlabelled = dataset.target_rows("unlabelled") if regime.target_rows else None
+    shift = measure_shift(dataset, train, journal) if train is not None and options.sky.paired_repair else None
+    if shift is not None:
+        train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
+    donors = [part for part in (train, val, unlabelled) if part is not None and len(part)] if regime.target_rows else []
+    mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, journal)
+    if train is not None and options.sky.forget_imaging > 0:
+        rng = np.random.default_rng(imaging_seed)
+        train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
+    for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
+        if part is not None and not len(part):
+            raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
+    recipe = _learn_recipe(dataset, options, train, shift, learn_seed, threads, journal)
+
+    def rows(name: str, catalogue: Catalogue | None) -> Rows | None:
+        if catalogue is None:
+            return None
+        with journal.stage(f"features: {name}", rows=len(catalogue)):
+            X = recipe.compute(catalogue, threads=threads).X
+        return Rows(X, np.asarray(catalogue.label), np.asarray(catalogue.object_id), np.asarray(catalogue.mag))
+
+    return TrainingRows(
+        recipe,
+        shift,
+        tuple(dataset.scheme.classes),
+        rows("mocks, train", mocks),
+        rows("mocks, validation", mocks_val),
+        rows("target, train", train),
+        rows("target, validation", val),
+        rows("target, unlabelled", unlabelled),
+    )
+
+
+def families(dataset: Dataset) -> np.ndarray:
+    """Return a number for each class, the same for classes of one spectral type, shape (k,)."""
+    numbers = np.arange(len(dataset.scheme.classes))
+    for named in dataset.scheme.spectypes.values():
+        codes = [dataset.scheme.code(name) for name in named]
+        numbers[codes] = min(codes)
+    return np.unique(numbers, return_inverse=True)[1]
+
+
+def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
+    """Return the noise-free mock flux of the twin of each target row, NaN where there is none, float32 (n, b)."""
+    flux = np.full(sky.flux.shape, np.nan, dtype=np.float32)
+    twins = dataset.twins
+    if not len(twins) or twins.flux_mean is None:
+        return flux
+    ids, first = np.unique(twins.object_id, return_index=True)
+    place = np.minimum(np.searchsorted(ids, sky.object_id), len(ids) - 1)
+    has = ids[place] == sky.object_id
+    flux[has] = twins.flux_mean[first[place[has]]]
+    return flux
+
+
+def measure_shift(dataset: Dataset, train: Catalogue, journal: Journal) -> DomainShift | None:
+    """Measure zero points, class offsets and variations on the twins of objects of the train split."""
+    with journal.stage("shift measured on twins", rows=len(train)) as entry:
+        found = learn_shift(train, twin_fluxes(dataset, train), families(dataset))
+        entry["measured"] = found is not None
+    if found is None:
+        journal.note(
+            f"fewer than {FEWEST_TWINS} labelled target objects that train have a twin in the mocks (or there are no "
+            "errors or noise-free fluxes): zero points and variations are not measured, mocks keep their own noise."
+        )
+    return found
+
+
+def _source_parts(
+    dataset: Dataset,
+    regime: Regime,
+    options: FitOptions,
+    donors: list[Catalogue],
+    shift: DomainShift | None,
+    seeds: np.random.SeedSequence,
+    journal: Journal,
+) -> tuple[Catalogue | None, Catalogue | None]:
+    if not regime.source:
+        return None, None
+    train, val = dataset.source_rows("train"), dataset.source_rows("val")
+    sky = options.sky
+    theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
+    train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
+    with journal.stage("mocks seen as the target sees", rows=len(train), realisations=sky.realisations):
+        copies = [observe_again(train, theirs, sky, train_rng, shift) for _ in range(sky.realisations)]
+        return Catalogue.concat(copies), observe_again(val, theirs, sky, val_rng, shift)
+
+
+def _learn_recipe(
+    dataset: Dataset,
+    options: FitOptions,
+    train: Catalogue | None,
+    shift: DomainShift | None,
+    seeds: np.random.SeedSequence,
+    threads: int,
+    journal: Journal,
+) -> FeatureRecipe:
+    known = dataset.target if len(dataset.target) else dataset.source
+    has_imaging = bool(np.isfinite(known.imaging_mag).any() or (known.morphology > 0).any())
+    recipe = FeatureRecipe.build(
+        dataset.target.bands, options.features, has_errors=known.has_errors, has_imaging=has_imaging
+    )
+    # The bases are spectra of mocks, not labels of the sky: every regime may learn them.
+    learners = dataset.source_rows("train")
+    if not options.features.templates or not len(learners):
+        return recipe
+    seed = int(seeds.generate_state(1)[0])
+    with journal.stage("templates learnt from mocks", rows=len(learners)):
+        return recipe.learn(learners, train, seed=seed, threads=threads)

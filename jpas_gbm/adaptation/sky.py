@@ -1,0 +1,120 @@
+"""Training that sees the sky: mocks are observed again as the target was, before features are made."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..config import SkyOptions
+from ..features.shift import DomainShift
+from ..survey.catalogue import Catalogue
+
+_NEIGHBOURS = 300
+
+
+def brightness(catalogue: Catalogue) -> np.ndarray:
+    """Return log10 of the mean flux of each row in nJy, float64 (n,); -inf where it is not positive."""
+    flux = catalogue.flux if catalogue.flux_mean is None else catalogue.flux_mean
+    observed = np.isfinite(flux)
+    count = np.maximum(observed.sum(axis=1), 1)
+    mean = np.where(observed, flux, 0).sum(axis=1, dtype=np.float64) / count
+    with np.errstate(divide="ignore"):
+        return np.log10(np.maximum(mean, 0.0))
+
+
+def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) -> np.ndarray:
+    """Draw a target row of like brightness for each source row, intp (n,).
+
+    The donor is one of the 300 target rows nearest in mean flux, so that noise and gaps go with the
+    brightness that they were measured at.
+    """
+    theirs = brightness(target)
+    order = np.argsort(theirs, kind="stable")
+    place = np.searchsorted(theirs[order], brightness(source))
+    window = min(_NEIGHBOURS, len(target))
+    start = np.clip(place - window // 2, 0, len(target) - window)
+    return order[start + rng.integers(window, size=len(source))]
+
+
+def observe_again(
+    source: Catalogue,
+    target: Catalogue,
+    options: SkyOptions,
+    rng: np.random.Generator,
+    shift: DomainShift | None = None,
+) -> Catalogue:
+    """Return the mocks as the target's own conditions would have shown them.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks.
+    target : Catalogue
+        Rows of the survey, labelled or not, zero points corrected; labels are not read.
+    options : SkyOptions
+        ``renoise``: where mocks have noise-free means, these are seen through the donor's errors;
+        ``copy_missing``: bands that the donor lacks are taken away; ``forget_imaging``: a share of rows
+        loses magnitude and morphology.
+    rng : numpy.random.Generator
+        Stream of this stage.
+    shift : DomainShift, optional
+        Class offsets and variations that renoised mocks are given.
+    """
+    donors = draw_donors(source, target, rng) if len(target) else None
+    seen = source
+    if donors is not None and options.renoise and source.flux_mean is not None and target.has_errors:
+        seen = _renoise(seen, target, donors, rng, shift)
+    if donors is not None and options.copy_missing:
+        gone = ~target.observed[donors]
+        gone[gone.all(axis=1)] = False
+        nan = np.float32(np.nan)
+        seen = seen.replace(flux=np.where(gone, nan, seen.flux), flux_err=np.where(gone, nan, seen.flux_err))
+    if options.forget_imaging > 0:
+        seen = seen.without_imaging(rng.random(len(seen)) < options.forget_imaging)
+    return seen
+
+
+def _relative_floor(target: Catalogue) -> float:
+    """Return the part of the error that grows with the flux: what the brightest fluxes state."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = target.flux_err[target.flux > 0] / target.flux[target.flux > 0]
+    relative = relative[np.isfinite(relative)]
+    return float(np.quantile(relative, 0.005)) if len(relative) else 0.0
+
+
+def _renoise(
+    source: Catalogue, target: Catalogue, donors: np.ndarray, rng: np.random.Generator, shift: DomainShift | None
+) -> Catalogue:
+    """See noise-free fluxes through the donors' errors; where a donor has none, the mock's own stay."""
+    assert source.flux_mean is not None
+    mean = source.flux_mean if shift is None else _varied(source.flux_mean, np.maximum(source.label, 0), shift, rng)
+    floor = np.float32(_relative_floor(target))
+    theirs = target.flux_err[donors]
+    part = np.where(np.isfinite(theirs), theirs, 0) ** 2 - (floor * np.nan_to_num(target.flux[donors])) ** 2
+    background = np.sqrt(np.maximum(part, (np.float32(0.3) * theirs) ** 2))
+    err = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * mean) ** 2), source.flux_err)
+    flux = mean + err * _noise(mean.shape, shift, rng)
+    if shift is not None:
+        flux += mean * np.float32(shift.scatter) * rng.standard_normal(mean.shape, dtype=np.float32)
+        if len(shift.outliers):
+            hit = rng.random(mean.shape, dtype=np.float32) < shift.outlier_rate
+            flux[hit] = mean[hit] * rng.choice(shift.outliers, int(hit.sum())).astype(np.float32)
+    stated = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux) ** 2), err)
+    known = np.isfinite(flux) & np.isfinite(stated)
+    nan = np.float32(np.nan)
+    return source.replace(flux=np.where(known, flux, nan), flux_err=np.where(known, stated, nan))
+
+
+def _varied(mean: np.ndarray, kind: np.ndarray, shift: DomainShift, rng: np.random.Generator) -> np.ndarray:
+    """Return noise-free fluxes with the offsets and a draw of the variations of their class."""
+    strength = rng.standard_normal((len(mean), shift.modes.shape[1]), dtype=np.float32)
+    varied = 1 + np.einsum("nm,nmb->nb", strength, shift.modes[kind].astype(np.float32))
+    return mean * shift.offsets[kind].astype(np.float32) * np.maximum(varied, np.float32(0.05))
+
+
+def _noise(shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Generator) -> np.ndarray:
+    """Return noise in units of the errors: normal, or as the twins' pulls are spread about their own width."""
+    if shift is None:
+        return rng.standard_normal(shape, dtype=np.float32)
+    # The target's errors were scaled to the width of the pulls when it was corrected.
+    pulls = (shift.pulls / shift.error_factor).astype(np.float32)
+    return pulls[rng.integers(len(pulls), size=shape, dtype=np.int16)]

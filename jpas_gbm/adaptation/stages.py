@@ -1,0 +1,243 @@
+"""Stages: each training happens once, whoever asks for it, and the journal says what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from ..boosting.backend import Binned, Booster, get_backend
+from ..config import BoostingOptions, FitOptions
+from ..errors import FitError
+from ..fitted import stack_inputs
+from .domain import DomainWeights, fit_domain
+from .journal import Journal
+from .rows import Rows, TrainingRows
+
+
+def class_weights(y: np.ndarray, k: int, power: float) -> np.ndarray:
+    """Return a weight per row, class frequency to minus `power`, of mean 1, float64 (n,)."""
+    counts = np.bincount(y, minlength=k).astype(np.float64)
+    factor = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
+    weights = factor[y]
+    return weights / weights.mean()
+
+
+@dataclass
+class Stages:
+    """The trainings of a fit, made when first asked for and kept.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        What may be trained on.
+    options : FitOptions
+        How.
+    seed : int
+        Seed of the trees; another member of the ensemble asks with another seed.
+    threads : int
+        Threads of the libraries.
+    journal : Journal
+        Gets an entry per training.
+    kept : dict
+        Finished trainings by what determines them; a tuning study shares one among its trials.
+    """
+
+    rows: TrainingRows
+    options: FitOptions
+    seed: int
+    threads: int
+    journal: Journal
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+
+    def _once(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
+        if key not in self.kept:
+            self.kept[key] = make()
+        return self.kept[key]
+
+    def _part(self, name: str) -> Rows:
+        part: Rows | None = getattr(self.rows, name)
+        if part is None or not len(part):
+            raise FitError(f"this regime has no rows of {name.replace('_', ', ')} to train or choose on.")
+        return part
+
+    @property
+    def domain(self) -> DomainWeights:
+        """The cross-fitted domain classifier between training mocks and target rows."""
+        mocks = self._part("source_train")
+        skies = [part for part in (self.rows.unlabelled, self.rows.target_train, self.rows.target_val) if part]
+        X = np.concatenate([part.X for part in skies])
+        groups = np.concatenate([part.groups for part in skies])
+
+        def make() -> DomainWeights:
+            options = self.options.domain
+            with self.journal.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:
+                found = fit_domain(
+                    mocks.X,
+                    X,
+                    mocks.groups,
+                    groups,
+                    options,
+                    self.options.boosting.backend,
+                    self.seed,
+                    self.threads,
+                    X_other=None if self.rows.source_val is None else self.rows.source_val.X,
+                )
+                entry["auc"] = round(found.auc, 4)
+            return found
+
+        return self._once(("domain", self.options.domain, self.seed), make)
+
+    def _bins(self, part: str, backend: str, options: BoostingOptions) -> Binned:
+        rows = self._part(part)
+
+        def make() -> Binned:
+            with self.journal.stage(f"bins: {part.replace('_', ', ')}", rows=len(rows)):
+                return get_backend(backend).bin(rows.X, self.rows.recipe.names, options, threads=self.threads)
+
+        return self._once(("bins", part, backend, options.max_bin), make)
+
+    def _valid(self, part: str, power: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        rows = self._part(part)
+        return rows.X, rows.y, class_weights(rows.y, self.rows.k, power)
+
+    def base(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return trees grown on mocks weighted by domain odds^gamma, stopped on mock validation."""
+        seed, backend = self._default(seed, backend)
+        options = self.options.boosting
+        rows = self._part("source_train")
+
+        def make() -> Booster:
+            bins = self._bins("source_train", backend, options)
+            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
+            if gamma:
+                weight = weight * self.domain.weights(gamma)
+            return self._train(
+                f"mocks, {backend}, gamma {gamma:g}", bins, rows.y, weight, "source_val", options, seed, backend
+            )
+
+        return self._once(("base", gamma, seed, backend, options), make)
+
+    def target(self, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return trees grown on labelled target rows alone, stopped on target validation."""
+        seed, backend = self._default(seed, backend)
+        options = self.options.continuation
+        rows = self._part("target_train")
+
+        def make() -> Booster:
+            bins = self._bins("target_train", backend, options)
+            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
+            return self._train(f"target, {backend}", bins, rows.y, weight, "target_val", options, seed, backend)
+
+        return self._once(("target", seed, backend, options), make)
+
+    def continued(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return mock-grown trees and the trees that boosting on target rows adds to them."""
+        seed, backend = self._default(seed, backend)
+        options = self.options.continuation
+        rows = self._part("target_train")
+
+        def make() -> Booster:
+            base = self.base(gamma, seed, backend)
+            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
+            name = f"continued on target, {backend}, gamma {gamma:g}"
+            with self.journal.stage(name, rows=len(rows)) as entry:
+                booster = get_backend(backend).continue_from(
+                    base,
+                    rows.X,
+                    rows.y,
+                    options=options,
+                    weight=weight,
+                    valid=self._valid("target_val", options.class_weight_power),
+                    seed=seed,
+                    threads=self.threads,
+                )
+                entry["rounds"] = booster.stage_rounds[-1]
+            return booster
+
+        return self._once(("continued", gamma, seed, backend, self.options.boosting, options), make)
+
+    def pooled(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return trees grown on mocks and target rows together, the target rows weighing more."""
+        seed, backend = self._default(seed, backend)
+        options = self.options.boosting
+        mocks, sky = self._part("source_train"), self._part("target_train")
+
+        def make() -> Booster:
+            y = np.concatenate([mocks.y, sky.y])
+            weight = class_weights(y, self.rows.k, options.class_weight_power)
+            weight = weight * np.repeat([1.0, target_weight], [len(mocks), len(sky)])
+            X = np.concatenate([mocks.X, sky.X])
+            bins = get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+            name = f"pooled, {backend}, target weight {target_weight:g}"
+            return self._train(name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
+
+        return self._once(("pooled", target_weight, seed, backend, options), make)
+
+    def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return target-grown trees that see the features and the margins of the mock-grown trees."""
+        seed, backend = self._default(seed, backend)
+        options = self.options.continuation
+        sky, val = self._part("target_train"), self._part("target_val")
+
+        def make() -> Booster:
+            base = self.base(gamma, seed, backend)
+            engine = get_backend(backend)
+            names = stacked_names(self.rows.recipe.names, self.rows.classes)
+            power = options.class_weight_power
+            with self.journal.stage(f"stacked on target, {backend}, gamma {gamma:g}", rows=len(sky)) as entry:
+                booster = engine.train(
+                    stack_inputs(sky.X, base, self.threads),
+                    sky.y,
+                    feature_names=names,
+                    n_classes=self.rows.k,
+                    options=options,
+                    weight=class_weights(sky.y, self.rows.k, power),
+                    valid=(
+                        stack_inputs(val.X, base, self.threads),
+                        val.y,
+                        class_weights(val.y, self.rows.k, power),
+                    ),
+                    seed=seed,
+                    threads=self.threads,
+                )
+                entry["rounds"] = sum(booster.stage_rounds)
+            return booster
+
+        return self._once(("stacked", gamma, seed, backend, self.options.boosting, options), make)
+
+    def _default(self, seed: int | None, backend: str | None) -> tuple[int, str]:
+        return self.seed if seed is None else seed, backend or self.options.boosting.backend
+
+    def _train(
+        self,
+        name: str,
+        bins: Binned,
+        y: np.ndarray,
+        weight: np.ndarray,
+        valid: str,
+        options: BoostingOptions,
+        seed: int,
+        backend: str,
+    ) -> Booster:
+        with self.journal.stage(f"trees: {name}", rows=len(y)) as entry:
+            booster = get_backend(backend).train(
+                bins,
+                y,
+                n_classes=self.rows.k,
+                options=options,
+                weight=weight,
+                valid=self._valid(valid, options.class_weight_power),
+                seed=seed,
+                threads=self.threads,
+                on_round=lambda done, _: self.journal.report(name, done, options.rounds),
+            )
+            entry["rounds"] = sum(booster.stage_rounds)
+        return booster
+
+
+def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the feature names of a stacked booster: the recipe's, then one margin per class."""
+    return (*names, *(f"mock_margin:{c}" for c in classes))

@@ -1,0 +1,110 @@
+"""What compare and demo share: run, save, draw."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigError
+from .console import Progress
+
+if TYPE_CHECKING:
+    from ..comparison.budget_curve import BudgetCurve
+    from ..comparison.regimes_table import Comparison
+    from ..config import FitOptions
+    from ..survey.dataset import Dataset
+
+
+def _options(config: str | None) -> FitOptions:
+    from ..config import FitOptions, load_options
+
+    return load_options(FitOptions, config or "compare")
+
+
+def _check_regimes(regimes: list[str]) -> None:
+    from ..adaptation.regimes import get_regime
+
+    for name in regimes:
+        get_regime(name)
+
+
+def run_comparison(
+    dataset: Dataset,
+    regimes: list[str] | None,
+    seeds: int,
+    out: str,
+    *,
+    config: str | None,
+    cut: float,
+    seed: int,
+    threads: int,
+    overwrite: bool,
+    keep_models: bool = False,
+    progress: Progress,
+) -> Comparison:
+    """Compare regimes and write comparison.json, curves.json and the figure; finished runs are taken up."""
+    from ..comparison.compare import compare
+    from ..config import REGIMES
+    from ..files import refuse_existing
+    from ..report.figures import regimes_figure, save_figure
+
+    chosen = regimes or list(REGIMES)
+    _check_regimes(chosen)
+    refuse_existing(Path(out) / "comparison.json", overwrite)
+    found = compare(
+        dataset,
+        chosen,
+        [seed + i for i in range(seeds)],
+        _options(config),
+        cut=cut,
+        seed=seed,
+        out=out,
+        keep_models=keep_models,
+        threads=threads,
+        progress=progress,
+    )
+    found.save(out, overwrite=True)
+    save_figure(regimes_figure, found, Path(out) / "regimes.png", overwrite=True)
+    return found
+
+
+def run_budgets(
+    dataset: Dataset,
+    regimes: list[str] | None,
+    budgets: str,
+    draws: int,
+    out: str,
+    *,
+    config: str | None,
+    cut: float,
+    seed: int,
+    threads: int,
+    overwrite: bool,
+    progress: Progress,
+) -> BudgetCurve:
+    """Refit with fewer labels and write budgets.json and the figure; finished fits are taken up."""
+    from ..comparison.budgets import label_budgets
+    from ..files import refuse_existing
+    from ..report.figures import budgets_figure, save_figure
+
+    chosen = regimes or ["mocks-calibrated", "target-only", "ssda"]
+    _check_regimes(chosen)
+    refuse_existing(Path(out) / "budgets.json", overwrite)
+    words = [word.strip() for word in budgets.split(",")]
+    if not all(word == "all" or word.isdigit() for word in words):
+        raise ConfigError(f"--budgets {budgets}: write numbers of labels and 'all', such as 100,1000,all.")
+    found = label_budgets(
+        dataset,
+        [word if word == "all" else int(word) for word in words],
+        chosen,
+        _options(config),
+        draws=draws,
+        seed=seed,
+        cut=cut,
+        out=out,
+        threads=threads,
+        progress=progress,
+    )
+    found.save(out, overwrite=True)
+    save_figure(budgets_figure, found, Path(out) / "budgets.png", overwrite=True)
+    return found

@@ -1,0 +1,208 @@
+"""Verbs about models: fit, evaluate, compare, predict."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from .console import (
+    Config,
+    Data,
+    Json,
+    Out,
+    Overwrite,
+    Progress,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    progress_bar,
+    say,
+    say_json,
+    start_log,
+    thread_count,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from ..config import FitOptions
+    from ..survey.dataset import Dataset
+
+Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts.")]
+Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
+
+
+def load_data(data: str | None, seed: int, progress: Progress) -> Dataset:
+    """Return the data set of a folder, or the built-in survey if none is named."""
+    if data is not None:
+        from ..survey.dataset import Dataset
+
+        return Dataset.load(data)
+    from ..adaptation.builtin import builtin_dataset
+
+    return builtin_dataset(seed, progress=progress)[0]
+
+
+def fit_options(config: str | None, regime: str | None) -> FitOptions:
+    """Return the options of a fit: a file's, or the shipped ones of the regime."""
+    from ..adaptation.regimes import get_regime
+    from ..config import FitOptions, load_options, override
+
+    if regime is not None:
+        get_regime(regime)
+    options = load_options(FitOptions, config or (regime or "ssda").replace("-", "_"))
+    return override(options, regime=regime)
+
+
+@verb
+def fit(
+    regime: Regime = None,
+    data: Data = None,
+    out: Out = "model",
+    config: Config = None,
+    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Members of the ensemble.")] = None,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit one regime and write the model folder."""
+    start_log(verbose, quiet)
+    from ..adaptation.fit import fit as fit_dataset
+    from ..config import override
+    from ..files import refuse_existing
+
+    refuse_existing(out, overwrite)
+    options = override(fit_options(config, regime), seeds=seeds)
+    with progress_bar(quiet) as progress:
+        dataset = load_data(data, seed, progress)
+        fitted = fit_dataset(dataset, options, seed=seed, threads=thread_count(threads), progress=progress)
+        fitted.save(out, overwrite=overwrite)
+    if json:
+        say_json(fitted.card)
+    else:
+        say(*fitted.lines(), f"model: {out}")
+
+
+@verb
+def evaluate(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
+    out: Out,
+    data: Data = None,
+    split: Annotated[str, typer.Option("--split", help="test, val or train.")] = "test",
+    cut: Cut = 22.5,
+    without_imaging: Annotated[
+        bool, typer.Option("--without-imaging", help="Forget magnitude and morphology.")
+    ] = False,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Measure a model on a split of a data set: metrics.json with intervals."""
+    start_log(verbose, quiet)
+    from ..comparison.evaluate import evaluate_model
+    from ..files import refuse_existing
+    from ..fitted import FittedClassifier
+
+    refuse_existing(out, overwrite)
+    fitted = FittedClassifier.load(model)
+    with progress_bar(quiet) as progress:
+        dataset = load_data(data, seed, progress)
+        found = evaluate_model(
+            fitted,
+            dataset,
+            split=split,
+            cut=cut,
+            seed=seed,
+            threads=thread_count(threads),
+            without_imaging=without_imaging,
+        )
+        found.save(out, overwrite=overwrite)
+    if json:
+        say_json(found.to_dict())
+    else:
+        say(*found.lines(), f"metrics: {out}/metrics.json")
+
+
+@verb
+def compare(
+    out: Out,
+    data: Data = None,
+    regimes: Annotated[
+        list[str] | None, typer.Option("--regimes", help="Regimes to compare; default: the four.")
+    ] = None,
+    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training seeds per regime.")] = 1,
+    config: Config = None,
+    cut: Cut = 22.5,
+    budgets: Annotated[
+        str | None, typer.Option("--budgets", help="Label budgets, such as 100,1000,all: the label-budget curve.")
+    ] = None,
+    draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of labels per budget.")] = 3,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Fit several regimes over seeds and compare them on the test split with paired intervals."""
+    start_log(verbose, quiet)
+    from .comparing import run_budgets, run_comparison
+
+    chosen = [name for word in regimes or [] for name in word.split(",")] or None
+    with progress_bar(quiet) as progress:
+        dataset = load_data(data, seed, progress)
+        run = {"config": config, "cut": cut, "seed": seed, "threads": thread_count(threads), "overwrite": overwrite}
+        if budgets is not None:
+            found = run_budgets(dataset, chosen, budgets, draws, out, progress=progress, **run)  # type: ignore[arg-type]
+        else:
+            found = run_comparison(dataset, chosen, seeds, out, progress=progress, **run)  # type: ignore[arg-type]
+    if json:
+        say_json(found.to_dict())
+    else:
+        say(*found.lines(), f"results: {out}")
+
+
+@verb
+def predict(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
+    catalogue: Annotated[str, typer.Argument(metavar="CATALOGUE", help="FITS, VOTable, Parquet, CSV or .npy.")],
+    out: Out,
+    legacy: Annotated[list[str] | None, typer.Option("--legacy", help="Tractor tables: morphology and r.")] = None,
+    survey: Annotated[str | None, typer.Option("--survey", help="Where the file does not give itself away.")] = None,
+    chunk_rows: Annotated[int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")] = 50_000,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Classify a whole catalogue in bounded memory; rows stay in input order."""
+    start_log(verbose, quiet)
+    from ..fitted import FittedClassifier
+    from ..inference.stream import predict_stream
+
+    fitted = FittedClassifier.load(model)
+    with progress_bar(quiet) as progress:
+        told = predict_stream(
+            fitted,
+            catalogue,
+            legacy or (),
+            survey=survey,
+            out=out,
+            chunk_rows=chunk_rows,
+            threads=thread_count(threads),
+            overwrite=overwrite,
+            progress=progress,
+        )
+    if json:
+        say_json(told)
+    else:
+        counts = ", ".join(f"{name} {n}" for name, n in told["classes"].items())
+        say(f"{told['rows']} rows in input order ({counts})", f"predictions: {out}")

@@ -1,0 +1,95 @@
+"""Imports point downwards, heavy libraries wait for the verb that needs them, and no path leaks."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import jpas_gbm
+import pytest
+
+PACKAGE = Path(jpas_gbm.__file__).parent
+LAYERS = {
+    "errors": 0,
+    "files": 1,
+    "provenance": 1,
+    "config": 2,
+    "survey": 3,
+    "scores": 3,
+    "mocks": 4,
+    "features": 4,
+    "boosting": 5,
+    "fitted": 6,
+    "adaptation": 7,
+    "inference": 8,
+    "comparison": 8,
+    "explanation": 8,
+    "targets": 8,
+    "report": 9,
+    "cli": 10,
+    "__main__": 11,
+}
+HEAVY = ("lightgbm", "xgboost", "sklearn", "pandas", "astropy", "matplotlib", "shap", "optuna", "numba", "scipy")
+FILES = sorted(PACKAGE.rglob("*.py"))
+
+
+def room(path):
+    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
+
+
+def imported_rooms(path):
+    """Rooms of this package that a file imports, absolutely or relatively."""
+    inside = ("jpas_gbm", *path.relative_to(PACKAGE).parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            names = [alias.name.split(".") for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            start = list(inside[: len(inside) - node.level + 1]) if node.level else []
+            base = start + (node.module.split(".") if node.module else [])
+            names = [[*base, alias.name] for alias in node.names] if base == ["jpas_gbm"] else [base]
+        else:
+            continue
+        for name in names:
+            if name[0] == "jpas_gbm" and len(name) > 1 and name[1] in LAYERS:
+                yield name[1]
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_imports_point_downwards(path):
+    own = room(path)
+    if own == "__init__":
+        return
+    for other in imported_rooms(path):
+        same_file = LAYERS[own] <= 1 and LAYERS[other] <= 1
+        allowed = other == own or LAYERS[other] < LAYERS[own] or (same_file and other in ("errors", "files"))
+        assert allowed, f"{path.name} (layer {LAYERS[own]}, {own}) imports {other} (layer {LAYERS[other]})"
+
+
+def test_every_room_has_a_layer():
+    assert {room(path) for path in FILES} - {"__init__"} <= set(LAYERS)
+
+
+def test_help_loads_no_heavy_library():
+    code = (
+        "import sys\nfrom typer.testing import CliRunner\nfrom jpas_gbm.cli.app import app\n"
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
+        "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0\n"
+        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) != "cli"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_the_library_neither_prints_nor_exits_nor_unpickles(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Call):
+            called = ast.unparse(node.func)
+            assert called not in ("print", "sys.exit", "exit", "pickle.load", "pickle.loads", "joblib.load", "eval")
+            if called in ("np.load", "numpy.load"):
+                assert not any(k.arg == "allow_pickle" and ast.unparse(k.value) == "True" for k in node.keywords)
+
+
+def test_files_are_short():
+    long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := p.read_text().count("\n")) > 400}
+    assert not long

@@ -1,0 +1,90 @@
+"""Options are declared once, and a wrong one is told by name."""
+
+import pytest
+import yaml
+from jpas_gbm.config import (
+    BoostingOptions,
+    FitOptions,
+    PrepareOptions,
+    configs_folder,
+    find_config,
+    load_options,
+    override,
+    parse_options,
+    read_yaml,
+)
+from jpas_gbm.errors import ConfigError
+
+
+def test_an_unknown_option_names_the_nearest():
+    with pytest.raises(
+        ConfigError, match="unknown option 'learning_rte' under 'boosting'. Did you mean 'learning_rate'"
+    ):
+        parse_options(FitOptions, {"boosting": {"learning_rte": 0.1}}, "ssda.yaml")
+
+
+def test_a_wrong_value_is_shown():
+    with pytest.raises(ConfigError, match=r"x\.yaml: option 'leaves' under 'boosting'.*\(got 'many'\)"):
+        parse_options(FitOptions, {"boosting": {"leaves": "many"}}, "x.yaml")
+    with pytest.raises(ConfigError, match="less than or equal to 1"):
+        parse_options(BoostingOptions, {"feature_fraction": 2}, "x.yaml")
+
+
+def test_something_else_than_options_is_refused():
+    with pytest.raises(ConfigError, match="found list"):
+        parse_options(FitOptions, [1], "x.yaml")
+    assert parse_options(FitOptions, None, "x.yaml") == FitOptions()
+
+
+def test_override_leaves_none_alone_and_checks():
+    options = override(FitOptions(), regime="uda", seeds=None)
+    assert (options.regime, options.seeds) == ("uda", FitOptions().seeds)
+    with pytest.raises(ConfigError, match="regime"):
+        override(FitOptions(), regime="magic")
+
+
+def test_options_are_immutable_and_hashable():
+    options = FitOptions()
+    assert hash(options.boosting) == hash(BoostingOptions())
+    with pytest.raises(Exception, match="frozen"):
+        options.seeds = 3
+
+
+@pytest.mark.parametrize("name", ["ssda", "uda", "mocks_only", "mocks_calibrated", "target_only"])
+def test_every_shipped_regime_loads(name):
+    assert load_options(FitOptions, name).regime == name.replace("_", "-")
+
+
+def test_the_papers_splits_are_the_default():
+    splits = PrepareOptions().splits
+    assert (splits.target, splits.source, splits.seed) == ((0.3, 0.3, 0.4), (0.7, 0.15, 0.15), 137)
+
+
+def test_a_missing_config_lists_the_shipped(tmp_path):
+    with pytest.raises(ConfigError, match=r"sdsa: there is no such file\. Did you mean 'ssda'\? Shipped:.*uda"):
+        find_config("sdsa")
+    with pytest.raises(ConfigError, match="no such file"):
+        read_yaml(tmp_path / "none.yaml")
+
+
+def test_broken_yaml_is_named(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match=r"a\.yaml: is not valid YAML"):
+        load_options(FitOptions, tmp_path / "a.yaml")
+
+
+def test_yaml_cannot_build_objects(tmp_path):
+    (tmp_path / "a.yaml").write_text("a: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        read_yaml(tmp_path / "a.yaml")
+
+
+def test_options_survive_yaml(tmp_path):
+    options = override(FitOptions(), seeds=3)
+    path = tmp_path / "best.yaml"
+    path.write_text(yaml.safe_dump(options.model_dump(mode="json")))
+    assert load_options(FitOptions, path) == options
+
+
+def test_configs_are_found():
+    assert (configs_folder() / "ssda.yaml").is_file()
