@@ -1,0 +1,186 @@
+"""Exhibits: what a report shows beside the scores, worked out once and kept in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+
+from ..files import atomic_folder, read_json, write_json
+from ..scores.curves import curve_set
+from ..survey.catalogue import Catalogue
+from ..survey.dataset import Dataset
+from .balance import class_balance
+from .evaluate import evaluate_model, held_out
+from .evaluation import Evaluation
+from .magnitudes import CUT, brighter
+from .map import SkyMap, sky_map
+from .portraits import portraits
+from .redshift_curves import redshift_curves
+from .separation import band_separation
+
+if TYPE_CHECKING:
+    from ..fitted import FittedClassifier
+
+FOLDER = "exhibits"
+"""Name of the folder inside a result folder."""
+
+_PARTS = ("data", "balance", "portraits", "separation", "redshift", "calibration", "mocks", "cards")
+_MOST_ROWS = 4000
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibits:
+    """What a report shows beside the scores; each part may be empty.
+
+    Parameters
+    ----------
+    data : mapping
+        ``summary``, ``quality``, ``audit``, ``warnings`` and ``provenance`` of the data set.
+    balance : mapping
+        As :func:`~jpas_gbm.comparison.balance.class_balance`.
+    portraits : mapping
+        As :func:`~jpas_gbm.comparison.portraits.portraits`.
+    separation : mapping
+        As :func:`~jpas_gbm.comparison.separation.band_separation`.
+    redshift : mapping
+        By run, such as ``ssda-seed0``: as :func:`~jpas_gbm.comparison.redshift_curves.redshift_curves`.
+    calibration : mapping
+        ``run``, and reliability curves ``before`` and ``after`` calibration by class.
+    mocks : mapping
+        ``metrics.json`` of a model tested on mocks.
+    cards : mapping
+        Model cards by run.
+    sky_map : SkyMap, optional
+        Where mocks and sky lie for the model.
+    """
+
+    data: Mapping[str, Any] = field(default_factory=dict)
+    balance: Mapping[str, Any] = field(default_factory=dict)
+    portraits: Mapping[str, Any] = field(default_factory=dict)
+    separation: Mapping[str, Any] = field(default_factory=dict)
+    redshift: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Mapping[str, Any] = field(default_factory=dict)
+    mocks: Mapping[str, Any] = field(default_factory=dict)
+    cards: Mapping[str, Any] = field(default_factory=dict)
+    sky_map: SkyMap | None = None
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``exhibits/`` into a result folder, whole or not at all; empty parts are left out."""
+        with atomic_folder(Path(folder) / FOLDER, overwrite=overwrite) as temporary:
+            for part in _PARTS:
+                if getattr(self, part):
+                    write_json(temporary / f"{part}.json", getattr(self, part))
+            if self.sky_map is not None:
+                self.sky_map.save(temporary / "map.npz")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Exhibits:
+        """Read ``exhibits/`` of a result folder; parts that are not there are empty.
+
+        Raises
+        ------
+        BundleError
+            If a part is damaged.
+        """
+        place = Path(folder) / FOLDER
+        parts = {part: read_json(place / f"{part}.json") for part in _PARTS if (place / f"{part}.json").is_file()}
+        path = place / "map.npz"
+        return cls(**parts, sky_map=SkyMap.load(path) if path.is_file() else None)
+
+
+def data_exhibits(dataset: Dataset, *, split: str = "test", cut: float | None = CUT, seed: int = 0) -> dict[str, Any]:
+    """Return the parts of :class:`Exhibits` that need only the data set."""
+    told = {
+        "summary": dataset.summary(),
+        "quality": dataset.quality.to_dict(),
+        "audit": dataset.audit.to_dict(),
+        "warnings": list(dataset.warnings),
+        "provenance": dict(dataset.provenance),
+    }
+    return {
+        "data": told,
+        "balance": class_balance(dataset),
+        "portraits": portraits(dataset, split, cut),
+        "separation": band_separation(dataset, seed),
+    }
+
+
+def model_exhibits(
+    fitted: FittedClassifier,
+    dataset: Dataset,
+    run: str,
+    *,
+    split: str = "test",
+    cut: float | None = CUT,
+    seed: int = 0,
+    threads: int = 1,
+) -> dict[str, Any]:
+    """Return the parts of :class:`Exhibits` that need a model: calibration and the map.
+
+    Parameters
+    ----------
+    fitted : FittedClassifier
+    dataset : Dataset
+    run : str
+        How the model is called, such as ``ssda-seed0``.
+    split : str
+        Labelled target rows to show.
+    cut : float, optional
+        Faintest magnitude of them, and of the others on the map.
+    seed : int
+        Seed of the samples.
+    threads : int
+        Threads of the prediction.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 97]))
+    held = held_out(dataset, split)
+    held = held.take(brighter(held.mag, cut))
+    others = {"source": dataset.source_rows("test"), "unlabelled": dataset.target_rows("unlabelled")}
+    if not len(others["source"]):
+        others["source"] = dataset.source_rows("val")
+    shown = {"source": _shown(others["source"], cut, rng), "unlabelled": _shown(others["unlabelled"], cut, rng)}
+    photometry = dataset.target.photometry
+    groups = {
+        name: (fitted.margins(rows.replace(photometry=photometry), threads=threads), rows.label.astype(np.int64))
+        for name, rows in (("source", shown["source"]), ("labelled", held), ("unlabelled", shown["unlabelled"]))
+        if len(rows)
+    }
+    margins = groups["labelled"][0]
+    before = np.exp(margins - margins.max(axis=1, keepdims=True))
+    before /= before.sum(axis=1, keepdims=True)
+    y = held.label.astype(np.int64)
+    calibration = {
+        "run": run,
+        "n": len(y),
+        "before": curve_set(y, before, fitted.classes)["reliability"],
+        "after": curve_set(y, fitted.calibrate(margins), fitted.classes)["reliability"],
+    }
+    return {"calibration": calibration, "sky_map": sky_map(groups, fitted.classes, seed)}
+
+
+def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Catalogue:
+    if cut is not None and np.isfinite(cut):
+        rows = rows.take(~(rows.mag > cut))
+    if len(rows) > _MOST_ROWS:
+        rows = rows.take(np.sort(rng.choice(len(rows), _MOST_ROWS, replace=False)))
+    return rows
+
+
+def mocks_on_mocks(
+    fitted: FittedClassifier, dataset: Dataset, *, cut: float | None = CUT, seed: int = 0, threads: int = 1
+) -> dict[str, Any]:
+    """Return ``metrics.json`` of a model on the test split of the mocks, or nothing where there is none."""
+    if not len(dataset.source_rows("test")):
+        return {}
+    found = evaluate_model(cast(Any, fitted), dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads)
+    return found.to_dict()
+
+
+def redshift_exhibit(runs: Mapping[str, Evaluation], dataset: Dataset) -> dict[str, Any]:
+    """Return probabilities against redshift of each run whose curves hold redshifts."""
+    found = {name: redshift_curves(one.curves, dataset.scheme.z_cut) for name, one in runs.items()}
+    return {name: one for name, one in found.items() if one is not None}

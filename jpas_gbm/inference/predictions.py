@@ -1,0 +1,180 @@
+"""Predictions: what a model says of each row of a catalogue, in the order of its rows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from ..survey.bands import BandSystem
+from ..survey.catalogue import Catalogue
+from ..survey.quality import QualityBit
+from .columns import Column, probability_name, record_type
+
+_PHOTOZ = "_z_quasar"
+
+
+class Fitted(Protocol):
+    """What predicting needs of a model."""
+
+    bands: BandSystem
+    photometry: str
+    thresholds: np.ndarray
+    card: Mapping[str, Any]
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, in order."""
+
+    @property
+    def members(self) -> Sequence[Any]:
+        """The ensemble."""
+
+    @property
+    def rule(self) -> Any:
+        """Decision that validation chose."""
+
+    def features(self, catalogue: Catalogue, threads: int = 1) -> Any:
+        """Return the features of a catalogue, or refuse it."""
+
+    def member_margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return margins of every member, float64 (m, n, k)."""
+
+    def calibrate(self, margins: np.ndarray) -> np.ndarray:
+        """Return probabilities of margins, float64 (n, k)."""
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """Probabilities, decisions and warnings for each of n rows.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the k classes.
+    catalogue : Catalogue
+        The rows: ids, positions, magnitudes.
+    probabilities : array of float32, shape (n, k)
+        Rows sum to 1 within single precision.
+    thresholds : array, shape (k,)
+        Class factors of the thresholded decision.
+    spread : array of float32, shape (n,), optional
+        Standard deviation over ensemble members of the probability of the most probable class.
+    photoz : array of float32, shape (n,), optional
+        Redshift of each row, were it a quasar.
+    quality : array of uint16, shape (n,)
+        Bits of :class:`~jpas_gbm.survey.quality.QualityBit`.
+    """
+
+    classes: tuple[str, ...]
+    catalogue: Catalogue
+    probabilities: np.ndarray
+    thresholds: np.ndarray
+    spread: np.ndarray | None
+    photoz: np.ndarray | None
+    quality: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.probabilities)
+
+    @property
+    def label(self) -> np.ndarray:
+        """Code of the most probable class, intp (n,)."""
+        return np.argmax(self.probabilities, axis=1)
+
+    @property
+    def entropy(self) -> np.ndarray:
+        """Entropy of the probabilities in nats, float64 (n,)."""
+        p = self.probabilities.astype(np.float64)
+        return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
+
+    def records(self, columns: Sequence[Column]) -> np.ndarray:
+        """Return the rows as a structured array of the columns asked for."""
+        table = np.empty(len(self), dtype=record_type(columns))
+        names = np.array(self.classes, dtype="S")
+        values: dict[str, Any] = {probability_name(c): self.probabilities[:, i] for i, c in enumerate(self.classes)}
+        values |= {
+            "RA": self.catalogue.ra,
+            "DEC": self.catalogue.dec,
+            "MAG": self.catalogue.mag,
+            "CLASS": names[self.label],
+            "CLASS_THRESHOLDED": names[np.argmax(self.probabilities * self.thresholds, axis=1)],
+            "ENTROPY": self.entropy,
+            "SPREAD": self.spread,
+            "PHOTOZ_QSO": self.photoz,
+            "QUALITY": self.quality,
+        }
+        for column in columns:
+            key = self.catalogue.key.get(column.name)
+            table[column.name] = key if key is not None else values.get(column.name, self.catalogue.object_id)
+        return table
+
+
+def predict_catalogue(fitted: Fitted, catalogue: Catalogue, threads: int = 1) -> Predictions:
+    """Classify the rows of a catalogue that is in memory.
+
+    Decisions are taken on the probabilities as they are written, in single precision, so that a
+    file agrees with itself.
+
+    Parameters
+    ----------
+    fitted : Fitted
+        The model.
+    catalogue : Catalogue
+        n rows of the survey, bands and photometry that the model was trained for.
+    threads : int
+        Threads of features and trees.
+
+    Raises
+    ------
+    FeatureMismatch
+        If bands are missing or the fluxes are another measurement.
+    """
+    matrix = fitted.features(catalogue, threads)
+    margins = fitted.member_margins(matrix.X, threads)
+    p = fitted.calibrate(margins.mean(axis=0))
+    spread = None
+    if len(margins) > 1:
+        top = np.argmax(p, axis=1)
+        each = np.stack([fitted.calibrate(one)[np.arange(len(p)), top] for one in margins])
+        spread = each.std(axis=0).astype(np.float32)
+    return Predictions(
+        classes=tuple(fitted.classes),
+        catalogue=catalogue,
+        probabilities=p.astype(np.float32),
+        thresholds=np.asarray(fitted.thresholds, dtype=np.float64),
+        spread=spread,
+        photoz=photometric_redshift(matrix),
+        quality=quality_bits(catalogue, fitted.card.get("magnitude_range")),
+    )
+
+
+def photometric_redshift(matrix: Any) -> np.ndarray | None:
+    """Return the redshift of each row were it a quasar, float32 (n,), where the features have template fits.
+
+    It is a by-product of the fit of highest rank: the feature whose name ends in ``_z_quasar``.
+    """
+    named = [i for i, name in enumerate(getattr(matrix, "names", ())) if name.endswith(_PHOTOZ)]
+    return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
+
+
+def quality_bits(catalogue: Catalogue, magnitudes: Sequence[float] | None = None) -> np.ndarray:
+    """Return the reader's quality bits with those that only predicting knows, uint16 (n,).
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        n rows.
+    magnitudes : (brightest, faintest), optional
+        Range of the model's training rows.
+    """
+    bits = catalogue.quality.copy()
+    bits[np.isnan(catalogue.imaging_mag)] |= np.uint16(QualityBit.NO_IMAGING)
+    bits[catalogue.morphology == 0] |= np.uint16(QualityBit.UNKNOWN_MORPHOLOGY)
+    if magnitudes is not None:
+        with np.errstate(invalid="ignore"):
+            outside = (catalogue.mag < magnitudes[0]) | (catalogue.mag > magnitudes[1])
+        bits[outside] |= np.uint16(QualityBit.OUTSIDE_MAGNITUDES)
+    return bits

@@ -1,0 +1,276 @@
+"""How sure: bootstrap over objects, for one model, for means over seeds, for paired differences."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import DatasetError
+from .metrics import NULL, Scorer
+
+RESAMPLES = 1000
+LEVEL = 0.95
+_BLOCK_CELLS = 1 << 22
+_BLOCK = 64
+
+
+def resample_weights(groups: np.ndarray, n: int, seed: int, block: int | None = None) -> Iterator[np.ndarray]:
+    """Give the row weights of `n` bootstrap resamples of objects, some at a time.
+
+    Objects are drawn with replacement, and all rows of an object come together.
+
+    Parameters
+    ----------
+    groups : array of int, shape (rows,)
+        Object of each row.
+    n : int
+        Number of resamples.
+    seed : int
+        Seed of the draws: the same seed gives the same resamples, whatever the block.
+    block : int, optional
+        Resamples per array given.
+
+    Yields
+    ------
+    array of float32, shape (rows, B)
+    """
+    names, place = np.unique(np.asarray(groups), return_inverse=True)
+    rng = np.random.default_rng(np.random.SeedSequence([seed, len(names)]))
+    block = block or max(1, min(n, _BLOCK, _BLOCK_CELLS // max(len(place), 1)))
+    for start in range(0, n, block):
+        size = min(block, n - start)
+        counts = np.empty((size, len(names)), dtype=np.float32)
+        for i in range(size):
+            counts[i] = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+        yield np.ascontiguousarray(counts.T[place])
+
+
+@dataclass(frozen=True, eq=False)
+class Replicates:
+    """Figures of several models on the same rows, and on the same resamples of those rows.
+
+    Parameters
+    ----------
+    point : dict of str to array, shape (models,)
+        Each figure on the rows as they are.
+    draws : dict of str to array, shape (models, n)
+        Each figure on each resample.
+    """
+
+    point: dict[str, np.ndarray]
+    draws: dict[str, np.ndarray]
+
+    def mean(self, models: Sequence[int]) -> Replicates:
+        """Return one model whose figures are the means over some (seeds of one recipe, say)."""
+        chosen = list(models)
+        return Replicates(
+            {name: _quiet_mean(value[chosen])[None] for name, value in self.point.items()},
+            {name: _quiet_mean(value[chosen])[None] for name, value in self.draws.items()},
+        )
+
+    def minus(self, other: Replicates) -> Replicates:
+        """Return the paired differences of figures that both have."""
+        names = [name for name in self.point if name in other.point]
+        return Replicates(
+            {name: self.point[name] - other.point[name] for name in names},
+            {name: self.draws[name] - other.draws[name] for name in names},
+        )
+
+    def renamed(self, names: Mapping[str, str]) -> Replicates:
+        """Return the figures whose names are the keys of `names`, under the new names."""
+        return Replicates(
+            {new: self.point[old] for old, new in names.items()}, {new: self.draws[old] for old, new in names.items()}
+        )
+
+    def intervals(self, model: int = 0, level: float = LEVEL, signed: bool = False) -> dict[str, list[float] | None]:
+        """Return the interval of each figure of one model, by name; None where it is not defined.
+
+        Parameters
+        ----------
+        model : int
+            Which model.
+        level : float
+            Confidence.
+        signed : bool
+            The figures are differences, which may be negative.
+
+        Notes
+        -----
+        Percentiles of the draws. Expected calibration errors are biased upwards by noise, and a
+        resample has more noise than the rows: their intervals are reflected about the estimate
+        (Davison and Hinkley 1997, §5.2), which takes out the bias where the error is large. Where it
+        is no larger than 95 % of the ``null`` draws, noise alone explains it, and the interval
+        begins at 0.
+        """
+        names = [name for name in self.draws if not name.startswith(f"{NULL}.")]
+        return {name: self._interval(name, model, level, signed) for name in names}
+
+    def _interval(self, name: str, model: int, level: float, signed: bool) -> list[float] | None:
+        point, draws = float(self.point[name][model]), self.draws[name][model]
+        draws = draws[np.isfinite(draws)]
+        if not np.isfinite(point) or len(draws) < 2:
+            return None
+        low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
+        if name.endswith("ece"):
+            low, high = 2 * point - high, 2 * point - low
+            if not signed:
+                noise = self.draws.get(f"{NULL}.{name}")
+                explained = noise is not None and point <= np.quantile(noise[model], level)
+                low, high = 0.0 if explained else max(low, 0.0), max(high, point)
+        return [float(low), float(high)]
+
+
+def _quiet_mean(values: np.ndarray) -> np.ndarray:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(values, axis=0)
+
+
+def replicate(
+    scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RESAMPLES, seed: int = 0, n_rows: int | None = None
+) -> Replicates:
+    """Score several models on the same rows and on the same bootstrap resamples of objects.
+
+    Parameters
+    ----------
+    scorers : sequence of Scorer
+        One for each model, all of the same rows in the same order.
+    groups : array of int, shape (rows,), optional
+        Object of each row; default: each row is an object.
+    n : int
+        Number of resamples.
+    seed : int
+        Seed of the resamples.
+
+    Raises
+    ------
+    DatasetError
+        If the models were scored on different numbers of rows.
+    """
+    rows = scorers[0].tally.matrix.shape[1]
+    if any(scorer.tally.matrix.shape[1] != rows for scorer in scorers):
+        raise DatasetError("models to be compared were scored on different rows: give each the same rows in order.")
+    groups = np.arange(rows) if groups is None else np.asarray(groups)
+    if groups.shape != (rows,):
+        raise DatasetError(f"there are {groups.size} object ids for {rows} rows: the bootstrap needs one for each.")
+    point = _stack([[scorer.figures(np.ones((rows, 1)))] for scorer in scorers])
+    drawn: list[list[dict[str, np.ndarray]]] = [[] for _ in scorers]
+    for weights in resample_weights(groups, n, seed) if rows else ():
+        for found, scorer in zip(drawn, scorers, strict=True):
+            found.append(scorer.figures(weights))
+    draws = _stack(drawn) if rows and n else {name: np.empty((len(scorers), 0)) for name in point}
+    return Replicates({name: value[:, 0] for name, value in point.items()}, draws)
+
+
+def _stack(found: list[list[dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Join blocks of resamples, then models, of the figures that all models have."""
+    names = [name for name in found[0][0] if all(name in blocks[0] for blocks in found)]
+    return {name: np.stack([np.concatenate([part[name] for part in blocks]) for blocks in found]) for name in names}
+
+
+def bootstrap(
+    y: np.ndarray,
+    p: np.ndarray,
+    groups: np.ndarray | None = None,
+    n: int = RESAMPLES,
+    seed: int = 0,
+    *,
+    classes: Sequence[str],
+    thresholds: np.ndarray | None = None,
+    level: float = LEVEL,
+) -> dict[str, list[float] | None]:
+    """Return the interval of every figure of :func:`~jpas_gbm.scores.metrics.evaluate`, by dotted name.
+
+    Parameters
+    ----------
+    y : array of int, shape (rows,)
+        True classes.
+    p : array, shape (rows, k)
+        Probabilities.
+    groups : array of int, shape (rows,), optional
+        Object of each row; objects, not rows, are resampled.
+    n : int
+        Number of resamples.
+    seed : int
+        Seed of the resamples.
+    classes : sequence of str
+        Names of the classes.
+    thresholds : array, shape (k,), optional
+        Decision weights for the ``thresholded`` figures.
+    level : float
+        Confidence of the intervals.
+    """
+    return replicate([Scorer.of(y, p, classes, thresholds)], groups, n, seed).intervals(level=level)
+
+
+def paired(
+    y: np.ndarray,
+    p_a: np.ndarray | Sequence[np.ndarray],
+    p_b: np.ndarray | Sequence[np.ndarray],
+    groups: np.ndarray | None = None,
+    n: int = RESAMPLES,
+    seed: int = 0,
+    *,
+    classes: Sequence[str],
+    thresholds_a: np.ndarray | Sequence[np.ndarray] | None = None,
+    thresholds_b: np.ndarray | Sequence[np.ndarray] | None = None,
+    level: float = LEVEL,
+) -> dict[str, dict[str, object]]:
+    """Return the difference a - b of every figure, with its interval, on the same rows.
+
+    Parameters
+    ----------
+    y : array of int, shape (rows,)
+        True classes.
+    p_a, p_b : array, shape (rows, k), or a sequence of those
+        Probabilities of the two models; several are seeds of one recipe, and figures (not
+        probabilities) are averaged over them.
+    groups, n, seed, classes, level
+        As :func:`bootstrap`.
+    thresholds_a, thresholds_b : array, shape (k,), or a sequence of those, optional
+        Decision weights of the models.
+
+    Returns
+    -------
+    dict of str to dict
+        ``difference``, ``interval`` ([lo, hi] or None) and ``above`` (the share of resamples in which
+        a's figure is larger).
+    """
+    scorers_a, scorers_b = (
+        [Scorer.of(y, p, classes, t) for p, t in _models(ps, ts)]
+        for ps, ts in ((p_a, thresholds_a), (p_b, thresholds_b))
+    )
+    all_of = replicate([*scorers_a, *scorers_b], groups, n, seed)
+    split = len(scorers_a)
+    a, b = all_of.mean(range(split)), all_of.mean(range(split, split + len(scorers_b)))
+    return differences(a, b, level)
+
+
+def _models(p: object, thresholds: object) -> list[tuple[np.ndarray, np.ndarray | None]]:
+    if isinstance(p, np.ndarray) and p.ndim == 2:
+        return [(p, None if thresholds is None else np.asarray(thresholds))]
+    many = [np.asarray(one) for one in p]  # type: ignore[attr-defined]
+    if thresholds is None:
+        return [(one, None) for one in many]
+    shared = np.asarray(thresholds)
+    weights = [shared] * len(many) if shared.ndim == 1 else list(shared)
+    return list(zip(many, weights, strict=True))
+
+
+def differences(a: Replicates, b: Replicates, level: float = LEVEL) -> dict[str, dict[str, object]]:
+    """Return a - b of every figure as :func:`paired` does, from replicates of the same resamples."""
+    gap = a.minus(b)
+    intervals = gap.intervals(level=level, signed=True)
+    found: dict[str, dict[str, object]] = {}
+    for name, interval in intervals.items():
+        point, draws = float(gap.point[name][0]), gap.draws[name][0]
+        draws = draws[np.isfinite(draws)]
+        found[name] = {
+            "difference": point if np.isfinite(point) else None,
+            "interval": interval,
+            "above": float(np.mean(draws > 0)) if len(draws) else None,
+        }
+    return found

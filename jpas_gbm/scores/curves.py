@@ -1,0 +1,239 @@
+"""Curves as plain arrays, for whoever draws them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from .calibration_error import BINS, width_bins
+
+_POINTS = 400
+_MOST_POINTS = 5000
+_DIGITS = 6
+
+
+class RocCurve(NamedTuple):
+    """False-positive rate, true-positive rate and threshold, by falling threshold."""
+
+    false_positive: np.ndarray
+    true_positive: np.ndarray
+    threshold: np.ndarray
+
+
+class PurityCurve(NamedTuple):
+    """Purity, completeness and size of the sample above each threshold, by falling threshold."""
+
+    purity: np.ndarray
+    completeness: np.ndarray
+    selected: np.ndarray
+    threshold: np.ndarray
+
+
+class ReliabilityCurve(NamedTuple):
+    """For each bin of probability: rows, mean probability, true fraction and its 68 % interval."""
+
+    n: np.ndarray
+    mean_p: np.ndarray
+    fraction: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+class BinnedQuantiles(NamedTuple):
+    """For each bin of x: its edges, rows, and median, 16 % and 84 % points of the values."""
+
+    lower: np.ndarray
+    upper: np.ndarray
+    n: np.ndarray
+    median: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+def _counts(hit: np.ndarray, score: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return true and all rows at or above each distinct score, by falling score, and the scores."""
+    order = np.argsort(-score, kind="stable")
+    falling = score[order]
+    last = np.flatnonzero(np.append(np.diff(falling) != 0, True)) if len(falling) else np.empty(0, dtype=np.intp)
+    return np.cumsum(hit[order].astype(np.int64))[last], last + 1, falling[last]
+
+
+def _thin(length: int, measure: np.ndarray, points: int) -> np.ndarray:
+    """Choose at most about `points` places, evenly in `measure` and evenly in rank; the ends stay."""
+    if length <= points:
+        return np.arange(length)
+    wanted = np.linspace(measure[0], measure[-1], points // 2)
+    by_measure = np.clip(np.searchsorted(measure, wanted), 0, length - 1)
+    by_rank = np.unique(np.geomspace(1, length, points // 2).astype(np.intp)) - 1
+    return np.unique(np.concatenate([by_measure, by_rank, [0, length - 1]]))
+
+
+def roc(y: np.ndarray, p: np.ndarray, column: int, points: int = _POINTS) -> RocCurve:
+    """Return the ROC curve of one class against the others.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes.
+    p : array, shape (n, k)
+        Probabilities.
+    column : int
+        The class.
+    points : int
+        Thin the curve to about this many points, dense at low false-positive rates.
+
+    Returns
+    -------
+    RocCurve
+        Begins at (0, 0) with threshold inf; NaN rates where a side has no row.
+    """
+    true, every, threshold = _counts(y == column, p[:, column])
+    positives = int((y == column).sum())
+    with np.errstate(invalid="ignore", divide="ignore"):
+        tpr = np.append(0.0, true / np.float64(positives))
+        fpr = np.append(0.0, (every - true) / np.float64(len(y) - positives))
+    keep = _thin(len(tpr), tpr, points)
+    return RocCurve(fpr[keep], tpr[keep], np.append(np.inf, threshold)[keep])
+
+
+def purity_completeness(y: np.ndarray, p: np.ndarray, column: int, points: int = _POINTS) -> PurityCurve:
+    """Return what a cut in the probability of one class selects (the precision-recall curve).
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes.
+    p : array, shape (n, k)
+        Probabilities.
+    column : int
+        The class.
+    points : int
+        Thin the curve to about this many points.
+    """
+    true, every, threshold = _counts(y == column, p[:, column])
+    with np.errstate(invalid="ignore", divide="ignore"):
+        completeness = true / np.float64((y == column).sum())
+    keep = _thin(len(true), true.astype(np.float64), points)
+    return PurityCurve((true / every)[keep], completeness[keep], every[keep], threshold[keep])
+
+
+def reliability(
+    y: np.ndarray, p: np.ndarray, column: int | None = None, bins: int = BINS, equal_count: bool = False
+) -> ReliabilityCurve:
+    """Return true fraction against mean probability; bins without rows are left out.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes.
+    p : array, shape (n, k)
+        Probabilities.
+    column : int, optional
+        The class; default: the top label, as in the expected calibration error.
+    bins : int
+        Number of bins.
+    equal_count : bool
+        Bins of equal numbers of rows instead of equal width.
+
+    Notes
+    -----
+    The interval is Wilson's (1927) at one sigma.
+    """
+    if column is None:
+        score, hit = p.max(axis=1), np.argmax(p, axis=1) == y
+    else:
+        score, hit = p[:, column], y == column
+    if equal_count:
+        rank = np.argsort(np.argsort(score, kind="stable"), kind="stable")
+        place = rank * bins // max(len(score), 1)
+    else:
+        place = width_bins(score, bins)
+    n = np.bincount(place, minlength=bins)
+    used = n > 0
+    n = n[used]
+    mean_p = np.bincount(place, weights=score, minlength=bins)[used] / n
+    fraction = np.bincount(place, weights=hit, minlength=bins)[used] / n
+    low, high = wilson(fraction, n)
+    return ReliabilityCurve(n, mean_p, fraction, low, high)
+
+
+def wilson(fraction: np.ndarray, n: np.ndarray, sigmas: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
+    """Return Wilson's (1927) interval of a fraction observed in `n` rows."""
+    square = sigmas**2
+    centre = (fraction + square / (2 * n)) / (1 + square / n)
+    half = sigmas / (1 + square / n) * np.sqrt(fraction * (1 - fraction) / n + square / (4 * n**2))
+    return centre - half, centre + half
+
+
+def binned_quantiles(x: np.ndarray, values: np.ndarray, edges: np.ndarray) -> BinnedQuantiles:
+    """Return median and central 68 % of values in bins of x (a class's probability against redshift, say).
+
+    Parameters
+    ----------
+    x, values : array, shape (n,)
+        Rows where either is NaN are left out.
+    edges : array, shape (bins + 1,)
+        Rising; a bin holds lower <= x < upper. Quantiles of an empty bin are NaN.
+    """
+    edges = np.asarray(edges, dtype=np.float64)
+    fine = np.isfinite(x) & np.isfinite(values)
+    x, values = x[fine], values[fine]
+    place = np.searchsorted(edges, x, side="right") - 1
+    bins = len(edges) - 1
+    quantiles = np.full((3, bins), np.nan)
+    n = np.zeros(bins, dtype=np.int64)
+    for b in range(bins):
+        inside = values[place == b]
+        n[b] = len(inside)
+        if len(inside):
+            quantiles[:, b] = np.quantile(inside, [0.5, 0.16, 0.84])
+    return BinnedQuantiles(edges[:-1], edges[1:], n, *quantiles)
+
+
+def curve_set(
+    y: np.ndarray, p: np.ndarray, classes: Sequence[str], z: np.ndarray | None = None, points: int = 200
+) -> dict[str, Any]:
+    """Return the curves of one model as a dictionary that JSON can hold: what a report draws.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes.
+    p : array, shape (n, k)
+        Probabilities.
+    classes : sequence of str
+        Names of the classes.
+    z : array, shape (n,), optional
+        Redshifts, NaN for rows that are not to be shown against redshift.
+    points : int
+        Thin curves to about this many points.
+
+    Returns
+    -------
+    dict
+        ``roc``, ``purity`` and ``reliability`` by class (``reliability`` also of the ``top`` label), and
+        ``redshift``: z, true class and probabilities of up to 5,000 rows with a redshift.
+    """
+    found: dict[str, Any] = {
+        "roc": {c: _plain(roc(y, p, i, points)) for i, c in enumerate(classes)},
+        "purity": {c: _plain(purity_completeness(y, p, i, points)) for i, c in enumerate(classes)},
+        "reliability": {c: _plain(reliability(y, p, i)) for i, c in enumerate(classes)},
+    }
+    found["reliability"]["top"] = _plain(reliability(y, p))
+    if z is not None and np.isfinite(z).any():
+        rows = np.flatnonzero(np.isfinite(z))
+        rows = rows[np.linspace(0, len(rows) - 1, min(len(rows), _MOST_POINTS)).astype(np.intp)]
+        found["redshift"] = {"z": _rounded(z[rows]), "label": y[rows].tolist()} | {
+            f"p_{c}": _rounded(p[rows, i]) for i, c in enumerate(classes)
+        }
+    return found
+
+
+def _plain(curve: Any) -> dict[str, list[float | None]]:
+    return {name: _rounded(value) for name, value in curve._asdict().items()}
+
+
+def _rounded(values: np.ndarray) -> list[float | None]:
+    return [float(f"{v:.{_DIGITS}g}") if np.isfinite(v) else None for v in np.asarray(values, dtype=np.float64)]

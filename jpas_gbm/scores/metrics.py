@@ -1,0 +1,299 @@
+"""How good probabilities and decisions are: every figure of ``metrics.json``, each defined once."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..errors import DatasetError
+from .calibration_error import ABOVE, SlopeRows
+from .ranking import Ranking
+from .tally import Tally
+
+NULL = "null"
+"""Prefix of figures that are not results themselves: see :meth:`Scorer.figures`."""
+
+_DECISION = ("precision", "recall", "f1")
+
+
+def check_answers(y: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return labels as int64 (n,) and probabilities as float64 (n, k), or refuse them.
+
+    Raises
+    ------
+    DatasetError
+        If shapes differ, a label is no class (unlabelled rows, say) or a row of `p` is not a
+        probability over the classes.
+    """
+    y, p = np.asarray(y), np.asarray(p, dtype=np.float64)
+    if p.ndim != 2 or p.shape != (len(y), len(classes)):
+        raise DatasetError(
+            f"probabilities have shape {p.shape}, expected {(len(y), len(classes))}: one row for each label and "
+            f"one column for each of {', '.join(classes)}."
+        )
+    wrong = (y < 0) | (y >= len(classes))
+    if wrong.any():
+        raise DatasetError(
+            f"{int(wrong.sum())} of {len(y)} rows have no class (the first is row {int(np.argmax(wrong))}): "
+            "only labelled rows can be scored. Leave the others out."
+        )
+    with np.errstate(invalid="ignore"):
+        bad = ~((p >= 0).all(axis=1) & (np.abs(p.sum(axis=1) - 1) < 1e-3))
+    if bad.any():
+        row = int(np.argmax(bad))
+        raise DatasetError(
+            f"{int(bad.sum())} of {len(p)} rows are not probabilities: row {row} is {np.round(p[row], 6).tolist()}. "
+            "Each needs values >= 0 that sum to 1."
+        )
+    return y.astype(np.int64), p
+
+
+@dataclass(frozen=True, eq=False)
+class Scorer:
+    """One model's answers on fixed rows, ready to be scored under any weights of the rows.
+
+    The point estimate is the scoring with weights of one; a bootstrap replicate is the scoring with
+    the counts of a resample. There is one implementation of each figure.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the k classes.
+    tally : Tally
+        The row sums.
+    ranking : Ranking
+        The sorted rows.
+    slope : SlopeRows
+        Rows for the calibration slope of the first class.
+    n_strata : int
+        Number of magnitude bins.
+    """
+
+    classes: tuple[str, ...]
+    tally: Tally
+    ranking: Ranking
+    slope: SlopeRows
+    n_strata: int = 0
+
+    @classmethod
+    def of(
+        cls,
+        y: np.ndarray,
+        p: np.ndarray,
+        classes: Sequence[str],
+        thresholds: np.ndarray | None = None,
+        stratum: np.ndarray | None = None,
+        n_strata: int = 0,
+    ) -> Scorer:
+        """Prepare true classes `y` (n,) and probabilities `p` (n, k).
+
+        Parameters
+        ----------
+        thresholds : array, shape (k,), optional
+            Decision weights; adds the ``thresholded`` figures.
+        stratum : array of int, shape (n,), optional
+            Magnitude bin of each row; adds the ``by_magnitude`` figures.
+        n_strata : int
+            Number of magnitude bins.
+        """
+        y, p = check_answers(y, p, classes)
+        if thresholds is not None:
+            thresholds = np.asarray(thresholds, dtype=np.float64)
+            if thresholds.shape != (len(classes),):
+                raise DatasetError(f"there are {thresholds.size} thresholds for {len(classes)} classes.")
+        tally = Tally.of(y, p, thresholds, stratum, n_strata)
+        return cls(tuple(classes), tally, Ranking.of(y, p), SlopeRows.of(y, p, 0), n_strata)
+
+    def figures(self, weights: np.ndarray) -> dict[str, np.ndarray]:
+        """Return every figure under B weightings of the rows, by dotted name, shape (B,) each.
+
+        Parameters
+        ----------
+        weights : array, shape (n, B)
+            Non-negative; a column of ones scores the rows as they are.
+
+        Returns
+        -------
+        dict
+            Names such as ``macro.f1``, ``per_class.QSO_high.recall``, ``thresholded.macro.f1``,
+            ``calibration.slope``, ``by_magnitude.3.accuracy``. NaN where a figure is not defined.
+            ``null.*`` are calibration errors with the gaps of the rows as they are taken off: over
+            resamples, what noise alone would show of a calibrated model.
+        """
+        sums = self.tally.sums(weights)
+        n = sums["confusion"].sum(axis=(0, 1))
+        figures = self._decisions(sums["confusion"])
+        with np.errstate(invalid="ignore", divide="ignore"):
+            for name in ("log_loss", "brier"):
+                figures[name] = sums[name][0] / n
+            figures |= self._gaps(sums["ece"] / n, sums["class_ece"] / n)
+            centred = (sums[name] / n - self._centre[name] for name in ("ece", "class_ece"))
+            figures |= _prefixed(NULL, self._gaps(*centred))
+        figures |= self._ranks(self.ranking.areas(weights))
+        chosen = weights[self.slope.row]
+        figures["calibration.intercept"], figures["calibration.slope"] = self.slope.logistic(chosen)
+        figures["calibration.binned_slope"] = self.slope.binned(chosen)
+        if "thresholded_confusion" in sums:
+            figures |= _prefixed("thresholded", self._decisions(sums["thresholded_confusion"]))
+        return figures | self._strata(sums)
+
+    def _decisions(self, confusion: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the figures of decisions from confusion matrices (k, k, B), rows true."""
+        k = len(self.classes)
+        hit = confusion[np.arange(k), np.arange(k)]
+        true, said = confusion.sum(axis=1), confusion.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            by_class = {
+                "precision": np.where(said > 0, hit / said, 0.0),
+                "recall": hit / true,
+                "f1": 2 * hit / (true + said),
+            }
+            accuracy = hit.sum(axis=0) / true.sum(axis=0)
+        by_class = {name: np.where(true > 0, value, np.nan) for name, value in by_class.items()}
+        figures = {f"per_class.{c}.{name}": by_class[name][i] for i, c in enumerate(self.classes) for name in _DECISION}
+        figures |= {f"macro.{name}": _mean(by_class[name]) for name in ("f1", "recall", "precision")}
+        figures["accuracy"] = accuracy
+        return figures
+
+    @cached_property
+    def _centre(self) -> dict[str, np.ndarray]:
+        """Signed calibration gaps of the bins on the rows as they are, (bins, 1) and (k, bins, 1)."""
+        sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
+        with np.errstate(invalid="ignore"):
+            return {name: sums[name] / sums["confusion"].sum() for name in ("ece", "class_ece")}
+
+    def _gaps(self, top: np.ndarray, by_class: np.ndarray) -> dict[str, np.ndarray]:
+        """Return calibration errors from signed gaps of the bins, (bins, B) and (k, bins, B)."""
+        each = np.abs(by_class).sum(axis=1)
+        figures = {f"per_class.{name}.ece": each[i] for i, name in enumerate(self.classes)}
+        return figures | {"ece": np.abs(top).sum(axis=0), "macro.ece": each.mean(axis=0)}
+
+    def _ranks(self, areas: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        figures = {}
+        for i, name in enumerate(self.classes):
+            figures[f"per_class.{name}.auroc"] = areas["rest"][i]
+            figures[f"per_class.{name}.average_precision"] = areas["precision"][i]
+        k = len(self.classes)
+        figures["macro.auroc_ovo"] = _mean(areas["pairs"].reshape(k * k, -1))
+        figures["macro.auroc_ovr"] = _mean(areas["rest"])
+        figures["macro.average_precision"] = _mean(areas["precision"])
+        return figures
+
+    def _strata(self, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        figures: dict[str, np.ndarray] = {}
+        for s in range(self.n_strata if "strata_confusion" in sums else 0):
+            confusion = sums["strata_confusion"][s]
+            figures |= _prefixed(f"by_magnitude.{s}", self._decisions(confusion))
+            with np.errstate(invalid="ignore", divide="ignore"):
+                figures[f"by_magnitude.{s}.log_loss"] = sums["strata_log_loss"][s] / confusion.sum(axis=(0, 1))
+            if "thresholded_strata_confusion" in sums:
+                decided = self._decisions(sums["thresholded_strata_confusion"][s])
+                figures |= _prefixed(f"by_magnitude.{s}.thresholded", decided)
+        return figures
+
+    def confusions(self) -> dict[str, np.ndarray]:
+        """Return the counts: ``confusion`` (k, k), rows true, and the others that were asked for."""
+        sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
+        return {name: value[..., 0].astype(np.int64) for name, value in sums.items() if name.endswith("confusion")}
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    """Mean over the first axis of what is defined, NaN where nothing is."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        return np.nanmean(values, axis=0)
+
+
+def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{prefix}.{name}": value for name, value in figures.items()}
+
+
+def nested(figures: dict[str, Any]) -> dict[str, Any]:
+    """Turn ``{'macro.f1': 1}`` into ``{'macro': {'f1': 1}}``."""
+    tree: dict[str, Any] = {}
+    for name, value in figures.items():
+        *path, last = name.split(".")
+        at = tree
+        for step in path:
+            at = at.setdefault(step, {})
+        at[last] = value
+    return tree
+
+
+def _notes(confusion: np.ndarray, classes: Sequence[str], slope: SlopeRows) -> list[str]:
+    absent = [c for c, n in zip(classes, confusion.sum(axis=1), strict=True) if n == 0]
+    present = confusion.sum(axis=1) > 0
+    silent = [c for c, n, here in zip(classes, confusion.sum(axis=0), present, strict=True) if n == 0 and here]
+    notes = []
+    if absent:
+        notes.append(
+            f"no row is {' or '.join(absent)}: recall, F1, AUROC and average precision are not defined there, "
+            "and macro figures are over the other classes."
+        )
+    if silent:
+        notes.append(f"{' and '.join(silent)} never predicted: precision there counts as 0.")
+    if slope.problem:
+        notes.append(f"no calibration slope of {classes[0]}: {slope.problem} with probability over {ABOVE}.")
+    return notes
+
+
+def point_figures(scorer: Scorer) -> dict[str, Any]:
+    """Return the figures of a scorer's rows as they are, in the layout of ``metrics.json``.
+
+    Returns
+    -------
+    dict
+        ``n_test``, ``classes``, ``confusion`` (rows true), ``per_class`` (with ``n``), ``macro``,
+        ``accuracy``, ``log_loss`` (nats), ``brier`` (sum over classes, 0 to 2), ``ece``,
+        ``calibration``, ``thresholded``, ``notes``; figures that are not defined are None.
+    """
+    flat = scorer.figures(np.ones((scorer.tally.matrix.shape[1], 1)))
+    plain = {name: float(v[0]) if np.isfinite(v[0]) else None for name, v in flat.items()}
+    aside = ("by_magnitude.", f"{NULL}.")
+    tree = nested({name: value for name, value in plain.items() if not name.startswith(aside)})
+    confusions = scorer.confusions()
+    confusion = confusions["confusion"]
+    for name, n in zip(scorer.classes, confusion.sum(axis=1), strict=True):
+        tree["per_class"][name]["n"] = int(n)
+    tree["calibration"] |= {"class": scorer.classes[0], "above": ABOVE, "n": len(scorer.slope.row)}
+    thresholded = tree.pop("thresholded", None)
+    if thresholded is not None:
+        thresholded["confusion"] = confusions["thresholded_confusion"].tolist()
+    head = {"n_test": int(confusion.sum()), "classes": list(scorer.classes), "confusion": confusion.tolist()}
+    notes = _notes(confusion, scorer.classes, scorer.slope)
+    return head | tree | {"thresholded": thresholded or {}, "notes": notes}
+
+
+def evaluate(
+    y: np.ndarray, p: np.ndarray, classes: Sequence[str], thresholds: np.ndarray | None = None
+) -> dict[str, Any]:
+    """Score probabilities, and the decisions they lead to, against the truth.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes, 0 to k - 1.
+    p : array, shape (n, k)
+        Probabilities of the classes; plain decisions are their argmax.
+    classes : sequence of str
+        Names of the k classes.
+    thresholds : array, shape (k,), optional
+        Decision weights chosen on validation: the class is argmax of p x thresholds. Adds
+        ``thresholded``, the figures that depend on decisions.
+
+    Returns
+    -------
+    dict
+        As :func:`point_figures`. AUROC one-vs-one is the macro average of Hand and Till (2001).
+
+    Raises
+    ------
+    DatasetError
+        If labels or probabilities are not what they should be.
+    """
+    return point_figures(Scorer.of(y, p, classes, thresholds))

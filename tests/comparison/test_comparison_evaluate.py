@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import itertools
+import json
+
+import numpy as np
+import pytest
+from jpas_gbm.comparison.evaluate import evaluate_model, evaluate_probabilities, held_out
+from jpas_gbm.comparison.evaluation import Evaluation
+from jpas_gbm.comparison.magnitudes import brighter, magnitude_bins, magnitude_edges
+from jpas_gbm.errors import BundleError, DatasetError, OutputError
+from jpas_gbm.files import dump_json
+from jpas_gbm.scores.metrics import evaluate
+
+CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
+
+
+@pytest.fixture
+def fitted(dataset, fake_fit):
+    from jpas_gbm.config import FitOptions
+
+    return fake_fit(dataset, FitOptions(regime="ssda"), seed=4, threads=1, progress=None)
+
+
+def test_metrics_json_has_the_layout_of_the_design(dataset, fitted):
+    found = evaluate_model(fitted, dataset, cut=22.5, n_bootstrap=50)
+    layout = json.loads(dump_json(found.to_dict()))
+    expected = "regime seed n_test cut classes confusion per_class macro accuracy log_loss brier ece thresholded"
+    assert set(layout) >= {*expected.split(), "intervals", "by_magnitude"}
+    assert layout["regime"] == "ssda" and layout["seed"] == 4 and layout["cut"] == 22.5
+    assert layout["rule"] == "thresholds"
+    assert set(layout["thresholded"]["per_class"]["STAR"]) >= {"precision", "recall", "f1"}
+    low, high = layout["intervals"]["macro.f1"]
+    assert low < layout["macro"]["f1"] < high
+    assert layout["intervals"]["thresholded.per_class.QSO_high.f1"] is not None
+    assert layout["about"]["split"] == "test" and layout["about"]["provenance"]["software"] == "jpas-gbm"
+    assert 0 < layout["calibration"]["ece_noise"] < 0.1
+    assert not any(name.startswith("null") for name in [*layout, *layout["intervals"]])
+    rebuilt = Evaluation.from_dict(layout)
+    assert rebuilt.to_dict() == layout and rebuilt["macro.f1"] == layout["macro"]["f1"]
+
+
+def test_rows_fainter_than_the_cut_do_not_count(dataset, fitted):
+    rows = dataset.target_rows("test")
+    found = evaluate_model(fitted, dataset, cut=20.0, n_bootstrap=0)
+    bright = rows.take(rows.mag <= 20.0)
+    assert found.n_test == len(bright) and found.about["left_out"] == len(rows) - len(bright)
+    assert found["macro.f1"] == pytest.approx(
+        evaluate(bright.label, fitted.probabilities(bright), CLASSES)["macro"]["f1"]
+    )
+    assert evaluate_model(fitted, dataset, cut=None, n_bootstrap=0).n_test == len(rows)
+
+
+def test_magnitude_bins_part_the_rows(dataset, fitted):
+    found = evaluate_model(fitted, dataset, cut=22.5, n_bootstrap=30)
+    bins = found.by_magnitude
+    assert sum(one["n"] for one in bins) == found.n_test
+    assert all(one["n"] >= 100 for one in bins) and bins[-1]["upper"] == 22.5
+    for one, after in itertools.pairwise(bins):
+        assert one["upper"] == after["lower"]
+    assert set(bins[0]["per_class"]["QSO_low"]) == {"precision", "recall", "f1", "n"}
+    assert bins[0]["intervals"]["macro.f1"][0] <= bins[0]["macro"]["f1"] <= bins[0]["intervals"]["macro.f1"][1]
+    correct = sum(one["accuracy"] * one["n"] for one in bins)
+    assert correct / found.n_test == pytest.approx(found["accuracy"])
+
+
+def test_forgetting_imaging_reaches_the_model(dataset, fitted):
+    evaluate_model(fitted, dataset, n_bootstrap=0, without_imaging=True)
+    assert np.isnan(fitted.seen[-1].imaging_mag).all()
+    found = evaluate_model(fitted, dataset, n_bootstrap=0)
+    assert np.isfinite(fitted.seen[-1].imaging_mag).all()
+    assert found.about["imaging"] is True
+
+
+def test_mocks_can_be_tested_on_mocks(dataset, fitted):
+    found = evaluate_model(fitted, dataset, "val", None, domain="source", n_bootstrap=0)
+    assert found.n_test == int((dataset.source_split == 1).sum())
+    assert fitted.seen[-1].photometry == dataset.target.photometry
+
+
+def test_test_labels_stay_out_of_the_prediction(dataset, fitted):
+    assert (held_out(dataset).label >= 0).all()
+    with pytest.raises(DatasetError, match="target has no labelled row in the split 'unlabelled'"):
+        held_out(dataset, "unlabelled")
+
+
+def test_saved_evaluations_are_read_again(dataset, fitted, tmp_path):
+    found = evaluate_model(fitted, dataset, n_bootstrap=20)
+    found.save(tmp_path / "out")
+    again = Evaluation.load(tmp_path / "out")
+    assert dump_json(again.to_dict()) == dump_json(found.to_dict())
+    assert again.curves["roc"]["STAR"]["true_positive"][-1] == 1
+    rows = dataset.target_rows("test")
+    assert len(again.curves["redshift"]["z"]) == int(((rows.label < 2) & (rows.mag <= 22.5)).sum())
+    with pytest.raises(OutputError, match="--overwrite"):
+        found.save(tmp_path / "out")
+    found.save(tmp_path / "out", overwrite=True)
+    with pytest.raises(BundleError, match="is missing"):
+        Evaluation.load(tmp_path)
+
+
+def test_lines_for_the_terminal(dataset, fitted):
+    lines = evaluate_model(fitted, dataset, n_bootstrap=20).lines()
+    assert lines[0].startswith("ssda: ") and "magnitude 22.5 and brighter" in lines[0]
+    assert any(line.startswith("F1 QSO_high") and "[" in line for line in lines)
+    assert any(line.startswith("macro-F1, thresholds") for line in lines)
+
+
+def test_without_magnitudes_every_row_counts():
+    p = np.full((40, 4), 0.25)
+    found = evaluate_probabilities(np.arange(40) % 4, p, classes=CLASSES, n_bootstrap=10)
+    assert found.n_test == 40 and found.by_magnitude == []
+    assert found["log_loss"] == pytest.approx(np.log(4))
+    assert found.figures["thresholded"] == {}
+    assert not any(line.startswith("macro-F1, thresholds") for line in found.lines())
+
+
+def test_a_cut_that_leaves_nothing_is_refused():
+    with pytest.raises(DatasetError) as caught:
+        brighter(np.array([23.0, 24.5, np.nan]), 22.5)
+    assert "no held-out row has a magnitude of 22.5 or brighter: they reach from 23.00 to 24.50" in str(caught.value)
+    with pytest.raises(DatasetError, match="none of them is known"):
+        brighter(np.array([np.nan]), 22.5)
+    assert brighter(np.array([np.nan, 30]), np.inf).all()
+    assert brighter(np.array([22.5, 22.6, np.nan]), 22.5).tolist() == [True, False, False]
+
+
+def test_magnitude_edges_hold_enough_rows_each():
+    mag = np.random.default_rng(0).triangular(16, 22.4, 22.5, 5000)
+    edges = magnitude_edges(mag, fewest=150)
+    counts = np.bincount(magnitude_bins(mag, edges))
+    assert counts.sum() == 5000 and counts.min() >= 150
+    assert np.allclose(edges * 2, np.round(edges * 2)) and edges[-1] == 22.5
+    assert magnitude_edges(np.full(3, np.nan)).size == 0
+    for few in (np.array([20.0]), np.array([20.0, 20.5]), np.array([20.2, 21.4])):
+        found = magnitude_edges(few)
+        assert len(found) == 2 and (magnitude_bins(few, found) == 0).all()
+    assert magnitude_bins(np.array([np.nan, 19.0, 30.0]), np.array([19.0, 20.0])).tolist() == [-1, -1, -1]
+    assert magnitude_bins(np.array([20.0]), np.empty(0)).tolist() == [-1]

@@ -1,0 +1,181 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from jpas_gbm.comparison.compare import compare
+from jpas_gbm.comparison.regimes_table import Comparison, compare_regimes
+from jpas_gbm.comparison.runs import RegimeResult, RunStore, dataset_fingerprint
+from jpas_gbm.config import FitOptions, override
+from jpas_gbm.errors import DatasetError
+from jpas_gbm.files import dump_json
+
+CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
+REGIMES = ("mocks-only", "target-only", "ssda")
+
+
+@pytest.fixture(scope="module")
+def found(dataset, make_fit):
+    return compare(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=200)
+
+
+def test_rows_are_means_over_seeds(found):
+    assert found.regimes == REGIMES
+    for regime in REGIMES:
+        each = [one["macro.f1"] for one in found.evaluations if one.regime == regime]
+        told = found.figure(regime, "macro.f1")
+        assert told["mean"] == pytest.approx(np.mean(each))
+        assert told["seed_std"] == pytest.approx(np.std(each, ddof=1))
+        assert told["interval"][0] < told["mean"] < told["interval"][1]
+    assert found.rows[0]["seeds"] == [0, 1]
+
+
+def test_pairs_hold_every_macro_and_class_figure(found):
+    assert [(pair["a"], pair["b"]) for pair in found.pairs] == [
+        ("mocks-only", "target-only"),
+        ("mocks-only", "ssda"),
+        ("target-only", "ssda"),
+    ]
+    names = set(found.pairs[0]["figures"])
+    assert {f"macro.{name}" for name in ("f1", "recall", "precision", "auroc_ovo", "auroc_ovr")} <= names
+    wanted = ("precision", "recall", "f1", "auroc", "average_precision", "ece")
+    assert {f"per_class.{c}.{name}" for c in CLASSES for name in wanted} <= names
+    assert {"thresholded.macro.f1", "decided.macro.f1", "log_loss", "brier", "ece"} <= names
+    gap = found.difference("ssda", "mocks-only", "log_loss")
+    plain = found.figure("ssda", "log_loss")["mean"] - found.figure("mocks-only", "log_loss")["mean"]
+    assert gap["difference"] == pytest.approx(plain)
+    assert gap["interval"][0] < gap["difference"] < gap["interval"][1] < 0  # the mocks are shifted: surely worse
+    assert gap["above"] == 0 and found.difference("mocks-only", "ssda", "log_loss")["above"] == 1
+
+
+def test_chosen_rule_decides_the_decided_figures():
+    rng = np.random.default_rng(0)
+    y = rng.choice(4, 500, p=[0.1, 0.2, 0.4, 0.3])
+    p = rng.dirichlet(np.ones(4), 500) + 0.5 * np.eye(4)[y]
+    p /= p.sum(axis=1, keepdims=True)
+    weights = np.array([9.0, 4.0, 1.0, 1.0])
+    results = [
+        RegimeResult("a", 0, p, weights, "thresholds"),
+        RegimeResult("b", 0, p, weights, "argmax"),
+        RegimeResult("c", 0, p, None, "argmax"),
+    ]
+    told = compare_regimes(results, y, classes=CLASSES, n_bootstrap=20)
+    assert told.figure("a", "decided.macro.f1")["mean"] != told.figure("a", "macro.f1")["mean"]
+    assert told.figure("b", "decided.macro.f1") == told.figure("b", "macro.f1")
+    assert told.figure("c", "decided.accuracy") == told.figure("b", "accuracy")
+    assert told.difference("a", "b", "macro.f1")["difference"] == 0
+    assert told.difference("a", "b", "decided.macro.f1")["difference"] != 0
+
+
+def test_comparison_json_is_read_again(found, tmp_path):
+    layout = json.loads(dump_json(found.to_dict()))
+    assert Comparison.from_dict(layout).to_dict() == layout
+    found.save(tmp_path)
+    again = Comparison.load(tmp_path)
+    assert dump_json(again.to_dict()) == dump_json(found.to_dict())
+    assert again.evaluations[3].curves["roc"] == found.evaluations[3].curves["roc"]
+    (tmp_path / "curves.json").unlink()
+    assert Comparison.load(tmp_path).evaluations[0].curves == {}
+
+
+def test_table_and_lines_for_the_terminal(found):
+    header, rows = found.table()
+    assert header == ["", *REGIMES]
+    assert [row[0] for row in rows][:3] == ["log loss", "macro-F1", "macro-F1, chosen rule"]
+    assert rows[-1][0] == "F1 STAR" and "[" in rows[-1][3]
+    lines = found.lines()
+    assert max(map(len, lines)) < 160
+    assert any(line.startswith("ssda - mocks-only (paired): log loss -") for line in lines)
+
+
+def test_a_figure_that_is_not_defined_is_a_dash():
+    y = np.array([1, 2, 3] * 40)
+    p = np.full((120, 4), 0.25)
+    told = compare_regimes([RegimeResult("only", 0, p)], y, classes=CLASSES, n_bootstrap=10)
+    assert {row[0]: row[1] for row in told.table()[1]}["F1 QSO_high"] == "-"
+    assert told.pairs == [] and told.rows[0]["figures"]["macro.f1"]["seed_std"] is None
+    with pytest.raises(KeyError, match="were not compared"):
+        told.difference("only", "other", "ece")
+
+
+def test_finished_runs_are_not_repeated(dataset, make_fit, tmp_path):
+    first = make_fit()
+    whole = compare(dataset, REGIMES, (0, 1), fit=first, n_bootstrap=30, out=tmp_path)
+    assert len(first.calls) == 6
+    second = make_fit()
+    again = compare(dataset, REGIMES, (0, 1), fit=second, n_bootstrap=30, out=tmp_path)
+    assert second.calls == []
+    assert again.to_dict()["rows"] == whole.to_dict()["rows"]
+    more = make_fit()
+    compare(dataset, REGIMES, (0, 1, 2), fit=more, n_bootstrap=5, out=tmp_path)
+    assert [call[1] for call in more.calls] == [2, 2, 2]
+
+
+def test_a_stopped_comparison_goes_on_and_ends_the_same(dataset, make_fit, tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        compare(dataset, REGIMES, (0, 1), fit=make_fit(stop_after=4), n_bootstrap=30, out=tmp_path)
+    rest = make_fit()
+    resumed = compare(dataset, REGIMES, (0, 1), fit=rest, n_bootstrap=30, out=tmp_path)
+    assert len(rest.calls) == 2
+    uninterrupted = compare(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=30)
+    assert resumed.to_dict()["rows"] == uninterrupted.to_dict()["rows"]
+    assert resumed.to_dict()["pairs"] == uninterrupted.to_dict()["pairs"]
+
+
+def test_other_options_data_or_damage_repeat_a_run(dataset, make_fit, tmp_path):
+    def calls(data=dataset, options=None):
+        fit = make_fit()
+        compare(data, ("ssda",), (0,), options, fit=fit, n_bootstrap=0, out=tmp_path)
+        return len(fit.calls)
+
+    assert (calls(), calls()) == (1, 0)
+    other = override(FitOptions(), seeds=2)
+    assert (calls(options=other), calls(options=other), calls()) == (1, 0, 1)
+    from dataclasses import replace
+
+    target = dataset.target.replace(mag=dataset.target.mag + np.float32(0.01))
+    assert calls(replace(dataset, target=target)) == 1
+    assert dataset_fingerprint(dataset) != dataset_fingerprint(replace(dataset, target=target))
+    calls()
+    store = tmp_path / "runs" / "ssda-seed0"
+    (store / "probabilities.npz").write_bytes(b"cut off")
+    assert calls() == 1
+    (store / "run.json").write_text("{}")
+    assert calls() == 1
+
+
+def test_models_are_kept_when_asked(dataset, make_fit, tmp_path):
+    compare(dataset, ("ssda",), (0,), fit=make_fit(), n_bootstrap=0, out=tmp_path)
+    again = make_fit()
+    compare(dataset, ("ssda",), (0,), fit=again, n_bootstrap=0, out=tmp_path, keep_models=True)
+    assert len(again.calls) == 1 and (tmp_path / "models" / "ssda-seed0" / "means.npy").is_file()
+    third = make_fit()
+    compare(dataset, ("ssda",), (0,), fit=third, n_bootstrap=0, out=tmp_path, keep_models=True)
+    assert third.calls == []
+
+
+def test_progress_names_the_run(dataset, make_fit):
+    told = []
+    compare(dataset, ("ssda",), (5,), fit=make_fit(), n_bootstrap=0, progress=lambda *step: told.append(step))
+    assert ("ssda, seed 5", 0, 1) in told and ("ssda, seed 5: trees", 1, 1) in told and told[-1] == ("scoring", 1, 1)
+
+
+def test_a_store_without_a_folder_keeps_nothing():
+    store = RunStore(None)
+    store.save("x", "y", RegimeResult("a", 0, np.ones((1, 4))))
+    assert store.load("x", "y") is None
+
+
+def test_nothing_or_other_rows_cannot_be_compared():
+    with pytest.raises(DatasetError, match="nothing to compare"):
+        compare_regimes([], np.zeros(1, int), classes=CLASSES)
+    with pytest.raises(DatasetError, match="ssda, seed 3, was scored on 2 rows, the held-out rows are 1"):
+        compare_regimes([RegimeResult("ssda", 3, np.ones((2, 4)) / 4)], np.zeros(1, int), classes=CLASSES)
+
+
+def test_a_hopeless_cut_is_told_before_training(dataset, make_fit):
+    fit = make_fit()
+    with pytest.raises(DatasetError, match="--cut"):
+        compare(dataset, ("ssda",), (0,), fit=fit, cut=10.0)
+    assert fit.calls == []

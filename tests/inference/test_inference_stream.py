@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import json
+import warnings
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
+from jpas_gbm.inference.predictions import predict_catalogue
+from jpas_gbm.inference.stream import predict_stream
+from jpas_gbm.survey.readers import read_catalogue
+
+
+def nothing_left(folder, before):
+    return sorted(path.name for path in folder.iterdir()) == before
+
+
+def test_rows_are_the_input_rows_in_input_order(fitted, make_catalogue, tmp_path):
+    path = make_catalogue(1100)
+    told = predict_stream(fitted, path, out=tmp_path / "out.parquet", chunk_rows=250)
+    table = pq.read_table(tmp_path / "out.parquet").to_pandas()
+    with fits.open(path) as file:
+        for ours, theirs in (("TILE_ID", "TILE_ID"), ("NUMBER", "NUMBER"), ("RA", "ALPHA_J2000")):
+            np.testing.assert_array_equal(table[ours], file[1].data[theirs])
+    assert told["rows"] == len(table) == 1100 and fitted.chunks == [250, 250, 250, 250, 100]
+    p = table[["P_QSO_HIGH", "P_QSO_LOW", "P_GALAXY", "P_STAR"]].to_numpy()
+    np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
+    whole = predict_catalogue(fitted, read_catalogue(path)[0])
+    np.testing.assert_array_equal(p, whole.probabilities)
+    assert table["CLASS"].tolist() == [fitted.classes[c] for c in p.argmax(axis=1)]
+    assert table["CLASS_THRESHOLDED"].tolist() == [fitted.classes[c] for c in (p * fitted.thresholds).argmax(axis=1)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        entropy = -np.nansum(p.astype(float) * np.log(p.astype(float)), axis=1)
+    np.testing.assert_allclose(table["ENTROPY"], entropy, rtol=1e-5)
+    assert told["classes"] == table["CLASS"].value_counts().reindex(fitted.classes, fill_value=0).to_dict()
+    assert "SPREAD" not in table and "PHOTOZ_QSO" not in table and "MAG" not in table
+
+
+def test_the_chunk_does_not_change_the_result(make_fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(500)
+    tractor = make_tractor(path)
+    tables = []
+    for rows in (7, 500, 10**6):
+        out = tmp_path / f"{rows}.parquet"
+        predict_stream(make_fitted(), path, [tractor], out=out, chunk_rows=rows)
+        tables.append(pq.read_table(out).to_pandas())
+    assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
+
+
+def test_imaging_comes_by_position(fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(400)
+    told = predict_stream(fitted, path, [make_tractor(path, share=0.5)], out=tmp_path / "a.parquet", chunk_rows=90)
+    table = pq.read_table(tmp_path / "a.parquet").to_pandas()
+    assert told["imaging"] == 200 == int(np.isfinite(table["MAG"]).sum())
+    no_imaging = (table["QUALITY"] & 4) != 0
+    assert (no_imaging == np.isnan(table["MAG"])).all()
+    assert told["quality"]["NO_IMAGING"] == 200 and told["quality"]["UNKNOWN_MORPHOLOGY"] == 200
+
+
+def test_trap_both_rows_of_an_overlap_get_imaging(fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(100)
+    tractor = make_tractor(path, share=1.0)
+    with fits.open(path, mode="update") as file:
+        for name in ("ALPHA_J2000", "DELTA_J2000"):
+            file[1].data[name][99] = file[1].data[name][0]
+        file[1].data["TILE_ID"][99] = 9999
+    predict_stream(fitted, path, [tractor], out=tmp_path / "a.parquet")
+    mag = pq.read_table(tmp_path / "a.parquet").to_pandas()["MAG"]
+    assert mag[0] == mag[99] and np.isfinite(mag[0])
+
+
+def test_imaging_of_another_field_is_refused(fitted, make_catalogue, make_tractor, tmp_path):
+    path, tractor = make_catalogue(50), None
+    tractor = make_tractor(path)
+    with fits.open(tractor, mode="update") as file:
+        file[1].data["RA"] += 100
+    before = sorted(p.name for p in tmp_path.iterdir())
+    with pytest.raises(CatalogueError, match="none of its 50 rows lies within 1 arcsec of the 35 sources"):
+        predict_stream(fitted, path, [tractor], out=tmp_path / "a.fits")
+    assert nothing_left(tmp_path, before)
+
+
+def test_spread_and_photoz_are_columns_where_they_exist(make_fitted, make_catalogue, tmp_path):
+    model = make_fitted(members=(0.5, 1.0, 2.0))
+    plain = model.features
+    names = ("template_r4_z_quasar", "template_r6_z_quasar", *(f"f{i}" for i in range(54)))
+    model.features = lambda catalogue, threads=1: SimpleNamespace(X=plain(catalogue).X, names=names)
+    path = make_catalogue(60)
+    told = predict_stream(model, path, out=tmp_path / "a.fits", chunk_rows=25)
+    assert {"SPREAD", "PHOTOZ_QSO"} <= set(told["columns"])
+    data = fits.getdata(tmp_path / "a.fits")
+    catalogue = read_catalogue(path)[0]
+    margins = model.member_margins(model.features(catalogue).X)
+    p = model.calibrate(margins.mean(axis=0))
+    top = p.argmax(axis=1)
+    each = np.stack([model.calibrate(m)[np.arange(60), top] for m in margins])
+    np.testing.assert_allclose(data["SPREAD"], each.std(axis=0), rtol=1e-5)
+    np.testing.assert_allclose(data["PHOTOZ_QSO"], model.features(catalogue).X[:, 1], rtol=1e-5)
+
+
+def test_magnitudes_outside_the_training_are_marked(make_fitted, make_catalogue, make_tractor, tmp_path):
+    model = make_fitted()
+    model.card["magnitude_range"] = [19.0, 20.0]
+    path = make_catalogue(200)
+    predict_stream(model, path, [make_tractor(path)], out=tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet").to_pandas()
+    outside = (table["MAG"] < 19) | (table["MAG"] > 20)
+    assert (((table["QUALITY"] & 8) != 0) == outside).all() and outside.any()
+
+
+def test_provenance_says_what_went_in(fitted, make_catalogue, tmp_path):
+    predict_stream(fitted, make_catalogue(30), out=tmp_path / "a.fits")
+    header = fits.getheader(tmp_path / "a.fits", 1)
+    told = json.loads(header["PROVENAN"])
+    assert list(told["inputs"]) == ["catalogue.fits"] and len(told["inputs"]["catalogue.fits"]) == 64
+    assert told["model"]["regime"] == header["REGIME"] == "ssda" and header["MODSEED"] == 7
+    assert told["survey"] == "jpas_idr202406" and told["model"]["photometry"] == "FLUX_APER_COR_3_0"
+
+
+def test_progress_reaches_the_end(fitted, make_catalogue, tmp_path):
+    told = []
+    predict_stream(
+        fitted, make_catalogue(100), out=tmp_path / "a.csv", chunk_rows=40, progress=lambda *s: told.append(s)
+    )
+    assert told == [("predict", 40, 100), ("predict", 80, 100), ("predict", 100, 100)]
+
+
+def test_another_survey_is_refused(fitted, make_catalogue, tmp_path):
+    path = make_catalogue(40)
+    fitted.card["survey"] = "minijpas_pdr201912"
+    with pytest.raises(FeatureMismatch) as caught:
+        predict_stream(fitted, path, out=tmp_path / "a.fits")
+    assert "is read as a catalogue of 'jpas_idr202406', the model was trained for 'minijpas_pdr201912'" in str(
+        caught.value
+    )
+    assert "--survey minijpas_pdr201912" in str(caught.value) and not (tmp_path / "a.fits").exists()
+
+
+def test_another_photometry_is_refused(fitted, make_catalogue, tmp_path):
+    fitted.photometry = "FLUX_PSFCOR"
+    with pytest.raises(FeatureMismatch, match="trained on FLUX_PSFCOR, the catalogue has FLUX_APER_COR_3_0"):
+        predict_stream(fitted, make_catalogue(40), out=tmp_path / "a.fits")
+    assert not (tmp_path / "a.fits").exists()
+
+
+def test_bands_left_out_by_default_are_read_when_the_model_needs_them(make_fitted, make_catalogue, tmp_path):
+    model = make_fitted("jpas57")
+    assert predict_stream(model, make_catalogue(40), out=tmp_path / "a.fits")["rows"] == 40
+
+
+def test_missing_bands_are_refused(make_fitted, make_catalogue, tmp_path):
+    model = make_fitted("minijpas60")
+    with pytest.raises(FeatureMismatch) as caught:
+        predict_stream(model, make_catalogue(40), out=tmp_path / "a.fits")
+    assert "uJPAS, gSDSS, rSDSS" in str(caught.value)
+    assert "The model was trained on the 60 bands of 'minijpas60': refusing to predict." in str(caught.value)
+    assert not (tmp_path / "a.fits").exists()
+
+
+def test_keys_that_repeat_in_another_chunk_are_refused(fitted, make_catalogue, tmp_path):
+    path = make_catalogue(120, repeat=True)
+    with pytest.raises(CatalogueError, match=r"1 rows repeat the key of another \(TILE_ID=2241, NUMBER=1, say\)"):
+        predict_stream(fitted, path, out=tmp_path / "a.fits", chunk_rows=50)
+    assert not (tmp_path / "a.fits").exists()
+
+
+def test_a_failure_half_way_leaves_no_file(fitted, make_catalogue, tmp_path):
+    path = make_catalogue(100)
+    before = sorted(p.name for p in tmp_path.iterdir())
+    whole = type(fitted).member_margins
+    for error in (KeyboardInterrupt, RuntimeError):
+
+        def failing(X, threads=1, error=error):
+            if len(fitted.chunks) > 2:
+                raise error
+            return whole(fitted, X)
+
+        fitted.member_margins = failing
+        for suffix in ("fits", "parquet", "vot", "csv", "ecsv"):
+            fitted.chunks.clear()
+            with warnings.catch_warnings():
+                warnings.simplefilter("error")
+                with pytest.raises(error):
+                    predict_stream(fitted, path, out=tmp_path / f"a.{suffix}", chunk_rows=30)
+            assert nothing_left(tmp_path, before)
+
+
+def test_an_existing_output_stays(fitted, make_catalogue, tmp_path):
+    path, out = make_catalogue(40), tmp_path / "a.parquet"
+    out.write_text("precious")
+    with pytest.raises(OutputError, match="--overwrite"):
+        predict_stream(fitted, path, out=out)
+    assert out.read_text() == "precious" and fitted.chunks == []
+    predict_stream(fitted, path, out=out, overwrite=True)
+    assert pq.read_metadata(out).num_rows == 40
+
+
+def test_an_unknown_suffix_is_told_before_anything_is_read(fitted, tmp_path):
+    with pytest.raises(OutputError) as caught:
+        predict_stream(fitted, tmp_path / "not there.fits", out=tmp_path / "a.parket")
+    assert "'.parket'" in str(caught.value) and "Did you mean '.parquet'?" in str(caught.value)
+
+
+def test_the_simulated_archive_extract_keeps_its_order(fitted, shared, tmp_path):
+    folder = shared / "survey_a"
+    path = folder / "jpas_like_idr.fits"
+    told = predict_stream(fitted, path, [folder / "legacy_like_tractor.fits"], out=tmp_path / "a.parquet")
+    table = pq.read_table(tmp_path / "a.parquet").to_pandas()
+    assert told["rows"] == len(table) == 44_139
+    with fits.open(path) as file:
+        for name in ("TILE_ID", "NUMBER"):
+            np.testing.assert_array_equal(table[name], file[1].data[name])
+    assert told["imaging"] / 44_139 == pytest.approx(0.985, abs=0.005)

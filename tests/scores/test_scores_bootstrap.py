@@ -1,0 +1,176 @@
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from jpas_gbm.errors import DatasetError
+from jpas_gbm.scores.bootstrap import bootstrap, differences, paired, replicate, resample_weights
+from jpas_gbm.scores.metrics import Scorer
+from sklearn import metrics as oracle
+
+CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
+
+
+def test_same_seed_same_intervals_whatever_the_block(make_answers):
+    y, p = make_answers(400, 1)
+    a = bootstrap(y, p, None, 150, 5, classes=CLASSES)
+    assert a == bootstrap(y, p, None, 150, 5, classes=CLASSES)
+    assert a != bootstrap(y, p, None, 150, 6, classes=CLASSES)
+    groups = np.arange(400) // 2
+    whole = np.concatenate(list(resample_weights(groups, 70, 3, block=70)), axis=1)
+    parts = np.concatenate(list(resample_weights(groups, 70, 3, block=9)), axis=1)
+    np.testing.assert_array_equal(whole, parts)
+
+
+def test_rows_of_one_object_come_together():
+    groups = np.array([7, 7, 3, 9, 3])
+    weights = np.concatenate(list(resample_weights(groups, 200, 0)), axis=1)
+    np.testing.assert_array_equal(weights[0], weights[1])
+    np.testing.assert_array_equal(weights[2], weights[4])
+    np.testing.assert_array_equal(weights[[0, 2, 3]].sum(axis=0), 3)
+
+
+def test_repeated_rows_do_not_narrow_the_intervals(make_answers):
+    y, p = make_answers(600, 2)
+    once = bootstrap(y, p, np.arange(600), 400, 1, classes=CLASSES)["accuracy"]
+    thrice = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), np.tile(np.arange(600), 3), 400, 1, classes=CLASSES)[
+        "accuracy"
+    ]
+    naive = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), None, 400, 1, classes=CLASSES)["accuracy"]
+    assert thrice == pytest.approx(once, abs=1e-6)
+    assert np.ptp(naive) < 0.7 * np.ptp(once)
+
+
+def test_draws_agree_with_a_plain_bootstrap(make_answers):
+    y, p = make_answers(500, 3)
+    found = replicate([Scorer.of(y, p, CLASSES)], None, 20, 11)
+    weights = next(resample_weights(np.arange(500), 20, 11))
+    for j in range(20):
+        rows = np.repeat(np.arange(500), weights[:, j].astype(int))
+        assert found.draws["macro.f1"][0, j] == pytest.approx(
+            oracle.f1_score(y[rows], p[rows].argmax(axis=1), average="macro")
+        )
+        assert found.draws["per_class.GALAXY.auroc"][0, j] == pytest.approx(
+            oracle.roc_auc_score(y[rows] == 2, p[rows, 2])
+        )
+
+
+def test_intervals_cover_the_truth(make_answers):
+    """Of 95 % intervals of repeated samples, about 95 % hold the figure of the whole population."""
+    y, p = make_answers(200_000, 4, sharpen=1.6)
+    truth = Scorer.of(y, p, CLASSES).figures(np.ones((200_000, 1)))
+    names = (
+        "macro.f1",
+        "per_class.QSO_high.f1",
+        "log_loss",
+        "macro.auroc_ovo",
+        "ece",
+        "macro.ece",
+        "calibration.slope",
+    )
+    inside = dict.fromkeys(names, 0)
+    trials = 120
+    for trial in range(trials):
+        rows = np.random.default_rng(trial).choice(200_000, 1200, replace=False)
+        intervals = bootstrap(y[rows], p[rows], None, 200, trial, classes=CLASSES)
+        for name in names:
+            low, high = intervals[name]
+            inside[name] += low <= truth[name][0] <= high
+    # 120 trials at 95 %: 114 expected, sigma 2.4; percentile intervals of skewed figures cover a little less.
+    assert all(count >= 0.88 * trials for count in inside.values()), inside
+
+
+def test_calibration_errors_of_a_calibrated_model_reach_down_to_nothing(make_answers):
+    """Noise alone makes the estimate positive: the interval must not exclude the true 0."""
+    inside = 0
+    for trial in range(30):
+        y, p = make_answers(1000, 100 + trial)
+        found = bootstrap(y, p, None, 100, trial, classes=CLASSES)
+        inside += found["ece"][0] == 0 and found["macro.ece"][0] == 0
+        assert not any(name.startswith("null") for name in found)
+    assert inside >= 25
+    y, p = make_answers(1000, 1, sharpen=3.0)
+    assert bootstrap(y, p, None, 100, 1, classes=CLASSES)["ece"][0] > 0.03
+
+
+def test_paired_interval_is_narrower_than_unpaired_and_covers(make_answers):
+    y, p = make_answers(4000, 5)
+    noise = np.random.default_rng(0).normal(0, 0.5, p.shape)
+    worse = p * np.exp(noise)
+    worse /= worse.sum(axis=1, keepdims=True)
+    together = paired(y, p, worse, None, 400, 1, classes=CLASSES)
+    a = bootstrap(y, p, None, 400, 1, classes=CLASSES)
+    b = bootstrap(y, worse, None, 400, 2, classes=CLASSES)
+    for name in ("macro.f1", "log_loss", "per_class.QSO_high.f1"):
+        unpaired = np.hypot(np.ptp(a[name]), np.ptp(b[name]))
+        assert np.ptp(together[name]["interval"]) < 0.8 * unpaired
+    loss = together["log_loss"]
+    assert loss["interval"][1] < 0 and loss["above"] == 0  # lower is better, and it is surely lower
+    plain = oracle.log_loss(y, p) - oracle.log_loss(y, worse)
+    assert loss["difference"] == pytest.approx(plain)
+
+
+def test_a_model_does_not_differ_from_itself(make_answers):
+    y, p = make_answers(500, 6)
+    found = paired(y, p, p, None, 100, 1, classes=CLASSES, thresholds_a=np.ones(4), thresholds_b=np.ones(4))
+    assert found["macro.f1"] == {"difference": 0, "interval": [0, 0], "above": 0}
+    assert found["thresholded.macro.f1"]["difference"] == 0
+
+
+def test_seeds_are_averaged_by_figure(make_answers):
+    y, p = make_answers(1500, 7)
+    seeds = []
+    for seed in range(3):
+        q = p * np.exp(np.random.default_rng(seed).normal(0, 0.3, p.shape))
+        seeds.append(q / q.sum(axis=1, keepdims=True))
+    thresholds = [np.array([w, 1, 1, 1]) for w in (1.0, 2.0, 3.0)]
+    found = paired(y, seeds, p, None, 100, 1, classes=CLASSES, thresholds_a=thresholds, thresholds_b=np.ones(4))
+    mean = np.mean([oracle.f1_score(y, q.argmax(axis=1), average="macro") for q in seeds])
+    assert found["macro.f1"]["difference"] == pytest.approx(
+        mean - oracle.f1_score(y, p.argmax(axis=1), average="macro")
+    )
+    decided = np.mean(
+        [oracle.accuracy_score(y, (q * t).argmax(axis=1)) for q, t in zip(seeds, thresholds, strict=True)]
+    )
+    assert found["thresholded.accuracy"]["difference"] == pytest.approx(decided - (p.argmax(axis=1) == y).mean())
+    models = replicate([Scorer.of(y, q, CLASSES) for q in seeds], None, 50, 1)
+    assert differences(models.mean([0]), models.mean([0, 1, 2]))["accuracy"]["interval"] is not None
+
+
+def test_a_class_without_rows_has_no_interval(make_answers):
+    y, p = make_answers(800, 8)
+    keep = y != 0
+    found = bootstrap(y[keep], p[keep], None, 50, 1, classes=CLASSES)
+    assert found["per_class.QSO_high.f1"] is None
+    assert found["macro.f1"] is not None
+
+
+def test_a_class_with_one_object_keeps_its_intervals(make_answers):
+    y, p = make_answers(400, 9)
+    keep = (y != 0) | (np.arange(400) == np.flatnonzero(y == 0)[0])
+    found = bootstrap(y[keep], p[keep], None, 200, 1, classes=CLASSES)
+    assert found["per_class.QSO_high.recall"] is not None  # from the resamples that drew it
+    assert found["calibration.slope"] is None
+
+
+def test_no_rows_and_no_resamples():
+    none = bootstrap(np.empty(0, int), np.empty((0, 4)), None, 50, 1, classes=CLASSES)
+    assert set(none.values()) == {None}
+
+
+def test_different_rows_are_refused(make_answers):
+    a, b = Scorer.of(*make_answers(50, 1), CLASSES), Scorer.of(*make_answers(60, 1), CLASSES)
+    with pytest.raises(DatasetError, match="scored on different rows"):
+        replicate([a, b], None, 10)
+    with pytest.raises(DatasetError, match="49 object ids for 50 rows"):
+        replicate([a], np.arange(49), 10)
+
+
+def test_a_thousand_resamples_of_ten_thousand_rows_take_seconds(make_answers):
+    y, p = make_answers(10_605, 10)
+    scorer = Scorer.of(y, p, CLASSES, np.ones(4))
+    scorer.figures(np.ones((10_605, 1)))  # compilation apart
+    start = time.perf_counter()
+    replicate([scorer], None, 1000, 0)
+    assert time.perf_counter() - start < 10
