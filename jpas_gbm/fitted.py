@@ -87,6 +87,8 @@ class FittedClassifier:
         The ensemble; its margin is the mean of theirs.
     calibrator : Calibrator
         From margins to probabilities.
+    bare_calibrator : Calibrator, optional
+        The same for rows without imaging magnitude and morphology.
     thresholds : array of float64, shape (k,)
         Class factors of the thresholded decision.
     rule : {"argmax", "thresholds"}
@@ -110,6 +112,7 @@ class FittedClassifier:
     card: Mapping[str, Any] = field(default_factory=dict)
     survey: str = "unknown"
     shift: DomainShift | None = None
+    bare_calibrator: Calibrator | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -154,16 +157,34 @@ class FittedClassifier:
         """Return the mean of the members' centred margins, float64 (n, k)."""
         return self.member_margins(self.features(catalogue, threads).X, threads).mean(axis=0)
 
-    def calibrate(self, margins: np.ndarray) -> np.ndarray:
-        """Return calibrated probabilities of margins, float64 (n, k), rows summing to 1."""
-        return self.calibrator.apply(margins)
+    def calibrate(self, margins: np.ndarray, bare: np.ndarray | None = None) -> np.ndarray:
+        """Return calibrated probabilities of margins, float64 (n, k), rows summing to 1.
+
+        Parameters
+        ----------
+        margins : array, shape (n, k)
+        bare : array of bool, shape (n,), optional
+            Rows without imaging magnitude and morphology, which have a calibration of their own.
+        """
+        p = self.calibrator.apply(margins)
+        if bare is not None and self.bare_calibrator is not None and bare.any():
+            p[bare] = self.bare_calibrator.apply(margins[bare])
+        return p
 
     def probabilities(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         """Return calibrated probabilities of a catalogue, float64 (n, k), rows summing to 1."""
-        return self.calibrate(self.margins(catalogue, threads))
+        return self.calibrate(self.margins(catalogue, threads), is_bare(catalogue))
 
-    def probabilities_and_spread(self, catalogue: Catalogue, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def judge(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities and how far the members disagree.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        bare : array of bool, shape (n,)
+            Rows without imaging (:func:`is_bare`).
+        threads : int
 
         Returns
         -------
@@ -171,13 +192,16 @@ class FittedClassifier:
         spread : array of float64, shape (n,)
             Standard deviation over members of the probability of the likeliest class; 0 for one member.
         """
-        margins = self.member_margins(self.features(catalogue, threads).X, threads)
-        p = self.calibrate(margins.mean(axis=0))
+        margins = self.member_margins(X, threads)
+        p = self.calibrate(margins.mean(axis=0), bare)
         if len(self.members) == 1:
             return p, np.zeros(len(p))
-        each = np.stack([self.calibrate(m) for m in margins])
-        top = p.argmax(axis=1)
-        return p, each[:, np.arange(len(p)), top].std(axis=0)
+        each = np.stack([self.calibrate(m, bare) for m in margins])
+        return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
+
+    def probabilities_and_spread(self, catalogue: Catalogue, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return what :meth:`judge` says of a catalogue."""
+        return self.judge(self.features(catalogue, threads).X, is_bare(catalogue), threads)
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:
         """Return the class code of each row by argmax or by thresholds (default: the rule chosen)."""
@@ -233,6 +257,7 @@ class FittedClassifier:
                 "members": members,
                 "boosters": [booster.backend for booster in boosters],
                 "calibrator": self.calibrator.to_dict(),
+                "bare_calibrator": None if self.bare_calibrator is None else self.bare_calibrator.to_dict(),
                 "thresholds": self.thresholds,
                 "rule": self.rule,
             }
@@ -250,9 +275,7 @@ class FittedClassifier:
         """
         folder = Path(folder)
         if not (folder / "model.json").is_file():
-            raise BundleError(
-                f"{folder}: is not a model folder (it has no model.json). 'jpas-gbm fit --out' makes one."
-            )
+            raise BundleError(f"{folder}: is no model folder (it has no model.json). 'jpas-gbm fit --out' makes one.")
         head = read_json(folder / "model.json")
         if head.get("format") != FORMAT:
             raise BundleError(
@@ -282,7 +305,13 @@ class FittedClassifier:
             card=read_json(folder / "card.json"),
             survey=head["survey"],
             shift=_read_shift(folder / "shift.npz"),
+            bare_calibrator=None if head["bare_calibrator"] is None else Calibrator.from_dict(head["bare_calibrator"]),
         )
+
+
+def is_bare(catalogue: Catalogue) -> np.ndarray:
+    """Return which rows have neither imaging magnitude nor morphology, bool (n,)."""
+    return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)
 
 
 def _read_shift(path: Path) -> DomainShift | None:

@@ -15,3 +15,29 @@ def shared() -> Path:
     if not _SHARED.is_dir():
         pytest.skip(f"reference data are not beside this checkout ({_SHARED} is missing)")
     return _SHARED
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """A small simulated survey as a data set: two thousand mocks, a thousand labelled sources."""
+    from jpas_gbm.adaptation.builtin import builtin_dataset
+    from jpas_gbm.mocks.simulate import SimulateOptions
+
+    options = SimulateOptions(n_source=2000, n_labelled=1200, n_unlabelled=300, quasar_factor_labelled=3.0)
+    return builtin_dataset(7, options)[0]
+
+
+@pytest.fixture(scope="session")
+def quick_options():
+    """Options of a fit that takes seconds."""
+    from jpas_gbm.config import FitOptions, parse_options
+
+    growth = {"rounds": 12, "leaves": 7, "learning_rate": 0.3, "patience": 0}
+    value = {
+        "features": {"templates": False, "lines": False, "colours": [1]},
+        "boosting": growth,
+        "continuation": growth,
+        "domain": {"rounds": 10, "folds": 2, "gammas": [0.0, 0.25]},
+        "calibration": {"method": "vector", "shrinkage": [0.01], "folds": 3},
+    }
+    return parse_options(FitOptions, value, "quick")

@@ -49,8 +49,6 @@ def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, journal:
         journal.note(
             f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide."
         )
-    if regime.target_rows and regime.source and (rows.unlabelled is None or not len(rows.unlabelled)):
-        journal.note("the target has no unlabelled rows: weights and missing patterns come from labelled rows alone.")
 
 
 def usable_gammas(stages: Stages, gammas: tuple[float, ...]) -> tuple[float, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..config import FitOptions, override
+from ..config import CalibrationOptions, FitOptions, override
 from .candidates import Candidate, means, singles
 from .checks import usable_gammas
 from .regimes import Regime
@@ -34,11 +34,14 @@ class Choice:
         The rows and trainings that it was chosen from.
     told : dict
         What the card says about the choice.
+    asked : Stages, optional
+        The stages of the regime itself, where a baseline with stages of its own was kept.
     """
 
     candidate: Candidate
     stages: Stages
     told: dict[str, Any]
+    asked: Stages | None = None
 
 
 def settle(regime: Regime, stages: Stages) -> Choice:
@@ -96,7 +99,7 @@ def choose(stages: Stages, stages_of: StagesOf, seed: int) -> Choice:
         "verdict": verdict.to_dict(),
         "domain": domain_card(stages, gammas),
     }
-    return Choice(kept.candidate, plain_stages if kept is plain else stages, told)
+    return Choice(kept.candidate, plain_stages if kept is plain else stages, told, stages)
 
 
 def _as_they_are(stages: Stages, stages_of: StagesOf, seed: int) -> tuple[Stages, Scored, Scored]:
@@ -111,7 +114,14 @@ def _scored(candidate: Candidate, stages: Stages, seed: int, label: str | None =
     assert val is not None
     counted = counted_rows(val, options.cut)
     members = candidate.members(stages)
-    return score(candidate, members, val, counted, options.calibration, seed, stages.threads, label)
+    return score(candidate, members, val, counted, _quick(options.calibration), seed, stages.threads, label)
+
+
+def _quick(options: CalibrationOptions) -> CalibrationOptions:
+    """Return one calibration for all candidates: choosing the best for each is left to the one that is kept."""
+    if options.method != "auto":
+        return options
+    return override(options, method="vector", shrinkage=(0.01,))
 
 
 def domain_card(stages: Stages, gammas: tuple[float, ...]) -> dict[str, Any]:

@@ -90,12 +90,16 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         Seed of folds and resamples of the choices.
     """
     stages = choice.stages
-    rows, options = stages.rows, stages.options
+    rows, options, asked = stages.rows, stages.options, (choice.asked or stages).rows
     members = ensemble(choice.candidate, stages)
     val, weight = _calibration_rows(regime, stages)
     margins = mean_margins(members, val.X, stages.threads)
     with stages.journal.stage("calibration", rows=len(val)):
         calibrator, told = _calibrate(margins, val, weight, options, choice_seed)
+        bare = None
+        if rows.bare is not None:
+            bare_margins = mean_margins(members, rows.bare.X, stages.threads)
+            bare, told["without imaging"] = _calibrate(bare_margins, val, weight, options, choice_seed)
         thresholds, rule, decision = choose_rule(
             margins,
             val.y,
@@ -113,10 +117,11 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         "ensemble": [member.name for member in members],
         "notes": stages.journal.notes,
         "trainings": stages.journal.entries,
-        "rows": _row_counts(rows),
+        "rows": _row_counts(asked),
         "shift": None if rows.shift is None else rows.shift.to_dict(),
         "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
-        "label_budget": _budget(regime, rows),
+        "label_budget": _budget(regime, asked),
+        "magnitude_range": _magnitude_range(asked),
         "photometries": sorted({dataset.target.photometry}),
         "survey": dataset.target.survey,
         "provenance": provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance),
@@ -128,6 +133,7 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         recipe=rows.recipe,
         members=tuple(members),
         calibrator=calibrator,
+        bare_calibrator=bare,
         thresholds=thresholds,
         rule=rule,
         card=card,
@@ -180,6 +186,14 @@ def _row_counts(rows: TrainingRows) -> dict[str, Any]:
                 **dict(zip(rows.classes, part.counts(rows.k).tolist(), strict=True)),
             }
     return counts
+
+
+def _magnitude_range(rows: TrainingRows) -> list[float] | None:
+    """Return the magnitudes between which rows trained, brightest and faintest."""
+    parts = [part.mag for part in (rows.source_train, rows.target_train) if part is not None]
+    mag = np.concatenate(parts)
+    mag = mag[np.isfinite(mag)]
+    return [float(m) for m in np.quantile(mag, [0.001, 0.999])] if len(mag) else None
 
 
 def _budget(regime: Regime, rows: TrainingRows) -> dict[str, int]:

@@ -10,7 +10,7 @@ from ..config import FitOptions
 from ..errors import FitError
 from ..features.recipe import FeatureRecipe
 from ..features.shift import FEWEST_TWINS, DomainShift, learn_shift
-from ..survey.catalogue import Catalogue
+from ..survey.catalogue import UNLABELLED, Catalogue
 from ..survey.dataset import Dataset
 from .journal import Journal
 from .regimes import Regime
@@ -66,7 +66,9 @@ class TrainingRows:
     target_train, target_val : Rows, optional
         Labelled target rows; None where the regime may not touch their labels.
     unlabelled : Rows, optional
-        Target rows without a label.
+        Target rows whose label is not known or may not be touched.
+    bare : Rows, optional
+        The rows that calibrate, without imaging features; None where no row has them.
     """
 
     recipe: FeatureRecipe
@@ -77,6 +79,7 @@ class TrainingRows:
     target_train: Rows | None
     target_val: Rows | None
     unlabelled: Rows | None
+    bare: Rows | None = None
 
     @property
     def k(self) -> int:
@@ -116,11 +119,12 @@ def make_rows(
     sky_seed, imaging_seed, learn_seed = seeds.spawn(3)
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
-    unlabelled = dataset.target_rows("unlabelled") if regime.target_rows else None
+    unlabelled = _photometry_only(dataset, regime, journal)
     shift = measure_shift(dataset, train, journal) if train is not None and options.sky.paired_repair else None
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
-    donors = [part for part in (train, val, unlabelled) if part is not None and len(part)] if regime.target_rows else []
+    skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
+    donors = [part for part in skies if part is not None and len(part)]
     mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, journal)
     if train is not None and options.sky.forget_imaging > 0:
         rng = np.random.default_rng(imaging_seed)
@@ -128,6 +132,7 @@ def make_rows(
     for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
         if part is not None and not len(part):
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
+    judge = val if regime.calibration == "target" else mocks_val
     recipe = _learn_recipe(dataset, options, train, shift, learn_seed, threads, journal)
 
     def rows(name: str, catalogue: Catalogue | None) -> Rows | None:
@@ -146,7 +151,23 @@ def make_rows(
         rows("target, train", train),
         rows("target, validation", val),
         rows("target, unlabelled", unlabelled),
+        rows("validation without imaging", judge.without_imaging())
+        if judge is not None and recipe.has_imaging
+        else None,
     )
+
+
+def _photometry_only(dataset: Dataset, regime: Regime, journal: Journal) -> Catalogue | None:
+    """Return the target rows that serve without a label: the unlabelled, or all where labels may not be touched."""
+    if not regime.target_rows:
+        return None
+    unlabelled = dataset.target_rows("unlabelled")
+    if regime.source and not len(unlabelled):
+        journal.note("the target has no unlabelled rows: weights, gaps and noise come from labelled rows alone.")
+    if regime.target_labels:
+        return unlabelled
+    sky = dataset.target_rows("train", "val", "unlabelled")
+    return sky.replace(label=np.full(len(sky), UNLABELLED, dtype=np.int8), z=np.full(len(sky), np.nan))
 
 
 def families(dataset: Dataset) -> np.ndarray:
@@ -224,4 +245,4 @@ def _learn_recipe(
         return recipe
     seed = int(seeds.generate_state(1)[0])
     with journal.stage("templates learnt from mocks", rows=len(learners)):
-        return recipe.learn(learners, train, seed=seed, threads=threads)
+        return recipe.learn(learners, train, seed=seed, threads=threads, shift=shift)

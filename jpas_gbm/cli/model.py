@@ -26,6 +26,8 @@ from .console import (
 )
 
 if TYPE_CHECKING:
+    from ..comparison.budget_curve import BudgetCurve
+    from ..comparison.regimes_table import Comparison
     from ..config import FitOptions
     from ..survey.dataset import Dataset
 
@@ -159,6 +161,7 @@ def compare(
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
         run = {"config": config, "cut": cut, "seed": seed, "threads": thread_count(threads), "overwrite": overwrite}
+        found: Comparison | BudgetCurve
         if budgets is not None:
             found = run_budgets(dataset, chosen, budgets, draws, out, progress=progress, **run)  # type: ignore[arg-type]
         else:

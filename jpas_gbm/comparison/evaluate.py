@@ -24,8 +24,13 @@ Domain = Literal["target", "source"]
 class Fitted(Protocol):
     """What an evaluation needs of a model."""
 
-    thresholds: np.ndarray
-    card: Mapping[str, Any]
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Class factors of the thresholded decision, shape (k,)."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The model card."""
 
     @property
     def classes(self) -> tuple[str, ...]:

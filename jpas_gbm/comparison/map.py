@@ -109,15 +109,21 @@ def learnt_plane(margins: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, n
     if len(present) < 2:
         raise DatasetError("a map needs labelled rows of two classes or more; there is only one. Label others.")
     model = LinearDiscriminantAnalysis(solver="eigen", shrinkage=1e-3, priors=np.full(len(present), 1 / len(present)))
-    model.fit(margins, labels)
+    basis = _free_directions(margins.shape[1])
+    model.fit(margins @ basis, labels)
     mean = margins.mean(axis=0)
-    axes = model.scalings_[:, : min(2, len(present) - 1)]
+    axes = basis @ model.scalings_[:, : min(2, len(present) - 1)]
     shares = [float(v) for v in model.explained_variance_ratio_[: axes.shape[1]]]
     if axes.shape[1] < 2:
         rest = (margins - mean) - np.outer((margins - mean) @ axes[:, 0], axes[:, 0]) / (axes[:, 0] @ axes[:, 0])
         axes = np.column_stack([axes, np.linalg.svd(rest, full_matrices=False)[2][0]])
         shares.append(0.0)
     return mean, axes * _signs(axes), shares
+
+
+def _free_directions(k: int) -> np.ndarray:
+    """Return an orthonormal basis, shape (k, k - 1), of the margins that sum to zero: the constant says nothing."""
+    return np.asarray(np.linalg.qr(np.eye(k)[:, : k - 1] - 1 / k)[0])
 
 
 def _signs(axes: np.ndarray) -> np.ndarray:

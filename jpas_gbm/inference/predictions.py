@@ -8,6 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from ..fitted import is_bare
 from ..survey.bands import BandSystem
 from ..survey.catalogue import Catalogue
 from ..survey.quality import QualityBit
@@ -19,10 +20,21 @@ _PHOTOZ = "_z_quasar"
 class Fitted(Protocol):
     """What predicting needs of a model."""
 
-    bands: BandSystem
-    photometry: str
-    thresholds: np.ndarray
-    card: Mapping[str, Any]
+    @property
+    def bands(self) -> BandSystem:
+        """Bands that the features need."""
+
+    @property
+    def photometry(self) -> str:
+        """Which measurement the target's fluxes are."""
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Class factors of the thresholded decision, shape (k,)."""
+
+    @property
+    def card(self) -> Mapping[str, Any]:
+        """The model card."""
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -39,11 +51,8 @@ class Fitted(Protocol):
     def features(self, catalogue: Catalogue, threads: int = 1) -> Any:
         """Return the features of a catalogue, or refuse it."""
 
-    def member_margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Return margins of every member, float64 (m, n, k)."""
-
-    def calibrate(self, margins: np.ndarray) -> np.ndarray:
-        """Return probabilities of margins, float64 (n, k)."""
+    def judge(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return probabilities, float64 (n, k), and the spread of the members, (n,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,19 +142,13 @@ def predict_catalogue(fitted: Fitted, catalogue: Catalogue, threads: int = 1) ->
         If bands are missing or the fluxes are another measurement.
     """
     matrix = fitted.features(catalogue, threads)
-    margins = fitted.member_margins(matrix.X, threads)
-    p = fitted.calibrate(margins.mean(axis=0))
-    spread = None
-    if len(margins) > 1:
-        top = np.argmax(p, axis=1)
-        each = np.stack([fitted.calibrate(one)[np.arange(len(p)), top] for one in margins])
-        spread = each.std(axis=0).astype(np.float32)
+    p, spread = fitted.judge(matrix.X, is_bare(catalogue), threads)
     return Predictions(
         classes=tuple(fitted.classes),
         catalogue=catalogue,
         probabilities=p.astype(np.float32),
         thresholds=np.asarray(fitted.thresholds, dtype=np.float64),
-        spread=spread,
+        spread=spread.astype(np.float32) if len(fitted.members) > 1 else None,
         photoz=photometric_redshift(matrix),
         quality=quality_bits(catalogue, fitted.card.get("magnitude_range")),
     )

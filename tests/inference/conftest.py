@@ -46,6 +46,12 @@ class FakeFitted:
         extra = np.nan_to_num(catalogue.imaging_mag)[:, None] * 0.01 + catalogue.morphology[:, None]
         return SimpleNamespace(X=np.concatenate([np.arcsinh(flux), extra], axis=1))
 
+    def judge(self, X, bare, threads=1):
+        margins = self.member_margins(X, threads)
+        p = self.calibrate(margins.mean(axis=0))
+        each = np.stack([self.calibrate(one) for one in margins])
+        return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
+
     def member_margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
         base = np.stack([X[:, i::4].sum(axis=1) % 5 for i in range(4)], axis=1)
         return np.stack([factor * base for factor in self.members])

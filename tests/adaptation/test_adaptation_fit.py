@@ -1,0 +1,132 @@
+"""Every regime fits, keeps to what it may touch, and gives the same model for the same seed."""
+
+import numpy as np
+import pytest
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.regimes import get_regime
+from jpas_gbm.config import override
+from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
+from jpas_gbm.fitted import FittedClassifier
+from jpas_gbm.survey.bands import Band, BandSystem
+
+
+@pytest.fixture(scope="module")
+def ssda(tiny, quick_options):
+    return fit(tiny, quick_options, seed=3)
+
+
+@pytest.mark.parametrize("regime", ["mocks-only", "mocks-calibrated", "target-only", "uda"])
+def test_every_regime_fits(tiny, quick_options, regime):
+    fitted = fit(tiny, override(quick_options, regime=regime), seed=3)
+    p = fitted.probabilities(tiny.target_rows("test"))
+    np.testing.assert_allclose(p.sum(axis=1), 1)
+    assert fitted.card["regime"] == regime
+    trained = {entry["stage"] for entry in fitted.card["trainings"]}
+    assert any(stage.startswith("trees: mocks") for stage in trained) == get_regime(regime).source
+    assert ("features: target, train" in trained) == get_regime(regime).target_labels
+
+
+def test_better_than_chance(tiny, ssda):
+    test = tiny.target_rows("test")
+    assert (ssda.decide(ssda.probabilities(test)) == test.label).mean() > 0.85
+
+
+def test_the_card_says_what_was_tried(ssda):
+    card = ssda.card
+    named = {one["candidate"] for one in card["candidates"] + card["baselines"]}
+    assert {"continue(gamma=0)", "continue(gamma=0.25)", "stack(gamma=0)", "pool(weight=3)", "target"} <= named
+    assert card["verdict"]["sentence"] and card["rule"]
+    assert all(entry["seconds"] >= 0 for entry in card["trainings"])
+    assert card["label_budget"]["target labels for trees"] == card["rows"]["target_train"]["rows"]
+    assert any(line.startswith("regime ssda") for line in ssda.lines())
+
+
+def test_same_seed_same_bits_and_another_seed_others(tiny, quick_options, ssda):
+    rows = tiny.target_rows("test")
+    again = fit(tiny, quick_options, seed=3)
+    np.testing.assert_array_equal(again.probabilities(rows), ssda.probabilities(rows))
+    other = fit(tiny, quick_options, seed=4)
+    assert not np.array_equal(other.probabilities(rows), ssda.probabilities(rows))
+
+
+def test_test_labels_are_never_read(tiny, quick_options, ssda):
+    """Labels of the test split replaced by poison leave the model as it was, bit for bit."""
+    label = np.array(tiny.target.label)
+    held = tiny.target_split == 2
+    label[held] = np.random.default_rng(0).permutation(label[held])
+    from dataclasses import replace
+
+    poisoned = replace(tiny, target=tiny.target.replace(label=label))
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(fit(poisoned, quick_options, seed=3).probabilities(rows), ssda.probabilities(rows))
+
+
+def test_nothing_is_trained_twice(ssda):
+    stages = [entry["stage"] for entry in ssda.card["trainings"] if entry["stage"].startswith(("trees", "continued"))]
+    plain = sum(stage == "trees: mocks, lightgbm, gamma 0" for stage in stages)
+    assert plain <= 3  # mocks as they are, mocks prepared, and again unprepared where preparing did not help
+    others = [stage for stage in stages if stage != "trees: mocks, lightgbm, gamma 0"]
+    assert len(others) == len(set(others))
+
+
+def test_a_model_folder_predicts_the_same_bits(tiny, ssda, tmp_path):
+    ssda.save(tmp_path / "model")
+    back = FittedClassifier.load(tmp_path / "model")
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(back.probabilities(rows), ssda.probabilities(rows))
+    assert back.classes == ssda.classes and back.rule == ssda.rule
+    assert not list((tmp_path / "model").rglob("*.pkl"))
+
+
+def test_a_changed_model_folder_is_refused(ssda, tmp_path):
+    ssda.save(tmp_path / "model")
+    path = next((tmp_path / "model" / "boosters").rglob("*.txt"))
+    path.write_text(path.read_text() + " ")
+    with pytest.raises(BundleError, match="does not match its checksum"):
+        FittedClassifier.load(tmp_path / "model")
+
+
+def test_a_folder_that_is_no_model(tmp_path):
+    with pytest.raises(BundleError, match="is no model folder .*jpas-gbm fit"):
+        FittedClassifier.load(tmp_path)
+    (tmp_path / "model.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match="model of format 99, this version reads"):
+        FittedClassifier.load(tmp_path)
+
+
+def test_another_survey_is_refused(tiny, ssda):
+    rows = tiny.target_rows("test")
+    with pytest.raises(FeatureMismatch, match="the catalogue has FLUX_PSFCOR. Refusing to predict"):
+        ssda.probabilities(rows.replace(photometry="FLUX_PSFCOR"))
+    few = BandSystem("few", tuple(Band(f"B{i}", 4000 + i, 10) for i in range(len(rows.bands))))
+    with pytest.raises(FeatureMismatch, match="needs 55 bands"):
+        ssda.probabilities(rows.replace(bands=few))
+
+
+def test_permuted_bands_are_put_in_order(tiny, ssda):
+    rows = tiny.target_rows("test")
+    turned = rows.select_bands(rows.bands.subset(rows.bands.names[::-1], "turned"))
+    np.testing.assert_array_equal(ssda.probabilities(turned), ssda.probabilities(rows))
+
+
+def test_an_unknown_regime_is_named():
+    with pytest.raises(ConfigError, match="unknown regime 'sdsa'. Did you mean 'ssda'"):
+        get_regime("sdsa")
+
+
+def test_an_ensemble_over_seeds_and_libraries(tiny, quick_options):
+    options = override(quick_options, recipe="continue", seeds=2, backends=("lightgbm", "xgboost"))
+    fitted = fit(tiny, options, seed=1)
+    assert len(fitted.members) == 4
+    p, spread = fitted.probabilities_and_spread(tiny.target_rows("test"))
+    np.testing.assert_array_equal(p, fitted.probabilities(tiny.target_rows("test")))
+    assert spread.min() >= 0 and spread.max() > 0
+
+
+def test_no_validation_labels_is_an_error(tiny, quick_options):
+    from dataclasses import replace
+
+    split = np.array(tiny.target_split)
+    split[split == 1] = 0
+    with pytest.raises(FitError, match="labelled target rows of the validation split, and there are none"):
+        fit(replace(tiny, target_split=split), quick_options)

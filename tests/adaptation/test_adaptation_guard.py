@@ -1,0 +1,103 @@
+"""What is unusual is named, and what does not help is not kept."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again
+from jpas_gbm.config import SkyOptions, override
+
+
+def thinned(dataset, keep):
+    """The data set with the labels of some train and validation rows taken away."""
+    label = np.array(dataset.target.label)
+    split = np.array(dataset.target_split)
+    lost = (split >= 0) & (split < 2) & ~keep
+    label[lost], split[lost] = -1, -1
+    return replace(dataset, target=dataset.target.replace(label=label), target_split=split)
+
+
+def test_a_planted_useless_source_is_not_kept(tiny, quick_options):
+    """Mocks whose classes are shuffled teach nothing: the guard keeps the target's own trees and says so."""
+    rng = np.random.default_rng(0)
+    shuffled = tiny.source.replace(label=rng.permutation(tiny.source.label))
+    twins = tiny.twins.take(slice(0, 0))
+    growth = {"rounds": 60, "leaves": 7, "learning_rate": 0.2, "patience": 10}
+    options = override(quick_options, recipe="continue", boosting=growth, continuation=growth)
+    fitted = fit(replace(tiny, source=shuffled, twins=twins), options, seed=0)
+    assert fitted.card["chosen"] == "target"
+    assert not fitted.card["verdict"]["adapted"]
+    assert "keeps target" in fitted.card["verdict"]["sentence"]
+    assert fitted.card["verdict"]["sentence"] in fitted.card["notes"]
+
+
+def test_a_class_absent_from_target_labels_is_named(tiny, quick_options):
+    fitted = fit(thinned(tiny, tiny.target.label != 0), override(quick_options, recipe="continue"), seed=0)
+    assert any(note.startswith("QSO_high is absent from the labelled target rows") for note in fitted.card["notes"])
+    assert any(note.startswith("QSO_high is absent from labelled target validation") for note in fitted.card["notes"])
+    p = fitted.probabilities(tiny.target_rows("test"))
+    assert np.isfinite(p).all()
+
+
+def test_a_class_absent_from_the_mocks_is_named(tiny, quick_options):
+    keep = tiny.source.label != 1
+    few = replace(tiny, source=tiny.source.take(keep), source_split=tiny.source_split[keep])
+    fitted = fit(few, override(quick_options, recipe="continue"), seed=0)
+    assert any("QSO_low is absent from the training mocks" in note for note in fitted.card["notes"])
+
+
+def test_ten_labels_in_all(tiny, quick_options):
+    chosen = np.zeros(len(tiny.target), dtype=bool)
+    for split in (0, 1):
+        rows = np.flatnonzero(tiny.target_split == split)
+        chosen[rows[:5]] = True
+    fitted = fit(thinned(tiny, chosen), override(quick_options, recipe="continue"), seed=0)
+    assert any("only 5 labelled target rows train" in note for note in fitted.card["notes"])
+    assert any("have a twin" in note for note in fitted.card["notes"])
+
+
+def test_no_unlabelled_rows_is_named(tiny, quick_options):
+    keep = tiny.target_split >= 0
+    few = replace(tiny, target=tiny.target.take(keep), target_split=tiny.target_split[keep])
+    fitted = fit(few, override(quick_options, regime="uda"), seed=0)
+    assert fitted.card["domain"]["auc"] > 0.5
+    assert any("no unlabelled rows" in note for note in fitted.card["notes"])
+
+
+def test_collapsing_weights_are_given_up(tiny, quick_options):
+    domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
+    options = override(quick_options, recipe="continue", domain=domain.model_dump())
+    fitted = fit(tiny, options, seed=0)
+    assert any("gamma 1 leave an effective sample of" in note and "given up" in note for note in fitted.card["notes"])
+    assert "continue(gamma=1)" not in {one["candidate"] for one in fitted.card["candidates"]}
+
+
+def test_separable_domains_are_named(tiny, quick_options):
+    far = tiny.source.replace(flux=tiny.source.flux[:, ::-1], flux_err=tiny.source.flux_err * 1e-3, flux_mean=None)
+    fitted = fit(replace(tiny, source=far), override(quick_options, recipe="continue"), seed=0)
+    assert any("separable" in note for note in fitted.card["notes"])
+
+
+def test_mocks_get_the_gaps_and_the_noise_of_the_target(tiny):
+    source, target = tiny.source_rows("train"), tiny.target_rows("train", "unlabelled")
+    seen = observe_again(source, target, SkyOptions(forget_imaging=0.5), np.random.default_rng(0))
+    assert abs((~seen.observed).mean() - (~target.observed).mean()) < 0.02
+    assert 0.4 < np.isnan(seen.imaging_mag).mean() < 0.6
+    faint = np.abs(brightness(source) - np.median(brightness(target))) < 0.3
+    like = np.abs(brightness(target) - np.median(brightness(target))) < 0.3
+    ratio = np.nanmedian(seen.flux_err[faint]) / np.nanmedian(target.flux_err[like])
+    assert ratio == pytest.approx(1, abs=0.15)
+
+
+def test_donors_are_of_like_brightness(tiny):
+    source, target = tiny.source_rows("train"), tiny.target
+    donors = draw_donors(source, target, np.random.default_rng(0))
+    gap = brightness(target)[donors] - brightness(source)
+    assert np.median(np.abs(gap)) < 0.2
+
+
+def test_without_target_rows_mocks_stay_as_they_are(tiny):
+    source = tiny.source_rows("val")
+    seen = observe_again(source, tiny.target.take(slice(0, 0)), SkyOptions(forget_imaging=0), np.random.default_rng(0))
+    np.testing.assert_array_equal(seen.flux, source.flux)
