@@ -55,8 +55,11 @@ class FeatureOptions(Options):
     colours: tuple[int, ...] = Field((1, 2, 4, 8, 16), description="Spacings, in bands, of asinh colours.")
     ratios: bool = Field(True, description="Band ratios at the classical breaks.")
     lines: bool = Field(True, description="Line indices against a sliding local continuum, in σ.")
+    lean: bool = Field(
+        True, description="Where template features stand, leave out S/N, colours, ratios and lines: they add nothing then."
+    )
     templates: bool = Field(True, description="χ² and posterior features of template fits.")
-    template_ranks: tuple[int, ...] = Field((4, 6), description="Rank of the bases, one set of templates each.")
+    template_ranks: tuple[int, ...] = Field((4,), description="Rank of the bases, one set of templates each.")
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
 
 
@@ -64,10 +67,10 @@ class BoostingOptions(Options):
     """How the trees grow on the mocks, or on whatever the first stage trains on."""
 
     backend: Literal["lightgbm", "xgboost"] = Field("lightgbm", description="The library that grows the trees.")
-    learning_rate: float = Field(0.08, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(31, ge=2, description="Leaves of a tree.")
+    learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each round.")
+    leaves: int = Field(15, ge=2, description="Leaves of a tree.")
     min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
-    rounds: int = Field(600, ge=1, description="Most boosting rounds.")
+    rounds: int = Field(1200, ge=1, description="Most boosting rounds.")
     patience: int = Field(50, ge=0, description="Rounds without gain on validation before stopping; 0 never stops.")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Share of the features that a tree may use.")
     row_fraction: float = Field(0.8, gt=0, le=1, description="Share of the rows that a tree sees.")
@@ -81,15 +84,16 @@ class BoostingOptions(Options):
 class ContinueOptions(BoostingOptions):
     """How boosting continues on labelled target rows."""
 
-    learning_rate: float = Field(0.04, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(24, ge=2, description="Leaves of a tree.")
+    learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage of each round.")
+    leaves: int = Field(8, ge=2, description="Leaves of a tree.")
+    l2: float = Field(10.0, ge=0, description="L2 penalty on leaf values.")
 
 
 class DomainOptions(Options):
     """The domain classifier and the importance weights made from it."""
 
     folds: int = Field(3, ge=2, description="Folds of the cross-fitting.")
-    gammas: tuple[float, ...] = Field((0.0, 0.25, 0.5), description="Tempers tried: weight is odds to this power.")
+    gammas: tuple[float, ...] = Field((0.0, 0.25), description="Tempers tried: weight is odds to this power.")
     clip: float = Field(20.0, gt=1, description="Weights beyond this factor from their mean are clipped.")
     uda_gamma: float = Field(0.25, ge=0, le=1, description="Temper of the weights of regime uda, which has no labels.")
     min_effective_share: float = Field(
@@ -109,7 +113,7 @@ class SkyOptions(Options):
     paired_repair: bool = Field(
         True, description="Measure zero points, class offsets and variations on mock twins of train objects."
     )
-    forget_imaging: Fraction = Field(0.1, ge=0, le=1, description="Share of training rows that lose imaging features.")
+    forget_imaging: Fraction = Field(0.5, ge=0, le=1, description="Share of training rows that lose imaging features.")
 
 
 class CalibrationOptions(Options):

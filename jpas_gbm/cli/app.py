@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import data, demo, model
+from . import data, demo, model, why
 from .console import say
 
 app = typer.Typer(
@@ -43,5 +43,6 @@ for function in (
     model.evaluate,
     model.compare,
     model.predict,
+    why.explain,
 ):
     app.command(function.__name__)(function)

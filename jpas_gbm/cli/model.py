@@ -180,6 +180,11 @@ def predict(
     legacy: Annotated[list[str] | None, typer.Option("--legacy", help="Tractor tables: morphology and r.")] = None,
     survey: Annotated[str | None, typer.Option("--survey", help="Where the file does not give itself away.")] = None,
     chunk_rows: Annotated[int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")] = 50_000,
+    explain: Annotated[
+        str | None,
+        typer.Option("--explain", help="Add the bands that decide: for rows of these classes (A,B), or all."),
+    ] = None,
+    pair: Annotated[str | None, typer.Option("--pair", help="Classes A,B that --explain compares.")] = None,
     threads: Threads = 0,
     overwrite: Overwrite = False,
     json: Json = False,
@@ -190,8 +195,10 @@ def predict(
     start_log(verbose, quiet)
     from ..fitted import FittedClassifier
     from ..inference.stream import predict_stream
+    from .why import WhyColumns
 
     fitted = FittedClassifier.load(model)
+    more = None if explain is None else WhyColumns(fitted, explain, pair, thread_count(threads))
     with progress_bar(quiet) as progress:
         told = predict_stream(
             fitted,
@@ -201,6 +208,7 @@ def predict(
             out=out,
             chunk_rows=chunk_rows,
             threads=thread_count(threads),
+            more=more,
             overwrite=overwrite,
             progress=progress,
         )

@@ -1,0 +1,296 @@
+"""Calibrator: margins become probabilities that mean what they say."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..config import CalibrationOptions
+from ..errors import BundleError, FitError, did_you_mean
+from .folds import stratified_folds
+from .scaling import METHODS, fit_scaling
+
+_FLOOR = np.log(1e-15)
+_FEWEST = {"none": 0, "temperature": 0, "vector": 10, "dirichlet": 20}
+"""Labels that each class must have before a method may learn about it."""
+_FEWEST_ROWS = 20
+
+
+def log_probabilities(margins: np.ndarray) -> np.ndarray:
+    """Return log softmax of margins (n, k), floored at log 1e-15."""
+    margins = np.asarray(margins, dtype=np.float64)
+    top = margins.max(axis=1, keepdims=True)
+    shifted = margins - top
+    return np.maximum(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)), _FLOOR)
+
+
+def softmax(margins: np.ndarray) -> np.ndarray:
+    """Return probabilities (n, k), rows summing to 1, of margins (n, k)."""
+    raised = np.exp(margins - margins.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def mean_log_loss(p: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None) -> float:
+    """Return the weighted mean of -log p of the true class; p (n, k) is floored at 1e-15."""
+    true = np.maximum(p[np.arange(len(labels)), labels], 1e-15)
+    return float(np.average(-np.log(true), weights=weight))
+
+
+@dataclass(frozen=True, eq=False)
+class Calibrator:
+    """p = softmax(W log softmax(margins) + b).
+
+    Temperature scaling (Guo et al. 2017) has W = I / T and b = 0, vector scaling a diagonal W and a
+    b, Dirichlet scaling (Kull et al. 2019) a full W and b; all act on log-probabilities, so that the
+    arbitrary constant of a row's margins drops out.
+
+    Parameters
+    ----------
+    method : {"none", "temperature", "vector", "dirichlet"}
+    W : array of float64, shape (k, k)
+    b : array of float64, shape (k,)
+    """
+
+    method: str
+    W: np.ndarray
+    b: np.ndarray
+
+    @classmethod
+    def identity(cls, n_classes: int) -> Calibrator:
+        """Return the calibrator that corrects nothing."""
+        return cls("none", np.eye(n_classes), np.zeros(n_classes))
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, k."""
+        return len(self.b)
+
+    def log_odds(self, margins: np.ndarray) -> np.ndarray:
+        """Return calibrated margins (n, k), whose softmax are the probabilities."""
+        margins = np.asarray(margins)
+        if margins.ndim != 2 or margins.shape[1] != self.n_classes:
+            raise FitError(f"margins have shape {margins.shape}, the calibrator needs (n, {self.n_classes}).")
+        return log_probabilities(margins) @ self.W.T + self.b
+
+    def apply(self, margins: np.ndarray) -> np.ndarray:
+        """Return probabilities, float64 (n, k), rows summing to 1.
+
+        Parameters
+        ----------
+        margins : array, shape (n, k)
+            Of a booster, or the log of uncalibrated probabilities.
+        """
+        return softmax(self.log_odds(margins))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        return {"method": self.method, "W": self.W.tolist(), "b": self.b.tolist()}
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> Calibrator:
+        """Rebuild a calibrator from :meth:`to_dict`.
+
+        Raises
+        ------
+        BundleError
+            If it is not what :meth:`to_dict` gives.
+        """
+        try:
+            W = np.array(value["W"], dtype=np.float64)
+            b = np.array(value["b"], dtype=np.float64)
+            if value["method"] not in METHODS or W.shape != (len(b), len(b)):
+                raise ValueError(f"method {value['method']!r}, W of shape {W.shape}, b of shape {b.shape}")
+            return cls(value["method"], W, b)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(f"the calibrator is damaged ({error}). Restore the model or fit again.") from error
+
+
+@dataclass(frozen=True, eq=False)
+class _Choice:
+    """What cross-fitting found: the best method and shrinkage, and each row's held-out probabilities."""
+
+    A: np.ndarray
+    p: np.ndarray
+    report: dict[str, Any]
+
+
+def _choose(
+    logs: np.ndarray,
+    labels: np.ndarray,
+    weight: np.ndarray,
+    fold: np.ndarray,
+    candidates: Sequence[tuple[str, float]],
+) -> _Choice:
+    tried: list[dict[str, Any]] = []
+    best: tuple[np.ndarray, np.ndarray] | None = None
+    least = np.inf
+    near: dict[str, np.ndarray] = {}
+    for name, strength in candidates:
+        whole = near[name] = fit_scaling(logs, labels, name, strength, weight, near.get(name))
+        p = np.empty_like(logs)
+        for number in np.unique(fold):
+            out = fold == number
+            A = fit_scaling(logs[~out], labels[~out], name, strength, weight[~out], whole)
+            p[out] = Calibrator(name, A[:, :-1], A[:, -1]).apply(logs[out])
+        loss = mean_log_loss(p, labels, weight)
+        tried.append({"method": name, "shrinkage": strength, "log_loss": loss})
+        if loss < least:
+            least, best = loss, (whole, p)
+    assert best is not None
+    chosen = min(tried, key=lambda entry: float(entry["log_loss"]))
+    return _Choice(*best, {**chosen, "candidates": tried, "folds": int(fold.max()) + 1})
+
+
+def _crossfit(
+    margins: np.ndarray,
+    labels: np.ndarray,
+    method: str,
+    shrinkage: Sequence[float],
+    folds: int,
+    groups: np.ndarray | None,
+    seed: int,
+    weight: np.ndarray | None,
+) -> _Choice:
+    logs, labels = _checked(margins, labels, method)
+    k = logs.shape[1]
+    counts = np.bincount(labels, minlength=k)
+    objects = len(labels) if groups is None else len(np.unique(groups))
+    notes: list[str] = []
+    methods = _methods_tried(method, counts, objects, notes)
+    told = {"counts": counts.tolist(), "rows": len(labels), "notes": notes}
+    if methods == ["none"]:
+        report = {"method": "none", "shrinkage": 0.0, "candidates": [], "folds": 0}
+        return _Choice(np.eye(k, k + 1), np.exp(logs), told | report)
+    weight = np.ones(len(labels)) if weight is None else np.asarray(weight, dtype=np.float64)
+    fold = stratified_folds(labels, folds, seed=seed, groups=groups)
+    choice = _choose(logs, labels, weight, fold, _candidates(methods, shrinkage))
+    before = {"log_loss_uncalibrated": mean_log_loss(np.exp(logs), labels, weight)}
+    return _Choice(choice.A, choice.p, told | choice.report | before)
+
+
+def _candidates(methods: Sequence[str], shrinkage: Sequence[float]) -> list[tuple[str, float]]:
+    strengths = sorted(set(map(float, shrinkage)), reverse=True) or [0.0]
+    return [(m, s) for m in methods for s in (strengths if m in ("vector", "dirichlet") else [0.0])]
+
+
+def _methods_tried(method: str, counts: np.ndarray, objects: int, notes: list[str]) -> list[str]:
+    wanted = list(METHODS) if method == "auto" else [method]
+    least = int(counts.min())
+    if method == "none":
+        return wanted
+    if (counts > 0).sum() < 2 or objects < _FEWEST_ROWS:
+        notes.append(
+            f"{int(counts.sum())} labels of {int((counts > 0).sum())} class(es) cannot calibrate: none is used."
+        )
+        return ["none"]
+    kept = [name for name in wanted if least >= _FEWEST[name]]
+    left = [name for name in wanted if name not in kept]
+    if left:
+        rarest = int(counts.argmin())
+        notes.append(
+            f"class {rarest} has {least} label(s): {' and '.join(left)} scaling would need "
+            f"{_FEWEST[left[0]]} of each class" + ("." if kept else "; temperature scaling is used.")
+        )
+    return kept or ["temperature"]
+
+
+def _checked(margins: np.ndarray, labels: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
+    if method != "auto" and method not in METHODS:
+        allowed = ("auto", *METHODS)
+        raise FitError(
+            f"there is no calibration method '{method}'.{did_you_mean(method, allowed)} Allowed: {', '.join(allowed)}."
+        )
+    margins = np.asarray(margins, dtype=np.float64)
+    labels = np.asarray(labels)
+    if margins.ndim != 2 or labels.shape != margins.shape[:1]:
+        raise FitError(f"margins of shape {margins.shape} and labels of shape {labels.shape} do not belong together.")
+    if not np.isfinite(margins).all():
+        raise FitError("some margins are not finite: they cannot be calibrated.")
+    if len(labels) and (labels.min() < 0 or labels.max() >= margins.shape[1]):
+        raise FitError(
+            f"labels for calibration must be 0 ... {margins.shape[1] - 1}; found {labels.min()} to {labels.max()} "
+            "(-1 is unlabelled: leave those rows out)."
+        )
+    return log_probabilities(margins) if len(margins) else margins, labels.astype(np.intp)
+
+
+def fit_calibrator(
+    margins: np.ndarray,
+    labels: np.ndarray,
+    method: str = "auto",
+    *,
+    shrinkage: Sequence[float] = (0.001, 0.01, 0.1, 1.0),
+    folds: int = 5,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    weight: np.ndarray | None = None,
+) -> tuple[Calibrator, dict[str, Any]]:
+    """Fit a calibrator on validation rows, its method and shrinkage chosen by cross-fitted log loss.
+
+    Methods that the rarest class has too few labels for are left out (vector scaling needs 10 of
+    each class, Dirichlet scaling 20); with a class absent only temperature scaling remains, which
+    treats all classes alike; with fewer than 20 labels, or one class, nothing is corrected. The
+    report says so under ``notes``.
+
+    Parameters
+    ----------
+    margins : array, shape (n, k)
+        Of rows that the booster was not trained on.
+    labels : array of int, shape (n,)
+        Class codes; classes may be absent.
+    method : {"auto", "none", "temperature", "vector", "dirichlet"}
+    shrinkage : sequence of float
+        Strengths tried for vector and Dirichlet scaling; see :class:`~jpas_gbm.boosting.scaling.ScalingLoss`.
+    folds : int
+        Folds of the choice, stratified by class.
+    groups : array of int, shape (n,), optional
+        Rows of one object stay in one fold.
+    seed : int
+        Seed of the folds.
+    weight : array, shape (n,), optional
+
+    Returns
+    -------
+    calibrator : Calibrator
+    report : dict
+        ``method``, ``shrinkage``, ``log_loss`` (cross-fitted), ``log_loss_uncalibrated``,
+        ``candidates`` (method, shrinkage, cross-fitted log loss), ``folds``, ``counts``, ``notes``.
+
+    Raises
+    ------
+    FitError
+        If shapes, labels or the method are wrong.
+    """
+    choice = _crossfit(margins, labels, method, shrinkage, folds, groups, seed, weight)
+    return Calibrator(choice.report["method"], choice.A[:, :-1], choice.A[:, -1]), choice.report
+
+
+def crossfit_probabilities(
+    margins: np.ndarray,
+    labels: np.ndarray,
+    options: CalibrationOptions | None = None,
+    *,
+    groups: np.ndarray | None = None,
+    seed: int = 0,
+    weight: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return validation probabilities (n, k), each row's by a calibrator that did not see its object.
+
+    Parameters
+    ----------
+    margins, labels, groups, seed, weight
+        As for :func:`fit_calibrator`.
+    options : CalibrationOptions, optional
+        Method, shrinkage and folds; under ``auto`` the method is the one that :func:`fit_calibrator`
+        chooses by these same probabilities.
+
+    Returns
+    -------
+    array of float64, shape (n, k)
+        What candidates are compared by and thresholds tuned on.
+    """
+    options = options or CalibrationOptions()
+    return _crossfit(margins, labels, options.method, options.shrinkage, options.folds, groups, seed, weight).p

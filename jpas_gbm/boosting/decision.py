@@ -1,0 +1,303 @@
+"""From probabilities to one class: argmax, class factors tuned for macro-F1, and another prior."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import numpy as np
+
+from ..config import CalibrationOptions
+from ..errors import FitError
+from .calibration import crossfit_probabilities
+from .folds import stratified_folds
+
+Rule = Literal["argmax", "thresholds"]
+
+_REACH = 2.5
+"""Largest |log factor| that tuning may reach."""
+_SWEEPS = 8
+_PULL = 0.01
+"""Macro-F1 that one unit of squared log factor must earn: the optimum is flat, and its place is noise."""
+
+
+def decide(p: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
+    """Return class codes, int8 (n,): the argmax of p, or of p times class factors.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+    factors : array, shape (k,), optional
+        From :func:`tune_thresholds`. For two classes, (1, f) is a threshold of 1 / (1 + f) on the second.
+    """
+    p = np.asarray(p)
+    scores = p if factors is None else p * np.asarray(factors)
+    return scores.argmax(axis=1).astype(np.int8)
+
+
+def macro_f1(confusion: np.ndarray) -> np.ndarray:
+    """Return the mean F1 over classes that have true rows.
+
+    Parameters
+    ----------
+    confusion : array, shape (..., k, k)
+        Counts, true classes along the second-last axis.
+    """
+    true = confusion.sum(axis=-1)
+    guessed = confusion.sum(axis=-2)
+    right = np.diagonal(confusion, axis1=-2, axis2=-1)
+    f1 = 2 * right / np.maximum(true + guessed, 1e-12)
+    present = true > 0
+    return (f1 * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
+
+
+def _best_shift(logs: np.ndarray, truth: np.ndarray, shift: np.ndarray, c: int) -> float:
+    """Return the log factor of class `c` of highest expected macro-F1, the other factors given.
+
+    Exact: a row turns to class c where the shift passes a value of its own, so the rows sorted by
+    that value give the counts at every shift by cumulative sums.
+    """
+    n, k = logs.shape
+    rows = np.arange(n)
+    moved = logs + shift
+    moved[:, c] = -np.inf
+    rival = moved.argmax(axis=1)
+    turn = moved[rows, rival] - logs[:, c]
+    order = np.argsort(turn, kind="stable")
+    turn, rival, truth = turn[order], rival[order], truth[order]
+    guessed = np.zeros((n + 1, k))
+    right = np.zeros((n + 1, k))
+    guessed[0] = np.bincount(rival, minlength=k)
+    right[0] = np.bincount(rival, weights=truth[rows, rival], minlength=k)
+    guessed[rows + 1, c] = 1
+    guessed[rows + 1, rival] = -1
+    right[rows + 1, c] = truth[:, c]
+    right[rows + 1, rival] = -truth[rows, rival]
+    true = truth.sum(axis=0)
+    counts = true + guessed.cumsum(axis=0)
+    f1 = (2 * right.cumsum(axis=0) / np.maximum(counts, 1e-12))[:, true > 0].mean(axis=1)
+    edges = np.concatenate([[-np.inf], turn, [np.inf]])
+    low, high = np.maximum(edges[:-1], -2 * _REACH), np.minimum(edges[1:], 2 * _REACH)
+    middle = np.clip((low + high) / 2, -_REACH, _REACH)
+    # Between equal turns there is no shift; beyond reach there is none to take.
+    possible = (edges[1:] > edges[:-1]) & (edges[:-1] < _REACH) & (edges[1:] > -_REACH)
+    return float(middle[np.where(possible, f1 - _PULL * middle**2, -np.inf).argmax()])
+
+
+def tune_thresholds(p: np.ndarray, y: np.ndarray | None = None, *, trust: float = 0.9) -> np.ndarray:
+    """Return class factors whose decision ``argmax(p * factors)`` has high expected macro-F1.
+
+    Coordinate ascent over log factors with exact line searches, bounded and pulled to 0. A row counts
+    as `trust` parts what its probabilities say and the rest what its label says: counts of a few
+    hundred labels jump from row to row. Drawn from the probabilities of four models on 8,000 rows,
+    factors tuned on labels alone lost 0.002 of macro-F1 on the population, tuned on probabilities
+    they gained 0.0006, and 0.0005 with a tenth of trust in the labels, which guard against what
+    calibration missed.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+        Calibrated probabilities of rows that neither trees nor calibrator saw.
+    y : array of int, shape (n,), optional
+        Class codes. Factors of absent classes stay 1. Without labels, probabilities alone count.
+    trust : float
+        Between 0 (labels alone) and 1 (probabilities alone).
+
+    Returns
+    -------
+    array of float64, shape (k,)
+        Positive, geometric mean 1 over the classes present.
+
+    Raises
+    ------
+    FitError
+        If shapes differ or there are no rows.
+    """
+    p = _rows(p)
+    k = p.shape[1]
+    if y is None:
+        truth, present = p, np.ones(k, dtype=bool)
+    else:
+        y = _codes(y, p)
+        truth = trust * p
+        truth[np.arange(len(y)), y] += 1 - trust
+        present = np.bincount(y, minlength=k) > 0
+        truth[:, ~present] = 0
+    if present.sum() < 2:
+        return np.ones(k)
+    logs = np.log(np.maximum(p, 1e-15))
+    shift = np.zeros(k)
+    # From the rarest class up: it has most to gain and moves the others least.
+    order = [c for c in np.argsort(truth.sum(axis=0)) if present[c]]
+    for _ in range(_SWEEPS):
+        before = shift.copy()
+        for c in order:
+            shift[c] = _best_shift(logs, truth, shift, c)
+        shift[present] -= shift[present].mean()
+        if np.abs(shift - before).max() < 1e-3:
+            break
+    return np.exp(shift)
+
+
+def _rows(p: np.ndarray) -> np.ndarray:
+    p = np.asarray(p, dtype=np.float64)
+    if p.ndim != 2 or not len(p):
+        raise FitError(f"probabilities of shape {p.shape} cannot tune thresholds: (rows, classes) is needed.")
+    return p
+
+
+def _codes(y: np.ndarray, p: np.ndarray) -> np.ndarray:
+    y = np.asarray(y)
+    if y.shape != p.shape[:1]:
+        raise FitError(f"probabilities of shape {p.shape} and labels of shape {y.shape} do not belong together.")
+    if y.min() < 0 or y.max() >= p.shape[1]:
+        raise FitError(f"labels must be 0 ... {p.shape[1] - 1}; found {y.min()} to {y.max()} (-1 is unlabelled).")
+    return y.astype(np.intp)
+
+
+def _confusion(y: np.ndarray, guess: np.ndarray, k: int, weight: np.ndarray | None = None) -> np.ndarray:
+    return np.bincount(y.astype(np.intp) * k + guess, weights=weight, minlength=k * k).reshape(k, k)
+
+
+def _gain_interval(
+    y: np.ndarray, one: np.ndarray, two: np.ndarray, member: np.ndarray, k: int, seed: int, resamples: int = 400
+) -> list[float]:
+    """Return the paired 95 % bootstrap interval over objects of macro-F1 of `two` less that of `one`."""
+    rng = np.random.default_rng(seed)
+    objects = int(member.max()) + 1
+    gains = []
+    for _ in range(resamples):
+        weight = np.bincount(rng.integers(objects, size=objects), minlength=objects)[member]
+        gains.append(float(macro_f1(_confusion(y, two, k, weight)) - macro_f1(_confusion(y, one, k, weight))))
+    return [float(q) for q in np.quantile(gains, [0.025, 0.975])]
+
+
+def judge_thresholds(
+    p: np.ndarray, y: np.ndarray, *, groups: np.ndarray | None = None, folds: int = 5, seed: int = 0
+) -> dict[str, Any]:
+    """Return what tuned factors gain over argmax on rows that did not tune them.
+
+    Parameters
+    ----------
+    p, y
+        As for :func:`tune_thresholds`.
+    groups : array, shape (n,), optional
+        The object of each row: never in two folds, and the unit of the interval's bootstrap.
+    folds : int
+        Factors are tuned on all folds but one and judged on that one.
+    seed : int
+
+    Returns
+    -------
+    dict
+        ``argmax`` and ``thresholds`` (cross-fitted macro-F1), ``gain``, ``interval`` (paired 95 %
+        bootstrap over objects), ``folds``.
+    """
+    p = _rows(p)
+    y = _codes(y, p)
+    k = p.shape[1]
+    member = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
+    fold = stratified_folds(y, folds, seed=seed, groups=member)
+    plain = decide(p).astype(np.intp)
+    tuned = plain.copy()
+    for number in np.unique(fold):
+        out = fold == number
+        tuned[out] = decide(p[out], tune_thresholds(p[~out], y[~out]))
+    scores = [float(macro_f1(_confusion(y, guess, k))) for guess in (plain, tuned)]
+    return {
+        "argmax": scores[0],
+        "thresholds": scores[1],
+        "gain": scores[1] - scores[0],
+        "interval": _gain_interval(y, plain, tuned, member, k, seed + 1),
+        "folds": int(fold.max()) + 1,
+    }
+
+
+def choose_rule(
+    margins: np.ndarray,
+    y: np.ndarray,
+    options: CalibrationOptions | None = None,
+    *,
+    groups: np.ndarray | None = None,
+    counted: np.ndarray | None = None,
+    seed: int = 0,
+) -> tuple[np.ndarray, Rule, dict[str, Any]]:
+    """Tune thresholds on validation and choose between them and argmax by cross-fitted macro-F1.
+
+    Parameters
+    ----------
+    margins : array, shape (n, k)
+        Of validation rows; they are calibrated by cross-fitting before anything is tuned.
+    y : array of int, shape (n,)
+    options : CalibrationOptions, optional
+    groups : array, shape (n,), optional
+        The object of each row.
+    counted : array of bool, shape (n,), optional
+        Rows that the score counts (brighter than the cut, say); all rows calibrate.
+    seed : int
+
+    Returns
+    -------
+    factors : array of float64, shape (k,)
+    rule : {"argmax", "thresholds"}
+        Thresholds where their cross-fitted macro-F1 is higher.
+    decision : dict
+        As :func:`judge_thresholds`, with ``rule`` and ``factors``.
+    """
+    options = options or CalibrationOptions()
+    p = crossfit_probabilities(margins, y, options, groups=groups, seed=seed)
+    groups = np.arange(len(p)) if groups is None else np.asarray(groups)
+    counted = np.ones(len(p), dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
+    p, y, groups = p[counted], np.asarray(y)[counted], groups[counted]
+    if len(np.unique(y)) < 2 or len(np.unique(groups)) < 2:
+        note = f"{len(y)} counted validation row(s) of {len(np.unique(y))} class(es) cannot tune thresholds."
+        return np.ones(p.shape[1]), "argmax", {"rule": "argmax", "note": note}
+    factors = tune_thresholds(p, y)
+    judged = judge_thresholds(p, y, groups=groups, folds=options.folds, seed=seed)
+    rule: Rule = "thresholds" if judged["gain"] > 0 else "argmax"
+    return factors, rule, {"rule": rule, "factors": factors.tolist(), **judged}
+
+
+def prior_shift(p: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return probabilities for another class mix: p * new / old, normalised (Saerens et al. 2002).
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+        Calibrated for the class mix `old`.
+    old : array, shape (k,)
+        Class shares of the sample that calibrated; need not be normalised.
+    new : array, shape (k,) or (n, k)
+        Class shares where p is to hold, one row for each if they change with magnitude.
+
+    Returns
+    -------
+    array of float64, shape (n, k)
+        Rows sum to 1. A class of new share 0 gets 0.
+
+    Raises
+    ------
+    FitError
+        If shares are negative or not finite, sum to 0, or `old` is 0 where `new` is not.
+    """
+    p, old, new = (np.asarray(value, dtype=np.float64) for value in (p, old, new))
+    k = p.shape[-1]
+    if p.ndim != 2 or old.shape != (k,) or new.shape not in ((k,), p.shape):
+        raise FitError(
+            f"probabilities of shape {p.shape}, old shares of {old.shape} and new ones of {new.shape} do not fit: "
+            f"({k},) is needed, or {p.shape} for new shares by row."
+        )
+    for name, shares in (("old", old), ("new", new)):
+        if not np.isfinite(shares).all() or (shares < 0).any() or (shares.sum(axis=-1) <= 0).any():
+            raise FitError(f"the {name} class shares must be finite, not negative and not all 0.")
+    impossible = (old == 0) & (new > 0).reshape(-1, k).any(axis=0)
+    if impossible.any():
+        raise FitError(
+            f"class {np.flatnonzero(impossible)[0]} has no share in the old mix but one in the new: "
+            "probabilities calibrated without a class cannot be shifted to hold it."
+        )
+    new = new / new.sum(axis=-1, keepdims=True)
+    ratio = np.divide(new, old / old.sum(), out=np.zeros(np.broadcast_shapes(new.shape, old.shape)), where=old > 0)
+    shifted = p * ratio
+    total = shifted.sum(axis=1, keepdims=True)
+    # A row whose whole probability is on classes that the new mix lacks falls back on the new mix.
+    return np.where(total > 0, shifted / np.where(total > 0, total, 1), np.broadcast_to(new, p.shape))

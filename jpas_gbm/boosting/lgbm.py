@@ -1,0 +1,130 @@
+"""LightGBM behind the backend protocol."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import lightgbm
+import numpy as np
+
+from ..errors import BundleError
+from .binned import BinnedMatrix
+from .growth import TreeBackend
+from .rounds import Grower, Rows, Task
+
+# The seed of bin sampling is fixed, so that bins made once serve every seed of training.
+_BINNING = {
+    "feature_pre_filter": False,
+    "use_missing": True,
+    "zero_as_missing": False,
+    "data_random_seed": 1,
+    "verbosity": -1,
+}
+
+
+def _one_margin(margins: np.ndarray) -> np.ndarray:
+    return margins[:, 1] - margins[:, 0] if margins.shape[1] == 2 else margins
+
+
+def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
+    """Return LightGBM's names and values for our options.
+
+    With `deterministic` and a fixed histogram layout the trees are the same bits for any number of
+    threads (tested); the seeds of sampling are set one by one because `seed` would reach the bins.
+    """
+    options = task.options
+    softmax = task.n_classes > 2
+    return _BINNING | {
+        "objective": "multiclass" if softmax else "binary",
+        **({"num_class": task.n_classes} if softmax else {}),
+        "metric": "multi_logloss" if softmax else "binary_logloss",
+        "learning_rate": options.learning_rate,
+        "num_leaves": options.leaves,
+        "min_data_in_leaf": options.min_child,
+        "feature_fraction": options.feature_fraction,
+        "bagging_fraction": options.row_fraction,
+        "bagging_freq": 1 if options.row_fraction < 1 else 0,
+        "lambda_l2": options.l2,
+        "max_bin": max_bin,
+        "boost_from_average": False,
+        "deterministic": True,
+        "force_row_wise": True,
+        "bagging_seed": task.seed % 2**31,
+        "feature_fraction_seed": (task.seed + 1) % 2**31,
+        "num_threads": task.threads,
+    }
+
+
+class _Growing(Grower):
+    def __init__(self, train: Rows, valid: Rows | None, task: Task) -> None:
+        parameters = training_parameters(task, train.data.max_bin)
+        self.booster = lightgbm.Booster(parameters, _dressed(train))
+        if valid is not None:
+            self.booster.add_valid(_dressed(valid), "valid")
+
+    def step(self) -> bool:
+        return not self.booster.update()
+
+    def loss(self) -> float:
+        return float(self.booster.eval_valid()[0][2])
+
+    def finish(self, rounds: int) -> lightgbm.Booster:
+        # Through text and back: what is used now is what will be read, and the rows are let go.
+        return lightgbm.Booster(model_str=self.booster.model_to_string(num_iteration=rounds))
+
+
+def _dressed(rows: Rows) -> lightgbm.Dataset:
+    """Give binned rows the labels, weights and start of one training.
+
+    All three are set each time, and weights as a field: a Dataset keeps those of the last training,
+    and setting `init_score` to None, or weights to ones, leaves the old ones in place.
+    """
+    dataset = rows.data.handle
+    dataset.set_label(rows.y)
+    dataset.set_field("weight", rows.weight)
+    dataset.set_init_score(np.ascontiguousarray(_one_margin(rows.start), dtype=np.float64))
+    return dataset
+
+
+class LightGBM(TreeBackend):
+    """Trees of LightGBM."""
+
+    name = "lightgbm"
+    suffix = ".txt"
+
+    def dataset(self, X: np.ndarray, max_bin: int, reference: BinnedMatrix | None, threads: int) -> lightgbm.Dataset:
+        parameters = _BINNING | {"max_bin": max_bin, "num_threads": threads}
+        aligned = None if reference is None else reference.handle
+        # The matrix is ours to keep (BinnedMatrix.X); LightGBM need not hold it too.
+        return lightgbm.Dataset(X, params=parameters, reference=aligned, free_raw_data=True).construct()
+
+    def subset(self, binned: BinnedMatrix, X: np.ndarray, rows: np.ndarray, threads: int) -> lightgbm.Dataset:
+        return binned.handle.subset(rows).construct()
+
+    def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
+        return _Growing(train, valid, task)
+
+    def raw_margins(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        raw = trees.predict(X, raw_score=True, num_threads=threads)
+        if n_classes > 2:
+            return raw
+        return np.stack([np.zeros(len(raw)), raw], axis=1)
+
+    def raw_contributions(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        shares = trees.predict(X, pred_contrib=True, num_threads=threads)
+        if n_classes > 2:
+            return shares.reshape(len(X), n_classes, X.shape[1] + 1)
+        return np.stack([np.zeros_like(shares), shares], axis=1)
+
+    def gain(self, trees: lightgbm.Booster, n_features: int) -> np.ndarray:
+        return trees.feature_importance("gain").astype(np.float64)
+
+    def write_trees(self, trees: lightgbm.Booster, path: Path) -> None:
+        path.write_text(trees.model_to_string(), encoding="utf-8")
+
+    def read_trees(self, path: Path) -> lightgbm.Booster:
+        try:
+            return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
+        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+            raise BundleError(f"{path}: is not a LightGBM model ({error}). Restore it or fit again.") from error

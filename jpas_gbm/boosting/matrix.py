@@ -1,0 +1,246 @@
+"""What enters the trees: a float32 matrix, labels and weights, each checked once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..errors import FeatureMismatch, FitError
+from ..files import native
+
+_BLOCK = 65_536
+_MEDIAN_ROWS = 20_000
+_WORTH_SAYING = 0.01
+_FEW_COLUMNS = 8
+
+
+class UnseenMissingWarning(UserWarning):
+    """More than 1 % of rows miss features that no training row missed; medians of training stand in."""
+
+
+def _blocks(n: int) -> list[slice]:
+    return [slice(start, start + _BLOCK) for start in range(0, n, _BLOCK)]
+
+
+def default_names(count: int) -> tuple[str, ...]:
+    """Return ``f0, f1, ...``: the names of features that were given none."""
+    return tuple(f"f{i}" for i in range(count))
+
+
+def given_names(X: Any) -> tuple[str, ...] | None:
+    """Return the feature names that a matrix carries (a data frame's `columns`, or `names`), if any."""
+    for attribute in ("columns", "names"):
+        names = getattr(X, attribute, None)
+        if names is not None:
+            return tuple(map(str, names))
+    return None
+
+
+def as_matrix(X: Any) -> np.ndarray:
+    """Return features as float32, C-contiguous and native; copied only where that is needed.
+
+    Parameters
+    ----------
+    X : array-like, masked array, data frame or FeatureMatrix, shape (n, f)
+        Masked elements become NaN, big-endian (FITS) elements native.
+
+    Raises
+    ------
+    FeatureMismatch
+        If it is not two-dimensional, not numbers, or holds infinite values.
+    """
+    if not hasattr(X, "columns"):  # a data frame may have a column named X
+        X = getattr(X, "X", X)
+    if isinstance(X, np.ma.MaskedArray):
+        X = np.ma.filled(X.astype(np.float32), np.nan)
+    array = native(np.asarray(X))
+    if array.ndim != 2:
+        raise FeatureMismatch(
+            f"the features have {array.ndim} dimension(s), (rows, features) are needed. "
+            "One row alone is X[None, :], one feature alone X[:, None]."
+        )
+    if array.dtype.kind not in "fiub":
+        raise FeatureMismatch(f"the features are of type {array.dtype}, numbers are needed; missing is NaN.")
+    with np.errstate(over="ignore"):
+        matrix = np.ascontiguousarray(array, dtype=np.float32)
+    _refuse_infinite(matrix)
+    return matrix
+
+
+def _refuse_infinite(matrix: np.ndarray) -> None:
+    for block in _blocks(len(matrix)):
+        infinite = np.isinf(matrix[block])
+        if infinite.any():
+            row, column = np.argwhere(infinite)[0]
+            raise FeatureMismatch(
+                f"feature column {column} is infinite (or beyond float32) in row {block.start + row}. "
+                "Missing values are NaN; mend the feature or set it to NaN."
+            )
+
+
+def check_names(got: Sequence[str] | None, count: int, expected: Sequence[str]) -> None:
+    """Refuse features that are not those the trees were grown on, in that order.
+
+    Raises
+    ------
+    FeatureMismatch
+        If the number, the names or the order differ.
+    """
+    if got is None:
+        if count != len(expected):
+            raise FeatureMismatch(
+                f"the matrix has {count} features, the model was trained on {len(expected)}. "
+                "Compute the features with the model's own recipe."
+            )
+        return
+    got, expected = tuple(got), tuple(expected)
+    if got == expected:
+        return
+    missing = [name for name in expected if name not in got]
+    unknown = [name for name in got if name not in expected]
+    if missing or unknown:
+        parts = [f"missing: {', '.join(missing[:5])}"] if missing else []
+        parts += [f"not known to the model: {', '.join(unknown[:5])}"] if unknown else []
+        raise FeatureMismatch(
+            f"{len(missing)} of {len(expected)} features are missing and {len(unknown)} are unknown "
+            f"({'; '.join(parts)}). Compute the features with the model's own recipe."
+        )
+    first = next(i for i, (a, b) in enumerate(zip(got, expected, strict=False)) if a != b)
+    raise FeatureMismatch(
+        f"the features are in another order than the model's: column {first} is '{got[first]}', the model has "
+        f"'{expected[first]}' there. Trees read columns by position: reorder them to the model's feature_names."
+    )
+
+
+def has_missing(X: np.ndarray) -> np.ndarray:
+    """Return which features are NaN in any row, bool (f,)."""
+    found = np.zeros(X.shape[1], dtype=bool)
+    for block in _blocks(len(X)):
+        found |= np.isnan(X[block]).any(axis=0)
+    return found
+
+
+def stand_ins(X: np.ndarray) -> np.ndarray:
+    """Return what stands for NaN at predict time, float32 (f,).
+
+    The median of training where training never missed the feature; NaN where it did, since the
+    trees then know themselves where such rows go.
+    """
+    fill = np.full(X.shape[1], np.nan, dtype=np.float32)
+    complete = np.flatnonzero(~has_missing(X))
+    if len(X) and len(complete):
+        step = -(-len(X) // _MEDIAN_ROWS)
+        fill[complete] = np.median(X[::step], axis=0)[complete]
+    return fill
+
+
+def filled(X: np.ndarray, fill: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, str | None]:
+    """Put `fill` where a feature that training never missed is NaN.
+
+    LightGBM reads such a NaN as 0 and XGBoost sends it along a direction that no row ever chose.
+
+    Returns
+    -------
+    array of float32, shape (n, f)
+        `X` itself if there was nothing to fill, else a copy.
+    str or None
+        A sentence that names what was filled, if that is more than one row in a hundred.
+    """
+    complete = np.flatnonzero(~np.isnan(fill))
+    if not len(complete):
+        return X, None
+    if len(complete) > _FEW_COLUMNS:
+        missed = complete[has_missing(X)[complete]]
+    else:
+        missed = complete[[bool(np.isnan(X[:, j]).any()) for j in complete]]
+    if not len(missed):
+        return X, None
+    X = X.copy()
+    rows = np.zeros(len(X), dtype=bool)
+    for j in missed:
+        gone = np.isnan(X[:, j])
+        X[gone, j] = fill[j]
+        rows |= gone
+    if rows.mean() <= _WORTH_SAYING:
+        return X, None
+    named = ", ".join(names[j] for j in missed[:5]) + (", ..." if len(missed) > 5 else "")
+    return X, (
+        f"{int(rows.sum())} of {len(X)} rows miss {len(missed)} feature(s) that no training row missed ({named}); "
+        "the medians of training stand in for them. Train with missing values like those of the sky to do better."
+    )
+
+
+def checked_labels(y: Any, n: int, n_classes: int) -> np.ndarray:
+    """Return labels as int32 (n,), or say what is wrong with them.
+
+    Raises
+    ------
+    FitError
+        If the length differs, or a label is not one of 0 ... n_classes - 1 (-1 is unlabelled).
+    """
+    labels = np.asarray(y)
+    if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
+        raise FitError("some labels are masked: leave those rows out of training.")
+    if labels.shape != (n,):
+        raise FitError(f"the labels have shape {labels.shape}, the features {n} rows.")
+    if labels.dtype.kind not in "iub" and not (labels.dtype.kind == "f" and np.all(labels == np.rint(labels))):
+        raise FitError(
+            f"the labels are of type {labels.dtype}; class codes 0 ... {n_classes - 1} are needed. "
+            "Use JpasClassifier for labels of any other kind."
+        )
+    labels = native(labels).astype(np.int32)
+    wrong = (labels < 0) | (labels >= n_classes)
+    if wrong.any():
+        raise FitError(
+            f"{int(wrong.sum())} of {n} labels are not among 0 ... {n_classes - 1} (the first is "
+            f"{labels[wrong][0]}; -1 is unlabelled). Train on labelled rows only."
+        )
+    return labels
+
+
+def checked_weights(weight: Any, n: int) -> np.ndarray:
+    """Return weights as float32 (n,); ones where none are given.
+
+    Raises
+    ------
+    FitError
+        If the length differs, or one is negative or not finite, or all are zero.
+    """
+    if weight is None:
+        return np.ones(n, dtype=np.float32)
+    array = native(np.asarray(weight)).astype(np.float32)
+    if array.shape != (n,):
+        raise FitError(f"the weights have shape {array.shape}, the features {n} rows.")
+    if not np.isfinite(array).all() or (array < 0).any():
+        raise FitError("some weights are negative or not finite; a weight of 0 leaves a row out.")
+    if n and not array.any():
+        raise FitError("all weights are zero: there is nothing to train on.")
+    return array
+
+
+def class_weights(y: np.ndarray, n_classes: int, power: float, weight: np.ndarray | None = None) -> np.ndarray:
+    """Return row weights that lift rare classes: class frequency to minus `power`, times `weight`.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+    n_classes : int
+    power : float
+        0 keeps the natural mix, 1 makes classes equal; probabilities then need recalibration.
+    weight : array, shape (n,), optional
+        Weights that frequencies are counted with and that the result is multiplied by.
+
+    Returns
+    -------
+    array of float32, shape (n,)
+        With the sum of `weight`; of mean 1 without it.
+    """
+    rows = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
+    count = np.bincount(y, weights=rows, minlength=n_classes)
+    factor = np.zeros(n_classes)
+    factor[count > 0] = count[count > 0] ** -power
+    lifted = rows * factor[y]
+    total = lifted.sum()
+    return (lifted * (rows.sum() / total) if total > 0 else lifted).astype(np.float32)

@@ -1,0 +1,216 @@
+"""The kernel of the template fits: normalised rows, and −2 ln likelihood of each row under each template."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+
+import numba
+import numpy as np
+
+LANES = 32
+"""Rows fitted side by side. Each lane does the same additions in the same order, so a row's bits do not depend on
+the rows beside it."""
+
+_STRIDE = 8
+_TASK = 4096
+
+
+@numba.njit(cache=True, nogil=True)
+def _normalise(flux, err, zero_points, error_scale, floor, x, weight):  # type: ignore[no-untyped-def]
+    """Fill `x` with fluxes in units of the row's level and `weight` with 1/σ² (0 where missing)."""
+    n, bands = flux.shape
+    size = np.empty(bands)
+    for i in range(n):
+        seen = 0
+        for b in range(bands):
+            x[i, b] = 0.0
+            weight[i, b] = 0.0
+            if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
+                size[seen] = abs(flux[i, b] * zero_points[b])
+                seen += 1
+        if seen == 0:
+            continue
+        soft = 0.3 * np.median(size[:seen])
+        total = 0.0
+        weights = 0.0
+        for b in range(bands):
+            if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
+                sigma = err[i, b] * zero_points[b] * error_scale[b]
+                w = 1.0 / (sigma * sigma + soft * soft + 1e-300)
+                total += w * (flux[i, b] * zero_points[b])
+                weights += w
+        # A row without signal has no level of its own: its noise is the level then.
+        level = max(total / weights, 1.0 / np.sqrt(weights), 1e-30)
+        for b in range(bands):
+            if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
+                value = flux[i, b] * zero_points[b] / level
+                sigma = err[i, b] * zero_points[b] * error_scale[b] / level
+                x[i, b] = value
+                weight[i, b] = 1.0 / (sigma * sigma + floor * floor * value * value + 1e-12)
+
+
+@numba.njit(cache=True, nogil=True)
+def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
+    """``out[p, lane] = sum_b w[b, lane] factors[b, p]`` for p < columns, in one fixed order of additions."""
+    for b in range(0, w.shape[0], _STRIDE):
+        w0, w1, w2, w3 = w[b], w[b + 1], w[b + 2], w[b + 3]
+        w4, w5, w6, w7 = w[b + 4], w[b + 5], w[b + 6], w[b + 7]
+        for p in range(columns):
+            o0, o1, o2, o3 = factors[b, p], factors[b + 1, p], factors[b + 2, p], factors[b + 3, p]
+            o4, o5, o6, o7 = factors[b + 4, p], factors[b + 5, p], factors[b + 6, p], factors[b + 7, p]
+            a = out[p]
+            for i in range(LANES):
+                a[i] += ((w0[i] * o0 + w1[i] * o1) + (w2[i] * o2 + w3[i] * o3)) + (
+                    (w4[i] * o4 + w5[i] * o5) + (w6[i] * o6 + w7[i] * o7)
+                )
+
+
+@numba.njit(cache=True, nogil=True)
+def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, out_minus2, start, rows, t):  # type: ignore[no-untyped-def]
+    """Cholesky factors of the packed normal matrices, and the misfit left after each leading block.
+
+    The factor of a leading block is the leading block of the factor: all ranks come from one pass.
+    """
+    done = 0
+    logs = np.empty(LANES)
+    for j in range(depth):
+        row = j * (j + 1) // 2
+        for k in range(j + 1):
+            column = k * (k + 1) // 2
+            for m in range(k):
+                for i in range(LANES):
+                    normal[row + k, i] -= normal[row + m, i] * normal[column + m, i]
+            if k < j:
+                for i in range(LANES):
+                    normal[row + k, i] *= normal[column + k, i]
+        for m in range(j):
+            for i in range(LANES):
+                right[j, i] -= normal[row + m, i] * right[m, i]
+        for i in range(LANES):
+            # The prior keeps pivots positive; rounding in a hopeless row must not make a NaN of it.
+            pivot = max(normal[row + j, i], 1e-12)
+            determinant[i] *= pivot
+            normal[row + j, i] = 1.0 / np.sqrt(pivot)
+            right[j, i] *= normal[row + j, i]
+            chi2[i] -= right[j, i] * right[j, i]
+        while done < len(levels) and j + 1 == levels[done]:
+            # All lanes, filled or not: a vectorised logarithm may differ from a single one in its last bit.
+            for i in range(LANES):
+                logs[i] = np.log(determinant[i])
+            for i in range(rows):
+                out_chi2[start + i, done, t] = chi2[i]
+                out_minus2[start + i, done, t] = chi2[i] + (logs[i] + volume[done])
+            done += 1
+
+
+@numba.njit(cache=True, nogil=True)
+def fit_kernel(x, weight, outer, basis, precision, pull, depth, levels, volume, chi2, minus2):  # type: ignore[no-untyped-def]
+    """Fill `chi2` and `minus2` (n, levels, T) for rows of normalised fluxes.
+
+    Template t uses its first depth[t] vectors; level l is read off after levels[t, l] of them, and the
+    log volume[t, l] of its prior added to −2 ln likelihood.
+    """
+    n, bands = x.shape
+    padded, pairs = outer.shape[1:]
+    rank = basis.shape[2]
+    w = np.zeros((padded, LANES))
+    wx = np.zeros((padded, LANES))
+    normal = np.empty((pairs, LANES))
+    right = np.empty((rank, LANES))
+    total = np.empty(LANES)
+    left = np.empty(LANES)
+    product = np.empty(LANES)
+    for start in range(0, n, LANES):
+        rows = min(LANES, n - start)
+        w[:] = 0.0
+        wx[:] = 0.0
+        total[:] = 0.0
+        for b in range(bands):
+            for i in range(rows):
+                w[b, i] = weight[start + i, b]
+                wx[b, i] = weight[start + i, b] * x[start + i, b]
+                total[i] += wx[b, i] * x[start + i, b]
+        for t in range(outer.shape[0]):
+            normal[:] = 0.0
+            right[:] = 0.0
+            _accumulate(w, outer[t], depth[t] * (depth[t] + 1) // 2, normal)
+            _accumulate(wx, basis[t], depth[t], right)
+            for j in range(depth[t]):
+                for i in range(LANES):
+                    normal[j * (j + 3) // 2, i] += precision[t, j]
+                    right[j, i] += pull[t, j]
+            for i in range(LANES):
+                left[i] = total[i] + precision[t, 0]
+                product[i] = 1.0
+            _solve(depth[t], normal, right, left, product, levels[t], volume[t], chi2, minus2, start, rows, t)
+
+
+def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the products of basis vectors and the vectors, with bands padded by zeros for the kernel.
+
+    Parameters
+    ----------
+    basis : array, shape (T, b, r)
+
+    Returns
+    -------
+    outer : array, shape (T, B, r (r + 1) / 2)
+        ``V_bj V_bk`` for k <= j, row by row; B is b rounded up to the kernel's stride.
+    padded : array, shape (T, B, r)
+    """
+    templates, bands, rank = basis.shape
+    padded = np.zeros((templates, -(-bands // _STRIDE) * _STRIDE, rank))
+    padded[:, :bands] = basis
+    j, k = np.tril_indices(rank)
+    return np.ascontiguousarray(padded[:, :, j] * padded[:, :, k]), padded
+
+
+def normalise_rows(
+    flux: np.ndarray,
+    err: np.ndarray,
+    floor: float,
+    zero_points: np.ndarray | None = None,
+    error_scale: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return fluxes in units of each row's level, and the weights of the fit.
+
+    The level is a mean flux whose weights are 1/(σ² + (0.3 m)²), m the median \\|flux\\|: a plain mean for bright
+    rows, which noise cannot drive to nothing in faint ones. Everything after it is free of the flux scale.
+
+    Parameters
+    ----------
+    flux, err : array, shape (n, b)
+        Any linear flux unit; a band is missing where either is NaN.
+    floor : float
+        Share of the flux added in quadrature to the error.
+    zero_points, error_scale : array, shape (b,), optional
+        Factors on the flux (with its error) and on the error alone.
+
+    Returns
+    -------
+    x, weight : array of float64, shape (n, b)
+        `x` and `weight` are 0 in missing bands.
+    """
+    bands = flux.shape[1]
+    ones = np.ones(bands)
+    x = np.empty(flux.shape)
+    weight = np.empty(flux.shape)
+    zero_points = ones if zero_points is None else zero_points
+    error_scale = ones if error_scale is None else error_scale
+    _normalise(flux, err, zero_points, error_scale, floor, x, weight)
+    return x, weight
+
+
+def row_tasks(n: int, size: int = _TASK) -> list[slice]:
+    """Return the slices of rows that threads share; their size changes nothing but the speed."""
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def in_threads(work, tasks: list[slice], threads: int) -> None:  # type: ignore[no-untyped-def]
+    """Call `work` on every slice of rows, in `threads` threads."""
+    if threads <= 1 or len(tasks) < 2:
+        for task in tasks:
+            work(task)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, tasks))

@@ -1,0 +1,236 @@
+"""From the misfits of all templates to a few numbers per row: evidence, posterior and redshift of each class."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import combinations
+
+import numba
+import numpy as np
+
+from .bases import TemplateBank
+
+NEIGHBOUR = 1
+"""Templates this many bins apart are one answer, not two."""
+
+_FAR = 3.0e4
+"""Differences of −2 ln likelihood beyond this are all the same: certain."""
+
+
+@dataclass(frozen=True)
+class EvidencePlan:
+    """Which numbers are made from a bank, and how each is called.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+    ranks : tuple of int
+        Ranks of the fits; each has a set of features of its own.
+    boundary : float
+        Redshift between the two quasar classes.
+    span : float
+        Quasar templates within this of the boundary, in ln(1 + z), are compared across it.
+    """
+
+    bank: TemplateBank
+    ranks: tuple[int, ...]
+    boundary: float = 2.1
+    span: float = 0.12
+
+    @cached_property
+    def present(self) -> list[int]:
+        """Labels of classes with templates."""
+        return self.bank.present
+
+    @cached_property
+    def with_z(self) -> list[int]:
+        """Labels of classes whose templates have redshifts."""
+        return [c for c in self.present if np.isfinite(self.bank.z[self.bank.group == c, 1]).all()]
+
+    @cached_property
+    def quasars(self) -> np.ndarray:
+        """Templates of quasar classes with redshifts, bool (T,)."""
+        named = [c for c in self.with_z if self.bank.classes[c].upper().startswith("QSO")]
+        return np.isin(self.bank.group, named)
+
+    @cached_property
+    def sides(self) -> np.ndarray:
+        """-1 for quasar templates just below the boundary, 1 just above, 0 otherwise; int8 (T,)."""
+        distance = np.log1p(self.bank.z[:, 1]) - np.log1p(self.boundary)
+        near = self.quasars & (np.abs(np.nan_to_num(distance, nan=9.0)) < self.span)
+        return np.where(near, np.where(distance < 0, -1, 1), 0).astype(np.int8)
+
+    @cached_property
+    def described(self) -> list[tuple[str, str, int, int]]:
+        """Name, kind and the one or two classes (-1: none) of each feature of one rank."""
+        names = self.bank.classes
+        rows = [(f"delta_{names[c]}", "delta", c, -1) for c in self.present]
+        rows.append(("misfit", "misfit", -1, -1))
+        rows += [(f"gap_{names[c]}", "gap", c, -1) for c in self.present]
+        rows += [(f"z_{names[c]}", "z", c, -1) for c in self.with_z]
+        rows += [(f"{names[a]}_over_{names[b]}", "pair", a, b) for a, b in combinations(self.present, 2)]
+        rows += [(f"posterior_{names[c]}", "posterior", c, -1) for c in self.present]
+        if self.quasars.any():
+            rows += [(name, "quasar", -1, -1) for name in ("z_quasar_mean", "z_quasar_spread", "z_quasar")]
+        if {-1, 1} <= set(self.sides.tolist()):
+            rows.append(("across_boundary", "boundary", -1, -1))
+        return rows
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of all features, rank by rank."""
+        return tuple(f"template_r{rank}_{row[0]}" for rank in self.ranks for row in self.described)
+
+    @cached_property
+    def log_prior(self) -> np.ndarray:
+        """Log of each bin's share of its class, shape (T,)."""
+        totals = np.bincount(self.bank.group, weights=self.bank.count, minlength=len(self.bank.classes))
+        return np.log(np.maximum(self.bank.count, 1e-3) / totals[self.bank.group])
+
+    def compute(self, chi2: np.ndarray, minus2: np.ndarray, observed: np.ndarray, out: np.ndarray) -> None:
+        """Fill the features of some rows.
+
+        Parameters
+        ----------
+        chi2, minus2 : array of float64, shape (n, levels, T)
+            Penalised misfit, and −2 ln likelihood, of each template at each rank.
+        observed : array of int64, shape (n,)
+            Bands observed.
+        out : array of float32, shape (n, features)
+        """
+        edges = np.searchsorted(self.bank.group, [*self.present, self.present[-1] + 1])
+        has_z = np.isin(self.present, self.with_z)
+        z = np.nan_to_num(self.bank.z[:, 1])
+        _summarise(
+            chi2, minus2, observed, edges, self.bank.place, has_z, z, self.log_prior, self.quasars, self.sides, out
+        )
+
+
+@numba.njit(cache=True, nogil=True)
+def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
+    top = -np.inf
+    for t in range(chosen_from, chosen_to):
+        top = max(top, values[t])
+    total = 0.0
+    for t in range(chosen_from, chosen_to):
+        total += np.exp(values[t] - top)
+    return top + np.log(total)
+
+
+@numba.njit(cache=True, nogil=True)
+def _best(values, place, low, high):  # type: ignore[no-untyped-def]
+    best = low
+    for t in range(low, high):
+        if values[t] < values[best]:
+            best = t
+    second = np.inf
+    for t in range(low, high):
+        if abs(place[t] - place[best]) > NEIGHBOUR:
+            second = min(second, values[t])
+    return best, second
+
+
+@numba.njit(cache=True, nogil=True)
+def _local_z(logs, z, place, best, low, high):  # type: ignore[no-untyped-def]
+    """Posterior mean redshift over the best bin and its two neighbours."""
+    total = 0.0
+    mean = 0.0
+    for t in range(low, high):
+        if abs(place[t] - place[best]) <= NEIGHBOUR:
+            p = np.exp(logs[t] - logs[best])
+            total += p
+            mean += p * z[t]
+    return mean / total
+
+
+@numba.njit(cache=True, nogil=True)
+def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
+    """Posterior mean and spread of the redshift among quasar templates, and the best of them."""
+    best = -1
+    for t in range(len(z)):
+        if quasars[t] and (best < 0 or logs[t] > logs[best]):
+            best = t
+    total = 0.0
+    mean = 0.0
+    square = 0.0
+    for t in range(len(z)):
+        if quasars[t]:
+            p = np.exp(logs[t] - logs[best])
+            total += p
+            mean += p * z[t]
+            square += p * z[t] * z[t]
+    mean /= total
+    return mean, np.sqrt(max(square / total - mean * mean, 0.0)), best
+
+
+@numba.njit(cache=True, nogil=True)
+def _across(logs, sides):  # type: ignore[no-untyped-def]
+    top = -np.inf
+    for t in range(len(sides)):
+        if sides[t] != 0:
+            top = max(top, logs[t])
+    above = 0.0
+    below = 0.0
+    for t in range(len(sides)):
+        if sides[t] == 1:
+            above += np.exp(logs[t] - top)
+        elif sides[t] == -1:
+            below += np.exp(logs[t] - top)
+    return np.log(above + 1e-300) - np.log(below + 1e-300)
+
+
+@numba.njit(cache=True, nogil=True)
+def _summarise(chi2, minus2, observed, edges, place, has_z, z, log_prior, quasars, sides, out):  # type: ignore[no-untyped-def]
+    n, levels, templates = minus2.shape
+    k = len(edges) - 1
+    logs = np.empty(templates)
+    mass = np.empty(k)
+    best = np.empty(k, np.int64)
+    gap = np.empty(k)
+    any_quasar = quasars.any()
+    both_sides = (sides == 1).any() and (sides == -1).any()
+    for i in range(n):
+        f = 0
+        if observed[i] < 2:
+            out[i, :] = np.nan
+            continue
+        for level in range(levels):
+            q = minus2[i, level]
+            for t in range(templates):
+                logs[t] = log_prior[t] - 0.5 * q[t]
+            overall = 0
+            for c in range(k):
+                best[c], second = _best(q, place, edges[c], edges[c + 1])
+                gap[c] = min(second - q[best[c]], _FAR)
+                mass[c] = _log_sum(logs, edges[c], edges[c + 1])
+                if q[best[c]] < q[best[overall]]:
+                    overall = c
+            for c in range(k):
+                out[i, f] = min(q[best[c]] - q[best[overall]], _FAR)
+                f += 1
+            out[i, f] = chi2[i, level, best[overall]] / observed[i]
+            f += 1
+            for c in range(k):
+                out[i, f] = gap[c]
+                f += 1
+            for c in range(k):
+                if has_z[c]:
+                    out[i, f] = _local_z(logs, z, place, best[c], edges[c], edges[c + 1])
+                    f += 1
+            for a in range(k):
+                for b in range(a + 1, k):
+                    out[i, f] = min(max(mass[a] - mass[b], -_FAR), _FAR)
+                    f += 1
+            total = _log_sum(mass, 0, k)
+            for c in range(k):
+                out[i, f] = np.exp(mass[c] - total)
+                f += 1
+            if any_quasar:
+                out[i, f], out[i, f + 1], t = _quasar_z(logs, z, quasars)
+                c = np.searchsorted(edges, t, side="right") - 1
+                out[i, f + 2] = _local_z(logs, z, place, t, edges[c], edges[c + 1])
+                f += 3
+            if both_sides:
+                out[i, f] = _across(logs, sides)
+                f += 1

@@ -1,0 +1,118 @@
+"""Fitting all templates to rows: normalise, fit, leave out wild bands, fit again."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from .bases import TemplateBank, TemplateOptions
+from .chi2 import fit_kernel, normalise_rows, padded_products
+from .residuals import mask_kernel, model_kernel
+
+
+@dataclass(frozen=True, eq=False)
+class Fits:
+    """What fitting T templates to n rows says.
+
+    Parameters
+    ----------
+    x, weight : array of float64, shape (n, b)
+        Normalised fluxes and 1/σ²; both 0 in bands that are missing or were left out.
+    chi2 : array of float64, shape (n, levels, T)
+        Misfit at each rank, with the prior's own.
+    minus2 : array of float64, shape (n, levels, T)
+        −2 ln likelihood but for a constant of the row.
+    """
+
+    x: np.ndarray
+    weight: np.ndarray
+    chi2: np.ndarray
+    minus2: np.ndarray
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Bands used, int64 (n,)."""
+        return (self.weight > 0).sum(axis=1)
+
+
+class TemplateFitter:
+    """A bank made ready for the kernels.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+    ranks : tuple of int
+        Rising.
+    options : TemplateOptions
+    """
+
+    def __init__(self, bank: TemplateBank, ranks: tuple[int, ...], options: TemplateOptions) -> None:
+        self.bank, self.options = bank, options
+        self.ranks = np.array(ranks, dtype=np.int64)
+        variance = bank.variance.copy()
+        variance[:, 1:] *= np.where(np.arange(1, variance.shape[1]) <= bank.modes[:, None], 1.0, options.prior)
+        variance[:, 0] = options.amplitude**2
+        self.precision = 1.0 / variance
+        self.pull = np.zeros_like(variance)
+        self.pull[:, 0] = self.precision[:, 0]
+        self.depth = bank.modes + ranks[-1]
+        self.levels = bank.modes[:, None] + self.ranks
+        self.outer, self.basis = padded_products(bank.basis)
+        self.volume = np.take_along_axis(np.log(variance).cumsum(axis=1), self.levels - 1, axis=1)
+        self.edges = np.searchsorted(bank.group, np.append(bank.present, bank.group[-1] + 1))
+        room = len(bank.bands) // int(self.depth.max())
+        self.most_wild = min(options.most_wild, room) if options.wild > 0 else 0
+
+    def fit(self, flux: np.ndarray, err: np.ndarray) -> Fits:
+        """Fit all templates to rows of fluxes and errors, shape (n, b).
+
+        Up to ``options.most_wild`` bands of a row are left out, one at a time, the worst first.
+        """
+        x, weight = normalise_rows(flux, err, self.options.floor)
+        chi2, minus2 = self.evaluate(x, weight)
+        rows = np.arange(len(x))
+        for _ in range(self.most_wild):
+            if not len(rows):
+                break
+            chosen, first = self.best(minus2[rows])
+            part_x, part_weight = x[rows], weight[rows]
+            touched = np.zeros(len(rows), dtype=np.bool_)
+            mask_kernel(
+                part_x, part_weight, self.outer, self.basis, self.precision, self.pull, self.depth, chosen, first,
+                self.options.wild, touched,
+            )  # fmt: skip
+            rows = rows[touched]
+            x[rows], weight[rows] = part_x[touched], part_weight[touched]
+            chi2[rows], minus2[rows] = self.evaluate(x[rows], weight[rows])
+        return Fits(x, weight, chi2, minus2)
+
+    def evaluate(self, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return χ² and −2 ln likelihood (n, levels, T) of normalised rows."""
+        chi2 = np.empty((len(x), len(self.ranks), len(self.bank)))
+        minus2 = np.empty_like(chi2)
+        tables = (self.outer, self.basis, self.precision, self.pull, self.depth, self.levels, self.volume)
+        fit_kernel(x, weight, *tables, chi2, minus2)
+        return chi2, minus2
+
+    def best(self, minus2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the best template of each class (n, k) at the highest rank, and the place of the best of all (n,)."""
+        q = minus2[:, -1]
+        pairs = list(zip(self.edges[:-1], self.edges[1:], strict=True))
+        chosen = np.stack([low + np.argmin(q[:, low:high], axis=1) for low, high in pairs], axis=1)
+        return chosen, np.argmin(np.take_along_axis(q, chosen, axis=1), axis=1)
+
+    def best_of_class(self, x: np.ndarray, weight: np.ndarray, label: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return the template of each row's own class, and of its own redshift where that is known, int64 (n,)."""
+        q = self.evaluate(x, weight)[1][:, -1]
+        own = self.bank.group == label[:, None]
+        low, high = np.nan_to_num(self.bank.z[:, 0], nan=-1.0), np.nan_to_num(self.bank.z[:, 2], nan=np.inf)
+        inside = own & (z[:, None] >= low) & (z[:, None] <= high)
+        allowed = np.where(inside.any(axis=1, keepdims=True), inside, own)
+        return np.argmin(np.where(allowed, q, np.inf), axis=1)
+
+    def models(self, fits: Fits, chosen: np.ndarray) -> np.ndarray:
+        """Return the fluxes (n, m, b) of chosen templates (n, m) fitted to rows, in units of the rows' levels."""
+        out = np.empty((*chosen.shape, fits.x.shape[1]))
+        model_kernel(fits.x, fits.weight, self.outer, self.basis, self.precision, self.pull, self.depth, chosen, out)
+        return out

@@ -1,0 +1,356 @@
+"""FeatureRecipe: what the trees see, declared, and the same at training and at prediction."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..config import FeatureOptions, override, parse_options
+from ..errors import BundleError, ConfigError, JpasGbmError, did_you_mean
+from ..files import atomic_folder, dump_json, read_json, write_json
+from ..survey.bands import BandSystem
+from ..survey.catalogue import Catalogue
+from .conform import conform
+from .groups import GROUPS, Features, group_of, plain_features
+from .matrix import FeatureMatrix
+from .spectra import Spectra, narrow_sequence
+
+if TYPE_CHECKING:
+    from .shift import DomainShift
+    from .templates import TemplateSet
+
+FORMAT = 1
+"""Raised by one whenever the arithmetic of a feature changes: models trained on the old one are then refused."""
+
+_BLOCK = 784
+"""Rows worked on together. Not a power of two: bands of one row would fall on one another in the cache, at a fifth
+of the speed. It changes no bit."""
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureRecipe:
+    """How features are made from a catalogue; made by :meth:`build`, completed by :meth:`learn`.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The bands needed, found in a catalogue by name.
+    options : FeatureOptions
+        Which groups, and how wide.
+    has_errors : bool
+        Whether photometric errors are there: without them S/N and template features step aside and line
+        indices are relative.
+    has_imaging : bool
+        Whether magnitude and morphology of an imaging survey are there.
+    dropped : tuple of str
+        Groups left out by :meth:`without`.
+    templates : TemplateSet, optional
+        The bases of the template features.
+    """
+
+    bands: BandSystem
+    options: FeatureOptions
+    has_errors: bool = True
+    has_imaging: bool = True
+    dropped: tuple[str, ...] = ()
+    templates: TemplateSet | None = field(default=None, repr=False)
+
+    @classmethod
+    def build(
+        cls, bands: BandSystem, options: FeatureOptions | None = None, has_errors: bool = True, has_imaging: bool = True
+    ) -> FeatureRecipe:
+        """Return the recipe for a band system.
+
+        Raises
+        ------
+        ConfigError
+            If the options leave no feature at all.
+        """
+        recipe = cls(bands, options or FeatureOptions(), has_errors, has_imaging)
+        recipe._refuse_empty()
+        return recipe
+
+    def _refuse_empty(self) -> None:
+        if not self.names:
+            raise ConfigError(
+                f"the options leave no feature for the {len(self.bands)} bands of '{self.bands.name}'. "
+                f"Switch on one of: {', '.join(FeatureOptions.model_fields)}."
+            )
+
+    @cached_property
+    def _parts(self) -> tuple[Features, ...]:
+        options = self.options
+        if options.lean and self._has_full_templates:
+            options = override(options, snr=False, colours=(), ratios=False, lines=False)
+        parts = plain_features(self.bands, options, self.has_errors, self.has_imaging)
+        return tuple(part for part in parts if part.group not in self.dropped)
+
+    @property
+    def _has_full_templates(self) -> bool:
+        return self.templates is not None and set(self.options.template_ranks) <= set(self.templates.ranks)
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names of the features, in order."""
+        plain = [name for part in self._parts for name in part.names]
+        return tuple(plain) + (() if self.templates is None else tuple(self.templates.feature_names))
+
+    @cached_property
+    def groups(self) -> dict[str, str]:
+        """The group of each feature."""
+        return {name: group_of(name) for name in self.names}
+
+    @cached_property
+    def band_weights(self) -> np.ndarray:
+        """What part of each feature belongs to each band, float64 (f, b).
+
+        Rows sum to 1, those of imaging features to 0. A flux belongs to its band, a colour half to its
+        blue and half to its red bands, a line index half to the line and a quarter to either side.
+        """
+        rows = [part.weights for part in self._parts]
+        if self.templates is not None:
+            rows.append(self.templates.band_weights())
+        weights = np.concatenate(rows) if rows else np.zeros((0, len(self.bands)))
+        weights.flags.writeable = False
+        return weights
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What stepped aside, and why, in sentences."""
+        notes = []
+        if not self.has_errors:
+            notes.append("no photometric errors: S/N and template features step aside, line indices are relative.")
+        if not narrow_sequence(self.bands):
+            notes.append(
+                f"'{self.bands.name}' has {len(self.bands.narrow)} narrow bands: ratios and line indices step aside."
+            )
+        if self.templates is not None and self.templates.note:
+            notes.append(self.templates.note)
+        return tuple(notes)
+
+    @cached_property
+    def hash(self) -> str:
+        """SHA-256 of everything that a feature's value depends on."""
+        plain = [
+            [name, {self.bands.names[i]: round(float(row[i]), 12) for i in np.flatnonzero(row)}]
+            for part in self._parts
+            for name, row in zip(part.names, part.weights, strict=True)
+        ]
+        content = {"format": FORMAT, "bands": self.bands.to_dict(), "features": plain, "templates": self._digest()}
+        return hashlib.sha256(dump_json(content).encode()).hexdigest()
+
+    def _digest(self) -> dict[str, Any] | None:
+        if self.templates is None:
+            return None
+        arrays = self.templates.to_arrays()
+        return {
+            name: [str(array.dtype), array.shape, hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]
+            for name, array in sorted(arrays.items())
+        }
+
+    def without(self, groups: Iterable[str]) -> FeatureRecipe:
+        """Return the recipe without some groups of features.
+
+        Raises
+        ------
+        ConfigError
+            If a group does not exist, or no feature remains.
+        """
+        groups = tuple(groups)
+        for group in groups:
+            if group not in GROUPS:
+                raise ConfigError(
+                    f"there is no group of features '{group}'.{did_you_mean(group, GROUPS)}"
+                    f" Groups: {', '.join(GROUPS)}."
+                )
+        templates = None if "template" in groups else self.templates
+        recipe = replace(self, dropped=tuple(sorted({*self.dropped, *groups})), templates=templates)
+        recipe._refuse_empty()
+        return recipe
+
+    def learn(
+        self,
+        source: Catalogue,
+        target_train: Catalogue | None = None,
+        *,
+        seed: int = 0,
+        threads: int = 1,
+        classes: Sequence[str] | None = None,
+        shift: DomainShift | None = None,
+    ) -> FeatureRecipe:
+        """Return the recipe with its template bases learnt; itself where it has no template features.
+
+        Parameters
+        ----------
+        source : Catalogue
+            Labelled mocks, with noise-free fluxes where they are known.
+        target_train : Catalogue, optional
+            Labelled target rows that training may see.
+        seed : int
+        threads : int
+        classes : sequence of str, optional
+            Names of labels 0, 1, ...; the four classes of the survey by default.
+        shift : DomainShift, optional
+            What twins say of the way from mocks to sky (:class:`~jpas_gbm.features.shift.DomainShift`).
+
+        Raises
+        ------
+        FeatureMismatch
+            If a catalogue lacks bands or errors.
+        """
+        if not (self.options.templates and self.has_errors) or "template" in self.dropped:
+            return self
+        from .templates import TemplateSet
+
+        learnt = TemplateSet.learn(
+            self.conform(source),
+            ranks=self.options.template_ranks,
+            seed=seed,
+            target_train=None if target_train is None else self.conform(target_train),
+            classes=classes,
+            threads=threads,
+            shift=shift,
+        )
+        return replace(self, templates=learnt)
+
+    def conform(self, catalogue: Catalogue) -> Catalogue:
+        """Return the catalogue in the recipe's bands (:func:`~jpas_gbm.features.conform.conform`)."""
+        return conform(catalogue, self.bands, self.has_errors)
+
+    def compute(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
+        """Return the features of every row.
+
+        A row's features depend on nothing but the row: any chunking, row order or number of threads
+        gives the same bits.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows with the recipe's bands, in any order.
+        threads : int
+            Rows are shared out among so many threads.
+
+        Returns
+        -------
+        FeatureMatrix
+
+        Raises
+        ------
+        FeatureMismatch
+            If the catalogue lacks bands or errors.
+        """
+        rows = self.conform(catalogue)
+        X = np.empty((len(rows), len(self.names)), dtype=np.float32)
+        if self.templates is not None and self.templates.feature_names:
+            rows = self._fill_templates(self.templates, rows, X, threads)
+        blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
+        if threads > 1 and len(blocks) > 1:
+            with ThreadPoolExecutor(threads) as pool:
+                list(pool.map(lambda block: self._fill(rows, block, X), blocks))
+        else:
+            for block in blocks:
+                self._fill(rows, block, X)
+        return FeatureMatrix(X, self.names, self.hash)
+
+    def _fill_templates(self, templates: TemplateSet, rows: Catalogue, X: np.ndarray, threads: int) -> Catalogue:
+        """Fill the last columns; return the rows without the bands that no class can explain."""
+        wrong = np.zeros(rows.flux.shape, dtype=bool)
+        first = len(self.names) - len(templates.feature_names)
+        X[:, first:] = templates.compute(rows, threads=threads, outliers=wrong)
+        if not wrong.any():
+            return rows
+        # A wild band would speak through the level, and through every other feature that it is part of.
+        return rows.replace(flux=np.where(wrong, np.float32(np.nan), rows.flux))
+
+    def _fill(self, rows: Catalogue, block: slice, X: np.ndarray) -> None:
+        spectra = Spectra(
+            self.bands,
+            rows.flux[block],
+            rows.flux_err[block] if self.has_errors else None,
+            rows.imaging_mag[block],
+            rows.morphology[block],
+        )
+        work = np.empty((sum(len(part.names) for part in self._parts), len(spectra)), dtype=np.float32)
+        place = 0
+        for part in self._parts:
+            part.compute(spectra, work[place : place + len(part.names)])
+            place += len(part.names)
+        X[block, : len(work)] = work.T
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold; template bases are not in it."""
+        return {
+            "format": FORMAT,
+            "hash": self.hash,
+            "bands": self.bands.to_dict(),
+            "options": self.options.model_dump(mode="json"),
+            "has_errors": self.has_errors,
+            "has_imaging": self.has_imaging,
+            "dropped": self.dropped,
+            "has_templates": self.templates is not None,
+            "features": {
+                name: {self.bands.names[i]: float(row[i]) for i in np.flatnonzero(row)}
+                for name, row in zip(self.names, self.band_weights, strict=True)
+            },
+        }
+
+    def to_files(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write recipe.json, and templates.npz where there are template bases."""
+        with atomic_folder(folder, overwrite=overwrite) as temporary:
+            write_json(temporary / "recipe.json", self.to_dict())
+            if self.templates is not None:
+                np.savez(temporary / "templates.npz", allow_pickle=False, **self.templates.to_arrays())
+
+    @classmethod
+    def from_files(cls, folder: str | Path) -> FeatureRecipe:
+        """Read a recipe that :meth:`to_files` wrote.
+
+        Raises
+        ------
+        BundleError
+            If a file is missing or damaged, or the recipe is of another version of the features.
+        """
+        path = Path(folder) / "recipe.json"
+        head = read_json(path)
+        if not isinstance(head, Mapping) or head.get("format") != FORMAT:
+            found = head.get("format") if isinstance(head, Mapping) else None
+            raise BundleError(
+                f"{path}: is a recipe of format {found}, this version makes features of format {FORMAT}. "
+                "Fit again, or use the version that wrote it."
+            )
+        try:
+            recipe = cls(
+                BandSystem.from_dict(head["bands"]),
+                parse_options(FeatureOptions, head["options"], path.name),
+                head["has_errors"],
+                head["has_imaging"],
+                tuple(head["dropped"]),
+                _read_templates(path.with_name("templates.npz")) if head["has_templates"] else None,
+            )
+        except (KeyError, TypeError, ValueError, JpasGbmError) as error:
+            raise BundleError(f"{path}: cannot be read ({error}). Restore it or fit again.") from error
+        if recipe.hash != head["hash"]:
+            raise BundleError(
+                f"{path}: its features are not those that this version makes of it. "
+                "The files were changed, or another version wrote them: restore them or fit again."
+            )
+        return recipe
+
+
+def _read_templates(path: Path) -> TemplateSet:
+    from .templates import TemplateSet
+
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return TemplateSet.from_arrays({name: arrays[name] for name in arrays.files})
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: is missing. The folder is incomplete: fit again or restore it.") from error
+    except (OSError, ValueError, KeyError) as error:
+        raise BundleError(f"{path}: is damaged ({error}). Fit again or restore it.") from error

@@ -1,0 +1,73 @@
+"""Which bands a template feature rests on, row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from .bases import TemplateBank
+from .evidence import NEIGHBOUR, EvidencePlan
+from .fitting import Fits, TemplateFitter
+
+SHARED_ROWS = 1000
+"""Source rows whose shares are averaged into the band weights of a recipe."""
+
+
+def _runner_up(q: np.ndarray, allowed: np.ndarray, bank: TemplateBank, best: np.ndarray) -> np.ndarray:
+    """Return the best allowed template that is no neighbour of `best`; `best` where there is none."""
+    near = (bank.group == bank.group[best][:, None]) & (np.abs(bank.place - bank.place[best][:, None]) <= NEIGHBOUR)
+    far = allowed & ~near
+    return np.where(far.any(axis=1), np.argmin(np.where(far, q, np.inf), axis=1), best)
+
+
+def _compared(plan: EvidencePlan, q: np.ndarray, chosen: np.ndarray) -> np.ndarray:
+    """Return the two templates that each feature of one rank compares, intp (n, features, 2).
+
+    The misfit compares none: -1 stands for no template.
+    """
+    n, rows = len(q), np.arange(len(q))
+    place = {c: i for i, c in enumerate(plan.present)}
+    height = np.take_along_axis(q, chosen, axis=1)
+    pairs = np.empty((n, len(plan.described), 2), dtype=np.intp)
+    for f, (_, kind, a, b) in enumerate(plan.described):
+        if kind == "pair":
+            pairs[:, f] = chosen[:, [place[a], place[b]]]
+        elif kind in ("delta", "posterior"):
+            others = height.copy()
+            others[:, place[a]] = np.inf
+            pairs[:, f, 0] = chosen[:, place[a]]
+            pairs[:, f, 1] = chosen[rows, np.argmin(others, axis=1)]
+        elif kind in ("gap", "z"):
+            pairs[:, f, 0] = chosen[:, place[a]]
+            pairs[:, f, 1] = _runner_up(q, plan.bank.group == a, plan.bank, pairs[:, f, 0])
+        elif kind == "quasar":
+            pairs[:, f, 0] = np.argmin(np.where(plan.quasars, q, np.inf), axis=1)
+            pairs[:, f, 1] = _runner_up(q, plan.quasars, plan.bank, pairs[:, f, 0])
+        elif kind == "boundary":
+            pairs[:, f, 0] = np.argmin(np.where(plan.sides == 1, q, np.inf), axis=1)
+            pairs[:, f, 1] = np.argmin(np.where(plan.sides == -1, q, np.inf), axis=1)
+        else:
+            pairs[:, f, 0] = chosen[rows, np.argmin(height, axis=1)]
+            pairs[:, f, 1] = -1
+    return pairs
+
+
+def share(plan: EvidencePlan, fitter: TemplateFitter, fits: Fits, places: Sequence[int], out: np.ndarray) -> None:
+    """Fill `out` (n, len(places), b) with each band's share of what some features compare.
+
+    The two templates are those that decide at the highest rank; a band's part of their Δχ² is
+    w (x - m1)² - w (x - m2)², and its share the size of that among all bands. Where nothing is compared
+    (one template only, no band) the shares are equal.
+    """
+    chosen, _ = fitter.best(fits.minus2)
+    pairs = _compared(plan, fits.minus2[:, -1], chosen)
+    models = fitter.models(fits, np.maximum(pairs, 0).reshape(len(chosen), -1)).reshape(*pairs.shape, -1)
+    misses = fits.weight[:, None, None] * (fits.x[:, None, None] - models) ** 2
+    misses[pairs < 0] = 0.0
+    parts = np.abs(misses[:, :, 0] - misses[:, :, 1])
+    total = parts.sum(axis=2, keepdims=True)
+    even = np.where(fits.weight > 0, 1.0, 0.0) + np.where(fits.observed > 0, 0.0, 1.0)[:, None]
+    even /= even.sum(axis=1, keepdims=True)
+    shares = np.where(total > 0, parts / np.where(total > 0, total, 1.0), even[:, None])
+    out[:] = shares[:, np.asarray(places) % len(plan.described)]

@@ -1,0 +1,264 @@
+"""The shift between mocks and sky, measured on objects that both have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from scipy.stats import norm
+
+from ..survey.catalogue import Catalogue
+
+FEWEST_TWINS = 100
+"""Fewer twins measure nothing that is worth correcting."""
+
+_FLOOR = 0.05
+"""Scatter of flux ratios beyond their errors that weights allow for."""
+_TILE_SHRINKAGE = 1.5
+_CLASS_SHRINKAGE = 10.0
+_MODE_SHARE = 0.02
+"""A mode must hold this share of a class's residual variance."""
+_CLIP = 3.0
+_QUANTILES = 501
+_WIDEST_PULL = 6.0
+
+
+@dataclass(frozen=True, eq=False)
+class DomainShift:
+    """What turns noise-free mock fluxes into the sky's, up to the row's own level.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Names of the b bands.
+    tiles : array of int64, shape (t,)
+        Tiles with zero points of their own, ascending; empty where the survey names none.
+    zero_points : array of float64, shape (t, b)
+        Sky over mock flux of the anchor class in each tile.
+    common : array of float64, shape (b,)
+        The same for tiles not listed.
+    offsets : array of float64, shape (k, b)
+        Ratio of each class to the anchor class: apertures that lose light of extended sources, say.
+    modes : array of float64, shape (k, m, b)
+        Relative variations (1 σ) that the objects of a class show together in several bands: variability
+        between trays, colour gradients within apertures. Zero where there are fewer than m.
+    scatter : float
+        1 σ of the zero points' own error, relative.
+    pulls : array of float64, shape (q,)
+        Quantiles of the noise in units of the stated error, from faint fluxes of twins: its width says
+        how far errors are understated, its tails how far from normal they are.
+    outlier_rate : float
+        Share of well-measured fluxes far off their twin in that band alone.
+    outliers : array of float64, shape (o,)
+        Ratios of such fluxes to what the twin promises, a sample.
+    """
+
+    bands: tuple[str, ...]
+    tiles: np.ndarray
+    zero_points: np.ndarray
+    common: np.ndarray
+    offsets: np.ndarray
+    modes: np.ndarray
+    scatter: float
+    pulls: np.ndarray
+    outlier_rate: float
+    outliers: np.ndarray
+
+    @property
+    def error_factor(self) -> float:
+        """Root mean square of the pulls: true over stated errors."""
+        return float(np.sqrt(np.mean(self.pulls**2)))
+
+    def factors(self, tile: np.ndarray | None, n: int) -> np.ndarray:
+        """Return sky over mock flux of the anchor class for n rows of given tiles, float64 (n, b)."""
+        if tile is None or not len(self.tiles):
+            return np.broadcast_to(self.common, (n, len(self.common)))
+        place = np.minimum(np.searchsorted(self.tiles, tile), len(self.tiles) - 1)
+        known = self.tiles[place] == tile
+        return np.where(known[:, None], self.zero_points[place], self.common)
+
+    def correct(self, catalogue: Catalogue) -> Catalogue:
+        """Return sky photometry in the mocks' calibration, with errors as wide as the noise.
+
+        Zero points are divided out, by tile where it is known; errors are scaled by :attr:`error_factor`.
+        """
+        factors = self.factors(catalogue.key.get("TILE_ID"), len(catalogue))
+        return catalogue.replace(
+            flux=(catalogue.flux / factors).astype(np.float32),
+            flux_err=(catalogue.flux_err * (self.error_factor / factors)).astype(np.float32),
+        )
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the arrays by name, for a file."""
+        numbers = np.array([self.scatter, self.outlier_rate])
+        names = ("tiles", "zero_points", "common", "offsets", "modes", "pulls", "outliers")
+        return {"bands": np.array(self.bands), "numbers": numbers, **{name: getattr(self, name) for name in names}}
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DomainShift:
+        """Rebuild from :meth:`to_arrays`."""
+        plain = {name: np.asarray(arrays[name]) for name in arrays if name not in ("bands", "numbers")}
+        scatter, rate = (float(number) for number in arrays["numbers"])
+        return cls(bands=tuple(str(name) for name in arrays["bands"]), scatter=scatter, outlier_rate=rate, **plain)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a summary for the model card."""
+        return {
+            "tiles": len(self.tiles),
+            "zero_point_scatter": float(np.std(self.zero_points)) if len(self.tiles) else None,
+            "largest_common_zero_point": float(np.max(np.abs(self.common - 1))),
+            "largest_class_offset": float(np.max(np.abs(self.offsets - 1))),
+            "mode_strength": np.sqrt(np.square(self.modes).sum(axis=1).mean(axis=1)),
+            "zero_point_error": self.scatter,
+            "error_factor": self.error_factor,
+            "outlier_rate": self.outlier_rate,
+        }
+
+
+def learn_shift(sky: Catalogue, twin_flux: np.ndarray, families: np.ndarray, most_modes: int = 6) -> DomainShift | None:
+    """Measure the shift on labelled objects that the mocks hold too.
+
+    The ratio of sky to noise-free mock flux of one object knows nothing of populations: what is common
+    to a tile is calibration, what is common to a class is aperture, what varies together within a
+    class is variability. Three rounds of clipped weighted means part them, each shrunk by its counts.
+
+    Parameters
+    ----------
+    sky : Catalogue
+        Labelled target rows of the train split.
+    twin_flux : array, shape (n, b)
+        Noise-free mock flux of the same object in the same bands; NaN rows where there is none.
+    families : array of int, shape (k,)
+        A number for each class; classes of one number (both of quasars, say) share offsets and modes.
+    most_modes : int
+        Most modes kept of a class.
+
+    Returns
+    -------
+    DomainShift or None
+        None where fewer than :data:`FEWEST_TWINS` rows have a twin.
+    """
+    twin = np.asarray(twin_flux, dtype=np.float64)
+    rows = np.flatnonzero((np.isfinite(twin) & (twin > 0)).any(axis=1) & (sky.label >= 0))
+    if len(rows) < FEWEST_TWINS or not sky.has_errors:
+        return None
+    sky, twin = sky.take(rows), twin[rows]
+    family = np.asarray(families, dtype=np.intp)
+    kind = family[sky.label]
+    tile = sky.key.get("TILE_ID", np.zeros(len(sky), dtype=np.int64))
+    tiles, place = np.unique(tile, return_inverse=True)
+    flux, err = sky.flux.astype(np.float64), sky.flux_err.astype(np.float64)
+    usable = np.isfinite(flux) & (twin > 0)
+    offsets, local = np.ones((family.max() + 1, flux.shape[1])), np.ones((len(tiles), flux.shape[1]))
+    for _ in range(3):
+        expected, ratio, error = _relative(flux, err, twin, twin * offsets[kind] * local[place], usable)
+        for c in np.unique(kind):
+            mine = kind == c
+            offsets[c] = _group_mean((ratio / local[place])[mine], error[mine], _CLASS_SHRINKAGE)
+        for t in range(len(local)):
+            mine = place == t
+            local[t] = _group_mean((ratio / offsets[kind])[mine], error[mine], _TILE_SHRINKAGE)
+    residual = ratio / (offsets[kind] * local[place]) - 1
+    anchor = _anchor(residual, error, kind)
+    local, offsets = local * offsets[anchor], offsets / offsets[anchor]
+    modes = np.stack([_modes(residual[kind == c], error[kind == c], most_modes) for c in range(len(offsets))])
+    rate, outliers = _outliers(residual, error)
+    named = "TILE_ID" in sky.key
+    return DomainShift(
+        bands=sky.bands.names,
+        tiles=tiles if named else np.empty(0, np.int64),
+        zero_points=local if named else np.empty((0, flux.shape[1])),
+        common=np.median(local, axis=0),
+        offsets=offsets[family],
+        modes=modes[family],
+        scatter=float(_FLOOR / np.sqrt(max(len(rows) / len(local), 1.0))),
+        pulls=_pulls(flux, err, expected * offsets[kind] * local[place]),
+        outlier_rate=rate,
+        outliers=outliers,
+    )
+
+
+def _relative(
+    flux: np.ndarray, err: np.ndarray, twin: np.ndarray, model: np.ndarray, usable: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the levelled twin, flux over it and the ratio's error; NaN where that error is above 15 %."""
+    f = np.where(usable, flux, 0.0)
+    weight = np.where(usable, 1.0 / (np.where(usable, err, 1.0) ** 2 + (0.03 * model) ** 2), 0.0)
+    level = (weight * f * model).sum(axis=1) / np.maximum((weight * model**2).sum(axis=1), 1e-300)
+    expected = np.where(usable & (level > 0)[:, None], np.maximum(level, 0)[:, None] * twin, np.nan)
+    error = err / expected
+    good = error < 0.15
+    return expected, np.where(good, flux / expected, np.nan), np.where(good, error, np.nan)
+
+
+def _group_mean(ratio: np.ndarray, error: np.ndarray, shrinkage: float) -> np.ndarray:
+    """Return a clipped weighted mean over rows, shrunk towards 1, shape (b,)."""
+    good = np.isfinite(ratio)
+    centre = np.ones(ratio.shape[1])
+    filled, wide = np.where(good, ratio, 1.0), np.where(good, error, 1.0)
+    for _ in range(2):
+        kept = good & (np.abs(filled - centre) < _CLIP * np.sqrt(wide**2 + _FLOOR**2 + 0.05**2))
+        weight = np.where(kept, 1.0 / (wide**2 + _FLOOR**2), 0.0)
+        total = weight.sum(axis=0)
+        centre = np.where(total > 0, (weight * filled).sum(axis=0) / np.maximum(total, 1e-300), 1.0)
+    count = total * _FLOOR**2
+    return 1 + (centre - 1) * count / (count + shrinkage)
+
+
+def _anchor(residual: np.ndarray, error: np.ndarray, kind: np.ndarray) -> int:
+    """Return the family whose well-measured ratios scatter least beyond their errors: it carries calibration."""
+    spread = {}
+    for c in np.unique(kind):
+        well = (kind == c)[:, None] & (error < 0.05)
+        if well.sum() >= FEWEST_TWINS:
+            spread[int(c)] = (1.4826 * np.median(np.abs(residual[well]))) ** 2 - np.median(error[well]) ** 2
+    return min(spread, key=lambda c: spread[c]) if spread else int(np.bincount(kind).argmax())
+
+
+def _pulls(flux: np.ndarray, err: np.ndarray, expected: np.ndarray) -> np.ndarray:
+    """Return quantiles of (flux - twin) / error of fluxes so faint that only noise counts."""
+    with np.errstate(invalid="ignore"):
+        faint = np.isfinite(flux) & (expected > 0) & (err > 0.5 * expected)
+    if faint.sum() < FEWEST_TWINS:
+        return norm.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+    pull = np.clip((flux[faint] - expected[faint]) / err[faint], -_WIDEST_PULL, _WIDEST_PULL)
+    # The noise is made symmetric: what shifts the middle is an error of the level, not of the band.
+    return np.quantile(np.concatenate([pull, -pull]), (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
+
+
+def _outliers(residual: np.ndarray, error: np.ndarray) -> tuple[float, np.ndarray]:
+    """Return how often, and by what ratios, one well-measured band is off while its neighbours are not."""
+    well = np.isfinite(residual) & (error < 0.05)
+    if well.sum() < 100 * FEWEST_TWINS:
+        return 0.0, np.empty(0)
+    some = well.any(axis=1)
+    residual, well = residual[some], well[some]
+    middle = np.nanmedian(np.where(well, residual, np.nan), axis=1, keepdims=True)
+    off = well & (np.abs(residual - middle) > 0.5)
+    ratios = residual[off] + 1
+    return float(off.sum() / well.sum()), np.quantile(ratios, np.linspace(0, 1, 64)) if len(ratios) else np.empty(0)
+
+
+def _modes(residual: np.ndarray, error: np.ndarray, most: int) -> np.ndarray:
+    """Return the leading eigenvectors, times their σ, of a noise-corrected covariance, shape (most, b)."""
+    b = residual.shape[1]
+    modes = np.zeros((most, b))
+    good = np.isfinite(residual) & (np.abs(residual) < 0.6)
+    if good.sum() < 20 * b:
+        return modes
+    weight = np.where(good, 1.0 / (np.where(good, error, 1.0) ** 2 + 0.1**2), 0.0)
+    r = np.where(good, residual, 0.0)
+    pairs = weight.T @ weight
+    covariance = (weight * r).T @ (weight * r) / np.maximum(pairs, 1e-300)
+    noise = (weight**2 * np.where(good, error, 0.0) ** 2).sum(axis=0) / np.maximum(np.diag(pairs), 1e-300)
+    covariance[np.diag_indices(b)] -= noise
+    values, vectors = np.linalg.eigh(covariance)
+    total = np.clip(values, 0, None).sum()
+    # Of pure scatter the largest eigenvalue stands out by chance as much as the smallest falls short.
+    chance = max(-values[0], _MODE_SHARE * total)
+    for i, j in enumerate(np.argsort(-values)[:most]):
+        if values[j] > chance:
+            modes[i] = vectors[:, j] * np.sqrt(values[j])
+    return modes

@@ -1,0 +1,180 @@
+"""What observing adds to a template's shape: losses common to a class, and bands that vary together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from ..survey.catalogue import Catalogue
+from .bases import TemplateBank, TemplateOptions
+from .chi2 import normalise_rows
+
+_ITERATIONS = 12
+_RIDGE = 400.0
+_WILD = 5.0
+_LEAST_GAIN = 0.5
+"""Log likelihood a row that each further mode must bring."""
+
+
+@dataclass(frozen=True, eq=False)
+class Variations:
+    """Relative changes of the fluxes of each of k classes in b bands.
+
+    Parameters
+    ----------
+    offsets : array of float64, shape (k, b)
+        Factor common to the class.
+    modes : array of float64, shape (k, m, b)
+        1 σ of relative changes that bands show together; zero where a class has fewer.
+    """
+
+    offsets: np.ndarray
+    modes: np.ndarray
+
+
+def widen(bank: TemplateBank, variations: Variations) -> TemplateBank:
+    """Return the templates with offsets multiplied in and modes put right after the mean shape.
+
+    A mode stands in front of the principal components, so that a fit of any rank has it.
+    """
+    counts = (variations.modes != 0).any(axis=2).sum(axis=1)
+    modes = counts[bank.group]
+    templates, bands, depth = bank.basis.shape
+    basis = np.zeros((templates, bands, depth + int(counts.max(initial=0))))
+    variance = np.ones((templates, basis.shape[2]))
+    for t, label in enumerate(bank.group):
+        shaped = bank.basis[t] * variations.offsets[label][:, None]
+        kept = variations.modes[label][(variations.modes[label] != 0).any(axis=1)]
+        columns = np.concatenate([shaped[:, :1], shaped[:, :1] * kept.T, shaped[:, 1:]], axis=1)
+        basis[t, :, : columns.shape[1]] = columns
+        variance[t, : columns.shape[1]] = np.concatenate(
+            [bank.variance[t, :1], np.ones(len(kept)), bank.variance[t, 1:]]
+        )
+    return replace(bank, basis=basis, variance=variance, modes=modes)
+
+
+def families(classes: tuple[str, ...]) -> np.ndarray:
+    """Return a number for each class, the same for classes whose names begin alike (QSO_high, QSO_low)."""
+    return np.unique([name.split("_")[0] for name in classes], return_inverse=True)[1]
+
+
+def learn_variations(
+    bank: TemplateBank,
+    target_train: Catalogue,
+    options: TemplateOptions,
+    best_of_class: Callable[[np.ndarray, np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    seed: int,
+) -> Variations | None:
+    """Learn variations from labelled target rows and the best template of their true class and redshift.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+        Learnt from the source; no modes yet.
+    target_train : Catalogue
+        Labelled rows that training may see.
+    options : TemplateOptions
+    best_of_class : callable
+        ``(x, weight, label, z) -> template number of each row``.
+    seed : int
+        Draws the rows of classes that hold more than ``options.variation_rows``.
+
+    Returns
+    -------
+    Variations or None
+        None where no class has ``options.least_variation_rows`` rows with signal.
+    """
+    x, weight = normalise_rows(target_train.flux, target_train.flux_err, options.floor)
+    signal = np.median(np.abs(x) * np.sqrt(weight), axis=1)
+    rng = np.random.default_rng(seed)
+    family = families(bank.classes)
+    offsets = np.ones((len(family), x.shape[1]))
+    modes = np.zeros((len(family), options.most_modes, x.shape[1]))
+    found = False
+    for number in np.unique(family):
+        labels = np.flatnonzero(family == number)
+        rows = np.flatnonzero(np.isin(target_train.label, np.intersect1d(labels, bank.present)) & (signal > 3.0))
+        if len(rows) < options.least_variation_rows:
+            continue
+        if len(rows) > options.variation_rows:
+            rows = np.sort(rng.choice(rows, options.variation_rows, replace=False))
+        t = best_of_class(x[rows], weight[rows], target_train.label[rows], target_train.z[rows])
+        precision = 1.0 / (bank.variance[t] * options.prior)
+        offset, vectors = _factors(x[rows], weight[rows], bank.basis[t], precision, options.most_modes)
+        offsets[labels] = 1.0 + offset
+        modes[labels, : len(vectors)] = vectors
+        found = True
+    return Variations(offsets, modes) if found else None
+
+
+def _start(bands: int, count: int) -> np.ndarray:
+    """Smooth waves of 5 %, from which the iterations find what is there, smooth or not."""
+    place = (np.arange(bands) + 0.5) / bands
+    return np.stack([np.cos(np.pi * j * place) for j in range(1, count + 1)], axis=1) * 0.07
+
+
+def _factors(
+    x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the common relative offset (b,) and the modes (m, b) of rows of known templates.
+
+    Expectation-maximisation: x = V c + m (o + U a) + noise, with c and a Gaussian; c is what the mocks
+    know, o and U are sought. Values beyond 5 σ have no vote.
+    """
+    bands, rank = basis.shape[1:]
+    mean = basis[:, :, 0]
+    modes, offset = _start(bands, count), np.zeros(bands)
+    for _ in range(_ITERATIONS):
+        joint = np.concatenate([basis, mean[:, :, None] * modes], axis=2)
+        prior = np.concatenate([precision, np.ones((len(x), count))], axis=1)
+        normal = (joint * weight[:, :, None]).transpose(0, 2, 1) @ joint
+        normal[:, np.arange(rank + count), np.arange(rank + count)] += prior
+        pull = np.einsum("nbi,nb->ni", joint, weight * (x - offset * mean))
+        pull[:, 0] += precision[:, 0]
+        spread = np.linalg.inv(normal)
+        c = np.einsum("nij,nj->ni", spread, pull)
+        fit = np.einsum("nbi,ni->nb", joint, c) + offset * mean
+        vote = np.where(np.abs(x - fit) * np.sqrt(weight) < _WILD, weight, 0.0)
+        second = spread + c[:, :, None] * c[:, None, :]
+        solved = _maximise(x, vote, basis, c, second)
+        covariance = second[:, rank:, rank:].mean(axis=0)
+        modes, offset = solved[:, :count] @ np.linalg.cholesky(covariance + 1e-9 * np.eye(count)), solved[:, count]
+    vectors, strength, _ = np.linalg.svd(modes, full_matrices=False)
+    modes = vectors * strength
+    heights = [
+        _height(x - offset * mean, vote, basis, precision, mean[:, :, None] * modes[:, :k]) for k in range(count + 1)
+    ]
+    kept = int(np.argmax(np.array(heights) - _LEAST_GAIN * np.arange(count + 1)))
+    return offset, modes[:, :kept].T
+
+
+def _height(x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, modes: np.ndarray) -> float:
+    """Return the mean log likelihood of rows, but for a constant."""
+    joint = np.concatenate([basis, modes], axis=2)
+    prior = np.concatenate([precision, np.ones((len(x), modes.shape[2]))], axis=1)
+    normal = (joint * weight[:, :, None]).transpose(0, 2, 1) @ joint
+    normal[:, np.arange(prior.shape[1]), np.arange(prior.shape[1])] += prior
+    pull = np.einsum("nbi,nb->ni", joint, weight * x)
+    pull[:, 0] += precision[:, 0]
+    fitted = np.linalg.solve(normal, pull[:, :, None])[:, :, 0]
+    misfit = (weight * x**2).sum(axis=1) - (pull * fitted).sum(axis=1)
+    return float(-0.5 * np.mean(misfit + np.linalg.slogdet(normal)[1] - np.log(prior).sum(axis=1)))
+
+
+def _maximise(x: np.ndarray, vote: np.ndarray, basis: np.ndarray, c: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return modes and offset (b, count + 1), one ridge regression a band."""
+    rank = basis.shape[2]
+    count = c.shape[1] - rank
+    mean = basis[:, :, 0]
+    a = c[:, rank:]
+    with_one = np.concatenate([second[:, rank:, rank:], a[:, None, :]], axis=1)
+    one = np.concatenate([a, np.ones((len(x), 1))], axis=1)[:, :, None]
+    moments = np.concatenate([with_one, one], axis=2).reshape(len(x), -1)
+    left = ((vote * mean**2).T @ moments).reshape(-1, count + 1, count + 1) + _RIDGE * np.eye(count + 1)
+    cross = np.concatenate([second[:, :rank, rank:], c[:, :rank, None]], axis=2)
+    explained = basis @ cross
+    wanted = one[:, None, :, 0] * x[:, :, None] - explained
+    right = np.einsum("nb,nbj->bj", vote * mean, wanted)
+    return np.linalg.solve(left, right[:, :, None])[:, :, 0]

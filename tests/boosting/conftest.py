@@ -1,0 +1,46 @@
+"""A small problem that trees can learn, for every test of this room."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+import pytest
+from jpas_gbm.boosting.backend import BACKENDS, Backend, get_backend
+from jpas_gbm.config import BoostingOptions
+
+
+class Problem(NamedTuple):
+    X: np.ndarray
+    y: np.ndarray
+    names: tuple[str, ...]
+
+
+def _make_problem(n: int = 1500, k: int = 4, missing: float = 0.1, seed: int = 0, features: int = 8) -> Problem:
+    rng = np.random.default_rng(seed)
+    X = rng.normal(size=(n, features)).astype(np.float32)
+    score = 2 * X[:, :k] + rng.normal(size=(n, k))
+    y = score.argmax(axis=1).astype(np.int8)
+    X[rng.random(X.shape) < missing] = np.nan
+    return Problem(X, y, tuple(f"band{i}" for i in range(features)))
+
+
+@pytest.fixture(scope="session")
+def make_problem() -> Callable[..., Problem]:
+    return _make_problem
+
+
+@pytest.fixture(scope="session")
+def problem() -> Problem:
+    return _make_problem()
+
+
+@pytest.fixture(scope="session")
+def quick() -> BoostingOptions:
+    return BoostingOptions(rounds=25, patience=8, learning_rate=0.2, leaves=8, max_bin=63, l2=1.0)
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return get_backend(request.param)

@@ -1,0 +1,215 @@
+"""Calibration: what it finds, how it holds back, what it does with few labels."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from jpas_gbm.boosting.calibration import (
+    Calibrator,
+    crossfit_probabilities,
+    fit_calibrator,
+    log_probabilities,
+    mean_log_loss,
+    softmax,
+)
+from jpas_gbm.boosting.folds import stratified_folds
+from jpas_gbm.boosting.scaling import ScalingLoss, directions, fit_scaling, identity
+from jpas_gbm.config import CalibrationOptions
+from jpas_gbm.errors import BundleError, FitError
+
+SHARES = np.array([0.03, 0.07, 0.6, 0.3])
+
+
+def sample(n=4000, seed=0, shares=SHARES):
+    """Labels and margins whose softmax are true probabilities."""
+    rng = np.random.default_rng(seed)
+    k = len(shares)
+    y = rng.choice(k, n, p=shares)
+    seen = rng.normal(size=(n, k))
+    seen[np.arange(n), y] += 2.5
+    return 2.5 * seen + np.log(shares), y
+
+
+def test_gradient_and_hessian_match_differences():
+    margins, y = sample(300)
+    problem = ScalingLoss(log_probabilities(margins), y, np.linspace(0.5, 2, 300), 0.01)
+    A = identity(4) + np.random.default_rng(0).normal(size=(4, 5)) * 0.1
+    _, gradient, hessian = problem.derivatives(A)
+    steps = 1e-5 * np.eye(20).reshape(20, 4, 5)
+    slope = [(problem.value(A + d) - problem.value(A - d)) / 2e-5 for d in steps]
+    curve = [(problem.derivatives(A + d)[1] - problem.derivatives(A - d)[1]) / 2e-5 for d in steps]
+    assert np.allclose(gradient, slope, atol=1e-8)
+    assert np.allclose(hessian, curve, atol=1e-7)
+
+
+@pytest.mark.parametrize("method", ["temperature", "vector", "dirichlet"])
+def test_newton_finds_what_lbfgs_finds(method):
+    from scipy.optimize import minimize
+
+    margins, y = sample(400)
+    logs = log_probabilities(1.5 * margins)
+    A = fit_scaling(logs, y, method, 0.003, np.ones(len(y)))
+    problem = ScalingLoss(logs, y, np.ones(len(y)), 0 if method == "temperature" else 0.003)
+    M = directions(method, 4)
+
+    def loss(theta):
+        value, gradient, _ = problem.derivatives((M @ theta).reshape(4, 5))
+        return value, M.T @ gradient
+
+    start = M.T @ identity(4).ravel() / np.square(M).sum(axis=0)
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", options={"maxiter": 2000, "ftol": 1e-15, "gtol": 1e-10})
+    assert problem.value(A) == pytest.approx(found.fun, abs=1e-9)
+
+
+def test_honest_margins_are_left_almost_alone():
+    margins, y = sample()
+    calibrator, report = fit_calibrator(margins, y)
+    assert report["log_loss"] == pytest.approx(report["log_loss_uncalibrated"], abs=2e-3)
+    assert np.abs(calibrator.apply(margins) - softmax(margins)).max() < 0.1
+
+
+def test_temperature_is_found():
+    margins, y = sample()
+    calibrator, _ = fit_calibrator(margins * 2, y, "temperature")
+    assert pytest.approx(np.eye(4) / 2, abs=0.05) == calibrator.W and not calibrator.b.any()
+
+
+def test_class_weights_are_undone():
+    """Margins lifted for rare classes, as class weights leave them, come back to honest ones."""
+    margins, y = sample(6000)
+    lifted = margins - 0.5 * np.log(SHARES)
+    new, y_new = sample(6000, seed=1)
+    calibrator, report = fit_calibrator(lifted, y)
+    assert report["method"] in ("vector", "dirichlet")
+    p = calibrator.apply(new - 0.5 * np.log(SHARES))
+    honest = mean_log_loss(softmax(new), y_new)
+    assert mean_log_loss(p, y_new) < honest + 0.003
+    assert mean_log_loss(softmax(new - 0.5 * np.log(SHARES)), y_new) > honest + 0.01
+    assert p.mean(axis=0) == pytest.approx(np.bincount(y_new) / 6000, abs=0.01)
+
+
+def test_dirichlet_repairs_confused_classes():
+    margins, y = sample(6000)
+    mixed = margins.copy()
+    mixed[:, 0] += 0.4 * margins[:, 1]
+    _, report = fit_calibrator(mixed, y)
+    assert report["method"] == "dirichlet"
+    assert {entry["method"] for entry in report["candidates"]} == {"none", "temperature", "vector", "dirichlet"}
+
+
+def test_the_constant_of_a_row_does_not_matter():
+    margins, y = sample(1000)
+    calibrator, _ = fit_calibrator(margins, y)
+    shifted = margins + np.linspace(-5, 5, 1000)[:, None]
+    assert np.allclose(calibrator.apply(margins), calibrator.apply(shifted), atol=1e-12)
+    p = calibrator.apply(margins * 1e4)
+    assert np.isfinite(p).all() and np.allclose(p.sum(axis=1), 1)
+
+
+def test_round_trip_through_json():
+    margins, y = sample(1000)
+    calibrator, report = fit_calibrator(margins, y)
+    again = Calibrator.from_dict(json.loads(json.dumps(calibrator.to_dict())))
+    assert again.method == calibrator.method
+    assert np.array_equal(again.apply(margins), calibrator.apply(margins))
+    json.dumps(report)
+    with pytest.raises(BundleError, match="calibrator is damaged"):
+        Calibrator.from_dict({"method": "vector", "W": [[1.0]], "b": [0.0, 0.0]})
+    with pytest.raises(BundleError, match="calibrator is damaged"):
+        Calibrator.from_dict({})
+
+
+@pytest.mark.parametrize("method", ["auto", "dirichlet", "vector"])
+def test_trap_calibration_class_absent(method):
+    """scikit-learn raises a bare IndexError here."""
+    margins, y = sample(2000)
+    kept = y != 0
+    calibrator, report = fit_calibrator(margins[kept], y[kept], method)
+    assert calibrator.method in ("none", "temperature")
+    assert report["counts"][0] == 0
+    assert "class 0 has 0 label(s)" in report["notes"][0]
+    p = calibrator.apply(margins)
+    assert p.shape == (2000, 4) and p[y == 0, 0].mean() > 0.3
+
+
+def test_a_handful_of_labels_restrains_the_method():
+    margins, y = sample(3000)
+    few = np.concatenate([np.flatnonzero(y == 0)[:12], np.flatnonzero(y > 0)])
+    _, report = fit_calibrator(margins[few], y[few])
+    assert {entry["method"] for entry in report["candidates"]} == {"none", "temperature", "vector"}
+    assert "class 0 has 12 label(s): dirichlet scaling would need 20 of each class." in report["notes"]
+
+
+def test_too_few_labels_or_one_class_calibrate_nothing():
+    margins, y = sample(2000)
+    for rows in (np.arange(10), np.flatnonzero(y == 2)):
+        calibrator, report = fit_calibrator(margins[rows], y[rows])
+        assert calibrator.method == "none" and "cannot calibrate" in report["notes"][0]
+        assert np.allclose(calibrator.apply(margins), softmax(margins))
+        assert np.allclose(crossfit_probabilities(margins[rows], y[rows]), softmax(margins[rows]))
+
+
+def test_no_calibration_on_request():
+    margins, y = sample(500)
+    calibrator, report = fit_calibrator(margins, y, "none")
+    assert calibrator.method == "none" and report["notes"] == []
+
+
+def test_weights_count():
+    """A sample with a fifth of the galaxies, weighted back, gives the probabilities of the whole."""
+    margins, y = sample(6000)
+    kept = (y != 2) | (np.arange(6000) % 5 == 0)
+    weight = np.where(y == 2, 5.0, 1.0)[kept]
+    calibrators = [fit_calibrator(margins[kept], y[kept], "vector", weight=w)[0] for w in (None, weight)]
+    plain, weighted = (c.apply(margins)[:, 2].mean() for c in calibrators)
+    assert weighted == pytest.approx((y == 2).mean(), abs=0.02)
+    assert plain < weighted - 0.02
+
+
+def test_crossfit_is_out_of_fold():
+    """Pure noise must not look calibratable: the cross-fitted loss is no better than the class shares."""
+    rng = np.random.default_rng(0)
+    margins, y = rng.normal(size=(400, 4)) * 3, rng.integers(0, 4, 400)
+    p = crossfit_probabilities(margins, y, CalibrationOptions(method="dirichlet"))
+    assert mean_log_loss(p, y) > np.log(4) - 0.02
+    assert np.allclose(p.sum(axis=1), 1)
+
+
+def test_two_classes():
+    margins, y = sample(1000, shares=np.array([0.3, 0.7]))
+    calibrator, report = fit_calibrator(margins * 3, y)
+    assert report["log_loss"] < report["log_loss_uncalibrated"]
+    assert calibrator.apply(margins).shape == (1000, 2)
+
+
+def test_refusals():
+    margins, y = sample(100)
+    with pytest.raises(FitError, match="no calibration method 'dirichlett'. Did you mean 'dirichlet'"):
+        fit_calibrator(margins, y, "dirichlett")
+    with pytest.raises(FitError, match="do not belong together"):
+        fit_calibrator(margins, y[:-1])
+    with pytest.raises(FitError, match="not finite"):
+        fit_calibrator(np.where(margins > 0, np.nan, margins), y)
+    with pytest.raises(FitError, match="-1 is unlabelled"):
+        fit_calibrator(margins, np.full(100, -1))
+    with pytest.raises(FitError, match=r"the calibrator needs \(n, 4\)"):
+        Calibrator.identity(4).apply(margins[:, :3])
+
+
+def test_folds_keep_objects_whole_and_classes_even():
+    rng = np.random.default_rng(0)
+    groups = rng.integers(0, 500, 1500)
+    labels = (groups % 50 == 0).astype(int)
+    fold = stratified_folds(labels, 5, seed=1, groups=groups)
+    assert set(fold) == set(range(5))
+    for group in range(500):
+        assert len(np.unique(fold[groups == group])) <= 1
+    objects = [len(np.unique(groups[(labels == 1) & (fold == f)])) for f in range(5)]
+    assert max(objects) - min(objects) <= 1
+    assert np.array_equal(fold, stratified_folds(labels, 5, seed=1, groups=groups))
+    assert not np.array_equal(fold, stratified_folds(labels, 5, seed=2, groups=groups))
+    assert set(stratified_folds(np.zeros(3, int), 5)) == {0, 1, 2}
+    with pytest.raises(FitError, match=r"1 object\(s\) cannot be dealt to 5 folds"):
+        stratified_folds(np.zeros(3, int), 5, groups=np.ones(3))

@@ -1,0 +1,148 @@
+"""Decisions: class factors for macro-F1, the choice of the rule, another prior."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+from jpas_gbm.boosting import decision
+from jpas_gbm.boosting.calibration import softmax
+from jpas_gbm.boosting.decision import (
+    choose_rule,
+    decide,
+    judge_thresholds,
+    macro_f1,
+    prior_shift,
+    tune_thresholds,
+)
+from jpas_gbm.errors import FitError
+from sklearn.metrics import confusion_matrix, f1_score
+
+SHARES = np.array([0.03, 0.07, 0.6, 0.3])
+
+
+def sample(n=5000, seed=0, sharp=2.0, shares=SHARES):
+    rng = np.random.default_rng(seed)
+    y = rng.choice(len(shares), n, p=shares)
+    seen = rng.normal(size=(n, len(shares)))
+    seen[np.arange(n), y] += sharp
+    return sharp * seen + np.log(shares), y
+
+
+def score(y, guess):
+    return float(macro_f1(confusion_matrix(y, guess, labels=range(4))))
+
+
+def test_macro_f1_is_that_of_scikit_learn():
+    margins, y = sample(400)
+    guess = decide(softmax(margins))
+    assert score(y, guess) == pytest.approx(f1_score(y, guess, average="macro"))
+    assert macro_f1(np.diag([3, 0, 2])) == 1  # a class without rows does not count
+
+
+def test_line_search_finds_the_best_shift():
+    """Against trying every shift: the exact search over one class's factor loses nothing."""
+    margins, y = sample(300)
+    logs = np.log(softmax(margins))
+    best = decision._best_shift(logs, np.eye(4)[y], np.zeros(4), 0)
+    grid = np.linspace(-decision._REACH, decision._REACH, 801)
+    scores = [macro_f1(decision._confusion(y, decide(logs + [s, 0, 0, 0]), 4)) for s in grid]
+    found = macro_f1(decision._confusion(y, decide(logs + [best, 0, 0, 0]), 4))
+    assert found >= max(scores) - decision._PULL * decision._REACH**2
+
+
+def test_thresholds_raise_macro_f1_on_new_rows():
+    margins, y = sample(8000, sharp=1.5)
+    factors = tune_thresholds(softmax(margins), y)
+    new, y_new = sample(8000, seed=1, sharp=1.5)
+    gain = score(y_new, decide(softmax(new), factors)) - score(y_new, decide(softmax(new)))
+    assert gain > 0.02
+    assert factors[0] > 1.2 and np.log(factors).sum() == pytest.approx(0)
+
+
+def test_probabilities_steady_what_labels_say():
+    """With few labels, trusting calibrated probabilities is worth more on new rows than the labels' own optimum."""
+    new, y_new = sample(20_000, seed=99, sharp=1.5)
+    gains: dict[float, list[float]] = {0.0: [], 0.9: []}
+    for seed in range(6):
+        margins, y = sample(700, seed=seed, sharp=1.5)
+        for trust, found in gains.items():
+            found.append(score(y_new, decide(softmax(new), tune_thresholds(softmax(margins), y, trust=trust))))
+    assert np.mean(gains[0.9]) > np.mean(gains[0.0])
+
+
+def test_thresholds_without_labels():
+    margins, y = sample(8000, sharp=1.5)
+    with_labels, without = tune_thresholds(softmax(margins), y), tune_thresholds(softmax(margins))
+    assert np.abs(np.log(without / with_labels)).max() < 0.2
+
+
+def test_absent_class_keeps_factor_one():
+    margins, y = sample(3000)
+    kept = y != 1
+    factors = tune_thresholds(softmax(margins[kept]), y[kept])
+    assert factors[1] == 1 and np.isfinite(factors).all()
+    assert np.array_equal(tune_thresholds(softmax(margins[y == 2]), y[y == 2]), np.ones(4))
+
+
+def test_judge_is_honest():
+    """The gain is that of rows that did not tune, with an interval around it."""
+    margins, y = sample(4000, sharp=1.5)
+    judged = judge_thresholds(softmax(margins), y)
+    low, high = judged["interval"]
+    assert low < judged["gain"] < high and judged["gain"] > 0.005
+    assert judged["argmax"] == pytest.approx(score(y, decide(softmax(margins))))
+
+
+def test_choose_rule_takes_the_better_one():
+    margins, y = sample(2000, sharp=1.5)
+    factors, rule, told = choose_rule(margins, y, counted=np.arange(2000) % 4 > 0, seed=1)
+    assert rule == "thresholds" == told["rule"] and told["gain"] > 0
+    assert told["factors"] == pytest.approx(factors.tolist())
+    clear, y = sample(1000, sharp=8, shares=np.full(4, 0.25))
+    _, rule, told = choose_rule(clear, y)
+    assert rule == "argmax" and told["argmax"] > 0.99
+
+
+def test_choose_rule_without_enough_rows():
+    margins, y = sample(500)
+    factors, rule, told = choose_rule(margins, y, counted=y == 2)
+    assert rule == "argmax" and np.array_equal(factors, np.ones(4))
+    assert "1 class(es) cannot tune thresholds" in told["note"]
+
+
+def test_prior_shift_is_bayes():
+    """Rows drawn with another class mix: shifted probabilities are those of a model made for it."""
+    new_shares = np.array([0.25, 0.25, 0.25, 0.25])
+    margins, _ = sample(500)
+    p = prior_shift(softmax(margins), SHARES, new_shares)
+    assert np.allclose(p, softmax(margins - np.log(SHARES)))
+    assert np.allclose(prior_shift(p, new_shares, SHARES), softmax(margins))
+    by_row = np.tile(new_shares * 7, (500, 1))  # shares need no normalising
+    assert np.allclose(prior_shift(softmax(margins), SHARES * 3, by_row), p)
+    gone = prior_shift(softmax(margins), SHARES, [0, 0, 1, 0])
+    assert np.array_equal(gone, np.tile([0, 0, 1, 0], (500, 1)))
+
+
+def test_prior_shift_of_impossible_rows():
+    p = np.array([[1.0, 0.0], [0.5, 0.5]])
+    assert np.array_equal(prior_shift(p, [0.5, 0.5], [0.0, 1.0]), [[0, 1], [0, 1]])
+
+
+def test_refusals():
+    p = np.full((5, 4), 0.25)
+    with pytest.raises(FitError, match="do not fit"):
+        prior_shift(p, SHARES[:3], SHARES)
+    for wrong in ([-0.1, 0.5, 0.3, 0.3], [0, 0, 0, 0], [np.nan, 1, 1, 1]):
+        for pair in itertools.permutations((wrong, SHARES)):
+            with pytest.raises(FitError, match="finite, not negative and not all 0"):
+                prior_shift(p, *pair)
+    with pytest.raises(FitError, match="class 0 has no share in the old mix"):
+        prior_shift(p, [0, 0.4, 0.3, 0.3], SHARES)
+    with pytest.raises(FitError, match="do not belong together"):
+        tune_thresholds(p, np.zeros(3, int))
+    with pytest.raises(FitError, match="cannot tune thresholds"):
+        tune_thresholds(p[:0], np.zeros(0, int))
+    with pytest.raises(FitError, match="-1 is unlabelled"):
+        tune_thresholds(p, np.full(5, -1))

@@ -1,0 +1,499 @@
+"""Template likelihoods on a small made-up sky of quasars, galaxies and stars."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from jpas_gbm.errors import BundleError, FeatureMismatch
+from jpas_gbm.features.bases import TemplateOptions, allowed_ranks, colour_bins, exact_basis, noisy_basis, z_bins
+from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
+from jpas_gbm.features.fitting import TemplateFitter
+from jpas_gbm.features.shift import DomainShift
+from jpas_gbm.features.templates import TemplateSet
+from jpas_gbm.features.variations import Variations, families, learn_variations, widen
+from jpas_gbm.survey.bands import Band, BandSystem
+from jpas_gbm.survey.catalogue import Catalogue
+
+PIVOTS = np.arange(3800.0, 9200.0, 100.0)
+BANDS = BandSystem("many", tuple(Band(f"J{int(p / 10):04d}", float(p), 145.0) for p in PIVOTS))
+FEW = BandSystem(
+    "few", tuple(Band(n, p, 1000.0, "broad") for n, p in zip("ugriz", (3500, 4700, 6200, 7500, 8900), strict=True))
+)
+NAMES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
+OPTIONS = TemplateOptions(
+    z_step=0.08, fine_step=0.08, bin_rows=20, colour_bins=4, part_rows=60, least_variation_rows=40
+)
+
+
+def line(rest: float, width: float, strength: float, z: np.ndarray, pivots: np.ndarray) -> np.ndarray:
+    """Equal-height emission lines of some objects, shape (n, b)."""
+    centre = rest * (1 + z[:, None])
+    return strength * np.exp(-0.5 * ((pivots - centre) / (width * (1 + z[:, None]))) ** 2)
+
+
+def spectra(label: np.ndarray, z: np.ndarray, rng: np.random.Generator, pivots: np.ndarray = PIVOTS) -> np.ndarray:
+    """Noise-free fluxes with a mean near 1: lines for quasars, a break for galaxies, a slope for stars."""
+    slope = rng.normal(0, 0.25, len(label))[:, None]
+    x = np.log(pivots / 6000)
+    strength = rng.lognormal(0, 0.2, len(label))[:, None]
+    quasar = line(1216, 25, 2.5, z, pivots) + line(1549, 25, 1.0, z, pivots) + line(1909, 25, 0.7, z, pivots)
+    quasar += line(2800, 30, 0.8, z, pivots)
+    quasar = np.exp(slope * x) * (1 + strength * quasar)
+    quasar[pivots < 1216 * (1 + z[:, None])] *= 0.6
+    galaxy = np.exp((1 + slope) * x) * np.where(pivots < 4000 * (1 + z[:, None]), 0.45, 1.0)
+    galaxy += 0.3 * strength * line(5007, 20, 1.0, z, pivots)
+    star = np.exp(4 * slope * x) * (1 - 0.3 * np.exp(-0.5 * ((pivots - 5180) / 120) ** 2))
+    return np.where((label < 2)[:, None], quasar, np.where((label == 2)[:, None], galaxy, star))
+
+
+def sky(n: int, seed: int, *, sn: float = 15.0, means: bool = True, bands: BandSystem = BANDS) -> Catalogue:
+    """A labelled catalogue of n rows of each class."""
+    rng = np.random.default_rng(seed)
+    label = np.repeat(np.arange(4), n)
+    ranges = np.array([(2.1, 3.0), (1.2, 2.1), (0.05, 0.8), (0.0, 0.0)])[label]
+    z = rng.uniform(ranges[:, 0], ranges[:, 1])
+    mean = spectra(label, z, rng, bands.pivots) * rng.lognormal(3, 1, len(label))[:, None]
+    err = np.abs(mean).mean(axis=1, keepdims=True) / sn * rng.uniform(0.7, 1.3, len(bands))
+    flux = mean + err * rng.standard_normal(mean.shape)
+    key = {"ROW": np.arange(len(label))}
+    return Catalogue(
+        bands=bands, flux=flux, flux_err=err, key=key, label=label, z=z, flux_mean=mean if means else None
+    )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def source() -> Catalogue:
+    return sky(250, 1)
+
+
+@pytest.fixture(scope="module")
+def templates(source: Catalogue) -> TemplateSet:
+    return TemplateSet.learn(source, ranks=(3, 4), options=OPTIONS)
+
+
+@pytest.fixture(scope="module")
+def seen() -> Catalogue:
+    return sky(60, 2)
+
+
+def column(templates: TemplateSet, features: np.ndarray, name: str, rank: int = 4) -> np.ndarray:
+    return features[:, templates.feature_names.index(f"template_r{rank}_{name}")]
+
+
+def test_names_are_unique_and_begin_with_their_group(templates: TemplateSet) -> None:
+    names = templates.feature_names
+    assert len(set(names)) == len(names)
+    assert all(name.startswith(("template_r3_", "template_r4_")) for name in names)
+    assert names[-2].endswith("_z_quasar") or names[-1].endswith("_z_quasar")
+    assert len(templates.template_names) == len(templates.bank)
+    assert templates.template_names[-1].startswith("STAR ")
+    assert "z=" in templates.template_names[0]
+    assert templates.note == ""
+
+
+def test_classes_and_planted_redshifts_are_recovered(templates: TemplateSet, seen: Catalogue) -> None:
+    features = templates.compute(seen)
+    assert features.dtype == np.float32
+    assert np.isfinite(features).all()
+    posterior = np.stack([column(templates, features, f"posterior_{name}") for name in NAMES], axis=1)
+    np.testing.assert_allclose(posterior.sum(axis=1), 1, atol=1e-5)
+    assert np.mean(posterior.argmax(axis=1) == seen.label) > 0.93
+    quasars = seen.label < 2
+    for z in (templates.best_quasar_redshift(seen), column(templates, features, "z_quasar_mean")):
+        assert np.median(np.abs(z - seen.z)[quasars] / (1 + seen.z[quasars])) < 0.025
+    across = column(templates, features, "across_boundary")
+    near = quasars & (np.abs(seen.z - 2.1) < 0.3) & (np.abs(seen.z - 2.1) > 0.06)
+    assert np.mean((across[near] > 0) == (seen.z[near] > 2.1)) > 0.9
+    assert 0.6 < np.median(column(templates, features, "misfit")) < 1.3
+
+
+def test_single_planted_quasar_has_its_redshift(templates: TemplateSet) -> None:
+    z = np.array([2.47])
+    mean = spectra(np.array([0]), z, np.random.default_rng(5))
+    one = Catalogue(bands=BANDS, flux=mean, flux_err=mean * 0.05, key={"ROW": np.arange(1)})
+    assert abs(templates.best_quasar_redshift(one)[0] - 2.47) < 0.1
+    names = templates.template_names
+    best = np.argmin(templates.fit(one).minus2[0, -1])
+    assert names[best].startswith("QSO_high")
+    assert templates.chi2(one).shape == (1, len(names))
+
+
+def test_trap_a_missing_band_weighs_the_same_as_a_band_that_is_not_there(
+    source: Catalogue, templates: TemplateSet, seen: Catalogue
+) -> None:
+    gone = [3, 10, 40]
+    kept = [name for i, name in enumerate(BANDS.names) if i not in gone]
+    flux, err = seen.flux.copy(), seen.flux_err.copy()
+    flux[:, gone] = np.nan
+    err[:, gone] = np.nan
+    with_gaps = templates.fit(seen.replace(flux=flux, flux_err=err))
+    bank = replace(templates.bank, bands=tuple(kept), basis=np.delete(templates.bank.basis, gone, axis=1))
+    smaller = TemplateFitter(bank, templates.ranks, templates.options)
+    rows = seen.select_bands(BANDS.subset(kept))
+    without = smaller.fit(rows.flux, rows.flux_err)
+    np.testing.assert_allclose(with_gaps.minus2, without.minus2, rtol=1e-9, atol=1e-7)
+    err[:, gone] = 1.0
+    np.testing.assert_array_equal(templates.fit(seen.replace(flux=flux, flux_err=err)).minus2, with_gaps.minus2)
+
+
+def test_trap_the_flux_scale_is_arbitrary(templates: TemplateSet, seen: Catalogue) -> None:
+    scaled = seen.replace(flux=seen.flux * np.float32(1024), flux_err=seen.flux_err * np.float32(1024))
+    np.testing.assert_allclose(templates.compute(scaled), templates.compute(seen), rtol=1e-5, atol=1e-5)
+    odd = seen.replace(flux=seen.flux * np.float32(1e-7), flux_err=seen.flux_err * np.float32(1e-7))
+    np.testing.assert_allclose(templates.compute(odd), templates.compute(seen), rtol=5e-3, atol=2e-2)
+
+
+def test_scale_of_the_source_does_not_matter(source: Catalogue, templates: TemplateSet) -> None:
+    level = np.random.default_rng(0).lognormal(0, 2, (len(source), 1)).astype(np.float32)
+    other = TemplateSet.learn(source.replace(flux_mean=source.flux_mean * level), ranks=(3, 4), options=OPTIONS)
+    np.testing.assert_allclose(other.bank.basis, templates.bank.basis, atol=1e-3)
+
+
+@pytest.mark.parametrize("cuts", [[7], [1, 2, LANES, LANES + 1, 200]])
+def test_trap_chunks_and_threads_change_no_bit(templates: TemplateSet, seen: Catalogue, cuts: list[int]) -> None:
+    flux = seen.flux.copy()
+    flux[::3, 20] *= 4
+    flux[::5, :10] = np.nan
+    rows = seen.replace(flux=flux)
+    whole = templates.compute(rows)
+    parts = [templates.compute(rows.take(slice(a, b))) for a, b in zip([0, *cuts], [*cuts, len(rows)], strict=True)]
+    np.testing.assert_array_equal(np.concatenate(parts), whole)
+    order = np.random.default_rng(3).permutation(len(rows))
+    np.testing.assert_array_equal(templates.compute(rows.take(order)), whole[order])
+
+
+def test_trap_threads_change_no_bit(templates: TemplateSet, seen: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    one = templates.compute(seen)
+    monkeypatch.setattr(
+        "jpas_gbm.features.templates.row_tasks", lambda n, size=0: [slice(i, i + 50) for i in range(0, n, 50)]
+    )
+    np.testing.assert_array_equal(templates.compute(seen, threads=3), one)
+
+
+def test_learning_twice_gives_the_same_bits(source: Catalogue, templates: TemplateSet) -> None:
+    again = TemplateSet.learn(source, ranks=(3, 4), options=OPTIONS)
+    for name, array in again.to_arrays().items():
+        np.testing.assert_array_equal(array, templates.to_arrays()[name])
+
+
+def test_round_trip_without_pickle(templates: TemplateSet, seen: Catalogue, tmp_path) -> None:
+    np.savez(tmp_path / "templates.npz", **templates.to_arrays())
+    with np.load(tmp_path / "templates.npz", allow_pickle=False) as arrays:
+        back = TemplateSet.from_arrays(arrays)
+    assert back.options == templates.options
+    assert back.feature_names == templates.feature_names
+    np.testing.assert_array_equal(back.compute(seen), templates.compute(seen))
+    np.testing.assert_array_equal(back.band_weights(), templates.band_weights())
+
+
+def test_damaged_arrays_are_named(templates: TemplateSet) -> None:
+    arrays = templates.to_arrays()
+    with pytest.raises(BundleError, match="damaged.*basis"):
+        TemplateSet.from_arrays({**arrays, "basis": arrays["basis"][:, :5]})
+    with pytest.raises(BundleError, match="damaged.*ranks"):
+        TemplateSet.from_arrays({name: array for name, array in arrays.items() if name != "ranks"})
+    with pytest.raises(BundleError, match="weights and features differ"):
+        TemplateSet.from_arrays({**arrays, "weights": arrays["weights"][:3]})
+
+
+def test_one_wild_band_is_left_out(templates: TemplateSet, seen: Catalogue) -> None:
+    flux = seen.flux.copy()
+    rows = np.arange(len(seen))
+    bands = np.random.default_rng(4).integers(5, 50, len(seen))
+    flux[rows, bands] *= 3
+    spoilt = seen.replace(flux=flux)
+    found = templates.outliers(spoilt)
+    assert found[rows, bands].mean() > 0.9
+    assert templates.outliers(seen).mean() < 0.01
+    same = np.mean(templates.compute(spoilt).argmax(axis=1) == templates.compute(seen).argmax(axis=1))
+    assert same > 0.9
+    keep = TemplateSet(
+        templates.bank, templates.ranks, replace(templates.options, wild=0.0), templates.bands, templates.weights
+    )
+    assert not keep.outliers(spoilt).any()
+
+
+def test_rows_without_bands_are_nan_and_harm_nobody(templates: TemplateSet, seen: Catalogue) -> None:
+    flux, err = seen.flux.copy(), seen.flux_err.copy()
+    flux[5] = np.nan
+    flux[6, 1:] = np.nan
+    flux[7] = 0.0
+    flux[8] *= -1
+    features = templates.compute(seen.replace(flux=flux, flux_err=err))
+    assert np.isnan(features[[5, 6]]).all()
+    assert np.isfinite(np.delete(features, [5, 6], axis=0)).all()
+    others = np.setdiff1d(np.arange(len(seen)), [5, 6, 7, 8])
+    np.testing.assert_array_equal(features[others], templates.compute(seen)[others])
+
+
+def test_without_errors_rows_are_nan(templates: TemplateSet, seen: Catalogue) -> None:
+    blind = seen.replace(flux_err=np.full(seen.flux.shape, np.nan))
+    assert np.isnan(templates.compute(blind)).all()
+
+
+def test_an_empty_catalogue_has_no_rows(templates: TemplateSet, seen: Catalogue) -> None:
+    none = seen.take(slice(0, 0))
+    assert templates.compute(none).shape == (0, len(templates.feature_names))
+    assert templates.band_shares(none).shape == (0, len(templates.feature_names), len(BANDS))
+
+
+def test_few_bands_lower_the_rank_and_say_so() -> None:
+    five = sky(150, 3, bands=FEW)
+    lowered = TemplateSet.learn(five, ranks=(4, 6), options=OPTIONS)
+    assert lowered.ranks == (3,)
+    assert "ranks 4, 6 became 3: 'few' has 5 bands" in lowered.note
+    assert np.isfinite(lowered.compute(five)).all()
+    assert TemplateSet.from_arrays(lowered.to_arrays()).note == lowered.note
+    assert allowed_ranks((2, 4), FEW) == (
+        (2,),
+        "template ranks 2, 4 became 2: 'few' has 5 bands, a fit of rank r needs r + 2.",
+    )
+
+
+def stepped_aside() -> list[tuple[Catalogue, str]]:
+    five = sky(30, 3, bands=FEW)
+    three = five.select_bands(FEW.subset("gri", "three"))
+    blind = five.replace(flux_err=np.full(five.flux.shape, np.nan))
+    nameless = five.replace(label=np.full(len(five), -1))
+    return [(three, "'three' has 3 bands"), (blind, "no photometric errors"), (nameless, "no class of the source")]
+
+
+@pytest.mark.parametrize(("catalogue", "why"), stepped_aside())
+def test_stepping_aside_says_why(catalogue: Catalogue, why: str) -> None:
+    aside = TemplateSet.learn(catalogue, options=OPTIONS)
+    assert why in aside.note
+    assert "step aside" in aside.note
+    assert aside.feature_names == aside.template_names == ()
+    assert aside.compute(catalogue).shape == (len(catalogue), 0)
+    assert aside.band_weights().shape == (0, len(catalogue.bands))
+    assert aside.band_shares(catalogue).shape == (len(catalogue), 0, len(catalogue.bands))
+    assert not aside.outliers(catalogue).any()
+    assert np.isnan(aside.best_quasar_redshift(catalogue)).all()
+    with pytest.raises(FeatureMismatch, match="there are no templates: template features step aside"):
+        aside.chi2(catalogue)
+    assert TemplateSet.from_arrays(aside.to_arrays()).note == aside.note
+
+
+def test_other_bands_are_refused(templates: TemplateSet, seen: Catalogue) -> None:
+    turned = seen.select_bands(BANDS.subset(BANDS.names[::-1], "turned"))
+    with pytest.raises(FeatureMismatch, match=r"'turned' in another order.*select_bands"):
+        templates.compute(turned)
+
+
+def test_noisy_fluxes_teach_where_there_are_no_means(source: Catalogue, seen: Catalogue) -> None:
+    flux = source.flux.copy()
+    flux[::4, 30:34] = np.nan
+    noisy = TemplateSet.learn(source.replace(flux=flux, flux_mean=None), ranks=(3,), options=OPTIONS)
+    posterior = noisy.compute(seen)[:, [noisy.feature_names.index(f"template_r3_posterior_{n}") for n in NAMES]]
+    assert np.mean(posterior.argmax(axis=1) == seen.label) > 0.9
+
+
+def test_noisy_basis_finds_the_true_directions() -> None:
+    rng = np.random.default_rng(0)
+    wave = np.linspace(0, np.pi, 30)
+    truth = 1 + rng.normal(0, 0.2, (400, 1)) * np.cos(wave)
+    weight = np.full(truth.shape, 1 / 0.1**2)
+    weight[rng.random(truth.shape) < 0.2] = 0.0
+    x = np.where(weight > 0, truth + 0.1 * rng.standard_normal(truth.shape), 0.0)
+    basis, variance = noisy_basis(x, weight, 2, iterations=30)
+    clean, known = exact_basis(truth, 2)
+    assert abs(basis[:, 1] @ clean[:, 1]) > 0.99
+    np.testing.assert_allclose(variance[1], known[1], rtol=0.2)
+    np.testing.assert_allclose(basis[:, 0], clean[:, 0], atol=0.03)
+
+
+def test_absent_classes_leave_no_features(source: Catalogue, seen: Catalogue) -> None:
+    some = TemplateSet.learn(source.take(source.label >= 2), ranks=(3,), options=OPTIONS)
+    assert some.bank.present == [2, 3]
+    assert not any("QSO" in name or "quasar" in name or "boundary" in name for name in some.feature_names)
+    assert some.compute(seen).shape[1] == len(some.feature_names)
+    assert np.isnan(some.best_quasar_redshift(seen)).all()
+    alone = TemplateSet.learn(source.take(source.label == 3), ranks=(3,), options=OPTIONS)
+    assert [n for n in alone.feature_names if "over" in n] == []
+    np.testing.assert_array_equal(alone.compute(seen)[:, alone.feature_names.index("template_r3_posterior_STAR")], 1.0)
+    np.testing.assert_allclose(alone.band_shares(seen).sum(axis=2), 1, atol=1e-5)
+
+
+def test_named_classes_of_another_survey(source: Catalogue) -> None:
+    two = source.take(source.label >= 2)
+    two = two.replace(label=two.label - 2)
+    made = TemplateSet.learn(two, ranks=(3,), options=OPTIONS, classes=("RED", "BLUE"))
+    assert "template_r3_RED_over_BLUE" in made.feature_names
+
+
+def test_known_mean_and_gaps_of_the_label_catalogue_do_not_break_learning(source: Catalogue) -> None:
+    z = source.z.copy()
+    z[source.label == 2] = np.nan
+    made = TemplateSet.learn(source.replace(z=z), ranks=(3,), options=OPTIONS)
+    assert np.isnan(made.bank.z[made.bank.group == 2]).all()
+    assert "template_r3_z_GALAXY" not in made.feature_names
+
+
+def test_bands_share_what_they_decide(templates: TemplateSet, seen: Catalogue) -> None:
+    name = "template_r4_QSO_high_over_STAR"
+    rows = np.flatnonzero((seen.label == 0) & (seen.z > 2.3))
+    shares = templates.band_shares(seen.take(rows), [name], threads=2)
+    assert shares.shape == (len(rows), 1, len(BANDS))
+    np.testing.assert_allclose(shares.sum(axis=2), 1, atol=1e-5)
+    lyman = np.abs(PIVOTS - 1216 * (1 + seen.z[rows])[:, None]) < 220
+    assert (shares[:, 0] * lyman).sum(axis=1).mean() > 2.5 * lyman.mean()
+    np.testing.assert_allclose(templates.band_shares(seen).sum(axis=2), 1, atol=1e-4)
+    np.testing.assert_allclose(templates.band_weights().sum(axis=1), 1)
+    with pytest.raises(FeatureMismatch, match="no template feature 'nonsense'"):
+        templates.band_shares(seen, ["nonsense"])
+
+
+def test_missing_bands_have_no_share(templates: TemplateSet, seen: Catalogue) -> None:
+    flux = seen.flux.copy()
+    flux[:, 7] = np.nan
+    flux[0] = np.nan
+    shares = templates.band_shares(seen.replace(flux=flux))
+    assert (shares[1:, :, 7] == 0).all()
+    np.testing.assert_allclose(shares[0], 1 / len(BANDS), rtol=1e-5)
+
+
+def block_mode() -> np.ndarray:
+    return np.where(np.arange(len(BANDS)) < 18, 0.15, 0.0)
+
+
+def varied(catalogue: Catalogue, seed: int) -> Catalogue:
+    """Quasars whose bluest third is brighter or fainter by 15 %, as if seen in another year."""
+    rng = np.random.default_rng(seed)
+    factor = 1 + np.where(catalogue.label < 2, rng.standard_normal(len(catalogue)), 0)[:, None] * block_mode()
+    return catalogue.replace(flux=catalogue.flux * np.maximum(factor, 0.2))
+
+
+def test_variations_are_learnt_from_labelled_target_rows(source: Catalogue, templates: TemplateSet) -> None:
+    target = varied(sky(300, 5, sn=25.0), 6)
+    learnt = TemplateSet.learn(source, ranks=(3, 4), options=OPTIONS, target_train=target)
+    mine = learnt.bank.group == 0
+    assert (learnt.bank.modes[mine] >= 1).all()
+    assert learnt.note == ""
+    mode = learnt.bank.basis[0, :, 1] / learnt.bank.basis[0, :, 0]
+    assert np.corrcoef(mode, block_mode())[0, 1] ** 2 > 0.7
+    assert (learnt.bank.modes[learnt.bank.group == 3] == 0).all()
+    fresh = varied(sky(150, 7, sn=25.0), 8)
+
+    def loss(made: TemplateSet) -> float:
+        p = made.compute(fresh)[:, [made.feature_names.index(f"template_r4_posterior_{n}") for n in NAMES]]
+        return float(-np.log(np.clip(p[np.arange(len(fresh)), fresh.label], 1e-4, 1)).mean())
+
+    assert loss(learnt) < loss(templates)
+
+
+def test_shift_gives_offsets_and_modes(source: Catalogue, templates: TemplateSet) -> None:
+    b = len(BANDS)
+    offsets = np.ones((4, b))
+    offsets[2] = np.linspace(1.1, 0.9, b)
+    modes = np.zeros((4, 3, b))
+    modes[:2, 0] = block_mode()
+    empty = np.empty(0)
+    shift = DomainShift(
+        BANDS.names, np.empty(0, np.int64), np.empty((0, b)), np.ones(b), offsets, modes, 0.0, np.ones(3), 0.0, empty
+    )  # fmt: skip
+    made = TemplateSet.learn(source, ranks=(3, 4), options=OPTIONS, shift=shift)
+    np.testing.assert_array_equal(made.bank.modes, (made.bank.group < 2).astype(int))
+    galaxy = np.flatnonzero(made.bank.group == 2)[0]
+    np.testing.assert_allclose(made.bank.basis[galaxy, :, 0], templates.bank.basis[galaxy, :, 0] * offsets[2])
+    np.testing.assert_allclose(made.bank.basis[0, :, 1], templates.bank.basis[0, :, 0] * block_mode())
+    assert made.feature_names == templates.feature_names
+    assert np.isfinite(made.compute(varied(sky(20, 9), 9))).all()
+
+
+def test_too_few_target_rows_teach_no_variations(source: Catalogue, seen: Catalogue) -> None:
+    made = TemplateSet.learn(source, ranks=(3,), options=OPTIONS, target_train=seen.take(slice(0, 20)))
+    assert "no class has 40 labelled target rows" in made.note
+    assert made.bank.modes.sum() == 0
+    unlabelled = seen.replace(label=np.full(len(seen), -1))
+    assert TemplateSet.learn(source, ranks=(3,), options=OPTIONS, target_train=unlabelled).note == ""
+
+
+def test_many_target_rows_are_drawn_from(source: Catalogue, templates: TemplateSet) -> None:
+    few = replace(OPTIONS, variation_rows=50, most_modes=1)
+    fitter = TemplateFitter(templates.bank, (4,), few)
+    found = learn_variations(templates.bank, varied(sky(100, 5), 6), few, fitter.best_of_class, 0)
+    assert found is not None
+    assert found.modes.shape == (4, 1, len(BANDS))
+
+
+def test_widening_by_nothing_changes_nothing(templates: TemplateSet) -> None:
+    none = Variations(np.ones((4, len(BANDS))), np.zeros((4, 2, len(BANDS))))
+    wide = widen(templates.bank, none)
+    np.testing.assert_array_equal(wide.basis, templates.bank.basis)
+
+
+def test_families_go_by_the_first_word() -> None:
+    assert families(NAMES).tolist() == [1, 1, 0, 2]
+
+
+def test_redshift_bins_are_full_and_cover_everything() -> None:
+    z = np.random.default_rng(0).gamma(3, 0.3, 2000)
+    options = TemplateOptions(bin_rows=50, fine_at=1.0, fine_step=0.02)
+    bins = z_bins(z, options)
+    scale = np.log1p(z)
+    counts = [int(((scale >= a) & (scale < b)).sum()) for a, b in bins]
+    assert sum(counts) == len(z)
+    assert min(counts) >= 50
+    assert len(z_bins(z[:30], options)) == 1
+    widths = np.array([b - a for a, b in bins])
+    assert widths.min() < 0.021
+
+
+def test_colour_bins_part_all_rows_and_stop_when_poor() -> None:
+    shapes = np.random.default_rng(0).normal(1, 0.2, (100, 6))
+    parts = colour_bins(shapes, 4)
+    assert len(parts) == 4
+    np.testing.assert_array_equal(np.sort(np.concatenate(parts)), np.arange(100))
+    assert len(colour_bins(shapes[:20], 8)) == 2
+    assert len(colour_bins(np.ones((50, 6)), 8)) == 1
+
+
+def test_a_bin_with_many_rows_is_thinned(source: Catalogue) -> None:
+    thin = replace(OPTIONS, most_rows=15)
+    made = TemplateSet.learn(source, ranks=(3,), options=thin, seed=3)
+    again = TemplateSet.learn(source, ranks=(3,), options=thin, seed=3)
+    np.testing.assert_array_equal(made.bank.basis, again.bank.basis)
+
+
+def test_a_shape_without_variety_has_no_components() -> None:
+    basis, variance = exact_basis(np.tile(np.linspace(1, 2, 10), (30, 1)), 3)
+    np.testing.assert_array_equal(basis[:, 1:], 0)
+    np.testing.assert_array_equal(variance, 1)
+
+
+def test_the_kernel_agrees_with_linear_algebra(templates: TemplateSet, seen: Catalogue) -> None:
+    x, weight = normalise_rows(seen.flux, seen.flux_err, 0.03)
+    fitter = templates._fitter
+    chi2, minus2 = fitter.evaluate(x, weight)
+    t, i = 3, 11
+    for level, rank in enumerate(templates.ranks):
+        basis = templates.bank.basis[t, :, :rank]
+        prior = np.diag(1 / fitter.precision[t, :rank])
+        covariance = basis @ prior @ basis.T + np.diag(1 / weight[i])
+        miss = x[i] - basis[:, 0]
+        expected = miss @ np.linalg.solve(covariance, miss)
+        np.testing.assert_allclose(chi2[i, level, t], expected, rtol=1e-8)
+        constant = np.log(1 / weight[i]).sum()
+        exact = expected + np.linalg.slogdet(covariance)[1] - constant
+        np.testing.assert_allclose(minus2[i, level, t], exact, rtol=1e-8)
+
+
+def test_models_are_the_best_fits(templates: TemplateSet, seen: Catalogue) -> None:
+    fits = templates.fit(seen.take(slice(0, 5)))
+    model = templates._fitter.models(fits, np.full((5, 1), 2))[:, 0]
+    misfit = (fits.weight * (fits.x - model) ** 2).sum(axis=1)
+    assert (misfit <= fits.chi2[:, -1, 2] + 1e-9).all()
+
+
+def test_padding_and_normalising() -> None:
+    outer, padded = padded_products(np.ones((2, 9, 3)))
+    assert outer.shape == (2, 16, 6)
+    assert padded[:, 9:].sum() == 0
+    x, weight = normalise_rows(
+        np.array([[2.0, 2.0, np.nan]]), np.array([[0.2, np.nan, 0.2]]), 0.0, np.array([1, 1, 1.0])
+    )
+    assert (x[0] > 0).tolist() == [True, False, False]
+    assert (weight[0] > 0).tolist() == [True, False, False]
+    np.testing.assert_allclose(weight[0, 0], 100, rtol=1e-6)
