@@ -140,6 +140,10 @@ class FitOptions(Options):
         (), description="Libraries of the ensemble; empty means the one named under boosting."
     )
     target_weight: tuple[float, ...] = Field((3.0,), description="Weights of target rows tried when pooling.")
+    pseudo_weight: float = Field(
+        0.0, ge=0, description="Weight of confidently classified unlabelled rows when pooling; 0 leaves them out."
+    )
+    pseudo_confidence: float = Field(0.98, gt=0, lt=1, description="Least probability of a pseudo-label.")
     cut: float = Field(22.5, description="Validation rows fainter than this magnitude do not count in choices.")
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()

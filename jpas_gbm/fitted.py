@@ -12,6 +12,7 @@ import numpy as np
 from .boosting.backend import Booster, get_backend
 from .boosting.calibration import Calibrator
 from .boosting.decision import decide
+from .boosting.heldout import HeldOut
 from .errors import BundleError, FeatureMismatch
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
@@ -99,6 +100,8 @@ class FittedClassifier:
         The survey that the target's catalogue was read as.
     shift : DomainShift, optional
         Zero points that are divided out of catalogues of that survey.
+    held_out : HeldOut, optional
+        The labelled rows that calibrated, with cross-fitted probabilities: candidate lists need them.
     """
 
     scheme: LabelScheme
@@ -113,6 +116,7 @@ class FittedClassifier:
     survey: str = "unknown"
     shift: DomainShift | None = None
     bare_calibrator: Calibrator | None = None
+    held_out: HeldOut | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -246,6 +250,8 @@ class FittedClassifier:
                 booster.save(temporary / "boosters" / f"{i:03d}")
             if self.shift is not None:
                 np.savez(temporary / "shift.npz", allow_pickle=False, **self.shift.to_arrays())
+            if self.held_out is not None:
+                np.savez_compressed(temporary / "validation.npz", allow_pickle=False, **self.held_out.to_arrays())
             write_json(temporary / "card.json", dict(self.card))
             head = {
                 "format": FORMAT,
@@ -305,6 +311,7 @@ class FittedClassifier:
             card=read_json(folder / "card.json"),
             survey=head["survey"],
             shift=_read_shift(folder / "shift.npz"),
+            held_out=_read_held_out(folder / "validation.npz"),
             bare_calibrator=None if head["bare_calibrator"] is None else Calibrator.from_dict(head["bare_calibrator"]),
         )
 
@@ -319,3 +326,10 @@ def _read_shift(path: Path) -> DomainShift | None:
         return None
     with np.load(path, allow_pickle=False) as arrays:
         return DomainShift.from_arrays(dict(arrays))
+
+
+def _read_held_out(path: Path) -> HeldOut | None:
+    if not path.is_file():
+        return None
+    with np.load(path, allow_pickle=False) as arrays:
+        return HeldOut.from_arrays(dict(arrays))

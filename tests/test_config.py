@@ -2,6 +2,7 @@
 
 import pytest
 import yaml
+
 from jpas_gbm.config import (
     BoostingOptions,
     FitOptions,

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from jpas_gbm.errors import BundleError, OutputError
 from jpas_gbm.files import (
     atomic_file,

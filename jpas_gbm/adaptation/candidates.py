@@ -9,7 +9,7 @@ from ..config import FitOptions
 from ..fitted import Member
 from .stages import Stages
 
-Way = Literal["mocks", "target", "continue", "pool", "stack", "mean"]
+Way = Literal["mocks", "target", "continue", "pool", "pseudo", "stack", "mean"]
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class Candidate:
     ----------
     way : str
         ``mocks`` and ``target`` are the baselines, ``continue``, ``pool``, ``stack`` the ways to adapt,
-        ``mean`` the mean of the margins of `parts`.
+        ``pseudo`` pools with pseudo-labels too, ``mean`` is the mean of the margins of `parts`.
     gamma : float
         Temper of the importance weights of the mocks.
     target_weight : float
@@ -39,8 +39,8 @@ class Candidate:
         """What it is, in a few characters: ``continue(gamma=0.25)``."""
         if self.way == "mean":
             return "mean[" + " + ".join(part.name for part in self.parts) + "]"
-        if self.way == "pool":
-            return f"pool(weight={self.target_weight:g})"
+        if self.way in ("pool", "pseudo"):
+            return f"{self.way}(weight={self.target_weight:g})"
         if self.way in ("continue", "stack") or self.gamma:
             return f"{self.way}(gamma={self.gamma:g})"
         return self.way
@@ -58,6 +58,8 @@ class Candidate:
             booster = stages.target(seed, backend)
         elif self.way == "continue":
             booster = stages.continued(self.gamma, seed, backend)
+        elif self.way == "pseudo":
+            booster = stages.pseudo(self.target_weight, seed, backend)
         else:
             booster = stages.pooled(self.target_weight, seed, backend)
         return [Member("plain", booster, None, self.name)]
@@ -68,6 +70,8 @@ def singles(options: FitOptions, gammas: tuple[float, ...]) -> list[Candidate]:
     continued = [Candidate("continue", gamma=gamma) for gamma in gammas]
     stacked = [Candidate("stack", gamma=0.0)]
     pooled = [Candidate("pool", target_weight=weight) for weight in options.target_weight]
+    if options.pseudo_weight > 0:
+        pooled += [Candidate("pseudo", target_weight=weight) for weight in options.target_weight]
     by_recipe = {
         "continue": continued,
         "stack": stacked,

@@ -114,10 +114,10 @@ def _scored(candidate: Candidate, stages: Stages, seed: int, label: str | None =
     assert val is not None
     counted = counted_rows(val, options.cut)
     members = candidate.members(stages)
-    return score(candidate, members, val, counted, _quick(options.calibration), seed, stages.threads, label)
+    return score(candidate, members, val, counted, quick_calibration(options.calibration), seed, stages.threads, label)
 
 
-def _quick(options: CalibrationOptions) -> CalibrationOptions:
+def quick_calibration(options: CalibrationOptions) -> CalibrationOptions:
     """Return one calibration for all candidates: choosing the best for each is left to the one that is kept."""
     if options.method != "auto":
         return options

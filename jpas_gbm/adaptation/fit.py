@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from ..boosting.calibration import Calibrator, fit_calibrator
+from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
-from ..config import FitOptions
+from ..boosting.heldout import HeldOut
+from ..config import FitOptions, override
 from ..fitted import FittedClassifier, Member
 from ..provenance import provenance
 from ..survey.dataset import Dataset
@@ -19,6 +20,7 @@ from .journal import Journal, Progress
 from .regimes import Regime, get_regime
 from .rows import Rows, TrainingRows, make_rows
 from .stages import Stages
+from .streams import Streams
 from .validation import counted_rows, mean_margins
 
 
@@ -54,23 +56,17 @@ def fit(
     regime = get_regime(options.regime)
     journal = Journal(progress)
     data = dataset.for_training()
-    rows_seed, tree_seed, choice_seed = np.random.SeedSequence(seed).spawn(3)
+    streams = Streams(seed)
 
     def stages_of(name: str, chosen: FitOptions) -> Stages:
-        # A fresh sequence each time: spawning is not a pure function.
-        own = np.random.SeedSequence(rows_seed.entropy, spawn_key=rows_seed.spawn_key)
-        rows = make_rows(data, get_regime(name), chosen, own, threads, journal)
+        rows = make_rows(data, get_regime(name), chosen, streams.rows(), threads, journal)
         check_rows(rows, get_regime(name), chosen, journal)
-        return Stages(rows, chosen, _integer(tree_seed), threads, journal)
+        return Stages(rows, chosen, streams.trees, threads, journal)
 
     stages = stages_of(regime.name, options)
     adapts = regime.source and regime.target_labels
-    choice = choose(stages, stages_of, _integer(choice_seed)) if adapts else settle(regime, stages)
-    return finish(dataset, regime, choice, seed, _integer(choice_seed))
-
-
-def _integer(seeds: np.random.SeedSequence) -> int:
-    return int(seeds.generate_state(1)[0] % (2**31 - 1))
+    choice = choose(stages, stages_of, streams.choices) if adapts else settle(regime, stages)
+    return finish(dataset, regime, choice, seed, streams.choices)
 
 
 def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_seed: int) -> FittedClassifier:
@@ -139,7 +135,23 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         card=card,
         survey=dataset.target.survey,
         shift=rows.shift,
+        held_out=_held_out(margins, val, weight, told, options, choice_seed, regime),
     )
+
+
+def _held_out(
+    margins: np.ndarray,
+    val: Rows,
+    weight: np.ndarray | None,
+    told: dict[str, Any],
+    options: FitOptions,
+    seed: int,
+    regime: Regime,
+) -> HeldOut:
+    """Return the validation rows with probabilities by the method chosen, cross-fitted."""
+    chosen = override(options.calibration, method=told["method"], shrinkage=(told["shrinkage"],))
+    p = crossfit_probabilities(margins, val.y, chosen, groups=val.groups, seed=seed, weight=weight)
+    return HeldOut(p, val.y, val.groups, val.mag, "target" if regime.calibration == "target" else "source")
 
 
 def ensemble(candidate: Candidate, stages: Stages) -> list[Member]:

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from ..boosting.backend import Binned, Booster, get_backend
+from ..boosting.backend import Binned, Booster, OnRound, get_backend
+from ..boosting.calibration import softmax
 from ..config import BoostingOptions, FitOptions
 from ..errors import FitError
 from ..fitted import stack_inputs
@@ -99,6 +100,16 @@ class Stages:
 
         return self._once(("bins", part, backend, options.max_bin), make)
 
+    def _pooled_bins(self, backend: str, options: BoostingOptions) -> Binned:
+        mocks, sky = self._part("source_train"), self._part("target_train")
+
+        def make() -> Binned:
+            X = np.concatenate([mocks.X, sky.X])
+            with self.journal.stage("bins: mocks and target, train", rows=len(X)):
+                return get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+
+        return self._once(("bins", "pooled", backend, options.max_bin), make)
+
     def _valid(self, part: str, power: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         rows = self._part(part)
         return rows.X, rows.y, class_weights(rows.y, self.rows.k, power)
@@ -153,6 +164,7 @@ class Stages:
                     valid=self._valid("target_val", options.class_weight_power),
                     seed=seed,
                     threads=self.threads,
+                    on_round=self._told(name, options),
                 )
                 entry["rounds"] = booster.stage_rounds[-1]
             return booster
@@ -169,12 +181,31 @@ class Stages:
             y = np.concatenate([mocks.y, sky.y])
             weight = class_weights(y, self.rows.k, options.class_weight_power)
             weight = weight * np.repeat([1.0, target_weight], [len(mocks), len(sky)])
-            X = np.concatenate([mocks.X, sky.X])
-            bins = get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+            bins = self._pooled_bins(backend, options)
             name = f"pooled, {backend}, target weight {target_weight:g}"
             return self._train(name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
 
         return self._once(("pooled", target_weight, seed, backend, options), make)
+
+    def pseudo(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
+        """Return pooled trees that also see unlabelled rows which pooled trees without them are sure of."""
+        seed, backend = self._default(seed, backend)
+        options, k = self.options.boosting, self.rows.k
+        mocks, sky, unlabelled = (self._part(name) for name in ("source_train", "target_train", "unlabelled"))
+
+        def make() -> Booster:
+            p = softmax(self.pooled(target_weight, seed, backend).margins(unlabelled.X, threads=self.threads))
+            sure = p.max(axis=1) >= self.options.pseudo_confidence
+            X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
+            y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
+            share = np.repeat([1.0, target_weight, self.options.pseudo_weight], [len(mocks), len(sky), int(sure.sum())])
+            weight = class_weights(y, k, options.class_weight_power) * share
+            bins = get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+            name = f"pooled with {int(sure.sum())} pseudo-labels, {backend}"
+            return self._train(name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
+
+        chosen = (self.options.pseudo_weight, self.options.pseudo_confidence)
+        return self._once(("pseudo", target_weight, chosen, seed, backend, options), make)
 
     def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return target-grown trees that see the features and the margins of the mock-grown trees."""
@@ -202,11 +233,16 @@ class Stages:
                     ),
                     seed=seed,
                     threads=self.threads,
+                    on_round=self._told("stacked on target", options),
                 )
                 entry["rounds"] = sum(booster.stage_rounds)
             return booster
 
         return self._once(("stacked", gamma, seed, backend, self.options.boosting, options), make)
+
+    def _told(self, name: str, options: BoostingOptions) -> OnRound:
+        """Return what reports each round; what the journal's progress raises ends the training."""
+        return lambda done, _: self.journal.report(name, done, options.rounds)
 
     def _default(self, seed: int | None, backend: str | None) -> tuple[int, str]:
         return self.seed if seed is None else seed, backend or self.options.boosting.backend
@@ -232,7 +268,7 @@ class Stages:
                 valid=self._valid(valid, options.class_weight_power),
                 seed=seed,
                 threads=self.threads,
-                on_round=lambda done, _: self.journal.report(name, done, options.rounds),
+                on_round=self._told(name, options),
             )
             entry["rounds"] = sum(booster.stage_rounds)
         return booster

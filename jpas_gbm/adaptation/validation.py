@@ -36,6 +36,8 @@ class Scored:
         Its models.
     margins : array of float64, shape (n, k)
         Mean margins on validation.
+    p : array of float64, shape (n, k)
+        Probabilities of each validation row, calibrated by cross-fitting.
     losses : array of float64, shape (n,)
         -log p(true class) of each validation row, calibrated by cross-fitting.
     log_loss, macro_f1 : float
@@ -46,6 +48,7 @@ class Scored:
     label: str
     members: list[Member]
     margins: np.ndarray
+    p: np.ndarray
     losses: np.ndarray
     log_loss: float
     macro_f1: float
@@ -113,6 +116,7 @@ def score(
         label or candidate.name,
         members,
         margins,
+        p,
         losses,
         float(losses[counted].mean()),
         macro_f1(val.y[counted], decide(p[counted], None), p.shape[1]),

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import data, demo, model, why
+from . import data, demo, model, reporting, targeting, tuning, why
 from .console import say
 
 app = typer.Typer(
@@ -40,9 +40,12 @@ for function in (
     data.inspect,
     data.prepare,
     model.fit,
+    tuning.tune,
     model.evaluate,
     model.compare,
     model.predict,
     why.explain,
+    targeting.targets,
+    reporting.report,
 ):
     app.command(function.__name__)(function)

@@ -42,8 +42,9 @@ def run_comparison(
     keep_models: bool = False,
     progress: Progress,
 ) -> Comparison:
-    """Compare regimes and write comparison.json, curves.json and the figure; finished runs are taken up."""
+    """Compare regimes; write scores, curves, the figure and exhibits for the report. Finished runs are taken up."""
     from ..comparison.compare import compare
+    from ..comparison.exhibits import comparison_exhibits
     from ..config import REGIMES
     from ..files import refuse_existing
     from ..report.figures import regimes_figure, save_figure
@@ -65,6 +66,8 @@ def run_comparison(
     )
     found.save(out, overwrite=True)
     save_figure(regimes_figure, found, Path(out) / "regimes.png", overwrite=True)
+    exhibits = comparison_exhibits(found, dataset, Path(out) / "models", seed=seed, threads=threads)
+    exhibits.save(out, overwrite=True)
     return found
 
 

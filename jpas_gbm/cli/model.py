@@ -109,6 +109,7 @@ def evaluate(
     """Measure a model on a split of a data set: metrics.json with intervals."""
     start_log(verbose, quiet)
     from ..comparison.evaluate import evaluate_model
+    from ..comparison.exhibits import evaluation_exhibits
     from ..files import refuse_existing
     from ..fitted import FittedClassifier
 
@@ -125,7 +126,9 @@ def evaluate(
             threads=thread_count(threads),
             without_imaging=without_imaging,
         )
+        exhibits = evaluation_exhibits(fitted, dataset, found, seed=seed, threads=thread_count(threads))
         found.save(out, overwrite=overwrite)
+        exhibits.save(out)
     if json:
         say_json(found.to_dict())
     else:

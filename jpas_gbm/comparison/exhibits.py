@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..files import atomic_folder, read_json, write_json
+from ..fitted import FittedClassifier, is_bare
 from ..scores.curves import curve_set
 from ..survey.catalogue import Catalogue
 from ..survey.dataset import Dataset
@@ -23,13 +24,16 @@ from .redshift_curves import redshift_curves
 from .separation import band_separation
 
 if TYPE_CHECKING:
-    from ..fitted import FittedClassifier
+    from .regimes_table import Comparison
 
 FOLDER = "exhibits"
 """Name of the folder inside a result folder."""
 
 _PARTS = ("data", "balance", "portraits", "separation", "redshift", "calibration", "mocks", "cards")
 _MOST_ROWS = 4000
+
+MOCKS_ALONE = "mocks-only"
+"""The regime whose model is also tested on mocks."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -116,6 +120,7 @@ def model_exhibits(
     *,
     split: str = "test",
     cut: float | None = CUT,
+    without_imaging: bool = False,
     seed: int = 0,
     threads: int = 1,
 ) -> dict[str, Any]:
@@ -131,6 +136,8 @@ def model_exhibits(
         Labelled target rows to show.
     cut : float, optional
         Faintest magnitude of them, and of the others on the map.
+    without_imaging : bool
+        Forget magnitude and morphology of the imaging survey.
     seed : int
         Seed of the samples.
     threads : int
@@ -143,23 +150,27 @@ def model_exhibits(
     if not len(others["source"]):
         others["source"] = dataset.source_rows("val")
     shown = {"source": _shown(others["source"], cut, rng), "unlabelled": _shown(others["unlabelled"], cut, rng)}
-    photometry = dataset.target.photometry
-    groups = {
-        name: (fitted.margins(rows.replace(photometry=photometry), threads=threads), rows.label.astype(np.int64))
-        for name, rows in (("source", shown["source"]), ("labelled", held), ("unlabelled", shown["unlabelled"]))
-        if len(rows)
-    }
-    margins = groups["labelled"][0]
-    before = np.exp(margins - margins.max(axis=1, keepdims=True))
+    margins: dict[str, np.ndarray] = {}
+    groups: dict[str, tuple[np.ndarray, np.ndarray]] = {}
+    for name, rows in (("source", shown["source"]), ("labelled", held), ("unlabelled", shown["unlabelled"])):
+        if not len(rows):
+            continue
+        seen = rows.without_imaging() if without_imaging else rows
+        margins[name] = fitted.margins(seen.replace(photometry=dataset.target.photometry), threads=threads)
+        groups[name] = (margins[name], rows.label.astype(np.int64))
+    before = np.exp(margins["labelled"] - margins["labelled"].max(axis=1, keepdims=True))
     before /= before.sum(axis=1, keepdims=True)
     y = held.label.astype(np.int64)
+    bare = is_bare(held.without_imaging() if without_imaging else held)
     calibration = {
         "run": run,
         "n": len(y),
         "before": curve_set(y, before, fitted.classes)["reliability"],
-        "after": curve_set(y, fitted.calibrate(margins), fitted.classes)["reliability"],
+        "after": curve_set(y, fitted.calibrate(margins["labelled"], bare), fitted.classes)["reliability"],
     }
-    return {"calibration": calibration, "sky_map": sky_map(groups, fitted.classes, seed)}
+    known = np.unique(np.concatenate([labels for _, labels in groups.values()]))
+    found = sky_map(groups, fitted.classes, seed) if (known >= 0).sum() > 1 else None
+    return {"calibration": calibration, "sky_map": found}
 
 
 def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Catalogue:
@@ -176,7 +187,9 @@ def mocks_on_mocks(
     """Return ``metrics.json`` of a model on the test split of the mocks, or nothing where there is none."""
     if not len(dataset.source_rows("test")):
         return {}
-    found = evaluate_model(cast(Any, fitted), dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads)
+    found = evaluate_model(
+        cast(Any, fitted), dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads
+    )
     return found.to_dict()
 
 
@@ -184,3 +197,77 @@ def redshift_exhibit(runs: Mapping[str, Evaluation], dataset: Dataset) -> dict[s
     """Return probabilities against redshift of each run whose curves hold redshifts."""
     found = {name: redshift_curves(one.curves, dataset.scheme.z_cut) for name, one in runs.items()}
     return {name: one for name, one in found.items() if one is not None}
+
+
+def evaluation_exhibits(
+    fitted: FittedClassifier,
+    dataset: Dataset,
+    evaluation: Evaluation,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+) -> Exhibits:
+    """Return everything that a report shows beside the scores of one model.
+
+    Parameters
+    ----------
+    fitted : FittedClassifier
+    dataset : Dataset
+    evaluation : Evaluation
+        Of the model, on target rows of the data set.
+    seed : int
+        Seed of the samples.
+    threads : int
+        Threads of the prediction.
+    """
+    split, cut = str(evaluation.about["split"]), evaluation.cut
+    run = f"{evaluation.regime}-seed{evaluation.seed}"
+    bare = not evaluation.about.get("imaging", True)
+    alone = fitted.card.get("regime") == MOCKS_ALONE
+    return Exhibits(
+        **data_exhibits(dataset, split=split, cut=cut, seed=seed),
+        **model_exhibits(fitted, dataset, run, split=split, cut=cut, without_imaging=bare, seed=seed, threads=threads),
+        redshift=redshift_exhibit({run: evaluation}, dataset),
+        mocks=mocks_on_mocks(fitted, dataset, cut=cut, seed=seed, threads=threads) if alone else {},
+        cards={run: dict(fitted.card)},
+    )
+
+
+def comparison_exhibits(
+    comparison: Comparison,
+    dataset: Dataset,
+    models: str | Path | None = None,
+    *,
+    seed: int = 0,
+    threads: int = 1,
+) -> Exhibits:
+    """Return everything that a report shows beside a comparison.
+
+    Parameters
+    ----------
+    comparison : Comparison
+    dataset : Dataset
+        The same that was compared on.
+    models : path, optional
+        Folder in which models were kept: the last regime's gives the map and the reliability before calibration,
+        that of mocks-only is tested on mocks. What was not kept is left out.
+    seed : int
+        Seed of the samples.
+    threads : int
+        Threads of the prediction.
+    """
+    split, cut = str(comparison.about["split"]), comparison.cut
+    runs = {f"{one.regime}-seed{one.seed}": one for one in comparison.evaluations}
+    kept: dict[str, Any] = data_exhibits(dataset, split=split, cut=cut, seed=seed)
+    kept["redshift"] = redshift_exhibit(runs, dataset)
+    main = next((run for run, one in runs.items() if one.regime == comparison.regimes[-1]), None)
+    alone = next((run for run, one in runs.items() if one.regime == MOCKS_ALONE), None)
+    for run in (main, alone):
+        if models is None or run is None or not (Path(models) / run / "model.json").is_file():
+            continue
+        fitted = FittedClassifier.load(Path(models) / run)
+        if run == main:
+            kept |= model_exhibits(fitted, dataset, run, split=split, cut=cut, seed=seed, threads=threads)
+        if run == alone:
+            kept["mocks"] = mocks_on_mocks(fitted, dataset, cut=cut, seed=seed, threads=threads)
+    return Exhibits(**kept)

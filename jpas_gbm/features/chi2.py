@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-LANES = 32
+LANES = 64
 """Rows fitted side by side. Each lane does the same additions in the same order, so a row's bits do not depend on
 the rows beside it."""
 
-_STRIDE = 8
+_STRIDE = 7
 _TASK = 4096
 
 
@@ -49,20 +49,23 @@ def _normalise(flux, err, zero_points, error_scale, floor, x, weight):  # type: 
                 weight[i, b] = 1.0 / (sigma * sigma + floor * floor * value * value + 1e-12)
 
 
-@numba.njit(cache=True, nogil=True)
+# Fusing a product with its sum (contract) is the one liberty taken with floating point: every lane takes it.
+@numba.njit(cache=True, nogil=True, fastmath={"contract"})
 def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
-    """``out[p, lane] = sum_b w[b, lane] factors[b, p]`` for p < columns, in one fixed order of additions."""
+    """``out[p, lane] += sum_b w[b, lane] factors[b, p]`` for p < columns, in one fixed order of additions.
+
+    Two columns and seven bands at a time keep the processor's registers full; both arrays are padded to that.
+    """
     for b in range(0, w.shape[0], _STRIDE):
-        w0, w1, w2, w3 = w[b], w[b + 1], w[b + 2], w[b + 3]
-        w4, w5, w6, w7 = w[b + 4], w[b + 5], w[b + 6], w[b + 7]
-        for p in range(columns):
-            o0, o1, o2, o3 = factors[b, p], factors[b + 1, p], factors[b + 2, p], factors[b + 3, p]
-            o4, o5, o6, o7 = factors[b + 4, p], factors[b + 5, p], factors[b + 6, p], factors[b + 7, p]
-            a = out[p]
+        w0, w1, w2, w3, w4, w5, w6 = w[b], w[b + 1], w[b + 2], w[b + 3], w[b + 4], w[b + 5], w[b + 6]
+        for p in range(0, columns, 2):
+            f, g = factors[b : b + _STRIDE, p], factors[b : b + _STRIDE, p + 1]
+            f0, f1, f2, f3, f4, f5, f6 = f[0], f[1], f[2], f[3], f[4], f[5], f[6]
+            g0, g1, g2, g3, g4, g5, g6 = g[0], g[1], g[2], g[3], g[4], g[5], g[6]
+            u, v = out[p], out[p + 1]
             for i in range(LANES):
-                a[i] += ((w0[i] * o0 + w1[i] * o1) + (w2[i] * o2 + w3[i] * o3)) + (
-                    (w4[i] * o4 + w5[i] * o5) + (w6[i] * o6 + w7[i] * o7)
-                )
+                u[i] = u[i] + w0[i] * f0 + w1[i] * f1 + w2[i] * f2 + w3[i] * f3 + w4[i] * f4 + w5[i] * f5 + w6[i] * f6
+                v[i] = v[i] + w0[i] * g0 + w1[i] * g1 + w2[i] * g2 + w3[i] * g3 + w4[i] * g4 + w5[i] * g5 + w6[i] * g6
 
 
 @numba.njit(cache=True, nogil=True)
@@ -112,11 +115,10 @@ def fit_kernel(x, weight, outer, basis, precision, pull, depth, levels, volume, 
     """
     n, bands = x.shape
     padded, pairs = outer.shape[1:]
-    rank = basis.shape[2]
     w = np.zeros((padded, LANES))
     wx = np.zeros((padded, LANES))
     normal = np.empty((pairs, LANES))
-    right = np.empty((rank, LANES))
+    right = np.empty((basis.shape[2], LANES))
     total = np.empty(LANES)
     left = np.empty(LANES)
     product = np.empty(LANES)
@@ -146,7 +148,7 @@ def fit_kernel(x, weight, outer, basis, precision, pull, depth, levels, volume, 
 
 
 def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return the products of basis vectors and the vectors, with bands padded by zeros for the kernel.
+    """Return the products of basis vectors and the vectors, padded by zeros for the kernel.
 
     Parameters
     ----------
@@ -154,15 +156,20 @@ def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
     Returns
     -------
-    outer : array, shape (T, B, r (r + 1) / 2)
-        ``V_bj V_bk`` for k <= j, row by row; B is b rounded up to the kernel's stride.
-    padded : array, shape (T, B, r)
+    outer : array, shape (T, B, P)
+        ``V_bj V_bk`` for k <= j, row by row. B is b rounded up to a multiple of 7, P is r (r + 1) / 2 rounded
+        up to an even number.
+    padded : array, shape (T, B, R)
+        R is r rounded up to an even number.
     """
     templates, bands, rank = basis.shape
-    padded = np.zeros((templates, -(-bands // _STRIDE) * _STRIDE, rank))
-    padded[:, :bands] = basis
+    height = -(-bands // _STRIDE) * _STRIDE
+    padded = np.zeros((templates, height, rank + rank % 2))
+    padded[:, :bands, :rank] = basis
     j, k = np.tril_indices(rank)
-    return np.ascontiguousarray(padded[:, :, j] * padded[:, :, k]), padded
+    outer = np.zeros((templates, height, len(j) + len(j) % 2))
+    outer[:, :, : len(j)] = padded[:, :, j] * padded[:, :, k]
+    return outer, padded
 
 
 def normalise_rows(

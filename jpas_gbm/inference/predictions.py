@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
@@ -75,6 +75,8 @@ class Predictions:
         Redshift of each row, were it a quasar.
     quality : array of uint16, shape (n,)
         Bits of :class:`~jpas_gbm.survey.quality.QualityBit`.
+    more : mapping of str to array, each of length n
+        Columns that :class:`MoreColumns` gave, by name.
     """
 
     classes: tuple[str, ...]
@@ -84,6 +86,7 @@ class Predictions:
     spread: np.ndarray | None
     photoz: np.ndarray | None
     quality: np.ndarray
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -114,11 +117,23 @@ class Predictions:
             "SPREAD": self.spread,
             "PHOTOZ_QSO": self.photoz,
             "QUALITY": self.quality,
+            **self.more,
         }
         for column in columns:
             key = self.catalogue.key.get(column.name)
             table[column.name] = key if key is not None else values.get(column.name, self.catalogue.object_id)
         return table
+
+
+class MoreColumns(Protocol):
+    """Columns beside those of every prediction file, worked out chunk by chunk: explanations, say."""
+
+    @property
+    def columns(self) -> Sequence[Column]:
+        """What they are."""
+
+    def of(self, predictions: Predictions) -> Mapping[str, np.ndarray]:
+        """Return them by name for the rows of a chunk."""
 
 
 def predict_catalogue(fitted: Fitted, catalogue: Catalogue, threads: int = 1) -> Predictions:

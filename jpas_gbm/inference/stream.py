@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from ..survey.schema import SurveySchema
 from .columns import prediction_columns
 from .imaging import ImagingIndex
 from .output import output_format, table_writer
-from .predictions import Fitted, Predictions, predict_catalogue
+from .predictions import Fitted, MoreColumns, Predictions, predict_catalogue
 
 Progress = Callable[[str, int, int], None]
 
@@ -92,6 +93,7 @@ def predict_stream(
     chunk_rows: int = CHUNK_ROWS,
     threads: int = 1,
     radius: float = RADIUS,
+    more: MoreColumns | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
@@ -117,6 +119,8 @@ def predict_stream(
         Threads of features and trees.
     radius : float
         In arcsec.
+    more : MoreColumns, optional
+        Columns to add at the end: the bands that decide, say.
     overwrite : bool
         Whether `out` may be replaced.
     progress : callable, optional
@@ -147,7 +151,9 @@ def predict_stream(
     # The first chunk is predicted before the file is opened: it says which columns there are, and a
     # model that refuses the catalogue leaves nothing behind.
     chunks = (
-        predict_catalogue(fitted, chunk if imaging is None else imaging.attach(chunk, threads), threads)
+        _with_more(
+            predict_catalogue(fitted, chunk if imaging is None else imaging.attach(chunk, threads), threads), more
+        )
         for chunk in reader.chunks(chunk_rows)
     )
     first = next(chunks)
@@ -158,7 +164,7 @@ def predict_stream(
         magnitude=imaging is not None or schema.magnitude is not None,
         spread=first.spread is not None,
         photoz=first.photoz is not None,
-    )
+    ) + (() if more is None else tuple(more.columns))
     header = provenance(inputs=[path, *legacy_paths], model=about_model(fitted), survey=schema.name, radius=radius)
     with table_writer(out, columns, header, overwrite=overwrite) as writer:
         part: Predictions | None = first
@@ -180,6 +186,10 @@ def predict_stream(
         "columns": [column.name for column in columns],
         "seconds": time.perf_counter() - start,
     }
+
+
+def _with_more(part: Predictions, more: MoreColumns | None) -> Predictions:
+    return part if more is None else replace(part, more=more.of(part))
 
 
 def about_model(fitted: Fitted) -> dict[str, Any]:

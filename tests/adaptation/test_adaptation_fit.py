@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.config import override

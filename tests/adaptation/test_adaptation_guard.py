@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again
 from jpas_gbm.config import SkyOptions, override

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.backend import BACKENDS, Backend, get_backend
 from jpas_gbm.config import BoostingOptions
 

@@ -10,6 +10,7 @@ import sys
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.backend import get_backend, load_booster
 from jpas_gbm.boosting.rounds import log_loss
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError

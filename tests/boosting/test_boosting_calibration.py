@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.calibration import (
     Calibrator,
     crossfit_probabilities,

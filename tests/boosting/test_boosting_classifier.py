@@ -5,14 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from jpas_gbm.boosting.classifier import JpasClassifier
-from jpas_gbm.boosting.matrix import UnseenMissingWarning
-from jpas_gbm.errors import ConfigError, FeatureMismatch
 from sklearn.base import clone
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from jpas_gbm.boosting.classifier import JpasClassifier
+from jpas_gbm.boosting.matrix import UnseenMissingWarning
+from jpas_gbm.errors import ConfigError, FeatureMismatch
 
 WEIGHTED = "check_sample_weight_equivalence_on_dense_data"
 EXPECTED = {

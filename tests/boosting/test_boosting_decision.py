@@ -6,6 +6,8 @@ import itertools
 
 import numpy as np
 import pytest
+from sklearn.metrics import confusion_matrix, f1_score
+
 from jpas_gbm.boosting import decision
 from jpas_gbm.boosting.calibration import softmax
 from jpas_gbm.boosting.decision import (
@@ -17,7 +19,6 @@ from jpas_gbm.boosting.decision import (
     tune_thresholds,
 )
 from jpas_gbm.errors import FitError
-from sklearn.metrics import confusion_matrix, f1_score
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])
 

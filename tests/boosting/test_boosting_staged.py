@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.config import ContinueOptions
 from jpas_gbm.errors import FeatureMismatch, FitError

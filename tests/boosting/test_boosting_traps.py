@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import xgboost
+
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.matrix import UnseenMissingWarning, as_matrix
 from jpas_gbm.boosting.rounds import log_loss

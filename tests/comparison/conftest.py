@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from jpas_gbm.errors import FitError
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from jpas_gbm.comparison.budget_curve import BudgetCurve
 from jpas_gbm.comparison.budgets import label_budgets, label_order, thin_labels
 from jpas_gbm.comparison.labels_saved import equal_labels

@@ -5,6 +5,7 @@ import json
 
 import numpy as np
 import pytest
+
 from jpas_gbm.comparison.evaluate import evaluate_model, evaluate_probabilities, held_out
 from jpas_gbm.comparison.evaluation import Evaluation
 from jpas_gbm.comparison.magnitudes import brighter, magnitude_bins, magnitude_edges

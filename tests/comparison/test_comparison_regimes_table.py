@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+
 from jpas_gbm.comparison.compare import compare
 from jpas_gbm.comparison.regimes_table import Comparison, compare_regimes
 from jpas_gbm.comparison.runs import RegimeResult, RunStore, dataset_fingerprint

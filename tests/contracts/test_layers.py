@@ -5,8 +5,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import jpas_gbm
 import pytest
+
+import jpas_gbm
 
 PACKAGE = Path(jpas_gbm.__file__).parent
 LAYERS = {

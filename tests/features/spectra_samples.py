@@ -1,6 +1,7 @@
 """Hand-made catalogues for the tests of features."""
 
 import numpy as np
+
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue
 from jpas_gbm.survey.systems import band_system

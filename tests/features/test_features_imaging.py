@@ -1,10 +1,11 @@
 """Features of the imaging survey."""
 
 import numpy as np
+from spectra_samples import JPAS
+
 from jpas_gbm.features.imaging import ImagingFeatures
 from jpas_gbm.features.spectra import Spectra
 from jpas_gbm.survey.catalogue import MORPHOLOGIES
-from spectra_samples import JPAS
 
 
 def computed(**imaging):

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from spectra_samples import JPAS, narrow_only
+
 from jpas_gbm.features.lines import FLOOR, LINE_WINDOWS, LineFeatures
 from jpas_gbm.features.spectra import PADDING, Spectra
-from spectra_samples import JPAS, narrow_only
 
 NARROW = JPAS.narrow
 

@@ -2,18 +2,21 @@
 
 import numpy as np
 import pytest
+from spectra_samples import JPAS, narrow_only
+
 from jpas_gbm.features.photometry import (
     RATIOS,
     FluxFeatures,
+    MeanFluxes,
     PairColours,
     RatioFeatures,
     SnrFeatures,
     StepColours,
+    WholeSnr,
     row_weights,
 )
 from jpas_gbm.features.spectra import Spectra, narrow_sequence, row_level, soft_log
 from jpas_gbm.survey.systems import band_system
-from spectra_samples import JPAS, narrow_only
 
 
 def computed(features, flux, err=None, bands=JPAS):
@@ -69,6 +72,27 @@ def test_signal_to_noise_is_clipped_far_from_use():
     assert values["snr_J0378"] == pytest.approx(2) and values["snr_J0390"] == pytest.approx(-3)
     assert np.isnan(values["snr_J0400"])
     assert max(computed(SnrFeatures(JPAS), np.ones(55), 1e-30)[0].values()) == np.float32(1e5)
+
+
+def test_mean_fluxes_are_of_five_neighbours_and_of_those_that_remain():
+    features = MeanFluxes(JPAS)
+    assert features.names[0] == "flux5_J0378_J0420" and features.names[-1] == "flux5_J0880_J0910"
+    flux = np.arange(55, dtype=np.float32)
+    flux[1] = np.nan
+    values, spectra = computed(features, flux)
+    np.testing.assert_allclose(values["flux5_J0378_J0420"], (0 + 2 + 3 + 4) / 4 / spectra.level[0], rtol=1e-5)
+    np.testing.assert_allclose(values["flux5_J0880_J0910"], (50 + 51 + 52 + 53) / 4 / spectra.level[0], rtol=1e-5)
+    np.testing.assert_allclose(features.weights.sum(axis=1), 1)
+    assert MeanFluxes(band_system("sdss_ugriz")).names == ()
+
+
+def test_whole_signal_to_noise_adds_up_bands():
+    flux = np.full(55, 3.0)
+    assert computed(WholeSnr(JPAS), flux, 2.0)[0]["snr_whole"] == pytest.approx(1.5 * np.sqrt(55), rel=1e-5)
+    flux[5:] = np.nan
+    assert computed(WholeSnr(JPAS), flux, 2.0)[0]["snr_whole"] == pytest.approx(1.5 * np.sqrt(5), rel=1e-5)
+    flux[:] = np.nan
+    assert np.isnan(computed(WholeSnr(JPAS), flux, 2.0)[0]["snr_whole"])
 
 
 @pytest.mark.parametrize(("spacing", "stride"), [(1, 1), (2, 1), (3, 1), (4, 2), (6, 2), (8, 4), (16, 4)])

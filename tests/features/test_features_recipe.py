@@ -6,21 +6,33 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from jpas_gbm.config import FeatureOptions
+from spectra_samples import JPAS, catalogue, narrow_only, noisy
+
+from jpas_gbm.config import FeatureOptions, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch
 from jpas_gbm.features import recipe as recipe_module
 from jpas_gbm.features.recipe import GROUPS, FeatureRecipe, group_of
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue
 from jpas_gbm.survey.systems import band_system
-from spectra_samples import JPAS, catalogue, narrow_only, noisy
 
+ALL = FeatureOptions(
+    fluxes=True,
+    snr=True,
+    colours=(2, 4, 8, 16),
+    ratios=True,
+    lines=True,
+    imaging=True,
+    templates=True,
+    template_ranks=(2,),
+    lean=False,
+)
 SYSTEMS = ("jpas55", "jpas57", "minijpas60", "sdss_ugriz")
 
 
 @pytest.fixture(scope="module")
 def recipe():
-    return FeatureRecipe.build(JPAS)
+    return FeatureRecipe.build(JPAS, ALL)
 
 
 def same_bits(a, b):
@@ -31,7 +43,7 @@ def same_bits(a, b):
 @pytest.mark.parametrize("has_errors", [True, False])
 def test_every_band_system_has_a_recipe(name, has_errors):
     bands = band_system(name)
-    recipe = FeatureRecipe.build(bands, has_errors=has_errors)
+    recipe = FeatureRecipe.build(bands, ALL, has_errors=has_errors)
     rows = noisy(20, bands=bands)
     if not has_errors:
         rows = rows.replace(flux_err=np.full_like(rows.flux, np.nan))
@@ -42,14 +54,14 @@ def test_every_band_system_has_a_recipe(name, has_errors):
     assert matrix.names == recipe.names and matrix.recipe_hash == recipe.hash and len(matrix) == 20
 
 
-def test_default_recipe_has_a_few_hundred_features_of_every_plain_group(recipe):
+def test_whole_recipe_has_a_few_hundred_features_of_every_plain_group(recipe):
     assert 250 <= len(recipe.names) <= 400
     assert set(recipe.groups.values()) == set(GROUPS) - {"template"}
     assert recipe.notes == ()
 
 
 def test_five_sdss_bands_without_errors_step_aside_and_say_so():
-    recipe = FeatureRecipe.build(band_system("sdss_ugriz"), has_errors=False, has_imaging=False)
+    recipe = FeatureRecipe.build(band_system("sdss_ugriz"), ALL, has_errors=False, has_imaging=False)
     assert set(recipe.groups.values()) == {"flux", "colour"}
     assert "colour_u_g" in recipe.names and "colour_u_z" in recipe.names and len(recipe.names) == 15
     errors, narrow = recipe.notes
@@ -58,7 +70,7 @@ def test_five_sdss_bands_without_errors_step_aside_and_say_so():
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_weights_of_each_feature_sum_to_one_but_imaging_to_none(name):
-    recipe = FeatureRecipe.build(band_system(name))
+    recipe = FeatureRecipe.build(band_system(name), ALL)
     sums = recipe.band_weights.sum(axis=1)
     imaging = np.array([group == "imaging" for group in recipe.groups.values()])
     np.testing.assert_allclose(sums, np.where(imaging, 0.0, 1.0), atol=1e-12)
@@ -206,7 +218,7 @@ def test_missing_errors_are_refused_but_empty_chunks_are_not(recipe):
         recipe.compute(without)
     nothing = without.replace(flux=np.full_like(rows.flux, np.nan))
     assert np.isnan(recipe.compute(nothing).X[:, :110]).all()
-    assert len(FeatureRecipe.build(JPAS, has_errors=False).compute(rows)) == 4
+    assert len(FeatureRecipe.build(JPAS, ALL, has_errors=False).compute(rows)) == 4
 
 
 def test_groups_can_be_left_out(recipe):
@@ -226,7 +238,6 @@ def test_options_choose_the_groups():
     with pytest.raises(ConfigError, match="Switch on one of: fluxes"):
         FeatureRecipe.build(JPAS, FeatureOptions(**nothing))
     for option, value, group in (
-        ("fluxes", True, "flux"),
         ("snr", True, "snr"),
         ("colours", (4,), "colour"),
         ("ratios", True, "ratio"),
@@ -235,17 +246,21 @@ def test_options_choose_the_groups():
     ):
         recipe = FeatureRecipe.build(JPAS, FeatureOptions(**(nothing | {option: value})))
         assert set(recipe.groups.values()) == {group}
+    only_fluxes = FeatureOptions(**(nothing | {"fluxes": True}))
+    assert set(FeatureRecipe.build(JPAS, only_fluxes).groups.values()) == {"flux", "snr"}
+    assert set(FeatureRecipe.build(JPAS, only_fluxes, has_errors=False).groups.values()) == {"flux"}
+    assert len(FeatureRecipe.build(JPAS, only_fluxes).names) == 55 + 11 + 1
 
 
 def test_hash_is_that_of_the_content():
-    recipe = FeatureRecipe.build(JPAS)
-    assert recipe.hash == FeatureRecipe.build(JPAS, FeatureOptions()).hash
+    recipe = FeatureRecipe.build(JPAS, ALL)
+    assert recipe.hash == FeatureRecipe.build(JPAS, override(ALL)).hash
     others = [
-        FeatureRecipe.build(JPAS, FeatureOptions(colours=(1, 2))),
-        FeatureRecipe.build(JPAS, has_imaging=False),
-        FeatureRecipe.build(JPAS, has_errors=False),
-        FeatureRecipe.build(BandSystem("jpas55", JPAS.bands[::-1])),
-        FeatureRecipe.build(BandSystem("jpas55", (Band("J0378", 3800.0, 154.0), *JPAS.bands[1:]))),
+        FeatureRecipe.build(JPAS, override(ALL, colours=(1, 2))),
+        FeatureRecipe.build(JPAS, ALL, has_imaging=False),
+        FeatureRecipe.build(JPAS, ALL, has_errors=False),
+        FeatureRecipe.build(BandSystem("jpas55", JPAS.bands[::-1]), ALL),
+        FeatureRecipe.build(BandSystem("jpas55", (Band("J0378", 3800.0, 154.0), *JPAS.bands[1:])), ALL),
     ]
     assert len({recipe.hash, *(other.hash for other in others)}) == 6
 
@@ -319,7 +334,7 @@ def test_recipe_needs_no_heavy_library():
 def test_small_systems_keep_what_they_can():
     for n in (1, 2, 7, 8, 9, 20):
         bands = narrow_only(n)
-        recipe = FeatureRecipe.build(bands)
+        recipe = FeatureRecipe.build(bands, ALL)
         X = recipe.compute(noisy(10, bands=bands)).X
         assert X.shape == (10, len(recipe.names))
         assert ("line" in recipe.groups.values()) == (n >= 8)
@@ -338,11 +353,11 @@ def mocks():
 
 @pytest.fixture(scope="module")
 def learnt(mocks):
-    return FeatureRecipe.build(JPAS, FeatureOptions(template_ranks=(2,), lean=False)).learn(mocks, seed=1)
+    return FeatureRecipe.build(JPAS, ALL).learn(mocks, seed=1)
 
 
 def test_learning_adds_template_features_behind_the_others(learnt, mocks):
-    plain = FeatureRecipe.build(JPAS)
+    plain = FeatureRecipe.build(JPAS, ALL)
     assert learnt.names[: len(plain.names)] == plain.names and learnt.hash != plain.hash
     added = learnt.names[len(plain.names) :]
     assert added and {learnt.groups[name] for name in added} == {"template"}
@@ -355,11 +370,12 @@ def test_learning_adds_template_features_behind_the_others(learnt, mocks):
 
 
 def test_lean_recipes_leave_out_what_templates_say_better(mocks):
-    full = FeatureRecipe.build(JPAS, FeatureOptions(template_ranks=(2,)))
+    full = FeatureRecipe.build(JPAS, override(ALL, lean=True))
     lean = full.learn(mocks, seed=1)
     assert set(full.groups.values()) >= {"colour", "line", "snr", "ratio"}
-    assert set(lean.groups.values()) == {"flux", "imaging", "template"}
-    lowered = FeatureRecipe.build(JPAS, FeatureOptions(template_ranks=(200,))).learn(mocks, seed=1)
+    assert {"flux", "imaging", "template"} <= set(lean.groups.values())
+    assert not {"colour", "line", "ratio"} & set(lean.groups.values())
+    lowered = FeatureRecipe.build(JPAS, override(ALL, lean=True, template_ranks=(200,))).learn(mocks, seed=1)
     assert "colour" in set(lowered.groups.values())  # templates below what was asked for do not stand alone
 
 
@@ -370,7 +386,7 @@ def test_a_band_that_no_class_explains_is_blank_for_the_other_features(learnt, m
     assert learnt.templates.outliers(wild)[7, 30]
     flux[7, 30] = np.nan
     X, blank = learnt.compute(wild).X, learnt.compute(mocks.replace(flux=flux)).X
-    plain = len(FeatureRecipe.build(JPAS).names)
+    plain = len(FeatureRecipe.build(JPAS, ALL).names)
     assert np.isnan(X[7, 30])
     np.testing.assert_array_equal(X[7, :plain], blank[7, :plain])
 
@@ -395,28 +411,28 @@ def test_learnt_recipe_round_trips_and_can_lose_its_templates(learnt, mocks, tmp
 
 
 def test_learning_is_repeatable(learnt, mocks):
-    again = FeatureRecipe.build(JPAS, FeatureOptions(template_ranks=(2,), lean=False)).learn(mocks, seed=1)
+    again = FeatureRecipe.build(JPAS, ALL).learn(mocks, seed=1)
     assert again.hash == learnt.hash
 
 
 def test_target_rows_may_teach_templates_too(learnt, mocks):
     target = mocks.replace(flux=mocks.flux * np.linspace(0.8, 1.2, 55, dtype=np.float32))
-    recipe = FeatureRecipe.build(JPAS, FeatureOptions(template_ranks=(2,))).learn(mocks, target, seed=1)
+    recipe = FeatureRecipe.build(JPAS, ALL).learn(mocks, target, seed=1)
     assert recipe.names == learnt.names
 
 
 def test_recipes_without_templates_learn_nothing(mocks):
-    without = FeatureRecipe.build(JPAS, FeatureOptions(templates=False))
+    without = FeatureRecipe.build(JPAS, override(ALL, templates=False))
     assert without.learn(mocks) is without
-    dropped = FeatureRecipe.build(JPAS).without(["template"])
+    dropped = FeatureRecipe.build(JPAS, ALL).without(["template"])
     assert dropped.learn(mocks) is dropped
-    no_errors = FeatureRecipe.build(JPAS, has_errors=False)
+    no_errors = FeatureRecipe.build(JPAS, ALL, has_errors=False)
     assert no_errors.learn(mocks) is no_errors
 
 
 def test_too_few_bands_for_templates_step_aside_and_say_so():
     bands = narrow_only(3)
     rows = noisy(60, bands=bands, missing=0).replace(label=np.zeros(60, dtype=np.int8))
-    recipe = FeatureRecipe.build(bands).learn(rows)
+    recipe = FeatureRecipe.build(bands, ALL).learn(rows)
     assert "template" not in recipe.groups.values() and recipe.compute(rows).X.shape == (60, len(recipe.names))
     assert any("template features step aside" in note for note in recipe.notes)

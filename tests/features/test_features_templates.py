@@ -6,6 +6,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+
+import jpas_gbm.features.chi2 as chi2_module
+import jpas_gbm.features.evidence as evidence_module
+import jpas_gbm.features.fitting as fitting_module
+import jpas_gbm.features.residuals as residuals_module
 from jpas_gbm.errors import BundleError, FeatureMismatch
 from jpas_gbm.features.bases import TemplateOptions, allowed_ranks, colour_bins, exact_basis, noisy_basis, z_bins
 from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
@@ -487,9 +492,28 @@ def test_models_are_the_best_fits(templates: TemplateSet, seen: Catalogue) -> No
     assert (misfit <= fits.chi2[:, -1, 2] + 1e-9).all()
 
 
+def test_compiled_and_interpreted_kernels_agree(
+    templates: TemplateSet, seen: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flux, err = seen.flux[::60].copy(), seen.flux_err[::60].copy()
+    flux[:, 11] *= 5
+    flux[1, :30] = np.nan
+    flux[2] = np.nan
+    rows = seen.take(slice(None, None, 60)).replace(flux=flux, flux_err=err)
+    compiled, shares = templates.compute(rows), templates.band_shares(rows)
+    for module in (chi2_module, evidence_module, residuals_module, fitting_module):
+        for name, function in list(vars(module).items()):
+            if hasattr(function, "py_func"):
+                monkeypatch.setattr(module, name, function.py_func)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        np.testing.assert_allclose(templates.compute(rows), compiled, rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(templates.band_shares(rows), shares, rtol=1e-4, atol=1e-6)
+
+
 def test_padding_and_normalising() -> None:
     outer, padded = padded_products(np.ones((2, 9, 3)))
-    assert outer.shape == (2, 16, 6)
+    assert outer.shape == (2, 14, 6)
+    assert padded.shape == (2, 14, 4)
     assert padded[:, 9:].sum() == 0
     x, weight = normalise_rows(
         np.array([[2.0, 2.0, np.nan]]), np.array([[0.2, np.nan, 0.2]]), 0.0, np.array([1, 1, 1.0])

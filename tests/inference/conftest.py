@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from astropy.io import fits
+
 from jpas_gbm.errors import FeatureMismatch
 from jpas_gbm.survey.bands import BandSystem
 from jpas_gbm.survey.catalogue import Catalogue

@@ -11,6 +11,7 @@ import pytest
 from astropy.io import fits, votable
 from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
+
 from jpas_gbm.errors import OutputError
 from jpas_gbm.inference.columns import prediction_columns, record_type
 from jpas_gbm.inference.output import CsvWriter, output_format, table_writer

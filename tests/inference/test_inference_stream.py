@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
 from jpas_gbm.inference.predictions import predict_catalogue
 from jpas_gbm.inference.stream import predict_stream

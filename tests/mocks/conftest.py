@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.instrument import Instrument, load_instrument
 from jpas_gbm.mocks.simulate import SimulatedSurvey, SimulateOptions, simulate_survey
 from jpas_gbm.mocks.throughput import Throughput

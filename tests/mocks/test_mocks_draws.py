@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.cosmology import cosmic_age, distance_modulus
 from jpas_gbm.mocks.draws import deal, normal_share, power_counts, power_share, truncated_normal
 

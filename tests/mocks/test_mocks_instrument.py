@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.mocks.instrument import load_instrument
 from jpas_gbm.survey.systems import band_system

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.objects import AB_NANOJANSKY, Objects, Universe
 from jpas_gbm.mocks.observe import CORRUPTED, mock_means, noise_of, observe_mock, observe_sky
 from jpas_gbm.mocks.options import SimulateOptions

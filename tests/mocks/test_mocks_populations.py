@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.populations import AGES, formed_mass, simple_population
 from jpas_gbm.mocks.throughput import WAVELENGTH
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.emission import QUASAR_LINES, line_wavelength
 from jpas_gbm.mocks.quasars import Quasars, component_spectra, continuum
 from jpas_gbm.mocks.throughput import WAVELENGTH

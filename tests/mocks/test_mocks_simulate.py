@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from pydantic import ValidationError
+
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.files import dump_json
 from jpas_gbm.mocks.simulate import SimulateOptions, simulate_survey
 from jpas_gbm.survey.catalogue import UNLABELLED
 from jpas_gbm.survey.dataset import Dataset
-from pydantic import ValidationError
 
 TINY = {"n_source": 300, "n_labelled": 200, "n_unlabelled": 100, "n_tiles": 4}
 

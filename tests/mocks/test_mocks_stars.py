@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.star_spectra import star, white_dwarf
 from jpas_gbm.mocks.stars import Stars
 from jpas_gbm.mocks.throughput import WAVELENGTH

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+
 from jpas_gbm.mocks.throughput import STEP, WAVELENGTH, pivot_wavelength, transmission_curve
 
 

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+
 from jpas_gbm.errors import OutputError
 from jpas_gbm.mocks.simulate import SimulateOptions, simulate_survey
 from jpas_gbm.mocks.write import IMAGING, LABELS, TARGET, mock_planes, write_survey

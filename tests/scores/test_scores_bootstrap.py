@@ -4,10 +4,11 @@ import time
 
 import numpy as np
 import pytest
+from sklearn import metrics as oracle
+
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.scores.bootstrap import bootstrap, differences, paired, replicate, resample_weights
 from jpas_gbm.scores.metrics import Scorer
-from sklearn import metrics as oracle
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 

@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from sklearn.linear_model import LogisticRegression
+
 from jpas_gbm.scores.calibration_error import (
     SlopeRows,
     classwise_calibration_error,
@@ -9,7 +11,6 @@ from jpas_gbm.scores.calibration_error import (
     width_bins,
 )
 from jpas_gbm.scores.metrics import evaluate
-from sklearn.linear_model import LogisticRegression
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 

@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from jpas_gbm.scores.curves import binned_quantiles, purity_completeness, reliability, roc, wilson
 from sklearn import metrics as oracle
+
+from jpas_gbm.scores.curves import binned_quantiles, purity_completeness, reliability, roc, wilson
 
 
 def test_roc_agrees_with_scikit_learn(make_answers):

@@ -4,11 +4,12 @@ import json
 
 import numpy as np
 import pytest
+from sklearn import metrics as oracle
+
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.files import dump_json
 from jpas_gbm.scores import ranking
 from jpas_gbm.scores.metrics import Scorer, evaluate, nested, point_figures
-from sklearn import metrics as oracle
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 

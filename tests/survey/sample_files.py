@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from astropy.io import fits
 from astropy.table import Table
+
 from jpas_gbm.survey.systems import band_system
 
 UNIT = "10**-19 erg Angstrom-1 s-1 cm-2"

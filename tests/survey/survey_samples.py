@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue
 from jpas_gbm.survey.labels import ImagingTable, LabelTable

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from survey_samples import THREE, catalogue, imaging_of, labels_of, mocks
+
 from jpas_gbm.config import PrepareOptions, SplitOptions
 from jpas_gbm.errors import ConfigError, DatasetError, LeakError
 from jpas_gbm.survey import assembly
@@ -11,7 +13,6 @@ from jpas_gbm.survey.assembly import assemble, join_parts
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue
 from jpas_gbm.survey.dataset import Dataset
-from survey_samples import THREE, catalogue, imaging_of, labels_of, mocks
 
 TARGET = catalogue(400)
 ROWS = np.arange(0, 400, 2)

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from survey_samples import catalogue, mocks
+
 from jpas_gbm.errors import BundleError, LeakError
 from jpas_gbm.survey.audit import LeakAudit, audit_leaks, in_several_splits
-from survey_samples import catalogue, mocks
 
 SOURCE = mocks(8)
 SOURCE_SPLIT = np.array([0, 0, 0, 0, 1, 1, 2, 2])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.survey.bands import Band, BandSystem
 

@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+
 from jpas_gbm.errors import BundleError, CatalogueError
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue

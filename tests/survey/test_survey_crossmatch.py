@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from survey_samples import ARCSEC, catalogue
+
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.survey.crossmatch import (
     close_pairs,
@@ -16,7 +18,6 @@ from jpas_gbm.survey.crossmatch import (
     overlap_duplicates,
     position_groups,
 )
-from survey_samples import ARCSEC, catalogue
 
 
 def test_match_sky_pairs_rows_and_measures_the_separation() -> None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from survey_samples import ARCSEC, catalogue, imaging_of, labels_of
+
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.survey.curation import Curated, add_imaging, add_labels, compare_imaging, merge_overlaps, name_objects
 from jpas_gbm.survey.labels import LabelTable
-from survey_samples import ARCSEC, catalogue, imaging_of, labels_of
 
 TARGET = catalogue(200)
 START = Curated(TARGET)

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from survey_samples import catalogue, imaging_of, labels_of, mocks
+
 from jpas_gbm.errors import BundleError, ConfigError, DatasetError, LeakError, OutputError
 from jpas_gbm.files import sha256
 from jpas_gbm.survey.assembly import assemble
 from jpas_gbm.survey.audit import LeakAudit, LeakCheck
 from jpas_gbm.survey.dataset import FORMAT, Dataset
 from jpas_gbm.survey.quality import QualityReport
-from survey_samples import catalogue, imaging_of, labels_of, mocks
 
 TARGET = catalogue(400).replace(extra={"SUBCLASS": np.arange(400)})
 ROWS = np.arange(0, 400, 2)

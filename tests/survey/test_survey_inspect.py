@@ -4,12 +4,13 @@ import json
 
 import numpy as np
 import pytest
+from sample_files import FLUX, SDSS, idr_columns, write_idr, write_mocks, write_tractor, write_zcat
+
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.files import dump_json
 from jpas_gbm.survey import inspect as inspection
 from jpas_gbm.survey.inspect import inspect_file
 from jpas_gbm.survey.spread import extra_facts, share_of, sky_box, spread
-from sample_files import FLUX, SDSS, idr_columns, write_idr, write_mocks, write_tractor, write_zcat
 
 
 def text(found):

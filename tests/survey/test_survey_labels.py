@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.survey.labels import (
     CLASSES,

@@ -9,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import Table
+from survey_samples import ARCSEC, write_sdss
+
 from jpas_gbm.config import PrepareOptions
 from jpas_gbm.errors import CatalogueError, ConfigError, DatasetError
 from jpas_gbm.survey.catalogue import Catalogue
 from jpas_gbm.survey.dataset import Dataset
 from jpas_gbm.survey.prepare import prepare_dataset
 from jpas_gbm.survey.systems import band_system
-from survey_samples import ARCSEC, write_sdss
 
 BANDS = band_system("jpas57")
 N = 240

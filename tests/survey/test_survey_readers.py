@@ -8,6 +8,19 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import Table
+from sample_files import (
+    ERROR,
+    FLUX,
+    SDSS,
+    UNIT,
+    idr_columns,
+    write_fits,
+    write_idr,
+    write_mocks,
+    write_tractor,
+    write_zcat,
+)
+
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.survey.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.survey.catalogue_reader import CatalogueReader
@@ -22,18 +35,6 @@ from jpas_gbm.survey.readers import (
     recognise,
 )
 from jpas_gbm.survey.systems import band_system
-from sample_files import (
-    ERROR,
-    FLUX,
-    SDSS,
-    UNIT,
-    idr_columns,
-    write_fits,
-    write_idr,
-    write_mocks,
-    write_tractor,
-    write_zcat,
-)
 
 JPAS57, JPAS55 = band_system("jpas57"), band_system("jpas55")
 C = 2.99792458e18

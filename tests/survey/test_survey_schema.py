@@ -1,6 +1,7 @@
 """Survey files: what they may say, and what is said when they are wrong."""
 
 import pytest
+
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.survey.schema import all_schemas, load_schema, survey_names
 from jpas_gbm.survey.systems import band_system

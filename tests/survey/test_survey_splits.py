@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.survey.audit import in_several_splits
 from jpas_gbm.survey.splits import split_codes, split_objects

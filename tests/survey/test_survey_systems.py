@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.survey.systems import BandsFile, band_system, band_system_names, build_system

@@ -10,12 +10,13 @@ import pytest
 from astropy.io import fits
 from astropy.io.votable import from_table
 from astropy.table import Table
+from sample_files import write_fits, write_idr, write_mocks, write_zcat
+
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.survey import fits_table, votable
 from jpas_gbm.survey.blocks import join_blocks, rebatch, stack_rows
 from jpas_gbm.survey.paper_table import ARRAY, find_array
 from jpas_gbm.survey.tables import ColumnNames, file_format, open_table
-from sample_files import write_fits, write_idr, write_mocks, write_zcat
 
 
 def whole(table, **want):

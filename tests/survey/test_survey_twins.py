@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from jpas_gbm.survey.twins import TwinFinder
 from survey_samples import ARCSEC, catalogue, mocks
+
+from jpas_gbm.survey.twins import TwinFinder
 
 
 def test_twins_by_id_and_by_their_own_word() -> None:

@@ -1,0 +1,319 @@
+"""Do candidate lists keep their promise in a field that is not the labelled sample?
+
+Two fields with a known truth that no list ever sees:
+
+- ``--survey-a FOLDER``: the unlabelled rows of a survey on disk (catalogue, Tractor table, truth.csv), with a data
+  set (``prepare``) and a model (``fit``) made from it;
+- ``--built-in``: the built-in survey with a large unlabelled part.
+
+In each resampling the labelled rows that trained no tree are dealt anew into calibration labels (as many as the model's
+own) and the rest. Everything that labels decide is made anew from the calibration labels: the calibrator, the
+bias-corrected temperature, the class mix of the field by EM, and the lists. Lists are then judged by the truth: in the
+field, which stays the same, and in a pseudo-field of the remaining labelled rows with half of their quasars, which is
+another one each time.
+
+    python benchmarks/field.py --survey-a FOLDER --data DATA --model MODEL --out reports/targets/survey_a
+    python benchmarks/field.py --built-in --out reports/targets/built_in
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+import numpy as np
+
+from jpas_gbm.adaptation.builtin import builtin_dataset
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
+from jpas_gbm.boosting.heldout import HeldOut
+from jpas_gbm.config import FitOptions, override, parse_options
+from jpas_gbm.files import write_json
+from jpas_gbm.fitted import FittedClassifier
+from jpas_gbm.inference.imaging import ImagingIndex
+from jpas_gbm.mocks.simulate import SimulateOptions
+from jpas_gbm.provenance import provenance
+from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
+from jpas_gbm.survey.classes import CLASSES
+from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.survey.readers import read_catalogue
+from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets
+from jpas_gbm.targets.errors import TargetError
+from jpas_gbm.targets.mix import estimate_mix
+from jpas_gbm.targets.rule import TargetOptions
+from jpas_gbm.targets.selection import select
+from jpas_gbm.targets.trust import check_mix
+
+PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9
+
+
+class Sample:
+    """Rows with margins and a truth."""
+
+    def __init__(self, margins, y, mag, ids):
+        self.margins, self.y, self.mag, self.ids = margins, np.asarray(y, dtype=np.int8), mag, ids
+
+    def take(self, rows):
+        return Sample(self.margins[rows], self.y[rows], self.mag[rows], self.ids[rows])
+
+
+def keys_of(catalogue):
+    return list(zip(*(column.tolist() for column in catalogue.key.values()), strict=True))
+
+
+def sample(fitted, catalogue, y, threads):
+    X = fitted.features(catalogue, threads).X
+    return Sample(fitted.member_margins(X, threads).mean(axis=0), y, catalogue.mag, catalogue.object_id)
+
+
+def survey_a(folder, data, model, threads):
+    import pandas as pd
+
+    dataset, fitted = Dataset.load(data), FittedClassifier.load(model)
+    catalogue, _ = read_catalogue(folder / "jpas_like_idr.fits")
+    catalogue = ImagingIndex.read([folder / "legacy_like_tractor.fits"], 1.0).attach(catalogue, threads)
+    truth = pd.read_csv(folder / "truth.csv")
+    truth = truth[~truth["IN_DESI"]]
+    known = dict(zip(zip(truth["TILE_ID"], truth["NUMBER"], strict=True), truth["TRUE_CLASS"], strict=True))
+    y = np.array([CLASSES.index(known[key]) if key in known else -1 for key in keys_of(catalogue)])
+    field = sample(fitted, catalogue.take(y >= 0), y[y >= 0], threads)
+    return dataset, fitted, field
+
+
+def built_in(seed, threads, unlabelled, labelled):
+    options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled)
+    dataset, survey = builtin_dataset(seed, options)
+    growth = {"rounds": 300, "patience": 30}
+    told = {
+        "recipe": "continue",
+        "boosting": growth,
+        "continuation": growth,
+        "domain": {"gammas": [0.0]},
+        "features": {"colours": [1, 4, 16], "template_ranks": [4]},
+    }
+    fitted = fit(dataset, parse_options(FitOptions, told, "field"), seed=seed, threads=threads)
+    # The truth of a row of the data set is found by its key: rows of overlaps were merged.
+    place = {key: i for i, key in enumerate(keys_of(survey.target))}
+    chosen = dataset.target.take(dataset.target_split < 0)
+    y = survey.truth_label[[place[key] for key in keys_of(chosen)]]
+    return dataset, fitted, sample(fitted, chosen, y, threads)
+
+
+def calibrated(calibration, seed, method, shrinkage):
+    """Calibrate anew on these labels."""
+    options = override(FitOptions().calibration, method=method, shrinkage=(shrinkage,))
+    p = crossfit_probabilities(calibration.margins, calibration.y, options, groups=calibration.ids, seed=seed)
+    calibrator, _ = fit_calibrator(
+        calibration.margins, calibration.y, method, shrinkage=(shrinkage,), groups=calibration.ids, seed=seed
+    )
+    return HeldOut(p, calibration.y, calibration.ids, calibration.mag), calibrator
+
+
+def naive(p, column, purity):
+    """Take the longest list whose mean probability is the purity wanted, nothing corrected."""
+    order = np.argsort(-p[:, column], kind="stable")
+    mean = np.cumsum(p[order, column]) / np.arange(1, len(order) + 1)
+    reached = np.flatnonzero(mean >= purity)
+    return order[: reached[-1] + 1] if len(reached) else order[:0]
+
+
+def judged(rows, y, column):
+    true = int((y[rows] == column).sum())
+    total = int((y == column).sum())
+    return {"size": len(rows), "true": true, "purity": true / max(len(rows), 1), "completeness": true / max(total, 1)}
+
+
+def one_field(mix, labelled, p, field, column, seed):
+    """Make every list for one field and judge it by the truth."""
+    y = field.y
+    q = mix.correct(p, field.mag)
+    low, high = mix.interval()
+    share = np.bincount(y, minlength=p.shape[1]) / len(y)
+    rng = np.random.default_rng(seed)
+    floor = []
+    for _ in range(20):
+        drawn = (rng.random((len(q), 1)) > q.cumsum(axis=1)).sum(axis=1).clip(0, q.shape[1] - 1)
+        floor.append([expected_calibration_error(drawn, q), *classwise_calibration_error(drawn, q)])
+    lists = {}
+    for name, options in {
+        "purity": {"purity": PURITY},
+        "fdr_label": {"fdr": FDR, "shift": "label"},
+        "fdr_covariate": {"fdr": FDR, "shift": "covariate"},
+        "fdr_none": {"fdr": FDR, "shift": "none"},
+    }.items():
+        asked = TargetOptions(target=CLASSES[column], **options)
+        try:
+            found = select(mix, labelled, p, field.mag, column, asked, seed=seed)
+            lists[name] = judged(found.rows, y, column)
+            if name == "purity":
+                lists[name]["interval"] = found.told["interval"]
+                lists[name]["expected_true"] = found.told["expected_true"]
+        except TargetError as error:
+            lists[name] = {"size": 0, "true": 0, "purity": None, "completeness": 0.0, "refused": str(error)}
+    lists["naive"] = judged(naive(p, column, PURITY), y, column)
+    lists["mean_corrected"] = judged(naive(q, column, PURITY), y, column)
+    return {
+        "lists": lists,
+        "mix": {"new": mix.new[0], "low": low[0], "high": high[0], "truth": share},
+        "ece": {"before": expected_calibration_error(y, p), "after": expected_calibration_error(y, q)},
+        "ece_class": {
+            "before": classwise_calibration_error(y, p)[column],
+            "after": classwise_calibration_error(y, q)[column],
+        },
+        "ece_noise": np.mean(floor, axis=0)[0],
+        "ece_class_noise": np.mean(floor, axis=0)[1 + column],
+        "trusted": check_mix(mix, labelled, p, field.mag, CLASSES)["trusted"],
+    }
+
+
+def thinned(rest, rng):
+    """Return the remaining labelled rows with half of their quasars."""
+    quasar = rest.y < 2
+    return rest.take(~quasar | (rng.random(len(rest.y)) < 0.5))
+
+
+def coverage(labelled, p, y):
+    """Return how often conformal sets hold the true class, by class, and rows of each class."""
+    sets = conformal_sets(conformal_p_values(labelled.p, labelled.label, p), COVERAGE)
+    held = sets[np.arange(len(y)), y]
+    return [float(held[y == c].mean()) for c in range(p.shape[1])], float(sets.sum(axis=1).mean())
+
+
+def resample(held, field, size, column, seed, draws, method, shrinkage):
+    rng = np.random.default_rng(seed)
+    order = rng.permutation(len(held.y))
+    labelled, calibrator = calibrated(held.take(order[:size]), seed, method, shrinkage)
+    rest = held.take(order[size:])
+    found = {}
+    for name, where in (("field", field), ("pseudo", thinned(rest, rng))):
+        p = calibrator.apply(where.margins)
+        mix = estimate_mix(labelled, p, where.mag, draws=draws, seed=seed)
+        found[name] = one_field(mix, labelled, p, where, column, seed)
+    covered, mean_size = coverage(labelled, calibrator.apply(rest.margins), rest.y)
+    found["coverage"] = {"class": covered, "mean_set_size": mean_size}
+    return found
+
+
+def mean_and_error(values):
+    values = np.array([v for v in values if v is not None], dtype=float)
+    if not len(values):
+        return {"n": 0}
+    return {"n": len(values), "mean": values.mean(), "error": values.std(ddof=1) / np.sqrt(len(values))}
+
+
+def summary(runs, held_counts, size_counts, column):
+    told = {}
+    for where in ("field", "pseudo"):
+        parts = [run[where] for run in runs]
+        lists = {}
+        for name in parts[0]["lists"]:
+            each = [part["lists"][name] for part in parts]
+            fdp = mean_and_error([None if one["purity"] is None else 1 - one["purity"] for one in each])
+            lists[name] = {
+                "false_discovery": fdp,
+                "size": mean_and_error([one["size"] for one in each]),
+                "completeness": mean_and_error([one["completeness"] for one in each]),
+                "purity_reached": float(np.mean([one["purity"] is None or one["purity"] >= PURITY for one in each])),
+                "refused": sum(one["purity"] is None for one in each),
+            }
+        truth = np.array([part["mix"]["truth"] for part in parts])
+        inside = [(p["mix"]["low"] <= p["mix"]["truth"]) & (p["mix"]["truth"] <= p["mix"]["high"]) for p in parts]
+        told[where] = {
+            "lists": lists,
+            "mix": {
+                "truth": truth.mean(axis=0),
+                "estimate": np.mean([part["mix"]["new"] for part in parts], axis=0),
+                "truth_inside_95": np.mean(inside, axis=0),
+            },
+            **{
+                name: {
+                    **{when: mean_and_error([part[name][when] for part in parts]) for when in ("before", "after")},
+                    "noise": mean_and_error([part[f"{name}_noise"] for part in parts]),
+                }
+                for name in ("ece", "ece_class")
+            },
+            "trusted": float(np.mean([part["trusted"] for part in parts])),
+        }
+    rows = np.array([run["coverage"]["class"] for run in runs])
+    rest = held_counts - size_counts
+    told["coverage"] = {
+        "wanted": COVERAGE,
+        "mean": rows.mean(axis=0),
+        "binomial_error": np.sqrt(COVERAGE * (1 - COVERAGE) * (1 / rest + 1 / size_counts)),
+        "mean_set_size": float(np.mean([run["coverage"]["mean_set_size"] for run in runs])),
+    }
+    return told
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--survey-a", type=Path)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--model", type=Path)
+    parser.add_argument("--built-in", action="store_true")
+    parser.add_argument("--unlabelled", type=int, default=46_000)
+    parser.add_argument("--labelled", type=int, default=24_000)
+    parser.add_argument("--resamplings", type=int, default=40)
+    parser.add_argument("--draws", type=int, default=100)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--keep", type=Path, help="keep margins here (.npz), and take them from there if it exists")
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    held, field, size, method, shrinkage, about = margins_of(arguments)
+    column = 0
+    runs = []
+    for i in range(arguments.resamplings):
+        runs.append(resample(held, field, size, column, arguments.seed + i, arguments.draws, method, shrinkage))
+        lists = runs[-1]["field"]["lists"]
+        shown = {name: (one["true"], one["size"]) for name, one in lists.items()}
+        print(i, shown, np.round(runs[-1]["field"]["mix"]["new"], 4), flush=True)
+    counts = np.bincount(held.y, minlength=len(CLASSES))
+    told = {
+        "class": CLASSES[column],
+        "resamplings": arguments.resamplings,
+        "field_rows": len(field.y),
+        "field_counts": np.bincount(field.y, minlength=len(CLASSES)),
+        "calibration_rows": size,
+        "labelled_rows": len(held.y),
+        "labelled_counts": counts,
+        "calibrator": {"method": method, "shrinkage": shrinkage},
+        **summary(runs, counts, counts * size / len(held.y), column),
+        "seconds": time.perf_counter() - start,
+        "model": about,
+        "provenance": provenance(seed=arguments.seed),
+    }
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.out / "metrics.json", told, overwrite=True)
+    write_json(arguments.out / "runs.json", runs, overwrite=True)
+
+
+def margins_of(arguments):
+    """Return labelled rows that trained no tree, the field, and how the model calibrated."""
+    if arguments.keep and arguments.keep.is_file():
+        with np.load(arguments.keep) as kept:
+            parts = [Sample(*(kept[f"{name}_{i}"] for i in range(4))) for name in ("held", "field")]
+            return *parts, int(kept["size"]), str(kept["method"]), float(kept["shrinkage"]), {}
+    if arguments.built_in:
+        dataset, fitted, field = built_in(arguments.seed, arguments.threads, arguments.unlabelled, arguments.labelled)
+    else:
+        dataset, fitted, field = survey_a(arguments.survey_a, arguments.data, arguments.model, arguments.threads)
+    rows = dataset.target_rows("val", "test")
+    held = sample(fitted, rows, rows.label, arguments.threads)
+    size = len(dataset.target_rows("val"))
+    told = fitted.card["calibration"]
+    if arguments.keep:
+        values = {
+            f"{name}_{i}": value
+            for name, one in (("held", held), ("field", field))
+            for i, value in enumerate((one.margins, one.y, one.mag, one.ids))
+        }
+        np.savez(arguments.keep, size=size, method=told["method"], shrinkage=told["shrinkage"], **values)
+    about = {"regime": fitted.card["regime"], "chosen": fitted.card["chosen"]}
+    return held, field, size, told["method"], told["shrinkage"], about
+
+
+if __name__ == "__main__":
+    main()

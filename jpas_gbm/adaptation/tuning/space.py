@@ -1,0 +1,233 @@
+"""Space: which options of a fit a study varies, and between what."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel
+
+from ...config import FitOptions, parse_options
+from ...errors import ConfigError, did_you_mean
+from .options import Entry
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+_USED = {
+    "ssda": ("",),
+    "mocks-calibrated": ("boosting.", "features.", "sky.", "calibration.", "cut"),
+    "target-only": ("continuation.", "features.", "sky.forget_imaging", "calibration.", "cut"),
+}
+"""Beginnings of the names of the options that can change a fit of each regime."""
+
+
+def option_names(model: type[BaseModel] = FitOptions, prefix: str = "") -> list[str]:
+    """Return the dotted names of all options of a model."""
+    names = []
+    for name, described in model.model_fields.items():
+        inner = described.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += option_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def option_value(options: BaseModel, name: str) -> Any:
+    """Return the value of an option by its dotted name."""
+    value: Any = options
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> FitOptions:
+    """Return options with some changed by dotted name, and checked again.
+
+    Raises
+    ------
+    ConfigError
+        With one sentence per wrong value.
+    """
+    tree = options.model_dump()
+    known = option_names()
+    for name in values:
+        if name not in known:
+            raise ConfigError(f"{where}: unknown option '{name}'.{did_you_mean(name, known)}")
+    for name, value in values.items():
+        *sections, last = name.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        several = isinstance(place[last], tuple) and not isinstance(value, list | tuple)
+        place[last] = (value,) if several else value
+    return parse_options(FitOptions, tree, where)
+
+
+def encode(value: Any) -> Any:
+    """Return a choice in a form that a study can store: scalars as they are, lists as JSON."""
+    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class Space:
+    """The options that a study varies.
+
+    Parameters
+    ----------
+    base : FitOptions
+        All other options.
+    entries : mapping of str to Entry
+        What each may be, by dotted name.
+    notes : tuple of str
+        What was left out, in sentences.
+    """
+
+    base: FitOptions
+    entries: Mapping[str, Entry]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def build(cls, base: FitOptions, entries: Mapping[str, Entry]) -> Space:
+        """Check every entry against the options of a fit.
+
+        Entries that cannot change a fit of the regime are left out, and noted.
+
+        Raises
+        ------
+        ConfigError
+            With one sentence per unknown option, empty range or value that the option refuses.
+        """
+        problems = [problem for name, entry in entries.items() if (problem := _problem(base, name, entry))]
+        if problems:
+            raise ConfigError("\n".join(problems))
+        used = _USED.get(base.regime, ("",))
+        kept = {name: entry for name, entry in entries.items() if name.startswith(used)}
+        if not kept:
+            raise ConfigError(
+                f"space: holds no option that changes a fit of regime '{base.regime}'. Name one or more, such as "
+                "'continuation.learning_rate: {low: 0.01, high: 0.1, log: true}'."
+            )
+        left = sorted(set(entries) - set(kept))
+        notes = (f"regime '{base.regime}' does not use {', '.join(left)}: not varied.",) if left else ()
+        return cls(base, kept, notes)
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Let a trial draw its values, by dotted name and as the study stores them."""
+        return {name: self._suggest_one(trial, name) for name in self.entries}
+
+    def _suggest_one(self, trial: Trial, name: str) -> Any:
+        entry = self.entries[name]
+        if entry.choices:
+            return trial.suggest_categorical(name, [encode(choice) for choice in entry.choices])
+        assert entry.low is not None and entry.high is not None
+        if isinstance(option_value(self.base, name), int):
+            step = int(entry.step or 1)
+            return trial.suggest_int(name, int(entry.low), int(entry.high), step=step, log=entry.log)
+        return trial.suggest_float(name, float(entry.low), float(entry.high), step=entry.step, log=entry.log)
+
+    def options(self, values: Mapping[str, Any]) -> FitOptions:
+        """Return the options of a fit from the values of a trial."""
+        decoded = {name: self._decode(name, value) for name, value in values.items()}
+        return with_values(self.base, decoded, "trial")
+
+    def _decode(self, name: str, value: Any) -> Any:
+        return next((choice for choice in self.entries[name].choices if encode(choice) == value), value)
+
+    def start(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values to try first: those given, else those of the base options, moved into the space.
+
+        Raises
+        ------
+        ConfigError
+            If a value that was given is not in the space.
+        """
+        for name in given:
+            if name not in self.entries:
+                raise ConfigError(
+                    f"start: '{name}' is not in the space.{did_you_mean(name, self.entries)} "
+                    f"Allowed: {', '.join(self.entries)}."
+                )
+        values = {}
+        for name in self.entries:
+            if name in given:
+                if not _holds(self.entries[name], given[name]):
+                    raise ConfigError(f"start: {name} = {given[name]!r} is not in the space.")
+                values[name] = encode(given[name])
+            elif (nearest := self._nearest(name)) is not None:
+                values[name] = nearest
+        return values
+
+    def _nearest(self, name: str) -> Any:
+        """Return the base options' own value moved into the range, or None where no choice is like it."""
+        entry, value = self.entries[name], option_value(self.base, name)
+        if isinstance(value, tuple) and len(value) == 1 and encode(value) not in [encode(c) for c in entry.choices]:
+            value = value[0]
+        if entry.choices:
+            return encode(value) if encode(value) in [encode(c) for c in entry.choices] else None
+        if isinstance(value, tuple):
+            return None
+        assert entry.low is not None and entry.high is not None
+        value = min(max(value, entry.low), entry.high)
+        if entry.step:
+            value = entry.low + round((value - entry.low) / entry.step) * entry.step
+        return value
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries in a form that JSON can hold."""
+        return {name: entry.model_dump(mode="json", exclude_defaults=True) for name, entry in self.entries.items()}
+
+
+def _holds(entry: Entry, value: Any) -> bool:
+    if entry.choices:
+        return encode(value) in [encode(choice) for choice in entry.choices]
+    assert entry.low is not None and entry.high is not None
+    return isinstance(value, int | float) and entry.low <= value <= entry.high
+
+
+def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
+    """Return what is wrong with an entry in a sentence, or None."""
+    known = option_names()
+    if name not in known:
+        near = did_you_mean(name, known)
+        return f"space: unknown option '{name}'.{near} Allowed are the options of a fit, such as boosting.leaves."
+    if name in ("regime", "seeds", "backends", "cut"):
+        return f"space: '{name}' says what is tuned and how it is judged: set it under 'fit', or on the command line."
+    if entry.choices:
+        if any(value is not None for value in (entry.low, entry.high, entry.step)) or entry.log:
+            return f"space: {name} has choices and a range. Give one of the two."
+        if len({encode(choice) for choice in entry.choices}) < len(entry.choices):
+            return f"space: {name} has the same choice twice."
+        return _refused(base, name, entry.choices)
+    value = option_value(base, name)
+    return _range_problem(name, entry, value) or _refused(base, name, (entry.low, entry.high))
+
+
+def _range_problem(name: str, entry: Entry, value: Any) -> str | None:
+    low, high = entry.low, entry.high
+    if low is None or high is None:
+        return f"space: {name} needs 'low' and 'high', or 'choices'."
+    if isinstance(value, bool | str) or name in ("features.colours", "features.template_ranks"):
+        return f"space: {name} is {value!r}, not a number: give 'choices' instead of a range."
+    if not low < high:
+        return f"space: {name} has an empty range: low {low:g} is not below high {high:g}."
+    if entry.log and low <= 0:
+        return f"space: {name} has a logarithmic range from {low:g}: low must be above 0."
+    if entry.step is not None and (entry.log or entry.step <= 0):
+        return f"space: {name}: 'step' must be above 0 and does not go with 'log'."
+    whole = all(float(v).is_integer() for v in (low, high, entry.step or 1))
+    if isinstance(value, int) and not whole:
+        return f"space: {name} is a whole number: low, high and step must be whole numbers."
+    return None
+
+
+def _refused(base: FitOptions, name: str, values: tuple[Any, ...]) -> str | None:
+    for value in values:
+        try:
+            with_values(base, {name: value}, name)
+        except ConfigError as error:
+            return f"space: {name} cannot be {value!r}. {error}"
+    return None

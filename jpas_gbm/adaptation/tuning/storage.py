@@ -1,0 +1,209 @@
+"""The study on disk: a journal that several processes append to, and study.json that says what it is about."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+import warnings
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ... import __version__
+from ...errors import BundleError, ConfigError, OutputError
+from ...files import read_json, write_json
+from ...provenance import library_versions
+from ...survey.catalogue import Catalogue
+from ...survey.dataset import Dataset
+from .options import TuneOptions
+from .space import Space
+from .workers import others_alive
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+
+FORMAT = 1
+HEAD = "study.json"
+JOURNAL = "journal.log"
+_LOCKED = 5.0
+_MENDS = {
+    "data": "it was made with another data set",
+    "space": "it has another space",
+    "objective": "it has another objective",
+    "ladder": "its trials climb another ladder",
+    "fit": "its fits have other options",
+    "seed": "it has another seed",
+    "version": "it was made by another version of jpas-gbm, whose trees and scores differ",
+}
+
+
+def data_fingerprint(dataset: Dataset) -> str:
+    """Return a checksum of all that training sees of a data set: no label of the test split enters."""
+    masked = dataset.for_training()
+    digest = hashlib.sha256(repr(masked.target.bands.names).encode())
+    for catalogue in (masked.source, masked.target, masked.twins):
+        _feed(digest, catalogue)
+    for split in (masked.source_split, masked.target_split):
+        digest.update(np.ascontiguousarray(split).tobytes())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, catalogue: Catalogue) -> None:
+    for name in ("flux", "flux_err", "object_id", "mag", "imaging_mag", "morphology", "label"):
+        digest.update(np.ascontiguousarray(getattr(catalogue, name)).tobytes())
+
+
+def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> dict[str, Any]:
+    """Return what a study is about: another of these is another study."""
+    return {
+        "data": data_fingerprint(dataset),
+        "space": space.to_dict(),
+        "objective": options.objective.model_dump(mode="json"),
+        "ladder": {"rungs": [rung.model_dump() for rung in options.ladder], "keep": options.keep},
+        "fit": space.base.model_dump(mode="json"),
+        "seed": seed,
+        "version": __version__,
+    }
+
+
+def open_study(folder: Path, about: dict[str, Any], options: TuneOptions, resume: bool) -> tuple[Study, list[str]]:
+    """Open the study of a folder, or begin it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    about : dict
+        From :func:`identity`.
+    options : TuneOptions
+        Sampler and objective.
+    resume : bool
+        Whether a study that is there goes on.
+
+    Returns
+    -------
+    study : optuna.Study
+    notes : list of str
+        What was unusual.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something and `resume` is false.
+    ConfigError
+        If it holds a study of something else.
+    BundleError
+        If there is no study to resume, or it is damaged or locked.
+    """
+    notes: list[str] = []
+    if resume:
+        notes = _check_head(folder, about)
+        _check_journal(folder / JOURNAL)
+    elif folder.exists() and any(folder.iterdir()):
+        raise OutputError(
+            f"{folder}: is not empty. A study that stands there goes on with --resume; otherwise give another --out."
+        )
+    else:
+        head = {"format": FORMAT, "about": about, "libraries": library_versions()}
+        folder.mkdir(parents=True, exist_ok=True)
+        _touch(folder / JOURNAL)
+        study = _study(folder, about, options)
+        # Last, so that a folder with this file always has a study that can be resumed.
+        write_json(folder / HEAD, head)
+        return study, notes
+    return _study(folder, about, options), notes
+
+
+def _touch(path: Path) -> None:
+    try:
+        path.touch()
+    except OSError as error:
+        raise OutputError(f"{path}: cannot be written ({error.strerror or error}). Choose another --out.") from error
+
+
+def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    from .sampling import NumberedSampler
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = str(folder / JOURNAL)
+    count = 1 if options.objective.also is None else 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))),
+            study_name="jpas-gbm",
+            load_if_exists=True,
+            sampler=NumberedSampler(about["seed"], options.startup),
+            pruner=optuna.pruners.NopPruner(),
+            directions=["minimize"] * count,
+        )
+
+
+def _check_head(folder: Path, about: dict[str, Any]) -> list[str]:
+    if not (folder / HEAD).is_file():
+        raise BundleError(f"{folder}: holds no study (no {HEAD}). Leave --resume away to begin one.")
+    head = read_json(folder / HEAD)
+    if not isinstance(head, dict) or head.get("format") != FORMAT or not isinstance(head.get("about"), dict):
+        raise BundleError(f"{folder / HEAD}: is no study that this version reads. Begin another in another --out.")
+    wrong = [why for name, why in _MENDS.items() if head["about"].get(name) != about[name]]
+    if wrong:
+        raise ConfigError(
+            f"{folder}: the study there cannot go on: {'; '.join(wrong)}. Resume with what it was begun with, "
+            "or begin another in another --out. Nothing was changed."
+        )
+    known, now = head.get("libraries", {}), library_versions()
+    moved = [f"{name} {known[name]} -> {now.get(name)}" for name in known if known[name] != now.get(name)]
+    return (
+        [f"libraries changed since the study began: {', '.join(moved)}. Scores may differ a little."] if moved else []
+    )
+
+
+def _check_journal(path: Path) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path}: is missing, so the study's trials are lost. Restore it, or begin another study.")
+    _wait_for_lock(path)
+    content = path.read_bytes()
+    lines = content.split(b"\n")
+    tail = lines.pop()
+    for number, line in enumerate(lines, 1):
+        if not _is_record(line):
+            raise BundleError(
+                f"{path}: line {number} of {len(lines)} is damaged. Restore the file from a copy, or begin another "
+                "study in another --out. Nothing was changed."
+            )
+    if tail and not others_alive(path.parent):
+        # A process was killed while it wrote: half a line would make the next one unreadable.
+        with open(path, "r+b") as stream:
+            stream.truncate(len(content) - len(tail))
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        return isinstance(json.loads(line), dict)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+
+
+def _wait_for_lock(path: Path) -> None:
+    """Wait while another process writes; a lock that nobody alive can hold is taken away."""
+    lock = path.with_name(path.name + ".lock")
+    begun = time.monotonic()
+    while lock.exists():
+        if not others_alive(path.parent):
+            try:
+                lock.unlink()
+            except OSError as error:
+                raise BundleError(
+                    f"{lock}: the study is locked, no process of it is alive, and the lock cannot be taken away "
+                    f"({error.strerror}). Remove it by hand, then resume."
+                ) from error
+            return
+        if time.monotonic() - begun > _LOCKED:
+            return  # others write one after the other: the library waits its turn
+        time.sleep(0.05)

@@ -1,0 +1,241 @@
+"""targets: a candidate list from predictions."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from ..errors import ConfigError
+from .console import (
+    Json,
+    Out,
+    Overwrite,
+    Progress,
+    Quiet,
+    Seed,
+    Threads,
+    Verbose,
+    progress_bar,
+    say,
+    say_json,
+    start_log,
+    thread_count,
+    verb,
+)
+
+if TYPE_CHECKING:
+    from ..fitted import FittedClassifier
+    from ..targets.listing import ListColumn
+    from ..targets.target_list import TargetList
+
+
+def numbers(words: str, option: str) -> tuple[float, ...]:
+    """Return the numbers of ``20,21.5``.
+
+    Raises
+    ------
+    ConfigError
+        If a word is no number.
+    """
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError as error:
+        raise ConfigError(f"{option} {words}: write numbers with commas, such as 20,21.5.") from error
+
+
+def limits(words: str) -> tuple[float | None, float | None]:
+    """Return the limits of ``17,22.5``; either may be empty, as in ``,22.5``."""
+    bright, comma, faint = words.partition(",")
+    if not comma:
+        raise ConfigError(f"--mag {words}: write BRIGHTEST,FAINTEST, such as 17,22.5 or ,22.5.")
+    ends = [numbers(word, "--mag") for word in (bright, faint)]
+    return ends[0][0] if ends[0] else None, ends[1][0] if ends[1] else None
+
+
+def prior_rows(words: str) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...] | None]:
+    """Return shares and edges of ``0.01,0.03,0.72,0.24`` or of a YAML file with ``shares`` and ``edges``."""
+    if not Path(words).is_file():
+        return (numbers(words, "--prior"),), None
+    from ..config import read_yaml
+
+    told = read_yaml(words)
+    try:
+        return tuple(tuple(map(float, row)) for row in told["shares"]), tuple(map(float, told.get("edges", ())))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{words}: a prior file has 'shares', a list with one row of class shares for each bin, and 'edges', the "
+            "magnitudes between bins."
+        ) from error
+
+
+@verb
+def targets(
+    predictions: Annotated[list[str], typer.Argument(metavar="PREDICTIONS...", help="Files that 'predict' wrote.")],
+    out: Out,
+    target: Annotated[str, typer.Option("--class", help="The class wanted.")] = "QSO_high",
+    model: Annotated[str | None, typer.Option("--model", help="The model folder; none: looked for nearby.")] = None,
+    purity: Annotated[float | None, typer.Option("--purity", help="Longest list of this purity or more.")] = None,
+    completeness: Annotated[
+        float | None, typer.Option("--completeness", help="Shortest list of this completeness or more.")
+    ] = None,
+    number: Annotated[int | None, typer.Option("--number", help="The likeliest N.")] = None,
+    density: Annotated[float | None, typer.Option("--density", help="The likeliest so many per deg².")] = None,
+    fdr: Annotated[float | None, typer.Option("--fdr", help="Conformal list of this false-discovery rate.")] = None,
+    confidence: Annotated[float, typer.Option("--confidence", help="Of --purity and --completeness.")] = 0.9,
+    mag: Annotated[str | None, typer.Option("--mag", help="BRIGHTEST,FAINTEST magnitude of the list.")] = None,
+    bins: Annotated[str, typer.Option("--bins", help="Edges of magnitude bins in which the rule holds.")] = "",
+    prior: Annotated[
+        str | None, typer.Option("--prior", help="Class mix of the field, A,B,C,D or a YAML file; none: EM.")
+    ] = None,
+    prior_edges: Annotated[str, typer.Option("--prior-edges", help="Magnitude edges of the class mix.")] = "",
+    as_labelled: Annotated[
+        bool, typer.Option("--as-labelled", help="The field has the labelled sample's class mix: correct nothing.")
+    ] = False,
+    shift: Annotated[str, typer.Option("--shift", help="What --fdr assumes: label, covariate or none.")] = "label",
+    coverage: Annotated[float, typer.Option("--coverage", help="Of the conformal sets, for each class.")] = 0.9,
+    draws: Annotated[int, typer.Option("--draws", help="Bootstrap draws.")] = 200,
+    area: Annotated[float | None, typer.Option("--area", help="Footprint in deg²; none: measured.")] = None,
+    moc: Annotated[str | None, typer.Option("--moc", help="Write the footprint's MOC here (FITS).")] = None,
+    catalogue: Annotated[
+        str | None, typer.Option("--catalogue", help="The catalogue that was predicted, for --noise-draws.")
+    ] = None,
+    legacy: Annotated[list[str] | None, typer.Option("--legacy", help="Its Tractor tables.")] = None,
+    noise_draws: Annotated[
+        int, typer.Option("--noise-draws", help="Predict the candidates so often again, with noise added.")
+    ] = 0,
+    seed: Seed = 0,
+    threads: Threads = 0,
+    overwrite: Overwrite = False,
+    json: Json = False,
+    verbose: Verbose = 0,
+    quiet: Quiet = False,
+) -> None:
+    """Make a candidate list that says what it promises: by purity, completeness, number, density or fdr."""
+    start_log(verbose, quiet)
+    from ..config import parse_options
+    from ..files import refuse_existing, write_json
+    from ..targets.columns import write_target_list
+    from ..targets.listing import list_format
+    from ..targets.predicted import read_predictions
+    from ..targets.rule import TargetOptions
+    from ..targets.target_list import make_target_list
+
+    list_format(out)
+    about = str(Path(out).with_suffix(".json"))
+    for path in [out, about, *([moc] if moc else [])]:
+        refuse_existing(path, overwrite)
+    shares, edges = prior_rows(prior) if prior else ((), None)
+    if noise_draws and not catalogue:
+        raise ConfigError("--noise-draws needs the catalogue that was predicted: name it with --catalogue.")
+    options = parse_options(
+        TargetOptions,
+        {
+            "target": target,
+            "purity": purity,
+            "completeness": completeness,
+            "number": number,
+            "density": density,
+            "fdr": fdr,
+            "confidence": confidence,
+            "magnitudes": limits(mag) if mag else (None, None),
+            "bin_edges": numbers(bins, "--bins"),
+            "prior": shares,
+            "prior_edges": numbers(prior_edges, "--prior-edges") if edges is None else edges,
+            "correct": not as_labelled,
+            "shift": shift,
+            "coverage": coverage,
+            "draws": draws,
+            "area": area,
+        },
+        "targets",
+    )
+    predicted = read_predictions(predictions)
+    fitted, described = _model(model, predicted.model, predictions)
+    with progress_bar(quiet) as progress:
+        found = make_target_list(
+            predicted, fitted, options, about_model=described, inputs=predictions, seed=seed, progress=progress
+        )
+        more = None
+        if noise_draws:
+            assert catalogue is not None
+            more = _noise(found, fitted, catalogue, legacy or [], noise_draws, seed, thread_count(threads), progress)
+    write_target_list(found, out, more=more, overwrite=overwrite)
+    write_json(about, found.told, overwrite=overwrite)
+    if moc:
+        _write_moc(found, moc, overwrite)
+    if json:
+        say_json({name: value for name, value in found.told.items() if name != "curves"})
+    else:
+        say(*found.lines(), f"list: {out}", f"rule, mix and curves: {about}", *([f"MOC: {moc}"] if moc else []))
+
+
+def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[FittedClassifier, dict[str, Any]]:
+    from ..fitted import FittedClassifier
+    from ..inference.stream import about_model
+    from ..targets.model_search import find_model
+
+    folder = model or find_model(told, [*(Path(path).parent for path in predictions), Path()])
+    fitted = FittedClassifier.load(folder)
+    return fitted, about_model(fitted)
+
+
+def _write_moc(found: TargetList, path: str, overwrite: bool) -> None:
+    if found.footprint is None or not len(found.footprint.cells):
+        raise ConfigError("--moc: no row of the predictions has a position, so there is no footprint to write.")
+    found.footprint.write_moc(path, overwrite=overwrite)
+
+
+def _noise(
+    found: TargetList,
+    fitted: FittedClassifier,
+    catalogue: str,
+    legacy: list[str],
+    draws: int,
+    seed: int,
+    threads: int,
+    progress: Progress,
+) -> dict[str, ListColumn]:
+    import numpy as np
+
+    from ..inference.imaging import ImagingIndex
+    from ..inference.stream import CHUNK_ROWS, RADIUS, open_for
+    from ..survey.catalogue import Catalogue
+    from ..targets.errors_aware import noise_probabilities
+    from ..targets.listing import ListColumn
+
+    imaging = ImagingIndex.read(legacy, RADIUS) if legacy else None
+    parts, places = [], []
+    for chunk in open_for(fitted, catalogue).chunks(CHUNK_ROWS):
+        rows, place = _rows_in(found, chunk)
+        if len(rows):
+            part = chunk.take(rows)
+            parts.append(part if imaging is None else imaging.attach(part, threads))
+            places.append(place)
+    order = np.concatenate(places) if places else np.zeros(0, dtype=np.intp)
+    if len(order) != len(found):
+        raise ConfigError(
+            f"--catalogue {catalogue}: has {len(order)} of the {len(found)} candidates. Name the catalogue that was "
+            "predicted."
+        )
+    noisy = noise_probabilities(fitted, Catalogue.concat(parts), draws, seed=seed, threads=threads, progress=progress)
+    column = found.told["classes"].index(found.told["class"])
+    mean, spread = np.empty(len(order), dtype=np.float32), np.empty(len(order), dtype=np.float32)
+    mean[order], spread[order] = noisy.mean[:, column], noisy.spread[:, column]
+    sentence = f"of the model's probability of {found.told['class']} over {draws} draws of added noise."
+    return {
+        "P_NOISE": ListColumn("P_NOISE", mean, f"Mean {sentence}", "stat.mean;stat.probability"),
+        "P_NOISE_STD": ListColumn("P_NOISE_STD", spread, f"Scatter {sentence}", "stat.stdev;stat.probability"),
+    }
+
+
+def _rows_in(found: TargetList, chunk: Any) -> tuple[Any, Any]:
+    """Return rows of a chunk that are candidates, and their places in the list."""
+    import numpy as np
+
+    names = [name for name in chunk.key if name in found.rows.ids]
+    known = {row: i for i, row in enumerate(zip(*(found.rows.ids[name].tolist() for name in names), strict=True))}
+    keys = list(zip(*(chunk.key[name].tolist() for name in names), strict=True))
+    rows = np.array([i for i, key in enumerate(keys) if key in known], dtype=np.intp)
+    return rows, np.array([known[keys[i]] for i in rows], dtype=np.intp)

@@ -1,0 +1,113 @@
+"""The model card: what a model is for, how it was made, and what it must not be used for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .words import DASH, listed, number, span
+
+USE = (
+    "Classifying sources of the survey and photometry named below into the classes named, with calibrated "
+    "probabilities, for the choice of spectroscopic targets and for statistics of populations."
+)
+LIMITS = (
+    "Not for other photometry, other bands or fainter magnitudes than it was trained and scored on. Probabilities "
+    "hold for the class mix of the labelled sources. A rare class that the labels hold few of is uncertain in ways "
+    "that intervals over test objects do not show."
+)
+
+
+def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return a model card as pairs of name and words; what it does not tell is left out."""
+    made = card.get("provenance", {})
+    facts: list[tuple[str, str | None]] = [
+        ("regime", card.get("regime")),
+        ("kept", card.get("chosen")),
+        ("ensemble", listed(card["ensemble"]) if card.get("ensemble") else None),
+        ("guard", card.get("verdict", {}).get("sentence")),
+        ("rule of choice", card.get("rule")),
+        ("survey and photometry", _survey(card)),
+        ("features", _features(card)),
+        ("rows", _rows(card)),
+        ("labels used", _budget(card)),
+        ("calibration", _calibration(card)),
+        ("decision", _decision(card)),
+        ("mocks against sky", _domain(card)),
+        ("training", _training(card)),
+        ("notes", " ".join(card["notes"]) if card.get("notes") else None),
+        ("seed", None if made.get("seed") is None else str(made["seed"])),
+        ("made", f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}" if made else None),
+    ]
+    return [(name, told) for name, told in facts if told]
+
+
+def _survey(card: Mapping[str, Any]) -> str | None:
+    if not card.get("survey"):
+        return None
+    return f"{card['survey']}, {listed(card.get('photometries', []))}"
+
+
+def _features(card: Mapping[str, Any]) -> str | None:
+    one = card.get("features")
+    return None if not one else f"{one['count']}, recipe {str(one['hash'])[:12]}"
+
+
+def _rows(card: Mapping[str, Any]) -> str | None:
+    rows = card.get("rows")
+    if not rows:
+        return None
+    names = {
+        "source_train": "mocks for trees",
+        "source_val": "mocks for validation",
+        "target_train": "sky for trees",
+        "target_val": "sky for validation",
+        "unlabelled": "unlabelled sky",
+    }
+    return "; ".join(f"{words} {rows[name]['rows']:,}" for name, words in names.items() if name in rows)
+
+
+def _budget(card: Mapping[str, Any]) -> str | None:
+    budget = card.get("label_budget")
+    return None if not budget else "; ".join(f"{n:,} {words}" for words, n in budget.items())
+
+
+def _calibration(card: Mapping[str, Any]) -> str | None:
+    one = card.get("calibration")
+    if not one:
+        return None
+    words = f"{one.get('method', DASH)}, fitted on {one.get('rows', 0):,} rows"
+    before, after = one.get("log_loss_uncalibrated"), one.get("log_loss")
+    if before is None or after is None:
+        return words
+    return f"{words}; cross-fitted log loss {number(after, 4)}, uncalibrated {number(before, 4)}"
+
+
+def _decision(card: Mapping[str, Any]) -> str | None:
+    one = card.get("decision")
+    if not one:
+        return None
+    words = "largest probability" if one.get("rule") == "argmax" else "largest product of probability and class factor"
+    gain = one.get("gain")
+    interval = span(one.get("interval"), sign=True)
+    told = f"; thresholds change macro-F1 on validation by {number(gain, sign=True)} {interval}"
+    factors = one.get("factors")
+    each = f" (factors {', '.join(number(f, 2) for f in factors)})" if factors and one.get("rule") != "argmax" else ""
+    return words + each + (told if gain is not None else "")
+
+
+def _domain(card: Mapping[str, Any]) -> str | None:
+    one = card.get("domain") or {}
+    if one.get("auc") is None:
+        return None
+    shares = ", ".join(f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in one.get("effective_share", {}).items())
+    words = f"a classifier tells them apart with an area under the ROC of {number(one['auc'])}"
+    return f"{words}; effective share of the mocks left by importance weights: {shares}" if shares else words
+
+
+def _training(card: Mapping[str, Any]) -> str | None:
+    entries = card.get("trainings")
+    if not entries:
+        return None
+    seconds = sum(float(entry.get("seconds", 0)) for entry in entries)
+    return f"{len(entries)} stages, {seconds:,.0f} s"

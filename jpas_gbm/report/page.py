@@ -1,0 +1,304 @@
+"""Page: what the report says, section by section, before it becomes HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from .. import __version__
+from ..survey.quality import QualityReport
+from .card import LIMITS, USE, card_facts
+from .missing import missing_parts
+from .plates.data import data_plates
+from .plates.plate import Plate
+from .plates.scores import budget_plates, score_plates
+from .plates.why import explanation_plates
+from .results import Results, Subject
+from .story import best_regime, doubts, found_sentences, simulated
+from .tables import (
+    candidates_table,
+    classes_table,
+    counts_table,
+    lines_of,
+    pairs_table,
+    quality_table,
+    regimes_table,
+    verdicts_table,
+)
+from .words import cut_words, number, seeds_words, sentence, span
+
+TITLE = "Quasars, galaxies and stars: what was found, and how sure it is"
+SIMULATED = "Simulated data: a test of the program, not a forecast for the real sky."
+
+
+@dataclass(frozen=True)
+class Block:
+    """A piece of a section.
+
+    Parameters
+    ----------
+    kind : {"text", "list", "facts", "table", "plate", "lines", "heading"}
+    content : object
+        A sentence, sentences, pairs, a :class:`Table`, a :class:`Plate`, lines, or a heading.
+    title : str
+        Of facts and lines.
+    """
+
+    kind: str
+    content: Any
+    title: str = ""
+
+
+@dataclass(frozen=True)
+class Section:
+    """A section of the page.
+
+    Parameters
+    ----------
+    key : str
+        Its anchor.
+    title : str
+    blocks : tuple of Block
+    """
+
+    key: str
+    title: str
+    blocks: tuple[Block, ...]
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A number at the top of the page.
+
+    Parameters
+    ----------
+    label, value, note : str
+    """
+
+    label: str
+    value: str
+    note: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """The whole report.
+
+    Parameters
+    ----------
+    title, subtitle : str
+    banner : str
+        A warning at the top, or nothing.
+    tiles : tuple of Tile
+    sections : tuple of Section
+    footer : str
+    """
+
+    title: str
+    subtitle: str
+    banner: str
+    tiles: tuple[Tile, ...]
+    sections: tuple[Section, ...]
+    footer: str = field(default=f"Made by jpas-gbm {__version__} from saved results; nothing was computed anew.")
+
+    @property
+    def plates(self) -> list[Plate]:
+        """Every figure, in order."""
+        return [block.content for section in self.sections for block in section.blocks if block.kind == "plate"]
+
+
+def make_page(results: Results) -> Page:
+    """Lay out what was found: a summary, the regimes, scores, reasons, data, labels, cards, provenance, gaps."""
+    sections = [
+        _summary(results),
+        *_comparisons(results.subjects),
+        *_scores(results.subjects),
+        _why(results),
+        _budgets(results),
+        _data(results),
+        _cards(results),
+        _provenance(results),
+        _missing(results),
+    ]
+    return Page(
+        TITLE,
+        _subtitle(results),
+        SIMULATED if simulated(results) else "",
+        _tiles(results.subjects),
+        tuple(section for section in sections if section is not None and section.blocks),
+    )
+
+
+def _subtitle(results: Results) -> str:
+    made = [str(record.get("made", ""))[:10] for record in _records(results).values() if record.get("made")]
+    survey = results.data.get("summary", {}).get("target", {}).get("survey")
+    parts = [f"survey {survey}" if survey else "", f"results of {max(made)}" if made else ""]
+    return " · ".join(["Report on " + ", ".join(results.folders), *(part for part in parts if part)])
+
+
+def _tiles(subjects: Sequence[Subject]) -> tuple[Tile, ...]:
+    if not subjects:
+        return ()
+    one = subjects[0]
+    found = one.comparison
+    regime = best_regime(found) if found is not None else one.main.regime
+    first = one.main["classes"][0]
+    names = [
+        (f"per_class.{first}.f1", f"F1 of {first}"),
+        ("macro.f1", "macro-F1"),
+        ("log_loss", "log loss"),
+        ("ece", "ECE"),
+    ]
+    tiles = []
+    for name, label in names:
+        if found is not None:
+            told = found.figure(regime, name)
+            value, interval = told["mean"], told["interval"]
+        else:
+            value, interval = one.main[name], one.main.intervals.get(name)
+        tiles.append(Tile(f"{label}, {regime}", number(value), span(interval)))
+    return tuple(tiles)
+
+
+def _summary(results: Results) -> Section:
+    told, doubtful = found_sentences(results), doubts(results)
+    blocks = [Block("list", told)] if told else [Block("text", "No scores and no explanation were given.")]
+    if doubtful:
+        blocks += [Block("heading", "Doubts"), Block("list", doubtful)]
+    return Section("summary", "In short", tuple(blocks))
+
+
+def _comparisons(subjects: Sequence[Subject]) -> list[Section]:
+    sections = []
+    for i, subject in enumerate(one for one in subjects if one.comparison is not None):
+        found = subject.comparison
+        assert found is not None
+        tables = (regimes_table(found), pairs_table(found), verdicts_table(found))
+        blocks = [Block("table", table) for table in tables if table is not None]
+        counts = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
+        seeds = sentence(seeds_words(found.rows[0]["seeds"]))
+        head = f"{found.n_test:,} rows {cut_words(found.cut)}: {counts}. {seeds}."
+        title = "The regimes" + (f": {subject.name}" if i else "")
+        sections.append(Section(f"regimes{i or ''}", title, (Block("text", head), *blocks)))
+    return sections
+
+
+def _scores(subjects: Sequence[Subject]) -> list[Section]:
+    sections = []
+    for i, subject in enumerate(subjects):
+        blocks: list[Block] = []
+        if subject.comparison is None:
+            blocks.append(Block("table", classes_table(subject.main)))
+        blocks += [Block("plate", plate) for plate in score_plates(subject, f"scores{i}-" if i else "scores-")]
+        title = "Scores" + (f": {subject.name}" if len(subjects) > 1 else "")
+        sections.append(Section(f"scores{i or ''}", title, tuple(blocks)))
+    return sections
+
+
+def _why(results: Results) -> Section | None:
+    blocks: list[Block] = []
+    for i, explanation in enumerate(results.explanations):
+        blocks.append(Block("text", explanation["method"]["words"]))
+        blocks.append(Block("text", explanation["method"]["sharing"]["words"]))
+        blocks += [Block("plate", plate) for plate in explanation_plates(explanation, f"why{i}-" if i else "why-")]
+    return Section("why", "Why: which bands decide", tuple(blocks)) if blocks else None
+
+
+def _budgets(results: Results) -> Section | None:
+    blocks: list[Block] = []
+    for i, curve in enumerate(results.budgets):
+        blocks += [Block("plate", plate) for plate in budget_plates(curve, f"labels{i}-" if i else "labels-")]
+        blocks += [Block("list", list(curve.notes))] if curve.notes else []
+    return Section("labels", "How many labels", tuple(blocks)) if blocks else None
+
+
+def _data(results: Results) -> Section | None:
+    blocks: list[Block] = []
+    data = results.data
+    if data.get("summary"):
+        summary = data["summary"]
+        words = [
+            f"{'Mocks' if side == 'source' else 'Sky'}: {one['survey']}, {one['photometry']}, {one['rows']:,} rows, "
+            f"{100 * (one['bands_missing'] or 0):.1f} % of bands missing, imaging known for "
+            f"{100 * (one['imaging_known'] or 0):.1f} %"
+            for side, one in ((side, summary[side]) for side in ("target", "source"))
+        ]
+        blocks.append(Block("text", f"{summary['n_bands']} bands of {summary['bands']}. {'. '.join(words)}."))
+        blocks.append(Block("table", counts_table(summary)))
+    for subject in results.subjects[:1]:
+        blocks += [Block("plate", plate) for plate in data_plates(subject.exhibits)]
+    blocks += _quality(data)
+    return Section("data", "The data, and their quality", tuple(blocks)) if blocks else None
+
+
+def _quality(data: Mapping[str, Any]) -> list[Block]:
+    blocks: list[Block] = []
+    if data.get("audit"):
+        checks = data["audit"].values()
+        clean = all(check["allowed"] or not check["count"] for check in checks)
+        told = [f"{check['count']:,} {check['sentence']}{' (allowed)' if check['allowed'] else ''}" for check in checks]
+        blocks += [Block("heading", f"Leak audit: {'clean' if clean else 'LEAKING'}"), Block("list", told)]
+    if data.get("quality"):
+        blocks.append(Block("heading", "Quality of the files"))
+        table = quality_table(QualityReport.from_dict(data["quality"]))
+        blocks.append(Block("table", table) if table else Block("text", "Nothing was rejected or mended."))
+    return blocks
+
+
+def _all_cards(results: Results) -> dict[str, Mapping[str, Any]]:
+    cards = {name: card for subject in results.subjects for name, card in subject.cards.items()}
+    return cards | dict(results.cards)
+
+
+def _best_first(first: Mapping[str, str], results: Results) -> list[str]:
+    """Return the names of the cards, that of the best regime before the others."""
+    best = [best_regime(one.comparison) for one in results.subjects if one.comparison is not None]
+    return [first[regime] for regime in sorted(first, key=lambda regime: regime not in best)]
+
+
+def _cards(results: Results) -> Section | None:
+    cards = _all_cards(results)
+    first: dict[str, str] = {}
+    for name, card in cards.items():
+        first.setdefault(str(card.get("regime", name)), name)
+    blocks: list[Block] = []
+    for name in _best_first(first, results):
+        blocks.append(Block("facts", card_facts(cards[name]), name))
+        table = candidates_table(cards[name])
+        blocks += [Block("table", table)] if table else []
+    if not blocks:
+        return None
+    head = [Block("facts", [("use", USE), ("limits", LIMITS)], "What these models are for")]
+    others = len(cards) - len(first)
+    if others:
+        head.append(
+            Block("text", f"Of each regime the first training is shown; {others} more are in the result folder.")
+        )
+    return Section("card", "Model card", (*head, *blocks))
+
+
+def _records(results: Results) -> dict[str, Mapping[str, Any]]:
+    """Return the provenance of every result by what it is of."""
+    records: dict[str, Mapping[str, Any]] = {}
+    for subject in results.subjects:
+        about = subject.comparison.about if subject.comparison is not None else subject.main.about
+        records[f"scores: {subject.name}"] = about.get("provenance", {})
+    for i, explanation in enumerate(results.explanations):
+        records[f"explanation{f' {i + 1}' if i else ''}"] = explanation.head.get("provenance", {})
+    for i, curve in enumerate(results.budgets):
+        records[f"label budgets{f' {i + 1}' if i else ''}"] = curve.about.get("provenance", {})
+    records["data set"] = results.data.get("provenance", {})
+    return {name: record for name, record in records.items() if record}
+
+
+def _provenance(results: Results) -> Section | None:
+    blocks = []
+    for name, record in _records(results).items():
+        blocks.append(Block("lines", lines_of(record, skip=("data", "model", "shift")), name))
+    return Section("provenance", "Provenance", tuple(blocks)) if blocks else None
+
+
+def _missing(results: Results) -> Section | None:
+    told = missing_parts(results)
+    return Section("missing", "What is missing", (Block("list", told),)) if told else None

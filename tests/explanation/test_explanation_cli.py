@@ -1,0 +1,186 @@
+"""The verb explain, and predict --explain."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from jpas_gbm.cli.app import app
+from jpas_gbm.cli.why import WhyColumns
+from jpas_gbm.errors import ConfigError
+from jpas_gbm.explanation.errors import ExplanationError
+from jpas_gbm.explanation.explanation import Explanation
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, fitted, dataset):
+    folder = tmp_path_factory.mktemp("why")
+    fitted.save(folder / "model")
+    dataset.save(folder / "data")
+    return folder
+
+
+@pytest.fixture
+def run(folders):
+    def call(*words, code=0):
+        done = CliRunner().invoke(app, ["explain", str(folders / "model"), "--data", str(folders / "data"), *words])
+        assert done.exit_code == code, done.output
+        return done
+
+    return call
+
+
+def test_a_sample_of_the_test_split(run, tmp_path):
+    done = run("--out", str(tmp_path / "out"), "--rows", "15", "--threads", "1")
+    found = Explanation.load(tmp_path / "out")
+    assert len(found) == 60 and found["split"] == "the test split"
+    assert "physics score" in done.stdout and "N00" in done.stdout and "explanation.json" in done.stdout
+
+
+def test_json_says_the_same(run, tmp_path):
+    done = run("--out", str(tmp_path / "out"), "--rows", "8", "--json", "--pair", "STAR,GALAXY", "--split", "val")
+    told = json.loads(done.stdout)
+    assert told["pair"] == ["STAR", "GALAXY"] and told == Explanation.load(tmp_path / "out").head
+
+
+def test_objects_by_name(run, tmp_path, dataset):
+    key = dataset.target.key
+    words = ["--object", f"{key['TILE_ID'][30]}/{key['NUMBER'][30]}", "--object", str(dataset.target.object_id[200])]
+    done = run("--out", str(tmp_path / "out"), *words)
+    assert [one["object_id"] for one in Explanation.load(tmp_path / "out")["objects"]] == [
+        int(dataset.target.object_id[i]) for i in (30, 200)
+    ]
+    assert "top bands" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--object", "1/1"], "there is no such row"),
+        (["--pair", "QSO_high,QSO_lo"], "Did you mean 'QSO_low'"),
+        (["--rule", "dominat"], "Did you mean 'dominant'"),
+        (["--cut", "3"], "magnitude of 3.0 or brighter"),
+        (["--blocks", "99"], "cannot be cut into 99 blocks"),
+        (["--refits", "1"], "does not say with which options"),
+        (["--split", "tests"], "tests"),
+    ],
+)
+def test_bad_input_is_one_clear_message(run, tmp_path, words, message):
+    done = run("--out", str(tmp_path / "out"), *words, code=1)
+    assert done.stderr.startswith("error: ") and message in done.stderr and "Traceback" not in done.stderr
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_older_model_folder_is_refused(run, folders, tmp_path):
+    head = folders / "model" / "model.json"
+    content = head.read_text()
+    try:
+        head.write_text(json.dumps({**json.loads(content), "format": 0}))
+        done = run("--out", str(tmp_path / "out"), code=1)
+    finally:
+        head.write_text(content)
+    assert "is a model of format 0" in done.stderr and "Fit again" in done.stderr
+
+
+def test_what_is_there_is_not_replaced(run, tmp_path):
+    (tmp_path / "out").mkdir()
+    assert "--overwrite" in run("--out", str(tmp_path / "out"), code=1).stderr
+
+
+def test_columns_of_a_prediction_chunk(fitted, rows):
+    from jpas_gbm.inference.predictions import predict_catalogue
+
+    why = WhyColumns(fitted, "QSO_high,QSO_low")
+    part = predict_catalogue(fitted, rows)
+    found = why.of(part)
+    chosen = part.label < 2
+    assert [column.name for column in why.columns] == list(found)
+    assert (np.isfinite(found["WHY_LOG_ODDS"]) == chosen).all() and chosen.any() and not chosen.all()
+    assert np.isfinite(WhyColumns(fitted, "all").of(part)["WHY_CONTRIB_1"]).all()
+    for column in why.columns:
+        assert found[column.name].dtype == np.dtype(column.dtype) and column.description and column.ucd
+
+
+def test_classes_that_predict_cannot_explain(fitted):
+    with pytest.raises(ConfigError, match="--explain QSO: there is no such class.*Allowed: all, QSO_high"):
+        WhyColumns(fitted, "QSO")
+    with pytest.raises(ExplanationError, match="no class 'x'"):
+        WhyColumns(fitted, "all", "x,y")
+
+
+@pytest.mark.parametrize("suffix", ["fits", "parquet", "csv", "ecsv", "vot"])
+def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
+
+    from astropy.table import Table
+
+    from jpas_gbm.explanation.objects import top_bands
+    from jpas_gbm.inference.stream import predict_stream
+    from jpas_gbm.survey.readers import read_catalogue
+
+    source, fitted = jpas_model(tmp_path, tiny)
+    out = tmp_path / f"out.{suffix}"
+    predict_stream(fitted, source, out=out, more=WhyColumns(fitted, "STAR"), chunk_rows=40)
+    if suffix == "parquet":
+        import pyarrow.parquet as pq
+
+        table = pq.read_table(out).to_pandas()
+    else:
+        table = Table.read(out, **({"format": "votable"} if suffix == "vot" else {})).to_pandas()
+    rows = read_catalogue(source, bands="jpas55")[0]
+    chosen = fitted.probabilities(rows).argmax(axis=1) == 3
+    expected = top_bands(fitted, rows, chosen)
+    assert len(table) == len(rows) and chosen.any() and not chosen.all()
+    assert np.allclose(table["WHY_CONTRIB_1"], expected["WHY_CONTRIB_1"], atol=1e-6, equal_nan=True)
+    names = [name.decode() if isinstance(name, bytes) else str(name) for name in table["WHY_BAND_1"][chosen]]
+    assert [name.strip() for name in names] == [name.decode() for name in expected["WHY_BAND_1"][chosen]]
+
+
+def jpas_model(folder, dataset):
+    """A model of J-PAS bands that was trained in a moment, and a file of the archive's format."""
+    from astropy.io import fits
+
+    from jpas_gbm.boosting.backend import get_backend
+    from jpas_gbm.boosting.calibration import Calibrator
+    from jpas_gbm.config import BoostingOptions, FeatureOptions
+    from jpas_gbm.features.recipe import FeatureRecipe
+    from jpas_gbm.fitted import FittedClassifier, Member
+    from jpas_gbm.survey.systems import band_system
+
+    options = FeatureOptions(templates=False, lines=False, ratios=False, colours=(1,), imaging=False)
+    rows, bands = dataset.source_rows("train"), dataset.target.bands
+    recipe = FeatureRecipe.build(bands, options)
+    growth = BoostingOptions(rounds=8, patience=0, leaves=6, max_bin=31, learning_rate=0.3)
+    booster = get_backend("lightgbm").train(
+        recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
+    )
+    some = dataset.target_rows("test").take(slice(0, 90))
+    whole = band_system("jpas57")
+    columns = whole.indices(bands.names)
+    flux, err = np.full((90, 57), np.nan), np.full((90, 57), np.nan)
+    flux[:, columns], err[:, columns] = some.flux, some.flux_err / np.abs(some.flux)
+    flux *= 2.99792458e6 / whole.pivots**2  # nJy to 1e-19 erg/s/cm2/Å is a factor of wavelength alone
+    table = [
+        fits.Column("TILE_ID", "K", array=some.key["TILE_ID"]),
+        fits.Column("NUMBER", "K", array=some.key["NUMBER"]),
+        fits.Column("ALPHA_J2000", "D", array=some.ra),
+        fits.Column("DELTA_J2000", "D", array=some.dec),
+        fits.Column("FLUX_APER_COR_3_0", "57E", array=flux),
+        fits.Column("FLUX_RELERR_APER_COR_3_0", "57E", array=err),
+        fits.Column("FLAGS", "57I", array=np.zeros((90, 57), "i2")),
+        fits.Column("MASK_FLAGS", "57I", array=np.zeros((90, 57), "i2")),
+    ]
+    path = folder / "archive.fits"
+    fits.BinTableHDU.from_columns(table, name="FLambdaDualObj").writeto(path, overwrite=True)
+    fitted = FittedClassifier(
+        scheme=dataset.scheme,
+        bands=bands,
+        photometry="FLUX_APER_COR_3_0",
+        recipe=recipe,
+        members=(Member("plain", booster, None, "mocks"),),
+        calibrator=Calibrator.identity(4),
+        thresholds=np.ones(4),
+        card={"survey": "jpas_idr202406"},
+        survey="jpas_idr202406",
+    )
+    return path, fitted
