@@ -52,11 +52,11 @@ class FeatureOptions(Options):
 
     fluxes: bool = Field(True, description="Fluxes normalised by their robust mean.")
     snr: bool = Field(True, description="Signal-to-noise ratio of each band.")
-    colours: tuple[int, ...] = Field((1, 2, 4, 8, 16), description="Spacings, in bands, of asinh colours.")
+    colours: tuple[int, ...] = Field((2, 4, 8, 16), description="Spacings, in bands, of asinh colours.")
     ratios: bool = Field(True, description="Band ratios at the classical breaks.")
     lines: bool = Field(True, description="Line indices against a sliding local continuum, in σ.")
     lean: bool = Field(
-        True, description="Where template features stand, leave out S/N, colours, ratios and lines: they add nothing then."
+        True, description="Where template features stand, leave out S/N, colours, ratios, lines: they add nothing then."
     )
     templates: bool = Field(True, description="χ² and posterior features of template fits.")
     template_ranks: tuple[int, ...] = Field((4,), description="Rank of the bases, one set of templates each.")

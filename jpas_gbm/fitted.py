@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 import numpy as np
 
@@ -14,6 +14,7 @@ from .boosting.calibration import Calibrator
 from .boosting.decision import decide
 from .boosting.heldout import HeldOut
 from .errors import BundleError, FeatureMismatch
+from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
 from .files import atomic_folder, check_checksums, folder_checksums, read_json, write_json
@@ -26,6 +27,7 @@ FORMAT = 1
 every older version is kept, and a folder of that version stays in the tests."""
 
 Rule = Literal["argmax", "thresholds"]
+T = TypeVar("T")
 
 
 def centred(margins: np.ndarray) -> np.ndarray:
@@ -102,6 +104,8 @@ class FittedClassifier:
         Zero points that are divided out of catalogues of that survey.
     held_out : HeldOut, optional
         The labelled rows that calibrated, with cross-fitted probabilities: candidate lists need them.
+    overlap : Overlap, optional
+        What training rows look like: tells rows that are unlike them.
     """
 
     scheme: LabelScheme
@@ -117,6 +121,7 @@ class FittedClassifier:
     shift: DomainShift | None = None
     bare_calibrator: Calibrator | None = None
     held_out: HeldOut | None = None
+    overlap: Overlap | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -252,6 +257,8 @@ class FittedClassifier:
                 np.savez(temporary / "shift.npz", allow_pickle=False, **self.shift.to_arrays())
             if self.held_out is not None:
                 np.savez_compressed(temporary / "validation.npz", allow_pickle=False, **self.held_out.to_arrays())
+            if self.overlap is not None:
+                np.savez_compressed(temporary / "overlap.npz", allow_pickle=False, **self.overlap.to_arrays())
             write_json(temporary / "card.json", dict(self.card))
             head = {
                 "format": FORMAT,
@@ -310,8 +317,9 @@ class FittedClassifier:
             rule=head["rule"],
             card=read_json(folder / "card.json"),
             survey=head["survey"],
-            shift=_read_shift(folder / "shift.npz"),
-            held_out=_read_held_out(folder / "validation.npz"),
+            shift=_read_arrays(folder / "shift.npz", DomainShift.from_arrays),
+            held_out=_read_arrays(folder / "validation.npz", HeldOut.from_arrays),
+            overlap=_read_arrays(folder / "overlap.npz", Overlap.from_arrays),
             bare_calibrator=None if head["bare_calibrator"] is None else Calibrator.from_dict(head["bare_calibrator"]),
         )
 
@@ -321,15 +329,8 @@ def is_bare(catalogue: Catalogue) -> np.ndarray:
     return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)
 
 
-def _read_shift(path: Path) -> DomainShift | None:
+def _read_arrays(path: Path, make: Callable[[dict[str, np.ndarray]], T]) -> T | None:
     if not path.is_file():
         return None
     with np.load(path, allow_pickle=False) as arrays:
-        return DomainShift.from_arrays(dict(arrays))
-
-
-def _read_held_out(path: Path) -> HeldOut | None:
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return HeldOut.from_arrays(dict(arrays))
+        return make(dict(arrays))

@@ -10,6 +10,7 @@ from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calib
 from ..boosting.decision import choose_rule
 from ..boosting.heldout import HeldOut
 from ..config import FitOptions, override
+from ..features.overlap import Overlap, learn_overlap
 from ..fitted import FittedClassifier, Member
 from ..provenance import provenance
 from ..survey.dataset import Dataset
@@ -136,7 +137,15 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         survey=dataset.target.survey,
         shift=rows.shift,
         held_out=_held_out(margins, val, weight, told, options, choice_seed, regime),
+        overlap=_overlap(rows, val, choice_seed),
     )
+
+
+def _overlap(rows: TrainingRows, val: Rows, seed: int) -> Overlap | None:
+    """Learn what the rows that trained look like; validation rows say what is rare."""
+    parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
+    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    return learn_overlap(X, y, val.X, seed=seed)
 
 
 def _held_out(

@@ -237,7 +237,10 @@ def _learn_recipe(
     known = dataset.target if len(dataset.target) else dataset.source
     has_imaging = bool(np.isfinite(known.imaging_mag).any() or (known.morphology > 0).any())
     recipe = FeatureRecipe.build(
-        dataset.target.bands, options.features, has_errors=known.has_errors, has_imaging=has_imaging
+        dataset.target.bands,
+        options.features,
+        has_errors=known.has_errors and (dataset.source.has_errors or not len(dataset.source)),
+        has_imaging=has_imaging,
     )
     # The bases are spectra of mocks, not labels of the sky: every regime may learn them.
     learners = dataset.source_rows("train")

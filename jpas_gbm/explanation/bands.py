@@ -100,8 +100,8 @@ class BandShares:
             bands = _times(values, self._turned)
         else:
             bands = _times(values[..., : self.first], self._turned)
-            form = "nkt,ntb->nkb" if values.ndim == 3 else "nt,ntb->nb"
-            bands += np.einsum(form, values[..., self.first :], self.by_row, optimize=True)
+            last = values[..., self.first :]
+            bands += last @ self.by_row if values.ndim == 3 else (last[:, None] @ self.by_row)[:, 0]
         return bands, values[..., self.own]
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numba
 import numpy as np
 
-LANES = 64
+LANES = 96
 """Rows fitted side by side. Each lane does the same additions in the same order, so a row's bits do not depend on
 the rows beside it."""
 

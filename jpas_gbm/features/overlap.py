@@ -9,11 +9,11 @@ import numpy as np
 
 from ..errors import BundleError
 
-COMPONENTS = 24
+COMPONENTS = 120
 RARE = 0.0025
 """Share of judged rows beyond each of the two limits."""
 
-_CLIP = 8.0
+_CLIP = 4.0
 _MOST = 20_000
 _ARRAYS = ("centre", "scale", "components", "means", "whiteners", "limits")
 
@@ -59,8 +59,11 @@ class Overlap:
 
     def low(self, X: np.ndarray) -> np.ndarray:
         """Return which rows are unlike the training rows, bool (n,)."""
-        parts = [self.distances(X[start : start + _MOST]) for start in range(0, len(X), _MOST)]
-        return (np.concatenate(parts) > self.limits).any(axis=1) if parts else np.zeros(0, dtype=bool)
+        far = np.zeros(len(X), dtype=bool)
+        for start in range(0, len(X), _MOST):
+            rows = slice(start, start + _MOST)
+            far[rows] = np.any(self.distances(X[rows]) > self.limits, axis=1)
+        return far
 
     def to_arrays(self) -> dict[str, Any]:
         """Return a form that ``numpy.savez`` can hold."""
@@ -111,8 +114,8 @@ def learn_overlap(
     rng = np.random.default_rng(seed)
     X, y = _sample(rng, X, y)
     judged = _sample(rng, judged)[0]
-    components = min(components, X.shape[1])
-    if len(X) < 10 * components or len(judged) < 100:
+    components = min(components, X.shape[1], len(X) // 10)
+    if components < 2 or len(judged) < 100:
         return None
     known = np.isfinite(X).any(axis=0)
     centre, low, high = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])

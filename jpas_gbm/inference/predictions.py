@@ -165,7 +165,7 @@ def predict_catalogue(fitted: Fitted, catalogue: Catalogue, threads: int = 1) ->
         thresholds=np.asarray(fitted.thresholds, dtype=np.float64),
         spread=spread.astype(np.float32) if len(fitted.members) > 1 else None,
         photoz=photometric_redshift(matrix),
-        quality=quality_bits(catalogue, fitted.card.get("magnitude_range")),
+        quality=quality_bits(catalogue, fitted.card.get("magnitude_range"), low_overlap(fitted, matrix.X)),
     )
 
 
@@ -178,7 +178,15 @@ def photometric_redshift(matrix: Any) -> np.ndarray | None:
     return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
 
 
-def quality_bits(catalogue: Catalogue, magnitudes: Sequence[float] | None = None) -> np.ndarray:
+def low_overlap(fitted: Fitted, X: np.ndarray) -> np.ndarray | None:
+    """Return which rows are unlike those that trained the model, bool (n,), where it can tell."""
+    overlap = getattr(fitted, "overlap", None)
+    return None if overlap is None else overlap.low(X)
+
+
+def quality_bits(
+    catalogue: Catalogue, magnitudes: Sequence[float] | None = None, unlike: np.ndarray | None = None
+) -> np.ndarray:
     """Return the reader's quality bits with those that only predicting knows, uint16 (n,).
 
     Parameters
@@ -187,6 +195,8 @@ def quality_bits(catalogue: Catalogue, magnitudes: Sequence[float] | None = None
         n rows.
     magnitudes : (brightest, faintest), optional
         Range of the model's training rows.
+    unlike : array of bool, shape (n,), optional
+        Rows that are unlike the training rows.
     """
     bits = catalogue.quality.copy()
     bits[np.isnan(catalogue.imaging_mag)] |= np.uint16(QualityBit.NO_IMAGING)
@@ -195,4 +205,6 @@ def quality_bits(catalogue: Catalogue, magnitudes: Sequence[float] | None = None
         with np.errstate(invalid="ignore"):
             outside = (catalogue.mag < magnitudes[0]) | (catalogue.mag > magnitudes[1])
         bits[outside] |= np.uint16(QualityBit.OUTSIDE_MAGNITUDES)
+    if unlike is not None:
+        bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
     return bits

@@ -27,19 +27,19 @@ BASE = with_values(FitOptions(), _flat(FIT), "test")
 
 @pytest.fixture(scope="module")
 def study(tiny, tmp_path_factory):
-    """A finished study of nine trials, and its folder."""
+    """A finished study of eight trials, and its folder."""
     folder = tmp_path_factory.mktemp("tuning") / "study"
-    return tune(tiny, FitOptions(), small_study(), folder, trials=9, seed=5), folder
+    return tune(tiny, FitOptions(), small_study(), folder, trials=8, seed=5), folder
 
 
 def test_the_study_has_its_trials_and_gives_some_up(study):
     tuned, _ = study
-    assert tuned.told["trials"]["counted"] == 9
+    assert tuned.told["trials"]["counted"] == 8
     assert tuned.ended == "finished"
     outcomes = tuned.told["trials"]["outcomes"]
     assert set(outcomes) <= {"complete", "pruned"} and outcomes["pruned"] >= 1
     values = [tuple(row[name] for name in row if name.startswith("value:")) for row in tuned.rows]
-    assert len(set(values)) == 9
+    assert len(set(values)) == 8
 
 
 def test_the_best_is_the_least_loss_of_trials_that_did_all_the_work(study):
@@ -82,7 +82,7 @@ def test_files_of_a_study(study):
     tuned, folder = study
     told = read_json(folder / "tuning.json")
     table = pd.read_parquet(folder / "trials.parquet")
-    assert len(table) == len(told["history"]) == 9
+    assert len(table) == len(told["history"]) == 8
     assert set(told["importances"]) == set(told["space"]) == set(told["slices"])
     assert sum(told["importances"].values()) == pytest.approx(1)
     bests = [one["best_so_far"] for one in told["history"] if one["best_so_far"] is not None]
@@ -98,12 +98,10 @@ def test_test_labels_are_never_read(tiny, study, tmp_path):
     label[held] = (label[held] + 1) % 4
     z[held] = np.nan
     poisoned = replace(tiny, target=tiny.target.replace(label=label, z=z))
-    again = tune(poisoned, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=9, seed=5)
+    again = tune(poisoned, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=8, seed=5)
     assert again.options == tuned.options
     for one, other in zip(again.rows, tuned.rows, strict=True):
-        assert {k: v for k, v in one.items() if k not in ("seconds", "worker")} == pytest.approx(
-            {k: v for k, v in other.items() if k not in ("seconds", "worker")}, nan_ok=True, rel=0, abs=0
-        )
+        assert one | {"seconds": 0, "worker": ""} == other | {"seconds": 0, "worker": ""}
 
 
 def test_two_figures_give_a_pareto_front(tiny, tmp_path):

@@ -1,0 +1,274 @@
+"""A study on disk: killed and resumed, shared by processes, and safe from what does not belong to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from jpas_gbm.adaptation.tuning.objective import Objective
+from jpas_gbm.adaptation.tuning.sampling import NumberedSampler
+from jpas_gbm.adaptation.tuning.storage import _check_journal
+from jpas_gbm.adaptation.tuning.tune import tune
+from jpas_gbm.adaptation.tuning.workers import at_work, is_alive, others_alive
+from jpas_gbm.config import FitOptions
+from jpas_gbm.errors import BundleError, ConfigError, OutputError
+from tuning_samples import TUNE, small_study
+
+PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
+
+
+def values_of(tuned, *outcomes):
+    """The values of the trials that ended so."""
+    return [
+        tuple((name, row[name]) for name in sorted(row) if name.startswith("value:"))
+        for row in tuned.rows
+        if row["outcome"] in outcomes
+    ]
+
+
+@pytest.fixture(scope="module")
+def begun(tiny, tmp_path_factory):
+    """A study of three trials, to be copied by those who harm it."""
+    folder = tmp_path_factory.mktemp("begun") / "study"
+    return tune(tiny, FitOptions(), small_study(**PLAIN), folder, trials=3, seed=2), folder
+
+
+@pytest.fixture
+def copied(begun, tmp_path):
+    import shutil
+
+    return shutil.copytree(begun[1], tmp_path / "study")
+
+
+def test_resuming_keeps_trials_and_repeats_none(tiny, begun, copied):
+    tuned, _ = begun
+    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
+    assert more.told["trials"]["counted"] == 6
+    assert more.rows[:3] == [row | {} for row in tuned.rows]
+    tried = values_of(more, "complete", "pruned", "failed")
+    assert len(tried) == len(set(tried)) == 6
+
+
+def test_trap_a_resumed_study_goes_on_as_if_it_had_not_stopped(tiny, copied, tmp_path):
+    """A sampler that is seeded once would begin its sequence again, and try the first trials again."""
+    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
+    whole = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "whole", trials=6, seed=2)
+    assert values_of(more, "complete") == values_of(whole, "complete")
+
+
+def test_a_finished_study_is_only_told_again(tiny, begun, copied, monkeypatch):
+    monkeypatch.setattr(Objective, "judge", None)
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
+    assert again.told["best"] == begun[0].told["best"]
+
+
+def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, monkeypatch):
+    plain, calls = Objective.judge, []
+
+    def interrupted(self, options, rung, fold):
+        calls.append(options)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(self, options, rung, fold)
+
+    monkeypatch.setattr(Objective, "judge", interrupted)
+    first = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    assert first.ended == "interrupted" and (tmp_path / "study" / "best.yaml").is_file()
+    assert first.told["trials"]["outcomes"] == {"complete": 2, "interrupted": 1}
+    assert any("--resume does what is left" in line or "interrupted" in line for line in first.lines())
+    second = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2, resume=True)
+    assert second.told["trials"]["counted"] == 4
+    assert values_of(second, "interrupted")[0] in values_of(second, "complete")
+
+
+def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):
+    options = small_study(fresh_seeds=0, fit=TUNE["fit"] | {"boosting": {"rounds": 5000, "patience": 0}}, ladder=[{}])
+    began = time.monotonic()
+    with pytest.raises(Exception, match="no trial has done all its work yet"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=3.0)
+    assert time.monotonic() - began < 30
+    with pytest.raises(Exception, match="interrupted.*--resume"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=0.01, resume=True)
+
+
+def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
+    from dataclasses import replace
+
+    before = (copied / "journal.log").read_bytes()
+    other = replace(tiny, source=tiny.source.replace(flux=tiny.source.flux * 2))
+    cases = [
+        (other, small_study(**PLAIN), 2, "another data set"),
+        (tiny, small_study(**PLAIN, space={"boosting.leaves": {"low": 3, "high": 9}}), 2, "another space"),
+        (tiny, small_study(**PLAIN, objective={"metric": "macro_f1"}), 2, "another objective"),
+        (tiny, small_study(**PLAIN | {"ladder": [{"mocks": 0.5}, {}]}), 2, "another ladder"),
+        (tiny, small_study(**PLAIN), 3, "another seed"),
+    ]
+    for dataset, options, seed, said in cases:
+        with pytest.raises(ConfigError) as caught:
+            tune(dataset, FitOptions(), options, copied, trials=4, seed=seed, resume=True)
+        assert said in str(caught.value) and "Nothing was changed" in str(caught.value)
+    assert (copied / "journal.log").read_bytes() == before
+
+
+def test_a_folder_that_is_not_empty_is_not_overwritten(tiny, copied, tmp_path):
+    with pytest.raises(OutputError, match="is not empty.*--resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3)
+    with pytest.raises(BundleError, match="holds no study.*Leave --resume away"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "none", trials=3, resume=True)
+
+
+def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
+    path = copied / "journal.log"
+    lines = path.read_bytes().split(b"\n")
+    lines[4] = lines[4][: len(lines[4]) // 2]
+    path.write_bytes(b"\n".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(BundleError, match="line 5 of .* is damaged. Restore the file"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    assert path.read_bytes() == before
+    path.unlink()
+    with pytest.raises(BundleError, match="is missing, so the study's trials are lost"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    (copied / "study.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match="is no study that this version reads"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+
+
+def test_trap_half_a_line_of_a_killed_writer_is_cut_off(copied):
+    path = copied / "journal.log"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"wor')
+    _check_journal(path)
+    assert path.read_bytes() == whole
+
+
+def test_the_lock_of_a_dead_process_is_taken_away(copied):
+    lock = copied / "journal.log.lock"
+    lock.touch()
+    began = time.monotonic()
+    _check_journal(copied / "journal.log")
+    assert not lock.exists() and time.monotonic() - began < 5
+
+
+def test_a_lock_that_cannot_be_taken_away_is_named(copied):
+    (copied / "journal.log.lock").mkdir()
+    with pytest.raises(BundleError, match="the study is locked, no process of it is alive.*Remove it by hand"):
+        _check_journal(copied / "journal.log")
+
+
+def test_workers_sign_in_and_out(tmp_path):
+    with at_work(tmp_path) as name:
+        assert is_alive(tmp_path, name) and others_alive(tmp_path) and not others_alive(tmp_path, name)
+    assert not is_alive(tmp_path, name)
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / "workers" / "gone.json").write_text(json.dumps({"host": os.uname().nodename, "pid": int(ended.stdout)}))
+    assert not is_alive(tmp_path, "gone")
+
+
+def test_two_processes_draw_different_trials():
+    """Each trial's draws come from its own number: whoever asks, and in whatever order."""
+    import optuna
+
+    study = optuna.create_study(sampler=NumberedSampler(0, startup=100))
+    draws = [study.ask().suggest_float("x", 0, 1) for _ in range(6)]
+    other = optuna.create_study(sampler=NumberedSampler(0, startup=100))
+    assert [other.ask().suggest_float("x", 0, 1) for _ in range(6)] == draws
+    assert len(set(draws)) == 6
+
+
+@pytest.fixture(scope="module")
+def saved(tiny, tmp_path_factory):
+    """The data set and the options on disk, for other processes."""
+    folder = tmp_path_factory.mktemp("saved")
+    tiny.save(folder / "data")
+    tune_file = {**TUNE, **PLAIN, "ladder": [{"mocks": 0.5, "coarseness": 2}, {}]}
+    (folder / "tune.yaml").write_text(yaml.safe_dump(tune_file))
+    return folder
+
+
+def command(saved, out, trials, *more):
+    """The verb's command line."""
+    words = ["tune", "--data", saved / "data", "--config", saved / "tune.yaml", "--out", out, "--trials", trials]
+    return [sys.executable, "-m", "jpas_gbm", *map(str, words), "--threads", "1", "--seed", "2", *more]
+
+
+def outcomes_on_disk(out):
+    """How many trials the journal says are finished."""
+    path = out / "journal.log"
+    records = path.read_text().splitlines() if path.is_file() else []
+    return sum('"op_code":6' in record and ('"state":1' in record or '"state":2' in record) for record in records)
+
+
+@pytest.mark.slow
+def test_killed_in_mid_study_and_resumed(saved, tmp_path):
+    """kill -9, twice: no finished trial is lost, none is tried again, and the count is reached."""
+    out = tmp_path / "study"
+    for target, more in ((2, []), (4, ["--resume"])):
+        with subprocess.Popen(command(saved, out, 8, *more), stderr=subprocess.DEVNULL) as running:
+            limit = time.monotonic() + 120
+            while outcomes_on_disk(out) < target and running.poll() is None and time.monotonic() < limit:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGKILL)
+    finished = outcomes_on_disk(out)
+    assert finished >= 4
+    done = subprocess.run(command(saved, out, 8, "--resume", "--json"), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["trials"]["counted"] == 8
+    tried = [json.dumps(one["values"], sort_keys=True) for one in told["history"]]
+    assert len(tried) == len(set(tried)) == 8
+    assert not list((out / "workers").glob("*.json")) or told["trials"]["ended"] == "finished"
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_study(saved, tmp_path):
+    out = tmp_path / "study"
+    done = subprocess.run(command(saved, out, 7, "--jobs", "2", "--json"), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["trials"]["counted"] == 7
+    tried = [json.dumps(one["values"], sort_keys=True) for one in told["history"]]
+    assert len(set(tried)) == 7
+    import pandas as pd
+
+    table = pd.read_parquet(out / "trials.parquet")
+    assert table.loc[table.outcome.isin(["complete", "pruned"]), "worker"].nunique() == 2
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_terminal(saved, tmp_path):
+    out = tmp_path / "study"
+    with subprocess.Popen(
+        command(saved, out, 500), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        limit = time.monotonic() + 120
+        while outcomes_on_disk(out) < 3 and running.poll() is None and time.monotonic() < limit:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said, _ = running.communicate(timeout=60)
+    assert running.returncode == 130
+    assert "best: trial" in said and (out / "best.yaml").is_file()
+    assert not list((out / "workers").iterdir())
+
+
+def test_the_verb_says_what_is_wrong(saved, tmp_path):
+    from jpas_gbm.cli.app import app
+    from typer.testing import CliRunner
+
+    words = command(saved, tmp_path / "study", 0)[3:]
+    for more, said in (([], "0 trials"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):
+        done = CliRunner().invoke(app, words + more)
+        assert done.exit_code == 1 and said in done.output
+    done = CliRunner().invoke(app, [*command(saved, tmp_path / "study", 1)[3:], "--regime", "sda"])
+    assert done.exit_code == 1 and "Did you mean" in done.output
+
+
+def test_durations():
+    from jpas_gbm.cli.tuning import seconds
+
+    assert [seconds(word) for word in ("90s", "45m", "2h", "1h30m", "1.5h")] == [90, 2700, 7200, 5400, 5400]
+    for word in ("", "2", "h", "0s", "2h x"):
+        with pytest.raises(ConfigError, match="write a time"):
+            seconds(word)
