@@ -26,7 +26,7 @@ import numpy as np
 
 from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
+from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
 from jpas_gbm.boosting.heldout import HeldOut
 from jpas_gbm.config import FitOptions, override, parse_options
 from jpas_gbm.files import write_json
@@ -124,6 +124,10 @@ def judged(rows, y, column):
     return {"size": len(rows), "true": true, "purity": true / max(len(rows), 1), "completeness": true / max(total, 1)}
 
 
+def errors_of(y, p, column):
+    return {"ece": expected_calibration_error(y, p), "ece_class": classwise_calibration_error(y, p)[column]}
+
+
 def one_field(mix, labelled, p, field, column, seed):
     """Make every list for one field and judge it by the truth."""
     y = field.y
@@ -134,7 +138,7 @@ def one_field(mix, labelled, p, field, column, seed):
     floor = []
     for _ in range(20):
         drawn = (rng.random((len(q), 1)) > q.cumsum(axis=1)).sum(axis=1).clip(0, q.shape[1] - 1)
-        floor.append([expected_calibration_error(drawn, q), *classwise_calibration_error(drawn, q)])
+        floor.append(errors_of(drawn, q, column))
     lists = {}
     for name, options in {
         "purity": {"purity": PURITY},
@@ -156,13 +160,12 @@ def one_field(mix, labelled, p, field, column, seed):
     return {
         "lists": lists,
         "mix": {"new": mix.new[0], "low": low[0], "high": high[0], "truth": share},
-        "ece": {"before": expected_calibration_error(y, p), "after": expected_calibration_error(y, q)},
-        "ece_class": {
-            "before": classwise_calibration_error(y, p)[column],
-            "after": classwise_calibration_error(y, q)[column],
+        "calibration": {
+            "raw_scores": errors_of(y, softmax(field.margins), column),
+            "before": errors_of(y, p, column),
+            "after": errors_of(y, q, column),
+            "noise": {name: np.mean([one[name] for one in floor]) for name in ("ece", "ece_class")},
         },
-        "ece_noise": np.mean(floor, axis=0)[0],
-        "ece_class_noise": np.mean(floor, axis=0)[1 + column],
         "trusted": check_mix(mix, labelled, p, field.mag, CLASSES)["trusted"],
     }
 
@@ -226,12 +229,9 @@ def summary(runs, held_counts, size_counts, column):
                 "estimate": np.mean([part["mix"]["new"] for part in parts], axis=0),
                 "truth_inside_95": np.mean(inside, axis=0),
             },
-            **{
-                name: {
-                    **{when: mean_and_error([part[name][when] for part in parts]) for when in ("before", "after")},
-                    "noise": mean_and_error([part[f"{name}_noise"] for part in parts]),
-                }
-                for name in ("ece", "ece_class")
+            "calibration": {
+                when: {name: mean_and_error([part["calibration"][when][name] for part in parts]) for name in errors}
+                for when, errors in parts[0]["calibration"].items()
             },
             "trusted": float(np.mean([part["trusted"] for part in parts])),
         }

@@ -74,8 +74,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     survey = simulate_survey(SimulateOptions(), seed=1)
-    source, target = survey.source, survey.target.replace(label=survey.truth.label)
-    rows = target.take(np.arange(arguments.rows) % len(target)).replace(object_id=np.arange(arguments.rows))
+    source, target = survey.source, survey.target.replace(label=survey.truth_label, z=survey.truth_z)
+    rows = target.take(np.random.default_rng(0).permutation(len(target))[: arguments.rows])
     plain_options = replace(TemplateOptions(), wild=0.0)
     plain = smallest_step(90, source, plain_options)
     fitter = TemplateFitter(plain.bank, plain.ranks, plain_options)
@@ -95,8 +95,11 @@ def main() -> None:
     print(f"  plain NumPy, fits only        {figures['numpy_rows_per_second']:9.0f} rows/s")
     print(f"  fits                          {figures['fits_rows_per_second']:9.0f} rows/s")
     print(f"  features                      {figures['features_rows_per_second']:9.0f} rows/s (aim {AIM:.0f})")
-    print(f"  times plain NumPy             {figures['features_rows_per_second'] / figures['numpy_rows_per_second']:9.1f}")
-    print(f"default set ({len(whole.template_names)} templates, up to {whole.bank.basis.shape[2]} vectors, wild bands left out):")
+    print(
+        f"  times plain NumPy             {figures['features_rows_per_second'] / figures['numpy_rows_per_second']:9.1f}"
+    )
+    depth = whole.bank.basis.shape[2]
+    print(f"default set ({len(whole.template_names)} templates, up to {depth} vectors, wild bands left out):")
     print(f"  features                      {figures['default_features_rows_per_second']:9.0f} rows/s")
     print(f"  band shares                   {figures['shares_rows_per_second']:9.0f} rows/s")
     if arguments.json:

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..scores.curves import binned_quantiles
 
-_FEWEST = 40
+_FEWEST = 15
 _MOST_BINS = 24
 _ZOOM = 0.45
 _ZOOM_BINS = 12
@@ -65,7 +65,7 @@ def redshift_curves(curves: Mapping[str, Any], z_cut: float | None) -> dict[str,
     zoom = None
     if z_cut is not None:
         near = np.abs(z - z_cut) < _ZOOM
-        if near.sum() >= _FEWEST:
+        if near.sum() >= 2 * _FEWEST:
             zoom = _binned(z[near], {c: p[near] for c, p in columns.items()}, _zoom_edges(z[near], z_cut))
     return {"whole": whole, "zoom": zoom, "rows": len(z), "z_cut": z_cut}
 

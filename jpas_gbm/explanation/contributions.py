@@ -230,7 +230,7 @@ def pass_on(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
         weights = (net * lower + _CANCELLING * total * size) / scale
     # A lower booster without trees made nothing of any feature: all share alike.
     weights = np.where(scale > 0, weights, 1.0 / lower.shape[2])
-    return np.einsum("nkm,nmf->nkf", upper, weights)
+    return upper @ weights
 
 
 def _checked(parts: tuple[Part, ...], margins: np.ndarray, backends: set[str], name: str) -> float:

@@ -10,7 +10,7 @@ from .attributions import Attributions
 from .blocks import Blocks
 from .options import ExplainOptions
 from .physics import physics_score
-from .restframe import line_table, rest_edges, rest_spectrum, spectrum_columns
+from .restframe import line_table, rest_edges, rest_spectrum
 from .ridge import ridge_map, ridge_summary, top_wavelengths
 
 
@@ -79,13 +79,12 @@ class RedshiftSections:
         """Return how the strongest block of the pair's first class moves with redshift, or None."""
         rows = self._of(self.told.pair.a)
         by_block, _ = self._strongest()
-        columns = spectrum_columns(self.system)
         return ridge_summary(
-            self.values[rows][:, columns],
+            self.values[rows],
             by_block[rows],
             self.rows.z[rows],
             self.rows.object_id[rows],
-            self.system.pivots[columns],
+            self.system,
             self.options.resamples,
             self.seed,
         )

@@ -12,7 +12,8 @@ from .class_means import Means, masked_means
 from .lines import FEATURES
 
 NEAR = 0.02
-"""Bands within this of a line, in ln wavelength, are on it: about one narrow band to either side."""
+"""Bands within this of a line, in ln wavelength, are on it: about one narrow band to either side. A broad band
+is on every line that it holds."""
 
 _LOW, _HIGH, _STEP = 700.0, 12_000.0, 0.02
 _FEWEST = 5
@@ -129,9 +130,10 @@ def line_table(
     columns = spectrum_columns(bands)
     values, observed = values[:, columns], observed[:, columns]
     rest = np.log(bands.pivots[columns][None, :] / (1.0 + z[:, None]))
+    reach = np.maximum(NEAR, bands.widths[columns] / bands.pivots[columns] / 2)
     table = []
     for feature in FEATURES:
-        near = observed & (np.abs(rest - np.log(feature.wavelength)) < NEAR)
+        near = observed & (np.abs(rest - np.log(feature.wavelength)) < reach)
         rows = np.flatnonzero(near.any(axis=1) & (observed & ~near).any(axis=1))
         if len(rows) < _FEWEST:
             continue

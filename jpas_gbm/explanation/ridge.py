@@ -124,7 +124,7 @@ def ridge_summary(
     by_block: np.ndarray,
     z: np.ndarray,
     groups: np.ndarray,
-    pivots: np.ndarray,
+    bands: BandSystem,
     resamples: int,
     seed: int,
 ) -> dict[str, Any] | None:
@@ -133,14 +133,13 @@ def ridge_summary(
     Parameters
     ----------
     values : array, shape (n, b)
-        Pair attribution of the bands of the spectrum.
+        Pair attribution of the bands.
     by_block : array, shape (n,)
         Centre of each row's strongest block (:func:`top_wavelengths`), NaN where it has none.
     z : array, shape (n,)
     groups : array of int, shape (n,)
         Objects, for the intervals.
-    pivots : array, shape (b,)
-        Å.
+    bands : BandSystem
     resamples, seed : int
 
     Returns
@@ -148,12 +147,15 @@ def ridge_summary(
     dict or None
         None with fewer than ten rows. ``n``; ``rank_correlation`` of the strongest block's wavelength with z, and its
         ``interval``; ``slope``: d ln λ / d ln(1 + z) of the peaks of the mean attribution in bins of redshift (1 for a
-        line), and ``slope_interval``; ``on_lya``: share of rows in bins whose peak lies within 3 % of Lyα;
+        line), and ``slope_interval``; ``on_lya``: share of rows in bins whose peak is a band that holds Lyα or lies within
+        3 % of it;
         ``bins``: ``z``, ``n``, ``peak``, ``lya`` (Å) and the quartiles ``low``, ``block``, ``high`` of top blocks.
     """
     there = np.isfinite(by_block)
     if len(z) < _FEWEST_ROWS or there.sum() < _FEWEST_ROWS:
         return None
+    columns = spectrum_columns(bands)
+    values, pivots = values[:, columns], bands.pivots[columns]
     centres, peaks, count = ridge_peaks(values, z, pivots)
     if not len(centres):
         return None
@@ -169,7 +171,8 @@ def ridge_summary(
             ridge_slope(*ridge_peaks(values[rows], z[rows], pivots)[:2]),
         )
     lya = spectral_feature("Lya").observed(centres)
-    on_line = np.abs(np.log(peaks / lya)) < _ON_LINE
+    reach = np.maximum(_ON_LINE, bands.widths[columns] / pivots / 2)[np.searchsorted(pivots, peaks)]
+    on_line = np.abs(np.log(peaks / lya)) < reach
     return {
         "n": len(z),
         "rank_correlation": rank_correlation(by_block[there], z[there]),

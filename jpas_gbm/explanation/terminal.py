@@ -115,7 +115,7 @@ def _stage_lines(head: Mapping[str, Any]) -> list[str]:
                 f"what the sky taught ({name}, {one['members']} of {one['of']} members): "
                 f"{100 * one['share_of_sky']:.0f} % of |contribution| comes from {words}"
             )
-    return lines
+    return lines or ["what the sky taught: not defined, since no member was continued from mocks or stacked on them"]
 
 
 def _stability_lines(head: Mapping[str, Any]) -> list[str]:

@@ -14,6 +14,9 @@ from .bases import TemplateBank
 NEIGHBOUR = 1
 """Templates this many bins apart are one answer, not two."""
 
+_NOTHING = -45.0
+"""Logarithm of a share that would be lost in rounding: it costs no exponential."""
+
 _FAR = 3.0e4
 """Differences of −2 ln likelihood beyond this are all the same: certain."""
 
@@ -114,7 +117,8 @@ def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
         top = max(top, values[t])
     total = 0.0
     for t in range(chosen_from, chosen_to):
-        total += np.exp(values[t] - top)
+        if values[t] - top > _NOTHING:
+            total += np.exp(values[t] - top)
     return top + np.log(total)
 
 
@@ -155,7 +159,7 @@ def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
     mean = 0.0
     square = 0.0
     for t in range(len(z)):
-        if quasars[t]:
+        if quasars[t] and logs[t] - logs[best] > _NOTHING:
             p = np.exp(logs[t] - logs[best])
             total += p
             mean += p * z[t]

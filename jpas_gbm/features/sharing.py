@@ -53,6 +53,22 @@ def _compared(plan: EvidencePlan, q: np.ndarray, chosen: np.ndarray) -> np.ndarr
     return pairs
 
 
+def _distinct(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return each row's distinct templates (n, m), padded with -1, and the place of each of `pairs` among them.
+
+    Many features of a row compare the same few templates, and fitting one twice costs twice.
+    """
+    flat = pairs.reshape(len(pairs), -1)
+    order = np.argsort(flat, axis=1, kind="stable")
+    ranked = np.take_along_axis(flat, order, axis=1)
+    number = np.cumsum(np.diff(ranked, axis=1, prepend=ranked[:, :1]) != 0, axis=1)
+    compared = np.full((len(flat), int(number.max(initial=0)) + 1), -1, dtype=np.intp)
+    np.put_along_axis(compared, number, ranked, axis=1)
+    position = np.empty_like(number)
+    np.put_along_axis(position, order, number, axis=1)
+    return compared, position.reshape(pairs.shape)
+
+
 def share(plan: EvidencePlan, fitter: TemplateFitter, fits: Fits, places: Sequence[int], out: np.ndarray) -> None:
     """Fill `out` (n, len(places), b) with each band's share of what some features compare.
 
@@ -61,13 +77,16 @@ def share(plan: EvidencePlan, fitter: TemplateFitter, fits: Fits, places: Sequen
     (one template only, no band) the shares are equal.
     """
     chosen, _ = fitter.best(fits.minus2)
-    pairs = _compared(plan, fits.minus2[:, -1], chosen)
-    models = fitter.models(fits, np.maximum(pairs, 0).reshape(len(chosen), -1)).reshape(*pairs.shape, -1)
-    misses = fits.weight[:, None, None] * (fits.x[:, None, None] - models) ** 2
-    misses[pairs < 0] = 0.0
-    parts = np.abs(misses[:, :, 0] - misses[:, :, 1])
+    kinds = np.unique(np.asarray(places) % len(plan.described), return_inverse=True)
+    pairs = _compared(plan, fits.minus2[:, -1], chosen)[:, kinds[0]]
+    compared, position = _distinct(pairs)
+    models = fitter.models(fits, np.maximum(compared, 0))
+    misses = fits.weight[:, None] * (fits.x[:, None] - models) ** 2
+    misses[compared < 0] = 0.0
+    rows = np.arange(len(pairs))[:, None]
+    parts = np.abs(misses[rows, position[:, :, 0]] - misses[rows, position[:, :, 1]])
     total = parts.sum(axis=2, keepdims=True)
     even = np.where(fits.weight > 0, 1.0, 0.0) + np.where(fits.observed > 0, 0.0, 1.0)[:, None]
     even /= even.sum(axis=1, keepdims=True)
     shares = np.where(total > 0, parts / np.where(total > 0, total, 1.0), even[:, None])
-    out[:] = shares[:, np.asarray(places) % len(plan.described)]
+    out[:] = shares[:, kinds[1]]

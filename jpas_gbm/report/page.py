@@ -26,7 +26,7 @@ from .tables import (
     regimes_table,
     verdicts_table,
 )
-from .words import cut_words, number, seeds_words, sentence, span
+from .words import cut_words, number, seeds_words, sentence, source_word, span
 
 TITLE = "Quasars, galaxies and stars: what was found, and how sure it is"
 SIMULATED = "Simulated data: a test of the program, not a forecast for the real sky."
@@ -219,7 +219,8 @@ def _data(results: Results) -> Section | None:
     if data.get("summary"):
         summary = data["summary"]
         words = [
-            f"{'Mocks' if side == 'source' else 'Sky'}: {one['survey']}, {one['photometry']}, {one['rows']:,} rows, "
+            f"{sentence(source_word(one['survey'])) if side == 'source' else 'Sky'}: {one['survey']}, "
+            f"{one['photometry']}, {one['rows']:,} rows, "
             f"{100 * (one['bands_missing'] or 0):.1f} % of bands missing, imaging known for "
             f"{100 * (one['imaging_known'] or 0):.1f} %"
             for side, one in ((side, summary[side]) for side in ("target", "source"))

@@ -139,13 +139,14 @@ def budgets_told(curve: BudgetCurve) -> list[str]:
     if not curve.points:
         return []
     last = curve.points[-1]["regime"]
-    told = []
+    needed: dict[str, list[str]] = {}
     for one in curve.savings:
         if one["figure"] != "macro.f1" or one["regime"] != last or one["against"] != "target-only":
             continue
         words = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
         needs = words[one["bound"]] if one["bound"] else f"about {one['equals']:,.0f} labels"
-        told.append(f"with {one['budget']:,} labels, {one['against']} needs {needs}")
+        needed.setdefault(f"{one['against']} needs {needs}", []).append(f"{one['budget']:,}")
+    told = [f"with {listed(sizes)} labels, {words}" for words, sizes in needed.items()]
     return [f"For the macro-F1 that {last} has {'; '.join(told)}."] if told else []
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..comparison.lines import title as terminal_title
 from .story import best_regime
-from .words import DASH, number, span, sure
+from .words import DASH, number, source_word, span, sure
 
 if TYPE_CHECKING:
     from ..comparison.evaluation import Evaluation
@@ -164,7 +164,7 @@ def counts_table(summary: Mapping[str, Any]) -> Table:
     """Return rows by class and split of both domains."""
     classes = summary["classes"]
     rows = []
-    for side, words in (("source", "mocks"), ("target", "sky")):
+    for side, words in (("source", source_word(summary["source"]["survey"])), ("target", "sky")):
         for split, counts in {**summary[side]["splits"], "all labelled": summary[side]["classes"]}.items():
             cells = [Cell(f"{words}, {_SPLITS.get(split, split)}"), *(Cell(f"{counts[c]:,}") for c in classes)]
             rows.append((*cells, Cell(f"{sum(counts.values()):,}")))

@@ -43,6 +43,11 @@ def cut_words(cut: float | None) -> str:
     return "of any magnitude" if cut is None else f"of magnitude {cut:g} and brighter"
 
 
+def source_word(survey: str | None) -> str:
+    """Return what the rows of the source domain are called: mocks, unless they are another survey's."""
+    return "mocks" if survey is None or "mock" in survey.lower() else "source rows"
+
+
 def split_words(split: str) -> str:
     """Return the name of a split in words."""
     return {"val": "validation", "train": "training"}.get(split, split)

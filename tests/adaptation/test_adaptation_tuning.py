@@ -249,5 +249,3 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny, tmp_path
         tune(tiny, FitOptions(), small_study(**changes), tmp_path / "study", trials=trials, timeout=timeout)
     assert said in str(caught.value)
     assert not (tmp_path / "study").exists()
-
-

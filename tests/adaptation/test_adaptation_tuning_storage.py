@@ -9,6 +9,9 @@ import time
 
 import pytest
 import yaml
+from tuning_samples import TUNE, small_study
+
+from jpas_gbm.adaptation.tuning.interrupts import put_off
 from jpas_gbm.adaptation.tuning.objective import Objective
 from jpas_gbm.adaptation.tuning.sampling import NumberedSampler
 from jpas_gbm.adaptation.tuning.storage import _check_journal
@@ -16,7 +19,6 @@ from jpas_gbm.adaptation.tuning.tune import tune
 from jpas_gbm.adaptation.tuning.workers import at_work, is_alive, others_alive
 from jpas_gbm.config import FitOptions
 from jpas_gbm.errors import BundleError, ConfigError, OutputError
-from tuning_samples import TUNE, small_study
 
 PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
 
@@ -83,6 +85,20 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
     second = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2, resume=True)
     assert second.told["trials"]["counted"] == 4
     assert values_of(second, "interrupted")[0] in values_of(second, "complete")
+
+
+def test_trap_an_interrupt_is_put_off_to_a_clean_place():
+    """The library loses an interrupt that comes while it waits for the journal's lock."""
+    with put_off() as check:
+        check()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):
@@ -247,15 +263,16 @@ def test_ctrl_c_at_the_terminal(saved, tmp_path):
         while outcomes_on_disk(out) < 3 and running.poll() is None and time.monotonic() < limit:
             time.sleep(0.02)
         running.send_signal(signal.SIGINT)
-        said, _ = running.communicate(timeout=60)
-    assert running.returncode == 130
+        said, wrong = running.communicate(timeout=60)
+    assert running.returncode == 130, wrong
     assert "best: trial" in said and (out / "best.yaml").is_file()
     assert not list((out / "workers").iterdir())
 
 
 def test_the_verb_says_what_is_wrong(saved, tmp_path):
-    from jpas_gbm.cli.app import app
     from typer.testing import CliRunner
+
+    from jpas_gbm.cli.app import app
 
     words = command(saved, tmp_path / "study", 0)[3:]
     for more, said in (([], "0 trials"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
+from typer.testing import CliRunner
+
 from jpas_gbm.cli.app import app
 from jpas_gbm.comparison.budget_curve import BudgetCurve
-from typer.testing import CliRunner
 
 runner = CliRunner()
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+
 from jpas_gbm.comparison.budget_curve import BudgetCurve
 from jpas_gbm.comparison.compare import compare
 from jpas_gbm.comparison.evaluate import evaluate_model

@@ -6,14 +6,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib import rc_context
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
 from jpas_gbm.comparison.evaluation import Evaluation
 from jpas_gbm.report import figures as f
 from jpas_gbm.report.figures.map import LEVELS
 from jpas_gbm.report.figures.spectra import per_wavelength
 from jpas_gbm.report.figures.style import COLOURS, RULES, class_look, regime_look
-from matplotlib import rc_context
-from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
+
 from jpas_gbm.errors import BundleError, OutputError
 from jpas_gbm.report.html import render_page, write_report
 from jpas_gbm.report.missing import missing_parts
@@ -143,7 +144,7 @@ def test_summary_is_in_words_with_intervals(results):
 def test_summary_does_not_claim_what_intervals_leave_open(results):
     found = results.subjects[0].comparison
     open_ = {"difference": -0.01, "interval": [-0.03, 0.01], "above": 0.2}
-    pairs = [{**pair, "figures": {name: open_ for name in pair["figures"]}} for pair in found.pairs]
+    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], open_)} for pair in found.pairs]
     subject = replace(results.subjects[0], comparison=replace(found, pairs=pairs))
     told = " ".join(found_sentences(Results((subject,))))
     assert "cannot be told apart" in told and "better than" not in told
@@ -153,7 +154,7 @@ def test_summary_does_not_claim_what_intervals_leave_open(results):
 def test_tables_mark_only_what_is_beyond_doubt(results):
     found = results.subjects[0].comparison
     sure = {"difference": 0.1, "interval": [0.05, 0.15], "above": 1.0}
-    pairs = [{**pair, "figures": {name: sure for name in pair["figures"]}} for pair in found.pairs]
+    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], sure)} for pair in found.pairs]
     table = regimes_table(replace(found, pairs=pairs))
     strong = {row[0].text: [cell.strong for cell in row[1:]] for row in table.rows}
     assert strong["macro-F1"] == [True, False]  # the pair is mocks-only less ssda
@@ -282,7 +283,7 @@ def test_report_writes_page_and_figures(budget_curve, tmp_path):
 
 def test_svg_ids_are_prefixed_and_colours_follow_the_theme():
     svg = (
-        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns:xlink="http://a" width="9pt" viewBox="0 0 9 9" version="1.1">'
+        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns:xlink="http://a" width="9pt" viewBox="0 0 9 9">'
         "<metadata>http://b</metadata><defs><style>*{}</style></defs>"
         '<path id="p1" style="fill: #0072b2; stroke: #123456" clip-path="url(#c)" d="M 1.23456 0.015625"/>'
         '<use xlink:href="#p1"/></svg>'

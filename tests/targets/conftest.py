@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.heldout import HeldOut
 from jpas_gbm.targets.predicted import Predicted
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets, select_conformal
 from jpas_gbm.targets.errors import TargetError
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.boosting.calibration import softmax
 from jpas_gbm.boosting.heldout import HeldOut
 from jpas_gbm.scores.calibration_error import classwise_calibration_error
@@ -40,9 +41,9 @@ def test_the_interval_holds_the_truth_about_as_often_as_it_says(samples):
     for seed in range(20):
         rng = np.random.default_rng(seed)
         labelled = samples.held_out(rng, 3000)
-        p, label = samples.draw(rng, 2000, samples.NEW)
-        low, high = estimate_mix(labelled, p, np.full(2000, 20.0), draws=40, seed=seed).interval()
-        inside += (low[0] <= samples.NEW) & (samples.NEW <= high[0])
+        p, _ = samples.draw(rng, 2000, samples.NEW)
+        low, high = estimate_mix(labelled, p, np.full(2000, 20.0), draws=30, seed=seed).interval()
+        inside += (low[0] <= samples.NEW) & (high[0] >= samples.NEW)
     assert (inside >= 16).all(), inside
 
 
@@ -90,9 +91,7 @@ def test_no_trust_where_spectra_changed(world, rng, samples):
 def test_no_trust_where_magnitudes_changed(world, samples):
     labelled, rows, _ = world
     mag = rows.mag + 1.5
-    told = check_mix(
-        estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES
-    )
+    told = check_mix(estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES)
     assert any("--prior-edges" in reason for reason in told["reasons"])
 
 

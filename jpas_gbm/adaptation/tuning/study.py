@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import FitError
 from ...files import atomic_file
 from ..journal import Progress
+from .interrupts import put_off
 from .ladder import climbs, hopeless
 from .objective import Answers, Judged, Objective, joined, mean_figures
 from .options import TuneOptions
@@ -100,11 +101,12 @@ class Work:
             If the first trials all fail.
         """
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
-        self.objective.progress = self._watch(deadline)
         self.ended = "finished"
         try:
-            with at_work(self.folder) as self._worker:
+            with put_off() as check, at_work(self.folder) as self._worker:
+                self.objective.progress = self._watch(deadline, check)
                 while self._wanted():
+                    check()
                     if deadline is not None and time.monotonic() > deadline:
                         raise OutOfTime
                     self._one()
@@ -121,8 +123,9 @@ class Work:
             self.notes.append("interrupted before the trials asked for were done.")
         return self.ended
 
-    def _watch(self, deadline: float | None) -> Progress:
+    def _watch(self, deadline: float | None, check: Callable[[], None]) -> Progress:
         def report(stage: str, done: int, total: int) -> None:
+            check()
             if deadline is not None and time.monotonic() > deadline:
                 raise OutOfTime
             if self.progress is not None:

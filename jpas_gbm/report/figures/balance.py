@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 
-def balance_figure(balance: Mapping[str, Any], ax: Axes, side: str = "source") -> Axes:
+def balance_figure(balance: Mapping[str, Any], ax: Axes, side: str = "source", source: str = "mocks") -> Axes:
     """Draw a table of counts by class and magnitude, coloured by their logarithm.
 
     Parameters
@@ -23,6 +23,8 @@ def balance_figure(balance: Mapping[str, Any], ax: Axes, side: str = "source") -
         ``balance.json``.
     ax : Axes
     side : {"source", "target"}
+    source : str
+        What the source domain is called.
     """
     from matplotlib import colormaps
 
@@ -39,7 +41,7 @@ def balance_figure(balance: Mapping[str, Any], ax: Axes, side: str = "source") -
     ax.set_xticks(np.arange(len(edges)) - 0.5, [f"{edge:g}" for edge in edges])
     ax.set_yticks(range(len(classes)), classes)
     ax.set_xlabel("magnitude")
-    words = {"source": "mocks", "target": "sky, labelled"}[side]
+    words = {"source": source, "target": "sky, labelled"}[side]
     ax.set_title(f"{words}: {balance[side]['rows']:,} rows")
     ax.spines[:].set_visible(False)
     ax.tick_params(axis="y", length=0)
@@ -53,8 +55,8 @@ def _short(n: float) -> str:
     return f"{n / 1e3:.0f}k" if n < 1e6 else f"{n / 1e6:.1f}M"
 
 
-def shares_figure(balance: Mapping[str, Any], ax: Axes) -> Axes:
-    """Draw the share of each class at each magnitude: the sky's as lines, the mocks' dashed."""
+def shares_figure(balance: Mapping[str, Any], ax: Axes, source: str = "mocks") -> Axes:
+    """Draw the share of each class at each magnitude: the sky's as lines, the source domain's dashed."""
     classes, edges = balance["classes"], np.array(balance["edges"])
     centre = (edges[1:] + edges[:-1]) / 2
     for side, style in (("source", "--"), ("target", "-")):
@@ -65,11 +67,11 @@ def shares_figure(balance: Mapping[str, Any], ax: Axes) -> Axes:
             look = class_look(name, classes)
             label = name if side == "target" else None
             ax.plot(centre, shares[row], ls=style, marker=look["marker"], ms=3.5, color=look["color"], label=label)
-    ax.plot([], [], color=MUTED, ls="--", label="mocks (dashed)")
+    ax.plot([], [], color=MUTED, ls="--", label=f"{source} (dashed)")
     ax.set_yscale("log")
     ax.set_xlabel("magnitude")
     ax.set_ylabel("share of the rows")
-    ax.set_title("class balance: sky as lines, mocks dashed")
+    ax.set_title(f"sky as lines, {source} dashed")
     ax.grid(visible=True)
-    ax.legend(ncols=2, fontsize=7.5)
+    ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.17), ncols=3, fontsize=7.5, columnspacing=1.0)
     return ax

@@ -29,5 +29,5 @@ def budgets_figure(curve: BudgetCurve, ax: Axes, figure: str = "macro.f1", label
     ax.set_xlabel("target labels (train and validation)")
     ax.set_ylabel(label)
     ax.grid(visible=True)
-    ax.legend()
+    ax.legend(loc="upper center", bbox_to_anchor=(0.45, -0.19), ncols=2, fontsize=8, columnspacing=1.0)
     return ax

@@ -32,16 +32,16 @@ def separation_figure(separation: Mapping[str, Any], ax: Axes) -> Axes:
     return ax
 
 
-def missing_figure(separation: Mapping[str, Any], ax: Axes) -> Axes:
+def missing_figure(separation: Mapping[str, Any], ax: Axes, source: str = "mocks") -> Axes:
     """Draw the share of rows in which each band is missing, sky and mocks."""
     pivot, _, order = _bands(separation)
     for name, colour, marker, label in (
         ("missing_target", BLUE, "o", "sky"),
-        ("missing_source", ORANGE, "s", "mocks as they are"),
+        ("missing_source", ORANGE, "s", f"{source} as they are"),
     ):
         values = 100 * np.array(numbers(separation[name]))[order]
         ax.plot(pivot, values, marker=marker, ms=3.5, lw=1, color=colour, label=label)
-    ax.set_ylim(bottom=0)
+    ax.set_ylim(0, max(1.0, ax.get_ylim()[1]))
     ax.set_xlabel("pivot wavelength (Å)")
     ax.set_ylabel("rows without it (%)")
     ax.grid(axis="y")

@@ -26,11 +26,14 @@ class MapPanel(NamedTuple):
     group : str
         Whose points are drawn: ``source``, ``labelled`` or ``unlabelled``.
     title : str
+    source : str
+        What the source domain is called.
     """
 
     sky_map: SkyMap
     group: str
     title: str
+    source: str = "mocks"
 
 
 def map_figure(result: MapPanel, ax: Axes) -> Axes:
@@ -60,7 +63,7 @@ def domains_map_figure(result: MapPanel, ax: Axes) -> Axes:
             ax.plot([], [], "o", color=colour, ms=5, label=f"sky, {group}")
         _contours(found, group, colour, ax)
     _contours(found, "source", MUTED, ax)
-    ax.plot([], [], color=MUTED, label="mocks")
+    ax.plot([], [], color=MUTED, label=result.source)
     _finish(found, result.title, ax)
     ax.legend(loc="best", fontsize=7.5, handletextpad=0.4)
     return ax

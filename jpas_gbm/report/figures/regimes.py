@@ -66,10 +66,10 @@ def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
         look = regime_look(regime, comparison.regimes)
         ax.plot([*angles, angles[0]], [*f1, f1[0]], label=regime, ms=4, **look)
     inner = max(0.0, np.floor((lowest - 0.1) * 10) / 10)
-    ax.set_ylim(inner, 1)
     step = 0.1 if inner >= 0.5 else 0.2
-    ticks = np.arange(inner + step, 1 + step / 2, step)
+    ticks = np.arange(1.0, inner + step / 4, -step)[::-1]
     ax.set_yticks(ticks, [f"{t:.1f}" for t in ticks], fontsize=7.5)
+    ax.set_ylim(inner, 1)
     ax.set_rlabel_position(225)  # type: ignore[attr-defined]
     ax.set_xticks(angles, classes)
     for label, angle in zip(ax.get_xticklabels(), angles, strict=True):

@@ -74,7 +74,7 @@ def spectrum_figure(result: Portrait, ax: Axes) -> Axes:
     ax.set_title(_title(result, int((~seen).sum())), fontsize=8.5, loc="left", pad=14)
     ax.set_xlim(pivot.min() - 150, pivot.max() + 150)
     if result.legend:
-        ax.legend(fontsize=7.5, loc="upper right", handlelength=1.4)
+        ax.legend(fontsize=7.5, loc="best", handlelength=1.4)
     return ax
 
 

@@ -10,7 +10,7 @@ from ..figures.balance import balance_figure, shares_figure
 from ..figures.domains import missing_figure, separation_figure
 from ..figures.map import LEVELS, MapPanel, domains_map_figure, map_figure
 from ..figures.spectra import Portrait, spectrum_figure
-from ..words import count, cut_words, listed, number, split_words
+from ..words import count, cut_words, listed, number, sentence, source_word, split_words
 from .plate import HALF, THIRD, Panel, Plate
 
 if TYPE_CHECKING:
@@ -55,17 +55,27 @@ def portraits_plate(exhibits: Exhibits) -> Plate | None:
     )
 
 
+def _source(exhibits: Exhibits) -> str:
+    return source_word(exhibits.balance.get("source", {}).get("survey"))
+
+
 def balance_plate(exhibits: Exhibits) -> Plate | None:
     """Return class counts by magnitude, mocks against sky."""
-    found = exhibits.balance
+    found, source = exhibits.balance, _source(exhibits)
     if not found or len(found.get("edges", [])) < 2:
         return None
+
+    def mocks(result: Any, ax: Axes) -> Axes:
+        return balance_figure(result, ax, "source", source)
 
     def target(result: Any, ax: Axes) -> Axes:
         return balance_figure(result, ax, "target")
 
+    def shares(result: Any, ax: Axes) -> Axes:
+        return shares_figure(result, ax, source)
+
     told = []
-    for side, words in (("source", "mocks"), ("target", "labelled sky")):
+    for side, words in (("source", source), ("target", "labelled sky")):
         each = ", ".join(f"{name} {n:,}" for name, n in found[side]["classes"].items())
         told.append(f"{words}: {each}")
     lost = found["source"]["without_magnitude"] + found["target"]["without_magnitude"]
@@ -76,30 +86,34 @@ def balance_plate(exhibits: Exhibits) -> Plate | None:
         "Rows by class and magnitude, colour in the logarithm; the end bins hold what lies beyond. All splits, "
         f"without twins; {'; '.join(told)}; {count(found['unlabelled'], 'unlabelled source')} besides.{beside}",
         f"Tables of counts by class and magnitude. {'; '.join(told)}.",
-        (Panel(balance_figure, found, HALF), Panel(target, found, HALF), Panel(shares_figure, found, HALF)),
+        tuple(Panel(draw, found, HALF) for draw in (mocks, target, shares)),
     )
 
 
 def separation_plate(exhibits: Exhibits) -> Plate | None:
     """Return how far mocks and sky are apart by band, and what is missing."""
-    found = exhibits.separation
+    found, source = exhibits.separation, _source(exhibits)
     if not found or not any(area is not None for area in found["area"]):
         return None
+
+    def missing(result: Any, ax: Axes) -> Axes:
+        return missing_figure(result, ax, source)
+
     names = [row[0] for row in found["bands"]["bands"]]
     gap = np.array([abs((area if area is not None else 0.5) - 0.5) for area in found["area"]])
     top = [names[i] for i in np.argsort(-gap, kind="stable")[:3]]
     return Plate(
         "separation",
-        "How far mocks and sky are apart, band by band",
-        "Above: the chance that a sky source is brighter in a band, relative to its own median flux, than a mock of "
-        f"its class (0.5: alike; mean over {listed(found['classes'])} as common as in the sky). Below: rows in which "
-        f"the band is missing. {count(found['source_rows'], 'mock')} and "
-        f"{count(found['target_rows'], 'labelled sky source')} of the train and validation splits.",
-        f"Differences between mocks and sky by band; the largest are in {listed(top)}, with chances up to "
+        f"How far {source} and sky are apart, band by band",
+        "Above: the chance that a sky source is brighter in a band, relative to its own median flux, than one of the "
+        f"{source} of its class (0.5: alike; mean over {listed(found['classes'])} as common as in the sky). Below: "
+        f"rows in which the band is missing. {found['source_rows']:,} {source} of the training split and "
+        f"{count(found['target_rows'], 'labelled sky source')} of the training and validation splits.",
+        f"Differences between {source} and sky by band; the largest are in {listed(top)}, with chances up to "
         f"{number(0.5 + float(gap.max()), 2)}.",
         (
             Panel(separation_figure, found, (9.4, 3.2), (4.6, 3.2)),
-            Panel(missing_figure, found, (9.4, 2.6), (4.6, 2.8)),
+            Panel(missing, found, (9.4, 2.6), (4.6, 2.8)),
         ),
         1,
     )
@@ -107,26 +121,26 @@ def separation_plate(exhibits: Exhibits) -> Plate | None:
 
 def map_plate(exhibits: Exhibits) -> Plate | None:
     """Return the map of mocks and sky in the learnt plane."""
-    found = exhibits.sky_map
+    found, source = exhibits.sky_map, _source(exhibits)
     if found is None:
         return None
-    groups = [("source", "mocks"), ("labelled", "sky, labelled")]
+    groups = [("source", source), ("labelled", "sky, labelled")]
     panels = [Panel(map_figure, MapPanel(found, g, words), THIRD) for g, words in groups if g in found.points]
-    panels.append(Panel(domains_map_figure, MapPanel(found, "", "labelled and unlabelled"), THIRD))
+    panels.append(Panel(domains_map_figure, MapPanel(found, "", "labelled and unlabelled", source), THIRD))
     rows, outside = found.about["rows"], found.about["outside"]
     n = ", ".join(f"{rows[g]:,} {words}" for g, words in [*groups, ("unlabelled", "sky, unlabelled")] if g in rows)
     levels = listed([f"{100 * level:.0f} %" for level in LEVELS])
     far = [f"{100 * outside[g]:.1f} % of the {g}" for g in ("labelled", "unlabelled") if outside.get(g) is not None]
-    beyond = f" Where less than 1 % of the mocks lie: {listed(far)} sky." if far else ""
+    beyond = f" Where less than 1 % of the {source} lie: {listed(far)} sky." if far else ""
     run = exhibits.calibration.get("run")
     model = f"Model {run}. " if run else ""
     return Plate(
         "map",
-        "Mocks and sky in the space that the model has learnt",
+        f"{sentence(source)} and sky in the space that the model has learnt",
         "The plane of the model's margins in which the classes lie farthest apart (linear discriminants, classes of "
         f"equal weight). {model}Contours hold {levels} of the rows of a group. {n}; points are a sample.{beyond}",
-        "Three scatter maps with density contours: mocks and labelled sky by class, and labelled against unlabelled "
-        f"sky.{beyond}",
+        f"Three scatter maps with density contours: {source} and labelled sky by class, and labelled against "
+        f"unlabelled sky.{beyond}",
         tuple(panels),
         3,
     )

@@ -153,10 +153,13 @@ def object_plate(explanation: Explanation) -> Plate | None:
     rows = np.flatnonzero(arrays["label"] == code)
     if not len(rows):
         return None
-    odds = arrays["pair_bands"][rows].sum(axis=1)
-    row = int(rows[np.argsort(odds, kind="stable")[len(rows) // 2]])
+    row = int(rows[np.argsort(arrays["probabilities"][rows, code], kind="stable")[len(rows) // 2]])
     return _object_plate(
-        explanation, row, "object", f"One object: a typical {explanation.pair[0]}", "the row of median log-odds"
+        explanation,
+        row,
+        "object",
+        f"One object: a typical {explanation.pair[0]}",
+        f"of all of them, its P({explanation.pair[0]}) is the median",
     )
 
 

@@ -1,0 +1,92 @@
+"""Prediction files of every format are read again; those of another model, or of none, are refused."""
+
+import numpy as np
+import pytest
+
+from jpas_gbm.errors import CatalogueError
+from jpas_gbm.inference.columns import prediction_columns, record_type
+from jpas_gbm.inference.output import table_writer
+from jpas_gbm.targets.errors import TargetError
+from jpas_gbm.targets.model_search import find_model
+from jpas_gbm.targets.predicted import read_predictions
+from jpas_gbm.targets.repeats import without_repeats
+
+
+@pytest.fixture
+def write(samples, tmp_path):
+    def make(name, n=60, leave_out=(), header=True, spoil=False, **model):
+        rng = np.random.default_rng(3)
+        rows, _ = samples.predicted(rng, n)
+        columns = prediction_columns(("TILE_ID", "NUMBER"), samples.CLASSES)
+        columns = [column for column in columns if column.name not in leave_out]
+        table = np.zeros(n, dtype=record_type(columns))
+        values = {**rows.ids, "RA": rows.ra, "DEC": rows.dec, "MAG": rows.mag, "CLASS": b"STAR"}
+        values |= {f"P_{c.upper()}": rows.p[:, i] for i, c in enumerate(samples.CLASSES)}
+        for column in columns:
+            table[column.name] = values.get(column.name, 0)
+        if spoil:
+            table["P_STAR"] += 0.5
+        told = {"software": "jpas-gbm"} | ({"model": samples.about(**model)} if header else {})
+        with table_writer(tmp_path / name, columns, told) as writer:
+            writer.write(table)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.mark.parametrize("suffix", ["fits", "parquet", "vot", "csv", "ecsv"])
+def test_every_format(write, samples, suffix):
+    found = read_predictions([write(f"P.{suffix}")])
+    assert found.classes == samples.CLASSES and len(found) == 60
+    assert list(found.ids) == ["TILE_ID", "NUMBER"] and found.ids["NUMBER"].dtype == np.int64
+    np.testing.assert_allclose(found.p.sum(axis=1), 1, atol=1e-12)
+    assert found.model["seed"] == 3 and found.sources == (f"P.{suffix}",)
+
+
+def test_files_of_one_model_join(write):
+    found = read_predictions([write("a.fits"), write("b.parquet")])
+    assert len(found) == 120 and found.sources == ("a.fits", "b.parquet")
+
+
+def test_files_of_two_models_are_refused(write):
+    with pytest.raises(TargetError, match=r"a\.fits and b\.fits are predictions of two models \(seed: 3 and 4\)"):
+        read_predictions([write("a.fits"), write("b.fits", seed=4)])
+
+
+def test_missing_columns_are_named(write):
+    with pytest.raises(TargetError, match=r"lacks the column\(s\) P_GALAXY"):
+        read_predictions([write("a.fits", leave_out=("P_GALAXY",))])
+
+
+def test_a_table_that_is_no_prediction(write, tmp_path):
+    with pytest.raises(TargetError, match="is no prediction file of jpas-gbm"):
+        read_predictions([write("a.fits", header=False)])
+    path = write("b.csv")
+    path.with_name("b.csv.json").unlink()
+    with pytest.raises(TargetError, match=r"its b\.csv\.json is missing"):
+        read_predictions([path])
+    with pytest.raises(CatalogueError, match="there is no such file"):
+        read_predictions([tmp_path / "none.fits"])
+
+
+def test_probabilities_that_are_none(write):
+    with pytest.raises(TargetError, match="probabilities of row 0 do not sum to 1"):
+        read_predictions([write("a.fits", spoil=True)])
+
+
+def test_repeats_of_overlapping_tiles_leave_one(rng, samples):
+    rows, _ = samples.predicted(rng, 40)
+    ids = {"TILE_ID": np.where(np.arange(40) < 20, 1, 2), "NUMBER": np.arange(40)}
+    ra, dec = rows.ra.copy(), rows.dec.copy()
+    ra[20:23], dec[20:23] = ra[:3] + 0.2 / 3600, dec[:3]
+    ra[5], dec[5] = ra[4], dec[4]  # neighbours of one tile are two sources
+    quality = np.zeros(40, dtype=np.int32)
+    quality[1] = 1
+    kept, left = without_repeats(samples.replace(rows, ids=ids, ra=ra, dec=dec, quality=quality))
+    assert left == 3 and len(kept) == 37
+    assert set(range(40)) - set(kept.ids["NUMBER"].tolist()) == {20, 1, 22}
+
+
+def test_a_model_that_is_not_there(tmp_path):
+    with pytest.raises(TargetError, match="was not found beside them or here .* Name it with --model"):
+        find_model({"regime": "ssda", "made": "today"}, [tmp_path])
