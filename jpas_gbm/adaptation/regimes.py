@@ -24,6 +24,8 @@ class Regime:
         them look observed.
     target_labels : bool
         Whether trees may be grown on labels of the target's train split.
+    twins : bool
+        Whether mocks of the very objects that train may be compared with what the sky shows of them.
     calibration : {"source", "target"}
         Whose validation split sets probabilities and thresholds.
     """
@@ -32,15 +34,16 @@ class Regime:
     source: bool
     target_rows: bool
     target_labels: bool
+    twins: bool
     calibration: Literal["source", "target"]
 
 
 _REGIMES = (
-    Regime("mocks-only", source=True, target_rows=False, target_labels=False, calibration="source"),
-    Regime("mocks-calibrated", source=True, target_rows=True, target_labels=False, calibration="target"),
-    Regime("target-only", source=False, target_rows=True, target_labels=True, calibration="target"),
-    Regime("uda", source=True, target_rows=True, target_labels=False, calibration="source"),
-    Regime("ssda", source=True, target_rows=True, target_labels=True, calibration="target"),
+    Regime("mocks-only", source=True, target_rows=False, target_labels=False, twins=False, calibration="source"),
+    Regime("mocks-calibrated", source=True, target_rows=True, target_labels=False, twins=False, calibration="target"),
+    Regime("target-only", source=False, target_rows=True, target_labels=True, twins=False, calibration="target"),
+    Regime("uda", source=True, target_rows=True, target_labels=False, twins=False, calibration="source"),
+    Regime("ssda", source=True, target_rows=True, target_labels=True, twins=True, calibration="target"),
 )
 
 

@@ -120,7 +120,11 @@ def make_rows(
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
     unlabelled = _photometry_only(dataset, regime, journal)
-    shift = measure_shift(dataset, train, journal) if train is not None and options.sky.paired_repair else None
+    shift = (
+        measure_shift(dataset, train, journal)
+        if train is not None and regime.twins and options.sky.paired_repair
+        else None
+    )
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)

@@ -187,6 +187,18 @@ def test_refits_join_the_stability(make_fitted, dataset):
     assert found["stability.fits"] == 3 and "refits" in found["stability.source"]
 
 
+def test_a_sibling_differs_by_its_seed_alone(tiny, quick_options):
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.config import override
+
+    first = fit(tiny, override(quick_options, regime="target-only"), seed=3)
+    sibling = refits_of(first, tiny)(0)
+    assert sibling.card["provenance"]["seed"] == 4
+    assert sibling.card["provenance"]["options"] == first.card["provenance"]["options"]
+    rows = tiny.target_rows("val")
+    assert not np.allclose(first.margins(rows), sibling.margins(rows))
+
+
 def test_a_card_without_options_cannot_be_refitted(fitted, dataset):
     with pytest.raises(ExplanationError, match="card does not say with which options and seed"):
         refits_of(fitted, dataset)
