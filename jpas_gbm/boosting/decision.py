@@ -239,7 +239,7 @@ def choose_rule(
     -------
     factors : array of float64, shape (k,)
     rule : {"argmax", "thresholds"}
-        Thresholds where their cross-fitted macro-F1 is higher.
+        Thresholds where their cross-fitted macro-F1 is higher beyond doubt (95 % interval).
     decision : dict
         As :func:`judge_thresholds`, with ``rule`` and ``factors``.
     """
@@ -253,7 +253,8 @@ def choose_rule(
         return np.ones(p.shape[1]), "argmax", {"rule": "argmax", "note": note}
     factors = tune_thresholds(p, y)
     judged = judge_thresholds(p, y, groups=groups, folds=options.folds, seed=seed)
-    rule: Rule = "thresholds" if judged["gain"] > 0 else "argmax"
+    # Thresholds that chance may have chosen are not worth departing from the probabilities for.
+    rule: Rule = "thresholds" if judged["interval"][0] > 0 else "argmax"
     return factors, rule, {"rule": rule, "factors": factors.tolist(), **judged}
 
 

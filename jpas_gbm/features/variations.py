@@ -15,7 +15,7 @@ _ITERATIONS = 12
 _RIDGE = 400.0
 _WILD = 5.0
 _LEAST_GAIN = 0.5
-"""Log likelihood a row that each further mode must bring."""
+"""Log likelihood a row that each further mode must bring, beside the Bayesian price of its b numbers."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,7 +146,8 @@ def _factors(
     heights = [
         _height(x - offset * mean, vote, basis, precision, mean[:, :, None] * modes[:, :k]) for k in range(count + 1)
     ]
-    kept = int(np.argmax(np.array(heights) - _LEAST_GAIN * np.arange(count + 1)))
+    price = _LEAST_GAIN + 0.5 * bands * np.log(len(x)) / len(x)
+    kept = int(np.argmax(np.array(heights) - price * np.arange(count + 1)))
     return offset, modes[:, :kept].T
 
 
