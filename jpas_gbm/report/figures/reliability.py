@@ -58,5 +58,5 @@ def reliability_figure(result: Reliability, ax: Axes) -> Axes:
     ax.set_title("all classes: the class of largest probability" if top else result.name, pad=14)
     ax.grid(visible=True)
     if result.before is not None:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=2, columnspacing=1.0)
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, columnspacing=1.0)
     return ax
