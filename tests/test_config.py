@@ -56,6 +56,11 @@ def test_every_shipped_regime_loads(name):
     assert load_options(FitOptions, name).regime == name.replace("_", "-")
 
 
+@pytest.mark.parametrize("name", ["compare", "budgets"])
+def test_every_shipped_comparison_loads(name):
+    assert load_options(FitOptions, name).regime == "ssda"
+
+
 def test_the_papers_splits_are_the_default():
     splits = PrepareOptions().splits
     assert (splits.target, splits.source, splits.seed) == ((0.3, 0.3, 0.4), (0.7, 0.15, 0.15), 137)

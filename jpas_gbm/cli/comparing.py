@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from ..survey.dataset import Dataset
 
 
-def _options(config: str | None) -> FitOptions:
+def _options(config: str | None, default: str = "compare") -> FitOptions:
     from ..config import FitOptions, load_options
 
-    return load_options(FitOptions, config or "compare")
+    return load_options(FitOptions, config or default)
 
 
 def _check_regimes(regimes: list[str]) -> None:
@@ -100,7 +100,7 @@ def run_budgets(
         dataset,
         [word if word == "all" else int(word) for word in words],
         chosen,
-        _options(config),
+        _options(config, "budgets"),
         draws=draws,
         seed=seed,
         cut=cut,

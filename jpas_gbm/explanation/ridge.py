@@ -148,7 +148,8 @@ def ridge_summary(
         None with fewer than ten rows. ``n``; ``rank_correlation`` of the strongest block's wavelength with z, and its
         ``interval``; ``slope``: d ln λ / d ln(1 + z) of the peaks of the mean attribution in bins of redshift (1 for a
         line), and ``slope_interval``; ``on_lya``: share of rows in bins whose peak is a band that holds Lyα or
-        lies within 3 % of it; ``bins``: ``z``, ``n``, ``peak``, ``lya`` (Å) and the quartiles ``low``, ``block``, ``high`` of top blocks.
+        lies within 3 % of it; ``bins``: ``z``, ``n``, ``peak``, ``lya`` (Å) and the quartiles ``low``, ``block``,
+        ``high`` of strongest blocks.
     """
     there = np.isfinite(by_block)
     if len(z) < _FEWEST_ROWS or there.sum() < _FEWEST_ROWS:
