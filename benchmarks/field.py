@@ -32,11 +32,13 @@ from jpas_gbm.config import FitOptions, override, parse_options
 from jpas_gbm.files import write_json
 from jpas_gbm.fitted import FittedClassifier
 from jpas_gbm.inference.imaging import ImagingIndex
+from jpas_gbm.inference.predictions import low_overlap, quality_bits
 from jpas_gbm.mocks.simulate import SimulateOptions
 from jpas_gbm.provenance import provenance
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
 from jpas_gbm.survey.classes import CLASSES
 from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.survey.quality import QualityBit
 from jpas_gbm.survey.readers import read_catalogue
 from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.targets.errors import TargetError
@@ -51,11 +53,12 @@ PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9
 class Sample:
     """Rows with margins and a truth."""
 
-    def __init__(self, margins, y, mag, ids):
+    def __init__(self, margins, y, mag, ids, quality):
         self.margins, self.y, self.mag, self.ids = margins, np.asarray(y, dtype=np.int8), mag, ids
+        self.quality = quality
 
     def take(self, rows):
-        return Sample(self.margins[rows], self.y[rows], self.mag[rows], self.ids[rows])
+        return Sample(self.margins[rows], self.y[rows], self.mag[rows], self.ids[rows], self.quality[rows])
 
 
 def keys_of(catalogue):
@@ -64,7 +67,9 @@ def keys_of(catalogue):
 
 def sample(fitted, catalogue, y, threads):
     X = fitted.features(catalogue, threads).X
-    return Sample(fitted.member_margins(X, threads).mean(axis=0), y, catalogue.mag, catalogue.object_id)
+    quality = quality_bits(catalogue, fitted.card.get("magnitude_range"), low_overlap(fitted, X))
+    margins = fitted.member_margins(X, threads).mean(axis=0)
+    return Sample(margins, y, catalogue.mag, catalogue.object_id, quality)
 
 
 def survey_a(folder, data, model, threads):
@@ -176,11 +181,28 @@ def thinned(rest, rng):
     return rest.take(~quasar | (rng.random(len(rest.y)) < 0.5))
 
 
-def coverage(labelled, p, y):
-    """Return how often conformal sets hold the true class, by class, and rows of each class."""
+def coverage(labelled, p, rest):
+    """Return how often conformal sets hold the true class: by class, by set size, and by quality bit."""
+    y = rest.y
     sets = conformal_sets(conformal_p_values(labelled.p, labelled.label, p), COVERAGE)
-    held = sets[np.arange(len(y)), y]
-    return [float(held[y == c].mean()) for c in range(p.shape[1])], float(sets.sum(axis=1).mean())
+    held, size = sets[np.arange(len(y)), y], sets.sum(axis=1)
+    right = p.argmax(axis=1) == y
+    rows = {"none": rest.quality == 0} | {bit.name.lower(): rest.quality & bit.value > 0 for bit in QualityBit}
+    return {
+        "class": [float(held[y == c].mean()) for c in range(p.shape[1])],
+        "mean_set_size": float(size.mean()),
+        "accuracy_by_set_size": [float(right[size == s].mean()) if (size == s).any() else None for s in range(3)],
+        "share_by_set_size": [float((size == s).mean()) for s in range(3)],
+        "quality": {
+            name: {
+                "rows": int(chosen.sum()),
+                "covered": float(held[chosen].mean()),
+                "accuracy": float(right[chosen].mean()),
+            }
+            for name, chosen in rows.items()
+            if chosen.sum() >= 20
+        },
+    }
 
 
 def resample(held, field, size, column, seed, draws, method, shrinkage):
@@ -193,8 +215,7 @@ def resample(held, field, size, column, seed, draws, method, shrinkage):
         p = calibrator.apply(where.margins)
         mix = estimate_mix(labelled, p, where.mag, draws=draws, seed=seed)
         found[name] = one_field(mix, labelled, p, where, column, seed)
-    covered, mean_size = coverage(labelled, calibrator.apply(rest.margins), rest.y)
-    found["coverage"] = {"class": covered, "mean_set_size": mean_size}
+    found["coverage"] = coverage(labelled, calibrator.apply(rest.margins), rest)
     return found
 
 
@@ -213,6 +234,10 @@ def summary(runs, held_counts, size_counts, column):
         for name in parts[0]["lists"]:
             each = [part["lists"][name] for part in parts]
             fdp = mean_and_error([None if one["purity"] is None else 1 - one["purity"] for one in each])
+            if fdp["n"]:
+                # The field is one draw: its own chance does not shrink with resamplings of labels.
+                size = np.mean([one["size"] for one in each if one["size"]])
+                fdp["error_of_one_field"] = float(np.sqrt(fdp["mean"] * (1 - fdp["mean"]) / size))
             lists[name] = {
                 "false_discovery": fdp,
                 "size": mean_and_error([one["size"] for one in each]),
@@ -242,6 +267,19 @@ def summary(runs, held_counts, size_counts, column):
         "mean": rows.mean(axis=0),
         "binomial_error": np.sqrt(COVERAGE * (1 - COVERAGE) * (1 / rest + 1 / size_counts)),
         "mean_set_size": float(np.mean([run["coverage"]["mean_set_size"] for run in runs])),
+        **{
+            name: np.mean([[np.nan if v is None else v for v in run["coverage"][name]] for run in runs], axis=0)
+            for name in ("accuracy_by_set_size", "share_by_set_size")
+        },
+        "quality": {
+            name: {
+                what: float(
+                    np.mean([r["coverage"]["quality"][name][what] for r in runs if name in r["coverage"]["quality"]])
+                )
+                for what in ("rows", "covered", "accuracy")
+            }
+            for name in sorted({name for run in runs for name in run["coverage"]["quality"]})
+        },
     }
     return told
 
@@ -294,7 +332,7 @@ def margins_of(arguments):
     """Return labelled rows that trained no tree, the field, and how the model calibrated."""
     if arguments.keep and arguments.keep.is_file():
         with np.load(arguments.keep) as kept:
-            parts = [Sample(*(kept[f"{name}_{i}"] for i in range(4))) for name in ("held", "field")]
+            parts = [Sample(*(kept[f"{name}_{i}"] for i in range(5))) for name in ("held", "field")]
             return *parts, int(kept["size"]), str(kept["method"]), float(kept["shrinkage"]), {}
     if arguments.built_in:
         dataset, fitted, field = built_in(arguments.seed, arguments.threads, arguments.unlabelled, arguments.labelled)
@@ -308,7 +346,7 @@ def margins_of(arguments):
         values = {
             f"{name}_{i}": value
             for name, one in (("held", held), ("field", field))
-            for i, value in enumerate((one.margins, one.y, one.mag, one.ids))
+            for i, value in enumerate((one.margins, one.y, one.mag, one.ids, one.quality))
         }
         np.savez(arguments.keep, size=size, method=told["method"], shrinkage=told["shrinkage"], **values)
     about = {"regime": fitted.card["regime"], "chosen": fitted.card["chosen"]}

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 _MANY = {
     "prepare": ("--source", "--target", "--labels", "--legacy", "--survey"),
     "compare": ("--regimes",),
+    "explain": ("--object", "--legacy"),
 }
 
 

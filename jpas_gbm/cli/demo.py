@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 from .console import (
     Json,
     Overwrite,
+    Progress,
     Quiet,
     Seed,
     Threads,
@@ -17,6 +21,9 @@ from .console import (
     verb,
 )
 
+if TYPE_CHECKING:
+    from ..survey.dataset import Dataset
+
 
 @verb
 def demo(
@@ -28,7 +35,7 @@ def demo(
     verbose: Verbose = 0,
     quiet: Quiet = False,
 ) -> None:
-    """Simulate a survey, fit the regimes, compare them: offline, no data needed, minutes on 2 cores."""
+    """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
     start_log(verbose, quiet)
     from ..adaptation.builtin import builtin_dataset
     from ..config import load_options
@@ -36,7 +43,7 @@ def demo(
     from ..mocks.simulate import SimulateOptions
     from .comparing import run_comparison
 
-    refuse_existing(out, overwrite)
+    refuse_existing(Path(out) / "comparison.json", overwrite)
     with progress_bar(quiet) as progress:
         dataset, _ = builtin_dataset(seed, load_options(SimulateOptions, "demo"), progress=progress)
         found = run_comparison(
@@ -49,10 +56,24 @@ def demo(
             seed=seed,
             threads=thread_count(threads),
             overwrite=overwrite,
+            keep_models=True,
             progress=progress,
         )
+        _explain_and_report(Path(out), dataset, seed, thread_count(threads), progress)
     if json:
         say_json(found.to_dict())
     else:
         say("The built-in simulated survey: these figures are not comparable with any on real data.")
-        say(*found.lines(), f"results: {out}")
+        say(*found.lines(), f"results: {out}", f"the page to read: {out}/report.html")
+
+
+def _explain_and_report(out: Path, dataset: Dataset, seed: int, threads: int, progress: Progress) -> None:
+    from ..comparison.compare import run_name
+    from ..explanation.explain import explain_dataset
+    from ..fitted import FittedClassifier
+    from ..report.html import write_report
+
+    fitted = FittedClassifier.load(out / "models" / run_name("ssda", seed))
+    why = explain_dataset(fitted, dataset, seed=seed, threads=threads, progress=progress)
+    why.save(out / "why", overwrite=True)
+    write_report([out], out / "report.html", overwrite=True, progress=progress)

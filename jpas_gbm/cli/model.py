@@ -148,6 +148,7 @@ def compare(
     budgets: Annotated[
         str | None, typer.Option("--budgets", help="Label budgets, such as 100,1000,all: the label-budget curve.")
     ] = None,
+    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every model, for further figures.")] = False,
     draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of labels per budget.")] = 3,
     seed: Seed = 0,
     threads: Threads = 0,
@@ -168,7 +169,7 @@ def compare(
         if budgets is not None:
             found = run_budgets(dataset, chosen, budgets, draws, out, progress=progress, **run)  # type: ignore[arg-type]
         else:
-            found = run_comparison(dataset, chosen, seeds, out, progress=progress, **run)  # type: ignore[arg-type]
+            found = run_comparison(dataset, chosen, seeds, out, keep_models=keep_models, progress=progress, **run)  # type: ignore[arg-type]
     if json:
         say_json(found.to_dict())
     else:

@@ -47,6 +47,8 @@ class TemplateOptions:
         Most rows that one basis is learnt from.
     wild : float
         A band that every class's best template misses by more than this, in σ, is left out; 0 keeps all.
+    large : float
+        Such a band must also differ by this share of the flux expected: lines that templates lack are no accidents.
     most_wild : int
         Most bands of a row that are left out so.
     most_modes : int
@@ -67,6 +69,7 @@ class TemplateOptions:
     amplitude: float = 1.0
     most_rows: int = 4000
     wild: float = 4.0
+    large: float = 0.3
     most_wild: int = 3
     most_modes: int = 4
     variation_rows: int = 1500

@@ -80,7 +80,8 @@ class TemplateFitter:
             touched = np.zeros(len(rows), dtype=np.bool_)
             mask_kernel(
                 part_x, part_weight, self.outer, self.basis, self.precision, self.pull, self.depth, chosen, first,
-                self.options.wild, touched,
+                self.options.wild,
+                self.options.large, touched,
             )  # fmt: skip
             rows = rows[touched]
             x[rows], weight[rows] = part_x[touched], part_weight[touched]

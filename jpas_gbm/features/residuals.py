@@ -71,9 +71,10 @@ def model_kernel(x, weight, outer, basis, precision, pull, depth, chosen, out): 
 
 
 @numba.njit(cache=True, nogil=True)
-def mask_kernel(x, weight, outer, basis, precision, pull, depth, chosen, first, cut, touched):  # type: ignore[no-untyped-def]
+def mask_kernel(x, weight, outer, basis, precision, pull, depth, chosen, first, cut, large, touched):  # type: ignore[no-untyped-def]
     """Take from each row its worst band, if every class's best template misses it by more than `cut` σ.
 
+    The miss must also exceed the share `large` of the flux expected.
     chosen (n, k) holds the best template of each class, first (n,) the place of the best of all: most
     rows are cleared by that one alone.
     """
@@ -93,7 +94,10 @@ def mask_kernel(x, weight, outer, basis, precision, pull, depth, chosen, first, 
             for b in range(bands):
                 miss = abs(x[i, b] - fit[b]) * np.sqrt(weight[i, b])
                 if 2.0 * miss > cut:
-                    miss = _left_out(miss, weight[i, b], basis[t, b], normal, depth[t], right)
+                    alone = _left_out(miss, weight[i, b], basis[t, b], normal, depth[t], right)
+                    gap = (x[i, b] - fit[b]) * (alone / miss) ** 2
+                    # A line that no template has quite as strong is no accident: accidents are larger.
+                    miss = alone if abs(gap) > large * abs(x[i, b] - gap) else 0.0
                 least[b] = miss if step == 0 else min(miss, least[b])
                 if least[b] > worst:
                     worst = least[b]

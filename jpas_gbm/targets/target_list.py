@@ -135,7 +135,7 @@ def make_target_list(
             f"no row of the predictions has a magnitude within {_limits(options.magnitudes)} (they have "
             f"{_range(field.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
         )
-    parts, chosen, bins = _parts(field, lab, lab_mix, inside, column, options, area, seeds[1])
+    parts, chosen, bins = _parts(field, lab, lab_mix, inside, column, options, area, seeds[1], notes)
     rows, place = np.concatenate(chosen), np.concatenate(bins)
     corrected = mix.correct(field.p[rows], field.mag[rows])
     order = np.argsort(-corrected[:, column], kind="stable")
@@ -299,13 +299,15 @@ def _parts(
     options: TargetOptions,
     area: Footprint | None,
     seed: int,
+    notes: list[str],
 ) -> tuple[list[tuple[str, Selection, int]], list[np.ndarray], list[np.ndarray]]:
     edges = np.asarray(options.bin_edges, dtype=np.float64)
     names = bin_names(options.bin_edges)
     if not options.bin_edges:
         names = [_limits(options.magnitudes)]
     field_bin, lab_bin = mag_bins(field.mag, edges), mag_bins(labelled.mag, edges)
-    parts, chosen, bins = [], [], []
+    parts: list[tuple[str, Selection, int]] = []
+    chosen, bins, refused = [], [], []
     for b, name in enumerate(names):
         rows = np.flatnonzero(inside & (field_bin == b) & (np.isfinite(field.mag) | (not options.bin_edges)))
         near = lab_bin == b
@@ -313,26 +315,36 @@ def _parts(
         if not len(rows):
             continue
         if not (labelled.label[near] == column).any():
-            raise TargetError(
+            refused.append(
                 f"there are no calibration labels of {options.target} at {name}: nothing can be promised there. "
                 "Widen the magnitude limits or bins."
             )
-        part = select(
-            mix_rows(mix, near),
-            labelled.take(near),
-            field.p[rows],
-            field.mag[rows],
-            column,
-            options,
-            area=None if area is None else area.area,
-            seed=seed + b,
-            where=where,
-        )
+            continue
+        try:
+            part = select(
+                mix_rows(mix, near),
+                labelled.take(near),
+                field.p[rows],
+                field.mag[rows],
+                column,
+                options,
+                area=None if area is None else area.area,
+                seed=seed + b,
+                where=where,
+            )
+        except TargetError as error:
+            if len(names) == 1:
+                raise
+            refused.append(str(error))
+            continue
         parts.append((name, part, len(rows)))
         chosen.append(rows[part.rows])
         bins.append(np.full(len(part.rows), b, dtype=np.intp))
     if not parts:
-        raise TargetError("no magnitude bin holds a row of the predictions. Check --bins and --mag.")
+        raise TargetError(
+            " ".join(refused) or "no magnitude bin holds a row of the predictions. Check --bins and --mag."
+        )
+    notes += [f"left out: {sentence}" for sentence in refused]
     return parts, chosen, bins
 
 

@@ -96,6 +96,11 @@ def test_the_rule_in_each_magnitude_bin(make):
     assert (found.rows.mag[found.bin == 0] < 20).all()
 
 
+def test_a_bin_that_cannot_promise_is_left_out(make):
+    found = make(purity=0.6, bin_edges=(18.02,))
+    assert len(found.told["parts"]) == 1 and any(note.startswith("left out: ") for note in found.told["notes"])
+
+
 def test_a_prior_given_or_none_at_all(make, samples):
     given = make(number=20, prior=(tuple(samples.OLD),))
     plain = make(number=20, correct=False)
