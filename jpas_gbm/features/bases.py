@@ -51,6 +51,8 @@ class TemplateOptions:
         Such a band must also differ by this share of the flux expected: lines that templates lack are no accidents.
     most_wild : int
         Most bands of a row that are left out so.
+    least_outlier_rate : float
+        Where fewer fluxes than this share are measured to be far off, no band is left out.
     most_modes : int
         Most variations of a class, strongest first.
     variation_rows, least_variation_rows : int
@@ -71,6 +73,7 @@ class TemplateOptions:
     wild: float = 4.0
     large: float = 0.3
     most_wild: int = 3
+    least_outlier_rate: float = 5e-4
     most_modes: int = 4
     variation_rows: int = 1500
     least_variation_rows: int = 100

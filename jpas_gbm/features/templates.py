@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import cached_property
 
 import numpy as np
@@ -99,7 +99,7 @@ class TemplateSet:
             bank, note = None, "template features step aside: no class of the source has enough labelled rows."
         if bank is None:
             return cls(None, (), options, source.bands.names, np.zeros((0, len(source.bands))), note)
-        bank, more = _varied(bank, target_train, shift, options, seed)
+        bank, options, more = _varied(bank, target_train, shift, options, seed)
         learnt = cls(
             bank, kept, options, source.bands.names, np.zeros((0, len(source.bands))), f"{note} {more}".strip()
         )
@@ -316,16 +316,25 @@ def _bank(bands: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> TemplateB
 
 def _varied(
     bank: TemplateBank, target_train: Catalogue | None, shift: DomainShift | None, options: TemplateOptions, seed: int
-) -> tuple[TemplateBank, str]:
+) -> tuple[TemplateBank, TemplateOptions, str]:
+    """Return the bank with variations, the options with masking switched off where nothing is wild, and a note."""
+    found = None
     if shift is not None:
-        return widen(bank, Variations(shift.offsets, shift.modes[:, : options.most_modes])), ""
-    if target_train is None or not target_train.has_errors or not (target_train.label >= 0).any():
-        return bank, ""
-    fitter = TemplateFitter(bank, (bank.rank,), options)
-    found = learn_variations(bank, target_train, options, fitter.best_of_class, seed)
+        found = Variations(shift.offsets, shift.modes[:, : options.most_modes], shift.outlier_rate)
+    elif target_train is not None and target_train.has_errors and (target_train.label >= 0).any():
+        fitter = TemplateFitter(bank, (bank.rank,), options)
+        found = learn_variations(bank, target_train, options, fitter.best_of_class, seed)
+        if found is None:
+            return (
+                bank,
+                options,
+                (
+                    f"no class has {options.least_variation_rows} labelled target rows with signal: "
+                    "what observing adds to the templates is not learnt."
+                ),
+            )
     if found is None:
-        return bank, (
-            f"no class has {options.least_variation_rows} labelled target rows with signal: "
-            "what observing adds to the templates is not learnt."
-        )
-    return widen(bank, found), ""
+        return bank, options, ""
+    # Where there are no accidents, only lines that templates lack would be taken away.
+    calm = found.outlier_rate < options.least_outlier_rate
+    return widen(bank, found), replace(options, wild=0.0) if calm else options, ""

@@ -12,6 +12,7 @@ from .bases import TemplateBank, TemplateOptions
 from .chi2 import normalise_rows
 
 _ITERATIONS = 12
+_KNOWN, _OFF = 0.05, 0.5
 _RIDGE = 400.0
 _WILD = 5.0
 _LEAST_GAIN = 0.5
@@ -28,10 +29,13 @@ class Variations:
         Factor common to the class.
     modes : array of float64, shape (k, m, b)
         1 σ of relative changes that bands show together; zero where a class has fewer.
+    outlier_rate : float
+        Share of well-measured fluxes that are far off in that band alone.
     """
 
     offsets: np.ndarray
     modes: np.ndarray
+    outlier_rate: float
 
 
 def widen(bank: TemplateBank, variations: Variations) -> TemplateBank:
@@ -92,7 +96,7 @@ def learn_variations(
     family = families(bank.classes)
     offsets = np.ones((len(family), x.shape[1]))
     modes = np.zeros((len(family), options.most_modes, x.shape[1]))
-    found = False
+    rates = []
     for number in np.unique(family):
         labels = np.flatnonzero(family == number)
         rows = np.flatnonzero(np.isin(target_train.label, np.intersect1d(labels, bank.present)) & (signal > 3.0))
@@ -102,11 +106,12 @@ def learn_variations(
             rows = np.sort(rng.choice(rows, options.variation_rows, replace=False))
         t = best_of_class(x[rows], weight[rows], target_train.label[rows], target_train.z[rows])
         precision = 1.0 / (bank.variance[t] * options.prior)
-        offset, vectors = _factors(x[rows], weight[rows], bank.basis[t], precision, options.most_modes)
+        offset, vectors, rate = _factors(x[rows], weight[rows], bank.basis[t], precision, options.most_modes)
         offsets[labels] = 1.0 + offset
         modes[labels, : len(vectors)] = vectors
-        found = True
-    return Variations(offsets, modes) if found else None
+        rates.append(rate)
+    # Lines that templates lack look like accidents; accidents come to every class alike.
+    return Variations(offsets, modes, min(rates)) if rates else None
 
 
 def _start(bands: int, count: int) -> np.ndarray:
@@ -117,8 +122,8 @@ def _start(bands: int, count: int) -> np.ndarray:
 
 def _factors(
     x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return the common relative offset (b,) and the modes (m, b) of rows of known templates.
+) -> tuple[np.ndarray, np.ndarray, float]:
+    """Return the common relative offset (b,), the modes (m, b) and the outlier rate of rows of known templates.
 
     Expectation-maximisation: x = V c + m (o + U a) + noise, with c and a Gaussian; c is what the mocks
     know, o and U are sought. Values beyond 5 σ have no vote.
@@ -148,7 +153,13 @@ def _factors(
     ]
     price = _LEAST_GAIN + 0.5 * bands * np.log(len(x)) / len(x)
     kept = int(np.argmax(np.array(heights) - price * np.arange(count + 1)))
-    return offset, modes[:, :kept].T
+    return offset, modes[:, :kept].T, _outlier_rate(x, fit, weight)
+
+
+def _outlier_rate(x: np.ndarray, fit: np.ndarray, weight: np.ndarray) -> float:
+    """Return the share of values known to 5 % that differ by half from what is expected."""
+    known = weight * fit**2 > _KNOWN**-2
+    return float((known & (np.abs(x - fit) > _OFF * np.abs(fit))).sum() / max(known.sum(), 1))
 
 
 def _height(x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, modes: np.ndarray) -> float:

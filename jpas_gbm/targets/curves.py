@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from itertools import pairwise
 from typing import Any
 
@@ -60,7 +61,10 @@ def labelled_curve(
 
     point = figures(weight(ratio_of(mix.old, mix.new), np.ones(len(chosen))))
     drawn = np.stack([figures(weight(ratio_of(d.old, d.new), d.times[rows])) for d in mix.draws])
-    low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    with warnings.catch_warnings():
+        # A draw may have no row above a threshold; if none has, the interval is unknown.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
     told: dict[str, Any] = {"rows": len(chosen), "members": int(hit.sum()), "threshold": thresholds.tolist()}
     for i, name in enumerate(("purity", "completeness")):
         told |= {name: point[i].tolist(), f"{name}_low": low[i].tolist(), f"{name}_high": high[i].tolist()}

@@ -123,5 +123,9 @@ def _purity_above(score: np.ndarray, hit: np.ndarray, weight: np.ndarray, thresh
     place = np.searchsorted(-score[order], -threshold, side="right")
     true = np.append(0.0, np.cumsum((weight * hit)[order]))[place]
     every = np.append(0.0, np.cumsum(weight[order]))[place]
-    unit = (weight @ hit) / max(float((hit * (weight > 0)).sum()), 1.0)
+    members = float((hit * (weight > 0)).sum())
+    if not members:
+        # A draw without a member of the class knows of no purity.
+        return np.zeros(len(threshold))
+    unit = (weight @ hit) / members
     return np.clip((true + 0.5 * unit) / (every + unit), 0, 1)

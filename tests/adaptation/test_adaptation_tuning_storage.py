@@ -89,6 +89,8 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
 
 def test_trap_an_interrupt_is_put_off_to_a_clean_place():
     """The library loses an interrupt that comes while it waits for the journal's lock."""
+    # A run in the background starts with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with put_off() as check:
         check()
         os.kill(os.getpid(), signal.SIGINT)
@@ -99,6 +101,7 @@ def test_trap_an_interrupt_is_put_off_to_a_clean_place():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.5)
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
 
 
 def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):

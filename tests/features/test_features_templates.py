@@ -376,6 +376,7 @@ def test_variations_are_learnt_from_labelled_target_rows(source: Catalogue, temp
     mine = learnt.bank.group == 0
     assert (learnt.bank.modes[mine] >= 1).all()
     assert learnt.note == ""
+    assert learnt.options.wild == 0
     mode = learnt.bank.basis[0, :, 1] / learnt.bank.basis[0, :, 0]
     assert np.corrcoef(mode, block_mode())[0, 1] ** 2 > 0.7
     assert (learnt.bank.modes[learnt.bank.group == 3] == 0).all()
@@ -386,6 +387,16 @@ def test_variations_are_learnt_from_labelled_target_rows(source: Catalogue, temp
         return float(-np.log(np.clip(p[np.arange(len(fresh)), fresh.label], 1e-4, 1)).mean())
 
     assert loss(learnt) < loss(templates)
+
+
+def test_masking_is_switched_on_by_accidents_alone(source: Catalogue) -> None:
+    target = sky(150, 5, sn=40.0)
+    rng = np.random.default_rng(0)
+    flux = np.where(rng.random(target.flux.shape) < 0.003, target.flux * 3, target.flux)
+    rough = TemplateSet.learn(source, ranks=(4,), options=OPTIONS, target_train=target.replace(flux=flux))
+    calm = TemplateSet.learn(source, ranks=(4,), options=OPTIONS, target_train=target)
+    assert rough.options.wild == OPTIONS.wild
+    assert calm.options.wild == 0
 
 
 def test_shift_gives_offsets_and_modes(source: Catalogue, templates: TemplateSet) -> None:
@@ -424,7 +435,7 @@ def test_many_target_rows_are_drawn_from(source: Catalogue, templates: TemplateS
 
 
 def test_widening_by_nothing_changes_nothing(templates: TemplateSet) -> None:
-    none = Variations(np.ones((4, len(BANDS))), np.zeros((4, 2, len(BANDS))))
+    none = Variations(np.ones((4, len(BANDS))), np.zeros((4, 2, len(BANDS))), 0.0)
     wide = widen(templates.bank, none)
     np.testing.assert_array_equal(wide.basis, templates.bank.basis)
 
