@@ -19,6 +19,7 @@ another one each time.
 from __future__ import annotations
 
 import argparse
+import json
 import time
 from pathlib import Path
 
@@ -333,7 +334,13 @@ def margins_of(arguments):
     if arguments.keep and arguments.keep.is_file():
         with np.load(arguments.keep) as kept:
             parts = [Sample(*(kept[f"{name}_{i}"] for i in range(5))) for name in ("held", "field")]
-            return *parts, int(kept["size"]), str(kept["method"]), float(kept["shrinkage"]), {}
+            return (
+                *parts,
+                int(kept["size"]),
+                str(kept["method"]),
+                float(kept["shrinkage"]),
+                json.loads(str(kept["about"])),
+            )
     if arguments.built_in:
         dataset, fitted, field = built_in(arguments.seed, arguments.threads, arguments.unlabelled, arguments.labelled)
     else:
@@ -342,14 +349,21 @@ def margins_of(arguments):
     held = sample(fitted, rows, rows.label, arguments.threads)
     size = len(dataset.target_rows("val"))
     told = fitted.card["calibration"]
+    about = {"regime": fitted.card["regime"], "chosen": fitted.card["chosen"]}
     if arguments.keep:
         values = {
             f"{name}_{i}": value
             for name, one in (("held", held), ("field", field))
             for i, value in enumerate((one.margins, one.y, one.mag, one.ids, one.quality))
         }
-        np.savez(arguments.keep, size=size, method=told["method"], shrinkage=told["shrinkage"], **values)
-    about = {"regime": fitted.card["regime"], "chosen": fitted.card["chosen"]}
+        np.savez(
+            arguments.keep,
+            size=size,
+            method=told["method"],
+            shrinkage=told["shrinkage"],
+            about=json.dumps(about),
+            **values,
+        )
     return held, field, size, told["method"], told["shrinkage"], about
 
 

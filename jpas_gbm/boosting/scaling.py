@@ -11,6 +11,8 @@ _OWN = 0.01
 """Pull on a class's own scale and intercept, in units of the pull on its mixing with others."""
 _WEAKEST = 1e-6
 """Least pull on those: with none, rows that are all told apart would send parameters to infinity."""
+_PRIOR = 1.0
+"""Weight, in rows, of the prior that scale and intercept need no correction."""
 _STEPS = 60
 
 
@@ -36,7 +38,8 @@ class ScalingLoss:
     The pull is `strength` times the sum of squares of the off-diagonal elements of W, plus a
     hundredth of `strength` times that of W's diagonal - 1 and of b: the off-diagonal and intercept
     regularisation (ODIR) of Kull et al. (2019, NeurIPS) with the diagonal pulled as well. A class's
-    own scale and prior need correcting far more often than its confusion with each other class.
+    own scale and prior need correcting far more often than its confusion with each other class. Scale and
+    intercept also have a prior worth one row: a few rows without an error would scale without bound.
 
     Parameters
     ----------
@@ -55,7 +58,7 @@ class ScalingLoss:
         k = logs.shape[1]
         other = ~np.eye(k, k + 1, dtype=bool)
         other[:, k] = False
-        self.pull = np.where(other, strength, max(strength * _OWN, _WEAKEST))
+        self.pull = np.where(other, strength, max(strength * _OWN, _WEAKEST, _PRIOR / max(len(labels), 1)))
         self.rows = np.arange(len(labels))
 
     def _forward(self, A: np.ndarray) -> tuple[float, np.ndarray]:
@@ -117,7 +120,7 @@ def fit_scaling(
     A = identity(k) if start is None else start
     if method == "none":
         return identity(k)
-    # Temperature scaling treats all classes alike and needs no pull.
+    # Temperature scaling treats all classes alike: the prior of the scale is all the pull it needs.
     problem = ScalingLoss(logs, labels, weight, 0.0 if method == "temperature" else strength)
     M = directions(method, k)
     for _ in range(_STEPS):

@@ -106,12 +106,14 @@ def learn_variations(
             rows = np.sort(rng.choice(rows, options.variation_rows, replace=False))
         t = best_of_class(x[rows], weight[rows], target_train.label[rows], target_train.z[rows])
         precision = 1.0 / (bank.variance[t] * options.prior)
-        offset, vectors, rate = _factors(x[rows], weight[rows], bank.basis[t], precision, options.most_modes)
+        offset, vectors, rate = _factors(
+            x[rows], weight[rows], bank.basis[t], precision, options.most_modes, options.floor
+        )
         offsets[labels] = 1.0 + offset
         modes[labels, : len(vectors)] = vectors
         rates.append(rate)
-    # Lines that templates lack look like accidents; accidents come to every class alike.
-    return Variations(offsets, modes, min(rates)) if rates else None
+    # Accidents come to every class alike: the class that is measured best tells how often.
+    return Variations(offsets, modes, max(rates)[1]) if rates else None
 
 
 def _start(bands: int, count: int) -> np.ndarray:
@@ -121,9 +123,9 @@ def _start(bands: int, count: int) -> np.ndarray:
 
 
 def _factors(
-    x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, count: int
-) -> tuple[np.ndarray, np.ndarray, float]:
-    """Return the common relative offset (b,), the modes (m, b) and the outlier rate of rows of known templates.
+    x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, count: int, floor: float
+) -> tuple[np.ndarray, np.ndarray, tuple[int, float]]:
+    """Return the common relative offset (b,), the modes (m, b) and the outliers of rows of known templates.
 
     Expectation-maximisation: x = V c + m (o + U a) + noise, with c and a Gaussian; c is what the mocks
     know, o and U are sought. Values beyond 5 σ have no vote.
@@ -153,13 +155,16 @@ def _factors(
     ]
     price = _LEAST_GAIN + 0.5 * bands * np.log(len(x)) / len(x)
     kept = int(np.argmax(np.array(heights) - price * np.arange(count + 1)))
-    return offset, modes[:, :kept].T, _outlier_rate(x, fit, weight)
+    return offset, modes[:, :kept].T, _outlier_rate(x, fit, weight, floor)
 
 
-def _outlier_rate(x: np.ndarray, fit: np.ndarray, weight: np.ndarray) -> float:
-    """Return the share of values known to 5 % that differ by half from what is expected."""
-    known = weight * fit**2 > _KNOWN**-2
-    return float((known & (np.abs(x - fit) > _OFF * np.abs(fit))).sum() / max(known.sum(), 1))
+def _outlier_rate(x: np.ndarray, fit: np.ndarray, weight: np.ndarray, floor: float) -> tuple[int, float]:
+    """Return how many values are known to 5 %, and the share of them that differ by half from what is expected."""
+    seen = weight > 0
+    stated = np.where(seen, 1.0 / np.where(seen, weight, 1.0) - (floor * x) ** 2, np.inf)
+    known = stated < (_KNOWN * fit) ** 2
+    count = int(known.sum())
+    return count, float((known & (np.abs(x - fit) > _OFF * np.abs(fit))).sum()) / max(count, 1)
 
 
 def _height(x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, modes: np.ndarray) -> float:

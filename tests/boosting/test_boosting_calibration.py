@@ -214,3 +214,14 @@ def test_folds_keep_objects_whole_and_classes_even():
     assert set(stratified_folds(np.zeros(3, int), 5)) == {0, 1, 2}
     with pytest.raises(FitError, match=r"1 object\(s\) cannot be dealt to 5 folds"):
         stratified_folds(np.zeros(3, int), 5, groups=np.ones(3))
+
+
+def test_a_few_rows_without_an_error_do_not_scale_without_bound():
+    rng = np.random.default_rng(0)
+    y = np.repeat([1, 2, 3], [2, 35, 13])
+    margins = rng.normal(size=(50, 4))
+    margins[np.arange(50), y] += 6
+    p = fit_calibrator(margins, y, method="temperature", seed=0)[0].apply(margins)
+    other = np.arange(4) != y[:, None]
+    assert p.argmax(axis=1).tolist() == y.tolist()
+    assert p[other].reshape(50, 3).sum(axis=1).max() > 1e-5  # not certain beyond what fifty rows can say
