@@ -12,7 +12,7 @@ from .bases import TemplateBank, TemplateOptions
 from .chi2 import normalise_rows
 
 _ITERATIONS = 12
-_KNOWN, _OFF = 0.05, 0.5
+_KNOWN, _OFF, _ENOUGH = 0.05, 0.5, 2000
 _RIDGE = 400.0
 _WILD = 5.0
 _LEAST_GAIN = 0.5
@@ -112,8 +112,11 @@ def learn_variations(
         offsets[labels] = 1.0 + offset
         modes[labels, : len(vectors)] = vectors
         rates.append(rate)
-    # Accidents come to every class alike: the class that is measured best tells how often.
-    return Variations(offsets, modes, max(rates)[1]) if rates else None
+    if not rates:
+        return None
+    # Accidents come to every class alike, lines that templates lack to some: the calmest class tells how often.
+    told = [rate for count, rate in rates if count >= _ENOUGH] or [max(rates)[1]]
+    return Variations(offsets, modes, min(told))
 
 
 def _start(bands: int, count: int) -> np.ndarray:
