@@ -231,6 +231,7 @@ class FittedClassifier:
             )
         if "verdict" in card:
             lines.append(card["verdict"]["sentence"])
+        lines += card.get("domain", {}).get("lines", [])
         lines += [f"note: {note}" for note in card.get("notes", []) if note not in lines]
         return lines
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..config import CalibrationOptions, FitOptions, override
 from .candidates import Candidate, means, singles
@@ -36,12 +38,18 @@ class Choice:
         What the card says about the choice.
     asked : Stages, optional
         The stages of the regime itself, where a baseline with stages of its own was kept.
+    gammas : mapping of float to bool
+        Tempers of importance weights that were asked for, and whether their weights did not collapse.
+    p : array of float64, shape (n, k), optional
+        Probabilities of the target's validation rows, calibrated by cross-fitting, where there was a choice.
     """
 
     candidate: Candidate
     stages: Stages
     told: dict[str, Any]
     asked: Stages | None = None
+    gammas: Mapping[float, bool] = field(default_factory=dict)
+    p: np.ndarray | None = None
 
 
 def settle(regime: Regime, stages: Stages) -> Choice:
@@ -50,8 +58,9 @@ def settle(regime: Regime, stages: Stages) -> Choice:
         return Choice(Candidate("target"), stages, {})
     if regime.name != "uda":
         return Choice(Candidate("mocks"), stages, {})
-    gamma = usable_gammas(stages, (stages.options.domain.uda_gamma,))[0]
-    return Choice(Candidate("mocks", gamma=gamma), stages, {"domain": domain_card(stages, (gamma,))})
+    asked = (stages.options.domain.uda_gamma,)
+    usable = usable_gammas(stages, asked)
+    return Choice(Candidate("mocks", gamma=usable[0]), stages, {}, gammas=_kept(asked, usable))
 
 
 def choose(stages: Stages, stages_of: StagesOf, seed: int) -> Choice:
@@ -97,9 +106,14 @@ def choose(stages: Stages, stages_of: StagesOf, seed: int) -> Choice:
         "candidates": [one.to_dict() for one in sorted(tried, key=lambda one: one.log_loss)],
         "baselines": [one.to_dict() for one in baselines],
         "verdict": verdict.to_dict(),
-        "domain": domain_card(stages, gammas),
     }
-    return Choice(kept.candidate, plain_stages if kept is plain else stages, told, stages)
+    chosen_from = plain_stages if kept is plain else stages
+    return Choice(kept.candidate, chosen_from, told, stages, _kept(options.domain.gammas, gammas), kept.p)
+
+
+def _kept(asked: tuple[float, ...], usable: tuple[float, ...]) -> dict[float, bool]:
+    """Return for each temper asked for, and 0 where it stands in for them, whether it is usable."""
+    return {gamma: gamma in usable for gamma in (*asked, *usable)}
 
 
 def _as_they_are(stages: Stages, stages_of: StagesOf, seed: int) -> tuple[Stages, Scored, Scored]:
@@ -122,15 +136,3 @@ def quick_calibration(options: CalibrationOptions) -> CalibrationOptions:
     if options.method != "auto":
         return options
     return override(options, method="vector", shrinkage=(0.01,))
-
-
-def domain_card(stages: Stages, gammas: tuple[float, ...]) -> dict[str, Any]:
-    """Return what the domain classifier found, for the card."""
-    if not any(gammas):
-        return {"gammas": list(gammas)}
-    domain = stages.domain
-    return {
-        "auc": domain.auc,
-        "gammas": list(gammas),
-        "effective_share": {f"{gamma:g}": domain.effective_share(gamma) for gamma in gammas},
-    }

@@ -11,6 +11,8 @@ from scipy.stats import rankdata
 from ..boosting.backend import get_backend
 from ..config import BoostingOptions, DomainOptions
 
+_FEWEST_OF_CLASS = 10
+
 
 def effective_share(weights: np.ndarray) -> float:
     """Return Kish's effective sample size over the sample size, (Σw)² / (n Σw²)."""
@@ -59,6 +61,14 @@ class DomainWeights:
     def effective_share(self, gamma: float) -> float:
         """Return the effective share of the sample size left by weights of this temper."""
         return effective_share(self.weights(gamma))
+
+    def clipped_share(self, gamma: float) -> float:
+        """Return the share of the mocks whose weight of this temper was clipped."""
+        odds = np.exp(gamma * (self.log_odds - self.log_odds.max(initial=-np.inf)))
+        if not len(odds) or odds.max() <= self.clip * odds.mean():
+            return 0.0
+        weights = self.weights(gamma)
+        return float((weights >= weights.max() * (1 - 1e-9)).mean())
 
 
 def rank_auc(negative: np.ndarray, positive: np.ndarray) -> float:
@@ -156,7 +166,7 @@ def separation_by_feature(
     X_source: np.ndarray,
     X_target: np.ndarray,
     names: tuple[str, ...],
-    y_target: np.ndarray,
+    y_labelled: np.ndarray,
     X_labelled: np.ndarray,
 ) -> list[dict[str, Any]]:
     """Rank each feature by how well it alone tells domains apart, beside how well it tells classes.
@@ -167,26 +177,30 @@ def separation_by_feature(
         Rows of the two domains (a sample is enough).
     names : tuple of str
         Feature names.
-    y_target, X_labelled : array
-        Labels and features of labelled target rows of the train split.
+    y_labelled, X_labelled : array
+        Labels and features of labelled rows.
 
     Returns
     -------
     list of dict
         ``feature``, ``domain`` and ``classes``: areas under the ROC folded to [0.5, 1] (for classes, the
-        best one-against-rest), by falling domain separation.
+        best one-against-rest among those of ten rows; NaN where there is none), by falling domain separation.
     """
-    present = [c for c in np.unique(y_target) if c >= 0 and 0 < (y_target == c).sum() < len(y_target)]
+    members = [y_labelled == c for c in np.unique(y_labelled) if c >= 0]
+    members = [mine for mine in members if min(mine.sum(), (~mine).sum()) >= _FEWEST_OF_CLASS]
     rows = []
     for i, name in enumerate(names):
-        domain = rank_auc(X_source[:, i], X_target[:, i])
         column = X_labelled[:, i]
-        classes = [rank_auc(column[y_target != c], column[y_target == c]) for c in present]
+        classes = [rank_auc(column[~mine], column[mine]) for mine in members]
         rows.append(
             {
                 "feature": name,
-                "domain": max(domain, 1 - domain),
-                "classes": max((max(a, 1 - a) for a in classes), default=float("nan")),
+                "domain": _folded(rank_auc(X_source[:, i], X_target[:, i])),
+                "classes": max((_folded(area) for area in classes), default=float("nan")),
             }
         )
     return sorted(rows, key=lambda row: -row["domain"])
+
+
+def _folded(area: float) -> float:
+    return max(area, 1 - area)

@@ -17,6 +17,7 @@ from ..survey.dataset import Dataset
 from .candidates import Candidate
 from .checks import check_rows
 from .choosing import Choice, choose, settle
+from .domain_report import domain_facts
 from .journal import Journal, Progress
 from .regimes import Regime, get_regime
 from .rows import Rows, TrainingRows, make_rows
@@ -109,6 +110,7 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         "regime": regime.name,
         "chosen": choice.candidate.name,
         **choice.told,
+        **domain_facts(choice, choice_seed),
         "calibration": told,
         "decision": decision,
         "ensemble": [member.name for member in members],

@@ -65,10 +65,14 @@ class Stages:
         return part
 
     @property
+    def skies(self) -> list[Rows]:
+        """The parts of the target that the domain classifier sees, in the order of its odds."""
+        return [part for part in (self.rows.unlabelled, self.rows.target_train, self.rows.target_val) if part]
+
+    @property
     def domain(self) -> DomainWeights:
         """The cross-fitted domain classifier between training mocks and target rows."""
-        mocks = self._part("source_train")
-        skies = [part for part in (self.rows.unlabelled, self.rows.target_train, self.rows.target_val) if part]
+        mocks, skies = self._part("source_train"), self.skies
         X = np.concatenate([part.X for part in skies])
         groups = np.concatenate([part.groups for part in skies])
 

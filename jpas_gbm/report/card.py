@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from .words import DASH, listed, number, span
+from .words import DASH, count, listed, number, span
 
 USE = (
     "Classifying sources of the survey and photometry named below into the classes named, with calibrated "
@@ -34,6 +34,8 @@ def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("calibration", _calibration(card)),
         ("decision", _decision(card)),
         ("mocks against sky", _domain(card)),
+        ("groups of features alone", _groups(card)),
+        ("importance weights", _weights(card)),
         ("training", _training(card)),
         ("notes", " ".join(card["notes"]) if card.get("notes") else None),
         ("seed", None if made.get("seed") is None else str(made["seed"])),
@@ -102,7 +104,30 @@ def _domain(card: Mapping[str, Any]) -> str | None:
         return None
     shares = ", ".join(f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in one.get("effective_share", {}).items())
     words = f"a classifier tells them apart with an area under the ROC of {number(one['auc'])}"
+    if one.get("auc_imaging") is not None:
+        words += f" ({number(one['auc_imaging'])} where imaging is known: rows that train were made to forget it)"
     return f"{words}; effective share of the mocks left by importance weights: {shares}" if shares else words
+
+
+def _groups(card: Mapping[str, Any]) -> str | None:
+    groups = (card.get("domain") or {}).get("groups")
+    if not groups:
+        return None
+    ranked = sorted(groups.items(), key=lambda pair: -pair[1]["auc"])
+    told = [f"{name} {number(one['auc'])} ({count(one['features'], 'feature')})" for name, one in ranked]
+    return f"area under the ROC between mocks and sky of a small classifier that sees no other: {', '.join(told)}"
+
+
+def _weights(card: Mapping[str, Any]) -> str | None:
+    told = []
+    for gamma, one in ((card.get("domain") or {}).get("weights") or {}).items():
+        spread = ", ".join(f"{100 * float(q):g} % {number(value, 2)}" for q, value in one["quantiles"].items())
+        told.append(
+            f"γ = {gamma}: quantiles {spread}, largest {number(one['largest'], 2)} in units of the mean; "
+            f"{100 * one['clipped']:.1f} % clipped; effective sample of {one['effective_rows']:,.0f} mocks, "
+            f"{100 * one['effective_share']:.0f} %{'' if one['used'] else ', given up'}"
+        )
+    return "; ".join(told) or None
 
 
 def _training(card: Mapping[str, Any]) -> str | None:

@@ -9,8 +9,10 @@ from typing import Any
 from .. import __version__
 from ..survey.quality import QualityReport
 from .card import LIMITS, USE, card_facts
+from .domain_tables import features_table, strata_table
 from .missing import missing_parts
 from .plates.data import data_plates
+from .plates.domain import strata_plate
 from .plates.plate import Plate
 from .plates.scores import budget_plates, score_plates
 from .plates.why import explanation_plates
@@ -264,10 +266,12 @@ def _cards(results: Results) -> Section | None:
     for name, card in cards.items():
         first.setdefault(str(card.get("regime", name)), name)
     blocks: list[Block] = []
-    for name in _best_first(first, results):
+    for i, name in enumerate(_best_first(first, results)):
         blocks.append(Block("facts", card_facts(cards[name]), name))
-        table = candidates_table(cards[name])
-        blocks += [Block("table", table)] if table else []
+        plate = strata_plate(cards[name], name, f"card{i or ''}-strata")
+        tables = [make(cards[name]) for make in (candidates_table, strata_table, features_table)]
+        blocks += [Block("plate", plate)] if plate else []
+        blocks += [Block("table", table) for table in tables if table]
     if not blocks:
         return None
     head = [Block("facts", [("use", USE), ("limits", LIMITS)], "What these models are for")]

@@ -178,6 +178,31 @@ def test_missing_figure_shows_sky_and_mocks(subject, ax):
     assert legend(ax) == ["sky", "mocks as they are"]
 
 
+def test_strata_have_a_mark_with_a_bar_each_and_the_whole(subject, ax):
+    found = subject.cards["ssda-seed0"]["domain"]["coverage"]
+    assert f.strata_figure(found, ax) is ax
+    assert texts(ax) == [f"{one['n']:,}" for one in found["strata"]]
+    assert legend(ax) == [f"all: {found['log_loss']:.3f}"]
+    marks = next(line for line in ax.get_lines() if line.get_marker() == "o")
+    assert marks.get_ydata() == pytest.approx([one["log_loss"] for one in found["strata"]])
+    draws_without_trouble(ax)
+
+
+def test_strata_without_labels_say_so(ax):
+    f.strata_figure({"n": 9, "mocks": 5, "strata": [{"n": 9, "mocks": 5, "p_sky": [0.1, 0.9]}]}, ax)
+    assert "no labels" in texts(ax)[0]
+
+
+def test_covered_figure_has_a_bar_for_sky_and_mocks_in_each_stratum(subject, ax):
+    found = subject.cards["ssda-seed0"]["domain"]["coverage"]
+    assert f.covered_figure(found, ax) is ax
+    assert legend(ax) == ["sky", "mocks"]
+    heights = [patch.get_height() for patch in ax.patches]
+    n = len(found["strata"])
+    assert len(heights) == 2 * n and sum(heights[:n]) == pytest.approx(100) == pytest.approx(sum(heights[n:]))
+    draws_without_trouble(ax)
+
+
 def test_map_draws_points_and_contours_of_classes(subject, ax):
     found = subject.exhibits.sky_map
     assert f.map_figure(f.MapPanel(found, "source", "mocks"), ax) is ax

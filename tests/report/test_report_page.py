@@ -11,9 +11,12 @@ from html.parser import HTMLParser
 import pytest
 
 from jpas_gbm.errors import BundleError, OutputError
+from jpas_gbm.report.card import card_facts
+from jpas_gbm.report.domain_tables import features_table, strata_table
 from jpas_gbm.report.html import render_page, write_report
 from jpas_gbm.report.missing import missing_parts
 from jpas_gbm.report.page import make_page
+from jpas_gbm.report.plates.domain import strata_plate
 from jpas_gbm.report.results import Results, read_results
 from jpas_gbm.report.story import doubts, found_sentences
 from jpas_gbm.report.svg import embedded
@@ -217,6 +220,37 @@ def test_folder_without_results_says_what_is_looked_for(tmp_path):
     (tmp_path / "notes.txt").write_text("hello")
     with pytest.raises(BundleError, match=r"holds no result.*comparison\.json.*explanation\.json"):
         read_results([tmp_path])
+
+
+def test_card_shows_the_domain_report(page, results):
+    card = results.subjects[0].cards["ssda-seed0"]
+    section = next(section for section in page.sections if section.key == "card")
+    facts = {
+        name: told for b in section.blocks if b.kind == "facts" and b.title == "ssda-seed0" for name, told in b.content
+    }
+    assert "colour" in facts["groups of features alone"] and "effective sample of" in facts["importance weights"]
+    plates = [b.content for b in section.blocks if b.kind == "plate"]
+    assert [plate.key for plate in plates] == ["card-strata"] and "ssda-seed0" in plates[0].caption
+    tables = {b.content.header[0]: b.content for b in section.blocks if b.kind == "table"}
+    strata = card["domain"]["coverage"]["strata"]
+    assert [row[1].text for row in tables["P(sky)"].rows[:-1]] == [f"{one['n']:,}" for one in strata]
+    assert tables["P(sky)"].rows[-1][0].text == "all"
+    assert tables["feature"].rows[0][0].text == card["domain"]["features"]["top"][0]["feature"]
+
+
+def test_features_that_tell_domains_and_not_classes_are_strong():
+    one = {"feature": "flux_J0400", "domain": 0.8, "classes": 0.6, "group": "flux"}
+    other = {"feature": "snr_J0400", "domain": 0.9, "classes": 0.95, "group": "snr"}
+    table = features_table({"domain": {"features": {"labels": "sky", "top": [other], "domain_only": [one]}}})
+    assert [row[0].strong for row in table.rows] == [False, True]
+    assert "1 feature of all does so" in table.caption
+
+
+@pytest.mark.parametrize("domain", [None, {}, {"gammas": [0.0]}, {"auc": 0.7, "gammas": [0.25], "effective_share": {}}])
+def test_a_card_without_a_domain_report_shows_none(domain):
+    card = {"regime": "ssda"} | ({} if domain is None else {"domain": domain})
+    assert strata_table(card) is None and features_table(card) is None and strata_plate(card, "ssda-seed0") is None
+    assert not {"groups of features alone", "importance weights"} & {name for name, _ in card_facts(card)}
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from .balance import balance_figure, shares_figure
 from .budgets import budgets_figure
 from .confusion import confusion_figure
 from .curves import ClassCurves, purity_figure, roc_figure
-from .domains import missing_figure, separation_figure
+from .domains import covered_figure, missing_figure, separation_figure, strata_figure
 from .features import features_figure
 from .magnitude import ByMagnitude, magnitude_figure
 from .map import MapPanel, domains_map_figure, map_figure
@@ -30,6 +30,7 @@ __all__ = [
     "blocks_figure",
     "budgets_figure",
     "confusion_figure",
+    "covered_figure",
     "domains_map_figure",
     "features_figure",
     "lines_figure",
@@ -51,5 +52,6 @@ __all__ = [
     "spectrum_figure",
     "stability_figure",
     "stages_figure",
+    "strata_figure",
     "waterfall_figure",
 ]

@@ -1,13 +1,14 @@
-"""How far mocks and sky are apart, band by band."""
+"""How far mocks and sky are apart, band by band and in strata of the odds between them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .style import BLUE, MUTED, ORANGE, PALE, numbers
+from .regimes import reach
+from .style import BLUE, MUTED, ORANGE, PALE, nothing, numbers
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,6 +47,50 @@ def missing_figure(separation: Mapping[str, Any], ax: Axes, source: str = "mocks
     ax.set_ylabel("rows without it (%)")
     ax.grid(axis="y")
     ax.legend(fontsize=7.5)
+    return ax
+
+
+def strata_figure(coverage: Mapping[str, Any], ax: Axes) -> Axes:
+    """Draw the log loss of each stratum of the sky, from like the mocks to unlike, with 95 % intervals."""
+    strata = coverage["strata"]
+    if not strata or "log_loss" not in strata[0]:
+        return nothing(ax, "no labels of the sky were seen: the strata have no scores")
+    loss = numbers([one["log_loss"] for one in strata])
+    bars = reach(loss, [one["interval"] for one in strata])
+    ax.axhline(coverage["log_loss"], color=MUTED, lw=0.8, ls="--", label=f"all: {coverage['log_loss']:.3f}")
+    ax.errorbar(range(len(strata)), loss, yerr=bars, fmt="o", ms=5, capsize=2, color=BLUE)
+    for x, one in enumerate(strata):
+        ax.text(x, 1.0, f"{one['n']:,}", fontsize=7, ha="center", va="bottom", transform=ax.get_xaxis_transform())
+    ax.set_ylim(bottom=0)
+    ax.set_ylabel("log loss (nats)")
+    ax.legend(fontsize=7.5)
+    return _by_stratum(strata, ax)
+
+
+def covered_figure(coverage: Mapping[str, Any], ax: Axes) -> Axes:
+    """Draw what share of the mocks lies in each stratum of the sky, beside the share of the sky."""
+    strata = coverage["strata"]
+    for side, whole, colour, name, label in (
+        (-0.19, coverage["n"], BLUE, "n", "sky"),
+        (0.19, coverage["mocks"], ORANGE, "mocks", "mocks"),
+    ):
+        place = [i + side for i in range(len(strata))]
+        shares = [100 * one[name] / max(whole, 1) for one in strata]
+        ax.bar(place, shares, 0.36, color=colour, label=label)
+        for x, share, one in zip(place, shares, strata, strict=True):
+            ax.text(x, share, f"{one[name]:,}", fontsize=6.5, ha="center", va="bottom")
+    ax.set_ylabel("share of the rows (%)")
+    ax.margins(y=0.2)
+    ax.legend(fontsize=7.5, ncols=2, loc="upper center")
+    return _by_stratum(strata, ax)
+
+
+def _by_stratum(strata: Sequence[Mapping[str, Any]], ax: Axes) -> Axes:
+    ends = [f"{one['p_sky'][0]:.2f}\nto {one['p_sky'][1]:.2f}" for one in strata]
+    ax.set_xticks(range(len(strata)), ends)
+    ax.set_xlim(-0.5, len(strata) - 0.5)
+    ax.set_xlabel("P(sky) of the domain classifier")
+    ax.grid(axis="y")
     return ax
 
 

@@ -1,0 +1,247 @@
+"""Domain report: what tells mocks from sky, what the weights leave of the mocks, and where the mocks do not reach."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ..boosting.matrix import UnseenMissingWarning
+from ..config import override
+from ..errors import JpasGbmError
+from .choosing import Choice
+from .coverage import Answers, coverage
+from .domain import DomainWeights, fit_domain, rank_auc, separation_by_feature
+from .rows import Rows
+from .stages import Stages
+
+APART = 0.55
+"""Area under the ROC from which a feature alone is said to tell mocks from sky."""
+
+QUANTILES = (0.01, 0.1, 0.5, 0.9, 0.99)
+_TOP = 12
+_FEWEST = 20
+_GROUP_ROWS, _GROUP_ROUNDS, _GROUP_LEAVES = 10_000, 30, 8
+_FEATURE_ROWS = 5_000
+
+
+def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
+    """Return what the domain classifier of a fit found, for its card; nothing where none was trained.
+
+    Parameters
+    ----------
+    choice : Choice
+        What was kept, with the tempers that were asked for and its answers on target validation, if it has any.
+    seed : int
+        Seed of samples and resamples.
+
+    Returns
+    -------
+    dict
+        ``domain``, with ``gammas`` used and, where a domain classifier was trained: ``auc``; ``auc_imaging``, the
+        same among rows with imaging (:func:`comparable_rows`), where the fit made others forget it; ``effective_share``
+        by temper; ``weights`` (:func:`weights_facts`), ``groups`` (:func:`group_facts`), ``features``
+        (:func:`feature_facts`), ``coverage`` (:func:`~jpas_gbm.adaptation.coverage.coverage`, with figures only
+        where labels of the target may be seen) and ``lines`` for a terminal.
+    """
+    if not choice.gammas:
+        return {}
+    stages = choice.asked or choice.stages
+    usable = [gamma for gamma, holds in choice.gammas.items() if holds]
+    if not any(choice.gammas):
+        return {"domain": {"gammas": usable}}
+    domain = stages.domain
+    facts: dict[str, Any] = {
+        "auc": domain.auc,
+        "gammas": usable,
+        "effective_share": {f"{gamma:g}": domain.effective_share(gamma) for gamma in usable},
+        "weights": weights_facts(domain, choice.gammas),
+    }
+    try:
+        facts |= _compared(stages, choice.p, seed)
+    except (ArithmeticError, ValueError, IndexError, JpasGbmError) as error:
+        # A model that is good must not be lost because what is told about it failed.
+        stages.journal.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")
+    return {"domain": facts | {"lines": _lines(facts)}}
+
+
+def _compared(stages: Stages, p: np.ndarray | None, seed: int) -> dict[str, Any]:
+    domain, rows = stages.domain, stages.rows
+    mine, theirs = comparable_rows(stages)
+    facts: dict[str, Any] = {}
+    if not (mine.all() and theirs.all()):
+        facts["auc_imaging"] = rank_auc(domain.log_odds[mine], domain.target_log_odds[theirs])
+    facts["groups"] = group_facts(stages, mine, theirs, seed)
+    facts["features"] = feature_facts(stages, mine, theirs, seed)
+    odds, answers = domain.target_log_odds, None
+    if p is not None and rows.target_val:
+        odds = odds[len(odds) - len(rows.target_val) :]
+        answers = Answers(rows.target_val.y, p, rows.target_val.groups, rows.classes)
+    facts["coverage"] = coverage(odds, domain.log_odds[mine], answers, seed)
+    return facts
+
+
+def comparable_rows(stages: Stages) -> tuple[np.ndarray, np.ndarray]:
+    """Return which mocks, bool (n,), and which sky rows, bool (m,), may be held against each other.
+
+    Where the fit makes training rows forget imaging, a lack of it tells them from rows that do not train, though
+    mocks and sky are alike: rows without imaging are then left out, unless hardly any others are there.
+    """
+    mocks, skies = stages.rows.source_train, stages.skies
+    assert mocks is not None
+    imaging = [i for i, group in enumerate(stages.rows.recipe.groups.values()) if group == "imaging"]
+    mine = np.isfinite(mocks.X[:, imaging]).any(axis=1)
+    theirs = np.concatenate([np.isfinite(part.X[:, imaging]).any(axis=1) for part in skies])
+    if stages.options.sky.forget_imaging == 0 or min(mine.sum(), theirs.sum()) < _FEWEST:
+        return np.ones(len(mine), dtype=bool), np.ones(len(theirs), dtype=bool)
+    return mine, theirs
+
+
+def _sample(parts: list[Rows], allowed: np.ndarray, most: int, rng: np.random.Generator) -> Rows:
+    """Return at most so many of the rows allowed, bool over all parts one after the other."""
+    chosen = np.flatnonzero(allowed)
+    if len(chosen) > most:
+        chosen = np.sort(rng.choice(chosen, most, replace=False))
+    taken, start = [], 0
+    for part in parts:
+        taken.append(part.take(chosen[(chosen >= start) & (chosen < start + len(part))] - start))
+        start += len(part)
+    return Rows(*(np.concatenate([getattr(t, name) for t in taken]) for name in ("X", "y", "groups", "mag")))
+
+
+def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[str, Any]:
+    """Return how the weights of the mocks are spread, by temper, those given up too; a temper of 0 weighs nothing.
+
+    Parameters
+    ----------
+    domain : DomainWeights
+    gammas : mapping of float to bool
+        Tempers, and whether their weights were used.
+
+    Returns
+    -------
+    dict
+        By temper: ``quantiles`` of the weights in units of their mean, ``largest``, ``clipped`` (share of the
+        mocks), ``effective_share`` and ``effective_rows`` (Kish's effective sample size), and ``used``.
+    """
+    told = {}
+    for gamma in gammas:
+        if gamma == 0:
+            continue
+        weights, share = domain.weights(gamma), domain.effective_share(gamma)
+        told[f"{gamma:g}"] = {
+            "quantiles": {f"{q:g}": float(np.quantile(weights, q)) for q in QUANTILES},
+            "largest": float(weights.max()),
+            "clipped": domain.clipped_share(gamma),
+            "effective_share": share,
+            "effective_rows": share * len(weights),
+            "used": gammas[gamma],
+        }
+    return told
+
+
+def group_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return how well each group of features alone tells mocks from sky.
+
+    A small domain classifier is cross-fitted on a sample for each group; groups without a feature that varies are
+    left out, and all are where fewer than 20 objects of either domain can be compared.
+
+    Returns
+    -------
+    dict
+        By group: ``features`` (number) and ``auc``.
+    """
+    assert stages.rows.source_train is not None
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 61]))
+    mocks = _sample([stages.rows.source_train], mine, _GROUP_ROWS, rng)
+    sky = _sample(stages.skies, theirs, _GROUP_ROWS, rng)
+    if min(len(np.unique(mocks.groups)), len(np.unique(sky.groups))) < _FEWEST:
+        return {}
+    of_feature = np.array(list(stages.rows.recipe.groups.values()))
+    told = {}
+    for group in dict.fromkeys(of_feature.tolist()):
+        columns = np.flatnonzero(of_feature == group)
+        X, X_sky = mocks.X[:, columns], sky.X[:, columns]
+        if not _varies(np.concatenate([X, X_sky])):
+            continue
+        with stages.journal.stage(f"domain classifier: {group} features alone", rows=len(X) + len(X_sky)) as entry:
+            auc = _quick(stages, X, X_sky, (mocks.groups, sky.groups), seed)
+            entry["auc"] = round(auc, 4)
+        told[group] = {"features": len(columns), "auc": auc}
+    return told
+
+
+def _quick(
+    stages: Stages, X: np.ndarray, X_sky: np.ndarray, objects: tuple[np.ndarray, np.ndarray], seed: int
+) -> float:
+    """Return the area under the ROC of a small domain classifier."""
+    options = stages.options.domain
+    rounds, leaves = min(options.rounds, _GROUP_ROUNDS), min(options.leaves, _GROUP_LEAVES)
+    small, backend = override(options, folds=2, rounds=rounds, leaves=leaves), stages.options.boosting.backend
+    with warnings.catch_warnings():
+        # What a small sample does not miss says nothing about the rows that train.
+        warnings.simplefilter("ignore", UnseenMissingWarning)
+        return fit_domain(X, X_sky, *objects, small, backend, seed, stages.threads).auc
+
+
+def _varies(X: np.ndarray) -> bool:
+    return bool((np.nan_to_num(X, nan=-np.inf) != np.nan_to_num(X[:1], nan=-np.inf)).any())
+
+
+def feature_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, Any]:
+    """Return which features tell mocks from sky, and which of them do not tell classes.
+
+    A feature "tells domains apart and not classes" if its own area under the ROC between the domains is at least
+    0.55 (:data:`APART`) and larger than any that it has between a class and the rest: what it gives a model is then
+    more of where a row comes from than of what it is.
+
+    Returns
+    -------
+    dict
+        ``labels`` ("sky" or, where labels of the target may not be seen, "mocks"), whose classes were compared;
+        ``top``, the 12 features of largest domain area, and ``domain_only``, those of all features that tell domains
+        and not classes, each as :func:`~jpas_gbm.adaptation.domain.separation_by_feature` with the ``group``.
+    """
+    rows, skies = stages.rows, stages.skies
+    assert rows.source_train is not None
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 67]))
+    mocks = _sample([rows.source_train], mine, _FEATURE_ROWS, rng)
+    sky = _sample(skies, theirs, _FEATURE_ROWS, rng)
+    labels, known = "mocks", mocks
+    if rows.target_train:
+        # What forgot its imaging while it trains is no measure of what imaging tells of classes.
+        start = 0 if not rows.unlabelled else len(rows.unlabelled)
+        allowed = theirs[start : start + len(rows.target_train)]
+        labels, known = "sky", _sample([rows.target_train], allowed, _FEATURE_ROWS, rng)
+    names = rows.recipe.names
+    found = separation_by_feature(mocks.X, sky.X, names, known.y, known.X)
+    found = [one | {"group": rows.recipe.groups[one["feature"]]} for one in found]
+    # A class that cannot be told for want of labels is NaN: then nothing is said against the feature.
+    only = [one for one in found if one["domain"] >= APART and one["domain"] > one["classes"]]
+    return {"labels": labels, "top": found[:_TOP], "domain_only": only}
+
+
+def _lines(facts: Mapping[str, Any]) -> list[str]:
+    """Return the domain report in two lines."""
+    words = f"mocks against sky: domain AUC {facts['auc']:.3f}"
+    if "auc_imaging" in facts:
+        words += f" ({facts['auc_imaging']:.3f} where imaging is known)"
+    for gamma, one in facts["weights"].items():
+        words += f"; weights of gamma {gamma} leave an effective {100 * one['effective_share']:.0f} % of the mocks"
+    only = facts.get("features", {}).get("domain_only", [])
+    if only:
+        words += f"; {len(only)} feature(s) tell domains apart and not classes, most {only[0]['feature']}"
+    strata = facts.get("coverage", {}).get("strata", [])
+    if len(strata) < 2 or "log_loss" not in strata[0]:
+        return [words]
+    worst = max(strata, key=lambda one: one["log_loss"])
+    low, high = worst["p_sky"]
+    seen = " with imaging" if "auc_imaging" in facts else ""
+    return [
+        words,
+        f"worst of {len(strata)} strata of target validation: P(sky) {low:.2f} to {high:.2f}, log loss "
+        f"{worst['log_loss']:.4f} against {facts['coverage']['log_loss']:.4f} of all magnitudes, "
+        f"{worst['mocks']:,} of {facts['coverage']['mocks']:,} mocks{seen} there",
+    ]

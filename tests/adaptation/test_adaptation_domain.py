@@ -1,0 +1,211 @@
+"""The domain report: what tells mocks from sky is named, and strata hold every row once."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+from jpas_gbm.adaptation import domain_report
+from jpas_gbm.adaptation.coverage import FEWEST, Answers, coverage, stratum_edges
+from jpas_gbm.adaptation.domain import DomainWeights
+from jpas_gbm.adaptation.domain_report import comparable_rows, feature_facts, group_facts, weights_facts
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.journal import Journal
+from jpas_gbm.adaptation.regimes import get_regime
+from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.stages import Stages
+from jpas_gbm.config import override
+
+CLASSES = ("QSO", "STAR")
+
+
+@pytest.fixture(scope="module")
+def ssda(tiny, quick_options):
+    return fit(tiny, override(quick_options, recipe="continue"), seed=3)
+
+
+@pytest.fixture(scope="module")
+def rows(tiny, quick_options):
+    seeds = np.random.SeedSequence(1)
+    return make_rows(tiny.for_training(), get_regime("ssda"), quick_options, seeds, 1, Journal())
+
+
+@pytest.fixture
+def stages(rows, quick_options):
+    return Stages(rows, quick_options, 0, 1, Journal())
+
+
+def answers(n, rng):
+    y = rng.integers(0, 2, n).astype(np.int8)
+    p = rng.dirichlet([1, 1], n)
+    return Answers(y, p, np.arange(n), CLASSES)
+
+
+def everything(stages):
+    return np.ones(len(stages.rows.source_train), bool), np.ones(sum(map(len, stages.skies)), bool)
+
+
+def planted(stages, name):
+    """The stages with one feature replaced by noise that the sky has one sigma higher."""
+    rng = np.random.default_rng(0)
+    place = stages.rows.recipe.names.index(name)
+    changed = {}
+    for part in ("source_train", "unlabelled", "target_train", "target_val"):
+        its = getattr(stages.rows, part)
+        X = its.X.copy()
+        X[:, place] = rng.normal(part != "source_train", 1, len(X))
+        changed[part] = replace(its, X=X)
+    return replace(stages, rows=replace(stages.rows, **changed))
+
+
+def test_strata_hold_every_row_once_and_average_to_the_whole():
+    rng = np.random.default_rng(0)
+    odds, mocks = rng.normal(1, 1, 503), rng.normal(-1, 1, 900)
+    told = answers(503, rng)
+    found = coverage(odds, mocks, told, seed=1)
+    strata = found["strata"]
+    n = np.array([one["n"] for one in strata])
+    assert len(strata) == 5 and n.sum() == found["n"] == 503 and np.ptp(n) <= 2
+    assert sum(one["mocks"] for one in strata) == found["mocks"] == 900
+    assert strata[0]["mocks"] > strata[-1]["mocks"]
+    for name in CLASSES:
+        assert sum(one["classes"][name] for one in strata) == found["classes"][name]
+    for figure in ("log_loss", "accuracy"):
+        assert n @ [one[figure] for one in strata] / n.sum() == pytest.approx(found[figure])
+    for one, after in pairwise(strata):
+        assert one["p_sky"][1] < after["p_sky"][0]
+    for one in strata:
+        assert one["interval"][0] < one["log_loss"] < one["interval"][1]
+
+
+def test_a_part_of_the_sky_without_mocks_is_seen():
+    odds = np.concatenate([np.linspace(-2, 0, 80), np.linspace(3, 4, 20)])
+    assert coverage(odds, np.linspace(-3, 1, 50))["strata"][-1]["mocks"] == 0
+
+
+def test_rows_of_equal_odds_stay_together():
+    odds = np.repeat([0.0, 1.0], [150, 50])
+    assert [one["n"] for one in coverage(odds, np.zeros(3))["strata"]] == [150, 50]
+    assert [one["n"] for one in coverage(np.zeros(200), np.zeros(3))["strata"]] == [200]
+    for seed in range(20):
+        few = np.random.default_rng(seed).integers(0, 4, 130).astype(float)
+        place = np.searchsorted(stratum_edges(few), few, side="right")
+        assert np.bincount(place).min() > 0
+
+
+def test_few_rows_make_few_strata():
+    rng = np.random.default_rng(0)
+    for n, count in ((1, 1), (FEWEST, 1), (2 * FEWEST, 2), (5 * FEWEST, 5), (500, 5)):
+        found = coverage(rng.normal(size=n), np.zeros(1), answers(n, rng))
+        assert len(found["strata"]) == count
+    assert coverage(np.zeros(1), np.zeros(1), answers(1, rng))["interval"] is None
+
+
+def test_a_stratum_of_one_class_has_figures():
+    odds = np.linspace(-1, 1, 100)
+    y = (odds > 0).astype(np.int8)
+    p = np.where(y[:, None] == [0, 1], 0.9, 0.1)
+    first = coverage(odds, odds, Answers(y, p, np.arange(100), CLASSES))["strata"][0]
+    assert first["classes"] == {"QSO": 20, "STAR": 0}
+    assert first["macro_f1"] == 1 and first["log_loss"] == pytest.approx(-np.log(0.9))
+
+
+def test_a_feature_that_tells_domains_and_not_classes_is_named(stages):
+    name = "colour1_J0790_J0800"
+    false = planted(stages, name)
+    found = feature_facts(false, *everything(false), seed=0)
+    assert found["domain_only"][0]["feature"] == name == found["top"][0]["feature"]
+    assert found["top"][0]["domain"] == pytest.approx(0.76, abs=0.04)
+    assert name not in {one["feature"] for one in feature_facts(stages, *everything(stages), 0)["domain_only"]}
+
+
+def test_the_group_of_that_feature_tells_domains(stages):
+    false = planted(stages, "colour1_J0790_J0800")
+    found = group_facts(false, *everything(false), seed=0)
+    assert set(found) == set(stages.rows.recipe.groups.values())
+    assert found["colour"]["auc"] > 0.7 > found["flux"]["auc"]
+    told = {entry["stage"]: entry for entry in false.journal.entries}
+    for group, one in found.items():
+        entry = told[f"domain classifier: {group} features alone"]
+        assert entry["auc"] == pytest.approx(one["auc"], abs=1e-4) and entry["seconds"] >= 0
+
+
+def test_imaging_that_the_fit_itself_forgets_tells_nothing(stages):
+    """Half of the training rows lose their imaging; compared as they are, that alone gives mocks away."""
+    apart = group_facts(stages, *everything(stages), seed=0)["imaging"]["auc"]
+    alike = group_facts(stages, *comparable_rows(stages), seed=0)["imaging"]["auc"]
+    assert apart > 0.58 and alike < 0.55
+
+
+def test_constant_features_and_few_objects_have_no_group(stages):
+    parts = {
+        part: replace(its, X=np.ones_like(its.X))
+        for part in ("source_train", "unlabelled", "target_train", "target_val")
+        if (its := getattr(stages.rows, part))
+    }
+    flat = replace(stages, rows=replace(stages.rows, **parts))
+    assert group_facts(flat, *everything(flat), seed=0) == {}
+    assert {one["domain"] for one in feature_facts(flat, *everything(flat), seed=0)["top"]} == {0.5}
+    mine, theirs = everything(stages)
+    mine[10:] = False
+    assert group_facts(stages, mine, theirs, seed=0) == {}
+
+
+def test_clipped_and_effective_shares_of_weights():
+    odds = np.concatenate([np.zeros(990), np.full(10, 8.0)])
+    domain = DomainWeights(odds, odds, 0.5, 20.0, np.zeros(0))
+    found = weights_facts(domain, {0.0: True, 0.25: True, 1.0: False})
+    assert list(found) == ["0.25", "1"]
+    assert found["1"]["clipped"] == pytest.approx(0.01) and found["0.25"]["clipped"] == 0
+    assert found["1"]["largest"] == pytest.approx(20, rel=0.05) and not found["1"]["used"]
+    weights = domain.weights(0.25)
+    assert found["0.25"]["effective_rows"] == pytest.approx(weights.sum() ** 2 / np.square(weights).sum())
+    assert found["0.25"]["quantiles"]["0.5"] == pytest.approx(weights[0])
+
+
+def test_the_card_and_the_terminal_tell_it(tiny, ssda):
+    found = ssda.card["domain"]
+    val = int((tiny.target_rows("val").label >= 0).sum())
+    assert found["coverage"]["n"] == sum(one["n"] for one in found["coverage"]["strata"]) == val
+    assert found["coverage"]["log_loss"] > 0 and found["features"]["labels"] == "sky"
+    assert found["auc_imaging"] < found["auc"]
+    assert set(found["groups"]) == set(ssda.recipe.groups.values())
+    assert found["effective_share"]["0"] == 1 and list(found["weights"]) == ["0.25"]
+    told = ssda.lines()
+    assert any(line.startswith(f"mocks against sky: domain AUC {found['auc']:.3f}") for line in told)
+    worst = max(one["log_loss"] for one in found["coverage"]["strata"])
+    assert any("of target validation: P(sky)" in line and f"{worst:.4f} against" in line for line in told)
+
+
+def test_without_labels_of_the_sky_there_are_strata_and_no_scores(tiny, quick_options):
+    found = fit(tiny, override(quick_options, regime="uda"), seed=3).card["domain"]
+    assert found["features"]["labels"] == "mocks"
+    assert "log_loss" not in found["coverage"] and "log_loss" not in found["coverage"]["strata"][0]
+    assert len(found["lines"]) == 1 and found["weights"]["0.25"]["used"]
+
+
+def test_without_tempers_nothing_is_trained_or_told(tiny, quick_options):
+    domain = override(quick_options.domain, gammas=(0.0,))
+    fitted = fit(tiny, override(quick_options, recipe="continue", domain=domain.model_dump()), seed=3)
+    assert fitted.card["domain"] == {"gammas": [0.0]}
+    assert not any(entry["stage"].startswith("domain") for entry in fitted.card["trainings"])
+    assert not any("mocks against sky" in line for line in fitted.lines())
+
+
+def test_weights_that_were_given_up_are_told(tiny, quick_options):
+    domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
+    fitted = fit(tiny, override(quick_options, recipe="continue", domain=domain.model_dump()), seed=0)
+    found = fitted.card["domain"]
+    assert found["gammas"] == [0.0] and not found["weights"]["1"]["used"] and found["coverage"]["strata"]
+
+
+def test_a_report_that_fails_does_not_fail_the_fit(tiny, quick_options, monkeypatch, ssda):
+    def broken(*args):
+        raise ValueError("planted")
+
+    monkeypatch.setattr(domain_report, "coverage", broken)
+    fitted = fit(tiny, override(quick_options, recipe="continue"), seed=3)
+    assert any("the domain report is not whole" in note and "planted" in note for note in fitted.card["notes"])
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(fitted.probabilities(rows), ssda.probabilities(rows))
