@@ -20,7 +20,7 @@ from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.adaptation.streams import Streams
-from jpas_gbm.adaptation.validation import Scored, counted_rows, mean_interval, score
+from jpas_gbm.adaptation.validation import Scored, counted_rows, mean_interval, mean_margins, score
 from jpas_gbm.config import FitOptions, parse_options
 from jpas_gbm.files import write_json
 from jpas_gbm.provenance import provenance
@@ -73,7 +73,8 @@ def scored_steps(dataset: Dataset, seeds: int, threads: int) -> dict[str, list[S
             val = stages.rows.target_val
             assert val is not None
             counted = counted_rows(val, options.cut)
-            one = score(way, way.members(stages), val, counted, options.calibration, streams.choices, threads)
+            margins = mean_margins(way.members(stages), val.X, threads)
+            one = score(way, margins, val, counted, options.calibration, streams.choices)
             found.setdefault(name, []).append(one)
             print(f"seed {seed}  {name:<42} log loss {one.log_loss:.4f}  macro-F1 {one.macro_f1:.4f}", flush=True)
     return found

@@ -144,6 +144,12 @@ class FitOptions(Options):
         0.0, ge=0, description="Weight of confidently classified unlabelled rows when pooling; 0 leaves them out."
     )
     pseudo_confidence: float = Field(0.98, gt=0, lt=1, description="Least probability of a pseudo-label.")
+    crossfit: int = Field(
+        0,
+        ge=0,
+        description="Folds of train and validation labels: trees train on all of them, folds choose and calibrate. "
+        "0 or 1 keeps the split: train labels fit, validation labels choose.",
+    )
     cut: float = Field(22.5, description="Validation rows fainter than this magnitude do not count in choices.")
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()

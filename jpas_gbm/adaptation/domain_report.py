@@ -48,7 +48,8 @@ def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
     """
     if not choice.gammas:
         return {}
-    stages = choice.asked or choice.stages
+    judges = choice.asked or choice.judges
+    stages = judges.first
     usable = [gamma for gamma, holds in choice.gammas.items() if holds]
     if not any(choice.gammas):
         return {"domain": {"gammas": usable}}
@@ -60,7 +61,7 @@ def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
         "weights": weights_facts(domain, choice.gammas),
     }
     try:
-        facts |= _compared(stages, choice.p, seed)
+        facts |= _compared(stages, None if choice.p is None else judges.of_first(choice.p), seed)
     except (ArithmeticError, ValueError, IndexError, JpasGbmError) as error:
         # A model that is good must not be lost because what is told about it failed.
         stages.journal.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")

@@ -19,8 +19,9 @@ from .checks import check_rows
 from .choosing import Choice, choose, settle
 from .domain_report import domain_facts
 from .journal import Journal, Progress
+from .judges import ALL, Judges, MembersOf, make_judges
 from .regimes import Regime, get_regime
-from .rows import Rows, TrainingRows, make_rows
+from .rows import Rows, make_rows
 from .stages import Stages
 from .streams import Streams
 from .validation import counted_rows, mean_margins
@@ -60,14 +61,22 @@ def fit(
     data = dataset.for_training()
     streams = Streams(seed)
 
-    def stages_of(name: str, chosen: FitOptions) -> Stages:
-        rows = make_rows(data, get_regime(name), chosen, streams.rows(), threads, journal)
-        check_rows(rows, get_regime(name), chosen, journal)
-        return Stages(rows, chosen, streams.trees, threads, journal)
+    def judges_of(name: str, chosen: FitOptions) -> Judges:
+        allowed = get_regime(name)
 
-    stages = stages_of(regime.name, options)
+        def stages_of(part: Dataset, place: str) -> Stages:
+            at = journal.at(place)
+            rows = make_rows(part, allowed, chosen, streams.rows(), threads, at)
+            if place != ALL:
+                check_rows(rows, allowed, chosen, at)
+            return Stages(rows, chosen, streams.trees, threads, at)
+
+        folds = options.crossfit if regime.target_labels else 0
+        return make_judges(data, stages_of, folds, allowed.target_labels)
+
+    judges = judges_of(regime.name, options)
     adapts = regime.source and regime.target_labels
-    choice = choose(stages, stages_of, streams.choices) if adapts else settle(regime, stages)
+    choice = choose(judges, judges_of, streams.choices) if adapts else settle(regime, judges)
     return finish(dataset, regime, choice, seed, streams.choices)
 
 
@@ -81,22 +90,25 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
     regime : Regime
         What was touched.
     choice : Choice
-        The candidate and the stages that it was chosen from.
+        The candidate and the judges that it was chosen by.
     seed : int
         The seed that the user gave.
     choice_seed : int
         Seed of folds and resamples of the choices.
     """
-    stages = choice.stages
-    rows, options, asked = stages.rows, stages.options, (choice.asked or stages).rows
-    members = ensemble(choice.candidate, stages)
-    val, weight = _calibration_rows(regime, stages)
-    margins = mean_margins(members, val.X, stages.threads)
+    judges, asked = choice.judges, choice.asked or choice.judges
+    options = judges.first.options
+
+    def members_of(stages: Stages) -> list[Member]:
+        return ensemble(choice.candidate, stages)
+
+    val, margins, bare_margins, weight = _calibration_rows(regime, judges, members_of)
+    stages = judges.final()
+    members, rows = members_of(stages), stages.rows
     with stages.journal.stage("calibration", rows=len(val)):
         calibrator, told = _calibrate(margins, val, weight, options, choice_seed)
         bare = None
-        if rows.bare is not None:
-            bare_margins = mean_margins(members, rows.bare.X, stages.threads)
+        if bare_margins is not None:
             bare, told["without imaging"] = _calibrate(bare_margins, val, weight, options, choice_seed)
         thresholds, rule, decision = choose_rule(
             margins,
@@ -139,12 +151,15 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         survey=dataset.target.survey,
         shift=rows.shift,
         held_out=_held_out(margins, val, weight, told, options, choice_seed, regime),
-        overlap=_overlap(rows, val, choice_seed),
+        overlap=_overlap(judges, val, choice_seed),
     )
 
 
-def _overlap(rows: TrainingRows, val: Rows, seed: int) -> Overlap | None:
+def _overlap(judges: Judges, val: Rows, seed: int) -> Overlap | None:
     """Learn what the rows that trained look like; validation rows say what is rare."""
+    rows = judges.first.rows
+    if judges.crossfits:
+        val = rows.target_val or val
     parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
     X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
     return learn_overlap(X, y, val.X, seed=seed)
@@ -173,15 +188,20 @@ def ensemble(candidate: Candidate, stages: Stages) -> list[Member]:
     return [m for backend in backends for seed in seeds for m in candidate.members(stages, seed, backend)]
 
 
-def _calibration_rows(regime: Regime, stages: Stages) -> tuple[Rows, np.ndarray | None]:
+def _calibration_rows(
+    regime: Regime, judges: Judges, members_of: MembersOf
+) -> tuple[Rows, np.ndarray, np.ndarray | None, np.ndarray | None]:
+    """Return the rows that calibrate, margins with and without imaging of trees that did not see them, weights."""
     if regime.calibration == "target":
-        assert stages.rows.target_val is not None
-        return stages.rows.target_val, None
-    val = stages.rows.source_val
+        return judges.val, judges.margins(members_of), judges.bare_margins(members_of), None
+    stages = judges.first
+    val, bare, members = stages.rows.source_val, stages.rows.bare, members_of(stages)
     assert val is not None
-    if regime.name != "uda":
-        return val, None
-    return val, stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
+    weight = None
+    if regime.name == "uda":
+        weight = stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
+    bare_margins = None if bare is None else mean_margins(members, bare.X, stages.threads)
+    return val, mean_margins(members, val.X, stages.threads), bare_margins, weight
 
 
 def _calibrate(
@@ -199,27 +219,36 @@ def _calibrate(
     )
 
 
-def _row_counts(rows: TrainingRows) -> dict[str, Any]:
-    counts = {}
-    for name in ("source_train", "source_val", "target_train", "target_val", "unlabelled"):
-        part: Rows | None = getattr(rows, name)
-        if part is not None:
-            counts[name] = {
-                "rows": len(part),
-                **dict(zip(rows.classes, part.counts(rows.k).tolist(), strict=True)),
-            }
-    return counts
+def _parts(judges: Judges) -> dict[str, Rows]:
+    """Return the rows of every part; all labels both train and judge where folds take turns."""
+    names = ("source_train", "source_val", "target_train", "target_val", "unlabelled")
+    parts = {name: getattr(judges.first.rows, name) for name in names}
+    if judges.crossfits:
+        parts |= {"target_train": judges.val, "target_val": judges.val}
+    return {name: part for name, part in parts.items() if part is not None}
 
 
-def _magnitude_range(rows: TrainingRows) -> list[float] | None:
+def _row_counts(judges: Judges) -> dict[str, Any]:
+    rows = judges.first.rows
+    return {
+        name: {"rows": len(part), **dict(zip(rows.classes, part.counts(rows.k).tolist(), strict=True))}
+        for name, part in _parts(judges).items()
+    }
+
+
+def _magnitude_range(judges: Judges) -> list[float] | None:
     """Return the magnitudes between which rows trained, brightest and faintest."""
-    parts = [part.mag for part in (rows.source_train, rows.target_train) if part is not None]
-    mag = np.concatenate(parts)
+    mag = np.concatenate([part.mag for name, part in _parts(judges).items() if name.endswith("_train")])
     mag = mag[np.isfinite(mag)]
     return [float(m) for m in np.quantile(mag, [0.001, 0.999])] if len(mag) else None
 
 
-def _budget(regime: Regime, rows: TrainingRows) -> dict[str, int]:
-    fitting = len(rows.target_train) if rows.target_train is not None and regime.target_labels else 0
-    choosing = len(rows.target_val) if rows.target_val is not None and regime.calibration == "target" else 0
-    return {"target labels for trees": fitting, "target labels for choosing and calibrating": choosing}
+def _budget(regime: Regime, judges: Judges) -> dict[str, int]:
+    parts = _parts(judges)
+    fitting = len(parts["target_train"]) if "target_train" in parts and regime.target_labels else 0
+    choosing = len(parts["target_val"]) if "target_val" in parts and regime.calibration == "target" else 0
+    return {
+        "target labels for trees": fitting,
+        "target labels for choosing and calibrating": choosing,
+        **({"folds": len(judges.folds)} if judges.crossfits else {}),
+    }

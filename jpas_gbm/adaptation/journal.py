@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 Progress = Callable[[str, int, int], None]
@@ -21,15 +21,23 @@ class Journal:
     ----------
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
+    place : str
+        Which fold the stages belong to; empty where there is but one.
     """
 
     progress: Progress | None = None
     entries: list[dict[str, Any]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    place: str = ""
+
+    def at(self, place: str) -> Journal:
+        """Return a journal that writes to the same lists and names a place with each stage."""
+        return replace(self, place=place)
 
     @contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[dict[str, Any]]:
         """Time a stage; the block may add facts to the entry it is given."""
+        name = f"{name} ({self.place})" if self.place else name
         entry: dict[str, Any] = {"stage": name, **facts}
         self.report(name, 0, 1)
         start = time.perf_counter()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from ..boosting.backend import Binned, Booster, OnRound, get_backend
 from ..boosting.calibration import softmax
-from ..config import BoostingOptions, FitOptions
+from ..config import BoostingOptions, FitOptions, override
 from ..errors import FitError
 from ..fitted import stack_inputs
 from .domain import DomainWeights, fit_domain
@@ -44,6 +44,8 @@ class Stages:
         Gets an entry per training.
     kept : dict
         Finished trainings by what determines them; a tuning study shares one among its trials.
+    rounds : dict
+        Rounds of trainings that have no validation labels to stop on, by what determines them.
     """
 
     rows: TrainingRows
@@ -52,6 +54,12 @@ class Stages:
     threads: int
     journal: Journal
     kept: dict[Hashable, Any] = field(default_factory=dict)
+    rounds: Mapping[Hashable, int] = field(default_factory=dict)
+
+    def stopped_rounds(self) -> dict[Hashable, int]:
+        """Return the rounds of every training that stopped on target labels, by what determines it."""
+        names = ("target", "continued", "pooled", "pseudo", "stacked")
+        return {key: booster.stage_rounds[-1] for key, booster in self.kept.items() if key[0] in names}  # type: ignore[index]
 
     def _once(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
         if key not in self.kept:
@@ -114,72 +122,86 @@ class Stages:
 
         return self._once(("bins", "pooled", backend, options.max_bin), make)
 
-    def _valid(self, part: str, power: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    def _stop(
+        self,
+        key: Hashable,
+        part: str,
+        options: BoostingOptions,
+        inputs: Callable[[np.ndarray], np.ndarray] | None = None,
+    ) -> tuple[BoostingOptions, tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
+        """Return how a training ends: on validation rows, or after the rounds that it is told."""
+        if key in self.rounds:
+            return override(options, rounds=self.rounds[key], patience=0), None
         rows = self._part(part)
-        return rows.X, rows.y, class_weights(rows.y, self.rows.k, power)
+        X = rows.X if inputs is None else inputs(rows.X)
+        return options, (X, rows.y, class_weights(rows.y, self.rows.k, options.class_weight_power))
 
     def base(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return trees grown on mocks weighted by domain odds^gamma, stopped on mock validation."""
         seed, backend = self._default(seed, backend)
         options = self.options.boosting
         rows = self._part("source_train")
+        key = ("base", gamma, seed, backend, options)
 
         def make() -> Booster:
             bins = self._bins("source_train", backend, options)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
             if gamma:
                 weight = weight * self.domain.weights(gamma)
-            return self._train(
-                f"mocks, {backend}, gamma {gamma:g}", bins, rows.y, weight, "source_val", options, seed, backend
-            )
+            name = f"mocks, {backend}, gamma {gamma:g}"
+            return self._train(key, name, bins, rows.y, weight, "source_val", options, seed, backend)
 
-        return self._once(("base", gamma, seed, backend, options), make)
+        return self._once(key, make)
 
     def target(self, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return trees grown on labelled target rows alone, stopped on target validation."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
         rows = self._part("target_train")
+        key = ("target", seed, backend, options)
 
         def make() -> Booster:
             bins = self._bins("target_train", backend, options)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
-            return self._train(f"target, {backend}", bins, rows.y, weight, "target_val", options, seed, backend)
+            return self._train(key, f"target, {backend}", bins, rows.y, weight, "target_val", options, seed, backend)
 
-        return self._once(("target", seed, backend, options), make)
+        return self._once(key, make)
 
     def continued(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return mock-grown trees and the trees that boosting on target rows adds to them."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
         rows = self._part("target_train")
+        key = ("continued", gamma, seed, backend, self.options.boosting, options)
 
         def make() -> Booster:
             base = self.base(gamma, seed, backend)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
+            until, valid = self._stop(key, "target_val", options)
             name = f"continued on target, {backend}, gamma {gamma:g}"
             with self.journal.stage(name, rows=len(rows)) as entry:
                 booster = get_backend(backend).continue_from(
                     base,
                     rows.X,
                     rows.y,
-                    options=options,
+                    options=until,
                     weight=weight,
-                    valid=self._valid("target_val", options.class_weight_power),
+                    valid=valid,
                     seed=seed,
                     threads=self.threads,
-                    on_round=self._told(name, options),
+                    on_round=self._told(name, until),
                 )
                 entry["rounds"] = booster.stage_rounds[-1]
             return booster
 
-        return self._once(("continued", gamma, seed, backend, self.options.boosting, options), make)
+        return self._once(key, make)
 
     def pooled(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return trees grown on mocks and target rows together, the target rows weighing more."""
         seed, backend = self._default(seed, backend)
         options = self.options.boosting
         mocks, sky = self._part("source_train"), self._part("target_train")
+        key = ("pooled", target_weight, seed, backend, options)
 
         def make() -> Booster:
             y = np.concatenate([mocks.y, sky.y])
@@ -187,15 +209,17 @@ class Stages:
             weight = weight * np.repeat([1.0, target_weight], [len(mocks), len(sky)])
             bins = self._pooled_bins(backend, options)
             name = f"pooled, {backend}, target weight {target_weight:g}"
-            return self._train(name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
+            return self._train(key, name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
 
-        return self._once(("pooled", target_weight, seed, backend, options), make)
+        return self._once(key, make)
 
     def pseudo(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return pooled trees that also see unlabelled rows which pooled trees without them are sure of."""
         seed, backend = self._default(seed, backend)
         options, k = self.options.boosting, self.rows.k
         mocks, sky, unlabelled = (self._part(name) for name in ("source_train", "target_train", "unlabelled"))
+        chosen = (self.options.pseudo_weight, self.options.pseudo_confidence)
+        key = ("pseudo", target_weight, chosen, seed, backend, options)
 
         def make() -> Booster:
             p = softmax(self.pooled(target_weight, seed, backend).margins(unlabelled.X, threads=self.threads))
@@ -206,43 +230,39 @@ class Stages:
             weight = class_weights(y, k, options.class_weight_power) * share
             bins = get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
             name = f"pooled with {int(sure.sum())} pseudo-labels, {backend}"
-            return self._train(name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
+            return self._train(key, name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
 
-        chosen = (self.options.pseudo_weight, self.options.pseudo_confidence)
-        return self._once(("pseudo", target_weight, chosen, seed, backend, options), make)
+        return self._once(key, make)
 
     def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
         """Return target-grown trees that see the features and the margins of the mock-grown trees."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
-        sky, val = self._part("target_train"), self._part("target_val")
+        sky = self._part("target_train")
+        key = ("stacked", gamma, seed, backend, self.options.boosting, options)
 
         def make() -> Booster:
             base = self.base(gamma, seed, backend)
             engine = get_backend(backend)
             names = stacked_names(self.rows.recipe.names, self.rows.classes)
-            power = options.class_weight_power
+            until, valid = self._stop(key, "target_val", options, lambda X: stack_inputs(X, base, self.threads))
             with self.journal.stage(f"stacked on target, {backend}, gamma {gamma:g}", rows=len(sky)) as entry:
                 booster = engine.train(
                     stack_inputs(sky.X, base, self.threads),
                     sky.y,
                     feature_names=names,
                     n_classes=self.rows.k,
-                    options=options,
-                    weight=class_weights(sky.y, self.rows.k, power),
-                    valid=(
-                        stack_inputs(val.X, base, self.threads),
-                        val.y,
-                        class_weights(val.y, self.rows.k, power),
-                    ),
+                    options=until,
+                    weight=class_weights(sky.y, self.rows.k, options.class_weight_power),
+                    valid=valid,
                     seed=seed,
                     threads=self.threads,
-                    on_round=self._told("stacked on target", options),
+                    on_round=self._told("stacked on target", until),
                 )
                 entry["rounds"] = sum(booster.stage_rounds)
             return booster
 
-        return self._once(("stacked", gamma, seed, backend, self.options.boosting, options), make)
+        return self._once(key, make)
 
     def _told(self, name: str, options: BoostingOptions) -> OnRound:
         """Return what reports each round; what the journal's progress raises ends the training."""
@@ -253,6 +273,7 @@ class Stages:
 
     def _train(
         self,
+        key: Hashable,
         name: str,
         bins: Binned,
         y: np.ndarray,
@@ -262,17 +283,18 @@ class Stages:
         seed: int,
         backend: str,
     ) -> Booster:
+        until, judged = self._stop(key, valid, options)
         with self.journal.stage(f"trees: {name}", rows=len(y)) as entry:
             booster = get_backend(backend).train(
                 bins,
                 y,
                 n_classes=self.rows.k,
-                options=options,
+                options=until,
                 weight=weight,
-                valid=self._valid(valid, options.class_weight_power),
+                valid=judged,
                 seed=seed,
                 threads=self.threads,
-                on_round=self._told(name, options),
+                on_round=self._told(name, until),
             )
             entry["rounds"] = sum(booster.stage_rounds)
         return booster

@@ -32,8 +32,6 @@ class Scored:
         The way.
     label : str
         Its name, and what is particular about the rows that it saw.
-    members : list of Member
-        Its models.
     margins : array of float64, shape (n, k)
         Mean margins on validation.
     p : array of float64, shape (n, k)
@@ -46,7 +44,6 @@ class Scored:
 
     candidate: Candidate
     label: str
-    members: list[Member]
     margins: np.ndarray
     p: np.ndarray
     losses: np.ndarray
@@ -79,12 +76,11 @@ def macro_f1(y: np.ndarray, predicted: np.ndarray, k: int) -> float:
 
 def score(
     candidate: Candidate,
-    members: list[Member],
+    margins: np.ndarray,
     val: Rows,
     counted: np.ndarray,
     options: CalibrationOptions,
     seed: int,
-    threads: int,
     label: str | None = None,
 ) -> Scored:
     """Score a candidate on target validation.
@@ -93,8 +89,8 @@ def score(
     ----------
     candidate : Candidate
         The way.
-    members : list of Member
-        Its models.
+    margins : array of float64, shape (n, k)
+        Mean margins of its models on validation.
     val : Rows
         Labelled validation rows.
     counted : array of bool, shape (n,)
@@ -103,18 +99,14 @@ def score(
         How margins become probabilities.
     seed : int
         Seed of the folds.
-    threads : int
-        Threads of the libraries.
     label : str, optional
         How it is called; default: the candidate's name.
     """
-    margins = mean_margins(members, val.X, threads)
     p = crossfit_probabilities(margins, val.y, options, groups=val.groups, seed=seed)
     losses = -np.log(np.maximum(p[np.arange(len(p)), val.y], 1e-15))
     return Scored(
         candidate,
         label or candidate.name,
-        members,
         margins,
         p,
         losses,

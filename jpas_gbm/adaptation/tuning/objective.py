@@ -4,26 +4,26 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from ...boosting.folds import stratified_folds
 from ...config import BoostingOptions, FitOptions, override
 from ...errors import ConfigError, FitError, did_you_mean
 from ...scores.bootstrap import replicate
 from ...scores.metrics import Scorer
-from ...survey.dataset import SPLITS, Dataset
+from ...survey.dataset import Dataset
 from ..candidates import means, singles
 from ..checks import usable_gammas
 from ..choosing import quick_calibration, settle
 from ..journal import Journal, Progress
+from ..judges import Judges, label_folds
 from ..regimes import get_regime
 from ..stages import Stages
 from ..streams import Streams
-from ..validation import Scored, counted_rows, score
+from ..validation import Scored, counted_rows, mean_margins, score
 from .cache import RowsCache
 from .options import Metric, ObjectiveOptions, Rung
 from .space import Space
@@ -160,17 +160,7 @@ def folds_of(dataset: Dataset, options: ObjectiveOptions, seed: int) -> list[Dat
     """
     if options.judge == "val":
         return [dataset]
-    known = np.flatnonzero(
-        (dataset.target_split == SPLITS.index("train")) | (dataset.target_split == SPLITS.index("val"))
-    )
-    target = dataset.target
-    dealt = stratified_folds(target.label[known], options.folds, seed=seed, groups=target.object_id[known])
-    found = []
-    for fold in range(options.folds):
-        split = np.array(dataset.target_split)
-        split[known] = np.where(dealt == fold, SPLITS.index("val"), SPLITS.index("train"))
-        found.append(replace(dataset, target_split=split))
-    return found
+    return label_folds(dataset, options.folds, seed)
 
 
 @dataclass
@@ -263,11 +253,11 @@ class Objective:
         calibration = quick_calibration(options.calibration)
 
         def scored(candidate: Any) -> Scored:
-            members = candidate.members(stages)
-            return score(candidate, members, val, counted, calibration, self.streams.choices, self.threads)
+            margins = mean_margins(candidate.members(stages), val.X, self.threads)
+            return score(candidate, margins, val, counted, calibration, self.streams.choices)
 
         if not (regime.source and regime.target_labels):
-            return [scored(settle(regime, stages).candidate)]
+            return [scored(settle(regime, Judges((stages,))).candidate)]
         tried = [scored(one) for one in singles(options, usable_gammas(stages, gammas))]
         if options.recipe in ("auto", "mean"):
             mixed = [scored(one) for one in means([(one.log_loss, one.candidate) for one in tried])]

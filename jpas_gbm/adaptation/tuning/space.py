@@ -194,7 +194,7 @@ def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
     if name not in known:
         near = did_you_mean(name, known)
         return f"space: unknown option '{name}'.{near} Allowed are the options of a fit, such as boosting.leaves."
-    if name in ("regime", "seeds", "backends", "cut"):
+    if name in ("regime", "seeds", "backends", "cut", "crossfit"):
         return f"space: '{name}' says what is tuned and how it is judged: set it under 'fit', or on the command line."
     if entry.choices:
         if any(value is not None for value in (entry.low, entry.high, entry.step)) or entry.log:
