@@ -29,7 +29,7 @@ from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
 from jpas_gbm.boosting.heldout import HeldOut
-from jpas_gbm.config import FitOptions, override, parse_options
+from jpas_gbm.config import FitOptions, load_options, override
 from jpas_gbm.files import write_json
 from jpas_gbm.fitted import FittedClassifier
 from jpas_gbm.inference.imaging import ImagingIndex
@@ -90,15 +90,7 @@ def survey_a(folder, data, model, threads):
 def built_in(seed, threads, unlabelled, labelled):
     options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled)
     dataset, survey = builtin_dataset(seed, options)
-    growth = {"rounds": 300, "patience": 30}
-    told = {
-        "recipe": "continue",
-        "boosting": growth,
-        "continuation": growth,
-        "domain": {"gammas": [0.0]},
-        "features": {"colours": [1, 4, 16], "template_ranks": [4]},
-    }
-    fitted = fit(dataset, parse_options(FitOptions, told, "field"), seed=seed, threads=threads)
+    fitted = fit(dataset, load_options(FitOptions, "ssda"), seed=seed, threads=threads)
     # The truth of a row of the data set is found by its key: rows of overlaps were merged.
     place = {key: i for i, key in enumerate(keys_of(survey.target))}
     chosen = dataset.target.take(dataset.target_split < 0)

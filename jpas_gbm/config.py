@@ -109,7 +109,12 @@ class SkyOptions(Options):
 
     copy_missing: bool = Field(True, description="Take away from mocks the bands that target rows lack.")
     renoise: bool = Field(True, description="See the mocks' noise-free fluxes through errors of target rows.")
-    realisations: int = Field(1, ge=1, description="Noise realisations of each mock row.")
+    realisations: int = Field(1, ge=1, description="Noise realisations of each mock row that trains, at most.")
+    most_rows: int = Field(
+        300_000,
+        ge=1,
+        description="Fewer realisations are made where the mocks that train would be more rows than this.",
+    )
     paired_repair: bool = Field(
         True, description="Measure zero points, class offsets and variations on mock twins of train objects."
     )

@@ -14,7 +14,7 @@ from ..survey.catalogue import UNLABELLED, Catalogue
 from ..survey.dataset import Dataset
 from .journal import Journal
 from .regimes import Regime
-from .sky import observe_again
+from .sky import observe_again, realisations
 
 
 @dataclass(frozen=True, eq=False)
@@ -224,8 +224,9 @@ def _source_parts(
     sky = options.sky
     theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
     train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
-    with journal.stage("mocks seen as the target sees", rows=len(train), realisations=sky.realisations):
-        copies = [observe_again(train, theirs, sky, train_rng, shift) for _ in range(sky.realisations)]
+    times = realisations(len(train), sky)
+    with journal.stage("mocks seen as the target sees", rows=len(train), realisations=times):
+        copies = [observe_again(train, theirs, sky, train_rng, shift) for _ in range(times)]
         return Catalogue.concat(copies), observe_again(val, theirs, sky, val_rng, shift)
 
 

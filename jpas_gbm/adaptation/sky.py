@@ -11,6 +11,11 @@ from ..survey.catalogue import Catalogue
 _NEIGHBOURS = 300
 
 
+def realisations(rows: int, options: SkyOptions) -> int:
+    """Return how many noise realisations of so many mock rows train: those asked for, or what most_rows allows."""
+    return max(1, min(options.realisations, options.most_rows // max(rows, 1)))
+
+
 def brightness(catalogue: Catalogue) -> np.ndarray:
     """Return log10 of the mean flux of each row in nJy, float64 (n,); -inf where it is not positive."""
     flux = catalogue.flux if catalogue.flux_mean is None else catalogue.flux_mean

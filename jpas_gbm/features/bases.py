@@ -75,6 +75,8 @@ class TemplateOptions:
     most_wild: int = 3
     least_outlier_rate: float = 5e-4
     most_modes: int = 4
+    host_share: float = 0.0
+    host_below: float = 0.8
     variation_rows: int = 1500
     least_variation_rows: int = 100
 

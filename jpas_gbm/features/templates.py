@@ -16,7 +16,7 @@ from .evidence import EvidencePlan
 from .fitting import Fits, TemplateFitter
 from .sharing import SHARED_ROWS, share
 from .shift import DomainShift
-from .variations import Variations, learn_variations, widen
+from .variations import Variations, learn_variations, widen, with_hosts
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,6 +99,7 @@ class TemplateSet:
             bank, note = None, "template features step aside: no class of the source has enough labelled rows."
         if bank is None:
             return cls(None, (), options, source.bands.names, np.zeros((0, len(source.bands))), note)
+        bank = with_hosts(bank, options.host_share, options.host_below)
         bank, options, more = _varied(bank, target_train, shift, options, seed)
         learnt = cls(
             bank, kept, options, source.bands.names, np.zeros((0, len(source.bands))), f"{note} {more}".strip()

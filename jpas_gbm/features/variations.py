@@ -56,7 +56,38 @@ def widen(bank: TemplateBank, variations: Variations) -> TemplateBank:
         variance[t, : columns.shape[1]] = np.concatenate(
             [bank.variance[t, :1], np.ones(len(kept)), bank.variance[t, 1:]]
         )
-    return replace(bank, basis=basis, variance=variance, modes=modes)
+    return replace(bank, basis=basis, variance=variance, modes=bank.modes + modes)
+
+
+def with_hosts(bank: TemplateBank, share: float, below: float) -> TemplateBank:
+    """Return the templates with a host galaxy let into those of quasars at low redshift.
+
+    The mode is the way from the quasar's mean shape to that of the galaxy template nearest in redshift.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+    share : float
+        1 σ of the host's share of the light; 0 lets none in.
+    below : float
+        Quasar templates of lower redshift have a host.
+    """
+    quasar = np.array([name.upper().startswith("QSO") for name in bank.classes])[bank.group]
+    galaxy = np.flatnonzero((np.array(bank.classes)[bank.group] == "GALAXY") & np.isfinite(bank.z[:, 1]))
+    hosted = quasar & (bank.z[:, 1] < below)
+    if share <= 0 or not hosted.any() or not len(galaxy):
+        return bank
+    templates, bands, depth = bank.basis.shape
+    basis, variance = np.zeros((templates, bands, depth + 1)), np.ones((templates, depth + 1))
+    for t in range(templates):
+        columns, spread = bank.basis[t], bank.variance[t]
+        if hosted[t]:
+            near = galaxy[np.argmin(np.abs(bank.z[galaxy, 1] - bank.z[t, 1]))]
+            way = share * (bank.basis[near, :, 0] - columns[:, 0])
+            columns = np.insert(columns, 1, way, axis=1)
+            spread = np.insert(spread, 1, 1.0)
+        basis[t, :, : columns.shape[1]], variance[t, : len(spread)] = columns, spread
+    return replace(bank, basis=basis, variance=variance, modes=bank.modes + hosted)
 
 
 def families(classes: tuple[str, ...]) -> np.ndarray:
