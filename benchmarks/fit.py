@@ -25,7 +25,7 @@ from jpas_gbm.files import write_json
 from jpas_gbm.mocks.simulate import SimulateOptions
 
 AIM, MOST_MEMORY = 1.3, 20.0
-KINDS = {"trees: mocks": "mocks", "trees: pooled": "pooled", "domain": "domain"}
+KINDS = {"trees: mocks": "mocks", "trees: pooled": "pooled", "domain classifier": "domain"}
 SMALL = ("trees: target", "continued", "stacked")
 FEATURES = ("features", "templates", "mocks seen", "shift")
 
@@ -80,7 +80,7 @@ def bare_by_kind(rows, options, threads):
 def kind_of(stage):
     """Return which bare training a stage of the journal is compared with, or None."""
     for beginning, kind in KINDS.items():
-        if stage.startswith(beginning):
+        if stage.startswith(beginning) and not stage.endswith("alone"):
             return kind
     return "target" if stage.startswith(SMALL) else None
 

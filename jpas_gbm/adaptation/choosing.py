@@ -13,7 +13,6 @@ from .candidates import Candidate, means, singles
 from .checks import usable_gammas
 from .judges import Judges
 from .regimes import Regime
-from .stages import Stages
 from .validation import RULE, Scored, counted_rows, guard, score
 
 JudgesOf = Callable[[str, FitOptions], Judges]

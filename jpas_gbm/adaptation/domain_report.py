@@ -13,7 +13,7 @@ from ..config import override
 from ..errors import JpasGbmError
 from .choosing import Choice
 from .coverage import Answers, coverage
-from .domain import DomainWeights, fit_domain, rank_auc, separation_by_feature
+from .domain import DomainWeights, fit_domain, separation_by_feature
 from .rows import Rows
 from .stages import Stages
 
@@ -40,9 +40,8 @@ def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
     Returns
     -------
     dict
-        ``domain``, with ``gammas`` used and, where a domain classifier was trained: ``auc``; ``auc_imaging``, the
-        same among rows with imaging (:func:`comparable_rows`), where the fit made others forget it; ``effective_share``
-        by temper; ``weights`` (:func:`weights_facts`), ``groups`` (:func:`group_facts`), ``features``
+        ``domain``, with ``gammas`` used and, where a domain classifier was trained: ``auc``; ``effective_share`` by
+        temper; ``weights`` (:func:`weights_facts`), ``groups`` (:func:`group_facts`), ``features``
         (:func:`feature_facts`), ``coverage`` (:func:`~jpas_gbm.adaptation.coverage.coverage`, with figures only
         where labels of the target may be seen) and ``lines`` for a terminal.
     """
@@ -70,41 +69,19 @@ def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
 
 def _compared(stages: Stages, p: np.ndarray | None, seed: int) -> dict[str, Any]:
     domain, rows = stages.domain, stages.rows
-    mine, theirs = comparable_rows(stages)
-    facts: dict[str, Any] = {}
-    if not (mine.all() and theirs.all()):
-        facts["auc_imaging"] = rank_auc(domain.log_odds[mine], domain.target_log_odds[theirs])
-    facts["groups"] = group_facts(stages, mine, theirs, seed)
-    facts["features"] = feature_facts(stages, mine, theirs, seed)
+    facts: dict[str, Any] = {"groups": group_facts(stages, seed), "features": feature_facts(stages, seed)}
     odds, answers = domain.target_log_odds, None
     if p is not None and rows.target_val:
         odds = odds[len(odds) - len(rows.target_val) :]
         answers = Answers(rows.target_val.y, p, rows.target_val.groups, rows.classes)
-    facts["coverage"] = coverage(odds, domain.log_odds[mine], answers, seed)
+    facts["coverage"] = coverage(odds, domain.log_odds, answers, seed)
     return facts
 
 
-def comparable_rows(stages: Stages) -> tuple[np.ndarray, np.ndarray]:
-    """Return which mocks, bool (n,), and which sky rows, bool (m,), may be held against each other.
-
-    Where the fit makes training rows forget imaging, a lack of it tells them from rows that do not train, though
-    mocks and sky are alike: rows without imaging are then left out, unless hardly any others are there.
-    """
-    mocks, skies = stages.rows.source_train, stages.skies
-    assert mocks is not None
-    imaging = [i for i, group in enumerate(stages.rows.recipe.groups.values()) if group == "imaging"]
-    mine = np.isfinite(mocks.X[:, imaging]).any(axis=1)
-    theirs = np.concatenate([np.isfinite(part.X[:, imaging]).any(axis=1) for part in skies])
-    if stages.options.sky.forget_imaging == 0 or min(mine.sum(), theirs.sum()) < _FEWEST:
-        return np.ones(len(mine), dtype=bool), np.ones(len(theirs), dtype=bool)
-    return mine, theirs
-
-
-def _sample(parts: list[Rows], allowed: np.ndarray, most: int, rng: np.random.Generator) -> Rows:
-    """Return at most so many of the rows allowed, bool over all parts one after the other."""
-    chosen = np.flatnonzero(allowed)
-    if len(chosen) > most:
-        chosen = np.sort(rng.choice(chosen, most, replace=False))
+def _sample(parts: list[Rows], most: int, rng: np.random.Generator) -> Rows:
+    """Return at most so many rows of all parts together."""
+    total = sum(map(len, parts))
+    chosen = np.arange(total) if total <= most else np.sort(rng.choice(total, most, replace=False))
     taken, start = [], 0
     for part in parts:
         taken.append(part.take(chosen[(chosen >= start) & (chosen < start + len(part))] - start))
@@ -143,7 +120,7 @@ def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[s
     return told
 
 
-def group_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, Any]:
+def group_facts(stages: Stages, seed: int) -> dict[str, Any]:
     """Return how well each group of features alone tells mocks from sky.
 
     A small domain classifier is cross-fitted on a sample for each group; groups without a feature that varies are
@@ -156,8 +133,8 @@ def group_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: int)
     """
     assert stages.rows.source_train is not None
     rng = np.random.default_rng(np.random.SeedSequence([seed, 61]))
-    mocks = _sample([stages.rows.source_train], mine, _GROUP_ROWS, rng)
-    sky = _sample(stages.skies, theirs, _GROUP_ROWS, rng)
+    mocks = _sample([stages.rows.source_train], _GROUP_ROWS, rng)
+    sky = _sample(stages.skies, _GROUP_ROWS, rng)
     if min(len(np.unique(mocks.groups)), len(np.unique(sky.groups))) < _FEWEST:
         return {}
     of_feature = np.array(list(stages.rows.recipe.groups.values()))
@@ -191,7 +168,7 @@ def _varies(X: np.ndarray) -> bool:
     return bool((np.nan_to_num(X, nan=-np.inf) != np.nan_to_num(X[:1], nan=-np.inf)).any())
 
 
-def feature_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: int) -> dict[str, Any]:
+def feature_facts(stages: Stages, seed: int) -> dict[str, Any]:
     """Return which features tell mocks from sky, and which of them do not tell classes.
 
     A feature "tells domains apart and not classes" if its own area under the ROC between the domains is at least
@@ -205,17 +182,13 @@ def feature_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: in
         ``top``, the 12 features of largest domain area, and ``domain_only``, those of all features that tell domains
         and not classes, each as :func:`~jpas_gbm.adaptation.domain.separation_by_feature` with the ``group``.
     """
-    rows, skies = stages.rows, stages.skies
+    rows = stages.rows
     assert rows.source_train is not None
     rng = np.random.default_rng(np.random.SeedSequence([seed, 67]))
-    mocks = _sample([rows.source_train], mine, _FEATURE_ROWS, rng)
-    sky = _sample(skies, theirs, _FEATURE_ROWS, rng)
+    mocks, sky = _sample([rows.source_train], _FEATURE_ROWS, rng), _sample(stages.skies, _FEATURE_ROWS, rng)
     labels, known = "mocks", mocks
     if rows.target_train:
-        # What forgot its imaging while it trains is no measure of what imaging tells of classes.
-        start = 0 if not rows.unlabelled else len(rows.unlabelled)
-        allowed = theirs[start : start + len(rows.target_train)]
-        labels, known = "sky", _sample([rows.target_train], allowed, _FEATURE_ROWS, rng)
+        labels, known = "sky", _sample([rows.target_train], _FEATURE_ROWS, rng)
     names = rows.recipe.names
     found = separation_by_feature(mocks.X, sky.X, names, known.y, known.X)
     found = [one | {"group": rows.recipe.groups[one["feature"]]} for one in found]
@@ -227,8 +200,6 @@ def feature_facts(stages: Stages, mine: np.ndarray, theirs: np.ndarray, seed: in
 def _lines(facts: Mapping[str, Any]) -> list[str]:
     """Return the domain report in two lines."""
     words = f"mocks against sky: domain AUC {facts['auc']:.3f}"
-    if "auc_imaging" in facts:
-        words += f" ({facts['auc_imaging']:.3f} where imaging is known)"
     for gamma, one in facts["weights"].items():
         words += f"; weights of gamma {gamma} leave an effective {100 * one['effective_share']:.0f} % of the mocks"
     only = facts.get("features", {}).get("domain_only", [])
@@ -239,10 +210,9 @@ def _lines(facts: Mapping[str, Any]) -> list[str]:
         return [words]
     worst = max(strata, key=lambda one: one["log_loss"])
     low, high = worst["p_sky"]
-    seen = " with imaging" if "auc_imaging" in facts else ""
     return [
         words,
         f"worst of {len(strata)} strata of target validation: P(sky) {low:.2f} to {high:.2f}, log loss "
         f"{worst['log_loss']:.4f} against {facts['coverage']['log_loss']:.4f} of all magnitudes, "
-        f"{worst['mocks']:,} of {facts['coverage']['mocks']:,} mocks{seen} there",
+        f"{worst['mocks']:,} of {facts['coverage']['mocks']:,} mocks there",
     ]

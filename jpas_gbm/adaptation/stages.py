@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -74,18 +74,33 @@ class Stages:
 
     @property
     def skies(self) -> list[Rows]:
-        """The parts of the target that the domain classifier sees, in the order of its odds."""
-        return [part for part in (self.rows.unlabelled, self.rows.target_train, self.rows.target_val) if part]
+        """The parts of the target that the domain classifier sees, in the order of its odds.
+
+        Rows that do not train forget imaging as often as those that do: else that alone would tell mocks from sky.
+        """
+        others = (self.rows.unlabelled, self.rows.target_val)
+        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 59]))
+        unlabelled, val = (None if part is None else self._forgetful(part, rng) for part in others)
+        return [part for part in (unlabelled, self.rows.target_train, val) if part]
+
+    def _forgetful(self, part: Rows, rng: np.random.Generator) -> Rows:
+        share = self.options.sky.forget_imaging
+        imaging = np.array(list(self.rows.recipe.groups.values())) == "imaging"
+        if not imaging.any() or share == 0:
+            return part
+        X = part.X.copy()
+        X[np.ix_(rng.random(len(X)) < share, imaging)] = np.nan
+        return replace(part, X=X)
 
     @property
     def domain(self) -> DomainWeights:
         """The cross-fitted domain classifier between training mocks and target rows."""
-        mocks, skies = self._part("source_train"), self.skies
-        X = np.concatenate([part.X for part in skies])
-        groups = np.concatenate([part.groups for part in skies])
+        mocks = self._part("source_train")
 
         def make() -> DomainWeights:
-            options = self.options.domain
+            options, skies = self.options.domain, self.skies
+            X = np.concatenate([part.X for part in skies])
+            groups = np.concatenate([part.groups for part in skies])
             with self.journal.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:
                 found = fit_domain(
                     mocks.X,

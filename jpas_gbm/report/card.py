@@ -104,8 +104,6 @@ def _domain(card: Mapping[str, Any]) -> str | None:
         return None
     shares = ", ".join(f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in one.get("effective_share", {}).items())
     words = f"a classifier tells them apart with an area under the ROC of {number(one['auc'])}"
-    if one.get("auc_imaging") is not None:
-        words += f" ({number(one['auc_imaging'])} where imaging is known: rows that train were made to forget it)"
     return f"{words}; effective share of the mocks left by importance weights: {shares}" if shares else words
 
 

@@ -37,14 +37,13 @@ def strata_plate(card: Mapping[str, Any], name: str, key: str = "strata") -> Pla
         worst = max(strata, key=lambda one: one["log_loss"])
         loss = with_span(worst["log_loss"], worst["interval"])
         alt = f" Log loss is largest, {loss} against {number(found['log_loss'])} of all, for {_range(worst)}."
-    seen = " and have imaging" if card["domain"].get("auc_imaging") is not None else ""
     least = min(strata, key=lambda one: one["mocks"] / one["n"])
     return Plate(
         key,
         f"Where the mocks reach, and where they do not: {name}",
         f"{count(found['n'], rows, rows.replace('row', 'rows', 1))} in strata by what a cross-fitted classifier says, "
         f"from sources like the mocks to sources unlike them. {scored} Bars: the share of these rows in each stratum, "
-        f"and of the {count(found['mocks'], 'mock')} that train{seen}; where mocks are few, they do not teach that "
+        f"and of the {count(found['mocks'], 'mock')} that train; where mocks are few, they do not teach that "
         f"part of the sky. Model {name}.",
         f"{count(len(strata), 'stratum', 'strata')} of {count(found['n'], 'sky row')} by P(sky). Mocks are rarest for "
         f"{_range(least)}: {least['mocks']:,} for {count(least['n'], 'sky row')}.{alt}",
