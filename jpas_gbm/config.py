@@ -60,6 +60,12 @@ class FeatureOptions(Options):
     )
     templates: bool = Field(True, description="χ² and posterior features of template fits.")
     template_ranks: tuple[int, ...] = Field((4,), description="Rank of the bases, one set of templates each.")
+    template_hosts: float = Field(
+        0.0,
+        ge=0,
+        le=1,
+        description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it to the bases.",
+    )
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
 
 

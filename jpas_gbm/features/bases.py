@@ -57,6 +57,8 @@ class TemplateOptions:
         Most variations of a class, strongest first.
     variation_rows, least_variation_rows : int
         Most and fewest target rows of a class that they are learnt from.
+    host_share, host_below : float
+        1 σ of a host galaxy's share of the light in quasar templates, and the redshift from which they have none.
     """
 
     z_step: float = 0.025
@@ -75,10 +77,10 @@ class TemplateOptions:
     most_wild: int = 3
     least_outlier_rate: float = 5e-4
     most_modes: int = 4
-    host_share: float = 0.0
-    host_below: float = 0.8
     variation_rows: int = 1500
     least_variation_rows: int = 100
+    host_share: float = 0.0
+    host_below: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)

@@ -207,6 +207,7 @@ class FeatureRecipe:
         """
         if not (self.options.templates and self.has_errors) or "template" in self.dropped:
             return self
+        from .bases import TemplateOptions
         from .templates import TemplateSet
 
         learnt = TemplateSet.learn(
@@ -216,6 +217,7 @@ class FeatureRecipe:
             target_train=None if target_train is None else self.conform(target_train),
             classes=classes,
             threads=threads,
+            options=TemplateOptions(host_share=self.options.template_hosts),
             shift=shift,
         )
         return replace(self, templates=learnt)

@@ -287,7 +287,10 @@ class TemplateSet:
         try:
             bands = tuple(str(name) for name in arrays["bands"])
             kinds = [type(getattr(TemplateOptions(), f.name)) for f in fields(TemplateOptions)]
-            values = [kind(value) for kind, value in zip(kinds, arrays["options"], strict=True)]
+            if len(arrays["options"]) > len(kinds):
+                raise ValueError(f"{len(arrays['options'])} options, this version knows {len(kinds)}")
+            # Options that came later stand at the end: a model without them was made with their defaults.
+            values = [kind(value) for kind, value in zip(kinds, arrays["options"], strict=False)]
             bank = _bank(bands, arrays) if "basis" in arrays else None
             ranks = tuple(int(rank) for rank in arrays["ranks"])
             made = cls(bank, ranks, TemplateOptions(*values), bands, np.asarray(arrays["weights"]), str(arrays["note"]))

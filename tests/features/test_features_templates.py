@@ -17,7 +17,7 @@ from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
 from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.features.shift import DomainShift
 from jpas_gbm.features.templates import TemplateSet
-from jpas_gbm.features.variations import Variations, families, learn_variations, widen
+from jpas_gbm.features.variations import Variations, families, learn_variations, widen, with_hosts
 from jpas_gbm.survey.bands import Band, BandSystem
 from jpas_gbm.survey.catalogue import Catalogue
 
@@ -438,6 +438,51 @@ def test_widening_by_nothing_changes_nothing(templates: TemplateSet) -> None:
     none = Variations(np.ones((4, len(BANDS))), np.zeros((4, 2, len(BANDS))), 0.0)
     wide = widen(templates.bank, none)
     np.testing.assert_array_equal(wide.basis, templates.bank.basis)
+
+
+def hosted_sky(seed: int) -> Catalogue:
+    """A sky whose quasars of z < 0.8 have 0 to 60 % of a galaxy's light."""
+    made = sky(300, seed)
+    rng = np.random.default_rng(seed)
+    label, z = np.array(made.label), np.array(made.z)
+    low = label == 1
+    z[low] = rng.uniform(0.3, 0.75, low.sum())
+    own = spectra(label, z, rng)
+    host = spectra(np.full(len(z), 2), z, rng)
+    share = np.where(low, rng.uniform(0, 0.6, len(z)), 0.0)[:, None]
+    flux = ((1 - share) * own + share * host).astype(np.float32)
+    noise = (0.05 * flux * rng.standard_normal(flux.shape)).astype(np.float32)
+    err = (0.05 * np.abs(flux)).astype(np.float32)
+    return made.replace(flux=flux + noise, flux_err=err, flux_mean=own.astype(np.float32), z=z)
+
+
+def test_hosts_are_let_into_quasars_of_low_redshift_alone() -> None:
+    bare = hosted_sky(1)
+    plain = TemplateSet.learn(bare, ranks=(3,), options=OPTIONS)
+    hosted = TemplateSet.learn(bare, ranks=(3,), options=replace(OPTIONS, host_share=0.4))
+    assert plain.bank is not None and hosted.bank is not None
+    low = (plain.bank.group == 1) & (plain.bank.z[:, 1] < 0.8)
+    assert low.any()
+    np.testing.assert_array_equal(hosted.bank.modes - plain.bank.modes, low.astype(int))
+    seen = hosted_sky(2)
+    mine = seen.label == 1
+    before, after = (one.chi2(seen)[:, one.bank.group == 1].min(axis=1)[mine] for one in (plain, hosted))
+    assert np.median(after) < 0.8 * np.median(before)
+
+
+def test_no_host_and_no_galaxy_change_nothing(templates: TemplateSet) -> None:
+    assert templates.bank is not None
+    assert with_hosts(templates.bank, 0.0, 0.8) is templates.bank
+    lonely = replace(templates.bank, classes=("QSO_high", "QSO_low", "BLAZAR", "STAR"))
+    assert with_hosts(lonely, 0.3, 3.0) is lonely
+
+
+def test_a_model_from_before_an_option_was_there_is_read(templates: TemplateSet, seen: Catalogue) -> None:
+    arrays = templates.to_arrays()
+    back = TemplateSet.from_arrays(arrays | {"options": arrays["options"][:-2]})
+    np.testing.assert_array_equal(back.compute(seen), templates.compute(seen))
+    with pytest.raises(BundleError, match="options, this version knows"):
+        TemplateSet.from_arrays(arrays | {"options": np.append(arrays["options"], 1.0)})
 
 
 def test_families_go_by_the_first_word() -> None:
