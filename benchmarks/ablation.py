@@ -15,47 +15,64 @@ from typing import Any
 import numpy as np
 
 from jpas_gbm.adaptation.candidates import Candidate
+from jpas_gbm.adaptation.fit import ensemble
 from jpas_gbm.adaptation.journal import Journal
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.adaptation.streams import Streams
-from jpas_gbm.adaptation.validation import Scored, counted_rows, mean_interval, mean_margins, score
-from jpas_gbm.config import FitOptions, parse_options
-from jpas_gbm.files import write_json
+from jpas_gbm.adaptation.tuning.space import flat, with_values
+from jpas_gbm.adaptation.validation import Scored, counted_rows, mean_margins, score
+from jpas_gbm.config import FitOptions, load_options
+from jpas_gbm.files import atomic_file, write_json
 from jpas_gbm.provenance import provenance
+from jpas_gbm.scores.bootstrap import paired
 from jpas_gbm.survey.dataset import Dataset
 
 POOL = Candidate("pool", target_weight=3.0)
 CONTINUE = Candidate("continue")
 STACK = Candidate("stack")
 
-# Name, options that differ from the defaults, and the way that the trees are grown.
+# Name, options that differ from the shipped ones, and the way that the trees are grown.
 STEPS: list[tuple[str, dict[str, Any], Candidate]] = [
     ("all ingredients, pooled", {}, POOL),
     ("way: continued boosting", {}, CONTINUE),
     ("way: continued, weights gamma 0.25", {}, Candidate("continue", gamma=0.25)),
+    ("way: continued, weights gamma 0.5", {}, Candidate("continue", gamma=0.5)),
     ("way: stacked mock margins", {}, STACK),
     ("way: mean of pooled and continued", {}, Candidate("mean", parts=(POOL, CONTINUE))),
     ("way: prepared mocks, no tree on target", {}, Candidate("mocks")),
     ("way: target only", {}, Candidate("target")),
-    ("without templates", {"features": {"templates": False}}, POOL),
-    ("with colours, S/N, ratios, lines too", {"features": {"lean": False}}, POOL),
-    ("without imaging features", {"features": {"imaging": False}}, POOL),
-    ("without paired repair", {"sky": {"paired_repair": False}}, POOL),
-    ("without renoising", {"sky": {"renoise": False}}, POOL),
-    ("natural class weights", {"boosting": {"class_weight_power": 0.0}}, POOL),
-    ("pseudo-labels, weight 1", {"pseudo_weight": 1.0}, Candidate("pseudo", target_weight=3.0)),
     ("target weight 1", {}, Candidate("pool", target_weight=1.0)),
     ("target weight 8", {}, Candidate("pool", target_weight=8.0)),
+    ("class weights to the power 0.5", {"boosting": {"class_weight_power": 0.5}}, POOL),
+    ("leaves 15, 20 rows in each", {"boosting": {"leaves": 15, "min_child": 20}}, POOL),
+    ("ensemble of 3 seeds", {"seeds": 3}, POOL),
+    ("ensemble of LightGBM and XGBoost", {"backends": ["lightgbm", "xgboost"]}, POOL),
+    ("pseudo-labels, weight 1", {"pseudo_weight": 1.0}, Candidate("pseudo", target_weight=3.0)),
     ("uncalibrated", {"calibration": {"method": "none"}}, POOL),
     ("temperature scaling", {"calibration": {"method": "temperature"}}, POOL),
     ("Dirichlet scaling", {"calibration": {"method": "dirichlet", "shrinkage": [0.01]}}, POOL),
+    ("without template features (all others instead)", {"features": {"templates": False}}, POOL),
+    ("templates of rank 6", {"features": {"template_ranks": [6]}}, POOL),
+    ("hosts in quasar templates", {"features": {"template_hosts": 0.3}}, POOL),
+    ("with S/N too", {"features": {"lean": False, "colours": [], "ratios": False, "lines": False}}, POOL),
+    ("with colours too", {"features": {"lean": False, "snr": False, "ratios": False, "lines": False}}, POOL),
+    ("with band ratios too", {"features": {"lean": False, "snr": False, "colours": [], "lines": False}}, POOL),
+    ("with line indices too", {"features": {"lean": False, "snr": False, "colours": [], "ratios": False}}, POOL),
+    ("without fluxes", {"features": {"fluxes": False}}, POOL),
+    ("without imaging features", {"features": {"imaging": False}}, POOL),
+    ("no training row forgets imaging", {"sky": {"forget_imaging": 0.0}}, POOL),
+    ("one noise realisation", {"sky": {"realisations": 1}}, POOL),
+    ("five noise realisations", {"sky": {"realisations": 5}}, POOL),
+    ("without paired repair", {"sky": {"paired_repair": False}}, POOL),
+    ("without renoising", {"sky": {"renoise": False}}, POOL),
+    ("without the target's gaps", {"sky": {"copy_missing": False}}, POOL),
 ]
 CALIBRATION = {"method": "vector", "shrinkage": [0.01]}
 
 
-def scored_steps(dataset: Dataset, seeds: int, threads: int) -> dict[str, list[Scored]]:
+def scored_steps(dataset: Dataset, base: FitOptions, seeds: int, threads: int) -> dict[str, list[Scored]]:
     """Score every step with every seed; rows and trees are shared by steps that agree on them."""
     regime = get_regime("ssda")
     found: dict[str, list[Scored]] = {}
@@ -64,59 +81,67 @@ def scored_steps(dataset: Dataset, seeds: int, threads: int) -> dict[str, list[S
         rows: dict[str, Any] = {}
         kept: dict[str, dict[Any, Any]] = {}
         for name, changes, way in STEPS:
-            options = parse_options(FitOptions, {"calibration": CALIBRATION} | changes, name)
+            options = with_values(base, flat({"calibration": CALIBRATION} | changes), name)
             key = options.features.model_dump_json() + options.sky.model_dump_json()
             if key not in rows:
-                rows = {key: rows[key] for key in list(rows)[:1]}  # the default's, and this one's
+                rows = {key: rows[key] for key in list(rows)[:1]}  # those of the first step, and this one's
+                kept = {key: kept[key] for key in list(kept)[:1]}
                 rows[key] = make_rows(dataset, regime, options, streams.rows(), threads, Journal())
             stages = Stages(rows[key], options, streams.trees, threads, Journal(), kept.setdefault(key, {}))
             val = stages.rows.target_val
             assert val is not None
             counted = counted_rows(val, options.cut)
-            margins = mean_margins(way.members(stages), val.X, threads)
+            margins = mean_margins(ensemble(way, stages), val.X, threads)
             one = score(way, margins, val, counted, options.calibration, streams.choices)
             found.setdefault(name, []).append(one)
-            print(f"seed {seed}  {name:<42} log loss {one.log_loss:.4f}  macro-F1 {one.macro_f1:.4f}", flush=True)
+            print(f"seed {seed}  {name:<48} log loss {one.log_loss:.4f}  macro-F1 {one.macro_f1:.4f}", flush=True)
     return found
 
 
-def table(found: dict[str, list[Scored]], groups: np.ndarray, counted: np.ndarray) -> list[dict[str, Any]]:
-    """Return a row per step: means over seeds, and the paired difference of log loss from the first step."""
-    reference = np.mean([one.losses for one in next(iter(found.values()))], axis=0)
+def table(
+    found: dict[str, list[Scored]], y: np.ndarray, groups: np.ndarray, counted: np.ndarray, classes: tuple[str, ...]
+) -> list[dict[str, Any]]:
+    """Return a row per step: means over seeds, and paired differences from the first step."""
+    first = [one.p[counted] for one in next(iter(found.values()))]
     rows = []
     for name, ones in found.items():
-        gain = (np.mean([one.losses for one in ones], axis=0) - reference)[counted]
-        low, high = mean_interval(gain, groups[counted], seed=0)
+        told = paired(y, [one.p[counted] for one in ones], first, groups, classes=classes)
         rows.append(
             {
                 "step": name,
                 "log_loss": float(np.mean([one.log_loss for one in ones])),
                 "macro_f1": float(np.mean([one.macro_f1 for one in ones])),
                 "macro_f1_seed_std": float(np.std([one.macro_f1 for one in ones])),
-                "difference": float(gain.mean()),
-                "interval": [low, high],
+                "differences": {figure: told[figure] for figure in ("log_loss", "macro.f1")},
             }
         )
     return rows
 
 
-def markdown(rows: list[dict[str, Any]], n: int, seeds: int) -> str:
+def _difference(told: dict[str, Any]) -> str:
+    low, high = told["interval"]
+    return f"{told['difference']:+.4f} [{low:+.4f}, {high:+.4f}]"
+
+
+def markdown(rows: list[dict[str, Any]], counts: dict[str, int], seeds: int) -> str:
     """Return the table as Markdown, with what it is."""
     lines = [
         "# Ablation of `ssda`",
         "",
-        f"Target validation, {n:,} rows of magnitude 22.5 and brighter, calibrated by cross-fitting over objects; "
-        f"mean over {seeds} seeds. The difference is in log loss from the first row, paired over objects, with its "
-        "95 % bootstrap interval: above zero means that the change costs. The test split was not read.",
+        f"Target validation of a simulated survey, {sum(counts.values()):,} rows of magnitude 22.5 and brighter "
+        f"({', '.join(f'{n:,} {name}' for name, n in counts.items())}), calibrated by cross-fitting over objects; mean "
+        f"over {seeds} seeds. Each row changes one thing. Differences are from the first row, paired over objects, "
+        "with 95 % bootstrap intervals: a log loss above zero, or a macro-F1 below, means that the change costs. "
+        "The test split was not read.",
         "",
-        "| step | log loss | macro-F1 | difference in log loss |",
-        "|---|---|---|---|",
+        "| step | log loss | macro-F1 | difference in log loss | difference in macro-F1 |",
+        "|---|---|---|---|---|",
     ]
     for row in rows:
-        low, high = row["interval"]
+        told = row["differences"]
         lines.append(
             f"| {row['step']} | {row['log_loss']:.4f} | {row['macro_f1']:.4f} | "
-            f"{row['difference']:+.4f} [{low:+.4f}, {high:+.4f}] |"
+            f"{_difference(told['log_loss'])} | {_difference(told['macro.f1'])} |"
         )
     return "\n".join(lines) + "\n"
 
@@ -126,21 +151,24 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", required=True)
+    parser.add_argument("--config", default="ssda")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--threads", type=int, default=2)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     dataset = Dataset.load(given.data).for_training()
-    found = scored_steps(dataset, given.seeds, given.threads)
+    base = load_options(FitOptions, given.config)
+    found = scored_steps(dataset, base, given.seeds, given.threads)
     val = dataset.target_rows("val")
-    counted = ~(np.asarray(val.mag) > FitOptions().cut)
-    rows = table(found, np.asarray(val.object_id), counted)
-    made = provenance(seed=given.seeds, data=dataset.provenance)
+    counted = ~(np.asarray(val.mag) > base.cut)
+    y, classes = np.asarray(val.label)[counted], tuple(dataset.scheme.classes)
+    rows = table(found, y, np.asarray(val.object_id)[counted], counted, classes)
+    made = provenance(seed=given.seeds, options=base.model_dump(mode="json"), data=dataset.provenance)
     write_json(Path(given.out) / "ablation.json", {"rows": rows, "provenance": made}, overwrite=True)
-    text = markdown(rows, int(counted.sum()), given.seeds)
-    (Path(given.out) / "README.md").write_text(
-        text + "\nMade by `python benchmarks/ablation.py --data DATA --out OUT`.\n"
-    )
+    counts = dict(zip(classes, np.bincount(y, minlength=len(classes)).tolist(), strict=True))
+    text = markdown(rows, counts, given.seeds)
+    with atomic_file(Path(given.out) / "README.md", overwrite=True) as temporary:
+        temporary.write_text(text + "\nMade by `python benchmarks/ablation.py --data DATA --out OUT`.\n")
     print(text)
 
 

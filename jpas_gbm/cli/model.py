@@ -64,6 +64,10 @@ def fit(
     out: Out = "model",
     config: Config = None,
     seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Members of the ensemble.")] = None,
+    crossfit: Annotated[
+        int | None,
+        typer.Option("--crossfit", min=0, help="Train on validation labels too: so many folds choose and calibrate."),
+    ] = None,
     seed: Seed = 0,
     threads: Threads = 0,
     overwrite: Overwrite = False,
@@ -78,7 +82,7 @@ def fit(
     from ..files import refuse_existing
 
     refuse_existing(out, overwrite)
-    options = override(fit_options(config, regime), seeds=seeds)
+    options = override(fit_options(config, regime), seeds=seeds, crossfit=crossfit)
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
         fitted = fit_dataset(dataset, options, seed=seed, threads=thread_count(threads), progress=progress)

@@ -67,6 +67,17 @@ def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> F
     return parse_options(FitOptions, tree, where)
 
 
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + str(name)] = value
+    return found
+
+
 def encode(value: Any) -> Any:
     """Return a choice in a form that a study can store: scalars as they are, lists as JSON."""
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value

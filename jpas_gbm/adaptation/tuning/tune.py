@@ -20,7 +20,7 @@ from ..journal import Progress
 from .objective import Objective, joined, mean_figures
 from .options import Rung, TuneOptions
 from .result import Tuned, counts, history, importances, slices, table
-from .space import Space, with_values
+from .space import Space, flat, with_values
 from .storage import identity, open_study
 from .study import COUNTED, OutOfTime, Work, load_answers, outcome, save_answers
 
@@ -125,7 +125,7 @@ def tune(
         raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
-    space = Space.build(with_values(base, _flat(options.fit), "fit"), options.space)
+    space = Space.build(with_values(base, flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]
     masked = dataset.for_training()
     about = identity(masked, space, options, seed)
@@ -138,17 +138,6 @@ def tune(
             study.enqueue_trial(start)
     ended, more = _run(plan, study, jobs, progress)
     return _result(plan, study, ended, [*space.notes, *notes, *more], progress)
-
-
-def _flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Return nested options by dotted name."""
-    found: dict[str, Any] = {}
-    for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= _flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + str(name)] = value
-    return found
 
 
 def _run(plan: Plan, study: Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:
