@@ -1,10 +1,10 @@
-"""Does tuning help on rows that the study never saw? One study, one answer.
+"""Does tuning help on rows that no study saw? Nested: one study for each outer fold, one answer.
 
-    python benchmarks/tuning_study.py DATA --out reports/tuning [--trials 48] [--outer 0.4] [--seeds 3] [--threads 1]
+    python benchmarks/tuning_study.py DATA --out reports/tuning [--trials 40] [--folds 3] [--seeds 3] [--threads 1]
 
-The labelled objects of train and validation are dealt anew: an outer share is set aside, the rest is halved into
-train and validation. The study sees only those two. Its best options and the untuned ones are then fitted on the
-same two parts with the same fresh seeds, and both predict the outer share: paired intervals over objects.
+The labelled objects of train and validation are dealt into outer folds. For each, the others are halved into train and
+validation, and a study sees only those two. Its best options and the untuned ones are then fitted on the same two
+parts with the same fresh seeds, and both predict the outer fold. Paired intervals over the objects of all folds.
 Objects of the test split are taken out before anything else is done. A run that was stopped goes on.
 """
 
@@ -19,6 +19,7 @@ import numpy as np
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.tuning.options import TuneOptions
 from jpas_gbm.adaptation.tuning.tune import tune
+from jpas_gbm.boosting.folds import stratified_folds
 from jpas_gbm.config import FitOptions, load_options
 from jpas_gbm.files import write_json
 from jpas_gbm.provenance import provenance
@@ -30,17 +31,17 @@ TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 SHOWN = ("log_loss", "macro.f1", "per_class.QSO_high.f1", "per_class.QSO_high.average_precision", "accuracy")
 
 
-def set_aside(dataset: Dataset, share: float, seed: int) -> Dataset:
-    """Return the data set without its test rows, an outer share of train and validation standing as the test split."""
+def set_aside(dataset: Dataset, folds: int, fold: int, seed: int) -> Dataset:
+    """Return the data set without its test rows, an outer fold of train and validation standing as the test split."""
     masked = dataset.for_training()
     kept = masked.target_split != TEST
     target, split = masked.target.take(kept), np.array(masked.target_split[kept])
-    labelled = np.flatnonzero(split >= 0)
-    objects = np.random.default_rng([seed, 11]).permutation(np.unique(target.object_id[labelled]))
-    outer = round(share * len(objects))
-    val = outer + (len(objects) - outer) // 2
-    for code, part in ((TEST, objects[:outer]), (VAL, objects[outer:val]), (TRAIN, objects[val:])):
-        split[labelled[np.isin(target.object_id[labelled], part)]] = code
+    rows = np.flatnonzero((split >= 0) & (target.label >= 0))
+    label, objects = target.label[rows], target.object_id[rows]
+    outer = stratified_folds(label, folds, seed=seed, groups=objects) == fold
+    inner = rows[~outer]
+    half = stratified_folds(label[~outer], 2, seed=seed + 1 + fold, groups=objects[~outer])
+    split[rows[outer]], split[inner[half == 0]], split[inner[half == 1]] = TEST, TRAIN, VAL
     return replace(masked, target=target, target_split=split, masked=False)
 
 
@@ -58,57 +59,75 @@ def predictions(name, options, dataset, seed, threads, out):
     return p
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("data", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("reports/tuning"))
-    parser.add_argument("--config", default="tune")
-    parser.add_argument("--trials", type=int, default=48)
-    parser.add_argument("--outer", type=float, default=0.4, help="share of train and validation that is set aside")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--cut", type=float, default=22.5)
-    parser.add_argument("--threads", type=int, default=1)
-    given = parser.parse_args()
-    dataset = set_aside(Dataset.load(given.data), given.outer, given.seed)
-    base = load_options(FitOptions, "ssda")
+def one_fold(dataset, base, given, out):
+    """Run the study of one fold, and fit its best options and the untuned ones with fresh seeds."""
     found = tune(
         dataset,
         base,
         load_options(TuneOptions, given.config),
-        given.out / "study",
+        out / "study",
         trials=given.trials,
-        resume=(given.out / "study" / "study.json").is_file(),
+        resume=(out / "study" / "study.json").is_file(),
         seed=given.seed,
         threads=given.threads,
     )
     print(*found.lines(), sep="\n", flush=True)
     seeds = [given.seed + 101 + i for i in range(given.seeds)]
-    rows = dataset.target_rows("test")
-    bright = ~(rows.mag > given.cut)
-    y, groups, classes = rows.label[bright], rows.object_id[bright], dataset.scheme.classes
     p = {
-        name: [predictions(name, options, dataset, seed, given.threads, given.out)[bright] for seed in seeds]
+        name: [predictions(name, options, dataset, seed, given.threads, out) for seed in seeds]
         for name, options in (("tuned", found.options), ("untuned", base))
     }
-    differences = paired(y, p["tuned"], p["untuned"], groups, classes=classes)
+    told = {name: found.told[name] for name in ("trials", "best", "default", "fresh", "label_budget", "notes")}
+    return p, told
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, default=Path("reports/tuning"))
+    parser.add_argument("--config", default="tune")
+    parser.add_argument("--base", default="ssda", help="the untuned options")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--folds", type=int, default=3, help="outer folds of train and validation")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--cut", type=float, default=22.5)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    whole, base = Dataset.load(given.data), load_options(FitOptions, given.base)
+    studies, y, groups = [], [], []
+    p: dict[str, list[list[np.ndarray]]] = {"tuned": [], "untuned": []}
+    for fold in range(given.folds):
+        dataset = set_aside(whole, given.folds, fold, given.seed)
+        mine, told = one_fold(dataset, base, given, given.out / f"fold-{fold}")
+        rows = dataset.target_rows("test")
+        bright = ~(rows.mag > given.cut)
+        studies.append(told)
+        y.append(rows.label[bright])
+        groups.append(rows.object_id[bright])
+        for name, several in mine.items():
+            p[name].append([one[bright] for one in several])
+    classes = whole.scheme.classes
+    labels, objects = np.concatenate(y), np.concatenate(groups)
+    joined = {name: [np.concatenate(parts) for parts in zip(*folds, strict=True)] for name, folds in p.items()}
+    differences = paired(labels, joined["tuned"], joined["untuned"], objects, classes=classes)
     told = {
         "outer": {
-            "rows": int(bright.sum()),
-            "counts": dict(zip(classes, np.bincount(y, minlength=len(classes)).tolist(), strict=True)),
+            "folds": given.folds,
+            "rows": len(labels),
+            "counts": dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True)),
             "cut": given.cut,
-            "seeds": seeds,
+            "seeds": given.seeds,
             "tuned_minus_untuned": {name: differences[name] for name in SHOWN},
-            "each": {name: [evaluate(y, one, classes) for one in several] for name, several in p.items()},
+            "each": {name: [evaluate(labels, one, classes) for one in several] for name, several in joined.items()},
         },
-        "study": {name: found.told[name] for name in ("trials", "best", "default", "fresh", "label_budget", "notes")},
-        "provenance": provenance(seed=given.seed, data=dataset.provenance, outer=given.outer),
+        "studies": studies,
+        "provenance": provenance(seed=given.seed, options=base.model_dump(mode="json"), data=whole.provenance),
     }
     write_json(given.out / "outer.json", told, overwrite=True)
     for name in SHOWN:
-        one = differences[name]
-        low, high = one["interval"]
-        print(f"{name:40s} tuned - untuned {one['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
+        low, high = differences[name]["interval"]
+        print(f"{name:40s} tuned - untuned {differences[name]['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
 
 
 if __name__ == "__main__":
