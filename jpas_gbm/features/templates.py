@@ -267,7 +267,7 @@ class TemplateSet:
         arrays = {
             "bands": np.array(self.bands),
             "ranks": np.array(self.ranks, dtype=np.int64),
-            "options": np.array(list(asdict(self.options).values()), dtype=np.float64),
+            "options": _told(self.options),
             "weights": self.weights,
             "note": np.array(self.note),
         }
@@ -301,10 +301,24 @@ class TemplateSet:
         return made
 
 
+def _told(options: TemplateOptions) -> np.ndarray:
+    """Return the options as numbers. Those that came later are told only where they are not their defaults.
+
+    So the templates of an older version keep their hash.
+    """
+    values, defaults = (list(asdict(one).values()) for one in (options, TemplateOptions()))
+    while len(values) > _FIRST_OPTIONS and values[-1] == defaults[len(values) - 1]:
+        values.pop()
+    return np.array(values, dtype=np.float64)
+
+
 def _left_out(rows: Catalogue, task: slice, fits: Fits) -> np.ndarray:
     """Return the bands that were observed and yet weigh nothing in the fits, bool (n, b)."""
     return np.isfinite(rows.flux[task]) & np.isfinite(rows.flux_err[task]) & (fits.weight == 0)
 
+
+_FIRST_OPTIONS = 18
+"""How many options the first version had."""
 
 _BANK = ("classes", "group", "place", "z", "count", "basis", "variance", "modes", "rank")
 

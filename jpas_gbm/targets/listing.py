@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,9 +116,15 @@ def _write_fits(path: Path, columns: Sequence[ListColumn], cards: Mapping[str, A
         table.header[f"TCOMM{number}"] = column.description
     table.header["RADESYS"] = "ICRS"
     for name, value in cards.items():
-        table.header[name] = value
+        table.header[name] = _ascii(value) if isinstance(value, str) else value
     table.header["PROVENAN"] = json.dumps(told, separators=(",", ":"))
     fits.HDUList([fits.PrimaryHDU(), table]).writeto(path, checksum=True)
+
+
+def _ascii(text: str) -> str:
+    """Return text as a FITS card can hold it: letters without their accents, ? for what has no plain form."""
+    plain = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return "".join(c if " " <= c <= "~" else "?" for c in plain)
 
 
 def _write_votable(

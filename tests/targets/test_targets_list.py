@@ -73,6 +73,25 @@ def test_the_fits_header(found, tmp_path):
         assert '"seed":3' in header["PROVENAN"] and header["TUCD1"] == "meta.number"
 
 
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv"])
+@pytest.mark.parametrize(
+    "rule",
+    [{"purity": 0.6}, {"completeness": 0.3}, {"number": 20}, {"density": 15.0}]
+    + [{"fdr": 0.3, "shift": shift} for shift in ("label", "covariate", "none")],
+    ids=lambda rule: " ".join(map(str, rule.values())),
+)
+def test_the_promise_of_every_rule_can_be_written(make, tmp_path, rule, suffix):
+    """A promise names its source, and FITS cards hold plain letters alone."""
+    listed = make(**rule)
+    write_target_list(listed, tmp_path / f"list.{suffix}")
+    assert len(Table.read(tmp_path / f"list.{suffix}")) == len(listed) > 0
+
+
+def test_trap_accents_in_fits_cards(make, tmp_path):
+    write_target_list(make(fdr=0.3), tmp_path / "list.fits")
+    assert "(Jin and Candes 2023)" in fits.getheader(tmp_path / "list.fits", 1)["PROMISE"]
+
+
 def test_the_votable_is_valid(found, tmp_path):
     write_target_list(found, tmp_path / "list.vot")
     with warnings.catch_warnings():
