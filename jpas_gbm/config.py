@@ -74,8 +74,8 @@ class BoostingOptions(Options):
 
     backend: Literal["lightgbm", "xgboost"] = Field("lightgbm", description="The library that grows the trees.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(15, ge=2, description="Leaves of a tree.")
-    min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
+    leaves: int = Field(8, ge=2, description="Leaves of a tree.")
+    min_child: int = Field(60, ge=1, description="Fewest rows in a leaf.")
     rounds: int = Field(1200, ge=1, description="Most boosting rounds.")
     patience: int = Field(50, ge=0, description="Rounds without gain on validation before stopping; 0 never stops.")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Share of the features that a tree may use.")
@@ -91,7 +91,7 @@ class ContinueOptions(BoostingOptions):
     """How boosting continues on labelled target rows."""
 
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(8, ge=2, description="Leaves of a tree.")
+    min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
     l2: float = Field(10.0, ge=0, description="L2 penalty on leaf values.")
 
 
@@ -115,7 +115,7 @@ class SkyOptions(Options):
 
     copy_missing: bool = Field(True, description="Take away from mocks the bands that target rows lack.")
     renoise: bool = Field(True, description="See the mocks' noise-free fluxes through errors of target rows.")
-    realisations: int = Field(1, ge=1, description="Noise realisations of each mock row that trains, at most.")
+    realisations: int = Field(3, ge=1, description="Noise realisations of each mock row that trains, at most.")
     most_rows: int = Field(
         300_000,
         ge=1,

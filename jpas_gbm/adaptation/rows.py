@@ -224,9 +224,9 @@ def _source_parts(
     sky = options.sky
     theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
     train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
-    times = realisations(len(train), sky)
+    times = realisations(train, sky)
     with journal.stage("mocks seen as the target sees", rows=len(train), realisations=times):
-        copies = [observe_again(train, theirs, sky, train_rng, shift) for _ in range(times)]
+        copies = [observe_again(train, theirs, sky, train_rng, shift, anew=copy > 0) for copy in range(times)]
         return Catalogue.concat(copies), observe_again(val, theirs, sky, val_rng, shift)
 
 

@@ -11,9 +11,14 @@ from ..survey.catalogue import Catalogue
 _NEIGHBOURS = 300
 
 
-def realisations(rows: int, options: SkyOptions) -> int:
-    """Return how many noise realisations of so many mock rows train: those asked for, or what most_rows allows."""
-    return max(1, min(options.realisations, options.most_rows // max(rows, 1)))
+def realisations(source: Catalogue, options: SkyOptions) -> int:
+    """Return how many noise realisations of the mocks train: those asked for, or what `most_rows` allows.
+
+    Mocks whose noise-free fluxes or errors are not known have but the one that they are.
+    """
+    if not options.renoise or source.flux_mean is None or not source.has_errors:
+        return 1
+    return max(1, min(options.realisations, options.most_rows // max(len(source), 1)))
 
 
 def brightness(catalogue: Catalogue) -> np.ndarray:
@@ -46,6 +51,7 @@ def observe_again(
     options: SkyOptions,
     rng: np.random.Generator,
     shift: DomainShift | None = None,
+    anew: bool = False,
 ) -> Catalogue:
     """Return the mocks as the target's own conditions would have shown them.
 
@@ -63,11 +69,16 @@ def observe_again(
         Stream of this stage.
     shift : DomainShift, optional
         Class offsets and variations that renoised mocks are given.
+    anew : bool
+        Whether mocks that no target row lends its noise get new noise of their own.
     """
     donors = draw_donors(source, target, rng) if len(target) else None
     seen = source
     if donors is not None and options.renoise and source.flux_mean is not None and target.has_errors:
         seen = _renoise(seen, target, donors, rng, shift)
+    elif anew and source.flux_mean is not None:
+        noise = source.flux_err * rng.standard_normal(source.flux.shape, dtype=np.float32)
+        seen = seen.replace(flux=np.where(source.observed, source.flux_mean + noise, np.float32(np.nan)))
     if donors is not None and options.copy_missing:
         gone = ~target.observed[donors]
         gone[gone.all(axis=1)] = False

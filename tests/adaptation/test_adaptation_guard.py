@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again
+from jpas_gbm.adaptation.journal import Journal
+from jpas_gbm.adaptation.regimes import get_regime
+from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again, realisations
 from jpas_gbm.config import SkyOptions, override
 
 
@@ -102,3 +105,38 @@ def test_without_target_rows_mocks_stay_as_they_are(tiny):
     source = tiny.source_rows("val")
     seen = observe_again(source, tiny.target.take(slice(0, 0)), SkyOptions(forget_imaging=0), np.random.default_rng(0))
     np.testing.assert_array_equal(seen.flux, source.flux)
+
+
+def test_realisations_are_as_many_as_rows_allow(tiny):
+    source = tiny.source_rows("train")
+    asked = SkyOptions(realisations=4)
+    assert realisations(source, asked) == 4
+    assert realisations(source, override(asked, most_rows=int(2.5 * len(source)))) == 2
+    assert realisations(source, override(asked, most_rows=10)) == 1
+    assert realisations(source, override(asked, renoise=False)) == 1
+    assert realisations(source.replace(flux_mean=None), asked) == 1
+
+
+def test_realisations_differ_in_noise_alone(tiny):
+    """New noise of their own, where no row of the target lends its; then with the noise of the target."""
+    source, none = tiny.source_rows("train"), tiny.target.take(slice(0, 0))
+    options = SkyOptions(forget_imaging=0)
+    rng = np.random.default_rng(0)
+    first, again = (observe_again(source, none, options, rng, anew=anew) for anew in (False, True))
+    np.testing.assert_array_equal(first.flux, source.flux)
+    np.testing.assert_array_equal(again.observed, source.observed)
+    pull = (again.flux - source.flux_mean) / source.flux_err
+    assert np.nanmean(pull) == pytest.approx(0, abs=0.02) and np.nanstd(pull) == pytest.approx(1, abs=0.02)
+    theirs = tiny.target_rows("train", "unlabelled")
+    one, two = (observe_again(source, theirs, options, rng, anew=anew) for anew in (False, True))
+    assert (one.flux != two.flux).mean() > 0.9
+
+
+@pytest.mark.parametrize("regime", ["mocks-only", "uda", "ssda"])
+def test_all_realisations_train_and_keep_their_object(tiny, quick_options, regime):
+    options = override(quick_options, sky={"realisations": 3})
+    rows = make_rows(tiny.for_training(), get_regime(regime), options, np.random.SeedSequence(1), 1, Journal())
+    source = tiny.source_rows("train")
+    np.testing.assert_array_equal(rows.source_train.groups, np.tile(source.object_id, 3))
+    assert len(np.unique(rows.source_train.X[:, 0])) > 2 * len(source)
+    assert len(rows.source_val) == len(tiny.source_rows("val"))
