@@ -34,6 +34,7 @@ from jpas_gbm.files import write_json
 from jpas_gbm.fitted import FittedClassifier
 from jpas_gbm.inference.imaging import ImagingIndex
 from jpas_gbm.inference.predictions import low_overlap, quality_bits
+from jpas_gbm.mocks.options import ShiftOptions
 from jpas_gbm.mocks.simulate import SimulateOptions
 from jpas_gbm.provenance import provenance
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
@@ -87,8 +88,9 @@ def survey_a(folder, data, model, threads):
     return dataset, fitted, field
 
 
-def built_in(seed, threads, unlabelled, labelled):
-    options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled)
+def built_in(seed, threads, unlabelled, labelled, wrong):
+    shifts = ShiftOptions(wrong_labels=wrong)
+    options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled, shifts=shifts)
     dataset, survey = builtin_dataset(seed, options)
     fitted = fit(dataset, load_options(FitOptions, "ssda"), seed=seed, threads=threads)
     # The truth of a row of the data set is found by its key: rows of overlaps were merged.
@@ -219,6 +221,19 @@ def mean_and_error(values):
     return {"n": len(values), "mean": values.mean(), "error": values.std(ddof=1) / np.sqrt(len(values))}
 
 
+def ratios(calibration):
+    """Return the error after correction over that before, as measured and less what perfect probabilities show."""
+    mean = {when: {name: one["mean"] for name, one in errors.items()} for when, errors in calibration.items()}
+    return {
+        name: {
+            "plain": mean["after"][name] / mean["before"][name],
+            "of_raw_scores": mean["after"][name] / mean["raw_scores"][name],
+            "beyond_noise": (mean["after"][name] - mean["noise"][name]) / (mean["before"][name] - mean["noise"][name]),
+        }
+        for name in ("ece", "ece_class")
+    }
+
+
 def summary(runs, held_counts, size_counts, column):
     told = {}
     for where in ("field", "pseudo"):
@@ -253,6 +268,7 @@ def summary(runs, held_counts, size_counts, column):
             },
             "trusted": float(np.mean([part["trusted"] for part in parts])),
         }
+        told[where]["calibration_ratio"] = ratios(told[where]["calibration"])
     rows = np.array([run["coverage"]["class"] for run in runs])
     rest = held_counts - size_counts
     told["coverage"] = {
@@ -285,6 +301,7 @@ def main():
     parser.add_argument("--built-in", action="store_true")
     parser.add_argument("--unlabelled", type=int, default=46_000)
     parser.add_argument("--labelled", type=int, default=24_000)
+    parser.add_argument("--wrong-labels", type=float, default=0.002, help="of the built-in survey: share of the labels")
     parser.add_argument("--resamplings", type=int, default=40)
     parser.add_argument("--draws", type=int, default=100)
     parser.add_argument("--seed", type=int, default=0)
@@ -334,7 +351,8 @@ def margins_of(arguments):
                 json.loads(str(kept["about"])),
             )
     if arguments.built_in:
-        dataset, fitted, field = built_in(arguments.seed, arguments.threads, arguments.unlabelled, arguments.labelled)
+        size, wrong = (arguments.unlabelled, arguments.labelled), arguments.wrong_labels
+        dataset, fitted, field = built_in(arguments.seed, arguments.threads, *size, wrong)
     else:
         dataset, fitted, field = survey_a(arguments.survey_a, arguments.data, arguments.model, arguments.threads)
     rows = dataset.target_rows("val", "test")

@@ -16,13 +16,13 @@ from jpas_gbm.adaptation.tuning.cache import Recent, RowsCache, take_columns, th
 from jpas_gbm.adaptation.tuning.ladder import climbs, hopeless
 from jpas_gbm.adaptation.tuning.objective import Objective, coarse, folds_of
 from jpas_gbm.adaptation.tuning.options import ObjectiveOptions, Rung
-from jpas_gbm.adaptation.tuning.space import Space, with_values
-from jpas_gbm.adaptation.tuning.tune import _flat, tune
+from jpas_gbm.adaptation.tuning.space import Space, flat, with_values
+from jpas_gbm.adaptation.tuning.tune import tune
 from jpas_gbm.config import FitOptions, load_options, override
 from jpas_gbm.errors import ConfigError, FitError
 from jpas_gbm.files import read_json
 
-BASE = with_values(FitOptions(), _flat(FIT), "test")
+BASE = with_values(FitOptions(), flat(FIT), "test")
 
 
 @pytest.fixture(scope="module")
@@ -42,11 +42,23 @@ def test_the_study_has_its_trials_and_gives_some_up(study):
     assert len(set(values)) == 8
 
 
-def test_the_best_is_the_least_loss_of_trials_that_did_all_the_work(study):
+def test_the_best_of_the_finalists_over_fresh_seeds_is_the_best(study):
     tuned, _ = study
+    losses = sorted(row["loss_log_loss"] for row in tuned.rows if row["outcome"] == "complete")
+    fresh, best = tuned.told["fresh"], tuned.told["best"]
+    finalists = fresh["finalists"]
+    assert [one["loss"] for one in finalists] == losses[: len(finalists)] and len(finalists) > 1
+    for one in finalists:
+        assert one["mean"] == pytest.approx(np.mean(one["losses"])) and len(one["losses"]) == len(fresh["seeds"])
+    first = min(finalists, key=lambda one: one["mean"])
+    assert (best["trial"], best["loss"], fresh["mean"]) == (first["trial"], first["loss"], first["mean"])
+    assert best["interval"][0] < best["loss"] < best["interval"][1]
+
+
+def test_without_fresh_seeds_the_least_loss_is_the_best(tiny, tmp_path):
+    tuned = tune(tiny, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=4, seed=5)
     losses = [row["loss_log_loss"] for row in tuned.rows if row["outcome"] == "complete"]
-    assert tuned.told["best"]["loss"] == min(losses)
-    assert tuned.told["best"]["interval"][0] < min(losses) < tuned.told["best"]["interval"][1]
+    assert tuned.told["best"]["loss"] == min(losses) and tuned.told["fresh"] is None
 
 
 def test_best_yaml_is_a_fit_of_the_same_score(tiny, study):
@@ -86,7 +98,7 @@ def test_files_of_a_study(study):
     assert set(told["importances"]) == set(told["space"]) == set(told["slices"])
     assert sum(told["importances"].values()) == pytest.approx(1)
     bests = [one["best_so_far"] for one in told["history"] if one["best_so_far"] is not None]
-    assert bests == sorted(bests, reverse=True) and bests[-1] == tuned.told["best"]["loss"]
+    assert bests == sorted(bests, reverse=True) and bests[-1] == told["fresh"]["finalists"][0]["loss"]
     assert not list(folder.glob(".*")) and not list((folder / "workers").iterdir())
 
 
@@ -98,7 +110,7 @@ def test_test_labels_are_never_read(tiny, study, tmp_path):
     label[held] = (label[held] + 1) % 4
     z[held] = np.nan
     poisoned = replace(tiny, target=tiny.target.replace(label=label, z=z))
-    again = tune(poisoned, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=8, seed=5)
+    again = tune(poisoned, FitOptions(), small_study(), tmp_path / "study", trials=8, seed=5)
     assert again.options == tuned.options
     for one, other in zip(again.rows, tuned.rows, strict=True):
         assert one | {"seconds": 0, "worker": ""} == other | {"seconds": 0, "worker": ""}

@@ -86,12 +86,12 @@ def test_the_start_is_the_untuned_fit_moved_into_the_space():
         boosting__class_weight_power={"low": 0.0, "high": 0.6, "step": 0.2},
         target_weight={"low": 1.0, "high": 9.0},
         recipe={"choices": ["pool", "mean"]},
-        sky__realisations={"choices": [1, 2]},
+        sky__realisations={"choices": [1, 3]},
     )
     start = found.start({"recipe": "mean"})
     assert start["boosting.leaves"] == 40
     assert start["boosting.class_weight_power"] == pytest.approx(0.4)
-    assert (start["target_weight"], start["recipe"], start["sky.realisations"]) == (3.0, "mean", 1)
+    assert (start["target_weight"], start["recipe"], start["sky.realisations"]) == (3.0, "mean", 3)
     assert "recipe" not in found.start({})  # 'auto' is not among the choices: drawn
 
 

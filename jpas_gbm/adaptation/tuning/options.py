@@ -63,7 +63,10 @@ class TuneOptions(Options):
     reuse_every: int = Field(
         3, ge=0, description="After those, each such trial keeps the mock-grown trees of the best so far; 0: none does."
     )
-    fresh_seeds: int = Field(3, ge=0, description="Seeds that the best options are trained with anew at the end.")
+    fresh_seeds: int = Field(3, ge=0, description="Seeds that the finalists are trained with anew at the end.")
+    finalists: int = Field(
+        3, ge=1, description="Best trials that meet the fresh seeds: the best over these is the study's best."
+    )
     start: tuple[dict[str, Any], ...] = Field((), description="Values to try first; others are those of the fit.")
     fit: dict[str, Any] = Field({}, description="Options of every fit, over the shipped ones of the regime.")
     space: dict[str, Entry] = Field({}, description="Dotted names of options, and what each may be.")

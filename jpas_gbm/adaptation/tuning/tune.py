@@ -185,7 +185,8 @@ def _result(plan: Plan, study: Study, ended: str, notes: list[str], progress: Pr
             f"{plan.folder}: no trial has done all its work yet ({known or 'none was begun'}). "
             "Go on with --resume and more time or trials."
         )
-    best = min(complete, key=lambda trial: (trial.values[0], trial.number))
+    ranked = sorted(complete, key=lambda trial: (trial.values[0], trial.number))
+    best = ranked[0]
     trials = study.get_trials(deepcopy=False)
     busy = sum(outcome(trial) == "running" for trial in trials)
     if busy:
@@ -194,7 +195,8 @@ def _result(plan: Plan, study: Study, ended: str, notes: list[str], progress: Pr
     default = fresh = None
     if whole:
         try:
-            default, fresh = _default(plan, study, best, progress), _fresh(plan, study, best, progress)
+            best, fresh = _fresh(plan, study, ranked[: plan.options.finalists], progress)
+            default = _default(plan, study, best, progress)
         except (KeyboardInterrupt, OutOfTime):
             ended = "interrupted"
     if fresh is None and plan.options.fresh_seeds:
@@ -228,22 +230,39 @@ def _default(plan: Plan, study: Study, best: FrozenTrial, progress: Progress | N
     return known | {"loss": loss, "difference": best.values[0] - loss, "interval": list(interval)}
 
 
-def _fresh(plan: Plan, study: Study, best: FrozenTrial, progress: Progress | None) -> dict[str, Any] | None:
-    """Return what the best options score with other seeds: how much of the best score was luck of the seed."""
+def _fresh(
+    plan: Plan, study: Study, finalists: list[FrozenTrial], progress: Progress | None
+) -> tuple[FrozenTrial, dict[str, Any] | None]:
+    """Train the best trials anew with other seeds; return the best over these, and how much was luck of the seed.
+
+    What is best of many by a hair is best by luck of its seed as often as not.
+    """
     if not plan.options.fresh_seeds:
-        return None
+        return finalists[0], None
     measure = plan.objective().measure
-    known: dict[str, Any] = dict(study.user_attrs.get("fresh", {}))
-    losses = known.get("losses", []) if known.get("trial") == best.number else []
     seeds = [plan.seed + 1 + i for i in range(plan.options.fresh_seeds)]
-    for done in range(len(losses), len(seeds)):
+    known: dict[str, list[float]] = dict(study.user_attrs.get("fresh", {}))
+    jobs = [(trial, i) for i in range(len(seeds)) for trial in finalists]
+    objectives: dict[int, Objective] = {}
+    for done, (trial, i) in enumerate(jobs):
+        losses = known.get(str(trial.number), [])
         if progress is not None:
-            progress("fresh seeds", done, len(seeds))
-        figures, _ = plan.objective(seeds[done], progress).whole(plan.space.options(best.params))
-        losses = [*losses, measure.losses(figures)[0]]
-        study.set_user_attr("fresh", {"trial": best.number, "losses": losses})
-    mean = float(np.mean(losses))
-    return {"seeds": seeds, "losses": losses, "mean": mean, "optimism": mean - best.values[0]}
+            progress("finalists, fresh seeds", done, len(jobs))
+        if len(losses) <= i:
+            if i not in objectives:
+                objectives = {i: plan.objective(seeds[i], progress)}  # finalists of one seed share rows and trees
+            figures, _ = objectives[i].whole(plan.space.options(trial.params))
+            known[str(trial.number)] = [*losses, measure.losses(figures)[0]]
+            study.set_user_attr("fresh", known)
+    means = {trial.number: float(np.mean(known[str(trial.number)][: len(seeds)])) for trial in finalists}
+    best = min(finalists, key=lambda trial: (means[trial.number], trial.number))
+    told = [
+        {"trial": one.number, "loss": one.values[0], "losses": known[str(one.number)], "mean": means[one.number]}
+        for one in finalists
+    ]
+    mean, own = means[best.number], known[str(best.number)][: len(seeds)]
+    optimism = mean - best.values[0]
+    return best, {"seeds": seeds, "losses": own, "mean": mean, "optimism": optimism, "finalists": told}
 
 
 def _told(plan: Plan, study: Study, best: FrozenTrial, ended: str, notes: list[str]) -> dict[str, Any]:
