@@ -19,6 +19,7 @@ from .console import (
     start_log,
     verb,
 )
+from .outputs import claim_file
 
 _FORMATS = ("png", "pdf")
 
@@ -26,7 +27,10 @@ _FORMATS = ("png", "pdf")
 @verb
 def report(
     folders: Annotated[
-        list[str], typer.Argument(metavar="DIR...", help="Folders of compare, evaluate, explain, fit or prepare.")
+        list[str],
+        typer.Argument(
+            metavar="DIR...", help="Folders of compare, evaluate, explain, fit, prepare or tune; a list's JSON."
+        ),
     ],
     out: Out,
     figures: Annotated[str | None, typer.Option("--figures", help="A folder for each figure as a file.")] = None,
@@ -38,14 +42,13 @@ def report(
 ) -> None:
     """Write one self-contained page from saved results; nothing is computed anew."""
     start_log(verbose, quiet)
-    from ..files import refuse_existing
     from ..report.html import write_report
     from ..report.missing import missing_parts
 
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
     if not wanted or not set(wanted) <= set(_FORMATS):
         raise ConfigError(f"--formats {formats}: write {' or '.join(_FORMATS)}, or both with a comma.")
-    refuse_existing(out, overwrite)
+    claim_file(out, overwrite, folders)
     with progress_bar(quiet) as progress:
         results = write_report(folders, out, figures=figures, formats=wanted, overwrite=overwrite, progress=progress)
     gaps = missing_parts(results)

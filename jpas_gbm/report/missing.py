@@ -22,6 +22,13 @@ def missing_parts(results: Results) -> list[str]:
         told.append(
             "Label budgets were not tried: 'jpas-gbm compare --budgets 100,1000,all --out DIR' draws the curve."
         )
+    if not results.studies:
+        told.append("No tuning study was given: 'jpas-gbm tune --trials N --out DIR' looks for better options.")
+    if not results.lists:
+        told.append(
+            "No candidate list was given: 'jpas-gbm targets PREDICTIONS --purity 0.8 --out FILE' makes one, and beside "
+            "it the JSON to show."
+        )
     if not results.data:
         told.append("Nothing is known of the data's quality: give the data set's folder as well.")
     told += _exhibit_gaps(results)

@@ -17,6 +17,8 @@ from .plates.plate import Plate
 from .plates.scores import budget_plates, score_plates
 from .plates.why import explanation_plates
 from .results import Results, Subject
+from .saved import within
+from .section import Block, Section
 from .story import best_regime, doubts, found_sentences, simulated
 from .tables import (
     candidates_table,
@@ -28,45 +30,12 @@ from .tables import (
     regimes_table,
     verdicts_table,
 )
+from .targets_section import targets_section
+from .tuning_section import tuning_section
 from .words import cut_words, number, seeds_words, sentence, source_word, span
 
 TITLE = "Quasars, galaxies and stars: what was found, and how sure it is"
 SIMULATED = "Simulated data: a test of the program, not a forecast for the real sky."
-
-
-@dataclass(frozen=True)
-class Block:
-    """A piece of a section.
-
-    Parameters
-    ----------
-    kind : {"text", "list", "facts", "table", "plate", "lines", "heading"}
-    content : object
-        A sentence, sentences, pairs, a :class:`Table`, a :class:`Plate`, lines, or a heading.
-    title : str
-        Of facts and lines.
-    """
-
-    kind: str
-    content: Any
-    title: str = ""
-
-
-@dataclass(frozen=True)
-class Section:
-    """A section of the page.
-
-    Parameters
-    ----------
-    key : str
-        Its anchor.
-    title : str
-    blocks : tuple of Block
-    """
-
-    key: str
-    title: str
-    blocks: tuple[Block, ...]
 
 
 @dataclass(frozen=True)
@@ -111,13 +80,15 @@ class Page:
 
 
 def make_page(results: Results) -> Page:
-    """Lay out what was found: a summary, the regimes, scores, reasons, data, labels, cards, provenance, gaps."""
+    """Lay out what was found: a summary, the regimes, scores, reasons, labels, tuning, targets, data, cards, gaps."""
     sections = [
         _summary(results),
         *_comparisons(results.subjects),
         *_scores(results.subjects),
         _why(results),
         _budgets(results),
+        tuning_section(results.studies),
+        targets_section(results.lists),
         _data(results),
         _cards(results),
         _provenance(results),
@@ -293,8 +264,20 @@ def _records(results: Results) -> dict[str, Mapping[str, Any]]:
         records[f"explanation{f' {i + 1}' if i else ''}"] = explanation.head.get("provenance", {})
     for i, curve in enumerate(results.budgets):
         records[f"label budgets{f' {i + 1}' if i else ''}"] = curve.about.get("provenance", {})
+    for study in results.studies:
+        records[f"tuning study {study.name}"] = _study_record(study.record)
+    for found in results.lists:
+        records[f"candidate list {found.name}"] = found.record
     records["data set"] = results.data.get("provenance", {})
     return {name: record for name, record in records.items() if record}
+
+
+def _study_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
+    options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
+    fit = within(record, "about", "fit")
+    rest = {name: value for name, value in record.items() if name != "about"}
+    return rest | {"options": options} | ({"untuned fit": fit} if fit else {})
 
 
 def _provenance(results: Results) -> Section | None:

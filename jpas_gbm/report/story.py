@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from ..comparison.budget_curve import BudgetCurve
     from ..comparison.regimes_table import Comparison
     from ..explanation.explanation import Explanation
+    from .candidate_list import CandidateList
     from .results import Results, Subject
+    from .study import TuningStudy
 
 _FEW = 100
 _MANY = 0.1
@@ -26,7 +28,8 @@ def found_sentences(results: Results) -> list[str]:
         told += explanation_told(explanation)
     for curve in results.budgets:
         told += budgets_told(curve)
-    return told
+    told += [study_told(study) for study in results.studies]
+    return told + [list_told(found) for found in results.lists]
 
 
 def best_regime(comparison: Comparison) -> str:
@@ -150,6 +153,38 @@ def budgets_told(curve: BudgetCurve) -> list[str]:
     return [f"For the macro-F1 that {last} has {'; '.join(told)}."] if told else []
 
 
+def study_told(study: TuningStudy) -> str:
+    """Return what tuning gave, with all that tempers it."""
+    best, fresh, default = study.best, study.fresh, study.default
+    told = [
+        f"Tuning ({study.name}, {count(study.counted, 'trial')} of {study.regime}): best validation {study.loss} "
+        f"{with_span(best.loss, best.interval, 4)}, trial {best.trial}, on {count(study.rows, 'row')} that chose it"
+    ]
+    if fresh is not None:
+        told.append(
+            f"{number(fresh.mean, 4)} over {count(len(fresh.losses), 'fresh seed')}, an optimism of "
+            f"{number(fresh.optimism, 4, sign=True)}"
+        )
+    if default is not None:
+        gap = with_span(default.difference, default.interval, 4, sign=True)
+        told.append(f"against the untuned fit {gap}{'' if sure(default.interval) else ', which is not beyond doubt'}")
+    return f"{'; '.join(told)}."
+
+
+def list_told(found: CandidateList) -> str:
+    """Return what a candidate list holds."""
+    one = found.parts[0] if len(found.parts) == 1 else None
+    within = "" if one is None else f" {span(one.expected_interval, 0)}"
+    where = "" if one is not None else f" in {count(len(found.parts), 'magnitude bin')}"
+    purity = "" if one is None else f", purity {with_span(one.purity, one.purity_interval)}"
+    reach = "" if one is None else f", completeness {with_span(one.completeness, one.completeness_interval)}"
+    density = "" if found.per_deg2 is None else f"; {number(found.per_deg2, 1)} true per square degree"
+    return (
+        f"By the rule “{found.rule}”, the candidate list “{found.name}” has {count(found.rows, 'candidate')}{where}, "
+        f"{found.expected:,.0f}{within} of them expected to be true{purity}{reach}{density}."
+    )
+
+
 def doubts(results: Results) -> list[str]:
     """Return what a reader should doubt, most serious first."""
     told: list[str] = []
@@ -169,6 +204,16 @@ def doubts(results: Results) -> list[str]:
         if not explanation["stability"]["defined"]:
             told.append("Attributions are of one fit: whether another would name the same bands was not measured.")
         told += [sentence(note) for note in explanation.notes]
+    for study in results.studies:
+        if study.fresh is None:
+            told.append(
+                f"The best of tuning study {study.name} was not trained with fresh seeds: how much of its score is "
+                "luck is not known."
+            )
+    for found in results.lists:
+        if found.trust is not None and not found.trust.trusted:
+            reasons = " ".join(found.trust.reasons)
+            told.append(f"The class mix of candidate list {found.name}, found by EM, is not to be trusted: {reasons}")
     told += [f"{warning}" for warning in results.data.get("warnings", [])]
     return list(dict.fromkeys(told))
 
@@ -180,6 +225,7 @@ def simulated(results: Results) -> bool:
         about = subject.comparison.about if subject.comparison is not None else subject.main.about
         records.append(about.get("provenance", {}).get("data", {}))
     records += [card.get("provenance", {}).get("data", {}) for card in results.cards.values()]
+    records += [study.record.get("data", {}) for study in results.studies]
     return any(bool(record.get("simulated")) for record in records)
 
 

@@ -15,24 +15,32 @@ from .reliability import Reliability, reliability_figure
 from .restframe import lines_figure, rest_figure, ridge_figure
 from .spectra import Portrait, spectrum_figure
 from .style import save_figure
+from .targets import Cut, cut_figure, sizes_figure, yield_figure
+from .tuning import Slice, front_figure, history_figure, importances_figure, slice_figure
 from .waterfall import ObjectOf, object_bands_figure, waterfall_figure
 
 __all__ = [
     "AgainstRedshift",
     "ByMagnitude",
     "ClassCurves",
+    "Cut",
     "MapPanel",
     "ObjectOf",
     "Portrait",
     "Reliability",
+    "Slice",
     "attribution_figure",
     "balance_figure",
     "blocks_figure",
     "budgets_figure",
     "confusion_figure",
     "covered_figure",
+    "cut_figure",
     "domains_map_figure",
     "features_figure",
+    "front_figure",
+    "history_figure",
+    "importances_figure",
     "lines_figure",
     "magnitude_figure",
     "map_figure",
@@ -49,9 +57,12 @@ __all__ = [
     "save_figure",
     "separation_figure",
     "shares_figure",
+    "sizes_figure",
+    "slice_figure",
     "spectrum_figure",
     "stability_figure",
     "stages_figure",
     "strata_figure",
     "waterfall_figure",
+    "yield_figure",
 ]

@@ -1,0 +1,239 @@
+"""A tuning study: its trials in order, what mattered, losses against values, the Pareto front."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ..study import Tried, TuningStudy
+
+_SHOWN = 16
+_FEWEST_TICKS = 3
+
+
+class Slice(NamedTuple):
+    """The trials of a study along one option.
+
+    Parameters
+    ----------
+    option : str
+        Dotted name.
+    tries : tuple of Tried
+    entry : mapping
+        What the option may be.
+    best : int
+        Number of the best trial.
+    limits : tuple of float
+        Of the loss, the same for every option.
+    loss : str
+        What it is.
+    share : float, optional
+        Importance.
+    """
+
+    option: str
+    tries: tuple[Tried, ...]
+    entry: Mapping[str, Any]
+    best: int
+    limits: tuple[float, float]
+    loss: str
+    share: float | None = None
+
+
+def loss_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Return a range of losses that a few hopeless trials do not stretch."""
+    known = np.array([v for v in values if np.isfinite(v)])
+    if not len(known):
+        return 0.0, 1.0
+    low, middle, upper, high = np.quantile(known, [0, 0.5, 0.75, 1])
+    # What lies far beyond the bulk is drawn on the edge.
+    high = min(high, upper + 3 * max(upper - low, middle - low, 1e-12))
+    edge = 0.06 * (high - low) or 0.05 * abs(low) or 0.05
+    return float(low - edge), float(high + edge)
+
+
+def value_words(value: Any) -> str:
+    """Return an option's value as a YAML file would have it."""
+    if value is None or isinstance(value, bool | list | tuple | dict):
+        return json.dumps(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def history_figure(study: TuningStudy, ax: Axes) -> Axes:
+    """Draw each trial's loss by its number: the first step, all the work, the best so far.
+
+    Diamonds are finalists over fresh seeds, with the range of these; lines across, the untuned fit and the best
+    options over fresh seeds.
+    """
+    from matplotlib.ticker import MaxNLocator
+
+    if not study.trials:
+        return nothing(ax, "no trial was scored")
+    losses = [v for one in study.trials for v in (one.first, one.losses[0] if one.losses else None) if v is not None]
+    finalists = study.fresh.finalists if study.fresh is not None else ()
+    others = [loss for one in finalists for loss in one.losses] + ([study.default.loss] if study.default else [])
+    low, high = loss_limits([*losses, *others])
+    if study.stepped:
+        _first_steps(study, ax, high)
+    done = [(one.number, one.losses[0]) for one in study.trials if one.losses]
+    _marks(done, ax, high, marker="o", ms=4.5, color=BLUE, label="all the work" if study.stepped else "trial")
+    lost = [one.number for one in study.trials if one.outcome == "failed"]
+    if lost:
+        ax.plot(lost, [high] * len(lost), ls="", marker="v", ms=5, color=VERMILION, clip_on=False, label="failed")
+    line = [(one.number, one.best) for one in study.trials if one.best is not None]
+    if line:
+        ax.plot(*zip(*line, strict=True), drawstyle="steps-post", color=INK, lw=1.1, label="best so far", zorder=1)
+    if study.default is not None:
+        ax.axhline(study.default.loss, color=GREEN, ls="--", lw=1, label="untuned fit", zorder=1)
+    if study.fresh is not None:
+        ax.axhline(study.fresh.mean, color=PURPLE, ls=":", lw=1.2, zorder=1)
+        for one in finalists:
+            ax.plot([one.trial] * 2, [min(one.losses), max(one.losses)], color=PURPLE, lw=1.2)
+        means = [(one.trial, one.mean) for one in finalists]
+        ax.plot(*zip(*means, strict=True), ls="", marker="D", ms=5, color=PURPLE, label="over fresh seeds")
+    ax.plot(study.best.trial, study.best.loss, "*", ms=11, color=VERMILION, label="best trial", zorder=4)
+    ax.set_ylim(low, high)
+    ax.set_xlabel("trial")
+    ax.set_ylabel(_axis_words(study.loss))
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True))
+    ax.grid(axis="y")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=3, fontsize=7.5, columnspacing=1.2)
+    return ax
+
+
+def _first_steps(study: TuningStudy, ax: Axes, high: float) -> None:
+    climbed = [one for one in study.trials if one.first is not None and one.losses]
+    ax.vlines(
+        [one.number for one in climbed],
+        [min(one.first, high) for one in climbed if one.first is not None],
+        [min(one.losses[0], high) for one in climbed if one.losses],
+        color=PALE,
+        lw=1,
+        zorder=0,
+    )
+    first = [(one.number, one.first) for one in climbed if one.first is not None]
+    _marks(first, ax, high, marker="o", ms=4, mfc="none", color=MUTED, label="first step")
+    given_up = [(one.number, one.first) for one in study.trials if one.outcome == "pruned" and one.first is not None]
+    _marks(given_up, ax, high, marker="x", ms=4.5, color=ORANGE, label="first step, then given up")
+
+
+def _marks(points: Sequence[tuple[float, float]], ax: Axes, high: float, **look: Any) -> None:
+    """Draw points; those above the range as arrows on its edge."""
+    inside = [point for point in points if point[1] <= high]
+    if inside:
+        ax.plot(*zip(*inside, strict=True), ls="", **look)
+    above = [x for x, y in points if y > high]
+    if above:
+        look = {**look, "marker": "^", "label": None if inside else look.get("label")}
+        ax.plot(above, [high] * len(above), ls="", clip_on=False, **look)
+
+
+def importances_figure(study: TuningStudy, ax: Axes) -> Axes:
+    """Draw each option's share of the variance of the first step's loss, the largest on top."""
+    if not study.importances:
+        return nothing(ax, "too few trials to tell what mattered")
+    shown = list(study.importances.items())[:_SHOWN]
+    place = range(len(shown))
+    shares = [100 * share for _, share in shown]
+    ax.barh(place, shares, height=0.68, color=BLUE)
+    for y, share in zip(place, shares, strict=True):
+        ax.text(share, y, f" {share:.1f} %", va="center", fontsize=7.5)
+    ax.set_yticks(place, [name for name, _ in shown], fontsize=7.5)
+    ax.invert_yaxis()
+    ax.margins(x=0.16)
+    ax.set_xlabel("share of the variance of the loss (%)")
+    ax.grid(axis="x")
+    return ax
+
+
+def slice_figure(result: Slice, ax: Axes) -> Axes:
+    """Draw the loss of the first step against the value of one option; the best trial is a star."""
+    choices = [value_words(choice) for choice in result.entry.get("choices") or ()]
+    high = result.limits[1]
+    for kind, look in (
+        ("pruned", {"marker": "x", "ms": 4.5, "color": ORANGE, "label": "given up"}),
+        ("complete", {"marker": "o", "ms": 4, "color": BLUE, "label": "all the work"}),
+    ):
+        tries = [one for one in result.tries if one.outcome == kind and one.trial != result.best]
+        _marks([(_place(one, choices), one.first) for one in tries], ax, high, **look)
+    best = [(_place(one, choices), one.first) for one in result.tries if one.trial == result.best]
+    _marks(best, ax, high, marker="*", ms=10, color=VERMILION, label="best trial")
+    if choices:
+        ax.set_xticks(range(len(choices)), choices, fontsize=8 if sum(map(len, choices)) < 28 else 6.5)
+        ax.set_xlim(-0.5, len(choices) - 0.5)
+    else:
+        _range_axis(result.entry, ax)
+    ax.set_ylim(*result.limits)
+    ax.set_ylabel(_axis_words(result.loss))
+    ax.set_title(result.option + ("" if result.share is None else f" ({100 * result.share:.0f} %)"), fontsize=8.5)
+    ax.grid(axis="y")
+    return ax
+
+
+def _place(one: Tried, choices: Sequence[str]) -> float:
+    """Return where a value stands; trials of one choice are spread, always alike."""
+    if not choices:
+        return float(one.value)
+    word = value_words(one.value)
+    return (choices.index(word) if word in choices else len(choices)) + 0.5 * ((0.618 * one.trial) % 1 - 0.5)
+
+
+def _range_axis(entry: Mapping[str, Any], ax: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    low, high = entry.get("low"), entry.get("high")
+    if entry.get("log"):
+        ax.set_xscale("log")
+        if low and high:
+            ax.set_xticks(log_ticks(float(low), float(high)))
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
+        return
+    if low is not None and high is not None:
+        edge = 0.05 * (high - low)
+        ax.set_xlim(low - edge, high + edge)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return a few round numbers of a logarithmic range."""
+    powers = [10.0**k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
+    for steps in ((1,), (1, 2, 5), (1, 2, 3, 5, 7)):
+        ticks = [float(f"{m * power:.12g}") for power in powers for m in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= _FEWEST_TICKS:
+            return inside
+    return [low, float(f"{np.sqrt(low * high):.2g}"), high]
+
+
+def front_figure(study: TuningStudy, ax: Axes) -> Axes:
+    """Draw the trials that did all the work in the plane of both losses, and the Pareto front through them."""
+    both = [one.losses for one in study.trials if one.losses and len(one.losses) > 1]
+    front = [one for one in study.front if one.losses and len(one.losses) > 1]
+    if not front:
+        return nothing(ax, "one figure alone was made small: there is no front")
+    if both:
+        ax.plot([b[0] for b in both], [b[1] for b in both], "o", ms=4, mfc="none", color=MUTED, label="trial")
+    x, y = ([one.losses[i] for one in front if one.losses] for i in (0, 1))
+    ax.plot(x, y, "-o", ms=5, lw=1.2, drawstyle="steps-post", color=BLUE, label="Pareto front")
+    for i, (one, right, up) in enumerate(zip(front, x, y, strict=True)):
+        # On either side of the line in turn: neighbours are often close.
+        aside, side = ((4, 3), "left") if i % 2 else ((-4, -9), "right")
+        ax.annotate(f"{one.number}", (right, up), aside, textcoords="offset points", fontsize=7, ha=side)
+    ax.set_xlabel(_axis_words(study.losses[0]))
+    ax.set_ylabel(_axis_words(study.losses[1]))
+    ax.grid(visible=True)
+    ax.legend()
+    return ax
+
+
+def _axis_words(loss: str) -> str:
+    return "mix of losses" if loss.startswith("mix of") else loss
