@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -12,6 +12,10 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from .errors import ConfigError, did_you_mean
 
 Fraction = float
+Spacing = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 T = TypeVar("T", bound=BaseModel)
 RegimeName = Literal["mocks-only", "mocks-calibrated", "target-only", "uda", "ssda"]
 REGIMES: tuple[RegimeName, ...] = ("mocks-only", "target-only", "uda", "ssda")
@@ -52,14 +56,14 @@ class FeatureOptions(Options):
 
     fluxes: bool = Field(True, description="Fluxes normalised by their robust mean.")
     snr: bool = Field(True, description="Signal-to-noise ratio of each band.")
-    colours: tuple[int, ...] = Field((2, 4, 8, 16), description="Spacings, in bands, of asinh colours.")
+    colours: tuple[Spacing, ...] = Field((2, 4, 8, 16), description="Spacings, in bands, of asinh colours.")
     ratios: bool = Field(True, description="Band ratios at the classical breaks.")
     lines: bool = Field(True, description="Line indices against a sliding local continuum, in σ.")
     lean: bool = Field(
         True, description="Where template features stand, leave out S/N, colours, ratios, lines: they add nothing then."
     )
     templates: bool = Field(True, description="χ² and posterior features of template fits.")
-    template_ranks: tuple[int, ...] = Field((4,), description="Rank of the bases, one set of templates each.")
+    template_ranks: tuple[Spacing, ...] = Field((4,), description="Rank of the bases, one set of templates each.")
     template_hosts: float = Field(
         0.0,
         ge=0,
@@ -74,13 +78,13 @@ class BoostingOptions(Options):
 
     backend: Literal["lightgbm", "xgboost"] = Field("lightgbm", description="The library that grows the trees.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each round.")
-    leaves: int = Field(8, ge=2, description="Leaves of a tree.")
+    leaves: int = Field(8, ge=2, le=131_072, description="Leaves of a tree.")
     min_child: int = Field(60, ge=1, description="Fewest rows in a leaf.")
     rounds: int = Field(1200, ge=1, description="Most boosting rounds.")
     patience: int = Field(50, ge=0, description="Rounds without gain on validation before stopping; 0 never stops.")
     feature_fraction: float = Field(0.5, gt=0, le=1, description="Share of the features that a tree may use.")
     row_fraction: float = Field(0.8, gt=0, le=1, description="Share of the rows that a tree sees.")
-    l2: float = Field(5.0, ge=0, description="L2 penalty on leaf values.")
+    l2: float = Field(5.0, ge=0, allow_inf_nan=False, description="L2 penalty on leaf values.")
     max_bin: int = Field(127, ge=3, le=255, description="Histogram bins of a feature.")
     class_weight_power: float = Field(
         0.5, ge=0, le=1, description="Class weights are class frequency to minus this power; 0 is natural."
@@ -92,21 +96,23 @@ class ContinueOptions(BoostingOptions):
 
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage of each round.")
     min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
-    l2: float = Field(10.0, ge=0, description="L2 penalty on leaf values.")
+    l2: float = Field(10.0, ge=0, allow_inf_nan=False, description="L2 penalty on leaf values.")
 
 
 class DomainOptions(Options):
     """The domain classifier and the importance weights made from it."""
 
-    folds: int = Field(3, ge=2, description="Folds of the cross-fitting.")
-    gammas: tuple[float, ...] = Field((0.0, 0.25), description="Tempers tried: weight is odds to this power.")
+    folds: int = Field(3, ge=2, le=50, description="Folds of the cross-fitting.")
+    gammas: tuple[Share, ...] = Field(
+        (0.0, 0.25), min_length=1, description="Tempers tried: weight is odds to this power."
+    )
     clip: float = Field(20.0, gt=1, description="Weights beyond this factor from their mean are clipped.")
     uda_gamma: float = Field(0.25, ge=0, le=1, description="Temper of the weights of regime uda, which has no labels.")
     min_effective_share: float = Field(
         0.01, ge=0, le=1, description="Least effective share of the sample size; below it weights are given up."
     )
     rounds: int = Field(100, ge=1, description="Boosting rounds of the domain classifier.")
-    leaves: int = Field(15, ge=2, description="Leaves of its trees.")
+    leaves: int = Field(15, ge=2, le=131_072, description="Leaves of its trees.")
     max_rows: int = Field(200_000, ge=100, description="Most rows of each domain that train it.")
 
 
@@ -134,8 +140,8 @@ class CalibrationOptions(Options):
         "auto", description="auto chooses by cross-fitted log loss on target validation."
     )
     folds: int = Field(5, ge=2, description="Folds of that choice.")
-    shrinkage: tuple[float, ...] = Field(
-        (0.001, 0.01, 0.1, 1.0), description="Strengths of the pull towards no correction that are tried."
+    shrinkage: tuple[Strength, ...] = Field(
+        (0.001, 0.01, 0.1, 1.0), min_length=1, description="Strengths of the pull towards no correction that are tried."
     )
 
 
@@ -150,7 +156,9 @@ class FitOptions(Options):
     backends: tuple[Literal["lightgbm", "xgboost"], ...] = Field(
         (), description="Libraries of the ensemble; empty means the one named under boosting."
     )
-    target_weight: tuple[float, ...] = Field((3.0,), description="Weights of target rows tried when pooling.")
+    target_weight: tuple[Weight, ...] = Field(
+        (3.0,), min_length=1, description="Weights of target rows tried when pooling."
+    )
     pseudo_weight: float = Field(
         0.0, ge=0, description="Weight of confidently classified unlabelled rows when pooling; 0 leaves them out."
     )
@@ -158,10 +166,11 @@ class FitOptions(Options):
     crossfit: int = Field(
         0,
         ge=0,
+        le=50,
         description="Folds of train and validation labels: trees train on all of them, folds choose and calibrate. "
         "0 or 1 keeps the split: train labels fit, validation labels choose.",
     )
-    cut: float = Field(22.5, description="Validation rows fainter than this magnitude do not count in choices.")
+    cut: float = Field(22.5, gt=0, description="Validation rows fainter than this magnitude do not count in choices.")
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()
     boosting: BoostingOptions = BoostingOptions()
@@ -192,10 +201,16 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
                 f"{where}: unknown option '{last}'{place}.{did_you_mean(str(last), allowed)}"
                 f" Allowed: {', '.join(allowed)}."
             )
+        elif problem["type"] == "too_short" and len(problem["input"]) >= problem["ctx"]["min_length"]:
+            continue  # it is short only of the values that are refused
         elif problem["type"] == "missing":
             lines.append(f"{where}: option '{last}'{place} is missing.")
+        elif problem["type"] == "value_error" and isinstance(problem["input"], dict | BaseModel):
+            of = f" under '{'.'.join(map(str, problem['loc']))}'" if problem["loc"] else ""
+            lines.append(f"{where}{of}: {problem['ctx']['error']}.")
         else:
-            lines.append(f"{where}: option '{last}'{place}: {problem['msg']} (got {problem['input']!r}).")
+            said = problem["msg"].removeprefix("Value error, ")
+            lines.append(f"{where}: option '{last}'{place}: {said} (got {problem['input']!r}).")
     return ConfigError("\n".join(lines))
 
 

@@ -46,6 +46,14 @@ class OutputError(JpasGbmError):
     """A result cannot be written where it was asked for."""
 
 
+class ExplanationError(JpasGbmError):
+    """Contributions cannot be made, do not add up, or cannot say what was asked."""
+
+
+class TargetError(JpasGbmError):
+    """A candidate list cannot be made as it was asked for."""
+
+
 def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """Return `` Did you mean 'x'?`` for the nearest allowed word, or an empty string.
 

@@ -62,8 +62,14 @@ def _remove(path: Path) -> None:
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(
+            f"{path.parent}: cannot make this folder, it is or lies below a file. Choose another --out."
+        ) from error
     except OSError as error:
-        raise OutputError(f"{path.parent}: cannot make this folder ({error.strerror}).") from error
+        raise OutputError(
+            f"{path.parent}: cannot make this folder ({error.strerror}). Choose another --out."
+        ) from error
 
 
 @contextmanager
@@ -83,6 +89,9 @@ def _moved_into_place(path: Path, overwrite: bool, directory: bool) -> Iterator[
             _remove(retired)
         else:
             temporary.rename(path)
+    except OutputError as error:
+        # A file in the temporary folder: its name means nothing to anybody.
+        raise OutputError(str(error).replace(str(temporary), str(path))) from error
     except OSError as error:
         raise OutputError(
             f"{path}: cannot be written ({error.strerror or error}). Nothing was left there; "

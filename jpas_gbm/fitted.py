@@ -291,11 +291,21 @@ class FittedClassifier:
         if not (folder / "model.json").is_file():
             raise BundleError(f"{folder}: is no model folder (it has no model.json). 'jpas-gbm fit --out' makes one.")
         head = read_json(folder / "model.json")
-        if head.get("format") != FORMAT:
+        version = head.get("format") if isinstance(head, dict) else None
+        if version != FORMAT:
             raise BundleError(
-                f"{folder}: is a model of format {head.get('format')}, this version reads {FORMAT}. "
+                f"{folder}: is a model of format {version}, this version reads {FORMAT}. "
                 "Fit again, or use the version that wrote it."
             )
+        try:
+            return cls._from_head(folder, head)
+        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+            raise BundleError(
+                f"{folder / 'model.json'}: is damaged ({error!r}). Restore the folder, or fit again."
+            ) from error
+
+    @classmethod
+    def _from_head(cls, folder: Path, head: Mapping[str, Any]) -> FittedClassifier:
         check_checksums(folder, head["checksums"])
         boosters = [
             get_backend(backend).load(folder / "boosters" / f"{i:03d}") for i, backend in enumerate(head["boosters"])

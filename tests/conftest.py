@@ -32,7 +32,7 @@ def quick_options():
     """Options of a fit that takes seconds."""
     from jpas_gbm.config import FitOptions, parse_options
 
-    growth = {"rounds": 12, "leaves": 7, "learning_rate": 0.3, "patience": 0}
+    growth = {"rounds": 12, "leaves": 7, "min_child": 20, "learning_rate": 0.3, "patience": 0}
     value = {
         "features": {"templates": False, "lines": False, "colours": [1]},
         "boosting": growth,

@@ -36,7 +36,7 @@ def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, journal:
     if judge is None or not len(judge):
         raise FitError(
             f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
-            "none. Prepare with more labels or another --seed of the splits."
+            "none. Prepare with more labels or another --split-seed."
         )
     for part, name, remedy in (
         (rows.source_train, "the training mocks", "only target labels can teach it"),

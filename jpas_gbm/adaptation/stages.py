@@ -99,6 +99,11 @@ class Stages:
 
         def make() -> DomainWeights:
             options, skies = self.options.domain, self.skies
+            if not skies:
+                raise FitError(
+                    f"regime '{self.options.regime}' weights mocks toward the sky, and there are no target rows. "
+                    "Prepare with a --target that has some, or fit mocks-only."
+                )
             X = np.concatenate([part.X for part in skies])
             groups = np.concatenate([part.groups for part in skies])
             with self.journal.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 # Options that take several values, as a shell's wildcard gives them: --source A B C.
 _MANY = {
@@ -29,8 +31,18 @@ def spread_values(arguments: Sequence[str]) -> list[str]:
     return spread
 
 
+def _terminated(number: int, frame: Any) -> None:
+    """End as if by an exception, so that nothing half-written stays."""
+    raise SystemExit(128 + number)
+
+
 def main() -> None:
     """Run ``jpas-gbm``."""
-    from .app import app
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        from .app import app
 
-    app(spread_values(sys.argv[1:]), prog_name="jpas-gbm")
+        app(spread_values(sys.argv[1:]), prog_name="jpas-gbm")
+    except KeyboardInterrupt:  # before a verb began
+        print("error: interrupted; nothing was begun.", file=sys.stderr)
+        sys.exit(130)

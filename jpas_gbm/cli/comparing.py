@@ -28,6 +28,23 @@ def _check_regimes(regimes: list[str]) -> None:
         get_regime(name)
 
 
+def budget_words(budgets: str) -> list[int | str]:
+    """Return the label budgets of ``100,1000,all``.
+
+    Raises
+    ------
+    ConfigError
+        If a word is no number of labels, or comes twice.
+    """
+    words = [word.strip() for word in budgets.split(",")]
+    if not all(word == "all" or (word.isdecimal() and int(word)) for word in words):
+        raise ConfigError(f"--budgets {budgets}: write numbers of labels and 'all', such as 100,1000,all.")
+    found = [word if word == "all" else int(word) for word in words]
+    if len(set(found)) < len(found):
+        raise ConfigError(f"--budgets {budgets}: a budget comes twice.")
+    return found
+
+
 def run_comparison(
     dataset: Dataset,
     regimes: list[str] | None,
@@ -93,12 +110,9 @@ def run_budgets(
     chosen = regimes or ["mocks-calibrated", "target-only", "ssda"]
     _check_regimes(chosen)
     refuse_existing(Path(out) / "budgets.json", overwrite)
-    words = [word.strip() for word in budgets.split(",")]
-    if not all(word == "all" or word.isdigit() for word in words):
-        raise ConfigError(f"--budgets {budgets}: write numbers of labels and 'all', such as 100,1000,all.")
     found = label_budgets(
         dataset,
-        [word if word == "all" else int(word) for word in words],
+        budget_words(budgets),
         chosen,
         _options(config, "budgets"),
         draws=draws,

@@ -51,10 +51,9 @@ def start_log(verbose: int, quiet: bool) -> None:
 
 
 def thread_count(threads: int) -> int:
-    """Return the number of threads asked for; 0 means all that this process may use."""
-    return (
-        threads or len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else threads or os.cpu_count() or 1
-    )
+    """Return the number of threads asked for, at most as many as this process may use; 0 means all of these."""
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(threads or most, most)
 
 
 def _fail(message: str, code: int) -> typer.Exit:
@@ -72,7 +71,7 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         except JpasGbmError as error:
             raise _fail(str(error), 1) from error
         except KeyboardInterrupt as error:
-            raise _fail("interrupted; nothing half-made was left.", 130) from error
+            raise _fail(str(error) or "interrupted; nothing half-made was left.", 130) from error
         except MemoryError as error:
             raise _fail(
                 "not enough memory. Use fewer rows, or smaller --chunk-rows where the verb has it.", 1
@@ -80,6 +79,8 @@ def verb(function: Callable[P, None]) -> Callable[P, None]:
         except OSError as error:
             where = f"{error.filename}: " if error.filename else ""
             raise _fail(f"{where}{error.strerror or error}.", 1) from error
+        except EOFError as error:
+            raise _fail("a file that was read ends too early. Make it again, or restore it.", 1) from error
 
     return wrapped
 

@@ -21,6 +21,7 @@ from .console import (
     start_log,
     verb,
 )
+from .outputs import claim_folder
 
 Files = Annotated[list[str], typer.Option(help="One or several files.")]
 
@@ -58,11 +59,10 @@ def simulate(
     """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
     start_log(verbose, quiet)
     from ..config import load_options, override
-    from ..files import refuse_existing
     from ..mocks.simulate import SimulateOptions, simulate_survey
     from ..mocks.write import write_survey
 
-    refuse_existing(out, overwrite)
+    claim_folder(out, "simulated survey", overwrite, [config])
     options = load_options(SimulateOptions, config) if config else SimulateOptions()
     options = override(options, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
     with progress_bar(quiet) as progress:
@@ -110,10 +110,9 @@ def prepare(
     """Read, curate, match, label, split and audit: survey files become a data set folder."""
     start_log(verbose, quiet)
     from ..config import PrepareOptions, load_options, override
-    from ..files import refuse_existing
     from ..survey.prepare import prepare_dataset
 
-    refuse_existing(out, overwrite)
+    claim_folder(out, "data set", overwrite, [*source, *target, *(labels or ()), *(legacy or ()), config])
     options = load_options(PrepareOptions, config) if config else PrepareOptions()
     options = override(options, bands=bands, match_radius=radius)
     if split_seed is not None:

@@ -20,6 +20,7 @@ from .console import (
     thread_count,
     verb,
 )
+from .outputs import claim_room
 
 if TYPE_CHECKING:
     from ..survey.dataset import Dataset
@@ -43,6 +44,7 @@ def demo(
     from ..mocks.simulate import SimulateOptions
     from .comparing import run_comparison
 
+    claim_room(out)
     refuse_existing(Path(out) / "comparison.json", overwrite)
     with progress_bar(quiet) as progress:
         dataset, _ = builtin_dataset(seed, load_options(SimulateOptions, "demo"), progress=progress)

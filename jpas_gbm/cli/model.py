@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..errors import ConfigError
 from .console import (
     Config,
     Data,
@@ -24,6 +25,7 @@ from .console import (
     thread_count,
     verb,
 )
+from .outputs import claim_file, claim_folder, claim_room
 
 if TYPE_CHECKING:
     from ..comparison.budget_curve import BudgetCurve
@@ -57,6 +59,26 @@ def fit_options(config: str | None, regime: str | None) -> FitOptions:
     return override(options, regime=regime)
 
 
+def regime_names(words: list[str] | None) -> list[str] | None:
+    """Return the regimes of ``--regimes A,B C``; None if there is none.
+
+    Raises
+    ------
+    ConfigError
+        If one is named twice or left empty.
+    """
+    from ..adaptation.regimes import get_regime
+
+    names = [name.strip() for word in words or [] for name in word.split(",")]
+    for name in names:
+        if not name:
+            raise ConfigError(f"--regimes {' '.join(words or [])}: a name is empty. Write names with commas between.")
+        get_regime(name)
+        if names.count(name) > 1:
+            raise ConfigError(f"--regimes names {name} more than once.")
+    return names or None
+
+
 @verb
 def fit(
     regime: Regime = None,
@@ -79,9 +101,8 @@ def fit(
     start_log(verbose, quiet)
     from ..adaptation.fit import fit as fit_dataset
     from ..config import override
-    from ..files import refuse_existing
 
-    refuse_existing(out, overwrite)
+    claim_folder(out, "model", overwrite, [data, config])
     options = override(fit_options(config, regime), seeds=seeds, crossfit=crossfit)
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
@@ -114,10 +135,10 @@ def evaluate(
     start_log(verbose, quiet)
     from ..comparison.evaluate import evaluate_model
     from ..comparison.exhibits import evaluation_exhibits
-    from ..files import refuse_existing
+    from ..files import atomic_folder
     from ..fitted import FittedClassifier
 
-    refuse_existing(out, overwrite)
+    claim_folder(out, "evaluation", overwrite, [model, data])
     fitted = FittedClassifier.load(model)
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
@@ -131,8 +152,9 @@ def evaluate(
             without_imaging=without_imaging,
         )
         exhibits = evaluation_exhibits(fitted, dataset, found, seed=seed, threads=thread_count(threads))
-        found.save(out, overwrite=overwrite)
-        exhibits.save(out)
+        with atomic_folder(out, overwrite=overwrite) as folder:
+            found.save(folder, overwrite=True)
+            exhibits.save(folder)
     if json:
         say_json(found.to_dict())
     else:
@@ -165,7 +187,8 @@ def compare(
     start_log(verbose, quiet)
     from .comparing import run_budgets, run_comparison
 
-    chosen = [name for word in regimes or [] for name in word.split(",")] or None
+    claim_room(out)
+    chosen = regime_names(regimes)
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
         run = {"config": config, "cut": cut, "seed": seed, "threads": thread_count(threads), "overwrite": overwrite}
@@ -205,6 +228,10 @@ def predict(
     from ..inference.stream import predict_stream
     from .why import WhyColumns
 
+    if pair is not None and explain is None:
+        raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
+    for path in (out, *([f"{out}.json"] if out.lower().endswith(".csv") else [])):
+        claim_file(path, overwrite, [model, catalogue, *(legacy or ())])
     fitted = FittedClassifier.load(model)
     more = None if explain is None else WhyColumns(fitted, explain, pair, thread_count(threads))
     with progress_bar(quiet) as progress:

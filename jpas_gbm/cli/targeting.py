@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ..errors import ConfigError
+from ..files import atomic_file, dump_json
 from .console import (
     Json,
     Out,
@@ -24,6 +26,7 @@ from .console import (
     thread_count,
     verb,
 )
+from .outputs import claim_file
 
 if TYPE_CHECKING:
     from ..fitted import FittedClassifier
@@ -31,7 +34,11 @@ if TYPE_CHECKING:
     from ..targets.target_list import TargetList
 
 
-def numbers(words: str, option: str) -> tuple[float, ...]:
+_SAME = 1e-3
+"""Probabilities nearer than this are the same, written and read again."""
+
+
+def numbers(words: str, option: str, example: str = "20,21.5") -> tuple[float, ...]:
     """Return the numbers of ``20,21.5``.
 
     Raises
@@ -42,32 +49,40 @@ def numbers(words: str, option: str) -> tuple[float, ...]:
     try:
         return tuple(float(word) for word in words.split(",") if word.strip())
     except ValueError as error:
-        raise ConfigError(f"{option} {words}: write numbers with commas, such as 20,21.5.") from error
+        raise ConfigError(f"{option} {words}: write numbers with commas, such as {example}.") from error
 
 
 def limits(words: str) -> tuple[float | None, float | None]:
     """Return the limits of ``17,22.5``; either may be empty, as in ``,22.5``."""
-    bright, comma, faint = words.partition(",")
-    if not comma:
+    ends = words.split(",")
+    if len(ends) != 2:
         raise ConfigError(f"--mag {words}: write BRIGHTEST,FAINTEST, such as 17,22.5 or ,22.5.")
-    ends = [numbers(word, "--mag") for word in (bright, faint)]
-    return ends[0][0] if ends[0] else None, ends[1][0] if ends[1] else None
+    bright, faint = (numbers(word, "--mag", "17,22.5 or ,22.5") for word in ends)
+    return bright[0] if bright else None, faint[0] if faint else None
 
 
 def prior_rows(words: str) -> tuple[tuple[tuple[float, ...], ...], tuple[float, ...] | None]:
     """Return shares and edges of ``0.01,0.03,0.72,0.24`` or of a YAML file with ``shares`` and ``edges``."""
     if not Path(words).is_file():
-        return (numbers(words, "--prior"),), None
+        example = "0.01,0.03,0.72,0.24, one share for each class, or name a YAML file that is there"
+        shares = numbers(words, "--prior", example)
+        if not shares:
+            raise ConfigError(f"--prior {words}: is empty. Write numbers with commas, such as {example}.")
+        return (shares,), None
     from ..config import read_yaml
 
     told = read_yaml(words)
     try:
-        return tuple(tuple(map(float, row)) for row in told["shares"]), tuple(map(float, told.get("edges", ())))
+        rows = tuple(tuple(map(float, row)) for row in told["shares"])
+        edges = tuple(map(float, told.get("edges", ())))
+        if not rows or set(told) > {"shares", "edges"}:
+            raise ValueError
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise ConfigError(
             f"{words}: a prior file has 'shares', a list with one row of class shares for each bin, and 'edges', the "
-            "magnitudes between bins."
+            "magnitudes between bins; and nothing else."
         ) from error
+    return rows, edges
 
 
 @verb
@@ -103,7 +118,7 @@ def targets(
     ] = None,
     legacy: Annotated[list[str] | None, typer.Option("--legacy", help="Its Tractor tables.")] = None,
     noise_draws: Annotated[
-        int, typer.Option("--noise-draws", help="Predict the candidates so often again, with noise added.")
+        int, typer.Option("--noise-draws", min=0, help="Predict the candidates so often again, with noise added.")
     ] = 0,
     seed: Seed = 0,
     threads: Threads = 0,
@@ -115,7 +130,6 @@ def targets(
     """Make a candidate list that says what it promises: by purity, completeness, number, density or fdr."""
     start_log(verbose, quiet)
     from ..config import parse_options
-    from ..files import refuse_existing, write_json
     from ..targets.columns import write_target_list
     from ..targets.listing import list_format
     from ..targets.predicted import read_predictions
@@ -124,11 +138,21 @@ def targets(
 
     list_format(out)
     about = str(Path(out).with_suffix(".json"))
-    for path in [out, about, *([moc] if moc else [])]:
-        refuse_existing(path, overwrite)
-    shares, edges = prior_rows(prior) if prior else ((), None)
+    written = [out, about, *([moc] if moc else [])]
+    if len({Path(path).resolve() for path in written}) < len(written):
+        raise ConfigError(f"--moc {moc}: is where the list or what is told of it goes. Give another name.")
+    companions = [f"{path}.json" for path in predictions]
+    for path in written:
+        claim_file(path, overwrite, [*predictions, *companions, model, catalogue, *(legacy or ()), prior])
+    shares, edges = ((), None) if prior is None else prior_rows(prior)
+    if edges and prior_edges:
+        raise ConfigError(f"--prior-edges: {prior} has edges of its own. Leave one of them out.")
     if noise_draws and not catalogue:
         raise ConfigError("--noise-draws needs the catalogue that was predicted: name it with --catalogue.")
+    if noise_draws == 1:
+        raise ConfigError("--noise-draws 1: one draw has no spread. Ask for 2 or more.")
+    if not noise_draws and (catalogue or legacy):
+        raise ConfigError("--catalogue and --legacy are for --noise-draws: say how many, or leave them out.")
     options = parse_options(
         TargetOptions,
         {
@@ -142,7 +166,7 @@ def targets(
             "magnitudes": limits(mag) if mag else (None, None),
             "bin_edges": numbers(bins, "--bins"),
             "prior": shares,
-            "prior_edges": numbers(prior_edges, "--prior-edges") if edges is None else edges,
+            "prior_edges": edges or numbers(prior_edges, "--prior-edges"),
             "correct": not as_labelled,
             "shift": shift,
             "coverage": coverage,
@@ -157,14 +181,18 @@ def targets(
         found = make_target_list(
             predicted, fitted, options, about_model=described, inputs=predictions, seed=seed, progress=progress
         )
+        if moc:
+            _check_moc(found)
         more = None
         if noise_draws:
             assert catalogue is not None
             more = _noise(found, fitted, catalogue, legacy or [], noise_draws, seed, thread_count(threads), progress)
-    write_target_list(found, out, more=more, overwrite=overwrite)
-    write_json(about, found.told, overwrite=overwrite)
-    if moc:
-        _write_moc(found, moc, overwrite)
+    with ExitStack() as stack:  # all of the files, or none
+        stack.enter_context(atomic_file(about, overwrite=overwrite)).write_text(dump_json(found.told))
+        if moc:
+            assert found.footprint is not None
+            found.footprint.write_moc(stack.enter_context(atomic_file(moc, overwrite=overwrite)))
+        write_target_list(found, out, more=more, overwrite=overwrite)
     if json:
         say_json({name: value for name, value in found.told.items() if name != "curves"})
     else:
@@ -181,10 +209,9 @@ def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[Fitted
     return fitted, about_model(fitted)
 
 
-def _write_moc(found: TargetList, path: str, overwrite: bool) -> None:
+def _check_moc(found: TargetList) -> None:
     if found.footprint is None or not len(found.footprint.cells):
-        raise ConfigError("--moc: no row of the predictions has a position, so there is no footprint to write.")
-    found.footprint.write_moc(path, overwrite=overwrite)
+        raise ConfigError("--moc: too few rows of the predictions have a position, so there is no footprint to write.")
 
 
 def _noise(
@@ -219,7 +246,15 @@ def _noise(
             f"--catalogue {catalogue}: has {len(order)} of the {len(found)} candidates. Name the catalogue that was "
             "predicted."
         )
-    noisy = noise_probabilities(fitted, Catalogue.concat(parts), draws, seed=seed, threads=threads, progress=progress)
+    seen = Catalogue.concat(parts)
+    other = np.abs(fitted.probabilities(seen, threads) - found.rows.p[order]).max(axis=1) > _SAME
+    if other.any():
+        raise ConfigError(
+            f"--catalogue {catalogue}: the model says other things of {int(other.sum())} of the {len(found)} "
+            "candidates than the predictions do. Name the catalogue that was predicted, and the --legacy tables it was "
+            "predicted with."
+        )
+    noisy = noise_probabilities(fitted, seen, draws, seed=seed, threads=threads, progress=progress)
     column = found.told["classes"].index(found.told["class"])
     mean, spread = np.empty(len(order), dtype=np.float32), np.empty(len(order), dtype=np.float32)
     mean[order], spread[order] = noisy.mean[:, column], noisy.spread[:, column]

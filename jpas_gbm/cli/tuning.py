@@ -23,6 +23,7 @@ from .console import (
     thread_count,
     verb,
 )
+from .outputs import place_named
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
@@ -63,6 +64,7 @@ def tune(
 ) -> None:
     """Look for better options with Optuna: resumable, judged on target validation, never on the test split."""
     start_log(verbose, quiet)
+    place_named(out)
     limit = None if timeout is None else seconds(timeout)
     from ..adaptation.tuning.options import TuneOptions
     from ..adaptation.tuning.tune import tune as run_study

@@ -27,6 +27,7 @@ from .console import (
     thread_count,
     verb,
 )
+from .outputs import claim_folder
 
 if TYPE_CHECKING:
     import numpy as np
@@ -77,10 +78,14 @@ def explain(
     from ..config import override
     from ..explanation.bands import check_rule
     from ..explanation.options import ExplainOptions
-    from ..files import refuse_existing
     from ..fitted import FittedClassifier
 
-    refuse_existing(out, overwrite)
+    given = {"--legacy": legacy, "--survey": survey} if catalogue is None else {"--data": data, "--refits": refits}
+    for name, value in given.items():
+        if value:
+            other = "only goes with --catalogue" if catalogue is None else "does not go with --catalogue"
+            raise ConfigError(f"{name} {other}. Leave one of them out.")
+    claim_folder(out, "explanation", overwrite, [model, data, catalogue, *(legacy or ())])
     options = override(
         ExplainOptions(),
         rule=check_rule(rule),

@@ -9,10 +9,9 @@ from typing import Any, Literal
 import numpy as np
 from scipy.sparse import csr_array
 
-from ..errors import did_you_mean
+from ..errors import ExplanationError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..survey.catalogue import Catalogue
-from .errors import ExplanationError
 
 Rule = Literal["shares", "dominant"]
 

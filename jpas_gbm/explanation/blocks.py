@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..survey.bands import Band, BandSystem
-from .errors import ExplanationError
 
 FEWEST, MOST = 5, 10
 """Fewest and most blocks along the spectrum."""

@@ -14,8 +14,8 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..boosting.backend import Booster
+from ..errors import ExplanationError
 from ..fitted import Member, centred
-from .errors import ExplanationError
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]
 """Where a part of a member's margin comes from. whole: a booster of one stage. mocks, target: the first

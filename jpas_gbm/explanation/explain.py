@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..fitted import FittedClassifier
 from ..survey.catalogue import Catalogue
 from ..survey.dataset import Dataset
 from .attributions import Progress, attribute
 from .blocks import Blocks
 from .content import assembled
-from .errors import ExplanationError
 from .explanation import Explanation
 from .objects import find_rows, object_told
 from .options import ExplainOptions

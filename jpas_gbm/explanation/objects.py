@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..fitted import FittedClassifier
 from ..survey.catalogue import Catalogue
 from .attributions import Attributions, Progress, attribute
 from .blocks import Blocks
-from .errors import ExplanationError
 from .lines import in_range
 from .options import ExplainOptions
 from .pairs import Pair

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import did_you_mean
-from .errors import ExplanationError
+from ..errors import ExplanationError, did_you_mean
 
 DEFAULT_PAIR = ("QSO_high", "QSO_low")
 """The question of the paper: what makes a quasar a high one."""

@@ -6,9 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ..config import FitOptions, parse_options
+from ..errors import ExplanationError
 from ..fitted import FittedClassifier
 from ..survey.dataset import Dataset
-from .errors import ExplanationError
 
 
 def refits_of(fitted: FittedClassifier, dataset: Dataset, threads: int = 1) -> Callable[[int], FittedClassifier]:

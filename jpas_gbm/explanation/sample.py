@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..survey.catalogue import Catalogue
 from ..survey.classes import LabelScheme
-from .errors import ExplanationError
 from .options import ExplainOptions
 
 _STREAM = 41

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import BundleError, ConfigError, did_you_mean
 from .catalogue import UNLABELLED
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -115,8 +115,17 @@ class LabelScheme:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> LabelScheme:
-        """Rebuild a scheme from :meth:`to_dict`."""
-        return cls(tuple(value["classes"]), float(value["z_cut"]), value["spectypes"])
+        """Rebuild a scheme from :meth:`to_dict`.
+
+        Raises
+        ------
+        BundleError
+            If it is damaged.
+        """
+        try:
+            return cls(tuple(value["classes"]), float(value["z_cut"]), value["spectypes"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BundleError(f"the classes are damaged ({error!r}): make the folder again.") from error
 
 
 def default_scheme() -> LabelScheme:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..errors import CatalogueError
+from ..errors import CatalogueError, ConfigError
 from .catalogue import Catalogue
 
 if TYPE_CHECKING:
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _ARCSEC = np.pi / (180.0 * 3600.0)
 _CROWD = 1000
+_WIDEST = 3600.0
 
 
 def _on_sky(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
@@ -28,6 +29,11 @@ def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
 
 def _chord(radius: float) -> float:
     """Length of the chord under an angle in arcsec on the unit sphere."""
+    if not 0 <= radius <= _WIDEST:
+        raise ConfigError(
+            f"a match within {radius:g} arcsec is none: sources of the same sky position are wanted. Give a radius of "
+            f"{_WIDEST:g} arcsec or less."
+        )
     return float(2.0 * np.sin(0.5 * radius * _ARCSEC))
 
 

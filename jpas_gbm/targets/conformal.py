@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .errors import TargetError
+from ..errors import TargetError
 
 
 @dataclass(frozen=True, eq=False)

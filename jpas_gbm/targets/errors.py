@@ -1,9 +1,7 @@
-"""What can be wrong with a candidate list."""
+"""TargetError, where benchmarks look for it."""
 
 from __future__ import annotations
 
-from ..errors import JpasGbmError
+from ..errors import TargetError
 
-
-class TargetError(JpasGbmError):
-    """A candidate list cannot be made as it was asked for."""
+__all__ = ["TargetError"]

@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import TargetError
 from ..fitted import FittedClassifier
 from ..survey.catalogue import Catalogue
-from .errors import TargetError
 
 _ROWS = 20_000
 Progress = Callable[[str, int, int], None]

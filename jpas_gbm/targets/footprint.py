@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from ..errors import TargetError
 from ..files import atomic_file
-from .errors import TargetError
 from .healpix import cell_area, cells_of, face_xy
 
 _PER_CELL = 10
@@ -32,12 +32,16 @@ class Footprint:
         which cells cut by the edge do not bias; the area of all cells where too few are such.
     cells_area : float
         Square degrees of all occupied cells.
+    measured : bool
+        Whether the rows are many enough for cells of their own size; if not, the area is that of base cells of the
+        sky and says nothing.
     """
 
     order: int
     cells: np.ndarray
     area: float
     cells_area: float
+    measured: bool = True
 
     def to_dict(self) -> dict[str, Any]:
         """Return the numbers in a form that JSON can hold."""
@@ -98,17 +102,17 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
             "the footprint is empty: no row of the predictions has a position (RA and DEC in degrees). "
             "Predict a catalogue with positions, or give --area."
         )
-    order, finest = 0, cells_of(ra, dec, _FINEST)
+    order, measured, finest = 0, False, cells_of(ra, dec, _FINEST)
     for candidate in range(_FINEST, -1, -1):
         if len(ra) >= _PER_CELL * len(np.unique(finest >> (2 * (_FINEST - candidate)))):
-            order = candidate
+            order, measured = candidate, True
             break
     cells, count = np.unique(finest >> (2 * (_FINEST - order)), return_counts=True)
     whole = len(cells) * cell_area(order)
     inner = _inner(ra, dec, order)
     dense = count[np.isin(cells, inner)]
     area = len(ra) / (np.mean(dense) / cell_area(order)) if len(inner) >= _INNER else whole
-    return Footprint(order, cells, min(float(area), whole), whole)
+    return Footprint(order, cells, min(float(area), whole), whole, measured)
 
 
 def _inner(ra: np.ndarray, dec: np.ndarray, order: int) -> np.ndarray:

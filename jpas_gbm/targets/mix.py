@@ -32,6 +32,8 @@ def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -
         How many rows each row stands for.
     """
     count = np.ones(len(p)) if count is None else count
+    if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
+        return np.array(old / old.sum(), dtype=np.float64)
     density = p / old
     new = np.array(old / old.sum(), dtype=np.float64)
     for _ in range(_STEPS):

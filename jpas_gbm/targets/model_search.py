@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..errors import BundleError
+from ..errors import BundleError, TargetError
 from ..files import read_json
-from .errors import TargetError
 
 
 def find_model(model: Mapping[str, Any], places: Sequence[str | Path]) -> Path:

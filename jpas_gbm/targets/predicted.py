@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
-from ..errors import did_you_mean
+from ..errors import TargetError, did_you_mean
 from ..survey.readers import read_table
 from ..survey.tables import file_format
-from .errors import TargetError
 
 _MODEL = ("made", "version", "seed", "regime", "chosen", "features", "inputs")
 """What must agree between two files for their probabilities to be of one model."""
@@ -80,7 +80,7 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
     CatalogueError
         If a file is missing or damaged.
     TargetError
-        If a file is no prediction file, lacks a column, or is of another model than the first.
+        If a file is no prediction file, lacks a column, is of another model than the first, or repeats rows.
     """
     parts = [_read(Path(path)) for path in paths]
     first = parts[0]
@@ -92,10 +92,10 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
                 "probabilities cannot be ranked together: predict both with one model."
             )
     if len(parts) == 1:
-        return first
+        return _without_repeated(first)
     shared = [name for name in first.more if all(name in part.more for part in parts)]
     ids = [name for name in first.ids if all(name in part.ids for part in parts)]
-    return Predicted(
+    joined = Predicted(
         classes=first.classes,
         ids={name: np.concatenate([part.ids[name] for part in parts]) for name in ids},
         ra=np.concatenate([part.ra for part in parts]),
@@ -107,6 +107,23 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
         model=first.model,
         sources=tuple(name for part in parts for name in part.sources),
     )
+    return _without_repeated(joined)
+
+
+def _without_repeated(predicted: Predicted) -> Predicted:
+    """Refuse rows that stand twice, as they do where a file is named twice: each would be counted twice."""
+    if not predicted.ids:
+        return predicted
+    places = {"RA": predicted.ra, "DEC": predicted.dec}
+    repeated = pd.DataFrame({**predicted.ids, **places}).duplicated().to_numpy()
+    if repeated.any():
+        row = int(np.flatnonzero(repeated)[0])
+        named = ", ".join(f"{name}={value[row]}" for name, value in predicted.ids.items())
+        raise TargetError(
+            f"{', '.join(predicted.sources)}: {int(repeated.sum()):,} row(s) stand twice ({named}, say): they would be "
+            "counted and observed twice. Give each row once."
+        )
+    return predicted
 
 
 def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -121,14 +138,17 @@ def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
 def _read(path: Path) -> Predicted:
     table = read_table(path)
     told = read_provenance(path)
-    model = (told or {}).get("model") or {}
-    if not model.get("classes"):
+    model = told.get("model") if isinstance(told, dict) else None
+    names = model.get("classes") if isinstance(model, dict) else None
+    if not isinstance(model, dict) or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+        companion = path.with_name(path.name + ".json")
+        why = f" (its {companion.name} is {'damaged' if companion.is_file() else 'missing'})"
         raise TargetError(
             f"{path}: does not say which model made it, so it is no prediction file of jpas-gbm"
-            + (f" (its {path.name}.json is missing)" if path.suffix.lower() == ".csv" else "")
+            + (why if path.suffix.lower() == ".csv" else "")
             + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE'."
         )
-    classes = tuple(model["classes"])
+    classes = tuple(names)
     needed = ["RA", "DEC", *(f"P_{name.upper()}" for name in classes)]
     missing = [name for name in needed if name not in table.columns]
     if missing:
@@ -139,24 +159,38 @@ def _read(path: Path) -> Predicted:
         )
     columns = list(table.columns)
     ids = [name for name in columns[: columns.index("RA")] if table[name].dtype.kind in "iu"]
-    p = np.stack([table[name].to_numpy(dtype=np.float64) for name in needed[2:]], axis=1)
-    if not np.isfinite(p).all() or (p < 0).any() or (np.abs(p.sum(axis=1) - 1) > 1e-3).any():
-        row = int(np.flatnonzero(~(np.abs(p.sum(axis=1) - 1) <= 1e-3) | (p < 0).any(axis=1))[0])
-        raise TargetError(f"{path}: probabilities of row {row} do not sum to 1: {p[row].tolist()}. Predict again.")
+    p = np.stack([_numbers(table, name, path) for name in needed[2:]], axis=1)
+    negative: np.ndarray = np.any(p < 0, axis=1)
+    wrong: np.ndarray = ~(np.abs(p.sum(axis=1) - 1) <= 1e-3)
+    if negative.any() or wrong.any():
+        row = int(np.flatnonzero(negative | wrong)[0])
+        what = "are not from 0 to 1" if negative[row] else "do not sum to 1"
+        raise TargetError(f"{path}: probabilities of row {row} {what}: {p[row].tolist()}. Predict again.")
     n = len(table)
     known = {"RA", "DEC", "MAG", "QUALITY", "CLASS", "CLASS_THRESHOLDED", "ENTROPY", *needed, *ids}
     return Predicted(
         classes=classes,
         ids={name: table[name].to_numpy(dtype=np.int64) for name in ids},
-        ra=table["RA"].to_numpy(dtype=np.float64),
-        dec=table["DEC"].to_numpy(dtype=np.float64),
-        mag=table["MAG"].to_numpy(dtype=np.float32) if "MAG" in table else np.full(n, np.nan, dtype=np.float32),
+        ra=_numbers(table, "RA", path),
+        dec=_numbers(table, "DEC", path),
+        mag=(_numbers(table, "MAG", path) if "MAG" in table else np.full(n, np.nan)).astype(np.float32),
         p=p / p.sum(axis=1, keepdims=True),
-        quality=table["QUALITY"].to_numpy(dtype=np.int32) if "QUALITY" in table else np.zeros(n, dtype=np.int32),
+        quality=np.nan_to_num(_numbers(table, "QUALITY", path) if "QUALITY" in table else np.zeros(n)).astype(np.int32),
         more={name: table[name].to_numpy() for name in columns if name not in known},
         model=model,
         sources=(path.name,),
     )
+
+
+def _numbers(table: pd.DataFrame, name: str, path: Path) -> np.ndarray:
+    """Return a column as float64; what is missing is NaN."""
+    try:
+        return table[name].to_numpy(dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise TargetError(
+            f"{path}: the column {name} holds other things than numbers ({error}). Give the file as 'jpas-gbm predict' "
+            "wrote it."
+        ) from error
 
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:

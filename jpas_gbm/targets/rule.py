@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 from typing import Literal
 
 from pydantic import Field, model_validator
 
 from ..config import Options
-from .errors import TargetError
+from ..errors import ConfigError, TargetError
 
 Kind = Literal["purity", "completeness", "number", "density", "fdr"]
 KINDS: tuple[Kind, ...] = ("purity", "completeness", "number", "density", "fdr")
@@ -22,7 +23,9 @@ class TargetOptions(Options):
     purity: float | None = Field(None, gt=0, lt=1, description="Least share of true members in the list.")
     completeness: float | None = Field(None, gt=0, lt=1, description="Least share of the field's members in the list.")
     number: int | None = Field(None, ge=1, description="Rows of the list.")
-    density: float | None = Field(None, gt=0, description="Rows per square degree of the footprint.")
+    density: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Rows per square degree of the footprint."
+    )
     fdr: float | None = Field(None, gt=0, lt=1, description="Largest expected share of false members in the list.")
     confidence: float = Field(0.9, gt=0, lt=1, description="How sure purity or completeness is to be reached.")
     magnitudes: tuple[float | None, float | None] = Field(
@@ -39,23 +42,35 @@ class TargetOptions(Options):
     )
     coverage: float = Field(0.9, gt=0, lt=1, description="Coverage of the conformal sets, for each class.")
     draws: int = Field(200, ge=20, description="Bootstrap draws of labels, field and yield.")
-    area: float | None = Field(None, gt=0, description="Area of the footprint in square degrees; empty: measured.")
+    area: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Area of the footprint in square degrees; empty: measured."
+    )
 
     @model_validator(mode="after")
     def _sensible(self) -> TargetOptions:
         given = [name for name in KINDS if getattr(self, name) is not None]
         if len(given) != 1:
-            raise ValueError(
-                "a list needs one rule of purity, completeness, number, density, fdr; given: "
-                + (", ".join(given) or "none")
+            raise ConfigError(
+                f"a list needs one rule of purity, completeness, number, density, fdr; given: "
+                f"{' and '.join(given) or 'none'}."
             )
         for name in ("bin_edges", "prior_edges"):
             edges = getattr(self, name)
-            if any(b <= a for a, b in pairwise(edges)):
-                raise ValueError(f"{name} must rise, not {edges}")
+            if not all(map(math.isfinite, edges)) or any(b <= a for a, b in pairwise(edges)):
+                words = ", ".join(f"{edge:g}" for edge in edges)
+                raise ConfigError(f"{name} must be numbers that rise, such as 20, 21.5; not {words}.")
         bright, faint = self.magnitudes
-        if bright is not None and faint is not None and bright >= faint:
-            raise ValueError(f"magnitudes must be (brightest, faintest), not {self.magnitudes}")
+        ends = [end for end in self.magnitudes if end is not None]
+        if any(map(math.isnan, ends)) or (len(ends) == 2 and ends[0] >= ends[1]):
+            raise ConfigError(
+                f"magnitudes must be the brightest and the faintest, such as 17, 22.5; not {bright:g}, {faint:g}."
+                if len(ends) == 2
+                else "a limit of the magnitudes is no number."
+            )
+        if self.prior and not self.correct:
+            raise ConfigError(
+                "a prior corrects probabilities, as-labelled says that nothing is to be corrected. Give one of them."
+            )
         return self
 
     @property
@@ -99,8 +114,8 @@ def given_prior(prior: tuple[tuple[float, ...], ...], edges: tuple[float, ...], 
         where = f"prior row {number} ({', '.join(f'{v:g}' for v in row)})"
         if len(row) != len(classes):
             raise TargetError(f"{where}: {len(row)} shares for {len(classes)} classes. Order: {', '.join(classes)}.")
-        if min(row) < 0:
-            raise TargetError(f"{where}: shares must not be negative.")
+        if not all(math.isfinite(share) and share >= 0 for share in row):
+            raise TargetError(f"{where}: shares must be numbers, and not negative.")
         if abs(sum(row) - 1) > 1e-3:
             raise TargetError(
                 f"{where}: the shares sum to {sum(row):.6g}, not to 1. Order: {', '.join(classes)}. "

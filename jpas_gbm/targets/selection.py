@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from ..boosting.heldout import HeldOut
+from ..errors import TargetError
 from .conformal import select_conformal
-from .errors import TargetError
 from .mix import Mix, ratio_of
 from .rule import TargetOptions
 from .weights import covariate_weights
 from .yields import Yields, draw_yields
+
+_MOST = 10**15
 
 
 @dataclass(frozen=True, eq=False)
@@ -87,13 +89,21 @@ def select(
     return Selection(found, promise, _told(yields, found, mix.correct(p[found], mag[found])[:, column], options))
 
 
+def rows_wanted(options: TargetOptions, area: float | None) -> int | None:
+    """Return how many rows a rule of number or density asks for; None for the other rules."""
+    if options.kind == "number":
+        return int(options.value)
+    return round(min(options.value * float(area or 0), _MOST)) if options.kind == "density" else None
+
+
 def _size(yields: Yields, options: TargetOptions, area: float | None, where: str) -> int:
     kind, value = options.kind, options.value
-    if kind in ("number", "density"):
-        wanted = int(value) if kind == "number" else round(value * float(area or 0))
+    wanted = rows_wanted(options, area)
+    if wanted is not None:
         if wanted < 1:
             raise TargetError(
-                f"{value:g} per square degree on {area or 0:.3g} square degrees is less than one row of {where}."
+                f"{value:g} per square degree on {area or 0:.3g} square degrees is less than one row of {where}. Ask "
+                "for a larger --density, or check --area."
             )
         return min(wanted, len(yields.order))
     bound = (

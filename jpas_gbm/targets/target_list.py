@@ -9,18 +9,17 @@ from typing import Any
 import numpy as np
 
 from ..boosting.heldout import HeldOut
-from ..errors import did_you_mean
+from ..errors import TargetError, did_you_mean
 from ..fitted import FittedClassifier
 from ..provenance import provenance
 from .conformal import conformal_p_values, conformal_sets
 from .curves import all_curves, bin_names
-from .errors import TargetError
 from .footprint import Footprint, footprint
 from .mix import Mix, estimate_mix, mag_bins
 from .predicted import Predicted, model_differs
 from .repeats import without_repeats
 from .rule import TargetOptions, given_prior
-from .selection import Selection, select
+from .selection import Selection, rows_wanted, select
 from .trust import check_mix
 from .yields import draw_yields
 
@@ -230,7 +229,15 @@ def _area(field: Predicted, options: TargetOptions, notes: list[str]) -> Footpri
         if options.area is None:
             return None
         return Footprint(0, np.zeros(0, dtype=np.int64), options.area, options.area)
-    return found if options.area is None else replace(found, area=options.area)
+    if options.area is not None:
+        return replace(found, area=options.area)
+    if found.measured:
+        return found
+    few = f"{int(np.isfinite(field.ra).sum())} row(s) with a position are too few to measure a footprint"
+    if options.kind == "density":
+        raise TargetError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
+    notes.append(f"{few}: no yield per square degree. --area gives one.")
+    return None
 
 
 def _mix(
@@ -337,6 +344,9 @@ def _parts(
                 raise
             refused.append(str(error))
             continue
+        wanted = rows_wanted(options, None if area is None else area.area)
+        if wanted is not None and wanted > len(part.rows):
+            notes.append(f"{wanted:,} rows were asked for, and {where} has {len(rows):,}: all of them are in the list.")
         parts.append((name, part, len(rows)))
         chosen.append(rows[part.rows])
         bins.append(np.full(len(part.rows), b, dtype=np.intp))

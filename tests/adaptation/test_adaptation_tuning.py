@@ -91,7 +91,7 @@ def test_the_label_budget_is_written(tiny, study):
 
 
 def test_files_of_a_study(study):
-    tuned, folder = study
+    _, folder = study
     told = read_json(folder / "tuning.json")
     table = pd.read_parquet(folder / "trials.parquet")
     assert len(table) == len(told["history"]) == 8

@@ -31,6 +31,9 @@ def space(**entries):
         ("recipe", {"choices": ["pool", "pile"]}, "'recipe'"),
         ("features.snr", {"low": 0, "high": 1}, "give 'choices' instead of a range"),
         ("regime", {"choices": ["ssda", "uda"]}, "says what is tuned"),
+        ("boosting", {"low": 1, "high": 9}, "is a section of options. Name options in it, such as boosting.backend"),
+        ("boosting.leaves", {"choices": [{"a": 1}, 4]}, "a choice is a number, a word, true, false or a list"),
+        ("boosting.leaves", {"low": 3, "high": 9, "step": 100}, "its step 100 is longer than its range, 3 to 9"),
     ],
 )
 def test_each_mistake_is_named(name, entry, said):
@@ -38,6 +41,24 @@ def test_each_mistake_is_named(name, entry, said):
         Space.build(BASE, {name: Entry(**entry)})
     assert said in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), "three", True, [3]])
+@pytest.mark.parametrize("name", ["low", "high", "step"])
+def test_a_range_of_other_things_than_numbers_is_one_message(name, value):
+    entry = {"low": 3, "high": 9, "step": 1, name: value}
+    with pytest.raises(ConfigError) as caught:
+        parse_options(TuneOptions, {"space": {"boosting.leaves": entry}}, "tune.yaml")
+    (line,) = str(caught.value).splitlines()
+    assert f"option '{name}' under 'space.boosting.leaves'" in line and "a finite number is needed" in line
+
+
+@pytest.mark.parametrize("ladder", [[{"mocks": 0.5}], [{}, {"coarseness": 2}]])
+def test_a_ladder_that_does_not_end_whole_is_refused(ladder):
+    with pytest.raises(ConfigError, match="the last rung is .*Add a whole rung"):
+        parse_options(TuneOptions, {"ladder": ladder}, "tune.yaml")
+    with pytest.raises(ConfigError, match="option 'ladder'.*at least 1 item"):
+        parse_options(TuneOptions, {"ladder": []}, "tune.yaml")
 
 
 def test_all_mistakes_are_told_at_once():
@@ -78,6 +99,8 @@ def test_values_become_options():
 def test_unknown_values_are_refused():
     with pytest.raises(ConfigError, match="fit: unknown option 'boosting.leafs'. Did you mean 'boosting.leaves'"):
         with_values(BASE, {"boosting.leafs": 3}, "fit")
+    with pytest.raises(ConfigError, match="fit: 'boosting' is a section of options"):
+        with_values(BASE, {"boosting": "much"}, "fit")
 
 
 def test_the_start_is_the_untuned_fit_moved_into_the_space():
@@ -101,6 +124,21 @@ def test_a_start_outside_the_space_is_refused():
         found.start({"boosting.leaves": 10})
     with pytest.raises(ConfigError, match="'boosting.leafs' is not in the space. Did you mean 'boosting.leaves'"):
         found.start({"boosting.leafs": 5})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("boosting.leaves", 5.5), ("boosting.leaves", True), ("boosting.class_weight_power", 0.25), ("recipe", "stack")],
+)
+def test_a_start_between_the_values_of_the_space_is_refused(name, value):
+    found = space(
+        boosting__leaves={"low": 3, "high": 9},
+        boosting__class_weight_power={"low": 0.0, "high": 0.6, "step": 0.1},
+        recipe={"choices": ["pool", "mean"]},
+    )
+    with pytest.raises(ConfigError, match=rf"{name} = {value!r} is not in the space \("):
+        found.start({name: value})
+    assert found.start({"boosting.class_weight_power": 0.3, "boosting.leaves": 9.0})["boosting.leaves"] == 9
 
 
 @pytest.mark.parametrize("regime", ["ssda", "target-only", "mocks-calibrated"])

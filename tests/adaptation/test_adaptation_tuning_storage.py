@@ -18,7 +18,7 @@ from jpas_gbm.adaptation.tuning.storage import _check_journal
 from jpas_gbm.adaptation.tuning.tune import tune
 from jpas_gbm.adaptation.tuning.workers import at_work, is_alive, others_alive
 from jpas_gbm.config import FitOptions
-from jpas_gbm.errors import BundleError, ConfigError, OutputError
+from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
 
 PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
 
@@ -87,6 +87,60 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
     assert values_of(second, "interrupted")[0] in values_of(second, "complete")
 
 
+def test_an_interrupt_before_any_trial_is_an_interrupt(tiny, tmp_path, monkeypatch):
+    def interrupted(self, options, rung, fold):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objective, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="study goes on with --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    monkeypatch.undo()
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=2, seed=2, resume=True)
+    assert again.told["trials"]["counted"] == 2
+
+
+def test_a_full_disk_is_not_the_fault_of_a_trial(tiny, tmp_path, monkeypatch):
+    import jpas_gbm.adaptation.tuning.study as module
+
+    plain, calls = module.save_answers, []
+
+    def full(folder, number, answers):
+        calls.append(number)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        plain(folder, number, answers)
+
+    monkeypatch.setattr(module, "save_answers", full)
+    with pytest.raises(OutputError, match="the study cannot be written on .*No space left.*--resume goes on"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2, resume=True)
+    assert again.told["trials"]["outcomes"] == {"complete": 3, "interrupted": 1}
+
+
+def test_all_trials_failed_is_said_with_the_first_reason(tiny, tmp_path, monkeypatch):
+    def failing(self, options, rung, fold):
+        raise ValueError("it is so.")
+
+    monkeypatch.setattr(Objective, "judge", failing)
+    with pytest.raises(FitError, match="all 3 trials failed. The first said: ValueError: it is so. Mend the space"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
+def test_damaged_answers_are_named(tiny, copied, content):
+    for path in (copied / "answers").iterdir():
+        path.write_bytes(content)
+    with pytest.raises(BundleError, match="answers.*: is damaged .* remove it and go on with --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
+
+
+def test_more_folds_than_objects_are_refused(tiny, tmp_path):
+    options = small_study(**PLAIN, objective={"judge": "folds", "folds": 5000})
+    with pytest.raises(ConfigError, match=r"5000 folds are more than the \d+ labelled objects"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=3)
+    assert not (tmp_path / "study").exists()
+
+
 def test_trap_an_interrupt_is_put_off_to_a_clean_place():
     """The library loses an interrupt that comes while it waits for the journal's lock."""
     # A run in the background starts with interrupts ignored.
@@ -136,8 +190,29 @@ def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
 def test_a_folder_that_is_not_empty_is_not_overwritten(tiny, copied, tmp_path):
     with pytest.raises(OutputError, match="is not empty.*--resume"):
         tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3)
-    with pytest.raises(BundleError, match="holds no study.*Leave --resume away"):
+    with pytest.raises(BundleError, match="holds no study.*Begin one there, without --resume"):
         tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "none", trials=3, resume=True)
+    (copied / "study.json").unlink()
+    with pytest.raises(BundleError, match="holds no study.*Begin one in another --out, without --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, resume=True)
+
+
+def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch):
+    import jpas_gbm.adaptation.tuning.storage as storage
+
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is a file, and a study is a folder"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file", trials=3)
+    with pytest.raises(OutputError, match="no study can be begun there"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file" / "study", trials=3)
+
+    def full(path, value):
+        raise OutputError(f"{path}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(storage, "write_json", full)
+    with pytest.raises(OutputError, match="No space left"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
 def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
@@ -149,6 +224,14 @@ def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
     with pytest.raises(BundleError, match="line 5 of .* is damaged. Restore the file"):
         tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
     assert path.read_bytes() == before
+    for content in (b"", b'{"a": 1}\n', b"\n".join(lines[1:4]) + b"\n", lines[0]):
+        path.write_bytes(content)
+        with pytest.raises(BundleError, match="journal.log: (does not begin|line 1 of 1 is damaged).*Restore the file"):
+            tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    foreign = b'{"op_code":6,"worker_id":"w"}'
+    path.write_bytes(b"\n".join([lines[0], foreign, b""]))
+    with pytest.raises(BundleError, match="journal.log: its records do not fit together .*Nothing was changed"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
     path.unlink()
     with pytest.raises(BundleError, match="is missing, so the study's trials are lost"):
         tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
@@ -186,6 +269,9 @@ def test_workers_sign_in_and_out(tmp_path):
     ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
     (tmp_path / "workers" / "gone.json").write_text(json.dumps({"host": os.uname().nodename, "pid": int(ended.stdout)}))
     assert not is_alive(tmp_path, "gone")
+    for number, content in enumerate(("", "[1]", '{"pid": "x", "host": "h"}', '{"pid": 1}')):
+        (tmp_path / "workers" / f"{number}.json").write_text(content)
+    assert not others_alive(tmp_path)
 
 
 def test_two_processes_draw_different_trials():
@@ -254,6 +340,40 @@ def test_two_processes_share_a_study(saved, tmp_path):
 
     table = pd.read_parquet(out / "trials.parquet")
     assert table.loc[table.outcome.isin(["complete", "pruned"]), "worker"].nunique() == 2
+
+
+def wait_for(out, finished, running):
+    """Wait until a study on disk has so many finished trials."""
+    limit = time.monotonic() + 120
+    while outcomes_on_disk(out) < finished and running.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_trap_helpers_end_with_a_killed_parent(saved, tmp_path):
+    """They are the parent's: without it they would go on with the study for hours."""
+    out = tmp_path / "study"
+    with subprocess.Popen(command(saved, out, 5000, "--jobs", "2"), stderr=subprocess.DEVNULL) as running:
+        wait_for(out, 4, running)
+        running.send_signal(signal.SIGKILL)
+    limit = time.monotonic() + 60
+    while others_alive(out) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not others_alive(out)
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_helpers_through_their_parent(saved, tmp_path):
+    """A terminal interrupts every process of its group; none of them says more than it should."""
+    out = tmp_path / "study"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command(saved, out, 5000, "--jobs", "2"), start_new_session=True, **pipes) as running:
+        wait_for(out, 4, running)
+        os.killpg(running.pid, signal.SIGINT)
+        said, wrong = running.communicate(timeout=90)
+    assert running.returncode == 130, wrong
+    assert "best: trial" in said and "Traceback" not in wrong and wrong.count("interrupted:") == 1
+    assert not list((out / "workers").iterdir())
 
 
 @pytest.mark.slow

@@ -39,7 +39,7 @@ def problem() -> Problem:
 
 @pytest.fixture(scope="session")
 def quick() -> BoostingOptions:
-    return BoostingOptions(rounds=25, patience=8, learning_rate=0.2, leaves=8, max_bin=63, l2=1.0)
+    return BoostingOptions(rounds=25, patience=8, learning_rate=0.2, leaves=8, min_child=20, max_bin=63, l2=1.0)
 
 
 @pytest.fixture(params=BACKENDS)

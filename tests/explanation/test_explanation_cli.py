@@ -8,8 +8,7 @@ from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
 from jpas_gbm.cli.why import WhyColumns
-from jpas_gbm.errors import ConfigError
-from jpas_gbm.explanation.errors import ExplanationError
+from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.config import BoostingOptions
+from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.contributions import TreeContributions, pass_on
-from jpas_gbm.explanation.errors import ExplanationError
 from jpas_gbm.fitted import Member, centred
 
 

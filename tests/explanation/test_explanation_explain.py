@@ -6,8 +6,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import BundleError, FeatureMismatch
-from jpas_gbm.explanation.errors import ExplanationError
+from jpas_gbm.errors import BundleError, ExplanationError, FeatureMismatch
 from jpas_gbm.explanation.explain import explain_catalogue, explain_dataset
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.explanation.options import ExplainOptions

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.attributions import attribute, corrected, seed_units
-from jpas_gbm.explanation.errors import ExplanationError
 from jpas_gbm.explanation.options import ExplainOptions
 from jpas_gbm.explanation.pairs import Pair
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.errors import TargetError
 from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets, select_conformal
-from jpas_gbm.targets.errors import TargetError
 
 
 def published(null, score, level, null_weight, weight, seed):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.targets.errors import TargetError
+from jpas_gbm.errors import TargetError
 from jpas_gbm.targets.footprint import footprint
 from jpas_gbm.targets.healpix import SKY, cell_area, cells_of
 

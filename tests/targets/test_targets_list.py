@@ -7,10 +7,9 @@ import pytest
 from astropy.io import fits, votable
 from astropy.table import Table
 
-from jpas_gbm.errors import OutputError
+from jpas_gbm.errors import OutputError, TargetError
 from jpas_gbm.files import dump_json
 from jpas_gbm.targets.columns import write_target_list
-from jpas_gbm.targets.errors import TargetError
 from jpas_gbm.targets.rule import TargetOptions
 from jpas_gbm.targets.target_list import make_target_list
 
@@ -140,6 +139,34 @@ def test_no_positions(make, world, samples):
         make(rows, density=10.0)
     found = make(rows, number=5)
     assert found.footprint is None and any("no footprint" in note for note in found.told["notes"])
+
+
+def test_too_few_positions_to_measure_a_footprint(make, world):
+    rows = world[1].take(np.arange(3))
+    with pytest.raises(TargetError, match=r"3 row\(s\) with a position are too few to measure a footprint.*--area"):
+        make(rows, density=10.0)
+    found = make(rows, number=2)
+    assert found.footprint is None and found.told["per_deg2"] is None
+    assert any("too few to measure a footprint" in note for note in found.told["notes"])
+    assert len(make(rows, density=10.0, area=0.2)) == 2
+
+
+def test_trap_the_mix_of_one_row_has_an_interval(make, world):
+    """A bootstrap draw of one row may hold none."""
+    told = make(world[1].take(np.arange(1)), number=1).told
+    assert np.isfinite(told["mix"]["low"]).all() and np.isfinite(told["mix"]["high"]).all()
+
+
+@pytest.mark.parametrize("rule", [{"number": 100_000}, {"density": 1e300}])
+def test_more_rows_than_the_field_has(make, rule):
+    found = make(**rule)
+    assert len(found) == 3000
+    assert any("asked for, and the field (all magnitudes) has 3,000" in note for note in found.told["notes"])
+
+
+def test_a_density_of_less_than_a_row(make):
+    with pytest.raises(TargetError, match="less than one row of the field .*Ask for a larger --density"):
+        make(density=1e-6)
 
 
 def test_same_seed_same_list(make):

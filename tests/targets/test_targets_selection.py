@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.config import parse_options
-from jpas_gbm.errors import ConfigError
-from jpas_gbm.targets.errors import TargetError
+from jpas_gbm.errors import ConfigError, TargetError
 from jpas_gbm.targets.mix import estimate_mix
 from jpas_gbm.targets.rule import TargetOptions, given_prior
 from jpas_gbm.targets.selection import select
@@ -81,12 +80,29 @@ def test_an_empty_field_is_refused(world, world_mix):
 def test_options_need_one_rule_and_rising_edges():
     with pytest.raises(ConfigError, match="one rule of purity, completeness, number, density, fdr; given: none"):
         parse_options(TargetOptions, {}, "targets")
-    with pytest.raises(ConfigError, match="given: purity, number"):
+    with pytest.raises(ConfigError, match=r"fdr; given: purity and number\.$"):
         parse_options(TargetOptions, {"purity": 0.8, "number": 3}, "targets")
-    with pytest.raises(ConfigError, match="bin_edges must rise"):
+    with pytest.raises(ConfigError, match="bin_edges must be numbers that rise, .* not 21, 20"):
         parse_options(TargetOptions, {"number": 3, "bin_edges": (21, 20)}, "targets")
-    with pytest.raises(ConfigError, match="magnitudes must be"):
+    with pytest.raises(ConfigError, match=r"magnitudes must be the brightest and the faintest, .* not 22, 20\.$"):
         parse_options(TargetOptions, {"number": 3, "magnitudes": (22, 20)}, "targets")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"number": 3, "bin_edges": (20, np.nan, 21)}, "bin_edges must be numbers that rise"),
+        ({"number": 3, "prior_edges": (np.inf,)}, "prior_edges must be numbers that rise"),
+        ({"number": 3, "magnitudes": (np.nan, 20)}, "not nan, 20"),
+        ({"number": 3, "magnitudes": (None, np.nan)}, "a limit of the magnitudes is no number"),
+        ({"number": 3, "prior": ((0.1, 0.1, 0.5, 0.3),), "correct": False}, "Give one of them"),
+        ({"density": np.inf}, "option 'density': Input should be a finite number"),
+        ({"density": 3, "area": np.inf}, "option 'area': Input should be a finite number"),
+    ],
+)
+def test_options_that_are_no_numbers_or_contradict_each_other(value, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_options(TargetOptions, value, "targets")
 
 
 @pytest.mark.parametrize(
@@ -94,9 +110,10 @@ def test_options_need_one_rule_and_rising_edges():
     [
         (((0.1, 0.2, 0.3, 0.3),), (), "the shares sum to 0.9, not to 1"),
         (((0.5, 0.5),), (), "2 shares for 4 classes"),
-        (((-0.1, 0.3, 0.5, 0.3),), (), "must not be negative"),
+        (((-0.1, 0.3, 0.5, 0.3),), (), "must be numbers, and not negative"),
         (((0.1, 0.2, 0.3, 0.4),), (20.0,), "1 row\\(s\\) for 2 magnitude bin"),
         (((0.0, 0.0, 0.0, 0.0),), (), "sum to 0, not to 1"),
+        (((np.nan, 0.3, 0.4, 0.3),), (), "must be numbers, and not negative"),
     ],
 )
 def test_a_prior_that_is_none_is_refused(prior, edges, said, samples):

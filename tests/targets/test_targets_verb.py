@@ -9,12 +9,12 @@ from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.cli.app import app
+from jpas_gbm.errors import TargetError
 from jpas_gbm.fitted import FittedClassifier
 from jpas_gbm.inference.stream import predict_stream
 from jpas_gbm.mocks.simulate import SimulateOptions, simulate_survey
 from jpas_gbm.mocks.write import write_survey
 from jpas_gbm.survey.quality import QualityBit
-from jpas_gbm.targets.errors import TargetError
 from jpas_gbm.targets.errors_aware import noise_probabilities
 
 
@@ -53,6 +53,19 @@ def test_a_list_by_number_with_moc_and_noise(place):
     assert code == 1 and "already exists" in said
 
 
+def test_noise_draws_of_other_rows_are_refused(place, tmp_path):
+    """Another field has tiles and numbers of the same names, and without imaging the model says other things."""
+    folder, catalogue, legacy = place
+    options = SimulateOptions(n_source=50, n_labelled=300, n_unlabelled=300, quasar_factor_labelled=3.0)
+    write_survey(simulate_survey(options, 10), tmp_path / "other")
+    words = ("--number", 3, "--out", tmp_path / "list.fits", "--noise-draws", 2, "--catalogue")
+    for more in ((tmp_path / "other" / catalogue.name,), (catalogue,)):
+        code, said = call(folder / "P.fits", *words, *more)
+        assert code == 1 and ("says other things of" in said or "of the 3 candidates" in said)
+        assert "Name the catalogue that was predicted" in said and not (tmp_path / "list.fits").exists()
+    assert call(folder / "P.fits", *words, catalogue, "--legacy", legacy)[0] == 0
+
+
 def test_json_and_a_named_model(place):
     folder = place[0]
     code, said = call(
@@ -69,9 +82,18 @@ def test_json_and_a_named_model(place):
         (("--out", "x.csv", "--number", 3), "suffix '.csv'"),
         (("--out", "x.fits"), "one rule of purity"),
         (("--out", "x.fits", "--number", 3, "--mag", "22"), "BRIGHTEST,FAINTEST"),
+        (("--out", "x.fits", "--number", 3, "--mag", "17,18,19"), "BRIGHTEST,FAINTEST"),
         (("--out", "x.fits", "--number", 3, "--bins", "a,b"), "write numbers with commas"),
+        (("--out", "x.fits", "--number", 3, "--bins", "21,20"), "bin_edges must be numbers that rise"),
+        (("--out", "x.fits", "--number", 3, "--prior", ""), "--prior : is empty"),
+        (("--out", "x.fits", "--number", 3, "--prior", "none.yaml"), "or name a YAML file that is there"),
+        (("--out", "x.fits", "--number", 3, "--prior", "1,0,0,0", "--as-labelled"), "Give one of them"),
         (("--out", "x.fits", "--number", 3, "--prior", "0.5,0.1,0.1,0.1"), "sum to 0.8, not to 1"),
         (("--out", "x.fits", "--number", 3, "--noise-draws", 3), "needs the catalogue"),
+        (("--out", "x.fits", "--number", 3, "--noise-draws", 1, "--catalogue", "c"), "one draw has no spread"),
+        (("--out", "x.fits", "--number", 3, "--catalogue", "c"), "are for --noise-draws"),
+        (("--out", "x.fits", "--number", 3, "--moc", "x.json"), "is where the list or what is told of it goes"),
+        (("--out", "x.fits", "--number", 3, "--moc", "x.fits"), "is where the list or what is told of it goes"),
         (("--out", "x.fits", "--fdr", 0.2, "--shift", "labl"), "label"),
     ],
 )
@@ -93,6 +115,32 @@ def test_a_prior_file(place, tmp_path):
         place[0] / "P.fits", "--number", 3, "--prior", tmp_path / "bad.yaml", "--out", tmp_path / "b.ecsv"
     )
     assert code == 1 and "a prior file has 'shares'" in said
+    (tmp_path / "edges.yaml").write_text("shares:\n - [0.05, 0.05, 0.6, 0.3]\n - [0.05, 0.05, 0.6, 0.3]\nedges: [21]\n")
+    words = ("--number", 3, "--prior", tmp_path / "edges.yaml", "--prior-edges", "20", "--out", tmp_path / "c.ecsv")
+    code, said = call(place[0] / "P.fits", *words)
+    assert code == 1 and "has edges of its own" in said
+
+
+def test_the_files_of_a_list_stand_together_or_not_at_all(place, tmp_path, monkeypatch):
+    """A list that cannot be written leaves neither its JSON nor its map."""
+    import jpas_gbm.targets.columns as columns
+
+    def full(path, *args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(columns, "write_list", full)
+    words = ("--number", 3, "--out", tmp_path / "x.fits", "--moc", tmp_path / "moc.fits")
+    code, said = call(place[0] / "P.fits", *words)
+    assert code == 1 and "No space left on device" in said and not list(tmp_path.iterdir())
+
+
+def test_a_list_never_replaces_what_it_is_made_of(place, tmp_path):
+    path = tmp_path / "P.fits"
+    path.write_bytes((place[0] / "P.fits").read_bytes())
+    words = ("--model", place[0] / "model", "--number", 3, "--overwrite")
+    code, said = call(path, *words, "--out", path)
+    assert code == 1 and "is read: --overwrite would destroy it" in " ".join(said.split())
+    assert path.read_bytes() == (place[0] / "P.fits").read_bytes()
 
 
 def test_the_model_keeps_its_held_out_labels_and_overlap(place, tiny):

@@ -1,13 +1,17 @@
-"""Ctrl-C, put off to a place where stopping is clean."""
+"""Ctrl-C, put off to a place where stopping is clean, and passed on to the processes that help."""
 
 from __future__ import annotations
 
 import logging
+import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
 
 log = logging.getLogger("jpas_gbm")
 
@@ -39,3 +43,37 @@ def put_off() -> Iterator[Callable[[], None]]:
         yield check
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def from_parent(stop: Event) -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt once the parent process says so or is gone.
+
+    Parameters
+    ----------
+    stop : multiprocessing.Event
+        Set by the parent.
+    """
+    parent = multiprocessing.parent_process()
+
+    def check() -> None:
+        if stop.is_set() or (parent is not None and not parent.is_alive()):
+            raise KeyboardInterrupt
+
+    yield check
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Let processes that are started in this block never hear Ctrl-C, which a terminal sends to all of them.
+
+    Here it is heard at the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

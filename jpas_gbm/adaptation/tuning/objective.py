@@ -197,6 +197,12 @@ class Objective:
                 "Allowed: mocks-calibrated, target-only, ssda."
             )
         self.dataset = self.dataset.for_training()
+        objects = len(np.unique(self.dataset.target_rows("train", "val").object_id))
+        if self.folds > max(objects, 1):
+            raise ConfigError(
+                f"objective: {self.folds} folds are more than the {objects} labelled objects of train and validation "
+                "to deal to them. Ask for fewer folds."
+            )
         self.streams = Streams(self.seed)
         self.measure = Measure(self.options, tuple(self.dataset.scheme.classes))
 

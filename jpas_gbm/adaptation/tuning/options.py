@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+import math
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from ...config import Fraction, Options
+from ...errors import ConfigError
 
 Metric = Literal["log_loss", "macro_f1", "average_precision", "mix"]
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise ValueError("a finite number is needed")
+    return value
+
+
+Number = Annotated[int | float, BeforeValidator(_finite)]
 
 
 class Entry(Options):
     """What one option may be: a range, or choices."""
 
-    low: int | float | None = Field(None, description="Least value.")
-    high: int | float | None = Field(None, description="Largest value.")
+    low: Number | None = Field(None, description="Least value.")
+    high: Number | None = Field(None, description="Largest value.")
     log: bool = Field(False, description="Whether the range is logarithmic.")
-    step: int | float | None = Field(None, description="Spacing of the values; none is continuous.")
+    step: Number | None = Field(None, description="Spacing of the values; none is continuous.")
     choices: tuple[Any, ...] = Field((), description="The values, where there is no range.")
 
 
@@ -56,7 +67,9 @@ class TuneOptions(Options):
 
     objective: ObjectiveOptions = ObjectiveOptions()
     ladder: tuple[Rung, ...] = Field(
-        (Rung(mocks=0.25, coarseness=2.0), Rung()), description="From cheap to whole; the last one is the score."
+        (Rung(mocks=0.25, coarseness=2.0), Rung()),
+        min_length=1,
+        description="From cheap to whole; the last one is the score.",
     )
     keep: Fraction = Field(0.4, gt=0, le=1, description="Best share of the trials on a rung that climbs to the next.")
     startup: int = Field(10, ge=1, description="Trials drawn at random before the sampler learns.")
@@ -70,3 +83,13 @@ class TuneOptions(Options):
     start: tuple[dict[str, Any], ...] = Field((), description="Values to try first; others are those of the fit.")
     fit: dict[str, Any] = Field({}, description="Options of every fit, over the shipped ones of the regime.")
     space: dict[str, Entry] = Field({}, description="Dotted names of options, and what each may be.")
+
+    @model_validator(mode="after")
+    def _ends_whole(self) -> TuneOptions:
+        if self.ladder[-1] != Rung():
+            last = ", ".join(f"{name}: {value:g}" for name, value in self.ladder[-1].model_dump().items())
+            raise ConfigError(
+                f"ladder: the last rung is {{{last}}}, but its loss is the score of a trial, which fits train with all "
+                "the work. Add a whole rung, '{}', at the end."
+            )
+        return self

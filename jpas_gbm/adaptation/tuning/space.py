@@ -44,6 +44,18 @@ def option_value(options: BaseModel, name: str) -> Any:
     return value
 
 
+def _unknown(where: str, name: str) -> str:
+    """Return a sentence about a name that is no option."""
+    known = option_names()
+    inside = [one for one in known if one.startswith(f"{name}.")]
+    if inside:
+        return f"{where}: '{name}' is a section of options. Name options in it, such as {inside[0]}."
+    return (
+        f"{where}: unknown option '{name}'.{did_you_mean(name, known)} Allowed are the options of a fit, such as "
+        "boosting.leaves."
+    )
+
+
 def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> FitOptions:
     """Return options with some changed by dotted name, and checked again.
 
@@ -56,7 +68,7 @@ def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> F
     known = option_names()
     for name in values:
         if name not in known:
-            raise ConfigError(f"{where}: unknown option '{name}'.{did_you_mean(name, known)}")
+            raise ConfigError(_unknown(where, name))
     for name, value in values.items():
         *sections, last = name.split(".")
         place = tree
@@ -165,8 +177,9 @@ class Space:
         values = {}
         for name in self.entries:
             if name in given:
-                if not _holds(self.entries[name], given[name]):
-                    raise ConfigError(f"start: {name} = {given[name]!r} is not in the space.")
+                if not self._holds(name, given[name]):
+                    allowed = ", ".join(f"{key}: {value}" for key, value in self.to_dict()[name].items())
+                    raise ConfigError(f"start: {name} = {given[name]!r} is not in the space ({allowed}).")
                 values[name] = encode(given[name])
             elif (nearest := self._nearest(name)) is not None:
                 values[name] = nearest
@@ -187,29 +200,36 @@ class Space:
             value = entry.low + round((value - entry.low) / entry.step) * entry.step
         return value
 
+    def _holds(self, name: str, value: Any) -> bool:
+        entry = self.entries[name]
+        if entry.choices:
+            return encode(value) in [encode(choice) for choice in entry.choices]
+        assert entry.low is not None and entry.high is not None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not entry.low <= value <= entry.high:
+            return False
+        step = entry.step or (1 if isinstance(option_value(self.base, name), int) else None)
+        steps = 0.0 if step is None else (value - entry.low) / step
+        return abs(steps - round(steps)) < 1e-8
+
     def to_dict(self) -> dict[str, Any]:
         """Return the entries in a form that JSON can hold."""
         return {name: entry.model_dump(mode="json", exclude_defaults=True) for name, entry in self.entries.items()}
 
 
-def _holds(entry: Entry, value: Any) -> bool:
-    if entry.choices:
-        return encode(value) in [encode(choice) for choice in entry.choices]
-    assert entry.low is not None and entry.high is not None
-    return isinstance(value, int | float) and entry.low <= value <= entry.high
-
-
 def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
     """Return what is wrong with an entry in a sentence, or None."""
-    known = option_names()
-    if name not in known:
-        near = did_you_mean(name, known)
-        return f"space: unknown option '{name}'.{near} Allowed are the options of a fit, such as boosting.leaves."
+    if name not in option_names():
+        return _unknown("space", name)
     if name in ("regime", "seeds", "backends", "cut", "crossfit"):
         return f"space: '{name}' says what is tuned and how it is judged: set it under 'fit', or on the command line."
     if entry.choices:
         if any(value is not None for value in (entry.low, entry.high, entry.step)) or entry.log:
             return f"space: {name} has choices and a range. Give one of the two."
+        for choice in entry.choices:
+            if not isinstance(choice, bool | int | float | str | list | tuple):
+                return (
+                    f"space: {name} cannot be {choice!r}: a choice is a number, a word, true, false or a list of them."
+                )
         if len({encode(choice) for choice in entry.choices}) < len(entry.choices):
             return f"space: {name} has the same choice twice."
         return _refused(base, name, entry.choices)
@@ -229,6 +249,8 @@ def _range_problem(name: str, entry: Entry, value: Any) -> str | None:
         return f"space: {name} has a logarithmic range from {low:g}: low must be above 0."
     if entry.step is not None and (entry.log or entry.step <= 0):
         return f"space: {name}: 'step' must be above 0 and does not go with 'log'."
+    if entry.step is not None and entry.step > high - low:
+        return f"space: {name} has one value: its step {entry.step:g} is longer than its range, {low:g} to {high:g}."
     whole = all(float(v).is_integer() for v in (low, high, entry.step or 1))
     if isinstance(value, int) and not whole:
         return f"space: {name} is a whole number: low, high and step must be whole numbers."

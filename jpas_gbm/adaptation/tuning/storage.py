@@ -6,6 +6,7 @@ import hashlib
 import json
 import time
 import warnings
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
     from optuna.study import Study
 
 FORMAT = 1
+_BEGINS = 0
+"""What the library calls the record that begins a study."""
 HEAD = "study.json"
 JOURNAL = "journal.log"
 _LOCKED = 5.0
+_RESTORE = "Restore the file from a copy, or begin another study in another --out. Nothing was changed."
 _MENDS = {
     "data": "it was made with another data set",
     "space": "it has another space",
@@ -101,26 +105,56 @@ def open_study(folder: Path, about: dict[str, Any], options: TuneOptions, resume
     if resume:
         notes = _check_head(folder, about)
         _check_journal(folder / JOURNAL)
-    elif folder.exists() and any(folder.iterdir()):
-        raise OutputError(
-            f"{folder}: is not empty. A study that stands there goes on with --resume; otherwise give another --out."
-        )
-    else:
-        head = {"format": FORMAT, "about": about, "libraries": library_versions()}
-        folder.mkdir(parents=True, exist_ok=True)
-        _touch(folder / JOURNAL)
-        study = _study(folder, about, options)
+        return _replayed(folder, about, options), notes
+    _check_free(folder)
+    return _begin(folder, about, options), notes
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder}: is not empty. A study that stands there goes on with --resume; otherwise give another "
+                "--out."
+            )
+    elif folder.exists():
+        raise OutputError(f"{folder}: is a file, and a study is a folder. Give another --out.")
+
+
+def _begin(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+    head = {"format": FORMAT, "about": about, "libraries": library_versions()}
+    found = folder.exists()
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / JOURNAL).touch()
+            study = _study(folder, about, options)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: no study can be begun there ({error.strerror or error}). Choose another --out."
+            ) from error
         # Last, so that a folder with this file always has a study that can be resumed.
         write_json(folder / HEAD, head)
-        return study, notes
-    return _study(folder, about, options), notes
+    except BaseException:
+        for name in (JOURNAL, f"{JOURNAL}.lock"):
+            with suppress(OSError):
+                (folder / name).unlink()
+        if not found:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return study
 
 
-def _touch(path: Path) -> None:
+def _replayed(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
     try:
-        path.touch()
-    except OSError as error:
-        raise OutputError(f"{path}: cannot be written ({error.strerror or error}). Choose another --out.") from error
+        return _study(folder, about, options)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the library stumbles over
+        raise BundleError(
+            f"{folder / JOURNAL}: its records do not fit together ({type(error).__name__}: {error}). {_RESTORE}"
+        ) from error
 
 
 def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
@@ -147,7 +181,9 @@ def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
 
 def _check_head(folder: Path, about: dict[str, Any]) -> list[str]:
     if not (folder / HEAD).is_file():
-        raise BundleError(f"{folder}: holds no study (no {HEAD}). Leave --resume away to begin one.")
+        free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        place = "there" if free else "in another --out"
+        raise BundleError(f"{folder}: holds no study (no {HEAD}). Begin one {place}, without --resume.")
     head = read_json(folder / HEAD)
     if not isinstance(head, dict) or head.get("format") != FORMAT or not isinstance(head.get("about"), dict):
         raise BundleError(f"{folder / HEAD}: is no study that this version reads. Begin another in another --out.")
@@ -173,10 +209,9 @@ def _check_journal(path: Path) -> None:
     tail = lines.pop()
     for number, line in enumerate(lines, 1):
         if not _is_record(line):
-            raise BundleError(
-                f"{path}: line {number} of {len(lines)} is damaged. Restore the file from a copy, or begin another "
-                "study in another --out. Nothing was changed."
-            )
+            raise BundleError(f"{path}: line {number} of {len(lines)} is damaged. {_RESTORE}")
+    if not lines or json.loads(lines[0])["op_code"] != _BEGINS:
+        raise BundleError(f"{path}: does not begin with the beginning of a study: its trials are lost. {_RESTORE}")
     if tail and not others_alive(path.parent):
         # A process was killed while it wrote: half a line would make the next one unreadable.
         with open(path, "r+b") as stream:
@@ -185,9 +220,10 @@ def _check_journal(path: Path) -> None:
 
 def _is_record(line: bytes) -> bool:
     try:
-        return isinstance(json.loads(line), dict)
+        record = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return False
+    return isinstance(record, dict) and "op_code" in record and "worker_id" in record
 
 
 def _wait_for_lock(path: Path) -> None:

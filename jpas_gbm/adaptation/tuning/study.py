@@ -5,14 +5,16 @@ from __future__ import annotations
 import logging
 import math
 import time
+import zipfile
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...errors import FitError
+from ...errors import BundleError, FitError, OutputError
 from ...files import atomic_file
 from ..journal import Progress
 from .interrupts import put_off
@@ -78,6 +80,8 @@ class Work:
         Time allowed.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
+    interrupts : callable
+        Gives a context with a function that raises KeyboardInterrupt when the work is to end.
     """
 
     study: Study
@@ -87,6 +91,7 @@ class Work:
     trials: int
     seconds: float | None = None
     progress: Progress | None = None
+    interrupts: Callable[[], AbstractContextManager[Callable[[], None]]] = put_off
     ended: str = "finished"
     notes: list[str] = field(default_factory=list)
     _worker: str = ""
@@ -99,11 +104,13 @@ class Work:
         ------
         FitError
             If the first trials all fail.
+        OutputError
+            If nothing can be written any more.
         """
         deadline = None if self.seconds is None else time.monotonic() + self.seconds
         self.ended = "finished"
         try:
-            with put_off() as check, at_work(self.folder) as self._worker:
+            with self.interrupts() as check, at_work(self.folder) as self._worker:
                 self.objective.progress = self._watch(deadline, check)
                 while self._wanted():
                     check()
@@ -121,6 +128,13 @@ class Work:
         except KeyboardInterrupt:
             self.ended = "interrupted"
             self.notes.append("interrupted before the trials asked for were done.")
+        except (OSError, OutputError) as error:
+            cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            said = getattr(cause, "strerror", None) or cause
+            raise OutputError(
+                f"{self.folder}: the study cannot be written on ({said}). Free some space; its finished trials are "
+                "kept, and --resume goes on."
+            ) from error
         return self.ended
 
     def _watch(self, deadline: float | None, check: Callable[[], None]) -> Progress:
@@ -189,9 +203,12 @@ class Work:
             self._fail(trial, "interrupted", "")
             self._again(trial.number, self._all()[trial.number].params)
             raise
+        except (OSError, OutputError):  # the disk's fault: --resume takes the trial up again
+            raise
         except Exception as error:
-            self._fail(trial, "failed", f"{type(error).__name__}: {error}")
-            log.warning("trial %d failed (%s: %s).", trial.number, type(error).__name__, error)
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(" .:")
+            self._fail(trial, "failed", reason)
+            log.warning("trial %d failed (%s).", trial.number, reason)
 
     def _ask(self) -> Trial:
         from optuna.trial import TrialState
@@ -273,8 +290,9 @@ class Work:
         failed = [trial for trial in known if outcome(trial) == "failed"]
         if len(failed) == len(known) and len(failed) >= min(_FIRST_FAILURES, self.trials):
             raise FitError(
-                f"all {len(failed)} trials failed. The first said: {failed[0].user_attrs.get('reason', 'nothing')} "
-                "Mend the space or the data, and begin another study."
+                f"{self.folder}: all {len(failed)} trials failed. The first said: "
+                f"{failed[0].user_attrs.get('reason', 'nothing')}. Mend the space or the data, and begin another study "
+                "in another --out."
             )
 
 
@@ -285,9 +303,21 @@ def save_answers(folder: Path, number: int, answers: Answers) -> None:
 
 
 def load_answers(folder: Path, number: int) -> Answers | None:
-    """Return what a finished trial said, or None if it was not kept."""
+    """Return what a finished trial said, or None if it was not kept.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged.
+    """
     path = answers_path(folder, number)
     if not path.is_file():
         return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return Answers(str(arrays["candidate"]), arrays["y"], arrays["p"], arrays["groups"])
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Answers(str(arrays["candidate"]), arrays["y"], arrays["p"], arrays["groups"])
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(
+            f"{path}: is damaged ({type(error).__name__}). Restore it from a copy; or remove it and go on with "
+            "--resume: the study is as good without it, but tells no interval of that trial."
+        ) from error

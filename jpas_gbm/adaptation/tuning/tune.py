@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
-import os
-import signal
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ...config import FitOptions
-from ...errors import ConfigError, FitError
+from ...errors import ConfigError, FitError, JpasGbmError
 from ...provenance import provenance
 from ...survey.dataset import Dataset
 from ..journal import Progress
+from .interrupts import deaf, from_parent
 from .objective import Objective, joined, mean_figures
 from .options import Rung, TuneOptions
 from .result import Tuned, counts, history, importances, slices, table
@@ -25,8 +27,14 @@ from .storage import identity, open_study
 from .study import COUNTED, OutOfTime, Work, load_answers, outcome, save_answers
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
     from optuna.study import Study
     from optuna.trial import FrozenTrial
+
+log = logging.getLogger("jpas_gbm")
+_PATIENCE = 20.0
+"""Seconds that a helper has to come to a clean end."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,6 +128,8 @@ def tune(
         If no trial could be finished.
     BundleError, OutputError
         If the folder is damaged, locked, or not empty.
+    KeyboardInterrupt
+        If it is interrupted before a trial is finished; a later interrupt ends the study with a result.
     """
     if trials < 1:
         raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
@@ -141,34 +151,45 @@ def tune(
 
 
 def _run(plan: Plan, study: Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:
-    helpers = []
-    if jobs > 1:
-        context = multiprocessing.get_context("spawn")
-        helpers = [context.Process(target=_help, args=(plan,), daemon=True) for _ in range(jobs - 1)]
-        for helper in helpers:
-            helper.start()
+    context = multiprocessing.get_context("spawn")
+    stop = context.Event()
+    helpers = [context.Process(target=_help, args=(plan, stop), daemon=True) for _ in range(jobs - 1)]
     work = plan.work(study, progress)
-    ended = work.run()
-    if ended == "interrupted":
-        _stop(helpers)
-    for helper in helpers:
-        helper.join()
-    if helpers and ended == "finished":
-        ended = work.run()  # what a helper left unfinished
+    try:
+        with deaf():
+            for helper in helpers:
+                helper.start()
+        ended = work.run()
+        if ended != "interrupted":
+            for helper in helpers:
+                helper.join()
+            if helpers and ended == "finished":
+                ended = work.run()  # what a helper left unfinished
+    except KeyboardInterrupt:
+        ended = "interrupted"
+    finally:
+        _stop(helpers, stop)
     return ended, work.notes
 
 
-def _help(plan: Plan) -> None:
-    """Take part in a study that another process began."""
-    study, _ = open_study(plan.folder, dict(plan.about), plan.options, resume=True)
-    plan.work(study).run()
+def _help(plan: Plan, stop: Event) -> None:
+    """Take part in a study that another process began and speaks for."""
+    warnings.simplefilter("ignore")
+    try:
+        study, _ = open_study(plan.folder, dict(plan.about), plan.options, resume=True)
+        work = plan.work(study)
+        work.interrupts = partial(from_parent, stop)
+        work.run()
+    except JpasGbmError as error:
+        log.warning("a helping process ended: %s", error)
 
 
-def _stop(helpers: list[Any]) -> None:
+def _stop(helpers: list[Any], stop: Event) -> None:
+    stop.set()
     for helper in helpers:
-        if helper.is_alive() and helper.pid and os.name != "nt":
-            os.kill(helper.pid, signal.SIGINT)
-        helper.join(timeout=20)
+        if helper.pid is None:
+            continue
+        helper.join(timeout=_PATIENCE)
         if helper.is_alive():
             helper.terminate()
 
@@ -181,9 +202,13 @@ def _result(plan: Plan, study: Study, ended: str, notes: list[str], progress: Pr
     complete = _complete(study)
     if not complete:
         known = counts(study.get_trials(deepcopy=False))
+        if ended == "interrupted":
+            raise KeyboardInterrupt(
+                f"interrupted before a trial had done all its work. The study in {plan.folder} goes on with --resume."
+            )
+        begun = ", ".join(f"{n} {name}" for name, n in known.items()) or "none was begun"
         raise FitError(
-            f"{plan.folder}: no trial has done all its work yet ({known or 'none was begun'}). "
-            "Go on with --resume and more time or trials."
+            f"{plan.folder}: no trial has done all its work yet ({begun}). Go on with --resume and more time or trials."
         )
     ranked = sorted(complete, key=lambda trial: (trial.values[0], trial.number))
     best = ranked[0]
@@ -257,7 +282,12 @@ def _fresh(
     means = {trial.number: float(np.mean(known[str(trial.number)][: len(seeds)])) for trial in finalists}
     best = min(finalists, key=lambda trial: (means[trial.number], trial.number))
     told = [
-        {"trial": one.number, "loss": one.values[0], "losses": known[str(one.number)], "mean": means[one.number]}
+        {
+            "trial": one.number,
+            "loss": one.values[0],
+            "losses": known[str(one.number)][: len(seeds)],
+            "mean": means[one.number],
+        }
         for one in finalists
     ]
     mean, own = means[best.number], known[str(best.number)][: len(seeds)]

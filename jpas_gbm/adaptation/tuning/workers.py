@@ -50,10 +50,11 @@ def is_alive(study: Path, name: str) -> bool:
     path = _folder(study) / f"{name}.json"
     try:
         known = json.loads(path.read_text())
+        host, pid = known["host"], int(known["pid"])
         silent = time.time() - path.stat().st_mtime
-    except (OSError, json.JSONDecodeError):
+    except (OSError, ValueError, KeyError, TypeError):
         return False
-    if known.get("host") == socket.gethostname() and not _process_exists(int(known.get("pid", 0))):
+    if host == socket.gethostname() and not _process_exists(pid):
         return False
     return silent < SILENCE
 

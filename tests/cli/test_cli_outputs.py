@@ -1,0 +1,181 @@
+"""Where results go: what stands there is never destroyed by mistake, and a bad place is said before any work."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from typer.testing import CliRunner
+
+from jpas_gbm.cli.app import app
+from jpas_gbm.cli.console import thread_count
+from jpas_gbm.cli.outputs import claim_file, claim_folder, claim_room
+from jpas_gbm.errors import OutputError
+
+
+@pytest.fixture
+def inside(tmp_path, monkeypatch):
+    """A folder to work in, with a model, a thesis, and a file."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "model.json").write_text("{}")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "thesis.tex").write_text("gold")
+    (tmp_path / "file").write_text("gold")
+    return tmp_path
+
+
+def said_by(call, *words, **more):
+    with pytest.raises(OutputError) as caught:
+        call(*words, **more)
+    return str(caught.value)
+
+
+def test_a_new_place_or_one_of_the_same_kind_is_taken(inside):
+    claim_folder("new/below", "model", False)
+    claim_folder("model", "model", True, ["thesis", None, "shipped_config"])
+    (inside / "empty").mkdir()
+    claim_folder("empty", "data set", True)
+    claim_file("new.fits", False, ["file"])
+    claim_file("file", True, ["model"])
+    claim_room("thesis")
+
+
+def test_what_stands_there_is_not_replaced_unasked(inside):
+    assert "already exists" in said_by(claim_folder, "model", "model", False)
+    assert "already exists" in said_by(claim_file, "file", False)
+
+
+def test_a_folder_of_another_kind_is_never_replaced(inside):
+    said = said_by(claim_folder, "thesis", "model", True)
+    assert "holds other things than a model (there is no model.json)" in said and "would destroy them" in said
+    assert "other things than a data set" in said_by(claim_folder, "model", "data set", True)
+    assert "is a file, and the model is a folder" in said_by(claim_folder, "file", "model", True)
+    assert "is a folder, and a file is to be written" in said_by(claim_file, "thesis", True)
+    assert "is the folder of a model (model.json)" in said_by(claim_room, "model")
+    assert "is a file, and the results are a folder" in said_by(claim_room, "file")
+
+
+def test_an_input_is_never_replaced(inside):
+    assert "is ./file, which is read" in said_by(claim_file, "file", True, ["./file"])
+    (inside / "link").symlink_to(inside / "file")
+    assert "is link, which is read" in said_by(claim_file, "file", True, ["link"])
+    assert "holds model/model.json, which is read" in said_by(
+        claim_folder, "model", "model", True, ["model/model.json"]
+    )
+
+
+@pytest.mark.parametrize("out", [".", "..", "model/..", "/"])
+def test_the_folder_that_one_is_in_is_never_replaced(inside, out):
+    assert "is or holds the folder that you are in" in said_by(claim_folder, out, "model", True)
+
+
+@pytest.mark.parametrize("call", [claim_file, claim_room])
+def test_a_place_where_nothing_can_be_made(inside, call):
+    more = (False,) if call is claim_file else ()
+    assert "--out is empty" in said_by(call, " ", *more)
+    assert "file is a file, so nothing can be made in it" in said_by(call, "file/below/out", *more)
+    if os.getuid():
+        (inside / "thesis").chmod(0o500)
+        assert "you may not write to" in said_by(call, "thesis/out", *more)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["fit", "--data", "none", "--out", "thesis", "--overwrite"],
+        ["prepare", "--source", "a", "--target", "b", "--out", "thesis", "--overwrite"],
+        ["prepare", "--source", "model/a", "--target", "b", "--out", "model", "--overwrite"],
+        ["simulate", "--out", "thesis", "--overwrite"],
+        ["evaluate", "model", "--data", "none", "--out", "model", "--overwrite"],
+        ["explain", "model", "--data", "none", "--out", "model", "--overwrite"],
+        ["compare", "--data", "none", "--out", "model"],
+        ["demo", "--out", "model"],
+        ["predict", "model", "file", "--out", "file", "--overwrite"],
+        ["report", "model", "--out", "model", "--overwrite"],
+        ["fit", "--data", "none", "--out", "file/model"],
+        ["compare", "--data", "none", "--out", "file/c"],
+    ],
+    ids=" ".join,
+)
+def test_every_verb_asks_before_it_works(inside, words):
+    before = sorted(path.name for path in inside.rglob("*"))
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1 and done.output.startswith("error: ") and "Traceback" not in done.output
+    assert any(word in done.output for word in ("destroy", "Give another --out", "Name a file"))
+    assert sorted(path.name for path in inside.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["predict", "m", "c", "--out", "p.fits", "--pair", "STAR,GALAXY"], "Give --explain as well"),
+        (["explain", "m", "--out", "w", "--data", "d", "--legacy", "t"], "--legacy only goes with --catalogue"),
+        (["explain", "m", "--out", "w", "--catalogue", "c", "--data", "d"], "--data does not go with --catalogue"),
+        (["explain", "m", "--out", "w", "--catalogue", "c", "--refits", "2"], "--refits does not go with --catalogue"),
+        (["compare", "--out", "c", "--regimes", "ssda,"], "a name is empty"),
+        (["compare", "--out", "c", "--regimes", "ssda,uda,ssda"], "--regimes names ssda more than once"),
+        (["compare", "--out", "c", "--regimes", "sda"], "Did you mean 'ssda'"),
+    ],
+)
+def test_options_that_would_be_ignored_are_refused(words, said, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1 and said in done.output and not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("budgets", ["", "0", "-5", "1.5", "all,foo", "100 200", ",", "²"])
+def test_budgets_that_are_none(budgets):
+    from jpas_gbm.cli.comparing import budget_words
+    from jpas_gbm.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="write numbers of labels and 'all'"):
+        budget_words(budgets)
+    with pytest.raises(ConfigError, match="a budget comes twice"):
+        budget_words("100,all,100")
+    assert budget_words("100, all") == [100, "all"]
+
+
+def test_no_more_threads_than_there_are_cores():
+    assert thread_count(1) == 1 and thread_count(10_000) == thread_count(0)
+
+
+def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
+    """The library of the command line says no more than 'Aborted' of an EOFError."""
+    import jpas_gbm.survey.inspect as module
+
+    def ends(path, survey=None):
+        raise EOFError("No data left in file")
+
+    monkeypatch.setattr(module, "inspect_file", ends)
+    done = CliRunner().invoke(app, ["inspect", "a.fits"])
+    assert done.exit_code == 1 and done.output.startswith("error: a file that was read ends too early")
+
+
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_while_libraries_load_leaves_no_traceback(sent, code):
+    program = (
+        "import os, signal, sys\n"
+        "class Loading:\n"
+        "    def find_spec(self, name, path=None, target=None):\n"
+        f"        if name == 'typer': os.kill(os.getpid(), {int(sent)})\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
+        "sys.meta_path.insert(0, Loading())\n"
+        "from jpas_gbm.cli import main\n"
+        "main()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == code and "Traceback" not in done.stderr
+
+
+def test_a_verb_that_is_terminated_leaves_nothing_half_written(tmp_path):
+    words = ["simulate", "--rows", "100000", "--out", str(tmp_path / "s")]
+    with subprocess.Popen([sys.executable, "-m", "jpas_gbm", *words], stderr=subprocess.PIPE) as running:
+        limit = time.monotonic() + 60
+        while not list(tmp_path.glob(".*partial")) and running.poll() is None and time.monotonic() < limit:
+            time.sleep(0.01)
+        running.terminate()
+        _, said = running.communicate(timeout=60)
+    assert running.returncode == 143 and b"Traceback" not in said and not list(tmp_path.iterdir())
