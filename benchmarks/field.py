@@ -30,6 +30,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
 from jpas_gbm.boosting.heldout import HeldOut
 from jpas_gbm.config import FitOptions, load_options, override
+from jpas_gbm.errors import TargetError
 from jpas_gbm.files import write_json
 from jpas_gbm.fitted import FittedClassifier
 from jpas_gbm.inference.imaging import ImagingIndex
@@ -43,7 +44,6 @@ from jpas_gbm.survey.dataset import Dataset
 from jpas_gbm.survey.quality import QualityBit
 from jpas_gbm.survey.readers import read_catalogue
 from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets
-from jpas_gbm.targets.errors import TargetError
 from jpas_gbm.targets.mix import estimate_mix
 from jpas_gbm.targets.rule import TargetOptions
 from jpas_gbm.targets.selection import select

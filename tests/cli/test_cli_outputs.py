@@ -41,6 +41,7 @@ def test_a_new_place_or_one_of_the_same_kind_is_taken(inside):
     claim_file("new.fits", False, ["file"])
     claim_file("file", True, ["model"])
     claim_room("thesis")
+    assert (inside / "file").read_text() == "gold" and not (inside / "new.fits").exists()
 
 
 def test_what_stands_there_is_not_replaced_unasked(inside):

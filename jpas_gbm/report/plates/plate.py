@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -101,3 +101,8 @@ def save_plate(plate: Plate, path: str | Path, *, overwrite: bool = False) -> No
 
     with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
         draw_plate(plate).savefig(temporary, dpi=200)
+
+
+def keyed(plates: Iterable[Plate | None], prefix: str) -> list[Plate]:
+    """Return the plates that there are, their keys beginning with a prefix."""
+    return [replace(plate, key=prefix + plate.key) for plate in plates if plate is not None]

@@ -13,7 +13,7 @@ from ..figures.redshift import AgainstRedshift, redshift_figure
 from ..figures.regimes import radar_figure, regimes_figure
 from ..figures.reliability import Reliability, reliability_figure
 from ..words import count, cut_words, listed, number, sample_words, seeds_words, sentence, with_span
-from .plate import HALF, SMALL, THIRD, WIDE, Panel, Plate
+from .plate import HALF, SMALL, THIRD, WIDE, Panel, Plate, keyed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,13 +37,7 @@ def score_plates(subject: Subject, prefix: str = "") -> list[Plate]:
         reliability_plate,
         redshift_plate,
     )
-    plates = [maker(subject) for maker in makers]
-    return [prefixed(plate, prefix) for plate in plates if plate is not None]
-
-
-def prefixed(plate: Plate, prefix: str) -> Plate:
-    """Return a plate whose key begins with a prefix."""
-    return Plate(prefix + plate.key, plate.title, plate.caption, plate.alt, plate.panels, plate.columns)
+    return keyed((maker(subject) for maker in makers), prefix)
 
 
 def rows_words(subject: Subject) -> str:

@@ -6,8 +6,7 @@ from ..candidate_list import ByThreshold, CandidateList
 from ..figures.targets import Cut, cut_figure, sizes_figure, yield_figure
 from ..saved import within
 from ..words import count, listed, number, sentence
-from .plate import HALF, Panel, Plate
-from .scores import prefixed
+from .plate import HALF, Panel, Plate, keyed
 
 _CUT = (3.4, 3.0)
 _FIGURES = ("purity", "completeness")
@@ -15,8 +14,7 @@ _FIGURES = ("purity", "completeness")
 
 def list_plates(found: CandidateList, prefix: str = "") -> list[Plate]:
     """Return the plates of a list; those without curves are left out."""
-    last = yield_plate(found)
-    return [prefixed(plate, prefix) for plate in [*cut_plates(found), *([last] if last else [])]]
+    return keyed([*cut_plates(found), yield_plate(found)], prefix)
 
 
 def limits_words(found: CandidateList) -> str:

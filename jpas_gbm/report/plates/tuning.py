@@ -7,8 +7,7 @@ from collections.abc import Callable
 from ..figures.tuning import Slice, front_figure, history_figure, importances_figure, loss_limits, slice_figure
 from ..study import TuningStudy
 from ..words import count, cut_words, listed, number, sentence, with_span
-from .plate import HALF, WIDE, Panel, Plate
-from .scores import prefixed
+from .plate import HALF, WIDE, Panel, Plate, keyed
 
 _MOST_SLICES = 6
 _SLICE = (3.4, 2.9)
@@ -22,8 +21,7 @@ def study_plates(study: TuningStudy, prefix: str = "") -> list[Plate]:
         importances_plate,
         slices_plate,
     )
-    plates = [maker(study) for maker in makers]
-    return [prefixed(plate, prefix) for plate in plates if plate is not None]
+    return keyed((maker(study) for maker in makers), prefix)
 
 
 def judged_words(study: TuningStudy) -> str:

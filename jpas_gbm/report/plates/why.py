@@ -12,8 +12,7 @@ from ..figures.features import features_figure
 from ..figures.restframe import lines_figure, rest_figure, ridge_figure
 from ..figures.waterfall import ObjectOf, object_bands_figure, waterfall_figure
 from ..words import cut_words, listed, number, seeds_words, sentence, sure
-from .plate import WIDE, Panel, Plate
-from .scores import prefixed
+from .plate import WIDE, Panel, Plate, keyed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,7 @@ _MOST_OBJECTS = 6
 def explanation_plates(explanation: Explanation, prefix: str = "") -> list[Plate]:
     """Return the plates of an explanation; those without numbers are left out."""
     if explanation.head.get("objects"):
-        return [prefixed(plate, prefix) for plate in named_object_plates(explanation)]
+        return keyed(named_object_plates(explanation), prefix)
     makers: tuple[Callable[[Explanation], Plate | None], ...] = (
         attribution_plate,
         rest_plate,
@@ -36,8 +35,7 @@ def explanation_plates(explanation: Explanation, prefix: str = "") -> list[Plate
         stages_plate,
         stability_plate,
     )
-    plates = [maker(explanation) for maker in makers]
-    return [prefixed(plate, prefix) for plate in plates if plate is not None]
+    return keyed((maker(explanation) for maker in makers), prefix)
 
 
 def rows_words(explanation: Explanation) -> str:
