@@ -208,6 +208,7 @@ def about_model(fitted: Fitted) -> dict[str, Any]:
         "made": made.get("made"),
         "seed": made.get("seed"),
         "inputs": made.get("inputs"),
+        "simulated": bool((made.get("data") or {}).get("simulated")),
     }
 
 

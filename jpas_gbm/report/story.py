@@ -226,6 +226,7 @@ def simulated(results: Results) -> bool:
         records.append(about.get("provenance", {}).get("data", {}))
     records += [card.get("provenance", {}).get("data", {}) for card in results.cards.values()]
     records += [study.record.get("data", {}) for study in results.studies]
+    records += [found.record.get("model", {}) for found in results.lists]
     return any(bool(record.get("simulated")) for record in records)
 
 

@@ -11,7 +11,7 @@ from astropy.io import fits
 
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
 from jpas_gbm.inference.predictions import predict_catalogue
-from jpas_gbm.inference.stream import predict_stream
+from jpas_gbm.inference.stream import about_model, predict_stream
 from jpas_gbm.survey.readers import read_catalogue
 
 
@@ -119,6 +119,13 @@ def test_provenance_says_what_went_in(fitted, make_catalogue, tmp_path):
     assert list(told["inputs"]) == ["catalogue.fits"] and len(told["inputs"]["catalogue.fits"]) == 64
     assert told["model"]["regime"] == header["REGIME"] == "ssda" and header["MODSEED"] == 7
     assert told["survey"] == "jpas_idr202406" and told["model"]["photometry"] == "FLUX_APER_COR_3_0"
+
+
+@pytest.mark.parametrize(("data", "simulated"), [({"simulated": True}, True), ({"seed": 1}, False), (None, False)])
+def test_predictions_say_whether_the_model_knows_simulated_data_only(make_fitted, data, simulated):
+    model = make_fitted()
+    model.card["provenance"]["data"] = data
+    assert about_model(model)["simulated"] is simulated
 
 
 def test_progress_reaches_the_end(fitted, make_catalogue, tmp_path):

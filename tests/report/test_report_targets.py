@@ -206,6 +206,14 @@ def test_trust_in_the_mix_is_told_with_its_reason(told, found):
     assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(lists=(other,))))
 
 
+def test_a_list_by_a_model_of_simulated_data_carries_the_banner(told, found):
+    assert not make_page(Results(lists=(found,))).banner
+    simulated = copy.deepcopy(told)
+    simulated["provenance"]["model"]["simulated"] = True
+    page = make_page(Results(lists=(CandidateList.from_dict("n", simulated),)))
+    assert page.banner.startswith("Simulated data")
+
+
 def test_a_given_mix_has_no_interval(make):
     one = CandidateList.from_dict("n", make(number=30, prior=((0.1, 0.1, 0.5, 0.3),)))
     assert dict(list_facts(one))["class mix"] == "given, not estimated"
