@@ -60,14 +60,14 @@ def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
 def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
     """Return which rows are not fainter than the cut; rows without a magnitude are left out.
 
-    Without a cut (None, or infinite) every row stays, also those without a magnitude.
+    Without a cut (None, or inf) every row stays, also those without a magnitude.
 
     Raises
     ------
     DatasetError
         If no row is left.
     """
-    if cut is None or np.isinf(cut):
+    if cut is None or np.isposinf(cut):
         return np.ones(len(mag), dtype=bool)
     mag = np.asarray(mag, dtype=np.float64)
     with np.errstate(invalid="ignore"):

@@ -69,7 +69,7 @@ def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
     ExplanationError
         If none is left.
     """
-    if cut is None or np.isinf(cut):
+    if cut is None or np.isposinf(cut):
         chosen = catalogue
     else:
         with np.errstate(invalid="ignore"):

@@ -122,6 +122,8 @@ def test_a_cut_that_leaves_nothing_is_refused():
     assert "no held-out row has a magnitude of 22.5 or brighter: they reach from 23.00 to 24.50" in str(caught.value)
     with pytest.raises(DatasetError, match="none of them is known"):
         brighter(np.array([np.nan]), 22.5)
+    with pytest.raises(DatasetError, match="magnitude of -inf or brighter: they reach from 30.00"):
+        brighter(np.array([np.nan, 30]), -np.inf)
     assert brighter(np.array([np.nan, 30]), np.inf).all()
     assert brighter(np.array([22.5, 22.6, np.nan]), 22.5).tolist() == [True, False, False]
 
