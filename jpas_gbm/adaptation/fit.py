@@ -21,7 +21,7 @@ from .domain_report import domain_facts
 from .journal import Journal, Progress
 from .judges import ALL, Judges, MembersOf, make_judges
 from .regimes import Regime, get_regime
-from .rows import Rows, make_rows
+from .rows import Rows, TrainingRows, make_rows
 from .stages import Stages
 from .streams import Streams
 from .validation import counted_rows, mean_margins
@@ -96,7 +96,7 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
     choice_seed : int
         Seed of folds and resamples of the choices.
     """
-    judges, asked = choice.judges, choice.asked or choice.judges
+    judges = choice.judges
     options = judges.first.options
 
     def members_of(stages: Stages) -> list[Member]:
@@ -118,24 +118,14 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
             counted=counted_rows(val, options.cut),
             seed=choice_seed,
         )
-    card = {
-        "regime": regime.name,
-        "chosen": choice.candidate.name,
-        **choice.told,
+    facts = _facts(dataset, regime, choice, rows, seed)
+    card = facts | {
         **domain_facts(choice, choice_seed),
         "calibration": told,
         "decision": decision,
         "ensemble": [member.name for member in members],
         "notes": stages.journal.notes,
         "trainings": stages.journal.entries,
-        "rows": _row_counts(asked),
-        "shift": None if rows.shift is None else rows.shift.to_dict(),
-        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
-        "label_budget": _budget(regime, asked),
-        "magnitude_range": _magnitude_range(asked),
-        "photometries": sorted({dataset.target.photometry}),
-        "survey": dataset.target.survey,
-        "provenance": provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance),
     }
     return FittedClassifier(
         scheme=dataset.scheme,
@@ -153,6 +143,25 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         held_out=_held_out(margins, val, weight, told, options, choice_seed, regime),
         overlap=_overlap(judges, val, choice_seed),
     )
+
+
+def _facts(dataset: Dataset, regime: Regime, choice: Choice, rows: TrainingRows, seed: int) -> dict[str, Any]:
+    """Return what a card says of the data and the choice."""
+    asked = choice.asked or choice.judges
+    options = choice.judges.first.options
+    return {
+        "regime": regime.name,
+        "chosen": choice.candidate.name,
+        **choice.told,
+        "rows": _row_counts(asked),
+        "shift": None if rows.shift is None else rows.shift.to_dict(),
+        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
+        "label_budget": _budget(regime, asked),
+        "magnitude_range": _magnitude_range(asked),
+        "photometries": sorted({dataset.target.photometry}),
+        "survey": dataset.target.survey,
+        "provenance": provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance),
+    }
 
 
 def _overlap(judges: Judges, val: Rows, seed: int) -> Overlap | None:

@@ -138,21 +138,16 @@ def targets(
 
     list_format(out)
     about = str(Path(out).with_suffix(".json"))
-    written = [out, about, *([moc] if moc else [])]
-    if len({Path(path).resolve() for path in written}) < len(written):
-        raise ConfigError(f"--moc {moc}: is where the list or what is told of it goes. Give another name.")
     companions = [f"{path}.json" for path in predictions]
-    for path in written:
-        claim_file(path, overwrite, [*predictions, *companions, model, catalogue, *(legacy or ()), prior])
+    _claim(
+        [out, about, *([moc] if moc else [])],
+        overwrite,
+        [*predictions, *companions, model, catalogue, *(legacy or ()), prior],
+    )
     shares, edges = ((), None) if prior is None else prior_rows(prior)
     if edges and prior_edges:
         raise ConfigError(f"--prior-edges: {prior} has edges of its own. Leave one of them out.")
-    if noise_draws and not catalogue:
-        raise ConfigError("--noise-draws needs the catalogue that was predicted: name it with --catalogue.")
-    if noise_draws == 1:
-        raise ConfigError("--noise-draws 1: one draw has no spread. Ask for 2 or more.")
-    if not noise_draws and (catalogue or legacy):
-        raise ConfigError("--catalogue and --legacy are for --noise-draws: say how many, or leave them out.")
+    _check_noise(noise_draws, catalogue, legacy)
     options = parse_options(
         TargetOptions,
         {
@@ -197,6 +192,22 @@ def targets(
         say_json({name: value for name, value in found.told.items() if name != "curves"})
     else:
         say(*found.lines(), f"list: {out}", f"rule, mix and curves: {about}", *([f"MOC: {moc}"] if moc else []))
+
+
+def _claim(written: list[str], overwrite: bool, inputs: list[str | None]) -> None:
+    if len({Path(path).resolve() for path in written}) < len(written):
+        raise ConfigError(f"--moc {written[-1]}: is where the list or what is told of it goes. Give another name.")
+    for path in written:
+        claim_file(path, overwrite, inputs)
+
+
+def _check_noise(noise_draws: int, catalogue: str | None, legacy: list[str] | None) -> None:
+    if noise_draws and not catalogue:
+        raise ConfigError("--noise-draws needs the catalogue that was predicted: name it with --catalogue.")
+    if noise_draws == 1:
+        raise ConfigError("--noise-draws 1: one draw has no spread. Ask for 2 or more.")
+    if not noise_draws and (catalogue or legacy):
+        raise ConfigError("--catalogue and --legacy are for --noise-draws: say how many, or leave them out.")
 
 
 def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[FittedClassifier, dict[str, Any]]:
