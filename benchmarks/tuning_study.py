@@ -89,6 +89,7 @@ def main() -> None:
     parser.add_argument("--base", default="ssda", help="the untuned options")
     parser.add_argument("--trials", type=int, default=40)
     parser.add_argument("--folds", type=int, default=3, help="outer folds of train and validation")
+    parser.add_argument("--only", type=int, help="do the work of this fold alone, for another process or another day")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--cut", type=float, default=22.5)
@@ -97,6 +98,9 @@ def main() -> None:
     whole, base = Dataset.load(given.data), load_options(FitOptions, given.base)
     studies, y, groups = [], [], []
     p: dict[str, list[list[np.ndarray]]] = {"tuned": [], "untuned": []}
+    if given.only is not None:
+        one_fold(set_aside(whole, given.folds, given.only, given.seed), base, given, given.out / f"fold-{given.only}")
+        return
     for fold in range(given.folds):
         dataset = set_aside(whole, given.folds, fold, given.seed)
         mine, told = one_fold(dataset, base, given, given.out / f"fold-{fold}")
