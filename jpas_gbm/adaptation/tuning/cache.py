@@ -22,7 +22,7 @@ from .space import Space
 _SWITCHES = ("fluxes", "snr", "ratios", "lines", "templates", "imaging")
 
 
-class Recent(dict[Hashable, Any]):
+class Recent(OrderedDict[Hashable, Any]):
     """A dictionary that keeps the entries used last.
 
     Parameters
@@ -34,20 +34,16 @@ class Recent(dict[Hashable, Any]):
     def __init__(self, size: int) -> None:
         super().__init__()
         self._size = size
-        self._order: OrderedDict[Hashable, None] = OrderedDict()
 
     def __getitem__(self, key: Hashable) -> Any:
-        value = super().__getitem__(key)
-        self._order.move_to_end(key)
-        return value
+        self.move_to_end(key)
+        return super().__getitem__(key)
 
     def __setitem__(self, key: Hashable, value: Any) -> None:
         super().__setitem__(key, value)
-        self._order[key] = None
-        self._order.move_to_end(key)
-        while len(self._order) > self._size:
-            oldest, _ = self._order.popitem(last=False)
-            super().__delitem__(oldest)
+        self.move_to_end(key)
+        if len(self) > self._size:
+            self.popitem(last=False)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
         """Return what is kept under a key, made now if it is not there."""
