@@ -182,12 +182,49 @@ def test_coarse_boosting_takes_fewer_larger_steps():
     assert coarse(BASE, 1.0) is BASE
 
 
+@pytest.mark.parametrize(("recipe", "ways"), [("auto", {"continued", "base"}), ("pool", {"pooled"})])
+def test_a_rung_of_one_recipe_tries_it_alone_where_a_fit_tries_all(tiny, recipe, ways):
+    """A recipe that the user has settled on is never another on a cheap rung."""
+    options = override(BASE, recipe=recipe)
+    space = Space.build(options, small_study().space)
+    objective = Objective(tiny, space, ObjectiveOptions(), seed=1)
+
+    def trained(rung):
+        objective.judge(options, rung, 0)
+        _, kept = objective.caches[0].rows(options, rung.mocks, Journal())
+        return {key[0] for key in kept} - {"bins", "domain"}
+
+    assert trained(Rung(mocks=0.5, recipe="continue")) == ways
+    assert trained(Rung(mocks=0.4)) == (ways if recipe == "pool" else {"base", "continued", "pooled", "stacked"})
+
+
 def test_halving_and_the_median_of_folds():
     assert climbs(0.5, [], 0.4)
     assert climbs(0.2, [0.1, 0.3, 0.4, 0.5], 0.4) and not climbs(0.45, [0.1, 0.3, 0.4, 0.5], 0.4)
-    assert not climbs(float("nan"), [], 0.4)
+    assert not climbs(0.2, [0.1, 0.3], 0.4) and not climbs(float("nan"), [], 0.4)
     assert hopeless(0.6, [0.1, 0.2, 0.3, 0.4, 0.5]) and not hopeless(0.2, [0.1, 0.2, 0.3, 0.4, 0.5])
     assert not hopeless(9.0, [0.1])
+
+
+def test_a_trial_is_ranked_with_the_latest_on_its_rung():
+    """Else every trial would climb once the sampler has learnt, past those drawn at random."""
+    early, late = [0.9] * 20, [0.1, 0.2, 0.3, 0.4]
+    assert climbs(0.5, early + late, 0.4) and not climbs(0.5, early + late, 0.4, among=4)
+    assert climbs(0.15, early + late, 0.4, among=4) and climbs(0.5, early, 0.4, among=4)
+
+
+@pytest.mark.parametrize("among", [4, 0])
+def test_a_study_ranks_by_its_options(tiny, tmp_path, monkeypatch, among):
+    seen = []
+
+    def rank(loss, others, keep, among=0):
+        seen.append((len(others), keep, among))
+        return True
+
+    monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.climbs", rank)
+    options = small_study(fresh_seeds=0, among=among, keep=0.3)
+    tune(tiny, FitOptions(), options, tmp_path / "study", trials=2)
+    assert seen == [(0, 0.3, among), (1, 0.3, among)]
 
 
 def test_recent_forgets_what_was_used_longest_ago():
@@ -196,6 +233,9 @@ def test_recent_forgets_what_was_used_longest_ago():
     assert recent["a"] == 1
     recent["c"] = 3
     assert "b" not in recent and set(recent) == {"a", "c"}
+    recent.clear()
+    recent["d"] = recent["e"] = 4
+    assert set(recent) == {"d", "e"}
 
 
 def test_a_trial_that_fails_is_told_and_the_study_goes_on(tiny, tmp_path, monkeypatch):

@@ -53,7 +53,7 @@ def test_a_range_of_other_things_than_numbers_is_one_message(name, value):
     assert f"option '{name}' under 'space.boosting.leaves'" in line and "a finite number is needed" in line
 
 
-@pytest.mark.parametrize("ladder", [[{"mocks": 0.5}], [{}, {"coarseness": 2}]])
+@pytest.mark.parametrize("ladder", [[{"mocks": 0.5}], [{}, {"coarseness": 2}], [{"recipe": "pool"}]])
 def test_a_ladder_that_does_not_end_whole_is_refused(ladder):
     with pytest.raises(ConfigError, match="the last rung is .*Add a whole rung"):
         parse_options(TuneOptions, {"ladder": ladder}, "tune.yaml")

@@ -239,8 +239,11 @@ class Objective:
         journal = Journal(self.progress)
         rows, kept = self.caches[fold].rows(options, rung.mocks, journal)
         gammas = options.domain.gammas
+        recipe = rung.recipe if options.recipe == "auto" else None
         # The domain classifier is kept under its options: tempers are no part of it.
-        shared = override(coarse(options, rung.coarseness), domain=options.domain.model_dump() | {"gammas": (0.0,)})
+        shared = override(
+            coarse(options, rung.coarseness), recipe=recipe, domain=options.domain.model_dump() | {"gammas": (0.0,)}
+        )
         stages = Stages(rows, shared, self.streams.trees, self.threads, journal, kept)
         best = min(self._scored(stages, gammas), key=lambda one: one.log_loss)
         val = rows.target_val

@@ -60,6 +60,9 @@ class Rung(Options):
     coarseness: float = Field(
         1.0, ge=1, description="Learning rates are times, and rounds and patience divided by, this."
     )
+    recipe: Literal["continue", "pool", "stack"] | None = Field(
+        None, description="The one recipe tried on this rung where a fit tries all (auto); none: all there too."
+    )
 
 
 class TuneOptions(Options):
@@ -67,11 +70,18 @@ class TuneOptions(Options):
 
     objective: ObjectiveOptions = ObjectiveOptions()
     ladder: tuple[Rung, ...] = Field(
-        (Rung(mocks=0.25, coarseness=2.0), Rung()),
+        (
+            Rung(mocks=0.1, coarseness=4.0, recipe="continue"),
+            Rung(mocks=0.25, coarseness=2.0, recipe="continue"),
+            Rung(),
+        ),
         min_length=1,
         description="From cheap to whole; the last one is the score.",
     )
-    keep: Fraction = Field(0.4, gt=0, le=1, description="Best share of the trials on a rung that climbs to the next.")
+    keep: Fraction = Field(0.35, gt=0, le=1, description="Best share of the trials on a rung that climbs to the next.")
+    among: int = Field(
+        10, ge=0, description="Trials on the rung that a trial is ranked with, the latest; 0: all so far."
+    )
     startup: int = Field(10, ge=1, description="Trials drawn at random before the sampler learns.")
     reuse_every: int = Field(
         3, ge=0, description="After those, each such trial keeps the mock-grown trees of the best so far; 0: none does."
@@ -87,7 +97,9 @@ class TuneOptions(Options):
     @model_validator(mode="after")
     def _ends_whole(self) -> TuneOptions:
         if self.ladder[-1] != Rung():
-            last = ", ".join(f"{name}: {value:g}" for name, value in self.ladder[-1].model_dump().items())
+            last = ", ".join(
+                f"{name}: {value}" for name, value in self.ladder[-1].model_dump(exclude_defaults=True).items()
+            )
             raise ConfigError(
                 f"ladder: the last rung is {{{last}}}, but its loss is the score of a trial, which fits train with all "
                 "the work. Add a whole rung, '{}', at the end."

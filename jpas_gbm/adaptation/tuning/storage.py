@@ -65,7 +65,11 @@ def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) ->
         "data": data_fingerprint(dataset),
         "space": space.to_dict(),
         "objective": options.objective.model_dump(mode="json"),
-        "ladder": {"rungs": [rung.model_dump() for rung in options.ladder], "keep": options.keep},
+        "ladder": {
+            "rungs": [rung.model_dump() for rung in options.ladder],
+            "keep": options.keep,
+            "among": options.among,
+        },
         "fit": space.base.model_dump(mode="json"),
         "seed": seed,
         "version": __version__,

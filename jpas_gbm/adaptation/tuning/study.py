@@ -265,7 +265,8 @@ class Work:
                 if between and hopeless(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
             top = number == len(self.options.ladder) - 1
-            if not top and not climbs(losses[0], self._others(trial.number, step), self.options.keep):
+            others = self._others(trial.number, step)
+            if not top and not climbs(losses[0], others, self.options.keep, self.options.among):
                 raise _GivenUp
         return losses, judged
 
