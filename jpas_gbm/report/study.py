@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from ..files import read_json
-from .saved import Interval, interval, real, within
+from .saved import real, within
+from .trials import Best, Fresh, Step, Trial, Tried, Untuned, front_of
 from .words import MINUS
 
 FILE = "tuning.json"
@@ -19,77 +20,6 @@ _LOSSES = {
     "average_precision": f"1 {MINUS} average precision",
     "mix": f"mix of log loss, 1 {MINUS} macro-F1 and 1 {MINUS} average precision",
 }
-
-
-class Trial(NamedTuple):
-    """One trial.
-
-    Parameters
-    ----------
-    number : int
-    outcome : str
-        complete, pruned (given up early) or failed.
-    first : float or None
-        Loss of the first figure on the first, cheap step.
-    losses : tuple of float or None
-        Of every figure, all work done; None where it was not.
-    best : float or None
-        Lowest loss so far.
-    """
-
-    number: int
-    outcome: str
-    first: float | None
-    losses: tuple[float, ...] | None
-    best: float | None
-
-
-class Tried(NamedTuple):
-    """A value of one option that a trial had, and the loss of the trial's first step."""
-
-    trial: int
-    value: Any
-    first: float
-    outcome: str
-
-
-class Best(NamedTuple):
-    """The trial that the study names best; `interval` is of the loss, 95 %, over objects."""
-
-    trial: int
-    loss: float
-    interval: Interval | None
-    candidate: str
-    figures: Mapping[str, float | None]
-    values: Mapping[str, Any]
-
-
-class Finalist(NamedTuple):
-    """A trial trained with seeds that the study did not use: its loss, and those of the fresh seeds."""
-
-    trial: int
-    loss: float
-    losses: tuple[float, ...]
-    mean: float
-
-
-class Fresh(NamedTuple):
-    """The best options trained with seeds that the study did not use, and all trials that were."""
-
-    seeds: tuple[int, ...]
-    losses: tuple[float, ...]
-    mean: float
-    optimism: float
-    finalists: tuple[Finalist, ...]
-
-
-class Untuned(NamedTuple):
-    """The fit that was not tuned; `difference` is the best loss less this one, on the same rows."""
-
-    candidate: str
-    loss: float
-    difference: float
-    interval: Interval | None
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,10 +55,12 @@ class TuningStudy:
         Each option's share of the variance of the first step's loss, largest first; empty for few trials.
     space : mapping of str to mapping
         What each option may be.
-    rungs : tuple of mapping
-        The steps of the ladder: ``mocks``, ``coarseness``.
+    rungs : tuple of Step
+        Of the ladder, cheapest first.
     keep : float or None
         Share of the trials that climb from a step to the next.
+    among : int
+        How many of the latest trials on a step that share is of; 0: all.
     rows : int
         Rows that judged.
     budget : mapping of str to int
@@ -155,8 +87,9 @@ class TuningStudy:
     front: tuple[Trial, ...] = ()
     importances: Mapping[str, float] = field(default_factory=dict)
     space: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    rungs: tuple[Mapping[str, float], ...] = ()
+    rungs: tuple[Step, ...] = ()
     keep: float | None = None
+    among: int = 0
     rows: int = 0
     budget: Mapping[str, int] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -187,21 +120,22 @@ class TuningStudy:
             str(told["regime"]),
             None if seed is None else int(seed),
             tuple(_loss_words(metric, told) for metric in metrics),
-            _best(told["best"]),
-            _fresh(told.get("fresh"), told["best"]),
-            _untuned(told.get("default")),
+            Best.of(told["best"]),
+            Fresh.of(told.get("fresh"), told["best"]),
+            Untuned.of(told.get("default")),
             int(asked["counted"]),
             int(asked.get("asked", asked["counted"])),
             {str(kind): int(n) for kind, n in asked.get("outcomes", {}).items()},
             str(asked.get("ended", "finished")),
             real(asked.get("seconds")),
-            tuple(_trial(one) for one in told["history"]),
-            {name: tuple(map(_tried, tries)) for name, tries in (told.get("slices") or {}).items()},
-            _front(told.get("front") or []),
+            tuple(map(Trial.of, told["history"])),
+            {name: tuple(map(Tried.of, tries)) for name, tries in (told.get("slices") or {}).items()},
+            front_of(told.get("front") or []),
             {str(option): float(share) for option, share in (told.get("importances") or {}).items()},
             {str(option): dict(entry) for option, entry in (told.get("space") or {}).items()},
-            tuple({part: float(value) for part, value in rung.items()} for rung in ladder.get("rungs", [])),
+            tuple(map(Step.of, ladder.get("rungs", []))),
             real(ladder.get("keep")),
+            int(ladder.get("among") or 0),
             int(told.get("rows_judged", 0)),
             {str(use): int(n) for use, n in (told.get("label_budget") or {}).items()},
             tuple(map(str, told.get("notes") or [])),
@@ -244,58 +178,3 @@ def _loss_words(metric: Any, told: Mapping[str, Any]) -> str:
     words = _LOSSES.get(str(metric), str(metric))
     of_class = within(told, "provenance", "options", "objective", "of_class")
     return f"{words} of {of_class}" if metric == "average_precision" and of_class else words
-
-
-def _best(one: Mapping[str, Any]) -> Best:
-    figures = {str(name): real(value) for name, value in (one.get("figures") or {}).items()}
-    return Best(
-        int(one["trial"]),
-        float(one["loss"]),
-        interval(one.get("interval")),
-        str(one.get("candidate", "")),
-        figures,
-        dict(one.get("values") or {}),
-    )
-
-
-def _fresh(one: Mapping[str, Any] | None, best: Mapping[str, Any]) -> Fresh | None:
-    if one is None:
-        return None
-    # Before there were finalists, the best alone met fresh seeds.
-    own = {"trial": best["trial"], "loss": best["loss"], "losses": one["losses"], "mean": one["mean"]}
-    finalists = tuple(
-        Finalist(int(each["trial"]), float(each["loss"]), tuple(map(float, each["losses"])), float(each["mean"]))
-        for each in one.get("finalists") or [own]
-    )
-    losses, seeds = tuple(map(float, one["losses"])), tuple(map(int, one.get("seeds", ())))
-    return Fresh(seeds, losses, float(one["mean"]), float(one["optimism"]), finalists)
-
-
-def _untuned(one: Mapping[str, Any] | None) -> Untuned | None:
-    if one is None:
-        return None
-    told = str(one.get("candidate", ""))
-    return Untuned(told, float(one["loss"]), float(one["difference"]), interval(one.get("interval")))
-
-
-def _trial(one: Mapping[str, Any]) -> Trial:
-    losses = one.get("losses")
-    return Trial(
-        int(one["trial"]),
-        str(one["outcome"]),
-        real((one.get("steps") or {}).get("0")),
-        None if losses is None else tuple(map(float, losses)),
-        real(one.get("best_so_far")),
-    )
-
-
-def _tried(one: Mapping[str, Any]) -> Tried:
-    return Tried(int(one["trial"]), one["value"], float(one["first"]), str(one.get("outcome", "complete")))
-
-
-def _front(points: list[Mapping[str, Any]]) -> tuple[Trial, ...]:
-    found = [
-        Trial(int(one["trial"]), "complete", None, tuple(map(float, one["losses"])), float(one["losses"][0]))
-        for one in points
-    ]
-    return tuple(sorted(found, key=lambda one: one.losses or ()))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,13 @@ def test_a_study_of_one_step_has_no_first_steps(told, ax):
     assert "first" not in study_plates(study)[0].caption
 
 
+@pytest.mark.parametrize(("ladder", "said"), [({}, "latest 10 trials"), ({"among": 0}, "of the trials")])
+def test_the_caption_says_among_how_many_a_step_chooses(told, ladder, said):
+    caption = study_plates(changed(told, ladder=told["ladder"] | ladder))[0].caption
+    assert "the best 35 %" in caption and f"{said.removeprefix('of the ')} there go on" in caption
+    assert ("latest" in caption) == ("latest" in said)
+
+
 def test_importances_have_a_bar_each_the_largest_first(told, study, ax):
     f.importances_figure(study, ax)
     widths = [patch.get_width() for patch in ax.patches]
@@ -220,6 +228,9 @@ def test_figures_have_words(study):
         assert "validation split, of magnitude 22.5 and brighter" in plate.caption
         assert len(plate.alt) > 40
     assert "50 % of the mocks and learning rates times 2" in plates[0].caption
+    rungs = tuple(step._replace(recipe="continue") for step in study.rungs)
+    caption = study_plates(replace(study, rungs=rungs))[0].caption
+    assert "50 % of the mocks, learning rates times 2 and recipe continue alone" in caption
 
 
 def test_table_sets_the_best_values_beside_the_space(told, study):

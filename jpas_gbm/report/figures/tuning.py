@@ -13,7 +13,8 @@ from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, not
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..study import Tried, TuningStudy
+    from ..study import TuningStudy
+    from ..trials import Tried
 
 _SHOWN = 16
 _FEWEST_TICKS = 3

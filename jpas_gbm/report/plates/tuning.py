@@ -42,10 +42,12 @@ def _first_words(study: TuningStudy) -> str:
         return ""
     first = study.rungs[0]
     parts = []
-    if first.get("mocks", 1) < 1:
-        parts.append(f"{100 * first['mocks']:g} % of the mocks")
-    if first.get("coarseness", 1) > 1:
-        parts.append(f"learning rates times {first['coarseness']:g}")
+    if first.mocks < 1:
+        parts.append(f"{100 * first.mocks:g} % of the mocks")
+    if first.coarseness > 1:
+        parts.append(f"learning rates times {first.coarseness:g}")
+    if first.recipe is not None:
+        parts.append(f"recipe {first.recipe} alone")
     if study.by_folds:
         parts.append("one fold")
     return listed(parts)
@@ -56,7 +58,8 @@ def history_plate(study: TuningStudy) -> Plate | None:
     if not study.trials:
         return None
     steps = _first_words(study)
-    climb = "" if study.keep is None else f"; the best {100 * study.keep:g} % of the trials there go on"
+    latest = f"latest {study.among} " if study.among else ""
+    climb = "" if study.keep is None else f"; the best {100 * study.keep:g} % of the {latest}trials there go on"
     hollow = f"Hollow marks: the first, cheap step ({steps}{climb}). " if steps else ""
     told = [f"{n} {'given up early' if kind == 'pruned' else kind}" for kind, n in study.outcomes.items()]
     lines = []
