@@ -1,6 +1,6 @@
 """Trials per hour with shared features, bins and boosters and with halving, against the plain loop.
 
-    python benchmarks/tuning.py [--trials N] [--mocks N] [--config FILE] [--json FILE]
+    python benchmarks/tuning.py [--trials N] [--mocks N] [--seed S] [--config FILE] [--json FILE]
 
 A study of the shipped space runs on the built-in simulated survey. Then the plain loop judges the values of the same
 trials: each makes its features, bins and trees anew and does all the work. Both in one process on one thread;
@@ -27,12 +27,12 @@ from jpas_gbm.mocks.simulate import SimulateOptions
 AIM = 3.0
 
 
-def shared(dataset, space, options, trials, folder):
+def shared(dataset, space, options, seed, trials, folder):
     """Return CPU seconds of a study, its trials' values and losses (None where given up)."""
-    study, _ = open_study(folder, identity(dataset, space, options, 0), options, resume=False)
+    study, _ = open_study(folder, identity(dataset, space, options, seed), options, resume=False)
     for given in options.start:
         study.enqueue_trial(space.start(given))
-    work = Work(study, Objective(dataset, space, options.objective, 0), options, folder, trials)
+    work = Work(study, Objective(dataset, space, options.objective, seed), options, folder, trials)
     began = time.process_time()
     work.run()
     spent = time.process_time() - began
@@ -40,12 +40,12 @@ def shared(dataset, space, options, trials, folder):
     return spent, [(t.params, t.values[0] if t.state.name == "COMPLETE" else None) for t in done]
 
 
-def plain(dataset, space, options, values):
+def plain(dataset, space, options, seed, values):
     """Return CPU seconds of judging some values with nothing shared, and their losses."""
     began = time.process_time()
     losses = []
     for one in values:
-        objective = Objective(dataset, space, options.objective, 0)
+        objective = Objective(dataset, space, options.objective, seed)
         figures, _ = objective.whole(space.options(one))
         losses.append(objective.measure.losses(figures)[0])
     return time.process_time() - began, losses
@@ -53,23 +53,28 @@ def plain(dataset, space, options, values):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=20)
-    parser.add_argument("--mocks", type=int, default=8000, help="mock rows; half as many are labelled")
+    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--seed", type=int, default=0, help="of the survey and the study")
+    parser.add_argument("--mocks", type=int, default=24_000, help="mock rows; half as many are labelled")
     parser.add_argument("--config", default="tune")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
     labelled = given.mocks // 2
     survey = SimulateOptions(n_source=given.mocks, n_labelled=labelled, n_unlabelled=labelled // 2)
-    dataset = builtin_dataset(0, survey)[0].for_training()
+    dataset = builtin_dataset(given.seed, survey)[0].for_training()
     options = load_options(TuneOptions, given.config)
     space = Space.build(load_options(FitOptions, "ssda"), options.space)
-    Objective(dataset, space, options.objective, 1).whole(space.base)  # numba compiles before anything is timed
+    Objective(dataset, space, options.objective, given.seed + 1).whole(
+        space.base
+    )  # numba compiles before anything is timed
     with tempfile.TemporaryDirectory() as folder:
-        spent, tried = shared(dataset, space, options, given.trials, Path(folder) / "study")
-    alone, losses = plain(dataset, space, options, [values for values, _ in tried])
+        spent, tried = shared(dataset, space, options, given.seed, given.trials, Path(folder) / "study")
+    alone, losses = plain(dataset, space, options, given.seed, [values for values, _ in tried])
     finished = [(ours, theirs) for (_, ours), theirs in zip(tried, losses, strict=True) if ours is not None]
     assert all(abs(ours - theirs) < 1e-9 for ours, theirs in finished), "sharing changed a score"
     told = {
+        "seed": given.seed,
+        "mocks": given.mocks,
         "trials": len(tried),
         "did_all_the_work": len(finished),
         "shared_seconds": spent,
