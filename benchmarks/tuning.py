@@ -19,7 +19,7 @@ from jpas_gbm.adaptation.tuning.objective import Objective
 from jpas_gbm.adaptation.tuning.options import TuneOptions
 from jpas_gbm.adaptation.tuning.space import Space
 from jpas_gbm.adaptation.tuning.storage import identity, open_study
-from jpas_gbm.adaptation.tuning.study import Work
+from jpas_gbm.adaptation.tuning.study import Work, begin_with
 from jpas_gbm.config import FitOptions, load_options
 from jpas_gbm.files import write_json
 from jpas_gbm.mocks.simulate import SimulateOptions
@@ -30,8 +30,7 @@ AIM = 3.0
 def shared(dataset, space, options, seed, trials, folder):
     """Return CPU seconds of a study, its trials' values and losses (None where given up)."""
     study, _ = open_study(folder, identity(dataset, space, options, seed), options, resume=False)
-    for given in options.start:
-        study.enqueue_trial(space.start(given))
+    begin_with(study, map(space.start, options.start))
     work = Work(study, Objective(dataset, space, options.objective, seed), options, folder, trials)
     began = time.process_time()
     work.run()

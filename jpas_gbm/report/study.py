@@ -166,7 +166,11 @@ class TuningStudy:
     def chosen(self) -> str:
         """How the best trial was chosen, in words."""
         n = 0 if self.fresh is None else len(self.fresh.finalists)
-        return f"of the {n} best, the lowest over fresh seeds" if n > 1 else "the lowest of all"
+        return (
+            f"of the {n} best, the earliest that fresh seeds do not tell from the lowest"
+            if n > 1
+            else "the lowest of all"
+        )
 
     @property
     def ranked(self) -> list[str]:

@@ -13,7 +13,7 @@ from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.adaptation.streams import Streams
 from jpas_gbm.adaptation.tuning.cache import Recent, RowsCache, take_columns, thin_mocks
-from jpas_gbm.adaptation.tuning.ladder import climbs, hopeless
+from jpas_gbm.adaptation.tuning.ladder import climbs, earliest_as_good, hopeless
 from jpas_gbm.adaptation.tuning.objective import Objective, coarse, folds_of
 from jpas_gbm.adaptation.tuning.options import ObjectiveOptions, Rung
 from jpas_gbm.adaptation.tuning.space import Space, flat, with_values
@@ -50,7 +50,8 @@ def test_the_best_of_the_finalists_over_fresh_seeds_is_the_best(study):
     assert [one["loss"] for one in finalists] == losses[: len(finalists)] and len(finalists) > 1
     for one in finalists:
         assert one["mean"] == pytest.approx(np.mean(one["losses"])) and len(one["losses"]) == len(fresh["seeds"])
-    first = min(finalists, key=lambda one: one["mean"])
+    kept = earliest_as_good({one["trial"]: one["losses"] for one in finalists})
+    first = next(one for one in finalists if one["trial"] == kept)
     assert (best["trial"], best["loss"], fresh["mean"]) == (first["trial"], first["loss"], first["mean"])
     assert best["interval"][0] < best["loss"] < best["interval"][1]
 
@@ -206,6 +207,24 @@ def test_halving_and_the_median_of_folds():
     assert not hopeless(9.0, [0.1])
 
 
+def test_the_earliest_that_seeds_do_not_tell_from_the_best_is_kept():
+    close, far = [0.30, 0.35, 0.25], [0.40, 0.45, 0.35]
+    assert earliest_as_good({9: [0.29, 0.33, 0.27], 4: close, 1: far}) == 4
+    assert earliest_as_good({4: far, 9: close}) == 9
+    assert earliest_as_good({4: [0.31], 9: [0.30]}) == 9  # one seed tells nothing of its error
+    assert earliest_as_good({7: [0.3, 0.3], 2: [0.3, 0.3]}) == 2
+
+
+@pytest.mark.parametrize("judge", [{}, {"judge": "folds", "folds": 2}])
+def test_trials_to_start_with_are_given_all_the_work(tiny, tmp_path, monkeypatch, judge):
+    """A cheap rung may be wrong about them, and the user has named them."""
+    monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.climbs", lambda *given: False)
+    monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.hopeless", lambda *given: True)
+    options = small_study(fresh_seeds=0, objective=judge, start=[{}, {"boosting.leaves": 9}])
+    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=4)
+    assert [row["outcome"] for row in tuned.rows] == ["complete", "complete", "pruned", "pruned"]
+
+
 def test_a_trial_is_ranked_with_the_latest_on_its_rung():
     """Else every trial would climb once the sampler has learnt, past those drawn at random."""
     early, late = [0.9] * 20, [0.1, 0.2, 0.3, 0.4]
@@ -222,7 +241,7 @@ def test_a_study_ranks_by_its_options(tiny, tmp_path, monkeypatch, among):
         return True
 
     monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.climbs", rank)
-    options = small_study(fresh_seeds=0, among=among, keep=0.3)
+    options = small_study(fresh_seeds=0, among=among, keep=0.3, start=[])
     tune(tiny, FitOptions(), options, tmp_path / "study", trials=2)
     assert seen == [(0, 0.3, among), (1, 0.3, among)]
 

@@ -87,6 +87,24 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
     assert values_of(second, "interrupted")[0] in values_of(second, "complete")
 
 
+def test_a_trial_to_start_with_that_was_interrupted_is_still_given_all_the_work(tiny, tmp_path, monkeypatch):
+    plain, calls = Objective.judge, []
+
+    def interrupted(self, options, rung, fold):
+        calls.append(options)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(self, options, rung, fold)
+
+    monkeypatch.setattr(Objective, "judge", interrupted)
+    monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.climbs", lambda *given: False)
+    options = small_study(fresh_seeds=0, start=[{}, {"boosting.leaves": 9}])
+    assert tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2).ended == "interrupted"
+    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2, resume=True)
+    assert [row["outcome"] for row in tuned.rows] == ["complete", "interrupted", "complete", "pruned"]
+    assert tuned.rows[2]["value:boosting.leaves"] == 9
+
+
 def test_an_interrupt_before_any_trial_is_an_interrupt(tiny, tmp_path, monkeypatch):
     def interrupted(self, options, rung, fold):
         raise KeyboardInterrupt

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+
+import numpy as np
 
 FEWEST = 5
 """Trials that must have come as far before a trial is given up between folds."""
@@ -41,3 +43,26 @@ def hopeless(mean_so_far: float, others: Sequence[float]) -> bool:
         return True
     ranked = sorted(others)
     return len(ranked) >= FEWEST and mean_so_far > ranked[len(ranked) // 2]
+
+
+def earliest_as_good(losses: Mapping[int, Sequence[float]]) -> int:
+    """Return the first trial whose mean over seeds is as good as the lowest, as far as the seeds tell.
+
+    Parameters
+    ----------
+    losses : mapping of int to sequence of float
+        Losses of each trial, by its number, with the same seeds in the same order.
+
+    Notes
+    -----
+    As good is within one standard error of the paired difference: the rule of Breiman et al. (1984, Classification and
+    Regression Trees, 3.4.3), with the order of trials as what is simple. The earlier trial was best among fewer.
+    """
+    lowest = min((np.asarray(each, dtype=np.float64) for each in losses.values()), key=np.mean)
+
+    def as_good(each: Sequence[float]) -> bool:
+        worse = np.asarray(each) - lowest
+        error = np.std(worse, ddof=1) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
+        return bool(worse.mean() <= error)
+
+    return next(number for number in sorted(losses) if as_good(losses[number]))

@@ -71,8 +71,8 @@ class TuneOptions(Options):
     objective: ObjectiveOptions = ObjectiveOptions()
     ladder: tuple[Rung, ...] = Field(
         (
-            Rung(mocks=0.1, coarseness=4.0, recipe="continue"),
-            Rung(mocks=0.25, coarseness=2.0, recipe="continue"),
+            Rung(mocks=0.25, coarseness=4.0, recipe="continue"),
+            Rung(mocks=0.5, coarseness=2.0, recipe="continue"),
             Rung(),
         ),
         min_length=1,
@@ -88,9 +88,13 @@ class TuneOptions(Options):
     )
     fresh_seeds: int = Field(3, ge=0, description="Seeds that the finalists are trained with anew at the end.")
     finalists: int = Field(
-        3, ge=1, description="Best trials that meet the fresh seeds: the best over these is the study's best."
+        3,
+        ge=1,
+        description="Best trials that meet the fresh seeds: the earliest that these do not tell from the best is kept.",
     )
-    start: tuple[dict[str, Any], ...] = Field((), description="Values to try first; others are those of the fit.")
+    start: tuple[dict[str, Any], ...] = Field(
+        (), description="Values to try first, with all the work; others are those of the fit."
+    )
     fit: dict[str, Any] = Field({}, description="Options of every fit, over the shipped ones of the regime.")
     space: dict[str, Entry] = Field({}, description="Dotted names of options, and what each may be.")
 

@@ -6,7 +6,7 @@ import logging
 import math
 import time
 import zipfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("jpas_gbm")
 
+START = "start"
+"""Mark of the trials that the study was told to begin with: they are given all the work."""
 COUNTED = ("complete", "pruned", "failed")
 """Outcomes that count towards the number of trials asked for; interrupted ones are tried again."""
 _MISSES = 25
@@ -53,6 +55,12 @@ def outcome(trial: FrozenTrial) -> str:
     if trial.state == TrialState.WAITING:
         return "waiting"
     return str(trial.user_attrs.get("outcome", "interrupted"))
+
+
+def begin_with(study: Study, starts: Iterable[Mapping[str, Any]]) -> None:
+    """Put the trials that a study begins with into its queue."""
+    for values in starts:
+        study.enqueue_trial(dict(values), user_attrs={START: True})
 
 
 def answers_path(folder: Path, number: int) -> Path:
@@ -179,7 +187,8 @@ class Work:
 
     def _again(self, number: int, values: Mapping[str, Any]) -> None:
         if set(values) == set(self.objective.space.entries):
-            self.study.enqueue_trial(dict(values), user_attrs={"again": number})
+            attrs = self._all()[number].user_attrs
+            self.study.enqueue_trial(dict(values), user_attrs={"again": number, START: attrs.get(START, False)})
 
     def _one(self) -> None:
         from optuna.trial import TrialState
@@ -242,8 +251,9 @@ class Work:
         self.study.tell(trial, state=TrialState.FAIL)
 
     def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[Judged]]:
-        """Judge a trial on each rung until it is given up or has done all the work."""
+        """Judge a trial on each rung until it is given up or has done all the work; one to start with is never."""
         objective, began = self.objective, time.perf_counter()
+        given = trial.user_attrs.get(START, False)
         options = objective.space.options(values)
         steps: dict[str, float] = {}
         judged: list[Judged] = []
@@ -261,12 +271,12 @@ class Work:
                 trial.set_user_attr("seconds", round(time.perf_counter() - began, 2))
                 if objective.measure.options.also is None:
                     trial.report(losses[0], step)
-                between = fold < objective.folds - 1
+                between = fold < objective.folds - 1 and not given
                 if between and hopeless(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
             top = number == len(self.options.ladder) - 1
             others = self._others(trial.number, step)
-            if not top and not climbs(losses[0], others, self.options.keep, self.options.among):
+            if not (top or given) and not climbs(losses[0], others, self.options.keep, self.options.among):
                 raise _GivenUp
         return losses, judged
 

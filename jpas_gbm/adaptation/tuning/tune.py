@@ -19,12 +19,13 @@ from ...provenance import provenance
 from ...survey.dataset import Dataset
 from ..journal import Progress
 from .interrupts import deaf, from_parent
+from .ladder import earliest_as_good
 from .objective import Objective, joined, mean_figures
 from .options import Rung, TuneOptions
 from .result import Tuned, counts, history, importances, slices, table
 from .space import Space, flat, with_values
 from .storage import identity, open_study
-from .study import COUNTED, OutOfTime, Work, load_answers, outcome, save_answers
+from .study import COUNTED, OutOfTime, Work, begin_with, load_answers, outcome, save_answers
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -144,8 +145,7 @@ def tune(
     plan.objective()  # what is wrong with regime or objective is said before a folder is made
     study, notes = open_study(plan.folder, dict(about), options, resume)
     if not resume:
-        for start in starts:
-            study.enqueue_trial(start)
+        begin_with(study, starts)
     ended, more = _run(plan, study, jobs, progress)
     return _result(plan, study, ended, [*space.notes, *notes, *more], progress)
 
@@ -258,7 +258,7 @@ def _default(plan: Plan, study: Study, best: FrozenTrial, progress: Progress | N
 def _fresh(
     plan: Plan, study: Study, finalists: list[FrozenTrial], progress: Progress | None
 ) -> tuple[FrozenTrial, dict[str, Any] | None]:
-    """Train the best trials anew with other seeds; return the best over these, and how much was luck of the seed.
+    """Train the best trials anew with other seeds; return the one to keep, and how much was luck of the seed.
 
     What is best of many by a hair is best by luck of its seed as often as not.
     """
@@ -280,7 +280,8 @@ def _fresh(
             known[str(trial.number)] = [*losses, measure.losses(figures)[0]]
             study.set_user_attr("fresh", known)
     means = {trial.number: float(np.mean(known[str(trial.number)][: len(seeds)])) for trial in finalists}
-    best = min(finalists, key=lambda trial: (means[trial.number], trial.number))
+    first = earliest_as_good({trial.number: known[str(trial.number)][: len(seeds)] for trial in finalists})
+    best = next(trial for trial in finalists if trial.number == first)
     told = [
         {
             "trial": one.number,
