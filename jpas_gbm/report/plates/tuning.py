@@ -67,8 +67,8 @@ def history_plate(study: TuningStudy) -> Plate | None:
         lines.append(f"dashed, the untuned fit, {number(study.default.loss, 4)}")
     if study.fresh is not None:
         lines.append(
-            f"diamonds, trials over {count(len(study.fresh.losses), 'fresh seed')}, mean and range; dotted, the best "
-            f"of them, {number(study.fresh.mean, 4)}"
+            f"diamonds, trials over {count(len(study.fresh.losses), 'fresh seed')}, mean and range; dotted, that "
+            f"of the one kept, {number(study.fresh.mean, 4)}"
         )
     across = f"{sentence('; '.join(lines))}. " if lines else ""
     score = with_span(study.best.loss, study.best.interval, 4)
