@@ -68,16 +68,21 @@ def test_a_finished_study_is_only_told_again(tiny, begun, copied, monkeypatch):
     assert again.told["best"] == begun[0].told["best"]
 
 
-def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, monkeypatch):
+def interrupt_the_third(monkeypatch):
+    """Let an interrupt come when options are judged for the third time, and only then."""
     plain, calls = Objective.judge, []
 
-    def interrupted(self, options, rung, fold):
+    def judge(self, options, rung, fold):
         calls.append(options)
         if len(calls) == 3:
             raise KeyboardInterrupt
         return plain(self, options, rung, fold)
 
-    monkeypatch.setattr(Objective, "judge", interrupted)
+    monkeypatch.setattr(Objective, "judge", judge)
+
+
+def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, monkeypatch):
+    interrupt_the_third(monkeypatch)
     first = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
     assert first.ended == "interrupted" and (tmp_path / "study" / "best.yaml").is_file()
     assert first.told["trials"]["outcomes"] == {"complete": 2, "interrupted": 1}
@@ -88,15 +93,7 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
 
 
 def test_a_trial_to_start_with_that_was_interrupted_is_still_given_all_the_work(tiny, tmp_path, monkeypatch):
-    plain, calls = Objective.judge, []
-
-    def interrupted(self, options, rung, fold):
-        calls.append(options)
-        if len(calls) == 3:
-            raise KeyboardInterrupt
-        return plain(self, options, rung, fold)
-
-    monkeypatch.setattr(Objective, "judge", interrupted)
+    interrupt_the_third(monkeypatch)
     monkeypatch.setattr("jpas_gbm.adaptation.tuning.study.climbs", lambda *given: False)
     options = small_study(fresh_seeds=0, start=[{}, {"boosting.leaves": 9}])
     assert tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2).ended == "interrupted"
