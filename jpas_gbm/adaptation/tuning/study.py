@@ -251,7 +251,7 @@ class Work:
         self.study.tell(trial, state=TrialState.FAIL)
 
     def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[Judged]]:
-        """Judge a trial on each rung until it is given up or has done all the work; one to start with is never."""
+        """Judge a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
         objective, began = self.objective, time.perf_counter()
         given = trial.user_attrs.get(START, False)
         options = objective.space.options(values)
@@ -271,14 +271,16 @@ class Work:
                 trial.set_user_attr("seconds", round(time.perf_counter() - began, 2))
                 if objective.measure.options.also is None:
                     trial.report(losses[0], step)
-                between = fold < objective.folds - 1 and not given
-                if between and hopeless(losses[0], self._others(trial.number, step)):
+                between = fold < objective.folds - 1
+                if between and not given and hopeless(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
             top = number == len(self.options.ladder) - 1
-            others = self._others(trial.number, step)
-            if not (top or given) and not climbs(losses[0], others, self.options.keep, self.options.among):
+            if not (top or given) and not self._climbs(trial.number, step, losses[0]):
                 raise _GivenUp
         return losses, judged
+
+    def _climbs(self, number: int, step: int, loss: float) -> bool:
+        return climbs(loss, self._others(number, step), self.options.keep, self.options.among)
 
     def _others(self, number: int, step: int) -> list[float]:
         found = []

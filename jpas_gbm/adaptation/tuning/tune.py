@@ -279,21 +279,22 @@ def _fresh(
             figures, _ = objectives[i].whole(plan.space.options(trial.params))
             known[str(trial.number)] = [*losses, measure.losses(figures)[0]]
             study.set_user_attr("fresh", known)
-    means = {trial.number: float(np.mean(known[str(trial.number)][: len(seeds)])) for trial in finalists}
-    first = earliest_as_good({trial.number: known[str(trial.number)][: len(seeds)] for trial in finalists})
-    best = next(trial for trial in finalists if trial.number == first)
+    over = {trial.number: known[str(trial.number)][: len(seeds)] for trial in finalists}
+    means = {number: float(np.mean(losses)) for number, losses in over.items()}
+    kept = earliest_as_good(over)
+    best = next(trial for trial in finalists if trial.number == kept)
     told = [
-        {
-            "trial": one.number,
-            "loss": one.values[0],
-            "losses": known[str(one.number)][: len(seeds)],
-            "mean": means[one.number],
-        }
+        {"trial": one.number, "loss": one.values[0], "losses": over[one.number], "mean": means[one.number]}
         for one in finalists
     ]
-    mean, own = means[best.number], known[str(best.number)][: len(seeds)]
-    optimism = mean - best.values[0]
-    return best, {"seeds": seeds, "losses": own, "mean": mean, "optimism": optimism, "finalists": told}
+    optimism = means[kept] - best.values[0]
+    return best, {
+        "seeds": seeds,
+        "losses": over[kept],
+        "mean": means[kept],
+        "optimism": optimism,
+        "finalists": told,
+    }
 
 
 def _told(plan: Plan, study: Study, best: FrozenTrial, ended: str, notes: list[str]) -> dict[str, Any]:
