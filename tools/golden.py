@@ -116,7 +116,7 @@ def compare_arrays(old: Path, new: Path) -> Iterator[str]:
         elif a[name].dtype.kind in "fc":
             if not np.array_equal(a[name], b[name], equal_nan=True):
                 yield f"{name}: {np.nanmax(np.abs(a[name].astype(float) - b[name])):.1e}"
-        elif not all(x == y for x, y in zip(a[name].ravel().tolist(), b[name].ravel().tolist(), strict=True)):
+        elif str(a[name].tolist()) != str(b[name].tolist()):
             yield f"{name}: values differ"
 
 
