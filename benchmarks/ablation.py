@@ -14,20 +14,18 @@ from typing import Any
 
 import numpy as np
 
-from jpas_gbm.adaptation.candidates import Candidate
+from jpas_gbm.adaptation.choosing import Scored, counted_rows, mean_margins, score
 from jpas_gbm.adaptation.fit import ensemble
-from jpas_gbm.adaptation.journal import Journal
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
-from jpas_gbm.adaptation.stages import Stages
-from jpas_gbm.adaptation.streams import Streams
-from jpas_gbm.adaptation.tuning.space import flat, with_values
-from jpas_gbm.adaptation.validation import Scored, counted_rows, mean_margins, score
-from jpas_gbm.config import FitOptions, load_options
-from jpas_gbm.files import atomic_file, write_json
-from jpas_gbm.provenance import provenance
+from jpas_gbm.adaptation.ways import Candidate, Stages
+from jpas_gbm.config import load_options
+from jpas_gbm.options import FitOptions
+from jpas_gbm.run import Journal, Streams
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.store import atomic_file, provenance, write_json
+from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.tuning.space import flat, with_values
 
 POOL = Candidate("pool", target_weight=3.0)
 CONTINUE = Candidate("continue")

@@ -19,17 +19,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.calibration import Calibrator
-from jpas_gbm.config import BoostingOptions, FeatureOptions, override
-from jpas_gbm.explanation.attributions import attribute
-from jpas_gbm.explanation.options import ExplainOptions
-from jpas_gbm.explanation.pairs import Pair
+from jpas_gbm.config import override
+from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.fitted import FittedClassifier, Member, stack_inputs
-from jpas_gbm.mocks.simulate import SimulateOptions
-from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.model import FittedClassifier, Member, stack_inputs
+from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.surveys.dataset import Dataset
 
 ASKED = 0.9
 

@@ -14,12 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from jpas_gbm.config import FeatureOptions
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.files import write_json
-from jpas_gbm.mocks.options import SimulateOptions
-from jpas_gbm.mocks.simulate import simulate_survey
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.options import FeatureOptions, SimulateOptions
+from jpas_gbm.simulation.simulate import simulate_survey
+from jpas_gbm.store import write_json
+from jpas_gbm.surveys.bands import band_system
 
 AIM = 20.0
 

@@ -25,29 +25,23 @@ from pathlib import Path
 
 import numpy as np
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
-from jpas_gbm.boosting.heldout import HeldOut
-from jpas_gbm.config import FitOptions, load_options, override
+from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import TargetError
-from jpas_gbm.files import write_json
-from jpas_gbm.fitted import FittedClassifier
-from jpas_gbm.inference.imaging import ImagingIndex
-from jpas_gbm.inference.predictions import low_overlap, quality_bits
-from jpas_gbm.mocks.options import ShiftOptions
-from jpas_gbm.mocks.simulate import SimulateOptions
-from jpas_gbm.provenance import provenance
+from jpas_gbm.inference.predictions import ImagingIndex, low_overlap, quality_bits
+from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
+from jpas_gbm.lists.mix import check_mix, estimate_mix
+from jpas_gbm.lists.selection import TargetOptions, select
+from jpas_gbm.model import FittedClassifier, HeldOut
+from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
-from jpas_gbm.survey.classes import CLASSES
-from jpas_gbm.survey.dataset import Dataset
-from jpas_gbm.survey.quality import QualityBit
-from jpas_gbm.survey.readers import read_catalogue
-from jpas_gbm.targets.conformal import conformal_p_values, conformal_sets
-from jpas_gbm.targets.mix import estimate_mix
-from jpas_gbm.targets.rule import TargetOptions
-from jpas_gbm.targets.selection import select
-from jpas_gbm.targets.trust import check_mix
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.store import provenance, write_json
+from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.labels import CLASSES
+from jpas_gbm.surveys.quality import QualityBit
+from jpas_gbm.surveys.reader import read_catalogue
 
 PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9
 

@@ -19,10 +19,10 @@ import lightgbm
 import numpy as np
 
 from jpas_gbm.adaptation import fit as fitting
-from jpas_gbm.adaptation.builtin import builtin_dataset
-from jpas_gbm.config import FitOptions, parse_options
-from jpas_gbm.files import write_json
-from jpas_gbm.mocks.simulate import SimulateOptions
+from jpas_gbm.config import parse_options
+from jpas_gbm.options import FitOptions
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.store import write_json
 
 AIM, MOST_MEMORY = 1.3, 20.0
 KINDS = {"trees: mocks": "mocks", "trees: pooled": "pooled", "domain classifier": "domain"}

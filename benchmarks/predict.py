@@ -17,13 +17,13 @@ from pathlib import Path
 import numpy as np
 from astropy.table import Table
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.config import FitOptions, parse_options
+from jpas_gbm.config import parse_options
 from jpas_gbm.inference.stream import predict_stream
-from jpas_gbm.mocks.simulate import SimulateOptions
-from jpas_gbm.mocks.write import write_survey
-from jpas_gbm.survey.readers import iter_catalogue
+from jpas_gbm.options import FitOptions
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.simulation.write import write_survey
+from jpas_gbm.surveys.reader import iter_catalogue
 
 
 def many_rows(folder: Path, survey_file: Path, rows: int) -> Path:

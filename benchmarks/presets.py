@@ -13,13 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.config import FitOptions, load_options
-from jpas_gbm.files import write_json
-from jpas_gbm.mocks.simulate import SimulateOptions
-from jpas_gbm.provenance import provenance
+from jpas_gbm.config import load_options
+from jpas_gbm.options import FitOptions
 from jpas_gbm.scores.bootstrap import paired
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.store import provenance, write_json
 
 SHOWN = ("log_loss", "macro.f1", "per_class.QSO_high.f1")
 

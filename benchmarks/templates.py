@@ -22,10 +22,10 @@ import numpy as np
 from jpas_gbm.features.bases import TemplateOptions
 from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.features.templates import TemplateSet
-from jpas_gbm.files import write_json
-from jpas_gbm.mocks.options import SimulateOptions
-from jpas_gbm.mocks.simulate import simulate_survey
-from jpas_gbm.survey.catalogue import Catalogue
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.simulate import simulate_survey
+from jpas_gbm.store import write_json
+from jpas_gbm.surveys.catalogue import Catalogue
 
 AIM = 50_000.0
 TURNS = 5

@@ -14,15 +14,14 @@ import tempfile
 import time
 from pathlib import Path
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
-from jpas_gbm.adaptation.tuning.objective import Objective
-from jpas_gbm.adaptation.tuning.options import TuneOptions
-from jpas_gbm.adaptation.tuning.space import Space
-from jpas_gbm.adaptation.tuning.storage import identity, open_study
-from jpas_gbm.adaptation.tuning.study import Work, begin_with
-from jpas_gbm.config import FitOptions, load_options
-from jpas_gbm.files import write_json
-from jpas_gbm.mocks.simulate import SimulateOptions
+from jpas_gbm.config import load_options
+from jpas_gbm.options import FitOptions, TuneOptions
+from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.store import write_json
+from jpas_gbm.tuning.objective import Objective
+from jpas_gbm.tuning.space import Space
+from jpas_gbm.tuning.storage import identity, open_study
+from jpas_gbm.tuning.study import Work, begin_with
 
 AIM = 3.0
 

@@ -17,15 +17,14 @@ from pathlib import Path
 import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.tuning.options import TuneOptions
-from jpas_gbm.adaptation.tuning.tune import tune
-from jpas_gbm.boosting.folds import stratified_folds
-from jpas_gbm.config import FitOptions, load_options
-from jpas_gbm.files import write_json
-from jpas_gbm.provenance import provenance
+from jpas_gbm.boosting.matrix import stratified_folds
+from jpas_gbm.config import load_options
+from jpas_gbm.options import FitOptions, TuneOptions
 from jpas_gbm.scores.bootstrap import paired
 from jpas_gbm.scores.metrics import evaluate
-from jpas_gbm.survey.dataset import SPLITS, Dataset
+from jpas_gbm.store import provenance, write_json
+from jpas_gbm.surveys.dataset import SPLITS, Dataset
+from jpas_gbm.tuning.tune import tune
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
 SHOWN = ("log_loss", "macro.f1", "per_class.QSO_high.f1", "per_class.QSO_high.average_precision", "accuracy")

@@ -1,5 +1,7 @@
 """jpas-gbm: gradient-boosted classification of J-PAS sources, carried from mocks to the sky."""
 
+from __future__ import annotations
+
 from importlib import metadata
 
 try:

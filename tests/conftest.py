@@ -20,8 +20,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny():
     """A small simulated survey as a data set: two thousand mocks, a thousand labelled sources."""
-    from jpas_gbm.adaptation.builtin import builtin_dataset
-    from jpas_gbm.mocks.simulate import SimulateOptions
+    from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 
     options = SimulateOptions(n_source=2000, n_labelled=1200, n_unlabelled=300, quasar_factor_labelled=3.0)
     return builtin_dataset(7, options)[0]
@@ -30,7 +29,8 @@ def tiny():
 @pytest.fixture(scope="session")
 def quick_options():
     """Options of a fit that takes seconds."""
-    from jpas_gbm.config import FitOptions, parse_options
+    from jpas_gbm.config import parse_options
+    from jpas_gbm.options import FitOptions
 
     growth = {"rounds": 12, "leaves": 7, "min_child": 20, "learning_rate": 0.3, "patience": 0}
     value = {

@@ -3,18 +3,9 @@
 import pytest
 import yaml
 
-from jpas_gbm.config import (
-    BoostingOptions,
-    FitOptions,
-    PrepareOptions,
-    configs_folder,
-    find_config,
-    load_options,
-    override,
-    parse_options,
-    read_yaml,
-)
+from jpas_gbm.config import configs_folder, find_config, load_options, override, parse_options, read_yaml
 from jpas_gbm.errors import ConfigError
+from jpas_gbm.options import BoostingOptions, FitOptions, PrepareOptions
 
 
 def test_an_unknown_option_names_the_nearest():

@@ -8,23 +8,18 @@ import numpy as np
 
 from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
-from ..boosting.heldout import HeldOut
-from ..config import FitOptions, override
+from ..config import override
 from ..features.overlap import Overlap, learn_overlap
-from ..fitted import FittedClassifier, Member
-from ..provenance import provenance
-from ..survey.dataset import Dataset
-from .candidates import Candidate
-from .checks import check_rows
-from .choosing import Choice, choose, settle
+from ..model import FittedClassifier, HeldOut, Member
+from ..options import FitOptions
+from ..run import Journal, Progress, Streams
+from ..store import provenance
+from ..surveys.dataset import Dataset
+from .choosing import ALL, Choice, Judges, MembersOf, choose, counted_rows, make_judges, mean_margins, settle
 from .domain_report import domain_facts
-from .journal import Journal, Progress
-from .judges import ALL, Judges, MembersOf, make_judges
 from .regimes import Regime, get_regime
-from .rows import Rows, TrainingRows, make_rows
-from .stages import Stages
-from .streams import Streams
-from .validation import counted_rows, mean_margins
+from .rows import Rows, TrainingRows, check_rows, make_rows
+from .ways import Candidate, Stages
 
 
 def fit(

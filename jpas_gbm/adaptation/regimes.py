@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from ..config import RegimeName
 from ..errors import ConfigError, did_you_mean
+from ..options import RegimeName
 
 
 @dataclass(frozen=True)

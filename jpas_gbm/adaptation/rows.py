@@ -1,4 +1,7 @@
-"""The rows of a fit: features, labels and objects of each part that a regime may touch."""
+"""What is unusual about the rows of a fit, said in words, and what the fit does about it.
+
+The rows of a fit: features, labels and objects of each part that a regime may touch.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +9,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..config import FitOptions
 from ..errors import FitError
 from ..features.recipe import FeatureRecipe
 from ..features.shift import FEWEST_TWINS, DomainShift, learn_shift
-from ..survey.catalogue import UNLABELLED, Catalogue
-from ..survey.dataset import Dataset
-from .journal import Journal
+from ..options import FitOptions
+from ..run import Journal
+from ..surveys.catalogue import UNLABELLED, Catalogue
+from ..surveys.dataset import Dataset
 from .regimes import Regime
 from .sky import observe_again, realisations
 
@@ -254,3 +257,45 @@ def _learn_recipe(
     seed = int(seeds.generate_state(1)[0])
     with journal.stage("templates learnt from mocks", rows=len(learners)):
         return recipe.learn(learners, train, seed=seed, threads=threads, shift=shift)
+
+
+FEW_LABELS = 100
+
+
+def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
+    if part is None:
+        return []
+    return [name for name, n in zip(classes, part.counts(len(classes)), strict=True) if n == 0]
+
+
+def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, journal: Journal) -> None:
+    """Note what is missing from the rows, and raise where nothing can be done.
+
+    Raises
+    ------
+    FitError
+        If the regime has no validation rows, or its training rows hold fewer than two classes.
+    """
+    trained = rows.source_train if regime.source else rows.target_train
+    if trained is None or int((trained.counts(rows.k) > 0).sum()) < 2:
+        raise FitError(
+            f"regime '{regime.name}' would train on fewer than two classes. Check the labels in the data set's summary."
+        )
+    judge = rows.target_val if regime.calibration == "target" else rows.source_val
+    where = "labelled target" if regime.calibration == "target" else "mock"
+    if judge is None or not len(judge):
+        raise FitError(
+            f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
+            "none. Prepare with more labels or another --split-seed."
+        )
+    for part, name, remedy in (
+        (rows.source_train, "the training mocks", "only target labels can teach it"),
+        (rows.target_train, "the labelled target rows that train", "what the mocks teach of it stands"),
+        (judge, f"{where} validation", "its probabilities keep the calibration common to all classes"),
+    ):
+        for name_of_class in _absent(part, rows.classes):
+            journal.note(f"{name_of_class} is absent from {name}: {remedy}.")
+    if rows.target_train is not None and len(rows.target_train) < FEW_LABELS:
+        journal.note(
+            f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide."
+        )

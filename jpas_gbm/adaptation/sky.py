@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..config import SkyOptions
 from ..features.shift import DomainShift
-from ..survey.catalogue import Catalogue
+from ..options import SkyOptions
+from ..surveys.catalogue import Catalogue
 
 _NEIGHBOURS = 300
 

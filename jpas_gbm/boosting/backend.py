@@ -9,9 +9,9 @@ from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
-from ..config import BoostingOptions
 from ..errors import BundleError, ConfigError, did_you_mean
-from ..files import read_json
+from ..options import BoostingOptions
+from ..store import read_json
 
 BACKENDS = ("lightgbm", "xgboost")
 """The libraries that can grow the trees."""

@@ -10,12 +10,13 @@ from sklearn.utils import check_random_state
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
-from ..config import BoostingOptions, parse_options
-from ..files import native
+from ..config import parse_options
+from ..options import BoostingOptions
+from ..store import native
 from .backend import Backend, get_backend
+from .booster import StagedBooster
 from .calibration import softmax
 from .matrix import class_weights
-from .staged import StagedBooster
 
 
 class JpasClassifier(ClassifierMixin, BaseEstimator):

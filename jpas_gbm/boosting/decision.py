@@ -6,10 +6,10 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..config import CalibrationOptions
 from ..errors import FitError
+from ..options import CalibrationOptions
 from .calibration import crossfit_probabilities
-from .folds import stratified_folds
+from .matrix import stratified_folds
 
 Rule = Literal["argmax", "thresholds"]
 

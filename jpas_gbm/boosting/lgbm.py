@@ -9,9 +9,8 @@ import lightgbm
 import numpy as np
 
 from ..errors import BundleError
-from .binned import BinnedMatrix
-from .growth import TreeBackend
-from .rounds import Grower, Rows, Task
+from .booster import BinnedMatrix
+from .training import Grower, Rows, Task, TreeBackend
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {

@@ -9,10 +9,9 @@ import numpy as np
 import xgboost
 
 from ..errors import BundleError
-from .binned import BinnedMatrix
+from .booster import BinnedMatrix
 from .calibration import softmax
-from .growth import TreeBackend
-from .rounds import Grower, Rows, Task
+from .training import Grower, Rows, Task, TreeBackend
 
 _LEAST_CURVATURE = 1e-16
 

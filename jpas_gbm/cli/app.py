@@ -7,7 +7,12 @@ from typing import Annotated
 import typer
 
 from .. import __version__
-from . import data, demo, model, reporting, targeting, tuning, why
+from . import data, model
+from . import explain as why
+from . import jobs as demo
+from . import jobs as reporting
+from . import jobs as tuning
+from . import targets as targeting
 from .console import say
 
 app = typer.Typer(

@@ -15,13 +15,13 @@ from .console import (
     Quiet,
     Seed,
     Verbose,
+    claim_folder,
     progress_bar,
     say,
     say_json,
     start_log,
     verb,
 )
-from .outputs import claim_folder
 
 Files = Annotated[list[str], typer.Option(help="One or several files.")]
 
@@ -59,8 +59,8 @@ def simulate(
     """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
     start_log(verbose, quiet)
     from ..config import load_options, override
-    from ..mocks.simulate import SimulateOptions, simulate_survey
-    from ..mocks.write import write_survey
+    from ..simulation.simulate import SimulateOptions, simulate_survey
+    from ..simulation.write import write_survey
 
     claim_folder(out, "simulated survey", overwrite, [config])
     options = load_options(SimulateOptions, config) if config else SimulateOptions()
@@ -81,7 +81,7 @@ def inspect(
 ) -> None:
     """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
     start_log(verbose, quiet)
-    from ..survey.inspect import inspect_file
+    from ..surveys.inspect import inspect_file
 
     if json:
         say_json([inspect_file(path, survey=survey) for path in files])
@@ -109,8 +109,9 @@ def prepare(
 ) -> None:
     """Read, curate, match, label, split and audit: survey files become a data set folder."""
     start_log(verbose, quiet)
-    from ..config import PrepareOptions, load_options, override
-    from ..survey.prepare import prepare_dataset
+    from ..config import load_options, override
+    from ..options import PrepareOptions
+    from ..surveys.prepare import prepare_dataset
 
     claim_folder(out, "data set", overwrite, [*source, *target, *(labels or ()), *(legacy or ()), config])
     options = load_options(PrepareOptions, config) if config else PrepareOptions()

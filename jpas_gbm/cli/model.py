@@ -1,7 +1,11 @@
-"""Verbs about models: fit, evaluate, compare, predict."""
+"""What compare and demo share: run, save, draw.
+
+Verbs about models: fit, evaluate, compare, predict.
+"""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -18,6 +22,9 @@ from .console import (
     Seed,
     Threads,
     Verbose,
+    claim_file,
+    claim_folder,
+    claim_room,
     progress_bar,
     say,
     say_json,
@@ -25,13 +32,13 @@ from .console import (
     thread_count,
     verb,
 )
-from .outputs import claim_file, claim_folder, claim_room
 
 if TYPE_CHECKING:
-    from ..comparison.budget_curve import BudgetCurve
-    from ..comparison.regimes_table import Comparison
-    from ..config import FitOptions
-    from ..survey.dataset import Dataset
+    from ..comparison.budgets import BudgetCurve
+    from ..comparison.comparison import Comparison
+    from ..options import FitOptions
+    from ..surveys.dataset import Dataset
+
 
 Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts.")]
 Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
@@ -40,10 +47,10 @@ Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-
 def load_data(data: str | None, seed: int, progress: Progress) -> Dataset:
     """Return the data set of a folder, or the built-in survey if none is named."""
     if data is not None:
-        from ..survey.dataset import Dataset
+        from ..surveys.dataset import Dataset
 
         return Dataset.load(data)
-    from ..adaptation.builtin import builtin_dataset
+    from ..simulation.simulate import builtin_dataset
 
     return builtin_dataset(seed, progress=progress)[0]
 
@@ -51,7 +58,8 @@ def load_data(data: str | None, seed: int, progress: Progress) -> Dataset:
 def fit_options(config: str | None, regime: str | None) -> FitOptions:
     """Return the options of a fit: a file's, or the shipped ones of the regime."""
     from ..adaptation.regimes import get_regime
-    from ..config import FitOptions, load_options, override
+    from ..config import load_options, override
+    from ..options import FitOptions
 
     if regime is not None:
         get_regime(regime)
@@ -133,10 +141,10 @@ def evaluate(
 ) -> None:
     """Measure a model on a split of a data set: metrics.json with intervals."""
     start_log(verbose, quiet)
-    from ..comparison.evaluate import evaluate_model
+    from ..comparison.evaluation import evaluate_model
     from ..comparison.exhibits import evaluation_exhibits
-    from ..files import atomic_folder
-    from ..fitted import FittedClassifier
+    from ..model import FittedClassifier
+    from ..store import atomic_folder
 
     claim_folder(out, "evaluation", overwrite, [model, data])
     fitted = FittedClassifier.load(model)
@@ -185,7 +193,6 @@ def compare(
 ) -> None:
     """Fit several regimes over seeds and compare them on the test split with paired intervals."""
     start_log(verbose, quiet)
-    from .comparing import run_budgets, run_comparison
 
     claim_room(out)
     chosen = regime_names(regimes)
@@ -224,9 +231,9 @@ def predict(
 ) -> None:
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
     start_log(verbose, quiet)
-    from ..fitted import FittedClassifier
     from ..inference.stream import predict_stream
-    from .why import WhyColumns
+    from ..model import FittedClassifier
+    from .explain import WhyColumns
 
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
@@ -252,3 +259,116 @@ def predict(
     else:
         counts = ", ".join(f"{name} {n}" for name, n in told["classes"].items())
         say(f"{told['rows']} rows in input order ({counts})", f"predictions: {out}")
+
+
+def _options(config: str | None, default: str = "compare") -> FitOptions:
+    from ..config import load_options
+    from ..options import FitOptions
+
+    return load_options(FitOptions, config or default)
+
+
+def _check_regimes(regimes: list[str]) -> None:
+    from ..adaptation.regimes import get_regime
+
+    for name in regimes:
+        get_regime(name)
+
+
+def budget_words(budgets: str) -> list[int | str]:
+    """Return the label budgets of ``100,1000,all``.
+
+    Raises
+    ------
+    ConfigError
+        If a word is no number of labels, or comes twice.
+    """
+    words = [word.strip() for word in budgets.split(",")]
+    if not all(word == "all" or (word.isdecimal() and int(word)) for word in words):
+        raise ConfigError(f"--budgets {budgets}: write numbers of labels and 'all', such as 100,1000,all.")
+    found = [word if word == "all" else int(word) for word in words]
+    if len(set(found)) < len(found):
+        raise ConfigError(f"--budgets {budgets}: a budget comes twice.")
+    return found
+
+
+def run_comparison(
+    dataset: Dataset,
+    regimes: list[str] | None,
+    seeds: int,
+    out: str,
+    *,
+    config: str | None,
+    cut: float,
+    seed: int,
+    threads: int,
+    overwrite: bool,
+    keep_models: bool = False,
+    progress: Progress,
+) -> Comparison:
+    """Compare regimes; write scores, curves, the figure and exhibits for the report. Finished runs are taken up."""
+    from ..comparison.comparison import compare
+    from ..comparison.exhibits import comparison_exhibits
+    from ..options import REGIMES
+    from ..pages.figures import regimes_figure, save_figure
+    from ..store import refuse_existing
+
+    chosen = regimes or list(REGIMES)
+    _check_regimes(chosen)
+    refuse_existing(Path(out) / "comparison.json", overwrite)
+    found = compare(
+        dataset,
+        chosen,
+        [seed + i for i in range(seeds)],
+        _options(config),
+        cut=cut,
+        seed=seed,
+        out=out,
+        keep_models=keep_models,
+        threads=threads,
+        progress=progress,
+    )
+    found.save(out, overwrite=True)
+    save_figure(regimes_figure, found, Path(out) / "regimes.png", overwrite=True)
+    exhibits = comparison_exhibits(found, dataset, Path(out) / "models", seed=seed, threads=threads)
+    exhibits.save(out, overwrite=True)
+    return found
+
+
+def run_budgets(
+    dataset: Dataset,
+    regimes: list[str] | None,
+    budgets: str,
+    draws: int,
+    out: str,
+    *,
+    config: str | None,
+    cut: float,
+    seed: int,
+    threads: int,
+    overwrite: bool,
+    progress: Progress,
+) -> BudgetCurve:
+    """Refit with fewer labels and write budgets.json and the figure; finished fits are taken up."""
+    from ..comparison.budgets import label_budgets
+    from ..pages.figures import budgets_figure, save_figure
+    from ..store import refuse_existing
+
+    chosen = regimes or ["mocks-calibrated", "target-only", "ssda"]
+    _check_regimes(chosen)
+    refuse_existing(Path(out) / "budgets.json", overwrite)
+    found = label_budgets(
+        dataset,
+        budget_words(budgets),
+        chosen,
+        _options(config, "budgets"),
+        draws=draws,
+        seed=seed,
+        cut=cut,
+        out=out,
+        threads=threads,
+        progress=progress,
+    )
+    found.save(out, overwrite=True)
+    save_figure(budgets_figure, found, Path(out) / "budgets.png", overwrite=True)
+    return found

@@ -1,29 +1,233 @@
-"""Label budgets: how good each regime is with few target labels, and how many adaptation saves."""
+"""Label budgets: how good each regime is with few target labels, and how many adaptation saves.
+
+How many labels a regime saves: where another regime's learning curve reaches the same score.
+
+BudgetCurve: figures of each regime against the number of target labels.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from ..adaptation.regimes import get_regime
-from ..config import REGIMES, FitOptions, override
+from ..config import override
 from ..errors import DatasetError, FitError
-from ..provenance import provenance
+from ..options import REGIMES, FitOptions
 from ..scores.bootstrap import LEVEL, Replicates, replicate
 from ..scores.metrics import Scorer
-from ..survey.catalogue import UNLABELLED
-from ..survey.dataset import Dataset
-from .budget_curve import BudgetCurve
-from .compare import Fit, Progress, run_name, run_once, under
-from .evaluate import held_out
-from .labels_saved import savings_of
-from .magnitudes import CUT, brighter
-from .regimes_table import with_decided
+from ..store import provenance, read_json, write_json
+from ..surveys.catalogue import UNLABELLED
+from ..surveys.dataset import Dataset
+from ..text import aligned, cell, title
+from .comparison import Fit, Progress, run_name, run_once, under, with_decided
+from .evaluation import CUT, brighter, held_out
 from .runs import RegimeResult, RunStore, dataset_fingerprint, run_fingerprint
+
+_FALLING = ("log_loss", "brier", "ece")
+
+
+def savings_of(
+    curves: Mapping[tuple[str, int], Replicates],
+    regimes: Sequence[str],
+    against_regimes: Sequence[str],
+    sizes: tuple[int, ...],
+    names: Sequence[str],
+) -> list[dict[str, Any]]:
+    """Return with how many labels other regimes are as good as a regime is at each budget.
+
+    Parameters
+    ----------
+    curves : mapping of (str, int) to Replicates
+        Mean figures of each regime at each budget.
+    regimes : sequence of str
+        Whose labels are counted.
+    against_regimes : sequence of str
+        With which they are compared.
+    sizes : tuple of int
+        The budgets.
+    names : sequence of str
+        Dotted names of figures.
+    """
+    savings = []
+    for regime in regimes:
+        for against in against_regimes:
+            known = [size for size in sizes if (against, size) in curves]
+            if against == regime or len(known) < 2:
+                continue
+            for name in names:
+                for size in (size for size in sizes if (regime, size) in curves):
+                    own, other = curves[regime, size], [curves[against, n] for n in known]
+                    told = _labels_saved(name, own, other, np.array(known, dtype=np.float64))
+                    head = {"regime": regime, "against": against, "figure": name, "budget": size}
+                    savings.append({**head, **told, "ratio": told["equals"] / size if told["equals"] else None})
+    return savings
+
+
+def _labels_saved(name: str, own: Replicates, other: Sequence[Replicates], labels: np.ndarray) -> dict[str, Any]:
+    sign = -1.0 if name in _FALLING else 1.0
+    goal = sign * np.concatenate([own.point[name], own.draws[name][0]])
+    curve = sign * np.stack([np.concatenate([one.point[name], one.draws[name][0]]) for one in other])
+    equals = equal_labels(goal, curve, labels)
+    value, draws = equals[0], equals[1:]
+    bound = "more" if value == np.inf else "fewer" if value == 0 else None
+    draws = draws[~np.isnan(draws)]
+    interval = None
+    if len(draws) > 1:
+        # Plain order statistics: the ends may be 0 or infinite, between which nothing can be interpolated.
+        ordered = np.sort(draws)[[int(np.floor(q * (len(draws) - 1) + 0.5)) for q in (0.025, 0.975)]]
+        interval = [float(end) if np.isfinite(end) else None for end in ordered]
+    return {
+        "equals": float(value) if bound is None and np.isfinite(value) else None,
+        "interval": interval,
+        "bound": bound,
+    }
+
+
+def equal_labels(goal: np.ndarray, curve: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return with how many labels a learning curve reaches a goal, by interpolation in log labels.
+
+    Parameters
+    ----------
+    goal : array, shape (B,)
+        Scores to reach, higher is better.
+    curve : array, shape (s, B)
+        Scores of the other regime at `labels`; taken as never falling (running maximum).
+    labels : array, shape (s,)
+        Rising.
+
+    Returns
+    -------
+    array, shape (B,)
+        0 where the first point is better already, inf where none reaches it, NaN where unknown.
+    """
+    rising = np.maximum.accumulate(curve, axis=0)
+    reached = rising >= goal
+    upper = np.argmax(reached, axis=0)
+    at = np.arange(len(goal))
+    lower = np.maximum(upper - 1, 0)
+    low, high = rising[lower, at], rising[upper, at]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = np.where(high > low, (goal - low) / (high - low), 0.0)
+        found = np.exp(np.log(labels[lower]) + share * (np.log(labels[upper]) - np.log(labels[lower])))
+    found = np.where(upper == 0, np.where(rising[0] > goal, 0.0, labels[0]), found)
+    found = np.where(reached.any(axis=0), found, np.inf)
+    return np.where(np.isnan(goal) | np.isnan(curve).any(axis=0), np.nan, found)
+
+
+@dataclass(frozen=True, eq=False)
+class BudgetCurve:
+    """Figures of each regime against the number of target labels.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the classes.
+    cut : float or None
+        Faintest magnitude of the test rows.
+    n_test : int
+        Number of test rows.
+    budgets : tuple of int
+        Numbers of target labels, train and validation together.
+    points : sequence of mapping
+        For each regime and budget: ``regime``, ``budget``, ``draws``, ``uses_labels`` and ``figures``: by
+        dotted name ``mean`` over draws, ``interval`` (over objects and draws), ``draw_std``.
+    savings : sequence of mapping
+        For each regime, other regime, figure and budget: ``equals``, the labels with which ``against`` is
+        as good, ``ratio`` to the budget, ``interval`` of ``equals``, and ``bound``: ``more`` or ``fewer``
+        where the answer lies outside the budgets tried
+        (ends of the interval: 0 for fewer, None for more).
+    notes : sequence of str
+        Fits that could not be made.
+    about : mapping
+        Resamples, confidence, provenance.
+    """
+
+    classes: tuple[str, ...]
+    cut: float | None
+    n_test: int
+    budgets: tuple[int, ...]
+    points: Sequence[Mapping[str, Any]]
+    savings: Sequence[Mapping[str, Any]] = ()
+    notes: Sequence[str] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def series(self, regime: str, figure: str) -> dict[str, np.ndarray]:
+        """Return ``labels``, ``mean``, ``low`` and ``high`` of one figure of one regime, as arrays to draw."""
+        chosen = [point for point in self.points if point["regime"] == regime]
+        values = [point["figures"][figure] for point in chosen]
+        gap = [np.nan, np.nan]
+        return {
+            "labels": np.array([point["budget"] for point in chosen]),
+            "mean": np.array([np.nan if v["mean"] is None else v["mean"] for v in values]),
+            "low": np.array([(v["interval"] or gap)[0] for v in values]),
+            "high": np.array([(v["interval"] or gap)[1] for v in values]),
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``budgets.json``."""
+        return {
+            "classes": list(self.classes),
+            "cut": self.cut,
+            "n_test": self.n_test,
+            "budgets": list(self.budgets),
+            "points": [dict(point) for point in self.points],
+            "savings": [dict(saving) for saving in self.savings],
+            "notes": list(self.notes),
+            "about": dict(self.about),
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> BudgetCurve:
+        """Rebuild a curve from :meth:`to_dict`."""
+        plain = {name: value[name] for name in ("cut", "n_test", "points", "savings", "notes", "about")}
+        return cls(classes=tuple(value["classes"]), budgets=tuple(value["budgets"]), **plain)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``budgets.json`` into a folder (finished fits may be there)."""
+        write_json(Path(folder) / "budgets.json", self.to_dict(), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> BudgetCurve:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If there is no curve.
+        """
+        return cls.from_dict(read_json(Path(folder) / "budgets.json"))
+
+    def lines(self) -> list[str]:
+        """Return macro-F1 and the first class's F1 of each regime and budget, and labels saved, as lines."""
+        regimes = list(dict.fromkeys(point["regime"] for point in self.points))
+        at = {(point["regime"], point["budget"]): point["figures"] for point in self.points}
+        lines = []
+        for name in ("macro.f1", f"per_class.{self.classes[0]}.f1", "log_loss"):
+            rows = [
+                [str(size), *(_cell(at[regime, size][name]) if (regime, size) in at else "-" for regime in regimes)]
+                for size in self.budgets
+            ]
+            lines += [f"{title(name)} against the number of target labels", *aligned(["labels", *regimes], rows)]
+        for one in self.savings:
+            if one["figure"] == "macro.f1" and one["regime"] == regimes[-1]:
+                lines.append(_saved_line(one))
+        return [*lines, *self.notes]
+
+
+def _cell(figure: Mapping[str, Any]) -> str:
+    return cell(figure["mean"], figure["interval"])
+
+
+def _saved_line(one: Mapping[str, Any]) -> str:
+    words = {"more": "more labels than there are", "fewer": "fewer labels than the smallest budget"}
+    needs = words[one["bound"]] if one["bound"] else f"about {one['equals']:.0f} labels"
+    return f"{one['regime']} with {one['budget']} labels: {one['against']} needs {needs} for the same macro-F1"
+
 
 ALL = "all"
 BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)

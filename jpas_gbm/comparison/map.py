@@ -12,7 +12,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from ..errors import BundleError, DatasetError
-from ..files import atomic_file
+from ..store import atomic_file
 
 _GRID = 72
 _MARGIN = 0.06

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
-from ..config import FitOptions
 from ..errors import BundleError
-from ..files import atomic_folder, check_checksums, folder_checksums, read_json, write_json
-from ..survey.catalogue import Catalogue
-from ..survey.dataset import Dataset
+from ..options import FitOptions
+from ..store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,7 @@
-"""Exact contributions of every feature to every margin, through ensembles, stages and stacks."""
+"""What the mocks taught and what the sky taught, band by band.
+
+Exact contributions of every feature to every margin, through ensembles, stages and stacks.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ import numpy as np
 
 from ..boosting.backend import Booster
 from ..errors import ExplanationError
-from ..fitted import Member, centred
+from ..model import Member, centred
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]
 """Where a part of a member's margin comes from. whole: a booster of one stage. mocks, target: the first
@@ -275,3 +278,17 @@ def _digest(booster: Any, one: Any) -> str:
         booster.library.write_trees(one.trees, path)
         digest.update(path.read_bytes())
     return digest.hexdigest()
+
+
+SPLITS = {
+    "continued": (
+        ("mocks", "target"),
+        "trees grown on mocks against trees grown on labelled target rows, in the members of continued boosting",
+    ),
+    "stacked": (
+        ("stacked", "direct"),
+        "what the stacked members took from the margins of the mock-grown trees below them against what they took "
+        "from the features themselves",
+    ),
+}
+"""For each way of telling mocks and sky apart: origins of the two parts (mocks', sky's), and what they are."""

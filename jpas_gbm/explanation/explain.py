@@ -1,4 +1,11 @@
-"""Explaining: from a model and rows to an explanation."""
+"""Explaining: from a model and rows to an explanation.
+
+The sample: which rows are explained, and what class each counts as.
+
+Notes: what a reader must know before believing the numbers.
+
+Refits: the same model again with other seeds, to see whether it would say the same.
+"""
 
 from __future__ import annotations
 
@@ -8,19 +15,53 @@ from typing import Any
 
 import numpy as np
 
+from ..config import parse_options
 from ..errors import ExplanationError
-from ..fitted import FittedClassifier
-from ..survey.catalogue import Catalogue
-from ..survey.dataset import Dataset
-from .attributions import Progress, attribute
+from ..model import FittedClassifier
+from ..options import ExplainOptions, FitOptions
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
+from .attributions import Pair, Progress, attribute
 from .blocks import Blocks
-from .content import assembled
-from .explanation import Explanation
+from .explanation import Explanation, assembled
 from .objects import find_rows, object_told
-from .options import ExplainOptions
-from .pairs import Pair
 from .sample import Sample, brighter_rows, draw_sample
-from .stability import refit_importances
+from .summary import refit_importances
+
+
+def refits_of(fitted: FittedClassifier, dataset: Dataset, threads: int = 1) -> Callable[[int], FittedClassifier]:
+    """Return a function that fits a model's i-th sibling: its options on its data set, another seed.
+
+    Parameters
+    ----------
+    fitted : FittedClassifier
+        Its card holds the options and the seed.
+    dataset : Dataset
+        What it was fitted on.
+    threads : int
+        Threads of the libraries.
+
+    Raises
+    ------
+    ExplanationError
+        If the card does not say how the model was fitted.
+    """
+    made: Mapping[str, Any] = fitted.card.get("provenance") or {}
+    options, seed = made.get("options"), made.get("seed")
+    if not options or seed is None:
+        raise ExplanationError(
+            "the model's card does not say with which options and seed it was fitted, so it cannot be fitted again. "
+            "Leave out --refits, or fit the model with this version."
+        )
+    known = parse_options(FitOptions, dict(options), "the model's card")
+
+    def refit(i: int) -> FittedClassifier:
+        from ..adaptation.fit import fit
+
+        return fit(dataset, known, seed=int(seed) + 1 + i, threads=threads)
+
+    return refit
+
 
 Refit = Callable[[int], FittedClassifier]
 

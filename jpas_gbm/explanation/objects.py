@@ -1,4 +1,7 @@
-"""Single objects: found by name, and told with the bands that decided."""
+"""Single objects: found by name, and told with the bands that decided.
+
+A pair of classes: the attribution of the log-odds between them.
+"""
 
 from __future__ import annotations
 
@@ -8,14 +11,11 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExplanationError
-from ..fitted import FittedClassifier
-from ..survey.catalogue import Catalogue
-from .attributions import Attributions, Progress, attribute
-from .blocks import Blocks
-from .lines import in_range
-from .options import ExplainOptions
-from .pairs import Pair
-from .restframe import spectrum_columns
+from ..model import FittedClassifier
+from ..options import ExplainOptions
+from ..surveys.catalogue import Catalogue
+from .attributions import Attributions, Pair, Progress, attribute
+from .blocks import Blocks, in_range, spectrum_columns
 
 TOP_BANDS = 3
 """Bands told of a row unless another number is asked for."""

@@ -9,11 +9,8 @@ from typing import Any
 import numpy as np
 
 from ..scores.bootstrap import LEVEL
-from ..survey.bands import BandSystem
-from .blocks import Block
-from .lines import spectral_feature
-from .physics import strongest
-from .restframe import spectrum_columns
+from ..surveys.bands import BandSystem
+from .blocks import Block, spectral_feature, spectrum_columns, strongest
 
 _STEP = 0.1
 _FEWEST = 3

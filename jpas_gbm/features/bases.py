@@ -8,8 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..survey.bands import BandSystem
-from ..survey.catalogue import Catalogue
+from ..surveys.bands import BandSystem
+from ..surveys.catalogue import Catalogue
 from .chi2 import normalise_rows
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

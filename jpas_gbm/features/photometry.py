@@ -1,14 +1,21 @@
-"""Features of the photometry itself: normalised fluxes, S/N, colours and band ratios."""
+"""Features that the imaging survey gives: magnitude and morphology.
+
+Features of the photometry itself: normalised fluxes, S/N, colours and band ratios.
+
+Line indices: how far each stretch of the photo-spectrum stands above its local continuum.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from ..survey.bands import BandSystem
-from .spectra import Spectra, narrow_sequence, soft_log
+from ..surveys.bands import BandSystem
+from ..surveys.catalogue import MORPHOLOGIES
+from .photospectra import Spectra, Window, narrow_sequence, soft_log
 
 _FURTHEST_PAIR = 11
 _MOST_SNR = np.float32(1e5)
@@ -196,3 +203,165 @@ class RatioFeatures:
         means = [spectra.mean_flux(start, width, 1, 1) for pair in self._windows for start, width in pair]
         logs = soft_log(np.concatenate(means))
         np.subtract(logs[1::2], logs[0::2], out=out)
+
+
+FLOOR = 0.02
+"""Share of the continuum added in quadrature to the noise: calibration is never better."""
+
+_RELATIVE_FLOOR = 0.1
+_TINY = np.float32(1e-12)
+
+
+@dataclass(frozen=True)
+class LineWindow:
+    """A line of `width` bands between two continuum windows of `side` bands, `gap` bands away.
+
+    Parameters
+    ----------
+    width : int
+        Odd number of bands of the line.
+    gap : int
+        Bands left out on either side, for the wings.
+    side : int
+        Bands of the continuum on either side.
+    stride : int
+        Bands between neighbouring indices.
+    """
+
+    width: int
+    gap: int
+    side: int
+    stride: int
+
+    def fits(self, bands: int) -> bool:
+        """Return whether every line within so many bands has at least one side."""
+        return bands >= 2 * (self.half + self.gap + 1)
+
+    @property
+    def apart(self) -> int:
+        """Bands from the start of the left side to the start of the right; a multiple of the stride."""
+        return self.width + 2 * self.gap + self.side
+
+    @property
+    def half(self) -> int:
+        """Bands of the line on either side of its centre."""
+        return self.width // 2
+
+
+LINE_WINDOWS = (LineWindow(1, 1, 2, 1), LineWindow(3, 1, 3, 2), LineWindow(5, 1, 5, 2), LineWindow(9, 0, 7, 4))
+"""One band (145 Å) holds a narrow line, three a broad quasar line at low redshift, five one at high
+redshift, nine the blends of Fe, the molecular bands of cool stars and the bumps between breaks."""
+
+
+class LineFeatures:
+    """Line indices of one width along the photo-spectrum.
+
+    The continuum under the line is the straight line between the mean fluxes of the bands observed on
+    either side, at their mean wavelengths: missing bands are stepped over. At the ends of the spectrum,
+    or where a side is missing, it is the mean of the other side. The index is the excess over it in σ, where
+
+        σ² = var(line) + var(continuum) + (0.02 continuum)²
+
+    or, for a survey without errors, the excess over (\\|continuum\\| + 0.1), in units of the row's level.
+
+    Parameters
+    ----------
+    bands : BandSystem
+    window : LineWindow
+    has_errors : bool
+        Whether the index is in σ.
+    """
+
+    group = "line"
+
+    def __init__(self, bands: BandSystem, window: LineWindow, has_errors: bool = True) -> None:
+        sequence = narrow_sequence(bands)
+        self.window = window
+        self.has_errors = has_errors
+        centres = range(0, len(sequence), window.stride)
+        self.number = len(centres)
+        kind = "line" if has_errors else "linerel"
+        self.names = tuple(f"{kind}{window.width}_{sequence[i]}" for i in centres)
+        rows = [_weights(bands, sequence, window, i) for i in centres]
+        self.weights = np.array(rows).reshape(len(rows), len(bands))
+
+    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
+        """Fill `out`, float32 (f, n)."""
+        w = self.window
+        line = spectra.window(-w.half, w.width, w.stride, self.number)
+        apart = w.apart // w.stride
+        start = -w.half - w.gap - w.side
+        sides = spectra.window(start, w.side, w.stride, self.number + apart, empty=0.0)
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            left, right = _shares(line, sides, apart)
+            flux = left * sides.flux[:-apart]
+            flux += right * sides.flux[apart:]
+            np.subtract(line.flux, flux, out=out)
+            if line.variance is None or sides.variance is None:
+                scale = np.abs(flux) + np.float32(_RELATIVE_FLOOR)
+            else:
+                flux *= np.float32(FLOOR)
+                flux *= flux
+                scale = line.variance + flux
+                left *= left
+                left *= sides.variance[:-apart]
+                scale += left
+                right *= right
+                right *= sides.variance[apart:]
+                scale += right
+                scale += _TINY
+                np.sqrt(scale, out=scale)
+            out /= scale
+
+
+def _weights(bands: BandSystem, sequence: tuple[str, ...], window: LineWindow, centre: int) -> np.ndarray:
+    """Half of an index belongs to the line, a quarter to either side; a side beyond the end gives its share away."""
+    first, last = max(centre - window.half, 0), centre + window.half + 1
+    start = centre - window.half - window.gap - window.side
+    left = sequence[max(start, 0) : max(start + window.side, 0)]
+    right = sequence[last + window.gap : last + window.gap + window.side]
+    sides = [side for side in (left, right) if side]
+    return row_weights(bands, [(sequence[first:last], 0.5), *((side, 0.5 / len(sides)) for side in sides)])
+
+
+def _shares(line: Window, sides: Window, apart: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the shares of the left and the right side in the continuum under the line, each float32 (p, n).
+
+    Those of a straight line through both sides; where one side is missing, 0 and 1; where both are, NaN.
+    """
+    seen = np.minimum(sides.seen, np.float32(1))
+    seen_left, seen_right = seen[:-apart], seen[apart:]
+    both = seen_left * seen_right
+    right = line.place - sides.place[:-apart]
+    right /= sides.place[apart:] - sides.place[:-apart]
+    right *= both
+    left = both - right
+    right += seen_right - both
+    left += seen_left - both
+    return left, right
+
+
+_UNKNOWN = MORPHOLOGIES.index("UNKNOWN")
+_POINT = MORPHOLOGIES.index("PSF")
+
+
+class ImagingFeatures:
+    """Magnitude, morphology code and whether the source is a point; NaN where imaging does not know.
+
+    They belong to no band of the survey: their weights are zero. Magnitudes of the imaging survey are not
+    held against the survey's own fluxes, whose level is arbitrary in mocks: that would tell mocks from sky.
+    """
+
+    group = "imaging"
+    names: tuple[str, ...] = ("imaging_mag", "imaging_morphology", "imaging_point")
+
+    def __init__(self, bands: BandSystem) -> None:
+        self.weights = np.zeros((len(self.names), len(bands)))
+
+    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
+        """Fill `out`, float32 (f, n)."""
+        code = spectra.morphology
+        known = code != _UNKNOWN
+        out[0] = spectra.imaging_mag
+        out[1] = np.where(known, code, np.float32(np.nan))
+        out[2] = np.where(known, code == _POINT, np.float32(np.nan))

@@ -1,4 +1,9 @@
-"""FeatureRecipe: what the trees see, declared, and the same at training and at prediction."""
+"""FeatureRecipe: what the trees see, declared, and the same at training and at prediction.
+
+The groups of features, and which of them a band system can have.
+
+FeatureMatrix: what the trees are given.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +13,120 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
-from ..config import FeatureOptions, override, parse_options
-from ..errors import BundleError, ConfigError, JpasGbmError, did_you_mean
-from ..files import atomic_folder, dump_json, read_json, write_json
-from ..survey.bands import BandSystem
-from ..survey.catalogue import Catalogue
-from .conform import conform
-from .groups import GROUPS, Features, group_of, plain_features
-from .matrix import FeatureMatrix
-from .spectra import Spectra, narrow_sequence
+from ..config import override, parse_options
+from ..errors import BundleError, ConfigError, FeatureMismatch, JpasGbmError, did_you_mean
+from ..options import FeatureOptions
+from ..store import atomic_folder, dump_json, read_json, write_json
+from ..surveys.bands import BandSystem
+from ..surveys.catalogue import Catalogue, conform
+from .photometry import (
+    LINE_WINDOWS,
+    FluxFeatures,
+    ImagingFeatures,
+    LineFeatures,
+    MeanFluxes,
+    PairColours,
+    RatioFeatures,
+    SnrFeatures,
+    StepColours,
+    WholeSnr,
+)
+from .photospectra import Spectra, narrow_sequence
 
 if TYPE_CHECKING:
     from .shift import DomainShift
     from .templates import TemplateSet
+
+
+GROUPS = ("flux", "snr", "colour", "ratio", "line", "imaging", "template")
+"""Names of the groups; the name of a feature begins with the name of its group."""
+
+
+class Features(Protocol):
+    """Some features of one group: their names, what part of each belongs to each band, and how they are computed."""
+
+    group: str
+    names: tuple[str, ...]
+    weights: np.ndarray
+
+    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
+        """Fill `out`, float32 (f, n)."""
+
+
+def group_of(name: str) -> str:
+    """Return the group that a feature belongs to, by its name.
+
+    Raises
+    ------
+    FeatureMismatch
+        If no group has such features.
+    """
+    group = name.partition("_")[0].rstrip("0123456789").replace("linerel", "line")
+    if group not in GROUPS:
+        raise FeatureMismatch(f"'{name}' is not the name of a feature. Groups of features: {', '.join(GROUPS)}.")
+    return group
+
+
+def plain_features(
+    bands: BandSystem, options: FeatureOptions, has_errors: bool, has_imaging: bool
+) -> tuple[Features, ...]:
+    """Return the features, all but templates, that the options ask for and the bands allow.
+
+    S/N needs errors; ratios, line indices and colours of band means need a photo-spectrum of narrow bands.
+
+    Parameters
+    ----------
+    bands : BandSystem
+    options : FeatureOptions
+    has_errors, has_imaging : bool
+        What every catalogue will have.
+    """
+    sequence = narrow_sequence(bands)
+    parts: list[Features] = []
+    if options.fluxes:
+        parts += [FluxFeatures(bands), MeanFluxes(bands)]
+    if (options.fluxes or options.snr) and has_errors:
+        parts.append(WholeSnr(bands))
+    if options.snr and has_errors:
+        parts.append(SnrFeatures(bands))
+    if options.colours:
+        parts.append(PairColours(bands))
+    parts += [StepColours(bands, k) for k in sorted(set(options.colours)) if 0 < 2 * k <= len(sequence)]
+    if options.ratios:
+        parts.append(RatioFeatures(bands))
+    if options.lines:
+        fitting = [window for window in LINE_WINDOWS if sequence and window.fits(len(sequence))]
+        parts += [LineFeatures(bands, window, has_errors) for window in fitting]
+    if options.imaging and has_imaging:
+        parts.append(ImagingFeatures(bands))
+    return tuple(part for part in parts if part.names)
+
+
+@dataclass(frozen=True, eq=False)
+class FeatureMatrix:
+    """Features of n rows.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        C-contiguous; NaN where missing, never infinite.
+    names : tuple of str
+        Names of the f features.
+    recipe_hash : str
+        Of the recipe that made them (:attr:`FeatureRecipe.hash`).
+    """
+
+    X: np.ndarray
+    names: tuple[str, ...]
+    recipe_hash: str
+
+    def __len__(self) -> int:
+        return len(self.X)
+
 
 FORMAT = 1
 """Raised by one whenever the arithmetic of a feature changes: models trained on the old one are then refused."""

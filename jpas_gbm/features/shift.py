@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import norm
 
-from ..survey.catalogue import Catalogue
+from ..surveys.catalogue import Catalogue
 
 FEWEST_TWINS = 100
 """Fewer twins measure nothing that is worth correcting."""

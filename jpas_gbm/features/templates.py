@@ -9,12 +9,11 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import BundleError, FeatureMismatch
-from ..survey.catalogue import Catalogue
+from ..surveys.catalogue import Catalogue
 from .bases import CLASSES, TemplateBank, TemplateOptions, allowed_ranks, learn_bank
 from .chi2 import in_threads, row_tasks
-from .evidence import EvidencePlan
+from .evidence import SHARED_ROWS, EvidencePlan, share
 from .fitting import Fits, TemplateFitter
-from .sharing import SHARED_ROWS, share
 from .shift import DomainShift
 from .variations import Variations, learn_variations, widen, with_hosts
 

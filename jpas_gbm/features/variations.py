@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..survey.catalogue import Catalogue
+from ..surveys.catalogue import Catalogue
 from .bases import TemplateBank, TemplateOptions
 from .chi2 import normalise_rows
 

@@ -11,15 +11,13 @@ from typing import Any
 import numpy as np
 
 from ..errors import CatalogueError, FeatureMismatch
-from ..files import refuse_existing
-from ..provenance import provenance
-from ..survey.quality import QualityBit
-from ..survey.readers import CatalogueReader
-from ..survey.schema import SurveySchema
-from .columns import prediction_columns
-from .imaging import ImagingIndex
-from .output import output_format, table_writer
-from .predictions import Fitted, MoreColumns, Predictions, predict_catalogue
+from ..output.write_arrow import output_format, table_writer
+from ..output.write_columns import prediction_columns
+from ..store import provenance, refuse_existing
+from ..surveys.quality import QualityBit
+from ..surveys.reader import CatalogueReader
+from ..surveys.schema import SurveySchema
+from .predictions import Fitted, ImagingIndex, MoreColumns, Predictions, predict_catalogue
 
 Progress = Callable[[str, int, int], None]
 

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from jpas_gbm.adaptation.choosing import label_folds
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.judges import label_folds
 from jpas_gbm.config import override
 from jpas_gbm.errors import FitError
 

@@ -7,15 +7,22 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation import domain_report
-from jpas_gbm.adaptation.coverage import FEWEST, Answers, coverage, stratum_edges
-from jpas_gbm.adaptation.domain import DomainWeights
-from jpas_gbm.adaptation.domain_report import feature_facts, group_facts, weights_facts
+from jpas_gbm.adaptation.domain_report import (
+    FEWEST,
+    Answers,
+    coverage,
+    feature_facts,
+    group_facts,
+    stratum_edges,
+    weights_facts,
+)
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.journal import Journal
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
-from jpas_gbm.adaptation.stages import Stages
+from jpas_gbm.adaptation.ways import Stages
+from jpas_gbm.adaptation.weights import DomainWeights
 from jpas_gbm.config import override
+from jpas_gbm.run import Journal
 
 CLASSES = ("QSO", "STAR")
 

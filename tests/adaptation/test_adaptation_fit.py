@@ -7,8 +7,8 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
-from jpas_gbm.fitted import FittedClassifier
-from jpas_gbm.survey.bands import Band, BandSystem
+from jpas_gbm.model import FittedClassifier
+from jpas_gbm.surveys.bands import Band, BandSystem
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import BACKENDS, Backend, get_backend
-from jpas_gbm.config import BoostingOptions
+from jpas_gbm.options import BoostingOptions
 
 
 class Problem(NamedTuple):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend, load_booster
-from jpas_gbm.boosting.rounds import log_loss
+from jpas_gbm.boosting.training import log_loss
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 
 
@@ -255,7 +255,7 @@ def test_empty_prediction(backend, problem, quick):
 
 def test_equal_options_take_equal_steps(make_problem):
     """One round of either library moves as far: XGBoost's rate is scaled for softmax's curvature."""
-    from jpas_gbm.config import BoostingOptions
+    from jpas_gbm.options import BoostingOptions
 
     options = BoostingOptions(
         rounds=1, patience=0, learning_rate=0.1, leaves=4, l2=5.0, min_child=1, feature_fraction=1, row_fraction=1

@@ -9,16 +9,19 @@ import pytest
 
 from jpas_gbm.boosting.calibration import (
     Calibrator,
+    ScalingLoss,
     crossfit_probabilities,
+    directions,
     fit_calibrator,
+    fit_scaling,
+    identity,
     log_probabilities,
     mean_log_loss,
     softmax,
 )
-from jpas_gbm.boosting.folds import stratified_folds
-from jpas_gbm.boosting.scaling import ScalingLoss, directions, fit_scaling, identity
-from jpas_gbm.config import CalibrationOptions
+from jpas_gbm.boosting.matrix import stratified_folds
 from jpas_gbm.errors import BundleError, FitError
+from jpas_gbm.options import CalibrationOptions
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])
 

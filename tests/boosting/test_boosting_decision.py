@@ -10,14 +10,7 @@ from sklearn.metrics import confusion_matrix, f1_score
 
 from jpas_gbm.boosting import decision
 from jpas_gbm.boosting.calibration import softmax
-from jpas_gbm.boosting.decision import (
-    choose_rule,
-    decide,
-    judge_thresholds,
-    macro_f1,
-    prior_shift,
-    tune_thresholds,
-)
+from jpas_gbm.boosting.decision import choose_rule, decide, judge_thresholds, macro_f1, prior_shift, tune_thresholds
 from jpas_gbm.errors import FitError
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])

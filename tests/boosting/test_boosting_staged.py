@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend
-from jpas_gbm.config import ContinueOptions
 from jpas_gbm.errors import FeatureMismatch, FitError
+from jpas_gbm.options import ContinueOptions
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import xgboost
 
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.matrix import UnseenMissingWarning, as_matrix
-from jpas_gbm.boosting.rounds import log_loss
+from jpas_gbm.boosting.training import log_loss
 from jpas_gbm.errors import FeatureMismatch
 
 

@@ -10,8 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.cli.console import thread_count
-from jpas_gbm.cli.outputs import claim_file, claim_folder, claim_room
+from jpas_gbm.cli.console import claim_file, claim_folder, claim_room, thread_count
 from jpas_gbm.errors import OutputError
 
 
@@ -129,7 +128,7 @@ def test_options_that_would_be_ignored_are_refused(words, said, tmp_path, monkey
 
 @pytest.mark.parametrize("budgets", ["", "0", "-5", "1.5", "all,foo", "100 200", ",", "²"])
 def test_budgets_that_are_none(budgets):
-    from jpas_gbm.cli.comparing import budget_words
+    from jpas_gbm.cli.model import budget_words
     from jpas_gbm.errors import ConfigError
 
     with pytest.raises(ConfigError, match="write numbers of labels and 'all'"):
@@ -145,7 +144,7 @@ def test_no_more_threads_than_there_are_cores():
 
 def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
     """The library of the command line says no more than 'Aborted' of an EOFError."""
-    import jpas_gbm.survey.inspect as module
+    import jpas_gbm.surveys.inspect as module
 
     def ends(path, survey=None):
         raise EOFError("No data left in file")

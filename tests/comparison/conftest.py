@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import FitError
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
-from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.dataset import Dataset
 
 BANDS = BandSystem("three", tuple(Band(f"B{i}", 4000.0 + 1000 * i, 100.0) for i in range(3)))
 CENTRES = np.array([[3.0, 0, 0], [0, 3, 0], [0, 0, 3], [2.0, 2, 2]])

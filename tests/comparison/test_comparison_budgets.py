@@ -5,11 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.budget_curve import BudgetCurve
-from jpas_gbm.comparison.budgets import label_budgets, label_order, thin_labels
-from jpas_gbm.comparison.labels_saved import equal_labels
+from jpas_gbm.comparison.budgets import BudgetCurve, equal_labels, label_budgets, label_order, thin_labels
 from jpas_gbm.errors import DatasetError
-from jpas_gbm.files import dump_json
+from jpas_gbm.store import dump_json
 
 REGIMES = ("mocks-only", "target-only", "ssda")
 

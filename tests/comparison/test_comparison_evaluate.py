@@ -6,19 +6,25 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.evaluate import evaluate_model, evaluate_probabilities, held_out
-from jpas_gbm.comparison.evaluation import Evaluation
-from jpas_gbm.comparison.magnitudes import brighter, magnitude_bins, magnitude_edges
+from jpas_gbm.comparison.evaluation import (
+    Evaluation,
+    brighter,
+    evaluate_model,
+    evaluate_probabilities,
+    held_out,
+    magnitude_bins,
+    magnitude_edges,
+)
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
-from jpas_gbm.files import dump_json
 from jpas_gbm.scores.metrics import evaluate
+from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 
 
 @pytest.fixture
 def fitted(dataset, fake_fit):
-    from jpas_gbm.config import FitOptions
+    from jpas_gbm.options import FitOptions
 
     return fake_fit(dataset, FitOptions(regime="ssda"), seed=4, threads=1, progress=None)
 

@@ -5,13 +5,18 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.balance import balance_edges, class_balance
-from jpas_gbm.comparison.evaluate import evaluate_probabilities
-from jpas_gbm.comparison.exhibits import Exhibits, data_exhibits, redshift_exhibit
+from jpas_gbm.comparison.evaluation import evaluate_probabilities
+from jpas_gbm.comparison.exhibits import Exhibits, data_exhibits, equal_count_edges, redshift_curves, redshift_exhibit
 from jpas_gbm.comparison.map import SkyMap, enclosed_mass, learnt_plane, sky_map
-from jpas_gbm.comparison.portraits import median_snr, portraits, twin_level
-from jpas_gbm.comparison.redshift_curves import equal_count_edges, redshift_curves
-from jpas_gbm.comparison.separation import band_separation, brighter_in_sky
+from jpas_gbm.comparison.separation import (
+    balance_edges,
+    band_separation,
+    brighter_in_sky,
+    class_balance,
+    median_snr,
+    portraits,
+    twin_level,
+)
 from jpas_gbm.errors import BundleError, DatasetError
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

@@ -5,12 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.compare import compare
-from jpas_gbm.comparison.regimes_table import Comparison, compare_regimes
+from jpas_gbm.comparison.comparison import Comparison, compare, compare_regimes
 from jpas_gbm.comparison.runs import RegimeResult, RunStore, dataset_fingerprint
-from jpas_gbm.config import FitOptions, override
+from jpas_gbm.config import override
 from jpas_gbm.errors import DatasetError
-from jpas_gbm.files import dump_json
+from jpas_gbm.options import FitOptions
+from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 REGIMES = ("mocks-only", "target-only", "ssda")

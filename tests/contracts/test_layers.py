@@ -12,23 +12,27 @@ import jpas_gbm
 PACKAGE = Path(jpas_gbm.__file__).parent
 LAYERS = {
     "errors": 0,
-    "files": 1,
-    "provenance": 1,
+    "store": 1,
+    "run": 1,
+    "text": 1,
     "config": 2,
-    "survey": 3,
-    "scores": 3,
-    "mocks": 4,
-    "features": 4,
-    "boosting": 5,
-    "fitted": 6,
-    "adaptation": 7,
-    "inference": 8,
-    "comparison": 8,
-    "explanation": 8,
-    "targets": 8,
-    "report": 9,
-    "cli": 10,
-    "__main__": 11,
+    "options": 3,
+    "surveys": 4,
+    "scores": 4,
+    "output": 5,
+    "simulation": 5,
+    "features": 5,
+    "boosting": 6,
+    "model": 7,
+    "adaptation": 8,
+    "tuning": 9,
+    "inference": 9,
+    "comparison": 9,
+    "explanation": 9,
+    "lists": 9,
+    "pages": 10,
+    "cli": 11,
+    "__main__": 12,
 }
 HEAVY = ("lightgbm", "xgboost", "sklearn", "pandas", "astropy", "matplotlib", "shap", "optuna", "numba", "scipy")
 FILES = sorted(PACKAGE.rglob("*.py"))
@@ -61,8 +65,7 @@ def test_imports_point_downwards(path):
     if own == "__init__":
         return
     for other in imported_rooms(path):
-        same_file = LAYERS[own] <= 1 and LAYERS[other] <= 1
-        allowed = other == own or LAYERS[other] < LAYERS[own] or (same_file and other in ("errors", "files"))
+        allowed = other == own or LAYERS[other] < LAYERS[own]
         assert allowed, f"{path.name} (layer {LAYERS[own]}, {own}) imports {other} (layer {LAYERS[other]})"
 
 
@@ -92,5 +95,5 @@ def test_the_library_neither_prints_nor_exits_nor_unpickles(path):
 
 
 def test_files_are_short():
-    long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := p.read_text().count("\n")) > 400}
+    long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := p.read_text().count("\n")) > 500}
     assert not long

@@ -10,13 +10,13 @@ import pytest
 
 from jpas_gbm.boosting.backend import BACKENDS, get_backend
 from jpas_gbm.boosting.calibration import fit_calibrator
-from jpas_gbm.config import BoostingOptions, FeatureOptions
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.fitted import FittedClassifier, Member, stack_inputs
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
-from jpas_gbm.survey.classes import default_scheme
-from jpas_gbm.survey.dataset import Dataset
+from jpas_gbm.model import FittedClassifier, Member, stack_inputs
+from jpas_gbm.options import BoostingOptions, FeatureOptions
+from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.labels import default_scheme
 
 BANDS = BandSystem(
     "twelve",

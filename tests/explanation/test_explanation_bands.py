@@ -5,12 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.config import FeatureOptions
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.bands import BandRule, BandShares, check_rule, dominant
-from jpas_gbm.explanation.blocks import Blocks
+from jpas_gbm.explanation.blocks import BandRule, BandShares, Blocks, check_rule, dominant
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.options import FeatureOptions
+from jpas_gbm.surveys.bands import band_system
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.cli.why import WhyColumns
+from jpas_gbm.cli.explain import WhyColumns
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
 
@@ -115,7 +115,7 @@ def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
 
     from jpas_gbm.explanation.objects import top_bands
     from jpas_gbm.inference.stream import predict_stream
-    from jpas_gbm.survey.readers import read_catalogue
+    from jpas_gbm.surveys.reader import read_catalogue
 
     source, fitted = jpas_model(tmp_path, tiny)
     out = tmp_path / f"out.{suffix}"
@@ -141,10 +141,10 @@ def jpas_model(folder, dataset):
 
     from jpas_gbm.boosting.backend import get_backend
     from jpas_gbm.boosting.calibration import Calibrator
-    from jpas_gbm.config import BoostingOptions, FeatureOptions
     from jpas_gbm.features.recipe import FeatureRecipe
-    from jpas_gbm.fitted import FittedClassifier, Member
-    from jpas_gbm.survey.systems import band_system
+    from jpas_gbm.model import FittedClassifier, Member
+    from jpas_gbm.options import BoostingOptions, FeatureOptions
+    from jpas_gbm.surveys.bands import band_system
 
     options = FeatureOptions(templates=False, lines=False, ratios=False, colours=(1,), imaging=False)
     rows, bands = dataset.source_rows("train"), dataset.target.bands

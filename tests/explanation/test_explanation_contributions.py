@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend
-from jpas_gbm.config import BoostingOptions
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.contributions import TreeContributions, pass_on
-from jpas_gbm.fitted import Member, centred
+from jpas_gbm.model import Member, centred
+from jpas_gbm.options import BoostingOptions
 
 
 def limit(told, backend):
@@ -67,7 +67,7 @@ def test_an_ensemble_adds_up_whatever_it_is_made_of(make_fitted, fitted, rows):
 
 def test_trees_that_members_share_are_worked_out_once(make_fitted, rows, tmp_path, monkeypatch):
     from jpas_gbm.boosting.lgbm import LightGBM
-    from jpas_gbm.fitted import FittedClassifier
+    from jpas_gbm.model import FittedClassifier
 
     make_fitted("continue", "stack").save(tmp_path / "model")
     fitted = FittedClassifier.load(tmp_path / "model")  # read apart, the shared trees are two objects

@@ -7,11 +7,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import BundleError, ExplanationError, FeatureMismatch
-from jpas_gbm.explanation.explain import explain_catalogue, explain_dataset
+from jpas_gbm.explanation.explain import explain_catalogue, explain_dataset, refits_of
 from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.explanation.options import ExplainOptions
-from jpas_gbm.explanation.refits import refits_of
 from jpas_gbm.explanation.sample import draw_sample
+from jpas_gbm.options import ExplainOptions
 
 OPTIONS = ExplainOptions(resamples=60, blocks=12)
 
@@ -168,8 +167,8 @@ def test_another_survey_is_refused(fitted, rows):
 
 
 def test_sky_that_added_no_trees_is_said(make_fitted, dataset):
-    from jpas_gbm.boosting.staged import Stage, StagedBooster
-    from jpas_gbm.fitted import Member
+    from jpas_gbm.boosting.booster import Stage, StagedBooster
+    from jpas_gbm.model import Member
 
     model = make_fitted("mocks")
     base = model.members[0].booster

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.attributions import attribute
+from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.explanation.explain import explain_objects
 from jpas_gbm.explanation.objects import find_rows, top_bands, why_columns
-from jpas_gbm.explanation.pairs import Pair
 
 
 def test_rows_by_key_and_by_object_id(rows):

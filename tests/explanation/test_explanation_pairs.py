@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.attributions import attribute, corrected, seed_units
-from jpas_gbm.explanation.options import ExplainOptions
-from jpas_gbm.explanation.pairs import Pair
+from jpas_gbm.explanation.attributions import Pair, attribute, corrected, seed_units
+from jpas_gbm.options import ExplainOptions
 
 
 @pytest.fixture(scope="module")

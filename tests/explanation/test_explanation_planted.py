@@ -3,15 +3,13 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.builtin import builtin_dataset
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.calibration import Calibrator
-from jpas_gbm.config import BoostingOptions, FeatureOptions
 from jpas_gbm.explanation.explain import explain_dataset
-from jpas_gbm.explanation.options import ExplainOptions
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.fitted import FittedClassifier, Member
-from jpas_gbm.mocks.simulate import PlantedLine, SimulateOptions
+from jpas_gbm.model import FittedClassifier, Member
+from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
+from jpas_gbm.simulation.simulate import PlantedLine, SimulateOptions, builtin_dataset
 
 CIV = 1546.2  # Å, as the simulation has it
 

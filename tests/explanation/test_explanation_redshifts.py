@@ -3,12 +3,10 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.explanation.blocks import Blocks
-from jpas_gbm.explanation.lines import in_range, spectral_feature
-from jpas_gbm.explanation.physics import holding, physics_score, strongest
-from jpas_gbm.explanation.restframe import line_table, rest_spectrum
+from jpas_gbm.explanation.blocks import Blocks, in_range, spectral_feature, strongest
+from jpas_gbm.explanation.restframe import holding, line_table, physics_score, rest_spectrum
 from jpas_gbm.explanation.ridge import rank_correlation, ridge_map, ridge_peaks, ridge_summary, top_wavelengths
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.surveys.bands import band_system
 
 BANDS = band_system("jpas55")
 BLOCKS = Blocks.of(BANDS)

@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.explanation.attributions import attribute
-from jpas_gbm.explanation.class_means import class_means, masked_means
-from jpas_gbm.explanation.options import ExplainOptions
-from jpas_gbm.explanation.pairs import Pair
-from jpas_gbm.explanation.stability import refit_importances, stability, unit_importances
-from jpas_gbm.explanation.stages import taught
+from jpas_gbm.explanation.attributions import Pair, attribute
+from jpas_gbm.explanation.summary import (
+    class_means,
+    masked_means,
+    refit_importances,
+    stability,
+    taught,
+    unit_importances,
+)
+from jpas_gbm.options import ExplainOptions
 
 
 def explained(fitted, rows):

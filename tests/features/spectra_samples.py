@@ -2,9 +2,8 @@
 
 import numpy as np
 
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.surveys.bands import Band, BandSystem, band_system
+from jpas_gbm.surveys.catalogue import Catalogue
 
 JPAS = band_system("jpas55")
 

@@ -3,9 +3,9 @@
 import numpy as np
 from spectra_samples import JPAS
 
-from jpas_gbm.features.imaging import ImagingFeatures
-from jpas_gbm.features.spectra import Spectra
-from jpas_gbm.survey.catalogue import MORPHOLOGIES
+from jpas_gbm.features.photometry import ImagingFeatures
+from jpas_gbm.features.photospectra import Spectra
+from jpas_gbm.surveys.catalogue import MORPHOLOGIES
 
 
 def computed(**imaging):

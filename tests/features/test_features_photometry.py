@@ -15,8 +15,8 @@ from jpas_gbm.features.photometry import (
     WholeSnr,
     row_weights,
 )
-from jpas_gbm.features.spectra import Spectra, narrow_sequence, row_level, soft_log
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.features.photospectra import Spectra, narrow_sequence, row_level, soft_log
+from jpas_gbm.surveys.bands import band_system
 
 
 def computed(features, flux, err=None, bands=JPAS):

@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from spectra_samples import JPAS, catalogue, narrow_only, noisy
 
-from jpas_gbm.config import FeatureOptions, override
+from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch
 from jpas_gbm.features import recipe as recipe_module
 from jpas_gbm.features.recipe import GROUPS, FeatureRecipe, group_of
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.options import FeatureOptions
+from jpas_gbm.surveys.bands import Band, BandSystem, band_system
+from jpas_gbm.surveys.catalogue import Catalogue
 
 ALL = FeatureOptions(
     fluxes=True,
@@ -325,7 +325,7 @@ def test_recipe_needs_no_heavy_library():
 
     code = (
         "import sys, numpy as np; from jpas_gbm.features.recipe import FeatureRecipe;"
-        "from jpas_gbm.survey.systems import band_system; FeatureRecipe.build(band_system('jpas55')).names;"
+        "from jpas_gbm.surveys.bands import band_system; FeatureRecipe.build(band_system('jpas55')).names;"
         "print([m for m in ('numba', 'lightgbm', 'sklearn', 'astropy', 'pandas') if m in sys.modules])"
     )
     assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout.strip() == "[]"

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.features.shift import DomainShift, learn_shift
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
+from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.catalogue import Catalogue
 
 B, N = 30, 4000
 BANDS = BandSystem("thirty", tuple(Band(f"B{i:02d}", 4000 + 100 * i, 120) for i in range(B)))

@@ -10,7 +10,7 @@ import pytest
 import jpas_gbm.features.chi2 as chi2_module
 import jpas_gbm.features.evidence as evidence_module
 import jpas_gbm.features.fitting as fitting_module
-import jpas_gbm.features.residuals as residuals_module
+import jpas_gbm.features.fitting as residuals_module
 from jpas_gbm.errors import BundleError, FeatureMismatch
 from jpas_gbm.features.bases import TemplateOptions, allowed_ranks, colour_bins, exact_basis, noisy_basis, z_bins
 from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
@@ -18,8 +18,8 @@ from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.features.shift import DomainShift
 from jpas_gbm.features.templates import TemplateSet
 from jpas_gbm.features.variations import Variations, families, learn_variations, widen, with_hosts
-from jpas_gbm.survey.bands import Band, BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
+from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.catalogue import Catalogue
 
 PIVOTS = np.arange(3800.0, 9200.0, 100.0)
 BANDS = BandSystem("many", tuple(Band(f"J{int(p / 10):04d}", float(p), 145.0) for p in PIVOTS))

@@ -13,9 +13,8 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import FeatureMismatch
-from jpas_gbm.survey.bands import BandSystem
-from jpas_gbm.survey.catalogue import Catalogue
-from jpas_gbm.survey.systems import band_system
+from jpas_gbm.surveys.bands import BandSystem, band_system
+from jpas_gbm.surveys.catalogue import Catalogue
 
 
 @dataclass

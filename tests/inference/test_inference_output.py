@@ -13,8 +13,8 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from jpas_gbm.errors import OutputError
-from jpas_gbm.inference.columns import prediction_columns, record_type
-from jpas_gbm.inference.output import CsvWriter, output_format, table_writer
+from jpas_gbm.output.write_arrow import CsvWriter, output_format, table_writer
+from jpas_gbm.output.write_columns import prediction_columns, record_type
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 COLUMNS = prediction_columns(

@@ -12,7 +12,7 @@ from astropy.io import fits
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
 from jpas_gbm.inference.predictions import predict_catalogue
 from jpas_gbm.inference.stream import about_model, predict_stream
-from jpas_gbm.survey.readers import read_catalogue
+from jpas_gbm.surveys.reader import read_catalogue
 
 
 def nothing_left(folder, before):

@@ -7,9 +7,9 @@ import pytest
 from sklearn import metrics as oracle
 
 from jpas_gbm.errors import DatasetError
-from jpas_gbm.files import dump_json
-from jpas_gbm.scores import ranking
+from jpas_gbm.scores import curves as ranking
 from jpas_gbm.scores.metrics import Scorer, evaluate, nested, point_figures
+from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 

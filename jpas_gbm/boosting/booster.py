@@ -1,0 +1,325 @@
+"""StagedBooster: trees grown in stages, whose margins and contributions add up."""
+
+from __future__ import annotations
+
+import warnings
+import weakref
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+
+import numpy as np
+
+from ..errors import BundleError, FitError
+from ..store import atomic_folder, check_checksums, dump_json, read_json, sha256
+from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names, stand_ins
+
+if TYPE_CHECKING:
+    from .training import TreeBackend
+
+FORMAT = 1
+"""Version of the folder that :meth:`StagedBooster.save` writes. Raise it when a reader of the old
+format would misread the new one, and keep reading the old."""
+
+
+class Library(Protocol):
+    """What a staged booster asks of the library that holds its trees."""
+
+    name: ClassVar[str]
+    suffix: ClassVar[str]
+
+    def raw_margins(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        """Return the trees' own margins, float64 (n, k)."""
+
+    def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        """Return the trees' own TreeSHAP contributions, float64 (n, k, f + 1)."""
+
+    def gain(self, trees: Any, n_features: int) -> np.ndarray:
+        """Return the loss that splits on each feature saved, float64 (f,)."""
+
+    def write_trees(self, trees: Any, path: Path) -> None:
+        """Write trees in the library's native format."""
+
+    def read_trees(self, path: Path) -> Any:
+        """Read trees of the library's native format."""
+
+
+@dataclass(frozen=True, eq=False)
+class Stage:
+    """The trees that one training added.
+
+    Parameters
+    ----------
+    rounds : int
+        Boosting rounds kept; 0 if none paid on validation.
+    intercept : array of float64, shape (k,)
+        Margin of every row before the first tree: the log of class shares, or 0 when continuing.
+    fill : array of float32, shape (f,)
+        What stands for NaN in features that this training never missed; NaN elsewhere.
+    trees : object or None
+        The library's own booster; None if there are no rounds.
+    """
+
+    rounds: int
+    intercept: np.ndarray
+    fill: np.ndarray
+    trees: Any = field(repr=False)
+
+
+@dataclass(frozen=True, eq=False)
+class StagedBooster:
+    """Trees grown in one or more stages; each stage starts from the margins of those before it.
+
+    Parameters
+    ----------
+    library : Library
+        LightGBM or XGBoost.
+    n_classes : int
+        Number of classes, k.
+    feature_names : tuple of str
+        Names of the f columns that the trees read by position.
+    stages : tuple of Stage
+        In the order grown.
+    history : dict
+        How each stage was trained (losses, rounds tried), as plain values for a model card.
+    """
+
+    library: Library = field(repr=False)
+    n_classes: int
+    feature_names: tuple[str, ...] = field(repr=False)
+    stages: tuple[Stage, ...] = field(repr=False)
+    history: tuple[dict[str, Any], ...] = field(default=(), repr=False)
+
+    @property
+    def backend(self) -> str:
+        """Name of the library."""
+        return self.library.name
+
+    @property
+    def stage_rounds(self) -> tuple[int, ...]:
+        """Rounds of each stage, such as (mock rounds, target rounds)."""
+        return tuple(stage.rounds for stage in self.stages)
+
+    def _chosen(self, stages: Sequence[int] | int | None) -> list[Stage]:
+        if stages is None:
+            return list(self.stages)
+        wanted = [stages] if isinstance(stages, int) else list(stages)
+        wrong = [number for number in wanted if not 0 <= number < len(self.stages)]
+        if wrong:
+            raise FitError(
+                f"the booster has {len(self.stages)} stage(s), numbered from 0; there is no stage {wrong[0]}."
+            )
+        return [self.stages[number] for number in sorted(set(wanted))]
+
+    def matrix(self, X: Any) -> np.ndarray:
+        """Return features checked against this booster's: float32 (n, f).
+
+        Raises
+        ------
+        FeatureMismatch
+            If their number, names or order differ, or a value is infinite.
+        """
+        matrix = as_matrix(X)
+        check_names(given_names(X), matrix.shape[1], self.feature_names)
+        return matrix
+
+    def _rows_for(self, stage: Stage, matrix: np.ndarray) -> np.ndarray:
+        rows, message = filled(matrix, stage.fill, self.feature_names)
+        if message:
+            warnings.warn(message, UnseenMissingWarning, stacklevel=3)
+        return rows
+
+    def margins(self, X: Any, stages: Sequence[int] | int | None = None, threads: int = 1) -> np.ndarray:
+        """Return margins: the log of unnormalised probabilities, before calibration.
+
+        Parameters
+        ----------
+        X : array or FeatureMatrix, shape (n, f)
+            Missing is NaN. A matrix that carries names has them checked.
+        stages : sequence of int, optional
+            Only the part that these stages added; parts sum to the whole.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+            For two classes (0, m).
+
+        Raises
+        ------
+        FeatureMismatch
+            If the features are not those of training.
+        """
+        matrix = self.matrix(X)
+        total = np.zeros((len(matrix), self.n_classes))
+        for stage in self._chosen(stages):
+            if stage.rounds and len(matrix):
+                rows = self._rows_for(stage, matrix)
+                total += self.library.raw_margins(stage.trees, rows, self.n_classes, threads)
+            total += stage.intercept
+        return total
+
+    def contributions(self, X: Any, stages: Sequence[int] | int | None = None, threads: int = 1) -> np.ndarray:
+        """Return exact TreeSHAP contributions in margin units (Lundberg et al. 2020, path-dependent).
+
+        Parameters
+        ----------
+        X, stages, threads
+            As for :meth:`margins`.
+
+        Returns
+        -------
+        array of float64, shape (n, k, f + 1)
+            The last column is the bias. Over the last axis they sum to :meth:`margins` of the same
+            stages: to 1e-6 for LightGBM, to 1e-4 (1 + sum of |contributions|) for XGBoost, whose
+            trees are float32. The memory is 8 n k (f + 1) bytes: give rows in chunks.
+
+        Raises
+        ------
+        FeatureMismatch
+            If the features are not those of training.
+        """
+        matrix = self.matrix(X)
+        total: np.ndarray | None = None
+        bias = np.zeros(self.n_classes)
+        for stage in self._chosen(stages):
+            if stage.rounds and len(matrix):
+                rows = self._rows_for(stage, matrix)
+                part = self.library.raw_contributions(stage.trees, rows, self.n_classes, threads)
+                if total is None:
+                    total = part
+                else:
+                    total += part
+            bias += stage.intercept
+        if total is None:
+            total = np.zeros((len(matrix), self.n_classes, matrix.shape[1] + 1))
+        total[:, :, -1] += bias
+        return total
+
+    def gain(self, stages: Sequence[int] | int | None = None) -> np.ndarray:
+        """Return the loss that splits on each feature saved in training, float64 (f,)."""
+        total = np.zeros(len(self.feature_names))
+        for stage in self._chosen(stages):
+            if stage.rounds:
+                total += self.library.gain(stage.trees, len(total))
+        return total
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write a folder: ``booster.json`` and one native model file per stage that has trees.
+
+        Reading it in another process gives the same margins to the last bit.
+
+        Raises
+        ------
+        OutputError
+            If something stands there and may not be replaced, or it cannot be written.
+        """
+        path = Path(path)
+        empty = path.is_dir() and not any(path.iterdir())
+        with atomic_folder(path, overwrite=overwrite or empty) as folder:
+            checksums = {}
+            described = []
+            for number, stage in enumerate(self.stages):
+                name = f"stage{number}{self.library.suffix}" if stage.rounds else None
+                if name:
+                    self.library.write_trees(stage.trees, folder / name)
+                    checksums[name] = sha256(folder / name)
+                entry = {"rounds": stage.rounds, "file": name, "intercept": stage.intercept, "fill": stage.fill}
+                described.append(entry)
+            head = {
+                "format": FORMAT,
+                "backend": self.backend,
+                "n_classes": self.n_classes,
+                "feature_names": list(self.feature_names),
+                "stages": described,
+                "history": list(self.history),
+                "checksums": checksums,
+            }
+            (folder / "booster.json").write_text(dump_json(head))
+
+    @classmethod
+    def load(cls, library: Library, path: str | Path) -> StagedBooster:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If files are missing or damaged, or of another library or a later format.
+        """
+        path = Path(path)
+        head = read_json(path / "booster.json")
+        try:
+            if head["format"] > FORMAT:
+                raise BundleError(
+                    f"{path}: booster format {head['format']}, this version reads up to {FORMAT}. "
+                    "Install a newer jpas-gbm."
+                )
+            if head["backend"] != library.name:
+                raise BundleError(f"{path}: holds a booster of {head['backend']}, not of {library.name}.")
+            check_checksums(path, head["checksums"])
+            stages = tuple(_read_stage(library, path, entry) for entry in head["stages"])
+            names = tuple(head["feature_names"])
+            return cls(library, int(head["n_classes"]), names, stages, tuple(head["history"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise BundleError(f"{path}: booster.json is not what jpas-gbm writes ({error!r}). Fit again.") from error
+
+
+def _read_stage(library: Library, folder: Path, entry: dict[str, Any]) -> Stage:
+    fill = np.array([np.nan if value is None else value for value in entry["fill"]], dtype=np.float32)
+    trees = library.read_trees(folder / entry["file"]) if entry["file"] else None
+    return Stage(int(entry["rounds"]), np.array(entry["intercept"], dtype=np.float64), fill, trees)
+
+
+@dataclass(frozen=True, eq=False)
+class BinnedMatrix:
+    """Features binned once by one library.
+
+    Parameters
+    ----------
+    backend : TreeBackend
+        Whose bins these are.
+    X : array of float32, shape (n, f)
+        The features; referred to, not copied.
+    feature_names : tuple of str
+    max_bin : int
+        Most bins of a feature.
+    fill : array of float32, shape (f,)
+        Medians of features that are never missing here, NaN elsewhere.
+    handle : object
+        The library's own data set.
+    cuts : object
+        The same object for all that share bins: validation rows must share those of training.
+    """
+
+    backend: TreeBackend = field(repr=False)
+    X: np.ndarray = field(repr=False)
+    feature_names: tuple[str, ...] = field(repr=False)
+    max_bin: int
+    fill: np.ndarray = field(repr=False)
+    handle: Any = field(repr=False)
+    cuts: object = field(default_factory=object, repr=False)
+    _margins: weakref.WeakKeyDictionary[StagedBooster, np.ndarray] = field(
+        default_factory=weakref.WeakKeyDictionary, repr=False
+    )
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: np.ndarray, threads: int = 1) -> BinnedMatrix:
+        """Return the rows given by a mask or by increasing indices, in the same bins."""
+        rows = np.asarray(rows)
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
+        if rows.dtype != bool and not np.array_equal(chosen, rows):
+            raise FitError(
+                "rows of binned features are taken in increasing order: sort the indices (and labels) first."
+            )
+        X = self.X[chosen]
+        handle = self.backend.subset(self, X, chosen, threads)
+        return BinnedMatrix(self.backend, X, self.feature_names, self.max_bin, stand_ins(X), handle, self.cuts)
+
+    def margins(self, booster: StagedBooster, threads: int) -> np.ndarray:
+        """Return the margins of a booster on these rows, kept as long as the booster lives."""
+        if booster not in self._margins:
+            self._margins[booster] = booster.margins(self.X, threads=threads)
+        return self._margins[booster]

@@ -1,0 +1,230 @@
+"""Spectra: the photo-spectra of some rows, bands first, in units of each row's own level."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..surveys.bands import BandSystem
+
+FEWEST_IN_SEQUENCE = 8
+"""With fewer narrow bands there is no photo-spectrum to slide a window along."""
+
+_CLIP = np.float32(3.0)
+_FLOOR = np.float32(0.3)
+_SOFTENING = 0.5
+PADDING = 12
+"""Bands without light that lie beyond either end of the photo-spectrum."""
+
+
+def narrow_sequence(bands: BandSystem) -> tuple[str, ...]:
+    """Return the narrow bands by rising wavelength, or nothing where they are too few for a spectrum."""
+    return bands.narrow if len(bands.narrow) >= FEWEST_IN_SEQUENCE else ()
+
+
+def soft_log(x: np.ndarray) -> np.ndarray:
+    """Return arcsinh(2 x) as float32: linear around zero, logarithmic for bright bands.
+
+    Worked out in double precision and then rounded: the last bit of single-precision arcsinh differs
+    between libraries, and a tree's split would flip with it.
+
+    Parameters
+    ----------
+    x : array of float32
+        Fluxes in units of the row's level, of any sign.
+    """
+    wide = np.divide(x, _SOFTENING, dtype=np.float64)
+    return np.arcsinh(wide, out=wide).astype(np.float32)
+
+
+def _sum_bands(planes: np.ndarray) -> np.ndarray:
+    # numpy's own sum adds one row's bands in another order than many rows': the last bit would
+    # depend on the size of the chunk. Halving keeps one order.
+    while len(planes) > 1:
+        half = len(planes) // 2
+        total = planes[:half] + planes[half : 2 * half]
+        if len(planes) % 2:
+            total[0] += planes[-1]
+        planes = total
+    return planes[0]
+
+
+def row_level(light: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the level of each row: a mean flux that single wild bands cannot carry away.
+
+    The mean over observed bands of fluxes clipped at three times their mean size (itself taken of sizes
+    so clipped), and never less than 0.3 times that size, so that noise around zero has a level too.
+
+    Parameters
+    ----------
+    light : array of float32, shape (b, n)
+        Fluxes, 0 where missing.
+    count : array of float32, shape (n,)
+        Bands observed.
+
+    Returns
+    -------
+    array of float32, shape (n,)
+        Positive; 1 for rows that are 0 in every observed band, NaN for rows without a band.
+    """
+    size = np.abs(light)
+    with np.errstate(invalid="ignore", over="ignore"):
+        typical = _sum_bands(size) / count
+        for _ in range(2):
+            limit = _CLIP * typical
+            np.minimum(size, limit, out=size)
+            typical = _sum_bands(size) / count
+        # Clipped sizes with the signs of the fluxes are the clipped fluxes.
+        level = np.maximum(_sum_bands(np.copysign(size, light, out=size)) / count, _FLOOR * typical)
+    level[level == 0] = 1.0
+    return level
+
+
+@dataclass(frozen=True, eq=False)
+class Window:
+    """Means over windows that slide along the narrow bands.
+
+    Parameters
+    ----------
+    seen : array of float32, shape (p, n)
+        Bands observed.
+    flux, place, variance : array of float32, shape (p, n)
+        Mean flux in units of the row's level, mean wavelength in µm, variance of the mean flux (None
+        without errors).
+    """
+
+    seen: np.ndarray
+    flux: np.ndarray
+    place: np.ndarray
+    variance: np.ndarray | None
+
+
+class Spectra:
+    """Photo-spectra of some rows, bands first, in units of each row's own level.
+
+    Every row is worked on alone, by the same operations in the same order: its numbers do not depend
+    on the rows beside it.
+
+    Parameters
+    ----------
+    bands : BandSystem
+    flux : array of float32, shape (n, b)
+        Any linear flux unit; NaN where missing.
+    err : array of float32, shape (n, b), optional
+        1 σ in the same unit.
+    imaging_mag : array of float32, shape (n,), optional
+    morphology : array of int8, shape (n,), optional
+
+    Attributes
+    ----------
+    level : array of float32, shape (n,)
+        See :func:`row_level`.
+    flux, err : array of float32, shape (b, n)
+        In units of the row's level; `err` is None where the survey gives none.
+    """
+
+    def __init__(
+        self,
+        bands: BandSystem,
+        flux: np.ndarray,
+        err: np.ndarray | None = None,
+        imaging_mag: np.ndarray | None = None,
+        morphology: np.ndarray | None = None,
+    ) -> None:
+        n = len(flux)
+        self.bands = bands
+        self.imaging_mag = np.full(n, np.nan, dtype=np.float32) if imaging_mag is None else imaging_mag
+        self.morphology = np.zeros(n, dtype=np.int8) if morphology is None else morphology
+        self.flux = np.array(flux.T, dtype=np.float32, order="C")
+        self._seen = ~np.isnan(self.flux)
+        light = np.where(self._seen, self.flux, np.float32(0))
+        self.level = row_level(light, _sum_bands(self._seen.astype(np.float32)))
+        self.flux /= self.level
+        self.err: np.ndarray | None = None
+        if err is not None:
+            self.err = np.array(err.T, dtype=np.float32, order="C")
+            with np.errstate(over="ignore"):
+                self.err /= self.level
+
+    def __len__(self) -> int:
+        return self.flux.shape[1]
+
+    def whole_snr(self) -> np.ndarray:
+        """Return the S/N of the mean flux over observed bands, float32 (n,); needs errors."""
+        assert self.err is not None, "there is no S/N without errors"
+        light = np.where(self._seen, self.flux, np.float32(0))
+        noise = np.where(self._seen, self.err, np.float32(0))
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            noise *= noise
+            return _sum_bands(light) / np.sqrt(_sum_bands(noise))
+
+    @cached_property
+    def _planes(self) -> np.ndarray:
+        """Flux, observed or not, wavelength, variance of the narrow bands; 0 where missing and beyond the ends."""
+        chosen = self.bands.indices(narrow_sequence(self.bands))
+        inside = slice(PADDING, PADDING + len(chosen))
+        planes = np.zeros((3 if self.err is None else 4, len(chosen) + 2 * PADDING, len(self)), dtype=np.float32)
+        seen = self._seen[chosen]
+        np.copyto(planes[0, inside], self.flux[chosen], where=seen)
+        planes[1, inside] = seen
+        np.multiply(
+            planes[1, inside], (self.bands.pivots[chosen, None] * 1e-4).astype(np.float32), out=planes[2, inside]
+        )
+        if self.err is not None:
+            np.copyto(planes[3, inside], self.err[chosen], where=seen)
+            with np.errstate(over="ignore"):
+                planes[3] *= planes[3]
+        return planes
+
+    def mean_flux(self, start: int, width: int, stride: int, number: int) -> np.ndarray:
+        """Return mean fluxes over sliding windows, float32 (number, n); NaN where no band was observed.
+
+        Parameters
+        ----------
+        start : int
+            Place, among the narrow bands, of the first band of the first window; may be negative:
+            beyond the ends nothing was observed.
+        width : int
+            Bands of a window.
+        stride : int
+            Bands between the starts of neighbouring windows.
+        number : int
+            Windows.
+        """
+        light, count = _sum_windows(self._planes[:2], start, width, stride, number)
+        with np.errstate(invalid="ignore"):
+            light /= count
+        return light
+
+    def window(self, start: int, width: int, stride: int, number: int, empty: float = np.nan) -> Window:
+        """Return flux, wavelength and variance of sliding windows (see :meth:`mean_flux`).
+
+        Parameters
+        ----------
+        start, width, stride, number : int
+        empty : {nan, 0}
+            What windows without an observed band hold.
+        """
+        sums = _sum_windows(self._planes, start, width, stride, number)
+        seen = sums[1]
+        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+            share = np.float32(1) / (seen if np.isnan(empty) else np.maximum(seen, np.float32(1)))
+            flux, place = sums[0] * share, sums[2] * share
+            if len(sums) == 3:
+                return Window(seen, flux, place, None)
+            variance = sums[3] * share
+            variance *= share
+        return Window(seen, flux, place, variance)
+
+
+def _sum_windows(planes: np.ndarray, start: int, width: int, stride: int, number: int) -> np.ndarray:
+    first = start + PADDING
+    last = first + stride * (number - 1) + 1
+    if width == 1:
+        return planes[:, first:last:stride].copy()
+    total = planes[:, first:last:stride] + planes[:, first + 1 : last + 1 : stride]
+    for offset in range(2, width):
+        total += planes[:, first + offset : last + offset : stride]
+    return total

@@ -1,0 +1,444 @@
+"""The class mix of a field that has no labels, by EM, and how sure it is.
+
+Probability cells: a field of millions of rows as some thousand cells of nearly equal rows.
+
+Bias-corrected temperature: the last small correction before a class mix is estimated.
+
+Whether an estimated class mix can be believed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..boosting.calibration import softmax
+from ..model import HeldOut
+
+_LEVELS = 400
+_FEW = 20_000
+
+
+def cells(p: np.ndarray, few: int = _FEW) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Gather rows of nearly equal probabilities, where there are many.
+
+    Probabilities are told apart in steps of 1/400 of their square root: where p is small, to a few
+    per cent of it.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+    few : int
+        So many rows or fewer are their own cells.
+
+    Returns
+    -------
+    mean : array of float64, shape (m, k)
+        Mean probabilities of each cell.
+    count : array of float64, shape (m,)
+    member : array of intp, shape (n,)
+        The cell of each row.
+    """
+    p = np.asarray(p, dtype=np.float64)
+    n, k = p.shape
+    if n <= few:
+        return p, np.ones(n), np.arange(n)
+    code = np.zeros(n, dtype=np.int64)
+    for column in range(k - 1):
+        code = code * (_LEVELS + 1) + np.round(_LEVELS * np.sqrt(p[:, column])).astype(np.int64)
+    _, member = np.unique(code, return_inverse=True)
+    member = member.ravel()
+    count = np.bincount(member).astype(np.float64)
+    mean = np.stack([np.bincount(member, weights=p[:, c]) / count for c in range(k)], axis=1)
+    return mean, count, member
+
+
+_FLOOR = 1e-15
+_STEPS = 50
+_PULL = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class BiasCorrection:
+    """p' = softmax(a log p + b), Alexandari, Kundaje and Shrikumar (2020)'s bias-corrected temperature.
+
+    Parameters
+    ----------
+    a : float
+        Inverse temperature.
+    b : array of float64, shape (k,)
+        Bias of each class.
+    """
+
+    a: float
+    b: np.ndarray
+
+    @classmethod
+    def identity(cls, k: int) -> BiasCorrection:
+        """Return the correction that corrects nothing."""
+        return cls(1.0, np.zeros(k))
+
+    def logits(self, logs: np.ndarray, ratio: np.ndarray | None = None) -> np.ndarray:
+        """Return corrected margins (n, k) of log-probabilities, for a mix changed by `ratio`, (k,) or (n, k)."""
+        raised = self.a * logs + self.b
+        return raised if ratio is None else raised + np.log(np.maximum(ratio, 1e-300))
+
+    def apply(self, p: np.ndarray, ratio: np.ndarray | None = None) -> np.ndarray:
+        """Return corrected probabilities, rows summing to 1, for a mix changed by `ratio` = new / old shares."""
+        return softmax(self.logits(log_p(p), ratio))
+
+
+def log_p(p: np.ndarray) -> np.ndarray:
+    """Return log p floored at log 1e-15, float64."""
+    return np.log(np.maximum(np.asarray(p, dtype=np.float64), _FLOOR))
+
+
+def fit_bias(
+    logs: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None, start: BiasCorrection | None = None
+) -> BiasCorrection:
+    """Fit a bias-corrected temperature by maximum likelihood (Newton's method).
+
+    At the maximum the mean corrected probability of a class is its share of the rows: what estimating
+    a mix by EM needs.
+
+    Parameters
+    ----------
+    logs : array, shape (n, k)
+        Log-probabilities of labelled rows that neither trees nor calibrator saw.
+    label : array of int, shape (n,)
+    weight : array, shape (n,), optional
+        Weights of the rows; those of a bootstrap, say.
+    start : BiasCorrection, optional
+        Where to begin.
+    """
+    n, k = logs.shape
+    weight = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    used = weight > 0
+    logs, label, weight = logs[used], label[used], weight[used]
+    start = start or BiasCorrection.identity(k)
+    # Only differences of biases count: that of the commonest class stays.
+    free = np.delete(np.arange(k), np.bincount(label, weights=weight, minlength=k).argmax())
+    theta = np.concatenate([[start.a], (start.b - np.delete(start.b, free))[free]])
+    ideal = np.concatenate([[1.0], np.zeros(k - 1)])
+    hit = np.zeros_like(logs)
+    hit[np.arange(len(label)), label] = 1
+
+    def loss(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        bias = np.zeros(k)
+        bias[free] = at[1:]
+        z = at[0] * logs + bias
+        p = softmax(z)
+        top = z.max(axis=1)
+        value = weight @ (top + np.log(np.exp(z - top[:, None]).sum(axis=1)) - z[np.arange(len(label)), label])
+        gap = weight[:, None] * (p - hit)
+        gradient = np.concatenate([[(gap * logs).sum()], gap.sum(axis=0)[free]])
+        mean = (p * logs).sum(axis=1, keepdims=True)
+        cross = weight[:, None] * p * (logs - mean)
+        curvature = np.empty((k, k))
+        curvature[0, 0] = (cross * logs).sum()
+        curvature[0, 1:] = curvature[1:, 0] = cross.sum(axis=0)[free]
+        curvature[1:, 1:] = (np.diag(weight @ p) - (weight[:, None] * p).T @ p)[np.ix_(free, free)]
+        pull = at - ideal
+        return value + 0.5 * _PULL * pull @ pull, gradient + _PULL * pull, curvature + _PULL * np.eye(k)
+
+    value, gradient, curvature = loss(theta)
+    for _ in range(_STEPS):
+        step = np.linalg.solve(curvature, gradient)
+        scale = 1.0
+        while (new := loss(theta - scale * step))[0] > value + 1e-12 * abs(value) and scale > 1e-4:
+            scale /= 2
+        theta, (value, gradient, curvature) = theta - scale * step, new
+        if np.abs(scale * step).max() < 1e-7:
+            break
+    bias = np.zeros(k)
+    bias[free] = theta[1:]
+    return BiasCorrection(float(theta[0]), bias)
+
+
+DRAWS = 200
+_MIX_STEPS = 2000
+
+
+def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -> np.ndarray:
+    """Return the class shares under which probabilities calibrated for `old` are likeliest.
+
+    Saerens, Latinne and Decaestecker (2002): expectation maximisation on p * new / old, whose
+    likelihood has one maximum.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+        Probabilities of the field, calibrated for the mix `old`.
+    old : array, shape (k,)
+        Positive.
+    count : array, shape (n,), optional
+        How many rows each row stands for.
+    """
+    count = np.ones(len(p)) if count is None else count
+    if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
+        return np.array(old / old.sum(), dtype=np.float64)
+    density = p / old
+    new = np.array(old / old.sum(), dtype=np.float64)
+    for _ in range(_MIX_STEPS):
+        joint = density @ new
+        weight = count / np.maximum(joint, 1e-300)
+        step = new * (weight @ density)
+        step /= step.sum()
+        moved = np.abs(step - new).max()
+        new = step
+        if moved < 1e-9:
+            break
+    return new
+
+
+@dataclass(frozen=True, eq=False)
+class MixDraw:
+    """One bootstrap draw of the whole correction.
+
+    Parameters
+    ----------
+    bias : BiasCorrection
+    old, new : array, shape (bins, k)
+        Class shares of the labelled rows and of the field in each magnitude bin.
+    times : array of uint16, shape (n,)
+        How often each labelled row was drawn.
+    """
+
+    bias: BiasCorrection
+    old: np.ndarray
+    new: np.ndarray
+    times: np.ndarray
+
+    def ratio(self, place: np.ndarray) -> np.ndarray:
+        """Return new / old of the bin of each row, shape (n, k)."""
+        return ratio_of(self.old, self.new)[place]
+
+
+def ratio_of(old: np.ndarray, new: np.ndarray) -> np.ndarray:
+    """Return new / old, 0 where old is."""
+    return np.divide(new, old, out=np.zeros_like(new, dtype=np.float64), where=old > 0)
+
+
+@dataclass(frozen=True, eq=False)
+class Mix:
+    """The correction of probabilities from the labelled sample to the field.
+
+    Parameters
+    ----------
+    edges : array, shape (bins - 1,)
+        Magnitudes between bins, rising; none for one bin. Rows without magnitude are in the last bin.
+    bias : BiasCorrection
+        Fitted to the held-out rows.
+    old, new : array, shape (bins, k)
+        Class shares of the held-out rows and of the field.
+    draws : tuple of MixDraw
+        Bootstrap draws over labelled objects and field rows.
+    given : bool
+        The mix was given by the user, not estimated.
+    """
+
+    edges: np.ndarray
+    bias: BiasCorrection
+    old: np.ndarray
+    new: np.ndarray
+    draws: tuple[MixDraw, ...]
+    given: bool = False
+
+    def place(self, mag: np.ndarray) -> np.ndarray:
+        """Return the bin of each magnitude, intp (n,)."""
+        return mag_bins(mag, self.edges)
+
+    def correct(self, p: np.ndarray, mag: np.ndarray) -> np.ndarray:
+        """Return probabilities for the field's mix, float64 (n, k), rows summing to 1."""
+        return self.bias.apply(p, ratio_of(self.old, self.new)[self.place(mag)])
+
+    def drawn(self, p: np.ndarray, mag: np.ndarray) -> Iterator[np.ndarray]:
+        """Yield the probabilities under each draw, float64 (n, k)."""
+        logs, place = log_p(p), self.place(mag)
+        for draw in self.draws:
+            yield softmax(draw.bias.logits(logs, draw.ratio(place)))
+
+    def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
+        """Return lower and upper ends of the new shares, shape (bins, k) each."""
+        many = np.stack([draw.new for draw in self.draws])
+        low, high = np.quantile(many, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        return low, high
+
+
+def mag_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the bin of each magnitude; NaN falls in the last."""
+    return np.searchsorted(edges, np.asarray(mag, dtype=np.float64), side="right")
+
+
+def shares(label: np.ndarray, place: np.ndarray, bins: int, k: int, weight: np.ndarray | None = None) -> np.ndarray:
+    """Return the class shares of labelled rows in each bin, shape (bins, k)."""
+    counts = np.bincount(place * k + label, weights=weight, minlength=bins * k).reshape(bins, k)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
+
+
+def estimate_mix(
+    labelled: HeldOut,
+    p: np.ndarray,
+    mag: np.ndarray,
+    edges: np.ndarray | None = None,
+    *,
+    given: np.ndarray | None = None,
+    draws: int = DRAWS,
+    seed: int = 0,
+) -> Mix:
+    """Estimate the class mix of a field, or take the one given, with bootstrap draws.
+
+    The draws resample the labelled objects (and with them the bias-corrected temperature and the
+    old shares) and the rows of the field.
+
+    Parameters
+    ----------
+    labelled : HeldOut
+        Every class has rows in every bin.
+    p : array, shape (n, k)
+        Probabilities of the field, as the model gave them.
+    mag : array, shape (n,)
+    edges : array, optional
+        Magnitudes between bins, rising.
+    given : array, shape (bins, k), optional
+        Shares of the field; nothing is estimated then.
+    draws : int
+    seed : int
+    """
+    edges = np.zeros(0) if edges is None else np.asarray(edges, dtype=np.float64)
+    k, bins = labelled.n_classes, len(edges) + 1
+    logs = log_p(labelled.p)
+    lab_place, field_place = mag_bins(labelled.mag, edges), mag_bins(mag, edges)
+    gathered = [cells(p[field_place == b])[:2] for b in range(bins)]
+
+    def estimated(bias: BiasCorrection, old: np.ndarray, counts: list[np.ndarray]) -> np.ndarray:
+        if given is not None:
+            return given
+        parts = zip(gathered, counts, old, strict=True)
+        return np.stack([em_shares(bias.apply(mean), o, c) if len(mean) else o for (mean, _), c, o in parts])
+
+    bias = fit_bias(logs, labelled.label)
+    old = shares(labelled.label, lab_place, bins, k)
+    new = estimated(bias, old, [count for _, count in gathered])
+    rng = np.random.default_rng(seed)
+    objects, member = np.unique(labelled.object_id, return_inverse=True)
+    made = []
+    for _ in range(draws):
+        times = np.bincount(rng.integers(len(objects), size=len(objects)), minlength=len(objects))
+        weight = times[member].astype(np.float64)
+        own = shares(labelled.label, lab_place, bins, k, weight)
+        # A bin whose few rows of a class were all left out keeps the share that it has.
+        own = np.where(own > 0, own, old)
+        fitted = fit_bias(logs, labelled.label, weight, bias)
+        counts = [rng.poisson(count).astype(np.float64) for _, count in gathered]
+        made.append(MixDraw(fitted, own, estimated(fitted, own, counts), weight.astype(np.uint16)))
+    return Mix(edges, bias, old, new, tuple(made), given is not None)
+
+
+FEWEST = 10
+"""Labels of a class below which its share is hardly known."""
+
+_CHANCE = 0.001
+_GAP = 0.02
+_WIDE = 4.0
+_FEWEST_EXPECTED = 8.0
+
+
+def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
+    """Say whether the mix found by EM is to be trusted, and if not, why.
+
+    EM assumes that features of a class are spread alike among labelled rows and field. Then the
+    labelled rows, each class weighted to its new share, must reproduce what the field shows: how
+    its probabilities and its magnitudes are spread. Both are tested.
+
+    Parameters
+    ----------
+    mix : Mix
+    labelled : HeldOut
+    p : array, shape (n, k)
+        Probabilities of the field, as the model gave them.
+    mag : array, shape (n,)
+    classes : sequence of str
+
+    Returns
+    -------
+    dict
+        ``trusted``, ``reasons`` (list of str), ``tests`` (what was measured).
+    """
+    reasons: list[str] = []
+    counts = labelled.counts()
+    for name, n in zip(classes, counts, strict=True):
+        if n < FEWEST:
+            reasons.append(f"{name} has {n} calibration label(s); {FEWEST} or more are needed.")
+    low, high = mix.interval()
+    for b in range(len(mix.new)):
+        for c, name in enumerate(classes):
+            if high[b, c] > _WIDE * max(low[b, c], 1e-9) and high[b, c] > 1e-3:
+                where = f" in magnitude bin {b + 1}" if len(mix.new) > 1 else ""
+                reasons.append(f"the share of {name}{where} lies between {low[b, c]:.2g} and {high[b, c]:.2g}.")
+    own, field = mix.bias.apply(labelled.p), mix.bias.apply(p)
+    tests = {
+        "probabilities": _spread_test(mix, labelled, mag, _score_cells(own), _score_cells(field)),
+        "magnitudes": _spread_test(mix, labelled, mag, *_mag_cells(labelled.mag, mag)),
+    }
+    for name, test in tests.items():
+        if test["chance"] < _CHANCE and test["gap"] > _GAP:
+            advice = (
+                "give --prior-edges for a mix by magnitude" if name == "magnitudes" else "give --prior, or label some"
+            )
+            reasons.append(
+                f"the field's {name} are not those of labelled rows with another class mix: {100 * test['gap']:.1f} % "
+                f"of the rows are elsewhere (chance {test['chance']:.1g}); {advice}."
+            )
+    return {"trusted": not reasons, "reasons": reasons, "tests": tests}
+
+
+def _score_cells(p: np.ndarray) -> np.ndarray:
+    """Return a cell of each row: its likeliest class and how sure that is."""
+    top = p.argmax(axis=1)
+    sure = np.searchsorted([0.5, 0.8, 0.95, 0.995], p.max(axis=1))
+    return top * 5 + sure
+
+
+def _mag_cells(own: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    known = field[np.isfinite(field)]
+    edges = np.quantile(known, np.linspace(0.1, 0.9, 9)) if len(known) else np.zeros(0)
+    # Rows without magnitude are left out: labelled rows mostly have one from the label catalogue.
+    return tuple(np.where(np.isfinite(m), mag_bins(m, edges), -1) for m in (own, field))  # type: ignore[return-value]
+
+
+def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, field: np.ndarray) -> dict[str, float]:
+    """Compare counts of the field in cells with those of reweighted labelled rows, by chi²."""
+    from scipy.stats import chi2
+
+    size = int(max(own.max(initial=0), field.max(initial=0))) + 1
+    k, n = labelled.n_classes, int((field >= 0).sum())
+    place, field_place = mix.place(labelled.mag), mix.place(mag)
+    expected, variance = np.zeros(size), np.zeros(size)
+    for b in range(len(mix.new)):
+        rows = np.count_nonzero((field_place == b) & (field >= 0))
+        for c in range(k):
+            chosen = (labelled.label == c) & (place == b) & (own >= 0)
+            if not chosen.any():
+                continue
+            share = np.bincount(own[chosen], minlength=size) / chosen.sum()
+            amount = rows * mix.new[b, c]
+            expected += amount * share
+            variance += amount * share + amount**2 * share * (1 - share) / chosen.sum()
+    seen = np.bincount(field[field >= 0], minlength=size).astype(np.float64)
+    order = np.argsort(-expected)
+    big = order[expected[order] >= _FEWEST_EXPECTED]
+    small = order[expected[order] < _FEWEST_EXPECTED]
+    parts = [np.array([i]) for i in big] + ([small] if len(small) else [])
+    gap = np.array([seen[part].sum() - expected[part].sum() for part in parts])
+    spread = np.array([max(variance[part].sum(), 1.0) for part in parts])
+    freedom = max(len(parts) - k, 1)
+    return {
+        "gap": float(0.5 * np.abs(gap).sum() / max(n, 1)),
+        "chi2": float((gap**2 / spread).sum()),
+        "freedom": float(freedom),
+        "chance": float(chi2.sf((gap**2 / spread).sum(), freedom)),
+    }

@@ -1,0 +1,254 @@
+"""Curves: purity, completeness and yield against threshold, before and after the class mix is corrected.
+
+What a list would hold: draws of the true members among the likeliest n, for every n.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from ..boosting.calibration import softmax
+from ..model import HeldOut
+from .mix import Mix, cells, log_p, mag_bins, ratio_of
+
+_DENSE = 2000
+_POINTS = 2000
+_FAINTEST = 0.002
+_MOST = 300_000
+
+
+@dataclass(frozen=True, eq=False)
+class Yields:
+    """Draws of how many of the likeliest n rows are of the class.
+
+    Parameters
+    ----------
+    order : array of intp, shape (n,)
+        Field rows by falling corrected probability.
+    size : array of int, shape (g,)
+        Sizes of lists, rising: all up to 2,000, then about 2,000 more.
+    threshold : array, shape (g,)
+        Probability of the last row of each list.
+    expected : array, shape (g,)
+        Sum of probabilities of each list.
+    true : array of float32, shape (draws, g)
+        Members of the class among the first `size` rows: the probabilities are drawn anew from
+        the calibration labels and the field, and each row's class from its probabilities.
+    checked : array of float32, shape (draws, g)
+        The same from the labelled rows above the threshold, reweighted to the field's mix, without
+        trust in probabilities.
+    total : array, shape (draws,)
+        Members of the class in the whole field.
+    """
+
+    order: np.ndarray
+    size: np.ndarray
+    threshold: np.ndarray
+    expected: np.ndarray
+    true: np.ndarray
+    checked: np.ndarray
+    total: np.ndarray
+
+    def purity_bound(self, confidence: float) -> np.ndarray:
+        """Return the purity that the list of each size has at least, with this confidence, shape (g,).
+
+        The smaller of what probabilities and what labelled rows say.
+        """
+        ends = [np.quantile(draws / self.size, 1 - confidence, axis=0) for draws in (self.true, self.checked)]
+        return np.minimum(*ends)
+
+    def completeness_bound(self, confidence: float) -> np.ndarray:
+        """Return the completeness that the list of each size has at least, with this confidence, shape (g,)."""
+        return np.quantile(self.true / np.maximum(self.total, 1)[:, None], 1 - confidence, axis=0)
+
+    def at(self, n: int) -> int:
+        """Return the place on the grid of the list nearest to n rows, not longer."""
+        return max(int(np.searchsorted(self.size, n, side="right")) - 1, 0)
+
+
+def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, column: int, *, seed: int = 0) -> Yields:
+    """Draw the yield of every list of the likeliest rows.
+
+    Parameters
+    ----------
+    mix : Mix
+        The correction and its draws.
+    labelled : HeldOut
+        The rows that `mix` was made with.
+    p : array, shape (n, k)
+        Probabilities of the field, as the model gave them.
+    mag : array, shape (n,)
+    column : int
+        The class.
+    seed : int
+    """
+    place = mix.place(mag)
+    corrected = mix.correct(p, mag)[:, column]
+    order = np.argsort(-corrected, kind="stable")
+    falling = corrected[order]
+    most = int(min(max((falling >= _FAINTEST).sum(), min(len(falling), 200)), _MOST))
+    if most <= _DENSE:
+        size = np.arange(1, most + 1)
+    else:
+        size = np.unique(np.concatenate([np.arange(1, _DENSE + 1), np.geomspace(_DENSE, most, _POINTS).astype(int)]))
+    top, rest = order[:most], order[most:]
+    logs, top_place = log_p(p[top]), place[top]
+    rest_cells = [cells(p[rest][place[rest] == b])[:2] for b in range(len(mix.old))]
+    rng = np.random.default_rng(seed)
+    true = np.empty((len(mix.draws), len(size)), dtype=np.float32)
+    checked = np.empty_like(true)
+    total = np.empty(len(mix.draws))
+    scores = mix.correct(labelled.p, labelled.mag)[:, column]
+    lab_place = mix.place(labelled.mag)
+    threshold = falling[size - 1] if most else np.zeros(0)
+    for i, draw in enumerate(mix.draws):
+        now = softmax(draw.bias.logits(logs, draw.ratio(top_place)))[:, column]
+        hits = rng.random(most) < now
+        true[i] = np.cumsum(hits)[size - 1]
+        far = sum(
+            count @ softmax(draw.bias.logits(log_p(mean), draw.ratio(np.full(len(mean), b))))[:, column]
+            for b, (mean, count) in enumerate(rest_cells)
+        )
+        total[i] = hits.sum() + rng.poisson(far)
+        weight = draw.times * draw.ratio(lab_place)[np.arange(len(labelled)), labelled.label]
+        purity = _purity_above(scores, labelled.label == column, weight, threshold)
+        checked[i] = rng.binomial(size, purity)
+    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], true, checked, total)
+
+
+def _purity_above(score: np.ndarray, hit: np.ndarray, weight: np.ndarray, threshold: np.ndarray) -> np.ndarray:
+    """Return the weighted purity of labelled rows above each threshold, half a row of each kind added."""
+    order = np.argsort(-score, kind="stable")
+    place = np.searchsorted(-score[order], -threshold, side="right")
+    true = np.append(0.0, np.cumsum((weight * hit)[order]))[place]
+    every = np.append(0.0, np.cumsum(weight[order]))[place]
+    members = float((hit * (weight > 0)).sum())
+    if not members:
+        # A draw without a member of the class knows of no purity.
+        return np.zeros(len(threshold))
+    unit = (weight @ hit) / members
+    return np.clip((true + 0.5 * unit) / (every + unit), 0, 1)
+
+
+_CURVE_POINTS = 60
+
+
+def labelled_curve(
+    mix: Mix, labelled: HeldOut, column: int, rows: np.ndarray, *, corrected: bool, level: float = 0.95
+) -> dict[str, Any]:
+    """Return what a cut in probability selects among labelled rows.
+
+    Parameters
+    ----------
+    mix : Mix
+    labelled : HeldOut
+    column : int
+        The class.
+    rows : array of bool, shape (n,)
+        The labelled rows that count (a magnitude bin, say).
+    corrected : bool
+        Whether probabilities are corrected and rows weighted to the field's mix; if not, both are
+        as they are in the labelled sample.
+    level : float
+        Of the intervals, by bootstrap over labelled objects (and, corrected, over the mix).
+
+    Returns
+    -------
+    dict
+        ``threshold`` (falling), ``purity``, ``completeness`` and their ``_low`` and ``_high``.
+    """
+    chosen = labelled.take(rows)
+    hit = chosen.label == column
+    if not hit.any():
+        return {"rows": len(chosen), "members": 0}
+    place = mix.place(chosen.mag)
+    score = (mix.correct(chosen.p, chosen.mag) if corrected else chosen.p)[:, column]
+    order = np.argsort(-score, kind="stable")
+    thresholds = np.unique(np.quantile(score[hit], np.linspace(0, 1, _CURVE_POINTS)))[::-1]
+    last = np.searchsorted(-score[order], -thresholds, side="right")
+    every = np.arange(len(chosen))
+
+    def figures(weight: np.ndarray) -> np.ndarray:
+        true = np.append(0, np.cumsum((weight * hit)[order]))[last]
+        picked = np.append(0, np.cumsum(weight[order]))[last]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return np.stack([true / picked, true / max(weight @ hit, 1e-300)])
+
+    def weight(ratio: np.ndarray, times: np.ndarray) -> np.ndarray:
+        return times * (ratio[place][every, chosen.label] if corrected else 1.0)
+
+    point = figures(weight(ratio_of(mix.old, mix.new), np.ones(len(chosen))))
+    drawn = np.stack([figures(weight(ratio_of(d.old, d.new), d.times[rows])) for d in mix.draws])
+    with warnings.catch_warnings():
+        # A draw may have no row above a threshold; if none has, the interval is unknown.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+    told: dict[str, Any] = {"rows": len(chosen), "members": int(hit.sum()), "threshold": thresholds.tolist()}
+    for i, name in enumerate(("purity", "completeness")):
+        told |= {name: point[i].tolist(), f"{name}_low": low[i].tolist(), f"{name}_high": high[i].tolist()}
+    return told
+
+
+def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> dict[str, Any]:
+    """Return purity, completeness and yield of lists of the field against their threshold.
+
+    Parameters
+    ----------
+    yields : Yields
+    area : float or None
+        Square degrees; None where unknown.
+    level : float
+        Of the intervals.
+    """
+    keep = np.unique(np.geomspace(1, len(yields.size), _CURVE_POINTS).astype(int)) - 1
+    true, size = yields.true[:, keep], yields.size[keep]
+    ends = [(1 - level) / 2, (1 + level) / 2]
+
+    def pair(values: np.ndarray) -> list[list[float]]:
+        return [v.tolist() for v in np.quantile(values, ends, axis=0)]
+
+    total = np.maximum(yields.total, 1)[:, None]
+    told = {
+        "size": size.tolist(),
+        "threshold": yields.threshold[keep].tolist(),
+        "true": true.mean(axis=0).tolist(),
+        "true_interval": pair(true),
+        "purity": (true / size).mean(axis=0).tolist(),
+        "purity_interval": pair(true / size),
+        "completeness": np.minimum(true / total, 1).mean(axis=0).tolist(),
+        "completeness_interval": pair(np.minimum(true / total, 1)),
+    }
+    if area:
+        told["true_per_deg2"] = (true.mean(axis=0) / area).tolist()
+    return told
+
+
+def all_curves(
+    mix: Mix, labelled: HeldOut, yields: Yields, column: int, edges: tuple[float, ...], area: float | None
+) -> dict[str, Any]:
+    """Return every curve of a class: of the field, and of labelled rows overall and by magnitude bin."""
+    place = mag_bins(labelled.mag, np.asarray(edges))
+    parts = {"all": np.ones(len(labelled), dtype=bool)}
+    if edges:
+        parts |= {name: place == b for b, name in enumerate(bin_names(edges))}
+    return {
+        "field": yield_curve(yields, area),
+        "labelled": {
+            name: {
+                "before": labelled_curve(mix, labelled, column, rows, corrected=False),
+                "after": labelled_curve(mix, labelled, column, rows, corrected=True),
+            }
+            for name, rows in parts.items()
+        },
+    }
+
+
+def bin_names(edges: tuple[float, ...]) -> list[str]:
+    """Return names of magnitude bins: ``< 20``, ``20 to 21``, ``>= 21``."""
+    inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]

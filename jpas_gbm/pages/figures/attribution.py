@@ -1,0 +1,420 @@
+"""One object: how its log-odds come about, and what each band says.
+
+Which bands speak: attribution spectra, what mocks and sky taught, and stability.
+
+The features that weigh most: a swarm of their contributions row by row.
+
+Attribution in the rest frame, against redshift, and on lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+
+from .data import per_wavelength
+from .scores import DARK
+from .style import BLUE, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing, numbers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from ...explanation.explanation import Explanation
+
+
+def attribution_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw each band's mean attribution of the pair's log-odds, over rows of either class.
+
+    Grey bars behind are the mean absolute attribution with its 95 % interval; bands whose importance is not
+    stable from fit to fit have hollow marks.
+    """
+    bands = explanation["bands"]
+    pivot, order = _by_wavelength(bands["pivots"])
+    size = np.array(numbers(bands["mean_abs"]))[order]
+    spans = np.array([numbers(span) for span in bands["interval"]])[order]
+    width = _bar_widths(pivot)
+    ax.bar(pivot, size, width=width, color=PALE, label="mean |attribution|")
+    ax.bar(pivot, -size, width=width, color=PALE)
+    for sign in (1, -1):
+        ax.vlines(pivot, sign * spans[:, 0], sign * spans[:, 1], color=MUTED, lw=0.8)
+    stable = _stable(explanation, len(order))[order]
+    for name in explanation.pair:
+        mean = np.array(numbers(bands["mean"][name]))[order]
+        look = class_look(name, explanation.classes)
+        ax.plot(pivot, mean, color=look["color"], ls=look["linestyle"], lw=1.3)
+        marks = {"ls": "", "marker": look["marker"], "ms": 4.5, "color": look["color"]}
+        ax.plot(pivot[stable], mean[stable], label=name, **marks)
+        if not stable.all():
+            ax.plot(pivot[~stable], mean[~stable], mfc="none", **marks)
+    ax.axhline(0, color=INK, lw=0.7)
+    _frame(explanation, ax)
+    ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8, columnspacing=1.2)
+    return ax
+
+
+def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") -> Axes:
+    """Draw by band what the mocks taught against what the sky taught.
+
+    Parameters
+    ----------
+    explanation : Explanation
+    ax : Axes
+    way : {"continued", "stacked"}
+        How mocks and sky are told apart.
+    """
+    found = explanation["stages"][way]
+    if not found["defined"]:
+        return nothing(ax, found["why"])
+    bands = explanation["bands"]
+    pivot, order = _by_wavelength(bands["pivots"])
+    for part, colour, marker, label in (
+        ("mocks", ORANGE, "s", "taught by mocks"),
+        ("sky", BLUE, "o", "taught by the sky"),
+    ):
+        size = np.array(numbers(found[part]["mean_abs"]))[order]
+        spans = np.array([numbers(span) for span in found[part]["interval"]])[order]
+        ax.fill_between(pivot, spans[:, 0], spans[:, 1], color=colour, alpha=0.2, lw=0)
+        ax.plot(pivot, size, marker=marker, ms=3.5, lw=1.2, color=colour, label=label)
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("pivot wavelength (Å)")
+    ax.set_ylabel("mean |attribution|")
+    ax.set_title(f"{way} members: {100 * found['share_of_sky']:.0f} % by the sky")
+    ax.grid(axis="y")
+    ax.legend()
+    return ax
+
+
+def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw each band's importance in every fit, its range, and which bands are stable (filled)."""
+    steady = explanation["stability"]
+    if not steady["defined"]:
+        return nothing(ax, steady["why"])
+    pivot, order = _by_wavelength(explanation["bands"]["pivots"])
+    mean, low, high = (np.array(numbers(steady[name]))[order] for name in ("mean", "low", "high"))
+    stable = np.array(steady["stable"])[order]
+    ax.vlines(pivot, low, high, color=MUTED, lw=1.2)
+    for one in steady["values"]:
+        ax.plot(pivot, np.array(numbers(one))[order], ".", ms=3, color=MUTED)
+    ax.plot(pivot[stable], mean[stable], "o", ms=4.5, color=BLUE, label="stable")
+    ax.plot(pivot[~stable], mean[~stable], "o", ms=4.5, mfc="none", color=BLUE, label="not stable")
+    ax.set_ylim(bottom=0)
+    ax.set_xlabel("pivot wavelength (Å)")
+    ax.set_ylabel("mean |attribution|")
+    ax.grid(axis="y")
+    ax.legend()
+    return ax
+
+
+def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw the mean attribution of blocks of neighbouring bands, over rows of either class."""
+    blocks = explanation["blocks"]
+    names = [block["name"] for block in blocks] + list(explanation["own"]["names"])
+    place = np.arange(len(names))
+    for i, name in enumerate(explanation.pair):
+        mean = [block["mean"].get(name) for block in blocks] + list(explanation["own"]["mean"].get(name, []))
+        look = class_look(name, explanation.classes)
+        ax.barh(place + 0.2 - 0.4 * i, numbers(mean), height=0.38, color=look["color"], label=f"mean over {name}")
+    ax.set_yticks(place, names, fontsize=7.5)
+    ax.invert_yaxis()
+    ax.axvline(0, color=INK, lw=0.7)
+    ax.set_xlabel("attribution of the log-odds")
+    ax.grid(axis="x")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 1.13), ncols=2, fontsize=7.5)
+    return ax
+
+
+def _by_wavelength(pivots: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
+    pivot = np.array(pivots, dtype=np.float64)
+    order = np.argsort(pivot, kind="stable")
+    return pivot[order], order
+
+
+def _bar_widths(pivot: np.ndarray) -> float:
+    gaps = np.diff(pivot)
+    gaps = gaps[gaps > 0]
+    return float(0.85 * np.median(gaps)) if len(gaps) else 100.0
+
+
+def _stable(explanation: Explanation, n: int) -> np.ndarray:
+    steady: Any = explanation.head.get("stability") or {}
+    return np.array(steady["stable"], dtype=bool) if steady.get("defined") else np.ones(n, dtype=bool)
+
+
+def _frame(explanation: Explanation, ax: Axes) -> None:
+    first, second = explanation.pair
+    ax.set_xlabel("pivot wavelength (Å)")
+    ax.set_ylabel(f"attribution of ln P({first})/P({second})", fontsize=8.5)
+    ax.grid(axis="y")
+
+
+_TOP = 12
+_ROWS = 600
+_BINS = 60
+
+
+def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes:
+    """Draw the contributions of the top features, each row a point coloured by the rank of the feature's value."""
+    values = explanation.arrays.get("feature_values")
+    if values is None or not len(values):
+        return nothing(ax, "no single features were kept")
+    from matplotlib.colors import LinearSegmentedColormap
+
+    palette = LinearSegmentedColormap.from_list("low_high", [BLUE, "#8A8A92", VERMILION])
+    names = [one["name"] for one in explanation["features"]["top"]][:top]
+    said = explanation.arrays["feature_contributions"]
+    kept = np.unique(np.linspace(0, len(said) - 1, min(len(said), _ROWS)).astype(int))
+    for place, _ in enumerate(names):
+        x, value = said[kept, place], values[kept, place]
+        known = np.isfinite(value)
+        rank = np.full(len(value), np.nan)
+        rank[known] = np.argsort(np.argsort(value[known], kind="stable"), kind="stable") / max(known.sum() - 1, 1)
+        y = place + _swarm(x)
+        ax.scatter(x[~known], y[~known], s=4, color=MUTED, lw=0, rasterized=True)
+        shown = ax.scatter(x[known], y[known], s=4, c=rank[known], cmap=palette, vmin=0, vmax=1, lw=0, rasterized=True)
+    bar = ax.figure.colorbar(shown, ax=ax, pad=0.015, fraction=0.04, ticks=[0, 1])
+    bar.ax.set_yticklabels(["low", "high"])
+    bar.set_label("value of the feature", fontsize=8, labelpad=-12)
+    bar.outline.set_visible(False)
+    ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
+    ax.invert_yaxis()
+    ax.axvline(0, color=INK, lw=0.7)
+    first, second = explanation.pair
+    ax.set_xlabel(f"contribution to ln P({first})/P({second})")
+    ax.grid(axis="x")
+    return ax
+
+
+def _swarm(x: np.ndarray) -> np.ndarray:
+    """Return offsets within ±0.4 that spread points of like x, wider where they are many."""
+    if not len(x) or not np.ptp(x):
+        return np.zeros(len(x))
+    place = ((x - x.min()) / np.ptp(x) * (_BINS - 1)).astype(int)
+    counts = np.bincount(place, minlength=_BINS)
+    seen = np.zeros(_BINS, dtype=int)
+    offset = np.empty(len(x))
+    for i in range(len(x)):
+        bin_ = place[i]
+        side = 1 if seen[bin_] % 2 else -1
+        offset[i] = side * ((seen[bin_] + 1) // 2)
+        seen[bin_] += 1
+    return 0.4 * offset / max(counts.max() / 2, 1)
+
+
+_RIDGE_LINES = ("Lya", "CIV", "CIII", "MgII")
+
+
+def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw mean band attributions against λ/(1+z) for either class of the pair, with 95 % intervals and lines."""
+    edges = explanation.arrays.get("rest_edges")
+    if edges is None or not np.isfinite(explanation.arrays["rest_mean"]).any():
+        return nothing(ax, "no redshifts are known: there is no rest frame")
+    centre = np.sqrt(edges[1:] * edges[:-1])
+    mean, low, high = (explanation.arrays[f"rest_{name}"] for name in ("mean", "low", "high"))
+    for i, name in enumerate(explanation.pair):
+        look = class_look(name, explanation.classes)
+        known = np.isfinite(mean[i])
+        if not known.any():
+            continue
+        ax.fill_between(centre, low[i], high[i], where=known, color=look["color"], alpha=0.2, lw=0, step="mid")
+        ax.plot(centre, mean[i], drawstyle="steps-mid", color=look["color"], ls="-", lw=1.3, label=f"mean over {name}")
+    drawn = np.isfinite(mean).any(axis=0)
+    ax.set_xscale("log")
+    ax.set_xlim(edges[:-1][drawn].min(), edges[1:][drawn].max())
+    _plain_ticks(ax)
+    _mark(explanation, ax)
+    ax.axhline(0, color=INK, lw=0.7)
+    ax.set_xlabel("wavelength in the rest frame (Å)")
+    ax.set_ylabel("attribution per band")
+    ax.grid(axis="y")
+    ax.legend(loc="upper right")
+    return ax
+
+
+def _plain_ticks(ax: Axes) -> None:
+    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+
+    low, high = ax.get_xlim()
+    ticks = [t for t in (700, 1000, 1500, 2000, 3000, 4000, 5000, 7000, 9000) if low <= t <= high]
+    ax.xaxis.set_major_locator(FixedLocator(ticks))
+    ax.xaxis.set_minor_locator(NullLocator())
+    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
+
+
+def _mark(explanation: Explanation, ax: Axes) -> None:
+    low, high = ax.get_xlim()
+    last, row = -np.inf, 0
+    for line in explanation["lines"]:
+        place = line["wavelength"]
+        if not low <= place <= high:
+            continue
+        # Labels of neighbouring lines take turns in two rows.
+        row = 1 - row if np.log(place / max(last, 1e-9)) < 0.09 * np.log(high / low) else 0
+        last = place
+        ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line["kind"] == "line" else "--", zorder=0)
+        where = ("data", "axes fraction")
+        ax.annotate(line["label"], (place, 1.01 + 0.055 * row), xycoords=where, ha="center", va="bottom", fontsize=7)
+
+
+def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw mean attribution by band and redshift: the ridge should follow 1216 Å x (1 + z)."""
+    mean = explanation.arrays.get("ridge_mean")
+    if mean is None or not np.isfinite(mean).any():
+        return nothing(ax, "no redshifts are known: there is no ridge")
+    edges = explanation.arrays["ridge_edges"]
+    pivots, kinds = np.array(explanation["bands"]["pivots"]), explanation["bands"]["kinds"]
+    narrow = np.flatnonzero([kind == "narrow" for kind in kinds])
+    columns = narrow if len(narrow) >= 2 else np.arange(len(pivots))
+    columns = columns[np.argsort(pivots[columns])]
+    wave = pivots[columns]
+    middle = (wave[1:] + wave[:-1]) / 2
+    borders = np.concatenate([[2 * wave[0] - middle[0]], middle, [2 * wave[-1] - middle[-1]]])
+    drawn = np.flatnonzero(np.isfinite(mean).any(axis=1))
+    top = float(np.nanquantile(np.abs(mean[:, columns]), 0.98))
+    shown = ax.pcolormesh(
+        borders, edges, mean[:, columns], cmap="PuOr_r", vmin=-top, vmax=top, shading="flat", rasterized=True
+    )
+    first, _ = explanation.pair
+    bar = ax.figure.colorbar(shown, ax=ax, pad=0.015, fraction=0.06)
+    bar.set_label(f"attribution, for {first} where positive", fontsize=8)
+    bar.outline.set_visible(False)
+    bottom, ceiling = edges[drawn.min()], edges[drawn.max() + 1]
+    z = np.linspace(bottom, ceiling, 50)
+    for line in explanation["lines"]:
+        if line["name"] not in _RIDGE_LINES:
+            continue
+        seen = line["wavelength"] * (1 + z)
+        inside = (seen > borders[0]) & (seen < borders[-1])
+        if inside.sum() < 2:
+            continue
+        # Always dark: the ground is the colour map's, whatever the page's theme.
+        ax.plot(seen[inside], z[inside], color=DARK, lw=1.0, ls="-" if line["name"] == "Lya" else ":")
+        leaves = seen[-1] >= borders[-1]
+        ax.annotate(
+            line["label"],
+            (seen[inside][-1], z[inside][-1]),
+            xytext=(-3, 4 if leaves else 3),
+            textcoords="offset points",
+            fontsize=8,
+            color=DARK if leaves else INK,
+            ha="right" if leaves else "center",
+            va="bottom",
+            annotation_clip=False,
+        )
+    ax.set_xlim(borders[0], borders[-1])
+    ax.set_ylim(bottom, ceiling)
+    ax.set_xlabel("observed wavelength (Å)")
+    ax.set_ylabel("redshift")
+    return ax
+
+
+def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw how much more bands on a line say than other bands of the same rows, with 95 % intervals."""
+    tables = explanation["line_tables"]
+    lines = [
+        one for one in explanation["lines"] if any(one["name"] == row["name"] for t in tables.values() for row in t)
+    ]
+    if not lines:
+        return nothing(ax, "no row of known redshift shows a line")
+    place = {one["name"]: i for i, one in enumerate(lines)}
+    for i, name in enumerate(explanation.pair):
+        look = class_look(name, explanation.classes)
+        for row in tables.get(name, []):
+            low, high = row["excess_interval"]
+            y = place[row["name"]] + 0.14 - 0.28 * i
+            if low is not None:
+                ax.plot([low, high], [y, y], color=look["color"], lw=1.4)
+            ax.plot(row["excess"], y, marker=look["marker"], color=look["color"], ms=5)
+        ax.plot([], [], color=look["color"], marker=look["marker"], ms=5, label=name)
+    ax.axvline(0, color=INK, lw=0.7)
+    ax.set_yticks(range(len(lines)), [one["label"] for one in lines])
+    ax.invert_yaxis()
+    ax.set_xlabel("attribution on the line, less that elsewhere")
+    ax.grid(axis="x")
+    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=2)
+    return ax
+
+
+class ObjectOf(NamedTuple):
+    """One row of an explanation.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        With its arrays.
+    row : int
+    """
+
+    explanation: Explanation
+    row: int
+
+    @property
+    def z(self) -> float:
+        """Redshift, NaN where unknown."""
+        return float(self.explanation.arrays["z"][self.row])
+
+
+def waterfall_figure(result: ObjectOf, ax: Axes) -> Axes:
+    """Draw how the log-odds of the pair add up: bias, blocks of bands, imaging, calibration."""
+    found, row = result.explanation, result.row
+    arrays = found.arrays
+    names = ["bias", *(block["name"] for block in found["blocks"]), *found["own"]["names"], "calibration"]
+    steps = np.array(
+        [found["bias.pair"], *arrays["pair_blocks"][row], *arrays["pair_own"][row], arrays["pair_calibration"][row]]
+    )
+    ends = np.cumsum(steps)
+    starts = ends - steps
+    colours = [VERMILION if step > 0 else BLUE for step in steps]
+    place = np.arange(len(steps))
+    ax.barh(place, steps, left=starts, color=colours, height=0.68)
+    for i in range(len(steps) - 1):
+        ax.plot([ends[i], ends[i]], [place[i] - 0.34, place[i + 1] + 0.34], color=MUTED, lw=0.6)
+    ax.barh(len(steps), ends[-1], color=INK, height=0.68)
+    reach = max(np.abs(np.concatenate([starts, ends])).max(), 0.1)
+    for i, (start, end, step) in enumerate(zip([*starts, 0], [*ends, ends[-1]], [*steps, ends[-1]], strict=True)):
+        ax.text(max(start, end) + 0.02 * reach, i, f"{step:+.2f}", va="center", fontsize=7)
+    ax.set_yticks(np.arange(len(steps) + 1), [*names, "log-odds"], fontsize=7.5)
+    ax.invert_yaxis()
+    ax.axvline(0, color=INK, lw=0.7)
+    ax.margins(x=0.14)
+    first, second = found.pair
+    ax.set_xlabel(f"ln P({first})/P({second})")
+    ax.grid(axis="x")
+    return ax
+
+
+def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
+    """Draw the photo-spectrum of an object, each band coloured and underlaid by what it says for the pair."""
+    found, row = result.explanation, result.row
+    arrays = found.arrays
+    pivot = np.array(found["bands"]["pivots"])
+    said = arrays["pair_bands"][row]
+    level = float(arrays["level"][row])
+    flux, err = (per_wavelength(arrays[name][row].astype(np.float64) * level, pivot) for name in ("flux", "flux_err"))
+    seen = np.isfinite(flux)
+    below = ax.twinx()
+    below.bar(pivot, said, width=75, color=[VERMILION if s > 0 else BLUE for s in said], alpha=0.55, lw=0)
+    below.axhline(0, color=MUTED, lw=0.6)
+    reach = max(float(np.abs(said).max()), 1e-3)
+    below.set_ylim(-1.15 * reach, 3.6 * reach)
+    below.set_yticks([-round(reach, 1), 0, round(reach, 1)] if reach > 0.1 else [0])
+    below.set_ylabel("attribution", fontsize=8, loc="bottom")
+    ax.set_zorder(below.get_zorder() + 1)
+    ax.patch.set_visible(False)
+    shown = np.where(np.isfinite(err), err, 0)
+    ax.errorbar(pivot[seen], flux[seen], yerr=shown[seen], fmt="o", ms=3, color=INK, elinewidth=0.8)
+    if seen.any():
+        low, high = np.quantile(flux[seen], [0.01, 0.99])
+        span = max(high - low, 1e-9)
+        ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, flux[seen].max() + 0.05 * span))
+    if np.isfinite(result.z):
+        for line in found["lines"]:
+            place = line["wavelength"] * (1 + result.z)
+            if pivot.min() - 80 < place < pivot.max() + 80:
+                ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line["kind"] == "line" else "--")
+                where = ("data", "axes fraction")
+                ax.annotate(line["label"], (place, 1.0), xycoords=where, ha="center", va="bottom", fontsize=7)
+    ax.set_xlabel("wavelength (Å)")
+    ax.set_ylabel(r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)", fontsize=8)
+    return ax

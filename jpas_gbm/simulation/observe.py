@@ -1,0 +1,297 @@
+"""Observing: noise from the depth of a tile, and what the sky does to fluxes that mocks know nothing of.
+
+The shift between mocks and sky: drawn once for a survey, applied to its rows, and written down.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from ..options import ShiftOptions, SimulateOptions
+from .sources import AB_NANOJANSKY, QSO_LOW, Objects
+from .throughput import Instrument
+
+_ARM_EDGES = (5780.0, 7570.0)  # Å, where the arms of DESI's spectrographs meet
+_LEVELS = (0.4, 1.4)
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """The pointings of a survey.
+
+    Parameters
+    ----------
+    number : array of int64, shape (t,)
+        TILE_ID.
+    depth : array of float32, shape (t, b)
+        AB magnitude of 5 σ.
+    seeing : array of float32, shape (t, b)
+        Full width at half maximum, arcsec.
+    missing : array of bool, shape (t, b)
+        Filters that were not exposed.
+    """
+
+    number: np.ndarray
+    depth: np.ndarray
+    seeing: np.ndarray
+    missing: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.number)
+
+    @property
+    def sky_noise(self) -> np.ndarray:
+        """1 σ of an empty aperture in nJy, float32 (t, b)."""
+        return (10.0 ** (-0.4 * (self.depth - 31.4)) / 5.0).astype(np.float32)
+
+
+def draw_tiles(
+    rng: np.random.Generator, number: np.ndarray, instrument: Instrument, options: SimulateOptions, sky: bool
+) -> Tiles:
+    """Draw depth and seeing of every tile and band, and on the sky the trays that are missing.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    number : array of int64, shape (t,)
+        Names of the tiles.
+    instrument : Instrument
+        Mean depths, their scatter, trays.
+    options : SimulateOptions
+        `depth_offset`, and the strength of the shift.
+    sky : bool
+        Whether these are the tiles of the target; those of the mocks have all bands.
+    """
+    t, b, facts = len(number), len(instrument.filters), instrument.facts
+    depth = instrument.depths + options.depth_offset
+    depth = depth + facts.depth_tile_scatter * rng.standard_normal((t, 1))
+    depth = depth + np.clip(facts.depth_scatter * rng.standard_normal((t, b)), -0.35, 0.35)
+    seeing = facts.seeing * np.exp(options.shifts.seeing_scatter * rng.standard_normal((t, b)))
+    trays = np.unique(instrument.trays)
+    share = min(1.0, options.shift * options.shifts.missing_tiles) if sky else 0.0
+    lacking = np.zeros(t, dtype=bool)
+    lacking[rng.permutation(t)[: round(share * t)]] = True
+    how_many = 1 + rng.binomial(2, 0.3, t)
+    rank = np.argsort(rng.random((t, len(trays))), axis=1).argsort(axis=1)
+    gone = lacking[:, None] & (rank < how_many[:, None])
+    missing = gone[:, np.searchsorted(trays, instrument.trays)]
+    return Tiles(np.asarray(number, dtype=np.int64), depth.astype(np.float32), seeing.astype(np.float32), missing)
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Everything that is different on the sky, in the strength that the options ask for.
+
+    Parameters
+    ----------
+    strength : ShiftOptions
+        Already multiplied by the overall scale.
+    zero_point : array of float32, shape (t, b)
+        Magnitudes to add, band offsets included.
+    error_factor : array of float32, shape (t, b)
+        By how much the true noise exceeds the error that is stated.
+    aperture : array of float32, shape (t, b)
+        Magnitudes that a source much wider than the seeing loses.
+    tilt : array of float32, shape (b,)
+        Magnitudes that the aperture adds to such a source.
+    warp : array of float32, shape (m, b)
+        Modes of the mocks' flux calibration, magnitudes for 1 σ.
+    """
+
+    strength: ShiftOptions
+    zero_point: np.ndarray
+    error_factor: np.ndarray
+    aperture: np.ndarray
+    tilt: np.ndarray
+    warp: np.ndarray
+
+    def to_dict(self, tiles: Tiles, instrument: Instrument) -> dict[str, Any]:
+        """Return the shift as plain numbers, by tile and band."""
+        return {
+            "bands": list(instrument.system.names),
+            "trays": instrument.trays,
+            "tiles": tiles.number,
+            "strength": self.strength.model_dump(),
+            "zero_point_mag": _rounded(self.zero_point, 5),
+            "error_factor": _rounded(self.error_factor, 4),
+            "aperture_loss_mag": _rounded(self.aperture, 5),
+            "aperture_tilt_mag": _rounded(self.tilt, 5),
+            "mock_warp_modes_mag": _rounded(self.warp, 5),
+            "mock_levels": list(_LEVELS) if self.strength.level > 0 else [1.0, 1.0],
+            "depth_5sigma_mag": _rounded(tiles.depth, 4),
+            "seeing_arcsec": _rounded(tiles.seeing, 3),
+            "missing_bands": [[instrument.system.names[band] for band in np.flatnonzero(row)] for row in tiles.missing],
+        }
+
+
+def _rounded(values: np.ndarray, digits: int) -> np.ndarray:
+    return np.round(values.astype(np.float64), digits)
+
+
+def scaled(options: SimulateOptions) -> ShiftOptions:
+    """Return the strengths times the overall scale; shares stay at most 1."""
+    values = {name: value * options.shift for name, value in options.shifts.model_dump().items()}
+    # Seeing differs with or without a shift; only what it does to fluxes is one.
+    values["seeing_scatter"] = options.shifts.seeing_scatter
+    values["missing_tiles"] = min(values["missing_tiles"], 1.0)
+    if options.planted is not None:
+        values["variability"] = 0.0  # it would tell quasars from the rest without the line
+    values["wrong_labels"] = min(values["wrong_labels"], 0.5)
+    return ShiftOptions(**values)
+
+
+def draw_shift(rng: np.random.Generator, tiles: Tiles, instrument: Instrument, options: SimulateOptions) -> Shift:
+    """Draw the shift of a survey."""
+    strength, shape = scaled(options), tiles.depth.shape
+    band = strength.zero_point_band * rng.standard_normal(shape[1])
+    pivots = instrument.system.pivots
+    return Shift(
+        strength=strength,
+        zero_point=(band + strength.zero_point * rng.standard_normal(shape)).astype(np.float32),
+        error_factor=(1.0 + strength.errors * rng.random(shape)).astype(np.float32),
+        aperture=(strength.aperture * (tiles.seeing / instrument.facts.seeing - 1.0)).astype(np.float32),
+        tilt=(strength.gradient * np.log(6400.0 / pivots)).astype(np.float32),
+        warp=_warp_modes(strength, pivots),
+    )
+
+
+def _warp_modes(strength: ShiftOptions, pivots: np.ndarray) -> np.ndarray:
+    """Three smooth modes and one step for each boundary of the spectrograph's arms."""
+    x = 2.0 * np.log(pivots / 3600.0) / np.log(9800.0 / 3600.0) - 1.0
+    modes = [np.polynomial.legendre.legval(x, [0.0] * k + [1.0]) for k in (1, 2, 3)]
+    steps = [np.where(pivots > edge, 1.0, 0.0) for edge in _ARM_EDGES]
+    scale = [strength.warp] * 3 + [strength.arms] * 2
+    return (np.array(scale)[:, None] * np.stack([*modes, *steps])).astype(np.float32)
+
+
+def mock_warp(rng: np.random.Generator, n: int, shift: Shift) -> np.ndarray:
+    """Return the factors by which the flux calibration of n mocks is wrong, float32 (n, b)."""
+    amplitude = rng.standard_normal((n, len(shift.warp)), dtype=np.float32)
+    return np.exp(-0.921034 * (amplitude @ shift.warp))
+
+
+def mock_levels(rng: np.random.Generator, n: int, shift: Shift) -> np.ndarray:
+    """Return the level of n noisy mock rows: between 0.4 and 1.4, mostly below 1; 1 without shift."""
+    scatter = shift.strength.level
+    if scatter == 0:
+        return np.ones(n, dtype=np.float32)
+    return np.clip(0.8 * np.exp(scatter * rng.standard_normal(n)), *_LEVELS).astype(np.float32)
+
+
+HARMLESS, CORRUPTED = 3, 4
+"""Values of FLAGS: near neighbours and blends, and a flux that must not be used."""
+
+_HARMLESS_SHARE, _CORRUPTED_SHARE = 0.02, 0.003
+
+
+@dataclass(frozen=True)
+class Observed:
+    """Fluxes as measured.
+
+    Parameters
+    ----------
+    flux, error : array of float32, shape (n, b)
+        nJy; NaN where the band is missing or its value corrupted.
+    flags : array of int16, shape (n, b)
+        0, :data:`HARMLESS` or :data:`CORRUPTED`.
+    """
+
+    flux: np.ndarray
+    error: np.ndarray
+    flags: np.ndarray
+
+
+def noise_of(flux: np.ndarray, sky_noise: np.ndarray, instrument: Instrument) -> np.ndarray:
+    """Return the standard deviation of a measured flux, nJy.
+
+    Sky noise of the aperture, photon noise of the source (as the sky's, in proportion to its flux over
+    the flux of the sky in the aperture) and a calibration floor, in quadrature.
+
+    Parameters
+    ----------
+    flux : array, shape (n, b)
+        True flux in nJy.
+    sky_noise : array, shape (n, b)
+        1 σ of an empty aperture in nJy.
+    instrument : Instrument
+        Brightness of the sky and the floor.
+    """
+    sky = np.float32(10.0 ** (-0.4 * (instrument.facts.sky_aperture - AB_NANOJANSKY)))
+    floor = np.float32(instrument.facts.error_floor)
+    return np.sqrt(sky_noise**2 * (1.0 + np.maximum(flux, 0.0) / sky) + (floor * flux) ** 2)
+
+
+def observe_sky(
+    rng: np.random.Generator, objects: Objects, tile: np.ndarray, tiles: Tiles, shift: Shift, instrument: Instrument
+) -> Observed:
+    """Observe objects through the telescope, one row each.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where noise, variability and flags come from.
+    objects : Objects
+        n objects.
+    tile : array of int, shape (n,)
+        Which of `tiles` observes each.
+    tiles : Tiles
+        Depth, seeing and missing filters.
+    shift : Shift
+        What the mocks do not know.
+    instrument : Instrument
+        Trays and noise.
+    """
+    magnitudes = shift.zero_point[tile]
+    magnitudes = magnitudes + objects.extended[:, None] * (shift.aperture[tile] + shift.tilt)
+    quasar = objects.label <= QSO_LOW
+    if shift.strength.variability > 0 and quasar.any():
+        magnitudes[quasar] += _variability(rng, objects.z[quasar], shift.strength.variability, instrument)
+    true = objects.flux * np.exp(np.float32(-0.921034) * magnitudes)
+    sigma = noise_of(true, tiles.sky_noise[tile], instrument)
+    flux = true + sigma * rng.standard_normal(true.shape, dtype=np.float32)
+    uneven = np.float32(0.06 * shift.strength.errors) * rng.standard_normal(true.shape, dtype=np.float32)
+    error = sigma / shift.error_factor[tile] * np.maximum(1.0 + uneven, 0.1)
+    dice = rng.random(true.shape, dtype=np.float32)
+    flags = np.where(dice < _CORRUPTED_SHARE, CORRUPTED, np.where(dice > 1 - _HARMLESS_SHARE, HARMLESS, 0))
+    flags[tiles.missing[tile]] = 0
+    gone = tiles.missing[tile] | (flags == CORRUPTED)
+    flux[gone] = np.nan
+    error[gone] = np.nan
+    return Observed(flux, np.maximum(error, 1e-3), flags.astype(np.int16))
+
+
+def _variability(rng: np.random.Generator, z: np.ndarray, strength: float, instrument: Instrument) -> np.ndarray:
+    """Magnitudes by which quasars changed between the nights of the trays; more to the blue.
+
+    Bluer light varies more, with about the inverse square root of the rest wavelength (Vanden Berk et al. 2004).
+    """
+    trays, place = np.unique(instrument.trays, return_inverse=True)
+    change = strength * rng.standard_normal((len(z), len(trays)), dtype=np.float32)
+    rest = instrument.system.pivots[None, :] / (1.0 + z[:, None])
+    return change[:, place] * np.clip(rest / 4000.0, 0.2, 2.5).astype(np.float32) ** -0.5
+
+
+def mock_means(rng: np.random.Generator, flux: np.ndarray, shift: Shift) -> np.ndarray:
+    """Return the mean fluxes of mocks of objects: their light with the errors of a spectrograph's calibration."""
+    return flux * mock_warp(rng, len(flux), shift)
+
+
+def observe_mock(
+    rng: np.random.Generator, mean: np.ndarray, tile: np.ndarray, tiles: Tiles, shift: Shift, instrument: Instrument
+) -> tuple[np.ndarray, np.ndarray]:
+    """Make noisy mock rows of mean fluxes.
+
+    Returns
+    -------
+    flux : array of float32, shape (n, b)
+        level x mean + noise, nJy.
+    error : array of float32, shape (n, b)
+        σ of that noise.
+    """
+    true = mean * mock_levels(rng, len(mean), shift)[:, None]
+    sigma = noise_of(true, tiles.sky_noise[tile], instrument)
+    return true + sigma * rng.standard_normal(true.shape, dtype=np.float32), sigma

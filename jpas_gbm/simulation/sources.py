@@ -1,0 +1,242 @@
+"""Smooth spectra with a line in one class: what an explanation must find is known beforehand.
+
+Objects: what is out there before anybody looks, class by class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+
+import numpy as np
+
+from ..options import PlantedLine
+from ..surveys.catalogue import MORPHOLOGIES
+from ..surveys.labels import CLASSES, Z_CUT
+from .draws import normal_share, power_counts, power_share, truncated_normal
+from .galaxies import Galaxies
+from .quasars import Quasars, continuum, line_spectra
+from .spectra import ComponentTable, line_wavelength, milky_way
+from .stars import Stars
+from .throughput import Instrument, Throughput, load_instrument
+
+_VELOCITY = 2500.0  # km/s
+
+
+class SmoothSpectra:
+    """Power laws, and in one class one emission line at its redshift.
+
+    Parameters
+    ----------
+    throughput : Throughput
+        The b bands.
+    planted : PlantedLine
+        Which line, in which class, how strong.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such line.
+    """
+
+    def __init__(self, throughput: Throughput, planted: PlantedLine) -> None:
+        self.wavelength = line_wavelength(planted.line)
+        self._code = CLASSES.index(planted.to)
+        line = line_spectra(((self.wavelength, planted.equivalent_width),), _VELOCITY)
+        self._table = ComponentTable(throughput, np.stack([continuum(), line]), 5.0)
+
+    def fluxes(self, rng: np.random.Generator, z: np.ndarray, code: int) -> np.ndarray:
+        """Return band fluxes of one class in an arbitrary unit, float32 (n, b)."""
+        strength = 10.0 ** (0.1 * rng.standard_normal(len(z))) * (code == self._code)
+        flux = self._table.photometry(z, np.stack([np.ones(len(z)), strength], axis=1))
+        # One distribution of slopes for all classes: nothing but the line tells them apart.
+        tilt = rng.normal(0.0, 0.3, len(z))
+        observed = self._table.log_rest(np.zeros(1), 6000.0)
+        return flux * np.exp(tilt[:, None] * observed).astype(np.float32)
+
+
+QSO_HIGH, QSO_LOW, GALAXY, STAR = range(4)
+_PSF, _REX, _DEV, _EXP, _SER = (MORPHOLOGIES.index(name) for name in ("PSF", "REX", "DEV", "EXP", "SER"))
+AB_NANOJANSKY = 31.4
+"""AB magnitude of 1 nJy."""
+
+
+@dataclass(frozen=True)
+class Objects:
+    """n objects and their light above the atmosphere.
+
+    Parameters
+    ----------
+    label : array of int8, shape (n,)
+        True class.
+    z : array of float64, shape (n,)
+        True redshift.
+    mag : array of float32, shape (n,)
+        True r, AB.
+    flux : array of float32, shape (n, b)
+        nJy in the bands of the instrument.
+    imaging : array of float32, shape (n, 3)
+        nJy in g, r and z.
+    morphology : array of int8, shape (n,)
+        As the imaging survey types it.
+    extended : array of float32, shape (n,)
+        0 for a point source, 1 for a galaxy much wider than the seeing.
+    reddening : array of float32, shape (n,)
+        E(B-V) of our Galaxy in front of it.
+    """
+
+    label: np.ndarray
+    z: np.ndarray
+    mag: np.ndarray
+    flux: np.ndarray
+    imaging: np.ndarray
+    morphology: np.ndarray
+    extended: np.ndarray
+    reddening: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def take(self, rows: np.ndarray) -> Objects:
+        """Return the objects chosen by a mask or by indices."""
+        return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
+
+    @staticmethod
+    def concat(parts: list[Objects]) -> Objects:
+        """Return several sets of objects as one."""
+        names = Objects.__dataclass_fields__
+        return Objects(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
+
+
+@lru_cache(maxsize=2)
+def _spectra_in(bands: str) -> tuple[Stars, Galaxies, Quasars]:
+    """The tables of band fluxes take seconds to make and are the same in every survey."""
+    instrument = load_instrument(bands)
+    throughput = Throughput([*instrument.filters, *instrument.imaging])
+    return Stars(throughput), Galaxies(throughput), Quasars(throughput)
+
+
+class Universe:
+    """Draws objects of given classes.
+
+    Parameters
+    ----------
+    instrument : Instrument
+        Whose bands their light is wanted in.
+    magnitudes : tuple of float
+        Brightest and faintest r, AB.
+    planted : PlantedLine, optional
+        Smooth spectra with one line in one class, instead of astrophysics.
+    """
+
+    def __init__(
+        self, instrument: Instrument, magnitudes: tuple[float, float], planted: PlantedLine | None = None
+    ) -> None:
+        throughput = Throughput([*instrument.filters, *instrument.imaging])
+        self._bands = len(instrument.filters)
+        self._limits = magnitudes
+        self._galactic = milky_way(throughput.pivots).astype(np.float32)
+        self._smooth = None if planted is None else SmoothSpectra(throughput, planted)
+        self._stars, self._galaxies, self._quasars = _spectra_in(instrument.system.name)
+
+    def draw(self, rng: np.random.Generator, label: np.ndarray) -> Objects:
+        """Return one object for each class code in `label`."""
+        n = len(label)
+        mag, z = np.empty(n), np.zeros(n)
+        flux = np.empty((n, len(self._galactic)), dtype=np.float32)
+        morphology, extended = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
+        for code in range(4):
+            rows = np.flatnonzero(label == code)
+            if len(rows):
+                found = self._of_class(rng, code, len(rows))
+                mag[rows], z[rows], flux[rows], morphology[rows], extended[rows] = found
+        reddening = np.minimum(rng.gamma(2.0, 0.012, n), 0.25).astype(np.float32)
+        flux *= np.exp(-0.921034 * reddening[:, None] * self._galactic)
+        scale = 10.0 ** (-0.4 * (mag - AB_NANOJANSKY)) / flux[:, self._bands + 1]
+        flux *= scale.astype(np.float32)[:, None]
+        return Objects(
+            label=np.asarray(label, dtype=np.int8),
+            z=z,
+            mag=mag.astype(np.float32),
+            flux=np.ascontiguousarray(flux[:, : self._bands]),
+            imaging=np.ascontiguousarray(flux[:, self._bands :]),
+            morphology=morphology,
+            extended=extended,
+            reddening=reddening,
+        )
+
+    def _of_class(self, rng: np.random.Generator, code: int, n: int) -> tuple[np.ndarray, ...]:
+        """Magnitude, redshift, flux in any unit, morphology and extent of n objects of one class."""
+        point = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
+        kind = np.zeros(n, dtype=int)
+        if code == STAR:
+            mag, z = _star_magnitudes(rng, n, self._limits), np.zeros(n)
+        elif code == GALAXY:
+            mag, z, kind = _galaxy_sample(rng, n, self._limits)
+        else:
+            mag, z = _quasar_sample(rng, n, self._limits, code == QSO_HIGH)
+        if self._smooth is not None:
+            # One distribution of magnitudes too: the line alone tells classes apart.
+            mag = truncated_normal(rng, n, 20.5, 1.0, self._limits)
+            return mag, z, self._smooth.fluxes(rng, z, code), *point
+        if code == STAR:
+            point[0][rng.random(n) < 0.012] = _REX
+            return mag, z, self._stars.fluxes(rng, mag), *point
+        if code == GALAXY:
+            flux, quiescent = self._galaxies.fluxes(rng, z, kind)
+            return mag, z, flux, *_galaxy_shapes(rng, mag, quiescent)
+        light = self._quasars.fluxes(rng, z, mag)
+        return mag, z, light.flux, *_quasar_shapes(rng, light.host_share)
+
+
+_MILKY_WAY = (0.28, 16.0, 19.3)  # slope of the counts of Milky Way targets, and their limits
+_BRIGHT_SAMPLE = (0.42, 15.5, 20.2)  # the same of the magnitude-limited galaxies
+_FAINT_STARS, _RED, _EMISSION = (21.0, 1.1), (21.4, 0.7), (23.3, 0.5)  # mean r and scatter
+
+
+def _star_magnitudes(rng: np.random.Generator, n: int, limits: tuple[float, float]) -> np.ndarray:
+    """Milky Way targets between r = 16 and 19, and a few per cent fainter, taken for quasars or white dwarfs."""
+    shares = np.array([0.94 * power_share(*_MILKY_WAY, limits), 0.06 * normal_share(*_FAINT_STARS, limits)])
+    bright = rng.random(n) < shares[0] / shares.sum()
+    return np.where(bright, power_counts(rng, n, *_MILKY_WAY, limits), truncated_normal(rng, n, *_FAINT_STARS, limits))
+
+
+def _galaxy_sample(
+    rng: np.random.Generator, n: int, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Magnitude, redshift and kind of galaxies in the proportions of DESI's three samples."""
+    shares = np.array([0.42, 0.17, 0.41])
+    shares *= [power_share(*_BRIGHT_SAMPLE, limits), normal_share(*_RED, limits), normal_share(*_EMISSION, limits)]
+    kind = rng.choice(3, n, p=shares / shares.sum())
+    bright = power_counts(rng, n, *_BRIGHT_SAMPLE, limits)
+    red, emission = (truncated_normal(rng, n, *sample, limits) for sample in (_RED, _EMISSION))
+    mag = np.select([kind == 0, kind == 1], [bright, red], emission)
+    near = np.clip(rng.gamma(3.2, 0.072 * 10.0 ** (0.11 * (mag - 19.5)), n), 0.008, 0.65)
+    middle = np.clip(0.68 + 0.11 * (mag - 21.4) + 0.13 * rng.standard_normal(n), 0.35, 1.1)
+    far = truncated_normal(rng, n, 1.05, 0.27, (0.6, 1.63))
+    return mag, np.select([kind == 0, kind == 1], [near, middle], far), kind
+
+
+def _quasar_sample(
+    rng: np.random.Generator, n: int, limits: tuple[float, float], high: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    if high:
+        return truncated_normal(rng, n, 21.75, 0.95, limits), np.minimum(Z_CUT + rng.exponential(0.48, n), 4.8)
+    return truncated_normal(rng, n, 21.4, 0.98, limits), 0.12 + (Z_CUT - 1e-3 - 0.12) * rng.beta(1.7, 1.1, n)
+
+
+def _galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    n, u = len(mag), rng.random(len(mag))
+    faintness = 1.0 / (1.0 + np.exp(-(mag - 22.6) / 0.6))
+    point, round_ = 0.01 + 0.17 * faintness, 0.06 + 0.55 * faintness
+    sersic = (1 - point - round_) * np.where(mag < 18.5, 0.55, 0.25)
+    wide = np.where(quiescent, _DEV, _EXP)
+    morphology = np.select([u < point, u < point + round_, u < point + round_ + sersic], [_PSF, _REX, _SER], wide)
+    size = np.clip(1.1 - 0.55 * faintness + 0.15 * rng.standard_normal(n), 0.15, 1.3)
+    return morphology.astype(np.int8), np.where(morphology == _PSF, 0.3 * size, size).astype(np.float32)
+
+
+def _quasar_shapes(rng: np.random.Generator, host_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    wide = rng.random(len(host_share)) < 0.03 + 0.9 * host_share
+    kind = rng.choice([_REX, _DEV, _EXP, _SER], len(host_share), p=(0.45, 0.2, 0.15, 0.2))
+    return np.where(wide, kind, _PSF).astype(np.int8), np.where(wide, host_share, 0.0).astype(np.float32)

@@ -1,0 +1,343 @@
+"""Spectra as sums of a few components, integrated over the bands once for every redshift.
+
+Extinction and attenuation laws, each as A(λ) / E(B-V).
+
+Emission lines: where they are and how strong they are in composite quasars and in nebulae.
+
+The intergalactic medium: mean transmission of the Lyman series and continuum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..errors import ConfigError, did_you_mean
+from .throughput import STEP, WAVELENGTH, Throughput
+
+
+def small_magellanic(wavelength: np.ndarray) -> np.ndarray:
+    """Return A(λ)/E(B-V) of the Small Magellanic Cloud, 1.39 λ^-1.2 with λ in µm.
+
+    The form of Prevot et al. (1984) that Richards et al. (2003) use for quasars.
+
+    Parameters
+    ----------
+    wavelength : array
+        Å at rest.
+    """
+    return 1.39 * (np.asarray(wavelength) / 1e4) ** -1.2
+
+
+def calzetti(wavelength: np.ndarray) -> np.ndarray:
+    """Return the attenuation of starlight in galaxies, A(λ)/E(B-V) of Calzetti et al. (2000), R_V = 4.05.
+
+    Parameters
+    ----------
+    wavelength : array
+        Å at rest; the law is held constant in slope below 1200 Å.
+    """
+    micron = np.asarray(wavelength) / 1e4
+    blue = 2.659 * (-2.156 + 1.509 / micron - 0.198 / micron**2 + 0.011 / micron**3) + 4.05
+    red = 2.659 * (-1.857 + 1.040 / micron) + 4.05
+    edge = 0.12
+    at_edge = 2.659 * (-2.156 + 1.509 / edge - 0.198 / edge**2 + 0.011 / edge**3) + 4.05
+    slope = 2.659 * (-1.509 / edge**2 + 0.396 / edge**3 - 0.033 / edge**4)
+    far = at_edge + slope * (micron - edge)
+    return np.maximum(np.where(micron < edge, far, np.where(micron < 0.63, blue, red)), 0.0)
+
+
+def milky_way(wavelength: np.ndarray) -> np.ndarray:
+    """Return A(λ)/E(B-V) of our Galaxy, Cardelli, Clayton & Mathis (1989), R_V = 3.1.
+
+    Parameters
+    ----------
+    wavelength : array
+        Å as observed, between 3030 and 33000.
+    """
+    x = 1e4 / np.asarray(wavelength)
+    y = x - 1.82
+    # Coefficients of y, y², ... y⁷.
+    a = (0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999)
+    b = (1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002)
+    optical = 1.0 + np.polyval([*a[::-1], 0.0], y) + np.polyval([*b[::-1], 0.0], y) / 3.1
+    infrared = (0.574 - 0.527 / 3.1) * x**1.61
+    return 3.1 * np.where(x > 1.1, optical, infrared)
+
+
+SPEED_OF_LIGHT = 299792.458
+"""km/s."""
+
+
+@dataclass(frozen=True)
+class LineGroup:
+    """Lines that keep their ratios from object to object.
+
+    Parameters
+    ----------
+    name : str
+        Of the line that leads the group.
+    lines : tuple of (float, float)
+        Vacuum wavelength in Å and equivalent width in Å at rest.
+    scatter : float
+        Standard deviation of the decimal logarithm of the group's strength from object to object.
+    baldwin : float
+        Slope of log equivalent width against log luminosity (Baldwin 1977), 0 or negative.
+    broad : bool
+        Whether the lines have the width of the broad-line region.
+    """
+
+    name: str
+    lines: tuple[tuple[float, float], ...]
+    scatter: float
+    baldwin: float = 0.0
+    broad: bool = True
+
+
+# Equivalent widths of the composite quasar of Vanden Berk et al. (2001), table 2, with two changes: the blend of
+# Lyα and N V is split 80:15, and [N II] and [S II] next to Hα are given their usual share. Scatter and Baldwin
+# slopes are of the size found by Shen et al. (2011) and Dietrich et al. (2002).
+QUASAR_LINES = (
+    LineGroup("OVI", ((1033.0, 9.8),), 0.20, -0.10),
+    LineGroup("Lya", ((1215.7, 80.0),), 0.20, -0.10),
+    LineGroup("NV", ((1240.1, 15.0),), 0.20, 0.0),
+    LineGroup("OI", ((1305.4, 1.7), (1336.6, 0.7)), 0.15, 0.0),
+    LineGroup("SiIV", ((1398.3, 8.1),), 0.15, -0.10),
+    LineGroup("CIV", ((1546.2, 23.8),), 0.22, -0.20),
+    LineGroup("HeII", ((1637.9, 2.5), (1664.7, 1.5), (1750.0, 0.7)), 0.25, -0.20),
+    LineGroup("CIII", ((1857.0, 1.5), (1905.9, 21.2)), 0.15, -0.08),
+    LineGroup("MgII", ((2800.3, 32.3),), 0.18, -0.15),
+    LineGroup("Hbeta", ((4862.7, 46.2), (4341.7, 12.6), (4102.9, 5.1), (5877.3, 4.9), (6564.6, 194.5)), 0.18, 0.0),
+    LineGroup("OIII", ((5008.2, 13.2), (4960.3, 4.4)), 0.35, -0.20, broad=False),
+    LineGroup(
+        "narrow",
+        ((3728.5, 1.6), (3869.9, 1.4), (3426.9, 1.2), (3346.8, 0.4), (6585.3, 4.0), (6549.9, 1.3), (6725.0, 3.1)),
+        0.30,
+        -0.15,
+        broad=False,
+    ),
+)
+
+# Lines of ionised gas in galaxies, in units of Hα, Hβ for [O III], at the ratios of case B and of typical nebulae.
+NEBULAR_LINES = {
+    "Balmer": ((6564.6, 1.0), (4862.7, 0.350), (4341.7, 0.164), (4102.9, 0.0906), (3971.2, 0.056)),
+    "OII": ((3728.5, 1.0),),
+    "OIII": ((5008.2, 1.0), (4960.3, 0.335)),
+    "NII": ((6585.3, 1.0), (6549.9, 0.327)),
+    "SII": ((6718.3, 0.56), (6732.7, 0.44)),
+    "NeIII": ((3869.9, 1.0),),
+}
+
+
+def line_wavelength(name: str) -> float:
+    """Return the vacuum wavelength in Å of the strongest line of a quasar's group.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such line; the nearest name is offered.
+    """
+    for group in QUASAR_LINES:
+        if group.name == name:
+            return max(group.lines, key=lambda line: line[1])[0]
+    names = [group.name for group in QUASAR_LINES]
+    raise ConfigError(f"there is no line '{name}' to plant.{did_you_mean(name, names)} Lines: {', '.join(names)}.")
+
+
+def gaussian_line(centre: float, velocity: float) -> np.ndarray:
+    """Return a Gaussian line of unit integral over wavelength, 1/Å.
+
+    Parameters
+    ----------
+    centre : float
+        Å.
+    velocity : float
+        Standard deviation in km/s.
+    """
+    sigma = centre * velocity / SPEED_OF_LIGHT
+    profile = np.zeros_like(WAVELENGTH)
+    near = slice(*np.searchsorted(WAVELENGTH, [centre - 6 * sigma, centre + 6 * sigma]))
+    profile[near] = np.exp(-0.5 * ((WAVELENGTH[near] - centre) / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    return profile
+
+
+LYMAN_ALPHA = 1215.67
+LYMAN_LIMIT = 911.75
+
+# Lyman series of Inoue et al. (2014), table 2: wavelength in Å, and the strength of each line relative to Lyα
+# in the forest (the three coefficients share one ratio) and in damped systems.
+_SERIES = np.array(
+    [
+        [1215.670, 1.0, 1.0],
+        [1025.720, 0.277690, 0.955726],
+        [972.537, 0.132503, 0.926214],
+        [949.743, 0.0780590, 0.903109],
+        [937.803, 0.0515254, 0.883703],
+        [930.748, 0.0365641, 0.866795],
+        [926.226, 0.0272775, 0.851674],
+        [923.150, 0.0211206, 0.837951],
+        [920.963, 0.0168236, 0.825316],
+        [919.352, 0.0137162, 0.813622],
+        [918.129, 0.0113832, 0.802638],
+        [917.181, 0.00959633, 0.792323],
+        [916.429, 0.00819631, 0.782570],
+        [915.824, 0.00707857, 0.773299],
+        [915.329, 0.00617330, 0.764474],
+        [914.919, 0.00542913, 0.756027],
+    ]
+)
+_FOREST = (1.68976e-2, 2.35379e-3, 1.02611e-4)
+_DAMPED = (1.61698e-4, 5.38995e-5)
+
+
+def effective_depth(z: np.ndarray | float) -> np.ndarray | float:
+    """Return the effective optical depth of the Lyα forest, Becker et al. (2013), for 2.15 < z < 4.85."""
+    return 0.751 * ((1.0 + z) / 4.5) ** 2.90 - 0.132
+
+
+def _forest_line(ratio: np.ndarray) -> np.ndarray:
+    """Optical depth of Lyα in the forest where λ/λ_α is `ratio`."""
+    low, middle, high = _FOREST
+    return np.where(ratio < 2.2, low * ratio**1.2, np.where(ratio < 5.7, middle * ratio**3.7, high * ratio**5.5))
+
+
+def _damped_line(ratio: np.ndarray) -> np.ndarray:
+    low, high = _DAMPED
+    return np.where(ratio < 3.0, low * ratio**2.0, high * ratio**3.0)
+
+
+def _forest_continuum(ratio: np.ndarray, z: float) -> np.ndarray:
+    """Lyman-continuum depth of the forest, eqs. 25-27, where λ/λ_L is `ratio`."""
+    zp = 1.0 + z
+    if z < 1.2:
+        return 0.325 * (ratio**1.2 - zp**-0.9 * ratio**2.1)
+    if z < 4.7:
+        near = 2.55e-2 * zp**1.6 * ratio**2.1 + 0.325 * ratio**1.2 - 0.250 * ratio**2.1
+        return np.where(ratio < 2.2, near, 2.55e-2 * (zp**1.6 * ratio**2.1 - ratio**3.7))
+    near = 5.22e-4 * zp**3.4 * ratio**2.1 + 0.325 * ratio**1.2 - 3.14e-2 * ratio**2.1
+    middle = 5.22e-4 * zp**3.4 * ratio**2.1 + 0.218 * ratio**2.1 - 2.55e-2 * ratio**3.7
+    far = 5.22e-4 * (zp**3.4 * ratio**2.1 - ratio**5.5)
+    return np.where(ratio < 2.2, near, np.where(ratio < 5.7, middle, far))
+
+
+def _damped_continuum(ratio: np.ndarray, z: float) -> np.ndarray:
+    """Lyman-continuum depth of damped systems, eqs. 28-29."""
+    zp = 1.0 + z
+    if z < 2.0:
+        return 0.211 * zp**2 - 7.66e-2 * zp**2.3 * ratio**-0.3 - 0.135 * ratio**2
+    far = 4.70e-2 * zp**3 - 1.78e-2 * zp**3.3 * ratio**-0.3
+    near = 0.634 + far - 0.135 * ratio**2 - 0.291 * ratio**-0.3
+    return np.where(ratio < 3.0, near, far - 2.92e-2 * ratio**3)
+
+
+def optical_depth(wavelength: np.ndarray, redshifts: np.ndarray) -> np.ndarray:
+    """Return the mean optical depth of the intergalactic medium, Inoue et al. (2014).
+
+    Parameters
+    ----------
+    wavelength : array, shape (m,)
+        Observed wavelengths in Å, increasing.
+    redshifts : array, shape (k,)
+        Of the source.
+
+    Returns
+    -------
+    array of float64, shape (k, m)
+        Lyman-series and Lyman-continuum absorption by the forest and by damped systems.
+    """
+    depth = np.zeros((len(redshifts), len(wavelength)))
+    for line, forest, damped in _SERIES:
+        ratio = wavelength / line
+        own = forest * _forest_line(ratio) + damped * _damped_line(ratio)
+        first = int(np.searchsorted(wavelength, line))
+        ends = np.searchsorted(wavelength, line * (1.0 + redshifts))
+        for row, end in enumerate(ends):
+            depth[row, first:end] += own[first:end]
+    for row, z in enumerate(redshifts):
+        first, end = np.searchsorted(wavelength, [LYMAN_LIMIT, LYMAN_LIMIT * (1.0 + z)])
+        ratio = wavelength[first:end] / LYMAN_LIMIT
+        depth[row, first:end] += np.maximum(_forest_continuum(ratio, z) + _damped_continuum(ratio, z), 0.0)
+    return depth
+
+
+def transmission(wavelength: np.ndarray, redshifts: np.ndarray) -> np.ndarray:
+    """Return the mean share of light that reaches us, exp(-:func:`optical_depth`), shape (k, m)."""
+    return np.exp(-optical_depth(wavelength, redshifts))
+
+
+_STRIDE = 2  # pixels between redshifts of a table: 300 km/s, a tenth of a narrow band's width
+
+
+class ComponentTable:
+    """Band fluxes of rest-frame components on a grid of redshifts.
+
+    A spectrum is a sum of components, and so is its flux in a band; hence n objects cost n small
+    products and no spectrum is ever written. What multiplies a spectrum and hardly changes within a
+    band (dust, a change of slope) is applied to the band fluxes afterwards.
+
+    Parameters
+    ----------
+    throughput : Throughput
+        The b bands.
+    spectra : array, shape (c, len(WAVELENGTH))
+        f_λ of the components at rest.
+    z_max : float
+        Largest redshift.
+    transmission : callable, optional
+        Of wavelengths (m,) in Å and redshifts (k,): the share of light that reaches us, (k, m).
+    """
+
+    def __init__(
+        self,
+        throughput: Throughput,
+        spectra: np.ndarray,
+        z_max: float,
+        transmission: Callable[[np.ndarray, np.ndarray], np.ndarray] | None = None,
+    ) -> None:
+        self._width = _STRIDE * STEP
+        count = int(np.log1p(z_max) / self._width) + 2
+        share = None
+        if transmission is not None:
+            share = transmission(WAVELENGTH, np.expm1(self._width * np.arange(count)))
+        self.values = throughput.redshifted(spectra, count, _STRIDE, share)
+        self.pivots = throughput.pivots
+
+    def nearest(self, z: np.ndarray) -> np.ndarray:
+        """Return the row of the table for each redshift, int (n,)."""
+        return np.clip(np.rint(np.log1p(z) / self._width).astype(np.intp), 0, len(self.values) - 1)
+
+    def photometry(self, z: np.ndarray, coefficients: np.ndarray, first: int = 0) -> np.ndarray:
+        """Return the band fluxes of sums of components.
+
+        Parameters
+        ----------
+        z : array, shape (n,)
+            Redshifts; the nearest of the table is taken, at most 150 km/s away.
+        coefficients : array, shape (n, m)
+            Weights of components `first` to `first` + m.
+        first : int
+            The first component that the coefficients are for.
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+            f_ν in the common unit of the components.
+        """
+        rows = self.nearest(z)
+        order = np.argsort(rows, kind="stable")
+        weights = np.ascontiguousarray(coefficients[order], dtype=np.float32)
+        ordered = np.empty((len(z), self.values.shape[2]), dtype=np.float32)
+        chosen = slice(first, first + coefficients.shape[1])
+        places, starts = np.unique(rows[order], return_index=True)
+        for place, start, end in zip(places, starts, np.append(starts[1:], len(z)), strict=True):
+            np.matmul(weights[start:end], self.values[place, chosen], out=ordered[start:end])
+        result = np.empty_like(ordered)
+        result[order] = ordered
+        return result
+
+    def log_rest(self, z: np.ndarray, reference: float = 1.0) -> np.ndarray:
+        """Return ln(λ / reference) at rest of each band's pivot, float32 (n, b)."""
+        observed = np.log(self.pivots / reference).astype(np.float32)
+        return observed[None, :] - np.log1p(z).astype(np.float32)[:, None]

@@ -1,0 +1,341 @@
+"""Stars: a sequence of temperatures and metallicities, with white dwarfs.
+
+Spectra of stars and white dwarfs: a black body, continuous opacity, lines and molecular bands.
+
+The forms are our own; depths and their run with temperature follow the MK sequence as drawn in spectral
+atlases (Jacoby, Hunter & Christian 1984; Gray & Corbally 2009). They are made to be recognisable at the
+resolution of narrow bands, not to measure stellar parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+import numpy as np
+from scipy.special import expit
+
+from .throughput import WAVELENGTH, Throughput
+
+# Hα to H14; weight of each line's equivalent width relative to Hγ.
+_BALMER = 911.753 / (0.25 - 1.0 / np.arange(3, 15) ** 2)
+_BALMER_WEIGHT = (0.75, 0.95, 1.0, 1.0, 0.95, 0.85, 0.7, 0.5, 0.35, 0.25, 0.18, 0.12)
+_PASCHEN = 911.753 / (1.0 / 9.0 - 1.0 / np.arange(9, 16) ** 2)
+
+_HELIUM = (3889.0, 4026.0, 4471.0, 4713.0, 4922.0, 5016.0, 5876.0, 6678.0, 7065.0)
+
+# Atomic and molecular features of cool stars: centre Å, width σ Å, depth at its strongest, temperature of that
+# and the width of its run in ln T (towards cooler, towards hotter stars).
+_METAL_LINES = np.array(
+    [
+        [3933.7, 9.0, 0.75, 5000.0, 0.35, 0.22],  # Ca II K
+        [3968.5, 9.0, 0.65, 5000.0, 0.35, 0.22],  # Ca II H
+        [3830.0, 22.0, 0.35, 4700.0, 0.20, 0.16],  # Mg I, Fe I, CN
+        [3590.0, 60.0, 0.25, 4600.0, 0.25, 0.16],
+        [4226.7, 7.0, 0.60, 3900.0, 0.20, 0.14],  # Ca I
+        [4305.0, 16.0, 0.32, 5100.0, 0.13, 0.14],  # G band of CH
+        [4384.0, 12.0, 0.18, 4700.0, 0.20, 0.16],
+        [4531.0, 22.0, 0.12, 4400.0, 0.20, 0.16],
+        [4668.0, 22.0, 0.07, 4600.0, 0.20, 0.14],
+        [5175.0, 20.0, 0.32, 4200.0, 0.20, 0.19],  # Mg b
+        [5120.0, 60.0, 0.20, 4000.0, 0.18, 0.12],  # MgH
+        [5270.0, 12.0, 0.14, 4500.0, 0.25, 0.18],
+        [5335.0, 12.0, 0.10, 4500.0, 0.25, 0.18],
+        [5893.0, 9.0, 0.55, 3600.0, 0.30, 0.18],  # Na D
+        [8498.0, 6.0, 0.15, 4800.0, 0.50, 0.30],  # Ca II triplet
+        [8542.1, 6.0, 0.28, 4800.0, 0.50, 0.30],
+        [8662.1, 6.0, 0.25, 4800.0, 0.50, 0.30],
+        [8190.0, 9.0, 0.25, 3100.0, 0.25, 0.12],  # Na I
+    ]
+)
+# Band heads degraded to the red: head Å, length Å, strength. The first temperature from which they grow follows.
+_TITANIUM_OXIDE = np.array(
+    [
+        [4584.0, 60.0, 0.5],
+        [4761.0, 70.0, 0.9],
+        [4954.0, 80.0, 1.2],
+        [5167.0, 90.0, 1.2],
+        [5448.0, 90.0, 0.9],
+        [5847.0, 90.0, 0.9],
+        [6158.0, 130.0, 1.2],
+        [6651.0, 120.0, 1.1],
+        [7053.0, 160.0, 1.7],
+        [7589.0, 130.0, 1.2],
+        [8206.0, 90.0, 0.5],
+        [8432.0, 110.0, 0.9],
+        [8860.0, 110.0, 0.9],
+        [9210.0, 90.0, 0.5],
+    ]
+)
+_VANADIUM_OXIDE = np.array([[7334.0, 150.0, 1.0], [7851.0, 150.0, 1.0], [8521.0, 120.0, 0.7]])
+_CALCIUM_HYDRIDE = np.array([[6385.0, 12.0, 0.35], [6830.0, 55.0, 0.35]])
+
+
+def black_body(wavelength: np.ndarray, temperature: float) -> np.ndarray:
+    """Return π B_λ / (σ T⁴), a black body of unit bolometric flux, in 1/Å.
+
+    Parameters
+    ----------
+    wavelength : array
+        Å.
+    temperature : float
+        K.
+    """
+    metre = wavelength * 1e-10
+    with np.errstate(over="ignore"):
+        planck = 3.741772e-16 / metre**5 / np.expm1(1.438777e-2 / (metre * temperature))
+    return planck / (5.670374e-8 * temperature**4) * 1e-10
+
+
+def _run(temperature: float, peak: float, cool: float, hot: float) -> float:
+    """A bell in ln T with one width on the cool side and another on the hot one."""
+    x = np.log(temperature / peak)
+    return float(np.exp(-0.5 * (x / (cool if x < 0 else hot)) ** 2))
+
+
+def _line(centre: float, equivalent_width: float, sigma: float, wings: float) -> np.ndarray:
+    """Optical depth of a line of that equivalent width in Å: a Gaussian core and a share in Lorentz wings."""
+    x = WAVELENGTH - centre
+    core = np.exp(-0.5 * (x / sigma) ** 2) / (sigma * np.sqrt(2 * np.pi))
+    lorentz = (1.5 * sigma / np.pi) / (x**2 + (1.5 * sigma) ** 2)
+    return equivalent_width * ((1 - wings) * core + wings * lorentz)
+
+
+def _lines(
+    centres: np.ndarray | Sequence[float], widths: np.ndarray | Sequence[float], sigma: float, wings: float
+) -> np.ndarray:
+    return np.sum([_line(c, w, sigma, wings) for c, w in zip(centres, widths, strict=True)], axis=0)
+
+
+def _step(edge: float, width: float) -> np.ndarray:
+    """1 to the blue of an edge, 0 to the red of it."""
+    return expit((edge - WAVELENGTH) / width)
+
+
+def _jump(edge: float, width: float) -> np.ndarray:
+    """An ionisation edge that falls off to the blue, blurred by its converging lines."""
+    return _step(edge, width) * np.minimum(WAVELENGTH / edge, 1.0) ** 3
+
+
+def _band_heads(table: np.ndarray) -> np.ndarray:
+    depth = np.zeros_like(WAVELENGTH)
+    for head, length, strength in table:
+        x = (WAVELENGTH - head) / length
+        depth += strength * np.exp(-np.clip(x, 0, 50)) * expit(25.0 * x)
+    return depth
+
+
+@lru_cache(maxsize=1)
+def _shapes() -> dict[str, np.ndarray]:
+    """Every optical depth that a star is made of, at unit strength: a spectrum is a sum of these."""
+    return {
+        "balmer narrow": _lines(_BALMER.tolist(), _BALMER_WEIGHT, 5.0, 0.35),
+        "balmer wide": _lines(_BALMER.tolist(), _BALMER_WEIGHT, 10.0, 0.35),
+        "balmer edge": _jump(3690.0, 12.0),
+        "paschen": _lines(_PASCHEN.tolist(), [2.0] * len(_PASCHEN), 9.0, 0.3),
+        "paschen edge": _jump(8280.0, 30.0),
+        "lyman edge": _jump(911.8, 3.0),
+        "metals": np.exp(-0.5 * ((WAVELENGTH - _METAL_LINES[:, :1]) / _METAL_LINES[:, 1:2]) ** 2),
+        "blanket step": _step(3990.0, 10.0),
+        "blanket": np.clip(np.log(5200.0 / WAVELENGTH), 0.0, None) ** 1.2,
+        "titanium oxide": _band_heads(_TITANIUM_OXIDE),
+        "vanadium oxide": _band_heads(_VANADIUM_OXIDE),
+        "calcium hydride": _band_heads(_CALCIUM_HYDRIDE),
+        "dwarf hydrogen": _lines(_BALMER[:8].tolist(), (0.65, 1.0, 1.0, 0.85, 0.6, 0.3, 0.12, 0.05), 26.0, 0.45),
+        "dwarf edge": _jump(3800.0, 60.0),
+        "dwarf helium": _lines(_HELIUM, (0.8, 0.9, 1.3, 0.4, 0.6, 0.4, 1.2, 0.7, 0.6), 22.0, 0.3),
+    }
+
+
+def hydrogen_depth(temperature: float) -> np.ndarray:
+    """Return the optical depth of the lines and edges of hydrogen in a main-sequence star."""
+    shapes = _shapes()
+    strength = _run(temperature, 9000.0, 0.24, 0.50)
+    width = 13.0 * strength + 1.2 * _run(temperature, 6000.0, 0.25, 0.8)
+    depth = width * (1.0 - strength) * shapes["balmer narrow"] + width * strength * shapes["balmer wide"]
+    depth += 1.15 * _run(temperature, 9800.0, 0.28, 0.42) * shapes["balmer edge"]
+    depth += strength**1.5 * (shapes["paschen"] + 0.16 * shapes["paschen edge"])
+    return depth + 4.0 * _run(temperature, 15000.0, 9.0, 0.5) * shapes["lyman edge"]
+
+
+def _molecules(temperature: float) -> float:
+    """How far titanium oxide has come: 0 at 4050 K, 1 at 3000 K."""
+    return float(np.clip((4050.0 - temperature) / 1050.0, 0.0, 1.35))
+
+
+def colour_temperature(temperature: float) -> float:
+    """Return the temperature of the black body that the continuum of a star resembles between 4000 and 9000 Å.
+
+    Bound-free opacity of hydrogen makes it hotter than the effective temperature in A and B stars,
+    molecules make it cooler in M dwarfs.
+    """
+    return temperature * (1.0 + 0.45 / (1.0 + (7300.0 / temperature) ** 5) - 0.15 * _molecules(temperature))
+
+
+def metal_depth(temperature: float, metallicity: float) -> np.ndarray:
+    """Return the optical depth of metal lines, line blanketing and molecules of a cool star."""
+    shapes = _shapes()
+    rich = 10.0 ** (0.30 * metallicity)
+    lines = [
+        -np.log1p(-most) * rich * _run(temperature, peak, cool, hot) for _, _, most, peak, cool, hot in _METAL_LINES
+    ]
+    depth = np.array(lines) @ shapes["metals"]
+    # Blanketing by lines too many to name: a step at 4000 Å and a slow rise to the ultraviolet.
+    cool = rich / (1.0 + (temperature / 6300.0) ** 7)
+    depth += cool * (0.24 * shapes["blanket step"] + 0.8 * shapes["blanket"])
+    molecules = _molecules(temperature)
+    if molecules > 0:
+        depth += 1.3 * molecules**1.1 * rich**0.6 * shapes["titanium oxide"]
+        depth += molecules * rich**-0.3 * shapes["calcium hydride"]
+        depth += max(0.0, (3150.0 - temperature) / 400.0) * rich * shapes["vanadium oxide"]
+    return depth
+
+
+def star(temperature: float, metallicity: float = 0.0) -> np.ndarray:
+    """Return the spectrum of a main-sequence star.
+
+    Parameters
+    ----------
+    temperature : float
+        Effective temperature in K.
+    metallicity : float
+        [Fe/H].
+
+    Returns
+    -------
+    array, shape (len(WAVELENGTH),)
+        f_λ of a star of unit bolometric flux, 1/Å, before line blanketing takes its part.
+    """
+    depth = hydrogen_depth(temperature) + metal_depth(temperature, metallicity)
+    # The black body of the colour temperature has unit flux: as good a guess as any of the bolometric one.
+    return black_body(WAVELENGTH, colour_temperature(temperature)) * np.exp(-depth)
+
+
+def white_dwarf(temperature: float, helium: bool = False) -> np.ndarray:
+    """Return the spectrum of a white dwarf: very broad Balmer lines (DA) or helium lines (DB, DC when cool).
+
+    Parameters
+    ----------
+    temperature : float
+        K.
+    helium : bool
+        Whether the atmosphere is of helium.
+
+    Returns
+    -------
+    array, shape (len(WAVELENGTH),)
+        f_λ of unit bolometric flux without lines, 1/Å.
+    """
+    shapes = _shapes()
+    if helium:
+        depth = 14.0 * _run(temperature, 22000.0, 0.35, 0.5) * shapes["dwarf helium"]
+    else:
+        strength = _run(temperature, 12500.0, 0.33, 0.75)
+        depth = strength * (36.0 * shapes["dwarf hydrogen"] + 0.35 * shapes["dwarf edge"])
+    return black_body(WAVELENGTH, temperature) * np.exp(-depth)
+
+
+TEMPERATURES = np.geomspace(2600.0, 45000.0, 140)
+"""Effective temperatures in K of the grid of main-sequence stars."""
+
+METALLICITIES = np.array([-2.0, -1.0, -0.4, 0.2])
+"""[Fe/H] of the grid."""
+
+DWARF_TEMPERATURES = np.geomspace(4500.0, 50000.0, 70)
+"""Effective temperatures in K of the grid of white dwarfs."""
+
+# Main-sequence stars: share, mean ln T, σ of ln T, mean [Fe/H], σ; at r < 19 and among the faint stars that
+# are targeted as quasars.
+_BRIGHT = np.array(
+    [
+        [0.42, np.log(5900.0), 0.07, -0.6, 0.5],
+        [0.28, np.log(4900.0), 0.09, -0.4, 0.4],
+        [0.23, np.log(3500.0), 0.10, -0.2, 0.3],
+        [0.05, np.log(7200.0), 0.12, -0.9, 0.6],
+        [0.02, np.log(9500.0), 0.22, -1.2, 0.5],
+    ]
+)
+_FAINT = np.array(
+    [
+        [0.42, np.log(6100.0), 0.07, -1.4, 0.5],
+        [0.12, np.log(5000.0), 0.09, -1.0, 0.5],
+        [0.31, np.log(3300.0), 0.09, -0.3, 0.3],
+        [0.09, np.log(7300.0), 0.12, -1.3, 0.5],
+        [0.06, np.log(9500.0), 0.20, -1.4, 0.5],
+    ]
+)
+_WHITE_DWARFS = (0.03, 0.14)  # shares of all stars, bright and faint
+
+
+class Stars:
+    """Draws stars and gives their band fluxes.
+
+    Parameters
+    ----------
+    throughput : Throughput
+        The b bands.
+    """
+
+    def __init__(self, throughput: Throughput) -> None:
+        grid = np.stack([[star(t, feh) for feh in METALLICITIES.tolist()] for t in TEMPERATURES.tolist()])
+        self._main = _normalised(throughput.fluxes(grid))
+        grid = np.stack([[white_dwarf(t, helium) for helium in (False, True)] for t in DWARF_TEMPERATURES.tolist()])
+        self._dwarf = _normalised(throughput.fluxes(grid))
+
+    def fluxes(self, rng: np.random.Generator, magnitude: np.ndarray) -> np.ndarray:
+        """Return band fluxes of stars of that r magnitude, with temperature and metals drawn at random.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where kinds, temperatures and metallicities come from.
+        magnitude : array, shape (n,)
+            r, AB: faint stars are those of the halo, M dwarfs and white dwarfs.
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+            In an arbitrary unit for each star.
+        """
+        n = len(magnitude)
+        faint = magnitude > 19.3
+        kinds = np.where(faint, _pick(rng, _FAINT[:, 0], n), _pick(rng, _BRIGHT[:, 0], n))
+        chosen = np.where(faint[:, None], _FAINT[kinds], _BRIGHT[kinds])
+        temperature = np.exp(chosen[:, 1] + chosen[:, 2] * rng.standard_normal(n))
+        metals = chosen[:, 3] + chosen[:, 4] * rng.standard_normal(n)
+        dwarf = rng.random(n) < np.where(faint, _WHITE_DWARFS[1], _WHITE_DWARFS[0])
+        heat = np.exp(rng.normal(np.log(11500.0), 0.40, n))
+        helium = rng.random(n) < 0.18
+        flux = self.main_sequence(temperature, metals)
+        flux[dwarf] = self.white_dwarfs(heat[dwarf], helium[dwarf])
+        return flux
+
+    def main_sequence(self, temperature: np.ndarray, metallicity: np.ndarray) -> np.ndarray:
+        """Return band fluxes of main-sequence stars by temperature (K) and [Fe/H], float32 (n, b)."""
+        t, t_part = _between(np.log(TEMPERATURES), np.log(temperature))
+        m, m_part = _between(METALLICITIES, metallicity)
+        low = self._main[t, m] * (1 - m_part) + self._main[t, m + 1] * m_part
+        high = self._main[t + 1, m] * (1 - m_part) + self._main[t + 1, m + 1] * m_part
+        return low * (1 - t_part) + high * t_part
+
+    def white_dwarfs(self, temperature: np.ndarray, helium: np.ndarray) -> np.ndarray:
+        """Return band fluxes of white dwarfs by temperature (K) and kind of atmosphere, float32 (n, b)."""
+        t, part = _between(np.log(DWARF_TEMPERATURES), np.log(temperature))
+        kind = helium.astype(int)
+        return self._dwarf[t, kind] * (1 - part) + self._dwarf[t + 1, kind] * part
+
+
+def _normalised(flux: np.ndarray) -> np.ndarray:
+    return (flux / flux.mean(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def _between(nodes: np.ndarray, place: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The node below each place, and how far towards the next one, float32 (n, 1)."""
+    low = np.clip(np.searchsorted(nodes, place, side="right") - 1, 0, len(nodes) - 2)
+    part = (place - nodes[low]) / (nodes[low + 1] - nodes[low])
+    return low, np.clip(part, 0.0, 1.0).astype(np.float32)[:, None]
+
+
+def _pick(rng: np.random.Generator, shares: np.ndarray, n: int) -> np.ndarray:
+    edges = np.cumsum(shares) / shares.sum()
+    return np.minimum(np.searchsorted(edges, rng.random(n)), len(shares) - 1)

@@ -1,0 +1,266 @@
+"""How a result was made: versions, seed, options and the checksums of what went in.
+
+Writing whole files or none, and knowing them again by their checksum.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import os
+import platform
+import shutil
+import uuid
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import __version__
+from .errors import BundleError, OutputError
+
+_BLOCK = 1 << 20
+
+
+def sha256(path: str | Path) -> str:
+    """Return the SHA-256 checksum of a file as hexadecimal text."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as stream:
+        while block := stream.read(_BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def native(array: np.ndarray) -> np.ndarray:
+    """Return `array` in the machine's byte order (FITS arrays are big-endian).
+
+    XGBoost reads big-endian arrays as garbage without a word, so nothing else enters the package.
+    """
+    if array.dtype.isnative:
+        return array
+    return array.astype(array.dtype.newbyteorder("="))
+
+
+def refuse_existing(path: str | Path, overwrite: bool) -> Path:
+    """Return `path`, or raise if something stands there and may not be replaced.
+
+    Raises
+    ------
+    OutputError
+        If `path` exists and `overwrite` is false.
+    """
+    path = Path(path)
+    if path.exists() and not overwrite:
+        raise OutputError(f"{path}: already exists. Give another --out, or --overwrite to replace it.")
+    return path
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    elif path.exists() or path.is_symlink():
+        path.unlink()
+
+
+def _make_parent(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise OutputError(
+            f"{path.parent}: cannot make this folder, it is or lies below a file. Choose another --out."
+        ) from error
+    except OSError as error:
+        raise OutputError(
+            f"{path.parent}: cannot make this folder ({error.strerror}). Choose another --out."
+        ) from error
+
+
+@contextmanager
+def _moved_into_place(path: Path, overwrite: bool, directory: bool) -> Iterator[Path]:
+    refuse_existing(path, overwrite)
+    _make_parent(path)
+    # The suffix stays last: writers choose their format by it.
+    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
+    try:
+        if directory:
+            temporary.mkdir()
+        yield temporary
+        if path.exists():
+            retired = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.old")
+            path.rename(retired)
+            temporary.rename(path)
+            _remove(retired)
+        else:
+            temporary.rename(path)
+    except OutputError as error:
+        # A file in the temporary folder: its name means nothing to anybody.
+        raise OutputError(str(error).replace(str(temporary), str(path))) from error
+    except OSError as error:
+        raise OutputError(
+            f"{path}: cannot be written ({error.strerror or error}). Nothing was left there; "
+            "free some space or choose another --out."
+        ) from error
+    finally:
+        _remove(temporary)
+
+
+@contextmanager
+def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary name beside `path`; move it into place when the block ends well.
+
+    Parameters
+    ----------
+    path : path
+        Where the file is wanted. Missing parent folders are made.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Yields
+    ------
+    Path
+        The name to write to; it keeps the suffix of `path`.
+
+    Raises
+    ------
+    OutputError
+        If the file exists and may not be replaced, or cannot be written (a full disk, say).
+    """
+    with _moved_into_place(Path(path), overwrite, directory=False) as temporary:
+        yield temporary
+
+
+@contextmanager
+def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
+    """Give a temporary folder beside `path`; move it into place when the block ends well.
+
+    As :func:`atomic_file`, for a folder of files that only make sense together.
+    """
+    with _moved_into_place(Path(path), overwrite, directory=True) as temporary:
+        yield temporary
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+def _no_nan(value: Any) -> Any:
+    """Replace non-finite floats by None: NaN is not JSON."""
+    if isinstance(value, np.ndarray):
+        value = value.tolist()
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    if isinstance(value, dict):
+        return {str(k): _no_nan(v) for k, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_no_nan(v) for v in value]
+    return value
+
+
+def dump_json(value: Any) -> str:
+    """Return strict, indented JSON; NumPy values become plain ones and NaN becomes null."""
+    return json.dumps(_no_nan(value), indent=1, default=_plain, allow_nan=False) + "\n"
+
+
+def write_json(path: str | Path, value: Any, *, overwrite: bool = False) -> None:
+    """Write `value` as JSON, whole or not at all."""
+    with atomic_file(path, overwrite=overwrite) as temporary:
+        temporary.write_text(dump_json(value))
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file that this package wrote.
+
+    Raises
+    ------
+    BundleError
+        If it is missing or is not JSON.
+    """
+    path = Path(path)
+    try:
+        return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise BundleError(f"{path}: is not valid JSON ({error}). Restore it or make it again.") from error
+
+
+def folder_checksums(folder: str | Path) -> dict[str, str]:
+    """Return ``{relative name: sha256}`` of every file below `folder`, sorted by name."""
+    folder = Path(folder)
+    return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def check_checksums(folder: str | Path, expected: dict[str, str]) -> None:
+    """Compare the files below `folder` with the checksums that were written beside them.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing or differs.
+    """
+    folder = Path(folder)
+    for name, checksum in expected.items():
+        path = folder / name
+        if not path.is_file():
+            raise BundleError(f"{path}: is missing. The folder is incomplete: make it again or restore it.")
+        if sha256(path) != checksum:
+            raise BundleError(
+                f"{path} does not match its checksum. The file was changed or truncated: make it again or restore it."
+            )
+
+
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "astropy", "optuna")
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions of the libraries whose behaviour a result depends on."""
+    found = {}
+    for name in _LIBRARIES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def provenance(
+    *,
+    seed: int | None = None,
+    options: Mapping[str, Any] | None = None,
+    inputs: Iterable[str | Path] = (),
+    **more: Any,
+) -> dict[str, Any]:
+    """Describe how a result is being made, as a dictionary that JSON can hold.
+
+    Parameters
+    ----------
+    seed : int, optional
+        The seed that every random stream of the run was spawned from.
+    options : mapping, optional
+        The resolved options.
+    inputs : iterable of path
+        Files that were read; each is named (without its folder) with its SHA-256.
+    **more
+        Anything else worth recording.
+    """
+    return {
+        "software": "jpas-gbm",
+        "version": __version__,
+        "python": platform.python_version(),
+        "libraries": library_versions(),
+        "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "seed": seed,
+        "options": dict(options or {}),
+        "inputs": {Path(path).name: sha256(path) for path in inputs},
+        **more,
+    }

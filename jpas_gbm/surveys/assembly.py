@@ -1,0 +1,322 @@
+"""Assembly: from catalogues in memory to a Dataset in which each object has one side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
+from ..errors import DatasetError
+from ..options import PrepareOptions
+from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
+from .catalogue import UNLABELLED, Catalogue
+from .curation import (
+    Curated,
+    Identity,
+    TwinFinder,
+    add_imaging,
+    add_labels,
+    compare_imaging,
+    merge_overlaps,
+    name_objects,
+)
+from .dataset import Dataset
+from .labels import ImagingTable, LabelScheme, LabelTable, default_scheme
+from .positions import ids_from_key, nearest_within
+from .quality import QualityReport
+
+ROW = "ROW"
+_SOURCE_SALT, _TARGET_SALT = 1, 2
+
+
+def join_parts(parts: list[Catalogue]) -> tuple[Catalogue, int]:
+    """Return the catalogues of several files as one; rows that a later file repeats are left out.
+
+    Files whose rows have no name but their number get the number of the file in front of it, as the
+    key column FILE.
+
+    Returns
+    -------
+    catalogue : Catalogue
+    repeated : int
+        Rows whose key an earlier file had.
+    """
+    if len(parts) == 1:
+        return parts[0], 0
+    if any(ROW in part.key for part in parts):
+        numbered = [
+            part.replace(key={"FILE": np.full(len(part), number), **part.key}) for number, part in enumerate(parts)
+        ]
+        return Catalogue.concat(numbered), 0
+    if any(tuple(part.key) != tuple(parts[0].key) for part in parts):
+        return Catalogue.concat(parts), 0
+    keys = np.stack([np.concatenate([part.key[name] for part in parts]) for name in parts[0].key], axis=1)
+    first = np.zeros(len(keys), dtype=bool)
+    first[np.unique(keys, axis=0, return_index=True)[1]] = True
+    ends = np.cumsum([len(part) for part in parts])
+    chosen = [
+        part if keep.all() else part.take(keep) for part, keep in zip(parts, np.split(first, ends[:-1]), strict=True)
+    ]
+    return Catalogue.concat(chosen), int((~first).sum())
+
+
+def _check_bands(source: Catalogue, target: Catalogue) -> Catalogue:
+    missing = [name for name in target.bands.names if name not in source.bands]
+    if missing:
+        raise DatasetError(
+            f"the source '{source.survey}' ({source.bands.name}) lacks {len(missing)} of the {len(target.bands)} bands "
+            f"of the target '{target.survey}' ({target.bands.name}): {', '.join(missing[:8])}"
+            f"{', ...' if len(missing) > 8 else ''}. Give a source in the target's bands, or choose with --bands a "
+            "system that both have."
+        )
+    return source if source.bands == target.bands else source.select_bands(target.bands)
+
+
+def curate_target(
+    target: Catalogue,
+    labels: LabelTable | None,
+    imaging: ImagingTable | None,
+    options: PrepareOptions,
+    identity: Identity,
+) -> Curated:
+    """Resolve overlaps, name the objects, and add labels and imaging to a target catalogue.
+
+    Raises
+    ------
+    DatasetError
+        If it is empty, or a table that was given matches none of its rows.
+    """
+    if len(target) == 0:
+        raise DatasetError(f"the target '{target.survey}' has no rows.")
+    state = merge_overlaps(Curated(target), options.overlap_radius)
+    state = name_objects(state, identity, options.match_radius, _TARGET_SALT if ROW in target.key else 0)
+    if imaging is not None:
+        state = add_imaging(state, imaging, options.match_radius)
+    if labels is not None:
+        if len(labels) == 0:
+            raise DatasetError(
+                "the label table has no row whose label is trusted. See the rejected rows by 'jpas-gbm inspect', and "
+                "the rules in its survey file."
+            )
+        state = add_labels(state, labels, identity, options.match_radius)
+    return compare_imaging(state)
+
+
+def _labelled_only(source: Catalogue) -> tuple[Catalogue, int]:
+    known = source.label != UNLABELLED
+    return (source, 0) if known.all() else (source.take(known), int((~known).sum()))
+
+
+def _part_twins(part: Catalogue, finder: TwinFinder, keep: bool) -> tuple[Catalogue, Catalogue, dict[str, int]]:
+    found = finder.find(part)
+    twin = np.logical_or.reduce(list(found.values()))
+    counts = {name: int(rows.sum()) for name, rows in found.items()}
+    return (part if keep or not twin.any() else part.take(~twin)), part.take(twin), counts
+
+
+def _identified(parts: Iterable[Catalogue], finder: TwinFinder, identity: Identity) -> tuple[list[Catalogue], int]:
+    """Join all files and name their objects as the target does: an object may stand in two files."""
+    whole, repeated = join_parts(list(parts))
+    if identity != "id":
+        salt = _SOURCE_SALT if ROW in whole.key else 0
+        whole = whole.replace(object_id=ids_from_key(whole.key, salt))
+    return [finder.identify(whole, identity == "id")], repeated
+
+
+def divide_source(
+    parts: Iterable[Catalogue], target: Catalogue, finder: TwinFinder, identity: Identity, keep_twins: bool
+) -> tuple[Catalogue, Catalogue, dict[str, Any]]:
+    """Part the rows of the source into those that may train and the twins of target objects.
+
+    Each file is reduced before the next is read, where ids allow it: millions of mocks then stand in
+    memory once.
+
+    Returns
+    -------
+    source, twins : Catalogue
+    counts : dict
+        ``unlabelled`` rows left out, ``repeated_rows``, and the twins by how they are known.
+
+    Raises
+    ------
+    DatasetError
+        If a band of the target is missing, or nothing is left.
+    """
+    chosen, twins, unlabelled, repeated = [], [], 0, 0
+    counts: dict[str, int] = {}
+    if finder.target is not None:
+        parts, repeated = _identified(parts, finder, identity)
+    for part in parts:
+        part, dropped = _labelled_only(_check_bands(part, target))
+        unlabelled += dropped
+        kept, twin, found = _part_twins(part, finder, keep_twins)
+        chosen.append(kept)
+        twins.append(twin)
+        counts = {name: counts.get(name, 0) + number for name, number in found.items()}
+        del part, kept, twin  # the next file is read by the next turn of the loop
+    if not chosen:
+        raise DatasetError("no source catalogue was given.")
+    source, more = join_parts(chosen)
+    excluded, _ = join_parts(twins)
+    if len(source) == 0:
+        raise DatasetError(
+            f"no labelled row of the source may train: {unlabelled:,} have no class and {len(excluded):,} are twins of "
+            "target objects. Give a source with classes and with objects of its own."
+        )
+    told = {"source_unlabelled": unlabelled, "source_repeated_rows": repeated + more}
+    objects = len(np.unique(excluded.object_id))
+    return (
+        source,
+        excluded,
+        told | {"twins": {"rows": len(excluded), "objects": objects, "kept": keep_twins and objects > 0, **counts}},
+    )
+
+
+def _class_warnings(name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray) -> list[str]:
+    counts = scheme.counts(label)
+    absent = [of for of, number in counts.items() if number == 0]
+    warnings = []
+    if absent:
+        warnings.append(
+            f"no labelled {name} row is {' or '.join(absent)}: nothing can be learnt or measured of it there."
+        )
+    for code, part in enumerate(SPLITS):
+        few = [f"{n} {of}" for of, n in scheme.counts(label[split == code]).items() if counts[of] and n < 5]
+        if few:
+            warnings.append(f"the {part} split of the {name} has only {', '.join(few)}.")
+    return warnings
+
+
+def _check_usable(name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray, shares: tuple) -> None:
+    present = [of for of, number in scheme.counts(label).items() if number]
+    if len(present) < 2:
+        only = present[0] if present else "of no known class"
+        raise DatasetError(
+            f"the labelled {name} rows are all {only}: two classes or more are needed. Check the spectral types "
+            "in its file against those in its survey file."
+        )
+    for code, part in enumerate(SPLITS):
+        if shares[code] > 0 and not (split == code).any():
+            raise DatasetError(
+                f"the {part} split of the {name} is empty: {int((split >= 0).sum())} labelled rows are too few for the "
+                f"shares {shares}."
+            )
+
+
+def _judge(
+    source: Catalogue,
+    source_split: np.ndarray,
+    target: Catalogue,
+    target_split: np.ndarray,
+    scheme: LabelScheme,
+    options: PrepareOptions,
+) -> list[str]:
+    """Refuse splits that nothing can be learnt from, and say what is thin in the others."""
+    _check_usable("source", scheme, source.label, source_split, options.splits.source)
+    notes = _class_warnings("source", scheme, source.label, source_split)
+    if (target_split == NO_SPLIT).all():
+        return [
+            *notes,
+            "no target row has a label: only mocks-only and uda can be fitted, and no score on the sky made.",
+        ]
+    _check_usable("target", scheme, target.label, target_split, options.splits.target)
+    return notes + _class_warnings("target", scheme, target.label, target_split)
+
+
+def assemble(
+    source: Catalogue | Iterable[Catalogue],
+    target: Catalogue,
+    *,
+    labels: LabelTable | None = None,
+    imaging: ImagingTable | None = None,
+    options: PrepareOptions | None = None,
+    source_identity: Identity = "id",
+    target_identity: Identity = "id",
+    scheme: LabelScheme | None = None,
+    quality: QualityReport | None = None,
+    counts: Mapping[str, Any] | None = None,
+    warnings: tuple[str, ...] = (),
+    provenance: Mapping[str, Any] | None = None,
+) -> Dataset:
+    """Make a data set of catalogues in memory.
+
+    Parameters
+    ----------
+    source : Catalogue or iterable of Catalogue
+        Rows with classes; several are pooled and split again by object. An iterator is read once, one
+        catalogue at a time.
+    target : Catalogue
+        The survey to be classified, with labels of its own or without.
+    labels : LabelTable, optional
+        Trusted classes, matched by id or position.
+    imaging : ImagingTable, optional
+        Magnitude and morphology for any source, matched by position.
+    options : PrepareOptions, optional
+        Radii, shares and seed.
+    source_identity, target_identity : {"id", "position", "row"}
+        Whether object ids name objects across tables (DESI's TARGETID), only positions do, or nothing
+        does. Source and target share ids if both, or source and labels, have them; elsewhere
+        objects on both sides are found by position.
+    scheme : LabelScheme, optional
+        The classes.
+    quality : QualityReport, optional
+        Of the readers, passed on.
+    counts, warnings, provenance
+        Passed on into the data set.
+
+    Raises
+    ------
+    DatasetError
+        If the tables cannot be joined or are not enough to train on.
+    LeakError
+        If an object would stand on two sides.
+    """
+    options, scheme = options or PrepareOptions(), scheme or default_scheme()
+    check_shares(options.splits.target)
+    check_shares(options.splits.source)
+    state = curate_target(target, labels, imaging, options, target_identity)
+    target = state.catalogue
+    shared = source_identity == "id" and (target_identity == "id" or labels is not None)
+    known = np.unique(target.object_id if labels is None else np.concatenate([target.object_id, labels.all_ids]))
+    finder = TwinFinder(known, None if shared else target, options.match_radius)
+    parts = [source] if isinstance(source, Catalogue) else source
+    source, twins, told = divide_source(parts, target, finder, source_identity, options.keep_twins)
+    source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
+    target_split = _split_labelled(target, options)
+    notes = _judge(source, source_split, target, target_split, scheme, options)
+    near = None if shared else _at_target(source, target, options.match_radius)
+    audit = audit_leaks(
+        source,
+        source_split,
+        target,
+        target_split,
+        known_ids=None if labels is None else labels.all_ids,
+        near_target=near,
+        allow_twins=options.keep_twins,
+    )
+    return Dataset(
+        source=source,
+        source_split=source_split,
+        target=target,
+        target_split=target_split,
+        twins=twins,
+        scheme=scheme,
+        quality=quality or QualityReport(),
+        audit=audit,
+        counts={**(counts or {}), **state.counts, **told},
+        warnings=(*warnings, *state.warnings, *notes),
+        provenance=dict(provenance or {}),
+    )
+
+
+def _at_target(source: Catalogue, target: Catalogue, radius: float) -> np.ndarray:
+    rows, _ = nearest_within(source.ra, source.dec, target.ra, target.dec, radius)
+    return source.object_id[rows]
+
+
+def _split_labelled(target: Catalogue, options: PrepareOptions) -> np.ndarray:
+    split = np.full(len(target), NO_SPLIT, dtype=np.int8)
+    labelled = target.label != UNLABELLED
+    split[labelled] = split_objects(target.object_id[labelled], options.splits.target, options.splits.seed)
+    return split

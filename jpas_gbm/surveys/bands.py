@@ -1,0 +1,231 @@
+"""The shipped band systems, read from configs/bands.yaml.
+
+Bands and ordered systems of bands, looked up by name and never by position.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from pydantic import Field
+
+from ..config import Options, configs_folder, parse_options, read_yaml
+from ..errors import CatalogueError, ConfigError, did_you_mean
+
+Kind = Literal["narrow", "broad"]
+
+
+@dataclass(frozen=True)
+class Band:
+    """One photometric band.
+
+    Parameters
+    ----------
+    name : str
+        As the survey writes it, such as ``J0378``.
+    pivot : float
+        Pivot wavelength in Å.
+    width : float
+        Full width in Å.
+    kind : {"narrow", "broad"}
+        Narrow bands make the photo-spectrum; broad ones anchor it.
+    """
+
+    name: str
+    pivot: float
+    width: float
+    kind: Kind = "narrow"
+
+
+@dataclass(frozen=True)
+class BandSystem:
+    """An ordered set of bands with unique names.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``jpas55``.
+    bands : tuple of Band
+        In the order of the columns of every flux array of the system.
+
+    Raises
+    ------
+    CatalogueError
+        If there is no band, or a name stands twice.
+    """
+
+    name: str
+    bands: tuple[Band, ...] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "bands", tuple(self.bands))
+        names = [band.name for band in self.bands]
+        if not names:
+            raise CatalogueError(f"band system '{self.name}' has no band.")
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise CatalogueError(f"band system '{self.name}' names {', '.join(twice)} more than once.")
+
+    def __len__(self) -> int:
+        return len(self.bands)
+
+    def __iter__(self) -> Iterator[Band]:
+        return iter(self.bands)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._position
+
+    def __getitem__(self, name: str) -> Band:
+        return self.bands[self.index(name)]
+
+    @cached_property
+    def _position(self) -> dict[str, int]:
+        return {band.name: i for i, band in enumerate(self.bands)}
+
+    @cached_property
+    def names(self) -> tuple[str, ...]:
+        """Names in order."""
+        return tuple(band.name for band in self.bands)
+
+    @cached_property
+    def pivots(self) -> np.ndarray:
+        """Pivot wavelengths in Å, shape (b,)."""
+        return np.array([band.pivot for band in self.bands], dtype=np.float64)
+
+    @cached_property
+    def widths(self) -> np.ndarray:
+        """Widths in Å, shape (b,)."""
+        return np.array([band.width for band in self.bands], dtype=np.float64)
+
+    @cached_property
+    def narrow(self) -> tuple[str, ...]:
+        """Names of the narrow bands by increasing pivot wavelength."""
+        chosen = [band for band in self.bands if band.kind == "narrow"]
+        return tuple(band.name for band in sorted(chosen, key=lambda band: band.pivot))
+
+    @cached_property
+    def by_wavelength(self) -> tuple[str, ...]:
+        """Names of all bands by increasing pivot wavelength."""
+        return tuple(band.name for band in sorted(self.bands, key=lambda band: band.pivot))
+
+    def index(self, name: str) -> int:
+        """Return the column of a band.
+
+        Raises
+        ------
+        CatalogueError
+            If the system has no such band; the nearest name is offered.
+        """
+        try:
+            return self._position[name]
+        except KeyError:
+            raise CatalogueError(
+                f"band system '{self.name}' has no band '{name}'.{did_you_mean(name, self.names)}"
+                f" Its bands: {', '.join(self.names)}."
+            ) from None
+
+    def indices(self, names: Iterable[str]) -> np.ndarray:
+        """Return the columns of several bands, shape (len(names),)."""
+        return np.array([self.index(name) for name in names], dtype=np.intp)
+
+    def subset(self, names: Iterable[str], name: str | None = None) -> BandSystem:
+        """Return the system of the bands named, in the order named."""
+        chosen = tuple(self[band] for band in names)
+        return BandSystem(name or self.name, chosen)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        return {
+            "name": self.name,
+            "bands": [[band.name, band.pivot, band.width, band.kind] for band in self.bands],
+        }
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any]) -> BandSystem:
+        """Rebuild a system from :meth:`to_dict`."""
+        return cls(value["name"], tuple(Band(*row) for row in value["bands"]))
+
+
+class SystemOptions(Options):
+    """One band system: an order of bands from a table, or another system without some of its bands."""
+
+    title: str = Field("", description="One line for people.")
+    table: str | None = Field(None, description="Table that the bands come from.")
+    bands: tuple[str, ...] = Field((), description="Names in the order of the survey's arrays.")
+    from_: str | None = Field(None, alias="from", description="System to start from instead of a table.")
+    without: tuple[str, ...] = Field((), description="Bands of that system to leave out.")
+
+
+class BandsFile(Options):
+    """The whole of a bands file."""
+
+    tables: dict[str, dict[str, tuple[float, float, Literal["narrow", "broad"]]]] = Field(
+        description="Bands as name: [pivot Å, width Å, kind], by table."
+    )
+    systems: dict[str, SystemOptions] = Field(description="Ordered systems of bands, by name.")
+
+
+@cache
+def _bands_file(path: Path) -> BandsFile:
+    return parse_options(BandsFile, read_yaml(path), path.name)
+
+
+def band_system_names() -> tuple[str, ...]:
+    """Return the names of the shipped band systems."""
+    return tuple(_bands_file(configs_folder() / "bands.yaml").systems)
+
+
+def build_system(content: BandsFile, name: str) -> BandSystem:
+    """Return one band system of a bands file.
+
+    Raises
+    ------
+    ConfigError
+        If the system is unknown, or refers to a table, a system or a band that is not there.
+    """
+    if name not in content.systems:
+        known = ", ".join(content.systems)
+        raise ConfigError(f"there is no band system '{name}'.{did_you_mean(name, content.systems)} Known: {known}.")
+    options = content.systems[name]
+    if options.from_ is not None:
+        start = build_system(content, options.from_)
+        try:
+            start.indices(options.without)
+        except CatalogueError as error:
+            raise ConfigError(f"band system '{name}' leaves out an unknown band: {error}") from error
+        return start.subset([band for band in start.names if band not in options.without], name)
+    table = content.tables.get(options.table or "")
+    if table is None:
+        raise ConfigError(
+            f"band system '{name}' names the table '{options.table}', which is not there. "
+            f"Tables: {', '.join(content.tables)}."
+        )
+    lost = [band for band in options.bands if band not in table]
+    if lost:
+        raise ConfigError(
+            f"band system '{name}' lists {', '.join(lost)}, which table '{options.table}' lacks. "
+            "Add the band there as 'NAME: [pivot, width, kind]'."
+        )
+    return BandSystem(name, tuple(Band(band, *table[band]) for band in options.bands))
+
+
+@cache
+def band_system(name: str) -> BandSystem:
+    """Return a shipped band system by name, such as ``jpas57`` or ``sdss_ugriz``.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such system; the nearest and all known names are given.
+
+    Examples
+    --------
+    >>> len(band_system("jpas57")), len(band_system("jpas55")), len(band_system("minijpas60"))
+    (57, 55, 60)
+    """
+    return build_system(_bands_file(configs_folder() / "bands.yaml"), name)

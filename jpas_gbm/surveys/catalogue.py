@@ -1,0 +1,387 @@
+"""Whether a catalogue has what the features are made of.
+
+Catalogue: the one noun of this package, and what is always true of it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from ..errors import BundleError, CatalogueError, FeatureMismatch
+from ..store import atomic_file, dump_json, native
+from .bands import BandSystem
+
+MORPHOLOGIES = ("UNKNOWN", "PSF", "REX", "DEV", "EXP", "SER")
+"""Legacy Surveys profile types; the code of a type is its place here."""
+
+UNLABELLED = -1
+"""The label of a row whose class is not known."""
+
+_VECTORS: dict[str, tuple[type, Any]] = {
+    "object_id": (np.int64, None),
+    "ra": (np.float64, np.nan),
+    "dec": (np.float64, np.nan),
+    "mag": (np.float32, np.nan),
+    "imaging_mag": (np.float32, np.nan),
+    "morphology": (np.int8, 0),
+    "label": (np.int8, UNLABELLED),
+    "z": (np.float64, np.nan),
+    "quality": (np.uint16, 0),
+}
+_PLANES = ("flux", "flux_err", "flux_mean")
+
+
+def _freeze(array: np.ndarray) -> np.ndarray:
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _plane(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray):
+        value = np.ma.filled(value.astype(np.float32), np.nan)
+    array = np.ascontiguousarray(native(np.asarray(value)), dtype=np.float32)
+    if array.shape != shape:
+        raise CatalogueError(f"{name} has shape {array.shape}, the catalogue needs {shape} (rows, bands).")
+    if np.isinf(array).any():
+        raise CatalogueError(f"{name} holds infinite values; missing values are NaN.")
+    return array
+
+
+@dataclass(frozen=True, eq=False)
+class Catalogue:
+    """Photometry of n sources in b bands, with what is known of each.
+
+    Missing is NaN: never inf, 99 or -99. Arrays are read-only and in native byte order, so that a
+    catalogue can be shared without fear; verbs return a new one.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands, in the order of the columns of `flux`.
+    flux : array of float32, shape (n, b)
+        f_nu in nJy (AB zero point 31.4). NaN where not observed.
+    flux_err : array of float32, shape (n, b)
+        1 σ in nJy; > 0 wherever `flux` is finite, or NaN throughout where the survey gives no errors.
+    key : mapping of str to array of int64, shape (n,)
+        The named columns whose tuple names a row, such as TILE_ID and NUMBER; unique, never glued.
+    object_id : array of int64, shape (n,), optional
+        Names the astronomical object (DESI's TARGETID); may repeat, and is the group of splits,
+        weights and bootstraps. Default: the row's own number.
+    ra, dec : array of float64, shape (n,), optional
+        ICRS degrees.
+    mag : array of float32, shape (n,), optional
+        AB magnitude for cuts and bins (r of the Legacy Surveys where known, from any table).
+    imaging_mag : array of float32, shape (n,), optional
+        The same magnitude, only where imaging gives it to labelled and unlabelled sources alike: the
+        one that features may use.
+    morphology : array of int8, shape (n,), optional
+        Code into :data:`MORPHOLOGIES`; 0 is unknown.
+    label : array of int8, shape (n,), optional
+        Code into the class list of the data set; -1 is unlabelled.
+    z : array of float64, shape (n,), optional
+        Redshift.
+    quality : array of uint16, shape (n,), optional
+        Bits of :class:`~jpas_gbm.surveys.quality.QualityBit`.
+    flux_mean : array of float32, shape (n, b), optional
+        Noise-free fluxes in nJy, where the survey is a simulation that has them.
+    survey : str
+        Name of the survey file that the catalogue was read with.
+    photometry : str
+        Which measurement the fluxes are, such as FLUX_APER_COR_3_0: a model refuses another.
+    extra : mapping of str to array, shape (n,)
+        Further columns to carry along.
+
+    Raises
+    ------
+    CatalogueError
+        If an array has another length, fluxes are infinite, an error is missing or not positive
+        where the flux is finite, or a row key repeats.
+    """
+
+    bands: BandSystem
+    flux: np.ndarray
+    flux_err: np.ndarray
+    key: Mapping[str, np.ndarray]
+    object_id: np.ndarray = None  # type: ignore[assignment]
+    ra: np.ndarray = None  # type: ignore[assignment]
+    dec: np.ndarray = None  # type: ignore[assignment]
+    mag: np.ndarray = None  # type: ignore[assignment]
+    imaging_mag: np.ndarray = None  # type: ignore[assignment]
+    morphology: np.ndarray = None  # type: ignore[assignment]
+    label: np.ndarray = None  # type: ignore[assignment]
+    z: np.ndarray = None  # type: ignore[assignment]
+    quality: np.ndarray = None  # type: ignore[assignment]
+    flux_mean: np.ndarray | None = None
+    survey: str = "unknown"
+    photometry: str = "unknown"
+    extra: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.flux)
+        shape = (n, len(self.bands))
+        for name in _PLANES:
+            value = getattr(self, name)
+            if value is not None:
+                object.__setattr__(self, name, _freeze(_plane(name, value, shape)))
+        self._check_errors()
+        for name, (dtype, default) in _VECTORS.items():
+            object.__setattr__(self, name, _freeze(self._vector(name, dtype, default, n)))
+        object.__setattr__(self, "key", self._checked_key(n))
+        extra = {name: _freeze(native(np.asarray(value))) for name, value in self.extra.items()}
+        for name, value in extra.items():
+            if value.shape[:1] != (n,):
+                raise CatalogueError(f"extra column '{name}' has {value.shape[:1]} rows, the catalogue {n}.")
+        object.__setattr__(self, "extra", extra)
+
+    def _vector(self, name: str, dtype: type, default: Any, n: int) -> np.ndarray:
+        value = getattr(self, name)
+        if value is None:
+            return np.arange(n, dtype=dtype) if default is None else np.full(n, default, dtype=dtype)
+        array = np.asarray(value)
+        if array.shape != (n,):
+            raise CatalogueError(f"'{name}' has shape {array.shape}, the catalogue has {n} rows.")
+        if name == "object_id" and array.dtype.kind == "f":
+            raise CatalogueError(
+                "'object_id' is stored as floating point: ids above 2^53 are corrupted by it. Read it as int64."
+            )
+        return np.ascontiguousarray(native(array), dtype=dtype)
+
+    def _check_errors(self) -> None:
+        if np.isnan(self.flux_err).all():
+            return
+        with np.errstate(invalid="ignore"):
+            bad = np.isfinite(self.flux) & ~(self.flux_err > 0)
+        if bad.any():
+            row, column = np.argwhere(bad)[0]
+            raise CatalogueError(
+                f"{int(bad.sum())} finite fluxes have no positive error; the first is row {row}, "
+                f"band {self.bands.names[column]}."
+            )
+
+    def _checked_key(self, n: int) -> dict[str, np.ndarray]:
+        if not self.key:
+            raise CatalogueError("the catalogue has no row key.")
+        key = {}
+        for name, value in self.key.items():
+            array = native(np.asarray(value))
+            if array.dtype.kind not in "iu" or array.shape != (n,):
+                raise CatalogueError(
+                    f"row key '{name}' must be {n} integers, not {array.dtype} of shape {array.shape}."
+                )
+            key[name] = _freeze(np.ascontiguousarray(array, dtype=np.int64))
+        if n > 1:
+            order = np.lexsort(list(key.values()))
+            same = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in key.values()])
+            if same.any():
+                row = order[1:][same][0]
+                named = ", ".join(f"{name}={column[row]}" for name, column in key.items())
+                raise CatalogueError(
+                    f"{int(same.sum())} rows repeat the key of another ({named}, say). "
+                    f"Each row needs its own ({', '.join(key)})."
+                )
+        return key
+
+    def __len__(self) -> int:
+        return len(self.flux)
+
+    def __repr__(self) -> str:
+        return f"Catalogue({self.survey}, {len(self)} rows, {len(self.bands)} bands of {self.bands.name})"
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the survey gives photometric errors."""
+        return len(self) == 0 or not bool(np.isnan(self.flux_err).all())
+
+    @property
+    def observed(self) -> np.ndarray:
+        """Which bands were observed, bool (n, b)."""
+        return np.isfinite(self.flux)
+
+    def replace(self, **changes: Any) -> Catalogue:
+        """Return a catalogue with some fields changed."""
+        return replace(self, **changes)
+
+    def take(self, rows: np.ndarray | slice) -> Catalogue:
+        """Return the rows chosen by a mask, indices or a slice."""
+        changes: dict[str, Any] = {name: getattr(self, name)[rows] for name in _VECTORS}
+        for name in _PLANES:
+            value = getattr(self, name)
+            changes[name] = None if value is None else value[rows]
+        changes["key"] = {name: value[rows] for name, value in self.key.items()}
+        changes["extra"] = {name: value[rows] for name, value in self.extra.items()}
+        return replace(self, **changes)
+
+    def select_bands(self, system: BandSystem) -> Catalogue:
+        """Return the catalogue in another system whose bands it all has, matched by name.
+
+        Raises
+        ------
+        CatalogueError
+            If bands of `system` are missing here.
+        """
+        if system.names == self.bands.names:
+            return replace(self, bands=system)
+        missing = [name for name in system.names if name not in self.bands]
+        if missing:
+            raise CatalogueError(
+                f"{len(missing)} of {len(system)} bands of '{system.name}' are missing from "
+                f"'{self.bands.name}': {', '.join(missing)}."
+            )
+        columns = self.bands.indices(system.names)
+        changes: dict[str, Any] = {
+            name: None if getattr(self, name) is None else getattr(self, name)[:, columns] for name in _PLANES
+        }
+        return replace(self, bands=system, **changes)
+
+    def without_imaging(self, rows: np.ndarray | None = None) -> Catalogue:
+        """Return the catalogue with imaging magnitude and morphology forgotten (in some rows)."""
+        rows = np.ones(len(self), dtype=bool) if rows is None else rows
+        return replace(
+            self,
+            imaging_mag=np.where(rows, np.float32(np.nan), self.imaging_mag),
+            morphology=np.where(rows, np.int8(0), self.morphology),
+        )
+
+    @staticmethod
+    def concat(parts: list[Catalogue], key: str = "ROW") -> Catalogue:
+        """Return several catalogues of one band system as one, with a new row key.
+
+        The old keys, which need not be unique together, are dropped unless all parts share their
+        names and stay unique; `flux_mean` and extra columns are kept where all parts have them.
+        """
+        if len(parts) == 1:
+            return parts[0]
+        first = parts[0]
+        for part in parts[1:]:
+            if part.bands.names != first.bands.names:
+                raise CatalogueError(
+                    f"catalogues of '{first.bands.name}' and '{part.bands.name}' have different bands "
+                    "and cannot be joined."
+                )
+        changes: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _VECTORS}
+        for name in _PLANES:
+            planes = [getattr(part, name) for part in parts]
+            changes[name] = None if any(plane is None for plane in planes) else np.concatenate(planes)
+        shared = [name for name in first.extra if all(name in part.extra for part in parts)]
+        changes["extra"] = {name: np.concatenate([part.extra[name] for part in parts]) for name in shared}
+        same_key = all(tuple(part.key) == tuple(first.key) for part in parts)
+        if same_key:
+            try:
+                joined = {name: np.concatenate([part.key[name] for part in parts]) for name in first.key}
+                return replace(first, key=joined, **changes)
+            except CatalogueError as error:
+                if "repeat the key" not in str(error):
+                    raise
+        changes["key"] = {key: np.arange(sum(map(len, parts)), dtype=np.int64)}
+        return replace(first, **changes)
+
+    def write(self, path: str | Path, *, overwrite: bool = False) -> None:
+        """Write the catalogue as Parquet: one row a source, fluxes as fixed-size lists."""
+        columns: dict[str, pa.Array] = {f"key:{name}": pa.array(value) for name, value in self.key.items()}
+        columns |= {name: pa.array(getattr(self, name)) for name in _VECTORS}
+        for name in _PLANES:
+            value = getattr(self, name)
+            if value is not None:
+                columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(value.ravel()), len(self.bands))
+        columns |= {f"extra:{name}": pa.array(value) for name, value in self.extra.items()}
+        head = {"bands": self.bands.to_dict(), "survey": self.survey, "photometry": self.photometry}
+        table = pa.table(columns).replace_schema_metadata({"jpas_gbm": dump_json(head)})
+        floats = [f"{name}.list.element" for name in _PLANES if name in columns]
+        with atomic_file(path, overwrite=overwrite) as temporary:
+            # Dictionaries make noisy floats larger than raw.
+            pq.write_table(
+                table,
+                temporary,
+                compression="zstd",
+                use_dictionary=False,
+                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+            )
+
+    @classmethod
+    def read(cls, path: str | Path) -> Catalogue:
+        """Read a catalogue that :meth:`write` wrote.
+
+        Raises
+        ------
+        BundleError
+            If the file is missing, damaged or was not written by this package.
+        """
+        try:
+            table = pq.read_table(path, memory_map=True)
+            head = json.loads((table.schema.metadata or {})[b"jpas_gbm"])
+        except FileNotFoundError as error:
+            raise BundleError(f"{path}: is missing. The data set is incomplete: prepare it again.") from error
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise BundleError(f"{path}: is not a catalogue that jpas-gbm wrote ({error}).") from error
+        bands = BandSystem.from_dict(head["bands"])
+
+        def plane(name: str) -> np.ndarray | None:
+            if name not in table.column_names:
+                return None
+            column = table.column(name).combine_chunks()
+            return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), len(bands))
+
+        def vector(name: str) -> np.ndarray:
+            return table.column(name).to_numpy()
+
+        return cls(
+            bands=bands,
+            key={n[4:]: vector(n) for n in table.column_names if n.startswith("key:")},
+            extra={n[6:]: vector(n) for n in table.column_names if n.startswith("extra:")},
+            survey=head["survey"],
+            photometry=head["photometry"],
+            **{name: vector(name) for name in _VECTORS},
+            **{name: plane(name) for name in _PLANES},  # type: ignore[arg-type]
+        )
+
+
+_SAME_PIVOT = 0.03
+_MOST_NAMED = 8
+
+
+def conform(catalogue: Catalogue, bands: BandSystem, has_errors: bool) -> Catalogue:
+    """Return the catalogue in the bands needed, found by name.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    bands : BandSystem
+        The bands needed; a pivot may lie up to 3 % away, as another measurement of the same curve does.
+    has_errors : bool
+        Whether photometric errors are needed.
+
+    Raises
+    ------
+    FeatureMismatch
+        If bands are missing or lie elsewhere, or errors are missing.
+    """
+    missing = [name for name in bands.names if name not in catalogue.bands]
+    if missing:
+        raise FeatureMismatch(
+            f"the features need {len(bands)} bands of '{bands.name}', the catalogue "
+            f"({catalogue.survey}, '{catalogue.bands.name}') lacks {len(missing)}: {', '.join(missing[:_MOST_NAMED])}"
+            f"{' ...' if len(missing) > _MOST_NAMED else ''}. Use a model that was fitted on that survey's bands."
+        )
+    for band in bands:
+        pivot = catalogue.bands[band.name].pivot
+        if abs(pivot / band.pivot - 1) > _SAME_PIVOT:
+            raise FeatureMismatch(
+                f"band {band.name} lies at {band.pivot:.0f} Å in the model and at {pivot:.0f} Å in the catalogue "
+                f"({catalogue.survey}, '{catalogue.bands.name}'): another filter of that name. "
+                "Use a model that was fitted on that survey."
+            )
+    if has_errors and not catalogue.has_errors and bool(catalogue.observed.any()):
+        raise FeatureMismatch(
+            f"the features need photometric errors, which the catalogue ({catalogue.survey}) does not have. "
+            "Read a photometry with errors, or build the recipe with has_errors=False."
+        )
+    return catalogue.select_bands(bands)

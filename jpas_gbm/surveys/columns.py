@@ -1,0 +1,309 @@
+"""Where in one file each thing that a survey file speaks of stands.
+
+From the columns of a file to positions, magnitudes, morphology, ids, keys and labels.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from ..errors import CatalogueError, did_you_mean
+from .band_finder import BandLayout, find_bands, lacking_photometry
+from .catalogue import MORPHOLOGIES
+from .fluxes import as_float
+from .labels import LabelScheme, apply_label_rules, as_ids
+from .quality import QualityCount
+from .schema import MagnitudeSection, Names, SurveySchema
+from .tables import Block, ColumnNames, RawTable, Want
+
+ROW = "ROW"
+"""Row key of tables whose rows have no name of their own: the row number, from 0."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a catalogue, label or imaging file holds, and under which names.
+
+    Parameters
+    ----------
+    schema : SurveySchema
+    place : str
+        The table, for messages.
+    names : mapping of str to str
+        The file's column for each column of the survey file that was found; columns with several
+        spellings are named by the first.
+    key : tuple of str
+        Row key, as the survey file names it; ``(ROW,)`` for the row number.
+    photometry : BandLayout, optional
+        Where the bands stand, in a catalogue.
+    """
+
+    schema: SurveySchema
+    place: str
+    names: Mapping[str, str]
+    key: tuple[str, ...]
+    photometry: BandLayout | None = None
+
+    @cached_property
+    def want(self) -> dict[str, Want]:
+        """The columns to read, and as what."""
+        schema, want = self.schema, {}
+        kinds: dict[str, Want] = {schema.ra[0]: "float", schema.dec[0]: "float"}
+        kinds |= dict.fromkeys((*schema.morphology[:1], *(schema.labels.spectype[:1] if schema.labels else ())), "text")
+        kinds |= dict.fromkeys(schema.labels.z[:1] if schema.labels else (), "float")
+        kinds |= dict.fromkeys(schema.magnitude.column[:1] if schema.magnitude else (), "float")
+        kinds |= dict.fromkeys((*self.key, *schema.object_id[:1]), "int")
+        for ours, theirs in self.names.items():
+            want[theirs] = kinds.get(ours, "any")
+        return want | (self.photometry.want if self.photometry else {})
+
+
+def required_columns(schema: SurveySchema) -> list[Names]:
+    """Return the columns, each with its spellings, that a table of a survey must have beside its fluxes."""
+    required = [schema.ra, schema.dec]
+    if schema.identity == "id":
+        required.append(schema.object_id)
+    if schema.kind == "labels" and schema.labels is not None:
+        required += [schema.labels.spectype, schema.labels.z]
+        required += [rule.column for rule in schema.labels.rules if not rule.optional]
+    if schema.kind == "imaging":
+        required += [schema.magnitude.column] if schema.magnitude else []
+        required += [schema.morphology] if schema.morphology else []
+    return list(dict.fromkeys(required))
+
+
+def find_key(names: ColumnNames, schema: SurveySchema) -> tuple[str, ...] | None:
+    """Return the first row key of a survey whose columns a table has, or None."""
+    for key in schema.key:
+        if key == (ROW,) or all(names.find((name,)) is not None for name in key):
+            return key
+    return None
+
+
+def lacking_columns(table: RawTable, schema: SurveySchema) -> list[str]:
+    """Return what a table lacks to be one of a survey, as the survey file spells it."""
+    names = ColumnNames(tuple(table.columns), table.place)
+    lacking = [spellings[0] for spellings in required_columns(schema) if names.find(spellings) is None]
+    if find_key(names, schema) is None:
+        lacking += [name for name in schema.key[0] if names.find((name,)) is None]
+    if schema.kind == "catalogue":
+        lacking += lacking_photometry(table, schema)
+    return list(dict.fromkeys(lacking))
+
+
+def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None) -> Layout:
+    """Find what a survey file speaks of among the columns of a table.
+
+    Parameters
+    ----------
+    table : RawTable
+    schema : SurveySchema
+    bands : str, optional
+        Band system to keep; default: that of the survey file.
+
+    Raises
+    ------
+    CatalogueError
+        If something that the survey file calls for is missing; all of it is named.
+    """
+    lacking = lacking_columns(table, schema)
+    if lacking:
+        raise CatalogueError(
+            f"{table.place}: is not a table of '{schema.name}' ({schema.title}): it lacks {', '.join(lacking)}."
+            f"{near_names(lacking, table)} It has: {listed(table)}."
+        )
+    names = ColumnNames(tuple(table.columns), table.place)
+    key = find_key(names, schema) or (ROW,)
+    found = {spelt[0]: names.find(spelt) for spelt in _known_columns(schema, key)}
+    known = {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    for ours in (*key, *schema.object_id):
+        _refuse_float(table, known.get(ours))
+    return Layout(
+        schema,
+        table.place,
+        known,
+        key,
+        find_bands(table, schema, bands) if schema.kind == "catalogue" else None,
+    )
+
+
+def _refuse_float(table: RawTable, name: str | None) -> None:
+    if name is not None and table.columns[name].kind == "float":
+        raise CatalogueError(
+            f"{table.place}[{name}]: is stored as floating point. Ids above 2^53 (DESI's are) are corrupted by it, and "
+            "rows would be matched to the wrong objects. Write it again as a 64-bit integer from the original table."
+        )
+
+
+def _known_columns(schema: SurveySchema, key: tuple[str, ...]) -> list[Names]:
+    known: list[Names] = [schema.ra, schema.dec, *((name,) for name in key if name != ROW)]
+    if schema.identity == "id":
+        known.append(schema.object_id)
+    known += [schema.morphology] if schema.morphology else []
+    known += [schema.magnitude.column] if schema.magnitude else []
+    if schema.labels is not None:
+        known += [schema.labels.spectype, schema.labels.z, *(rule.column for rule in schema.labels.rules)]
+    return known + [(name,) for name in schema.extra]
+
+
+def near_names(lacking: Sequence[str], table: RawTable) -> str:
+    """Return a hint at columns whose names are nearly those that lack, or an empty string."""
+    for name in lacking:
+        hint = did_you_mean(name, table.columns)
+        if hint:
+            return hint.replace("Did you mean", f"Is '{name}' what the file calls")
+    return ""
+
+
+def listed(table: RawTable, most: int = 30) -> str:
+    """Return the column names of a table for a message."""
+    names = list(table.columns)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+
+
+_OTHER_NAMES = {"COMP": "SER", "SIMP": "REX", "PSF": "PSF"}
+"""Legacy Surveys types of older releases, and what stands for them now."""
+
+
+def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
+    """Return the plain columns of a block under the names of the survey file."""
+    return {ours: block[theirs] for ours, theirs in layout.names.items()}
+
+
+def position(columns: Mapping[str, np.ndarray], schema: SurveySchema, place: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return RA and Dec in degrees, float64; NaN where missing.
+
+    Raises
+    ------
+    CatalogueError
+        If a declination is beyond a pole or a right ascension beyond 360.
+    """
+    ra = as_float(columns[schema.ra[0]]).astype(np.float64)
+    dec = as_float(columns[schema.dec[0]]).astype(np.float64)
+    with np.errstate(invalid="ignore"):
+        odd = np.flatnonzero((np.abs(dec) > 90) | (ra < -180) | (ra > 360))
+    if len(odd):
+        raise CatalogueError(
+            f"{place}: row {odd[0]} lies at {schema.ra[0]} = {ra[odd[0]]:g}, {schema.dec[0]} = {dec[odd[0]]:g} "
+            f"({len(odd)} such rows): degrees from 0 to 360 and from -90 to 90 are needed. Are the columns swapped?"
+        )
+    return ra, dec
+
+
+def magnitude(columns: Mapping[str, np.ndarray], section: MagnitudeSection | None, rows: int) -> np.ndarray:
+    """Return the AB magnitude of the imaging survey, float32; NaN where it has no positive flux."""
+    if section is None or section.column[0] not in columns:
+        return np.full(rows, np.nan, dtype=np.float32)
+    values = as_float(columns[section.column[0]]).astype(np.float64)
+    if section.unit == "nanomaggies":
+        with np.errstate(invalid="ignore", divide="ignore"):
+            values = np.where(values > 0, 22.5 - 2.5 * np.log10(values), np.nan)
+    return np.where(np.isfinite(values) & (np.abs(values) < 90), values, np.nan).astype(np.float32)
+
+
+def morphology_codes(values: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
+    """Return codes of :data:`MORPHOLOGIES` for Legacy Surveys types, and the types that are none of them.
+
+    A blank or unknown type is UNKNOWN, never PSF: point sources are what quasars are sought among.
+    """
+    types, which = np.unique(np.char.upper(np.char.strip(values.astype(str))), return_inverse=True)
+    spelt = [_OTHER_NAMES.get(str(name), str(name)) for name in types]
+    codes = np.array([MORPHOLOGIES.index(name) if name in MORPHOLOGIES else 0 for name in spelt], dtype=np.int8)
+    counts = np.bincount(which, minlength=len(types))
+    unknown = {str(t): int(c) for t, c, code in zip(types, counts, codes, strict=True) if code == 0}
+    return codes[which], unknown
+
+
+def morphology(
+    columns: Mapping[str, np.ndarray], schema: SurveySchema, rows: int
+) -> tuple[np.ndarray, list[QualityCount]]:
+    """Return morphology codes, int8, and how many rows have no known type."""
+    name = schema.morphology[0] if schema.morphology else None
+    if name is None or name not in columns:
+        return np.zeros(rows, dtype=np.int8), []
+    codes, unknown = morphology_codes(columns[name])
+    blank = unknown.pop("", 0)
+    known = ", ".join(MORPHOLOGIES[1:])
+    return codes, [
+        QualityCount("morphology_blank", "of blank morphology, taken as unknown", blank, "rows"),
+        QualityCount("morphology_other", f"of a morphology other than {known}", sum(unknown.values()), "rows"),
+    ]
+
+
+def integers(values: np.ndarray, name: str, place: str) -> np.ndarray:
+    """Return a column of ids as int64.
+
+    Raises
+    ------
+    CatalogueError
+        If it is stored as floating point or holds empty entries.
+    """
+    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
+        row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
+        raise CatalogueError(f"{place}[{name}]: row {row} is empty; an integer that names the row is needed in each.")
+    try:
+        return as_ids(np.ma.getdata(values), name)
+    except CatalogueError as error:
+        raise CatalogueError(f"{place}: {error}") from error
+
+
+def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows: int) -> dict[str, np.ndarray]:
+    """Return the row key as named integer columns; `start` is the number of the first row."""
+    if layout.key == (ROW,):
+        return {ROW: np.arange(start, start + rows, dtype=np.int64)}
+    return {name: integers(columns[name], name, layout.place) for name in layout.key}
+
+
+def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Return the number of the 1 arcsec cell of the sky in which each position lies, int64.
+
+    Equal positions have equal numbers whatever the file; positions that differ by less than an
+    arcsecond may still lie on two sides of an edge, so measurements of one object are to be joined
+    by a sky match. Rows without a position get -1 - row number.
+    """
+    arcsec = np.floor((np.nan_to_num(dec) + 90.0) * 3600.0)
+    middle = np.deg2rad((arcsec + 0.5) / 3600.0 - 90.0)
+    along = np.floor(np.mod(np.nan_to_num(ra), 360.0) * 3600.0 * np.cos(middle))
+    cell = arcsec.astype(np.int64) * 1_296_001 + along.astype(np.int64)
+    nowhere = ~(np.isfinite(ra) & np.isfinite(dec))
+    return np.where(nowhere, -1 - np.arange(len(cell)), cell)
+
+
+def spectral_types(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> np.ndarray:
+    """Return the spectral types GALAXY, QSO, STAR; blank where the survey file knows none such."""
+    assert schema.labels is not None
+    known = {name.upper(): of for name, of in schema.labels.spectypes.items()}
+    values = np.char.upper(np.char.strip(columns[schema.labels.spectype[0]].astype(str)))
+    types, which = np.unique(values, return_inverse=True)
+    return np.array([known.get(str(name), "") for name in types], dtype=str)[which]
+
+
+def labels(
+    columns: Mapping[str, np.ndarray], schema: SurveySchema, scheme: LabelScheme, place: str
+) -> tuple[np.ndarray, np.ndarray, list[QualityCount]]:
+    """Return label codes (-1 where not trusted), redshifts, and what the label rules rejected."""
+    assert schema.labels is not None
+    z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
+    label = scheme.label(spectral_types(columns, schema), z)
+    keep, counts = apply_label_rules(dict(columns), schema, place)
+    strange = int((keep & (label < 0)).sum())
+    counts.append(QualityCount("label_class", "of no class of the scheme, or without redshift", strange, "rows"))
+    return np.where(keep, label, np.int8(-1)).astype(np.int8), z, counts
+
+
+def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str, np.ndarray]:
+    """Return the further columns that the survey file carries along; sentinels become NaN."""
+    found = {}
+    for name in schema.extra:
+        if name not in columns:
+            continue
+        values = columns[name]
+        if values.dtype.kind == "f" or isinstance(values, np.ma.MaskedArray):
+            values = as_float(values)
+            values[np.isin(values, schema.extra_sentinels)] = np.nan
+        found[name] = values
+    return found

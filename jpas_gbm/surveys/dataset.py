@@ -1,0 +1,358 @@
+"""What a person wants to know of a data set, counted and in words.
+
+Dataset: source and target with their splits, in memory and as a folder.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from ..errors import BundleError, DatasetError
+from ..store import atomic_folder, check_checksums, folder_checksums, read_json, refuse_existing, write_json
+from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
+from .catalogue import UNLABELLED, Catalogue
+from .labels import LabelScheme, default_scheme
+from .quality import QualityReport
+
+
+def _per_split(catalogue: Catalogue, split: np.ndarray, scheme: LabelScheme) -> dict[str, dict[str, int]]:
+    return {name: scheme.counts(catalogue.label[split == code]) for code, name in enumerate(SPLITS)}
+
+
+def _side(catalogue: Catalogue, split: np.ndarray, scheme: LabelScheme) -> dict[str, Any]:
+    labelled = catalogue.label != UNLABELLED
+    return {
+        "survey": catalogue.survey,
+        "photometry": catalogue.photometry,
+        "rows": len(catalogue),
+        "objects": len(np.unique(catalogue.object_id)),
+        "labelled": int(labelled.sum()),
+        "unlabelled": int((~labelled).sum()),
+        "classes": scheme.counts(catalogue.label),
+        "splits": _per_split(catalogue, split, scheme),
+        "bands_missing": float(np.mean(~catalogue.observed)) if len(catalogue) else None,
+        "magnitude_known": float(np.mean(np.isfinite(catalogue.mag))) if len(catalogue) else None,
+        "imaging_known": float(np.mean(np.isfinite(catalogue.imaging_mag))) if len(catalogue) else None,
+    }
+
+
+def summarise(dataset: Dataset) -> dict[str, Any]:
+    """Return the counts of a data set: rows, classes per split, and what was counted while preparing."""
+    return {
+        "bands": dataset.target.bands.name,
+        "n_bands": len(dataset.target.bands),
+        "classes": list(dataset.scheme.classes),
+        "source": _side(dataset.source, dataset.source_split, dataset.scheme),
+        "target": _side(dataset.target, dataset.target_split, dataset.scheme),
+        "twins": {"rows": len(dataset.twins), "objects": len(np.unique(dataset.twins.object_id))},
+        "preparation": dict(dataset.counts),
+        "audit_clean": dataset.audit.clean,
+    }
+
+
+def _table(side: Mapping[str, Any], classes: Sequence[str]) -> list[str]:
+    width = max(12, *(len(name) + 2 for name in classes))
+    head = "    " + "".ljust(8) + "".join(name.rjust(width) for name in classes) + "all".rjust(width)
+    rows = {**side["splits"], "all": side["classes"]}
+    return [
+        head,
+        *(
+            "    "
+            + name.ljust(8)
+            + "".join(f"{counts[c]:,}".rjust(width) for c in classes)
+            + f"{sum(counts.values()):,}".rjust(width)
+            for name, counts in rows.items()
+        ),
+    ]
+
+
+def _preparation_lines(made: Mapping[str, Any]) -> list[str]:
+    lines = []
+    if made.get("duplicates_merged"):
+        lines.append(
+            f"  {made['duplicates_merged']:,} sources seen by two tiles within {made['overlap_radius']:g} arcsec merged"
+        )
+    if made.get("repeated_positions"):
+        lines.append(f"  {made['repeated_positions']:,} rows repeat the position of another and count as one object")
+    labels = made.get("labels")
+    if labels:
+        lines.append(
+            f"  labels: {labels['trusted']:,} trusted objects, {labels['matched_objects']:,} found by "
+            f"{labels['matched_by']}, {labels['unmatched']:,} not in the catalogue" + _separation(labels)
+        )
+    rejected = made.get("label_files", {}).get("rejected", {})
+    lines += [f"    {count:,} rows rejected: {reason}" for reason, count in rejected.items()]
+    imaging = made.get("imaging")
+    if imaging:
+        lines.append(f"  imaging: known for {100 * imaging['share']:.1f} % of the sources" + _separation(imaging))
+    return lines
+
+
+def _separation(counts: Mapping[str, Any]) -> str:
+    if counts.get("separation_median") is None:
+        return ""
+    return f", median separation {counts['separation_median']:.3f} arcsec"
+
+
+def summary_lines(summary: Mapping[str, Any], warnings: Sequence[str] = ()) -> list[str]:
+    """Return a summary as lines for the terminal, the warnings last."""
+    source, target, classes = summary["source"], summary["target"], summary["classes"]
+    made = summary["preparation"]
+    twins = made.get("twins", {})
+    lines = [
+        f"Target: {target['survey']}, {target['rows']:,} sources, {target['labelled']:,} labelled, "
+        f"{summary['n_bands']} bands of {summary['bands']} ({100 * (target['bands_missing'] or 0):.1f} % missing)",
+        *_preparation_lines(made),
+        *_table(target, classes),
+        f"Source: {source['survey']}, {source['rows']:,} rows of {source['objects']:,} objects "
+        f"({100 * (source['bands_missing'] or 0):.1f} % of bands missing)",
+    ]
+    if twins.get("rows"):
+        verb = "train all the same, as the options ask" if twins.get("kept") else "left out of training"
+        lines.append(f"  {twins['rows']:,} rows of {twins['objects']:,} objects are twins of target objects: {verb}")
+    lines += _table(source, classes)
+    lines.append(f"Leak audit: {'clean' if summary['audit_clean'] else 'LEAKING'}")
+    return [*lines, *(f"Warning: {warning}" for warning in warnings)]
+
+
+MANIFEST = "dataset.json"
+"""Name of the file that describes a saved data set."""
+
+FORMAT = 1
+"""Version of the folder. Raise it when a reader of the last one would misread what is written now,
+keep that reader, and add a folder of the old version to the tests."""
+
+_PARTS = ("source", "target", "twins")
+_SPLIT = "split"
+_TARGET_SPLITS = (*SPLITS, "unlabelled")
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """Everything that a fit or an evaluation needs, with each object on one side.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Labelled rows of the simulation (or of another survey), without twins of target objects.
+    source_split : array of int8, shape (n,)
+        0 train, 1 val, 2 test.
+    target : Catalogue
+        The survey to be classified, labelled and unlabelled rows, each source once.
+    target_split : array of int8, shape (m,)
+        0 train, 1 val, 2 test; -1 for unlabelled rows.
+    twins : Catalogue
+        Source rows of objects that the target or its label catalogue has. They never train.
+    scheme : LabelScheme
+        The classes.
+    quality : QualityReport
+        What was rejected and mended while reading, per file.
+    audit : LeakAudit
+        What was checked before the data set was let out.
+    counts : mapping
+        What was counted while preparing: duplicates, matches, twins.
+    warnings : tuple of str
+        What a person should know.
+    provenance : mapping
+        How the data set was made.
+    masked : bool
+        Whether test labels are masked (:meth:`for_training`).
+
+    Raises
+    ------
+    DatasetError
+        If source and target have different bands, or a split has another length than its catalogue.
+    LeakError
+        If the audit found an object on two sides.
+    """
+
+    source: Catalogue
+    source_split: np.ndarray
+    target: Catalogue
+    target_split: np.ndarray
+    twins: Catalogue
+    scheme: LabelScheme = field(default_factory=default_scheme)
+    quality: QualityReport = field(default_factory=QualityReport)
+    audit: LeakAudit = field(default_factory=LeakAudit)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    masked: bool = False
+
+    split_names: ClassVar[tuple[str, ...]] = SPLITS
+
+    def __post_init__(self) -> None:
+        for name in ("source", "target"):
+            catalogue = getattr(self, name)
+            split = np.asarray(getattr(self, f"{name}_split"), dtype=np.int8).view()
+            if split.shape != (len(catalogue),):
+                raise DatasetError(f"the {name} has {len(catalogue)} rows, its splits {split.shape}.")
+            if len(split) and not (split.min() >= -1 and split.max() < len(SPLITS)):
+                raise DatasetError(f"splits of the {name} must be -1 (none) to {len(SPLITS) - 1}.")
+            if len(catalogue) and catalogue.label.max() >= len(self.scheme):
+                raise DatasetError(
+                    f"the {name} has label {catalogue.label.max()}, there are {len(self.scheme)} classes."
+                )
+            split.flags.writeable = False
+            object.__setattr__(self, f"{name}_split", split)
+        for other in (self.source, self.twins):
+            if other.bands.names != self.target.bands.names:
+                raise DatasetError(
+                    f"source '{other.bands.name}' and target '{self.target.bands.name}' have different bands. "
+                    "Choose with --bands a system that both have."
+                )
+        if not self.masked and bool(((self.target_split >= 0) != (self.target.label != UNLABELLED)).any()):
+            raise DatasetError("labelled target rows, and no others, must have a split.")
+        self.audit.require_clean()
+
+    def __repr__(self) -> str:
+        labelled = int((self.target_split >= 0).sum())
+        return (
+            f"Dataset({len(self.source)} source rows, {len(self.target)} target rows of which {labelled} labelled, "
+            f"{len(self.twins)} twins{', test labels masked' if self.masked else ''})"
+        )
+
+    def source_rows(self, *splits: str) -> Catalogue:
+        """Return the source rows of some splits: "train", "val", "test"; of all without a name."""
+        return _rows(self.source, self.source_split, split_codes(splits, SPLITS))
+
+    def target_rows(self, *splits: str) -> Catalogue:
+        """Return the target rows of some splits: "train", "val", "test", "unlabelled"; all without a name."""
+        return _rows(self.target, self.target_split, split_codes(splits, _TARGET_SPLITS))
+
+    def for_training(self) -> Dataset:
+        """Return the view that fitting and tuning get: no label of the test split can be read from it.
+
+        Test rows of the target keep their photometry, as unlabelled rows do, and lose label and
+        redshift; extra columns of the target, which may tell the class, are dropped; so are
+        the twins of test objects, whose own labels would give theirs away.
+        """
+        if self.masked:
+            return self
+        test = self.target_split == SPLITS.index("test")
+        target = self.target.replace(
+            label=np.where(test, np.int8(UNLABELLED), self.target.label),
+            z=np.where(test, np.nan, self.target.z),
+            extra={},
+        )
+        tell = np.isin(self.twins.object_id, self.target.object_id[test])
+        return replace(self, target=target, twins=self.twins.take(~tell), masked=True)
+
+    def with_quality(self, quality: QualityReport) -> Dataset:
+        """Return the data set with another report of what was rejected while reading."""
+        return replace(self, quality=quality)
+
+    def summary(self) -> dict[str, Any]:
+        """Return the counts that a person asks for, as a dictionary that JSON can hold."""
+        return summarise(self)
+
+    def lines(self) -> list[str]:
+        """Return the summary as lines for the terminal."""
+        return summary_lines(self.summary(), self.warnings)
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write the data set as a folder: three Parquet files and dataset.json, whole or not at all.
+
+        Each row's split stands beside it in the column ``extra:split``.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists and may not be replaced, or cannot be written.
+        DatasetError
+            If test labels are masked: such a view is not the data set.
+        """
+        if self.masked:
+            raise DatasetError("this data set has its test labels masked; save the one it was made from.")
+        folder = refuse_existing(folder, overwrite)
+        with atomic_folder(folder, overwrite=overwrite) as temporary:
+            for name in _PARTS:
+                catalogue: Catalogue = getattr(self, name)
+                if name != "twins":
+                    catalogue = catalogue.replace(extra={**catalogue.extra, _SPLIT: getattr(self, f"{name}_split")})
+                catalogue.write(temporary / f"{name}.parquet")
+            manifest = {
+                "format": FORMAT,
+                "kind": "jpas-gbm data set",
+                "scheme": self.scheme.to_dict(),
+                "summary": self.summary(),
+                "counts": dict(self.counts),
+                "warnings": list(self.warnings),
+                "quality": self.quality.to_dict(),
+                "audit": self.audit.to_dict(),
+                "provenance": dict(self.provenance),
+                "files": folder_checksums(temporary),
+            }
+            write_json(temporary / MANIFEST, manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Dataset:
+        """Read a data set that :meth:`save` wrote; checksums and the leak audit are checked again.
+
+        Raises
+        ------
+        BundleError
+            If the folder is missing, damaged, changed or of another version.
+        LeakError
+            If an object stands on two sides.
+        """
+        folder = Path(folder)
+        manifest = _read_manifest(folder)
+        check_checksums(folder, manifest["files"])
+        parts = {name: Catalogue.read(folder / f"{name}.parquet") for name in _PARTS}
+        splits = {}
+        for name in ("source", "target"):
+            extra = dict(parts[name].extra)
+            splits[name] = extra.pop(_SPLIT)
+            parts[name] = parts[name].replace(extra=extra)
+        audit = LeakAudit.from_dict(manifest["audit"])
+        allowed = any(check.allowed for check in audit.checks)
+        audit_leaks(
+            parts["source"], splits["source"], parts["target"], splits["target"], allow_twins=allowed
+        ).require_clean()
+        return cls(
+            source=parts["source"],
+            source_split=splits["source"],
+            target=parts["target"],
+            target_split=splits["target"],
+            twins=parts["twins"],
+            scheme=LabelScheme.from_dict(manifest["scheme"]),
+            quality=QualityReport.from_dict(manifest["quality"]),
+            audit=audit,
+            counts=manifest["counts"],
+            warnings=tuple(manifest["warnings"]),
+            provenance=manifest["provenance"],
+        )
+
+
+def _rows(catalogue: Catalogue, split: np.ndarray, codes: list[int]) -> Catalogue:
+    if not codes:
+        return catalogue
+    chosen = np.isin(split, codes)
+    return catalogue if chosen.all() else catalogue.take(chosen)
+
+
+def _read_manifest(folder: Path) -> dict[str, Any]:
+    if not folder.is_dir():
+        raise BundleError(
+            f"{folder}: there is no such data set folder. Make one with 'jpas-gbm prepare --out {folder}'."
+        )
+    if not (folder / MANIFEST).is_file():
+        raise BundleError(f"{folder}: holds no {MANIFEST}, so it is not a data set folder that jpas-gbm wrote.")
+    manifest = read_json(folder / MANIFEST)
+    version = manifest.get("format") if isinstance(manifest, dict) else None
+    if version != FORMAT:
+        raise BundleError(
+            f"{folder}: has format {version}, this version of jpas-gbm reads {FORMAT}. Prepare the data set again."
+        )
+    needed = ("scheme", "quality", "audit", "counts", "warnings", "provenance", "files")
+    missing = [name for name in needed if name not in manifest]
+    missing += [f"{name}.parquet" for name in _PARTS if f"{name}.parquet" not in manifest.get("files", {})]
+    if missing:
+        raise BundleError(f"{folder / MANIFEST}: {', '.join(missing)} missing. Prepare the data set again.")
+    return manifest

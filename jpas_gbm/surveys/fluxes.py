@@ -1,0 +1,316 @@
+"""From the numbers of a file to fluxes in nJy: units, sentinels, flags and errors, each rule counted.
+
+Flux units and magnitude systems, and what they are in nJy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from ..errors import CatalogueError
+from .arrow_tables import ARRAY
+from .band_finder import BandLayout
+from .bands import BandSystem
+from .quality import QualityBit, QualityCount
+from .schema import Photometry, QualitySection
+from .tables import Block
+
+AB_ZERO_POINT = 31.4
+"""AB magnitude of 1 nJy."""
+
+_C = 2.99792458e18  # Å/s
+_NJY = 1e32  # nJy in 1 erg/s/cm2/Hz
+_POGSON = 2.5 / np.log(10)
+
+
+def stated_unit(text: str | None) -> tuple[str, float] | None:
+    """Return what a unit that a file states is, and its size in cgs, or None if it says nothing usable.
+
+    Examples
+    --------
+    >>> stated_unit("10**-19 erg Angstrom-1 s-1 cm-2")
+    ('f_lambda', 1e-19)
+    >>> stated_unit("mag"), stated_unit("counts")
+    (('ab_magnitude', 1.0), None)
+    """
+    if not text:
+        return None
+    from astropy import units as u
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            unit = u.Unit(text.replace("Angstroms", "Angstrom"), parse_strict="raise")
+    except (ValueError, TypeError):
+        return None
+    for kind, cgs in (("f_lambda", u.erg / u.s / u.cm**2 / u.AA), ("f_nu", u.erg / u.s / u.cm**2 / u.Hz)):
+        if unit.is_equivalent(cgs):
+            # Through decades: 1e-19 stays 1e-19 and does not become 1.0000000000000001e-19.
+            return kind, float(f"{unit.to(cgs):.12g}")
+    return ("ab_magnitude", 1.0) if unit == u.mag else None
+
+
+def flux_unit(rule: Photometry, stated: str | None) -> tuple[str, float]:
+    """Return what fluxes are and the size of their unit in cgs; what the file states wins over the survey file.
+
+    A file's plain "mag" does not tell asinh magnitudes from others, so there the survey file has the word.
+    """
+    found = stated_unit(stated)
+    if found is None or (found[0] == "ab_magnitude" and rule.unit == "asinh_magnitude"):
+        return rule.unit, rule.scale
+    return found
+
+
+def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
+    """Return nJy in one unit of f_λ or f_ν of each band, shape (b,).
+
+    f_ν = f_λ λ_p² / c with the pivot wavelength λ_p, which holds for any spectrum.
+    """
+    if kind == "f_lambda":
+        return scale * bands.pivots**2 / _C * _NJY
+    return np.full(len(bands), scale * _NJY)
+
+
+def njy_from_magnitudes(
+    mag: np.ndarray, error: np.ndarray | None, kind: str, rule: Photometry, bands: BandSystem
+) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return fluxes and errors in nJy of AB or asinh magnitudes.
+
+    An asinh magnitude m with softening b is the flux 2 b sinh(-m ln 10 / 2.5 - ln b) in units of that
+    of magnitude 0 (Lupton, Gunn and Szalay 1999, AJ 118, 1406).
+
+    Parameters
+    ----------
+    mag : array, shape (n, b)
+    error : array, shape (n, b), or None
+        In magnitudes.
+    kind : {"ab_magnitude", "asinh_magnitude"}
+    rule : Photometry
+        Gives `softening` and `ab_offset`.
+    bands : BandSystem
+
+    Raises
+    ------
+    CatalogueError
+        If a band has no softening.
+    """
+    mag = mag.astype(np.float64)
+    zero = 10 ** (0.4 * (AB_ZERO_POINT - np.array([rule.ab_offset.get(name, 0.0) for name in bands.names])))
+    if kind == "ab_magnitude":
+        flux = zero * 10 ** (-0.4 * mag)
+        return flux, None if error is None else flux * error / _POGSON
+    lacking = [name for name in bands.names if name not in rule.softening]
+    if lacking:
+        raise CatalogueError(
+            f"photometry '{rule.name}' is in asinh magnitudes, but the survey file gives no softening b for "
+            f"{', '.join(lacking)}. Add it under 'softening'."
+        )
+    b = np.array([rule.softening[name] for name in bands.names])
+    argument = -mag / _POGSON - np.log(b)
+    flux = zero * 2 * b * np.sinh(argument)
+    return flux, None if error is None else zero * 2 * b * np.cosh(argument) / _POGSON * error
+
+
+@dataclass
+class Fluxes:
+    """Fluxes of some rows on their way to nJy.
+
+    Parameters
+    ----------
+    flux, error : array, shape (n, b)
+        NaN where missing; `error` is None where the survey gives none.
+    mean : array, shape (n, b), optional
+        Noise-free fluxes of a simulation.
+    flagged : array of bool, shape (n,)
+        Rows that lost a measured flux to its flags.
+    counts : list of QualityCount
+    """
+
+    flux: np.ndarray
+    error: np.ndarray | None = None
+    mean: np.ndarray | None = None
+    flagged: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
+    counts: list[QualityCount] = field(default_factory=list)
+
+    def reject(self, bad: np.ndarray, rule: str, sentence: str) -> None:
+        """Make fluxes missing that are not so already, and count them."""
+        bad = bad & ~np.isnan(self.flux)
+        number = int(np.count_nonzero(bad))
+        if number:
+            self.flux[bad] = np.nan
+        self.counts.append(QualityCount(rule, sentence, number))
+
+    def note(self, rule: str, sentence: str, number: int, rows: bool = False) -> None:
+        """Count what was only mended or noticed."""
+        self.counts.append(QualityCount(rule, sentence, number, "rows" if rows else "fluxes"))
+
+
+def as_float(values: np.ndarray) -> np.ndarray:
+    """Return a fresh floating array, masked entries NaN; float32 stays float32."""
+    dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    if isinstance(values, np.ma.MaskedArray):
+        filled = np.array(np.ma.getdata(values), dtype=dtype)
+        filled[np.ma.getmaskarray(values)] = np.nan
+        return filled
+    return np.array(values, dtype=dtype)
+
+
+def _is_any(values: np.ndarray, sentinels: tuple[float, ...]) -> np.ndarray:
+    hit = np.zeros(values.shape, dtype=bool)
+    for sentinel in sentinels:
+        hit |= values == sentinel
+    return hit
+
+
+def _listed(sentinels: tuple[float, ...]) -> str:
+    return ", ".join(f"{sentinel:g}" for sentinel in sentinels)
+
+
+def _raw(layout: BandLayout, block: Block, place: str) -> Fluxes:
+    if not layout.rule.planes:
+        flux = as_float(layout.flux.take(block, place))
+        error = None if layout.error is None else as_float(layout.error.take(block, place))
+        return Fluxes(flux, error)
+    cube = block[ARRAY]
+    order = np.array(layout.flux.positions)
+    planes = {name: as_float(cube[:, order, i]) for i, name in enumerate(layout.rule.planes)}
+    return Fluxes(planes["flux"], planes["relative_error"], planes.get("mean"))
+
+
+def _reject_missing(fluxes: Fluxes, rules: QualitySection) -> None:
+    fluxes.note("missing", "not observed (NaN or masked in the file)", int(np.isnan(fluxes.flux).sum()))
+    fluxes.reject(np.isinf(fluxes.flux), "inf", "infinite flux, taken as missing")
+    if rules.sentinels:
+        hit = _is_any(fluxes.flux, rules.sentinels)
+        fluxes.reject(hit, "sentinel", f"sentinel value ({_listed(rules.sentinels)}), taken as missing")
+    if rules.zero_flux == "missing":
+        fluxes.reject(fluxes.flux == 0, "zero_flux", "exactly 0, which this survey writes for missing")
+    if fluxes.mean is not None:
+        fluxes.reject(~np.isfinite(fluxes.mean), "mean", "no finite mean flux, taken as missing")
+
+
+def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
+    """Return flags as integers; missing ones are 0.
+
+    Raises
+    ------
+    CatalogueError
+        If they hold fractions.
+    """
+    if values.dtype.kind in "iub":
+        return np.ma.filled(values, 0)
+    numbers = np.nan_to_num(as_float(values), nan=0.0)
+    if (numbers != np.round(numbers)).any():
+        raise CatalogueError(f"{place}[{name}]: holds fractions; flags are integers made of bits.")
+    return numbers.astype(np.int64)
+
+
+def _reject_flagged(fluxes: Fluxes, layout: BandLayout, block: Block, place: str) -> None:
+    fluxes.flagged = np.zeros(len(fluxes.flux), dtype=bool)
+    for rule, columns in layout.flags:
+        bad = (flag_bits(columns.take(block, place), rule.column[0], place) & rule.reject) != 0
+        measured = ~np.isnan(fluxes.flux)
+        fluxes.flagged |= (bad & measured).any(axis=1)
+        what = f" ({rule.meaning})" if rule.meaning else ""
+        fluxes.reject(
+            np.broadcast_to(bad, measured.shape),
+            f"flag_{rule.column[0]}",
+            f"rejected by {rule.column[0]} & {rule.reject}{what}",
+        )
+
+
+def _sigma(fluxes: Fluxes, rule: Photometry) -> np.ndarray | None:
+    """Return errors in the unit of the fluxes; magnitude errors stay magnitudes."""
+    if fluxes.error is None or rule.error_kind != "relative":
+        return fluxes.error
+    if fluxes.mean is not None:
+        return fluxes.error * np.maximum(np.abs(fluxes.mean), fluxes.mean.dtype.type(rule.mean_floor))
+    return fluxes.error * np.abs(fluxes.flux)
+
+
+def _check_errors(fluxes: Fluxes, rules: QualitySection) -> None:
+    if fluxes.error is None:
+        return
+    if rules.error_sentinels:
+        hit = _is_any(fluxes.error, rules.error_sentinels)
+        fluxes.reject(hit, "error_sentinel", f"sentinel error ({_listed(rules.error_sentinels)}), taken as missing")
+    fluxes.reject(~np.isfinite(fluxes.error), "error_missing", "no finite error, taken as missing")
+    with np.errstate(invalid="ignore"):
+        negative = (fluxes.error < 0) & ~np.isnan(fluxes.flux)
+    if rules.negative_error == "absolute":
+        if negative.any():
+            fluxes.error = np.abs(fluxes.error)
+        fluxes.note("negative_error", "negative error, its sign dropped", int(np.count_nonzero(negative)))
+    else:
+        fluxes.reject(negative, "negative_error", "negative error, taken as missing")
+
+
+def _in_njy(fluxes: Fluxes, layout: BandLayout) -> None:
+    sigma = _sigma(fluxes, layout.rule)
+    kind, scale = flux_unit(layout.rule, layout.unit)
+    with np.errstate(over="ignore"):
+        if kind in ("ab_magnitude", "asinh_magnitude"):
+            flux, error = njy_from_magnitudes(fluxes.flux, sigma, kind, layout.rule, layout.bands)
+        else:
+            # In the precision of the file: a float32 needs no float64 on its way to float32.
+            factor = njy_per_unit(kind, scale, layout.bands).astype(fluxes.flux.dtype)
+            flux, error = fluxes.flux * factor, None if sigma is None else sigma * factor
+            fluxes.mean = None if fluxes.mean is None else (fluxes.mean * factor).astype(np.float32)
+        fluxes.flux = flux.astype(np.float32)
+        fluxes.error = np.full_like(fluxes.flux, np.nan) if error is None else error.astype(np.float32)
+    fluxes.reject(np.isinf(fluxes.flux), "overflow", "beyond what a flux can be, taken as missing")
+    if error is not None:
+        fluxes.reject(fluxes.error == 0, "zero_error", "error of exactly 0, taken as missing")
+        fluxes.reject(np.isinf(fluxes.error), "error_overflow", "error beyond what it can be, taken as missing")
+    fluxes.error[np.isnan(fluxes.flux)] = np.nan
+
+
+def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place: str) -> Fluxes:
+    """Turn a block of a table into fluxes in nJy.
+
+    The rules are applied in this order, and a flux is counted by the first that rejects it: missing,
+    infinite, sentinel, zero, flags, sentinel error, no finite error, negative error, zero error.
+    The units are those of :mod:`~jpas_gbm.surveys.fluxes`.
+
+    Parameters
+    ----------
+    block : mapping of str to array
+        Columns of consecutive rows.
+    layout : BandLayout
+        Where the bands stand among them.
+    rules : QualitySection
+        Of the survey file.
+    place : str
+        The table, for messages.
+
+    Returns
+    -------
+    Fluxes
+        `flux` and `error` float32 (n, b) in nJy, NaN where missing; `error` is NaN throughout where
+        the survey gives none.
+
+    Raises
+    ------
+    CatalogueError
+        If an array changes its width, or flags are no integers.
+    """
+    fluxes = _raw(layout, block, place)
+    _reject_missing(fluxes, rules)
+    _reject_flagged(fluxes, layout, block, place)
+    _check_errors(fluxes, rules)
+    _in_njy(fluxes, layout)
+    return fluxes
+
+
+def row_quality(fluxes: Fluxes, rules: QualitySection) -> np.ndarray:
+    """Return the quality bits of each row that can be told from its fluxes, and count the rows."""
+    observed = np.count_nonzero(~np.isnan(fluxes.flux), axis=1)
+    few = observed < rules.min_bands
+    fluxes.note("flagged_rows", "with a flux rejected by flags (bit FLAGGED)", int(fluxes.flagged.sum()), rows=True)
+    fluxes.note("few_bands", f"with fewer than {rules.min_bands} bands (bit FEW_BANDS)", int(few.sum()), rows=True)
+    fluxes.note("no_band", "without any band", int((observed == 0).sum()), rows=True)
+    bits = fluxes.flagged * np.uint16(QualityBit.FLAGGED) | few * np.uint16(QualityBit.FEW_BANDS)
+    return bits.astype(np.uint16)

@@ -1,0 +1,432 @@
+"""Labels and imaging, as tables beside a catalogue, and the rules that make a label trusted.
+
+The classes, and which spectral type and redshift make each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BundleError, CatalogueError, ConfigError, did_you_mean
+from ..store import native
+from .catalogue import MORPHOLOGIES, UNLABELLED
+from .quality import QualityCount
+
+if TYPE_CHECKING:
+    from .schema import RowRule, SurveySchema
+
+
+CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
+"""The classes of the paper, in the order used everywhere."""
+
+Z_CUT = 2.1
+"""The redshift from which a quasar is QSO_high: Lyα enters the first narrow band."""
+
+
+@dataclass(frozen=True)
+class LabelScheme:
+    """Which classes there are, and which spectral type and redshift make each.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        In the order of the label codes 0, 1, ...
+    z_cut : float
+        Redshift at and above which a type with two classes is of the first of them.
+    spectypes : mapping of str to tuple of str
+        For each spectral type its class, or its two classes (at and above, below `z_cut`).
+
+    Raises
+    ------
+    ConfigError
+        If a class repeats, or a spectral type names a class that does not exist.
+    """
+
+    classes: tuple[str, ...] = CLASSES
+    z_cut: float = Z_CUT
+    spectypes: Mapping[str, tuple[str, ...]] = field(
+        default_factory=lambda: {"QSO": ("QSO_high", "QSO_low"), "GALAXY": ("GALAXY",), "STAR": ("STAR",)}
+    )
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "classes", tuple(self.classes))
+        if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
+            raise ConfigError(f"the classes {', '.join(self.classes)} must be two or more different names.")
+        spectypes = {name.upper(): (of,) if isinstance(of, str) else tuple(of) for name, of in self.spectypes.items()}
+        for name, of in spectypes.items():
+            for wanted in of:
+                self.code(wanted)
+            if len(of) not in (1, 2):
+                raise ConfigError(f"spectral type '{name}' has {len(of)} classes: one, or two parted by z_cut.")
+        object.__setattr__(self, "spectypes", spectypes)
+
+    def __len__(self) -> int:
+        return len(self.classes)
+
+    def code(self, name: str) -> int:
+        """Return the label code of a class.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such class.
+        """
+        if name not in self.classes:
+            raise ConfigError(
+                f"there is no class '{name}'.{did_you_mean(name, self.classes)} Classes: {', '.join(self.classes)}."
+            )
+        return self.classes.index(name)
+
+    def label(self, spectype: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return label codes from spectral types and redshifts.
+
+        Parameters
+        ----------
+        spectype : array of str, shape (n,)
+            In any case, blanks around it ignored.
+        z : array, shape (n,)
+            Needed only by types that `z_cut` parts.
+
+        Returns
+        -------
+        array of int8, shape (n,)
+            -1 where the type is not of this scheme, or z is needed and not finite.
+        """
+        # Types are few and rows are many: look each distinct one up once.
+        types, which = np.unique(np.asarray(spectype).astype(str), return_inverse=True)
+        z = np.asarray(z, dtype=np.float64)
+        high = np.full(len(types), UNLABELLED, dtype=np.int8)
+        low, parted = high.copy(), np.zeros(len(types), dtype=bool)
+        for i, name in enumerate(types):
+            of = self.spectypes.get(name.strip().upper(), ())
+            if of:
+                high[i], low[i], parted[i] = self.code(of[0]), self.code(of[-1]), len(of) == 2
+        with np.errstate(invalid="ignore"):
+            label = np.where(z >= self.z_cut, high[which], low[which])
+        label[parted[which] & ~np.isfinite(z)] = UNLABELLED
+        return label.astype(np.int8)
+
+    def counts(self, label: np.ndarray) -> dict[str, int]:
+        """Return how many rows each class has, in class order."""
+        return {name: int(np.count_nonzero(label == code)) for code, name in enumerate(self.classes)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold."""
+        return {
+            "classes": list(self.classes),
+            "z_cut": self.z_cut,
+            "spectypes": {name: list(of) for name, of in self.spectypes.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> LabelScheme:
+        """Rebuild a scheme from :meth:`to_dict`.
+
+        Raises
+        ------
+        BundleError
+            If it is damaged.
+        """
+        try:
+            return cls(tuple(value["classes"]), float(value["z_cut"]), value["spectypes"])
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BundleError(f"the classes are damaged ({error!r}): make the folder again.") from error
+
+
+def default_scheme() -> LabelScheme:
+    """Return the four classes of the paper: quasars parted at z = 2.1, galaxies, stars."""
+    return LabelScheme()
+
+
+__all__ = [
+    "CLASSES",
+    "ImagingTable",
+    "LabelScheme",
+    "LabelTable",
+    "Z_CUT",
+    "apply_label_rules",
+    "as_ids",
+    "default_scheme",
+    "join_labels",
+    "unique_labels",
+]
+
+_TRUE = ("true", "t", "yes", "1")
+
+
+def _text(values: np.ndarray) -> np.ndarray:
+    """Return values as stripped text; FITS gives padded bytes."""
+    if values.dtype.kind == "S":
+        return np.char.strip(np.char.decode(values, "utf-8", "replace"))
+    if values.dtype.kind == "O":
+        values = np.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values], dtype=object)
+    return np.char.strip(values.astype(str))
+
+
+def _meets(values: Any, rule: RowRule) -> np.ndarray:
+    """Say which values meet a rule; a masked or missing one does not."""
+    masked = np.ma.getmaskarray(values)
+    values = native(np.asarray(np.ma.getdata(values)))
+    met = np.ones(len(values), dtype=bool)
+    if rule.above is not None:
+        met &= values.astype(np.float64) > rule.above if values.dtype.kind not in "iu" else values > rule.above
+    if isinstance(rule.equals, bool):
+        is_true = values.astype(bool) if values.dtype.kind in "biu" else np.isin(np.char.lower(_text(values)), _TRUE)
+        met &= is_true == rule.equals
+    elif isinstance(rule.equals, str):
+        met &= _text(values) == rule.equals
+    elif rule.equals is not None:
+        met &= values == rule.equals
+    return met & ~masked
+
+
+def apply_label_rules(
+    table: Mapping[str, Any], schema: SurveySchema, where: str = ""
+) -> tuple[np.ndarray, list[QualityCount]]:
+    """Say which rows of a spectroscopic table give a label to trust, by the rules of its survey file.
+
+    Parameters
+    ----------
+    table : mapping of str to array, shape (n,)
+        The columns; a pandas DataFrame serves.
+    schema : SurveySchema
+        With a section ``labels``.
+    where : str
+        Name of the file, for messages.
+
+    Returns
+    -------
+    keep : array of bool, shape (n,)
+    counts : list of QualityCount
+        For each rule the rows that fail it and no rule before it, so that they add up to the rejected.
+
+    Raises
+    ------
+    CatalogueError
+        If a column that a rule needs is missing.
+    """
+    n = len(next(iter(table.values()))) if isinstance(table, dict) else len(table)
+    keep = np.ones(n, dtype=bool)
+    counts: list[QualityCount] = []
+    for rule in schema.labels.rules if schema.labels else ():
+        name = next((name for name in rule.column if name in table), None)
+        if name is None and rule.optional:
+            continue
+        if name is None:
+            raise CatalogueError(
+                f"{where or schema.name}: column {' or '.join(rule.column)} is missing, by which '{schema.name}' knows "
+                f"a {rule.reason}. Add the column, or mark the rule 'optional: true' in a survey file of your own."
+            )
+        met = _meets(table[name], rule)
+        counts.append(QualityCount(f"label_{name}", rule.reason, int((keep & ~met).sum()), "rows"))
+        keep &= met
+    return keep, counts
+
+
+def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
+    """Return object ids as int64.
+
+    Raises
+    ------
+    CatalogueError
+        If they are not integers: as floating point, ids above 2^53 are already corrupted.
+    """
+    array = native(np.asarray(values))
+    if array.dtype.kind == "f":
+        raise CatalogueError(
+            f"'{name}' is stored as floating point: ids above 2^53 are corrupted by it, and rows would be matched "
+            "to the wrong objects. Write it again as a 64-bit integer."
+        )
+    if array.dtype.kind not in "iu":
+        raise CatalogueError(f"'{name}' holds {array.dtype}, not integers.")
+    if array.dtype == np.uint64 and len(array) and array.max() > np.iinfo(np.int64).max:
+        raise CatalogueError(f"'{name}' exceeds 2^63 - 1 and is no 64-bit object id; name a row by several columns.")
+    return array.astype(np.int64)
+
+
+def _column(owner: str, name: str, value: Any, dtype: type, n: int) -> np.ndarray:
+    if isinstance(value, np.ma.MaskedArray) and np.issubdtype(dtype, np.floating):
+        value = np.ma.filled(value.astype(dtype), np.nan)
+    array: np.ndarray = np.ascontiguousarray(native(np.asarray(value)), dtype=dtype)
+    if array.shape != (n,):
+        raise CatalogueError(f"{owner}: column '{name}' has shape {array.shape}, expected ({n},).")
+    array = array.view()
+    array.flags.writeable = False
+    return array
+
+
+def _check_morphology(owner: str, morphology: np.ndarray) -> None:
+    if len(morphology) and not (morphology.min() >= 0 and morphology.max() < len(MORPHOLOGIES)):
+        raise CatalogueError(f"{owner}: morphology codes must be 0 to {len(MORPHOLOGIES) - 1}.")
+
+
+_COLUMNS = ("object_id", "ra", "dec", "label", "z", "mag", "morphology")
+
+
+@dataclass(frozen=True, eq=False)
+class LabelTable:
+    """Objects with a trusted class, and the ids of all others that the file names.
+
+    Parameters
+    ----------
+    object_id : array of int64, shape (n,)
+        TARGETID of each labelled object; unique.
+    ra, dec : array of float64, shape (n,)
+        ICRS degrees.
+    label : array of int8, shape (n,)
+        Class codes, 0 or more.
+    z : array of float64, shape (n,)
+        Redshift.
+    mag : array of float32, shape (n,)
+        AB magnitude for cuts; NaN where unknown.
+    morphology : array of int8, shape (n,)
+        Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`.
+    all_ids : array of int64, shape (m,)
+        Every id of the file, also of rows that the label rules rejected: their mocks do not train
+        either. Kept sorted and unique.
+
+    Raises
+    ------
+    CatalogueError
+        If ids are not integers or repeat, a column has another length, or a label is negative.
+    """
+
+    object_id: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    label: np.ndarray
+    z: np.ndarray
+    mag: np.ndarray = None  # type: ignore[assignment]
+    morphology: np.ndarray = None  # type: ignore[assignment]
+    all_ids: np.ndarray = None  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        ids = as_ids(self.object_id)
+        n = len(ids)
+        if len(np.unique(ids)) < n:
+            raise CatalogueError(f"label table: {n - len(np.unique(ids))} objects stand in more than one labelled row.")
+        mag = np.full(n, np.nan) if self.mag is None else self.mag
+        morphology = np.zeros(n) if self.morphology is None else self.morphology
+        everyone = ids if self.all_ids is None else np.concatenate([ids, as_ids(self.all_ids)])
+        values = {"ra": self.ra, "dec": self.dec, "label": self.label, "z": self.z, "mag": mag}
+        dtypes: dict[str, type] = {"label": np.int8, "mag": np.float32}
+        for name, value in values.items():
+            object.__setattr__(self, name, _column("label table", name, value, dtypes.get(name, np.float64), n))
+        object.__setattr__(self, "object_id", _column("label table", "object_id", ids, np.int64, n))
+        object.__setattr__(self, "morphology", _column("label table", "morphology", morphology, np.int8, n))
+        object.__setattr__(self, "all_ids", np.unique(everyone))
+        _check_morphology("label table", self.morphology)
+        if n and self.label.min() < 0:
+            raise CatalogueError("label table: rows without a class must be left out.")
+
+    def __len__(self) -> int:
+        return len(self.object_id)
+
+    def take(self, rows: np.ndarray) -> LabelTable:
+        """Return the rows chosen by a mask or indices; `all_ids` stays whole."""
+        return LabelTable(**{name: getattr(self, name)[rows] for name in _COLUMNS}, all_ids=self.all_ids)
+
+
+def unique_labels(columns: Mapping[str, np.ndarray], all_ids: np.ndarray) -> tuple[LabelTable, dict[str, int]]:
+    """Make a label table of rows in which an object may stand more than once.
+
+    An object whose rows agree on its class keeps the first of them; one whose classes differ has no
+    label to trust and is left out.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, shape (n,)
+        The columns of :class:`LabelTable`, in order of trust.
+    all_ids : array of int64
+        Every id of the files.
+
+    Returns
+    -------
+    table : LabelTable
+    counts : dict
+        ``repeated``: rows left out since their object was there; ``contradictory``: objects left out.
+    """
+    ids, label = as_ids(columns["object_id"]), columns["label"]
+    _, first, group = np.unique(ids, return_index=True, return_inverse=True)
+    differs = np.zeros(len(first), dtype=bool)
+    np.logical_or.at(differs, group, label != label[first][group])
+    rows = np.sort(first[~differs])
+    counts = {"repeated": len(group) - len(first), "contradictory": int(differs.sum())}
+    return LabelTable(**{name: columns[name][rows] for name in columns}, all_ids=all_ids), counts
+
+
+def join_labels(tables: Sequence[LabelTable]) -> tuple[LabelTable, dict[str, int]]:
+    """Join the label tables of several files into one of unique objects.
+
+    See :func:`unique_labels` for objects that several files name.
+
+    Parameters
+    ----------
+    tables : sequence of LabelTable
+        In order of trust.
+
+    Returns
+    -------
+    table : LabelTable
+    counts : dict
+        ``repeated``: rows left out since the object was there; ``contradictory``: objects left out.
+    """
+    if len(tables) == 1:
+        return tables[0], {"repeated": 0, "contradictory": 0}
+    columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in _COLUMNS}
+    return unique_labels(columns, np.concatenate([table.all_ids for table in tables]))
+
+
+@dataclass(frozen=True, eq=False)
+class ImagingTable:
+    """Magnitude and morphology that an imaging survey gives to any source, labelled or not.
+
+    Parameters
+    ----------
+    ra, dec : array of float64, shape (n,)
+        ICRS degrees.
+    mag : array of float32, shape (n,)
+        AB magnitude (r); NaN where not measured.
+    morphology : array of int8, shape (n,)
+        Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`; 0 is unknown.
+    key : mapping of str to array of int64, shape (n,)
+        The columns that name a row, such as BRICKID and OBJID.
+
+    Raises
+    ------
+    CatalogueError
+        If a column has another length, or a morphology code does not exist.
+    """
+
+    ra: np.ndarray
+    dec: np.ndarray
+    mag: np.ndarray
+    morphology: np.ndarray
+    key: Mapping[str, np.ndarray] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        n = len(self.ra)
+        dtypes: dict[str, type] = {"ra": np.float64, "dec": np.float64, "mag": np.float32, "morphology": np.int8}
+        for name, dtype in dtypes.items():
+            object.__setattr__(self, name, _column("imaging table", name, getattr(self, name), dtype, n))
+        key = {name: _column("imaging table", name, value, np.int64, n) for name, value in self.key.items()}
+        object.__setattr__(self, "key", key)
+        _check_morphology("imaging table", self.morphology)
+
+    def __len__(self) -> int:
+        return len(self.ra)
+
+    @staticmethod
+    def concat(tables: Sequence[ImagingTable]) -> ImagingTable:
+        """Return several tables as one; keys that not all share are dropped."""
+        if len(tables) == 1:
+            return tables[0]
+        shared = [name for name in tables[0].key if all(name in table.key for table in tables)]
+        names = ("ra", "dec", "mag", "morphology")
+        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
+        key = {name: np.concatenate([table.key[name] for table in tables]) for name in shared}
+        return ImagingTable(columns["ra"], columns["dec"], columns["mag"], columns["morphology"], key)

@@ -1,0 +1,314 @@
+"""Consecutive rows of a table, as arrays by column.
+
+Raw tables: named columns of any file format, read in blocks, before anything is understood.
+"""
+
+from __future__ import annotations
+
+import gzip
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+
+from ..errors import CatalogueError, did_you_mean
+
+Block = dict[str, np.ndarray]
+"""Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
+
+
+def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) -> np.ndarray:
+    """Return rows that are sequences of numbers, or None, as one float array, missing entries NaN.
+
+    Parameters
+    ----------
+    values : sequence
+        One sequence a row, as long as most; entries, or a whole row, may be None or masked.
+    name, place : str
+        The column and the table, for messages.
+    start : int
+        Row number of the first, for messages.
+
+    Raises
+    ------
+    CatalogueError
+        If a row is shorter or longer than the others.
+    """
+    lengths = np.array([0 if _absent(row) else np.size(row) for row in values])  # type: ignore[arg-type]
+    filled = lengths[lengths > 0]
+    width = int(np.bincount(filled).argmax()) if len(filled) else 0
+    odd = np.flatnonzero((lengths != width) & (lengths > 0))
+    if len(odd):
+        raise CatalogueError(
+            f"{place}[{name}]: row {start + odd[0]} has {lengths[odd[0]]} values, the others {width} "
+            f"({len(odd)} such rows). An array column needs one value a band in every row, empty ones as NaN."
+        )
+    stacked = np.full((len(values), width), np.nan)
+    for i in np.flatnonzero(lengths):
+        row = values[int(i)]
+        if isinstance(row, np.ma.MaskedArray):
+            row = np.ma.filled(row.astype(np.float64), np.nan)
+        stacked[i] = np.asarray(row, dtype=np.float64)
+    return stacked
+
+
+def _absent(row: object) -> bool:
+    return row is None or row is np.ma.masked
+
+
+def rebatch(blocks: Iterator[Block], rows: int) -> Iterator[Block]:
+    """Cut a stream of blocks into blocks of exactly `rows` rows (the last may be shorter)."""
+    held: list[Block] = []
+    count = 0
+    for block in blocks:
+        held.append(block)
+        count += block_rows(block)
+        while count >= rows:
+            whole = join_blocks(held)
+            yield {name: value[:rows] for name, value in whole.items()}
+            held = [{name: value[rows:] for name, value in whole.items()}]
+            count -= rows
+    if count:
+        yield join_blocks(held)
+
+
+def block_rows(block: Block) -> int:
+    """Return the number of rows of a block."""
+    return len(next(iter(block.values())))
+
+
+def join_blocks(blocks: Sequence[Block]) -> Block:
+    """Return blocks as one; masks are kept."""
+    if len(blocks) == 1:
+        return blocks[0]
+    names = blocks[0]
+    return {
+        name: np.ma.concatenate([block[name] for block in blocks])
+        if _masked(blocks, name)
+        else np.concatenate([block[name] for block in blocks])
+        for name in names
+    }
+
+
+def _masked(blocks: Sequence[Block], name: str) -> bool:
+    return any(isinstance(block[name], np.ma.MaskedArray) for block in blocks)
+
+
+Want = Literal["float", "int", "text", "any"]
+
+BLOCK_BYTES = 32 << 20
+"""About how much of a file is held while it is read, in bytes."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a file says of one column.
+
+    Parameters
+    ----------
+    name : str
+        As the file spells it.
+    kind : {"float", "int", "bool", "text", "object"}
+        What it holds; object is an array of varying length.
+    width : int or None
+        Values a row; None for a plain column, 0 where rows may differ.
+    unit : str or None
+        As the file states it.
+    """
+
+    name: str
+    kind: Literal["float", "int", "bool", "text", "object"]
+    width: int | None = None
+    unit: str | None = None
+
+
+class RawTable(Protocol):
+    """A table in some file format: its columns, and its rows in blocks.
+
+    Attributes
+    ----------
+    path : Path
+        The file.
+    place : str
+        The file and the table in it, for messages.
+    format : str
+        FITS, VOTable, Parquet, CSV or NPY+CSV.
+    columns : mapping of str to Column
+        By name, in the order of the file.
+    rows : int or None
+        Number of rows, where it is known before reading.
+    cards : mapping of str to str
+        Keywords of the table, such as BAND0.
+    """
+
+    path: Path
+    place: str
+    format: str
+    cards: Mapping[str, str]
+
+    @property
+    def columns(self) -> Mapping[str, Column]: ...
+
+    @property
+    def rows(self) -> int | None: ...
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns in consecutive blocks of rows.
+
+        Plain columns have shape (n,), array columns (n, width); missing entries are NaN or masked,
+        text is stripped.
+        """
+        ...
+
+
+def canonical(name: str) -> str:
+    """Return a column name without prefix and case: ``minijpas.tile_id`` becomes ``TILE_ID``."""
+    return name.rsplit(".", 1)[-1].strip().strip('"').upper()
+
+
+class ColumnNames:
+    """Finds columns by any of their spellings.
+
+    Parameters
+    ----------
+    names : sequence of str
+        As the file spells them.
+    place : str
+        The table, for messages.
+    """
+
+    def __init__(self, names: Sequence[str], place: str) -> None:
+        self.names = tuple(names)
+        self.place = place
+        self._exact = frozenset(self.names)
+        self._canonical: dict[str, list[str]] = {}
+        for name in self.names:
+            self._canonical.setdefault(canonical(name), []).append(name)
+
+    def find(self, spellings: Sequence[str]) -> str | None:
+        """Return the file's name of the first spelling that it has, or None.
+
+        A name spelt exactly is preferred to one that differs in case or prefix.
+
+        Raises
+        ------
+        CatalogueError
+            If two columns differ in nothing but case or prefix.
+        """
+        for spelling in spellings:
+            if spelling in self._exact:
+                return spelling
+            found = self._canonical.get(canonical(spelling), [])
+            if len(found) > 1:
+                raise CatalogueError(
+                    f"{self.place}: columns {' and '.join(found)} could both be '{spelling}'. Rename or drop one."
+                )
+            if found:
+                return found[0]
+        return None
+
+    def nearest(self, name: str) -> str:
+        """Return a hint at a column of nearly that name, or an empty string."""
+        return did_you_mean(name, self.names)
+
+
+def peek(path: Path, size: int = 4096) -> bytes:
+    """Return the first bytes of a file, unpacked if it is gzipped.
+
+    Raises
+    ------
+    CatalogueError
+        If the file is missing, a folder, empty or unreadable.
+    """
+    if path.is_dir():
+        raise CatalogueError(f"{path}: is a folder, a table file is needed. Name the file in it.")
+    try:
+        with open(path, "rb") as stream:
+            head = stream.read(size)
+        if head[:2] == b"\x1f\x8b":
+            with gzip.open(path, "rb") as unpacked:
+                head = unpacked.read(size)
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{path}: there is no such file.") from error
+    except (OSError, EOFError) as error:
+        raise CatalogueError(f"{path}: cannot be read ({error}).") from error
+    if not head.strip():
+        raise CatalogueError(f"{path}: is empty (no content). Copy or download it again.")
+    return head
+
+
+def file_format(path: str | Path) -> Literal["FITS", "VOTable", "Parquet", "NPY", "CSV"]:
+    """Tell the format of a file by its content, not by its name.
+
+    Raises
+    ------
+    CatalogueError
+        If it is none that is understood.
+    """
+    path = Path(path)
+    head = peek(path)
+    if head.startswith(b"SIMPLE  ="):
+        return "FITS"
+    if head.startswith(b"PAR1"):
+        return "Parquet"
+    if head.startswith(b"\x93NUMPY"):
+        return "NPY"
+    if b"<VOTABLE" in head.upper() or b":VOTABLE" in head.upper():
+        return "VOTable"
+    suffixes = {suffix.lower() for suffix in path.suffixes}
+    start = head.lstrip()[:40].decode("ascii", "replace").splitlines()[0]
+    named = {".fits": "FITS", ".fit": "FITS", ".fz": "FITS", ".parquet": "Parquet", ".npy": "NPY", ".vot": "VOTable"}
+    for suffix, name in named.items():
+        if suffix in suffixes:
+            raise CatalogueError(
+                f"{path}: is named {suffix} but is not {name}; it begins with {start!r}. "
+                "It may be a damaged or an unfinished download: fetch it again."
+            )
+    if b"\0" in head or start.lstrip().startswith("<"):
+        raise CatalogueError(
+            f"{path}: is in no format that is read here (it begins with {start!r}). "
+            "FITS, VOTable, Parquet, CSV and the paper's .npy with its properties CSV are."
+        )
+    return "CSV"
+
+
+def open_table(path: str | Path, hdu: int | str | Sequence[str] | None = None) -> RawTable:
+    """Open a table of any format that is read here.
+
+    Parameters
+    ----------
+    path : path
+        The format is told by content.
+    hdu : int or str or sequence of str, optional
+        Extension of a FITS file: a number or a name that must be there, or names to prefer.
+        Default: the first binary table.
+
+    Raises
+    ------
+    CatalogueError
+        If it cannot be read; the message says why.
+    """
+    path = Path(path)
+    kind = file_format(path)
+    # Imported here: astropy and pyarrow are slow to load, and one of them will do.
+    if kind == "FITS":
+        from .fits_table import FitsTable
+
+        return FitsTable(path, hdu)
+    if kind == "NPY":
+        from .arrow_tables import PaperTable
+
+        return PaperTable(path)
+    if kind == "VOTable":
+        from .fits_table import VoTable
+
+        return VoTable(path)
+    if kind == "Parquet":
+        from .arrow_tables import ParquetTable
+
+        return ParquetTable(path)
+    from .arrow_tables import CsvTable
+
+    return CsvTable(path)

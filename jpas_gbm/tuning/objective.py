@@ -1,0 +1,467 @@
+"""Objective: what options are worth on labelled target rows of train and validation, never of test.
+
+RowsCache: features, bins and boosters made once and shared by the trials that need the same.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from ..adaptation.choosing import (
+    Judges,
+    Scored,
+    counted_rows,
+    label_folds,
+    mean_margins,
+    quick_calibration,
+    score,
+    settle,
+)
+from ..adaptation.regimes import get_regime
+from ..adaptation.rows import Rows, TrainingRows, check_rows, make_rows
+from ..adaptation.ways import Stages, means, singles, usable_gammas
+from ..config import override
+from ..errors import ConfigError, FitError, did_you_mean
+from ..features.recipe import FeatureRecipe
+from ..options import BoostingOptions, FeatureOptions, FitOptions, Metric, ObjectiveOptions, Rung
+from ..run import Journal, Progress, Streams
+from ..scores.bootstrap import replicate
+from ..scores.metrics import Scorer
+from ..surveys.dataset import Dataset
+from .space import Space
+
+_SWITCHES = ("fluxes", "snr", "ratios", "lines", "templates", "imaging")
+
+
+class Recent(OrderedDict[Hashable, Any]):
+    """A dictionary that keeps the entries used last.
+
+    Parameters
+    ----------
+    size : int
+        How many entries it keeps.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        self._size = size
+
+    def __getitem__(self, key: Hashable) -> Any:
+        self.move_to_end(key)
+        return super().__getitem__(key)
+
+    def __setitem__(self, key: Hashable, value: Any) -> None:
+        super().__setitem__(key, value)
+        self.move_to_end(key)
+        if len(self) > self._size:
+            self.popitem(last=False)
+
+    def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
+        """Return what is kept under a key, made now if it is not there."""
+        if key not in self:
+            self[key] = make()
+        return self[key]
+
+
+def widest(space: Space, features: FeatureOptions) -> FeatureOptions:
+    """Return feature options that include those of every trial of a space.
+
+    The groups that a trial leaves out are then columns not taken, instead of features made anew.
+    """
+    switched = {}
+    for name in _SWITCHES:
+        entry = space.entries.get(f"features.{name}")
+        ever = getattr(space.base.features, name) or (entry is not None and True in entry.choices)
+        switched[name] = ever or getattr(features, name)
+    lean = space.entries.get("features.lean")
+    switched["lean"] = space.base.features.lean and features.lean and (lean is None or False not in lean.choices)
+    entry = space.entries.get("features.colours")
+    spacings = set(space.base.features.colours) | set(features.colours)
+    for choice in entry.choices if entry is not None else ():
+        spacings |= set(choice)
+    return override(features, colours=tuple(sorted(spacings)), **switched)
+
+
+def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | None:
+    """Return the rows with the features of narrower options, or None if they hold others.
+
+    The result is the same bits as features made with those options: no feature looks at another.
+    """
+    wide = rows.recipe
+    recipe = FeatureRecipe.build(wide.bands, options, wide.has_errors, wide.has_imaging)
+    if options.templates and wide.templates is not None:
+        recipe = replace(recipe, templates=wide.templates)
+    place = {name: i for i, name in enumerate(wide.names)}
+    if not set(recipe.names) <= set(place):
+        return None
+    columns = np.array([place[name] for name in recipe.names])
+    same = recipe.names == wide.names
+
+    def narrow(part: Rows | None) -> Rows | None:
+        return part if part is None or same else replace(part, X=np.ascontiguousarray(part.X[:, columns]))
+
+    return replace(
+        rows,
+        recipe=recipe,
+        source_train=narrow(rows.source_train),
+        source_val=narrow(rows.source_val),
+        target_train=narrow(rows.target_train),
+        target_val=narrow(rows.target_val),
+        unlabelled=narrow(rows.unlabelled),
+        bare=narrow(rows.bare),
+    )
+
+
+def thin_mocks(rows: TrainingRows, share: float, seed: int) -> TrainingRows:
+    """Return the rows with a share of the objects among the mocks; all rows of an object go together."""
+    if share >= 1:
+        return rows
+
+    def thin(part: Rows | None) -> Rows | None:
+        if part is None:
+            return None
+        objects = np.unique(part.groups)
+        kept = np.random.default_rng(seed).permutation(objects)[: max(2, round(share * len(objects)))]
+        return part.take(np.isin(part.groups, kept))
+
+    return replace(rows, source_train=thin(rows.source_train), source_val=thin(rows.source_val))
+
+
+@dataclass
+class RowsCache:
+    """The rows of the trials of one study, in one process.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    space : Space
+        What trials may vary: decides which features are made ahead.
+    streams : Streams
+        The random streams of a fit with the study's seed.
+    threads : int
+        Threads of the feature kernels.
+    """
+
+    dataset: Dataset
+    space: Space
+    streams: Streams
+    threads: int
+    _wide: Recent = field(default_factory=lambda: Recent(4))
+    _narrow: Recent = field(default_factory=lambda: Recent(8))
+
+    def rows(self, options: FitOptions, share: float, journal: Journal) -> tuple[TrainingRows, Recent]:
+        """Return the rows of a trial, and the trainings on them that are kept.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Features, sky options and regime count.
+        share : float
+            Share of the mocks.
+        journal : Journal
+            Gets an entry per part that is made now.
+        """
+        key = (options.features, options.sky, share)
+
+        def make() -> tuple[TrainingRows, Recent]:
+            features = widest(self.space, options.features)
+            whole = self._wide_rows(features, options, journal)
+            narrow = take_columns(thin_mocks(whole, share, self.streams.trees), options.features)
+            if narrow is None:
+                narrow = thin_mocks(self._wide_rows(options.features, options, journal), share, self.streams.trees)
+            return narrow, Recent(48)
+
+        found: tuple[TrainingRows, Recent] = self._narrow.once(key, make)
+        return found
+
+    def _wide_rows(self, features: FeatureOptions, options: FitOptions, journal: Journal) -> TrainingRows:
+        regime = get_regime(options.regime)
+        wide = override(options, features=features.model_dump())
+
+        def make() -> TrainingRows:
+            rows = make_rows(self.dataset, regime, wide, self.streams.rows(), self.threads, journal)
+            check_rows(rows, regime, wide, journal)
+            return replace(rows, bare=None)
+
+        found: TrainingRows = self._wide.once((features, options.sky), make)
+        return found
+
+
+RESAMPLES = 400
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """What one training said about the rows that judge it.
+
+    Parameters
+    ----------
+    candidate : str
+        The way that was best.
+    y : array of int8, shape (n,)
+    p : array of float64, shape (n, k)
+        Calibrated by cross-fitting.
+    groups : array of int64, shape (n,)
+        Object of each row.
+    """
+
+    candidate: str
+    y: np.ndarray
+    p: np.ndarray
+    groups: np.ndarray
+
+    def scorer(self, classes: Sequence[str]) -> Scorer:
+        """Return the answers ready to be scored."""
+        return Scorer.of(self.y, self.p, classes)
+
+
+@dataclass(frozen=True)
+class Measure:
+    """The figures of a study, as numbers to be made small.
+
+    Parameters
+    ----------
+    options : ObjectiveOptions
+        Which.
+    classes : tuple of str
+        Names of the classes.
+    """
+
+    options: ObjectiveOptions
+    classes: tuple[str, ...]
+
+    def __post_init__(self) -> None:
+        if self.options.of_class not in self.classes:
+            near = did_you_mean(self.options.of_class, self.classes)
+            raise ConfigError(
+                f"objective: of_class '{self.options.of_class}' is no class of this data set.{near} "
+                f"Allowed: {', '.join(self.classes)}."
+            )
+        if self.options.also == self.options.metric:
+            raise ConfigError(
+                f"objective: 'also' is '{self.options.also}', which is the first figure already. Name another, or none."
+            )
+        if "mix" in self.metrics and not any(self.options.mix.model_dump().values()):
+            raise ConfigError("objective: every weight of the mix is 0. Give one a weight.")
+
+    @property
+    def metrics(self) -> tuple[Metric, ...]:
+        """The figures: one, or two for a Pareto front."""
+        return (self.options.metric,) if self.options.also is None else (self.options.metric, self.options.also)
+
+    def figures(self, named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return log loss, macro-F1 and average precision from a scorer's figures."""
+        return {
+            "log_loss": named["log_loss"],
+            "macro_f1": named["macro.f1"],
+            "average_precision": named[f"per_class.{self.options.of_class}.average_precision"],
+        }
+
+    def losses(self, figures: Mapping[str, Any]) -> list[Any]:
+        """Return what is to be made small, one value (or array of draws) for each figure of the study."""
+        small = {
+            "log_loss": figures["log_loss"],
+            "macro_f1": 1 - figures["macro_f1"],
+            "average_precision": 1 - figures["average_precision"],
+        }
+        weights = self.options.mix.model_dump()
+        mixed = sum(weights[name] * small[name] for name in small)
+        return [mixed if metric == "mix" else small[metric] for metric in self.metrics]
+
+    def score(self, answers: Answers) -> dict[str, float]:
+        """Return the figures of some answers."""
+        named = answers.scorer(self.classes).figures(np.ones((len(answers.y), 1)))
+        return {name: float(value[0]) for name, value in self.figures(named).items()}
+
+    def interval(self, answers: Answers, seed: int, other: Answers | None = None) -> tuple[float, float]:
+        """Return the 95 % bootstrap interval over objects of the first loss, or of its difference to another's."""
+        scorers = [one.scorer(self.classes) for one in (answers, other) if one is not None]
+        draws = replicate(scorers, answers.groups, RESAMPLES, seed).draws
+        losses = self.losses(self.figures(draws))[0]
+        values = losses[0] if other is None else losses[0] - losses[1]
+        low, high = np.nanquantile(values, [0.025, 0.975])
+        return float(low), float(high)
+
+
+@dataclass(frozen=True, eq=False)
+class Judged:
+    """What options were worth on one fold."""
+
+    answers: Answers
+    figures: dict[str, float]
+    notes: tuple[str, ...]
+    seconds: float
+
+
+def coarse(options: FitOptions, coarseness: float) -> FitOptions:
+    """Return options whose boosting takes fewer, larger steps."""
+    if coarseness == 1:
+        return options
+
+    def fewer(growth: BoostingOptions) -> dict[str, Any]:
+        shorter = {
+            "learning_rate": min(1.0, growth.learning_rate * coarseness),
+            "rounds": max(1, round(growth.rounds / coarseness)),
+            "patience": max(min(growth.patience, 5), round(growth.patience / coarseness)),
+        }
+        return growth.model_dump() | shorter
+
+    return override(options, boosting=fewer(options.boosting), continuation=fewer(options.continuation))
+
+
+def folds_of(dataset: Dataset, options: ObjectiveOptions, seed: int) -> list[Dataset]:
+    """Return the data sets to judge on: the given splits, or each fold of train and validation as validation.
+
+    Raises
+    ------
+    FitError
+        If there are not enough labelled objects to deal.
+    """
+    if options.judge == "val":
+        return [dataset]
+    return label_folds(dataset, options.folds, seed)
+
+
+@dataclass
+class Objective:
+    """Judges options on one data set with one seed; trials share features, bins and boosters.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Test labels are masked before anything else is done.
+    space : Space
+        What trials may vary.
+    options : ObjectiveOptions
+        What is measured, and where.
+    seed : int
+        Seed of the trainings: ``fit`` with this seed trains the same trees.
+    threads : int
+    progress : callable, optional
+        Called every round; what it raises ends the training.
+    """
+
+    dataset: Dataset
+    space: Space
+    options: ObjectiveOptions
+    seed: int
+    threads: int = 1
+    progress: Progress | None = None
+
+    def __post_init__(self) -> None:
+        regime = get_regime(self.space.base.regime)
+        if regime.calibration != "target":
+            raise ConfigError(
+                f"regime '{regime.name}' may not touch target labels, so nothing may be tuned on them. "
+                "Allowed: mocks-calibrated, target-only, ssda."
+            )
+        self.dataset = self.dataset.for_training()
+        objects = len(np.unique(self.dataset.target_rows("train", "val").object_id))
+        if self.folds > max(objects, 1):
+            raise ConfigError(
+                f"objective: {self.folds} folds are more than the {objects} labelled objects of train and validation "
+                "to deal to them. Ask for fewer folds."
+            )
+        self.streams = Streams(self.seed)
+        self.measure = Measure(self.options, tuple(self.dataset.scheme.classes))
+
+    @cached_property
+    def caches(self) -> list[RowsCache]:
+        """The rows of each fold."""
+        # The deal is the study's, not the training's: fresh seeds are judged on the same rows.
+        folds = folds_of(self.dataset, self.options, seed=0)
+        return [RowsCache(fold, self.space, self.streams, self.threads) for fold in folds]
+
+    @property
+    def folds(self) -> int:
+        """Number of folds."""
+        return self.options.folds if self.options.judge == "folds" else 1
+
+    def judge(self, options: FitOptions, rung: Rung, fold: int) -> Judged:
+        """Train the candidates of some options and judge the best.
+
+        Parameters
+        ----------
+        options : FitOptions
+            What to train; its recipe says which candidates.
+        rung : Rung
+            How many mocks, how coarse.
+        fold : int
+            Which fold judges.
+
+        Raises
+        ------
+        FitError
+            If the regime has nothing to train or to judge on.
+        """
+        began = time.perf_counter()
+        journal = Journal(self.progress)
+        rows, kept = self.caches[fold].rows(options, rung.mocks, journal)
+        gammas = options.domain.gammas
+        recipe = rung.recipe if options.recipe == "auto" else None
+        # The domain classifier is kept under its options: tempers are no part of it.
+        shared = override(
+            coarse(options, rung.coarseness), recipe=recipe, domain=options.domain.model_dump() | {"gammas": (0.0,)}
+        )
+        stages = Stages(rows, shared, self.streams.trees, self.threads, journal, kept)
+        best = min(self._scored(stages, gammas), key=lambda one: one.log_loss)
+        val = rows.target_val
+        if val is None:
+            raise FitError("there are no validation rows to judge on.")
+        counted = counted_rows(val, options.cut)
+        answers = Answers(best.label, val.y[counted], best.p[counted], val.groups[counted])
+        figures = self.measure.score(answers)
+        return Judged(answers, figures, tuple(journal.notes), time.perf_counter() - began)
+
+    def _scored(self, stages: Stages, gammas: tuple[float, ...]) -> list[Scored]:
+        options, val = stages.options, stages.rows.target_val
+        regime = get_regime(options.regime)
+        assert val is not None
+        counted = counted_rows(val, options.cut)
+        calibration = quick_calibration(options.calibration)
+
+        def scored(candidate: Any) -> Scored:
+            margins = mean_margins(candidate.members(stages), val.X, self.threads)
+            return score(candidate, margins, val, counted, calibration, self.streams.choices)
+
+        if not (regime.source and regime.target_labels):
+            return [scored(settle(regime, Judges((stages,))).candidate)]
+        tried = [scored(one) for one in singles(options, usable_gammas(stages, gammas))]
+        if options.recipe in ("auto", "mean"):
+            mixed = [scored(one) for one in means([(one.log_loss, one.candidate) for one in tried])]
+            return mixed if options.recipe == "mean" and mixed else tried + mixed
+        return tried
+
+    def whole(self, options: FitOptions, tell: Callable[[int], None] | None = None) -> tuple[dict[str, float], Answers]:
+        """Return the mean figures over the folds with all the work, and the answers of all folds together."""
+        judged = []
+        for fold in range(self.folds):
+            if tell is not None:
+                tell(fold)
+            judged.append(self.judge(options, Rung(), fold))
+        return mean_figures(judged), joined(judged)
+
+
+def mean_figures(judged: Sequence[Judged]) -> dict[str, float]:
+    """Return the mean over folds of each figure."""
+    return {name: float(np.mean([one.figures[name] for one in judged])) for name in judged[0].figures}
+
+
+def joined(judged: Sequence[Judged]) -> Answers:
+    """Return the answers of all folds together."""
+    parts = [one.answers for one in judged]
+    names = list(dict.fromkeys(part.candidate for part in parts))
+    return Answers(
+        " / ".join(names),
+        np.concatenate([part.y for part in parts]),
+        np.concatenate([part.p for part in parts]),
+        np.concatenate([part.groups for part in parts]),
+    )

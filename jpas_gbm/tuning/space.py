@@ -1,0 +1,348 @@
+"""Sampling: what a trial tries, from the study's seed and the number of trials before it.
+
+Space: which options of a fit a study varies, and between what.
+"""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from optuna.samplers import BaseSampler, RandomSampler, TPESampler
+from optuna.trial import TrialState
+from pydantic import BaseModel
+
+from ..config import parse_options
+from ..errors import ConfigError, did_you_mean
+from ..options import Entry, FitOptions, TuneOptions
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+_USED = {
+    "ssda": ("",),
+    "mocks-calibrated": ("boosting.", "features.", "sky.", "calibration.", "cut"),
+    "target-only": ("continuation.", "features.", "sky.forget_imaging", "calibration.", "cut"),
+}
+"""Beginnings of the names of the options that can change a fit of each regime."""
+
+
+def option_names(model: type[BaseModel] = FitOptions, prefix: str = "") -> list[str]:
+    """Return the dotted names of all options of a model."""
+    names = []
+    for name, described in model.model_fields.items():
+        inner = described.annotation
+        if isinstance(inner, type) and issubclass(inner, BaseModel):
+            names += option_names(inner, f"{prefix}{name}.")
+        else:
+            names.append(prefix + name)
+    return names
+
+
+def option_value(options: BaseModel, name: str) -> Any:
+    """Return the value of an option by its dotted name."""
+    value: Any = options
+    for part in name.split("."):
+        value = getattr(value, part)
+    return value
+
+
+def _unknown(where: str, name: str) -> str:
+    """Return a sentence about a name that is no option."""
+    known = option_names()
+    inside = [one for one in known if one.startswith(f"{name}.")]
+    if inside:
+        return f"{where}: '{name}' is a section of options. Name options in it, such as {inside[0]}."
+    return (
+        f"{where}: unknown option '{name}'.{did_you_mean(name, known)} Allowed are the options of a fit, such as "
+        "boosting.leaves."
+    )
+
+
+def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> FitOptions:
+    """Return options with some changed by dotted name, and checked again.
+
+    Raises
+    ------
+    ConfigError
+        With one sentence per wrong value.
+    """
+    tree = options.model_dump()
+    known = option_names()
+    for name in values:
+        if name not in known:
+            raise ConfigError(_unknown(where, name))
+    for name, value in values.items():
+        *sections, last = name.split(".")
+        place = tree
+        for section in sections:
+            place = place[section]
+        several = isinstance(place[last], tuple) and not isinstance(value, list | tuple)
+        place[last] = (value,) if several else value
+    return parse_options(FitOptions, tree, where)
+
+
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested options by dotted name."""
+    found: dict[str, Any] = {}
+    for name, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= flat(value, f"{prefix}{name}.")
+        else:
+            found[prefix + str(name)] = value
+    return found
+
+
+def encode(value: Any) -> Any:
+    """Return a choice in a form that a study can store: scalars as they are, lists as JSON."""
+    return json.dumps(list(value)) if isinstance(value, list | tuple) else value
+
+
+@dataclass(frozen=True)
+class Space:
+    """The options that a study varies.
+
+    Parameters
+    ----------
+    base : FitOptions
+        All other options.
+    entries : mapping of str to Entry
+        What each may be, by dotted name.
+    notes : tuple of str
+        What was left out, in sentences.
+    """
+
+    base: FitOptions
+    entries: Mapping[str, Entry]
+    notes: tuple[str, ...] = ()
+
+    @classmethod
+    def build(cls, base: FitOptions, entries: Mapping[str, Entry]) -> Space:
+        """Check every entry against the options of a fit.
+
+        Entries that cannot change a fit of the regime are left out, and noted.
+
+        Raises
+        ------
+        ConfigError
+            With one sentence per unknown option, empty range or value that the option refuses.
+        """
+        problems = [problem for name, entry in entries.items() if (problem := _problem(base, name, entry))]
+        if problems:
+            raise ConfigError("\n".join(problems))
+        used = _USED.get(base.regime, ("",))
+        kept = {name: entry for name, entry in entries.items() if name.startswith(used)}
+        if not kept:
+            raise ConfigError(
+                f"space: holds no option that changes a fit of regime '{base.regime}'. Name one or more, such as "
+                "'continuation.learning_rate: {low: 0.01, high: 0.1, log: true}'."
+            )
+        left = sorted(set(entries) - set(kept))
+        notes = (f"regime '{base.regime}' does not use {', '.join(left)}: not varied.",) if left else ()
+        return cls(base, kept, notes)
+
+    def suggest(self, trial: Trial) -> dict[str, Any]:
+        """Let a trial draw its values, by dotted name and as the study stores them."""
+        return {name: self._suggest_one(trial, name) for name in self.entries}
+
+    def _suggest_one(self, trial: Trial, name: str) -> Any:
+        entry = self.entries[name]
+        if entry.choices:
+            return trial.suggest_categorical(name, [encode(choice) for choice in entry.choices])
+        assert entry.low is not None and entry.high is not None
+        if isinstance(option_value(self.base, name), int):
+            step = int(entry.step or 1)
+            return trial.suggest_int(name, int(entry.low), int(entry.high), step=step, log=entry.log)
+        return trial.suggest_float(name, float(entry.low), float(entry.high), step=entry.step, log=entry.log)
+
+    def options(self, values: Mapping[str, Any]) -> FitOptions:
+        """Return the options of a fit from the values of a trial."""
+        decoded = {name: self._decode(name, value) for name, value in values.items()}
+        return with_values(self.base, decoded, "trial")
+
+    def _decode(self, name: str, value: Any) -> Any:
+        return next((choice for choice in self.entries[name].choices if encode(choice) == value), value)
+
+    def start(self, given: Mapping[str, Any]) -> dict[str, Any]:
+        """Return values to try first: those given, else those of the base options, moved into the space.
+
+        Raises
+        ------
+        ConfigError
+            If a value that was given is not in the space.
+        """
+        for name in given:
+            if name not in self.entries:
+                raise ConfigError(
+                    f"start: '{name}' is not in the space.{did_you_mean(name, self.entries)} "
+                    f"Allowed: {', '.join(self.entries)}."
+                )
+        values = {}
+        for name in self.entries:
+            if name in given:
+                if not self._holds(name, given[name]):
+                    allowed = ", ".join(f"{key}: {value}" for key, value in self.to_dict()[name].items())
+                    raise ConfigError(f"start: {name} = {given[name]!r} is not in the space ({allowed}).")
+                values[name] = encode(given[name])
+            elif (nearest := self._nearest(name)) is not None:
+                values[name] = nearest
+        return values
+
+    def _nearest(self, name: str) -> Any:
+        """Return the base options' own value moved into the range, or None where no choice is like it."""
+        entry, value = self.entries[name], option_value(self.base, name)
+        if isinstance(value, tuple) and len(value) == 1 and encode(value) not in [encode(c) for c in entry.choices]:
+            value = value[0]
+        if entry.choices:
+            return encode(value) if encode(value) in [encode(c) for c in entry.choices] else None
+        if isinstance(value, tuple):
+            return None
+        assert entry.low is not None and entry.high is not None
+        value = min(max(value, entry.low), entry.high)
+        if entry.step:
+            value = entry.low + round((value - entry.low) / entry.step) * entry.step
+        return value
+
+    def _holds(self, name: str, value: Any) -> bool:
+        entry = self.entries[name]
+        if entry.choices:
+            return encode(value) in [encode(choice) for choice in entry.choices]
+        assert entry.low is not None and entry.high is not None
+        if isinstance(value, bool) or not isinstance(value, int | float) or not entry.low <= value <= entry.high:
+            return False
+        step = entry.step or (1 if isinstance(option_value(self.base, name), int) else None)
+        steps = 0.0 if step is None else (value - entry.low) / step
+        return abs(steps - round(steps)) < 1e-8
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the entries in a form that JSON can hold."""
+        return {name: entry.model_dump(mode="json", exclude_defaults=True) for name, entry in self.entries.items()}
+
+
+def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
+    """Return what is wrong with an entry in a sentence, or None."""
+    if name not in option_names():
+        return _unknown("space", name)
+    if name in ("regime", "seeds", "backends", "cut", "crossfit"):
+        return f"space: '{name}' says what is tuned and how it is judged: set it under 'fit', or on the command line."
+    if entry.choices:
+        if any(value is not None for value in (entry.low, entry.high, entry.step)) or entry.log:
+            return f"space: {name} has choices and a range. Give one of the two."
+        for choice in entry.choices:
+            if not isinstance(choice, bool | int | float | str | list | tuple):
+                return (
+                    f"space: {name} cannot be {choice!r}: a choice is a number, a word, true, false or a list of them."
+                )
+        if len({encode(choice) for choice in entry.choices}) < len(entry.choices):
+            return f"space: {name} has the same choice twice."
+        return _refused(base, name, entry.choices)
+    value = option_value(base, name)
+    return _range_problem(name, entry, value) or _refused(base, name, (entry.low, entry.high))
+
+
+def _range_problem(name: str, entry: Entry, value: Any) -> str | None:
+    low, high = entry.low, entry.high
+    if low is None or high is None:
+        return f"space: {name} needs 'low' and 'high', or 'choices'."
+    if isinstance(value, bool | str) or name in ("features.colours", "features.template_ranks"):
+        return f"space: {name} is {value!r}, not a number: give 'choices' instead of a range."
+    if not low < high:
+        return f"space: {name} has an empty range: low {low:g} is not below high {high:g}."
+    if entry.log and low <= 0:
+        return f"space: {name} has a logarithmic range from {low:g}: low must be above 0."
+    if entry.step is not None and (entry.log or entry.step <= 0):
+        return f"space: {name}: 'step' must be above 0 and does not go with 'log'."
+    if entry.step is not None and entry.step > high - low:
+        return f"space: {name} has one value: its step {entry.step:g} is longer than its range, {low:g} to {high:g}."
+    whole = all(float(v).is_integer() for v in (low, high, entry.step or 1))
+    if isinstance(value, int) and not whole:
+        return f"space: {name} is a whole number: low, high and step must be whole numbers."
+    return None
+
+
+def _refused(base: FitOptions, name: str, values: tuple[Any, ...]) -> str | None:
+    for value in values:
+        try:
+            with_values(base, {name: value}, name)
+        except ConfigError as error:
+            return f"space: {name} cannot be {value!r}. {error}"
+    return None
+
+
+_MOCK_GROWN = ("boosting.", "features.", "sky.", "domain.")
+
+
+class NumberedSampler(BaseSampler):
+    """A TPE sampler that is seeded anew for each trial, with the study's seed and the trial's number.
+
+    A sampler seeded once repeats its trials when a study is taken up again, and gives two processes the
+    same trials; this one goes on as if it had never stopped.
+
+    Parameters
+    ----------
+    seed : int
+        Seed of the study.
+    startup : int
+        Trials drawn at random before it learns.
+    """
+
+    def __init__(self, seed: int, startup: int) -> None:
+        self._seed = seed
+        self._startup = startup
+        self._made: tuple[int, BaseSampler] | None = None
+
+    def _of(self, number: int) -> BaseSampler:
+        if self._made is None or self._made[0] != number:
+            seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # experimental arguments
+                made = TPESampler(
+                    seed=seed, n_startup_trials=self._startup, multivariate=True, constant_liar=True, n_ei_candidates=48
+                )
+            self._made = number, made
+        return self._made[1]
+
+    def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
+        """Return the values that are drawn together."""
+        return self._of(trial.number).infer_relative_search_space(study, trial)
+
+    def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
+        """Draw values together."""
+        return self._of(trial.number).sample_relative(study, trial, search_space)
+
+    def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
+        """Draw one value."""
+        return self._of(trial.number).sample_independent(study, trial, param_name, param_distribution)
+
+
+class ExploringSampler(NumberedSampler):
+    """Draws at random: for trials that would repeat another."""
+
+    def _of(self, number: int) -> BaseSampler:
+        return RandomSampler(seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]))
+
+
+def reused(number: int, tried: Iterable[Any], options: TuneOptions) -> dict[str, Any]:
+    """Return the values that a trial takes over from the best so far: those that its mock-grown trees depend on.
+
+    Parameters
+    ----------
+    number : int
+        Number of trials so far.
+    tried : iterable of FrozenTrial
+        All trials.
+    options : TuneOptions
+        How often, and from when.
+    """
+    if not options.reuse_every or number < options.startup or number % options.reuse_every:
+        return {}
+    whole = [one for one in tried if one.state == TrialState.COMPLETE]
+    if not whole:
+        return {}
+    best = min(whole, key=lambda one: (one.values[0], one.number))
+    return {name: value for name, value in best.params.items() if name.startswith(_MOCK_GROWN)}

@@ -1,0 +1,401 @@
+"""Ctrl-C, put off to a place where stopping is clean, and passed on to the processes that help.
+
+Workers: which processes are at work on a study, so that the trials of dead ones are taken up again.
+
+The study on disk: a journal that several processes append to, and study.json that says what it is about.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+import threading
+import time
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .. import __version__
+from ..errors import BundleError, ConfigError, OutputError
+from ..options import TuneOptions
+from ..store import library_versions, read_json, write_json
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
+from .space import Space
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Event
+
+    from optuna.study import Study
+
+
+BEAT = 5.0
+SILENCE = 60.0
+"""Seconds without a beat after which a worker on another machine counts as dead."""
+
+
+def _folder(study: Path) -> Path:
+    return study / "workers"
+
+
+@contextmanager
+def at_work(study: Path) -> Iterator[str]:
+    """Sign a process in for as long as the block runs, and give its name.
+
+    A file with host and process id stands in the study's folder meanwhile, and is touched every few seconds.
+    """
+    name = uuid.uuid4().hex
+    path = _folder(study) / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    stop = threading.Event()
+
+    def beat() -> None:
+        while not stop.wait(BEAT):
+            path.touch()
+
+    threading.Thread(target=beat, daemon=True).start()
+    try:
+        yield name
+    finally:
+        stop.set()
+        path.unlink(missing_ok=True)
+
+
+def is_alive(study: Path, name: str) -> bool:
+    """Return whether a worker is still at work."""
+    path = _folder(study) / f"{name}.json"
+    try:
+        known = json.loads(path.read_text())
+        host, pid = known["host"], int(known["pid"])
+        silent = time.time() - path.stat().st_mtime
+    except (OSError, ValueError, KeyError, TypeError):
+        return False
+    if host == socket.gethostname() and not _process_exists(pid):
+        return False
+    return silent < SILENCE
+
+
+def others_alive(study: Path, own: str = "") -> bool:
+    """Return whether any other worker is at work on a study."""
+    found = _folder(study).glob("*.json") if _folder(study).is_dir() else ()
+    return any(is_alive(study, path.stem) for path in found if path.stem != own)
+
+
+def _process_exists(pid: int) -> bool:
+    if os.name == "nt":  # signal 0 would end the process there; its silence must do
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+    except (OSError, IndexError):
+        return False
+
+
+FORMAT = 1
+_BEGINS = 0
+"""What the library calls the record that begins a study."""
+HEAD = "study.json"
+JOURNAL = "journal.log"
+_LOCKED = 5.0
+_RESTORE = "Restore the file from a copy, or begin another study in another --out. Nothing was changed."
+_MENDS = {
+    "data": "it was made with another data set",
+    "space": "it has another space",
+    "objective": "it has another objective",
+    "ladder": "its trials climb another ladder",
+    "fit": "its fits have other options",
+    "seed": "it has another seed",
+    "version": "it was made by another version of jpas-gbm, whose trees and scores differ",
+}
+
+
+def data_fingerprint(dataset: Dataset) -> str:
+    """Return a checksum of all that training sees of a data set: no label of the test split enters."""
+    masked = dataset.for_training()
+    digest = hashlib.sha256(repr(masked.target.bands.names).encode())
+    for catalogue in (masked.source, masked.target, masked.twins):
+        _feed(digest, catalogue)
+    for split in (masked.source_split, masked.target_split):
+        digest.update(np.ascontiguousarray(split).tobytes())
+    return digest.hexdigest()
+
+
+def _feed(digest: Any, catalogue: Catalogue) -> None:
+    for name in ("flux", "flux_err", "object_id", "mag", "imaging_mag", "morphology", "label"):
+        digest.update(np.ascontiguousarray(getattr(catalogue, name)).tobytes())
+
+
+def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> dict[str, Any]:
+    """Return what a study is about: another of these is another study."""
+    return {
+        "data": data_fingerprint(dataset),
+        "space": space.to_dict(),
+        "objective": options.objective.model_dump(mode="json"),
+        "ladder": {
+            "rungs": [rung.model_dump() for rung in options.ladder],
+            "keep": options.keep,
+            "among": options.among,
+        },
+        "fit": space.base.model_dump(mode="json"),
+        "seed": seed,
+        "version": __version__,
+    }
+
+
+def open_study(folder: Path, about: dict[str, Any], options: TuneOptions, resume: bool) -> tuple[Study, list[str]]:
+    """Open the study of a folder, or begin it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    about : dict
+        From :func:`identity`.
+    options : TuneOptions
+        Sampler and objective.
+    resume : bool
+        Whether a study that is there goes on.
+
+    Returns
+    -------
+    study : optuna.Study
+    notes : list of str
+        What was unusual.
+
+    Raises
+    ------
+    OutputError
+        If the folder holds something and `resume` is false.
+    ConfigError
+        If it holds a study of something else.
+    BundleError
+        If there is no study to resume, or it is damaged or locked.
+    """
+    notes: list[str] = []
+    if resume:
+        notes = _check_head(folder, about)
+        _check_journal(folder / JOURNAL)
+        return _replayed(folder, about, options), notes
+    _check_free(folder)
+    return _begin(folder, about, options), notes
+
+
+def _check_free(folder: Path) -> None:
+    if folder.is_dir():
+        if any(folder.iterdir()):
+            raise OutputError(
+                f"{folder}: is not empty. A study that stands there goes on with --resume; otherwise give another "
+                "--out."
+            )
+    elif folder.exists():
+        raise OutputError(f"{folder}: is a file, and a study is a folder. Give another --out.")
+
+
+def _begin(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+    head = {"format": FORMAT, "about": about, "libraries": library_versions()}
+    found = folder.exists()
+    try:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / JOURNAL).touch()
+            study = _study(folder, about, options)
+        except OSError as error:
+            raise OutputError(
+                f"{folder}: no study can be begun there ({error.strerror or error}). Choose another --out."
+            ) from error
+        # Last, so that a folder with this file always has a study that can be resumed.
+        write_json(folder / HEAD, head)
+    except BaseException:
+        for name in (JOURNAL, f"{JOURNAL}.lock"):
+            with suppress(OSError):
+                (folder / name).unlink()
+        if not found:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+    return study
+
+
+def _replayed(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+    try:
+        return _study(folder, about, options)
+    except OSError:
+        raise
+    except Exception as error:  # whatever the library stumbles over
+        raise BundleError(
+            f"{folder / JOURNAL}: its records do not fit together ({type(error).__name__}: {error}). {_RESTORE}"
+        ) from error
+
+
+def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+
+    from .space import NumberedSampler
+
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    path = str(folder / JOURNAL)
+    count = 1 if options.objective.also is None else 2
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return optuna.create_study(
+            storage=JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))),
+            study_name="jpas-gbm",
+            load_if_exists=True,
+            sampler=NumberedSampler(about["seed"], options.startup),
+            pruner=optuna.pruners.NopPruner(),
+            directions=["minimize"] * count,
+        )
+
+
+def _check_head(folder: Path, about: dict[str, Any]) -> list[str]:
+    if not (folder / HEAD).is_file():
+        free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
+        place = "there" if free else "in another --out"
+        raise BundleError(f"{folder}: holds no study (no {HEAD}). Begin one {place}, without --resume.")
+    head = read_json(folder / HEAD)
+    if not isinstance(head, dict) or head.get("format") != FORMAT or not isinstance(head.get("about"), dict):
+        raise BundleError(f"{folder / HEAD}: is no study that this version reads. Begin another in another --out.")
+    wrong = [why for name, why in _MENDS.items() if head["about"].get(name) != about[name]]
+    if wrong:
+        raise ConfigError(
+            f"{folder}: the study there cannot go on: {'; '.join(wrong)}. Resume with what it was begun with, "
+            "or begin another in another --out. Nothing was changed."
+        )
+    known, now = head.get("libraries", {}), library_versions()
+    moved = [f"{name} {known[name]} -> {now.get(name)}" for name in known if known[name] != now.get(name)]
+    return (
+        [f"libraries changed since the study began: {', '.join(moved)}. Scores may differ a little."] if moved else []
+    )
+
+
+def _check_journal(path: Path) -> None:
+    if not path.is_file():
+        raise BundleError(f"{path}: is missing, so the study's trials are lost. Restore it, or begin another study.")
+    _wait_for_lock(path)
+    content = path.read_bytes()
+    lines = content.split(b"\n")
+    tail = lines.pop()
+    for number, line in enumerate(lines, 1):
+        if not _is_record(line):
+            raise BundleError(f"{path}: line {number} of {len(lines)} is damaged. {_RESTORE}")
+    if not lines or json.loads(lines[0])["op_code"] != _BEGINS:
+        raise BundleError(f"{path}: does not begin with the beginning of a study: its trials are lost. {_RESTORE}")
+    if tail and not others_alive(path.parent):
+        # A process was killed while it wrote: half a line would make the next one unreadable.
+        with open(path, "r+b") as stream:
+            stream.truncate(len(content) - len(tail))
+
+
+def _is_record(line: bytes) -> bool:
+    try:
+        record = json.loads(line)
+    except (json.JSONDecodeError, UnicodeDecodeError):
+        return False
+    return isinstance(record, dict) and "op_code" in record and "worker_id" in record
+
+
+def _wait_for_lock(path: Path) -> None:
+    """Wait while another process writes; a lock that nobody alive can hold is taken away."""
+    lock = path.with_name(path.name + ".lock")
+    begun = time.monotonic()
+    while lock.exists():
+        if not others_alive(path.parent):
+            try:
+                lock.unlink()
+            except OSError as error:
+                raise BundleError(
+                    f"{lock}: the study is locked, no process of it is alive, and the lock cannot be taken away "
+                    f"({error.strerror}). Remove it by hand, then resume."
+                ) from error
+            return
+        if time.monotonic() - begun > _LOCKED:
+            return  # others write one after the other: the library waits its turn
+        time.sleep(0.05)
+
+
+log = logging.getLogger("jpas_gbm")
+
+
+@contextmanager
+def put_off() -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt if Ctrl-C was pressed since; a second Ctrl-C raises at once.
+
+    The library loses an interrupt that comes while it waits for the lock of a journal. Outside the main thread,
+    where signals cannot be handled, nothing is put off.
+    """
+    pressed: list[int] = []
+
+    def note(number: int, frame: Any) -> None:
+        if pressed:
+            raise KeyboardInterrupt
+        pressed.append(number)
+        log.warning("interrupted: ending after this round of boosting. Ctrl-C again ends at once.")
+
+    def check() -> None:
+        if pressed:
+            raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield check
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield check
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+@contextmanager
+def from_parent(stop: Event) -> Iterator[Callable[[], None]]:
+    """Give a function that raises KeyboardInterrupt once the parent process says so or is gone.
+
+    Parameters
+    ----------
+    stop : multiprocessing.Event
+        Set by the parent.
+    """
+    parent = multiprocessing.parent_process()
+
+    def check() -> None:
+        if stop.is_set() or (parent is not None and not parent.is_alive()):
+            raise KeyboardInterrupt
+
+    yield check
+
+
+@contextmanager
+def deaf() -> Iterator[None]:
+    """Let processes that are started in this block never hear Ctrl-C, which a terminal sends to all of them.
+
+    Here it is heard at the end of the block.
+    """
+    if not hasattr(signal, "pthread_sigmask"):
+        yield
+        return
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

@@ -1,0 +1,399 @@
+"""The trials of a study: asked for, judged rung by rung, told; by one process or several.
+
+The ladder: which trials are worth more work, by successive halving and by the mean over folds so far.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+import time
+import zipfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import BundleError, FitError, OutputError
+from ..options import TuneOptions
+from ..run import Progress
+from ..store import atomic_file
+from .objective import Answers, Judged, Objective, joined, mean_figures
+from .storage import at_work, is_alive, others_alive, put_off
+
+if TYPE_CHECKING:
+    from optuna.study import Study
+    from optuna.trial import FrozenTrial, Trial
+
+
+FEWEST = 5
+"""Trials that must have come as far before a trial is given up between folds."""
+
+
+def climbs(loss: float, others: Sequence[float], keep: float, among: int = 0) -> bool:
+    """Return whether a trial goes on to the next rung: whether it is in the best share of those that came here.
+
+    Parameters
+    ----------
+    loss : float
+        Its loss on this rung.
+    others : sequence of float
+        Losses of the other trials on this rung, in the order they were begun.
+    keep : float
+        The share that climbs.
+    among : int
+        How many of the others it is ranked with, the latest; 0: all.
+
+    Notes
+    -----
+    Asynchronous successive halving (Li et al. 2020, MLSys 2, 230): no trial waits for others. There a
+    sampler draws at random; one that learns would let nearly every late trial climb past the early ones.
+    """
+    if not math.isfinite(loss):
+        return False
+    latest = others[-among:] if among else others
+    better = sum(other < loss for other in latest)
+    return better < max(1, math.floor(keep * (len(latest) + 1)))
+
+
+def hopeless(mean_so_far: float, others: Sequence[float]) -> bool:
+    """Return whether a trial is given up between two folds: its mean so far is above the median of the others'."""
+    if not math.isfinite(mean_so_far):
+        return True
+    ranked = sorted(others)
+    return len(ranked) >= FEWEST and mean_so_far > ranked[len(ranked) // 2]
+
+
+def earliest_as_good(losses: Mapping[int, Sequence[float]]) -> int:
+    """Return the first trial whose mean over seeds is as good as the lowest, as far as the seeds tell.
+
+    Parameters
+    ----------
+    losses : mapping of int to sequence of float
+        Losses of each trial, by its number, with the same seeds in the same order.
+
+    Notes
+    -----
+    As good is within one standard error of the paired difference: the rule of Breiman et al. (1984, Classification and
+    Regression Trees, 3.4.3), with the order of trials as what is simple. The earlier trial was best among fewer.
+    """
+    lowest = min((np.asarray(each, dtype=np.float64) for each in losses.values()), key=np.mean)
+
+    def as_good(each: Sequence[float]) -> bool:
+        worse = np.asarray(each) - lowest
+        error = np.std(worse, ddof=1) / math.sqrt(len(worse)) if len(worse) > 1 else 0.0
+        return bool(worse.mean() <= error)
+
+    return next(number for number in sorted(losses) if as_good(losses[number]))
+
+
+log = logging.getLogger("jpas_gbm")
+
+START = "start"
+"""Mark of the trials that the study was told to begin with: they are given all the work."""
+COUNTED = ("complete", "pruned", "failed")
+"""Outcomes that count towards the number of trials asked for; interrupted ones are tried again."""
+_MISSES = 25
+_FIRST_FAILURES = 5
+
+
+class OutOfTime(Exception):
+    """The time allowed is up; raised between two rounds of boosting."""
+
+
+class _GivenUp(Exception):
+    """The trial is not worth more work."""
+
+
+def outcome(trial: FrozenTrial) -> str:
+    """Return complete, pruned, failed, interrupted, repeated, surplus, running or waiting."""
+    from optuna.trial import TrialState
+
+    plain = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
+    if trial.state in plain:
+        return plain[trial.state]
+    if trial.state == TrialState.WAITING:
+        return "waiting"
+    return str(trial.user_attrs.get("outcome", "interrupted"))
+
+
+def begin_with(study: Study, starts: Iterable[Mapping[str, Any]]) -> None:
+    """Put the trials that a study begins with into its queue."""
+    for values in starts:
+        study.enqueue_trial(dict(values), user_attrs={START: True})
+
+
+def answers_path(folder: Path, number: int) -> Path:
+    """Return where the answers of a finished trial are kept."""
+    return folder / "answers" / f"{number:04d}.npz"
+
+
+@dataclass
+class Work:
+    """One process's share of a study.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        The trials, shared by all processes.
+    objective : Objective
+        Judges them.
+    options : TuneOptions
+        The ladder.
+    folder : Path
+        Of the study.
+    trials : int
+        How many the study is to have in all.
+    seconds : float, optional
+        Time allowed.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+    interrupts : callable
+        Gives a context with a function that raises KeyboardInterrupt when the work is to end.
+    """
+
+    study: Study
+    objective: Objective
+    options: TuneOptions
+    folder: Path
+    trials: int
+    seconds: float | None = None
+    progress: Progress | None = None
+    interrupts: Callable[[], AbstractContextManager[Callable[[], None]]] = put_off
+    ended: str = "finished"
+    notes: list[str] = field(default_factory=list)
+    _worker: str = ""
+    _misses: int = 0
+
+    def run(self) -> str:
+        """Try until the study has its trials; return how it ended: finished, timeout, interrupted or exhausted.
+
+        Raises
+        ------
+        FitError
+            If the first trials all fail.
+        OutputError
+            If nothing can be written any more.
+        """
+        deadline = None if self.seconds is None else time.monotonic() + self.seconds
+        self.ended = "finished"
+        try:
+            with self.interrupts() as check, at_work(self.folder) as self._worker:
+                self.objective.progress = self._watch(deadline, check)
+                while self._wanted():
+                    check()
+                    if deadline is not None and time.monotonic() > deadline:
+                        raise OutOfTime
+                    self._one()
+                    self._check_failures()
+                    if self._misses > _MISSES:
+                        self.ended = "exhausted"
+                        self.notes.append("every combination of the space that could be found was tried.")
+                        break
+        except OutOfTime:
+            self.ended = "timeout"
+            self.notes.append("the time allowed was up before the trials asked for were done.")
+        except KeyboardInterrupt:
+            self.ended = "interrupted"
+            self.notes.append("interrupted before the trials asked for were done.")
+        except (OSError, OutputError) as error:
+            cause = error.__cause__ if isinstance(error.__cause__, OSError) else error
+            said = getattr(cause, "strerror", None) or cause
+            raise OutputError(
+                f"{self.folder}: the study cannot be written on ({said}). Free some space; its finished trials are "
+                "kept, and --resume goes on."
+            ) from error
+        return self.ended
+
+    def _watch(self, deadline: float | None, check: Callable[[], None]) -> Progress:
+        def report(stage: str, done: int, total: int) -> None:
+            check()
+            if deadline is not None and time.monotonic() > deadline:
+                raise OutOfTime
+            if self.progress is not None:
+                self.progress(stage, done, total)
+
+        return report
+
+    def _all(self) -> list[FrozenTrial]:
+        return self.study.get_trials(deepcopy=False)
+
+    def _wanted(self) -> bool:
+        """Return whether another trial is to be begun; trials of dead processes are taken up first."""
+        self._take_up()
+        known = [outcome(trial) for trial in self._all()]
+        done = sum(one in COUNTED for one in known)
+        if self.progress is not None:
+            self.progress("trials", min(done, self.trials), self.trials)
+        return done + known.count("running") < self.trials
+
+    def _take_up(self) -> None:
+        from optuna.trial import TrialState
+
+        for trial in self._all():
+            if trial.state != TrialState.RUNNING or self._is_at_work(trial):
+                continue
+            log.warning("trial %d was left unfinished by a process that ended: it is tried again.", trial.number)
+            self.study._storage.set_trial_user_attr(trial._trial_id, "outcome", "interrupted")
+            self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
+            self._again(trial.number, trial.params)
+
+    def _is_at_work(self, trial: FrozenTrial) -> bool:
+        worker = trial.user_attrs.get("worker")
+        if worker is not None:
+            return worker == self._worker or is_alive(self.folder, worker)
+        # It was asked for a moment ago, or its process ended just then.
+        return others_alive(self.folder, self._worker)
+
+    def _again(self, number: int, values: Mapping[str, Any]) -> None:
+        if set(values) == set(self.objective.space.entries):
+            attrs = self._all()[number].user_attrs
+            self.study.enqueue_trial(dict(values), user_attrs={"again": number, START: attrs.get(START, False)})
+
+    def _one(self) -> None:
+        from optuna.trial import TrialState
+
+        trial = self._ask()
+        try:
+            trial.set_user_attr("worker", self._worker)
+            values = self.objective.space.suggest(trial)
+            refused = self._refused(trial.number, values)
+            if refused is not None:
+                self._misses += refused == "repeated"
+                self._fail(trial, refused, "")
+                return
+            self._misses = 0
+            losses, judged = self._climb(trial, values)
+            self._keep(trial, judged)
+            self.study.tell(trial, losses)
+        except _GivenUp:
+            self.study.tell(trial, state=TrialState.PRUNED)
+        except (KeyboardInterrupt, OutOfTime):
+            self._fail(trial, "interrupted", "")
+            self._again(trial.number, self._all()[trial.number].params)
+            raise
+        except (OSError, OutputError):  # the disk's fault: --resume takes the trial up again
+            raise
+        except Exception as error:
+            reason = f"{type(error).__name__}: {' '.join(str(error).split())}".rstrip(" .:")
+            self._fail(trial, "failed", reason)
+            log.warning("trial %d failed (%s).", trial.number, reason)
+
+    def _ask(self) -> Trial:
+        from optuna.trial import TrialState
+
+        from .space import ExploringSampler, NumberedSampler, reused
+
+        known = self._all()
+        seed = self.objective.seed
+        kind = ExploringSampler if self._misses else NumberedSampler
+        self.study.sampler = kind(seed, self.options.startup)
+        if not self._misses and not any(trial.state == TrialState.WAITING for trial in known):
+            taken = reused(len(known), known, self.options)
+            if taken:
+                self.study.enqueue_trial(taken)
+        return self.study.ask()
+
+    def _refused(self, number: int, values: Mapping[str, Any]) -> str | None:
+        """Return why a trial is not begun: another tried the same, or the study has its trials; or None."""
+        before = [trial for trial in self._all() if trial.number < number]
+        valid = [trial for trial in before if outcome(trial) in (*COUNTED, "running")]
+        if any(trial.params == dict(values) for trial in valid):
+            return "repeated"
+        return "surplus" if len(valid) >= self.trials else None
+
+    def _fail(self, trial: Trial, kind: str, reason: str) -> None:
+        from optuna.trial import TrialState
+
+        trial.set_user_attr("outcome", kind)
+        if reason:
+            trial.set_user_attr("reason", reason)
+        self.study.tell(trial, state=TrialState.FAIL)
+
+    def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[Judged]]:
+        """Judge a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
+        objective, began = self.objective, time.perf_counter()
+        given = trial.user_attrs.get(START, False)
+        options = objective.space.options(values)
+        steps: dict[str, float] = {}
+        judged: list[Judged] = []
+        losses = [math.inf]
+        for number, rung in enumerate(self.options.ladder):
+            judged = []
+            for fold in range(objective.folds):
+                judged.append(objective.judge(options, rung, fold))
+                losses = objective.measure.losses(mean_figures(judged))
+                if not all(math.isfinite(loss) for loss in losses):
+                    raise FitError("its score is not a number: a class may be absent from the rows that judge.")
+                step = number * objective.folds + fold
+                steps[str(step)] = losses[0]
+                trial.set_user_attr("steps", steps)
+                trial.set_user_attr("seconds", round(time.perf_counter() - began, 2))
+                if objective.measure.options.also is None:
+                    trial.report(losses[0], step)
+                between = fold < objective.folds - 1
+                if between and not given and hopeless(losses[0], self._others(trial.number, step)):
+                    raise _GivenUp
+            top = number == len(self.options.ladder) - 1
+            if not (top or given) and not self._climbs(trial.number, step, losses[0]):
+                raise _GivenUp
+        return losses, judged
+
+    def _climbs(self, number: int, step: int, loss: float) -> bool:
+        return climbs(loss, self._others(number, step), self.options.keep, self.options.among)
+
+    def _others(self, number: int, step: int) -> list[float]:
+        found = []
+        for trial in self._all():
+            if trial.number != number and outcome(trial) in ("complete", "pruned", "running"):
+                steps = trial.user_attrs.get("steps", {})
+                if str(step) in steps:
+                    found.append(float(steps[str(step)]))
+        return found
+
+    def _keep(self, trial: Trial, judged: list[Judged]) -> None:
+        answers = joined(judged)
+        save_answers(self.folder, trial.number, answers)
+        trial.set_user_attr("figures", mean_figures(judged))
+        trial.set_user_attr("candidate", answers.candidate)
+        trial.set_user_attr("notes", sorted({note for one in judged for note in one.notes}))
+
+    def _check_failures(self) -> None:
+        known = [trial for trial in self._all() if outcome(trial) in ("complete", "pruned", "failed")]
+        failed = [trial for trial in known if outcome(trial) == "failed"]
+        if len(failed) == len(known) and len(failed) >= min(_FIRST_FAILURES, self.trials):
+            raise FitError(
+                f"{self.folder}: all {len(failed)} trials failed. The first said: "
+                f"{failed[0].user_attrs.get('reason', 'nothing')}. Mend the space or the data, and begin another study "
+                "in another --out."
+            )
+
+
+def save_answers(folder: Path, number: int, answers: Answers) -> None:
+    """Keep what a finished trial said about the rows that judge it."""
+    with atomic_file(answers_path(folder, number), overwrite=True) as temporary:
+        np.savez(temporary, y=answers.y, p=answers.p, groups=answers.groups, candidate=np.array(answers.candidate))
+
+
+def load_answers(folder: Path, number: int) -> Answers | None:
+    """Return what a finished trial said, or None if it was not kept.
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged.
+    """
+    path = answers_path(folder, number)
+    if not path.is_file():
+        return None
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            return Answers(str(arrays["candidate"]), arrays["y"], arrays["p"], arrays["groups"])
+    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise BundleError(
+            f"{path}: is damaged ({type(error).__name__}). Restore it from a copy; or remove it and go on with "
+            "--resume: the study is as good without it, but tells no interval of that trial."
+        ) from error

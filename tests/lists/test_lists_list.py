@@ -1,0 +1,204 @@
+"""The list as a whole, and as files that astropy, validators and people can read."""
+
+import warnings
+
+import numpy as np
+import pytest
+from astropy.io import fits, votable
+from astropy.table import Table
+
+from jpas_gbm.errors import OutputError, TargetError
+from jpas_gbm.lists.candidate_list import make_target_list
+from jpas_gbm.lists.list_file import write_target_list
+from jpas_gbm.lists.selection import TargetOptions
+from jpas_gbm.store import dump_json
+
+
+@pytest.fixture(scope="module")
+def make(world, samples):
+    labelled, rows, _ = world
+
+    def made(rows=rows, labelled=labelled, about_model=None, **rule):
+        rule = {"draws": 30} | (rule or {"number": 20})
+        return make_target_list(rows, samples.FakeFitted(labelled), TargetOptions(**rule), about_model=about_model)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def found(make):
+    return make(purity=0.6, magnitudes=(None, 22.5))
+
+
+def test_a_list_is_sorted_and_says_everything(found, world):
+    p = found.p[:, 0]
+    assert (np.diff(p) <= 0).all() and (found.rows.mag <= 22.5).all()
+    assert abs(found.footprint.area - 1) < 0.1
+    told = found.told
+    assert told["rows"] == len(found) and told["parts"][0]["expected_true"] == pytest.approx(p.sum())
+    assert told["mix"]["trust"]["trusted"] and told["provenance"]["model"]["seed"] == 3
+    assert set(told["curves"]["labelled"]["all"]) == {"before", "after"}
+    after = told["curves"]["labelled"]["all"]["after"]
+    assert after["purity"][0] >= after["purity"][-1] and after["completeness"][-1] == pytest.approx(1)
+    assert len(told["curves"]["field"]["true_per_deg2"]) == len(told["curves"]["field"]["size"])
+    dump_json(told)
+    assert any("class mix of the field (estimated by EM" in line for line in found.lines())
+
+
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv"])
+def test_files_hold_the_same_rows(found, tmp_path, suffix):
+    path = tmp_path / f"list.{suffix}"
+    write_target_list(found, path)
+    table = Table.read(path)
+    assert len(table) == len(found)
+    np.testing.assert_array_equal(table["NUMBER"], found.rows.ids["NUMBER"])
+    np.testing.assert_allclose(table["PROBABILITY"], found.p[:, 0], rtol=1e-6)
+    assert str(table["RA"].unit) == "deg" and str(table["MAG"].unit) == "mag"
+    assert set(np.asarray(table["WHY_BAND_1"]).astype(str)) <= {"J0378", "J0390"}
+    assert {"SET", "SET_SIZE", "QUALITY", "P_QSO_HIGH_MODEL", "RANK"} <= set(table.colnames)
+    with pytest.raises(OutputError, match="already exists"):
+        write_target_list(found, path)
+
+
+def test_the_fits_header(found, tmp_path):
+    write_target_list(found, tmp_path / "list.fits")
+    with fits.open(tmp_path / "list.fits", checksum=True) as file:
+        file.verify("exception")
+        header = file[1].header
+        assert header["RULE"].startswith("QSO_high: the longest list of purity 0.6 or more with 90 % confidence")
+        assert header["NEXP_LO"] <= header["NEXPECT"] <= header["NEXP_HI"]
+        assert header["PUR_LO"] <= header["PURITY"] <= header["PUR_HI"]
+        assert "label shift" in header["PROMISE"] and header["MIXTRUST"] == "yes"
+        assert '"seed":3' in header["PROVENAN"] and header["TUCD1"] == "meta.number"
+
+
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv"])
+@pytest.mark.parametrize(
+    "rule",
+    [{"purity": 0.6}, {"completeness": 0.3}, {"number": 20}, {"density": 15.0}]
+    + [{"fdr": 0.3, "shift": shift} for shift in ("label", "covariate", "none")],
+    ids=lambda rule: " ".join(map(str, rule.values())),
+)
+def test_the_promise_of_every_rule_can_be_written(make, tmp_path, rule, suffix):
+    """A promise names its source, and FITS cards hold plain letters alone."""
+    listed = make(**rule)
+    write_target_list(listed, tmp_path / f"list.{suffix}")
+    assert len(Table.read(tmp_path / f"list.{suffix}")) == len(listed) > 0
+
+
+def test_trap_accents_in_fits_cards(make, tmp_path):
+    write_target_list(make(fdr=0.3), tmp_path / "list.fits")
+    assert "(Jin and Candes 2023)" in fits.getheader(tmp_path / "list.fits", 1)["PROMISE"]
+
+
+def test_the_votable_is_valid(found, tmp_path):
+    write_target_list(found, tmp_path / "list.vot")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ResourceWarning)
+        table = votable.parse(tmp_path / "list.vot", verify="exception").get_first_table()
+    assert table.nrows == len(found)
+    report = tmp_path / "report.txt"
+    with open(report, "w") as stream:
+        assert votable.validate(tmp_path / "list.vot", output=stream, filename=None), report.read_text()
+
+
+def test_an_unknown_suffix(found, tmp_path):
+    with pytest.raises(OutputError, match=r"suffix '\.csv'.*Known: \.fits"):
+        write_target_list(found, tmp_path / "list.csv")
+
+
+def test_the_rule_in_each_magnitude_bin(make):
+    found = make(number=10, bin_edges=(20.0, 21.5))
+    assert np.bincount(found.bin).tolist() == [10, 10, 10]
+    assert [part["magnitudes"] for part in found.told["parts"]] == ["< 20", "20 to 21.5", ">= 21.5"]
+    assert (found.rows.mag[found.bin == 0] < 20).all()
+
+
+def test_a_bin_that_cannot_promise_is_left_out(make):
+    found = make(purity=0.6, bin_edges=(18.02,))
+    assert len(found.told["parts"]) == 1 and any(note.startswith("left out: ") for note in found.told["notes"])
+
+
+def test_a_prior_given_or_none_at_all(make, samples):
+    given = make(number=20, prior=(tuple(samples.OLD),))
+    plain = make(number=20, correct=False)
+    assert given.told["mix"]["source"] == "given" and given.told["mix"]["trust"] is None
+    assert any("not corrected" in note for note in plain.told["notes"])
+    fewer = make(number=200, prior=((0.01, 0.06, 0.63, 0.3),))
+    assert fewer.p[:, 0].sum() < 0.85 * make(number=200, correct=False).p[:, 0].sum()
+
+
+def test_density_by_footprint_and_by_area(make):
+    assert abs(len(make(density=30.0)) - 30) <= 3
+    assert len(make(density=30.0, area=0.5)) == 15
+
+
+def test_no_positions(make, world, samples):
+    rows = samples.replace(world[1], ra=np.full(3000, np.nan))
+    with pytest.raises(TargetError, match="the footprint is empty"):
+        make(rows, density=10.0)
+    found = make(rows, number=5)
+    assert found.footprint is None and any("no footprint" in note for note in found.told["notes"])
+
+
+def test_too_few_positions_to_measure_a_footprint(make, world):
+    rows = world[1].take(np.arange(3))
+    with pytest.raises(TargetError, match=r"3 row\(s\) with a position are too few to measure a footprint.*--area"):
+        make(rows, density=10.0)
+    found = make(rows, number=2)
+    assert found.footprint is None and found.told["per_deg2"] is None
+    assert any("too few to measure a footprint" in note for note in found.told["notes"])
+    assert len(make(rows, density=10.0, area=0.2)) == 2
+
+
+def test_trap_the_mix_of_one_row_has_an_interval(make, world):
+    """A bootstrap draw of one row may hold none."""
+    told = make(world[1].take(np.arange(1)), number=1).told
+    assert np.isfinite(told["mix"]["low"]).all() and np.isfinite(told["mix"]["high"]).all()
+
+
+@pytest.mark.parametrize("rule", [{"number": 100_000}, {"density": 1e300}])
+def test_more_rows_than_the_field_has(make, rule):
+    found = make(**rule)
+    assert len(found) == 3000
+    assert any("asked for, and the field (all magnitudes) has 3,000" in note for note in found.told["notes"])
+
+
+def test_a_density_of_less_than_a_row(make):
+    with pytest.raises(TargetError, match="less than one row of the field .*Ask for a larger --density"):
+        make(density=1e-6)
+
+
+def test_same_seed_same_list(make):
+    one, two = make(fdr=0.3), make(fdr=0.3)
+    np.testing.assert_array_equal(one.rows.ids["NUMBER"], two.rows.ids["NUMBER"])
+    assert one.told["parts"] == two.told["parts"]
+
+
+def test_what_is_refused(make, world, samples):
+    labelled, rows, _ = world
+    with pytest.raises(TargetError, match="there is no class 'QSO_hig'. Did you mean 'QSO_high'"):
+        make(target="QSO_hig", number=3)
+    with pytest.raises(TargetError, match="carries no held-out labels"):
+        make(labelled=None, number=3)
+    with pytest.raises(TargetError, match="no calibration labels of QSO_high"):
+        make(labelled=labelled.take(labelled.label != 0), number=3)
+    with pytest.raises(TargetError, match=r"predicted with another model \(seed: 3 and 4\)"):
+        make(about_model=samples.about(seed=4), number=3)
+    with pytest.raises(TargetError, match="they are not of this model"):
+        make(samples.replace(rows, classes=("A", "B", "C", "D")), number=3)
+    with pytest.raises(TargetError, match="no row of the predictions has a magnitude within magnitude 30 to any"):
+        make(number=3, magnitudes=(30.0, None))
+    with pytest.raises(TargetError, match="no calibration labels of .* at magnitudes < 17"):
+        make(number=3, prior_edges=(17.0,))
+    with pytest.raises(TargetError, match="sum to 0.4, not to 1"):
+        make(number=3, prior=((0.1, 0.1, 0.1, 0.1),))
+    with pytest.raises(TargetError, match="holds no rows"):
+        make(rows.take(np.zeros(0, dtype=int)), number=3)
+
+
+def test_a_model_calibrated_on_mocks_promises_nothing(make, samples):
+    mocks = samples.held_out(np.random.default_rng(1), domain="source")
+    with pytest.raises(TargetError, match="--purity promises something of the sky"):
+        make(labelled=mocks, purity=0.5)
+    assert any("calibrated on mocks" in note for note in make(labelled=mocks, number=5).told["notes"])

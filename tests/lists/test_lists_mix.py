@@ -1,0 +1,114 @@
+"""The class mix of an unlabelled field is found by EM, with an interval, and distrusted where it must be."""
+
+import numpy as np
+import pytest
+
+from jpas_gbm.boosting.calibration import softmax
+from jpas_gbm.lists.mix import cells, check_mix, em_shares, estimate_mix, fit_bias, log_p, mag_bins
+from jpas_gbm.model import HeldOut
+from jpas_gbm.scores.calibration_error import classwise_calibration_error
+
+
+def test_bias_correction_undoes_a_planted_temperature_and_bias(rng, samples):
+    p, label = samples.draw(rng, 30_000, samples.OLD)
+    bent = softmax(log_p(p) / 0.7 + np.array([0.8, -0.5, 0.0, 0.3]))
+    found = fit_bias(log_p(bent), label)
+    np.testing.assert_allclose(found.a, 0.7, atol=0.04)
+    back = found.apply(bent)
+    np.testing.assert_allclose(back.mean(axis=0), np.bincount(label) / len(label), atol=1e-4)
+    np.testing.assert_allclose(back, p, atol=0.08)
+    weight = rng.integers(0, 3, len(label)).astype(float)
+    again = fit_bias(log_p(bent), label, weight, found)
+    mean = np.average(again.apply(bent), axis=0, weights=weight)
+    np.testing.assert_allclose(mean, np.bincount(label, weights=weight) / weight.sum(), atol=1e-4)
+
+
+def test_em_finds_the_mix_and_leaves_an_unshifted_one(rng, samples):
+    p, _ = samples.draw(rng, 200_000, samples.NEW)
+    np.testing.assert_allclose(em_shares(p, samples.OLD), samples.NEW, atol=0.003)
+    mean, count, member = cells(p)
+    assert len(mean) < 40_000 and count.sum() == len(p) and member.max() == len(mean) - 1
+    np.testing.assert_allclose(em_shares(mean, samples.OLD, count), em_shares(p, samples.OLD), atol=2e-4)
+    own, _ = samples.draw(rng, 100_000, samples.OLD)
+    np.testing.assert_allclose(em_shares(own, samples.OLD), samples.OLD, atol=0.004)
+
+
+def test_the_interval_holds_the_truth_about_as_often_as_it_says(samples):
+    inside = np.zeros(4)
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        labelled = samples.held_out(rng, 3000)
+        p, _ = samples.draw(rng, 2000, samples.NEW)
+        low, high = estimate_mix(labelled, p, np.full(2000, 20.0), draws=30, seed=seed).interval()
+        inside += (low[0] <= samples.NEW) & (high[0] >= samples.NEW)
+    assert (inside >= 16).all(), inside
+
+
+def test_corrected_probabilities_are_calibrated_in_the_field(world, world_mix):
+    _, rows, label = world
+    before = classwise_calibration_error(label, rows.p)
+    after = classwise_calibration_error(label, world_mix.correct(rows.p, rows.mag))
+    assert after[0] < before[0] and after.sum() < 0.75 * before.sum()
+
+
+def test_a_mix_by_magnitude(rng, samples):
+    bright, faint = np.array([0.01, 0.02, 0.5, 0.47]), np.array([0.05, 0.05, 0.8, 0.1])
+    labelled = samples.held_out(rng, 6000)
+    parts = [samples.draw(rng, 6000, mix)[0] for mix in (bright, faint)]
+    mag = np.repeat([19.0, 22.0], 6000)
+    mix = estimate_mix(labelled, np.concatenate(parts), mag, [20.5], draws=20)
+    np.testing.assert_allclose(mix.new, [bright, faint], atol=0.02)
+    np.testing.assert_array_equal(mag_bins(np.array([19, 20.5, np.nan]), np.array([20.5])), [0, 1, 1])
+    p = mix.correct(np.concatenate(parts), mag)
+    np.testing.assert_allclose(p[:6000].mean(axis=0), mix.new[0], atol=1e-6)
+
+
+def test_a_given_mix_is_taken_as_it_is(world, samples):
+    labelled, rows, _ = world
+    mix = estimate_mix(labelled, rows.p, rows.mag, given=samples.OLD[None], draws=20)
+    assert mix.given and all(np.array_equal(draw.new[0], samples.OLD) for draw in mix.draws)
+
+
+def test_trust_where_only_the_mix_changed(world, world_mix, samples):
+    labelled, rows, _ = world
+    told = check_mix(world_mix, labelled, rows.p, rows.mag, samples.CLASSES)
+    assert told["trusted"], told["reasons"]
+
+
+def test_no_trust_where_spectra_changed(world, rng, samples):
+    labelled, _, _ = world
+    p, _ = samples.draw(rng, 4000, samples.NEW, width=1.6)
+    mag = rng.uniform(18, 23, 4000)
+    mix = estimate_mix(labelled, p, mag, draws=30)
+    told = check_mix(mix, labelled, p, mag, samples.CLASSES)
+    assert not told["trusted"]
+    assert any("the field's probabilities are not those of labelled rows" in r for r in told["reasons"])
+
+
+def test_no_trust_where_magnitudes_changed(world, samples):
+    labelled, rows, _ = world
+    mag = rows.mag + 1.5
+    told = check_mix(estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES)
+    assert any("--prior-edges" in reason for reason in told["reasons"])
+
+
+def test_no_trust_with_few_labels(rng, samples):
+    labelled = samples.held_out(rng, 4000)
+    few = labelled.take((labelled.label != 0) | (np.cumsum(labelled.label == 0) <= 4))
+    p, _ = samples.draw(rng, 2000, samples.NEW)
+    mag = rng.uniform(18, 23, 2000)
+    told = check_mix(estimate_mix(few, p, mag, draws=20), few, p, mag, samples.CLASSES)
+    assert any("QSO_high has 4 calibration label(s)" in reason for reason in told["reasons"])
+
+
+def test_held_out_rows_survive_a_file(world, tmp_path):
+    labelled = world[0]
+    np.savez(tmp_path / "v.npz", **labelled.to_arrays())
+    with np.load(tmp_path / "v.npz") as arrays:
+        back = HeldOut.from_arrays(dict(arrays))
+    np.testing.assert_array_equal(back.p, labelled.p)
+    assert back.domain == "target" and len(back) == len(labelled)
+    with pytest.raises(Exception, match="lack 'mag'"):
+        HeldOut.from_arrays({k: v for k, v in labelled.to_arrays().items() if k != "mag"})
+    with pytest.raises(Exception, match="do not belong together"):
+        HeldOut.from_arrays(labelled.to_arrays() | {"mag": np.zeros(3)})

@@ -1,0 +1,127 @@
+"""Each rule selects what it says, and says so when it cannot."""
+
+import numpy as np
+import pytest
+
+from jpas_gbm.config import parse_options
+from jpas_gbm.errors import ConfigError, TargetError
+from jpas_gbm.lists.conformal import covariate_weights
+from jpas_gbm.lists.mix import estimate_mix
+from jpas_gbm.lists.selection import TargetOptions, given_prior, select
+
+
+def choose(world, mix, area=None, **rule):
+    labelled, rows, _ = world
+    return select(mix, labelled, rows.p, rows.mag, 0, TargetOptions(**rule), area=area)
+
+
+def test_the_purity_promise_holds_at_its_confidence(samples):
+    kept, found, naive = [], [], []
+    for seed in range(16):
+        rng = np.random.default_rng(100 + seed)
+        labelled = samples.held_out(rng, 3000)
+        p, label = samples.draw(rng, 2500, samples.NEW)
+        mag = np.full(len(p), 20.0)
+        mix = estimate_mix(labelled, p, mag, draws=30, seed=seed)
+        chosen = select(mix, labelled, p, mag, 0, TargetOptions(purity=0.7, confidence=0.9), seed=seed)
+        kept.append((label[chosen.rows] == 0).mean() >= 0.7)
+        found.append(chosen.told["size"])
+        order = np.argsort(-p[:, 0])
+        size = np.flatnonzero(np.cumsum(p[order, 0]) / np.arange(1, len(p) + 1) >= 0.7)[-1] + 1
+        naive.append((label[order[:size]] == 0).mean() >= 0.7)
+    assert np.mean(kept) >= 0.8 and np.mean(found) > 5
+    assert np.mean(naive) < np.mean(kept)
+
+
+def test_told_numbers_agree_with_the_truth(world, world_mix):
+    chosen = choose(world, world_mix, number=50)
+    true = (world[2][chosen.rows] == 0).sum()
+    assert len(chosen.rows) == chosen.told["size"] == 50
+    assert chosen.told["interval"][0] <= true <= chosen.told["interval"][1]
+    assert "No promise" in chosen.promise
+
+
+def test_completeness_takes_the_shortest_list(world, world_mix):
+    few, many = (choose(world, world_mix, completeness=c) for c in (0.3, 0.7))
+    assert 0 < len(few.rows) < len(many.rows)
+    assert (world[2][many.rows] == 0).sum() / (world[2] == 0).sum() >= 0.6
+
+
+def test_density_needs_and_uses_the_area(world, world_mix):
+    assert len(choose(world, world_mix, area=0.5, density=60).rows) == 30
+    with pytest.raises(TargetError, match="less than one row"):
+        choose(world, world_mix, area=0.001, density=60)
+
+
+@pytest.mark.parametrize("shift", ["label", "covariate", "none"])
+def test_fdr_by_each_assumption(world, world_mix, shift):
+    chosen = choose(world, world_mix, fdr=0.3, shift=shift)
+    assert len(chosen.rows) and "Jin and Candès" in chosen.promise
+    assert chosen.told["threshold"] <= chosen.told["purity"] <= 1
+
+
+def test_a_purity_out_of_reach_says_the_best(world, world_mix):
+    with pytest.raises(TargetError, match=r"cannot be reached in the field: the best is 0\.\d+, by the likeliest \d+"):
+        choose(world, world_mix, purity=0.999, confidence=0.99)
+
+
+def test_a_rate_out_of_reach_says_why(world, world_mix):
+    with pytest.raises(TargetError, match="conformal p-value"):
+        choose(world, world_mix, fdr=0.001)
+
+
+def test_an_empty_field_is_refused(world, world_mix):
+    labelled, rows, _ = world
+    with pytest.raises(TargetError, match="has no rows"):
+        select(world_mix, labelled, rows.p[:0], rows.mag[:0], 0, TargetOptions(number=3))
+
+
+def test_options_need_one_rule_and_rising_edges():
+    with pytest.raises(ConfigError, match="one rule of purity, completeness, number, density, fdr; given: none"):
+        parse_options(TargetOptions, {}, "targets")
+    with pytest.raises(ConfigError, match=r"fdr; given: purity and number\.$"):
+        parse_options(TargetOptions, {"purity": 0.8, "number": 3}, "targets")
+    with pytest.raises(ConfigError, match="bin_edges must be numbers that rise, .* not 21, 20"):
+        parse_options(TargetOptions, {"number": 3, "bin_edges": (21, 20)}, "targets")
+    with pytest.raises(ConfigError, match=r"magnitudes must be the brightest and the faintest, .* not 22, 20\.$"):
+        parse_options(TargetOptions, {"number": 3, "magnitudes": (22, 20)}, "targets")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"number": 3, "bin_edges": (20, np.nan, 21)}, "bin_edges must be numbers that rise"),
+        ({"number": 3, "prior_edges": (np.inf,)}, "prior_edges must be numbers that rise"),
+        ({"number": 3, "magnitudes": (np.nan, 20)}, "not nan, 20"),
+        ({"number": 3, "magnitudes": (None, np.nan)}, "a limit of the magnitudes is no number"),
+        ({"number": 3, "prior": ((0.1, 0.1, 0.5, 0.3),), "correct": False}, "Give one of them"),
+        ({"density": np.inf}, "option 'density': Input should be a finite number"),
+        ({"density": 3, "area": np.inf}, "option 'area': Input should be a finite number"),
+    ],
+)
+def test_options_that_are_no_numbers_or_contradict_each_other(value, said):
+    with pytest.raises(ConfigError, match=said):
+        parse_options(TargetOptions, value, "targets")
+
+
+@pytest.mark.parametrize(
+    ("prior", "edges", "said"),
+    [
+        (((0.1, 0.2, 0.3, 0.3),), (), "the shares sum to 0.9, not to 1"),
+        (((0.5, 0.5),), (), "2 shares for 4 classes"),
+        (((-0.1, 0.3, 0.5, 0.3),), (), "must be numbers, and not negative"),
+        (((0.1, 0.2, 0.3, 0.4),), (20.0,), "1 row\\(s\\) for 2 magnitude bin"),
+        (((0.0, 0.0, 0.0, 0.0),), (), "sum to 0, not to 1"),
+        (((np.nan, 0.3, 0.4, 0.3),), (), "must be numbers, and not negative"),
+    ],
+)
+def test_a_prior_that_is_none_is_refused(prior, edges, said, samples):
+    with pytest.raises(TargetError, match=said):
+        given_prior(prior, edges, samples.CLASSES)
+
+
+def test_covariate_weights_follow_the_density_ratio(rng, samples):
+    p, _ = samples.draw(rng, 6000, samples.OLD)
+    keep = rng.random(6000) < p[:, 2]
+    ours, theirs = covariate_weights(p, np.full(6000, 20.0), p[keep], np.full(keep.sum(), 20.0))
+    assert np.corrcoef(ours, p[:, 2])[0, 1] > 0.9 and abs(ours.mean() - 1) < 1e-9 and len(theirs) == keep.sum()

@@ -1,0 +1,326 @@
+"""The page: whole, self-contained, with words for every figure, and honest about what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from jpas_gbm.errors import BundleError, OutputError
+from jpas_gbm.pages.figures.domains import features_table, strata_plate, strata_table
+from jpas_gbm.pages.figures.style import embedded
+from jpas_gbm.pages.html import render_page, write_report
+from jpas_gbm.pages.page import make_page, missing_parts
+from jpas_gbm.pages.results import Results, read_results
+from jpas_gbm.pages.story import doubts, found_sentences
+from jpas_gbm.pages.tables import Cell, card_facts, pairs_table, regimes_table
+
+VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "image", "circle", "line", "polygon"}
+LOADS = ("src", "href", "xlink:href", "poster", "data", "action", "srcset", "background")
+
+
+class Reader(HTMLParser):
+    """What a test asks of a page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.loads: list[str] = []
+        self.tags: list[str] = []
+        self.figures: list[dict[str, str]] = []
+        self.caption = False
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        values = dict(attrs)
+        self.tags.append(tag)
+        self.loads += [values[name] for name in LOADS if values.get(name)]
+        if "id" in values:
+            self.ids.append(values["id"])
+        if tag not in VOID:
+            self.open.append(tag)
+        if tag == "figure":
+            self.figures.append({"caption": "", "alt": ""})
+        if values.get("role") == "img":
+            self.figures[-1]["alt"] = values.get("aria-label", "")
+        self.caption = self.caption or tag == "figcaption"
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        if tag in VOID:
+            return
+        assert self.open.pop() == tag
+        self.caption = self.caption and tag != "figcaption"
+
+    def handle_data(self, data):
+        if self.caption:
+            self.figures[-1]["caption"] += data
+
+
+@pytest.fixture(scope="session")
+def page(results, budget_curve):
+    return make_page(replace(results, budgets=(budget_curve,)))
+
+
+@pytest.fixture(scope="session")
+def html(page):
+    return render_page(page)
+
+
+@pytest.fixture(scope="session")
+def parsed(html):
+    return Reader(html)
+
+
+def test_page_loads_nothing_from_outside(html, parsed):
+    assert "http" not in html.lower()
+    assert "file:" not in html and "//" not in re.sub(r"data:[^\"')]*", "", html)
+    assert all(value.startswith(("#", "data:image/png;base64,")) for value in parsed.loads)
+    assert not {"script", "link", "iframe", "object", "embed", "base"} & set(parsed.tags)
+    assert "@import" not in html and "javascript" not in html.lower()
+    assert not re.findall(r"url\((?!#)", html)
+
+
+def test_page_is_well_formed(html, parsed):
+    assert not parsed.open
+    assert len(parsed.ids) == len(set(parsed.ids))
+    inside = [value[1:] for value in parsed.loads if value.startswith("#")]
+    inside += re.findall(r"url\(#([^)]+)\)", html)
+    assert set(inside) <= set(parsed.ids)
+    assert html.startswith("<!DOCTYPE html>") and 'lang="en"' in html and 'name="viewport"' in html
+
+
+def test_every_figure_has_a_caption_and_an_alternative(parsed, page):
+    assert len(parsed.figures) == len(page.plates) > 15
+    for figure in parsed.figures:
+        assert len(figure["caption"].strip()) > 60
+        assert len(figure["alt"].strip()) > 40
+
+
+def test_captions_say_how_many_rows_cut_regime_and_seed(page):
+    scored = [plate for plate in page.plates if plate.key.startswith("scores-")]
+    assert len(scored) == 8
+    for plate in scored:
+        assert "sky sources of the test split, of magnitude 22.5 and brighter" in plate.caption, plate.key
+        assert "training seed 0" in plate.caption, plate.key
+    for plate in page.plates:
+        if plate.key.startswith("why-"):
+            assert "model ssda" in plate.caption and "training seed 0" in plate.caption, plate.key
+
+
+def test_page_holds_every_section(page):
+    keys = [section.key for section in page.sections]
+    assert keys == ["summary", "regimes", "scores", "why", "labels", "data", "card", "provenance", "missing"]
+
+
+def test_page_has_the_papers_figures_and_ours(page):
+    keys = {plate.key.split("-", 1)[-1] for plate in page.plates}
+    papers = {"portraits", "balance", "confusion", "radar", "roc", "redshift", "map", "magnitude"}
+    ours = {"attribution", "restframe", "ridge", "blocks", "object", "reliability", "purity", "separation", "budgets"}
+    assert papers | ours <= keys
+
+
+def test_simulated_data_say_so_first(page, results):
+    assert page.banner.startswith("Simulated data")
+    assert doubts(results)[0].startswith("The data are simulated")
+
+
+def test_summary_is_in_words_with_intervals(results):
+    told = " ".join(found_sentences(results))
+    assert re.search(r"has the lowest log loss, 0\.\d{3} \[0\.\d{3}, 0\.\d{3}\]", told)
+    assert "In F1 of QSO_high, " in told
+    assert "On validation, " in told and "guard" in told
+
+
+def test_summary_does_not_claim_what_intervals_leave_open(results):
+    found = results.subjects[0].comparison
+    open_ = {"difference": -0.01, "interval": [-0.03, 0.01], "above": 0.2}
+    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], open_)} for pair in found.pairs]
+    subject = replace(results.subjects[0], comparison=replace(found, pairs=pairs))
+    told = " ".join(found_sentences(Results((subject,))))
+    assert "cannot be told apart" in told and "better than" not in told
+    assert not any(cell.strong for row in regimes_table(subject.comparison).rows for cell in row)
+
+
+def test_tables_mark_only_what_is_beyond_doubt(results):
+    found = results.subjects[0].comparison
+    sure = {"difference": 0.1, "interval": [0.05, 0.15], "above": 1.0}
+    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], sure)} for pair in found.pairs]
+    table = regimes_table(replace(found, pairs=pairs))
+    strong = {row[0].text: [cell.strong for cell in row[1:]] for row in table.rows}
+    assert strong["macro-F1"] == [True, False]  # the pair is mocks-only less ssda
+    assert strong["log loss"] == [False, True]
+    assert isinstance(pairs_table(found).rows[0][1], Cell)
+
+
+def test_doubts_name_few_rows_few_seeds_and_the_rest(results):
+    told = " ".join(doubts(results))
+    assert re.search(r"Only \d+ QSO_high are among the scored rows", told)
+    assert "scatter between trainings is not known" in told
+    assert "class mix" in told
+
+
+def test_scores_of_validation_are_called_flattering(results):
+    one = results.subjects[0]
+    about = {**one.comparison.about, "split": "val"}
+    told = doubts(replace(results, subjects=(replace(one, comparison=replace(one.comparison, about=about)),)))
+    assert any("validation split" in sentence and "flatter" in sentence for sentence in told)
+
+
+def test_evaluation_alone_makes_a_page(evaluation_folder):
+    results = read_results([evaluation_folder])
+    page = make_page(results)
+    assert [section.key for section in page.sections][:2] == ["summary", "scores"]
+    assert "card" in [section.key for section in page.sections]
+    assert any("Regimes were not compared" in gap for gap in missing_parts(results))
+    assert any("No explanation" in gap for gap in missing_parts(results))
+
+
+@pytest.mark.parametrize("part", ["why", "models/ssda-seed0"])
+def test_a_part_alone_makes_a_page(results_folder, part):
+    results = read_results([results_folder / part])
+    page = make_page(results)
+    assert page.sections[0].key == "summary"
+    assert any("No scores were given" in gap for gap in missing_parts(results))
+
+
+def test_data_set_alone_tells_its_quality(tiny, tmp_path):
+    tiny.save(tmp_path / "data")
+    page = make_page(read_results([tmp_path / "data"]))
+    assert [section.key for section in page.sections] == ["summary", "data", "provenance", "missing"]
+
+
+def test_budgets_alone_tell_the_labels_saved(budget_curve, tmp_path):
+    budget_curve.save(tmp_path)
+    results = read_results([tmp_path])
+    told = " ".join(found_sentences(results))
+    assert "with 100 labels, target-only needs about 400 labels" in told
+    assert "with 1,000 labels, target-only needs more labels than were tried" in told
+    assert [plate.key for plate in make_page(results).plates] == ["labels-budgets"]
+
+
+def test_missing_folder_is_told(tmp_path):
+    with pytest.raises(BundleError, match=r"there is no such folder\. Give folders that compare"):
+        read_results([tmp_path / "nowhere"])
+
+
+def test_folder_without_results_says_what_is_looked_for(tmp_path):
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(BundleError, match=r"holds no result.*comparison\.json.*explanation\.json"):
+        read_results([tmp_path])
+
+
+def test_card_shows_the_domain_report(page, results):
+    card = results.subjects[0].cards["ssda-seed0"]
+    section = next(section for section in page.sections if section.key == "card")
+    facts = {
+        name: told for b in section.blocks if b.kind == "facts" and b.title == "ssda-seed0" for name, told in b.content
+    }
+    assert "colour" in facts["groups of features alone"] and "effective sample of" in facts["importance weights"]
+    plates = [b.content for b in section.blocks if b.kind == "plate"]
+    assert [plate.key for plate in plates] == ["card-strata"] and "ssda-seed0" in plates[0].caption
+    tables = {b.content.header[0]: b.content for b in section.blocks if b.kind == "table"}
+    strata = card["domain"]["coverage"]["strata"]
+    assert [row[1].text for row in tables["P(sky)"].rows[:-1]] == [f"{one['n']:,}" for one in strata]
+    assert tables["P(sky)"].rows[-1][0].text == "all"
+    assert tables["feature"].rows[0][0].text == card["domain"]["features"]["top"][0]["feature"]
+
+
+def test_features_that_tell_domains_and_not_classes_are_strong():
+    one = {"feature": "flux_J0400", "domain": 0.8, "classes": 0.6, "group": "flux"}
+    other = {"feature": "snr_J0400", "domain": 0.9, "classes": 0.95, "group": "snr"}
+    table = features_table({"domain": {"features": {"labels": "sky", "top": [other], "domain_only": [one]}}})
+    assert [row[0].strong for row in table.rows] == [False, True]
+    assert "1 feature of all does so" in table.caption
+
+
+@pytest.mark.parametrize("domain", [None, {}, {"gammas": [0.0]}, {"auc": 0.7, "gammas": [0.25], "effective_share": {}}])
+def test_a_card_without_a_domain_report_shows_none(domain):
+    card = {"regime": "ssda"} | ({} if domain is None else {"domain": domain})
+    assert strata_table(card) is None and features_table(card) is None and strata_plate(card, "ssda-seed0") is None
+    assert not {"groups of features alone", "importance weights"} & {name for name, _ in card_facts(card)}
+
+
+@pytest.fixture
+def copied(results_folder, tmp_path):
+    folder = tmp_path / "copy"
+    shutil.copytree(results_folder, folder, ignore=shutil.ignore_patterns("models"))
+    return folder
+
+
+def test_damaged_parts_are_left_out_and_told(copied):
+    (copied / "why" / "contributions.npz").write_bytes(b"PK broken")
+    (copied / "exhibits" / "balance.json").write_text('{"classes": [')
+    results = read_results([copied])
+    gaps = missing_parts(results)
+    assert any("contributions.npz" in gap for gap in gaps)
+    assert any("balance.json" in gap for gap in gaps)
+    page = make_page(results)
+    assert "why" not in [section.key for section in page.sections]
+    assert "scores" in [section.key for section in page.sections]
+
+
+def test_result_of_another_version_is_left_out_and_told(copied):
+    head = json.loads((copied / "comparison.json").read_text())
+    del head["rows"]
+    (copied / "comparison.json").write_text(json.dumps(head))
+    results = read_results([copied])
+    assert not results.subjects
+    assert any("comparison.json" in p and "Make it again" in p for p in results.problems)
+
+
+def test_no_exhibits_is_told(copied):
+    shutil.rmtree(copied / "exhibits")
+    results = read_results([copied])
+    gap = next(gap for gap in missing_parts(results) if gap.startswith("Not kept with copy"))
+    assert "class balance" in gap and "the map" in gap
+    keys = {plate.key for plate in make_page(results).plates}
+    assert "scores-roc" in keys and "balance" not in keys
+
+
+def test_no_high_quasar_still_makes_a_page(results):
+    one = results.subjects[0].main
+    none = {"precision": None, "recall": None, "f1": None, "auroc": None, "average_precision": None, "ece": 0.0, "n": 0}
+    counts = [[0, 0, 0, 0], *one["confusion"][1:]]
+    figures = {**one.figures, "per_class": {**one["per_class"], "QSO_high": none}, "confusion": counts}
+    figures["notes"] = ["no row is QSO_high: recall is not defined there."]
+    bare = replace(one, figures=figures, curves={}, by_magnitude=[])
+    subject = replace(results.subjects[0], evaluations={"ssda": bare}, comparison=None)
+    only = Results((subject,), data=results.data)
+    page = make_page(only)
+    assert "No row is QSO_high: recall is not defined there." in doubts(only)
+    assert "scores-confusion" in {plate.key for plate in page.plates}
+    assert not {"scores-roc", "scores-magnitude"} & {plate.key for plate in page.plates}
+
+
+def test_report_writes_page_and_figures(budget_curve, tmp_path):
+    out, figures = tmp_path / "report.html", tmp_path / "figures"
+    budget_curve.save(tmp_path / "labels")
+    results = write_report([tmp_path / "labels"], out, figures=figures, formats=("png",))
+    assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    assert {path.name for path in figures.iterdir()} == {f"{p.key}.png" for p in make_page(results).plates}
+    with pytest.raises(OutputError, match="already exists"):
+        write_report([tmp_path / "labels"], out)
+
+
+def test_svg_ids_are_prefixed_and_colours_follow_the_theme():
+    svg = (
+        '<?xml version="1.0"?>\n<!DOCTYPE svg>\n<svg xmlns:xlink="http://a" width="9pt" viewBox="0 0 9 9">'
+        "<metadata>http://b</metadata><defs><style>*{}</style></defs>"
+        '<path id="p1" style="fill: #0072b2; stroke: #123456" clip-path="url(#c)" d="M 1.23456 0.015625"/>'
+        '<use xlink:href="#p1"/></svg>'
+    )
+    told = embedded(svg, "x")
+    assert told.startswith('<svg viewBox="0 0 9 9"') and "http" not in told
+    assert 'id="x-p1"' in told and 'href="#x-p1"' in told and "url(#x-c)" in told
+    assert "var(--blue)" in told and "#123456" in told
+    assert "M 1.23 0.015625" in told

@@ -1,0 +1,239 @@
+"""A data set in memory, as a folder, and as training sees it."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from survey_samples import catalogue, imaging_of, labels_of, mocks
+
+from jpas_gbm.errors import BundleError, ConfigError, DatasetError, LeakError, OutputError
+from jpas_gbm.store import sha256
+from jpas_gbm.surveys.assembly import assemble
+from jpas_gbm.surveys.audit import LeakAudit, LeakCheck
+from jpas_gbm.surveys.dataset import FORMAT, Dataset
+from jpas_gbm.surveys.quality import QualityReport
+
+TARGET = catalogue(400).replace(extra={"SUBCLASS": np.arange(400)})
+ROWS = np.arange(0, 400, 2)
+
+
+@pytest.fixture(scope="module")
+def data() -> Dataset:
+    """A data set with twins of every labelled object."""
+    ids = np.concatenate([np.repeat(10_000 + np.arange(100), 2), 1 + ROWS])
+    return assemble(
+        mocks(400).replace(object_id=ids),
+        TARGET,
+        labels=labels_of(TARGET, ROWS, label=ROWS // 2 % 4),
+        imaging=imaging_of(TARGET, np.arange(400)),
+        target_identity="row",
+        quality=QualityReport.of("a.fits", 400),
+        provenance={"seed": 137},
+        warnings=("mind the gap",),
+    )
+
+
+@pytest.fixture
+def folder(data: Dataset, tmp_path: Path) -> Path:
+    data.save(tmp_path / "data")
+    return tmp_path / "data"
+
+
+def test_rows_of_splits(data: Dataset) -> None:
+    assert data.target_rows() is data.target
+    assert data.source_rows("train", "val", "test") is data.source
+    assert len(data.target_rows("train", "unlabelled")) == 260
+    assert (data.target_rows("unlabelled").label == -1).all()
+    with pytest.raises(ConfigError, match=r"no split 'validation'.*Allowed: train, val, test, unlabelled"):
+        data.target_rows("validation")
+    with pytest.raises(ConfigError, match="no split 'unlabelled'"):
+        data.source_rows("unlabelled")
+    assert (data.split_names, repr(data)) == (
+        ("train", "val", "test"),
+        "Dataset(200 source rows, 400 target rows of which 200 labelled, 200 twins)",
+    )
+
+
+def test_no_test_label_can_be_read_from_what_training_gets(data: Dataset) -> None:
+    view = data.for_training()
+    test = view.target_rows("test")
+    assert len(test) == 80
+    assert (test.label == -1).all()
+    assert np.isnan(test.z).all()
+    assert np.array_equal(test.flux, data.target_rows("test").flux)
+    assert view.target.extra == {}
+    assert not np.isin(view.twins.object_id, test.object_id).any()
+    assert len(view.twins) == 120
+    for split in ("train", "val", "unlabelled"):
+        assert np.array_equal(view.target_rows(split).label, data.target_rows(split).label)
+    assert np.shares_memory(view.target.flux, data.target.flux)
+    assert view.for_training() is view
+    assert "test labels masked" in repr(view)
+    assert view.summary()["target"]["splits"]["test"] == dict.fromkeys(data.scheme.classes, 0)
+
+
+def test_training_gets_the_same_whatever_the_test_labels_are(data: Dataset) -> None:
+    from dataclasses import replace
+
+    test = data.target_split == 2
+    label = np.where(test, (data.target.label + 1) % 4, data.target.label)
+    other = replace(data, target=data.target.replace(label=label, z=np.where(test, 9.0, data.target.z)))
+    one, two = data.for_training(), other.for_training()
+    for name in ("label", "z", "object_id", "mag"):
+        assert np.array_equal(getattr(one.target, name), getattr(two.target, name), equal_nan=True)
+
+
+def test_a_masked_view_is_not_saved(data: Dataset, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="test labels masked; save the one it was made from"):
+        data.for_training().save(tmp_path / "view")
+    assert not (tmp_path / "view").exists()
+
+
+def test_a_folder_gives_back_the_same(data: Dataset, folder: Path) -> None:
+    again = Dataset.load(folder)
+    for part in ("source", "target", "twins"):
+        one, two = getattr(data, part), getattr(again, part)
+        for name in ("flux", "flux_err", "object_id", "label", "z", "mag", "imaging_mag", "morphology"):
+            assert np.array_equal(getattr(one, name), getattr(two, name), equal_nan=True), (part, name)
+        assert set(one.extra) == set(two.extra)
+    assert np.array_equal(again.target_split, data.target_split)
+    assert np.array_equal(again.source_split, data.source_split)
+    assert again.scheme == data.scheme
+    assert again.audit == data.audit
+    assert again.warnings == data.warnings
+    assert again.warnings[0] == "mind the gap"
+    assert again.quality == data.quality
+    assert again.summary() == data.summary()
+    assert again.lines() == data.lines()
+    assert again.provenance == {"seed": 137}
+
+
+def test_a_folder_is_readable_by_others(folder: Path) -> None:
+    """Splits stand beside the rows, and the manifest says what is there."""
+    assert pq.read_table(folder / "target.parquet")["extra:split"].to_numpy().max() == 2
+    manifest = json.loads((folder / "dataset.json").read_text())
+    assert manifest["format"] == FORMAT
+    assert manifest["summary"]["target"]["labelled"] == 200
+    assert set(manifest["files"]) == {"source.parquet", "target.parquet", "twins.parquet"}
+
+
+def test_an_existing_folder_stays_unless_it_may_go(data: Dataset, folder: Path) -> None:
+    with pytest.raises(OutputError, match="already exists.*--overwrite"):
+        data.save(folder)
+    data.save(folder, overwrite=True)
+    assert sorted(path.name for path in folder.parent.iterdir()) == ["data"]
+
+
+def test_a_changed_file_is_refused(folder: Path) -> None:
+    with open(folder / "target.parquet", "r+b") as stream:
+        stream.seek(100)
+        stream.write(b"\0\0\0\0")
+    with pytest.raises(BundleError, match=r"target\.parquet does not match its checksum"):
+        Dataset.load(folder)
+
+
+def test_missing_parts_are_named(folder: Path, tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="there is no such data set folder. Make one with 'jpas-gbm prepare"):
+        Dataset.load(tmp_path / "nowhere")
+    with pytest.raises(BundleError, match=r"holds no dataset\.json"):
+        Dataset.load(tmp_path)
+    (folder / "twins.parquet").unlink()
+    with pytest.raises(BundleError, match=r"twins\.parquet: is missing"):
+        Dataset.load(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"format": 99}, "has format 99, this version of jpas-gbm reads 1"),
+        ({"scheme": None}, "scheme missing. Prepare the data set again"),
+        ({"files": {}}, r"source\.parquet, target\.parquet, twins\.parquet missing"),
+    ],
+)
+def test_another_version_is_refused(folder: Path, change: dict, message: str) -> None:
+    manifest = json.loads((folder / "dataset.json").read_text()) | change
+    (folder / "dataset.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
+    with pytest.raises(BundleError, match=message):
+        Dataset.load(folder)
+
+
+def test_a_list_is_no_manifest(folder: Path) -> None:
+    (folder / "dataset.json").write_text("[1]")
+    with pytest.raises(BundleError, match="has format None"):
+        Dataset.load(folder)
+
+
+def test_a_leak_made_by_hand_is_found_on_loading(data: Dataset, folder: Path) -> None:
+    """Twins put back into the source, checksums and all."""
+    leaking = data.twins.replace(extra={"split": np.zeros(len(data.twins), dtype=np.int8)})
+    leaking.write(folder / "source.parquet", overwrite=True)
+    manifest = json.loads((folder / "dataset.json").read_text())
+    manifest["files"]["source.parquet"] = sha256(folder / "source.parquet")
+    (folder / "dataset.json").write_text(json.dumps(manifest))
+    with pytest.raises(LeakError, match="200 source objects that are target objects"):
+        Dataset.load(folder)
+
+
+def _dataset(data: Dataset, **changes: object) -> Dataset:
+    names = ("source", "source_split", "target", "target_split", "twins")
+    return Dataset(**({name: getattr(data, name) for name in names} | changes))  # type: ignore[arg-type]
+
+
+def test_invariants(data: Dataset) -> None:
+    with pytest.raises(DatasetError, match=r"the source has 200 rows, its splits \(3,\)"):
+        _dataset(data, source_split=np.zeros(3))
+    with pytest.raises(DatasetError, match="splits of the target must be -1"):
+        _dataset(data, target_split=np.full(400, 3))
+    with pytest.raises(DatasetError, match="the source has label 9, there are 4 classes"):
+        _dataset(data, source=data.source.replace(label=np.full(200, 9)))
+    with pytest.raises(DatasetError, match="labelled target rows, and no others, must have a split"):
+        _dataset(data, target_split=np.full(400, -1))
+    two = data.source.bands.subset(["a", "b"], "two")
+    with pytest.raises(DatasetError, match="source 'two' and target 'three' have different bands"):
+        _dataset(data, source=data.source.select_bands(two))
+    with pytest.raises(LeakError, match="1 source objects"):
+        _dataset(data, audit=LeakAudit((LeakCheck("x", "source objects", 1, False, (5,)),)))
+    with pytest.raises(ValueError, match="read-only"):
+        data.target_split[0] = 1
+
+
+def test_a_data_set_may_have_no_source(data: Dataset) -> None:
+    none = _dataset(data, source=data.source.take(slice(0, 0)), source_split=np.zeros(0))
+    assert none.summary()["source"]["bands_missing"] is None
+    assert none.lines()
+
+
+def test_the_summary_says_what_a_person_asks(data: Dataset) -> None:
+    summary = data.summary()
+    assert summary["target"]["splits"]["train"] == data.scheme.counts(data.target_rows("train").label)
+    assert sum(summary["target"]["classes"].values()) == 200
+    assert summary["twins"] == {"rows": 200, "objects": 200}
+    text = "\n".join(data.lines())
+    assert "Target: tests, 400 sources, 200 labelled, 3 bands of three (0.0 % missing)" in text
+    assert "labels: 200 trusted objects, 200 found by position, 0 not in the catalogue, median separation 0.1" in text
+    assert "imaging: known for 100.0 % of the sources, median separation 0.050 arcsec" in text
+    assert "200 rows of 200 objects are twins of target objects: left out of training" in text
+    assert "Leak audit: clean" in text
+    assert "\nWarning: mind the gap" in text
+    json.dumps(summary)
+
+
+def test_the_summary_tells_objects_seen_twice_and_labels_found_by_id(data: Dataset) -> None:
+    from dataclasses import replace
+
+    counts = {
+        "duplicates_merged": 12,
+        "overlap_radius": 0.5,
+        "repeated_positions": 7,
+        "labels": {"trusted": 9, "matched_objects": 8, "matched_by": "id", "unmatched": 1},
+        "twins": {"rows": 4, "objects": 2, "kept": True},
+    }
+    text = replace(data, counts=counts).lines()
+    assert "  12 sources seen by two tiles within 0.5 arcsec merged" in text
+    assert "  7 rows repeat the position of another and count as one object" in text
+    assert "  labels: 9 trusted objects, 8 found by id, 1 not in the catalogue" in text
+    assert "  4 rows of 2 objects are twins of target objects: train all the same, as the options ask" in text

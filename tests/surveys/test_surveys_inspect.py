@@ -1,0 +1,149 @@
+"""Inspection says what an astronomer would want to know, as values and as text."""
+
+import json
+
+import numpy as np
+import pytest
+from sample_files import FLUX, SDSS, idr_columns, write_idr, write_mocks, write_tractor, write_zcat
+
+from jpas_gbm.errors import CatalogueError
+from jpas_gbm.store import dump_json
+from jpas_gbm.surveys import inspect as inspection
+from jpas_gbm.surveys.inspect import inspect_file
+from jpas_gbm.surveys.quality import extra_facts, share_of, sky_box, spread
+
+
+def text(found):
+    json.loads(dump_json(found))
+    return "\n".join(found["lines"])
+
+
+def test_a_catalogue(tmp_path):
+    columns = idr_columns()
+    columns[FLUX][2, 3:5] = np.nan
+    columns[FLUX][6, 9] *= -1
+    columns["FLAGS"][4, 7] = 3
+    columns["FLAGS"][5, 7] = 4
+    columns["ALPHA_J2000"][8], columns["DELTA_J2000"][8] = columns["ALPHA_J2000"][0], columns["DELTA_J2000"][0]
+    found = inspect_file(write_idr(tmp_path / "a.fits", changes=columns, checksum=True))
+    assert found["survey"] == "jpas_idr202406" and found["rows"] == 12 and found["kind"] == "catalogue"
+    assert found["bands_dropped"] == ["uJAVA", "J1007"] and len(found["bands"]) == 55
+    by_name = {band["name"]: band for band in found["bands"]}
+    assert by_name["J0400"]["missing"] == pytest.approx(1 / 12) and by_name["J0910"]["missing"] == 0
+    assert found["flags"][0]["bits"] == {b: pytest.approx(1 / 660) for b in ("1", "2", "4")}
+    assert found["complete_rows"] == 10 and found["overlap_duplicates"] == 1 and found["tiles"] == 3
+    assert found["negative_share"] == pytest.approx(1 / 657)
+    said = text(found)
+    for sentence in (
+        "a.fits: J-PAS internal data release 202406",
+        "checksums verified",
+        "key TILE_ID, NUMBER; 3 tiles",
+        "55 of jpas55, by cards BAND0, BAND1, ...; not kept: uJAVA, J1007",
+        "10**-19 erg Angstrom-1 s-1 cm-2, relative errors",
+        "10 of 12 rows have all bands",
+        "FLAGS bits 1: 0.15 %, 2: 0.15 %, 4: 0.15 %; 4 rejects",
+        "MASK_FLAGS bits none set; 1 rejects",
+        "rejected by FLAGS & 4 (corrupted",
+        "note: 1 sources were seen by a second tile",
+        "MAG_AUTO     18 to 22",
+    ):
+        assert sentence in said
+
+
+def test_mocks_and_their_properties(tmp_path):
+    path = write_mocks(tmp_path)
+    found = inspect_file(path)
+    assert found["objects"] == 5 and found["classes"] == {"QSO_high": 3, "QSO_low": 3, "GALAXY": 2, "STAR": 2}
+    said = text(found)
+    assert "noise-free fluxes beside the noisy ones" in said and "5 objects by id" in said
+    assert "5 repeats of an object" in said and "the order of the release is taken on trust" in said
+    assert "ISINJPAS     set in 50.00 % of the rows" in said and "NOISE_SEED   10 different values" in said
+    assert inspect_file(tmp_path / "Mock_train_PROPS.csv") == found
+
+
+def test_sdss(tmp_path):
+    (tmp_path / "s.csv").write_text(SDSS)
+    said = text(inspect_file(tmp_path / "s.csv"))
+    assert "dered_ugriz in asinh magnitudes, no errors" in said and "3 objects by position" in said
+    assert "no photometric errors: S/N" in said and "without: " not in said
+    dark = "ra,dec,u,g,r,i,z,class,redshift\n10,20,-9999,19,18,17,16,?,\n350,-20,-9999,19,18,17,16,STAR,0\n"
+    (tmp_path / "t.csv").write_text(dark + "351,-20,-9999,-9999,-9999,-9999,-9999,STAR,0\n")
+    found = inspect_file(tmp_path / "t.csv")
+    said = text(found)
+    assert "not corrected for Galactic extinction" in said and "no flux at all in u" in said
+    assert "1 rows have no usable flux in any band" in said and "without: 1" in said
+    assert "RA 350.000 through 0 to 10.000" in said and found["rows"] == 3
+
+
+def test_rows_at_one_place_and_without_position(tmp_path):
+    (tmp_path / "s.csv").write_text("ra,dec,u,g,r,i,z\n,,19,19,18,17,16\n,,19,19,18,17,16\n")
+    assert "no position: labels and imaging cannot" in text(inspect_file(tmp_path / "s.csv"))
+    (tmp_path / "t.csv").write_text("ra,dec,u,g,r,i,z\n1,2,19,19,18,17,16\n1,2,19,19,18,17,16\n")
+    said = text(inspect_file(tmp_path / "t.csv"))
+    assert "1 rows at the place of another" in said and "labels       none" in said
+
+
+def test_labels(tmp_path):
+    found = inspect_file(write_zcat(tmp_path / "z.fits", FLUX_R=None, MORPHTYPE=None))
+    assert found["labels"] == 5 and found["spectypes"]["QSO"] == 5 and found["ids"] == 7
+    said = text(found)
+    assert "5 trusted: QSO_high 2, QSO_low 1, GALAXY 1, STAR 1" in said and "QSO_high 2.100 to 3.000" in said
+    assert "magnitude" not in said
+    none = inspect_file(write_zcat(tmp_path / "y.fits", SPECTYPE=np.array(["QSO"] * 8)))
+    assert "no label of class STAR" in none["problems"]
+
+
+def test_imaging(tmp_path):
+    found = inspect_file(write_tractor(tmp_path / "t.fits"))
+    assert found["morphology"] == {"UNKNOWN": 1, "PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
+    assert "17.50 to 22.50" in text(found) and found["problems"] == []
+    strange = inspect_file(write_tractor(tmp_path / "u.fits", TYPE=np.array(["X"] * 6)))
+    assert strange["problems"] == ["no morphology of a known type"]
+
+
+def test_a_long_file_is_looked_at_in_part(tmp_path, monkeypatch):
+    monkeypatch.setattr(inspection, "MOST_ROWS", 5)
+    found = inspect_file(write_idr(tmp_path / "a.fits"))
+    assert found["rows"] == 12 and found["rows_read"] == 5
+    assert "only the first 5 of 12 rows were looked at" in found["problems"]
+    (tmp_path / "s.csv").write_text(SDSS)
+    assert inspect_file(tmp_path / "s.csv")["rows"] == 3
+
+
+def test_a_file_without_rows_or_of_no_survey(tmp_path):
+    (tmp_path / "s.csv").write_text("ra,dec,u,g,r,i,z\n")
+    with pytest.raises(CatalogueError, match="has no rows"):
+        inspect_file(tmp_path / "s.csv")
+    (tmp_path / "t.csv").write_text("x,y\n1,2\n")
+    with pytest.raises(
+        CatalogueError,
+        match=r"no survey that is known here \(.*\)\. It has nothing in common with any of them\. It has: x, y\.",
+    ):
+        inspect_file(tmp_path / "t.csv")
+
+
+def test_figures():
+    assert spread(np.array([np.nan])) is None and spread(np.arange(5.0))["median"] == 2
+    assert extra_facts(np.array(["a", "b", "a"])) == {"values": 2}
+    assert extra_facts(np.array([0.0, 1.0, 1.0, np.nan]))["share"] == pytest.approx(2 / 3)
+    assert extra_facts(np.array([3.0, 4.0])) == {"values": 2}
+    assert extra_facts(np.array([3.5, 4.0]))["max"] == 4
+    assert extra_facts(np.array([np.nan])) is None
+    assert share_of(np.ones(2, bool), np.zeros(2, bool)) == 0
+    box = sky_box(np.array([359.0, 1.0, np.nan]), np.array([-1.0, 1.0, 0.0]))
+    assert box["ra"] == [359, 1] and box["box_square_degrees"] == pytest.approx(4, rel=1e-3)
+    assert box["without_position"] == 1
+    single = sky_box(np.array([12.0]), np.array([5.0]))
+    assert single["ra"] == [12, 12] and single["box_square_degrees"] == 0
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["survey_a/jpas_like_idr.fits", "survey_a/desi_like_zcat.fits", "survey_a/legacy_like_tractor.fits"]
+    + ["survey_a/Mock_valid_FLUX+NOISE.npy", "survey_a/Mock_valid_PROPS.csv", "sdss/sdss_quasar.csv"]
+    + ["sdss/skyserver_dr14.csv", "sdss/sdss_galaxy_agn_ds.csv"],
+)
+def test_reference_files(shared, name):
+    found = inspect_file(shared / name)
+    assert found["rows"] > 9000 and found["sky"] is not None
+    assert text(found)

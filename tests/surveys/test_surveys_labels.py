@@ -1,0 +1,201 @@
+"""Classes, label rules, and the tables of labels and imaging."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from jpas_gbm.errors import CatalogueError, ConfigError
+from jpas_gbm.surveys.labels import (
+    CLASSES,
+    ImagingTable,
+    LabelScheme,
+    LabelTable,
+    apply_label_rules,
+    as_ids,
+    default_scheme,
+    join_labels,
+    unique_labels,
+)
+from jpas_gbm.surveys.schema import RowRule, load_schema
+
+
+def test_the_papers_classes_and_cut() -> None:
+    scheme = default_scheme()
+    label = scheme.label(
+        np.array(["QSO   ", "QSO", "qso", "GALAXY", "STAR", "", "QSO"]),
+        np.array([2.1, 2.0999, 5.0, np.nan, 3.0, 1.0, np.nan]),
+    )
+    assert label.tolist() == [0, 1, 0, 2, 3, -1, -1]
+    assert label.dtype == np.int8
+    assert scheme.classes == CLASSES == ("QSO_high", "QSO_low", "GALAXY", "STAR")
+    assert scheme.counts(label) == {"QSO_high": 2, "QSO_low": 1, "GALAXY": 1, "STAR": 1}
+
+
+def test_classes_are_data() -> None:
+    scheme = LabelScheme(("STAR", "AGN", "REST"), 0.5, {"qso": "AGN", "GALAXY": ("REST", "AGN"), "STAR": ("STAR",)})
+    assert scheme.label(np.array(["QSO", "GALAXY", "GALAXY", "STAR"]), np.array([0.1, 0.1, 0.5, 0.0])).tolist() == [
+        1, 1, 2, 0,
+    ]  # fmt: skip
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+    assert len(scheme) == 3
+
+
+def test_scheme_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ConfigError, match=r"there is no class 'GALAXI'. Did you mean 'GALAXY'\?"):
+        LabelScheme(spectypes={"GALAXY": ("GALAXI",)})
+    with pytest.raises(ConfigError, match="two or more different names"):
+        LabelScheme(("STAR", "STAR"), 2.1, {})
+    with pytest.raises(ConfigError, match="spectral type 'QSO' has 3 classes: one, or two parted by z_cut"):
+        LabelScheme(spectypes={"QSO": ("STAR", "GALAXY", "QSO_low")})
+
+
+def _zcat(**changes: object) -> dict[str, np.ndarray]:
+    table = {
+        "TARGETID": np.array([5, -3, 6, 7, 8, 9]),
+        "OBJTYPE": np.array([b"TGT", b"SKY", b"TGT", b"TGT", b"TGT ", b"TGT"]),
+        "ZCAT_PRIMARY": np.array([True, True, False, True, True, True]),
+        "COADD_FIBERSTATUS": np.array([0, 0, 0, 8, 0, 0]),
+        "ZWARN": np.array([0, 2053, 4, 4, 4, 0]),
+    }
+    return table | changes  # type: ignore[operator]
+
+
+def test_label_rules_count_each_row_once_in_their_order() -> None:
+    keep, counts = apply_label_rules(_zcat(), load_schema("desi_dr1"))
+    assert keep.tolist() == [True, False, False, False, False, True]
+    assert {count.rule: count.count for count in counts} == {
+        "label_TARGETID": 1,
+        "label_OBJTYPE": 0,
+        "label_ZCAT_PRIMARY": 1,
+        "label_COADD_FIBERSTATUS": 1,
+        "label_ZWARN": 1,
+    }
+    assert {count.unit for count in counts} == {"rows"}
+
+
+def test_label_rules_read_what_other_formats_make_of_the_columns() -> None:
+    masked = np.ma.masked_array(np.zeros(6, dtype=int), mask=[1, 0, 0, 0, 0, 0])
+    table = _zcat(
+        ZWARN=masked,
+        TARGETID=np.arange(1.0, 7.0),
+        OBJTYPE=np.array([b"TGT", "TGT", "TGT ", None, "tgt", "TGT"], dtype=object),
+        ZCAT_PRIMARY=np.array(["True", "T", "1", "true", "F", "False"]),
+        COADD_FIBERSTATUS=np.array([0.0, 0.0, 0.0, np.nan, 0.0, 0.0]).astype(">f8"),
+    )
+    keep, _ = apply_label_rules(table, load_schema("desi_dr1"))
+    assert keep.tolist() == [False, True, True, False, False, False]
+
+
+def test_optional_rules_step_aside_and_needed_ones_do_not() -> None:
+    table = _zcat()
+    del table["OBJTYPE"]
+    keep, counts = apply_label_rules(table, load_schema("desi_dr1"))
+    assert keep.sum() == 2
+    assert "label_OBJTYPE" not in [count.rule for count in counts]
+    del table["ZWARN"]
+    with pytest.raises(CatalogueError, match=r"zall.fits: column ZWARN is missing.*redshift with a warning.*optional"):
+        apply_label_rules(table, load_schema("desi_dr1"), "zall.fits")
+
+
+def test_a_survey_without_rules_keeps_all() -> None:
+    keep, counts = apply_label_rules({"a": np.zeros(3)}, load_schema("jpas_mocks"))
+    assert keep.all()
+    assert counts == []
+
+
+def test_rules_on_equal_numbers_and_false() -> None:
+    schema = load_schema("desi_dr1")
+    assert schema.labels is not None
+    rules = (
+        RowRule(column="A", equals=2, reason="not 2"),
+        RowRule(column="B", equals=False, reason="true"),
+        RowRule(column="C", above=0.5, reason="low"),
+    )
+    other = schema.model_copy(update={"labels": schema.labels.model_copy(update={"rules": rules})})
+    table = {"A": np.array([2, 2, 3]), "B": np.array([0, 1, 0]), "C": np.array([0.6, np.nan, 0.7])}
+    assert apply_label_rules(table, other)[0].tolist() == [True, False, False]
+
+
+def test_trap_targetid_as_float_is_refused() -> None:
+    with pytest.raises(CatalogueError, match=r"'TARGETID' is stored as floating point: ids above 2\^53 are corrupted"):
+        as_ids(np.array([39633000004190713.0]))
+    with pytest.raises(CatalogueError, match="'TARGETID' holds <U4, not integers"):
+        as_ids(np.array(["nine"]))
+    with pytest.raises(CatalogueError, match=r"exceeds 2\^63 - 1"):
+        as_ids(np.array([2**64 - 1], dtype=np.uint64))
+    assert as_ids(np.array([5], dtype=">u8")).dtype == np.dtype(np.int64)
+    assert as_ids(np.array([], dtype=np.uint64)).dtype == np.dtype(np.int64)
+
+
+def _table(ids: list[int], label: list[int], **fields: object) -> LabelTable:
+    n = len(ids)
+    given = {"object_id": ids, "ra": np.zeros(n), "dec": np.zeros(n), "label": label, "z": np.zeros(n)}
+    return LabelTable(**(given | fields))  # type: ignore[arg-type]
+
+
+def test_label_table_holds_native_read_only_columns_and_all_ids() -> None:
+    table = _table([7, 3], [0, 1], ra=np.array([1.0, 2.0], dtype=">f8"), all_ids=np.array([9, 3, -1]))
+    assert table.ra.dtype.isnative
+    assert table.all_ids.tolist() == [-1, 3, 7, 9]
+    assert np.isnan(table.mag).all()
+    assert table.take(np.array([1])).object_id.tolist() == [3]
+    assert table.take(np.array([1])).all_ids.tolist() == [-1, 3, 7, 9]
+    with pytest.raises(ValueError, match="read-only"):
+        table.z[0] = 1.0
+    masked = _table([7, 3], [0, 1], mag=np.ma.masked_array([20.0, 99.0], mask=[0, 1]))
+    assert np.isnan(masked.mag).tolist() == [False, True]
+
+
+def test_label_table_refuses_what_does_not_fit() -> None:
+    with pytest.raises(CatalogueError, match="1 objects stand in more than one labelled row"):
+        _table([7, 7], [0, 0])
+    with pytest.raises(CatalogueError, match="rows without a class must be left out"):
+        _table([7], [-1])
+    with pytest.raises(CatalogueError, match=r"label table: column 'z' has shape \(3,\), expected \(1,\)"):
+        _table([7], [0], z=np.zeros(3))
+    with pytest.raises(CatalogueError, match="morphology codes must be 0 to 5"):
+        _table([7], [0], morphology=[6])
+
+
+def test_trap_the_same_targetid_twice() -> None:
+    """Rows that agree are one object; rows whose classes differ leave no label to trust."""
+    columns = {
+        "object_id": np.array([5, 6, 5, 6, 8]),
+        "ra": np.arange(5.0),
+        "dec": np.zeros(5),
+        "label": np.array([2, 1, 2, 3, 0]),
+        "z": np.zeros(5),
+    }
+    table, counts = unique_labels(columns, np.array([99]))
+    assert table.object_id.tolist() == [5, 8]
+    assert table.ra.tolist() == [0.0, 4.0]
+    assert counts == {"repeated": 2, "contradictory": 1}
+    assert table.all_ids.tolist() == [5, 8, 99]
+
+
+def test_join_labels_prefers_the_first_file_and_keeps_every_id() -> None:
+    joined, counts = join_labels([_table([5, 6], [2, 1], z=np.full(2, 0.5)), _table([6, 7, 5], [3, 0, 2])])
+    assert joined.object_id.tolist() == [5, 7]
+    assert joined.z.tolist() == [0.5, 0.0]
+    assert joined.all_ids.tolist() == [5, 6, 7]
+    assert counts == {"repeated": 2, "contradictory": 1}
+    one = _table([5], [2])
+    assert join_labels([one]) == (one, {"repeated": 0, "contradictory": 0})
+
+
+def test_imaging_tables_join() -> None:
+    def imaging(n: int, *names: str) -> ImagingTable:
+        return ImagingTable(
+            np.zeros(n), np.zeros(n), np.full(n, 20), np.ones(n), {name: np.arange(n) for name in names}
+        )
+
+    first = imaging(2, "BRICKID", "OBJID")
+    assert ImagingTable.concat([first]) is first
+    joined = ImagingTable.concat([first, imaging(3, "OBJID")])
+    assert len(joined) == 5
+    assert joined.mag.dtype == np.float32
+    assert joined.key["OBJID"].tolist() == [0, 1, 0, 1, 2]
+    assert set(joined.key) == {"OBJID"}
+    with pytest.raises(CatalogueError, match="imaging table: morphology codes"):
+        ImagingTable(np.zeros(1), np.zeros(1), np.zeros(1), np.array([-1]))

@@ -1,0 +1,113 @@
+"""Whole files or none; checksums; byte order."""
+
+import errno
+import json
+
+import numpy as np
+import pytest
+
+from jpas_gbm.errors import BundleError, OutputError
+from jpas_gbm.store import (
+    atomic_file,
+    atomic_folder,
+    check_checksums,
+    dump_json,
+    folder_checksums,
+    native,
+    read_json,
+    write_json,
+)
+
+
+def test_a_file_is_moved_into_place_whole(tmp_path):
+    path = tmp_path / "deep" / "a.txt"
+    with atomic_file(path) as temporary:
+        assert temporary.suffix == ".txt"
+        temporary.write_text("whole")
+        assert not path.exists()
+    assert path.read_text() == "whole"
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_a_failure_leaves_nothing_and_keeps_the_old_file(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ValueError, match="halfway"), atomic_file(path, overwrite=True) as temporary:
+        temporary.write_text("half")
+        raise ValueError("halfway")
+    assert path.read_text() == "old"
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
+
+
+def test_existing_output_is_refused_without_overwrite(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(OutputError, match=r"a\.txt: already exists.*--overwrite"), atomic_file(path):
+        pass
+    assert path.read_text() == "old"
+
+
+def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
+    with (
+        pytest.raises(OutputError, match="No space left.*free some space"),
+        atomic_folder(tmp_path / "model") as folder,
+    ):
+        (folder / "part").write_text("x")
+        raise OSError(errno.ENOSPC, "No space left on device")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_replaces_a_folder(tmp_path):
+    path = tmp_path / "model"
+    path.mkdir()
+    (path / "old").write_text("old")
+    with atomic_folder(path, overwrite=True) as folder:
+        (folder / "new").write_text("new")
+    assert [p.name for p in path.iterdir()] == ["new"]
+    assert [p.name for p in tmp_path.iterdir()] == ["model"]
+
+
+def test_a_parent_that_is_a_file_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OutputError, match="cannot make this folder"), atomic_file(tmp_path / "file" / "a.txt"):
+        pass
+
+
+def test_trap_fits_arrays_are_big_endian():
+    big = np.arange(3, dtype=">f4")
+    turned = native(big)
+    assert turned.dtype.isnative
+    np.testing.assert_array_equal(turned, big)
+    assert native(turned) is turned
+
+
+def test_json_is_strict(tmp_path):
+    text = dump_json({"a": np.float32(1.5), "b": float("nan"), "c": np.arange(2), "d": {"e": (np.inf, 1)}})
+    assert json.loads(text) == {"a": 1.5, "b": None, "c": [0, 1], "d": {"e": [None, 1]}}
+    write_json(tmp_path / "a.json", {"x": 1})
+    assert read_json(tmp_path / "a.json") == {"x": 1}
+    with pytest.raises(TypeError, match="no JSON form"):
+        dump_json({"a": object()})
+
+
+def test_a_missing_or_broken_json_is_named(tmp_path):
+    with pytest.raises(BundleError, match=r"card\.json: is missing"):
+        read_json(tmp_path / "card.json")
+    (tmp_path / "card.json").write_text("{")
+    with pytest.raises(BundleError, match="not valid JSON"):
+        read_json(tmp_path / "card.json")
+
+
+def test_checksums_find_change_and_loss(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    sums = folder_checksums(tmp_path)
+    assert list(sums) == ["b", "sub/a"]
+    check_checksums(tmp_path, sums)
+    (tmp_path / "b").write_text("B")
+    with pytest.raises(BundleError, match="does not match its checksum"):
+        check_checksums(tmp_path, sums)
+    (tmp_path / "b").unlink()
+    with pytest.raises(BundleError, match="is missing"):
+        check_checksums(tmp_path, sums)

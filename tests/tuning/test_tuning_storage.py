@@ -1,0 +1,427 @@
+"""A study on disk: killed and resumed, shared by processes, and safe from what does not belong to it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import yaml
+from tuning_samples import TUNE, small_study
+
+from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
+from jpas_gbm.options import FitOptions
+from jpas_gbm.tuning.objective import Objective
+from jpas_gbm.tuning.space import NumberedSampler
+from jpas_gbm.tuning.storage import _check_journal, at_work, is_alive, others_alive, put_off
+from jpas_gbm.tuning.tune import tune
+
+PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
+
+
+def values_of(tuned, *outcomes):
+    """The values of the trials that ended so."""
+    return [
+        tuple((name, row[name]) for name in sorted(row) if name.startswith("value:"))
+        for row in tuned.rows
+        if row["outcome"] in outcomes
+    ]
+
+
+@pytest.fixture(scope="module")
+def begun(tiny, tmp_path_factory):
+    """A study of three trials, to be copied by those who harm it."""
+    folder = tmp_path_factory.mktemp("begun") / "study"
+    return tune(tiny, FitOptions(), small_study(**PLAIN), folder, trials=3, seed=2), folder
+
+
+@pytest.fixture
+def copied(begun, tmp_path):
+    import shutil
+
+    return shutil.copytree(begun[1], tmp_path / "study")
+
+
+def test_resuming_keeps_trials_and_repeats_none(tiny, begun, copied):
+    tuned, _ = begun
+    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
+    assert more.told["trials"]["counted"] == 6
+    assert more.rows[:3] == [row | {} for row in tuned.rows]
+    tried = values_of(more, "complete", "pruned", "failed")
+    assert len(tried) == len(set(tried)) == 6
+
+
+def test_trap_a_resumed_study_goes_on_as_if_it_had_not_stopped(tiny, copied, tmp_path):
+    """A sampler that is seeded once would begin its sequence again, and try the first trials again."""
+    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
+    whole = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "whole", trials=6, seed=2)
+    assert values_of(more, "complete") == values_of(whole, "complete")
+
+
+def test_a_finished_study_is_only_told_again(tiny, begun, copied, monkeypatch):
+    monkeypatch.setattr(Objective, "judge", None)
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
+    assert again.told["best"] == begun[0].told["best"]
+
+
+def interrupt_the_third(monkeypatch):
+    """Let an interrupt come when options are judged for the third time, and only then."""
+    plain, calls = Objective.judge, []
+
+    def judge(self, options, rung, fold):
+        calls.append(options)
+        if len(calls) == 3:
+            raise KeyboardInterrupt
+        return plain(self, options, rung, fold)
+
+    monkeypatch.setattr(Objective, "judge", judge)
+
+
+def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, monkeypatch):
+    interrupt_the_third(monkeypatch)
+    first = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    assert first.ended == "interrupted" and (tmp_path / "study" / "best.yaml").is_file()
+    assert first.told["trials"]["outcomes"] == {"complete": 2, "interrupted": 1}
+    assert any("--resume does what is left" in line or "interrupted" in line for line in first.lines())
+    second = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2, resume=True)
+    assert second.told["trials"]["counted"] == 4
+    assert values_of(second, "interrupted")[0] in values_of(second, "complete")
+
+
+def test_a_trial_to_start_with_that_was_interrupted_is_still_given_all_the_work(tiny, tmp_path, monkeypatch):
+    interrupt_the_third(monkeypatch)
+    monkeypatch.setattr("jpas_gbm.tuning.study.climbs", lambda *given: False)
+    options = small_study(fresh_seeds=0, start=[{}, {"boosting.leaves": 9}])
+    assert tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2).ended == "interrupted"
+    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2, resume=True)
+    assert [row["outcome"] for row in tuned.rows] == ["complete", "interrupted", "complete", "pruned"]
+    assert tuned.rows[2]["value:boosting.leaves"] == 9
+
+
+def test_an_interrupt_before_any_trial_is_an_interrupt(tiny, tmp_path, monkeypatch):
+    def interrupted(self, options, rung, fold):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Objective, "judge", interrupted)
+    with pytest.raises(KeyboardInterrupt, match="study goes on with --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    monkeypatch.undo()
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=2, seed=2, resume=True)
+    assert again.told["trials"]["counted"] == 2
+
+
+def test_a_full_disk_is_not_the_fault_of_a_trial(tiny, tmp_path, monkeypatch):
+    import jpas_gbm.tuning.study as module
+
+    plain, calls = module.save_answers, []
+
+    def full(folder, number, answers):
+        calls.append(number)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        plain(folder, number, answers)
+
+    monkeypatch.setattr(module, "save_answers", full)
+    with pytest.raises(OutputError, match="the study cannot be written on .*No space left.*--resume goes on"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2, resume=True)
+    assert again.told["trials"]["outcomes"] == {"complete": 3, "interrupted": 1}
+
+
+def test_all_trials_failed_is_said_with_the_first_reason(tiny, tmp_path, monkeypatch):
+    def failing(self, options, rung, fold):
+        raise ValueError("it is so.")
+
+    monkeypatch.setattr(Objective, "judge", failing)
+    with pytest.raises(FitError, match="all 3 trials failed. The first said: ValueError: it is so. Mend the space"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2)
+
+
+@pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
+def test_damaged_answers_are_named(tiny, copied, content):
+    for path in (copied / "answers").iterdir():
+        path.write_bytes(content)
+    with pytest.raises(BundleError, match="answers.*: is damaged .* remove it and go on with --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
+
+
+def test_more_folds_than_objects_are_refused(tiny, tmp_path):
+    options = small_study(**PLAIN, objective={"judge": "folds", "folds": 5000})
+    with pytest.raises(ConfigError, match=r"5000 folds are more than the \d+ labelled objects"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=3)
+    assert not (tmp_path / "study").exists()
+
+
+def test_trap_an_interrupt_is_put_off_to_a_clean_place():
+    """The library loses an interrupt that comes while it waits for the journal's lock."""
+    # A run in the background starts with interrupts ignored.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    with put_off() as check:
+        check()
+        os.kill(os.getpid(), signal.SIGINT)
+        time.sleep(0.01)
+        with pytest.raises(KeyboardInterrupt):
+            check()
+        with pytest.raises(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.5)
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    signal.signal(signal.SIGINT, before)
+
+
+def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):
+    options = small_study(fresh_seeds=0, fit=TUNE["fit"] | {"boosting": {"rounds": 5000, "patience": 0}}, ladder=[{}])
+    began = time.monotonic()
+    with pytest.raises(Exception, match="no trial has done all its work yet"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=3.0)
+    assert time.monotonic() - began < 30
+    with pytest.raises(Exception, match="interrupted.*--resume"):
+        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=0.01, resume=True)
+
+
+def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
+    from dataclasses import replace
+
+    before = (copied / "journal.log").read_bytes()
+    other = replace(tiny, source=tiny.source.replace(flux=tiny.source.flux * 2))
+    cases = [
+        (other, small_study(**PLAIN), 2, "another data set"),
+        (tiny, small_study(**PLAIN, space={"boosting.leaves": {"low": 3, "high": 9}}), 2, "another space"),
+        (tiny, small_study(**PLAIN, objective={"metric": "macro_f1"}), 2, "another objective"),
+        (tiny, small_study(**PLAIN | {"ladder": [{"mocks": 0.5}, {}]}), 2, "another ladder"),
+        (tiny, small_study(**PLAIN), 3, "another seed"),
+    ]
+    for dataset, options, seed, said in cases:
+        with pytest.raises(ConfigError) as caught:
+            tune(dataset, FitOptions(), options, copied, trials=4, seed=seed, resume=True)
+        assert said in str(caught.value) and "Nothing was changed" in str(caught.value)
+    assert (copied / "journal.log").read_bytes() == before
+
+
+def test_a_folder_that_is_not_empty_is_not_overwritten(tiny, copied, tmp_path):
+    with pytest.raises(OutputError, match="is not empty.*--resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3)
+    with pytest.raises(BundleError, match="holds no study.*Begin one there, without --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "none", trials=3, resume=True)
+    (copied / "study.json").unlink()
+    with pytest.raises(BundleError, match="holds no study.*Begin one in another --out, without --resume"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, resume=True)
+
+
+def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch):
+    import jpas_gbm.tuning.storage as storage
+
+    (tmp_path / "file").touch()
+    with pytest.raises(OutputError, match="file: is a file, and a study is a folder"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file", trials=3)
+    with pytest.raises(OutputError, match="no study can be begun there"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file" / "study", trials=3)
+
+    def full(path, value):
+        raise OutputError(f"{path}: cannot be written (No space left on device).")
+
+    monkeypatch.setattr(storage, "write_json", full)
+    with pytest.raises(OutputError, match="No space left"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
+    path = copied / "journal.log"
+    lines = path.read_bytes().split(b"\n")
+    lines[4] = lines[4][: len(lines[4]) // 2]
+    path.write_bytes(b"\n".join(lines))
+    before = path.read_bytes()
+    with pytest.raises(BundleError, match="line 5 of .* is damaged. Restore the file"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    assert path.read_bytes() == before
+    for content in (b"", b'{"a": 1}\n', b"\n".join(lines[1:4]) + b"\n", lines[0]):
+        path.write_bytes(content)
+        with pytest.raises(BundleError, match="journal.log: (does not begin|line 1 of 1 is damaged).*Restore the file"):
+            tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    foreign = b'{"op_code":6,"worker_id":"w"}'
+    path.write_bytes(b"\n".join([lines[0], foreign, b""]))
+    with pytest.raises(BundleError, match="journal.log: its records do not fit together .*Nothing was changed"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    path.unlink()
+    with pytest.raises(BundleError, match="is missing, so the study's trials are lost"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+    (copied / "study.json").write_text('{"format": 99}')
+    with pytest.raises(BundleError, match="is no study that this version reads"):
+        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+
+
+def test_trap_half_a_line_of_a_killed_writer_is_cut_off(copied):
+    path = copied / "journal.log"
+    whole = path.read_bytes()
+    path.write_bytes(whole + b'{"op_code":4,"wor')
+    _check_journal(path)
+    assert path.read_bytes() == whole
+
+
+def test_the_lock_of_a_dead_process_is_taken_away(copied):
+    lock = copied / "journal.log.lock"
+    lock.touch()
+    began = time.monotonic()
+    _check_journal(copied / "journal.log")
+    assert not lock.exists() and time.monotonic() - began < 5
+
+
+def test_a_lock_that_cannot_be_taken_away_is_named(copied):
+    (copied / "journal.log.lock").mkdir()
+    with pytest.raises(BundleError, match="the study is locked, no process of it is alive.*Remove it by hand"):
+        _check_journal(copied / "journal.log")
+
+
+def test_workers_sign_in_and_out(tmp_path):
+    with at_work(tmp_path) as name:
+        assert is_alive(tmp_path, name) and others_alive(tmp_path) and not others_alive(tmp_path, name)
+    assert not is_alive(tmp_path, name)
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, text=True)
+    (tmp_path / "workers" / "gone.json").write_text(json.dumps({"host": os.uname().nodename, "pid": int(ended.stdout)}))
+    assert not is_alive(tmp_path, "gone")
+    for number, content in enumerate(("", "[1]", '{"pid": "x", "host": "h"}', '{"pid": 1}')):
+        (tmp_path / "workers" / f"{number}.json").write_text(content)
+    assert not others_alive(tmp_path)
+
+
+def test_two_processes_draw_different_trials():
+    """Each trial's draws come from its own number: whoever asks, and in whatever order."""
+    import optuna
+
+    study = optuna.create_study(sampler=NumberedSampler(0, startup=100))
+    draws = [study.ask().suggest_float("x", 0, 1) for _ in range(6)]
+    other = optuna.create_study(sampler=NumberedSampler(0, startup=100))
+    assert [other.ask().suggest_float("x", 0, 1) for _ in range(6)] == draws
+    assert len(set(draws)) == 6
+
+
+@pytest.fixture(scope="module")
+def saved(tiny, tmp_path_factory):
+    """The data set and the options on disk, for other processes."""
+    folder = tmp_path_factory.mktemp("saved")
+    tiny.save(folder / "data")
+    tune_file = {**TUNE, **PLAIN, "ladder": [{"mocks": 0.5, "coarseness": 2}, {}]}
+    (folder / "tune.yaml").write_text(yaml.safe_dump(tune_file))
+    return folder
+
+
+def command(saved, out, trials, *more):
+    """The verb's command line."""
+    words = ["tune", "--data", saved / "data", "--config", saved / "tune.yaml", "--out", out, "--trials", trials]
+    return [sys.executable, "-m", "jpas_gbm", *map(str, words), "--threads", "1", "--seed", "2", *more]
+
+
+def outcomes_on_disk(out):
+    """How many trials the journal says are finished."""
+    path = out / "journal.log"
+    records = path.read_text().splitlines() if path.is_file() else []
+    return sum('"op_code":6' in record and ('"state":1' in record or '"state":2' in record) for record in records)
+
+
+@pytest.mark.slow
+def test_killed_in_mid_study_and_resumed(saved, tmp_path):
+    """kill -9, twice: no finished trial is lost, none is tried again, and the count is reached."""
+    out = tmp_path / "study"
+    for target, more in ((2, []), (4, ["--resume"])):
+        with subprocess.Popen(command(saved, out, 8, *more), stderr=subprocess.DEVNULL) as running:
+            limit = time.monotonic() + 120
+            while outcomes_on_disk(out) < target and running.poll() is None and time.monotonic() < limit:
+                time.sleep(0.02)
+            running.send_signal(signal.SIGKILL)
+    finished = outcomes_on_disk(out)
+    assert finished >= 4
+    done = subprocess.run(command(saved, out, 8, "--resume", "--json"), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["trials"]["counted"] == 8
+    tried = [json.dumps(one["values"], sort_keys=True) for one in told["history"]]
+    assert len(tried) == len(set(tried)) == 8
+    assert not list((out / "workers").glob("*.json")) or told["trials"]["ended"] == "finished"
+
+
+@pytest.mark.slow
+def test_two_processes_share_a_study(saved, tmp_path):
+    out = tmp_path / "study"
+    done = subprocess.run(command(saved, out, 7, "--jobs", "2", "--json"), capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    assert told["trials"]["counted"] == 7
+    tried = [json.dumps(one["values"], sort_keys=True) for one in told["history"]]
+    assert len(set(tried)) == 7
+    import pandas as pd
+
+    table = pd.read_parquet(out / "trials.parquet")
+    assert table.loc[table.outcome.isin(["complete", "pruned"]), "worker"].nunique() == 2
+
+
+def wait_for(out, finished, running):
+    """Wait until a study on disk has so many finished trials."""
+    limit = time.monotonic() + 120
+    while outcomes_on_disk(out) < finished and running.poll() is None and time.monotonic() < limit:
+        time.sleep(0.02)
+
+
+@pytest.mark.slow
+def test_trap_helpers_end_with_a_killed_parent(saved, tmp_path):
+    """They are the parent's: without it they would go on with the study for hours."""
+    out = tmp_path / "study"
+    with subprocess.Popen(command(saved, out, 5000, "--jobs", "2"), stderr=subprocess.DEVNULL) as running:
+        wait_for(out, 4, running)
+        running.send_signal(signal.SIGKILL)
+    limit = time.monotonic() + 60
+    while others_alive(out) and time.monotonic() < limit:
+        time.sleep(0.1)
+    assert not others_alive(out)
+
+
+@pytest.mark.slow
+def test_ctrl_c_reaches_helpers_through_their_parent(saved, tmp_path):
+    """A terminal interrupts every process of its group; none of them says more than it should."""
+    out = tmp_path / "study"
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    with subprocess.Popen(command(saved, out, 5000, "--jobs", "2"), start_new_session=True, **pipes) as running:
+        wait_for(out, 4, running)
+        os.killpg(running.pid, signal.SIGINT)
+        said, wrong = running.communicate(timeout=90)
+    assert running.returncode == 130, wrong
+    assert "best: trial" in said and "Traceback" not in wrong and wrong.count("interrupted:") == 1
+    assert not list((out / "workers").iterdir())
+
+
+@pytest.mark.slow
+def test_ctrl_c_at_the_terminal(saved, tmp_path):
+    out = tmp_path / "study"
+    with subprocess.Popen(
+        command(saved, out, 500), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as running:
+        limit = time.monotonic() + 120
+        while outcomes_on_disk(out) < 3 and running.poll() is None and time.monotonic() < limit:
+            time.sleep(0.02)
+        running.send_signal(signal.SIGINT)
+        said, wrong = running.communicate(timeout=60)
+    assert running.returncode == 130, wrong
+    assert "best: trial" in said and (out / "best.yaml").is_file()
+    assert not list((out / "workers").iterdir())
+
+
+def test_the_verb_says_what_is_wrong(saved, tmp_path):
+    from typer.testing import CliRunner
+
+    from jpas_gbm.cli.app import app
+
+    words = command(saved, tmp_path / "study", 0)[3:]
+    for more, said in (([], "0 trials"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):
+        done = CliRunner().invoke(app, words + more)
+        assert done.exit_code == 1 and said in done.output
+    done = CliRunner().invoke(app, [*command(saved, tmp_path / "study", 1)[3:], "--regime", "sda"])
+    assert done.exit_code == 1 and "Did you mean" in done.output
+
+
+def test_durations():
+    from jpas_gbm.cli.jobs import seconds
+
+    assert [seconds(word) for word in ("90s", "45m", "2h", "1h30m", "1.5h")] == [90, 2700, 7200, 5400, 5400]
+    for word in ("", "2", "h", "0s", "2h x"):
+        with pytest.raises(ConfigError, match="write a time"):
+            seconds(word)
