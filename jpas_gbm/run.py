@@ -1,14 +1,12 @@
-"""The random streams of a fit, spawned from its one seed.
-
-The journal of a fit: what was trained, on how much, for how long.
-"""
+"""Run: what every step of a job shares, namely its seed, threads, progress and journal."""
 
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -100,3 +98,59 @@ class Streams:
 
 def _integer(seeds: np.random.SeedSequence) -> int:
     return int(seeds.generate_state(1)[0] % (2**31 - 1))
+
+
+def thread_count(threads: int = 0) -> int:
+    """Return the number of threads asked for, at most as many as this process may use; 0 means all of these."""
+    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(threads or most, most)
+
+
+@dataclass(frozen=True)
+class Run:
+    """What every step of a job shares. One value instead of four parameters.
+
+    Parameters
+    ----------
+    seed : int
+        The seed that the user gave; every random stream is spawned from it (:attr:`streams`).
+    threads : int
+        Threads that libraries and kernels may use.
+    journal : Journal
+        What was trained, on how much, for how long, and the notes that the user must see.
+    """
+
+    seed: int = 0
+    threads: int = 1
+    journal: Journal = field(default_factory=Journal, repr=False, compare=False)
+
+    @classmethod
+    def start(cls, seed: int = 0, threads: int = 1, progress: Progress | None = None) -> Run:
+        """Return a run with an empty journal that reports to `progress`, called as ``progress(stage, done, total)``."""
+        return cls(seed, thread_count(threads), Journal(progress))
+
+    @property
+    def streams(self) -> Streams:
+        """The random streams spawned from the seed."""
+        return Streams(self.seed)
+
+    @property
+    def progress(self) -> Progress | None:
+        """Where progress is reported to."""
+        return self.journal.progress
+
+    def at(self, place: str) -> Run:
+        """Return the same run with a place named beside each stage, such as a fold."""
+        return replace(self, journal=self.journal.at(place))
+
+    def stage(self, name: str, **facts: Any) -> AbstractContextManager[dict[str, Any]]:
+        """Time a stage and enter it into the journal; see :meth:`Journal.stage`."""
+        return self.journal.stage(name, **facts)
+
+    def note(self, sentence: str) -> None:
+        """Keep a sentence that the user must see."""
+        self.journal.note(sentence)
+
+    def report(self, stage: str, done: int, total: int) -> None:
+        """Pass progress on."""
+        self.journal.report(stage, done, total)

@@ -54,12 +54,6 @@ def start_log(verbose: int, quiet: bool) -> None:
     logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
 
 
-def thread_count(threads: int) -> int:
-    """Return the number of threads asked for, at most as many as this process may use; 0 means all of these."""
-    most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(threads or most, most)
-
-
 def _fail(message: str, code: int) -> typer.Exit:
     print(f"error: {message}", file=sys.stderr)
     return typer.Exit(code)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError, did_you_mean
+from ..run import thread_count
 from .console import (
     Data,
     Json,
@@ -25,7 +26,6 @@ from .console import (
     say,
     say_json,
     start_log,
-    thread_count,
     verb,
 )
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
+from ..run import thread_count
 from .console import (
     Data,
     Json,
@@ -31,7 +32,6 @@ from .console import (
     say,
     say_json,
     start_log,
-    thread_count,
     verb,
 )
 

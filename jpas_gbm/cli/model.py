@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ..errors import ConfigError
+from ..run import thread_count
 from .console import (
     Config,
     Data,
@@ -29,7 +30,6 @@ from .console import (
     say,
     say_json,
     start_log,
-    thread_count,
     verb,
 )
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from ..errors import ConfigError
+from ..run import thread_count
 from ..store import atomic_file, dump_json
 from .console import (
     Json,
@@ -24,7 +25,6 @@ from .console import (
     say,
     say_json,
     start_log,
-    thread_count,
     verb,
 )
 
