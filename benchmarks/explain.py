@@ -24,7 +24,7 @@ from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.config import override
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import FittedClassifier, Member, stack_inputs
+from jpas_gbm.model import Member, Model, stack_inputs
 from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.surveys.dataset import Dataset
@@ -32,7 +32,7 @@ from jpas_gbm.surveys.dataset import Dataset
 ASKED = 0.9
 
 
-def make_model(dataset: Dataset, backend: str, rounds: int, templates: bool) -> FittedClassifier:
+def make_model(dataset: Dataset, backend: str, rounds: int, templates: bool) -> Model:
     """Return the mean of a continued and a stacked model: the ensemble that adaptation usually chooses."""
     engine = get_backend(backend)
     growth = BoostingOptions(rounds=rounds, patience=0, backend=backend)
@@ -45,7 +45,7 @@ def make_model(dataset: Dataset, backend: str, rounds: int, templates: bool) -> 
     continued = engine.continue_from(base, Xt, target.label, options=later)
     names = (*recipe.names, *(f"mock_margin:{name}" for name in dataset.scheme.classes))
     stacked = engine.train(stack_inputs(Xt, base), target.label, n_classes=4, options=later, feature_names=names)
-    return FittedClassifier(
+    return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
         photometry=dataset.target.photometry,
@@ -57,7 +57,7 @@ def make_model(dataset: Dataset, backend: str, rounds: int, templates: bool) -> 
     )
 
 
-def bare_call(fitted: FittedClassifier, X: np.ndarray) -> Callable[[], None]:
+def bare_call(fitted: Model, X: np.ndarray) -> Callable[[], None]:
     """Return a call of the library alone: every set of trees once, on matrices that are ready."""
     continued, stacked = fitted.members
     asked = [(stage.trees, X) for stage in continued.booster.stages]  # type: ignore[attr-defined]

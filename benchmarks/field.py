@@ -33,7 +33,7 @@ from jpas_gbm.inference.predictions import ImagingIndex, low_overlap, quality_bi
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
 from jpas_gbm.lists.selection import TargetOptions, select
-from jpas_gbm.model import FittedClassifier, HeldOut
+from jpas_gbm.model import HeldOut, Model
 from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
@@ -71,7 +71,7 @@ def sample(fitted, catalogue, y, threads):
 def survey_a(folder, data, model, threads):
     import pandas as pd
 
-    dataset, fitted = Dataset.load(data), FittedClassifier.load(model)
+    dataset, fitted = Dataset.load(data), Model.load(model)
     catalogue, _ = read_catalogue(folder / "jpas_like_idr.fits")
     catalogue = ImagingIndex.read([folder / "legacy_like_tractor.fits"], 1.0).attach(catalogue, threads)
     truth = pd.read_csv(folder / "truth.csv")

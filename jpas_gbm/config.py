@@ -89,7 +89,7 @@ def read_yaml(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return yaml.safe_load(path.read_text())
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file.") from error
     except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:

@@ -1,6 +1,6 @@
 """HeldOut: labelled rows that trained no tree, with the probabilities that they got by cross-fitting.
 
-FittedClassifier: a trained model in memory and on disk, a checksummed folder without pickles.
+Model: a trained model in memory and on disk, a checksummed folder without pickles.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ def stack_inputs(X: np.ndarray, base: Booster, threads: int = 1) -> np.ndarray:
 
 
 @dataclass(frozen=True, eq=False)
-class FittedClassifier:
+class Model:
     """A trained classifier: from a catalogue to probabilities.
 
     Parameters
@@ -351,7 +351,7 @@ class FittedClassifier:
             write_json(temporary / "model.json", head)
 
     @classmethod
-    def load(cls, folder: str | Path) -> FittedClassifier:
+    def load(cls, folder: str | Path) -> Model:
         """Load a model folder and check every file of it.
 
         Raises
@@ -377,7 +377,7 @@ class FittedClassifier:
             ) from error
 
     @classmethod
-    def _from_head(cls, folder: Path, head: Mapping[str, Any]) -> FittedClassifier:
+    def _from_head(cls, folder: Path, head: Mapping[str, Any]) -> Model:
         check_checksums(folder, head["checksums"])
         boosters = [
             get_backend(backend).load(folder / "boosters" / f"{i:03d}") for i, backend in enumerate(head["boosters"])

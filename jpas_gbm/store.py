@@ -174,7 +174,7 @@ def dump_json(value: Any) -> str:
 def write_json(path: str | Path, value: Any, *, overwrite: bool = False) -> None:
     """Write `value` as JSON, whole or not at all."""
     with atomic_file(path, overwrite=overwrite) as temporary:
-        temporary.write_text(dump_json(value))
+        temporary.write_text(dump_json(value), encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
@@ -187,7 +187,7 @@ def read_json(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text())
+        return json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:

@@ -134,7 +134,10 @@ def compare_json(old: Path, new: Path) -> Iterator[str]:
 def words(path: Path) -> list[str]:
     """Return the lines of text of a page, without pictures, times and versions."""
     text = re.sub(
-        r"<svg.*?</svg>|base64,[^\"')]*|<style.*?</style>|<script.*?</script>", "", path.read_text("utf-8"), flags=re.S
+        r"<svg.*?</svg>|base64,[^\"')]*|<style.*?</style>|<script.*?</script>",
+        "",
+        path.read_text(encoding="utf-8"),
+        flags=re.S,
     )
     text = re.sub(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d)?\S*|\b\d+(\.\d+)? s\b|\b[0-9a-f]{8,64}\b", "", text)
     return [line.strip() for line in re.sub(r"<[^>]+>", "\n", text).splitlines() if line.strip()]

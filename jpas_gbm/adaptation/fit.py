@@ -10,7 +10,7 @@ from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calib
 from ..boosting.decision import choose_rule
 from ..config import override
 from ..features.overlap import Overlap, learn_overlap
-from ..model import FittedClassifier, HeldOut, Member
+from ..model import HeldOut, Member, Model
 from ..options import FitOptions
 from ..run import Journal, Progress, Streams
 from ..store import provenance
@@ -29,7 +29,7 @@ def fit(
     seed: int = 0,
     threads: int = 1,
     progress: Progress | None = None,
-) -> FittedClassifier:
+) -> Model:
     """Fit one regime on a data set. Test labels are masked before anything else is done.
 
     Parameters
@@ -75,7 +75,7 @@ def fit(
     return finish(dataset, regime, choice, seed, streams.choices)
 
 
-def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_seed: int) -> FittedClassifier:
+def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_seed: int) -> Model:
     """Train the ensemble of what was chosen, calibrate, and write the card.
 
     Parameters
@@ -122,7 +122,7 @@ def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_s
         "notes": stages.journal.notes,
         "trainings": stages.journal.entries,
     }
-    return FittedClassifier(
+    return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
         photometry=dataset.target.photometry,

@@ -236,7 +236,7 @@ class StagedBooster:
                 "history": list(self.history),
                 "checksums": checksums,
             }
-            (folder / "booster.json").write_text(dump_json(head))
+            (folder / "booster.json").write_text(dump_json(head), encoding="utf-8")
 
     @classmethod
     def load(cls, library: Library, path: str | Path) -> StagedBooster:

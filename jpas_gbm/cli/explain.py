@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
     from ..explanation.explanation import Explanation
     from ..inference.predictions import Predictions
-    from ..model import FittedClassifier
+    from ..model import Model
     from ..options import ExplainOptions
     from ..output.write_columns import Column
     from ..surveys.catalogue import Catalogue
@@ -78,7 +78,7 @@ def explain(
     start_log(verbose, quiet)
     from ..config import override
     from ..explanation.blocks import check_rule
-    from ..model import FittedClassifier
+    from ..model import Model
     from ..options import ExplainOptions
 
     given = {"--legacy": legacy, "--survey": survey} if catalogue is None else {"--data": data, "--refits": refits}
@@ -96,7 +96,7 @@ def explain(
         quasars=rows,
         pair=None if pair is None else [name.strip() for name in pair.split(",")],
     )
-    fitted = FittedClassifier.load(model)
+    fitted = Model.load(model)
     with progress_bar(quiet) as progress:
         threads = thread_count(threads)
         if catalogue is not None:
@@ -115,7 +115,7 @@ def explain(
 
 
 def _of_dataset(
-    fitted: FittedClassifier,
+    fitted: Model,
     data: str | None,
     split: str,
     objects: Sequence[str] | None,
@@ -149,7 +149,7 @@ def _of_dataset(
 
 
 def _of_catalogue(
-    fitted: FittedClassifier,
+    fitted: Model,
     path: str,
     legacy: Sequence[str],
     survey: str | None,
@@ -180,7 +180,7 @@ class WhyColumns:
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
     which : str
         ``all``, or names of classes with commas: the rows whose most probable class is one of them.
     pair : str or None
@@ -193,7 +193,7 @@ class WhyColumns:
         If there is no such class.
     """
 
-    fitted: FittedClassifier
+    fitted: Model
     which: str
     pair: str | None = None
     threads: int = 1

@@ -154,10 +154,10 @@ def demo(
 def _explain_and_report(out: Path, dataset: Dataset, seed: int, threads: int, progress: Progress) -> None:
     from ..comparison.comparison import run_name
     from ..explanation.explain import explain_dataset
-    from ..model import FittedClassifier
+    from ..model import Model
     from ..pages.html import write_report
 
-    fitted = FittedClassifier.load(out / "models" / run_name("ssda", seed))
+    fitted = Model.load(out / "models" / run_name("ssda", seed))
     why = explain_dataset(fitted, dataset, seed=seed, threads=threads, progress=progress)
     why.save(out / "why", overwrite=True)
     write_report([out], out / "report.html", overwrite=True, progress=progress)

@@ -143,11 +143,11 @@ def evaluate(
     start_log(verbose, quiet)
     from ..comparison.evaluation import evaluate_model
     from ..comparison.exhibits import evaluation_exhibits
-    from ..model import FittedClassifier
+    from ..model import Model
     from ..store import atomic_folder
 
     claim_folder(out, "evaluation", overwrite, [model, data])
-    fitted = FittedClassifier.load(model)
+    fitted = Model.load(model)
     with progress_bar(quiet) as progress:
         dataset = load_data(data, seed, progress)
         found = evaluate_model(
@@ -232,14 +232,14 @@ def predict(
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
     start_log(verbose, quiet)
     from ..inference.stream import predict_stream
-    from ..model import FittedClassifier
+    from ..model import Model
     from .explain import WhyColumns
 
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     for path in (out, *([f"{out}.json"] if out.lower().endswith(".csv") else [])):
         claim_file(path, overwrite, [model, catalogue, *(legacy or ())])
-    fitted = FittedClassifier.load(model)
+    fitted = Model.load(model)
     more = None if explain is None else WhyColumns(fitted, explain, pair, thread_count(threads))
     with progress_bar(quiet) as progress:
         told = predict_stream(

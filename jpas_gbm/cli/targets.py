@@ -31,7 +31,7 @@ from .console import (
 if TYPE_CHECKING:
     from ..lists.candidate_list import TargetList
     from ..lists.list_file import ListColumn
-    from ..model import FittedClassifier
+    from ..model import Model
 
 
 _SAME = 1e-3
@@ -182,7 +182,7 @@ def targets(
             assert catalogue is not None
             more = _noise(found, fitted, catalogue, legacy or [], noise_draws, seed, thread_count(threads), progress)
     with ExitStack() as stack:  # all of the files, or none
-        stack.enter_context(atomic_file(about, overwrite=overwrite)).write_text(dump_json(found.told))
+        stack.enter_context(atomic_file(about, overwrite=overwrite)).write_text(dump_json(found.told), encoding="utf-8")
         if moc:
             assert found.footprint is not None
             found.footprint.write_moc(stack.enter_context(atomic_file(moc, overwrite=overwrite)))
@@ -209,13 +209,13 @@ def _check_noise(noise_draws: int, catalogue: str | None, legacy: list[str] | No
         raise ConfigError("--catalogue and --legacy are for --noise-draws: say how many, or leave them out.")
 
 
-def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[FittedClassifier, dict[str, Any]]:
+def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[Model, dict[str, Any]]:
     from ..inference.stream import about_model
     from ..lists.predicted import find_model
-    from ..model import FittedClassifier
+    from ..model import Model
 
     folder = model or find_model(told, [*(Path(path).parent for path in predictions), Path()])
-    fitted = FittedClassifier.load(folder)
+    fitted = Model.load(folder)
     return fitted, about_model(fitted)
 
 
@@ -226,7 +226,7 @@ def _check_moc(found: TargetList) -> None:
 
 def _noise(
     found: TargetList,
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: str,
     legacy: list[str],
     draws: int,

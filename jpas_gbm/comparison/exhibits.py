@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
-from ..model import FittedClassifier, is_bare
+from ..model import Model, is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..store import atomic_folder, read_json, write_json
 from ..surveys.catalogue import Catalogue
@@ -180,7 +180,7 @@ def data_exhibits(dataset: Dataset, *, split: str = "test", cut: float | None = 
 
 
 def model_exhibits(
-    fitted: FittedClassifier,
+    fitted: Model,
     dataset: Dataset,
     run: str,
     *,
@@ -194,7 +194,7 @@ def model_exhibits(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
     dataset : Dataset
     run : str
         How the model is called, such as ``ssda-seed0``.
@@ -248,7 +248,7 @@ def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Cata
 
 
 def mocks_on_mocks(
-    fitted: FittedClassifier, dataset: Dataset, *, cut: float | None = CUT, seed: int = 0, threads: int = 1
+    fitted: Model, dataset: Dataset, *, cut: float | None = CUT, seed: int = 0, threads: int = 1
 ) -> dict[str, Any]:
     """Return ``metrics.json`` of a model on the test split of the mocks, or nothing where there is none."""
     if not len(dataset.source_rows("test")):
@@ -266,7 +266,7 @@ def redshift_exhibit(runs: Mapping[str, Evaluation], dataset: Dataset) -> dict[s
 
 
 def evaluation_exhibits(
-    fitted: FittedClassifier,
+    fitted: Model,
     dataset: Dataset,
     evaluation: Evaluation,
     *,
@@ -277,7 +277,7 @@ def evaluation_exhibits(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
     dataset : Dataset
     evaluation : Evaluation
         Of the model, on target rows of the data set.
@@ -331,7 +331,7 @@ def comparison_exhibits(
     for run in (main, alone):
         if models is None or run is None or not (Path(models) / run / "model.json").is_file():
             continue
-        fitted = FittedClassifier.load(Path(models) / run)
+        fitted = Model.load(Path(models) / run)
         if run == main:
             kept |= model_exhibits(fitted, dataset, run, split=split, cut=cut, seed=seed, threads=threads)
         if run == alone:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import ExplanationError, did_you_mean
-from ..model import FittedClassifier, Member, is_bare
+from ..model import Member, Model, is_bare
 from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
 from .blocks import BandRule, BandShares
@@ -30,7 +30,7 @@ class Attributions:
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
         The model explained.
     rows : Catalogue
         The rows, as they were given.
@@ -67,7 +67,7 @@ class Attributions:
         Largest misfit of additivity over all batches and members, in the units of the tolerance.
     """
 
-    fitted: FittedClassifier
+    fitted: Model
     rows: Catalogue
     pair: Pair
     rule: BandRule
@@ -113,7 +113,7 @@ class Attributions:
         return self.pair.difference(after) - self.pair.difference(self.margins)
 
 
-def corrected(fitted: FittedClassifier, catalogue: Catalogue) -> Catalogue:
+def corrected(fitted: Model, catalogue: Catalogue) -> Catalogue:
     """Return the rows as the model's features see them: in its bands, zero points divided out.
 
     Raises
@@ -141,7 +141,7 @@ def seed_units(members: tuple[Member, ...]) -> list[list[int]]:
 
 
 def attribute(
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: Catalogue,
     pair: Pair,
     options: ExplainOptions | None = None,
@@ -153,7 +153,7 @@ def attribute(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
         The model.
     catalogue : Catalogue
         n rows of the survey that the model was trained for; labels are not read.
@@ -185,7 +185,7 @@ def attribute(
 
 @dataclass
 class _Worker:
-    fitted: FittedClassifier
+    fitted: Model
     pair: Pair
     rule: BandRule
     n: int

@@ -17,7 +17,7 @@ import numpy as np
 
 from ..config import parse_options
 from ..errors import ExplanationError
-from ..model import FittedClassifier
+from ..model import Model
 from ..options import ExplainOptions, FitOptions
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
@@ -29,12 +29,12 @@ from .sample import Sample, brighter_rows, draw_sample
 from .summary import refit_importances
 
 
-def refits_of(fitted: FittedClassifier, dataset: Dataset, threads: int = 1) -> Callable[[int], FittedClassifier]:
+def refits_of(fitted: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:
     """Return a function that fits a model's i-th sibling: its options on its data set, another seed.
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
         Its card holds the options and the seed.
     dataset : Dataset
         What it was fitted on.
@@ -55,7 +55,7 @@ def refits_of(fitted: FittedClassifier, dataset: Dataset, threads: int = 1) -> C
         )
     known = parse_options(FitOptions, dict(options), "the model's card")
 
-    def refit(i: int) -> FittedClassifier:
+    def refit(i: int) -> Model:
         from ..adaptation.fit import fit
 
         return fit(dataset, known, seed=int(seed) + 1 + i, threads=threads)
@@ -63,13 +63,13 @@ def refits_of(fitted: FittedClassifier, dataset: Dataset, threads: int = 1) -> C
     return refit
 
 
-Refit = Callable[[int], FittedClassifier]
+Refit = Callable[[int], Model]
 
 _OBJECT_BANDS = 10
 
 
 def explain_dataset(
-    fitted: FittedClassifier,
+    fitted: Model,
     dataset: Dataset,
     options: ExplainOptions | None = None,
     *,
@@ -84,7 +84,7 @@ def explain_dataset(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
         The model.
     dataset : Dataset
         Where the rows are.
@@ -127,7 +127,7 @@ def explain_dataset(
 
 
 def explain_catalogue(
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: Catalogue,
     options: ExplainOptions | None = None,
     *,
@@ -156,7 +156,7 @@ def explain_catalogue(
 
 
 def explain_objects(
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: Catalogue,
     names: Sequence[str],
     options: ExplainOptions | None = None,
@@ -190,7 +190,7 @@ def explain_objects(
 
 
 def _explain_sample(
-    fitted: FittedClassifier,
+    fitted: Model,
     sample: Sample,
     options: ExplainOptions,
     about: Mapping[str, Any],
@@ -212,7 +212,7 @@ def _explain_sample(
     return assembled(told, sample, options, about, seed, more)
 
 
-def _require_pair(pair: Pair, sample: Sample, fitted: FittedClassifier) -> None:
+def _require_pair(pair: Pair, sample: Sample, fitted: Model) -> None:
     counts = sample.counts(fitted.scheme)
     if counts[pair.first] or counts[pair.second]:
         return

@@ -54,7 +54,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BundleError
-from ..model import FittedClassifier
+from ..model import Model
 from ..options import ExplainOptions
 from ..scores.bootstrap import LEVEL
 from ..store import atomic_folder, dump_json, provenance, read_json, sha256, write_json
@@ -404,7 +404,7 @@ def _method(told: Attributions) -> dict[str, Any]:
     }
 
 
-def _loosest(fitted: FittedClassifier) -> str:
+def _loosest(fitted: Model) -> str:
     return "xgboost" if any(member.booster.backend == "xgboost" for member in fitted.members) else "lightgbm"
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import ExplanationError
-from ..model import FittedClassifier
+from ..model import Model
 from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
 from .attributions import Attributions, Pair, Progress, attribute
@@ -135,7 +135,7 @@ def object_told(told: Attributions, row: int, name: str, label: str | None, bloc
 
 
 def top_bands(
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: Catalogue,
     rows: np.ndarray | None = None,
     pair: str | Sequence[str] | Pair | None = None,
@@ -149,7 +149,7 @@ def top_bands(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
         The model.
     catalogue : Catalogue
         n rows of the survey that it was trained for.
@@ -193,7 +193,7 @@ def top_bands(
 
 
 def why_columns(
-    fitted: FittedClassifier, pair: str | Sequence[str] | Pair | None = None, n: int = TOP_BANDS
+    fitted: Model, pair: str | Sequence[str] | Pair | None = None, n: int = TOP_BANDS
 ) -> list[dict[str, str]]:
     """Return ``name``, ``dtype``, ``description`` and ``ucd`` of the columns that :func:`top_bands` gives."""
     known = pair if isinstance(pair, Pair) else Pair.of(fitted.classes, pair)

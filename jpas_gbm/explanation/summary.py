@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from ..features.recipe import group_of
-from ..model import FittedClassifier
+from ..model import Model
 from ..options import ExplainOptions
 from ..scores.bootstrap import LEVEL, resample_weights
 from ..surveys.catalogue import Catalogue
@@ -141,7 +141,7 @@ def unit_importances(told: Attributions, y: np.ndarray) -> np.ndarray:
 
 
 def refit_importances(
-    refit: Callable[[int], FittedClassifier],
+    refit: Callable[[int], Model],
     number: int,
     rows: Catalogue,
     y: np.ndarray,

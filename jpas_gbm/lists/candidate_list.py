@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import TargetError, did_you_mean
-from ..model import FittedClassifier, HeldOut
+from ..model import HeldOut, Model
 from ..store import provenance
 from .conformal import conformal_p_values, conformal_sets
 from .footprint import Footprint, footprint
@@ -79,7 +79,7 @@ class TargetList:
 
 def make_target_list(
     predicted: Predicted,
-    fitted: FittedClassifier,
+    fitted: Model,
     options: TargetOptions,
     *,
     about_model: Mapping[str, Any] | None = None,
@@ -93,7 +93,7 @@ def make_target_list(
     ----------
     predicted : Predicted
         All rows of the field: the class mix and the footprint are measured on them.
-    fitted : FittedClassifier
+    fitted : Model
         The model that made the predictions; its held-out labels calibrate the list.
     options : TargetOptions
         The rule and its limits.
@@ -170,7 +170,7 @@ def _tell(progress: Progress | None, stage: str, done: int) -> None:
 
 
 def _checked(
-    predicted: Predicted, fitted: FittedClassifier, options: TargetOptions, about: Mapping[str, Any] | None
+    predicted: Predicted, fitted: Model, options: TargetOptions, about: Mapping[str, Any] | None
 ) -> tuple[HeldOut, int, list[str]]:
     classes = fitted.classes
     if options.target not in classes:

@@ -19,7 +19,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import BundleError, TargetError, did_you_mean
-from ..model import FittedClassifier
+from ..model import Model
 from ..store import read_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.quality import QualityBit
@@ -276,7 +276,7 @@ def _parsed(text: str | bytes | None) -> dict[str, Any] | None:
 def _csv_provenance(path: Path) -> dict[str, Any] | None:
     companion = path.with_name(path.name + ".json")
     if companion.is_file():
-        return (_parsed(companion.read_text()) or {}).get("provenance")
+        return (_parsed(companion.read_text(encoding="utf-8")) or {}).get("provenance")
     with open(path, encoding="utf-8") as stream:
         for line in stream:
             if not line.startswith("#"):
@@ -339,7 +339,7 @@ class NoisyProbabilities(NamedTuple):
 
 
 def noise_probabilities(
-    fitted: FittedClassifier,
+    fitted: Model,
     catalogue: Catalogue,
     draws: int = 8,
     *,
@@ -358,7 +358,7 @@ def noise_probabilities(
 
     Parameters
     ----------
-    fitted : FittedClassifier
+    fitted : Model
     catalogue : Catalogue
         n rows with errors.
     draws : int

@@ -94,7 +94,7 @@ def table_writer(
         if made == "csv":
             companion = stack.enter_context(atomic_file(f"{path}.json", overwrite=overwrite))
             about = {"columns": [column.to_dict() for column in columns], "provenance": dict(header)}
-            companion.write_text(dump_json(about))
+            companion.write_text(dump_json(about), encoding="utf-8")
         temporary = stack.enter_context(atomic_file(path, overwrite=overwrite))
         writer = _open(made, stack.enter_context(open(temporary, "w+b")), columns, header)
         stack.callback(writer.release)

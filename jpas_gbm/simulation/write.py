@@ -215,7 +215,7 @@ def write_survey(survey: SimulatedSurvey, folder: str | Path, overwrite: bool = 
         head = _HEAD.format(version=made["version"], seed=survey.seed)
         whole = {TARGET, LABELS}.issubset(name for name, _ in told) and len(survey.source) > 0
         how = _PREPARE.format(target=TARGET, labels=LABELS, imaging=IMAGING) if whole else ""
-        (temporary / "README.md").write_text(head + lines + how)
+        (temporary / "README.md").write_text(head + lines + how, encoding="utf-8")
 
 
 def _write_sky(survey: SimulatedSurvey, folder: Path) -> list[tuple[str, str]]:

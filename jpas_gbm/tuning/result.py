@@ -109,7 +109,7 @@ def _write_options(path: Path, options: FitOptions, point: dict[str, Any], told:
         f"#   jpas-gbm fit --config {path.name} --seed {told['seed']} --data DATA --out MODEL\n"
     )
     with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(head + yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False))
+        temporary.write_text(head + yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
 
 
 def table(trials: list[FrozenTrial], space: Space, metrics: tuple[str, ...]) -> list[dict[str, Any]]:

@@ -57,7 +57,7 @@ def at_work(study: Path) -> Iterator[str]:
     name = uuid.uuid4().hex
     path = _folder(study) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}))
+    path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}), encoding="utf-8")
     stop = threading.Event()
 
     def beat() -> None:
@@ -76,7 +76,7 @@ def is_alive(study: Path, name: str) -> bool:
     """Return whether a worker is still at work."""
     path = _folder(study) / f"{name}.json"
     try:
-        known = json.loads(path.read_text())
+        known = json.loads(path.read_text(encoding="utf-8"))
         host, pid = known["host"], int(known["pid"])
         silent = time.time() - path.stat().st_mtime
     except (OSError, ValueError, KeyError, TypeError):
@@ -106,7 +106,7 @@ def _process_exists(pid: int) -> bool:
 
 def _is_zombie(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
+        return Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()[0] == "Z"
     except (OSError, IndexError):
         return False
 

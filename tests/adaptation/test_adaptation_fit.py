@@ -7,7 +7,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
-from jpas_gbm.model import FittedClassifier
+from jpas_gbm.model import Model
 from jpas_gbm.surveys.bands import Band, BandSystem
 
 
@@ -72,7 +72,7 @@ def test_nothing_is_trained_twice(ssda):
 
 def test_a_model_folder_predicts_the_same_bits(tiny, ssda, tmp_path):
     ssda.save(tmp_path / "model")
-    back = FittedClassifier.load(tmp_path / "model")
+    back = Model.load(tmp_path / "model")
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(back.probabilities(rows), ssda.probabilities(rows))
     assert back.classes == ssda.classes and back.rule == ssda.rule
@@ -84,15 +84,15 @@ def test_a_changed_model_folder_is_refused(ssda, tmp_path):
     path = next((tmp_path / "model" / "boosters").rglob("*.txt"))
     path.write_text(path.read_text() + " ")
     with pytest.raises(BundleError, match="does not match its checksum"):
-        FittedClassifier.load(tmp_path / "model")
+        Model.load(tmp_path / "model")
 
 
 def test_a_folder_that_is_no_model(tmp_path):
     with pytest.raises(BundleError, match="is no model folder .*jpas-gbm fit"):
-        FittedClassifier.load(tmp_path)
+        Model.load(tmp_path)
     (tmp_path / "model.json").write_text('{"format": 99}')
     with pytest.raises(BundleError, match="model of format 99, this version reads"):
-        FittedClassifier.load(tmp_path)
+        Model.load(tmp_path)
 
 
 def test_another_survey_is_refused(tiny, ssda):

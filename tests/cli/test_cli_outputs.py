@@ -11,8 +11,8 @@ from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
 from jpas_gbm.cli.console import claim_file, claim_folder, claim_room
-from jpas_gbm.run import thread_count
 from jpas_gbm.errors import OutputError
+from jpas_gbm.run import thread_count
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pytest
 from jpas_gbm.boosting.backend import BACKENDS, get_backend
 from jpas_gbm.boosting.calibration import fit_calibrator
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import FittedClassifier, Member, stack_inputs
+from jpas_gbm.model import Member, Model, stack_inputs
 from jpas_gbm.options import BoostingOptions, FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
@@ -74,7 +74,7 @@ def _dataset() -> Dataset:
 
 
 @cache
-def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> FittedClassifier:
+def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> Model:
     dataset, engine = _dataset(), get_backend(backend)
     recipe = FeatureRecipe.build(BANDS, FeatureOptions(templates=False, colours=(1, 2)))
     source, train, val = dataset.source_rows("train"), dataset.target_rows("train"), dataset.target_rows("val")
@@ -95,7 +95,7 @@ def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> FittedClassifie
                 members.append(Member("stack", top, base, kind))
     margins = np.mean([member.margins(Xv) for member in members], axis=0)
     calibrator, _ = fit_calibrator(margins, val.label, "vector")
-    return FittedClassifier(
+    return Model(
         scheme=default_scheme(),
         bands=BANDS,
         photometry="SKY",
@@ -109,15 +109,15 @@ def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> FittedClassifie
 
 
 @pytest.fixture(scope="session")
-def make_fitted() -> Callable[..., FittedClassifier]:
-    def make(*kinds: str, backend: str = "lightgbm", seeds: int = 1) -> FittedClassifier:
+def make_fitted() -> Callable[..., Model]:
+    def make(*kinds: str, backend: str = "lightgbm", seeds: int = 1) -> Model:
         return _fitted(backend, kinds or ("continue", "stack"), seeds)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def fitted(make_fitted) -> FittedClassifier:
+def fitted(make_fitted) -> Model:
     return make_fitted("continue", "stack", seeds=2)
 
 

@@ -142,7 +142,7 @@ def jpas_model(folder, dataset):
     from jpas_gbm.boosting.backend import get_backend
     from jpas_gbm.boosting.calibration import Calibrator
     from jpas_gbm.features.recipe import FeatureRecipe
-    from jpas_gbm.model import FittedClassifier, Member
+    from jpas_gbm.model import Member, Model
     from jpas_gbm.options import BoostingOptions, FeatureOptions
     from jpas_gbm.surveys.bands import band_system
 
@@ -171,7 +171,7 @@ def jpas_model(folder, dataset):
     ]
     path = folder / "archive.fits"
     fits.BinTableHDU.from_columns(table, name="FLambdaDualObj").writeto(path, overwrite=True)
-    fitted = FittedClassifier(
+    fitted = Model(
         scheme=dataset.scheme,
         bands=bands,
         photometry="FLUX_APER_COR_3_0",

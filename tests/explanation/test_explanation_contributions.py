@@ -67,10 +67,10 @@ def test_an_ensemble_adds_up_whatever_it_is_made_of(make_fitted, fitted, rows):
 
 def test_trees_that_members_share_are_worked_out_once(make_fitted, rows, tmp_path, monkeypatch):
     from jpas_gbm.boosting.lgbm import LightGBM
-    from jpas_gbm.model import FittedClassifier
+    from jpas_gbm.model import Model
 
     make_fitted("continue", "stack").save(tmp_path / "model")
-    fitted = FittedClassifier.load(tmp_path / "model")  # read apart, the shared trees are two objects
+    fitted = Model.load(tmp_path / "model")  # read apart, the shared trees are two objects
     X = fitted.features(rows).X[:10]
     whole = [told.values for told in TreeContributions(fitted.members).batches(X)]
     asked = []

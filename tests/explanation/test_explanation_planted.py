@@ -7,7 +7,7 @@ from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.explanation.explain import explain_dataset
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import FittedClassifier, Member
+from jpas_gbm.model import Member, Model
 from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
 from jpas_gbm.simulation.simulate import PlantedLine, SimulateOptions, builtin_dataset
 
@@ -40,7 +40,7 @@ def model(dataset, rows):
     booster = get_backend("lightgbm").train(
         recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
     )
-    return FittedClassifier(
+    return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
         photometry=dataset.target.photometry,

@@ -12,7 +12,7 @@ from jpas_gbm.cli.app import app
 from jpas_gbm.errors import TargetError
 from jpas_gbm.inference.stream import predict_stream
 from jpas_gbm.lists.predicted import noise_probabilities
-from jpas_gbm.model import FittedClassifier
+from jpas_gbm.model import Model
 from jpas_gbm.simulation.simulate import SimulateOptions, simulate_survey
 from jpas_gbm.simulation.write import write_survey
 from jpas_gbm.surveys.quality import QualityBit
@@ -144,7 +144,7 @@ def test_a_list_never_replaces_what_it_is_made_of(place, tmp_path):
 
 
 def test_the_model_keeps_its_held_out_labels_and_overlap(place, tiny):
-    back = FittedClassifier.load(place[0] / "model")
+    back = Model.load(place[0] / "model")
     assert back.held_out is not None and back.held_out.domain == "target"
     np.testing.assert_array_equal(back.held_out.label, tiny.target_rows("val").label)
     assert back.overlap is not None
@@ -153,7 +153,7 @@ def test_the_model_keeps_its_held_out_labels_and_overlap(place, tiny):
 def test_rows_unlike_training_are_flagged(place, tiny):
     from jpas_gbm.inference.predictions import predict_catalogue
 
-    model = FittedClassifier.load(place[0] / "model")
+    model = Model.load(place[0] / "model")
     test = tiny.target_rows("test")
     low = predict_catalogue(model, test).quality & QualityBit.LOW_OVERLAP > 0
     assert low.mean() < 0.05
@@ -163,7 +163,7 @@ def test_rows_unlike_training_are_flagged(place, tiny):
 
 
 def test_noise_draws_spread_more_where_errors_are_larger(place, tiny):
-    model = FittedClassifier.load(place[0] / "model")
+    model = Model.load(place[0] / "model")
     rows = tiny.target_rows("test").take(slice(0, 120))
     small, large = (noise_probabilities(model, rows.replace(flux_err=rows.flux_err * f), 4, seed=2) for f in (0.2, 2.0))
     np.testing.assert_allclose(small.mean.sum(axis=1), 1)

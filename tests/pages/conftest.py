@@ -11,7 +11,7 @@ from jpas_gbm.comparison.comparison import compare
 from jpas_gbm.comparison.evaluation import evaluate_model
 from jpas_gbm.comparison.exhibits import comparison_exhibits, evaluation_exhibits
 from jpas_gbm.explanation.explain import explain_dataset
-from jpas_gbm.model import FittedClassifier
+from jpas_gbm.model import Model
 from jpas_gbm.options import ExplainOptions
 from jpas_gbm.pages.results import Results, read_results
 
@@ -27,7 +27,7 @@ def results_folder(tmp_path_factory, tiny, quick_options) -> Path:
     found = compare(tiny, REGIMES, (0,), options, n_bootstrap=40, out=folder, keep_models=True)
     found.save(folder)
     comparison_exhibits(found, tiny, folder / "models").save(folder)
-    fitted = FittedClassifier.load(folder / "models" / "ssda-seed0")
+    fitted = Model.load(folder / "models" / "ssda-seed0")
     explain_dataset(fitted, tiny, EXPLAIN).save(folder / "why")
     return folder
 
@@ -35,7 +35,7 @@ def results_folder(tmp_path_factory, tiny, quick_options) -> Path:
 @pytest.fixture(scope="session")
 def evaluation_folder(results_folder, tmp_path_factory, tiny) -> Path:
     folder = tmp_path_factory.mktemp("report") / "single"
-    fitted = FittedClassifier.load(results_folder / "models" / "mocks-only-seed0")
+    fitted = Model.load(results_folder / "models" / "mocks-only-seed0")
     found = evaluate_model(fitted, tiny, n_bootstrap=20)
     found.save(folder)
     evaluation_exhibits(fitted, tiny, found).save(folder)
