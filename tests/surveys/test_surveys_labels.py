@@ -41,7 +41,39 @@ def test_classes_are_data() -> None:
     assert len(scheme) == 3
 
 
+@pytest.mark.parametrize("classes", [("GALAXY", "STAR", "QSO"), ("STAR", "QSO", "GALAXY")])
+def test_three_classes_in_any_order(classes: tuple[str, ...]) -> None:
+    scheme = LabelScheme(classes)
+    assert (scheme.quasars, scheme.galaxies, scheme.stars, scheme.parted) == (("QSO",), ("GALAXY",), ("STAR",), ())
+    label = scheme.label(np.array(["QSO", "QSO", "GALAXY", "STAR"]), np.array([3.0, np.nan, 0.1, 0.0]))
+    assert [classes[code] for code in label] == ["QSO", "QSO", "GALAXY", "STAR"]
+    assert scheme.families.tolist() == [0, 1, 2]
+    assert LabelScheme.from_dict(scheme.to_dict()) == scheme
+
+
+def test_what_the_classes_are_does_not_hang_on_their_names() -> None:
+    scheme = default_scheme()
+    assert scheme.quasars == scheme.parted == ("QSO_high", "QSO_low")
+    assert [scheme.kind_of(name) for name in scheme.classes] == ["QSO", "QSO", "GALAXY", "STAR"]
+    assert scheme.z_range("QSO_high") == (2.1, np.inf)
+    assert scheme.z_range("QSO_low") == (-np.inf, 2.1)
+    assert scheme.z_range("STAR") == (-np.inf, np.inf)
+    assert scheme.families.tolist() == [0, 0, 1, 2]
+    other = LabelScheme(("etoile", "pres", "loin"), 1.5, {"QSO": ("loin", "pres"), "STAR": "etoile"})
+    assert other.quasars == ("pres", "loin")
+    assert other.families.tolist() == [0, 1, 1]
+    assert other.z_range("loin") == (1.5, np.inf)
+    mixed = LabelScheme(("QSO", "REST"), 2.1, {"QSO": "QSO", "GALAXY": "REST", "STAR": "REST"})
+    assert (mixed.kind_of("REST"), mixed.galaxies) == ("", ())
+
+
 def test_scheme_refuses_what_does_not_fit() -> None:
+    with pytest.raises(ConfigError, match=r"type of the class far, near does not follow from its name. Say which"):
+        LabelScheme(("far", "near", "STAR"))
+    with pytest.raises(ConfigError, match="there is no class 'QSO'"):
+        default_scheme().kind_of("QSO")
+    with pytest.raises(ConfigError, match="there is no class 'QSO'"):
+        default_scheme().z_range("QSO")
     with pytest.raises(ConfigError, match=r"there is no class 'GALAXI'. Did you mean 'GALAXY'\?"):
         LabelScheme(spectypes={"GALAXY": ("GALAXI",)})
     with pytest.raises(ConfigError, match="two or more different names"):
