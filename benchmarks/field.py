@@ -38,8 +38,8 @@ from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.store import provenance, write_json
+from jpas_gbm.surveys.classes import CLASSES
 from jpas_gbm.surveys.dataset import Dataset
-from jpas_gbm.surveys.labels import CLASSES
 from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import read_catalogue
 

@@ -22,7 +22,7 @@ from .features.shift import DomainShift
 from .store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
-from .surveys.labels import LabelScheme
+from .surveys.classes import LabelScheme
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import ExplanationError
 from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme
+from ..surveys.classes import LabelScheme
 from .attributions import Attributions
 from .restframe import FEWEST
 

@@ -15,7 +15,7 @@ from ..errors import OutputError
 from ..store import atomic_folder, provenance, write_json
 from ..surveys.audit import split_objects
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
-from ..surveys.labels import CLASSES
+from ..surveys.classes import CLASSES
 from .observe import CORRUPTED
 from .simulate import SimulatedSurvey
 

@@ -11,6 +11,7 @@ from ..errors import DatasetError
 from ..options import PrepareOptions
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
+from .classes import LabelScheme, default_scheme
 from .curation import (
     Curated,
     Identity,
@@ -22,7 +23,7 @@ from .curation import (
     name_objects,
 )
 from .dataset import Dataset
-from .labels import ImagingTable, LabelScheme, LabelTable, default_scheme
+from .labels import ImagingTable, LabelTable
 from .positions import ids_from_key, nearest_within
 from .quality import QualityReport
 

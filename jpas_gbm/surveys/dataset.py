@@ -16,7 +16,7 @@ from ..errors import BundleError, DatasetError
 from ..store import atomic_folder, check_checksums, folder_checksums, read_json, refuse_existing, write_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
-from .labels import LabelScheme, default_scheme
+from .classes import LabelScheme, default_scheme
 from .quality import QualityReport
 
 

@@ -14,9 +14,10 @@ import numpy as np
 from ..errors import CatalogueError
 from . import columns as col
 from .catalogue import Catalogue
+from .classes import LabelScheme, default_scheme
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
-from .labels import ImagingTable, LabelScheme, LabelTable, default_scheme, unique_labels
+from .labels import ImagingTable, LabelTable, unique_labels
 from .quality import QualityCount, QualityReport
 from .recognition import open_survey, recognise
 from .schema import Kind
