@@ -1,14 +1,13 @@
-"""Figures as words and aligned text for the terminal.
-
-Numbers as words of the page.
-"""
+"""Words: numbers, intervals and lists as text, and tables as aligned lines or HTML, for page, terminal and notebook."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from html import escape
 from typing import Any
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
+_ASCII = str.maketrans({MINUS: "-", DASH: "-"})
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
@@ -105,16 +104,60 @@ def title(name: str) -> str:
     return f"{figure.upper() if figure == 'f1' else figure} {of}" if section == "per_class" else name
 
 
-def cell(value: float | None, interval: Sequence[float] | None, sign: str = "") -> str:
-    """Return ``0.877 [0.861, 0.892]``, or a dash where there is no value."""
-    if value is None:
-        return "-"
-    text = f"{value:{sign}.3f}"
-    return text if interval is None else f"{text} [{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]"
+def cell(
+    value: float | None, interval: Sequence[float | None] | None = None, digits: int = 3, sign: bool = False
+) -> str:
+    """Return ``0.877 [0.861, 0.892]`` in ASCII for the terminal, or a hyphen where there is no value."""
+    return with_span(value, interval, digits, sign).translate(_ASCII)
 
 
-def aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Return a table as lines, columns padded to their widest cell."""
+def aligned(header: Sequence[str], rows: Sequence[Sequence[str]], *, right: bool = False) -> list[str]:
+    """Return a table as lines, columns padded to their widest cell.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : sequence of sequence of str
+        Cells, as many in each row as there are columns.
+    right : bool
+        Whether columns but the first are set to the right, as numbers are.
+
+    Returns
+    -------
+    list of str
+        The header and a line for each row, without trailing blanks.
+    """
     table = [list(header), *map(list, rows)]
     widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
+
+    def padded(row: list[str]) -> str:
+        cells = [t.rjust(w) if right and i else t.ljust(w) for i, (t, w) in enumerate(zip(row, widths, strict=True))]
+        return "  ".join(cells).rstrip()
+
+    return [padded(row) for row in table]
+
+
+def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: str = "") -> str:
+    """Return a small table as HTML, for the ``_repr_html_`` of a result.
+
+    Parameters
+    ----------
+    header : sequence of str
+        Names of the columns.
+    rows : sequence of sequence of str
+        Cells; the first of a row is its heading.
+    caption : str
+        A line above the table, or nothing.
+
+    Returns
+    -------
+    str
+        A ``<table>`` element, its text escaped.
+    """
+    head = "".join(f"<th>{escape(name)}</th>" for name in header)
+    body = "".join(
+        f"<tr><th>{escape(row[0])}</th>{''.join(f'<td>{escape(text)}</td>' for text in row[1:])}</tr>" for row in rows
+    )
+    title = f"<caption>{escape(caption)}</caption>" if caption else ""
+    return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

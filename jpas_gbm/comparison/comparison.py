@@ -115,7 +115,7 @@ class Comparison:
             told = []
             for name in ("log_loss", "macro.f1", "decided.macro.f1"):
                 gap = self.difference(last, other, name)
-                told.append(f"{title(name)} {cell(gap['difference'], gap['interval'], '+')}")
+                told.append(f"{title(name)} {cell(gap['difference'], gap['interval'], sign=True)}")
             lines.append(f"{last} - {other} (paired): {'; '.join(told)}")
         return lines
 
