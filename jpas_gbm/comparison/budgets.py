@@ -26,7 +26,7 @@ from ..surveys.dataset import Dataset
 from ..text import aligned, cell, title
 from .comparison import Fit, Progress, run_name, run_once, under, with_decided
 from .evaluation import CUT, brighter, held_out
-from .runs import RegimeResult, RunStore, dataset_fingerprint, run_fingerprint
+from .runs import RegimeResult, RunStore, run_fingerprint
 
 _FALLING = ("log_loss", "brier", "ece")
 
@@ -363,7 +363,7 @@ def label_budgets(
     orders = [label_order(dataset, seed + draw) for draw in range(draws)]
     sizes = _sizes(budgets, len(orders[0]))
     plan = [(regime, size, draw) for draw in range(draws) for regime in regimes for size in _own_sizes(regime, sizes)]
-    data = dataset_fingerprint(dataset)
+    data = dataset.fingerprint()
     results: dict[tuple[str, int, int], RegimeResult] = {}
     notes: list[str] = []
     for done, (regime, size, draw) in enumerate(plan):

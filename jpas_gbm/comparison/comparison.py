@@ -32,7 +32,7 @@ from .evaluation import (
     make_scorer,
     shown_redshifts,
 )
-from .runs import RegimeResult, RunStore, dataset_fingerprint, run_fingerprint
+from .runs import RegimeResult, RunStore, run_fingerprint
 
 SHOWN = ("log_loss", "macro.f1", "decided.macro.f1", "macro.recall", "macro.auroc_ovo", "ece")
 """Figures of the table on the terminal, before the F1 of each class."""
@@ -397,7 +397,7 @@ def compare(
     options = options or FitOptions()
     held = held_out(dataset, split)
     brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
-    data = dataset_fingerprint(dataset)
+    data = dataset.fingerprint()
     folder = None if out is None else Path(out)
     store = RunStore(None if folder is None else folder / "runs")
     models = folder / "models" if folder is not None and keep_models else None

@@ -15,8 +15,6 @@ from .. import __version__
 from ..errors import BundleError
 from ..options import FitOptions
 from ..store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
-from ..surveys.catalogue import Catalogue
-from ..surveys.dataset import Dataset
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,30 +50,10 @@ class RegimeResult:
         return np.ones(self.p.shape[1]) if self.thresholds is None else np.asarray(self.thresholds)
 
 
-def _digest(*parts: bytes) -> str:
-    digest = hashlib.sha256()
-    for part in parts:
-        digest.update(part)
-    return digest.hexdigest()
-
-
-def _rows_digest(catalogue: Catalogue) -> bytes:
-    digest = hashlib.sha256(repr(catalogue.bands.names).encode())
-    for name in ("flux", "flux_err", "object_id", "mag", "imaging_mag", "morphology", "label"):
-        digest.update(np.ascontiguousarray(getattr(catalogue, name)))  # type: ignore[arg-type]
-    return digest.digest()
-
-
-def dataset_fingerprint(dataset: Dataset) -> str:
-    """Return a checksum of all that training and testing see of a data set."""
-    splits = [np.ascontiguousarray(part).tobytes() for part in (dataset.source_split, dataset.target_split)]
-    return _digest(_rows_digest(dataset.source), _rows_digest(dataset.target), *splits)
-
-
 def run_fingerprint(data: str, options: FitOptions, seed: int) -> str:
     """Return a checksum that changes when a run would: data, options, seed or version of the package."""
     content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
-    return _digest(data.encode(), content.encode(), str(seed).encode(), __version__.encode())
+    return hashlib.sha256("".join((data, content, str(seed), __version__)).encode()).hexdigest()
 
 
 @dataclass(frozen=True)

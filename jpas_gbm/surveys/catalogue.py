@@ -5,9 +5,10 @@ Catalogue: the one noun of this package, and what is always true of it.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,15 @@ def _plane(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     if np.isinf(array).any():
         raise CatalogueError(f"{name} holds infinite values; missing values are NaN.")
     return array
+
+
+def _content(value: Any) -> bytes:
+    """Return the content of a field as bytes; text counts as text, however wide its characters are stored."""
+    if not isinstance(value, np.ndarray):
+        return repr(value.to_dict() if isinstance(value, BandSystem) else value).encode()
+    if value.dtype.kind in "OUS":
+        return repr(value.astype(str).tolist()).encode()
+    return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,6 +293,16 @@ class Catalogue:
                     raise
         changes["key"] = {key: np.arange(sum(map(len, parts)), dtype=np.int64)}
         return replace(first, **changes)
+
+    def fingerprint(self) -> str:
+        """Return a checksum of every field, which tells catalogues apart but not how they are stored."""
+        digest = hashlib.sha256()
+        for name in (one.name for one in fields(self)):
+            value = getattr(self, name)
+            columns = value if isinstance(value, Mapping) else {"": value}
+            for column in sorted(columns):
+                digest.update(f"{name}/{column}/".encode() + _content(columns[column]))
+        return digest.hexdigest()
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write the catalogue as Parquet: one row a source, fluxes as fixed-size lists."""

@@ -5,6 +5,7 @@ Dataset: source and target with their splits, in memory and as a folder.
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..errors import BundleError, DatasetError
-from ..store import atomic_folder, check_checksums, folder_checksums, read_json, refuse_existing, write_json
+from ..store import atomic_folder, check_checksums, dump_json, folder_checksums, read_json, refuse_existing, write_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .classes import LabelScheme, default_scheme
@@ -246,6 +247,19 @@ class Dataset:
     def with_quality(self, quality: QualityReport) -> Dataset:
         """Return the data set with another report of what was rejected while reading."""
         return replace(self, quality=quality)
+
+    def fingerprint(self) -> str:
+        """Return a checksum of all that training and testing see: catalogues, splits and classes.
+
+        It changes with any field of any catalogue. How the data set was read (`quality`, `audit`,
+        `counts`, `warnings`, `provenance`) does not enter.
+        """
+        digest = hashlib.sha256(dump_json(self.scheme.to_dict()).encode())
+        for name in _PARTS:
+            digest.update(getattr(self, name).fingerprint().encode())
+        for split in (self.source_split, self.target_split):
+            digest.update(hashlib.sha256(np.ascontiguousarray(split).data).digest())
+        return digest.hexdigest()
 
     def summary(self) -> dict[str, Any]:
         """Return the counts that a person asks for, as a dictionary that JSON can hold."""

@@ -7,7 +7,6 @@ The study on disk: a journal that several processes append to, and study.json th
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import multiprocessing
@@ -23,13 +22,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from .. import __version__
 from ..errors import BundleError, ConfigError, OutputError
 from ..options import TuneOptions
 from ..store import library_versions, read_json, write_json
-from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .space import Space
 
@@ -129,26 +125,10 @@ _MENDS = {
 }
 
 
-def data_fingerprint(dataset: Dataset) -> str:
-    """Return a checksum of all that training sees of a data set: no label of the test split enters."""
-    masked = dataset.for_training()
-    digest = hashlib.sha256(repr(masked.target.bands.names).encode())
-    for catalogue in (masked.source, masked.target, masked.twins):
-        _feed(digest, catalogue)
-    for split in (masked.source_split, masked.target_split):
-        digest.update(np.ascontiguousarray(split).tobytes())
-    return digest.hexdigest()
-
-
-def _feed(digest: Any, catalogue: Catalogue) -> None:
-    for name in ("flux", "flux_err", "object_id", "mag", "imaging_mag", "morphology", "label"):
-        digest.update(np.ascontiguousarray(getattr(catalogue, name)).tobytes())
-
-
 def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> dict[str, Any]:
     """Return what a study is about: another of these is another study."""
     return {
-        "data": data_fingerprint(dataset),
+        "data": dataset.for_training().fingerprint(),
         "space": space.to_dict(),
         "objective": options.objective.model_dump(mode="json"),
         "ladder": {

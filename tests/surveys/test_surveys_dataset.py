@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
+from copy import copy
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +17,9 @@ from jpas_gbm.errors import BundleError, ConfigError, DatasetError, LeakError, O
 from jpas_gbm.store import sha256
 from jpas_gbm.surveys.assembly import assemble
 from jpas_gbm.surveys.audit import LeakAudit, LeakCheck
+from jpas_gbm.surveys.bands import BandSystem
+from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.classes import LabelScheme
 from jpas_gbm.surveys.dataset import FORMAT, Dataset
 from jpas_gbm.surveys.quality import QualityReport
 
@@ -41,6 +47,59 @@ def data() -> Dataset:
 def folder(data: Dataset, tmp_path: Path) -> Path:
     data.save(tmp_path / "data")
     return tmp_path / "data"
+
+
+def _changed(value: object) -> object:
+    """Return another value that a field of a catalogue may have instead."""
+    if isinstance(value, str):
+        return value + "2"
+    if isinstance(value, BandSystem):
+        return BandSystem(value.name, tuple(replace(band, width=band.width + 1) for band in value))
+    if isinstance(value, Mapping):
+        return {name: column + (row == 0) for row, (name, column) in enumerate(value.items())}
+    assert isinstance(value, np.ndarray)
+    changed = np.array(value)
+    if changed.ndim == 2:
+        changed[3, 1] = 7.5 if np.isnan(changed[3, 1]) else changed[3, 1] * 1.001
+    else:
+        changed[3] = 1 if changed[3] != changed[3] or changed[3] == 0 else 0
+    return changed
+
+
+@pytest.mark.parametrize("part", ["source", "target", "twins"])
+@pytest.mark.parametrize("name", [one.name for one in fields(Catalogue)])
+def test_the_fingerprint_changes_with_each_field_of_each_catalogue(data: Dataset, part: str, name: str) -> None:
+    full = getattr(data, part)
+    full = full.replace(
+        extra={"TILE_ID": np.arange(len(full)), "NAME": np.full(len(full), "a")},
+        flux_mean=full.flux if full.flux_mean is None else full.flux_mean,
+    )
+    # The data set itself would refuse some of these changes (a label without a split, say).
+    before, after = copy(data), copy(data)
+    object.__setattr__(before, part, full)
+    value = getattr(full, name)
+    if name == "extra":
+        changes = [{**value, "TILE_ID": value["TILE_ID"][::-1]}, {**value, "NAME": np.full(len(full), "b")}, {}]
+    else:
+        changes = [_changed(value)]
+    for change in changes:
+        object.__setattr__(after, part, full.replace(**{name: change}))
+        assert after.fingerprint() != before.fingerprint()
+    object.__setattr__(after, part, full.replace(**{name: value}))
+    assert after.fingerprint() == before.fingerprint()
+
+
+def test_the_fingerprint_changes_with_splits_and_classes_and_not_with_the_way_of_storing(
+    data: Dataset, folder: Path
+) -> None:
+    assert Dataset.load(folder).fingerprint() == data.fingerprint()
+    turned = replace(data, source_split=data.source_split[::-1])
+    cut = replace(data, scheme=LabelScheme(z_cut=2.2))
+    assert len({data.fingerprint(), turned.fingerprint(), cut.fingerprint(), data.for_training().fingerprint()}) == 4
+    split = data.target_split.copy()
+    train = np.flatnonzero(split == 0)[0]
+    split[train] = 1
+    assert replace(data, target_split=split).fingerprint() != data.fingerprint()
 
 
 def test_rows_of_splits(data: Dataset) -> None:
