@@ -29,12 +29,13 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import TargetError
-from jpas_gbm.inference.predictions import ImagingIndex, low_overlap, quality_bits
+from jpas_gbm.inputs import ImagingIndex
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
 from jpas_gbm.lists.selection import TargetOptions, select
 from jpas_gbm.model import HeldOut, Model
 from jpas_gbm.options import FitOptions, ShiftOptions
+from jpas_gbm.predictions import quality_bits
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.store import provenance, write_json
@@ -63,7 +64,9 @@ def keys_of(catalogue):
 
 def sample(fitted, catalogue, y, threads):
     X = fitted.features(catalogue, threads).X
-    quality = quality_bits(catalogue, fitted.card.get("magnitude_range"), low_overlap(fitted, X))
+    quality = quality_bits(
+        catalogue, fitted.card.get("magnitude_range"), None if fitted.overlap is None else fitted.overlap.low(X)
+    )
     margins = fitted.member_margins(X, threads).mean(axis=0)
     return Sample(margins, y, catalogue.mag, catalogue.object_id, quality)
 

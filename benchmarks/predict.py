@@ -19,7 +19,7 @@ from astropy.table import Table
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import parse_options
-from jpas_gbm.inference.stream import predict_stream
+from jpas_gbm.inference.stream import predict
 from jpas_gbm.options import FitOptions
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.simulation.write import write_survey
@@ -56,7 +56,7 @@ def main() -> None:
         print(f"{given.rows:,} rows, {path.stat().st_size / 2**30:.2f} GiB of FITS")
         base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         start = time.perf_counter()
-        told = predict_stream(model, path, out=folder / "out.fits", chunk_rows=50_000, threads=given.threads)
+        told = predict(model, path, folder / "out.fits", chunk_rows=50_000, threads=given.threads)
         whole = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
         chunk = next(iter_catalogue(path, 50_000, bands=model.bands.name))
@@ -66,7 +66,7 @@ def main() -> None:
         start = time.perf_counter()
         model.member_margins(X, given.threads)
         bare = (time.perf_counter() - start) * given.rows / len(chunk)
-    print(f"whole {whole:.0f} s for {told['rows']:,} rows; features {features:.0f} s, bare prediction {bare:.0f} s")
+    print(f"whole {whole:.0f} s for {told.rows:,} rows; features {features:.0f} s, bare prediction {bare:.0f} s")
     print(f"ratio whole / (features + bare prediction): {whole / (features + bare):.2f}")
     print(f"peak memory {peak:.2f} GiB (before predicting, fit and simulation included: {base:.2f} GiB)")
 

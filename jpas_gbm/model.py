@@ -19,6 +19,8 @@ from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
+from .predictions import Predictions, photometric_redshift, quality_bits
+from .run import thread_count
 from .store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
@@ -283,6 +285,43 @@ class Model:
     def probabilities_and_spread(self, catalogue: Catalogue, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return what :meth:`judge` says of a catalogue."""
         return self.judge(self.features(catalogue, threads).X, is_bare(catalogue), threads)
+
+    def predict(self, catalogue: Catalogue, *, threads: int = 0) -> Predictions:
+        """Classify the rows of a catalogue in memory.
+
+        Decisions are taken on the probabilities as a file holds them, in single precision, so that memory and
+        file agree bit for bit.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows of the survey, bands and photometry that the model was trained for.
+        threads : int
+            Threads of features and trees; 0 is all cores.
+
+        Returns
+        -------
+        Predictions
+            In the order of the rows.
+
+        Raises
+        ------
+        FeatureMismatch
+            If bands are missing or the fluxes are another measurement.
+        """
+        threads = thread_count(threads)
+        matrix = self.features(catalogue, threads)
+        p, spread = self.judge(matrix.X, is_bare(catalogue), threads)
+        unlike = None if self.overlap is None else self.overlap.low(matrix.X)
+        return Predictions(
+            classes=self.classes,
+            catalogue=catalogue,
+            probabilities=p.astype(np.float32),
+            thresholds=np.asarray(self.thresholds, dtype=np.float64),
+            spread=spread.astype(np.float32) if len(self.members) > 1 else None,
+            photoz=photometric_redshift(matrix),
+            quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike),
+        )
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:
         """Return the class code of each row by argmax or by thresholds (default: the rule chosen)."""

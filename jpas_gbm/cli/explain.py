@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ..errors import ConfigError, did_you_mean
+from ..errors import ConfigError
 from ..run import thread_count
 from .console import (
     Data,
@@ -30,17 +29,10 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ..explanation.explanation import Explanation
-    from ..inference.predictions import Predictions
     from ..model import Model
     from ..options import ExplainOptions
-    from ..output.write_columns import Column
     from ..surveys.catalogue import Catalogue
-
-
-ALL = "all"
 
 
 @verb
@@ -161,8 +153,7 @@ def _of_catalogue(
     progress: Progress,
 ) -> Explanation:
     from ..explanation.explain import explain_catalogue, explain_objects
-    from ..inference.predictions import ImagingIndex
-    from ..inference.stream import RADIUS, open_for
+    from ..inputs import RADIUS, ImagingIndex, open_for
 
     rows: Catalogue = open_for(fitted, path, survey).read()
     if legacy:
@@ -172,63 +163,3 @@ def _of_catalogue(
     if objects:
         return explain_objects(fitted, rows, objects, options, seed=seed, threads=threads, progress=progress)
     return explain_catalogue(fitted, rows, options, name=Path(path).name, seed=seed, threads=threads, progress=progress)
-
-
-@dataclass(frozen=True)
-class WhyColumns:
-    """The columns that ``predict --explain`` adds: the bands that decide each chosen row.
-
-    Parameters
-    ----------
-    fitted : Model
-    which : str
-        ``all``, or names of classes with commas: the rows whose most probable class is one of them.
-    pair : str or None
-        The classes compared.
-    threads : int
-
-    Raises
-    ------
-    ConfigError
-        If there is no such class.
-    """
-
-    fitted: Model
-    which: str
-    pair: str | None = None
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        from ..explanation.attributions import Pair
-
-        Pair.of(self.fitted.classes, self.pair)
-        for name in self._names:
-            if name != ALL and name not in self.fitted.classes:
-                known = (ALL, *self.fitted.classes)
-                raise ConfigError(
-                    f"--explain {name}: there is no such class.{did_you_mean(name, known)} Allowed: {', '.join(known)}."
-                )
-
-    @property
-    def _names(self) -> list[str]:
-        return [name.strip() for name in self.which.split(",")]
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """What is added."""
-        from ..explanation.objects import why_columns
-        from ..output.write_columns import Column
-
-        return tuple(Column(**one) for one in why_columns(self.fitted, self.pair))
-
-    def of(self, predictions: Predictions) -> Mapping[str, np.ndarray]:
-        """Return the columns of a chunk of rows."""
-        import numpy as np
-
-        from ..explanation.objects import top_bands
-
-        chosen: Any = np.ones(len(predictions), dtype=bool)
-        if ALL not in self._names:
-            codes = [self.fitted.classes.index(name) for name in self._names]
-            chosen = np.isin(predictions.label, codes)
-        return top_bands(self.fitted, predictions.catalogue, chosen, self.pair, threads=self.threads)

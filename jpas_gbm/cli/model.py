@@ -231,34 +231,28 @@ def predict(
 ) -> None:
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
     start_log(verbose, quiet)
-    from ..inference.stream import predict_stream
-    from ..model import Model
-    from .explain import WhyColumns
+    from ..inference.stream import predict as predict_catalogue
 
-    if pair is not None and explain is None:
-        raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     for path in (out, *([f"{out}.json"] if out.lower().endswith(".csv") else [])):
         claim_file(path, overwrite, [model, catalogue, *(legacy or ())])
-    fitted = Model.load(model)
-    more = None if explain is None else WhyColumns(fitted, explain, pair, thread_count(threads))
     with progress_bar(quiet) as progress:
-        told = predict_stream(
-            fitted,
+        found = predict_catalogue(
+            model,
             catalogue,
-            legacy or (),
+            out,
+            legacy=legacy,
             survey=survey,
-            out=out,
             chunk_rows=chunk_rows,
-            threads=thread_count(threads),
-            more=more,
+            explain=explain,
+            pair=pair,
+            threads=threads,
             overwrite=overwrite,
             progress=progress,
         )
     if json:
-        say_json(told)
+        say_json(found.to_dict())
     else:
-        counts = ", ".join(f"{name} {n}" for name, n in told["classes"].items())
-        say(f"{told['rows']} rows in input order ({counts})", f"predictions: {out}")
+        say(*found.lines())
 
 
 def _options(config: str | None, default: str = "compare") -> FitOptions:

@@ -210,7 +210,7 @@ def _check_noise(noise_draws: int, catalogue: str | None, legacy: list[str] | No
 
 
 def _model(model: str | None, told: Any, predictions: list[str]) -> tuple[Model, dict[str, Any]]:
-    from ..inference.stream import about_model
+    from ..inputs import about_model
     from ..lists.predicted import find_model
     from ..model import Model
 
@@ -236,8 +236,7 @@ def _noise(
 ) -> dict[str, ListColumn]:
     import numpy as np
 
-    from ..inference.predictions import ImagingIndex
-    from ..inference.stream import CHUNK_ROWS, RADIUS, open_for
+    from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, open_for
     from ..lists.list_file import ListColumn
     from ..lists.predicted import noise_probabilities
     from ..surveys.catalogue import Catalogue

@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import ExplanationError
+from ..errors import ConfigError, ExplanationError, did_you_mean
 from ..model import Model
 from ..options import ExplainOptions
+from ..output.write_columns import Column
+from ..predictions import Predictions
 from ..surveys.catalogue import Catalogue
-from .attributions import Attributions, Pair, Progress, attribute
+from .attributions import Attributions, Pair, attribute
 from .blocks import Blocks, in_range, spectrum_columns
 
 TOP_BANDS = 3
@@ -134,93 +136,99 @@ def object_told(told: Attributions, row: int, name: str, label: str | None, bloc
     }
 
 
-def top_bands(
-    fitted: Model,
-    catalogue: Catalogue,
-    rows: np.ndarray | None = None,
-    pair: str | Sequence[str] | Pair | None = None,
-    n: int = TOP_BANDS,
-    *,
-    rule: str = "shares",
-    threads: int = 1,
-    progress: Progress | None = None,
-) -> dict[str, np.ndarray]:
-    """Return the bands that decide some rows, as columns for a prediction table.
+ALL = "all"
+
+
+class WhyColumns:
+    """Columns of a prediction table that name the bands that decide each chosen row.
+
+    ``WHY_LOG_ODDS`` (float32) is the log-odds of the pair before calibration. For i from 1 to `top`, ``WHY_BAND_i``
+    (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th largest |contribution| to it and the signed
+    contribution. Rows that are not chosen have empty names and NaN.
 
     Parameters
     ----------
-    fitted : Model
-        The model.
-    catalogue : Catalogue
-        n rows of the survey that it was trained for.
-    rows : array of bool (n,) or of int, optional
-        The rows to explain; all by default. The others get empty names and NaN.
-    pair : pair of classes, optional
-        Default: QSO_high against QSO_low.
-    n : int
-        How many bands of each row.
-    rule : {"shares", "dominant"}
-        How contributions are shared among bands.
+    model : Model
+    which : str
+        ``all``, or names of classes with commas: the rows whose most probable class is one of them.
+    pair : str or pair of str, optional
+        The classes compared; by default QSO_high and QSO_low.
     threads : int
-    progress : callable, optional
-        Called as ``progress("explain", rows done, rows)``.
+        Threads of features and trees.
+    top : int
+        How many bands of each row.
 
-    Returns
-    -------
-    dict of str to array, each of length n
-        ``WHY_LOG_ODDS`` (float32): the pair's log-odds before calibration. For i from 1 to n ``WHY_BAND_i`` (bytes)
-        and ``WHY_CONTRIB_i`` (float32): the band of i-th largest |contribution| to it, and the signed contribution.
+    Raises
+    ------
+    ConfigError
+        If there is no such class.
+    ExplanationError
+        If the pair is not two classes of the model.
     """
-    options = ExplainOptions.model_validate({"rule": rule, "detail_rows": 1})
-    known = pair if isinstance(pair, Pair) else Pair.of(fitted.classes, pair)
-    n = min(n, len(fitted.recipe.bands))
-    chosen = np.arange(len(catalogue)) if rows is None else np.arange(len(catalogue))[np.asarray(rows)]
-    table = {
-        one["name"]: np.full(len(catalogue), b"" if one["dtype"].startswith("S") else np.nan, dtype=one["dtype"])
-        for one in why_columns(fitted, known, n)
-    }
-    if not len(chosen):
-        return table
-    told = attribute(fitted, catalogue.take(chosen), known, options, threads=threads, progress=progress)
-    values = told.pair_bands
-    order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, :n]
-    names = np.array(fitted.recipe.bands.names, dtype="S")
-    table["WHY_LOG_ODDS"][chosen] = known.difference(told.margins)
-    for i in range(n):
-        table[f"WHY_BAND_{i + 1}"][chosen] = names[order[:, i]]
-        table[f"WHY_CONTRIB_{i + 1}"][chosen] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]
-    return table
 
+    def __init__(
+        self,
+        model: Model,
+        which: str = ALL,
+        pair: str | Sequence[str] | None = None,
+        threads: int = 1,
+        top: int = TOP_BANDS,
+    ) -> None:
+        self.model, self.threads = model, threads
+        self.pair = Pair.of(model.classes, pair)
+        self.top = min(top, len(model.recipe.bands))
+        self.names = [name.strip() for name in which.split(",")]
+        allowed = (ALL, *model.classes)
+        for name in self.names:
+            if name not in allowed:
+                raise ConfigError(
+                    f"--explain {name}: there is no such class.{did_you_mean(name, allowed)} "
+                    f"Allowed: {', '.join(allowed)}."
+                )
 
-def why_columns(
-    fitted: Model, pair: str | Sequence[str] | Pair | None = None, n: int = TOP_BANDS
-) -> list[dict[str, str]]:
-    """Return ``name``, ``dtype``, ``description`` and ``ucd`` of the columns that :func:`top_bands` gives."""
-    known = pair if isinstance(pair, Pair) else Pair.of(fitted.classes, pair)
-    odds = f"ln P({known.first})/P({known.second})"
-    width = max(map(len, fitted.recipe.bands.names))
-    columns = [
-        {
-            "name": "WHY_LOG_ODDS",
-            "dtype": "f4",
-            "description": f"{odds} before calibration; NaN where not explained.",
-            "ucd": "stat.value;src.class",
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Name, type, description and UCD of each column."""
+        first, second = self.pair.names
+        odds = f"ln P({first})/P({second})"
+        text = f"S{max(map(len, self.model.recipe.bands.names))}"
+        sentence = f"{odds} before calibration; NaN where not explained."
+        columns = [Column("WHY_LOG_ODDS", "f4", sentence, "stat.value;src.class")]
+        for i in range(1, self.top + 1):
+            rank = "largest" if i == 1 else f"{i}. largest"
+            sentence = f"Band of the {rank} contribution to {odds}."
+            columns.append(Column(f"WHY_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
+            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {first}."
+            columns.append(Column(f"WHY_CONTRIB_{i}", "f4", sentence, "stat.value"))
+        return tuple(columns)
+
+    def of(self, predictions: Predictions) -> dict[str, np.ndarray]:
+        """Return the columns of some rows by name.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            n rows.
+
+        Returns
+        -------
+        dict of str to array, shape (n,)
+        """
+        n = len(predictions)
+        codes = [self.model.classes.index(name) for name in self.names if name != ALL]
+        chosen = np.arange(n) if ALL in self.names else np.flatnonzero(np.isin(predictions.label, codes))
+        table = {
+            one.name: np.full(n, b"" if one.dtype.startswith("S") else np.nan, dtype=one.dtype) for one in self.columns
         }
-    ]
-    for i in range(1, min(n, len(fitted.recipe.bands)) + 1):
-        rank = "largest" if i == 1 else f"{i}. largest"
-        columns += [
-            {
-                "name": f"WHY_BAND_{i}",
-                "dtype": f"S{width}",
-                "description": f"Band of the {rank} contribution to {odds}.",
-                "ucd": "meta.id;instr.bandpass",
-            },
-            {
-                "name": f"WHY_CONTRIB_{i}",
-                "dtype": "f4",
-                "description": f"Its signed contribution (TreeSHAP, margin units); positive speaks for {known.first}.",
-                "ucd": "stat.value",
-            },
-        ]
-    return columns
+        if not len(chosen):
+            return table
+        rows = predictions.catalogue.take(chosen)
+        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), threads=self.threads)
+        values = found.pair_bands
+        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
+        names = np.array(self.model.recipe.bands.names, dtype="S")
+        table["WHY_LOG_ODDS"][chosen] = self.pair.difference(found.margins)
+        for i in range(self.top):
+            table[f"WHY_BAND_{i + 1}"][chosen] = names[order[:, i]]
+            table[f"WHY_CONTRIB_{i + 1}"][chosen] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]
+        return table

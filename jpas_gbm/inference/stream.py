@@ -3,122 +3,113 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..errors import CatalogueError, FeatureMismatch
+from ..errors import CatalogueError, ConfigError
+from ..explanation.objects import WhyColumns
+from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, about_model, open_for
+from ..model import Model
 from ..output.write_arrow import output_format, table_writer
-from ..output.write_columns import prediction_columns
+from ..predictions import Predictions
+from ..run import Progress, thread_count
 from ..store import provenance, refuse_existing
 from ..surveys.quality import QualityBit
-from ..surveys.reader import CatalogueReader
-from ..surveys.schema import SurveySchema
-from .predictions import Fitted, ImagingIndex, MoreColumns, Predictions, predict_catalogue
-
-Progress = Callable[[str, int, int], None]
-
-CHUNK_ROWS = 50_000
-"""Rows in memory at a time."""
-
-RADIUS = 1.0
-"""Largest separation in arcsec of a row from its imaging source."""
 
 _KEYS_CHECKED = 50_000_000
 
 
-def open_for(fitted: Fitted, path: str | Path, survey: str | None = None) -> CatalogueReader:
-    """Open a catalogue for a model, or refuse it.
+@dataclass(frozen=True)
+class PredictionSummary:
+    """What was predicted and written.
 
     Parameters
     ----------
-    fitted : Fitted
-        The model.
-    path : path
-        The catalogue.
-    survey : str, optional
-        Name of the survey file, where the catalogue does not give itself away.
-
-    Raises
-    ------
-    CatalogueError
-        If the file cannot be understood.
-    FeatureMismatch
-        If it is of another survey than the model, lacks bands or has another photometry.
+    out : str
+        The file.
+    rows : int
+        Its rows.
+    classes : mapping of str to int
+        Rows of each most probable class.
+    quality : mapping of str to int
+        Rows with each quality bit.
+    reading : mapping of str to object
+        What the reader counted.
+    imaging : int or None
+        Rows with an imaging source, where an imaging table was given.
+    columns : tuple of str
+        Names of the columns.
+    seconds : float
+        Wall time.
     """
-    reader = CatalogueReader(path, survey)
-    check_survey(fitted, reader.schema, path)
-    missing = [name for name in fitted.bands.names if name not in reader.bands]
-    if missing:
-        # The survey file's default may leave out bands that the file has and the model needs.
-        try:
-            return CatalogueReader(path, reader.schema.name if survey is None else survey, fitted.bands.name)
-        except CatalogueError as error:
-            raise FeatureMismatch(
-                f"{error} The model was trained on the {len(fitted.bands)} bands of '{fitted.bands.name}': refusing to "
-                "predict. Fit a model on the bands that the catalogue has."
-            ) from error
-    return reader
+
+    out: str
+    rows: int
+    classes: Mapping[str, int]
+    quality: Mapping[str, int]
+    reading: Mapping[str, object]
+    imaging: int | None
+    columns: tuple[str, ...]
+    seconds: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields as a dictionary that JSON can hold."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return the summary as lines for the terminal."""
+        counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
+        return [f"{self.rows} rows in input order ({counts})", f"predictions: {self.out}"]
+
+    def __repr__(self) -> str:
+        return "\n".join(self.lines())
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><td>{name}</td><td>{n:,}</td></tr>" for name, n in self.classes.items())
+        return f"<table><caption>{self.out}: {self.rows:,} rows</caption>{cells}</table>"
 
 
-def check_survey(fitted: Fitted, schema: SurveySchema, path: str | Path) -> None:
-    """Refuse a catalogue of another survey than the model was trained for.
-
-    Raises
-    ------
-    FeatureMismatch
-        If the model's card names its survey and the catalogue is of another.
-    """
-    known = fitted.card.get("survey")
-    if known is not None and schema.name != known:
-        raise FeatureMismatch(
-            f"{path}: is read as a catalogue of '{schema.name}', the model was trained for '{known}'. Bands, depths "
-            f"and photometry differ: refusing to predict. Fit a model on '{schema.name}'; if the file is of "
-            f"'{known}' after all, say so with --survey {known}."
-        )
-
-
-def predict_stream(
-    fitted: Fitted,
-    path: str | Path,
-    legacy_paths: Sequence[str | Path] = (),
-    survey: str | None = None,
-    *,
+def predict(
+    model: Model | str | Path,
+    catalogue: str | Path,
     out: str | Path,
+    *,
+    legacy: Sequence[str | Path] | str | Path | None = None,
+    survey: str | None = None,
     chunk_rows: int = CHUNK_ROWS,
-    threads: int = 1,
-    radius: float = RADIUS,
-    more: MoreColumns | None = None,
+    explain: str | None = None,
+    pair: str | Sequence[str] | None = None,
+    threads: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> dict[str, Any]:
+) -> PredictionSummary:
     """Classify a whole catalogue; the rows of the result are its rows, in its order.
 
     Memory holds one chunk, the imaging tables and, to find repeated ones, the row keys.
 
     Parameters
     ----------
-    fitted : Fitted
-        The model.
-    path : path
+    model : Model or path
+        The model, or its folder.
+    catalogue : path
         FITS, VOTable, Parquet, CSV or the paper's .npy.
-    legacy_paths : sequence of path
-        Tractor tables: magnitude and morphology for rows within `radius`.
-    survey : str, optional
-        Name of the survey file, where the catalogue does not give itself away.
     out : path
         FITS, Parquet, VOTable, CSV or ECSV by suffix.
+    legacy : path or sequence of path, optional
+        Tractor tables: magnitude and morphology for rows within 1 arcsec of a source.
+    survey : str, optional
+        Name of the survey file, where the catalogue does not give itself away.
     chunk_rows : int
         Rows in memory at a time.
+    explain : str, optional
+        Add the bands that decide: for rows of these classes (names with commas), or ``all``.
+    pair : str or pair of str, optional
+        Classes that `explain` compares.
     threads : int
-        Threads of features and trees.
-    radius : float
-        In arcsec.
-    more : MoreColumns, optional
-        Columns to add at the end: the bands that decide, say.
+        Threads of features and trees; 0 is all cores.
     overwrite : bool
         Whether `out` may be replaced.
     progress : callable, optional
@@ -126,103 +117,79 @@ def predict_stream(
 
     Returns
     -------
-    dict
-        ``rows``, ``classes`` (rows of each most probable class), ``quality`` (rows with each bit),
-        ``reading`` (what the reader counted), ``imaging`` (rows matched, or None), ``columns``, ``seconds``.
+    PredictionSummary
 
     Raises
     ------
     CatalogueError
         If the catalogue cannot be understood, repeats a row key, or no row is in the imaging tables.
+    ConfigError
+        If `explain` names no class, or `pair` is given without it.
     FeatureMismatch
         If it is not of the model's survey, bands or photometry.
     OutputError
         If `out` exists, has an unknown suffix or cannot be written. Nothing is left there.
     """
     start = time.perf_counter()
+    if pair is not None and explain is None:
+        raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     output_format(out)
     refuse_existing(out, overwrite)
-    reader = open_for(fitted, path, survey)
-    imaging = ImagingIndex.read(legacy_paths, radius) if legacy_paths else None
-    told = _Told(tuple(fitted.classes))
-    schema = reader.schema
+    model = Model.load(model) if isinstance(model, str | Path) else model
+    threads = thread_count(threads)
+    why = None if explain is None else WhyColumns(model, explain, pair, threads)
+    reader = open_for(model, catalogue, survey)
+    tables = [legacy] if isinstance(legacy, str | Path) else list(legacy or ())
+    imaging = ImagingIndex.read(tables, RADIUS) if tables else None
     # The first chunk is predicted before the file is opened: it says which columns there are, and a
     # model that refuses the catalogue leaves nothing behind.
     chunks = (
-        _with_more(
-            predict_catalogue(fitted, chunk if imaging is None else imaging.attach(chunk, threads), threads), more
-        )
+        model.predict(chunk if imaging is None else imaging.attach(chunk, threads), threads=threads)
         for chunk in reader.chunks(chunk_rows)
     )
-    first = next(chunks)
-    columns = prediction_columns(
-        tuple(first.catalogue.key),
-        first.classes,
-        object_id=schema.object_id[0] if schema.identity == "id" else None,
-        magnitude=imaging is not None or schema.magnitude is not None,
-        spread=first.spread is not None,
-        photoz=first.photoz is not None,
-    ) + (() if more is None else tuple(more.columns))
-    header = provenance(inputs=[path, *legacy_paths], model=about_model(fitted), survey=schema.name, radius=radius)
+    parts = ((part, {} if why is None else why.of(part)) for part in chunks)
+    first = next(parts)
+    columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
+    header = provenance(inputs=[catalogue, *tables], model=about_model(model), survey=reader.schema.name, radius=RADIUS)
+    counted = _Counts(model.classes)
     with table_writer(out, columns, header, overwrite=overwrite) as writer:
-        part: Predictions | None = first
-        while part is not None:
-            writer.write(part.records(columns))
-            told.add(part)
+        now: tuple[Predictions, Mapping[str, np.ndarray]] | None = first
+        while now is not None:
+            part, more = now
+            writer.write(part.records(columns, more))
+            counted.add(part)
             if progress is not None:
-                progress("predict", told.rows, reader.rows or 0)
-            part = next(chunks, None)
-        told.check_keys(path)
+                progress("predict", counted.rows, reader.rows or 0)
+            now = next(parts, None)
+        counted.check_keys(catalogue)
         if imaging is not None:
-            imaging.require_matches(path, told.rows)
-    return {
-        "rows": told.rows,
-        "classes": told.classes,
-        "quality": told.quality,
-        "reading": reader.quality.to_dict(),
-        "imaging": None if imaging is None else imaging.matched,
-        "columns": [column.name for column in columns],
-        "seconds": time.perf_counter() - start,
-    }
+            imaging.require_matches(catalogue, counted.rows)
+    return PredictionSummary(
+        out=str(out),
+        rows=counted.rows,
+        classes=counted.classes,
+        quality=counted.quality,
+        reading=reader.quality.to_dict(),
+        imaging=None if imaging is None else imaging.matched,
+        columns=tuple(column.name for column in columns),
+        seconds=time.perf_counter() - start,
+    )
 
 
-def _with_more(part: Predictions, more: MoreColumns | None) -> Predictions:
-    return part if more is None else replace(part, more=more.of(part))
+class _Counts:
+    """Rows of each class and quality bit, and the row keys, of the chunks that have passed."""
 
-
-def about_model(fitted: Fitted) -> dict[str, Any]:
-    """Return what a prediction file says of the model that made it."""
-    made: Mapping[str, Any] = fitted.card.get("provenance") or {}
-    return {
-        "regime": fitted.card.get("regime"),
-        "chosen": fitted.card.get("chosen"),
-        "rule": str(fitted.rule),
-        "classes": list(fitted.classes),
-        "thresholds": np.asarray(fitted.thresholds).tolist(),
-        "bands": list(fitted.bands.names),
-        "photometry": fitted.photometry,
-        "features": fitted.card.get("features"),
-        "version": made.get("version"),
-        "made": made.get("made"),
-        "seed": made.get("seed"),
-        "inputs": made.get("inputs"),
-        "simulated": bool((made.get("data") or {}).get("simulated")),
-    }
-
-
-class _Told:
-    """Counts what passes by."""
-
-    def __init__(self, classes: tuple[str, ...]) -> None:
+    def __init__(self, classes: Sequence[str]) -> None:
         self.rows = 0
         self.classes = dict.fromkeys(classes, 0)
         self.quality = {str(bit.name): 0 for bit in QualityBit}
         self._keys: list[np.ndarray] = []
 
     def add(self, part: Predictions) -> None:
+        """Count a chunk."""
         self.rows += len(part)
-        for name, n in zip(self.classes, np.bincount(part.label, minlength=len(self.classes)), strict=True):
-            self.classes[name] += int(n)
+        for name, n in part.counts().items():
+            self.classes[name] += n
         for bit in QualityBit:
             self.quality[str(bit.name)] += int(np.count_nonzero(part.quality & bit))
         self._names = tuple(part.catalogue.key)

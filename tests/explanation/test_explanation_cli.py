@@ -7,9 +7,9 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.cli.explain import WhyColumns
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.explanation.objects import WhyColumns
 
 
 @pytest.fixture(scope="module")
@@ -88,10 +88,8 @@ def test_what_is_there_is_not_replaced(run, tmp_path):
 
 
 def test_columns_of_a_prediction_chunk(fitted, rows):
-    from jpas_gbm.inference.predictions import predict_catalogue
-
     why = WhyColumns(fitted, "QSO_high,QSO_low")
-    part = predict_catalogue(fitted, rows)
+    part = fitted.predict(rows)
     found = why.of(part)
     chosen = part.label < 2
     assert [column.name for column in why.columns] == list(found)
@@ -113,13 +111,12 @@ def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
 
     from astropy.table import Table
 
-    from jpas_gbm.explanation.objects import top_bands
-    from jpas_gbm.inference.stream import predict_stream
+    from jpas_gbm.inference.stream import predict
     from jpas_gbm.surveys.reader import read_catalogue
 
     source, fitted = jpas_model(tmp_path, tiny)
     out = tmp_path / f"out.{suffix}"
-    predict_stream(fitted, source, out=out, more=WhyColumns(fitted, "STAR"), chunk_rows=40)
+    predict(fitted, source, out, explain="STAR", chunk_rows=40)
     if suffix == "parquet":
         import pyarrow.parquet as pq
 
@@ -127,8 +124,8 @@ def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
     else:
         table = Table.read(out, **({"format": "votable"} if suffix == "vot" else {})).to_pandas()
     rows = read_catalogue(source, bands="jpas55")[0]
-    chosen = fitted.probabilities(rows).argmax(axis=1) == 3
-    expected = top_bands(fitted, rows, chosen)
+    part = fitted.predict(rows)
+    chosen, expected = part.label == 3, WhyColumns(fitted, "STAR").of(part)
     assert len(table) == len(rows) and chosen.any() and not chosen.all()
     assert np.allclose(table["WHY_CONTRIB_1"], expected["WHY_CONTRIB_1"], atol=1e-6, equal_nan=True)
     names = [name.decode() if isinstance(name, bytes) else str(name) for name in table["WHY_BAND_1"][chosen]]

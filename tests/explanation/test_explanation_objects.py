@@ -1,12 +1,14 @@
 """Single objects and the columns for prediction tables."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.explanation.explain import explain_objects
-from jpas_gbm.explanation.objects import find_rows, top_bands, why_columns
+from jpas_gbm.explanation.objects import WhyColumns, find_rows
 
 
 def test_rows_by_key_and_by_object_id(rows):
@@ -64,8 +66,8 @@ def test_an_object_without_label_and_redshift(fitted, dataset):
 
 
 def test_columns_for_a_prediction_table(fitted, rows):
-    chosen = rows.label == 0
-    table = top_bands(fitted, rows, chosen, n=2)
+    why, part = WhyColumns(fitted, "QSO_high", top=2), fitted.predict(rows)
+    chosen, table = part.label == 0, why.of(part)
     told = attribute(fitted, rows, Pair.of(fitted.classes))
     order = np.argsort(-np.abs(told.pair_bands), axis=1)
     names = np.array(fitted.bands.names, dtype="S")
@@ -75,9 +77,11 @@ def test_columns_for_a_prediction_table(fitted, rows):
     )
     assert np.allclose(table["WHY_LOG_ODDS"][chosen], (told.margins[:, 0] - told.margins[:, 1])[chosen], atol=1e-6)
     assert (table["WHY_BAND_1"][~chosen] == b"").all() and np.isnan(table["WHY_CONTRIB_1"][~chosen]).all()
-    assert [one["name"] for one in why_columns(fitted, n=2)] == list(table)
+    assert [one.name for one in why.columns] == list(table)
 
 
 def test_columns_when_no_row_is_chosen(fitted, rows):
-    table = top_bands(fitted, rows, np.zeros(len(rows), dtype=bool))
+    part = fitted.predict(rows.take(np.flatnonzero(rows.label == 0)))
+    table = WhyColumns(fitted, "STAR").of(replace(part, probabilities=np.eye(4)[np.zeros(len(part), int)]))
+    rows = part
     assert len(table["WHY_BAND_3"]) == len(rows) and np.isnan(table["WHY_LOG_ODDS"]).all()

@@ -13,6 +13,7 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import FeatureMismatch
+from jpas_gbm.model import Model
 from jpas_gbm.surveys.bands import BandSystem, band_system
 from jpas_gbm.surveys.catalogue import Catalogue
 
@@ -35,6 +36,8 @@ class FakeFitted:
     rule: str = "argmax"
     thresholds: np.ndarray = field(default_factory=lambda: np.array([3.0, 2.0, 1.0, 1.0]))
     chunks: list[int] = field(default_factory=list)
+    overlap: None = None
+    predict = Model.predict
 
     def features(self, catalogue: Catalogue, threads: int = 1) -> Any:
         self.chunks.append(len(catalogue))
@@ -44,7 +47,7 @@ class FakeFitted:
             )
         flux = np.nan_to_num(catalogue.select_bands(self.bands).flux.astype(np.float64))
         extra = np.nan_to_num(catalogue.imaging_mag)[:, None] * 0.01 + catalogue.morphology[:, None]
-        return SimpleNamespace(X=np.concatenate([np.arcsinh(flux), extra], axis=1))
+        return SimpleNamespace(X=np.concatenate([np.arcsinh(flux), extra], axis=1), names=())
 
     def judge(self, X, bare, threads=1):
         margins = self.member_margins(X, threads)

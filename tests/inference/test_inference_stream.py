@@ -10,8 +10,8 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
-from jpas_gbm.inference.predictions import predict_catalogue
-from jpas_gbm.inference.stream import about_model, predict_stream
+from jpas_gbm.inference.stream import predict
+from jpas_gbm.inputs import about_model
 from jpas_gbm.surveys.reader import read_catalogue
 
 
@@ -21,22 +21,22 @@ def nothing_left(folder, before):
 
 def test_rows_are_the_input_rows_in_input_order(fitted, make_catalogue, tmp_path):
     path = make_catalogue(1100)
-    told = predict_stream(fitted, path, out=tmp_path / "out.parquet", chunk_rows=250)
+    told = predict(fitted, path, tmp_path / "out.parquet", chunk_rows=250)
     table = pq.read_table(tmp_path / "out.parquet").to_pandas()
     with fits.open(path) as file:
         for ours, theirs in (("TILE_ID", "TILE_ID"), ("NUMBER", "NUMBER"), ("RA", "ALPHA_J2000")):
             np.testing.assert_array_equal(table[ours], file[1].data[theirs])
-    assert told["rows"] == len(table) == 1100 and fitted.chunks == [250, 250, 250, 250, 100]
+    assert told.rows == len(table) == 1100 and fitted.chunks == [250, 250, 250, 250, 100]
     p = table[["P_QSO_HIGH", "P_QSO_LOW", "P_GALAXY", "P_STAR"]].to_numpy()
     np.testing.assert_allclose(p.sum(axis=1), 1, atol=1e-6)
-    whole = predict_catalogue(fitted, read_catalogue(path)[0])
+    whole = fitted.predict(read_catalogue(path)[0])
     np.testing.assert_array_equal(p, whole.probabilities)
     assert table["CLASS"].tolist() == [fitted.classes[c] for c in p.argmax(axis=1)]
     assert table["CLASS_THRESHOLDED"].tolist() == [fitted.classes[c] for c in (p * fitted.thresholds).argmax(axis=1)]
     with np.errstate(divide="ignore", invalid="ignore"):
         entropy = -np.nansum(p.astype(float) * np.log(p.astype(float)), axis=1)
     np.testing.assert_allclose(table["ENTROPY"], entropy, rtol=1e-5)
-    assert told["classes"] == table["CLASS"].value_counts().reindex(fitted.classes, fill_value=0).to_dict()
+    assert told.classes == table["CLASS"].value_counts().reindex(fitted.classes, fill_value=0).to_dict()
     assert "SPREAD" not in table and "PHOTOZ_QSO" not in table and "MAG" not in table
 
 
@@ -46,19 +46,19 @@ def test_the_chunk_does_not_change_the_result(make_fitted, make_catalogue, make_
     tables = []
     for rows in (7, 500, 10**6):
         out = tmp_path / f"{rows}.parquet"
-        predict_stream(make_fitted(), path, [tractor], out=out, chunk_rows=rows)
+        predict(make_fitted(), path, out, legacy=[tractor], chunk_rows=rows)
         tables.append(pq.read_table(out).to_pandas())
     assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
 
 
 def test_imaging_comes_by_position(fitted, make_catalogue, make_tractor, tmp_path):
     path = make_catalogue(400)
-    told = predict_stream(fitted, path, [make_tractor(path, share=0.5)], out=tmp_path / "a.parquet", chunk_rows=90)
+    told = predict(fitted, path, tmp_path / "a.parquet", legacy=[make_tractor(path, share=0.5)], chunk_rows=90)
     table = pq.read_table(tmp_path / "a.parquet").to_pandas()
-    assert told["imaging"] == 200 == int(np.isfinite(table["MAG"]).sum())
+    assert told.imaging == 200 == int(np.isfinite(table["MAG"]).sum())
     no_imaging = (table["QUALITY"] & 4) != 0
     assert (no_imaging == np.isnan(table["MAG"])).all()
-    assert told["quality"]["NO_IMAGING"] == 200 and told["quality"]["UNKNOWN_MORPHOLOGY"] == 200
+    assert told.quality["NO_IMAGING"] == 200 and told.quality["UNKNOWN_MORPHOLOGY"] == 200
 
 
 def test_trap_both_rows_of_an_overlap_get_imaging(fitted, make_catalogue, make_tractor, tmp_path):
@@ -68,7 +68,7 @@ def test_trap_both_rows_of_an_overlap_get_imaging(fitted, make_catalogue, make_t
         for name in ("ALPHA_J2000", "DELTA_J2000"):
             file[1].data[name][99] = file[1].data[name][0]
         file[1].data["TILE_ID"][99] = 9999
-    predict_stream(fitted, path, [tractor], out=tmp_path / "a.parquet")
+    predict(fitted, path, tmp_path / "a.parquet", legacy=[tractor])
     mag = pq.read_table(tmp_path / "a.parquet").to_pandas()["MAG"]
     assert mag[0] == mag[99] and np.isfinite(mag[0])
 
@@ -80,7 +80,7 @@ def test_imaging_of_another_field_is_refused(fitted, make_catalogue, make_tracto
         file[1].data["RA"] += 100
     before = sorted(p.name for p in tmp_path.iterdir())
     with pytest.raises(CatalogueError, match="none of its 50 rows lies within 1 arcsec of the 35 sources"):
-        predict_stream(fitted, path, [tractor], out=tmp_path / "a.fits")
+        predict(fitted, path, tmp_path / "a.fits", legacy=[tractor])
     assert nothing_left(tmp_path, before)
 
 
@@ -90,8 +90,8 @@ def test_spread_and_photoz_are_columns_where_they_exist(make_fitted, make_catalo
     names = ("template_r4_z_quasar", "template_r6_z_quasar", *(f"f{i}" for i in range(54)))
     model.features = lambda catalogue, threads=1: SimpleNamespace(X=plain(catalogue).X, names=names)
     path = make_catalogue(60)
-    told = predict_stream(model, path, out=tmp_path / "a.fits", chunk_rows=25)
-    assert {"SPREAD", "PHOTOZ_QSO"} <= set(told["columns"])
+    told = predict(model, path, tmp_path / "a.fits", chunk_rows=25)
+    assert {"SPREAD", "PHOTOZ_QSO"} <= set(told.columns)
     data = fits.getdata(tmp_path / "a.fits")
     catalogue = read_catalogue(path)[0]
     margins = model.member_margins(model.features(catalogue).X)
@@ -106,14 +106,14 @@ def test_magnitudes_outside_the_training_are_marked(make_fitted, make_catalogue,
     model = make_fitted()
     model.card["magnitude_range"] = [19.0, 20.0]
     path = make_catalogue(200)
-    predict_stream(model, path, [make_tractor(path)], out=tmp_path / "a.parquet")
+    predict(model, path, tmp_path / "a.parquet", legacy=[make_tractor(path)])
     table = pq.read_table(tmp_path / "a.parquet").to_pandas()
     outside = (table["MAG"] < 19) | (table["MAG"] > 20)
     assert (((table["QUALITY"] & 8) != 0) == outside).all() and outside.any()
 
 
 def test_provenance_says_what_went_in(fitted, make_catalogue, tmp_path):
-    predict_stream(fitted, make_catalogue(30), out=tmp_path / "a.fits")
+    predict(fitted, make_catalogue(30), tmp_path / "a.fits")
     header = fits.getheader(tmp_path / "a.fits", 1)
     told = json.loads(header["PROVENAN"])
     assert list(told["inputs"]) == ["catalogue.fits"] and len(told["inputs"]["catalogue.fits"]) == 64
@@ -130,9 +130,7 @@ def test_predictions_say_whether_the_model_knows_simulated_data_only(make_fitted
 
 def test_progress_reaches_the_end(fitted, make_catalogue, tmp_path):
     told = []
-    predict_stream(
-        fitted, make_catalogue(100), out=tmp_path / "a.csv", chunk_rows=40, progress=lambda *s: told.append(s)
-    )
+    predict(fitted, make_catalogue(100), tmp_path / "a.csv", chunk_rows=40, progress=lambda *s: told.append(s))
     assert told == [("predict", 40, 100), ("predict", 80, 100), ("predict", 100, 100)]
 
 
@@ -140,7 +138,7 @@ def test_another_survey_is_refused(fitted, make_catalogue, tmp_path):
     path = make_catalogue(40)
     fitted.card["survey"] = "minijpas_pdr201912"
     with pytest.raises(FeatureMismatch) as caught:
-        predict_stream(fitted, path, out=tmp_path / "a.fits")
+        predict(fitted, path, tmp_path / "a.fits")
     assert "is read as a catalogue of 'jpas_idr202406', the model was trained for 'minijpas_pdr201912'" in str(
         caught.value
     )
@@ -150,19 +148,19 @@ def test_another_survey_is_refused(fitted, make_catalogue, tmp_path):
 def test_another_photometry_is_refused(fitted, make_catalogue, tmp_path):
     fitted.photometry = "FLUX_PSFCOR"
     with pytest.raises(FeatureMismatch, match="trained on FLUX_PSFCOR, the catalogue has FLUX_APER_COR_3_0"):
-        predict_stream(fitted, make_catalogue(40), out=tmp_path / "a.fits")
+        predict(fitted, make_catalogue(40), tmp_path / "a.fits")
     assert not (tmp_path / "a.fits").exists()
 
 
 def test_bands_left_out_by_default_are_read_when_the_model_needs_them(make_fitted, make_catalogue, tmp_path):
     model = make_fitted("jpas57")
-    assert predict_stream(model, make_catalogue(40), out=tmp_path / "a.fits")["rows"] == 40
+    assert predict(model, make_catalogue(40), tmp_path / "a.fits").rows == 40
 
 
 def test_missing_bands_are_refused(make_fitted, make_catalogue, tmp_path):
     model = make_fitted("minijpas60")
     with pytest.raises(FeatureMismatch) as caught:
-        predict_stream(model, make_catalogue(40), out=tmp_path / "a.fits")
+        predict(model, make_catalogue(40), tmp_path / "a.fits")
     assert "uJPAS, gSDSS, rSDSS" in str(caught.value)
     assert "The model was trained on the 60 bands of 'minijpas60': refusing to predict." in str(caught.value)
     assert not (tmp_path / "a.fits").exists()
@@ -171,7 +169,7 @@ def test_missing_bands_are_refused(make_fitted, make_catalogue, tmp_path):
 def test_keys_that_repeat_in_another_chunk_are_refused(fitted, make_catalogue, tmp_path):
     path = make_catalogue(120, repeat=True)
     with pytest.raises(CatalogueError, match=r"1 rows repeat the key of another \(TILE_ID=2241, NUMBER=1, say\)"):
-        predict_stream(fitted, path, out=tmp_path / "a.fits", chunk_rows=50)
+        predict(fitted, path, tmp_path / "a.fits", chunk_rows=50)
     assert not (tmp_path / "a.fits").exists()
 
 
@@ -192,7 +190,7 @@ def test_a_failure_half_way_leaves_no_file(fitted, make_catalogue, tmp_path):
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
                 with pytest.raises(error):
-                    predict_stream(fitted, path, out=tmp_path / f"a.{suffix}", chunk_rows=30)
+                    predict(fitted, path, tmp_path / f"a.{suffix}", chunk_rows=30)
             assert nothing_left(tmp_path, before)
 
 
@@ -200,25 +198,25 @@ def test_an_existing_output_stays(fitted, make_catalogue, tmp_path):
     path, out = make_catalogue(40), tmp_path / "a.parquet"
     out.write_text("precious")
     with pytest.raises(OutputError, match="--overwrite"):
-        predict_stream(fitted, path, out=out)
+        predict(fitted, path, out)
     assert out.read_text() == "precious" and fitted.chunks == []
-    predict_stream(fitted, path, out=out, overwrite=True)
+    predict(fitted, path, out, overwrite=True)
     assert pq.read_metadata(out).num_rows == 40
 
 
 def test_an_unknown_suffix_is_told_before_anything_is_read(fitted, tmp_path):
     with pytest.raises(OutputError) as caught:
-        predict_stream(fitted, tmp_path / "not there.fits", out=tmp_path / "a.parket")
+        predict(fitted, tmp_path / "not there.fits", tmp_path / "a.parket")
     assert "'.parket'" in str(caught.value) and "Did you mean '.parquet'?" in str(caught.value)
 
 
 def test_the_simulated_archive_extract_keeps_its_order(fitted, shared, tmp_path):
     folder = shared / "survey_a"
     path = folder / "jpas_like_idr.fits"
-    told = predict_stream(fitted, path, [folder / "legacy_like_tractor.fits"], out=tmp_path / "a.parquet")
+    told = predict(fitted, path, tmp_path / "a.parquet", legacy=[folder / "legacy_like_tractor.fits"])
     table = pq.read_table(tmp_path / "a.parquet").to_pandas()
-    assert told["rows"] == len(table) == 44_139
+    assert told.rows == len(table) == 44_139
     with fits.open(path) as file:
         for name in ("TILE_ID", "NUMBER"):
             np.testing.assert_array_equal(table[name], file[1].data[name])
-    assert told["imaging"] / 44_139 == pytest.approx(0.985, abs=0.005)
+    assert told.imaging / 44_139 == pytest.approx(0.985, abs=0.005)

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.cli.app import app
 from jpas_gbm.errors import TargetError
-from jpas_gbm.inference.stream import predict_stream
+from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.predicted import noise_probabilities
 from jpas_gbm.model import Model
 from jpas_gbm.simulation.simulate import SimulateOptions, simulate_survey
@@ -28,7 +28,7 @@ def place(tiny, quick_options, tmp_path_factory):
     write_survey(simulate_survey(options, 9), folder / "sky")
     catalogue = next((folder / "sky").glob("*idr*.fits"), None) or next((folder / "sky").glob("*.fits"))
     legacy = next((folder / "sky").glob("*tractor*"))
-    predict_stream(model, catalogue, [legacy], out=folder / "P.fits")
+    predict(model, catalogue, folder / "P.fits", legacy=[legacy])
     return folder, catalogue, legacy
 
 
@@ -151,15 +151,14 @@ def test_the_model_keeps_its_held_out_labels_and_overlap(place, tiny):
 
 
 def test_rows_unlike_training_are_flagged(place, tiny):
-    from jpas_gbm.inference.predictions import predict_catalogue
 
     model = Model.load(place[0] / "model")
     test = tiny.target_rows("test")
-    low = predict_catalogue(model, test).quality & QualityBit.LOW_OVERLAP > 0
+    low = model.predict(test).quality & QualityBit.LOW_OVERLAP > 0
     assert low.mean() < 0.05
     order = np.random.default_rng(0).permutation(test.flux.shape[1])
     mixed = test.replace(flux=test.flux[:, order], flux_err=test.flux_err[:, order])
-    assert (predict_catalogue(model, mixed).quality & QualityBit.LOW_OVERLAP > 0).mean() > 5 * low.mean()
+    assert (model.predict(mixed).quality & QualityBit.LOW_OVERLAP > 0).mean() > 5 * low.mean()
 
 
 def test_noise_draws_spread_more_where_errors_are_larger(place, tiny):
