@@ -13,6 +13,10 @@ COMPONENTS = 120
 RARE = 0.0025
 """Share of judged rows beyond each of the two limits."""
 
+MARGIN = 1e-6
+"""By how much a distance must exceed its limit. The limit is the distance of a row itself, and the last
+bits of a matrix product depend on how many rows are multiplied at once."""
+
 _CLIP = 4.0
 _MOST = 20_000
 _ARRAYS = ("centre", "scale", "components", "means", "whiteners", "limits")
@@ -58,11 +62,12 @@ class Overlap:
         return np.stack([near, outside], axis=1)
 
     def low(self, X: np.ndarray) -> np.ndarray:
-        """Return which rows are unlike the training rows, bool (n,)."""
+        """Return which rows are unlike the training rows, bool (n,); the same however they are cut into chunks."""
+        limits = self.limits * (1 + MARGIN) + MARGIN
         far = np.zeros(len(X), dtype=bool)
         for start in range(0, len(X), _MOST):
             rows = slice(start, start + _MOST)
-            far[rows] = np.any(self.distances(X[rows]) > self.limits, axis=1)
+            far[rows] = np.any(self.distances(X[rows]) > limits, axis=1)
         return far
 
     def to_arrays(self) -> dict[str, Any]:

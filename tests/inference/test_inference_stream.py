@@ -10,6 +10,7 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
+from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
 from jpas_gbm.surveys.reader import read_catalogue
@@ -49,6 +50,21 @@ def test_the_chunk_does_not_change_the_result(make_fitted, make_catalogue, make_
         predict(make_fitted(), path, out, legacy=[tractor], chunk_rows=rows)
         tables.append(pq.read_table(out).to_pandas())
     assert tables[0].equals(tables[1]) and tables[1].equals(tables[2])
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_no_chunk_changes_the_quality_of_the_rows_that_set_the_limits(make_fitted, make_catalogue, tmp_path, seed):
+    path = make_catalogue(401, seed=seed)
+    fitted = make_fitted()
+    X = fitted.features(read_catalogue(path)[0]).X.astype(np.float32)
+    fitted.overlap = learn_overlap(X, np.arange(len(X)) % 4, X)
+    tables = []
+    for rows in (1, 7, 100, 10**6):
+        out = tmp_path / f"{rows}.parquet"
+        predict(fitted, path, out, chunk_rows=rows)
+        tables.append(pq.read_table(out).to_pandas())
+    assert all(table.equals(tables[0]) for table in tables)
+    assert ((tables[0]["QUALITY"] & 16) != 0).sum() <= 4
 
 
 def test_imaging_comes_by_position(fitted, make_catalogue, make_tractor, tmp_path):
