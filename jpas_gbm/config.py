@@ -124,3 +124,30 @@ def override(options: T, **changes: Any) -> T:
     """Return options with some changed and checked again; None leaves an option as it is."""
     given = {name: value for name, value in changes.items() if value is not None}
     return parse_options(type(options), options.model_dump() | given, type(options).__name__)
+
+
+def options_of(model: type[T], config: T | str | Path | None, default: str) -> T:
+    """Return the options that a verb was given.
+
+    Parameters
+    ----------
+    model : type
+        The class of the options.
+    config : model, path, str or None
+        Options, a YAML file, the name of a shipped configuration, or nothing: `default`.
+    default : str
+        Name of a shipped configuration.
+
+    Returns
+    -------
+    model
+        The options.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file or configuration, or an option is unknown, missing or wrong.
+    """
+    if isinstance(config, str | Path):
+        return load_options(model, config)
+    return load_options(model, default) if config is None else config

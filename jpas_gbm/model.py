@@ -446,6 +446,27 @@ class Model:
         )
 
 
+def open_model(model: Model | str | Path) -> Model:
+    """Return the model that a verb was given.
+
+    Parameters
+    ----------
+    model : Model or path
+        A model, or the folder of one.
+
+    Returns
+    -------
+    Model
+        The model.
+
+    Raises
+    ------
+    BundleError
+        If a folder holds no whole model.
+    """
+    return model if isinstance(model, Model) else Model.load(model)
+
+
 def is_bare(catalogue: Catalogue) -> np.ndarray:
     """Return which rows have neither imaging magnitude nor morphology, bool (n,)."""
     return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)

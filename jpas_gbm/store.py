@@ -16,12 +16,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
 from . import __version__
 from .errors import BundleError, OutputError
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+T = TypeVar("T")
 
 _BLOCK = 1 << 20
 
@@ -192,6 +197,65 @@ def read_json(path: str | Path) -> Any:
         raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise BundleError(f"{path}: is not valid JSON ({error}). Restore it or make it again.") from error
+
+
+_ADAPTERS: dict[type, TypeAdapter[Any]] = {}
+
+
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    """Return the reader and writer of a dataclass, made once."""
+    from pydantic import TypeAdapter
+
+    return _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
+
+
+def to_plain(result: Any) -> dict[str, Any]:
+    """Return a dataclass, and the dataclasses in it, as what JSON holds."""
+    plain: dict[str, Any] = _adapter(type(result)).dump_python(result, mode="json", by_alias=True)
+    return plain
+
+
+def from_plain(kind: type[T], value: object) -> T:
+    """Build a dataclass, and the dataclasses in it, from what :func:`to_plain` returned; other names are left out.
+
+    Raises
+    ------
+    ValueError
+        If a field is missing or of another type.
+    """
+    found: T = _adapter(kind).validate_python(value)
+    return found
+
+
+def read_record(path: str | Path, kind: type[T]) -> T:
+    """Read a dataclass whose plain form :func:`write_json` wrote.
+
+    Parameters
+    ----------
+    path : path
+        The JSON file.
+    kind : type
+        The dataclass.
+
+    Returns
+    -------
+    kind
+        With every field checked against its type.
+
+    Raises
+    ------
+    BundleError
+        If the file is missing, is not JSON or holds something else.
+    """
+    try:
+        return from_plain(kind, read_json(path))
+    except ValueError as error:
+        first: dict[str, Any] = next(iter(getattr(error, "errors", list)()), {})
+        at = ".".join(map(str, first.get("loc", ()))) or "the whole"
+        raise BundleError(
+            f"{path}: cannot be read ({at}: {first.get('msg', error)}): it was changed, or another version wrote it. "
+            "Make it again."
+        ) from error
 
 
 def folder_checksums(folder: str | Path) -> dict[str, str]:

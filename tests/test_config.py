@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from jpas_gbm.config import configs_folder, find_config, load_options, override, parse_options, read_yaml
+from jpas_gbm.config import configs_folder, find_config, load_options, options_of, override, parse_options, read_yaml
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.options import BoostingOptions, FitOptions, PrepareOptions
 
@@ -85,3 +85,11 @@ def test_options_survive_yaml(tmp_path):
 
 def test_configs_are_found():
     assert (configs_folder() / "ssda.yaml").is_file()
+
+
+def test_options_may_be_given_as_themselves_by_name_or_not_at_all():
+    own = FitOptions(regime="uda")
+    assert options_of(FitOptions, own, "ssda") is own
+    assert (
+        options_of(FitOptions, "uda", "ssda").regime == "uda" and options_of(FitOptions, None, "ssda").regime == "ssda"
+    )

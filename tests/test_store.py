@@ -2,6 +2,8 @@
 
 import errno
 import json
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
@@ -13,8 +15,11 @@ from jpas_gbm.store import (
     check_checksums,
     dump_json,
     folder_checksums,
+    from_plain,
     native,
     read_json,
+    read_record,
+    to_plain,
     write_json,
 )
 
@@ -111,3 +116,35 @@ def test_checksums_find_change_and_loss(tmp_path):
     (tmp_path / "b").unlink()
     with pytest.raises(BundleError, match="is missing"):
         check_checksums(tmp_path, sums)
+
+
+@dataclass(frozen=True)
+class Part:
+    n: int
+    interval: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True)
+class Whole:
+    name: str
+    parts: Mapping[str, Part]
+
+
+def test_a_record_comes_back_with_its_parts(tmp_path):
+    whole = Whole("a", {"x": Part(3, (0.25, 0.5)), "y": Part(0)})
+    assert to_plain(whole) == {
+        "name": "a",
+        "parts": {"x": {"n": 3, "interval": [0.25, 0.5]}, "y": {"n": 0, "interval": None}},
+    }
+    write_json(tmp_path / "whole.json", to_plain(whole))
+    assert read_record(tmp_path / "whole.json", Whole) == whole
+    assert from_plain(Whole, {**to_plain(whole), "more": 1}) == whole
+
+
+def test_a_record_of_another_version_is_told(tmp_path):
+    write_json(tmp_path / "whole.json", {"name": "a", "parts": {"x": {"n": "many"}}})
+    with pytest.raises(BundleError, match=r"whole\.json: cannot be read \(parts\.x\.n: .*integer.*Make it again\."):
+        read_record(tmp_path / "whole.json", Whole)
+    (tmp_path / "whole.json").write_text("[]")
+    with pytest.raises(BundleError, match=r"cannot be read \(the whole: "):
+        read_record(tmp_path / "whole.json", Whole)

@@ -119,11 +119,11 @@ def _of_dataset(
     progress: Progress,
 ) -> Explanation:
     from ..explanation.explain import explain_dataset, explain_objects, refits_of
-    from .model import load_data
+    from ..simulation.simulate import open_dataset
 
     # The built-in survey that a model was fitted on is the one of the model's own seed.
     trained = (fitted.card.get("provenance") or {}).get("seed")
-    dataset = load_data(data, seed if trained is None else int(trained), progress)
+    dataset = open_dataset(data, seed if trained is None else int(trained), progress)
     if objects:
         return explain_objects(fitted, dataset.target, objects, options, seed=seed, threads=threads, progress=progress)
     refit = refits_of(fitted, dataset, threads) if refits else None

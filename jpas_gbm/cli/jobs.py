@@ -82,14 +82,15 @@ def tune(
     limit = None if timeout is None else seconds(timeout)
     from ..config import load_options
     from ..options import TuneOptions
+    from ..simulation.simulate import open_dataset
     from ..tuning.tune import tune as run_study
-    from .model import fit_options, load_data
+    from .model import fit_options
 
     options = load_options(TuneOptions, config)
     base = fit_options(None, regime)
     with progress_bar(quiet) as progress:
         found = run_study(
-            load_data(data, seed, progress),
+            open_dataset(data, seed, progress),
             base,
             options,
             out,

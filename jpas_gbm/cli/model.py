@@ -44,17 +44,6 @@ Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that count
 Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
 
 
-def load_data(data: str | None, seed: int, progress: Progress) -> Dataset:
-    """Return the data set of a folder, or the built-in survey if none is named."""
-    if data is not None:
-        from ..surveys.dataset import Dataset
-
-        return Dataset.load(data)
-    from ..simulation.simulate import builtin_dataset
-
-    return builtin_dataset(seed, progress=progress)[0]
-
-
 def fit_options(config: str | None, regime: str | None) -> FitOptions:
     """Return the options of a fit: a file's, or the shipped ones of the regime."""
     from ..adaptation.regimes import get_regime
@@ -109,11 +98,12 @@ def fit(
     start_log(verbose, quiet)
     from ..adaptation.fit import fit as fit_dataset
     from ..config import override
+    from ..simulation.simulate import open_dataset
 
     claim_folder(out, "model", overwrite, [data, config])
     options = override(fit_options(config, regime), seeds=seeds, crossfit=crossfit)
     with progress_bar(quiet) as progress:
-        dataset = load_data(data, seed, progress)
+        dataset = open_dataset(data, seed, progress)
         fitted = fit_dataset(dataset, options, seed=seed, threads=thread_count(threads), progress=progress)
         fitted.save(out, overwrite=overwrite)
     if json:
@@ -144,12 +134,13 @@ def evaluate(
     from ..comparison.evaluation import evaluate_model
     from ..comparison.exhibits import evaluation_exhibits
     from ..model import Model
+    from ..simulation.simulate import open_dataset
     from ..store import atomic_folder
 
     claim_folder(out, "evaluation", overwrite, [model, data])
     fitted = Model.load(model)
     with progress_bar(quiet) as progress:
-        dataset = load_data(data, seed, progress)
+        dataset = open_dataset(data, seed, progress)
         found = evaluate_model(
             fitted,
             dataset,
@@ -193,11 +184,12 @@ def compare(
 ) -> None:
     """Fit several regimes over seeds and compare them on the test split with paired intervals."""
     start_log(verbose, quiet)
+    from ..simulation.simulate import open_dataset
 
     claim_room(out)
     chosen = regime_names(regimes)
     with progress_bar(quiet) as progress:
-        dataset = load_data(data, seed, progress)
+        dataset = open_dataset(data, seed, progress)
         run = {"config": config, "cut": cut, "seed": seed, "threads": thread_count(threads), "overwrite": overwrite}
         found: Comparison | BudgetCurve
         if budgets is not None:

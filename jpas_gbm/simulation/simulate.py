@@ -6,6 +6,7 @@ A whole simulated survey: mocks, the sky, and the recorded shift between them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -206,3 +207,30 @@ def builtin_dataset(
     told = {"simulated": True, "seed": seed, "shift": survey.shift}
     dataset = assemble(survey.source.select_bands(bands), survey.target.select_bands(bands), provenance=told)
     return dataset, survey
+
+
+def open_dataset(data: Dataset | str | Path | None, seed: int = 0, progress: Progress | None = None) -> Dataset:
+    """Return the data set that a verb was given.
+
+    Parameters
+    ----------
+    data : Dataset, path or None
+        A data set, a folder that holds one, or nothing: the built-in simulated survey.
+    seed : int
+        Seed of the built-in survey.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)`` while that is simulated.
+
+    Returns
+    -------
+    Dataset
+        The data set.
+
+    Raises
+    ------
+    BundleError
+        If a folder holds no whole data set.
+    """
+    if data is None:
+        return builtin_dataset(seed, progress=progress)[0]
+    return data if isinstance(data, Dataset) else Dataset.load(data)
