@@ -131,11 +131,12 @@ def targets(
     start_log(verbose, quiet)
     from ..config import parse_options
     from ..lists.candidate_list import make_target_list
-    from ..lists.list_file import list_format, write_target_list
+    from ..lists.list_file import write_target_list
     from ..lists.predicted import read_predictions
     from ..lists.selection import TargetOptions
+    from ..output.writers import writer_class
 
-    list_format(out)
+    writer_class(out)
     about = str(Path(out).with_suffix(".json"))
     companions = [f"{path}.json" for path in predictions]
     _claim(

@@ -13,7 +13,8 @@ from ..errors import CatalogueError, ConfigError
 from ..explanation.objects import WhyColumns
 from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, about_model, open_for
 from ..model import Model
-from ..output.write_arrow import output_format, table_writer
+from ..output.write_columns import prediction_cards
+from ..output.writers import Head, table_writer, writer_class
 from ..predictions import Predictions
 from ..run import Progress, thread_count
 from ..store import provenance, refuse_existing
@@ -133,7 +134,7 @@ def predict(
     start = time.perf_counter()
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
-    output_format(out)
+    writer_class(out)
     refuse_existing(out, overwrite)
     model = Model.load(model) if isinstance(model, str | Path) else model
     threads = thread_count(threads)
@@ -152,7 +153,8 @@ def predict(
     columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
     header = provenance(inputs=[catalogue, *tables], model=about_model(model), survey=reader.schema.name, radius=RADIUS)
     counted = _Counts(model.classes)
-    with table_writer(out, columns, header, overwrite=overwrite) as writer:
+    head = Head(columns, header, cards=prediction_cards(header))
+    with table_writer(out, head, overwrite=overwrite) as writer:
         now: tuple[Predictions, Mapping[str, np.ndarray]] | None = first
         while now is not None:
             part, more = now

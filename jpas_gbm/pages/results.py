@@ -13,7 +13,7 @@ from ..comparison.evaluation import Evaluation
 from ..comparison.exhibits import FOLDER, Exhibits
 from ..errors import BundleError, JpasGbmError
 from ..explanation.explanation import Explanation
-from ..lists.list_file import SUFFIXES
+from ..output.writers import suffixes
 from ..store import read_json
 from .saved import CandidateList, is_list
 from .study_saved import FILE as STUDY
@@ -156,7 +156,7 @@ class _Reader:
         if path.name in MARKERS:
             raise BundleError(f"{path}: belongs to its folder. Give that: {path.parent}.")
         beside = path.with_suffix(".json")
-        if path.suffix.lower() in SUFFIXES and beside.is_file():
+        if path.suffix.lower() in suffixes() and beside.is_file():
             raise BundleError(f"{path}: is a table. Give the JSON that targets wrote beside it: {beside}.")
         if not is_list(read_json(path)):
             raise BundleError(f"{path}: is not the JSON of a candidate list. Give {_GIVE} beside a list.")
@@ -219,7 +219,7 @@ class _Reader:
 def _beside_lists(place: Path) -> list[Path]:
     """Return the JSON files of a folder that stand beside a table of the same name, as those of lists do."""
     files = [path for path in place.iterdir() if path.is_file()]
-    tables = {path.stem for path in files if path.suffix.lower() in SUFFIXES}
+    tables = {path.stem for path in files if path.suffix.lower() in suffixes()}
     return sorted(p for p in files if p.suffix == ".json" and p.stem in tables and p.name not in MARKERS)
 
 

@@ -5,8 +5,8 @@ import pytest
 
 from jpas_gbm.errors import CatalogueError, TargetError
 from jpas_gbm.lists.predicted import find_model, read_predictions, without_repeats
-from jpas_gbm.output.write_arrow import table_writer
 from jpas_gbm.output.write_columns import prediction_columns, record_type
+from jpas_gbm.output.writers import Head, table_writer
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def write(samples, tmp_path):
             spoil(table)
         if told is None:
             told = {"software": "jpas-gbm"} | ({"model": samples.about(**model)} if header else {})
-        with table_writer(tmp_path / name, columns, told) as writer:
+        with table_writer(tmp_path / name, Head(columns, told)) as writer:
             writer.write(table)
         return tmp_path / name
 

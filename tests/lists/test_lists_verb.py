@@ -79,7 +79,7 @@ def test_json_and_a_named_model(place):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (("--out", "x.csv", "--number", 3), "suffix '.csv'"),
+        (("--out", "x.txt", "--number", 3), "suffix '.txt'"),
         (("--out", "x.fits"), "one rule of purity"),
         (("--out", "x.fits", "--number", 3, "--mag", "22"), "BRIGHTEST,FAINTEST"),
         (("--out", "x.fits", "--number", 3, "--mag", "17,18,19"), "BRIGHTEST,FAINTEST"),
@@ -123,12 +123,12 @@ def test_a_prior_file(place, tmp_path):
 
 def test_the_files_of_a_list_stand_together_or_not_at_all(place, tmp_path, monkeypatch):
     """A list that cannot be written leaves neither its JSON nor its map."""
-    import jpas_gbm.lists.list_file as columns
+    from jpas_gbm.output.write_fits import FitsWriter
 
-    def full(path, *args, **kwargs):
+    def full(self, rows):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(columns, "write_list", full)
+    monkeypatch.setattr(FitsWriter, "write", full)
     words = ("--number", 3, "--out", tmp_path / "x.fits", "--moc", tmp_path / "moc.fits")
     code, said = call(place[0] / "P.fits", *words)
     assert code == 1 and "No space left on device" in said and not list(tmp_path.iterdir())

@@ -1,3 +1,5 @@
+"""Tables written in every format, read back by other programs."""
+
 from __future__ import annotations
 
 import errno
@@ -13,14 +15,18 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from jpas_gbm.errors import OutputError
-from jpas_gbm.output.write_arrow import CsvWriter, output_format, table_writer
-from jpas_gbm.output.write_columns import prediction_columns, record_type
+from jpas_gbm.output.write_arrow import CsvWriter
+from jpas_gbm.output.write_columns import prediction_cards, prediction_columns, record_type, to_pandas, to_table
+from jpas_gbm.output.write_fits import FitsWriter
+from jpas_gbm.output.write_votable import VOTableWriter
+from jpas_gbm.output.writers import Head, suffixes, table_writer, writer_class
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 COLUMNS = prediction_columns(
     ("TILE_ID", "NUMBER"), CLASSES, object_id="TARGETID", spread=True, photoz=True, magnitude=True
 )
 HEADER = {"software": "jpas-gbm", "version": "9", "made": "2026-01-02T03:04:05+00:00", "note": 'it\'s <é> & "so"'}
+HEAD = Head(COLUMNS, HEADER, cards=prediction_cards(HEADER) | {"PROMISE": "by Candès, 95 %"})
 
 
 def rows(n: int, seed: int = 0) -> np.ndarray:
@@ -41,7 +47,7 @@ def rows(n: int, seed: int = 0) -> np.ndarray:
 
 def write(path, n=1237, pieces=5):
     table = rows(n)
-    with table_writer(path, COLUMNS, HEADER) as writer:
+    with table_writer(path, HEAD) as writer:
         for part in np.array_split(table, pieces):
             writer.write(part)
     return table
@@ -76,6 +82,7 @@ def test_fits_is_whole_with_checksums_units_and_ucds(tmp_path):
                     np.testing.assert_array_equal(data[column.name], expected)
             assert json.loads(header["PROVENAN"]) == HEADER
             assert header["DATE"] == "2026-01-02T03:04:05" and header["RADESYS"] == "ICRS"
+            assert header["PROMISE"] == "by Candes, 95 %"
     assert (tmp_path / "a.fits").stat().st_size % 2880 == 0
 
 
@@ -94,6 +101,7 @@ def test_parquet_has_units_ucds_and_row_groups(tmp_path):
     assert file.num_row_groups == 5
     found = file.read()
     assert json.loads(file.schema_arrow.metadata[b"jpas_gbm"]) == HEADER
+    assert file.schema_arrow.metadata[b"PROMISE"].decode() == "by Candès, 95 %"
     for column in COLUMNS:
         field = file.schema_arrow.field(column.name)
         assert field.metadata[b"ucd"].decode() == column.ucd and field.metadata[b"unit"].decode() == column.unit
@@ -110,7 +118,9 @@ def test_votable_is_valid_and_whole(tmp_path):
         file = votable.parse(tmp_path / "a.vot", verify="exception")
     found = file.get_first_table()
     infos = {info.name: info.value for info in file.resources[0].infos}
-    assert json.loads(infos["provenance"]) == HEADER
+    assert json.loads(infos["provenance"]) == HEADER and infos["PROMISE"] == "by Candès, 95 %"
+    text = (tmp_path / "a.vot").read_text()
+    assert text.rindex("<INFO") < text.index("<COOSYS") < text.index("<TABLE")  # the order that the schema wants
     for column, field in zip(COLUMNS, found.fields, strict=True):
         assert (field.name, field.ucd) == (column.name, column.ucd)
         assert str(field.unit or "") == column.unit
@@ -132,12 +142,13 @@ def test_csv_is_plain_and_has_a_companion(tmp_path):
     assert np.isnan(found["MAG"].iloc[-1])
     about = json.loads((tmp_path / "a.csv.json").read_text())
     assert about["provenance"] == HEADER and about["columns"][0]["ucd"] == "meta.id.part"
+    assert about["cards"]["PROMISE"] == "by Candès, 95 %"
 
 
 def test_ecsv_is_read_by_astropy_with_units(tmp_path):
     table = write(tmp_path / "a.ecsv")
     found = Table.read(tmp_path / "a.ecsv", format="ascii.ecsv")
-    assert found.meta["provenance"] == HEADER
+    assert found.meta["provenance"] == HEADER and found.meta["PROMISE"] == "by Candès, 95 %"
     assert str(found["RA"].unit) == "deg" and found["RA"].info.meta["ucd"] == "pos.eq.ra;meta.main"
     np.testing.assert_array_equal(found["P_STAR"], table["P_STAR"])
     assert found["P_STAR"].dtype == np.float32 and found["TARGETID"].dtype == np.int64
@@ -146,7 +157,7 @@ def test_ecsv_is_read_by_astropy_with_units(tmp_path):
 
 @pytest.mark.parametrize("suffix", ["fits", "parquet", "vot", "csv", "ecsv"])
 def test_no_rows_make_an_empty_table(tmp_path, suffix):
-    with table_writer(tmp_path / f"a.{suffix}", COLUMNS, HEADER) as writer:
+    with table_writer(tmp_path / f"a.{suffix}", HEAD) as writer:
         writer.write(rows(0))
     if suffix == "parquet":
         assert pq.read_metadata(tmp_path / "a.parquet").num_rows == 0
@@ -157,7 +168,7 @@ def test_no_rows_make_an_empty_table(tmp_path, suffix):
 
 def test_an_aborted_table_leaves_nothing(tmp_path):
     for suffix in ("fits", "parquet", "vot", "csv", "ecsv"):
-        with pytest.raises(RuntimeError), table_writer(tmp_path / f"a.{suffix}", COLUMNS, HEADER) as writer:
+        with pytest.raises(RuntimeError), table_writer(tmp_path / f"a.{suffix}", HEAD) as writer:
             writer.write(rows(10))
             raise RuntimeError
     assert list(tmp_path.iterdir()) == []
@@ -168,7 +179,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(CsvWriter, "write", full)
-    with pytest.raises(OutputError) as caught, table_writer(tmp_path / "a.csv", COLUMNS, HEADER) as writer:
+    with pytest.raises(OutputError) as caught, table_writer(tmp_path / "a.csv", HEAD) as writer:
         writer.write(rows(3))
     assert "cannot be written (No space left on device)" in str(caught.value)
     assert list(tmp_path.iterdir()) == []
@@ -178,13 +189,23 @@ def test_a_companion_is_not_overwritten_unasked(tmp_path):
     (tmp_path / "a.csv.json").write_text("mine")
     with (
         pytest.raises(OutputError, match=r"a\.csv\.json: already exists"),
-        table_writer(tmp_path / "a.csv", COLUMNS, HEADER),
+        table_writer(tmp_path / "a.csv", HEAD),
     ):
         pass
     assert [path.name for path in tmp_path.iterdir()] == ["a.csv.json"]
 
 
 def test_formats_by_suffix():
-    assert output_format("a.FITS") == "fits" and output_format("x/y.votable") == "votable"
-    with pytest.raises(OutputError, match=r"cannot tell the format by the suffix ''.*Known: \.fits"):
-        output_format("predictions")
+    assert writer_class("a.FITS") is FitsWriter and writer_class("x/y.votable") is VOTableWriter
+    assert set(suffixes()) >= {".fits", ".fit", ".parquet", ".pq", ".vot", ".votable", ".xml", ".csv", ".ecsv"}
+    with pytest.raises(OutputError, match=r"cannot tell the format by the suffix ''.*Known: .*\.fits"):
+        writer_class("predictions")
+
+
+def test_rows_as_tables_of_other_libraries():
+    table = rows(7)
+    ours = to_table(COLUMNS, table, {"of": "a test"})
+    assert str(ours["RA"].unit) == "deg" and ours["RA"].meta["ucd"] == "pos.eq.ra;meta.main" and ours.meta["of"]
+    frame = to_pandas(COLUMNS, table)
+    assert list(frame) == ours.colnames and frame["CLASS"][3] == table["CLASS"][3].decode() == ours["CLASS"][3]
+    np.testing.assert_array_equal(frame["TARGETID"], table["TARGETID"])
