@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .features.recipe import FeatureMatrix
-from .output.write_columns import Column, prediction_columns, probability_name, record_type
+from .output.write_columns import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.catalogue import Catalogue
 from .surveys.quality import QualityBit
 from .surveys.schema import load_schema, survey_names
@@ -153,11 +153,7 @@ class Predictions:
         -------
         pandas.DataFrame
         """
-        import pandas as pd
-
-        table = self.records()[rows or slice(None)]
-        columns = {name: table[name] for name in table.dtype.names or ()}
-        return pd.DataFrame({k: v.astype(str).astype(object) if v.dtype.kind == "S" else v for k, v in columns.items()})
+        return to_pandas(self.columns(), self.records()[rows or slice(None)])
 
     def to_table(self) -> Table:
         """Return the rows as an astropy Table with units, descriptions and UCDs.
@@ -166,21 +162,7 @@ class Predictions:
         -------
         astropy.table.Table
         """
-        from astropy.table import Column as TableColumn
-        from astropy.table import Table
-
-        records = self.records()
-        columns = [
-            TableColumn(
-                records[one.name].astype(str) if one.dtype.startswith("S") else records[one.name],
-                name=one.name,
-                unit=one.unit or None,
-                description=one.description,
-                meta={"ucd": one.ucd},
-            )
-            for one in self.columns()
-        ]
-        return Table(columns, meta={"survey": self.catalogue.survey})
+        return to_table(self.columns(), self.records(), {"survey": self.catalogue.survey})
 
 
 def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
