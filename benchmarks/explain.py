@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.calibration import Calibrator
+from jpas_gbm.boosting.training import train
 from jpas_gbm.config import override
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.features.recipe import FeatureRecipe
@@ -34,17 +34,16 @@ ASKED = 0.9
 
 def make_model(dataset: Dataset, backend: str, rounds: int, templates: bool) -> Model:
     """Return the mean of a continued and a stacked model: the ensemble that adaptation usually chooses."""
-    engine = get_backend(backend)
     growth = BoostingOptions(rounds=rounds, patience=0, backend=backend)
     later = override(growth, rounds=max(rounds // 3, 1))
     recipe = FeatureRecipe.build(dataset.target.bands, FeatureOptions(templates=templates))
     source, target = dataset.source_rows("train"), dataset.target_rows("train")
     recipe = recipe.learn(source, seed=0, threads=1)
     X, Xt = recipe.compute(source).X, recipe.compute(target).X
-    base = engine.train(X, source.label, n_classes=4, options=growth, feature_names=recipe.names)
-    continued = engine.continue_from(base, Xt, target.label, options=later)
+    base = train(backend, X, source.label, n_classes=4, options=growth, feature_names=recipe.names)
+    continued = train(backend, Xt, target.label, init=base, options=later)
     names = (*recipe.names, *(f"mock_margin:{name}" for name in dataset.scheme.classes))
-    stacked = engine.train(stack_inputs(Xt, base), target.label, n_classes=4, options=later, feature_names=names)
+    stacked = train(backend, stack_inputs(Xt, base), target.label, n_classes=4, options=later, feature_names=names)
     return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,

@@ -12,7 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
-from .boosting.backend import Booster, get_backend
+from .boosting.booster import StagedBooster
 from .boosting.calibration import Calibrator
 from .boosting.decision import decide
 from .errors import BundleError, FeatureMismatch
@@ -117,17 +117,17 @@ class Member:
     ----------
     kind : {"plain", "stack"}
         plain: the booster sees the features. stack: it also sees the centred margins of `base`.
-    booster : Booster
+    booster : StagedBooster
         The trees; a continued booster has two stages.
-    base : Booster, optional
+    base : StagedBooster, optional
         The mock-grown booster below a stack.
     name : str
         What it is, in words.
     """
 
     kind: Literal["plain", "stack"]
-    booster: Booster
-    base: Booster | None = None
+    booster: StagedBooster
+    base: StagedBooster | None = None
     name: str = ""
 
     def inputs(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
@@ -141,7 +141,7 @@ class Member:
         return centred(self.booster.margins(self.inputs(X, threads), threads=threads))
 
 
-def stack_inputs(X: np.ndarray, base: Booster, threads: int = 1) -> np.ndarray:
+def stack_inputs(X: np.ndarray, base: StagedBooster, threads: int = 1) -> np.ndarray:
     """Return features with the centred margins of `base` behind them, float32 (n, f + k)."""
     return np.hstack([X, centred(base.margins(X, threads=threads)).astype(np.float32)])
 
@@ -348,7 +348,7 @@ class Model:
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the model folder: model.json, card.json, recipe and booster files, checksums."""
-        boosters: list[Booster] = []
+        boosters: list[StagedBooster] = []
         members = []
         for member in self.members:
             entry: dict[str, Any] = {"kind": member.kind, "name": member.name}
@@ -418,9 +418,7 @@ class Model:
     @classmethod
     def _from_head(cls, folder: Path, head: Mapping[str, Any]) -> Model:
         check_checksums(folder, head["checksums"])
-        boosters = [
-            get_backend(backend).load(folder / "boosters" / f"{i:03d}") for i, backend in enumerate(head["boosters"])
-        ]
+        boosters = [StagedBooster.load(folder / "boosters" / f"{i:03d}") for i in range(len(head["boosters"]))]
         recipe = FeatureRecipe.from_files(folder / "recipe")
         if recipe.hash != head["recipe_hash"]:
             raise BundleError(f"{folder}: its feature recipe is not the one it was trained with. Restore the folder.")

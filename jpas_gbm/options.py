@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from .config import Options
 from .errors import ConfigError
+from .registry import Registry
 
 Fraction = float
 
@@ -29,6 +30,20 @@ RegimeName = Literal["mocks-only", "mocks-calibrated", "target-only", "uda", "ss
 
 
 REGIMES: tuple[RegimeName, ...] = ("mocks-only", "target-only", "uda", "ssda")
+
+
+BACKENDS: Registry[Any] = Registry("boosting backend", "boosting.backends")
+"""The libraries that can grow the trees: classes of :class:`~jpas_gbm.boosting.backend.Backend`."""
+
+
+def _known_backend(name: str) -> str:
+    try:
+        return BACKENDS.check(name)
+    except ConfigError as error:
+        raise ValueError(str(error)) from error
+
+
+BackendName = Annotated[str, AfterValidator(_known_backend)]
 
 
 class SplitOptions(Options):
@@ -80,7 +95,7 @@ class FeatureOptions(Options):
 class BoostingOptions(Options):
     """How the trees grow on the mocks, or on whatever the first stage trains on."""
 
-    backend: Literal["lightgbm", "xgboost"] = Field("lightgbm", description="The library that grows the trees.")
+    backend: BackendName = Field("lightgbm", description="The library that grows the trees.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each round.")
     leaves: int = Field(8, ge=2, le=131_072, description="Leaves of a tree.")
     min_child: int = Field(60, ge=1, description="Fewest rows in a leaf.")
@@ -157,7 +172,7 @@ class FitOptions(Options):
         "auto", description="How ssda uses target labels; auto chooses on target validation."
     )
     seeds: int = Field(1, ge=1, description="Members of the ensemble, each with a seed of its own.")
-    backends: tuple[Literal["lightgbm", "xgboost"], ...] = Field(
+    backends: tuple[BackendName, ...] = Field(
         (), description="Libraries of the ensemble; empty means the one named under boosting."
     )
     target_weight: tuple[Weight, ...] = Field(

@@ -11,8 +11,9 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..boosting.backend import Binned, Booster, OnRound, get_backend
+from ..boosting.booster import StagedBooster
 from ..boosting.calibration import softmax
+from ..boosting.training import BinnedMatrix, OnRound, bin_features, train
 from ..config import override
 from ..errors import FitError
 from ..model import Member, stack_inputs
@@ -127,22 +128,22 @@ class Stages:
 
         return self._once(("domain", self.options.domain, self.seed), make)
 
-    def _bins(self, part: str, backend: str, options: BoostingOptions) -> Binned:
+    def _bins(self, part: str, backend: str, options: BoostingOptions) -> BinnedMatrix:
         rows = self._part(part)
 
-        def make() -> Binned:
+        def make() -> BinnedMatrix:
             with self.journal.stage(f"bins: {part.replace('_', ', ')}", rows=len(rows)):
-                return get_backend(backend).bin(rows.X, self.rows.recipe.names, options, threads=self.threads)
+                return bin_features(backend, rows.X, self.rows.recipe.names, options, threads=self.threads)
 
         return self._once(("bins", part, backend, options.max_bin), make)
 
-    def _pooled_bins(self, backend: str, options: BoostingOptions) -> Binned:
+    def _pooled_bins(self, backend: str, options: BoostingOptions) -> BinnedMatrix:
         mocks, sky = self._part("source_train"), self._part("target_train")
 
-        def make() -> Binned:
+        def make() -> BinnedMatrix:
             X = np.concatenate([mocks.X, sky.X])
             with self.journal.stage("bins: mocks and target, train", rows=len(X)):
-                return get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+                return bin_features(backend, X, self.rows.recipe.names, options, threads=self.threads)
 
         return self._once(("bins", "pooled", backend, options.max_bin), make)
 
@@ -160,14 +161,14 @@ class Stages:
         X = rows.X if inputs is None else inputs(rows.X)
         return options, (X, rows.y, class_weights(rows.y, self.rows.k, options.class_weight_power))
 
-    def base(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+    def base(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return trees grown on mocks weighted by domain odds^gamma, stopped on mock validation."""
         seed, backend = self._default(seed, backend)
         options = self.options.boosting
         rows = self._part("source_train")
         key = ("base", gamma, seed, backend, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             bins = self._bins("source_train", backend, options)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
             if gamma:
@@ -177,37 +178,38 @@ class Stages:
 
         return self._once(key, make)
 
-    def target(self, seed: int | None = None, backend: str | None = None) -> Booster:
+    def target(self, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return trees grown on labelled target rows alone, stopped on target validation."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
         rows = self._part("target_train")
         key = ("target", seed, backend, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             bins = self._bins("target_train", backend, options)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
             return self._train(key, f"target, {backend}", bins, rows.y, weight, "target_val", options, seed, backend)
 
         return self._once(key, make)
 
-    def continued(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+    def continued(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return mock-grown trees and the trees that boosting on target rows adds to them."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
         rows = self._part("target_train")
         key = ("continued", gamma, seed, backend, self.options.boosting, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             base = self.base(gamma, seed, backend)
             weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
             until, valid = self._stop(key, "target_val", options)
             name = f"continued on target, {backend}, gamma {gamma:g}"
             with self.journal.stage(name, rows=len(rows)) as entry:
-                booster = get_backend(backend).continue_from(
-                    base,
+                booster = train(
+                    backend,
                     rows.X,
                     rows.y,
+                    init=base,
                     options=until,
                     weight=weight,
                     valid=valid,
@@ -220,14 +222,14 @@ class Stages:
 
         return self._once(key, make)
 
-    def pooled(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
+    def pooled(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return trees grown on mocks and target rows together, the target rows weighing more."""
         seed, backend = self._default(seed, backend)
         options = self.options.boosting
         mocks, sky = self._part("source_train"), self._part("target_train")
         key = ("pooled", target_weight, seed, backend, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             y = np.concatenate([mocks.y, sky.y])
             weight = class_weights(y, self.rows.k, options.class_weight_power)
             weight = weight * np.repeat([1.0, target_weight], [len(mocks), len(sky)])
@@ -237,7 +239,7 @@ class Stages:
 
         return self._once(key, make)
 
-    def pseudo(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> Booster:
+    def pseudo(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return pooled trees that also see unlabelled rows which pooled trees without them are sure of."""
         seed, backend = self._default(seed, backend)
         options, k = self.options.boosting, self.rows.k
@@ -245,33 +247,33 @@ class Stages:
         chosen = (self.options.pseudo_weight, self.options.pseudo_confidence)
         key = ("pseudo", target_weight, chosen, seed, backend, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             p = softmax(self.pooled(target_weight, seed, backend).margins(unlabelled.X, threads=self.threads))
             sure = p.max(axis=1) >= self.options.pseudo_confidence
             X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
             y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
             share = np.repeat([1.0, target_weight, self.options.pseudo_weight], [len(mocks), len(sky), int(sure.sum())])
             weight = class_weights(y, k, options.class_weight_power) * share
-            bins = get_backend(backend).bin(X, self.rows.recipe.names, options, threads=self.threads)
+            bins = bin_features(backend, X, self.rows.recipe.names, options, threads=self.threads)
             name = f"pooled with {int(sure.sum())} pseudo-labels, {backend}"
             return self._train(key, name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
 
         return self._once(key, make)
 
-    def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> Booster:
+    def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
         """Return target-grown trees that see the features and the margins of the mock-grown trees."""
         seed, backend = self._default(seed, backend)
         options = self.options.continuation
         sky = self._part("target_train")
         key = ("stacked", gamma, seed, backend, self.options.boosting, options)
 
-        def make() -> Booster:
+        def make() -> StagedBooster:
             base = self.base(gamma, seed, backend)
-            engine = get_backend(backend)
             names = stacked_names(self.rows.recipe.names, self.rows.classes)
             until, valid = self._stop(key, "target_val", options, lambda X: stack_inputs(X, base, self.threads))
             with self.journal.stage(f"stacked on target, {backend}, gamma {gamma:g}", rows=len(sky)) as entry:
-                booster = engine.train(
+                booster = train(
+                    backend,
                     stack_inputs(sky.X, base, self.threads),
                     sky.y,
                     feature_names=names,
@@ -299,17 +301,18 @@ class Stages:
         self,
         key: Hashable,
         name: str,
-        bins: Binned,
+        bins: BinnedMatrix,
         y: np.ndarray,
         weight: np.ndarray,
         valid: str,
         options: BoostingOptions,
         seed: int,
         backend: str,
-    ) -> Booster:
+    ) -> StagedBooster:
         until, judged = self._stop(key, valid, options)
         with self.journal.stage(f"trees: {name}", rows=len(y)) as entry:
-            booster = get_backend(backend).train(
+            booster = train(
+                backend,
                 bins,
                 y,
                 n_classes=self.rows.k,

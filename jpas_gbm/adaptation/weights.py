@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import rankdata
 
-from ..boosting.backend import get_backend
+from ..boosting.training import train
 from ..options import BoostingOptions, DomainOptions
 
 _FEWEST_OF_CLASS = 10
@@ -120,9 +120,8 @@ def fit_domain(
     Scheffer 2009, JMLR 10, 2137).
     """
     rng = np.random.default_rng(seed)
-    engine = get_backend(backend)
     growth = BoostingOptions(
-        backend=engine.name,
+        backend=backend,
         learning_rate=0.1,
         leaves=options.leaves,
         rounds=options.rounds,
@@ -143,7 +142,8 @@ def fit_domain(
         y = np.repeat(np.array([0, 1], dtype=np.int8), [len(part) for part in parts])
         share = y.mean()
         weight = np.where(y == 1, 0.5 / share, 0.5 / (1 - share))
-        booster = engine.train(
+        booster = train(
+            backend,
             np.concatenate(parts),
             y,
             feature_names=names,

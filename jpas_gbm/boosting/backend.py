@@ -1,106 +1,162 @@
-"""The small protocol that LightGBM and XGBoost both meet, and the way to either."""
+"""What a library must do to grow the trees, and the registry of those that can.
+
+A backend is one file in ``backends/``, named as the backend: a subclass of :class:`Backend`, decorated with
+:func:`register`. Checks, early stopping, stages and folders are the same for all and stand in ``training.py``
+and ``booster.py``.
+"""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 
-from ..errors import BundleError, ConfigError, did_you_mean
-from ..options import BoostingOptions
-from ..store import read_json
-
-BACKENDS = ("lightgbm", "xgboost")
-"""The libraries that can grow the trees."""
-
-OnRound = Callable[[int, float], None]
-"""Called after each round with (rounds so far, validation loss or NaN); what it raises ends the training."""
+from ..options import BACKENDS, BoostingOptions
 
 
-class Binned(Protocol):
-    """Features binned once, to train on with several labels, weights and starts."""
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """Rows with all that one training needs of them.
 
-    feature_names: tuple[str, ...]
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        Features, NaN where missing.
+    handle : object
+        The library's own data set of `X`, from :meth:`Backend.dataset` or :meth:`Backend.subset`. It may
+        hold the labels, weights and start of an earlier training: set all three.
+    max_bin : int
+        Most histogram bins of a feature.
+    y : array of int32, shape (n,)
+        Class codes 0 ... k - 1.
+    weight : array of float32, shape (n,)
+        Not negative; of mean about 1.
+    start : array of float64, shape (n, k)
+        Margins that the new trees add to. For two classes (0, m).
+    """
 
-    def __len__(self) -> int: ...
+    X: np.ndarray
+    handle: Any
+    max_bin: int
+    y: np.ndarray
+    weight: np.ndarray
+    start: np.ndarray
 
-    def take(self, rows: np.ndarray, threads: int = 1) -> Binned:
-        """Return the rows given by mask or indices, in the same bins."""
 
+@dataclass(frozen=True)
+class Task:
+    """What to grow: number of classes, options, seed of row and feature sampling, threads."""
 
-class Booster(Protocol):
-    """Trees that were grown in one or more stages (on mocks, then on target rows, say)."""
-
-    backend: str
     n_classes: int
-    feature_names: tuple[str, ...]
-
-    @property
-    def stage_rounds(self) -> tuple[int, ...]:
-        """Rounds of each stage."""
-
-    def margins(self, X: Any, stages: Sequence[int] | None = None, threads: int = 1) -> np.ndarray:
-        """Return margins, float64 (n, k): the log of unnormalised probabilities."""
-
-    def contributions(self, X: Any, stages: Sequence[int] | None = None, threads: int = 1) -> np.ndarray:
-        """Return TreeSHAP contributions, float64 (n, k, f + 1); the last column is the bias."""
-
-    def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write a folder."""
+    options: BoostingOptions
+    seed: int
+    threads: int
 
 
-class Backend(Protocol):
-    """A library that grows trees."""
+class Grower(ABC):
+    """One training under way."""
+
+    @abstractmethod
+    def step(self) -> bool:
+        """Grow one round.
+
+        Returns
+        -------
+        bool
+            False if no split was worth it and nothing more will grow.
+        """
+
+    @abstractmethod
+    def loss(self) -> float:
+        """Return the weighted log loss (nats) of the validation rows after the rounds so far."""
+
+    @abstractmethod
+    def finish(self, rounds: int) -> Any:
+        """Return the library's booster of the first `rounds` rounds, without training data."""
+
+
+class Backend(ABC):
+    """A library that grows trees, by softmax loss of k > 2 classes or logistic loss of two.
+
+    Attributes
+    ----------
+    name : str
+        As in options and saved boosters; set by :func:`register`.
+    suffix : str
+        Of its model files.
+    shap_tolerance : float
+        Largest difference between a margin and the sum of its contributions.
+    shap_relative : bool
+        The tolerance is in units of 1 + the sum of |contributions| (trees that add up in single precision).
+    """
 
     name: ClassVar[str]
+    suffix: ClassVar[str]
+    shap_tolerance: ClassVar[float] = 1e-6
+    shap_relative: ClassVar[bool] = False
 
-    def bin(
-        self,
-        X: Any,
-        feature_names: Sequence[str] | None = None,
-        options: BoostingOptions | None = None,
-        reference: Any = None,
-        threads: int = 1,
-    ) -> Any:
-        """Bin features once."""
+    @abstractmethod
+    def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> Any:
+        """Return the library's own data set of X, float32 (n, f), in the bins of `reference` if not None."""
 
-    def train(
-        self,
-        data: Any,
-        y: np.ndarray,
-        *,
-        n_classes: int,
-        options: BoostingOptions,
-        weight: np.ndarray | None = None,
-        valid: tuple[Any, ...] | None = None,
-        init: Any = None,
-        feature_names: Sequence[str] | None = None,
-        seed: int = 0,
-        threads: int = 1,
-        on_round: OnRound | None = None,
-    ) -> Any:
-        """Grow a booster."""
+    @abstractmethod
+    def subset(self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int) -> Any:
+        """Return the library's own data set of increasing `rows` of `handle`, in its bins; `X` holds these rows."""
 
-    def continue_from(
-        self,
-        booster: Any,
-        data: Any,
-        y: np.ndarray,
-        *,
-        options: BoostingOptions,
-        weight: np.ndarray | None = None,
-        valid: tuple[Any, ...] | None = None,
-        seed: int = 0,
-        threads: int = 1,
-        on_round: OnRound | None = None,
-    ) -> Any:
-        """Grow another stage on top of a booster."""
+    @abstractmethod
+    def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
+        """Begin a training."""
 
-    def load(self, path: str | Path) -> Any:
-        """Read what a booster saved."""
+    @abstractmethod
+    def raw_margins(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        """Return the trees' own margins, float64 (n, k); for two classes (0, m)."""
+
+    @abstractmethod
+    def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        """Return the trees' own TreeSHAP contributions, float64 (n, k, f + 1), the bias last."""
+
+    @abstractmethod
+    def gain(self, trees: Any, n_features: int) -> np.ndarray:
+        """Return what splits on each feature gained, float64 (f,), in the library's unit."""
+
+    @abstractmethod
+    def write_trees(self, trees: Any, path: Path) -> None:
+        """Write trees in the library's native format."""
+
+    @abstractmethod
+    def read_trees(self, path: Path) -> Any:
+        """Read trees of the library's native format.
+
+        Raises
+        ------
+        BundleError
+            If the file holds none.
+        """
+
+
+def register(name: str) -> Callable[[type[Backend]], type[Backend]]:
+    """Return a decorator that makes a subclass of :class:`Backend` known as `name`.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    callable
+    """
+
+    def add(backend: type[Backend]) -> type[Backend]:
+        backend.name = name
+        BACKENDS.register(name)(backend)
+        return backend
+
+    return add
 
 
 def get_backend(name: str) -> Backend:
@@ -108,39 +164,35 @@ def get_backend(name: str) -> Backend:
 
     Parameters
     ----------
-    name : {"lightgbm", "xgboost"}
+    name : str
+        Such as ``"lightgbm"`` or ``"xgboost"``.
+
+    Returns
+    -------
+    Backend
 
     Raises
     ------
     ConfigError
-        If there is no such backend.
+        If there is no such backend, or its library is not installed.
     """
     # Read by OpenMP when a library is loaded. Threads that spin while they wait starve each other, and
     # the other library's, as soon as something else runs: one fit on two busy cores took 90 s for 6 s.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    if name == "lightgbm":
-        from .lgbm import LightGBM
-
-        return LightGBM()
-    if name == "xgboost":
-        from .xgb import XGBoost
-
-        return XGBoost()
-    raise ConfigError(
-        f"there is no boosting backend '{name}'.{did_you_mean(name, BACKENDS)} Allowed: {', '.join(BACKENDS)}."
-    )
+    backend: type[Backend] = BACKENDS.get(name)
+    return backend()
 
 
-def load_booster(path: str | Path) -> Any:
-    """Read a saved booster of either library.
+def as_backend(backend: Backend | str) -> Backend:
+    """Return a backend given itself or its name."""
+    return get_backend(backend) if isinstance(backend, str) else backend
 
-    Raises
-    ------
-    BundleError
-        If the folder is incomplete, damaged or of another format.
-    """
-    head = read_json(Path(path) / "booster.json")
-    name = head.get("backend") if isinstance(head, dict) else None
-    if name not in BACKENDS:
-        raise BundleError(f"{path}: booster.json names the backend {name!r}. Known: {', '.join(BACKENDS)}.")
-    return get_backend(name).load(path)
+
+def two_margins(one: np.ndarray) -> np.ndarray:
+    """Return the margins (n, 2, ...) of two classes, the first of which is 0, from those of the second (n, ...)."""
+    return np.stack([np.zeros_like(one), one], axis=1)
+
+
+def one_margin(margins: np.ndarray) -> np.ndarray:
+    """Return margins as a library wants its start: (n, k), or (n,) for two classes."""
+    return margins[:, 1] - margins[:, 0] if margins.shape[1] == 2 else margins

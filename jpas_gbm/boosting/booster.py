@@ -3,46 +3,22 @@
 from __future__ import annotations
 
 import warnings
-import weakref
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import Any
 
 import numpy as np
 
 from ..errors import BundleError, FitError
+from ..options import BACKENDS
 from ..store import atomic_folder, check_checksums, dump_json, read_json, sha256
-from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names, stand_ins
-
-if TYPE_CHECKING:
-    from .training import TreeBackend
+from .backend import Backend, get_backend
+from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 
 FORMAT = 1
 """Version of the folder that :meth:`StagedBooster.save` writes. Raise it when a reader of the old
 format would misread the new one, and keep reading the old."""
-
-
-class Library(Protocol):
-    """What a staged booster asks of the library that holds its trees."""
-
-    name: ClassVar[str]
-    suffix: ClassVar[str]
-
-    def raw_margins(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own margins, float64 (n, k)."""
-
-    def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own TreeSHAP contributions, float64 (n, k, f + 1)."""
-
-    def gain(self, trees: Any, n_features: int) -> np.ndarray:
-        """Return the loss that splits on each feature saved, float64 (f,)."""
-
-    def write_trees(self, trees: Any, path: Path) -> None:
-        """Write trees in the library's native format."""
-
-    def read_trees(self, path: Path) -> Any:
-        """Read trees of the library's native format."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,8 +49,8 @@ class StagedBooster:
 
     Parameters
     ----------
-    library : Library
-        LightGBM or XGBoost.
+    library : Backend
+        The library that grew the trees and reads them.
     n_classes : int
         Number of classes, k.
     feature_names : tuple of str
@@ -85,7 +61,7 @@ class StagedBooster:
         How each stage was trained (losses, rounds tried), as plain values for a model card.
     """
 
-    library: Library = field(repr=False)
+    library: Backend = field(repr=False)
     n_classes: int
     feature_names: tuple[str, ...] = field(repr=False)
     stages: tuple[Stage, ...] = field(repr=False)
@@ -239,13 +215,24 @@ class StagedBooster:
             (folder / "booster.json").write_text(dump_json(head), encoding="utf-8")
 
     @classmethod
-    def load(cls, library: Library, path: str | Path) -> StagedBooster:
+    def load(cls, path: str | Path) -> StagedBooster:
         """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+
+        Returns
+        -------
+        StagedBooster
 
         Raises
         ------
         BundleError
-            If files are missing or damaged, or of another library or a later format.
+            If files are missing or damaged, or of an unknown backend or a later format.
+        ConfigError
+            If the backend's library is not installed.
         """
         path = Path(path)
         head = read_json(path / "booster.json")
@@ -255,9 +242,11 @@ class StagedBooster:
                     f"{path}: booster format {head['format']}, this version reads up to {FORMAT}. "
                     "Install a newer jpas-gbm."
                 )
-            if head["backend"] != library.name:
-                raise BundleError(f"{path}: holds a booster of {head['backend']}, not of {library.name}.")
+            if head["backend"] not in BACKENDS.names():
+                known = ", ".join(BACKENDS.names())
+                raise BundleError(f"{path}: booster.json names the backend {head['backend']!r}. Known: {known}.")
             check_checksums(path, head["checksums"])
+            library = get_backend(head["backend"])
             stages = tuple(_read_stage(library, path, entry) for entry in head["stages"])
             names = tuple(head["feature_names"])
             return cls(library, int(head["n_classes"]), names, stages, tuple(head["history"]))
@@ -265,61 +254,7 @@ class StagedBooster:
             raise BundleError(f"{path}: booster.json is not what jpas-gbm writes ({error!r}). Fit again.") from error
 
 
-def _read_stage(library: Library, folder: Path, entry: dict[str, Any]) -> Stage:
+def _read_stage(library: Backend, folder: Path, entry: dict[str, Any]) -> Stage:
     fill = np.array([np.nan if value is None else value for value in entry["fill"]], dtype=np.float32)
     trees = library.read_trees(folder / entry["file"]) if entry["file"] else None
     return Stage(int(entry["rounds"]), np.array(entry["intercept"], dtype=np.float64), fill, trees)
-
-
-@dataclass(frozen=True, eq=False)
-class BinnedMatrix:
-    """Features binned once by one library.
-
-    Parameters
-    ----------
-    backend : TreeBackend
-        Whose bins these are.
-    X : array of float32, shape (n, f)
-        The features; referred to, not copied.
-    feature_names : tuple of str
-    max_bin : int
-        Most bins of a feature.
-    fill : array of float32, shape (f,)
-        Medians of features that are never missing here, NaN elsewhere.
-    handle : object
-        The library's own data set.
-    cuts : object
-        The same object for all that share bins: validation rows must share those of training.
-    """
-
-    backend: TreeBackend = field(repr=False)
-    X: np.ndarray = field(repr=False)
-    feature_names: tuple[str, ...] = field(repr=False)
-    max_bin: int
-    fill: np.ndarray = field(repr=False)
-    handle: Any = field(repr=False)
-    cuts: object = field(default_factory=object, repr=False)
-    _margins: weakref.WeakKeyDictionary[StagedBooster, np.ndarray] = field(
-        default_factory=weakref.WeakKeyDictionary, repr=False
-    )
-
-    def __len__(self) -> int:
-        return len(self.X)
-
-    def take(self, rows: np.ndarray, threads: int = 1) -> BinnedMatrix:
-        """Return the rows given by a mask or by increasing indices, in the same bins."""
-        rows = np.asarray(rows)
-        chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
-        if rows.dtype != bool and not np.array_equal(chosen, rows):
-            raise FitError(
-                "rows of binned features are taken in increasing order: sort the indices (and labels) first."
-            )
-        X = self.X[chosen]
-        handle = self.backend.subset(self, X, chosen, threads)
-        return BinnedMatrix(self.backend, X, self.feature_names, self.max_bin, stand_ins(X), handle, self.cuts)
-
-    def margins(self, booster: StagedBooster, threads: int) -> np.ndarray:
-        """Return the margins of a booster on these rows, kept as long as the booster lives."""
-        if booster not in self._margins:
-            self._margins[booster] = booster.margins(self.X, threads=threads)
-        return self._margins[booster]

@@ -13,10 +13,10 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 from ..config import parse_options
 from ..options import BoostingOptions
 from ..store import native
-from .backend import Backend, get_backend
 from .booster import StagedBooster
 from .calibration import softmax
 from .matrix import class_weights
+from .training import train
 
 
 class JpasClassifier(ClassifierMixin, BaseEstimator):
@@ -152,7 +152,6 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
             If a parameter is out of range.
         """
         options = self._options()
-        engine = get_backend(self.backend)
         if init is not None:
             check_is_fitted(init)
         X, y = self._training_rows(X, y)
@@ -167,7 +166,7 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
         if self.class_weight_power:
             weight = class_weights(codes, len(known), self.class_weight_power, weight)
         self.classes_: np.ndarray = known
-        self.booster_ = self._grow(engine, options, X, codes, weight, self._eval_rows(eval_set), init)
+        self.booster_ = self._grow(options, X, codes, weight, self._eval_rows(eval_set), init)
         return self
 
     def _training_rows(self, X: Any, y: Any) -> tuple[np.ndarray, np.ndarray]:
@@ -186,7 +185,6 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
 
     def _grow(
         self,
-        engine: Backend,
         options: BoostingOptions,
         X: np.ndarray,
         codes: np.ndarray,
@@ -194,7 +192,8 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
         valid: tuple[np.ndarray, np.ndarray] | None,
         init: JpasClassifier | None,
     ) -> StagedBooster:
-        return engine.train(
+        return train(
+            self.backend,
             X,
             codes,
             n_classes=len(self.classes_),

@@ -1,23 +1,14 @@
-"""Folds that keep an object whole and every class in each.
-
-What enters the trees: a float32 matrix, labels and weights, each checked once.
-
-BinnedMatrix: features binned once, to train on again and again.
-"""
+"""What enters the trees: a float32 matrix, labels, weights and folds, each checked once."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from ..errors import FeatureMismatch, FitError
 from ..store import native
-
-if TYPE_CHECKING:
-    pass
-
 
 _BLOCK = 65_536
 _MEDIAN_ROWS = 20_000
@@ -121,6 +112,25 @@ def check_names(got: Sequence[str] | None, count: int, expected: Sequence[str]) 
         f"the features are in another order than the model's: column {first} is '{got[first]}', the model has "
         f"'{expected[first]}' there. Trees read columns by position: reorder them to the model's feature_names."
     )
+
+
+def check_binnable(matrix: np.ndarray, names: Sequence[str]) -> None:
+    """Refuse a matrix without cells, or whose columns do not have a name of their own each.
+
+    Raises
+    ------
+    FeatureMismatch
+        If names do not fit the columns.
+    FitError
+        If there is nothing to train on.
+    """
+    if len(names) != matrix.shape[1] or len(set(names)) < len(names):
+        raise FeatureMismatch(
+            f"{len(names)} feature names ({len(set(names))} different) for {matrix.shape[1]} columns: "
+            "each column needs a name of its own."
+        )
+    if not matrix.size:
+        raise FitError(f"the features have shape {matrix.shape}: there is nothing to train on.")
 
 
 def has_missing(X: np.ndarray) -> np.ndarray:

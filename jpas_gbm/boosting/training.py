@@ -1,25 +1,22 @@
-"""Growing a stage: what is the same for both libraries, from features to a staged booster.
-
-Round after round: what one training is given, and how many of its rounds are worth keeping.
-"""
+"""Growing a stage, alike for every library: features are binned, rounds grown, the best of them kept."""
 
 from __future__ import annotations
 
 import time
-from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar
+import weakref
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
-from ..errors import FeatureMismatch, FitError
+from ..errors import FitError
 from ..options import BoostingOptions
-from .backend import OnRound
-from .booster import BinnedMatrix, Stage, StagedBooster
+from .backend import Backend, Grower, Rows, Task, as_backend
+from .booster import Stage, StagedBooster
 from .matrix import (
     as_matrix,
+    check_binnable,
     check_names,
     checked_labels,
     checked_weights,
@@ -29,41 +26,65 @@ from .matrix import (
     stand_ins,
 )
 
+OnRound = Callable[[int, float], None]
+"""Called after each round with (rounds so far, validation loss or NaN); what it raises ends the training."""
+
 
 @dataclass(frozen=True, eq=False)
-class Rows:
-    """Binned rows with all that one training needs of them."""
+class BinnedMatrix:
+    """Features binned once by one library.
 
-    data: BinnedMatrix
-    y: np.ndarray
-    weight: np.ndarray
-    start: np.ndarray
+    Parameters
+    ----------
+    backend : Backend
+        Whose bins these are.
+    X : array of float32, shape (n, f)
+        The features; referred to, not copied.
+    feature_names : tuple of str
+    max_bin : int
+        Most bins of a feature.
+    fill : array of float32, shape (f,)
+        Medians of features that are never missing here, NaN elsewhere.
+    handle : object
+        The library's own data set.
+    cuts : object
+        The same object for all that share bins: validation rows must share those of training.
+    """
+
+    backend: Backend = field(repr=False)
+    X: np.ndarray = field(repr=False)
+    feature_names: tuple[str, ...] = field(repr=False)
+    max_bin: int
+    fill: np.ndarray = field(repr=False)
+    handle: Any = field(repr=False)
+    cuts: object = field(default_factory=object, repr=False)
+    _margins: weakref.WeakKeyDictionary[StagedBooster, np.ndarray] = field(
+        default_factory=weakref.WeakKeyDictionary, repr=False
+    )
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    def take(self, rows: np.ndarray, threads: int = 1) -> BinnedMatrix:
+        """Return the rows given by a mask or by increasing indices, in the same bins."""
+        rows = np.asarray(rows)
+        chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
+        if rows.dtype != bool and not np.array_equal(chosen, rows):
+            raise FitError(
+                "rows of binned features are taken in increasing order: sort the indices (and labels) first."
+            )
+        X = self.X[chosen]
+        handle = self.backend.subset(self.handle, X, chosen, self.max_bin, threads)
+        return BinnedMatrix(self.backend, X, self.feature_names, self.max_bin, stand_ins(X), handle, self.cuts)
+
+    def margins(self, booster: StagedBooster, threads: int) -> np.ndarray:
+        """Return the margins of a booster on these rows, kept as long as the booster lives."""
+        if booster not in self._margins:
+            self._margins[booster] = booster.margins(self.X, threads=threads)
+        return self._margins[booster]
 
 
-@dataclass(frozen=True)
-class Task:
-    """What to grow."""
-
-    n_classes: int
-    options: BoostingOptions
-    seed: int
-    threads: int
-
-
-class Grower(ABC):
-    """One training under way."""
-
-    @abstractmethod
-    def step(self) -> bool:
-        """Grow one round; false if no split was worth it and nothing more will grow."""
-
-    @abstractmethod
-    def loss(self) -> float:
-        """Return the log loss of the validation rows after the rounds so far."""
-
-    @abstractmethod
-    def finish(self, rounds: int) -> Any:
-        """Return the first `rounds` rounds as a booster of the library, without training data."""
+_Labelled = tuple[BinnedMatrix, np.ndarray, np.ndarray]
 
 
 def log_loss(margins: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
@@ -123,238 +144,166 @@ def grow(
     }
 
 
-class TreeBackend(ABC):
-    """A library that grows trees: checks, binning, stages and early stopping around its own calls."""
+def bin_features(
+    backend: Backend | str,
+    X: Any,
+    feature_names: Sequence[str] | None = None,
+    options: BoostingOptions | None = None,
+    reference: BinnedMatrix | None = None,
+    threads: int = 1,
+) -> BinnedMatrix:
+    """Bin features once, to train on with several labels, weights and starts.
 
-    name: ClassVar[str]
-    suffix: ClassVar[str]
+    Parameters
+    ----------
+    backend : Backend or str
+        The library, or its name.
+    X : array or FeatureMatrix, shape (n, f)
+        Missing is NaN. Kept by reference: do not change it afterwards.
+    feature_names : sequence of str, optional
+        Default: those that `X` carries, or f0, f1, ...
+    options : BoostingOptions, optional
+        `max_bin`.
+    reference : BinnedMatrix, optional
+        Take its bins (needed for validation rows that are binned ahead). Where it never missed a
+        feature, missing values here are replaced by its medians: without `reference` the trees
+        see them as missing.
+    threads : int
 
-    def bin(
-        self,
-        X: Any,
-        feature_names: Sequence[str] | None = None,
-        options: BoostingOptions | None = None,
-        reference: BinnedMatrix | None = None,
-        threads: int = 1,
-    ) -> BinnedMatrix:
-        """Bin features once, to train on with several labels, weights and starts.
+    Returns
+    -------
+    BinnedMatrix
 
-        Parameters
-        ----------
-        X : array or FeatureMatrix, shape (n, f)
-            Missing is NaN. Kept by reference: do not change it afterwards.
-        feature_names : sequence of str, optional
-            Default: those that `X` carries, or f0, f1, ...
-        options : BoostingOptions, optional
-            `max_bin`.
-        reference : BinnedMatrix, optional
-            Take its bins (needed for validation rows that are binned ahead). Where it never missed a
-            feature, missing values here are replaced by its medians: without `reference` the trees
-            see them as missing.
-        threads : int
+    Raises
+    ------
+    FeatureMismatch
+        If names do not fit the columns or the reference, or a value is infinite.
+    FitError
+        If there are no rows.
+    """
+    matrix = as_matrix(X)
+    names = given_names(X) if feature_names is None else tuple(map(str, feature_names))
+    if reference is not None:
+        check_names(names, matrix.shape[1], reference.feature_names)
+        names = reference.feature_names
+        matrix, _ = filled(matrix, reference.fill, names)
+    names = default_names(matrix.shape[1]) if names is None else names
+    check_binnable(matrix, names)
+    engine = as_backend(backend)
+    max_bin = reference.max_bin if reference else (options or BoostingOptions()).max_bin
+    handle = engine.dataset(matrix, max_bin, reference.handle if reference else None, threads)
+    cuts = reference.cuts if reference else object()
+    return BinnedMatrix(engine, matrix, names, max_bin, stand_ins(matrix), handle, cuts)
 
-        Raises
-        ------
-        FeatureMismatch
-            If names do not fit the columns or the reference, or a value is infinite.
-        FitError
-            If there are no rows.
-        """
-        matrix = as_matrix(X)
-        names = given_names(X) if feature_names is None else tuple(map(str, feature_names))
-        if reference is not None:
-            check_names(names, matrix.shape[1], reference.feature_names)
-            names = reference.feature_names
-            matrix, _ = filled(matrix, reference.fill, names)
-        names = default_names(matrix.shape[1]) if names is None else names
-        if len(names) != matrix.shape[1] or len(set(names)) < len(names):
-            raise FeatureMismatch(
-                f"{len(names)} feature names ({len(set(names))} different) for {matrix.shape[1]} columns: "
-                "each column needs a name of its own."
-            )
-        if not matrix.size:
-            raise FitError(f"the features have shape {matrix.shape}: there is nothing to train on.")
-        max_bin = reference.max_bin if reference else (options or BoostingOptions()).max_bin
-        handle = self.dataset(matrix, max_bin, reference, threads)
-        cuts = reference.cuts if reference else object()
-        return BinnedMatrix(self, matrix, names, max_bin, stand_ins(matrix), handle, cuts)
 
-    def train(
-        self,
-        data: Any,
-        y: np.ndarray,
-        *,
-        n_classes: int,
-        options: BoostingOptions,
-        weight: np.ndarray | None = None,
-        valid: tuple[Any, ...] | None = None,
-        init: StagedBooster | None = None,
-        feature_names: Sequence[str] | None = None,
-        seed: int = 0,
-        threads: int = 1,
-        on_round: OnRound | None = None,
-    ) -> StagedBooster:
-        """Grow a booster on rows with class codes.
+def train(
+    backend: Backend | str,
+    data: Any,
+    y: np.ndarray,
+    *,
+    options: BoostingOptions,
+    n_classes: int | None = None,
+    weight: np.ndarray | None = None,
+    valid: tuple[Any, ...] | None = None,
+    init: StagedBooster | None = None,
+    feature_names: Sequence[str] | None = None,
+    seed: int = 0,
+    threads: int = 1,
+    on_round: OnRound | None = None,
+) -> StagedBooster:
+    """Grow a booster on rows with class codes, or another stage on top of the booster `init`.
 
-        Parameters
-        ----------
-        data : BinnedMatrix, array or FeatureMatrix, shape (n, f)
-            Binned once by :meth:`bin`, or features to be binned for this training alone.
-        y : array of int, shape (n,)
-            Class codes 0 ... n_classes - 1; classes may be absent.
-        n_classes : int
-            2 gives one margin (logistic loss), more give one each (softmax).
-        options : BoostingOptions
-        weight : array, shape (n,), optional
-            Weights of mean about 1 (`l2` is in their unit). Class weights are the caller's.
-        valid : (Xv, yv) or (Xv, yv, wv), optional
-            Validation rows; early stopping keeps the round of least log loss, weighted by `wv`
-            (default natural). `Xv` may be binned ahead with ``reference=data``.
-        init : StagedBooster, optional
-            Start from its margins: see :meth:`continue_from`.
-        feature_names : sequence of str, optional
-            Names of the columns of `data`, if it is a bare array.
-        seed : int
-            Seed of row and feature sampling.
-        threads : int
-        on_round : callable, optional
-            ``on_round(rounds so far, validation loss)`` after each round; what it raises ends the training.
+    A stage that continues starts from the margins of `init`, whose trees stay as they are. It has bins,
+    learning rate and stopping of its own; it keeps zero rounds where `init` alone is better on `valid`.
 
-        Raises
-        ------
-        FitError
-            If labels or weights are wrong, or there are no rows.
-        FeatureMismatch
-            If features differ from those of `init` or of `valid`.
-        """
-        train = data if isinstance(data, BinnedMatrix) else self.bin(data, feature_names, options, threads=threads)
-        if train.backend.name != self.name:
-            raise FitError(f"the features were binned by {train.backend.name}, not by {self.name}: bin them again.")
-        if n_classes < 2:
-            raise FitError(f"a classifier needs at least 2 classes, got n_classes={n_classes}.")
-        y = checked_labels(y, len(train), n_classes)
-        weight = checked_weights(weight, len(train))
-        task = Task(n_classes, options, seed, threads)
-        if init is not None:
-            self._check_init(init, train, n_classes)
-        intercept = np.zeros(n_classes) if init else log_shares(y, weight, n_classes)
-        rows = Rows(train, y, weight, self._start(train, init, intercept, threads))
-        judged = self._valid_rows(train, valid, init, intercept, task) if valid is not None else None
-        start_loss = None if judged is None else log_loss(judged.start, judged.y, judged.weight)
-        grower = self.grower(rows, judged, task)
-        best, history = grow(grower, options, start_loss, on_round)
-        stage = Stage(best, intercept, train.fill, grower.finish(best) if best else None)
-        history |= {"backend": self.name, "rows": len(train), "seed": seed}
-        history |= {"options": options.model_dump() | {"backend": self.name}}
-        stages, told = (init.stages, init.history) if init else ((), ())
-        return StagedBooster(self, n_classes, train.feature_names, (*stages, stage), (*told, history))
+    Parameters
+    ----------
+    backend : Backend or str
+    data : BinnedMatrix, array or FeatureMatrix, shape (n, f)
+        Binned once by :func:`bin_features`, or features to be binned for this training alone.
+    y : array of int, shape (n,)
+        Class codes 0 ... k - 1; classes may be absent.
+    n_classes : int, optional
+        k: 2 gives one margin (logistic loss), more give one each (softmax). Default: that of `init`.
+    weight : array, shape (n,), optional
+        Weights of mean about 1 (`l2` is in their unit). Class weights are the caller's.
+    valid : (Xv, yv) or (Xv, yv, wv), optional
+        Validation rows; the round of least log loss weighted by `wv` is kept. `Xv` may be a BinnedMatrix.
+    feature_names : sequence of str, optional
+        Names of the columns of `data`, if it is a bare array; default those of `init`.
+    on_round : callable, optional
+        ``on_round(rounds so far, validation loss)`` after each round; what it raises ends the training.
 
-    def continue_from(
-        self,
-        booster: StagedBooster,
-        data: Any,
-        y: np.ndarray,
-        *,
-        options: BoostingOptions,
-        weight: np.ndarray | None = None,
-        valid: tuple[Any, ...] | None = None,
-        seed: int = 0,
-        threads: int = 1,
-        on_round: OnRound | None = None,
-    ) -> StagedBooster:
-        """Grow another stage from the margins of a booster; its own trees stay as they are.
+    Raises
+    ------
+    FitError
+        If labels or weights are wrong, or there are no rows.
+    FeatureMismatch
+        If features differ from those of `init` or of `valid`.
+    """
+    engine = as_backend(backend)
+    if init is not None:
+        n_classes = init.n_classes if n_classes is None else n_classes
+        if feature_names is None and given_names(data) is None and np.shape(data)[1:] == (len(init.feature_names),):
+            feature_names = init.feature_names
+    bins = data if isinstance(data, BinnedMatrix) else bin_features(engine, data, feature_names, options, None, threads)
+    task = Task(n_classes or 0, options, seed, threads)
+    _check_task(engine, bins, task, init)
+    labels, weights = checked_labels(y, len(bins), task.n_classes), checked_weights(weight, len(bins))
+    judged = None if valid is None else _checked_valid(valid, bins, task)
+    return _stage_on(init, bins, labels, weights, judged, task, on_round)
 
-        The new stage has its own bins, learning rate, leaves and stopping, and may keep zero rounds
-        when the booster alone is better on `valid`. Parameters are those of :meth:`train`.
 
-        Raises
-        ------
-        FeatureMismatch
-            If the features are not those of `booster`.
-        FitError
-            As :meth:`train`.
-        """
-        return self.train(
-            data,
-            y,
-            n_classes=booster.n_classes,
-            options=options,
-            weight=weight,
-            valid=valid,
-            init=booster,
-            feature_names=None if isinstance(data, BinnedMatrix) or given_names(data) else booster.feature_names,
-            seed=seed,
-            threads=threads,
-            on_round=on_round,
-        )
+def _check_task(engine: Backend, bins: BinnedMatrix, task: Task, init: StagedBooster | None) -> None:
+    if bins.backend.name != engine.name:
+        raise FitError(f"the features were binned by {bins.backend.name}, not by {engine.name}: bin them again.")
+    if task.n_classes < 2:
+        raise FitError(f"a classifier needs at least 2 classes, got n_classes={task.n_classes}.")
+    if init is None:
+        return
+    if init.backend != engine.name:
+        raise FitError(f"trees of {init.backend} cannot be continued by {engine.name}.")
+    if init.n_classes != task.n_classes:
+        raise FitError(f"the booster to continue has {init.n_classes} classes, the labels {task.n_classes}.")
+    check_names(bins.feature_names, bins.X.shape[1], init.feature_names)
 
-    def load(self, path: str | Path) -> StagedBooster:
-        """Read a booster that was saved by :meth:`StagedBooster.save`."""
-        return StagedBooster.load(self, path)
 
-    def _check_init(self, init: StagedBooster, train: BinnedMatrix, n_classes: int) -> None:
-        if init.backend != self.name:
-            raise FitError(f"trees of {init.backend} cannot be continued by {self.name}.")
-        if init.n_classes != n_classes:
-            raise FitError(f"the booster to continue has {init.n_classes} classes, the labels {n_classes}.")
-        check_names(train.feature_names, train.X.shape[1], init.feature_names)
+def _checked_valid(valid: tuple[Any, ...], train: BinnedMatrix, task: Task) -> _Labelled:
+    features, y, *rest = valid
+    if isinstance(features, BinnedMatrix):
+        check_names(features.feature_names, features.X.shape[1], train.feature_names)
+        if features.cuts is not train.cuts:
+            raise FitError("the validation rows were binned apart from the training rows: bin them with reference=.")
+    else:
+        features = bin_features(train.backend, features, None, task.options, train, task.threads)
+    labels = checked_labels(y, len(features), task.n_classes)
+    return features, labels, checked_weights(rest[0] if rest else None, len(features))
 
-    @staticmethod
-    def _start(data: BinnedMatrix, init: StagedBooster | None, intercept: np.ndarray, threads: int) -> np.ndarray:
-        if init is None:
-            return np.broadcast_to(intercept, (len(data), len(intercept)))
-        return data.margins(init, threads)
 
-    def _valid_rows(
-        self,
-        train: BinnedMatrix,
-        valid: tuple[Any, ...],
-        init: StagedBooster | None,
-        intercept: np.ndarray,
-        task: Task,
-    ) -> Rows:
-        features, y, *rest = valid
-        if isinstance(features, BinnedMatrix):
-            data = features
-            check_names(data.feature_names, data.X.shape[1], train.feature_names)
-            if data.cuts is not train.cuts:
-                raise FitError(
-                    "the validation rows were binned apart from the training rows: bin them with reference=."
-                )
-        else:
-            data = self.bin(features, None, task.options, reference=train, threads=task.threads)
-        y = checked_labels(y, len(data), task.n_classes)
-        weight = checked_weights(rest[0] if rest else None, len(data))
-        return Rows(data, y, weight, self._start(data, init, intercept, task.threads))
+def _stage_on(
+    init: StagedBooster | None,
+    bins: BinnedMatrix,
+    y: np.ndarray,
+    weight: np.ndarray,
+    valid: _Labelled | None,
+    task: Task,
+    on_round: OnRound | None,
+) -> StagedBooster:
+    """Grow a stage on checked rows and put it on top of `init`."""
+    engine, k = bins.backend, task.n_classes
+    intercept = np.zeros(k) if init else log_shares(y, weight, k)
 
-    @abstractmethod
-    def dataset(self, X: np.ndarray, max_bin: int, reference: BinnedMatrix | None, threads: int) -> Any:
-        """Return the library's own data set of a matrix."""
+    def rows_of(matrix: BinnedMatrix, labels: np.ndarray, weights: np.ndarray) -> Rows:
+        start = matrix.margins(init, task.threads) if init else np.broadcast_to(intercept, (len(matrix), k))
+        return Rows(matrix.X, matrix.handle, matrix.max_bin, labels, weights, start)
 
-    @abstractmethod
-    def subset(self, binned: BinnedMatrix, X: np.ndarray, rows: np.ndarray, threads: int) -> Any:
-        """Return the library's own data set of some rows (`X` holds them), in the same bins."""
-
-    @abstractmethod
-    def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
-        """Begin a training."""
-
-    @abstractmethod
-    def raw_margins(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own margins, float64 (n, k)."""
-
-    @abstractmethod
-    def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own TreeSHAP contributions, float64 (n, k, f + 1)."""
-
-    @abstractmethod
-    def gain(self, trees: Any, n_features: int) -> np.ndarray:
-        """Return the loss that splits on each feature saved, float64 (f,)."""
-
-    @abstractmethod
-    def write_trees(self, trees: Any, path: Path) -> None:
-        """Write trees in the library's native format."""
-
-    @abstractmethod
-    def read_trees(self, path: Path) -> Any:
-        """Read trees of the library's native format."""
+    rows = rows_of(bins, y, weight)
+    judged = None if valid is None else rows_of(*valid)
+    start_loss = None if judged is None else log_loss(judged.start, judged.y, judged.weight)
+    grower = engine.grower(rows, judged, task)
+    best, history = grow(grower, task.options, start_loss, on_round)
+    stage = Stage(best, intercept, bins.fill, grower.finish(best) if best else None)
+    history |= {"backend": engine.name, "rows": len(bins), "seed": task.seed}
+    history |= {"options": task.options.model_dump() | {"backend": engine.name}}
+    stages, before = (init.stages, init.history) if init else ((), ())
+    return StagedBooster(engine, k, bins.feature_names, (*stages, stage), (*before, history))

@@ -8,7 +8,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -16,7 +16,8 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..boosting.backend import Booster
+from ..boosting.backend import get_backend
+from ..boosting.booster import StagedBooster
 from ..errors import ExplanationError
 from ..model import Member, centred
 
@@ -25,9 +26,24 @@ Origin = Literal["whole", "mocks", "target", "direct", "stacked"]
 and the later stages of a continued booster. direct, stacked: a stack's own features, and what it took
 from the margins of the mock-grown booster below it."""
 
-TOLERANCE = {"lightgbm": 1e-6, "xgboost": 1e-4}
-"""Largest difference between a margin and the sum of its contributions: absolute for LightGBM, in units
-of 1 + the sum of |contributions| for XGBoost, whose trees add up in single precision."""
+
+def tolerance(backends: Iterable[str]) -> tuple[float, bool]:
+    """Return how far a margin and the sum of its contributions may differ, for members of these backends.
+
+    Parameters
+    ----------
+    backends : iterable of str
+
+    Returns
+    -------
+    float
+        The largest that any of them allows.
+    bool
+        Whether it is in units of 1 + the sum of |contributions|: some trees add up in single precision.
+    """
+    libraries = [get_backend(name) for name in backends]
+    return max(library.shap_tolerance for library in libraries), any(library.shap_relative for library in libraries)
+
 
 _CANCELLING = 0.05
 
@@ -64,7 +80,7 @@ class MemberParts:
     margins : array of float64, shape (n, k)
         Centred, as the member gives them.
     error : float
-        Largest difference between margins and sums, in the units of :data:`TOLERANCE`.
+        Largest difference between margins and sums, in the units of :func:`tolerance`.
     """
 
     parts: tuple[Part, ...]
@@ -153,7 +169,7 @@ class _Batch:
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     told: dict[str, np.ndarray] = field(default_factory=dict)
 
-    def contributions(self, booster: Booster, inputs: np.ndarray) -> list[np.ndarray]:
+    def contributions(self, booster: StagedBooster, inputs: np.ndarray) -> list[np.ndarray]:
         """Return centred contributions of each stage of a booster, (n, k, f + 1); asked for once by each user."""
         found = []
         for stage in range(len(booster.stage_rounds)):
@@ -168,7 +184,7 @@ class _Batch:
             found.append(one)
         return found
 
-    def margins(self, booster: Booster, inputs: np.ndarray) -> np.ndarray:
+    def margins(self, booster: StagedBooster, inputs: np.ndarray) -> np.ndarray:
         """Return the margins of a booster, (n, k)."""
         total: np.ndarray | None = None
         for stage in range(len(booster.stage_rounds)):
@@ -241,11 +257,10 @@ def _checked(parts: tuple[Part, ...], margins: np.ndarray, backends: set[str], n
         return 0.0
     total = np.sum([part.values.sum(axis=2) + part.bias for part in parts], axis=0)
     error = np.abs(total - margins)
-    relative = "xgboost" in backends
+    limit, relative = tolerance(backends)
     if relative:
         error /= 1 + np.sum([np.abs(part.values).sum(axis=2) + np.abs(part.bias) for part in parts], axis=0)
     worst = float(error.max())
-    limit = TOLERANCE["xgboost" if relative else "lightgbm"]
     if not worst <= limit:
         raise ExplanationError(
             f"the contributions of {name} ({' and '.join(sorted(backends))}) miss its margins by {worst:.3g} in row "
@@ -258,7 +273,7 @@ def _checked(parts: tuple[Part, ...], margins: np.ndarray, backends: set[str], n
 _MARKS: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
 
-def _tree_marks(booster: Booster) -> list[tuple[int, str]]:
+def _tree_marks(booster: StagedBooster) -> list[tuple[int, str]]:
     """Return for each stage what is the same for stages that hold the same trees, loaded apart or not."""
     stages = getattr(booster, "stages", None)
     if stages is None:

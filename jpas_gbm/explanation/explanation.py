@@ -54,13 +54,12 @@ from typing import Any
 import numpy as np
 
 from ..errors import BundleError
-from ..model import Model
 from ..options import ExplainOptions
 from ..scores.bootstrap import LEVEL
 from ..store import atomic_folder, dump_json, provenance, read_json, sha256, write_json
 from .attributions import Attributions
 from .blocks import FEATURES, Blocks
-from .contributions import TOLERANCE
+from .contributions import tolerance
 from .restframe import RedshiftSections
 from .sample import Sample, reader_notes
 from .summary import Summary, class_means, stability, taught, unit_importances
@@ -361,7 +360,10 @@ def assembled(
         "sample": sample.to_dict(fitted.scheme),
         "pair": list(pair.names),
         "method": _method(told),
-        "additivity": {"largest_error": told.error, "allowed": TOLERANCE[_loosest(fitted)]},
+        "additivity": {
+            "largest_error": told.error,
+            "allowed": tolerance(member.booster.backend for member in fitted.members)[0],
+        },
         "bias": {"pair": told.pair_bias, "by_class": dict(zip(fitted.classes, told.bias.tolist(), strict=True))},
         "bands": summary.bands(),
         "own": summary.own(),
@@ -402,10 +404,6 @@ def _method(told: Attributions) -> dict[str, Any]:
         "interval": f"{LEVEL:.0%} bootstrap over objects",
         "averaging": "rows of both classes of the pair, each class weighing half",
     }
-
-
-def _loosest(fitted: Model) -> str:
-    return "xgboost" if any(member.booster.backend == "xgboost" for member in fitted.members) else "lightgbm"
 
 
 def _stability(told: Attributions, sample: Sample, refits: np.ndarray | None) -> dict[str, Any]:

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.backend import BACKENDS, Backend, get_backend
-from jpas_gbm.options import BoostingOptions
+from jpas_gbm.boosting.backend import Backend, get_backend
+from jpas_gbm.options import BACKENDS, BoostingOptions
 
 
 class Problem(NamedTuple):
@@ -42,6 +42,6 @@ def quick() -> BoostingOptions:
     return BoostingOptions(rounds=25, patience=8, learning_rate=0.2, leaves=8, min_child=20, max_bin=63, l2=1.0)
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=BACKENDS.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
     return get_backend(request.param)

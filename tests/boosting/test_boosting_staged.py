@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend
+from jpas_gbm.boosting.booster import StagedBooster
+from jpas_gbm.boosting.training import bin_features, train
 from jpas_gbm.errors import FeatureMismatch, FitError
 from jpas_gbm.options import ContinueOptions
 
@@ -13,11 +15,11 @@ from jpas_gbm.options import ContinueOptions
 @pytest.fixture
 def continued(backend, problem, quick):
     X, y, names = problem
-    base = backend.train(X, y, n_classes=4, options=quick, feature_names=names)
+    base = train(backend, X, y, n_classes=4, options=quick, feature_names=names)
     options = ContinueOptions(rounds=60, patience=15, learning_rate=0.15, leaves=8)
     turned = (y + (np.nan_to_num(X[:, 5]) > 0)) % 4
-    booster = backend.continue_from(
-        base, X[:900], turned[:900], options=options, valid=(X[900:1200], turned[900:1200]), seed=2
+    booster = train(
+        backend, X[:900], turned[:900], init=base, options=options, valid=(X[900:1200], turned[900:1200]), seed=2
     )
     return base, booster, X, turned
 
@@ -57,7 +59,7 @@ def test_shap_library_agrees(name, quick, make_problem):
     import shap
 
     X, y, _ = make_problem(n=600)
-    booster = get_backend(name).train(X, y, n_classes=4, options=quick)
+    booster = train(name, X, y, n_classes=4, options=quick)
     ours = booster.contributions(X[:40])
     oracle = shap.TreeExplainer(booster.stages[0].trees).shap_values(X[:40], check_additivity=False)
     assert np.allclose(ours[:, :, :-1], np.moveaxis(oracle, 2, 1), atol=1e-4)
@@ -73,9 +75,9 @@ def test_gain_finds_the_features_that_matter(continued):
 def test_trap_zero_new_rounds(backend, problem, quick):
     """A continued fit keeps no round at all when the base is better on validation."""
     X, y, _ = problem
-    base = backend.train(X[:1000], y[:1000], n_classes=4, options=quick, valid=(X[1000:], y[1000:]))
+    base = train(backend, X[:1000], y[:1000], n_classes=4, options=quick, valid=(X[1000:], y[1000:]))
     noise = np.random.default_rng(0).integers(0, 4, 300)
-    booster = backend.continue_from(base, X[:300], noise, options=quick, valid=(X[1000:], y[1000:]))
+    booster = train(backend, X[:300], noise, init=base, options=quick, valid=(X[1000:], y[1000:]))
     assert booster.stage_rounds[1] == 0
     assert booster.history[1]["best_loss"] == booster.history[1]["start_loss"]
     assert np.array_equal(booster.margins(X), base.margins(X))
@@ -85,11 +87,11 @@ def test_trap_zero_new_rounds(backend, problem, quick):
 
 def test_trap_zero_new_rounds_survive_saving(backend, problem, quick, tmp_path):
     X, y, _ = problem
-    base = backend.train(X[:1000], y[:1000], n_classes=4, options=quick)
+    base = train(backend, X[:1000], y[:1000], n_classes=4, options=quick)
     noise = np.random.default_rng(0).integers(0, 4, 300)
-    booster = backend.continue_from(base, X[:300], noise, options=quick, valid=(X[1000:], y[1000:]))
+    booster = train(backend, X[:300], noise, init=base, options=quick, valid=(X[1000:], y[1000:]))
     booster.save(tmp_path / "b")
-    again = backend.load(tmp_path / "b")
+    again = StagedBooster.load(tmp_path / "b")
     assert again.stage_rounds == booster.stage_rounds and again.stage_rounds[1] == 0
     assert np.array_equal(again.margins(X), booster.margins(X))
 
@@ -97,9 +99,9 @@ def test_trap_zero_new_rounds_survive_saving(backend, problem, quick, tmp_path):
 def test_trap_class_absent_when_continuing(backend, problem, quick):
     """scikit-learn's wrapper of LightGBM fails here; the absent class keeps what the base knew."""
     X, y, _ = problem
-    base = backend.train(X, y, n_classes=4, options=quick)
+    base = train(backend, X, y, n_classes=4, options=quick)
     kept = y != 3
-    booster = backend.continue_from(base, X[kept], y[kept], options=quick)
+    booster = train(backend, X[kept], y[kept], init=base, options=quick)
     assert booster.margins(X).shape == (len(X), 4)
     assert np.isfinite(booster.margins(X)).all()
     assert np.allclose(booster.margins(X)[:, 3], base.margins(X)[:, 3], atol=1e-6)
@@ -110,51 +112,51 @@ def test_trap_class_absent_when_continuing(backend, problem, quick):
 def test_class_absent_from_the_start(backend, problem, quick):
     X, y, _ = problem
     kept = y != 3
-    booster = backend.train(X[kept], y[kept], n_classes=4, options=quick, valid=(X, y))
+    booster = train(backend, X[kept], y[kept], n_classes=4, options=quick, valid=(X, y))
     margins = booster.margins(X)
     assert np.isfinite(margins).all() and margins[:, 3].max() < margins[:, :3].max(axis=1).min()
 
 
 def test_two_classes_and_one_in_the_labels_to_continue_with(backend, quick, make_problem):
     X, y, _ = make_problem(k=2)
-    base = backend.train(X, y, n_classes=2, options=quick)
-    booster = backend.continue_from(base, X[y == 1], y[y == 1], options=quick)
+    base = train(backend, X, y, n_classes=2, options=quick)
+    booster = train(backend, X[y == 1], y[y == 1], init=base, options=quick)
     assert np.array_equal(booster.margins(X), base.margins(X))
 
 
 def test_one_class_only_in_the_labels_to_continue_with(backend, problem, quick):
     X, y, _ = problem
-    base = backend.train(X, y, n_classes=4, options=quick)
-    booster = backend.continue_from(base, X[y == 1], y[y == 1], options=quick, valid=(X, y))
+    base = train(backend, X, y, n_classes=4, options=quick)
+    booster = train(backend, X[y == 1], y[y == 1], init=base, options=quick, valid=(X, y))
     assert np.isfinite(booster.margins(X)).all()
 
 
 def test_continuing_in_the_bins_of_the_base(backend, problem, quick):
     X, y, names = problem
-    bins = backend.bin(X, names, quick)
-    base = backend.train(bins, y, n_classes=4, options=quick)
-    own = backend.continue_from(base, X[:300], y[:300], options=quick)
-    theirs = backend.continue_from(base, backend.bin(X[:300], reference=bins), y[:300], options=quick)
+    bins = bin_features(backend, X, names, quick)
+    base = train(backend, bins, y, n_classes=4, options=quick)
+    own = train(backend, X[:300], y[:300], init=base, options=quick)
+    theirs = train(backend, bin_features(backend, X[:300], reference=bins), y[:300], init=base, options=quick)
     assert own.stage_rounds == theirs.stage_rounds
     assert not np.array_equal(own.margins(X), theirs.margins(X))
 
 
 def test_base_margins_are_computed_once_per_booster(backend, problem, quick):
     X, y, names = problem
-    base = backend.train(X, y, n_classes=4, options=quick, feature_names=names)
-    bins = backend.bin(X[:300], names, quick)
+    base = train(backend, X, y, n_classes=4, options=quick, feature_names=names)
+    bins = bin_features(backend, X[:300], names, quick)
     assert bins.margins(base, 1) is bins.margins(base, 1)
 
 
 def test_refusals(backend, problem, quick):
     X, y, names = problem
-    base = backend.train(X, y, n_classes=4, options=quick, feature_names=names)
+    base = train(backend, X, y, n_classes=4, options=quick, feature_names=names)
     other = get_backend("xgboost" if backend.name == "lightgbm" else "lightgbm")
     with pytest.raises(FitError, match="cannot be continued by"):
-        other.continue_from(base, X, y, options=quick)
+        train(other, X, y, init=base, options=quick)
     with pytest.raises(FitError, match="has 4 classes, the labels 3"):
-        backend.train(X, y % 3, n_classes=3, options=quick, init=base, feature_names=names)
+        train(backend, X, y % 3, n_classes=3, options=quick, init=base, feature_names=names)
     with pytest.raises(FeatureMismatch, match="another order"):
-        backend.continue_from(base, backend.bin(X, names[::-1], quick), y, options=quick)
+        train(backend, bin_features(backend, X, names[::-1], quick), y, init=base, options=quick)
     with pytest.raises(FitError, match=r"1 stage\(s\), numbered from 0; there is no stage 2"):
         base.margins(X, stages=[2])

@@ -14,6 +14,7 @@ LAYERS = {
     "errors": 0,
     "store": 1,
     "run": 1,
+    "registry": 1,
     "text": 1,
     "config": 2,
     "options": 3,

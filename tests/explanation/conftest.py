@@ -8,11 +8,11 @@ from functools import cache
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.backend import BACKENDS, get_backend
 from jpas_gbm.boosting.calibration import fit_calibrator
+from jpas_gbm.boosting.training import train
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Member, Model, stack_inputs
-from jpas_gbm.options import BoostingOptions, FeatureOptions
+from jpas_gbm.options import BACKENDS, BoostingOptions, FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.classes import default_scheme
@@ -75,22 +75,28 @@ def _dataset() -> Dataset:
 
 @cache
 def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> Model:
-    dataset, engine = _dataset(), get_backend(backend)
+    dataset = _dataset()
     recipe = FeatureRecipe.build(BANDS, FeatureOptions(templates=False, colours=(1, 2)))
-    source, train, val = dataset.source_rows("train"), dataset.target_rows("train"), dataset.target_rows("val")
-    X, Xt, Xv = (recipe.compute(rows).X for rows in (source, train, val))
+    source, sky, val = dataset.source_rows("train"), dataset.target_rows("train"), dataset.target_rows("val")
+    X, Xt, Xv = (recipe.compute(rows).X for rows in (source, sky, val))
     base_names, members = (*recipe.names, *(f"mock_margin:{c}" for c in CLASSES)), []
     for seed in range(seeds):
-        base = engine.train(X, source.label, n_classes=4, options=QUICK, feature_names=recipe.names, seed=seed)
+        base = train(backend, X, source.label, n_classes=4, options=QUICK, feature_names=recipe.names, seed=seed)
         for kind in kinds:
             if kind == "mocks":
                 members.append(Member("plain", base, None, kind))
             elif kind == "continue":
-                more = engine.continue_from(base, Xt, train.label, options=QUICK, seed=seed)
+                more = train(backend, Xt, sky.label, init=base, options=QUICK, seed=seed)
                 members.append(Member("plain", more, None, kind))
             else:
-                top = engine.train(
-                    stack_inputs(Xt, base), train.label, n_classes=4, options=QUICK, feature_names=base_names, seed=seed
+                top = train(
+                    backend,
+                    stack_inputs(Xt, base),
+                    sky.label,
+                    n_classes=4,
+                    options=QUICK,
+                    feature_names=base_names,
+                    seed=seed,
                 )
                 members.append(Member("stack", top, base, kind))
     margins = np.mean([member.margins(Xv) for member in members], axis=0)
@@ -131,6 +137,6 @@ def rows(dataset) -> Catalogue:
     return dataset.target_rows("test")
 
 
-@pytest.fixture(params=BACKENDS)
+@pytest.fixture(params=BACKENDS.names())
 def backend(request: pytest.FixtureRequest) -> str:
     return request.param

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from jpas_gbm.boosting.training import train
 from jpas_gbm.cli.app import app
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
@@ -136,7 +137,6 @@ def jpas_model(folder, dataset):
     """A model of J-PAS bands that was trained in a moment, and a file of the archive's format."""
     from astropy.io import fits
 
-    from jpas_gbm.boosting.backend import get_backend
     from jpas_gbm.boosting.calibration import Calibrator
     from jpas_gbm.features.recipe import FeatureRecipe
     from jpas_gbm.model import Member, Model
@@ -147,8 +147,8 @@ def jpas_model(folder, dataset):
     rows, bands = dataset.source_rows("train"), dataset.target.bands
     recipe = FeatureRecipe.build(bands, options)
     growth = BoostingOptions(rounds=8, patience=0, leaves=6, max_bin=31, learning_rate=0.3)
-    booster = get_backend("lightgbm").train(
-        recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
+    booster = train(
+        "lightgbm", recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
     )
     some = dataset.target_rows("test").take(slice(0, 90))
     whole = band_system("jpas57")

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.backend import get_backend
+from jpas_gbm.boosting.training import train
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.contributions import TreeContributions, pass_on
 from jpas_gbm.model import Member, centred
@@ -45,7 +45,7 @@ def test_the_shap_library_agrees(make_fitted, rows, backend, two_classes):
     if two_classes:
         y = (rows.label[::3] < 2).astype(int)
         options = BoostingOptions(rounds=6, patience=0, leaves=4, min_child=2, max_bin=31)
-        member = Member("plain", get_backend(backend).train(X, y, n_classes=2, options=options))
+        member = Member("plain", train(backend, X, y, n_classes=2, options=options))
     else:
         member = make_fitted("mocks", backend=backend).members[0]
     (told,) = TreeContributions([member]).batches(X)
@@ -66,7 +66,7 @@ def test_an_ensemble_adds_up_whatever_it_is_made_of(make_fitted, fitted, rows):
 
 
 def test_trees_that_members_share_are_worked_out_once(make_fitted, rows, tmp_path, monkeypatch):
-    from jpas_gbm.boosting.lgbm import LightGBM
+    from jpas_gbm.boosting.backends.lightgbm import LightGBM
     from jpas_gbm.model import Model
 
     make_fitted("continue", "stack").save(tmp_path / "model")

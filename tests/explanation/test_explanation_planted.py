@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.calibration import Calibrator
+from jpas_gbm.boosting.training import train
 from jpas_gbm.explanation.explain import explain_dataset
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Member, Model
@@ -37,8 +37,8 @@ def model(dataset, rows):
     options = FeatureOptions(templates=False, imaging=False)
     recipe = FeatureRecipe.build(dataset.target.bands, options)
     growth = BoostingOptions(rounds=20, patience=0, leaves=8, learning_rate=0.25, max_bin=63)
-    booster = get_backend("lightgbm").train(
-        recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
+    booster = train(
+        "lightgbm", recipe.compute(rows).X, rows.label, n_classes=4, options=growth, feature_names=recipe.names
     )
     return Model(
         scheme=dataset.scheme,

@@ -1,4 +1,4 @@
-"""LightGBM behind the backend protocol."""
+"""LightGBM as a backend (Ke et al. 2017, NeurIPS 30)."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ from typing import Any
 import lightgbm
 import numpy as np
 
-from ..errors import BundleError
-from .booster import BinnedMatrix
-from .training import Grower, Rows, Task, TreeBackend
+from ...errors import BundleError
+from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {
@@ -20,10 +19,6 @@ _BINNING = {
     "data_random_seed": 1,
     "verbosity": -1,
 }
-
-
-def _one_margin(margins: np.ndarray) -> np.ndarray:
-    return margins[:, 1] - margins[:, 0] if margins.shape[1] == 2 else margins
 
 
 def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
@@ -57,7 +52,7 @@ def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
 
 class _Growing(Grower):
     def __init__(self, train: Rows, valid: Rows | None, task: Task) -> None:
-        parameters = training_parameters(task, train.data.max_bin)
+        parameters = training_parameters(task, train.max_bin)
         self.booster = lightgbm.Booster(parameters, _dressed(train))
         if valid is not None:
             self.booster.add_valid(_dressed(valid), "valid")
@@ -79,42 +74,39 @@ def _dressed(rows: Rows) -> lightgbm.Dataset:
     All three are set each time, and weights as a field: a Dataset keeps those of the last training,
     and setting `init_score` to None, or weights to ones, leaves the old ones in place.
     """
-    dataset = rows.data.handle
+    dataset = rows.handle
     dataset.set_label(rows.y)
     dataset.set_field("weight", rows.weight)
-    dataset.set_init_score(np.ascontiguousarray(_one_margin(rows.start), dtype=np.float64))
+    dataset.set_init_score(np.ascontiguousarray(one_margin(rows.start), dtype=np.float64))
     return dataset
 
 
-class LightGBM(TreeBackend):
+@register("lightgbm")
+class LightGBM(Backend):
     """Trees of LightGBM."""
 
-    name = "lightgbm"
     suffix = ".txt"
 
-    def dataset(self, X: np.ndarray, max_bin: int, reference: BinnedMatrix | None, threads: int) -> lightgbm.Dataset:
+    def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> lightgbm.Dataset:
         parameters = _BINNING | {"max_bin": max_bin, "num_threads": threads}
-        aligned = None if reference is None else reference.handle
         # The matrix is ours to keep (BinnedMatrix.X); LightGBM need not hold it too.
-        return lightgbm.Dataset(X, params=parameters, reference=aligned, free_raw_data=True).construct()
+        return lightgbm.Dataset(X, params=parameters, reference=reference, free_raw_data=True).construct()
 
-    def subset(self, binned: BinnedMatrix, X: np.ndarray, rows: np.ndarray, threads: int) -> lightgbm.Dataset:
-        return binned.handle.subset(rows).construct()
+    def subset(self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int) -> lightgbm.Dataset:
+        return handle.subset(rows).construct()
 
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
 
     def raw_margins(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
         raw = trees.predict(X, raw_score=True, num_threads=threads)
-        if n_classes > 2:
-            return raw
-        return np.stack([np.zeros(len(raw)), raw], axis=1)
+        return raw if n_classes > 2 else two_margins(raw)
 
     def raw_contributions(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
         shares = trees.predict(X, pred_contrib=True, num_threads=threads)
         if n_classes > 2:
             return shares.reshape(len(X), n_classes, X.shape[1] + 1)
-        return np.stack([np.zeros_like(shares), shares], axis=1)
+        return two_margins(shares)
 
     def gain(self, trees: lightgbm.Booster, n_features: int) -> np.ndarray:
         return trees.feature_importance("gain").astype(np.float64)

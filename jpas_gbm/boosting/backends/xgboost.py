@@ -1,4 +1,4 @@
-"""XGBoost behind the backend protocol."""
+"""XGBoost as a backend (Chen and Guestrin 2016, KDD)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import xgboost
 
-from ..errors import BundleError
-from .booster import BinnedMatrix
-from .calibration import softmax
-from .training import Grower, Rows, Task, TreeBackend
+from ...errors import BundleError
+from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
+from ..calibration import softmax
 
 _LEAST_CURVATURE = 1e-16
 
@@ -65,7 +64,7 @@ class _Growing(Grower):
         self.train = _dressed(train)
         self.valid = None if valid is None else _dressed(valid)
         known = [self.train] if self.valid is None else [self.train, self.valid]
-        self.booster = xgboost.Booster(training_parameters(task, train.data.max_bin), cache=known)
+        self.booster = xgboost.Booster(training_parameters(task, train.max_bin), cache=known)
         self.rounds = 0
 
     def step(self) -> bool:
@@ -110,31 +109,29 @@ def _revived(raw: bytearray | str) -> xgboost.Booster:
 
 
 def _dressed(rows: Rows) -> xgboost.QuantileDMatrix:
-    matrix = rows.data.handle
+    matrix = rows.handle
     matrix.set_label(rows.y)
     matrix.set_weight(rows.weight)
-    start = rows.start
-    if start.shape[1] == 2:
-        start = start[:, 1] - start[:, 0]
-    matrix.set_base_margin(np.ascontiguousarray(start, dtype=np.float32))
+    matrix.set_base_margin(np.ascontiguousarray(one_margin(rows.start), dtype=np.float32))
     return matrix
 
 
-class XGBoost(TreeBackend):
-    """Trees of XGBoost."""
+@register("xgboost")
+class XGBoost(Backend):
+    """Trees of XGBoost, which adds up margins and contributions in single precision."""
 
-    name = "xgboost"
     suffix = ".ubj"
+    shap_tolerance = 1e-4
+    shap_relative = True
 
-    def dataset(
-        self, X: np.ndarray, max_bin: int, reference: BinnedMatrix | None, threads: int
+    def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> xgboost.QuantileDMatrix:
+        return xgboost.QuantileDMatrix(X, missing=np.nan, max_bin=max_bin, ref=reference, nthread=threads)
+
+    def subset(
+        self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int
     ) -> xgboost.QuantileDMatrix:
-        aligned = None if reference is None else reference.handle
-        return xgboost.QuantileDMatrix(X, missing=np.nan, max_bin=max_bin, ref=aligned, nthread=threads)
-
-    def subset(self, binned: BinnedMatrix, X: np.ndarray, rows: np.ndarray, threads: int) -> xgboost.QuantileDMatrix:
         # A QuantileDMatrix cannot be sliced; the cuts of the whole serve the part.
-        return xgboost.QuantileDMatrix(X, missing=np.nan, max_bin=binned.max_bin, ref=binned.handle, nthread=threads)
+        return self.dataset(X, max_bin, handle, threads)
 
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
@@ -143,9 +140,7 @@ class XGBoost(TreeBackend):
         trees.set_param({"nthread": threads})
         raw = trees.inplace_predict(X, predict_type="margin", missing=np.nan, validate_features=False)
         raw = raw.astype(np.float64)
-        if n_classes > 2:
-            return raw
-        return np.stack([np.zeros(len(X)), raw.reshape(len(X))], axis=1)
+        return raw if n_classes > 2 else two_margins(raw.reshape(len(X)))
 
     def raw_contributions(self, trees: xgboost.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
         trees.set_param({"nthread": threads})
@@ -153,7 +148,7 @@ class XGBoost(TreeBackend):
         shares = trees.predict(matrix, pred_contribs=True, validate_features=False).astype(np.float64)
         if n_classes > 2:
             return shares.reshape(len(X), n_classes, X.shape[1] + 1)
-        return np.stack([np.zeros_like(shares), shares], axis=1)
+        return two_margins(shares)
 
     def gain(self, trees: xgboost.Booster, n_features: int) -> np.ndarray:
         gains = np.zeros(n_features)
