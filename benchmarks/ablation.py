@@ -19,11 +19,12 @@ from jpas_gbm.adaptation.fit import ensemble
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.adaptation.ways import Candidate, Stages
+from jpas_gbm.atomic import atomic_file
 from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions
 from jpas_gbm.run import Journal, Streams
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.store import atomic_file, provenance, write_json
+from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.dataset import Dataset
 from jpas_gbm.tuning.space import flat, with_values
 

@@ -12,6 +12,7 @@ from typing import Any, Literal, TypeVar
 
 import numpy as np
 
+from .atomic import atomic_folder
 from .boosting.booster import StagedBooster
 from .boosting.calibration import Calibrator
 from .boosting.decision import decide
@@ -21,7 +22,7 @@ from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
 from .predictions import Predictions, photometric_redshift, quality_bits
 from .run import thread_count
-from .store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
+from .store import check_checksums, folder_checksums, read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
 from .surveys.classes import LabelScheme

@@ -10,10 +10,7 @@ import hashlib
 import json
 import os
 import platform
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -21,7 +18,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 
 from . import __version__
-from .errors import BundleError, OutputError
+from .atomic import atomic_file
+from .errors import BundleError
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -48,104 +46,6 @@ def native(array: np.ndarray) -> np.ndarray:
     if array.dtype.isnative:
         return array
     return array.astype(array.dtype.newbyteorder("="))
-
-
-def refuse_existing(path: str | Path, overwrite: bool) -> Path:
-    """Return `path`, or raise if something stands there and may not be replaced.
-
-    Raises
-    ------
-    OutputError
-        If `path` exists and `overwrite` is false.
-    """
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise OutputError(f"{path}: already exists. Give another --out, or --overwrite to replace it.")
-    return path
-
-
-def _remove(path: Path) -> None:
-    if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path)
-    elif path.exists() or path.is_symlink():
-        path.unlink()
-
-
-def _make_parent(path: Path) -> None:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise OutputError(
-            f"{path.parent}: cannot make this folder, it is or lies below a file. Choose another --out."
-        ) from error
-    except OSError as error:
-        raise OutputError(
-            f"{path.parent}: cannot make this folder ({error.strerror}). Choose another --out."
-        ) from error
-
-
-@contextmanager
-def _moved_into_place(path: Path, overwrite: bool, directory: bool) -> Iterator[Path]:
-    refuse_existing(path, overwrite)
-    _make_parent(path)
-    # The suffix stays last: writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.partial{path.suffix}")
-    try:
-        if directory:
-            temporary.mkdir()
-        yield temporary
-        if path.exists():
-            retired = path.with_name(f".{path.stem}.{uuid.uuid4().hex[:8]}.old")
-            path.rename(retired)
-            temporary.rename(path)
-            _remove(retired)
-        else:
-            temporary.rename(path)
-    except OutputError as error:
-        # A file in the temporary folder: its name means nothing to anybody.
-        raise OutputError(str(error).replace(str(temporary), str(path))) from error
-    except OSError as error:
-        raise OutputError(
-            f"{path}: cannot be written ({error.strerror or error}). Nothing was left there; "
-            "free some space or choose another --out."
-        ) from error
-    finally:
-        _remove(temporary)
-
-
-@contextmanager
-def atomic_file(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary name beside `path`; move it into place when the block ends well.
-
-    Parameters
-    ----------
-    path : path
-        Where the file is wanted. Missing parent folders are made.
-    overwrite : bool
-        Whether a file that is there may be replaced.
-
-    Yields
-    ------
-    Path
-        The name to write to; it keeps the suffix of `path`.
-
-    Raises
-    ------
-    OutputError
-        If the file exists and may not be replaced, or cannot be written (a full disk, say).
-    """
-    with _moved_into_place(Path(path), overwrite, directory=False) as temporary:
-        yield temporary
-
-
-@contextmanager
-def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path]:
-    """Give a temporary folder beside `path`; move it into place when the block ends well.
-
-    As :func:`atomic_file`, for a folder of files that only make sense together.
-    """
-    with _moved_into_place(Path(path), overwrite, directory=True) as temporary:
-        yield temporary
 
 
 def _plain(value: Any) -> Any:

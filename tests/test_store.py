@@ -1,6 +1,5 @@
-"""Whole files or none; checksums; byte order."""
+"""JSON, checksums, byte order."""
 
-import errno
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -8,10 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import BundleError, OutputError
+from jpas_gbm.errors import BundleError
 from jpas_gbm.store import (
-    atomic_file,
-    atomic_folder,
     check_checksums,
     dump_json,
     folder_checksums,
@@ -22,60 +19,6 @@ from jpas_gbm.store import (
     to_plain,
     write_json,
 )
-
-
-def test_a_file_is_moved_into_place_whole(tmp_path):
-    path = tmp_path / "deep" / "a.txt"
-    with atomic_file(path) as temporary:
-        assert temporary.suffix == ".txt"
-        temporary.write_text("whole")
-        assert not path.exists()
-    assert path.read_text() == "whole"
-    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
-
-
-def test_a_failure_leaves_nothing_and_keeps_the_old_file(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(ValueError, match="halfway"), atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text("half")
-        raise ValueError("halfway")
-    assert path.read_text() == "old"
-    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"]
-
-
-def test_existing_output_is_refused_without_overwrite(tmp_path):
-    path = tmp_path / "a.txt"
-    path.write_text("old")
-    with pytest.raises(OutputError, match=r"a\.txt: already exists.*--overwrite"), atomic_file(path):
-        pass
-    assert path.read_text() == "old"
-
-
-def test_a_full_disk_is_named_and_leaves_no_half_file(tmp_path):
-    with (
-        pytest.raises(OutputError, match="No space left.*free some space"),
-        atomic_folder(tmp_path / "model") as folder,
-    ):
-        (folder / "part").write_text("x")
-        raise OSError(errno.ENOSPC, "No space left on device")
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_folder_replaces_a_folder(tmp_path):
-    path = tmp_path / "model"
-    path.mkdir()
-    (path / "old").write_text("old")
-    with atomic_folder(path, overwrite=True) as folder:
-        (folder / "new").write_text("new")
-    assert [p.name for p in path.iterdir()] == ["new"]
-    assert [p.name for p in tmp_path.iterdir()] == ["model"]
-
-
-def test_a_parent_that_is_a_file_is_named(tmp_path):
-    (tmp_path / "file").write_text("")
-    with pytest.raises(OutputError, match="cannot make this folder"), atomic_file(tmp_path / "file" / "a.txt"):
-        pass
 
 
 def test_trap_fits_arrays_are_big_endian():

@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..errors import BundleError, FitError
 from ..options import BACKENDS
-from ..store import atomic_folder, check_checksums, dump_json, read_json, sha256
+from ..store import check_checksums, dump_json, read_json, sha256
 from .backend import Backend, get_backend
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 

@@ -6,22 +6,9 @@ from typing import Annotated
 
 import typer
 
+from ..claims import claim_folder
 from ..errors import ConfigError
-from .console import (
-    Config,
-    Json,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    Verbose,
-    claim_folder,
-    progress_bar,
-    say,
-    say_json,
-    start_log,
-    verb,
-)
+from .console import Config, Json, Out, Overwrite, Quiet, Seed, Verbose, progress_bar, say, say_json, start_log, verb
 
 Files = Annotated[list[str], typer.Option(help="One or several files.")]
 

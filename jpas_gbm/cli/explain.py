@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..claims import claim_folder
 from ..errors import ConfigError
 from ..run import thread_count
 from .console import (
@@ -20,7 +21,6 @@ from .console import (
     Seed,
     Threads,
     Verbose,
-    claim_folder,
     progress_bar,
     say,
     say_json,

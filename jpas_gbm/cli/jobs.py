@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..claims import claim_file, claim_room, place_named
 from ..errors import ConfigError
 from ..run import thread_count
 from .console import (
@@ -25,9 +26,6 @@ from .console import (
     Seed,
     Threads,
     Verbose,
-    claim_file,
-    claim_room,
-    place_named,
     progress_bar,
     say,
     say_json,
@@ -122,9 +120,9 @@ def demo(
 ) -> None:
     """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
     start_log(verbose, quiet)
+    from ..atomic import refuse_existing
     from ..config import load_options
     from ..simulation.simulate import SimulateOptions, builtin_dataset
-    from ..store import refuse_existing
     from .model import run_comparison
 
     claim_room(out)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from ..claims import claim_file, claim_folder, claim_room
 from ..errors import ConfigError
 from ..run import thread_count
 from .console import (
@@ -23,9 +24,6 @@ from .console import (
     Seed,
     Threads,
     Verbose,
-    claim_file,
-    claim_folder,
-    claim_room,
     progress_bar,
     say,
     say_json,
@@ -131,11 +129,11 @@ def evaluate(
 ) -> None:
     """Measure a model on a split of a data set: metrics.json with intervals."""
     start_log(verbose, quiet)
+    from ..atomic import atomic_folder
     from ..comparison.evaluation import evaluate_model
     from ..comparison.exhibits import evaluation_exhibits
     from ..model import Model
     from ..simulation.simulate import open_dataset
-    from ..store import atomic_folder
 
     claim_folder(out, "evaluation", overwrite, [model, data])
     fitted = Model.load(model)
@@ -293,11 +291,11 @@ def run_comparison(
     progress: Progress,
 ) -> Comparison:
     """Compare regimes; write scores, curves, the figure and exhibits for the report. Finished runs are taken up."""
+    from ..atomic import refuse_existing
     from ..comparison.comparison import compare
     from ..comparison.exhibits import comparison_exhibits
     from ..options import REGIMES
     from ..pages.figures import regimes_figure, save_figure
-    from ..store import refuse_existing
 
     chosen = regimes or list(REGIMES)
     _check_regimes(chosen)
@@ -336,9 +334,9 @@ def run_budgets(
     progress: Progress,
 ) -> BudgetCurve:
     """Refit with fewer labels and write budgets.json and the figure; finished fits are taken up."""
+    from ..atomic import refuse_existing
     from ..comparison.budgets import label_budgets
     from ..pages.figures import budgets_figure, save_figure
-    from ..store import refuse_existing
 
     chosen = regimes or ["mocks-calibrated", "target-only", "ssda"]
     _check_regimes(chosen)

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from ..atomic import atomic_file
+from ..claims import claim_file
 from ..errors import ConfigError
 from ..run import thread_count
-from ..store import atomic_file, dump_json
+from ..store import dump_json
 from .console import (
     Json,
     Out,
@@ -20,7 +22,6 @@ from .console import (
     Seed,
     Threads,
     Verbose,
-    claim_file,
     progress_bar,
     say,
     say_json,

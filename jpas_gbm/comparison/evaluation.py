@@ -14,11 +14,12 @@ from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..errors import DatasetError
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer, nested, point_figures
-from ..store import atomic_folder, provenance, read_json, write_json
+from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import HEADLINE, aligned, cell, title

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..model import Model, is_bare
 from ..scores.curves import binned_quantiles, curve_set
-from ..store import atomic_folder, read_json, write_json
+from ..store import read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .evaluation import CUT, Evaluation, brighter, evaluate_model, held_out

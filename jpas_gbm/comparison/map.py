@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
+from ..atomic import atomic_file
 from ..errors import BundleError, DatasetError
-from ..store import atomic_file
 
 _GRID = 72
 _MARGIN = 0.06

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from .. import __version__
+from ..atomic import atomic_folder
 from ..errors import BundleError
 from ..options import FitOptions
-from ..store import atomic_folder, check_checksums, folder_checksums, read_json, write_json
+from ..store import check_checksums, folder_checksums, read_json, write_json
 
 
 @dataclass(frozen=True, eq=False)

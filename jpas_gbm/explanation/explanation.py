@@ -53,10 +53,11 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..errors import BundleError
 from ..options import ExplainOptions
 from ..scores.bootstrap import LEVEL
-from ..store import atomic_folder, dump_json, provenance, read_json, sha256, write_json
+from ..store import dump_json, provenance, read_json, sha256, write_json
 from .attributions import Attributions
 from .blocks import FEATURES, Blocks
 from .contributions import tolerance

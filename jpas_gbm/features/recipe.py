@@ -17,10 +17,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..config import override, parse_options
 from ..errors import BundleError, ConfigError, FeatureMismatch, JpasGbmError, did_you_mean
 from ..options import FeatureOptions
-from ..store import atomic_folder, dump_json, read_json, write_json
+from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
 from .photometry import (

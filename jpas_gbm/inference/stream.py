@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
+from ..atomic import refuse_existing
 from ..errors import CatalogueError, ConfigError
 from ..explanation.objects import WhyColumns
 from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, about_model, open_for
@@ -17,7 +18,7 @@ from ..output.write_columns import prediction_cards
 from ..output.writers import Head, table_writer, writer_class
 from ..predictions import Predictions
 from ..run import Progress, thread_count
-from ..store import provenance, refuse_existing
+from ..store import provenance
 from ..surveys.quality import QualityBit
 
 _KEYS_CHECKED = 50_000_000

@@ -11,8 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from ..atomic import atomic_file
 from ..errors import TargetError
-from ..store import atomic_file
 
 SKY = 4 * np.pi * (180 / np.pi) ** 2
 """Square degrees of the whole sky."""

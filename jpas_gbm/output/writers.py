@@ -18,8 +18,9 @@ from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 
+from ..atomic import atomic_file
 from ..errors import OutputError, did_you_mean
-from ..store import atomic_file, dump_json
+from ..store import dump_json
 from .write_columns import Column
 
 Card = str | float | tuple[str | float, str]

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..store import atomic_file
+from ..atomic import atomic_file
 from .figures.style import Plate, panel_svg, save_plate
 from .page import Page, make_page
 from .results import Results, read_results

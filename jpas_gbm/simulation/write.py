@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..atomic import atomic_folder
 from ..errors import OutputError
-from ..store import atomic_folder, provenance, write_json
+from ..store import provenance, write_json
 from ..surveys.audit import split_objects
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.classes import CLASSES

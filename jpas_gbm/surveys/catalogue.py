@@ -16,8 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from ..atomic import atomic_file
 from ..errors import BundleError, CatalogueError, FeatureMismatch
-from ..store import atomic_file, dump_json, native
+from ..store import dump_json, native
 from .bands import BandSystem
 
 MORPHOLOGIES = ("UNKNOWN", "PSF", "REX", "DEV", "EXP", "SER")

@@ -13,8 +13,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from ..atomic import atomic_folder, refuse_existing
 from ..errors import BundleError, DatasetError
-from ..store import atomic_folder, check_checksums, dump_json, folder_checksums, read_json, refuse_existing, write_json
+from ..store import check_checksums, dump_json, folder_checksums, read_json, write_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .classes import LabelScheme, default_scheme

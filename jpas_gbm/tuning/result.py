@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from ..atomic import atomic_file
 from ..options import FitOptions
-from ..store import atomic_file, write_json
+from ..store import write_json
 from .space import Space
 from .study import outcome
 

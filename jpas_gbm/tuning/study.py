@@ -17,10 +17,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..atomic import atomic_file
 from ..errors import BundleError, FitError, OutputError
 from ..options import TuneOptions
 from ..run import Progress
-from ..store import atomic_file
 from .objective import Answers, Judged, Objective, joined, mean_figures
 from .storage import at_work, is_alive, others_alive, put_off
 

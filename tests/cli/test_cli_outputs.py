@@ -1,6 +1,5 @@
 """Where results go: what stands there is never destroyed by mistake, and a bad place is said before any work."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,8 +9,6 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.cli.console import claim_file, claim_folder, claim_room
-from jpas_gbm.errors import OutputError
 from jpas_gbm.run import thread_count
 
 
@@ -25,62 +22,6 @@ def inside(tmp_path, monkeypatch):
     (tmp_path / "thesis" / "thesis.tex").write_text("gold")
     (tmp_path / "file").write_text("gold")
     return tmp_path
-
-
-def said_by(call, *words, **more):
-    with pytest.raises(OutputError) as caught:
-        call(*words, **more)
-    return str(caught.value)
-
-
-def test_a_new_place_or_one_of_the_same_kind_is_taken(inside):
-    claim_folder("new/below", "model", False)
-    claim_folder("model", "model", True, ["thesis", None, "shipped_config"])
-    (inside / "empty").mkdir()
-    claim_folder("empty", "data set", True)
-    claim_file("new.fits", False, ["file"])
-    claim_file("file", True, ["model"])
-    claim_room("thesis")
-    assert (inside / "file").read_text() == "gold" and not (inside / "new.fits").exists()
-
-
-def test_what_stands_there_is_not_replaced_unasked(inside):
-    assert "already exists" in said_by(claim_folder, "model", "model", False)
-    assert "already exists" in said_by(claim_file, "file", False)
-
-
-def test_a_folder_of_another_kind_is_never_replaced(inside):
-    said = said_by(claim_folder, "thesis", "model", True)
-    assert "holds other things than a model (there is no model.json)" in said and "would destroy them" in said
-    assert "other things than a data set" in said_by(claim_folder, "model", "data set", True)
-    assert "is a file, and the model is a folder" in said_by(claim_folder, "file", "model", True)
-    assert "is a folder, and a file is to be written" in said_by(claim_file, "thesis", True)
-    assert "is the folder of a model (model.json)" in said_by(claim_room, "model")
-    assert "is a file, and the results are a folder" in said_by(claim_room, "file")
-
-
-def test_an_input_is_never_replaced(inside):
-    assert "is ./file, which is read" in said_by(claim_file, "file", True, ["./file"])
-    (inside / "link").symlink_to(inside / "file")
-    assert "is link, which is read" in said_by(claim_file, "file", True, ["link"])
-    assert "holds model/model.json, which is read" in said_by(
-        claim_folder, "model", "model", True, ["model/model.json"]
-    )
-
-
-@pytest.mark.parametrize("out", [".", "..", "model/..", "/"])
-def test_the_folder_that_one_is_in_is_never_replaced(inside, out):
-    assert "is or holds the folder that you are in" in said_by(claim_folder, out, "model", True)
-
-
-@pytest.mark.parametrize("call", [claim_file, claim_room])
-def test_a_place_where_nothing_can_be_made(inside, call):
-    more = (False,) if call is claim_file else ()
-    assert "--out is empty" in said_by(call, " ", *more)
-    assert "file is a file, so nothing can be made in it" in said_by(call, "file/below/out", *more)
-    if os.getuid():
-        (inside / "thesis").chmod(0o500)
-        assert "you may not write to" in said_by(call, "thesis/out", *more)
 
 
 @pytest.mark.parametrize(

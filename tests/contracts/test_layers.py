@@ -12,7 +12,9 @@ import jpas_gbm
 PACKAGE = Path(jpas_gbm.__file__).parent
 LAYERS = {
     "errors": 0,
-    "store": 1,
+    "atomic": 1,
+    "claims": 2,
+    "store": 2,
     "run": 1,
     "registry": 1,
     "text": 1,

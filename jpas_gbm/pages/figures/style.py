@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...store import atomic_file
+from ...atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
