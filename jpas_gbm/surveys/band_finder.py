@@ -12,10 +12,9 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
-from .arrow_tables import ARRAY
 from .bands import BandSystem, band_system, band_system_names
 from .schema import BandsSection, FlagRule, Photometry, SurveySchema, all_schemas
-from .tables import Block, ColumnNames, RawTable, Want
+from .tables import ARRAY, Block, ColumnNames, RawTable, Want
 
 
 @dataclass(frozen=True)

@@ -11,12 +11,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
-from .arrow_tables import ARRAY
 from .band_finder import BandLayout
 from .bands import BandSystem
 from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
-from .tables import Block
+from .tables import ARRAY, Block
 
 AB_ZERO_POINT = 31.4
 """AB magnitude of 1 nJy."""

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from .arrow_tables import find_array
 from .catalogue import UNLABELLED, Catalogue
 from .classes import default_scheme
 from .fluxes import AB_ZERO_POINT, flag_bits
+from .formats.paper_table import find_array
 from .positions import overlap_duplicates
 from .quality import extra_facts, shape_counts, share_of, sky_box, spread
 from .reader import CatalogueReader, read_imaging, read_labels, read_table

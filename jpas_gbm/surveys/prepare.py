@@ -9,7 +9,6 @@ from typing import Any
 from ..errors import ConfigError, DatasetError, did_you_mean
 from ..options import PrepareOptions
 from ..store import provenance
-from .arrow_tables import find_properties
 from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
@@ -18,7 +17,6 @@ from .dataset import Dataset
 from .labels import ImagingTable, LabelTable, join_labels
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
-from .tables import file_format
 
 __all__ = ["assemble", "prepare_dataset"]
 
@@ -125,12 +123,6 @@ def _read_imaging_tables(paths: Sequence[Path], survey: str | None, steps: _Step
     return ImagingTable.concat(tables)
 
 
-def _inputs(paths: Sequence[Path]) -> list[Path]:
-    """Return the files that were read: the paper's arrays have their properties beside them."""
-    beside = [find_properties(path) for path in paths if file_format(path) == "NPY"]
-    return [*paths, *beside]
-
-
 def prepare_dataset(
     source_paths: Paths,
     target_paths: Paths,
@@ -209,7 +201,11 @@ def prepare_dataset(
         provenance=provenance(
             seed=options.splits.seed,
             options=options.model_dump(mode="json"),
-            inputs=_inputs([path for given in paths.values() for path in given]),
+            inputs=[
+                *(file for opened in readers.values() for reader in opened for file in reader.table.files),
+                *paths["labels"],
+                *paths["legacy"],
+            ],
             files={role: [path.name for path in given] for role, given in paths.items()},
             surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers} | surveys,
         ),

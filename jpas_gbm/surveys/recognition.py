@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from ..errors import CatalogueError
-from .arrow_tables import find_array
 from .bands import band_system
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
+from .formats.paper_table import find_array
 from .schema import Kind, SurveySchema, all_schemas, load_schema
 from .tables import RawTable, open_table
 
@@ -87,7 +87,7 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
 
 
 def _other_tables(table: RawTable) -> str:
-    others = getattr(table, "others", ())
+    others = table.others
     if not others:
         return ""
     return f" The file also holds {', '.join(others)}: a survey file can name the table to read (hdu: NAME)."

@@ -1,15 +1,17 @@
-"""Consecutive rows of a table, as arrays by column.
-
-Raw tables: named columns of any file format, read in blocks, before anything is understood.
-"""
+"""Raw tables: named columns of any file format, read in blocks of rows, before anything is understood."""
 
 from __future__ import annotations
 
 import gzip
+import importlib
+import pkgutil
+from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from typing import Literal, Protocol
+from types import MappingProxyType
+from typing import ClassVar, Literal, TypeVar
 
 import numpy as np
 
@@ -98,6 +100,14 @@ def _masked(blocks: Sequence[Block], name: str) -> bool:
 
 Want = Literal["float", "int", "text", "any"]
 
+Kind = Literal["float", "int", "bool", "text", "object"]
+
+Extension = int | str | Sequence[str] | None
+"""Extension of a FITS file: a number or a name that must be there, or names to prefer."""
+
+ARRAY = "FLUX+NOISE"
+"""Name under which the paper's array of fluxes stands among the columns of its properties."""
+
 BLOCK_BYTES = 32 << 20
 """About how much of a file is held while it is read, in bytes."""
 
@@ -119,13 +129,15 @@ class Column:
     """
 
     name: str
-    kind: Literal["float", "int", "bool", "text", "object"]
+    kind: Kind
     width: int | None = None
     unit: str | None = None
 
 
-class RawTable(Protocol):
-    """A table in some file format: its columns, and its rows in blocks.
+class RawTable(ABC):
+    """A table in some file format or in memory: its columns, and its rows in blocks.
+
+    A file of the folder ``formats`` that defines a subclass with :func:`register_format` adds a format.
 
     Attributes
     ----------
@@ -134,33 +146,45 @@ class RawTable(Protocol):
     place : str
         The file and the table in it, for messages.
     format : str
-        FITS, VOTable, Parquet, CSV or NPY+CSV.
+        Name of the format, such as FITS.
+    suffixes : tuple of str
+        Of file names that promise this format.
     columns : mapping of str to Column
         By name, in the order of the file.
     rows : int or None
         Number of rows, where it is known before reading.
     cards : mapping of str to str
         Keywords of the table, such as BAND0.
+    others : tuple of str
+        Further tables that the file holds.
     """
 
+    format: ClassVar[str]
+    suffixes: ClassVar[tuple[str, ...]] = ()
     path: Path
     place: str
-    format: str
-    cards: Mapping[str, str]
+    columns: Mapping[str, Column]
+    rows: int | None = None
+    cards: Mapping[str, str] = MappingProxyType({})
+    others: tuple[str, ...] = ()
 
     @property
-    def columns(self) -> Mapping[str, Column]: ...
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return (self.path,)
 
-    @property
-    def rows(self) -> int | None: ...
+    @staticmethod
+    def begins(head: bytes) -> bool:
+        """Return whether a file that begins with these (unpacked) bytes is in this format."""
+        return False
 
+    @abstractmethod
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows.
 
         Plain columns have shape (n,), array columns (n, width); missing entries are NaN or masked,
         text is stripped.
         """
-        ...
 
 
 def canonical(name: str) -> str:
@@ -239,42 +263,73 @@ def peek(path: Path, size: int = 4096) -> bytes:
     return head
 
 
-def file_format(path: str | Path) -> Literal["FITS", "VOTable", "Parquet", "NPY", "CSV"]:
-    """Tell the format of a file by its content, not by its name.
+_FORMATS: list[type[RawTable]] = []
+
+T = TypeVar("T", bound=type[RawTable])
+
+
+def register_format(table: T) -> T:
+    """Add a table class, made of a path and an extension, to the formats that are read."""
+    _FORMATS.append(table)
+    return table
+
+
+@cache
+def _load_formats() -> None:
+    """Load each file of the folder ``formats``, whose classes register themselves."""
+    folder = Path(__file__).parent / "formats"
+    for module in pkgutil.iter_modules([str(folder)]):
+        importlib.import_module(f"{__package__}.formats.{module.name}")
+
+
+def registered_formats() -> tuple[type[RawTable], ...]:
+    """Return the table classes of all formats, in the order in which they are asked for a file."""
+    _load_formats()
+    # Any text may be a CSV table, so that format is asked last.
+    return tuple(sorted(_FORMATS, key=lambda table: (table.format == "CSV", table.format)))
+
+
+def find_format(path: str | Path) -> type[RawTable]:
+    """Return the table class that reads a file, told by its content and not by its name.
+
+    Parameters
+    ----------
+    path : path
+        May be gzipped.
 
     Raises
     ------
     CatalogueError
-        If it is none that is understood.
+        If it is in no format that is read here.
     """
     path = Path(path)
     head = peek(path)
-    if head.startswith(b"SIMPLE  ="):
-        return "FITS"
-    if head.startswith(b"PAR1"):
-        return "Parquet"
-    if head.startswith(b"\x93NUMPY"):
-        return "NPY"
-    if b"<VOTABLE" in head.upper() or b":VOTABLE" in head.upper():
-        return "VOTable"
-    suffixes = {suffix.lower() for suffix in path.suffixes}
     start = head.lstrip()[:40].decode("ascii", "replace").splitlines()[0]
-    named = {".fits": "FITS", ".fit": "FITS", ".fz": "FITS", ".parquet": "Parquet", ".npy": "NPY", ".vot": "VOTable"}
-    for suffix, name in named.items():
-        if suffix in suffixes:
+    suffixes = {suffix.lower() for suffix in path.suffixes}
+    *others, text = registered_formats()
+    found = next((table for table in others if table.begins(head)), None)
+    if found is not None:
+        return found
+    for table in others:
+        for suffix in suffixes.intersection(table.suffixes):
             raise CatalogueError(
-                f"{path}: is named {suffix} but is not {name}; it begins with {start!r}. "
+                f"{path}: is named {suffix} but is not {table.format}; it begins with {start!r}. "
                 "It may be a damaged or an unfinished download: fetch it again."
             )
-    if b"\0" in head or start.lstrip().startswith("<"):
+    if not text.begins(head):
         raise CatalogueError(
             f"{path}: is in no format that is read here (it begins with {start!r}). "
-            "FITS, VOTable, Parquet, CSV and the paper's .npy with its properties CSV are."
+            f"{', '.join(table.format for table in others)} and {text.format} are."
         )
-    return "CSV"
+    return text
 
 
-def open_table(path: str | Path, hdu: int | str | Sequence[str] | None = None) -> RawTable:
+def file_format(path: str | Path) -> str:
+    """Return the name of the format of a file, told by its content; see :func:`find_format`."""
+    return find_format(path).format
+
+
+def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     """Open a table of any format that is read here.
 
     Parameters
@@ -290,25 +345,4 @@ def open_table(path: str | Path, hdu: int | str | Sequence[str] | None = None) -
     CatalogueError
         If it cannot be read; the message says why.
     """
-    path = Path(path)
-    kind = file_format(path)
-    # Imported here: astropy and pyarrow are slow to load, and one of them will do.
-    if kind == "FITS":
-        from .fits_table import FitsTable
-
-        return FitsTable(path, hdu)
-    if kind == "NPY":
-        from .arrow_tables import PaperTable
-
-        return PaperTable(path)
-    if kind == "VOTable":
-        from .fits_table import VoTable
-
-        return VoTable(path)
-    if kind == "Parquet":
-        from .arrow_tables import ParquetTable
-
-        return ParquetTable(path)
-    from .arrow_tables import CsvTable
-
-    return CsvTable(path)
+    return find_format(path)(Path(path), hdu)  # type: ignore[call-arg]

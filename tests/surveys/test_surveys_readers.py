@@ -421,7 +421,7 @@ def test_chunks_are_the_whole(tmp_path, kind, rows):
 
 
 def test_a_whole_file_of_several_blocks_is_joined(tmp_path, monkeypatch):
-    from jpas_gbm.surveys import fits_table
+    from jpas_gbm.surveys.formats import fits_table
 
     path = write_idr(tmp_path / "a.fits", rows=50)
     whole = read_catalogue(path)[0]
@@ -630,7 +630,7 @@ def test_positions_off_the_sky(tmp_path):
 
 
 def test_an_array_that_changes_its_width_on_the_way(tmp_path, monkeypatch):
-    from jpas_gbm.surveys import arrow_tables
+    from jpas_gbm.surveys.formats import arrow_tables
 
     monkeypatch.setattr(arrow_tables, "_BATCH_ROWS", 6)
     columns = {n: pa.array(v) if v.ndim == 1 else pa.array(v.tolist()) for n, v in idr_columns().items()}

@@ -13,10 +13,9 @@ from astropy.table import Table
 from sample_files import write_fits, write_idr, write_mocks, write_zcat
 
 from jpas_gbm.errors import CatalogueError
-from jpas_gbm.surveys import fits_table
-from jpas_gbm.surveys import fits_table as votable
-from jpas_gbm.surveys.arrow_tables import ARRAY, find_array
-from jpas_gbm.surveys.tables import ColumnNames, file_format, join_blocks, open_table, rebatch, stack_rows
+from jpas_gbm.surveys.formats import fits_table, votable
+from jpas_gbm.surveys.formats.paper_table import find_array
+from jpas_gbm.surveys.tables import ARRAY, ColumnNames, file_format, join_blocks, open_table, rebatch, stack_rows
 
 
 def whole(table, **want):
@@ -252,7 +251,7 @@ def test_csv_with_wrong_values(tmp_path, text, want, message):
 
 
 def test_csv_with_a_short_line_far_down(tmp_path, monkeypatch):
-    from jpas_gbm.surveys import arrow_tables
+    from jpas_gbm.surveys.formats import arrow_tables
 
     monkeypatch.setattr(arrow_tables, "_CSV_BYTES", 64)
     (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 50 + "3\n")

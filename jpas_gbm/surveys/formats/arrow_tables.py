@@ -1,14 +1,11 @@
-"""The paper's pair of files: an array of fluxes beside a table of properties.
-
-Parquet and CSV tables, read in blocks through Arrow.
-"""
+"""Tables read through Arrow: Parquet and CSV files in blocks, and pandas' tables."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
@@ -16,8 +13,11 @@ import pyarrow.compute as pc
 import pyarrow.csv as pacsv
 import pyarrow.parquet as pq
 
-from ..errors import CatalogueError
-from .tables import BLOCK_BYTES, Block, Column, Want, open_table, peek, rebatch, stack_rows
+from ...errors import CatalogueError
+from ..tables import Block, Column, Extension, Kind, RawTable, Want, peek, register_format, stack_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 _BATCH_ROWS = 65_536
 _CSV_BYTES = 4 << 20
@@ -25,7 +25,7 @@ _NULLS = ["", "NaN", "nan", "NAN", "NULL", "null", "None", "none", "N/A", "n/a",
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 
 
-def _kind(of: pa.DataType) -> Literal["float", "int", "bool", "text", "object"]:
+def _kind(of: pa.DataType) -> Kind:
     if pa.types.is_dictionary(of):
         return _kind(of.value_type)
     if pa.types.is_floating(of) or pa.types.is_decimal(of) or pa.types.is_null(of):
@@ -83,8 +83,56 @@ def _block(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start: 
     return block
 
 
-class ParquetTable:
+class FrameTable(RawTable):
+    """A pandas DataFrame; its index is not looked at.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of numbers, text, and lists or arrays of numbers.
+
+    Raises
+    ------
+    CatalogueError
+        If a column holds values of several kinds, or its name stands twice.
+    """
+
+    format = "pandas DataFrame"
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.path, self.place = Path("DataFrame"), "DataFrame"
+        twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        if twice:
+            raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
+        try:
+            self._table = pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False).combine_chunks()
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise CatalogueError(f"DataFrame: holds what no table can ({_first_line(error)}).") from error
+        self.rows = self._table.num_rows
+        self.columns = {field.name: _column(field) for field in self._table.schema}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None: the table is in memory."""
+        return ()
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns in consecutive blocks of rows."""
+        start = 0
+        for batch in self._table.to_batches(_BATCH_ROWS):
+            yield _block(batch, want, self.place, start)
+            start += len(batch)
+
+
+@register_format
+class ParquetTable(RawTable):
     """A Parquet file, read by row groups.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : Extension
+        Without meaning here.
 
     Raises
     ------
@@ -93,10 +141,10 @@ class ParquetTable:
     """
 
     format = "Parquet"
+    suffixes = (".parquet",)
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.place = path.name
+    def __init__(self, path: Path, hdu: Extension = None) -> None:
+        self.path, self.place = path, path.name
         try:
             with pq.ParquetFile(path) as file:
                 schema, self.rows = file.schema_arrow, file.metadata.num_rows
@@ -104,12 +152,17 @@ class ParquetTable:
             raise CatalogueError(
                 f"{path}: is not a readable Parquet file ({_first_line(error)}). It may be truncated: fetch it again."
             ) from error
-        self.columns: Mapping[str, Column] = {field.name: _column(field) for field in schema}
-        self.cards: Mapping[str, str] = {
+        self.columns = {field.name: _column(field) for field in schema}
+        self.cards = {
             key.decode(): value.decode("utf-8", "replace")
             for key, value in (schema.metadata or {}).items()
             if len(value) < 80
         }
+
+    @staticmethod
+    def begins(head: bytes) -> bool:
+        """Return whether a file that begins with these bytes is a Parquet file."""
+        return head.startswith(b"PAR1")
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
@@ -132,11 +185,18 @@ def _first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
-class CsvTable:
+@register_format
+class CsvTable(RawTable):
     """A text table with a header line; lines that begin with # before it are skipped.
 
     Columns are separated by comma, semicolon, tab or bar, whichever the header has most of. Numbers
     are read as 64-bit floats unless an integer is asked for, which then must be one in every row.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : Extension
+        Without meaning here.
 
     Raises
     ------
@@ -145,12 +205,9 @@ class CsvTable:
     """
 
     format = "CSV"
-    rows: int | None = None
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.place = path.name
-        self.cards: Mapping[str, str] = {}
+    def __init__(self, path: Path, hdu: Extension = None) -> None:
+        self.path, self.place = path, path.name
         lines = peek(path, 1 << 20).decode("utf-8-sig", "replace").splitlines()
         self._skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
         if self._skip == len(lines):
@@ -158,6 +215,11 @@ class CsvTable:
         header = lines[self._skip]
         self._delimiter = max(",;\t|", key=header.count)
         self.columns = self._sniffed()
+
+    @staticmethod
+    def begins(head: bytes) -> bool:
+        """Return whether a file that begins with these bytes may be a text table."""
+        return b"\0" not in head and not head.lstrip().startswith(b"<")
 
     def _reader(self, want: Mapping[str, Want] | None) -> pacsv.CSVStreamingReader:
         convert: dict[str, Any] = {"null_values": _NULLS}
@@ -220,100 +282,3 @@ class CsvTable:
         if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", value):
             hint = " It is stored as floating point, which corrupts ids above 2^53: export it as a 64-bit integer."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
-
-
-ARRAY = "FLUX+NOISE"
-"""Name under which the array stands among the columns of the properties."""
-
-
-def find_properties(path: Path) -> Path:
-    """Return the properties file beside a .npy file: Mock_a_FLUX+NOISE.npy has Mock_a_PROPS.csv.
-
-    Raises
-    ------
-    CatalogueError
-        If there is none, or more than one could be it.
-    """
-    stem = re.sub(r"[_-]?flux\+?[_-]?noise$", "", path.stem, flags=re.IGNORECASE)
-    named = re.compile(re.escape(stem) + r"[_-]?prop\w*\.(csv|parquet|fits)", re.IGNORECASE)
-    found = sorted(other for other in path.parent.iterdir() if named.fullmatch(other.name))
-    found = found or [other for other in [path.with_name(f"{stem}.csv")] if other.is_file()]
-    if not found:
-        raise CatalogueError(
-            f"{path}: the table of its properties is missing: {stem}_PROPS.csv, with one line for each row of the "
-            "array, must stand beside it."
-        )
-    if len(found) > 1:
-        names = " and ".join(other.name for other in found)
-        raise CatalogueError(f"{path}: {names} could both be its properties. Leave one of them in the folder.")
-    return found[0]
-
-
-def find_array(path: Path) -> Path | None:
-    """Return the .npy file to which a properties file belongs, if it stands beside it."""
-    stem = re.sub(r"[_-]?prop\w*$", "", path.stem, flags=re.IGNORECASE)
-    beside = path.with_name(f"{stem}_FLUX+NOISE.npy")
-    return beside if stem != path.stem and beside.is_file() else None
-
-
-class PaperTable:
-    """A .npy array (rows, bands, planes) and the properties of its rows, as one table.
-
-    Raises
-    ------
-    CatalogueError
-        If the array is pickled, truncated or of another shape, or the properties have another
-        number of rows.
-    """
-
-    format = "NPY+CSV"
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.place = path.name
-        self._array = self._mapped()
-        if self._array.ndim != 3 or self._array.dtype.kind != "f":
-            raise CatalogueError(
-                f"{path}: holds {self._array.dtype} of shape {self._array.shape}; floating point of shape "
-                "(rows, bands, planes) is needed, as in the paper's ..._FLUX+NOISE.npy."
-            )
-        self.rows: int = len(self._array)
-        self.bands, self.planes = self._array.shape[1:]
-        self.properties = open_table(find_properties(path))
-        self.cards = self.properties.cards
-        whole = Column(ARRAY, "float", self.bands * self.planes)
-        self.columns: Mapping[str, Column] = {ARRAY: whole, **self.properties.columns}
-
-    def _mapped(self) -> np.ndarray:
-        try:
-            return np.load(self.path, mmap_mode="r", allow_pickle=False)
-        except (ValueError, OSError, EOFError) as error:
-            raise CatalogueError(
-                f"{self.path}: is not a readable .npy array ({error}). It is truncated, or holds pickled objects, "
-                "which are never read: save a plain array."
-            ) from error
-
-    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
-        """Yield the wanted columns in consecutive blocks of rows; the array as (n, bands, planes)."""
-        step = max(1, BLOCK_BYTES // max(1, self._array[:1].nbytes))
-        others = {name: kind for name, kind in want.items() if name != ARRAY}
-        # Without any property the rows of the file are still counted, by its first column.
-        counted: Mapping[str, Want] = others or {next(iter(self.properties.columns)): "any"}
-        start = 0
-        for block in rebatch(self.properties.blocks(counted), step):
-            stop = start + len(next(iter(block.values())))
-            if stop > self.rows:
-                self._refuse_lengths(f"more than {self.rows:,}")
-            if ARRAY in want:
-                # A fresh map for each block: pages of an old one would stay in memory.
-                block[ARRAY] = np.array(self._mapped()[start:stop])
-            yield {name: block[name] for name in want}
-            start = stop
-        if start < self.rows:
-            self._refuse_lengths(f"{start:,}")
-
-    def _refuse_lengths(self, found: str) -> None:
-        raise CatalogueError(
-            f"{self.path}: has {self.rows:,} rows, its properties {self.properties.path.name} {found}. "
-            "They do not belong together, or one of them is truncated."
-        )

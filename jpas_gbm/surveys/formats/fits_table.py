@@ -1,7 +1,4 @@
-"""VOTables, as the archives' query services give them.
-
-Binary tables of FITS files, read in blocks and checked against their checksums.
-"""
+"""Binary tables of FITS files, read in blocks and checked against their checksums."""
 
 from __future__ import annotations
 
@@ -9,17 +6,17 @@ import gzip
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any, Literal
+from typing import IO, Any
 
 import numpy as np
 from astropy.io import fits
 
-from ..errors import CatalogueError, did_you_mean
-from ..store import native
-from .tables import BLOCK_BYTES, Block, Column, Want, stack_rows
+from ...errors import CatalogueError, did_you_mean
+from ...store import native
+from ..tables import BLOCK_BYTES, Block, Column, Extension, Kind, RawTable, Want, register_format, stack_rows
 
 _UNSIGNED = {"B": (np.int8, -128), "I": (np.uint16, 1 << 15), "J": (np.uint32, 1 << 31), "K": (np.uint64, 1 << 63)}
-_KINDS: dict[str, Literal["float", "int", "bool", "text", "object"]] = {
+_KINDS: dict[str, Kind] = {
     "L": "bool", "A": "text", "B": "int", "I": "int", "J": "int", "K": "int", "E": "float", "D": "float",
 }  # fmt: skip
 _ONES = 0xFFFFFFFF
@@ -46,7 +43,8 @@ def _sum_words(stream: IO[bytes], start: int, size: int) -> int:
     return total
 
 
-class FitsTable:
+@register_format
+class FitsTable(RawTable):
     """A binary table of a FITS file.
 
     Rows are read from the file in blocks, so a table of any length needs the memory of one block.
@@ -67,8 +65,9 @@ class FitsTable:
     """
 
     format = "FITS"
+    suffixes = (".fits", ".fit", ".fz")
 
-    def __init__(self, path: Path, hdu: int | str | Sequence[str] | None = None) -> None:
+    def __init__(self, path: Path, hdu: Extension = None) -> None:
         self.path = path
         with path.open("rb") as stream:
             self._gzipped = stream.read(2) == b"\x1f\x8b"
@@ -79,17 +78,22 @@ class FitsTable:
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
         self._check_size()
         self._check_sums(span)
-        self.columns: Mapping[str, Column] = {name: self._column(name) for name in self._definitions}
+        self.columns = {name: self._column(name) for name in self._definitions}
 
-    def _understand(self, hdus: fits.HDUList, wanted: int | str | Sequence[str] | None) -> int:
+    @staticmethod
+    def begins(head: bytes) -> bool:
+        """Return whether a file that begins with these bytes is a FITS file."""
+        return head.startswith(b"SIMPLE  =")
+
+    def _understand(self, hdus: fits.HDUList, wanted: Extension) -> int:
         """Note where the rows stand and what their columns are; return the size of the data in bytes."""
         self._hdu = self._choose(hdus, wanted)
         unit = hdus[self._hdu]
         self.place = f"{self.path.name}[{unit.name or self._hdu}]"
         self._check_type(unit)
         self.others = tuple(u.name for u in hdus if isinstance(u, fits.BinTableHDU) and u is not unit and u.name)
-        self.cards: Mapping[str, str] = {card.keyword: str(card.value).strip() for card in unit.header.cards}
-        self.rows: int = unit.header["NAXIS2"]
+        self.cards = {card.keyword: str(card.value).strip() for card in unit.header.cards}
+        self.rows = self._rows = int(unit.header["NAXIS2"])
         place = unit.fileinfo()
         self._header, self._start = place["hdrLoc"], place["datLoc"]
         self._record = unit.columns.dtype.newbyteorder(">")
@@ -110,7 +114,7 @@ class FitsTable:
             ) from error
         return hdus
 
-    def _choose(self, hdus: fits.HDUList, wanted: int | str | Sequence[str] | None) -> int:
+    def _choose(self, hdus: fits.HDUList, wanted: Extension) -> int:
         names = [unit.name for unit in hdus]
         listed = ", ".join(f"{i} {unit.name or '(no name)'}" for i, unit in enumerate(hdus))
         if isinstance(wanted, str) and wanted.isdigit():
@@ -146,7 +150,7 @@ class FitsTable:
         return gzip.open(self.path, "rb") if self._gzipped else open(self.path, "rb")  # type: ignore[return-value]
 
     def _check_size(self) -> None:
-        needed = self._start + self._record.itemsize * self.rows
+        needed = self._start + self._record.itemsize * self._rows
         if not self._gzipped and self.path.stat().st_size < needed:
             raise CatalogueError(
                 f"{self.path}: is truncated: {self.path.stat().st_size:,} bytes, the table {self.place} needs "
@@ -231,8 +235,8 @@ class FitsTable:
         varying = self._varying([name for name in want if self._letter(name) in "PQ"])
         with self._stream() as stream:
             stream.seek(self._start)
-            for start in range(0, self.rows, step):
-                count = min(step, self.rows - start)
+            for start in range(0, self._rows, step):
+                count = min(step, self._rows - start)
                 try:
                     content = stream.read(count * size)
                 except (OSError, EOFError) as error:
@@ -256,84 +260,3 @@ class FitsTable:
         with self._opened() as hdus:
             data = hdus[self._hdu].data
             return {name: [np.array(row) for row in data.field(name)] for name in names}
-
-
-LIMIT_BYTES = 2 << 30
-"""Largest VOTable that is read: the format must be held in memory whole, at several times its size."""
-
-
-class VoTable:
-    """The first table of a VOTable file, held in memory.
-
-    Raises
-    ------
-    CatalogueError
-        If it is damaged, holds no table, or is larger than 2 GiB.
-    """
-
-    format = "VOTable"
-
-    def __init__(self, path: Path) -> None:
-        from astropy.io.votable import parse
-
-        if path.stat().st_size > LIMIT_BYTES:
-            raise CatalogueError(
-                f"{path}: is a VOTable of {path.stat().st_size / 2**30:.1f} GiB; those above "
-                f"{LIMIT_BYTES / 2**30:.0f} GiB are not read, since the format must be held in memory whole. "
-                "Ask the archive for FITS, or convert it to Parquet."
-            )
-        self.path = path
-        self.place = path.name
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                table = parse(path, verify="ignore").get_first_table()
-        except Exception as error:
-            # The parser raises its own errors, expat's, struct's and plain IndexErrors on damaged files.
-            raise CatalogueError(
-                f"{path}: is not a readable VOTable ({(str(error).splitlines() or [type(error).__name__])[0]}). "
-                "It may be truncated: fetch it again."
-            ) from error
-        self._values: dict[str, Any] = {field.name: table.array[field.ID] for field in table.fields}
-        self.rows: int = len(table.array)
-        self.cards: Mapping[str, str] = {param.name: str(param.value) for param in table.params}
-        self.columns: Mapping[str, Column] = {
-            field.name: _column(field.name, self._values[field.name], field.unit) for field in table.fields
-        }
-
-    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
-        """Yield the wanted columns of all rows as one block."""
-        if self.rows:
-            yield {name: self._decoded(name) for name in want}
-
-    def _decoded(self, name: str) -> np.ndarray:
-        values, column = self._values[name], self.columns[name]
-        if column.kind == "text":
-            return _text(values)
-        if column.kind == "object":
-            mask = np.ma.getmaskarray(values)
-            rows = [None if np.all(hidden) else row for row, hidden in zip(np.ma.getdata(values), mask, strict=True)]
-            return stack_rows(rows, name, self.place)
-        plain = native(np.ma.getdata(values))
-        mask = np.ma.getmaskarray(values)
-        return np.ma.MaskedArray(plain, mask) if mask.any() else plain
-
-
-def _text(values: Any) -> np.ndarray:
-    filled = np.where(np.ma.getmaskarray(values), "", np.ma.getdata(values))
-    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in filled]
-    return np.strings.strip(np.array(texts, dtype=str))
-
-
-def _column(name: str, values: Any, unit: Any) -> Column:
-    data = np.ma.getdata(values)
-    unit = None if unit is None else str(unit)
-    kinds: dict[str, Literal["float", "int", "bool", "text"]] = {
-        "f": "float", "i": "int", "u": "int", "b": "bool", "U": "text", "S": "text",
-    }  # fmt: skip
-    if data.dtype.kind in kinds:
-        return Column(name, kinds[data.dtype.kind], int(np.prod(data.shape[1:])) if data.ndim > 1 else None, unit)
-    first = next((row for row in data if row is not None), None)
-    if first is None or isinstance(first, str | bytes):
-        return Column(name, "text", None, unit)
-    return Column(name, "object", 0, unit)
