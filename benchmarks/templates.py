@@ -14,15 +14,14 @@ from __future__ import annotations
 import argparse
 import time
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
-from jpas_gbm.features.bases import TemplateOptions
+from jpas_gbm.config import override
 from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.features.templates import TemplateSet
-from jpas_gbm.options import SimulateOptions
+from jpas_gbm.options import SimulateOptions, TemplateOptions
 from jpas_gbm.simulation.simulate import simulate_survey
 from jpas_gbm.store import write_json
 from jpas_gbm.surveys.catalogue import Catalogue
@@ -63,7 +62,9 @@ def smallest_step(templates: int, source: Catalogue, options: TemplateOptions) -
     """Return the set of rank 4 whose redshift step gives about so many templates."""
     tried = []
     for step in (0.12, 0.08, 0.06, 0.05, 0.04, 0.03, 0.025, 0.02):
-        made = TemplateSet.learn(source, ranks=(4,), options=replace(options, z_step=step, fine_step=step, bin_rows=20))
+        made = TemplateSet.learn(
+            source, ranks=(4,), options=override(options, z_step=step, fine_step=step, bin_rows=20)
+        )
         tried.append((abs(len(made.template_names) - templates), step, made))
     return min(tried, key=lambda entry: entry[:2])[2]
 
@@ -76,18 +77,18 @@ def main() -> None:
     survey = simulate_survey(SimulateOptions(), seed=1)
     source, target = survey.source, survey.target.replace(label=survey.truth_label, z=survey.truth_z)
     rows = target.take(np.random.default_rng(0).permutation(len(target))[: arguments.rows])
-    plain_options = replace(TemplateOptions(), wild=0.0)
+    plain_options = TemplateOptions(wild=0.0)
     plain = smallest_step(90, source, plain_options)
     fitter = TemplateFitter(plain.bank, plain.ranks, plain_options)
     whole = TemplateSet.learn(source, ranks=(4,), target_train=target)
     for made in (plain, whole):
-        made.compute(rows.take(slice(0, 200)))
+        made.features(rows.take(slice(0, 200)))
     few = rows.take(slice(0, 2048))
     figures: dict[str, float] = {
         "numpy_rows_per_second": len(few) / least_time(lambda: numpy_fits(fitter, few)),
         "fits_rows_per_second": len(rows) / least_time(lambda: fitter.fit(rows.flux, rows.flux_err)),
-        "features_rows_per_second": len(rows) / least_time(lambda: plain.compute(rows)),
-        "default_features_rows_per_second": len(rows) / least_time(lambda: whole.compute(rows)),
+        "features_rows_per_second": len(rows) / least_time(lambda: plain.features(rows)),
+        "default_features_rows_per_second": len(rows) / least_time(lambda: whole.features(rows)),
         "shares_rows_per_second": 512 / least_time(lambda: whole.band_shares(rows.take(slice(0, 512)))),
     }
     bands = len(rows.bands)

@@ -90,6 +90,56 @@ class FeatureOptions(Options):
         description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it to the bases.",
     )
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
+    more: tuple[str, ...] = Field((), description="Registered groups of features that have no switch of their own.")
+
+
+class TemplateOptions(Options):
+    """How template bases are cut and fitted."""
+
+    z_step: float = Field(0.025, gt=0, description="Width of redshift bins in ln(1 + z).")
+    fine_step: float = Field(0.025, gt=0, description="Width of the redshift bins near `fine_at`, in ln(1 + z).")
+    fine_at: float = Field(2.1, gt=-1, description="Redshift near which bins have that width.")
+    fine_span: float = Field(0.15, ge=0, description="How near, in ln(1 + z).")
+    bin_rows: int = Field(30, ge=1, description="Fewest rows in a redshift bin; poorer ones join their neighbour.")
+    part_rows: int = Field(
+        250,
+        ge=1,
+        description="A redshift bin with at least twice so many rows is halved by colour into two templates: galaxies "
+        "are red or blue.",
+    )
+    colour_bins: int = Field(
+        16, ge=1, description="Bins of a class without redshifts (stars), by halving along the first component."
+    )
+    floor: float = Field(0.03, ge=0, description="Share of the flux added in quadrature to its error.")
+    prior: float = Field(
+        1.0, gt=0, description="Variance of the coefficients under the prior, in units of that among mocks."
+    )
+    amplitude: float = Field(
+        1.0, gt=0, description="1 σ of the prior of a template's amplitude, in units of the row's level."
+    )
+    most_rows: int = Field(4000, ge=1, description="Most rows that one basis is learnt from.")
+    wild: float = Field(
+        4.0,
+        ge=0,
+        description="A band that every class's best template misses by more σ than this is left out; 0 keeps all.",
+    )
+    large: float = Field(
+        0.3,
+        ge=0,
+        description="Such a band must also differ by this share of the flux expected: lines that templates lack are no "
+        "accidents.",
+    )
+    most_wild: int = Field(3, ge=0, description="Most bands of a row that are left out so.")
+    least_outlier_rate: float = Field(
+        5e-4, ge=0, description="Where fewer fluxes than this share are measured to be far off, no band is left out."
+    )
+    most_modes: int = Field(4, ge=0, description="Most variations of a class, strongest first.")
+    variation_rows: int = Field(1500, ge=1, description="Most target rows of a class that they are learnt from.")
+    least_variation_rows: int = Field(100, ge=1, description="Fewest of them.")
+    host_share: float = Field(
+        0.0, ge=0, description="1 σ of a host galaxy's share of the light in quasar templates; 0 lets none in."
+    )
+    host_below: float = Field(0.8, description="Redshift from which quasar templates have no host.")
 
 
 class BoostingOptions(Options):

@@ -177,15 +177,6 @@ def _photometry_only(dataset: Dataset, regime: Regime, journal: Journal) -> Cata
     return sky.replace(label=np.full(len(sky), UNLABELLED, dtype=np.int8), z=np.full(len(sky), np.nan))
 
 
-def families(dataset: Dataset) -> np.ndarray:
-    """Return a number for each class, the same for classes of one spectral type, shape (k,)."""
-    numbers = np.arange(len(dataset.scheme.classes))
-    for named in dataset.scheme.spectypes.values():
-        codes = [dataset.scheme.code(name) for name in named]
-        numbers[codes] = min(codes)
-    return np.unique(numbers, return_inverse=True)[1]
-
-
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
     """Return the noise-free mock flux of the twin of each target row, NaN where there is none, float32 (n, b)."""
     flux = np.full(sky.flux.shape, np.nan, dtype=np.float32)
@@ -202,7 +193,7 @@ def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
 def measure_shift(dataset: Dataset, train: Catalogue, journal: Journal) -> DomainShift | None:
     """Measure zero points, class offsets and variations on the twins of objects of the train split."""
     with journal.stage("shift measured on twins", rows=len(train)) as entry:
-        found = learn_shift(train, twin_fluxes(dataset, train), families(dataset))
+        found = learn_shift(train, twin_fluxes(dataset, train), dataset.scheme.families)
         entry["measured"] = found is not None
     if found is None:
         journal.note(
@@ -256,7 +247,7 @@ def _learn_recipe(
         return recipe
     seed = int(seeds.generate_state(1)[0])
     with journal.stage("templates learnt from mocks", rows=len(learners)):
-        return recipe.learn(learners, train, seed=seed, threads=threads, shift=shift)
+        return recipe.learn(learners, train, seed=seed, threads=threads, scheme=dataset.scheme, shift=shift)
 
 
 FEW_LABELS = 100

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from ..features.recipe import group_of
 from ..model import Model
 from ..options import ExplainOptions
 from ..scores.bootstrap import LEVEL, resample_weights
@@ -316,14 +315,14 @@ class Summary:
         y, groups = self.y[told.detail], told.rows.object_id[told.detail]
         size = np.abs(told.features)
         means = class_means(size, y, self.codes, groups, 0, self.seed).mean
-        names = told.fitted.recipe.names
+        names, group_of = told.fitted.recipe.names, told.fitted.recipe.groups
         order = np.argsort(-np.nan_to_num(means), kind="stable")[:top]
         intervals = class_means(size[:, order], y, self.codes, groups, self.resamples, self.seed).interval()
         section = {
             "top": [
                 {
                     "name": names[i],
-                    "group": group_of(names[i]),
+                    "group": group_of[names[i]],
                     "mean_abs": float(means[i]),
                     "interval": interval,
                     "bands": self._main_bands(int(i)),
@@ -342,8 +341,7 @@ class Summary:
 
     def _groups(self, means: np.ndarray) -> list[dict[str, Any]]:
         totals: dict[str, float] = {}
-        for name, value in zip(self.told.fitted.recipe.names, means, strict=True):
-            group = group_of(name)
+        for group, value in zip(self.told.fitted.recipe.groups.values(), means, strict=True):
             totals[group] = totals.get(group, 0.0) + float(value)
         whole = max(sum(totals.values()), 1e-300)
         return [

@@ -2,85 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 
+from ..options import TemplateOptions
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
+from ..surveys.classes import LabelScheme, default_scheme
 from .chi2 import normalise_rows
 
-CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 LEAST_ROWS = 8
 """A class or bin with fewer rows gets no templates of its own."""
 
 _LEAST_BANDS = 4
 _TINY = 1e-8
-
-
-@dataclass(frozen=True)
-class TemplateOptions:
-    """How template bases are cut and fitted.
-
-    Parameters
-    ----------
-    z_step : float
-        Width of redshift bins in ln(1 + z).
-    fine_step, fine_at, fine_span : float
-        Width of the bins whose ln(1 + z) is within `fine_span` of ln(1 + `fine_at`).
-    bin_rows : int
-        Fewest rows in a redshift bin; poorer ones join their neighbour.
-    part_rows : int
-        A redshift bin with at least twice so many rows is halved by colour into two templates: galaxies are red
-        or blue.
-    colour_bins : int
-        Bins of a class without redshifts (stars), by halving along the first principal component.
-    floor : float
-        Share of the flux added in quadrature to its error.
-    prior : float
-        Variance of the coefficients under the prior in units of the variance among mocks.
-    amplitude : float
-        1 σ of the prior of a template's amplitude in units of the row's level.
-    most_rows : int
-        Most rows that one basis is learnt from.
-    wild : float
-        A band that every class's best template misses by more than this, in σ, is left out; 0 keeps all.
-    large : float
-        Such a band must also differ by this share of the flux expected: lines that templates lack are no accidents.
-    most_wild : int
-        Most bands of a row that are left out so.
-    least_outlier_rate : float
-        Where fewer fluxes than this share are measured to be far off, no band is left out.
-    most_modes : int
-        Most variations of a class, strongest first.
-    variation_rows, least_variation_rows : int
-        Most and fewest target rows of a class that they are learnt from.
-    host_share, host_below : float
-        1 σ of a host galaxy's share of the light in quasar templates, and the redshift from which they have none.
-    """
-
-    z_step: float = 0.025
-    fine_step: float = 0.025
-    fine_at: float = 2.1
-    fine_span: float = 0.15
-    bin_rows: int = 30
-    part_rows: int = 250
-    colour_bins: int = 16
-    floor: float = 0.03
-    prior: float = 1.0
-    amplitude: float = 1.0
-    most_rows: int = 4000
-    wild: float = 4.0
-    large: float = 0.3
-    most_wild: int = 3
-    least_outlier_rate: float = 5e-4
-    most_modes: int = 4
-    variation_rows: int = 1500
-    least_variation_rows: int = 100
-    host_share: float = 0.0
-    host_below: float = 0.8
 
 
 @dataclass(frozen=True, eq=False)
@@ -94,7 +33,7 @@ class TemplateBank:
     ----------
     bands : tuple of str
         Names of the b bands.
-    classes : tuple of str
+    scheme : LabelScheme
         Classes that labels 0, 1, ... stand for.
     group : array of int64, shape (T,)
         Class of each template, ascending.
@@ -116,7 +55,7 @@ class TemplateBank:
     """
 
     bands: tuple[str, ...]
-    classes: tuple[str, ...]
+    scheme: LabelScheme
     group: np.ndarray
     place: np.ndarray
     z: np.ndarray
@@ -133,6 +72,67 @@ class TemplateBank:
     def present(self) -> list[int]:
         """Labels of the classes that have templates."""
         return [int(c) for c in np.unique(self.group)]
+
+    def of_classes(self, names: Sequence[str]) -> np.ndarray:
+        """Return which templates are of some classes.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Names of classes of the scheme.
+
+        Returns
+        -------
+        array of bool, shape (T,)
+        """
+        return np.isin(self.group, [self.scheme.code(name) for name in names])
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return everything but the bands as arrays by name, for a file.
+
+        The scheme is written where it is not that of the survey, so that the arrays, and with them the hash of a
+        recipe, are those of the versions that knew no other.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        arrays = {name: getattr(self, name) for name in _ARRAYS}
+        arrays |= {"classes": np.array(self.scheme.classes), "rank": np.array(self.rank)}
+        if self.scheme != default_scheme():
+            arrays["scheme"] = np.array(json.dumps(self.scheme.to_dict()))
+        return arrays
+
+    @classmethod
+    def from_arrays(cls, bands: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> TemplateBank:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        bands : tuple of str
+            Names of the b bands.
+        arrays : mapping of str to array
+
+        Returns
+        -------
+        TemplateBank
+
+        Raises
+        ------
+        ValueError
+            If the basis has other bands or templates.
+        KeyError
+            If an array is missing.
+        """
+        plain = {name: np.asarray(arrays[name]) for name in _ARRAYS}
+        if plain["basis"].shape[:2] != (len(plain["group"]), len(bands)):
+            raise ValueError(f"basis of shape {plain['basis'].shape}")
+        written = json.loads(str(arrays["scheme"])) if "scheme" in arrays else None
+        scheme = default_scheme() if written is None else LabelScheme.from_dict(written)
+        return cls(bands=bands, scheme=scheme, rank=int(arrays["rank"]), **plain)
+
+
+_ARRAYS = ("group", "place", "z", "count", "basis", "variance", "modes")
 
 
 def z_bins(z: np.ndarray, options: TemplateOptions) -> list[tuple[float, float]]:
@@ -263,9 +263,7 @@ def _shapes(source: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:
     return normalise_rows(source.flux, source.flux_err, 0.03)
 
 
-def learn_bank(
-    source: Catalogue, classes: tuple[str, ...], rank: int, options: TemplateOptions, seed: int
-) -> TemplateBank:
+def learn_bank(source: Catalogue, scheme: LabelScheme, rank: int, options: TemplateOptions, seed: int) -> TemplateBank:
     """Learn the templates of every class that the source holds.
 
     Parameters
@@ -273,19 +271,24 @@ def learn_bank(
     source : Catalogue
         Labelled rows; noise-free fluxes (`flux_mean`) are used where the catalogue has them, else
         the noisy ones through :func:`noisy_basis`.
-    classes : tuple of str
-        Names of labels 0, 1, ...
+    scheme : LabelScheme
+        The classes of labels 0, 1, ...
     rank : int
         Vectors in each basis, the mean shape included.
     options : TemplateOptions
     seed : int
         Draws the rows of bins that hold more than ``options.most_rows``.
+
+    Returns
+    -------
+    TemplateBank
+        Of T templates, none where no class has :data:`LEAST_ROWS` rows.
     """
     x, weight = _shapes(source)
     usable = (x != 0).sum(axis=1) > rank
     rng = np.random.default_rng(seed)
     group, number, z, count, basis, variance = [], [], [], [], [], []
-    for label in range(len(classes)):
+    for label in range(len(scheme)):
         mine = np.flatnonzero(usable & (source.label == label))
         if len(mine) < LEAST_ROWS:
             continue
@@ -302,7 +305,7 @@ def learn_bank(
             variance.append(learnt[1])
     return TemplateBank(
         bands=source.bands.names,
-        classes=classes,
+        scheme=scheme,
         group=np.array(group, dtype=np.int64),
         place=np.array(number, dtype=np.int64),
         z=np.array(z, dtype=np.float64).reshape(-1, 3),

@@ -22,6 +22,9 @@ NEIGHBOUR = 1
 _NOTHING = -45.0
 """Logarithm of a share that would be lost in rounding: it costs no exponential."""
 
+_TAKEN = ("quasar", "quasar_mean", "quasar_spread")
+"""Names of classes whose redshift would have the name of a feature of all quasars."""
+
 _FAR = 3.0e4
 """Differences of −2 ln likelihood beyond this are all the same: certain."""
 
@@ -35,15 +38,12 @@ class EvidencePlan:
     bank : TemplateBank
     ranks : tuple of int
         Ranks of the fits; each has a set of features of its own.
-    boundary : float
-        Redshift between the two quasar classes.
     span : float
-        Quasar templates within this of the boundary, in ln(1 + z), are compared across it.
+        Quasar templates within this of the redshift that parts quasars, in ln(1 + z), are compared across it.
     """
 
     bank: TemplateBank
     ranks: tuple[int, ...]
-    boundary: float = 2.1
     span: float = 0.12
 
     @cached_property
@@ -59,24 +59,25 @@ class EvidencePlan:
     @cached_property
     def quasars(self) -> np.ndarray:
         """Templates of quasar classes with redshifts, bool (T,)."""
-        named = [c for c in self.with_z if self.bank.classes[c].upper().startswith("QSO")]
-        return np.isin(self.bank.group, named)
+        return self.bank.of_classes(self.bank.scheme.quasars) & np.isin(self.bank.group, self.with_z)
 
     @cached_property
     def sides(self) -> np.ndarray:
-        """-1 for quasar templates just below the boundary, 1 just above, 0 otherwise; int8 (T,)."""
-        distance = np.log1p(self.bank.z[:, 1]) - np.log1p(self.boundary)
-        near = self.quasars & (np.abs(np.nan_to_num(distance, nan=9.0)) < self.span)
+        """-1 for templates just below the redshift that parts quasars, 1 just above, 0 otherwise; int8 (T,)."""
+        scheme = self.bank.scheme
+        parted = self.bank.of_classes([name for name in scheme.quasars if name in scheme.parted])
+        distance = np.log1p(self.bank.z[:, 1]) - np.log1p(scheme.z_cut)
+        near = self.quasars & parted & (np.abs(np.nan_to_num(distance, nan=9.0)) < self.span)
         return np.where(near, np.where(distance < 0, -1, 1), 0).astype(np.int8)
 
     @cached_property
     def described(self) -> list[tuple[str, str, int, int]]:
         """Name, kind and the one or two classes (-1: none) of each feature of one rank."""
-        names = self.bank.classes
+        names = self.bank.scheme.classes
         rows = [(f"delta_{names[c]}", "delta", c, -1) for c in self.present]
         rows.append(("misfit", "misfit", -1, -1))
         rows += [(f"gap_{names[c]}", "gap", c, -1) for c in self.present]
-        rows += [(f"z_{names[c]}", "z", c, -1) for c in self.with_z]
+        rows += [(f"z_class_{names[c]}" if names[c] in _TAKEN else f"z_{names[c]}", "z", c, -1) for c in self.with_z]
         rows += [(f"{names[a]}_over_{names[b]}", "pair", a, b) for a, b in combinations(self.present, 2)]
         rows += [(f"posterior_{names[c]}", "posterior", c, -1) for c in self.present]
         if self.quasars.any():
@@ -93,7 +94,7 @@ class EvidencePlan:
     @cached_property
     def log_prior(self) -> np.ndarray:
         """Log of each bin's share of its class, shape (T,)."""
-        totals = np.bincount(self.bank.group, weights=self.bank.count, minlength=len(self.bank.classes))
+        totals = np.bincount(self.bank.group, weights=self.bank.count, minlength=len(self.bank.scheme))
         return np.log(np.maximum(self.bank.count, 1e-3) / totals[self.bank.group])
 
     def compute(self, chi2: np.ndarray, minus2: np.ndarray, observed: np.ndarray, out: np.ndarray) -> None:

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 import numba
 import numpy as np
 
-from .bases import TemplateBank, TemplateOptions
+from ..options import TemplateOptions
+from .bases import TemplateBank
 from .chi2 import fit_kernel, normalise_rows, padded_products
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import ClassVar
 
 import numpy as np
 
-from ..errors import BundleError
+from .stored import Stored
 
 COMPONENTS = 120
 RARE = 0.0025
@@ -19,11 +19,10 @@ bits of a matrix product depend on how many rows are multiplied at once."""
 
 _CLIP = 4.0
 _MOST = 20_000
-_ARRAYS = ("centre", "scale", "components", "means", "whiteners", "limits")
 
 
 @dataclass(frozen=True, eq=False)
-class Overlap:
+class Overlap(Stored):
     """Distance of a row to the training rows, and the limits beyond which it is unlike them.
 
     Features are centred and scaled robustly (missing values stand at the centre) and projected on
@@ -51,6 +50,8 @@ class Overlap:
     whiteners: np.ndarray
     limits: np.ndarray
 
+    stored_as: ClassVar[str] = "overlap"
+
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2)."""
         z = _scaled(X, self.centre, self.scale)
@@ -69,24 +70,6 @@ class Overlap:
             rows = slice(start, start + _MOST)
             far[rows] = np.any(self.distances(X[rows]) > limits, axis=1)
         return far
-
-    def to_arrays(self) -> dict[str, Any]:
-        """Return a form that ``numpy.savez`` can hold."""
-        return {name: getattr(self, name) for name in _ARRAYS}
-
-    @classmethod
-    def from_arrays(cls, value: dict[str, Any]) -> Overlap:
-        """Rebuild from :meth:`to_arrays`.
-
-        Raises
-        ------
-        BundleError
-            If an array is missing.
-        """
-        try:
-            return cls(*(np.asarray(value[name], dtype=np.float64) for name in _ARRAYS))
-        except KeyError as error:
-            raise BundleError(f"the overlap of the model lacks {error}. Restore the model or fit again.") from error
 
 
 def _scaled(X: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:

@@ -1,110 +1,31 @@
-"""FeatureRecipe: what the trees see, declared, and the same at training and at prediction.
-
-The groups of features, and which of them a band system can have.
-
-FeatureMatrix: what the trees are given.
-"""
+"""FeatureRecipe: what the trees see, declared once, and computed alike at training and at prediction."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..config import override, parse_options
-from ..errors import BundleError, ConfigError, FeatureMismatch, JpasGbmError, did_you_mean
-from ..options import FeatureOptions
+from ..config import parse_options
+from ..errors import BundleError, ConfigError, JpasGbmError, did_you_mean
+from ..options import FeatureOptions, TemplateOptions
 from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
-from .photometry import (
-    LINE_WINDOWS,
-    FluxFeatures,
-    ImagingFeatures,
-    LineFeatures,
-    MeanFluxes,
-    PairColours,
-    RatioFeatures,
-    SnrFeatures,
-    StepColours,
-    WholeSnr,
-)
+from ..surveys.classes import LabelScheme
+from .feature_group import FeaturePart, FittedPart, Setting, feature_groups
 from .photospectra import Spectra, narrow_sequence
 
 if TYPE_CHECKING:
     from .shift import DomainShift
     from .templates import TemplateSet
-
-
-GROUPS = ("flux", "snr", "colour", "ratio", "line", "imaging", "template")
-"""Names of the groups; the name of a feature begins with the name of its group."""
-
-
-class Features(Protocol):
-    """Some features of one group: their names, what part of each belongs to each band, and how they are computed."""
-
-    group: str
-    names: tuple[str, ...]
-    weights: np.ndarray
-
-    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
-
-
-def group_of(name: str) -> str:
-    """Return the group that a feature belongs to, by its name.
-
-    Raises
-    ------
-    FeatureMismatch
-        If no group has such features.
-    """
-    group = name.partition("_")[0].rstrip("0123456789").replace("linerel", "line")
-    if group not in GROUPS:
-        raise FeatureMismatch(f"'{name}' is not the name of a feature. Groups of features: {', '.join(GROUPS)}.")
-    return group
-
-
-def plain_features(
-    bands: BandSystem, options: FeatureOptions, has_errors: bool, has_imaging: bool
-) -> tuple[Features, ...]:
-    """Return the features, all but templates, that the options ask for and the bands allow.
-
-    S/N needs errors; ratios, line indices and colours of band means need a photo-spectrum of narrow bands.
-
-    Parameters
-    ----------
-    bands : BandSystem
-    options : FeatureOptions
-    has_errors, has_imaging : bool
-        What every catalogue will have.
-    """
-    sequence = narrow_sequence(bands)
-    parts: list[Features] = []
-    if options.fluxes:
-        parts += [FluxFeatures(bands), MeanFluxes(bands)]
-    if (options.fluxes or options.snr) and has_errors:
-        parts.append(WholeSnr(bands))
-    if options.snr and has_errors:
-        parts.append(SnrFeatures(bands))
-    if options.colours:
-        parts.append(PairColours(bands))
-    parts += [StepColours(bands, k) for k in sorted(set(options.colours)) if 0 < 2 * k <= len(sequence)]
-    if options.ratios:
-        parts.append(RatioFeatures(bands))
-    if options.lines:
-        fitting = [window for window in LINE_WINDOWS if sequence and window.fits(len(sequence))]
-        parts += [LineFeatures(bands, window, has_errors) for window in fitting]
-    if options.imaging and has_imaging:
-        parts.append(ImagingFeatures(bands))
-    return tuple(part for part in parts if part.names)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,12 +92,27 @@ class FeatureRecipe:
     ) -> FeatureRecipe:
         """Return the recipe for a band system.
 
+        Parameters
+        ----------
+        bands : BandSystem
+            The b bands.
+        options : FeatureOptions, optional
+            Which groups, and how wide.
+        has_errors, has_imaging : bool
+            What every catalogue will have.
+
+        Returns
+        -------
+        FeatureRecipe
+            Without template bases: see :meth:`learn`.
+
         Raises
         ------
         ConfigError
-            If the options leave no feature at all.
+            If the options leave no feature at all, or name a group that does not exist.
         """
         recipe = cls(bands, options or FeatureOptions(), has_errors, has_imaging)
+        _known_groups(recipe.options.more)
         recipe._refuse_empty()
         return recipe
 
@@ -188,27 +124,21 @@ class FeatureRecipe:
             )
 
     @cached_property
-    def _parts(self) -> tuple[Features, ...]:
-        options = self.options
-        if options.lean and self._has_full_templates:
-            options = override(options, snr=False, colours=(), ratios=False, lines=False)
-        parts = plain_features(self.bands, options, self.has_errors, self.has_imaging)
-        return tuple(part for part in parts if part.group not in self.dropped)
-
-    @property
-    def _has_full_templates(self) -> bool:
-        return self.templates is not None and set(self.options.template_ranks) <= set(self.templates.ranks)
+    def _parts(self) -> tuple[tuple[str, FeaturePart], ...]:
+        """The group and the features of each part, in order."""
+        setting = Setting(self.bands, self.options, self.has_errors, self.has_imaging, self.templates)
+        kept = {group: maker for group, maker in feature_groups().items() if group not in self.dropped}
+        return tuple((group, part) for group, maker in kept.items() for part in maker(setting) if part.names)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
-        """Names of the features, in order."""
-        plain = [name for part in self._parts for name in part.names]
-        return tuple(plain) + (() if self.templates is None else tuple(self.templates.feature_names))
+        """Names of the f features, in order."""
+        return tuple(name for _, part in self._parts for name in part.names)
 
     @cached_property
     def groups(self) -> dict[str, str]:
         """The group of each feature."""
-        return {name: group_of(name) for name in self.names}
+        return {name: group for group, part in self._parts for name in part.names}
 
     @cached_property
     def band_weights(self) -> np.ndarray:
@@ -217,10 +147,7 @@ class FeatureRecipe:
         Rows sum to 1, those of imaging features to 0. A flux belongs to its band, a colour half to its
         blue and half to its red bands, a line index half to the line and a quarter to either side.
         """
-        rows = [part.weights for part in self._parts]
-        if self.templates is not None:
-            rows.append(self.templates.band_weights())
-        weights = np.concatenate(rows) if rows else np.zeros((0, len(self.bands)))
+        weights = np.concatenate([np.zeros((0, len(self.bands))), *(part.weights for _, part in self._parts)])
         weights.flags.writeable = False
         return weights
 
@@ -243,7 +170,8 @@ class FeatureRecipe:
         """SHA-256 of everything that a feature's value depends on."""
         plain = [
             [name, {self.bands.names[i]: round(float(row[i]), 12) for i in np.flatnonzero(row)}]
-            for part in self._parts
+            for _, part in self._parts
+            if not isinstance(part, FittedPart)
             for name, row in zip(part.names, part.weights, strict=True)
         ]
         content = {"format": FORMAT, "bands": self.bands.to_dict(), "features": plain, "templates": self._digest()}
@@ -261,20 +189,23 @@ class FeatureRecipe:
     def without(self, groups: Iterable[str]) -> FeatureRecipe:
         """Return the recipe without some groups of features.
 
+        Parameters
+        ----------
+        groups : iterable of str
+            Names of the groups, as in :attr:`groups`.
+
+        Returns
+        -------
+        FeatureRecipe
+
         Raises
         ------
         ConfigError
             If a group does not exist, or no feature remains.
         """
-        groups = tuple(groups)
-        for group in groups:
-            if group not in GROUPS:
-                raise ConfigError(
-                    f"there is no group of features '{group}'.{did_you_mean(group, GROUPS)}"
-                    f" Groups: {', '.join(GROUPS)}."
-                )
-        templates = None if "template" in groups else self.templates
-        recipe = replace(self, dropped=tuple(sorted({*self.dropped, *groups})), templates=templates)
+        gone = _known_groups(groups)
+        templates = None if "template" in gone else self.templates
+        recipe = replace(self, dropped=tuple(sorted({*self.dropped, *gone})), templates=templates)
         recipe._refuse_empty()
         return recipe
 
@@ -285,7 +216,7 @@ class FeatureRecipe:
         *,
         seed: int = 0,
         threads: int = 1,
-        classes: Sequence[str] | None = None,
+        scheme: LabelScheme | None = None,
         shift: DomainShift | None = None,
     ) -> FeatureRecipe:
         """Return the recipe with its template bases learnt; itself where it has no template features.
@@ -298,8 +229,8 @@ class FeatureRecipe:
             Labelled target rows that training may see.
         seed : int
         threads : int
-        classes : sequence of str, optional
-            Names of labels 0, 1, ...; the four classes of the survey by default.
+        scheme : LabelScheme, optional
+            The classes of labels 0, 1, ...; the four of the survey by default.
         shift : DomainShift, optional
             What twins say of the way from mocks to sky (:class:`~jpas_gbm.features.shift.DomainShift`).
 
@@ -310,7 +241,6 @@ class FeatureRecipe:
         """
         if not (self.options.templates and self.has_errors) or "template" in self.dropped:
             return self
-        from .bases import TemplateOptions
         from .templates import TemplateSet
 
         learnt = TemplateSet.learn(
@@ -318,7 +248,7 @@ class FeatureRecipe:
             ranks=self.options.template_ranks,
             seed=seed,
             target_train=None if target_train is None else self.conform(target_train),
-            classes=classes,
+            scheme=scheme,
             threads=threads,
             options=TemplateOptions(host_share=self.options.template_hosts),
             shift=shift,
@@ -353,41 +283,35 @@ class FeatureRecipe:
         """
         rows = self.conform(catalogue)
         X = np.empty((len(rows), len(self.names)), dtype=np.float32)
-        if self.templates is not None and self.templates.feature_names:
-            rows = self._fill_templates(self.templates, rows, X, threads)
+        plain, start = [], 0
+        for _, part in self._parts:
+            columns = slice(start, start := start + len(part.names))
+            if isinstance(part, FittedPart):
+                rows = part.compute_rows(rows, X[:, columns], threads)
+            else:
+                plain.append((part, columns))
+
+        def fill(block: slice) -> None:
+            spectra = Spectra(
+                self.bands,
+                rows.flux[block],
+                rows.flux_err[block] if self.has_errors else None,
+                rows.imaging_mag[block],
+                rows.morphology[block],
+            )
+            work = np.empty((len(self.names), len(spectra)), dtype=np.float32)
+            for part, columns in plain:
+                part.compute(spectra, work[columns])
+                X[block, columns] = work[columns].T
+
         blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
         if threads > 1 and len(blocks) > 1:
             with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(lambda block: self._fill(rows, block, X), blocks))
+                list(pool.map(fill, blocks))
         else:
             for block in blocks:
-                self._fill(rows, block, X)
+                fill(block)
         return FeatureMatrix(X, self.names, self.hash)
-
-    def _fill_templates(self, templates: TemplateSet, rows: Catalogue, X: np.ndarray, threads: int) -> Catalogue:
-        """Fill the last columns; return the rows without the bands that no class can explain."""
-        wrong = np.zeros(rows.flux.shape, dtype=bool)
-        first = len(self.names) - len(templates.feature_names)
-        X[:, first:] = templates.compute(rows, threads=threads, outliers=wrong)
-        if not wrong.any():
-            return rows
-        # A wild band would speak through the level, and through every other feature that it is part of.
-        return rows.replace(flux=np.where(wrong, np.float32(np.nan), rows.flux))
-
-    def _fill(self, rows: Catalogue, block: slice, X: np.ndarray) -> None:
-        spectra = Spectra(
-            self.bands,
-            rows.flux[block],
-            rows.flux_err[block] if self.has_errors else None,
-            rows.imaging_mag[block],
-            rows.morphology[block],
-        )
-        work = np.empty((sum(len(part.names) for part in self._parts), len(spectra)), dtype=np.float32)
-        place = 0
-        for part in self._parts:
-            part.compute(spectra, work[place : place + len(part.names)])
-            place += len(part.names)
-        X[block, : len(work)] = work.T
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON can hold; template bases are not in it."""
@@ -447,6 +371,17 @@ class FeatureRecipe:
                 "The files were changed, or another version wrote them: restore them or fit again."
             )
         return recipe
+
+
+def _known_groups(names: Iterable[str]) -> tuple[str, ...]:
+    """Return the names; refuse one that is no group of features."""
+    known = tuple(feature_groups())
+    for name in (names := tuple(names)):
+        if name not in known:
+            raise ConfigError(
+                f"there is no group of features '{name}'.{did_you_mean(name, known)} Groups: {', '.join(known)}."
+            )
+    return names
 
 
 def _read_templates(path: Path) -> TemplateSet:

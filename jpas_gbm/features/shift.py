@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from scipy.stats import norm
 
 from ..surveys.catalogue import Catalogue
+from .stored import Stored
 
 FEWEST_TWINS = 100
 """Fewer twins measure nothing that is worth correcting."""
@@ -26,7 +27,7 @@ _WIDEST_PULL = 6.0
 
 
 @dataclass(frozen=True, eq=False)
-class DomainShift:
+class DomainShift(Stored):
     """What turns noise-free mock fluxes into the sky's, up to the row's own level.
 
     Parameters
@@ -66,6 +67,8 @@ class DomainShift:
     outlier_rate: float
     outliers: np.ndarray
 
+    stored_as: ClassVar[str] = "shift"
+
     @property
     def error_factor(self) -> float:
         """Root mean square of the pulls: true over stated errors."""
@@ -91,17 +94,34 @@ class DomainShift:
         )
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return the arrays by name, for a file."""
-        numbers = np.array([self.scatter, self.outlier_rate])
-        names = ("tiles", "zero_points", "common", "offsets", "modes", "pulls", "outliers")
-        return {"bands": np.array(self.bands), "numbers": numbers, **{name: getattr(self, name) for name in names}}
+        """Return the arrays by name, for a file; scatter and outlier rate stand in one of them.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        arrays = super().to_arrays()
+        return arrays | {"numbers": np.array([arrays.pop("scatter"), arrays.pop("outlier_rate")])}
 
     @classmethod
-    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> DomainShift:
-        """Rebuild from :meth:`to_arrays`."""
-        plain = {name: np.asarray(arrays[name]) for name in arrays if name not in ("bands", "numbers")}
-        scatter, rate = (float(number) for number in arrays["numbers"])
-        return cls(bands=tuple(str(name) for name in arrays["bands"]), scatter=scatter, outlier_rate=rate, **plain)
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+
+        Returns
+        -------
+        DomainShift
+
+        Raises
+        ------
+        BundleError
+            If an array is missing or does not fit its field.
+        """
+        numbers = zip(("scatter", "outlier_rate"), arrays.get("numbers", ()), strict=False)
+        return super().from_arrays({**arrays, **dict(numbers)})
 
     def to_dict(self) -> dict[str, Any]:
         """Return a summary for the model card."""

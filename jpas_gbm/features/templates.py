@@ -2,24 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, fields, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
 
-from ..errors import BundleError, FeatureMismatch
+from ..config import override
+from ..errors import BundleError, FeatureMismatch, JpasGbmError
+from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from .bases import CLASSES, TemplateBank, TemplateOptions, allowed_ranks, learn_bank
+from ..surveys.classes import LabelScheme, default_scheme
+from .bases import TemplateBank, allowed_ranks, learn_bank
 from .chi2 import in_threads, row_tasks
 from .evidence import SHARED_ROWS, EvidencePlan, share
+from .feature_group import FittedPart
 from .fitting import Fits, TemplateFitter
 from .shift import DomainShift
 from .variations import Variations, learn_variations, widen, with_hosts
 
 
 @dataclass(frozen=True, eq=False)
-class TemplateSet:
+class TemplateSet(FittedPart):
     """Templates of every class, and the features that come of fitting them to a row.
 
     Each template is a Gaussian in the space of normalised fluxes: a mean shape, the principal components
@@ -57,7 +61,7 @@ class TemplateSet:
         ranks: Sequence[int] = (4, 6),
         seed: int = 0,
         target_train: Catalogue | None = None,
-        classes: Sequence[str] | None = None,
+        scheme: LabelScheme | None = None,
         threads: int = 1,
         options: TemplateOptions | None = None,
         shift: DomainShift | None = None,
@@ -75,8 +79,8 @@ class TemplateSet:
         target_train : Catalogue, optional
             Labelled target rows that training may see: without a `shift`, the variations that observing
             adds are learnt from them.
-        classes : sequence of str, optional
-            Names of labels 0, 1, ...
+        scheme : LabelScheme, optional
+            The classes of labels 0, 1, ...; the four of the survey by default.
         threads : int
         options : TemplateOptions, optional
         shift : DomainShift, optional
@@ -89,11 +93,10 @@ class TemplateSet:
             Without features, and with a `note`, where bands or errors are too few.
         """
         options = options or TemplateOptions()
-        names = tuple(classes or CLASSES)
         kept, note = allowed_ranks(tuple(ranks), source.bands)
         if not source.has_errors:
             kept, note = (), "template features step aside: the source has no photometric errors."
-        bank = learn_bank(source, names, kept[-1], options, seed) if kept else None
+        bank = learn_bank(source, scheme or default_scheme(), kept[-1], options, seed) if kept else None
         if bank is not None and not len(bank):
             bank, note = None, "template features step aside: no class of the source has enough labelled rows."
         if bank is None:
@@ -103,15 +106,10 @@ class TemplateSet:
         learnt = cls(
             bank, kept, options, source.bands.names, np.zeros((0, len(source.bands))), f"{note} {more}".strip()
         )
-        return learnt._with_weights(source, seed, threads)
-
-    def _with_weights(self, source: Catalogue, seed: int, threads: int) -> TemplateSet:
         rows = np.random.default_rng(seed).permutation(len(source))[:SHARED_ROWS]
-        shares = self.band_shares(source.take(np.sort(rows)), threads=threads)
+        shares = learnt.band_shares(source.take(np.sort(rows)), threads=threads)
         mean = shares.mean(axis=0, dtype=np.float64)
-        return TemplateSet(
-            self.bank, self.ranks, self.options, self.bands, mean / mean.sum(axis=1, keepdims=True), self.note
-        )
+        return replace(learnt, weights=mean / mean.sum(axis=1, keepdims=True))
 
     def __repr__(self) -> str:
         return f"TemplateSet({len(self.template_names)} templates of ranks {self.ranks} in {len(self.bands)} bands)"
@@ -127,7 +125,7 @@ class TemplateSet:
         return TemplateFitter(self.bank, self.ranks, self.options)
 
     @property
-    def feature_names(self) -> tuple[str, ...]:
+    def names(self) -> tuple[str, ...]:  # type: ignore[override]
         """Names of the f features."""
         return () if self.plan is None else self.plan.names
 
@@ -136,7 +134,7 @@ class TemplateSet:
         """Class and redshift or number of each template."""
         if self.bank is None:
             return ()
-        names, z = self.bank.classes, self.bank.z[:, 1]
+        names, z = self.bank.scheme.classes, self.bank.z[:, 1]
         return tuple(
             f"{names[g]} z={z[t]:.3f}"
             if np.isfinite(z[t])
@@ -153,32 +151,70 @@ class TemplateSet:
             )
         return catalogue
 
-    def compute(self, catalogue: Catalogue, threads: int = 1, outliers: np.ndarray | None = None) -> np.ndarray:
-        """Return the features of every row, float32 (n, f).
+    def _over(self, rows: Catalogue, work: Callable[[slice, Fits], None], threads: int, size: int = 4096) -> None:
+        """Fit the rows, so many at a time and shared out among threads, and hand the fits to `work`."""
+        self._conform(rows)
+        in_threads(
+            lambda task: work(task, self._fitter.fit(rows.flux[task], rows.flux_err[task])),
+            row_tasks(len(rows), size),
+            threads,
+        )
 
-        A row's bits depend on nothing but the row. Rows with fewer than two bands, or without errors,
-        are NaN. Where `outliers`, bool (n, b), is given, it is filled as :meth:`outliers` would: one
-        fit serves both.
+    def features(self, catalogue: Catalogue, threads: int = 1, wild: np.ndarray | None = None) -> np.ndarray:
+        """Compute the features of every row. A row's bits depend on nothing but the row.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows in the b bands of the templates.
+        threads : int
+            Rows are shared out among so many threads.
+        wild : array of bool, shape (n, b), optional
+            Filled as :meth:`outliers` would: one fit serves both.
+
+        Returns
+        -------
+        array of float32, shape (n, f)
+            NaN in rows with fewer than two bands, or without errors.
 
         Raises
         ------
         FeatureMismatch
             If the catalogue has other bands.
         """
-        rows = self._conform(catalogue)
-        out = np.empty((len(rows), len(self.feature_names)), dtype=np.float32)
+        out = np.empty((len(catalogue), len(self.names)), dtype=np.float32)
         plan = self.plan
         if plan is None:
             return out
 
-        def work(task: slice) -> None:
-            fits = self._fitter.fit(rows.flux[task], rows.flux_err[task])
+        def work(task: slice, fits: Fits) -> None:
             plan.compute(fits.chi2, fits.minus2, fits.observed, out[task])
-            if outliers is not None:
-                outliers[task] = _left_out(rows, task, fits)
+            if wild is not None:
+                wild[task] = _left_out(catalogue, task, fits)
 
-        in_threads(work, row_tasks(len(rows)), threads)
+        self._over(catalogue, work, threads)
         return out
+
+    def compute_rows(self, rows: Catalogue, out: np.ndarray, threads: int) -> Catalogue:
+        """Compute the features of all rows; blank what no class can explain for the features made after.
+
+        Parameters
+        ----------
+        rows : Catalogue
+            n rows in the b bands of the templates.
+        out : array of float32, shape (n, f)
+            Filled.
+        threads : int
+            Rows are shared out among so many threads.
+
+        Returns
+        -------
+        Catalogue
+            The rows; a wild band, which would speak through the level and every feature it is part of, is missing.
+        """
+        wild = np.zeros(rows.flux.shape, dtype=bool)
+        out[:] = self.features(rows, threads, wild)
+        return rows.replace(flux=np.where(wild, np.float32(np.nan), rows.flux)) if wild.any() else rows
 
     def fit(self, catalogue: Catalogue) -> Fits:
         """Return misfits and likelihoods of all templates for the rows of a catalogue.
@@ -198,31 +234,23 @@ class TemplateSet:
         return self.fit(catalogue).chi2[:, -1]
 
     def outliers(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
-        """Return which bands every class's best template misses by far, bool (n, b).
+        """Return which bands every class's best template misses by far: they are left out of the fits.
 
-        They are left out of the fits; blank them for other features too.
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows in the b bands of the templates.
+        threads : int
+            Rows are shared out among so many threads.
+
+        Returns
+        -------
+        array of bool, shape (n, b)
         """
-        rows = self._conform(catalogue)
-        out = np.zeros(rows.flux.shape, dtype=bool)
-        if self.bank is None:
-            return out
-
-        def work(task: slice) -> None:
-            out[task] = _left_out(rows, task, self._fitter.fit(rows.flux[task], rows.flux_err[task]))
-
-        in_threads(work, row_tasks(len(rows)), threads)
-        return out
-
-    def best_quasar_redshift(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
-        """Return the redshift of the best quasar template, float32 (n,); NaN where there is none."""
-        named = [i for i, name in enumerate(self.feature_names) if name.endswith("_z_quasar")]
-        if not named:
-            return np.full(len(catalogue), np.nan, dtype=np.float32)
-        return self.compute(catalogue, threads)[:, named[-1]].copy()
-
-    def band_weights(self) -> np.ndarray:
-        """Return what part of each feature belongs to each band on average, float64 (f, b); rows sum to 1."""
-        return self.weights
+        wild = np.zeros((len(catalogue), len(self.bands)), dtype=bool)
+        if self.bank is not None:
+            self.features(catalogue, threads, wild)
+        return wild
 
     def band_shares(self, catalogue: Catalogue, features: Sequence[str] | None = None, threads: int = 1) -> np.ndarray:
         """Return what part of each feature belongs to each band of each row, float32 (n, f, b).
@@ -242,41 +270,44 @@ class TemplateSet:
         FeatureMismatch
             If the catalogue has other bands, or a feature does not exist.
         """
-        rows = self._conform(catalogue)
-        wanted = self.feature_names if features is None else tuple(features)
-        unknown = [name for name in wanted if name not in self.feature_names]
+        wanted = self.names if features is None else tuple(features)
+        unknown = [name for name in wanted if name not in self.names]
         if unknown:
-            raise FeatureMismatch(
-                f"there is no template feature '{unknown[0]}'. There are: {', '.join(self.feature_names)}."
-            )
-        places = [self.feature_names.index(name) for name in wanted]
-        out = np.empty((len(rows), len(wanted), len(self.bands)), dtype=np.float32)
-
-        def work(task: slice) -> None:
-            fits = self._fitter.fit(rows.flux[task], rows.flux_err[task])
-            assert self.plan is not None
-            share(self.plan, self._fitter, fits, places, out[task])
-
-        if wanted:
-            in_threads(work, row_tasks(len(rows), 512), threads)
+            raise FeatureMismatch(f"there is no template feature '{unknown[0]}'. There are: {', '.join(self.names)}.")
+        places = [self.names.index(name) for name in wanted]
+        out = np.empty((len(catalogue), len(wanted), len(self.bands)), dtype=np.float32)
+        plan = self.plan
+        if plan is not None and wanted:
+            self._over(catalogue, lambda task, fits: share(plan, self._fitter, fits, places, out[task]), threads, 512)
         return out
 
     def to_arrays(self) -> dict[str, np.ndarray]:
-        """Return everything as arrays by name, for a file."""
-        arrays = {
+        """Return everything as arrays by name, for a file.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        return {
             "bands": np.array(self.bands),
             "ranks": np.array(self.ranks, dtype=np.int64),
-            "options": _told(self.options),
+            "options": _option_values(self.options),
             "weights": self.weights,
             "note": np.array(self.note),
+            **({} if self.bank is None else self.bank.to_arrays()),
         }
-        if self.bank is not None:
-            arrays |= {name: np.asarray(getattr(self.bank, name)) for name in _BANK}
-        return arrays
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> TemplateSet:
         """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+
+        Returns
+        -------
+        TemplateSet
 
         Raises
         ------
@@ -285,27 +316,31 @@ class TemplateSet:
         """
         try:
             bands = tuple(str(name) for name in arrays["bands"])
-            kinds = [type(getattr(TemplateOptions(), f.name)) for f in fields(TemplateOptions)]
-            if len(arrays["options"]) > len(kinds):
-                raise ValueError(f"{len(arrays['options'])} options, this version knows {len(kinds)}")
+            values, names = arrays["options"].tolist(), list(TemplateOptions.model_fields)
+            if len(values) > len(names):
+                raise ValueError(f"{len(values)} options, this version knows {len(names)}")
             # Options that came later stand at the end: a model without them was made with their defaults.
-            values = [kind(value) for kind, value in zip(kinds, arrays["options"], strict=False)]
-            bank = _bank(bands, arrays) if "basis" in arrays else None
+            options = TemplateOptions(**dict(zip(names, values, strict=False)))
+            bank = TemplateBank.from_arrays(bands, arrays) if "basis" in arrays else None
             ranks = tuple(int(rank) for rank in arrays["ranks"])
-            made = cls(bank, ranks, TemplateOptions(*values), bands, np.asarray(arrays["weights"]), str(arrays["note"]))
-        except (KeyError, ValueError, TypeError) as error:
+            made = cls(bank, ranks, options, bands, np.asarray(arrays["weights"]), str(arrays["note"]))
+        except (KeyError, ValueError, TypeError, JpasGbmError) as error:
             raise BundleError(f"the templates are damaged ({error}). Fit again or restore the file.") from error
-        if made.weights.shape != (len(made.feature_names), len(bands)):
+        if made.weights.shape != (len(made.names), len(bands)):
             raise BundleError("the templates are damaged: weights and features differ. Fit again or restore the file.")
         return made
 
 
-def _told(options: TemplateOptions) -> np.ndarray:
-    """Return the options as numbers. Those that came later are told only where they are not their defaults.
+_FIRST_OPTIONS = 18
+"""How many options the first version had."""
+
+
+def _option_values(options: TemplateOptions) -> np.ndarray:
+    """Return the options as numbers; those that came later only where they are not their defaults.
 
     So the templates of an older version keep their hash.
     """
-    values, defaults = (list(asdict(one).values()) for one in (options, TemplateOptions()))
+    values, defaults = (list(of.model_dump().values()) for of in (options, TemplateOptions()))
     while len(values) > _FIRST_OPTIONS and values[-1] == defaults[len(values) - 1]:
         values.pop()
     return np.array(values, dtype=np.float64)
@@ -316,42 +351,24 @@ def _left_out(rows: Catalogue, task: slice, fits: Fits) -> np.ndarray:
     return np.isfinite(rows.flux[task]) & np.isfinite(rows.flux_err[task]) & (fits.weight == 0)
 
 
-_FIRST_OPTIONS = 18
-"""How many options the first version had."""
-
-_BANK = ("classes", "group", "place", "z", "count", "basis", "variance", "modes", "rank")
-
-
-def _bank(bands: tuple[str, ...], arrays: Mapping[str, np.ndarray]) -> TemplateBank:
-    plain = {name: np.asarray(arrays[name]) for name in ("group", "place", "z", "count", "basis", "variance", "modes")}
-    if plain["basis"].shape[:2] != (len(plain["group"]), len(bands)):
-        raise ValueError(f"basis of shape {plain['basis'].shape}")
-    return TemplateBank(
-        bands=bands, classes=tuple(str(name) for name in arrays["classes"]), rank=int(arrays["rank"]), **plain
-    )
-
-
 def _varied(
     bank: TemplateBank, target_train: Catalogue | None, shift: DomainShift | None, options: TemplateOptions, seed: int
 ) -> tuple[TemplateBank, TemplateOptions, str]:
     """Return the bank with variations, the options with masking switched off where nothing is wild, and a note."""
-    found = None
     if shift is not None:
-        found = Variations(shift.offsets, shift.modes[:, : options.most_modes], shift.outlier_rate)
-    elif target_train is not None and target_train.has_errors and (target_train.label >= 0).any():
+        learnt = Variations(shift.offsets, shift.modes[:, : options.most_modes], shift.outlier_rate)
+    elif target_train is None or not target_train.has_errors or not (target_train.label >= 0).any():
+        return bank, options, ""
+    else:
         fitter = TemplateFitter(bank, (bank.rank,), options)
         found = learn_variations(bank, target_train, options, fitter.best_of_class, seed)
         if found is None:
-            return (
-                bank,
-                options,
-                (
-                    f"no class has {options.least_variation_rows} labelled target rows with signal: "
-                    "what observing adds to the templates is not learnt."
-                ),
+            note = (
+                f"no class has {options.least_variation_rows} labelled target rows with signal: "
+                "what observing adds to the templates is not learnt."
             )
-    if found is None:
-        return bank, options, ""
+            return bank, options, note
+        learnt = found
     # Where there are no accidents, only lines that templates lack would be taken away.
-    calm = found.outlier_rate < options.least_outlier_rate
-    return widen(bank, found), replace(options, wild=0.0) if calm else options, ""
+    calm = learnt.outlier_rate < options.least_outlier_rate
+    return widen(bank, learnt), override(options, wild=0.0) if calm else options, ""

@@ -7,8 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from .bases import TemplateBank, TemplateOptions
+from ..surveys.classes import LabelScheme
+from .bases import TemplateBank
 from .chi2 import normalise_rows
 
 _ITERATIONS = 12
@@ -72,9 +74,8 @@ def with_hosts(bank: TemplateBank, share: float, below: float) -> TemplateBank:
     below : float
         Quasar templates of lower redshift have a host.
     """
-    quasar = np.array([name.upper().startswith("QSO") for name in bank.classes])[bank.group]
-    galaxy = np.flatnonzero((np.array(bank.classes)[bank.group] == "GALAXY") & np.isfinite(bank.z[:, 1]))
-    hosted = quasar & (bank.z[:, 1] < below)
+    galaxy = np.flatnonzero(bank.of_classes(bank.scheme.galaxies) & np.isfinite(bank.z[:, 1]))
+    hosted = bank.of_classes(bank.scheme.quasars) & (bank.z[:, 1] < below)
     if share <= 0 or not hosted.any() or not len(galaxy):
         return bank
     templates, bands, depth = bank.basis.shape
@@ -90,9 +91,12 @@ def with_hosts(bank: TemplateBank, share: float, below: float) -> TemplateBank:
     return replace(bank, basis=basis, variance=variance, modes=bank.modes + hosted)
 
 
-def families(classes: tuple[str, ...]) -> np.ndarray:
-    """Return a number for each class, the same for classes whose names begin alike (QSO_high, QSO_low)."""
-    return np.unique([name.split("_")[0] for name in classes], return_inverse=True)[1]
+def _families(scheme: LabelScheme) -> list[np.ndarray]:
+    """Return the labels of each family of classes of one spectral type, in the order of the types' names."""
+    families = scheme.families
+    firsts = np.unique(families, return_index=True)[1]
+    by_kind = sorted(firsts, key=lambda code: scheme.kind_of(scheme.classes[code]))
+    return [np.flatnonzero(families == families[code]) for code in by_kind]
 
 
 def learn_variations(
@@ -124,12 +128,10 @@ def learn_variations(
     x, weight = normalise_rows(target_train.flux, target_train.flux_err, options.floor)
     signal = np.median(np.abs(x) * np.sqrt(weight), axis=1)
     rng = np.random.default_rng(seed)
-    family = families(bank.classes)
-    offsets = np.ones((len(family), x.shape[1]))
-    modes = np.zeros((len(family), options.most_modes, x.shape[1]))
+    offsets = np.ones((len(bank.scheme), x.shape[1]))
+    modes = np.zeros((len(bank.scheme), options.most_modes, x.shape[1]))
     rates = []
-    for number in np.unique(family):
-        labels = np.flatnonzero(family == number)
+    for labels in _families(bank.scheme):
         rows = np.flatnonzero(np.isin(target_train.label, np.intersect1d(labels, bank.present)) & (signal > 3.0))
         if len(rows) < options.least_variation_rows:
             continue
@@ -145,9 +147,9 @@ def learn_variations(
         rates.append(rate)
     if not rates:
         return None
-    # Accidents come to every class alike, lines that templates lack to some: the calmest class tells how often.
-    told = [rate for count, rate in rates if count >= _ENOUGH] or [max(rates)[1]]
-    return Variations(offsets, modes, min(told))
+    # Accidents come to every class alike, lines that templates lack to some: the calmest class says how often.
+    measured = [rate for count, rate in rates if count >= _ENOUGH] or [max(rates)[1]]
+    return Variations(offsets, modes, min(measured))
 
 
 def _start(bands: int, count: int) -> np.ndarray:

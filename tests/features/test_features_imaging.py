@@ -3,7 +3,7 @@
 import numpy as np
 from spectra_samples import JPAS
 
-from jpas_gbm.features.photometry import ImagingFeatures
+from jpas_gbm.features.groups.photometry import ImagingFeatures
 from jpas_gbm.features.photospectra import Spectra
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from spectra_samples import JPAS, narrow_only
 
-from jpas_gbm.features.photometry import (
+from jpas_gbm.features.groups.photometry import (
     RATIOS,
     FluxFeatures,
     MeanFluxes,
@@ -13,7 +13,6 @@ from jpas_gbm.features.photometry import (
     SnrFeatures,
     StepColours,
     WholeSnr,
-    row_weights,
 )
 from jpas_gbm.features.photospectra import Spectra, narrow_sequence, row_level, soft_log
 from jpas_gbm.surveys.bands import band_system
@@ -170,6 +169,8 @@ def test_every_ratio_window_holds_bands_of_jpas_and_windows_are_apart():
         assert all(chosen) and not chosen[0] & chosen[1]
 
 
-def test_row_weights_divide_each_share():
-    row = row_weights(JPAS, [(["J0378", "J0390"], 0.5), (["J0400"], 0.5)])
-    assert row[:3].tolist() == [0.25, 0.25, 0.5] and row.sum() == 1
+def test_a_declared_feature_divides_its_shares_evenly():
+    part = FluxFeatures(JPAS)
+    part.declare(JPAS, [("a", [(["J0378", "J0390"], 0.5), (["J0400"], 0.5)]), ("b", [])])
+    assert part.names == ("a", "b") and part.weights.shape == (2, 55)
+    assert part.weights[0, :3].tolist() == [0.25, 0.25, 0.5] and part.weights[1].sum() == 0

@@ -11,11 +11,13 @@ from spectra_samples import JPAS, catalogue, narrow_only, noisy
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch
 from jpas_gbm.features import recipe as recipe_module
-from jpas_gbm.features.recipe import GROUPS, FeatureRecipe, group_of
+from jpas_gbm.features.feature_group import feature_groups
+from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem, band_system
 from jpas_gbm.surveys.catalogue import Catalogue
 
+GROUPS = tuple(feature_groups())
 ALL = FeatureOptions(
     fluxes=True,
     snr=True,
@@ -263,13 +265,6 @@ def test_hash_is_that_of_the_content():
         FeatureRecipe.build(BandSystem("jpas55", (Band("J0378", 3800.0, 154.0), *JPAS.bands[1:])), ALL),
     ]
     assert len({recipe.hash, *(other.hash for other in others)}) == 6
-
-
-def test_groups_are_told_by_name(recipe):
-    assert group_of("colour16_J0400_J0410") == "colour" and group_of("template_r4_z_GALAXY") == "template"
-    assert group_of("linerel3_J0500") == "line"
-    with pytest.raises(FeatureMismatch, match="'margin_STAR' is not the name of a feature"):
-        group_of("margin_STAR")
 
 
 def test_files_round_trip(recipe, tmp_path):

@@ -1,21 +1,17 @@
-"""Features that the imaging survey gives: magnitude and morphology.
-
-Features of the photometry itself: normalised fluxes, S/N, colours and band ratios.
-
-Line indices: how far each stretch of the photo-spectrum stands above its local continuum.
-"""
+"""Features of the photometry itself: fluxes, S/N, colours, band ratios, line indices; and what imaging tells."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
 
-from ..surveys.bands import BandSystem
-from ..surveys.catalogue import MORPHOLOGIES
-from .photospectra import Spectra, Window, narrow_sequence, soft_log
+from ...surveys.bands import BandSystem
+from ...surveys.catalogue import MORPHOLOGIES
+from ..feature_group import FeaturePart, Setting, feature_group
+from ..photospectra import Spectra, Window, narrow_sequence, soft_log
 
 _FURTHEST_PAIR = 11
 _MOST_SNR = np.float32(1e5)
@@ -35,37 +31,18 @@ RATIOS: dict[str, tuple[tuple[float, float], tuple[float, float]]] = {
 that a break or an absorption darkens, and the window that it is held against, in Å."""
 
 
-def row_weights(bands: BandSystem, shares: Iterable[tuple[Iterable[str], float]]) -> np.ndarray:
-    """Return one row of band weights, float64 (b,): each set of bands divides its share evenly.
-
-    Parameters
-    ----------
-    bands : BandSystem
-    shares : iterable of (band names, share)
-        The shares add up to 1.
-    """
-    row = np.zeros(len(bands))
-    for names, share in shares:
-        columns = bands.indices(names)
-        row[columns] += share / len(columns)
-    return row
-
-
-class FluxFeatures:
+class FluxFeatures(FeaturePart):
     """Flux of each band in units of the row's level."""
 
-    group = "flux"
-
     def __init__(self, bands: BandSystem) -> None:
-        self.names = tuple(f"flux_{name}" for name in bands.names)
-        self.weights = np.eye(len(bands))
+        self.declare(bands, ((f"flux_{name}", [([name], 1.0)]) for name in bands.names))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         out[:] = spectra.flux
 
 
-class MeanFluxes:
+class MeanFluxes(FeaturePart):
     """Mean flux of neighbouring narrow bands, in units of the row's level: less noise than single bands.
 
     Parameters
@@ -75,53 +52,44 @@ class MeanFluxes:
         Bands of a mean; the last mean is of the bands that remain.
     """
 
-    group = "flux"
-
     def __init__(self, bands: BandSystem, width: int = 5) -> None:
         sequence = narrow_sequence(bands)
         parts = [sequence[i : i + width] for i in range(0, len(sequence), width)]
         self.width = width
-        self.names = tuple(f"flux{width}_{part[0]}_{part[-1]}" for part in parts)
-        self.weights = np.array([row_weights(bands, [(part, 1.0)]) for part in parts]).reshape(len(parts), len(bands))
+        self.declare(bands, ((f"flux{width}_{part[0]}_{part[-1]}", [(part, 1.0)]) for part in parts))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         out[:] = spectra.mean_flux(0, self.width, self.width, len(out))
 
 
-class WholeSnr:
+class WholeSnr(FeaturePart):
     """Signal-to-noise ratio of the mean flux of all bands: how bright a source is, whatever its level."""
 
-    group = "snr"
-    names: tuple[str, ...] = ("snr_whole",)
-
     def __init__(self, bands: BandSystem) -> None:
-        self.weights = np.full((1, len(bands)), 1 / len(bands))
+        self.declare(bands, [("snr_whole", [(bands.names, 1.0)])])
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (1, n)."""
+        """Fill `out`, float32 (1, n), from n rows."""
         out[0] = spectra.whole_snr()
         np.clip(out, -_MOST_SNR, _MOST_SNR, out=out)
 
 
-class SnrFeatures:
+class SnrFeatures(FeaturePart):
     """Signal-to-noise ratio of each band."""
 
-    group = "snr"
-
     def __init__(self, bands: BandSystem) -> None:
-        self.names = tuple(f"snr_{name}" for name in bands.names)
-        self.weights = np.eye(len(bands))
+        self.declare(bands, ((f"snr_{name}", [([name], 1.0)]) for name in bands.names))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         assert spectra.err is not None, "the recipe has no S/N features without errors"
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             np.divide(spectra.flux, spectra.err, out=out)
         np.clip(out, -_MOST_SNR, _MOST_SNR, out=out)
 
 
-class StepColours:
+class StepColours(FeaturePart):
     """Colours along the photo-spectrum: the mean of k bands against that of the next k, red minus blue.
 
     A colour is a difference of arcsinh fluxes (:func:`~jpas_gbm.features.spectra.soft_log`), so negative
@@ -135,72 +103,61 @@ class StepColours:
         k.
     """
 
-    group = "colour"
-
     def __init__(self, bands: BandSystem, spacing: int) -> None:
         sequence = narrow_sequence(bands)
         self.spacing = spacing
         self.stride = next(s for s in (4, 2, 1) if s == 1 or (spacing % s == 0 and s <= spacing // 2))
         self.number = (len(sequence) - spacing) // self.stride + 1
         edges = range(spacing, len(sequence) - spacing + 1, self.stride)
-        self.names = tuple(f"colour{spacing}_{sequence[i - 1]}_{sequence[i]}" for i in edges)
-        rows = [row_weights(bands, [(sequence[i - spacing : i], 0.5), (sequence[i : i + spacing], 0.5)]) for i in edges]
-        self.weights = np.array(rows).reshape(len(rows), len(bands))
+        halves = {i: [(sequence[i - spacing : i], 0.5), (sequence[i : i + spacing], 0.5)] for i in edges}
+        self.declare(bands, ((f"colour{spacing}_{sequence[i - 1]}_{sequence[i]}", of) for i, of in halves.items()))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         logs = soft_log(spectra.mean_flux(0, self.spacing, self.stride, self.number))
         apart = self.spacing // self.stride
         np.subtract(logs[apart:], logs[:-apart], out=out)
 
 
-class PairColours:
+class PairColours(FeaturePart):
     """Colours of pairs of bands, red minus blue: of broad bands, or of all where there is no photo-spectrum."""
-
-    group = "colour"
 
     def __init__(self, bands: BandSystem) -> None:
         inside = narrow_sequence(bands)
         chosen = [name for name in bands.by_wavelength if name not in inside]
-        pairs = [(i, j) for i, j in combinations(range(len(chosen)), 2) if j - i <= _FURTHEST_PAIR]
         self._chosen = bands.indices(chosen)
-        self._pairs = pairs
-        self.names = tuple(f"colour_{chosen[i]}_{chosen[j]}" for i, j in pairs)
-        rows = [row_weights(bands, [([chosen[i]], 0.5), ([chosen[j]], 0.5)]) for i, j in pairs]
-        self.weights = np.array(rows).reshape(len(rows), len(bands))
+        self._pairs = [(i, j) for i, j in combinations(range(len(chosen)), 2) if j - i <= _FURTHEST_PAIR]
+        named = [(chosen[i], chosen[j]) for i, j in self._pairs]
+        self.declare(bands, ((f"colour_{blue}_{red}", [([blue], 0.5), ([red], 0.5)]) for blue, red in named))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         logs = soft_log(spectra.flux[self._chosen])
         for row, (blue, red) in zip(out, self._pairs, strict=True):
             np.subtract(logs[red], logs[blue], out=row)
 
 
-class RatioFeatures:
+class RatioFeatures(FeaturePart):
     """Band ratios at the classical breaks of :data:`RATIOS`.
 
     A ratio is the arcsinh flux of the comparison window minus that of the dark one. It is left out where
     one of its windows holds no narrow band.
     """
 
-    group = "ratio"
-
     def __init__(self, bands: BandSystem) -> None:
         sequence = narrow_sequence(bands)
-        names, rows = [], []
-        self._windows: list[list[tuple[int, int]]] = []
-        for name, limits in RATIOS.items():
-            windows = [[i for i, b in enumerate(sequence) if low <= bands[b].pivot <= high] for low, high in limits]
-            if all(windows):
-                names.append(f"ratio_{name}")
-                rows.append(row_weights(bands, [([sequence[i] for i in window], 0.5) for window in windows]))
-                self._windows.append([(window[0], len(window)) for window in windows])
-        self.names = tuple(names)
-        self.weights = np.array(rows).reshape(len(rows), len(bands))
+        windows = {
+            name: [[i for i, b in enumerate(sequence) if low <= bands[b].pivot <= high] for low, high in limits]
+            for name, limits in RATIOS.items()
+        }
+        held = {name: pair for name, pair in windows.items() if all(pair)}
+        self._windows = [(window[0], len(window)) for pair in held.values() for window in pair]
+        shares = {name: [([sequence[i] for i in window], 0.5) for window in pair] for name, pair in held.items()}
+        self.declare(bands, ((f"ratio_{name}", of) for name, of in shares.items()))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
-        means = [spectra.mean_flux(start, width, 1, 1) for pair in self._windows for start, width in pair]
+        """Fill `out`, float32 (f, n), from n rows."""
+        means = [spectra.mean_flux(start, width, 1, 1) for start, width in self._windows]
         logs = soft_log(np.concatenate(means))
         np.subtract(logs[1::2], logs[0::2], out=out)
 
@@ -247,13 +204,36 @@ class LineWindow:
         """Bands of the line on either side of its centre."""
         return self.width // 2
 
+    def shares(self, sequence: tuple[str, ...], centre: int) -> list[tuple[tuple[str, ...], float]]:
+        """Return the bands of the line and of either side of it, with their shares in the index.
+
+        Half belongs to the line, a quarter to either side; a side beyond the end gives its share away.
+
+        Parameters
+        ----------
+        sequence : tuple of str
+            The narrow bands by rising wavelength.
+        centre : int
+            Place of the line's middle among them.
+
+        Returns
+        -------
+        list of (tuple of str, float)
+        """
+        first, last = max(centre - self.half, 0), centre + self.half + 1
+        start = centre - self.half - self.gap - self.side
+        left = sequence[max(start, 0) : max(start + self.side, 0)]
+        right = sequence[last + self.gap : last + self.gap + self.side]
+        sides = [side for side in (left, right) if side]
+        return [(sequence[first:last], 0.5), *((side, 0.5 / len(sides)) for side in sides)]
+
 
 LINE_WINDOWS = (LineWindow(1, 1, 2, 1), LineWindow(3, 1, 3, 2), LineWindow(5, 1, 5, 2), LineWindow(9, 0, 7, 4))
 """One band (145 Å) holds a narrow line, three a broad quasar line at low redshift, five one at high
 redshift, nine the blends of Fe, the molecular bands of cool stars and the bumps between breaks."""
 
 
-class LineFeatures:
+class LineFeatures(FeaturePart):
     """Line indices of one width along the photo-spectrum.
 
     The continuum under the line is the straight line between the mean fluxes of the bands observed on
@@ -272,21 +252,16 @@ class LineFeatures:
         Whether the index is in σ.
     """
 
-    group = "line"
-
     def __init__(self, bands: BandSystem, window: LineWindow, has_errors: bool = True) -> None:
         sequence = narrow_sequence(bands)
         self.window = window
-        self.has_errors = has_errors
         centres = range(0, len(sequence), window.stride)
         self.number = len(centres)
         kind = "line" if has_errors else "linerel"
-        self.names = tuple(f"{kind}{window.width}_{sequence[i]}" for i in centres)
-        rows = [_weights(bands, sequence, window, i) for i in centres]
-        self.weights = np.array(rows).reshape(len(rows), len(bands))
+        self.declare(bands, ((f"{kind}{window.width}_{sequence[i]}", window.shares(sequence, i)) for i in centres))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         w = self.window
         line = spectra.window(-w.half, w.width, w.stride, self.number)
         apart = w.apart // w.stride
@@ -314,16 +289,6 @@ class LineFeatures:
             out /= scale
 
 
-def _weights(bands: BandSystem, sequence: tuple[str, ...], window: LineWindow, centre: int) -> np.ndarray:
-    """Half of an index belongs to the line, a quarter to either side; a side beyond the end gives its share away."""
-    first, last = max(centre - window.half, 0), centre + window.half + 1
-    start = centre - window.half - window.gap - window.side
-    left = sequence[max(start, 0) : max(start + window.side, 0)]
-    right = sequence[last + window.gap : last + window.gap + window.side]
-    sides = [side for side in (left, right) if side]
-    return row_weights(bands, [(sequence[first:last], 0.5), *((side, 0.5 / len(sides)) for side in sides)])
-
-
 def _shares(line: Window, sides: Window, apart: int) -> tuple[np.ndarray, np.ndarray]:
     """Return the shares of the left and the right side in the continuum under the line, each float32 (p, n).
 
@@ -345,23 +310,78 @@ _UNKNOWN = MORPHOLOGIES.index("UNKNOWN")
 _POINT = MORPHOLOGIES.index("PSF")
 
 
-class ImagingFeatures:
+class ImagingFeatures(FeaturePart):
     """Magnitude, morphology code and whether the source is a point; NaN where imaging does not know.
 
     They belong to no band of the survey: their weights are zero. Magnitudes of the imaging survey are not
     held against the survey's own fluxes, whose level is arbitrary in mocks: that would tell mocks from sky.
     """
 
-    group = "imaging"
-    names: tuple[str, ...] = ("imaging_mag", "imaging_morphology", "imaging_point")
-
     def __init__(self, bands: BandSystem) -> None:
-        self.weights = np.zeros((len(self.names), len(bands)))
+        self.declare(bands, ((f"imaging_{name}", ()) for name in ("mag", "morphology", "point")))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n)."""
+        """Fill `out`, float32 (f, n), from n rows."""
         code = spectra.morphology
         known = code != _UNKNOWN
         out[0] = spectra.imaging_mag
         out[1] = np.where(known, code, np.float32(np.nan))
         out[2] = np.where(known, code == _POINT, np.float32(np.nan))
+
+
+@feature_group("flux", order=10)
+def flux_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield the fluxes of bands and of stretches of bands."""
+    if setting.options.fluxes:
+        yield FluxFeatures(setting.bands)
+        yield MeanFluxes(setting.bands)
+
+
+@feature_group("snr", order=20)
+def snr_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield signal-to-noise ratios, where there are errors; that of all bands stands beside fluxes too."""
+    by_band = setting.options.snr and not setting.lean
+    if (setting.options.fluxes or by_band) and setting.has_errors:
+        yield WholeSnr(setting.bands)
+    if by_band and setting.has_errors:
+        yield SnrFeatures(setting.bands)
+
+
+@feature_group("colour", order=30)
+def colour_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield the colours of broad bands, and those along the photo-spectrum at each spacing."""
+    if setting.options.colours and not setting.lean:
+        yield PairColours(setting.bands)
+        for k in sorted(set(setting.options.colours)):
+            if 2 * k <= len(setting.sequence):
+                yield StepColours(setting.bands, k)
+
+
+@feature_group("ratio", order=40)
+def ratio_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield the ratios at classical breaks."""
+    if setting.options.ratios and not setting.lean:
+        yield RatioFeatures(setting.bands)
+
+
+@feature_group("line", order=50)
+def line_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield the line indices of every width that the photo-spectrum has room for."""
+    if setting.options.lines and not setting.lean:
+        for window in LINE_WINDOWS:
+            if setting.sequence and window.fits(len(setting.sequence)):
+                yield LineFeatures(setting.bands, window, setting.has_errors)
+
+
+@feature_group("imaging", order=60)
+def imaging_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield magnitude and morphology, where there is an imaging survey."""
+    if setting.options.imaging and setting.has_imaging:
+        yield ImagingFeatures(setting.bands)
+
+
+@feature_group("template", order=100)
+def template_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield what template fits tell, where templates are learnt."""
+    if setting.templates is not None:
+        yield setting.templates
