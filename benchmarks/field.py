@@ -26,7 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator, softmax
+from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import TargetError
 from jpas_gbm.inputs import ImagingIndex
@@ -37,6 +37,7 @@ from jpas_gbm.model import HeldOut, Model
 from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.predictions import quality_bits
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
+from jpas_gbm.scores.losses import softmax
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.classes import CLASSES

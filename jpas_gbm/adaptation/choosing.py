@@ -20,7 +20,8 @@ from ..boosting.matrix import stratified_folds
 from ..config import override
 from ..model import Member
 from ..options import CalibrationOptions, FitOptions
-from ..scores.bootstrap import resample_weights
+from ..scores.bootstrap import mean_interval
+from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from ..surveys.dataset import SPLITS, Dataset
 from .regimes import Regime
 from .rows import Rows
@@ -76,14 +77,6 @@ def mean_margins(members: Sequence[Member], X: np.ndarray, threads: int) -> np.n
     return np.mean([member.margins(X, threads) for member in members], axis=0)
 
 
-def macro_f1(y: np.ndarray, predicted: np.ndarray, k: int) -> float:
-    """Return the mean F1 over the classes that `y` holds."""
-    confusion = np.bincount(y.astype(np.int64) * k + predicted, minlength=k * k).reshape(k, k)
-    true, guessed, right = confusion.sum(axis=1), confusion.sum(axis=0), np.diag(confusion)
-    present = true > 0
-    return float((2 * right[present] / np.maximum(true[present] + guessed[present], 1)).mean())
-
-
 def score(
     candidate: Candidate,
     margins: np.ndarray,
@@ -113,7 +106,7 @@ def score(
         How it is called; default: the candidate's name.
     """
     p = crossfit_probabilities(margins, val.y, options, groups=val.groups, seed=seed)
-    losses = -np.log(np.maximum(p[np.arange(len(p)), val.y], 1e-15))
+    losses = log_losses(p, val.y)
     return Scored(
         candidate,
         label or candidate.name,
@@ -121,7 +114,7 @@ def score(
         p,
         losses,
         float(losses[counted].mean()),
-        macro_f1(val.y[counted], decide(p[counted], None), p.shape[1]),
+        float(macro_f1(confusion_matrix(val.y[counted], decide(p[counted], None), p.shape[1]))),
     )
 
 
@@ -169,15 +162,6 @@ class Verdict:
             "adapted": self.adapted,
             "sentence": self.sentence,
         }
-
-
-def mean_interval(values: np.ndarray, groups: np.ndarray, seed: int, resamples: int = 1000) -> tuple[float, float]:
-    """Return the 95 % bootstrap interval over objects of the mean of `values`, shape (n,)."""
-    means = []
-    for weights in resample_weights(groups, resamples, seed):
-        means.append(values @ weights / np.maximum(weights.sum(axis=0), 1))
-    low, high = np.quantile(np.concatenate(means), [0.025, 0.975])
-    return float(low), float(high)
 
 
 def guard(

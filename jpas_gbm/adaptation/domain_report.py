@@ -17,7 +17,9 @@ from ..boosting.decision import decide
 from ..boosting.matrix import UnseenMissingWarning
 from ..config import override
 from ..errors import JpasGbmError
-from .choosing import Choice, macro_f1, mean_interval
+from ..scores.bootstrap import mean_interval
+from ..scores.losses import confusion_matrix, log_losses, macro_f1
+from .choosing import Choice
 from .rows import Rows
 from .ways import Stages
 from .weights import DomainWeights, fit_domain, separation_by_feature
@@ -58,7 +60,7 @@ class Answers:
             with fewer than two), ``accuracy`` and ``macro_f1`` over the classes that are there.
         """
         y, p, groups = self.y[rows], self.p[rows], self.groups[rows]
-        losses = -np.log(np.maximum(p[np.arange(len(y)), y], 1e-15))
+        losses = log_losses(p, y)
         decided = decide(p, None)
         k = len(self.classes)
         several = len(np.unique(groups)) > 1
@@ -67,7 +69,7 @@ class Answers:
             "log_loss": float(losses.mean()),
             "interval": list(mean_interval(losses, groups, seed)) if several else None,
             "accuracy": float((decided == y).mean()),
-            "macro_f1": macro_f1(y, decided, k),
+            "macro_f1": float(macro_f1(confusion_matrix(y, decided, k))),
         }
 
 

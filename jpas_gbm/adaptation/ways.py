@@ -12,23 +12,16 @@ from typing import Any, Literal
 import numpy as np
 
 from ..boosting.booster import StagedBooster
-from ..boosting.calibration import softmax
+from ..boosting.matrix import class_weights
 from ..boosting.training import BinnedMatrix, OnRound, bin_features, train
 from ..config import override
 from ..errors import FitError
 from ..model import Member, stack_inputs
 from ..options import BoostingOptions, FitOptions
 from ..run import Journal
+from ..scores.losses import softmax
 from .rows import Rows, TrainingRows
 from .weights import DomainWeights, fit_domain
-
-
-def class_weights(y: np.ndarray, k: int, power: float) -> np.ndarray:
-    """Return a weight per row, class frequency to minus `power`, of mean 1, float64 (n,)."""
-    counts = np.bincount(y, minlength=k).astype(np.float64)
-    factor = np.where(counts > 0, np.maximum(counts, 1) ** -power, 0.0)
-    weights = factor[y]
-    return weights / weights.mean()
 
 
 @dataclass

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..errors import BundleError, FitError, did_you_mean
 from ..options import CalibrationOptions
+from ..scores.losses import log_loss, log_softmax, softmax
 from .matrix import stratified_folds
 
 METHODS = ("none", "temperature", "vector", "dirichlet")
@@ -149,30 +150,9 @@ def fit_scaling(
     return A
 
 
-_FLOOR = np.log(1e-15)
 _FEWEST = {"none": 0, "temperature": 0, "vector": 10, "dirichlet": 20}
 """Labels that each class must have before a method may learn about it."""
 _FEWEST_ROWS = 20
-
-
-def log_probabilities(margins: np.ndarray) -> np.ndarray:
-    """Return log softmax of margins (n, k), floored at log 1e-15."""
-    margins = np.asarray(margins, dtype=np.float64)
-    top = margins.max(axis=1, keepdims=True)
-    shifted = margins - top
-    return np.maximum(shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True)), _FLOOR)
-
-
-def softmax(margins: np.ndarray) -> np.ndarray:
-    """Return probabilities (n, k), rows summing to 1, of margins (n, k)."""
-    raised = np.exp(margins - margins.max(axis=1, keepdims=True))
-    return raised / raised.sum(axis=1, keepdims=True)
-
-
-def mean_log_loss(p: np.ndarray, labels: np.ndarray, weight: np.ndarray | None = None) -> float:
-    """Return the weighted mean of -log p of the true class; p (n, k) is floored at 1e-15."""
-    true = np.maximum(p[np.arange(len(labels)), labels], 1e-15)
-    return float(np.average(-np.log(true), weights=weight))
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,7 +189,7 @@ class Calibrator:
         margins = np.asarray(margins)
         if margins.ndim != 2 or margins.shape[1] != self.n_classes:
             raise FitError(f"margins have shape {margins.shape}, the calibrator needs (n, {self.n_classes}).")
-        return log_probabilities(margins) @ self.W.T + self.b
+        return log_softmax(margins) @ self.W.T + self.b
 
     def apply(self, margins: np.ndarray) -> np.ndarray:
         """Return probabilities, float64 (n, k), rows summing to 1.
@@ -271,7 +251,7 @@ def _choose(
             out = fold == number
             A = fit_scaling(logs[~out], labels[~out], name, strength, weight[~out], whole)
             p[out] = Calibrator(name, A[:, :-1], A[:, -1]).apply(logs[out])
-        loss = mean_log_loss(p, labels, weight)
+        loss = log_loss(p, labels, weight)
         tried.append({"method": name, "shrinkage": strength, "log_loss": loss})
         if loss < least:
             least, best = loss, (whole, p)
@@ -303,7 +283,7 @@ def _crossfit(
     weight = np.ones(len(labels)) if weight is None else np.asarray(weight, dtype=np.float64)
     fold = stratified_folds(labels, folds, seed=seed, groups=groups)
     choice = _choose(logs, labels, weight, fold, _candidates(methods, shrinkage))
-    before = {"log_loss_uncalibrated": mean_log_loss(np.exp(logs), labels, weight)}
+    before = {"log_loss_uncalibrated": log_loss(np.exp(logs), labels, weight)}
     return _Choice(choice.A, choice.p, told | choice.report | before)
 
 
@@ -350,7 +330,7 @@ def _checked(margins: np.ndarray, labels: np.ndarray, method: str) -> tuple[np.n
             f"labels for calibration must be 0 ... {margins.shape[1] - 1}; found {labels.min()} to {labels.max()} "
             "(-1 is unlabelled: leave those rows out)."
         )
-    return log_probabilities(margins) if len(margins) else margins, labels.astype(np.intp)
+    return log_softmax(margins) if len(margins) else margins, labels.astype(np.intp)
 
 
 def fit_calibrator(

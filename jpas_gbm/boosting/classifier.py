@@ -12,9 +12,9 @@ from sklearn.utils.validation import _check_sample_weight, check_is_fitted, vali
 
 from ..config import parse_options
 from ..options import BoostingOptions
+from ..scores.losses import softmax
 from ..store import native
 from .booster import StagedBooster
-from .calibration import softmax
 from .matrix import class_weights
 from .training import train
 

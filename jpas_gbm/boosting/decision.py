@@ -1,4 +1,4 @@
-"""From probabilities to one class: argmax, class factors tuned for macro-F1, and another prior."""
+"""From probabilities to one class: argmax, or class factors tuned for macro-F1."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import numpy as np
 
 from ..errors import FitError
 from ..options import CalibrationOptions
+from ..scores.bootstrap import resample_weights
+from ..scores.losses import confusion_matrix, log_p, macro_f1
 from .calibration import crossfit_probabilities
 from .matrix import stratified_folds
 
@@ -32,22 +34,6 @@ def decide(p: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
     p = np.asarray(p)
     scores = p if factors is None else p * np.asarray(factors)
     return scores.argmax(axis=1).astype(np.int8)
-
-
-def macro_f1(confusion: np.ndarray) -> np.ndarray:
-    """Return the mean F1 over classes that have true rows.
-
-    Parameters
-    ----------
-    confusion : array, shape (..., k, k)
-        Counts, true classes along the second-last axis.
-    """
-    true = confusion.sum(axis=-1)
-    guessed = confusion.sum(axis=-2)
-    right = np.diagonal(confusion, axis1=-2, axis2=-1)
-    f1 = 2 * right / np.maximum(true + guessed, 1e-12)
-    present = true > 0
-    return (f1 * present).sum(axis=-1) / np.maximum(present.sum(axis=-1), 1)
 
 
 def _best_shift(logs: np.ndarray, truth: np.ndarray, shift: np.ndarray, c: int) -> float:
@@ -124,7 +110,7 @@ def tune_thresholds(p: np.ndarray, y: np.ndarray | None = None, *, trust: float 
         truth[:, ~present] = 0
     if present.sum() < 2:
         return np.ones(k)
-    logs = np.log(np.maximum(p, 1e-15))
+    logs = log_p(p)
     shift = np.zeros(k)
     # From the rarest class up: it has most to gain and moves the others least.
     order = [c for c in np.argsort(truth.sum(axis=0)) if present[c]]
@@ -154,21 +140,16 @@ def _codes(y: np.ndarray, p: np.ndarray) -> np.ndarray:
     return y.astype(np.intp)
 
 
-def _confusion(y: np.ndarray, guess: np.ndarray, k: int, weight: np.ndarray | None = None) -> np.ndarray:
-    return np.bincount(y.astype(np.intp) * k + guess, weights=weight, minlength=k * k).reshape(k, k)
-
-
 def _gain_interval(
-    y: np.ndarray, one: np.ndarray, two: np.ndarray, member: np.ndarray, k: int, seed: int, resamples: int = 400
+    y: np.ndarray, plain: np.ndarray, tuned: np.ndarray, groups: np.ndarray, k: int, seed: int, resamples: int = 400
 ) -> list[float]:
-    """Return the paired 95 % bootstrap interval over objects of macro-F1 of `two` less that of `one`."""
-    rng = np.random.default_rng(seed)
-    objects = int(member.max()) + 1
+    """Return the paired 95 % bootstrap interval over objects of macro-F1 of `tuned` less that of `plain`."""
+    cells = [np.arange(k * k)[:, None] == y * k + predicted for predicted in (plain, tuned)]
     gains = []
-    for _ in range(resamples):
-        weight = np.bincount(rng.integers(objects, size=objects), minlength=objects)[member]
-        gains.append(float(macro_f1(_confusion(y, two, k, weight)) - macro_f1(_confusion(y, one, k, weight))))
-    return [float(q) for q in np.quantile(gains, [0.025, 0.975])]
+    for weights in resample_weights(groups, resamples, seed):
+        before, after = (macro_f1((cell @ weights).reshape(k, k, -1)) for cell in cells)
+        gains.append(after - before)
+    return [float(q) for q in np.quantile(np.concatenate(gains), [0.025, 0.975])]
 
 
 def judge_thresholds(
@@ -202,7 +183,7 @@ def judge_thresholds(
     for number in np.unique(fold):
         out = fold == number
         tuned[out] = decide(p[out], tune_thresholds(p[~out], y[~out]))
-    scores = [float(macro_f1(_confusion(y, guess, k))) for guess in (plain, tuned)]
+    scores = [float(macro_f1(confusion_matrix(y, guess, k))) for guess in (plain, tuned)]
     return {
         "argmax": scores[0],
         "thresholds": scores[1],
@@ -256,49 +237,3 @@ def choose_rule(
     # Thresholds that chance may have chosen are not worth departing from the probabilities for.
     rule: Rule = "thresholds" if judged["interval"][0] > 0 else "argmax"
     return factors, rule, {"rule": rule, "factors": factors.tolist(), **judged}
-
-
-def prior_shift(p: np.ndarray, old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return probabilities for another class mix: p * new / old, normalised (Saerens et al. 2002).
-
-    Parameters
-    ----------
-    p : array, shape (n, k)
-        Calibrated for the class mix `old`.
-    old : array, shape (k,)
-        Class shares of the sample that calibrated; need not be normalised.
-    new : array, shape (k,) or (n, k)
-        Class shares where p is to hold, one row for each if they change with magnitude.
-
-    Returns
-    -------
-    array of float64, shape (n, k)
-        Rows sum to 1. A class of new share 0 gets 0.
-
-    Raises
-    ------
-    FitError
-        If shares are negative or not finite, sum to 0, or `old` is 0 where `new` is not.
-    """
-    p, old, new = (np.asarray(value, dtype=np.float64) for value in (p, old, new))
-    k = p.shape[-1]
-    if p.ndim != 2 or old.shape != (k,) or new.shape not in ((k,), p.shape):
-        raise FitError(
-            f"probabilities of shape {p.shape}, old shares of {old.shape} and new ones of {new.shape} do not fit: "
-            f"({k},) is needed, or {p.shape} for new shares by row."
-        )
-    for name, shares in (("old", old), ("new", new)):
-        if not np.isfinite(shares).all() or (shares < 0).any() or (shares.sum(axis=-1) <= 0).any():
-            raise FitError(f"the {name} class shares must be finite, not negative and not all 0.")
-    impossible = (old == 0) & (new > 0).reshape(-1, k).any(axis=0)
-    if impossible.any():
-        raise FitError(
-            f"class {np.flatnonzero(impossible)[0]} has no share in the old mix but one in the new: "
-            "probabilities calibrated without a class cannot be shifted to hold it."
-        )
-    new = new / new.sum(axis=-1, keepdims=True)
-    ratio = np.divide(new, old / old.sum(), out=np.zeros(np.broadcast_shapes(new.shape, old.shape)), where=old > 0)
-    shifted = p * ratio
-    total = shifted.sum(axis=1, keepdims=True)
-    # A row whose whole probability is on classes that the new mix lacks falls back on the new mix.
-    return np.where(total > 0, shifted / np.where(total > 0, total, 1), np.broadcast_to(new, p.shape))

@@ -253,16 +253,14 @@ def class_weights(y: np.ndarray, n_classes: int, power: float, weight: np.ndarra
 
     Returns
     -------
-    array of float32, shape (n,)
+    array of float64, shape (n,)
         With the sum of `weight`; of mean 1 without it.
     """
     rows = np.ones(len(y)) if weight is None else np.asarray(weight, dtype=np.float64)
     count = np.bincount(y, weights=rows, minlength=n_classes)
-    factor = np.zeros(n_classes)
-    factor[count > 0] = count[count > 0] ** -power
+    factor = np.where(count > 0, np.where(count > 0, count, 1.0) ** -power, 0.0)
     lifted = rows * factor[y]
-    total = lifted.sum()
-    return (lifted * (rows.sum() / total) if total > 0 else lifted).astype(np.float32)
+    return lifted / (lifted.mean() / rows.mean()) if lifted.any() else lifted
 
 
 def stratified_folds(labels: np.ndarray, folds: int, *, seed: int = 0, groups: np.ndarray | None = None) -> np.ndarray:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..errors import FitError
 from ..options import BoostingOptions
+from ..scores.losses import margin_loss
 from .backend import Backend, Grower, Rows, Task, as_backend
 from .booster import Stage, StagedBooster
 from .matrix import (
@@ -85,13 +86,6 @@ class BinnedMatrix:
 
 
 _Labelled = tuple[BinnedMatrix, np.ndarray, np.ndarray]
-
-
-def log_loss(margins: np.ndarray, y: np.ndarray, weight: np.ndarray) -> float:
-    """Return the weighted mean of -log p of the true class, from margins (n, k)."""
-    top = margins.max(axis=1)
-    norm = top + np.log(np.exp(margins - top[:, None]).sum(axis=1))
-    return float(np.average(norm - margins[np.arange(len(y)), y], weights=weight))
 
 
 def log_shares(y: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
@@ -299,7 +293,7 @@ def _stage_on(
 
     rows = rows_of(bins, y, weight)
     judged = None if valid is None else rows_of(*valid)
-    start_loss = None if judged is None else log_loss(judged.start, judged.y, judged.weight)
+    start_loss = None if judged is None else margin_loss(judged.start, judged.y, judged.weight)
     grower = engine.grower(rows, judged, task)
     best, history = grow(grower, task.options, start_loss, on_round)
     stage = Stage(best, intercept, bins.fill, grower.finish(best) if best else None)

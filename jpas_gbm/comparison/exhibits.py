@@ -15,6 +15,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..model import Model, is_bare
 from ..scores.curves import binned_quantiles, curve_set
+from ..scores.losses import softmax
 from ..store import read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
@@ -225,8 +226,7 @@ def model_exhibits(
         seen = rows.without_imaging() if without_imaging else rows
         margins[name] = fitted.margins(seen.replace(photometry=dataset.target.photometry), threads=threads)
         groups[name] = (margins[name], rows.label.astype(np.int64))
-    before = np.exp(margins["labelled"] - margins["labelled"].max(axis=1, keepdims=True))
-    before /= before.sum(axis=1, keepdims=True)
+    before = softmax(margins["labelled"])
     y = held.label.astype(np.int64)
     bare = is_bare(held.without_imaging() if without_imaging else held)
     calibration = {

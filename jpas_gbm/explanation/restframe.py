@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from ..options import ExplainOptions
-from ..scores.bootstrap import LEVEL
+from ..scores.bootstrap import LEVEL, resample_rows
 from ..surveys.bands import BandSystem
 from .attributions import Attributions
 from .blocks import FEATURES, NEAR, PHYSICS, Block, Blocks, spectral_feature, spectrum_columns, strongest
@@ -247,11 +247,8 @@ def _resampled(
 ) -> np.ndarray:
     """Return score, shuffled share, and the differences to either chance, on resamples of objects: (number, 4)."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 43]))
-    ids, place = np.unique(groups, return_inverse=True)
-    members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
     draws = np.empty((number, 4))
-    for i in range(number):
-        rows = np.concatenate([members[j] for j in rng.integers(0, len(ids), len(ids))])
+    for i, rows in enumerate(resample_rows(groups, number, rng)):
         score, by_chance = hit[rows].mean(), (rng.random(len(rows)) < chance[rows]).mean()
         dealt = _dealt(right[rows], top[rows])
         draws[i] = score, by_chance, score - chance[rows].mean(), score - dealt

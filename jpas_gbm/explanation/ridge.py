@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..scores.bootstrap import LEVEL
+from ..scores.bootstrap import LEVEL, resample_rows
 from ..surveys.bands import BandSystem
 from .blocks import Block, spectral_feature, spectrum_columns, strongest
 
@@ -157,11 +157,8 @@ def ridge_summary(
     if not len(centres):
         return None
     rng = np.random.default_rng(np.random.SeedSequence([seed, 47]))
-    ids, place = np.unique(groups, return_inverse=True)
-    members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
     draws = np.full((resamples, 2), np.nan)
-    for i in range(resamples):
-        rows = np.concatenate([members[j] for j in rng.integers(0, len(ids), len(ids))])
+    for i, rows in enumerate(resample_rows(groups, resamples, rng)):
         seen = rows[there[rows]]
         draws[i] = (
             rank_correlation(by_block[seen], z[seen]),

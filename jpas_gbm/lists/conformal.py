@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import TargetError
-from .mix import log_p
+from ..scores.losses import log_p
 
 _CLIP = 20.0
 

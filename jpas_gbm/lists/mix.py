@@ -15,8 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..boosting.calibration import softmax
 from ..model import HeldOut
+from ..scores.bootstrap import object_counts
+from ..scores.losses import log_p, margin_loss, softmax
 
 _LEVELS = 400
 _FEW = 20_000
@@ -56,7 +57,6 @@ def cells(p: np.ndarray, few: int = _FEW) -> tuple[np.ndarray, np.ndarray, np.nd
     return mean, count, member
 
 
-_FLOOR = 1e-15
 _STEPS = 50
 _PULL = 1e-3
 
@@ -89,11 +89,6 @@ class BiasCorrection:
     def apply(self, p: np.ndarray, ratio: np.ndarray | None = None) -> np.ndarray:
         """Return corrected probabilities, rows summing to 1, for a mix changed by `ratio` = new / old shares."""
         return softmax(self.logits(log_p(p), ratio))
-
-
-def log_p(p: np.ndarray) -> np.ndarray:
-    """Return log p floored at log 1e-15, float64."""
-    return np.log(np.maximum(np.asarray(p, dtype=np.float64), _FLOOR))
 
 
 def fit_bias(
@@ -131,8 +126,7 @@ def fit_bias(
         bias[free] = at[1:]
         z = at[0] * logs + bias
         p = softmax(z)
-        top = z.max(axis=1)
-        value = weight @ (top + np.log(np.exp(z - top[:, None]).sum(axis=1)) - z[np.arange(len(label)), label])
+        value = margin_loss(z, label, weight) * weight.sum()
         gap = weight[:, None] * (p - hit)
         gradient = np.concatenate([[(gap * logs).sum()], gap.sum(axis=0)[free]])
         mean = (p * logs).sum(axis=1, keepdims=True)
@@ -327,7 +321,7 @@ def estimate_mix(
     objects, member = np.unique(labelled.object_id, return_inverse=True)
     made = []
     for _ in range(draws):
-        times = np.bincount(rng.integers(len(objects), size=len(objects)), minlength=len(objects))
+        times = object_counts(rng, len(objects))
         weight = times[member].astype(np.float64)
         own = shares(labelled.label, lab_place, bins, k, weight)
         # A bin whose few rows of a class were all left out keeps the share that it has.

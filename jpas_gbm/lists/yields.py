@@ -12,9 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from ..boosting.calibration import softmax
 from ..model import HeldOut
-from .mix import Mix, cells, log_p, mag_bins, ratio_of
+from ..scores.losses import log_p, softmax
+from .mix import Mix, cells, mag_bins, ratio_of
 
 _DENSE = 2000
 _POINTS = 2000

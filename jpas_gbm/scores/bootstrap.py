@@ -2,19 +2,68 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import DatasetError
+from .losses import mean_defined
 from .metrics import NULL, Scorer
 
 RESAMPLES = 1000
 LEVEL = 0.95
 _BLOCK_CELLS = 1 << 22
 _BLOCK = 64
+
+
+def object_counts(rng: np.random.Generator, objects: int) -> np.ndarray:
+    """Return how often each of some objects is drawn in one bootstrap resample, int (objects,)."""
+    return np.bincount(rng.integers(0, objects, objects), minlength=objects)
+
+
+def resample_rows(groups: np.ndarray, n: int, rng: np.random.Generator) -> Iterator[np.ndarray]:
+    """Give the rows of `n` bootstrap resamples of objects, for figures that are no weighted sums.
+
+    Parameters
+    ----------
+    groups : array of int, shape (rows,)
+        Object of each row.
+    n : int
+        Number of resamples.
+    rng : Generator
+        Drawn from as each resample is asked for.
+
+    Yields
+    ------
+    array of int
+        Row numbers, repeated as often as their object was drawn.
+    """
+    names, place = np.unique(groups, return_inverse=True)
+    members = np.split(np.argsort(place, kind="stable"), np.cumsum(np.bincount(place))[:-1])
+    for _ in range(n):
+        yield np.concatenate([members[j] for j in rng.integers(0, len(names), len(names))])
+
+
+def mean_interval(values: np.ndarray, groups: np.ndarray, seed: int, resamples: int = RESAMPLES) -> tuple[float, float]:
+    """Return the 95 % bootstrap interval over objects of the mean of `values`.
+
+    Parameters
+    ----------
+    values : array, shape (rows,)
+    groups : array of int, shape (rows,)
+        Object of each row.
+    seed, resamples : int
+
+    Returns
+    -------
+    low, high : float
+    """
+    means = [
+        values @ weights / np.maximum(weights.sum(axis=0), 1) for weights in resample_weights(groups, resamples, seed)
+    ]
+    low, high = np.quantile(np.concatenate(means), [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
 
 
 def resample_weights(groups: np.ndarray, n: int, seed: int, block: int | None = None) -> Iterator[np.ndarray]:
@@ -44,7 +93,7 @@ def resample_weights(groups: np.ndarray, n: int, seed: int, block: int | None = 
         size = min(block, n - start)
         counts = np.empty((size, len(names)), dtype=np.float32)
         for i in range(size):
-            counts[i] = np.bincount(rng.integers(0, len(names), len(names)), minlength=len(names))
+            counts[i] = object_counts(rng, len(names))
         yield np.ascontiguousarray(counts.T[place])
 
 
@@ -67,8 +116,8 @@ class Replicates:
         """Return one model whose figures are the means over some (seeds of one recipe, say)."""
         chosen = list(models)
         return Replicates(
-            {name: _quiet_mean(value[chosen])[None] for name, value in self.point.items()},
-            {name: _quiet_mean(value[chosen])[None] for name, value in self.draws.items()},
+            {name: mean_defined(value[chosen])[None] for name, value in self.point.items()},
+            {name: mean_defined(value[chosen])[None] for name, value in self.draws.items()},
         )
 
     def minus(self, other: Replicates) -> Replicates:
@@ -77,12 +126,6 @@ class Replicates:
         return Replicates(
             {name: self.point[name] - other.point[name] for name in names},
             {name: self.draws[name] - other.draws[name] for name in names},
-        )
-
-    def renamed(self, names: Mapping[str, str]) -> Replicates:
-        """Return the figures whose names are the keys of `names`, under the new names."""
-        return Replicates(
-            {new: self.point[old] for old, new in names.items()}, {new: self.draws[old] for old, new in names.items()}
         )
 
     def intervals(self, model: int = 0, level: float = LEVEL, signed: bool = False) -> dict[str, list[float] | None]:
@@ -121,12 +164,6 @@ class Replicates:
                 explained = noise is not None and point <= np.quantile(noise[model], level)
                 low, high = 0.0 if explained else max(low, 0.0), max(high, point)
         return [float(low), float(high)]
-
-
-def _quiet_mean(values: np.ndarray) -> np.ndarray:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmean(values, axis=0)
 
 
 def replicate(

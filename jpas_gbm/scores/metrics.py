@@ -5,7 +5,6 @@ Tally: the sums over rows that most figures are made of.
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,7 @@ from scipy import sparse
 from ..errors import DatasetError
 from .calibration_error import ABOVE, BINS, SlopeRows, top_label_parts, width_bins
 from .curves import Ranking
-
-FLOOR = 1e-15
-"""Probabilities below this count as this in the log loss."""
+from .losses import brier_scores, f1_scores, log_losses, mean_defined
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,20 +105,12 @@ def _cells(y: np.ndarray, decided: np.ndarray, k: int) -> _Part:
     return _part((k, k), y.astype(np.intp) * k + decided)
 
 
-def losses(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's log loss (nats) and multiclass Brier score (sum over classes, 0 to 2)."""
-    own = p[np.arange(len(y)), y]
-    brier = np.square(p).sum(axis=1) - 2 * own + 1
-    return -np.log(np.clip(own, FLOOR, 1.0)), brier
-
-
 def _whole(y: np.ndarray, p: np.ndarray) -> Iterator[tuple[str, _Part]]:
     n, k = p.shape
     one = np.zeros(n, dtype=np.intp)
-    log_loss, brier = losses(y, p)
     yield "confusion", _cells(y, np.argmax(p, axis=1), k)
-    yield "log_loss", _part((1,), one, log_loss)
-    yield "brier", _part((1,), one, brier)
+    yield "log_loss", _part((1,), one, log_losses(p, y))
+    yield "brier", _part((1,), one, brier_scores(p, y))
     confidence, hit = top_label_parts(y, p)
     yield "ece", _part((BINS,), width_bins(confidence), hit - confidence)
     place = (np.arange(k) * BINS + width_bins(p)).ravel()
@@ -139,7 +128,7 @@ def _by_stratum(
     at = stratum[rows].astype(np.intp)
     cell = (at * k + y[rows]) * k + decided[rows]
     yield "strata_confusion", _Part((n_strata, k, k), cell, rows, np.ones(len(rows)))
-    yield "strata_log_loss", _Part((n_strata,), at, rows, losses(y[rows], p[rows])[0])
+    yield "strata_log_loss", _Part((n_strata,), at, rows, log_losses(p[rows], y[rows]))
 
 
 NULL = "null"
@@ -278,12 +267,12 @@ class Scorer:
             by_class = {
                 "precision": np.where(said > 0, hit / said, 0.0),
                 "recall": hit / true,
-                "f1": 2 * hit / (true + said),
+                "f1": f1_scores(confusion),
             }
             accuracy = hit.sum(axis=0) / true.sum(axis=0)
         by_class = {name: np.where(true > 0, value, np.nan) for name, value in by_class.items()}
         figures = {f"per_class.{c}.{name}": by_class[name][i] for i, c in enumerate(self.classes) for name in _DECISION}
-        figures |= {f"macro.{name}": _mean(by_class[name]) for name in ("f1", "recall", "precision")}
+        figures |= {f"macro.{name}": mean_defined(by_class[name]) for name in ("f1", "recall", "precision")}
         figures["accuracy"] = accuracy
         return figures
 
@@ -306,9 +295,9 @@ class Scorer:
             figures[f"per_class.{name}.auroc"] = areas["rest"][i]
             figures[f"per_class.{name}.average_precision"] = areas["precision"][i]
         k = len(self.classes)
-        figures["macro.auroc_ovo"] = _mean(areas["pairs"].reshape(k * k, -1))
-        figures["macro.auroc_ovr"] = _mean(areas["rest"])
-        figures["macro.average_precision"] = _mean(areas["precision"])
+        figures["macro.auroc_ovo"] = mean_defined(areas["pairs"].reshape(k * k, -1))
+        figures["macro.auroc_ovr"] = mean_defined(areas["rest"])
+        figures["macro.average_precision"] = mean_defined(areas["precision"])
         return figures
 
     def _strata(self, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -327,13 +316,6 @@ class Scorer:
         """Return the counts: ``confusion`` (k, k), rows true, and the others that were asked for."""
         sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
         return {name: value[..., 0].astype(np.int64) for name, value in sums.items() if name.endswith("confusion")}
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over the first axis of what is defined, NaN where nothing is."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", RuntimeWarning)
-        return np.nanmean(values, axis=0)
 
 
 def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

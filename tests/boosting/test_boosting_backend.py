@@ -13,8 +13,9 @@ import pytest
 
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.booster import StagedBooster
-from jpas_gbm.boosting.training import bin_features, log_loss, train
+from jpas_gbm.boosting.training import bin_features, train
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
+from jpas_gbm.scores.losses import margin_loss
 
 
 def accuracy(booster, X, y):
@@ -33,7 +34,7 @@ def test_learns_and_reports_rounds(backend, problem, quick):
     assert history["rounds"] <= history["rounds_grown"] <= quick.rounds
     assert history["best_loss"] < history["start_loss"]
     # The loss that stopped the training is the loss of the booster that came out of it.
-    loss = log_loss(booster.margins(X[1000:1250]), y[1000:1250], np.ones(250))
+    loss = margin_loss(booster.margins(X[1000:1250]), y[1000:1250], np.ones(250))
     assert loss == pytest.approx(history["best_loss"], abs=1e-5)
 
 

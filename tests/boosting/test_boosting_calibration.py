@@ -15,13 +15,11 @@ from jpas_gbm.boosting.calibration import (
     fit_calibrator,
     fit_scaling,
     identity,
-    log_probabilities,
-    mean_log_loss,
-    softmax,
 )
 from jpas_gbm.boosting.matrix import stratified_folds
 from jpas_gbm.errors import BundleError, FitError
 from jpas_gbm.options import CalibrationOptions
+from jpas_gbm.scores.losses import log_loss, log_softmax, softmax
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])
 
@@ -38,7 +36,7 @@ def sample(n=4000, seed=0, shares=SHARES):
 
 def test_gradient_and_hessian_match_differences():
     margins, y = sample(300)
-    problem = ScalingLoss(log_probabilities(margins), y, np.linspace(0.5, 2, 300), 0.01)
+    problem = ScalingLoss(log_softmax(margins), y, np.linspace(0.5, 2, 300), 0.01)
     A = identity(4) + np.random.default_rng(0).normal(size=(4, 5)) * 0.1
     _, gradient, hessian = problem.derivatives(A)
     steps = 1e-5 * np.eye(20).reshape(20, 4, 5)
@@ -53,7 +51,7 @@ def test_newton_finds_what_lbfgs_finds(method):
     from scipy.optimize import minimize
 
     margins, y = sample(400)
-    logs = log_probabilities(1.5 * margins)
+    logs = log_softmax(1.5 * margins)
     A = fit_scaling(logs, y, method, 0.003, np.ones(len(y)))
     problem = ScalingLoss(logs, y, np.ones(len(y)), 0 if method == "temperature" else 0.003)
     M = directions(method, 4)
@@ -88,9 +86,9 @@ def test_class_weights_are_undone():
     calibrator, report = fit_calibrator(lifted, y)
     assert report["method"] in ("vector", "dirichlet")
     p = calibrator.apply(new - 0.5 * np.log(SHARES))
-    honest = mean_log_loss(softmax(new), y_new)
-    assert mean_log_loss(p, y_new) < honest + 0.003
-    assert mean_log_loss(softmax(new - 0.5 * np.log(SHARES)), y_new) > honest + 0.01
+    honest = log_loss(softmax(new), y_new)
+    assert log_loss(p, y_new) < honest + 0.003
+    assert log_loss(softmax(new - 0.5 * np.log(SHARES)), y_new) > honest + 0.01
     assert p.mean(axis=0) == pytest.approx(np.bincount(y_new) / 6000, abs=0.01)
 
 
@@ -177,7 +175,7 @@ def test_crossfit_is_out_of_fold():
     rng = np.random.default_rng(0)
     margins, y = rng.normal(size=(400, 4)) * 3, rng.integers(0, 4, 400)
     p = crossfit_probabilities(margins, y, CalibrationOptions(method="dirichlet"))
-    assert mean_log_loss(p, y) > np.log(4) - 0.02
+    assert log_loss(p, y) > np.log(4) - 0.02
     assert np.allclose(p.sum(axis=1), 1)
 
 

@@ -12,7 +12,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from jpas_gbm.boosting.classifier import JpasClassifier
-from jpas_gbm.boosting.matrix import UnseenMissingWarning
+from jpas_gbm.boosting.matrix import UnseenMissingWarning, class_weights
 from jpas_gbm.errors import ConfigError, FeatureMismatch
 
 WEIGHTED = "check_sample_weight_equivalence_on_dense_data"
@@ -149,3 +149,12 @@ def test_inside_scikit_learn(classifier, problem):
     X, y, _ = problem
     pipeline = make_pipeline(StandardScaler(), classifier)
     assert cross_val_score(pipeline, X, y, cv=2).min() > 0.6
+
+
+def test_one_rule_for_class_weights():
+    y = np.array([0, 0, 0, 2])
+    assert np.allclose(class_weights(y, 3, 0.0), 1)
+    equal = class_weights(y, 3, 1.0)
+    assert equal[:3].sum() == pytest.approx(equal[3]) and equal.mean() == pytest.approx(1)
+    given = class_weights(y, 3, 1.0, np.array([1.0, 1.0, 0.0, 6.0]))
+    assert given.sum() == pytest.approx(8) and given[:3].sum() == pytest.approx(given[3]) and given[2] == 0

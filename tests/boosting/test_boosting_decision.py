@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
-
 import numpy as np
 import pytest
-from sklearn.metrics import confusion_matrix, f1_score
+from sklearn.metrics import f1_score
 
 from jpas_gbm.boosting import decision
-from jpas_gbm.boosting.calibration import softmax
-from jpas_gbm.boosting.decision import choose_rule, decide, judge_thresholds, macro_f1, prior_shift, tune_thresholds
+from jpas_gbm.boosting.decision import choose_rule, decide, judge_thresholds, tune_thresholds
 from jpas_gbm.errors import FitError
+from jpas_gbm.scores.losses import confusion_matrix, macro_f1, softmax
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])
 
@@ -25,7 +23,7 @@ def sample(n=5000, seed=0, sharp=2.0, shares=SHARES):
 
 
 def score(y, guess):
-    return float(macro_f1(confusion_matrix(y, guess, labels=range(4))))
+    return float(macro_f1(confusion_matrix(y, guess, 4)))
 
 
 def test_macro_f1_is_that_of_scikit_learn():
@@ -41,8 +39,8 @@ def test_line_search_finds_the_best_shift():
     logs = np.log(softmax(margins))
     best = decision._best_shift(logs, np.eye(4)[y], np.zeros(4), 0)
     grid = np.linspace(-decision._REACH, decision._REACH, 801)
-    scores = [macro_f1(decision._confusion(y, decide(logs + [s, 0, 0, 0]), 4)) for s in grid]
-    found = macro_f1(decision._confusion(y, decide(logs + [best, 0, 0, 0]), 4))
+    scores = [macro_f1(confusion_matrix(y, decide(logs + [s, 0, 0, 0]), 4)) for s in grid]
+    found = macro_f1(confusion_matrix(y, decide(logs + [best, 0, 0, 0]), 4))
     assert found >= max(scores) - decision._PULL * decision._REACH**2
 
 
@@ -109,34 +107,8 @@ def test_choose_rule_without_enough_rows():
     assert "1 class(es) cannot tune thresholds" in told["note"]
 
 
-def test_prior_shift_is_bayes():
-    """Rows drawn with another class mix: shifted probabilities are those of a model made for it."""
-    new_shares = np.array([0.25, 0.25, 0.25, 0.25])
-    margins, _ = sample(500)
-    p = prior_shift(softmax(margins), SHARES, new_shares)
-    assert np.allclose(p, softmax(margins - np.log(SHARES)))
-    assert np.allclose(prior_shift(p, new_shares, SHARES), softmax(margins))
-    by_row = np.tile(new_shares * 7, (500, 1))  # shares need no normalising
-    assert np.allclose(prior_shift(softmax(margins), SHARES * 3, by_row), p)
-    gone = prior_shift(softmax(margins), SHARES, [0, 0, 1, 0])
-    assert np.array_equal(gone, np.tile([0, 0, 1, 0], (500, 1)))
-
-
-def test_prior_shift_of_impossible_rows():
-    p = np.array([[1.0, 0.0], [0.5, 0.5]])
-    assert np.array_equal(prior_shift(p, [0.5, 0.5], [0.0, 1.0]), [[0, 1], [0, 1]])
-
-
 def test_refusals():
     p = np.full((5, 4), 0.25)
-    with pytest.raises(FitError, match="do not fit"):
-        prior_shift(p, SHARES[:3], SHARES)
-    for wrong in ([-0.1, 0.5, 0.3, 0.3], [0, 0, 0, 0], [np.nan, 1, 1, 1]):
-        for pair in itertools.permutations((wrong, SHARES)):
-            with pytest.raises(FitError, match="finite, not negative and not all 0"):
-                prior_shift(p, *pair)
-    with pytest.raises(FitError, match="class 0 has no share in the old mix"):
-        prior_shift(p, [0, 0.4, 0.3, 0.3], SHARES)
     with pytest.raises(FitError, match="do not belong together"):
         tune_thresholds(p, np.zeros(3, int))
     with pytest.raises(FitError, match="cannot tune thresholds"):

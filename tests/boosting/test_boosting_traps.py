@@ -13,8 +13,9 @@ import xgboost
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.booster import StagedBooster
 from jpas_gbm.boosting.matrix import UnseenMissingWarning, as_matrix
-from jpas_gbm.boosting.training import bin_features, log_loss, train
+from jpas_gbm.boosting.training import bin_features, train
 from jpas_gbm.errors import FeatureMismatch
+from jpas_gbm.scores.losses import margin_loss
 
 
 class Named:
@@ -143,7 +144,7 @@ def test_trap_nan_in_validation_where_training_had_none(backend, quick, make_pro
     Xv, yv, _ = make_problem(seed=1, missing=0.2)
     booster = train(backend, X, y, n_classes=4, options=quick, feature_names=names, valid=(Xv, yv))
     with pytest.warns(UnseenMissingWarning):
-        loss = log_loss(booster.margins(Xv), yv, np.ones(len(yv)))
+        loss = margin_loss(booster.margins(Xv), yv, np.ones(len(yv)))
     assert loss == pytest.approx(booster.history[0]["best_loss"], abs=1e-5)
 
 
@@ -163,7 +164,7 @@ def test_trap_init_score_layout(problem, quick):
     base = train(engine, X, y, n_classes=4, options=quick)
     bins = bin_features(engine, X)
     booster = train(engine, bins, y, init=base, options=quick, valid=(X, y))
-    assert booster.history[1]["start_loss"] == pytest.approx(log_loss(base.margins(X), y, np.ones(len(y))))
+    assert booster.history[1]["start_loss"] == pytest.approx(margin_loss(base.margins(X), y, np.ones(len(y))))
     flat = np.asarray(bins.handle.get_field("init_score"))
     assert np.array_equal(flat.reshape(4, -1).T if flat.ndim == 1 else flat, base.margins(X))
     # A wrong layout would start the first round from scrambled margins, far above that loss.
@@ -214,7 +215,7 @@ def test_trap_best_iteration_of_a_loaded_model(backend, problem, quick, tmp_path
     booster.save(tmp_path / "b")
     again = StagedBooster.load(tmp_path / "b")
     assert np.array_equal(again.margins(X), booster.margins(X))
-    loss = log_loss(again.margins(X[300:]), y[300:], np.ones(len(y) - 300))
+    loss = margin_loss(again.margins(X[300:]), y[300:], np.ones(len(y) - 300))
     assert loss == pytest.approx(booster.history[0]["best_loss"], abs=1e-5)
 
 

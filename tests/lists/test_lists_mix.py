@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.calibration import softmax
-from jpas_gbm.lists.mix import cells, check_mix, em_shares, estimate_mix, fit_bias, log_p, mag_bins
+from jpas_gbm.lists.mix import cells, check_mix, em_shares, estimate_mix, fit_bias, mag_bins
 from jpas_gbm.model import HeldOut
 from jpas_gbm.scores.calibration_error import classwise_calibration_error
+from jpas_gbm.scores.losses import log_p, softmax
 
 
 def test_bias_correction_undoes_a_planted_temperature_and_bias(rng, samples):

@@ -7,7 +7,15 @@ import pytest
 from sklearn import metrics as oracle
 
 from jpas_gbm.errors import DatasetError
-from jpas_gbm.scores.bootstrap import bootstrap, differences, paired, replicate, resample_weights
+from jpas_gbm.scores.bootstrap import (
+    bootstrap,
+    differences,
+    mean_interval,
+    paired,
+    replicate,
+    resample_rows,
+    resample_weights,
+)
 from jpas_gbm.scores.metrics import Scorer
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -175,3 +183,17 @@ def test_a_thousand_resamples_of_ten_thousand_rows_take_seconds(make_answers):
     start = time.perf_counter()
     replicate([scorer], None, 1000, 0)
     assert time.perf_counter() - start < 10
+
+
+def test_resampled_rows_are_whole_objects():
+    groups = np.array([7, 7, 3, 9, 9, 9])
+    for rows in resample_rows(groups, 20, np.random.default_rng(0)):
+        times = {name: np.sum(groups[rows] == name) / np.sum(groups == name) for name in (3, 7, 9)}
+        assert sum(times.values()) == 3 and all(t == int(t) for t in times.values())
+
+
+def test_the_interval_of_a_mean_is_that_of_the_normal_law():
+    rng = np.random.default_rng(0)
+    values = np.repeat(rng.normal(size=400), 2)  # each object twice: pairs count once
+    low, high = mean_interval(values, np.arange(800) // 2, 0)
+    assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)

@@ -9,8 +9,8 @@ import numpy as np
 import xgboost
 
 from ...errors import BundleError
+from ...scores.losses import softmax
 from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
-from ..calibration import softmax
 
 _LEAST_CURVATURE = 1e-16
 
