@@ -14,16 +14,15 @@ from ..surveys.quality import QualityReport
 from ..text import cut_words, number, seeds_words, sentence, source_word, span
 from .figures.data import data_plates
 from .figures.domains import features_table, strata_plate, strata_table
-from .figures.regimes import budget_plates, score_plates
+from .figures.regimes import score_plates
 from .figures.style import Plate
-from .figures.why import explanation_plates
 from .results import Results, Subject
-from .saved import within
-from .sections import Block, Section, targets_section, tuning_section
-from .story import best_regime, doubts, found_sentences, simulated
+from .sections import Block, Section, result_kinds
+from .story import doubts, found_sentences, simulated
 from .tables import (
     LIMITS,
     USE,
+    best_regime,
     candidates_table,
     card_facts,
     classes_table,
@@ -45,21 +44,9 @@ def missing_parts(results: Results) -> list[str]:
         )
     elif all(subject.comparison is None for subject in results.subjects):
         told.append("Regimes were not compared: 'jpas-gbm compare --out DIR' does it, with paired intervals.")
-    if not results.explanations:
-        told.append("No explanation was given: 'jpas-gbm explain MODEL --out DIR' says which bands decide.")
-    for explanation in results.explanations:
-        told += _explanation_gaps(explanation.head)
-    if not results.budgets:
-        told.append(
-            "Label budgets were not tried: 'jpas-gbm compare --budgets 100,1000,all --out DIR' draws the curve."
-        )
-    if not results.studies:
-        told.append("No tuning study was given: 'jpas-gbm tune --trials N --out DIR' looks for better options.")
-    if not results.lists:
-        told.append(
-            "No candidate list was given: 'jpas-gbm targets PREDICTIONS --purity 0.8 --out FILE' makes one, and beside "
-            "it the JSON to show."
-        )
+    for kind in result_kinds():
+        shown = results.all(kind.type)
+        told += [kind.missing] if not shown else [gap for one in shown for gap in kind.gaps(one)]
     if not results.data:
         told.append("Nothing is known of the data's quality: give the data set's folder as well.")
     told += _exhibit_gaps(results)
@@ -87,21 +74,6 @@ def _exhibit_gaps(results: Results) -> list[str]:
         f"Not kept with {one.name}: {', '.join(lost)}. 'jpas-gbm evaluate MODEL' keeps them; so does 'compare' for "
         "the models that it keeps. Photo-spectra need labelled rows, redshift curves quasars of known redshift."
     ]
-
-
-def _explanation_gaps(head: object) -> list[str]:
-    if not isinstance(head, dict) or head.get("objects"):
-        return []
-    told = []
-    if head.get("physics") is None:
-        told.append("The explanation has no physics score; its notes say why.")
-    for way, one in head.get("stages", {}).items():
-        if not one["defined"]:
-            told.append(f"What mocks and sky taught ({way}) is not defined: {one['why']}")
-    steady = head.get("stability", {})
-    if steady and not steady["defined"]:
-        told.append(f"Stability of the bands: {steady['why']}")
-    return told
 
 
 TITLE = "Quasars, galaxies and stars: what was found, and how sure it is"
@@ -155,10 +127,7 @@ def make_page(results: Results) -> Page:
         _summary(results),
         *_comparisons(results.subjects),
         *_scores(results.subjects),
-        _why(results),
-        _budgets(results),
-        tuning_section(results.studies),
-        targets_section(results.lists),
+        *_of_kinds(results),
         _data(results),
         _cards(results),
         _provenance(results),
@@ -239,21 +208,11 @@ def _scores(subjects: Sequence[Subject]) -> list[Section]:
     return sections
 
 
-def _why(results: Results) -> Section | None:
-    blocks: list[Block] = []
-    for i, explanation in enumerate(results.explanations):
-        blocks.append(Block("text", explanation["method"]["words"]))
-        blocks.append(Block("text", explanation["method"]["sharing"]["words"]))
-        blocks += [Block("plate", plate) for plate in explanation_plates(explanation, f"why{i}-" if i else "why-")]
-    return Section("why", "Why: which bands decide", tuple(blocks)) if blocks else None
-
-
-def _budgets(results: Results) -> Section | None:
-    blocks: list[Block] = []
-    for i, curve in enumerate(results.budgets):
-        blocks += [Block("plate", plate) for plate in budget_plates(curve, f"labels{i}-" if i else "labels-")]
-        blocks += [Block("list", list(curve.notes))] if curve.notes else []
-    return Section("labels", "How many labels", tuple(blocks)) if blocks else None
+def _of_kinds(results: Results) -> list[Section]:
+    """Return the section of each kind of result that has one."""
+    return [
+        Section(kind.section[0], kind.section[1], tuple(kind.blocks(results.all(kind.type)))) for kind in result_kinds()
+    ]
 
 
 def _data(results: Results) -> Section | None:
@@ -330,24 +289,10 @@ def _records(results: Results) -> dict[str, Mapping[str, Any]]:
     for subject in results.subjects:
         about = subject.comparison.about if subject.comparison is not None else subject.main.about
         records[f"scores: {subject.name}"] = about.get("provenance", {})
-    for i, explanation in enumerate(results.explanations):
-        records[f"explanation{f' {i + 1}' if i else ''}"] = explanation.head.get("provenance", {})
-    for i, curve in enumerate(results.budgets):
-        records[f"label budgets{f' {i + 1}' if i else ''}"] = curve.about.get("provenance", {})
-    for study in results.studies:
-        records[f"tuning study {study.name}"] = _study_record(study.record)
-    for found in results.lists:
-        records[f"candidate list {found.name}"] = found.record
+    for kind in result_kinds():
+        records |= dict(kind.record(one, i) for i, one in enumerate(results.all(kind.type)))
     records["data set"] = results.data.get("provenance", {})
     return {name: record for name, record in records.items() if record}
-
-
-def _study_record(record: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
-    options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
-    fit = within(record, "about", "fit")
-    rest = {name: value for name, value in record.items() if name != "about"}
-    return rest | {"options": options} | ({"untuned fit": fit} if fit else {})
 
 
 def _provenance(results: Results) -> Section | None:

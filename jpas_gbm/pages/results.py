@@ -7,30 +7,29 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ..comparison.budgets import BudgetCurve
 from ..comparison.comparison import Comparison
 from ..comparison.evaluation import Evaluation
 from ..comparison.exhibits import FOLDER, Exhibits
 from ..errors import BundleError, JpasGbmError
-from ..explanation.explanation import Explanation
 from ..output.writers import suffixes
 from ..store import read_json
 from .saved import CandidateList, is_list
+from .sections import result_kinds
 from .study_saved import FILE as STUDY
-from .study_saved import TuningStudy
 
-MARKERS = {
+_OWN = {
     "comparison.json": "a comparison ('jpas-gbm compare')",
     "metrics.json": "an evaluation ('jpas-gbm evaluate')",
-    "budgets.json": "label budgets ('jpas-gbm compare --budgets')",
-    "explanation.json": "an explanation ('jpas-gbm explain')",
     "model.json": "a model ('jpas-gbm fit')",
     "dataset.json": "a data set ('jpas-gbm prepare')",
-    STUDY: "a tuning study ('jpas-gbm tune')",
 }
-"""The file that tells what a folder is, and what that is in words."""
 
-_LIST = "a list's JSON beside the list: candidates ('jpas-gbm targets')"
+
+def markers() -> dict[str, str]:
+    """Return the files that tell what a folder is, and what that is in words."""
+    return _OWN | {kind.file: kind.words for kind in result_kinds() if kind.file}
+
+
 _GIVE = "folders that compare, evaluate, explain, fit, prepare or tune wrote, or the JSON that targets wrote"
 _BEGUN = "study.json"
 _INSIDE = ("runs", "models", "budgets", FOLDER)
@@ -78,10 +77,8 @@ class Results:
     Parameters
     ----------
     subjects : tuple of Subject
-    budgets : tuple of BudgetCurve
-    explanations : tuple of Explanation
-    studies : tuple of TuningStudy
-    lists : tuple of CandidateList
+    others : tuple of object
+        Results of kinds that have a section of their own: see :func:`~jpas_gbm.pages.sections.result_kinds`.
     cards : mapping
         Model cards of model folders by name.
     data : mapping
@@ -93,23 +90,21 @@ class Results:
     """
 
     subjects: tuple[Subject, ...] = ()
-    budgets: tuple[BudgetCurve, ...] = ()
-    explanations: tuple[Explanation, ...] = ()
-    studies: tuple[TuningStudy, ...] = ()
-    lists: tuple[CandidateList, ...] = ()
+    others: tuple[object, ...] = ()
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     data: Mapping[str, Any] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
     folders: tuple[str, ...] = ()
 
+    def all(self, kind: type[Any]) -> tuple[Any, ...]:
+        """Return the results of one class, in the order given."""
+        return tuple(one for one in self.others if isinstance(one, kind))
+
 
 @dataclass
 class _Reader:
     subjects: list[Subject] = field(default_factory=list)
-    budgets: list[BudgetCurve] = field(default_factory=list)
-    explanations: list[Explanation] = field(default_factory=list)
-    studies: list[TuningStudy] = field(default_factory=list)
-    lists: list[CandidateList] = field(default_factory=list)
+    others: list[object] = field(default_factory=list)
     cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
     data: dict[str, Any] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
@@ -119,12 +114,12 @@ class _Reader:
         readers: dict[str, Callable[[Path], None]] = {
             "comparison.json": self._comparison,
             "metrics.json": self._evaluation,
-            "budgets.json": self._budgets,
-            "explanation.json": self._explanation,
             "model.json": self._model,
             "dataset.json": self._dataset,
-            STUDY: self._study,
         }
+        for kind in result_kinds():
+            if kind.file and (load := kind.load):
+                readers[kind.file] = lambda folder, load=load: self.others.append(load(folder))  # type: ignore[misc]
         found = [name for name in readers if (place / name).is_file()]
         for name in found:
             self._guarded(lambda name=name: readers[name](place), place / name)  # type: ignore[misc]
@@ -141,7 +136,7 @@ class _Reader:
         before = len(self.problems)
         told = self._guarded(lambda: read_json(path), path)
         if is_list(told):
-            self._guarded(lambda: self.lists.append(CandidateList.from_dict(path.stem, told)), path)
+            self._guarded(lambda: self.others.append(CandidateList.from_dict(path.stem, told)), path)
             return True
         return len(self.problems) > before
 
@@ -153,7 +148,7 @@ class _Reader:
         BundleError
             If it is not the JSON of a candidate list.
         """
-        if path.name in MARKERS:
+        if path.name in markers():
             raise BundleError(f"{path}: belongs to its folder. Give that: {path.parent}.")
         beside = path.with_suffix(".json")
         if path.suffix.lower() in suffixes() and beside.is_file():
@@ -199,17 +194,8 @@ class _Reader:
         exhibits = self._exhibits(place)
         self.subjects.append(Subject(place.name, {found.regime: found}, None, exhibits, dict(exhibits.cards)))
 
-    def _budgets(self, place: Path) -> None:
-        self.budgets.append(BudgetCurve.load(place))
-
-    def _explanation(self, place: Path) -> None:
-        self.explanations.append(Explanation.load(place))
-
     def _model(self, place: Path) -> None:
         self.cards[place.name] = read_json(place / "card.json")
-
-    def _study(self, place: Path) -> None:
-        self.studies.append(TuningStudy.load(place))
 
     def _dataset(self, place: Path) -> None:
         manifest = read_json(place / "dataset.json")
@@ -220,7 +206,7 @@ def _beside_lists(place: Path) -> list[Path]:
     """Return the JSON files of a folder that stand beside a table of the same name, as those of lists do."""
     files = [path for path in place.iterdir() if path.is_file()]
     tables = {path.stem for path in files if path.suffix.lower() in suffixes()}
-    return sorted(p for p in files if p.suffix == ".json" and p.stem in tables and p.name not in MARKERS)
+    return sorted(p for p in files if p.suffix == ".json" and p.stem in tables and p.name not in markers())
 
 
 def read_results(folders: Sequence[str | Path]) -> Results:
@@ -250,14 +236,12 @@ def read_results(folders: Sequence[str | Path]) -> Results:
         for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in _INSIDE):
             found = (not inner.name.startswith(".") and reader.folder(inner)) or found
         if not found:
-            known = "; ".join([*(f"{name}: {words}" for name, words in MARKERS.items()), _LIST])
+            beside = [kind.words for kind in result_kinds() if not kind.file]
+            known = "; ".join([*(f"{name}: {words}" for name, words in markers().items()), *beside])
             raise BundleError(f"{folder}: holds no result that a report can show. It looks for {known}.")
     return Results(
         tuple(reader.subjects),
-        tuple(reader.budgets),
-        tuple(reader.explanations),
-        tuple(reader.studies),
-        tuple(reader.lists),
+        tuple(reader.others),
         reader.cards,
         reader.data,
         tuple(reader.problems),

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..text import count, listed, number, sample_words, seeds_words, sentence, span, split_words, sure, with_span
+from .sections import result_kinds
+from .tables import best_regime
 
 if TYPE_CHECKING:
-    from ..comparison.budgets import BudgetCurve
     from ..comparison.comparison import Comparison
-    from ..explanation.explanation import Explanation
     from .results import Results, Subject
-    from .saved import CandidateList
-    from .study_saved import TuningStudy
 
 
 _FEW = 100
@@ -25,22 +23,7 @@ def found_sentences(results: Results) -> list[str]:
     told: list[str] = []
     for subject in results.subjects:
         told += comparison_told(subject.comparison) if subject.comparison is not None else evaluation_told(subject)
-    for explanation in results.explanations:
-        told += explanation_told(explanation)
-    for curve in results.budgets:
-        told += budgets_told(curve)
-    told += [study_told(study) for study in results.studies]
-    return told + [list_told(found) for found in results.lists]
-
-
-def best_regime(comparison: Comparison) -> str:
-    """Return the regime of lowest log loss: the figure by which choices are made."""
-
-    def loss(regime: str) -> float:
-        mean = comparison.figure(regime, "log_loss")["mean"]
-        return float("inf") if mean is None else mean
-
-    return min(comparison.regimes, key=loss)
+    return told + [words for kind in result_kinds() for one in results.all(kind.type) for words in kind.sentences(one)]
 
 
 def comparison_told(comparison: Comparison) -> list[str]:
@@ -110,82 +93,6 @@ def evaluation_told(subject: Subject) -> list[str]:
     ]
 
 
-def explanation_told(explanation: Explanation) -> list[str]:
-    """Return which bands decide, and whether that is physics."""
-    first, second = explanation.pair
-    if explanation.head.get("objects"):
-        return []
-    told = []
-    blocks = [b for b in explanation["blocks"] if b["mean_abs"] is not None]
-    if blocks:
-        top = max(blocks, key=lambda block: block["mean_abs"])
-        told.append(
-            f"What separates {first} from {second} most is the block of bands {top['name']} ({top['low']:.0f} to "
-            f"{top['high']:.0f} Å)."
-        )
-    physics = explanation.head.get("physics")
-    if physics:
-        low, high = physics["z_range"]
-        ahead = sure(physics["difference_interval"]) and physics["difference"] > 0
-        names = {line["name"]: line["label"] for line in explanation["lines"]}
-        labels = [names.get(name, name) for name in physics["lines"]]
-        verdict = "more than chance explains" if ahead else "no more than chance explains"
-        told.append(
-            f"For {with_span(physics['score'], physics['interval'], 2)} of the {physics['n']:,} {first} with {low:g} "
-            f"< z < {high:g}, the strongest block of bands holds {listed(labels, 'or')}; shuffled blocks would give "
-            f"{number(physics['shuffled'], 2)}. That is {verdict}."
-        )
-    return told
-
-
-def budgets_told(curve: BudgetCurve) -> list[str]:
-    """Return how many labels adaptation saves."""
-    if not curve.points:
-        return []
-    last = curve.points[-1]["regime"]
-    needed: dict[str, list[str]] = {}
-    for one in curve.savings:
-        if one["figure"] != "macro.f1" or one["regime"] != last or one["against"] != "target-only":
-            continue
-        words = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
-        needs = words[one["bound"]] if one["bound"] else f"about {one['equals']:,.0f} labels"
-        needed.setdefault(f"{one['against']} needs {needs}", []).append(f"{one['budget']:,}")
-    told = [f"with {listed(sizes)} labels, {words}" for words, sizes in needed.items()]
-    return [f"For the macro-F1 that {last} has {'; '.join(told)}."] if told else []
-
-
-def study_told(study: TuningStudy) -> str:
-    """Return what tuning gave, with all that tempers it."""
-    best, fresh, default = study.best, study.fresh, study.default
-    told = [
-        f"Tuning ({study.name}, {count(study.counted, 'trial')} of {study.regime}): best validation {study.loss} "
-        f"{with_span(best.loss, best.interval, 4)}, trial {best.trial}, on {count(study.rows, 'row')} that chose it"
-    ]
-    if fresh is not None:
-        told.append(
-            f"{number(fresh.mean, 4)} over {count(len(fresh.losses), 'fresh seed')}, an optimism of "
-            f"{number(fresh.optimism, 4, sign=True)}"
-        )
-    if default is not None:
-        gap = with_span(default.difference, default.interval, 4, sign=True)
-        told.append(f"against the untuned fit {gap}{'' if sure(default.interval) else ', which is not beyond doubt'}")
-    return f"{'; '.join(told)}."
-
-
-def list_told(found: CandidateList) -> str:
-    """Return what a candidate list holds."""
-    one = found.parts[0] if len(found.parts) == 1 else None
-    within = "" if one is None else f" {span(one.expected_interval, 0)}"
-    where = "" if one is not None else f" in {count(len(found.parts), 'magnitude bin')}"
-    purity = "" if one is None else f", purity {with_span(one.purity, one.purity_interval)}"
-    reach = "" if one is None else f", completeness {with_span(one.completeness, one.completeness_interval)}"
-    density = "" if found.per_deg2 is None else f"; {number(found.per_deg2, 1)} true per square degree"
-    return (
-        f"By the rule “{found.rule}”, the candidate list “{found.name}” has {count(found.rows, 'candidate')}{where}, "
-        f"{found.expected:,.0f}{within} of them expected to be true{purity}{reach}{density}."
-    )
-
-
 def doubts(results: Results) -> list[str]:
     """Return what a reader should doubt, most serious first."""
     told: list[str] = []
@@ -201,20 +108,7 @@ def doubts(results: Results) -> list[str]:
             "Purity, precision and F1 hold for the class mix of the labelled sources. The unlabelled sky may have "
             "another mix, and sources that no spectrograph targeted."
         )
-    for explanation in results.explanations:
-        if not explanation["stability"]["defined"]:
-            told.append("Attributions are of one fit: whether another would name the same bands was not measured.")
-        told += [sentence(note) for note in explanation.notes]
-    for study in results.studies:
-        if study.fresh is None:
-            told.append(
-                f"The best of tuning study {study.name} was not trained with fresh seeds: how much of its score is "
-                "luck is not known."
-            )
-    for found in results.lists:
-        if found.trust is not None and not found.trust.trusted:
-            reasons = " ".join(found.trust.reasons)
-            told.append(f"The class mix of candidate list {found.name}, found by EM, is not to be trusted: {reasons}")
+    told += [doubt for kind in result_kinds() for one in results.all(kind.type) for doubt in kind.doubts(one)]
     told += [f"{warning}" for warning in results.data.get("warnings", [])]
     return list(dict.fromkeys(told))
 
@@ -226,9 +120,9 @@ def simulated(results: Results) -> bool:
         about = subject.comparison.about if subject.comparison is not None else subject.main.about
         records.append(about.get("provenance", {}).get("data", {}))
     records += [card.get("provenance", {}).get("data", {}) for card in results.cards.values()]
-    records += [study.record.get("data", {}) for study in results.studies]
-    records += [found.record.get("model", {}) for found in results.lists]
-    return any(bool(record.get("simulated")) for record in records)
+    if any(bool(record.get("simulated")) for record in records):
+        return True
+    return any(kind.simulated(one) for kind in result_kinds() for one in results.all(kind.type))
 
 
 def _subject_doubts(subject: Subject) -> list[str]:

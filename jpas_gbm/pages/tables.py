@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 from ..text import DASH, count, listed, number, source_word, span, sure
 from ..text import title as terminal_title
-from .story import best_regime
+
+if TYPE_CHECKING:
+    from ..comparison.comparison import Comparison
 
 if TYPE_CHECKING:
     from ..comparison.comparison import Comparison
@@ -349,3 +351,13 @@ def _training(card: Mapping[str, Any]) -> str | None:
         return None
     seconds = sum(float(entry.get("seconds", 0)) for entry in entries)
     return f"{len(entries)} stages, {seconds:,.0f} s"
+
+
+def best_regime(comparison: Comparison) -> str:
+    """Return the regime of lowest log loss: the figure by which choices are made."""
+
+    def loss(regime: str) -> float:
+        mean = comparison.figure(regime, "log_loss")["mean"]
+        return float("inf") if mean is None else mean
+
+    return min(comparison.regimes, key=loss)

@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from jpas_gbm.comparison.evaluation import Evaluation
+from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.data import LEVELS, per_wavelength
 from jpas_gbm.pages.figures.style import COLOURS, RULES, class_look, regime_look
@@ -34,7 +35,7 @@ def subject(results):
 
 @pytest.fixture(scope="session")
 def why(results):
-    return results.explanations[0]
+    return results.all(Explanation)[0]
 
 
 def texts(ax):

@@ -68,7 +68,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="session")
 def page(results, budget_curve):
-    return make_page(replace(results, budgets=(budget_curve,)))
+    return make_page(replace(results, others=(*results.others, budget_curve)))
 
 
 @pytest.fixture(scope="session")

@@ -21,10 +21,10 @@ from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.lists import list_plates
 from jpas_gbm.pages.figures.style import RULES
 from jpas_gbm.pages.html import render_page
+from jpas_gbm.pages.list_section import list_facts, mix_table, parts_table
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.pages.saved import CandidateList
-from jpas_gbm.pages.sections import list_facts, mix_table, parts_table
 from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.store import dump_json
 from jpas_gbm.text import number, span
@@ -197,19 +197,19 @@ def test_mix_table_is_strong_only_beyond_doubt(told, found):
 
 def test_trust_in_the_mix_is_told_with_its_reason(told, found):
     assert dict(list_facts(found))["class mix"].startswith("estimated by EM, and to be trusted")
-    assert not doubts(Results(lists=(found,)))
+    assert not doubts(Results(others=(found,)))
     doubtful = copy.deepcopy(told)
     doubtful["mix"]["trust"] = {"trusted": False, "reasons": ["STAR has 3 calibration label(s)."], "tests": {}}
     other = CandidateList.from_dict("n", doubtful)
     assert "not to be trusted: STAR has 3" in dict(list_facts(other))["class mix"]
-    assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(lists=(other,))))
+    assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(others=(other,))))
 
 
 def test_a_list_by_a_model_of_simulated_data_carries_the_banner(told, found):
-    assert not make_page(Results(lists=(found,))).banner
+    assert not make_page(Results(others=(found,))).banner
     simulated = copy.deepcopy(told)
     simulated["provenance"]["model"]["simulated"] = True
-    page = make_page(Results(lists=(CandidateList.from_dict("n", simulated),)))
+    page = make_page(Results(others=(CandidateList.from_dict("n", simulated),)))
     assert page.banner.startswith("Simulated data")
 
 
@@ -222,14 +222,14 @@ def test_a_given_mix_has_no_interval(make):
 @pytest.mark.parametrize("absent", ["curves", "mix", "footprint", "per_deg2", "notes", "provenance", "magnitudes"])
 def test_a_list_that_lacks_a_part_is_shown(told, absent):
     one = CandidateList.from_dict("n", {name: value for name, value in told.items() if name != absent})
-    page = make_page(Results(lists=(one,)))
+    page = make_page(Results(others=(one,)))
     assert told["rule"] in render_page(page)
     assert bool(page.plates) == (absent != "curves")
 
 
 def test_several_lists_have_sections_and_keys_of_their_own(found, make):
     other = CandidateList.from_dict("other", make(number=10))
-    page = make_page(Results(lists=(found, other)))
+    page = make_page(Results(others=(found, other)))
     keys = [plate.key for plate in page.plates]
     assert len(set(keys)) == len(keys) == 5
     html = render_page(page)
@@ -241,18 +241,18 @@ def test_a_folder_with_lists_is_read(beside):
     (beside.parent / "stars.vot").write_text("")
     (beside.parent / "stars.json").write_text('{"of": "another program"}')
     results = read_results([beside.parent])
-    assert [one.name for one in results.lists] == ["survey"] and not results.problems
+    assert [one.name for one in results.all(CandidateList)] == ["survey"] and not results.problems
 
 
 def test_a_damaged_list_is_left_out_and_named(told, beside):
     beside.write_text("{")
     results = read_results([beside.parent])
-    assert not results.lists and "survey.json: is not valid JSON" in results.problems[0]
+    assert not results.all(CandidateList) and "survey.json: is not valid JSON" in results.problems[0]
     changed = copy.deepcopy(told)
     del changed["parts"][0]["size"]
     beside.write_text(json.dumps(changed))
     results = read_results([beside])
-    assert not results.lists
+    assert not results.all(CandidateList)
     assert any("survey.json: cannot be read" in gap and "Make it again" in gap for gap in missing_parts(results))
 
 

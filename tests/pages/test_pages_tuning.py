@@ -21,9 +21,9 @@ from jpas_gbm.pages.figures.tuning import log_ticks, loss_limits, study_plates
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
-from jpas_gbm.pages.sections import study_facts, values_table
 from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.pages.study_saved import TuningStudy
+from jpas_gbm.pages.tuning_section import study_facts, values_table
 from jpas_gbm.store import read_json
 from jpas_gbm.text import MINUS, number, span
 from jpas_gbm.tuning.tune import tune
@@ -198,7 +198,7 @@ def test_page_tells_the_honest_line(told, folder):
     results = read_results([folder])
     page = make_page(results)
     html = render_page(page)
-    facts = dict(study_facts(results.studies[0]))
+    facts = dict(study_facts(results.all(TuningStudy)[0]))
     best, fresh, default = told["best"], told["fresh"], told["default"]
     assert f"{number(best['loss'], 4)} {span(best['interval'], 4)}" in facts["best score"]
     assert number(fresh["mean"], 4) in facts["the same options, fresh seeds"]
@@ -258,7 +258,7 @@ def test_an_interrupted_study_says_what_was_not_measured(told):
     assert "interrupted" in facts["trials"] and "the lowest of all" in facts["best score"]
     assert [plate.key for plate in study_plates(study)] == ["history", "slices"]
     assert "importance" not in values_table(study).header
-    results = Results(studies=(study,))
+    results = Results(others=(study,))
     assert "Fresh seeds were not measured" in render_page(make_page(results))
     assert any("how much of its score is luck" in doubt for doubt in doubts(results))
 
@@ -283,7 +283,7 @@ def test_a_bare_study_is_shown(told):
 def test_an_open_difference_is_not_called_a_gain(told):
     study = changed(told, default=told["default"] | {"difference": -0.01, "interval": [-0.03, 0.01]})
     assert "holds zero" in dict(study_facts(study))["against the untuned fit"]
-    assert "not beyond doubt" in found_sentences(Results(studies=(study,)))[0]
+    assert "not beyond doubt" in found_sentences(Results(others=(study,)))[0]
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ def test_a_damaged_or_foreign_study_is_left_out_and_named(told, tmp_path, damage
     made["history"][0]["losses"] = ["low"]
     (tmp_path / "tuning.json").write_text(json.dumps(made) if damage is None else damage)
     results = read_results([tmp_path])
-    assert not results.studies
+    assert not results.all(TuningStudy)
     assert any("tuning.json" in problem and "Left out" in problem for problem in missing_parts(results))
     assert "tuning" not in [section.key for section in make_page(results).sections]
 

@@ -1,0 +1,220 @@
+"""The section of the page on tuning studies: what was found, and how much of it is luck."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..text import DASH, count, listed, number, sentence, span, sure, with_span
+from .figures.tuning import judged_words, study_plates, value_words
+from .saved import within
+from .sections import Block, ResultKind, blocks_of, register_kind
+from .study_saved import FILE, TuningStudy
+from .tables import Cell, Table
+
+HONEST = (
+    "The best was chosen by the rows that score it, and its scores flatter for that, over fresh seeds too. Rows that "
+    "no study saw give the only unbiased score: fit best.yaml, and evaluate the model on the test split."
+)
+
+
+_ENDS = {
+    "finished": "all that were asked for",
+    "exhausted": "every combination of the space was tried",
+    "timeout": "the time allowed was up",
+    "interrupted": "interrupted: --resume goes on",
+}
+
+
+def _blocks(studies: Sequence[TuningStudy]) -> list[Block]:
+    blocks: list[Block] = []
+    for i, study in enumerate(studies):
+        head = "What the study found" + (f": {study.name}" if len(studies) > 1 else "")
+        blocks += [Block("facts", study_facts(study), head), Block("text", HONEST)]
+        blocks += blocks_of("plate", study_plates(study, f"tuning{i or ''}-"))
+        blocks += blocks_of("table", [values_table(study)])
+        blocks += blocks_of("list", [[sentence(note) for note in study.notes]])
+    return blocks
+
+
+def study_facts(study: TuningStudy) -> list[tuple[str, str]]:
+    """Return a study as pairs of name and words, what is not known said to be so."""
+    facts = [
+        ("best score", _best(study)),
+        ("the same options, fresh seeds", _fresh(study)),
+        ("finalists", _finalists(study)),
+        ("against the untuned fit", _untuned(study)),
+        ("rows that judged", judged_words(study)),
+        ("labels used", "; ".join(f"{n:,} {use}" for use, n in study.budget.items())),
+        ("trials", _trials(study)),
+        ("seed", "" if study.seed is None else str(study.seed)),
+    ]
+    return [(name, words) for name, words in facts if words]
+
+
+def _best(study: TuningStudy) -> str:
+    best = study.best
+    others = [
+        f"{name.replace('_', ' ').replace('macro f1', 'macro-F1')} {number(value, 4)}"
+        for name, value in best.figures.items()
+        if not (name == "log_loss" and study.loss == "log loss")
+    ]
+    kept = f" ({best.candidate})" if best.candidate else ""
+    beside = f"; {', '.join(others)}" if others else ""
+    return f"trial {best.trial}{kept}, {study.chosen}: {study.loss} {with_span(best.loss, best.interval, 4)}{beside}"
+
+
+def _fresh(study: TuningStudy) -> str:
+    fresh = study.fresh
+    if fresh is None:
+        return "not measured, so the luck of the seed in the best score is not known"
+    each = ", ".join(number(loss, 4) for loss in fresh.losses)
+    seeds = f" {listed([str(seed) for seed in fresh.seeds])}" if fresh.seeds else ""
+    many = "seed" if len(fresh.losses) == 1 else "mean over seeds"
+    return (
+        f"{study.loss} {number(fresh.mean, 4)}, {many}{seeds} ({each}), on the same rows: optimism of the seed "
+        f"{number(fresh.optimism, 4, sign=True)}"
+    )
+
+
+def _finalists(study: TuningStudy) -> str:
+    """Return what each trial that met fresh seeds had, and had over these."""
+    if study.fresh is None or len(study.fresh.finalists) < 2:
+        return ""
+    told = [f"trial {o.trial}, {number(o.loss, 4)} and {number(o.mean, 4)}" for o in study.fresh.finalists]
+    return f"{study.loss} with the study’s seed and over fresh seeds: {'; '.join(told)}"
+
+
+def _untuned(study: TuningStudy) -> str:
+    one = study.default
+    if one is None:
+        return "not measured"
+    kept = f" ({one.candidate})" if one.candidate else ""
+    verdict = ""
+    if one.interval is not None and not sure(one.interval):
+        verdict = ": the interval holds zero"
+    return (
+        f"{study.loss} of the untuned fit{kept} {number(one.loss, 4)}; best less untuned "
+        f"{number(one.difference, 4, sign=True)} {span(one.interval, 4, sign=True)}{verdict}"
+    ).strip()
+
+
+def _trials(study: TuningStudy) -> str:
+    kinds = {"complete": "did all the work", "pruned": "given up early"}
+    told = ", ".join(f"{n} {kinds.get(kind, kind)}" for kind, n in study.outcomes.items())
+    spent = "" if study.seconds is None else f", {study.seconds:,.0f} s"
+    ended = _ENDS.get(study.ended, study.ended)
+    return f"{study.counted} of {study.asked}{f' ({told})' if told else ''}{spent}; {ended}"
+
+
+def values_table(study: TuningStudy) -> Table | None:
+    """Return the best value of each option beside what the space allowed and the untuned fit had."""
+    if not study.space or not study.best.values:
+        return None
+    untuned = within(study.record, "about", "fit") or {}
+    names = [name for name in study.ranked if name in study.space and name in study.best.values]
+    rows = []
+    for name in names:
+        value, entry = study.best.values[name], study.space[name]
+        cells = [Cell(name), Cell(value_words(value), _edge(value, entry)), Cell(_allowed(entry))]
+        cells += [Cell(_untuned_value(untuned, name))] if untuned else []
+        share = study.importances.get(name)
+        cells += [Cell(DASH if share is None else f"{100 * share:.1f} %")] if study.importances else []
+        rows.append(tuple(cells))
+    header = ["option", "best", "the space allowed"]
+    header += ["untuned fit"] if untuned else []
+    header += ["importance"] if study.importances else []
+    order = ", options by falling importance" if study.importances else ""
+    return Table(
+        f"Values of trial {study.best.trial}, the best, with what the space allowed{order}. A best "
+        "value at the end of its range says that the range may be too short. The untuned fit may have several "
+        f"values, to choose among on validation. {sentence(count(len(names), 'option'))} varied.",
+        tuple(header),
+        tuple(rows),
+        words=True,
+    )
+
+
+def _allowed(entry: Mapping[str, Any]) -> str:
+    if entry.get("choices"):
+        return " or ".join(value_words(choice) for choice in entry["choices"])
+    if entry.get("low") is None or entry.get("high") is None:
+        return DASH
+    step = entry.get("step")
+    more = ", logarithmic" if entry.get("log") else f", in steps of {step:g}" if step else ""
+    return f"{entry['low']:g} to {entry['high']:g}{more}"
+
+
+def _edge(value: Any, entry: Mapping[str, Any]) -> str:
+    """Return whether a value stands at an end of its range."""
+    low, high = entry.get("low"), entry.get("high")
+    if low is None or high is None or isinstance(value, bool | str) or not isinstance(value, int | float):
+        return ""
+    if entry.get("log") and low > 0 < value:
+        near = max(value / low, low / value), max(value / high, high / value)
+        close = [ratio < (high / low) ** 0.02 for ratio in near]
+    else:
+        close = [abs(value - end) < 0.02 * (high - low) for end in (low, high)]
+    return "at the lower end" if close[0] else "at the upper end" if close[1] else ""
+
+
+def _untuned_value(fit: Mapping[str, Any], name: str) -> str:
+    value = within(fit, *name.split("."))
+    if isinstance(value, list):
+        return ", ".join(map(value_words, value)) or DASH
+    return DASH if value is None else value_words(value)
+
+
+def study_told(study: TuningStudy) -> str:
+    """Return what tuning gave, with all that tempers it."""
+    best, fresh, default = study.best, study.fresh, study.default
+    told = [
+        f"Tuning ({study.name}, {count(study.counted, 'trial')} of {study.regime}): best validation {study.loss} "
+        f"{with_span(best.loss, best.interval, 4)}, trial {best.trial}, on {count(study.rows, 'row')} that chose it"
+    ]
+    if fresh is not None:
+        told.append(
+            f"{number(fresh.mean, 4)} over {count(len(fresh.losses), 'fresh seed')}, an optimism of "
+            f"{number(fresh.optimism, 4, sign=True)}"
+        )
+    if default is not None:
+        gap = with_span(default.difference, default.interval, 4, sign=True)
+        told.append(f"against the untuned fit {gap}{'' if sure(default.interval) else ', which is not beyond doubt'}")
+    return f"{'; '.join(told)}."
+
+
+def _doubts(study: TuningStudy) -> list[str]:
+    if study.fresh is not None:
+        return []
+    return [
+        f"The best of tuning study {study.name} was not trained with fresh seeds: how much of its score is luck is "
+        "not known."
+    ]
+
+
+def _record(study: TuningStudy, number: int) -> tuple[str, Mapping[str, Any]]:
+    """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
+    record = study.record
+    options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
+    fit = within(record, "about", "fit")
+    rest = {name: value for name, value in record.items() if name != "about"}
+    plain = rest | {"options": options} | ({"untuned fit": fit} if fit else {})
+    return f"tuning study {study.name}", plain
+
+
+register_kind(
+    ResultKind(
+        order=30,
+        type=TuningStudy,
+        words="a tuning study ('jpas-gbm tune')",
+        missing="No tuning study was given: 'jpas-gbm tune --trials N --out DIR' looks for better options.",
+        section=("tuning", "Tuning: better options, and how much better"),
+        blocks=_blocks,
+        record=_record,
+        file=FILE,
+        load=TuningStudy.load,
+        sentences=lambda study: [study_told(study)],
+        doubts=_doubts,
+        simulated=lambda study: study.record.get("data", {}).get("simulated"),
+    )
+)
