@@ -20,7 +20,7 @@ from .training import train
 
 
 class JpasClassifier(ClassifierMixin, BaseEstimator):
-    """Gradient-boosted trees of LightGBM or XGBoost, with the checks that neither makes.
+    """Gradient-boosted trees of a registered library, with the checks that none of them makes.
 
     Beside what scikit-learn asks of a classifier: permuted or missing columns of a data frame are
     refused, big-endian (FITS) arrays are read right, masked elements count as missing, NaN is
@@ -29,8 +29,8 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
 
     Parameters
     ----------
-    backend : {"lightgbm", "xgboost"}
-        The library that grows the trees.
+    backend : str
+        The library that grows the trees: "lightgbm", "xgboost" or another registered backend.
     learning_rate : float
         Shrinkage of each round, in LightGBM's unit (XGBoost's is scaled to equal steps).
     leaves : int
@@ -61,6 +61,10 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
         Class labels, sorted, of any type that scikit-learn takes.
     booster_ : StagedBooster
         The trees; :meth:`contributions` and its `save` go further than scikit-learn does.
+    boosters_ : tuple
+        The library's own boosters, one for each stage that has trees: what ``shap.TreeExplainer`` takes.
+    feature_importances_ : array of float64, shape (f,)
+        Share of each feature in the gain of all splits; sums to 1, or is 0 without a split.
     n_features_in_ : int
     feature_names_in_ : array of str
         Only after fitting on a data frame with string names.
@@ -210,6 +214,19 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
         return validate_data(
             self, _unmasked(X), dtype=np.float32, order="C", ensure_all_finite="allow-nan", reset=False
         )
+
+    @property
+    def boosters_(self) -> tuple[Any, ...]:
+        """The library's own boosters (``lightgbm.Booster``, ``xgboost.Booster``, ...), stage by stage."""
+        check_is_fitted(self)
+        return tuple(stage.trees for stage in self.booster_.stages if stage.rounds)
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of each feature in the gain of all splits, float64 (f,)."""
+        check_is_fitted(self)
+        gain = self.booster_.gain()
+        return gain / gain.sum() if gain.any() else gain
 
     def margins(self, X: Any) -> np.ndarray:
         """Return margins, float64 (n, k): the log of unnormalised probabilities."""

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import cross_val_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -43,9 +44,9 @@ def test_scikit_learn_checks(estimator, check):
     check(estimator)
 
 
-@pytest.fixture(params=["lightgbm", "xgboost"])
-def classifier(request):
-    return JpasClassifier(request.param, rounds=25, learning_rate=0.2, leaves=8, random_state=0)
+@pytest.fixture
+def classifier(backend):
+    return JpasClassifier(backend.name, rounds=25, learning_rate=0.2, leaves=8, random_state=0)
 
 
 def test_string_labels(classifier, problem):
@@ -142,7 +143,7 @@ def test_one_class_and_wrong_parameters(classifier, problem):
     with pytest.raises(ConfigError, match="'learning_rate'.*less than or equal to 1"):
         classifier.set_params(learning_rate=3).fit(X, y)
     with pytest.raises(ConfigError, match="'backend'"):
-        JpasClassifier("catboost").fit(X, y)
+        JpasClassifier("thundergbm").fit(X, y)
 
 
 def test_inside_scikit_learn(classifier, problem):
@@ -158,3 +159,32 @@ def test_one_rule_for_class_weights():
     assert equal[:3].sum() == pytest.approx(equal[3]) and equal.mean() == pytest.approx(1)
     given = class_weights(y, 3, 1.0, np.array([1.0, 1.0, 0.0, 6.0]))
     assert given.sum() == pytest.approx(8) and given[:3].sum() == pytest.approx(given[3]) and given[2] == 0
+
+
+def test_importances_find_the_features_that_matter(classifier, problem):
+    X, y, names = problem
+    classifier.fit(pd.DataFrame(X, columns=names), y)
+    shares = classifier.feature_importances_
+    assert shares.shape == (8,) and shares.sum() == pytest.approx(1)
+    assert set(np.argsort(shares)[-4:]) == {0, 1, 2, 3}
+    constant = clone(classifier).fit(np.ones((60, 3)), np.arange(60) % 3)
+    assert not constant.feature_importances_.any()
+
+
+def test_what_fitting_makes_is_missing_before():
+    for name in ("feature_importances_", "boosters_"):
+        with pytest.raises(NotFittedError):
+            getattr(JpasClassifier(), name)
+
+
+@pytest.mark.filterwarnings("ignore::PendingDeprecationWarning")
+def test_the_shap_library_takes_the_boosters(classifier, problem):
+    """shap.TreeExplainer runs on each stage; the stages add up to our contributions."""
+    import shap
+
+    X, y, _ = problem
+    base = clone(classifier).fit(X[:1000], y[:1000])
+    both = classifier.fit(X[:300], y[:300], init=base)
+    assert len(both.boosters_) == 2
+    told = [shap.TreeExplainer(b).shap_values(X[:20], check_additivity=False) for b in both.boosters_]
+    assert np.allclose(np.moveaxis(sum(told), 2, 1), both.contributions(X[:20])[:, :, :-1], atol=1e-4)
