@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import pkgutil
 from collections.abc import Callable
 from importlib import metadata
-from pathlib import Path
 from typing import Generic, TypeVar
 
 from .errors import ConfigError, did_you_mean
@@ -31,7 +31,6 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, folder: str) -> None:
         self.kind = kind
         self._package = f"jpas_gbm.{folder}"
-        self._path = Path(__file__).parent.joinpath(*folder.split("."))
         self._group = f"jpas_gbm.{folder.rsplit('.', 1)[-1]}"
         self._things: dict[str, T] = {}
 
@@ -74,7 +73,8 @@ class Registry(Generic[T]):
         return tuple(sorted({*self._things, *self._modules(), *installed}))
 
     def _modules(self) -> set[str]:
-        return {path.stem for path in self._path.glob("*.py") if not path.stem.startswith("_")}
+        """Return the names of the modules in the folder, which is itself imported and should be empty."""
+        return {module.name for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__)}
 
     def check(self, name: str) -> str:
         """Return `name` if it is known; nothing is imported.

@@ -183,7 +183,18 @@ def check_checksums(folder: str | Path, expected: dict[str, str]) -> None:
             )
 
 
-_LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "astropy", "optuna")
+_LIBRARIES = (
+    "numpy",
+    "pandas",
+    "pyarrow",
+    "scikit-learn",
+    "lightgbm",
+    "xgboost-cpu",
+    "xgboost",
+    "catboost",
+    "astropy",
+    "optuna",
+)
 
 
 def library_versions() -> dict[str, str]:

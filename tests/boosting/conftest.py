@@ -44,4 +44,6 @@ def quick() -> BoostingOptions:
 
 @pytest.fixture(params=BACKENDS.names())
 def backend(request: pytest.FixtureRequest) -> Backend:
+    if request.param not in ("lightgbm", "xgboost"):
+        pytest.importorskip(request.param, reason=f"{request.param}: an extra that is not installed")
     return get_backend(request.param)

@@ -210,7 +210,8 @@ def test_trap_free_raw_data(backend, problem, quick):
 def test_trap_best_iteration_of_a_loaded_model(backend, problem, quick, tmp_path):
     """A loaded LightGBM model has best_iteration -1; only the best rounds are kept, so all are used."""
     X, y, _ = problem
-    booster = train(backend, X[:300], y[:300], n_classes=4, options=quick, valid=(X[300:], y[300:]))
+    longer = quick.model_copy(update={"rounds": 90})
+    booster = train(backend, X[:300], y[:300], n_classes=4, options=longer, valid=(X[300:], y[300:]))
     assert booster.history[0]["rounds_grown"] > booster.stage_rounds[0]
     booster.save(tmp_path / "b")
     again = StagedBooster.load(tmp_path / "b")

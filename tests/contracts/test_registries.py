@@ -46,3 +46,94 @@ def test_an_output_format_is_one_file(tmp_path, monkeypatch):
         sys.modules.pop("jpas_gbm.output.write_dummy", None)
     lines = (tmp_path / "a.dummy").read_text().splitlines()
     assert lines == ['["PREDICTIONS", ["N", "NAME"], {"OF": "a test"}]', "(1, b'one')", "(2, b'two')", "end"]
+
+
+# Boosting backends ----------------------------------------------------------------------------------------------------
+
+_BACKEND = """
+import json
+
+import numpy as np
+
+from jpas_gbm.boosting.backend import Backend, Grower, register
+
+
+class Growing(Grower):
+    def __init__(self, rows, task):
+        self.rows, self.task, self.rounds = rows, task, 0
+
+    def step(self):
+        self.rounds += 1
+        return True
+
+    def loss(self):
+        return 1 / self.rounds
+
+    def finish(self, rounds):
+        return {"shift": [0.0] * (self.task.n_classes - 1) + [1.0 * rounds]}
+
+
+@register("dummy")
+class Dummy(Backend):
+    suffix = ".json"
+
+    def dataset(self, X, max_bin, reference, threads):
+        return len(X)
+
+    def subset(self, handle, X, rows, max_bin, threads):
+        return len(X)
+
+    def grower(self, train, valid, task):
+        return Growing(train, task)
+
+    def raw_margins(self, trees, X, n_classes, threads):
+        return np.tile(trees["shift"], (len(X), 1))
+
+    def raw_contributions(self, trees, X, n_classes, threads):
+        found = np.zeros((len(X), n_classes, X.shape[1] + 1))
+        found[:, :, -1] = trees["shift"]
+        return found
+
+    def gain(self, trees, n_features):
+        return np.zeros(n_features)
+
+    def write_trees(self, trees, path):
+        path.write_text(json.dumps(trees))
+
+    def read_trees(self, path):
+        return json.loads(path.read_text())
+"""
+
+
+def test_a_boosting_backend_is_one_file(tiny, tmp_path, monkeypatch):
+    """A file beside the other backends, and options, a fit, predictions and a saved model know its name."""
+    import numpy as np
+    import pytest
+
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.boosting import backends
+    from jpas_gbm.config import parse_options
+    from jpas_gbm.errors import ConfigError
+    from jpas_gbm.model import Model
+    from jpas_gbm.options import BACKENDS, FitOptions
+
+    given = {
+        "regime": "mocks-only",
+        "boosting": {"backend": "dummy", "rounds": 3},
+        "features": {"templates": False, "lines": False, "colours": [1]},
+    }
+    with pytest.raises(ConfigError, match="no boosting backend 'dummy'.*Allowed: catboost, lightgbm, xgboost"):
+        parse_options(FitOptions, given, "fit.yaml")
+    (tmp_path / "dummy.py").write_text(_BACKEND, encoding="utf-8")
+    monkeypatch.setattr(backends, "__path__", [*backends.__path__, str(tmp_path)])
+    monkeypatch.setattr(BACKENDS, "_things", dict(BACKENDS._things))
+    try:
+        options = parse_options(FitOptions, given, "fit.yaml")
+        model = fit(tiny, options, seed=1)
+        model.save(tmp_path / "model")
+        again = Model.load(tmp_path / "model")
+        assert [member.booster.backend for member in again.members] == ["dummy"]
+        rows = tiny.target_rows("test")
+        assert np.array_equal(again.margins(rows), model.margins(rows))
+    finally:
+        sys.modules.pop("jpas_gbm.boosting.backends.dummy", None)

@@ -139,4 +139,6 @@ def rows(dataset) -> Catalogue:
 
 @pytest.fixture(params=BACKENDS.names())
 def backend(request: pytest.FixtureRequest) -> str:
+    if request.param not in ("lightgbm", "xgboost"):
+        pytest.importorskip(request.param, reason=f"{request.param}: an extra that is not installed")
     return request.param
