@@ -1,16 +1,17 @@
-"""HeldOut: labelled rows that trained no tree, with the probabilities that they got by cross-fitting.
+"""Model: a trained classifier in memory and as a sealed folder without pickles.
 
-Model: a trained model in memory and on disk, a checksummed folder without pickles.
+HeldOut: the labelled rows that trained no tree, with the probabilities that they got by cross-fitting.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal
 
 import numpy as np
+from pydantic import FiniteFloat, NonNegativeInt
 
 from .atomic import atomic_folder
 from .boosting.booster import StagedBooster
@@ -22,10 +23,12 @@ from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
 from .predictions import Predictions, photometric_redshift, quality_bits
 from .run import thread_count
-from .store import check_checksums, folder_checksums, read_json, write_json
+from .sealed import Form, Sealed, open_sealed, seal
+from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
 from .surveys.classes import LabelScheme
+from .text import html_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -97,12 +100,8 @@ class HeldOut:
         return made
 
 
-FORMAT = 1
-"""Version of the folder. A change that an older reader would misread raises it by one; the reader of
-every older version is kept, and a folder of that version stays in the tests."""
-
 Rule = Literal["argmax", "thresholds"]
-T = TypeVar("T")
+_OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz"}
 
 
 def centred(margins: np.ndarray) -> np.ndarray:
@@ -259,7 +258,7 @@ class Model:
         """Return calibrated probabilities of a catalogue, float64 (n, k), rows summing to 1."""
         return self.calibrate(self.margins(catalogue, threads), is_bare(catalogue))
 
-    def judge(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def with_spread(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities and how far the members disagree.
 
         Parameters
@@ -282,10 +281,6 @@ class Model:
             return p, np.zeros(len(p))
         each = np.stack([self.calibrate(m, bare) for m in margins])
         return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
-
-    def probabilities_and_spread(self, catalogue: Catalogue, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
-        """Return what :meth:`judge` says of a catalogue."""
-        return self.judge(self.features(catalogue, threads).X, is_bare(catalogue), threads)
 
     def predict(self, catalogue: Catalogue, *, threads: int = 0) -> Predictions:
         """Classify the rows of a catalogue in memory.
@@ -312,7 +307,7 @@ class Model:
         """
         threads = thread_count(threads)
         matrix = self.features(catalogue, threads)
-        p, spread = self.judge(matrix.X, is_bare(catalogue), threads)
+        p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads)
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)
         return Predictions(
             classes=self.classes,
@@ -329,120 +324,216 @@ class Model:
         return decide(probabilities, self.thresholds if (rule or self.rule) == "thresholds" else None)
 
     def lines(self) -> list[str]:
-        """Return the model card in a few lines for a terminal."""
+        """Return the model card in a few lines for a terminal.
+
+        Returns
+        -------
+        list of str
+        """
         card = self.card
         lines = [
             f"regime {card.get('regime')}: {card.get('chosen')}, {len(self.members)} booster(s), "
             f"{len(self.recipe.names)} features, decision by {self.rule}"
         ]
-        for one in card.get("candidates", []):
-            lines.append(f"  {one['candidate']:<48} log loss {one['log_loss']:.4f}  macro-F1 {one['macro_f1']:.4f}")
-        for one in card.get("baselines", []):
-            lines.append(
-                f"  {one['candidate']:<48} log loss {one['log_loss']:.4f}  macro-F1 {one['macro_f1']:.4f} (baseline)"
-            )
+        for part, remark in (("candidates", ""), ("baselines", " (baseline)")):
+            lines += [
+                f"  {scored['candidate']:<48} log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}{remark}"
+                for scored in card.get(part, [])
+            ]
         if "verdict" in card:
             lines.append(card["verdict"]["sentence"])
         lines += card.get("domain", {}).get("lines", [])
         lines += [f"note: {note}" for note in card.get("notes", []) if note not in lines]
         return lines
 
+    def _facts(self) -> Iterator[tuple[str, str]]:
+        """Yield what a person asks first, by name."""
+        yield "classes", ", ".join(self.classes)
+        yield "survey", f"{self.survey}, {len(self.bands)} bands of {self.bands.name}, {self.photometry}"
+        yield "features", f"{len(self.recipe.names)}"
+        yield "boosters", f"{len(self.members)}: {self.card.get('chosen', '')}".removesuffix(": ")
+        yield "decision", self.rule
+        if "verdict" in self.card:
+            yield "verdict", self.card["verdict"]["sentence"]
+
+    def __repr__(self) -> str:
+        head = f"Model, regime {self.card.get('regime', 'unknown')}"
+        return "\n".join([head, *(f"  {name:<9} {fact}" for name, fact in self._facts())])
+
+    def _repr_html_(self) -> str:
+        return html_table(("", "Model"), [("regime", str(self.card.get("regime", "unknown"))), *self._facts()])
+
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write the model folder: model.json, card.json, recipe and booster files, checksums."""
+        """Write the model folder: model.json, card.json, the recipe, the boosters and what else the model has.
+
+        Parameters
+        ----------
+        folder : path
+            Where it goes.
+        overwrite : bool
+            Whether a folder that is there may be replaced.
+
+        Raises
+        ------
+        OutputError
+            If the folder exists and may not be replaced, or cannot be written.
+        """
         boosters: list[StagedBooster] = []
-        members = []
-        for member in self.members:
-            entry: dict[str, Any] = {"kind": member.kind, "name": member.name}
-            for role in ("booster", "base"):
-                booster = getattr(member, role)
-                if booster is None:
-                    continue
-                found = next((i for i, known in enumerate(boosters) if known is booster), len(boosters))
-                if found == len(boosters):
-                    boosters.append(booster)
-                entry[role] = found
-            members.append(entry)
+        for booster in (booster for member in self.members for booster in (member.booster, member.base)):
+            if booster is not None and not any(booster is known for known in boosters):
+                boosters.append(booster)
+        number = {id(booster): i for i, booster in enumerate(boosters)}
+        bare = self.bare_calibrator
+        head = ModelHead(
+            scheme=self.scheme,
+            bands=self.bands.to_dict(),
+            photometry=self.photometry,
+            survey=self.survey,
+            recipe_hash=self.recipe.hash,
+            members=tuple(
+                MemberHead(m.kind, number[id(m.booster)], None if m.base is None else number[id(m.base)], m.name)
+                for m in self.members
+            ),
+            boosters=tuple(booster.backend for booster in boosters),
+            calibrator=self.calibrator.to_dict(),
+            bare_calibrator=None if bare is None else bare.to_dict(),
+            thresholds=tuple(float(factor) for factor in self.thresholds),
+            rule=self.rule,
+        )
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             self.recipe.to_files(temporary / "recipe")
             for i, booster in enumerate(boosters):
                 booster.save(temporary / "boosters" / f"{i:03d}")
-            if self.shift is not None:
-                np.savez(temporary / "shift.npz", allow_pickle=False, **self.shift.to_arrays())
-            if self.held_out is not None:
-                np.savez_compressed(temporary / "validation.npz", allow_pickle=False, **self.held_out.to_arrays())
-            if self.overlap is not None:
-                np.savez_compressed(temporary / "overlap.npz", allow_pickle=False, **self.overlap.to_arrays())
             write_json(temporary / "card.json", dict(self.card))
-            head = {
-                "format": FORMAT,
-                "scheme": self.scheme.to_dict(),
-                "bands": self.bands.to_dict(),
-                "photometry": self.photometry,
-                "survey": self.survey,
-                "recipe_hash": self.recipe.hash,
-                "members": members,
-                "boosters": [booster.backend for booster in boosters],
-                "calibrator": self.calibrator.to_dict(),
-                "bare_calibrator": None if self.bare_calibrator is None else self.bare_calibrator.to_dict(),
-                "thresholds": self.thresholds,
-                "rule": self.rule,
-            }
-            head["checksums"] = folder_checksums(temporary)
-            write_json(temporary / "model.json", head)
+            optional = {part: file for part, file in _OPTIONAL.items() if getattr(self, part) is not None}
+            for part, file in optional.items():
+                np.savez_compressed(temporary / file, allow_pickle=False, **getattr(self, part).to_arrays())
+            seal(temporary, FORM, head, optional)
 
     @classmethod
     def load(cls, folder: str | Path) -> Model:
-        """Load a model folder and check every file of it.
+        """Read a model folder and check its head and every file of it.
+
+        Parameters
+        ----------
+        folder : path
+            As :meth:`save` wrote it, of this format or an older one.
+
+        Returns
+        -------
+        Model
 
         Raises
         ------
         BundleError
-            If it is no model folder, of a newer version, incomplete or changed.
+            If it is no model folder, of a newer version, incomplete, changed, or does not fit together.
         """
-        folder = Path(folder)
-        if not (folder / "model.json").is_file():
-            raise BundleError(f"{folder}: is no model folder (it has no model.json). 'jpas-gbm fit --out' makes one.")
-        head = read_json(folder / "model.json")
-        version = head.get("format") if isinstance(head, dict) else None
-        if version != FORMAT:
-            raise BundleError(
-                f"{folder}: is a model of format {version}, this version reads {FORMAT}. "
-                "Fit again, or use the version that wrote it."
-            )
+        sealed = open_sealed(folder, FORM)
         try:
-            return cls._from_head(folder, head)
+            model = _from_sealed(sealed)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise BundleError(
-                f"{folder / 'model.json'}: is damaged ({error!r}). Restore the folder, or fit again."
+                f"{sealed.folder / FORM.head}: is damaged ({error!r}). Restore the folder, or fit again."
             ) from error
+        for problem in _misfits(model):
+            raise BundleError(f"{sealed.folder}: {problem}. Restore the folder, or fit again.")
+        return model
 
-    @classmethod
-    def _from_head(cls, folder: Path, head: Mapping[str, Any]) -> Model:
-        check_checksums(folder, head["checksums"])
-        boosters = [StagedBooster.load(folder / "boosters" / f"{i:03d}") for i in range(len(head["boosters"]))]
-        recipe = FeatureRecipe.from_files(folder / "recipe")
-        if recipe.hash != head["recipe_hash"]:
-            raise BundleError(f"{folder}: its feature recipe is not the one it was trained with. Restore the folder.")
-        members = tuple(
-            Member(m["kind"], boosters[m["booster"]], boosters[m["base"]] if "base" in m else None, m["name"])
-            for m in head["members"]
-        )
-        return cls(
-            scheme=LabelScheme.from_dict(head["scheme"]),
-            bands=BandSystem.from_dict(head["bands"]),
-            photometry=head["photometry"],
-            recipe=recipe,
-            members=members,
-            calibrator=Calibrator.from_dict(head["calibrator"]),
-            thresholds=np.array(head["thresholds"], dtype=np.float64),
-            rule=head["rule"],
-            card=read_json(folder / "card.json"),
-            survey=head["survey"],
-            shift=_read_arrays(folder / "shift.npz", DomainShift.from_arrays),
-            held_out=_read_arrays(folder / "validation.npz", HeldOut.from_arrays),
-            overlap=_read_arrays(folder / "overlap.npz", Overlap.from_arrays),
-            bare_calibrator=None if head["bare_calibrator"] is None else Calibrator.from_dict(head["bare_calibrator"]),
-        )
+
+@dataclass(frozen=True)
+class MemberHead:
+    """What ``model.json`` says of a :class:`Member`; boosters by number."""
+
+    kind: Literal["plain", "stack"]
+    booster: NonNegativeInt
+    base: NonNegativeInt | None = None
+    name: str = ""
+
+
+@dataclass(frozen=True)
+class ModelHead:
+    """What ``model.json`` says: the parts of a :class:`Model` that are no files of their own."""
+
+    scheme: LabelScheme
+    bands: dict[str, Any]
+    photometry: str
+    survey: str
+    recipe_hash: str
+    members: tuple[MemberHead, ...]
+    boosters: tuple[str, ...]
+    calibrator: dict[str, Any]
+    bare_calibrator: dict[str, Any] | None
+    thresholds: tuple[FiniteFloat, ...]
+    rule: Rule
+
+
+def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
+    """Turn the head of format 1, which had a checksum for each file and none for itself, into one of format 2."""
+    files = {name: {"sha256": checksum} for name, checksum in head["checksums"].items()}
+    return {**head, "files": files, "optional": {part: name for part, name in _OPTIONAL.items() if name in files}}
+
+
+FORM = Form("model", "model.json", 2, ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
+"""The folder of a model."""
+
+
+def _from_sealed(sealed: Sealed[ModelHead]) -> Model:
+    head = sealed.head
+    sealed.path("recipe/recipe.json")
+    recipe = FeatureRecipe.from_files(sealed.folder / "recipe")
+    if recipe.hash != head.recipe_hash:
+        raise BundleError(f"{sealed.folder}: its features are not those it was trained with. Restore the folder.")
+    places = [sealed.path(f"boosters/{i:03d}/booster.json").parent for i in range(len(head.boosters))]
+    boosters = [StagedBooster.load(place) for place in places]
+    shift, held_out, overlap = (sealed.arrays(part) for part in ("shift", "held_out", "overlap"))
+    return Model(
+        scheme=head.scheme,
+        bands=BandSystem.from_dict(head.bands),
+        photometry=head.photometry,
+        recipe=recipe,
+        members=tuple(
+            Member(m.kind, boosters[m.booster], None if m.base is None else boosters[m.base], m.name)
+            for m in head.members
+        ),
+        calibrator=Calibrator.from_dict(head.calibrator),
+        thresholds=np.array(head.thresholds, dtype=np.float64),
+        rule=head.rule,
+        card=read_json(sealed.path("card.json")),
+        survey=head.survey,
+        shift=None if shift is None else DomainShift.from_arrays(shift),
+        held_out=None if held_out is None else HeldOut.from_arrays(held_out),
+        overlap=None if overlap is None else Overlap.from_arrays(overlap),
+        bare_calibrator=None if head.bare_calibrator is None else Calibrator.from_dict(head.bare_calibrator),
+    )
+
+
+def _misfits(model: Model) -> Iterator[str]:
+    """Yield what of a model does not fit together."""
+    k, f = len(model.scheme), len(model.recipe.names)
+    if len(model.thresholds) != k or (model.thresholds <= 0).any():
+        yield f"its thresholds are {model.thresholds.tolist()}, not a positive number for each of {k} classes"
+    for calibrator in filter(None, (model.calibrator, model.bare_calibrator)):
+        if calibrator.n_classes != k or not np.isfinite([*calibrator.W.flat, *calibrator.b]).all():
+            yield f"its calibrator is for {calibrator.n_classes} classes, not {k}, or is not finite"
+    if not model.members:
+        yield "it has no booster"
+    for member in model.members:
+        wanted = [(member.booster, f if member.base is None else f + k)]
+        if (member.kind == "stack") != (member.base is not None):
+            yield f"its {member.kind} member '{member.name}' {'lacks' if member.base is None else 'has'} a base"
+        wanted += [] if member.base is None else [(member.base, f)]
+        for booster, features in wanted:
+            if booster.n_classes != k or len(booster.feature_names) != features:
+                yield (
+                    f"a booster of '{member.name}' has {booster.n_classes} classes and {len(booster.feature_names)} "
+                    f"features, not {k} and {features}"
+                )
+    if model.held_out is not None and model.held_out.n_classes != k:
+        yield f"its held-out rows have probabilities of {model.held_out.n_classes} classes, not {k}"
+    if model.overlap is not None and len(model.overlap.centre) != f:
+        yield f"its overlap is of {len(model.overlap.centre)} features, not {f}"
+    if not isinstance(model.card, dict):
+        yield "its card is no mapping"
 
 
 def open_model(model: Model | str | Path) -> Model:
@@ -469,10 +560,3 @@ def open_model(model: Model | str | Path) -> Model:
 def is_bare(catalogue: Catalogue) -> np.ndarray:
     """Return which rows have neither imaging magnitude nor morphology, bool (n,)."""
     return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)
-
-
-def _read_arrays(path: Path, make: Callable[[dict[str, np.ndarray]], T]) -> T | None:
-    if not path.is_file():
-        return None
-    with np.load(path, allow_pickle=False) as arrays:
-        return make(dict(arrays))

@@ -1,7 +1,4 @@
-"""How a result was made: versions, seed, options and the checksums of what went in.
-
-Writing whole files or none, and knowing them again by their checksum.
-"""
+"""JSON on disk, checksums of files, and how a result was made: versions, seed, options and what went in."""
 
 from __future__ import annotations
 
@@ -127,6 +124,23 @@ def from_plain(kind: type[T], value: object) -> T:
     return found
 
 
+def damage(error: Exception) -> str:
+    """Return in words the first thing that is wrong with a record.
+
+    Parameters
+    ----------
+    error : Exception
+        As :func:`from_plain` raises it.
+
+    Returns
+    -------
+    str
+    """
+    first: dict[str, Any] = next(iter(getattr(error, "errors", list)()), {})
+    at = ".".join(map(str, first.get("loc", ()))) or "the whole"
+    return f"{at}: {first.get('msg', repr(error))}"
+
+
 def read_record(path: str | Path, kind: type[T]) -> T:
     """Read a dataclass whose plain form :func:`write_json` wrote.
 
@@ -150,11 +164,8 @@ def read_record(path: str | Path, kind: type[T]) -> T:
     try:
         return from_plain(kind, read_json(path))
     except ValueError as error:
-        first: dict[str, Any] = next(iter(getattr(error, "errors", list)()), {})
-        at = ".".join(map(str, first.get("loc", ()))) or "the whole"
         raise BundleError(
-            f"{path}: cannot be read ({at}: {first.get('msg', error)}): it was changed, or another version wrote it. "
-            "Make it again."
+            f"{path}: cannot be read ({damage(error)}): it was changed, or another version wrote it. Make it again."
         ) from error
 
 

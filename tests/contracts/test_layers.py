@@ -15,6 +15,7 @@ LAYERS = {
     "atomic": 1,
     "claims": 2,
     "store": 2,
+    "sealed": 3,
     "run": 1,
     "registry": 1,
     "text": 1,
