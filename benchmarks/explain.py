@@ -20,11 +20,12 @@ from collections.abc import Callable
 import numpy as np
 
 from jpas_gbm.boosting.calibration import Calibrator
+from jpas_gbm.boosting.ensemble import Member, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.config import override
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import Member, Model, stack_inputs
+from jpas_gbm.model import Model
 from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.surveys.dataset import Dataset

@@ -27,13 +27,14 @@ import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
+from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import TargetError
 from jpas_gbm.inputs import ImagingIndex
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
 from jpas_gbm.lists.selection import TargetOptions, select
-from jpas_gbm.model import HeldOut, Model
+from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.predictions import quality_bits
 from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error

@@ -24,7 +24,7 @@ from typing import Any, Generic, TypeVar
 
 import numpy as np
 
-from .errors import BundleError
+from .errors import BundleError, ConfigError
 from .store import damage, dump_json, from_plain, read_json, sha256, to_plain
 
 T = TypeVar("T")
@@ -264,7 +264,7 @@ def open_sealed(folder: str | Path, form: Form[T]) -> Sealed[T]:
         else:
             head = form.older[version](head)
         names, record = from_plain(_Seal, head), from_plain(form.record, head)
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
+    except (KeyError, TypeError, AttributeError, ValueError, ConfigError) as error:
         raise BundleError(f"{path}: is damaged ({damage(error)}). Restore the folder, or make it again.") from error
     for name, mark in names.files.items():
         _check_file(folder, name, mark)

@@ -108,7 +108,9 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 def to_plain(result: Any) -> dict[str, Any]:
     """Return a dataclass, and the dataclasses in it, as what JSON holds."""
-    plain: dict[str, Any] = _adapter(type(result)).dump_python(result, mode="json", by_alias=True)
+    plain: dict[str, Any] = _adapter(type(result)).dump_python(
+        result, mode="json", by_alias=True, fallback=_plain, warnings="none"
+    )
     return plain
 
 

@@ -41,3 +41,20 @@ def quick_options():
         "calibration": {"method": "vector", "shrinkage": [0.01], "folds": 3},
     }
     return parse_options(FitOptions, value, "quick")
+
+
+@pytest.fixture
+def reseal():
+    """Return what changes a sealed head and gives it a checksum that fits, as a careful forger would."""
+    import json
+
+    from jpas_gbm.sealed import FileMark, _head_checksum
+    from jpas_gbm.store import to_plain
+
+    def change(path, again=(), **changes):
+        head = {**json.loads(path.read_text(encoding="utf-8")), **changes}
+        for file in again:
+            head["files"][file.relative_to(path.parent).as_posix()] = to_plain(FileMark.of(file))
+        path.write_text(json.dumps({**head, "checksum": _head_checksum(head)}), encoding="utf-8")
+
+    return change

@@ -16,9 +16,9 @@ import numpy as np
 
 from ..boosting.calibration import crossfit_probabilities
 from ..boosting.decision import decide
+from ..boosting.ensemble import Member
 from ..boosting.matrix import stratified_folds
 from ..config import override
-from ..model import Member
 from ..options import CalibrationOptions, FitOptions
 from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1

@@ -8,9 +8,10 @@ import numpy as np
 
 from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
+from ..boosting.ensemble import HeldOut, Member
 from ..config import override
 from ..features.overlap import Overlap, learn_overlap
-from ..model import HeldOut, Member, Model
+from ..model import Model
 from ..options import FitOptions
 from ..run import Journal, Progress, Streams
 from ..store import provenance

@@ -12,11 +12,11 @@ from typing import Any, Literal
 import numpy as np
 
 from ..boosting.booster import StagedBooster
+from ..boosting.ensemble import Member, stack_inputs
 from ..boosting.matrix import class_weights
 from ..boosting.training import BinnedMatrix, OnRound, bin_features, train
 from ..config import override
 from ..errors import FitError
-from ..model import Member, stack_inputs
 from ..options import BoostingOptions, FitOptions
 from ..run import Journal
 from ..scores.losses import softmax

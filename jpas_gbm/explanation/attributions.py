@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from ..boosting.ensemble import Member
 from ..errors import ExplanationError, did_you_mean
-from ..model import Member, Model, is_bare
+from ..model import Model, is_bare
 from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
 from .blocks import BandRule, BandShares

@@ -18,8 +18,8 @@ import numpy as np
 
 from ..boosting.backend import get_backend
 from ..boosting.booster import StagedBooster
+from ..boosting.ensemble import Member, centred
 from ..errors import ExplanationError
-from ..model import Member, centred
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]
 """Where a part of a member's margin comes from. whole: a booster of one stage. mocks, target: the first

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from ..boosting.ensemble import HeldOut
 from ..errors import TargetError, did_you_mean
-from ..model import HeldOut, Model
+from ..model import Model
 from ..store import provenance
 from .conformal import conformal_p_values, conformal_sets
 from .footprint import Footprint, footprint

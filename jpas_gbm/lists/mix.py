@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model import HeldOut
+from ..boosting.ensemble import HeldOut
 from ..scores.bootstrap import object_counts
 from ..scores.losses import log_p, margin_loss, softmax
 

@@ -13,9 +13,9 @@ from typing import Any, Literal
 import numpy as np
 from pydantic import Field, model_validator
 
+from ..boosting.ensemble import HeldOut
 from ..config import Options
 from ..errors import ConfigError, TargetError
-from ..model import HeldOut
 from .conformal import covariate_weights, select_conformal
 from .mix import Mix, ratio_of
 from .yields import Yields, draw_yields

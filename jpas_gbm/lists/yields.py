@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..model import HeldOut
+from ..boosting.ensemble import HeldOut
 from ..scores.losses import log_p, softmax
 from .mix import Mix, cells, mag_bins, ratio_of
 

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..atomic import atomic_folder, refuse_existing
 from ..errors import BundleError, DatasetError
-from ..store import check_checksums, dump_json, folder_checksums, read_json, write_json
+from ..sealed import Form, open_sealed, seal
+from ..store import dump_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .classes import LabelScheme, default_scheme
@@ -122,16 +123,31 @@ def summary_lines(summary: Mapping[str, Any], warnings: Sequence[str] = ()) -> l
     return [*lines, *(f"Warning: {warning}" for warning in warnings)]
 
 
-MANIFEST = "dataset.json"
-"""Name of the file that describes a saved data set."""
-
-FORMAT = 1
-"""Version of the folder. Raise it when a reader of the last one would misread what is written now,
-keep that reader, and add a folder of the old version to the tests."""
-
 _PARTS = ("source", "target", "twins")
 _SPLIT = "split"
 _TARGET_SPLITS = (*SPLITS, "unlabelled")
+
+
+@dataclass(frozen=True)
+class DatasetHead:
+    """What ``dataset.json`` says: the parts of a :class:`Dataset` that are no files of their own."""
+
+    scheme: LabelScheme
+    summary: dict[str, Any]
+    counts: dict[str, Any]
+    warnings: tuple[str, ...]
+    quality: dict[str, Any]
+    audit: dict[str, Any]
+    provenance: dict[str, Any]
+
+
+def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
+    """Turn the head of format 1, which had a checksum for each file and none for itself, into one of format 2."""
+    return {**head, "files": {name: {"sha256": checksum} for name, checksum in head["files"].items()}}
+
+
+FORM = Form("data set", "dataset.json", 2, DatasetHead, "'jpas-gbm prepare --out' makes one.", {1: _from_format_1})
+"""The folder of a data set."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -275,6 +291,13 @@ class Dataset:
 
         Each row's split stands beside it in the column ``extra:split``.
 
+        Parameters
+        ----------
+        folder : path
+            Where it goes.
+        overwrite : bool
+            Whether a folder that is there may be replaced.
+
         Raises
         ------
         OutputError
@@ -291,23 +314,29 @@ class Dataset:
                 if name != "twins":
                     catalogue = catalogue.replace(extra={**catalogue.extra, _SPLIT: getattr(self, f"{name}_split")})
                 catalogue.write(temporary / f"{name}.parquet")
-            manifest = {
-                "format": FORMAT,
-                "kind": "jpas-gbm data set",
-                "scheme": self.scheme.to_dict(),
-                "summary": self.summary(),
-                "counts": dict(self.counts),
-                "warnings": list(self.warnings),
-                "quality": self.quality.to_dict(),
-                "audit": self.audit.to_dict(),
-                "provenance": dict(self.provenance),
-                "files": folder_checksums(temporary),
-            }
-            write_json(temporary / MANIFEST, manifest)
+            head = DatasetHead(
+                scheme=self.scheme,
+                summary=self.summary(),
+                counts=dict(self.counts),
+                warnings=tuple(self.warnings),
+                quality=self.quality.to_dict(),
+                audit=self.audit.to_dict(),
+                provenance=dict(self.provenance),
+            )
+            seal(temporary, FORM, head)
 
     @classmethod
     def load(cls, folder: str | Path) -> Dataset:
         """Read a data set that :meth:`save` wrote; checksums and the leak audit are checked again.
+
+        Parameters
+        ----------
+        folder : path
+            Of this format or an older one.
+
+        Returns
+        -------
+        Dataset
 
         Raises
         ------
@@ -316,16 +345,17 @@ class Dataset:
         LeakError
             If an object stands on two sides.
         """
-        folder = Path(folder)
-        manifest = _read_manifest(folder)
-        check_checksums(folder, manifest["files"])
-        parts = {name: Catalogue.read(folder / f"{name}.parquet") for name in _PARTS}
+        sealed = open_sealed(folder, FORM)
+        head = sealed.head
+        parts = {name: Catalogue.read(sealed.path(f"{name}.parquet")) for name in _PARTS}
         splits = {}
         for name in ("source", "target"):
             extra = dict(parts[name].extra)
+            if _SPLIT not in extra:
+                raise BundleError(f"{sealed.folder / name}.parquet: has no column of splits. {FORM.remedy}")
             splits[name] = extra.pop(_SPLIT)
             parts[name] = parts[name].replace(extra=extra)
-        audit = LeakAudit.from_dict(manifest["audit"])
+        audit = LeakAudit.from_dict(head.audit)
         allowed = any(check.allowed for check in audit.checks)
         audit_leaks(
             parts["source"], splits["source"], parts["target"], splits["target"], allow_twins=allowed
@@ -336,12 +366,12 @@ class Dataset:
             target=parts["target"],
             target_split=splits["target"],
             twins=parts["twins"],
-            scheme=LabelScheme.from_dict(manifest["scheme"]),
-            quality=QualityReport.from_dict(manifest["quality"]),
+            scheme=head.scheme,
+            quality=QualityReport.from_dict(head.quality),
             audit=audit,
-            counts=manifest["counts"],
-            warnings=tuple(manifest["warnings"]),
-            provenance=manifest["provenance"],
+            counts=head.counts,
+            warnings=head.warnings,
+            provenance=head.provenance,
         )
 
 
@@ -350,24 +380,3 @@ def _rows(catalogue: Catalogue, split: np.ndarray, codes: list[int]) -> Catalogu
         return catalogue
     chosen = np.isin(split, codes)
     return catalogue if chosen.all() else catalogue.take(chosen)
-
-
-def _read_manifest(folder: Path) -> dict[str, Any]:
-    if not folder.is_dir():
-        raise BundleError(
-            f"{folder}: there is no such data set folder. Make one with 'jpas-gbm prepare --out {folder}'."
-        )
-    if not (folder / MANIFEST).is_file():
-        raise BundleError(f"{folder}: holds no {MANIFEST}, so it is not a data set folder that jpas-gbm wrote.")
-    manifest = read_json(folder / MANIFEST)
-    version = manifest.get("format") if isinstance(manifest, dict) else None
-    if version != FORMAT:
-        raise BundleError(
-            f"{folder}: has format {version}, this version of jpas-gbm reads {FORMAT}. Prepare the data set again."
-        )
-    needed = ("scheme", "quality", "audit", "counts", "warnings", "provenance", "files")
-    missing = [name for name in needed if name not in manifest]
-    missing += [f"{name}.parquet" for name in _PARTS if f"{name}.parquet" not in manifest.get("files", {})]
-    if missing:
-        raise BundleError(f"{folder / MANIFEST}: {', '.join(missing)} missing. Prepare the data set again.")
-    return manifest

@@ -7,7 +7,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
-from jpas_gbm.model import Model
+from jpas_gbm.model import Model, is_bare
 from jpas_gbm.surveys.bands import Band, BandSystem
 
 
@@ -119,8 +119,9 @@ def test_an_ensemble_over_seeds_and_libraries(tiny, quick_options):
     options = override(quick_options, recipe="continue", seeds=2, backends=("lightgbm", "xgboost"))
     fitted = fit(tiny, options, seed=1)
     assert len(fitted.members) == 4
-    p, spread = fitted.probabilities_and_spread(tiny.target_rows("test"))
-    np.testing.assert_array_equal(p, fitted.probabilities(tiny.target_rows("test")))
+    rows = tiny.target_rows("test")
+    p, spread = fitted.with_spread(fitted.features(rows).X, is_bare(rows))
+    np.testing.assert_array_equal(p, fitted.probabilities(rows))
     assert spread.min() >= 0 and spread.max() > 0
 
 

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.calibration import fit_calibrator
+from jpas_gbm.boosting.ensemble import Member, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import Member, Model, stack_inputs
+from jpas_gbm.model import Model
 from jpas_gbm.options import BACKENDS, BoostingOptions, FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue

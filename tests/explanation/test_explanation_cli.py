@@ -138,8 +138,9 @@ def jpas_model(folder, dataset):
     from astropy.io import fits
 
     from jpas_gbm.boosting.calibration import Calibrator
+    from jpas_gbm.boosting.ensemble import Member
     from jpas_gbm.features.recipe import FeatureRecipe
-    from jpas_gbm.model import Member, Model
+    from jpas_gbm.model import Model
     from jpas_gbm.options import BoostingOptions, FeatureOptions
     from jpas_gbm.surveys.bands import band_system
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.ensemble import Member, centred
 from jpas_gbm.boosting.training import train
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.contributions import TreeContributions, pass_on
-from jpas_gbm.model import Member, centred
 from jpas_gbm.options import BoostingOptions
 
 

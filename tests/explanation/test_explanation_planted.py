@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.calibration import Calibrator
+from jpas_gbm.boosting.ensemble import Member
 from jpas_gbm.boosting.training import train
 from jpas_gbm.explanation.explain import explain_dataset
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.model import Member, Model
+from jpas_gbm.model import Model
 from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
 from jpas_gbm.simulation.simulate import PlantedLine, SimulateOptions, builtin_dataset
 

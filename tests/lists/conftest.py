@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.lists.predicted import Predicted
-from jpas_gbm.model import HeldOut
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 OLD = np.array([0.04, 0.06, 0.6, 0.3])

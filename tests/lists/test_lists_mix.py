@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.lists.mix import cells, check_mix, em_shares, estimate_mix, fit_bias, mag_bins
-from jpas_gbm.model import HeldOut
 from jpas_gbm.scores.calibration_error import classwise_calibration_error
 from jpas_gbm.scores.losses import log_p, softmax
 

@@ -12,11 +12,11 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
+from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.errors import BundleError
 from jpas_gbm.lists.candidate_list import make_target_list
 from jpas_gbm.lists.predicted import Predicted
 from jpas_gbm.lists.selection import TargetOptions
-from jpas_gbm.model import HeldOut
 from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.lists import list_plates
 from jpas_gbm.pages.figures.style import RULES

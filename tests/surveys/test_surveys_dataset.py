@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from copy import copy
 from dataclasses import fields, replace
 from pathlib import Path
@@ -14,13 +15,12 @@ import pytest
 from survey_samples import catalogue, imaging_of, labels_of, mocks
 
 from jpas_gbm.errors import BundleError, ConfigError, DatasetError, LeakError, OutputError
-from jpas_gbm.store import sha256
 from jpas_gbm.surveys.assembly import assemble
 from jpas_gbm.surveys.audit import LeakAudit, LeakCheck
 from jpas_gbm.surveys.bands import BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.classes import LabelScheme
-from jpas_gbm.surveys.dataset import FORMAT, Dataset
+from jpas_gbm.surveys.dataset import FORM, Dataset
 from jpas_gbm.surveys.quality import QualityReport
 
 TARGET = catalogue(400).replace(extra={"SUBCLASS": np.arange(400)})
@@ -175,7 +175,7 @@ def test_a_folder_is_readable_by_others(folder: Path) -> None:
     """Splits stand beside the rows, and the manifest says what is there."""
     assert pq.read_table(folder / "target.parquet")["extra:split"].to_numpy().max() == 2
     manifest = json.loads((folder / "dataset.json").read_text())
-    assert manifest["format"] == FORMAT
+    assert manifest["format"] == FORM.format
     assert manifest["summary"]["target"]["labelled"] == 200
     assert set(manifest["files"]) == {"source.parquet", "target.parquet", "twins.parquet"}
 
@@ -196,9 +196,9 @@ def test_a_changed_file_is_refused(folder: Path) -> None:
 
 
 def test_missing_parts_are_named(folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(BundleError, match="there is no such data set folder. Make one with 'jpas-gbm prepare"):
+    with pytest.raises(BundleError, match="there is no such data set folder. 'jpas-gbm prepare --out' makes one"):
         Dataset.load(tmp_path / "nowhere")
-    with pytest.raises(BundleError, match=r"holds no dataset\.json"):
+    with pytest.raises(BundleError, match=r"is no data set folder \(it has no dataset\.json\)"):
         Dataset.load(tmp_path)
     (folder / "twins.parquet").unlink()
     with pytest.raises(BundleError, match=r"twins\.parquet: is missing"):
@@ -208,31 +208,39 @@ def test_missing_parts_are_named(folder: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"format": 99}, "has format 99, this version of jpas-gbm reads 1"),
-        ({"scheme": None}, "scheme missing. Prepare the data set again"),
-        ({"files": {}}, r"source\.parquet, target\.parquet, twins\.parquet missing"),
+        ({"format": 99}, "is a data set of format 99, this version reads 1 and 2"),
+        ({"scheme": None}, "is damaged (scheme: "),
+        ({"files": {}}, "its head does not list source.parquet"),
     ],
 )
-def test_another_version_is_refused(folder: Path, change: dict, message: str) -> None:
-    manifest = json.loads((folder / "dataset.json").read_text()) | change
-    (folder / "dataset.json").write_text(json.dumps({k: v for k, v in manifest.items() if v is not None}))
-    with pytest.raises(BundleError, match=message):
+def test_another_version_is_refused(folder: Path, reseal: Callable[..., None], change: dict, message: str) -> None:
+    reseal(folder / "dataset.json", **change)
+    with pytest.raises(BundleError, match=re.escape(message)):
         Dataset.load(folder)
 
 
-def test_a_list_is_no_manifest(folder: Path) -> None:
-    (folder / "dataset.json").write_text("[1]")
-    with pytest.raises(BundleError, match="has format None"):
+def test_a_data_set_of_format_1_is_read(tmp_path: Path) -> None:
+    old = Dataset.load(Path(__file__).parent / "format1_dataset")
+    assert repr(old) == "Dataset(100 source rows, 80 target rows of which 60 labelled, 60 twins)"
+    assert float(np.nansum(old.target.flux, dtype=np.float64)) == pytest.approx(397685137.7286892, rel=1e-12)
+    old.save(tmp_path / "new")
+    new = Dataset.load(tmp_path / "new")
+    assert new.summary() == old.summary() and new.audit == old.audit and new.scheme == old.scheme
+    np.testing.assert_array_equal(new.target.flux, old.target.flux)
+
+
+def test_a_file_without_splits_is_named(data: Dataset, folder: Path, reseal: Callable[..., None]) -> None:
+    data.source.write(folder / "source.parquet", overwrite=True)
+    reseal(folder / "dataset.json", again=[folder / "source.parquet"])
+    with pytest.raises(BundleError, match=r"source\.parquet: has no column of splits"):
         Dataset.load(folder)
 
 
-def test_a_leak_made_by_hand_is_found_on_loading(data: Dataset, folder: Path) -> None:
+def test_a_leak_made_by_hand_is_found_on_loading(data: Dataset, folder: Path, reseal: Callable[..., None]) -> None:
     """Twins put back into the source, checksums and all."""
     leaking = data.twins.replace(extra={"split": np.zeros(len(data.twins), dtype=np.int8)})
     leaking.write(folder / "source.parquet", overwrite=True)
-    manifest = json.loads((folder / "dataset.json").read_text())
-    manifest["files"]["source.parquet"] = sha256(folder / "source.parquet")
-    (folder / "dataset.json").write_text(json.dumps(manifest))
+    reseal(folder / "dataset.json", again=[folder / "source.parquet"])
     with pytest.raises(LeakError, match="200 source objects that are target objects"):
         Dataset.load(folder)
 

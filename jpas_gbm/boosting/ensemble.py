@@ -1,0 +1,125 @@
+"""Member: one booster of an ensemble, alone or on the margins of another.
+
+HeldOut: the labelled rows that trained no tree, with the probabilities that they got by cross-fitting.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from ..errors import BundleError
+from .booster import StagedBooster
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a candidate list is calibrated on.
+
+    Parameters
+    ----------
+    p : array of float64, shape (n, k)
+        Calibrated probabilities, each row's by a calibrator that did not see its object.
+    label : array of int8, shape (n,)
+        Class codes.
+    object_id : array of int64, shape (n,)
+        The object of each row: the unit of bootstraps.
+    mag : array of float32, shape (n,)
+        Magnitude for limits and bins; NaN where unknown.
+    domain : {"target", "source"}
+        Whether the rows are of the sky or of the mocks.
+    """
+
+    p: np.ndarray
+    label: np.ndarray
+    object_id: np.ndarray
+    mag: np.ndarray
+    domain: str = "target"
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, k."""
+        return self.p.shape[1]
+
+    def counts(self) -> np.ndarray:
+        """Return how many rows each class has, shape (k,)."""
+        return np.bincount(self.label, minlength=self.n_classes)
+
+    def take(self, rows: np.ndarray) -> HeldOut:
+        """Return the rows chosen by a mask or indices."""
+        return HeldOut(self.p[rows], self.label[rows], self.object_id[rows], self.mag[rows], self.domain)
+
+    def to_arrays(self) -> dict[str, Any]:
+        """Return a form that ``numpy.savez`` can hold."""
+        return {
+            "p": self.p,
+            "label": self.label,
+            "object_id": self.object_id,
+            "mag": self.mag,
+            "domain": np.array(self.domain),
+        }
+
+    @classmethod
+    def from_arrays(cls, value: dict[str, Any]) -> HeldOut:
+        """Rebuild from :meth:`to_arrays`.
+
+        Raises
+        ------
+        BundleError
+            If arrays are missing or do not belong together.
+        """
+        try:
+            made = cls(value["p"], value["label"], value["object_id"], value["mag"], str(value["domain"]))
+        except KeyError as error:
+            raise BundleError(f"the held-out rows lack {error}. Restore the model or fit again.") from error
+        n = len(made.label)
+        if made.p.ndim != 2 or any(len(part) != n for part in (made.p, made.object_id, made.mag)):
+            raise BundleError("the arrays of the held-out rows do not belong together. Restore the model or fit again.")
+        return made
+
+
+def centred(margins: np.ndarray) -> np.ndarray:
+    """Return margins less their mean over classes: softmax's arbitrary constant, taken out. Shape (n, k)."""
+    return margins - margins.mean(axis=1, keepdims=True)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model of the ensemble.
+
+    Parameters
+    ----------
+    kind : {"plain", "stack"}
+        plain: the booster sees the features. stack: it also sees the centred margins of `base`.
+    booster : StagedBooster
+        The trees; a continued booster has two stages.
+    base : StagedBooster, optional
+        The mock-grown booster below a stack.
+    name : str
+        What it is, in words.
+    """
+
+    kind: Literal["plain", "stack"]
+    booster: StagedBooster
+    base: StagedBooster | None = None
+    name: str = ""
+
+    def inputs(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return what the booster sees, shape (n, f) or (n, f + k)."""
+        if self.base is None:
+            return X
+        return stack_inputs(X, self.base, threads)
+
+    def margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return centred margins, float64 (n, k)."""
+        return centred(self.booster.margins(self.inputs(X, threads), threads=threads))
+
+
+def stack_inputs(X: np.ndarray, base: StagedBooster, threads: int = 1) -> np.ndarray:
+    """Return features with the centred margins of `base` behind them, float32 (n, f + k)."""
+    return np.hstack([X, centred(base.margins(X, threads=threads)).astype(np.float32)])
