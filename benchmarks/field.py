@@ -30,7 +30,6 @@ from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
 from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import TargetError
-from jpas_gbm.inputs import ImagingIndex
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
 from jpas_gbm.lists.selection import TargetOptions, select
@@ -44,7 +43,7 @@ from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.classes import CLASSES
 from jpas_gbm.surveys.dataset import Dataset
 from jpas_gbm.surveys.quality import QualityBit
-from jpas_gbm.surveys.reader import read_catalogue
+from jpas_gbm.surveys.reader import index_imaging, read_catalogue
 
 PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9
 
@@ -78,7 +77,7 @@ def survey_a(folder, data, model, threads):
 
     dataset, fitted = Dataset.load(data), Model.load(model)
     catalogue, _ = read_catalogue(folder / "jpas_like_idr.fits")
-    catalogue = ImagingIndex.read([folder / "legacy_like_tractor.fits"], 1.0).attach(catalogue, threads)
+    catalogue = index_imaging(folder / "legacy_like_tractor.fits").attach(catalogue, threads)
     truth = pd.read_csv(folder / "truth.csv")
     truth = truth[~truth["IN_DESI"]]
     known = dict(zip(zip(truth["TILE_ID"], truth["NUMBER"], strict=True), truth["TRUE_CLASS"], strict=True))

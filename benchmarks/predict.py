@@ -23,7 +23,7 @@ from jpas_gbm.inference.stream import predict
 from jpas_gbm.options import FitOptions
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.simulation.write import write_survey
-from jpas_gbm.surveys.reader import iter_catalogue
+from jpas_gbm.surveys.reader import CatalogueReader
 
 
 def many_rows(folder: Path, survey_file: Path, rows: int) -> Path:
@@ -59,7 +59,7 @@ def main() -> None:
         told = predict(model, path, folder / "out.fits", chunk_rows=50_000, threads=given.threads)
         whole = time.perf_counter() - start
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-        chunk = next(iter_catalogue(path, 50_000, bands=model.bands.name))
+        chunk = next(CatalogueReader(path, bands=model.bands.name).chunks(50_000))
         start = time.perf_counter()
         X = model.features(chunk, given.threads).X
         features = (time.perf_counter() - start) * given.rows / len(chunk)

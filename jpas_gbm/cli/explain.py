@@ -153,11 +153,12 @@ def _of_catalogue(
     progress: Progress,
 ) -> Explanation:
     from ..explanation.explain import explain_catalogue, explain_objects
-    from ..inputs import RADIUS, ImagingIndex, open_for
+    from ..inputs import open_for
+    from ..surveys.reader import index_imaging
 
     rows: Catalogue = open_for(fitted, path, survey).read()
     if legacy:
-        imaging = ImagingIndex.read(legacy, RADIUS)
+        imaging = index_imaging(legacy)
         rows = imaging.attach(rows, threads)
         imaging.require_matches(path, len(rows))
     if objects:

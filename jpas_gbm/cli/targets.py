@@ -238,12 +238,13 @@ def _noise(
 ) -> dict[str, ListColumn]:
     import numpy as np
 
-    from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, open_for
+    from ..inputs import CHUNK_ROWS, open_for
     from ..lists.list_file import ListColumn
     from ..lists.predicted import noise_probabilities
     from ..surveys.catalogue import Catalogue
+    from ..surveys.reader import index_imaging
 
-    imaging = ImagingIndex.read(legacy, RADIUS) if legacy else None
+    imaging = index_imaging(legacy) if legacy else None
     parts, places = [], []
     for chunk in open_for(fitted, catalogue).chunks(CHUNK_ROWS):
         rows, place = _rows_in(found, chunk)

@@ -12,14 +12,16 @@ import numpy as np
 from ..atomic import refuse_existing
 from ..errors import CatalogueError, ConfigError
 from ..explanation.objects import WhyColumns
-from ..inputs import CHUNK_ROWS, RADIUS, ImagingIndex, about_model, open_for
+from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model
 from ..output.write_columns import prediction_cards
 from ..output.writers import Head, table_writer, writer_class
 from ..predictions import Predictions
 from ..run import Progress, thread_count
 from ..store import provenance
+from ..surveys.imaging import RADIUS
 from ..surveys.quality import QualityBit
+from ..surveys.reader import index_imaging
 
 _KEYS_CHECKED = 50_000_000
 
@@ -142,7 +144,7 @@ def predict(
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
     reader = open_for(model, catalogue, survey)
     tables = [legacy] if isinstance(legacy, str | Path) else list(legacy or ())
-    imaging = ImagingIndex.read(tables, RADIUS) if tables else None
+    imaging = index_imaging(tables) if tables else None
     # The first chunk is predicted before the file is opened: it says which columns there are, and a
     # model that refuses the catalogue leaves nothing behind.
     chunks = (

@@ -23,8 +23,9 @@ from .curation import (
     name_objects,
 )
 from .dataset import Dataset
-from .labels import ImagingTable, LabelTable
-from .positions import ids_from_key, nearest_within
+from .imaging import ImagingTable
+from .labels import LabelTable
+from .positions import SkyIndex, ids_from_key
 from .quality import QualityReport
 
 ROW = "ROW"
@@ -312,7 +313,7 @@ def assemble(
 
 
 def _at_target(source: Catalogue, target: Catalogue, radius: float) -> np.ndarray:
-    rows, _ = nearest_within(source.ra, source.dec, target.ra, target.dec, radius)
+    rows = SkyIndex(target.ra, target.dec).nearest(source.ra, source.dec, radius)[0]
     return source.object_id[rows]
 
 

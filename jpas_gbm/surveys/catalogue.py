@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import pyarrow.parquet as pq
 from ..atomic import atomic_file
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..store import dump_json, native
+from ..text import count
 from .bands import BandSystem
 
 MORPHOLOGIES = ("UNKNOWN", "PSF", "REX", "DEV", "EXP", "SER")
@@ -205,7 +207,7 @@ class Catalogue:
         return len(self.flux)
 
     def __repr__(self) -> str:
-        return f"Catalogue({self.survey}, {len(self)} rows, {len(self.bands)} bands of {self.bands.name})"
+        return f"Catalogue({self.survey}, {count(len(self), 'row')}, {len(self.bands)} bands of {self.bands.name})"
 
     @property
     def has_errors(self) -> bool:
@@ -294,6 +296,57 @@ class Catalogue:
                     raise
         changes["key"] = {key: np.arange(sum(map(len, parts)), dtype=np.int64)}
         return replace(first, **changes)
+
+    @classmethod
+    def from_table(
+        cls,
+        table: Any,
+        survey: str | None = None,
+        *,
+        bands: str | Mapping[str, str | tuple[str, str]] | None = None,
+        columns: Mapping[str, str | Sequence[str] | Mapping[str, str]] | None = None,
+        photometry: str | None = None,
+    ) -> Catalogue:
+        """Return an astropy Table or a pandas DataFrame as a catalogue.
+
+        Parameters
+        ----------
+        table : astropy Table or pandas DataFrame
+            n rows. Units of astropy columns count as those of a file do: they win over the survey file's.
+        survey : str, optional
+            Name of a survey file, or path to one; default: the one whose columns the table has.
+        bands : str or mapping, optional
+            Band system to keep; default: that of the survey file. Or the flux column of each band, or flux and
+            error columns, where they are named otherwise.
+        columns : mapping of str to str, optional
+            Column of each of ra, dec, key, id, flux, error, relative_error, magnitude, morphology, class and z that
+            is named otherwise than in the survey file; for fluxes and errors also a pattern such as ``f_{band}``.
+            Such a table without the survey's key is named by its row numbers.
+        photometry : str, optional
+            Which measurement of the survey the fluxes are; default: the first that the table has.
+
+        Returns
+        -------
+        Catalogue
+
+        Raises
+        ------
+        CatalogueError
+            If the table lacks something, or its values cannot be understood.
+        ConfigError
+            If columns of one's own are given without a survey, or for a role that does not exist.
+
+        Examples
+        --------
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"ra": [150.1], "dec": [2.2], **{f"dered_{b}": [19.0] for b in "ugriz"}})
+        >>> Catalogue.from_table(frame)
+        Catalogue(sdss_ugriz, 1 row, 5 bands of sdss_ugriz)
+        """
+        # Looked up when it is called: the reader stands upon this class.
+        reader = import_module(".reader", __package__)
+        made: Catalogue = reader.catalogue_of(table, survey, bands, columns, photometry)
+        return made
 
     def fingerprint(self) -> str:
         """Return a checksum of every field, which tells catalogues apart but not how they are stored."""

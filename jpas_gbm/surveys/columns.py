@@ -1,6 +1,6 @@
-"""Where in one file each thing that a survey file speaks of stands.
+"""Where in one file each thing that a survey file speaks of stands, and what its columns come to.
 
-From the columns of a file to positions, magnitudes, morphology, ids, keys and labels.
+Positions, magnitudes, morphology, ids, keys and labels; fluxes have a module of their own.
 """
 
 from __future__ import annotations
@@ -41,6 +41,8 @@ class Layout:
         Row key, as the survey file names it; ``(ROW,)`` for the row number.
     photometry : BandLayout, optional
         Where the bands stand, in a catalogue.
+    degrees : tuple of two floats
+        Degrees in one unit of right ascension and of declination.
     """
 
     schema: SurveySchema
@@ -48,6 +50,7 @@ class Layout:
     names: Mapping[str, str]
     key: tuple[str, ...]
     photometry: BandLayout | None = None
+    degrees: tuple[float, float] = (1.0, 1.0)
 
     @cached_property
     def want(self) -> dict[str, Want]:
@@ -123,13 +126,25 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     known = {ours: theirs for ours, theirs in found.items() if theirs is not None}
     for ours in (*key, *schema.object_id):
         _refuse_float(table, known.get(ours))
-    return Layout(
-        schema,
-        table.place,
-        known,
-        key,
-        find_bands(table, schema, bands) if schema.kind == "catalogue" else None,
-    )
+    ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
+    photometry = find_bands(table, schema, bands) if schema.kind == "catalogue" else None
+    return Layout(schema, table.place, known, key, photometry, (ra, dec))
+
+
+def _degrees(table: RawTable, name: str) -> float:
+    """Return the degrees in one unit of a column of angles; no unit is degrees."""
+    stated = table.columns[name].unit
+    if not stated or stated.strip().lower().startswith("deg"):
+        return 1.0
+    from astropy import units as u
+
+    try:
+        return float((u.hourangle if stated.strip() in ("h", "hour", "hours") else u.Unit(stated)).to(u.deg))
+    except (ValueError, TypeError, u.UnitConversionError) as error:
+        raise CatalogueError(
+            f"{table.place}[{name}]: is in '{stated}', which is no angle that is read here. Positions are ICRS in deg, "
+            "rad, arcsec or hourangle: convert the column, or mend its unit."
+        ) from error
 
 
 def _refuse_float(table: RawTable, name: str | None) -> None:
@@ -175,16 +190,19 @@ def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
     return {ours: block[theirs] for ours, theirs in layout.names.items()}
 
 
-def position(columns: Mapping[str, np.ndarray], schema: SurveySchema, place: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return RA and Dec in degrees, float64; NaN where missing.
+def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndarray, np.ndarray]:
+    """Return RA and Dec in degrees, float64 (n,) each; NaN where missing.
 
     Raises
     ------
     CatalogueError
         If a declination is beyond a pole or a right ascension beyond 360.
     """
-    ra = as_float(columns[schema.ra[0]]).astype(np.float64)
-    dec = as_float(columns[schema.dec[0]]).astype(np.float64)
+    schema, place = layout.schema, layout.place
+    ra, dec = (
+        as_float(columns[name[0]]).astype(np.float64) * unit
+        for name, unit in zip((schema.ra, schema.dec), layout.degrees, strict=True)
+    )
     with np.errstate(invalid="ignore"):
         odd = np.flatnonzero((np.abs(dec) > 90) | (ra < -180) | (ra > 360))
     if len(odd):

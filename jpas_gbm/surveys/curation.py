@@ -12,8 +12,9 @@ import numpy as np
 
 from ..errors import DatasetError
 from .catalogue import UNLABELLED, Catalogue
-from .labels import ImagingTable, LabelTable
-from .positions import ids_from_key, match_ids, match_sky, nearest_within, overlap_duplicates, position_groups
+from .imaging import ImagingTable
+from .labels import LabelTable
+from .positions import SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
 
 IN_TARGET = "ISINJPAS"
 """Column by which a mock says that its object is in the target."""
@@ -58,7 +59,8 @@ class TwinFinder:
         else:
             first = position_groups(source.ra, source.dec, self.radius)
         ids = source.object_id[first]
-        here, there = nearest_within(source.ra, source.dec, self.target.ra, self.target.dec, self.radius)
+        index = SkyIndex(self.target.ra, self.target.dec)
+        here, there, _ = index.nearest(source.ra, source.dec, self.radius)
         # Rows of one object may lie on both sides of the radius: all of them are the target's.
         partner = np.full(len(source), -1, dtype=np.intp)
         partner[first[here]] = there
@@ -157,7 +159,7 @@ def explain_no_match(what: str, catalogue: Catalogue, table: LabelTable | Imagin
     head = f"none of the {len(table):,} {what} lies within {radius:g} arcsec of a source of the target."
 
     def found(ra2: np.ndarray, dec2: np.ndarray, within: float) -> int:
-        return len(match_sky(ra, dec, ra2, dec2, within)[0])
+        return len(SkyIndex(ra2, dec2).nearest(ra, dec, within, mutual=True)[0])
 
     enough = max(1, min(len(table), len(catalogue)) // 100)
     for wider in (3.0, 10.0, 60.0):
@@ -206,7 +208,8 @@ def add_labels(state: Curated, labels: LabelTable, identity: Identity, radius: f
     if identity == "id":
         rows, matched = match_ids(catalogue.object_id, labels.object_id)
     if identity != "id" or len(rows) == 0:
-        rows, matched, separation = match_sky(catalogue.ra, catalogue.dec, labels.ra, labels.dec, radius)
+        index = SkyIndex(labels.ra, labels.dec)
+        rows, matched, separation = index.nearest(catalogue.ra, catalogue.dec, radius, mutual=True)
         how = "position"
     if identity == "position":
         # Rows of one position are one object, and share its label.
@@ -245,15 +248,13 @@ def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated
         If nothing matches; the message says what would.
     """
     catalogue = state.catalogue
-    rows, matched, separation = match_sky(catalogue.ra, catalogue.dec, imaging.ra, imaging.dec, radius)
+    index = SkyIndex(imaging.ra, imaging.dec)
+    rows, matched, separation = index.nearest(catalogue.ra, catalogue.dec, radius, mutual=True)
     if len(rows) == 0:
         raise DatasetError(explain_no_match("sources of the imaging table", catalogue, imaging, radius))
-    mag, imaging_mag, morphology = (np.array(getattr(catalogue, name)) for name in ("mag", "imaging_mag", "morphology"))
-    imaging_mag[rows], morphology[rows] = imaging.mag[matched], imaging.morphology[matched]
-    mag[rows] = np.where(np.isfinite(imaging.mag[matched]), imaging.mag[matched], mag[rows])
     measured, warnings = _separations(separation, radius)
     counts = {"imaging": {"rows": len(imaging), "matched": len(rows), "share": len(rows) / len(catalogue), **measured}}
-    return state.after(catalogue.replace(mag=mag, imaging_mag=imaging_mag, morphology=morphology), counts, *warnings)
+    return state.after(imaging.attach(catalogue, rows, matched), counts, *warnings)
 
 
 def compare_imaging(state: Curated) -> Curated:

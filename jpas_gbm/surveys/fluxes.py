@@ -1,7 +1,4 @@
-"""From the numbers of a file to fluxes in nJy: units, sentinels, flags and errors, each rule counted.
-
-Flux units and magnitude systems, and what they are in nJy.
-"""
+"""From the numbers of a file to fluxes in nJy: units, magnitudes, sentinels, flags and errors, each rule counted."""
 
 from __future__ import annotations
 
@@ -32,8 +29,8 @@ def stated_unit(text: str | None) -> tuple[str, float] | None:
     --------
     >>> stated_unit("10**-19 erg Angstrom-1 s-1 cm-2")
     ('f_lambda', 1e-19)
-    >>> stated_unit("mag"), stated_unit("counts")
-    (('ab_magnitude', 1.0), None)
+    >>> stated_unit("mag(AB)"), stated_unit("nmgy"), stated_unit("counts")
+    (('ab_magnitude', 1.0), ('f_nu', 3.6307805477e-29), None)
     """
     if not text:
         return None
@@ -45,6 +42,10 @@ def stated_unit(text: str | None) -> tuple[str, float] | None:
             unit = u.Unit(text.replace("Angstroms", "Angstrom"), parse_strict="raise")
     except (ValueError, TypeError):
         return None
+    if isinstance(unit, u.MagUnit):
+        return ("ab_magnitude", 1.0) if unit == u.ABmag else None
+    if unit.is_equivalent(u.maggy):
+        return "f_nu", float(f"{unit.to(u.maggy) * 10**-19.44:.12g}")
     for kind, cgs in (("f_lambda", u.erg / u.s / u.cm**2 / u.AA), ("f_nu", u.erg / u.s / u.cm**2 / u.Hz)):
         if unit.is_equivalent(cgs):
             # Through decades: 1e-19 stays 1e-19 and does not become 1.0000000000000001e-19.

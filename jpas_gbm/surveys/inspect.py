@@ -14,7 +14,7 @@ import numpy as np
 from .catalogue import UNLABELLED, Catalogue
 from .classes import default_scheme
 from .fluxes import AB_ZERO_POINT, flag_bits
-from .formats.paper_table import find_array
+from .formats.npy import find_array
 from .positions import overlap_duplicates
 from .quality import extra_facts, shape_counts, share_of, sky_box, spread
 from .reader import CatalogueReader, read_imaging, read_labels, read_table
@@ -241,8 +241,8 @@ def _catalogue(reader: CatalogueReader) -> dict[str, Any]:
     if catalogue is None or (reader.rows is None and len(catalogue) < MOST_ROWS):
         # The end of the file says whether it has any row and any flux at all.
         next(chunks, None)
-    assert catalogue is not None and reader.layout.photometry is not None
-    photometry = reader.layout.photometry
+    assert catalogue is not None
+    photometry = reader.photometry
     found: dict[str, Any] = {
         "rows_read": len(catalogue),
         "key": list(catalogue.key),

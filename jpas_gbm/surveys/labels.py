@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
-from .catalogue import MORPHOLOGIES
+from .imaging import check_morphology, checked_column
 from .quality import QualityCount
 
 if TYPE_CHECKING:
@@ -110,22 +110,6 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
     return array.astype(np.int64)
 
 
-def _column(owner: str, name: str, value: Any, dtype: type, n: int) -> np.ndarray:
-    if isinstance(value, np.ma.MaskedArray) and np.issubdtype(dtype, np.floating):
-        value = np.ma.filled(value.astype(dtype), np.nan)
-    array: np.ndarray = np.ascontiguousarray(native(np.asarray(value)), dtype=dtype)
-    if array.shape != (n,):
-        raise CatalogueError(f"{owner}: column '{name}' has shape {array.shape}, expected ({n},).")
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
-def _check_morphology(owner: str, morphology: np.ndarray) -> None:
-    if len(morphology) and not (morphology.min() >= 0 and morphology.max() < len(MORPHOLOGIES)):
-        raise CatalogueError(f"{owner}: morphology codes must be 0 to {len(MORPHOLOGIES) - 1}.")
-
-
 _COLUMNS = ("object_id", "ra", "dec", "label", "z", "mag", "morphology")
 
 
@@ -177,11 +161,11 @@ class LabelTable:
         values = {"ra": self.ra, "dec": self.dec, "label": self.label, "z": self.z, "mag": mag}
         dtypes: dict[str, type] = {"label": np.int8, "mag": np.float32}
         for name, value in values.items():
-            object.__setattr__(self, name, _column("label table", name, value, dtypes.get(name, np.float64), n))
-        object.__setattr__(self, "object_id", _column("label table", "object_id", ids, np.int64, n))
-        object.__setattr__(self, "morphology", _column("label table", "morphology", morphology, np.int8, n))
+            object.__setattr__(self, name, checked_column("label table", name, value, dtypes.get(name, np.float64), n))
+        object.__setattr__(self, "object_id", checked_column("label table", "object_id", ids, np.int64, n))
+        object.__setattr__(self, "morphology", checked_column("label table", "morphology", morphology, np.int8, n))
         object.__setattr__(self, "all_ids", np.unique(everyone))
-        _check_morphology("label table", self.morphology)
+        check_morphology("label table", self.morphology)
         if n and self.label.min() < 0:
             raise CatalogueError("label table: rows without a class must be left out.")
 
@@ -241,54 +225,3 @@ def join_labels(tables: Sequence[LabelTable]) -> tuple[LabelTable, dict[str, int
         return tables[0], {"repeated": 0, "contradictory": 0}
     columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in _COLUMNS}
     return unique_labels(columns, np.concatenate([table.all_ids for table in tables]))
-
-
-@dataclass(frozen=True, eq=False)
-class ImagingTable:
-    """Magnitude and morphology that an imaging survey gives to any source, labelled or not.
-
-    Parameters
-    ----------
-    ra, dec : array of float64, shape (n,)
-        ICRS degrees.
-    mag : array of float32, shape (n,)
-        AB magnitude (r); NaN where not measured.
-    morphology : array of int8, shape (n,)
-        Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`; 0 is unknown.
-    key : mapping of str to array of int64, shape (n,)
-        The columns that name a row, such as BRICKID and OBJID.
-
-    Raises
-    ------
-    CatalogueError
-        If a column has another length, or a morphology code does not exist.
-    """
-
-    ra: np.ndarray
-    dec: np.ndarray
-    mag: np.ndarray
-    morphology: np.ndarray
-    key: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        n = len(self.ra)
-        dtypes: dict[str, type] = {"ra": np.float64, "dec": np.float64, "mag": np.float32, "morphology": np.int8}
-        for name, dtype in dtypes.items():
-            object.__setattr__(self, name, _column("imaging table", name, getattr(self, name), dtype, n))
-        key = {name: _column("imaging table", name, value, np.int64, n) for name, value in self.key.items()}
-        object.__setattr__(self, "key", key)
-        _check_morphology("imaging table", self.morphology)
-
-    def __len__(self) -> int:
-        return len(self.ra)
-
-    @staticmethod
-    def concat(tables: Sequence[ImagingTable]) -> ImagingTable:
-        """Return several tables as one; keys that not all share are dropped."""
-        if len(tables) == 1:
-            return tables[0]
-        shared = [name for name in tables[0].key if all(name in table.key for table in tables)]
-        names = ("ra", "dec", "mag", "morphology")
-        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
-        key = {name: np.concatenate([table.key[name] for table in tables]) for name in shared}
-        return ImagingTable(columns["ra"], columns["dec"], columns["mag"], columns["morphology"], key)

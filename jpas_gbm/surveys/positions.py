@@ -3,90 +3,131 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError
 from .catalogue import Catalogue
 
-if TYPE_CHECKING:
-    from scipy.spatial import cKDTree
-
-
 _ARCSEC = np.pi / (180.0 * 3600.0)
 _CROWD = 1000
 _WIDEST = 3600.0
 
 
-def _on_sky(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    return np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90.0)
-
-
 def _unit_vectors(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
+    """Return positions in degrees as unit vectors, float64 (n, 3)."""
     lon, lat = np.deg2rad(ra), np.deg2rad(dec)
     return np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
 
 
 def _chord(radius: float) -> float:
-    """Length of the chord under an angle in arcsec on the unit sphere."""
+    """Return the length of the chord under an angle in arcsec on the unit sphere."""
     if not 0 <= radius <= _WIDEST:
         raise ConfigError(
             f"a match within {radius:g} arcsec is none: sources of the same sky position are wanted. Give a radius of "
             f"{_WIDEST:g} arcsec or less."
         )
-    return float(2.0 * np.sin(0.5 * radius * _ARCSEC))
+    return float(np.nextafter(2.0 * np.sin(0.5 * radius * _ARCSEC), np.inf))
 
 
-def _tree(ra: np.ndarray, dec: np.ndarray) -> tuple[cKDTree, np.ndarray]:
-    """Build a tree of the rows that have a position; return it and those rows."""
-    from scipy.spatial import cKDTree
+class SkyIndex:
+    """Positions on the sky, searched for the nearest ones: built once, asked any number of times.
 
-    rows = np.flatnonzero(_on_sky(ra, dec))
-    # A tree of sky positions needs no balance or tight boxes, and builds twice as fast without.
-    return cKDTree(_unit_vectors(ra[rows], dec[rows]), balanced_tree=False, compact_nodes=False), rows
-
-
-def match_sky(
-    ra1: np.ndarray, dec1: np.ndarray, ra2: np.ndarray, dec2: np.ndarray, radius: float, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Pair the rows of two tables that are each other's nearest within a radius.
-
-    Positions become unit vectors in a k-d tree, so poles and RA = 0 are nothing special, and n rows
-    cost n log n. Rows without a position match nothing.
+    Positions become unit vectors in a k-d tree, so poles and RA = 0 are nothing special, and m searches
+    among n rows cost m log n. Rows without a position (NaN, or a declination beyond a pole) are near
+    nothing. The matching of astropy.coordinates uses the same tree, but refuses such rows, wraps
+    each call in coordinate objects, and offers neither a radius nor threads.
 
     Parameters
     ----------
-    ra1, dec1 : array, shape (n,)
+    ra, dec : array, shape (n,)
         ICRS degrees.
-    ra2, dec2 : array, shape (m,)
-        ICRS degrees.
-    radius : float
-        Largest separation in arcsec.
-    threads : int
-        Threads of the search.
 
-    Returns
-    -------
-    i1, i2 : array of intp, shape (k,)
-        Row numbers of the pairs, by increasing `i1`; a row stands in one pair at most.
-    separation : array of float64, shape (k,)
-        In arcsec.
+    Attributes
+    ----------
+    rows : array of intp, shape (m,)
+        Numbers of the rows that have a position.
     """
-    tree1, rows1 = _tree(np.asarray(ra1, dtype=np.float64), np.asarray(dec1, dtype=np.float64))
-    tree2, rows2 = _tree(np.asarray(ra2, dtype=np.float64), np.asarray(dec2, dtype=np.float64))
-    if len(rows1) == 0 or len(rows2) == 0:
-        none = np.empty(0, dtype=np.intp)
-        return none, none, np.empty(0)
-    limit = np.nextafter(_chord(radius), np.inf)
-    distance, there = tree2.query(tree1.data, distance_upper_bound=limit, workers=threads)
-    here = np.flatnonzero(np.isfinite(distance))
-    there = there[here]
-    _, back = tree1.query(tree2.data[there], workers=threads)
-    mutual = back == here
-    here, there = here[mutual], there[mutual]
-    separation = 2.0 * np.arcsin(0.5 * distance[here]) / _ARCSEC
-    return rows1[here], rows2[there], separation
+
+    def __init__(self, ra: np.ndarray, dec: np.ndarray) -> None:
+        from scipy.spatial import cKDTree
+
+        self.rows, self._vectors = self._placed(ra, dec)
+        self._places = np.asarray(ra)[self.rows] + 1j * np.asarray(dec)[self.rows]
+        # A tree of sky positions needs no balance or tight boxes, and builds twice as fast without.
+        self._tree = cKDTree(self._vectors, balanced_tree=False, compact_nodes=False)
+
+    @staticmethod
+    def _placed(ra: np.ndarray, dec: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the rows that have a position, and their unit vectors."""
+        ra, dec = np.asarray(ra, dtype=np.float64), np.asarray(dec, dtype=np.float64)
+        rows = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90.0))
+        return rows, _unit_vectors(ra[rows], dec[rows])
+
+    def nearest(
+        self, ra: np.ndarray, dec: np.ndarray, radius: float, *, mutual: bool = False, threads: int = 1
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Find for each position the nearest row within a radius.
+
+        Parameters
+        ----------
+        ra, dec : array, shape (m,)
+            ICRS degrees.
+        radius : float
+            Largest separation in arcsec.
+        mutual : bool
+            Whether the position must be the nearest to that row, too: then a row stands in one pair at
+            most. Otherwise several positions may share a row.
+        threads : int
+            Threads of the search.
+
+        Returns
+        -------
+        here, there : array of intp, shape (k,)
+            Numbers of the positions and of their rows, by increasing `here`.
+        separation : array of float64, shape (k,)
+            In arcsec.
+
+        Raises
+        ------
+        ConfigError
+            If the radius is negative or above a degree.
+        """
+        from scipy.spatial import cKDTree
+
+        limit = _chord(radius)
+        placed, vectors = self._placed(ra, dec)
+        if len(placed) == 0 or len(self.rows) == 0:
+            none = np.empty(0, dtype=np.intp)
+            return none, none, np.empty(0)
+        distance, there = self._tree.query(vectors, distance_upper_bound=limit, workers=threads)
+        here = np.flatnonzero(np.isfinite(distance))
+        there = there[here]
+        if mutual:
+            tree = cKDTree(vectors, balanced_tree=False, compact_nodes=False)
+            chosen = tree.query(self._vectors[there], workers=threads)[1] == here
+            here, there = here[chosen], there[chosen]
+        return placed[here], self.rows[there], 2.0 * np.arcsin(0.5 * distance[here]) / _ARCSEC
+
+    def pairs(self, radius: float) -> np.ndarray:
+        """Return all pairs of rows nearer to each other than `radius` arcsec, intp (k, 2).
+
+        Raises
+        ------
+        CatalogueError
+            If more than a thousand rows stand at one position: it is a placeholder.
+        """
+        if len(self.rows) < 2:
+            return np.empty((0, 2), dtype=np.intp)
+        # Pairs of n rows at one place are n²/2: they would fill the memory.
+        places, crowd = np.unique(self._places, return_counts=True)
+        place = places[crowd.argmax()]
+        if crowd.max() > _CROWD:
+            raise CatalogueError(
+                f"{crowd.max():,} rows stand at RA {place.real:g}, Dec {place.imag:g}: a placeholder and not a "
+                "position, by which no object can be told. Give their positions, or leave the columns empty."
+            )
+        return self.rows[self._tree.query_pairs(_chord(radius), output_type="ndarray")]
 
 
 def match_ids(ids1: np.ndarray, ids2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -111,28 +152,6 @@ def match_ids(ids1: np.ndarray, ids2: np.ndarray) -> tuple[np.ndarray, np.ndarra
     return found, first[place[found]]
 
 
-def close_pairs(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarray:
-    """Return all pairs of rows of one table nearer than `radius` arcsec, shape (k, 2).
-
-    Raises
-    ------
-    CatalogueError
-        If more than a thousand rows stand at one position: it is a placeholder.
-    """
-    tree, rows = _tree(ra, dec)
-    if len(rows) < 2:
-        return np.empty((0, 2), dtype=np.intp)
-    # Pairs of n rows at one place are n²/2: they would fill the memory.
-    places, crowd = np.unique(ra[rows] + 1j * dec[rows], return_counts=True)
-    most = int(crowd.argmax())
-    if crowd[most] > _CROWD:
-        raise CatalogueError(
-            f"{crowd[most]:,} rows stand at RA {places[most].real:g}, Dec {places[most].imag:g}: a placeholder and not "
-            "a position, by which no object can be told. Give their positions, or leave the columns empty."
-        )
-    return rows[tree.query_pairs(_chord(radius), output_type="ndarray")]
-
-
 def position_groups(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarray:
     """Give rows nearer than `radius` to each other, also by steps, one number.
 
@@ -152,7 +171,7 @@ def position_groups(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarra
     from scipy.sparse.csgraph import connected_components
 
     n = len(ra)
-    pairs = close_pairs(ra, dec, radius)
+    pairs = SkyIndex(ra, dec).pairs(radius)
     links = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
     _, component = connected_components(links, directed=False)
     _, first, group = np.unique(component, return_index=True, return_inverse=True)
@@ -194,7 +213,7 @@ def overlap_duplicates(catalogue: Catalogue, radius: float, tile: str = "TILE_ID
     tiles = next((column for name, column in catalogue.key.items() if name.upper() == tile.upper()), None)
     if radius <= 0 or tiles is None:
         return keep
-    pairs = close_pairs(catalogue.ra, catalogue.dec, radius)
+    pairs = SkyIndex(catalogue.ra, catalogue.dec).pairs(radius)
     pairs = pairs[tiles[pairs[:, 0]] != tiles[pairs[:, 1]]]
     if len(pairs) == 0:
         return keep
@@ -237,16 +256,3 @@ def ids_from_key(key: Mapping[str, np.ndarray], salt: int = 0) -> np.ndarray:
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         mixed ^= mixed >> np.uint64(31)
     return (mixed >> np.uint64(2)).view(np.int64) + np.iinfo(np.int64).min
-
-
-def nearest_within(
-    ra1: np.ndarray, dec1: np.ndarray, ra2: np.ndarray, dec2: np.ndarray, radius: float, threads: int = 1
-) -> tuple[np.ndarray, np.ndarray]:
-    """Find for each row of a table the nearest row of another within `radius` arcsec; rows may share it."""
-    tree1, rows1 = _tree(ra1, dec1)
-    tree2, rows2 = _tree(ra2, dec2)
-    if len(rows1) == 0 or len(rows2) == 0:
-        return np.empty(0, dtype=np.intp), np.empty(0, dtype=np.intp)
-    distance, there = tree2.query(tree1.data, distance_upper_bound=_chord(radius), workers=threads)
-    here = np.flatnonzero(np.isfinite(distance))
-    return rows1[here], rows2[there[here]]

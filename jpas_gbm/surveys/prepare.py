@@ -14,7 +14,8 @@ from .audit import check_shares
 from .catalogue import Catalogue
 from .curation import Identity
 from .dataset import Dataset
-from .labels import ImagingTable, LabelTable, join_labels
+from .imaging import ImagingTable
+from .labels import LabelTable, join_labels
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
 

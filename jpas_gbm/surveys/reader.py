@@ -1,27 +1,25 @@
-"""Survey files of any format become a Catalogue, labels or imaging.
-
-A catalogue file that is open for reading, at once or in chunks.
-"""
+"""Survey files of any format, and tables in memory, become a Catalogue, labels or imaging."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..errors import CatalogueError
+from ..errors import CatalogueError, ConfigError
 from . import columns as col
 from .catalogue import Catalogue
-from .classes import LabelScheme, default_scheme
+from .classes import LabelScheme
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
-from .labels import ImagingTable, LabelTable, unique_labels
+from .imaging import RADIUS, ImagingIndex, ImagingTable
+from .labels import LabelTable, unique_labels
 from .quality import QualityCount, QualityReport
-from .recognition import open_survey, recognise
-from .schema import Kind
-from .tables import Block, block_rows, join_blocks, open_table, rebatch
+from .recognition import Source, as_list, as_table, open_survey
+from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
+from .tables import Block, ColumnNames, RawTable, block_rows, join_blocks, rebatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,13 +29,13 @@ _Parts = dict[str, Any]
 
 
 class CatalogueReader:
-    """A catalogue file that is open for reading, at once or in chunks.
+    """A catalogue that is open for reading, at once or in chunks.
 
     Parameters
     ----------
-    path : path
-        FITS, VOTable, Parquet, CSV or the paper's .npy with its properties CSV.
-    survey : str, optional
+    source : path, astropy Table or pandas DataFrame
+        A file is FITS, VOTable, Parquet, CSV or the paper's .npy with its properties CSV.
+    survey : str or SurveySchema, optional
         Name of a survey file; default: the one whose columns the file has.
     bands : str, optional
         Band system to keep; default: that of the survey file.
@@ -48,6 +46,7 @@ class CatalogueReader:
 
     Attributes
     ----------
+    table : RawTable
     schema : SurveySchema
     layout : Layout
         Where things stand in the file.
@@ -64,24 +63,35 @@ class CatalogueReader:
 
     def __init__(
         self,
-        path: str | Path,
-        survey: str | None = None,
+        source: Source,
+        survey: str | SurveySchema | None = None,
         bands: str | None = None,
         *,
         scheme: LabelScheme | None = None,
         hdu: int | str | None = None,
     ) -> None:
-        self.path = Path(path)
-        self.table, self.schema = open_survey(self.path, survey, "catalogue", hdu)
+        self.table, self.schema = open_survey(source, survey, "catalogue", hdu)
+        self.path = self.table.path
         self.layout = find_layout(self.table, self.schema, bands)
         self.rows = self.table.rows
-        self.scheme = scheme or default_scheme()
+        self.scheme = scheme or LabelScheme()
         self.quality = QualityReport()
         assert self.layout.photometry is not None
-        self.bands = self.layout.photometry.bands
+        self.photometry = self.layout.photometry
+        self.bands = self.photometry.bands
 
     def read(self) -> Catalogue:
-        """Return all rows."""
+        """Return all rows.
+
+        Returns
+        -------
+        Catalogue
+
+        Raises
+        ------
+        CatalogueError
+            If the table is damaged, or none of its rows has a usable flux.
+        """
         start, parts = 0, []
         self.quality = QualityReport()
         for block in self.table.blocks(self.layout.want):
@@ -93,7 +103,21 @@ class CatalogueReader:
     def chunks(self, rows: int) -> Iterator[Catalogue]:
         """Yield the rows in order as catalogues of `rows` rows; the last may be shorter.
 
-        The memory of about one chunk is needed. Row keys are checked to be unique within a chunk.
+        The memory of about one chunk is needed. Row keys are checked to be unique within a chunk. VOTables,
+        which must be held whole, are read up to 2 GiB.
+
+        Parameters
+        ----------
+        rows : int
+
+        Yields
+        ------
+        Catalogue
+
+        Raises
+        ------
+        CatalogueError
+            If the table is damaged, or none of its rows has a usable flux.
         """
         if rows < 1:
             raise ValueError(f"a chunk has 1 row or more, not {rows}")
@@ -118,11 +142,10 @@ class CatalogueReader:
 
     def _parts(self, block: Block, start: int) -> _Parts:
         schema, layout, rows = self.schema, self.layout, block_rows(block)
-        assert layout.photometry is not None
-        fluxes = fluxes_in_njy(block, layout.photometry, schema.quality, layout.place)
+        fluxes = fluxes_in_njy(block, self.photometry, schema.quality, layout.place)
         quality = row_quality(fluxes, schema.quality)
         plain = col.named(block, layout)
-        ra, dec = col.position(plain, schema, layout.place)
+        ra, dec = col.position(plain, layout)
         mag = col.magnitude(plain, schema.magnitude, rows)
         shapes, counts = col.morphology(plain, schema, rows)
         parts: _Parts = {
@@ -155,11 +178,8 @@ class CatalogueReader:
         return np.arange(start, start + rows, dtype=np.int64)
 
     def _catalogue(self, parts: _Parts) -> Catalogue:
-        assert self.layout.photometry is not None
         try:
-            return Catalogue(
-                bands=self.bands, survey=self.schema.name, photometry=self.layout.photometry.rule.name, **parts
-            )
+            return Catalogue(bands=self.bands, survey=self.schema.name, photometry=self.photometry.rule.name, **parts)
         except CatalogueError as error:
             raise CatalogueError(f"{self.path}: {error}") from error
 
@@ -178,30 +198,91 @@ def _joined(parts: list[_Parts]) -> _Parts:
     return joined
 
 
-__all__ = [
-    "CatalogueReader",
-    "iter_catalogue",
-    "read_catalogue",
-    "read_imaging",
-    "read_labels",
-    "read_table",
-    "recognise",
-]
-
-
-def read_catalogue(
-    path: str | Path, survey: str | None = None, bands: str | None = None, *, hdu: int | str | None = None
-) -> tuple[Catalogue, QualityReport]:
-    """Read a whole catalogue.
+def read(
+    path: Source,
+    *,
+    survey: str | None = None,
+    bands: str | None = None,
+    legacy: Source | Sequence[Source] | None = None,
+) -> Catalogue:
+    """Read a catalogue whole.
 
     Parameters
     ----------
-    path : path
-        FITS, VOTable, Parquet, CSV or the paper's .npy with its properties CSV.
+    path : path, astropy Table or pandas DataFrame
+        A file may be FITS, VOTable, Parquet, CSV or the paper's .npy with its properties CSV.
     survey : str, optional
         Name of a survey file, or path to one; default: the one whose columns the file has.
     bands : str, optional
         Band system to keep; default: that of the survey file.
+    legacy : path or sequence of paths, optional
+        Tractor tables of the Legacy Surveys: each row takes magnitude and morphology of the nearest source
+        within 1 arcsec.
+
+    Returns
+    -------
+    Catalogue
+        All rows in the order of the file, fluxes in nJy.
+
+    Raises
+    ------
+    CatalogueError
+        If a file cannot be understood, or none of the rows is in the imaging tables.
+    """
+    catalogue = CatalogueReader(path, survey, bands).read()
+    tables = [] if legacy is None else as_list(legacy)
+    if not tables:
+        return catalogue
+    imaging = index_imaging(tables)
+    catalogue = imaging.attach(catalogue)
+    imaging.require_matches(path if isinstance(path, str | Path) else "the table", len(catalogue))
+    return catalogue
+
+
+def catalogue_of(
+    table: Source,
+    survey: str | None = None,
+    bands: str | Mapping[str, str | tuple[str, str]] | None = None,
+    columns: OwnColumns | None = None,
+    photometry: str | None = None,
+) -> Catalogue:
+    """Return a table in memory as a catalogue; see :meth:`Catalogue.from_table` for the parameters.
+
+    Raises
+    ------
+    CatalogueError
+        If the table cannot be understood.
+    ConfigError
+        If columns of one's own are given without the survey that says what they hold.
+    """
+    columns = dict(columns or {})
+    if isinstance(bands, Mapping):
+        pairs = {band: (of, None) if isinstance(of, str) else of for band, of in bands.items()}
+        columns["flux"] = {band: flux for band, (flux, _) in pairs.items()}
+        errors = {band: error for band, (_, error) in pairs.items() if error is not None}
+        if errors:
+            columns["error"] = errors
+        bands = None
+    if not columns and photometry is None:
+        return CatalogueReader(table, survey, bands).read()
+    if survey is None:
+        known = [schema.name for schema in all_schemas() if schema.kind == "catalogue"]
+        raise ConfigError(
+            "columns of one's own need the survey whose bands, units and missing values they have: give survey=..., "
+            f"one of {', '.join(known)} or the path of a survey file."
+        )
+    return CatalogueReader(table, with_columns(load_schema(survey), columns, photometry), bands).read()
+
+
+def read_catalogue(
+    source: Source, survey: str | None = None, bands: str | None = None, *, hdu: int | str | None = None
+) -> tuple[Catalogue, QualityReport]:
+    """Read a whole catalogue, and count what its survey file's rules did.
+
+    Parameters
+    ----------
+    source, survey, bands
+        As for :func:`read`.
     hdu : int or str, optional
         Extension of a FITS file; default: the one that the survey file prefers, else the first table.
 
@@ -217,47 +298,25 @@ def read_catalogue(
     CatalogueError
         If the file cannot be understood; the message says what is wrong and how to mend it.
     """
-    reader = CatalogueReader(path, survey, bands, hdu=hdu)
+    reader = CatalogueReader(source, survey, bands, hdu=hdu)
     return reader.read(), reader.quality
 
 
-def iter_catalogue(
-    path: str | Path,
-    chunk_rows: int,
-    survey: str | None = None,
-    bands: str | None = None,
-    *,
-    hdu: int | str | None = None,
-) -> Iterator[Catalogue]:
-    """Read a catalogue of any length in chunks, in order, in the memory of about one chunk.
-
-    The chunks together are what :func:`read_catalogue` returns. VOTables, which must be held whole,
-    are read up to 2 GiB. Use :class:`CatalogueReader` to have the quality report as well.
-
-    Parameters
-    ----------
-    path, survey, bands, hdu
-        As for :func:`read_catalogue`.
-    chunk_rows : int
-        Rows of a chunk; the last may be shorter.
-    """
-    return CatalogueReader(path, survey, bands, hdu=hdu).chunks(chunk_rows)
-
-
 def _read_columns(
-    path: str | Path, survey: str | None, kind: Kind, hdu: int | str | None
-) -> tuple[Layout, dict[str, np.ndarray], int]:
-    table, schema = open_survey(path, survey, kind, hdu)
+    source: Source, survey: str | None, kind: Kind, hdu: int | str | None
+) -> tuple[RawTable, Layout, Block, int]:
+    """Read the plain columns of a table that a survey file speaks of, under its names."""
+    table, schema = open_survey(source, survey, kind, hdu)
     layout = find_layout(table, schema)
     blocks = list(table.blocks(layout.want))
     if not blocks:
-        raise CatalogueError(f"{path}: the table {table.place} has no rows.")
+        raise CatalogueError(f"{table.path}: the table {table.place} has no rows.")
     block = join_blocks(blocks)
-    return layout, col.named(block, layout), block_rows(block)
+    return table, layout, col.named(block, layout), block_rows(block)
 
 
 def read_labels(
-    path: str | Path,
+    source: Source,
     survey: str | None = None,
     scheme: LabelScheme | None = None,
     *,
@@ -267,7 +326,7 @@ def read_labels(
 
     Parameters
     ----------
-    path : path
+    source : path, astropy Table or pandas DataFrame
         Such as a DESI redshift catalogue.
     survey : str, optional
         Name of a survey file of kind labels; default: recognised.
@@ -288,10 +347,10 @@ def read_labels(
     CatalogueError
         If the file cannot be understood, or holds no trusted label.
     """
-    layout, plain, rows = _read_columns(path, survey, "labels", hdu)
+    file, layout, plain, rows = _read_columns(source, survey, "labels", hdu)
     schema, place = layout.schema, layout.place
-    label, z, counts = col.labels(plain, schema, scheme or default_scheme(), place)
-    ra, dec = col.position(plain, schema, place)
+    label, z, counts = col.labels(plain, schema, scheme or LabelScheme(), place)
+    ra, dec = col.position(plain, layout)
     shapes, more = col.morphology(plain, schema, rows)
     ids = col.integers(plain[schema.object_id[0]], schema.object_id[0], place)
     mag = col.magnitude(plain, schema.magnitude, rows)
@@ -304,56 +363,83 @@ def read_labels(
     }
     counts += more
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
-    quality = QualityReport.of(Path(path).name, rows, counts=counts)
+    quality = QualityReport.of(file.path.name, rows, counts=counts)
     if len(table) == 0:
         raise CatalogueError(
-            f"{path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
+            f"{file.path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
         )
     return table, quality
 
 
 def read_imaging(
-    path: str | Path, survey: str | None = None, *, hdu: int | str | None = None
+    source: Source, survey: str | None = None, *, hdu: int | str | None = None
 ) -> tuple[ImagingTable, QualityReport]:
     """Read an imaging catalogue: magnitude and morphology of any source.
 
     Parameters
     ----------
-    path : path
+    source : path, astropy Table or pandas DataFrame
         Such as a Tractor table of the Legacy Surveys.
     survey : str, optional
         Name of a survey file of kind imaging; default: recognised.
     hdu : int or str, optional
         Extension of a FITS file.
 
+    Returns
+    -------
+    imaging : ImagingTable
+    quality : QualityReport
+        How many rows have no magnitude or no known morphology.
+
     Raises
     ------
     CatalogueError
         If the file cannot be understood.
     """
-    layout, plain, rows = _read_columns(path, survey, "imaging", hdu)
+    file, layout, plain, rows = _read_columns(source, survey, "imaging", hdu)
     schema = layout.schema
-    ra, dec = col.position(plain, schema, layout.place)
+    ra, dec = col.position(plain, layout)
     mag = col.magnitude(plain, schema.magnitude, rows)
     shapes, counts = col.morphology(plain, schema, rows)
     dark = int(np.isnan(mag).sum())
     counts.append(QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows"))
     table = ImagingTable(ra, dec, mag, shapes, col.row_key(plain, layout, 0, rows))
-    return table, QualityReport.of(Path(path).name, rows, counts=counts)
+    return table, QualityReport.of(file.path.name, rows, counts=counts)
 
 
-def read_table(path: str | Path, columns: Sequence[str] | None = None, hdu: int | str | None = None) -> pd.DataFrame:
+def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:
+    """Read imaging tables and index them by position.
+
+    Parameters
+    ----------
+    sources : path or sequence of paths
+        Tractor tables, or others of kind imaging.
+    radius : float
+        Largest separation of a row from its source, arcsec.
+
+    Returns
+    -------
+    ImagingIndex
+    """
+    return ImagingIndex(ImagingTable.concat([read_imaging(source)[0] for source in as_list(sources)]), radius)
+
+
+def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | str | None = None) -> pd.DataFrame:
     """Read plain columns of any table as a pandas DataFrame, ids as integers.
 
     Parameters
     ----------
-    path : path
+    source : path, astropy Table or pandas DataFrame
         Any format that is read here.
     columns : sequence of str, optional
         Names, in any case and without prefix; default: all plain columns. They keep the names
         asked for.
     hdu : int or str, optional
         Extension of a FITS file.
+
+    Returns
+    -------
+    DataFrame
 
     Raises
     ------
@@ -362,9 +448,7 @@ def read_table(path: str | Path, columns: Sequence[str] | None = None, hdu: int 
     """
     import pandas as pd
 
-    from .tables import ColumnNames
-
-    table = open_table(path, hdu)
+    table = as_table(source, hdu)
     names = ColumnNames(tuple(table.columns), table.place)
     plain = [name for name, column in table.columns.items() if column.width is None]
     found = {name: names.find((name,)) for name in (plain if columns is None else columns)}

@@ -1,15 +1,24 @@
-"""Telling by its columns of which survey a file is."""
+"""Telling by its columns of which survey a file or a table in memory is."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Union
 
 from ..errors import CatalogueError
 from .bands import band_system
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
-from .formats.paper_table import find_array
+from .formats.npy import find_array
 from .schema import Kind, SurveySchema, all_schemas, load_schema
-from .tables import RawTable, open_table
+from .tables import Extension, RawTable, open_table
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from astropy.table import Table
+
+Source = Union[str, Path, RawTable, "Table", "pd.DataFrame"]
+"""What a catalogue may be given as: a path, or a table in memory."""
 
 
 def _fitting(layout: Layout) -> tuple[int, int]:
@@ -93,21 +102,77 @@ def _other_tables(table: RawTable) -> str:
     return f" The file also holds {', '.join(others)}: a survey file can name the table to read (hdu: NAME)."
 
 
-def recognise(path: str | Path) -> SurveySchema:
-    """Return the shipped survey whose columns a file has.
+def as_list(sources: Source | Sequence[Source]) -> list[Source]:
+    """Return one source or several as a list; an empty sequence stays empty."""
+    return list(sources) if isinstance(sources, list | tuple) else [sources]
+
+
+def as_table(source: Source, hdu: Extension = None) -> RawTable:
+    """Open a file as a table, or take one that is in memory.
+
+    Parameters
+    ----------
+    source : path, astropy Table, pandas DataFrame or RawTable
+    hdu : int, str or sequence of str, optional
+        Extension of a FITS file.
+
+    Returns
+    -------
+    RawTable
+
+    Raises
+    ------
+    CatalogueError
+        If a file cannot be read, or the source is of another type.
+    """
+    if isinstance(source, str | Path):
+        return open_table(source, hdu)
+    if isinstance(source, RawTable):
+        return source
+    library = type(source).__module__.partition(".")[0]
+    if library == "pandas" and hasattr(source, "columns"):
+        from .formats._arrow import FrameTable
+
+        return FrameTable(source)
+    if library == "astropy" and hasattr(source, "colnames"):
+        from .formats.votable import ArrayTable
+
+        return ArrayTable.of(source)
+    raise CatalogueError(
+        f"a catalogue is read from a path, an astropy Table or a pandas DataFrame, not from {type(source).__name__}."
+    )
+
+
+def recognise(source: Source) -> SurveySchema:
+    """Return the shipped survey whose columns a file or table has.
 
     Raises
     ------
     CatalogueError
         If the file cannot be read, or none or several surveys would do.
     """
-    return recognise_table(open_table(path, preferred_extensions()))
+    return recognise_table(as_table(source, preferred_extensions()))
 
 
 def open_survey(
-    path: str | Path, survey: str | None, kind: Kind | None = None, hdu: int | str | None = None
+    source: Source, survey: str | SurveySchema | None, kind: Kind | None = None, hdu: Extension = None
 ) -> tuple[RawTable, SurveySchema]:
-    """Open a file as a table of a survey, recognised by its columns unless it is named.
+    """Open a file or table as one of a survey, recognised by its columns unless it is named.
+
+    Parameters
+    ----------
+    source : path, astropy Table or pandas DataFrame
+    survey : str or SurveySchema, optional
+        Name of a survey file, or a path to one.
+    kind : {"catalogue", "labels", "imaging"}, optional
+        What is needed.
+    hdu : int, str or sequence of str, optional
+        Extension of a FITS file.
+
+    Returns
+    -------
+    table : RawTable
+    schema : SurveySchema
 
     Raises
     ------
@@ -115,14 +180,14 @@ def open_survey(
         If it is of no known survey, or of one of another kind than asked for.
     """
     if survey is None:
-        table = open_table(path, hdu if hdu is not None else preferred_extensions())
+        table = as_table(source, hdu if hdu is not None else preferred_extensions())
         schema = recognise_table(table, kind)
     else:
-        schema = load_schema(survey)
-        table = open_table(path, hdu if hdu is not None else schema.hdu)
+        schema = load_schema(survey) if isinstance(survey, str) else survey
+        table = as_table(source, hdu if hdu is not None else schema.hdu)
     if kind is not None and schema.kind != kind:
         raise CatalogueError(
-            f"{path}: is read as '{schema.name}' ({schema.title}), a table of kind '{schema.kind}'; one of kind "
+            f"{table.path}: is read as '{schema.name}' ({schema.title}), a table of kind '{schema.kind}'; one of kind "
             f"'{kind}' is needed here."
         )
     return table, schema

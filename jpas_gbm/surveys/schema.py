@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +19,9 @@ def _as_tuple(value: Any) -> Any:
 
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 """Spellings of one column, the preferred first; a single name may stand alone."""
+
+Stored = str | dict[str, str] | None
+"""Columns of a quantity over the bands: an array column, a pattern with {band}, or the column of each band."""
 
 Kind = Literal["catalogue", "labels", "imaging"]
 
@@ -39,8 +42,10 @@ class Photometry(Options):
     """One way in which the survey stores fluxes and errors; the first that a file has is read."""
 
     name: str = Field(description="Name of the measurement; a model refuses another.")
-    flux: str | None = Field(None, description="Array column, or a pattern with {band} for one column per band.")
-    error: str | None = Field(None, description="The errors, in the same way.")
+    flux: Stored = Field(
+        None, description="Array column, a pattern with {band} for one column per band, or the column of each band."
+    )
+    error: Stored = Field(None, description="The errors, in the same way.")
     planes: tuple[Literal["mean", "flux", "relative_error"], ...] = Field(
         (), description="Meaning of the last axis of the paper's .npy arrays."
     )
@@ -204,3 +209,75 @@ def load_schema(name: str) -> SurveySchema:
 def all_schemas() -> tuple[SurveySchema, ...]:
     """Return the schemas of all shipped surveys."""
     return tuple(load_schema(name) for name in survey_names())
+
+
+ROLES = ("ra", "dec", "key", "id", "flux", "error", "relative_error", "magnitude", "morphology", "class", "z")
+"""What a column of one's own may be (:func:`with_columns`)."""
+
+OwnColumns = Mapping[str, str | Sequence[str] | Mapping[str, str]]
+"""For each role its column; several for the key; for fluxes and errors also a pattern with {band} or one a band."""
+
+
+def with_columns(schema: SurveySchema, columns: OwnColumns, photometry: str | None = None) -> SurveySchema:
+    """Return a survey whose things stand in columns of other names.
+
+    Parameters
+    ----------
+    schema : SurveySchema
+        Says all that the columns themselves do not: bands, units, sentinels, classes.
+    columns : mapping of str to str, sequence of str or mapping of str to str
+        For each of :data:`ROLES` the column. ``flux``, ``error`` (in the unit of the fluxes) and
+        ``relative_error`` may be an array column, a pattern such as ``f_{band}``, or one column for each band.
+        A table without a key of the survey is named by its row numbers.
+    photometry : str, optional
+        Which measurement of the survey the fluxes are; default: the first.
+
+    Returns
+    -------
+    SurveySchema
+
+    Raises
+    ------
+    ConfigError
+        If a role or the measurement is unknown.
+    """
+    for role in columns:
+        if role not in ROLES:
+            raise ConfigError(
+                f"column {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
+            )
+    rules = {rule.name: rule for rule in reversed(schema.photometry)}
+    if photometry is not None and photometry not in rules:
+        raise ConfigError(
+            f"{schema.name}: has no photometry '{photometry}'.{did_you_mean(photometry, rules)} "
+            f"It has: {', '.join(reversed(rules))}."
+        )
+    changes: dict[str, Any] = {"key": (*schema.key, ("ROW",))}
+    plain = {"ra": "ra", "dec": "dec", "id": "object_id", "morphology": "morphology"}
+    changes |= {field: (columns[role],) for role, field in plain.items() if role in columns}
+    if "key" in columns:
+        changes["key"] = (_as_tuple(columns["key"]),)
+    if "magnitude" in columns:
+        unit = schema.magnitude.unit if schema.magnitude else "ab_magnitude"
+        changes["magnitude"] = MagnitudeSection(column=columns["magnitude"], unit=unit, imaging=True)
+    if "class" in columns or "z" in columns:
+        labels = schema.labels or LabelsSection(
+            spectype=("SPECTYPE",), z=("Z",), spectypes={"GALAXY": "GALAXY", "QSO": "QSO", "STAR": "STAR"}
+        )
+        own = {field: (columns[role],) for role, field in (("class", "spectype"), ("z", "z")) if role in columns}
+        changes["labels"] = labels.model_copy(update=own)
+    if schema.photometry:
+        rule = rules[photometry] if photometry else schema.photometry[0]
+        kept = [other for other in schema.photometry if photometry in (None, other.name)]
+        changes["photometry"] = (_own_photometry(rule, columns),) if "flux" in columns else tuple(kept)
+    return schema.model_copy(update=changes)
+
+
+def _own_photometry(rule: Photometry, columns: OwnColumns) -> Photometry:
+    """Return a way of storing fluxes with its columns under other names."""
+    change: dict[str, Any] = {"flux": columns["flux"], "error": None, "error_kind": "none", "planes": ()}
+    magnitude = rule.unit in ("ab_magnitude", "asinh_magnitude")
+    for role, kind in (("error", "magnitude" if magnitude else "absolute"), ("relative_error", "relative")):
+        if role in columns:
+            change |= {"error": columns[role], "error_kind": kind}
+    return rule.model_copy(update=change)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import gzip
-import importlib
-import pkgutil
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal, TypeVar
+from typing import ClassVar, Literal
 
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
+from ..registry import Registry
 
 Block = dict[str, np.ndarray]
 """Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
@@ -137,7 +135,7 @@ class Column:
 class RawTable(ABC):
     """A table in some file format or in memory: its columns, and its rows in blocks.
 
-    A file of the folder ``formats`` that defines a subclass with :func:`register_format` adds a format.
+    A file of the folder ``formats`` that registers a subclass under its own name in :data:`FORMATS` adds a format.
 
     Attributes
     ----------
@@ -157,6 +155,8 @@ class RawTable(ABC):
         Keywords of the table, such as BAND0.
     others : tuple of str
         Further tables that the file holds.
+    planes : int
+        Values a band and row of the paper's array; 0 where there is none.
     """
 
     format: ClassVar[str]
@@ -167,6 +167,7 @@ class RawTable(ABC):
     rows: int | None = None
     cards: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()
+    planes: int = 0
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -263,30 +264,14 @@ def peek(path: Path, size: int = 4096) -> bytes:
     return head
 
 
-_FORMATS: list[type[RawTable]] = []
-
-T = TypeVar("T", bound=type[RawTable])
-
-
-def register_format(table: T) -> T:
-    """Add a table class, made of a path and an extension, to the formats that are read."""
-    _FORMATS.append(table)
-    return table
+FORMATS: Registry[type[RawTable]] = Registry("file format", "surveys.formats")
+"""The table classes of all formats that are read, each made of a path and an :data:`Extension`."""
 
 
-@cache
-def _load_formats() -> None:
-    """Load each file of the folder ``formats``, whose classes register themselves."""
-    folder = Path(__file__).parent / "formats"
-    for module in pkgutil.iter_modules([str(folder)]):
-        importlib.import_module(f"{__package__}.formats.{module.name}")
-
-
-def registered_formats() -> tuple[type[RawTable], ...]:
-    """Return the table classes of all formats, in the order in which they are asked for a file."""
-    _load_formats()
+def _formats() -> list[type[RawTable]]:
+    """Return the table classes in the order in which they are asked for a file."""
     # Any text may be a CSV table, so that format is asked last.
-    return tuple(sorted(_FORMATS, key=lambda table: (table.format == "CSV", table.format)))
+    return sorted(map(FORMATS.get, FORMATS.names()), key=lambda table: (table.format == "CSV", table.format))
 
 
 def find_format(path: str | Path) -> type[RawTable]:
@@ -306,7 +291,7 @@ def find_format(path: str | Path) -> type[RawTable]:
     head = peek(path)
     start = head.lstrip()[:40].decode("ascii", "replace").splitlines()[0]
     suffixes = {suffix.lower() for suffix in path.suffixes}
-    *others, text = registered_formats()
+    *others, text = _formats()
     found = next((table for table in others if table.begins(head)), None)
     if found is not None:
         return found

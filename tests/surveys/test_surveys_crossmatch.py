@@ -10,14 +10,17 @@ from survey_samples import ARCSEC, catalogue
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.positions import (
-    close_pairs,
+    SkyIndex,
     ids_from_key,
     match_ids,
-    match_sky,
-    nearest_within,
     overlap_duplicates,
     position_groups,
 )
+
+
+def match_sky(ra1, dec1, ra2, dec2, radius):
+    """Pair the rows of two tables that are each other's nearest."""
+    return SkyIndex(ra2, dec2).nearest(ra1, dec1, radius, mutual=True)
 
 
 def test_match_sky_pairs_rows_and_measures_the_separation() -> None:
@@ -95,19 +98,18 @@ def test_match_ids_of_nothing() -> None:
 
 
 def test_nearest_within_may_share_a_partner() -> None:
-    i, j = nearest_within(
-        np.array([10.0, 10.0, 50.0]), np.array([0.0, 0.5 * ARCSEC, 0.0]), np.array([10.0]), np.array([0.0]), 1.0
-    )
+    i, j, separation = SkyIndex([10.0], [0.0]).nearest([10.0, 10.0, 50.0], [0.0, 0.5 * ARCSEC, 0.0], 1.0)
     assert (i.tolist(), j.tolist()) == ([0, 1], [0, 0])
     nowhere = np.array([np.nan])
-    assert len(nearest_within(nowhere, nowhere, nowhere, nowhere, 1.0)[0]) == 0
+    assert separation == pytest.approx([0.0, 0.5], abs=1e-6)
+    assert len(SkyIndex(nowhere, nowhere).nearest(nowhere, nowhere, 1.0)[0]) == 0
 
 
 def test_position_groups_link_by_steps_and_leave_the_placeless_alone() -> None:
     ra = np.array([10.0, 20.0, 10.0, 10.0, np.nan, np.nan])
     dec = np.array([0.0, 0.0, 0.8 * ARCSEC, 1.6 * ARCSEC, 0.0, 0.0])
     assert position_groups(ra, dec, 1.0).tolist() == [0, 1, 0, 0, 4, 5]
-    assert close_pairs(ra[:1], dec[:1], 1.0).shape == (0, 2)
+    assert SkyIndex(ra[:1], dec[:1]).pairs(1.0).shape == (0, 2)
 
 
 def test_placeholders_are_no_positions() -> None:

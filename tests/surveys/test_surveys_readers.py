@@ -28,13 +28,12 @@ from jpas_gbm.surveys.columns import sky_cell
 from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import (
     CatalogueReader,
-    iter_catalogue,
     read_catalogue,
     read_imaging,
     read_labels,
     read_table,
-    recognise,
 )
+from jpas_gbm.surveys.recognition import recognise
 
 JPAS57, JPAS55 = band_system("jpas57"), band_system("jpas55")
 C = 2.99792458e18
@@ -417,11 +416,11 @@ def test_chunks_are_the_whole(tmp_path, kind, rows):
     for name in whole.key:
         np.testing.assert_array_equal(joined.key[name], whole.key[name])
     assert reader.quality.to_dict() == report.to_dict()
-    assert len(list(iter_catalogue(path, rows))) == len(parts)
+    assert len(list(CatalogueReader(path).chunks(rows))) == len(parts)
 
 
 def test_a_whole_file_of_several_blocks_is_joined(tmp_path, monkeypatch):
-    from jpas_gbm.surveys.formats import fits_table
+    from jpas_gbm.surveys.formats import fits as fits_table
 
     path = write_idr(tmp_path / "a.fits", rows=50)
     whole = read_catalogue(path)[0]
@@ -434,7 +433,7 @@ def test_a_whole_file_of_several_blocks_is_joined(tmp_path, monkeypatch):
 
 def test_chunks_need_a_row(tmp_path):
     with pytest.raises(ValueError, match="1 row or more, not 0"):
-        list(iter_catalogue(write_idr(tmp_path / "a.fits"), 0))
+        list(CatalogueReader(write_idr(tmp_path / "a.fits")).chunks(0))
 
 
 # ---- bad input ------------------------------------------------------------------------------------
@@ -599,7 +598,7 @@ def test_empty_tables(tmp_path):
     with pytest.raises(CatalogueError, match=r"a\.fits: the table a\.fits\[FLAMBDADUALOBJ\] has no rows"):
         read_catalogue(write_fits(tmp_path / "a.fits", empty, bands=JPAS57.names))
     with pytest.raises(CatalogueError, match="has no rows"):
-        list(iter_catalogue(tmp_path / "a.fits", 10))
+        list(CatalogueReader(tmp_path / "a.fits").chunks(10))
     (tmp_path / "t.csv").write_text("RA,DEC,TYPE,FLUX_R\n")
     with pytest.raises(CatalogueError, match=r"t\.csv: the table t\.csv has no rows"):
         read_imaging(tmp_path / "t.csv")
@@ -620,7 +619,7 @@ def test_a_file_without_any_flux_is_refused(tmp_path):
     with pytest.raises(CatalogueError, match=message):
         read_catalogue(path)
     with pytest.raises(CatalogueError, match=message):
-        list(iter_catalogue(path, 5))
+        list(CatalogueReader(path).chunks(5))
 
 
 def test_positions_off_the_sky(tmp_path):
@@ -630,9 +629,9 @@ def test_positions_off_the_sky(tmp_path):
 
 
 def test_an_array_that_changes_its_width_on_the_way(tmp_path, monkeypatch):
-    from jpas_gbm.surveys.formats import arrow_tables
+    from jpas_gbm.surveys.formats import parquet
 
-    monkeypatch.setattr(arrow_tables, "_BATCH_ROWS", 6)
+    monkeypatch.setattr(parquet, "BATCH_ROWS", 6)
     columns = {n: pa.array(v) if v.ndim == 1 else pa.array(v.tolist()) for n, v in idr_columns().items()}
     flux = idr_columns()[FLUX].tolist()
     columns[FLUX] = pa.array([row[:50] if i > 5 else row for i, row in enumerate(flux)])

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.config import configs_folder
-from jpas_gbm.surveys import schema, tables
+from jpas_gbm.surveys import schema
 from jpas_gbm.surveys.reader import read_catalogue, read_labels
 from jpas_gbm.surveys.recognition import recognise
-from jpas_gbm.surveys.tables import Block, Column, Extension, RawTable, Want, open_table, register_format
+from jpas_gbm.surveys.tables import FORMATS, Block, Column, Extension, RawTable, Want, open_table
 
 SURVEY = """
 title: A dummy survey
@@ -76,10 +76,11 @@ class JsonTable(RawTable):
 
 
 @pytest.fixture
-def dummy_format(monkeypatch: pytest.MonkeyPatch) -> None:
+def dummy_format() -> Iterator[None]:
     """The formats that are read, and a dummy."""
-    monkeypatch.setattr(tables, "_FORMATS", [*tables.registered_formats()])
-    register_format(JsonTable)
+    FORMATS.register("json")(JsonTable)
+    yield
+    FORMATS.unregister("json")
 
 
 @pytest.mark.usefixtures("dummy_format")
@@ -96,7 +97,6 @@ def test_a_format_is_one_class(tmp_path: Path) -> None:
         open_table(path)
 
 
-def test_the_formats_that_are_read_are_those_of_the_folder() -> None:
-    folder = Path(tables.__file__).parent / "formats"
-    files = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-    assert {table.__module__.rsplit(".", 1)[-1] for table in tables.registered_formats()} == files
+def test_each_file_of_the_folder_is_a_format() -> None:
+    assert FORMATS.names() == ("csv", "fits", "npy", "parquet", "votable")
+    assert all(issubclass(FORMATS.get(name), RawTable) for name in FORMATS.names())

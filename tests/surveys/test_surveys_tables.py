@@ -13,8 +13,9 @@ from astropy.table import Table
 from sample_files import write_fits, write_idr, write_mocks, write_zcat
 
 from jpas_gbm.errors import CatalogueError
-from jpas_gbm.surveys.formats import fits_table, votable
-from jpas_gbm.surveys.formats.paper_table import find_array
+from jpas_gbm.surveys.formats import fits as fits_table
+from jpas_gbm.surveys.formats import votable
+from jpas_gbm.surveys.formats.npy import find_array
 from jpas_gbm.surveys.tables import ARRAY, ColumnNames, file_format, join_blocks, open_table, rebatch, stack_rows
 
 
@@ -251,9 +252,9 @@ def test_csv_with_wrong_values(tmp_path, text, want, message):
 
 
 def test_csv_with_a_short_line_far_down(tmp_path, monkeypatch):
-    from jpas_gbm.surveys.formats import arrow_tables
+    from jpas_gbm.surveys.formats import csv
 
-    monkeypatch.setattr(arrow_tables, "_CSV_BYTES", 64)
+    monkeypatch.setattr(csv, "_CSV_BYTES", 64)
     (tmp_path / "a.csv").write_text("a,b\n" + "1,2\n" * 50 + "3\n")
     with pytest.raises(CatalogueError, match=r"a\.csv: is damaged after row \d+ .*as many values as the header"):
         whole(open_table(tmp_path / "a.csv"), a="float")

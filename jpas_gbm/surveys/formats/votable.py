@@ -11,7 +11,7 @@ import numpy as np
 
 from ...errors import CatalogueError
 from ...store import native
-from ..tables import Block, Column, Extension, Kind, RawTable, Want, register_format, stack_rows
+from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, stack_rows
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -83,7 +83,7 @@ class ArrayTable(RawTable):
         return np.ma.MaskedArray(plain, mask) if mask.any() else plain
 
 
-@register_format
+@FORMATS.register("votable")
 class VoTable(ArrayTable):
     """The first table of a VOTable file, held in memory.
 

@@ -13,7 +13,7 @@ from astropy.io import fits
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..tables import BLOCK_BYTES, Block, Column, Extension, Kind, RawTable, Want, register_format, stack_rows
+from ..tables import BLOCK_BYTES, FORMATS, Block, Column, Extension, Kind, RawTable, Want, stack_rows
 
 _UNSIGNED = {"B": (np.int8, -128), "I": (np.uint16, 1 << 15), "J": (np.uint32, 1 << 31), "K": (np.uint64, 1 << 63)}
 _KINDS: dict[str, Kind] = {
@@ -43,7 +43,7 @@ def _sum_words(stream: IO[bytes], start: int, size: int) -> int:
     return total
 
 
-@register_format
+@FORMATS.register("fits")
 class FitsTable(RawTable):
     """A binary table of a FITS file.
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from ...errors import CatalogueError
-from ..tables import ARRAY, BLOCK_BYTES, Block, Column, Extension, RawTable, Want, open_table, rebatch, register_format
+from ..tables import ARRAY, BLOCK_BYTES, FORMATS, Block, Column, Extension, RawTable, Want, open_table, rebatch
 
 
 def find_properties(path: Path) -> Path:
@@ -42,7 +42,7 @@ def find_array(path: Path) -> Path | None:
     return beside if stem != path.stem and beside.is_file() else None
 
 
-@register_format
+@FORMATS.register("npy")
 class PaperTable(RawTable):
     """A .npy array (rows, bands, planes) and the properties of its rows, as one table.
 
