@@ -73,8 +73,9 @@ class Registry(Generic[T]):
         return tuple(sorted({*self._things, *self._modules(), *installed}))
 
     def _modules(self) -> set[str]:
-        """Return the names of the modules in the folder, which is itself imported and should be empty."""
-        return {module.name for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__)}
+        """Return the names of the modules in the folder, whose __init__ should be empty; those with a _ are helpers."""
+        names = {module.name for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__)}
+        return {name for name in names if not name.startswith("_")}
 
     def check(self, name: str) -> str:
         """Return `name` if it is known; nothing is imported.
