@@ -654,12 +654,12 @@ def test_survey_a_is_read_as_it_was_made(shared):
 
 
 def test_twins_agree_in_njy_between_f_lambda_and_f_nu(shared):
-    from jpas_gbm.surveys.positions import match_ids, match_sky
+    from jpas_gbm.surveys.positions import SkyIndex, match_ids
 
     catalogue, _ = read_catalogue(shared / "survey_a" / "jpas_like_idr.fits")
     labels, _ = read_labels(shared / "survey_a" / "desi_like_zcat.fits")
     mocks, _ = read_catalogue(shared / "survey_a" / "Mock_valid_FLUX+NOISE.npy")
-    i, j, _ = match_sky(catalogue.ra, catalogue.dec, labels.ra, labels.dec, 1.0)
+    i, j, _ = SkyIndex(labels.ra, labels.dec).nearest(catalogue.ra, catalogue.dec, 1.0, mutual=True)
     a, b = match_ids(labels.object_id[j], mocks.object_id)
     flux, mean = catalogue.flux[i[a]], mocks.flux_mean[b]
     ratio = np.full(flux.shape, np.nan)
