@@ -19,7 +19,7 @@ from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
-from .predictions import Predictions, photometric_redshift, quality_bits
+from .predictions import Predictions, is_bare, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
@@ -91,6 +91,14 @@ class Model:
     def conform(self, catalogue: Catalogue) -> Catalogue:
         """Return the catalogue in this model's bands.
 
+        Parameters
+        ----------
+        catalogue : Catalogue
+
+        Returns
+        -------
+        Catalogue
+
         Raises
         ------
         FeatureMismatch
@@ -112,28 +120,67 @@ class Model:
         return catalogue.select_bands(self.bands)
 
     def features(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
-        """Return the features of a catalogue as this model was trained on them."""
+        """Return the features of a catalogue as this model was trained on them.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows.
+        threads : int
+
+        Returns
+        -------
+        FeatureMatrix
+            Of n rows and f features.
+        """
         catalogue = self.conform(catalogue)
         if self.shift is not None and catalogue.survey == self.survey:
             catalogue = self.shift.correct(catalogue)
         return self.recipe.compute(catalogue, threads=threads)
 
     def member_margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Return the centred margins of every member, float64 (m, n, k)."""
+        """Return the centred margins of every member.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (m, n, k)
+        """
         return np.stack([member.margins(X, threads) for member in self.members])
 
     def margins(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
-        """Return the mean of the members' centred margins, float64 (n, k)."""
+        """Return the mean margins over members.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return self.member_margins(self.features(catalogue, threads).X, threads).mean(axis=0)
 
     def calibrate(self, margins: np.ndarray, bare: np.ndarray | None = None) -> np.ndarray:
-        """Return calibrated probabilities of margins, float64 (n, k), rows summing to 1.
+        """Return calibrated probabilities of margins.
 
         Parameters
         ----------
         margins : array, shape (n, k)
         bare : array of bool, shape (n,), optional
             Rows without imaging magnitude and morphology, which have a calibration of their own.
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+            Rows sum to 1.
         """
         p = self.calibrator.apply(margins)
         if bare is not None and self.bare_calibrator is not None and bare.any():
@@ -141,7 +188,19 @@ class Model:
         return p
 
     def probabilities(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
-        """Return calibrated probabilities of a catalogue, float64 (n, k), rows summing to 1."""
+        """Return calibrated probabilities of a catalogue.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+            Rows sum to 1.
+        """
         return self.calibrate(self.margins(catalogue, threads), is_bare(catalogue))
 
     def with_spread(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
@@ -206,7 +265,18 @@ class Model:
         )
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:
-        """Return the class code of each row by argmax or by thresholds (default: the rule chosen)."""
+        """Return the class code of each row.
+
+        Parameters
+        ----------
+        probabilities : array, shape (n, k)
+        rule : {"argmax", "thresholds"}, optional
+            By default the rule that validation chose.
+
+        Returns
+        -------
+        array of int, shape (n,)
+        """
         return decide(probabilities, self.thresholds if (rule or self.rule) == "thresholds" else None)
 
     def lines(self) -> list[str]:
@@ -263,20 +333,18 @@ class Model:
         OutputError
             If the folder exists and may not be replaced, or cannot be written.
         """
-        boosters: list[StagedBooster] = []
-        for booster in (booster for member in self.members for booster in (member.booster, member.base)):
-            if booster is not None and not any(booster is known for known in boosters):
-                boosters.append(booster)
+        every = [part for member in self.members for part in (member.booster, member.base) if part is not None]
+        boosters = list({id(booster): booster for booster in every}.values())
         number = {id(booster): i for i, booster in enumerate(boosters)}
         bare = self.bare_calibrator
-        head = ModelHead(
+        head = _ModelHead(
             scheme=self.scheme,
             bands=self.bands.to_dict(),
             photometry=self.photometry,
             survey=self.survey,
             recipe_hash=self.recipe.hash,
             members=tuple(
-                MemberHead(m.kind, number[id(m.booster)], None if m.base is None else number[id(m.base)], m.name)
+                _MemberHead(m.kind, number[id(m.booster)], None if m.base is None else number[id(m.base)], m.name)
                 for m in self.members
             ),
             boosters=tuple(booster.backend for booster in boosters),
@@ -317,16 +385,14 @@ class Model:
         try:
             model = _from_sealed(sealed)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
-            raise BundleError(
-                f"{sealed.folder / FORM.head}: is damaged ({error!r}). Restore the folder, or fit again."
-            ) from error
+            raise BundleError(f"{sealed.folder}: is damaged ({error!r}). Restore the folder, or fit again.") from error
         for problem in _misfits(model):
             raise BundleError(f"{sealed.folder}: {problem}. Restore the folder, or fit again.")
         return model
 
 
 @dataclass(frozen=True)
-class MemberHead:
+class _MemberHead:
     """What ``model.json`` says of a :class:`Member`; boosters by number."""
 
     kind: Literal["plain", "stack"]
@@ -336,7 +402,7 @@ class MemberHead:
 
 
 @dataclass(frozen=True)
-class ModelHead:
+class _ModelHead:
     """What ``model.json`` says: the parts of a :class:`Model` that are no files of their own."""
 
     scheme: LabelScheme
@@ -344,7 +410,7 @@ class ModelHead:
     photometry: str
     survey: str
     recipe_hash: str
-    members: tuple[MemberHead, ...]
+    members: tuple[_MemberHead, ...]
     boosters: tuple[str, ...]
     calibrator: dict[str, Any]
     bare_calibrator: dict[str, Any] | None
@@ -358,11 +424,11 @@ def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
     return {**head, "files": files, "optional": {part: name for part, name in _OPTIONAL.items() if name in files}}
 
 
-FORM = Form("model", "model.json", 2, ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
+FORM = Form("model", "model.json", 2, _ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
 """The folder of a model."""
 
 
-def _from_sealed(sealed: Sealed[ModelHead]) -> Model:
+def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
     head = sealed.head
     sealed.path("recipe/recipe.json")
     recipe = FeatureRecipe.from_files(sealed.folder / "recipe")
@@ -403,16 +469,7 @@ def _misfits(model: Model) -> Iterator[str]:
     if not model.members:
         yield "it has no booster"
     for member in model.members:
-        wanted = [(member.booster, f if member.base is None else f + k)]
-        if (member.kind == "stack") != (member.base is not None):
-            yield f"its {member.kind} member '{member.name}' {'lacks' if member.base is None else 'has'} a base"
-        wanted += [] if member.base is None else [(member.base, f)]
-        for booster, features in wanted:
-            if booster.n_classes != k or len(booster.feature_names) != features:
-                yield (
-                    f"a booster of '{member.name}' has {booster.n_classes} classes and {len(booster.feature_names)} "
-                    f"features, not {k} and {features}"
-                )
+        yield from member.misfits(k, f)
     if model.held_out is not None and model.held_out.n_classes != k:
         yield f"its held-out rows have probabilities of {model.held_out.n_classes} classes, not {k}"
     if model.overlap is not None and len(model.overlap.centre) != f:
@@ -440,8 +497,3 @@ def open_model(model: Model | str | Path) -> Model:
         If a folder holds no whole model.
     """
     return model if isinstance(model, Model) else Model.load(model)
-
-
-def is_bare(catalogue: Catalogue) -> np.ndarray:
-    """Return which rows have neither imaging magnitude nor morphology, bool (n,)."""
-    return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)

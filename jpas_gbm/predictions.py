@@ -198,3 +198,18 @@ def quality_bits(
     if unlike is not None:
         bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
     return bits
+
+
+def is_bare(catalogue: Catalogue) -> np.ndarray:
+    """Return which rows have neither imaging magnitude nor morphology.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    return np.isnan(catalogue.imaging_mag) & (catalogue.morphology == 0)

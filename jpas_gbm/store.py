@@ -27,7 +27,16 @@ _BLOCK = 1 << 20
 
 
 def sha256(path: str | Path) -> str:
-    """Return the SHA-256 checksum of a file as hexadecimal text."""
+    """Return the SHA-256 checksum of a file as hexadecimal text.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    str
+    """
     digest = hashlib.sha256()
     with open(path, "rb") as stream:
         while block := stream.read(_BLOCK):
@@ -36,9 +45,18 @@ def sha256(path: str | Path) -> str:
 
 
 def native(array: np.ndarray) -> np.ndarray:
-    """Return `array` in the machine's byte order (FITS arrays are big-endian).
+    """Return an array in the machine's byte order (FITS arrays are big-endian).
 
     XGBoost reads big-endian arrays as garbage without a word, so nothing else enters the package.
+
+    Parameters
+    ----------
+    array : array of any type and shape
+
+    Returns
+    -------
+    array
+        `array` itself if its byte order is the machine's.
     """
     if array.dtype.isnative:
         return array
@@ -69,18 +87,49 @@ def _no_nan(value: Any) -> Any:
 
 
 def dump_json(value: Any) -> str:
-    """Return strict, indented JSON; NumPy values become plain ones and NaN becomes null."""
+    """Return strict, indented JSON; NumPy values become plain ones and NaN becomes null.
+
+    Parameters
+    ----------
+    value : object
+
+    Returns
+    -------
+    str
+    """
     return json.dumps(_no_nan(value), indent=1, default=_plain, allow_nan=False) + "\n"
 
 
 def write_json(path: str | Path, value: Any, *, overwrite: bool = False) -> None:
-    """Write `value` as JSON, whole or not at all."""
+    """Write `value` as JSON, whole or not at all.
+
+    Parameters
+    ----------
+    path : path
+    value : object
+        As for :func:`dump_json`.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the file exists and may not be replaced, or cannot be written.
+    """
     with atomic_file(path, overwrite=overwrite) as temporary:
         temporary.write_text(dump_json(value), encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
     """Read a JSON file that this package wrote.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    object
 
     Raises
     ------
@@ -107,7 +156,17 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def to_plain(result: Any) -> dict[str, Any]:
-    """Return a dataclass, and the dataclasses in it, as what JSON holds."""
+    """Return a dataclass, and the dataclasses in it, as what JSON holds.
+
+    Parameters
+    ----------
+    result : dataclass
+
+    Returns
+    -------
+    dict
+        By the names of the fields.
+    """
     plain: dict[str, Any] = _adapter(type(result)).dump_python(
         result, mode="json", by_alias=True, fallback=_plain, warnings="none"
     )
@@ -116,6 +175,16 @@ def to_plain(result: Any) -> dict[str, Any]:
 
 def from_plain(kind: type[T], value: object) -> T:
     """Build a dataclass, and the dataclasses in it, from what :func:`to_plain` returned; other names are left out.
+
+    Parameters
+    ----------
+    kind : type
+        The dataclass.
+    value : object
+
+    Returns
+    -------
+    kind
 
     Raises
     ------
@@ -172,13 +241,29 @@ def read_record(path: str | Path, kind: type[T]) -> T:
 
 
 def folder_checksums(folder: str | Path) -> dict[str, str]:
-    """Return ``{relative name: sha256}`` of every file below `folder`, sorted by name."""
+    """Return the checksum of every file below a folder.
+
+    Parameters
+    ----------
+    folder : path
+
+    Returns
+    -------
+    dict of str to str
+        ``{relative name: sha256}``, sorted by name.
+    """
     folder = Path(folder)
     return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def check_checksums(folder: str | Path, expected: dict[str, str]) -> None:
     """Compare the files below `folder` with the checksums that were written beside them.
+
+    Parameters
+    ----------
+    folder : path
+    expected : dict of str to str
+        As :func:`folder_checksums` returned it.
 
     Raises
     ------
@@ -211,7 +296,12 @@ _LIBRARIES = (
 
 
 def library_versions() -> dict[str, str]:
-    """Return the versions of the libraries whose behaviour a result depends on."""
+    """Return the versions of the libraries whose behaviour a result depends on.
+
+    Returns
+    -------
+    dict of str to str
+    """
     found = {}
     for name in _LIBRARIES:
         try:
@@ -240,6 +330,10 @@ def provenance(
         Files that were read; each is named (without its folder) with its SHA-256.
     **more
         Anything else worth recording.
+
+    Returns
+    -------
+    dict
     """
     return {
         "software": "jpas-gbm",

@@ -179,6 +179,8 @@ def test_a_damaged_companion_is_refused(pair, reseal):
     reseal(about, files=3)
     with pytest.raises(BundleError, match="is damaged"):
         read_companion(about)
+    about.write_text('{"unit": "mag"}')
+    assert read_companion(about, pair[0]) == {"unit": "mag"}  # of the version without checksums
     about.unlink()
     with pytest.raises(BundleError, match="is missing"):
         read_companion(about)

@@ -5,6 +5,7 @@ HeldOut: the labelled rows that trained no tree, with the probabilities that the
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -47,15 +48,35 @@ class HeldOut:
         return self.p.shape[1]
 
     def counts(self) -> np.ndarray:
-        """Return how many rows each class has, shape (k,)."""
+        """Return how many rows each class has.
+
+        Returns
+        -------
+        array of int, shape (k,)
+        """
         return np.bincount(self.label, minlength=self.n_classes)
 
     def take(self, rows: np.ndarray) -> HeldOut:
-        """Return the rows chosen by a mask or indices."""
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+            A mask or indices.
+
+        Returns
+        -------
+        HeldOut
+        """
         return HeldOut(self.p[rows], self.label[rows], self.object_id[rows], self.mag[rows], self.domain)
 
     def to_arrays(self) -> dict[str, Any]:
-        """Return a form that ``numpy.savez`` can hold."""
+        """Return a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
         return {
             "p": self.p,
             "label": self.label,
@@ -67,6 +88,14 @@ class HeldOut:
     @classmethod
     def from_arrays(cls, value: dict[str, Any]) -> HeldOut:
         """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        value : dict of str to array
+
+        Returns
+        -------
+        HeldOut
 
         Raises
         ------
@@ -84,7 +113,16 @@ class HeldOut:
 
 
 def centred(margins: np.ndarray) -> np.ndarray:
-    """Return margins less their mean over classes: softmax's arbitrary constant, taken out. Shape (n, k)."""
+    """Return margins less their mean over classes: softmax's arbitrary constant, taken out.
+
+    Parameters
+    ----------
+    margins : array, shape (n, k)
+
+    Returns
+    -------
+    array, shape (n, k)
+    """
     return margins - margins.mean(axis=1, keepdims=True)
 
 
@@ -110,16 +148,74 @@ class Member:
     name: str = ""
 
     def inputs(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Return what the booster sees, shape (n, f) or (n, f + k)."""
+        """Return what the booster sees.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float32, shape (n, f) or (n, f + k)
+        """
         if self.base is None:
             return X
         return stack_inputs(X, self.base, threads)
 
     def margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
-        """Return centred margins, float64 (n, k)."""
+        """Return centred margins.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return centred(self.booster.margins(self.inputs(X, threads), threads=threads))
+
+    def misfits(self, n_classes: int, n_features: int) -> Iterator[str]:
+        """Yield what of the member does not fit together.
+
+        Parameters
+        ----------
+        n_classes, n_features : int
+            Classes k and features f of the model.
+
+        Yields
+        ------
+        str
+        """
+        if (self.kind == "stack") != (self.base is not None):
+            yield f"its {self.kind} member '{self.name}' {'lacks' if self.base is None else 'has'} a base"
+        inputs = n_features if self.base is None else n_features + n_classes
+        for booster, wanted in ((self.booster, inputs), (self.base, n_features)):
+            if booster is None or (booster.n_classes, len(booster.feature_names)) == (n_classes, wanted):
+                continue
+            yield (
+                f"a booster of '{self.name}' has {booster.n_classes} classes and {len(booster.feature_names)} "
+                f"features, not {n_classes} and {wanted}"
+            )
 
 
 def stack_inputs(X: np.ndarray, base: StagedBooster, threads: int = 1) -> np.ndarray:
-    """Return features with the centred margins of `base` behind them, float32 (n, f + k)."""
+    """Return features with the centred margins of a booster behind them.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        Features.
+    base : StagedBooster
+        Of k classes.
+    threads : int
+
+    Returns
+    -------
+    array of float32, shape (n, f + k)
+    """
     return np.hstack([X, centred(base.margins(X, threads=threads)).astype(np.float32)])

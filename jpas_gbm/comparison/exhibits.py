@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, cast
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..model import Model, is_bare
+from ..model import Model
+from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax
 from ..store import read_json, write_json

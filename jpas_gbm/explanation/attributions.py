@@ -10,8 +10,9 @@ import numpy as np
 
 from ..boosting.ensemble import Member
 from ..errors import ExplanationError, did_you_mean
-from ..model import Model, is_bare
+from ..model import Model
 from ..options import ExplainOptions
+from ..predictions import is_bare
 from ..surveys.catalogue import Catalogue
 from .blocks import BandRule, BandShares
 from .contributions import MemberParts, TreeContributions

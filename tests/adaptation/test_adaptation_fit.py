@@ -7,7 +7,8 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
-from jpas_gbm.model import Model, is_bare
+from jpas_gbm.model import Model
+from jpas_gbm.predictions import is_bare
 from jpas_gbm.surveys.bands import Band, BandSystem
 
 
