@@ -14,41 +14,41 @@ from typing import Any
 
 import numpy as np
 
-from jpas_gbm.adaptation.choosing import Scored, counted_rows, mean_margins, score
-from jpas_gbm.adaptation.fit import ensemble
+from jpas_gbm.adaptation.choosing import Entrant, Scored, score_entrant
+from jpas_gbm.adaptation.folds import Folds
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
-from jpas_gbm.adaptation.ways import Candidate, Stages
+from jpas_gbm.adaptation.stages import Stages
+from jpas_gbm.adaptation.ways import Continue, Mean, Mocks, Pool, Pseudo, Stack, Target, Way, ensemble
 from jpas_gbm.atomic import atomic_file
 from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions
-from jpas_gbm.run import Journal, Streams
+from jpas_gbm.run import Run
 from jpas_gbm.scores.bootstrap import paired
 from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.dataset import Dataset
 from jpas_gbm.tuning.space import flat, with_values
 
-POOL = Candidate("pool", target_weight=3.0)
-CONTINUE = Candidate("continue")
-STACK = Candidate("stack")
+POOL = Pool(3.0)
+CONTINUE = Continue()
 
 # Name, options that differ from the shipped ones, and the way that the trees are grown.
-STEPS: list[tuple[str, dict[str, Any], Candidate]] = [
+STEPS: list[tuple[str, dict[str, Any], Way]] = [
     ("all ingredients, pooled", {}, POOL),
     ("way: continued boosting", {}, CONTINUE),
-    ("way: continued, weights gamma 0.25", {}, Candidate("continue", gamma=0.25)),
-    ("way: continued, weights gamma 0.5", {}, Candidate("continue", gamma=0.5)),
-    ("way: stacked mock margins", {}, STACK),
-    ("way: mean of pooled and continued", {}, Candidate("mean", parts=(POOL, CONTINUE))),
-    ("way: prepared mocks, no tree on target", {}, Candidate("mocks")),
-    ("way: target only", {}, Candidate("target")),
-    ("target weight 1", {}, Candidate("pool", target_weight=1.0)),
-    ("target weight 8", {}, Candidate("pool", target_weight=8.0)),
+    ("way: continued, weights gamma 0.25", {}, Continue(0.25)),
+    ("way: continued, weights gamma 0.5", {}, Continue(0.5)),
+    ("way: stacked mock margins", {}, Stack()),
+    ("way: mean of pooled and continued", {}, Mean((POOL, CONTINUE))),
+    ("way: prepared mocks, no tree on target", {}, Mocks()),
+    ("way: target only", {}, Target()),
+    ("target weight 1", {}, Pool(1.0)),
+    ("target weight 8", {}, Pool(8.0)),
     ("natural class weights", {"boosting": {"class_weight_power": 0.0}}, POOL),
     ("leaves 15, 20 rows in each", {"boosting": {"leaves": 15, "min_child": 20}}, POOL),
     ("ensemble of 3 seeds", {"seeds": 3}, POOL),
     ("ensemble of LightGBM and XGBoost", {"backends": ["lightgbm", "xgboost"]}, POOL),
-    ("pseudo-labels, weight 1", {"pseudo_weight": 1.0}, Candidate("pseudo", target_weight=3.0)),
+    ("pseudo-labels, weight 1", {"pseudo_weight": 1.0}, Pseudo(3.0)),
     ("uncalibrated", {"calibration": {"method": "none"}}, POOL),
     ("temperature scaling", {"calibration": {"method": "temperature"}}, POOL),
     ("Dirichlet scaling", {"calibration": {"method": "dirichlet", "shrinkage": [0.01]}}, POOL),
@@ -76,7 +76,7 @@ def scored_steps(dataset: Dataset, base: FitOptions, seeds: int, threads: int) -
     regime = get_regime("ssda")
     found: dict[str, list[Scored]] = {}
     for seed in range(seeds):
-        streams = Streams(seed)
+        run = Run.start(seed, threads)
         rows: dict[str, Any] = {}
         kept: dict[str, dict[Any, Any]] = {}
         for name, changes, way in STEPS:
@@ -85,13 +85,9 @@ def scored_steps(dataset: Dataset, base: FitOptions, seeds: int, threads: int) -
             if key not in rows:
                 rows = {key: rows[key] for key in list(rows)[:1]}  # those of the first step, and this one's
                 kept = {key: kept[key] for key in list(kept)[:1]}
-                rows[key] = make_rows(dataset, regime, options, streams.rows(), threads, Journal())
-            stages = Stages(rows[key], options, streams.trees, threads, Journal(), kept.setdefault(key, {}))
-            val = stages.rows.target_val
-            assert val is not None
-            counted = counted_rows(val, options.cut)
-            margins = mean_margins(ensemble(way, stages), val.X, threads)
-            one = score(way, margins, val, counted, options.calibration, streams.choices)
+                rows[key] = make_rows(dataset, regime, options, run)
+            folds = Folds((Stages(rows[key], options, run, kept.setdefault(key, {})),))
+            one = score_entrant(Entrant(way, folds), lambda stages, way=way: ensemble(way, stages))
             found.setdefault(name, []).append(one)
             print(f"seed {seed}  {name:<48} log loss {one.log_loss:.4f}  macro-F1 {one.macro_f1:.4f}", flush=True)
     return found

@@ -90,7 +90,7 @@ def built_in(seed, threads, unlabelled, labelled, wrong):
     shifts = ShiftOptions(wrong_labels=wrong)
     options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled, shifts=shifts)
     dataset, survey = builtin_dataset(seed, options)
-    fitted = fit(dataset, load_options(FitOptions, "ssda"), seed=seed, threads=threads)
+    fitted = fit(dataset, config=load_options(FitOptions, "ssda"), seed=seed, threads=threads)
     # The truth of a row of the data set is found by its key: rows of overlaps were merged.
     place = {key: i for i, key in enumerate(keys_of(survey.target))}
     chosen = dataset.target.take(dataset.target_split < 0)

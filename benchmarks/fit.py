@@ -18,7 +18,8 @@ from pathlib import Path
 import lightgbm
 import numpy as np
 
-from jpas_gbm.adaptation import fit as fitting
+from jpas_gbm.adaptation import folds
+from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import parse_options
 from jpas_gbm.options import FitOptions
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
@@ -35,7 +36,7 @@ class Kept:
 
     def __init__(self) -> None:
         self.rows = None
-        self._make = fitting.make_rows
+        self._make = folds.make_rows
 
     def __call__(self, dataset, regime, *others):
         rows = self._make(dataset, regime, *others)
@@ -98,9 +99,9 @@ def main() -> None:
     dataset, _ = builtin_dataset(1, size)
     growth = {"rounds": given.rounds, "patience": 0}
     options = parse_options(FitOptions, {"boosting": growth, "continuation": growth}, "benchmark")
-    kept = fitting.make_rows = Kept()
+    kept = folds.make_rows = Kept()
     start = time.perf_counter()
-    model = fitting.fit(dataset, options, seed=1, threads=given.threads)
+    model = fit(dataset, config=options, seed=1, threads=given.threads)
     whole = time.perf_counter() - start
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
     del dataset

@@ -48,7 +48,7 @@ def main() -> None:
     warnings.simplefilter("ignore")
     dataset, survey = builtin_dataset(1, SimulateOptions(n_source=6000, n_labelled=4000, n_unlabelled=1000))
     options = parse_options(FitOptions, {"recipe": "pool", "domain": {"gammas": [0.0]}}, "benchmark")
-    model = fit(dataset, options, seed=1, threads=given.threads)
+    model = fit(dataset, config=options, seed=1, threads=given.threads)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         write_survey(survey, folder / "survey")

@@ -44,7 +44,7 @@ def main() -> None:
         bright = ~(rows.mag > given.cut)
         p = {}
         for name, chosen in options.items():
-            fitted = fit(dataset, chosen, seed=seed, threads=given.threads)
+            fitted = fit(dataset, config=chosen, seed=seed, threads=given.threads)
             p[name] = [fitted.probabilities(rows, given.threads)[bright]]
             print(f"survey {seed}, {name}: {fitted.card['chosen']}", flush=True)
         classes = dataset.scheme.classes

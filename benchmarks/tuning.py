@@ -16,6 +16,7 @@ from pathlib import Path
 
 from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions, TuneOptions
+from jpas_gbm.run import Run
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.store import write_json
 from jpas_gbm.tuning.objective import Objective
@@ -30,7 +31,7 @@ def shared(dataset, space, options, seed, trials, folder):
     """Return CPU seconds of a study, its trials' values and losses (None where given up)."""
     study, _ = open_study(folder, identity(dataset, space, options, seed), options, resume=False)
     begin_with(study, map(space.start, options.start))
-    work = Work(study, Objective(dataset, space, options.objective, seed), options, folder, trials)
+    work = Work(study, Objective(dataset, space, options.objective, Run(seed)), options, folder, trials)
     began = time.process_time()
     work.run()
     spent = time.process_time() - began
@@ -43,8 +44,8 @@ def plain(dataset, space, options, seed, values):
     began = time.process_time()
     losses = []
     for one in values:
-        objective = Objective(dataset, space, options.objective, seed)
-        figures, _ = objective.whole(space.options(one))
+        objective = Objective(dataset, space, options.objective, Run(seed))
+        figures, _ = objective.score_whole(space.options(one))
         losses.append(objective.measure.losses(figures)[0])
     return time.process_time() - began, losses
 
@@ -62,7 +63,7 @@ def main() -> None:
     dataset = builtin_dataset(given.seed, survey)[0].for_training()
     options = load_options(TuneOptions, given.config)
     space = Space.build(load_options(FitOptions, "ssda"), options.space)
-    Objective(dataset, space, options.objective, given.seed + 1).whole(
+    Objective(dataset, space, options.objective, Run(given.seed + 1)).score_whole(
         space.base
     )  # numba compiles before anything is timed
     with tempfile.TemporaryDirectory() as folder:

@@ -18,12 +18,13 @@ import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.matrix import stratified_folds
-from jpas_gbm.config import load_options
+from jpas_gbm.config import load_options, override
 from jpas_gbm.options import FitOptions, TuneOptions
 from jpas_gbm.scores.bootstrap import paired
 from jpas_gbm.scores.metrics import evaluate
 from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.dataset import SPLITS, Dataset
+from jpas_gbm.tuning.space import flat, with_values
 from jpas_gbm.tuning.tune import tune
 
 TRAIN, VAL, TEST = (SPLITS.index(name) for name in ("train", "val", "test"))
@@ -50,7 +51,7 @@ def predictions(name, options, dataset, seed, threads, out):
     if path.is_file():
         with np.load(path) as arrays:
             return arrays["p"]
-    fitted = fit(dataset, options, seed=seed, threads=threads)
+    fitted = fit(dataset, config=options, seed=seed, threads=threads)
     p = fitted.probabilities(dataset.target_rows("test"), threads=threads)
     path.parent.mkdir(parents=True, exist_ok=True)
     np.savez(path, p=p)
@@ -60,11 +61,13 @@ def predictions(name, options, dataset, seed, threads, out):
 
 def one_fold(dataset, base, given, out):
     """Run the study of one fold, and fit its best options and the untuned ones with fresh seeds."""
+    options = load_options(TuneOptions, given.config)
+    fits = with_values(base, flat(options.fit), "fit").model_dump(mode="json")
     found = tune(
         dataset,
-        base,
-        load_options(TuneOptions, given.config),
-        out / "study",
+        regime=base.regime,
+        config=override(options, fit=fits),
+        out=out / "study",
         trials=given.trials,
         resume=(out / "study" / "study.json").is_file(),
         seed=given.seed,
@@ -76,8 +79,8 @@ def one_fold(dataset, base, given, out):
         name: [predictions(name, options, dataset, seed, given.threads, out) for seed in seeds]
         for name, options in (("tuned", found.options), ("untuned", base))
     }
-    told = {name: found.told[name] for name in ("trials", "best", "default", "fresh", "label_budget", "notes")}
-    return p, told
+    saved = found.to_dict()
+    return p, {name: saved[name] for name in ("trials", "best", "default", "fresh", "label_budget", "notes")}
 
 
 def main() -> None:

@@ -26,10 +26,7 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
-RegimeName = Literal["mocks-only", "mocks-calibrated", "target-only", "uda", "ssda"]
-
-
-REGIMES: tuple[RegimeName, ...] = ("mocks-only", "target-only", "uda", "ssda")
+REGIMES: tuple[str, ...] = ("mocks-only", "target-only", "uda", "ssda")
 
 
 BACKENDS: Registry[Any] = Registry("boosting backend", "boosting.backends")
@@ -217,10 +214,13 @@ class CalibrationOptions(Options):
 class FitOptions(Options):
     """One fit: the regime and everything it needs."""
 
-    regime: RegimeName = Field("ssda", description="What training may touch.")
-    recipe: Literal["auto", "continue", "pool", "stack", "mean"] = Field(
-        "auto", description="How ssda uses target labels; auto chooses on target validation."
+    regime: str = Field("ssda", description="What training may touch.")
+    recipe: str = Field(
+        "auto",
+        description="How ssda uses target labels: auto, which chooses on target validation, or continue, pool, stack, "
+        "mean or another registered recipe.",
     )
+    ways: dict[str, dict[str, Any]] = Field({}, description="Options of registered ways to adapt, by the way's name.")
     seeds: int = Field(1, ge=1, description="Members of the ensemble, each with a seed of its own.")
     backends: tuple[BackendName, ...] = Field(
         (), description="Libraries of the ensemble; empty means the one named under boosting."
@@ -378,7 +378,7 @@ class Rung(Options):
     coarseness: float = Field(
         1.0, ge=1, description="Learning rates are times, and rounds and patience divided by, this."
     )
-    recipe: Literal["continue", "pool", "stack"] | None = Field(
+    recipe: str | None = Field(
         None, description="The one recipe tried on this rung where a fit tries all (auto); none: all there too."
     )
 

@@ -143,6 +143,10 @@ class Run:
         """Return the same run with a place named beside each stage, such as a fold."""
         return replace(self, journal=self.journal.at(place))
 
+    def fresh(self, progress: Progress | None = None) -> Run:
+        """Return the same run with an empty journal, reporting to `progress` or, without it, to where it did."""
+        return replace(self, journal=Journal(progress or self.progress))
+
     def stage(self, name: str, **facts: Any) -> AbstractContextManager[dict[str, Any]]:
         """Time a stage and enter it into the journal; see :meth:`Journal.stage`."""
         return self.journal.stage(name, **facts)

@@ -1,7 +1,4 @@
-"""Domain report: what tells mocks from sky, what the weights leave of the mocks, and where the mocks do not reach.
-
-Coverage: how unlike the mocks a part of the sky is, how many mocks lie there, and how good the model is there.
-"""
+"""Domain report: what tells mocks from sky, what the weights leave of the mocks, and where the mocks do not reach."""
 
 from __future__ import annotations
 
@@ -19,9 +16,8 @@ from ..config import override
 from ..errors import JpasGbmError
 from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
-from .choosing import Choice
 from .rows import Rows
-from .ways import Stages
+from .stages import Stages
 from .weights import DomainWeights, fit_domain, separation_by_feature
 
 STRATA = 5
@@ -145,13 +141,17 @@ _GROUP_ROWS, _GROUP_ROUNDS, _GROUP_LEAVES = 10_000, 30, 8
 _FEATURE_ROWS = 5_000
 
 
-def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
-    """Return what the domain classifier of a fit found, for its card; nothing where none was trained.
+def domain_facts(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | None, seed: int) -> dict[str, Any]:
+    """Return what the domain classifier of a fit found, for its card; nothing where none was wanted.
 
     Parameters
     ----------
-    choice : Choice
-        What was kept, with the tempers that were asked for and its answers on target validation, if it has any.
+    stages : Stages
+        Of the regime; of several folds the first.
+    gammas : mapping of float to bool
+        The tempers that were asked for, and whether their weights were used.
+    p : array of float64, shape (n, k), optional
+        Probabilities of the target's validation rows by the model that was kept, calibrated by cross-fitting.
     seed : int
         Seed of samples and resamples.
 
@@ -160,28 +160,26 @@ def domain_facts(choice: Choice, seed: int) -> dict[str, Any]:
     dict
         ``domain``, with ``gammas`` used and, where a domain classifier was trained: ``auc``; ``effective_share`` by
         temper; ``weights`` (:func:`weights_facts`), ``groups`` (:func:`group_facts`), ``features``
-        (:func:`feature_facts`), ``coverage`` (:func:`~jpas_gbm.adaptation.coverage.coverage`, with figures only
-        where labels of the target may be seen) and ``lines`` for a terminal.
+        (:func:`feature_facts`), ``coverage`` (:func:`coverage`, with figures only where labels of the target may be
+        seen) and ``lines`` for a terminal.
     """
-    if not choice.gammas:
+    if not gammas:
         return {}
-    judges = choice.asked or choice.judges
-    stages = judges.first
-    usable = [gamma for gamma, holds in choice.gammas.items() if holds]
-    if not any(choice.gammas):
+    usable = [gamma for gamma, holds in gammas.items() if holds]
+    if not any(gammas):
         return {"domain": {"gammas": usable}}
     domain = stages.domain
     facts: dict[str, Any] = {
         "auc": domain.auc,
         "gammas": usable,
         "effective_share": {f"{gamma:g}": domain.effective_share(gamma) for gamma in usable},
-        "weights": weights_facts(domain, choice.gammas),
+        "weights": weights_facts(domain, gammas),
     }
     try:
-        facts |= _compared(stages, None if choice.p is None else judges.of_first(choice.p), seed)
+        facts |= _compared(stages, p, seed)
     except (ArithmeticError, ValueError, IndexError, JpasGbmError) as error:
-        # A model that is good must not be lost because what is told about it failed.
-        stages.journal.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")
+        # A model that is good must not be lost because the report on it failed.
+        stages.run.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")
     return {"domain": facts | {"lines": _lines(facts)}}
 
 
@@ -222,12 +220,12 @@ def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[s
         By temper: ``quantiles`` of the weights in units of their mean, ``largest``, ``clipped`` (share of the
         mocks), ``effective_share`` and ``effective_rows`` (Kish's effective sample size), and ``used``.
     """
-    told = {}
+    facts = {}
     for gamma in gammas:
         if gamma == 0:
             continue
         weights, share = domain.weights(gamma), domain.effective_share(gamma)
-        told[f"{gamma:g}"] = {
+        facts[f"{gamma:g}"] = {
             "quantiles": {f"{q:g}": float(np.quantile(weights, q)) for q in QUANTILES},
             "largest": float(weights.max()),
             "clipped": domain.clipped_share(gamma),
@@ -235,7 +233,7 @@ def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[s
             "effective_rows": share * len(weights),
             "used": gammas[gamma],
         }
-    return told
+    return facts
 
 
 def group_facts(stages: Stages, seed: int) -> dict[str, Any]:
@@ -256,17 +254,17 @@ def group_facts(stages: Stages, seed: int) -> dict[str, Any]:
     if min(len(np.unique(mocks.groups)), len(np.unique(sky.groups))) < _FEWEST:
         return {}
     of_feature = np.array(list(stages.rows.recipe.groups.values()))
-    told = {}
+    facts = {}
     for group in dict.fromkeys(of_feature.tolist()):
         columns = np.flatnonzero(of_feature == group)
         X, X_sky = mocks.X[:, columns], sky.X[:, columns]
         if not _varies(np.concatenate([X, X_sky])):
             continue
-        with stages.journal.stage(f"domain classifier: {group} features alone", rows=len(X) + len(X_sky)) as entry:
+        with stages.run.stage(f"domain classifier: {group} features alone", rows=len(X) + len(X_sky)) as entry:
             auc = _quick(stages, X, X_sky, (mocks.groups, sky.groups), seed)
             entry["auc"] = round(auc, 4)
-        told[group] = {"features": len(columns), "auc": auc}
-    return told
+        facts[group] = {"features": len(columns), "auc": auc}
+    return facts
 
 
 def _quick(
@@ -279,7 +277,7 @@ def _quick(
     with warnings.catch_warnings():
         # What a small sample does not miss says nothing about the rows that train.
         warnings.simplefilter("ignore", UnseenMissingWarning)
-        return fit_domain(X, X_sky, *objects, small, backend, seed, stages.threads).auc
+        return fit_domain(X, X_sky, *objects, small, backend, seed, stages.run.threads).auc
 
 
 def _varies(X: np.ndarray) -> bool:

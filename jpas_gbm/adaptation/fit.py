@@ -1,7 +1,9 @@
-"""fit: from a data set and options to a fitted classifier."""
+"""fit: from a data set and options to a model, in five calls."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,251 +11,431 @@ import numpy as np
 from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
 from ..boosting.ensemble import HeldOut, Member
-from ..config import override
+from ..config import configs_folder, load_options, override, parse_options
+from ..errors import FitError
 from ..features.overlap import Overlap, learn_overlap
 from ..model import Model
-from ..options import FitOptions
-from ..run import Journal, Progress, Streams
-from ..store import provenance
+from ..options import CalibrationOptions, FitOptions
+from ..run import Progress, Run
+from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
-from .choosing import ALL, Choice, Judges, MembersOf, choose, counted_rows, make_judges, mean_margins, settle
-from .domain_report import domain_facts
+from .card import model_card
+from .choosing import Choice, Entrant, Prepared, Scored, Scores, Trained, choose, counted_rows, means, score_entrant
+from .folds import Folds, MembersOf, make_folds, mean_margins
 from .regimes import Regime, get_regime
-from .rows import Rows, TrainingRows, check_rows, make_rows
-from .ways import Candidate, Stages
+from .rows import Rows
+from .stages import Stages
+from .ways import Mocks, Target, check_ways, ensemble, singles
+
+PLAIN = "mocks as they are"
+"""The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
+
+PREPARED = "mocks, prepared"
+"""Mocks prepared by twins, without any tree grown on the target."""
+
+_NO_ROWS = np.zeros(0)
 
 
 def fit(
-    dataset: Dataset,
-    options: FitOptions | None = None,
+    data: Dataset | str | Path | None = None,
     *,
+    regime: str | None = None,
+    config: FitOptions | str | Path | None = None,
+    seeds: int | None = None,
+    crossfit: int | None = None,
     seed: int = 0,
-    threads: int = 1,
+    threads: int = 0,
     progress: Progress | None = None,
 ) -> Model:
     """Fit one regime on a data set. Test labels are masked before anything else is done.
 
     Parameters
     ----------
-    dataset : Dataset
-        Source and target with their splits.
-    options : FitOptions, optional
-        Regime, recipe and the options of every stage.
+    data : Dataset or path, optional
+        A data set or its folder; default: the built-in simulated survey of this seed.
+    regime : str, optional
+        What training may touch: mocks-only, mocks-calibrated, target-only, uda, ssda or a registered one; default: as
+        the configuration says.
+    config : FitOptions or path, optional
+        Options, a YAML file of them, or the name of a shipped configuration; default: that of the regime.
+    seeds : int, optional
+        Members of the ensemble; default: as configured.
+    crossfit : int, optional
+        Folds that choose and calibrate, while trees train on validation labels too; default: as configured.
     seed : int
         Every random stream is spawned from it: the same seed gives the same model.
     threads : int
-        Threads of the libraries.
+        Threads of the libraries; 0 takes all.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
+    Returns
+    -------
+    Model
+
     Raises
     ------
+    ConfigError
+        If an option, the regime or the recipe is not known.
     FitError
         If the regime has nothing to train or to calibrate on.
+
+    Examples
+    --------
+    >>> import jpas_gbm as jg
+    >>> model = jg.fit(regime="ssda", seed=1)  # doctest: +SKIP
     """
-    options = options or FitOptions()
-    regime = get_regime(options.regime)
-    journal = Journal(progress)
-    data = dataset.for_training()
-    streams = Streams(seed)
-
-    def judges_of(name: str, chosen: FitOptions) -> Judges:
-        allowed = get_regime(name)
-
-        def stages_of(part: Dataset, place: str) -> Stages:
-            at = journal.at(place)
-            rows = make_rows(part, allowed, chosen, streams.rows(), threads, at)
-            if place != ALL:
-                check_rows(rows, allowed, chosen, at)
-            return Stages(rows, chosen, streams.trees, threads, at)
-
-        folds = options.crossfit if regime.target_labels else 0
-        return make_judges(data, stages_of, folds, allowed.target_labels)
-
-    judges = judges_of(regime.name, options)
-    adapts = regime.source and regime.target_labels
-    choice = choose(judges, judges_of, streams.choices) if adapts else settle(regime, judges)
-    return finish(dataset, regime, choice, seed, streams.choices)
+    options = fit_options(config, regime, seeds=seeds, crossfit=crossfit)
+    run = Run.start(seed, threads, progress)
+    return fit_rows(open_dataset(data, seed, progress), options, run)
 
 
-def finish(dataset: Dataset, regime: Regime, choice: Choice, seed: int, choice_seed: int) -> Model:
-    """Train the ensemble of what was chosen, calibrate, and write the card.
+def fit_rows(dataset: Dataset, options: FitOptions, run: Run) -> Model:
+    """Fit as :func:`fit` does, within a run.
 
     Parameters
     ----------
     dataset : Dataset
-        What was fitted on, for names and provenance.
-    regime : Regime
-        What was touched.
-    choice : Choice
-        The candidate and the judges that it was chosen by.
-    seed : int
-        The seed that the user gave.
-    choice_seed : int
-        Seed of folds and resamples of the choices.
+        Source and target with their splits.
+    options : FitOptions
+        Regime, recipe and the options of every stage.
+    run : Run
+        Seed, threads and journal.
+
+    Returns
+    -------
+    Model
     """
-    judges = choice.judges
-    options = judges.first.options
+    rows = prepare_rows(dataset, options, run)
+    trained = train(rows)
+    scores = score(trained)
+    choice = choose(scores)
+    return finish(trained, choice, scores)
+
+
+def fit_options(
+    config: FitOptions | str | Path | None = None,
+    regime: str | None = None,
+    *,
+    seeds: int | None = None,
+    crossfit: int | None = None,
+) -> FitOptions:
+    """Return the options of a fit: those given, of a file, or the shipped ones of the regime.
+
+    Parameters
+    ----------
+    config : FitOptions or path, optional
+        Options, a YAML file, or the name of a shipped configuration; default: that of the regime where one is
+        shipped, else the default options.
+    regime : str, optional
+        Goes over the configuration's.
+    seeds, crossfit : int, optional
+        Go over the configuration's.
+
+    Returns
+    -------
+    FitOptions
+
+    Raises
+    ------
+    ConfigError
+        If a name is not known.
+    """
+    if regime is not None:
+        get_regime(regime)
+    if config is None:
+        shipped = configs_folder() / f"{(regime or 'ssda').replace('-', '_')}.yaml"
+        config = shipped if shipped.is_file() else FitOptions()
+    options = config if isinstance(config, FitOptions) else load_options(FitOptions, config)
+    options = override(options, regime=regime, seeds=seeds, crossfit=crossfit)
+    check_options(options)
+    return options
+
+
+def check_options(options: FitOptions) -> None:
+    """Refuse options that name a regime, a recipe or a way that nobody registered.
+
+    Parameters
+    ----------
+    options : FitOptions
+
+    Raises
+    ------
+    ConfigError
+        With the nearest known name.
+    """
+    get_regime(options.regime)
+    check_ways(options)
+
+
+def refit(model: Model, dataset: Dataset, *, seed: int, threads: int = 0) -> Model:
+    """Fit a model's recipe again: its options on a data set, with another seed.
+
+    Parameters
+    ----------
+    model : Model
+        Its card holds the options.
+    dataset : Dataset
+        What it was fitted on.
+    seed : int
+        Added to the model's own seed, so that 0 gives the model itself.
+    threads : int
+        Threads of the libraries; 0 takes all.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    FitError
+        If the card does not say how the model was fitted.
+    """
+    options, own = fitted_with(model)
+    return fit_rows(dataset, options, Run.start(own + seed, threads))
+
+
+def fitted_with(model: Model) -> tuple[FitOptions, int]:
+    """Return the options and the seed that a model was fitted with.
+
+    Parameters
+    ----------
+    model : Model
+        Its card holds both.
+
+    Returns
+    -------
+    options : FitOptions
+    seed : int
+
+    Raises
+    ------
+    FitError
+        If the card does not say.
+    """
+    made = model.card.get("provenance") or {}
+    if not made.get("options") or made.get("seed") is None:
+        raise FitError(
+            "the model's card does not say with which options and seed it was fitted, so it cannot be fitted again. "
+            "Fit the model with this version."
+        )
+    return parse_options(FitOptions, dict(made["options"]), "the model's card"), int(made["seed"])
+
+
+def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
+    """Make the features of every part that a regime may touch, and of the baseline that it must beat.
+
+    Mocks stay prepared by twins only where trees grown on them score better on target validation than trees grown on
+    mocks as they are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Source and target with their splits.
+    options : FitOptions
+        Of the fit.
+    run : Run
+        Seed, threads and journal.
+
+    Returns
+    -------
+    Prepared
+
+    Raises
+    ------
+    ConfigError
+        If the regime, the recipe or a way is not known.
+    FitError
+        If the regime has nothing to train or to calibrate on.
+    """
+    check_options(options)
+    regime, data = get_regime(options.regime), dataset.for_training()
+    count = options.crossfit if regime.target_labels else 0
+    folds = make_folds(data, regime, options, count, run)
+    if not regime.adapts:
+        return Prepared(regime, folds, run, data)
+    if folds.first.rows.shift is None:
+        return Prepared(regime, folds, run, data, folds)
+    plain = make_folds(data, get_regime("mocks-calibrated"), options, count, run)
+    before, after = score_entrant(Entrant(Mocks(), plain)), score_entrant(Entrant(Mocks(), folds))
+    if after.log_loss <= before.log_loss:
+        return Prepared(regime, folds, run, data, plain, repaired=True)
+    run.note(
+        f"preparing the mocks by twins did not help on target validation (log loss {after.log_loss:.4f} "
+        f"against {before.log_loss:.4f}): the fit goes on without it."
+    )
+    sky = override(options.sky, paired_repair=False)
+    folds = make_folds(data, regime, override(options, sky=sky.model_dump()), count, run)
+    return Prepared(regime, folds, run, data, folds)
+
+
+def train(rows: Prepared) -> Trained:
+    """Train every candidate of a regime, and the baselines that they must beat.
+
+    Parameters
+    ----------
+    rows : Prepared
+
+    Returns
+    -------
+    Trained
+        A regime that grows trees on one domain alone has one candidate.
+    """
+    regime, folds = rows.regime, rows.folds
+    options = folds.first.options
+    asked = options.domain.gammas if regime.adapts else (options.domain.uda_gamma,) if regime.weighs else ()
+    usable = folds.first.usable_gammas(asked)
+    found: list[Entrant] = []
+    if regime.adapts:
+        found = [Entrant(candidate, folds) for candidate in singles(options, usable)]
+        if rows.repaired:
+            found.append(Entrant(Mocks(), folds, PREPARED))
+    else:
+        found = [Entrant(Mocks(usable[0] if usable else 0.0) if regime.source else Target(), folds)]
+    baselines = [] if rows.plain is None else [Entrant(Target(), folds), Entrant(Mocks(), rows.plain, PLAIN)]
+    for entrant in (*found, *baselines):
+        for stages in entrant.folds.parts:
+            entrant.candidate.members(stages)
+    # A temper of 0 may stand in for all that were asked for.
+    gammas = {gamma: gamma in usable for gamma in (*asked, *usable)}
+    return Trained(rows, tuple(found), tuple(baselines), gammas)
+
+
+def score(trained: Trained) -> Scores:
+    """Score candidates and baselines on target validation, calibrated by cross-fitting; means of candidates join.
+
+    Parameters
+    ----------
+    trained : Trained
+
+    Returns
+    -------
+    Scores
+        Where the regime may not score on target labels, of its one candidate without scores.
+    """
+    folds, regime, seed = trained.rows.folds, trained.rows.regime, trained.rows.run.streams.choices
+    if regime.calibration != "target":
+        alone = tuple(Scored(entrant, _NO_ROWS, _NO_ROWS) for entrant in trained.candidates)
+        return Scores(alone, (), _NO_ROWS, _NO_ROWS, seed)
+    options, val = folds.first.options, folds.val
+    single = [score_entrant(entrant) for entrant in trained.candidates if not entrant.label]
+    others = [score_entrant(entrant) for entrant in trained.candidates if entrant.label]
+    mixed: list[Scored] = []
+    if regime.adapts and options.recipe in ("auto", "mean"):
+        mixed = [score_entrant(Entrant(mean, folds)) for mean in means(single)]
+    if options.recipe == "mean" and mixed:
+        single = []
+    baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
+    return Scores((*single, *mixed, *others), baselines, val.groups, counted_rows(val, options.cut), seed)
+
+
+def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
+    """Train the ensemble of what was chosen, calibrate it, and write the card.
+
+    Parameters
+    ----------
+    trained : Trained
+        What it was chosen from.
+    choice : Choice
+        What is kept.
+    scores : Scores
+        What the choice was made from, for the card.
+
+    Returns
+    -------
+    Model
+    """
+    regime, run, dataset = trained.rows.regime, trained.rows.run, trained.rows.dataset
+    assert dataset is not None
+    folds, seed = choice.kept.entrant.folds, run.streams.choices
+    if choice.verdict is not None and not choice.verdict.adapted:
+        run.note(choice.verdict.sentence)
 
     def members_of(stages: Stages) -> list[Member]:
-        return ensemble(choice.candidate, stages)
+        return ensemble(choice.kept.entrant.candidate, stages)
 
-    val, margins, bare_margins, weight = _calibration_rows(regime, judges, members_of)
-    stages = judges.final()
-    members, rows = members_of(stages), stages.rows
-    with stages.journal.stage("calibration", rows=len(val)):
-        calibrator, told = _calibrate(margins, val, weight, options, choice_seed)
+    rows = _calibration_rows(regime, folds, members_of)
+    stages = folds.final()
+    members = members_of(stages)
+    options = stages.options.calibration
+    with run.stage("calibration", rows=len(rows.val)):
+        calibrator, facts = rows.calibrate(rows.margins, options, seed)
         bare = None
-        if bare_margins is not None:
-            bare, told["without imaging"] = _calibrate(bare_margins, val, weight, options, choice_seed)
+        if rows.bare is not None:
+            bare, facts["without imaging"] = rows.calibrate(rows.bare, options, seed)
+        counted = counted_rows(rows.val, stages.options.cut)
         thresholds, rule, decision = choose_rule(
-            margins,
-            val.y,
-            options.calibration,
-            groups=val.groups,
-            counted=counted_rows(val, options.cut),
-            seed=choice_seed,
+            rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed
         )
-    facts = _facts(dataset, regime, choice, rows, seed)
-    card = facts | {
-        **domain_facts(choice, choice_seed),
-        "calibration": told,
-        "decision": decision,
-        "ensemble": [member.name for member in members],
-        "notes": stages.journal.notes,
-        "trainings": stages.journal.entries,
-    }
+    made = {"calibration": facts, "decision": decision, "ensemble": [member.name for member in members]}
     return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
         photometry=dataset.target.photometry,
-        recipe=rows.recipe,
+        recipe=stages.rows.recipe,
         members=tuple(members),
         calibrator=calibrator,
         bare_calibrator=bare,
         thresholds=thresholds,
         rule=rule,
-        card=card,
+        card=model_card(trained, scores, choice, stages.rows, made),
         survey=dataset.target.survey,
-        shift=rows.shift,
-        held_out=_held_out(margins, val, weight, told, options, choice_seed, regime),
-        overlap=_overlap(judges, val, choice_seed),
+        shift=stages.rows.shift,
+        held_out=rows.held_out(override(options, method=facts["method"], shrinkage=(facts["shrinkage"],)), seed),
+        overlap=_overlap(folds, rows.val, seed),
     )
 
 
-def _facts(dataset: Dataset, regime: Regime, choice: Choice, rows: TrainingRows, seed: int) -> dict[str, Any]:
-    """Return what a card says of the data and the choice."""
-    asked = choice.asked or choice.judges
-    options = choice.judges.first.options
-    return {
-        "regime": regime.name,
-        "chosen": choice.candidate.name,
-        **choice.told,
-        "rows": _row_counts(asked),
-        "shift": None if rows.shift is None else rows.shift.to_dict(),
-        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
-        "label_budget": _budget(regime, asked),
-        "magnitude_range": _magnitude_range(asked),
-        "photometries": sorted({dataset.target.photometry}),
-        "survey": dataset.target.survey,
-        "provenance": provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance),
-    }
+@dataclass(frozen=True, eq=False)
+class _CalibrationRows:
+    """The rows that calibrate, with margins of trees that did not see them, with and without imaging, and weights."""
+
+    domain: str
+    val: Rows
+    margins: np.ndarray
+    bare: np.ndarray | None
+    weight: np.ndarray | None = None
+
+    def calibrate(
+        self, margins: np.ndarray, options: CalibrationOptions, seed: int
+    ) -> tuple[Calibrator, dict[str, Any]]:
+        """Return the calibrator of some margins, and what the card says of it."""
+        return fit_calibrator(
+            margins,
+            self.val.y,
+            method=options.method,
+            shrinkage=options.shrinkage,
+            folds=options.folds,
+            groups=self.val.groups,
+            seed=seed,
+            weight=self.weight,
+        )
+
+    def held_out(self, options: CalibrationOptions, seed: int) -> HeldOut:
+        """Return these rows with cross-fitted probabilities."""
+        val = self.val
+        p = crossfit_probabilities(self.margins, val.y, options, groups=val.groups, seed=seed, weight=self.weight)
+        return HeldOut(p, val.y, val.groups, val.mag, self.domain)
 
 
-def _overlap(judges: Judges, val: Rows, seed: int) -> Overlap | None:
+def _calibration_rows(regime: Regime, folds: Folds, members_of: MembersOf) -> _CalibrationRows:
+    if regime.calibration == "target":
+        return _CalibrationRows("target", folds.val, folds.margins(members_of), folds.bare_margins(members_of))
+    stages = folds.first
+    val, bare, members = stages.part("source_val"), stages.rows.bare, members_of(stages)
+    weight = None
+    if regime.weighs:
+        weight = stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
+    threads = stages.run.threads
+    bare_margins = None if bare is None else mean_margins(members, bare.X, threads)
+    return _CalibrationRows("source", val, mean_margins(members, val.X, threads), bare_margins, weight)
+
+
+def _overlap(folds: Folds, val: Rows, seed: int) -> Overlap | None:
     """Learn what the rows that trained look like; validation rows say what is rare."""
-    rows = judges.first.rows
-    if judges.crossfits:
+    rows = folds.first.rows
+    if folds.crossfits:
         val = rows.target_val or val
     parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
     X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
     return learn_overlap(X, y, val.X, seed=seed)
-
-
-def _held_out(
-    margins: np.ndarray,
-    val: Rows,
-    weight: np.ndarray | None,
-    told: dict[str, Any],
-    options: FitOptions,
-    seed: int,
-    regime: Regime,
-) -> HeldOut:
-    """Return the validation rows with probabilities by the method chosen, cross-fitted."""
-    chosen = override(options.calibration, method=told["method"], shrinkage=(told["shrinkage"],))
-    p = crossfit_probabilities(margins, val.y, chosen, groups=val.groups, seed=seed, weight=weight)
-    return HeldOut(p, val.y, val.groups, val.mag, "target" if regime.calibration == "target" else "source")
-
-
-def ensemble(candidate: Candidate, stages: Stages) -> list[Member]:
-    """Return the members of a candidate for every seed and library of the ensemble."""
-    options = stages.options
-    backends = options.backends or (options.boosting.backend,)
-    seeds = [stages.seed + 7919 * i for i in range(options.seeds)]
-    return [m for backend in backends for seed in seeds for m in candidate.members(stages, seed, backend)]
-
-
-def _calibration_rows(
-    regime: Regime, judges: Judges, members_of: MembersOf
-) -> tuple[Rows, np.ndarray, np.ndarray | None, np.ndarray | None]:
-    """Return the rows that calibrate, margins with and without imaging of trees that did not see them, weights."""
-    if regime.calibration == "target":
-        return judges.val, judges.margins(members_of), judges.bare_margins(members_of), None
-    stages = judges.first
-    val, bare, members = stages.rows.source_val, stages.rows.bare, members_of(stages)
-    assert val is not None
-    weight = None
-    if regime.name == "uda":
-        weight = stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
-    bare_margins = None if bare is None else mean_margins(members, bare.X, stages.threads)
-    return val, mean_margins(members, val.X, stages.threads), bare_margins, weight
-
-
-def _calibrate(
-    margins: np.ndarray, val: Rows, weight: np.ndarray | None, options: FitOptions, seed: int
-) -> tuple[Calibrator, dict[str, Any]]:
-    return fit_calibrator(
-        margins,
-        val.y,
-        method=options.calibration.method,
-        shrinkage=options.calibration.shrinkage,
-        folds=options.calibration.folds,
-        groups=val.groups,
-        seed=seed,
-        weight=weight,
-    )
-
-
-def _parts(judges: Judges) -> dict[str, Rows]:
-    """Return the rows of every part; all labels both train and judge where folds take turns."""
-    names = ("source_train", "source_val", "target_train", "target_val", "unlabelled")
-    parts = {name: getattr(judges.first.rows, name) for name in names}
-    if judges.crossfits:
-        parts |= {"target_train": judges.val, "target_val": judges.val}
-    return {name: part for name, part in parts.items() if part is not None}
-
-
-def _row_counts(judges: Judges) -> dict[str, Any]:
-    rows = judges.first.rows
-    return {
-        name: {"rows": len(part), **dict(zip(rows.classes, part.counts(rows.k).tolist(), strict=True))}
-        for name, part in _parts(judges).items()
-    }
-
-
-def _magnitude_range(judges: Judges) -> list[float] | None:
-    """Return the magnitudes between which rows trained, brightest and faintest."""
-    mag = np.concatenate([part.mag for name, part in _parts(judges).items() if name.endswith("_train")])
-    mag = mag[np.isfinite(mag)]
-    return [float(m) for m in np.quantile(mag, [0.001, 0.999])] if len(mag) else None
-
-
-def _budget(regime: Regime, judges: Judges) -> dict[str, int]:
-    parts = _parts(judges)
-    fitting = len(parts["target_train"]) if "target_train" in parts and regime.target_labels else 0
-    choosing = len(parts["target_val"]) if "target_val" in parts and regime.calibration == "target" else 0
-    return {
-        "target labels for trees": fitting,
-        "target labels for choosing and calibrating": choosing,
-        **({"folds": len(judges.folds)} if judges.crossfits else {}),
-    }

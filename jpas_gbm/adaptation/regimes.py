@@ -1,4 +1,4 @@
-"""Regimes: what training may touch, as data."""
+"""Regimes: what training may touch, as data. A new regime is one row that is registered."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ..errors import ConfigError, did_you_mean
-from ..options import RegimeName
 
 
 @dataclass(frozen=True)
@@ -28,34 +27,80 @@ class Regime:
         Whether mocks of the very objects that train may be compared with what the sky shows of them.
     calibration : {"source", "target"}
         Whose validation split sets probabilities and thresholds.
+    weighs : bool
+        Whether mocks are weighted toward the sky without a choice, by the one temper ``domain.uda_gamma``.
     """
 
-    name: RegimeName
+    name: str
     source: bool
     target_rows: bool
     target_labels: bool
     twins: bool
     calibration: Literal["source", "target"]
+    weighs: bool = False
+
+    @property
+    def adapts(self) -> bool:
+        """Whether trees may see mocks and target labels both, so that there are ways to choose among."""
+        return self.source and self.target_labels
 
 
-_REGIMES = (
-    Regime("mocks-only", source=True, target_rows=False, target_labels=False, twins=False, calibration="source"),
-    Regime("mocks-calibrated", source=True, target_rows=True, target_labels=False, twins=False, calibration="target"),
-    Regime("target-only", source=False, target_rows=True, target_labels=True, twins=False, calibration="target"),
-    Regime("uda", source=True, target_rows=True, target_labels=False, twins=False, calibration="source"),
-    Regime("ssda", source=True, target_rows=True, target_labels=True, twins=True, calibration="target"),
-)
+_REGIMES: dict[str, Regime] = {}
+
+
+def register_regime(regime: Regime) -> Regime:
+    """Add a regime to those that ``fit`` knows, in place of another of its name.
+
+    Parameters
+    ----------
+    regime : Regime
+        What training may touch.
+
+    Returns
+    -------
+    Regime
+        The same.
+    """
+    _REGIMES[regime.name] = regime
+    return regime
+
+
+def regimes() -> tuple[Regime, ...]:
+    """Return every registered regime, in the order of registration.
+
+    Returns
+    -------
+    tuple of Regime
+    """
+    return tuple(_REGIMES.values())
 
 
 def get_regime(name: str) -> Regime:
     """Return a regime by name.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Regime
 
     Raises
     ------
     ConfigError
         If there is none of this name.
     """
-    known = {regime.name: regime for regime in _REGIMES}
-    if name not in known:
-        raise ConfigError(f"unknown regime '{name}'.{did_you_mean(name, known)} Allowed: {', '.join(known)}.")
-    return known[name]
+    if name not in _REGIMES:
+        raise ConfigError(f"unknown regime '{name}'.{did_you_mean(name, _REGIMES)} Allowed: {', '.join(_REGIMES)}.")
+    return _REGIMES[name]
+
+
+for _regime in (
+    Regime("mocks-only", source=True, target_rows=False, target_labels=False, twins=False, calibration="source"),
+    Regime("mocks-calibrated", source=True, target_rows=True, target_labels=False, twins=False, calibration="target"),
+    Regime("target-only", source=False, target_rows=True, target_labels=True, twins=False, calibration="target"),
+    Regime("uda", source=True, target_rows=True, target_labels=False, twins=False, calibration="source", weighs=True),
+    Regime("ssda", source=True, target_rows=True, target_labels=True, twins=True, calibration="target"),
+):
+    register_regime(_regime)

@@ -1,7 +1,4 @@
-"""What is unusual about the rows of a fit, said in words, and what the fit does about it.
-
-The rows of a fit: features, labels and objects of each part that a regime may touch.
-"""
+"""The rows of a fit: features, labels and objects of each part that a regime may touch, and what is unusual in them."""
 
 from __future__ import annotations
 
@@ -13,7 +10,7 @@ from ..errors import FitError
 from ..features.recipe import FeatureRecipe
 from ..features.shift import FEWEST_TWINS, DomainShift, learn_shift
 from ..options import FitOptions
-from ..run import Journal
+from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from .regimes import Regime
@@ -94,9 +91,7 @@ def _labelled(catalogue: Catalogue) -> Catalogue:
     return catalogue if bool((catalogue.label >= 0).all()) else catalogue.take(catalogue.label >= 0)
 
 
-def make_rows(
-    dataset: Dataset, regime: Regime, options: FitOptions, seeds: np.random.SeedSequence, threads: int, journal: Journal
-) -> TrainingRows:
+def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -> TrainingRows:
     """Make the features of every part that the regime may touch.
 
     Parameters
@@ -107,32 +102,30 @@ def make_rows(
         What may be touched.
     options : FitOptions
         Features and sky options.
-    seeds : numpy.random.SeedSequence
-        Stream of this stage.
-    threads : int
-        Threads of the feature kernels.
-    journal : Journal
-        Gets one entry per part.
+    run : Run
+        Seed, threads of the feature kernels, and the journal, which gets one entry per part.
+
+    Returns
+    -------
+    TrainingRows
 
     Raises
     ------
     FitError
         If the regime has no rows to train on.
     """
-    sky_seed, imaging_seed, learn_seed = seeds.spawn(3)
+    sky_seed, imaging_seed, learn_seed = run.streams.rows().spawn(3)
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
-    unlabelled = _photometry_only(dataset, regime, journal)
+    unlabelled = _photometry_only(dataset, regime, run)
     shift = (
-        measure_shift(dataset, train, journal)
-        if train is not None and regime.twins and options.sky.paired_repair
-        else None
+        measure_shift(dataset, train, run) if train is not None and regime.twins and options.sky.paired_repair else None
     )
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
     donors = [part for part in skies if part is not None and len(part)]
-    mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, journal)
+    mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, run)
     if train is not None and options.sky.forget_imaging > 0:
         rng = np.random.default_rng(imaging_seed)
         train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
@@ -140,13 +133,13 @@ def make_rows(
         if part is not None and not len(part):
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
     judge = val if regime.calibration == "target" else mocks_val
-    recipe = _learn_recipe(dataset, options, train, shift, learn_seed, threads, journal)
+    recipe = _learn_recipe(dataset, options, train, shift, learn_seed, run)
 
     def rows(name: str, catalogue: Catalogue | None) -> Rows | None:
         if catalogue is None:
             return None
-        with journal.stage(f"features: {name}", rows=len(catalogue)):
-            X = recipe.compute(catalogue, threads=threads).X
+        with run.stage(f"features: {name}", rows=len(catalogue)):
+            X = recipe.compute(catalogue, threads=run.threads).X
         return Rows(X, np.asarray(catalogue.label), np.asarray(catalogue.object_id), np.asarray(catalogue.mag))
 
     return TrainingRows(
@@ -164,13 +157,13 @@ def make_rows(
     )
 
 
-def _photometry_only(dataset: Dataset, regime: Regime, journal: Journal) -> Catalogue | None:
+def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | None:
     """Return the target rows that serve without a label: the unlabelled, or all where labels may not be touched."""
     if not regime.target_rows:
         return None
     unlabelled = dataset.target_rows("unlabelled")
     if regime.source and not len(unlabelled):
-        journal.note("the target has no unlabelled rows: weights, gaps and noise come from labelled rows alone.")
+        run.note("the target has no unlabelled rows: weights, gaps and noise come from labelled rows alone.")
     if regime.target_labels:
         return unlabelled
     sky = dataset.target_rows("train", "val", "unlabelled")
@@ -190,13 +183,13 @@ def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
     return flux
 
 
-def measure_shift(dataset: Dataset, train: Catalogue, journal: Journal) -> DomainShift | None:
+def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift | None:
     """Measure zero points, class offsets and variations on the twins of objects of the train split."""
-    with journal.stage("shift measured on twins", rows=len(train)) as entry:
+    with run.stage("shift measured on twins", rows=len(train)) as entry:
         found = learn_shift(train, twin_fluxes(dataset, train), dataset.scheme.families)
         entry["measured"] = found is not None
     if found is None:
-        journal.note(
+        run.note(
             f"fewer than {FEWEST_TWINS} labelled target objects that train have a twin in the mocks (or there are no "
             "errors or noise-free fluxes): zero points and variations are not measured, mocks keep their own noise."
         )
@@ -210,7 +203,7 @@ def _source_parts(
     donors: list[Catalogue],
     shift: DomainShift | None,
     seeds: np.random.SeedSequence,
-    journal: Journal,
+    run: Run,
 ) -> tuple[Catalogue | None, Catalogue | None]:
     if not regime.source:
         return None, None
@@ -219,7 +212,7 @@ def _source_parts(
     theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
     train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
     times = realisations(train, sky)
-    with journal.stage("mocks seen as the target sees", rows=len(train), realisations=times):
+    with run.stage("mocks seen as the target sees", rows=len(train), realisations=times):
         copies = [observe_again(train, theirs, sky, train_rng, shift, anew=copy > 0) for copy in range(times)]
         return Catalogue.concat(copies), observe_again(val, theirs, sky, val_rng, shift)
 
@@ -230,8 +223,7 @@ def _learn_recipe(
     train: Catalogue | None,
     shift: DomainShift | None,
     seeds: np.random.SeedSequence,
-    threads: int,
-    journal: Journal,
+    run: Run,
 ) -> FeatureRecipe:
     known = dataset.target if len(dataset.target) else dataset.source
     has_imaging = bool(np.isfinite(known.imaging_mag).any() or (known.morphology > 0).any())
@@ -246,8 +238,8 @@ def _learn_recipe(
     if not options.features.templates or not len(learners):
         return recipe
     seed = int(seeds.generate_state(1)[0])
-    with journal.stage("templates learnt from mocks", rows=len(learners)):
-        return recipe.learn(learners, train, seed=seed, threads=threads, scheme=dataset.scheme, shift=shift)
+    with run.stage("templates learnt from mocks", rows=len(learners)):
+        return recipe.learn(learners, train, seed=seed, threads=run.threads, scheme=dataset.scheme, shift=shift)
 
 
 FEW_LABELS = 100
@@ -259,7 +251,7 @@ def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
     return [name for name, n in zip(classes, part.counts(len(classes)), strict=True) if n == 0]
 
 
-def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, journal: Journal) -> None:
+def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, run: Run) -> None:
     """Note what is missing from the rows, and raise where nothing can be done.
 
     Raises
@@ -285,8 +277,6 @@ def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, journal:
         (judge, f"{where} validation", "its probabilities keep the calibration common to all classes"),
     ):
         for name_of_class in _absent(part, rows.classes):
-            journal.note(f"{name_of_class} is absent from {name}: {remedy}.")
+            run.note(f"{name_of_class} is absent from {name}: {remedy}.")
     if rows.target_train is not None and len(rows.target_train) < FEW_LABELS:
-        journal.note(
-            f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide."
-        )
+        run.note(f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide.")

@@ -1,323 +1,288 @@
-"""Candidates: the ways to use mocks and labels that a fit may choose among.
+"""Ways: the manners of using mocks and target labels that a fit may choose among.
 
-Stages: each training happens once, whoever asks for it, and the journal says what it cost.
+A way is a class in one file: its name, its options, its candidates and how they train. An instance is a candidate, the
+way with its values. :func:`register_way` makes it one that ``fit`` tries.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from typing import ClassVar, Self, TypeVar
 
 import numpy as np
 
 from ..boosting.booster import StagedBooster
 from ..boosting.ensemble import Member, stack_inputs
-from ..boosting.matrix import class_weights
-from ..boosting.training import BinnedMatrix, OnRound, bin_features, train
-from ..config import override
-from ..errors import FitError
-from ..options import BoostingOptions, FitOptions
-from ..run import Journal
+from ..config import Options, parse_options
+from ..errors import ConfigError, did_you_mean
+from ..options import FitOptions
 from ..scores.losses import softmax
-from .rows import Rows, TrainingRows
-from .weights import DomainWeights, fit_domain
+from .stages import Stages, Training
 
 
-@dataclass
-class Stages:
-    """The trainings of a fit, made when first asked for and kept.
+class Way(ABC):
+    """A manner of adapting; an instance is a candidate.
+
+    Attributes
+    ----------
+    way : str
+        Its name.
+    recipes : tuple of str
+        The values of the option ``recipe`` under which it is tried: ``auto`` tries all that name it.
+    Own : type of Options
+        Options of its own, given as ``ways: {name: {option: value}}``.
+    """
+
+    way: ClassVar[str]
+    recipes: ClassVar[tuple[str, ...]] = ("auto",)
+    Own: ClassVar[type[Options]] = Options
+
+    @classmethod
+    @abstractmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> Sequence[Self]:
+        """Return what a fit tries of this way.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Of the fit.
+        gammas : tuple of float
+            Usable tempers of the importance weights of mocks.
+
+        Returns
+        -------
+        sequence of Way
+        """
+
+    @abstractmethod
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the models of this candidate, trained now if they were not before.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+
+    @classmethod
+    def own(cls, options: FitOptions) -> Options:
+        """Return the way's own options out of those of a fit.
+
+        Raises
+        ------
+        ConfigError
+            If one is unknown or wrong.
+        """
+        return parse_options(cls.Own, dict(options.ways.get(cls.way, {})), f"ways.{cls.way}")
+
+    @property
+    def name(self) -> str:
+        """What it is, in a few characters: ``continue(gamma=0.25)``."""
+        values = [(one.name, getattr(self, one.name)) for one in fields(self)]  # type: ignore[arg-type]
+        words = (f"{name}={value:g}" if isinstance(value, float) else f"{name}={value}" for name, value in values)
+        return f"{self.way}({', '.join(words)})" if values else self.way
+
+    def plain(self, booster: StagedBooster) -> list[Member]:
+        """Return the one member of a way that is a single booster over the features."""
+        return [Member("plain", booster, None, self.name)]
+
+
+_WAYS: dict[str, type[Way]] = {}
+W = TypeVar("W", bound=type[Way])
+
+
+def register_way(way: W) -> W:
+    """Add a way to those that ``fit`` tries, in place of another of its name; usable as a decorator.
 
     Parameters
     ----------
-    rows : TrainingRows
-        What may be trained on.
-    options : FitOptions
-        How.
-    seed : int
-        Seed of the trees; another member of the ensemble asks with another seed.
-    threads : int
-        Threads of the libraries.
-    journal : Journal
-        Gets an entry per training.
-    kept : dict
-        Finished trainings by what determines them; a tuning study shares one among its trials.
-    rounds : dict
-        Rounds of trainings that have no validation labels to stop on, by what determines them.
+    way : type of Way
+
+    Returns
+    -------
+    type of Way
+        The same.
     """
+    _WAYS[way.way] = way
+    return way
 
-    rows: TrainingRows
-    options: FitOptions
-    seed: int
-    threads: int
-    journal: Journal
-    kept: dict[Hashable, Any] = field(default_factory=dict)
-    rounds: Mapping[Hashable, int] = field(default_factory=dict)
 
-    def stopped_rounds(self) -> dict[Hashable, int]:
-        """Return the rounds of every training that stopped on target labels, by what determines it."""
-        names = ("target", "continued", "pooled", "pseudo", "stacked")
-        return {key: booster.stage_rounds[-1] for key, booster in self.kept.items() if key[0] in names}  # type: ignore[index]
+def recipes() -> list[str]:
+    """Return the values that the option ``recipe`` may have.
 
-    def _once(self, key: tuple[Hashable, ...], make: Callable[[], Any]) -> Any:
-        if key not in self.kept:
-            self.kept[key] = make()
-        return self.kept[key]
+    Returns
+    -------
+    list of str
+    """
+    return list(dict.fromkeys(recipe for way in _WAYS.values() for recipe in way.recipes))
 
-    def _part(self, name: str) -> Rows:
-        part: Rows | None = getattr(self.rows, name)
-        if part is None or not len(part):
-            raise FitError(f"this regime has no rows of {name.replace('_', ', ')} to train or choose on.")
-        return part
+
+def check_ways(options: FitOptions) -> None:
+    """Refuse a recipe or a way that nobody registered.
+
+    Parameters
+    ----------
+    options : FitOptions
+
+    Raises
+    ------
+    ConfigError
+        With the nearest known name; or if an option of a way is unknown or wrong.
+    """
+    for what, names, known in (("recipe", [options.recipe], recipes()), ("ways", options.ways, list(_WAYS))):
+        for name in names:
+            if name not in known:
+                raise ConfigError(
+                    f"option '{what}' has the unknown value '{name}'.{did_you_mean(name, known)} "
+                    f"Allowed: {', '.join(known)}."
+                )
+    for name in options.ways:
+        _WAYS[name].own(options)
+
+
+def singles(options: FitOptions, gammas: tuple[float, ...]) -> list[Way]:
+    """Return the adapting candidates that are no means, for the recipe of the options.
+
+    Parameters
+    ----------
+    options : FitOptions
+    gammas : tuple of float
+        Usable tempers of the importance weights of mocks.
+
+    Returns
+    -------
+    list of Way
+        In the order of registration.
+    """
+    return [one for way in _WAYS.values() if options.recipe in way.recipes for one in way.candidates(options, gammas)]
+
+
+@dataclass(frozen=True)
+class Mocks(Way):
+    """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline."""
+
+    way = "mocks"
+    gamma: float = 0.0
 
     @property
-    def skies(self) -> list[Rows]:
-        """The parts of the target that the domain classifier sees, in the order of its odds.
+    def name(self) -> str:
+        """``mocks``, with the temper where there is one."""
+        return super().name if self.gamma else self.way
 
-        Rows that do not train forget imaging as often as those that do: else that alone would tell mocks from sky.
-        """
-        others = (self.rows.unlabelled, self.rows.target_val)
-        rng = np.random.default_rng(np.random.SeedSequence([self.seed, 59]))
-        unlabelled, val = (None if part is None else self._forgetful(part, rng) for part in others)
-        return [part for part in (unlabelled, self.rows.target_train, val) if part]
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return none: mocks alone are what a fit must beat."""
+        return []
 
-    def _forgetful(self, part: Rows, rng: np.random.Generator) -> Rows:
-        share = self.options.sky.forget_imaging
-        imaging = np.array(list(self.rows.recipe.groups.values())) == "imaging"
-        if not imaging.any() or share == 0:
-            return part
-        X = part.X.copy()
-        X[np.ix_(rng.random(len(X)) < share, imaging)] = np.nan
-        return replace(part, X=X)
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees."""
+        options, rows = stages.options.boosting, stages.part("source_train")
 
-    @property
-    def domain(self) -> DomainWeights:
-        """The cross-fitted domain classifier between training mocks and target rows."""
-        mocks = self._part("source_train")
+        def training() -> Training:
+            bins = stages.bins(options, "source_train")
+            weight = stages.class_weights(rows.y, options)
+            if self.gamma:
+                weight = weight * stages.domain.weights(self.gamma)
+            name = f"trees: mocks, {stages.library}, gamma {self.gamma:g}"
+            return Training(name, bins, rows.y, weight, options, valid="source_val")
 
-        def make() -> DomainWeights:
-            options, skies = self.options.domain, self.skies
-            if not skies:
-                raise FitError(
-                    f"regime '{self.options.regime}' weights mocks toward the sky, and there are no target rows. "
-                    "Prepare with a --target that has some, or fit mocks-only."
-                )
-            X = np.concatenate([part.X for part in skies])
-            groups = np.concatenate([part.groups for part in skies])
-            with self.journal.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:
-                found = fit_domain(
-                    mocks.X,
-                    X,
-                    mocks.groups,
-                    groups,
-                    options,
-                    self.options.boosting.backend,
-                    self.seed,
-                    self.threads,
-                    X_other=None if self.rows.source_val is None else self.rows.source_val.X,
-                )
-                entry["auc"] = round(found.auc, 4)
-            return found
+        return stages.train((self.way, self.gamma, options), training)
 
-        return self._once(("domain", self.options.domain, self.seed), make)
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster."""
+        return self.plain(self.booster(stages))
 
-    def _bins(self, part: str, backend: str, options: BoostingOptions) -> BinnedMatrix:
-        rows = self._part(part)
 
-        def make() -> BinnedMatrix:
-            with self.journal.stage(f"bins: {part.replace('_', ', ')}", rows=len(rows)):
-                return bin_features(backend, rows.X, self.rows.recipe.names, options, threads=self.threads)
+@dataclass(frozen=True)
+class Target(Way):
+    """Trees of labelled target rows alone: a baseline."""
 
-        return self._once(("bins", part, backend, options.max_bin), make)
+    way = "target"
 
-    def _pooled_bins(self, backend: str, options: BoostingOptions) -> BinnedMatrix:
-        mocks, sky = self._part("source_train"), self._part("target_train")
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return none: target labels alone are what a fit must beat."""
+        return []
 
-        def make() -> BinnedMatrix:
-            X = np.concatenate([mocks.X, sky.X])
-            with self.journal.stage("bins: mocks and target, train", rows=len(X)):
-                return bin_features(backend, X, self.rows.recipe.names, options, threads=self.threads)
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster."""
+        options, rows = stages.options.continuation, stages.part("target_train")
 
-        return self._once(("bins", "pooled", backend, options.max_bin), make)
+        def training() -> Training:
+            bins, weight = stages.bins(options, "target_train"), stages.class_weights(rows.y, options)
+            return Training(f"trees: target, {stages.library}", bins, rows.y, weight, options)
 
-    def _stop(
-        self,
-        key: Hashable,
-        part: str,
-        options: BoostingOptions,
-        inputs: Callable[[np.ndarray], np.ndarray] | None = None,
-    ) -> tuple[BoostingOptions, tuple[np.ndarray, np.ndarray, np.ndarray] | None]:
-        """Return how a training ends: on validation rows, or after the rounds that it is told."""
-        if key in self.rounds:
-            return override(options, rounds=self.rounds[key], patience=0), None
-        rows = self._part(part)
-        X = rows.X if inputs is None else inputs(rows.X)
-        return options, (X, rows.y, class_weights(rows.y, self.rows.k, options.class_weight_power))
+        return self.plain(stages.train((self.way, options), training))
 
-    def base(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return trees grown on mocks weighted by domain odds^gamma, stopped on mock validation."""
-        seed, backend = self._default(seed, backend)
-        options = self.options.boosting
-        rows = self._part("source_train")
-        key = ("base", gamma, seed, backend, options)
 
-        def make() -> StagedBooster:
-            bins = self._bins("source_train", backend, options)
-            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
-            if gamma:
-                weight = weight * self.domain.weights(gamma)
-            name = f"mocks, {backend}, gamma {gamma:g}"
-            return self._train(key, name, bins, rows.y, weight, "source_val", options, seed, backend)
+@register_way
+@dataclass(frozen=True)
+class Continue(Way):
+    """Mock-grown trees, and the trees that boosting on target rows adds to them."""
 
-        return self._once(key, make)
+    way = "continue"
+    recipes = ("auto", "continue", "mean")
+    gamma: float = 0.0
 
-    def target(self, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return trees grown on labelled target rows alone, stopped on target validation."""
-        seed, backend = self._default(seed, backend)
-        options = self.options.continuation
-        rows = self._part("target_train")
-        key = ("target", seed, backend, options)
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each temper."""
+        return [cls(gamma) for gamma in gammas]
 
-        def make() -> StagedBooster:
-            bins = self._bins("target_train", backend, options)
-            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
-            return self._train(key, f"target, {backend}", bins, rows.y, weight, "target_val", options, seed, backend)
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster, of two stages."""
+        options, rows = stages.options.continuation, stages.part("target_train")
 
-        return self._once(key, make)
+        def training() -> Training:
+            base = Mocks(self.gamma).booster(stages)
+            name = f"continued on target, {stages.library}, gamma {self.gamma:g}"
+            return Training(name, rows.X, rows.y, stages.class_weights(rows.y, options), options, start=base)
 
-    def continued(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return mock-grown trees and the trees that boosting on target rows adds to them."""
-        seed, backend = self._default(seed, backend)
-        options = self.options.continuation
-        rows = self._part("target_train")
-        key = ("continued", gamma, seed, backend, self.options.boosting, options)
+        key = (self.way, self.gamma, stages.options.boosting, options)
+        return self.plain(stages.train(key, training))
 
-        def make() -> StagedBooster:
-            base = self.base(gamma, seed, backend)
-            weight = class_weights(rows.y, self.rows.k, options.class_weight_power)
-            until, valid = self._stop(key, "target_val", options)
-            name = f"continued on target, {backend}, gamma {gamma:g}"
-            with self.journal.stage(name, rows=len(rows)) as entry:
-                booster = train(
-                    backend,
-                    rows.X,
-                    rows.y,
-                    init=base,
-                    options=until,
-                    weight=weight,
-                    valid=valid,
-                    seed=seed,
-                    threads=self.threads,
-                    on_round=self._told(name, until),
-                )
-                entry["rounds"] = booster.stage_rounds[-1]
-            return booster
 
-        return self._once(key, make)
+@register_way
+@dataclass(frozen=True)
+class Stack(Way):
+    """Target-grown trees that see the features and the margins of the mock-grown trees."""
 
-    def pooled(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return trees grown on mocks and target rows together, the target rows weighing more."""
-        seed, backend = self._default(seed, backend)
-        options = self.options.boosting
-        mocks, sky = self._part("source_train"), self._part("target_train")
-        key = ("pooled", target_weight, seed, backend, options)
+    way = "stack"
+    recipes = ("auto", "stack", "mean")
+    gamma: float = 0.0
 
-        def make() -> StagedBooster:
-            y = np.concatenate([mocks.y, sky.y])
-            weight = class_weights(y, self.rows.k, options.class_weight_power)
-            weight = weight * np.repeat([1.0, target_weight], [len(mocks), len(sky)])
-            bins = self._pooled_bins(backend, options)
-            name = f"pooled, {backend}, target weight {target_weight:g}"
-            return self._train(key, name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one, on mocks without weights."""
+        return [cls()]
 
-        return self._once(key, make)
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one stack."""
+        options, rows = stages.options.continuation, stages.part("target_train")
+        base = Mocks(self.gamma).booster(stages)
 
-    def pseudo(self, target_weight: float, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return pooled trees that also see unlabelled rows which pooled trees without them are sure of."""
-        seed, backend = self._default(seed, backend)
-        options, k = self.options.boosting, self.rows.k
-        mocks, sky, unlabelled = (self._part(name) for name in ("source_train", "target_train", "unlabelled"))
-        chosen = (self.options.pseudo_weight, self.options.pseudo_confidence)
-        key = ("pseudo", target_weight, chosen, seed, backend, options)
+        def inputs(X: np.ndarray) -> np.ndarray:
+            return stack_inputs(X, base, stages.run.threads)
 
-        def make() -> StagedBooster:
-            p = softmax(self.pooled(target_weight, seed, backend).margins(unlabelled.X, threads=self.threads))
-            sure = p.max(axis=1) >= self.options.pseudo_confidence
-            X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
-            y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
-            share = np.repeat([1.0, target_weight, self.options.pseudo_weight], [len(mocks), len(sky), int(sure.sum())])
-            weight = class_weights(y, k, options.class_weight_power) * share
-            bins = bin_features(backend, X, self.rows.recipe.names, options, threads=self.threads)
-            name = f"pooled with {int(sure.sum())} pseudo-labels, {backend}"
-            return self._train(key, name, bins, y, weight / weight.mean(), "target_val", options, seed, backend)
-
-        return self._once(key, make)
-
-    def stacked(self, gamma: float = 0.0, seed: int | None = None, backend: str | None = None) -> StagedBooster:
-        """Return target-grown trees that see the features and the margins of the mock-grown trees."""
-        seed, backend = self._default(seed, backend)
-        options = self.options.continuation
-        sky = self._part("target_train")
-        key = ("stacked", gamma, seed, backend, self.options.boosting, options)
-
-        def make() -> StagedBooster:
-            base = self.base(gamma, seed, backend)
-            names = stacked_names(self.rows.recipe.names, self.rows.classes)
-            until, valid = self._stop(key, "target_val", options, lambda X: stack_inputs(X, base, self.threads))
-            with self.journal.stage(f"stacked on target, {backend}, gamma {gamma:g}", rows=len(sky)) as entry:
-                booster = train(
-                    backend,
-                    stack_inputs(sky.X, base, self.threads),
-                    sky.y,
-                    feature_names=names,
-                    n_classes=self.rows.k,
-                    options=until,
-                    weight=class_weights(sky.y, self.rows.k, options.class_weight_power),
-                    valid=valid,
-                    seed=seed,
-                    threads=self.threads,
-                    on_round=self._told("stacked on target", until),
-                )
-                entry["rounds"] = sum(booster.stage_rounds)
-            return booster
-
-        return self._once(key, make)
-
-    def _told(self, name: str, options: BoostingOptions) -> OnRound:
-        """Return what reports each round; what the journal's progress raises ends the training."""
-        return lambda done, _: self.journal.report(name, done, options.rounds)
-
-    def _default(self, seed: int | None, backend: str | None) -> tuple[int, str]:
-        return self.seed if seed is None else seed, backend or self.options.boosting.backend
-
-    def _train(
-        self,
-        key: Hashable,
-        name: str,
-        bins: BinnedMatrix,
-        y: np.ndarray,
-        weight: np.ndarray,
-        valid: str,
-        options: BoostingOptions,
-        seed: int,
-        backend: str,
-    ) -> StagedBooster:
-        until, judged = self._stop(key, valid, options)
-        with self.journal.stage(f"trees: {name}", rows=len(y)) as entry:
-            booster = train(
-                backend,
-                bins,
-                y,
-                n_classes=self.rows.k,
-                options=until,
-                weight=weight,
-                valid=judged,
-                seed=seed,
-                threads=self.threads,
-                on_round=self._told(name, until),
+        def training() -> Training:
+            return Training(
+                f"stacked on target, {stages.library}, gamma {self.gamma:g}",
+                inputs(rows.X),
+                rows.y,
+                stages.class_weights(rows.y, options),
+                options,
+                inputs=inputs,
+                feature_names=stacked_names(stages.rows.recipe.names, stages.rows.classes),
             )
-            entry["rounds"] = sum(booster.stage_rounds)
-        return booster
+
+        key = (self.way, self.gamma, stages.options.boosting, options)
+        return [Member("stack", stages.train(key, training), base, self.name)]
 
 
 def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
@@ -325,120 +290,110 @@ def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str
     return (*names, *(f"mock_margin:{c}" for c in classes))
 
 
-Way = Literal["mocks", "target", "continue", "pool", "pseudo", "stack", "mean"]
+@register_way
+@dataclass(frozen=True)
+class Pool(Way):
+    """Trees of mocks and target rows together, a target row weighing `weight` mocks."""
+
+    way = "pool"
+    recipes = ("auto", "pool")
+    weight: float = 1.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each weight of a target row."""
+        return [cls(weight) for weight in options.target_weight]
+
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees."""
+        options = stages.options.boosting
+        mocks, sky = stages.part("source_train"), stages.part("target_train")
+
+        def training() -> Training:
+            y = np.concatenate([mocks.y, sky.y])
+            weight = stages.class_weights(y, options) * np.repeat([1.0, self.weight], [len(mocks), len(sky)])
+            bins = stages.bins(options, "source_train", "target_train")
+            name = f"trees: pooled, {stages.library}, target weight {self.weight:g}"
+            return Training(name, bins, y, weight / weight.mean(), options)
+
+        return stages.train((self.way, self.weight, options), training)
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster."""
+        return self.plain(self.booster(stages))
+
+
+@register_way
+@dataclass(frozen=True)
+class Pseudo(Way):
+    """Pooled trees that also see unlabelled rows of which pooled trees without them are sure."""
+
+    way = "pseudo"
+    recipes = ("auto", "pool")
+    weight: float = 1.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each weight of a target row, where pseudo-labels have a weight."""
+        return [cls(weight) for weight in options.target_weight] if options.pseudo_weight > 0 else []
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster."""
+        options, given = stages.options.boosting, stages.options
+        mocks, sky, unlabelled = (stages.part(name) for name in ("source_train", "target_train", "unlabelled"))
+
+        def training() -> Training:
+            p = softmax(Pool(self.weight).booster(stages).margins(unlabelled.X, threads=stages.run.threads))
+            sure = p.max(axis=1) >= given.pseudo_confidence
+            count = int(sure.sum())
+            X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
+            y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
+            share = np.repeat([1.0, self.weight, given.pseudo_weight], [len(mocks), len(sky), count])
+            weight = stages.class_weights(y, options) * share
+            name = f"trees: pooled with {count} pseudo-labels, {stages.library}"
+            return Training(name, stages.bare_bins(X, options), y, weight / weight.mean(), options)
+
+        key = (self.way, self.weight, given.pseudo_weight, given.pseudo_confidence, options)
+        return self.plain(stages.train(key, training))
 
 
 @dataclass(frozen=True)
-class Candidate:
-    """One way to make a classifier out of the stages.
+class Mean(Way):
+    """The mean of the margins of other candidates."""
 
-    Parameters
-    ----------
-    way : str
-        ``mocks`` and ``target`` are the baselines, ``continue``, ``pool``, ``stack`` the ways to adapt,
-        ``pseudo`` pools with pseudo-labels too, ``mean`` is the mean of the margins of `parts`.
-    gamma : float
-        Temper of the importance weights of the mocks.
-    target_weight : float
-        Weight of a target row when pooling.
-    parts : tuple of Candidate
-        What a mean is made of.
-    """
-
-    way: Way
-    gamma: float = 0.0
-    target_weight: float = 0.0
-    parts: tuple[Candidate, ...] = ()
+    way = "mean"
+    parts: tuple[Way, ...] = ()
 
     @property
     def name(self) -> str:
-        """What it is, in a few characters: ``continue(gamma=0.25)``."""
-        if self.way == "mean":
-            return "mean[" + " + ".join(part.name for part in self.parts) + "]"
-        if self.way in ("pool", "pseudo"):
-            return f"{self.way}(weight={self.target_weight:g})"
-        if self.way in ("continue", "stack") or self.gamma:
-            return f"{self.way}(gamma={self.gamma:g})"
-        return self.way
+        """The names of the parts: ``mean[continue(gamma=0) + pool(weight=3)]``."""
+        return f"mean[{' + '.join(part.name for part in self.parts)}]"
 
-    def members(self, stages: Stages, seed: int | None = None, backend: str | None = None) -> list[Member]:
-        """Return the models of this way, trained now if they were not before."""
-        if self.way == "mean":
-            return [member for part in self.parts for member in part.members(stages, seed, backend)]
-        if self.way == "stack":
-            base = stages.base(self.gamma, seed, backend)
-            return [Member("stack", stages.stacked(self.gamma, seed, backend), base, self.name)]
-        if self.way == "mocks":
-            booster = stages.base(self.gamma, seed, backend)
-        elif self.way == "target":
-            booster = stages.target(seed, backend)
-        elif self.way == "continue":
-            booster = stages.continued(self.gamma, seed, backend)
-        elif self.way == "pseudo":
-            booster = stages.pseudo(self.target_weight, seed, backend)
-        else:
-            booster = stages.pooled(self.target_weight, seed, backend)
-        return [Member("plain", booster, None, self.name)]
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return none: means are made of candidates that were scored (:func:`~.choosing.means`)."""
+        return []
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the members of all parts."""
+        return [member for part in self.parts for member in part.members(stages)]
 
 
-def singles(options: FitOptions, gammas: tuple[float, ...]) -> list[Candidate]:
-    """Return the adapting candidates that are no means, for the recipe of the options."""
-    continued = [Candidate("continue", gamma=gamma) for gamma in gammas]
-    stacked = [Candidate("stack", gamma=0.0)]
-    pooled = [Candidate("pool", target_weight=weight) for weight in options.target_weight]
-    if options.pseudo_weight > 0:
-        pooled += [Candidate("pseudo", target_weight=weight) for weight in options.target_weight]
-    by_recipe = {
-        "continue": continued,
-        "stack": stacked,
-        "pool": pooled,
-        "mean": continued + stacked,
-        "auto": continued + stacked + pooled,
-    }
-    return by_recipe[options.recipe]
-
-
-def means(scored: list[tuple[float, Candidate]]) -> list[Candidate]:
-    """Return means of the best candidate of each way: the best two ways, and all of them.
+def ensemble(candidate: Way, stages: Stages) -> list[Member]:
+    """Return the members of a candidate for every seed and library of the ensemble.
 
     Parameters
     ----------
-    scored : list of (float, Candidate)
-        Validation loss of each single candidate.
-    """
-    best: dict[str, tuple[float, Candidate]] = {}
-    for loss, candidate in scored:
-        if candidate.way not in best or loss < best[candidate.way][0]:
-            best[candidate.way] = (loss, candidate)
-    ranked = [candidate for _, candidate in sorted(best.values(), key=lambda pair: pair[0])]
-    return [Candidate("mean", parts=tuple(ranked[:n])) for n in sorted({2, len(ranked)}) if 2 <= n <= len(ranked)]
-
-
-def usable_gammas(stages: Stages, gammas: tuple[float, ...]) -> tuple[float, ...]:
-    """Return the tempers whose weights do not collapse, and note those given up.
-
-    Parameters
-    ----------
+    candidate : Way
     stages : Stages
-        Holds the domain classifier.
-    gammas : tuple of float
-        The tempers asked for; 0, no weights, is always usable.
+        Rows, options and finished trainings.
+
+    Returns
+    -------
+    list of Member
+        By library, then seed.
     """
-    if not any(gammas):
-        return gammas
-    domain = stages.domain
-    if domain.auc > 0.999:
-        stages.journal.note(
-            f"mocks and target are separable (domain AUC {domain.auc:.4f}): weights would follow what gives "
-            "the domains away, so look at the domain report before trusting them."
-        )
-    elif domain.auc < 0.52:
-        stages.journal.note(f"mocks and target look alike (domain AUC {domain.auc:.3f}): weights change nothing.")
-    least = stages.options.domain.min_effective_share
-    kept = tuple(g for g in gammas if g == 0 or domain.effective_share(g) >= least)
-    for gamma in sorted(set(gammas) - set(kept)):
-        stages.journal.note(
-            f"weights of gamma {gamma:g} leave an effective sample of {100 * domain.effective_share(gamma):.2f} % "
-            f"(least allowed {100 * least:g} %): given up."
-        )
-    return kept or (0.0,)
+    options, seed = stages.options, stages.run.streams.trees
+    backends = options.backends or (options.boosting.backend,)
+    each = [stages.member(seed + 7919 * i, backend) for backend in backends for i in range(options.seeds)]
+    return [member for one in each for member in candidate.members(one)]

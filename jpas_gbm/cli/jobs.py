@@ -78,33 +78,27 @@ def tune(
     start_log(verbose, quiet)
     place_named(out)
     limit = None if timeout is None else seconds(timeout)
-    from ..config import load_options
-    from ..options import TuneOptions
-    from ..simulation.simulate import open_dataset
     from ..tuning.tune import tune as run_study
-    from .model import fit_options
 
-    options = load_options(TuneOptions, config)
-    base = fit_options(None, regime)
     with progress_bar(quiet) as progress:
-        found = run_study(
-            open_dataset(data, seed, progress),
-            base,
-            options,
-            out,
+        study = run_study(
+            data,
             trials=trials,
+            out=out,
+            regime=regime,
+            config=config,
             timeout=limit,
             jobs=jobs,
             resume=resume,
             seed=seed,
-            threads=thread_count(threads),
+            threads=threads,
             progress=progress,
         )
     if json:
-        say_json(found.told)
+        say_json(study.to_dict())
     else:
-        say(*found.lines(), f"best options: {out}/best.yaml")
-    if found.ended == "interrupted":
+        say(*study.lines(), f"best options: {out}/best.yaml")
+    if study.ended == "interrupted":
         raise typer.Exit(130)
 
 

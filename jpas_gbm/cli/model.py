@@ -42,18 +42,6 @@ Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that count
 Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
 
 
-def fit_options(config: str | None, regime: str | None) -> FitOptions:
-    """Return the options of a fit: a file's, or the shipped ones of the regime."""
-    from ..adaptation.regimes import get_regime
-    from ..config import load_options, override
-    from ..options import FitOptions
-
-    if regime is not None:
-        get_regime(regime)
-    options = load_options(FitOptions, config or (regime or "ssda").replace("-", "_"))
-    return override(options, regime=regime)
-
-
 def regime_names(words: list[str] | None) -> list[str] | None:
     """Return the regimes of ``--regimes A,B C``; None if there is none.
 
@@ -94,20 +82,25 @@ def fit(
 ) -> None:
     """Fit one regime and write the model folder."""
     start_log(verbose, quiet)
-    from ..adaptation.fit import fit as fit_dataset
-    from ..config import override
-    from ..simulation.simulate import open_dataset
+    from ..adaptation.fit import fit as fit_model
 
     claim_folder(out, "model", overwrite, [data, config])
-    options = override(fit_options(config, regime), seeds=seeds, crossfit=crossfit)
     with progress_bar(quiet) as progress:
-        dataset = open_dataset(data, seed, progress)
-        fitted = fit_dataset(dataset, options, seed=seed, threads=thread_count(threads), progress=progress)
-        fitted.save(out, overwrite=overwrite)
+        model = fit_model(
+            data,
+            regime=regime,
+            config=config,
+            seeds=seeds,
+            crossfit=crossfit,
+            seed=seed,
+            threads=threads,
+            progress=progress,
+        )
+        model.save(out, overwrite=overwrite)
     if json:
-        say_json(fitted.card)
+        say_json(model.card)
     else:
-        say(*fitted.lines(), f"model: {out}")
+        say(*model.lines(), f"model: {out}")
 
 
 @verb

@@ -300,7 +300,7 @@ Fit = Callable[..., Any]
 def _default_fit() -> Fit:
     from ..adaptation.fit import fit
 
-    return fit
+    return lambda dataset, options, **run: fit(dataset, config=options, **run)
 
 
 def run_once(

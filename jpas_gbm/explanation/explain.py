@@ -15,10 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from ..config import parse_options
-from ..errors import ExplanationError
+from ..errors import ExplanationError, FitError
 from ..model import Model
-from ..options import ExplainOptions, FitOptions
+from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .attributions import Pair, Progress, attribute
@@ -46,21 +45,13 @@ def refits_of(fitted: Model, dataset: Dataset, threads: int = 1) -> Callable[[in
     ExplanationError
         If the card does not say how the model was fitted.
     """
-    made: Mapping[str, Any] = fitted.card.get("provenance") or {}
-    options, seed = made.get("options"), made.get("seed")
-    if not options or seed is None:
-        raise ExplanationError(
-            "the model's card does not say with which options and seed it was fitted, so it cannot be fitted again. "
-            "Leave out --refits, or fit the model with this version."
-        )
-    known = parse_options(FitOptions, dict(options), "the model's card")
+    from ..adaptation.fit import fitted_with, refit
 
-    def refit(i: int) -> Model:
-        from ..adaptation.fit import fit
-
-        return fit(dataset, known, seed=int(seed) + 1 + i, threads=threads)
-
-    return refit
+    try:
+        fitted_with(fitted)
+    except FitError as error:
+        raise ExplanationError(f"{error} Or leave out --refits.") from error
+    return lambda i: refit(fitted, dataset, seed=1 + i, threads=threads)
 
 
 Refit = Callable[[int], Model]

@@ -13,9 +13,9 @@ from ..comparison.exhibits import FOLDER, Exhibits
 from ..errors import BundleError, JpasGbmError
 from ..output.writers import suffixes
 from ..store import read_json
+from ..tuning.result import FILE as STUDY
 from .saved import CandidateList, is_list
 from .sections import result_kinds
-from .study_saved import FILE as STUDY
 
 _OWN = {
     "comparison.json": "a comparison ('jpas-gbm compare')",

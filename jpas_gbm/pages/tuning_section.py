@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..options import Entry
 from ..text import DASH, count, listed, number, sentence, span, sure, with_span
+from ..tuning.result import FILE, Study
 from .figures.tuning import judged_words, study_plates, value_words
 from .saved import within
 from .sections import Block, ResultKind, blocks_of, register_kind
-from .study_saved import FILE, TuningStudy
 from .tables import Cell, Table
 
 HONEST = (
@@ -26,7 +27,7 @@ _ENDS = {
 }
 
 
-def _blocks(studies: Sequence[TuningStudy]) -> list[Block]:
+def _blocks(studies: Sequence[Study]) -> list[Block]:
     blocks: list[Block] = []
     for i, study in enumerate(studies):
         head = "What the study found" + (f": {study.name}" if len(studies) > 1 else "")
@@ -37,7 +38,7 @@ def _blocks(studies: Sequence[TuningStudy]) -> list[Block]:
     return blocks
 
 
-def study_facts(study: TuningStudy) -> list[tuple[str, str]]:
+def study_facts(study: Study) -> list[tuple[str, str]]:
     """Return a study as pairs of name and words, what is not known said to be so."""
     facts = [
         ("best score", _best(study)),
@@ -45,14 +46,14 @@ def study_facts(study: TuningStudy) -> list[tuple[str, str]]:
         ("finalists", _finalists(study)),
         ("against the untuned fit", _untuned(study)),
         ("rows that judged", judged_words(study)),
-        ("labels used", "; ".join(f"{n:,} {use}" for use, n in study.budget.items())),
+        ("labels used", "; ".join(f"{n:,} {use}" for use, n in study.label_budget.items())),
         ("trials", _trials(study)),
         ("seed", "" if study.seed is None else str(study.seed)),
     ]
     return [(name, words) for name, words in facts if words]
 
 
-def _best(study: TuningStudy) -> str:
+def _best(study: Study) -> str:
     best = study.best
     others = [
         f"{name.replace('_', ' ').replace('macro f1', 'macro-F1')} {number(value, 4)}"
@@ -64,7 +65,7 @@ def _best(study: TuningStudy) -> str:
     return f"trial {best.trial}{kept}, {study.chosen}: {study.loss} {with_span(best.loss, best.interval, 4)}{beside}"
 
 
-def _fresh(study: TuningStudy) -> str:
+def _fresh(study: Study) -> str:
     fresh = study.fresh
     if fresh is None:
         return "not measured, so the luck of the seed in the best score is not known"
@@ -77,7 +78,7 @@ def _fresh(study: TuningStudy) -> str:
     )
 
 
-def _finalists(study: TuningStudy) -> str:
+def _finalists(study: Study) -> str:
     """Return what each trial that met fresh seeds had, and had over these."""
     if study.fresh is None or len(study.fresh.finalists) < 2:
         return ""
@@ -85,7 +86,7 @@ def _finalists(study: TuningStudy) -> str:
     return f"{study.loss} with the study’s seed and over fresh seeds: {'; '.join(told)}"
 
 
-def _untuned(study: TuningStudy) -> str:
+def _untuned(study: Study) -> str:
     one = study.default
     if one is None:
         return "not measured"
@@ -99,25 +100,25 @@ def _untuned(study: TuningStudy) -> str:
     ).strip()
 
 
-def _trials(study: TuningStudy) -> str:
+def _trials(study: Study) -> str:
     kinds = {"complete": "did all the work", "pruned": "given up early"}
-    told = ", ".join(f"{n} {kinds.get(kind, kind)}" for kind, n in study.outcomes.items())
-    spent = "" if study.seconds is None else f", {study.seconds:,.0f} s"
-    ended = _ENDS.get(study.ended, study.ended)
-    return f"{study.counted} of {study.asked}{f' ({told})' if told else ''}{spent}; {ended}"
+    told = ", ".join(f"{n} {kinds.get(kind, kind)}" for kind, n in study.counts.outcomes.items())
+    spent = "" if study.counts.seconds is None else f", {study.counts.seconds:,.0f} s"
+    ended = _ENDS.get(study.counts.ended, study.counts.ended)
+    return f"{study.counts.counted} of {study.counts.asked}{f' ({told})' if told else ''}{spent}; {ended}"
 
 
-def values_table(study: TuningStudy) -> Table | None:
+def values_table(study: Study) -> Table | None:
     """Return the best value of each option beside what the space allowed and the untuned fit had."""
     if not study.space or not study.best.values:
         return None
-    untuned = within(study.record, "about", "fit") or {}
+    untuned = study.untuned_value("regime") is not None
     names = [name for name in study.ranked if name in study.space and name in study.best.values]
     rows = []
     for name in names:
         value, entry = study.best.values[name], study.space[name]
         cells = [Cell(name), Cell(value_words(value), _edge(value, entry)), Cell(_allowed(entry))]
-        cells += [Cell(_untuned_value(untuned, name))] if untuned else []
+        cells += [Cell(_untuned_value(study.untuned_value(name)))] if untuned else []
         share = study.importances.get(name)
         cells += [Cell(DASH if share is None else f"{100 * share:.1f} %")] if study.importances else []
         rows.append(tuple(cells))
@@ -135,22 +136,21 @@ def values_table(study: TuningStudy) -> Table | None:
     )
 
 
-def _allowed(entry: Mapping[str, Any]) -> str:
-    if entry.get("choices"):
-        return " or ".join(value_words(choice) for choice in entry["choices"])
-    if entry.get("low") is None or entry.get("high") is None:
+def _allowed(entry: Entry) -> str:
+    if entry.choices:
+        return " or ".join(value_words(choice) for choice in entry.choices)
+    if entry.low is None or entry.high is None:
         return DASH
-    step = entry.get("step")
-    more = ", logarithmic" if entry.get("log") else f", in steps of {step:g}" if step else ""
-    return f"{entry['low']:g} to {entry['high']:g}{more}"
+    more = ", logarithmic" if entry.log else f", in steps of {entry.step:g}" if entry.step else ""
+    return f"{entry.low:g} to {entry.high:g}{more}"
 
 
-def _edge(value: Any, entry: Mapping[str, Any]) -> str:
+def _edge(value: Any, entry: Entry) -> str:
     """Return whether a value stands at an end of its range."""
-    low, high = entry.get("low"), entry.get("high")
+    low, high = entry.low, entry.high
     if low is None or high is None or isinstance(value, bool | str) or not isinstance(value, int | float):
         return ""
-    if entry.get("log") and low > 0 < value:
+    if entry.log and low > 0 < value:
         near = max(value / low, low / value), max(value / high, high / value)
         close = [ratio < (high / low) ** 0.02 for ratio in near]
     else:
@@ -158,19 +158,19 @@ def _edge(value: Any, entry: Mapping[str, Any]) -> str:
     return "at the lower end" if close[0] else "at the upper end" if close[1] else ""
 
 
-def _untuned_value(fit: Mapping[str, Any], name: str) -> str:
-    value = within(fit, *name.split("."))
+def _untuned_value(value: Any) -> str:
     if isinstance(value, list):
         return ", ".join(map(value_words, value)) or DASH
     return DASH if value is None else value_words(value)
 
 
-def study_told(study: TuningStudy) -> str:
+def study_told(study: Study) -> str:
     """Return what tuning gave, with all that tempers it."""
     best, fresh, default = study.best, study.fresh, study.default
     told = [
-        f"Tuning ({study.name}, {count(study.counted, 'trial')} of {study.regime}): best validation {study.loss} "
-        f"{with_span(best.loss, best.interval, 4)}, trial {best.trial}, on {count(study.rows, 'row')} that chose it"
+        f"Tuning ({study.name}, {count(study.counts.counted, 'trial')} of {study.regime}): best validation "
+        f"{study.loss} {with_span(best.loss, best.interval, 4)}, trial {best.trial}, "
+        f"on {count(study.rows, 'row')} that chose it"
     ]
     if fresh is not None:
         told.append(
@@ -183,7 +183,7 @@ def study_told(study: TuningStudy) -> str:
     return f"{'; '.join(told)}."
 
 
-def _doubts(study: TuningStudy) -> list[str]:
+def _doubts(study: Study) -> list[str]:
     if study.fresh is not None:
         return []
     return [
@@ -192,9 +192,9 @@ def _doubts(study: TuningStudy) -> list[str]:
     ]
 
 
-def _record(study: TuningStudy, number: int) -> tuple[str, Mapping[str, Any]]:
+def _record(study: Study, number: int) -> tuple[str, Mapping[str, Any]]:
     """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
-    record = study.record
+    record = study.provenance
     options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
     fit = within(record, "about", "fit")
     rest = {name: value for name, value in record.items() if name != "about"}
@@ -205,16 +205,16 @@ def _record(study: TuningStudy, number: int) -> tuple[str, Mapping[str, Any]]:
 register_kind(
     ResultKind(
         order=30,
-        type=TuningStudy,
+        type=Study,
         words="a tuning study ('jpas-gbm tune')",
         missing="No tuning study was given: 'jpas-gbm tune --trials N --out DIR' looks for better options.",
         section=("tuning", "Tuning: better options, and how much better"),
         blocks=_blocks,
         record=_record,
         file=FILE,
-        load=TuningStudy.load,
+        load=Study.load,
         sentences=lambda study: [study_told(study)],
         doubts=_doubts,
-        simulated=lambda study: study.record.get("data", {}).get("simulated"),
+        simulated=lambda study: study.provenance.get("data", {}).get("simulated"),
     )
 )

@@ -1,11 +1,7 @@
-"""Objective: what options are worth on labelled target rows of train and validation, never of test.
-
-RowsCache: features, bins and boosters made once and shared by the trials that need the same.
-"""
+"""Objective: what options are worth on labelled target rows of train and validation, never of test."""
 
 from __future__ import annotations
 
-import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,24 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from ..adaptation.choosing import (
-    Judges,
-    Scored,
-    counted_rows,
-    label_folds,
-    mean_margins,
-    quick_calibration,
-    score,
-    settle,
-)
-from ..adaptation.regimes import get_regime
+from ..adaptation.choosing import Prepared, choose, counted_rows
+from ..adaptation.fit import score, train
+from ..adaptation.folds import Folds, label_folds
+from ..adaptation.regimes import get_regime, regimes
 from ..adaptation.rows import Rows, TrainingRows, check_rows, make_rows
-from ..adaptation.ways import Stages, means, singles, usable_gammas
+from ..adaptation.stages import Stages
 from ..config import override
-from ..errors import ConfigError, FitError, did_you_mean
+from ..errors import ConfigError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..options import BoostingOptions, FeatureOptions, FitOptions, Metric, ObjectiveOptions, Rung
-from ..run import Journal, Progress, Streams
+from ..run import Run
 from ..scores.bootstrap import replicate
 from ..scores.metrics import Scorer
 from ..surveys.dataset import Dataset
@@ -136,7 +125,7 @@ def thin_mocks(rows: TrainingRows, share: float, seed: int) -> TrainingRows:
 
 @dataclass
 class RowsCache:
-    """The rows of the trials of one study, in one process.
+    """The rows of the trials of one study, in one process: features, bins and boosters are made once and shared.
 
     Parameters
     ----------
@@ -144,20 +133,14 @@ class RowsCache:
         With test labels masked.
     space : Space
         What trials may vary: decides which features are made ahead.
-    streams : Streams
-        The random streams of a fit with the study's seed.
-    threads : int
-        Threads of the feature kernels.
     """
 
     dataset: Dataset
     space: Space
-    streams: Streams
-    threads: int
     _wide: Recent = field(default_factory=lambda: Recent(4))
     _narrow: Recent = field(default_factory=lambda: Recent(8))
 
-    def rows(self, options: FitOptions, share: float, journal: Journal) -> tuple[TrainingRows, Recent]:
+    def rows(self, options: FitOptions, share: float, run: Run) -> tuple[TrainingRows, Recent]:
         """Return the rows of a trial, and the trainings on them that are kept.
 
         Parameters
@@ -166,33 +149,36 @@ class RowsCache:
             Features, sky options and regime count.
         share : float
             Share of the mocks.
-        journal : Journal
-            Gets an entry per part that is made now.
+        run : Run
+            The same seed each time; its journal gets an entry per part that is made now.
+
+        Returns
+        -------
+        rows : TrainingRows
+        kept : Recent
         """
-        key = (options.features, options.sky, share)
 
         def make() -> tuple[TrainingRows, Recent]:
-            features = widest(self.space, options.features)
-            whole = self._wide_rows(features, options, journal)
-            narrow = take_columns(thin_mocks(whole, share, self.streams.trees), options.features)
+            seed, features = run.streams.trees, widest(self.space, options.features)
+            narrow = take_columns(thin_mocks(self._wide_rows(features, options, run), share, seed), options.features)
             if narrow is None:
-                narrow = thin_mocks(self._wide_rows(options.features, options, journal), share, self.streams.trees)
+                narrow = thin_mocks(self._wide_rows(options.features, options, run), share, seed)
             return narrow, Recent(48)
 
-        found: tuple[TrainingRows, Recent] = self._narrow.once(key, make)
-        return found
+        rows: tuple[TrainingRows, Recent] = self._narrow.once((options.features, options.sky, share), make)
+        return rows
 
-    def _wide_rows(self, features: FeatureOptions, options: FitOptions, journal: Journal) -> TrainingRows:
+    def _wide_rows(self, features: FeatureOptions, options: FitOptions, run: Run) -> TrainingRows:
         regime = get_regime(options.regime)
         wide = override(options, features=features.model_dump())
 
         def make() -> TrainingRows:
-            rows = make_rows(self.dataset, regime, wide, self.streams.rows(), self.threads, journal)
-            check_rows(rows, regime, wide, journal)
+            rows = make_rows(self.dataset, regime, wide, run)
+            check_rows(rows, regime, wide, run)
             return replace(rows, bare=None)
 
-        found: TrainingRows = self._wide.once((features, options.sky), make)
-        return found
+        rows: TrainingRows = self._wide.once((features, options.sky), make)
+        return rows
 
 
 RESAMPLES = 400
@@ -200,7 +186,7 @@ RESAMPLES = 400
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """What one training said about the rows that judge it.
+    """What one training said about the rows that score it.
 
     Parameters
     ----------
@@ -292,13 +278,22 @@ class Measure:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """What options were worth on one fold."""
+class FoldScore:
+    """What options were worth on one fold.
+
+    Parameters
+    ----------
+    answers : Answers
+        Of the best candidate.
+    figures : dict of str to float
+        Its figures.
+    notes : tuple of str
+        What was unusual.
+    """
 
     answers: Answers
     figures: dict[str, float]
     notes: tuple[str, ...]
-    seconds: float
 
 
 def coarse(options: FitOptions, coarseness: float) -> FitOptions:
@@ -332,7 +327,7 @@ def folds_of(dataset: Dataset, options: ObjectiveOptions, seed: int) -> list[Dat
 
 @dataclass
 class Objective:
-    """Judges options on one data set with one seed; trials share features, bins and boosters.
+    """Scores options on one data set with one seed; trials share features, bins and boosters.
 
     Parameters
     ----------
@@ -342,26 +337,28 @@ class Objective:
         What trials may vary.
     options : ObjectiveOptions
         What is measured, and where.
-    seed : int
-        Seed of the trainings: ``fit`` with this seed trains the same trees.
-    threads : int
-    progress : callable, optional
-        Called every round; what it raises ends the training.
+    run : Run
+        Seed of the trainings (``fit`` with this seed trains the same trees), threads, and progress, called every
+        round: what it raises ends the training.
+
+    Raises
+    ------
+    ConfigError
+        If the regime may not touch target labels, or there are more folds than labelled objects.
     """
 
     dataset: Dataset
     space: Space
     options: ObjectiveOptions
-    seed: int
-    threads: int = 1
-    progress: Progress | None = None
+    run: Run
 
     def __post_init__(self) -> None:
         regime = get_regime(self.space.base.regime)
         if regime.calibration != "target":
+            allowed = ", ".join(one.name for one in regimes() if one.calibration == "target")
             raise ConfigError(
                 f"regime '{regime.name}' may not touch target labels, so nothing may be tuned on them. "
-                "Allowed: mocks-calibrated, target-only, ssda."
+                f"Allowed: {allowed}."
             )
         self.dataset = self.dataset.for_training()
         objects = len(np.unique(self.dataset.target_rows("train", "val").object_id))
@@ -370,23 +367,21 @@ class Objective:
                 f"objective: {self.folds} folds are more than the {objects} labelled objects of train and validation "
                 "to deal to them. Ask for fewer folds."
             )
-        self.streams = Streams(self.seed)
         self.measure = Measure(self.options, tuple(self.dataset.scheme.classes))
 
     @cached_property
     def caches(self) -> list[RowsCache]:
         """The rows of each fold."""
-        # The deal is the study's, not the training's: fresh seeds are judged on the same rows.
-        folds = folds_of(self.dataset, self.options, seed=0)
-        return [RowsCache(fold, self.space, self.streams, self.threads) for fold in folds]
+        # The deal is the study's, not the training's: fresh seeds are scored on the same rows.
+        return [RowsCache(fold, self.space) for fold in folds_of(self.dataset, self.options, seed=0)]
 
     @property
     def folds(self) -> int:
         """Number of folds."""
         return self.options.folds if self.options.judge == "folds" else 1
 
-    def judge(self, options: FitOptions, rung: Rung, fold: int) -> Judged:
-        """Train the candidates of some options and judge the best.
+    def score_fold(self, options: FitOptions, rung: Rung, fold: int) -> FoldScore:
+        """Train the candidates of some options, and score the one that a fit would choose of them.
 
         Parameters
         ----------
@@ -395,73 +390,53 @@ class Objective:
         rung : Rung
             How many mocks, how coarse.
         fold : int
-            Which fold judges.
+            Which fold scores.
+
+        Returns
+        -------
+        FoldScore
 
         Raises
         ------
         FitError
-            If the regime has nothing to train or to judge on.
+            If the regime has nothing to train or to score on.
         """
-        began = time.perf_counter()
-        journal = Journal(self.progress)
-        rows, kept = self.caches[fold].rows(options, rung.mocks, journal)
-        gammas = options.domain.gammas
+        run = self.run.fresh()
+        rows, kept = self.caches[fold].rows(options, rung.mocks, run)
         recipe = rung.recipe if options.recipe == "auto" else None
-        # The domain classifier is kept under its options: tempers are no part of it.
-        shared = override(
-            coarse(options, rung.coarseness), recipe=recipe, domain=options.domain.model_dump() | {"gammas": (0.0,)}
-        )
-        stages = Stages(rows, shared, self.streams.trees, self.threads, journal, kept)
-        best = min(self._scored(stages, gammas), key=lambda one: one.log_loss)
-        val = rows.target_val
-        if val is None:
-            raise FitError("there are no validation rows to judge on.")
-        counted = counted_rows(val, options.cut)
-        answers = Answers(best.label, val.y[counted], best.p[counted], val.groups[counted])
-        figures = self.measure.score(answers)
-        return Judged(answers, figures, tuple(journal.notes), time.perf_counter() - began)
+        trial = override(coarse(options, rung.coarseness), recipe=recipe)
+        folds = Folds((Stages(rows, trial, run, kept),))
+        best = choose(score(train(Prepared(get_regime(options.regime), folds, run)))).kept
+        val, counted = folds.val, counted_rows(folds.val, options.cut)
+        answers = Answers(best.entrant.name, val.y[counted], best.p[counted], val.groups[counted])
+        return FoldScore(answers, self.measure.score(answers), tuple(run.journal.notes))
 
-    def _scored(self, stages: Stages, gammas: tuple[float, ...]) -> list[Scored]:
-        options, val = stages.options, stages.rows.target_val
-        regime = get_regime(options.regime)
-        assert val is not None
-        counted = counted_rows(val, options.cut)
-        calibration = quick_calibration(options.calibration)
+    def score_whole(self, options: FitOptions) -> tuple[dict[str, float], Answers]:
+        """Return what options are worth with all the work.
 
-        def scored(candidate: Any) -> Scored:
-            margins = mean_margins(candidate.members(stages), val.X, self.threads)
-            return score(candidate, margins, val, counted, calibration, self.streams.choices)
+        Parameters
+        ----------
+        options : FitOptions
 
-        if not (regime.source and regime.target_labels):
-            return [scored(settle(regime, Judges((stages,))).candidate)]
-        tried = [scored(one) for one in singles(options, usable_gammas(stages, gammas))]
-        if options.recipe in ("auto", "mean"):
-            mixed = [scored(one) for one in means([(one.log_loss, one.candidate) for one in tried])]
-            return mixed if options.recipe == "mean" and mixed else tried + mixed
-        return tried
-
-    def whole(self, options: FitOptions, tell: Callable[[int], None] | None = None) -> tuple[dict[str, float], Answers]:
-        """Return the mean figures over the folds with all the work, and the answers of all folds together."""
-        judged = []
-        for fold in range(self.folds):
-            if tell is not None:
-                tell(fold)
-            judged.append(self.judge(options, Rung(), fold))
-        return mean_figures(judged), joined(judged)
+        Returns
+        -------
+        figures : dict of str to float
+            Means over the folds.
+        answers : Answers
+            Of all folds together.
+        """
+        scored = [self.score_fold(options, Rung(), fold) for fold in range(self.folds)]
+        return mean_figures(scored), joined(scored)
 
 
-def mean_figures(judged: Sequence[Judged]) -> dict[str, float]:
+def mean_figures(scored: Sequence[FoldScore]) -> dict[str, float]:
     """Return the mean over folds of each figure."""
-    return {name: float(np.mean([one.figures[name] for one in judged])) for name in judged[0].figures}
+    return {name: float(np.mean([one.figures[name] for one in scored])) for name in scored[0].figures}
 
 
-def joined(judged: Sequence[Judged]) -> Answers:
+def joined(scored: Sequence[FoldScore]) -> Answers:
     """Return the answers of all folds together."""
-    parts = [one.answers for one in judged]
+    parts = [one.answers for one in scored]
     names = list(dict.fromkeys(part.candidate for part in parts))
-    return Answers(
-        " / ".join(names),
-        np.concatenate([part.y for part in parts]),
-        np.concatenate([part.p for part in parts]),
-        np.concatenate([part.groups for part in parts]),
-    )
+    y, p, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "p", "groups"))
+    return Answers(" / ".join(names), y, p, groups)

@@ -1,196 +1,488 @@
-"""What a study found, in numbers and files: nothing here trains."""
+"""Study: what a tuning study found, saved and loaded; nothing here trains."""
 
 from __future__ import annotations
 
-import warnings
-from collections import Counter
-from dataclasses import dataclass
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainSerializer,
+    field_serializer,
+    field_validator,
+    model_validator,
+)
 
 from ..atomic import atomic_file
-from ..options import FitOptions
-from ..store import write_json
-from .space import Space
-from .study import outcome
+from ..config import load_options
+from ..errors import BundleError, ConfigError
+from ..options import Entry, FitOptions, Rung
+from ..store import dump_json, read_record, write_json
+from ..text import MINUS
 
 if TYPE_CHECKING:
-    from optuna.trial import FrozenTrial
+    import pandas as pd
+
+FILE = "tuning.json"
+FORMAT = 1
+_LOSSES = {
+    "log_loss": "log loss",
+    "macro_f1": f"1 {MINUS} macro-F1",
+    "average_precision": f"1 {MINUS} average precision",
+    "mix": f"mix of log loss, 1 {MINUS} macro-F1 and 1 {MINUS} average precision",
+}
 
 
-FEWEST_FOR_IMPORTANCE = 8
+def _known_ends(value: Any) -> Any:
+    """Return an interval, or None where an end is not known."""
+    return None if value is None or None in tuple(value) else value
+
+
+Interval = Annotated[tuple[float, float] | None, BeforeValidator(_known_ends)]
+"""Both ends of a 95 % interval; None where it is not known."""
+
+Figures = Mapping[str, float | None]
+SpaceEntry = Annotated[
+    Entry, PlainSerializer(lambda entry: entry.model_dump(mode="json", exclude_defaults=True), when_used="json")
+]
 
 
 @dataclass(frozen=True)
-class Tuned:
-    """A study's result.
+class Counts:
+    """How many trials there were: asked for, counted towards that, by outcome; how the study ended; seconds spent."""
+
+    counted: int
+    asked: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    ended: str = "finished"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A finished trial.
 
     Parameters
     ----------
-    options : FitOptions
-        The best options, those of best.yaml.
-    told : dict
-        What tuning.json holds.
-    front : dict of int to FitOptions
-        Options of each trial on the Pareto front, where there are two figures.
-    rows : list of dict
-        One per trial, as in trials.parquet.
+    trial : int
+        Its number.
+    loss : float
+        What trials are ranked by.
+    losses : tuple of float
+        Of each figure of the study.
+    figures : mapping of str to float
+        ``log_loss``, ``macro_f1`` and ``average_precision``.
+    values : mapping
+        Of the options, by dotted name, as the study stores them.
+    candidate : str
+        The way of adapting that was best.
+    interval : tuple of float, optional
+        Of the loss, 95 %, over objects.
     """
 
-    options: FitOptions
-    told: dict[str, Any]
-    front: dict[int, FitOptions]
-    rows: list[dict[str, Any]]
+    trial: int
+    loss: float = float("nan")
+    losses: tuple[float, ...] = ()
+    figures: Figures = field(default_factory=dict)
+    values: Mapping[str, Any] = field(default_factory=dict)
+    candidate: str = ""
+    interval: Interval = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of the study's history.
+
+    Parameters
+    ----------
+    trial : int
+        Its number.
+    outcome : str
+        complete, pruned (given up early) or failed.
+    losses : tuple of float, optional
+        Of each figure, all work done; None where it was not.
+    steps : mapping of str to float
+        Loss of the first figure after each step of the ladder.
+    best_so_far : float, optional
+        Lowest loss of the trials up to this one.
+    seconds : float, optional
+        Spent on it.
+    values : mapping
+        Of the options, by dotted name.
+    """
+
+    trial: int
+    outcome: str
+    losses: tuple[float, ...] | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
+    best_so_far: float | None = None
+    seconds: float | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def first(self) -> float | None:
+        """Loss of the first, cheap step."""
+        return self.steps.get("0")
+
+
+@dataclass(frozen=True)
+class Tried:
+    """A value of one option that a trial had, and the loss of the trial's first step."""
+
+    trial: int
+    value: Any
+    first: float
+    outcome: str = "complete"
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial trained with seeds that the study did not use: its loss, and those of the fresh seeds and their mean."""
+
+    trial: int
+    loss: float
+    losses: tuple[float, ...]
+    mean: float
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The best options trained with fresh seeds, and all trials that were.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Of each fresh seed.
+    mean : float
+        Of these.
+    optimism : float
+        The mean less the loss with the study's seed: how much of that was luck of the seed.
+    seeds : tuple of int
+    finalists : tuple of Finalist
+    """
+
+    losses: tuple[float, ...]
+    mean: float
+    optimism: float
+    seeds: tuple[int, ...] = ()
+    finalists: tuple[Finalist, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untuned:
+    """The fit that was not tuned; `difference` is the best loss less this one on the same rows, with its interval."""
+
+    loss: float
+    difference: float
+    interval: Interval = None
+    candidate: str = ""
+    figures: Figures = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs that trials climb, the share that goes on, and among how many of the latest (0: all)."""
+
+    rungs: tuple[Rung, ...] = ()
+    keep: float | None = None
+    among: int = 0
+
+
+class Study(BaseModel):
+    """A tuning study.
+
+    Parameters
+    ----------
+    regime : str
+    counts : Counts
+        Of trials.
+    best : Point
+        The trial that is kept.
+    history : tuple of Trial
+        In order.
+    metrics : tuple of str
+        What was made small (1 less what is to be large); two for a Pareto front.
+    seed : int, optional
+        Of the study and its trainings.
+    front : tuple of Point
+        The Pareto front by rising first loss; empty for one figure.
+    fresh : Fresh, optional
+        None where it was not measured.
+    default : Untuned, optional
+        None where it was not measured.
+    rows : int
+        Rows that scored.
+    label_budget : mapping of str to int
+        Labels by use.
+    importances : mapping of str to float
+        Each option's share of the variance of the first step's loss, largest first; empty for few trials.
+    slices : mapping of str to tuple of Tried
+        By option.
+    space : mapping of str to Entry
+        What each option may be.
+    ladder : Ladder
+    notes : tuple of str
+    provenance : mapping
+        How the study was made.
+    name : str
+        Of its folder.
+    options : FitOptions, optional
+        The best options, those of best.yaml.
+    front_options : mapping of int to FitOptions
+        Options of each trial on the Pareto front.
+    table : pandas.DataFrame, optional
+        One row per trial: see :attr:`trials`.
+    """
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True, populate_by_name=True)
+
+    format: int = FORMAT
+    regime: str
+    counts: Counts = Field(alias="trials")
+    best: Point
+    history: tuple[Trial, ...]
+    metrics: tuple[str, ...]
+    measured: str = ""
+    seed: int | None = None
+    front: tuple[Point, ...] = ()
+    fresh: Fresh | None = None
+    default: Untuned | None = None
+    rows: int = Field(0, alias="rows_judged")
+    label_budget: Mapping[str, int] = {}
+    importances: Mapping[str, float] = {}
+    slices: Mapping[str, tuple[Tried, ...]] = {}
+    space: Mapping[str, SpaceEntry] = {}
+    ladder: Ladder = Ladder()
+    notes: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = {}
+    name: str = Field("", exclude=True)
+    options: FitOptions | None = Field(None, exclude=True)
+    front_options: Mapping[int, FitOptions] = Field({}, exclude=True)
+    table: Any = Field(None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_older_versions(cls, value: Any) -> Any:
+        """Give what earlier versions wrote the fields of this one."""
+        if not isinstance(value, Mapping):
+            return value
+        value = {name: given for name, given in value.items() if given is not None}
+        if "measured" in value and "metrics" not in value:
+            value["metrics"] = [str(value["measured"]).removeprefix("1 - ")]
+        fresh, best = value.get("fresh"), value.get("best")
+        if isinstance(fresh, Mapping) and not fresh.get("finalists"):
+            # Before there were finalists, the best alone met fresh seeds.
+            alone = {"trial": best["trial"], "loss": best["loss"], "losses": fresh["losses"], "mean": fresh["mean"]}
+            value["fresh"] = {**fresh, "finalists": [alone]}
+        return value
+
+    @field_validator("front")
+    @classmethod
+    def _rising(cls, front: tuple[Point, ...]) -> tuple[Point, ...]:
+        return tuple(sorted(front, key=lambda point: point.losses))
+
+    @field_serializer("provenance")
+    def _plain_provenance(self, value: Mapping[str, Any]) -> Any:
+        return json.loads(dump_json(dict(value)))
+
+    @property
+    def trials(self) -> pd.DataFrame:
+        """One row per trial that was begun: outcome, losses, losses of each step, figures, values, seconds."""
+        import pandas as pd
+
+        return pd.DataFrame() if self.table is None else self.table
 
     @property
     def ended(self) -> str:
-        """How the study ended: finished, timeout, interrupted or exhausted."""
-        return str(self.told["trials"]["ended"])
+        """How the study ended: finished, exhausted, timeout or interrupted."""
+        return self.counts.ended
+
+    @property
+    def losses(self) -> tuple[str, ...]:
+        """What was made small, in words; two for a Pareto front."""
+        of_class = self._made("options", "objective", "of_class")
+        return tuple(
+            _LOSSES.get(name, name) + (f" of {of_class}" if name == "average_precision" and of_class else "")
+            for name in self.metrics
+        )
+
+    @property
+    def loss(self) -> str:
+        """What trials are ranked by, in words."""
+        return self.losses[0]
+
+    @property
+    def cut(self) -> float | None:
+        """Faintest magnitude of the rows that score, where the provenance says."""
+        cut = self._made("about", "fit", "cut")
+        return None if cut is None else float(cut)
+
+    @property
+    def by_folds(self) -> bool:
+        """Whether folds of train and validation scored, and not the validation split."""
+        return bool(self._made("options", "objective", "judge") == "folds")
+
+    @property
+    def stepped(self) -> bool:
+        """Whether the first step is less than all the work."""
+        return any(t.first is not None and (t.losses is None or t.first != t.losses[0]) for t in self.history)
+
+    @property
+    def chosen(self) -> str:
+        """How the best trial was chosen, in words."""
+        n = 0 if self.fresh is None else len(self.fresh.finalists)
+        return (
+            f"of the {n} best, the earliest that fresh seeds do not tell from the lowest"
+            if n > 1
+            else "the lowest of all"
+        )
+
+    @property
+    def ranked(self) -> list[str]:
+        """Options by falling importance, or as the space names them."""
+        return [*self.importances, *(name for name in self.space if name not in self.importances)]
+
+    def untuned_value(self, option: str) -> Any:
+        """Return the value that an option has in the untuned fit, by dotted name; None where it is not known."""
+        return self._made("about", "fit", *option.split("."))
+
+    def _made(self, *names: str) -> Any:
+        """Return what the provenance holds under nested names, or None."""
+        found: Any = self.provenance
+        for name in names:
+            found = found.get(name) if isinstance(found, Mapping) else None
+        return found
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what tuning.json holds."""
+        return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: str | Path) -> None:
-        """Write best.yaml, tuning.json, trials.parquet and, for two figures, front/trial-N.yaml."""
+        """Write tuning.json, best.yaml, trials.parquet and, for two figures, front/trial-N.yaml; replace older ones.
+
+        Parameters
+        ----------
+        folder : path
+            Of the study.
+        """
+        folder = Path(folder)
+        if self.options is not None:
+            self._write_options(folder / "best.yaml", self.options, self.best)
+        for point in self.front:
+            if point.trial in self.front_options:
+                path = folder / "front" / f"trial-{point.trial}.yaml"
+                self._write_options(path, self.front_options[point.trial], point)
+        if self.table is not None:
+            with atomic_file(folder / "trials.parquet", overwrite=True) as temporary:
+                self.table.to_parquet(temporary, index=False)
+        write_json(folder / FILE, self.to_dict(), overwrite=True)
+
+    def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
+        head = (
+            f"# Trial {point.trial} of a study of {self.counts.counted} trials of regime {self.regime}:\n"
+            f"# {self.measured} {point.loss:.6f} on target validation. The same trees, with this seed:\n"
+            f"#   jpas-gbm fit --config {path.name} --seed {self.seed} --data DATA --out MODEL\n"
+        )
+        text = head + yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False)
+        with atomic_file(path, overwrite=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Study:
+        """Read the study in a folder.
+
+        Parameters
+        ----------
+        folder : path
+
+        Returns
+        -------
+        Study
+
+        Raises
+        ------
+        BundleError
+            If its files are missing or damaged, or hold something else.
+        """
         import pandas as pd
 
         folder = Path(folder)
-        _write_options(folder / "best.yaml", self.options, self.told["best"], self.told)
-        for number, options in self.front.items():
-            point = next(one for one in self.told["front"] if one["trial"] == number)
-            _write_options(folder / "front" / f"trial-{number}.yaml", options, point, self.told)
-        with atomic_file(folder / "trials.parquet", overwrite=True) as temporary:
-            pd.DataFrame(self.rows).to_parquet(temporary, index=False)
-        write_json(folder / "tuning.json", self.told, overwrite=True)
+        study = read_record(folder / FILE, cls)
+        try:
+            best, table = folder / "best.yaml", folder / "trials.parquet"
+            front = {p.trial: folder / "front" / f"trial-{p.trial}.yaml" for p in study.front}
+            more = {
+                "name": folder.resolve().name,
+                "options": load_options(FitOptions, best) if best.is_file() else None,
+                "front_options": {n: load_options(FitOptions, path) for n, path in front.items() if path.is_file()},
+                "table": pd.read_parquet(table) if table.is_file() else None,
+            }
+        except (ConfigError, OSError, ValueError) as error:
+            raise BundleError(f"{folder}: a file of the study is damaged ({error}). Restore it from a copy.") from error
+        return study.model_copy(update=more)
+
+    def __repr__(self) -> str:
+        return f"Study({self.name or 'unsaved'}: {self._summary()})"
+
+    __str__ = __repr__
+
+    def _repr_html_(self) -> str:
+        cells = "".join(f"<tr><th>{escape(k)}</th><td>{escape(str(v))}</td></tr>" for k, v in self.best.values.items())
+        return f"<p>{escape(self._summary())}</p><table>{cells}</table>"
+
+    def _summary(self) -> str:
+        best, counts = self.best, self.counts
+        return (
+            f"{counts.counted} trials of regime {self.regime}, {counts.ended}; best trial {best.trial}, "
+            f"{self.losses[0]} {best.loss:.4f}"
+        )
 
     def lines(self) -> list[str]:
-        """Return the result in a few lines for a terminal, optimism last."""
-        told, best = self.told, self.told["best"]
-        counts = ", ".join(f"{n} {name}" for name, n in told["trials"]["outcomes"].items())
+        """Return the result in a few lines for a terminal, how far to trust it last.
+
+        Returns
+        -------
+        list of str
+        """
+        best, counts = self.best, self.counts
+        outcomes = ", ".join(f"{n} {name}" for name, n in counts.outcomes.items())
+        figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in best.figures.items())
         lines = [
-            f"{told['trials']['counted']} of {told['trials']['asked']} trials of regime {told['regime']} ({counts})",
-            f"best: trial {best['trial']}, {best['candidate']}: {_figures(best['figures'])}",
-            "  " + ", ".join(f"{name} {_short(value)}" for name, value in best["values"].items()),
-            _honest(told),
+            f"{counts.counted} of {counts.asked} trials of regime {self.regime} ({outcomes})",
+            f"best: trial {best.trial}, {best.candidate}: {figures}",
+            "  " + ", ".join(f"{name} {_short(value)}" for name, value in best.values.items()),
+            self._trust(),
         ]
-        if told.get("importances"):
-            ranked = list(told["importances"].items())[:5]
+        if self.importances:
+            ranked = list(self.importances.items())[:5]
             lines.append("what mattered: " + ", ".join(f"{name} {value:.2f}" for name, value in ranked))
-        if told["front"]:
-            lines.append(f"Pareto front: trials {', '.join(str(one['trial']) for one in told['front'])}")
-        return lines + [f"note: {note}" for note in told["notes"]]
+        if self.front:
+            lines.append(f"Pareto front: trials {', '.join(str(point.trial) for point in self.front)}")
+        return lines + [f"note: {note}" for note in self.notes]
+
+    def _trust(self) -> str:
+        """Return the best score, what fresh seeds made of it, and how far it is from the untuned fit's."""
+        best, default, fresh = self.best, self.default, self.fresh
+        within = "" if best.interval is None else " [{:.4f}, {:.4f}]".format(*best.interval)
+        words = [f"{self.measured} {best.loss:.4f}{within} on {self.rows} rows that chose it"]
+        if fresh is not None:
+            words.append(
+                f"{fresh.mean:.4f} over {len(fresh.losses)} fresh seeds on the same rows: "
+                f"optimism of the seed {fresh.optimism:+.4f}"
+            )
+        if default is not None and default.interval is not None:
+            low, high = default.interval
+            words.append(f"against the untuned fit {default.difference:+.4f} [{low:+.4f}, {high:+.4f}]")
+        return "; ".join(words) + ". Rows that no study saw give the only unbiased score."
 
 
 def _short(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
-
-
-def _figures(figures: dict[str, float]) -> str:
-    return ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in figures.items())
-
-
-def _honest(told: dict[str, Any]) -> str:
-    best, default, fresh = told["best"], told["default"], told["fresh"]
-    within = "" if best["interval"] is None else " [{:.4f}, {:.4f}]".format(*best["interval"])
-    words = [f"{told['measured']} {best['loss']:.4f}{within} on {told['rows_judged']} rows that chose it"]
-    if fresh is not None:
-        words.append(
-            f"{fresh['mean']:.4f} over {len(fresh['losses'])} fresh seeds on the same rows: "
-            f"optimism of the seed {fresh['optimism']:+.4f}"
-        )
-    if default is not None:
-        low, high = default["interval"]
-        words.append(f"against the untuned fit {default['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
-    return "; ".join(words) + ". Rows that no study saw give the only unbiased score."
-
-
-def _write_options(path: Path, options: FitOptions, point: dict[str, Any], told: dict[str, Any]) -> None:
-    head = (
-        f"# Trial {point['trial']} of a study of {told['trials']['counted']} trials of regime {told['regime']}:\n"
-        f"# {told['measured']} {point['loss']:.6f} on target validation. The same trees, with this seed:\n"
-        f"#   jpas-gbm fit --config {path.name} --seed {told['seed']} --data DATA --out MODEL\n"
-    )
-    with atomic_file(path, overwrite=True) as temporary:
-        temporary.write_text(head + yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False), encoding="utf-8")
-
-
-def table(trials: list[FrozenTrial], space: Space, metrics: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Return one flat row per trial that was begun: outcome, losses, losses of each step, figures, values."""
-    rows = []
-    for trial in trials:
-        if outcome(trial) == "waiting":
-            continue
-        attrs = trial.user_attrs
-        row: dict[str, Any] = {"trial": trial.number, "outcome": outcome(trial)}
-        values = trial.values if outcome(trial) == "complete" else [None] * len(metrics)
-        row |= {f"loss_{name}": value for name, value in zip(metrics, values, strict=True)}
-        row |= {f"step_{step}": loss for step, loss in attrs.get("steps", {}).items()}
-        row |= attrs.get("figures", {})
-        row |= {name: attrs.get(name) for name in ("candidate", "seconds", "reason", "worker")}
-        row |= {f"value:{name}": trial.params.get(name) for name in space.entries}
-        rows.append(row)
-    return rows
-
-
-def history(trials: list[FrozenTrial]) -> list[dict[str, Any]]:
-    """Return each trial's losses, values and the best loss so far, in order, for a figure."""
-    found, best = [], None
-    for trial in trials:
-        kind = outcome(trial)
-        if kind not in ("complete", "pruned", "failed"):
-            continue
-        losses = list(trial.values) if kind == "complete" else None
-        if losses is not None and (best is None or losses[0] < best):
-            best = losses[0]
-        found.append(
-            {
-                "trial": trial.number,
-                "outcome": kind,
-                "losses": losses,
-                "steps": trial.user_attrs.get("steps", {}),
-                "best_so_far": best,
-                "seconds": trial.user_attrs.get("seconds"),
-                "values": dict(trial.params),
-            }
-        )
-    return found
-
-
-def slices(trials: list[FrozenTrial], space: Space) -> dict[str, list[dict[str, Any]]]:
-    """Return for each varied option its value and the loss on the first step, which every trial took."""
-    return {
-        name: [
-            {"trial": t.number, "value": t.params[name], "first": t.user_attrs["steps"]["0"], "outcome": outcome(t)}
-            for t in trials
-            if outcome(t) in ("complete", "pruned") and name in t.params and "0" in t.user_attrs.get("steps", {})
-        ]
-        for name in space.entries
-    }
-
-
-def importances(trials: list[FrozenTrial]) -> dict[str, float]:
-    """Return each option's share of the variance of the loss on the first step, largest first.
-
-    By functional ANOVA (Hutter et al. 2014, ICML) over all trials, those given up included: those that
-    did all the work are too few and too alike. Empty if there are fewer than 8.
-    """
-    import optuna
-
-    scored = [
-        t for t in trials if outcome(t) in ("complete", "pruned") and "0" in t.user_attrs.get("steps", {}) and t.params
-    ]
-    if len(scored) < FEWEST_FOR_IMPORTANCE:
-        return {}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        bare = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-        for t in scored:
-            value = t.user_attrs["steps"]["0"]
-            bare.add_trial(optuna.trial.create_trial(value=value, params=t.params, distributions=t.distributions))
-        evaluator = optuna.importance.FanovaImportanceEvaluator(seed=0)
-        found = optuna.importance.get_param_importances(bare, evaluator=evaluator)
-    return {name: float(value) for name, value in found.items()}
-
-
-def counts(trials: list[FrozenTrial]) -> dict[str, int]:
-    """Return how many trials ended each way."""
-    return dict(Counter(outcome(trial) for trial in trials if outcome(trial) != "waiting"))

@@ -1,7 +1,4 @@
-"""Sampling: what a trial tries, from the study's seed and the number of trials before it.
-
-Space: which options of a fit a study varies, and between what.
-"""
+"""Space: which options of a fit a study varies, between what, and how a trial's values are drawn."""
 
 from __future__ import annotations
 
@@ -16,6 +13,8 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import TrialState
 from pydantic import BaseModel
 
+from ..adaptation.fit import check_options
+from ..adaptation.regimes import Regime, get_regime
 from ..config import parse_options
 from ..errors import ConfigError, did_you_mean
 from ..options import Entry, FitOptions, TuneOptions
@@ -24,12 +23,12 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 
-_USED = {
-    "ssda": ("",),
-    "mocks-calibrated": ("boosting.", "features.", "sky.", "calibration.", "cut"),
-    "target-only": ("continuation.", "features.", "sky.forget_imaging", "calibration.", "cut"),
-}
-"""Beginnings of the names of the options that can change a fit of each regime."""
+def _used(regime: Regime) -> tuple[str, ...]:
+    """Return beginnings of the names of the options that can change a fit of a regime."""
+    if regime.adapts:
+        return ("",)
+    grown = ("boosting.", "sky.") if regime.source else ("continuation.", "sky.forget_imaging")
+    return (*grown, "features.", "calibration.", "cut")
 
 
 def option_names(model: type[BaseModel] = FitOptions, prefix: str = "") -> list[str]:
@@ -84,7 +83,9 @@ def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> F
             place = place[section]
         several = isinstance(place[last], tuple) and not isinstance(value, list | tuple)
         place[last] = (value,) if several else value
-    return parse_options(FitOptions, tree, where)
+    changed = parse_options(FitOptions, tree, where)
+    check_options(changed)
+    return changed
 
 
 def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -135,7 +136,7 @@ class Space:
         problems = [problem for name, entry in entries.items() if (problem := _problem(base, name, entry))]
         if problems:
             raise ConfigError("\n".join(problems))
-        used = _USED.get(base.regime, ("",))
+        used = _used(get_regime(base.regime))
         kept = {name: entry for name, entry in entries.items() if name.startswith(used)}
         if not kept:
             raise ConfigError(
@@ -289,16 +290,20 @@ class NumberedSampler(BaseSampler):
         Seed of the study.
     startup : int
         Trials drawn at random before it learns.
+    interrupted : int
+        Interrupted trials so far. Each is tried again under another number: numbers less these are those of a
+        study that was never interrupted.
     """
 
-    def __init__(self, seed: int, startup: int) -> None:
+    def __init__(self, seed: int, startup: int, interrupted: int = 0) -> None:
         self._seed = seed
         self._startup = startup
+        self._interrupted = interrupted
         self._made: tuple[int, BaseSampler] | None = None
 
     def _of(self, number: int) -> BaseSampler:
         if self._made is None or self._made[0] != number:
-            seed = int(np.random.SeedSequence([self._seed, number]).generate_state(1)[0])
+            seed = int(np.random.SeedSequence([self._seed, number - self._interrupted]).generate_state(1)[0])
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # experimental arguments
                 made = TPESampler(
@@ -324,7 +329,8 @@ class ExploringSampler(NumberedSampler):
     """Draws at random: for trials that would repeat another."""
 
     def _of(self, number: int) -> BaseSampler:
-        return RandomSampler(seed=int(np.random.SeedSequence([self._seed, number, 1]).generate_state(1)[0]))
+        seeds = np.random.SeedSequence([self._seed, number - self._interrupted, 1])
+        return RandomSampler(seed=int(seeds.generate_state(1)[0]))
 
 
 def reused(number: int, tried: Iterable[Any], options: TuneOptions) -> dict[str, Any]:

@@ -1,9 +1,4 @@
-"""Ctrl-C, put off to a place where stopping is clean, and passed on to the processes that help.
-
-Workers: which processes are at work on a study, so that the trials of dead ones are taken up again.
-
-The study on disk: a journal that several processes append to, and study.json that says what it is about.
-"""
+"""A study on disk: its journal, its head, the processes at work on it, and how an interrupt ends them cleanly."""
 
 from __future__ import annotations
 
@@ -20,7 +15,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import __version__
 from ..errors import BundleError, ConfigError, OutputError
@@ -108,13 +103,13 @@ def _is_zombie(pid: int) -> bool:
 
 
 FORMAT = 1
-_BEGINS = 0
+_CREATE_STUDY = 0
 """What the library calls the record that begins a study."""
 HEAD = "study.json"
 JOURNAL = "journal.log"
 _LOCKED = 5.0
 _RESTORE = "Restore the file from a copy, or begin another study in another --out. Nothing was changed."
-_MENDS = {
+_MISMATCHES = {
     "data": "it was made with another data set",
     "space": "it has another space",
     "objective": "it has another objective",
@@ -125,7 +120,19 @@ _MENDS = {
 }
 
 
-def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> dict[str, Any]:
+class Identity(TypedDict):
+    """What a study is about, as study.json holds it: another of these is another study."""
+
+    data: str
+    space: dict[str, Any]
+    objective: dict[str, Any]
+    ladder: dict[str, Any]
+    fit: dict[str, Any]
+    seed: int
+    version: str
+
+
+def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> Identity:
     """Return what a study is about: another of these is another study."""
     return {
         "data": dataset.for_training().fingerprint(),
@@ -142,15 +149,14 @@ def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) ->
     }
 
 
-def open_study(folder: Path, about: dict[str, Any], options: TuneOptions, resume: bool) -> tuple[Study, list[str]]:
+def open_study(folder: Path, about: Identity, options: TuneOptions, resume: bool) -> tuple[Study, list[str]]:
     """Open the study of a folder, or begin it.
 
     Parameters
     ----------
     folder : Path
         Of the study.
-    about : dict
-        From :func:`identity`.
+    about : Identity
     options : TuneOptions
         Sampler and objective.
     resume : bool
@@ -191,7 +197,7 @@ def _check_free(folder: Path) -> None:
         raise OutputError(f"{folder}: is a file, and a study is a folder. Give another --out.")
 
 
-def _begin(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+def _begin(folder: Path, about: Identity, options: TuneOptions) -> Study:
     head = {"format": FORMAT, "about": about, "libraries": library_versions()}
     found = folder.exists()
     try:
@@ -216,7 +222,7 @@ def _begin(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
     return study
 
 
-def _replayed(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+def _replayed(folder: Path, about: Identity, options: TuneOptions) -> Study:
     try:
         return _study(folder, about, options)
     except OSError:
@@ -227,7 +233,7 @@ def _replayed(folder: Path, about: dict[str, Any], options: TuneOptions) -> Stud
         ) from error
 
 
-def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
+def _study(folder: Path, about: Identity, options: TuneOptions) -> Study:
     import optuna
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -249,7 +255,7 @@ def _study(folder: Path, about: dict[str, Any], options: TuneOptions) -> Study:
         )
 
 
-def _check_head(folder: Path, about: dict[str, Any]) -> list[str]:
+def _check_head(folder: Path, about: Identity) -> list[str]:
     if not (folder / HEAD).is_file():
         free = not folder.exists() or (folder.is_dir() and not any(folder.iterdir()))
         place = "there" if free else "in another --out"
@@ -257,7 +263,7 @@ def _check_head(folder: Path, about: dict[str, Any]) -> list[str]:
     head = read_json(folder / HEAD)
     if not isinstance(head, dict) or head.get("format") != FORMAT or not isinstance(head.get("about"), dict):
         raise BundleError(f"{folder / HEAD}: is no study that this version reads. Begin another in another --out.")
-    wrong = [why for name, why in _MENDS.items() if head["about"].get(name) != about[name]]
+    wrong = [why for name, why in _MISMATCHES.items() if head["about"].get(name) != about.get(name)]
     if wrong:
         raise ConfigError(
             f"{folder}: the study there cannot go on: {'; '.join(wrong)}. Resume with what it was begun with, "
@@ -280,7 +286,7 @@ def _check_journal(path: Path) -> None:
     for number, line in enumerate(lines, 1):
         if not _is_record(line):
             raise BundleError(f"{path}: line {number} of {len(lines)} is damaged. {_RESTORE}")
-    if not lines or json.loads(lines[0])["op_code"] != _BEGINS:
+    if not lines or json.loads(lines[0])["op_code"] != _CREATE_STUDY:
         raise BundleError(f"{path}: does not begin with the beginning of a study: its trials are lost. {_RESTORE}")
     if tail and not others_alive(path.parent):
         # A process was killed while it wrote: half a line would make the next one unreadable.
@@ -319,7 +325,7 @@ log = logging.getLogger("jpas_gbm")
 
 
 @contextmanager
-def put_off() -> Iterator[Callable[[], None]]:
+def defer_interrupts() -> Iterator[Callable[[], None]]:
     """Give a function that raises KeyboardInterrupt if Ctrl-C was pressed since; a second Ctrl-C raises at once.
 
     The library loses an interrupt that comes while it waits for the lock of a journal. Outside the main thread,
@@ -348,7 +354,7 @@ def put_off() -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def from_parent(stop: Event) -> Iterator[Callable[[], None]]:
+def parent_interrupts(stop: Event) -> Iterator[Callable[[], None]]:
     """Give a function that raises KeyboardInterrupt once the parent process says so or is gone.
 
     Parameters
@@ -366,10 +372,10 @@ def from_parent(stop: Event) -> Iterator[Callable[[], None]]:
 
 
 @contextmanager
-def deaf() -> Iterator[None]:
-    """Let processes that are started in this block never hear Ctrl-C, which a terminal sends to all of them.
+def ignore_interrupts() -> Iterator[None]:
+    """Let processes that are started in this block ignore Ctrl-C, which a terminal sends to all of them.
 
-    Here it is heard at the end of the block.
+    In this process it takes effect at the end of the block.
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

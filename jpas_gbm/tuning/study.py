@@ -1,7 +1,4 @@
-"""The trials of a study: asked for, judged rung by rung, told; by one process or several.
-
-The ladder: which trials are worth more work, by successive halving and by the mean over folds so far.
-"""
+"""The trials of a study: asked for, scored rung by rung of a ladder, and finished; by one process or several."""
 
 from __future__ import annotations
 
@@ -21,8 +18,9 @@ from ..atomic import atomic_file
 from ..errors import BundleError, FitError, OutputError
 from ..options import TuneOptions
 from ..run import Progress
-from .objective import Answers, Judged, Objective, joined, mean_figures
-from .storage import at_work, is_alive, others_alive, put_off
+from .objective import Answers, FoldScore, Objective, joined, mean_figures
+from .storage import at_work, defer_interrupts, is_alive, others_alive
+from .trials import COUNTED, outcome
 
 if TYPE_CHECKING:
     from optuna.study import Study
@@ -59,7 +57,7 @@ def climbs(loss: float, others: Sequence[float], keep: float, among: int = 0) ->
     return better < max(1, math.floor(keep * (len(latest) + 1)))
 
 
-def hopeless(mean_so_far: float, others: Sequence[float]) -> bool:
+def falls_behind(mean_so_far: float, others: Sequence[float]) -> bool:
     """Return whether a trial is given up between two folds: its mean so far is above the median of the others'."""
     if not math.isfinite(mean_so_far):
         return True
@@ -93,10 +91,8 @@ def earliest_as_good(losses: Mapping[int, Sequence[float]]) -> int:
 log = logging.getLogger("jpas_gbm")
 
 START = "start"
-"""Mark of the trials that the study was told to begin with: they are given all the work."""
-COUNTED = ("complete", "pruned", "failed")
-"""Outcomes that count towards the number of trials asked for; interrupted ones are tried again."""
-_MISSES = 25
+"""Mark of the trials that a study was given to begin with: they are given all the work."""
+_MOST_REPEATS = 25
 _FIRST_FAILURES = 5
 
 
@@ -106,18 +102,6 @@ class OutOfTime(Exception):
 
 class _GivenUp(Exception):
     """The trial is not worth more work."""
-
-
-def outcome(trial: FrozenTrial) -> str:
-    """Return complete, pruned, failed, interrupted, repeated, surplus, running or waiting."""
-    from optuna.trial import TrialState
-
-    plain = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
-    if trial.state in plain:
-        return plain[trial.state]
-    if trial.state == TrialState.WAITING:
-        return "waiting"
-    return str(trial.user_attrs.get("outcome", "interrupted"))
 
 
 def begin_with(study: Study, starts: Iterable[Mapping[str, Any]]) -> None:
@@ -140,7 +124,7 @@ class Work:
     study : optuna.Study
         The trials, shared by all processes.
     objective : Objective
-        Judges them.
+        Scores them.
     options : TuneOptions
         The ladder.
     folder : Path
@@ -162,11 +146,10 @@ class Work:
     trials: int
     seconds: float | None = None
     progress: Progress | None = None
-    interrupts: Callable[[], AbstractContextManager[Callable[[], None]]] = put_off
+    interrupts: Callable[[], AbstractContextManager[Callable[[], None]]] = defer_interrupts
     ended: str = "finished"
     notes: list[str] = field(default_factory=list)
     _worker: str = ""
-    _misses: int = 0
 
     def run(self) -> str:
         """Try until the study has its trials; return how it ended: finished, timeout, interrupted or exhausted.
@@ -182,14 +165,14 @@ class Work:
         self.ended = "finished"
         try:
             with self.interrupts() as check, at_work(self.folder) as self._worker:
-                self.objective.progress = self._watch(deadline, check)
+                self.objective.run = self.objective.run.fresh(self._watch(deadline, check))
                 while self._wanted():
                     check()
                     if deadline is not None and time.monotonic() > deadline:
                         raise OutOfTime
-                    self._one()
+                    self._try()
                     self._check_failures()
-                    if self._misses > _MISSES:
+                    if self._repeats() > _MOST_REPEATS:
                         self.ended = "exhausted"
                         self.notes.append("every combination of the space that could be found was tried.")
                         break
@@ -237,9 +220,10 @@ class Work:
             if trial.state != TrialState.RUNNING or self._is_at_work(trial):
                 continue
             log.warning("trial %d was left unfinished by a process that ended: it is tried again.", trial.number)
-            self.study._storage.set_trial_user_attr(trial._trial_id, "outcome", "interrupted")
+            # A failed trial without a stated outcome is an interrupted one.
             self.study.tell(trial.number, state=TrialState.FAIL, skip_if_finished=True)
-            self._again(trial.number, trial.params)
+            if outcome(self._all()[trial.number]) == "interrupted":
+                self._again(trial.number, trial.params)
 
     def _is_at_work(self, trial: FrozenTrial) -> bool:
         worker = trial.user_attrs.get("worker")
@@ -253,7 +237,7 @@ class Work:
             attrs = self._all()[number].user_attrs
             self.study.enqueue_trial(dict(values), user_attrs={"again": number, START: attrs.get(START, False)})
 
-    def _one(self) -> None:
+    def _try(self) -> None:
         from optuna.trial import TrialState
 
         trial = self._ask()
@@ -262,12 +246,10 @@ class Work:
             values = self.objective.space.suggest(trial)
             refused = self._refused(trial.number, values)
             if refused is not None:
-                self._misses += refused == "repeated"
                 self._fail(trial, refused, "")
                 return
-            self._misses = 0
-            losses, judged = self._climb(trial, values)
-            self._keep(trial, judged)
+            losses, scored = self._climb(trial, values)
+            self._keep(trial, scored)
             self.study.tell(trial, losses)
         except _GivenUp:
             self.study.tell(trial, state=TrialState.PRUNED)
@@ -288,14 +270,26 @@ class Work:
         from .space import ExploringSampler, NumberedSampler, reused
 
         known = self._all()
-        seed = self.objective.seed
-        kind = ExploringSampler if self._misses else NumberedSampler
-        self.study.sampler = kind(seed, self.options.startup)
-        if not self._misses and not any(trial.state == TrialState.WAITING for trial in known):
-            taken = reused(len(known), known, self.options)
+        interrupted = sum(outcome(trial) == "interrupted" for trial in known)
+        repeats = self._repeats()
+        kind = ExploringSampler if repeats else NumberedSampler
+        self.study.sampler = kind(self.objective.run.seed, self.options.startup, interrupted)
+        if not repeats and not any(trial.state == TrialState.WAITING for trial in known):
+            taken = reused(len(known) - interrupted, known, self.options)
             if taken:
                 self.study.enqueue_trial(taken)
         return self.study.ask()
+
+    def _repeats(self) -> int:
+        """Return how many trials in a row, the latest, would have repeated another."""
+        count = 0
+        for trial in reversed(self._all()):
+            kind = outcome(trial)
+            if kind == "repeated":
+                count += 1
+            elif kind in COUNTED:
+                break
+        return count
 
     def _refused(self, number: int, values: Mapping[str, Any]) -> str | None:
         """Return why a trial is not begun: another tried the same, or the study has its trials; or None."""
@@ -313,21 +307,21 @@ class Work:
             trial.set_user_attr("reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[Judged]]:
-        """Judge a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
+    def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[FoldScore]]:
+        """Score a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
         objective, began = self.objective, time.perf_counter()
         given = trial.user_attrs.get(START, False)
         options = objective.space.options(values)
         steps: dict[str, float] = {}
-        judged: list[Judged] = []
+        scored: list[FoldScore] = []
         losses = [math.inf]
         for number, rung in enumerate(self.options.ladder):
-            judged = []
+            scored = []
             for fold in range(objective.folds):
-                judged.append(objective.judge(options, rung, fold))
-                losses = objective.measure.losses(mean_figures(judged))
+                scored.append(objective.score_fold(options, rung, fold))
+                losses = objective.measure.losses(mean_figures(scored))
                 if not all(math.isfinite(loss) for loss in losses):
-                    raise FitError("its score is not a number: a class may be absent from the rows that judge.")
+                    raise FitError("its score is not a number: a class may be absent from the rows that score.")
                 step = number * objective.folds + fold
                 steps[str(step)] = losses[0]
                 trial.set_user_attr("steps", steps)
@@ -335,12 +329,12 @@ class Work:
                 if objective.measure.options.also is None:
                     trial.report(losses[0], step)
                 between = fold < objective.folds - 1
-                if between and not given and hopeless(losses[0], self._others(trial.number, step)):
+                if between and not given and falls_behind(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
             top = number == len(self.options.ladder) - 1
             if not (top or given) and not self._climbs(trial.number, step, losses[0]):
                 raise _GivenUp
-        return losses, judged
+        return losses, scored
 
     def _climbs(self, number: int, step: int, loss: float) -> bool:
         return climbs(loss, self._others(number, step), self.options.keep, self.options.among)
@@ -354,12 +348,12 @@ class Work:
                     found.append(float(steps[str(step)]))
         return found
 
-    def _keep(self, trial: Trial, judged: list[Judged]) -> None:
-        answers = joined(judged)
+    def _keep(self, trial: Trial, scored: list[FoldScore]) -> None:
+        answers = joined(scored)
         save_answers(self.folder, trial.number, answers)
-        trial.set_user_attr("figures", mean_figures(judged))
+        trial.set_user_attr("figures", mean_figures(scored))
         trial.set_user_attr("candidate", answers.candidate)
-        trial.set_user_attr("notes", sorted({note for one in judged for note in one.notes}))
+        trial.set_user_attr("notes", sorted({note for one in scored for note in one.notes}))
 
     def _check_failures(self) -> None:
         known = [trial for trial in self._all() if outcome(trial) in ("complete", "pruned", "failed")]
@@ -373,7 +367,7 @@ class Work:
 
 
 def save_answers(folder: Path, number: int, answers: Answers) -> None:
-    """Keep what a finished trial said about the rows that judge it."""
+    """Keep what a finished trial said about the rows that score it."""
     with atomic_file(answers_path(folder, number), overwrite=True) as temporary:
         np.savez(temporary, y=answers.y, p=answers.p, groups=answers.groups, candidate=np.array(answers.candidate))
 

@@ -5,35 +5,40 @@ from __future__ import annotations
 import logging
 import multiprocessing
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ..adaptation.fit import fit_options
+from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
-from ..options import FitOptions, Rung, TuneOptions
-from ..run import Progress
+from ..options import TuneOptions
+from ..run import Progress, Run
+from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset
-from .objective import Objective, joined, mean_figures
-from .result import Tuned, counts, history, importances, slices, table
+from .objective import Objective
+from .result import Counts, Finalist, Fresh, Ladder, Point, Study, Untuned
 from .space import Space, flat, with_values
-from .storage import deaf, from_parent, identity, open_study
-from .study import COUNTED, OutOfTime, Work, begin_with, earliest_as_good, load_answers, outcome, save_answers
+from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
+from .study import OutOfTime, Work, begin_with, earliest_as_good, load_answers, save_answers
+from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_slices, trial_table
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
 
-    from optuna.study import Study
+    import optuna
     from optuna.trial import FrozenTrial
 
 
 log = logging.getLogger("jpas_gbm")
 _PATIENCE = 20.0
 """Seconds that a helper has to come to a clean end."""
+_UNTUNED = -1
+"""Number under which the answers of the untuned fit are kept."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +58,8 @@ class Plan:
     seconds : float, optional
         Time allowed.
     seed, threads : int
-    about : mapping
+        Of the study; of one process.
+    about : Identity
         What the study is about.
     """
 
@@ -65,49 +71,49 @@ class Plan:
     seconds: float | None
     seed: int
     threads: int
-    about: Mapping[str, Any]
+    about: Identity
 
     def objective(self, seed: int | None = None, progress: Progress | None = None) -> Objective:
-        """Return what judges trials, with the study's seed or another."""
-        own = self.seed if seed is None else seed
-        return Objective(self.dataset, self.space, self.options.objective, own, self.threads, progress)
+        """Return what scores trials, with the study's seed or another."""
+        run = Run.start(self.seed if seed is None else seed, self.threads, progress)
+        return Objective(self.dataset, self.space, self.options.objective, run)
 
-    def work(self, study: Study, progress: Progress | None = None) -> Work:
+    def work(self, study: optuna.Study, progress: Progress | None = None) -> Work:
         """Return this process's share of the study."""
-        objective = self.objective()
-        return Work(study, objective, self.options, self.folder, self.trials, self.seconds, progress)
+        return Work(study, self.objective(), self.options, self.folder, self.trials, self.seconds, progress)
 
 
 def tune(
-    dataset: Dataset,
-    base: FitOptions,
-    options: TuneOptions,
-    out: str | Path,
+    data: Dataset | str | Path | None = None,
     *,
     trials: int,
+    out: str | Path,
+    regime: str = "ssda",
+    config: TuneOptions | str | Path = "tune",
     timeout: float | None = None,
     jobs: int = 1,
     resume: bool = False,
     seed: int = 0,
-    threads: int = 1,
+    threads: int = 0,
     progress: Progress | None = None,
-) -> Tuned:
-    """Look for better options of a fit on labelled target rows of train and validation.
+) -> Study:
+    """Look for better options of a fit on labelled target rows of train and validation, never of test.
 
     Parameters
     ----------
-    dataset : Dataset
-        Its test labels are masked before anything else is done.
-    base : FitOptions
-        The untuned fit; ``options.fit`` goes over it.
-    options : TuneOptions
-        Space, objective and ladder.
-    out : path
-        Folder of the study: journal, answers and results.
+    data : Dataset or path, optional
+        A data set or its folder; default: the built-in simulated survey of this seed. Test labels are masked before
+        anything else is done.
     trials : int
         How many the study is to have in all, with those of earlier runs and other processes.
+    out : path
+        Folder of the study: journal, answers and results.
+    regime : str
+        What training may touch.
+    config : TuneOptions or path
+        Space, objective and ladder: options, a YAML file, or the name of a shipped configuration.
     timeout : float, optional
-        Time allowed to this call, s. A trial under way is given up, and tried again by --resume.
+        Time allowed to this call, s. A trial under way is given up, and tried again by `resume`.
     jobs : int
         Processes; each holds its own features.
     resume : bool
@@ -115,9 +121,13 @@ def tune(
     seed : int
         Seed of the study and of every training in it.
     threads : int
-        Threads of the libraries, shared by the processes.
+        Threads of the libraries, shared by the processes; 0 takes all.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Study
 
     Raises
     ------
@@ -134,27 +144,29 @@ def tune(
         raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
-    space = Space.build(with_values(base, flat(options.fit), "fit"), options.space)
+    options = options_of(TuneOptions, config, "tune")
+    space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]
-    masked = dataset.for_training()
-    about = identity(masked, space, options, seed)
-    each = max(1, threads // max(1, jobs))
-    plan = Plan(masked, space, options, Path(out), trials, timeout, seed, each, about)
+    dataset = open_dataset(data, seed, progress).for_training()
+    about = identity(dataset, space, options, seed)
+    each = max(1, Run.start(threads=threads).threads // max(1, jobs))
+    plan = Plan(dataset, space, options, Path(out), trials, timeout, seed, each, about)
     plan.objective()  # what is wrong with regime or objective is said before a folder is made
-    study, notes = open_study(plan.folder, dict(about), options, resume)
+    study, notes = open_study(plan.folder, about, options, resume)
     if not resume:
         begin_with(study, starts)
-    ended, more = _run(plan, study, jobs, progress)
+    ended, more = _work(plan, study, jobs, progress)
     return _result(plan, study, ended, [*space.notes, *notes, *more], progress)
 
 
-def _run(plan: Plan, study: Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:
+def _work(plan: Plan, study: optuna.Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:
+    """Try until the study has its trials, with helping processes; return how it ended, and notes."""
     context = multiprocessing.get_context("spawn")
     stop = context.Event()
     helpers = [context.Process(target=_help, args=(plan, stop), daemon=True) for _ in range(jobs - 1)]
     work = plan.work(study, progress)
     try:
-        with deaf():
+        with ignore_interrupts():
             for helper in helpers:
                 helper.start()
         ended = work.run()
@@ -174,9 +186,9 @@ def _help(plan: Plan, stop: Event) -> None:
     """Take part in a study that another process began and speaks for."""
     warnings.simplefilter("ignore")
     try:
-        study, _ = open_study(plan.folder, dict(plan.about), plan.options, resume=True)
+        study, _ = open_study(plan.folder, plan.about, plan.options, resume=True)
         work = plan.work(study)
-        work.interrupts = partial(from_parent, stop)
+        work.interrupts = partial(parent_interrupts, stop)
         work.run()
     except JpasGbmError as error:
         log.warning("a helping process ended: %s", error)
@@ -192,31 +204,35 @@ def _stop(helpers: list[Any], stop: Event) -> None:
             helper.terminate()
 
 
-def _complete(study: Study) -> list[FrozenTrial]:
-    return [trial for trial in study.get_trials(deepcopy=False) if outcome(trial) == "complete"]
+def _trials(study: optuna.Study) -> list[FrozenTrial]:
+    return study.get_trials(deepcopy=False)
 
 
-def _result(plan: Plan, study: Study, ended: str, notes: list[str], progress: Progress | None) -> Tuned:
-    complete = _complete(study)
-    if not complete:
-        known = counts(study.get_trials(deepcopy=False))
-        if ended == "interrupted":
-            raise KeyboardInterrupt(
-                f"interrupted before a trial had done all its work. The study in {plan.folder} goes on with --resume."
-            )
-        begun = ", ".join(f"{n} {name}" for name, n in known.items()) or "none was begun"
-        raise FitError(
-            f"{plan.folder}: no trial has done all its work yet ({begun}). Go on with --resume and more time or trials."
+def _refuse_unfinished(plan: Plan, study: optuna.Study, ended: str) -> None:
+    """Raise what says that no trial has done all its work."""
+    if ended == "interrupted":
+        raise KeyboardInterrupt(
+            f"interrupted before a trial had done all its work. The study in {plan.folder} goes on with --resume."
         )
+    begun = ", ".join(f"{n} {name}" for name, n in outcome_counts(_trials(study)).items()) or "none was begun"
+    raise FitError(
+        f"{plan.folder}: no trial has done all its work yet ({begun}). Go on with --resume and more time or trials."
+    )
+
+
+def _result(plan: Plan, study: optuna.Study, ended: str, notes: list[str], progress: Progress | None) -> Study:
+    """Choose the best trial, measure it against fresh seeds and the untuned fit, and save the study."""
+    trials = _trials(study)
+    complete = [trial for trial in trials if outcome(trial) == "complete"]
+    if not complete:
+        _refuse_unfinished(plan, study, ended)
     ranked = sorted(complete, key=lambda trial: (trial.values[0], trial.number))
     best = ranked[0]
-    trials = study.get_trials(deepcopy=False)
     busy = sum(outcome(trial) == "running" for trial in trials)
     if busy:
         notes = [*notes, f"{busy} trial(s) are still under way in other processes: the result will be written again."]
-    whole = ended in ("finished", "exhausted") and not busy
-    default = fresh = None
-    if whole:
+    default, fresh = None, None
+    if ended in ("finished", "exhausted") and not busy:
         try:
             best, fresh = _fresh(plan, study, ranked[: plan.options.finalists], progress)
             default = _default(plan, study, best, progress)
@@ -224,126 +240,110 @@ def _result(plan: Plan, study: Study, ended: str, notes: list[str], progress: Pr
             ended = "interrupted"
     if fresh is None and plan.options.fresh_seeds:
         notes = [*notes, "fresh seeds were not measured: --resume does what is left."]
-    told = _told(plan, study, best, ended, notes) | {"default": default, "fresh": fresh}
-    front = {one["trial"]: plan.space.options(one["values"]) for one in told["front"]}
-    tuned = Tuned(
-        plan.space.options(best.params),
-        told,
-        front,
-        table(study.get_trials(deepcopy=False), plan.space, plan.objective().measure.metrics),
-    )
-    tuned.save(plan.folder)
-    return tuned
+    found = _found(plan, study, best, ended, notes).model_copy(update={"default": default, "fresh": fresh})
+    found.save(plan.folder)
+    return found
 
 
-def _default(plan: Plan, study: Study, best: FrozenTrial, progress: Progress | None) -> dict[str, Any] | None:
+def _default(plan: Plan, study: optuna.Study, best: FrozenTrial, progress: Progress | None) -> Untuned | None:
     """Return what the untuned options score on the same rows, and how far the best is from it."""
     measure = plan.objective().measure
     if "default" not in study.user_attrs:
-        objective = plan.objective(progress=progress)
-        judged = [objective.judge(plan.space.base, Rung(), fold) for fold in range(objective.folds)]
-        save_answers(plan.folder, -1, joined(judged))
-        study.set_user_attr("default", {"figures": mean_figures(judged), "candidate": joined(judged).candidate})
-    known = dict(study.user_attrs["default"])
-    ours, theirs = load_answers(plan.folder, best.number), load_answers(plan.folder, -1)
+        figures, answers = plan.objective(progress=progress).score_whole(plan.space.base)
+        save_answers(plan.folder, _UNTUNED, answers)
+        study.set_user_attr("default", {"figures": figures, "candidate": answers.candidate})
+    known = study.user_attrs["default"]
+    ours, theirs = load_answers(plan.folder, best.number), load_answers(plan.folder, _UNTUNED)
     if ours is None or theirs is None:
         return None
     loss = measure.losses(known["figures"])[0]
     interval = measure.interval(ours, plan.seed, theirs)
-    return known | {"loss": loss, "difference": best.values[0] - loss, "interval": list(interval)}
+    return Untuned(loss, best.values[0] - loss, interval, known["candidate"], known["figures"])
 
 
 def _fresh(
-    plan: Plan, study: Study, finalists: list[FrozenTrial], progress: Progress | None
-) -> tuple[FrozenTrial, dict[str, Any] | None]:
+    plan: Plan, study: optuna.Study, finalists: list[FrozenTrial], progress: Progress | None
+) -> tuple[FrozenTrial, Fresh | None]:
     """Train the best trials anew with other seeds; return the one to keep, and how much was luck of the seed.
 
     What is best of many by a hair is best by luck of its seed as often as not.
     """
     if not plan.options.fresh_seeds:
         return finalists[0], None
-    measure = plan.objective().measure
-    seeds = [plan.seed + 1 + i for i in range(plan.options.fresh_seeds)]
-    known: dict[str, list[float]] = dict(study.user_attrs.get("fresh", {}))
-    jobs = [(trial, i) for i in range(len(seeds)) for trial in finalists]
-    objectives: dict[int, Objective] = {}
-    for done, (trial, i) in enumerate(jobs):
-        losses = known.get(str(trial.number), [])
-        if progress is not None:
-            progress("finalists, fresh seeds", done, len(jobs))
-        if len(losses) <= i:
-            if i not in objectives:
-                objectives = {i: plan.objective(seeds[i], progress)}  # finalists of one seed share rows and trees
-            figures, _ = objectives[i].whole(plan.space.options(trial.params))
-            known[str(trial.number)] = [*losses, measure.losses(figures)[0]]
-            study.set_user_attr("fresh", known)
-    over = {trial.number: known[str(trial.number)][: len(seeds)] for trial in finalists}
-    means = {number: float(np.mean(losses)) for number, losses in over.items()}
-    kept = earliest_as_good(over)
+    seeds = tuple(plan.seed + 1 + i for i in range(plan.options.fresh_seeds))
+    known = _fresh_losses(plan, study, finalists, seeds, progress)
+    losses = {trial.number: tuple(known[str(trial.number)][: len(seeds)]) for trial in finalists}
+    kept = earliest_as_good(losses)
     best = next(trial for trial in finalists if trial.number == kept)
-    told = [
-        {"trial": one.number, "loss": one.values[0], "losses": over[one.number], "mean": means[one.number]}
-        for one in finalists
-    ]
-    optimism = means[kept] - best.values[0]
-    return best, {
-        "seeds": seeds,
-        "losses": over[kept],
-        "mean": means[kept],
-        "optimism": optimism,
-        "finalists": told,
+    each = {
+        trial.number: Finalist(
+            trial.number, trial.values[0], losses[trial.number], float(np.mean(losses[trial.number]))
+        )
+        for trial in finalists
     }
+    mean = each[kept].mean
+    return best, Fresh(losses[kept], mean, mean - best.values[0], seeds, tuple(each.values()))
 
 
-def _told(plan: Plan, study: Study, best: FrozenTrial, ended: str, notes: list[str]) -> dict[str, Any]:
-    trials = study.get_trials(deepcopy=False)
-    measure = plan.objective().measure
+def _fresh_losses(
+    plan: Plan, study: optuna.Study, finalists: list[FrozenTrial], seeds: tuple[int, ...], progress: Progress | None
+) -> dict[str, list[float]]:
+    """Return the losses of each finalist with each fresh seed, by the trial's number; those known are kept."""
+    known: dict[str, list[float]] = dict(study.user_attrs.get("fresh", {}))
+    for i, seed in enumerate(seeds):
+        objective: Objective | None = None  # finalists of one seed share rows and trees
+        for place, trial in enumerate(finalists):
+            losses = known.get(str(trial.number), [])
+            if progress is not None:
+                progress("finalists, fresh seeds", i * len(finalists) + place, len(seeds) * len(finalists))
+            if len(losses) <= i:
+                objective = objective or plan.objective(seed, progress)
+                figures, _ = objective.score_whole(plan.space.options(trial.params))
+                known[str(trial.number)] = [*losses, objective.measure.losses(figures)[0]]
+                study.set_user_attr("fresh", known)
+    return known
+
+
+def _found(plan: Plan, study: optuna.Study, best: FrozenTrial, ended: str, notes: list[str]) -> Study:
+    """Return all that the study's trials say."""
+    trials, measure = _trials(study), plan.objective().measure
     answers = load_answers(plan.folder, best.number)
-    known = counts(trials)
-    asked = {
-        "asked": plan.trials,
-        "counted": sum(known.get(name, 0) for name in COUNTED),
-        "outcomes": known,
-        "ended": ended,
-        "seconds": round(sum(t.user_attrs.get("seconds", 0.0) for t in trials), 1),
-    }
+    known, history = outcome_counts(trials), trial_history(trials)
+    interval = None if answers is None else measure.interval(answers, plan.seed)
     front = study.best_trials if len(measure.metrics) > 1 else []
-    made = provenance(
-        seed=plan.seed, options=plan.options.model_dump(mode="json"), data=plan.dataset.provenance, about=plan.about
+    options, about = plan.options, plan.about
+    first = measure.metrics[0]
+    seconds = round(sum(t.user_attrs.get("seconds", 0.0) for t in trials), 1)
+    return Study(
+        regime=plan.space.base.regime,
+        seed=plan.seed,
+        measured=f"{'' if first in ('log_loss', 'mix') else '1 - '}{first}",
+        metrics=measure.metrics,
+        counts=Counts(sum(known.get(kind, 0) for kind in COUNTED), plan.trials, known, ended, seconds),
+        best=replace(_point(best), interval=interval),
+        front=tuple(map(_point, front)),
+        rows=0 if answers is None else len(answers.y),
+        label_budget=_budget(plan),
+        importances=importances(trials),
+        history=history,
+        slices=trial_slices(history, plan.space),
+        space=dict(plan.space.entries),
+        ladder=Ladder(options.ladder, options.keep, options.among),
+        notes=tuple(sorted({*notes, *best.user_attrs.get("notes", [])})),
+        provenance=provenance(
+            seed=plan.seed, options=options.model_dump(mode="json"), data=plan.dataset.provenance, about=about
+        ),
+        name=plan.folder.resolve().name,
+        options=plan.space.options(best.params),
+        front_options={trial.number: plan.space.options(trial.params) for trial in front},
+        table=trial_table(trials, plan.space, measure.metrics),
     )
-    return {
-        "format": 1,
-        "regime": plan.space.base.regime,
-        "seed": plan.seed,
-        "measured": " and ".join(f"{'' if m in ('log_loss', 'mix') else '1 - '}{m}" for m in measure.metrics[:1]),
-        "metrics": list(measure.metrics),
-        "trials": asked,
-        "best": _point(best)
-        | {
-            "candidate": best.user_attrs.get("candidate", ""),
-            "interval": None if answers is None else list(measure.interval(answers, plan.seed)),
-        },
-        "front": [_point(trial) for trial in front],
-        "rows_judged": 0 if answers is None else len(answers.y),
-        "label_budget": _budget(plan),
-        "importances": importances(trials),
-        "history": history(trials),
-        "slices": slices(trials, plan.space),
-        "space": plan.space.to_dict(),
-        "ladder": plan.about["ladder"],
-        "notes": sorted({*notes, *best.user_attrs.get("notes", [])}),
-        "provenance": made,
-    }
 
 
-def _point(trial: FrozenTrial) -> dict[str, Any]:
-    return {
-        "trial": trial.number,
-        "loss": trial.values[0],
-        "losses": list(trial.values),
-        "figures": trial.user_attrs.get("figures", {}),
-        "values": dict(trial.params),
-    }
+def _point(trial: FrozenTrial) -> Point:
+    attrs = trial.user_attrs
+    losses, values = tuple(trial.values), dict(trial.params)
+    return Point(trial.number, losses[0], losses, attrs.get("figures", {}), values, attrs.get("candidate", ""))
 
 
 def _budget(plan: Plan) -> dict[str, int]:

@@ -44,7 +44,7 @@ def options(quick_options):
 
 @pytest.fixture(scope="module")
 def usual(tiny, options):
-    return fit(tiny, options, seed=3)
+    return fit(tiny, config=options, seed=3)
 
 
 def accuracy(fitted, dataset):
@@ -72,7 +72,7 @@ def check_templates(fitted, scheme):
 
 def test_other_names_change_nothing_but_names(tiny, options, usual):
     dataset = replace(tiny, scheme=RENAMED)
-    fitted = fit(dataset, options, seed=3)
+    fitted = fit(dataset, config=options, seed=3)
     rows = tiny.target_rows("test")
     check_templates(fitted, RENAMED)
     np.testing.assert_array_equal(fitted.probabilities(rows), usual.probabilities(rows))
@@ -86,7 +86,7 @@ def test_other_names_change_nothing_but_names(tiny, options, usual):
 @pytest.mark.parametrize(("scheme", "codes"), [(TURNED, [3, 2, 1, 0]), (THREE, [2, 2, 0, 1])], ids=["turned", "three"])
 def test_other_classes_from_fit_to_explanation(tiny, options, usual, scheme, codes, tmp_path):
     dataset = relabelled(tiny, scheme, codes)
-    fitted = fit(dataset, options, seed=3)
+    fitted = fit(dataset, config=options, seed=3)
     check_templates(fitted, scheme)
     assert accuracy(fitted, dataset) > accuracy(usual, tiny) - 0.02
     fitted.save(tmp_path / "model")

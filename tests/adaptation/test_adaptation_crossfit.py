@@ -5,15 +5,15 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.choosing import label_folds
 from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.folds import label_folds
 from jpas_gbm.config import override
 from jpas_gbm.errors import FitError
 
 
 @pytest.fixture(scope="module")
 def crossfitted(tiny, quick_options):
-    return fit(tiny, override(quick_options, crossfit=2), seed=3)
+    return fit(tiny, config=override(quick_options, crossfit=2), seed=3)
 
 
 def labelled(dataset):
@@ -56,7 +56,7 @@ def test_trees_of_all_labels_take_the_rounds_that_folds_took(crossfitted):
 def test_early_stopping_in_folds_decides_the_rounds(tiny, quick_options):
     growth = {"rounds": 60, "leaves": 7, "learning_rate": 0.3, "patience": 5}
     options = override(quick_options, regime="target-only", crossfit=2, continuation=growth)
-    entries = {e["stage"]: e for e in fit(tiny, options, seed=0).card["trainings"]}
+    entries = {e["stage"]: e for e in fit(tiny, config=options, seed=0).card["trainings"]}
     own = [entries[f"trees: target, lightgbm (fold {i} of 2)"]["rounds"] for i in (1, 2)]
     assert max(own) < 60
     assert entries["trees: target, lightgbm (all labels)"]["rounds"] == max(1, round(np.mean(own)))
@@ -66,14 +66,14 @@ def test_the_probabilities_are_those_of_the_test_rows_and_repeat(tiny, quick_opt
     rows = tiny.target_rows("test")
     p = crossfitted.probabilities(rows)
     assert (p.argmax(axis=1) == rows.label).mean() > 0.85
-    again = fit(tiny, override(quick_options, crossfit=2), seed=3)
+    again = fit(tiny, config=override(quick_options, crossfit=2), seed=3)
     np.testing.assert_array_equal(again.probabilities(rows), p)
 
 
 def test_a_model_without_labels_of_trees_is_the_same(tiny, quick_options):
     """Where no tree sees a label there is nothing to take turns at."""
-    split = fit(tiny, override(quick_options, regime="mocks-only"), seed=1)
-    folds = fit(tiny, override(quick_options, regime="mocks-only", crossfit=3), seed=1)
+    split = fit(tiny, config=override(quick_options, regime="mocks-only"), seed=1)
+    folds = fit(tiny, config=override(quick_options, regime="mocks-only", crossfit=3), seed=1)
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(split.probabilities(rows), folds.probabilities(rows))
 
@@ -84,7 +84,9 @@ def test_a_kept_baseline_of_plain_mocks_is_calibrated_on_all_labels(tiny, quick_
     label = np.array(tiny.target.label)
     rows = labelled(tiny)
     label[rows] = rng.permutation(label[rows])
-    fitted = fit(replace(tiny, target=tiny.target.replace(label=label)), override(quick_options, crossfit=2), seed=0)
+    fitted = fit(
+        replace(tiny, target=tiny.target.replace(label=label)), config=override(quick_options, crossfit=2), seed=0
+    )
     assert not fitted.card["verdict"]["adapted"]
     assert len(fitted.held_out) == rows.sum()
 
@@ -97,4 +99,4 @@ def test_one_labelled_object_cannot_be_dealt(tiny, quick_options):
     label[lost], split[lost] = -1, -1
     few = replace(tiny, target=tiny.target.replace(label=label), target_split=split)
     with pytest.raises(FitError, match="cannot be dealt"):
-        fit(few, override(quick_options, crossfit=2))
+        fit(few, config=override(quick_options, crossfit=2))

@@ -19,28 +19,27 @@ from jpas_gbm.adaptation.domain_report import (
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
-from jpas_gbm.adaptation.ways import Stages
+from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.adaptation.weights import DomainWeights
 from jpas_gbm.config import override
-from jpas_gbm.run import Journal
+from jpas_gbm.run import Run
 
 CLASSES = ("QSO", "STAR")
 
 
 @pytest.fixture(scope="module")
 def ssda(tiny, quick_options):
-    return fit(tiny, override(quick_options, recipe="continue"), seed=3)
+    return fit(tiny, config=override(quick_options, recipe="continue"), seed=3)
 
 
 @pytest.fixture(scope="module")
 def rows(tiny, quick_options):
-    seeds = np.random.SeedSequence(1)
-    return make_rows(tiny.for_training(), get_regime("ssda"), quick_options, seeds, 1, Journal())
+    return make_rows(tiny.for_training(), get_regime("ssda"), quick_options, Run(1))
 
 
 @pytest.fixture
 def stages(rows, quick_options):
-    return Stages(rows, quick_options, 0, 1, Journal())
+    return Stages(rows, quick_options, Run(0))
 
 
 def answers(n, rng):
@@ -128,7 +127,7 @@ def test_the_group_of_that_feature_tells_domains(stages):
     found = group_facts(false, seed=0)
     assert set(found) == set(stages.rows.recipe.groups.values())
     assert found["colour"]["auc"] > 0.7 > found["flux"]["auc"]
-    told = {entry["stage"]: entry for entry in false.journal.entries}
+    told = {entry["stage"]: entry for entry in false.run.journal.entries}
     for group, one in found.items():
         entry = told[f"domain classifier: {group} features alone"]
         assert entry["auc"] == pytest.approx(one["auc"], abs=1e-4) and entry["seconds"] >= 0
@@ -183,7 +182,7 @@ def test_the_card_and_the_terminal_tell_it(tiny, ssda):
 
 
 def test_without_labels_of_the_sky_there_are_strata_and_no_scores(tiny, quick_options):
-    found = fit(tiny, override(quick_options, regime="uda"), seed=3).card["domain"]
+    found = fit(tiny, config=override(quick_options, regime="uda"), seed=3).card["domain"]
     assert found["features"]["labels"] == "mocks"
     assert "log_loss" not in found["coverage"] and "log_loss" not in found["coverage"]["strata"][0]
     assert len(found["lines"]) == 1 and found["weights"]["0.25"]["used"]
@@ -191,7 +190,7 @@ def test_without_labels_of_the_sky_there_are_strata_and_no_scores(tiny, quick_op
 
 def test_without_tempers_nothing_is_trained_or_told(tiny, quick_options):
     domain = override(quick_options.domain, gammas=(0.0,))
-    fitted = fit(tiny, override(quick_options, recipe="continue", domain=domain.model_dump()), seed=3)
+    fitted = fit(tiny, config=override(quick_options, recipe="continue", domain=domain.model_dump()), seed=3)
     assert fitted.card["domain"] == {"gammas": [0.0]}
     assert not any(entry["stage"].startswith("domain") for entry in fitted.card["trainings"])
     assert not any("mocks against sky" in line for line in fitted.lines())
@@ -199,7 +198,7 @@ def test_without_tempers_nothing_is_trained_or_told(tiny, quick_options):
 
 def test_weights_that_were_given_up_are_told(tiny, quick_options):
     domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
-    fitted = fit(tiny, override(quick_options, recipe="continue", domain=domain.model_dump()), seed=0)
+    fitted = fit(tiny, config=override(quick_options, recipe="continue", domain=domain.model_dump()), seed=0)
     found = fitted.card["domain"]
     assert found["gammas"] == [0.0] and not found["weights"]["1"]["used"] and found["coverage"]["strata"]
 
@@ -209,7 +208,7 @@ def test_a_report_that_fails_does_not_fail_the_fit(tiny, quick_options, monkeypa
         raise ValueError("planted")
 
     monkeypatch.setattr(domain_report, "coverage", broken)
-    fitted = fit(tiny, override(quick_options, recipe="continue"), seed=3)
+    fitted = fit(tiny, config=override(quick_options, recipe="continue"), seed=3)
     assert any("the domain report is not whole" in note and "planted" in note for note in fitted.card["notes"])
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(fitted.probabilities(rows), ssda.probabilities(rows))

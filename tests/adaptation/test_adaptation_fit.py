@@ -14,12 +14,12 @@ from jpas_gbm.surveys.bands import Band, BandSystem
 
 @pytest.fixture(scope="module")
 def ssda(tiny, quick_options):
-    return fit(tiny, quick_options, seed=3)
+    return fit(tiny, config=quick_options, seed=3)
 
 
 @pytest.mark.parametrize("regime", ["mocks-only", "mocks-calibrated", "target-only", "uda"])
 def test_every_regime_fits(tiny, quick_options, regime):
-    fitted = fit(tiny, override(quick_options, regime=regime), seed=3)
+    fitted = fit(tiny, config=override(quick_options, regime=regime), seed=3)
     p = fitted.probabilities(tiny.target_rows("test"))
     np.testing.assert_allclose(p.sum(axis=1), 1)
     assert fitted.card["regime"] == regime
@@ -45,9 +45,9 @@ def test_the_card_says_what_was_tried(ssda):
 
 def test_same_seed_same_bits_and_another_seed_others(tiny, quick_options, ssda):
     rows = tiny.target_rows("test")
-    again = fit(tiny, quick_options, seed=3)
+    again = fit(tiny, config=quick_options, seed=3)
     np.testing.assert_array_equal(again.probabilities(rows), ssda.probabilities(rows))
-    other = fit(tiny, quick_options, seed=4)
+    other = fit(tiny, config=quick_options, seed=4)
     assert not np.array_equal(other.probabilities(rows), ssda.probabilities(rows))
 
 
@@ -60,7 +60,9 @@ def test_test_labels_are_never_read(tiny, quick_options, ssda):
 
     poisoned = replace(tiny, target=tiny.target.replace(label=label))
     rows = tiny.target_rows("test")
-    np.testing.assert_array_equal(fit(poisoned, quick_options, seed=3).probabilities(rows), ssda.probabilities(rows))
+    np.testing.assert_array_equal(
+        fit(poisoned, config=quick_options, seed=3).probabilities(rows), ssda.probabilities(rows)
+    )
 
 
 def test_nothing_is_trained_twice(ssda):
@@ -118,7 +120,7 @@ def test_an_unknown_regime_is_named():
 
 def test_an_ensemble_over_seeds_and_libraries(tiny, quick_options):
     options = override(quick_options, recipe="continue", seeds=2, backends=("lightgbm", "xgboost"))
-    fitted = fit(tiny, options, seed=1)
+    fitted = fit(tiny, config=options, seed=1)
     assert len(fitted.members) == 4
     rows = tiny.target_rows("test")
     p, spread = fitted.with_spread(fitted.features(rows).X, is_bare(rows))
@@ -132,4 +134,4 @@ def test_no_validation_labels_is_an_error(tiny, quick_options):
     split = np.array(tiny.target_split)
     split[split == 1] = 0
     with pytest.raises(FitError, match="labelled target rows of the validation split, and there are none"):
-        fit(replace(tiny, target_split=split), quick_options)
+        fit(replace(tiny, target_split=split), config=quick_options)

@@ -11,7 +11,7 @@ from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again, realisations
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions
-from jpas_gbm.run import Journal
+from jpas_gbm.run import Run
 
 
 def thinned(dataset, keep):
@@ -30,7 +30,7 @@ def test_a_planted_useless_source_is_not_kept(tiny, quick_options):
     twins = tiny.twins.take(slice(0, 0))
     growth = {"rounds": 60, "leaves": 7, "learning_rate": 0.2, "patience": 10}
     options = override(quick_options, recipe="continue", boosting=growth, continuation=growth)
-    fitted = fit(replace(tiny, source=shuffled, twins=twins), options, seed=0)
+    fitted = fit(replace(tiny, source=shuffled, twins=twins), config=options, seed=0)
     assert fitted.card["chosen"] == "target"
     assert not fitted.card["verdict"]["adapted"]
     assert "keeps target" in fitted.card["verdict"]["sentence"]
@@ -38,7 +38,7 @@ def test_a_planted_useless_source_is_not_kept(tiny, quick_options):
 
 
 def test_a_class_absent_from_target_labels_is_named(tiny, quick_options):
-    fitted = fit(thinned(tiny, tiny.target.label != 0), override(quick_options, recipe="continue"), seed=0)
+    fitted = fit(thinned(tiny, tiny.target.label != 0), config=override(quick_options, recipe="continue"), seed=0)
     assert any(note.startswith("QSO_high is absent from the labelled target rows") for note in fitted.card["notes"])
     assert any(note.startswith("QSO_high is absent from labelled target validation") for note in fitted.card["notes"])
     p = fitted.probabilities(tiny.target_rows("test"))
@@ -48,7 +48,7 @@ def test_a_class_absent_from_target_labels_is_named(tiny, quick_options):
 def test_a_class_absent_from_the_mocks_is_named(tiny, quick_options):
     keep = tiny.source.label != 1
     few = replace(tiny, source=tiny.source.take(keep), source_split=tiny.source_split[keep])
-    fitted = fit(few, override(quick_options, recipe="continue"), seed=0)
+    fitted = fit(few, config=override(quick_options, recipe="continue"), seed=0)
     assert any("QSO_low is absent from the training mocks" in note for note in fitted.card["notes"])
 
 
@@ -57,7 +57,7 @@ def test_ten_labels_in_all(tiny, quick_options):
     for split in (0, 1):
         rows = np.flatnonzero(tiny.target_split == split)
         chosen[rows[:5]] = True
-    fitted = fit(thinned(tiny, chosen), override(quick_options, recipe="continue"), seed=0)
+    fitted = fit(thinned(tiny, chosen), config=override(quick_options, recipe="continue"), seed=0)
     assert any("only 5 labelled target rows train" in note for note in fitted.card["notes"])
     assert any("have a twin" in note for note in fitted.card["notes"])
 
@@ -65,7 +65,7 @@ def test_ten_labels_in_all(tiny, quick_options):
 def test_no_unlabelled_rows_is_named(tiny, quick_options):
     keep = tiny.target_split >= 0
     few = replace(tiny, target=tiny.target.take(keep), target_split=tiny.target_split[keep])
-    fitted = fit(few, override(quick_options, regime="uda"), seed=0)
+    fitted = fit(few, config=override(quick_options, regime="uda"), seed=0)
     assert fitted.card["domain"]["auc"] > 0.5
     assert any("no unlabelled rows" in note for note in fitted.card["notes"])
 
@@ -73,14 +73,14 @@ def test_no_unlabelled_rows_is_named(tiny, quick_options):
 def test_collapsing_weights_are_given_up(tiny, quick_options):
     domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
     options = override(quick_options, recipe="continue", domain=domain.model_dump())
-    fitted = fit(tiny, options, seed=0)
+    fitted = fit(tiny, config=options, seed=0)
     assert any("gamma 1 leave an effective sample of" in note and "given up" in note for note in fitted.card["notes"])
     assert "continue(gamma=1)" not in {one["candidate"] for one in fitted.card["candidates"]}
 
 
 def test_separable_domains_are_named(tiny, quick_options):
     far = tiny.source.replace(flux=tiny.source.flux[:, ::-1], flux_err=tiny.source.flux_err * 1e-3, flux_mean=None)
-    fitted = fit(replace(tiny, source=far), override(quick_options, recipe="continue"), seed=0)
+    fitted = fit(replace(tiny, source=far), config=override(quick_options, recipe="continue"), seed=0)
     assert any("separable" in note for note in fitted.card["notes"])
 
 
@@ -136,7 +136,7 @@ def test_realisations_differ_in_noise_alone(tiny):
 @pytest.mark.parametrize("regime", ["mocks-only", "uda", "ssda"])
 def test_all_realisations_train_and_keep_their_object(tiny, quick_options, regime):
     options = override(quick_options, sky={"realisations": 3})
-    rows = make_rows(tiny.for_training(), get_regime(regime), options, np.random.SeedSequence(1), 1, Journal())
+    rows = make_rows(tiny.for_training(), get_regime(regime), options, Run(1))
     source = tiny.source_rows("train")
     np.testing.assert_array_equal(rows.source_train.groups, np.tile(source.object_id, 3))
     assert len(np.unique(rows.source_train.X[:, 0])) > 2 * len(source)

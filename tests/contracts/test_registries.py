@@ -130,7 +130,7 @@ def test_a_boosting_backend_is_one_file(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr(BACKENDS, "_things", dict(BACKENDS._things))
     try:
         options = parse_options(FitOptions, given, "fit.yaml")
-        model = fit(tiny, options, seed=1)
+        model = fit(tiny, config=options, seed=1)
         model.save(tmp_path / "model")
         again = Model.load(tmp_path / "model")
         assert [member.booster.backend for member in again.members] == ["dummy"]
@@ -138,3 +138,85 @@ def test_a_boosting_backend_is_one_file(tiny, tmp_path, monkeypatch):
         assert np.array_equal(again.margins(rows), model.margins(rows))
     finally:
         sys.modules.pop("jpas_gbm.boosting.backends.dummy", None)
+
+
+# Regimes --------------------------------------------------------------------------------------------------------------
+
+
+def test_a_regime_is_one_row(tiny, quick_options, monkeypatch):
+    """A row that is registered, and a fit takes its name and touches what it says."""
+    from jpas_gbm.adaptation import regimes
+    from jpas_gbm.adaptation.fit import fit
+
+    monkeypatch.setattr(regimes, "_REGIMES", dict(regimes._REGIMES))
+    regimes.register_regime(
+        regimes.Regime("dummy", source=True, target_rows=False, target_labels=False, twins=False, calibration="target")
+    )
+    model = fit(tiny, regime="dummy", config=quick_options, seed=1)
+    assert model.card["regime"] == "dummy" and model.card["chosen"] == "mocks"
+    assert {"source_train", "source_val", "target_val"} == set(model.card["rows"])
+
+
+# Ways to adapt --------------------------------------------------------------------------------------------------------
+
+_WAY = """
+from dataclasses import dataclass
+
+from jpas_gbm.adaptation.stages import Training
+from jpas_gbm.adaptation.ways import Way, register_way
+from jpas_gbm.config import Options
+
+
+class HalfOptions(Options):
+    share: float = 0.5
+
+
+@register_way
+@dataclass(frozen=True)
+class Half(Way):
+    way = "half"
+    recipes = ("auto", "half")
+    Own = HalfOptions
+    share: float = 0.5
+
+    @classmethod
+    def candidates(cls, options, gammas):
+        return [cls(cls.own(options).share)]
+
+    def members(self, stages):
+        rows, options = stages.part("target_train"), stages.options.continuation
+        rows = rows.take(slice(0, int(self.share * len(rows))))
+
+        def training():
+            return Training(f"half, {stages.library}", rows.X, rows.y, stages.class_weights(rows.y, options), options)
+
+        return self.plain(stages.train((self.way, self.share, options), training))
+"""
+
+
+def test_a_way_to_adapt_is_one_file(tiny, quick_options, tmp_path, monkeypatch):
+    """Its name, options, training and candidates: a fit trains, scores and can keep it."""
+    import pytest
+
+    from jpas_gbm.adaptation import ways
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.config import override
+    from jpas_gbm.errors import ConfigError
+
+    with pytest.raises(ConfigError, match="option 'recipe' has the unknown value 'half'.*Allowed: auto, continue"):
+        fit(tiny, config=override(quick_options, recipe="half"))
+    monkeypatch.setattr(ways, "_WAYS", dict(ways._WAYS))
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "half_way.py").write_text(_WAY, encoding="utf-8")
+    try:
+        __import__("half_way")
+        options = override(quick_options, recipe="half", ways={"half": {"share": 0.8}})
+        model = fit(tiny, config=options, seed=1)
+        assert "half(share=0.8)" in {one["candidate"] for one in model.card["candidates"]}
+        assert any(entry["stage"] == "half, lightgbm" for entry in model.card["trainings"])
+        with pytest.raises(ConfigError, match=r"ways\.half: unknown option 'shared'\. Did you mean 'share'"):
+            fit(tiny, config=override(options, ways={"half": {"shared": 1}}))
+        with pytest.raises(ConfigError, match="option 'ways' has the unknown value 'halve'. Did you mean 'half'"):
+            fit(tiny, config=override(options, ways={"halve": {}}))
+    finally:
+        sys.modules.pop("half_way", None)

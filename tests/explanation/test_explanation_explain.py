@@ -189,7 +189,7 @@ def test_a_sibling_differs_by_its_seed_alone(tiny, quick_options):
     from jpas_gbm.adaptation.fit import fit
     from jpas_gbm.config import override
 
-    first = fit(tiny, override(quick_options, regime="target-only"), seed=3)
+    first = fit(tiny, config=override(quick_options, regime="target-only"), seed=3)
     sibling = refits_of(first, tiny)(0)
     assert sibling.card["provenance"]["seed"] == 4
     assert sibling.card["provenance"]["options"] == first.card["provenance"]["options"]

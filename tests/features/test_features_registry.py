@@ -62,7 +62,7 @@ def test_a_group_stands_before_templates_and_in_a_model(tilt, tiny, quick_option
     from jpas_gbm.model import Model
 
     options = override(quick_options, features={"lines": False, "colours": (), "more": ("tilt",)}, regime="mocks-only")
-    fitted = fit(tiny, options, seed=1)
+    fitted = fit(tiny, config=options, seed=1)
     names = fitted.recipe.names
     assert list(fitted.recipe.groups.values()).index("template") == names.index("tilt") + 1
     fitted.save(tmp_path / "model")

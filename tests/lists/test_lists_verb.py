@@ -22,7 +22,7 @@ from jpas_gbm.surveys.quality import QualityBit
 def place(tiny, quick_options, tmp_path_factory):
     """A folder with a model, a catalogue, its imaging and predictions."""
     folder = tmp_path_factory.mktemp("targets")
-    model = fit(tiny, quick_options, seed=1)
+    model = fit(tiny, config=quick_options, seed=1)
     model.save(folder / "model")
     options = SimulateOptions(n_source=50, n_labelled=300, n_unlabelled=300, quasar_factor_labelled=3.0)
     write_survey(simulate_survey(options, 9), folder / "sky")

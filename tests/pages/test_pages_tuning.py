@@ -12,9 +12,9 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from jpas_gbm.config import parse_options
+from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import BundleError
-from jpas_gbm.options import FitOptions, TuneOptions
+from jpas_gbm.options import TuneOptions
 from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.style import RULES
 from jpas_gbm.pages.figures.tuning import log_ticks, loss_limits, study_plates
@@ -22,10 +22,10 @@ from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.pages.story import doubts, found_sentences
-from jpas_gbm.pages.study_saved import TuningStudy
 from jpas_gbm.pages.tuning_section import study_facts, values_table
 from jpas_gbm.store import read_json
 from jpas_gbm.text import MINUS, number, span
+from jpas_gbm.tuning.result import Study
 from jpas_gbm.tuning.tune import tune
 
 GROWTH = {"rounds": 8, "leaves": 5, "learning_rate": 0.4, "patience": 0}
@@ -57,7 +57,7 @@ OPTIONS = {
 def folder(tiny, tmp_path_factory):
     """A study as the verb leaves it."""
     place = tmp_path_factory.mktemp("tuned") / "night"
-    tune(tiny, FitOptions(), parse_options(TuneOptions, OPTIONS, "small"), place, trials=8, seed=5)
+    tune(tiny, config=parse_options(TuneOptions, OPTIONS, "small"), out=place, trials=8, seed=5)
     return place
 
 
@@ -67,8 +67,8 @@ def told(folder) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def study(folder) -> TuningStudy:
-    return TuningStudy.load(folder)
+def study(folder) -> Study:
+    return Study.load(folder)
 
 
 @pytest.fixture
@@ -77,8 +77,8 @@ def ax():
         yield Figure(figsize=(4.6, 3.3), layout="constrained").subplots()
 
 
-def changed(told, **values) -> TuningStudy:
-    return TuningStudy.from_dict("night", copy.deepcopy(told) | values)
+def changed(told, **values) -> Study:
+    return Study.model_validate(copy.deepcopy(told) | values | {"name": "night"})
 
 
 def lines(ax) -> dict[str, np.ndarray]:
@@ -117,7 +117,7 @@ def test_history_marks_what_failed_and_what_lies_above(told, ax):
     made = copy.deepcopy(told)
     made["history"][3] |= {"outcome": "failed", "losses": None, "steps": {}}
     made["history"][4] |= {"outcome": "pruned", "losses": None, "steps": {"0": 50.0}}
-    f.history_figure(TuningStudy.from_dict("night", made), ax)
+    f.history_figure(Study.model_validate(made), ax)
     assert lines(ax)["failed"][:, 0].tolist() == [made["history"][3]["trial"]]
     arrows = [line for line in ax.get_lines() if line.get_marker() == "^"]
     assert [line.get_xdata()[0] for line in arrows] == [made["history"][4]["trial"]]
@@ -184,21 +184,21 @@ def test_front_is_drawn_where_there_is_one(told, study, ax):
     f.front_figure(study, ax)
     assert "no front" in ax.texts[0].get_text()
     assert "front" not in [plate.key for plate in study_plates(study)]
-    made = TuningStudy.from_dict("night", two_figures(told))
+    made = Study.model_validate(two_figures(told))
     ax.clear()
     f.front_figure(made, ax)
     points = lines(ax)["Pareto front"]
     assert (np.diff(points[:, 0]) >= 0).all() and len(points) == len(made.front)
     assert ax.get_ylabel() == f"1 {MINUS} average precision of QSO_high"
     plate = next(plate for plate in study_plates(made) if plate.key == "front")
-    assert f"trial {made.front[0].number} " in plate.alt
+    assert f"trial {made.front[0].trial} " in plate.alt
 
 
 def test_page_tells_the_honest_line(told, folder):
     results = read_results([folder])
     page = make_page(results)
     html = render_page(page)
-    facts = dict(study_facts(results.all(TuningStudy)[0]))
+    facts = dict(study_facts(results.all(Study)[0]))
     best, fresh, default = told["best"], told["fresh"], told["default"]
     assert f"{number(best['loss'], 4)} {span(best['interval'], 4)}" in facts["best score"]
     assert number(fresh["mean"], 4) in facts["the same options, fresh seeds"]
@@ -226,8 +226,9 @@ def test_figures_have_words(study):
         assert "validation split, of magnitude 22.5 and brighter" in plate.caption
         assert len(plate.alt) > 40
     assert "50 % of the mocks and learning rates times 2" in plates[0].caption
-    rungs = tuple(step._replace(recipe="continue") for step in study.rungs)
-    caption = study_plates(replace(study, rungs=rungs))[0].caption
+    rungs = tuple(override(rung, recipe="continue") for rung in study.ladder.rungs)
+    ladder = replace(study.ladder, rungs=rungs)
+    caption = study_plates(study.model_copy(update={"ladder": ladder}))[0].caption
     assert "50 % of the mocks, learning rates times 2 and recipe continue alone" in caption
 
 
@@ -274,7 +275,7 @@ def test_a_bare_study_is_shown(told):
     """Only what every version writes."""
     names = ("regime", "measured", "trials", "best", "history")
     bare = {name: told[name] for name in names} | {"best": {"trial": 0, "loss": 0.5}}
-    study = TuningStudy.from_dict("bare", bare)
+    study = Study.model_validate(bare)
     assert [plate.key for plate in study_plates(study)] == ["history"]
     assert values_table(study) is None
     assert "log loss 0.5000" in dict(study_facts(study))["best score"]
@@ -300,7 +301,7 @@ def test_a_damaged_or_foreign_study_is_left_out_and_named(told, tmp_path, damage
     made["history"][0]["losses"] = ["low"]
     (tmp_path / "tuning.json").write_text(json.dumps(made) if damage is None else damage)
     results = read_results([tmp_path])
-    assert not results.all(TuningStudy)
+    assert not results.all(Study)
     assert any("tuning.json" in problem and "Left out" in problem for problem in missing_parts(results))
     assert "tuning" not in [section.key for section in make_page(results).sections]
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pytest
-from tuning_samples import FIT, small_study
+from tuning_samples import FIT, rows_of, small_study
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
@@ -13,11 +13,11 @@ from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import ConfigError, FitError
 from jpas_gbm.options import FitOptions, ObjectiveOptions, Rung
-from jpas_gbm.run import Journal, Streams
+from jpas_gbm.run import Run
 from jpas_gbm.store import read_json
 from jpas_gbm.tuning.objective import Objective, Recent, RowsCache, coarse, folds_of, take_columns, thin_mocks
 from jpas_gbm.tuning.space import Space, flat, with_values
-from jpas_gbm.tuning.study import climbs, earliest_as_good, hopeless
+from jpas_gbm.tuning.study import climbs, earliest_as_good, falls_behind
 from jpas_gbm.tuning.tune import tune
 
 BASE = with_values(FitOptions(), flat(FIT), "test")
@@ -27,37 +27,37 @@ BASE = with_values(FitOptions(), flat(FIT), "test")
 def study(tiny, tmp_path_factory):
     """A finished study of eight trials, and its folder."""
     folder = tmp_path_factory.mktemp("tuning") / "study"
-    return tune(tiny, FitOptions(), small_study(), folder, trials=8, seed=5), folder
+    return tune(tiny, config=small_study(), out=folder, trials=8, seed=5), folder
 
 
 def test_the_study_has_its_trials_and_gives_some_up(study):
     tuned, _ = study
-    assert tuned.told["trials"]["counted"] == 8
+    assert tuned.counts.counted == 8
     assert tuned.ended == "finished"
-    outcomes = tuned.told["trials"]["outcomes"]
+    outcomes = tuned.counts.outcomes
     assert set(outcomes) <= {"complete", "pruned"} and outcomes["pruned"] >= 1
-    values = [tuple(row[name] for name in row if name.startswith("value:")) for row in tuned.rows]
+    values = [tuple(row[name] for name in row if name.startswith("value:")) for row in rows_of(tuned)]
     assert len(set(values)) == 8
 
 
 def test_the_best_of_the_finalists_over_fresh_seeds_is_the_best(study):
     tuned, _ = study
-    losses = sorted(row["loss_log_loss"] for row in tuned.rows if row["outcome"] == "complete")
-    fresh, best = tuned.told["fresh"], tuned.told["best"]
-    finalists = fresh["finalists"]
-    assert [one["loss"] for one in finalists] == losses[: len(finalists)] and len(finalists) > 1
+    losses = sorted(row["loss_log_loss"] for row in rows_of(tuned) if row["outcome"] == "complete")
+    fresh, best = tuned.fresh, tuned.best
+    finalists = fresh.finalists
+    assert [one.loss for one in finalists] == losses[: len(finalists)] and len(finalists) > 1
     for one in finalists:
-        assert one["mean"] == pytest.approx(np.mean(one["losses"])) and len(one["losses"]) == len(fresh["seeds"])
-    kept = earliest_as_good({one["trial"]: one["losses"] for one in finalists})
-    first = next(one for one in finalists if one["trial"] == kept)
-    assert (best["trial"], best["loss"], fresh["mean"]) == (first["trial"], first["loss"], first["mean"])
-    assert best["interval"][0] < best["loss"] < best["interval"][1]
+        assert one.mean == pytest.approx(np.mean(one.losses)) and len(one.losses) == len(fresh.seeds)
+    kept = earliest_as_good({one.trial: one.losses for one in finalists})
+    first = next(one for one in finalists if one.trial == kept)
+    assert (best.trial, best.loss, fresh.mean) == (first.trial, first.loss, first.mean)
+    assert best.interval[0] < best.loss < best.interval[1]
 
 
 def test_without_fresh_seeds_the_least_loss_is_the_best(tiny, tmp_path):
-    tuned = tune(tiny, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=4, seed=5)
-    losses = [row["loss_log_loss"] for row in tuned.rows if row["outcome"] == "complete"]
-    assert tuned.told["best"]["loss"] == min(losses) and tuned.told["fresh"] is None
+    tuned = tune(tiny, config=small_study(fresh_seeds=0), out=tmp_path / "study", trials=4, seed=5)
+    losses = [row["loss_log_loss"] for row in rows_of(tuned) if row["outcome"] == "complete"]
+    assert tuned.best.loss == min(losses) and tuned.fresh is None
 
 
 def test_best_yaml_is_a_fit_of_the_same_score(tiny, study):
@@ -65,25 +65,24 @@ def test_best_yaml_is_a_fit_of_the_same_score(tiny, study):
     tuned, folder = study
     options = load_options(FitOptions, folder / "best.yaml")
     assert options == tuned.options
-    card = fit(tiny, options, seed=5).card
+    card = fit(tiny, config=options, seed=5).card
     scores = {one["candidate"]: one for one in card["candidates"]}
-    best = tuned.told["best"]
-    assert scores[best["candidate"]]["log_loss"] == pytest.approx(best["loss"], rel=1e-12)
-    assert scores[best["candidate"]]["macro_f1"] == pytest.approx(best["figures"]["macro_f1"], rel=1e-12)
+    best = tuned.best
+    assert scores[best.candidate]["log_loss"] == pytest.approx(best.loss, rel=1e-12)
+    assert scores[best.candidate]["macro_f1"] == pytest.approx(best.figures["macro_f1"], rel=1e-12)
 
 
 def test_the_honest_line(study):
     tuned, _ = study
-    told = tuned.told
-    assert told["fresh"]["optimism"] == pytest.approx(told["fresh"]["losses"][0] - told["best"]["loss"])
-    assert told["default"]["difference"] == pytest.approx(told["best"]["loss"] - told["default"]["loss"])
+    assert tuned.fresh.optimism == pytest.approx(tuned.fresh.losses[0] - tuned.best.loss)
+    assert tuned.default.difference == pytest.approx(tuned.best.loss - tuned.default.loss)
     (line,) = [line for line in tuned.lines() if "rows that chose it" in line]
     assert "fresh seeds" in line and "optimism" in line and "against the untuned fit" in line
 
 
 def test_the_label_budget_is_written(tiny, study):
     tuned, _ = study
-    assert tuned.told["label_budget"] == {
+    assert tuned.label_budget == {
         "target labels for trees": len(tiny.target_rows("train")),
         "target labels for choosing": len(tiny.target_rows("val")),
     }
@@ -109,28 +108,28 @@ def test_test_labels_are_never_read(tiny, study, tmp_path):
     label[held] = (label[held] + 1) % 4
     z[held] = np.nan
     poisoned = replace(tiny, target=tiny.target.replace(label=label, z=z))
-    again = tune(poisoned, FitOptions(), small_study(), tmp_path / "study", trials=8, seed=5)
+    again = tune(poisoned, config=small_study(), out=tmp_path / "study", trials=8, seed=5)
     assert again.options == tuned.options
-    for one, other in zip(again.rows, tuned.rows, strict=True):
+    for one, other in zip(rows_of(again), rows_of(tuned), strict=True):
         assert one | {"seconds": 0, "worker": ""} == other | {"seconds": 0, "worker": ""}
 
 
 def test_two_figures_give_a_pareto_front(tiny, tmp_path):
     options = small_study(objective={"metric": "macro_f1", "also": "log_loss"}, fresh_seeds=0)
-    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=5, seed=1)
-    front = [one["losses"] for one in tuned.told["front"]]
-    done = [one["losses"] for one in tuned.told["history"] if one["losses"] is not None]
+    tuned = tune(tiny, config=options, out=tmp_path / "study", trials=5, seed=1)
+    front = [one.losses for one in tuned.front]
+    done = [one.losses for one in tuned.history if one.losses is not None]
     for point in front:
         assert not any(all(b <= a for a, b in zip(point, other, strict=True)) and other != point for other in done)
-    for one in tuned.told["front"]:
-        assert load_options(FitOptions, tmp_path / "study" / "front" / f"trial-{one['trial']}.yaml")
+    for one in tuned.front:
+        assert load_options(FitOptions, tmp_path / "study" / "front" / f"trial-{one.trial}.yaml")
 
 
 def test_folds_of_train_and_validation_judge_in_turn(tiny, tmp_path):
     options = small_study(objective={"judge": "folds", "folds": 2}, fresh_seeds=0, ladder=[{}])
-    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=2, seed=1)
+    tuned = tune(tiny, config=options, out=tmp_path / "study", trials=2, seed=1)
     labelled = len(tiny.target_rows("train", "val"))
-    assert tuned.told["label_budget"]["target labels for choosing"] == labelled
+    assert tuned.label_budget["target labels for choosing"] == labelled
     folds = folds_of(tiny.for_training(), ObjectiveOptions(judge="folds", folds=3), seed=0)
     judged = np.concatenate([fold.target_rows("val").object_id for fold in folds])
     assert sorted(judged) == sorted(tiny.target_rows("train", "val").object_id)
@@ -139,13 +138,13 @@ def test_folds_of_train_and_validation_judge_in_turn(tiny, tmp_path):
 
 def test_a_trial_that_changes_only_the_continuation_reuses_the_mock_grown_trees(tiny):
     space = Space.build(BASE, small_study().space)
-    objective = Objective(tiny, space, ObjectiveOptions(), 0)
-    objective.judge(BASE, Rung(), 0)
-    rows, kept = objective.caches[0].rows(BASE, 1.0, Journal())
+    objective = Objective(tiny, space, ObjectiveOptions(), Run(0))
+    objective.score_fold(BASE, Rung(), 0)
+    rows, kept = objective.caches[0].rows(BASE, 1.0, Run(0))
     before = set(kept)
-    objective.judge(with_values(BASE, {"continuation.leaves": 4}, "test"), Rung(), 0)
-    assert {key[0] for key in set(kept) - before} == {"continued"}
-    again, _ = objective.caches[0].rows(with_values(BASE, {"boosting.leaves": 4}, "test"), 1.0, Journal())
+    objective.score_fold(with_values(BASE, {"continuation.leaves": 4}, "test"), Rung(), 0)
+    assert {key[0] for key in set(kept) - before} == {"continue"}
+    again, _ = objective.caches[0].rows(with_values(BASE, {"boosting.leaves": 4}, "test"), 1.0, Run(0))
     assert again is rows
 
 
@@ -156,10 +155,9 @@ def test_trap_columns_taken_are_the_bits_of_features_made(tiny, features):
     entries["features.ratios"] = {"choices": [True, False]}
     space = Space.build(BASE, small_study(space=entries).space)
     wanted = override(BASE, features=BASE.features.model_dump() | features)
-    streams = Streams(3)
-    cache = RowsCache(tiny.for_training(), space, streams, 1)
-    rows, _ = cache.rows(wanted, 1.0, Journal())
-    plain = make_rows(tiny.for_training(), get_regime("ssda"), wanted, streams.rows(), 1, Journal())
+    cache = RowsCache(tiny.for_training(), space)
+    rows, _ = cache.rows(wanted, 1.0, Run(3))
+    plain = make_rows(tiny.for_training(), get_regime("ssda"), wanted, Run(3))
     assert rows.recipe.names == plain.recipe.names and rows.recipe.hash == plain.recipe.hash
     for part in ("source_train", "target_val"):
         np.testing.assert_array_equal(getattr(rows, part).X, getattr(plain, part).X)
@@ -167,7 +165,7 @@ def test_trap_columns_taken_are_the_bits_of_features_made(tiny, features):
 
 
 def test_thin_mocks_keep_objects_whole(tiny):
-    rows = make_rows(tiny.for_training(), get_regime("ssda"), BASE, Streams(0).rows(), 1, Journal())
+    rows = make_rows(tiny.for_training(), get_regime("ssda"), BASE, Run(0))
     thin = thin_mocks(rows, 0.25, 0)
     kept = np.unique(thin.source_train.groups)
     assert len(kept) == round(0.25 * len(np.unique(rows.source_train.groups)))
@@ -181,28 +179,28 @@ def test_coarse_boosting_takes_fewer_larger_steps():
     assert coarse(BASE, 1.0) is BASE
 
 
-@pytest.mark.parametrize(("recipe", "ways"), [("auto", {"continued", "base"}), ("pool", {"pooled"})])
+@pytest.mark.parametrize(("recipe", "ways"), [("auto", {"continue", "mocks"}), ("pool", {"pool"})])
 def test_a_rung_of_one_recipe_tries_it_alone_where_a_fit_tries_all(tiny, recipe, ways):
     """A recipe that the user has settled on is never another on a cheap rung."""
     options = override(BASE, recipe=recipe)
     space = Space.build(options, small_study().space)
-    objective = Objective(tiny, space, ObjectiveOptions(), seed=1)
+    objective = Objective(tiny, space, ObjectiveOptions(), Run(1))
 
     def trained(rung):
-        objective.judge(options, rung, 0)
-        _, kept = objective.caches[0].rows(options, rung.mocks, Journal())
+        objective.score_fold(options, rung, 0)
+        _, kept = objective.caches[0].rows(options, rung.mocks, Run(1))
         return {key[0] for key in kept} - {"bins", "domain"}
 
     assert trained(Rung(mocks=0.5, recipe="continue")) == ways
-    assert trained(Rung(mocks=0.4)) == (ways if recipe == "pool" else {"base", "continued", "pooled", "stacked"})
+    assert trained(Rung(mocks=0.4)) == (ways if recipe == "pool" else {"mocks", "continue", "pool", "stack"})
 
 
 def test_halving_and_the_median_of_folds():
     assert climbs(0.5, [], 0.4)
     assert climbs(0.2, [0.1, 0.3, 0.4, 0.5], 0.4) and not climbs(0.45, [0.1, 0.3, 0.4, 0.5], 0.4)
     assert not climbs(0.2, [0.1, 0.3], 0.4) and not climbs(float("nan"), [], 0.4)
-    assert hopeless(0.6, [0.1, 0.2, 0.3, 0.4, 0.5]) and not hopeless(0.2, [0.1, 0.2, 0.3, 0.4, 0.5])
-    assert not hopeless(9.0, [0.1])
+    assert falls_behind(0.6, [0.1, 0.2, 0.3, 0.4, 0.5]) and not falls_behind(0.2, [0.1, 0.2, 0.3, 0.4, 0.5])
+    assert not falls_behind(9.0, [0.1])
 
 
 def test_the_earliest_that_seeds_do_not_tell_from_the_best_is_kept():
@@ -217,10 +215,10 @@ def test_the_earliest_that_seeds_do_not_tell_from_the_best_is_kept():
 def test_trials_to_start_with_are_given_all_the_work(tiny, tmp_path, monkeypatch, judge):
     """A cheap rung may be wrong about them, and the user has named them."""
     monkeypatch.setattr("jpas_gbm.tuning.study.climbs", lambda *given: False)
-    monkeypatch.setattr("jpas_gbm.tuning.study.hopeless", lambda *given: True)
+    monkeypatch.setattr("jpas_gbm.tuning.study.falls_behind", lambda *given: True)
     options = small_study(fresh_seeds=0, objective=judge, start=[{}, {"boosting.leaves": 9}])
-    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=4)
-    assert [row["outcome"] for row in tuned.rows] == ["complete", "complete", "pruned", "pruned"]
+    tuned = tune(tiny, config=options, out=tmp_path / "study", trials=4)
+    assert [row["outcome"] for row in rows_of(tuned)] == ["complete", "complete", "pruned", "pruned"]
 
 
 def test_a_trial_is_ranked_with_the_latest_on_its_rung():
@@ -240,7 +238,7 @@ def test_a_study_ranks_by_its_options(tiny, tmp_path, monkeypatch, among):
 
     monkeypatch.setattr("jpas_gbm.tuning.study.climbs", rank)
     options = small_study(fresh_seeds=0, among=among, keep=0.3, start=[])
-    tune(tiny, FitOptions(), options, tmp_path / "study", trials=2)
+    tune(tiny, config=options, out=tmp_path / "study", trials=2)
     assert seen == [(0, 0.3, among), (1, 0.3, among)]
 
 
@@ -256,7 +254,7 @@ def test_recent_forgets_what_was_used_longest_ago():
 
 
 def test_a_trial_that_fails_is_told_and_the_study_goes_on(tiny, tmp_path, monkeypatch):
-    plain, calls = Objective.judge, []
+    plain, calls = Objective.score_fold, []
 
     def sometimes(self, options, rung, fold):
         calls.append(options)
@@ -264,43 +262,43 @@ def test_a_trial_that_fails_is_told_and_the_study_goes_on(tiny, tmp_path, monkey
             raise ValueError("planted")
         return plain(self, options, rung, fold)
 
-    monkeypatch.setattr(Objective, "judge", sometimes)
-    tuned = tune(tiny, FitOptions(), small_study(fresh_seeds=0), tmp_path / "study", trials=3)
-    assert tuned.rows[0]["outcome"] == "failed" and tuned.rows[0]["reason"] == "ValueError: planted"
-    assert tuned.told["trials"]["counted"] == 3
+    monkeypatch.setattr(Objective, "score_fold", sometimes)
+    tuned = tune(tiny, config=small_study(fresh_seeds=0), out=tmp_path / "study", trials=3)
+    assert rows_of(tuned)[0]["outcome"] == "failed" and rows_of(tuned)[0]["reason"] == "ValueError: planted"
+    assert tuned.counts.counted == 3
 
 
 def test_all_trials_failed(tiny, tmp_path, monkeypatch):
     def never(self, options, rung, fold):
         raise ValueError("planted")
 
-    monkeypatch.setattr(Objective, "judge", never)
+    monkeypatch.setattr(Objective, "score_fold", never)
     with pytest.raises(FitError, match="all 3 trials failed. The first said: ValueError: planted"):
-        tune(tiny, FitOptions(), small_study(), tmp_path / "study", trials=3)
+        tune(tiny, config=small_study(), out=tmp_path / "study", trials=3)
     assert not (tmp_path / "study" / "best.yaml").exists()
 
 
 def test_a_finite_space_is_exhausted_not_repeated(tiny, tmp_path):
     space = {"features.snr": {"choices": [True, False]}}
     options = small_study(space=space, fresh_seeds=0, ladder=[{}])
-    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=5)
-    assert tuned.ended == "exhausted" and tuned.told["trials"]["counted"] == 2
-    assert any("every combination" in note for note in tuned.told["notes"])
+    tuned = tune(tiny, config=options, out=tmp_path / "study", trials=5)
+    assert tuned.ended == "exhausted" and tuned.counts.counted == 2
+    assert any("every combination" in note for note in tuned.notes)
 
 
 @pytest.mark.parametrize("regime", ["uda", "mocks-only"])
 def test_a_regime_that_may_not_touch_labels_is_refused(tiny, tmp_path, regime):
     with pytest.raises(ConfigError, match=f"regime '{regime}' may not touch target labels"):
-        tune(tiny, FitOptions(regime=regime), small_study(), tmp_path / "study", trials=1)
+        tune(tiny, regime=regime, config=small_study(), out=tmp_path / "study", trials=1)
     assert not (tmp_path / "study").exists()
 
 
 @pytest.mark.parametrize("regime", ["target-only", "mocks-calibrated"])
 def test_other_regimes(tiny, tmp_path, regime):
     options = small_study(fresh_seeds=0, ladder=[{}])
-    tuned = tune(tiny, FitOptions(regime=regime), options, tmp_path / "study", trials=2)
-    assert tuned.told["regime"] == regime and tuned.told["best"]["loss"] > 0
-    assert any("does not use" in note for note in tuned.told["notes"])
+    tuned = tune(tiny, regime=regime, config=options, out=tmp_path / "study", trials=2)
+    assert tuned.regime == regime and tuned.best.loss > 0
+    assert any("does not use" in note for note in tuned.notes)
 
 
 @pytest.mark.parametrize(
@@ -315,6 +313,6 @@ def test_other_regimes(tiny, tmp_path, regime):
 )
 def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny, tmp_path, changes, trials, timeout, said):
     with pytest.raises(ConfigError) as caught:
-        tune(tiny, FitOptions(), small_study(**changes), tmp_path / "study", trials=trials, timeout=timeout)
+        tune(tiny, config=small_study(**changes), out=tmp_path / "study", trials=trials, timeout=timeout)
     assert said in str(caught.value)
     assert not (tmp_path / "study").exists()

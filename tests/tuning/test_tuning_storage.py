@@ -9,13 +9,12 @@ import time
 
 import pytest
 import yaml
-from tuning_samples import TUNE, small_study
+from tuning_samples import TUNE, rows_of, small_study
 
 from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
-from jpas_gbm.options import FitOptions
 from jpas_gbm.tuning.objective import Objective
 from jpas_gbm.tuning.space import NumberedSampler
-from jpas_gbm.tuning.storage import _check_journal, at_work, is_alive, others_alive, put_off
+from jpas_gbm.tuning.storage import _check_journal, at_work, defer_interrupts, is_alive, others_alive
 from jpas_gbm.tuning.tune import tune
 
 PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
@@ -25,7 +24,7 @@ def values_of(tuned, *outcomes):
     """The values of the trials that ended so."""
     return [
         tuple((name, row[name]) for name in sorted(row) if name.startswith("value:"))
-        for row in tuned.rows
+        for row in rows_of(tuned)
         if row["outcome"] in outcomes
     ]
 
@@ -34,7 +33,7 @@ def values_of(tuned, *outcomes):
 def begun(tiny, tmp_path_factory):
     """A study of three trials, to be copied by those who harm it."""
     folder = tmp_path_factory.mktemp("begun") / "study"
-    return tune(tiny, FitOptions(), small_study(**PLAIN), folder, trials=3, seed=2), folder
+    return tune(tiny, config=small_study(**PLAIN), out=folder, trials=3, seed=2), folder
 
 
 @pytest.fixture
@@ -46,29 +45,29 @@ def copied(begun, tmp_path):
 
 def test_resuming_keeps_trials_and_repeats_none(tiny, begun, copied):
     tuned, _ = begun
-    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
-    assert more.told["trials"]["counted"] == 6
-    assert more.rows[:3] == [row | {} for row in tuned.rows]
+    more = tune(tiny, config=small_study(**PLAIN), out=copied, trials=6, seed=2, resume=True)
+    assert more.counts.counted == 6
+    assert rows_of(more)[:3] == rows_of(tuned)
     tried = values_of(more, "complete", "pruned", "failed")
     assert len(tried) == len(set(tried)) == 6
 
 
 def test_trap_a_resumed_study_goes_on_as_if_it_had_not_stopped(tiny, copied, tmp_path):
     """A sampler that is seeded once would begin its sequence again, and try the first trials again."""
-    more = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=6, seed=2, resume=True)
-    whole = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "whole", trials=6, seed=2)
+    more = tune(tiny, config=small_study(**PLAIN), out=copied, trials=6, seed=2, resume=True)
+    whole = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "whole", trials=6, seed=2)
     assert values_of(more, "complete") == values_of(whole, "complete")
 
 
 def test_a_finished_study_is_only_told_again(tiny, begun, copied, monkeypatch):
-    monkeypatch.setattr(Objective, "judge", None)
-    again = tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
-    assert again.told["best"] == begun[0].told["best"]
+    monkeypatch.setattr(Objective, "score_fold", None)
+    again = tune(tiny, config=small_study(**PLAIN), out=copied, trials=3, seed=2, resume=True)
+    assert again.best == begun[0].best
 
 
 def interrupt_the_third(monkeypatch):
     """Let an interrupt come when options are judged for the third time, and only then."""
-    plain, calls = Objective.judge, []
+    plain, calls = Objective.score_fold, []
 
     def judge(self, options, rung, fold):
         calls.append(options)
@@ -76,17 +75,17 @@ def interrupt_the_third(monkeypatch):
             raise KeyboardInterrupt
         return plain(self, options, rung, fold)
 
-    monkeypatch.setattr(Objective, "judge", judge)
+    monkeypatch.setattr(Objective, "score_fold", judge)
 
 
 def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, monkeypatch):
     interrupt_the_third(monkeypatch)
-    first = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+    first = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=4, seed=2)
     assert first.ended == "interrupted" and (tmp_path / "study" / "best.yaml").is_file()
-    assert first.told["trials"]["outcomes"] == {"complete": 2, "interrupted": 1}
+    assert first.counts.outcomes == {"complete": 2, "interrupted": 1}
     assert any("--resume does what is left" in line or "interrupted" in line for line in first.lines())
-    second = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2, resume=True)
-    assert second.told["trials"]["counted"] == 4
+    second = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=4, seed=2, resume=True)
+    assert second.counts.counted == 4
     assert values_of(second, "interrupted")[0] in values_of(second, "complete")
 
 
@@ -94,22 +93,22 @@ def test_a_trial_to_start_with_that_was_interrupted_is_still_given_all_the_work(
     interrupt_the_third(monkeypatch)
     monkeypatch.setattr("jpas_gbm.tuning.study.climbs", lambda *given: False)
     options = small_study(fresh_seeds=0, start=[{}, {"boosting.leaves": 9}])
-    assert tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2).ended == "interrupted"
-    tuned = tune(tiny, FitOptions(), options, tmp_path / "study", trials=3, seed=2, resume=True)
-    assert [row["outcome"] for row in tuned.rows] == ["complete", "interrupted", "complete", "pruned"]
-    assert tuned.rows[2]["value:boosting.leaves"] == 9
+    assert tune(tiny, config=options, out=tmp_path / "study", trials=3, seed=2).ended == "interrupted"
+    tuned = tune(tiny, config=options, out=tmp_path / "study", trials=3, seed=2, resume=True)
+    assert [row["outcome"] for row in rows_of(tuned)] == ["complete", "interrupted", "complete", "pruned"]
+    assert rows_of(tuned)[2]["value:boosting.leaves"] == 9
 
 
 def test_an_interrupt_before_any_trial_is_an_interrupt(tiny, tmp_path, monkeypatch):
     def interrupted(self, options, rung, fold):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(Objective, "judge", interrupted)
+    monkeypatch.setattr(Objective, "score_fold", interrupted)
     with pytest.raises(KeyboardInterrupt, match="study goes on with --resume"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=4, seed=2)
     monkeypatch.undo()
-    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=2, seed=2, resume=True)
-    assert again.told["trials"]["counted"] == 2
+    again = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=2, seed=2, resume=True)
+    assert again.counts.counted == 2
 
 
 def test_a_full_disk_is_not_the_fault_of_a_trial(tiny, tmp_path, monkeypatch):
@@ -125,18 +124,18 @@ def test_a_full_disk_is_not_the_fault_of_a_trial(tiny, tmp_path, monkeypatch):
 
     monkeypatch.setattr(module, "save_answers", full)
     with pytest.raises(OutputError, match="the study cannot be written on .*No space left.*--resume goes on"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=4, seed=2)
-    again = tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2, resume=True)
-    assert again.told["trials"]["outcomes"] == {"complete": 3, "interrupted": 1}
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=4, seed=2)
+    again = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=3, seed=2, resume=True)
+    assert again.counts.outcomes == {"complete": 3, "interrupted": 1}
 
 
 def test_all_trials_failed_is_said_with_the_first_reason(tiny, tmp_path, monkeypatch):
     def failing(self, options, rung, fold):
         raise ValueError("it is so.")
 
-    monkeypatch.setattr(Objective, "judge", failing)
+    monkeypatch.setattr(Objective, "score_fold", failing)
     with pytest.raises(FitError, match="all 3 trials failed. The first said: ValueError: it is so. Mend the space"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3, seed=2)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=3, seed=2)
 
 
 @pytest.mark.parametrize("content", [b"", b"junk", b"PK\x03\x04junk"])
@@ -144,21 +143,21 @@ def test_damaged_answers_are_named(tiny, copied, content):
     for path in (copied / "answers").iterdir():
         path.write_bytes(content)
     with pytest.raises(BundleError, match="answers.*: is damaged .* remove it and go on with --resume"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, seed=2, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=3, seed=2, resume=True)
 
 
 def test_more_folds_than_objects_are_refused(tiny, tmp_path):
     options = small_study(**PLAIN, objective={"judge": "folds", "folds": 5000})
     with pytest.raises(ConfigError, match=r"5000 folds are more than the \d+ labelled objects"):
-        tune(tiny, FitOptions(), options, tmp_path / "study", trials=3)
+        tune(tiny, config=options, out=tmp_path / "study", trials=3)
     assert not (tmp_path / "study").exists()
 
 
-def test_trap_an_interrupt_is_put_off_to_a_clean_place():
+def test_trap_an_interrupt_is_defer_interrupts_to_a_clean_place():
     """The library loses an interrupt that comes while it waits for the journal's lock."""
     # A run in the background starts with interrupts ignored.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    with put_off() as check:
+    with defer_interrupts() as check:
         check()
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(0.01)
@@ -175,10 +174,10 @@ def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):
     options = small_study(fresh_seeds=0, fit=TUNE["fit"] | {"boosting": {"rounds": 5000, "patience": 0}}, ladder=[{}])
     began = time.monotonic()
     with pytest.raises(Exception, match="no trial has done all its work yet"):
-        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=3.0)
+        tune(tiny, config=options, out=tmp_path / "study", trials=4, timeout=3.0)
     assert time.monotonic() - began < 30
     with pytest.raises(Exception, match="interrupted.*--resume"):
-        tune(tiny, FitOptions(), options, tmp_path / "study", trials=4, timeout=0.01, resume=True)
+        tune(tiny, config=options, out=tmp_path / "study", trials=4, timeout=0.01, resume=True)
 
 
 def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
@@ -195,19 +194,19 @@ def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
     ]
     for dataset, options, seed, said in cases:
         with pytest.raises(ConfigError) as caught:
-            tune(dataset, FitOptions(), options, copied, trials=4, seed=seed, resume=True)
+            tune(dataset, config=options, out=copied, trials=4, seed=seed, resume=True)
         assert said in str(caught.value) and "Nothing was changed" in str(caught.value)
     assert (copied / "journal.log").read_bytes() == before
 
 
 def test_a_folder_that_is_not_empty_is_not_overwritten(tiny, copied, tmp_path):
     with pytest.raises(OutputError, match="is not empty.*--resume"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=3)
     with pytest.raises(BundleError, match="holds no study.*Begin one there, without --resume"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "none", trials=3, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "none", trials=3, resume=True)
     (copied / "study.json").unlink()
     with pytest.raises(BundleError, match="holds no study.*Begin one in another --out, without --resume"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=3, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=3, resume=True)
 
 
 def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch):
@@ -215,16 +214,16 @@ def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch
 
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file: is a file, and a study is a folder"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file", trials=3)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "file", trials=3)
     with pytest.raises(OutputError, match="no study can be begun there"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "file" / "study", trials=3)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "file" / "study", trials=3)
 
     def full(path, value):
         raise OutputError(f"{path}: cannot be written (No space left on device).")
 
     monkeypatch.setattr(storage, "write_json", full)
     with pytest.raises(OutputError, match="No space left"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), tmp_path / "study", trials=3)
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=3)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
@@ -235,22 +234,22 @@ def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
     path.write_bytes(b"\n".join(lines))
     before = path.read_bytes()
     with pytest.raises(BundleError, match="line 5 of .* is damaged. Restore the file"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
     assert path.read_bytes() == before
     for content in (b"", b'{"a": 1}\n', b"\n".join(lines[1:4]) + b"\n", lines[0]):
         path.write_bytes(content)
         with pytest.raises(BundleError, match="journal.log: (does not begin|line 1 of 1 is damaged).*Restore the file"):
-            tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+            tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
     foreign = b'{"op_code":6,"worker_id":"w"}'
     path.write_bytes(b"\n".join([lines[0], foreign, b""]))
     with pytest.raises(BundleError, match="journal.log: its records do not fit together .*Nothing was changed"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
     path.unlink()
     with pytest.raises(BundleError, match="is missing, so the study's trials are lost"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
     (copied / "study.json").write_text('{"format": 99}')
     with pytest.raises(BundleError, match="is no study that this version reads"):
-        tune(tiny, FitOptions(), small_study(**PLAIN), copied, trials=4, seed=2, resume=True)
+        tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
 
 
 def test_trap_half_a_line_of_a_killed_writer_is_cut_off(copied):

@@ -32,3 +32,9 @@ TUNE = {
 def small_study(**changes):
     """Options of a small study, some of them changed."""
     return parse_options(TuneOptions, {**TUNE, **changes}, "small")
+
+
+def rows_of(study):
+    """The study's table as a list of rows; what is missing is None."""
+    table = study.trials.astype(object)
+    return table.where(table.notna(), None).to_dict("records")

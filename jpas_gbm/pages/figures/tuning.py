@@ -1,24 +1,21 @@
-"""Plates of a tuning study.
-
-A tuning study: its trials in order, what mattered, losses against values, the Pareto front.
-"""
+"""Figures of a tuning study: its trials in order, what mattered, losses against values, the Pareto front."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ...text import count, cut_words, listed, number, sentence, with_span
-from ..study_saved import TuningStudy
 from .style import BLUE, GREEN, HALF, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, WIDE, Panel, Plate, keyed, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ..study_saved import Tried
+    from ...options import Entry
+    from ...tuning.result import Study, Tried
 
 
 _SHOWN = 16
@@ -33,7 +30,7 @@ class Slice(NamedTuple):
     option : str
         Dotted name.
     tries : tuple of Tried
-    entry : mapping
+    entry : Entry
         What the option may be.
     best : int
         Number of the best trial.
@@ -47,7 +44,7 @@ class Slice(NamedTuple):
 
     option: str
     tries: tuple[Tried, ...]
-    entry: Mapping[str, Any]
+    entry: Entry
     best: int
     limits: tuple[float, float]
     loss: str
@@ -55,7 +52,7 @@ class Slice(NamedTuple):
 
 
 def loss_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Return a range of losses that a few hopeless trials do not stretch."""
+    """Return a range of losses that a few bad trials do not stretch."""
     known = np.array([v for v in values if np.isfinite(v)])
     if not len(known):
         return 0.0, 1.0
@@ -73,7 +70,7 @@ def value_words(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def history_figure(study: TuningStudy, ax: Axes) -> Axes:
+def history_figure(study: Study, ax: Axes) -> Axes:
     """Draw each trial's loss by its number: the first step, all the work, the best so far.
 
     Diamonds are finalists over fresh seeds, with the range of these; lines across, the untuned fit and the best
@@ -81,20 +78,20 @@ def history_figure(study: TuningStudy, ax: Axes) -> Axes:
     """
     from matplotlib.ticker import MaxNLocator
 
-    if not study.trials:
+    if not study.history:
         return nothing(ax, "no trial was scored")
-    losses = [v for one in study.trials for v in (one.first, one.losses[0] if one.losses else None) if v is not None]
+    losses = [v for one in study.history for v in (one.first, one.losses[0] if one.losses else None) if v is not None]
     finalists = study.fresh.finalists if study.fresh is not None else ()
     others = [loss for one in finalists for loss in one.losses] + ([study.default.loss] if study.default else [])
     low, high = loss_limits([*losses, *others])
     if study.stepped:
         _first_steps(study, ax, high)
-    done = [(one.number, one.losses[0]) for one in study.trials if one.losses]
+    done = [(one.trial, one.losses[0]) for one in study.history if one.losses]
     _marks(done, ax, high, marker="o", ms=4.5, color=BLUE, label="all the work" if study.stepped else "trial")
-    lost = [one.number for one in study.trials if one.outcome == "failed"]
+    lost = [one.trial for one in study.history if one.outcome == "failed"]
     if lost:
         ax.plot(lost, [high] * len(lost), ls="", marker="v", ms=5, color=VERMILION, clip_on=False, label="failed")
-    line = [(one.number, one.best) for one in study.trials if one.best is not None]
+    line = [(one.trial, one.best_so_far) for one in study.history if one.best_so_far is not None]
     if line:
         ax.plot(*zip(*line, strict=True), drawstyle="steps-post", color=INK, lw=1.1, label="best so far", zorder=1)
     if study.default is not None:
@@ -115,19 +112,19 @@ def history_figure(study: TuningStudy, ax: Axes) -> Axes:
     return ax
 
 
-def _first_steps(study: TuningStudy, ax: Axes, high: float) -> None:
-    climbed = [one for one in study.trials if one.first is not None and one.losses]
+def _first_steps(study: Study, ax: Axes, high: float) -> None:
+    climbed = [one for one in study.history if one.first is not None and one.losses]
     ax.vlines(
-        [one.number for one in climbed],
+        [one.trial for one in climbed],
         [min(one.first, high) for one in climbed if one.first is not None],
         [min(one.losses[0], high) for one in climbed if one.losses],
         color=PALE,
         lw=1,
         zorder=0,
     )
-    first = [(one.number, one.first) for one in climbed if one.first is not None]
+    first = [(one.trial, one.first) for one in climbed if one.first is not None]
     _marks(first, ax, high, marker="o", ms=4, mfc="none", color=MUTED, label="first step")
-    given_up = [(one.number, one.first) for one in study.trials if one.outcome == "pruned" and one.first is not None]
+    given_up = [(one.trial, one.first) for one in study.history if one.outcome == "pruned" and one.first is not None]
     _marks(given_up, ax, high, marker="x", ms=4.5, color=ORANGE, label="first step, then given up")
 
 
@@ -142,7 +139,7 @@ def _marks(points: Sequence[tuple[float, float]], ax: Axes, high: float, **look:
         ax.plot(above, [high] * len(above), ls="", clip_on=False, **look)
 
 
-def importances_figure(study: TuningStudy, ax: Axes) -> Axes:
+def importances_figure(study: Study, ax: Axes) -> Axes:
     """Draw each option's share of the variance of the first step's loss, the largest on top."""
     if not study.importances:
         return nothing(ax, "too few trials to tell what mattered")
@@ -162,7 +159,7 @@ def importances_figure(study: TuningStudy, ax: Axes) -> Axes:
 
 def slice_figure(result: Slice, ax: Axes) -> Axes:
     """Draw the loss of the first step against the value of one option; the best trial is a star."""
-    choices = [value_words(choice) for choice in result.entry.get("choices") or ()]
+    choices = [value_words(choice) for choice in result.entry.choices]
     high = result.limits[1]
     for kind, look in (
         ("pruned", {"marker": "x", "ms": 4.5, "color": ORANGE, "label": "given up"}),
@@ -192,11 +189,11 @@ def _place(one: Tried, choices: Sequence[str]) -> float:
     return (choices.index(word) if word in choices else len(choices)) + 0.5 * ((0.618 * one.trial) % 1 - 0.5)
 
 
-def _range_axis(entry: Mapping[str, Any], ax: Axes) -> None:
+def _range_axis(entry: Entry, ax: Axes) -> None:
     from matplotlib.ticker import FuncFormatter, NullLocator
 
-    low, high = entry.get("low"), entry.get("high")
-    if entry.get("log"):
+    low, high = entry.low, entry.high
+    if entry.log:
         ax.set_xscale("log")
         if low and high:
             ax.set_xticks(log_ticks(float(low), float(high)))
@@ -220,9 +217,9 @@ def log_ticks(low: float, high: float) -> list[float]:
     return [low, float(f"{np.sqrt(low * high):.2g}"), high]
 
 
-def front_figure(study: TuningStudy, ax: Axes) -> Axes:
+def front_figure(study: Study, ax: Axes) -> Axes:
     """Draw the trials that did all the work in the plane of both losses, and the Pareto front through them."""
-    both = [one.losses for one in study.trials if one.losses and len(one.losses) > 1]
+    both = [one.losses for one in study.history if one.losses and len(one.losses) > 1]
     front = [one for one in study.front if one.losses and len(one.losses) > 1]
     if not front:
         return nothing(ax, "one figure alone was made small: there is no front")
@@ -233,8 +230,8 @@ def front_figure(study: TuningStudy, ax: Axes) -> Axes:
     for i, (one, right, up) in enumerate(zip(front, x, y, strict=True)):
         # On either side of the line in turn: neighbours are often close.
         aside, side = ((4, 3), "left") if i % 2 else ((-4, -9), "right")
-        ax.annotate(f"{one.number}", (right, up), aside, textcoords="offset points", fontsize=7, ha=side)
-    ax.set_xlabel(_axis_words(study.losses[0]))
+        ax.annotate(f"{one.trial}", (right, up), aside, textcoords="offset points", fontsize=7, ha=side)
+    ax.set_xlabel(_axis_words(study.loss))
     ax.set_ylabel(_axis_words(study.losses[1]))
     ax.grid(visible=True)
     ax.legend()
@@ -249,9 +246,9 @@ _MOST_SLICES = 6
 _SLICE = (3.4, 2.9)
 
 
-def study_plates(study: TuningStudy, prefix: str = "") -> list[Plate]:
+def study_plates(study: Study, prefix: str = "") -> list[Plate]:
     """Return the plates of a study; those without numbers are left out."""
-    makers: tuple[Callable[[TuningStudy], Plate | None], ...] = (
+    makers: tuple[Callable[[Study], Plate | None], ...] = (
         history_plate,
         front_plate,
         importances_plate,
@@ -260,23 +257,25 @@ def study_plates(study: TuningStudy, prefix: str = "") -> list[Plate]:
     return keyed((maker(study) for maker in makers), prefix)
 
 
-def judged_words(study: TuningStudy) -> str:
+def judged_words(study: Study) -> str:
     """Return which rows judged a study."""
     where = "training and validation splits, by folds" if study.by_folds else "validation split"
-    cut = f", {cut_words(study.cut)}" if study.record.get("about") else ""
+    cut = f", {cut_words(study.cut)}" if study.provenance.get("about") else ""
     return f"{count(study.rows, 'sky source')} of the {where}{cut}"
 
 
-def _made(study: TuningStudy) -> str:
+def _made(study: Study) -> str:
     seed = "seed not recorded" if study.seed is None else f"seed {study.seed}"
-    return f"{study.counted} trials of regime {study.regime}, {judged_words(study)}; study and trainings of {seed}"
+    return (
+        f"{study.counts.counted} trials of regime {study.regime}, {judged_words(study)}; study and trainings of {seed}"
+    )
 
 
-def _first_words(study: TuningStudy) -> str:
+def _first_words(study: Study) -> str:
     """Return how much work the first step is."""
-    if not study.rungs or not study.stepped:
+    if not study.ladder.rungs or not study.stepped:
         return ""
-    first = study.rungs[0]
+    first = study.ladder.rungs[0]
     parts = []
     if first.mocks < 1:
         parts.append(f"{100 * first.mocks:g} % of the mocks")
@@ -289,15 +288,19 @@ def _first_words(study: TuningStudy) -> str:
     return listed(parts)
 
 
-def history_plate(study: TuningStudy) -> Plate | None:
+def history_plate(study: Study) -> Plate | None:
     """Return every trial's loss in order."""
-    if not study.trials:
+    if not study.history:
         return None
     steps = _first_words(study)
-    latest = f"latest {study.among} " if study.among else ""
-    climb = "" if study.keep is None else f"; the best {100 * study.keep:g} % of the {latest}trials there go on"
+    latest = f"latest {study.ladder.among} " if study.ladder.among else ""
+    climb = (
+        ""
+        if study.ladder.keep is None
+        else f"; the best {100 * study.ladder.keep:g} % of the {latest}trials there go on"
+    )
     hollow = f"Hollow marks: the first, cheap step ({steps}{climb}). " if steps else ""
-    told = [f"{n} {'given up early' if kind == 'pruned' else kind}" for kind, n in study.outcomes.items()]
+    told = [f"{n} {'given up early' if kind == 'pruned' else kind}" for kind, n in study.counts.outcomes.items()]
     lines = []
     if study.default is not None:
         lines.append(f"dashed, the untuned fit, {number(study.default.loss, 4)}")
@@ -321,19 +324,19 @@ def history_plate(study: TuningStudy) -> Plate | None:
     )
 
 
-def front_plate(study: TuningStudy) -> Plate | None:
+def front_plate(study: Study) -> Plate | None:
     """Return the Pareto front, where two figures were made small."""
     if not study.front or len(study.losses) < 2:
         return None
     told = [
-        f"trial {one.number} {number(one.losses[0], 4)} and {number(one.losses[1], 4)}"
+        f"trial {one.trial} {number(one.losses[0], 4)} and {number(one.losses[1], 4)}"
         for one in study.front
         if one.losses and len(one.losses) > 1
     ]
     return Plate(
         "front",
         "Two figures at once: the Pareto front",
-        f"{sentence(study.losses[0])} against {study.losses[1]}: no trial is better in both than one on the line. "
+        f"{sentence(study.loss)} against {study.losses[1]}: no trial is better in both than one on the line. "
         f"The best by {study.loss} is, {study.chosen}, trial {study.best.trial}. "
         f"Numbers are of trials, whose options are in front/trial-N.yaml. {_made(study)}.",
         f"Pareto front of {count(len(study.front), 'trial')}: {'; '.join(told)}.",
@@ -342,12 +345,12 @@ def front_plate(study: TuningStudy) -> Plate | None:
     )
 
 
-def importances_plate(study: TuningStudy) -> Plate | None:
+def importances_plate(study: Study) -> Plate | None:
     """Return what mattered."""
     if not study.importances:
         return None
     top = [f"{name} {100 * share:.0f} %" for name, share in list(study.importances.items())[:3]]
-    scored = sum(one.first is not None for one in study.trials)
+    scored = sum(one.first is not None for one in study.history)
     return Plate(
         "importances",
         "Which options mattered",
@@ -360,7 +363,7 @@ def importances_plate(study: TuningStudy) -> Plate | None:
     )
 
 
-def slices_plate(study: TuningStudy) -> Plate | None:
+def slices_plate(study: Study) -> Plate | None:
     """Return losses against the values of the most important options."""
     options = [name for name in study.ranked if study.slices.get(name)][:_MOST_SLICES]
     if not options:
@@ -372,7 +375,7 @@ def slices_plate(study: TuningStudy) -> Plate | None:
             Slice(
                 name,
                 study.slices[name],
-                study.space.get(name, {}),
+                study.space.get(name) or Entry(),
                 study.best.trial,
                 limits,
                 study.loss,

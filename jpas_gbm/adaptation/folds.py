@@ -1,0 +1,198 @@
+"""Folds: trainings on one part of the labels each, scored together on the parts that they did not see."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+
+from ..boosting.ensemble import Member
+from ..boosting.matrix import stratified_folds
+from ..options import FitOptions
+from ..run import Run
+from ..surveys.dataset import SPLITS, Dataset
+from .regimes import Regime
+from .rows import Rows, check_rows, make_rows
+from .stages import Stages
+
+ALL = "all labels"
+"""The place, in the journal, of the trees that are kept where folds chose and calibrated."""
+
+_TRAIN, _VAL = SPLITS.index("train"), SPLITS.index("val")
+MembersOf = Callable[[Stages], list[Member]]
+"""Gives the models of one fold."""
+
+
+def _known(dataset: Dataset) -> np.ndarray:
+    """Return the labelled rows of train and validation, in catalogue order."""
+    split = dataset.target_split
+    return np.flatnonzero(((split == _TRAIN) | (split == _VAL)) & (dataset.target.label >= 0))
+
+
+def _resplit(dataset: Dataset, rows: np.ndarray, code: np.ndarray | int) -> Dataset:
+    split = np.array(dataset.target_split)
+    split[rows] = code
+    return replace(dataset, target_split=split)
+
+
+def label_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
+    """Return the data set once for each fold of train and validation, with that fold as validation.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With labelled target rows.
+    folds : int
+        At least 2.
+    seed : int
+        Seed of the deal.
+
+    Returns
+    -------
+    list of Dataset
+
+    Raises
+    ------
+    FitError
+        If there are not enough labelled objects to deal.
+    """
+    rows = _known(dataset)
+    target = dataset.target
+    dealt = stratified_folds(target.label[rows], folds, seed=seed, groups=target.object_id[rows])
+    return [_resplit(dataset, rows, np.where(dealt == fold, _VAL, _TRAIN)) for fold in range(int(dealt.max()) + 1)]
+
+
+def mean_margins(members: list[Member], X: np.ndarray, threads: int) -> np.ndarray:
+    """Return the mean of the members' centred margins on features (n, f), float64 (n, k)."""
+    mean: np.ndarray = np.mean([member.margins(X, threads) for member in members], axis=0)
+    return mean
+
+
+def _val(stages: Stages) -> Rows:
+    val = stages.rows.target_val
+    assert val is not None
+    return val
+
+
+@dataclass(frozen=True, eq=False)
+class Folds:
+    """The trainings of a regime: one for the data set's own split, or one for each fold of the labels.
+
+    Parameters
+    ----------
+    parts : tuple of Stages
+        Of the split, or of each fold, with the same options and seed.
+    order : array of intp, shape (n,), optional
+        Puts the validation rows of all folds, one after the other, into catalogue order.
+    whole : callable, optional
+        ``whole(rounds)`` makes the stages that train on all labels, for so many rounds as folds took.
+    """
+
+    parts: tuple[Stages, ...]
+    order: np.ndarray | None = None
+    whole: Callable[[dict[Hashable, int]], Stages] | None = None
+
+    @property
+    def first(self) -> Stages:
+        """The first fold: what folds have in common, such as mocks and options."""
+        return self.parts[0]
+
+    @property
+    def crossfits(self) -> bool:
+        """Whether there are several folds."""
+        return self.order is not None
+
+    @cached_property
+    def val(self) -> Rows:
+        """The labelled target rows that score, with the features that their fold gave them."""
+        parts = [_val(stages) for stages in self.parts]
+        if self.order is None:
+            return parts[0]
+        names = ("X", "y", "groups", "mag")
+        return Rows(*(self._ordered([getattr(part, name) for part in parts]) for name in names))
+
+    def margins(self, members_of: MembersOf) -> np.ndarray:
+        """Return the mean margins of each validation row by trees that did not see it.
+
+        Parameters
+        ----------
+        members_of : callable
+            Gives the models of a fold; trainings that were done before are not repeated.
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
+        return self._ordered([mean_margins(members_of(one), _val(one).X, one.run.threads) for one in self.parts])
+
+    def bare_margins(self, members_of: MembersOf) -> np.ndarray | None:
+        """Return the same with imaging features hidden, or None where no row has them."""
+        bare = [(one, one.rows.bare) for one in self.parts]
+        margins = [mean_margins(members_of(one), part.X, one.run.threads) for one, part in bare if part is not None]
+        return self._ordered(margins) if len(margins) == len(bare) else None
+
+    def _ordered(self, parts: list[np.ndarray]) -> np.ndarray:
+        return parts[0] if self.order is None else np.concatenate(parts)[self.order]
+
+    def of_first(self, values: np.ndarray) -> np.ndarray:
+        """Return the values of the validation rows, shape (n, ...), that belong to the first fold."""
+        return values if self.order is None else values[self.order < len(_val(self.first))]
+
+    def final(self) -> Stages:
+        """Return the stages that train what is kept: those of the split, or new ones on all labels."""
+        return self.first if self.whole is None else self.whole(self._rounds())
+
+    def _rounds(self) -> dict[Hashable, int]:
+        """Return the mean number of rounds that folds took for each training that stopped on their labels."""
+        grown = [stages.stopped_rounds() for stages in self.parts]
+        shared = set.intersection(*(set(one) for one in grown))
+        return {key: max(1, round(float(np.mean([one[key] for one in grown])))) for key in shared}
+
+
+def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int, run: Run) -> Folds:
+    """Make the rows of each fold, or of the data set's own split.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    regime : Regime
+        What may be touched. Where no tree sees target labels, all labels score the same trees, whatever the folds.
+    options : FitOptions
+        Of the fit.
+    folds : int
+        Folds of train and validation labels; fewer than 2 keep the split.
+    run : Run
+        Seed, threads and journal.
+
+    Returns
+    -------
+    Folds
+
+    Raises
+    ------
+    FitError
+        If the regime has nothing to train or to calibrate on, or there are too few objects to deal.
+    """
+
+    def stages_of(part: Dataset, place: str) -> Stages:
+        here = run.at(place)
+        rows = make_rows(part, regime, options, here)
+        if place != ALL:
+            check_rows(rows, regime, options, here)
+        return Stages(rows, options, here)
+
+    if folds < 2:
+        return Folds((stages_of(dataset, ""),))
+    if not regime.target_labels:
+        return Folds((stages_of(_resplit(dataset, _known(dataset), _VAL), ""),))
+    dealt = label_folds(dataset, folds)
+    parts = tuple(stages_of(part, f"fold {i} of {len(dealt)}") for i, part in enumerate(dealt, start=1))
+
+    def whole(rounds: dict[Hashable, int]) -> Stages:
+        return replace(stages_of(_resplit(dataset, _known(dataset), _TRAIN), ALL), rounds=rounds)
+
+    val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in dealt])
+    return Folds(parts, np.argsort(val, kind="stable"), whole)

@@ -1,0 +1,278 @@
+"""Stages: the trainings of a fit. Each happens once, whoever asks for it, and the journal says what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
+
+import numpy as np
+
+from ..boosting.booster import StagedBooster
+from ..boosting.matrix import class_weights
+from ..boosting.training import BinnedMatrix, bin_features, train
+from ..config import override
+from ..errors import FitError
+from ..options import BoostingOptions, FitOptions
+from ..run import Run
+from .rows import Rows, TrainingRows
+from .weights import DomainWeights, fit_domain
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, eq=False)
+class Training:
+    """One training that a way asks for.
+
+    Parameters
+    ----------
+    name : str
+        In the journal.
+    X : BinnedMatrix or array of float32, shape (n, f)
+        Features.
+    y : array of int8, shape (n,)
+        Class codes.
+    weight : array of float64, shape (n,)
+        Row weights, of mean about 1.
+    options : BoostingOptions
+        How the trees grow.
+    valid : {"target_val", "source_val"}
+        The part whose log loss stops it.
+    start : Booster, optional
+        Trees to continue from.
+    inputs : callable, optional
+        Makes of features (n, f) what the trees see, for validation rows too.
+    feature_names : tuple of str, optional
+        Of the columns of a bare array.
+    """
+
+    name: str
+    X: Any
+    y: np.ndarray
+    weight: np.ndarray
+    options: BoostingOptions
+    valid: str = "target_val"
+    start: StagedBooster | None = None
+    inputs: Callable[[np.ndarray], np.ndarray] | None = None
+    feature_names: tuple[str, ...] | None = None
+
+
+@dataclass
+class Stages:
+    """The trainings of a fit, made when first asked for and kept.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        What may be trained on.
+    options : FitOptions
+        How.
+    run : Run
+        Seed, threads and journal.
+    kept : dict
+        Finished trainings by what determines them; a tuning study shares one among its trials.
+    rounds : mapping
+        Rounds of trainings that have no validation labels to stop on, by what determines them.
+    seed : int, optional
+        Seed of the trees; default: that of the run.
+    backend : str, optional
+        Library that grows the trees; default: that of the options.
+    """
+
+    rows: TrainingRows
+    options: FitOptions
+    run: Run
+    kept: dict[Hashable, Any] = field(default_factory=dict)
+    rounds: Mapping[Hashable, int] = field(default_factory=dict)
+    seed: int | None = None
+    backend: str | None = None
+    _stopped: set[Hashable] = field(default_factory=set)
+
+    def member(self, seed: int, backend: str) -> Stages:
+        """Return these stages with another seed of the trees and another library; finished trainings are shared."""
+        return replace(self, seed=seed, backend=backend)
+
+    def stopped_rounds(self) -> dict[Hashable, int]:
+        """Return the rounds of every training that stopped on target labels, by what determines it."""
+        return {key: self.kept[key].stage_rounds[-1] for key in self._stopped}
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is kept under a key, made now if it is not there."""
+        if key not in self.kept:
+            self.kept[key] = make()
+        kept: T = self.kept[key]
+        return kept
+
+    def part(self, name: str) -> Rows:
+        """Return the rows of a part, such as ``source_train``.
+
+        Raises
+        ------
+        FitError
+            If the regime has none.
+        """
+        part: Rows | None = getattr(self.rows, name)
+        if part is None or not len(part):
+            raise FitError(f"this regime has no rows of {name.replace('_', ', ')} to train or choose on.")
+        return part
+
+    def class_weights(self, y: np.ndarray, options: BoostingOptions) -> np.ndarray:
+        """Return the class weight of each row under the power of some options, float64 (n,)."""
+        return class_weights(y, self.rows.k, options.class_weight_power)
+
+    @property
+    def skies(self) -> list[Rows]:
+        """The parts of the target that the domain classifier sees, in the order of its odds.
+
+        Rows that do not train forget imaging as often as those that do: else that alone would tell mocks from sky.
+        """
+        rng = np.random.default_rng(np.random.SeedSequence([self.run.streams.trees, 59]))
+        others = (self.rows.unlabelled, self.rows.target_val)
+        unlabelled, val = (None if part is None else self._forgetful(part, rng) for part in others)
+        return [part for part in (unlabelled, self.rows.target_train, val) if part]
+
+    def _forgetful(self, part: Rows, rng: np.random.Generator) -> Rows:
+        share = self.options.sky.forget_imaging
+        imaging = np.array(list(self.rows.recipe.groups.values())) == "imaging"
+        if not imaging.any() or share == 0:
+            return part
+        X = part.X.copy()
+        X[np.ix_(rng.random(len(X)) < share, imaging)] = np.nan
+        return replace(part, X=X)
+
+    @property
+    def domain(self) -> DomainWeights:
+        """The cross-fitted domain classifier between training mocks and target rows."""
+        mocks = self.part("source_train")
+        # Tempers are no part of what is trained.
+        options = override(self.options.domain, gammas=(0.0,))
+
+        def make() -> DomainWeights:
+            skies = self.skies
+            if not skies:
+                raise FitError(
+                    f"regime '{self.options.regime}' weights mocks toward the sky, and there are no target rows. "
+                    "Prepare with a --target that has some, or fit mocks-only."
+                )
+            X = np.concatenate([part.X for part in skies])
+            groups = np.concatenate([part.groups for part in skies])
+            other = self.rows.source_val
+            with self.run.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:
+                domain = fit_domain(
+                    mocks.X,
+                    X,
+                    mocks.groups,
+                    groups,
+                    options,
+                    self.options.boosting.backend,
+                    self.run.streams.trees,
+                    self.run.threads,
+                    X_other=None if other is None else other.X,
+                )
+                entry["auc"] = round(domain.auc, 4)
+            return domain
+
+        return self.once(("domain", options), make)
+
+    def usable_gammas(self, gammas: tuple[float, ...]) -> tuple[float, ...]:
+        """Return the tempers whose weights do not collapse, and note those given up.
+
+        Parameters
+        ----------
+        gammas : tuple of float
+            The tempers asked for; 0, no weights, is always usable.
+
+        Returns
+        -------
+        tuple of float
+            Those usable; 0 alone where none is.
+        """
+        if not any(gammas):
+            return gammas
+        domain, note = self.domain, self.run.note
+        if domain.auc > 0.999:
+            note(
+                f"mocks and target are separable (domain AUC {domain.auc:.4f}): weights would follow what gives "
+                "the domains away, so look at the domain report before trusting them."
+            )
+        elif domain.auc < 0.52:
+            note(f"mocks and target look alike (domain AUC {domain.auc:.3f}): weights change nothing.")
+        least = self.options.domain.min_effective_share
+        kept = tuple(g for g in gammas if g == 0 or domain.effective_share(g) >= least)
+        for gamma in sorted(set(gammas) - set(kept)):
+            note(
+                f"weights of gamma {gamma:g} leave an effective sample of {100 * domain.effective_share(gamma):.2f} % "
+                f"(least allowed {100 * least:g} %): given up."
+            )
+        return kept or (0.0,)
+
+    def bins(self, options: BoostingOptions, *parts: str) -> BinnedMatrix:
+        """Return the features of some parts, one after the other, binned once."""
+        rows = [self.part(name) for name in parts]
+        named = parts[0].replace("_", ", ") if len(parts) == 1 else "mocks and target, train"
+
+        def make() -> BinnedMatrix:
+            X = rows[0].X if len(rows) == 1 else np.concatenate([part.X for part in rows])
+            with self.run.stage(f"bins: {named}", rows=len(X)):
+                return self.bare_bins(X, options)
+
+        return self.once(("bins", *parts, self.library, options.max_bin), make)
+
+    def bare_bins(self, X: np.ndarray, options: BoostingOptions) -> BinnedMatrix:
+        """Return features (n, f) binned, and not kept."""
+        return bin_features(self.library, X, self.rows.recipe.names, options, threads=self.run.threads)
+
+    @property
+    def library(self) -> str:
+        """Name of the library that grows the trees."""
+        return self.backend or self.options.boosting.backend
+
+    def train(self, key: tuple[Hashable, ...], make: Callable[[], Training]) -> StagedBooster:
+        """Return the trees of a training, grown now if they were not before.
+
+        Parameters
+        ----------
+        key : tuple
+            What determines the training, but for seed and library.
+        make : callable
+            Gives the training; called only where it is to be done.
+
+        Returns
+        -------
+        StagedBooster
+        """
+        seed = self.run.streams.trees if self.seed is None else self.seed
+        whole = (*key, seed, self.library)
+        return self.once(whole, lambda: self._grown(whole, make(), seed))
+
+    def _grown(self, key: Hashable, given: Training, seed: int) -> StagedBooster:
+        options, valid = self._stop(key, given)
+        with self.run.stage(given.name, rows=len(given.y)) as entry:
+            booster = train(
+                self.library,
+                given.X,
+                given.y,
+                options=options,
+                n_classes=self.rows.k,
+                weight=given.weight,
+                valid=valid,
+                init=given.start,
+                feature_names=given.feature_names,
+                seed=seed,
+                threads=self.run.threads,
+                # What the journal's progress raises ends the training.
+                on_round=lambda done, _: self.run.report(given.name, done, options.rounds),
+            )
+            entry["rounds"] = booster.stage_rounds[-1]
+        return booster
+
+    def _stop(self, key: Hashable, given: Training) -> tuple[BoostingOptions, tuple[np.ndarray, ...] | None]:
+        """Return how a training ends: on validation rows, or after rounds that are known."""
+        if key in self.rounds:
+            return override(given.options, rounds=self.rounds[key], patience=0), None
+        if given.valid == "target_val":
+            self._stopped.add(key)
+        rows = self.part(given.valid)
+        X = rows.X if given.inputs is None else given.inputs(rows.X)
+        return given.options, (X, rows.y, self.class_weights(rows.y, given.options))
