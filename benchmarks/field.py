@@ -36,8 +36,8 @@ from jpas_gbm.lists.selection import TargetOptions, select
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions, ShiftOptions
 from jpas_gbm.predictions import quality_bits
-from jpas_gbm.scores.calibration_error import classwise_calibration_error, expected_calibration_error
 from jpas_gbm.scores.losses import softmax
+from jpas_gbm.scores.metrics import Scorer
 from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
 from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.classes import CLASSES
@@ -123,7 +123,8 @@ def judged(rows, y, column):
 
 
 def errors_of(y, p, column):
-    return {"ece": expected_calibration_error(y, p), "ece_class": classwise_calibration_error(y, p)[column]}
+    figures = Scorer.of(y, p, [str(c) for c in range(p.shape[1])]).figures(np.ones((len(y), 1)))
+    return {"ece": float(figures["ece"][0]), "ece_class": float(figures[f"per_class.{column}.ece"][0])}
 
 
 def one_field(mix, labelled, p, field, column, seed):

@@ -28,8 +28,8 @@ class Rows:
     X : array of float32, shape (n, f)
         Features, NaN where missing.
     handle : object
-        The library's own data set of `X`, from :meth:`Backend.dataset` or :meth:`Backend.subset`. It may
-        hold the labels, weights and start of an earlier training: set all three.
+        The library's own data set of `X`, from :meth:`Backend.dataset`. It may hold the
+        labels, weights and start of an earlier training: set all three.
     max_bin : int
         Most histogram bins of a feature.
     y : array of int32, shape (n,)
@@ -103,10 +103,6 @@ class Backend(ABC):
     @abstractmethod
     def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> Any:
         """Return the library's own data set of X, float32 (n, f), in the bins of `reference` if not None."""
-
-    @abstractmethod
-    def subset(self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int) -> Any:
-        """Return the library's own data set of increasing `rows` of `handle`, in its bins; `X` holds these rows."""
 
     @abstractmethod
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:

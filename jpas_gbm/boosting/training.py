@@ -66,18 +66,6 @@ class BinnedMatrix:
     def __len__(self) -> int:
         return len(self.X)
 
-    def take(self, rows: np.ndarray, threads: int = 1) -> BinnedMatrix:
-        """Return the rows given by a mask or by increasing indices, in the same bins."""
-        rows = np.asarray(rows)
-        chosen = np.flatnonzero(rows) if rows.dtype == bool else np.sort(rows)
-        if rows.dtype != bool and not np.array_equal(chosen, rows):
-            raise FitError(
-                "rows of binned features are taken in increasing order: sort the indices (and labels) first."
-            )
-        X = self.X[chosen]
-        handle = self.backend.subset(self.handle, X, chosen, self.max_bin, threads)
-        return BinnedMatrix(self.backend, X, self.feature_names, self.max_bin, stand_ins(X), handle, self.cuts)
-
     def margins(self, booster: StagedBooster, threads: int) -> np.ndarray:
         """Return the margins of a booster on these rows, kept as long as the booster lives."""
         if booster not in self._margins:

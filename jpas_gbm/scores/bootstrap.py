@@ -166,9 +166,7 @@ class Replicates:
         return [float(low), float(high)]
 
 
-def replicate(
-    scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RESAMPLES, seed: int = 0, n_rows: int | None = None
-) -> Replicates:
+def replicate(scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RESAMPLES, seed: int = 0) -> Replicates:
     """Score several models on the same rows and on the same bootstrap resamples of objects.
 
     Parameters
@@ -208,41 +206,6 @@ def _stack(found: list[list[dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
     return {name: np.stack([np.concatenate([part[name] for part in blocks]) for blocks in found]) for name in names}
 
 
-def bootstrap(
-    y: np.ndarray,
-    p: np.ndarray,
-    groups: np.ndarray | None = None,
-    n: int = RESAMPLES,
-    seed: int = 0,
-    *,
-    classes: Sequence[str],
-    thresholds: np.ndarray | None = None,
-    level: float = LEVEL,
-) -> dict[str, list[float] | None]:
-    """Return the interval of every figure of :func:`~jpas_gbm.scores.metrics.evaluate`, by dotted name.
-
-    Parameters
-    ----------
-    y : array of int, shape (rows,)
-        True classes.
-    p : array, shape (rows, k)
-        Probabilities.
-    groups : array of int, shape (rows,), optional
-        Object of each row; objects, not rows, are resampled.
-    n : int
-        Number of resamples.
-    seed : int
-        Seed of the resamples.
-    classes : sequence of str
-        Names of the classes.
-    thresholds : array, shape (k,), optional
-        Decision weights for the ``thresholded`` figures.
-    level : float
-        Confidence of the intervals.
-    """
-    return replicate([Scorer.of(y, p, classes, thresholds)], groups, n, seed).intervals(level=level)
-
-
 def paired(
     y: np.ndarray,
     p_a: np.ndarray | Sequence[np.ndarray],
@@ -252,9 +215,6 @@ def paired(
     seed: int = 0,
     *,
     classes: Sequence[str],
-    thresholds_a: np.ndarray | Sequence[np.ndarray] | None = None,
-    thresholds_b: np.ndarray | Sequence[np.ndarray] | None = None,
-    level: float = LEVEL,
 ) -> dict[str, dict[str, object]]:
     """Return the difference a - b of every figure, with its interval, on the same rows.
 
@@ -265,36 +225,20 @@ def paired(
     p_a, p_b : array, shape (rows, k), or a sequence of those
         Probabilities of the two models; several are seeds of one recipe, and figures (not
         probabilities) are averaged over them.
-    groups, n, seed, classes, level
-        As :func:`bootstrap`.
-    thresholds_a, thresholds_b : array, shape (k,), or a sequence of those, optional
-        Decision weights of the models.
+    groups, n, seed
+        As for :func:`replicate`.
+    classes : sequence of str
+        Names of the k classes.
 
     Returns
     -------
-    dict of str to dict
-        ``difference``, ``interval`` ([lo, hi] or None) and ``above`` (the share of resamples in which
-        a's figure is larger).
+    dict
+        As :func:`differences`.
     """
-    scorers_a, scorers_b = (
-        [Scorer.of(y, p, classes, t) for p, t in _models(ps, ts)]
-        for ps, ts in ((p_a, thresholds_a), (p_b, thresholds_b))
-    )
-    all_of = replicate([*scorers_a, *scorers_b], groups, n, seed)
-    split = len(scorers_a)
-    a, b = all_of.mean(range(split)), all_of.mean(range(split, split + len(scorers_b)))
-    return differences(a, b, level)
-
-
-def _models(p: object, thresholds: object) -> list[tuple[np.ndarray, np.ndarray | None]]:
-    if isinstance(p, np.ndarray) and p.ndim == 2:
-        return [(p, None if thresholds is None else np.asarray(thresholds))]
-    many = [np.asarray(one) for one in p]  # type: ignore[attr-defined]
-    if thresholds is None:
-        return [(one, None) for one in many]
-    shared = np.asarray(thresholds)
-    weights = [shared] * len(many) if shared.ndim == 1 else list(shared)
-    return list(zip(many, weights, strict=True))
+    first, second = ([p] if isinstance(p, np.ndarray) else list(p) for p in (p_a, p_b))
+    found = replicate([Scorer.of(y, p, classes) for p in (*first, *second)], groups, n, seed)
+    a, b = range(len(first)), range(len(first), len(first) + len(second))
+    return differences(found.mean(a), found.mean(b))
 
 
 def differences(a: Replicates, b: Replicates, level: float = LEVEL) -> dict[str, dict[str, object]]:

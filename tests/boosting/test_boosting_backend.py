@@ -63,19 +63,6 @@ def test_bins_serve_several_trainings(backend, problem, quick):
     assert np.array_equal(first, again)
 
 
-def test_rows_of_bins(backend, problem, quick):
-    X, y, names = problem
-    bins = bin_features(backend, X, names, quick)
-    part = bins.take(np.arange(len(X)) % 2 == 0)
-    assert len(part) == 750
-    booster = train(
-        backend, part, y[::2], n_classes=4, options=quick, valid=(bins.take(np.arange(1, 500, 2)), y[1:500:2])
-    )
-    assert accuracy(booster, X[501::2], y[501::2]) > 0.6
-    with pytest.raises(FitError, match="increasing order: sort the indices"):
-        bins.take(np.array([3, 1]))
-
-
 def test_same_seed_same_bits_whatever_the_threads(backend, problem, quick):
     X, y, _ = problem
     short = quick.model_copy(update={"rounds": 6})  # spinning threads are slow on a busy machine

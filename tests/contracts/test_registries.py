@@ -81,9 +81,6 @@ class Dummy(Backend):
     def dataset(self, X, max_bin, reference, threads):
         return len(X)
 
-    def subset(self, handle, X, rows, max_bin, threads):
-        return len(X)
-
     def grower(self, train, valid, task):
         return Growing(train, task)
 

@@ -8,7 +8,6 @@ from sklearn import metrics as oracle
 
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.scores.bootstrap import (
-    bootstrap,
     differences,
     mean_interval,
     paired,
@@ -21,11 +20,15 @@ from jpas_gbm.scores.metrics import Scorer
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 
 
+def bootstrap(y, p, groups=None, n=1000, seed=0):
+    return replicate([Scorer.of(y, p, CLASSES)], groups, n, seed).intervals()
+
+
 def test_same_seed_same_intervals_whatever_the_block(make_answers):
     y, p = make_answers(400, 1)
-    a = bootstrap(y, p, None, 150, 5, classes=CLASSES)
-    assert a == bootstrap(y, p, None, 150, 5, classes=CLASSES)
-    assert a != bootstrap(y, p, None, 150, 6, classes=CLASSES)
+    a = bootstrap(y, p, None, 150, 5)
+    assert a == bootstrap(y, p, None, 150, 5)
+    assert a != bootstrap(y, p, None, 150, 6)
     groups = np.arange(400) // 2
     whole = np.concatenate(list(resample_weights(groups, 70, 3, block=70)), axis=1)
     parts = np.concatenate(list(resample_weights(groups, 70, 3, block=9)), axis=1)
@@ -42,11 +45,9 @@ def test_rows_of_one_object_come_together():
 
 def test_repeated_rows_do_not_narrow_the_intervals(make_answers):
     y, p = make_answers(600, 2)
-    once = bootstrap(y, p, np.arange(600), 400, 1, classes=CLASSES)["accuracy"]
-    thrice = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), np.tile(np.arange(600), 3), 400, 1, classes=CLASSES)[
-        "accuracy"
-    ]
-    naive = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), None, 400, 1, classes=CLASSES)["accuracy"]
+    once = bootstrap(y, p, np.arange(600), 400, 1)["accuracy"]
+    thrice = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), np.tile(np.arange(600), 3), 400, 1)["accuracy"]
+    naive = bootstrap(np.tile(y, 3), np.tile(p, (3, 1)), None, 400, 1)["accuracy"]
     assert thrice == pytest.approx(once, abs=1e-6)
     assert np.ptp(naive) < 0.7 * np.ptp(once)
 
@@ -82,7 +83,7 @@ def test_intervals_cover_the_truth(make_answers):
     trials = 120
     for trial in range(trials):
         rows = np.random.default_rng(trial).choice(200_000, 1200, replace=False)
-        intervals = bootstrap(y[rows], p[rows], None, 200, trial, classes=CLASSES)
+        intervals = bootstrap(y[rows], p[rows], None, 200, trial)
         for name in names:
             low, high = intervals[name]
             inside[name] += low <= truth[name][0] <= high
@@ -95,12 +96,12 @@ def test_calibration_errors_of_a_calibrated_model_reach_down_to_nothing(make_ans
     inside = 0
     for trial in range(30):
         y, p = make_answers(1000, 100 + trial)
-        found = bootstrap(y, p, None, 100, trial, classes=CLASSES)
+        found = bootstrap(y, p, None, 100, trial)
         inside += found["ece"][0] == 0 and found["macro.ece"][0] == 0
         assert not any(name.startswith("null") for name in found)
     assert inside >= 25
     y, p = make_answers(1000, 1, sharpen=3.0)
-    assert bootstrap(y, p, None, 100, 1, classes=CLASSES)["ece"][0] > 0.03
+    assert bootstrap(y, p, None, 100, 1)["ece"][0] > 0.03
 
 
 def test_paired_interval_is_narrower_than_unpaired_and_covers(make_answers):
@@ -109,8 +110,8 @@ def test_paired_interval_is_narrower_than_unpaired_and_covers(make_answers):
     worse = p * np.exp(noise)
     worse /= worse.sum(axis=1, keepdims=True)
     together = paired(y, p, worse, None, 400, 1, classes=CLASSES)
-    a = bootstrap(y, p, None, 400, 1, classes=CLASSES)
-    b = bootstrap(y, worse, None, 400, 2, classes=CLASSES)
+    a = bootstrap(y, p, None, 400, 1)
+    b = bootstrap(y, worse, None, 400, 2)
     for name in ("macro.f1", "log_loss", "per_class.QSO_high.f1"):
         unpaired = np.hypot(np.ptp(a[name]), np.ptp(b[name]))
         assert np.ptp(together[name]["interval"]) < 0.8 * unpaired
@@ -122,9 +123,8 @@ def test_paired_interval_is_narrower_than_unpaired_and_covers(make_answers):
 
 def test_a_model_does_not_differ_from_itself(make_answers):
     y, p = make_answers(500, 6)
-    found = paired(y, p, p, None, 100, 1, classes=CLASSES, thresholds_a=np.ones(4), thresholds_b=np.ones(4))
+    found = paired(y, p, p, None, 100, 1, classes=CLASSES)
     assert found["macro.f1"] == {"difference": 0, "interval": [0, 0], "above": 0}
-    assert found["thresholded.macro.f1"]["difference"] == 0
 
 
 def test_seeds_are_averaged_by_figure(make_answers):
@@ -133,24 +133,24 @@ def test_seeds_are_averaged_by_figure(make_answers):
     for seed in range(3):
         q = p * np.exp(np.random.default_rng(seed).normal(0, 0.3, p.shape))
         seeds.append(q / q.sum(axis=1, keepdims=True))
-    thresholds = [np.array([w, 1, 1, 1]) for w in (1.0, 2.0, 3.0)]
-    found = paired(y, seeds, p, None, 100, 1, classes=CLASSES, thresholds_a=thresholds, thresholds_b=np.ones(4))
+    found = paired(y, seeds, p, None, 100, 1, classes=CLASSES)
     mean = np.mean([oracle.f1_score(y, q.argmax(axis=1), average="macro") for q in seeds])
     assert found["macro.f1"]["difference"] == pytest.approx(
         mean - oracle.f1_score(y, p.argmax(axis=1), average="macro")
     )
+    thresholds = [np.array([w, 1, 1, 1]) for w in (1.0, 2.0, 3.0)]
     decided = np.mean(
         [oracle.accuracy_score(y, (q * t).argmax(axis=1)) for q, t in zip(seeds, thresholds, strict=True)]
     )
-    assert found["thresholded.accuracy"]["difference"] == pytest.approx(decided - (p.argmax(axis=1) == y).mean())
-    models = replicate([Scorer.of(y, q, CLASSES) for q in seeds], None, 50, 1)
+    models = replicate([Scorer.of(y, q, CLASSES, t) for q, t in zip(seeds, thresholds, strict=True)], None, 50, 1)
+    assert models.mean([0, 1, 2]).point["thresholded.accuracy"][0] == pytest.approx(decided)
     assert differences(models.mean([0]), models.mean([0, 1, 2]))["accuracy"]["interval"] is not None
 
 
 def test_a_class_without_rows_has_no_interval(make_answers):
     y, p = make_answers(800, 8)
     keep = y != 0
-    found = bootstrap(y[keep], p[keep], None, 50, 1, classes=CLASSES)
+    found = bootstrap(y[keep], p[keep], None, 50, 1)
     assert found["per_class.QSO_high.f1"] is None
     assert found["macro.f1"] is not None
 
@@ -158,13 +158,13 @@ def test_a_class_without_rows_has_no_interval(make_answers):
 def test_a_class_with_one_object_keeps_its_intervals(make_answers):
     y, p = make_answers(400, 9)
     keep = (y != 0) | (np.arange(400) == np.flatnonzero(y == 0)[0])
-    found = bootstrap(y[keep], p[keep], None, 200, 1, classes=CLASSES)
+    found = bootstrap(y[keep], p[keep], None, 200, 1)
     assert found["per_class.QSO_high.recall"] is not None  # from the resamples that drew it
     assert found["calibration.slope"] is None
 
 
 def test_no_rows_and_no_resamples():
-    none = bootstrap(np.empty(0, int), np.empty((0, 4)), None, 50, 1, classes=CLASSES)
+    none = bootstrap(np.empty(0, int), np.empty((0, 4)), None, 50, 1)
     assert set(none.values()) == {None}
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from jpas_gbm.scores.curves import binned_quantiles, purity_completeness, reliability, roc, wilson
+from jpas_gbm.scores.curves import binned_quantiles, purity_completeness, reliability, roc
 
 
 def test_roc_agrees_with_scikit_learn(make_answers):
@@ -46,10 +46,19 @@ def test_reliability_of_honest_probabilities_lies_on_the_diagonal(make_answers):
             assert np.ptp(curve.n) <= 1
 
 
-def test_wilson_interval():
-    low, high = wilson(np.array([0.0, 0.5]), np.array([10, 100]), sigmas=1.96)
-    np.testing.assert_allclose([low[0], high[0]], [0, 0.2775], atol=2e-3)
-    np.testing.assert_allclose([low[1], high[1]], [0.404, 0.596], atol=2e-3)
+def test_a_class_without_rows_has_no_rates():
+    p = np.array([[0.2, 0.8], [0.6, 0.4]])
+    assert np.isnan(roc(np.array([1, 1]), p, 0).true_positive[1:]).all()
+    assert np.isnan(purity_completeness(np.array([1, 1]), p, 0).completeness).all()
+
+
+def test_reliability_has_the_interval_of_wilson_at_one_sigma():
+    """Of a fraction f in n rows: (f + 1 / 2n ± sqrt(f (1 - f) / n + 1 / 4n²)) / (1 + 1 / n)."""
+    p = np.tile([0.35, 0.65], (10, 1))
+    curve = reliability(np.array([0] * 3 + [1] * 7), p, 0)
+    half = np.sqrt(0.3 * 0.7 / 10 + 1 / 400) / 1.1
+    assert curve.low[0] == pytest.approx((0.3 + 0.05) / 1.1 - half)
+    assert curve.high[0] == pytest.approx((0.3 + 0.05) / 1.1 + half)
 
 
 def test_binned_quantiles_leave_out_missing_and_empty():

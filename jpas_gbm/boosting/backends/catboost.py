@@ -160,9 +160,6 @@ class CatBoost(Backend):
             pool.save_quantization_borders(str(path))
             return path.read_text(encoding="utf-8")
 
-    def subset(self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int) -> str:
-        return str(handle)
-
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
 

@@ -92,9 +92,6 @@ class LightGBM(Backend):
         # The matrix is ours to keep (BinnedMatrix.X); LightGBM need not hold it too.
         return lightgbm.Dataset(X, params=parameters, reference=reference, free_raw_data=True).construct()
 
-    def subset(self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int) -> lightgbm.Dataset:
-        return handle.subset(rows).construct()
-
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
 

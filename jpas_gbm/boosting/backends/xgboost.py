@@ -127,12 +127,6 @@ class XGBoost(Backend):
     def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> xgboost.QuantileDMatrix:
         return xgboost.QuantileDMatrix(X, missing=np.nan, max_bin=max_bin, ref=reference, nthread=threads)
 
-    def subset(
-        self, handle: Any, X: np.ndarray, rows: np.ndarray, max_bin: int, threads: int
-    ) -> xgboost.QuantileDMatrix:
-        # A QuantileDMatrix cannot be sliced; the cuts of the whole serve the part.
-        return self.dataset(X, max_bin, handle, threads)
-
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
 
