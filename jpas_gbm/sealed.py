@@ -289,6 +289,24 @@ def _check_file(folder: Path, name: str, mark: FileMark) -> None:
         raise BundleError(f"{path} does not match its checksum. The file was changed or truncated: {_MEND}")
 
 
+def check_checksums(folder: str | Path, expected: Mapping[str, str]) -> None:
+    """Compare files below a folder with checksums that were written beside them.
+
+    Parameters
+    ----------
+    folder : path
+    expected : mapping of str to str
+        As :func:`jpas_gbm.store.folder_checksums` returned it.
+
+    Raises
+    ------
+    BundleError
+        If a file is missing, differs, or is no regular file of the folder.
+    """
+    for name, checksum in expected.items():
+        _check_file(Path(folder), name, FileMark(checksum))
+
+
 def seal_companion(path: Path, about: Mapping[str, Any], *files: Path) -> None:
     """Write the JSON companion of finished files, with their checksums and its own.
 

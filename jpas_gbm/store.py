@@ -256,31 +256,6 @@ def folder_checksums(folder: str | Path) -> dict[str, str]:
     return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-def check_checksums(folder: str | Path, expected: dict[str, str]) -> None:
-    """Compare the files below `folder` with the checksums that were written beside them.
-
-    Parameters
-    ----------
-    folder : path
-    expected : dict of str to str
-        As :func:`folder_checksums` returned it.
-
-    Raises
-    ------
-    BundleError
-        If a file is missing or differs.
-    """
-    folder = Path(folder)
-    for name, checksum in expected.items():
-        path = folder / name
-        if not path.is_file():
-            raise BundleError(f"{path}: is missing. The folder is incomplete: make it again or restore it.")
-        if sha256(path) != checksum:
-            raise BundleError(
-                f"{path} does not match its checksum. The file was changed or truncated: make it again or restore it."
-            )
-
-
 _LIBRARIES = (
     "numpy",
     "pandas",

@@ -9,7 +9,8 @@ import pytest
 
 from jpas_gbm.atomic import atomic_files, atomic_folder
 from jpas_gbm.errors import BundleError
-from jpas_gbm.sealed import Form, open_sealed, read_companion, seal, seal_companion
+from jpas_gbm.sealed import Form, check_checksums, open_sealed, read_companion, seal, seal_companion
+from jpas_gbm.store import folder_checksums
 
 
 @dataclass(frozen=True)
@@ -184,3 +185,18 @@ def test_a_damaged_companion_is_refused(pair, reseal):
     about.unlink()
     with pytest.raises(BundleError, match="is missing"):
         read_companion(about)
+
+
+def test_checksums_find_change_and_loss(tmp_path):
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "a").write_text("a")
+    (tmp_path / "b").write_text("b")
+    sums = folder_checksums(tmp_path)
+    assert list(sums) == ["b", "sub/a"]
+    check_checksums(tmp_path, sums)
+    (tmp_path / "b").write_text("B")
+    with pytest.raises(BundleError, match="does not match its checksum"):
+        check_checksums(tmp_path, sums)
+    (tmp_path / "b").unlink()
+    with pytest.raises(BundleError, match="is missing"):
+        check_checksums(tmp_path, sums)

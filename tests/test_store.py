@@ -9,9 +9,7 @@ import pytest
 
 from jpas_gbm.errors import BundleError
 from jpas_gbm.store import (
-    check_checksums,
     dump_json,
-    folder_checksums,
     from_plain,
     native,
     read_json,
@@ -44,21 +42,6 @@ def test_a_missing_or_broken_json_is_named(tmp_path):
     (tmp_path / "card.json").write_text("{")
     with pytest.raises(BundleError, match="not valid JSON"):
         read_json(tmp_path / "card.json")
-
-
-def test_checksums_find_change_and_loss(tmp_path):
-    (tmp_path / "sub").mkdir()
-    (tmp_path / "sub" / "a").write_text("a")
-    (tmp_path / "b").write_text("b")
-    sums = folder_checksums(tmp_path)
-    assert list(sums) == ["b", "sub/a"]
-    check_checksums(tmp_path, sums)
-    (tmp_path / "b").write_text("B")
-    with pytest.raises(BundleError, match="does not match its checksum"):
-        check_checksums(tmp_path, sums)
-    (tmp_path / "b").unlink()
-    with pytest.raises(BundleError, match="is missing"):
-        check_checksums(tmp_path, sums)
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,8 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError, FitError
 from ..options import BACKENDS
-from ..store import check_checksums, dump_json, read_json, sha256
+from ..sealed import check_checksums
+from ..store import dump_json, read_json, sha256
 from .backend import Backend, get_backend
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 

@@ -15,7 +15,8 @@ from .. import __version__
 from ..atomic import atomic_folder
 from ..errors import BundleError
 from ..options import FitOptions
-from ..store import check_checksums, folder_checksums, read_json, write_json
+from ..sealed import check_checksums
+from ..store import folder_checksums, read_json, write_json
 
 
 @dataclass(frozen=True, eq=False)
