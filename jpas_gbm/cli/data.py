@@ -68,13 +68,13 @@ def inspect(
 ) -> None:
     """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
     start_log(verbose, quiet)
-    from ..surveys.inspect import inspect_file
+    from ..surveys import inspect as room
 
+    found = room.inspect(files, survey=survey)
     if json:
-        say_json([inspect_file(path, survey=survey) for path in files])
-        return
-    for path in files:
-        say(*inspect_file(path, survey=survey)["lines"], "")
+        say_json(found.to_dict())
+    else:
+        say(*found.lines())
 
 
 @verb

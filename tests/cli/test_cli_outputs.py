@@ -88,10 +88,10 @@ def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
     """The library of the command line says no more than 'Aborted' of an EOFError."""
     import jpas_gbm.surveys.inspect as module
 
-    def ends(path, survey=None):
+    def ends(files, *, survey=None):
         raise EOFError("No data left in file")
 
-    monkeypatch.setattr(module, "inspect_file", ends)
+    monkeypatch.setattr(module, "inspect", ends)
     done = CliRunner().invoke(app, ["inspect", "a.fits"])
     assert done.exit_code == 1 and done.output.startswith("error: a file that was read ends too early")
 

@@ -59,7 +59,7 @@ def test_inspect_says_what_it_understood(place):
     assert done.returncode == 0
     assert "55 of jpas55" in done.stdout and "labels" in done.stdout
     found = json.loads(run("inspect", "--json", place / "survey" / "jpas_idr.fits").stdout)
-    assert found[0]["survey"] == "jpas_idr202406"
+    assert found["files"][0]["survey"] == "jpas_idr202406"
 
 
 def test_evaluate_writes_metrics(place, tmp_path):

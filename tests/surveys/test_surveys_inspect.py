@@ -1,21 +1,28 @@
 """Inspection says what an astronomer would want to know, as values and as text."""
 
+import io
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
+from astropy.table import Table
 from sample_files import FLUX, SDSS, idr_columns, write_idr, write_mocks, write_tractor, write_zcat
 
 from jpas_gbm.errors import CatalogueError
-from jpas_gbm.store import dump_json
-from jpas_gbm.surveys import inspect as inspection
-from jpas_gbm.surveys.inspect import inspect_file
-from jpas_gbm.surveys.quality import extra_facts, share_of, sky_box, spread
+from jpas_gbm.store import dump_json, to_plain
+from jpas_gbm.surveys import inspect as module
+from jpas_gbm.surveys.inspect import inspect, share_of
+from jpas_gbm.surveys.inspection import ExtraFacts, FileInspection, SkyBox, Spread
+
+
+def inspect_file(path: object) -> FileInspection:
+    return inspect(path).files[0]
 
 
 def text(found):
-    json.loads(dump_json(found))
-    return "\n".join(found["lines"])
+    json.loads(dump_json(to_plain(found)))
+    return "\n".join(found.lines())
 
 
 def test_a_catalogue(tmp_path):
@@ -26,13 +33,15 @@ def test_a_catalogue(tmp_path):
     columns["FLAGS"][5, 7] = 4
     columns["ALPHA_J2000"][8], columns["DELTA_J2000"][8] = columns["ALPHA_J2000"][0], columns["DELTA_J2000"][0]
     found = inspect_file(write_idr(tmp_path / "a.fits", changes=columns, checksum=True))
-    assert found["survey"] == "jpas_idr202406" and found["rows"] == 12 and found["kind"] == "catalogue"
-    assert found["bands_dropped"] == ["uJAVA", "J1007"] and len(found["bands"]) == 55
-    by_name = {band["name"]: band for band in found["bands"]}
-    assert by_name["J0400"]["missing"] == pytest.approx(1 / 12) and by_name["J0910"]["missing"] == 0
-    assert found["flags"][0]["bits"] == {b: pytest.approx(1 / 660) for b in ("1", "2", "4")}
-    assert found["complete_rows"] == 10 and found["overlap_duplicates"] == 1 and found["tiles"] == 3
-    assert found["negative_share"] == pytest.approx(1 / 657)
+    assert found.survey == "jpas_idr202406" and found.rows == 12 and found.kind == "catalogue"
+    assert found.catalogue.bands_dropped == ("uJAVA", "J1007") and len(found.catalogue.bands) == 55
+    by_name = {band.name: band for band in found.catalogue.bands}
+    assert by_name["J0400"].missing == pytest.approx(1 / 12) and by_name["J0910"].missing == 0
+    assert found.catalogue.flags[0].bits == {b: pytest.approx(1 / 660) for b in ("1", "2", "4")}
+    assert (
+        found.catalogue.complete_rows == 10 and found.catalogue.overlap_duplicates == 1 and found.catalogue.tiles == 3
+    )
+    assert found.catalogue.negative_share == pytest.approx(1 / 657)
     said = text(found)
     for sentence in (
         "a.fits: J-PAS internal data release 202406",
@@ -53,7 +62,12 @@ def test_a_catalogue(tmp_path):
 def test_mocks_and_their_properties(tmp_path):
     path = write_mocks(tmp_path)
     found = inspect_file(path)
-    assert found["objects"] == 5 and found["classes"] == {"QSO_high": 3, "QSO_low": 3, "GALAXY": 2, "STAR": 2}
+    assert found.catalogue.objects == 5 and found.classes.counts == {
+        "QSO_high": 3,
+        "QSO_low": 3,
+        "GALAXY": 2,
+        "STAR": 2,
+    }
     said = text(found)
     assert "noise-free fluxes beside the noisy ones" in said and "5 objects by id" in said
     assert "5 repeats of an object" in said and "the order of the release is taken on trust" in said
@@ -72,7 +86,7 @@ def test_sdss(tmp_path):
     said = text(found)
     assert "not corrected for Galactic extinction" in said and "no flux at all in u" in said
     assert "1 rows have no usable flux in any band" in said and "without: 1" in said
-    assert "RA 350.000 through 0 to 10.000" in said and found["rows"] == 3
+    assert "RA 350.000 through 0 to 10.000" in said and found.rows == 3
 
 
 def test_rows_at_one_place_and_without_position(tmp_path):
@@ -83,31 +97,42 @@ def test_rows_at_one_place_and_without_position(tmp_path):
     assert "1 rows at the place of another" in said and "labels       none" in said
 
 
+def test_several_files_and_a_table_in_memory(tmp_path):
+    files = [write_idr(tmp_path / "a.fits"), Table(idr_columns()), pd.read_csv(io.StringIO(SDSS))]
+    found = inspect(files)
+    assert [one.file for one in found.files] == ["a.fits", "astropy Table", "DataFrame"]
+    assert [one.survey for one in found.files] == ["jpas_idr202406", "jpas_idr202406", "sdss_ugriz"]
+    assert found.lines().count("") == 3 and len(repr(found).splitlines()) == 3
+    assert found._repr_html_().count("<tr>") == 4
+    plain = found.to_dict()
+    assert plain == json.loads(json.dumps(plain)) and plain["files"][1]["catalogue"]["bands"][0]["name"] == "J0378"
+
+
 def test_labels(tmp_path):
     found = inspect_file(write_zcat(tmp_path / "z.fits", FLUX_R=None, MORPHTYPE=None))
-    assert found["labels"] == 5 and found["spectypes"]["QSO"] == 5 and found["ids"] == 7
+    assert sum(found.classes.counts.values()) == 5 and found.classes.spectypes["QSO"] == 5 and found.classes.ids == 7
     said = text(found)
     assert "5 trusted: QSO_high 2, QSO_low 1, GALAXY 1, STAR 1" in said and "QSO_high 2.100 to 3.000" in said
     assert "magnitude" not in said
     none = inspect_file(write_zcat(tmp_path / "y.fits", SPECTYPE=np.array(["QSO"] * 8)))
-    assert "no label of class STAR" in none["problems"]
+    assert "no label of class STAR" in none.problems
 
 
 def test_imaging(tmp_path):
     found = inspect_file(write_tractor(tmp_path / "t.fits"))
-    assert found["morphology"] == {"UNKNOWN": 1, "PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
-    assert "17.50 to 22.50" in text(found) and found["problems"] == []
+    assert found.morphology == {"UNKNOWN": 1, "PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
+    assert "17.50 to 22.50" in text(found) and found.problems == ()
     strange = inspect_file(write_tractor(tmp_path / "u.fits", TYPE=np.array(["X"] * 6)))
-    assert strange["problems"] == ["no morphology of a known type"]
+    assert strange.problems == ("no morphology of a known type",)
 
 
 def test_a_long_file_is_looked_at_in_part(tmp_path, monkeypatch):
-    monkeypatch.setattr(inspection, "MOST_ROWS", 5)
+    monkeypatch.setattr(module, "MOST_ROWS", 5)
     found = inspect_file(write_idr(tmp_path / "a.fits"))
-    assert found["rows"] == 12 and found["rows_read"] == 5
-    assert "only the first 5 of 12 rows were looked at" in found["problems"]
+    assert found.rows == 12 and found.rows_read == 5
+    assert "only the first 5 of 12 rows were looked at" in found.problems
     (tmp_path / "s.csv").write_text(SDSS)
-    assert inspect_file(tmp_path / "s.csv")["rows"] == 3
+    assert inspect_file(tmp_path / "s.csv").rows == 3
 
 
 def test_a_file_without_rows_or_of_no_survey(tmp_path):
@@ -123,18 +148,18 @@ def test_a_file_without_rows_or_of_no_survey(tmp_path):
 
 
 def test_figures():
-    assert spread(np.array([np.nan])) is None and spread(np.arange(5.0))["median"] == 2
-    assert extra_facts(np.array(["a", "b", "a"])) == {"values": 2}
-    assert extra_facts(np.array([0.0, 1.0, 1.0, np.nan]))["share"] == pytest.approx(2 / 3)
-    assert extra_facts(np.array([3.0, 4.0])) == {"values": 2}
-    assert extra_facts(np.array([3.5, 4.0]))["max"] == 4
-    assert extra_facts(np.array([np.nan])) is None
+    assert Spread.of(np.array([np.nan])) is None and Spread.of(np.arange(5.0)).median == 2
+    assert ExtraFacts.of(np.array(["a", "b", "a"])) == ExtraFacts(values=2)
+    assert ExtraFacts.of(np.array([0.0, 1.0, 1.0, np.nan])).share == pytest.approx(2 / 3)
+    assert ExtraFacts.of(np.array([3.0, 4.0])) == ExtraFacts(values=2)
+    assert ExtraFacts.of(np.array([3.5, 4.0])).spread.max == 4
+    assert ExtraFacts.of(np.array([np.nan])) is None
     assert share_of(np.ones(2, bool), np.zeros(2, bool)) == 0
-    box = sky_box(np.array([359.0, 1.0, np.nan]), np.array([-1.0, 1.0, 0.0]))
-    assert box["ra"] == [359, 1] and box["box_square_degrees"] == pytest.approx(4, rel=1e-3)
-    assert box["without_position"] == 1
-    single = sky_box(np.array([12.0]), np.array([5.0]))
-    assert single["ra"] == [12, 12] and single["box_square_degrees"] == 0
+    box = SkyBox.of(np.array([359.0, 1.0, np.nan]), np.array([-1.0, 1.0, 0.0]))
+    assert box.ra == (359, 1) and box.square_degrees == pytest.approx(4, rel=1e-3)
+    assert box.without_position == 1
+    single = SkyBox.of(np.array([12.0]), np.array([5.0]))
+    assert single.ra == (12, 12) and single.square_degrees == 0
 
 
 @pytest.mark.parametrize(
@@ -145,5 +170,5 @@ def test_figures():
 )
 def test_reference_files(shared, name):
     found = inspect_file(shared / name)
-    assert found["rows"] > 9000 and found["sky"] is not None
+    assert found.rows > 9000 and found.sky is not None
     assert text(found)
