@@ -26,8 +26,8 @@ from jpas_gbm.config import override
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Model
-from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions, SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.surveys.dataset import Dataset
 
 ASKED = 0.9
@@ -101,7 +101,7 @@ def main() -> None:
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
     options = SimulateOptions(n_source=4000, n_labelled=max(2000, 3 * arguments.rows), n_unlabelled=0)
-    dataset, _ = builtin_dataset(0, options)
+    dataset = simulate(0, config=options)
     fitted = make_model(dataset, arguments.backend, arguments.rounds, not arguments.plain)
     rows = dataset.target_rows("test").take(slice(0, arguments.rows))
     pair, X = Pair.of(fitted.classes), fitted.features(rows).X

@@ -16,7 +16,7 @@ import numpy as np
 
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions, SimulateOptions
-from jpas_gbm.simulation.simulate import simulate_survey
+from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.store import write_json
 from jpas_gbm.surveys.bands import band_system
 

@@ -34,11 +34,11 @@ from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
 from jpas_gbm.lists.selection import TargetOptions, select
 from jpas_gbm.model import Model
-from jpas_gbm.options import FitOptions, ShiftOptions
+from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.predictions import quality_bits
 from jpas_gbm.scores.losses import softmax
 from jpas_gbm.scores.metrics import Scorer
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.classes import CLASSES
 from jpas_gbm.surveys.dataset import Dataset
@@ -89,12 +89,10 @@ def survey_a(folder, data, model, threads):
 def built_in(seed, threads, unlabelled, labelled, wrong):
     shifts = ShiftOptions(wrong_labels=wrong)
     options = SimulateOptions(n_source=24_000, n_labelled=labelled, n_unlabelled=unlabelled, shifts=shifts)
-    dataset, survey = builtin_dataset(seed, options)
+    dataset = simulate(seed, config=options)
     fitted = fit(dataset, config=load_options(FitOptions, "ssda"), seed=seed, threads=threads)
-    # The truth of a row of the data set is found by its key: rows of overlaps were merged.
-    place = {key: i for i, key in enumerate(keys_of(survey.target))}
-    chosen = dataset.target.take(dataset.target_split < 0)
-    y = survey.truth_label[[place[key] for key in keys_of(chosen)]]
+    unlabelled = dataset.target_split < 0
+    chosen, y = dataset.target.take(unlabelled), dataset.truth.label[unlabelled]
     return dataset, fitted, sample(fitted, chosen, y, threads)
 
 

@@ -21,8 +21,8 @@ import numpy as np
 from jpas_gbm.adaptation import folds
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import parse_options
-from jpas_gbm.options import FitOptions
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.options import FitOptions, SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import write_json
 
 AIM, MOST_MEMORY = 1.3, 20.0
@@ -96,7 +96,7 @@ def main() -> None:
     given = parser.parse_args()
     warnings.simplefilter("ignore")
     size = SimulateOptions(n_source=given.rows, n_labelled=25_000, n_unlabelled=5_000)
-    dataset, _ = builtin_dataset(1, size)
+    dataset = simulate(1, config=size)
     growth = {"rounds": given.rounds, "patience": 0}
     options = parse_options(FitOptions, {"boosting": growth, "continuation": growth}, "benchmark")
     kept = folds.make_rows = Kept()

@@ -21,7 +21,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import parse_options
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.options import FitOptions
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.simulation.write import write_survey
 from jpas_gbm.surveys.reader import CatalogueReader
 
@@ -46,12 +46,12 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     given = parser.parse_args()
     warnings.simplefilter("ignore")
-    dataset, survey = builtin_dataset(1, SimulateOptions(n_source=6000, n_labelled=4000, n_unlabelled=1000))
+    dataset = simulate(1, rows=6000, labelled=4000, unlabelled=1000)
     options = parse_options(FitOptions, {"recipe": "pool", "domain": {"gammas": [0.0]}}, "benchmark")
     model = fit(dataset, config=options, seed=1, threads=given.threads)
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
-        write_survey(survey, folder / "survey")
+        write_survey(dataset.survey, folder / "survey")
         path = many_rows(folder, folder / "survey" / "jpas_idr.fits", given.rows)
         print(f"{given.rows:,} rows, {path.stat().st_size / 2**30:.2f} GiB of FITS")
         base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20

@@ -15,9 +15,9 @@ import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import load_options
-from jpas_gbm.options import FitOptions
+from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import provenance, write_json
 
 SHOWN = ("log_loss", "macro.f1", "per_class.QSO_high.f1")
@@ -39,7 +39,7 @@ def main() -> None:
     told = []
     for seed in map(int, given.surveys.split(",")):
         size = SimulateOptions(n_source=given.source, n_labelled=given.labelled, n_unlabelled=given.labelled // 5)
-        dataset, _ = builtin_dataset(seed, size)
+        dataset = simulate(seed, config=size)
         rows = dataset.target_rows("test")
         bright = ~(rows.mag > given.cut)
         p = {}

@@ -22,7 +22,7 @@ from jpas_gbm.config import override
 from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.features.templates import TemplateSet
 from jpas_gbm.options import SimulateOptions, TemplateOptions
-from jpas_gbm.simulation.simulate import simulate_survey
+from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.store import write_json
 from jpas_gbm.surveys.catalogue import Catalogue
 
@@ -75,7 +75,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="write the figures here")
     arguments = parser.parse_args()
     survey = simulate_survey(SimulateOptions(), seed=1)
-    source, target = survey.source, survey.target.replace(label=survey.truth_label, z=survey.truth_z)
+    source, target = survey.source, survey.target.replace(label=survey.truth.label, z=survey.truth.z)
     rows = target.take(np.random.default_rng(0).permutation(len(target))[: arguments.rows])
     plain_options = TemplateOptions(wild=0.0)
     plain = smallest_step(90, source, plain_options)

@@ -15,9 +15,9 @@ import time
 from pathlib import Path
 
 from jpas_gbm.config import load_options
-from jpas_gbm.options import FitOptions, TuneOptions
+from jpas_gbm.options import FitOptions, SimulateOptions, TuneOptions
 from jpas_gbm.run import Run
-from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import write_json
 from jpas_gbm.tuning.objective import Objective
 from jpas_gbm.tuning.space import Space
@@ -60,7 +60,7 @@ def main() -> None:
     given = parser.parse_args()
     labelled = given.mocks // 2
     survey = SimulateOptions(n_source=given.mocks, n_labelled=labelled, n_unlabelled=labelled // 2)
-    dataset = builtin_dataset(given.seed, survey)[0].for_training()
+    dataset = simulate(given.seed, config=survey).for_training()
     options = load_options(TuneOptions, given.config)
     space = Space.build(load_options(FitOptions, "ssda"), options.space)
     Objective(dataset, space, options.objective, Run(given.seed + 1)).score_whole(

@@ -20,10 +20,11 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def tiny():
     """A small simulated survey as a data set: two thousand mocks, a thousand labelled sources."""
-    from jpas_gbm.simulation.simulate import SimulateOptions, builtin_dataset
+    from jpas_gbm.options import SimulateOptions
+    from jpas_gbm.simulation.simulate import simulate
 
     options = SimulateOptions(n_source=2000, n_labelled=1200, n_unlabelled=300, quasar_factor_labelled=3.0)
-    return builtin_dataset(7, options)[0]
+    return simulate(7, config=options)
 
 
 @pytest.fixture(scope="session")

@@ -45,17 +45,13 @@ def simulate(
 ) -> None:
     """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
     start_log(verbose, quiet)
-    from ..config import load_options, override
-    from ..simulation.simulate import SimulateOptions, simulate_survey
-    from ..simulation.write import write_survey
+    from ..simulation.simulate import simulate
 
     claim_folder(out, "simulated survey", overwrite, [config])
-    options = load_options(SimulateOptions, config) if config else SimulateOptions()
-    options = override(options, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
+    sizes = {"rows": rows, "labelled": labelled, "unlabelled": unlabelled}
     with progress_bar(quiet) as progress:
-        survey = simulate_survey(options, seed, progress=progress)
-        write_survey(survey, out, overwrite=overwrite)
-    say(f"{out}: {len(survey.source)} mock rows, {len(survey.target)} target rows; the shift is in shift.json")
+        made = simulate(seed, **sizes, config=config, out=out, overwrite=overwrite, progress=progress).survey
+    say(f"{out}: {len(made.source)} mock rows, {len(made.target)} target rows; the shift is in shift.json")
 
 
 @verb

@@ -115,14 +115,13 @@ def demo(
     """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
     start_log(verbose, quiet)
     from ..atomic import refuse_existing
-    from ..config import load_options
-    from ..simulation.simulate import SimulateOptions, builtin_dataset
+    from ..simulation.simulate import simulate
     from .model import run_comparison
 
     claim_room(out)
     refuse_existing(Path(out) / "comparison.json", overwrite)
     with progress_bar(quiet) as progress:
-        dataset, _ = builtin_dataset(seed, load_options(SimulateOptions, "demo"), progress=progress)
+        dataset = simulate(seed, config="demo", progress=progress)
         found = run_comparison(
             dataset,
             None,

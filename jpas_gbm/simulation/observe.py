@@ -6,7 +6,6 @@ The shift between mocks and sky: drawn once for a survey, applied to its rows, a
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -82,14 +81,22 @@ def draw_tiles(
     return Tiles(np.asarray(number, dtype=np.int64), depth.astype(np.float32), seeing.astype(np.float32), missing)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Shift:
     """Everything that is different on the sky, in the strength that the options ask for.
 
     Parameters
     ----------
+    scale : float
+        Overall scale that the options ask for; 0 is no shift.
     strength : ShiftOptions
         Already multiplied by the overall scale.
+    bands : tuple of str
+        Names of the b bands.
+    trays : array of int, shape (b,)
+        Bands with one number are exposed together.
+    tiles : Tiles
+        The t tiles of the sky.
     zero_point : array of float32, shape (t, b)
         Magnitudes to add, band offsets included.
     error_factor : array of float32, shape (t, b)
@@ -100,21 +107,37 @@ class Shift:
         Magnitudes that the aperture adds to such a source.
     warp : array of float32, shape (m, b)
         Modes of the mocks' flux calibration, magnitudes for 1 σ.
+    wrong_labels : array of int64, shape (w,)
+        Object ids of the labelled sources whose label is wrong.
     """
 
+    scale: float
     strength: ShiftOptions
+    bands: tuple[str, ...]
+    trays: np.ndarray
+    tiles: Tiles
     zero_point: np.ndarray
     error_factor: np.ndarray
     aperture: np.ndarray
     tilt: np.ndarray
     warp: np.ndarray
+    wrong_labels: np.ndarray
 
-    def to_dict(self, tiles: Tiles, instrument: Instrument) -> dict[str, Any]:
-        """Return the shift as plain numbers, by tile and band."""
+    def __repr__(self) -> str:
+        return f"Shift(scale {self.scale:g}, {len(self.tiles)} tiles, {len(self.bands)} bands)"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the shift as plain numbers, by tile and band, in a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return {
-            "bands": list(instrument.system.names),
-            "trays": instrument.trays,
-            "tiles": tiles.number,
+            "scale": self.scale,
+            "bands": list(self.bands),
+            "trays": self.trays,
+            "tiles": self.tiles.number,
             "strength": self.strength.model_dump(),
             "zero_point_mag": _rounded(self.zero_point, 5),
             "error_factor": _rounded(self.error_factor, 4),
@@ -122,9 +145,10 @@ class Shift:
             "aperture_tilt_mag": _rounded(self.tilt, 5),
             "mock_warp_modes_mag": _rounded(self.warp, 5),
             "mock_levels": list(_LEVELS) if self.strength.level > 0 else [1.0, 1.0],
-            "depth_5sigma_mag": _rounded(tiles.depth, 4),
-            "seeing_arcsec": _rounded(tiles.seeing, 3),
-            "missing_bands": [[instrument.system.names[band] for band in np.flatnonzero(row)] for row in tiles.missing],
+            "depth_5sigma_mag": _rounded(self.tiles.depth, 4),
+            "seeing_arcsec": _rounded(self.tiles.seeing, 3),
+            "missing_bands": [[self.bands[band] for band in np.flatnonzero(row)] for row in self.tiles.missing],
+            "wrong_labels": self.wrong_labels,
         }
 
 
@@ -145,17 +169,39 @@ def scaled(options: SimulateOptions) -> ShiftOptions:
 
 
 def draw_shift(rng: np.random.Generator, tiles: Tiles, instrument: Instrument, options: SimulateOptions) -> Shift:
-    """Draw the shift of a survey."""
+    """Draw the shift of a survey.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where it comes from.
+    tiles : Tiles
+        The tiles of the sky.
+    instrument : Instrument
+        Bands, trays and mean seeing.
+    options : SimulateOptions
+        The strengths and their overall scale.
+
+    Returns
+    -------
+    Shift
+        Without wrong labels.
+    """
     strength, shape = scaled(options), tiles.depth.shape
     band = strength.zero_point_band * rng.standard_normal(shape[1])
     pivots = instrument.system.pivots
     return Shift(
+        scale=options.shift,
         strength=strength,
+        bands=instrument.system.names,
+        trays=instrument.trays,
+        tiles=tiles,
         zero_point=(band + strength.zero_point * rng.standard_normal(shape)).astype(np.float32),
         error_factor=(1.0 + strength.errors * rng.random(shape)).astype(np.float32),
         aperture=(strength.aperture * (tiles.seeing / instrument.facts.seeing - 1.0)).astype(np.float32),
         tilt=(strength.gradient * np.log(6400.0 / pivots)).astype(np.float32),
         warp=_warp_modes(strength, pivots),
+        wrong_labels=np.empty(0, dtype=np.int64),
     )
 
 
@@ -226,7 +272,7 @@ def noise_of(flux: np.ndarray, sky_noise: np.ndarray, instrument: Instrument) ->
 
 
 def observe_sky(
-    rng: np.random.Generator, objects: Objects, tile: np.ndarray, tiles: Tiles, shift: Shift, instrument: Instrument
+    rng: np.random.Generator, objects: Objects, tile: np.ndarray, shift: Shift, instrument: Instrument
 ) -> Observed:
     """Observe objects through the telescope, one row each.
 
@@ -237,30 +283,33 @@ def observe_sky(
     objects : Objects
         n objects.
     tile : array of int, shape (n,)
-        Which of `tiles` observes each.
-    tiles : Tiles
-        Depth, seeing and missing filters.
+        Which of the shift's tiles observes each.
     shift : Shift
-        What the mocks do not know.
+        The tiles, and what the mocks do not know.
     instrument : Instrument
         Trays and noise.
+
+    Returns
+    -------
+    Observed
+        Of n rows.
     """
+    missing = shift.tiles.missing[tile]
     magnitudes = shift.zero_point[tile]
     magnitudes = magnitudes + objects.extended[:, None] * (shift.aperture[tile] + shift.tilt)
     quasar = objects.label <= QSO_LOW
     if shift.strength.variability > 0 and quasar.any():
         magnitudes[quasar] += _variability(rng, objects.z[quasar], shift.strength.variability, instrument)
     true = objects.flux * np.exp(np.float32(-0.921034) * magnitudes)
-    sigma = noise_of(true, tiles.sky_noise[tile], instrument)
+    sigma = noise_of(true, shift.tiles.sky_noise[tile], instrument)
     flux = true + sigma * rng.standard_normal(true.shape, dtype=np.float32)
     uneven = np.float32(0.06 * shift.strength.errors) * rng.standard_normal(true.shape, dtype=np.float32)
     error = sigma / shift.error_factor[tile] * np.maximum(1.0 + uneven, 0.1)
     dice = rng.random(true.shape, dtype=np.float32)
     flags = np.where(dice < _CORRUPTED_SHARE, CORRUPTED, np.where(dice > 1 - _HARMLESS_SHARE, HARMLESS, 0))
-    flags[tiles.missing[tile]] = 0
-    gone = tiles.missing[tile] | (flags == CORRUPTED)
-    flux[gone] = np.nan
-    error[gone] = np.nan
+    flags[missing] = 0
+    gone = missing | (flags == CORRUPTED)
+    flux[gone] = error[gone] = np.nan
     return Observed(flux, np.maximum(error, 1e-3), flags.astype(np.int16))
 
 

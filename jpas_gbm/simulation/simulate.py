@@ -1,212 +1,152 @@
-"""The built-in simulated survey as a data set, so that everything runs on a bare machine.
-
-A whole simulated survey: mocks, the sky, and the recorded shift between them.
-"""
+"""simulate: the built-in survey as a data set, so that everything runs on a bare machine."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..options import PlantedLine, ShiftOptions, SimulateOptions
+from ..atomic import refuse_existing
+from ..config import load_options, override
+from ..errors import DatasetError
+from ..options import PrepareOptions, SimulateOptions
 from ..run import Progress
 from ..surveys.assembly import assemble
+from ..surveys.audit import NO_SPLIT, split_objects
 from ..surveys.bands import band_system
-from ..surveys.catalogue import UNLABELLED, Catalogue
+from ..surveys.catalogue import UNLABELLED
 from ..surveys.dataset import Dataset
-from .draws import deal
-from .observe import Shift, Tiles, draw_shift, draw_tiles
-from .sources import Objects, Universe
-from .survey import CHUNK, MOCK_TILES, MockRows, sky_catalogue, tile_numbers
-from .throughput import load_instrument
-
-__all__ = ["PlantedLine", "ShiftOptions", "SimulateOptions", "SimulatedSurvey", "simulate_survey"]
-
-_FIRST_ID = 39_627_000_000_000_000  # as DESI's: above 2^53, and neighbours closer than a float64 can tell
-
-
-@dataclass(frozen=True)
-class SimulatedSurvey:
-    """A survey whose truth is known.
-
-    Parameters
-    ----------
-    source : Catalogue
-        Mocks with classes, redshifts and `flux_mean`; twins of labelled target objects stand among them
-        (``extra["ISINJPAS"]`` is 1).
-    target : Catalogue
-        The sky: labels where a spectrum was taken, -1 elsewhere. Objects in the overlap of two tiles
-        stand twice, under one object id.
-    truth_label : array of int8, shape (rows of target,)
-        True classes, also of unlabelled rows: to judge by, never to train on.
-    truth_z : array of float64, shape (rows of target,)
-        True redshifts.
-    flags : array of int16, shape (rows of target, bands)
-        FLAGS of the target; corrupted values are NaN in its fluxes.
-    shift : dict
-        What is different on the sky, as drawn.
-    options : SimulateOptions
-    seed : int
-    """
-
-    source: Catalogue
-    target: Catalogue
-    truth_label: np.ndarray
-    truth_z: np.ndarray
-    flags: np.ndarray
-    shift: dict[str, Any]
-    options: SimulateOptions
-    seed: int
-
-    @property
-    def twins(self) -> np.ndarray:
-        """Which source rows are mocks of labelled target objects, bool (n,)."""
-        return np.asarray(self.source.extra["ISINJPAS"]) == 1
-
-
-def simulate_survey(options: SimulateOptions, seed: int, progress: Progress | None = None) -> SimulatedSurvey:
-    """Simulate a survey. The same options and seed give the same bits.
-
-    Parameters
-    ----------
-    options : SimulateOptions
-        How many rows of what, and how strong the shift.
-    seed : int
-        Every random stream is spawned from it.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
-
-    Raises
-    ------
-    ConfigError
-        If the bands or the planted line are unknown.
-    """
-    streams = np.random.SeedSequence(seed).spawn(6)
-    instrument = load_instrument(options.bands)
-    universe = Universe(instrument, options.magnitudes, options.planted)
-    rng = np.random.default_rng(streams[0])
-    tiles = draw_tiles(rng, tile_numbers(options), instrument, options, sky=True)
-    mock_tiles = draw_tiles(rng, np.arange(MOCK_TILES), instrument, options, sky=False)
-    shift = draw_shift(rng, tiles, instrument, options)
-    labels = _target_labels(np.random.default_rng(streams[1]), options)
-    objects = _draw_all(universe, labels, streams[2], progress)
-    ids = _object_ids(np.random.default_rng(streams[3]), len(objects) + options.n_source)
-    target, truth, flags = sky_catalogue(streams[4], objects, ids[: len(objects)], tiles, shift, instrument, options)
-    wrong = np.unique(target.object_id[(target.label != UNLABELLED) & (target.label != truth.label)])
-    rows = MockRows(_mock_count(options), instrument)
-    _fill_mocks(rows, streams[5], universe, objects, ids, mock_tiles, shift, options, progress)
-    return SimulatedSurvey(
-        source=rows.catalogue(),
-        target=target,
-        truth_label=truth.label,
-        truth_z=truth.z,
-        flags=flags,
-        shift={"scale": options.shift, **shift.to_dict(tiles, instrument), "wrong_labels": wrong},
-        options=options,
-        seed=seed,
-    )
-
-
-def _object_ids(rng: np.random.Generator, n: int) -> np.ndarray:
-    return rng.permutation(_FIRST_ID + np.cumsum(rng.integers(1, 16, n, dtype=np.int64)))
-
-
-def _mix(weights: tuple[float, ...], quasar_factor: float) -> np.ndarray:
-    return np.array(weights) * np.array([quasar_factor, quasar_factor, 1.0, 1.0])
-
-
-def _shuffled_labels(rng: np.random.Generator, n: int, mix: np.ndarray) -> np.ndarray:
-    return rng.permutation(np.repeat(np.arange(len(mix), dtype=np.int8), deal(n, mix)))
-
-
-def _target_labels(rng: np.random.Generator, options: SimulateOptions) -> np.ndarray:
-    """True classes of the labelled objects, then of the unlabelled ones."""
-    known = _shuffled_labels(rng, options.n_labelled, _mix(options.class_mix, options.quasar_factor_labelled))
-    other = _shuffled_labels(rng, options.n_unlabelled, _mix(options.class_mix, options.quasar_factor_unlabelled))
-    return np.concatenate([known, other])
-
-
-def _draw_all(
-    universe: Universe, labels: np.ndarray, stream: np.random.SeedSequence, progress: Progress | None
-) -> Objects:
-    starts = range(0, max(len(labels), 1), CHUNK)
-    parts = []
-    for start, own in zip(starts, stream.spawn(len(starts)), strict=True):
-        parts.append(universe.draw(np.random.default_rng(own), labels[start : start + CHUNK]))
-        if progress:
-            progress("simulating the sky", min(start + CHUNK, len(labels)), len(labels))
-    return Objects.concat(parts)
-
-
-def _new_objects(options: SimulateOptions) -> int:
-    return -(-options.n_source // options.realisations)
-
-
-def _mock_count(options: SimulateOptions) -> int:
-    return (_new_objects(options) + options.n_labelled * options.twins) * options.realisations
-
-
-def _fill_mocks(
-    rows: MockRows,
-    stream: np.random.SeedSequence,
-    universe: Universe,
-    sky: Objects,
-    ids: np.ndarray,
-    tiles: Tiles,
-    shift: Shift,
-    options: SimulateOptions,
-    progress: Progress | None,
-) -> None:
-    """Draw new objects and take the labelled ones as twins, chunk by chunk, and strew their rows."""
-    own, chunks = stream.spawn(2)
-    rng = np.random.default_rng(own)
-    n_new = _new_objects(options)
-    labels = _shuffled_labels(rng, n_new, _mix(options.class_mix_source, options.quasar_factor_source))
-    place = rng.permutation(len(rows)).reshape(-1, options.realisations)
-    all_ids = np.concatenate([ids[len(sky) :][:n_new], ids[: len(place) - n_new]])
-    starts = [*range(0, n_new, CHUNK), *range(n_new, len(place), CHUNK)]
-    for start, chunk in zip(starts, chunks.spawn(len(starts)), strict=True):
-        rng = np.random.default_rng(chunk)
-        end = min(start + CHUNK, n_new if start < n_new else len(place))
-        twin = start >= n_new
-        objects = sky.take(np.arange(start - n_new, end - n_new)) if twin else universe.draw(rng, labels[start:end])
-        rows.fill(rng, place[start:end], objects, all_ids[start:end], twin, tiles, shift)
-        if progress:
-            progress("simulating mocks", end, len(place))
-
+from .observe import Shift
+from .survey import SimulatedSurvey, Truth, simulate_survey
+from .write import write_survey
 
 BANDS = "jpas55"
+"""Band system of the data set: the narrow bands that every J-PAS catalogue has."""
 
 
-def builtin_dataset(
-    seed: int = 0, options: SimulateOptions | None = None, progress: Progress | None = None
-) -> tuple[Dataset, SimulatedSurvey]:
-    """Simulate a survey and make a data set of it.
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedDataset(Dataset):
+    """A data set of a simulated survey: a :class:`~jpas_gbm.surveys.dataset.Dataset` whose truth is known.
+
+    Twins of labelled target objects are kept out of the mocks that train. Saved and loaded again, and in the view
+    that training gets, it is a plain data set.
+
+    Parameters
+    ----------
+    made_from : SimulatedSurvey
+        The survey.
+    """
+
+    made_from: SimulatedSurvey | None = field(default=None)
+
+    @property
+    def survey(self) -> SimulatedSurvey:
+        """The survey that the data set was made from, with its options and its seed.
+
+        Raises
+        ------
+        DatasetError
+            If it was taken away; so do `truth` and `shift`.
+        """
+        if self.made_from is None:
+            raise DatasetError("this data set knows no survey that it was made from. Use the one that simulate gave.")
+        return self.made_from
+
+    @cached_property
+    def truth(self) -> Truth:
+        """True class and redshift of every target row, labelled or not."""
+        ids, first = np.unique(self.survey.target.object_id, return_index=True)
+        return self.survey.truth.take(first[np.searchsorted(ids, self.target.object_id)])
+
+    @property
+    def shift(self) -> Shift:
+        """What is different on the sky, as drawn."""
+        return self.survey.shift
+
+    def for_training(self) -> Dataset:
+        """Return the view that fitting and tuning get: test labels are masked, and the truth is gone.
+
+        Returns
+        -------
+        Dataset
+        """
+        plain = {of.name: getattr(self, of.name) for of in fields(Dataset)}
+        return Dataset(**plain).for_training()
+
+
+def simulate(
+    seed: int = 0,
+    *,
+    rows: int | None = None,
+    labelled: int | None = None,
+    unlabelled: int | None = None,
+    config: SimulateOptions | str | Path | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> SimulatedDataset:
+    """Simulate a survey: mocks, sky, labels, imaging and truth, with a recorded shift.
+
+    The same options and seed give the same bits.
 
     Parameters
     ----------
     seed : int
-        Seed of the simulation.
-    options : SimulateOptions, optional
-        Its size and shift.
+        Every random stream is spawned from it.
+    rows : int, optional
+        Mock rows, not counting twins of labelled objects.
+    labelled, unlabelled : int, optional
+        Target objects with and without a label.
+    config : SimulateOptions or path, optional
+        Options, a file of them, or the name of shipped ones; by default those of
+        :class:`~jpas_gbm.options.SimulateOptions`.
+    out : path, optional
+        Folder that the survey is written to as well, in the formats of the archives: what ``prepare`` reads.
+    overwrite : bool
+        Whether a folder that is there may be replaced.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
     Returns
     -------
-    dataset : Dataset
-        Twins of labelled target objects are kept out of the mocks that train.
-    survey : SimulatedSurvey
-        With the truth, which the data set does not hold.
+    SimulatedDataset
+        With the truth, which its files do not hold.
+
+    Raises
+    ------
+    ConfigError
+        If an option is wrong, or the bands or the planted line are unknown.
+    OutputError
+        If the folder exists and may not be replaced, or cannot be written.
+    DatasetError
+        If the survey has too few rows of two classes to train on; its files are written all the same.
     """
-    survey = simulate_survey(options or SimulateOptions(), seed, progress=progress)
+    if not isinstance(config, SimulateOptions):
+        config = load_options(SimulateOptions, config) if config else SimulateOptions()
+    options = override(config, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
+    if out is not None:
+        refuse_existing(out, overwrite)
+    survey = simulate_survey(options, seed, progress=progress)
+    if out is not None:
+        write_survey(survey, out, overwrite=overwrite)
+    plain = _assembled(survey)
+    return SimulatedDataset(**{of.name: getattr(plain, of.name) for of in fields(plain)}, made_from=survey)
+
+
+def _assembled(survey: SimulatedSurvey) -> Dataset:
+    """Return the survey as a data set; one of mocks alone, or of the sky alone, is split and nothing else."""
     bands = band_system(BANDS)
-    told = {"simulated": True, "seed": seed, "shift": survey.shift}
-    dataset = assemble(survey.source.select_bands(bands), survey.target.select_bands(bands), provenance=told)
-    return dataset, survey
+    source, target = (side.select_bands(bands) for side in (survey.source, survey.target))
+    made = {"simulated": True, "seed": survey.seed, "shift": survey.shift.to_dict()}
+    if len(source) and len(target):
+        return assemble(source, target, provenance=made)
+    shares = PrepareOptions().splits
+    source_split = split_objects(source.object_id, shares.source, shares.seed)
+    target_split = split_objects(target.object_id, shares.target, shares.seed)
+    target_split[target.label == UNLABELLED] = NO_SPLIT
+    return Dataset(source, source_split, target, target_split, source.take(slice(0, 0)), provenance=made)
 
 
 def open_dataset(data: Dataset | str | Path | None, seed: int = 0, progress: Progress | None = None) -> Dataset:
@@ -232,5 +172,5 @@ def open_dataset(data: Dataset | str | Path | None, seed: int = 0, progress: Pro
         If a folder holds no whole data set.
     """
     if data is None:
-        return builtin_dataset(seed, progress=progress)[0]
+        return simulate(seed, progress=progress)
     return data if isinstance(data, Dataset) else Dataset.load(data)

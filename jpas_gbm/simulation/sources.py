@@ -97,8 +97,8 @@ class Objects:
     def __len__(self) -> int:
         return len(self.label)
 
-    def take(self, rows: np.ndarray) -> Objects:
-        """Return the objects chosen by a mask or by indices."""
+    def take(self, rows: np.ndarray | slice) -> Objects:
+        """Return the objects chosen by a mask, by indices or by a slice."""
         return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
     @staticmethod

@@ -1,17 +1,18 @@
-"""The mocks of a simulated survey: many noisy rows of objects whose class is known.
-
-The sky of a simulated survey: its catalogue, with labels for some of its sources.
-"""
+"""SimulatedSurvey: mocks, the catalogue of the sky with labels for some of its sources, and the shift between them."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..options import SimulateOptions
+from ..run import Progress
 from ..surveys.catalogue import UNLABELLED, Catalogue
-from .observe import Observed, Shift, Tiles, mock_means, observe_mock, observe_sky
-from .sources import AB_NANOJANSKY, GALAXY, QSO_HIGH, QSO_LOW, STAR, Objects
-from .throughput import Instrument
+from .draws import deal
+from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
+from .sources import AB_NANOJANSKY, GALAXY, QSO_HIGH, QSO_LOW, STAR, Objects, Universe
+from .throughput import Instrument, load_instrument
 
 CHUNK = 16384
 """Objects that are drawn and observed at once: it bounds the memory, and is part of what a seed means."""
@@ -30,7 +31,6 @@ def sky_catalogue(
     stream: np.random.SeedSequence,
     objects: Objects,
     ids: np.ndarray,
-    tiles: Tiles,
     shift: Shift,
     instrument: Instrument,
     options: SimulateOptions,
@@ -45,7 +45,7 @@ def sky_catalogue(
         Those with a spectrum first.
     ids : array of int64, shape (len(objects),)
         Their object ids.
-    tiles, shift, instrument, options
+    shift, instrument, options
         Of the survey.
 
     Returns
@@ -58,6 +58,7 @@ def sky_catalogue(
         FLAGS of each value.
     """
     own, noise = stream.spawn(2)
+    tiles = shift.tiles
     rng = np.random.default_rng(own)
     n = len(objects)
     label, z = _spectroscopic(rng, objects, options.n_labelled, shift.strength.wrong_labels)
@@ -72,7 +73,7 @@ def sky_catalogue(
     order = rng.permutation(len(rows))
     rows, tile = rows[order], tile[order]
     truth, imaging, has_imaging = objects.take(rows), imaging[rows], typed[rows] >= 0
-    seen = _observe_chunks(noise, truth, tile, tiles, shift, instrument)
+    seen = _observe_chunks(noise, truth, tile, shift, instrument)
     mag = 22.5 - 2.5 * np.log10(imaging[:, 1])
     labelled = label[rows] != UNLABELLED
     jitter = 0.05 / 3600.0 * rng.standard_normal((2, len(rows)))
@@ -98,25 +99,16 @@ def sky_catalogue(
 
 
 def _observe_chunks(
-    stream: np.random.SeedSequence,
-    objects: Objects,
-    tile: np.ndarray,
-    tiles: Tiles,
-    shift: Shift,
-    instrument: Instrument,
+    stream: np.random.SeedSequence, objects: Objects, tile: np.ndarray, shift: Shift, instrument: Instrument
 ) -> Observed:
     starts = range(0, max(len(objects), 1), CHUNK)
     parts = [
         observe_sky(
-            np.random.default_rng(own),
-            objects.take(np.arange(start, min(start + CHUNK, len(objects)))),
-            tile[start : start + CHUNK],
-            tiles,
-            shift,
-            instrument,
+            np.random.default_rng(own), objects.take(slice(start, start + CHUNK)), tile[start : start + CHUNK],
+            shift, instrument,
         )
         for start, own in zip(starts, stream.spawn(len(starts)), strict=True)
-    ]
+    ]  # fmt: skip
     return Observed(*(np.concatenate([getattr(part, name) for part in parts]) for name in ("flux", "error", "flags")))
 
 
@@ -263,3 +255,190 @@ class MockRows:
                 "DESI_FLUX_Z": self.imaging[:, 2],
             },
         )
+
+
+_FIRST_ID = 39_627_000_000_000_000  # as DESI's: above 2^53, and neighbours closer than a float64 can tell
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What a survey would give much to know: to judge by, never to train on.
+
+    Parameters
+    ----------
+    label : array of int8, shape (n,)
+        True classes, also of unlabelled rows.
+    z : array of float64, shape (n,)
+        True redshifts.
+    """
+
+    label: np.ndarray
+    z: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    def __repr__(self) -> str:
+        return f"Truth({len(self)} rows)"
+
+    def take(self, rows: np.ndarray) -> Truth:
+        """Return the truth of some rows.
+
+        Parameters
+        ----------
+        rows : array of bool, shape (n,), or of int, shape (m,)
+
+        Returns
+        -------
+        Truth
+        """
+        return Truth(self.label[rows], self.z[rows])
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedSurvey:
+    """A survey whose truth is known.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks with classes, redshifts and `flux_mean`; twins of labelled target objects stand among them
+        (``extra["ISINJPAS"]`` is 1).
+    target : Catalogue
+        The sky: labels where a spectrum was taken, -1 elsewhere. Objects in the overlap of two tiles
+        stand twice, under one object id.
+    truth : Truth
+        Of every row of the target.
+    flags : array of int16, shape (rows of target, bands)
+        FLAGS of the target; corrupted values are NaN in its fluxes.
+    shift : Shift
+        What is different on the sky, as drawn.
+    options : SimulateOptions
+    seed : int
+    """
+
+    source: Catalogue
+    target: Catalogue
+    truth: Truth
+    flags: np.ndarray
+    shift: Shift
+    options: SimulateOptions
+    seed: int
+
+    def __repr__(self) -> str:
+        return f"SimulatedSurvey({len(self.source)} mock rows, {len(self.target)} target rows, seed {self.seed})"
+
+    @property
+    def twins(self) -> np.ndarray:
+        """Which source rows are mocks of labelled target objects, bool (n,)."""
+        return np.asarray(self.source.extra["ISINJPAS"]) == 1
+
+
+def simulate_survey(options: SimulateOptions, seed: int, progress: Progress | None = None) -> SimulatedSurvey:
+    """Simulate a survey. The same options and seed give the same bits.
+
+    Parameters
+    ----------
+    options : SimulateOptions
+        How many rows of what, and how strong the shift.
+    seed : int
+        Every random stream is spawned from it.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Raises
+    ------
+    ConfigError
+        If the bands or the planted line are unknown.
+    """
+    streams = np.random.SeedSequence(seed).spawn(6)
+    instrument = load_instrument(options.bands)
+    universe = Universe(instrument, options.magnitudes, options.planted)
+    rng = np.random.default_rng(streams[0])
+    tiles = draw_tiles(rng, tile_numbers(options), instrument, options, sky=True)
+    mock_tiles = draw_tiles(rng, np.arange(MOCK_TILES), instrument, options, sky=False)
+    shift = draw_shift(rng, tiles, instrument, options)
+    labels = _target_labels(np.random.default_rng(streams[1]), options)
+    objects = _draw_all(universe, labels, streams[2], progress)
+    ids = _object_ids(np.random.default_rng(streams[3]), len(objects) + options.n_source)
+    target, truth, flags = sky_catalogue(streams[4], objects, ids[: len(objects)], shift, instrument, options)
+    wrong = np.unique(target.object_id[(target.label != UNLABELLED) & (target.label != truth.label)])
+    rows = MockRows(_mock_count(options), instrument)
+    _fill_mocks(rows, streams[5], universe, objects, ids, mock_tiles, shift, options, progress)
+    return SimulatedSurvey(
+        source=rows.catalogue(),
+        target=target,
+        truth=Truth(truth.label, truth.z),
+        flags=flags,
+        shift=replace(shift, wrong_labels=wrong),
+        options=options,
+        seed=seed,
+    )
+
+
+def _object_ids(rng: np.random.Generator, n: int) -> np.ndarray:
+    return rng.permutation(_FIRST_ID + np.cumsum(rng.integers(1, 16, n, dtype=np.int64)))
+
+
+def _mix(weights: tuple[float, ...], quasar_factor: float) -> np.ndarray:
+    return np.array(weights) * np.array([quasar_factor, quasar_factor, 1.0, 1.0])
+
+
+def _shuffled_labels(rng: np.random.Generator, n: int, mix: np.ndarray) -> np.ndarray:
+    return rng.permutation(np.repeat(np.arange(len(mix), dtype=np.int8), deal(n, mix)))
+
+
+def _target_labels(rng: np.random.Generator, options: SimulateOptions) -> np.ndarray:
+    """True classes of the labelled objects, then of the unlabelled ones."""
+    known = _shuffled_labels(rng, options.n_labelled, _mix(options.class_mix, options.quasar_factor_labelled))
+    other = _shuffled_labels(rng, options.n_unlabelled, _mix(options.class_mix, options.quasar_factor_unlabelled))
+    return np.concatenate([known, other])
+
+
+def _draw_all(
+    universe: Universe, labels: np.ndarray, stream: np.random.SeedSequence, progress: Progress | None
+) -> Objects:
+    starts = range(0, max(len(labels), 1), CHUNK)
+    parts = []
+    for start, own in zip(starts, stream.spawn(len(starts)), strict=True):
+        parts.append(universe.draw(np.random.default_rng(own), labels[start : start + CHUNK]))
+        if progress:
+            progress("simulating the sky", min(start + CHUNK, len(labels)), len(labels))
+    return Objects.concat(parts)
+
+
+def _new_objects(options: SimulateOptions) -> int:
+    return -(-options.n_source // options.realisations)
+
+
+def _mock_count(options: SimulateOptions) -> int:
+    return (_new_objects(options) + options.n_labelled * options.twins) * options.realisations
+
+
+def _fill_mocks(
+    rows: MockRows,
+    stream: np.random.SeedSequence,
+    universe: Universe,
+    sky: Objects,
+    ids: np.ndarray,
+    tiles: Tiles,
+    shift: Shift,
+    options: SimulateOptions,
+    progress: Progress | None,
+) -> None:
+    """Draw new objects and take the labelled ones as twins, chunk by chunk, and strew their rows."""
+    own, chunks = stream.spawn(2)
+    rng = np.random.default_rng(own)
+    n_new = _new_objects(options)
+    labels = _shuffled_labels(rng, n_new, _mix(options.class_mix_source, options.quasar_factor_source))
+    place = rng.permutation(len(rows)).reshape(-1, options.realisations)
+    all_ids = np.concatenate([ids[len(sky) :][:n_new], ids[: len(place) - n_new]])
+    starts = [*range(0, n_new, CHUNK), *range(n_new, len(place), CHUNK)]
+    for start, chunk in zip(starts, chunks.spawn(len(starts)), strict=True):
+        rng = np.random.default_rng(chunk)
+        end = min(start + CHUNK, n_new if start < n_new else len(place))
+        twin = start >= n_new
+        objects = sky.take(np.arange(start - n_new, end - n_new)) if twin else universe.draw(rng, labels[start:end])
+        rows.fill(rng, place[start:end], objects, all_ids[start:end], twin, tiles, shift)
+        if progress:
+            progress("simulating mocks", end, len(place))

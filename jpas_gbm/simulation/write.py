@@ -18,7 +18,7 @@ from ..surveys.audit import split_objects
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.classes import CLASSES
 from .observe import CORRUPTED
-from .simulate import SimulatedSurvey
+from .survey import SimulatedSurvey
 
 SPECTYPES = np.array(["QSO", "QSO", "GALAXY", "STAR"])
 """SPECTYPE of each class code."""
@@ -210,7 +210,7 @@ def write_survey(survey: SimulatedSurvey, folder: str | Path, overwrite: bool = 
     made = provenance(seed=survey.seed, options=survey.options.model_dump(mode="json"))
     with atomic_folder(folder, overwrite=overwrite) as temporary:
         told = _write_sky(survey, temporary) + _write_source(survey, temporary)
-        write_json(temporary / "shift.json", {**survey.shift, "provenance": made})
+        write_json(temporary / "shift.json", {**survey.shift.to_dict(), "provenance": made})
         told.append(("shift.json", "what differs between mocks and sky, as drawn, and how all this was made"))
         lines = "".join(f"| {name} | {what} |\n" for name, what in told)
         head = _HEAD.format(version=made["version"], seed=survey.seed)
@@ -316,9 +316,9 @@ def _truth(survey: SimulatedSurvey) -> pd.DataFrame:
             "TILE_ID": target.key["TILE_ID"][rows],
             "NUMBER": target.key["NUMBER"][rows],
             "TARGETID": np.where(labelled, target.object_id[rows], -1),
-            "TRUE_CLASS": names[survey.truth_label[rows]],
+            "TRUE_CLASS": names[survey.truth.label[rows]],
             "LABEL": names[target.label[rows]],
-            "Z": survey.truth_z[rows],
+            "Z": survey.truth.z[rows],
             "R": 22.5 - 2.5 * np.log10(target.extra["FLUX_R"][rows].astype(float)),
             "IN_DESI": labelled,
         }

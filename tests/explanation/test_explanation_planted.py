@@ -9,8 +9,8 @@ from jpas_gbm.boosting.training import train
 from jpas_gbm.explanation.explain import explain_dataset
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Model
-from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions
-from jpas_gbm.simulation.simulate import PlantedLine, SimulateOptions, builtin_dataset
+from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions, PlantedLine, SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
 
 CIV = 1546.2  # Å, as the simulation has it
 
@@ -31,7 +31,7 @@ def planted():
         magnitudes=(19.0, 22.0),
         planted=PlantedLine(line="CIV", to="QSO_high", equivalent_width=120),
     )
-    return builtin_dataset(3, options)[0]
+    return simulate(3, config=options)
 
 
 def model(dataset, rows):

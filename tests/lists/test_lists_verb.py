@@ -13,7 +13,8 @@ from jpas_gbm.errors import TargetError
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.predicted import noise_probabilities
 from jpas_gbm.model import Model
-from jpas_gbm.simulation.simulate import SimulateOptions, simulate_survey
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import write_survey
 from jpas_gbm.surveys.quality import QualityBit
 

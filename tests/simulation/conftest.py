@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.simulation.simulate import SimulatedSurvey, SimulateOptions, simulate_survey
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.survey import SimulatedSurvey, simulate_survey
 from jpas_gbm.simulation.throughput import Instrument, Throughput, load_instrument
 
 

@@ -36,24 +36,24 @@ def steady(instrument, n, magnitude, extended=0.0, label=3, z=0.0):
 
 
 def telescope(instrument, seed=1, n_tiles=10, **options):
-    """Tiles and shift of some options."""
+    """The shift of some options, with its tiles."""
     rng = np.random.default_rng(seed)
     options = SimulateOptions(**options)
     tiles = draw_tiles(rng, np.arange(n_tiles), instrument, options, sky=True)
-    return tiles, draw_shift(rng, tiles, instrument, options)
+    return draw_shift(rng, tiles, instrument, options)
 
 
 def test_noise_of_faint_sources_is_that_of_the_depth(instrument, rng):
-    tiles, shift = telescope(instrument, shift=0.0)
+    shift = telescope(instrument, shift=0.0)
     tile = np.zeros(20000, dtype=int)
-    seen = observe_sky(rng, steady(instrument, 20000, 30.0), tile, tiles, shift, instrument)
+    seen = observe_sky(rng, steady(instrument, 20000, 30.0), tile, shift, instrument)
     five_sigma = AB_NANOJANSKY - 2.5 * np.log10(5 * np.nanstd(seen.flux, axis=0))
-    np.testing.assert_allclose(five_sigma, tiles.depth[0], atol=0.03)
+    np.testing.assert_allclose(five_sigma, shift.tiles.depth[0], atol=0.03)
     np.testing.assert_allclose(np.nanmedian(seen.error, axis=0), np.nanstd(seen.flux, axis=0), rtol=0.03)
 
 
 def test_depths_scatter_from_tile_to_tile(instrument):
-    tiles, _ = telescope(instrument, n_tiles=400, depth_offset=-0.6)
+    tiles = telescope(instrument, n_tiles=400, depth_offset=-0.6).tiles
     np.testing.assert_allclose(tiles.depth.mean(axis=0), instrument.depths - 0.6, atol=0.05)
     assert 0.08 < tiles.depth.std(axis=0).mean() < 0.22
 
@@ -71,7 +71,7 @@ def test_negative_fluxes_have_the_noise_of_none(instrument):
 
 
 def test_missing_filters_come_in_whole_trays_per_tile(instrument):
-    tiles, _ = telescope(instrument, n_tiles=200)
+    tiles = telescope(instrument, n_tiles=200).tiles
     assert 0.45 <= tiles.missing.any(axis=1).mean() <= 0.55
     for tray in np.unique(instrument.trays):
         part = tiles.missing[:, instrument.trays == tray]
@@ -81,48 +81,48 @@ def test_missing_filters_come_in_whole_trays_per_tile(instrument):
 
 
 def test_all_rows_of_a_tile_lack_the_same_filters(instrument, rng):
-    tiles, shift = telescope(instrument)
+    shift = telescope(instrument)
     tile = rng.integers(0, 10, 500)
-    seen = observe_sky(rng, steady(instrument, 500, 20.0), tile, tiles, shift, instrument)
+    seen = observe_sky(rng, steady(instrument, 500, 20.0), tile, shift, instrument)
     gone = np.isnan(seen.flux) & (seen.flags != CORRUPTED)
-    np.testing.assert_array_equal(gone, tiles.missing[tile])
-    assert (seen.flags[tiles.missing[tile]] == 0).all()
+    np.testing.assert_array_equal(gone, shift.tiles.missing[tile])
+    assert (seen.flags[shift.tiles.missing[tile]] == 0).all()
     assert (seen.error[np.isfinite(seen.flux)] > 0).all()
 
 
 def test_stated_errors_are_too_small(instrument, rng):
-    tiles, shift = telescope(instrument, shifts={"missing_tiles": 0.0})
+    shift = telescope(instrument, shifts={"missing_tiles": 0.0})
     tile = np.zeros(8000, dtype=int)
-    seen = observe_sky(rng, steady(instrument, 8000, 28.0), tile, tiles, shift, instrument)
+    seen = observe_sky(rng, steady(instrument, 8000, 28.0), tile, shift, instrument)
     ratio = np.nanstd(seen.flux, axis=0) / np.nanmedian(seen.error, axis=0)
     np.testing.assert_allclose(ratio, shift.error_factor[0], rtol=0.05)
     assert ((shift.error_factor >= 1.0) & (shift.error_factor <= 1.5)).all()
 
 
 def test_zero_points_are_those_recorded(instrument, rng):
-    tiles, shift = telescope(instrument, shifts={"missing_tiles": 0.0})
+    shift = telescope(instrument, shifts={"missing_tiles": 0.0})
     tile = np.full(3000, 4)
     objects = steady(instrument, 3000, 17.0)
-    seen = observe_sky(rng, objects, tile, tiles, shift, instrument)
+    seen = observe_sky(rng, objects, tile, shift, instrument)
     found = -2.5 * np.log10(np.nanmean(seen.flux / objects.flux, axis=0))
     np.testing.assert_allclose(found, shift.zero_point[4], atol=0.003)
 
 
 def test_extended_sources_lose_light_where_the_seeing_is_bad(instrument, rng):
     options = {"shifts": {"missing_tiles": 0.0, "zero_point": 0.0, "zero_point_band": 0.0, "gradient": 0.0}}
-    tiles, shift = telescope(instrument, **options)
+    shift = telescope(instrument, **options)
     tile = np.zeros(4000, dtype=int)
-    wide = observe_sky(rng, steady(instrument, 4000, 17.0, extended=1.0), tile, tiles, shift, instrument)
+    wide = observe_sky(rng, steady(instrument, 4000, 17.0, extended=1.0), tile, shift, instrument)
     loss = -2.5 * np.log10(np.nanmean(wide.flux, axis=0) / 10 ** (-0.4 * (17.0 - AB_NANOJANSKY)))
-    assert np.corrcoef(loss, tiles.seeing[0])[0, 1] > 0.98
+    assert np.corrcoef(loss, shift.tiles.seeing[0])[0, 1] > 0.98
 
 
 def test_quasars_vary_between_trays_and_not_within_one(instrument, rng):
     strengths = {"missing_tiles": 0.0, "zero_point": 0.0, "zero_point_band": 0.0, "variability": 0.2}
-    tiles, shift = telescope(instrument, shifts=strengths)
+    shift = telescope(instrument, shifts=strengths)
     tile = np.zeros(500, dtype=int)
-    quasars = observe_sky(rng, steady(instrument, 500, 16.0, label=0, z=2.5), tile, tiles, shift, instrument)
-    stars = observe_sky(rng, steady(instrument, 500, 16.0), tile, tiles, shift, instrument)
+    quasars = observe_sky(rng, steady(instrument, 500, 16.0, label=0, z=2.5), tile, shift, instrument)
+    stars = observe_sky(rng, steady(instrument, 500, 16.0), tile, shift, instrument)
     change = np.log(np.abs(quasars.flux))
     one_tray = np.flatnonzero(instrument.trays == 3)[:2]
     within = np.nanstd(change[:, one_tray[0]] - change[:, one_tray[1]])
@@ -132,19 +132,19 @@ def test_quasars_vary_between_trays_and_not_within_one(instrument, rng):
 
 
 def test_mock_levels_and_warps(instrument, rng):
-    tiles, shift = telescope(instrument)
+    shift = telescope(instrument)
     levels = mock_levels(rng, 5000, shift)
     assert levels.min() >= 0.4 and levels.max() <= 1.4 and 0.7 < np.median(levels) < 0.9
     mean = mock_means(rng, np.full((3000, 57), 1000.0, dtype=np.float32), shift)
     scatter = np.std(np.log(mean / mean[:, 30:31]), axis=0)
     assert 0.02 < scatter[[2, 52]].mean() < 0.12
-    flux, error = observe_mock(rng, mean, np.zeros(3000, dtype=int), tiles, shift, instrument)
+    flux, error = observe_mock(rng, mean, np.zeros(3000, dtype=int), shift.tiles, shift, instrument)
     assert (error > 0).all() and np.isfinite(flux).all()
 
 
 def test_no_shift_is_none(instrument, rng):
-    tiles, shift = telescope(instrument, shift=0.0)
-    assert not tiles.missing.any()
+    shift = telescope(instrument, shift=0.0)
+    assert not shift.tiles.missing.any()
     assert (shift.zero_point == 0).all() and (shift.error_factor == 1).all() and (shift.aperture == 0).all()
     assert (mock_levels(rng, 10, shift) == 1).all()
     flux = np.full((5, 57), 3.0, dtype=np.float32)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from jpas_gbm.config import parse_options
-from jpas_gbm.errors import ConfigError
-from jpas_gbm.simulation.simulate import SimulateOptions, simulate_survey
+from jpas_gbm.errors import ConfigError, DatasetError, OutputError
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
+from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.catalogue import UNLABELLED
 from jpas_gbm.surveys.dataset import Dataset
@@ -21,13 +25,13 @@ def test_the_same_seed_gives_the_same_bits(small_survey):
     for one, other in ((small_survey.source, again.source), (small_survey.target, again.target)):
         for name in ("flux", "flux_err", "object_id", "ra", "label", "z", "mag", "morphology"):
             np.testing.assert_array_equal(getattr(one, name), getattr(other, name))
-    assert dump_json(small_survey.shift) == dump_json(again.shift)
+    assert dump_json(small_survey.shift.to_dict()) == dump_json(again.shift.to_dict())
 
 
 def test_another_seed_gives_another_sky():
     one, other = (simulate_survey(SimulateOptions(**TINY), seed) for seed in (1, 2))
     assert not np.array_equal(one.target.flux, other.target.flux, equal_nan=True)
-    assert one.shift["zero_point_mag"][0][0] != other.shift["zero_point_mag"][0][0]
+    assert one.shift.zero_point[0, 0] != other.shift.zero_point[0, 0]
 
 
 def test_sizes_and_classes_are_those_asked_for():
@@ -38,8 +42,8 @@ def test_sizes_and_classes_are_those_asked_for():
     assert (labelled.sum(), (~labelled).sum(), len(survey.source)) == (4000, 2000, 7000)
     mix = np.array(options.class_mix)
     expected = 4000 * mix / mix.sum()
-    np.testing.assert_allclose(np.bincount(survey.truth_label[labelled]), expected, atol=1)
-    quasars = [(survey.truth_label[part] < 2).mean() for part in (labelled, ~labelled, survey.source)[:2]]
+    np.testing.assert_allclose(np.bincount(survey.truth.label[labelled]), expected, atol=1)
+    quasars = [(survey.truth.label[part] < 2).mean() for part in (labelled, ~labelled, survey.source)[:2]]
     assert quasars[1] == pytest.approx(quasars[0] / 2, rel=0.08)
 
 
@@ -58,7 +62,7 @@ def test_magnitudes_follow_the_labelled_survey(code, share):
 
 
 def test_redshifts_stand_on_their_side_of_the_cut(small_survey):
-    label, z = small_survey.truth_label, small_survey.truth_z
+    label, z = small_survey.truth.label, small_survey.truth.z
     assert (z[label == 0] >= 2.1).all() and (z[label == 1] < 2.1).all()
     assert (z[label == 3] == 0).all() and (z[label == 2] > 0).all()
 
@@ -114,14 +118,14 @@ def test_trap_keys_glued_together_would_collide(small_survey):
 
 
 def test_the_shift_is_recorded_in_full(small_survey):
-    shift = small_survey.shift
+    shift = small_survey.shift.to_dict()
     tiles, bands = len(shift["tiles"]), len(shift["bands"])
     for name in ("zero_point_mag", "error_factor", "aperture_loss_mag", "depth_5sigma_mag", "seeing_arcsec"):
         assert np.shape(shift[name]) == (tiles, bands), name
     assert shift["scale"] == 1.0 and len(shift["missing_bands"]) == tiles
     target = small_survey.target
     labelled = target.label != UNLABELLED
-    wrong = np.unique(target.object_id[labelled & (target.label != small_survey.truth_label)])
+    wrong = np.unique(target.object_id[labelled & (target.label != small_survey.truth.label)])
     np.testing.assert_array_equal(shift["wrong_labels"], wrong)
     assert 5 <= len(wrong) <= 40
 
@@ -149,7 +153,7 @@ def test_limits_of_magnitude_hold():
     mag = survey.source.mag
     assert mag.min() > 16.9 and mag.max() < 19.6
     assert len(np.unique(np.round(mag, 3))) > 0.6 * len(mag)  # nothing piles up at a limit
-    assert np.median(survey.truth_z[survey.truth_label == 2]) < 0.3  # emission-line galaxies are fainter
+    assert np.median(survey.truth.z[survey.truth.label == 2]) < 0.3  # emission-line galaxies are fainter
 
 
 @pytest.mark.parametrize("bands", ["jpas55", "minijpas60"])
@@ -221,3 +225,44 @@ def test_it_makes_a_data_set(small_survey):
     dataset = assemble(small_survey.source, small_survey.target)
     assert isinstance(dataset, Dataset)
     assert len(dataset.target) == 1200 and len(dataset.twins) == 900 and len(dataset.source) == 1500
+
+
+def test_the_verb_gives_a_data_set_whose_truth_is_known(tmp_path):
+    data = simulate(4, rows=400, labelled=300, unlabelled=150, out=tmp_path / "files")
+    assert isinstance(data, Dataset) and data.target.bands.name == "jpas55"
+    assert len(data.truth) == len(data.target) == len(data.truth.z)
+    labelled = data.target.label != UNLABELLED
+    assert (data.truth.label[labelled] == data.target.label[labelled]).mean() > 0.98
+    assert (~labelled).sum() == 150 and (data.truth.label[~labelled] >= 0).all()
+    assert data.shift.zero_point.shape == (len(data.shift.tiles), 57) and data.shift.scale == 1
+    assert (tmp_path / "files" / "shift.json").is_file()
+    assert max(len(repr(thing)) for thing in (data, data.truth, data.shift, data.survey)) < 200
+    again = simulate(4, config=data.survey.options)
+    assert again.fingerprint() == data.fingerprint()
+    with pytest.raises(OutputError, match="already exists"):
+        simulate(4, rows=400, labelled=300, unlabelled=150, out=tmp_path / "files")
+
+
+def test_training_sees_no_truth(tmp_path):
+    data = simulate(4, rows=400, labelled=300, unlabelled=150)
+    view = data.for_training()
+    assert view.masked and not hasattr(view, "truth")
+    data.save(tmp_path / "data")
+    assert type(Dataset.load(tmp_path / "data")) is Dataset
+    with pytest.raises(DatasetError, match="knows no survey"):
+        _ = replace(data, made_from=None).shift
+
+
+@pytest.mark.parametrize("sizes", [(300, 0, 0), (0, 0, 60)])
+def test_a_survey_may_have_one_side(tmp_path, sizes):
+    rows, labelled, unlabelled = sizes
+    data = simulate(0, rows=rows, labelled=labelled, unlabelled=unlabelled, out=tmp_path / "files")
+    assert (len(data.source), len(data.target) > 0) == (rows, unlabelled > 0) and (tmp_path / "files").is_dir()
+
+
+def test_options_come_from_files_and_names(tmp_path):
+    (tmp_path / "small.yaml").write_text("n_source: 300\nn_labelled: 200\nn_unlabelled: 100\n")
+    named = simulate(1, config=tmp_path / "small.yaml", labelled=250)
+    assert named.survey.options.n_labelled == 250 and named.survey.options.n_source == 300
+    with pytest.raises(ConfigError, match="there is no such file"):
+        simulate(config="nothing")

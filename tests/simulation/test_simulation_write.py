@@ -9,7 +9,8 @@ import pandas as pd
 import pytest
 
 from jpas_gbm.errors import OutputError
-from jpas_gbm.simulation.simulate import SimulateOptions, simulate_survey
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import IMAGING, LABELS, TARGET, mock_planes, write_survey
 from jpas_gbm.surveys.catalogue import UNLABELLED
 from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
@@ -133,7 +134,7 @@ def test_the_truth_stands_apart(small_survey, folder):
     assert truth.IN_DESI.sum() == 900
     assert (truth.TARGETID[~truth.IN_DESI] == -1).all()
     wrong = truth[truth.IN_DESI & (truth.LABEL != truth.TRUE_CLASS)]
-    assert set(wrong.TARGETID) == set(small_survey.shift["wrong_labels"])
+    assert set(wrong.TARGETID) == set(small_survey.shift.wrong_labels.tolist())
 
 
 def test_the_shift_and_how_it_was_made_are_written(small_survey, folder):
