@@ -104,7 +104,7 @@ def main() -> None:
     dataset = simulate(0, config=options)
     fitted = make_model(dataset, arguments.backend, arguments.rounds, not arguments.plain)
     rows = dataset.target_rows("test").take(slice(0, arguments.rows))
-    pair, X = Pair.of(fitted.classes), fitted.features(rows).X
+    pair, X = Pair.of(fitted.scheme), fitted.features(rows).X
     spent = fastest(
         {
             "bare": bare_call(fitted, X),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,21 +10,23 @@ import numpy as np
 
 from .errors import CatalogueError, FeatureMismatch
 from .model import Model
-from .surveys.reader import CatalogueReader
+from .surveys.catalogue import Catalogue
+from .surveys.reader import CatalogueReader, index_imaging
+from .surveys.recognition import Source
 from .surveys.schema import SurveySchema
 
 CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
 
 
-def open_for(model: Model, path: str | Path, survey: str | None = None) -> CatalogueReader:
+def open_for(model: Model, path: Source, survey: str | None = None) -> CatalogueReader:
     """Open a catalogue for a model, or refuse it.
 
     Parameters
     ----------
     model : Model
         The model.
-    path : path
+    path : path, astropy Table or DataFrame
         The catalogue.
     survey : str, optional
         Name of the survey file, where the catalogue does not give itself away.
@@ -37,7 +39,7 @@ def open_for(model: Model, path: str | Path, survey: str | None = None) -> Catal
         If it is of another survey than the model, lacks bands or has another photometry.
     """
     reader = CatalogueReader(path, survey)
-    check_survey(model, reader.schema, path)
+    check_survey(model, reader.schema, reader.path)
     missing = [name for name in model.bands.names if name not in reader.bands]
     if missing:
         # The survey file's default may leave out bands that the file has and the model needs.
@@ -66,6 +68,46 @@ def check_survey(model: Model, schema: SurveySchema, path: str | Path) -> None:
             f"and photometry differ: refusing to predict. Fit a model on '{schema.name}'; if the file is of "
             f"'{known}' after all, say so with --survey {known}."
         )
+
+
+def open_catalogue(
+    model: Model,
+    data: Catalogue | Source,
+    legacy: Sequence[str | Path] = (),
+    survey: str | None = None,
+    threads: int = 1,
+) -> Catalogue:
+    """Return the rows that a verb was given, for a model to classify.
+
+    Parameters
+    ----------
+    model : Model
+    data : Catalogue, path, astropy Table or DataFrame
+        Rows of the model's survey.
+    legacy : sequence of path
+        Tractor tables: magnitude and morphology for rows within 1 arcsec of a source.
+    survey : str, optional
+        Name of the survey file, where the rows do not give themselves away.
+    threads : int
+        Threads of the match.
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    CatalogueError
+        If the file cannot be understood, or no row is in the imaging tables.
+    FeatureMismatch
+        If it is of another survey than the model, lacks bands or has another photometry.
+    """
+    rows = data if isinstance(data, Catalogue) else open_for(model, data, survey).read()
+    if legacy:
+        imaging = index_imaging(legacy)
+        rows = imaging.attach(rows, threads)
+        imaging.require_matches(str(data) if isinstance(data, str | Path) else "the catalogue", len(rows))
+    return rows
 
 
 def about_model(model: Model) -> dict[str, Any]:

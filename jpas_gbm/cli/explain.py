@@ -1,22 +1,17 @@
-"""explain: why a model says what it says, and the columns that predict --explain adds."""
+"""explain: why a model says what it says."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ..claims import claim_folder
 from ..errors import ConfigError
-from ..run import thread_count
 from .console import (
     Data,
     Json,
     Out,
     Overwrite,
-    Progress,
     Quiet,
     Seed,
     Threads,
@@ -27,12 +22,6 @@ from .console import (
     start_log,
     verb,
 )
-
-if TYPE_CHECKING:
-    from ..explanation.explanation import Explanation
-    from ..model import Model
-    from ..options import ExplainOptions
-    from ..surveys.catalogue import Catalogue
 
 
 @verb
@@ -68,99 +57,31 @@ def explain(
 ) -> None:
     """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""
     start_log(verbose, quiet)
-    from ..config import override
-    from ..explanation.blocks import check_rule
-    from ..model import Model
-    from ..options import ExplainOptions
+    from ..explanation.explain import explain as explain_rows
 
-    given = {"--legacy": legacy, "--survey": survey} if catalogue is None else {"--data": data, "--refits": refits}
-    for name, value in given.items():
-        if value:
-            other = "only goes with --catalogue" if catalogue is None else "does not go with --catalogue"
-            raise ConfigError(f"{name} {other}. Leave one of them out.")
-    claim_folder(out, "explanation", overwrite, [model, data, catalogue, *(legacy or ())])
-    options = override(
-        ExplainOptions(),
-        rule=check_rule(rule),
-        blocks=blocks,
-        cut=cut,
-        per_class=rows,
-        quasars=rows,
-        pair=None if pair is None else [name.strip() for name in pair.split(",")],
-    )
-    fitted = Model.load(model)
+    if data is not None and catalogue is not None:
+        raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
     with progress_bar(quiet) as progress:
-        threads = thread_count(threads)
-        if catalogue is not None:
-            found = _of_catalogue(
-                fitted, catalogue, legacy or [], survey, objects, options, seed=seed, threads=threads, progress=progress
-            )
-        else:
-            found = _of_dataset(
-                fitted, data, split, objects, options, refits, seed=seed, threads=threads, progress=progress
-            )
-    found.save(out, overwrite=overwrite)
+        found = explain_rows(
+            model,
+            data if catalogue is None else catalogue,
+            split=split,
+            objects=objects,
+            pair=pair,
+            rows=rows,
+            cut=cut,
+            rule=rule,
+            blocks=blocks,
+            refits=refits,
+            legacy=legacy,
+            survey=survey,
+            seed=seed,
+            threads=threads,
+            out=out,
+            overwrite=overwrite,
+            progress=progress,
+        )
     if json:
-        say_json(dict(found.head))
+        say_json(found.to_dict())
     else:
         say(*found.lines(), f"explanation: {out}/explanation.json, {out}/contributions.npz")
-
-
-def _of_dataset(
-    fitted: Model,
-    data: str | None,
-    split: str,
-    objects: Sequence[str] | None,
-    options: ExplainOptions,
-    refits: int,
-    *,
-    seed: int,
-    threads: int,
-    progress: Progress,
-) -> Explanation:
-    from ..explanation.explain import explain_dataset, explain_objects, refits_of
-    from ..simulation.simulate import open_dataset
-
-    # The built-in survey that a model was fitted on is the one of the model's own seed.
-    trained = (fitted.card.get("provenance") or {}).get("seed")
-    dataset = open_dataset(data, seed if trained is None else int(trained), progress)
-    if objects:
-        return explain_objects(fitted, dataset.target, objects, options, seed=seed, threads=threads, progress=progress)
-    refit = refits_of(fitted, dataset, threads) if refits else None
-    return explain_dataset(
-        fitted,
-        dataset,
-        options,
-        split=split,
-        seed=seed,
-        refits=refits,
-        refit=refit,
-        threads=threads,
-        progress=progress,
-    )
-
-
-def _of_catalogue(
-    fitted: Model,
-    path: str,
-    legacy: Sequence[str],
-    survey: str | None,
-    objects: Sequence[str] | None,
-    options: ExplainOptions,
-    *,
-    seed: int,
-    threads: int,
-    progress: Progress,
-) -> Explanation:
-    from ..explanation.explain import explain_catalogue, explain_objects
-    from ..inputs import open_for
-    from ..surveys.reader import index_imaging
-
-    rows: Catalogue = open_for(fitted, path, survey).read()
-    if legacy:
-        imaging = index_imaging(legacy)
-        rows = imaging.attach(rows, threads)
-        imaging.require_matches(path, len(rows))
-    if objects:
-        return explain_objects(fitted, rows, objects, options, seed=seed, threads=threads, progress=progress)
-    return explain_catalogue(fitted, rows, options, name=Path(path).name, seed=seed, threads=threads, progress=progress)

@@ -145,12 +145,12 @@ def demo(
 
 def _explain_and_report(out: Path, dataset: Dataset, seed: int, threads: int, progress: Progress) -> None:
     from ..comparison.comparison import run_name
-    from ..explanation.explain import explain_dataset
+    from ..explanation.explain import explain
     from ..model import Model
     from ..pages.html import write_report
 
     fitted = Model.load(out / "models" / run_name("ssda", seed))
-    why = explain_dataset(fitted, dataset, seed=seed, threads=threads, progress=progress)
+    why = explain(fitted, dataset, seed=seed, threads=threads, progress=progress)
     why.save(out / "why", overwrite=True)
     write_report([out], out / "report.html", overwrite=True, progress=progress)
 

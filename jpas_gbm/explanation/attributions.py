@@ -3,287 +3,191 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Literal
 
 import numpy as np
+from scipy.sparse import csr_array
 
 from ..boosting.ensemble import Member
 from ..errors import ExplanationError, did_you_mean
+from ..features.recipe import FeatureRecipe
 from ..model import Model
 from ..options import ExplainOptions
 from ..predictions import is_bare
+from ..run import Run
 from ..surveys.catalogue import Catalogue
-from .blocks import BandRule, BandShares
-from .contributions import MemberParts, TreeContributions
+from ..surveys.classes import LabelScheme
+from .contributions import TreeContributions
 
-Progress = Callable[[str, int, int], None]
+Rule = Literal["shares", "dominant"]
 
-_DOUBLE_ROWS = 20_000
-"""Up to so many rows are kept in double precision, so that what is saved still adds up to the last digits."""
+RULES: dict[str, str] = {
+    "shares": (
+        "A feature's contribution is shared among its bands by the weights of the recipe: a flux to its band, a colour "
+        "half to its blue and half to its red bands, a line index half to the line and a quarter to either side, a "
+        "template feature by the part that each band has in the misfits of that very row that the feature compares."
+    ),
+    "dominant": (
+        "A feature's whole contribution goes to the band of its largest share, or in equal parts to the bands that "
+        "share the largest: a line index to its line, a colour of two bands half to each, a template feature to the "
+        "band that weighs most in that row."
+    ),
+}
+"""How contributions are shared among bands, in words. Either keeps the sum."""
 
-
-@dataclass(frozen=True, eq=False)
-class Attributions:
-    """Band attributions of n rows, in margin units.
-
-    For each row and class the sum over b bands and m own columns, and the bias, is the margin. The
-    differences of the pair likewise sum to ``margins[:, a] - margins[:, b]``.
-
-    Parameters
-    ----------
-    fitted : Model
-        The model explained.
-    rows : Catalogue
-        The rows, as they were given.
-    pair : Pair
-        The classes compared.
-    rule : BandRule
-        How features became bands.
-    bands : array, shape (n, k, b)
-        By class.
-    own : array, shape (n, k, m)
-        Features of no band, by class.
-    bias : array of float64, shape (k,)
-        What every row has.
-    margins : array of float64, shape (n, k)
-        The model's uncalibrated margins, centred.
-    probabilities : array of float64, shape (n, k)
-        Calibrated.
-    detail : array of int64, shape (d,)
-        Rows whose features are kept.
-    features : array of float32, shape (d, f)
-        Contribution of each feature to the pair's log-odds.
-    values : array of float32, shape (d, f)
-        The features themselves.
-    parts : dict of str to array, shape (n, b)
-        Pair attribution of each origin (:data:`~jpas_gbm.explanation.contributions.Origin`), mean over
-        the members that have it.
-    own_parts : dict of str to array, shape (n, m)
-        The same for own columns.
-    part_members : dict of str to int
-        How many members have each.
-    units : array of float32, shape (u, d, b)
-        Pair attribution of each seed of the ensemble.
-    error : float
-        Largest misfit of additivity over all batches and members, in the units of the tolerance.
-    """
-
-    fitted: Model
-    rows: Catalogue
-    pair: Pair
-    rule: BandRule
-    bands: np.ndarray
-    own: np.ndarray
-    bias: np.ndarray
-    margins: np.ndarray
-    probabilities: np.ndarray
-    detail: np.ndarray
-    features: np.ndarray
-    values: np.ndarray
-    parts: dict[str, np.ndarray]
-    own_parts: dict[str, np.ndarray]
-    part_members: dict[str, int]
-    units: np.ndarray
-    error: float
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    @property
-    def pair_bands(self) -> np.ndarray:
-        """Attribution of the pair's log-odds to bands, (n, b)."""
-        return self.pair.difference(self.bands)
-
-    @property
-    def pair_own(self) -> np.ndarray:
-        """The same for own columns, (n, m)."""
-        return self.pair.difference(self.own)
-
-    @property
-    def pair_bias(self) -> float:
-        """The part of the pair's log-odds that every row has."""
-        return float(self.bias[self.pair.a] - self.bias[self.pair.b])
-
-    @property
-    def calibration(self) -> np.ndarray:
-        """What calibration adds to the pair's log-odds, float64 (n,)."""
-        after = self.fitted.calibrator.log_odds(self.margins)
-        bare = is_bare(self.rows)
-        if self.fitted.bare_calibrator is not None and bare.any():
-            after[bare] = self.fitted.bare_calibrator.log_odds(self.margins[bare])
-        return self.pair.difference(after) - self.pair.difference(self.margins)
+_ROUNDING = 1e-9
 
 
-def corrected(fitted: Model, catalogue: Catalogue) -> Catalogue:
-    """Return the rows as the model's features see them: in its bands, zero points divided out.
-
-    Raises
-    ------
-    FeatureMismatch
-        If bands are missing or the fluxes are another measurement.
-    """
-    catalogue = fitted.conform(catalogue)
-    if fitted.shift is not None and catalogue.survey == fitted.survey:
-        catalogue = fitted.shift.correct(catalogue)
-    return fitted.recipe.conform(catalogue)
-
-
-def seed_units(members: tuple[Member, ...]) -> list[list[int]]:
-    """Return the members of each seed of an ensemble: its i-th model of every kind.
-
-    Where kinds are not equally many, each member is a unit of its own.
-    """
-    seen: Counter[str] = Counter()
-    units: dict[int, list[int]] = {}
-    for place, member in enumerate(members):
-        units.setdefault(seen[member.name], []).append(place)
-        seen[member.name] += 1
-    return list(units.values()) if len(set(seen.values())) == 1 else [[i] for i in range(len(members))]
-
-
-def attribute(
-    fitted: Model,
-    catalogue: Catalogue,
-    pair: Pair,
-    options: ExplainOptions | None = None,
-    *,
-    threads: int = 1,
-    progress: Progress | None = None,
-) -> Attributions:
-    """Work out the attributions of every row of a catalogue.
-
-    Parameters
-    ----------
-    fitted : Model
-        The model.
-    catalogue : Catalogue
-        n rows of the survey that the model was trained for; labels are not read.
-    pair : Pair
-        The classes compared.
-    options : ExplainOptions, optional
-        The rule, and how many rows are in memory at a time.
-    threads : int
-        Threads of features and trees.
-    progress : callable, optional
-        Called as ``progress("explain", rows done, rows)``.
+def check_rule(rule: str) -> Rule:
+    """Return the rule of that name.
 
     Raises
     ------
     ExplanationError
-        If contributions do not sum to margins in any batch.
-    FeatureMismatch
-        If the catalogue is not the model's.
+        If there is none.
     """
-    options = options or ExplainOptions()
-    worker = _Worker(fitted, pair, BandRule(fitted.recipe, options.rule), len(catalogue), options.detail_rows, threads)
-    for start in range(0, len(catalogue), options.chunk_rows):
-        batch = slice(start, min(start + options.chunk_rows, len(catalogue)))
-        worker.add(catalogue.take(batch), batch)
-        if progress is not None:
-            progress("explain", batch.stop, len(catalogue))
-    return worker.finish(catalogue)
+    if rule not in RULES:
+        raise ExplanationError(
+            f"there is no rule '{rule}' of sharing contributions among bands.{did_you_mean(rule, RULES)} "
+            f"Allowed: {', '.join(RULES)}."
+        )
+    return rule  # type: ignore[return-value]
 
 
-@dataclass
-class _Worker:
-    fitted: Model
-    pair: Pair
-    rule: BandRule
-    n: int
-    most_detail: int
-    threads: int
-    parts: dict[str, np.ndarray] = field(default_factory=dict)
-    own_parts: dict[str, np.ndarray] = field(default_factory=dict)
-    part_members: dict[str, int] = field(default_factory=dict)
-    error: float = 0.0
+def dominant(weights: np.ndarray) -> np.ndarray:
+    """Return weights (..., b) that give everything to the largest of each row, ties in equal parts."""
+    size = np.abs(weights)
+    top = size.max(axis=-1, keepdims=True)
+    largest = (size >= top * (1 - 1e-6)) & (top > 0)
+    return largest / np.maximum(largest.sum(axis=-1, keepdims=True), 1)
+
+
+@dataclass(frozen=True, eq=False)
+class BandShares:
+    """How the f features of some rows belong to b bands and to m columns of their own.
+
+    Parameters
+    ----------
+    weights : array, shape (f, b)
+        Rows sum to 1, or to 0 for the features that belong to no band.
+    own : array of int, shape (m,)
+        Places of those: imaging features. They stay columns of their own.
+    first : int
+        Place of the first feature with shares of each row's own.
+    by_row : array, shape (n, t, b), optional
+        Shares of the last t features in each row, summing to 1 over bands.
+    """
+
+    weights: np.ndarray
+    own: np.ndarray
+    first: int
+    by_row: np.ndarray | None = None
+
+    @cached_property
+    def _turned(self) -> csr_array:
+        last = len(self.weights) if self.by_row is None else self.first
+        return csr_array(self.weights[:last].T)
+
+    def share(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Share contributions out.
+
+        Parameters
+        ----------
+        values : array, shape (n, k, f) or (n, f)
+
+        Returns
+        -------
+        bands : array, shape (n, k, b) or (n, b)
+        own : array, shape (n, k, m) or (n, m)
+            Together their sums are those of `values`.
+        """
+        if self.by_row is None:
+            bands = _times(values, self._turned)
+        else:
+            bands = _times(values[..., : self.first], self._turned)
+            last = values[..., self.first :]
+            bands += last @ self.by_row if values.ndim == 3 else (last[:, None] @ self.by_row)[:, 0]
+        return bands, values[..., self.own]
+
+
+def _times(values: np.ndarray, turned: csr_array) -> np.ndarray:
+    """Return ``values @ weights`` of weights turned: most are 0, and the product keeps to one thread."""
+    flat = values.reshape(-1, values.shape[-1])
+    return np.asarray((turned @ flat.T).T).reshape(*values.shape[:-1], turned.shape[0])
+
+
+@dataclass(frozen=True, eq=False)
+class BandRule:
+    """The stated rule by which features belong to bands.
+
+    Parameters
+    ----------
+    recipe : FeatureRecipe
+        Names each feature's bands and their weights.
+    rule : {"shares", "dominant"}
+        As :data:`RULES`.
+
+    Raises
+    ------
+    ExplanationError
+        If the rule is unknown, or the recipe's weights would not keep the sum.
+    """
+
+    recipe: FeatureRecipe
+    rule: Rule = "shares"
+    _weights: np.ndarray = field(init=False, repr=False)
+    _own: np.ndarray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        k, b = len(self.fitted.classes), len(self.fitted.recipe.bands)
-        f, m = len(self.fitted.recipe.names), len(self.rule.own_names)
-        self.trees = TreeContributions(self.fitted.members, self.threads)
-        self.dtype = np.dtype(np.float64 if self.n <= _DOUBLE_ROWS else np.float32)
-        self.bands = np.empty((self.n, k, b), dtype=self.dtype)
-        self.own = np.empty((self.n, k, m), dtype=self.dtype)
-        self.bias = np.zeros((self.n, k))
-        self.margins = np.zeros((self.n, k))
-        wanted = min(self.n, self.most_detail)
-        self.detail = np.unique(np.linspace(0, max(self.n - 1, 0), wanted).round().astype(np.int64))
-        self.features = np.empty((len(self.detail), f), dtype=np.float32)
-        self.values = np.empty((len(self.detail), f), dtype=np.float32)
-        self.members_of = seed_units(self.fitted.members)
-        self.units = np.zeros((len(self.members_of), len(self.detail), b), dtype=np.float32)
+        check_rule(self.rule)
+        weights = np.asarray(self.recipe.band_weights, dtype=np.float64)
+        sums = weights.sum(axis=1)
+        none = ~weights.any(axis=1)
+        wrong = ~none & (np.abs(sums - 1) > _ROUNDING)
+        if wrong.any():
+            raise ExplanationError(
+                f"the band weights of '{self.recipe.names[int(np.flatnonzero(wrong)[0])]}' sum to "
+                f"{sums[wrong][0]:.6g}, not to 1: contributions would not keep their sum. Mend the recipe."
+            )
+        object.__setattr__(self, "_weights", dominant(weights) if self.rule == "dominant" else weights)
+        object.__setattr__(self, "_own", np.flatnonzero(none))
 
-    def add(self, rows: Catalogue, batch: slice) -> None:
-        """Explain a batch of rows and put it where it belongs."""
-        seen = corrected(self.fitted, rows)
-        X = self.fitted.recipe.compute(seen, threads=self.threads).X
-        shares = self.rule.of_rows(seen, self.threads)
-        kept = np.flatnonzero((self.detail >= batch.start) & (self.detail < batch.stop))
-        local = self.detail[kept] - batch.start
-        total = np.zeros((len(X), len(self.fitted.classes), X.shape[1]))
-        origins: Counter[str] = Counter()
-        for place, told in enumerate(self.trees.batches(X)):
-            values = told.values
-            total += values
-            self.bias[batch] += told.bias / len(self.fitted.members)
-            self.margins[batch] += told.margins / len(self.fitted.members)
-            self.error = max(self.error, told.error)
-            self._add_unit(place, values, shares, kept, local)
-            self._add_parts(told, shares, batch)
-            origins.update(part.origin for part in told.parts)
-        total /= len(self.fitted.members)
-        self.part_members = dict(origins)
-        self.bands[batch], self.own[batch] = shares.share(total)
-        self.features[kept] = self.pair.difference(total[local])
-        self.values[kept] = X[local]
+    @property
+    def own_names(self) -> tuple[str, ...]:
+        """Names of the features that belong to no band, such as those of the imaging survey."""
+        return tuple(self.recipe.names[i] for i in self._own)
 
-    def _add_unit(
-        self, place: int, values: np.ndarray, shares: BandShares, kept: np.ndarray, local: np.ndarray
-    ) -> None:
-        if len(self.members_of) < 2 or not len(kept):
-            return
-        unit = next(i for i, members in enumerate(self.members_of) if place in members)
-        bands, _ = shares.share(self.pair.difference(values))
-        self.units[unit, kept] += (bands[local] / len(self.members_of[unit])).astype(np.float32)
+    def of_rows(self, rows: Catalogue, threads: int = 1) -> BandShares:
+        """Return the shares that hold for some rows.
 
-    def _add_parts(self, told: MemberParts, shares: BandShares, batch: slice) -> None:
-        if len(told.parts) == 1:
-            return
-        for part in told.parts:
-            bands, own = shares.share(self.pair.difference(part.values))
-            for kept, told_now in ((self.parts, bands), (self.own_parts, own)):
-                whole = kept.setdefault(part.origin, np.zeros((self.n, told_now.shape[1]), dtype=self.dtype))
-                whole[batch] += told_now
-
-    def finish(self, rows: Catalogue) -> Attributions:
-        """Return what was collected."""
-        for kept in (self.parts, self.own_parts):
-            for origin, whole in kept.items():
-                whole /= self.part_members[origin]
-        return Attributions(
-            fitted=self.fitted,
-            rows=rows,
-            pair=self.pair,
-            rule=self.rule,
-            bands=self.bands,
-            own=self.own,
-            bias=self.bias.mean(axis=0) if self.n else np.zeros(len(self.fitted.classes)),
-            margins=self.margins,
-            probabilities=self.fitted.calibrate(self.margins, is_bare(rows)),
-            detail=self.detail,
-            features=self.features,
-            values=self.values,
-            parts=self.parts,
-            own_parts=self.own_parts,
-            part_members=self.part_members,
-            units=self.units,
-            error=self.error,
-        )
+        Parameters
+        ----------
+        rows : Catalogue
+            In the recipe's bands, corrected as for the features.
+        threads : int
+        """
+        templates = self.recipe.templates
+        width = len(self.recipe.names)
+        if templates is None:
+            return BandShares(self._weights, self._own, width)
+        by_row = np.asarray(templates.band_shares(rows, threads=threads), dtype=np.float64)
+        first = width - by_row.shape[1]
+        by_row = _summing_to_one(by_row, self._weights[first:])
+        if self.rule == "dominant":
+            by_row = dominant(by_row)
+        return BandShares(self._weights, self._own, first, by_row)
 
 
-DEFAULT_PAIR = ("QSO_high", "QSO_low")
-"""The question of the paper: what makes a quasar a high one."""
+def _summing_to_one(by_row: np.ndarray, instead: np.ndarray) -> np.ndarray:
+    """Return shares that sum to 1; where a row has none (a fit without bands) those of all rows stand in."""
+    sums = by_row.sum(axis=2)
+    good = np.isfinite(sums) & (np.abs(sums - 1) < 1e-3)
+    if good.all():
+        return by_row / sums[..., None]
+    return np.where(good[..., None], by_row / np.where(good, sums, 1.0)[..., None], instead[None])
 
 
 @dataclass(frozen=True)
@@ -307,25 +211,30 @@ class Pair:
     b: int
 
     @classmethod
-    def of(cls, classes: Sequence[str], wanted: str | Sequence[str] | None = None) -> Pair:
+    def of(cls, scheme: LabelScheme, wanted: str | Sequence[str] | None = None) -> Pair:
         """Find the classes of a pair.
 
         Parameters
         ----------
-        classes : sequence of str
-            Names of the classes of a model.
+        scheme : LabelScheme
+            The classes of a model.
         wanted : str or sequence of str, optional
-            Two names, or one text with a comma; by default QSO_high and QSO_low, or the first two
-            classes of a model without them.
+            Two names, or one text with a comma. Default: the two classes that redshift parts within a spectral
+            type (QSO_high and QSO_low), or the first two.
+
+        Returns
+        -------
+        Pair
 
         Raises
         ------
         ExplanationError
             If these are not two different classes of the model.
         """
+        classes = scheme.classes
         if wanted is None:
-            wanted = DEFAULT_PAIR if set(DEFAULT_PAIR) <= set(classes) else list(classes)[:2]
-        names = [name.strip() for name in wanted.split(",")] if isinstance(wanted, str) else list(wanted)
+            wanted = next((of for of in scheme.spectypes.values() if len(of) == 2), classes[:2])
+        names = [name.strip() for name in (wanted.split(",") if isinstance(wanted, str) else wanted)]
         for name in names:
             if name not in classes:
                 raise ExplanationError(
@@ -336,7 +245,7 @@ class Pair:
             raise ExplanationError(
                 f"a pair is two different classes, such as '{classes[0]},{classes[1]}'; got '{','.join(names)}'."
             )
-        return cls(names[0], names[1], list(classes).index(names[0]), list(classes).index(names[1]))
+        return cls(names[0], names[1], classes.index(names[0]), classes.index(names[1]))
 
     @property
     def names(self) -> tuple[str, str]:
@@ -346,3 +255,232 @@ class Pair:
     def difference(self, values: np.ndarray) -> np.ndarray:
         """Return first minus second over the class axis: (n, k, ...) becomes (n, ...)."""
         return np.asarray(values[:, self.a] - values[:, self.b])
+
+
+_DOUBLE_ROWS = 20_000
+"""Up to so many rows are kept in double precision, so that what is saved still adds up to the last digits."""
+
+
+@dataclass(frozen=True, eq=False)
+class Attributions:
+    """Band attributions of n rows, in margin units.
+
+    For each row and class the sum over b bands and m own columns, and the bias, is the margin. The
+    differences of the pair likewise sum to ``margins[:, a] - margins[:, b]``.
+
+    Parameters
+    ----------
+    model : Model
+        The model explained.
+    rows : Catalogue
+        The rows, as they were given.
+    pair : Pair
+        The classes compared.
+    rule : BandRule
+        How features became bands.
+    bands : array, shape (n, k, b)
+        By class.
+    own : array, shape (n, k, m)
+        Features of no band, by class.
+    bias : array of float64, shape (k,)
+        What every row has.
+    margins : array of float64, shape (n, k)
+        The model's uncalibrated margins, centred.
+    probabilities : array of float64, shape (n, k)
+        Calibrated.
+    detail : array of int64, shape (d,)
+        Rows whose features are kept.
+    features : array of float32, shape (d, f)
+        Contribution of each feature to the pair's log-odds.
+    values : array of float32, shape (d, f)
+        The features themselves.
+    units : array of float32, shape (u, d, b)
+        Pair attribution of each seed of the ensemble.
+    parts : dict of str to array, shape (n, b)
+        Pair attribution of each origin (:data:`~jpas_gbm.explanation.contributions.Origin`), mean over
+        the members that have it.
+    own_parts : dict of str to array, shape (n, m)
+        The same for own columns.
+    part_members : dict of str to int
+        How many members have each.
+    error : float
+        Largest misfit of additivity over all batches and members, in the units of the tolerance.
+    """
+
+    model: Model
+    rows: Catalogue
+    pair: Pair
+    rule: BandRule
+    bands: np.ndarray
+    own: np.ndarray
+    bias: np.ndarray
+    margins: np.ndarray
+    probabilities: np.ndarray
+    detail: np.ndarray
+    features: np.ndarray
+    values: np.ndarray
+    units: np.ndarray
+    parts: dict[str, np.ndarray] = field(default_factory=dict)
+    own_parts: dict[str, np.ndarray] = field(default_factory=dict)
+    part_members: dict[str, int] = field(default_factory=dict)
+    error: float = 0.0
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def pair_bands(self) -> np.ndarray:
+        """Attribution of the pair's log-odds to bands, (n, b)."""
+        return self.pair.difference(self.bands)
+
+    @property
+    def pair_own(self) -> np.ndarray:
+        """The same for own columns, (n, m)."""
+        return self.pair.difference(self.own)
+
+    @property
+    def pair_bias(self) -> float:
+        """The part of the pair's log-odds that every row has."""
+        return float(self.bias[self.pair.a] - self.bias[self.pair.b])
+
+    @property
+    def calibration(self) -> np.ndarray:
+        """What calibration adds to the pair's log-odds, float64 (n,)."""
+        after = self.model.calibrator.log_odds(self.margins)
+        bare = is_bare(self.rows)
+        if self.model.bare_calibrator is not None and bare.any():
+            after[bare] = self.model.bare_calibrator.log_odds(self.margins[bare])
+        return self.pair.difference(after) - self.pair.difference(self.margins)
+
+
+def corrected(model: Model, catalogue: Catalogue) -> Catalogue:
+    """Return the rows as the model's features see them: in its bands, zero points divided out.
+
+    Raises
+    ------
+    FeatureMismatch
+        If bands are missing or the fluxes are another measurement.
+    """
+    catalogue = model.conform(catalogue)
+    if model.shift is not None and catalogue.survey == model.survey:
+        catalogue = model.shift.correct(catalogue)
+    return model.recipe.conform(catalogue)
+
+
+def seed_units(members: tuple[Member, ...]) -> list[list[int]]:
+    """Return the members of each seed of an ensemble: its i-th model of every kind.
+
+    Where kinds are not equally many, each member is a unit of its own.
+    """
+    seen: Counter[str] = Counter()
+    units: dict[int, list[int]] = {}
+    for place, member in enumerate(members):
+        units.setdefault(seen[member.name], []).append(place)
+        seen[member.name] += 1
+    return list(units.values()) if len(set(seen.values())) == 1 else [[i] for i in range(len(members))]
+
+
+def attribute(
+    model: Model, rows: Catalogue, pair: Pair, options: ExplainOptions | None = None, run: Run | None = None
+) -> Attributions:
+    """Work out the attributions of every row of a catalogue.
+
+    Parameters
+    ----------
+    model : Model
+    rows : Catalogue
+        n rows of the survey that the model was trained for; labels are not read.
+    pair : Pair
+        The classes compared.
+    options : ExplainOptions, optional
+        The rule, and how many rows are in memory at a time.
+    run : Run, optional
+        Threads of features and trees; progress is told as ``("explain", rows done, rows)``.
+
+    Returns
+    -------
+    Attributions
+
+    Raises
+    ------
+    ExplanationError
+        If contributions do not sum to margins in any batch.
+    FeatureMismatch
+        If the catalogue is not the model's.
+    """
+    options, run, n = options or ExplainOptions(), run or Run(), len(rows)
+    found = _empty(model, rows, pair, BandRule(model.recipe, options.rule), options.detail_rows)
+    trees = TreeContributions(model.members, run.threads)
+    bias, error = np.zeros((n, len(model.classes))), 0.0
+    for start in range(0, n, options.chunk_rows):
+        batch = slice(start, min(start + options.chunk_rows, n))
+        error = max(error, _add_batch(found, trees, batch, bias, run.threads))
+        run.report("explain", batch.stop, n)
+    for parts in (found.parts, found.own_parts):
+        for origin, whole in parts.items():
+            whole /= found.part_members[origin]
+    return replace(
+        found,
+        bias=bias.mean(axis=0) if n else found.bias,
+        probabilities=model.calibrate(found.margins, is_bare(rows)),
+        error=error,
+    )
+
+
+def _empty(model: Model, rows: Catalogue, pair: Pair, rule: BandRule, most_detail: int) -> Attributions:
+    """Return attributions of the right shapes, to be filled batch by batch."""
+    n, k, b = len(rows), len(model.classes), len(model.recipe.bands)
+    f, m = len(model.recipe.names), len(rule.own_names)
+    dtype = np.float64 if n <= _DOUBLE_ROWS else np.float32
+    detail = np.unique(np.linspace(0, max(n - 1, 0), min(n, most_detail)).round().astype(np.int64))
+    d = len(detail)
+    return Attributions(
+        model=model,
+        rows=rows,
+        pair=pair,
+        rule=rule,
+        bands=np.empty((n, k, b), dtype=dtype),
+        own=np.empty((n, k, m), dtype=dtype),
+        bias=np.zeros(k),
+        margins=np.zeros((n, k)),
+        probabilities=np.empty((n, k)),
+        detail=detail,
+        features=np.empty((d, f), dtype=np.float32),
+        values=np.empty((d, f), dtype=np.float32),
+        units=np.zeros((len(seed_units(model.members)), d, b), dtype=np.float32),
+    )
+
+
+def _add_batch(found: Attributions, trees: TreeContributions, batch: slice, bias: np.ndarray, threads: int) -> float:
+    """Attribute a batch of rows, fill in its part of all arrays, and return the largest misfit of additivity."""
+    model, pair, rows = found.model, found.pair, corrected(found.model, found.rows.take(batch))
+    X = model.recipe.compute(rows, threads=threads).X
+    shares = found.rule.of_rows(rows, threads)
+    kept = np.flatnonzero((found.detail >= batch.start) & (found.detail < batch.stop))
+    local = found.detail[kept] - batch.start
+    units = seed_units(model.members)
+    total = np.zeros((len(X), len(model.classes), X.shape[1]))
+    error, origins, size = 0.0, Counter[str](), len(model.members)
+    for place, member in enumerate(trees.batches(X)):
+        values = member.values
+        total += values
+        bias[batch] += member.bias / size
+        found.margins[batch] += member.margins / size
+        error = max(error, member.error)
+        if len(units) > 1 and len(kept):
+            unit = next(i for i, members in enumerate(units) if place in members)
+            bands, _ = shares.share(pair.difference(values))
+            found.units[unit, kept] += (bands[local] / len(units[unit])).astype(np.float32)
+        for part in member.parts if len(member.parts) > 1 else ():
+            for parts, shared in zip(
+                (found.parts, found.own_parts), shares.share(pair.difference(part.values)), strict=True
+            ):
+                empty = np.zeros((len(found), shared.shape[1]), dtype=found.bands.dtype)
+                parts.setdefault(part.origin, empty)[batch] += shared
+        origins.update(part.origin for part in member.parts)
+    total /= size
+    found.part_members.update(origins)
+    found.bands[batch], found.own[batch] = shares.share(total)
+    found.features[kept] = pair.difference(total[local])
+    found.values[kept] = X[local]
+    return error

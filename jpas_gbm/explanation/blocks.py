@@ -1,203 +1,70 @@
-"""Blocks: neighbouring bands taken together, since trees share what correlated bands say at random.
-
-From features to bands: one signed number per band, with the sum kept.
-"""
+"""Wavelengths that belong together: blocks of neighbouring bands, and the lines and breaks that should matter."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Any, Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from scipy.sparse import csr_array
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
-from ..errors import ExplanationError, did_you_mean
-from ..features.recipe import FeatureRecipe
+from ..errors import ExplanationError
 from ..surveys.bands import Band, BandSystem
-from ..surveys.catalogue import Catalogue
-
-Rule = Literal["shares", "dominant"]
-
-RULES: dict[str, str] = {
-    "shares": (
-        "A feature's contribution is shared among its bands by the weights of the recipe: a flux to its band, a colour "
-        "half to its blue and half to its red bands, a line index half to the line and a quarter to either side, a "
-        "template feature by the part that each band has in the misfits of that very row that the feature compares."
-    ),
-    "dominant": (
-        "A feature's whole contribution goes to the band of its largest share, or in equal parts to the bands that "
-        "share the largest: a line index to its line, a colour of two bands half to each, a template feature to the "
-        "band that weighs most in that row."
-    ),
-}
-"""How contributions are shared among bands, in words. Either keeps the sum."""
-
-_ROUNDING = 1e-9
 
 
-def check_rule(rule: str) -> Rule:
-    """Return the rule of that name.
-
-    Raises
-    ------
-    ExplanationError
-        If there is none.
-    """
-    if rule not in RULES:
-        raise ExplanationError(
-            f"there is no rule '{rule}' of sharing contributions among bands.{did_you_mean(rule, RULES)} "
-            f"Allowed: {', '.join(RULES)}."
-        )
-    return rule  # type: ignore[return-value]
+def _as_interval(value: Any) -> Any:
+    known = value is not None and all(end is not None and np.isfinite(end) for end in value)
+    return tuple(map(float, value)) if known else None
 
 
-def dominant(weights: np.ndarray) -> np.ndarray:
-    """Return weights (..., b) that give everything to the largest of each row, ties in equal parts."""
-    size = np.abs(weights)
-    top = size.max(axis=-1, keepdims=True)
-    largest = (size >= top * (1 - 1e-6)) & (top > 0)
-    return largest / np.maximum(largest.sum(axis=-1, keepdims=True), 1)
+Numbers = Annotated[np.ndarray, PlainValidator(lambda value: np.array(value, dtype=np.float64))]
+"""An array of float64; null is NaN."""
+
+Number = Annotated[float, BeforeValidator(lambda value: np.nan if value is None else float(value))]
+"""A float; null is NaN."""
+
+Interval = Annotated[tuple[float, float] | None, BeforeValidator(_as_interval)]
+"""Low and high end of a 95 % interval, or None."""
 
 
-@dataclass(frozen=True, eq=False)
-class BandShares:
-    """How the f features of some rows belong to b bands and to m columns of their own.
+class Section(BaseModel):
+    """Base of all sections: immutable, without unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+
+class Line(Section):
+    """A spectral line or break.
 
     Parameters
     ----------
-    weights : array, shape (f, b)
-        Rows sum to 1, or to 0 for the features that belong to no band.
-    own : array of int, shape (m,)
-        Places of those: imaging features. They stay columns of their own.
-    first : int
-        Place of the first feature with shares of each row's own.
-    by_row : array, shape (n, t, b), optional
-        Shares of the last t features in each row, summing to 1 over bands.
+    name : str
+        In ASCII, as in files.
+    label : str
+        As it is drawn.
+    wavelength : float
+        Vacuum wavelength at rest in Å.
+    kind : {"line", "break"}
     """
 
-    weights: np.ndarray
-    own: np.ndarray
-    first: int
-    by_row: np.ndarray | None = None
+    name: str
+    label: str
+    wavelength: float
+    kind: Literal["line", "break"] = "line"
 
-    @cached_property
-    def _turned(self) -> csr_array:
-        last = len(self.weights) if self.by_row is None else self.first
-        return csr_array(self.weights[:last].T)
-
-    def share(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Share contributions out.
-
-        Parameters
-        ----------
-        values : array, shape (n, k, f) or (n, f)
-
-        Returns
-        -------
-        bands : array, shape (n, k, b) or (n, b)
-        own : array, shape (n, k, m) or (n, m)
-            Together their sums are those of `values`.
-        """
-        if self.by_row is None:
-            bands = _times(values, self._turned)
-        else:
-            bands = _times(values[..., : self.first], self._turned)
-            last = values[..., self.first :]
-            bands += last @ self.by_row if values.ndim == 3 else (last[:, None] @ self.by_row)[:, 0]
-        return bands, values[..., self.own]
+    def seen_at(self, z: np.ndarray | float) -> np.ndarray:
+        """Return the wavelength in Å at which it is seen at redshift z."""
+        return self.wavelength * (1.0 + np.asarray(z, dtype=np.float64))
 
 
-def _times(values: np.ndarray, turned: csr_array) -> np.ndarray:
-    """Return ``values @ weights`` of weights turned: most are 0, and the product keeps to one thread."""
-    flat = values.reshape(-1, values.shape[-1])
-    return np.asarray((turned @ flat.T).T).reshape(*values.shape[:-1], turned.shape[0])
+class SeenLine(Line):
+    """A line or break, and the wavelength in Å at which it is seen."""
+
+    observed: float
 
 
-@dataclass(frozen=True, eq=False)
-class BandRule:
-    """The stated rule by which features belong to bands.
-
-    Parameters
-    ----------
-    recipe : FeatureRecipe
-        Names each feature's bands and their weights.
-    rule : {"shares", "dominant"}
-        As :data:`RULES`.
-
-    Raises
-    ------
-    ExplanationError
-        If the rule is unknown, or the recipe's weights would not keep the sum.
-    """
-
-    recipe: FeatureRecipe
-    rule: Rule = "shares"
-    _weights: np.ndarray = field(init=False, repr=False)
-    _own: np.ndarray = field(init=False, repr=False)
-
-    def __post_init__(self) -> None:
-        check_rule(self.rule)
-        weights = np.asarray(self.recipe.band_weights, dtype=np.float64)
-        sums = weights.sum(axis=1)
-        none = ~weights.any(axis=1)
-        wrong = ~none & (np.abs(sums - 1) > _ROUNDING)
-        if wrong.any():
-            raise ExplanationError(
-                f"the band weights of '{self.recipe.names[int(np.flatnonzero(wrong)[0])]}' sum to "
-                f"{sums[wrong][0]:.6g}, not to 1: contributions would not keep their sum. Mend the recipe."
-            )
-        object.__setattr__(self, "_weights", dominant(weights) if self.rule == "dominant" else weights)
-        object.__setattr__(self, "_own", np.flatnonzero(none))
-
-    @property
-    def own_names(self) -> tuple[str, ...]:
-        """Names of the features that belong to no band, such as those of the imaging survey."""
-        return tuple(self.recipe.names[i] for i in self._own)
-
-    def of_rows(self, rows: Catalogue, threads: int = 1) -> BandShares:
-        """Return the shares that hold for some rows.
-
-        Parameters
-        ----------
-        rows : Catalogue
-            In the recipe's bands, corrected as for the features.
-        threads : int
-        """
-        templates = self.recipe.templates
-        width = len(self.recipe.names)
-        if templates is None or not hasattr(templates, "band_shares"):
-            return BandShares(self._weights, self._own, width)
-        by_row = np.asarray(templates.band_shares(rows, threads=threads), dtype=np.float64)
-        first = width - by_row.shape[1]
-        by_row = _summing_to_one(by_row, self._weights[first:])
-        if self.rule == "dominant":
-            by_row = dominant(by_row)
-        return BandShares(self._weights, self._own, first, by_row)
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the rule in words, for the record."""
-        return {"rule": self.rule, "words": RULES[self.rule], "own_columns": list(self.own_names)}
-
-
-def _summing_to_one(by_row: np.ndarray, instead: np.ndarray) -> np.ndarray:
-    """Return shares that sum to 1; where a row has none (a fit without bands) those of all rows stand in."""
-    sums = by_row.sum(axis=2)
-    good = np.isfinite(sums) & (np.abs(sums - 1) < 1e-3)
-    if good.all():
-        return by_row / sums[..., None]
-    return np.where(good[..., None], by_row / np.where(good, sums, 1.0)[..., None], instead[None])
-
-
-FEWEST, MOST = 5, 10
-"""Fewest and most blocks along the spectrum."""
-
-_BANDS_EACH = 6
-_PHOTO_SPECTRUM = 8
-
-
-@dataclass(frozen=True)
-class Block:
+class Block(Section):
     """Neighbouring bands.
 
     Parameters
@@ -208,37 +75,31 @@ class Block:
         By rising wavelength.
     low, high : float
         Wavelengths in Å that the block reaches; blocks of the spectrum touch each other.
+    centre : float
+        Middle of the block in Å, in the logarithm.
     spectral : bool
-        Whether it is a stretch of the photo-spectrum; the block of broad bands beside one is not, and
-        can be no line's.
+        Whether it is a stretch of the photo-spectrum; the block of broad bands beside one is not, and can be no
+        line's.
     """
 
     name: str
     bands: tuple[str, ...]
     low: float
     high: float
+    centre: float
     spectral: bool = True
-
-    @property
-    def centre(self) -> float:
-        """Middle of the block in Å, in the logarithm."""
-        return float(np.sqrt(self.low * self.high))
 
     def holds(self, wavelength: np.ndarray) -> np.ndarray:
         """Return which observed wavelengths, in Å, lie in the block."""
         with np.errstate(invalid="ignore"):
             return np.asarray((wavelength >= self.low) & (wavelength < self.high))
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
-        return {
-            "name": self.name,
-            "bands": list(self.bands),
-            "low": self.low,
-            "high": self.high,
-            "centre": self.centre,
-            "spectral": self.spectral,
-        }
+
+FEWEST, MOST = 5, 10
+"""Fewest and most blocks along the spectrum."""
+
+_BANDS_EACH = 6
+PHOTO_SPECTRUM = 8
 
 
 @dataclass(frozen=True)
@@ -272,7 +133,7 @@ class Blocks:
         ExplanationError
             If the number is not from 1 to the number of bands.
         """
-        narrow = len(system.narrow) >= _PHOTO_SPECTRUM
+        narrow = len(system.narrow) >= PHOTO_SPECTRUM
         names = system.narrow if narrow else system.by_wavelength
         if number is None:
             number = min(len(names), int(np.clip(round(len(names) / _BANDS_EACH), FEWEST, MOST)))
@@ -287,12 +148,12 @@ class Blocks:
             first, last = int(places[0]), int(places[-1])
             chosen = names[first : last + 1]
             title = chosen[0] if len(chosen) == 1 else f"{chosen[0]}–{chosen[-1]}"
-            blocks.append(Block(title, tuple(chosen), float(edges[first]), float(edges[last + 1])))
+            blocks.append(_block(title, chosen, float(edges[first]), float(edges[last + 1])))
         broad = [system[name] for name in system.by_wavelength if name not in names]
         if broad:
             low = min(band.pivot - band.width / 2 for band in broad)
             high = max(band.pivot + band.width / 2 for band in broad)
-            blocks.append(Block("broad", tuple(band.name for band in broad), low, high, spectral=False))
+            blocks.append(_block("broad", [band.name for band in broad], low, high, spectral=False))
         return cls(system, tuple(blocks))
 
     def __len__(self) -> int:
@@ -309,6 +170,11 @@ class Blocks:
         return np.stack([attributions[..., chosen].sum(axis=-1) for chosen in columns], axis=-1)
 
 
+def _block(name: str, bands: Sequence[str], low: float, high: float, spectral: bool = True) -> Block:
+    centre = float(np.sqrt(low * high))
+    return Block(name=name, bands=tuple(bands), low=low, high=high, centre=centre, spectral=spectral)
+
+
 def _edges(bands: list[Band]) -> np.ndarray:
     """Return where each band ends and the next begins: halfway between pivots, half a width at the ends."""
     pivots = np.array([band.pivot for band in bands])
@@ -316,75 +182,45 @@ def _edges(bands: list[Band]) -> np.ndarray:
     return np.concatenate([[pivots[0] - bands[0].width / 2], middle, [pivots[-1] + bands[-1].width / 2]])
 
 
-@dataclass(frozen=True)
-class SpectralFeature:
-    """A line or a break.
-
-    Parameters
-    ----------
-    name : str
-        In ASCII, as in files.
-    label : str
-        As it is drawn.
-    wavelength : float
-        Vacuum wavelength at rest in Å.
-    kind : {"line", "break"}
-    """
-
-    name: str
-    label: str
-    wavelength: float
-    kind: Literal["line", "break"] = "line"
-
-    def observed(self, z: np.ndarray | float) -> np.ndarray:
-        """Return the wavelength in Å at which it is seen at redshift z."""
-        return self.wavelength * (1.0 + np.asarray(z, dtype=np.float64))
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
-        return {"name": self.name, "label": self.label, "wavelength": self.wavelength, "kind": self.kind}
-
-
-FEATURES = (
-    SpectralFeature("Lyman limit", "912 Å", 911.75, "break"),
-    SpectralFeature("Lya", "Lyα", 1215.67),
-    SpectralFeature("SiIV", "Si IV", 1400.0),
-    SpectralFeature("CIV", "C IV", 1549.0),
-    SpectralFeature("CIII", "C III]", 1908.7),
-    SpectralFeature("MgII", "Mg II", 2799.0),
-    SpectralFeature("4000 break", "4000 Å", 4000.0, "break"),
-    SpectralFeature("Hbeta", "Hβ", 4862.7),
-    SpectralFeature("OIII", "[O III]", 5008.2),
-    SpectralFeature("Halpha", "Hα", 6564.6),
+LINES = tuple(
+    Line(name=name, label=label, wavelength=wavelength, kind="break" if label.endswith("Å") else "line")
+    for name, label, wavelength in (
+        ("Lyman limit", "912 Å", 911.75),
+        ("Lya", "Lyα", 1215.67),
+        ("SiIV", "Si IV", 1400.0),
+        ("CIV", "C IV", 1549.0),
+        ("CIII", "C III]", 1908.7),
+        ("MgII", "Mg II", 2799.0),
+        ("4000 break", "4000 Å", 4000.0),
+        ("Hbeta", "Hβ", 4862.7),
+        ("OIII", "[O III]", 5008.2),
+        ("Halpha", "Hα", 6564.6),
+    )
 )
 """By rising wavelength. Lyα is the line of the ridge; with C IV and C III] it makes the physics score."""
 
-
 PHYSICS = ("Lya", "CIV", "CIII")
 """The lines that should tell a quasar of 2.2 < z < 4 from one of low redshift."""
-
-
-def spectral_feature(name: str) -> SpectralFeature:
-    """Return a line or break by name."""
-    return next(feature for feature in FEATURES if feature.name == name)
-
-
-def in_range(z: float, low: float, high: float) -> list[dict[str, Any]]:
-    """Return the lines and breaks that redshift z brings between two wavelengths in Å, with where they are seen."""
-    if not np.isfinite(z):
-        return []
-    seen = [{**feature.to_dict(), "observed": float(feature.observed(z))} for feature in FEATURES]
-    return [one for one in seen if low <= one["observed"] <= high]
-
 
 NEAR = 0.02
 """Bands within this of a line, in ln wavelength, are on it: about one narrow band to either side. A broad band
 is on every line that it holds."""
 
 
+def line_named(name: str) -> Line:
+    """Return a line or break by name."""
+    return next(line for line in LINES if line.name == name)
+
+
+def lines_between(z: float, low: float, high: float) -> list[SeenLine]:
+    """Return the lines and breaks that redshift z brings between two wavelengths in Å; none at an unknown z."""
+    seen = [SeenLine(**dict(line), observed=float(line.seen_at(z))) for line in LINES]
+    return [line for line in seen if low <= line.observed <= high]
+
+
 def spectrum_columns(bands: BandSystem) -> np.ndarray:
     """Return the columns of the bands that resolve a spectrum, by rising wavelength: the narrow ones, or all."""
-    return bands.indices(bands.narrow if len(bands.narrow) >= 8 else bands.by_wavelength)
+    return bands.indices(bands.narrow if len(bands.narrow) >= PHOTO_SPECTRUM else bands.by_wavelength)
 
 
 def strongest(sums: np.ndarray) -> np.ndarray:

@@ -1,7 +1,4 @@
-"""What the mocks taught and what the sky taught, band by band.
-
-Exact contributions of every feature to every margin, through ensembles, stages and stacks.
-"""
+"""Exact contributions of every feature to every margin, through ensembles, stages and stacks."""
 
 from __future__ import annotations
 
@@ -167,7 +164,7 @@ class _Batch:
     left: Counter[str]
     threads: int
     kept: dict[str, np.ndarray] = field(default_factory=dict)
-    told: dict[str, np.ndarray] = field(default_factory=dict)
+    known: dict[str, np.ndarray] = field(default_factory=dict)
 
     def contributions(self, booster: StagedBooster, inputs: np.ndarray) -> list[np.ndarray]:
         """Return centred contributions of each stage of a booster, (n, k, f + 1); asked for once by each user."""
@@ -175,13 +172,13 @@ class _Batch:
         for stage in range(len(booster.stage_rounds)):
             mark = self.marks[id(booster), stage]
             self.left[mark] -= 1
-            one = self.kept.pop(mark, None)
-            if one is None:
-                one = booster.contributions(inputs, stages=[stage], threads=self.threads)
-                one -= one.mean(axis=1, keepdims=True)
+            share = self.kept.pop(mark, None)
+            if share is None:
+                share = booster.contributions(inputs, stages=[stage], threads=self.threads)
+                share -= share.mean(axis=1, keepdims=True)
             if self.left[mark]:
-                self.kept[mark] = one
-            found.append(one)
+                self.kept[mark] = share
+            found.append(share)
         return found
 
     def margins(self, booster: StagedBooster, inputs: np.ndarray) -> np.ndarray:
@@ -189,9 +186,9 @@ class _Batch:
         total: np.ndarray | None = None
         for stage in range(len(booster.stage_rounds)):
             mark = self.marks[id(booster), stage]
-            if mark not in self.told:
-                self.told[mark] = booster.margins(inputs, stages=[stage], threads=self.threads)
-            total = self.told[mark] if total is None else total + self.told[mark]
+            if mark not in self.known:
+                self.known[mark] = booster.margins(inputs, stages=[stage], threads=self.threads)
+            total = self.known[mark] if total is None else total + self.known[mark]
         assert total is not None
         return total
 
@@ -293,17 +290,3 @@ def _digest(booster: Any, one: Any) -> str:
         booster.library.write_trees(one.trees, path)
         digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-SPLITS = {
-    "continued": (
-        ("mocks", "target"),
-        "trees grown on mocks against trees grown on labelled target rows, in the members of continued boosting",
-    ),
-    "stacked": (
-        ("stacked", "direct"),
-        "what the stacked members took from the margins of the mock-grown trees below them against what they took "
-        "from the features themselves",
-    ),
-}
-"""For each way of telling mocks and sky apart: origins of the two parts (mocks', sky's), and what they are."""

@@ -1,44 +1,178 @@
-"""Explaining: from a model and rows to an explanation.
-
-The sample: which rows are explained, and what class each counts as.
-
-Notes: what a reader must know before believing the numbers.
-
-Refits: the same model again with other seeds, to see whether it would say the same.
-"""
+"""Explaining: from a model and rows to an explanation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import ExplanationError, FitError
-from ..model import Model
+from ..claims import claim_folder
+from ..config import override
+from ..errors import ConfigError, ExplanationError, FitError
+from ..inputs import open_catalogue
+from ..model import Model, open_model
 from ..options import ExplainOptions
+from ..run import Progress, Run
+from ..scores.bootstrap import LEVEL
+from ..simulation.simulate import open_dataset
+from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .attributions import Pair, Progress, attribute
-from .blocks import Blocks
-from .explanation import Explanation, assembled
-from .objects import find_rows, object_told
-from .sample import Sample, brighter_rows, draw_sample
-from .summary import refit_importances
+from ..surveys.recognition import Source
+from .attributions import RULES, Attributions, Pair, attribute, check_rule
+from .blocks import LINES, Blocks
+from .content import Additivity, ArrayFacts, Bias, Content, MemberFacts, Method, OneFit, SampleFacts, Sharing, Stability
+from .contributions import tolerance
+from .explanation import FORMAT, KIND, Explanation
+from .objects import find_rows, object_facts
+from .restframe import RedshiftRows, line_table, rest_edges, rest_spectrum
+from .ridge import physics_score, ridge_map, ridge_summary, top_wavelengths
+from .sample import Sample, brighter_rows, draw_sample, reader_notes
+from .summary import Summary, importances, refit_importances, stability, unit_importances
+
+_WORDS = (
+    "Exact path-dependent TreeSHAP (Lundberg et al. 2020) by the libraries' own code, in margin units, centred over "
+    "classes and averaged over members; the difference of two classes' contributions is the attribution of the "
+    "uncalibrated log-odds between them."
+)
 
 
-def refits_of(fitted: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:
+def explain(
+    model: Model | str | Path,
+    data: Dataset | Catalogue | Source | None = None,
+    *,
+    split: str = "test",
+    objects: Sequence[str] | None = None,
+    pair: str | Sequence[str] | None = None,
+    rows: int | None = None,
+    cut: float | None = None,
+    rule: str | None = None,
+    blocks: int | None = None,
+    refits: int = 0,
+    legacy: Sequence[str | Path] | str | Path | None = None,
+    survey: str | None = None,
+    config: ExplainOptions | None = None,
+    seed: int = 0,
+    threads: int = 0,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Explanation:
+    """Say which bands decide, exactly: contributions by band, block, rest wavelength and object.
+
+    Parameters
+    ----------
+    model : Model or path
+        The model, or its folder.
+    data : Dataset, Catalogue, table, path or None
+        Where the rows are: a data set or its folder; a catalogue in memory (astropy Table and DataFrame too) or its
+        file, whose rows count as the class predicted for them; None is the built-in survey of the model's seed.
+    split : {"test", "val", "train"}
+        Which rows of a data set.
+    objects : sequence of str, optional
+        Explain these rows alone: row keys (``TILE_ID/NUMBER``) or object ids.
+    pair : str or pair of str, optional
+        Two classes: what speaks for the first against the second. Default: those that redshift parts.
+    rows : int, optional
+        Most rows of a class; 0 takes all. Default: 300, and 3000 of quasars.
+    cut : float, optional
+        Faintest magnitude that counts; inf takes all. Default: 22.5.
+    rule : {"shares", "dominant"}, optional
+        How features are shared among bands.
+    blocks : int, optional
+        Blocks along the spectrum.
+    refits : int
+        How many siblings are fitted on the data set, with other seeds, to measure stability.
+    legacy : path or sequence of path, optional
+        Tractor tables for the file of a catalogue.
+    survey : str, optional
+        Survey of a catalogue, where it does not give itself away.
+    config : ExplainOptions, optional
+        All other options; the keywords above go before it.
+    seed : int
+        Seed of the sample and of the resamples.
+    threads : int
+        Threads of the libraries; 0 is all cores.
+    out : path, optional
+        A folder to save the explanation in.
+    overwrite : bool
+        Whether it may be replaced.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Explanation
+
+    Raises
+    ------
+    ConfigError
+        If `legacy` or `survey` come with a data set, or `refits` without one.
+    ExplanationError
+        If no row is left, neither class of the pair is among them, a name is not that of a row, or contributions do
+        not add up.
+    FeatureMismatch
+        If the model does not fit the data.
+    OutputError
+        If `out` may not be replaced or cannot be written.
+    """
+    run = Run.start(seed, threads, progress)
+    tables = [legacy] if isinstance(legacy, str | Path) else list(legacy or ())
+    if out is not None:
+        inputs = [given for given in (model, data, *tables) if isinstance(given, str | Path)]
+        claim_folder(out, "explanation", overwrite, inputs)
+    options = override(
+        config or ExplainOptions(),
+        rule=None if rule is None else check_rule(rule),
+        blocks=blocks,
+        cut=cut,
+        per_class=rows,
+        quasars=rows,
+    )
+    model = open_model(model)
+    asked = Pair.of(model.scheme, options.pair if pair is None else pair)
+    if data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir()):
+        for name, value in (("--legacy", tables), ("--survey", survey)):
+            if value:
+                raise ConfigError(f"{name} only goes with --catalogue. Leave one of them out.")
+        # The built-in survey that a model was fitted on is the one of the model's own seed.
+        dataset = open_dataset(data, _trained_seed(model, seed), progress)
+        if objects:
+            found = _of_objects(model, dataset.target, objects, asked, options, run)
+        else:
+            found = _of_dataset(model, dataset, split, asked, options, refits, run)
+    else:
+        if refits:
+            raise ConfigError("--refits does not go with --catalogue. Leave one of them out.")
+        catalogue = open_catalogue(model, data, tables, survey, run.threads)
+        if objects:
+            found = _of_objects(model, catalogue, objects, asked, options, run)
+        else:
+            name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
+            found = _of_catalogue(model, catalogue, name, asked, options, run)
+    if out is not None:
+        found.save(out, overwrite=overwrite)
+    return found
+
+
+def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:
     """Return a function that fits a model's i-th sibling: its options on its data set, another seed.
 
     Parameters
     ----------
-    fitted : Model
+    model : Model
         Its card holds the options and the seed.
     dataset : Dataset
         What it was fitted on.
     threads : int
         Threads of the libraries.
+
+    Returns
+    -------
+    callable
+        ``refit(i)`` returns a Model.
 
     Raises
     ------
@@ -48,60 +182,22 @@ def refits_of(fitted: Model, dataset: Dataset, threads: int = 1) -> Callable[[in
     from ..adaptation.fit import fitted_with, refit
 
     try:
-        fitted_with(fitted)
+        fitted_with(model)
     except FitError as error:
         raise ExplanationError(f"{error} Or leave out --refits.") from error
-    return lambda i: refit(fitted, dataset, seed=1 + i, threads=threads)
+    return lambda i: refit(model, dataset, seed=1 + i, threads=threads)
 
 
-Refit = Callable[[int], Model]
+def _trained_seed(model: Model, default: int) -> int:
+    seed = (model.card.get("provenance") or {}).get("seed")
+    return default if seed is None else int(seed)
 
-_OBJECT_BANDS = 10
 
-
-def explain_dataset(
-    fitted: Model,
-    dataset: Dataset,
-    options: ExplainOptions | None = None,
-    *,
-    split: str = "test",
-    seed: int = 0,
-    refits: int = 0,
-    refit: Refit | None = None,
-    threads: int = 1,
-    progress: Progress | None = None,
+def _of_dataset(
+    model: Model, dataset: Dataset, split: str, pair: Pair, options: ExplainOptions, refits: int, run: Run
 ) -> Explanation:
-    """Explain a stratified sample of the labelled target rows of a split.
-
-    Parameters
-    ----------
-    fitted : Model
-        The model.
-    dataset : Dataset
-        Where the rows are.
-    options : ExplainOptions, optional
-        Which rows, which pair of classes, how features become bands.
-    split : {"test", "val", "train"}
-        Which rows.
-    seed : int
-        Seed of the sample and of the resamples.
-    refits : int
-        How many models fitted again to judge stability by, besides this one.
-    refit : callable, optional
-        ``refit(i)`` gives the i-th of them.
-    threads : int
-        Threads of the libraries.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
-
-    Raises
-    ------
-    ExplanationError
-        If no row is left, neither class of the pair is among them, or contributions do not add up.
-    FeatureMismatch
-        If the model does not fit the data.
-    """
-    options = options or ExplainOptions()
+    """Explain a stratified sample of the labelled target rows of a split."""
+    refit = refits_of(model, dataset, run.threads) if refits else None
     rows = dataset.target_rows(split)
     rows = rows.take(rows.label >= 0)
     if not len(rows):
@@ -110,105 +206,189 @@ def explain_dataset(
             "--catalogue."
         )
     rows = brighter_rows(rows, options.cut)
-    sample = draw_sample(rows, rows.label, fitted.scheme, options, seed, labelled=True)
-    about = {"split": f"the {split} split", "cut": options.cut, "data": dataset.provenance}
-    return _explain_sample(
-        fitted, sample, options, about, seed, refits if refit else 0, refit, threads=threads, progress=progress
-    )
+    sample = draw_sample(rows, rows.label, model.scheme, options, run.seed, labelled=True)
+    found = _attributed(model, sample, pair, options, run)
+    values = None if refit is None else refit_importances(refit, refits, found, sample.y, options, run)
+    return _assembled(found, sample, options, f"the {split} split", run.seed, dict(dataset.provenance), values)
 
 
-def explain_catalogue(
-    fitted: Model,
-    catalogue: Catalogue,
-    options: ExplainOptions | None = None,
-    *,
-    name: str = "a catalogue",
-    seed: int = 0,
-    threads: int = 1,
-    progress: Progress | None = None,
+def _of_catalogue(
+    model: Model, catalogue: Catalogue, name: str, pair: Pair, options: ExplainOptions, run: Run
 ) -> Explanation:
-    """Explain rows of any catalogue of the model's survey, each counting as the class predicted for it.
-
-    Parameters
-    ----------
-    fitted, options, seed, threads, progress
-        As for :func:`explain_dataset`; ``per_class`` and ``quasars`` of 0 take every row.
-    catalogue : Catalogue
-        Labels are not read, redshifts are where it has them.
-    name : str
-        What the rows are, in words.
-    """
-    options = options or ExplainOptions()
+    """Explain a sample of the rows of a catalogue, each counting as the class predicted for it."""
     rows = brighter_rows(catalogue, options.cut)
-    predicted = fitted.decide(fitted.probabilities(rows, threads))
-    sample = draw_sample(rows, predicted, fitted.scheme, options, seed, labelled=False)
-    about = {"split": name, "cut": options.cut}
-    return _explain_sample(fitted, sample, options, about, seed, 0, None, threads=threads, progress=progress)
+    predicted = model.decide(model.probabilities(rows, run.threads))
+    sample = draw_sample(rows, predicted, model.scheme, options, run.seed, labelled=False)
+    return _assembled(_attributed(model, sample, pair, options, run), sample, options, name, run.seed)
 
 
-def explain_objects(
-    fitted: Model,
-    catalogue: Catalogue,
-    names: Sequence[str],
-    options: ExplainOptions | None = None,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-    progress: Progress | None = None,
+def _of_objects(
+    model: Model, catalogue: Catalogue, names: Sequence[str], pair: Pair, options: ExplainOptions, run: Run
 ) -> Explanation:
-    """Explain single objects, named by row key (TILE_ID/NUMBER) or object id (TARGETID).
-
-    Raises
-    ------
-    ExplanationError
-        If a name is not one, or is not there.
-    """
-    options = options or ExplainOptions()
+    """Explain single rows by name."""
     places, found_by = find_rows(catalogue, names)
     rows = catalogue.take(places)
-    pair = Pair.of(fitted.classes, options.pair)
-    told = attribute(fitted, rows, pair, options, threads=threads, progress=progress)
-    labelled = bool((rows.label >= 0).all())
-    y = np.where(rows.label >= 0, rows.label, fitted.decide(told.probabilities)).astype(np.int8)
-    sample = Sample(rows, y, labelled, fitted.scheme.counts(y), "the objects asked for")
-    explanation = assembled(told, sample, options, {"split": "objects asked for", "cut": None}, seed, None)
-    blocks = Blocks.of(fitted.recipe.bands, options.blocks)
-    objects = []
-    for row, name in enumerate(found_by):
-        label = fitted.classes[rows.label[row]] if rows.label[row] >= 0 else None
-        objects.append(object_told(told, row, name, label, blocks, _OBJECT_BANDS))
-    return replace(explanation, head={**explanation.head, "objects": objects, "notes": []})
+    found = attribute(model, rows, pair, options, run)
+    known = rows.label >= 0
+    y = np.where(known, rows.label, model.decide(found.probabilities)).astype(np.int8)
+    counts = model.scheme.counts(y)
+    of = "labels" if known.all() else "predictions"
+    facts = SampleFacts(drawn=counts, available=counts, classes_from=of, rule="the objects asked for")
+    options = override(options, cut=np.inf)
+    explanation = _assembled(found, Sample(rows, y, facts), options, "objects asked for", run.seed)
+    blocks = Blocks.of(model.recipe.bands, options.blocks)
+    objects = tuple(
+        object_facts(found, i, name, model.classes[rows.label[i]] if known[i] else None, blocks)
+        for i, name in enumerate(found_by)
+    )
+    return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": ()}), explanation.arrays)
 
 
-def _explain_sample(
-    fitted: Model,
+def _attributed(model: Model, sample: Sample, pair: Pair, options: ExplainOptions, run: Run) -> Attributions:
+    counts = sample.facts.drawn
+    if not (counts[pair.first] or counts[pair.second]):
+        there = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
+        raise ExplanationError(
+            f"there is no row of {pair.first} or {pair.second} among those to explain ({there}): nothing can be said "
+            "of what tells them apart. Ask for classes that are there with --pair, or take another --split or --cut."
+        )
+    return attribute(model, sample.rows, pair, options, run)
+
+
+def _assembled(
+    found: Attributions,
     sample: Sample,
     options: ExplainOptions,
-    about: Mapping[str, Any],
+    split: str,
     seed: int,
-    refits: int,
-    refit: Refit | None,
-    *,
-    threads: int,
-    progress: Progress | None,
+    data: dict[str, Any] | None = None,
+    refits: np.ndarray | None = None,
 ) -> Explanation:
-    pair = Pair.of(fitted.classes, options.pair)
-    _require_pair(pair, sample, fitted)
-    told = attribute(fitted, sample.rows, pair, options, threads=threads, progress=progress)
-    more = None
-    if refits and refit is not None:
-        more = refit_importances(
-            refit, refits, sample.rows, sample.y, pair, options, threads=threads, progress=progress
-        )
-    return assembled(told, sample, options, about, seed, more)
-
-
-def _require_pair(pair: Pair, sample: Sample, fitted: Model) -> None:
-    counts = sample.counts(fitted.scheme)
-    if counts[pair.first] or counts[pair.second]:
-        return
-    there = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
-    raise ExplanationError(
-        f"there is no row of {pair.first} or {pair.second} among those to explain ({there}): nothing can be said of "
-        "what tells them apart. Ask for classes that are there with --pair, or take another --split or --cut."
+    """Return the explanation that attributions amount to; `refits` are importances in models fitted again, (u, b)."""
+    model, pair, y = found.model, found.pair, sample.y
+    blocks = Blocks.of(model.recipe.bands, options.blocks)
+    summary = Summary(found, y, blocks, options.resamples, seed)
+    features, top = summary.features(options.top_features)
+    first, second = (RedshiftRows.of(found, y == code) for code in (pair.a, pair.b))
+    spectral = blocks.spectral
+    sums = blocks.sums(first.values)[:, : len(spectral)]
+    again = {"resamples": options.resamples, "seed": seed}
+    physics = physics_score(sums, spectral, first, cls=pair.first, z_range=options.z_range, **again)
+    by_block, _ = top_wavelengths(first.values, sums, spectral, first.bands)
+    stages = summary.stages()
+    arrays = _arrays(found, sample, blocks, top) | _redshift_arrays(found, first, second, blocks, y, again)
+    allowed, _ = tolerance({member.booster.backend for member in model.members})
+    made = model.card.get("provenance") or {}
+    record = provenance(seed=seed, options=options.model_dump(mode="json"), model=made, data=data)
+    content = Content(
+        kind=KIND,
+        format=FORMAT,
+        regime=model.card.get("regime", "unknown"),
+        chosen=model.card.get("chosen", "unknown"),
+        trained_seed=made.get("seed"),
+        seed=seed,
+        split=split,
+        cut=options.cut if options.cut is not None and np.isfinite(options.cut) else None,
+        n=len(found),
+        classes=model.classes,
+        sample=sample.facts,
+        pair=pair.names,
+        method=_method(found),
+        additivity=Additivity(largest_error=found.error, allowed=allowed),
+        bias=Bias(pair=found.pair_bias, by_class=dict(zip(model.classes, found.bias.tolist(), strict=True))),
+        bands=summary.bands(),
+        own=summary.own(),
+        blocks=summary.block_table(),
+        features=features,
+        calibration=summary.calibration(),
+        lines=LINES,
+        line_tables={pair.first: line_table(first, **again), pair.second: line_table(second, **again)},
+        physics=physics,
+        ridge=ridge_summary(first, by_block, **again),
+        stages=stages,
+        stability=_stability(found, y, refits),
+        notes=reader_notes(found, sample, options, physics, stages),
+        provenance=record,
+        arrays={name: ArrayFacts(shape=array.shape, dtype=str(array.dtype)) for name, array in arrays.items()},
     )
+    return Explanation(content, arrays)
+
+
+def _method(found: Attributions) -> Method:
+    rule = found.rule.rule
+    return Method(
+        words=_WORDS,
+        sharing=Sharing(rule=rule, words=RULES[rule], own_columns=found.rule.own_names),
+        members=tuple(
+            MemberFacts(name=member.name, kind=member.kind, backend=member.booster.backend)
+            for member in found.model.members
+        ),
+        interval=f"{LEVEL:.0%} bootstrap over objects",
+        averaging="rows of both classes of the pair, each class weighing half",
+    )
+
+
+def _stability(found: Attributions, y: np.ndarray, refits: np.ndarray | None) -> Stability | OneFit:
+    units = unit_importances(found, y)
+    if refits is None:
+        return stability(units, "seeds of the ensemble")
+    whole = units.mean(axis=0) if len(units) > 1 else importances(found, y)
+    return stability(np.vstack([whole, refits]), "this model and refits with other seeds")
+
+
+def _arrays(found: Attributions, sample: Sample, blocks: Blocks, top: np.ndarray) -> dict[str, np.ndarray]:
+    """Return the arrays of rows, bands and features, by name."""
+    rows = sample.rows.select_bands(found.model.recipe.bands)
+    size = np.abs(rows.flux.astype(np.float64))
+    level = np.ones(len(size))
+    known = np.isfinite(size).any(axis=1)
+    level[known] = np.nanmedian(size[known], axis=1)
+    level = np.where(level > 0, level, 1.0)
+    return {
+        "bands": found.bands,
+        "own": found.own,
+        "bias": found.bias,
+        "margins": found.margins,
+        "probabilities": found.probabilities,
+        "pair_bands": found.pair_bands,
+        "pair_own": found.pair_own,
+        "pair_blocks": blocks.sums(found.pair_bands),
+        "pair_calibration": found.calibration,
+        "label": sample.y,
+        "z": rows.z,
+        "mag": rows.mag,
+        "ra": rows.ra,
+        "dec": rows.dec,
+        "object_id": rows.object_id,
+        **{f"key_{name}": column for name, column in rows.key.items()},
+        "flux": (rows.flux / level[:, None]).astype(np.float32),
+        "flux_err": (rows.flux_err / level[:, None]).astype(np.float32),
+        "level": level,
+        "observed": rows.observed,
+        "detail": found.detail,
+        "feature_contributions": found.features[:, top],
+        "feature_values": found.values[:, top],
+        **{f"part_{origin}": part for origin, part in found.parts.items()},
+    }
+
+
+def _redshift_arrays(
+    found: Attributions,
+    first: RedshiftRows,
+    second: RedshiftRows,
+    blocks: Blocks,
+    y: np.ndarray,
+    again: dict[str, int],
+) -> dict[str, np.ndarray]:
+    """Return the arrays that need redshifts, by name."""
+    sums = blocks.sums(found.pair_bands)[:, : len(blocks.spectral)]
+    by_block, by_band = top_wavelengths(found.pair_bands, sums, blocks.spectral, first.bands)
+    arrays = {"strongest_block": by_block, "strongest_band": by_band, "rest_edges": rest_edges()}
+    spectra = [rest_spectrum(rows, **again) for rows in (first, second)]
+    for i, name in enumerate(("mean", "low", "high", "count")):
+        arrays[f"rest_{name}"] = np.stack([spectrum[i] for spectrum in spectra])
+    both = RedshiftRows.of(found, np.isin(y, (found.pair.a, found.pair.b)))
+    if len(both):
+        ridge = ridge_map(both.values, both.z)
+        arrays |= {"ridge_edges": ridge.edges, "ridge_mean": ridge.mean, "ridge_count": ridge.rows}
+    return arrays

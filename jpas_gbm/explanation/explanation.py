@@ -1,32 +1,8 @@
-"""An explanation as lines for the terminal.
+"""Explanation: why a model says what it says of some rows, in memory and as a folder.
 
-Explanation: why a model says what it says, as plain numbers and arrays, in a folder.
+``explanation.json`` holds the sections of :class:`~jpas_gbm.explanation.content.Content`.
 
-``explanation.json``
-    ``kind``, ``format``, ``regime``, ``chosen``, ``trained_seed``, ``seed`` (of this explanation), ``split``, ``cut``,
-    ``n`` and ``classes``.
-    ``sample``: ``drawn`` and ``available`` rows by class, ``classes_from`` labels or predictions, ``rule`` in words.
-    ``pair``: [first, second]; positive numbers speak for the first.
-    ``method``: what a contribution is, the rule that shares it among bands, members, libraries, interval level.
-    ``additivity``: ``largest_error`` and ``allowed``.
-    ``bands``: ``names``, ``pivots`` and ``widths`` (Å), ``kinds``; over rows of both classes of the pair, each class
-    weighing half, ``mean_abs`` |attribution| of the pair's log-odds with ``interval`` [low, high];
-    ``mean`` (signed) by class; ``by_class``: for each class, mean signed contribution to its own margin
-    over its own rows.
-    ``own``: the same for features of no band (imaging).
-    ``blocks``: list of ``name``, ``bands``, ``low``, ``high``, ``centre`` (Å), ``spectral``, ``mean_abs`` (of the sum
-    over the block), ``interval``, ``mean`` by class, ``strongest`` by class (share of rows).
-    ``features``: ``top`` (name, group, mean_abs, interval, bands) and ``groups`` (mean_abs summed over the group,
-    share).
-    ``calibration``: ``method``, and of the pair's log-odds ``before``, ``after`` and ``added`` (mean and standard
-    deviation), with the ``slope`` of after on before.
-    ``lines`` (name, label, wavelength, kind); ``line_tables`` by class (see restframe.line_table).
-    ``physics`` (see physics.physics_score), ``ridge`` (see ridge.ridge_summary); null where not defined, with a note.
-    ``stages`` (see stages.taught), ``stability`` (see stability.stability).
-    ``objects``: one entry for each object asked for by name; ``row`` is its place in the arrays.
-    ``notes``: sentences a reader must see. ``provenance``. ``arrays``: shape, type and meaning of each array.
-
-``contributions.npz`` (no pickles), for n rows, k classes, b bands, m own columns, B blocks
+``contributions.npz`` (no pickles) holds, for n rows, k classes, b bands, m own columns, B blocks:
     ``bands`` (n, k, b), ``own`` (n, k, m), ``bias`` (k,), ``margins`` (n, k): over bands and own columns, and with the
     bias, contributions sum to the margins. ``probabilities`` (n, k), calibrated.
     ``pair_bands`` (n, b), ``pair_own`` (n, m), ``pair_calibration`` (n,): with the pair's bias they sum to
@@ -39,8 +15,6 @@ Explanation: why a model says what it says, as plain numbers and arrays, in a fo
     ``rest_edges`` (r + 1,) Å; ``rest_mean``, ``rest_low``, ``rest_high``, ``rest_count`` (2, r) for the pair's classes.
     ``ridge_edges`` (q + 1,); ``ridge_mean`` (q, b), ``ridge_count`` (q,): pair attribution in bins of redshift.
     ``detail`` (d,): rows of ``feature_contributions`` and ``feature_values`` (d, t), for the t top features.
-
-The content of an explanation: its sections and arrays, from attributions.
 """
 
 from __future__ import annotations
@@ -49,164 +23,19 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..errors import BundleError
-from ..options import ExplainOptions
-from ..scores.bootstrap import LEVEL
-from ..store import dump_json, provenance, read_json, sha256, write_json
-from .attributions import Attributions
-from .blocks import FEATURES, Blocks
-from .contributions import tolerance
-from .restframe import RedshiftSections
-from .sample import Sample, reader_notes
-from .summary import Summary, class_means, stability, taught, unit_importances
+from ..errors import BundleError, ConfigError
+from ..store import dump_json, read_json, read_record, sha256, write_json
+from ..text import aligned, cell, cut_words, html_table
+from .content import Content, ObjectFacts
 
-_TOP = 8
-
-
-def _aligned(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    table = [list(header), *map(list, rows)]
-    widths = [max(len(row[i]) for row in table) for i in range(len(header))]
-    return ["  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip() for row in table]
-
-
-def _span(interval: Sequence[float | None] | None, sign: str = "") -> str:
-    if not interval or interval[0] is None or interval[1] is None:
-        return ""
-    return f" [{interval[0]:{sign}.3f}, {interval[1]:{sign}.3f}]"
-
-
-def _number(value: float | None, sign: str = "") -> str:
-    return "-" if value is None else f"{value:{sign}.3f}"
-
-
-def explanation_lines(head: Mapping[str, Any]) -> list[str]:
-    """Return the main numbers of an explanation as lines."""
-    first, second = head["pair"]
-    drawn = ", ".join(f"{name} {n}" for name, n in head["sample"]["drawn"].items() if n)
-    cut = "" if head["cut"] is None else f", magnitude {head['cut']:g} and brighter"
-    lines = [f"{head['regime']} ({head['chosen']}): {head['n']} rows of {head['split']}{cut} ({drawn})"]
-    if head["objects"]:
-        for one in head["objects"]:
-            lines += _object_lines(one, first, second)
-        return [*lines, *(f"note: {note}" for note in head["notes"])]
-    lines += [f"contributions to ln p({first})/p({second}), in margin units; positive speaks for {first}"]
-    lines += _block_lines(head, first, second) + _band_lines(head) + _physics_lines(head, first)
-    lines += _stage_lines(head) + _stability_lines(head)
-    return [*lines, *(f"note: {note}" for note in head["notes"])]
-
-
-def _block_lines(head: Mapping[str, Any], first: str, second: str) -> list[str]:
-    rows = []
-    for block in head["blocks"]:
-        share = block["strongest"].get(first)
-        rows.append(
-            [
-                block["name"],
-                f"{block['low']:.0f}-{block['high']:.0f} Å",
-                f"{_number(block['mean_abs'])}{_span(block['interval'])}",
-                _number(block["mean"].get(first), "+"),
-                _number(block["mean"].get(second), "+"),
-                "" if share is None else f"{100 * share:.0f} %",
-            ]
-        )
-    for name, value, interval, by_first, by_second in zip(
-        head["own"]["names"],
-        head["own"]["mean_abs"],
-        head["own"]["interval"],
-        head["own"]["mean"].get(first, []),
-        head["own"]["mean"].get(second, []),
-        strict=False,
-    ):
-        rows.append(
-            [name, "", f"{_number(value)}{_span(interval)}", _number(by_first, "+"), _number(by_second, "+"), ""]
-        )
-    titles = ["block", "wavelengths", "mean |sum|", f"mean, {first}", f"mean, {second}", f"strongest, {first}"]
-    return _aligned(titles, rows)
-
-
-def _band_lines(head: Mapping[str, Any]) -> list[str]:
-    bands = head["bands"]
-    known = [i for i, value in enumerate(bands["mean_abs"]) if value is not None]
-    order = sorted(known, key=lambda i: -bands["mean_abs"][i])[:_TOP]
-    told = ", ".join(f"{bands['names'][i]} {bands['mean_abs'][i]:.3f}" for i in order)
-    features = ", ".join(one["name"] for one in head["features"]["top"][:_TOP])
-    groups = ", ".join(f"{one['group']} {100 * one['share']:.0f} %" for one in head["features"]["groups"])
-    added = head["calibration"].get("added")
-    lines = [f"top bands (mean |contribution|): {told}", f"top features: {features}", f"by group: {groups}"]
-    if added:
-        method = head["calibration"]["method"]
-        lines.append(f"calibration ({method}) adds {added['mean']:+.3f} ± {added['std']:.3f} to the log-odds")
-    return lines
-
-
-def _physics_lines(head: Mapping[str, Any], first: str) -> list[str]:
-    lines = []
-    physics, ridge = head["physics"], head["ridge"]
-    if physics is not None:
-        low, high = physics["z_range"]
-        dealt = physics["shuffled_redshifts"]
-        lines.append(
-            f"physics score: the strongest block holds {', '.join(physics['lines'])} in a share of "
-            f"{physics['score']:.3f}{_span(physics['interval'])} of {physics['n']} {first} with "
-            f"{low:g} < z < {high:g}; by chance {physics['shuffled']:.3f}{_span(physics['shuffled_interval'])} with "
-            f"shuffled blocks, {dealt['shuffled']:.3f} with shuffled redshifts"
-        )
-    if ridge is not None:
-        lines.append(
-            f"ridge: rank correlation of the strongest block of {first} with z "
-            f"{ridge['rank_correlation']:+.3f}{_span(ridge['interval'], '+')}; the peak of the mean moves by "
-            f"d ln λ / d ln(1+z) = {_number(ridge['slope'])}{_span(ridge['slope_interval'])} (1 is a line) and lies on "
-            f"Lyα for {100 * ridge['on_lya']:.0f} % of rows"
-        )
-    return lines
-
-
-def _stage_lines(head: Mapping[str, Any]) -> list[str]:
-    lines = []
-    for name, one in head["stages"].items():
-        if one["defined"]:
-            words = "trees grown on target" if name == "continued" else "features themselves, not the mocks' margins"
-            lines.append(
-                f"what the sky taught ({name}, {one['members']} of {one['of']} members): "
-                f"{100 * one['share_of_sky']:.0f} % of |contribution| comes from {words}"
-            )
-    return lines or ["what the sky taught: not defined, since no member was continued from mocks or stacked on them"]
-
-
-def _stability_lines(head: Mapping[str, Any]) -> list[str]:
-    steady = head["stability"]
-    if not steady["defined"]:
-        return [f"stability: {steady['why']}"]
-    good = sum(steady["stable"])
-    return [
-        f"stability over {steady['fits']} fits ({steady['source']}): rank correlation of bands "
-        f"{steady['rank_correlation']:.3f} (least {steady['least_rank_correlation']:.3f}); "
-        f"{good} of {len(steady['stable'])} bands are stable"
-    ]
-
-
-def _object_lines(one: Mapping[str, Any], first: str, second: str) -> list[str]:
-    key = ", ".join(f"{name} {value}" for name, value in one["key"].items())
-    known = [one["label"] or "no label"]
-    known += [f"z {one['z']:.4f}"] if one["z"] is not None else ["z unknown"]
-    known += [f"r {one['mag']:.2f}"] if one["mag"] is not None else []
-    chances = ", ".join(f"{name} {p:.3f}" for name, p in one["probabilities"].items())
-    odds = one["log_odds"]
-    bands = ", ".join(f"{band['band']} {band['contribution']:+.3f}" for band in one["top_bands"])
-    seen = ", ".join(f"{line['label']} at {line['observed']:.0f} Å" for line in one["lines"])
-    lines = [
-        f"{key} (object {one['object_id']}): {', '.join(known)}; {chances}",
-        f"  ln p({first})/p({second}) = {odds['calibrated']:+.3f}: bias {odds['bias']:+.3f}, bands and imaging "
-        f"{odds['uncalibrated'] - odds['bias']:+.3f}, calibration {odds['calibration']:+.3f}",
-        f"  top bands: {bands}",
-    ]
-    return lines + ([f"  lines in range: {seen}"] if seen else [])
-
+if TYPE_CHECKING:
+    import pandas as pd
+    import shap
 
 KIND = "jpas-gbm explanation"
 FORMAT = 1
@@ -214,54 +43,117 @@ FORMAT = 1
 
 HEAD, ARRAYS = "explanation.json", "contributions.npz"
 
+_TOP = 8
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Explanation:
     """Why a model says what it says of some rows.
 
     Parameters
     ----------
-    head : mapping
-        The content of ``explanation.json``, as the module's docstring names it.
+    content : Content
+        The numbers, section by section.
     arrays : mapping of str to array
-        The content of ``contributions.npz``; empty where only the head was read.
+        The arrays, row by row, as the module's docstring names them; empty where only the content was read.
     """
 
-    head: Mapping[str, Any]
+    content: Content
     arrays: Mapping[str, np.ndarray]
 
-    def __getitem__(self, name: str) -> Any:
-        """Return a part of the head by dotted name: ``explanation['physics.score']``."""
-        value: Any = self.head
-        for step in name.split("."):
-            value = value[step]
-        return value
-
     def __len__(self) -> int:
-        return int(self.head["n"])
+        return self.content.n
+
+    def __repr__(self) -> str:
+        return f"<Explanation: {self._title()}; {' against '.join(self.pair)}>"
+
+    def _repr_html_(self) -> str:
+        header, rows = self._block_rows()
+        return html_table(header, rows, f"{self._title()}; attribution of {' against '.join(self.pair)}")
 
     @property
     def pair(self) -> tuple[str, str]:
         """The classes compared; positive numbers speak for the first."""
-        first, second = self.head["pair"]
-        return first, second
+        return self.content.pair
 
     @property
-    def classes(self) -> Sequence[str]:
+    def classes(self) -> tuple[str, ...]:
         """Names of the classes, in order."""
-        return list(self.head["classes"])
+        return self.content.classes
 
     @property
-    def notes(self) -> Sequence[str]:
+    def notes(self) -> tuple[str, ...]:
         """Sentences that a reader must see."""
-        return list(self.head["notes"])
+        return self.content.notes
 
-    def lines(self) -> list[str]:
-        """Return the main numbers as lines for the terminal."""
-        return explanation_lines(self.head)
+    @property
+    def bands(self) -> pd.DataFrame:
+        """Attribution of the pair's log-odds, margin units: a row for each object (its key), a column for each band."""
+        import pandas as pd
+
+        keys = {name.removeprefix("key_"): ids for name, ids in self.arrays.items() if name.startswith("key_")}
+        index = pd.MultiIndex.from_arrays(list(keys.values()), names=list(keys)) if len(keys) > 1 else None
+        if index is None:
+            ((name, ids),) = keys.items()
+            index = pd.Index(ids, name=name)
+        return pd.DataFrame(self.arrays["pair_bands"], index=index, columns=list(self.content.bands.names))
+
+    def to_shap(self, of: Literal["bands", "features"] = "bands") -> shap.Explanation:
+        """Return the attributions of the pair's uncalibrated log-odds for the figures of the shap library.
+
+        Parameters
+        ----------
+        of : {"bands", "features"}
+            bands: n rows, bands and features of no band; the data are fluxes in units of the row's median flux.
+            features: the detail rows and top features; the last column is the sum of all others.
+
+        Returns
+        -------
+        shap.Explanation
+            Values and base values sum to the log-odds; data are NaN where there are none.
+
+        Raises
+        ------
+        ConfigError
+            If `of` is neither.
+
+        References
+        ----------
+        Lundberg et al. 2020, Nature Machine Intelligence 2, 56.
+        """
+        import shap
+
+        if of not in ("bands", "features"):
+            raise ConfigError(f"to_shap({of!r}): there are values of 'bands' and of 'features'.")
+        arrays, content = self.arrays, self.content
+        if of == "bands":
+            values = np.hstack([arrays["pair_bands"], arrays["pair_own"]])
+            data = np.hstack([arrays["flux"], np.full(arrays["pair_own"].shape, np.nan)])
+            names = [*content.bands.names, *content.own.names]
+        else:
+            first, second = (self.classes.index(name) for name in self.pair)
+            margins = arrays["margins"][arrays["detail"]]
+            known = arrays["feature_contributions"].astype(np.float64)
+            others = margins[:, first] - margins[:, second] - content.bias.pair - known.sum(axis=1)
+            values = np.hstack([known, others[:, None]])
+            data = np.hstack([arrays["feature_values"], np.full((len(known), 1), np.nan)])
+            names = [*(feature.name for feature in content.features.top), "all other features"]
+        base = np.full(len(values), content.bias.pair)
+        return shap.Explanation(values=values, base_values=base, data=data.astype(np.float64), feature_names=names)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content as plain lists and numbers, null for what is not a number."""
+        plain: dict[str, Any] = json.loads(dump_json(self.content.model_dump(by_alias=True)))
+        return plain
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write the folder, whole or not at all.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether it may be replaced.
 
         Raises
         ------
@@ -270,7 +162,7 @@ class Explanation:
         """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             np.savez_compressed(temporary / ARRAYS, allow_pickle=False, **self.arrays)
-            write_json(temporary / HEAD, {**self.head, "files": {ARRAYS: sha256(temporary / ARRAYS)}})
+            write_json(temporary / HEAD, {**self.to_dict(), "files": {ARRAYS: sha256(temporary / ARRAYS)}})
 
     @classmethod
     def load(cls, folder: str | Path, *, arrays: bool = True) -> Explanation:
@@ -280,7 +172,11 @@ class Explanation:
         ----------
         folder : path
         arrays : bool
-            False reads the plain numbers only.
+            False reads the content only.
+
+        Returns
+        -------
+        Explanation
 
         Raises
         ------
@@ -298,8 +194,123 @@ class Explanation:
                 f"{folder}: is an explanation of format {head.get('format')}, this version reads {FORMAT}. "
                 "Explain again."
             )
-        checksum = head.pop("files", {}).get(ARRAYS)
-        return cls(head, _read_arrays(folder / ARRAYS, checksum) if arrays else {})
+        content = read_record(folder / HEAD, Content)
+        return cls(content, _read_arrays(folder / ARRAYS, head.get("files", {}).get(ARRAYS)) if arrays else {})
+
+    def lines(self) -> list[str]:
+        """Return the main numbers as lines for the terminal."""
+        content = self.content
+        first, second = self.pair
+        notes = [f"note: {note}" for note in content.notes]
+        if content.objects:
+            return [self._title(), *(line for one in content.objects for line in _object_lines(one, self.pair)), *notes]
+        return [
+            self._title(),
+            f"contributions to ln p({first})/p({second}), in margin units; positive speaks for {first}",
+            *aligned(*self._block_rows()),
+            *self._band_lines(),
+            *self._redshift_lines(),
+            *self._stage_lines(),
+            *notes,
+        ]
+
+    def _title(self) -> str:
+        content = self.content
+        drawn = ", ".join(f"{name} {n}" for name, n in content.sample.drawn.items() if n)
+        cut = "" if content.cut is None else f", {cut_words(content.cut).removeprefix('of ')}"
+        return f"{content.regime} ({content.chosen}): {content.n} rows of {content.split}{cut} ({drawn})"
+
+    def _block_rows(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
+        """Return header and rows of the table of blocks and of features of no band."""
+        first, second = self.pair
+        rows = []
+        for block in self.content.blocks:
+            share = block.strongest.get(first)
+            signed = [cell(block.mean[name], sign=True) for name in self.pair]
+            size = cell(block.mean_abs, block.interval)
+            strongest = "" if share is None else f"{100 * share:.0f} %"
+            rows.append([block.name, f"{block.low:.0f}-{block.high:.0f} Å", size, *signed, strongest])
+        own = self.content.own
+        for i, name in enumerate(own.names):
+            signed = [cell(own.mean[of][i], sign=True) for of in self.pair]
+            span = own.interval[i].tolist() if np.isfinite(own.interval[i]).all() else None
+            rows.append([name, "", cell(own.mean_abs[i], span), *signed, ""])
+        return ["block", "wavelengths", "mean |sum|", f"mean, {first}", f"mean, {second}", f"strongest, {first}"], rows
+
+    def _band_lines(self) -> list[str]:
+        bands, features, effect = self.content.bands, self.content.features, self.content.calibration
+        order = [i for i in np.argsort(-bands.mean_abs, kind="stable") if np.isfinite(bands.mean_abs[i])][:_TOP]
+        top = ", ".join(f"{bands.names[i]} {bands.mean_abs[i]:.3f}" for i in order)
+        groups = ", ".join(f"{group.group} {100 * group.share:.0f} %" for group in features.groups)
+        lines = [
+            f"top bands (mean |contribution|): {top}",
+            f"top features: {', '.join(feature.name for feature in features.top[:_TOP])}",
+            f"by group: {groups}",
+        ]
+        if effect.added:
+            added = f"{effect.added.mean:+.3f} ± {effect.added.std:.3f}"
+            lines.append(f"calibration ({effect.method}) adds {added} to the log-odds")
+        return lines
+
+    def _redshift_lines(self) -> list[str]:
+        lines, physics, ridge = [], self.content.physics, self.content.ridge
+        first = self.pair[0]
+        if physics is not None:
+            low, high = physics.z_range
+            lines.append(
+                f"physics score: the strongest block holds {', '.join(physics.lines)} in a share of "
+                f"{cell(physics.score, physics.interval)} of {physics.n} {first} with {low:g} < z < {high:g}; by "
+                f"chance {cell(physics.shuffled, physics.shuffled_interval)} with shuffled blocks, "
+                f"{physics.shuffled_redshifts.shuffled:.3f} with shuffled redshifts"
+            )
+        if ridge is not None:
+            lines.append(
+                f"ridge: rank correlation of the strongest block of {first} with z "
+                f"{cell(ridge.rank_correlation, ridge.interval, sign=True)}; the peak of the mean moves by "
+                f"d ln λ / d ln(1+z) = {cell(ridge.slope, ridge.slope_interval)} (1 is a line) and lies on Lyα for "
+                f"{100 * ridge.on_lya:.0f} % of rows"
+            )
+        return lines
+
+    def _stage_lines(self) -> list[str]:
+        lines, steady = [], self.content.stability
+        sky = {"continued": "trees grown on target", "stacked": "features themselves, not the mocks' margins"}
+        for name, stage in self.content.stages.items():
+            if stage.defined:
+                lines.append(
+                    f"what the sky taught ({name}, {stage.members} of {stage.of} members): "
+                    f"{100 * stage.share_of_sky:.0f} % of |contribution| comes from {sky[name]}"
+                )
+        if not lines:
+            lines.append(
+                "what the sky taught: not defined, since no member was continued from mocks or stacked on them"
+            )
+        if not steady.defined:
+            return [*lines, f"stability: {steady.why}"]
+        return [
+            *lines,
+            f"stability over {steady.fits} fits ({steady.source}): rank correlation of bands "
+            f"{steady.rank_correlation:.3f} (least {steady.least_rank_correlation:.3f}); "
+            f"{sum(steady.stable)} of {len(steady.stable)} bands are stable",
+        ]
+
+
+def _object_lines(facts: ObjectFacts, pair: tuple[str, str]) -> list[str]:
+    """Return what decided one object as lines for the terminal."""
+    key = ", ".join(f"{name} {value}" for name, value in facts.key.items())
+    known = [facts.label or "no label", "z unknown" if facts.z is None else f"z {facts.z:.4f}"]
+    known += [] if facts.mag is None else [f"r {facts.mag:.2f}"]
+    chances = ", ".join(f"{name} {p:.3f}" for name, p in facts.probabilities.items())
+    odds = facts.log_odds
+    bands = ", ".join(f"{band.band} {band.contribution:+.3f}" for band in facts.top_bands)
+    seen = ", ".join(f"{line.label} at {line.observed:.0f} Å" for line in facts.lines)
+    lines = [
+        f"{key} (object {facts.object_id}): {', '.join(known)}; {chances}",
+        f"  ln p({pair[0]})/p({pair[1]}) = {odds.calibrated:+.3f}: bias {odds.bias:+.3f}, bands and imaging "
+        f"{odds.uncalibrated - odds.bias:+.3f}, calibration {odds.calibration:+.3f}",
+        f"  top bands: {bands}",
+    ]
+    return lines + ([f"  lines in range: {seen}"] if seen else [])
 
 
 def _read_arrays(path: Path, checksum: str | None) -> dict[str, np.ndarray]:
@@ -309,155 +320,3 @@ def _read_arrays(path: Path, checksum: str | None) -> dict[str, np.ndarray]:
         raise BundleError(f"{path} does not match its checksum. It was changed or truncated: explain again.")
     with np.load(path, allow_pickle=False) as stored:
         return dict(stored)
-
-
-_METHOD = (
-    "Exact path-dependent TreeSHAP (Lundberg et al. 2020) by the libraries' own code, in margin units, centred over "
-    "classes and averaged over members; the difference of two classes' contributions is the attribution of the "
-    "uncalibrated log-odds between them."
-)
-
-
-def assembled(
-    told: Attributions,
-    sample: Sample,
-    options: ExplainOptions,
-    about: Mapping[str, Any],
-    seed: int,
-    refits: np.ndarray | None = None,
-) -> Explanation:
-    """Return the explanation that attributions amount to.
-
-    Parameters
-    ----------
-    told : Attributions
-    sample : Sample
-        The same rows, with the class that each counts as.
-    options : ExplainOptions
-    about : mapping
-        ``split`` (what the rows are, in words), ``cut``, ``data`` (provenance).
-    seed : int
-        Seed of the resamples.
-    refits : array, shape (u, b), optional
-        Importances in models fitted again (:func:`~jpas_gbm.explanation.stability.refit_importances`).
-    """
-    fitted, pair = told.fitted, told.pair
-    blocks = Blocks.of(fitted.recipe.bands, options.blocks)
-    summary = Summary(told, sample.y, blocks, options.resamples, seed)
-    redshifts = RedshiftSections(told, sample.y, blocks, options, seed)
-    features, top = summary.features(options.top_features)
-    made = fitted.card.get("provenance") or {}
-    head: dict[str, Any] = {
-        "kind": KIND,
-        "format": FORMAT,
-        "regime": fitted.card.get("regime", "unknown"),
-        "chosen": fitted.card.get("chosen", "unknown"),
-        "trained_seed": made.get("seed"),
-        "seed": seed,
-        "split": about["split"],
-        "cut": about["cut"],
-        "n": len(told),
-        "classes": list(fitted.classes),
-        "sample": sample.to_dict(fitted.scheme),
-        "pair": list(pair.names),
-        "method": _method(told),
-        "additivity": {
-            "largest_error": told.error,
-            "allowed": tolerance(member.booster.backend for member in fitted.members)[0],
-        },
-        "bias": {"pair": told.pair_bias, "by_class": dict(zip(fitted.classes, told.bias.tolist(), strict=True))},
-        "bands": summary.bands(),
-        "own": summary.own(),
-        "blocks": summary.block_table(),
-        "features": features,
-        "calibration": summary.calibration(),
-        "lines": [feature.to_dict() for feature in FEATURES],
-        "line_tables": redshifts.line_tables(),
-        "physics": redshifts.physics(),
-        "ridge": redshifts.ridge(),
-        "stages": taught(told, sample.y, options.resamples, seed),
-        "stability": _stability(told, sample, refits),
-        "objects": [],
-        "provenance": provenance(
-            seed=seed, options=options.model_dump(mode="json"), model=made, data=about.get("data")
-        ),
-    }
-    head["notes"] = reader_notes(told, sample, options, head)
-    arrays = {**_arrays(told, sample, blocks, top), **redshifts.arrays()}
-    head["arrays"] = {name: {"shape": list(one.shape), "dtype": str(one.dtype)} for name, one in arrays.items()}
-    return Explanation(_json_ready(head), arrays)
-
-
-def _json_ready(head: dict[str, Any]) -> dict[str, Any]:
-    """Return the head as it will be read again: plain lists, and null for what is not a number."""
-    ready: dict[str, Any] = json.loads(dump_json(head))
-    return ready
-
-
-def _method(told: Attributions) -> dict[str, Any]:
-    members = told.fitted.members
-    return {
-        "words": _METHOD,
-        "sharing": told.rule.to_dict(),
-        "members": [
-            {"name": member.name, "kind": member.kind, "backend": member.booster.backend} for member in members
-        ],
-        "interval": f"{LEVEL:.0%} bootstrap over objects",
-        "averaging": "rows of both classes of the pair, each class weighing half",
-    }
-
-
-def _stability(told: Attributions, sample: Sample, refits: np.ndarray | None) -> dict[str, Any]:
-    own = unit_importances(told, sample.y)
-    if refits is None:
-        return stability(own, "seeds of the ensemble")
-    whole = own.mean(axis=0) if len(told.units) > 1 else _whole(told, sample)
-    return stability(np.vstack([whole, refits]), "this model and refits with other seeds")
-
-
-def _whole(told: Attributions, sample: Sample) -> np.ndarray:
-    pair = told.pair
-    size = np.abs(told.pair_bands)
-    return class_means(size, sample.y, (pair.a, pair.b), sample.rows.object_id, 0, 0).mean
-
-
-def _arrays(told: Attributions, sample: Sample, blocks: Blocks, top: np.ndarray) -> dict[str, np.ndarray]:
-    bands = told.fitted.recipe.bands
-    rows = sample.rows.select_bands(bands)
-    level = _level(rows.flux)
-    arrays = {
-        "bands": told.bands,
-        "own": told.own,
-        "bias": told.bias,
-        "margins": told.margins,
-        "probabilities": told.probabilities,
-        "pair_bands": told.pair_bands,
-        "pair_own": told.pair_own,
-        "pair_blocks": blocks.sums(told.pair_bands),
-        "pair_calibration": told.calibration,
-        "label": sample.y,
-        "z": rows.z,
-        "mag": rows.mag,
-        "ra": rows.ra,
-        "dec": rows.dec,
-        "object_id": rows.object_id,
-        **{f"key_{name}": column for name, column in rows.key.items()},
-        "flux": (rows.flux / level[:, None]).astype(np.float32),
-        "flux_err": (rows.flux_err / level[:, None]).astype(np.float32),
-        "level": level,
-        "observed": rows.observed,
-        "detail": told.detail,
-        "feature_contributions": told.features[:, top],
-        "feature_values": told.values[:, top],
-        **{f"part_{origin}": part for origin, part in told.parts.items()},
-    }
-    return {name: np.asarray(one) for name, one in arrays.items()}
-
-
-def _level(flux: np.ndarray) -> np.ndarray:
-    """Return the median size of the observed fluxes of each row, float64 (n,); 1 where none was observed."""
-    size = np.abs(flux.astype(np.float64))
-    known = np.isfinite(size).any(axis=1)
-    level = np.ones(len(size))
-    level[known] = np.nanmedian(size[known], axis=1)
-    return np.where(level > 0, level, 1.0)

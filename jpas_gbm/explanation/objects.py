@@ -1,12 +1,8 @@
-"""Single objects: found by name, and told with the bands that decided.
-
-A pair of classes: the attribution of the log-odds between them.
-"""
+"""Single objects: found by name, and explained by the bands that decided."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
@@ -15,23 +11,14 @@ from ..model import Model
 from ..options import ExplainOptions
 from ..output.write_columns import Column
 from ..predictions import Predictions
+from ..run import Run
 from ..surveys.catalogue import Catalogue
 from .attributions import Attributions, Pair, attribute
-from .blocks import Blocks, in_range, spectrum_columns
+from .blocks import Blocks, lines_between, spectrum_columns
+from .content import LogOdds, ObjectFacts, TopBand
 
-TOP_BANDS = 3
-"""Bands told of a row unless another number is asked for."""
-
-
-def _numbers(name: str, catalogue: Catalogue) -> list[int]:
-    words = name.strip().split("/")
-    try:
-        return [int(word) for word in words]
-    except ValueError:
-        how = "/".join(catalogue.key)
-        raise ExplanationError(
-            f"--object {name}: is not the name of a row. Write {how} or the object's id (TARGETID), in whole numbers."
-        ) from None
+TOP_BANDS, OBJECT_BANDS = 3, 10
+"""Bands named for a row of a prediction table, and for an object asked for by name."""
 
 
 def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -58,7 +45,13 @@ def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, l
     rows: list[int] = []
     found_by: list[str] = []
     for name in names:
-        numbers = _numbers(name, catalogue)
+        try:
+            numbers = [int(word) for word in name.strip().split("/")]
+        except ValueError:
+            raise ExplanationError(
+                f"--object {name}: is not the name of a row. Write {'/'.join(catalogue.key)} or the object's id "
+                "(TARGETID), in whole numbers."
+            ) from None
         if len(numbers) == len(catalogue.key):
             columns = list(catalogue.key.values())
             chosen = np.logical_and.reduce([c == v for c, v in zip(columns, numbers, strict=True)])
@@ -86,12 +79,14 @@ def _not_there(name: str, catalogue: Catalogue) -> str:
     )
 
 
-def object_told(told: Attributions, row: int, name: str, label: str | None, blocks: Blocks, top: int) -> dict[str, Any]:
-    """Return what decided one object, in a form that JSON can hold.
+def object_facts(
+    found: Attributions, row: int, name: str, label: str | None, blocks: Blocks, top: int = OBJECT_BANDS
+) -> ObjectFacts:
+    """Return what decided one object.
 
     Parameters
     ----------
-    told : Attributions
+    found : Attributions
     row : int
         Its place among the rows.
     name : str
@@ -101,39 +96,35 @@ def object_told(told: Attributions, row: int, name: str, label: str | None, bloc
     blocks : Blocks
     top : int
         How many bands.
+
+    Returns
+    -------
+    ObjectFacts
     """
-    rows, pair = told.rows, told.pair
-    bands = told.fitted.recipe.bands
-    pair_bands = pair.difference(told.bands[row][None])[0]
-    own = pair.difference(told.own[row][None])[0]
-    order = np.argsort(-np.abs(pair_bands), kind="stable")[:top]
-    odds = float(pair.difference(told.margins[row][None])[0])
-    added = float(told.calibration[row])
-    z = float(rows.z[row])
-    columns = spectrum_columns(bands)
-    pivots = bands.pivots[columns]
-    flux = rows.flux[row, rows.bands.indices(bands.names)]
-    return {
-        "name": name,
-        "row": row,
-        "key": {key: int(column[row]) for key, column in rows.key.items()},
-        "object_id": int(rows.object_id[row]),
-        "label": label,
-        "z": z if np.isfinite(z) else None,
-        "mag": float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
-        "probabilities": dict(zip(told.fitted.classes, told.probabilities[row].tolist(), strict=True)),
-        "log_odds": {"bias": told.pair_bias, "uncalibrated": odds, "calibration": added, "calibrated": odds + added},
-        "top_bands": [
-            {"band": bands.names[i], "pivot": float(bands.pivots[i]), "contribution": float(pair_bands[i])}
-            for i in order
-        ],
-        "blocks": dict(
-            zip([block.name for block in blocks.blocks], blocks.sums(pair_bands[None])[0].tolist(), strict=True)
+    rows, bands = found.rows, found.model.recipe.bands
+    attribution, own = found.pair_bands[row], found.pair_own[row]
+    odds, added = float(found.pair.difference(found.margins)[row]), float(found.calibration[row])
+    pivots = bands.pivots[spectrum_columns(bands)]
+    missing = ~np.isfinite(rows.flux[row, rows.bands.indices(bands.names)])
+    return ObjectFacts(
+        name=name,
+        row=row,
+        key={key: int(column[row]) for key, column in rows.key.items()},
+        object_id=int(rows.object_id[row]),
+        label=label,
+        z=float(rows.z[row]) if np.isfinite(rows.z[row]) else None,
+        mag=float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
+        probabilities=dict(zip(found.model.classes, found.probabilities[row].tolist(), strict=True)),
+        log_odds=LogOdds(bias=found.pair_bias, uncalibrated=odds, calibration=added, calibrated=odds + added),
+        top_bands=tuple(
+            TopBand(band=bands.names[i], pivot=bands.pivots[i], contribution=attribution[i])
+            for i in np.argsort(-np.abs(attribution), kind="stable")[:top]
         ),
-        "own": dict(zip(told.rule.own_names, own.tolist(), strict=True)),
-        "lines": in_range(z, float(pivots[0]), float(pivots[-1])),
-        "missing_bands": [name for name, value in zip(bands.names, flux, strict=True) if not np.isfinite(value)],
-    }
+        blocks=dict(zip((block.name for block in blocks.blocks), blocks.sums(attribution).tolist(), strict=True)),
+        own=dict(zip(found.rule.own_names, own.tolist(), strict=True)),
+        lines=tuple(lines_between(float(rows.z[row]), pivots[0], pivots[-1])),
+        missing_bands=tuple(np.array(bands.names)[missing].tolist()),
+    )
 
 
 ALL = "all"
@@ -152,7 +143,7 @@ class WhyColumns:
     which : str
         ``all``, or names of classes with commas: the rows whose most probable class is one of them.
     pair : str or pair of str, optional
-        The classes compared; by default QSO_high and QSO_low.
+        The classes compared; by default those that redshift parts.
     threads : int
         Threads of features and trees.
     top : int
@@ -175,7 +166,7 @@ class WhyColumns:
         top: int = TOP_BANDS,
     ) -> None:
         self.model, self.threads = model, threads
-        self.pair = Pair.of(model.classes, pair)
+        self.pair = Pair.of(model.scheme, pair)
         self.top = min(top, len(model.recipe.bands))
         self.names = [name.strip() for name in which.split(",")]
         allowed = (ALL, *model.classes)
@@ -223,7 +214,7 @@ class WhyColumns:
         if not len(chosen):
             return table
         rows = predictions.catalogue.take(chosen)
-        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), threads=self.threads)
+        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), Run(threads=self.threads))
         values = found.pair_bands
         order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
         names = np.array(self.model.recipe.bands.names, dtype="S")

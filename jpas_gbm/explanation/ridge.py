@@ -1,40 +1,127 @@
-"""The ridge: the strongest stretch of the spectrum moves redward with z as Lyα does."""
+"""Do the bands that decide hold the lines that should, and do they move with redshift as Lyα does?"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 
-from ..scores.bootstrap import LEVEL, resample_rows
+from ..scores.bootstrap import resample_rows, resample_weights
 from ..surveys.bands import BandSystem
-from .blocks import Block, spectral_feature, spectrum_columns, strongest
+from .blocks import PHYSICS, Block, line_named, spectrum_columns, strongest
+from .content import LineShare, PhysicsScore, Ridge, RidgeBin, ShuffledRedshifts
+from .restframe import RedshiftRows
+from .summary import intervals, rank_correlation
+
+FEWEST = 10
+"""With fewer rows there is neither a physics score nor a ridge."""
 
 _STEP = 0.1
-_FEWEST = 3
-_FEWEST_ROWS = 10
+_FEWEST_IN_BIN = 3
 _FEWEST_PEAKS = 5
 _ON_LINE = 0.03
 
 
-@dataclass(frozen=True, eq=False)
-class RidgeMap:
-    """Mean attribution of each band in bins of redshift.
+def holding(blocks: Sequence[Block], z: np.ndarray, names: Sequence[str] = PHYSICS) -> np.ndarray:
+    """Return which blocks hold which lines, bool (lines, n, blocks)."""
+    seen = [line_named(name).seen_at(z) for name in names]
+    return np.stack([np.stack([block.holds(wave) for block in blocks], axis=1) for wave in seen])
+
+
+def physics_score(
+    sums: np.ndarray,
+    blocks: Sequence[Block],
+    rows: RedshiftRows,
+    *,
+    cls: str,
+    z_range: tuple[float, float],
+    resamples: int,
+    seed: int,
+) -> PhysicsScore | None:
+    """Return the share of rows whose strongest positive block holds a line that should matter.
+
+    What chance would give is stated twice. Shuffled blocks: each row's strongest block is any of its
+    blocks with equal odds. Shuffled redshifts: the strongest blocks are dealt to other rows, so that
+    a model that always looks at the same bands gains nothing by it.
 
     Parameters
     ----------
-    edges : array, shape (r + 1,)
-        Of redshift.
-    mean : array, shape (r, b)
-        NaN in bins with fewer than three rows.
-    count : array of int, shape (r,)
+    sums : array, shape (n, B)
+        Attribution of the pair's log-odds to the blocks of the spectrum.
+    blocks : sequence of Block, length B
+    rows : RedshiftRows
+        The n rows, of the pair's first class.
+    cls : str
+        That class.
+    z_range : (float, float)
+        Redshifts between which rows count.
+    resamples, seed : int
+        Of the intervals over objects.
+
+    Returns
+    -------
+    PhysicsScore or None
+        None with fewer than ten rows.
+    """
+    inside = (rows.z > z_range[0]) & (rows.z < z_range[1])
+    sums, rows = sums[inside], rows.take(inside)
+    if len(rows) < FEWEST:
+        return None
+    held = holding(blocks, rows.z)
+    right, top = held.any(axis=0), strongest(sums)
+    placed = (top[:, None] == np.arange(len(blocks))).astype(np.float64)
+    hit, chance = (right * placed).sum(axis=1), right.mean(axis=1)
+
+    def shares(weights: np.ndarray) -> np.ndarray:
+        """Return score and expected score with shuffled blocks and redshifts, (3, r), for weights (n, r)."""
+        total = weights.sum(axis=0, dtype=np.float64)
+        dealt = ((right.T.astype(np.float64) @ weights) * (placed.T @ weights)).sum(axis=0) / total**2
+        return np.stack([hit @ weights / total, chance @ weights / total, dealt])
+
+    rng = np.random.default_rng(np.random.SeedSequence([seed, 43]))
+    draws = [np.empty((4, 0))]
+    for weights in resample_weights(rows.object_id, resamples, seed):
+        drawn, expected, dealt = shares(weights)
+        lucky = rng.binomial(weights.astype(np.int64), chance[:, None]).sum(axis=0) / weights.sum(axis=0)
+        draws.append(np.stack([drawn, lucky, drawn - expected, drawn - dealt]))
+    span = intervals(np.concatenate(draws, axis=1).T)
+    score, expected, dealt = shares(np.ones((len(rows), 1)))[:, 0].tolist()
+    return PhysicsScore(
+        z_range=z_range,
+        cls=cls,
+        n=len(rows),
+        lines=PHYSICS,
+        score=score,
+        interval=span[0],
+        shuffled=expected,
+        shuffled_interval=span[1],
+        difference=score - expected,
+        difference_interval=span[2],
+        shuffled_redshifts=ShuffledRedshifts(shuffled=dealt, difference=score - dealt, difference_interval=span[3]),
+        by_line={name: _line_share(one, placed) for name, one in zip(PHYSICS, held, strict=True)},
+        no_positive_block=(top < 0).mean(),
+    )
+
+
+def _line_share(held: np.ndarray, placed: np.ndarray) -> LineShare:
+    """Return how often the strongest block holds a line, of the rows that show it."""
+    shown = held.any(axis=1)
+    if not shown.any():
+        return LineShare(n=0, share=None, by_chance=None)
+    share = (held * placed).sum(axis=1)[shown].mean()
+    return LineShare(n=shown.sum(), share=share, by_chance=held[shown].mean())
+
+
+class RidgeMap(NamedTuple):
+    """Mean attribution of b bands in r bins of redshift: edges (r + 1,), mean (r, b) and rows (r,).
+
+    The mean is NaN in bins with fewer than three rows.
     """
 
     edges: np.ndarray
     mean: np.ndarray
-    count: np.ndarray
+    rows: np.ndarray
 
 
 def _edges(z: np.ndarray) -> np.ndarray:
@@ -53,7 +140,7 @@ def ridge_map(values: np.ndarray, z: np.ndarray) -> RidgeMap:
     total = np.zeros((len(edges) - 1, values.shape[1]))
     np.add.at(total, place, values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count[:, None] >= _FEWEST, total / count[:, None], np.nan)
+        mean = np.where(count[:, None] >= _FEWEST_IN_BIN, total / count[:, None], np.nan)
     return RidgeMap(edges, mean, count)
 
 
@@ -66,9 +153,9 @@ def top_wavelengths(
     ----------
     values : array, shape (n, b)
         Pair attribution of bands.
-    sums : array, shape (n, blocks)
+    sums : array, shape (n, B)
         Of the blocks along the spectrum.
-    blocks : sequence of Block
+    blocks : sequence of Block, length B
     bands : BandSystem
 
     Returns
@@ -95,11 +182,15 @@ def ridge_peaks(values: np.ndarray, z: np.ndarray, pivots: np.ndarray) -> tuple[
     z : array, shape (n,)
     pivots : array, shape (b,)
         Å.
+
+    Returns
+    -------
+    z, wavelength, rows : array, shape (bins with three rows or more,)
     """
     ridge = ridge_map(values, z)
-    full = np.flatnonzero(ridge.count >= _FEWEST)
-    centres = np.bincount(_bin_of(z, ridge.edges), weights=z, minlength=len(ridge.count))[full] / ridge.count[full]
-    return centres, pivots[ridge.mean[full].argmax(axis=1)], ridge.count[full]
+    full = np.flatnonzero(ridge.rows >= _FEWEST_IN_BIN)
+    centres = np.bincount(_bin_of(z, ridge.edges), weights=z, minlength=len(ridge.rows))[full] / ridge.rows[full]
+    return centres, pivots[ridge.mean[full].argmax(axis=1)], ridge.rows[full]
 
 
 def ridge_slope(z: np.ndarray, wavelength: np.ndarray) -> float:
@@ -109,103 +200,57 @@ def ridge_slope(z: np.ndarray, wavelength: np.ndarray) -> float:
     return float(theilslopes(np.log(wavelength), np.log1p(z))[0]) if len(z) >= _FEWEST_PEAKS else np.nan
 
 
-def rank_correlation(a: np.ndarray, b: np.ndarray) -> float:
-    """Return Spearman's rank correlation; 0 where either does not vary."""
-    from scipy.stats import rankdata
-
-    return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]) if np.ptp(a) and np.ptp(b) else 0.0
-
-
-def ridge_summary(
-    values: np.ndarray,
-    by_block: np.ndarray,
-    z: np.ndarray,
-    groups: np.ndarray,
-    bands: BandSystem,
-    resamples: int,
-    seed: int,
-) -> dict[str, Any] | None:
+def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed: int) -> Ridge | None:
     """Return how the strongest wavelength moves with redshift.
 
     Parameters
     ----------
-    values : array, shape (n, b)
-        Pair attribution of the bands.
+    rows : RedshiftRows
+        n rows of one class.
     by_block : array, shape (n,)
         Centre of each row's strongest block (:func:`top_wavelengths`), NaN where it has none.
-    z : array, shape (n,)
-    groups : array of int, shape (n,)
-        Objects, for the intervals.
-    bands : BandSystem
     resamples, seed : int
+        Of the intervals over objects.
 
     Returns
     -------
-    dict or None
-        None with fewer than ten rows. ``n``; ``rank_correlation`` of the strongest block's wavelength with z, and its
-        ``interval``; ``slope``: d ln λ / d ln(1 + z) of the peaks of the mean attribution in bins of redshift (1 for a
-        line), and ``slope_interval``; ``on_lya``: share of rows in bins whose peak is a band that holds Lyα or
-        lies within 3 % of it; ``bins``: ``z``, ``n``, ``peak``, ``lya`` (Å) and the quartiles ``low``, ``block``,
-        ``high`` of strongest blocks.
+    Ridge or None
+        None with fewer than ten rows, or with no bin of redshift that has three.
     """
     there = np.isfinite(by_block)
-    if len(z) < _FEWEST_ROWS or there.sum() < _FEWEST_ROWS:
+    if there.sum() < FEWEST:
         return None
-    columns = spectrum_columns(bands)
-    values, pivots = values[:, columns], bands.pivots[columns]
+    columns, z = spectrum_columns(rows.bands), rows.z
+    values, pivots = rows.values[:, columns], rows.bands.pivots[columns]
     centres, peaks, count = ridge_peaks(values, z, pivots)
     if not len(centres):
         return None
+
+    def moves(drawn: np.ndarray) -> tuple[float, float]:
+        seen = drawn[there[drawn]]
+        slope = ridge_slope(*ridge_peaks(values[drawn], z[drawn], pivots)[:2])
+        return rank_correlation(by_block[seen], z[seen]), slope
+
     rng = np.random.default_rng(np.random.SeedSequence([seed, 47]))
-    draws = np.full((resamples, 2), np.nan)
-    for i, rows in enumerate(resample_rows(groups, resamples, rng)):
-        seen = rows[there[rows]]
-        draws[i] = (
-            rank_correlation(by_block[seen], z[seen]),
-            ridge_slope(*ridge_peaks(values[rows], z[rows], pivots)[:2]),
-        )
-    lya = spectral_feature("Lya").observed(centres)
-    reach = np.maximum(_ON_LINE, bands.widths[columns] / pivots / 2)[np.searchsorted(pivots, peaks)]
+    draws = [moves(drawn) for drawn in resample_rows(rows.object_id, resamples, rng)]
+    span = intervals(np.array(draws).reshape(-1, 2))
+    lya = line_named("Lya").seen_at(centres)
+    reach = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2)[np.searchsorted(pivots, peaks)]
     on_line = np.abs(np.log(peaks / lya)) < reach
-    return {
-        "n": len(z),
-        "rank_correlation": rank_correlation(by_block[there], z[there]),
-        "interval": _interval(draws[:, 0]),
-        "slope": ridge_slope(centres, peaks),
-        "slope_interval": _interval(draws[:, 1]),
-        "on_lya": float(count[on_line].sum() / count.sum()),
-        "bins": _ridge_bins(by_block, z, centres, peaks, lya),
-    }
-
-
-def _interval(draws: np.ndarray) -> list[float] | None:
-    draws = draws[np.isfinite(draws)]
-    if len(draws) < 2:
-        return None
-    tail = (1 - LEVEL) / 2
-    low, high = np.quantile(draws, [tail, 1 - tail])
-    return [float(low), float(high)]
-
-
-def _ridge_bins(
-    by_block: np.ndarray, z: np.ndarray, centres: np.ndarray, peaks: np.ndarray, lya: np.ndarray
-) -> list[dict[str, float | int | None]]:
+    correlation, slope = moves(np.arange(len(z)))
     place = _bin_of(z, _edges(z))
-    numbers = [number for number in np.unique(place) if (place == number).sum() >= _FEWEST]
-    bins: list[dict[str, float | int | None]] = []
+    numbers = [number for number in np.unique(place) if (place == number).sum() >= _FEWEST_IN_BIN]
+    bins = []
     for number, centre, peak, line in zip(numbers, centres, peaks, lya, strict=True):
         own = by_block[place == number]
-        quartiles = np.nanquantile(own, [0.25, 0.5, 0.75]) if np.isfinite(own).any() else [None, None, None]
-        low, block, high = quartiles
-        bins.append(
-            {
-                "z": float(centre),
-                "n": len(own),
-                "peak": float(peak),
-                "lya": float(line),
-                "low": low,
-                "block": block,
-                "high": high,
-            }
-        )
-    return bins
+        low, block, high = np.nanquantile(own, [0.25, 0.5, 0.75]) if np.isfinite(own).any() else [np.nan] * 3
+        bins.append(RidgeBin(z=centre, n=len(own), peak=peak, lya=line, low=low, block=block, high=high))
+    return Ridge(
+        n=len(z),
+        rank_correlation=correlation,
+        interval=span[0],
+        slope=slope,
+        slope_interval=span[1],
+        on_lya=count[on_line].sum() / count.sum(),
+        bins=tuple(bins),
+    )

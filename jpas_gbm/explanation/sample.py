@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -13,14 +12,10 @@ from ..options import ExplainOptions
 from ..surveys.catalogue import Catalogue
 from ..surveys.classes import LabelScheme
 from .attributions import Attributions
-from .restframe import FEWEST
+from .content import NotDefined, PhysicsScore, SampleFacts, StageSplit
+from .ridge import FEWEST
 
 _STREAM = 41
-
-
-def quasar_classes(scheme: LabelScheme) -> tuple[str, ...]:
-    """Return the classes that redshift parts within one spectral type: QSO_high and QSO_low."""
-    return tuple(name for of in scheme.spectypes.values() if len(of) == 2 for name in of)
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,35 +28,16 @@ class Sample:
         In the order of the catalogue they were drawn from.
     y : array of int8, shape (n,)
         The class that a row counts as: its label, or the class predicted where it has none.
-    labelled : bool
-        Whether classes are labels.
-    available : dict of str to int
-        How many rows of each class there were to draw from.
-    sentence : str
-        How the rows were drawn.
+    facts : SampleFacts
+        How they were drawn.
     """
 
     rows: Catalogue
     y: np.ndarray
-    labelled: bool
-    available: dict[str, int]
-    sentence: str
+    facts: SampleFacts
 
     def __len__(self) -> int:
         return len(self.rows)
-
-    def counts(self, scheme: LabelScheme) -> dict[str, int]:
-        """Return how many rows of each class were drawn."""
-        return scheme.counts(self.y)
-
-    def to_dict(self, scheme: LabelScheme) -> dict[str, Any]:
-        """Return what a reader must know of the rows."""
-        return {
-            "drawn": self.counts(scheme),
-            "available": self.available,
-            "classes_from": "labels" if self.labelled else "predictions",
-            "rule": self.sentence,
-        }
 
 
 def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
@@ -72,11 +48,8 @@ def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
     ExplanationError
         If none is left.
     """
-    if cut is None or np.isposinf(cut):
-        chosen = catalogue
-    else:
-        with np.errstate(invalid="ignore"):
-            chosen = catalogue.take(np.asarray(catalogue.mag <= cut))
+    with np.errstate(invalid="ignore"):
+        chosen = catalogue if cut is None or np.isposinf(cut) else catalogue.take(np.asarray(catalogue.mag <= cut))
     if not len(chosen):
         raise ExplanationError(
             f"none of the {len(catalogue)} rows has a magnitude of {cut} or brighter: there is nothing to explain. "
@@ -97,7 +70,7 @@ def draw_sample(
     y : array of int, shape (n,)
         The class of each; rows of class -1 are left out.
     scheme : LabelScheme
-        Names of the classes.
+        The classes; those that redshift parts within a spectral type are the quasars.
     options : ExplainOptions
         ``per_class`` and ``quasars``: most rows of a class.
     seed : int
@@ -105,17 +78,20 @@ def draw_sample(
     labelled : bool
         Whether classes are labels.
 
+    Returns
+    -------
+    Sample
+
     Raises
     ------
     ExplanationError
         If there is no row.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, _STREAM]))
-    quasars = quasar_classes(scheme)
     chosen = []
     for code, name in enumerate(scheme.classes):
         mine = np.flatnonzero(y == code)
-        most = options.quasars if name in quasars else options.per_class
+        most = options.quasars if name in scheme.parted else options.per_class
         chosen.append(rng.permutation(mine)[:most] if most and len(mine) > most else mine)
     places = np.sort(np.concatenate(chosen))
     if not len(places):
@@ -124,35 +100,45 @@ def draw_sample(
         f"at most {most} rows of {of}" if most else f"all rows of {of}"
         for most, of in ((options.quasars, "each class of quasars"), (options.per_class, "each other class"))
     ]
-    return Sample(
-        rows=catalogue.take(places),
-        y=y[places].astype(np.int8),
-        labelled=labelled,
+    by = "label" if labelled else "predicted class"
+    facts = SampleFacts(
+        drawn=scheme.counts(y[places]),
         available=scheme.counts(y),
-        sentence=f"stratified by {'label' if labelled else 'predicted class'}: {words[0]}, {words[1]}, drawn at random",
+        classes_from="labels" if labelled else "predictions",
+        rule=f"stratified by {by}: {words[0]}, {words[1]}, drawn at random",
     )
+    return Sample(catalogue.take(places), y[places].astype(np.int8), facts)
 
 
-def reader_notes(told: Attributions, sample: Sample, options: ExplainOptions, head: Mapping[str, Any]) -> list[str]:
+def reader_notes(
+    found: Attributions,
+    sample: Sample,
+    options: ExplainOptions,
+    physics: PhysicsScore | None,
+    stages: Mapping[str, StageSplit | NotDefined],
+) -> tuple[str, ...]:
     """Return what is missing from an explanation, and why, in sentences.
 
     Parameters
     ----------
-    told : Attributions
+    found : Attributions
     sample : Sample
+        The same rows.
     options : ExplainOptions
-    head : mapping
-        The sections made so far.
+    physics : PhysicsScore or None
+    stages : mapping of str to StageSplit or NotDefined
+
+    Returns
+    -------
+    tuple of str
     """
-    notes = []
-    pair = told.pair
-    counts = sample.counts(told.fitted.scheme)
-    for name in pair.names:
-        if not counts[name]:
-            notes.append(
-                f"no {name} among the {len(sample)} rows: means are over the other class alone, and what needs {name} "
-                "is left out."
-            )
+    pair, counts = found.pair, sample.facts.drawn
+    notes = [
+        f"no {name} among the {len(sample)} rows: means are over the other class alone, and what needs {name} "
+        "is left out."
+        for name in pair.names
+        if not counts[name]
+    ]
     both = np.isin(sample.y, [pair.a, pair.b])
     unknown = int((both & ~np.isfinite(sample.rows.z)).sum())
     if unknown:
@@ -160,12 +146,12 @@ def reader_notes(told: Attributions, sample: Sample, options: ExplainOptions, he
             f"{unknown} of {int(both.sum())} rows of {pair.first} and {pair.second} have no redshift: they count "
             "nowhere in rest frame, physics score and ridge."
         )
-    if head["physics"] is None and counts[pair.first]:
+    if physics is None and counts[pair.first]:
         low, high = options.z_range
         notes.append(f"there is no physics score: fewer than {FEWEST} {pair.first} have {low:g} < z < {high:g}.")
-    for one in head["stages"].values():
-        if one["defined"] and not np.any(one["sky"]["mean_abs"]):
+    for stage in stages.values():
+        if stage.defined and not np.any(stage.sky.mean_abs):
             notes.append("the sky added no trees: boosting on target rows did not pay on validation.")
-    if not sample.labelled:
+    if sample.facts.classes_from == "predictions":
         notes.append("rows count as the class predicted for them, not as a class that is known.")
-    return notes
+    return tuple(notes)

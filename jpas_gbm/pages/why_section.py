@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from ..explanation.explanation import Explanation
 from ..text import listed, number, sentence, sure, with_span
 from .figures.why import explanation_plates
@@ -13,28 +15,27 @@ from .sections import Block, ResultKind, blocks_of, register_kind
 
 def explanation_told(explanation: Explanation) -> list[str]:
     """Return which bands decide, and whether that is physics."""
-    first, second = explanation.pair
-    if explanation.head.get("objects"):
+    content, (first, second) = explanation.content, explanation.pair
+    if content.objects:
         return []
     told = []
-    blocks = [b for b in explanation["blocks"] if b["mean_abs"] is not None]
+    blocks = [block for block in content.blocks if np.isfinite(block.mean_abs)]
     if blocks:
-        top = max(blocks, key=lambda block: block["mean_abs"])
+        top = max(blocks, key=lambda block: block.mean_abs)
         told.append(
-            f"What separates {first} from {second} most is the block of bands {top['name']} ({top['low']:.0f} to "
-            f"{top['high']:.0f} Å)."
+            f"What separates {first} from {second} most is the block of bands {top.name} ({top.low:.0f} to "
+            f"{top.high:.0f} Å)."
         )
-    physics = explanation.head.get("physics")
+    physics = content.physics
     if physics:
-        low, high = physics["z_range"]
-        ahead = sure(physics["difference_interval"]) and physics["difference"] > 0
-        names = {line["name"]: line["label"] for line in explanation["lines"]}
-        labels = [names.get(name, name) for name in physics["lines"]]
+        low, high = physics.z_range
+        ahead = sure(physics.difference_interval) and physics.difference > 0
+        labels = [line.label for line in content.lines if line.name in physics.lines]
         verdict = "more than chance explains" if ahead else "no more than chance explains"
         told.append(
-            f"For {with_span(physics['score'], physics['interval'], 2)} of the {physics['n']:,} {first} with {low:g} "
+            f"For {with_span(physics.score, physics.interval, 2)} of the {physics.n:,} {first} with {low:g} "
             f"< z < {high:g}, the strongest block of bands holds {listed(labels, 'or')}; shuffled blocks would give "
-            f"{number(physics['shuffled'], 2)}. That is {verdict}."
+            f"{number(physics.shuffled, 2)}. That is {verdict}."
         )
     return told
 
@@ -42,37 +43,34 @@ def explanation_told(explanation: Explanation) -> list[str]:
 def _blocks(explanations: Sequence[Explanation]) -> list[Block]:
     blocks: list[Block] = []
     for i, explanation in enumerate(explanations):
-        method = explanation["method"]
-        blocks += blocks_of("text", (method["words"], method["sharing"]["words"]))
+        method = explanation.content.method
+        blocks += blocks_of("text", (method.words, method.sharing.words))
         blocks += blocks_of("plate", explanation_plates(explanation, f"why{i or ''}-"))
     return blocks
 
 
 def _doubts(explanation: Explanation) -> list[str]:
     told = []
-    if not explanation["stability"]["defined"]:
+    if not explanation.content.stability.defined:
         told.append("Attributions are of one fit: whether another would name the same bands was not measured.")
     return told + [sentence(note) for note in explanation.notes]
 
 
 def _gaps(explanation: Explanation) -> list[str]:
-    head = explanation.head
-    if head.get("objects"):
+    content = explanation.content
+    if content.objects:
         return []
-    told = []
-    if head.get("physics") is None:
-        told.append("The explanation has no physics score; its notes say why.")
-    for way, one in head.get("stages", {}).items():
-        if not one["defined"]:
-            told.append(f"What mocks and sky taught ({way}) is not defined: {one['why']}")
-    steady = head.get("stability", {})
-    if steady and not steady["defined"]:
-        told.append(f"Stability of the bands: {steady['why']}")
+    told = [] if content.physics else ["The explanation has no physics score; its notes say why."]
+    for way, split in content.stages.items():
+        if not split.defined:
+            told.append(f"What mocks and sky taught ({way}) is not defined: {split.why}")
+    if not content.stability.defined:
+        told.append(f"Stability of the bands: {content.stability.why}")
     return told
 
 
 def _record(explanation: Explanation, number: int) -> tuple[str, Mapping[str, Any]]:
-    return f"explanation{f' {number + 1}' if number else ''}", explanation.head.get("provenance", {})
+    return f"explanation{f' {number + 1}' if number else ''}", explanation.content.provenance
 
 
 register_kind(

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.blocks import BandRule, BandShares, Blocks, check_rule, dominant
+from jpas_gbm.explanation.attributions import BandRule, BandShares, check_rule, dominant
+from jpas_gbm.explanation.blocks import Blocks
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 from jpas_gbm.surveys.bands import band_system
@@ -57,8 +58,9 @@ def test_template_features_are_shared_by_each_rows_own_misfits(make_fitted, rows
     class Templates:
         """Stands in for learnt templates: two features, shares that differ from row to row."""
 
-        feature_names = ("template_r4_a", "template_r4_b")
+        names = ("template_r4_a", "template_r4_b")
         ranks = (4,)
+        weights = np.full((2, 13), 1 / 13)
 
         def band_shares(self, rows, threads=1):
             found = np.zeros((len(rows), 2, 13), dtype=np.float32)
@@ -66,9 +68,6 @@ def test_template_features_are_shared_by_each_rows_own_misfits(make_fitted, rows
             found[:, 1, 4:6] = 0.5
             found[0, 1] = np.nan  # a row without a fit
             return found
-
-        def band_weights(self):
-            return np.full((2, 13), 1 / 13)
 
     recipe = replace(make_fitted("mocks").recipe, templates=Templates())
     shares = BandRule(recipe).of_rows(rows.take(slice(0, 5)))

@@ -34,21 +34,21 @@ def run(folders):
 def test_a_sample_of_the_test_split(run, tmp_path):
     done = run("--out", str(tmp_path / "out"), "--rows", "15", "--threads", "1")
     found = Explanation.load(tmp_path / "out")
-    assert len(found) == 60 and found["split"] == "the test split"
+    assert len(found) == 60 and found.content.split == "the test split"
     assert "physics score" in done.stdout and "N00" in done.stdout and "explanation.json" in done.stdout
 
 
 def test_json_says_the_same(run, tmp_path):
     done = run("--out", str(tmp_path / "out"), "--rows", "8", "--json", "--pair", "STAR,GALAXY", "--split", "val")
     told = json.loads(done.stdout)
-    assert told["pair"] == ["STAR", "GALAXY"] and told == Explanation.load(tmp_path / "out").head
+    assert told["pair"] == ["STAR", "GALAXY"] and told == Explanation.load(tmp_path / "out").to_dict()
 
 
 def test_objects_by_name(run, tmp_path, dataset):
     key = dataset.target.key
     words = ["--object", f"{key['TILE_ID'][30]}/{key['NUMBER'][30]}", "--object", str(dataset.target.object_id[200])]
     done = run("--out", str(tmp_path / "out"), *words)
-    assert [one["object_id"] for one in Explanation.load(tmp_path / "out")["objects"]] == [
+    assert [one.object_id for one in Explanation.load(tmp_path / "out").content.objects] == [
         int(dataset.target.object_id[i]) for i in (30, 200)
     ]
     assert "top bands" in done.stdout
@@ -80,7 +80,7 @@ def test_an_older_model_folder_is_refused(run, folders, tmp_path):
         done = run("--out", str(tmp_path / "out"), code=1)
     finally:
         head.write_text(content)
-    assert "is a model of format 0" in done.stderr and "Fit again" in done.stderr
+    assert "is a model of format 0" in done.stderr and "jpas-gbm fit --out" in done.stderr
 
 
 def test_what_is_there_is_not_replaced(run, tmp_path):

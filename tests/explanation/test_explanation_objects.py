@@ -7,7 +7,7 @@ import pytest
 
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.attributions import Pair, attribute
-from jpas_gbm.explanation.explain import explain_objects
+from jpas_gbm.explanation.explain import explain
 from jpas_gbm.explanation.objects import WhyColumns, find_rows
 
 
@@ -41,41 +41,41 @@ def test_ids_that_are_not_there(rows):
         find_rows(rows.take(slice(0, 0)), ["1/2"])
 
 
-def test_one_object_is_told_with_its_bands_lines_and_odds(fitted, rows):
+def test_one_object_is_found_with_its_bands_lines_and_odds(fitted, rows):
     place = int(np.flatnonzero(rows.label == 0)[2])
     name = str(rows.object_id[place])
-    explanation = explain_objects(fitted, rows, [name])
-    (one,) = explanation["objects"]
+    explanation = explain(fitted, rows, objects=[name])
+    (one,) = explanation.content.objects
     p = fitted.probabilities(rows.take(np.array([place])))[0]
-    assert one["label"] == "QSO_high" and one["z"] == pytest.approx(rows.z[place])
-    assert one["probabilities"] == pytest.approx(dict(zip(fitted.classes, p, strict=True)))
-    assert one["log_odds"]["calibrated"] == pytest.approx(np.log(p[0] / p[1]))
-    assert sum(one["blocks"].values()) + sum(one["own"].values()) + one["log_odds"]["bias"] == pytest.approx(
-        one["log_odds"]["uncalibrated"]
+    assert one.label == "QSO_high" and one.z == pytest.approx(rows.z[place])
+    assert one.probabilities == pytest.approx(dict(zip(fitted.classes, p, strict=True)))
+    assert one.log_odds.calibrated == pytest.approx(np.log(p[0] / p[1]))
+    assert sum(one.blocks.values()) + sum(one.own.values()) + one.log_odds.bias == pytest.approx(
+        one.log_odds.uncalibrated
     )
-    assert "Lya" in [line["name"] for line in one["lines"]]
+    assert "Lya" in [line.name for line in one.lines]
     lines = explanation.lines()
     assert f"object {name}" in lines[1] and "top bands" in "\n".join(lines)
 
 
 def test_an_object_without_label_and_redshift(fitted, dataset):
-    explanation = explain_objects(fitted, dataset.target, [str(dataset.target.object_id[4])])
-    (one,) = explanation["objects"]
-    assert one["label"] is None and one["z"] is None and one["lines"] == []
+    explanation = explain(fitted, dataset, objects=[str(dataset.target.object_id[4])])
+    (one,) = explanation.content.objects
+    assert one.label is None and one.z is None and one.lines == ()
     assert "no label, z unknown" in explanation.lines()[1]
 
 
 def test_columns_for_a_prediction_table(fitted, rows):
     why, part = WhyColumns(fitted, "QSO_high", top=2), fitted.predict(rows)
     chosen, table = part.label == 0, why.of(part)
-    told = attribute(fitted, rows, Pair.of(fitted.classes))
-    order = np.argsort(-np.abs(told.pair_bands), axis=1)
+    found = attribute(fitted, rows, Pair.of(fitted.scheme))
+    order = np.argsort(-np.abs(found.pair_bands), axis=1)
     names = np.array(fitted.bands.names, dtype="S")
     assert (table["WHY_BAND_1"][chosen] == names[order[chosen, 0]]).all()
     assert np.allclose(
-        table["WHY_CONTRIB_2"][chosen], np.take_along_axis(told.pair_bands, order, 1)[chosen, 1], atol=1e-6
+        table["WHY_CONTRIB_2"][chosen], np.take_along_axis(found.pair_bands, order, 1)[chosen, 1], atol=1e-6
     )
-    assert np.allclose(table["WHY_LOG_ODDS"][chosen], (told.margins[:, 0] - told.margins[:, 1])[chosen], atol=1e-6)
+    assert np.allclose(table["WHY_LOG_ODDS"][chosen], (found.margins[:, 0] - found.margins[:, 1])[chosen], atol=1e-6)
     assert (table["WHY_BAND_1"][~chosen] == b"").all() and np.isnan(table["WHY_CONTRIB_1"][~chosen]).all()
     assert [one.name for one in why.columns] == list(table)
 

@@ -6,45 +6,53 @@ import pytest
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.attributions import Pair, attribute, corrected, seed_units
 from jpas_gbm.options import ExplainOptions
+from jpas_gbm.run import Run
+from jpas_gbm.surveys.classes import LabelScheme
 
 
 @pytest.fixture(scope="module")
-def told(fitted, rows):
-    return attribute(fitted, rows, Pair.of(fitted.classes), ExplainOptions(chunk_rows=50))
+def found(fitted, rows):
+    return attribute(fitted, rows, Pair.of(fitted.scheme), ExplainOptions(chunk_rows=50))
 
 
-def test_the_pair_and_calibration_sum_to_the_calibrated_log_odds(told, fitted, rows):
+def test_the_pair_and_calibration_sum_to_the_calibrated_log_odds(found, fitted, rows):
     p = fitted.probabilities(rows)
     odds = np.log(p[:, 0] / p[:, 1])
-    total = told.pair_bands.sum(axis=1) + told.pair_own.sum(axis=1) + told.pair_bias + told.calibration
+    total = found.pair_bands.sum(axis=1) + found.pair_own.sum(axis=1) + found.pair_bias + found.calibration
     assert np.allclose(total, odds, atol=1e-9)
-    assert np.array_equal(told.probabilities, p)
+    assert np.array_equal(found.probabilities, p)
 
 
-def test_every_class_sums_to_its_margin(told, fitted, rows):
-    total = told.bands.sum(axis=2) + told.own.sum(axis=2) + told.bias
+def test_every_class_sums_to_its_margin(found, fitted, rows):
+    total = found.bands.sum(axis=2) + found.own.sum(axis=2) + found.bias
     assert np.abs(total - fitted.margins(rows)).max() < 1e-9
-    assert told.error < 1e-6
+    assert found.error < 1e-6
 
 
-def test_chunks_make_no_difference(told, fitted, rows):
-    whole = attribute(fitted, rows, told.pair, ExplainOptions(chunk_rows=10_000))
-    assert np.allclose(whole.bands, told.bands, atol=1e-12)
-    assert np.allclose(whole.units, told.units, atol=1e-6)
-    assert all(np.allclose(whole.parts[name], told.parts[name]) for name in told.parts)
+def test_chunks_make_no_difference(found, fitted, rows):
+    whole = attribute(fitted, rows, found.pair, ExplainOptions(chunk_rows=10_000))
+    assert np.allclose(whole.bands, found.bands, atol=1e-12)
+    assert np.allclose(whole.units, found.units, atol=1e-6)
+    assert all(np.allclose(whole.parts[name], found.parts[name]) for name in found.parts)
 
 
 def test_progress_is_told(fitted, rows):
     seen = []
-    attribute(fitted, rows, Pair.of(fitted.classes), ExplainOptions(chunk_rows=100), progress=lambda *a: seen.append(a))
+    attribute(
+        fitted,
+        rows,
+        Pair.of(fitted.scheme),
+        ExplainOptions(chunk_rows=100),
+        Run.start(progress=lambda *a: seen.append(a)),
+    )
     assert seen == [("explain", 100, len(rows)), ("explain", len(rows), len(rows))]
 
 
 def test_few_detail_rows_are_spread_over_all(fitted, rows):
-    told = attribute(fitted, rows, Pair.of(fitted.classes), ExplainOptions(detail_rows=7, chunk_rows=40))
-    assert len(told.detail) == 7 and told.detail[0] == 0 and told.detail[-1] == len(rows) - 1
-    own = told.pair_bands[told.detail].sum(axis=1) + told.pair_own[told.detail].sum(axis=1)
-    assert np.allclose(told.features.sum(axis=1), own, atol=1e-5)
+    found = attribute(fitted, rows, Pair.of(fitted.scheme), ExplainOptions(detail_rows=7, chunk_rows=40))
+    assert len(found.detail) == 7 and found.detail[0] == 0 and found.detail[-1] == len(rows) - 1
+    own = found.pair_bands[found.detail].sum(axis=1) + found.pair_own[found.detail].sum(axis=1)
+    assert np.allclose(found.features.sum(axis=1), own, atol=1e-5)
 
 
 def test_zero_points_are_divided_out_before_explaining(fitted, rows):
@@ -55,9 +63,9 @@ def test_zero_points_are_divided_out_before_explaining(fitted, rows):
     from dataclasses import replace
 
     shifted = replace(fitted, shift=Shift())
-    told = attribute(shifted, rows, Pair.of(fitted.classes))
-    assert np.abs(told.margins - shifted.margins(rows)).max() < 1e-9
-    assert np.abs(told.margins - fitted.margins(rows)).max() > 0.01
+    found = attribute(shifted, rows, Pair.of(fitted.scheme))
+    assert np.abs(found.margins - shifted.margins(rows)).max() < 1e-9
+    assert np.abs(found.margins - fitted.margins(rows)).max() > 0.01
     assert np.array_equal(fitted.recipe.compute(corrected(shifted, rows)).X, shifted.features(rows).X, equal_nan=True)
 
 
@@ -68,10 +76,10 @@ def test_rows_without_imaging_are_calibrated_as_the_model_does(fitted, rows):
 
     other = replace(fitted, bare_calibrator=Calibrator("temperature", 0.3 * np.eye(4), np.zeros(4)))
     some = rows.without_imaging(np.arange(len(rows)) % 2 == 0)
-    told = attribute(other, some, Pair.of(fitted.classes))
+    found = attribute(other, some, Pair.of(fitted.scheme))
     p = other.probabilities(some)
-    assert np.allclose(told.probabilities, p)
-    total = told.pair_bands.sum(axis=1) + told.pair_own.sum(axis=1) + told.pair_bias + told.calibration
+    assert np.allclose(found.probabilities, p)
+    total = found.pair_bands.sum(axis=1) + found.pair_own.sum(axis=1) + found.pair_bias + found.calibration
     assert np.allclose(total, np.log(p[:, 0] / p[:, 1]), atol=1e-9)
 
 
@@ -81,10 +89,12 @@ def test_seeds_are_told_apart_from_kinds(fitted):
 
 
 def test_pairs_by_name():
-    classes = ("QSO_high", "QSO_low", "GALAXY", "STAR")
-    assert Pair.of(classes).names == ("QSO_high", "QSO_low")
-    assert Pair.of(classes, "STAR, GALAXY") == Pair("STAR", "GALAXY", 3, 2)
-    assert Pair.of(("a", "b", "c")).names == ("a", "b")
+    assert Pair.of(LabelScheme()).names == ("QSO_high", "QSO_low")
+    assert Pair.of(LabelScheme(), "STAR, GALAXY") == Pair("STAR", "GALAXY", 3, 2)
+    assert Pair.of(LabelScheme(("STAR", "near", "far"), spectypes={"QSO": ("far", "near"), "STAR": "STAR"})) == Pair(
+        "far", "near", 2, 1
+    )
+    assert Pair.of(LabelScheme(("GALAXY", "STAR", "QSO"))).names == ("GALAXY", "STAR")
 
 
 @pytest.mark.parametrize(
@@ -97,4 +107,4 @@ def test_pairs_by_name():
 )
 def test_pairs_that_are_none(wanted, message):
     with pytest.raises(ExplanationError, match=message):
-        Pair.of(("QSO_high", "QSO_low", "GALAXY", "STAR"), wanted)
+        Pair.of(LabelScheme(), wanted)

@@ -6,7 +6,7 @@ import pytest
 from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.boosting.ensemble import Member
 from jpas_gbm.boosting.training import train
-from jpas_gbm.explanation.explain import explain_dataset
+from jpas_gbm.explanation.explain import explain
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Model
 from jpas_gbm.options import BoostingOptions, ExplainOptions, FeatureOptions, PlantedLine, SimulateOptions
@@ -58,11 +58,11 @@ def test_a_line_in_one_place_is_found_in_its_bands(planted):
         return rows.take((rows.label != 0) | ((rows.z > 2.3) & (rows.z < 2.7)))
 
     fitted = model(planted, near(planted.source_rows("train", "val")))
-    found = explain_dataset(fitted, planted, ExplainOptions(resamples=0), split="test")
+    found = explain(fitted, planted, config=ExplainOptions(resamples=0), split="test")
     arrays = found.arrays
     high = (arrays["label"] == 0) & (arrays["z"] > 2.3) & (arrays["z"] < 2.7)
     mean = arrays["pair_bands"][high].mean(axis=0)
-    pivots = np.array(found["bands.pivots"])
+    pivots = found.content.bands.pivots
     seen = CIV * (1 + arrays["z"][high])
     assert seen.min() - 150 < pivots[mean.argmax()] < seen.max() + 150
     held = (pivots > seen.min() - 150) & (pivots < seen.max() + 150)
@@ -71,10 +71,10 @@ def test_a_line_in_one_place_is_found_in_its_bands(planted):
 
 def test_a_line_that_moves_is_found_at_its_rest_wavelength(planted):
     fitted = model(planted, planted.source_rows("train", "val"))
-    found = explain_dataset(fitted, planted, ExplainOptions(resamples=50), split="test")
-    table = {one["name"]: one for one in found["line_tables"]["QSO_high"]}
-    best = max(table.values(), key=lambda one: one["excess"])
-    assert best["name"] == "CIV" and best["excess_interval"][0] > 0
+    found = explain(fitted, planted, config=ExplainOptions(resamples=50), split="test")
+    table = found.content.line_tables["QSO_high"]
+    best = max(table, key=lambda line: line.excess)
+    assert best.name == "CIV" and best.excess_interval[0] > 0
     edges, mean = found.arrays["rest_edges"], found.arrays["rest_mean"][0]
     centre = np.sqrt(edges[1:] * edges[:-1])[np.nanargmax(mean)]
     assert abs(np.log(centre / CIV)) < 0.025

@@ -10,7 +10,7 @@ from jpas_gbm.comparison.budgets import BudgetCurve
 from jpas_gbm.comparison.comparison import compare
 from jpas_gbm.comparison.evaluation import evaluate_model
 from jpas_gbm.comparison.exhibits import comparison_exhibits, evaluation_exhibits
-from jpas_gbm.explanation.explain import explain_dataset
+from jpas_gbm.explanation.explain import explain
 from jpas_gbm.model import Model
 from jpas_gbm.options import ExplainOptions
 from jpas_gbm.pages.results import Results, read_results
@@ -28,7 +28,7 @@ def results_folder(tmp_path_factory, tiny, quick_options) -> Path:
     found.save(folder)
     comparison_exhibits(found, tiny, folder / "models").save(folder)
     fitted = Model.load(folder / "models" / "ssda-seed0")
-    explain_dataset(fitted, tiny, EXPLAIN).save(folder / "why")
+    explain(fitted, tiny, config=EXPLAIN).save(folder / "why")
     return folder
 
 

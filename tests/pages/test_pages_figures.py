@@ -11,6 +11,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from jpas_gbm.comparison.evaluation import Evaluation
+from jpas_gbm.explanation.content import NotDefined, Stability
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.data import LEVELS, per_wavelength
@@ -235,26 +236,37 @@ def test_attribution_figures_draw_both_classes(why, ax, draw):
         assert {"QSO_high", "QSO_low"} <= {word for text in legend(ax) for word in text.split()}
 
 
+def changed(why, **sections):
+    return replace(why, content=why.content.model_copy(update=sections))
+
+
+def steady(values, stable):
+    return Stability(
+        fits=len(values),
+        source="seeds",
+        rank_correlation=1,
+        least_rank_correlation=1,
+        mean=values.mean(axis=0),
+        low=values.min(axis=0),
+        high=values.max(axis=0),
+        scatter=values.std(axis=0),
+        stable=stable,
+        steady_below=0.3,
+        values=values,
+    )
+
+
 def test_unstable_bands_are_hollow(why, ax):
-    n = len(why["bands"]["names"])
-    steady = {"defined": True, "stable": [i % 2 == 0 for i in range(n)]}
-    f.attribution_figure(replace(why, head={**why.head, "stability": steady}), ax)
+    n = len(why.content.bands.names)
+    f.attribution_figure(changed(why, stability=steady(np.ones((2, n)), [i % 2 == 0 for i in range(n)])), ax)
     hollow = [line for line in ax.get_lines() if line.get_markerfacecolor() == "none" and line.get_marker() != "None"]
     assert sum(len(line.get_xdata()) for line in hollow) == 2 * (n // 2)
 
 
 def test_stability_draws_every_fit(why, ax):
-    n = len(why["bands"]["names"])
+    n = len(why.content.bands.names)
     values = np.abs(np.random.default_rng(1).normal(1, 0.2, (3, n)))
-    told = {
-        "defined": True,
-        "mean": values.mean(axis=0).tolist(),
-        "low": values.min(axis=0).tolist(),
-        "high": values.max(axis=0).tolist(),
-        "stable": [True] * n,
-        "values": values.tolist(),
-    }
-    f.stability_figure(replace(why, head={**why.head, "stability": told}), ax)
+    f.stability_figure(changed(why, stability=steady(values, [True] * n)), ax)
     assert len(ax.get_lines()) == 5
 
 
@@ -264,8 +276,7 @@ def test_stability_of_one_fit_says_why_there_is_none(why, ax):
 
 
 def test_stages_say_why_they_are_not_defined(why, ax):
-    told = {"continued": {"defined": False, "why": "no member has two stages"}}
-    f.stages_figure(replace(why, head={**why.head, "stages": told}), ax)
+    f.stages_figure(changed(why, stages={"continued": NotDefined(why="no member has two stages")}), ax)
     assert texts(ax) == ["no member has two stages"]
 
 
@@ -296,7 +307,7 @@ def test_waterfall_ends_at_the_calibrated_log_odds(why, ax):
 def test_object_bands_has_a_bar_for_each_band(why, ax):
     assert f.object_bands_figure(f.ObjectOf(why, 0), ax) is ax
     twin = next(other for other in ax.figure.axes if other is not ax)
-    assert len(twin.patches) == len(why["bands"]["names"])
+    assert len(twin.patches) == len(why.content.bands.names)
 
 
 def test_colours_differ_and_known_names_keep_theirs():

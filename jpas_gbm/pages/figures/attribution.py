@@ -1,22 +1,14 @@
-"""One object: how its log-odds come about, and what each band says.
-
-Which bands speak: attribution spectra, what mocks and sky taught, and stability.
-
-The features that weigh most: a swarm of their contributions row by row.
-
-Attribution in the rest frame, against redshift, and on lines.
-"""
+"""Figures of an explanation: by band, block and feature, at rest wavelengths and redshifts, of one object."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
 from .data import per_wavelength
 from .scores import DARK
-from .style import BLUE, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing, numbers
+from .style import BLUE, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,18 +22,18 @@ def attribution_figure(explanation: Explanation, ax: Axes) -> Axes:
     Grey bars behind are the mean absolute attribution with its 95 % interval; bands whose importance is not
     stable from fit to fit have hollow marks.
     """
-    bands = explanation["bands"]
-    pivot, order = _by_wavelength(bands["pivots"])
-    size = np.array(numbers(bands["mean_abs"]))[order]
-    spans = np.array([numbers(span) for span in bands["interval"]])[order]
+    bands = explanation.content.bands
+    pivot, order = _by_wavelength(explanation)
+    size, spans = bands.mean_abs[order], bands.interval[order]
     width = _bar_widths(pivot)
     ax.bar(pivot, size, width=width, color=PALE, label="mean |attribution|")
     ax.bar(pivot, -size, width=width, color=PALE)
     for sign in (1, -1):
         ax.vlines(pivot, sign * spans[:, 0], sign * spans[:, 1], color=MUTED, lw=0.8)
-    stable = _stable(explanation, len(order))[order]
+    steady = explanation.content.stability
+    stable = np.array(steady.stable)[order] if steady.defined else np.ones(len(order), dtype=bool)
     for name in explanation.pair:
-        mean = np.array(numbers(bands["mean"][name]))[order]
+        mean = bands.mean[name][order]
         look = class_look(name, explanation.classes)
         ax.plot(pivot, mean, color=look["color"], ls=look["linestyle"], lw=1.3)
         marks = {"ls": "", "marker": look["marker"], "ms": 4.5, "color": look["color"]}
@@ -49,7 +41,10 @@ def attribution_figure(explanation: Explanation, ax: Axes) -> Axes:
         if not stable.all():
             ax.plot(pivot[~stable], mean[~stable], mfc="none", **marks)
     ax.axhline(0, color=INK, lw=0.7)
-    _frame(explanation, ax)
+    first, second = explanation.pair
+    ax.set_xlabel("pivot wavelength (Å)")
+    ax.set_ylabel(f"attribution of ln P({first})/P({second})", fontsize=8.5)
+    ax.grid(axis="y")
     ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8, columnspacing=1.2)
     return ax
 
@@ -64,23 +59,21 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
     way : {"continued", "stacked"}
         How mocks and sky are told apart.
     """
-    found = explanation["stages"][way]
-    if not found["defined"]:
-        return nothing(ax, found["why"])
-    bands = explanation["bands"]
-    pivot, order = _by_wavelength(bands["pivots"])
+    split = explanation.content.stages[way]
+    if not split.defined:
+        return nothing(ax, split.why)
+    pivot, order = _by_wavelength(explanation)
     for part, colour, marker, label in (
-        ("mocks", ORANGE, "s", "taught by mocks"),
-        ("sky", BLUE, "o", "taught by the sky"),
+        (split.mocks, ORANGE, "s", "taught by mocks"),
+        (split.sky, BLUE, "o", "taught by the sky"),
     ):
-        size = np.array(numbers(found[part]["mean_abs"]))[order]
-        spans = np.array([numbers(span) for span in found[part]["interval"]])[order]
-        ax.fill_between(pivot, spans[:, 0], spans[:, 1], color=colour, alpha=0.2, lw=0)
-        ax.plot(pivot, size, marker=marker, ms=3.5, lw=1.2, color=colour, label=label)
+        low, high = part.interval[order].T
+        ax.fill_between(pivot, low, high, color=colour, alpha=0.2, lw=0)
+        ax.plot(pivot, part.mean_abs[order], marker=marker, ms=3.5, lw=1.2, color=colour, label=label)
     ax.set_ylim(bottom=0)
     ax.set_xlabel("pivot wavelength (Å)")
     ax.set_ylabel("mean |attribution|")
-    ax.set_title(f"{way} members: {100 * found['share_of_sky']:.0f} % by the sky")
+    ax.set_title(f"{way} members: {100 * split.share_of_sky:.0f} % by the sky")
     ax.grid(axis="y")
     ax.legend()
     return ax
@@ -88,15 +81,14 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
 
 def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
     """Draw each band's importance in every fit, its range, and which bands are stable (filled)."""
-    steady = explanation["stability"]
-    if not steady["defined"]:
-        return nothing(ax, steady["why"])
-    pivot, order = _by_wavelength(explanation["bands"]["pivots"])
-    mean, low, high = (np.array(numbers(steady[name]))[order] for name in ("mean", "low", "high"))
-    stable = np.array(steady["stable"])[order]
-    ax.vlines(pivot, low, high, color=MUTED, lw=1.2)
-    for one in steady["values"]:
-        ax.plot(pivot, np.array(numbers(one))[order], ".", ms=3, color=MUTED)
+    steady = explanation.content.stability
+    if not steady.defined:
+        return nothing(ax, steady.why)
+    pivot, order = _by_wavelength(explanation)
+    mean, stable = steady.mean[order], np.array(steady.stable)[order]
+    ax.vlines(pivot, steady.low[order], steady.high[order], color=MUTED, lw=1.2)
+    for fit in steady.values:
+        ax.plot(pivot, fit[order], ".", ms=3, color=MUTED)
     ax.plot(pivot[stable], mean[stable], "o", ms=4.5, color=BLUE, label="stable")
     ax.plot(pivot[~stable], mean[~stable], "o", ms=4.5, mfc="none", color=BLUE, label="not stable")
     ax.set_ylim(bottom=0)
@@ -109,13 +101,13 @@ def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
 
 def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
     """Draw the mean attribution of blocks of neighbouring bands, over rows of either class."""
-    blocks = explanation["blocks"]
-    names = [block["name"] for block in blocks] + list(explanation["own"]["names"])
+    blocks, own = explanation.content.blocks, explanation.content.own
+    names = [block.name for block in blocks] + list(own.names)
     place = np.arange(len(names))
     for i, name in enumerate(explanation.pair):
-        mean = [block["mean"].get(name) for block in blocks] + list(explanation["own"]["mean"].get(name, []))
+        mean = [block.mean[name] for block in blocks] + (own.mean[name].tolist() if own.names else [])
         look = class_look(name, explanation.classes)
-        ax.barh(place + 0.2 - 0.4 * i, numbers(mean), height=0.38, color=look["color"], label=f"mean over {name}")
+        ax.barh(place + 0.2 - 0.4 * i, mean, height=0.38, color=look["color"], label=f"mean over {name}")
     ax.set_yticks(place, names, fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
@@ -125,28 +117,17 @@ def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
     return ax
 
 
-def _by_wavelength(pivots: Sequence[float]) -> tuple[np.ndarray, np.ndarray]:
-    pivot = np.array(pivots, dtype=np.float64)
-    order = np.argsort(pivot, kind="stable")
-    return pivot[order], order
+def _by_wavelength(explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
+    """Return rising pivots in Å and the order of the bands that makes them rise, shape (b,)."""
+    pivots = explanation.content.bands.pivots
+    order = np.argsort(pivots, kind="stable")
+    return pivots[order], order
 
 
 def _bar_widths(pivot: np.ndarray) -> float:
     gaps = np.diff(pivot)
     gaps = gaps[gaps > 0]
     return float(0.85 * np.median(gaps)) if len(gaps) else 100.0
-
-
-def _stable(explanation: Explanation, n: int) -> np.ndarray:
-    steady: Any = explanation.head.get("stability") or {}
-    return np.array(steady["stable"], dtype=bool) if steady.get("defined") else np.ones(n, dtype=bool)
-
-
-def _frame(explanation: Explanation, ax: Axes) -> None:
-    first, second = explanation.pair
-    ax.set_xlabel("pivot wavelength (Å)")
-    ax.set_ylabel(f"attribution of ln P({first})/P({second})", fontsize=8.5)
-    ax.grid(axis="y")
 
 
 _TOP = 12
@@ -162,7 +143,7 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
     from matplotlib.colors import LinearSegmentedColormap
 
     palette = LinearSegmentedColormap.from_list("low_high", [BLUE, "#8A8A92", VERMILION])
-    names = [one["name"] for one in explanation["features"]["top"]][:top]
+    names = [feature.name for feature in explanation.content.features.top[:top]]
     said = explanation.arrays["feature_contributions"]
     kept = np.unique(np.linspace(0, len(said) - 1, min(len(said), _ROWS)).astype(int))
     for place, _ in enumerate(names):
@@ -245,16 +226,16 @@ def _plain_ticks(ax: Axes) -> None:
 def _mark(explanation: Explanation, ax: Axes) -> None:
     low, high = ax.get_xlim()
     last, row = -np.inf, 0
-    for line in explanation["lines"]:
-        place = line["wavelength"]
+    for line in explanation.content.lines:
+        place = line.wavelength
         if not low <= place <= high:
             continue
         # Labels of neighbouring lines take turns in two rows.
         row = 1 - row if np.log(place / max(last, 1e-9)) < 0.09 * np.log(high / low) else 0
         last = place
-        ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line["kind"] == "line" else "--", zorder=0)
+        ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--", zorder=0)
         where = ("data", "axes fraction")
-        ax.annotate(line["label"], (place, 1.01 + 0.055 * row), xycoords=where, ha="center", va="bottom", fontsize=7)
+        ax.annotate(line.label, (place, 1.01 + 0.055 * row), xycoords=where, ha="center", va="bottom", fontsize=7)
 
 
 def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
@@ -263,7 +244,7 @@ def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
     if mean is None or not np.isfinite(mean).any():
         return nothing(ax, "no redshifts are known: there is no ridge")
     edges = explanation.arrays["ridge_edges"]
-    pivots, kinds = np.array(explanation["bands"]["pivots"]), explanation["bands"]["kinds"]
+    pivots, kinds = explanation.content.bands.pivots, explanation.content.bands.kinds
     narrow = np.flatnonzero([kind == "narrow" for kind in kinds])
     columns = narrow if len(narrow) >= 2 else np.arange(len(pivots))
     columns = columns[np.argsort(pivots[columns])]
@@ -281,18 +262,18 @@ def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
     bar.outline.set_visible(False)
     bottom, ceiling = edges[drawn.min()], edges[drawn.max() + 1]
     z = np.linspace(bottom, ceiling, 50)
-    for line in explanation["lines"]:
-        if line["name"] not in _RIDGE_LINES:
+    for line in explanation.content.lines:
+        if line.name not in _RIDGE_LINES:
             continue
-        seen = line["wavelength"] * (1 + z)
+        seen = line.seen_at(z)
         inside = (seen > borders[0]) & (seen < borders[-1])
         if inside.sum() < 2:
             continue
         # Always dark: the ground is the colour map's, whatever the page's theme.
-        ax.plot(seen[inside], z[inside], color=DARK, lw=1.0, ls="-" if line["name"] == "Lya" else ":")
+        ax.plot(seen[inside], z[inside], color=DARK, lw=1.0, ls="-" if line.name == "Lya" else ":")
         leaves = seen[-1] >= borders[-1]
         ax.annotate(
-            line["label"],
+            line.label,
             (seen[inside][-1], z[inside][-1]),
             xytext=(-3, 4 if leaves else 3),
             textcoords="offset points",
@@ -311,24 +292,22 @@ def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
 
 def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
     """Draw how much more bands on a line say than other bands of the same rows, with 95 % intervals."""
-    tables = explanation["line_tables"]
-    lines = [
-        one for one in explanation["lines"] if any(one["name"] == row["name"] for t in tables.values() for row in t)
-    ]
+    tables = explanation.content.line_tables
+    shown = {row.name for table in tables.values() for row in table}
+    lines = [line for line in explanation.content.lines if line.name in shown]
     if not lines:
         return nothing(ax, "no row of known redshift shows a line")
-    place = {one["name"]: i for i, one in enumerate(lines)}
+    place = {line.name: i for i, line in enumerate(lines)}
     for i, name in enumerate(explanation.pair):
         look = class_look(name, explanation.classes)
-        for row in tables.get(name, []):
-            low, high = row["excess_interval"]
-            y = place[row["name"]] + 0.14 - 0.28 * i
-            if low is not None:
-                ax.plot([low, high], [y, y], color=look["color"], lw=1.4)
-            ax.plot(row["excess"], y, marker=look["marker"], color=look["color"], ms=5)
+        for row in tables[name]:
+            y = place[row.name] + 0.14 - 0.28 * i
+            if row.excess_interval:
+                ax.plot(row.excess_interval, [y, y], color=look["color"], lw=1.4)
+            ax.plot(row.excess, y, marker=look["marker"], color=look["color"], ms=5)
         ax.plot([], [], color=look["color"], marker=look["marker"], ms=5, label=name)
     ax.axvline(0, color=INK, lw=0.7)
-    ax.set_yticks(range(len(lines)), [one["label"] for one in lines])
+    ax.set_yticks(range(len(lines)), [line.label for line in lines])
     ax.invert_yaxis()
     ax.set_xlabel("attribution on the line, less that elsewhere")
     ax.grid(axis="x")
@@ -357,11 +336,10 @@ class ObjectOf(NamedTuple):
 
 def waterfall_figure(result: ObjectOf, ax: Axes) -> Axes:
     """Draw how the log-odds of the pair add up: bias, blocks of bands, imaging, calibration."""
-    found, row = result.explanation, result.row
-    arrays = found.arrays
-    names = ["bias", *(block["name"] for block in found["blocks"]), *found["own"]["names"], "calibration"]
+    content, arrays, row = result.explanation.content, result.explanation.arrays, result.row
+    names = ["bias", *(block.name for block in content.blocks), *content.own.names, "calibration"]
     steps = np.array(
-        [found["bias.pair"], *arrays["pair_blocks"][row], *arrays["pair_own"][row], arrays["pair_calibration"][row]]
+        [content.bias.pair, *arrays["pair_blocks"][row], *arrays["pair_own"][row], arrays["pair_calibration"][row]]
     )
     ends = np.cumsum(steps)
     starts = ends - steps
@@ -378,7 +356,7 @@ def waterfall_figure(result: ObjectOf, ax: Axes) -> Axes:
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     ax.margins(x=0.14)
-    first, second = found.pair
+    first, second = content.pair
     ax.set_xlabel(f"ln P({first})/P({second})")
     ax.grid(axis="x")
     return ax
@@ -386,9 +364,8 @@ def waterfall_figure(result: ObjectOf, ax: Axes) -> Axes:
 
 def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
     """Draw the photo-spectrum of an object, each band coloured and underlaid by what it says for the pair."""
-    found, row = result.explanation, result.row
-    arrays = found.arrays
-    pivot = np.array(found["bands"]["pivots"])
+    content, arrays, row = result.explanation.content, result.explanation.arrays, result.row
+    pivot = content.bands.pivots
     said = arrays["pair_bands"][row]
     level = float(arrays["level"][row])
     flux, err = (per_wavelength(arrays[name][row].astype(np.float64) * level, pivot) for name in ("flux", "flux_err"))
@@ -409,12 +386,12 @@ def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
         span = max(high - low, 1e-9)
         ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, flux[seen].max() + 0.05 * span))
     if np.isfinite(result.z):
-        for line in found["lines"]:
-            place = line["wavelength"] * (1 + result.z)
+        for line in content.lines:
+            place = float(line.seen_at(result.z))
             if pivot.min() - 80 < place < pivot.max() + 80:
-                ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line["kind"] == "line" else "--")
+                ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--")
                 where = ("data", "axes fraction")
-                ax.annotate(line["label"], (place, 1.0), xycoords=where, ha="center", va="bottom", fontsize=7)
+                ax.annotate(line.label, (place, 1.0), xycoords=where, ha="center", va="bottom", fontsize=7)
     ax.set_xlabel("wavelength (Å)")
     ax.set_ylabel(r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)", fontsize=8)
     return ax

@@ -1,4 +1,4 @@
-"""Plates of explanations."""
+"""Plates of explanations: figures with title, caption and alternative text."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...text import cut_words, listed, number, seeds_words, sentence, sure
+from ...text import cut_words, listed, number, seeds_words, sentence, span, sure
 from .attribution import (
     ObjectOf,
     attribution_figure,
@@ -34,7 +34,7 @@ _MOST_OBJECTS = 6
 
 def explanation_plates(explanation: Explanation, prefix: str = "") -> list[Plate]:
     """Return the plates of an explanation; those without numbers are left out."""
-    if explanation.head.get("objects"):
+    if explanation.content.objects:
         return keyed(named_object_plates(explanation), prefix)
     makers: tuple[Callable[[Explanation], Plate | None], ...] = (
         attribution_plate,
@@ -50,22 +50,23 @@ def explanation_plates(explanation: Explanation, prefix: str = "") -> list[Plate
 
 def rows_words(explanation: Explanation) -> str:
     """Return which rows were explained, and of which model."""
-    head = explanation.head
-    split = str(head["split"]).replace("val split", "validation split").replace("train split", "training split")
-    drawn = ", ".join(f"{name} {n:,}" for name, n in head["sample"]["drawn"].items() if n)
-    model = f"model {head['regime']} ({head['chosen']}), {seeds_words([head.get('trained_seed')])}"
-    return f"{head['n']:,} rows of {split}, {cut_words(head['cut'])} ({drawn}); {model}"
+    content = explanation.content
+    split = content.split.replace("val split", "validation split").replace("train split", "training split")
+    drawn = ", ".join(f"{name} {n:,}" for name, n in content.sample.drawn.items() if n)
+    model = f"model {content.regime} ({content.chosen}), {seeds_words([content.trained_seed])}"
+    return f"{content.n:,} rows of {split}, {cut_words(content.cut)} ({drawn}); {model}"
 
 
 def attribution_plate(explanation: Explanation) -> Plate | None:
     """Return the band attribution spectrum of the pair."""
-    bands = explanation["bands"]
-    known = [(value, name) for value, name in zip(bands["mean_abs"], bands["names"], strict=True) if value is not None]
+    bands = explanation.content.bands
+    known = [(value, name) for value, name in zip(bands.mean_abs, bands.names, strict=True) if np.isfinite(value)]
     if not known:
         return None
     first, second = explanation.pair
     top = [name for _, name in sorted(known, reverse=True)[:3]]
-    unstable = "Hollow marks: importance not stable from fit to fit. " if explanation["stability"]["defined"] else ""
+    steady = explanation.content.stability
+    unstable = "Hollow marks: importance not stable from fit to fit. " if steady.defined else ""
     return Plate(
         "attribution",
         f"Which bands make a quasar {first} rather than {second}",
@@ -100,10 +101,10 @@ def _lines_words(explanation: Explanation) -> str:
     """Return the lines on which bands say more, or less, than elsewhere beyond doubt."""
     strong = []
     for name in explanation.pair:
-        told = [row for row in explanation["line_tables"].get(name) or [] if sure(row["excess_interval"])]
-        told.sort(key=lambda row: -abs(row["excess"]))
-        if told:
-            strong.append(f"in {name} {listed([row['label'] for row in told[:3]])}")
+        lines = [line for line in explanation.content.line_tables[name] if sure(line.excess_interval)]
+        lines.sort(key=lambda line: -abs(line.excess))
+        if lines:
+            strong.append(f"in {name} {listed([line.label for line in lines[:3]])}")
     return f"Lines that stand out beyond doubt: {'; '.join(strong)}." if strong else "No line stands out beyond doubt."
 
 
@@ -112,34 +113,27 @@ def ridge_plate(explanation: Explanation) -> Plate | None:
     mean = explanation.arrays.get("ridge_mean")
     if mean is None or not np.isfinite(mean).any():
         return None
-    found = explanation.head.get("ridge")
-    told = ""
-    if found:
-        told = (
+    ridge, moves = explanation.content.ridge, ""
+    if ridge:
+        moves = (
             f"The strongest block of {explanation.pair[0]} moves with redshift: rank correlation "
-            f"{number(found['rank_correlation'], 2, sign=True)} {_span(found.get('interval'))}, {found['n']:,} rows. "
+            f"{number(ridge.rank_correlation, 2, sign=True)} {span(ridge.interval, 2, sign=True)}, {ridge.n:,} rows. "
         )
     words = _lines_words(explanation)
     return Plate(
         "ridge",
         "Does the attribution follow the lines?",
         "First: mean attribution by band and redshift; bins of fewer than three rows are empty; solid, Lyα at 1216 Å "
-        f"× (1 + z), dotted, other lines. {told}Second: bands on a line less other bands of the same rows, with 95 % "
+        f"× (1 + z), dotted, other lines. {moves}Second: bands on a line less other bands of the same rows, with 95 % "
         f"intervals. {words} {sentence(rows_words(explanation))}.",
-        f"Map of attribution by wavelength and redshift, and attribution by line. {told}{words}",
+        f"Map of attribution by wavelength and redshift, and attribution by line. {moves}{words}",
         (Panel(ridge_figure, explanation, (4.9, 4.1)), Panel(lines_figure, explanation, (4.6, 3.9))),
     )
 
 
-def _span(interval: Any) -> str:
-    return "" if not interval else f"[{number(interval[0], 2, sign=True)}, {number(interval[1], 2, sign=True)}]"
-
-
-def blocks_plate(explanation: Explanation) -> Plate | None:
+def blocks_plate(explanation: Explanation) -> Plate:
     """Return blocks of bands and the top features."""
-    if not explanation.head.get("blocks"):
-        return None
-    groups = [f"{one['group']} {100 * one['share']:.0f} %" for one in explanation["features"]["groups"][:4]]
+    groups = [f"{one.group} {100 * one.share:.0f} %" for one in explanation.content.features.groups[:4]]
     return Plate(
         "blocks",
         "Blocks of bands, and the features behind them",
@@ -155,8 +149,6 @@ def blocks_plate(explanation: Explanation) -> Plate | None:
 def object_plate(explanation: Explanation) -> Plate | None:
     """Return one typical row of the pair's first class."""
     arrays = explanation.arrays
-    if "label" not in arrays or "pair_blocks" not in arrays:
-        return None
     code = explanation.classes.index(explanation.pair[0])
     rows = np.flatnonzero(arrays["label"] == code)
     if not len(rows):
@@ -174,9 +166,9 @@ def object_plate(explanation: Explanation) -> Plate | None:
 def named_object_plates(explanation: Explanation) -> list[Plate]:
     """Return the objects that were asked for by name."""
     plates = []
-    for i, one in enumerate(explanation["objects"][:_MOST_OBJECTS]):
-        title = f"Object {one['name']}: {one['label'] or 'unlabelled'}"
-        plates.append(_object_plate(explanation, int(one["row"]), f"object{i + 1}", title, "asked for by name"))
+    for i, one in enumerate(explanation.content.objects[:_MOST_OBJECTS]):
+        title = f"Object {one.name}: {one.label or 'unlabelled'}"
+        plates.append(_object_plate(explanation, one.row, f"object{i + 1}", title, "asked for by name"))
     return plates
 
 
@@ -209,42 +201,42 @@ def _object_plate(explanation: Explanation, row: int, key: str, title: str, why:
 
 def stages_plate(explanation: Explanation) -> Plate | None:
     """Return what mocks and sky taught."""
-    ways = [way for way, one in explanation["stages"].items() if one["defined"]]
-    if not ways:
+    splits = {way: split for way, split in explanation.content.stages.items() if split.defined}
+    if not splits:
         return None
 
     def draw(way: str) -> Callable[[Any, Axes], Axes]:
         return lambda result, ax: stages_figure(result, ax, way)
 
-    words = [sentence(f"{way}: {explanation['stages'][way]['words']}") for way in ways]
-    shares = [f"{way} {100 * explanation['stages'][way]['share_of_sky']:.0f} %" for way in ways]
+    words = [sentence(f"{way}: {split.words}") for way, split in splits.items()]
+    shares = [f"{way} {100 * split.share_of_sky:.0f} %" for way, split in splits.items()]
     return Plate(
         "stages",
         "What the mocks taught, and what the sky taught",
         f"Mean absolute attribution of each band from either part, with 95 % intervals. {'. '.join(words)}. "
         f"{sentence(rows_words(explanation))}.",
         f"Attribution by band of what mocks and sky taught; the sky's share of it is {listed(shares)}.",
-        tuple(Panel(draw(way), explanation, WIDE, (4.6, 3.2)) for way in ways),
+        tuple(Panel(draw(way), explanation, WIDE, (4.6, 3.2)) for way in splits),
         1,
     )
 
 
 def stability_plate(explanation: Explanation) -> Plate | None:
     """Return how stable each band's importance is."""
-    steady = explanation["stability"]
-    if not steady["defined"]:
+    steady = explanation.content.stability
+    if not steady.defined:
         return None
-    good, every = sum(steady["stable"]), len(steady["stable"])
-    told = (
-        f"{good} of {every} bands are stable (scatter below {steady['steady_below']:g} of the mean); rank correlation "
-        f"between fits {number(steady['rank_correlation'], 2)}, at least {number(steady['least_rank_correlation'], 2)}"
+    good, every = sum(steady.stable), len(steady.stable)
+    agreed = (
+        f"{good} of {every} bands are stable (scatter below {steady.steady_below:g} of the mean); rank correlation "
+        f"between fits {number(steady.rank_correlation, 2)}, at least {number(steady.least_rank_correlation, 2)}"
     )
     return Plate(
         "stability",
         "Would another fit have named the same bands?",
-        f"Mean absolute attribution of each band in {steady['fits']} fits ({steady['source']}), their range and mean. "
-        f"{told}. {sentence(rows_words(explanation))}.",
-        f"Importance of each band over fits. {told}.",
+        f"Mean absolute attribution of each band in {steady.fits} fits ({steady.source}), their range and mean. "
+        f"{agreed}. {sentence(rows_words(explanation))}.",
+        f"Importance of each band over fits. {agreed}.",
         (Panel(stability_figure, explanation, WIDE, (4.6, 3.2)),),
         1,
     )
