@@ -207,31 +207,23 @@ def refuse_other_kind(path: Path, directory: bool) -> None:
         raise OutputError(f"{path}: is a device, a pipe or a socket, no file. Choose another --out.")
 
 
-def _flush(path: Path) -> None:
-    """Flush a file, or a folder with all that is in it, to the disk."""
-    for place in (path, *path.rglob("*")):
-        if place.is_symlink() or not (place.is_file() or place.is_dir()):
-            continue
-        descriptor = os.open(place, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        except OSError as error:  # some file systems cannot flush folders
-            if error.errno not in _UNSUPPORTED:
-                raise
-        finally:
-            os.close(descriptor)
-
-
-def _flush_name(path: Path) -> None:
-    """Flush the folder that a name stands in, without what else it holds."""
-    descriptor = os.open(path.parent, os.O_RDONLY)
+def _flush(place: Path) -> None:
+    """Flush a file, or the names in a folder, to the disk."""
+    descriptor = os.open(place, os.O_RDONLY)
     try:
         os.fsync(descriptor)
-    except OSError as error:
+    except OSError as error:  # some file systems cannot flush folders
         if error.errno not in _UNSUPPORTED:
             raise
     finally:
         os.close(descriptor)
+
+
+def _flush_all(path: Path) -> None:
+    """Flush a file, or a folder with all that is in it, to the disk."""
+    for place in (path, *path.rglob("*")):
+        if not place.is_symlink() and (place.is_file() or place.is_dir()):
+            _flush(place)
 
 
 def _exchange(one: Path, other: Path) -> bool:
@@ -313,13 +305,13 @@ def _moved_into_place(wanted: tuple[Path, ...], overwrite: bool, directory: bool
             yield made
             if outermost:
                 for temporary in made:
-                    _flush(temporary)
+                    _flush_all(temporary)
             for temporary, path in reversed([*zip(made, paths, strict=True)]):
                 (_place_folder if directory else _place_file)(temporary, path, overwrite)
                 placed.append(path)
             if outermost:
                 for path in paths:
-                    _flush_name(path)
+                    _flush(path.parent)
     except (OutputError, OSError) as error:
         if not overwrite and len(placed) < len(paths):
             while placed:

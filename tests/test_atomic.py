@@ -101,10 +101,14 @@ def test_an_error_of_another_file_names_that(tmp_path):
 
 
 def test_a_disk_that_fails_after_the_move_is_named(tmp_path, monkeypatch):
-    def fails(path):
-        raise OSError(errno.EIO, "Input/output error")
+    flush = atomic._flush
 
-    monkeypatch.setattr(atomic, "_flush_name", fails)
+    def fails(place):
+        if place == tmp_path:
+            raise OSError(errno.EIO, "Input/output error")
+        flush(place)
+
+    monkeypatch.setattr(atomic, "_flush", fails)
     with pytest.raises(OutputError, match="may be incomplete after a failure of the power"):
         write(tmp_path / "a.txt", "new")
     assert (tmp_path / "a.txt").read_text() == "new"
@@ -204,7 +208,7 @@ def content(path):
 
 
 KILLED = """
-import ctypes, importlib, os, signal, sys
+import io, os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from jpas_gbm import atomic
 from test_atomic import write, write_folder, write_pair
@@ -228,6 +232,7 @@ def guard(holder, name):
 
 for name in ("replace", "rename", "fsync", "unlink", "rmdir", "mkdir", "link", "open", "close"):
     guard(os, name)
+guard(io, "open")
 guard(atomic, "_exchange")
 
 from pathlib import Path

@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from jpas_gbm.claims import claim_file, claim_folder, claim_room
+from jpas_gbm.claims import HEADS, claim_file, claim_folder, claim_room
 from jpas_gbm.errors import OutputError
 
 
@@ -83,3 +83,10 @@ def test_a_link_is_claimed_as_the_place_it_names(inside):
     claim_file("to_new", False)
     (inside / "round").symlink_to("round")
     assert "leads back to itself" in said_by(claim_file, "round", True)
+
+
+def test_the_heads_that_claims_know_are_those_that_are_written():
+    from jpas_gbm import model
+    from jpas_gbm.surveys import dataset
+
+    assert {form.kind: form.head for form in (model.FORM, dataset.FORM)}.items() <= HEADS.items()

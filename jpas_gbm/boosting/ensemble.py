@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -70,7 +70,7 @@ class HeldOut:
         """
         return HeldOut(self.p[rows], self.label[rows], self.object_id[rows], self.mag[rows], self.domain)
 
-    def to_arrays(self) -> dict[str, Any]:
+    def to_arrays(self) -> dict[str, np.ndarray]:
         """Return a form that ``numpy.savez`` can hold.
 
         Returns
@@ -86,7 +86,7 @@ class HeldOut:
         }
 
     @classmethod
-    def from_arrays(cls, value: dict[str, Any]) -> HeldOut:
+    def from_arrays(cls, value: dict[str, np.ndarray]) -> HeldOut:
         """Rebuild from :meth:`to_arrays`.
 
         Parameters
