@@ -100,9 +100,7 @@ def calibrated(calibration, seed, method, shrinkage):
     """Calibrate anew on these labels."""
     options = override(FitOptions().calibration, method=method, shrinkage=(shrinkage,))
     p = crossfit_probabilities(calibration.margins, calibration.y, options, groups=calibration.ids, seed=seed)
-    calibrator, _ = fit_calibrator(
-        calibration.margins, calibration.y, method, shrinkage=(shrinkage,), groups=calibration.ids, seed=seed
-    )
+    calibrator, _ = fit_calibrator(calibration.margins, calibration.y, options, groups=calibration.ids, seed=seed)
     return HeldOut(p, calibration.y, calibration.ids, calibration.mag), calibrator
 
 

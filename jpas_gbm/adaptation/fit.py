@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from ..boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
+from ..boosting.calibration import CalibrationReport, Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
 from ..boosting.ensemble import HeldOut, Member
 from ..config import configs_folder, load_options, override, parse_options
@@ -359,15 +358,14 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     members = members_of(stages)
     options = stages.options.calibration
     with run.stage("calibration", rows=len(rows.val)):
-        calibrator, facts = rows.calibrate(rows.margins, options, seed)
-        bare = None
+        calibrator, report = rows.calibrate(rows.margins, options, seed)
+        facts, bare = report.to_dict(), None
         if rows.bare is not None:
-            bare, facts["without imaging"] = rows.calibrate(rows.bare, options, seed)
+            bare, without = rows.calibrate(rows.bare, options, seed)
+            facts["without imaging"] = without.to_dict()
         counted = counted_rows(rows.val, stages.options.cut)
-        thresholds, rule, decision = choose_rule(
-            rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed
-        )
-    made = {"calibration": facts, "decision": decision, "ensemble": [member.name for member in members]}
+        decision = choose_rule(rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed)
+    made = {"calibration": facts, "decision": decision.to_dict(), "ensemble": [member.name for member in members]}
     return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
@@ -376,12 +374,12 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         members=tuple(members),
         calibrator=calibrator,
         bare_calibrator=bare,
-        thresholds=thresholds,
-        rule=rule,
+        thresholds=decision.factors,
+        rule=decision.rule,
         card=model_card(trained, scores, choice, stages.rows, made),
         survey=dataset.target.survey,
         shift=stages.rows.shift,
-        held_out=rows.held_out(override(options, method=facts["method"], shrinkage=(facts["shrinkage"],)), seed),
+        held_out=rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed),
         overlap=_overlap(folds, rows.val, seed),
     )
 
@@ -398,18 +396,9 @@ class _CalibrationRows:
 
     def calibrate(
         self, margins: np.ndarray, options: CalibrationOptions, seed: int
-    ) -> tuple[Calibrator, dict[str, Any]]:
-        """Return the calibrator of some margins, and what the card says of it."""
-        return fit_calibrator(
-            margins,
-            self.val.y,
-            method=options.method,
-            shrinkage=options.shrinkage,
-            folds=options.folds,
-            groups=self.val.groups,
-            seed=seed,
-            weight=self.weight,
-        )
+    ) -> tuple[Calibrator, CalibrationReport]:
+        """Return the calibrator of some margins, and how it was chosen."""
+        return fit_calibrator(margins, self.val.y, options, groups=self.val.groups, seed=seed, weight=self.weight)
 
     def held_out(self, options: CalibrationOptions, seed: int) -> HeldOut:
         """Return these rows with cross-fitted probabilities."""

@@ -1,20 +1,16 @@
-"""Calibrator: margins become probabilities that mean what they say.
-
-Fitting one scaling of log-probabilities: a convex problem of few parameters, solved by Newton steps.
-"""
+"""Calibrator: margins become probabilities that mean what they say, by one scaling of log-probabilities."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import BundleError, FitError, did_you_mean
+from ..errors import BundleError, FitError
 from ..options import CalibrationOptions
 from ..scores.losses import log_loss, log_softmax, softmax
-from .matrix import stratified_folds
+from .matrix import checked_labels, stratified_folds
 
 METHODS = ("none", "temperature", "vector", "dirichlet")
 """From no correction to the most flexible one."""
@@ -225,132 +221,139 @@ class Calibrator:
             raise BundleError(f"the calibrator is damaged ({error}). Restore the model or fit again.") from error
 
 
-@dataclass(frozen=True, eq=False)
-class _Choice:
-    """What cross-fitting found: the best method and shrinkage, and each row's held-out probabilities."""
+@dataclass(frozen=True)
+class TriedMethod:
+    """A method and shrinkage that cross-fitting tried, and the log loss (nats) of held-out rows."""
 
-    A: np.ndarray
-    p: np.ndarray
-    report: dict[str, Any]
+    method: str
+    shrinkage: float
+    log_loss: float
 
 
-def _choose(
-    logs: np.ndarray,
-    labels: np.ndarray,
-    weight: np.ndarray,
-    fold: np.ndarray,
-    candidates: Sequence[tuple[str, float]],
-) -> _Choice:
-    tried: list[dict[str, Any]] = []
-    best: tuple[np.ndarray, np.ndarray] | None = None
-    least = np.inf
-    near: dict[str, np.ndarray] = {}
-    for name, strength in candidates:
-        whole = near[name] = fit_scaling(logs, labels, name, strength, weight, near.get(name))
-        p = np.empty_like(logs)
-        for number in np.unique(fold):
-            out = fold == number
-            A = fit_scaling(logs[~out], labels[~out], name, strength, weight[~out], whole)
-            p[out] = Calibrator(name, A[:, :-1], A[:, -1]).apply(logs[out])
-        loss = log_loss(p, labels, weight)
-        tried.append({"method": name, "shrinkage": strength, "log_loss": loss})
-        if loss < least:
-            least, best = loss, (whole, p)
-    assert best is not None
-    chosen = min(tried, key=lambda entry: float(entry["log_loss"]))
-    return _Choice(*best, {**chosen, "candidates": tried, "folds": int(fold.max()) + 1})
+@dataclass(frozen=True)
+class CalibrationReport:
+    """How a calibrator was chosen.
+
+    Parameters
+    ----------
+    counts : list of int
+        Labels of each class, k.
+    rows : int
+        Number of labels.
+    notes : list of str
+        What few labels forbade.
+    method, shrinkage
+        What was chosen.
+    log_loss : float or None
+        Cross-fitted log loss (nats) of the choice; None if nothing was fitted.
+    candidates : list of TriedMethod
+    folds : int
+        Folds of the choice; 0 if nothing was fitted.
+    log_loss_uncalibrated : float or None
+        Log loss of the same rows without correction.
+    """
+
+    counts: list[int]
+    rows: int
+    notes: list[str]
+    method: str = "none"
+    shrinkage: float = 0.0
+    log_loss: float | None = None
+    candidates: list[TriedMethod] = field(default_factory=list)
+    folds: int = 0
+    log_loss_uncalibrated: float | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold; what is not defined is left out."""
+        return {name: value for name, value in asdict(self).items() if value is not None}
 
 
 def _crossfit(
     margins: np.ndarray,
     labels: np.ndarray,
-    method: str,
-    shrinkage: Sequence[float],
-    folds: int,
+    options: CalibrationOptions,
     groups: np.ndarray | None,
     seed: int,
     weight: np.ndarray | None,
-) -> _Choice:
-    logs, labels = _checked(margins, labels, method)
+) -> tuple[np.ndarray, np.ndarray, CalibrationReport]:
+    """Return the best correction [W | b], each row's held-out probabilities (n, k), and the report."""
+    logs, labels = _checked(margins, labels)
     k = logs.shape[1]
     counts = np.bincount(labels, minlength=k)
-    objects = len(labels) if groups is None else len(np.unique(groups))
-    notes: list[str] = []
-    methods = _methods_tried(method, counts, objects, notes)
-    told = {"counts": counts.tolist(), "rows": len(labels), "notes": notes}
+    methods, notes = _methods_tried(options.method, counts, len(labels) if groups is None else len(np.unique(groups)))
+    report = CalibrationReport(counts.tolist(), len(labels), notes)
     if methods == ["none"]:
-        report = {"method": "none", "shrinkage": 0.0, "candidates": [], "folds": 0}
-        return _Choice(np.eye(k, k + 1), np.exp(logs), told | report)
+        return identity(k), np.exp(logs), report
     weight = np.ones(len(labels)) if weight is None else np.asarray(weight, dtype=np.float64)
-    fold = stratified_folds(labels, folds, seed=seed, groups=groups)
-    choice = _choose(logs, labels, weight, fold, _candidates(methods, shrinkage))
-    before = {"log_loss_uncalibrated": log_loss(np.exp(logs), labels, weight)}
-    return _Choice(choice.A, choice.p, told | choice.report | before)
+    fold = stratified_folds(labels, options.folds, seed=seed, groups=groups)
+    candidates: list[TriedMethod] = []
+    best = (identity(k), np.exp(logs))
+    near: dict[str, np.ndarray] = {}
+    for method in methods:
+        for strength in sorted(set(options.shrinkage), reverse=True) if method in ("vector", "dirichlet") else [0.0]:
+            whole = near[method] = fit_scaling(logs, labels, method, strength, weight, near.get(method))
+            p = np.empty_like(logs)
+            for number in np.unique(fold):
+                out = fold == number
+                A = fit_scaling(logs[~out], labels[~out], method, strength, weight[~out], whole)
+                p[out] = Calibrator(method, A[:, :-1], A[:, -1]).apply(logs[out])
+            tried = TriedMethod(method, float(strength), log_loss(p, labels, weight))
+            if all(tried.log_loss < other.log_loss for other in candidates):
+                best, chosen = (whole, p), tried
+            candidates.append(tried)
+    return *best, replace(
+        report,
+        **asdict(chosen),
+        candidates=candidates,
+        folds=int(fold.max()) + 1,
+        log_loss_uncalibrated=log_loss(np.exp(logs), labels, weight),
+    )
 
 
-def _candidates(methods: Sequence[str], shrinkage: Sequence[float]) -> list[tuple[str, float]]:
-    strengths = sorted(set(map(float, shrinkage)), reverse=True) or [0.0]
-    return [(m, s) for m in methods for s in (strengths if m in ("vector", "dirichlet") else [0.0])]
-
-
-def _methods_tried(method: str, counts: np.ndarray, objects: int, notes: list[str]) -> list[str]:
+def _methods_tried(method: str, counts: np.ndarray, objects: int) -> tuple[list[str], list[str]]:
+    """Return the methods that so many labels of each class allow, and notes on the others."""
     wanted = list(METHODS) if method == "auto" else [method]
     least = int(counts.min())
     if method == "none":
-        return wanted
+        return wanted, []
     if (counts > 0).sum() < 2 or objects < _FEWEST_ROWS:
-        notes.append(
-            f"{int(counts.sum())} labels of {int((counts > 0).sum())} class(es) cannot calibrate: none is used."
-        )
-        return ["none"]
+        few = f"{int(counts.sum())} labels of {int((counts > 0).sum())} class(es) cannot calibrate: none is used."
+        return ["none"], [few]
     kept = [name for name in wanted if least >= _FEWEST[name]]
     left = [name for name in wanted if name not in kept]
-    if left:
-        rarest = int(counts.argmin())
-        notes.append(
-            f"class {rarest} has {least} label(s): {' and '.join(left)} scaling would need "
-            f"{_FEWEST[left[0]]} of each class" + ("." if kept else "; temperature scaling is used.")
-        )
-    return kept or ["temperature"]
+    if not left:
+        return kept, []
+    note = (
+        f"class {int(counts.argmin())} has {least} label(s): {' and '.join(left)} scaling would need "
+        f"{_FEWEST[left[0]]} of each class" + ("." if kept else "; temperature scaling is used.")
+    )
+    return kept or ["temperature"], [note]
 
 
-def _checked(margins: np.ndarray, labels: np.ndarray, method: str) -> tuple[np.ndarray, np.ndarray]:
-    if method != "auto" and method not in METHODS:
-        allowed = ("auto", *METHODS)
-        raise FitError(
-            f"there is no calibration method '{method}'.{did_you_mean(method, allowed)} Allowed: {', '.join(allowed)}."
-        )
+def _checked(margins: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return log-probabilities and class codes, or say what is wrong with them."""
     margins = np.asarray(margins, dtype=np.float64)
-    labels = np.asarray(labels)
-    if margins.ndim != 2 or labels.shape != margins.shape[:1]:
-        raise FitError(f"margins of shape {margins.shape} and labels of shape {labels.shape} do not belong together.")
-    if not np.isfinite(margins).all():
-        raise FitError("some margins are not finite: they cannot be calibrated.")
-    if len(labels) and (labels.min() < 0 or labels.max() >= margins.shape[1]):
-        raise FitError(
-            f"labels for calibration must be 0 ... {margins.shape[1] - 1}; found {labels.min()} to {labels.max()} "
-            "(-1 is unlabelled: leave those rows out)."
-        )
-    return log_softmax(margins) if len(margins) else margins, labels.astype(np.intp)
+    if margins.ndim != 2 or not np.isfinite(margins).all():
+        raise FitError("some margins are not finite, or are no (rows, classes): they cannot be calibrated.")
+    labels = checked_labels(labels, *margins.shape)
+    return log_softmax(margins) if len(margins) else margins, labels
 
 
 def fit_calibrator(
     margins: np.ndarray,
     labels: np.ndarray,
-    method: str = "auto",
+    options: CalibrationOptions | None = None,
     *,
-    shrinkage: Sequence[float] = (0.001, 0.01, 0.1, 1.0),
-    folds: int = 5,
     groups: np.ndarray | None = None,
     seed: int = 0,
     weight: np.ndarray | None = None,
-) -> tuple[Calibrator, dict[str, Any]]:
+) -> tuple[Calibrator, CalibrationReport]:
     """Fit a calibrator on validation rows, its method and shrinkage chosen by cross-fitted log loss.
 
     Methods that the rarest class has too few labels for are left out (vector scaling needs 10 of
     each class, Dirichlet scaling 20); with a class absent only temperature scaling remains, which
     treats all classes alike; with fewer than 20 labels, or one class, nothing is corrected. The
-    report says so under ``notes``.
+    report's notes say so.
 
     Parameters
     ----------
@@ -358,11 +361,8 @@ def fit_calibrator(
         Of rows that the booster was not trained on.
     labels : array of int, shape (n,)
         Class codes; classes may be absent.
-    method : {"auto", "none", "temperature", "vector", "dirichlet"}
-    shrinkage : sequence of float
-        Strengths tried for vector and Dirichlet scaling; see :class:`~jpas_gbm.boosting.scaling.ScalingLoss`.
-    folds : int
-        Folds of the choice, stratified by class.
+    options : CalibrationOptions, optional
+        Method, strengths tried (see :class:`ScalingLoss`) and folds of the choice, stratified by class.
     groups : array of int, shape (n,), optional
         Rows of one object stay in one fold.
     seed : int
@@ -371,18 +371,16 @@ def fit_calibrator(
 
     Returns
     -------
-    calibrator : Calibrator
-    report : dict
-        ``method``, ``shrinkage``, ``log_loss`` (cross-fitted), ``log_loss_uncalibrated``,
-        ``candidates`` (method, shrinkage, cross-fitted log loss), ``folds``, ``counts``, ``notes``.
+    Calibrator
+    CalibrationReport
 
     Raises
     ------
     FitError
-        If shapes, labels or the method are wrong.
+        If shapes or labels are wrong.
     """
-    choice = _crossfit(margins, labels, method, shrinkage, folds, groups, seed, weight)
-    return Calibrator(choice.report["method"], choice.A[:, :-1], choice.A[:, -1]), choice.report
+    A, _, report = _crossfit(margins, labels, options or CalibrationOptions(), groups, seed, weight)
+    return Calibrator(report.method, A[:, :-1], A[:, -1]), report
 
 
 def crossfit_probabilities(
@@ -394,20 +392,22 @@ def crossfit_probabilities(
     seed: int = 0,
     weight: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Return validation probabilities (n, k), each row's by a calibrator that did not see its object.
+    """Return validation probabilities, each row's by a calibrator that did not see its object.
 
     Parameters
     ----------
-    margins, labels, groups, seed, weight
-        As for :func:`fit_calibrator`.
-    options : CalibrationOptions, optional
-        Method, shrinkage and folds; under ``auto`` the method is the one that :func:`fit_calibrator`
-        chooses by these same probabilities.
+    margins, labels, options, groups, seed, weight
+        As for :func:`fit_calibrator`; under ``auto`` the method is the one that it chooses by these
+        same probabilities.
 
     Returns
     -------
     array of float64, shape (n, k)
         What candidates are compared by and thresholds tuned on.
+
+    Raises
+    ------
+    FitError
+        If shapes or labels are wrong.
     """
-    options = options or CalibrationOptions()
-    return _crossfit(margins, labels, options.method, options.shrinkage, options.folds, groups, seed, weight).p
+    return _crossfit(margins, labels, options or CalibrationOptions(), groups, seed, weight)[1]

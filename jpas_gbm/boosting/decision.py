@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 import numpy as np
@@ -11,7 +12,7 @@ from ..options import CalibrationOptions
 from ..scores.bootstrap import resample_weights
 from ..scores.losses import confusion_matrix, log_p, macro_f1
 from .calibration import crossfit_probabilities
-from .matrix import stratified_folds
+from .matrix import checked_labels, stratified_folds
 
 Rule = Literal["argmax", "thresholds"]
 
@@ -103,7 +104,7 @@ def tune_thresholds(p: np.ndarray, y: np.ndarray | None = None, *, trust: float 
     if y is None:
         truth, present = p, np.ones(k, dtype=bool)
     else:
-        y = _codes(y, p)
+        y = checked_labels(y, *p.shape)
         truth = trust * p
         truth[np.arange(len(y)), y] += 1 - trust
         present = np.bincount(y, minlength=k) > 0
@@ -131,15 +132,6 @@ def _rows(p: np.ndarray) -> np.ndarray:
     return p
 
 
-def _codes(y: np.ndarray, p: np.ndarray) -> np.ndarray:
-    y = np.asarray(y)
-    if y.shape != p.shape[:1]:
-        raise FitError(f"probabilities of shape {p.shape} and labels of shape {y.shape} do not belong together.")
-    if y.min() < 0 or y.max() >= p.shape[1]:
-        raise FitError(f"labels must be 0 ... {p.shape[1] - 1}; found {y.min()} to {y.max()} (-1 is unlabelled).")
-    return y.astype(np.intp)
-
-
 def _gain_interval(
     y: np.ndarray, plain: np.ndarray, tuned: np.ndarray, groups: np.ndarray, k: int, seed: int, resamples: int = 400
 ) -> list[float]:
@@ -152,9 +144,47 @@ def _gain_interval(
     return [float(q) for q in np.quantile(np.concatenate(gains), [0.025, 0.975])]
 
 
+@dataclass(frozen=True, eq=False)
+class Decision:
+    """How probabilities become a class, and why.
+
+    Parameters
+    ----------
+    rule : {"argmax", "thresholds"}
+        Thresholds where their cross-fitted macro-F1 is higher beyond doubt (95 % interval).
+    factors : array of float64, shape (k,)
+        Tuned class factors; ones where nothing could be tuned.
+    argmax, thresholds : float or None
+        Cross-fitted macro-F1 of either rule.
+    gain : float or None
+        The second less the first.
+    interval : list of float or None
+        Its paired 95 % bootstrap interval over objects.
+    folds : int or None
+        Folds of the cross-fitting.
+    note : str or None
+        Why nothing was tuned.
+    """
+
+    rule: Rule
+    factors: np.ndarray
+    argmax: float | None = None
+    thresholds: float | None = None
+    gain: float | None = None
+    interval: list[float] | None = None
+    folds: int | None = None
+    note: str | None = None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold; what is not defined is left out."""
+        factors = None if self.note else self.factors.tolist()
+        plain = {**{item.name: getattr(self, item.name) for item in fields(self)}, "factors": factors}
+        return {name: value for name, value in plain.items() if value is not None}
+
+
 def judge_thresholds(
     p: np.ndarray, y: np.ndarray, *, groups: np.ndarray | None = None, folds: int = 5, seed: int = 0
-) -> dict[str, Any]:
+) -> Decision:
     """Return what tuned factors gain over argmax on rows that did not tune them.
 
     Parameters
@@ -166,31 +196,33 @@ def judge_thresholds(
     folds : int
         Factors are tuned on all folds but one and judged on that one.
     seed : int
+        Seed of the folds; the next one is that of the bootstrap.
 
     Returns
     -------
-    dict
-        ``argmax`` and ``thresholds`` (cross-fitted macro-F1), ``gain``, ``interval`` (paired 95 %
-        bootstrap over objects), ``folds``.
+    Decision
+        Its factors are tuned on all rows.
+
+    Raises
+    ------
+    FitError
+        If shapes or labels are wrong.
     """
     p = _rows(p)
-    y = _codes(y, p)
+    y = checked_labels(y, *p.shape)
     k = p.shape[1]
-    member = np.arange(len(y)) if groups is None else np.unique(groups, return_inverse=True)[1].ravel()
-    fold = stratified_folds(y, folds, seed=seed, groups=member)
+    groups = np.arange(len(y)) if groups is None else np.asarray(groups)
+    fold = stratified_folds(y, folds, seed=seed, groups=groups)
     plain = decide(p).astype(np.intp)
     tuned = plain.copy()
     for number in np.unique(fold):
         out = fold == number
         tuned[out] = decide(p[out], tune_thresholds(p[~out], y[~out]))
-    scores = [float(macro_f1(confusion_matrix(y, guess, k))) for guess in (plain, tuned)]
-    return {
-        "argmax": scores[0],
-        "thresholds": scores[1],
-        "gain": scores[1] - scores[0],
-        "interval": _gain_interval(y, plain, tuned, member, k, seed + 1),
-        "folds": int(fold.max()) + 1,
-    }
+    before, after = (float(macro_f1(confusion_matrix(y, guess, k))) for guess in (plain, tuned))
+    interval = _gain_interval(y, plain, tuned, groups, k, seed + 1)
+    # Thresholds that chance may have chosen are not worth departing from the probabilities for.
+    rule: Rule = "thresholds" if interval[0] > 0 else "argmax"
+    return Decision(rule, tune_thresholds(p, y), before, after, after - before, interval, int(fold.max()) + 1)
 
 
 def choose_rule(
@@ -201,7 +233,7 @@ def choose_rule(
     groups: np.ndarray | None = None,
     counted: np.ndarray | None = None,
     seed: int = 0,
-) -> tuple[np.ndarray, Rule, dict[str, Any]]:
+) -> Decision:
     """Tune thresholds on validation and choose between them and argmax by cross-fitted macro-F1.
 
     Parameters
@@ -209,6 +241,7 @@ def choose_rule(
     margins : array, shape (n, k)
         Of validation rows; they are calibrated by cross-fitting before anything is tuned.
     y : array of int, shape (n,)
+        Class codes.
     options : CalibrationOptions, optional
     groups : array, shape (n,), optional
         The object of each row.
@@ -218,11 +251,7 @@ def choose_rule(
 
     Returns
     -------
-    factors : array of float64, shape (k,)
-    rule : {"argmax", "thresholds"}
-        Thresholds where their cross-fitted macro-F1 is higher beyond doubt (95 % interval).
-    decision : dict
-        As :func:`judge_thresholds`, with ``rule`` and ``factors``.
+    Decision
     """
     options = options or CalibrationOptions()
     p = crossfit_probabilities(margins, y, options, groups=groups, seed=seed)
@@ -231,9 +260,5 @@ def choose_rule(
     p, y, groups = p[counted], np.asarray(y)[counted], groups[counted]
     if len(np.unique(y)) < 2 or len(np.unique(groups)) < 2:
         note = f"{len(y)} counted validation row(s) of {len(np.unique(y))} class(es) cannot tune thresholds."
-        return np.ones(p.shape[1]), "argmax", {"rule": "argmax", "note": note}
-    factors = tune_thresholds(p, y)
-    judged = judge_thresholds(p, y, groups=groups, folds=options.folds, seed=seed)
-    # Thresholds that chance may have chosen are not worth departing from the probabilities for.
-    rule: Rule = "thresholds" if judged["interval"][0] > 0 else "argmax"
-    return factors, rule, {"rule": rule, "factors": factors.tolist(), **judged}
+        return Decision("argmax", np.ones(p.shape[1]), note=note)
+    return judge_thresholds(p, y, groups=groups, folds=options.folds, seed=seed)

@@ -203,7 +203,7 @@ def checked_labels(y: Any, n: int, n_classes: int) -> np.ndarray:
     if isinstance(y, np.ma.MaskedArray) and np.ma.getmaskarray(y).any():
         raise FitError("some labels are masked: leave those rows out of training.")
     if labels.shape != (n,):
-        raise FitError(f"the labels have shape {labels.shape}, the features {n} rows.")
+        raise FitError(f"the labels have shape {labels.shape}, there are {n} rows.")
     if labels.dtype.kind not in "iub" and not (labels.dtype.kind == "f" and np.all(labels == np.rint(labels))):
         raise FitError(
             f"the labels are of type {labels.dtype}; class codes 0 ... {n_classes - 1} are needed. "
@@ -231,7 +231,7 @@ def checked_weights(weight: Any, n: int) -> np.ndarray:
         return np.ones(n, dtype=np.float32)
     array = native(np.asarray(weight)).astype(np.float32)
     if array.shape != (n,):
-        raise FitError(f"the weights have shape {array.shape}, the features {n} rows.")
+        raise FitError(f"the weights have shape {array.shape}, there are {n} rows.")
     if not np.isfinite(array).all() or (array < 0).any():
         raise FitError("some weights are negative or not finite; a weight of 0 leaves a row out.")
     if n and not array.any():

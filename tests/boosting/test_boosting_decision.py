@@ -82,34 +82,34 @@ def test_judge_is_honest():
     """The gain is that of rows that did not tune, with an interval around it."""
     margins, y = sample(4000, sharp=1.5)
     judged = judge_thresholds(softmax(margins), y)
-    low, high = judged["interval"]
-    assert low < judged["gain"] < high and judged["gain"] > 0.005
-    assert judged["argmax"] == pytest.approx(score(y, decide(softmax(margins))))
+    low, high = judged.interval
+    assert low < judged.gain < high and judged.gain > 0.005
+    assert judged.argmax == pytest.approx(score(y, decide(softmax(margins))))
 
 
 def test_choose_rule_takes_the_better_one():
     margins, y = sample(6000, sharp=1.5)
-    factors, rule, told = choose_rule(margins, y, counted=np.arange(6000) % 4 > 0, seed=1)
-    assert rule == "thresholds" == told["rule"] and told["interval"][0] > 0
-    assert told["factors"] == pytest.approx(factors.tolist())
+    told = choose_rule(margins, y, counted=np.arange(6000) % 4 > 0, seed=1)
+    assert told.rule == "thresholds" and told.interval[0] > 0
+    assert told.to_dict()["factors"] == told.factors.tolist() and "note" not in told.to_dict()
     doubtful, labels = sample(2000, sharp=1.5)
-    _, rule, told = choose_rule(doubtful, labels, counted=np.arange(2000) % 4 > 0, seed=1)
-    assert rule == "argmax" and told["interval"][0] < 0 < told["gain"]
+    told = choose_rule(doubtful, labels, counted=np.arange(2000) % 4 > 0, seed=1)
+    assert told.rule == "argmax" and told.interval[0] < 0 < told.gain
     clear, y = sample(1000, sharp=8, shares=np.full(4, 0.25))
-    _, rule, told = choose_rule(clear, y)
-    assert rule == "argmax" and told["argmax"] > 0.99
+    told = choose_rule(clear, y)
+    assert told.rule == "argmax" and told.argmax > 0.99
 
 
 def test_choose_rule_without_enough_rows():
     margins, y = sample(500)
-    factors, rule, told = choose_rule(margins, y, counted=y == 2)
-    assert rule == "argmax" and np.array_equal(factors, np.ones(4))
-    assert "1 class(es) cannot tune thresholds" in told["note"]
+    told = choose_rule(margins, y, counted=y == 2)
+    assert told.rule == "argmax" and np.array_equal(told.factors, np.ones(4))
+    assert "1 class(es) cannot tune thresholds" in told.note and told.to_dict() == {"rule": "argmax", "note": told.note}
 
 
 def test_refusals():
     p = np.full((5, 4), 0.25)
-    with pytest.raises(FitError, match="do not belong together"):
+    with pytest.raises(FitError, match=r"labels have shape \(3,\), there are 5 rows"):
         tune_thresholds(p, np.zeros(3, int))
     with pytest.raises(FitError, match="cannot tune thresholds"):
         tune_thresholds(p[:0], np.zeros(0, int))

@@ -13,7 +13,7 @@ from jpas_gbm.boosting.ensemble import Member, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Model
-from jpas_gbm.options import BACKENDS, BoostingOptions, FeatureOptions
+from jpas_gbm.options import BACKENDS, BoostingOptions, CalibrationOptions, FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.classes import default_scheme
@@ -101,7 +101,7 @@ def _fitted(backend: str, kinds: tuple[str, ...], seeds: int) -> Model:
                 )
                 members.append(Member("stack", top, base, kind))
     margins = np.mean([member.margins(Xv) for member in members], axis=0)
-    calibrator, _ = fit_calibrator(margins, val.label, "vector")
+    calibrator, _ = fit_calibrator(margins, val.label, CalibrationOptions(method="vector"))
     return Model(
         scheme=default_scheme(),
         bands=BANDS,
