@@ -45,7 +45,7 @@ bench: $(READY) ## speed and memory, as ratios in one run
 	@for b in features templates fit predict explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 lock: ## write requirements.lock anew (needs uv)
-	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev --extra moc \
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev \
 	  pyproject.toml -o requirements.lock
 
 clean: ## remove what was built, not what was measured

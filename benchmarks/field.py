@@ -29,10 +29,10 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
 from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.config import load_options, override
-from jpas_gbm.errors import TargetError
+from jpas_gbm.errors import ListError
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import check_mix, estimate_mix
-from jpas_gbm.lists.selection import TargetOptions, select
+from jpas_gbm.lists.selection import ListOptions, select
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.predictions import quality_bits
@@ -141,14 +141,14 @@ def one_field(mix, labelled, p, field, column, seed):
         "fdr_covariate": {"fdr": FDR, "shift": "covariate"},
         "fdr_none": {"fdr": FDR, "shift": "none"},
     }.items():
-        asked = TargetOptions(target=CLASSES[column], **options)
+        asked = ListOptions(cls=CLASSES[column], **options)
         try:
             found = select(mix, labelled, p, field.mag, column, asked, seed=seed)
             lists[name] = judged(found.rows, y, column)
             if name == "purity":
-                lists[name]["interval"] = found.told["interval"]
-                lists[name]["expected_true"] = found.told["expected_true"]
-        except TargetError as error:
+                lists[name]["interval"] = found.part.interval
+                lists[name]["expected_true"] = found.part.expected_true
+        except ListError as error:
             lists[name] = {"size": 0, "true": 0, "purity": None, "completeness": 0.0, "refused": str(error)}
     lists["naive"] = judged(naive(p, column, PURITY), y, column)
     lists["mean_corrected"] = judged(naive(q, column, PURITY), y, column)
@@ -161,7 +161,7 @@ def one_field(mix, labelled, p, field, column, seed):
             "after": errors_of(y, q, column),
             "noise": {name: np.mean([one[name] for one in floor]) for name in ("ece", "ece_class")},
         },
-        "trusted": check_mix(mix, labelled, p, field.mag, CLASSES)["trusted"],
+        "trusted": check_mix(mix, labelled, p, field.mag, CLASSES).trusted,
     }
 
 

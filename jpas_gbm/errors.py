@@ -50,7 +50,7 @@ class ExplanationError(JpasGbmError):
     """Contributions cannot be made, do not add up, or cannot say what was asked."""
 
 
-class TargetError(JpasGbmError):
+class ListError(JpasGbmError):
     """A candidate list cannot be made as it was asked for."""
 
 

@@ -1,224 +1,381 @@
-"""TargetList: from predictions and a rule to a list of candidates that says what it promises."""
+"""From predictions and a rule to a list of candidates that says what it promises: ``targets``."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack
 
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
-from ..errors import TargetError, did_you_mean
-from ..model import Model
+from ..claims import claim_file
+from ..config import parse_options
+from ..errors import ConfigError, ListError, did_you_mean
+from ..inputs import about_model
+from ..model import Model, open_model
+from ..output.write_columns import probability_name
+from ..output.writers import writer_class
+from ..run import Progress, Run
 from ..store import provenance
 from .conformal import conformal_p_values, conformal_sets
 from .footprint import Footprint, footprint
+from .known import drop_known, without_repeats
 from .mix import Mix, check_mix, estimate_mix, mag_bins
-from .predicted import Predicted, model_differs, without_repeats
-from .selection import Selection, TargetOptions, given_prior, rows_wanted, select
+from .noise import NoiseSource
+from .predicted import (
+    Predicted,
+    Tables,
+    as_predicted,
+    find_model,
+    paths_of,
+    refuse_other_model,
+)
+from .records import ClassMix, Part
+from .selection import ListOptions, check_prior, magnitude_limits, numbers, read_prior, rows_wanted, select
+from .target_list import TargetList, list_rows
 from .yields import all_curves, bin_names, draw_yields
 
-Progress = Callable[[str, int, int], None]
+if TYPE_CHECKING:
+    from ..predictions import Predictions
 
 
-@dataclass(frozen=True, eq=False)
-class TargetList:
-    """A candidate list.
+class ListKeywords(TypedDict, total=False):
+    """Further options of :func:`targets`; those without a comment are fields of :class:`ListOptions`.
 
     Parameters
     ----------
-    rows : Predicted
-        The candidates, by falling probability for the field.
-    p : array of float64, shape (n, k)
-        Probabilities for the field's class mix.
-    sets : array of bool, shape (n, k)
-        Class-conditional conformal sets.
-    bin : array of intp, shape (n,)
-        Magnitude bin of the rule.
-    footprint : Footprint or None
-        Of all predictions; None where no row has a position.
-    told : dict
-        Rule, promises, yields, class mix, curves, notes, provenance; JSON can hold it.
+    confidence, correct, shift, coverage, draws, area
+        As for :class:`ListOptions`.
+    magnitudes : (float or None, float or None) or str
+        Brightest and faintest magnitude of the list, or both as ``17,22.5``.
+    bin_edges, prior_edges : sequence of float or str
+        Magnitudes between bins, or ``20,21.5``.
+    prior : path, str or sequence
+        Class mix of the field: shares as ``0.01,0.03,0.72,0.24``, a row of them for each bin, or a YAML file.
+    catalogue : path
+        The catalogue that was predicted, for `noise_draws`.
+    legacy : path or sequence of path
+        Its Tractor tables.
+    noise_draws : int
+        How often the candidates are predicted again with noise added.
+    moc : path
+        Where the coverage map of the footprint goes, beside `out`.
     """
 
-    rows: Predicted
-    p: np.ndarray
-    sets: np.ndarray
-    bin: np.ndarray
-    footprint: Footprint | None
-    told: dict[str, Any]
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def lines(self) -> list[str]:
-        """Return what a person wants to know, as lines for a terminal."""
-        told = self.told
-        mix = told["mix"]
-        lines = [told["rule"]]
-        for part in told["parts"]:
-            low, high = part["interval"]
-            lines.append(
-                f"{part['magnitudes']}: {part['size']} candidates of {part['field_rows']} rows, expected true "
-                f"{part['expected_true']:.1f} [{low:.0f}, {high:.0f}], purity {part['purity']:.3f} "
-                f"[{part['purity_interval'][0]:.3f}, {part['purity_interval'][1]:.3f}], completeness "
-                f"{part['completeness']:.3f} [{part['completeness_interval'][0]:.3f}, "
-                f"{part['completeness_interval'][1]:.3f}], threshold {part['threshold']:.4f}"
-            )
-        for b, name in enumerate(mix["bins"]):
-            shares = ", ".join(
-                f"{c} {v:.4f} [{lo:.4f}, {hi:.4f}]"
-                for c, v, lo, hi in zip(told["classes"], mix["new"][b], mix["low"][b], mix["high"][b], strict=True)
-            )
-            lines.append(f"class mix of the field ({mix['source']}; {name}): {shares}")
-        if self.footprint is not None:
-            lines.append(f"footprint {self.footprint.area:.4g} square degrees")
-        lines.append(told["promise"])
-        return lines + [f"note: {note}" for note in told["notes"]]
+    confidence: float
+    magnitudes: tuple[float | None, float | None] | str
+    bin_edges: Sequence[float] | str
+    prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None
+    prior_edges: Sequence[float] | str
+    correct: bool
+    shift: str
+    coverage: float
+    draws: int
+    area: float | None
+    catalogue: str | Path | None
+    legacy: str | Path | Sequence[str | Path] | None
+    noise_draws: int
+    moc: str | Path | None
 
 
-def make_target_list(
-    predicted: Predicted,
-    fitted: Model,
-    options: TargetOptions,
+def targets(
+    predictions: Predictions | Tables,
+    model: Model | str | Path | None = None,
     *,
-    about_model: Mapping[str, Any] | None = None,
-    inputs: Sequence[str] = (),
+    cls: str = "QSO_high",
+    purity: float | None = None,
+    completeness: float | None = None,
+    number: int | None = None,
+    density: float | None = None,
+    fdr: float | None = None,
+    cut: float | None = None,
+    known: Tables | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     seed: int = 0,
+    threads: int = 0,
     progress: Progress | None = None,
+    **more: Unpack[ListKeywords],
 ) -> TargetList:
-    """Make a candidate list from predictions.
+    """Make a candidate list that says what it promises.
+
+    Parameters
+    ----------
+    predictions : Predictions, DataFrame, Table, path or sequence of path
+        All rows of the field: its class mix and footprint are measured on them.
+    model : Model or path, optional
+        The model that made them; of files it is looked for beside them and here.
+    cls : str
+        The class wanted.
+    purity, completeness, number, density, fdr : float, optional
+        The rule, exactly one (:class:`ListOptions`).
+    cut : float, optional
+        Faintest magnitude of the list.
+    known : path, DataFrame, Table or sequence of these, optional
+        Catalogues of sources that are left out, by id and position.
+    out : path, optional
+        Where the list is saved, with a JSON of what it promises beside it.
+    overwrite : bool
+        Whether files that are there may be replaced.
+    seed, threads, progress
+        Of the bootstrap; threads of the noise draws; called as ``progress(stage, done, total)``.
+    **more
+        See :class:`ListKeywords`.
+
+    Returns
+    -------
+    TargetList
+
+    Raises
+    ------
+    JpasGbmError
+        If an option is wrong, the list cannot be made or its promise not kept; the message says what can be.
+    """
+    rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
+    options, noise = _options(cls, rule, cut, more)
+    inputs = [*paths_of(predictions), *paths_of(known)]
+    read = [*inputs, *([] if noise is None else noise.inputs), *paths_of(model), *paths_of(more.get("prior"))]
+    _claim(out, more.get("moc"), overwrite, read)
+    predicted, model = _read(predictions, model)
+    run = Run.start(seed, threads, progress)
+    found = make_list(predicted, model, options, run=run, known=known, noise=noise, inputs=inputs)
+    if out is None:
+        return found
+    found.save(out, moc=more.get("moc"), overwrite=overwrite)
+    return replace(found, name=Path(out).stem, file=Path(out))
+
+
+_NOISE = ("catalogue", "legacy", "moc")
+
+
+def _options(
+    cls: str, rule: Mapping[str, float | None], cut: float | None, more: ListKeywords
+) -> tuple[ListOptions, NoiseSource | None]:
+    """Return the options of a list and where its noise draws are from, checked."""
+    given: dict[str, Any] = {name: value for name, value in more.items() if name not in _NOISE}
+    limits = given.get("magnitudes") or (None, None)
+    bright, faint = magnitude_limits(limits) if isinstance(limits, str) else limits
+    if cut is not None and faint is not None:
+        raise ConfigError(f"cut {cut:g} and the faintest of the magnitudes, {faint:g}, are the same thing. Give one.")
+    shares, edges = read_prior(given.get("prior"))
+    if edges and given.get("prior_edges"):
+        raise ConfigError(f"--prior-edges: {given['prior']} has edges of its own. Leave one of them out.")
+    for name, option in (("bin_edges", "--bins"), ("prior_edges", "--prior-edges")):
+        value = given.get(name, ())
+        given[name] = numbers(value, option) if isinstance(value, str) else tuple(value)
+    given |= {"prior": shares, "prior_edges": edges or given["prior_edges"]}
+    given |= {"cls": cls, **rule, "magnitudes": (bright, faint if cut is None else cut)}
+    noise = NoiseSource.of(given.get("noise_draws", 0), more.get("catalogue"), more.get("legacy"))
+    return parse_options(ListOptions, given, "targets"), noise
+
+
+def _claim(out: str | Path | None, moc: str | Path | None, overwrite: bool, inputs: Sequence[str | Path]) -> None:
+    """Refuse outputs that cannot be written, or that would replace an input, before any work is done."""
+    if out is None:
+        if moc is not None:
+            raise ConfigError(f"--moc {moc}: is written beside the list. Say with --out where that goes.")
+        return
+    kind = writer_class(out)
+    written = [Path(out), Path(out).with_suffix(".json"), *([Path(f"{out}.json")] if kind.companion else [])]
+    if moc is not None:
+        if Path(moc).resolve() in {path.resolve() for path in written}:
+            raise ConfigError(f"--moc {moc}: is where the list or what is told of it goes. Give another name.")
+        written.append(Path(moc))
+    if len({path.resolve() for path in written}) < len(written):
+        raise ConfigError(f"--out {out}: is where what is told of the list goes. Give another name.")
+    companions = [f"{path}.json" for path in inputs]
+    for path in written:
+        claim_file(path, overwrite, [*inputs, *companions])
+
+
+def _read(predictions: Predictions | Tables, model: Model | str | Path | None) -> tuple[Predicted, Model]:
+    """Return the predictions and the model that made them, or refuse those of another."""
+    paths = paths_of(predictions)
+    if model is None and not paths:
+        raise ListError(
+            "a table does not say which model made it. Give the model after the predictions, as in "
+            "jpas_gbm.targets(predictions, model)."
+        )
+    opened = None if model is None else open_model(model)
+    predicted = as_predicted(predictions, None if opened is None else about_model(opened))
+    if opened is None:
+        folders = [*(Path(path).parent for path in paths), Path()]
+        opened = open_model(find_model(predicted.model, folders))
+    refuse_other_model(predicted, about_model(opened))
+    return predicted, opened
+
+
+def make_list(
+    predicted: Predicted,
+    model: Model,
+    options: ListOptions,
+    *,
+    run: Run | None = None,
+    known: Tables | None = None,
+    noise: NoiseSource | None = None,
+    inputs: Sequence[str | Path] = (),
+) -> TargetList:
+    """Make a candidate list from predictions that were read.
 
     Parameters
     ----------
     predicted : Predicted
-        All rows of the field: the class mix and the footprint are measured on them.
-    fitted : Model
-        The model that made the predictions; its held-out labels calibrate the list.
-    options : TargetOptions
-        The rule and its limits.
-    about_model : mapping, optional
-        What a prediction file of this model would say of it: predictions of another are refused.
-    inputs : sequence of str
+        All rows of the field.
+    model : Model
+        The model that made them; its held-out labels calibrate the list.
+    options : ListOptions
+    run : Run, optional
+        Seed of the bootstrap and of the pruning of ``fdr``, threads, progress.
+    known : path, DataFrame, Table or sequence of these, optional
+        Catalogues of sources that are left out.
+    noise : NoiseSource, optional
+        What the candidates are predicted from again.
+    inputs : sequence of path
         Files to record in the provenance.
-    seed : int
-        Of the bootstrap and of the pruning of ``fdr``.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    TargetList
 
     Raises
     ------
-    TargetError
+    ListError
         If the list cannot be made or its promise not kept; the message says what can be.
     """
-    labelled, column, notes = _checked(predicted, fitted, options, about_model)
-    seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(seed).spawn(3)]
-    _tell(progress, "repeats", 0)
-    field, repeats = without_repeats(predicted)
-    if repeats:
-        notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
-    area = _area(field, options, notes)
-    _tell(progress, "class mix", 1)
-    mix, trust = _mix(labelled, field, options, fitted.classes, seeds[0], notes)
-    _tell(progress, "selection", 2)
-    inside = _inside(field.mag, options.magnitudes)
-    lab = labelled.take(_inside(labelled.mag, options.magnitudes))
-    lab_mix = mix_rows(mix, _inside(labelled.mag, options.magnitudes))
+    run = run or Run()
+    labelled, column, notes = _checked(predicted, model, options)
+    seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
+    run.report("repeats", 0, 4)
+    field, area = _field(predicted, options, known, notes)
+    run.report("class mix", 1, 4)
+    mix, shares = _mix(labelled, field, options, model.classes, seeds[0], notes)
+    run.report("selection", 2, 4)
+    inside, near = (_inside(mag, options.magnitudes) for mag in (field.mag, labelled.mag))
     if not inside.any():
-        raise TargetError(
+        raise ListError(
             f"no row of the predictions has a magnitude within {_limits(options.magnitudes)} (they have "
             f"{_range(field.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
         )
-    parts, chosen, bins = _parts(field, lab, lab_mix, inside, column, options, area, seeds[1], notes)
-    rows, place = np.concatenate(chosen), np.concatenate(bins)
-    corrected = mix.correct(field.p[rows], field.mag[rows])
-    order = np.argsort(-corrected[:, column], kind="stable")
-    rows, place, corrected = rows[order], place[order], corrected[order]
-    p_values = conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, corrected)
-    _tell(progress, "curves", 3)
+    lab, lab_mix = labelled.take(near), mix.take(near)
+    square = None if area is None else area.area
+    parts, rows, place, promise = _parts(field, lab, lab_mix, inside, column, options, square, seeds[1], notes)
+    p = mix.correct(field.p[rows], field.mag[rows])
+    order = np.argsort(-p[:, column], kind="stable")
+    rows, place, p = rows[order], place[order], p[order]
+    sets = conformal_sets(
+        conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, p), options.coverage
+    )
+    run.report("curves", 3, 4)
     yields = draw_yields(lab_mix, lab, field.p[inside], field.mag[inside], column, seed=seeds[1])
-    told = {
-        "rule": options.sentence,
-        "class": options.target,
-        "classes": list(fitted.classes),
-        "promise": parts[0][1].promise,
-        "magnitudes": list(options.magnitudes),
-        "rows": len(rows),
-        "parts": [{"magnitudes": name, "field_rows": n, **part.told} for name, part, n in parts],
-        "mix": {**_mix_told(mix), "trust": trust},
-        "footprint": None if area is None else area.to_dict(),
-        "per_deg2": None if area is None else float(corrected[:, column].sum() / area.area),
-        "curves": all_curves(lab_mix, lab, yields, column, options.bin_edges, None if area is None else area.area),
-        "coverage_of_sets": options.coverage,
-        "calibration_labels": dict(zip(fitted.classes, labelled.counts().tolist(), strict=True)),
-        "notes": notes,
-        "provenance": provenance(
-            seed=seed,
+    found = TargetList(
+        rule=options.sentence,
+        promise=promise,
+        cls=options.cls,
+        size=len(rows),
+        parts=parts,
+        classes=tuple(model.classes),
+        magnitudes=options.magnitudes,
+        mix=shares,
+        footprint=None if area is None else area.size,
+        per_deg2=None if square is None else float(p[:, column].sum() / square),
+        curves=all_curves(lab_mix, lab, yields, column, options.bin_edges, square),
+        coverage=options.coverage,
+        labels=dict(zip(model.classes, labelled.counts().tolist(), strict=True)),
+        notes=tuple(notes),
+        provenance=provenance(
+            seed=run.seed,
             options=options.model_dump(mode="json"),
             inputs=inputs,
             predictions=list(predicted.sources),
             model=dict(predicted.model),
         ),
-    }
-    _tell(progress, "curves", 4)
-    return TargetList(field.take(rows), corrected, conformal_sets(p_values, options.coverage), place, area, told)
+    )
+    candidates = field.take(rows)
+    values = _values(candidates, p, sets, place if len(parts) > 1 else None, column)
+    values |= {} if noise is None else noise.columns(candidates, column, model, run)
+    run.report("curves", 4, 4)
+    return replace(found, candidates=list_rows(values, found, area))
 
 
-def _tell(progress: Progress | None, stage: str, done: int) -> None:
-    if progress is not None:
-        progress(stage, done, 4)
+def _values(
+    rows: Predicted, p: np.ndarray, sets: np.ndarray, place: np.ndarray | None, column: int
+) -> dict[str, np.ndarray]:
+    """Return the columns of a list: ids, position, magnitude, probabilities, sets, warnings, explanations."""
+    values: dict[str, np.ndarray] = {"RANK": np.arange(1, len(rows) + 1, dtype=np.int32), **rows.ids}
+    values |= {"RA": rows.ra, "DEC": rows.dec, "MAG": rows.mag, "PROBABILITY": p[:, column].astype(np.float32)}
+    for c, name in enumerate(rows.classes):
+        values[probability_name(name)] = p[:, c].astype(np.float32)
+        if c == column:
+            values[f"{probability_name(name)}_MODEL"] = rows.p[:, c].astype(np.float32)
+    values["SET"] = np.array(["+".join(np.array(rows.classes)[row]) or "none" for row in sets])
+    values["SET_SIZE"] = sets.sum(axis=1).astype(np.int16)
+    if place is not None:
+        values["MAG_BIN"] = place.astype(np.int16)
+    return values | {"QUALITY": rows.quality.astype(np.int32), **rows.more}
 
 
-def _checked(
-    predicted: Predicted, fitted: Model, options: TargetOptions, about: Mapping[str, Any] | None
-) -> tuple[HeldOut, int, list[str]]:
-    classes = fitted.classes
-    if options.target not in classes:
-        raise TargetError(
-            f"there is no class '{options.target}'.{did_you_mean(options.target, classes)} "
-            f"The model knows {', '.join(classes)}."
+def _checked(predicted: Predicted, model: Model, options: ListOptions) -> tuple[HeldOut, int, list[str]]:
+    """Return what calibrates a list, the place of the class wanted and notes; or refuse."""
+    classes = model.classes
+    if options.cls not in classes:
+        raise ListError(
+            f"there is no class '{options.cls}'.{did_you_mean(options.cls, classes)} The model knows "
+            f"{', '.join(classes)}."
         )
     if tuple(predicted.classes) != tuple(classes):
-        raise TargetError(
+        raise ListError(
             f"the predictions have the classes {', '.join(predicted.classes)}, the model {', '.join(classes)}: they "
             "are not of this model. Give the model that made them with --model."
         )
-    differs = "" if about is None else model_differs(predicted.model, about)
-    if differs:
-        raise TargetError(
-            f"{', '.join(predicted.sources)}: was predicted with another model ({differs}). Give that one with "
-            "--model, or predict again with this one."
-        )
-    labelled = fitted.held_out
+    labelled = model.held_out
     if labelled is None:
-        raise TargetError(
+        raise ListError(
             "the model carries no held-out labels (it was fitted by an older version), so no list can be calibrated. "
             "Fit again."
         )
     absent = [name for name, n in zip(classes, labelled.counts(), strict=True) if not n]
     if absent:
-        raise TargetError(
+        raise ListError(
             f"there are no calibration labels of {', '.join(absent)} among the model's {len(labelled)} held-out rows: "
             "class mix, purity and conformal sets need some of each class. Prepare and fit with labels of it."
         )
     notes = []
     if labelled.domain != "target":
         if options.kind in ("purity", "completeness", "fdr"):
-            raise TargetError(
+            raise ListError(
                 f"--{options.kind} promises something of the sky, and this model was calibrated on mocks. Fit a regime "
                 "that uses target labels (ssda, mocks-calibrated or target-only), or ask for --number or --density."
             )
         notes.append("calibrated on mocks: probabilities, yields and conformal sets may not hold on the sky.")
     if not len(predicted):
-        raise TargetError(f"{', '.join(predicted.sources)}: holds no rows.")
-    return labelled, classes.index(options.target), notes
+        raise ListError(f"{', '.join(predicted.sources)}: holds no rows.")
+    return labelled, classes.index(options.cls), notes
 
 
-def _area(field: Predicted, options: TargetOptions, notes: list[str]) -> Footprint | None:
+def _field(
+    predicted: Predicted, options: ListOptions, known: Tables | None, notes: list[str]
+) -> tuple[Predicted, Footprint | None]:
+    """Return the rows to choose from, each source once and none that is known, and the footprint of all."""
+    field, repeats = without_repeats(predicted)
+    if repeats:
+        notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
+    area = _area(field, options, notes)
+    if known is not None:
+        field, counts = drop_known(field, known)
+        notes += [f"{n} rows are sources of {name} and were left out." for name, n in counts.items()]
+        notes.append("promises rest on all held-out labels, those of known sources among them.")
+        if not len(field):
+            raise ListError("every row of the predictions is a known source: none is left to choose from.")
+    return field, area
+
+
+def _area(field: Predicted, options: ListOptions, notes: list[str]) -> Footprint | None:
+    """Return the footprint of the field with the area given, if one is; None where neither is known."""
     try:
         found = footprint(field.ra, field.dec)
-    except TargetError:
+    except ListError:
         if options.kind == "density" and options.area is None:
             raise
         notes.append("no row has a position: no footprint, no yield per square degree.")
@@ -231,66 +388,40 @@ def _area(field: Predicted, options: TargetOptions, notes: list[str]) -> Footpri
         return found
     few = f"{int(np.isfinite(field.ra).sum())} row(s) with a position are too few to measure a footprint"
     if options.kind == "density":
-        raise TargetError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
+        raise ListError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
     notes.append(f"{few}: no yield per square degree. --area gives one.")
     return None
 
 
 def _mix(
-    labelled: HeldOut,
-    field: Predicted,
-    options: TargetOptions,
-    classes: tuple[str, ...],
-    seed: int,
-    notes: list[str],
-) -> tuple[Mix, dict[str, Any] | None]:
+    labelled: HeldOut, field: Predicted, options: ListOptions, classes: Sequence[str], seed: int, notes: list[str]
+) -> tuple[Mix, ClassMix]:
+    """Return the correction to the field's class mix, estimated or given, and its record."""
     edges = np.asarray(options.prior_edges, dtype=np.float64)
-    bins = len(edges) + 1
+    names = bin_names(options.prior_edges)
     place = mag_bins(labelled.mag, edges)
-    for b, name in enumerate(bin_names(options.prior_edges)):
-        counts = np.bincount(labelled.label[place == b], minlength=len(classes))
-        if (counts == 0).any():
-            absent = ", ".join(c for c, n in zip(classes, counts, strict=True) if not n)
-            raise TargetError(
+    counts = np.stack([np.bincount(labelled.label[place == b], minlength=len(classes)) for b in range(len(names))])
+    for name, row in zip(names, counts, strict=True):
+        if (row == 0).any():
+            absent = ", ".join(c for c, n in zip(classes, row, strict=True) if not n)
+            raise ListError(
                 f"there are no calibration labels of {absent} at magnitudes {name}: its mix cannot be corrected. "
                 "Use wider --prior-edges."
             )
     given = None
     if options.prior:
-        given_prior(options.prior, options.prior_edges, classes)
+        check_prior(options.prior, options.prior_edges, classes)
         given = np.asarray(options.prior, dtype=np.float64)
     elif not options.correct:
-        given = np.stack([np.bincount(labelled.label[place == b], minlength=len(classes)) for b in range(bins)]) / 1.0
+        given = counts.astype(np.float64)
+        notes.append("probabilities are not corrected: the field is taken to have the labelled sample's class mix.")
     if given is not None:
         given = given / given.sum(axis=1, keepdims=True)
     mix = estimate_mix(labelled, field.p, field.mag, edges, given=given, draws=options.draws, seed=seed)
-    if given is not None:
-        if not options.correct:
-            notes.append("probabilities are not corrected: the field is taken to have the labelled sample's class mix.")
-        return mix, None
-    trust = check_mix(mix, labelled, field.p, field.mag, classes)
-    if not trust["trusted"]:
-        notes.append("the class mix found by EM is not to be trusted: " + " ".join(trust["reasons"]))
-    return mix, trust
-
-
-def _mix_told(mix: Mix) -> dict[str, Any]:
-    low, high = mix.interval()
-    return {
-        "source": "given" if mix.given else "estimated by EM, 95 % intervals",
-        "bins": bin_names(tuple(mix.edges.tolist())),
-        "old": mix.old.tolist(),
-        "new": mix.new.tolist(),
-        "low": low.tolist(),
-        "high": high.tolist(),
-        "temperature": 1 / mix.bias.a,
-        "bias": mix.bias.b.tolist(),
-    }
-
-
-def mix_rows(mix: Mix, rows: np.ndarray) -> Mix:
-    """Return the mix with draws of some labelled rows only."""
-    return replace(mix, draws=tuple(replace(draw, times=draw.times[rows]) for draw in mix.draws))
+    trust = None if given is not None else check_mix(mix, labelled, field.p, field.mag, classes)
+    if trust is not None and not trust.trusted:
+        notes.append("the class mix found by EM is not to be trusted: " + " ".join(trust.reasons))
+    return mix, mix.record(names, trust)
 
 
 def _parts(
@@ -299,62 +430,54 @@ def _parts(
     mix: Mix,
     inside: np.ndarray,
     column: int,
-    options: TargetOptions,
-    area: Footprint | None,
+    options: ListOptions,
+    area: float | None,
     seed: int,
     notes: list[str],
-) -> tuple[list[tuple[str, Selection, int]], list[np.ndarray], list[np.ndarray]]:
+) -> tuple[tuple[Part, ...], np.ndarray, np.ndarray, str]:
+    """Apply the rule in each magnitude bin; return the parts, field rows, their bins and the promise."""
     edges = np.asarray(options.bin_edges, dtype=np.float64)
-    names = bin_names(options.bin_edges)
-    if not options.bin_edges:
-        names = [_limits(options.magnitudes)]
+    names = bin_names(options.bin_edges) if options.bin_edges else [_limits(options.magnitudes)]
     field_bin, lab_bin = mag_bins(field.mag, edges), mag_bins(labelled.mag, edges)
-    parts: list[tuple[str, Selection, int]] = []
-    chosen, bins, refused = [], [], []
+    if options.bin_edges:
+        inside = inside & np.isfinite(field.mag)
+    taken, refused = [], []
     for b, name in enumerate(names):
-        rows = np.flatnonzero(inside & (field_bin == b) & (np.isfinite(field.mag) | (not options.bin_edges)))
-        near = lab_bin == b
-        where = f"the field ({name})"
+        rows, near = np.flatnonzero(inside & (field_bin == b)), lab_bin == b
         if not len(rows):
             continue
         if not (labelled.label[near] == column).any():
             refused.append(
-                f"there are no calibration labels of {options.target} at {name}: nothing can be promised there. "
+                f"there are no calibration labels of {options.cls} at {name}: nothing can be promised there. "
                 "Widen the magnitude limits or bins."
             )
             continue
         try:
             part = select(
-                mix_rows(mix, near),
-                labelled.take(near),
-                field.p[rows],
-                field.mag[rows],
-                column,
-                options,
-                area=None if area is None else area.area,
-                seed=seed + b,
-                where=where,
-            )
-        except TargetError as error:
+                mix.take(near), labelled.take(near), field.p[rows], field.mag[rows], column, options,
+                area=area, seed=seed + b, magnitudes=name,
+            )  # fmt: skip
+        except ListError as error:
             if len(names) == 1:
                 raise
             refused.append(str(error))
             continue
-        wanted = rows_wanted(options, None if area is None else area.area)
+        wanted = rows_wanted(options, area)
         if wanted is not None and wanted > len(part.rows):
-            notes.append(f"{wanted:,} rows were asked for, and {where} has {len(rows):,}: all of them are in the list.")
-        parts.append((name, part, len(rows)))
-        chosen.append(rows[part.rows])
-        bins.append(np.full(len(part.rows), b, dtype=np.intp))
-    if not parts:
-        raise TargetError(
-            " ".join(refused) or "no magnitude bin holds a row of the predictions. Check --bins and --mag."
-        )
+            notes.append(
+                f"{wanted:,} rows were asked for, and the field ({name}) has {len(rows):,}: all of them are in the "
+                "list."
+            )
+        taken.append((part, rows[part.rows], np.full(len(part.rows), b, dtype=np.intp)))
+    if not taken:
+        raise ListError(" ".join(refused) or "no magnitude bin holds a row of the predictions. Check --bins and --mag.")
     notes += [f"left out: {sentence}" for sentence in refused]
-    return parts, chosen, bins
+    parts, rows_of, bins_of = zip(*taken, strict=True)
+    return tuple(part.part for part in parts), np.concatenate(rows_of), np.concatenate(bins_of), parts[0].promise
 
 
 def _inside(mag: np.ndarray, limits: tuple[float | None, float | None]) -> np.ndarray:
+    """Return which magnitudes are within the limits; without limits, NaN is."""
     bright, faint = limits
     inside = np.ones(len(mag), dtype=bool)
     if bright is not None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..errors import TargetError
+from ..errors import ListError
 from ..scores.losses import log_p
 
 _CLIP = 20.0
@@ -207,14 +207,14 @@ def conformal_p_values(p_label: np.ndarray, label: np.ndarray, p: np.ndarray) ->
 
     Raises
     ------
-    TargetError
+    ListError
         If a class has no labelled row.
     """
     k = p_label.shape[1]
     counts = np.bincount(label, minlength=k)
     if (counts == 0).any():
         absent = ", ".join(map(str, np.flatnonzero(counts == 0)))
-        raise TargetError(f"there are no calibration labels of class {absent}: it can have no conformal p-value.")
+        raise ListError(f"there are no calibration labels of class {absent}: it can have no conformal p-value.")
     found = np.empty(p.shape)
     for c in range(k):
         own = np.sort(p_label[label == c, c])

@@ -10,14 +10,14 @@ Whether an estimated class mix can be believed.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
 from ..scores.bootstrap import object_counts
 from ..scores.losses import log_p, margin_loss, softmax
+from .records import ClassMix, SpreadTest, Trust
 
 _LEVELS = 400
 _FEW = 20_000
@@ -255,6 +255,38 @@ class Mix:
         for draw in self.draws:
             yield softmax(draw.bias.logits(logs, draw.ratio(place)))
 
+    def take(self, rows: np.ndarray) -> Mix:
+        """Return the mix with draws of some labelled rows only.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+            The rows.
+
+        Returns
+        -------
+        Mix
+        """
+        return replace(self, draws=tuple(replace(draw, times=draw.times[rows]) for draw in self.draws))
+
+    def record(self, bins: Sequence[str], trust: Trust | None) -> ClassMix:
+        """Return the shares with their intervals, to be saved.
+
+        Parameters
+        ----------
+        bins : sequence of str
+            Names of the magnitude bins.
+        trust : Trust, optional
+            Of an estimated mix.
+
+        Returns
+        -------
+        ClassMix
+        """
+        source = "given" if self.given else "estimated by EM, 95 % intervals"
+        bias = self.bias
+        return ClassMix(source, tuple(bins), self.old, self.new, *self.interval(), 1 / bias.a, bias.b, trust)
+
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
         """Return lower and upper ends of the new shares, shape (bins, k) each."""
         many = np.stack([draw.new for draw in self.draws])
@@ -341,8 +373,8 @@ _WIDE = 4.0
 _FEWEST_EXPECTED = 8.0
 
 
-def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str]) -> dict[str, Any]:
-    """Say whether the mix found by EM is to be trusted, and if not, why.
+def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str]) -> Trust:
+    """Test whether the mix found by EM is to be trusted.
 
     EM assumes that features of a class are spread alike among labelled rows and field. Then the
     labelled rows, each class weighted to its new share, must reproduce what the field shows: how
@@ -359,8 +391,8 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
 
     Returns
     -------
-    dict
-        ``trusted``, ``reasons`` (list of str), ``tests`` (what was measured).
+    Trust
+        With the reasons where it is not, and what was measured.
     """
     reasons: list[str] = []
     counts = labelled.counts()
@@ -379,15 +411,15 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
         "magnitudes": _spread_test(mix, labelled, mag, *_mag_cells(labelled.mag, mag)),
     }
     for name, test in tests.items():
-        if test["chance"] < _CHANCE and test["gap"] > _GAP:
+        if test.chance < _CHANCE and test.gap > _GAP:
             advice = (
                 "give --prior-edges for a mix by magnitude" if name == "magnitudes" else "give --prior, or label some"
             )
             reasons.append(
-                f"the field's {name} are not those of labelled rows with another class mix: {100 * test['gap']:.1f} % "
-                f"of the rows are elsewhere (chance {test['chance']:.1g}); {advice}."
+                f"the field's {name} are not those of labelled rows with another class mix: {100 * test.gap:.1f} % "
+                f"of the rows are elsewhere (chance {test.chance:.1g}); {advice}."
             )
-    return {"trusted": not reasons, "reasons": reasons, "tests": tests}
+    return Trust(not reasons, tuple(reasons), tests)
 
 
 def _score_cells(p: np.ndarray) -> np.ndarray:
@@ -404,7 +436,7 @@ def _mag_cells(own: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return tuple(np.where(np.isfinite(m), mag_bins(m, edges), -1) for m in (own, field))  # type: ignore[return-value]
 
 
-def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, field: np.ndarray) -> dict[str, float]:
+def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, field: np.ndarray) -> SpreadTest:
     """Compare counts of the field in cells with those of reweighted labelled rows, by chi²."""
     from scipy.stats import chi2
 
@@ -430,9 +462,10 @@ def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, 
     gap = np.array([seen[part].sum() - expected[part].sum() for part in parts])
     spread = np.array([max(variance[part].sum(), 1.0) for part in parts])
     freedom = max(len(parts) - k, 1)
-    return {
-        "gap": float(0.5 * np.abs(gap).sum() / max(n, 1)),
-        "chi2": float((gap**2 / spread).sum()),
-        "freedom": float(freedom),
-        "chance": float(chi2.sf((gap**2 / spread).sum(), freedom)),
-    }
+    statistic = float((gap**2 / spread).sum())
+    return SpreadTest(
+        gap=float(0.5 * np.abs(gap).sum() / max(n, 1)),
+        chi2=statistic,
+        freedom=float(freedom),
+        chance=float(chi2.sf(statistic, freedom)),
+    )

@@ -1,70 +1,27 @@
-"""Error-aware probabilities: what a classifier would say had the noise fallen otherwise.
-
-Finding the model that made a prediction file.
-
-Predicted: prediction files read again, with the model that made them.
-
-Sources that overlapping tiles show twice: one fibre each is enough.
-"""
+"""Predicted rows, read from files or tables, with what is known of the model that made them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 
-from ..errors import BundleError, TargetError, did_you_mean
-from ..model import Model
+from ..errors import BundleError, ListError, did_you_mean
+from ..predictions import Predictions
 from ..store import read_json
-from ..surveys.catalogue import Catalogue
-from ..surveys.quality import QualityBit
 from ..surveys.reader import read_table
 from ..surveys.tables import file_format
 
+if TYPE_CHECKING:
+    from astropy.table import Table
 
-def find_model(model: Mapping[str, Any], places: Sequence[str | Path]) -> Path:
-    """Return the model folder that a prediction file speaks of, by its card.
-
-    Parameters
-    ----------
-    model : mapping
-        What the predictions say of their model.
-    places : sequence of path
-        Folders to look at, and in.
-
-    Raises
-    ------
-    TargetError
-        If it is in none of them.
-    """
-    looked = []
-    for place in dict.fromkeys(Path(place).resolve() for place in places):
-        for head in sorted([*place.glob("model.json"), *place.glob("*/model.json")]):
-            looked.append(head.parent)
-            if _is(head.parent, model):
-                return head.parent
-    raise TargetError(
-        f"the model of these predictions (regime {model.get('regime')}, made {model.get('made')}) was not found beside "
-        f"them or here ({len(looked)} model folder(s) looked at). Name it with --model."
-    )
-
-
-def _is(folder: Path, model: Mapping[str, Any]) -> bool:
-    try:
-        card = read_json(folder / "card.json")
-    except BundleError:
-        return False
-    made = card.get("provenance") or {}
-    return bool(
-        made.get("made") == model.get("made")
-        and made.get("seed") == model.get("seed")
-        and card.get("features") == model.get("features")
-    )
+Tables: TypeAlias = "str | Path | pd.DataFrame | Table | Sequence[str | Path | pd.DataFrame | Table]"
+"""A table, as a file or in memory, or several of them."""
 
 
 _MODEL = ("made", "version", "seed", "regime", "chosen", "features", "inputs")
@@ -131,7 +88,7 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
     ------
     CatalogueError
         If a file is missing or damaged.
-    TargetError
+    ListError
         If a file is no prediction file, lacks a column, is of another model than the first, or repeats rows.
     """
     parts = [_read(Path(path)) for path in paths]
@@ -139,7 +96,7 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
     for other in parts[1:]:
         differs = model_differs(first.model, other.model)
         if differs:
-            raise TargetError(
+            raise ListError(
                 f"{first.sources[0]} and {other.sources[0]} are predictions of two models ({differs}). Their "
                 "probabilities cannot be ranked together: predict both with one model."
             )
@@ -171,11 +128,33 @@ def _without_repeated(predicted: Predicted) -> Predicted:
     if repeated.any():
         row = int(np.flatnonzero(repeated)[0])
         named = ", ".join(f"{name}={value[row]}" for name, value in predicted.ids.items())
-        raise TargetError(
+        raise ListError(
             f"{', '.join(predicted.sources)}: {int(repeated.sum()):,} row(s) stand twice ({named}, say): they would be "
             "counted and observed twice. Give each row once."
         )
     return predicted
+
+
+def refuse_other_model(predicted: Predicted, about: Mapping[str, Any]) -> None:
+    """Refuse predictions of another model.
+
+    Parameters
+    ----------
+    predicted : Predicted
+    about : mapping
+        What a prediction file of the model would say of it.
+
+    Raises
+    ------
+    ListError
+        If it differs from what the predictions say.
+    """
+    differs = model_differs(predicted.model, about)
+    if differs:
+        raise ListError(
+            f"{', '.join(predicted.sources)}: was predicted with another model ({differs}). Give that one with "
+            "--model, or predict again with this one."
+        )
 
 
 def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
@@ -187,59 +166,171 @@ def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return ""
 
 
+def as_predicted(predictions: Predictions | Tables, about: Mapping[str, Any] | None = None) -> Predicted:
+    """Return predictions, in memory or in files, as the rows of a field.
+
+    Parameters
+    ----------
+    predictions : Predictions, DataFrame, Table, path or sequence of path
+        With the columns of a prediction file.
+    about : mapping, optional
+        What a prediction file says of the model: needed of tables in memory, which do not say it.
+
+    Returns
+    -------
+    Predicted
+
+    Raises
+    ------
+    CatalogueError
+        If a file is missing or damaged.
+    ListError
+        If it holds no predictions of one model, or repeats rows.
+    """
+    paths = paths_of(predictions)
+    if paths:
+        return read_predictions(paths)
+    frame = predictions.to_pandas() if isinstance(predictions, Predictions) else as_frame(predictions)
+    return _without_repeated(_rows(frame, about or {}, "the table of predictions"))
+
+
+def paths_of(tables: object) -> list[str | Path]:
+    """Return a path, or a sequence of paths and tables, as the list of its paths; of other things an empty list.
+
+    Parameters
+    ----------
+    tables : path, table or sequence of these
+
+    Returns
+    -------
+    list of path
+    """
+    return [one for one in each(tables) if isinstance(one, str | Path)]
+
+
+def each(tables: object) -> Sequence[object]:
+    """Return one thing or several as a sequence."""
+    return tables if isinstance(tables, list | tuple) else [] if tables is None else [tables]
+
+
+def as_frame(table: object) -> pd.DataFrame:
+    """Return a file, an astropy Table or a DataFrame as a DataFrame."""
+    if isinstance(table, str | Path):
+        return read_table(table)
+    if isinstance(table, pd.DataFrame):
+        return table
+    convert = getattr(table, "to_pandas", None)
+    if convert is None:
+        raise ListError(
+            f"cannot read a table from a {type(table).__name__}. Give a path, a DataFrame or an astropy Table."
+        )
+    frame: pd.DataFrame = convert()
+    return frame
+
+
+def find_model(model: Mapping[str, Any], places: Sequence[str | Path]) -> Path:
+    """Return the model folder that a prediction file speaks of, by its card.
+
+    Parameters
+    ----------
+    model : mapping
+        What the predictions say of their model.
+    places : sequence of path
+        Folders to look at, and in.
+
+    Returns
+    -------
+    Path
+
+    Raises
+    ------
+    ListError
+        If it is in none of them.
+    """
+    looked = []
+    for place in dict.fromkeys(Path(place).resolve() for place in places):
+        for head in sorted([*place.glob("model.json"), *place.glob("*/model.json")]):
+            looked.append(head.parent)
+            if _made(head.parent, model):
+                return head.parent
+    raise ListError(
+        f"the model of these predictions (regime {model.get('regime')}, made {model.get('made')}) was not found beside "
+        f"them or here ({len(looked)} model folder(s) looked at). Name it with --model."
+    )
+
+
+def _made(folder: Path, model: Mapping[str, Any]) -> bool:
+    try:
+        card = read_json(folder / "card.json")
+    except BundleError:
+        return False
+    made = card.get("provenance") or {}
+    return bool(
+        made.get("made") == model.get("made")
+        and made.get("seed") == model.get("seed")
+        and card.get("features") == model.get("features")
+    )
+
+
 def _read(path: Path) -> Predicted:
     table = read_table(path)
-    told = read_provenance(path)
-    model = told.get("model") if isinstance(told, dict) else None
+    made = read_provenance(path)
+    model = made.get("model") if isinstance(made, dict) else None
     names = model.get("classes") if isinstance(model, dict) else None
-    if not isinstance(model, dict) or not isinstance(names, list) or not all(isinstance(one, str) for one in names):
+    if not isinstance(model, dict) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         companion = path.with_name(path.name + ".json")
         why = f" (its {companion.name} is {'damaged' if companion.is_file() else 'missing'})"
-        raise TargetError(
+        raise ListError(
             f"{path}: does not say which model made it, so it is no prediction file of jpas-gbm"
             + (why if path.suffix.lower() == ".csv" else "")
             + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE'."
         )
-    classes = tuple(names)
+    return _rows(table, model, path)
+
+
+def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Predicted:
+    """Return the rows of a table with the columns of a prediction file."""
+    classes = tuple(model["classes"])
     needed = ["RA", "DEC", *(f"P_{name.upper()}" for name in classes)]
     missing = [name for name in needed if name not in table.columns]
     if missing:
         hint = did_you_mean(missing[0], table.columns)
-        raise TargetError(
+        raise ListError(
             f"{path}: lacks the column(s) {', '.join(missing)}.{hint} It has: {', '.join(table.columns)}. "
             "Give the file as 'jpas-gbm predict' wrote it."
         )
     columns = list(table.columns)
     ids = [name for name in columns[: columns.index("RA")] if table[name].dtype.kind in "iu"]
-    p = np.stack([_numbers(table, name, path) for name in needed[2:]], axis=1)
+    p = np.stack([column_numbers(table, name, path) for name in needed[2:]], axis=1)
     negative: np.ndarray = np.any(p < 0, axis=1)
     wrong: np.ndarray = ~(np.abs(p.sum(axis=1) - 1) <= 1e-3)
     if negative.any() or wrong.any():
         row = int(np.flatnonzero(negative | wrong)[0])
         what = "are not from 0 to 1" if negative[row] else "do not sum to 1"
-        raise TargetError(f"{path}: probabilities of row {row} {what}: {p[row].tolist()}. Predict again.")
+        raise ListError(f"{path}: probabilities of row {row} {what}: {p[row].tolist()}. Predict again.")
     n = len(table)
+    quality = column_numbers(table, "QUALITY", path) if "QUALITY" in table else np.zeros(n)
     known = {"RA", "DEC", "MAG", "QUALITY", "CLASS", "CLASS_THRESHOLDED", "ENTROPY", *needed, *ids}
     return Predicted(
         classes=classes,
         ids={name: table[name].to_numpy(dtype=np.int64) for name in ids},
-        ra=_numbers(table, "RA", path),
-        dec=_numbers(table, "DEC", path),
-        mag=(_numbers(table, "MAG", path) if "MAG" in table else np.full(n, np.nan)).astype(np.float32),
+        ra=column_numbers(table, "RA", path),
+        dec=column_numbers(table, "DEC", path),
+        mag=(column_numbers(table, "MAG", path) if "MAG" in table else np.full(n, np.nan)).astype(np.float32),
         p=p / p.sum(axis=1, keepdims=True),
-        quality=np.nan_to_num(_numbers(table, "QUALITY", path) if "QUALITY" in table else np.zeros(n)).astype(np.int32),
+        quality=np.nan_to_num(quality).astype(np.int32),
         more={name: table[name].to_numpy() for name in columns if name not in known},
         model=model,
-        sources=(path.name,),
+        sources=(Path(path).name,),
     )
 
 
-def _numbers(table: pd.DataFrame, name: str, path: Path) -> np.ndarray:
+def column_numbers(table: pd.DataFrame, name: str, path: str | Path) -> np.ndarray:
     """Return a column as float64; what is missing is NaN."""
     try:
         return table[name].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:
-        raise TargetError(
+        raise ListError(
             f"{path}: the column {name} holds other things than numbers ({error}). Give the file as 'jpas-gbm predict' "
             "wrote it."
         ) from error
@@ -284,114 +375,3 @@ def _csv_provenance(path: Path) -> dict[str, Any] | None:
             if line.startswith("# meta: "):
                 return (_parsed(line.removeprefix("# meta: ")) or {}).get("provenance")
     return None
-
-
-RADIUS = 0.5
-"""Rows of different tiles nearer than this are one source, in arcsec."""
-
-
-def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predicted, int]:
-    """Return the rows with one row for each source, and how many were left out.
-
-    Rows within the radius are one source if they are of different tiles, where TILE_ID is known, and
-    at all otherwise. The row kept has fewer quality bits, then comes first: a choice by
-    probability would favour lucky noise.
-
-    Parameters
-    ----------
-    predicted : Predicted
-    radius : float
-        In arcsec.
-    """
-    from scipy.spatial import cKDTree
-
-    known = np.flatnonzero(np.isfinite(predicted.ra) & np.isfinite(predicted.dec))
-    if len(known) < 2:
-        return predicted, 0
-    lon, lat = np.deg2rad(predicted.ra[known]), np.deg2rad(predicted.dec[known])
-    vectors = np.stack([np.cos(lat) * np.cos(lon), np.cos(lat) * np.sin(lon), np.sin(lat)], axis=1)
-    chord = 2 * np.sin(np.deg2rad(radius / 3600) / 2)
-    pairs = cKDTree(vectors, balanced_tree=False, compact_nodes=False).query_pairs(chord, output_type="ndarray")
-    pairs = known[pairs]
-    tile = predicted.ids.get("TILE_ID")
-    if tile is not None:
-        pairs = pairs[tile[pairs[:, 0]] != tile[pairs[:, 1]]]
-    if not len(pairs):
-        return predicted, 0
-    doubts = np.bitwise_count(predicted.quality.astype(np.uint32) & ~np.uint32(QualityBit.NO_IMAGING))
-    rank = np.empty(len(predicted), dtype=np.intp)
-    rank[np.lexsort((np.arange(len(predicted)), doubts))] = np.arange(len(predicted))
-    worse = np.where(rank[pairs[:, 0]] > rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
-    keep = np.ones(len(predicted), dtype=bool)
-    keep[worse] = False
-    return predicted.take(keep), int((~keep).sum())
-
-
-_ROWS = 20_000
-Progress = Callable[[str, int, int], None]
-
-
-class NoisyProbabilities(NamedTuple):
-    """Mean and standard deviation over noise draws of every class's probability, float64 (n, k) each."""
-
-    mean: np.ndarray
-    spread: np.ndarray
-
-
-def noise_probabilities(
-    fitted: Model,
-    catalogue: Catalogue,
-    draws: int = 8,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-    progress: Progress | None = None,
-) -> NoisyProbabilities:
-    """Propagate photometric errors into probabilities.
-
-    Each draw adds to every flux a normal deviate of its error and asks the model again. A flux that
-    was measured has its noise already, so a draw is noisier than the data by a factor of sqrt(2): the
-    spread says how far a second measurement could move the probability, and the mean is drawn
-    towards indecision. It is a warning beside the probability, not a better probability.
-
-    The cost is `draws` predictions of these rows, features and all.
-
-    Parameters
-    ----------
-    fitted : Model
-    catalogue : Catalogue
-        n rows with errors.
-    draws : int
-        At least 2.
-    seed : int
-    threads : int
-    progress : callable, optional
-        Called as ``progress("noise", rows done, rows)``.
-
-    Raises
-    ------
-    TargetError
-        If the survey gives no errors, or fewer than 2 draws are asked for.
-    """
-    if draws < 2:
-        raise TargetError(f"{draws} noise draw(s) have no spread: ask for 2 or more.")
-    if not catalogue.has_errors:
-        raise TargetError(
-            f"the catalogue ({catalogue.survey}) gives no photometric errors, so none can be propagated. "
-            "Leave out --noise-draws."
-        )
-    mean = np.empty((len(catalogue), len(fitted.classes)))
-    spread = np.empty_like(mean)
-    rng = np.random.default_rng(seed)
-    for start in range(0, len(catalogue), _ROWS):
-        rows = slice(start, min(start + _ROWS, len(catalogue)))
-        part = catalogue.take(rows)
-        drawn = []
-        for _ in range(draws):
-            noise = rng.standard_normal(part.flux.shape, dtype=np.float32)
-            seen = part.replace(flux=part.flux + noise * part.flux_err)
-            drawn.append(fitted.probabilities(seen, threads))
-        mean[rows], spread[rows] = np.mean(drawn, axis=0), np.std(drawn, axis=0, ddof=1)
-        if progress is not None:
-            progress("noise", rows.stop, len(catalogue))
-    return NoisyProbabilities(mean, spread)

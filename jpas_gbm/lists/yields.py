@@ -1,20 +1,21 @@
-"""Curves: purity, completeness and yield against threshold, before and after the class mix is corrected.
+"""What a list would hold: draws of the true members among the likeliest n rows of the field, for every n.
 
-What a list would hold: draws of the true members among the likeliest n, for every n.
+From these and from the labelled rows: purity, completeness and yield against size and threshold, with intervals.
 """
 
 from __future__ import annotations
 
 import warnings
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
 from ..scores.losses import log_p, softmax
 from .mix import Mix, cells, mag_bins, ratio_of
+from .records import BeforeAfter, Curves, SizeCurve, ThresholdCurve
 
 _DENSE = 2000
 _POINTS = 2000
@@ -136,11 +137,12 @@ def _purity_above(score: np.ndarray, hit: np.ndarray, weight: np.ndarray, thresh
 
 
 _CURVE_POINTS = 60
+_FIGURES = ("purity", "completeness")
 
 
 def labelled_curve(
     mix: Mix, labelled: HeldOut, column: int, rows: np.ndarray, *, corrected: bool, level: float = 0.95
-) -> dict[str, Any]:
+) -> ThresholdCurve:
     """Return what a cut in probability selects among labelled rows.
 
     Parameters
@@ -159,13 +161,13 @@ def labelled_curve(
 
     Returns
     -------
-    dict
-        ``threshold`` (falling), ``purity``, ``completeness`` and their ``_low`` and ``_high``.
+    ThresholdCurve
+        Without points where no row is of the class.
     """
     chosen = labelled.take(rows)
     hit = chosen.label == column
     if not hit.any():
-        return {"rows": len(chosen), "members": 0}
+        return ThresholdCurve(len(chosen), 0)
     place = mix.place(chosen.mag)
     score = (mix.correct(chosen.p, chosen.mag) if corrected else chosen.p)[:, column]
     order = np.argsort(-score, kind="stable")
@@ -188,14 +190,12 @@ def labelled_curve(
         # A draw may have no row above a threshold; if none has, the interval is unknown.
         warnings.simplefilter("ignore", RuntimeWarning)
         low, high = np.nanquantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
-    told: dict[str, Any] = {"rows": len(chosen), "members": int(hit.sum()), "threshold": thresholds.tolist()}
-    for i, name in enumerate(("purity", "completeness")):
-        told |= {name: point[i].tolist(), f"{name}_low": low[i].tolist(), f"{name}_high": high[i].tolist()}
-    return told
+    ends = {f"{name}_{end}": part[i] for end, part in (("low", low), ("high", high)) for i, name in enumerate(_FIGURES)}
+    return ThresholdCurve(len(chosen), int(hit.sum()), thresholds, purity=point[0], completeness=point[1], **ends)
 
 
-def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> dict[str, Any]:
-    """Return purity, completeness and yield of lists of the field against their threshold.
+def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> SizeCurve:
+    """Return purity, completeness and yield of lists of the field against their size.
 
     Parameters
     ----------
@@ -204,48 +204,60 @@ def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> dict
         Square degrees; None where unknown.
     level : float
         Of the intervals.
+
+    Returns
+    -------
+    SizeCurve
     """
     keep = np.unique(np.geomspace(1, len(yields.size), _CURVE_POINTS).astype(int)) - 1
     true, size = yields.true[:, keep], yields.size[keep]
     ends = [(1 - level) / 2, (1 + level) / 2]
-
-    def pair(values: np.ndarray) -> list[list[float]]:
-        return [v.tolist() for v in np.quantile(values, ends, axis=0)]
-
-    total = np.maximum(yields.total, 1)[:, None]
-    told = {
-        "size": size.tolist(),
-        "threshold": yields.threshold[keep].tolist(),
-        "true": true.mean(axis=0).tolist(),
-        "true_interval": pair(true),
-        "purity": (true / size).mean(axis=0).tolist(),
-        "purity_interval": pair(true / size),
-        "completeness": np.minimum(true / total, 1).mean(axis=0).tolist(),
-        "completeness_interval": pair(np.minimum(true / total, 1)),
-    }
-    if area:
-        told["true_per_deg2"] = (true.mean(axis=0) / area).tolist()
-    return told
+    purity, reach = true / size, true / np.maximum(yields.total, 1)[:, None]
+    return SizeCurve(
+        size=size,
+        threshold=yields.threshold[keep],
+        true=true.mean(axis=0),
+        true_interval=np.quantile(true, ends, axis=0),
+        purity=purity.mean(axis=0),
+        purity_interval=np.quantile(purity, ends, axis=0),
+        completeness=np.minimum(reach, 1).mean(axis=0),
+        completeness_interval=np.quantile(np.minimum(reach, 1), ends, axis=0),
+        true_per_deg2=true.mean(axis=0) / area if area else np.zeros(0),
+    )
 
 
 def all_curves(
     mix: Mix, labelled: HeldOut, yields: Yields, column: int, edges: tuple[float, ...], area: float | None
-) -> dict[str, Any]:
-    """Return every curve of a class: of the field, and of labelled rows overall and by magnitude bin."""
+) -> Curves:
+    """Return every curve of a class: of the field, and of labelled rows overall and by magnitude bin.
+
+    Parameters
+    ----------
+    mix : Mix
+    labelled : HeldOut
+        The rows that `mix` was made with.
+    yields : Yields
+        Of the field.
+    column : int
+        The class.
+    edges : tuple of float
+        Magnitudes between bins.
+    area : float or None
+        Square degrees.
+
+    Returns
+    -------
+    Curves
+    """
     place = mag_bins(labelled.mag, np.asarray(edges))
     parts = {"all": np.ones(len(labelled), dtype=bool)}
     if edges:
         parts |= {name: place == b for b, name in enumerate(bin_names(edges))}
-    return {
-        "field": yield_curve(yields, area),
-        "labelled": {
-            name: {
-                "before": labelled_curve(mix, labelled, column, rows, corrected=False),
-                "after": labelled_curve(mix, labelled, column, rows, corrected=True),
-            }
-            for name, rows in parts.items()
-        },
+    curve = partial(labelled_curve, mix, labelled, column)
+    labels = {
+        name: BeforeAfter(curve(rows, corrected=False), curve(rows, corrected=True)) for name, rows in parts.items()
     }
+    return Curves(labels, yield_curve(yields, area))
 
 
 def bin_names(edges: tuple[float, ...]) -> list[str]:

@@ -13,12 +13,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
 
-from ..atomic import atomic_file
+from ..atomic import atomic_files
 from ..errors import OutputError, did_you_mean
 from ..store import dump_json
 from .write_columns import Column
@@ -158,8 +159,14 @@ def writer_class(path: str | Path) -> type[Writer]:
     return known[suffix]
 
 
+Companion = Callable[[Path, Path], None]
+"""Writes a file that tells of a table: given the place to write to, and the finished table."""
+
+
 @contextmanager
-def table_writer(path: str | Path, head: Head, *, overwrite: bool = False) -> Iterator[Writer]:
+def table_writer(
+    path: str | Path, head: Head, *, beside: Mapping[str | Path, Companion] | None = None, overwrite: bool = False
+) -> Iterator[Writer]:
     """Open a table for writing; it moves into place, whole, when the block ends well.
 
     Memory holds one piece of rows at a time, whatever the format.
@@ -171,8 +178,10 @@ def table_writer(path: str | Path, head: Head, *, overwrite: bool = False) -> It
         provenance, since plain CSV has no place for them; ``.ecsv`` carries them itself.
     head : Head
         Columns, name, cards and provenance.
+    beside : mapping of path to Companion, optional
+        Further files that stand or fall with the table, and what writes them once it is finished.
     overwrite : bool
-        Whether a file that is there may be replaced.
+        Whether files that are there may be replaced.
 
     Yields
     ------
@@ -181,23 +190,27 @@ def table_writer(path: str | Path, head: Head, *, overwrite: bool = False) -> It
     Raises
     ------
     OutputError
-        If the suffix is unknown, the file exists, or it cannot be written.
+        If the suffix is unknown, a file exists, or one cannot be written: then all are as before.
     """
     kind = writer_class(path)
-    with ExitStack() as stack:
-        if kind.companion:
-            about = {
-                "columns": [column.to_dict() for column in head.columns],
-                "provenance": dict(head.provenance),
-                **({"cards": head.facts()} if head.cards else {}),
-            }
-            companion = stack.enter_context(atomic_file(f"{path}.json", overwrite=overwrite))
-            companion.write_text(dump_json(about), encoding="utf-8")
-        temporary = stack.enter_context(atomic_file(path, overwrite=overwrite))
-        writer = kind(stack.enter_context(open(temporary, "w+b")), head)
-        stack.callback(writer.release)
-        yield writer
-        writer.close()
+    companions: dict[str | Path, Companion] = dict(beside or {})
+    if kind.companion:
+        companions[f"{path}.json"] = partial(_write_companion, head)
+    with atomic_files(path, *companions, overwrite=overwrite) as (table, *places):
+        with ExitStack() as stack:
+            writer = kind(stack.enter_context(open(table, "w+b")), head)
+            stack.callback(writer.release)
+            yield writer
+            writer.close()
+        for place, write in zip(places, companions.values(), strict=True):
+            write(place, table)
+
+
+def _write_companion(head: Head, place: Path, table: Path) -> None:
+    """Write what plain CSV has no place for."""
+    columns = [column.to_dict() for column in head.columns]
+    about = {"columns": columns, "provenance": dict(head.provenance), "cards": head.facts()}
+    place.write_text(dump_json(about), encoding="utf-8")
 
 
 def plain_letters(text: str) -> str:

@@ -5,16 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..lists.records import ClassMix, Interval, Part
+from ..lists.target_list import TargetList
 from ..text import DASH, count, listed, number, sentence, span, with_span
 from .figures.lists import bin_words, limits_words, list_plates
-from .saved import CandidateList, ClassMix, Interval, Part
 from .sections import Block, ResultKind, blocks_of, register_kind
 from .tables import Cell, Table
 
 _RATHER = 1e-9
 
 
-def _blocks(lists: Sequence[CandidateList]) -> list[Block]:
+def _blocks(lists: Sequence[TargetList]) -> list[Block]:
     blocks: list[Block] = []
     for i, found in enumerate(lists):
         blocks.append(Block("facts", list_facts(found), f"Candidate list: {found.name}"))
@@ -24,13 +25,13 @@ def _blocks(lists: Sequence[CandidateList]) -> list[Block]:
     return blocks
 
 
-def list_facts(found: CandidateList) -> list[tuple[str, str]]:
+def list_facts(found: TargetList) -> list[tuple[str, str]]:
     """Return a list as pairs of name and words."""
     density = "" if found.per_deg2 is None else f", {number(found.per_deg2, 1)} of them true per square degree"
     facts = [
         ("rule", found.rule),
         ("promise", found.promise),
-        ("list", f"{count(found.rows, 'candidate')} {limits_words(found)}{density}"),
+        ("list", f"{count(len(found), 'candidate')} {limits_words(found)}{density}"),
         ("footprint", "" if found.area is None else f"{found.area:,.4g} square degrees"),
         ("class mix", trust_words(found)),
         ("labels that calibrate", ", ".join(f"{n:,} {name}" for name, n in found.labels.items())),
@@ -40,45 +41,44 @@ def list_facts(found: CandidateList) -> list[tuple[str, str]]:
     return [(name, words) for name, words in facts if words]
 
 
-def trust_words(found: CandidateList) -> str:
+def trust_words(found: TargetList) -> str:
     """Return where the class mix of the field is from, and whether it is to be trusted."""
     if found.mix is None:
         return ""
     if not found.mix.estimated:
         return "given, not estimated"
-    trust = found.trust
+    trust = found.mix.trust
     if trust is None:
         return found.mix.source
     if not trust.trusted:
         return f"estimated by EM, and not to be trusted: {' '.join(trust.reasons)}"
     tests = [
-        f"{of} ({100 * gap:.1f} % of the rows elsewhere, chance {chance:.2g})"
-        for of, (gap, chance) in trust.tests.items()
-        if gap is not None and chance is not None
+        f"{of} ({100 * test.gap:.1f} % of the rows elsewhere, chance {test.chance:.2g})"
+        for of, test in trust.tests.items()
     ]
     seen = f": labelled rows weighted to it look like the field in {listed(tests)}" if tests else ""
     return f"estimated by EM, and to be trusted{seen}"
 
 
-def _sets(found: CandidateList) -> str:
+def _sets(found: TargetList) -> str:
     if found.coverage is None:
         return ""
     share = f"{100 * found.coverage:g} %"
     return f"of a class’s members, {share} have it in their set, if they look alike among labels and field"
 
 
-def _model(found: CandidateList) -> str:
-    model = found.record.get("model") or {}
+def _model(found: TargetList) -> str:
+    model = found.provenance.get("model") or {}
     told = [str(model[name]) for name in ("regime", "chosen") if model.get(name)]
     seed = model.get("seed")
     return ", ".join([*told, *([] if seed is None else [f"training seed {seed}"])])
 
 
-def parts_table(found: CandidateList) -> Table | None:
+def parts_table(found: TargetList) -> Table | None:
     """Return size, yield, purity, completeness and threshold of each magnitude bin."""
     if not found.parts:
         return None
-    naive = any(part.naive is not None for part in found.parts)
+    naive = any(part.mean_probability_size is not None for part in found.parts)
     rows = [_part_row(part, naive) for part in found.parts]
     wanted = found.wanted("purity")
     told = ""
@@ -88,7 +88,7 @@ def parts_table(found: CandidateList) -> Table | None:
             f" The naive list is the longest whose mean probability reaches {asked}: it takes no account of how well "
             "labels, field and chance are known."
         )
-    header = ["", "candidates", f"true {found.target}", "purity", "completeness", "least P", "of field rows"]
+    header = ["", "candidates", f"true {found.cls}", "purity", "completeness", "least P", "of field rows"]
     return Table(
         "What the list holds, expected from probabilities corrected to the class mix of the field; in brackets, 95 % "
         f"intervals over labels, field and chance.{told}",
@@ -101,20 +101,21 @@ def _part_row(part: Part, naive: bool) -> tuple[Cell, ...]:
     cells = [
         Cell(bin_words(part.magnitudes)),
         Cell(f"{part.size:,}"),
-        Cell(f"{part.expected:,.0f}", span(part.expected_interval, 0)),
+        Cell(f"{part.expected_true:,.0f}", span(part.interval, 0)),
         _cell(part.purity, part.purity_interval),
         _cell(part.completeness, part.completeness_interval),
         Cell(number(part.threshold)),
         Cell(f"{part.field_rows:,}"),
     ]
-    return (*cells, *([Cell(DASH if part.naive is None else f"{part.naive:,}")] if naive else []))
+    size = part.mean_probability_size
+    return (*cells, *([Cell(DASH if size is None else f"{size:,}")] if naive else []))
 
 
 def _cell(value: float | None, interval: Interval | None, digits: int = 3) -> Cell:
     return Cell(number(value, digits), span(interval, digits))
 
 
-def mix_table(found: CandidateList) -> Table | None:
+def mix_table(found: TargetList) -> Table | None:
     """Return the class shares of labels and field; strong, those of the field that differ beyond doubt."""
     mix = found.mix
     if mix is None or not found.classes:
@@ -129,9 +130,9 @@ def mix_table(found: CandidateList) -> Table | None:
     )
 
 
-def _mix_row(found: CandidateList, mix: ClassMix, b: int, c: int) -> tuple[Cell, ...]:
-    old, new = float(mix.labelled[b, c]), float(mix.field.value[b, c])
-    low, high = float(mix.field.low[b, c]), float(mix.field.high[b, c])
+def _mix_row(found: TargetList, mix: ClassMix, b: int, c: int) -> tuple[Cell, ...]:
+    old, new = float(mix.old[b, c]), float(mix.new[b, c])
+    low, high = float(mix.low[b, c]), float(mix.high[b, c])
     interval = (low, high) if mix.estimated and low == low and high == high else None
     outside = interval is not None and not low - _RATHER <= old <= high + _RATHER
     return (
@@ -142,35 +143,36 @@ def _mix_row(found: CandidateList, mix: ClassMix, b: int, c: int) -> tuple[Cell,
     )
 
 
-def list_told(found: CandidateList) -> str:
+def list_told(found: TargetList) -> str:
     """Return what a candidate list holds."""
     one = found.parts[0] if len(found.parts) == 1 else None
-    within = "" if one is None else f" {span(one.expected_interval, 0)}"
+    within = "" if one is None else f" {span(one.interval, 0)}"
     where = "" if one is not None else f" in {count(len(found.parts), 'magnitude bin')}"
     purity = "" if one is None else f", purity {with_span(one.purity, one.purity_interval)}"
     reach = "" if one is None else f", completeness {with_span(one.completeness, one.completeness_interval)}"
     density = "" if found.per_deg2 is None else f"; {number(found.per_deg2, 1)} true per square degree"
     return (
-        f"By the rule “{found.rule}”, the candidate list “{found.name}” has {count(found.rows, 'candidate')}{where}, "
+        f"By the rule “{found.rule}”, the candidate list “{found.name}” has {count(len(found), 'candidate')}{where}, "
         f"{found.expected:,.0f}{within} of them expected to be true{purity}{reach}{density}."
     )
 
 
-def _doubts(found: CandidateList) -> list[str]:
-    if found.trust is None or found.trust.trusted:
+def _doubts(found: TargetList) -> list[str]:
+    trust = None if found.mix is None else found.mix.trust
+    if trust is None or trust.trusted:
         return []
-    reasons = " ".join(found.trust.reasons)
+    reasons = " ".join(trust.reasons)
     return [f"The class mix of candidate list {found.name}, found by EM, is not to be trusted: {reasons}"]
 
 
-def _record(found: CandidateList, number: int) -> tuple[str, Mapping[str, Any]]:
-    return f"candidate list {found.name}", found.record
+def _record(found: TargetList, number: int) -> tuple[str, Mapping[str, Any]]:
+    return f"candidate list {found.name}", found.provenance
 
 
 register_kind(
     ResultKind(
         order=40,
-        type=CandidateList,
+        type=TargetList,
         words="a list's JSON beside the list: candidates ('jpas-gbm targets')",
         missing="No candidate list was given: 'jpas-gbm targets PREDICTIONS --purity 0.8 --out FILE' makes one, and "
         "beside it the JSON to show.",
@@ -179,6 +181,6 @@ register_kind(
         record=_record,
         sentences=lambda found: [list_told(found)],
         doubts=_doubts,
-        simulated=lambda found: found.record.get("model", {}).get("simulated"),
+        simulated=lambda found: found.provenance.get("model", {}).get("simulated"),
     )
 )

@@ -11,10 +11,10 @@ from ..comparison.comparison import Comparison
 from ..comparison.evaluation import Evaluation
 from ..comparison.exhibits import FOLDER, Exhibits
 from ..errors import BundleError, JpasGbmError
+from ..lists.target_list import TargetList
 from ..output.writers import suffixes
 from ..store import read_json
 from ..tuning.result import FILE as STUDY
-from .saved import CandidateList, is_list
 from .sections import result_kinds
 
 _OWN = {
@@ -135,8 +135,8 @@ class _Reader:
         """Read a JSON file if it is of a candidate list; say whether it was, or is damaged."""
         before = len(self.problems)
         told = self._guarded(lambda: read_json(path), path)
-        if is_list(told):
-            self._guarded(lambda: self.others.append(CandidateList.from_dict(path.stem, told)), path)
+        if TargetList.is_saved(told):
+            self._guarded(lambda: self.others.append(TargetList.load(path)), path)
             return True
         return len(self.problems) > before
 
@@ -153,7 +153,7 @@ class _Reader:
         beside = path.with_suffix(".json")
         if path.suffix.lower() in suffixes() and beside.is_file():
             raise BundleError(f"{path}: is a table. Give the JSON that targets wrote beside it: {beside}.")
-        if not is_list(read_json(path)):
+        if not TargetList.is_saved(read_json(path)):
             raise BundleError(f"{path}: is not the JSON of a candidate list. Give {_GIVE} beside a list.")
         self.beside(path)
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import TargetError
+from jpas_gbm.errors import ListError
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets, select_conformal
 
 
@@ -115,5 +115,5 @@ def test_few_labels_make_large_sets(rng, samples):
 def test_a_class_without_labels_has_no_p_value(rng, samples):
     labelled = samples.held_out(rng, 500)
     without = labelled.take(labelled.label != 1)
-    with pytest.raises(TargetError, match="no calibration labels of class 1"):
+    with pytest.raises(ListError, match="no calibration labels of class 1"):
         conformal_p_values(without.p, without.label, without.p)

@@ -9,10 +9,10 @@ import pytest
 from astropy.io import fits, votable
 from astropy.table import Table
 
-from jpas_gbm.errors import OutputError, TargetError
-from jpas_gbm.lists.candidate_list import make_target_list
-from jpas_gbm.lists.list_file import write_target_list
-from jpas_gbm.lists.selection import TargetOptions
+from jpas_gbm.errors import ListError, OutputError
+from jpas_gbm.lists.candidate_list import make_list
+from jpas_gbm.lists.predicted import refuse_other_model
+from jpas_gbm.lists.selection import ListOptions
 from jpas_gbm.store import dump_json
 
 
@@ -20,9 +20,9 @@ from jpas_gbm.store import dump_json
 def make(world, samples):
     labelled, rows, _ = world
 
-    def made(rows=rows, labelled=labelled, about_model=None, **rule):
+    def made(rows=rows, labelled=labelled, known=None, **rule):
         rule = {"draws": 30} | (rule or {"number": 20})
-        return make_target_list(rows, samples.FakeFitted(labelled), TargetOptions(**rule), about_model=about_model)
+        return make_list(rows, samples.FakeFitted(labelled), ListOptions(**rule), known=known)
 
     return made
 
@@ -33,10 +33,10 @@ def found(make):
 
 
 def test_a_list_is_sorted_and_says_everything(found, world):
-    p = found.p[:, 0]
-    assert (np.diff(p) <= 0).all() and (found.rows.mag <= 22.5).all()
-    assert abs(found.footprint.area - 1) < 0.1
-    told = found.told
+    p = found.to_pandas()["PROBABILITY"]
+    assert (np.diff(p) <= 0).all() and (found.to_pandas()["MAG"] <= 22.5).all()
+    assert abs(found.area - 1) < 0.1
+    told = found.to_dict()
     assert told["rows"] == len(found) and told["parts"][0]["expected_true"] == pytest.approx(p.sum())
     assert told["mix"]["trust"]["trusted"] and told["provenance"]["model"]["seed"] == 3
     assert set(told["curves"]["labelled"]["all"]) == {"before", "after"}
@@ -50,11 +50,11 @@ def test_a_list_is_sorted_and_says_everything(found, world):
 @pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "parquet", "csv"])
 def test_files_hold_the_same_rows(found, tmp_path, suffix):
     path = tmp_path / f"list.{suffix}"
-    write_target_list(found, path)
+    found.save(path)
     table = Table.read(path, format="ascii.csv" if suffix == "csv" else None)
     assert len(table) == len(found)
-    np.testing.assert_array_equal(table["NUMBER"], found.rows.ids["NUMBER"])
-    np.testing.assert_allclose(table["PROBABILITY"], found.p[:, 0], rtol=1e-6)
+    np.testing.assert_array_equal(table["NUMBER"], found.to_pandas()["NUMBER"])
+    np.testing.assert_allclose(table["PROBABILITY"], found.to_pandas()["PROBABILITY"], rtol=1e-6)
     units = (
         {one["name"]: one["unit"] for one in json.loads(Path(f"{path}.json").read_text())["columns"]}
         if (suffix == "csv")
@@ -65,11 +65,11 @@ def test_files_hold_the_same_rows(found, tmp_path, suffix):
     assert set(np.asarray(table["WHY_BAND_1"]).astype(str)) <= {"J0378", "J0390"}
     assert {"SET", "SET_SIZE", "QUALITY", "P_QSO_HIGH_MODEL", "RANK"} <= set(table.colnames)
     with pytest.raises(OutputError, match="already exists"):
-        write_target_list(found, path)
+        found.save(path)
 
 
 def test_the_fits_header(found, tmp_path):
-    write_target_list(found, tmp_path / "list.fits")
+    found.save(tmp_path / "list.fits")
     with fits.open(tmp_path / "list.fits", checksum=True) as file:
         file.verify("exception")
         header = file[1].header
@@ -90,17 +90,17 @@ def test_the_fits_header(found, tmp_path):
 def test_the_promise_of_every_rule_can_be_written(make, tmp_path, rule, suffix):
     """A promise names its source, and FITS cards hold plain letters alone."""
     listed = make(**rule)
-    write_target_list(listed, tmp_path / f"list.{suffix}")
+    listed.save(tmp_path / f"list.{suffix}")
     assert len(Table.read(tmp_path / f"list.{suffix}")) == len(listed) > 0
 
 
 def test_trap_accents_in_fits_cards(make, tmp_path):
-    write_target_list(make(fdr=0.3), tmp_path / "list.fits")
+    make(fdr=0.3).save(tmp_path / "list.fits")
     assert "(Jin and Candes 2023)" in fits.getheader(tmp_path / "list.fits", 1)["PROMISE"]
 
 
 def test_the_votable_is_valid(found, tmp_path):
-    write_target_list(found, tmp_path / "list.vot")
+    found.save(tmp_path / "list.vot")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ResourceWarning)
         table = votable.parse(tmp_path / "list.vot", verify="exception").get_first_table()
@@ -112,28 +112,29 @@ def test_the_votable_is_valid(found, tmp_path):
 
 def test_an_unknown_suffix(found, tmp_path):
     with pytest.raises(OutputError, match=r"suffix '\.txt'.*Known: .*\.fits"):
-        write_target_list(found, tmp_path / "list.txt")
+        found.save(tmp_path / "list.txt")
 
 
 def test_the_rule_in_each_magnitude_bin(make):
     found = make(number=10, bin_edges=(20.0, 21.5))
-    assert np.bincount(found.bin).tolist() == [10, 10, 10]
-    assert [part["magnitudes"] for part in found.told["parts"]] == ["< 20", "20 to 21.5", ">= 21.5"]
-    assert (found.rows.mag[found.bin == 0] < 20).all()
+    rows = found.to_pandas()
+    assert np.bincount(rows["MAG_BIN"]).tolist() == [10, 10, 10]
+    assert [part.magnitudes for part in found.parts] == ["< 20", "20 to 21.5", ">= 21.5"]
+    assert (rows["MAG"][rows["MAG_BIN"] == 0] < 20).all()
 
 
 def test_a_bin_that_cannot_promise_is_left_out(make):
     found = make(purity=0.6, bin_edges=(18.02,))
-    assert len(found.told["parts"]) == 1 and any(note.startswith("left out: ") for note in found.told["notes"])
+    assert len(found.parts) == 1 and any(note.startswith("left out: ") for note in found.notes)
 
 
 def test_a_prior_given_or_none_at_all(make, samples):
     given = make(number=20, prior=(tuple(samples.OLD),))
     plain = make(number=20, correct=False)
-    assert given.told["mix"]["source"] == "given" and given.told["mix"]["trust"] is None
-    assert any("not corrected" in note for note in plain.told["notes"])
+    assert given.mix.source == "given" and given.mix.trust is None
+    assert any("not corrected" in note for note in plain.notes)
     fewer = make(number=200, prior=((0.01, 0.06, 0.63, 0.3),))
-    assert fewer.p[:, 0].sum() < 0.85 * make(number=200, correct=False).p[:, 0].sum()
+    assert fewer.expected < 0.85 * make(number=200, correct=False).expected
 
 
 def test_density_by_footprint_and_by_area(make):
@@ -143,70 +144,70 @@ def test_density_by_footprint_and_by_area(make):
 
 def test_no_positions(make, world, samples):
     rows = samples.replace(world[1], ra=np.full(3000, np.nan))
-    with pytest.raises(TargetError, match="the footprint is empty"):
+    with pytest.raises(ListError, match="the footprint is empty"):
         make(rows, density=10.0)
     found = make(rows, number=5)
-    assert found.footprint is None and any("no footprint" in note for note in found.told["notes"])
+    assert found.footprint is None and any("no footprint" in note for note in found.notes)
 
 
 def test_too_few_positions_to_measure_a_footprint(make, world):
     rows = world[1].take(np.arange(3))
-    with pytest.raises(TargetError, match=r"3 row\(s\) with a position are too few to measure a footprint.*--area"):
+    with pytest.raises(ListError, match=r"3 row\(s\) with a position are too few to measure a footprint.*--area"):
         make(rows, density=10.0)
     found = make(rows, number=2)
-    assert found.footprint is None and found.told["per_deg2"] is None
-    assert any("too few to measure a footprint" in note for note in found.told["notes"])
+    assert found.footprint is None and found.per_deg2 is None
+    assert any("too few to measure a footprint" in note for note in found.notes)
     assert len(make(rows, density=10.0, area=0.2)) == 2
 
 
 def test_trap_the_mix_of_one_row_has_an_interval(make, world):
     """A bootstrap draw of one row may hold none."""
-    told = make(world[1].take(np.arange(1)), number=1).told
-    assert np.isfinite(told["mix"]["low"]).all() and np.isfinite(told["mix"]["high"]).all()
+    mix = make(world[1].take(np.arange(1)), number=1).mix
+    assert np.isfinite(mix.low).all() and np.isfinite(mix.high).all()
 
 
 @pytest.mark.parametrize("rule", [{"number": 100_000}, {"density": 1e300}])
 def test_more_rows_than_the_field_has(make, rule):
     found = make(**rule)
     assert len(found) == 3000
-    assert any("asked for, and the field (all magnitudes) has 3,000" in note for note in found.told["notes"])
+    assert any("asked for, and the field (all magnitudes) has 3,000" in note for note in found.notes)
 
 
 def test_a_density_of_less_than_a_row(make):
-    with pytest.raises(TargetError, match="less than one row of the field .*Ask for a larger --density"):
+    with pytest.raises(ListError, match="less than one row of the field .*Ask for a larger --density"):
         make(density=1e-6)
 
 
 def test_same_seed_same_list(make):
     one, two = make(fdr=0.3), make(fdr=0.3)
-    np.testing.assert_array_equal(one.rows.ids["NUMBER"], two.rows.ids["NUMBER"])
-    assert one.told["parts"] == two.told["parts"]
+    np.testing.assert_array_equal(one.to_pandas()["NUMBER"], two.to_pandas()["NUMBER"])
+    assert one.parts == two.parts
 
 
 def test_what_is_refused(make, world, samples):
     labelled, rows, _ = world
-    with pytest.raises(TargetError, match="there is no class 'QSO_hig'. Did you mean 'QSO_high'"):
-        make(target="QSO_hig", number=3)
-    with pytest.raises(TargetError, match="carries no held-out labels"):
+    with pytest.raises(ListError, match="there is no class 'QSO_hig'. Did you mean 'QSO_high'"):
+        make(cls="QSO_hig", number=3)
+    with pytest.raises(ListError, match="carries no held-out labels"):
         make(labelled=None, number=3)
-    with pytest.raises(TargetError, match="no calibration labels of QSO_high"):
+    with pytest.raises(ListError, match="no calibration labels of QSO_high"):
         make(labelled=labelled.take(labelled.label != 0), number=3)
-    with pytest.raises(TargetError, match=r"predicted with another model \(seed: 3 and 4\)"):
-        make(about_model=samples.about(seed=4), number=3)
-    with pytest.raises(TargetError, match="they are not of this model"):
+    with pytest.raises(ListError, match=r"predicted with another model \(seed: 3 and 4\)"):
+        refuse_other_model(rows, samples.about(seed=4))
+    with pytest.raises(ListError, match="they are not of this model"):
         make(samples.replace(rows, classes=("A", "B", "C", "D")), number=3)
-    with pytest.raises(TargetError, match="no row of the predictions has a magnitude within magnitude 30 to any"):
+    with pytest.raises(ListError, match="no row of the predictions has a magnitude within magnitude 30 to any"):
         make(number=3, magnitudes=(30.0, None))
-    with pytest.raises(TargetError, match="no calibration labels of .* at magnitudes < 17"):
+    with pytest.raises(ListError, match="no calibration labels of .* at magnitudes < 17"):
         make(number=3, prior_edges=(17.0,))
-    with pytest.raises(TargetError, match="sum to 0.4, not to 1"):
+    with pytest.raises(ListError, match="sum to 0.4, not to 1"):
         make(number=3, prior=((0.1, 0.1, 0.1, 0.1),))
-    with pytest.raises(TargetError, match="holds no rows"):
+    with pytest.raises(ListError, match="holds no rows"):
         make(rows.take(np.zeros(0, dtype=int)), number=3)
 
 
 def test_a_model_calibrated_on_mocks_promises_nothing(make, samples):
     mocks = samples.held_out(np.random.default_rng(1), domain="source")
-    with pytest.raises(TargetError, match="--purity promises something of the sky"):
+    with pytest.raises(ListError, match="--purity promises something of the sky"):
         make(labelled=mocks, purity=0.5)
-    assert any("calibrated on mocks" in note for note in make(labelled=mocks, number=5).told["notes"])
+    assert any("calibrated on mocks" in note for note in make(labelled=mocks, number=5).notes)

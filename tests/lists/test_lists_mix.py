@@ -74,8 +74,8 @@ def test_a_given_mix_is_taken_as_it_is(world, samples):
 
 def test_trust_where_only_the_mix_changed(world, world_mix, samples):
     labelled, rows, _ = world
-    told = check_mix(world_mix, labelled, rows.p, rows.mag, samples.CLASSES)
-    assert told["trusted"], told["reasons"]
+    trust = check_mix(world_mix, labelled, rows.p, rows.mag, samples.CLASSES)
+    assert trust.trusted, trust.reasons
 
 
 def test_no_trust_where_spectra_changed(world, rng, samples):
@@ -83,16 +83,16 @@ def test_no_trust_where_spectra_changed(world, rng, samples):
     p, _ = samples.draw(rng, 4000, samples.NEW, width=1.6)
     mag = rng.uniform(18, 23, 4000)
     mix = estimate_mix(labelled, p, mag, draws=30)
-    told = check_mix(mix, labelled, p, mag, samples.CLASSES)
-    assert not told["trusted"]
-    assert any("the field's probabilities are not those of labelled rows" in r for r in told["reasons"])
+    trust = check_mix(mix, labelled, p, mag, samples.CLASSES)
+    assert not trust.trusted
+    assert any("the field's probabilities are not those of labelled rows" in r for r in trust.reasons)
 
 
 def test_no_trust_where_magnitudes_changed(world, samples):
     labelled, rows, _ = world
     mag = rows.mag + 1.5
-    told = check_mix(estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES)
-    assert any("--prior-edges" in reason for reason in told["reasons"])
+    trust = check_mix(estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES)
+    assert any("--prior-edges" in reason for reason in trust.reasons)
 
 
 def test_no_trust_with_few_labels(rng, samples):
@@ -100,8 +100,8 @@ def test_no_trust_with_few_labels(rng, samples):
     few = labelled.take((labelled.label != 0) | (np.cumsum(labelled.label == 0) <= 4))
     p, _ = samples.draw(rng, 2000, samples.NEW)
     mag = rng.uniform(18, 23, 2000)
-    told = check_mix(estimate_mix(few, p, mag, draws=20), few, p, mag, samples.CLASSES)
-    assert any("QSO_high has 4 calibration label(s)" in reason for reason in told["reasons"])
+    trust = check_mix(estimate_mix(few, p, mag, draws=20), few, p, mag, samples.CLASSES)
+    assert any("QSO_high has 4 calibration label(s)" in reason for reason in trust.reasons)
 
 
 def test_held_out_rows_survive_a_file(world, tmp_path):

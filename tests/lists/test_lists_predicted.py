@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import CatalogueError, TargetError
-from jpas_gbm.lists.predicted import find_model, read_predictions, without_repeats
+from jpas_gbm.errors import CatalogueError, ListError
+from jpas_gbm.lists.known import without_repeats
+from jpas_gbm.lists.predicted import find_model, read_predictions
 from jpas_gbm.output.write_columns import prediction_columns, record_type
 from jpas_gbm.output.writers import Head, table_writer
 
@@ -55,29 +56,29 @@ def test_files_of_one_model_join(write):
 
 def test_rows_that_stand_twice_are_refused(write):
     path = write("a.fits")
-    with pytest.raises(TargetError, match=r"a\.fits, a\.fits: 60 row\(s\) stand twice \(TILE_ID=2241, NUMBER=1, say\)"):
+    with pytest.raises(ListError, match=r"a\.fits, a\.fits: 60 row\(s\) stand twice \(TILE_ID=2241, NUMBER=1, say\)"):
         read_predictions([path, path])
 
 
 def test_files_of_two_models_are_refused(write):
-    with pytest.raises(TargetError, match=r"a\.fits and b\.fits are predictions of two models \(seed: 3 and 4\)"):
+    with pytest.raises(ListError, match=r"a\.fits and b\.fits are predictions of two models \(seed: 3 and 4\)"):
         read_predictions([write("a.fits"), write("b.fits", seed=4)])
 
 
 def test_missing_columns_are_named(write):
-    with pytest.raises(TargetError, match=r"lacks the column\(s\) P_GALAXY"):
+    with pytest.raises(ListError, match=r"lacks the column\(s\) P_GALAXY"):
         read_predictions([write("a.fits", leave_out=("P_GALAXY",))])
 
 
 def test_a_table_that_is_no_prediction(write, tmp_path):
-    with pytest.raises(TargetError, match="is no prediction file of jpas-gbm"):
+    with pytest.raises(ListError, match="is no prediction file of jpas-gbm"):
         read_predictions([write("a.fits", header=False)])
     path = write("b.csv")
     path.with_name("b.csv.json").unlink()
-    with pytest.raises(TargetError, match=r"its b\.csv\.json is missing"):
+    with pytest.raises(ListError, match=r"its b\.csv\.json is missing"):
         read_predictions([path])
     path.with_name("b.csv.json").write_text("{")
-    with pytest.raises(TargetError, match=r"its b\.csv\.json is damaged"):
+    with pytest.raises(ListError, match=r"its b\.csv\.json is damaged"):
         read_predictions([path])
     with pytest.raises(CatalogueError, match="there is no such file"):
         read_predictions([tmp_path / "none.fits"])
@@ -85,7 +86,7 @@ def test_a_table_that_is_no_prediction(write, tmp_path):
 
 @pytest.mark.parametrize("model", ["a word", {"classes": "QSO"}, {"classes": [1, 2]}, {}])
 def test_a_header_that_says_nonsense(write, model):
-    with pytest.raises(TargetError, match="does not say which model made it"):
+    with pytest.raises(ListError, match="does not say which model made it"):
         read_predictions([write("a.parquet", told={"model": model})])
 
 
@@ -111,7 +112,7 @@ def _not_a_number(table):
     ],
 )
 def test_probabilities_that_are_none(write, spoil, said):
-    with pytest.raises(TargetError, match=said):
+    with pytest.raises(ListError, match=said):
         read_predictions([write("a.fits", spoil=spoil)])
 
 
@@ -123,7 +124,7 @@ def test_a_column_of_words_is_named(write, name):
     words = lines[1].split(",")
     words[place] = "bright"
     path.write_text("\n".join([lines[0], ",".join(words), *lines[2:], ""]))
-    with pytest.raises(TargetError, match=rf"a\.csv: the column {name} holds other things than numbers"):
+    with pytest.raises(ListError, match=rf"a\.csv: the column {name} holds other things than numbers"):
         read_predictions([path])
 
 
@@ -149,5 +150,5 @@ def test_repeats_of_overlapping_tiles_leave_one(rng, samples):
 
 
 def test_a_model_that_is_not_there(tmp_path):
-    with pytest.raises(TargetError, match="was not found beside them or here .* Name it with --model"):
+    with pytest.raises(ListError, match="was not found beside them or here .* Name it with --model"):
         find_model({"regime": "ssda", "made": "today"}, [tmp_path])

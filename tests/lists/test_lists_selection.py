@@ -4,15 +4,15 @@ import numpy as np
 import pytest
 
 from jpas_gbm.config import parse_options
-from jpas_gbm.errors import ConfigError, TargetError
+from jpas_gbm.errors import ConfigError, ListError
 from jpas_gbm.lists.conformal import covariate_weights
 from jpas_gbm.lists.mix import estimate_mix
-from jpas_gbm.lists.selection import TargetOptions, given_prior, select
+from jpas_gbm.lists.selection import ListOptions, check_prior, select
 
 
 def choose(world, mix, area=None, **rule):
     labelled, rows, _ = world
-    return select(mix, labelled, rows.p, rows.mag, 0, TargetOptions(**rule), area=area)
+    return select(mix, labelled, rows.p, rows.mag, 0, ListOptions(**rule), area=area)
 
 
 def test_the_purity_promise_holds_at_its_confidence(samples):
@@ -23,9 +23,9 @@ def test_the_purity_promise_holds_at_its_confidence(samples):
         p, label = samples.draw(rng, 2500, samples.NEW)
         mag = np.full(len(p), 20.0)
         mix = estimate_mix(labelled, p, mag, draws=30, seed=seed)
-        chosen = select(mix, labelled, p, mag, 0, TargetOptions(purity=0.7, confidence=0.9), seed=seed)
+        chosen = select(mix, labelled, p, mag, 0, ListOptions(purity=0.7, confidence=0.9), seed=seed)
         kept.append((label[chosen.rows] == 0).mean() >= 0.7)
-        found.append(chosen.told["size"])
+        found.append(chosen.part.size)
         order = np.argsort(-p[:, 0])
         size = np.flatnonzero(np.cumsum(p[order, 0]) / np.arange(1, len(p) + 1) >= 0.7)[-1] + 1
         naive.append((label[order[:size]] == 0).mean() >= 0.7)
@@ -36,8 +36,8 @@ def test_the_purity_promise_holds_at_its_confidence(samples):
 def test_told_numbers_agree_with_the_truth(world, world_mix):
     chosen = choose(world, world_mix, number=50)
     true = (world[2][chosen.rows] == 0).sum()
-    assert len(chosen.rows) == chosen.told["size"] == 50
-    assert chosen.told["interval"][0] <= true <= chosen.told["interval"][1]
+    assert len(chosen.rows) == chosen.part.size == 50
+    assert chosen.part.interval[0] <= true <= chosen.part.interval[1]
     assert "No promise" in chosen.promise
 
 
@@ -49,7 +49,7 @@ def test_completeness_takes_the_shortest_list(world, world_mix):
 
 def test_density_needs_and_uses_the_area(world, world_mix):
     assert len(choose(world, world_mix, area=0.5, density=60).rows) == 30
-    with pytest.raises(TargetError, match="less than one row"):
+    with pytest.raises(ListError, match="less than one row"):
         choose(world, world_mix, area=0.001, density=60)
 
 
@@ -57,34 +57,34 @@ def test_density_needs_and_uses_the_area(world, world_mix):
 def test_fdr_by_each_assumption(world, world_mix, shift):
     chosen = choose(world, world_mix, fdr=0.3, shift=shift)
     assert len(chosen.rows) and "Jin and Candès" in chosen.promise
-    assert chosen.told["threshold"] <= chosen.told["purity"] <= 1
+    assert chosen.part.threshold <= chosen.part.purity <= 1
 
 
 def test_a_purity_out_of_reach_says_the_best(world, world_mix):
-    with pytest.raises(TargetError, match=r"cannot be reached in the field: the best is 0\.\d+, by the likeliest \d+"):
+    with pytest.raises(ListError, match=r"cannot be reached in the field: the best is 0\.\d+, by the likeliest \d+"):
         choose(world, world_mix, purity=0.999, confidence=0.99)
 
 
 def test_a_rate_out_of_reach_says_why(world, world_mix):
-    with pytest.raises(TargetError, match="conformal p-value"):
+    with pytest.raises(ListError, match="conformal p-value"):
         choose(world, world_mix, fdr=0.001)
 
 
 def test_an_empty_field_is_refused(world, world_mix):
     labelled, rows, _ = world
-    with pytest.raises(TargetError, match="has no rows"):
-        select(world_mix, labelled, rows.p[:0], rows.mag[:0], 0, TargetOptions(number=3))
+    with pytest.raises(ListError, match="has no rows"):
+        select(world_mix, labelled, rows.p[:0], rows.mag[:0], 0, ListOptions(number=3))
 
 
 def test_options_need_one_rule_and_rising_edges():
     with pytest.raises(ConfigError, match="one rule of purity, completeness, number, density, fdr; given: none"):
-        parse_options(TargetOptions, {}, "targets")
+        parse_options(ListOptions, {}, "targets")
     with pytest.raises(ConfigError, match=r"fdr; given: purity and number\.$"):
-        parse_options(TargetOptions, {"purity": 0.8, "number": 3}, "targets")
+        parse_options(ListOptions, {"purity": 0.8, "number": 3}, "targets")
     with pytest.raises(ConfigError, match="bin_edges must be numbers that rise, .* not 21, 20"):
-        parse_options(TargetOptions, {"number": 3, "bin_edges": (21, 20)}, "targets")
+        parse_options(ListOptions, {"number": 3, "bin_edges": (21, 20)}, "targets")
     with pytest.raises(ConfigError, match=r"magnitudes must be the brightest and the faintest, .* not 22, 20\.$"):
-        parse_options(TargetOptions, {"number": 3, "magnitudes": (22, 20)}, "targets")
+        parse_options(ListOptions, {"number": 3, "magnitudes": (22, 20)}, "targets")
 
 
 @pytest.mark.parametrize(
@@ -101,7 +101,7 @@ def test_options_need_one_rule_and_rising_edges():
 )
 def test_options_that_are_no_numbers_or_contradict_each_other(value, said):
     with pytest.raises(ConfigError, match=said):
-        parse_options(TargetOptions, value, "targets")
+        parse_options(ListOptions, value, "targets")
 
 
 @pytest.mark.parametrize(
@@ -116,8 +116,8 @@ def test_options_that_are_no_numbers_or_contradict_each_other(value, said):
     ],
 )
 def test_a_prior_that_is_none_is_refused(prior, edges, said, samples):
-    with pytest.raises(TargetError, match=said):
-        given_prior(prior, edges, samples.CLASSES)
+    with pytest.raises(ListError, match=said):
+        check_prior(prior, edges, samples.CLASSES)
 
 
 def test_covariate_weights_follow_the_density_ratio(rng, samples):

@@ -9,11 +9,12 @@ from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.cli.app import app
-from jpas_gbm.errors import TargetError
+from jpas_gbm.errors import ListError
 from jpas_gbm.inference.stream import predict
-from jpas_gbm.lists.predicted import noise_probabilities
+from jpas_gbm.lists.noise import noise_probabilities
 from jpas_gbm.model import Model
 from jpas_gbm.options import SimulateOptions
+from jpas_gbm.run import Run
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import write_survey
 from jpas_gbm.surveys.quality import QualityBit
@@ -165,10 +166,12 @@ def test_rows_unlike_training_are_flagged(place, tiny):
 def test_noise_draws_spread_more_where_errors_are_larger(place, tiny):
     model = Model.load(place[0] / "model")
     rows = tiny.target_rows("test").take(slice(0, 120))
-    small, large = (noise_probabilities(model, rows.replace(flux_err=rows.flux_err * f), 4, seed=2) for f in (0.2, 2.0))
+    small, large = (
+        noise_probabilities(model, rows.replace(flux_err=rows.flux_err * f), 4, run=Run(2)) for f in (0.2, 2.0)
+    )
     np.testing.assert_allclose(small.mean.sum(axis=1), 1)
     assert 0 < small.spread.mean() < large.spread.mean()
-    with pytest.raises(TargetError, match="1 noise draw"):
+    with pytest.raises(ListError, match="1 noise draw"):
         noise_probabilities(model, rows, 1)
-    with pytest.raises(TargetError, match="gives no photometric errors"):
+    with pytest.raises(ListError, match="gives no photometric errors"):
         noise_probabilities(model, rows.replace(flux_err=np.full_like(rows.flux_err, np.nan)), 3)

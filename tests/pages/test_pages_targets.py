@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -14,9 +15,10 @@ from matplotlib.figure import Figure
 
 from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.errors import BundleError
-from jpas_gbm.lists.candidate_list import make_target_list
+from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import Predicted
-from jpas_gbm.lists.selection import TargetOptions
+from jpas_gbm.lists.selection import ListOptions
+from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.lists import list_plates
 from jpas_gbm.pages.figures.style import RULES
@@ -24,9 +26,9 @@ from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.list_section import list_facts, mix_table, parts_table
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
-from jpas_gbm.pages.saved import CandidateList
 from jpas_gbm.pages.story import doubts, found_sentences
-from jpas_gbm.store import dump_json
+from jpas_gbm.run import Run
+from jpas_gbm.store import dump_json, from_plain
 from jpas_gbm.text import number, span
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -66,10 +68,15 @@ def make():
     fitted: Any = SimpleNamespace(classes=CLASSES, held_out=held)
 
     def made(**rule: Any) -> dict[str, Any]:
-        found = make_target_list(rows, fitted, TargetOptions(draws=25, **rule), seed=9)
-        return json.loads(dump_json(found.told))
+        found = make_list(rows, fitted, ListOptions(draws=25, **rule), run=Run(9))
+        return json.loads(dump_json(found.to_dict()))
 
     return made
+
+
+def named(name: str, told: dict[str, Any]) -> TargetList:
+    """Return a list from what its JSON holds."""
+    return replace(from_plain(TargetList, told), name=name)
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +85,8 @@ def told(make) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="module")
-def found(told) -> CandidateList:
-    return CandidateList.from_dict("survey", told)
+def found(told) -> TargetList:
+    return named("survey", told)
 
 
 @pytest.fixture
@@ -96,7 +103,7 @@ def beside(told, tmp_path):
     return tmp_path / "survey.json"
 
 
-def plate_of(found: CandidateList, key: str):
+def plate_of(found: TargetList, key: str):
     return next(plate for plate in list_plates(found) if plate.key == key)
 
 
@@ -125,19 +132,19 @@ def test_cut_figure_has_both_curves_with_bands_and_the_threshold(told, found, ax
 def test_a_bin_without_labels_of_the_class_is_told_not_drawn(found, ax):
     plate = plate_of(found, "purity")
     assert "No QSO_high is among the labels of magnitude < 19." in plate.caption
-    bare = found.after["< 19"]
+    bare = found.curves.labelled["< 19"].after
     assert bare.members == 0
-    f.cut_figure(f.Cut("purity", "t", "QSO_high", found.before["< 19"], bare), ax)
+    f.cut_figure(f.Cut("purity", "t", "QSO_high", found.curves.labelled["< 19"].before, bare), ax)
     assert ax.texts[0].get_text() == "no labelled QSO_high here"
 
 
 def test_a_list_without_bins_has_one_plate_with_its_threshold(make):
-    one = CandidateList.from_dict("n", make(number=40, magnitudes=(18.5, 22.5)))
+    one = named("n", make(number=40, magnitudes=(18.5, 22.5)))
     plate = plate_of(one, "purity-completeness")
     assert len(plate.panels) == 2 and "magnitude 18.5 to 22.5" in plate.panels[0].result.title
     assert plate.panels[0].result.threshold == pytest.approx(one.parts[0].threshold)
     assert plate.panels[0].result.wanted is None
-    assert one.parts[0].naive is None and "naive list" not in parts_table(one).header
+    assert one.parts[0].mean_probability_size is None and "naive list" not in parts_table(one).header
 
 
 def test_yield_is_per_square_degree_and_marks_the_list(told, found, ax):
@@ -149,7 +156,7 @@ def test_yield_is_per_square_degree_and_marks_the_list(told, found, ax):
     assert drawn_["this list"][:, 0] == pytest.approx([told["rows"], told["per_deg2"]], rel=1e-5)
     assert ax.get_ylabel() == "true QSO_high per square degree"
     ax.clear()
-    f.yield_figure(CandidateList.from_dict("n", told | {"footprint": None}), ax)
+    f.yield_figure(named("n", told | {"footprint": None}), ax)
     assert ax.get_ylabel() == "true QSO_high"
 
 
@@ -192,7 +199,7 @@ def test_mix_table_is_strong_only_beyond_doubt(told, found):
     assert table.rows[0][2].strong  # a tenth of the labels, a twenty-fifth of the field
     same = copy.deepcopy(told)
     same["mix"]["old"] = same["mix"]["new"]
-    assert not any(row[2].strong for row in mix_table(CandidateList.from_dict("n", same)).rows)
+    assert not any(row[2].strong for row in mix_table(named("n", same)).rows)
 
 
 def test_trust_in_the_mix_is_told_with_its_reason(told, found):
@@ -200,7 +207,7 @@ def test_trust_in_the_mix_is_told_with_its_reason(told, found):
     assert not doubts(Results(others=(found,)))
     doubtful = copy.deepcopy(told)
     doubtful["mix"]["trust"] = {"trusted": False, "reasons": ["STAR has 3 calibration label(s)."], "tests": {}}
-    other = CandidateList.from_dict("n", doubtful)
+    other = named("n", doubtful)
     assert "not to be trusted: STAR has 3" in dict(list_facts(other))["class mix"]
     assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(others=(other,))))
 
@@ -209,26 +216,26 @@ def test_a_list_by_a_model_of_simulated_data_carries_the_banner(told, found):
     assert not make_page(Results(others=(found,))).banner
     simulated = copy.deepcopy(told)
     simulated["provenance"]["model"]["simulated"] = True
-    page = make_page(Results(others=(CandidateList.from_dict("n", simulated),)))
+    page = make_page(Results(others=(named("n", simulated),)))
     assert page.banner.startswith("Simulated data")
 
 
 def test_a_given_mix_has_no_interval(make):
-    one = CandidateList.from_dict("n", make(number=30, prior=((0.1, 0.1, 0.5, 0.3),)))
+    one = named("n", make(number=30, prior=((0.1, 0.1, 0.5, 0.3),)))
     assert dict(list_facts(one))["class mix"] == "given, not estimated"
     assert not any(row[2].note or row[2].strong for row in mix_table(one).rows)
 
 
 @pytest.mark.parametrize("absent", ["curves", "mix", "footprint", "per_deg2", "notes", "provenance", "magnitudes"])
 def test_a_list_that_lacks_a_part_is_shown(told, absent):
-    one = CandidateList.from_dict("n", {name: value for name, value in told.items() if name != absent})
+    one = named("n", {name: value for name, value in told.items() if name != absent})
     page = make_page(Results(others=(one,)))
     assert told["rule"] in render_page(page)
     assert bool(page.plates) == (absent != "curves")
 
 
 def test_several_lists_have_sections_and_keys_of_their_own(found, make):
-    other = CandidateList.from_dict("other", make(number=10))
+    other = named("other", make(number=10))
     page = make_page(Results(others=(found, other)))
     keys = [plate.key for plate in page.plates]
     assert len(set(keys)) == len(keys) == 5
@@ -241,18 +248,18 @@ def test_a_folder_with_lists_is_read(beside):
     (beside.parent / "stars.vot").write_text("")
     (beside.parent / "stars.json").write_text('{"of": "another program"}')
     results = read_results([beside.parent])
-    assert [one.name for one in results.all(CandidateList)] == ["survey"] and not results.problems
+    assert [one.name for one in results.all(TargetList)] == ["survey"] and not results.problems
 
 
 def test_a_damaged_list_is_left_out_and_named(told, beside):
     beside.write_text("{")
     results = read_results([beside.parent])
-    assert not results.all(CandidateList) and "survey.json: is not valid JSON" in results.problems[0]
+    assert not results.all(TargetList) and "survey.json: is not valid JSON" in results.problems[0]
     changed = copy.deepcopy(told)
     del changed["parts"][0]["size"]
     beside.write_text(json.dumps(changed))
     results = read_results([beside])
-    assert not results.all(CandidateList)
+    assert not results.all(TargetList)
     assert any("survey.json: cannot be read" in gap and "Make it again" in gap for gap in missing_parts(results))
 
 

@@ -1,7 +1,4 @@
-"""Plates of a candidate list.
-
-A candidate list: purity and completeness against threshold, and the yield against the list's size.
-"""
+"""Plates of a candidate list: purity and completeness against threshold, and the yield against the list's size."""
 
 from __future__ import annotations
 
@@ -9,14 +6,13 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from ...lists.records import ThresholdCurve
+from ...lists.target_list import TargetList
 from ...text import count, listed, number, sentence
-from ..saved import ByThreshold, CandidateList, within
 from .style import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, keyed, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-
-    from ..saved import Banded
 
 
 class Cut(NamedTuple):
@@ -26,9 +22,9 @@ class Cut(NamedTuple):
     ----------
     figure : {"purity", "completeness"}
     title : str
-    target : str
+    cls : str
         The class.
-    before, after : ByThreshold
+    before, after : ThresholdCurve
         With probabilities as the model gave them, and corrected to the field's class mix.
     threshold : float, optional
         Of the list.
@@ -40,9 +36,9 @@ class Cut(NamedTuple):
 
     figure: str
     title: str
-    target: str
-    before: ByThreshold
-    after: ByThreshold
+    cls: str
+    before: ThresholdCurve
+    after: ThresholdCurve
     threshold: float | None = None
     wanted: float | None = None
     legend: bool = True
@@ -52,21 +48,21 @@ def cut_figure(result: Cut, ax: Axes) -> Axes:
     """Draw a figure against the threshold with 95 % bands, before and after the class mix is corrected."""
     ax.set_title(result.title, fontsize=8.5)
     if not len(result.after.threshold):
-        return nothing(ax, f"no labelled {result.target} here")
+        return nothing(ax, f"no labelled {result.cls} here")
     for label, curve, colour, style in (
         ("class mix of the labels", result.before, ORANGE, "--"),
         ("class mix of the field", result.after, BLUE, "-"),
     ):
-        one: Banded = getattr(curve, result.figure)
-        ax.fill_between(curve.threshold, one.low, one.high, color=colour, alpha=0.2, lw=0)
-        ax.plot(curve.threshold, one.value, color=colour, ls=style, lw=1.4, label=label)
+        value, low, high = curve.banded(result.figure)
+        ax.fill_between(curve.threshold, low, high, color=colour, alpha=0.2, lw=0)
+        ax.plot(curve.threshold, value, color=colour, ls=style, lw=1.4, label=label)
     if result.wanted is not None:
         ax.axhline(result.wanted, color=MUTED, lw=0.9, ls=":")
     if result.threshold is not None:
         ax.axvline(result.threshold, color=INK, lw=0.9, ls="-.", label="threshold of the list")
     ax.set_xlim(-0.02, 1.02)
     ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel(f"least P({result.target})")
+    ax.set_xlabel(f"least P({result.cls})")
     ax.set_ylabel(result.figure)
     ax.grid(visible=True)
     if result.legend:
@@ -74,41 +70,40 @@ def cut_figure(result: Cut, ax: Axes) -> Axes:
     return ax
 
 
-def yield_figure(found: CandidateList, ax: Axes) -> Axes:
+def yield_figure(found: TargetList, ax: Axes) -> Axes:
     """Draw the members expected among the likeliest rows, per square degree where the area is known."""
-    if found.by_size is None:
+    curve = found.curves.field
+    if curve is None:
         return nothing(ax, "the curve of the field was not kept")
-    size, true = found.by_size.size, found.by_size.true
+    size, true = curve.size, curve.banded("true")
     area = found.area or 1.0
     per = " per square degree" if found.area else ""
     ax.fill_between(size, true.low / area, true.high / area, color=BLUE, alpha=0.2, lw=0)
     ax.plot(size, true.value / area, color=BLUE, label="expected")
     most = float(np.nanmax(true.high)) / area
     ax.plot([0, most * area], [0, most], color=MUTED, ls=":", lw=1, label="if all were true")
-    if found.rows:
-        ax.plot(found.rows, found.expected / area, "*", ms=10, color=VERMILION, label="this list", zorder=3)
+    if len(found):
+        ax.plot(len(found), found.expected / area, "*", ms=10, color=VERMILION, label="this list", zorder=3)
     ax.set_ylim(0, 1.08 * most)
     ax.set_xlim(left=0)
     ax.set_xlabel("candidates")
-    ax.set_ylabel(f"true {found.target}{per}")
+    ax.set_ylabel(f"true {found.cls}{per}")
     ax.grid(visible=True)
     ax.legend(loc="lower right")
     return ax
 
 
-def sizes_figure(found: CandidateList, ax: Axes) -> Axes:
+def sizes_figure(found: TargetList, ax: Axes) -> Axes:
     """Draw purity and completeness of the likeliest rows of the field against their number."""
-    if found.by_size is None:
+    curve = found.curves.field
+    if curve is None:
         return nothing(ax, "the curve of the field was not kept")
-    size = found.by_size.size
-    for name, one, colour, style in (
-        ("purity", found.by_size.purity, BLUE, "-"),
-        ("completeness", found.by_size.completeness, VERMILION, "--"),
-    ):
-        ax.fill_between(size, one.low, one.high, color=colour, alpha=0.2, lw=0)
-        ax.plot(size, one.value, color=colour, ls=style, label=name)
-    if found.rows:
-        ax.axvline(found.rows, color=INK, lw=0.9, ls="-.", label="size of this list")
+    for name, colour, style in (("purity", BLUE, "-"), ("completeness", VERMILION, "--")):
+        value, low, high = curve.banded(name)
+        ax.fill_between(curve.size, low, high, color=colour, alpha=0.2, lw=0)
+        ax.plot(curve.size, value, color=colour, ls=style, label=name)
+    if len(found):
+        ax.axvline(len(found), color=INK, lw=0.9, ls="-.", label="size of this list")
     ax.set_xlim(left=0)
     ax.set_ylim(-0.03, 1.03)
     ax.set_xlabel("candidates")
@@ -122,14 +117,14 @@ _CUT = (3.4, 3.0)
 _FIGURES = ("purity", "completeness")
 
 
-def list_plates(found: CandidateList, prefix: str = "") -> list[Plate]:
+def list_plates(found: TargetList, prefix: str = "") -> list[Plate]:
     """Return the plates of a list; those without curves are left out."""
     return keyed([*cut_plates(found), yield_plate(found)], prefix)
 
 
-def limits_words(found: CandidateList) -> str:
+def limits_words(found: TargetList) -> str:
     """Return the magnitude limits of a list in words."""
-    bright, faint = found.limits
+    bright, faint = found.magnitudes
     if bright is None:
         return "of any magnitude" if faint is None else f"of magnitude {faint:g} and brighter"
     return f"of magnitude {bright:g} and fainter" if faint is None else f"of magnitude {bright:g} to {faint:g}"
@@ -141,80 +136,83 @@ def bin_words(name: str) -> str:
     return "all magnitudes" if name == "all" else told.replace(">=", "≥")
 
 
-def _draws(found: CandidateList) -> str:
+def _draws(found: TargetList) -> str:
     """Return with how many draws and which seed intervals were made, where it is known."""
-    draws, seed = within(found.record, "options", "draws"), found.record.get("seed")
+    draws, seed = (found.provenance.get("options") or {}).get("draws"), found.provenance.get("seed")
     told = f" ({draws} draws)" if draws else ""
     return told + ("" if seed is None else f"; seed {seed}")
 
 
-def cut_plates(found: CandidateList) -> list[Plate]:
+def cut_plates(found: TargetList) -> list[Plate]:
     """Return purity and completeness against the threshold: a plate each by magnitude bin, or one for both."""
-    bins = [name for name, curve in found.after.items() if len(curve.threshold)]
+    bins = [name for name, curve in found.curves.labelled.items() if len(curve.after.threshold)]
     if len(bins) == 1:
         return [_cut_plate(found, bins, _FIGURES)]
     return [_cut_plate(found, bins, (figure,)) for figure in _FIGURES] if bins else []
 
 
-def _cut_plate(found: CandidateList, bins: list[str], figures: tuple[str, ...]) -> Plate:
+def _cut_plate(found: TargetList, bins: list[str], figures: tuple[str, ...]) -> Plate:
     shown = [(figure, name) for figure in figures for name in bins]
     panels = [_cut_panel(found, figure, name, i == 0) for i, (figure, name) in enumerate(shown)]
-    bare = [_place(found, name) for name in found.after if name not in bins]
-    none = f" No {found.target} is among the labels of {listed(bare)}." if bare else ""
+    bare = [_place(found, name) for name in found.curves.labelled if name not in bins]
+    none = f" No {found.cls} is among the labels of {listed(bare)}." if bare else ""
     asked = [f"{wanted:g}" for figure in figures if (wanted := found.wanted(figure)) is not None]
     rule = f"; dotted, what the rule asks, {asked[0]}" if asked else ""
     words = sentence(listed(figures))
     return Plate(
         "-".join(figures),
         f"{words} against the threshold",
-        f"{words} of what a cut in P({found.target}) selects among held-out labelled sources {limits_words(found)}. "
+        f"{words} of what a cut in P({found.cls}) selects among held-out labelled sources {limits_words(found)}. "
         "Dashed: probabilities and class mix as labelled; solid: probabilities corrected and rows weighted to the "
         "field’s mix. Bands: 95 % bootstrap intervals over labelled objects, and over the mix where corrected"
-        f"{_draws(found)}. Dash-dotted, the threshold of the list{rule}. Titles: {found.target} among the "
+        f"{_draws(found)}. Dash-dotted, the threshold of the list{rule}. Titles: {found.cls} among the "
         f"labels.{none}",
-        f"{words} against the least P({found.target}), before and after correction. "
+        f"{words} against the least P({found.cls}), before and after correction. "
         f"{'; '.join(_at_list(found, figure, name) for figure, name in shown)}.",
         tuple(panels),
         3 if len(bins) > 1 else 2,
     )
 
 
-def _cut_panel(found: CandidateList, figure: str, name: str, legend: bool) -> Panel:
-    before, after = found.before[name], found.after[name]
+def _cut_panel(found: TargetList, figure: str, name: str, legend: bool) -> Panel:
+    curves = found.curves.labelled[name]
+    after = curves.after
     title = f"{_place(found, name)}: {after.members:,} of {count(after.rows, 'label')}"
-    cut = Cut(figure, title, found.target, before, after, found.threshold_at(name), found.wanted(figure), legend)
-    return Panel(cut_figure, cut, _CUT if len(found.after) > 1 else HALF)
+    cut = Cut(figure, title, found.cls, curves.before, after, found.threshold_at(name), found.wanted(figure), legend)
+    return Panel(cut_figure, cut, _CUT if len(found.curves.labelled) > 1 else HALF)
 
 
-def _place(found: CandidateList, name: str) -> str:
+def _place(found: TargetList, name: str) -> str:
     """Return a magnitude bin as a heading; of all, the limits of the list."""
     return (
-        limits_words(found).removeprefix("of ") if name == "all" and found.limits != (None, None) else bin_words(name)
+        limits_words(found).removeprefix("of ")
+        if name == "all" and found.magnitudes != (None, None)
+        else bin_words(name)
     )
 
 
-def _at_list(found: CandidateList, figure: str, name: str) -> str:
+def _at_list(found: TargetList, figure: str, name: str) -> str:
     """Return what the corrected curve of a bin says at the threshold of the list, or at a half."""
     cut = found.threshold_at(name)
     level = 0.5 if cut is None else cut
-    curve: ByThreshold = found.after[name]
+    curve = found.curves.labelled[name].after
     place = int(abs(curve.threshold - level).argmin())
-    value = getattr(curve, figure).value[place]
+    value = curve.banded(figure).value[place]
     return f"{figure}, {_place(found, name)}, at {number(float(curve.threshold[place]), 2)}: {number(float(value), 2)}"
 
 
-def yield_plate(found: CandidateList) -> Plate | None:
+def yield_plate(found: TargetList) -> Plate | None:
     """Return the yield against the size of the list."""
-    if found.by_size is None:
+    if found.curves.field is None:
         return None
     area = "" if found.area is None else f" on {found.area:,.4g} square degrees"
     density = "" if found.per_deg2 is None else f", {number(found.per_deg2, 1)} per square degree"
-    told = f"This list: {count(found.rows, 'candidate')}, {found.expected:,.0f} expected to be true{density}"
+    told = f"This list: {count(len(found), 'candidate')}, {found.expected:,.0f} expected to be true{density}"
     binned = " It takes each magnitude bin by itself, and so lies off the line." if len(found.parts) > 1 else ""
     return Plate(
         "yield",
         "What a list of another size would hold",
-        f"Members of {found.target} expected among the likeliest sources of the field{area}, {limits_words(found)}, "
+        f"Members of {found.cls} expected among the likeliest sources of the field{area}, {limits_words(found)}, "
         "against the number of candidates; beside it, purity and completeness of such lists. Bands: 95 % intervals "
         f"over labels, field and chance{_draws(found)}. {told}.{binned}",
         f"Expected yield, purity and completeness against the number of candidates. {told}.",

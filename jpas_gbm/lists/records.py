@@ -1,0 +1,290 @@
+"""The parts of a saved candidate list: made where their numbers are measured, drawn by the page.
+
+Each is a frozen dataclass that :func:`jpas_gbm.store.to_plain` turns into what the JSON beside the list holds.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Annotated, NamedTuple
+
+import numpy as np
+from pydantic import PlainSerializer, PlainValidator
+
+Interval = tuple[float | None, float | None]
+"""Both ends of an interval; None where one is not known."""
+
+
+def _floats(values: object) -> np.ndarray:
+    """Return numbers as float64, NaN for None."""
+    return np.array(values, dtype=np.float64)
+
+
+def _no_floats() -> np.ndarray:
+    return np.zeros(0)
+
+
+Floats = Annotated[np.ndarray, PlainValidator(_floats), PlainSerializer(np.ndarray.tolist)]
+"""An array of float64 that JSON holds as a list, NaN as null."""
+
+
+class Banded(NamedTuple):
+    """A curve and both ends of its 95 % interval, each of shape (n,)."""
+
+    value: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True)
+class Part:
+    """The candidates of one magnitude bin of the rule; intervals are 95 %, by bootstrap.
+
+    Parameters
+    ----------
+    magnitudes : str
+        The bin in words.
+    field_rows : int
+        Rows of the field that the rule chose from.
+    size : int
+        Candidates.
+    expected_true : float
+        Sum of their probabilities.
+    interval : (float, float), optional
+        Of the number of true members.
+    purity, completeness : float, optional
+        Share of true members in the list, and of the field's members that it holds.
+    purity_interval, completeness_interval : (float, float), optional
+    threshold : float, optional
+        Least probability.
+    mean_probability_size : int, optional
+        Length of the naive list: the longest whose mean probability reaches the purity asked for.
+    """
+
+    magnitudes: str
+    field_rows: int
+    size: int
+    expected_true: float
+    interval: Interval | None = None
+    purity: float | None = None
+    purity_interval: Interval | None = None
+    completeness: float | None = None
+    completeness_interval: Interval | None = None
+    threshold: float | None = None
+    mean_probability_size: int | None = None
+
+
+@dataclass(frozen=True)
+class SpreadTest:
+    """How labelled rows, weighted to the field's class mix, compare with the field in cells, by chi².
+
+    Parameters
+    ----------
+    gap : float
+        Share of the rows that are in other cells.
+    chance : float
+        Of a larger statistic.
+    chi2, freedom : float
+        Statistic and degrees of freedom.
+    """
+
+    gap: float
+    chance: float
+    chi2: float
+    freedom: float
+
+
+@dataclass(frozen=True)
+class Trust:
+    """Whether the class mix that EM found is to be trusted.
+
+    Parameters
+    ----------
+    trusted : bool
+    reasons : tuple of str
+        Why not.
+    tests : mapping of str to SpreadTest
+    """
+
+    trusted: bool
+    reasons: tuple[str, ...] = ()
+    tests: Mapping[str, SpreadTest] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, eq=False)
+class ClassMix:
+    """Class shares of the labelled rows and of the field by magnitude bin.
+
+    Parameters
+    ----------
+    source : str
+        Where the field's shares are from.
+    bins : tuple of str
+        Names of the b bins.
+    old, new : array of float64, shape (b, k)
+        Shares of the labelled rows and of the field.
+    low, high : array of float64, shape (b, k)
+        Ends of the 95 % intervals of the field's shares; those of a given mix are the shares themselves.
+    temperature : float, optional
+    bias : array of float64, shape (k,)
+        Bias-corrected temperature of the probabilities.
+    trust : Trust, optional
+        None where the mix was given.
+
+    Raises
+    ------
+    ValueError
+        If the shapes do not belong together.
+    """
+
+    source: str
+    bins: tuple[str, ...]
+    old: Floats
+    new: Floats
+    low: Floats
+    high: Floats
+    temperature: float | None = None
+    bias: Floats = field(default_factory=_no_floats)
+    trust: Trust | None = None
+
+    def __post_init__(self) -> None:
+        if len({part.shape for part in (self.old, self.new, self.low, self.high)}) > 1 or self.old.ndim != 2:
+            raise ValueError("the class shares do not belong together")
+        if len(self.old) != len(self.bins):
+            raise ValueError(f"shares of {len(self.old)} magnitude bins where {len(self.bins)} belong")
+
+    @property
+    def estimated(self) -> bool:
+        """Whether the field's shares were estimated, not given."""
+        return not self.source.startswith("given")
+
+
+class _Curve:
+    """A curve of several figures, each with the ends of its interval."""
+
+    def __post_init__(self) -> None:
+        lengths = {getattr(self, one.name).shape[-1] for one in fields(self) if one.type == "Floats"}  # type: ignore[arg-type]
+        if len(lengths - {0}) > 1:
+            raise ValueError("the parts of a curve are not of one length")
+
+
+@dataclass(frozen=True, eq=False)
+class ThresholdCurve(_Curve):
+    """What a cut in probability selects among labelled rows.
+
+    Parameters
+    ----------
+    rows, members : int
+        Labelled rows, and those of them that are of the class; of none there is no curve.
+    threshold : array of float64, shape (n,)
+        Falling.
+    purity, completeness : array of float64, shape (n,)
+    purity_low, purity_high, completeness_low, completeness_high : array of float64, shape (n,)
+        Ends of the 95 % intervals.
+    """
+
+    rows: int
+    members: int
+    threshold: Floats = field(default_factory=_no_floats)
+    purity: Floats = field(default_factory=_no_floats)
+    purity_low: Floats = field(default_factory=_no_floats)
+    purity_high: Floats = field(default_factory=_no_floats)
+    completeness: Floats = field(default_factory=_no_floats)
+    completeness_low: Floats = field(default_factory=_no_floats)
+    completeness_high: Floats = field(default_factory=_no_floats)
+
+    def banded(self, figure: str) -> Banded:
+        """Return purity or completeness with its interval.
+
+        Parameters
+        ----------
+        figure : {"purity", "completeness"}
+
+        Returns
+        -------
+        Banded
+        """
+        return Banded(*(getattr(self, figure + end) for end in ("", "_low", "_high")))
+
+
+@dataclass(frozen=True, eq=False)
+class SizeCurve(_Curve):
+    """What the likeliest rows of the field hold, against their number.
+
+    Parameters
+    ----------
+    size, threshold : array of float64, shape (n,)
+        Of the lists, by rising size.
+    true, purity, completeness : array of float64, shape (n,)
+        Expected.
+    true_interval, purity_interval, completeness_interval : array of float64, shape (2, n)
+        Lower and upper ends, 95 %.
+    true_per_deg2 : array of float64, shape (n,), optional
+        Where the area is known.
+    """
+
+    size: Floats
+    threshold: Floats
+    true: Floats
+    true_interval: Floats
+    purity: Floats
+    purity_interval: Floats
+    completeness: Floats
+    completeness_interval: Floats
+    true_per_deg2: Floats = field(default_factory=_no_floats)
+
+    def banded(self, figure: str) -> Banded:
+        """Return true members, purity or completeness with the interval.
+
+        Parameters
+        ----------
+        figure : {"true", "purity", "completeness"}
+
+        Returns
+        -------
+        Banded
+        """
+        return Banded(getattr(self, figure), *getattr(self, f"{figure}_interval"))
+
+
+@dataclass(frozen=True, eq=False)
+class BeforeAfter:
+    """Curves of labelled rows with probabilities as the model gave them, and corrected to the field's class mix."""
+
+    before: ThresholdCurve
+    after: ThresholdCurve
+
+
+@dataclass(frozen=True, eq=False)
+class Curves:
+    """Every curve of a class.
+
+    Parameters
+    ----------
+    labelled : mapping of str to BeforeAfter
+        Of labelled rows, for ``all`` and by magnitude bin.
+    field : SizeCurve, optional
+        Of the field.
+    """
+
+    labelled: Mapping[str, BeforeAfter] = field(default_factory=dict)
+    field: SizeCurve | None = None
+
+
+@dataclass(frozen=True)
+class FootprintSize:
+    """How large a footprint is.
+
+    Parameters
+    ----------
+    order, cells : int
+        HEALPix order, and number of occupied cells.
+    area_deg2, cells_deg2 : float
+        Square degrees of the footprint, and of all its cells.
+    """
+
+    order: int
+    cells: int
+    area_deg2: float
+    cells_deg2: float
