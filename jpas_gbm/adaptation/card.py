@@ -2,21 +2,21 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
 
 import numpy as np
 
 from ..store import provenance
 from .choosing import RULE, Choice, Scores, Trained
-from .domain_report import domain_facts
+from .domain_report import domain_report
 from .folds import Folds
 from .regimes import Regime
 from .rows import Rows, TrainingRows
 
 
 def model_card(
-    trained: Trained, scores: Scores, choice: Choice, rows: TrainingRows, made: dict[str, Any]
-) -> dict[str, Any]:
+    trained: Trained, scores: Scores, choice: Choice, rows: TrainingRows, made: Mapping[str, object]
+) -> dict[str, object]:
     """Return what a model's card says.
 
     Parameters
@@ -29,7 +29,7 @@ def model_card(
         What it kept.
     rows : TrainingRows
         Those that the kept trees grew on.
-    made : dict
+    made : mapping
         ``calibration``, ``decision`` and ``ensemble`` of the model.
 
     Returns
@@ -41,7 +41,7 @@ def model_card(
     assert dataset is not None
     kept = choice.kept
     options = kept.entrant.folds.first.options
-    chosen: dict[str, Any] = {"regime": regime.name, "chosen": kept.entrant.candidate.name}
+    chosen: dict[str, object] = {"regime": regime.name, "chosen": kept.entrant.candidate.name}
     if choice.verdict is not None:
         chosen |= {
             "rule": RULE,
@@ -50,7 +50,7 @@ def model_card(
             "verdict": choice.verdict.to_dict(),
         }
     p = None if choice.verdict is None else folds.of_first(kept.p)
-    domain = domain_facts(folds.first, trained.gammas, p, run.streams.choices)
+    domain = domain_report(folds.first, trained.gammas, p, run.choice_seed)
     return {
         **chosen,
         "rows": _row_counts(folds),
@@ -61,10 +61,10 @@ def model_card(
         "photometries": [dataset.target.photometry],
         "survey": dataset.target.survey,
         "provenance": provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance),
-        **domain,
+        **({"domain": domain} if domain else {}),
         **made,
-        "notes": run.journal.notes,
-        "trainings": run.journal.entries,
+        "notes": run.notes,
+        "trainings": run.entries,
     }
 
 

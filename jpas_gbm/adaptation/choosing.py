@@ -282,7 +282,7 @@ def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scor
     Scored
     """
     folds, options = entrant.folds, entrant.folds.first.options
-    val, seed = folds.val, folds.first.run.streams.choices
+    val, seed = folds.val, folds.first.run.choice_seed
     counted, calibration = counted_rows(val, options.cut), quick_calibration(options.calibration)
     margins = folds.margins(members_of or entrant.candidate.members)
     p = crossfit_probabilities(margins, val.y, calibration, groups=val.groups, seed=seed)

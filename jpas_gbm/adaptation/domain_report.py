@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
 import numpy as np
 from scipy.special import expit
@@ -18,7 +18,94 @@ from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from .rows import Rows
 from .stages import Stages
-from .weights import DomainWeights, fit_domain, separation_by_feature
+from .weights import DomainWeights, Separation, fit_domain, separation_by_feature
+
+
+class Figures(TypedDict, total=False):
+    """How good a model is on some rows.
+
+    ``classes`` counts the rows of each class; ``interval`` is the 95 % bootstrap interval over objects of
+    ``log_loss`` (nats), None with fewer than two objects; ``macro_f1`` is over the classes that are there.
+    """
+
+    classes: dict[str, int]
+    log_loss: float
+    interval: list[float] | None
+    accuracy: float
+    macro_f1: float
+
+
+class Stratum(Figures):
+    """Sky rows of like odds: how many, the least and largest P(sky) of them, the mocks of odds in their range."""
+
+    n: int
+    mocks: int
+    p_sky: list[float]
+
+
+class Coverage(Figures):
+    """All sky rows, the mocks that train, and the strata by rising odds."""
+
+    n: int
+    mocks: int
+    strata: list[Stratum]
+
+
+class TemperFacts(TypedDict):
+    """How the weights of one temper are spread.
+
+    ``quantiles`` and ``largest`` are in units of the mean weight, ``clipped`` is a share of the mocks,
+    ``effective_share`` and ``effective_rows`` are Kish's effective sample size; ``used`` is false where given up.
+    """
+
+    quantiles: dict[str, float]
+    largest: float
+    clipped: float
+    effective_share: float
+    effective_rows: float
+    used: bool
+
+
+class GroupFacts(TypedDict):
+    """Number of features of a group, and the area under the ROC of a domain classifier on these alone."""
+
+    features: int
+    auc: float
+
+
+class GroupedSeparation(Separation):
+    """How well a feature tells domains and classes apart, and its group."""
+
+    group: str
+
+
+class FeatureFacts(TypedDict):
+    """Features that tell domains apart.
+
+    ``labels`` says whose classes were compared ("sky" or, where labels of the target may not be seen, "mocks"); ``top``
+    are the 12 features of largest domain area, ``domain_only`` those that tell domains and not classes.
+    """
+
+    labels: str
+    top: list[GroupedSeparation]
+    domain_only: list[GroupedSeparation]
+
+
+class DomainReport(TypedDict, total=False):
+    """What the domain classifier of a fit found; ``lines`` say it on a terminal.
+
+    ``gammas`` are the tempers used; the rest is there where a domain classifier was trained.
+    """
+
+    gammas: list[float]
+    auc: float
+    effective_share: dict[str, float]
+    weights: dict[str, TemperFacts]
+    groups: dict[str, GroupFacts]
+    features: FeatureFacts
+    coverage: Coverage
+    lines: list[str]
+
 
 STRATA = 5
 FEWEST = 20
@@ -46,14 +133,19 @@ class Answers:
     groups: np.ndarray
     classes: tuple[str, ...]
 
-    def figures(self, rows: np.ndarray, seed: int) -> dict[str, Any]:
-        """Return how good the model is on rows chosen by a mask.
+    def figures(self, rows: np.ndarray, seed: int) -> Figures:
+        """Return how good the model is on some rows.
+
+        Parameters
+        ----------
+        rows : array of bool, shape (n,)
+            Which.
+        seed : int
+            Seed of the resamples.
 
         Returns
         -------
-        dict
-            ``classes`` (rows of each), ``log_loss`` (nats), its 95 % bootstrap ``interval`` over objects (None
-            with fewer than two), ``accuracy`` and ``macro_f1`` over the classes that are there.
+        Figures
         """
         y, p, groups = self.y[rows], self.p[rows], self.groups[rows]
         losses = log_losses(p, y)
@@ -91,7 +183,7 @@ def stratum_edges(log_odds: np.ndarray, most: int = STRATA) -> np.ndarray:
     return edges[edges > log_odds.min()]
 
 
-def coverage(log_odds: np.ndarray, mocks: np.ndarray, answers: Answers | None = None, seed: int = 0) -> dict[str, Any]:
+def coverage(log_odds: np.ndarray, mocks: np.ndarray, answers: Answers | None = None, seed: int = 0) -> Coverage:
     """Part sky rows by how unlike the mocks they are; say how many mocks lie in each part, and how good a model is.
 
     Parameters
@@ -107,10 +199,8 @@ def coverage(log_odds: np.ndarray, mocks: np.ndarray, answers: Answers | None = 
 
     Returns
     -------
-    dict
-        ``n`` sky rows and ``mocks`` in all, the figures of all rows, and ``strata`` by rising odds, each with
-        ``n``, ``p_sky`` (least and largest P(sky) of its rows), ``mocks`` of odds in its range, and its figures
-        (:meth:`Answers.figures`), which need answers.
+    Coverage
+        With figures where there are answers.
 
     Notes
     -----
@@ -120,14 +210,18 @@ def coverage(log_odds: np.ndarray, mocks: np.ndarray, answers: Answers | None = 
     """
     edges = stratum_edges(log_odds)
     place = np.searchsorted(edges, log_odds, side="right")
-    found = np.bincount(np.searchsorted(edges, mocks, side="right"), minlength=len(edges) + 1)
-    strata = []
+    counts = np.bincount(np.searchsorted(edges, mocks, side="right"), minlength=len(edges) + 1)
+
+    def figures(rows: np.ndarray) -> Figures:
+        return {} if answers is None else answers.figures(rows, seed)
+
+    strata: list[Stratum] = []
     for i in range(len(edges) + 1):
         rows = place == i
-        mine = expit(log_odds[rows])
-        one = {"n": int(rows.sum()), "p_sky": [float(mine.min()), float(mine.max())], "mocks": int(found[i])}
-        strata.append(one | ({} if answers is None else answers.figures(rows, seed)))
-    whole = {} if answers is None else answers.figures(np.ones(len(log_odds), dtype=bool), seed)
+        p_sky = expit(log_odds[rows])
+        ends = [float(p_sky.min()), float(p_sky.max())]
+        strata.append({"n": int(rows.sum()), "p_sky": ends, "mocks": int(counts[i]), **figures(rows)})
+    whole = figures(np.ones(len(log_odds), dtype=bool))
     return {"n": len(log_odds), "mocks": len(mocks), **whole, "strata": strata}
 
 
@@ -141,7 +235,7 @@ _GROUP_ROWS, _GROUP_ROUNDS, _GROUP_LEAVES = 10_000, 30, 8
 _FEATURE_ROWS = 5_000
 
 
-def domain_facts(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | None, seed: int) -> dict[str, Any]:
+def domain_report(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | None, seed: int) -> DomainReport:
     """Return what the domain classifier of a fit found, for its card; nothing where none was wanted.
 
     Parameters
@@ -157,70 +251,61 @@ def domain_facts(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | N
 
     Returns
     -------
-    dict
-        ``domain``, with ``gammas`` used and, where a domain classifier was trained: ``auc``; ``effective_share`` by
-        temper; ``weights`` (:func:`weights_facts`), ``groups`` (:func:`group_facts`), ``features``
-        (:func:`feature_facts`), ``coverage`` (:func:`coverage`, with figures only where labels of the target may be
-        seen) and ``lines`` for a terminal.
+    DomainReport
+        Its coverage has figures only where labels of the target may be seen.
     """
     if not gammas:
         return {}
     usable = [gamma for gamma, holds in gammas.items() if holds]
     if not any(gammas):
-        return {"domain": {"gammas": usable}}
+        return {"gammas": usable}
     domain = stages.domain
-    facts: dict[str, Any] = {
+    facts: DomainReport = {
         "auc": domain.auc,
         "gammas": usable,
         "effective_share": {f"{gamma:g}": domain.effective_share(gamma) for gamma in usable},
         "weights": weights_facts(domain, gammas),
     }
     try:
-        facts |= _compared(stages, p, seed)
+        facts["groups"], facts["features"] = group_facts(stages, seed), feature_facts(stages, seed)
+        facts["coverage"] = _coverage(stages, p, seed)
     except (ArithmeticError, ValueError, IndexError, JpasGbmError) as error:
         # A model that is good must not be lost because the report on it failed.
         stages.run.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")
-    return {"domain": facts | {"lines": _lines(facts)}}
+    return {**facts, "lines": _lines(facts)}
 
 
-def _compared(stages: Stages, p: np.ndarray | None, seed: int) -> dict[str, Any]:
+def _coverage(stages: Stages, p: np.ndarray | None, seed: int) -> Coverage:
     domain, rows = stages.domain, stages.rows
-    facts: dict[str, Any] = {"groups": group_facts(stages, seed), "features": feature_facts(stages, seed)}
     odds, answers = domain.target_log_odds, None
     if p is not None and rows.target_val:
         odds = odds[len(odds) - len(rows.target_val) :]
         answers = Answers(rows.target_val.y, p, rows.target_val.groups, rows.classes)
-    facts["coverage"] = coverage(odds, domain.log_odds, answers, seed)
-    return facts
+    return coverage(odds, domain.log_odds, answers, seed)
 
 
 def _sample(parts: list[Rows], most: int, rng: np.random.Generator) -> Rows:
     """Return at most so many rows of all parts together."""
-    total = sum(map(len, parts))
-    chosen = np.arange(total) if total <= most else np.sort(rng.choice(total, most, replace=False))
-    taken, start = [], 0
-    for part in parts:
-        taken.append(part.take(chosen[(chosen >= start) & (chosen < start + len(part))] - start))
-        start += len(part)
-    return Rows(*(np.concatenate([getattr(t, name) for t in taken]) for name in ("X", "y", "groups", "mag")))
+    rows = parts[0] if len(parts) == 1 else Rows.concat(parts)
+    return rows if len(rows) <= most else rows.take(np.sort(rng.choice(len(rows), most, replace=False)))
 
 
-def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[str, Any]:
+def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[str, TemperFacts]:
     """Return how the weights of the mocks are spread, by temper, those given up too; a temper of 0 weighs nothing.
 
     Parameters
     ----------
     domain : DomainWeights
+        The domain classifier's odds.
     gammas : mapping of float to bool
         Tempers, and whether their weights were used.
 
     Returns
     -------
-    dict
-        By temper: ``quantiles`` of the weights in units of their mean, ``largest``, ``clipped`` (share of the
-        mocks), ``effective_share`` and ``effective_rows`` (Kish's effective sample size), and ``used``.
+    dict of str to TemperFacts
+        By temper.
     """
-    facts = {}
+    facts: dict[str, TemperFacts] = {}
     for gamma in gammas:
         if gamma == 0:
             continue
@@ -236,16 +321,23 @@ def weights_facts(domain: DomainWeights, gammas: Mapping[float, bool]) -> dict[s
     return facts
 
 
-def group_facts(stages: Stages, seed: int) -> dict[str, Any]:
+def group_facts(stages: Stages, seed: int) -> dict[str, GroupFacts]:
     """Return how well each group of features alone tells mocks from sky.
 
     A small domain classifier is cross-fitted on a sample for each group; groups without a feature that varies are
     left out, and all are where fewer than 20 objects of either domain can be compared.
 
+    Parameters
+    ----------
+    stages : Stages
+        Rows and options of the fit.
+    seed : int
+        Seed of samples and trees.
+
     Returns
     -------
-    dict
-        By group: ``features`` (number) and ``auc``.
+    dict of str to GroupFacts
+        By group.
     """
     assert stages.rows.source_train is not None
     rng = np.random.default_rng(np.random.SeedSequence([seed, 61]))
@@ -254,49 +346,51 @@ def group_facts(stages: Stages, seed: int) -> dict[str, Any]:
     if min(len(np.unique(mocks.groups)), len(np.unique(sky.groups))) < _FEWEST:
         return {}
     of_feature = np.array(list(stages.rows.recipe.groups.values()))
-    facts = {}
+    facts: dict[str, GroupFacts] = {}
     for group in dict.fromkeys(of_feature.tolist()):
         columns = np.flatnonzero(of_feature == group)
         X, X_sky = mocks.X[:, columns], sky.X[:, columns]
         if not _varies(np.concatenate([X, X_sky])):
             continue
         with stages.run.stage(f"domain classifier: {group} features alone", rows=len(X) + len(X_sky)) as entry:
-            auc = _quick(stages, X, X_sky, (mocks.groups, sky.groups), seed)
+            auc = _quick_auc(stages, replace(mocks, X=X), replace(sky, X=X_sky), seed)
             entry["auc"] = round(auc, 4)
         facts[group] = {"features": len(columns), "auc": auc}
     return facts
 
 
-def _quick(
-    stages: Stages, X: np.ndarray, X_sky: np.ndarray, objects: tuple[np.ndarray, np.ndarray], seed: int
-) -> float:
+def _quick_auc(stages: Stages, mocks: Rows, sky: Rows, seed: int) -> float:
     """Return the area under the ROC of a small domain classifier."""
     options = stages.options.domain
     rounds, leaves = min(options.rounds, _GROUP_ROUNDS), min(options.leaves, _GROUP_LEAVES)
-    small, backend = override(options, folds=2, rounds=rounds, leaves=leaves), stages.options.boosting.backend
+    small = override(options, folds=2, rounds=rounds, leaves=leaves)
     with warnings.catch_warnings():
         # What a small sample does not miss says nothing about the rows that train.
         warnings.simplefilter("ignore", UnseenMissingWarning)
-        return fit_domain(X, X_sky, *objects, small, backend, seed, stages.run.threads).auc
+        return fit_domain(mocks, sky, small, stages.options.boosting.backend, seed, stages.run.threads).auc
 
 
 def _varies(X: np.ndarray) -> bool:
     return bool((np.nan_to_num(X, nan=-np.inf) != np.nan_to_num(X[:1], nan=-np.inf)).any())
 
 
-def feature_facts(stages: Stages, seed: int) -> dict[str, Any]:
+def feature_facts(stages: Stages, seed: int) -> FeatureFacts:
     """Return which features tell mocks from sky, and which of them do not tell classes.
 
     A feature "tells domains apart and not classes" if its own area under the ROC between the domains is at least
     0.55 (:data:`APART`) and larger than any that it has between a class and the rest: what it gives a model is then
     more of where a row comes from than of what it is.
 
+    Parameters
+    ----------
+    stages : Stages
+        Rows and options of the fit.
+    seed : int
+        Seed of the samples.
+
     Returns
     -------
-    dict
-        ``labels`` ("sky" or, where labels of the target may not be seen, "mocks"), whose classes were compared;
-        ``top``, the 12 features of largest domain area, and ``domain_only``, those of all features that tell domains
-        and not classes, each as :func:`~jpas_gbm.adaptation.domain.separation_by_feature` with the ``group``.
+    FeatureFacts
     """
     rows = stages.rows
     assert rows.source_train is not None
@@ -305,23 +399,24 @@ def feature_facts(stages: Stages, seed: int) -> dict[str, Any]:
     labels, known = "mocks", mocks
     if rows.target_train:
         labels, known = "sky", _sample([rows.target_train], _FEATURE_ROWS, rng)
-    names = rows.recipe.names
-    found = separation_by_feature(mocks.X, sky.X, names, known.y, known.X)
-    found = [one | {"group": rows.recipe.groups[one["feature"]]} for one in found]
+    ranked: list[GroupedSeparation] = [
+        {**one, "group": rows.recipe.groups[one["feature"]]}
+        for one in separation_by_feature(mocks, sky, known, rows.recipe.names)
+    ]
     # A class that cannot be told for want of labels is NaN: then nothing is said against the feature.
-    only = [one for one in found if one["domain"] >= APART and one["domain"] > one["classes"]]
-    return {"labels": labels, "top": found[:_TOP], "domain_only": only}
+    only = [one for one in ranked if one["domain"] >= APART and one["domain"] > one["classes"]]
+    return {"labels": labels, "top": ranked[:_TOP], "domain_only": only}
 
 
-def _lines(facts: Mapping[str, Any]) -> list[str]:
+def _lines(facts: DomainReport) -> list[str]:
     """Return the domain report in two lines."""
     words = f"mocks against sky: domain AUC {facts['auc']:.3f}"
     for gamma, one in facts["weights"].items():
         words += f"; weights of gamma {gamma} leave an effective {100 * one['effective_share']:.0f} % of the mocks"
-    only = facts.get("features", {}).get("domain_only", [])
+    only = facts["features"]["domain_only"] if "features" in facts else []
     if only:
         words += f"; {len(only)} feature(s) tell domains apart and not classes, most {only[0]['feature']}"
-    strata = facts.get("coverage", {}).get("strata", [])
+    strata = facts["coverage"]["strata"] if "coverage" in facts else []
     if len(strata) < 2 or "log_loss" not in strata[0]:
         return [words]
     worst = max(strata, key=lambda one: one["log_loss"])

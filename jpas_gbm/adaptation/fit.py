@@ -312,7 +312,7 @@ def score(trained: Trained) -> Scores:
     Scores
         Where the regime may not score on target labels, of its one candidate without scores.
     """
-    folds, regime, seed = trained.rows.folds, trained.rows.regime, trained.rows.run.streams.choices
+    folds, regime, seed = trained.rows.folds, trained.rows.regime, trained.rows.run.choice_seed
     if regime.calibration != "target":
         alone = tuple(Scored(entrant, _NO_ROWS, _NO_ROWS) for entrant in trained.candidates)
         return Scores(alone, (), _NO_ROWS, _NO_ROWS, seed)
@@ -346,7 +346,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     """
     regime, run, dataset = trained.rows.regime, trained.rows.run, trained.rows.dataset
     assert dataset is not None
-    folds, seed = choice.kept.entrant.folds, run.streams.choices
+    folds, seed = choice.kept.entrant.folds, run.choice_seed
     if choice.verdict is not None and not choice.verdict.adapted:
         run.note(choice.verdict.sentence)
 

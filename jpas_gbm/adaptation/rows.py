@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any
 
 import numpy as np
 
@@ -40,6 +42,21 @@ class Rows:
     def __len__(self) -> int:
         return len(self.y)
 
+    @classmethod
+    def concat(cls, parts: Sequence[Rows]) -> Rows:
+        """Return the rows of several parts, one after the other.
+
+        Parameters
+        ----------
+        parts : sequence of Rows
+            At least one.
+
+        Returns
+        -------
+        Rows
+        """
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
     def take(self, rows: np.ndarray) -> Rows:
         """Return the rows chosen by a mask or indices."""
         return Rows(self.X[rows], self.y[rows], self.groups[rows], self.mag[rows])
@@ -47,6 +64,10 @@ class Rows:
     def counts(self, k: int) -> np.ndarray:
         """Return how many rows each of k classes has."""
         return np.bincount(self.y[self.y >= 0], minlength=k)
+
+
+PARTS = ("source_train", "source_val", "target_train", "target_val", "unlabelled", "bare")
+"""Names of the parts of the rows of a fit."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +107,27 @@ class TrainingRows:
         """Number of classes."""
         return len(self.classes)
 
+    def map(self, change: Callable[[Rows], Rows], *names: str, **changes: Any) -> TrainingRows:
+        """Return the rows with some parts changed.
+
+        Parameters
+        ----------
+        change : callable
+            Gives the new rows of a part.
+        *names : str
+            The parts; default: all.
+        **changes
+            Other fields that change.
+
+        Returns
+        -------
+        TrainingRows
+        """
+        for name in names or PARTS:
+            part = getattr(self, name)
+            changes |= {} if part is None else {name: change(part)}
+        return replace(self, **changes)
+
 
 def _labelled(catalogue: Catalogue) -> Catalogue:
     return catalogue if bool((catalogue.label >= 0).all()) else catalogue.take(catalogue.label >= 0)
@@ -114,13 +156,13 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
     FitError
         If the regime has no rows to train on.
     """
-    sky_seed, imaging_seed, learn_seed = run.streams.rows().spawn(3)
+    sky_seed, imaging_seed, learn_seed = run.row_stream.spawn(3)
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
     unlabelled = _photometry_only(dataset, regime, run)
-    shift = (
-        measure_shift(dataset, train, run) if train is not None and regime.twins and options.sky.paired_repair else None
-    )
+    shift = None
+    if train is not None and regime.twins and options.sky.paired_repair:
+        shift = measure_shift(dataset, train, run)
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
@@ -132,29 +174,27 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
     for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
         if part is not None and not len(part):
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
-    judge = val if regime.calibration == "target" else mocks_val
     recipe = _learn_recipe(dataset, options, train, shift, learn_seed, run)
+    scoring = val if regime.calibration == "target" else mocks_val
+    parts = {
+        "mocks, train": mocks,
+        "mocks, validation": mocks_val,
+        "target, train": train,
+        "target, validation": val,
+        "target, unlabelled": unlabelled,
+        "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
+    }
+    rows = (_featured(recipe, name, part, run) for name, part in parts.items())
+    return TrainingRows(recipe, shift, tuple(dataset.scheme.classes), *rows)
 
-    def rows(name: str, catalogue: Catalogue | None) -> Rows | None:
-        if catalogue is None:
-            return None
-        with run.stage(f"features: {name}", rows=len(catalogue)):
-            X = recipe.compute(catalogue, threads=run.threads).X
-        return Rows(X, np.asarray(catalogue.label), np.asarray(catalogue.object_id), np.asarray(catalogue.mag))
 
-    return TrainingRows(
-        recipe,
-        shift,
-        tuple(dataset.scheme.classes),
-        rows("mocks, train", mocks),
-        rows("mocks, validation", mocks_val),
-        rows("target, train", train),
-        rows("target, validation", val),
-        rows("target, unlabelled", unlabelled),
-        rows("validation without imaging", judge.without_imaging())
-        if judge is not None and recipe.has_imaging
-        else None,
-    )
+def _featured(recipe: FeatureRecipe, name: str, catalogue: Catalogue | None, run: Run) -> Rows | None:
+    """Return the features of a part, and enter it into the journal under a name."""
+    if catalogue is None:
+        return None
+    with run.stage(f"features: {name}", rows=len(catalogue)):
+        X = recipe.compute(catalogue, threads=run.threads).X
+    return Rows(X, np.asarray(catalogue.label), np.asarray(catalogue.object_id), np.asarray(catalogue.mag))
 
 
 def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | None:
@@ -186,14 +226,14 @@ def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
 def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift | None:
     """Measure zero points, class offsets and variations on the twins of objects of the train split."""
     with run.stage("shift measured on twins", rows=len(train)) as entry:
-        found = learn_shift(train, twin_fluxes(dataset, train), dataset.scheme.families)
-        entry["measured"] = found is not None
-    if found is None:
+        shift = learn_shift(train, twin_fluxes(dataset, train), dataset.scheme.families)
+        entry["measured"] = shift is not None
+    if shift is None:
         run.note(
             f"fewer than {FEWEST_TWINS} labelled target objects that train have a twin in the mocks (or there are no "
             "errors or noise-free fluxes): zero points and variations are not measured, mocks keep their own noise."
         )
-    return found
+    return shift
 
 
 def _source_parts(
@@ -264,9 +304,9 @@ def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, run: Run
         raise FitError(
             f"regime '{regime.name}' would train on fewer than two classes. Check the labels in the data set's summary."
         )
-    judge = rows.target_val if regime.calibration == "target" else rows.source_val
+    scoring = rows.target_val if regime.calibration == "target" else rows.source_val
     where = "labelled target" if regime.calibration == "target" else "mock"
-    if judge is None or not len(judge):
+    if scoring is None or not len(scoring):
         raise FitError(
             f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
             "none. Prepare with more labels or another --split-seed."
@@ -274,7 +314,7 @@ def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, run: Run
     for part, name, remedy in (
         (rows.source_train, "the training mocks", "only target labels can teach it"),
         (rows.target_train, "the labelled target rows that train", "what the mocks teach of it stands"),
-        (judge, f"{where} validation", "its probabilities keep the calibration common to all classes"),
+        (scoring, f"{where} validation", "its probabilities keep the calibration common to all classes"),
     ):
         for name_of_class in _absent(part, rows.classes):
             run.note(f"{name_of_class} is absent from {name}: {remedy}.")

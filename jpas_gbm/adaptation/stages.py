@@ -127,7 +127,7 @@ class Stages:
 
         Rows that do not train forget imaging as often as those that do: else that alone would tell mocks from sky.
         """
-        rng = np.random.default_rng(np.random.SeedSequence([self.run.streams.trees, 59]))
+        rng = np.random.default_rng(np.random.SeedSequence([self.run.tree_seed, 59]))
         others = (self.rows.unlabelled, self.rows.target_val)
         unlabelled, val = (None if part is None else self._forgetful(part, rng) for part in others)
         return [part for part in (unlabelled, self.rows.target_train, val) if part]
@@ -155,21 +155,10 @@ class Stages:
                     f"regime '{self.options.regime}' weights mocks toward the sky, and there are no target rows. "
                     "Prepare with a --target that has some, or fit mocks-only."
                 )
-            X = np.concatenate([part.X for part in skies])
-            groups = np.concatenate([part.groups for part in skies])
-            other = self.rows.source_val
-            with self.run.stage("domain classifier", rows=len(mocks) + len(X), folds=options.folds) as entry:
-                domain = fit_domain(
-                    mocks.X,
-                    X,
-                    mocks.groups,
-                    groups,
-                    options,
-                    self.options.boosting.backend,
-                    self.run.streams.trees,
-                    self.run.threads,
-                    X_other=None if other is None else other.X,
-                )
+            sky, val = Rows.concat(skies), self.rows.source_val
+            library, seed, threads = self.options.boosting.backend, self.run.tree_seed, self.run.threads
+            with self.run.stage("domain classifier", rows=len(mocks) + len(sky), folds=options.folds) as entry:
+                domain = fit_domain(mocks, sky, options, library, seed, threads, None if val is None else val.X)
                 entry["auc"] = round(domain.auc, 4)
             return domain
 
@@ -242,7 +231,7 @@ class Stages:
         -------
         StagedBooster
         """
-        seed = self.run.streams.trees if self.seed is None else self.seed
+        seed = self.run.tree_seed if self.seed is None else self.seed
         whole = (*key, seed, self.library)
         return self.once(whole, lambda: self._grown(whole, make(), seed))
 

@@ -40,9 +40,8 @@ class Way(ABC):
     Own: ClassVar[type[Options]] = Options
 
     @classmethod
-    @abstractmethod
     def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> Sequence[Self]:
-        """Return what a fit tries of this way.
+        """Return what a fit tries of this way; by default nothing.
 
         Parameters
         ----------
@@ -55,6 +54,7 @@ class Way(ABC):
         -------
         sequence of Way
         """
+        return ()
 
     @abstractmethod
     def members(self, stages: Stages) -> list[Member]:
@@ -175,11 +175,6 @@ class Mocks(Way):
         """``mocks``, with the temper where there is one."""
         return super().name if self.gamma else self.way
 
-    @classmethod
-    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
-        """Return none: mocks alone are what a fit must beat."""
-        return []
-
     def booster(self, stages: Stages) -> StagedBooster:
         """Return the trees."""
         options, rows = stages.options.boosting, stages.part("source_train")
@@ -204,11 +199,6 @@ class Target(Way):
     """Trees of labelled target rows alone: a baseline."""
 
     way = "target"
-
-    @classmethod
-    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
-        """Return none: target labels alone are what a fit must beat."""
-        return []
 
     def members(self, stages: Stages) -> list[Member]:
         """Return the one booster."""
@@ -359,7 +349,7 @@ class Pseudo(Way):
 
 @dataclass(frozen=True)
 class Mean(Way):
-    """The mean of the margins of other candidates."""
+    """The mean of the margins of other candidates, made of those that were scored (:func:`~.choosing.means`)."""
 
     way = "mean"
     parts: tuple[Way, ...] = ()
@@ -368,11 +358,6 @@ class Mean(Way):
     def name(self) -> str:
         """The names of the parts: ``mean[continue(gamma=0) + pool(weight=3)]``."""
         return f"mean[{' + '.join(part.name for part in self.parts)}]"
-
-    @classmethod
-    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
-        """Return none: means are made of candidates that were scored (:func:`~.choosing.means`)."""
-        return []
 
     def members(self, stages: Stages) -> list[Member]:
         """Return the members of all parts."""
@@ -393,7 +378,7 @@ def ensemble(candidate: Way, stages: Stages) -> list[Member]:
     list of Member
         By library, then seed.
     """
-    options, seed = stages.options, stages.run.streams.trees
+    options, seed = stages.options, stages.run.tree_seed
     backends = options.backends or (options.boosting.backend,)
     each = [stages.member(seed + 7919 * i, backend) for backend in backends for i in range(options.seeds)]
     return [member for one in each for member in candidate.members(one)]

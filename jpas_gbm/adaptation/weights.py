@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import rankdata
 
+from ..boosting.booster import StagedBooster
 from ..boosting.training import train
 from ..options import BoostingOptions, DomainOptions
+from .rows import Rows
 
 _FEWEST_OF_CLASS = 10
 
@@ -85,10 +88,8 @@ def _fold_of(groups: np.ndarray, folds: int, rng: np.random.Generator) -> np.nda
 
 
 def fit_domain(
-    X_source: np.ndarray,
-    X_target: np.ndarray,
-    source_groups: np.ndarray,
-    target_groups: np.ndarray,
+    mocks: Rows,
+    sky: Rows,
     options: DomainOptions,
     backend: str,
     seed: int,
@@ -99,10 +100,9 @@ def fit_domain(
 
     Parameters
     ----------
-    X_source, X_target : array of float32, shape (n, f) and (m, f)
-        Features of mocks and of the sky (labelled or not; labels are not seen).
-    source_groups, target_groups : array of int64
-        Object of each row: no object is in the training part and the predicted part of a fold.
+    mocks, sky : Rows
+        Features and objects of mocks and of the sky; labels are not seen. No object is in the training part and the
+        predicted part of a fold.
     options : DomainOptions
         Folds, rounds and clipping.
     backend : str
@@ -112,7 +112,11 @@ def fit_domain(
     threads : int
         Threads of the library.
     X_other : array of float32, shape (l, f), optional
-        More rows to give odds for.
+        Features of more rows to give odds for.
+
+    Returns
+    -------
+    DomainWeights
 
     Notes
     -----
@@ -120,85 +124,83 @@ def fit_domain(
     Scheffer 2009, JMLR 10, 2137).
     """
     rng = np.random.default_rng(seed)
-    growth = BoostingOptions(
-        backend=backend,
-        learning_rate=0.1,
-        leaves=options.leaves,
-        rounds=options.rounds,
-        patience=0,
-        class_weight_power=0.0,
-    )
-    names = tuple(f"x{i}" for i in range(X_source.shape[1]))
-    folds = (_fold_of(source_groups, options.folds, rng), _fold_of(target_groups, options.folds, rng))
-    odds = (np.empty(len(X_source)), np.empty(len(X_target)))
+    domains = (mocks, sky)
+    folds = tuple(_fold_of(domain.groups, options.folds, rng) for domain in domains)
+    odds = tuple(np.empty(len(domain)) for domain in domains)
     other = np.zeros(0 if X_other is None else len(X_other))
     for fold in range(options.folds):
         parts = []
-        for X, own in zip((X_source, X_target), folds, strict=True):
+        for domain, own in zip(domains, folds, strict=True):
             rows = np.flatnonzero(own != fold)
             if len(rows) > options.max_rows:
                 rows = np.sort(rng.choice(rows, options.max_rows, replace=False))
-            parts.append(X[rows])
-        y = np.repeat(np.array([0, 1], dtype=np.int8), [len(part) for part in parts])
-        share = y.mean()
-        weight = np.where(y == 1, 0.5 / share, 0.5 / (1 - share))
-        booster = train(
-            backend,
-            np.concatenate(parts),
-            y,
-            feature_names=names,
-            n_classes=2,
-            options=growth,
-            weight=weight,
-            seed=seed + fold,
-            threads=threads,
-        )
-        for X, own, out in zip((X_source, X_target), folds, odds, strict=True):
+            parts.append(domain.X[rows])
+        booster = _domain_trees(parts[0], parts[1], options, backend, seed + fold, threads)
+        for domain, own, out in zip(domains, folds, odds, strict=True):
             rows = np.flatnonzero(own == fold)
             if len(rows):
-                out[rows] = booster.margins(X[rows], threads=threads)[:, 1]
+                out[rows] = booster.margins(domain.X[rows], threads=threads)[:, 1]
         if X_other is not None and len(X_other):
             other += booster.margins(X_other, threads=threads)[:, 1] / options.folds
     return DomainWeights(odds[0], odds[1], rank_auc(odds[0], odds[1]), options.clip, other)
 
 
-def separation_by_feature(
-    X_source: np.ndarray,
-    X_target: np.ndarray,
-    names: tuple[str, ...],
-    y_labelled: np.ndarray,
-    X_labelled: np.ndarray,
-) -> list[dict[str, Any]]:
+def _domain_trees(
+    X_mocks: np.ndarray, X_sky: np.ndarray, options: DomainOptions, backend: str, seed: int, threads: int
+) -> StagedBooster:
+    """Return trees that tell mocks (0) from sky (1), both domains weighing the same."""
+    y = np.repeat(np.array([0, 1], dtype=np.int8), [len(X_mocks), len(X_sky)])
+    share = y.mean()
+    growth = {"learning_rate": 0.1, "patience": 0, "class_weight_power": 0.0}
+    return train(
+        backend,
+        np.concatenate([X_mocks, X_sky]),
+        y,
+        feature_names=[f"x{i}" for i in range(X_mocks.shape[1])],
+        n_classes=2,
+        options=BoostingOptions(backend=backend, leaves=options.leaves, rounds=options.rounds, **growth),
+        weight=np.where(y == 1, 0.5 / share, 0.5 / (1 - share)),
+        seed=seed,
+        threads=threads,
+    )
+
+
+class Separation(TypedDict):
+    """How well one feature alone tells domains and classes apart: areas under the ROC folded to [0.5, 1].
+
+    ``classes`` is the best one-against-rest among the classes of ten rows, NaN where there is none.
+    """
+
+    feature: str
+    domain: float
+    classes: float
+
+
+def separation_by_feature(mocks: Rows, sky: Rows, labelled: Rows, names: Sequence[str]) -> list[Separation]:
     """Rank each feature by how well it alone tells domains apart, beside how well it tells classes.
 
     Parameters
     ----------
-    X_source, X_target : array of float32
+    mocks, sky : Rows
         Rows of the two domains (a sample is enough).
-    names : tuple of str
+    labelled : Rows
+        Rows whose classes are known.
+    names : sequence of str
         Feature names.
-    y_labelled, X_labelled : array
-        Labels and features of labelled rows.
 
     Returns
     -------
-    list of dict
-        ``feature``, ``domain`` and ``classes``: areas under the ROC folded to [0.5, 1] (for classes, the
-        best one-against-rest among those of ten rows; NaN where there is none), by falling domain separation.
+    list of Separation
+        By falling domain separation.
     """
-    members = [y_labelled == c for c in np.unique(y_labelled) if c >= 0]
-    members = [mine for mine in members if min(mine.sum(), (~mine).sum()) >= _FEWEST_OF_CLASS]
-    rows = []
+    members = [labelled.y == c for c in np.unique(labelled.y) if c >= 0]
+    members = [own for own in members if min(own.sum(), (~own).sum()) >= _FEWEST_OF_CLASS]
+    rows: list[Separation] = []
     for i, name in enumerate(names):
-        column = X_labelled[:, i]
-        classes = [rank_auc(column[~mine], column[mine]) for mine in members]
-        rows.append(
-            {
-                "feature": name,
-                "domain": _folded(rank_auc(X_source[:, i], X_target[:, i])),
-                "classes": max((_folded(area) for area in classes), default=float("nan")),
-            }
-        )
+        column = labelled.X[:, i]
+        areas = [_folded(rank_auc(column[~own], column[own])) for own in members]
+        domain = _folded(rank_auc(mocks.X[:, i], sky.X[:, i]))
+        rows.append({"feature": name, "domain": domain, "classes": max(areas, default=float("nan"))})
     return sorted(rows, key=lambda row: -row["domain"])
 
 

@@ -91,21 +91,9 @@ def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | 
     if not set(recipe.names) <= set(place):
         return None
     columns = np.array([place[name] for name in recipe.names])
-    same = recipe.names == wide.names
-
-    def narrow(part: Rows | None) -> Rows | None:
-        return part if part is None or same else replace(part, X=np.ascontiguousarray(part.X[:, columns]))
-
-    return replace(
-        rows,
-        recipe=recipe,
-        source_train=narrow(rows.source_train),
-        source_val=narrow(rows.source_val),
-        target_train=narrow(rows.target_train),
-        target_val=narrow(rows.target_val),
-        unlabelled=narrow(rows.unlabelled),
-        bare=narrow(rows.bare),
-    )
+    if recipe.names == wide.names:
+        return replace(rows, recipe=recipe)
+    return rows.map(lambda part: replace(part, X=np.ascontiguousarray(part.X[:, columns])), recipe=recipe)
 
 
 def thin_mocks(rows: TrainingRows, share: float, seed: int) -> TrainingRows:
@@ -113,14 +101,12 @@ def thin_mocks(rows: TrainingRows, share: float, seed: int) -> TrainingRows:
     if share >= 1:
         return rows
 
-    def thin(part: Rows | None) -> Rows | None:
-        if part is None:
-            return None
+    def thin(part: Rows) -> Rows:
         objects = np.unique(part.groups)
         kept = np.random.default_rng(seed).permutation(objects)[: max(2, round(share * len(objects)))]
         return part.take(np.isin(part.groups, kept))
 
-    return replace(rows, source_train=thin(rows.source_train), source_val=thin(rows.source_val))
+    return rows.map(thin, "source_train", "source_val")
 
 
 @dataclass
@@ -159,7 +145,7 @@ class RowsCache:
         """
 
         def make() -> tuple[TrainingRows, Recent]:
-            seed, features = run.streams.trees, widest(self.space, options.features)
+            seed, features = run.tree_seed, widest(self.space, options.features)
             narrow = take_columns(thin_mocks(self._wide_rows(features, options, run), share, seed), options.features)
             if narrow is None:
                 narrow = thin_mocks(self._wide_rows(options.features, options, run), share, seed)
@@ -409,7 +395,7 @@ class Objective:
         best = choose(score(train(Prepared(get_regime(options.regime), folds, run)))).kept
         val, counted = folds.val, counted_rows(folds.val, options.cut)
         answers = Answers(best.entrant.name, val.y[counted], best.p[counted], val.groups[counted])
-        return FoldScore(answers, self.measure.score(answers), tuple(run.journal.notes))
+        return FoldScore(answers, self.measure.score(answers), tuple(run.notes))
 
     def score_whole(self, options: FitOptions) -> tuple[dict[str, float], Answers]:
         """Return what options are worth with all the work.

@@ -127,7 +127,7 @@ def test_the_group_of_that_feature_tells_domains(stages):
     found = group_facts(false, seed=0)
     assert set(found) == set(stages.rows.recipe.groups.values())
     assert found["colour"]["auc"] > 0.7 > found["flux"]["auc"]
-    told = {entry["stage"]: entry for entry in false.run.journal.entries}
+    told = {entry["stage"]: entry for entry in false.run.entries}
     for group, one in found.items():
         entry = told[f"domain classifier: {group} features alone"]
         assert entry["auc"] == pytest.approx(one["auc"], abs=1e-4) and entry["seconds"] >= 0
