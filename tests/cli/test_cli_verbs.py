@@ -165,17 +165,6 @@ def test_survey_roles_are_checked():
     assert done.returncode == 1 and "ROLE=NAME" in done.stderr
 
 
-def test_several_values_after_one_option():
-    from jpas_gbm.cli import spread_values
-
-    assert spread_values(["prepare", "--source", "a", "b", "--out", "c"]) == [
-        *("prepare", "--source", "a", "--source", "b"),
-        *("--out", "c"),
-    ]
-    assert spread_values(["predict", "m", "c", "--legacy", "t"]) == ["predict", "m", "c", "--legacy", "t"]
-    assert spread_values([]) == []
-
-
 def test_version_and_help_answer():
     assert run("--version").stdout.startswith("jpas-gbm ")
     told = run("--help").stdout
