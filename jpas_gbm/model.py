@@ -19,13 +19,14 @@ from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
-from .predictions import Predictions, is_bare, photometric_redshift, quality_bits
+from .predictions import Predictions, as_catalogue, is_bare, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
 from .surveys.classes import LabelScheme
+from .surveys.recognition import Source
 from .text import html_table
 
 Rule = Literal["argmax", "thresholds"]
@@ -227,15 +228,12 @@ class Model:
         each = np.stack([self.calibrate(m, bare) for m in margins])
         return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
 
-    def predict(self, catalogue: Catalogue, *, threads: int = 0) -> Predictions:
-        """Classify the rows of a catalogue in memory.
-
-        Decisions are taken on the probabilities as a file holds them, in single precision, so that memory and
-        file agree bit for bit.
+    def predict(self, catalogue: Catalogue | Source, *, threads: int = 0) -> Predictions:
+        """Classify the rows of a catalogue in memory; they agree bit for bit with those that a file would hold.
 
         Parameters
         ----------
-        catalogue : Catalogue
+        catalogue : Catalogue, astropy Table, DataFrame or path
             n rows of the survey, bands and photometry that the model was trained for.
         threads : int
             Threads of features and trees; 0 is all cores.
@@ -247,10 +245,12 @@ class Model:
 
         Raises
         ------
+        CatalogueError
+            If a table cannot be understood.
         FeatureMismatch
             If bands are missing or the fluxes are another measurement.
         """
-        threads = thread_count(threads)
+        catalogue, threads = as_catalogue(catalogue, self.bands), thread_count(threads)
         matrix = self.features(catalogue, threads)
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads)
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)

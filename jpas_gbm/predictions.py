@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .errors import CatalogueError
 from .features.recipe import FeatureMatrix
 from .output.write_columns import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
+from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
 from .surveys.quality import QualityBit
+from .surveys.reader import CatalogueReader
+from .surveys.recognition import Source
 from .surveys.schema import load_schema, survey_names
 
 if TYPE_CHECKING:
@@ -198,6 +203,34 @@ def quality_bits(
     if unlike is not None:
         bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
     return bits
+
+
+def as_catalogue(rows: Catalogue | Source, bands: BandSystem) -> Catalogue:
+    """Return rows given as a table as a catalogue, with the bands that a model needs where the table has them.
+
+    Parameters
+    ----------
+    rows : Catalogue, astropy Table, DataFrame or path
+    bands : BandSystem
+        The bands that the model needs.
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    CatalogueError
+        If a table cannot be understood.
+    """
+    if isinstance(rows, Catalogue):
+        return rows
+    reader = CatalogueReader(rows)
+    if not set(bands.names) <= set(reader.bands.names):
+        # The survey file's default may leave out bands that the table has and the model needs.
+        with suppress(CatalogueError):
+            reader = CatalogueReader(rows, reader.schema, bands.name)
+    return reader.read()
 
 
 def is_bare(catalogue: Catalogue) -> np.ndarray:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from astropy.table import Table
 
-from jpas_gbm.errors import ConfigError, FeatureMismatch
+from jpas_gbm.errors import CatalogueError, ConfigError, FeatureMismatch
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.surveys.reader import read_catalogue
 
@@ -57,3 +57,27 @@ def test_another_photometry_is_refused(fitted, make_catalogue):
     fitted.photometry = "OTHER"
     with pytest.raises(FeatureMismatch, match="trained on OTHER"):
         fitted.predict(read_catalogue(make_catalogue(30))[0])
+
+
+@pytest.mark.parametrize("bands", ["jpas55", "jpas57"])
+def test_tables_and_data_frames_are_classified_as_the_file_is(make_fitted, make_catalogue, bands):
+    from jpas_gbm.surveys.reader import CatalogueReader
+
+    path, model = make_catalogue(40), make_fitted(bands)
+    whole = model.predict(CatalogueReader(path, None, bands).read())
+    table = Table.read(path)
+    assert np.array_equal(model.predict(table).probabilities, whole.probabilities)
+    assert np.array_equal(model.predict(path).probabilities, whole.probabilities)
+
+
+def test_a_data_frame_of_plain_columns_is_classified():
+    import pandas as pd
+
+    from jpas_gbm.predictions import as_catalogue
+    from jpas_gbm.surveys.bands import band_system
+
+    frame = pd.DataFrame({"ra": [150.1], "dec": [2.2], **{f"dered_{b}": [19.0] for b in "ugriz"}})
+    found = as_catalogue(frame, band_system("sdss_ugriz"))
+    assert len(found) == 1 and as_catalogue(found, found.bands) is found
+    with pytest.raises(CatalogueError, match="is a table of no survey that is known here"):
+        as_catalogue(pd.DataFrame({"a": [1.0]}), found.bands)
