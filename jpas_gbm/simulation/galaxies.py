@@ -1,7 +1,4 @@
-"""Galaxies: stellar populations of two metallicities, dust, and the lines of ionised gas.
-
-Stellar populations: the light of all stars that formed together, from the spectra of :mod:`.star_spectra`.
-"""
+"""Galaxies: stellar populations of two metallicities, dust, and the lines of ionised gas."""
 
 from __future__ import annotations
 
@@ -11,7 +8,7 @@ import numpy as np
 from scipy.special import expit
 
 from .draws import cosmic_age, lognormal
-from .spectra import NEBULAR_LINES, ComponentTable, calzetti, gaussian_line
+from .spectra import ComponentTable, calzetti, gaussian_line, spectra_file
 from .stars import star
 from .throughput import WAVELENGTH, Throughput
 
@@ -154,7 +151,7 @@ def component_spectra() -> np.ndarray:
     stars = [simple_population(age, feh) for feh in POPULATION_METALLICITIES.tolist() for age in AGES.tolist()]
     lines = [
         _ALPHA_PER_MASS * sum(strength * gaussian_line(centre, 150.0) for centre, strength in group)
-        for group in NEBULAR_LINES.values()
+        for group in spectra_file().nebular_lines.values()
     ]
     # Hydrogen shines between its lines too: recombination to the second level jumps up at 3646 Å.
     gas = (WAVELENGTH / 6564.6) ** -0.9 * (1.0 + 1.2 * expit((3670.0 - WAVELENGTH) / 8.0))

@@ -10,7 +10,7 @@ from scipy.special import expit
 from . import spectra as igm
 from .draws import distance_modulus, lognormal
 from .galaxies import simple_population
-from .spectra import QUASAR_LINES, ComponentTable, gaussian_line, small_magellanic
+from .spectra import ComponentTable, Rows, gaussian_line, small_magellanic, spectra_file
 from .throughput import WAVELENGTH, Throughput
 
 Z_MAX = 4.9
@@ -20,21 +20,6 @@ SLOPE = -1.56
 _REFERENCE = 3000.0
 _BROAD = (1600.0, 4000.0)  # km/s, standard deviations of the two widths that broad lines mix
 _NARROW = 350.0
-# Blends of Fe II and Fe III: centre Å, σ Å, height.
-_IRON_UV = np.array(
-    [
-        [2080.0, 22.0, 0.30], [2260.0, 35.0, 0.30], [2330.0, 30.0, 0.70], [2385.0, 25.0, 1.00], [2430.0, 25.0, 0.75],
-        [2490.0, 30.0, 0.85], [2530.0, 25.0, 0.85], [2570.0, 25.0, 0.95], [2610.0, 22.0, 1.00], [2640.0, 20.0, 0.60],
-        [2750.0, 22.0, 0.70], [2850.0, 25.0, 0.35], [2880.0, 25.0, 0.30], [2950.0, 25.0, 0.40], [3180.0, 50.0, 0.25],
-    ]
-)  # fmt: skip
-_IRON_OPTICAL = np.array(
-    [
-        [4180.0, 30.0, 0.50], [4300.0, 40.0, 0.40], [4520.0, 28.0, 0.80], [4580.0, 28.0, 1.00], [4630.0, 25.0, 0.80],
-        [4924.0, 14.0, 0.45], [5018.0, 14.0, 0.50], [5180.0, 25.0, 0.90], [5235.0, 25.0, 0.85], [5280.0, 25.0, 0.90],
-        [5325.0, 25.0, 0.95], [5370.0, 25.0, 0.60],
-    ]
-)  # fmt: skip
 
 
 def continuum() -> np.ndarray:
@@ -51,7 +36,7 @@ def balmer_continuum() -> np.ndarray:
     return light / np.interp(_REFERENCE, WAVELENGTH, light)
 
 
-def _iron(table: np.ndarray, span: tuple[float, float]) -> np.ndarray:
+def _iron(table: Rows, span: tuple[float, float]) -> np.ndarray:
     """An iron template whose coefficient is its equivalent width in Å within `span`."""
     template = np.zeros_like(WAVELENGTH)
     for centre, sigma, height in table:
@@ -91,8 +76,9 @@ def component_spectra() -> np.ndarray:
     coefficient 1 for the continuum's flux at 5100 Å.
     """
     parts = [continuum(), balmer_continuum()]
-    parts += [_iron(_IRON_UV, (2250.0, 2650.0)), _iron(_IRON_OPTICAL, (4434.0, 4684.0)), *_troughs()]
-    for group in QUASAR_LINES:
+    facts = spectra_file()
+    parts += [_iron(facts.iron_uv, (2250.0, 2650.0)), _iron(facts.iron_optical, (4434.0, 4684.0)), *_troughs()]
+    for group in facts.quasar_lines:
         parts += [line_spectra(group.lines, velocity) for velocity in (_BROAD if group.broad else (_NARROW,))]
     hosts = [simple_population(4.0, 0.1), simple_population(0.6, 0.1)]
     level = np.interp(5100.0, WAVELENGTH, parts[0])
@@ -171,7 +157,7 @@ class Quasars:
         columns += [np.where(fast, 0.0, wind), np.where(fast, wind, 0.0)]
         weak = np.where(rng.random(n) < 0.03, 0.25, 1.0)  # weak-lined quasars
         broadness = rng.beta(2.0, 2.0, n)
-        for group in QUASAR_LINES:
+        for group in spectra_file().quasar_lines:
             strength = lognormal(rng, 10.0 ** (group.baldwin * brightness), group.scatter)
             if group.broad:
                 columns += [weak * strength * (1 - broadness), weak * strength * broadness]

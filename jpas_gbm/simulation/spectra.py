@@ -1,19 +1,13 @@
-"""Spectra as sums of a few components, integrated over the bands once for every redshift.
-
-Extinction and attenuation laws, each as A(λ) / E(B-V).
-
-Emission lines: where they are and how strong they are in composite quasars and in nebulae.
-
-The intergalactic medium: mean transmission of the Lyman series and continuum.
-"""
+"""Spectra as sums of components: dust, emission lines, the intergalactic medium, and the table of band fluxes."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
+from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
 from .throughput import STEP, WAVELENGTH, Throughput
 
@@ -71,23 +65,8 @@ SPEED_OF_LIGHT = 299792.458
 """km/s."""
 
 
-@dataclass(frozen=True)
-class LineGroup:
-    """Lines that keep their ratios from object to object.
-
-    Parameters
-    ----------
-    name : str
-        Of the line that leads the group.
-    lines : tuple of (float, float)
-        Vacuum wavelength in Å and equivalent width in Å at rest.
-    scatter : float
-        Standard deviation of the decimal logarithm of the group's strength from object to object.
-    baldwin : float
-        Slope of log equivalent width against log luminosity (Baldwin 1977), 0 or negative.
-    broad : bool
-        Whether the lines have the width of the broad-line region.
-    """
+class LineGroup(Options):
+    """Lines that keep their ratios from object to object: see ``configs/spectra.yaml`` for the units."""
 
     name: str
     lines: tuple[tuple[float, float], ...]
@@ -96,39 +75,35 @@ class LineGroup:
     broad: bool = True
 
 
-# Equivalent widths of the composite quasar of Vanden Berk et al. (2001), table 2, with two changes: the blend of
-# Lyα and N V is split 80:15, and [N II] and [S II] next to Hα are given their usual share. Scatter and Baldwin
-# slopes are of the size found by Shen et al. (2011) and Dietrich et al. (2002).
-QUASAR_LINES = (
-    LineGroup("OVI", ((1033.0, 9.8),), 0.20, -0.10),
-    LineGroup("Lya", ((1215.7, 80.0),), 0.20, -0.10),
-    LineGroup("NV", ((1240.1, 15.0),), 0.20, 0.0),
-    LineGroup("OI", ((1305.4, 1.7), (1336.6, 0.7)), 0.15, 0.0),
-    LineGroup("SiIV", ((1398.3, 8.1),), 0.15, -0.10),
-    LineGroup("CIV", ((1546.2, 23.8),), 0.22, -0.20),
-    LineGroup("HeII", ((1637.9, 2.5), (1664.7, 1.5), (1750.0, 0.7)), 0.25, -0.20),
-    LineGroup("CIII", ((1857.0, 1.5), (1905.9, 21.2)), 0.15, -0.08),
-    LineGroup("MgII", ((2800.3, 32.3),), 0.18, -0.15),
-    LineGroup("Hbeta", ((4862.7, 46.2), (4341.7, 12.6), (4102.9, 5.1), (5877.3, 4.9), (6564.6, 194.5)), 0.18, 0.0),
-    LineGroup("OIII", ((5008.2, 13.2), (4960.3, 4.4)), 0.35, -0.20, broad=False),
-    LineGroup(
-        "narrow",
-        ((3728.5, 1.6), (3869.9, 1.4), (3426.9, 1.2), (3346.8, 0.4), (6585.3, 4.0), (6549.9, 1.3), (6725.0, 3.1)),
-        0.30,
-        -0.15,
-        broad=False,
-    ),
-)
+Rows = tuple[tuple[float, ...], ...]
 
-# Lines of ionised gas in galaxies, in units of Hα, Hβ for [O III], at the ratios of case B and of typical nebulae.
-NEBULAR_LINES = {
-    "Balmer": ((6564.6, 1.0), (4862.7, 0.350), (4341.7, 0.164), (4102.9, 0.0906), (3971.2, 0.056)),
-    "OII": ((3728.5, 1.0),),
-    "OIII": ((5008.2, 1.0), (4960.3, 0.335)),
-    "NII": ((6585.3, 1.0), (6549.9, 0.327)),
-    "SII": ((6718.3, 0.56), (6732.7, 0.44)),
-    "NeIII": ((3869.9, 1.0),),
-}
+
+class SpectraFile(Options):
+    """The keys of ``configs/spectra.yaml``, which says what each table holds and where it is from."""
+
+    quasar_lines: tuple[LineGroup, ...]
+    nebular_lines: dict[str, tuple[tuple[float, float], ...]]
+    iron_uv: Rows
+    iron_optical: Rows
+    lyman_series: Rows
+    metal_lines: Rows
+    titanium_oxide: Rows
+    vanadium_oxide: Rows
+    calcium_hydride: Rows
+    bright_stars: Rows
+    faint_stars: Rows
+
+
+@lru_cache(maxsize=1)
+def spectra_file() -> SpectraFile:
+    """Return the tables of lines, bands and populations that spectra are made of.
+
+    Returns
+    -------
+    SpectraFile
+    """
+    where = configs_folder() / "spectra.yaml"
+    return parse_options(SpectraFile, read_yaml(where), where.name)
 
 
 def line_wavelength(name: str) -> float:
@@ -139,11 +114,10 @@ def line_wavelength(name: str) -> float:
     ConfigError
         If there is no such line; the nearest name is offered.
     """
-    for group in QUASAR_LINES:
-        if group.name == name:
-            return max(group.lines, key=lambda line: line[1])[0]
-    names = [group.name for group in QUASAR_LINES]
-    raise ConfigError(f"there is no line '{name}' to plant.{did_you_mean(name, names)} Lines: {', '.join(names)}.")
+    groups = {group.name: group.lines for group in spectra_file().quasar_lines}
+    if name in groups:
+        return max(groups[name], key=lambda line: line[1])[0]
+    raise ConfigError(f"there is no line '{name}' to plant.{did_you_mean(name, groups)} Lines: {', '.join(groups)}.")
 
 
 def gaussian_line(centre: float, velocity: float) -> np.ndarray:
@@ -163,38 +137,11 @@ def gaussian_line(centre: float, velocity: float) -> np.ndarray:
     return profile
 
 
-LYMAN_ALPHA = 1215.67
 LYMAN_LIMIT = 911.75
 
-# Lyman series of Inoue et al. (2014), table 2: wavelength in Å, and the strength of each line relative to Lyα
-# in the forest (the three coefficients share one ratio) and in damped systems.
-_SERIES = np.array(
-    [
-        [1215.670, 1.0, 1.0],
-        [1025.720, 0.277690, 0.955726],
-        [972.537, 0.132503, 0.926214],
-        [949.743, 0.0780590, 0.903109],
-        [937.803, 0.0515254, 0.883703],
-        [930.748, 0.0365641, 0.866795],
-        [926.226, 0.0272775, 0.851674],
-        [923.150, 0.0211206, 0.837951],
-        [920.963, 0.0168236, 0.825316],
-        [919.352, 0.0137162, 0.813622],
-        [918.129, 0.0113832, 0.802638],
-        [917.181, 0.00959633, 0.792323],
-        [916.429, 0.00819631, 0.782570],
-        [915.824, 0.00707857, 0.773299],
-        [915.329, 0.00617330, 0.764474],
-        [914.919, 0.00542913, 0.756027],
-    ]
-)
+# Inoue et al. (2014), eqs. 21 and 22.
 _FOREST = (1.68976e-2, 2.35379e-3, 1.02611e-4)
 _DAMPED = (1.61698e-4, 5.38995e-5)
-
-
-def effective_depth(z: np.ndarray | float) -> np.ndarray | float:
-    """Return the effective optical depth of the Lyα forest, Becker et al. (2013), for 2.15 < z < 4.85."""
-    return 0.751 * ((1.0 + z) / 4.5) ** 2.90 - 0.132
 
 
 def _forest_line(ratio: np.ndarray) -> np.ndarray:
@@ -248,7 +195,7 @@ def optical_depth(wavelength: np.ndarray, redshifts: np.ndarray) -> np.ndarray:
         Lyman-series and Lyman-continuum absorption by the forest and by damped systems.
     """
     depth = np.zeros((len(redshifts), len(wavelength)))
-    for line, forest, damped in _SERIES:
+    for line, forest, damped in spectra_file().lyman_series:
         ratio = wavelength / line
         own = forest * _forest_line(ratio) + damped * _damped_line(ratio)
         first = int(np.searchsorted(wavelength, line))

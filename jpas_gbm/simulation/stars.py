@@ -15,6 +15,7 @@ from functools import lru_cache
 import numpy as np
 from scipy.special import expit
 
+from .spectra import Rows, spectra_file
 from .throughput import WAVELENGTH, Throughput
 
 # Hα to H14; weight of each line's equivalent width relative to Hγ.
@@ -23,52 +24,6 @@ _BALMER_WEIGHT = (0.75, 0.95, 1.0, 1.0, 0.95, 0.85, 0.7, 0.5, 0.35, 0.25, 0.18, 
 _PASCHEN = 911.753 / (1.0 / 9.0 - 1.0 / np.arange(9, 16) ** 2)
 
 _HELIUM = (3889.0, 4026.0, 4471.0, 4713.0, 4922.0, 5016.0, 5876.0, 6678.0, 7065.0)
-
-# Atomic and molecular features of cool stars: centre Å, width σ Å, depth at its strongest, temperature of that
-# and the width of its run in ln T (towards cooler, towards hotter stars).
-_METAL_LINES = np.array(
-    [
-        [3933.7, 9.0, 0.75, 5000.0, 0.35, 0.22],  # Ca II K
-        [3968.5, 9.0, 0.65, 5000.0, 0.35, 0.22],  # Ca II H
-        [3830.0, 22.0, 0.35, 4700.0, 0.20, 0.16],  # Mg I, Fe I, CN
-        [3590.0, 60.0, 0.25, 4600.0, 0.25, 0.16],
-        [4226.7, 7.0, 0.60, 3900.0, 0.20, 0.14],  # Ca I
-        [4305.0, 16.0, 0.32, 5100.0, 0.13, 0.14],  # G band of CH
-        [4384.0, 12.0, 0.18, 4700.0, 0.20, 0.16],
-        [4531.0, 22.0, 0.12, 4400.0, 0.20, 0.16],
-        [4668.0, 22.0, 0.07, 4600.0, 0.20, 0.14],
-        [5175.0, 20.0, 0.32, 4200.0, 0.20, 0.19],  # Mg b
-        [5120.0, 60.0, 0.20, 4000.0, 0.18, 0.12],  # MgH
-        [5270.0, 12.0, 0.14, 4500.0, 0.25, 0.18],
-        [5335.0, 12.0, 0.10, 4500.0, 0.25, 0.18],
-        [5893.0, 9.0, 0.55, 3600.0, 0.30, 0.18],  # Na D
-        [8498.0, 6.0, 0.15, 4800.0, 0.50, 0.30],  # Ca II triplet
-        [8542.1, 6.0, 0.28, 4800.0, 0.50, 0.30],
-        [8662.1, 6.0, 0.25, 4800.0, 0.50, 0.30],
-        [8190.0, 9.0, 0.25, 3100.0, 0.25, 0.12],  # Na I
-    ]
-)
-# Band heads degraded to the red: head Å, length Å, strength. The first temperature from which they grow follows.
-_TITANIUM_OXIDE = np.array(
-    [
-        [4584.0, 60.0, 0.5],
-        [4761.0, 70.0, 0.9],
-        [4954.0, 80.0, 1.2],
-        [5167.0, 90.0, 1.2],
-        [5448.0, 90.0, 0.9],
-        [5847.0, 90.0, 0.9],
-        [6158.0, 130.0, 1.2],
-        [6651.0, 120.0, 1.1],
-        [7053.0, 160.0, 1.7],
-        [7589.0, 130.0, 1.2],
-        [8206.0, 90.0, 0.5],
-        [8432.0, 110.0, 0.9],
-        [8860.0, 110.0, 0.9],
-        [9210.0, 90.0, 0.5],
-    ]
-)
-_VANADIUM_OXIDE = np.array([[7334.0, 150.0, 1.0], [7851.0, 150.0, 1.0], [8521.0, 120.0, 0.7]])
-_CALCIUM_HYDRIDE = np.array([[6385.0, 12.0, 0.35], [6830.0, 55.0, 0.35]])
 
 
 def black_body(wavelength: np.ndarray, temperature: float) -> np.ndarray:
@@ -117,7 +72,7 @@ def _jump(edge: float, width: float) -> np.ndarray:
     return _step(edge, width) * np.minimum(WAVELENGTH / edge, 1.0) ** 3
 
 
-def _band_heads(table: np.ndarray) -> np.ndarray:
+def _band_heads(table: Rows) -> np.ndarray:
     depth = np.zeros_like(WAVELENGTH)
     for head, length, strength in table:
         x = (WAVELENGTH - head) / length
@@ -128,6 +83,8 @@ def _band_heads(table: np.ndarray) -> np.ndarray:
 @lru_cache(maxsize=1)
 def _shapes() -> dict[str, np.ndarray]:
     """Every optical depth that a star is made of, at unit strength: a spectrum is a sum of these."""
+    facts = spectra_file()
+    centre, width = np.array(facts.metal_lines).T[:2, :, None]
     return {
         "balmer narrow": _lines(_BALMER.tolist(), _BALMER_WEIGHT, 5.0, 0.35),
         "balmer wide": _lines(_BALMER.tolist(), _BALMER_WEIGHT, 10.0, 0.35),
@@ -135,12 +92,12 @@ def _shapes() -> dict[str, np.ndarray]:
         "paschen": _lines(_PASCHEN.tolist(), [2.0] * len(_PASCHEN), 9.0, 0.3),
         "paschen edge": _jump(8280.0, 30.0),
         "lyman edge": _jump(911.8, 3.0),
-        "metals": np.exp(-0.5 * ((WAVELENGTH - _METAL_LINES[:, :1]) / _METAL_LINES[:, 1:2]) ** 2),
+        "metals": np.exp(-0.5 * ((WAVELENGTH - centre) / width) ** 2),
         "blanket step": _step(3990.0, 10.0),
         "blanket": np.clip(np.log(5200.0 / WAVELENGTH), 0.0, None) ** 1.2,
-        "titanium oxide": _band_heads(_TITANIUM_OXIDE),
-        "vanadium oxide": _band_heads(_VANADIUM_OXIDE),
-        "calcium hydride": _band_heads(_CALCIUM_HYDRIDE),
+        "titanium oxide": _band_heads(facts.titanium_oxide),
+        "vanadium oxide": _band_heads(facts.vanadium_oxide),
+        "calcium hydride": _band_heads(facts.calcium_hydride),
         "dwarf hydrogen": _lines(_BALMER[:8].tolist(), (0.65, 1.0, 1.0, 0.85, 0.6, 0.3, 0.12, 0.05), 26.0, 0.45),
         "dwarf edge": _jump(3800.0, 60.0),
         "dwarf helium": _lines(_HELIUM, (0.8, 0.9, 1.3, 0.4, 0.6, 0.4, 1.2, 0.7, 0.6), 22.0, 0.3),
@@ -177,7 +134,8 @@ def metal_depth(temperature: float, metallicity: float) -> np.ndarray:
     shapes = _shapes()
     rich = 10.0 ** (0.30 * metallicity)
     lines = [
-        -np.log1p(-most) * rich * _run(temperature, peak, cool, hot) for _, _, most, peak, cool, hot in _METAL_LINES
+        -np.log1p(-most) * rich * _run(temperature, peak, cool, hot)
+        for _, _, most, peak, cool, hot in spectra_file().metal_lines
     ]
     depth = np.array(lines) @ shapes["metals"]
     # Blanketing by lines too many to name: a step at 4000 Å and a slow rise to the ultraviolet.
@@ -244,26 +202,6 @@ METALLICITIES = np.array([-2.0, -1.0, -0.4, 0.2])
 DWARF_TEMPERATURES = np.geomspace(4500.0, 50000.0, 70)
 """Effective temperatures in K of the grid of white dwarfs."""
 
-# Main-sequence stars: share, mean ln T, σ of ln T, mean [Fe/H], σ; at r < 19 and among the faint stars that
-# are targeted as quasars.
-_BRIGHT = np.array(
-    [
-        [0.42, np.log(5900.0), 0.07, -0.6, 0.5],
-        [0.28, np.log(4900.0), 0.09, -0.4, 0.4],
-        [0.23, np.log(3500.0), 0.10, -0.2, 0.3],
-        [0.05, np.log(7200.0), 0.12, -0.9, 0.6],
-        [0.02, np.log(9500.0), 0.22, -1.2, 0.5],
-    ]
-)
-_FAINT = np.array(
-    [
-        [0.42, np.log(6100.0), 0.07, -1.4, 0.5],
-        [0.12, np.log(5000.0), 0.09, -1.0, 0.5],
-        [0.31, np.log(3300.0), 0.09, -0.3, 0.3],
-        [0.09, np.log(7300.0), 0.12, -1.3, 0.5],
-        [0.06, np.log(9500.0), 0.20, -1.4, 0.5],
-    ]
-)
 _WHITE_DWARFS = (0.03, 0.14)  # shares of all stars, bright and faint
 
 
@@ -299,9 +237,10 @@ class Stars:
         """
         n = len(magnitude)
         faint = magnitude > 19.3
-        kinds = np.where(faint, _pick(rng, _FAINT[:, 0], n), _pick(rng, _BRIGHT[:, 0], n))
-        chosen = np.where(faint[:, None], _FAINT[kinds], _BRIGHT[kinds])
-        temperature = np.exp(chosen[:, 1] + chosen[:, 2] * rng.standard_normal(n))
+        bright_stars, faint_stars = np.array(spectra_file().bright_stars), np.array(spectra_file().faint_stars)
+        kinds = np.where(faint, _pick(rng, faint_stars[:, 0], n), _pick(rng, bright_stars[:, 0], n))
+        chosen = np.where(faint[:, None], faint_stars[kinds], bright_stars[kinds])
+        temperature = np.exp(np.log(chosen[:, 1]) + chosen[:, 2] * rng.standard_normal(n))
         metals = chosen[:, 3] + chosen[:, 4] * rng.standard_normal(n)
         dwarf = rng.random(n) < np.where(faint, _WHITE_DWARFS[1], _WHITE_DWARFS[0])
         heat = np.exp(rng.normal(np.log(11500.0), 0.40, n))

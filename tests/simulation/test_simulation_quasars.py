@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.simulation.quasars import Quasars, component_spectra, continuum
-from jpas_gbm.simulation.spectra import QUASAR_LINES, line_wavelength
+from jpas_gbm.simulation.spectra import line_wavelength, spectra_file
 from jpas_gbm.simulation.throughput import WAVELENGTH
 
 
@@ -49,7 +49,7 @@ def test_lines_pass_from_band_to_band(quasars, instrument, rng, line, z):
 def test_equivalent_widths_are_those_of_the_composite():
     spectra = component_spectra()
     place = 6
-    for group in QUASAR_LINES:
+    for group in spectra_file().quasar_lines:
         for column in range(2 if group.broad else 1):
             found = np.trapezoid(spectra[place + column] / continuum(), WAVELENGTH)
             assert found == pytest.approx(sum(width for _, width in group.lines), rel=0.05), group.name
