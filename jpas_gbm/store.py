@@ -232,8 +232,33 @@ def read_record(path: str | Path, kind: type[T]) -> T:
     BundleError
         If the file is missing, is not JSON or holds something else.
     """
+    return as_record(read_json(path), kind, path)
+
+
+def as_record(value: object, kind: type[T], path: str | Path) -> T:
+    """Build a dataclass from its plain form, as a file holds it.
+
+    Parameters
+    ----------
+    value : object
+        As :func:`to_plain` returned it.
+    kind : type
+        The dataclass.
+    path : path
+        Where it was read.
+
+    Returns
+    -------
+    kind
+        With every field checked against its type.
+
+    Raises
+    ------
+    BundleError
+        If it is something else.
+    """
     try:
-        return from_plain(kind, read_json(path))
+        return from_plain(kind, value)
     except ValueError as error:
         raise BundleError(
             f"{path}: cannot be read ({damage(error)}): it was changed, or another version wrote it. Make it again."

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import BundleError, ListError, did_you_mean
 from ..predictions import Predictions
+from ..sealed import read_companion
 from ..store import read_json
 from ..surveys.reader import read_table
 from ..surveys.tables import file_format
@@ -278,11 +279,10 @@ def _read(path: Path) -> Predicted:
     model = made.get("model") if isinstance(made, dict) else None
     names = model.get("classes") if isinstance(model, dict) else None
     if not isinstance(model, dict) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-        companion = path.with_name(path.name + ".json")
-        why = f" (its {companion.name} is {'damaged' if companion.is_file() else 'missing'})"
+        lost = path.suffix.lower() == ".csv" and not path.with_name(path.name + ".json").is_file()
         raise ListError(
             f"{path}: does not say which model made it, so it is no prediction file of jpas-gbm"
-            + (why if path.suffix.lower() == ".csv" else "")
+            + (f" (its {path.name}.json is missing)" if lost else "")
             + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE'."
         )
     return _rows(table, model, path)
@@ -367,7 +367,7 @@ def _parsed(text: str | bytes | None) -> dict[str, Any] | None:
 def _csv_provenance(path: Path) -> dict[str, Any] | None:
     companion = path.with_name(path.name + ".json")
     if companion.is_file():
-        return (_parsed(companion.read_text(encoding="utf-8")) or {}).get("provenance")
+        return read_companion(companion, path).get("provenance")
     with open(path, encoding="utf-8") as stream:
         for line in stream:
             if not line.startswith("#"):

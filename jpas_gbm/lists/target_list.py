@@ -15,7 +15,8 @@ from pydantic import Field, PlainValidator
 from ..errors import BundleError, ListError
 from ..output.write_columns import Column, probability_name, quality_column, record_type, to_pandas, to_table
 from ..output.writers import Card, Companion, Head, plain_letters, suffixes, table_writer
-from ..store import dump_json, read_json, read_record, to_plain
+from ..sealed import read_companion, seal_companion
+from ..store import as_record, to_plain
 from ..text import html_table
 from .footprint import Footprint
 from .records import ClassMix, Curves, FootprintSize, Part
@@ -303,17 +304,20 @@ class TargetList:
         Raises
         ------
         BundleError
-            If the JSON is missing, damaged or of something else.
+            If the JSON is missing, damaged, of something else or of another list.
         """
         path = Path(path)
         beside = path.with_suffix(".json")
-        if not cls.is_saved(read_json(beside)):
+        told = read_companion(beside)
+        if not cls.is_saved(told):
             raise BundleError(
                 f"{beside}: is not the JSON of a candidate list. Give a list that 'jpas-gbm targets' wrote."
             )
-        tables = [path, *map(beside.with_suffix, suffixes())]
+        tables = [path, *map(beside.with_name, told.get("files", ())), *map(beside.with_suffix, suffixes())]
         file = next((place for place in tables if place != beside and place.is_file()), None)
-        return replace(read_record(beside, cls), name=beside.stem, file=file)
+        if file is not None:
+            read_companion(beside, file)
+        return replace(as_record(told, cls, beside), name=beside.stem, file=file)
 
     @staticmethod
     def is_saved(value: object) -> bool:
@@ -369,7 +373,7 @@ def _part_line(part: Part) -> str:
 
 
 def _write_json(value: Mapping[str, Any], place: Path, table: Path) -> None:
-    place.write_text(dump_json(value), encoding="utf-8")
+    seal_companion(place, value, table)
 
 
 def _write_moc(footprint: Footprint, place: Path, table: Path) -> None:

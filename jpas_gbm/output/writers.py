@@ -21,7 +21,7 @@ import numpy as np
 
 from ..atomic import atomic_files
 from ..errors import OutputError, did_you_mean
-from ..store import dump_json
+from ..sealed import seal_companion
 from .write_columns import Column
 
 Card = str | float | tuple[str | float, str]
@@ -210,7 +210,7 @@ def _write_companion(head: Head, place: Path, table: Path) -> None:
     """Write what plain CSV has no place for."""
     columns = [column.to_dict() for column in head.columns]
     about = {"columns": columns, "provenance": dict(head.provenance), "cards": head.facts()}
-    place.write_text(dump_json(about), encoding="utf-8")
+    seal_companion(place, about, table)
 
 
 def plain_letters(text: str) -> str:

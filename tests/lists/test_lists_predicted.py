@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import CatalogueError, ListError
+from jpas_gbm.errors import BundleError, CatalogueError, ListError
 from jpas_gbm.lists.known import without_repeats
 from jpas_gbm.lists.predicted import find_model, read_predictions
 from jpas_gbm.output.write_columns import prediction_columns, record_type
@@ -78,10 +78,18 @@ def test_a_table_that_is_no_prediction(write, tmp_path):
     with pytest.raises(ListError, match=r"its b\.csv\.json is missing"):
         read_predictions([path])
     path.with_name("b.csv.json").write_text("{")
-    with pytest.raises(ListError, match=r"its b\.csv\.json is damaged"):
+    with pytest.raises(BundleError, match=r"b\.csv\.json: is not valid JSON"):
         read_predictions([path])
     with pytest.raises(CatalogueError, match="there is no such file"):
         read_predictions([tmp_path / "none.fits"])
+
+
+def test_a_companion_of_another_run_is_refused(write):
+    """A kill between the moves of an overwriting run leaves a new companion beside an old table."""
+    path, other = write("a.csv"), write("b.csv", first=100)
+    other.with_name("b.csv.json").replace(path.with_name("a.csv.json"))
+    with pytest.raises(BundleError, match=r"a\.csv\.json: does not belong to .*a\.csv"):
+        read_predictions([path])
 
 
 @pytest.mark.parametrize("model", ["a word", {"classes": "QSO"}, {"classes": [1, 2]}, {}])
@@ -117,13 +125,14 @@ def test_probabilities_that_are_none(write, spoil, said):
 
 
 @pytest.mark.parametrize("name", ["RA", "P_STAR", "MAG", "QUALITY"])
-def test_a_column_of_words_is_named(write, name):
+def test_a_column_of_words_is_named(write, name, reseal):
     path = write("a.csv")
     lines = path.read_text().splitlines()
     place = lines[0].split(",").index(name)
     words = lines[1].split(",")
     words[place] = "bright"
     path.write_text("\n".join([lines[0], ",".join(words), *lines[2:], ""]))
+    reseal(path.with_name("a.csv.json"), again=[path])
     with pytest.raises(ListError, match=rf"a\.csv: the column {name} holds other things than numbers"):
         read_predictions([path])
 

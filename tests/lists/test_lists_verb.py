@@ -1,6 +1,7 @@
 """The verb `targets`, from a catalogue on disk to a list, and noise draws."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.cli.app import app
-from jpas_gbm.errors import ListError
+from jpas_gbm.errors import BundleError, ListError
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.noise import noise_probabilities
+from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.model import Model
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.run import Run
@@ -51,6 +53,12 @@ def test_a_list_by_number_with_moc_and_noise(place):
     assert (table["P_NOISE_STD"] >= 0).all() and (table["P_NOISE"] <= 1).all()
     told = json.loads((folder / "list.json").read_text())
     assert told["rows"] == 12 and "curves" in told and (folder / "moc.fits").is_file()
+    assert TargetList.load(out).file == TargetList.load(folder / "list.json").file == out
+    out.rename(folder / "away.fits")
+    shutil.copy(folder / "P.fits", out)
+    with pytest.raises(BundleError, match=r"list\.json: does not belong to .*list\.fits"):
+        TargetList.load(folder / "list.json")
+    (folder / "away.fits").replace(out)
     code, said = call(folder / "P.fits", *words)
     assert code == 1 and "already exists" in said
 
