@@ -64,11 +64,21 @@ class Registry(Generic[T]):
         return add
 
     def unregister(self, name: str) -> None:
-        """Forget what was registered under `name`, if anything was."""
+        """Forget what was registered under `name`, if anything was.
+
+        Parameters
+        ----------
+        name : str
+        """
         self._things.pop(name, None)
 
     def names(self) -> tuple[str, ...]:
-        """Return every known name, sorted; nothing is imported."""
+        """Return every known name, sorted; nothing is imported.
+
+        Returns
+        -------
+        tuple of str
+        """
         installed = {point.name for point in metadata.entry_points(group=self._group)}
         return tuple(sorted({*self._things, *self._modules(), *installed}))
 
@@ -79,6 +89,14 @@ class Registry(Generic[T]):
 
     def check(self, name: str) -> str:
         """Return `name` if it is known; nothing is imported.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        str
 
         Raises
         ------
@@ -92,6 +110,14 @@ class Registry(Generic[T]):
 
     def get(self, name: str) -> T:
         """Return the thing of a name, importing its module if need be.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        object
 
         Raises
         ------

@@ -73,11 +73,28 @@ class Grower(ABC):
 
     @abstractmethod
     def loss(self) -> float:
-        """Return the weighted log loss (nats) of the validation rows after the rounds so far."""
+        """Return the loss of the validation rows after the rounds so far.
+
+        Returns
+        -------
+        float
+            Weighted mean log loss, nats.
+        """
 
     @abstractmethod
     def finish(self, rounds: int) -> Any:
-        """Return the library's booster of the first `rounds` rounds, without training data."""
+        """Return what the first rounds grew, without training data.
+
+        Parameters
+        ----------
+        rounds : int
+            How many rounds to keep.
+
+        Returns
+        -------
+        object
+            The library's booster.
+        """
 
 
 class Backend(ABC):
@@ -102,31 +119,119 @@ class Backend(ABC):
 
     @abstractmethod
     def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> Any:
-        """Return the library's own data set of X, float32 (n, f), in the bins of `reference` if not None."""
+        """Return the library's own data set of some features.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            NaN is missing.
+        max_bin : int
+            Most histogram bins of a feature.
+        reference : object or None
+            Another data set, whose bins are taken.
+        threads : int
+
+        Returns
+        -------
+        object
+        """
 
     @abstractmethod
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
-        """Begin a training."""
+        """Begin a training.
+
+        Parameters
+        ----------
+        train : Rows
+            Rows to train on.
+        valid : Rows or None
+            Validation rows, in the same bins.
+        task : Task
+
+        Returns
+        -------
+        Grower
+        """
 
     @abstractmethod
     def raw_margins(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own margins, float64 (n, k); for two classes (0, m)."""
+        """Return the trees' own margins.
+
+        Parameters
+        ----------
+        trees : object
+            The library's booster.
+        X : array of float32, shape (n, f)
+        n_classes : int
+            k.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+            For two classes (0, m).
+        """
 
     @abstractmethod
     def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        """Return the trees' own TreeSHAP contributions, float64 (n, k, f + 1), the bias last."""
+        """Return the trees' own TreeSHAP contributions (Lundberg et al. 2020, path-dependent).
+
+        Parameters
+        ----------
+        trees : object
+            The library's booster.
+        X : array of float32, shape (n, f)
+        n_classes : int
+            k.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k, f + 1)
+            The last column is the bias.
+        """
 
     @abstractmethod
     def gain(self, trees: Any, n_features: int) -> np.ndarray:
-        """Return what splits on each feature gained, float64 (f,), in the library's unit."""
+        """Return what splits on each feature gained in training.
+
+        Parameters
+        ----------
+        trees : object
+            The library's booster.
+        n_features : int
+            f.
+
+        Returns
+        -------
+        array of float64, shape (f,)
+            In the library's unit.
+        """
 
     @abstractmethod
     def write_trees(self, trees: Any, path: Path) -> None:
-        """Write trees in the library's native format."""
+        """Write trees in the library's native format.
+
+        Parameters
+        ----------
+        trees : object
+            The library's booster.
+        path : Path
+            The file, with the backend's suffix.
+        """
 
     @abstractmethod
     def read_trees(self, path: Path) -> Any:
         """Read trees of the library's native format.
+
+        Parameters
+        ----------
+        path : Path
+
+        Returns
+        -------
+        object
+            The library's booster.
 
         Raises
         ------
@@ -180,15 +285,44 @@ def get_backend(name: str) -> Backend:
 
 
 def as_backend(backend: Backend | str) -> Backend:
-    """Return a backend given itself or its name."""
+    """Return a backend given itself or its name.
+
+    Parameters
+    ----------
+    backend : Backend or str
+
+    Returns
+    -------
+    Backend
+    """
     return get_backend(backend) if isinstance(backend, str) else backend
 
 
 def two_margins(one: np.ndarray) -> np.ndarray:
-    """Return the margins (n, 2, ...) of two classes, the first of which is 0, from those of the second (n, ...)."""
+    """Return the margins of two classes, the first of which is 0.
+
+    Parameters
+    ----------
+    one : array, shape (n, ...)
+        Margins of the second class.
+
+    Returns
+    -------
+    array, shape (n, 2, ...)
+    """
     return np.stack([np.zeros_like(one), one], axis=1)
 
 
 def one_margin(margins: np.ndarray) -> np.ndarray:
-    """Return margins as a library wants its start: (n, k), or (n,) for two classes."""
+    """Return margins as a library wants its start.
+
+    Parameters
+    ----------
+    margins : array, shape (n, k)
+
+    Returns
+    -------
+    array, shape (n, k), or (n,) for two classes
+        For two classes, the second less the first.
+    """
     return margins[:, 1] - margins[:, 0] if margins.shape[1] == 2 else margins

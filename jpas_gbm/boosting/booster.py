@@ -91,7 +91,15 @@ class StagedBooster:
         return [self.stages[number] for number in sorted(set(wanted))]
 
     def matrix(self, X: Any) -> np.ndarray:
-        """Return features checked against this booster's: float32 (n, f).
+        """Return features checked against this booster's.
+
+        Parameters
+        ----------
+        X : array or FeatureMatrix, shape (n, f)
+
+        Returns
+        -------
+        array of float32, shape (n, f)
 
         Raises
         ------
@@ -176,7 +184,18 @@ class StagedBooster:
         return total
 
     def gain(self, stages: Sequence[int] | int | None = None) -> np.ndarray:
-        """Return the loss that splits on each feature saved in training, float64 (f,)."""
+        """Return what splits on each feature gained in training.
+
+        Parameters
+        ----------
+        stages : sequence of int or int, optional
+            Only these stages.
+
+        Returns
+        -------
+        array of float64, shape (f,)
+            In the library's unit (the loss that was saved; per cent for CatBoost).
+        """
         total = np.zeros(len(self.feature_names))
         for stage in self._chosen(stages):
             if stage.rounds:
@@ -187,6 +206,13 @@ class StagedBooster:
         """Write a folder: ``booster.json`` and one native model file per stage that has trees.
 
         Reading it in another process gives the same margins to the last bit.
+
+        Parameters
+        ----------
+        path : str or Path
+            The folder.
+        overwrite : bool
+            Replace what stands there.
 
         Raises
         ------

@@ -229,26 +229,73 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
         return gain / gain.sum() if gain.any() else gain
 
     def margins(self, X: Any) -> np.ndarray:
-        """Return margins, float64 (n, k): the log of unnormalised probabilities."""
+        """Return margins: the log of unnormalised probabilities.
+
+        Parameters
+        ----------
+        X : array-like or data frame, shape (n, f)
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         check_is_fitted(self)
         return self.booster_.margins(self._rows(X), threads=self.n_jobs)
 
     def decision_function(self, X: Any) -> np.ndarray:
-        """Return margins (n, k), or for two classes the second's log-odds (n,)."""
+        """Return margins, or for two classes the second's log-odds.
+
+        Parameters
+        ----------
+        X : array-like or data frame, shape (n, f)
+
+        Returns
+        -------
+        array of float64, shape (n, k), or (n,) for two classes
+        """
         margins = self.margins(X)
         return margins[:, 1] if len(self.classes_) == 2 else margins
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Return probabilities, float64 (n, k), columns as `classes_`."""
+        """Return probabilities, columns as `classes_`.
+
+        Parameters
+        ----------
+        X : array-like or data frame, shape (n, f)
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return softmax(self.margins(X))
 
     def predict(self, X: Any) -> np.ndarray:
-        """Return the likeliest class of each row, shape (n,)."""
+        """Return the likeliest class of each row.
+
+        Parameters
+        ----------
+        X : array-like or data frame, shape (n, f)
+
+        Returns
+        -------
+        array, shape (n,)
+            Of the type of `classes_`.
+        """
         best = self.margins(X).argmax(axis=1)
         return self.classes_[best]
 
     def contributions(self, X: Any) -> np.ndarray:
-        """Return TreeSHAP contributions to the margins, float64 (n, k, f + 1); the last is the bias."""
+        """Return TreeSHAP contributions to the margins.
+
+        Parameters
+        ----------
+        X : array-like or data frame, shape (n, f)
+
+        Returns
+        -------
+        array of float64, shape (n, k, f + 1)
+            The last column is the bias.
+        """
         check_is_fitted(self)
         return self.booster_.contributions(self._rows(X), threads=self.n_jobs)
 

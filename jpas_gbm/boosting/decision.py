@@ -24,13 +24,17 @@ _PULL = 0.01
 
 
 def decide(p: np.ndarray, factors: np.ndarray | None = None) -> np.ndarray:
-    """Return class codes, int8 (n,): the argmax of p, or of p times class factors.
+    """Return class codes: the argmax of p, or of p times class factors.
 
     Parameters
     ----------
     p : array, shape (n, k)
     factors : array, shape (k,), optional
         From :func:`tune_thresholds`. For two classes, (1, f) is a threshold of 1 / (1 + f) on the second.
+
+    Returns
+    -------
+    array of int8, shape (n,)
     """
     p = np.asarray(p)
     scores = p if factors is None else p * np.asarray(factors)
@@ -176,7 +180,12 @@ class Decision:
     note: str | None = None
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold; what is not defined is left out."""
+        """Return a form that JSON can hold; what is not defined is left out.
+
+        Returns
+        -------
+        dict
+        """
         factors = None if self.note else self.factors.tolist()
         plain = {**{item.name: getattr(self, item.name) for item in fields(self)}, "factors": factors}
         return {name: value for name, value in plain.items() if value is not None}

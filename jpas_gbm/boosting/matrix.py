@@ -25,12 +25,30 @@ def _blocks(n: int) -> list[slice]:
 
 
 def default_names(count: int) -> tuple[str, ...]:
-    """Return ``f0, f1, ...``: the names of features that were given none."""
+    """Return ``f0, f1, ...``: the names of features that were given none.
+
+    Parameters
+    ----------
+    count : int
+
+    Returns
+    -------
+    tuple of str
+    """
     return tuple(f"f{i}" for i in range(count))
 
 
 def given_names(X: Any) -> tuple[str, ...] | None:
-    """Return the feature names that a matrix carries (a data frame's `columns`, or `names`), if any."""
+    """Return the feature names that a matrix carries (a data frame's `columns`, or `names`), if any.
+
+    Parameters
+    ----------
+    X : object
+
+    Returns
+    -------
+    tuple of str or None
+    """
     for attribute in ("columns", "names"):
         names = getattr(X, attribute, None)
         if names is not None:
@@ -39,12 +57,16 @@ def given_names(X: Any) -> tuple[str, ...] | None:
 
 
 def as_matrix(X: Any) -> np.ndarray:
-    """Return features as float32, C-contiguous and native; copied only where that is needed.
+    """Return features as C-contiguous, native float32, copied only where that is needed.
 
     Parameters
     ----------
     X : array-like, masked array, data frame or FeatureMatrix, shape (n, f)
         Masked elements become NaN, big-endian (FITS) elements native.
+
+    Returns
+    -------
+    array of float32, shape (n, f)
 
     Raises
     ------
@@ -83,6 +105,15 @@ def _refuse_infinite(matrix: np.ndarray) -> None:
 def check_names(got: Sequence[str] | None, count: int, expected: Sequence[str]) -> None:
     """Refuse features that are not those the trees were grown on, in that order.
 
+    Parameters
+    ----------
+    got : sequence of str or None
+        Names that came with the features, if any.
+    count : int
+        Number of feature columns.
+    expected : sequence of str
+        Names that the trees were grown on.
+
     Raises
     ------
     FeatureMismatch
@@ -117,6 +148,12 @@ def check_names(got: Sequence[str] | None, count: int, expected: Sequence[str]) 
 def check_binnable(matrix: np.ndarray, names: Sequence[str]) -> None:
     """Refuse a matrix without cells, or whose columns do not have a name of their own each.
 
+    Parameters
+    ----------
+    matrix : array, shape (n, f)
+    names : sequence of str
+        Names of its columns.
+
     Raises
     ------
     FeatureMismatch
@@ -134,7 +171,16 @@ def check_binnable(matrix: np.ndarray, names: Sequence[str]) -> None:
 
 
 def has_missing(X: np.ndarray) -> np.ndarray:
-    """Return which features are NaN in any row, bool (f,)."""
+    """Return which features are NaN in any row.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+
+    Returns
+    -------
+    array of bool, shape (f,)
+    """
     found = np.zeros(X.shape[1], dtype=bool)
     for block in _blocks(len(X)):
         found |= np.isnan(X[block]).any(axis=0)
@@ -146,6 +192,15 @@ def stand_ins(X: np.ndarray) -> np.ndarray:
 
     The median of training where training never missed the feature; NaN where it did, since the
     trees then know themselves where such rows go.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        Rows of a training.
+
+    Returns
+    -------
+    array of float32, shape (f,)
     """
     fill = np.full(X.shape[1], np.nan, dtype=np.float32)
     complete = np.flatnonzero(~has_missing(X))
@@ -159,6 +214,14 @@ def filled(X: np.ndarray, fill: np.ndarray, names: Sequence[str]) -> tuple[np.nd
     """Put `fill` where a feature that training never missed is NaN.
 
     LightGBM reads such a NaN as 0 and XGBoost sends it along a direction that no row ever chose.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+    fill : array of float32, shape (f,)
+        From :func:`stand_ins`.
+    names : sequence of str
+        Names of the features, f.
 
     Returns
     -------
@@ -192,7 +255,18 @@ def filled(X: np.ndarray, fill: np.ndarray, names: Sequence[str]) -> tuple[np.nd
 
 
 def checked_labels(y: Any, n: int, n_classes: int) -> np.ndarray:
-    """Return labels as int32 (n,), or say what is wrong with them.
+    """Return labels as class codes, or say what is wrong with them.
+
+    Parameters
+    ----------
+    y : array-like, shape (n,)
+    n : int
+        Number of rows there are.
+    n_classes : int
+
+    Returns
+    -------
+    array of int32, shape (n,)
 
     Raises
     ------
@@ -220,7 +294,17 @@ def checked_labels(y: Any, n: int, n_classes: int) -> np.ndarray:
 
 
 def checked_weights(weight: Any, n: int) -> np.ndarray:
-    """Return weights as float32 (n,); ones where none are given.
+    """Return row weights, ones where none are given.
+
+    Parameters
+    ----------
+    weight : array-like, shape (n,), or None
+    n : int
+        Number of rows there are.
+
+    Returns
+    -------
+    array of float32, shape (n,)
 
     Raises
     ------

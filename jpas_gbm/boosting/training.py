@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import weakref
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -67,7 +67,17 @@ class BinnedMatrix:
         return len(self.X)
 
     def margins(self, booster: StagedBooster, threads: int) -> np.ndarray:
-        """Return the margins of a booster on these rows, kept as long as the booster lives."""
+        """Return the margins of a booster on these rows, kept as long as the booster lives.
+
+        Parameters
+        ----------
+        booster : StagedBooster
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         if booster not in self._margins:
             self._margins[booster] = booster.margins(self.X, threads=threads)
         return self._margins[booster]
@@ -77,7 +87,20 @@ _Labelled = tuple[BinnedMatrix, np.ndarray, np.ndarray]
 
 
 def log_shares(y: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
-    """Return the log of class shares, (k,), as if each class had half a row more: absent ones stay finite."""
+    """Return the log of class shares, as if each class had half a row more: absent ones stay finite.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+    weight : array, shape (n,)
+    n_classes : int
+        k.
+
+    Returns
+    -------
+    array of float64, shape (k,)
+        For two classes (0, log-odds of the second).
+    """
     count = np.bincount(y, weights=weight, minlength=n_classes) + 0.5
     logs = np.log(count / count.sum())
     return logs - logs[0] if n_classes == 2 else logs
@@ -195,45 +218,66 @@ def train(
 ) -> StagedBooster:
     """Grow a booster on rows with class codes, or another stage on top of the booster `init`.
 
-    A stage that continues starts from the margins of `init`, whose trees stay as they are. It has bins,
-    learning rate and stopping of its own; it keeps zero rounds where `init` alone is better on `valid`.
+    A stage that continues starts from the margins of `init`, whose trees stay as they are. It keeps zero
+    rounds where `init` alone is better on `valid`.
 
     Parameters
     ----------
     backend : Backend or str
     data : BinnedMatrix, array or FeatureMatrix, shape (n, f)
-        Binned once by :func:`bin_features`, or features to be binned for this training alone.
+        Binned by :func:`bin_features`, or features to be binned for this training alone.
     y : array of int, shape (n,)
         Class codes 0 ... k - 1; classes may be absent.
+    options : BoostingOptions
     n_classes : int, optional
-        k: 2 gives one margin (logistic loss), more give one each (softmax). Default: that of `init`.
+        k: 2 gives one margin (logistic loss), more one each (softmax). Default: that of `init`.
     weight : array, shape (n,), optional
-        Weights of mean about 1 (`l2` is in their unit). Class weights are the caller's.
+        Of mean about 1 (`l2` is in their unit). Class weights are the caller's.
     valid : (Xv, yv) or (Xv, yv, wv), optional
-        Validation rows; the round of least log loss weighted by `wv` is kept. `Xv` may be a BinnedMatrix.
+        Validation rows; the round of least log loss is kept. `Xv` may be a BinnedMatrix.
+    init : StagedBooster, optional
     feature_names : sequence of str, optional
-        Names of the columns of `data`, if it is a bare array; default those of `init`.
+        Names of the columns of a bare array; default those of `init`.
+    seed, threads : int
     on_round : callable, optional
-        ``on_round(rounds so far, validation loss)`` after each round; what it raises ends the training.
+        ``on_round(rounds, validation loss)`` after each round; what it raises ends the training.
+
+    Returns
+    -------
+    StagedBooster
 
     Raises
     ------
-    FitError
-        If labels or weights are wrong, or there are no rows.
-    FeatureMismatch
-        If features differ from those of `init` or of `valid`.
+    FitError, FeatureMismatch
+        If rows, labels, weights or features are wrong, or differ from those of `init` or `valid`.
     """
     engine = as_backend(backend)
-    if init is not None:
-        n_classes = init.n_classes if n_classes is None else n_classes
-        if feature_names is None and given_names(data) is None and np.shape(data)[1:] == (len(init.feature_names),):
-            feature_names = init.feature_names
-    bins = data if isinstance(data, BinnedMatrix) else bin_features(engine, data, feature_names, options, None, threads)
-    task = Task(n_classes or 0, options, seed, threads)
+    bins = data if isinstance(data, BinnedMatrix) else _binned_for(init, engine, data, feature_names, options, threads)
+    task = Task(n_classes if n_classes is not None else init.n_classes if init else 0, options, seed, threads)
     _check_task(engine, bins, task, init)
     labels, weights = checked_labels(y, len(bins), task.n_classes), checked_weights(weight, len(bins))
     judged = None if valid is None else _checked_valid(valid, bins, task)
     return _stage_on(init, bins, labels, weights, judged, task, on_round)
+
+
+def _binned_for(
+    init: StagedBooster | None,
+    engine: Backend,
+    X: Any,
+    names: Sequence[str] | None,
+    options: BoostingOptions,
+    threads: int,
+) -> BinnedMatrix:
+    """Bin features for one training; nameless ones have the names of the booster that it continues."""
+    bins = bin_features(engine, X, names, options, None, threads)
+    if (
+        init is not None
+        and names is None
+        and given_names(X) is None
+        and len(bins.feature_names) == len(init.feature_names)
+    ):
+        return replace(bins, feature_names=init.feature_names)
+    return bins
 
 
 def _check_task(engine: Backend, bins: BinnedMatrix, task: Task, init: StagedBooster | None) -> None:

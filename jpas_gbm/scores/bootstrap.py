@@ -18,7 +18,18 @@ _BLOCK = 64
 
 
 def object_counts(rng: np.random.Generator, objects: int) -> np.ndarray:
-    """Return how often each of some objects is drawn in one bootstrap resample, int (objects,)."""
+    """Return how often each of some objects is drawn in one bootstrap resample.
+
+    Parameters
+    ----------
+    rng : Generator
+    objects : int
+        Number of objects.
+
+    Returns
+    -------
+    array of int, shape (objects,)
+    """
     return np.bincount(rng.integers(0, objects, objects), minlength=objects)
 
 
@@ -113,7 +124,17 @@ class Replicates:
     draws: dict[str, np.ndarray]
 
     def mean(self, models: Sequence[int]) -> Replicates:
-        """Return one model whose figures are the means over some (seeds of one recipe, say)."""
+        """Return one model whose figures are the means over some (seeds of one recipe, say).
+
+        Parameters
+        ----------
+        models : sequence of int
+
+        Returns
+        -------
+        Replicates
+            Of one model.
+        """
         chosen = list(models)
         return Replicates(
             {name: mean_defined(value[chosen])[None] for name, value in self.point.items()},
@@ -121,7 +142,17 @@ class Replicates:
         )
 
     def minus(self, other: Replicates) -> Replicates:
-        """Return the paired differences of figures that both have."""
+        """Return the paired differences of figures that both have.
+
+        Parameters
+        ----------
+        other : Replicates
+            On the same resamples.
+
+        Returns
+        -------
+        Replicates
+        """
         names = [name for name in self.point if name in other.point]
         return Replicates(
             {name: self.point[name] - other.point[name] for name in names},
@@ -139,6 +170,10 @@ class Replicates:
             Confidence.
         signed : bool
             The figures are differences, which may be negative.
+
+        Returns
+        -------
+        dict of str to list of float or None
 
         Notes
         -----
@@ -179,6 +214,10 @@ def replicate(scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RES
         Number of resamples.
     seed : int
         Seed of the resamples.
+
+    Returns
+    -------
+    Replicates
 
     Raises
     ------

@@ -19,12 +19,38 @@ _STEPS = 25
 
 
 def width_bins(p: np.ndarray, bins: int = BINS) -> np.ndarray:
-    """Return the equal-width bin, closed above as in Guo et al. (2017), of each probability."""
+    """Return the equal-width bin, closed above as in Guo et al. (2017), of each probability.
+
+    Parameters
+    ----------
+    p : array
+        Probabilities, of any shape.
+    bins : int
+        Number of bins of (0, 1].
+
+    Returns
+    -------
+    array of int, of the shape of `p`
+    """
     return np.clip(np.ceil(p * bins).astype(np.intp) - 1, 0, bins - 1)
 
 
 def top_label_parts(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's largest probability and whether that class is the true one."""
+    """Return each row's largest probability and whether that class is the true one.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+        True classes.
+    p : array, shape (n, k)
+
+    Returns
+    -------
+    confidence : array, shape (n,)
+        The largest probability.
+    hit : array of float64, shape (n,)
+        1 where its class is the true one.
+    """
     return p.max(axis=1), (np.argmax(p, axis=1) == y).astype(np.float64)
 
 
@@ -51,7 +77,21 @@ class SlopeRows:
 
     @classmethod
     def of(cls, y: np.ndarray, p: np.ndarray, column: int, above: float = ABOVE) -> SlopeRows:
-        """Choose the rows of class `column` with probability over `above`."""
+        """Choose the rows of class `column` with probability over `above`.
+
+        Parameters
+        ----------
+        y : array of int, shape (n,)
+            True classes.
+        p : array, shape (n, k)
+        column : int
+            The class.
+        above : float
+
+        Returns
+        -------
+        SlopeRows
+        """
         row = np.flatnonzero(p[:, column] > above)
         chosen = p[row, column].astype(np.float64)
         bins = int(np.clip(len(row) // _FEWEST_ROWS, 2, BINS))
@@ -67,15 +107,18 @@ class SlopeRows:
         return None
 
     def logistic(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return intercept and slope, shape (B,) each, of a logistic recalibration.
-
-        Fits logit P(true) = intercept + slope x logit p by weighted maximum likelihood (Cox 1958):
-        slope 1 and intercept 0 are perfect, a slope below 1 is over-confident.
+        """Return intercept and slope of a logistic recalibration.
 
         Parameters
         ----------
         weights : array, shape (r, B)
             Weights of the chosen rows.
+
+        Returns
+        -------
+        intercept : array, shape (B,)
+            NaN where no fit is possible.
+        slope : array, shape (B,)
         """
         if self.problem:
             nothing = np.full(weights.shape[1], np.nan)
@@ -84,12 +127,17 @@ class SlopeRows:
         return _newton(x[:, None], self.hit[:, None], np.asarray(weights, dtype=np.float64))
 
     def binned(self, weights: np.ndarray) -> np.ndarray:
-        """Return the slope (B,) of true fraction on mean probability over equal-count bins.
+        """Return the slope of true fraction on mean probability over equal-count bins.
 
         Parameters
         ----------
         weights : array, shape (r, B)
             Weights of the chosen rows.
+
+        Returns
+        -------
+        array, shape (B,)
+            NaN where there are too few rows.
         """
         if self.problem:
             return np.full(weights.shape[1], np.nan)

@@ -32,7 +32,18 @@ class Ranking:
 
     @classmethod
     def of(cls, y: np.ndarray, p: np.ndarray) -> Ranking:
-        """Sort the rows of true classes `y` (n,) by each column of the probabilities `p` (n, k)."""
+        """Sort rows by the probability of each class.
+
+        Parameters
+        ----------
+        y : array of int, shape (n,)
+            True classes.
+        p : array, shape (n, k)
+
+        Returns
+        -------
+        Ranking
+        """
         order = np.argsort(p.T, axis=1, kind="stable")
         ordered = np.take_along_axis(p.T, order, axis=1)
         stop = np.stack([np.searchsorted(row, row, side="right") for row in ordered])
@@ -238,6 +249,10 @@ def purity_completeness(y: np.ndarray, p: np.ndarray, column: int, points: int =
         The class.
     points : int
         Thin the curve to about this many points.
+
+    Returns
+    -------
+    PurityCurve
     """
     true, false, threshold = _at_thresholds(y, p, column)
     with np.errstate(invalid="ignore"):
@@ -264,6 +279,10 @@ def reliability(
         Number of bins.
     equal_count : bool
         Bins of equal numbers of rows instead of equal width.
+
+    Returns
+    -------
+    ReliabilityCurve
 
     Notes
     -----
@@ -298,6 +317,10 @@ def binned_quantiles(x: np.ndarray, values: np.ndarray, edges: np.ndarray) -> Bi
         Rows where either is NaN are left out.
     edges : array, shape (bins + 1,)
         Rising; a bin holds lower <= x < upper. Quantiles of an empty bin are NaN.
+
+    Returns
+    -------
+    BinnedQuantiles
     """
     edges = np.asarray(edges, dtype=np.float64)
     fine = np.isfinite(x) & np.isfinite(values)

@@ -47,11 +47,20 @@ class Tally:
 
         Parameters
         ----------
+        y : array of int, shape (n,)
+            True classes.
+        p : array, shape (n, k)
+            Probabilities.
         thresholds : array, shape (k,), optional
-            Decision weights: the class of a row is the largest of p x thresholds. Adds the
-            statistics whose names begin with ``thresholded``.
+            Decision weights: the class of a row is the largest of p x thresholds. Adds the statistics whose
+            names begin with ``thresholded``.
         stratum : array of int, shape (n,), optional
             Magnitude bin of each row; rows outside ``range(n_strata)`` join none.
+        n_strata : int
+
+        Returns
+        -------
+        Tally
         """
         parts = dict(_whole(y, p))
         strata = dict(_by_stratum(y, p, np.argmax(p, axis=1), stratum, n_strata))
@@ -77,11 +86,16 @@ class Tally:
         return cls(sparse.csr_array(sparse.coo_array(placed, shape=(start, n))), spans)
 
     def sums(self, weights: np.ndarray) -> dict[str, np.ndarray]:
-        """Return each statistic for B weightings of the rows, shape (\\*its shape, B).
+        """Return each statistic for B weightings of the rows.
 
         Parameters
         ----------
         weights : array, shape (n, B)
+
+        Returns
+        -------
+        dict of str to array
+            By name, of the statistic's own shape with an axis B behind it.
         """
         totals = self.matrix @ weights
         return {name: totals[span].reshape(*shape, -1) for name, (span, shape) in self.spans.items()}
@@ -138,7 +152,19 @@ _DECISION = ("precision", "recall", "f1")
 
 
 def check_answers(y: np.ndarray, p: np.ndarray, classes: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return labels as int64 (n,) and probabilities as float64 (n, k), or refuse them.
+    """Return labels and probabilities, or refuse them.
+
+    Parameters
+    ----------
+    y : array of int, shape (n,)
+    p : array, shape (n, k)
+    classes : sequence of str
+        Names of the k classes.
+
+    Returns
+    -------
+    y : array of int64, shape (n,)
+    p : array of float64, shape (n, k)
 
     Raises
     ------
@@ -206,16 +232,31 @@ class Scorer:
         stratum: np.ndarray | None = None,
         n_strata: int = 0,
     ) -> Scorer:
-        """Prepare true classes `y` (n,) and probabilities `p` (n, k).
+        """Prepare answers for scoring.
 
         Parameters
         ----------
+        y : array of int, shape (n,)
+            True classes.
+        p : array, shape (n, k)
+            Probabilities.
+        classes : sequence of str
+            Names of the k classes.
         thresholds : array, shape (k,), optional
             Decision weights; adds the ``thresholded`` figures.
         stratum : array of int, shape (n,), optional
             Magnitude bin of each row; adds the ``by_magnitude`` figures.
         n_strata : int
             Number of magnitude bins.
+
+        Returns
+        -------
+        Scorer
+
+        Raises
+        ------
+        DatasetError
+            If labels or probabilities are not what they should be.
         """
         y, p = check_answers(y, p, classes)
         if thresholds is not None:
@@ -313,7 +354,13 @@ class Scorer:
         return figures
 
     def confusions(self) -> dict[str, np.ndarray]:
-        """Return the counts: ``confusion`` (k, k), rows true, and the others that were asked for."""
+        """Return the confusion matrices as counts.
+
+        Returns
+        -------
+        dict of str to array of int
+            ``confusion`` (k, k), rows true, and the others that were asked for.
+        """
         sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
         return {name: value[..., 0].astype(np.int64) for name, value in sums.items() if name.endswith("confusion")}
 

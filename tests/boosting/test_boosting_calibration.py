@@ -7,16 +7,9 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.calibration import (
-    Calibrator,
-    ScalingLoss,
-    crossfit_probabilities,
-    directions,
-    fit_calibrator,
-    fit_scaling,
-    identity,
-)
+from jpas_gbm.boosting.calibration import Calibrator, crossfit_probabilities, fit_calibrator
 from jpas_gbm.boosting.matrix import stratified_folds
+from jpas_gbm.boosting.scaling import ScalingLoss, directions, fit_scaling, identity
 from jpas_gbm.errors import BundleError, FitError
 from jpas_gbm.options import CalibrationOptions
 from jpas_gbm.scores.losses import log_loss, log_softmax, softmax

@@ -171,7 +171,18 @@ class CatBoost(Backend):
         return _all_classes(trees.get_feature_importance(pool, "ShapValues", thread_count=threads), trees, n_classes)
 
     def gain(self, trees: Any, n_features: int) -> np.ndarray:
-        """Return how much predictions change with each feature, in per cent of the whole, float64 (f,)."""
+        """Return how much predictions change with each feature, in per cent of the whole, float64 (f,).
+
+        Parameters
+        ----------
+        trees : CatBoost
+        n_features : int
+            f.
+
+        Returns
+        -------
+        array of float64, shape (f,)
+        """
         return np.asarray(trees.get_feature_importance(type="PredictionValuesChange"), dtype=np.float64)
 
     def write_trees(self, trees: Any, path: Path) -> None:

@@ -26,6 +26,15 @@ def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
 
     With `deterministic` and a fixed histogram layout the trees are the same bits for any number of
     threads (tested); the seeds of sampling are set one by one because `seed` would reach the bins.
+
+    Parameters
+    ----------
+    task : Task
+    max_bin : int
+
+    Returns
+    -------
+    dict
     """
     options = task.options
     softmax = task.n_classes > 2

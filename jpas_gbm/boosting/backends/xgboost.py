@@ -22,6 +22,15 @@ def step_ratio(n_classes: int) -> float:
     (Friedman 2001's factor): at equal rates its leaves are shorter by the ratio of the two. With the
     rate and the L2 penalty both multiplied by that ratio one round of either moves as far. The
     logistic loss of two classes has one curvature.
+
+    Parameters
+    ----------
+    n_classes : int
+        k.
+
+    Returns
+    -------
+    float
     """
     return 2 * (n_classes - 1) / n_classes if n_classes > 2 else 1.0
 
@@ -31,6 +40,15 @@ def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
 
     `min_child` counts rows in LightGBM; XGBoost knows only the sum of curvatures, which for rows
     that are half decided is about a twentieth to a quarter of their number: a twentieth is taken.
+
+    Parameters
+    ----------
+    task : Task
+    max_bin : int
+
+    Returns
+    -------
+    dict
     """
     options = task.options
     softmax = task.n_classes > 2

@@ -1,0 +1,188 @@
+"""Scaling of log-probabilities: one convex problem of few parameters, solved by Newton steps."""
+
+from __future__ import annotations
+
+import numpy as np
+
+METHODS = ("none", "temperature", "vector", "dirichlet")
+"""From no correction to the most flexible one."""
+
+_OWN = 0.01
+"""Pull on a class's own scale and intercept, in units of the pull on its mixing with others."""
+_WEAKEST = 1e-6
+"""Least pull on those: with none, rows that are all told apart would send parameters to infinity."""
+_PRIOR = 1.0
+"""Weight, in rows, of the prior that scale and intercept need no correction."""
+_STEPS = 60
+
+
+def directions(method: str, k: int) -> np.ndarray:
+    """Return how the parameters of a method fill A = [W | b].
+
+    Parameters
+    ----------
+    method : {"temperature", "vector", "dirichlet"}
+    k : int
+        Number of classes.
+
+    Returns
+    -------
+    array, shape (k (k + 1), m)
+        M of A.ravel() = M theta, theta of shape (m,).
+    """
+    full = np.eye(k * (k + 1))
+    if method == "dirichlet":
+        return full
+    diagonal = [c * (k + 1) + c for c in range(k)]
+    if method == "vector":
+        return full[:, diagonal + [c * (k + 1) + k for c in range(k)]]
+    return full[:, diagonal].sum(axis=1, keepdims=True)
+
+
+def identity(k: int) -> np.ndarray:
+    """Return [I | 0]: no correction.
+
+    Parameters
+    ----------
+    k : int
+        Number of classes.
+
+    Returns
+    -------
+    array, shape (k, k + 1)
+    """
+    return np.eye(k, k + 1)
+
+
+class ScalingLoss:
+    """Log loss of softmax([logs, 1] A^T) plus the pull of A towards no correction.
+
+    The pull is `strength` times the sum of squares of the off-diagonal elements of W, plus a
+    hundredth of `strength` times that of W's diagonal - 1 and of b: the off-diagonal and intercept
+    regularisation (ODIR) of Kull et al. (2019, NeurIPS) with the diagonal pulled as well. A class's
+    own scale and prior need correcting far more often than its confusion with each other class. Scale and
+    intercept also have a prior worth one row: a few rows without an error would scale without bound.
+
+    Parameters
+    ----------
+    logs : array of float64, shape (n, k)
+        Log-probabilities.
+    labels : array of int, shape (n,)
+    weight : array, shape (n,)
+    strength : float
+        Against a mean log loss per row.
+    """
+
+    def __init__(self, logs: np.ndarray, labels: np.ndarray, weight: np.ndarray, strength: float) -> None:
+        self.L = np.column_stack([logs, np.ones(len(logs))])
+        self.labels = labels
+        self.share = np.asarray(weight, dtype=np.float64) / np.sum(weight)
+        k = logs.shape[1]
+        other = ~np.eye(k, k + 1, dtype=bool)
+        other[:, k] = False
+        self.pull = np.where(other, strength, max(strength * _OWN, _WEAKEST, _PRIOR / max(len(labels), 1)))
+        self.rows = np.arange(len(labels))
+
+    def _forward(self, A: np.ndarray) -> tuple[float, np.ndarray]:
+        z = self.L @ A.T
+        z -= z.max(axis=1, keepdims=True)
+        true = z[self.rows, self.labels]
+        np.exp(z, out=z)
+        norm = z.sum(axis=1)
+        away = A - identity(len(A))
+        loss = float(self.share @ (np.log(norm) - true)) + float((self.pull * away**2).sum())
+        z /= norm[:, None]
+        return loss, z
+
+    def value(self, A: np.ndarray) -> float:
+        """Return the penalised loss at A, shape (k, k + 1).
+
+        Parameters
+        ----------
+        A : array, shape (k, k + 1)
+
+        Returns
+        -------
+        float
+            Penalised mean log loss, nats.
+        """
+        return self._forward(A)[0]
+
+    def derivatives(self, A: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """Return the penalised loss with its first and second derivatives.
+
+        Parameters
+        ----------
+        A : array, shape (k, k + 1)
+
+        Returns
+        -------
+        loss : float
+        gradient : array, shape (k (k + 1),)
+        hessian : array, shape (k (k + 1), k (k + 1))
+        """
+        k = len(A)
+        loss, p = self._forward(A)
+        residual = p.copy()
+        residual[self.rows, self.labels] -= 1
+        gradient = (residual * self.share[:, None]).T @ self.L + 2 * self.pull * (A - identity(k))
+        hessian = np.empty((k, k + 1, k, k + 1))
+        shared = p * self.share[:, None]
+        for c in range(k):
+            for d in range(c, k):
+                curve = shared[:, c] * ((c == d) - p[:, d])
+                block = (self.L * curve[:, None]).T @ self.L
+                hessian[c, :, d] = block
+                hessian[d, :, c] = block.T
+        size = k * (k + 1)
+        return loss, gradient.ravel(), hessian.reshape(size, size) + 2 * np.diag(self.pull.ravel())
+
+
+def fit_scaling(
+    logs: np.ndarray,
+    labels: np.ndarray,
+    method: str,
+    strength: float,
+    weight: np.ndarray,
+    start: np.ndarray | None = None,
+) -> np.ndarray:
+    """Return A = [W | b], shape (k, k + 1), of least penalised log loss.
+
+    Damped Newton steps: the problem is convex with at most k (k + 1) parameters, and this takes a
+    tenth of the passes over the rows that L-BFGS does. scipy.optimize's trust-exact takes 0.8 to 7 times
+    as long, and where it stops probabilities differ by up to 3e-7.
+
+    Parameters
+    ----------
+    logs, labels
+        As for :class:`ScalingLoss`.
+    method : {"none", "temperature", "vector", "dirichlet"}
+    strength, weight
+        As for :class:`ScalingLoss`.
+    start : array, shape (k, k + 1), optional
+        A solution nearby, of the same method.
+
+    Returns
+    -------
+    array, shape (k, k + 1)
+    """
+    k = logs.shape[1]
+    A = identity(k) if start is None else start
+    if method == "none":
+        return identity(k)
+    # Temperature scaling treats all classes alike: the prior of the scale is all the pull it needs.
+    problem = ScalingLoss(logs, labels, weight, 0.0 if method == "temperature" else strength)
+    M = directions(method, k)
+    for _ in range(_STEPS):
+        loss, gradient, hessian = problem.derivatives(A)
+        slope = M.T @ gradient
+        step = np.linalg.solve(M.T @ hessian @ M, slope)
+        gain = float(slope @ step)
+        if gain < 1e-12:
+            break
+        change = (M @ step).reshape(A.shape)
+        length = 1.0
+        while problem.value(A - length * change) > loss - 0.25 * length * gain and length > 1e-6:
+            length /= 2
+        A = A - length * change
+    return A
