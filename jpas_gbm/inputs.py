@@ -9,7 +9,9 @@ from typing import Any
 import numpy as np
 
 from .errors import CatalogueError, FeatureMismatch
-from .model import Model
+from .model import CARD, FORM, Model
+from .sealed import open_sealed
+from .store import read_json
 from .surveys.catalogue import Catalogue
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
@@ -128,3 +130,25 @@ def about_model(model: Model) -> dict[str, Any]:
         "inputs": made.get("inputs"),
         "simulated": bool((made.get("data") or {}).get("simulated")),
     }
+
+
+def read_card(folder: str | Path) -> Mapping[str, Any]:
+    """Return the model card in a model folder, without the model.
+
+    Parameters
+    ----------
+    folder : path
+        A model folder.
+
+    Returns
+    -------
+    mapping
+        The card.
+
+    Raises
+    ------
+    BundleError
+        If it is no whole model folder.
+    """
+    card: Mapping[str, Any] = read_json(open_sealed(folder, FORM).path(CARD))
+    return card

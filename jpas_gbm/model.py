@@ -357,7 +357,7 @@ class Model:
             self.recipe.to_files(temporary / "recipe")
             for i, booster in enumerate(boosters):
                 booster.save(temporary / "boosters" / f"{i:03d}")
-            write_json(temporary / "card.json", dict(self.card))
+            write_json(temporary / CARD, dict(self.card))
             optional = {part: file for part, file in _OPTIONAL.items() if getattr(self, part) is not None}
             for part, file in optional.items():
                 np.savez_compressed(temporary / file, allow_pickle=False, **getattr(self, part).to_arrays())
@@ -424,6 +424,7 @@ def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
     return {**head, "files": files, "optional": {part: name for part, name in _OPTIONAL.items() if name in files}}
 
 
+CARD = "card.json"
 FORM = Form("model", "model.json", 2, _ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
 """The folder of a model."""
 
@@ -449,7 +450,7 @@ def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
         calibrator=Calibrator.from_dict(head.calibrator),
         thresholds=np.array(head.thresholds, dtype=np.float64),
         rule=head.rule,
-        card=read_json(sealed.path("card.json")),
+        card=read_json(sealed.path(CARD)),
         survey=head.survey,
         shift=None if shift is None else DomainShift.from_arrays(shift),
         held_out=None if held_out is None else HeldOut.from_arrays(held_out),

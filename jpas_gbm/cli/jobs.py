@@ -8,20 +8,17 @@ demo: the whole job on the built-in simulated survey.
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ..claims import claim_file, claim_room, place_named
 from ..errors import ConfigError
-from ..run import thread_count
 from .console import (
     Data,
     Json,
     Out,
     Overwrite,
-    Progress,
     Quiet,
     Seed,
     Threads,
@@ -34,7 +31,7 @@ from .console import (
 )
 
 if TYPE_CHECKING:
-    from ..surveys.dataset import Dataset
+    pass
 
 
 _UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
@@ -115,47 +112,28 @@ def demo(
     """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
     start_log(verbose, quiet)
     from ..atomic import refuse_existing
+    from ..comparison.compare import compare
+    from ..explanation.explain import explain
+    from ..model import Model
+    from ..pages.figures.regimes import save_picture
+    from ..pages.html import report as report_verb
     from ..simulation.simulate import simulate
-    from .model import run_comparison
 
-    claim_room(out)
-    refuse_existing(Path(out) / "comparison.json", overwrite)
+    folder = claim_room(out)
+    refuse_existing(folder / "comparison.json", overwrite)
     with progress_bar(quiet) as progress:
+        more = {"seed": seed, "threads": threads, "progress": progress}
         dataset = simulate(seed, config="demo", progress=progress)
-        found = run_comparison(
-            dataset,
-            None,
-            1,
-            out,
-            config=None,
-            cut=22.5,
-            seed=seed,
-            threads=thread_count(threads),
-            overwrite=overwrite,
-            keep_models=True,
-            progress=progress,
-        )
-        _explain_and_report(Path(out), dataset, seed, thread_count(threads), progress)
+        found = compare(dataset, keep_models=True, out=out, overwrite=overwrite, **more)  # type: ignore[arg-type]
+        save_picture(found, out)
+        fitted = Model.load(folder / "models" / f"ssda-seed{seed}")
+        explain(fitted, dataset, **more).save(folder / "why", overwrite=True)  # type: ignore[arg-type]
+        report_verb([folder], folder / "report.html", overwrite=True, progress=progress)
     if json:
         say_json(found.to_dict())
     else:
         say("The built-in simulated survey: these figures are not comparable with any on real data.")
         say(*found.lines(), f"results: {out}", f"the page to read: {out}/report.html")
-
-
-def _explain_and_report(out: Path, dataset: Dataset, seed: int, threads: int, progress: Progress) -> None:
-    from ..comparison.comparison import run_name
-    from ..explanation.explain import explain
-    from ..model import Model
-    from ..pages.html import write_report
-
-    fitted = Model.load(out / "models" / run_name("ssda", seed))
-    why = explain(fitted, dataset, seed=seed, threads=threads, progress=progress)
-    why.save(out / "why", overwrite=True)
-    write_report([out], out / "report.html", overwrite=True, progress=progress)
-
-
-_FORMATS = ("png", "pdf")
 
 
 @verb
@@ -176,15 +154,15 @@ def report(
 ) -> None:
     """Write one self-contained page from saved results; nothing is computed anew."""
     start_log(verbose, quiet)
-    from ..pages.html import write_report
+    from ..pages.html import report as report_verb
     from ..pages.page import missing_parts
+    from ..pages.results import read_results
 
-    wanted = [word.strip() for word in formats.split(",") if word.strip()]
-    if not wanted or not set(wanted) <= set(_FORMATS):
-        raise ConfigError(f"--formats {formats}: write {' or '.join(_FORMATS)}, or both with a comma.")
     claim_file(out, overwrite, folders)
+    wanted = [word.strip() for word in formats.split(",") if word.strip()]
     with progress_bar(quiet) as progress:
-        results = write_report(folders, out, figures=figures, formats=wanted, overwrite=overwrite, progress=progress)
+        results = read_results(folders)
+        report_verb(results, out, figures=figures, formats=wanted, overwrite=overwrite, progress=progress)
     gaps = missing_parts(results)
     if json:
         say_json({"report": out, "figures": figures, "missing": gaps})

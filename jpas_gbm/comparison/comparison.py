@@ -1,47 +1,134 @@
-"""compare: fit the regimes with several seeds, or take up finished runs, and compare them.
-
-Comparison: which regime is better, over seeds, on the same held-out rows.
-"""
+"""Comparison: which regime is better, over seeds, on the same held-out rows."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..config import override
 from ..errors import DatasetError
 from ..options import REGIMES, FitOptions
-from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, differences, replicate
-from ..scores.curves import curve_set
-from ..store import provenance, read_json, write_json
-from ..surveys.catalogue import Catalogue
+from ..run import Run
+from ..scores.bootstrap import RESAMPLES, Replicates, differences
+from ..store import from_plain, provenance, read_json, to_plain, write_json
 from ..surveys.dataset import Dataset
-from ..text import aligned, cell, title
-from .evaluation import (
-    CUT,
-    Evaluation,
-    brighter,
-    evaluation_of,
-    held_out,
-    magnitude_edges,
-    make_scorer,
-    shown_redshifts,
-)
-from .runs import RegimeResult, RunStore, run_fingerprint
+from ..text import aligned, cell, html_table, sure, title
+from .evaluation import CURVES, Evaluation, evaluate_runs
+from .runs import Fit, Planned, RegimeResult, RunStore, Trainer, run_name
+from .scored_rows import CUT, brighter, held_out, shown_redshifts
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SHOWN = ("log_loss", "macro.f1", "decided.macro.f1", "macro.recall", "macro.auroc_ovo", "ece")
 """Figures of the table on the terminal, before the F1 of each class."""
 
+HEAD = "comparison.json"
+"""File of a saved comparison, beside which ``curves.json`` may stand."""
+
 _DECISIONS = ("per_class.{}.precision", "per_class.{}.recall", "per_class.{}.f1")
 _MACRO_DECISIONS = ("macro.f1", "macro.recall", "macro.precision", "accuracy")
 
+Interval = tuple[float, float]
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True)
+class Measured:
+    """A figure of one regime.
+
+    Parameters
+    ----------
+    mean : float or None
+        Over seeds; None where it is not defined.
+    interval : (float, float) or None
+        95 %, over objects.
+    seed_std : float or None
+        Standard deviation between seeds; None for one seed.
+    """
+
+    mean: float | None
+    interval: Interval | None = None
+    seed_std: float | None = None
+
+    def __str__(self) -> str:
+        """Return mean and interval for the terminal."""
+        return cell(self.mean, self.interval)
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of one figure between two regimes.
+
+    Parameters
+    ----------
+    difference : float or None
+        Between the means over seeds; None where it is not defined.
+    interval : (float, float) or None
+        95 %, over objects, on the same resamples.
+    above : float or None
+        Share of the resamples in which the first regime's figure is larger.
+    """
+
+    difference: float | None
+    interval: Interval | None = None
+    above: float | None = None
+
+    def better(self, sign: int = 1) -> bool:
+        """Return whether the first is larger (with sign -1: smaller) beyond doubt: the interval leaves out zero."""
+        return self.difference is not None and sure(self.interval) and sign * self.difference > 0
+
+    def __neg__(self) -> Difference:
+        """Return the difference the other way round."""
+        return Difference(
+            None if self.difference is None else -self.difference,
+            None if self.interval is None else (-self.interval[1], -self.interval[0]),
+            None if self.above is None else 1 - self.above,
+        )
+
+
+@dataclass(frozen=True)
+class RegimeRow:
+    """What was measured of one regime.
+
+    Parameters
+    ----------
+    regime : str
+    seeds : tuple of int
+        Of its trainings.
+    rules : tuple of str
+        How each training decides, as its own validation chose.
+    figures : mapping of str to Measured
+        By dotted name.
+    """
+
+    regime: str
+    seeds: tuple[int | None, ...]
+    rules: tuple[str, ...]
+    figures: Mapping[str, Measured]
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two regimes, and the difference a - b of every figure.
+
+    Parameters
+    ----------
+    a, b : str
+    figures : mapping of str to Difference
+        By dotted name.
+    """
+
+    a: str
+    b: str
+    figures: Mapping[str, Difference]
+
+
+@dataclass(frozen=True, eq=False, repr=False)
 class Comparison:
     """Several regimes on the same rows.
 
@@ -58,13 +145,11 @@ class Comparison:
         Number of rows.
     counts : mapping of str to int
         Rows of each class.
-    rows : sequence of mapping
-        For each regime: ``regime``, ``seeds``, ``rules`` and ``figures``: by dotted name ``mean`` over
-        seeds, ``interval`` (over objects) and ``seed_std``.
-    pairs : sequence of mapping
-        For each pair of regimes ``a``, ``b``: ``figures``, by dotted name ``difference`` (a - b, means over
-        seeds), paired ``interval`` and ``above``, the share of resamples where a's figure is larger.
-    evaluations : sequence of Evaluation
+    rows : tuple of RegimeRow
+        In the order in which regimes were given.
+    pairs : tuple of Pair
+        Each two of them.
+    evaluations : tuple of Evaluation
         Each regime and seed by itself.
     about : mapping
         Resamples, confidence, provenance.
@@ -74,58 +159,119 @@ class Comparison:
     cut: float | None
     n_test: int
     counts: Mapping[str, int]
-    rows: Sequence[Mapping[str, Any]]
-    pairs: Sequence[Mapping[str, Any]]
-    evaluations: Sequence[Evaluation] = ()
+    rows: tuple[RegimeRow, ...]
+    pairs: tuple[Pair, ...]
+    evaluations: tuple[Evaluation, ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return the main figures of each regime in a few lines."""
+        return "\n".join([self._head(), *aligned(*self._shown())][:10])
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._shown(), self._head())
 
     @property
     def regimes(self) -> tuple[str, ...]:
         """Names of the regimes, in the order given."""
-        return tuple(row["regime"] for row in self.rows)
+        return tuple(row.regime for row in self.rows)
 
-    def figure(self, regime: str, name: str) -> Mapping[str, Any]:
-        """Return ``mean``, ``interval`` and ``seed_std`` of one figure of one regime."""
-        found: Mapping[str, Any] = next(row for row in self.rows if row["regime"] == regime)["figures"][name]
-        return found
+    @property
+    def by_regime(self) -> dict[str, Evaluation]:
+        """The evaluation of each regime, of several seeds the first."""
+        first: dict[str, Evaluation] = {}
+        for one in self.evaluations:
+            first.setdefault(one.regime, one)
+        return first
 
-    def difference(self, a: str, b: str, name: str) -> dict[str, Any]:
-        """Return ``difference`` a - b of one figure, paired ``interval`` and ``above``."""
-        for pair in self.pairs:
-            if (pair["a"], pair["b"]) == (a, b):
-                return dict(pair["figures"][name])
-            if (pair["a"], pair["b"]) == (b, a):
-                return _reversed(pair["figures"][name])
+    @property
+    def table(self) -> pd.DataFrame:
+        """Every figure (by dotted name) of each regime: ``mean``, ``low``, ``high`` and ``seed_std``, as columns.
+
+        Columns have two levels, regime and part; an interval (95 %, over objects) runs from ``low`` to ``high``.
+        """
+        import pandas as pd
+
+        columns = {}
+        for row in self.rows:
+            figures = row.figures.items()
+            columns[row.regime, "mean"] = {name: one.mean for name, one in figures}
+            for i, part in enumerate(("low", "high")):
+                columns[row.regime, part] = {n: None if o.interval is None else o.interval[i] for n, o in figures}
+            columns[row.regime, "seed_std"] = {name: one.seed_std for name, one in figures}
+        return pd.DataFrame(columns, dtype="float64").rename_axis(index="figure", columns=["regime", "part"])
+
+    def figure(self, regime: str, name: str) -> Measured:
+        """Return one figure of one regime.
+
+        Parameters
+        ----------
+        regime : str
+            One of :attr:`regimes`.
+        name : str
+            Dotted name, such as ``macro.f1``.
+
+        Returns
+        -------
+        Measured
+            Mean over seeds, interval and scatter.
+        """
+        return next(row for row in self.rows if row.regime == regime).figures[name]
+
+    def difference(self, a: str, b: str, name: str) -> Difference:
+        """Return the paired difference a - b of one figure.
+
+        Parameters
+        ----------
+        a, b : str
+            Two of :attr:`regimes`.
+        name : str
+            Dotted name, such as ``macro.f1``.
+
+        Returns
+        -------
+        Difference
+            With its interval.
+
+        Raises
+        ------
+        KeyError
+            If the two were not compared.
+        """
+        pairs = {(pair.a, pair.b): pair.figures for pair in self.pairs}
+        if (a, b) in pairs:
+            return pairs[a, b][name]
+        if (b, a) in pairs:
+            return -pairs[b, a][name]
         raise KeyError(f"{a} and {b} were not compared; the regimes are {', '.join(self.regimes)}")
 
-    def table(self) -> tuple[list[str], list[list[str]]]:
-        """Return header and rows of text: a row for each figure, a column for each regime."""
+    def _head(self) -> str:
+        cut = "" if self.cut is None else f" of magnitude {self.cut:g} and brighter"
+        seeds = ", ".join(map(str, self.rows[0].seeds))
+        return f"{self.n_test:,} held-out rows{cut}; mean over training seeds {seeds}; 95 % intervals over objects"
+
+    def _shown(self) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows of text: a row for each main figure, a column for each regime."""
         names = [*SHOWN, *(f"per_class.{c}.f1" for c in self.classes)]
-        rows = [[title(name), *(_cell(row["figures"][name]) for row in self.rows)] for name in names]
-        return ["", *self.regimes], rows
+        return ["", *self.regimes], [[title(name), *(str(row.figures[name]) for row in self.rows)] for name in names]
 
     def lines(self) -> list[str]:
         """Return the table, and the last regime's paired differences from the others, for the terminal."""
-        cut = "" if self.cut is None else f" of magnitude {self.cut:g} and brighter"
-        seeds = ", ".join(map(str, self.rows[0]["seeds"]))
-        lines = [f"{self.n_test:,} held-out rows{cut}; mean over training seeds {seeds}; 95 % intervals over objects"]
-        lines += aligned(*self.table())
+        lines = [self._head(), *aligned(*self._shown())]
         last = self.regimes[-1]
         for other in self.regimes[:-1]:
-            told = []
-            for name in ("log_loss", "macro.f1", "decided.macro.f1"):
-                gap = self.difference(last, other, name)
-                told.append(f"{title(name)} {cell(gap['difference'], gap['interval'], sign=True)}")
-            lines.append(f"{last} - {other} (paired): {'; '.join(told)}")
+            gaps = {name: self.difference(last, other, name) for name in ("log_loss", "macro.f1", "decided.macro.f1")}
+            words = [f"{title(name)} {cell(gap.difference, gap.interval, sign=True)}" for name, gap in gaps.items()]
+            lines.append(f"{last} - {other} (paired): {'; '.join(words)}")
         return lines
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write ``comparison.json``, and the ``curves.json`` of every run, into a folder (runs may be there)."""
         folder = Path(folder)
-        curves = {f"{one.regime}-seed{one.seed}": one.curves for one in self.evaluations if one.curves}
+        curves = {one.run: one.curves for one in self.evaluations if one.curves}
         if curves:
-            write_json(folder / "curves.json", curves, overwrite=overwrite)
-        write_json(folder / "comparison.json", self.to_dict(), overwrite=overwrite)
+            write_json(folder / CURVES, curves, overwrite=overwrite)
+        write_json(folder / HEAD, self.to_dict(), overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
@@ -136,46 +282,24 @@ class Comparison:
         BundleError
             If there is no whole comparison.
         """
-        found = cls.from_dict(read_json(Path(folder) / "comparison.json"))
-        place = Path(folder) / "curves.json"
-        if not place.is_file():
-            return found
-        curves = read_json(place)
-        evaluations = [replace(e, curves=curves.get(f"{e.regime}-seed{e.seed}", {})) for e in found.evaluations]
-        return replace(found, evaluations=evaluations)
+        found = cls.from_dict(read_json(Path(folder) / HEAD))
+        place = Path(folder) / CURVES
+        curves = read_json(place) if place.is_file() else {}
+        return replace(found, evaluations=tuple(replace(e, curves=curves.get(e.run, {})) for e in found.evaluations))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``comparison.json``."""
-        return {
-            "classes": list(self.classes),
-            "cut": self.cut,
-            "n_test": self.n_test,
-            "counts": dict(self.counts),
-            "rows": [dict(row) for row in self.rows],
-            "pairs": [dict(pair) for pair in self.pairs],
-            "evaluations": [evaluation.to_dict() for evaluation in self.evaluations],
+        evaluations = [evaluation.to_dict() for evaluation in self.evaluations]
+        return to_plain(replace(self, evaluations=(), about={})) | {
+            "evaluations": evaluations,
             "about": dict(self.about),
         }
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Comparison:
         """Rebuild a comparison from :meth:`to_dict`."""
-        plain = {name: value[name] for name in ("cut", "n_test", "counts", "rows", "pairs", "about")}
-        evaluations = [Evaluation.from_dict(one) for one in value["evaluations"]]
-        return cls(classes=tuple(value["classes"]), evaluations=evaluations, **plain)
-
-
-def _reversed(figure: Mapping[str, Any]) -> dict[str, Any]:
-    interval, above = figure["interval"], figure["above"]
-    return {
-        "difference": None if figure["difference"] is None else -figure["difference"],
-        "interval": None if interval is None else [-interval[1], -interval[0]],
-        "above": None if above is None else 1 - above,
-    }
-
-
-def _cell(figure: Mapping[str, Any]) -> str:
-    return cell(figure["mean"], figure["interval"])
+        evaluations = tuple(Evaluation.from_dict(one) for one in value["evaluations"])
+        return replace(from_plain(cls, {**value, "evaluations": ()}), evaluations=evaluations)
 
 
 def compare_regimes(
@@ -188,7 +312,6 @@ def compare_regimes(
     cut: float | None = CUT,
     n_bootstrap: int = RESAMPLES,
     seed: int = 0,
-    level: float = LEVEL,
     z: np.ndarray | None = None,
     about: Mapping[str, Any] | None = None,
 ) -> Comparison:
@@ -204,22 +327,13 @@ def compare_regimes(
         In the order in which regimes are to be listed.
     y : array of int, shape (n,)
         True classes of the rows of every `p`.
-    mag : array, shape (n,), optional
-        Magnitudes, for the cut and the bins.
-    groups : array of int, shape (n,), optional
-        Object of each row.
-    classes : sequence of str
-        Names of the classes.
-    cut : float, optional
-        Rows fainter than this, or of unknown magnitude, are left out.
-    n_bootstrap, seed : int
-        Number and seed of the resamples.
-    level : float
-        Confidence of the intervals.
-    z : array, shape (n,), optional
-        Redshifts of the rows to show against redshift, NaN elsewhere.
-    about : mapping, optional
-        More to record.
+    mag, groups, classes, cut, n_bootstrap, seed, z, about
+        As :func:`~jpas_gbm.comparison.evaluation.evaluate_runs`.
+
+    Returns
+    -------
+    Comparison
+        With an evaluation of each result.
 
     Raises
     ------
@@ -234,31 +348,28 @@ def compare_regimes(
                 f"{one.regime}, seed {one.seed}, was scored on {len(one.p)} rows, the held-out rows are {len(y)}. "
                 "Compare models on the same data set."
             )
-    keep = brighter(mag, cut) if mag is not None else np.ones(len(y), dtype=bool)
-    chosen = None if mag is None else np.asarray(mag)[keep]
-    edges = np.empty(0) if chosen is None else magnitude_edges(chosen)
-    y = np.asarray(y)[keep]
-    scorers = [make_scorer(y, one.p[keep], classes, one.factors, chosen, edges) for one in results]
-    found = replicate(scorers, None if groups is None else np.asarray(groups)[keep], n_bootstrap, seed)
-    told = {"left_out": int((~keep).sum()), "resamples": n_bootstrap, "level": level, **(about or {})}
-    evaluations = [
-        replace(
-            evaluation_of(scorer, found, i, edges, regime=one.regime, seed=one.seed, cut=cut, rule=one.rule, about={}),
-            curves=curve_set(y, one.p[keep], classes, None if z is None else np.asarray(z)[keep]),
-        )
-        for i, (scorer, one) in enumerate(zip(scorers, results, strict=True))
-    ]
-    counts = np.bincount(y, minlength=len(classes))
-    rows, pairs = regime_rows(with_decided(found, results, classes), results, level)
-    named = dict(zip(classes, counts.tolist(), strict=True))
-    return Comparison(tuple(classes), cut, len(y), named, rows, pairs, evaluations, told)
+    evaluations, replicates = evaluate_runs(
+        [replace(one, thresholds=one.factors) for one in results],
+        *(y, mag, groups),
+        classes=classes,
+        cut=cut,
+        n_bootstrap=n_bootstrap,
+        seed=seed,
+        z=z,
+    )
+    first = evaluations[0]
+    rows, pairs = regime_rows(with_decided(replicates, results, classes), results)
+    counts = {name: int(first["per_class"][name]["n"]) for name in classes}
+    each = tuple(replace(one, about={}) for one in evaluations)
+    record = {**first.about, **(about or {})}
+    return Comparison(tuple(classes), cut, first.n_test, counts, rows, pairs, each, record)
 
 
-def with_decided(found: Replicates, results: Sequence[RegimeResult], classes: Sequence[str]) -> Replicates:
+def with_decided(replicates: Replicates, results: Sequence[RegimeResult], classes: Sequence[str]) -> Replicates:
     """Add ``decided.*`` figures, by the rule of each model, and drop those of magnitude bins."""
     names = [*_MACRO_DECISIONS, *(pattern.format(c) for c in classes for pattern in _DECISIONS)]
     parts = []
-    for values in (found.point, found.draws):
+    for values in (replicates.point, replicates.draws):
         kept = {name: value for name, value in values.items() if not name.startswith("by_magnitude.")}
         for name in names:
             sources = [f"thresholded.{name}" if one.rule == "thresholds" else name for one in results]
@@ -267,87 +378,42 @@ def with_decided(found: Replicates, results: Sequence[RegimeResult], classes: Se
     return Replicates(*parts)
 
 
+def measured(replicates: Replicates, members: Sequence[int], mean: Replicates) -> dict[str, Measured]:
+    """Return every figure as the mean over some models, with its interval and their scatter."""
+    figures = {}
+    for name, interval in mean.intervals().items():
+        each, value = replicates.point[name][list(members)], float(mean.point[name][0])
+        scatter = float(np.std(each, ddof=1)) if len(each) > 1 else None
+        both = None if interval is None else (interval[0], interval[1])
+        figures[name] = Measured(value if np.isfinite(value) else None, both, scatter)
+    return figures
+
+
 def regime_rows(
-    found: Replicates, results: Sequence[RegimeResult], level: float
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    replicates: Replicates, results: Sequence[RegimeResult]
+) -> tuple[tuple[RegimeRow, ...], tuple[Pair, ...]]:
     """Return the rows and pairs of a comparison from replicates of every model."""
-    names = list(dict.fromkeys(one.regime for one in results))
-    members = {name: [i for i, one in enumerate(results) if one.regime == name] for name in names}
-    means = {name: found.mean(members[name]) for name in names}
-    rows = []
-    for name in names:
-        intervals = means[name].intervals(level=level)
-        figures = {}
-        for figure, interval in intervals.items():
-            each = found.point[figure][members[name]]
-            mean = float(means[name].point[figure][0])
-            figures[figure] = {
-                "mean": mean if np.isfinite(mean) else None,
-                "interval": interval,
-                "seed_std": float(np.std(each, ddof=1)) if len(each) > 1 else None,
-            }
-        seeds = [results[i].seed for i in members[name]]
-        rules = [results[i].rule for i in members[name]]
-        rows.append({"regime": name, "seeds": seeds, "rules": rules, "figures": figures})
-    pairs = [{"a": a, "b": b, "figures": differences(means[a], means[b], level)} for a, b in combinations(names, 2)]
-    return rows, pairs
+    members: dict[str, list[int]] = {}
+    for i, one in enumerate(results):
+        members.setdefault(one.regime, []).append(i)
+    means = {regime: replicates.mean(own) for regime, own in members.items()}
+    rows = tuple(
+        RegimeRow(
+            regime,
+            tuple(results[i].seed for i in own),
+            tuple(results[i].rule for i in own),
+            measured(replicates, own, means[regime]),
+        )
+        for regime, own in members.items()
+    )
+    pairs = (
+        Pair(a, b, {name: from_plain(Difference, gap) for name, gap in differences(means[a], means[b]).items()})
+        for a, b in combinations(means, 2)
+    )
+    return rows, tuple(pairs)
 
 
-Progress = Callable[[str, int, int], None]
-Fit = Callable[..., Any]
-
-
-def _default_fit() -> Fit:
-    from ..adaptation.fit import fit
-
-    return lambda dataset, options, **run: fit(dataset, config=options, **run)
-
-
-def run_once(
-    dataset: Dataset,
-    options: FitOptions,
-    seed: int,
-    held: Catalogue,
-    *,
-    fit: Fit | None = None,
-    threads: int = 1,
-    progress: Progress | None = None,
-    models: Path | None = None,
-) -> RegimeResult:
-    """Fit one regime with one seed and let it predict the held-out rows.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        What is fitted on.
-    options : FitOptions
-        With the regime.
-    seed : int
-        Seed of the training.
-    held : Catalogue
-        The held-out rows.
-    fit : callable, optional
-        Default: :func:`jpas_gbm.adaptation.fit.fit`.
-    threads : int
-        Threads of training and prediction.
-    progress : callable, optional
-        Passed to the fit.
-    models : Path, optional
-        Folder in which the model is kept, as ``<regime>-seed<seed>``.
-    """
-    fitted = (fit or _default_fit())(dataset, options, seed=seed, threads=threads, progress=progress)
-    if models is not None:
-        fitted.save(models / run_name(options.regime, seed), overwrite=True)
-    p = fitted.probabilities(held, threads=threads)
-    return RegimeResult(options.regime, seed, p, fitted.thresholds, str(fitted.rule), dict(fitted.card))
-
-
-def run_name(regime: str, seed: int) -> str:
-    """Return the name of the folder of a run."""
-    return f"{regime}-seed{seed}"
-
-
-def compare(
+def compare_dataset(
     dataset: Dataset,
     regimes: Sequence[str] = REGIMES,
     seeds: Sequence[int] = (0, 1, 2),
@@ -357,11 +423,9 @@ def compare(
     cut: float | None = CUT,
     split: str = "test",
     n_bootstrap: int = RESAMPLES,
-    seed: int = 0,
     out: str | Path | None = None,
     keep_models: bool = False,
-    threads: int = 1,
-    progress: Progress | None = None,
+    run: Run | None = None,
 ) -> Comparison:
     """Fit several regimes with several seeds on one data set and compare them on its held-out rows.
 
@@ -376,74 +440,57 @@ def compare(
     options : FitOptions, optional
         Options of every fit, but for the regime.
     fit : callable, optional
-        ``fit(dataset, options, seed=, threads=, progress=)`` returning a fitted classifier; default
-        :func:`jpas_gbm.adaptation.fit.fit`.
+        As in :class:`~jpas_gbm.comparison.runs.Trainer`.
     cut : float, optional
         Faintest magnitude of the held-out rows that count.
     split : str
         The held-out split.
-    n_bootstrap, seed : int
-        Number and seed of the resamples.
+    n_bootstrap : int
+        Number of the resamples.
     out : path, optional
         Finished runs are kept in ``out/runs`` and not repeated while data, options and version are the
         same; so a comparison that was stopped goes on.
     keep_models : bool
         Also keep the models, in ``out/models``.
-    threads : int
-        Threads of the libraries.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    run : Run, optional
+        Seed of the resamples, threads and progress.
+
+    Returns
+    -------
+    Comparison
+        Not yet saved.
     """
-    options = options or FitOptions()
+    options, run = options or FitOptions(), run or Run()
     held = held_out(dataset, split)
     brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
-    data = dataset.fingerprint()
     folder = None if out is None else Path(out)
     store = RunStore(None if folder is None else folder / "runs")
-    models = folder / "models" if folder is not None and keep_models else None
-    planned = [(one, override(options, regime=regime)) for one in seeds for regime in regimes]
-    results: dict[tuple[str, int], RegimeResult] = {}
-    for done, (one, chosen) in enumerate(planned):
-        title = f"{chosen.regime}, seed {one}"
-        if progress is not None:
-            progress(title, done, len(planned))
-        mark = run_fingerprint(f"{data}/{split}", chosen, one)
-        name = run_name(chosen.regime, one)
-        result = store.load(name, mark) if models is None or (models / name).is_dir() else None
-        if result is None:
-            inner = under(title, progress)
-            result = run_once(dataset, chosen, one, held, fit=fit, threads=threads, progress=inner, models=models)
-            store.save(name, mark, result)
-        results[chosen.regime, one] = result
-    if progress is not None:
-        progress("scoring", len(planned), len(planned))
-    made = provenance(seed=seed, options=options.model_dump(mode="json"), data=dataset.provenance)
+    trainer = Trainer(store, held, fit, run, folder / "models" if folder is not None and keep_models else None)
+    key = f"{dataset.fingerprint()}/{split}"
+    planned = [
+        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
+        for s in seeds
+        for r in regimes
+    ]
+    results: dict[str, RegimeResult] = {}
+    for done, one in enumerate(planned):
+        run.report(one.title, done, len(planned))
+        results[one.name] = trainer.result(one)
+    run.report("scoring", len(planned), len(planned))
+    made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     return compare_regimes(
-        [results[regime, one] for regime in regimes for one in seeds],
-        held.label,
-        held.mag,
-        held.object_id,
+        [results[run_name(r, s)] for r in regimes for s in seeds],
+        *(held.label, held.mag, held.object_id),
         classes=dataset.scheme.classes,
         cut=cut,
         n_bootstrap=n_bootstrap,
-        seed=seed,
+        seed=run.seed,
         z=shown_redshifts(held, dataset),
         about={"split": split, "provenance": made, "verdicts": _verdicts(results)},
     )
 
 
-def under(title: str, progress: Progress | None) -> Progress | None:
-    """Return a progress that names the run before each of its stages."""
-    if progress is None:
-        return None
-    return lambda stage, done, total: progress(f"{title}: {stage}", done, total)
-
-
-def _verdicts(results: Mapping[tuple[str, int], RegimeResult]) -> dict[str, Any]:
+def _verdicts(results: Mapping[str, RegimeResult]) -> dict[str, Any]:
     """Return what each run's card says of its own choice, notes and guard."""
-    return {
-        run_name(regime, seed): {
-            name: one.card[name] for name in ("chosen", "verdict", "notes", "decision") if name in one.card
-        }
-        for (regime, seed), one in results.items()
-    }
+    wanted = ("chosen", "verdict", "notes", "decision")
+    return {run: {name: one.card[name] for name in wanted if name in one.card} for run, one in results.items()}

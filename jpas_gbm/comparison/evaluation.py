@@ -1,106 +1,30 @@
-"""Evaluating a fitted model, or bare probabilities, on held-out rows.
-
-Magnitude cuts and bins of held-out rows.
-
-Evaluation: how good one fitted model is on held-out rows, and how sure that is.
-"""
+"""Evaluation: how good one fitted model is on held-out rows, and how sure that is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..errors import DatasetError
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer, nested, point_figures
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..text import HEADLINE, aligned, cell, title
+from ..text import HEADLINE, aligned, cell, html_table, title
+from .runs import RegimeResult, run_name
+from .scored_rows import CUT, Domain, brighter, held_out, magnitude_bins, magnitude_edges, shown_redshifts
 
-CUT = 22.5
-"""Faintest magnitude of test rows unless another is asked for: the paper's r <= 22.5."""
-
-_BIN_WIDTH = 0.5
-_FEWEST_IN_BIN = 100
-
-
-def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:
-    """Return the edges of magnitude bins, multiples of `width`, that hold `fewest` rows or more each.
-
-    Parameters
-    ----------
-    mag : array, shape (n,)
-        Magnitudes; NaN counts nowhere.
-    width : float
-        Width of a bin before sparse ones are merged with the next fainter.
-    fewest : int
-        Least number of rows in a bin.
-
-    Returns
-    -------
-    array, shape (bins + 1,)
-        Empty where no magnitude is known.
-    """
-    mag = np.asarray(mag, dtype=np.float64)
-    mag = mag[np.isfinite(mag)]
-    if not len(mag):
-        return np.empty(0)
-    first, last = np.floor(mag.min() / width), np.ceil(mag.max() / width)
-    edges = width * np.arange(first - (mag.min() == first * width), last + 1)
-    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
-    counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
-    kept, waiting = [edges[0]], 0
-    for upper, count in zip(edges[1:], counts, strict=True):
-        waiting += count
-        if waiting >= fewest:
-            kept.append(upper)
-            waiting = 0
-    if waiting:
-        kept[len(kept) - 1 if len(kept) > 1 else 1 :] = [edges[-1]]
-    return np.array(kept)
+HEAD, CURVES = "metrics.json", "curves.json"
+"""Files of a saved evaluation."""
 
 
-def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bin of each magnitude, lower < m <= upper; -1 for none."""
-    if len(edges) < 2:
-        return np.full(len(mag), -1, dtype=np.int64)
-    place = np.searchsorted(edges, mag, side="left") - 1
-    return np.where(np.isfinite(mag) & (place < len(edges) - 1), place, -1)
-
-
-def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
-    """Return which rows are not fainter than the cut; rows without a magnitude are left out.
-
-    Without a cut (None, or inf) every row stays, also those without a magnitude.
-
-    Raises
-    ------
-    DatasetError
-        If no row is left.
-    """
-    if cut is None or np.isposinf(cut):
-        return np.ones(len(mag), dtype=bool)
-    mag = np.asarray(mag, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        keep = mag <= cut
-    if len(mag) and not keep.any():
-        known = mag[np.isfinite(mag)]
-        found = f"they reach from {known.min():.2f} to {known.max():.2f}" if len(known) else "none of them is known"
-        raise DatasetError(
-            f"no held-out row has a magnitude of {cut} or brighter: {found}. Give another --cut; "
-            "--cut inf takes all rows."
-        )
-    return keep
-
-
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Evaluation:
     """Figures of one model on held-out rows, with intervals over objects.
 
@@ -144,21 +68,36 @@ class Evaluation:
             value = value[step]
         return value
 
+    def __repr__(self) -> str:
+        """Return the main figures in a few lines."""
+        return "\n".join(self.lines()[:10])
+
+    def _repr_html_(self) -> str:
+        return html_table(["", "value and interval"], self._rows(), self._head())
+
     @property
     def n_test(self) -> int:
         """Number of rows."""
         return int(self.figures["n_test"])
 
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes."""
+        return tuple(self.figures["classes"])
+
+    @property
+    def run(self) -> str:
+        """Name of the model's run, such as ``ssda-seed0``."""
+        return run_name(self.regime, self.seed)
+
     def to_dict(self) -> dict[str, Any]:
         """Return the content of ``metrics.json``."""
-        return {
-            "regime": self.regime,
-            "seed": self.seed,
-            "cut": self.cut,
-            "rule": self.rule,
+        own = {name: getattr(self, name) for name in ("regime", "seed", "cut", "rule")}
+        bins = [dict(one) for one in self.by_magnitude]
+        return own | {
             **self.figures,
             "intervals": dict(self.intervals),
-            "by_magnitude": [dict(one) for one in self.by_magnitude],
+            "by_magnitude": bins,
             "about": dict(self.about),
         }
 
@@ -172,9 +111,9 @@ class Evaluation:
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write ``metrics.json``, and ``curves.json`` where curves were made, into a new folder."""
         with atomic_folder(folder, overwrite=overwrite) as temporary:
-            write_json(temporary / "metrics.json", self.to_dict())
+            write_json(temporary / HEAD, self.to_dict())
             if self.curves:
-                write_json(temporary / "curves.json", self.curves)
+                write_json(temporary / CURVES, self.curves)
 
     @classmethod
     def load(cls, folder: str | Path) -> Evaluation:
@@ -186,25 +125,23 @@ class Evaluation:
             If it holds no whole evaluation.
         """
         folder = Path(folder)
-        found = cls.from_dict(read_json(folder / "metrics.json"))
-        curves = folder / "curves.json"
+        found = cls.from_dict(read_json(folder / HEAD))
+        curves = folder / CURVES
         return replace(found, curves=read_json(curves)) if curves.is_file() else found
+
+    def _head(self) -> str:
+        cut = "" if self.cut is None else f", magnitude {self.cut:g} and brighter"
+        return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
+
+    def _rows(self) -> list[list[str]]:
+        names = [*HEADLINE, *(f"per_class.{c}.f1" for c in self.classes)]
+        names += ["thresholded.macro.f1"] if self.figures["thresholded"] else []
+        return [[title(name), cell(self[name], self.intervals.get(name))] for name in names]
 
     def lines(self) -> list[str]:
         """Return the main figures with their intervals as lines for the terminal."""
-        cut = "" if self.cut is None else f", magnitude {self.cut:g} and brighter"
-        classes = self.figures["classes"]
-        names = [*HEADLINE, *(f"per_class.{c}.f1" for c in classes)]
-        rows = [[title(name), cell(self[name], self.intervals.get(name))] for name in names]
-        if self.figures["thresholded"]:
-            name = "thresholded.macro.f1"
-            rows.append([title(name), cell(self[name], self.intervals.get(name))])
-        head = f"{self.regime}: {self.n_test:,} held-out rows{cut}"
         rule = f"decision chosen on validation: {self.rule}"
-        return [head, *aligned(["", "value and interval"], rows), rule, *self.figures["notes"]]
-
-
-Domain = Literal["target", "source"]
+        return [self._head(), *aligned(["", "value and interval"], self._rows()), rule, *self.figures["notes"]]
 
 
 class Fitted(Protocol):
@@ -230,31 +167,27 @@ class Fitted(Protocol):
         """Return probabilities of the classes, float64 (n, k)."""
 
 
-def evaluate_probabilities(
+def evaluate_runs(
+    results: Sequence[RegimeResult],
     y: np.ndarray,
-    p: np.ndarray,
     mag: np.ndarray | None = None,
     groups: np.ndarray | None = None,
     *,
     classes: Sequence[str],
     cut: float | None = CUT,
-    thresholds: np.ndarray | None = None,
-    rule: str = "argmax",
-    seed: int = 0,
     n_bootstrap: int = RESAMPLES,
+    seed: int = 0,
     z: np.ndarray | None = None,
-    regime: str = "unknown",
-    trained_seed: int | None = None,
     about: Mapping[str, Any] | None = None,
-) -> Evaluation:
-    """Evaluate probabilities of labelled rows.
+) -> tuple[list[Evaluation], Replicates]:
+    """Evaluate what several models said about the same rows, on the same resamples of objects.
 
     Parameters
     ----------
+    results : sequence of RegimeResult
+        Probabilities of every row, and how each model decides.
     y : array of int, shape (n,)
         True classes.
-    p : array, shape (n, k)
-        Probabilities.
     mag : array, shape (n,), optional
         Magnitudes, for the cut and the bins. Without them every row counts.
     groups : array of int, shape (n,), optional
@@ -263,22 +196,19 @@ def evaluate_probabilities(
         Names of the k classes.
     cut : float, optional
         Rows fainter than this, or of unknown magnitude, are left out.
-    thresholds : array, shape (k,), optional
-        Decision weights chosen on validation.
-    rule : {"argmax", "thresholds"}
-        The decision that validation chose, for the record.
-    seed : int
-        Seed of the resamples.
-    n_bootstrap : int
-        Resamples of the intervals; 0 for none.
+    n_bootstrap, seed : int
+        Number (0 for no interval) and seed of the resamples.
     z : array, shape (n,), optional
         Redshifts of the rows to show against redshift, NaN elsewhere.
-    regime : str
-        How the model was trained, for the record.
-    trained_seed : int, optional
-        Seed of the training, for the record.
     about : mapping, optional
         More to record.
+
+    Returns
+    -------
+    evaluations : list of Evaluation
+        One for each result.
+    replicates : Replicates
+        Every figure of every model on the rows and on each resample.
 
     Raises
     ------
@@ -286,85 +216,46 @@ def evaluate_probabilities(
         If no row is bright enough, or labels and probabilities do not fit together.
     """
     keep = brighter(mag, cut) if mag is not None else np.ones(len(y), dtype=bool)
+    y, z = np.asarray(y)[keep], None if z is None else np.asarray(z)[keep]
     chosen = None if mag is None else np.asarray(mag)[keep]
     edges = np.empty(0) if chosen is None else magnitude_edges(chosen)
-    y, p = np.asarray(y)[keep], np.asarray(p)[keep]
-    scorer = make_scorer(y, p, classes, thresholds, chosen, edges)
-    found = replicate([scorer], None if groups is None else np.asarray(groups)[keep], n_bootstrap, seed)
-    told = {"left_out": int((~keep).sum()), "resamples": n_bootstrap, "level": LEVEL, **(about or {})}
-    single = evaluation_of(scorer, found, 0, edges, regime=regime, seed=trained_seed, cut=cut, rule=rule, about=told)
-    return replace(single, curves=curve_set(y, p, classes, None if z is None else np.asarray(z)[keep]))
+    stratum = magnitude_bins(chosen, edges) if chosen is not None and len(edges) > 1 else None
+    kept = [replace(one, p=np.asarray(one.p)[keep]) for one in results]
+    scorers = [Scorer.of(y, one.p, classes, one.thresholds, stratum, max(len(edges) - 1, 0)) for one in kept]
+    replicates = replicate(scorers, None if groups is None else np.asarray(groups)[keep], n_bootstrap, seed)
+    record = {"left_out": int((~keep).sum()), "resamples": n_bootstrap, "level": LEVEL, **(about or {})}
+    evaluations = []
+    for i, (scorer, one) in enumerate(zip(scorers, kept, strict=True)):
+        figures, intervals, bins = _scored(scorer, replicates, i, edges)
+        curves = curve_set(y, one.p, classes, z)
+        evaluations.append(
+            Evaluation(one.regime, one.seed, cut, figures, intervals, bins, one.rule, dict(record), curves)
+        )
+    return evaluations, replicates
 
 
-def make_scorer(
-    y: np.ndarray,
-    p: np.ndarray,
-    classes: Sequence[str],
-    thresholds: np.ndarray | None,
-    mag: np.ndarray | None,
-    edges: np.ndarray,
-) -> Scorer:
-    """Return the scorer of rows with magnitude bins of the edges given."""
-    stratum = magnitude_bins(mag, edges) if mag is not None and len(edges) > 1 else None
-    return Scorer.of(y, p, classes, thresholds, stratum, max(len(edges) - 1, 0))
-
-
-def evaluation_of(
-    scorer: Scorer,
-    found: Replicates,
-    model: int,
-    edges: np.ndarray,
-    *,
-    regime: str,
-    seed: int | None,
-    cut: float | None,
-    rule: str,
-    about: Mapping[str, Any],
-) -> Evaluation:
-    """Return the evaluation of one model out of replicates of several."""
-    intervals = found.intervals(model)
+def _scored(
+    scorer: Scorer, replicates: Replicates, model: int, edges: np.ndarray
+) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+    """Return figures, intervals and magnitude bins of one model out of replicates of several."""
+    intervals = replicates.intervals(model)
     whole = {name: interval for name, interval in intervals.items() if not name.startswith("by_magnitude.")}
     confusions = scorer.confusions()
     bins = []
     for s in range(scorer.n_strata):
         prefix = f"by_magnitude.{s}."
-        names = [name for name in intervals if name.startswith(prefix)]
-        flat = {name.removeprefix(prefix): float(found.point[name][model]) for name in names}
-        plain = {name: value if np.isfinite(value) else None for name, value in flat.items()}
+        own = {name.removeprefix(prefix): name for name in intervals if name.startswith(prefix)}
+        flat = {short: float(replicates.point[name][model]) for short, name in own.items()}
+        tree = nested({short: value if np.isfinite(value) else None for short, value in flat.items()})
         counts = confusions["strata_confusion"][s].sum(axis=1)
-        tree = nested(plain)
         for name, n in zip(scorer.classes, counts, strict=True):
             tree["per_class"][name]["n"] = int(n)
         head = {"lower": float(edges[s]), "upper": float(edges[s + 1]), "n": int(counts.sum())}
-        bins.append({**head, **tree, "intervals": {name.removeprefix(prefix): intervals[name] for name in names}})
+        bins.append({**head, **tree, "intervals": {short: intervals[name] for short, name in own.items()}})
     figures = point_figures(scorer)
-    noise = found.draws[f"{NULL}.ece"][model]
+    noise = replicates.draws[f"{NULL}.ece"][model]
     figures["calibration"]["ece_noise"] = float(noise.mean()) if len(noise) else None
-    return Evaluation(regime, seed, cut, figures, whole, bins, rule, about)
-
-
-def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:
-    """Return the labelled rows of a split.
-
-    Raises
-    ------
-    DatasetError
-        If there are none.
-    """
-    rows = dataset.target_rows(split) if domain == "target" else dataset.source_rows(split)
-    rows = rows.take(rows.label >= 0)
-    if not len(rows):
-        raise DatasetError(
-            f"the {domain} has no labelled row in the split '{split}'. Prepare it with labels, and a share of them "
-            "for that split."
-        )
-    return rows
-
-
-def shown_redshifts(rows: Catalogue, dataset: Dataset) -> np.ndarray:
-    """Return redshifts of the rows whose spectral type the z cut parts (quasars), NaN for others."""
-    parted = [dataset.scheme.code(c) for of in dataset.scheme.spectypes.values() if len(of) == 2 for c in of]
-    return np.where(np.isin(rows.label, parted), rows.z, np.nan)
+    return figures, whole, bins
 
 
 def evaluate_model(
@@ -396,12 +287,15 @@ def evaluate_model(
     without_imaging : bool
         Forget magnitude and morphology of the imaging survey before predicting, as for a catalogue
         that comes without them.
-    n_bootstrap : int
-        Resamples of the intervals.
-    seed : int
-        Seed of the resamples.
+    n_bootstrap, seed : int
+        Number and seed of the resamples of the intervals.
     threads : int
         Threads of the prediction.
+
+    Returns
+    -------
+    Evaluation
+        With curves.
 
     Raises
     ------
@@ -424,19 +318,18 @@ def evaluate_model(
         "left_out": int((~bright).sum()),
         "provenance": provenance(seed=seed, model=made, data=dataset.provenance),
     }
-    return evaluate_probabilities(
+    regime = str(fitted.card.get("regime", "unknown"))
+    result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
+    evaluations, _ = evaluate_runs(
+        [result],
         rows.label,
-        p,
         rows.mag,
         rows.object_id,
         classes=fitted.classes,
         cut=cut,
-        thresholds=fitted.thresholds,
-        rule=str(fitted.rule),
-        seed=seed,
         n_bootstrap=n_bootstrap,
+        seed=seed,
         z=shown_redshifts(rows, dataset),
-        regime=str(fitted.card.get("regime", "unknown")),
-        trained_seed=made.get("seed"),
         about=about,
     )
+    return evaluations[0]

@@ -1,14 +1,11 @@
-"""Exhibits: what a report shows beside the scores, worked out once and kept in a folder.
-
-Probability against redshift: binned medians of what a model says of objects of known redshift.
-"""
+"""Exhibits: what a page shows beside the scores, worked out once and kept in a folder."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
 import numpy as np
 
@@ -17,21 +14,74 @@ from ..model import Model
 from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax
-from ..store import read_json, write_json
+from ..sealed import open_sealed
+from ..store import read_json, read_record, to_plain, write_json
 from ..surveys.catalogue import Catalogue
-from ..surveys.dataset import Dataset
-from .evaluation import CUT, Evaluation, brighter, evaluate_model, held_out
+from ..surveys.dataset import FORM, Dataset
+from ..text import source_word
+from .comparison import Comparison
+from .evaluation import Evaluation, evaluate_model
 from .map import SkyMap, sky_map
-from .separation import band_separation, class_balance, portraits
-
-if TYPE_CHECKING:
-    from .comparison import Comparison
-
+from .scored_rows import CUT, brighter, held_out
+from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
 
 _FEWEST = 15
 _MOST_BINS = 24
 _ZOOM = 0.45
 _ZOOM_BINS = 12
+
+
+@dataclass(frozen=True)
+class Quantiles:
+    """Median and central 68 % of a probability in each bin."""
+
+    median: Row
+    low: Row
+    high: Row
+
+
+@dataclass(frozen=True)
+class RedshiftBins:
+    """Probabilities of the classes in bins of redshift.
+
+    Parameters
+    ----------
+    lower, upper : tuple of float
+        Edges of the bins.
+    z : tuple of float or None
+        Median redshift in each.
+    n : tuple of int
+        Rows in each.
+    classes : mapping of str to Quantiles
+        By class.
+    """
+
+    lower: tuple[float, ...]
+    upper: tuple[float, ...]
+    z: Row
+    n: tuple[int, ...]
+    classes: Mapping[str, Quantiles]
+
+
+@dataclass(frozen=True)
+class RedshiftCurves:
+    """What a model says of objects of known redshift.
+
+    Parameters
+    ----------
+    whole : RedshiftBins
+        Bins of equal numbers of rows.
+    zoom : RedshiftBins or None
+        Finer bins about `z_cut`; None where too few rows lie there.
+    rows : int
+    z_cut : float or None
+        Redshift at which a class begins.
+    """
+
+    whole: RedshiftBins
+    zoom: RedshiftBins | None
+    rows: int
+    z_cut: float | None
 
 
 def equal_count_edges(z: np.ndarray, fewest: int, most: int) -> np.ndarray:
@@ -44,49 +94,43 @@ def equal_count_edges(z: np.ndarray, fewest: int, most: int) -> np.ndarray:
     return edges
 
 
-def _binned(z: np.ndarray, columns: Mapping[str, np.ndarray], edges: np.ndarray) -> dict[str, Any]:
-    found: dict[str, Any] = {"lower": edges[:-1].tolist(), "upper": edges[1:].tolist(), "z": [], "n": [], "classes": {}}
+def _binned(z: np.ndarray, columns: Mapping[str, np.ndarray], edges: np.ndarray) -> RedshiftBins:
+    classes = {}
     for name, p in columns.items():
-        quantiles = binned_quantiles(z, p, edges)
-        found["n"] = quantiles.n.tolist()
-        found["classes"][name] = {part: getattr(quantiles, part).tolist() for part in ("median", "low", "high")}
-    found["z"] = binned_quantiles(z, z, edges).median.tolist()
-    return found
+        found = binned_quantiles(z, p, edges)
+        classes[name] = Quantiles(*(tuple(getattr(found, part).tolist()) for part in ("median", "low", "high")))
+    own = binned_quantiles(z, z, edges)
+    lower, upper = tuple(edges[:-1].tolist()), tuple(edges[1:].tolist())
+    return RedshiftBins(lower, upper, tuple(own.median.tolist()), tuple(own.n.tolist()), classes)
 
 
-def redshift_curves(curves: Mapping[str, Any], z_cut: float | None) -> dict[str, Any] | None:
+def redshift_curves(evaluation: Evaluation, z_cut: float | None) -> RedshiftCurves | None:
     """Bin the probabilities that stand in an evaluation's curves against redshift.
 
     Parameters
     ----------
-    curves : mapping
-        As :func:`jpas_gbm.scores.curves.curve_set`.
+    evaluation : Evaluation
+        With curves.
     z_cut : float, optional
         Redshift at which a class begins: a second, finer set of bins lies around it.
 
     Returns
     -------
-    dict or None
-        ``whole`` and ``zoom`` (None where too few rows lie there): edges ``lower``, ``upper``, median ``z``
-        and ``n`` of each bin, and by class ``median``, ``low``, ``high`` (16 and 84 %); ``rows`` and
-        ``z_cut``. None where no redshift is known.
+    RedshiftCurves or None
+        None where no redshift is known.
     """
-    saved = curves.get("redshift")
+    saved = evaluation.curves.get("redshift")
     if not saved:
         return None
     z = np.array(saved["z"], dtype=np.float64)
-    columns = {
-        name.removeprefix("p_"): np.array(values, dtype=np.float64)
-        for name, values in saved.items()
-        if name.startswith("p_")
-    }
+    columns = {name: np.array(saved[f"p_{name}"], dtype=np.float64) for name in evaluation.classes}
     whole = _binned(z, columns, equal_count_edges(z, _FEWEST, _MOST_BINS))
     zoom = None
     if z_cut is not None:
         near = np.abs(z - z_cut) < _ZOOM
         if near.sum() >= 2 * _FEWEST:
             zoom = _binned(z[near], {c: p[near] for c, p in columns.items()}, _zoom_edges(z[near], z_cut))
-    return {"whole": whole, "zoom": zoom, "rows": len(z), "z_cut": z_cut}
+    return RedshiftCurves(whole, zoom, len(z), z_cut)
 
 
 def _zoom_edges(z: np.ndarray, z_cut: float) -> np.ndarray:
@@ -98,61 +142,127 @@ def _zoom_edges(z: np.ndarray, z_cut: float) -> np.ndarray:
 FOLDER = "exhibits"
 """Name of the folder inside a result folder."""
 
-_PARTS = ("data", "balance", "portraits", "separation", "redshift", "calibration", "mocks", "cards")
+_MAP = "map.npz"
 _MOST_ROWS = 4000
 
 MOCKS_ALONE = "mocks-only"
 """The regime whose model is also tested on mocks."""
 
 
-@dataclass(frozen=True, eq=False)
-class Exhibits:
-    """What a report shows beside the scores; each part may be empty.
+@dataclass(frozen=True)
+class DataFacts:
+    """What a data set says of itself; empty where nothing is known.
 
     Parameters
     ----------
-    data : mapping
-        ``summary``, ``quality``, ``audit``, ``warnings`` and ``provenance`` of the data set.
-    balance : mapping
-        As :func:`~jpas_gbm.comparison.balance.class_balance`.
-    portraits : mapping
-        As :func:`~jpas_gbm.comparison.portraits.portraits`.
-    separation : mapping
-        As :func:`~jpas_gbm.comparison.separation.band_separation`.
-    redshift : mapping
-        By run, such as ``ssda-seed0``: as :func:`~jpas_gbm.comparison.redshift_curves.redshift_curves`.
-    calibration : mapping
-        ``run``, and reliability curves ``before`` and ``after`` calibration by class.
-    mocks : mapping
-        ``metrics.json`` of a model tested on mocks.
-    cards : mapping
-        Model cards by run.
-    sky_map : SkyMap, optional
-        Where mocks and sky lie for the model.
+    summary, quality, audit, provenance : mapping
+        As the data set saves them.
+    warnings : tuple of str
     """
 
-    data: Mapping[str, Any] = field(default_factory=dict)
-    balance: Mapping[str, Any] = field(default_factory=dict)
-    portraits: Mapping[str, Any] = field(default_factory=dict)
-    separation: Mapping[str, Any] = field(default_factory=dict)
-    redshift: Mapping[str, Any] = field(default_factory=dict)
-    calibration: Mapping[str, Any] = field(default_factory=dict)
-    mocks: Mapping[str, Any] = field(default_factory=dict)
-    cards: Mapping[str, Any] = field(default_factory=dict)
+    summary: Mapping[str, Any] = field(default_factory=dict)
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    audit: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> DataFacts:
+        """Read the facts in the folder of a data set.
+
+        Raises
+        ------
+        BundleError
+            If it is no whole data set.
+        """
+        head = open_sealed(folder, FORM).head
+        return cls(head.summary, head.quality, head.audit, head.warnings, head.provenance)
+
+    @classmethod
+    def of(cls, dataset: Dataset) -> DataFacts:
+        """Return the facts of a data set."""
+        quality, audit = dataset.quality.to_dict(), dataset.audit.to_dict()
+        return cls(dataset.summary(), quality, audit, tuple(dataset.warnings), dict(dataset.provenance))
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Reliability of a model's probabilities before and after calibration.
+
+    Parameters
+    ----------
+    run : str
+        Name of the model's run.
+    n : int
+        Rows.
+    before, after : mapping of str to mapping
+        By class, and for the ``top`` label: as ``reliability`` of :func:`~jpas_gbm.scores.curves.curve_set`.
+    """
+
+    run: str
+    n: int
+    before: Mapping[str, Any]
+    after: Mapping[str, Any]
+
+
+@dataclass(frozen=True, eq=False)
+class Exhibits:
+    """What a page shows beside the scores; each part may be absent.
+
+    Parameters
+    ----------
+    data : DataFacts, optional
+        What the data set says of itself.
+    balance : Balance, optional
+        Class balance by magnitude.
+    portraits : Portraits, optional
+        Photo-spectra with mock twins.
+    separation : Separation, optional
+        How far mocks and sky are apart by band.
+    calibration : Calibration, optional
+        Reliability before and after.
+    sky_map : SkyMap, optional
+        Where mocks and sky lie for the model.
+    mocks : Evaluation, optional
+        Of a model tested on mocks.
+    redshift : mapping of str to RedshiftCurves
+        By run, such as ``ssda-seed0``.
+    cards : mapping
+        Model cards by run.
+    """
+
+    data: DataFacts | None = None
+    balance: Balance | None = None
+    portraits: Portraits | None = None
+    separation: Separation | None = None
+    calibration: Calibration | None = None
     sky_map: SkyMap | None = None
+    mocks: Evaluation | None = None
+    redshift: Mapping[str, RedshiftCurves] = field(default_factory=dict)
+    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def source_word(self) -> str:
+        """What the rows of the source domain are called."""
+        return source_word(None if self.balance is None else self.balance.source.survey)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``exhibits/`` into a result folder, whole or not at all; empty parts are left out."""
+        """Write ``exhibits/`` into a result folder, whole or not at all; absent parts are left out."""
+        parts: dict[str, Any] = {part: getattr(self, part) for part in _RECORDS}
+        plain = {part: to_plain(one) for part, one in parts.items() if one is not None}
+        plain["redshift"] = {run: to_plain(one) for run, one in self.redshift.items()}
+        plain["mocks"] = {} if self.mocks is None else self.mocks.to_dict()
+        plain["cards"] = dict(self.cards)
         with atomic_folder(Path(folder) / FOLDER, overwrite=overwrite) as temporary:
-            for part in _PARTS:
-                if getattr(self, part):
-                    write_json(temporary / f"{part}.json", getattr(self, part))
+            for part, value in plain.items():
+                if value:
+                    write_json(temporary / f"{part}.json", value)
             if self.sky_map is not None:
-                self.sky_map.save(temporary / "map.npz")
+                self.sky_map.save(temporary / _MAP)
 
     @classmethod
     def load(cls, folder: str | Path) -> Exhibits:
-        """Read ``exhibits/`` of a result folder; parts that are not there are empty.
+        """Read ``exhibits/`` of a result folder; parts that are not there are absent.
 
         Raises
         ------
@@ -160,26 +270,21 @@ class Exhibits:
             If a part is damaged.
         """
         place = Path(folder) / FOLDER
-        parts = {part: read_json(place / f"{part}.json") for part in _PARTS if (place / f"{part}.json").is_file()}
-        path = place / "map.npz"
-        return cls(**parts, sky_map=SkyMap.load(path) if path.is_file() else None)
+        there = {path.stem: path for path in place.glob("*.json")}
+        parts: dict[str, Any] = {part: read_record(there[part], kind) for part, kind in _KINDS.items() if part in there}
+        if "mocks" in there:
+            parts["mocks"] = Evaluation.from_dict(read_json(there["mocks"]))
+        return cls(**parts, sky_map=SkyMap.load(place / _MAP) if (place / _MAP).is_file() else None)
 
 
-def data_exhibits(dataset: Dataset, *, split: str = "test", cut: float | None = CUT, seed: int = 0) -> dict[str, Any]:
-    """Return the parts of :class:`Exhibits` that need only the data set."""
-    told = {
-        "summary": dataset.summary(),
-        "quality": dataset.quality.to_dict(),
-        "audit": dataset.audit.to_dict(),
-        "warnings": list(dataset.warnings),
-        "provenance": dict(dataset.provenance),
-    }
-    return {
-        "data": told,
-        "balance": class_balance(dataset),
-        "portraits": portraits(dataset, split, cut),
-        "separation": band_separation(dataset, seed),
-    }
+_RECORDS: dict[str, Any] = {
+    "data": DataFacts,
+    "balance": Balance,
+    "portraits": Portraits,
+    "separation": Separation,
+    "calibration": Calibration,
+}
+_KINDS: dict[str, Any] = _RECORDS | {"redshift": dict[str, RedshiftCurves], "cards": dict[str, dict[str, Any]]}
 
 
 def model_exhibits(
@@ -192,13 +297,15 @@ def model_exhibits(
     without_imaging: bool = False,
     seed: int = 0,
     threads: int = 1,
-) -> dict[str, Any]:
-    """Return the parts of :class:`Exhibits` that need a model: calibration and the map.
+) -> tuple[Calibration, SkyMap | None]:
+    """Return the exhibits that need a model.
 
     Parameters
     ----------
     fitted : Model
+        The model.
     dataset : Dataset
+        The rows.
     run : str
         How the model is called, such as ``ssda-seed0``.
     split : str
@@ -211,34 +318,33 @@ def model_exhibits(
         Seed of the samples.
     threads : int
         Threads of the prediction.
+
+    Returns
+    -------
+    calibration : Calibration
+        Of the labelled rows.
+    sky_map : SkyMap or None
+        None where fewer than two classes are labelled.
     """
     rng = np.random.default_rng(np.random.SeedSequence([seed, 97]))
     held = held_out(dataset, split)
     held = held.take(brighter(held.mag, cut))
-    others = {"source": dataset.source_rows("test"), "unlabelled": dataset.target_rows("unlabelled")}
-    if not len(others["source"]):
-        others["source"] = dataset.source_rows("val")
-    shown = {"source": _shown(others["source"], cut, rng), "unlabelled": _shown(others["unlabelled"], cut, rng)}
-    margins: dict[str, np.ndarray] = {}
+    source = dataset.source_rows("test")
+    source = source if len(source) else dataset.source_rows("val")
+    source, unlabelled = (_shown(rows, cut, rng) for rows in (source, dataset.target_rows("unlabelled")))
     groups: dict[str, tuple[np.ndarray, np.ndarray]] = {}
-    for name, rows in (("source", shown["source"]), ("labelled", held), ("unlabelled", shown["unlabelled"])):
-        if not len(rows):
-            continue
-        seen = rows.without_imaging() if without_imaging else rows
-        margins[name] = fitted.margins(seen.replace(photometry=dataset.target.photometry), threads=threads)
-        groups[name] = (margins[name], rows.label.astype(np.int64))
-    before = softmax(margins["labelled"])
-    y = held.label.astype(np.int64)
+    for name, rows in (("source", source), ("labelled", held), ("unlabelled", unlabelled)):
+        if len(rows):
+            seen = rows.without_imaging() if without_imaging else rows
+            margins = fitted.margins(seen.replace(photometry=dataset.target.photometry), threads=threads)
+            groups[name] = (margins, rows.label.astype(np.int64))
+    margins, y = groups["labelled"]
     bare = is_bare(held.without_imaging() if without_imaging else held)
-    calibration = {
-        "run": run,
-        "n": len(y),
-        "before": curve_set(y, before, fitted.classes)["reliability"],
-        "after": curve_set(y, fitted.calibrate(margins["labelled"], bare), fitted.classes)["reliability"],
-    }
+    before, after = softmax(margins), fitted.calibrate(margins, bare)
+    reliability = [curve_set(y, p, fitted.classes)["reliability"] for p in (before, after)]
     known = np.unique(np.concatenate([labels for _, labels in groups.values()]))
-    found = sky_map(groups, fitted.classes, seed) if (known >= 0).sum() > 1 else None
-    return {"calibration": calibration, "sky_map": found}
+    placed = sky_map(groups, fitted.classes, seed) if (known >= 0).sum() > 1 else None
+    return Calibration(run, len(y), *reliability), placed
 
 
 def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Catalogue:
@@ -249,93 +355,65 @@ def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Cata
     return rows
 
 
-def mocks_on_mocks(
-    fitted: Model, dataset: Dataset, *, cut: float | None = CUT, seed: int = 0, threads: int = 1
-) -> dict[str, Any]:
-    """Return ``metrics.json`` of a model on the test split of the mocks, or nothing where there is none."""
-    if not len(dataset.source_rows("test")):
-        return {}
-    found = evaluate_model(
-        cast(Any, fitted), dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads
-    )
-    return found.to_dict()
-
-
-def redshift_exhibit(runs: Mapping[str, Evaluation], dataset: Dataset) -> dict[str, Any]:
-    """Return probabilities against redshift of each run whose curves hold redshifts."""
-    found = {name: redshift_curves(one.curves, dataset.scheme.z_cut) for name, one in runs.items()}
-    return {name: one for name, one in found.items() if one is not None}
-
-
-def evaluation_exhibits(
-    fitted: Model,
+def exhibits_of(
+    result: Evaluation | Comparison,
     dataset: Dataset,
-    evaluation: Evaluation,
+    models: Mapping[str, Model | Path],
     *,
     seed: int = 0,
     threads: int = 1,
 ) -> Exhibits:
-    """Return everything that a report shows beside the scores of one model.
+    """Return everything that a page shows beside an evaluation or a comparison.
 
     Parameters
     ----------
-    fitted : Model
+    result : Evaluation or Comparison
+        Of target rows of the data set.
     dataset : Dataset
-    evaluation : Evaluation
-        Of the model, on target rows of the data set.
+        The same that was scored on.
+    models : mapping of str to Model or path
+        By run. Of a comparison, the last regime's gives the map and the reliability before calibration, that of
+        mocks-only is tested on mocks; what was not kept is left out.
     seed : int
         Seed of the samples.
     threads : int
         Threads of the prediction.
+
+    Returns
+    -------
+    Exhibits
+        Parts that cannot be made are absent.
     """
-    split, cut = str(evaluation.about["split"]), evaluation.cut
-    run = f"{evaluation.regime}-seed{evaluation.seed}"
-    bare = not evaluation.about.get("imaging", True)
-    alone = fitted.card.get("regime") == MOCKS_ALONE
-    return Exhibits(
-        **data_exhibits(dataset, split=split, cut=cut, seed=seed),
-        **model_exhibits(fitted, dataset, run, split=split, cut=cut, without_imaging=bare, seed=seed, threads=threads),
-        redshift=redshift_exhibit({run: evaluation}, dataset),
-        mocks=mocks_on_mocks(fitted, dataset, cut=cut, seed=seed, threads=threads) if alone else {},
-        cards={run: dict(fitted.card)},
-    )
-
-
-def comparison_exhibits(
-    comparison: Comparison,
-    dataset: Dataset,
-    models: str | Path | None = None,
-    *,
-    seed: int = 0,
-    threads: int = 1,
-) -> Exhibits:
-    """Return everything that a report shows beside a comparison.
-
-    Parameters
-    ----------
-    comparison : Comparison
-    dataset : Dataset
-        The same that was compared on.
-    models : path, optional
-        Folder in which models were kept: the last regime's gives the map and the reliability before calibration,
-        that of mocks-only is tested on mocks. What was not kept is left out.
-    seed : int
-        Seed of the samples.
-    threads : int
-        Threads of the prediction.
-    """
-    split, cut = str(comparison.about["split"]), comparison.cut
-    runs = {f"{one.regime}-seed{one.seed}": one for one in comparison.evaluations}
-    kept: dict[str, Any] = data_exhibits(dataset, split=split, cut=cut, seed=seed)
-    kept["redshift"] = redshift_exhibit(runs, dataset)
-    main = next((run for run, one in runs.items() if one.regime == comparison.regimes[-1]), None)
-    alone = next((run for run, one in runs.items() if one.regime == MOCKS_ALONE), None)
-    for run in (main, alone):
-        if models is None or run is None or not (Path(models) / run / "model.json").is_file():
+    single = isinstance(result, Evaluation)
+    evaluations = (result,) if isinstance(result, Evaluation) else result.evaluations
+    split, cut = str(result.about["split"]), result.cut
+    bare = not result.about.get("imaging", True)
+    last = evaluations[0].regime if isinstance(result, Evaluation) else result.regimes[-1]
+    main, alone = (next((e.run for e in evaluations if e.regime == name), None) for name in (last, MOCKS_ALONE))
+    calibration, placed, mocks = None, None, None
+    cards: dict[str, Mapping[str, Any]] = {}
+    for run in {main: None, alone: None}:
+        if run is None or run not in models:
             continue
-        fitted = Model.load(Path(models) / run)
+        kept = models[run]
+        fitted = kept if isinstance(kept, Model) else Model.load(kept)
         if run == main:
-            kept |= model_exhibits(fitted, dataset, run, split=split, cut=cut, seed=seed, threads=threads)
-        if run == alone:
-            kept["mocks"] = mocks_on_mocks(fitted, dataset, cut=cut, seed=seed, threads=threads)
-    return Exhibits(**kept)
+            of = {"split": split, "cut": cut, "without_imaging": bare, "seed": seed, "threads": threads}
+            calibration, placed = model_exhibits(fitted, dataset, run, **of)  # type: ignore[arg-type]
+        if run == alone and len(dataset.source_rows("test")):
+            mocks = evaluate_model(
+                fitted, dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads
+            )
+        cards |= {run: dict(fitted.card)} if single else {}
+    redshift = {one.run: redshift_curves(one, dataset.scheme.z_cut) for one in evaluations}
+    return Exhibits(
+        DataFacts.of(dataset),
+        class_balance(dataset),
+        portraits(dataset, split, cut),
+        band_separation(dataset, seed),
+        calibration,
+        placed,
+        mocks,
+        {run: one for run, one in redshift.items() if one is not None},
+        cards,
+    )

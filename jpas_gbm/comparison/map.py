@@ -6,7 +6,6 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -37,21 +36,29 @@ class SkyMap:
         is higher; the contour of 0.9 holds nine rows in ten.
     points : mapping of str to array of float32, shape (n, 3)
         By group: x, y and class code (-1 unknown) of a sample.
-    about : mapping
-        ``classes``; ``rows`` of each group and ``group/class``; ``outside``: by group, the share of rows
-        where less than 1 % of the mocks lie; ``shares``: the share of the separation of the classes
-        that each dimension has.
+    classes : tuple of str
+        Names of the classes.
+    rows : mapping of str to int
+        Rows of each group and ``group/class``.
+    outside : mapping of str to float or None
+        By group, the share of rows where less than 1 % of the mocks lie.
+    shares : tuple of float
+        The share of the separation of the classes that each dimension has.
     """
 
     x: np.ndarray
     y: np.ndarray
     mass: Mapping[str, np.ndarray]
     points: Mapping[str, np.ndarray]
-    about: Mapping[str, Any]
+    classes: tuple[str, ...]
+    rows: Mapping[str, int]
+    outside: Mapping[str, float | None]
+    shares: tuple[float, ...]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write one ``.npz`` file."""
-        arrays = {"x": self.x, "y": self.y, "about": np.array(json.dumps(dict(self.about)))}
+        about = {name: getattr(self, name) for name in ("classes", "rows", "outside", "shares")}
+        arrays = {"x": self.x, "y": self.y, "about": np.array(json.dumps(about))}
         arrays |= {f"mass:{name}": value for name, value in self.mass.items()}
         arrays |= {f"points:{name}": value for name, value in self.points.items()}
         with atomic_file(path, overwrite=overwrite) as temporary:
@@ -67,14 +74,15 @@ class SkyMap:
             If it is missing or is no map.
         """
         try:
-            with np.load(path, allow_pickle=False) as arrays:
-                found = dict(arrays)
-            parts = {
-                part: {name.removeprefix(f"{part}:"): v for name, v in found.items() if name.startswith(f"{part}:")}
-                for part in ("mass", "points")
-            }
-            about = json.loads(str(found["about"]))
-            return cls(found["x"], found["y"], about=about, **parts)
+            with np.load(path, allow_pickle=False) as members:
+                arrays = dict(members)
+            mass, points = (
+                {name.removeprefix(part): value for name, value in arrays.items() if name.startswith(part)}
+                for part in ("mass:", "points:")
+            )
+            about = json.loads(str(arrays["about"]))
+            classes, shares = tuple(about["classes"]), tuple(about["shares"])
+            return cls(arrays["x"], arrays["y"], mass, points, classes, about["rows"], about["outside"], shares)
         except FileNotFoundError as error:
             raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
         except (OSError, ValueError, KeyError) as error:
@@ -177,8 +185,7 @@ def sky_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) 
         kept = np.sort(rng.permutation(len(xy))[:_MOST_POINTS])
         points[name] = np.column_stack([xy[kept], y[kept]]).astype(np.float32)
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
-    about = {"classes": list(classes), "rows": rows, "outside": outside, "shares": shares}
-    return SkyMap(centres[0], centres[1], mass, points, about)
+    return SkyMap(centres[0], centres[1], mass, points, tuple(classes), rows, outside, tuple(shares))
 
 
 def _edges(values: np.ndarray) -> np.ndarray:

@@ -1,17 +1,23 @@
-"""The page as one HTML file: no script, no network, nothing beside it."""
+"""The page as one HTML file: no script, no network, nothing beside it; figures as SVG that follows its theme."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import io
+import re
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..atomic import atomic_file
-from .figures.style import Plate, panel_svg, save_plate
+from ..errors import ConfigError
+from ..run import Progress
+from .figures.plates import Panel, Plate, save_plate
+from .figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, RULES, SKY_BLUE, VERMILION
 from .page import Page, make_page
 from .results import Results, read_results
 
-Progress = Callable[[str, int, int], None]
+FORMATS = ("png", "pdf")
+"""Formats of figures as files of their own."""
 
 
 def plate_html(plate: Plate) -> dict[str, Any]:
@@ -49,22 +55,22 @@ def render_page(page: Page, progress: Progress | None = None) -> str:
     return environment.get_template("template.html.j2").render(page=page, drawn=drawn)
 
 
-def write_report(
-    folders: Sequence[str | Path],
-    path: str | Path,
+def report(
+    results: Results | Iterable[object] | str | Path,
+    out: str | Path,
     *,
     figures: str | Path | None = None,
-    formats: Sequence[str] = ("png", "pdf"),
+    formats: Sequence[str] = FORMATS,
     overwrite: bool = False,
     progress: Progress | None = None,
-) -> Results:
-    """Read result folders and write the page, and on request each figure as a file of its own.
+) -> Path:
+    """Write one self-contained page from results, and on request each figure as a file of its own.
 
     Parameters
     ----------
-    folders : sequence of path
-        As :func:`~jpas_gbm.pages.results.read_results`.
-    path : path
+    results : Results, iterable of path or result, or path
+        As :func:`~jpas_gbm.pages.results.read_results`; nothing is computed anew.
+    out : path
         The HTML file.
     figures : path, optional
         A folder for the figures.
@@ -77,22 +83,98 @@ def write_report(
 
     Returns
     -------
-    Results
-        What was read.
+    Path
+        The HTML file.
 
     Raises
     ------
     BundleError
         If a folder is missing or holds nothing to show.
+    ConfigError
+        If a format is not known.
     OutputError
         If a file exists and may not be replaced, or cannot be written.
     """
-    results = read_results(folders)
+    if not formats or not set(formats) <= set(FORMATS):
+        raise ConfigError(f"--formats {','.join(formats)}: write {' or '.join(FORMATS)}, or both with a comma.")
+    if not isinstance(results, Results):
+        results = read_results([results] if isinstance(results, str | Path) else results)
     page = make_page(results)
-    with atomic_file(path, overwrite=overwrite) as temporary:
+    with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(render_page(page, progress), encoding="utf-8")
     if figures is not None:
         for plate in page.plates:
             for suffix in formats:
                 save_plate(plate, Path(figures) / f"{plate.key}.{suffix}", overwrite=overwrite)
-    return results
+    return Path(out)
+
+
+_THEME = {
+    INK: "ink",
+    MUTED: "muted",
+    PALE: "grid",
+    BLUE: "blue",
+    VERMILION: "vermilion",
+    GREEN: "green",
+    PURPLE: "purple",
+    ORANGE: "orange",
+    SKY_BLUE: "sky",
+}
+"""Colours of figures that the page's style sheet sets, so that they stay legible on dark ground."""
+
+
+_COLOUR = re.compile("|".join(_THEME), re.IGNORECASE)
+
+
+_NAMES = {colour.lower(): name for colour, name in _THEME.items()}
+
+
+_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+
+
+_ASIDE = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.DOTALL)
+
+
+_ROOT = re.compile(r"<svg[^>]*?viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
+
+
+_SALT = "jpas-gbm"
+
+
+def panel_svg(panel: Panel, prefix: str, size: tuple[float, float] | None = None) -> str:
+    """Draw a panel and return it as an ``<svg>`` element for a page.
+
+    Parameters
+    ----------
+    panel : Panel
+    prefix : str
+        Goes before every id: ids of several elements must not meet in one page.
+    size : tuple of float, optional
+        Width and height in inches instead of the panel's own.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    stream = io.StringIO()
+    with rc_context({**RULES, "svg.hashsalt": _SALT}):
+        figure = Figure(figsize=size or panel.size, layout="constrained")
+        panel.on(figure)
+        figure.savefig(stream, format="svg", transparent=True, dpi=200, metadata={"Date": None})
+    return embedded(stream.getvalue(), prefix)
+
+
+def embedded(svg: str, prefix: str) -> str:
+    """Return an SVG file's text as an element that can stand inside HTML.
+
+    Name spaces, metadata and style sheets go; ids get a prefix; known colours become variables of the page.
+    """
+    text = _ASIDE.sub("", _HEAD.sub("", svg, count=1))
+    text = _ROOT.sub(r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text, count=1)
+    text = text.replace("xlink:href", "href")
+    text = re.sub(r'\bid="', f'id="{prefix}-', text)
+    text = re.sub(r'href="#', f'href="#{prefix}-', text)
+    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
+    text = _COLOUR.sub(lambda found: f"var(--{_NAMES[found.group().lower()]})", text)
+    # A hundredth of a point cannot be seen; small numbers are scales, and must stay whole.
+    text = re.sub(r"(?<![\d.])([1-9]\d*\.\d\d)\d+", r"\1", text)
+    return re.sub(r"\n\s*", "\n", text).strip()

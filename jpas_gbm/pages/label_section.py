@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..comparison.budgets import BudgetCurve
+from ..comparison.budget_curve import BudgetCurve
 from ..text import listed
-from .figures.regimes import budget_plates
+from .figures.plates import plates_of
 from .sections import Block, ResultKind, blocks_of, register_kind
 
 
@@ -15,14 +15,14 @@ def budgets_told(curve: BudgetCurve) -> list[str]:
     """Return how many labels adaptation saves."""
     if not curve.points:
         return []
-    last = curve.points[-1]["regime"]
+    last = curve.regimes[-1]
     needed: dict[str, list[str]] = {}
     for one in curve.savings:
-        if one["figure"] != "macro.f1" or one["regime"] != last or one["against"] != "target-only":
+        if one.figure != "macro.f1" or one.regime != last or one.against != "target-only":
             continue
         words = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
-        needs = words[one["bound"]] if one["bound"] else f"about {one['equals']:,.0f} labels"
-        needed.setdefault(f"{one['against']} needs {needs}", []).append(f"{one['budget']:,}")
+        needs = words[one.bound] if one.bound else f"about {one.equals:,.0f} labels"
+        needed.setdefault(f"{one.against} needs {needs}", []).append(f"{one.budget:,}")
     told = [f"with {listed(sizes)} labels, {words}" for words, sizes in needed.items()]
     return [f"For the macro-F1 that {last} has {'; '.join(told)}."] if told else []
 
@@ -30,7 +30,7 @@ def budgets_told(curve: BudgetCurve) -> list[str]:
 def _blocks(curves: Sequence[BudgetCurve]) -> list[Block]:
     blocks: list[Block] = []
     for i, curve in enumerate(curves):
-        blocks += blocks_of("plate", budget_plates(curve, f"labels{i or ''}-"))
+        blocks += blocks_of("plate", plates_of("labels", curve, prefix=f"labels{i or ''}-"))
         blocks += blocks_of("list", [list(curve.notes)])
     return blocks
 

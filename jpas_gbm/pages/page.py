@@ -1,7 +1,4 @@
-"""What a report would show and does not have, and how to make it.
-
-Page: what the report says, section by section, before it becomes HTML.
-"""
+"""Page: what the page says, section by section, before it becomes HTML, and what it would show and does not have."""
 
 from __future__ import annotations
 
@@ -10,21 +7,16 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from .. import __version__
+from ..comparison.exhibits import DataFacts
 from ..surveys.quality import QualityReport
 from ..text import cut_words, number, seeds_words, sentence, source_word, span
-from .figures.data import data_plates
-from .figures.domains import features_table, strata_plate, strata_table
-from .figures.regimes import score_plates
-from .figures.style import Plate
+from .card import LIMITS, USE, candidates_table, card_facts, features_table, strata_table
+from .figures.plates import Plate, plates_of
 from .results import Results, Subject
-from .sections import Block, Section, result_kinds
+from .sections import Block, Section, blocks_of, result_kinds
 from .story import doubts, found_sentences, simulated
 from .tables import (
-    LIMITS,
-    USE,
     best_regime,
-    candidates_table,
-    card_facts,
     classes_table,
     counts_table,
     lines_of,
@@ -47,7 +39,7 @@ def missing_parts(results: Results) -> list[str]:
     for kind in result_kinds():
         shown = results.all(kind.type)
         told += [kind.missing] if not shown else [gap for one in shown for gap in kind.gaps(one)]
-    if not results.data:
+    if not results.data.summary:
         told.append("Nothing is known of the data's quality: give the data set's folder as well.")
     told += _exhibit_gaps(results)
     return told
@@ -59,7 +51,7 @@ def _exhibit_gaps(results: Results) -> list[str]:
     one = results.subjects[0]
     found = one.exhibits
     parts = [
-        (found.portraits.get("objects"), "photo-spectra with twins"),
+        (found.portraits is not None and found.portraits.objects, "photo-spectra with twins"),
         (found.balance, "class balance"),
         (found.separation, "domain separation by band"),
         (found.sky_map is not None, "the map of mocks and sky"),
@@ -144,7 +136,7 @@ def make_page(results: Results) -> Page:
 
 def _subtitle(results: Results) -> str:
     made = [str(record.get("made", ""))[:10] for record in _records(results).values() if record.get("made")]
-    survey = results.data.get("summary", {}).get("target", {}).get("survey")
+    survey = results.data.summary.get("target", {}).get("survey")
     parts = [f"survey {survey}" if survey else "", f"results of {max(made)}" if made else ""]
     return " · ".join(["Report on " + ", ".join(results.folders), *(part for part in parts if part)])
 
@@ -165,8 +157,8 @@ def _tiles(subjects: Sequence[Subject]) -> tuple[Tile, ...]:
     tiles = []
     for name, label in names:
         if found is not None:
-            told = found.figure(regime, name)
-            value, interval = told["mean"], told["interval"]
+            figure = found.figure(regime, name)
+            value, interval = figure.mean, figure.interval
         else:
             value, interval = one.main[name], one.main.intervals.get(name)
         tiles.append(Tile(f"{label}, {regime}", number(value), span(interval)))
@@ -189,7 +181,7 @@ def _comparisons(subjects: Sequence[Subject]) -> list[Section]:
         tables = (regimes_table(found), pairs_table(found), verdicts_table(found))
         blocks = [Block("table", table) for table in tables if table is not None]
         counts = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
-        seeds = sentence(seeds_words(found.rows[0]["seeds"]))
+        seeds = sentence(seeds_words(found.rows[0].seeds))
         head = f"{found.n_test:,} rows {cut_words(found.cut)}: {counts}. {seeds}."
         title = "The regimes" + (f": {subject.name}" if i else "")
         sections.append(Section(f"regimes{i or ''}", title, (Block("text", head), *blocks)))
@@ -202,7 +194,7 @@ def _scores(subjects: Sequence[Subject]) -> list[Section]:
         blocks: list[Block] = []
         if subject.comparison is None:
             blocks.append(Block("table", classes_table(subject.main)))
-        blocks += [Block("plate", plate) for plate in score_plates(subject, f"scores{i}-" if i else "scores-")]
+        blocks += [Block("plate", plate) for plate in plates_of("scores", subject, prefix=f"scores{i or ''}-")]
         title = "Scores" + (f": {subject.name}" if len(subjects) > 1 else "")
         sections.append(Section(f"scores{i or ''}", title, tuple(blocks)))
     return sections
@@ -217,9 +209,7 @@ def _of_kinds(results: Results) -> list[Section]:
 
 def _data(results: Results) -> Section | None:
     blocks: list[Block] = []
-    data = results.data
-    if data.get("summary"):
-        summary = data["summary"]
+    if summary := results.data.summary:
         words = [
             f"{sentence(source_word(one['survey'])) if side == 'source' else 'Sky'}: {one['survey']}, "
             f"{one['photometry']}, {one['rows']:,} rows, "
@@ -230,21 +220,21 @@ def _data(results: Results) -> Section | None:
         blocks.append(Block("text", f"{summary['n_bands']} bands of {summary['bands']}. {'. '.join(words)}."))
         blocks.append(Block("table", counts_table(summary)))
     for subject in results.subjects[:1]:
-        blocks += [Block("plate", plate) for plate in data_plates(subject.exhibits)]
-    blocks += _quality(data)
+        blocks += [Block("plate", plate) for plate in plates_of("data", subject.exhibits)]
+    blocks += _quality(results.data)
     return Section("data", "The data, and their quality", tuple(blocks)) if blocks else None
 
 
-def _quality(data: Mapping[str, Any]) -> list[Block]:
+def _quality(data: DataFacts) -> list[Block]:
     blocks: list[Block] = []
-    if data.get("audit"):
-        checks = data["audit"].values()
+    if data.audit:
+        checks = data.audit.values()
         clean = all(check["allowed"] or not check["count"] for check in checks)
         told = [f"{check['count']:,} {check['sentence']}{' (allowed)' if check['allowed'] else ''}" for check in checks]
         blocks += [Block("heading", f"Leak audit: {'clean' if clean else 'LEAKING'}"), Block("list", told)]
-    if data.get("quality"):
+    if data.quality:
         blocks.append(Block("heading", "Quality of the files"))
-        table = quality_table(QualityReport.from_dict(data["quality"]))
+        table = quality_table(QualityReport.from_dict(data.quality))
         blocks.append(Block("table", table) if table else Block("text", "Nothing was rejected or mended."))
     return blocks
 
@@ -268,10 +258,9 @@ def _cards(results: Results) -> Section | None:
     blocks: list[Block] = []
     for i, name in enumerate(_best_first(first, results)):
         blocks.append(Block("facts", card_facts(cards[name]), name))
-        plate = strata_plate(cards[name], name, f"card{i or ''}-strata")
+        blocks += blocks_of("plate", plates_of("card", cards[name], name, prefix=f"card{i or ''}-"))
         tables = [make(cards[name]) for make in (candidates_table, strata_table, features_table)]
-        blocks += [Block("plate", plate)] if plate else []
-        blocks += [Block("table", table) for table in tables if table]
+        blocks += blocks_of("table", tables)
     if not blocks:
         return None
     head = [Block("facts", [("use", USE), ("limits", LIMITS)], "What these models are for")]
@@ -287,11 +276,10 @@ def _records(results: Results) -> dict[str, Mapping[str, Any]]:
     """Return the provenance of every result by what it is of."""
     records: dict[str, Mapping[str, Any]] = {}
     for subject in results.subjects:
-        about = subject.comparison.about if subject.comparison is not None else subject.main.about
-        records[f"scores: {subject.name}"] = about.get("provenance", {})
+        records[f"scores: {subject.name}"] = subject.about.get("provenance", {})
     for kind in result_kinds():
         records |= dict(kind.record(one, i) for i, one in enumerate(results.all(kind.type)))
-    records["data set"] = results.data.get("provenance", {})
+    records["data set"] = results.data.provenance
     return {name: record for name, record in records.items() if record}
 
 

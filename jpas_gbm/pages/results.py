@@ -2,37 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ..comparison.comparison import HEAD as COMPARISON
 from ..comparison.comparison import Comparison
+from ..comparison.evaluation import HEAD as EVALUATION
 from ..comparison.evaluation import Evaluation
-from ..comparison.exhibits import FOLDER, Exhibits
+from ..comparison.exhibits import FOLDER, DataFacts, Exhibits
+from ..comparison.runs import RunStore
 from ..errors import BundleError, JpasGbmError
+from ..inputs import read_card
 from ..lists.target_list import TargetList
+from ..model import FORM as MODEL_FORM
+from ..model import Model
 from ..output.writers import suffixes
 from ..store import read_json
-from ..tuning.result import FILE as STUDY
+from ..surveys.dataset import FORM as DATA_FORM
+from ..surveys.dataset import Dataset
+from ..text import sample_words, seeds_words
 from .sections import result_kinds
 
+MODEL, DATASET = MODEL_FORM.head, DATA_FORM.head
 _OWN = {
-    "comparison.json": "a comparison ('jpas-gbm compare')",
-    "metrics.json": "an evaluation ('jpas-gbm evaluate')",
-    "model.json": "a model ('jpas-gbm fit')",
-    "dataset.json": "a data set ('jpas-gbm prepare')",
+    COMPARISON: "a comparison ('jpas-gbm compare')",
+    EVALUATION: "an evaluation ('jpas-gbm evaluate')",
+    MODEL: "a model ('jpas-gbm fit')",
+    DATASET: "a data set ('jpas-gbm prepare')",
 }
+_GIVE = "folders that compare, evaluate, explain, fit, prepare or tune wrote, or the JSON that targets wrote"
+_INSIDE = ("runs", "models", "budgets", FOLDER)
 
 
 def markers() -> dict[str, str]:
     """Return the files that tell what a folder is, and what that is in words."""
     return _OWN | {kind.file: kind.words for kind in result_kinds() if kind.file}
-
-
-_GIVE = "folders that compare, evaluate, explain, fit, prepare or tune wrote, or the JSON that targets wrote"
-_BEGUN = "study.json"
-_INSIDE = ("runs", "models", "budgets", FOLDER)
 
 
 @dataclass(frozen=True, eq=False)
@@ -67,71 +73,110 @@ class Subject:
     @property
     def run(self) -> str:
         """Name of that run."""
-        return f"{self.main.regime}-seed{self.main.seed}"
+        return self.main.run
+
+    @property
+    def about(self) -> Mapping[str, Any]:
+        """How the rows were scored: split, resamples, provenance."""
+        return self.main.about if self.comparison is None else self.comparison.about
+
+    @property
+    def rows_words(self) -> str:
+        """Which rows and which trainings a figure of single runs shows, in words."""
+        return f"{sample_words(self.main.n_test, self.main.cut, self.about)}; {seeds_words([self.main.seed])}"
+
+    @classmethod
+    def of(
+        cls,
+        name: str,
+        result: Evaluation | Comparison,
+        exhibits: Exhibits | None = None,
+        cards: Mapping[str, Mapping[str, Any]] | None = None,
+    ) -> Subject:
+        """Return an evaluation or a comparison as a subject."""
+        exhibits = exhibits or Exhibits()
+        if isinstance(result, Comparison):
+            return cls(name, result.by_regime, result, exhibits, cards or {})
+        return cls(name, {result.regime: result}, None, exhibits, cards or exhibits.cards)
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Results:
     """Everything that was found.
 
     Parameters
     ----------
-    subjects : tuple of Subject
-    others : tuple of object
+    subjects : list of Subject
+    others : list of object
         Results of kinds that have a section of their own: see :func:`~jpas_gbm.pages.sections.result_kinds`.
     cards : mapping
         Model cards of model folders by name.
-    data : mapping
-        What is known of the data set (``summary``, ``quality``, ``audit``, ``warnings``, ``provenance``), or empty.
-    problems : tuple of str
+    data : DataFacts
+        What is known of the data set.
+    problems : list of str
         What is there but cannot be read.
-    folders : tuple of str
+    folders : list of str
         Names of the folders and files read.
     """
 
-    subjects: tuple[Subject, ...] = ()
-    others: tuple[object, ...] = ()
-    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    data: Mapping[str, Any] = field(default_factory=dict)
-    problems: tuple[str, ...] = ()
-    folders: tuple[str, ...] = ()
+    subjects: list[Subject] = field(default_factory=list)
+    others: list[object] = field(default_factory=list)
+    cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    data: DataFacts = field(default_factory=DataFacts)
+    problems: list[str] = field(default_factory=list)
+    folders: list[str] = field(default_factory=list)
 
     def all(self, kind: type[Any]) -> tuple[Any, ...]:
         """Return the results of one class, in the order given."""
         return tuple(one for one in self.others if isinstance(one, kind))
 
+    def add(self, result: object) -> None:
+        """Take up a result that is in memory.
 
-@dataclass
-class _Reader:
-    subjects: list[Subject] = field(default_factory=list)
-    others: list[object] = field(default_factory=list)
-    cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
-    data: dict[str, Any] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+        Raises
+        ------
+        BundleError
+            If it is of no kind that the page shows.
+        """
+        name = type(result).__name__.lower()
+        if isinstance(result, Evaluation | Comparison):
+            self.subjects.append(Subject.of(name, result))
+        elif isinstance(result, Model):
+            self.cards[str(result.card.get("regime", name))] = result.card
+        elif isinstance(result, Dataset):
+            self.data = DataFacts.of(result)
+        elif any(isinstance(result, kind.type) for kind in result_kinds()):
+            self.others.append(result)
+        else:
+            known = ", ".join(kind.type.__name__ for kind in result_kinds())
+            raise BundleError(
+                f"a {type(result).__name__} has no place on the page. Give a Comparison, Evaluation, Model, Dataset, "
+                f"{known}, or {_GIVE}."
+            )
+        self.folders.append(name)
 
-    def folder(self, place: Path) -> bool:
+    def read(self, place: Path) -> bool:
         """Read whatever a folder holds; say whether it held anything."""
         readers: dict[str, Callable[[Path], None]] = {
-            "comparison.json": self._comparison,
-            "metrics.json": self._evaluation,
-            "model.json": self._model,
-            "dataset.json": self._dataset,
+            COMPARISON: self._comparison,
+            EVALUATION: self._evaluation,
+            MODEL: self._model,
+            DATASET: self._dataset,
         }
         for kind in result_kinds():
             if kind.file and (load := kind.load):
                 readers[kind.file] = lambda folder, load=load: self.others.append(load(folder))  # type: ignore[misc]
-        found = [name for name in readers if (place / name).is_file()]
-        for name in found:
+        there = [name for name in readers if (place / name).is_file()]
+        for name in there:
             self._guarded(lambda name=name: readers[name](place), place / name)  # type: ignore[misc]
-        if STUDY not in found and (place / _BEGUN).is_file():
-            self.problems.append(
-                f"{place}: a tuning study of which no trial has done all its work. Go on with 'jpas-gbm tune --resume'."
-            )
-            return True
-        listed = [self.beside(path) for path in _beside_lists(place)]
-        return bool(found) or any(listed)
+        for kind in result_kinds():
+            if kind.begun and kind.file not in there and (place / kind.begun[0]).is_file():
+                self.problems.append(f"{place}: {kind.begun[1]}")
+                return True
+        listed = [self.read_beside(path) for path in _beside_lists(place)]
+        return bool(there) or any(listed)
 
-    def beside(self, path: Path) -> bool:
+    def read_beside(self, path: Path) -> bool:
         """Read a JSON file if it is of a candidate list; say whether it was, or is damaged."""
         before = len(self.problems)
         told = self._guarded(lambda: read_json(path), path)
@@ -140,7 +185,7 @@ class _Reader:
             return True
         return len(self.problems) > before
 
-    def file(self, path: Path) -> None:
+    def read_file(self, path: Path) -> None:
         """Read one file.
 
         Raises
@@ -155,7 +200,7 @@ class _Reader:
             raise BundleError(f"{path}: is a table. Give the JSON that targets wrote beside it: {beside}.")
         if not TargetList.is_saved(read_json(path)):
             raise BundleError(f"{path}: is not the JSON of a candidate list. Give {_GIVE} beside a list.")
-        self.beside(path)
+        self.read_beside(path)
 
     def _guarded(self, read: Callable[[], Any], path: Path) -> Any:
         """Read a part; note what is wrong with it and go on, for the page shows what there is."""
@@ -169,37 +214,27 @@ class _Reader:
         return None
 
     def _exhibits(self, place: Path) -> Exhibits:
-        found = self._guarded(lambda: Exhibits.load(place), place / FOLDER) or Exhibits()
-        if found.data and not self.data:
-            self.data = dict(found.data)
+        found: Exhibits = self._guarded(lambda: Exhibits.load(place), place / FOLDER) or Exhibits()
+        if found.data is not None and not self.data.summary:
+            self.data = found.data
         return found
 
     def _comparison(self, place: Path) -> None:
         found = Comparison.load(place)
-        first: dict[str, Evaluation] = {}
-        for one in found.evaluations:
-            first.setdefault(one.regime, one)
-        self.subjects.append(Subject(place.name, first, found, self._exhibits(place), self._run_cards(place)))
-
-    def _run_cards(self, place: Path) -> dict[str, Mapping[str, Any]]:
-        cards = {}
-        for path in sorted((place / "runs").glob("*/run.json")):
-            card = self._guarded(lambda path=path: read_json(path)["card"], path)  # type: ignore[misc]
-            if card:
-                cards[path.parent.name] = card
-        return cards
+        exhibits = self._exhibits(place)
+        cards = {path.parent.name: self._guarded(read, path) for path, read in RunStore(place / "runs").cards()}
+        known = {name: card for name, card in cards.items() if card}
+        self.subjects.append(Subject.of(place.name, found, exhibits, known))
 
     def _evaluation(self, place: Path) -> None:
         found = Evaluation.load(place)
-        exhibits = self._exhibits(place)
-        self.subjects.append(Subject(place.name, {found.regime: found}, None, exhibits, dict(exhibits.cards)))
+        self.subjects.append(Subject.of(place.name, found, self._exhibits(place)))
 
     def _model(self, place: Path) -> None:
-        self.cards[place.name] = read_json(place / "card.json")
+        self.cards[place.name] = read_card(place)
 
     def _dataset(self, place: Path) -> None:
-        manifest = read_json(place / "dataset.json")
-        self.data = {name: manifest[name] for name in ("summary", "quality", "audit", "warnings", "provenance")}
+        self.data = DataFacts.load(place)
 
 
 def _beside_lists(place: Path) -> list[Path]:
@@ -209,41 +244,43 @@ def _beside_lists(place: Path) -> list[Path]:
     return sorted(p for p in files if p.suffix == ".json" and p.stem in tables and p.name not in markers())
 
 
-def read_results(folders: Sequence[str | Path]) -> Results:
-    """Read result folders, the folders directly inside them, and candidate lists.
+def read_results(results: Iterable[object]) -> Results:
+    """Read result folders, the folders directly inside them, and candidate lists; take up results in memory.
 
     Parameters
     ----------
-    folders : sequence of path
+    results : iterable of path or result
         Folders of ``compare``, ``evaluate``, ``explain``, ``fit``, ``prepare`` or ``tune``, or one that holds some of
-        these or candidate lists; or the JSON that ``targets`` wrote beside a list.
+        these or candidate lists; the JSON that ``targets`` wrote beside a list; or what these verbs returned.
+
+    Returns
+    -------
+    Results
+        What is damaged inside a folder is told in ``problems``.
 
     Raises
     ------
     BundleError
-        If a folder or file is not there, or holds nothing that is known. What is damaged inside is told in
-        ``problems`` instead.
+        If a folder or file is not there, or holds nothing that is known, or a result is of no kind that is shown.
     """
-    reader = _Reader()
-    for folder in map(Path, folders):
+    found = Results()
+    for one in results:
+        if not isinstance(one, str | Path):
+            found.add(one)
+            continue
+        folder = Path(one)
+        found.folders.append(folder.resolve().name)
         if folder.is_file():
-            reader.file(folder)
+            found.read_file(folder)
             continue
         if not folder.is_dir():
             kind = "file" if folder.suffix else "folder"
             raise BundleError(f"{folder}: there is no such {kind}. Give {_GIVE} beside a list.")
-        found = reader.folder(folder)
+        known = found.read(folder)
         for inner in sorted(path for path in folder.iterdir() if path.is_dir() and path.name not in _INSIDE):
-            found = (not inner.name.startswith(".") and reader.folder(inner)) or found
-        if not found:
+            known = (not inner.name.startswith(".") and found.read(inner)) or known
+        if not known:
             beside = [kind.words for kind in result_kinds() if not kind.file]
-            known = "; ".join([*(f"{name}: {words}" for name, words in markers().items()), *beside])
-            raise BundleError(f"{folder}: holds no result that a report can show. It looks for {known}.")
-    return Results(
-        tuple(reader.subjects),
-        tuple(reader.others),
-        reader.cards,
-        reader.data,
-        tuple(reader.problems),
-        tuple(Path(folder).resolve().name for folder in folders),
-    )
+            looked = "; ".join([*(f"{name}: {words}" for name, words in markers().items()), *beside])
+            raise BundleError(f"{folder}: holds no result that a report can show. It looks for {looked}.")
+    return found

@@ -84,6 +84,8 @@ class ResultKind:
         The file by which a folder of it is known.
     load : callable, optional
         ``load(folder)`` reads it.
+    begun : (str, str), optional
+        A file by which a folder is known that holds none yet, and what to say of it.
     sentences, doubts, gaps : callable
         ``(result)`` returns what the summary says of a result, what to doubt, and what it lacks.
     simulated : callable
@@ -99,6 +101,7 @@ class ResultKind:
     record: Callable[[Any, int], tuple[str, Mapping[str, Any]]]
     file: str | None = None
     load: Callable[[Path], Any] | None = None
+    begun: tuple[str, str] | None = None
     sentences: Callable[[Any], list[str]] = _nothing
     doubts: Callable[[Any], list[str]] = _nothing
     gaps: Callable[[Any], list[str]] = _nothing

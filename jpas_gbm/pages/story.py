@@ -33,8 +33,8 @@ def comparison_told(comparison: Comparison) -> list[str]:
     sample = sample_words(comparison.n_test, comparison.cut, comparison.about)
     told = [
         f"On {sample}, of which {comparison.counts[first]:,} are {first}, {best} has the lowest log loss, "
-        f"{with_span(loss['mean'], loss['interval'])}. Its macro-F1 is {with_span(macro['mean'], macro['interval'])} "
-        f"and its F1 of {first} {with_span(rare['mean'], rare['interval'])}."
+        f"{with_span(loss.mean, loss.interval)}. Its macro-F1 is {with_span(macro.mean, macro.interval)} "
+        f"and its F1 of {first} {with_span(rare.mean, rare.interval)}."
     ]
     others = [regime for regime in comparison.regimes if regime != best]
     if not others:
@@ -42,12 +42,12 @@ def comparison_told(comparison: Comparison) -> list[str]:
     for name, words, sign in (("log_loss", "log loss", -1), (f"per_class.{first}.f1", f"F1 of {first}", 1)):
         gaps = {other: comparison.difference(best, other, name) for other in others}
         ahead = [
-            f"{other} ({number(gap['difference'], sign=True)} {span(gap['interval'], sign=True)})"
+            f"{other} ({number(gap.difference, sign=True)} {span(gap.interval, sign=True)})"
             for other, gap in gaps.items()
-            if sure(gap["interval"]) and sign * gap["difference"] > 0
+            if gap.better(sign)
         ]
-        behind = [o for o, gap in gaps.items() if sure(gap["interval"]) and sign * gap["difference"] < 0]
-        open_ = [o for o, gap in gaps.items() if not sure(gap["interval"])]
+        behind = [o for o, gap in gaps.items() if gap.better(-sign)]
+        open_ = [o for o, gap in gaps.items() if not sure(gap.interval)]
         parts = [f"it is better than {listed(ahead)}"] if ahead else []
         parts += [f"it is worse than {listed(behind)}"] if behind else []
         parts += [f"from {listed(open_)} it cannot be told apart: the paired interval holds zero"] if open_ else []
@@ -109,16 +109,15 @@ def doubts(results: Results) -> list[str]:
             "another mix, and sources that no spectrograph targeted."
         )
     told += [doubt for kind in result_kinds() for one in results.all(kind.type) for doubt in kind.doubts(one)]
-    told += [f"{warning}" for warning in results.data.get("warnings", [])]
+    told += [f"{warning}" for warning in results.data.warnings]
     return list(dict.fromkeys(told))
 
 
 def simulated(results: Results) -> bool:
     """Return whether the data say that they are simulated."""
-    records: list[Mapping[str, Any]] = [results.data.get("provenance", {})]
+    records: list[Mapping[str, Any]] = [results.data.provenance]
     for subject in results.subjects:
-        about = subject.comparison.about if subject.comparison is not None else subject.main.about
-        records.append(about.get("provenance", {}).get("data", {}))
+        records.append(subject.about.get("provenance", {}).get("data", {}))
     records += [card.get("provenance", {}).get("data", {}) for card in results.cards.values()]
     if any(bool(record.get("simulated")) for record in records):
         return True
@@ -136,19 +135,18 @@ def _subject_doubts(subject: Subject) -> list[str]:
             f"about {number(1 / max(n, 1), 2)}."
         )
     if comparison is not None:
-        seeds = comparison.rows[0]["seeds"]
+        seeds = comparison.rows[0].seeds
         if len(seeds) < 3:
             told.append(
                 f"The regimes were trained with {seeds_words(seeds)}: the scatter between trainings is "
                 f"{'not known' if len(seeds) < 2 else 'poorly known'}. Intervals are over the scored objects alone."
             )
-    if one.about.get("split", "test") != "test" or (comparison and comparison.about.get("split", "test") != "test"):
-        split = split_words((comparison.about if comparison else one.about)["split"])
+    if (split := subject.about.get("split", "test")) != "test":
         told.append(
-            f"Scores are of the {split} split, which choices and calibration have seen: they flatter every model. The "
-            "test split was not used."
+            f"Scores are of the {split_words(split)} split, which choices and calibration have seen: they flatter "
+            "every model. The test split was not used."
         )
-    left = (comparison.about if comparison else one.about).get("left_out", 0)
+    left = subject.about.get("left_out", 0)
     if left > _MANY * (left + one.n_test):
         told.append(f"{count(left, 'row')} fainter than the cut are not scored: the models are worse there.")
     told += [sentence(note) for note in one.figures.get("notes", [])]

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from ..text import DASH, count, listed, number, source_word, span, sure
+from ..text import DASH, number, source_word, span, sure
 from ..text import title as terminal_title
 
 if TYPE_CHECKING:
@@ -83,10 +83,10 @@ def regimes_table(comparison: Comparison) -> Table:
         winner = _winner(comparison, name)
         for regime in comparison.regimes:
             one = comparison.figure(regime, name)
-            scatter = "" if one["seed_std"] is None else f" ± {number(one['seed_std'])}"
-            cells.append(Cell(number(one["mean"]), span(one["interval"]) + scatter, regime == winner))
+            scatter = "" if one.seed_std is None else f" ± {number(one.seed_std)}"
+            cells.append(Cell(number(one.mean), span(one.interval) + scatter, regime == winner))
         rows.append(tuple(cells))
-    seeds = len(comparison.rows[0]["seeds"])
+    seeds = len(comparison.rows[0].seeds)
     scatter = "; after ±, the standard deviation between training seeds" if seeds > 1 else ""
     return Table(
         f"Mean over training seeds; in brackets, 95 % bootstrap intervals over objects{scatter}. Strong: better than "
@@ -102,7 +102,7 @@ def _winner(comparison: Comparison, name: str) -> str | None:
     sign = -1 if name.endswith(_LOW_IS_GOOD) else 1
     for regime in comparison.regimes:
         gaps = [comparison.difference(regime, other, name) for other in comparison.regimes if other != regime]
-        if gaps and all(sure(gap["interval"]) and sign * gap["difference"] > 0 for gap in gaps):
+        if gaps and all(gap.better(sign) for gap in gaps):
             return regime
     return None
 
@@ -120,8 +120,7 @@ def pairs_table(comparison: Comparison) -> Table | None:
         cells = [Cell(f"{best} less {other}")]
         for name in names:
             gap = comparison.difference(best, other, name)
-            interval = gap["interval"]
-            cells.append(Cell(number(gap["difference"], sign=True), span(interval, sign=True), sure(interval)))
+            cells.append(Cell(number(gap.difference, sign=True), span(gap.interval, sign=True), sure(gap.interval)))
         rows.append(tuple(cells))
     return Table(
         f"Paired differences of {best}, which has the lowest log loss, from the others on the same resamples of "
@@ -196,19 +195,6 @@ def quality_table(report: QualityReport) -> Table | None:
     return Table("What was rejected or mended while reading.", header, tuple(rows), words=True)
 
 
-def candidates_table(card: Mapping[str, Any]) -> Table | None:
-    """Return the candidates and baselines of a model card."""
-    tried = [(one, "") for one in card.get("candidates", [])] + [(one, "baseline") for one in card.get("baselines", [])]
-    if not tried:
-        return None
-    rows = [
-        (Cell(one["candidate"], kind), Cell(number(one["log_loss"], 4)), Cell(number(one["macro_f1"], 4)))
-        for one, kind in tried
-    ]
-    header = ("way", "log loss", "macro-F1")
-    return Table("Ways to use mocks and labels, scored on target validation.", header, tuple(rows))
-
-
 def lines_of(values: Mapping[str, Any], skip: Sequence[str] = ()) -> list[str]:
     """Return nested options as indented lines, ``name: value``."""
     lines = []
@@ -224,140 +210,11 @@ def lines_of(values: Mapping[str, Any], skip: Sequence[str] = ()) -> list[str]:
     return lines
 
 
-USE = (
-    "Classifying sources of the survey and photometry named below into the classes named, with calibrated "
-    "probabilities, for the choice of spectroscopic targets and for statistics of populations."
-)
-LIMITS = (
-    "Not for other photometry, other bands or fainter magnitudes than it was trained and scored on. Probabilities "
-    "hold for the class mix of the labelled sources. A rare class that the labels hold few of is uncertain in ways "
-    "that intervals over test objects do not show."
-)
-
-
-def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a model card as pairs of name and words; what it does not tell is left out."""
-    made = card.get("provenance", {})
-    facts: list[tuple[str, str | None]] = [
-        ("regime", card.get("regime")),
-        ("kept", card.get("chosen")),
-        ("ensemble", listed(card["ensemble"]) if card.get("ensemble") else None),
-        ("guard", card.get("verdict", {}).get("sentence")),
-        ("rule of choice", card.get("rule")),
-        ("survey and photometry", _survey(card)),
-        ("features", _features(card)),
-        ("rows", _rows(card)),
-        ("labels used", _budget(card)),
-        ("calibration", _calibration(card)),
-        ("decision", _decision(card)),
-        ("mocks against sky", _domain(card)),
-        ("groups of features alone", _groups(card)),
-        ("importance weights", _weights(card)),
-        ("training", _training(card)),
-        ("notes", " ".join(card["notes"]) if card.get("notes") else None),
-        ("seed", None if made.get("seed") is None else str(made["seed"])),
-        ("made", f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}" if made else None),
-    ]
-    return [(name, told) for name, told in facts if told]
-
-
-def _survey(card: Mapping[str, Any]) -> str | None:
-    if not card.get("survey"):
-        return None
-    return f"{card['survey']}, {listed(card.get('photometries', []))}"
-
-
-def _features(card: Mapping[str, Any]) -> str | None:
-    one = card.get("features")
-    return None if not one else f"{one['count']}, recipe {str(one['hash'])[:12]}"
-
-
-def _rows(card: Mapping[str, Any]) -> str | None:
-    rows = card.get("rows")
-    if not rows:
-        return None
-    names = {
-        "source_train": "mocks for trees",
-        "source_val": "mocks for validation",
-        "target_train": "sky for trees",
-        "target_val": "sky for validation",
-        "unlabelled": "unlabelled sky",
-    }
-    return "; ".join(f"{words} {rows[name]['rows']:,}" for name, words in names.items() if name in rows)
-
-
-def _budget(card: Mapping[str, Any]) -> str | None:
-    budget = card.get("label_budget")
-    return None if not budget else "; ".join(f"{n:,} {words}" for words, n in budget.items())
-
-
-def _calibration(card: Mapping[str, Any]) -> str | None:
-    one = card.get("calibration")
-    if not one:
-        return None
-    words = f"{one.get('method', DASH)}, fitted on {one.get('rows', 0):,} rows"
-    before, after = one.get("log_loss_uncalibrated"), one.get("log_loss")
-    if before is None or after is None:
-        return words
-    return f"{words}; cross-fitted log loss {number(after, 4)}, uncalibrated {number(before, 4)}"
-
-
-def _decision(card: Mapping[str, Any]) -> str | None:
-    one = card.get("decision")
-    if not one:
-        return None
-    words = "largest probability" if one.get("rule") == "argmax" else "largest product of probability and class factor"
-    gain = one.get("gain")
-    interval = span(one.get("interval"), sign=True)
-    told = f"; thresholds change macro-F1 on validation by {number(gain, sign=True)} {interval}"
-    factors = one.get("factors")
-    each = f" (factors {', '.join(number(f, 2) for f in factors)})" if factors and one.get("rule") != "argmax" else ""
-    return words + each + (told if gain is not None else "")
-
-
-def _domain(card: Mapping[str, Any]) -> str | None:
-    one = card.get("domain") or {}
-    if one.get("auc") is None:
-        return None
-    shares = ", ".join(f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in one.get("effective_share", {}).items())
-    words = f"a classifier tells them apart with an area under the ROC of {number(one['auc'])}"
-    return f"{words}; effective share of the mocks left by importance weights: {shares}" if shares else words
-
-
-def _groups(card: Mapping[str, Any]) -> str | None:
-    groups = (card.get("domain") or {}).get("groups")
-    if not groups:
-        return None
-    ranked = sorted(groups.items(), key=lambda pair: -pair[1]["auc"])
-    told = [f"{name} {number(one['auc'])} ({count(one['features'], 'feature')})" for name, one in ranked]
-    return f"area under the ROC between mocks and sky of a small classifier that sees no other: {', '.join(told)}"
-
-
-def _weights(card: Mapping[str, Any]) -> str | None:
-    told = []
-    for gamma, one in ((card.get("domain") or {}).get("weights") or {}).items():
-        spread = ", ".join(f"{100 * float(q):g} % {number(value, 2)}" for q, value in one["quantiles"].items())
-        told.append(
-            f"γ = {gamma}: quantiles {spread}, largest {number(one['largest'], 2)} in units of the mean; "
-            f"{100 * one['clipped']:.1f} % clipped; effective sample of {one['effective_rows']:,.0f} mocks, "
-            f"{100 * one['effective_share']:.0f} %{'' if one['used'] else ', given up'}"
-        )
-    return "; ".join(told) or None
-
-
-def _training(card: Mapping[str, Any]) -> str | None:
-    entries = card.get("trainings")
-    if not entries:
-        return None
-    seconds = sum(float(entry.get("seconds", 0)) for entry in entries)
-    return f"{len(entries)} stages, {seconds:,.0f} s"
-
-
 def best_regime(comparison: Comparison) -> str:
     """Return the regime of lowest log loss: the figure by which choices are made."""
 
     def loss(regime: str) -> float:
-        mean = comparison.figure(regime, "log_loss")["mean"]
+        mean = comparison.figure(regime, "log_loss").mean
         return float("inf") if mean is None else mean
 
     return min(comparison.regimes, key=loss)

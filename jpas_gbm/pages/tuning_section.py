@@ -213,6 +213,10 @@ register_kind(
         record=_record,
         file=FILE,
         load=Study.load,
+        begun=(
+            "study.json",
+            "a tuning study of which no trial has done all its work. Go on with 'jpas-gbm tune --resume'.",
+        ),
         sentences=lambda study: [study_told(study)],
         doubts=_doubts,
         simulated=lambda study: study.provenance.get("data", {}).get("simulated"),

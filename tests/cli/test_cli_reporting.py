@@ -8,20 +8,15 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.comparison.budgets import BudgetCurve
+from jpas_gbm.comparison.budget_curve import BudgetCurve, BudgetFigure, BudgetPoint
 
 runner = CliRunner()
 
 
 @pytest.fixture
 def folder(tmp_path):
-    figures = {
-        name: {"mean": 0.7, "interval": [0.6, 0.8], "draw_std": None}
-        for name in ("macro.f1", "per_class.QSO_high.f1", "log_loss")
-    }
-    points = [
-        {"regime": "ssda", "budget": size, "draws": 1, "uses_labels": True, "figures": figures} for size in (10, 100)
-    ]
+    figures = {name: BudgetFigure(0.7, (0.6, 0.8)) for name in ("macro.f1", "per_class.QSO_high.f1", "log_loss")}
+    points = tuple(BudgetPoint("ssda", size, 1, True, figures) for size in (10, 100))
     BudgetCurve(("QSO_high", "STAR"), 22.5, 50, (10, 100), points).save(tmp_path / "labels")
     return tmp_path / "labels"
 

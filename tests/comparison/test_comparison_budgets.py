@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.budgets import BudgetCurve, equal_labels, label_budgets, label_order, thin_labels
+from jpas_gbm.comparison.budget_curve import BudgetCurve
+from jpas_gbm.comparison.budgets import equal_labels, label_budgets, label_order, thin_labels
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.store import dump_json
 
@@ -58,23 +59,23 @@ def test_every_budget_is_fitted_and_label_free_regimes_once_a_draw(curve):
     assert calls.count(("target-only", 40)) == 3 and calls.count(("ssda", found.budgets[-1])) == 3
     assert sum(regime == "mocks-only" for regime, _ in calls) == 3
     assert len(found.points) == 12
-    flat = found.series("mocks-only", "macro.f1")["mean"]
+    flat = found.series("mocks-only", "macro.f1").mean
     assert np.ptp(flat) == 0
 
 
 def test_curves_rise_and_adaptation_saves_labels(curve):
     found, _ = curve
     target, ssda = found.series("target-only", "macro.f1"), found.series("ssda", "macro.f1")
-    assert target["mean"][-1] > target["mean"][0] and ssda["mean"][0] > target["mean"][0]
-    assert (target["low"] <= target["mean"]).all() and (target["mean"] <= target["high"]).all()
-    assert np.ptp([target["low"][0], target["high"][0]]) > np.ptp([target["low"][-1], target["high"][-1]])
+    assert target.mean[-1] > target.mean[0] and ssda.mean[0] > target.mean[0]
+    assert (target.low <= target.mean).all() and (target.mean <= target.high).all()
+    assert np.ptp([target.low[0], target.high[0]]) > np.ptp([target.low[-1], target.high[-1]])
     told = next(
         one
         for one in found.savings
-        if (one["regime"], one["against"], one["figure"], one["budget"]) == ("ssda", "target-only", "log_loss", 40)
+        if (one.regime, one.against, one.figure, one.budget) == ("ssda", "target-only", "log_loss", 40)
     )
-    assert told["bound"] is None and told["equals"] > 40 and told["ratio"] == pytest.approx(told["equals"] / 40)
-    assert not any(one["against"] == "mocks-only" for one in found.savings)
+    assert told.bound is None and told.equals > 40 and told.ratio == pytest.approx(told.equals / 40)
+    assert not any(one.against == "mocks-only" for one in found.savings)
 
 
 def test_budgets_json_and_lines(curve, tmp_path):
@@ -83,6 +84,10 @@ def test_budgets_json_and_lines(curve, tmp_path):
     again = BudgetCurve.load(tmp_path)
     assert dump_json(again.to_dict()) == dump_json(found.to_dict()) and again.budgets == found.budgets
     assert json.loads(dump_json(found.to_dict()))["about"]["draws"] == 3
+    assert again.points == found.points and again.savings == found.savings
+    table = found.table.loc["ssda", 40, "macro.f1"]
+    assert table["low"] <= table["mean"] <= table["high"] and table["mean"] == found.series("ssda", "macro.f1").mean[0]
+    assert repr(found).splitlines()[1].split() == ["labels", *REGIMES] and "<caption>macro-F1" in found._repr_html_()
     lines = found.lines()
     assert any(line.startswith("macro-F1 against the number of target labels") for line in lines)
     assert any(line.startswith("ssda with 40 labels: target-only needs ") for line in lines)
@@ -91,10 +96,10 @@ def test_budgets_json_and_lines(curve, tmp_path):
 def test_a_fit_that_cannot_be_made_is_noted(dataset, make_fit):
     found = label_budgets(dataset, (10, 300), ("target-only", "ssda"), fit=make_fit(fewest=50), draws=1, n_bootstrap=20)
     assert len(found.notes) == 2 and "target-only, 10 labels, draw 1: too few labels" in found.notes[0]
-    assert {point["budget"] for point in found.points} == {300}
+    assert {point.budget for point in found.points} == {300}
     assert any("too few labels" in line for line in found.lines())
     nothing = label_budgets(dataset, (10,), ("ssda",), fit=make_fit(fewest=50), draws=1)
-    assert nothing.points == [] and len(nothing.lines()) > 0
+    assert nothing.points == () and len(nothing.lines()) > 0
 
 
 def test_finished_fits_are_not_repeated(dataset, make_fit, tmp_path):

@@ -8,13 +8,11 @@ import pytest
 
 from jpas_gbm.comparison.evaluation import (
     Evaluation,
-    brighter,
     evaluate_model,
-    evaluate_probabilities,
-    held_out,
-    magnitude_bins,
-    magnitude_edges,
+    evaluate_runs,
 )
+from jpas_gbm.comparison.runs import RegimeResult
+from jpas_gbm.comparison.scored_rows import brighter, held_out, magnitude_bins, magnitude_edges
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
 from jpas_gbm.scores.metrics import evaluate
 from jpas_gbm.store import dump_json
@@ -113,9 +111,16 @@ def test_lines_for_the_terminal(dataset, fitted):
     assert any(line.startswith("macro-F1, thresholds") for line in lines)
 
 
+def test_an_evaluation_shows_itself_in_a_few_lines(dataset, fitted):
+    found = evaluate_model(fitted, dataset, n_bootstrap=20)
+    assert repr(found).startswith("ssda: ") and 3 <= len(repr(found).splitlines()) <= 10
+    assert found._repr_html_().startswith("<table><caption>ssda: ") and "<th>log loss</th>" in found._repr_html_()
+
+
 def test_without_magnitudes_every_row_counts():
     p = np.full((40, 4), 0.25)
-    found = evaluate_probabilities(np.arange(40) % 4, p, classes=CLASSES, n_bootstrap=10)
+    result = RegimeResult("ssda", None, p)
+    found = evaluate_runs([result], np.arange(40) % 4, classes=CLASSES, n_bootstrap=10)[0][0]
     assert found.n_test == 40 and found.by_magnitude == []
     assert found["log_loss"] == pytest.approx(np.log(4))
     assert found.figures["thresholded"] == {}

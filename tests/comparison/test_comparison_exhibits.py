@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.evaluation import evaluate_probabilities
-from jpas_gbm.comparison.exhibits import Exhibits, data_exhibits, equal_count_edges, redshift_curves, redshift_exhibit
+from jpas_gbm.comparison.evaluation import evaluate_runs
+from jpas_gbm.comparison.exhibits import DataFacts, Exhibits, equal_count_edges, exhibits_of, redshift_curves
 from jpas_gbm.comparison.map import SkyMap, enclosed_mass, learnt_plane, sky_map
+from jpas_gbm.comparison.runs import RegimeResult
 from jpas_gbm.comparison.separation import (
     balance_edges,
     band_separation,
@@ -24,21 +27,19 @@ CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 
 def test_balance_counts_every_labelled_row_once(dataset):
     found = class_balance(dataset)
-    for side, rows in (("source", dataset.source), ("target", dataset.target)):
+    for side, rows in zip(found.sides, (dataset.source, dataset.target), strict=True):
         labelled = rows.label >= 0
-        assert np.sum(found[side]["counts"]) == labelled.sum() == found[side]["rows"]
-        assert list(found[side]["classes"].values()) == np.sum(found[side]["counts"], axis=1).tolist()
-    assert found["unlabelled"] == int((dataset.target.label < 0).sum())
+        assert np.sum(side.counts) == labelled.sum() == side.rows
+        assert list(side.classes.values()) == np.sum(side.counts, axis=1).tolist()
+    assert found.unlabelled == int((dataset.target.label < 0).sum())
 
 
 def test_balance_without_magnitudes_counts_nothing_but_says_so(dataset):
-    from dataclasses import replace
-
     blind = {name: getattr(dataset, name) for name in ("source", "target")}
     blind = {name: rows.replace(mag=np.full(len(rows), np.nan)) for name, rows in blind.items()}
     found = class_balance(replace(dataset, **blind))
-    assert found["edges"] == [] and found["source"]["counts"] == []
-    assert found["source"]["without_magnitude"] == len(dataset.source)
+    assert found.edges == () and found.source.counts == ()
+    assert found.source.without_magnitude == len(dataset.source)
 
 
 @pytest.mark.parametrize("span", [0.0, 0.3, 4.0, 9.0, 40.0])
@@ -50,23 +51,23 @@ def test_balance_has_at_most_nine_bins(span):
 
 def test_portraits_show_twins_where_there_are_any(dataset):
     found = portraits(dataset)
-    assert [one["class"] for one in found["objects"]] == [c for c in CLASSES for _ in range(2)]
+    assert [one.cls for one in found.objects] == [c for c in CLASSES for _ in range(2)]
     rows = {int(i): row for row, i in enumerate(dataset.target.object_id)}
     twins = set(dataset.twins.object_id.tolist())
-    for one in found["objects"]:
-        row = rows[int(one["object_id"])]
+    for one in found.objects:
+        row = rows[int(one.object_id)]
         assert dataset.target_split[row] == 2
-        assert dataset.target.label[row] == CLASSES.index(one["class"])
+        assert dataset.target.label[row] == CLASSES.index(one.cls)
         assert dataset.target.mag[row] <= 22.5
-        assert one["flux"] == pytest.approx(dataset.target.flux[row].tolist(), rel=1e-4)
-        assert (one["twin"] is not None) == (int(one["object_id"]) in twins)
-    assert any(one["twin"] for one in found["objects"])
+        assert one.flux == pytest.approx(dataset.target.flux[row].tolist(), rel=1e-4)
+        assert (one.twin is not None) == (int(one.object_id) in twins)
+    assert any(one.twin for one in found.objects)
 
 
 def test_portraits_are_distinct_and_brighter_first(dataset):
-    found = portraits(dataset, places=(0.95, 0.5, 0.1))["objects"]
-    assert len({one["object_id"] for one in found}) == len(found) == 12
-    first = [one["snr"] for one in found if one["class"] == "GALAXY"]
+    found = portraits(dataset, places=(0.95, 0.5, 0.1)).objects
+    assert len({one.object_id for one in found}) == len(found) == 12
+    first = [one.snr for one in found if one.cls == "GALAXY"]
     assert first[0] >= first[1] >= first[2]
 
 
@@ -91,23 +92,25 @@ def evaluation(n=400, seed=1, z=True):
     y = rng.integers(0, 4, n)
     p = rng.dirichlet(np.ones(4), n)
     shown = np.where(y == 0, rng.uniform(2.1, 3.5, n), np.where(y == 1, rng.uniform(0.3, 2.1, n), np.nan))
-    return evaluate_probabilities(y, p, classes=CLASSES, n_bootstrap=0, z=shown if z else None)
+    result = RegimeResult("ssda", seed, p)
+    return evaluate_runs([result], y, classes=CLASSES, n_bootstrap=0, z=shown if z else None)[0][0]
 
 
 def test_redshift_curves_bin_every_row_once():
     one = evaluation()
-    found = redshift_curves(one.curves, 2.1)
-    assert sum(found["whole"]["n"]) == found["rows"] == len(one.curves["redshift"]["z"])
-    assert set(found["whole"]["classes"]) == set(CLASSES)
-    assert 2.1 in found["zoom"]["lower"]
-    z = np.array(found["whole"]["z"])
+    found = redshift_curves(one, 2.1)
+    assert sum(found.whole.n) == found.rows == len(one.curves["redshift"]["z"])
+    assert set(found.whole.classes) == set(CLASSES)
+    assert 2.1 in found.zoom.lower
+    z = np.array(found.whole.z)
     assert (np.diff(z) > 0).all()
 
 
 def test_redshift_curves_step_aside_without_redshifts(dataset):
-    assert redshift_curves(evaluation(z=False).curves, 2.1) is None
-    assert redshift_exhibit({"a": evaluation(z=False)}, dataset) == {}
-    assert list(redshift_exhibit({"a": evaluation(), "b": evaluation(z=False)}, dataset)) == ["a"]
+    assert redshift_curves(evaluation(z=False), 2.1) is None
+    one = replace(evaluation(z=False), about={"split": "test"})
+    assert exhibits_of(one, dataset, {}).redshift == {}
+    assert list(exhibits_of(replace(evaluation(), about={"split": "test"}), dataset, {}).redshift) == ["ssda-seed1"]
 
 
 def test_redshift_bins_of_one_redshift():
@@ -116,14 +119,12 @@ def test_redshift_bins_of_one_redshift():
 
 
 def test_separation_finds_the_band_that_was_shifted(dataset):
-    from dataclasses import replace
-
     flux = dataset.source.flux.copy()
     flux[:, 1] -= 1.5
     found = band_separation(replace(dataset, source=dataset.source.replace(flux=flux)))
-    area = np.array(found["area"])
+    area = np.array(found.area)
     assert area[1] == max(area) > 0.6
-    assert found["classes"] == list(CLASSES)
+    assert found.classes == CLASSES
 
 
 def test_separation_of_like_domains_is_within_its_error():
@@ -178,12 +179,17 @@ def test_map_tells_who_lies_where_no_mock_does(tmp_path):
     far = m[:100] + np.array([30.0, -10, -10, -10])
     groups = {"source": (m, y), "labelled": margins_of(400, 5), "unlabelled": (far, np.full(100, -1))}
     found = sky_map(groups, CLASSES)
-    assert found.about["outside"]["unlabelled"] > 0.9 > 0.1 > found.about["outside"]["labelled"]
-    assert found.about["rows"]["source"] == 1500
+    assert found.outside["unlabelled"] > 0.9 > 0.1 > found.outside["labelled"]
+    assert found.rows["source"] == 1500
     assert found.points["unlabelled"].shape == (100, 3)
     found.save(tmp_path / "map.npz")
     again = SkyMap.load(tmp_path / "map.npz")
-    assert again.about == found.about
+    assert (again.classes, again.rows, again.outside, again.shares) == (
+        found.classes,
+        found.rows,
+        found.outside,
+        found.shares,
+    )
     assert np.array_equal(again.mass["source/STAR"], found.mass["source/STAR"])
 
 
@@ -195,12 +201,22 @@ def test_damaged_map_is_told(tmp_path):
         SkyMap.load(tmp_path / "map.npz")
 
 
-def test_exhibits_come_back_and_missing_parts_are_empty(dataset, tmp_path):
-    found = Exhibits(**data_exhibits(dataset), redshift=redshift_exhibit({"a": evaluation()}, dataset))
+def test_exhibits_come_back_and_missing_parts_are_absent(dataset, tmp_path):
+    found = exhibits_of(replace(evaluation(), about={"split": "test"}), dataset, {})
     found.save(tmp_path)
     again = Exhibits.load(tmp_path)
-    assert again.balance == found.balance
-    assert again.sky_map is None and again.mocks == {}
+    for part in ("balance", "portraits", "separation", "redshift"):
+        assert getattr(again, part) == getattr(found, part)
+    assert again.data.summary["n_bands"] == 3 and again.data.warnings == DataFacts.of(dataset).warnings
+    assert again.sky_map is None and again.mocks is None and again.calibration is None
     (tmp_path / "exhibits" / "portraits.json").unlink()
-    assert Exhibits.load(tmp_path).portraits == {}
-    assert Exhibits.load(tmp_path / "nowhere").data == {}
+    assert Exhibits.load(tmp_path).portraits is None
+    assert Exhibits.load(tmp_path / "nowhere").data is None
+
+
+def test_a_damaged_exhibit_is_told(dataset, tmp_path):
+    exhibits_of(replace(evaluation(), about={"split": "test"}), dataset, {}).save(tmp_path)
+    path = tmp_path / "exhibits" / "separation.json"
+    path.write_text(path.read_text().replace('"target_rows": ', '"target_rows": "many", "was": '))
+    with pytest.raises(BundleError, match=r"separation\.json: cannot be read \(target_rows: .*Make it again\."):
+        Exhibits.load(tmp_path)

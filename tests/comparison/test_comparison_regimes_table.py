@@ -5,11 +5,12 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.comparison import Comparison, compare, compare_regimes
+from jpas_gbm.comparison.comparison import Comparison, Difference, Measured, compare_dataset, compare_regimes
 from jpas_gbm.comparison.runs import RegimeResult, RunStore
 from jpas_gbm.config import override
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.options import FitOptions
+from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -18,7 +19,7 @@ REGIMES = ("mocks-only", "target-only", "ssda")
 
 @pytest.fixture(scope="module")
 def found(dataset, make_fit):
-    return compare(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=200)
+    return compare_dataset(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=200)
 
 
 def test_rows_are_means_over_seeds(found):
@@ -26,28 +27,28 @@ def test_rows_are_means_over_seeds(found):
     for regime in REGIMES:
         each = [one["macro.f1"] for one in found.evaluations if one.regime == regime]
         told = found.figure(regime, "macro.f1")
-        assert told["mean"] == pytest.approx(np.mean(each))
-        assert told["seed_std"] == pytest.approx(np.std(each, ddof=1))
-        assert told["interval"][0] < told["mean"] < told["interval"][1]
-    assert found.rows[0]["seeds"] == [0, 1]
+        assert told.mean == pytest.approx(np.mean(each))
+        assert told.seed_std == pytest.approx(np.std(each, ddof=1))
+        assert told.interval[0] < told.mean < told.interval[1]
+    assert found.rows[0].seeds == (0, 1)
 
 
 def test_pairs_hold_every_macro_and_class_figure(found):
-    assert [(pair["a"], pair["b"]) for pair in found.pairs] == [
+    assert [(pair.a, pair.b) for pair in found.pairs] == [
         ("mocks-only", "target-only"),
         ("mocks-only", "ssda"),
         ("target-only", "ssda"),
     ]
-    names = set(found.pairs[0]["figures"])
+    names = set(found.pairs[0].figures)
     assert {f"macro.{name}" for name in ("f1", "recall", "precision", "auroc_ovo", "auroc_ovr")} <= names
     wanted = ("precision", "recall", "f1", "auroc", "average_precision", "ece")
     assert {f"per_class.{c}.{name}" for c in CLASSES for name in wanted} <= names
     assert {"thresholded.macro.f1", "decided.macro.f1", "log_loss", "brier", "ece"} <= names
     gap = found.difference("ssda", "mocks-only", "log_loss")
-    plain = found.figure("ssda", "log_loss")["mean"] - found.figure("mocks-only", "log_loss")["mean"]
-    assert gap["difference"] == pytest.approx(plain)
-    assert gap["interval"][0] < gap["difference"] < gap["interval"][1] < 0  # the mocks are shifted: surely worse
-    assert gap["above"] == 0 and found.difference("mocks-only", "ssda", "log_loss")["above"] == 1
+    plain = found.figure("ssda", "log_loss").mean - found.figure("mocks-only", "log_loss").mean
+    assert gap.difference == pytest.approx(plain)
+    assert gap.interval[0] < gap.difference < gap.interval[1] < 0  # the mocks are shifted: surely worse
+    assert gap.above == 0 and found.difference("mocks-only", "ssda", "log_loss").above == 1
 
 
 def test_chosen_rule_decides_the_decided_figures():
@@ -62,11 +63,11 @@ def test_chosen_rule_decides_the_decided_figures():
         RegimeResult("c", 0, p, None, "argmax"),
     ]
     told = compare_regimes(results, y, classes=CLASSES, n_bootstrap=20)
-    assert told.figure("a", "decided.macro.f1")["mean"] != told.figure("a", "macro.f1")["mean"]
+    assert told.figure("a", "decided.macro.f1").mean != told.figure("a", "macro.f1").mean
     assert told.figure("b", "decided.macro.f1") == told.figure("b", "macro.f1")
     assert told.figure("c", "decided.accuracy") == told.figure("b", "accuracy")
-    assert told.difference("a", "b", "macro.f1")["difference"] == 0
-    assert told.difference("a", "b", "decided.macro.f1")["difference"] != 0
+    assert told.difference("a", "b", "macro.f1").difference == 0
+    assert told.difference("a", "b", "decided.macro.f1").difference != 0
 
 
 def test_comparison_json_is_read_again(found, tmp_path):
@@ -80,46 +81,56 @@ def test_comparison_json_is_read_again(found, tmp_path):
     assert Comparison.load(tmp_path).evaluations[0].curves == {}
 
 
-def test_table_and_lines_for_the_terminal(found):
-    header, rows = found.table()
-    assert header == ["", *REGIMES]
-    assert [row[0] for row in rows][:3] == ["log loss", "macro-F1", "macro-F1, chosen rule"]
-    assert rows[-1][0] == "F1 STAR" and "[" in rows[-1][3]
+def test_table_is_a_frame_with_intervals(found):
+    table = found.table
+    assert list(table.columns.unique("regime")) == list(REGIMES)
+    assert list(table["ssda"].columns) == ["mean", "low", "high", "seed_std"]
+    row = table.loc["macro.f1", "ssda"]
+    assert row["low"] < row["mean"] < row["high"] and row["mean"] == found.figure("ssda", "macro.f1").mean
+    assert {"log_loss", "per_class.STAR.f1", "decided.macro.f1"} <= set(table.index)
+
+
+def test_lines_for_the_terminal_and_the_notebook(found):
     lines = found.lines()
     assert max(map(len, lines)) < 160
+    assert [line.split("  ")[0] for line in lines[2:5]] == ["log loss", "macro-F1", "macro-F1, chosen rule"]
+    assert any(line.startswith("F1 STAR") and line.count("[") == 3 for line in lines)
     assert any(line.startswith("ssda - mocks-only (paired): log loss -") for line in lines)
+    assert repr(found).splitlines() == lines[:10]
+    assert found._repr_html_().count("<tr>") == 11 and "mocks-only" in found._repr_html_()
 
 
 def test_a_figure_that_is_not_defined_is_a_dash():
     y = np.array([1, 2, 3] * 40)
     p = np.full((120, 4), 0.25)
     told = compare_regimes([RegimeResult("only", 0, p)], y, classes=CLASSES, n_bootstrap=10)
-    assert {row[0]: row[1] for row in told.table()[1]}["F1 QSO_high"] == "-"
-    assert told.pairs == [] and told.rows[0]["figures"]["macro.f1"]["seed_std"] is None
+    assert told.lines()[-4].split() == ["F1", "QSO_high", "-"] and str(Measured(None)) == "-"
+    assert np.isnan(told.table.loc["per_class.QSO_high.f1", ("only", "mean")])
+    assert told.pairs == () and told.rows[0].figures["macro.f1"].seed_std is None
     with pytest.raises(KeyError, match="were not compared"):
         told.difference("only", "other", "ece")
 
 
 def test_finished_runs_are_not_repeated(dataset, make_fit, tmp_path):
     first = make_fit()
-    whole = compare(dataset, REGIMES, (0, 1), fit=first, n_bootstrap=30, out=tmp_path)
+    whole = compare_dataset(dataset, REGIMES, (0, 1), fit=first, n_bootstrap=30, out=tmp_path)
     assert len(first.calls) == 6
     second = make_fit()
-    again = compare(dataset, REGIMES, (0, 1), fit=second, n_bootstrap=30, out=tmp_path)
+    again = compare_dataset(dataset, REGIMES, (0, 1), fit=second, n_bootstrap=30, out=tmp_path)
     assert second.calls == []
     assert again.to_dict()["rows"] == whole.to_dict()["rows"]
     more = make_fit()
-    compare(dataset, REGIMES, (0, 1, 2), fit=more, n_bootstrap=5, out=tmp_path)
+    compare_dataset(dataset, REGIMES, (0, 1, 2), fit=more, n_bootstrap=5, out=tmp_path)
     assert [call[1] for call in more.calls] == [2, 2, 2]
 
 
 def test_a_stopped_comparison_goes_on_and_ends_the_same(dataset, make_fit, tmp_path):
     with pytest.raises(KeyboardInterrupt):
-        compare(dataset, REGIMES, (0, 1), fit=make_fit(stop_after=4), n_bootstrap=30, out=tmp_path)
+        compare_dataset(dataset, REGIMES, (0, 1), fit=make_fit(stop_after=4), n_bootstrap=30, out=tmp_path)
     rest = make_fit()
-    resumed = compare(dataset, REGIMES, (0, 1), fit=rest, n_bootstrap=30, out=tmp_path)
+    resumed = compare_dataset(dataset, REGIMES, (0, 1), fit=rest, n_bootstrap=30, out=tmp_path)
     assert len(rest.calls) == 2
-    uninterrupted = compare(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=30)
+    uninterrupted = compare_dataset(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=30)
     assert resumed.to_dict()["rows"] == uninterrupted.to_dict()["rows"]
     assert resumed.to_dict()["pairs"] == uninterrupted.to_dict()["pairs"]
 
@@ -127,7 +138,7 @@ def test_a_stopped_comparison_goes_on_and_ends_the_same(dataset, make_fit, tmp_p
 def test_other_options_data_or_damage_repeat_a_run(dataset, make_fit, tmp_path):
     def calls(data=dataset, options=None):
         fit = make_fit()
-        compare(data, ("ssda",), (0,), options, fit=fit, n_bootstrap=0, out=tmp_path)
+        compare_dataset(data, ("ssda",), (0,), options, fit=fit, n_bootstrap=0, out=tmp_path)
         return len(fit.calls)
 
     assert (calls(), calls()) == (1, 0)
@@ -148,18 +159,19 @@ def test_other_options_data_or_damage_repeat_a_run(dataset, make_fit, tmp_path):
 
 
 def test_models_are_kept_when_asked(dataset, make_fit, tmp_path):
-    compare(dataset, ("ssda",), (0,), fit=make_fit(), n_bootstrap=0, out=tmp_path)
+    compare_dataset(dataset, ("ssda",), (0,), fit=make_fit(), n_bootstrap=0, out=tmp_path)
     again = make_fit()
-    compare(dataset, ("ssda",), (0,), fit=again, n_bootstrap=0, out=tmp_path, keep_models=True)
+    compare_dataset(dataset, ("ssda",), (0,), fit=again, n_bootstrap=0, out=tmp_path, keep_models=True)
     assert len(again.calls) == 1 and (tmp_path / "models" / "ssda-seed0" / "means.npy").is_file()
     third = make_fit()
-    compare(dataset, ("ssda",), (0,), fit=third, n_bootstrap=0, out=tmp_path, keep_models=True)
+    compare_dataset(dataset, ("ssda",), (0,), fit=third, n_bootstrap=0, out=tmp_path, keep_models=True)
     assert third.calls == []
 
 
 def test_progress_names_the_run(dataset, make_fit):
     told = []
-    compare(dataset, ("ssda",), (5,), fit=make_fit(), n_bootstrap=0, progress=lambda *step: told.append(step))
+    run = Run.start(progress=lambda *step: told.append(step))
+    compare_dataset(dataset, ("ssda",), (5,), fit=make_fit(), n_bootstrap=0, run=run)
     assert ("ssda, seed 5", 0, 1) in told and ("ssda, seed 5: trees", 1, 1) in told and told[-1] == ("scoring", 1, 1)
 
 
@@ -167,6 +179,20 @@ def test_a_store_without_a_folder_keeps_nothing():
     store = RunStore(None)
     store.save("x", "y", RegimeResult("a", 0, np.ones((1, 4))))
     assert store.load("x", "y") is None
+
+
+def test_the_store_gives_the_cards_of_its_runs(tmp_path):
+    store = RunStore(tmp_path)
+    store.save("ssda-seed0", "y", RegimeResult("ssda", 0, np.ones((1, 4)), card={"chosen": "sky"}))
+    assert [(path.parent.name, read()) for path, read in store.cards()] == [("ssda-seed0", {"chosen": "sky"})]
+    assert list(RunStore(None).cards()) == []
+
+
+def test_a_difference_the_other_way_round():
+    gap = Difference(0.2, (0.1, 0.4), 0.875)
+    assert -gap == Difference(-0.2, (-0.4, -0.1), 0.125) and -Difference(None) == Difference(None)
+    assert gap.better() and not gap.better(-1) and (-gap).better(-1)
+    assert not Difference(0.2, (-0.1, 0.4)).better() and not Difference(0.2).better()
 
 
 def test_nothing_or_other_rows_cannot_be_compared():
@@ -179,5 +205,5 @@ def test_nothing_or_other_rows_cannot_be_compared():
 def test_a_hopeless_cut_is_told_before_training(dataset, make_fit):
     fit = make_fit()
     with pytest.raises(DatasetError, match="--cut"):
-        compare(dataset, ("ssda",), (0,), fit=fit, cut=10.0)
+        compare_dataset(dataset, ("ssda",), (0,), fit=fit, cut=10.0)
     assert fit.calls == []

@@ -10,12 +10,42 @@ from matplotlib import rc_context
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
-from jpas_gbm.comparison.evaluation import Evaluation
 from jpas_gbm.explanation.content import NotDefined, Stability
 from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.pages import figures as f
-from jpas_gbm.pages.figures.data import LEVELS, per_wavelength
-from jpas_gbm.pages.figures.style import COLOURS, RULES, class_look, regime_look
+from jpas_gbm.pages.figures.attribution import (
+    ObjectOf,
+    attribution_figure,
+    blocks_figure,
+    features_figure,
+    lines_figure,
+    object_bands_figure,
+    rest_figure,
+    ridge_figure,
+    stability_figure,
+    stages_figure,
+    waterfall_figure,
+)
+from jpas_gbm.pages.figures.data import Portrait, balance_figure, per_wavelength, shares_figure, spectrum_figure
+from jpas_gbm.pages.figures.domains import (
+    LEVELS,
+    MapPanel,
+    domains_map_figure,
+    map_figure,
+    missing_figure,
+    separation_figure,
+)
+from jpas_gbm.pages.figures.probabilities import AgainstRedshift, Reliability, redshift_figure, reliability_figure
+from jpas_gbm.pages.figures.regimes import budgets_figure, radar_figure, regimes_figure
+from jpas_gbm.pages.figures.scores import (
+    ByMagnitude,
+    ClassCurves,
+    confusion_figure,
+    magnitude_figure,
+    purity_figure,
+    roc_figure,
+)
+from jpas_gbm.pages.figures.strata import covered_figure, strata_figure
+from jpas_gbm.pages.figures.style import COLOURS, RULES, class_look, regime_look, save_figure
 
 
 @pytest.fixture
@@ -55,14 +85,14 @@ def draws_without_trouble(ax):
 
 
 def test_regimes_figure_has_a_point_with_a_bar_for_each_regime(subject, ax):
-    assert f.regimes_figure(subject.comparison, ax) is ax
+    assert regimes_figure(subject.comparison, ax) is ax
     assert legend(ax) == ["mocks-only", "ssda"]
     assert len(ax.get_xticklabels()) == 6
     draws_without_trouble(ax)
 
 
 def test_radar_has_one_closed_polygon_a_regime(subject, polar):
-    assert f.radar_figure(subject.comparison, polar) is polar
+    assert radar_figure(subject.comparison, polar) is polar
     lines = polar.get_lines()
     assert len(lines) == 2
     assert all(len(line.get_xdata()) == 5 for line in lines)
@@ -71,7 +101,7 @@ def test_radar_has_one_closed_polygon_a_regime(subject, polar):
 
 def test_confusion_writes_counts_and_the_figures_of_the_diagonal(subject, ax):
     one = subject.evaluations["ssda"]
-    assert f.confusion_figure(one, ax) is ax
+    assert confusion_figure(one, ax) is ax
     told = texts(ax)
     assert len(told) == 16
     first = one["per_class"]["QSO_high"]
@@ -87,15 +117,15 @@ def test_confusion_of_an_absent_class_has_dashes(subject, ax):
     counts[0] = 0
     none = {"precision": None, "recall": None, "f1": None, "n": 0}
     figures |= {"confusion": counts.tolist(), "per_class": {**figures["per_class"], "QSO_high": none}}
-    f.confusion_figure(replace(subject.main, figures=figures), ax)
+    confusion_figure(replace(subject.main, figures=figures), ax)
     assert "R –" in texts(ax)[0]
 
 
 @pytest.mark.parametrize("kind", ["roc", "purity"])
 def test_class_curves_have_one_line_a_regime(subject, ax, kind):
     curves = {regime: one.curves[kind]["STAR"] for regime, one in subject.evaluations.items()}
-    result = f.ClassCurves("STAR", curves, {"mocks-only": 0.987, "ssda": None}, 0.3)
-    draw = {"roc": f.roc_figure, "purity": f.purity_figure}[kind]
+    result = ClassCurves("STAR", curves, {"mocks-only": 0.987, "ssda": None}, 0.3)
+    draw = {"roc": roc_figure, "purity": purity_figure}[kind]
     assert draw(result, ax) is ax
     assert legend(ax) == ["mocks-only  0.987", "ssda  –"]
     assert ax.get_title() == "STAR"
@@ -103,35 +133,35 @@ def test_class_curves_have_one_line_a_regime(subject, ax, kind):
 
 def test_reliability_shows_before_and_after_and_how_many(subject, ax):
     kept = subject.exhibits.calibration
-    result = f.Reliability("GALAXY", kept["after"]["GALAXY"], kept["before"]["GALAXY"])
-    assert f.reliability_figure(result, ax) is ax
+    result = Reliability("GALAXY", kept.after["GALAXY"], kept.before["GALAXY"])
+    assert reliability_figure(result, ax) is ax
     assert legend(ax) == ["before calibration", "after calibration"]
-    assert texts(ax) == [f"{int(n):,}" for n in kept["after"]["GALAXY"]["n"]]
+    assert texts(ax) == [f"{int(n):,}" for n in kept.after["GALAXY"]["n"]]
 
 
 def test_reliability_without_before_has_no_legend(subject, ax):
-    f.reliability_figure(f.Reliability("top", subject.main.curves["reliability"]["top"]), ax)
+    reliability_figure(Reliability("top", subject.main.curves["reliability"]["top"]), ax)
     assert ax.get_legend() is None
     assert ax.get_xlabel() == "largest probability"
 
 
 def test_magnitude_figure_leaves_out_bins_without_rows(subject, ax):
-    result = f.ByMagnitude("per_class.STAR.f1", "F1 of STAR", subject.evaluations)
-    assert f.magnitude_figure(result, ax) is ax
+    result = ByMagnitude("per_class.STAR.f1", "F1 of STAR", subject.evaluations)
+    assert magnitude_figure(result, ax) is ax
     counts = [one["per_class"]["STAR"]["n"] for one in subject.main.by_magnitude]
     assert texts(ax) == [f"{n:,}" for n in counts if n >= 5]
 
 
 def test_magnitude_figure_says_when_there_is_nothing(subject, ax):
     bare = {"ssda": replace(subject.main, by_magnitude=[])}
-    f.magnitude_figure(f.ByMagnitude("macro.f1", "macro-F1", bare), ax)
+    magnitude_figure(ByMagnitude("macro.f1", "macro-F1", bare), ax)
     assert "no magnitude bin" in texts(ax)[0]
 
 
 def test_redshift_figure_draws_medians_with_bands_and_the_cut(subject, ax):
     one = subject.exhibits.redshift["ssda-seed0"]
-    result = f.AgainstRedshift(one["whole"], ("QSO_high", "QSO_low", "GALAXY"), one["z_cut"], "ssda")
-    assert f.redshift_figure(result, ax) is ax
+    result = AgainstRedshift(one.whole, ("QSO_high", "QSO_low", "GALAXY"), one.z_cut, "ssda")
+    assert redshift_figure(result, ax) is ax
     assert legend(ax) == ["P(QSO_high)", "P(QSO_low)", "P(GALAXY)"]
     assert len(ax.collections) == 3
     assert "z = 2.1" in texts(ax)
@@ -139,11 +169,11 @@ def test_redshift_figure_draws_medians_with_bands_and_the_cut(subject, ax):
 
 def test_spectrum_shows_sky_twin_gaps_and_lines(subject, ax):
     found = subject.exhibits.portraits
-    one = next(o for o in found["objects"] if o["class"] == "QSO_high" and o["twin"])
-    one = {**one, "flux": [None, None, *one["flux"][2:]], "z": 2.6}
-    assert f.spectrum_figure(f.Portrait(one, tuple(found["bands"]["bands"]), True, True), ax) is ax
+    one = next(o for o in found.objects if o.cls == "QSO_high" and o.twin)
+    one = replace(one, flux=(None, None, *one.flux[2:]), z=2.6)
+    assert spectrum_figure(Portrait(one, found.bands.bands, True, True), ax) is ax
     assert set(legend(ax)) == {"sky", "mock twin, noisy", "mock twin, mean"}
-    missing = sum(v is None for v in one["flux"])
+    missing = sum(v is None for v in one.flux)
     assert len(ax.patches) == missing
     assert f"{missing} bands missing" in ax.get_title(loc="left")
     assert {"Lyα", "C IV", "C III]"} <= set(texts(ax))
@@ -156,32 +186,32 @@ def test_flux_per_wavelength_of_an_ab_source():
 
 def test_balance_writes_every_count(subject, ax):
     found = subject.exhibits.balance
-    assert f.balance_figure(found, ax, "target") is ax
-    counts = np.array(found["target"]["counts"]).ravel()
+    assert balance_figure(found, ax, "target") is ax
+    counts = np.array(found.target.counts).ravel()
     assert texts(ax) == [str(n) for n in counts]
 
 
 def test_shares_have_a_line_for_each_class_and_side(subject, ax):
-    f.shares_figure(subject.exhibits.balance, ax)
+    shares_figure(subject.exhibits.balance, ax)
     assert len(ax.get_lines()) == 9  # four classes, two sides, one key
     assert ax.get_yscale() == "log"
 
 
 def test_separation_and_missing_have_a_mark_for_each_band(subject, ax):
     found = subject.exhibits.separation
-    assert f.separation_figure(found, ax) is ax
+    assert separation_figure(found, ax) is ax
     marks = sum(len(line.get_xdata()) for line in ax.get_lines() if line.get_marker() in ("o", "D"))
     assert marks == 55
 
 
 def test_missing_figure_shows_sky_and_mocks(subject, ax):
-    f.missing_figure(subject.exhibits.separation, ax)
+    missing_figure(subject.exhibits.separation, ax)
     assert legend(ax) == ["sky", "mocks as they are"]
 
 
 def test_strata_have_a_mark_with_a_bar_each_and_the_whole(subject, ax):
     found = subject.cards["ssda-seed0"]["domain"]["coverage"]
-    assert f.strata_figure(found, ax) is ax
+    assert strata_figure(found, ax) is ax
     assert texts(ax) == [f"{one['n']:,}" for one in found["strata"]]
     assert legend(ax) == [f"all: {found['log_loss']:.3f}"]
     marks = next(line for line in ax.get_lines() if line.get_marker() == "o")
@@ -190,13 +220,13 @@ def test_strata_have_a_mark_with_a_bar_each_and_the_whole(subject, ax):
 
 
 def test_strata_without_labels_say_so(ax):
-    f.strata_figure({"n": 9, "mocks": 5, "strata": [{"n": 9, "mocks": 5, "p_sky": [0.1, 0.9]}]}, ax)
+    strata_figure({"n": 9, "mocks": 5, "strata": [{"n": 9, "mocks": 5, "p_sky": [0.1, 0.9]}]}, ax)
     assert "no labels" in texts(ax)[0]
 
 
 def test_covered_figure_has_a_bar_for_sky_and_mocks_in_each_stratum(subject, ax):
     found = subject.cards["ssda-seed0"]["domain"]["coverage"]
-    assert f.covered_figure(found, ax) is ax
+    assert covered_figure(found, ax) is ax
     assert legend(ax) == ["sky", "mocks"]
     heights = [patch.get_height() for patch in ax.patches]
     n = len(found["strata"])
@@ -206,27 +236,27 @@ def test_covered_figure_has_a_bar_for_sky_and_mocks_in_each_stratum(subject, ax)
 
 def test_map_draws_points_and_contours_of_classes(subject, ax):
     found = subject.exhibits.sky_map
-    assert f.map_figure(f.MapPanel(found, "source", "mocks"), ax) is ax
+    assert map_figure(MapPanel(found, "source", "mocks"), ax) is ax
     assert legend(ax) == ["QSO_high", "QSO_low", "GALAXY", "STAR"]
-    contours = sum(f"source/{c}" in found.mass for c in found.about["classes"])
+    contours = sum(f"source/{c}" in found.mass for c in found.classes)
     assert len(ax.collections) >= contours + 1
     assert LEVELS == (0.5, 0.9)
 
 
 def test_domains_map_sets_labelled_against_unlabelled(subject, ax):
-    f.domains_map_figure(f.MapPanel(subject.exhibits.sky_map, "", "domains"), ax)
+    domains_map_figure(MapPanel(subject.exhibits.sky_map, "", "domains"), ax)
     assert legend(ax) == ["sky, labelled", "sky, unlabelled", "mocks"]
 
 
 def test_budget_curve_has_a_band_for_each_regime(budget_curve, ax):
-    assert f.budgets_figure(budget_curve, ax) is ax
+    assert budgets_figure(budget_curve, ax) is ax
     assert len(ax.collections) == 2
     assert legend(ax) == ["target-only", "ssda"]
 
 
 @pytest.mark.parametrize(
     "draw",
-    [f.attribution_figure, f.rest_figure, f.blocks_figure, f.lines_figure, f.features_figure],
+    [attribution_figure, rest_figure, blocks_figure, lines_figure, features_figure],
     ids=lambda draw: draw.__name__,
 )
 def test_attribution_figures_draw_both_classes(why, ax, draw):
@@ -258,7 +288,7 @@ def steady(values, stable):
 
 def test_unstable_bands_are_hollow(why, ax):
     n = len(why.content.bands.names)
-    f.attribution_figure(changed(why, stability=steady(np.ones((2, n)), [i % 2 == 0 for i in range(n)])), ax)
+    attribution_figure(changed(why, stability=steady(np.ones((2, n)), [i % 2 == 0 for i in range(n)])), ax)
     hollow = [line for line in ax.get_lines() if line.get_markerfacecolor() == "none" and line.get_marker() != "None"]
     assert sum(len(line.get_xdata()) for line in hollow) == 2 * (n // 2)
 
@@ -266,22 +296,22 @@ def test_unstable_bands_are_hollow(why, ax):
 def test_stability_draws_every_fit(why, ax):
     n = len(why.content.bands.names)
     values = np.abs(np.random.default_rng(1).normal(1, 0.2, (3, n)))
-    f.stability_figure(changed(why, stability=steady(values, [True] * n)), ax)
+    stability_figure(changed(why, stability=steady(values, [True] * n)), ax)
     assert len(ax.get_lines()) == 5
 
 
 def test_stability_of_one_fit_says_why_there_is_none(why, ax):
-    f.stability_figure(why, ax)
+    stability_figure(why, ax)
     assert "one fit" in texts(ax)[0]
 
 
 def test_stages_say_why_they_are_not_defined(why, ax):
-    f.stages_figure(changed(why, stages={"continued": NotDefined(why="no member has two stages")}), ax)
+    stages_figure(changed(why, stages={"continued": NotDefined(why="no member has two stages")}), ax)
     assert texts(ax) == ["no member has two stages"]
 
 
 def test_ridge_follows_lya(why, ax):
-    assert f.ridge_figure(why, ax) is ax
+    assert ridge_figure(why, ax) is ax
     assert ax.collections
     lya = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
     x, z = lya[0].get_data()
@@ -290,22 +320,22 @@ def test_ridge_follows_lya(why, ax):
 
 def test_figures_without_redshifts_say_so(why, ax):
     bare = replace(why, arrays={name: a for name, a in why.arrays.items() if not name.startswith(("rest", "ridge"))})
-    assert f.rest_figure(bare, ax) is ax
+    assert rest_figure(bare, ax) is ax
     assert "no redshifts" in texts(ax)[0]
-    f.ridge_figure(bare, ax)
+    ridge_figure(bare, ax)
     assert "no ridge" in texts(ax)[1]
 
 
 def test_waterfall_ends_at_the_calibrated_log_odds(why, ax):
     row = 3
-    assert f.waterfall_figure(f.ObjectOf(why, row), ax) is ax
+    assert waterfall_figure(ObjectOf(why, row), ax) is ax
     p = why.arrays["probabilities"][row]
     last = ax.patches[-1]
     assert last.get_width() == pytest.approx(np.log(p[0] / p[1]), abs=1e-5)
 
 
 def test_object_bands_has_a_bar_for_each_band(why, ax):
-    assert f.object_bands_figure(f.ObjectOf(why, 0), ax) is ax
+    assert object_bands_figure(ObjectOf(why, 0), ax) is ax
     twin = next(other for other in ax.figure.axes if other is not ax)
     assert len(twin.patches) == len(why.content.bands.names)
 
@@ -323,11 +353,11 @@ def test_colours_differ_and_known_names_keep_theirs():
 @pytest.mark.parametrize("suffix", ["png", "pdf"])
 def test_save_figure_writes_either_format(subject, tmp_path, suffix):
     path = tmp_path / f"regimes.{suffix}"
-    f.save_figure(f.regimes_figure, subject.comparison, path, overwrite=False)
+    save_figure(regimes_figure, subject.comparison, path, overwrite=False)
     assert path.read_bytes()[:4] in (b"\x89PNG", b"%PDF")
 
 
 def test_mocks_on_mocks_is_an_evaluation(subject, ax):
-    found = Evaluation.from_dict(subject.exhibits.mocks)
+    found = subject.exhibits.mocks
     assert found.about["domain"] == "source"
-    f.confusion_figure(found, ax)
+    confusion_figure(found, ax)

@@ -10,14 +10,17 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jpas_gbm.errors import BundleError, OutputError
-from jpas_gbm.pages.figures.domains import features_table, strata_plate, strata_table
-from jpas_gbm.pages.figures.style import embedded
-from jpas_gbm.pages.html import render_page, write_report
+from jpas_gbm.comparison.comparison import Difference
+from jpas_gbm.errors import BundleError, ConfigError, OutputError
+from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.model import Model
+from jpas_gbm.pages.card import card_facts, features_table, strata_table
+from jpas_gbm.pages.figures.strata import strata_plate
+from jpas_gbm.pages.html import embedded, render_page, report
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.pages.story import doubts, found_sentences
-from jpas_gbm.pages.tables import Cell, card_facts, pairs_table, regimes_table
+from jpas_gbm.pages.tables import Cell, pairs_table, regimes_table
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "image", "circle", "line", "polygon"}
 LOADS = ("src", "href", "xlink:href", "poster", "data", "action", "srcset", "background")
@@ -68,7 +71,7 @@ class Reader(HTMLParser):
 
 @pytest.fixture(scope="session")
 def page(results, budget_curve):
-    return make_page(replace(results, others=(*results.others, budget_curve)))
+    return make_page(replace(results, others=[*results.others, budget_curve]))
 
 
 @pytest.fixture(scope="session")
@@ -143,18 +146,18 @@ def test_summary_is_in_words_with_intervals(results):
 
 def test_summary_does_not_claim_what_intervals_leave_open(results):
     found = results.subjects[0].comparison
-    open_ = {"difference": -0.01, "interval": [-0.03, 0.01], "above": 0.2}
-    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], open_)} for pair in found.pairs]
+    open_ = Difference(-0.01, (-0.03, 0.01), 0.2)
+    pairs = tuple(replace(pair, figures=dict.fromkeys(pair.figures, open_)) for pair in found.pairs)
     subject = replace(results.subjects[0], comparison=replace(found, pairs=pairs))
-    told = " ".join(found_sentences(Results((subject,))))
+    told = " ".join(found_sentences(Results([subject])))
     assert "cannot be told apart" in told and "better than" not in told
     assert not any(cell.strong for row in regimes_table(subject.comparison).rows for cell in row)
 
 
 def test_tables_mark_only_what_is_beyond_doubt(results):
     found = results.subjects[0].comparison
-    sure = {"difference": 0.1, "interval": [0.05, 0.15], "above": 1.0}
-    pairs = [{**pair, "figures": dict.fromkeys(pair["figures"], sure)} for pair in found.pairs]
+    sure = Difference(0.1, (0.05, 0.15), 1.0)
+    pairs = tuple(replace(pair, figures=dict.fromkeys(pair.figures, sure)) for pair in found.pairs)
     table = regimes_table(replace(found, pairs=pairs))
     strong = {row[0].text: [cell.strong for cell in row[1:]] for row in table.rows}
     assert strong["macro-F1"] == [True, False]  # the pair is mocks-only less ssda
@@ -172,7 +175,7 @@ def test_doubts_name_few_rows_few_seeds_and_the_rest(results):
 def test_scores_of_validation_are_called_flattering(results):
     one = results.subjects[0]
     about = {**one.comparison.about, "split": "val"}
-    told = doubts(replace(results, subjects=(replace(one, comparison=replace(one.comparison, about=about)),)))
+    told = doubts(replace(results, subjects=[replace(one, comparison=replace(one.comparison, about=about))]))
     assert any("validation split" in sentence and "flatter" in sentence for sentence in told)
 
 
@@ -206,6 +209,17 @@ def test_budgets_alone_tell_the_labels_saved(budget_curve, tmp_path):
     assert "with 100 labels, target-only needs about 400 labels" in told
     assert "with 1,000 labels, target-only needs more labels than were tried" in told
     assert [plate.key for plate in make_page(results).plates] == ["labels-budgets"]
+
+
+def test_results_in_memory_make_the_same_page(results, budget_curve, tiny, results_folder, tmp_path):
+    comparison, why = results.subjects[0].comparison, results.all(Explanation)[0]
+    model = Model.load(results_folder / "models" / "ssda-seed0")
+    assert report([comparison, why, budget_curve, model, tiny], tmp_path / "page.html") == tmp_path / "page.html"
+    page = make_page(read_results([comparison, why, budget_curve, model, tiny]))
+    keys = [section.key for section in page.sections]
+    assert keys == ["summary", "regimes", "scores", "why", "labels", "data", "card", "provenance", "missing"]
+    with pytest.raises(BundleError, match=r"a dict has no place on the page\. Give a Comparison, Evaluation, Model"):
+        read_results([{}])
 
 
 def test_missing_folder_is_told(tmp_path):
@@ -295,7 +309,7 @@ def test_no_high_quasar_still_makes_a_page(results):
     figures["notes"] = ["no row is QSO_high: recall is not defined there."]
     bare = replace(one, figures=figures, curves={}, by_magnitude=[])
     subject = replace(results.subjects[0], evaluations={"ssda": bare}, comparison=None)
-    only = Results((subject,), data=results.data)
+    only = Results([subject], data=results.data)
     page = make_page(only)
     assert "No row is QSO_high: recall is not defined there." in doubts(only)
     assert "scores-confusion" in {plate.key for plate in page.plates}
@@ -305,11 +319,15 @@ def test_no_high_quasar_still_makes_a_page(results):
 def test_report_writes_page_and_figures(budget_curve, tmp_path):
     out, figures = tmp_path / "report.html", tmp_path / "figures"
     budget_curve.save(tmp_path / "labels")
-    results = write_report([tmp_path / "labels"], out, figures=figures, formats=("png",))
+    report([tmp_path / "labels"], out, figures=figures, formats=("png",))
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
-    assert {path.name for path in figures.iterdir()} == {f"{p.key}.png" for p in make_page(results).plates}
+    assert {path.name for path in figures.iterdir()} == {
+        f"{p.key}.png" for p in make_page(read_results([tmp_path / "labels"])).plates
+    }
+    with pytest.raises(ConfigError, match="--formats gif: write png or pdf"):
+        report([tmp_path / "labels"], tmp_path / "other.html", formats=("gif",))
     with pytest.raises(OutputError, match="already exists"):
-        write_report([tmp_path / "labels"], out)
+        report([tmp_path / "labels"], out)
 
 
 def test_svg_ids_are_prefixed_and_colours_follow_the_theme():

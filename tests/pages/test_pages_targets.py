@@ -19,8 +19,7 @@ from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import Predicted
 from jpas_gbm.lists.selection import ListOptions
 from jpas_gbm.lists.target_list import TargetList
-from jpas_gbm.pages import figures as f
-from jpas_gbm.pages.figures.lists import list_plates
+from jpas_gbm.pages.figures.lists import Cut, cut_figure, list_plates, sizes_figure, yield_figure
 from jpas_gbm.pages.figures.style import RULES
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.list_section import list_facts, mix_table, parts_table
@@ -116,7 +115,7 @@ def test_cut_figure_has_both_curves_with_bands_and_the_threshold(told, found, ax
         "magnitude ≥ 21",
     ]
     panel = plate.panels[1]
-    f.cut_figure(panel.result, ax)
+    cut_figure(panel.result, ax)
     curves = told["curves"]["labelled"]["19 to 21"]
     drawn_ = {line.get_label(): np.asarray(line.get_data()) for line in ax.get_lines()}
     for label, side in (("class mix of the labels", "before"), ("class mix of the field", "after")):
@@ -134,7 +133,7 @@ def test_a_bin_without_labels_of_the_class_is_told_not_drawn(found, ax):
     assert "No QSO_high is among the labels of magnitude < 19." in plate.caption
     bare = found.curves.labelled["< 19"].after
     assert bare.members == 0
-    f.cut_figure(f.Cut("purity", "t", "QSO_high", found.curves.labelled["< 19"].before, bare), ax)
+    cut_figure(Cut("purity", "t", "QSO_high", found.curves.labelled["< 19"].before, bare), ax)
     assert ax.texts[0].get_text() == "no labelled QSO_high here"
 
 
@@ -148,7 +147,7 @@ def test_a_list_without_bins_has_one_plate_with_its_threshold(make):
 
 
 def test_yield_is_per_square_degree_and_marks_the_list(told, found, ax):
-    f.yield_figure(found, ax)
+    yield_figure(found, ax)
     drawn_ = {line.get_label(): np.asarray(line.get_data()) for line in ax.get_lines()}
     field = told["curves"]["field"]
     assert drawn_["expected"][0] == pytest.approx(field["size"])
@@ -156,12 +155,12 @@ def test_yield_is_per_square_degree_and_marks_the_list(told, found, ax):
     assert drawn_["this list"][:, 0] == pytest.approx([told["rows"], told["per_deg2"]], rel=1e-5)
     assert ax.get_ylabel() == "true QSO_high per square degree"
     ax.clear()
-    f.yield_figure(named("n", told | {"footprint": None}), ax)
+    yield_figure(named("n", told | {"footprint": None}), ax)
     assert ax.get_ylabel() == "true QSO_high"
 
 
 def test_sizes_have_purity_and_completeness_with_bands(told, found, ax):
-    f.sizes_figure(found, ax)
+    sizes_figure(found, ax)
     drawn_ = {line.get_label(): np.asarray(line.get_data()) for line in ax.get_lines()}
     for name in ("purity", "completeness"):
         assert drawn_[name][1] == pytest.approx(told["curves"]["field"][name])
@@ -204,19 +203,19 @@ def test_mix_table_is_strong_only_beyond_doubt(told, found):
 
 def test_trust_in_the_mix_is_told_with_its_reason(told, found):
     assert dict(list_facts(found))["class mix"].startswith("estimated by EM, and to be trusted")
-    assert not doubts(Results(others=(found,)))
+    assert not doubts(Results(others=[found]))
     doubtful = copy.deepcopy(told)
     doubtful["mix"]["trust"] = {"trusted": False, "reasons": ["STAR has 3 calibration label(s)."], "tests": {}}
     other = named("n", doubtful)
     assert "not to be trusted: STAR has 3" in dict(list_facts(other))["class mix"]
-    assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(others=(other,))))
+    assert any("STAR has 3 calibration" in doubt for doubt in doubts(Results(others=[other])))
 
 
 def test_a_list_by_a_model_of_simulated_data_carries_the_banner(told, found):
-    assert not make_page(Results(others=(found,))).banner
+    assert not make_page(Results(others=[found])).banner
     simulated = copy.deepcopy(told)
     simulated["provenance"]["model"]["simulated"] = True
-    page = make_page(Results(others=(named("n", simulated),)))
+    page = make_page(Results(others=[named("n", simulated)]))
     assert page.banner.startswith("Simulated data")
 
 
@@ -229,14 +228,14 @@ def test_a_given_mix_has_no_interval(make):
 @pytest.mark.parametrize("absent", ["curves", "mix", "footprint", "per_deg2", "notes", "provenance", "magnitudes"])
 def test_a_list_that_lacks_a_part_is_shown(told, absent):
     one = named("n", {name: value for name, value in told.items() if name != absent})
-    page = make_page(Results(others=(one,)))
+    page = make_page(Results(others=[one]))
     assert told["rule"] in render_page(page)
     assert bool(page.plates) == (absent != "curves")
 
 
 def test_several_lists_have_sections_and_keys_of_their_own(found, make):
     other = named("other", make(number=10))
-    page = make_page(Results(others=(found, other)))
+    page = make_page(Results(others=[found, other]))
     keys = [plate.key for plate in page.plates]
     assert len(set(keys)) == len(keys) == 5
     html = render_page(page)

@@ -15,9 +15,16 @@ from matplotlib.figure import Figure
 from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import BundleError
 from jpas_gbm.options import TuneOptions
-from jpas_gbm.pages import figures as f
 from jpas_gbm.pages.figures.style import RULES
-from jpas_gbm.pages.figures.tuning import log_ticks, loss_limits, study_plates
+from jpas_gbm.pages.figures.tuning import (
+    front_figure,
+    history_figure,
+    importances_figure,
+    log_ticks,
+    loss_limits,
+    slice_figure,
+    study_plates,
+)
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
@@ -98,7 +105,7 @@ def two_figures(told) -> dict[str, Any]:
 
 
 def test_history_has_every_trial_once_at_its_losses(told, study, ax):
-    assert f.history_figure(study, ax) is ax
+    assert history_figure(study, ax) is ax
     found = lines(ax)
     done = [(one["trial"], one["losses"][0]) for one in told["history"] if one["losses"]]
     assert found["all the work"].tolist() == pytest.approx(np.array(done))
@@ -117,7 +124,7 @@ def test_history_marks_what_failed_and_what_lies_above(told, ax):
     made = copy.deepcopy(told)
     made["history"][3] |= {"outcome": "failed", "losses": None, "steps": {}}
     made["history"][4] |= {"outcome": "pruned", "losses": None, "steps": {"0": 50.0}}
-    f.history_figure(Study.model_validate(made), ax)
+    history_figure(Study.model_validate(made), ax)
     assert lines(ax)["failed"][:, 0].tolist() == [made["history"][3]["trial"]]
     arrows = [line for line in ax.get_lines() if line.get_marker() == "^"]
     assert [line.get_xdata()[0] for line in arrows] == [made["history"][4]["trial"]]
@@ -128,7 +135,7 @@ def test_a_study_of_one_step_has_no_first_steps(told, ax):
     made = copy.deepcopy(told)
     made["history"] = [one | {"steps": {"0": one["losses"][0]}} for one in made["history"] if one["losses"]]
     study = changed(told, history=made["history"])
-    f.history_figure(study, ax)
+    history_figure(study, ax)
     assert "trial" in lines(ax) and "first step" not in lines(ax)
     assert "first" not in study_plates(study)[0].caption
 
@@ -141,7 +148,7 @@ def test_the_caption_says_among_how_many_a_step_chooses(told, ladder, said):
 
 
 def test_importances_have_a_bar_each_the_largest_first(told, study, ax):
-    f.importances_figure(study, ax)
+    importances_figure(study, ax)
     widths = [patch.get_width() for patch in ax.patches]
     assert widths == pytest.approx([100 * share for share in told["importances"].values()])
     assert widths == sorted(widths, reverse=True) and sum(widths) == pytest.approx(100)
@@ -152,7 +159,7 @@ def test_importances_have_a_bar_each_the_largest_first(told, study, ax):
 def test_slices_have_every_trial_on_axes_as_the_space_says(told, study, ax, option):
     plate = next(one for one in study_plates(study) if one.key == "slices")
     result = next(panel.result for panel in plate.panels if panel.result.option == option)
-    f.slice_figure(result, ax)
+    slice_figure(result, ax)
     assert sum(len(points) for points in lines(ax).values()) == len(told["slices"][option])
     star = lines(ax)["best trial"]
     best = next(one for one in told["slices"][option] if one["trial"] == told["best"]["trial"])
@@ -181,12 +188,12 @@ def test_a_few_hopeless_trials_do_not_stretch_the_range():
 
 
 def test_front_is_drawn_where_there_is_one(told, study, ax):
-    f.front_figure(study, ax)
+    front_figure(study, ax)
     assert "no front" in ax.texts[0].get_text()
     assert "front" not in [plate.key for plate in study_plates(study)]
     made = Study.model_validate(two_figures(told))
     ax.clear()
-    f.front_figure(made, ax)
+    front_figure(made, ax)
     points = lines(ax)["Pareto front"]
     assert (np.diff(points[:, 0]) >= 0).all() and len(points) == len(made.front)
     assert ax.get_ylabel() == f"1 {MINUS} average precision of QSO_high"
@@ -259,7 +266,7 @@ def test_an_interrupted_study_says_what_was_not_measured(told):
     assert "interrupted" in facts["trials"] and "the lowest of all" in facts["best score"]
     assert [plate.key for plate in study_plates(study)] == ["history", "slices"]
     assert "importance" not in values_table(study).header
-    results = Results(others=(study,))
+    results = Results(others=[study])
     assert "Fresh seeds were not measured" in render_page(make_page(results))
     assert any("how much of its score is luck" in doubt for doubt in doubts(results))
 
@@ -284,7 +291,7 @@ def test_a_bare_study_is_shown(told):
 def test_an_open_difference_is_not_called_a_gain(told):
     study = changed(told, default=told["default"] | {"difference": -0.01, "interval": [-0.03, 0.01]})
     assert "holds zero" in dict(study_facts(study))["against the untuned fit"]
-    assert "not beyond doubt" in found_sentences(Results(others=(study,)))[0]
+    assert "not beyond doubt" in found_sentences(Results(others=[study]))[0]
 
 
 @pytest.mark.parametrize(

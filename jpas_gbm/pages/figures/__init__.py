@@ -1,83 +1,78 @@
-"""Figures: each function takes a result and an axes, draws, and returns the axes."""
+"""Figures: each function takes a result and axes, draws, and returns the axes.
+
+This package is ``jpas_gbm.plot``: ``plot.ridge(explanation)`` draws on new axes, ``plot.ridge(explanation, ax)`` on
+yours. The names are those of :data:`PLOTS`; the function of a name, with what it takes, is found beside it there.
+"""
 
 from __future__ import annotations
 
-from .attribution import (
-    ObjectOf,
-    attribution_figure,
-    blocks_figure,
-    features_figure,
-    lines_figure,
-    object_bands_figure,
-    rest_figure,
-    ridge_figure,
-    stability_figure,
-    stages_figure,
-    waterfall_figure,
-)
-from .data import MapPanel, Portrait, balance_figure, domains_map_figure, map_figure, shares_figure, spectrum_figure
-from .domains import covered_figure, missing_figure, separation_figure, strata_figure
-from .lists import Cut, cut_figure, sizes_figure, yield_figure
-from .regimes import budgets_figure, radar_figure, regimes_figure
-from .scores import (
-    AgainstRedshift,
-    ByMagnitude,
-    ClassCurves,
-    Reliability,
-    confusion_figure,
-    magnitude_figure,
-    purity_figure,
-    redshift_figure,
-    reliability_figure,
-    roc_figure,
-)
-from .style import save_figure
-from .tuning import Slice, front_figure, history_figure, importances_figure, slice_figure
+import functools
+from collections.abc import Callable
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-__all__ = [
-    "AgainstRedshift",
-    "ByMagnitude",
-    "ClassCurves",
-    "Cut",
-    "MapPanel",
-    "ObjectOf",
-    "Portrait",
-    "Reliability",
-    "Slice",
-    "attribution_figure",
-    "balance_figure",
-    "blocks_figure",
-    "budgets_figure",
-    "confusion_figure",
-    "covered_figure",
-    "cut_figure",
-    "domains_map_figure",
-    "features_figure",
-    "front_figure",
-    "history_figure",
-    "importances_figure",
-    "lines_figure",
-    "magnitude_figure",
-    "map_figure",
-    "missing_figure",
-    "object_bands_figure",
-    "purity_figure",
-    "radar_figure",
-    "redshift_figure",
-    "regimes_figure",
-    "reliability_figure",
-    "rest_figure",
-    "ridge_figure",
-    "roc_figure",
-    "save_figure",
-    "separation_figure",
-    "shares_figure",
-    "sizes_figure",
-    "slice_figure",
-    "spectrum_figure",
-    "stability_figure",
-    "stages_figure",
-    "strata_figure",
-    "waterfall_figure",
-    "yield_figure",
-]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+PLOTS = {
+    "regimes": "regimes.regimes_figure",
+    "radar": "regimes.radar_figure",
+    "budgets": "regimes.budgets_figure",
+    "confusion": "scores.confusion_figure",
+    "roc": "scores.plot_roc",
+    "purity": "scores.plot_purity",
+    "magnitude": "scores.plot_magnitude",
+    "reliability": "probabilities.plot_reliability",
+    "redshift": "probabilities.plot_redshift",
+    "spectrum": "data.plot_spectrum",
+    "balance": "data.balance_figure",
+    "shares": "data.shares_figure",
+    "separation": "domains.separation_figure",
+    "missing": "domains.missing_figure",
+    "map": "domains.plot_map",
+    "attribution": "attribution.attribution_figure",
+    "blocks": "attribution.blocks_figure",
+    "features": "attribution.features_figure",
+    "lines": "attribution.lines_figure",
+    "rest": "attribution.rest_figure",
+    "ridge": "attribution.ridge_figure",
+    "stability": "attribution.stability_figure",
+    "stages": "attribution.stages_figure",
+    "waterfall": "attribution.plot_waterfall",
+    "object_bands": "attribution.plot_object",
+    "history": "tuning.history_figure",
+    "importances": "tuning.importances_figure",
+    "front": "tuning.front_figure",
+    "list_yield": "lists.yield_figure",
+    "list_sizes": "lists.sizes_figure",
+}
+"""The function that draws each plot, as module and name."""
+
+
+def __dir__() -> list[str]:
+    return sorted(PLOTS)
+
+
+def __getattr__(name: str) -> Callable[..., Axes]:
+    if name not in PLOTS:
+        raise AttributeError(f"there is no plot '{name}'. Known are {', '.join(PLOTS)}.")
+    module, function = PLOTS[name].split(".")
+    return _on_new_axes(getattr(import_module(f"{__name__}.{module}"), function), name)
+
+
+def _on_new_axes(draw: Callable[..., Axes], name: str) -> Callable[..., Axes]:
+    """Return a drawing function that makes axes where it is given none."""
+
+    @functools.wraps(draw)
+    def plot(result: Any, ax: Axes | None = None, **options: Any) -> Axes:
+        from matplotlib import pyplot, rc_context
+
+        from .style import RULES
+
+        with rc_context(RULES):
+            if ax is None:
+                polar = {"projection": "polar"} if name == "radar" else {}
+                ax = pyplot.subplots(layout="constrained", subplot_kw=polar)[1]
+            return draw(result, ax, **options)
+
+    return plot

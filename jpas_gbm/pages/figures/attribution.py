@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from .data import per_wavelength
-from .scores import DARK
-from .style import BLUE, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing
+from .style import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -395,3 +394,13 @@ def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
     ax.set_xlabel("wavelength (Å)")
     ax.set_ylabel(r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)", fontsize=8)
     return ax
+
+
+def plot_waterfall(result: Explanation, ax: Axes, *, row: int = 0) -> Axes:
+    """Draw how the log-odds of one row add up."""
+    return waterfall_figure(ObjectOf(result, row), ax)
+
+
+def plot_object(result: Explanation, ax: Axes, *, row: int = 0) -> Axes:
+    """Draw the photo-spectrum of one row, each band coloured by what it says for the pair."""
+    return object_bands_figure(ObjectOf(result, row), ax)

@@ -9,7 +9,8 @@ import numpy as np
 from ...lists.records import ThresholdCurve
 from ...lists.target_list import TargetList
 from ...text import count, listed, number, sentence
-from .style import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, keyed, nothing
+from .plates import HALF, Panel, Plate, keyed
+from .style import BLUE, INK, MUTED, ORANGE, VERMILION, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,27 +1,22 @@
-"""Probability against redshift.
-
-Curves of one class over regimes: ROC, and purity against completeness.
-
-Confusion matrices.
-
-Reliability diagrams: do probabilities mean what they say?
-
-Figures of merit by magnitude, with intervals.
-"""
+"""Scores of models on one set of rows: confusion matrices, curves of each class, and figures by magnitude."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from .style import BLUE, MUTED, VERMILION, class_look, nothing, numbers, reach, regime_look
+from ...text import count, number
+from .plates import HALF, SMALL, Panel, Plate, register_plate
+from .style import LIGHT, MUTED, draw_table, legend_below, note_above, nothing, numbers, reach, regime_look
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ...comparison.comparison import Comparison
     from ...comparison.evaluation import Evaluation
+    from ..results import Subject
 
 
 class ClassCurves(NamedTuple):
@@ -45,30 +40,29 @@ class ClassCurves(NamedTuple):
     prevalence: float | None = None
 
 
-_LOWEST_RATE = 1e-4
+def _class_curves(evaluations: Mapping[str, Evaluation], kind: str, area: str) -> Iterable[ClassCurves]:
+    """Give the curves of each class that has rows."""
+    main = list(evaluations.values())[-1]
+    for name in main.classes:
+        curves = {regime: one.curves[kind][name] for regime, one in evaluations.items() if kind in one.curves}
+        areas = {regime: one["per_class"][name][area] for regime, one in evaluations.items()}
+        n = main["per_class"][name]["n"]
+        if curves and n:
+            yield ClassCurves(name, curves, areas, n / max(main.n_test, 1))
 
 
 def roc_figure(result: ClassCurves, ax: Axes) -> Axes:
     """Draw true- against false-positive rate, the latter in the logarithm: low rates are where it matters."""
+    lowest = 1e-4
     for regime, curve in result.curves.items():
         fpr, tpr = np.array(numbers(curve["false_positive"])), np.array(numbers(curve["true_positive"]))
         look = regime_look(regime, list(result.curves))
-        label = f"{regime}  {_area(result.areas.get(regime))}"
-        ax.plot(
-            np.maximum(fpr, _LOWEST_RATE),
-            tpr,
-            drawstyle="steps-post",
-            color=look["color"],
-            ls=look["linestyle"],
-            label=label,
-        )
-    ax.set_xscale("log")
-    ax.set_xlim(_LOWEST_RATE, 1)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel("false-positive rate")
-    ax.set_ylabel("true-positive rate")
+        label = f"{regime}  {number(result.areas.get(regime))}"
+        style = {"color": look["color"], "ls": look["linestyle"], "drawstyle": "steps-post"}
+        ax.plot(np.maximum(fpr, lowest), tpr, label=label, **style)
+    ax.set(xscale="log", xlim=(lowest, 1), ylim=(0, 1.02), title=result.name)
+    ax.set(xlabel="false-positive rate", ylabel="true-positive rate")
     ax.grid(visible=True)
-    ax.set_title(result.name)
     ax.legend(title="area under the curve", loc="lower right", title_fontsize=8)
     return ax
 
@@ -78,28 +72,17 @@ def purity_figure(result: ClassCurves, ax: Axes) -> Axes:
     for regime, curve in result.curves.items():
         look = regime_look(regime, list(result.curves))
         completeness, purity = numbers(curve["completeness"]), numbers(curve["purity"])
-        label = f"{regime}  {_area(result.areas.get(regime))}"
+        label = f"{regime}  {number(result.areas.get(regime))}"
         ax.plot(completeness, purity, color=look["color"], ls=look["linestyle"], label=label)
     if result.prevalence is not None:
         ax.plot([0.6, 1.02], [result.prevalence, result.prevalence], color=MUTED, lw=1, ls=":")
-    ax.set_xlim(0, 1.02)
-    ax.set_ylim(0, 1.02)
-    ax.set_xlabel("completeness")
-    ax.set_ylabel("purity")
+    ax.set(xlim=(0, 1.02), ylim=(0, 1.02), title=result.name, xlabel="completeness", ylabel="purity")
     ax.grid(visible=True)
-    ax.set_title(result.name)
     ax.legend(title="average precision", loc="lower left", title_fontsize=8)
     return ax
 
 
-def _area(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-LIGHT, DARK = "#FFFFFF", "#000000"
-
-
-def confusion_figure(evaluation: Evaluation, ax: Axes) -> Axes:
+def confusion_figure(evaluation: Evaluation, ax: Axes, title: str = "") -> Axes:
     """Draw counts coloured by the share of the true class; the diagonal tells recall, precision and F1.
 
     Parameters
@@ -107,89 +90,37 @@ def confusion_figure(evaluation: Evaluation, ax: Axes) -> Axes:
     evaluation : Evaluation
         Decisions by argmax.
     ax : Axes
-    """
-    from matplotlib import colormaps
+        Where to draw.
+    title : str
+        Above the matrix.
 
-    counts = np.array(evaluation["confusion"], dtype=np.float64)
-    classes = evaluation["classes"]
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    counts, classes = np.array(evaluation["confusion"], dtype=np.float64), evaluation.classes
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
-    palette = colormaps["Blues"]
-    ax.imshow(shares, cmap=palette, vmin=0, vmax=1, aspect="auto")
+    texts = {}
     for row, column in np.ndindex(*counts.shape):
-        share = shares[row, column]
-        ink = LIGHT if share > 0.55 else DARK
-        text = f"{counts[row, column]:,.0f}"
+        texts[row, column] = f"{counts[row, column]:,.0f}"
         if row == column:
             told = evaluation["per_class"][classes[row]]
             words = [("R", "recall"), ("P", "precision"), ("F1", "f1")]
-            text += "\n" + "\n".join(f"{short} {_share(told[name])}" for short, name in words)
+            texts[row, column] += "\n" + "\n".join(f"{short} {number(told[name])}" for short, name in words)
         elif counts[row].sum():
-            text += f"\n{100 * share:.1f} %"
-        size = 8.5 if row == column else 8
-        ax.text(column, row, text, ha="center", va="center", color=ink, fontsize=size, linespacing=1.15)
+            texts[row, column] += f"\n{100 * shares[row, column]:.1f} %"
+    draw_table(ax, shares, texts, 0.55, fontsize=8, linespacing=1.15)
+    for text, place in zip(ax.texts, texts, strict=True):
+        text.set_fontsize(8.5 if place[0] == place[1] else 8)
     ax.set_xticks(range(len(classes)), classes)
     ax.set_yticks(range(len(classes)), classes, rotation=90, va="center")
-    ax.set_xlabel("predicted")
-    ax.set_ylabel("true")
-    ax.spines[:].set_visible(False)
+    ax.set(xlabel="predicted", ylabel="true", title=title)
     ax.tick_params(length=0)
     ax.set_xticks(np.arange(len(classes) - 1) + 0.5, minor=True)
     ax.set_yticks(np.arange(len(classes) - 1) + 0.5, minor=True)
     ax.grid(which="minor", color=LIGHT, lw=1.5)
     ax.tick_params(which="minor", length=0)
-    return ax
-
-
-def _share(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-class Reliability(NamedTuple):
-    """Reliability curves of one class.
-
-    Parameters
-    ----------
-    name : str
-        The class, or ``top``: the class of largest probability.
-    after : mapping
-        As :func:`~jpas_gbm.scores.curves.curve_set` saves it.
-    before : mapping, optional
-        The same before calibration.
-    """
-
-    name: str
-    after: Mapping[str, Any]
-    before: Mapping[str, Any] | None = None
-
-
-def reliability_figure(result: Reliability, ax: Axes) -> Axes:
-    """Draw the true fraction against the mean probability in bins, with 68 % intervals; above, how many rows."""
-    ax.plot([0, 1], [0, 1], color=MUTED, lw=0.8, ls="--")
-    shown = [("after", result.after, BLUE, "o", 0.004)]
-    if result.before is not None:
-        shown.insert(0, ("before", result.before, VERMILION, "s", -0.004))
-    for name, curve, colour, marker, aside in shown:
-        p, fraction = np.array(numbers(curve["mean_p"])), np.array(numbers(curve["fraction"]))
-        low, high = np.array(numbers(curve["low"])), np.array(numbers(curve["high"]))
-        bars = np.maximum([fraction - low, high - fraction], 0)
-        face = "none" if name == "before" else colour
-        label = f"{name} calibration" if result.before is not None else None
-        ax.errorbar(
-            p + aside, fraction, yerr=bars, fmt=marker, ms=4.5, mfc=face, color=colour, capsize=1.5, label=label
-        )
-        ax.plot(p + aside, fraction, color=colour, lw=1, alpha=0.6)
-    for p, n in zip(result.after["mean_p"], result.after["n"], strict=True):
-        where = ax.get_xaxis_transform()
-        ax.text(p, 1.01, f"{int(n):,}", fontsize=6.5, ha="center", va="bottom", color=MUTED, transform=where)
-    ax.set_xlim(-0.04, 1.06)
-    ax.set_ylim(-0.04, 1.06)
-    top = result.name == "top"
-    ax.set_xlabel("largest probability" if top else f"P({result.name})")
-    ax.set_ylabel("share that is right" if top else "true fraction")
-    ax.set_title("all classes: the class of largest probability" if top else result.name, pad=14)
-    ax.grid(visible=True)
-    if result.before is not None:
-        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.22), ncols=2, columnspacing=1.0)
     return ax
 
 
@@ -230,24 +161,14 @@ def magnitude_figure(result: ByMagnitude, ax: Axes) -> Axes:
         place = centre + 0.1 * (i - (len(regimes) - 1) / 2) * width.min(initial=1)
         ax.errorbar(place, values, yerr=bars, ms=4, capsize=1.5, lw=1, elinewidth=1, label=regime, **look)
         counts |= {float(c): _rows(b, result.figure) for c, b in zip(centre, bins, strict=True)}
-    for place, n in counts.items():
-        ax.text(
-            place,
-            1.0,
-            f"{n:,}",
-            fontsize=6.5,
-            ha="center",
-            va="bottom",
-            rotation=90,
-            transform=ax.get_xaxis_transform(),
-        )
+    for x, n in counts.items():
+        note_above(ax, x, f"{n:,}", rotation=90)
     if not counts:
         return nothing(ax, f"{result.title}: no magnitude bin has {FEWEST} rows")
     ax.set_title(result.title, pad=26)
-    ax.set_xlabel("magnitude")
-    ax.set_ylabel("score")
+    ax.set(xlabel="magnitude", ylabel="score")
     ax.grid(axis="y")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=4, columnspacing=1.0, handlelength=1.6)
+    legend_below(ax, 4, handlelength=1.6)
     return ax
 
 
@@ -264,53 +185,109 @@ def _rows(one: Mapping[str, object], name: str) -> int:
     return int(value or 0)
 
 
-class AgainstRedshift(NamedTuple):
-    """What a model says of objects of known redshift.
-
-    Parameters
-    ----------
-    bins : mapping
-        ``whole`` or ``zoom`` of :func:`~jpas_gbm.comparison.redshift_curves.redshift_curves`.
-    classes : tuple of str
-        The classes to draw.
-    z_cut : float or None
-        Where a class begins.
-    title : str
-    """
-
-    bins: Mapping[str, Any]
-    classes: tuple[str, ...]
-    z_cut: float | None
-    title: str
+def evaluations_of(result: Evaluation | Comparison | Mapping[str, Evaluation]) -> Mapping[str, Evaluation]:
+    """Return evaluations by regime: of a comparison with several seeds, the first of each regime."""
+    if isinstance(result, Mapping):
+        return result
+    if hasattr(result, "by_regime"):
+        return result.by_regime
+    return {result.regime: result}
 
 
-def redshift_figure(result: AgainstRedshift, ax: Axes) -> Axes:
-    """Draw binned medians of P(class) against redshift, with the band of the central 68 %."""
-    bins = result.bins
-    filled = np.array(bins["n"]) > 0
-    z = np.array(numbers(bins["z"]))
-    for name in result.classes:
-        if name not in bins["classes"]:
-            continue
-        one = {part: np.array(numbers(values)) for part, values in bins["classes"][name].items()}
-        look = class_look(name, result.classes)
-        ax.fill_between(z[filled], one["low"][filled], one["high"][filled], color=look["color"], alpha=0.18, lw=0)
-        ax.plot(z[filled], one["median"][filled], ms=3.5, label=f"P({name})", **look)
-    if result.z_cut is not None:
-        ax.axvline(result.z_cut, color=MUTED, lw=1, ls="--")
-        ax.annotate(
-            f"z = {result.z_cut:g}",
-            (result.z_cut, 1.02),
-            xycoords=("data", "axes fraction"),
-            ha="center",
-            va="bottom",
-            fontsize=8,
-            color=MUTED,
-        )
-    ax.set_ylim(-0.03, 1.03)
-    ax.set_xlabel("redshift of the quasar")
-    ax.set_ylabel("probability")
-    ax.set_title(result.title, pad=16)
-    ax.grid(visible=True)
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=4, columnspacing=1.2)
-    return ax
+def plot_roc(result: Evaluation | Comparison, ax: Axes, *, cls: str | None = None) -> Axes:
+    """Draw the ROC curve of one class (the first by default) of each regime, false positives in the logarithm."""
+    return roc_figure(_curves_of(result, "roc", "auroc", cls), ax)
+
+
+def plot_purity(result: Evaluation | Comparison, ax: Axes, *, cls: str | None = None) -> Axes:
+    """Draw purity against completeness of cuts in the probability of one class (the first by default)."""
+    return purity_figure(_curves_of(result, "purity", "average_precision", cls), ax)
+
+
+def _curves_of(result: Evaluation | Comparison, kind: str, area: str, cls: str | None) -> ClassCurves:
+    curves = {one.name: one for one in _class_curves(evaluations_of(result), kind, area)}
+    return curves[cls or next(iter(curves))]
+
+
+def plot_magnitude(
+    result: Evaluation | Comparison, ax: Axes, *, figure: str = "macro.f1", title: str | None = None
+) -> Axes:
+    """Draw a figure (by dotted name) of each regime in bins of magnitude, with 95 % intervals."""
+    return magnitude_figure(ByMagnitude(figure, title or figure, evaluations_of(result)), ax)
+
+
+@register_plate("scores", 30)
+def confusion_plate(subject: Subject) -> Plate:
+    """Return the confusion matrices: of every regime on the sky, and of mocks tested on mocks where that was done."""
+    shown = [(f"{name}, tested on the sky", one) for name, one in subject.evaluations.items()]
+    if (mocks := subject.exhibits.mocks) is not None:
+        shown.insert(0, (f"{mocks.regime}, tested on mocks (n = {mocks.n_test:,})", mocks))
+    told = []
+    for title, one in shown:
+        recalls = [f"{c} {number(one[f'per_class.{c}.recall'], 2)}" for c in one.classes]
+        told.append(f"{title}: recall {', '.join(recalls)}")
+    return Plate(
+        "confusion",
+        "Confusion matrices",
+        "Counts of sources by true and predicted class; colour is the share of the true class. On the diagonal "
+        f"recall (R), precision (P) and F1. {subject.rows_words}; decisions by largest probability.",
+        f"Confusion matrices. {'; '.join(told)}.",
+        tuple(Panel(confusion_figure, one, SMALL, options={"title": title}) for title, one in shown),
+    )
+
+
+def _areas_words(curves: list[ClassCurves]) -> str:
+    each = [f"{one.name}: {', '.join(f'{r} {number(a)}' for r, a in one.areas.items())}" for one in curves]
+    return "; ".join(each)
+
+
+@register_plate("scores", 40)
+def roc_plate(subject: Subject) -> Plate | None:
+    """Return ROC curves by class."""
+    curves = list(_class_curves(subject.evaluations, "roc", "auroc"))
+    if not curves:
+        return None
+    return Plate(
+        "roc",
+        "ROC curves",
+        "True- against false-positive rate of a cut in P(class), one class against the rest, with the false-positive "
+        f"rate in the logarithm: a rare class lives at its low end. {subject.rows_words}.",
+        f"ROC curves by class. Areas under the curve: {_areas_words(curves)}.",
+        tuple(Panel(roc_figure, one, HALF) for one in curves),
+    )
+
+
+@register_plate("scores", 50)
+def purity_plate(subject: Subject) -> Plate | None:
+    """Return purity against completeness by class."""
+    curves = list(_class_curves(subject.evaluations, "purity", "average_precision"))
+    if not curves:
+        return None
+    return Plate(
+        "purity",
+        "Purity and completeness",
+        "What a cut in P(class) selects: purity of the sample against its completeness. The dotted line is the share "
+        f"of the class among the rows; purity holds for this class mix only. {subject.rows_words}.",
+        f"Purity against completeness by class. Average precision: {_areas_words(curves)}.",
+        tuple(Panel(purity_figure, one, HALF) for one in curves),
+    )
+
+
+@register_plate("scores", 60)
+def magnitude_plate(subject: Subject) -> Plate | None:
+    """Return macro-F1 and the F1 of each class by magnitude."""
+    evaluations = {regime: one for regime, one in subject.evaluations.items() if one.by_magnitude}
+    if not evaluations:
+        return None
+    figures = [("macro.f1", "macro-F1"), *((f"per_class.{c}.f1", f"F1 of {c}") for c in subject.main.classes)]
+    bins = subject.main.by_magnitude
+    faint = bins[-1]
+    return Plate(
+        "magnitude",
+        "Scores by magnitude",
+        f"Numbers above are rows of the bin (of the class, for its F1); bins with fewer than {FEWEST} are left out. "
+        f"{subject.rows_words}; 95 % bootstrap intervals over objects.",
+        f"Scores in {count(len(bins), 'magnitude bin')}. In the faintest, {faint['lower']:g} to {faint['upper']:g}, "
+        f"macro-F1 of {subject.main.regime} is {number(faint['macro']['f1'])}.",
+        tuple(Panel(magnitude_figure, ByMagnitude(name, title, evaluations), (4.6, 3.5)) for name, title in figures),
+    )

@@ -1,16 +1,8 @@
-"""Panels as SVG that stands inside a page: no outside reference, colours that follow the page's theme.
-
-The look that all figures share: colours, marks, and how a figure becomes a file.
-
-Plate: a figure of the page, made of panels, with its caption and its alternative text.
-"""
+"""The look that all figures share: colours, marks, and how a figure becomes a file."""
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +10,13 @@ from ...atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 
 # Okabe and Ito's palette: told apart by colour-blind readers and in grey print.
 BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 ORANGE, SKY_BLUE = "#E69F00", "#56B4E9"
 INK, MUTED, PALE = "#1B1B1F", "#6B6B73", "#D9D9DE"
+LIGHT, DARK = "#FFFFFF", "#000000"
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
@@ -124,160 +116,6 @@ def save_figure(
         figure.savefig(temporary, dpi=150)
 
 
-HALF, WIDE, SMALL, THIRD = (4.6, 3.3), (9.4, 3.6), (4.6, 3.7), (3.6, 3.1)
-"""Width and height of a panel in inches."""
-
-
-@dataclass(frozen=True)
-class Panel:
-    """One axes.
-
-    Parameters
-    ----------
-    draw : callable
-        ``draw(result, ax) -> ax``.
-    result : object
-        What is drawn.
-    size : tuple of float
-        Width and height, inches.
-    narrow : tuple of float, optional
-        Another size for narrow screens.
-    polar : bool
-        Whether the axes are polar.
-    """
-
-    draw: Callable[[Any, Axes], Axes]
-    result: Any
-    size: tuple[float, float] = HALF
-    narrow: tuple[float, float] | None = None
-    polar: bool = False
-
-    def on(self, figure: Any) -> Axes:
-        """Draw on a figure (or a part of one)."""
-        axes: Axes = figure.add_subplot(projection="polar") if self.polar else figure.add_subplot()
-        return self.draw(self.result, axes)
-
-
-@dataclass(frozen=True)
-class Plate:
-    """A figure of the page.
-
-    Parameters
-    ----------
-    key : str
-        Names it in links and files.
-    title : str
-    caption : str
-        With number of rows, cut, regime and seed.
-    alt : str
-        What it shows, for who cannot see it.
-    panels : tuple of Panel
-    columns : int
-        Panels side by side on a wide screen.
-    """
-
-    key: str
-    title: str
-    caption: str
-    alt: str
-    panels: tuple[Panel, ...]
-    columns: int = 2
-
-
-def draw_plate(plate: Plate) -> Figure:
-    """Return all panels of a plate on one matplotlib figure."""
-    from matplotlib.figure import Figure
-
-    columns = min(plate.columns, len(plate.panels))
-    rows = -(-len(plate.panels) // columns)
-    width = max(panel.size[0] for panel in plate.panels)
-    height = max(panel.size[1] for panel in plate.panels)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for panel, part in zip(plate.panels, parts, strict=False):
-        panel.on(part)
-    return figure
-
-
-def save_plate(plate: Plate, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a plate; the suffix chooses PNG or PDF.
-
-    Raises
-    ------
-    OutputError
-        If the file exists and may not be replaced, or cannot be written.
-    """
-    from matplotlib import rc_context
-
-    with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
-        draw_plate(plate).savefig(temporary, dpi=200)
-
-
-def keyed(plates: Iterable[Plate | None], prefix: str) -> list[Plate]:
-    """Return the plates that there are, their keys beginning with a prefix."""
-    return [replace(plate, key=prefix + plate.key) for plate in plates if plate is not None]
-
-
-THEME = {
-    INK: "ink",
-    MUTED: "muted",
-    PALE: "grid",
-    BLUE: "blue",
-    VERMILION: "vermilion",
-    GREEN: "green",
-    PURPLE: "purple",
-    ORANGE: "orange",
-    SKY_BLUE: "sky",
-}
-"""Colours of figures that the page's style sheet sets, so that they stay legible on dark ground."""
-
-_COLOUR = re.compile("|".join(THEME), re.IGNORECASE)
-_NAMES = {colour.lower(): name for colour, name in THEME.items()}
-_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
-_ASIDE = re.compile(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", re.DOTALL)
-_ROOT = re.compile(r"<svg[^>]*?viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
-_SALT = "jpas-gbm"
-
-
-def panel_svg(panel: Panel, prefix: str, size: tuple[float, float] | None = None) -> str:
-    """Draw a panel and return it as an ``<svg>`` element for a page.
-
-    Parameters
-    ----------
-    panel : Panel
-    prefix : str
-        Goes before every id: ids of several elements must not meet in one page.
-    size : tuple of float, optional
-        Width and height in inches instead of the panel's own.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    stream = io.StringIO()
-    with rc_context({**RULES, "svg.hashsalt": _SALT}):
-        figure = Figure(figsize=size or panel.size, layout="constrained")
-        panel.on(figure)
-        figure.savefig(stream, format="svg", transparent=True, dpi=200, metadata={"Date": None})
-    return embedded(stream.getvalue(), prefix)
-
-
-def embedded(svg: str, prefix: str) -> str:
-    """Return an SVG file's text as an element that can stand inside HTML.
-
-    Name spaces, metadata and style sheets go; ids get a prefix; known colours become variables of the page.
-    """
-    text = _ASIDE.sub("", _HEAD.sub("", svg, count=1))
-    text = _ROOT.sub(r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text, count=1)
-    text = text.replace("xlink:href", "href")
-    text = re.sub(r'\bid="', f'id="{prefix}-', text)
-    text = re.sub(r'href="#', f'href="#{prefix}-', text)
-    text = re.sub(r"url\(#", f"url(#{prefix}-", text)
-    text = _COLOUR.sub(lambda found: f"var(--{_NAMES[found.group().lower()]})", text)
-    # A hundredth of a point cannot be seen; small numbers are scales, and must stay whole.
-    text = re.sub(r"(?<![\d.])([1-9]\d*\.\d\d)\d+", r"\1", text)
-    return re.sub(r"\n\s*", "\n", text).strip()
-
-
 def reach(mean: list[float], intervals: list[Any]) -> list[list[float]]:
     """Return how far intervals reach below and above the means, as error bars want it."""
     spans = [span or (m, m) for m, span in zip(mean, intervals, strict=True)]
@@ -285,3 +123,25 @@ def reach(mean: list[float], intervals: list[Any]) -> list[list[float]]:
         [max(m - low, 0) for m, (low, _) in zip(mean, spans, strict=True)],
         [max(high - m, 0) for m, (_, high) in zip(mean, spans, strict=True)],
     ]
+
+
+def legend_below(ax: Axes, columns: int, *, at: tuple[float, float] = (0.5, -0.17), **more: Any) -> None:
+    """Put the legend below the axes (or elsewhere outside, at a point in axes coordinates)."""
+    ax.legend(loc="upper center", bbox_to_anchor=at, ncols=columns, columnspacing=1.0, **more)
+
+
+def note_above(ax: Axes, x: float, text: str, *, y: float = 1.0, **more: Any) -> None:
+    """Write a small text above the axes at a place of the x axis."""
+    where: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6.5, "transform": ax.get_xaxis_transform()}
+    ax.text(x, y, text, **(where | more))
+
+
+def draw_table(ax: Axes, tones: Any, texts: Mapping[tuple[int, int], str], light: float, **font: Any) -> None:
+    """Draw cells in shades of blue with a text in each, light on those darker than `light`."""
+    from matplotlib import colormaps
+
+    ax.imshow(tones, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
+    for (row, column), text in texts.items():
+        ink = LIGHT if tones[row, column] > light else DARK
+        ax.text(column, row, text, ha="center", va="center", color=ink, **font)
+    ax.spines[:].set_visible(False)

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...text import count, cut_words, listed, number, sentence, with_span
-from .style import BLUE, GREEN, HALF, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, WIDE, Panel, Plate, keyed, nothing
+from .plates import HALF, WIDE, Panel, Plate, keyed
+from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -21,7 +21,7 @@ from .attribution import (
     stages_figure,
     waterfall_figure,
 )
-from .style import WIDE, Panel, Plate, keyed
+from .plates import WIDE, Panel, Plate, keyed
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
