@@ -141,7 +141,10 @@ def _clear(folder: Path, path: Path) -> None:
     except OSError:  # of another user
         return
     try:
-        if lock is not None and not _locked(lock):
+        ours = lock is None or _locked(lock)
+        if ours is False:
+            log.warning("%s: another run is writing this now; the first to finish stays, unless --overwrite.", path)
+        if not ours:
             return
         old = folder / _OLD
         if lock is not None and old.exists() and not path.exists():
