@@ -7,28 +7,9 @@ from typing import Annotated
 import typer
 
 from ..claims import claim_folder
-from ..errors import ConfigError
 from .console import Config, Json, Out, Overwrite, Quiet, Seed, Verbose, progress_bar, say, say_json, start_log, verb
 
 Files = Annotated[list[str], typer.Option(help="One or several files.")]
-
-
-def pairs(words: list[str]) -> dict[str, str]:
-    """Return ``role: survey`` from words like ``target=sdss_ugriz``.
-
-    Raises
-    ------
-    ConfigError
-        If a word has another form or role.
-    """
-    roles = ("source", "target", "labels", "legacy")
-    found = {}
-    for word in words:
-        role, equals, name = word.partition("=")
-        if not equals or role not in roles:
-            raise ConfigError(f"--survey {word}: write ROLE=NAME with ROLE one of {', '.join(roles)}.")
-        found[role] = name
-    return found
 
 
 @verb
@@ -92,21 +73,24 @@ def prepare(
 ) -> None:
     """Read, curate, match, label, split and audit: survey files become a data set folder."""
     start_log(verbose, quiet)
-    from ..config import load_options, override
-    from ..options import PrepareOptions
-    from ..surveys.prepare import prepare_dataset
+    from ..surveys import prepare as room
 
-    claim_folder(out, "data set", overwrite, [*source, *target, *(labels or ()), *(legacy or ()), config])
-    options = load_options(PrepareOptions, config) if config else PrepareOptions()
-    options = override(options, bands=bands, match_radius=radius)
-    if split_seed is not None:
-        options = override(options, splits=override(options.splits, seed=split_seed).model_dump())
     with progress_bar(quiet) as progress:
-        dataset = prepare_dataset(
-            source, target, labels or (), legacy or (), surveys=pairs(survey or []), options=options, progress=progress
+        dataset = room.prepare(
+            source,
+            target,
+            labels,
+            legacy,
+            survey=survey,
+            config=config,
+            bands=bands,
+            radius=radius,
+            split_seed=split_seed,
+            out=out,
+            overwrite=overwrite,
+            progress=progress,
         )
-        dataset.save(out, overwrite=overwrite)
     if json:
-        say_json(dataset.summary())
+        say_json(dataset.summary().to_dict())
     else:
         say(*dataset.lines(), f"data set: {out}")

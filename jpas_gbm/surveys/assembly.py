@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -11,10 +12,9 @@ from ..errors import DatasetError
 from ..options import PrepareOptions
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
-from .classes import LabelScheme, default_scheme
+from .classes import LabelScheme
 from .curation import (
     Curated,
-    Identity,
     TwinFinder,
     add_imaging,
     add_labels,
@@ -26,7 +26,9 @@ from .dataset import Dataset
 from .imaging import ImagingTable
 from .labels import LabelTable
 from .positions import SkyIndex, ids_from_key
+from .preparation import Preparation, TwinCounts
 from .quality import QualityReport
+from .schema import Identity
 
 ROW = "ROW"
 _SOURCE_SALT, _TARGET_SALT = 1, 2
@@ -81,6 +83,7 @@ def curate_target(
     imaging: ImagingTable | None,
     options: PrepareOptions,
     identity: Identity,
+    counts: Preparation | None = None,
 ) -> Curated:
     """Resolve overlaps, name the objects, and add labels and imaging to a target catalogue.
 
@@ -91,7 +94,7 @@ def curate_target(
     """
     if len(target) == 0:
         raise DatasetError(f"the target '{target.survey}' has no rows.")
-    state = merge_overlaps(Curated(target), options.overlap_radius)
+    state = merge_overlaps(Curated(target, counts or Preparation()), options.overlap_radius)
     state = name_objects(state, identity, options.match_radius, _TARGET_SALT if ROW in target.key else 0)
     if imaging is not None:
         state = add_imaging(state, imaging, options.match_radius)
@@ -128,7 +131,7 @@ def _identified(parts: Iterable[Catalogue], finder: TwinFinder, identity: Identi
 
 def divide_source(
     parts: Iterable[Catalogue], target: Catalogue, finder: TwinFinder, identity: Identity, keep_twins: bool
-) -> tuple[Catalogue, Catalogue, dict[str, Any]]:
+) -> tuple[Catalogue, Catalogue, Preparation]:
     """Part the rows of the source into those that may train and the twins of target objects.
 
     Each file is reduced before the next is read, where ids allow it: millions of mocks then stand in
@@ -137,8 +140,8 @@ def divide_source(
     Returns
     -------
     source, twins : Catalogue
-    counts : dict
-        ``unlabelled`` rows left out, ``repeated_rows``, and the twins by how they are known.
+    counts : Preparation
+        The twins and how they are known, and the rows that were left out.
 
     Raises
     ------
@@ -166,13 +169,10 @@ def divide_source(
             f"no labelled row of the source may train: {unlabelled:,} have no class and {len(excluded):,} are twins of "
             "target objects. Give a source with classes and with objects of its own."
         )
-    told = {"source_unlabelled": unlabelled, "source_repeated_rows": repeated + more}
     objects = len(np.unique(excluded.object_id))
-    return (
-        source,
-        excluded,
-        told | {"twins": {"rows": len(excluded), "objects": objects, "kept": keep_twins and objects > 0, **counts}},
-    )
+    twin_counts = TwinCounts(len(excluded), objects, keep_twins and objects > 0, **counts)
+    left_out = Preparation(source_unlabelled=unlabelled, source_repeated_rows=repeated + more, twins=twin_counts)
+    return source, excluded, left_out
 
 
 def _class_warnings(name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray) -> list[str]:
@@ -237,7 +237,7 @@ def assemble(
     target_identity: Identity = "id",
     scheme: LabelScheme | None = None,
     quality: QualityReport | None = None,
-    counts: Mapping[str, Any] | None = None,
+    counts: Preparation | None = None,
     warnings: tuple[str, ...] = (),
     provenance: Mapping[str, Any] | None = None,
 ) -> Dataset:
@@ -273,17 +273,21 @@ def assemble(
         If the tables cannot be joined or are not enough to train on.
     LeakError
         If an object would stand on two sides.
+
+    Returns
+    -------
+    Dataset
     """
-    options, scheme = options or PrepareOptions(), scheme or default_scheme()
+    options, scheme = options or PrepareOptions(), scheme or LabelScheme()
     check_shares(options.splits.target)
     check_shares(options.splits.source)
-    state = curate_target(target, labels, imaging, options, target_identity)
+    state = curate_target(target, labels, imaging, options, target_identity, counts)
     target = state.catalogue
     shared = source_identity == "id" and (target_identity == "id" or labels is not None)
     known = np.unique(target.object_id if labels is None else np.concatenate([target.object_id, labels.all_ids]))
     finder = TwinFinder(known, None if shared else target, options.match_radius)
     parts = [source] if isinstance(source, Catalogue) else source
-    source, twins, told = divide_source(parts, target, finder, source_identity, options.keep_twins)
+    source, twins, left_out = divide_source(parts, target, finder, source_identity, options.keep_twins)
     source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
     target_split = _split_labelled(target, options)
     notes = _judge(source, source_split, target, target_split, scheme, options)
@@ -306,7 +310,12 @@ def assemble(
         scheme=scheme,
         quality=quality or QualityReport(),
         audit=audit,
-        counts={**(counts or {}), **state.counts, **told},
+        counts=replace(
+            state.counts,
+            source_unlabelled=left_out.source_unlabelled,
+            source_repeated_rows=left_out.source_repeated_rows,
+            twins=left_out.twins,
+        ),
         warnings=(*warnings, *state.warnings, *notes),
         provenance=dict(provenance or {}),
     )

@@ -1,12 +1,9 @@
-"""What labels and imaging add to a target catalogue, and what is said when they do not fit.
-
-Twins: source rows of objects that the target has too, which must not train.
-"""
+"""What labels and imaging add to a target catalogue, and which source rows are twins of its objects."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -15,6 +12,8 @@ from .catalogue import UNLABELLED, Catalogue
 from .imaging import ImagingTable
 from .labels import LabelTable
 from .positions import SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
+from .preparation import ImagingMatch, LabelMatch, Preparation
+from .schema import Identity
 
 IN_TARGET = "ISINJPAS"
 """Column by which a mock says that its object is in the target."""
@@ -84,9 +83,6 @@ class TwinFinder:
         return {"by_id" if self.target is None else "by_position": known, "says_so": says & ~known}
 
 
-Identity = Literal["id", "position", "row"]
-"""What tells two rows to be one object: an id column, the position, or nothing."""
-
 SAME_SOURCE = 0.5
 """Rows nearer than this, in arcsec, are taken for one source where nothing else names it."""
 
@@ -99,27 +95,27 @@ class Curated:
     ----------
     catalogue : Catalogue
         The rows that are left, with what is known of them.
-    counts : dict
+    counts : Preparation
         What was counted on the way.
     warnings : tuple of str
         What a person should know.
     """
 
     catalogue: Catalogue
-    counts: dict[str, Any] = field(default_factory=dict)
+    counts: Preparation = field(default_factory=Preparation)
     warnings: tuple[str, ...] = ()
 
-    def after(self, catalogue: Catalogue, counts: dict[str, Any], *warnings: str) -> Curated:
+    def after(self, catalogue: Catalogue, *warnings: str, **counts: Any) -> Curated:
         """Return the next state, with counts and warnings gathered."""
-        return Curated(catalogue, self.counts | counts, self.warnings + warnings)
+        return Curated(catalogue, replace(self.counts, **counts), self.warnings + warnings)
 
 
 def merge_overlaps(state: Curated, radius: float) -> Curated:
     """Keep of each source that several tiles saw the row that was observed best."""
     keep = overlap_duplicates(state.catalogue, radius)
     dropped = int((~keep).sum())
-    counts = {"duplicates_merged": dropped, "overlap_radius": radius}
-    return state.after(state.catalogue.take(keep) if dropped else state.catalogue, counts)
+    catalogue = state.catalogue.take(keep) if dropped else state.catalogue
+    return state.after(catalogue, duplicates_merged=dropped, overlap_radius=radius)
 
 
 def name_objects(state: Curated, identity: Identity, radius: float, salt: int = 0) -> Curated:
@@ -134,13 +130,11 @@ def name_objects(state: Curated, identity: Identity, radius: float, salt: int = 
         nameless = ids < 0
         if nameless.any():
             ids = np.where(nameless, ids_from_key(catalogue.key, salt), ids)
-        return state.after(catalogue.replace(object_id=ids), {"rows_without_id": int(nameless.sum())})
+        return state.after(catalogue.replace(object_id=ids), rows_without_id=int(nameless.sum()))
     linking = radius if identity == "position" else min(radius, SAME_SOURCE)
     ids = ids_from_key(catalogue.key, salt)[position_groups(catalogue.ra, catalogue.dec, linking)]
-    repeated = len(ids) - len(np.unique(ids))
-    return state.after(
-        catalogue.replace(object_id=ids), {"repeated_positions": repeated} if identity == "position" else {}
-    )
+    repeated = len(ids) - len(np.unique(ids)) if identity == "position" else None
+    return state.after(catalogue.replace(object_id=ids), repeated_positions=repeated)
 
 
 def _box(ra: np.ndarray, dec: np.ndarray) -> str:
@@ -180,7 +174,8 @@ def explain_no_match(what: str, catalogue: Catalogue, table: LabelTable | Imagin
     )
 
 
-def _separations(separation: np.ndarray, radius: float) -> tuple[dict[str, Any], list[str]]:
+def _separations(separation: np.ndarray, radius: float) -> tuple[dict[str, float], list[str]]:
+    """Return median and 95th percentile of the separations of matches, and a warning where they are wide."""
     if len(separation) == 0:
         return {}, []
     median = float(np.median(separation))
@@ -225,18 +220,9 @@ def add_labels(state: Curated, labels: LabelTable, identity: Identity, radius: f
     # sees it: the unlabelled have none.
     mag[rows] = np.where(np.isfinite(labels.mag[matched]), labels.mag[matched], mag[rows])
     measured, warnings = _separations(separation, radius)
-    counts = {
-        "labels": {
-            "trusted": len(labels),
-            "matched_by": how,
-            "matched_rows": len(rows),
-            "matched_objects": len(np.unique(matched)),
-            "unmatched": len(labels) - len(np.unique(matched)),
-            "own_labels_contradicted": contradicted,
-            **measured,
-        }
-    }
-    return state.after(catalogue.replace(object_id=ids, label=label, z=z, mag=mag), counts, *warnings)
+    objects = len(np.unique(matched))
+    counts = LabelMatch(len(labels), how, len(rows), objects, len(labels) - objects, contradicted, **measured)
+    return state.after(catalogue.replace(object_id=ids, label=label, z=z, mag=mag), *warnings, labels=counts)
 
 
 def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated:
@@ -253,8 +239,8 @@ def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated
     if len(rows) == 0:
         raise DatasetError(explain_no_match("sources of the imaging table", catalogue, imaging, radius))
     measured, warnings = _separations(separation, radius)
-    counts = {"imaging": {"rows": len(imaging), "matched": len(rows), "share": len(rows) / len(catalogue), **measured}}
-    return state.after(imaging.attach(catalogue, rows, matched), counts, *warnings)
+    counts = ImagingMatch(len(imaging), len(rows), len(rows) / len(catalogue), **measured)
+    return state.after(imaging.attach(catalogue, rows, matched), *warnings, imaging=counts)
 
 
 def compare_imaging(state: Curated) -> Curated:
@@ -264,12 +250,12 @@ def compare_imaging(state: Curated) -> Curated:
     if labelled.all() or not labelled.any():
         return state
     with_label, without = float(has[labelled].mean()), float(has[~labelled].mean())
-    counts = {"imaging_share": {"labelled": with_label, "unlabelled": without}}
+    shares = {"labelled": with_label, "unlabelled": without}
     if abs(with_label - without) <= 0.05:
-        return state.after(catalogue, counts)
+        return state.after(catalogue, imaging_share=shares)
     return state.after(
         catalogue,
-        counts,
         f"imaging is known for {100 * with_label:.1f} % of labelled and {100 * without:.1f} % of unlabelled sources: "
         "its absence would tell the two apart. Give a table of the whole field.",
+        imaging_share=shares,
     )

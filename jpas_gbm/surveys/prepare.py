@@ -1,31 +1,32 @@
-"""prepare: from survey files to a Dataset."""
+"""prepare: from survey files, or tables in memory, to a Dataset."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
+from ..claims import claim_folder
+from ..config import load_options, override
 from ..errors import ConfigError, DatasetError, did_you_mean
 from ..options import PrepareOptions
+from ..run import Progress
 from ..store import provenance
 from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
-from .curation import Identity
 from .dataset import Dataset
 from .imaging import ImagingTable
 from .labels import LabelTable, join_labels
+from .preparation import LabelFiles, Preparation
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
-
-__all__ = ["assemble", "prepare_dataset"]
+from .recognition import Source, as_list
+from .schema import Identity
 
 ROLES = ("source", "target", "labels", "legacy")
 """What a file may be in a data set."""
 
-Progress = Callable[[str, int, int], None]
-Paths = str | Path | Sequence[str | Path]
+Sources = Source | Sequence[Source]
 
 
 class _Steps:
@@ -36,37 +37,62 @@ class _Steps:
         self.quality = QualityReport()
 
     def begin(self, what: str) -> None:
+        """Report that a step begins."""
         if self.progress is not None:
             self.progress(what, self.done, self.total)
 
     def end(self, what: str, quality: QualityReport | None = None) -> None:
+        """Report that a step is done, and keep what its reader counted."""
         self.done += 1
         if quality is not None:
             self.quality = self.quality + quality
         self.begin(what)
 
 
-def _as_paths(paths: Paths) -> list[Path]:
-    given = [paths] if isinstance(paths, str | Path) else list(paths)
-    return [Path(path) for path in given]
+def survey_roles(survey: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
+    """Return the survey of each role from a mapping, or from words such as ``target=sdss_ugriz``.
 
+    Parameters
+    ----------
+    survey : mapping of str to str, or sequence of str, optional
 
-def _check_roles(surveys: Mapping[str, str]) -> None:
-    for role in surveys:
+    Returns
+    -------
+    dict of str to str
+
+    Raises
+    ------
+    ConfigError
+        If a word has another form, or a role does not exist.
+    """
+    if isinstance(survey, Mapping):
+        found = dict(survey)
+    else:
+        found = {}
+        for word in [survey] if isinstance(survey, str) else survey or ():
+            role, equals, name = word.partition("=")
+            if not equals:
+                raise ConfigError(f"--survey {word}: write ROLE=NAME with ROLE one of {', '.join(ROLES)}.")
+            found[role] = name
+    for role in found:
         if role not in ROLES:
             raise ConfigError(
                 f"--survey {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
             )
+    return found
 
 
-def _open(paths: Sequence[Path], role: str, surveys: Mapping[str, str], bands: str | None) -> list[CatalogueReader]:
-    twice = {path for path in paths if paths.count(path) > 1}
+def _open(sources: Sequence[Source], role: str, survey: str | None, bands: str | None) -> list[CatalogueReader]:
+    """Open the catalogues of a role."""
+    paths = [str(source) for source in sources if isinstance(source, str | Path)]
+    twice = sorted({path for path in paths if paths.count(path) > 1})
     if twice:
-        raise DatasetError(f"--{role} names {', '.join(str(path) for path in twice)} more than once.")
-    return [CatalogueReader(path, surveys.get(role), bands) for path in paths]
+        raise DatasetError(f"--{role} names {', '.join(twice)} more than once.")
+    return [CatalogueReader(source, survey, bands) for source in sources]
 
 
 def _identity(readers: Sequence[CatalogueReader], role: str) -> Identity:
+    """Return what names the objects of all files of a role."""
     kinds: set[Identity] = {reader.schema.identity for reader in readers}
     if len(kinds) > 1:
         named = ", ".join(f"{reader.path.name} ({reader.schema.name}: {reader.schema.identity})" for reader in readers)
@@ -85,7 +111,8 @@ def _read_each(readers: Sequence[CatalogueReader], role: str, steps: _Steps) -> 
 
 
 def _read_target(readers: Sequence[CatalogueReader], steps: _Steps) -> tuple[Catalogue, int]:
-    measured = {reader.layout.photometry.rule.name for reader in readers if reader.layout.photometry}
+    """Return the rows of all target files as one catalogue, and how many rows a later file repeated."""
+    measured = {reader.photometry.rule.name for reader in readers}
     if len(measured) > 1:
         raise DatasetError(
             f"the target files hold different measurements ({', '.join(sorted(measured))}), which no model can read "
@@ -94,63 +121,102 @@ def _read_target(readers: Sequence[CatalogueReader], steps: _Steps) -> tuple[Cat
     return join_parts(list(_read_each(readers, "target", steps)))
 
 
-def _read_label_tables(paths: Sequence[Path], survey: str | None, steps: _Steps) -> tuple[LabelTable, dict[str, Any]]:
-    tables = []
-    rejected: dict[str, int] = {}
-    for path in paths:
-        steps.begin(f"labels: {path.name}")
-        table, quality = read_labels(path, survey)
+def _name(source: Source) -> str:
+    return Path(source).name if isinstance(source, str | Path) else "table"
+
+
+def _read_label_tables(
+    sources: Sequence[Source], survey: str | None, steps: _Steps
+) -> tuple[LabelTable | None, LabelFiles | None]:
+    """Return the labels of all tables as one, and what was counted of them."""
+    if not sources:
+        return None, None
+    tables, rejected, rows = [], dict[str, int](), 0
+    for source in sources:
+        steps.begin(f"labels: {_name(source)}")
+        table, quality = read_labels(source, survey)
         tables.append(table)
         for file in quality.files.values():
+            rows += file.rows
             for count in file.counts.values():
                 if count.rule.startswith("label") and count.count:
                     rejected[count.sentence] = rejected.get(count.sentence, 0) + count.count
-        steps.end(f"labels: {path.name}", quality)
+        steps.end(f"labels: {_name(source)}", quality)
     table, joined = join_labels(tables)
-    return table, {"rejected": rejected, "rows": sum(f.rows for f in _files(steps.quality, paths)), "joined": joined}
+    return table, LabelFiles(rejected, rows, **joined)
 
 
-def _files(quality: QualityReport, paths: Sequence[Path]) -> list[Any]:
-    return [quality.files[name] for name in {path.name for path in paths}]
-
-
-def _read_imaging_tables(paths: Sequence[Path], survey: str | None, steps: _Steps) -> ImagingTable:
+def _read_imaging_tables(sources: Sequence[Source], survey: str | None, steps: _Steps) -> ImagingTable | None:
+    """Return the rows of all imaging tables as one."""
+    if not sources:
+        return None
     tables = []
-    for path in paths:
-        steps.begin(f"legacy: {path.name}")
-        table, quality = read_imaging(path, survey)
+    for source in sources:
+        steps.begin(f"legacy: {_name(source)}")
+        table, quality = read_imaging(source, survey)
         tables.append(table)
-        steps.end(f"legacy: {path.name}", quality)
+        steps.end(f"legacy: {_name(source)}", quality)
     return ImagingTable.concat(tables)
 
 
-def prepare_dataset(
-    source_paths: Paths,
-    target_paths: Paths,
-    labels_paths: Paths = (),
-    legacy_paths: Paths = (),
-    surveys: Mapping[str, str] | None = None,
-    options: PrepareOptions | None = None,
+def _options(
+    config: PrepareOptions | str | Path | None, bands: str | None, radius: float | None, split_seed: int | None
+) -> PrepareOptions:
+    """Return the options of a file or of the package, with what was given besides."""
+    options = config if isinstance(config, PrepareOptions) else PrepareOptions()
+    if isinstance(config, str | Path):
+        options = load_options(PrepareOptions, config)
+    options = override(options, bands=bands, match_radius=radius)
+    if split_seed is not None:
+        options = override(options, splits=override(options.splits, seed=split_seed).model_dump())
+    check_shares(options.splits.target)
+    check_shares(options.splits.source)
+    return options
+
+
+def prepare(
+    source: Sources,
+    target: Sources,
+    labels: Sources | None = None,
+    legacy: Sources | None = None,
+    *,
+    survey: Mapping[str, str] | Sequence[str] | None = None,
+    config: PrepareOptions | str | Path | None = None,
+    bands: str | None = None,
+    radius: float | None = None,
+    split_seed: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Dataset:
     """Read, curate, match, label, split and audit survey files.
 
     Parameters
     ----------
-    source_paths : path or sequence of paths
+    source : path, astropy Table or DataFrame, or a list of these
         Mocks, or catalogues of another survey with classes. Several are pooled and split again by
         object, whatever split their names speak of.
-    target_paths : path or sequence of paths
+    target : path, astropy Table or DataFrame, or a list of these
         The survey to be classified. Labels that it carries itself are used.
-    labels_paths : path or sequence of paths
+    labels : path, astropy Table or DataFrame, or a list of these, optional
         Spectroscopic catalogues, in order of trust.
-    legacy_paths : path or sequence of paths
+    legacy : path, astropy Table or DataFrame, or a list of these, optional
         Imaging tables: magnitude and morphology for every source.
-    surveys : mapping of str to str, optional
+    survey : mapping of str to str, or sequence of str, optional
         For a role (source, target, labels, legacy) the name of its survey file, where the files do
-        not give themselves away.
-    options : PrepareOptions, optional
+        not give themselves away; also as words such as ``target=sdss_ugriz``.
+    config : PrepareOptions or path, optional
         Bands, radii, shares and seed.
+    bands : str, optional
+        Band system to keep, such as jpas55.
+    radius : float, optional
+        Largest separation of a sky match, arcsec.
+    split_seed : int, optional
+        Seed of the splits by object.
+    out : path, optional
+        Folder that the data set is written to.
+    overwrite : bool
+        Whether a data set that is there may be replaced.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -162,34 +228,48 @@ def prepare_dataset(
     ------
     CatalogueError
         If a file cannot be understood.
+    ConfigError
+        If an option or a role is wrong.
     DatasetError
         If the files cannot be joined, or are not enough to train on.
     LeakError
         If an object would stand on two sides.
+    OutputError
+        If `out` exists and may not be replaced, or is an input.
     """
-    options, surveys = options or PrepareOptions(), dict(surveys or {})
-    _check_roles(surveys)
-    check_shares(options.splits.target)
-    check_shares(options.splits.source)
-    paths = {
-        role: _as_paths(given)
-        for role, given in zip(ROLES, (source_paths, target_paths, labels_paths, legacy_paths), strict=True)
+    given = {
+        role: [] if sources is None else as_list(sources)
+        for role, sources in zip(ROLES, (source, target, labels, legacy), strict=True)
     }
+    files = [Path(one) for sources in given.values() for one in sources if isinstance(one, str | Path)]
+    if out is not None:
+        claim_folder(out, "data set", overwrite, [*files, config if isinstance(config, str | Path) else None])
+    dataset = _prepared(given, survey_roles(survey), _options(config, bands, radius, split_seed), progress)
+    if out is not None:
+        dataset.save(out, overwrite=overwrite)
+    return dataset
+
+
+def _prepared(
+    given: Mapping[str, Sequence[Source]],
+    surveys: Mapping[str, str],
+    options: PrepareOptions,
+    progress: Progress | None,
+) -> Dataset:
+    """Read the tables of each role and assemble a data set of them."""
     for role in ("source", "target"):
-        if not paths[role]:
+        if not given[role]:
             raise DatasetError(f"no {role} file was given. Name one with --{role}.")
     bands = None if options.bands == "auto" else options.bands
     # All files are opened before any is read: a wrong one is told at once.
-    readers = {role: _open(paths[role], role, surveys, bands) for role in ("source", "target")}
+    readers = {role: _open(given[role], role, surveys.get(role), bands) for role in ("source", "target")}
     identities = {role: _identity(readers[role], role) for role in readers}
-    steps = _Steps(sum(map(len, paths.values())) + 1, progress)
+    steps = _Steps(sum(map(len, given.values())) + 1, progress)
     target, repeated = _read_target(readers["target"], steps)
-    labels, imaging = None, None
-    told: dict[str, Any] = {}
-    if paths["labels"]:
-        labels, told = _read_label_tables(paths["labels"], surveys.get("labels"), steps)
-    if paths["legacy"]:
-        imaging = _read_imaging_tables(paths["legacy"], surveys.get("legacy"), steps)
+    labels, label_files = _read_label_tables(given["labels"], surveys.get("labels"), steps)
+    imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)
+    inputs = [path for opened in readers.values() for reader in opened for path in reader.table.files]
+    inputs += [Path(one) for role in ("labels", "legacy") for one in given[role] if isinstance(one, str | Path)]
     dataset = assemble(
         _read_each(readers["source"], "source", steps),
         target,
@@ -198,17 +278,13 @@ def prepare_dataset(
         options=options,
         source_identity=identities["source"],
         target_identity=identities["target"],
-        counts={"target_rows_read": len(target), "target_repeated_rows": repeated, "label_files": told},
+        counts=Preparation(len(target), repeated, label_files),
         provenance=provenance(
             seed=options.splits.seed,
             options=options.model_dump(mode="json"),
-            inputs=[
-                *(file for opened in readers.values() for reader in opened for file in reader.table.files),
-                *paths["labels"],
-                *paths["legacy"],
-            ],
-            files={role: [path.name for path in given] for role, given in paths.items()},
-            surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers} | surveys,
+            inputs=inputs,
+            files={role: [_name(one) for one in sources] for role, sources in given.items()},
+            surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers} | dict(surveys),
         ),
     )
     dataset = dataset.with_quality(steps.quality)

@@ -85,9 +85,9 @@ def test_the_imaging_comes_back(small_survey, folder):
 
 def test_files_and_memory_make_the_same_data_set(small_survey, folder):
     from jpas_gbm.surveys.assembly import assemble
-    from jpas_gbm.surveys.prepare import prepare_dataset
+    from jpas_gbm.surveys.prepare import prepare
 
-    read = prepare_dataset(
+    read = prepare(
         [folder / f"Mock_{part}_FLUX+NOISE.npy" for part in PARTS],
         [folder / TARGET],
         [folder / LABELS],

@@ -13,6 +13,7 @@ from jpas_gbm.surveys.assembly import assemble, join_parts
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.preparation import TwinCounts
 
 TARGET = catalogue(400)
 ROWS = np.arange(0, 400, 2)
@@ -44,14 +45,14 @@ def test_twins_of_any_object_of_the_label_catalogue_are_kept_apart() -> None:
     ids = np.repeat(np.concatenate([[1, 399, 10_150], 20_000 + np.arange(197)]), 2)
     data = _assemble(MOCKS.replace(object_id=ids), target, labels=labels)
     assert sorted(set(data.twins.object_id.tolist())) == [1, 399, 10_150]
-    assert data.counts["twins"] == {"rows": 6, "objects": 3, "kept": False, "by_id": 6, "says_so": 0}
+    assert data.counts.twins == TwinCounts(6, 3, by_id=6)
     assert len(data.source) == 394
     assert not np.isin(data.source.object_id, labels.all_ids).any()
 
 
 def test_mocks_that_say_isinjpas_do_not_train_either() -> None:
     data = _assemble(MOCKS.replace(extra={"ISINJPAS": np.arange(400) % 10 == 0}))
-    assert data.counts["twins"]["says_so"] == 40
+    assert data.counts.twins.says_so == 40
     assert len(data.source) == 360
 
 
@@ -63,7 +64,7 @@ def test_twins_train_only_if_the_options_say_so_and_the_audit_tells() -> None:
         _assemble(twin)
     data = _assemble(twin, options=PrepareOptions(keep_twins=True))
     assert len(data.source) == len(data.twins) == 400
-    assert data.counts["twins"]["kept"]
+    assert data.counts.twins.kept
     assert {check.name: check.count for check in data.audit.checks if check.allowed} == {
         "source_in_target": 200,
         "source_in_labels": 200,
@@ -81,7 +82,7 @@ def test_a_target_with_labels_of_its_own_needs_no_table() -> None:
     own = TARGET.replace(object_id=np.arange(400), label=np.arange(400) % 5 - 1)
     data = assemble(MOCKS, own)
     assert len(data.target_rows("unlabelled")) == 80
-    assert "labels" not in data.counts
+    assert data.counts.labels is None
 
 
 def test_several_sources_are_pooled_and_split_again() -> None:
@@ -100,7 +101,7 @@ def test_objects_on_both_sides_are_found_by_position_where_ids_are_not_shared() 
     far = catalogue(300, label=np.arange(300) % 4, key={"TILE_ID": np.full(300, 9), "NUMBER": np.arange(300)}, seed=4)
     source = far.replace(dec=far.dec + np.where(np.arange(300) < 20, 0.0001, 1.0))
     data = assemble(source, target, source_identity="position", target_identity="position")
-    assert data.counts["twins"]["by_position"] == len(data.twins) == 20
+    assert data.counts.twins.by_position == len(data.twins) == 20
     assert len(data.source) == 280
     assert np.isin(data.twins.object_id, target.object_id).sum() == 0
     assert np.isin(data.twins.object_id, data.target.object_id).all()
@@ -119,13 +120,13 @@ def test_source_ids_that_the_target_does_not_share_still_group_its_splits() -> N
     target = catalogue(200, label=np.arange(200) % 4)
     data = assemble(mocks(200), target, source_identity="id", target_identity="row")
     assert len(np.unique(data.source.object_id)) == 100
-    assert "by_position" in data.counts["twins"]
+    assert data.counts.twins.by_position is not None
 
 
 def test_unlabelled_source_rows_are_left_out_and_counted() -> None:
     data = _assemble(MOCKS.replace(label=np.where(np.arange(400) < 10, -1, MOCKS.label)))
     assert len(data.source) == 390
-    assert data.counts["source_unlabelled"] == 10
+    assert data.counts.source_unlabelled == 10
 
 
 def test_no_target_label_is_a_warning() -> None:

@@ -9,6 +9,7 @@ from survey_samples import ARCSEC, catalogue, imaging_of, labels_of
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.surveys.curation import Curated, add_imaging, add_labels, compare_imaging, merge_overlaps, name_objects
 from jpas_gbm.surveys.labels import LabelTable
+from jpas_gbm.surveys.preparation import Preparation
 
 TARGET = catalogue(200)
 START = Curated(TARGET)
@@ -25,9 +26,9 @@ def test_labels_by_position_bring_class_redshift_id_and_magnitude_for_cuts() -> 
     assert (done.mag[rows] == 20).all()
     assert np.isnan(done.imaging_mag).all()
     assert (done.morphology == 0).all()
-    counts = state.counts["labels"]
-    assert (counts["matched_by"], counts["matched_rows"], counts["unmatched"]) == ("position", 100, 0)
-    assert counts["separation_median"] == pytest.approx(0.1, abs=1e-3)
+    counts = state.counts.labels
+    assert (counts.matched_by, counts.matched_rows, counts.unmatched) == ("position", 100, 0)
+    assert counts.separation_median == pytest.approx(0.1, abs=1e-3)
     assert state.warnings == ()
 
 
@@ -49,21 +50,21 @@ def test_labels_by_id_where_the_catalogue_has_ids() -> None:
     labels = labels_of(TARGET, np.arange(10, 20), first_id=0)
     state = add_labels(Curated(target), labels, "id", 1.0)
     assert (state.catalogue.label >= 0).nonzero()[0].tolist() == list(range(20, 40))
-    assert state.counts["labels"]["matched_by"] == "id"
-    assert state.counts["labels"]["matched_objects"] == 10
-    assert "separation_median" not in state.counts["labels"]
+    assert state.counts.labels.matched_by == "id"
+    assert state.counts.labels.matched_objects == 10
+    assert state.counts.labels.separation_median is None
 
 
 def test_ids_of_another_space_fall_back_to_position() -> None:
     state = add_labels(START, labels_of(TARGET, np.arange(10), first_id=10**12), "id", 1.0)
-    assert state.counts["labels"]["matched_by"] == "position"
+    assert state.counts.labels.matched_by == "position"
     assert (state.catalogue.object_id[:10] >= 10**12).all()
 
 
 def test_rows_of_one_position_share_a_label_where_position_is_their_name() -> None:
     twice = TARGET.replace(ra=np.repeat(TARGET.ra[::2], 2), dec=np.repeat(TARGET.dec[::2], 2))
     named = name_objects(Curated(twice), "position", 1.0)
-    assert named.counts["repeated_positions"] == 100
+    assert named.counts.repeated_positions == 100
     state = add_labels(named, labels_of(twice, np.array([6])), "position", 1.0)
     assert (state.catalogue.label >= 0).nonzero()[0].tolist() == [6, 7]
     assert state.catalogue.object_id[6] == state.catalogue.object_id[7] == 7
@@ -73,16 +74,16 @@ def test_own_labels_stay_where_the_table_has_none_and_give_way_where_it_has() ->
     own = TARGET.replace(label=np.full(200, 3))
     state = add_labels(Curated(own), labels_of(TARGET, np.array([0, 1, 3])), "row", 1.0)
     assert state.catalogue.label[:5].tolist() == [0, 1, 3, 3, 3]
-    assert state.counts["labels"]["own_labels_contradicted"] == 2
+    assert state.counts.labels.own_labels_contradicted == 2
 
 
 def test_names_of_rows() -> None:
     target = TARGET.replace(object_id=np.where(np.arange(200) < 5, -1, np.arange(200)))
     named = name_objects(Curated(target), "id", 1.0)
-    assert named.counts["rows_without_id"] == 5
+    assert named.counts.rows_without_id == 5
     assert len(np.unique(named.catalogue.object_id)) == 200
     assert named.catalogue.object_id[7] == 7
-    assert name_objects(START, "id", 1.0).counts["rows_without_id"] == 0
+    assert name_objects(START, "id", 1.0).counts.rows_without_id == 0
 
 
 def test_two_observations_of_one_source_are_one_object_though_nothing_names_it() -> None:
@@ -96,7 +97,7 @@ def test_overlaps_are_merged_and_counted() -> None:
     both = catalogue(4, key={"TILE_ID": [1, 2, 1, 2], "NUMBER": [1, 1, 2, 2]}, ra=[10, 10, 11, 12], dec=np.zeros(4))
     state = merge_overlaps(Curated(both), 0.5)
     assert len(state.catalogue) == 3
-    assert state.counts == {"duplicates_merged": 1, "overlap_radius": 0.5}
+    assert state.counts == Preparation(duplicates_merged=1, overlap_radius=0.5)
     assert merge_overlaps(Curated(both), 0.0).catalogue is both
 
 
@@ -150,7 +151,7 @@ def test_imaging_brings_magnitude_and_morphology_to_any_source() -> None:
     assert (done.morphology[rows] == 2).all()
     assert np.isnan(done.imaging_mag[150:]).all()
     assert np.array_equal(done.mag[150:], TARGET.mag[150:])
-    assert state.counts["imaging"]["share"] == 0.75
+    assert state.counts.imaging.share == 0.75
     with pytest.raises(DatasetError, match="none of the 150 sources of the imaging table lies within 1 arcsec"):
         add_imaging(START, imaging_of(TARGET, rows, shift=9 * 3600.0), 1.0)
 

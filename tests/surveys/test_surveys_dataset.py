@@ -21,6 +21,7 @@ from jpas_gbm.surveys.bands import BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.classes import LabelScheme
 from jpas_gbm.surveys.dataset import FORM, Dataset
+from jpas_gbm.surveys.preparation import LabelMatch, Preparation, TwinCounts
 from jpas_gbm.surveys.quality import QualityReport
 
 TARGET = catalogue(400).replace(extra={"SUBCLASS": np.arange(400)})
@@ -132,7 +133,7 @@ def test_no_test_label_can_be_read_from_what_training_gets(data: Dataset) -> Non
     assert np.shares_memory(view.target.flux, data.target.flux)
     assert view.for_training() is view
     assert "test labels masked" in repr(view)
-    assert view.summary()["target"]["splits"]["test"] == dict.fromkeys(data.scheme.classes, 0)
+    assert view.summary().target.splits["test"] == dict.fromkeys(data.scheme.classes, 0)
 
 
 def test_training_gets_the_same_whatever_the_test_labels_are(data: Dataset) -> None:
@@ -270,15 +271,15 @@ def test_invariants(data: Dataset) -> None:
 
 def test_a_data_set_may_have_no_source(data: Dataset) -> None:
     none = _dataset(data, source=data.source.take(slice(0, 0)), source_split=np.zeros(0))
-    assert none.summary()["source"]["bands_missing"] is None
+    assert none.summary().source.bands_missing is None
     assert none.lines()
 
 
 def test_the_summary_says_what_a_person_asks(data: Dataset) -> None:
     summary = data.summary()
-    assert summary["target"]["splits"]["train"] == data.scheme.counts(data.target_rows("train").label)
-    assert sum(summary["target"]["classes"].values()) == 200
-    assert summary["twins"] == {"rows": 200, "objects": 200}
+    assert summary.target.splits["train"] == data.scheme.counts(data.target_rows("train").label)
+    assert sum(summary.target.classes.values()) == 200
+    assert summary.twins == TwinCounts(200, 200)
     text = "\n".join(data.lines())
     assert "Target: tests, 400 sources, 200 labelled, 3 bands of three (0.0 % missing)" in text
     assert "labels: 200 trusted objects, 200 found by position, 0 not in the catalogue, median separation 0.1" in text
@@ -286,19 +287,18 @@ def test_the_summary_says_what_a_person_asks(data: Dataset) -> None:
     assert "200 rows of 200 objects are twins of target objects: left out of training" in text
     assert "Leak audit: clean" in text
     assert "\nWarning: mind the gap" in text
-    json.dumps(summary)
+    json.dumps(summary.to_dict())
+    assert data._repr_html_().count("<tr>") == 9
 
 
 def test_the_summary_tells_objects_seen_twice_and_labels_found_by_id(data: Dataset) -> None:
-    from dataclasses import replace
-
-    counts = {
-        "duplicates_merged": 12,
-        "overlap_radius": 0.5,
-        "repeated_positions": 7,
-        "labels": {"trusted": 9, "matched_objects": 8, "matched_by": "id", "unmatched": 1},
-        "twins": {"rows": 4, "objects": 2, "kept": True},
-    }
+    counts = Preparation(
+        duplicates_merged=12,
+        overlap_radius=0.5,
+        repeated_positions=7,
+        labels=LabelMatch(9, "id", 8, 8, 1, 0),
+        twins=TwinCounts(4, 2, kept=True),
+    )
     text = replace(data, counts=counts).lines()
     assert "  12 sources seen by two tiles within 0.5 arcsec merged" in text
     assert "  7 rows repeat the position of another and count as one object" in text

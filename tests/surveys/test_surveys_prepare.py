@@ -11,12 +11,12 @@ import pytest
 from astropy.table import Table
 from survey_samples import ARCSEC, write_sdss
 
-from jpas_gbm.errors import CatalogueError, ConfigError, DatasetError
+from jpas_gbm.errors import CatalogueError, ConfigError, DatasetError, OutputError
 from jpas_gbm.options import PrepareOptions
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
-from jpas_gbm.surveys.prepare import prepare_dataset
+from jpas_gbm.surveys.prepare import prepare
 
 BANDS = band_system("jpas57")
 N = 240
@@ -106,7 +106,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 def test_files_of_the_archives_become_a_data_set(files: dict[str, Path]) -> None:
     seen: list[tuple[str, int, int]] = []
-    data = prepare_dataset(
+    data = prepare(
         [files["source"], files["more"]],
         files["target"],
         files["labels"],
@@ -114,7 +114,7 @@ def test_files_of_the_archives_become_a_data_set(files: dict[str, Path]) -> None
         progress=lambda *step: seen.append(step),
     )
     assert len(data.target) == N
-    assert data.counts["duplicates_merged"] == 12
+    assert data.counts.duplicates_merged == 12
     assert (data.target.label >= 0).sum() == N / 2
     assert len(data.source) == 320
     assert data.target.bands.name == "jpas55"
@@ -126,11 +126,11 @@ def test_files_of_the_archives_become_a_data_set(files: dict[str, Path]) -> None
     assert set(data.provenance["inputs"]) >= {"jpas.fits", "zcat.fits", "Mock_train_PROPS.csv"}
     assert data.provenance["surveys"]["target"] == ["jpas_idr202406"]
     assert "jpas.fits" in data.quality.files
-    json.dumps(data.summary())
+    json.dumps(data.summary().to_dict())
 
 
 def test_trap_ids_survive_to_the_last_digit(files: dict[str, Path], tmp_path: Path) -> None:
-    data = prepare_dataset(files["source"], files["target"], files["labels"])
+    data = prepare(files["source"], files["target"], files["labels"])
     data.save(tmp_path / "data")
     ids = Dataset.load(tmp_path / "data").target_rows("train", "val", "test").object_id
     rows = np.arange(0, N, 2) + np.arange(0, N, 2) // 2 % 2
@@ -138,7 +138,7 @@ def test_trap_ids_survive_to_the_last_digit(files: dict[str, Path], tmp_path: Pa
 
 
 def test_without_imaging_no_feature_may_see_the_zcatalogues(files: dict[str, Path]) -> None:
-    data = prepare_dataset(files["source"], files["target"], files["labels"])
+    data = prepare(files["source"], files["target"], files["labels"])
     assert np.isnan(data.target.imaging_mag).all()
     assert (data.target.morphology == 0).all()
     assert data.target_rows("train").mag == pytest.approx(20.0)
@@ -149,12 +149,12 @@ def test_several_files_of_each_kind_are_joined(files: dict[str, Path], tmp_path:
     targets = [write_jpas(tmp_path / "a.fits", 160), write_jpas(tmp_path / "b.fits", 120, first=120)]
     rows = np.arange(100)
     labels = [write_zcat(tmp_path / "za.fits", rows), write_zcat(tmp_path / "zb.fits", rows + 60)]
-    data = prepare_dataset(files["source"], targets, labels, [files["legacy"]])
+    data = prepare(files["source"], targets, labels, [files["legacy"]])
     assert len(data.target) == 240
-    assert data.counts["target_repeated_rows"] == 40
+    assert data.counts.target_repeated_rows == 40
     assert (data.target.label >= 0).sum() == 160
-    assert data.counts["label_files"]["joined"] == {"repeated": 40, "contradictory": 0}
-    assert data.counts["label_files"]["rows"] == 200
+    assert (data.counts.label_files.repeated, data.counts.label_files.contradictory) == (40, 0)
+    assert data.counts.label_files.rows == 200
 
 
 def test_rejected_labels_are_told_by_rule_and_their_mocks_do_not_train(files: dict[str, Path], tmp_path: Path) -> None:
@@ -162,8 +162,8 @@ def test_rejected_labels_are_told_by_rule_and_their_mocks_do_not_train(files: di
     zwarn = np.where(rows < 7, 4, 0)
     ids = np.where(rows < 3, 39700000000000000 + rows, 39633000000000000 + rows)
     labels = write_zcat(tmp_path / "z.fits", rows, ZWARN=zwarn, TARGETID=ids)
-    data = prepare_dataset(files["source"], files["target"], labels)
-    assert data.counts["label_files"]["rejected"] == {"redshift with a warning (ZWARN is not 0)": 7}
+    data = prepare(files["source"], files["target"], labels)
+    assert data.counts.label_files.rejected == {"redshift with a warning (ZWARN is not 0)": 7}
     assert "    7 rows rejected: redshift with a warning (ZWARN is not 0)" in data.lines()
     assert set(data.twins.object_id) == {39700000000000000, 39700000000000001, 39700000000000002}
     assert (data.target.label >= 0).sum() == 113
@@ -173,7 +173,7 @@ def test_trap_targetid_as_float_stops_the_run(files: dict[str, Path], tmp_path: 
     rows = np.arange(120)
     labels = write_zcat(tmp_path / "z.fits", rows, TARGETID=39633000000000000.0 + rows)
     with pytest.raises(CatalogueError, match=r"TARGETID.*float"):
-        prepare_dataset(files["source"], files["target"], labels)
+        prepare(files["source"], files["target"], labels)
 
 
 def test_labels_with_swapped_columns(files: dict[str, Path], tmp_path: Path) -> None:
@@ -181,27 +181,55 @@ def test_labels_with_swapped_columns(files: dict[str, Path], tmp_path: Path) -> 
     swapped = {"TARGET_RA": np.full(60, 2.0), "TARGET_DEC": 150.0 + 20 * ARCSEC * rows}
     labels = write_zcat(tmp_path / "z.fits", rows, **swapped)
     with pytest.raises((DatasetError, CatalogueError), match=r"(?i)swapped|exchanged|Dec"):
-        prepare_dataset(files["source"], files["target"], labels)
+        prepare(files["source"], files["target"], labels)
 
 
 def test_source_and_target_of_different_surveys(files: dict[str, Path], tmp_path: Path) -> None:
     sdss = write_sdss(tmp_path / "sdss.csv", 40)
     with pytest.raises(DatasetError, match=r"source 'sdss_ugriz' .* lacks 55 of the 55 bands of the target"):
-        prepare_dataset(sdss, files["target"], files["labels"])
+        prepare(sdss, files["target"], files["labels"])
+
+
+def test_tables_in_memory_make_the_same_data_set(files: dict[str, Path]) -> None:
+    tables = {name: Table.read(files[name], character_as_bytes=False) for name in ("target", "labels", "legacy")}
+    made = prepare(files["source"], tables["target"], [tables["labels"]], tables["legacy"].to_pandas())
+    known = prepare(files["source"], files["target"], files["labels"], files["legacy"])
+    assert made.fingerprint() == known.fingerprint()
+    assert set(made.provenance["inputs"]) == {"Mock_train_FLUX+NOISE.npy", "Mock_train_PROPS.csv"}
+    assert made.counts == known.counts
+
+
+def test_options_and_the_folder_of_the_data_set(files: dict[str, Path], tmp_path: Path) -> None:
+    words = ["target=jpas_idr202406", "source=jpas_mocks"]
+    (tmp_path / "p.yaml").write_text("overlap_radius: 0.25\n")
+    roles = (files["source"], files["target"], files["labels"])
+    options = {"config": tmp_path / "p.yaml", "bands": "jpas57", "radius": 0.75, "split_seed": 3}
+    data = prepare(*roles, survey=words, **options, out=tmp_path / "data")
+    assert Dataset.load(tmp_path / "data").fingerprint() == data.fingerprint()
+    told = data.provenance["options"]
+    assert (told["overlap_radius"], told["match_radius"], told["bands"]) == (0.25, 0.75, "jpas57")
+    assert told["splits"]["seed"] == data.provenance["seed"] == 3
+    with pytest.raises(OutputError, match="exists"):
+        prepare(*roles, out=tmp_path / "data")
+    prepare(*roles, out=tmp_path / "data", overwrite=True)
+    with pytest.raises(ConfigError, match="--survey sdss_ugriz: write ROLE=NAME with ROLE one of source, target"):
+        prepare(*roles, survey=["sdss_ugriz"])
+    with pytest.raises(ConfigError, match="the shares of train, val, test are"):
+        prepare(*roles, config=PrepareOptions(splits={"target": (0.5, 0.5, 0.5)}))
 
 
 def test_mistakes_of_the_caller(files: dict[str, Path]) -> None:
     with pytest.raises(ConfigError, match=r"there is no role 'sauce'. Did you mean 'source'\?"):
-        prepare_dataset(files["source"], files["target"], surveys={"sauce": "sdss_ugriz"})
+        prepare(files["source"], files["target"], survey={"sauce": "sdss_ugriz"})
     with pytest.raises(DatasetError, match="no source file was given. Name one with --source"):
-        prepare_dataset([], files["target"])
+        prepare([], files["target"])
     with pytest.raises(DatasetError, match=r"--source names .*Mock_train_FLUX\+NOISE.npy more than once"):
-        prepare_dataset([files["source"], files["source"]], files["target"])
+        prepare([files["source"], files["source"]], files["target"])
 
 
 def test_bands_of_ones_own_choice(files: dict[str, Path]) -> None:
     options = PrepareOptions(bands="jpas57")
-    data = prepare_dataset(files["source"], str(files["target"]), files["labels"], options=options)
+    data = prepare(files["source"], str(files["target"]), files["labels"], config=options)
     assert len(data.source.bands) == len(data.target.bands) == 57
 
 
@@ -209,8 +237,8 @@ def test_catalogues_with_labels_of_their_own(tmp_path: Path) -> None:
     """SDSS: no shared ids, and 6 objects on both sides."""
     sources = [write_sdss(tmp_path / f"s{i}.csv", 80, seed=i, dec=np.full(80, 10.0 + i)) for i in (1, 2)]
     target = write_sdss(tmp_path / "t.csv", 100, seed=9, prefix="", dec=np.where(np.arange(100) < 6, 11.0, 30.0))
-    data = prepare_dataset(sources, target, surveys={"target": "sdss_ugriz"})
-    assert len(data.twins) == data.counts["twins"]["by_position"] == 6
+    data = prepare(sources, target, survey={"target": "sdss_ugriz"})
+    assert len(data.twins) == data.counts.twins.by_position == 6
     assert len(data.source) == 154
     assert (data.target.label >= 0).all()
     assert not data.target.has_errors
@@ -221,18 +249,18 @@ def test_measurements_are_not_mixed_in_one_target(tmp_path: Path) -> None:
     source = write_sdss(tmp_path / "s.csv", 80, dec=np.full(80, 10.0))
     targets = [write_sdss(tmp_path / "a.csv", 80, seed=1), write_sdss(tmp_path / "b.csv", 80, seed=2, prefix="")]
     with pytest.raises(DatasetError, match=r"the target files hold different measurements \(dered_ugriz, ugriz\)"):
-        prepare_dataset(source, targets)
+        prepare(source, targets)
 
 
 def test_sources_that_name_objects_differently_are_not_mixed(files: dict[str, Path], tmp_path: Path) -> None:
     sdss = write_sdss(tmp_path / "s.csv", 80)
     with pytest.raises(DatasetError, match=r"source files name their objects in different ways: .*id\).*position\)"):
-        prepare_dataset([files["source"], sdss], files["target"])
+        prepare([files["source"], sdss], files["target"])
 
 
 def _survey_a(shared: Path, **more: object) -> Dataset:
     folder = shared / "survey_a"
-    return prepare_dataset(
+    return prepare(
         [folder / f"Mock_{name}_FLUX+NOISE.npy" for name in ("train", "valid", "test")],
         folder / "jpas_like_idr.fits",
         folder / "desi_like_zcat.fits",
@@ -249,16 +277,16 @@ def test_reference_survey_a(shared: Path) -> None:
     """36,899 labelled rows, 1,285 duplicates, 53,560 mocks, and the test rows of the reference scores."""
     data = _survey_a(shared)
     summary = data.summary()
-    assert summary["target"]["labelled"] == 36_899
-    assert list(summary["target"]["classes"].values()) == [525, 1_339, 26_124, 8_911]
-    assert summary["target"]["rows"] == 44_139 - 1_285
-    assert data.counts["duplicates_merged"] == 1_285
-    assert summary["source"]["rows"] == 53_560
-    assert data.counts["twins"]["by_id"] == 39_140
-    assert data.counts["twins"]["says_so"] == 0
-    assert sum(data.counts["label_files"]["rejected"].values()) == 39_330 - 36_899
+    assert summary.target.labelled == 36_899
+    assert list(summary.target.classes.values()) == [525, 1_339, 26_124, 8_911]
+    assert summary.target.rows == 44_139 - 1_285
+    assert data.counts.duplicates_merged == 1_285
+    assert summary.source.rows == 53_560
+    assert data.counts.twins.by_id == 39_140
+    assert data.counts.twins.says_so == 0
+    assert sum(data.counts.label_files.rejected.values()) == 39_330 - 36_899
     assert _bright(data.target_rows("test")) == [151, 460, 6_490, 3_504]
-    assert data.counts["imaging"]["share"] == pytest.approx(0.985, abs=0.001)
+    assert data.counts.imaging.share == pytest.approx(0.985, abs=0.001)
     assert data.warnings == ()
 
 
@@ -266,8 +294,8 @@ def test_reference_sdss(shared: Path) -> None:
     """362 objects stand in both the sources and the target."""
     folder = shared / "sdss"
     sources = [folder / f"sdss_{name}.csv" for name in ("galaxy", "quasar", "star")]
-    data = prepare_dataset(sources, folder / "skyserver_dr14.csv")
-    assert data.counts["twins"]["by_position"] == 362
+    data = prepare(sources, folder / "skyserver_dr14.csv")
+    assert data.counts.twins.by_position == 362
     assert len(data.source) == 29_936 - 362
-    assert data.summary()["target"]["classes"]["QSO_high"] == 72
+    assert data.summary().target.classes["QSO_high"] == 72
     assert (data.target.label >= 0).all()
