@@ -24,7 +24,7 @@ from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
-from .surveys.catalogue import Catalogue
+from .surveys.catalogue import Catalogue, conform
 from .surveys.classes import LabelScheme
 from .surveys.recognition import Source
 from .text import html_table
@@ -105,20 +105,13 @@ class Model:
         FeatureMismatch
             If bands are missing or the fluxes are another measurement.
         """
-        missing = [name for name in self.bands.names if name not in catalogue.bands]
-        if missing:
-            raise FeatureMismatch(
-                f"the model needs {len(self.bands)} bands of '{self.bands.name}', the catalogue "
-                f"({catalogue.survey}, '{catalogue.bands.name}') lacks {len(missing)}: {', '.join(missing[:8])}"
-                f"{' ...' if len(missing) > 8 else ''}. Fit a model on that survey's bands."
-            )
         known = self.card.get("photometries", [self.photometry])
         if catalogue.photometry not in known:
             raise FeatureMismatch(
                 f"the model was trained on {' and '.join(known)}, the catalogue has {catalogue.photometry}. "
                 "Refusing to predict: read that measurement, or fit a model on this one."
             )
-        return catalogue.select_bands(self.bands)
+        return conform(catalogue, self.bands, has_errors=False)
 
     def features(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
         """Return the features of a catalogue as this model was trained on them.

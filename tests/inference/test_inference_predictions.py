@@ -1,11 +1,14 @@
 """Predictions in memory: as tables, as words, and equal to the file bit for bit."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 
 from jpas_gbm.errors import CatalogueError, ConfigError, FeatureMismatch
 from jpas_gbm.inference.stream import predict
+from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.reader import read_catalogue
 
 
@@ -81,3 +84,20 @@ def test_a_data_frame_of_plain_columns_is_classified():
     assert len(found) == 1 and as_catalogue(found, found.bands) is found
     with pytest.raises(CatalogueError, match="is a table of no survey that is known here"):
         as_catalogue(pd.DataFrame({"a": [1.0]}), found.bands)
+
+
+def test_a_table_and_a_frame_are_classified_as_their_file_is(fitted, make_catalogue):
+    path = make_catalogue(60)
+    known = fitted.predict(read_catalogue(path)[0])
+    table = Table.read(path)
+    wide = {name: table[name] for name in ("TILE_ID", "NUMBER", "ALPHA_J2000", "DELTA_J2000")}
+    for name in ("FLUX_APER_COR_3_0", "FLUX_RELERR_APER_COR_3_0"):
+        wide |= {f"{name}_{band}": table[name][:, i] for i, band in enumerate(band_system("jpas57").names)}
+    for given in (table, pd.DataFrame({name: np.asarray(value) for name, value in wide.items()})):
+        assert np.array_equal(fitted.predict(given).probabilities, known.probabilities)
+    own = pd.DataFrame({name.replace("FLUX_APER_COR_3_0", "f"): np.asarray(value) for name, value in wide.items()})
+    columns = {"flux": "f_{band}", "relative_error": "FLUX_RELERR_APER_COR_3_0_{band}"}
+    catalogue = Catalogue.from_table(own, "jpas_idr202406", columns=columns)
+    assert np.array_equal(fitted.predict(catalogue).probabilities, known.probabilities)
+    with pytest.raises(CatalogueError, match="DataFrame: is a table of no survey that is known"):
+        fitted.predict(own)

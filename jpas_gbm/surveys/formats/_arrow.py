@@ -11,6 +11,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ...errors import CatalogueError
+from ...store import native
 from ..tables import Block, Column, Kind, RawTable, Want, stack_rows
 
 if TYPE_CHECKING:
@@ -84,6 +85,10 @@ def first_line(error: Exception) -> str:
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 
+def _is_native(of: object) -> bool:
+    return bool(getattr(of, "isnative", True))
+
+
 class FrameTable(RawTable):
     """A pandas DataFrame; its index is not looked at.
 
@@ -105,8 +110,11 @@ class FrameTable(RawTable):
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
         if twice:
             raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
+        # FITS columns are big-endian, which Arrow does not take.
+        swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
         try:
-            self._table = pa.Table.from_pandas(frame.rename(columns=str), preserve_index=False).combine_chunks()
+            plain = frame.assign(**{str(name): values for name, values in swapped.items()}).rename(columns=str)
+            self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
         self.rows = self._table.num_rows
