@@ -176,13 +176,13 @@ class DataFacts:
             If it is no whole data set.
         """
         head = open_sealed(folder, FORM).head
-        return cls(head.summary, head.quality, head.audit, head.warnings, head.provenance)
+        return cls(head.summary.to_dict(), head.quality, head.audit, head.warnings, head.provenance)
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataFacts:
         """Return the facts of a data set."""
         quality, audit = dataset.quality.to_dict(), dataset.audit.to_dict()
-        return cls(dataset.summary(), quality, audit, tuple(dataset.warnings), dict(dataset.provenance))
+        return cls(dataset.summary().to_dict(), quality, audit, tuple(dataset.warnings), dict(dataset.provenance))
 
 
 @dataclass(frozen=True)
