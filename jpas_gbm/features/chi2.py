@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numba
 import numpy as np
 
@@ -12,12 +10,11 @@ LANES = 96
 the rows beside it."""
 
 _STRIDE = 7
-_TASK = 4096
 
 
 @numba.njit(cache=True, nogil=True)
-def _normalise(flux, err, zero_points, error_scale, floor, x, weight):  # type: ignore[no-untyped-def]
-    """Fill `x` with fluxes in units of the row's level and `weight` with 1/σ² (0 where missing)."""
+def _normalise(flux, err, floor, x, weight):  # type: ignore[no-untyped-def]
+    """Fill `x` with fluxes in units of the row's level and `weight` with 1/σ² (0 where missing); all shape (n, b)."""
     n, bands = flux.shape
     size = np.empty(bands)
     for i in range(n):
@@ -26,7 +23,7 @@ def _normalise(flux, err, zero_points, error_scale, floor, x, weight):  # type: 
             x[i, b] = 0.0
             weight[i, b] = 0.0
             if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
-                size[seen] = abs(flux[i, b] * zero_points[b])
+                size[seen] = abs(flux[i, b])
                 seen += 1
         if seen == 0:
             continue
@@ -35,16 +32,16 @@ def _normalise(flux, err, zero_points, error_scale, floor, x, weight):  # type: 
         weights = 0.0
         for b in range(bands):
             if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
-                sigma = err[i, b] * zero_points[b] * error_scale[b]
+                sigma = np.float64(err[i, b])
                 w = 1.0 / (sigma * sigma + soft * soft + 1e-300)
-                total += w * (flux[i, b] * zero_points[b])
+                total += w * flux[i, b]
                 weights += w
         # A row without signal has no level of its own: its noise is the level then.
         level = max(total / weights, 1.0 / np.sqrt(weights), 1e-30)
         for b in range(bands):
             if np.isfinite(flux[i, b]) and np.isfinite(err[i, b]):
-                value = flux[i, b] * zero_points[b] / level
-                sigma = err[i, b] * zero_points[b] * error_scale[b] / level
+                value = flux[i, b] / level
+                sigma = err[i, b] / level
                 x[i, b] = value
                 weight[i, b] = 1.0 / (sigma * sigma + floor * floor * value * value + 1e-12)
 
@@ -172,16 +169,10 @@ def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return outer, padded
 
 
-def normalise_rows(
-    flux: np.ndarray,
-    err: np.ndarray,
-    floor: float,
-    zero_points: np.ndarray | None = None,
-    error_scale: np.ndarray | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return fluxes in units of each row's level, and the weights of the fit.
+def normalise_rows(flux: np.ndarray, err: np.ndarray, floor: float) -> tuple[np.ndarray, np.ndarray]:
+    r"""Return fluxes in units of each row's level, and the weights of the fit.
 
-    The level is a mean flux whose weights are 1/(σ² + (0.3 m)²), m the median \\|flux\\|: a plain mean for bright
+    The level is a mean flux whose weights are 1/(σ² + (0.3 m)²), m the median \|flux\|: a plain mean for bright
     rows, which noise cannot drive to nothing in faint ones. Everything after it is free of the flux scale.
 
     Parameters
@@ -190,34 +181,12 @@ def normalise_rows(
         Any linear flux unit; a band is missing where either is NaN.
     floor : float
         Share of the flux added in quadrature to the error.
-    zero_points, error_scale : array, shape (b,), optional
-        Factors on the flux (with its error) and on the error alone.
 
     Returns
     -------
     x, weight : array of float64, shape (n, b)
         `x` and `weight` are 0 in missing bands.
     """
-    bands = flux.shape[1]
-    ones = np.ones(bands)
-    x = np.empty(flux.shape)
-    weight = np.empty(flux.shape)
-    zero_points = ones if zero_points is None else zero_points
-    error_scale = ones if error_scale is None else error_scale
-    _normalise(flux, err, zero_points, error_scale, floor, x, weight)
+    x, weight = np.empty(flux.shape), np.empty(flux.shape)
+    _normalise(flux, err, floor, x, weight)
     return x, weight
-
-
-def row_tasks(n: int, size: int = _TASK) -> list[slice]:
-    """Return the slices of rows that threads share; their size changes nothing but the speed."""
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
-def in_threads(work, tasks: list[slice], threads: int) -> None:  # type: ignore[no-untyped-def]
-    """Call `work` on every slice of rows, in `threads` threads."""
-    if threads <= 1 or len(tasks) < 2:
-        for task in tasks:
-            work(task)
-        return
-    with ThreadPoolExecutor(threads) as pool:
-        list(pool.map(work, tasks))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -228,3 +230,26 @@ def _sum_windows(planes: np.ndarray, start: int, width: int, stride: int, number
     for offset in range(2, width):
         total += planes[:, first + offset : last + offset : stride]
     return total
+
+
+def in_threads(work: Callable[[slice], None], rows: int, size: int, threads: int) -> None:
+    """Call `work` on every slice of so many rows, in several threads.
+
+    Parameters
+    ----------
+    work : callable
+        Takes a slice of rows. It must give a row the same bits whatever the slice.
+    rows : int
+        Rows altogether.
+    size : int
+        Rows of a slice, but for the last.
+    threads : int
+        Threads.
+    """
+    tasks = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+    if threads <= 1 or len(tasks) < 2:
+        for task in tasks:
+            work(task)
+        return
+    with ThreadPoolExecutor(threads) as pool:
+        list(pool.map(work, tasks))

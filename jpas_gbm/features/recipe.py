@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -21,7 +20,7 @@ from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
 from ..surveys.classes import LabelScheme
 from .feature_group import FeaturePart, FittedPart, Setting, feature_groups
-from .photospectra import Spectra, narrow_sequence
+from .photospectra import Spectra, in_threads, narrow_sequence
 
 if TYPE_CHECKING:
     from .shift import DomainShift
@@ -304,13 +303,7 @@ class FeatureRecipe:
                 part.compute(spectra, work[columns])
                 X[block, columns] = work[columns].T
 
-        blocks = [slice(start, start + _BLOCK) for start in range(0, len(rows), _BLOCK)]
-        if threads > 1 and len(blocks) > 1:
-            with ThreadPoolExecutor(threads) as pool:
-                list(pool.map(fill, blocks))
-        else:
-            for block in blocks:
-                fill(block)
+        in_threads(fill, len(rows), _BLOCK, threads)
         return FeatureMatrix(X, self.names, self.hash)
 
     def to_dict(self) -> dict[str, Any]:

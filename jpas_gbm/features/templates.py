@@ -14,12 +14,15 @@ from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
 from ..surveys.classes import LabelScheme, default_scheme
 from .bases import TemplateBank, allowed_ranks, learn_bank
-from .chi2 import in_threads, row_tasks
 from .evidence import SHARED_ROWS, EvidencePlan, share
 from .feature_group import FittedPart
 from .fitting import Fits, TemplateFitter
+from .photospectra import in_threads
 from .shift import DomainShift
 from .variations import Variations, learn_variations, widen, with_hosts
+
+_TASK = 4096
+"""Rows that are fitted at a time."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -151,14 +154,14 @@ class TemplateSet(FittedPart):
             )
         return catalogue
 
-    def _over(self, rows: Catalogue, work: Callable[[slice, Fits], None], threads: int, size: int = 4096) -> None:
+    def _over(self, rows: Catalogue, work: Callable[[slice, Fits], None], threads: int, size: int = _TASK) -> None:
         """Fit the rows, so many at a time and shared out among threads, and hand the fits to `work`."""
         self._conform(rows)
-        in_threads(
-            lambda task: work(task, self._fitter.fit(rows.flux[task], rows.flux_err[task])),
-            row_tasks(len(rows), size),
-            threads,
-        )
+
+        def fit(task: slice) -> None:
+            work(task, self._fitter.fit(rows.flux[task], rows.flux_err[task]))
+
+        in_threads(fit, len(rows), size, threads)
 
     def features(self, catalogue: Catalogue, threads: int = 1, wild: np.ndarray | None = None) -> np.ndarray:
         """Compute the features of every row. A row's bits depend on nothing but the row.
@@ -228,10 +231,6 @@ class TemplateSet(FittedPart):
             raise FeatureMismatch(f"there are no templates: {self.note}")
         rows = self._conform(catalogue)
         return self._fitter.fit(rows.flux, rows.flux_err)
-
-    def chi2(self, catalogue: Catalogue) -> np.ndarray:
-        """Return χ² of every template at the highest rank, prior included, float64 (n, T)."""
-        return self.fit(catalogue).chi2[:, -1]
 
     def outliers(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         """Return which bands every class's best template misses by far: they are left out of the fits.

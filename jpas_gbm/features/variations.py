@@ -164,18 +164,15 @@ def _factors(
     """Return the common relative offset (b,), the modes (m, b) and the outliers of rows of known templates.
 
     Expectation-maximisation: x = V c + m (o + U a) + noise, with c and a Gaussian; c is what the mocks
-    know, o and U are sought. Values beyond 5 σ have no vote.
+    know, o and U are sought. Values beyond 5 σ are left out.
     """
     bands, rank = basis.shape[1:]
     mean = basis[:, :, 0]
     modes, offset = _start(bands, count), np.zeros(bands)
     for _ in range(_ITERATIONS):
-        joint = np.concatenate([basis, mean[:, :, None] * modes], axis=2)
-        prior = np.concatenate([precision, np.ones((len(x), count))], axis=1)
-        normal = (joint * weight[:, :, None]).transpose(0, 2, 1) @ joint
-        normal[:, np.arange(rank + count), np.arange(rank + count)] += prior
-        pull = np.einsum("nbi,nb->ni", joint, weight * (x - offset * mean))
-        pull[:, 0] += precision[:, 0]
+        joint, _, normal, pull = _normal_equations(
+            x - offset * mean, weight, basis, precision, mean[:, :, None] * modes
+        )
         spread = np.linalg.inv(normal)
         c = np.einsum("nij,nj->ni", spread, pull)
         fit = np.einsum("nbi,ni->nb", joint, c) + offset * mean
@@ -194,6 +191,19 @@ def _factors(
     return offset, modes[:, :kept].T, _outlier_rate(x, fit, weight, floor)
 
 
+def _normal_equations(
+    x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, modes: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Return basis and modes side by side (n, b, r), their prior precision, normal matrix and right-hand side."""
+    joint = np.concatenate([basis, modes], axis=2)
+    prior = np.concatenate([precision, np.ones((len(x), modes.shape[2]))], axis=1)
+    normal = (joint * weight[:, :, None]).transpose(0, 2, 1) @ joint
+    normal[:, np.arange(prior.shape[1]), np.arange(prior.shape[1])] += prior
+    pull = np.einsum("nbi,nb->ni", joint, weight * x)
+    pull[:, 0] += precision[:, 0]
+    return joint, prior, normal, pull
+
+
 def _outlier_rate(x: np.ndarray, fit: np.ndarray, weight: np.ndarray, floor: float) -> tuple[int, float]:
     """Return how many values are known to 5 %, and the share of them that differ by half from what is expected."""
     seen = weight > 0
@@ -205,12 +215,7 @@ def _outlier_rate(x: np.ndarray, fit: np.ndarray, weight: np.ndarray, floor: flo
 
 def _height(x: np.ndarray, weight: np.ndarray, basis: np.ndarray, precision: np.ndarray, modes: np.ndarray) -> float:
     """Return the mean log likelihood of rows, but for a constant."""
-    joint = np.concatenate([basis, modes], axis=2)
-    prior = np.concatenate([precision, np.ones((len(x), modes.shape[2]))], axis=1)
-    normal = (joint * weight[:, :, None]).transpose(0, 2, 1) @ joint
-    normal[:, np.arange(prior.shape[1]), np.arange(prior.shape[1])] += prior
-    pull = np.einsum("nbi,nb->ni", joint, weight * x)
-    pull[:, 0] += precision[:, 0]
+    _, prior, normal, pull = _normal_equations(x, weight, basis, precision, modes)
     fitted = np.linalg.solve(normal, pull[:, :, None])[:, :, 0]
     misfit = (weight * x**2).sum(axis=1) - (pull * fitted).sum(axis=1)
     return float(-0.5 * np.mean(misfit + np.linalg.slogdet(normal)[1] - np.log(prior).sum(axis=1)))
