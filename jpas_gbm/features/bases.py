@@ -139,6 +139,18 @@ def z_bins(z: np.ndarray, options: TemplateOptions) -> list[tuple[float, float]]
     """Return edges in ln(1 + z) of bins that hold at least ``options.bin_rows`` rows each.
 
     Bins start at the lowest redshift; a bin too poor grows upward, the last joins the one before.
+
+    Parameters
+    ----------
+    z : array, shape (n,)
+        Redshifts above -1.
+    options : TemplateOptions
+        Widths of the bins and fewest rows in one.
+
+    Returns
+    -------
+    list of (float, float)
+        Lower and upper edge of each bin, rising.
     """
     scale = np.sort(np.log1p(z))
     centre = np.log1p(options.fine_at)
@@ -160,6 +172,18 @@ def colour_bins(shapes: np.ndarray, bins: int) -> list[np.ndarray]:
     """Return row numbers of bins made by halving the widest bin along its first principal component.
 
     Halving at the median needs no random start: the same rows make the same bins.
+
+    Parameters
+    ----------
+    shapes : array, shape (n, b)
+        Normalised fluxes.
+    bins : int
+        Most bins.
+
+    Returns
+    -------
+    list of array of int
+        Row numbers of each bin, ascending.
     """
     soft = np.arcsinh(3.0 * shapes)
     parts = [np.arange(len(shapes))]
@@ -192,7 +216,22 @@ def _packed(mean: np.ndarray, covariance: np.ndarray, rank: int) -> tuple[np.nda
 
 
 def exact_basis(shapes: np.ndarray, rank: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return mean shape and principal components (b, rank) of noise-free shapes, and their variances (rank,)."""
+    """Return mean shape and principal components (b, rank) of noise-free shapes, and their variances (rank,).
+
+    Parameters
+    ----------
+    shapes : array, shape (n, b)
+        Noise-free normalised fluxes.
+    rank : int
+        Vectors wanted, the mean shape included.
+
+    Returns
+    -------
+    basis : array of float64, shape (b, rank)
+        Mean shape, then principal components by falling variance; zeros where there are fewer.
+    variance : array of float64, shape (rank,)
+        Variance along each; 1 for the mean shape and for zeros.
+    """
     mean = shapes.mean(axis=0)
     centred = shapes - mean
     return _packed(mean, centred.T @ centred / max(len(shapes) - 1, 1), rank)
@@ -210,6 +249,13 @@ def noisy_basis(x: np.ndarray, weight: np.ndarray, rank: int, iterations: int = 
         Normalised fluxes and 1/σ²; both 0 where missing.
     rank : int
     iterations : int
+
+    Returns
+    -------
+    basis : array of float64, shape (b, rank)
+        Mean shape, then principal components by falling variance.
+    variance : array of float64, shape (rank,)
+        Variance along each; 1 for the mean shape.
     """
     total = np.maximum(weight.sum(axis=0), 1e-300)
     mean = (weight * x).sum(axis=0) / total
@@ -321,6 +367,20 @@ def allowed_ranks(ranks: tuple[int, ...], bands: BandSystem) -> tuple[tuple[int,
     """Return the ranks that a band system can carry, rising, and a note where they are fewer or lower.
 
     A fit of rank r needs r + 2 bands to leave a misfit that says something.
+
+    Parameters
+    ----------
+    ranks : tuple of int
+        Ranks that are asked for.
+    bands : BandSystem
+        The bands.
+
+    Returns
+    -------
+    ranks : tuple of int
+        Those that the bands can carry, rising; empty where there are too few bands.
+    note : str
+        What was lowered or left out and why; empty where nothing was.
     """
     wanted = sorted(set(ranks))
     most = len(bands) - 2

@@ -51,6 +51,8 @@ def _normalise(flux, err, floor, x, weight):  # type: ignore[no-untyped-def]
 def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
     """``out[p, lane] += sum_b w[b, lane] factors[b, p]`` for p < columns, in one fixed order of additions.
 
+    w (B, LANES), factors (B, P), out (P, LANES).
+
     Two columns and seven bands at a time keep the processor's registers full; both arrays are padded to that.
     """
     for b in range(0, w.shape[0], _STRIDE):
@@ -67,7 +69,10 @@ def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, out_minus2, start, rows, t):  # type: ignore[no-untyped-def]
-    """Cholesky factors of the packed normal matrices, and the misfit left after each leading block.
+    """Factorise the packed normal matrices (pairs, LANES), and read off the misfit left after each leading block.
+
+    `normal` and `right` (depth, LANES), `chi2` and `determinant` (LANES,) are overwritten; `levels` and `volume`
+    (l,) say where to read; `out_chi2` and `out_minus2` (n, l, T) are filled for `rows` rows from `start`, template t.
 
     The factor of a leading block is the leading block of the factor: all ranks come from one pass.
     """
@@ -104,11 +109,33 @@ def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, ou
 
 
 @numba.njit(cache=True, nogil=True)
-def fit_kernel(x, weight, outer, basis, precision, pull, depth, levels, volume, chi2, minus2):  # type: ignore[no-untyped-def]
+def fit_kernel(
+    x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
+    depth: np.ndarray, levels: np.ndarray, volume: np.ndarray, chi2: np.ndarray, minus2: np.ndarray,
+) -> None:  # fmt: skip
     """Fill `chi2` and `minus2` (n, levels, T) for rows of normalised fluxes.
 
     Template t uses its first depth[t] vectors; level l is read off after levels[t, l] of them, and the
     log volume[t, l] of its prior added to −2 ln likelihood.
+
+    Parameters
+    ----------
+    x, weight : array of float64, shape (n, b)
+        Normalised fluxes and 1/σ², both 0 where missing.
+    outer : array of float64, shape (T, B, P)
+        Products of basis vectors, padded (:func:`padded_products`).
+    basis : array of float64, shape (T, B, R)
+        Basis vectors, padded.
+    precision, pull : array of float64, shape (T, d)
+        Prior precision of the coefficients, and that times their prior mean.
+    depth : array of int64, shape (T,)
+        Vectors of each template that are used, at most d.
+    levels : array of int64, shape (T, l)
+        Numbers of vectors after which a misfit is read off, rising, the last one `depth`.
+    volume : array of float64, shape (T, l)
+        Logarithm of the volume of the prior at each level.
+    chi2, minus2 : array of float64, shape (n, l, T)
+        Filled: penalised misfit, and −2 ln likelihood.
     """
     n, bands = x.shape
     padded, pairs = outer.shape[1:]

@@ -1,7 +1,4 @@
-"""Which bands a template feature rests on, row by row.
-
-From the misfits of all templates to a few numbers per row: evidence, posterior and redshift of each class.
-"""
+"""Evidence: from the misfits of all templates to a few numbers a row, and which bands each of them rests on."""
 
 from __future__ import annotations
 
@@ -118,6 +115,7 @@ class EvidencePlan:
 
 @numba.njit(cache=True, nogil=True)
 def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
+    """Return ln Σ exp of ``values[chosen_from:chosen_to]``, values (T,)."""
     top = -np.inf
     for t in range(chosen_from, chosen_to):
         top = max(top, values[t])
@@ -130,6 +128,10 @@ def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _best(values, place, low, high):  # type: ignore[no-untyped-def]
+    """Return the template of least value between two places, and the least value of no neighbour of it.
+
+    values, place (T,).
+    """
     best = low
     for t in range(low, high):
         if values[t] < values[best]:
@@ -143,7 +145,7 @@ def _best(values, place, low, high):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _local_z(logs, z, place, best, low, high):  # type: ignore[no-untyped-def]
-    """Posterior mean redshift over the best bin and its two neighbours."""
+    """Return the posterior mean redshift over the best bin and its two neighbours; logs, z, place (T,)."""
     total = 0.0
     mean = 0.0
     for t in range(low, high):
@@ -156,7 +158,7 @@ def _local_z(logs, z, place, best, low, high):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
-    """Posterior mean and spread of the redshift among quasar templates, and the best of them."""
+    """Return posterior mean and spread of the redshift among quasar templates, and the best; all (T,)."""
     best = -1
     for t in range(len(z)):
         if quasars[t] and (best < 0 or logs[t] > logs[best]):
@@ -176,6 +178,7 @@ def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _across(logs, sides):  # type: ignore[no-untyped-def]
+    """Return ln of the posterior above the redshift that parts quasars over that below; logs, sides (T,)."""
     top = -np.inf
     for t in range(len(sides)):
         if sides[t] != 0:
@@ -192,6 +195,11 @@ def _across(logs, sides):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _summarise(chi2, minus2, observed, edges, place, has_z, z, log_prior, quasars, sides, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, f) with the features of n rows, rank by rank, in the order of :attr:`EvidencePlan.described`.
+
+    chi2, minus2 (n, l, T); observed (n,); edges (k + 1,) where the templates of each class begin; has_z (k,);
+    place, z, log_prior, quasars, sides (T,).
+    """
     n, levels, templates = minus2.shape
     k = len(edges) - 1
     logs = np.empty(templates)
@@ -311,6 +319,19 @@ def share(plan: EvidencePlan, fitter: TemplateFitter, fits: Fits, places: Sequen
     The two templates are those that decide at the highest rank; a band's part of their Δχ² is
     w (x - m1)² - w (x - m2)², and its share the size of that among all bands. Where nothing is compared
     (one template only, no band) the shares are equal.
+
+    Parameters
+    ----------
+    plan : EvidencePlan
+        What is made of the T templates.
+    fitter : TemplateFitter
+        The templates, made ready.
+    fits : Fits
+        Of n rows.
+    places : sequence of int
+        Places of the features among ``plan.names``.
+    out : array of float32, shape (n, len(places), b)
+        Filled.
     """
     chosen, _ = fitter.best(fits.minus2)
     kinds = np.unique(np.asarray(places) % len(plan.described), return_inverse=True)

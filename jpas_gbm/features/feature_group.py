@@ -106,7 +106,15 @@ class FittedPart(FeaturePart):
         """
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Refuse: these features are made by :meth:`compute_rows`."""
+        """Refuse: these features are made by :meth:`compute_rows`.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Would be filled.
+        """
         raise NotImplementedError("these features are made of whole rows: call compute_rows")
 
 
@@ -182,7 +190,13 @@ def feature_group(name: str, *, order: int = 80) -> Callable[[Maker], Maker]:
 
 
 def feature_groups() -> dict[str, Maker]:
-    """Return what makes the features of each group, in the order of a recipe; finds the files in ``groups/``."""
+    """Return what makes the features of each group, in the order of a recipe; finds the files in ``groups/``.
+
+    Returns
+    -------
+    dict of str to callable
+        From the name of a group to what makes its parts.
+    """
     for module in iter_modules(groups.__path__):
         import_module(f"{groups.__name__}.{module.name}")
     return {name: maker for name, (_, maker) in sorted(_REGISTRY.items(), key=lambda item: item[1][0])}

@@ -1,7 +1,4 @@
-"""Fitting all templates to rows: normalise, fit, leave out wild bands, fit again.
-
-The fitted flux of chosen templates, and bands so far from every class's best that they are wrong.
-"""
+"""Fitting all templates to rows: normalise, fit, leave out bands that no class can explain, fit again."""
 
 from __future__ import annotations
 
@@ -17,7 +14,11 @@ from .chi2 import fit_kernel, normalise_rows, padded_products
 
 @numba.njit(cache=True, nogil=True)
 def _model(x, weight, outer, basis, precision, pull, depth, normal, right, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (b,) with the fluxes of one template fitted to one row."""
+    """Fill `out` (b,) with the fluxes of one template fitted to one row, x and weight (b,).
+
+    outer (B, P), basis (B, R), precision and pull (d,) are of the template; normal (P,) and right (R,) are working
+    space: they end as the packed Cholesky factor, with the inverse of its diagonal, and the coefficients.
+    """
     bands = x.shape[0]
     pairs = depth * (depth + 1) // 2
     normal[:pairs] = 0.0
@@ -56,7 +57,10 @@ def _model(x, weight, outer, basis, precision, pull, depth, normal, right, out):
 
 @numba.njit(cache=True, nogil=True)
 def _left_out(miss, w, vector, normal, depth, solved):  # type: ignore[no-untyped-def]
-    """Return a band's miss in σ as a fit without the band would see it: a wild band pulls its own fit along."""
+    """Return a band's miss in σ as a fit without the band would see it: a wild band pulls its own fit along.
+
+    vector (R,) is the band's row of the basis, normal (P,) the packed factor, solved (R,) working space.
+    """
     lever = 0.0
     for j in range(depth):
         row = j * (j + 1) // 2
@@ -69,8 +73,29 @@ def _left_out(miss, w, vector, normal, depth, solved):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, nogil=True)
-def model_kernel(x, weight, outer, basis, precision, pull, depth, chosen, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (n, k, b) with the fluxes of the chosen templates (n, k)."""
+def model_kernel(
+    x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
+    depth: np.ndarray, chosen: np.ndarray, out: np.ndarray,
+) -> None:  # fmt: skip
+    """Fill `out` (n, k, b) with the fluxes of the chosen templates (n, k).
+
+    Parameters
+    ----------
+    x, weight : array of float64, shape (n, b)
+        Normalised fluxes and 1/σ², both 0 where missing.
+    outer : array of float64, shape (T, B, P)
+        Products of basis vectors, padded (:func:`~jpas_gbm.features.chi2.padded_products`).
+    basis : array of float64, shape (T, B, R)
+        Basis vectors, padded.
+    precision, pull : array of float64, shape (T, d)
+        Prior precision of the coefficients, and that times their prior mean.
+    depth : array of int64, shape (T,)
+        Vectors of each template that are used.
+    chosen : array of int64, shape (n, k)
+        Templates of each row.
+    out : array of float64, shape (n, k, b)
+        Filled.
+    """
     normal = np.empty(outer.shape[2])
     right = np.empty(basis.shape[2])
     for i in range(len(x)):
@@ -80,12 +105,34 @@ def model_kernel(x, weight, outer, basis, precision, pull, depth, chosen, out): 
 
 
 @numba.njit(cache=True, nogil=True)
-def mask_kernel(x, weight, outer, basis, precision, pull, depth, chosen, first, cut, large, touched):  # type: ignore[no-untyped-def]
+def mask_kernel(
+    x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
+    depth: np.ndarray, chosen: np.ndarray, first: np.ndarray, cut: float, large: float, touched: np.ndarray,
+) -> None:  # fmt: skip
     """Take from each row its worst band, if every class's best template misses it by more than `cut` σ.
 
-    The miss must also exceed the share `large` of the flux expected.
-    chosen (n, k) holds the best template of each class, first (n,) the place of the best of all: most
-    rows are cleared by that one alone.
+    Most rows are cleared by the best template of all alone.
+
+    Parameters
+    ----------
+    x, weight : array of float64, shape (n, b)
+        Normalised fluxes and 1/σ²; the worst band of a row becomes 0 in both.
+    outer : array of float64, shape (T, B, P)
+        Products of basis vectors, padded (:func:`~jpas_gbm.features.chi2.padded_products`).
+    basis : array of float64, shape (T, B, R)
+        Basis vectors, padded.
+    precision, pull : array of float64, shape (T, d)
+        Prior precision of the coefficients, and that times their prior mean.
+    depth : array of int64, shape (T,)
+        Vectors of each template that are used.
+    chosen : array of int64, shape (n, k)
+        Best template of each class.
+    first : array of int64, shape (n,)
+        Which of these is the best of all.
+    cut, large : float
+        Least miss in σ, and as a share of the flux expected.
+    touched : array of bool, shape (n,)
+        Filled: whether the row lost a band.
     """
     bands = x.shape[1]
     normal = np.empty(outer.shape[2])
@@ -176,6 +223,16 @@ class TemplateFitter:
         """Fit all templates to rows of fluxes and errors, shape (n, b).
 
         Up to ``options.most_wild`` bands of a row are left out, one at a time, the worst first.
+
+        Parameters
+        ----------
+        flux, err : array, shape (n, b)
+            Any linear flux unit; NaN where missing.
+
+        Returns
+        -------
+        Fits
+            Of n rows.
         """
         x, weight = normalise_rows(flux, err, self.options.floor)
         chi2, minus2 = self.evaluate(x, weight)
@@ -197,7 +254,20 @@ class TemplateFitter:
         return Fits(x, weight, chi2, minus2)
 
     def evaluate(self, x: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return χ² and −2 ln likelihood (n, levels, T) of normalised rows."""
+        """Return χ² and −2 ln likelihood (n, levels, T) of normalised rows.
+
+        Parameters
+        ----------
+        x, weight : array of float64, shape (n, b)
+            Normalised fluxes and 1/σ², both 0 where missing.
+
+        Returns
+        -------
+        chi2 : array of float64, shape (n, levels, T)
+            Misfit at each rank, with the prior's own.
+        minus2 : array of float64, shape (n, levels, T)
+            −2 ln likelihood but for a constant of the row.
+        """
         chi2 = np.empty((len(x), len(self.ranks), len(self.bank)))
         minus2 = np.empty_like(chi2)
         tables = (self.outer, self.basis, self.precision, self.pull, self.depth, self.levels, self.volume)
@@ -205,14 +275,42 @@ class TemplateFitter:
         return chi2, minus2
 
     def best(self, minus2: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return the best template of each class (n, k) at the highest rank, and the place of the best of all (n,)."""
+        """Return the best template of each class (n, k) at the highest rank, and the place of the best of all (n,).
+
+        Parameters
+        ----------
+        minus2 : array of float64, shape (n, levels, T)
+            −2 ln likelihood.
+
+        Returns
+        -------
+        chosen : array of int64, shape (n, k)
+            Best template of each class that has any.
+        first : array of int64, shape (n,)
+            Place of the best of all among them.
+        """
         q = minus2[:, -1]
         pairs = list(zip(self.edges[:-1], self.edges[1:], strict=True))
         chosen = np.stack([low + np.argmin(q[:, low:high], axis=1) for low, high in pairs], axis=1)
         return chosen, np.argmin(np.take_along_axis(q, chosen, axis=1), axis=1)
 
     def best_of_class(self, x: np.ndarray, weight: np.ndarray, label: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return the template of each row's own class, and of its own redshift where that is known, int64 (n,)."""
+        """Return the template of each row's own class, and of its own redshift where that is known, int64 (n,).
+
+        Parameters
+        ----------
+        x, weight : array of float64, shape (n, b)
+            Normalised fluxes and 1/σ², both 0 where missing.
+        label : array of int, shape (n,)
+            Class of each row; it must have templates.
+        z : array, shape (n,)
+            Redshift; NaN where unknown.
+
+        Returns
+        -------
+        array of int64, shape (n,)
+            Number of a template.
+        """
         q = self.evaluate(x, weight)[1][:, -1]
         own = self.bank.group == label[:, None]
         low, high = np.nan_to_num(self.bank.z[:, 0], nan=-1.0), np.nan_to_num(self.bank.z[:, 2], nan=np.inf)
@@ -221,7 +319,20 @@ class TemplateFitter:
         return np.argmin(np.where(allowed, q, np.inf), axis=1)
 
     def models(self, fits: Fits, chosen: np.ndarray) -> np.ndarray:
-        """Return the fluxes (n, m, b) of chosen templates (n, m) fitted to rows, in units of the rows' levels."""
+        """Return the fluxes (n, m, b) of chosen templates (n, m) fitted to rows, in units of the rows' levels.
+
+        Parameters
+        ----------
+        fits : Fits
+            Of n rows.
+        chosen : array of int64, shape (n, m)
+            Templates of each row.
+
+        Returns
+        -------
+        array of float64, shape (n, m, b)
+            Fitted fluxes.
+        """
         out = np.empty((*chosen.shape, fits.x.shape[1]))
         model_kernel(fits.x, fits.weight, self.outer, self.basis, self.precision, self.pull, self.depth, chosen, out)
         return out

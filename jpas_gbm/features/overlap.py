@@ -53,7 +53,18 @@ class Overlap(Stored):
     stored_as: ClassVar[str] = "overlap"
 
     def distances(self, X: np.ndarray) -> np.ndarray:
-        """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2)."""
+        """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2).
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        array of float64, shape (n, 2)
+            In units of the scale, squared.
+        """
         z = _scaled(X, self.centre, self.scale)
         inside = z @ self.components.T
         near = np.full(len(z), np.inf)
@@ -63,7 +74,17 @@ class Overlap(Stored):
         return np.stack([near, outside], axis=1)
 
     def low(self, X: np.ndarray) -> np.ndarray:
-        """Return which rows are unlike the training rows, bool (n,); the same however they are cut into chunks."""
+        """Return which rows are unlike the training rows, bool (n,); the same however they are cut into chunks.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        array of bool, shape (n,)
+        """
         limits = self.limits * (1 + MARGIN) + MARGIN
         far = np.zeros(len(X), dtype=bool)
         for start in range(0, len(X), _MOST):

@@ -22,7 +22,18 @@ PADDING = 12
 
 
 def narrow_sequence(bands: BandSystem) -> tuple[str, ...]:
-    """Return the narrow bands by rising wavelength, or nothing where they are too few for a spectrum."""
+    """Return the narrow bands by rising wavelength, or nothing where they are too few for a spectrum.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The bands.
+
+    Returns
+    -------
+    tuple of str
+        Names; empty with fewer than :data:`FEWEST_IN_SEQUENCE` narrow bands.
+    """
     return bands.narrow if len(bands.narrow) >= FEWEST_IN_SEQUENCE else ()
 
 
@@ -36,6 +47,11 @@ def soft_log(x: np.ndarray) -> np.ndarray:
     ----------
     x : array of float32
         Fluxes in units of the row's level, of any sign.
+
+    Returns
+    -------
+    array of float32
+        Of the shape of `x`.
     """
     wide = np.divide(x, _SOFTENING, dtype=np.float64)
     return np.arcsinh(wide, out=wide).astype(np.float32)
@@ -154,7 +170,12 @@ class Spectra:
         return self.flux.shape[1]
 
     def whole_snr(self) -> np.ndarray:
-        """Return the S/N of the mean flux over observed bands, float32 (n,); needs errors."""
+        """Return the S/N of the mean flux over observed bands, float32 (n,); needs errors.
+
+        Returns
+        -------
+        array of float32, shape (n,)
+        """
         assert self.err is not None, "there is no S/N without errors"
         light = np.where(self._seen, self.flux, np.float32(0))
         noise = np.where(self._seen, self.err, np.float32(0))
@@ -194,6 +215,10 @@ class Spectra:
             Bands between the starts of neighbouring windows.
         number : int
             Windows.
+
+        Returns
+        -------
+        array of float32, shape (number, n)
         """
         light, count = _sum_windows(self._planes[:2], start, width, stride, number)
         with np.errstate(invalid="ignore"):
@@ -208,6 +233,11 @@ class Spectra:
         start, width, stride, number : int
         empty : {nan, 0}
             What windows without an observed band hold.
+
+        Returns
+        -------
+        Window
+            With p = number.
         """
         sums = _sum_windows(self._planes, start, width, stride, number)
         seen = sums[1]

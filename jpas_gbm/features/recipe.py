@@ -233,6 +233,10 @@ class FeatureRecipe:
         shift : DomainShift, optional
             What twins say of the way from mocks to sky (:class:`~jpas_gbm.features.shift.DomainShift`).
 
+        Returns
+        -------
+        FeatureRecipe
+
         Raises
         ------
         FeatureMismatch
@@ -255,7 +259,18 @@ class FeatureRecipe:
         return replace(self, templates=learnt)
 
     def conform(self, catalogue: Catalogue) -> Catalogue:
-        """Return the catalogue in the recipe's bands (:func:`~jpas_gbm.features.conform.conform`)."""
+        """Return the catalogue in the recipe's bands (:func:`~jpas_gbm.features.conform.conform`).
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            Any rows with the recipe's bands.
+
+        Returns
+        -------
+        Catalogue
+            In the recipe's bands and order.
+        """
         return conform(catalogue, self.bands, self.has_errors)
 
     def compute(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
@@ -307,7 +322,12 @@ class FeatureRecipe:
         return FeatureMatrix(X, self.names, self.hash)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold; template bases are not in it."""
+        """Return a form that JSON can hold; template bases are not in it.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "format": FORMAT,
             "hash": self.hash,
@@ -324,7 +344,15 @@ class FeatureRecipe:
         }
 
     def to_files(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write recipe.json, and templates.npz where there are template bases."""
+        """Write recipe.json, and templates.npz where there are template bases.
+
+        Parameters
+        ----------
+        folder : path
+            Where to write, whole or not at all.
+        overwrite : bool
+            Whether a folder that is there may be replaced.
+        """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             write_json(temporary / "recipe.json", self.to_dict())
             if self.templates is not None:
@@ -333,6 +361,15 @@ class FeatureRecipe:
     @classmethod
     def from_files(cls, folder: str | Path) -> FeatureRecipe:
         """Read a recipe that :meth:`to_files` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            What :meth:`to_files` wrote.
+
+        Returns
+        -------
+        FeatureRecipe
 
         Raises
         ------

@@ -75,7 +75,19 @@ class DomainShift(Stored):
         return float(np.sqrt(np.mean(self.pulls**2)))
 
     def factors(self, tile: np.ndarray | None, n: int) -> np.ndarray:
-        """Return sky over mock flux of the anchor class for n rows of given tiles, float64 (n, b)."""
+        """Return sky over mock flux of the anchor class for n rows of given tiles, float64 (n, b).
+
+        Parameters
+        ----------
+        tile : array of int, shape (n,), optional
+            Tile of each row.
+        n : int
+            Number of rows.
+
+        Returns
+        -------
+        array of float64, shape (n, b)
+        """
         if tile is None or not len(self.tiles):
             return np.broadcast_to(self.common, (n, len(self.common)))
         place = np.minimum(np.searchsorted(self.tiles, tile), len(self.tiles) - 1)
@@ -86,6 +98,15 @@ class DomainShift(Stored):
         """Return sky photometry in the mocks' calibration, with errors as wide as the noise.
 
         Zero points are divided out, by tile where it is known; errors are scaled by :attr:`error_factor`.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            Rows of the sky in the b bands.
+
+        Returns
+        -------
+        Catalogue
         """
         factors = self.factors(catalogue.key.get("TILE_ID"), len(catalogue))
         return catalogue.replace(
@@ -124,7 +145,12 @@ class DomainShift(Stored):
         return super().from_arrays({**arrays, **dict(numbers)})
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a summary for the model card."""
+        """Return a summary for the model card.
+
+        Returns
+        -------
+        dict
+        """
         return {
             "tiles": len(self.tiles),
             "zero_point_scatter": float(np.std(self.zero_points)) if len(self.tiles) else None,
@@ -174,12 +200,8 @@ def learn_shift(sky: Catalogue, twin_flux: np.ndarray, families: np.ndarray, mos
     offsets, local = np.ones((family.max() + 1, flux.shape[1])), np.ones((len(tiles), flux.shape[1]))
     for _ in range(3):
         expected, ratio, error = _relative(flux, err, twin, twin * offsets[kind] * local[place], usable)
-        for c in np.unique(kind):
-            mine = kind == c
-            offsets[c] = _group_mean((ratio / local[place])[mine], error[mine], _CLASS_SHRINKAGE)
-        for t in range(len(local)):
-            mine = place == t
-            local[t] = _group_mean((ratio / offsets[kind])[mine], error[mine], _TILE_SHRINKAGE)
+        _group_means(ratio / local[place], error, kind, _CLASS_SHRINKAGE, offsets)
+        _group_means(ratio / offsets[kind], error, place, _TILE_SHRINKAGE, local)
     residual = ratio / (offsets[kind] * local[place]) - 1
     anchor = _anchor(residual, error, kind)
     local, offsets = local * offsets[anchor], offsets / offsets[anchor]
@@ -211,6 +233,13 @@ def _relative(
     error = err / expected
     good = error < 0.15
     return expected, np.where(good, flux / expected, np.nan), np.where(good, error, np.nan)
+
+
+def _group_means(ratio: np.ndarray, error: np.ndarray, group: np.ndarray, shrinkage: float, means: np.ndarray) -> None:
+    """Fill the rows of `means` (g, b) of the groups that rows (n, b) have with :func:`_group_mean`."""
+    for g in np.unique(group):
+        mine = group == g
+        means[g] = _group_mean(ratio[mine], error[mine], shrinkage)
 
 
 def _group_mean(ratio: np.ndarray, error: np.ndarray, shrinkage: float) -> np.ndarray:

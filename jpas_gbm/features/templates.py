@@ -222,6 +222,16 @@ class TemplateSet(FittedPart):
     def fit(self, catalogue: Catalogue) -> Fits:
         """Return misfits and likelihoods of all templates for the rows of a catalogue.
 
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows in the b bands of the templates.
+
+        Returns
+        -------
+        Fits
+            Of n rows.
+
         Raises
         ------
         FeatureMismatch
@@ -263,6 +273,10 @@ class TemplateSet(FittedPart):
         features : sequence of str, optional
             Only these, in this order.
         threads : int
+
+        Returns
+        -------
+        array of float32, shape (n, f, b)
 
         Raises
         ------

@@ -44,6 +44,17 @@ def widen(bank: TemplateBank, variations: Variations) -> TemplateBank:
     """Return the templates with offsets multiplied in and modes put right after the mean shape.
 
     A mode stands in front of the principal components, so that a fit of any rank has it.
+
+    Parameters
+    ----------
+    bank : TemplateBank
+        T templates.
+    variations : Variations
+        Of each class.
+
+    Returns
+    -------
+    TemplateBank
     """
     counts = (variations.modes != 0).any(axis=2).sum(axis=1)
     modes = counts[bank.group]
@@ -73,6 +84,10 @@ def with_hosts(bank: TemplateBank, share: float, below: float) -> TemplateBank:
         1 σ of the host's share of the light; 0 lets none in.
     below : float
         Quasar templates of lower redshift have a host.
+
+    Returns
+    -------
+    TemplateBank
     """
     galaxy = np.flatnonzero(bank.of_classes(bank.scheme.galaxies) & np.isfinite(bank.z[:, 1]))
     hosted = bank.of_classes(bank.scheme.quasars) & (bank.z[:, 1] < below)

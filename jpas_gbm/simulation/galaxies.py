@@ -27,17 +27,50 @@ _HEAT = np.array([2900, 3200, 3550, 4000, 5000, 5800, 6300, 7100, 9000, 12000, 1
 
 
 def main_sequence_lifetime(mass: np.ndarray) -> np.ndarray:
-    """Return the time in Gyr that a star of that mass (solar masses) spends on the main sequence."""
+    """Return the time in Gyr that a star of that mass (solar masses) spends on the main sequence.
+
+    Parameters
+    ----------
+    mass : array, shape (m,)
+        Solar masses.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        Gyr
+    """
     return np.maximum(10.0 * mass**-2.6, 0.004)
 
 
 def luminosity(mass: np.ndarray) -> np.ndarray:
-    """Return the luminosity (solar) of a main-sequence star of that mass (solar)."""
+    """Return the luminosity (solar) of a main-sequence star of that mass (solar).
+
+    Parameters
+    ----------
+    mass : array, shape (m,)
+        Solar masses.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        Solar luminosities.
+    """
     return np.where(mass < 0.43, 0.23 * mass**2.3, np.where(mass < 2.0, mass**4.0, 1.41 * mass**3.5))
 
 
 def initial_mass_function(mass: np.ndarray) -> np.ndarray:
-    """Return the number of stars per solar mass formed and unit mass, Kroupa (2001)."""
+    """Return the number of stars per solar mass formed and unit mass, Kroupa (2001).
+
+    Parameters
+    ----------
+    mass : array, shape (m,)
+        Solar masses.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        Per solar mass squared.
+    """
     return 0.2 * np.where(mass < 0.5, 2.0 * mass**-1.3, mass**-2.3)
 
 

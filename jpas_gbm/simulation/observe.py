@@ -1,7 +1,4 @@
-"""Observing: noise from the depth of a tile, and what the sky does to fluxes that mocks know nothing of.
-
-The shift between mocks and sky: drawn once for a survey, applied to its rows, and written down.
-"""
+"""Observing: noise from the depth of a tile, and the shift between mocks and sky, drawn once for a survey."""
 
 from __future__ import annotations
 
@@ -64,6 +61,10 @@ def draw_tiles(
         `depth_offset`, and the strength of the shift.
     sky : bool
         Whether these are the tiles of the target; those of the mocks have all bands.
+
+    Returns
+    -------
+    Tiles
     """
     t, b, facts = len(number), len(instrument.filters), instrument.facts
     depth = instrument.depths + options.depth_offset
@@ -157,7 +158,17 @@ def _rounded(values: np.ndarray, digits: int) -> np.ndarray:
 
 
 def scaled(options: SimulateOptions) -> ShiftOptions:
-    """Return the strengths times the overall scale; shares stay at most 1."""
+    """Return the strengths times the overall scale; shares stay at most 1.
+
+    Parameters
+    ----------
+    options : SimulateOptions
+        Strengths and overall scale.
+
+    Returns
+    -------
+    ShiftOptions
+    """
     values = {name: value * options.shift for name, value in options.shifts.model_dump().items()}
     # Seeing differs with or without a shift; only what it does to fluxes is one.
     values["seeing_scatter"] = options.shifts.seeing_scatter
@@ -215,13 +226,41 @@ def _warp_modes(strength: ShiftOptions, pivots: np.ndarray) -> np.ndarray:
 
 
 def mock_warp(rng: np.random.Generator, n: int, shift: Shift) -> np.ndarray:
-    """Return the factors by which the flux calibration of n mocks is wrong, float32 (n, b)."""
+    """Return the factors by which the flux calibration of n mocks is wrong, float32 (n, b).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where amplitudes come from.
+    n : int
+        Number of mocks.
+    shift : Shift
+        Its modes.
+
+    Returns
+    -------
+    array of float32, shape (n, b)
+    """
     amplitude = rng.standard_normal((n, len(shift.warp)), dtype=np.float32)
     return np.exp(-0.921034 * (amplitude @ shift.warp))
 
 
 def mock_levels(rng: np.random.Generator, n: int, shift: Shift) -> np.ndarray:
-    """Return the level of n noisy mock rows: between 0.4 and 1.4, mostly below 1; 1 without shift."""
+    """Return the level of n noisy mock rows: between 0.4 and 1.4, mostly below 1; 1 without shift.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        Number of rows.
+    shift : Shift
+        Its scatter of levels.
+
+    Returns
+    -------
+    array of float32, shape (n,)
+    """
     scatter = shift.strength.level
     if scatter == 0:
         return np.ones(n, dtype=np.float32)
@@ -265,6 +304,11 @@ def noise_of(flux: np.ndarray, sky_noise: np.ndarray, instrument: Instrument) ->
         1 σ of an empty aperture in nJy.
     instrument : Instrument
         Brightness of the sky and the floor.
+
+    Returns
+    -------
+    array, shape (n, b)
+        nJy
     """
     sky = np.float32(10.0 ** (-0.4 * (instrument.facts.sky_aperture - AB_NANOJANSKY)))
     floor = np.float32(instrument.facts.error_floor)
@@ -325,7 +369,22 @@ def _variability(rng: np.random.Generator, z: np.ndarray, strength: float, instr
 
 
 def mock_means(rng: np.random.Generator, flux: np.ndarray, shift: Shift) -> np.ndarray:
-    """Return the mean fluxes of mocks of objects: their light with the errors of a spectrograph's calibration."""
+    """Return the mean fluxes of mocks of objects: their light with the errors of a spectrograph's calibration.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the errors come from.
+    flux : array of float32, shape (n, b)
+        True fluxes in nJy.
+    shift : Shift
+        Modes of the calibration.
+
+    Returns
+    -------
+    array of float32, shape (n, b)
+        nJy
+    """
     return flux * mock_warp(rng, len(flux), shift)
 
 
@@ -333,6 +392,21 @@ def observe_mock(
     rng: np.random.Generator, mean: np.ndarray, tile: np.ndarray, tiles: Tiles, shift: Shift, instrument: Instrument
 ) -> tuple[np.ndarray, np.ndarray]:
     """Make noisy mock rows of mean fluxes.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where levels and noise come from.
+    mean : array of float32, shape (n, b)
+        Noise-free fluxes in nJy.
+    tile : array of int, shape (n,)
+        Which of `tiles` gives the depth.
+    tiles : Tiles
+        Of the mocks.
+    shift : Shift
+        Scatter of levels.
+    instrument : Instrument
+        Noise.
 
     Returns
     -------

@@ -23,13 +23,25 @@ _NARROW = 350.0
 
 
 def continuum() -> np.ndarray:
-    """Return the median continuum, 1 at 3000 Å: f_ν ∝ ν^-0.44, and ν^-1.7 beyond 1000 Å (Lusso et al. 2015)."""
+    """Return the median continuum, 1 at 3000 Å: f_ν ∝ ν^-0.44, and ν^-1.7 beyond 1000 Å (Lusso et al. 2015).
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
     far = (1000.0 / _REFERENCE) ** SLOPE * (WAVELENGTH / 1000.0) ** -0.3
     return np.where(WAVELENGTH < 1000.0, far, (WAVELENGTH / _REFERENCE) ** SLOPE)
 
 
 def balmer_continuum() -> np.ndarray:
-    """Return the Balmer continuum, 1 at 3000 Å, after Grandi (1982): 15000 K, optical depth 1 at the edge."""
+    """Return the Balmer continuum, 1 at 3000 Å, after Grandi (1982): 15000 K, optical depth 1 at the edge.
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
     depth = np.minimum(WAVELENGTH / 3646.0, 1.0) ** 3
     planck = WAVELENGTH**-5.0 / np.expm1(1.4388e8 / (WAVELENGTH * 15000.0))
     light = planck * (1.0 - np.exp(-depth)) * expit((3720.0 - WAVELENGTH) / 35.0)
@@ -58,7 +70,20 @@ def _troughs() -> list[np.ndarray]:
 
 
 def line_spectra(lines: tuple[tuple[float, float], ...], velocity: float) -> np.ndarray:
-    """Return lines whose coefficient 1 gives the equivalent widths listed over the median continuum."""
+    """Return lines whose coefficient 1 gives the equivalent widths listed over the median continuum.
+
+    Parameters
+    ----------
+    lines : tuple of (float, float)
+        Wavelength and equivalent width of each, Å.
+    velocity : float
+        Standard deviation in km/s.
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
     level = np.interp([centre for centre, _ in lines], WAVELENGTH, continuum())
     return np.sum(
         [
@@ -74,6 +99,11 @@ def component_spectra() -> np.ndarray:
 
     Broad lines come twice, in each of two widths; the host galaxy comes last, old and young stars, with
     coefficient 1 for the continuum's flux at 5100 Å.
+
+    Returns
+    -------
+    array of float64, shape (c, len(WAVELENGTH))
+        f_λ
     """
     parts = [continuum(), balmer_continuum()]
     facts = spectra_file()
@@ -130,6 +160,11 @@ class Quasars:
             Redshifts.
         magnitude : array, shape (n,)
             r, AB: with z it gives the luminosity, and that the host and the Baldwin effect.
+
+        Returns
+        -------
+        QuasarLight
+            Of n quasars in b bands.
         """
         n = len(z)
         # Absolute r of the power law, K-corrected to z = 0.

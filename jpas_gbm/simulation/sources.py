@@ -1,7 +1,4 @@
-"""Smooth spectra with a line in one class: what an explanation must find is known beforehand.
-
-Objects: what is out there before anybody looks, class by class.
-"""
+"""Objects above the atmosphere, class by class; or smooth spectra with one line in one class."""
 
 from __future__ import annotations
 
@@ -46,7 +43,21 @@ class SmoothSpectra:
         self._table = ComponentTable(throughput, np.stack([continuum(), line]), 5.0)
 
     def fluxes(self, rng: np.random.Generator, z: np.ndarray, code: int) -> np.ndarray:
-        """Return band fluxes of one class in an arbitrary unit, float32 (n, b)."""
+        """Return band fluxes of one class in an arbitrary unit, float32 (n, b).
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where slopes and strengths come from.
+        z : array, shape (n,)
+            Redshifts.
+        code : int
+            Code of the class.
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+        """
         strength = 10.0 ** (0.1 * rng.standard_normal(len(z))) * (code == self._code)
         flux = self._table.photometry(z, np.stack([np.ones(len(z)), strength], axis=1))
         # One distribution of slopes for all classes: nothing but the line tells them apart.
@@ -98,12 +109,32 @@ class Objects:
         return len(self.label)
 
     def take(self, rows: np.ndarray | slice) -> Objects:
-        """Return the objects chosen by a mask, by indices or by a slice."""
+        """Return the objects chosen by a mask, by indices or by a slice.
+
+        Parameters
+        ----------
+        rows : array or slice
+            Mask of shape (n,), indices of shape (m,), or a slice.
+
+        Returns
+        -------
+        Objects
+        """
         return replace(self, **{name: getattr(self, name)[rows] for name in self.__dataclass_fields__})
 
     @staticmethod
     def concat(parts: list[Objects]) -> Objects:
-        """Return several sets of objects as one."""
+        """Return several sets of objects as one.
+
+        Parameters
+        ----------
+        parts : list of Objects
+            In the same bands.
+
+        Returns
+        -------
+        Objects
+        """
         names = Objects.__dataclass_fields__
         return Objects(**{name: np.concatenate([getattr(part, name) for part in parts]) for name in names})
 
@@ -140,7 +171,20 @@ class Universe:
         self._stars, self._galaxies, self._quasars = _spectra_in(instrument.system.name)
 
     def draw(self, rng: np.random.Generator, label: np.ndarray) -> Objects:
-        """Return one object for each class code in `label`."""
+        """Return one object for each class code in `label`.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where everything comes from.
+        label : array of int8, shape (n,)
+            Codes of the four classes.
+
+        Returns
+        -------
+        Objects
+            n objects.
+        """
         n = len(label)
         mag, z = np.empty(n), np.zeros(n)
         flux = np.empty((n, len(self._galactic)), dtype=np.float32)

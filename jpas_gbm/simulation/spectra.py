@@ -21,6 +21,11 @@ def small_magellanic(wavelength: np.ndarray) -> np.ndarray:
     ----------
     wavelength : array
         Å at rest.
+
+    Returns
+    -------
+    array
+        Of the shape of `wavelength`.
     """
     return 1.39 * (np.asarray(wavelength) / 1e4) ** -1.2
 
@@ -32,6 +37,11 @@ def calzetti(wavelength: np.ndarray) -> np.ndarray:
     ----------
     wavelength : array
         Å at rest; the law is held constant in slope below 1200 Å.
+
+    Returns
+    -------
+    array
+        Of the shape of `wavelength`.
     """
     micron = np.asarray(wavelength) / 1e4
     blue = 2.659 * (-2.156 + 1.509 / micron - 0.198 / micron**2 + 0.011 / micron**3) + 4.05
@@ -50,6 +60,11 @@ def milky_way(wavelength: np.ndarray) -> np.ndarray:
     ----------
     wavelength : array
         Å as observed, between 3030 and 33000.
+
+    Returns
+    -------
+    array
+        Of the shape of `wavelength`.
     """
     x = 1e4 / np.asarray(wavelength)
     y = x - 1.82
@@ -109,6 +124,15 @@ def spectra_file() -> SpectraFile:
 def line_wavelength(name: str) -> float:
     """Return the vacuum wavelength in Å of the strongest line of a quasar's group.
 
+    Parameters
+    ----------
+    name : str
+        Name of a group of lines.
+
+    Returns
+    -------
+    float
+
     Raises
     ------
     ConfigError
@@ -129,6 +153,11 @@ def gaussian_line(centre: float, velocity: float) -> np.ndarray:
         Å.
     velocity : float
         Standard deviation in km/s.
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        1/Å
     """
     sigma = centre * velocity / SPEED_OF_LIGHT
     profile = np.zeros_like(WAVELENGTH)
@@ -210,7 +239,19 @@ def optical_depth(wavelength: np.ndarray, redshifts: np.ndarray) -> np.ndarray:
 
 
 def transmission(wavelength: np.ndarray, redshifts: np.ndarray) -> np.ndarray:
-    """Return the mean share of light that reaches us, exp(-:func:`optical_depth`), shape (k, m)."""
+    """Return the mean share of light that reaches us, exp(-:func:`optical_depth`), shape (k, m).
+
+    Parameters
+    ----------
+    wavelength : array, shape (m,)
+        Observed wavelengths in Å, increasing.
+    redshifts : array, shape (k,)
+        Of the source.
+
+    Returns
+    -------
+    array of float64, shape (k, m)
+    """
     return np.exp(-optical_depth(wavelength, redshifts))
 
 
@@ -252,7 +293,17 @@ class ComponentTable:
         self.pivots = throughput.pivots
 
     def nearest(self, z: np.ndarray) -> np.ndarray:
-        """Return the row of the table for each redshift, int (n,)."""
+        """Return the row of the table for each redshift, int (n,).
+
+        Parameters
+        ----------
+        z : array, shape (n,)
+            Redshifts.
+
+        Returns
+        -------
+        array of int, shape (n,)
+        """
         return np.clip(np.rint(np.log1p(z) / self._width).astype(np.intp), 0, len(self.values) - 1)
 
     def photometry(self, z: np.ndarray, coefficients: np.ndarray, first: int = 0) -> np.ndarray:
@@ -285,6 +336,18 @@ class ComponentTable:
         return result
 
     def log_rest(self, z: np.ndarray, reference: float = 1.0) -> np.ndarray:
-        """Return ln(λ / reference) at rest of each band's pivot, float32 (n, b)."""
+        """Return ln(λ / reference) at rest of each band's pivot, float32 (n, b).
+
+        Parameters
+        ----------
+        z : array, shape (n,)
+            Redshifts.
+        reference : float
+            Wavelength in Å.
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+        """
         observed = np.log(self.pivots / reference).astype(np.float32)
         return observed[None, :] - np.log1p(z).astype(np.float32)[:, None]

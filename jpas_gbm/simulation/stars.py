@@ -1,6 +1,4 @@
-"""Stars: a sequence of temperatures and metallicities, with white dwarfs.
-
-Spectra of stars and white dwarfs: a black body, continuous opacity, lines and molecular bands.
+"""Stars: spectra of a black body, continuous opacity, lines and molecular bands, and the draws of stars from them.
 
 The forms are our own; depths and their run with temperature follow the MK sequence as drawn in spectral
 atlases (Jacoby, Hunter & Christian 1984; Gray & Corbally 2009). They are made to be recognisable at the
@@ -35,6 +33,11 @@ def black_body(wavelength: np.ndarray, temperature: float) -> np.ndarray:
         Å.
     temperature : float
         K.
+
+    Returns
+    -------
+    array
+        Of the shape of `wavelength`, 1/Å.
     """
     metre = wavelength * 1e-10
     with np.errstate(over="ignore"):
@@ -105,7 +108,17 @@ def _shapes() -> dict[str, np.ndarray]:
 
 
 def hydrogen_depth(temperature: float) -> np.ndarray:
-    """Return the optical depth of the lines and edges of hydrogen in a main-sequence star."""
+    """Return the optical depth of the lines and edges of hydrogen in a main-sequence star.
+
+    Parameters
+    ----------
+    temperature : float
+        K
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+    """
     shapes = _shapes()
     strength = _run(temperature, 9000.0, 0.24, 0.50)
     width = 13.0 * strength + 1.2 * _run(temperature, 6000.0, 0.25, 0.8)
@@ -125,12 +138,34 @@ def colour_temperature(temperature: float) -> float:
 
     Bound-free opacity of hydrogen makes it hotter than the effective temperature in A and B stars,
     molecules make it cooler in M dwarfs.
+
+    Parameters
+    ----------
+    temperature : float
+        Effective temperature in K.
+
+    Returns
+    -------
+    float
+        K
     """
     return temperature * (1.0 + 0.45 / (1.0 + (7300.0 / temperature) ** 5) - 0.15 * _molecules(temperature))
 
 
 def metal_depth(temperature: float, metallicity: float) -> np.ndarray:
-    """Return the optical depth of metal lines, line blanketing and molecules of a cool star."""
+    """Return the optical depth of metal lines, line blanketing and molecules of a cool star.
+
+    Parameters
+    ----------
+    temperature : float
+        K
+    metallicity : float
+        [Fe/H]
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+    """
     shapes = _shapes()
     rich = 10.0 ** (0.30 * metallicity)
     lines = [
@@ -250,7 +285,19 @@ class Stars:
         return flux
 
     def main_sequence(self, temperature: np.ndarray, metallicity: np.ndarray) -> np.ndarray:
-        """Return band fluxes of main-sequence stars by temperature (K) and [Fe/H], float32 (n, b)."""
+        """Return band fluxes of main-sequence stars by temperature (K) and [Fe/H], float32 (n, b).
+
+        Parameters
+        ----------
+        temperature : array, shape (n,)
+            K
+        metallicity : array, shape (n,)
+            [Fe/H]
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+        """
         t, t_part = _between(np.log(TEMPERATURES), np.log(temperature))
         m, m_part = _between(METALLICITIES, metallicity)
         low = self._main[t, m] * (1 - m_part) + self._main[t, m + 1] * m_part
@@ -258,7 +305,19 @@ class Stars:
         return low * (1 - t_part) + high * t_part
 
     def white_dwarfs(self, temperature: np.ndarray, helium: np.ndarray) -> np.ndarray:
-        """Return band fluxes of white dwarfs by temperature (K) and kind of atmosphere, float32 (n, b)."""
+        """Return band fluxes of white dwarfs by temperature (K) and kind of atmosphere, float32 (n, b).
+
+        Parameters
+        ----------
+        temperature : array, shape (n,)
+            K
+        helium : array of bool, shape (n,)
+            Whether the atmosphere is of helium.
+
+        Returns
+        -------
+        array of float32, shape (n, b)
+        """
         t, part = _between(np.log(DWARF_TEMPERATURES), np.log(temperature))
         kind = helium.astype(int)
         return self._dwarf[t, kind] * (1 - part) + self._dwarf[t + 1, kind] * part

@@ -1,7 +1,4 @@
-"""Band fluxes of spectra: model curves on a logarithmic wavelength grid.
-
-The instrument of the built-in simulation: band edges, depths and trays, read from configs/instrument.yaml.
-"""
+"""The instrument of the simulation, read from configs/instrument.yaml, and band fluxes of spectra through it."""
 
 from __future__ import annotations
 
@@ -111,6 +108,10 @@ def load_instrument(bands: str = "jpas57") -> Instrument:
     bands : str
         A system of J-PAS bands, such as jpas57 or jpas55.
 
+    Returns
+    -------
+    Instrument
+
     Raises
     ------
     ConfigError
@@ -172,7 +173,19 @@ def transmission_curve(filter_: Filter, wavelength: np.ndarray) -> np.ndarray:
 
 
 def pivot_wavelength(wavelength: np.ndarray, curve: np.ndarray) -> float:
-    """Return sqrt(∫ T λ dλ / ∫ T/λ dλ) in Å, the pivot of a photon-counting curve."""
+    """Return sqrt(∫ T λ dλ / ∫ T/λ dλ) in Å, the pivot of a photon-counting curve.
+
+    Parameters
+    ----------
+    wavelength : array, shape (m,)
+        Å
+    curve : array, shape (m,)
+        Throughput T; only its shape matters.
+
+    Returns
+    -------
+    float
+    """
     return float(np.sqrt(np.trapezoid(curve * wavelength, wavelength) / np.trapezoid(curve / wavelength, wavelength)))
 
 

@@ -1,7 +1,4 @@
-"""A simulated survey as a folder of files in the formats of the archives.
-
-The tables of a simulated survey as the archives would give them: CEFCA, DESI and Legacy Surveys FITS files.
-"""
+"""A simulated survey as a folder of files in the formats of the archives: CEFCA, DESI, Legacy Surveys, mocks."""
 
 from __future__ import annotations
 
@@ -31,7 +28,17 @@ _TYPES = np.array(["", *MORPHOLOGIES[1:]])
 
 
 def first_rows(catalogue: Catalogue) -> np.ndarray:
-    """Return the first row of each object, in row order: overlaps stand twice in a catalogue of the sky."""
+    """Return the first row of each object, in row order: overlaps stand twice in a catalogue of the sky.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of int, shape (m,)
+    """
     return np.sort(np.unique(catalogue.object_id, return_index=True)[1])
 
 
@@ -52,7 +59,15 @@ def _write(path: Path, name: str, columns: list[Any], cards: dict[str, Any] | No
 
 
 def write_target(survey: SimulatedSurvey, path: Path) -> None:
-    """Write the sky as an FLambdaDualObj extract: f_λ, relative errors with the sign of the flux, flags."""
+    """Write the sky as an FLambdaDualObj extract: f_λ, relative errors with the sign of the flux, flags.
+
+    Parameters
+    ----------
+    survey : SimulatedSurvey
+        The survey.
+    path : Path
+        FITS file to write.
+    """
     target = survey.target
     rng = np.random.default_rng([survey.seed, 1])
     unit = (1e-32 * _LIGHT / target.bands.pivots**2 / 1e-19).astype(np.float64)  # nJy to 1e-19 erg/s/cm2/Å
@@ -106,6 +121,13 @@ def write_labels(survey: SimulatedSurvey, path: Path) -> None:
 
     Redshift failures (ZWARN 4, wrong types), second spectra (ZCAT_PRIMARY false), bad fibres
     (COADD_FIBERSTATUS 8) and sky fibres (OBJTYPE SKY, negative TARGETID): none of these is a label.
+
+    Parameters
+    ----------
+    survey : SimulatedSurvey
+        The survey.
+    path : Path
+        FITS file to write.
     """
     target = survey.target
     rng = np.random.default_rng([survey.seed, 2])
@@ -148,7 +170,15 @@ def write_labels(survey: SimulatedSurvey, path: Path) -> None:
 
 
 def write_imaging(survey: SimulatedSurvey, path: Path) -> None:
-    """Write a Tractor table of nearly all sources: positions, shapes and fluxes in nanomaggies."""
+    """Write a Tractor table of nearly all sources: positions, shapes and fluxes in nanomaggies.
+
+    Parameters
+    ----------
+    survey : SimulatedSurvey
+        The survey.
+    path : Path
+        FITS file to write.
+    """
     target = survey.target
     rows = first_rows(target)
     rows = rows[np.isfinite(target.imaging_mag[rows])]
@@ -270,7 +300,20 @@ def _write_mocks(source: Catalogue, rows: np.ndarray, folder: Path, stem: str) -
 
 
 def mock_planes(source: Catalogue, rows: np.ndarray) -> np.ndarray:
-    """Return the three planes of some mock rows, float32 (n, b, 3), in 1e-30 erg/s/cm2/Hz."""
+    """Return the three planes of some mock rows, float32 (n, b, 3), in 1e-30 erg/s/cm2/Hz.
+
+    Parameters
+    ----------
+    source : Catalogue
+        The mocks, with mean fluxes.
+    rows : array of int, shape (n,)
+        Which of them.
+
+    Returns
+    -------
+    array of float32, shape (n, b, 3)
+        Mean flux, noisy flux, σ over mean flux.
+    """
     if source.flux_mean is None:
         raise OutputError("the mocks have no mean fluxes, which their format needs.")
     mean, noisy, sigma = (plane[rows] / np.float32(_UNIT) for plane in (source.flux_mean, source.flux, source.flux_err))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from spectra_samples import JPAS, narrow_only
 
-from jpas_gbm.features.groups.photometry import FLOOR, LINE_WINDOWS, LineFeatures
+from jpas_gbm.features.groups.lines import FLOOR, LINE_WINDOWS, LineFeatures
 from jpas_gbm.features.photospectra import PADDING, Spectra
 
 NARROW = JPAS.narrow

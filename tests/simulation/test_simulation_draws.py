@@ -43,3 +43,12 @@ def test_distances_and_ages():
     # Planck 2018 cosmology, as astropy's Planck18 gives it.
     np.testing.assert_allclose(distance_modulus(np.array([0.1, 1.0, 3.0])), [38.39, 44.16, 47.08], atol=0.02)
     np.testing.assert_allclose(cosmic_age(np.array([0.0, 1.0])), [13.79, 5.85], atol=0.1)
+
+
+def test_distances_and_ages_are_those_of_astropy():
+    from astropy.cosmology import FlatLambdaCDM
+
+    z = np.linspace(0.05, 5.0, 300)
+    cosmology = FlatLambdaCDM(H0=67.7, Om0=0.31)
+    np.testing.assert_allclose(distance_modulus(z), cosmology.distmod(z).value, atol=5e-5)
+    np.testing.assert_allclose(cosmic_age(z), cosmology.age(z).value, atol=2e-4)

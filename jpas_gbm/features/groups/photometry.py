@@ -1,9 +1,8 @@
-"""Features of the photometry itself: fluxes, S/N, colours, band ratios, line indices; and what imaging tells."""
+"""Features of the photometry itself: fluxes, S/N, colours and band ratios; and what imaging and templates tell."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import combinations
 
 import numpy as np
@@ -11,7 +10,7 @@ import numpy as np
 from ...surveys.bands import BandSystem
 from ...surveys.catalogue import MORPHOLOGIES
 from ..feature_group import FeaturePart, Setting, feature_group
-from ..photospectra import Spectra, Window, narrow_sequence, soft_log
+from ..photospectra import Spectra, narrow_sequence, soft_log
 
 _FURTHEST_PAIR = 11
 _MOST_SNR = np.float32(1e5)
@@ -38,7 +37,15 @@ class FluxFeatures(FeaturePart):
         self.declare(bands, ((f"flux_{name}", [([name], 1.0)]) for name in bands.names))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         out[:] = spectra.flux
 
 
@@ -59,7 +66,15 @@ class MeanFluxes(FeaturePart):
         self.declare(bands, ((f"flux{width}_{part[0]}_{part[-1]}", [(part, 1.0)]) for part in parts))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         out[:] = spectra.mean_flux(0, self.width, self.width, len(out))
 
 
@@ -70,7 +85,15 @@ class WholeSnr(FeaturePart):
         self.declare(bands, [("snr_whole", [(bands.names, 1.0)])])
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (1, n), from n rows."""
+        """Fill `out`, float32 (1, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         out[0] = spectra.whole_snr()
         np.clip(out, -_MOST_SNR, _MOST_SNR, out=out)
 
@@ -82,7 +105,15 @@ class SnrFeatures(FeaturePart):
         self.declare(bands, ((f"snr_{name}", [([name], 1.0)]) for name in bands.names))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         assert spectra.err is not None, "the recipe has no S/N features without errors"
         with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
             np.divide(spectra.flux, spectra.err, out=out)
@@ -113,7 +144,15 @@ class StepColours(FeaturePart):
         self.declare(bands, ((f"colour{spacing}_{sequence[i - 1]}_{sequence[i]}", of) for i, of in halves.items()))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         logs = soft_log(spectra.mean_flux(0, self.spacing, self.stride, self.number))
         apart = self.spacing // self.stride
         np.subtract(logs[apart:], logs[:-apart], out=out)
@@ -131,7 +170,15 @@ class PairColours(FeaturePart):
         self.declare(bands, ((f"colour_{blue}_{red}", [([blue], 0.5), ([red], 0.5)]) for blue, red in named))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         logs = soft_log(spectra.flux[self._chosen])
         for row, (blue, red) in zip(out, self._pairs, strict=True):
             np.subtract(logs[red], logs[blue], out=row)
@@ -156,154 +203,18 @@ class RatioFeatures(FeaturePart):
         self.declare(bands, ((f"ratio_{name}", of) for name, of in shares.items()))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
-        means = [spectra.mean_flux(start, width, 1, 1) for start, width in self._windows]
-        logs = soft_log(np.concatenate(means))
-        np.subtract(logs[1::2], logs[0::2], out=out)
-
-
-FLOOR = 0.02
-"""Share of the continuum added in quadrature to the noise: calibration is never better."""
-
-_RELATIVE_FLOOR = 0.1
-_TINY = np.float32(1e-12)
-
-
-@dataclass(frozen=True)
-class LineWindow:
-    """A line of `width` bands between two continuum windows of `side` bands, `gap` bands away.
-
-    Parameters
-    ----------
-    width : int
-        Odd number of bands of the line.
-    gap : int
-        Bands left out on either side, for the wings.
-    side : int
-        Bands of the continuum on either side.
-    stride : int
-        Bands between neighbouring indices.
-    """
-
-    width: int
-    gap: int
-    side: int
-    stride: int
-
-    def fits(self, bands: int) -> bool:
-        """Return whether every line within so many bands has at least one side."""
-        return bands >= 2 * (self.half + self.gap + 1)
-
-    @property
-    def apart(self) -> int:
-        """Bands from the start of the left side to the start of the right; a multiple of the stride."""
-        return self.width + 2 * self.gap + self.side
-
-    @property
-    def half(self) -> int:
-        """Bands of the line on either side of its centre."""
-        return self.width // 2
-
-    def shares(self, sequence: tuple[str, ...], centre: int) -> list[tuple[tuple[str, ...], float]]:
-        """Return the bands of the line and of either side of it, with their shares in the index.
-
-        Half belongs to the line, a quarter to either side; a side beyond the end gives its share away.
+        """Fill `out`, float32 (f, n), from n rows.
 
         Parameters
         ----------
-        sequence : tuple of str
-            The narrow bands by rising wavelength.
-        centre : int
-            Place of the line's middle among them.
-
-        Returns
-        -------
-        list of (tuple of str, float)
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
         """
-        first, last = max(centre - self.half, 0), centre + self.half + 1
-        start = centre - self.half - self.gap - self.side
-        left = sequence[max(start, 0) : max(start + self.side, 0)]
-        right = sequence[last + self.gap : last + self.gap + self.side]
-        sides = [side for side in (left, right) if side]
-        return [(sequence[first:last], 0.5), *((side, 0.5 / len(sides)) for side in sides)]
-
-
-LINE_WINDOWS = (LineWindow(1, 1, 2, 1), LineWindow(3, 1, 3, 2), LineWindow(5, 1, 5, 2), LineWindow(9, 0, 7, 4))
-"""One band (145 Å) holds a narrow line, three a broad quasar line at low redshift, five one at high
-redshift, nine the blends of Fe, the molecular bands of cool stars and the bumps between breaks."""
-
-
-class LineFeatures(FeaturePart):
-    """Line indices of one width along the photo-spectrum.
-
-    The continuum under the line is the straight line between the mean fluxes of the bands observed on
-    either side, at their mean wavelengths: missing bands are stepped over. At the ends of the spectrum,
-    or where a side is missing, it is the mean of the other side. The index is the excess over it in σ, where
-
-        σ² = var(line) + var(continuum) + (0.02 continuum)²
-
-    or, for a survey without errors, the excess over (\\|continuum\\| + 0.1), in units of the row's level.
-
-    Parameters
-    ----------
-    bands : BandSystem
-    window : LineWindow
-    has_errors : bool
-        Whether the index is in σ.
-    """
-
-    def __init__(self, bands: BandSystem, window: LineWindow, has_errors: bool = True) -> None:
-        sequence = narrow_sequence(bands)
-        self.window = window
-        centres = range(0, len(sequence), window.stride)
-        self.number = len(centres)
-        kind = "line" if has_errors else "linerel"
-        self.declare(bands, ((f"{kind}{window.width}_{sequence[i]}", window.shares(sequence, i)) for i in centres))
-
-    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
-        w = self.window
-        line = spectra.window(-w.half, w.width, w.stride, self.number)
-        apart = w.apart // w.stride
-        start = -w.half - w.gap - w.side
-        sides = spectra.window(start, w.side, w.stride, self.number + apart, empty=0.0)
-        with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
-            left, right = _shares(line, sides, apart)
-            flux = left * sides.flux[:-apart]
-            flux += right * sides.flux[apart:]
-            np.subtract(line.flux, flux, out=out)
-            if line.variance is None or sides.variance is None:
-                scale = np.abs(flux) + np.float32(_RELATIVE_FLOOR)
-            else:
-                flux *= np.float32(FLOOR)
-                flux *= flux
-                scale = line.variance + flux
-                left *= left
-                left *= sides.variance[:-apart]
-                scale += left
-                right *= right
-                right *= sides.variance[apart:]
-                scale += right
-                scale += _TINY
-                np.sqrt(scale, out=scale)
-            out /= scale
-
-
-def _shares(line: Window, sides: Window, apart: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the shares of the left and the right side in the continuum under the line, each float32 (p, n).
-
-    Those of a straight line through both sides; where one side is missing, 0 and 1; where both are, NaN.
-    """
-    seen = np.minimum(sides.seen, np.float32(1))
-    seen_left, seen_right = seen[:-apart], seen[apart:]
-    both = seen_left * seen_right
-    right = line.place - sides.place[:-apart]
-    right /= sides.place[apart:] - sides.place[:-apart]
-    right *= both
-    left = both - right
-    right += seen_right - both
-    left += seen_left - both
-    return left, right
+        means = [spectra.mean_flux(start, width, 1, 1) for start, width in self._windows]
+        logs = soft_log(np.concatenate(means))
+        np.subtract(logs[1::2], logs[0::2], out=out)
 
 
 _UNKNOWN = MORPHOLOGIES.index("UNKNOWN")
@@ -321,7 +232,15 @@ class ImagingFeatures(FeaturePart):
         self.declare(bands, ((f"imaging_{name}", ()) for name in ("mag", "morphology", "point")))
 
     def compute(self, spectra: Spectra, out: np.ndarray) -> None:
-        """Fill `out`, float32 (f, n), from n rows."""
+        """Fill `out`, float32 (f, n), from n rows.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
         code = spectra.morphology
         known = code != _UNKNOWN
         out[0] = spectra.imaging_mag
@@ -331,7 +250,17 @@ class ImagingFeatures(FeaturePart):
 
 @feature_group("flux", order=10)
 def flux_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield the fluxes of bands and of stretches of bands."""
+    """Yield the fluxes of bands and of stretches of bands.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
     if setting.options.fluxes:
         yield FluxFeatures(setting.bands)
         yield MeanFluxes(setting.bands)
@@ -339,7 +268,17 @@ def flux_features(setting: Setting) -> Iterator[FeaturePart]:
 
 @feature_group("snr", order=20)
 def snr_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield signal-to-noise ratios, where there are errors; that of all bands stands beside fluxes too."""
+    """Yield signal-to-noise ratios, where there are errors; that of all bands stands beside fluxes too.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
     by_band = setting.options.snr and not setting.lean
     if (setting.options.fluxes or by_band) and setting.has_errors:
         yield WholeSnr(setting.bands)
@@ -349,7 +288,17 @@ def snr_features(setting: Setting) -> Iterator[FeaturePart]:
 
 @feature_group("colour", order=30)
 def colour_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield the colours of broad bands, and those along the photo-spectrum at each spacing."""
+    """Yield the colours of broad bands, and those along the photo-spectrum at each spacing.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
     if setting.options.colours and not setting.lean:
         yield PairColours(setting.bands)
         for k in sorted(set(setting.options.colours)):
@@ -359,29 +308,50 @@ def colour_features(setting: Setting) -> Iterator[FeaturePart]:
 
 @feature_group("ratio", order=40)
 def ratio_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield the ratios at classical breaks."""
+    """Yield the ratios at classical breaks.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
     if setting.options.ratios and not setting.lean:
         yield RatioFeatures(setting.bands)
 
 
-@feature_group("line", order=50)
-def line_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield the line indices of every width that the photo-spectrum has room for."""
-    if setting.options.lines and not setting.lean:
-        for window in LINE_WINDOWS:
-            if setting.sequence and window.fits(len(setting.sequence)):
-                yield LineFeatures(setting.bands, window, setting.has_errors)
-
-
 @feature_group("imaging", order=60)
 def imaging_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield magnitude and morphology, where there is an imaging survey."""
+    """Yield magnitude and morphology, where there is an imaging survey.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
     if setting.options.imaging and setting.has_imaging:
         yield ImagingFeatures(setting.bands)
 
 
 @feature_group("template", order=100)
 def template_features(setting: Setting) -> Iterator[FeaturePart]:
-    """Yield what template fits tell, where templates are learnt."""
+    """Yield what template fits tell, where templates are learnt.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands, options and templates.
+
+    Yields
+    ------
+    FeaturePart
+    """
     if setting.templates is not None:
         yield setting.templates
