@@ -1,0 +1,1 @@
+"""What the trees see: photometry, lines, template fits, and what is measured between mocks and sky."""

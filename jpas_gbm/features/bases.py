@@ -112,6 +112,7 @@ class TemplateBank:
         bands : tuple of str
             Names of the b bands.
         arrays : mapping of str to array
+            What was written.
 
         Returns
         -------
@@ -248,7 +249,9 @@ def noisy_basis(x: np.ndarray, weight: np.ndarray, rank: int, iterations: int = 
     x, weight : array, shape (n, b)
         Normalised fluxes and 1/σ²; both 0 where missing.
     rank : int
+        Vectors wanted, the mean shape included.
     iterations : int
+        Rounds of expectation and maximisation.
 
     Returns
     -------
@@ -322,6 +325,7 @@ def learn_bank(source: Catalogue, scheme: LabelScheme, rank: int, options: Templ
     rank : int
         Vectors in each basis, the mean shape included.
     options : TemplateOptions
+        How templates are cut and fitted.
     seed : int
         Draws the rows of bins that hold more than ``options.most_rows``.
 

@@ -177,6 +177,7 @@ def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     Parameters
     ----------
     basis : array, shape (T, b, r)
+        Basis vectors of T templates.
 
     Returns
     -------

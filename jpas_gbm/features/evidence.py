@@ -33,6 +33,7 @@ class EvidencePlan:
     Parameters
     ----------
     bank : TemplateBank
+        The templates.
     ranks : tuple of int
         Ranks of the fits; each has a set of features of its own.
     span : float
@@ -104,6 +105,7 @@ class EvidencePlan:
         observed : array of int64, shape (n,)
             Bands observed.
         out : array of float32, shape (n, features)
+            Filled.
         """
         edges = np.searchsorted(self.bank.group, [*self.present, self.present[-1] + 1])
         has_z = np.isin(self.present, self.with_z)

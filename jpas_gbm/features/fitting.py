@@ -197,9 +197,11 @@ class TemplateFitter:
     Parameters
     ----------
     bank : TemplateBank
+        The templates.
     ranks : tuple of int
         Rising.
     options : TemplateOptions
+        How templates are cut and fitted.
     """
 
     def __init__(self, bank: TemplateBank, ranks: tuple[int, ...], options: TemplateOptions) -> None:

@@ -33,6 +33,7 @@ class Overlap(Stored):
     Parameters
     ----------
     centre, scale : array of float64, shape (f,)
+        Robust middle and spread of each feature.
     components : array of float64, shape (d, f)
         Orthonormal rows.
     means : array of float64, shape (c, d)
@@ -112,6 +113,7 @@ def learn_overlap(
     judged : array of float32, shape (m, f)
         Features of rows that did not train, which set the limits: of the sky, if there are any.
     components : int
+        Most principal components.
     seed : int
         Of the sample of at most 20,000 rows of each.
 

@@ -128,12 +128,15 @@ class Spectra:
     Parameters
     ----------
     bands : BandSystem
+        The b bands.
     flux : array of float32, shape (n, b)
         Any linear flux unit; NaN where missing.
     err : array of float32, shape (n, b), optional
         1 σ in the same unit.
     imaging_mag : array of float32, shape (n,), optional
+        Magnitude of the imaging survey, AB; NaN where unknown.
     morphology : array of int8, shape (n,), optional
+        Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`.
 
     Attributes
     ----------
@@ -231,6 +234,7 @@ class Spectra:
         Parameters
         ----------
         start, width, stride, number : int
+            First band, bands, stride and number of the windows.
         empty : {nan, 0}
             What windows without an observed band hold.
 

@@ -227,7 +227,9 @@ class FeatureRecipe:
         target_train : Catalogue, optional
             Labelled target rows that training may see.
         seed : int
+            Every random draw is made from it.
         threads : int
+            Threads of the kernels.
         scheme : LabelScheme, optional
             The classes of labels 0, 1, ...; the four of the survey by default.
         shift : DomainShift, optional
@@ -321,7 +323,7 @@ class FeatureRecipe:
         in_threads(fill, len(rows), _BLOCK, threads)
         return FeatureMatrix(X, self.names, self.hash)
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return a form that JSON can hold; template bases are not in it.
 
         Returns

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from scipy.stats import norm
@@ -131,6 +131,7 @@ class DomainShift(Stored):
         Parameters
         ----------
         arrays : mapping of str to array
+            What was written.
 
         Returns
         -------
@@ -144,7 +145,7 @@ class DomainShift(Stored):
         numbers = zip(("scatter", "outlier_rate"), arrays.get("numbers", ()), strict=False)
         return super().from_arrays({**arrays, **dict(numbers)})
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, object]:
         """Return a summary for the model card.
 
         Returns

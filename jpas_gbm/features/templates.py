@@ -41,6 +41,7 @@ class TemplateSet(FittedPart):
     ranks : tuple of int
         Ranks of the fits, rising; each gives a set of features.
     options : TemplateOptions
+        How templates are cut and fitted.
     bands : tuple of str
         Names of the b bands.
     weights : array of float64, shape (f, b)
@@ -85,7 +86,9 @@ class TemplateSet(FittedPart):
         scheme : LabelScheme, optional
             The classes of labels 0, 1, ...; the four of the survey by default.
         threads : int
+            Threads of the kernels.
         options : TemplateOptions, optional
+            How templates are cut and fitted.
         shift : DomainShift, optional
             Offsets and variations of each class measured on twins. The catalogues given to
             :meth:`compute` are expected to be corrected by it already.
@@ -270,9 +273,11 @@ class TemplateSet(FittedPart):
         Parameters
         ----------
         catalogue : Catalogue
+            n rows in the b bands of the templates.
         features : sequence of str, optional
             Only these, in this order.
         threads : int
+            Threads of the kernels.
 
         Returns
         -------
@@ -317,6 +322,7 @@ class TemplateSet(FittedPart):
         Parameters
         ----------
         arrays : mapping of str to array
+            What was written.
 
         Returns
         -------

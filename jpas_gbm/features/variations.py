@@ -80,6 +80,7 @@ def with_hosts(bank: TemplateBank, share: float, below: float) -> TemplateBank:
     Parameters
     ----------
     bank : TemplateBank
+        The templates.
     share : float
         1 σ of the host's share of the light; 0 lets none in.
     below : float
@@ -130,6 +131,7 @@ def learn_variations(
     target_train : Catalogue
         Labelled rows that training may see.
     options : TemplateOptions
+        How templates are cut and fitted.
     best_of_class : callable
         ``(x, weight, label, z) -> template number of each row``.
     seed : int

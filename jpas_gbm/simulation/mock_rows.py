@@ -22,14 +22,7 @@ _BLANK = 0.02  # of mock objects have no morphology
 _LOST = 0.0004  # of the values of the noisy plane
 _PLANES = ("flux", "flux_err", "flux_mean")
 _VECTORS = {"object_id": "i8", "ra": "f8", "dec": "f8", "z": "f8", "mag": "f4", "label": "i1", "morphology": "i1"}
-_EXTRA = {
-    "ISINJPAS": "i1",
-    "NOISE_TILE": "i2",
-    "EBV": "f4",
-    "DESI_FLUX_G": "f4",
-    "DESI_FLUX_R": "f4",
-    "DESI_FLUX_Z": "f4",
-}
+_EXTRA = {"ISINJPAS": "i1", "NOISE_TILE": "i2", "EBV": "f4", **{f"DESI_FLUX_{band}": "f4" for band in "GRZ"}}
 
 
 def shuffled_labels(rng: np.random.Generator, n: int, weights: tuple[float, ...], quasar_factor: float) -> np.ndarray:

@@ -35,13 +35,9 @@ def tile_numbers(options: SimulateOptions) -> np.ndarray:
 
 
 def sky_catalogue(
-    stream: np.random.SeedSequence,
-    objects: Objects,
-    ids: np.ndarray,
-    shift: Shift,
-    instrument: Instrument,
-    options: SimulateOptions,
-) -> tuple[Catalogue, Objects, np.ndarray]:
+    stream: np.random.SeedSequence, objects: Objects, ids: np.ndarray,
+    shift: Shift, instrument: Instrument, options: SimulateOptions,
+) -> tuple[Catalogue, Objects, np.ndarray]:  # fmt: skip
     """Observe objects, some from two tiles, and give the first ones labels.
 
     Parameters
@@ -201,6 +197,7 @@ class Truth:
         Parameters
         ----------
         rows : array of bool, shape (n,), or of int, shape (m,)
+            Which rows.
 
         Returns
         -------
@@ -228,7 +225,9 @@ class SimulatedSurvey:
     shift : Shift
         What is different on the sky, as drawn.
     options : SimulateOptions
+        What was asked for.
     seed : int
+        Every random draw is made from it.
     """
 
     source: Catalogue

@@ -217,3 +217,52 @@ def test_a_way_to_adapt_is_one_file(tiny, quick_options, tmp_path, monkeypatch):
             fit(tiny, config=override(options, ways={"halve": {}}))
     finally:
         sys.modules.pop("half_way", None)
+
+
+# Groups of features ---------------------------------------------------------------------------------------------------
+
+_FEATURES = """
+import numpy as np
+
+from jpas_gbm.features.feature_group import FeaturePart, feature_group
+
+
+class Reddest(FeaturePart):
+    def __init__(self, bands):
+        red = bands.by_wavelength[-1]
+        self.column = bands.index(red)
+        self.declare(bands, [("dummy_reddest", [([red], 1.0)])])
+
+    def compute(self, spectra, out):
+        out[0] = spectra.flux[self.column]
+
+
+@feature_group("dummy")
+def dummy_features(setting):
+    if "dummy" in setting.options.more:
+        yield Reddest(setting.bands)
+"""
+
+
+def test_a_group_of_features_is_one_file(tmp_path, monkeypatch, tiny, quick_options):
+    """A file beside the other groups, and a fit trains on its features, the model folder and predictions have them."""
+    import numpy as np
+
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.config import override
+    from jpas_gbm.features import feature_group, groups
+    from jpas_gbm.model import Model
+
+    (tmp_path / "dummy_features.py").write_text(_FEATURES, encoding="utf-8")
+    feature_group.feature_groups()  # the groups register themselves now, not in the copy that goes with this test
+    monkeypatch.setattr(groups, "__path__", [*groups.__path__, str(tmp_path)])
+    monkeypatch.setattr(feature_group, "_REGISTRY", dict(feature_group._REGISTRY))
+    try:
+        features = quick_options.features.model_dump() | {"more": ("dummy",)}
+        model = fit(tiny, config=override(quick_options, features=features, regime="mocks-only"), seed=1)
+        assert model.recipe.groups["dummy_reddest"] == "dummy"
+        model.save(tmp_path / "model")
+        rows = tiny.target_rows("test")
+        np.testing.assert_array_equal(Model.load(tmp_path / "model").probabilities(rows), model.probabilities(rows))
+    finally:
+        sys.modules.pop("jpas_gbm.features.groups.dummy_features", None)

@@ -1,0 +1,1 @@
+"""Groups of features; a file here registers itself."""

@@ -107,7 +107,9 @@ class LineFeatures(FeaturePart):
     Parameters
     ----------
     bands : BandSystem
+        The b bands.
     window : LineWindow
+        Width of the line and of its sides.
     has_errors : bool
         Whether the index is in σ.
     """

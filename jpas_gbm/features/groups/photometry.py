@@ -31,7 +31,13 @@ that a break or an absorption darkens, and the window that it is held against, i
 
 
 class FluxFeatures(FeaturePart):
-    """Flux of each band in units of the row's level."""
+    """Flux of each band in units of the row's level.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
+    """
 
     def __init__(self, bands: BandSystem) -> None:
         self.declare(bands, ((f"flux_{name}", [([name], 1.0)]) for name in bands.names))
@@ -55,6 +61,7 @@ class MeanFluxes(FeaturePart):
     Parameters
     ----------
     bands : BandSystem
+        The b bands.
     width : int
         Bands of a mean; the last mean is of the bands that remain.
     """
@@ -79,7 +86,13 @@ class MeanFluxes(FeaturePart):
 
 
 class WholeSnr(FeaturePart):
-    """Signal-to-noise ratio of the mean flux of all bands: how bright a source is, whatever its level."""
+    """Signal-to-noise ratio of the mean flux of all bands: how bright a source is, whatever its level.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
+    """
 
     def __init__(self, bands: BandSystem) -> None:
         self.declare(bands, [("snr_whole", [(bands.names, 1.0)])])
@@ -99,7 +112,13 @@ class WholeSnr(FeaturePart):
 
 
 class SnrFeatures(FeaturePart):
-    """Signal-to-noise ratio of each band."""
+    """Signal-to-noise ratio of each band.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
+    """
 
     def __init__(self, bands: BandSystem) -> None:
         self.declare(bands, ((f"snr_{name}", [([name], 1.0)]) for name in bands.names))
@@ -130,6 +149,7 @@ class StepColours(FeaturePart):
     Parameters
     ----------
     bands : BandSystem
+        The b bands.
     spacing : int
         k.
     """
@@ -159,7 +179,13 @@ class StepColours(FeaturePart):
 
 
 class PairColours(FeaturePart):
-    """Colours of pairs of bands, red minus blue: of broad bands, or of all where there is no photo-spectrum."""
+    """Colours of pairs of bands, red minus blue: of broad bands, or of all where there is no photo-spectrum.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
+    """
 
     def __init__(self, bands: BandSystem) -> None:
         inside = narrow_sequence(bands)
@@ -189,6 +215,11 @@ class RatioFeatures(FeaturePart):
 
     A ratio is the arcsinh flux of the comparison window minus that of the dark one. It is left out where
     one of its windows holds no narrow band.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
     """
 
     def __init__(self, bands: BandSystem) -> None:
@@ -226,6 +257,11 @@ class ImagingFeatures(FeaturePart):
 
     They belong to no band of the survey: their weights are zero. Magnitudes of the imaging survey are not
     held against the survey's own fluxes, whose level is arbitrary in mocks: that would tell mocks from sky.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
     """
 
     def __init__(self, bands: BandSystem) -> None:
