@@ -8,30 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from .errors import CatalogueError, FeatureMismatch
 from .model import CARD, FORM, Model
+from .predictions import open_rows
 from .sealed import open_sealed
 from .store import read_json
 from .surveys.catalogue import Catalogue
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
-from .surveys.schema import SurveySchema
 
 CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
 
 
-def open_for(model: Model, path: Source, survey: str | None = None) -> CatalogueReader:
+def open_for(model: Model, source: Source, survey: str | None = None) -> CatalogueReader:
     """Open a catalogue for a model, or refuse it.
 
     Parameters
     ----------
     model : Model
         The model.
-    path : path, astropy Table or DataFrame
+    source : path, astropy Table or DataFrame
         The catalogue.
     survey : str, optional
         Name of the survey file, where the catalogue does not give itself away.
+
+    Returns
+    -------
+    CatalogueReader
 
     Raises
     ------
@@ -40,36 +43,7 @@ def open_for(model: Model, path: Source, survey: str | None = None) -> Catalogue
     FeatureMismatch
         If it is of another survey than the model, lacks bands or has another photometry.
     """
-    reader = CatalogueReader(path, survey)
-    check_survey(model, reader.schema, reader.path)
-    missing = [name for name in model.bands.names if name not in reader.bands]
-    if missing:
-        # The survey file's default may leave out bands that the file has and the model needs.
-        try:
-            return CatalogueReader(path, reader.schema.name if survey is None else survey, model.bands.name)
-        except CatalogueError as error:
-            raise FeatureMismatch(
-                f"{error} The model was trained on the {len(model.bands)} bands of '{model.bands.name}': refusing to "
-                "predict. Fit a model on the bands that the catalogue has."
-            ) from error
-    return reader
-
-
-def check_survey(model: Model, schema: SurveySchema, path: str | Path) -> None:
-    """Refuse a catalogue of another survey than the model was trained for.
-
-    Raises
-    ------
-    FeatureMismatch
-        If the model's card names its survey and the catalogue is of another.
-    """
-    known = model.card.get("survey")
-    if known is not None and schema.name != known:
-        raise FeatureMismatch(
-            f"{path}: is read as a catalogue of '{schema.name}', the model was trained for '{known}'. Bands, depths "
-            f"and photometry differ: refusing to predict. Fit a model on '{schema.name}'; if the file is of "
-            f"'{known}' after all, say so with --survey {known}."
-        )
+    return open_rows(source, model.bands, model.card.get("survey"), survey)
 
 
 def open_catalogue(
@@ -113,7 +87,17 @@ def open_catalogue(
 
 
 def about_model(model: Model) -> dict[str, Any]:
-    """Return what a prediction file says of the model that made it."""
+    """Return what a prediction file says of the model that made it.
+
+    Parameters
+    ----------
+    model : Model
+
+    Returns
+    -------
+    dict of str to object
+        In a form that JSON can hold.
+    """
     made: Mapping[str, Any] = model.card.get("provenance") or {}
     return {
         "regime": model.card.get("regime"),

@@ -19,7 +19,7 @@ from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
-from .predictions import Predictions, as_catalogue, is_bare, photometric_redshift, quality_bits
+from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
@@ -234,7 +234,6 @@ class Model:
         Returns
         -------
         Predictions
-            In the order of the rows.
 
         Raises
         ------
@@ -243,7 +242,9 @@ class Model:
         FeatureMismatch
             If bands are missing or the fluxes are another measurement.
         """
-        catalogue, threads = as_catalogue(catalogue, self.bands), thread_count(threads)
+        threads = thread_count(threads)
+        if not isinstance(catalogue, Catalogue):
+            catalogue = open_rows(catalogue, self.bands, self.card.get("survey")).read()
         matrix = self.features(catalogue, threads)
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads)
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)

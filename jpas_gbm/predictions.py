@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import CatalogueError
+from .errors import CatalogueError, FeatureMismatch
 from .features.recipe import FeatureMatrix
 from .output.write_columns import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.bands import BandSystem
@@ -205,32 +204,50 @@ def quality_bits(
     return bits
 
 
-def as_catalogue(rows: Catalogue | Source, bands: BandSystem) -> Catalogue:
-    """Return rows given as a table as a catalogue, with the bands that a model needs where the table has them.
+def open_rows(
+    source: Source, bands: BandSystem, trained_for: str | None = None, survey: str | None = None
+) -> CatalogueReader:
+    """Open a file or a table with the bands that a model needs.
 
     Parameters
     ----------
-    rows : Catalogue, astropy Table, DataFrame or path
+    source : path, astropy Table or DataFrame
     bands : BandSystem
-        The bands that the model needs.
+        The bands that the model was trained on.
+    trained_for : str, optional
+        Survey that the model was trained for, where it says so.
+    survey : str, optional
+        Name of the survey file, where the source does not give itself away.
 
     Returns
     -------
-    Catalogue
+    CatalogueReader
 
     Raises
     ------
     CatalogueError
-        If a table cannot be understood.
+        If the source cannot be understood.
+    FeatureMismatch
+        If it is of another survey than the model, or lacks bands.
     """
-    if isinstance(rows, Catalogue):
-        return rows
-    reader = CatalogueReader(rows)
-    if not set(bands.names) <= set(reader.bands.names):
-        # The survey file's default may leave out bands that the table has and the model needs.
-        with suppress(CatalogueError):
-            reader = CatalogueReader(rows, reader.schema, bands.name)
-    return reader.read()
+    reader = CatalogueReader(source, survey)
+    name = reader.schema.name
+    if trained_for is not None and name != trained_for:
+        raise FeatureMismatch(
+            f"{reader.path}: is read as a catalogue of '{name}', the model was trained for '{trained_for}'. Bands, "
+            f"depths and photometry differ: refusing to predict. Fit a model on '{name}'; if the file is of "
+            f"'{trained_for}' after all, say so with --survey {trained_for}."
+        )
+    if set(bands.names) <= set(reader.bands.names):
+        return reader
+    # The survey file's default may leave out bands that the source has and the model needs.
+    try:
+        return CatalogueReader(source, survey or reader.schema, bands.name)
+    except CatalogueError as error:
+        raise FeatureMismatch(
+            f"{error} The model was trained on the {len(bands)} bands of '{bands.name}': refusing to predict. Fit a "
+            "model on the bands that the catalogue has."
+        ) from error
 
 
 def is_bare(catalogue: Catalogue) -> np.ndarray:

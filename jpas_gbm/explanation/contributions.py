@@ -8,13 +8,13 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 from weakref import WeakKeyDictionary
 
 import numpy as np
 
 from ..boosting.backend import get_backend
-from ..boosting.booster import StagedBooster
+from ..boosting.booster import Stage, StagedBooster
 from ..boosting.ensemble import Member, centred
 from ..errors import ExplanationError
 
@@ -272,21 +272,19 @@ _MARKS: WeakKeyDictionary[object, str] = WeakKeyDictionary()
 
 def _tree_marks(booster: StagedBooster) -> list[tuple[int, str]]:
     """Return for each stage what is the same for stages that hold the same trees, loaded apart or not."""
-    stages = getattr(booster, "stages", None)
-    if stages is None:
-        return [(stage, f"{id(booster)}/{stage}") for stage in range(len(booster.stage_rounds))]
-    for one in stages:
-        if one not in _MARKS:
-            _MARKS[one] = _digest(booster, one)
-    return [(stage, _MARKS[one]) for stage, one in enumerate(stages)]
+    for stage in booster.stages:
+        if stage not in _MARKS:
+            _MARKS[stage] = _digest(booster, stage)
+    return [(place, _MARKS[stage]) for place, stage in enumerate(booster.stages)]
 
 
-def _digest(booster: Any, one: Any) -> str:
-    if not one.rounds:
-        return f"{booster.backend}/none/{one.intercept.tolist()}"
-    digest = hashlib.sha256(np.ascontiguousarray(one.intercept).tobytes() + one.fill.tobytes())
+def _digest(booster: StagedBooster, stage: Stage) -> str:
+    """Return a checksum of the trees of a stage."""
+    if not stage.rounds:
+        return f"{booster.backend}/none/{stage.intercept.tolist()}"
+    digest = hashlib.sha256(np.ascontiguousarray(stage.intercept).tobytes() + stage.fill.tobytes())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "trees"
-        booster.library.write_trees(one.trees, path)
+        booster.library.write_trees(stage.trees, path)
         digest.update(path.read_bytes())
     return digest.hexdigest()

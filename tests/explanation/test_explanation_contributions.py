@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.booster import Stage
 from jpas_gbm.boosting.ensemble import Member, centred
 from jpas_gbm.boosting.training import train
 from jpas_gbm.errors import ExplanationError
@@ -93,6 +94,7 @@ class Crooked:
     """A booster whose contributions do not add up."""
 
     backend, n_classes, feature_names, stage_rounds = "lightgbm", 3, ("a", "b"), (1,)
+    stages = (Stage(0, np.zeros(3), np.zeros(2, np.float32), None),)
 
     def margins(self, X, stages=None, threads=1):
         return np.tile([0.0, 1.0, 2.0], (len(X), 1))

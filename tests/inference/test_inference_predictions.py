@@ -76,14 +76,14 @@ def test_tables_and_data_frames_are_classified_as_the_file_is(make_fitted, make_
 def test_a_data_frame_of_plain_columns_is_classified():
     import pandas as pd
 
-    from jpas_gbm.predictions import as_catalogue
+    from jpas_gbm.predictions import open_rows
     from jpas_gbm.surveys.bands import band_system
 
     frame = pd.DataFrame({"ra": [150.1], "dec": [2.2], **{f"dered_{b}": [19.0] for b in "ugriz"}})
-    found = as_catalogue(frame, band_system("sdss_ugriz"))
-    assert len(found) == 1 and as_catalogue(found, found.bands) is found
+    bands = band_system("sdss_ugriz")
+    assert len(open_rows(frame, bands).read()) == 1
     with pytest.raises(CatalogueError, match="is a table of no survey that is known here"):
-        as_catalogue(pd.DataFrame({"a": [1.0]}), found.bands)
+        open_rows(pd.DataFrame({"a": [1.0]}), bands)
 
 
 def test_a_table_and_a_frame_are_classified_as_their_file_is(fitted, make_catalogue):

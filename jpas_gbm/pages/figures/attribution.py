@@ -12,6 +12,7 @@ from .style import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ...explanation.blocks import Line
     from ...explanation.explanation import Explanation
 
 
@@ -69,12 +70,8 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
         low, high = part.interval[order].T
         ax.fill_between(pivot, low, high, color=colour, alpha=0.2, lw=0)
         ax.plot(pivot, part.mean_abs[order], marker=marker, ms=3.5, lw=1.2, color=colour, label=label)
-    ax.set_ylim(bottom=0)
-    ax.set_xlabel("pivot wavelength (Å)")
-    ax.set_ylabel("mean |attribution|")
+    _size_axes(ax)
     ax.set_title(f"{way} members: {100 * split.share_of_sky:.0f} % by the sky")
-    ax.grid(axis="y")
-    ax.legend()
     return ax
 
 
@@ -90,12 +87,17 @@ def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
         ax.plot(pivot, fit[order], ".", ms=3, color=MUTED)
     ax.plot(pivot[stable], mean[stable], "o", ms=4.5, color=BLUE, label="stable")
     ax.plot(pivot[~stable], mean[~stable], "o", ms=4.5, mfc="none", color=BLUE, label="not stable")
+    _size_axes(ax)
+    return ax
+
+
+def _size_axes(ax: Axes) -> None:
+    """Set up axes of mean |attribution| by band."""
     ax.set_ylim(bottom=0)
     ax.set_xlabel("pivot wavelength (Å)")
     ax.set_ylabel("mean |attribution|")
     ax.grid(axis="y")
     ax.legend()
-    return ax
 
 
 def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
@@ -171,15 +173,12 @@ def _swarm(x: np.ndarray) -> np.ndarray:
     if not len(x) or not np.ptp(x):
         return np.zeros(len(x))
     place = ((x - x.min()) / np.ptp(x) * (_BINS - 1)).astype(int)
-    counts = np.bincount(place, minlength=_BINS)
-    seen = np.zeros(_BINS, dtype=int)
-    offset = np.empty(len(x))
-    for i in range(len(x)):
-        bin_ = place[i]
-        side = 1 if seen[bin_] % 2 else -1
-        offset[i] = side * ((seen[bin_] + 1) // 2)
-        seen[bin_] += 1
-    return 0.4 * offset / max(counts.max() / 2, 1)
+    order = np.argsort(place, kind="stable")
+    # How many points of the same bin came before each.
+    before = np.empty(len(x), dtype=int)
+    before[order] = np.arange(len(x)) - np.searchsorted(place[order], place[order])
+    offset = np.where(before % 2, 1, -1) * ((before + 1) // 2)
+    return 0.4 * offset / max(np.bincount(place).max() / 2, 1)
 
 
 _RIDGE_LINES = ("Lya", "CIV", "CIII", "MgII")
@@ -202,8 +201,11 @@ def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
     drawn = np.isfinite(mean).any(axis=0)
     ax.set_xscale("log")
     ax.set_xlim(edges[:-1][drawn].min(), edges[1:][drawn].max())
-    _plain_ticks(ax)
-    _mark(explanation, ax)
+    left, right = ax.get_xlim()
+    ticks = [t for t in (700, 1000, 1500, 2000, 3000, 4000, 5000, 7000, 9000) if left <= t <= right]
+    ax.set_xticks(ticks, [str(t) for t in ticks])
+    ax.set_xticks([], minor=True)
+    _mark_lines(explanation, ax)
     ax.axhline(0, color=INK, lw=0.7)
     ax.set_xlabel("wavelength in the rest frame (Å)")
     ax.set_ylabel("attribution per band")
@@ -212,29 +214,22 @@ def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
     return ax
 
 
-def _plain_ticks(ax: Axes) -> None:
-    from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
-
-    low, high = ax.get_xlim()
-    ticks = [t for t in (700, 1000, 1500, 2000, 3000, 4000, 5000, 7000, 9000) if low <= t <= high]
-    ax.xaxis.set_major_locator(FixedLocator(ticks))
-    ax.xaxis.set_minor_locator(NullLocator())
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:.0f}"))
-
-
-def _mark(explanation: Explanation, ax: Axes) -> None:
-    low, high = ax.get_xlim()
-    last, row = -np.inf, 0
+def _mark_lines(explanation: Explanation, ax: Axes) -> None:
+    """Mark lines at rest; labels of neighbours take turns in two rows."""
+    left, right = ax.get_xlim()
+    last, row = 1e-9, 0
     for line in explanation.content.lines:
-        place = line.wavelength
-        if not low <= place <= high:
-            continue
-        # Labels of neighbouring lines take turns in two rows.
-        row = 1 - row if np.log(place / max(last, 1e-9)) < 0.09 * np.log(high / low) else 0
-        last = place
-        ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--", zorder=0)
-        where = ("data", "axes fraction")
-        ax.annotate(line.label, (place, 1.01 + 0.055 * row), xycoords=where, ha="center", va="bottom", fontsize=7)
+        if left <= line.wavelength <= right:
+            row = 1 - row if np.log(line.wavelength / last) < 0.09 * np.log(right / left) else 0
+            last = line.wavelength
+            _mark_line(line, last, ax, 1.01 + 0.055 * row)
+
+
+def _mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
+    """Draw a line or break at a wavelength in Å, its label at a height in units of the axes."""
+    ax.axvline(wavelength, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--", zorder=0)
+    where = ("data", "axes fraction")
+    ax.annotate(line.label, (wavelength, height), xycoords=where, ha="center", va="bottom", fontsize=7)
 
 
 def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
@@ -388,9 +383,7 @@ def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
         for line in content.lines:
             place = float(line.seen_at(result.z))
             if pivot.min() - 80 < place < pivot.max() + 80:
-                ax.axvline(place, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--")
-                where = ("data", "axes fraction")
-                ax.annotate(line.label, (place, 1.0), xycoords=where, ha="center", va="bottom", fontsize=7)
+                _mark_line(line, place, ax, 1.0)
     ax.set_xlabel("wavelength (Å)")
     ax.set_ylabel(r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)", fontsize=8)
     return ax
