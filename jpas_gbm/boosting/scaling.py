@@ -172,15 +172,34 @@ def fit_scaling(
         return identity(k)
     # Temperature scaling treats all classes alike: the prior of the scale is all the pull it needs.
     problem = ScalingLoss(logs, labels, weight, 0.0 if method == "temperature" else strength)
-    M = directions(method, k)
+    return newton(problem, directions(method, k), A)
+
+
+def newton(problem: ScalingLoss, M: np.ndarray, A: np.ndarray, polish: bool = False) -> np.ndarray:
+    """Return A of least penalised loss, by damped Newton steps.
+
+    Parameters
+    ----------
+    problem : ScalingLoss
+    M : array, shape (k (k + 1), m)
+        How m parameters fill A: A.ravel() moves along its columns.
+    A : array, shape (k, k + 1)
+        Where to begin.
+    polish : bool
+        Whether to take one more step where the loss would gain less than 1e-12.
+
+    Returns
+    -------
+    array of float64, shape (k, k + 1)
+    """
     for _ in range(_STEPS):
         loss, gradient, hessian = problem.derivatives(A)
         slope = M.T @ gradient
         step = np.linalg.solve(M.T @ hessian @ M, slope)
         gain = float(slope @ step)
-        if gain < 1e-12:
-            break
         change = (M @ step).reshape(A.shape)
+        if gain < 1e-12:
+            return A - change if polish else A
         length = 1.0
         while problem.value(A - length * change) > loss - 0.25 * length * gain and length > 1e-6:
             length /= 2

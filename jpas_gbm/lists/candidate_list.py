@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack
+from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
 from ..claims import claim_file
-from ..config import parse_options
 from ..errors import ConfigError, ListError, did_you_mean
 from ..inputs import about_model
 from ..model import Model, open_model
@@ -20,7 +19,7 @@ from ..output.writers import writer_class
 from ..run import Progress, Run
 from ..store import provenance
 from .conformal import conformal_p_values, conformal_sets
-from .footprint import Footprint, footprint
+from .footprint import Footprint, measured_area
 from .known import drop_known, without_repeats
 from .mix import Mix, check_mix, estimate_mix, mag_bins
 from .noise import NoiseSource
@@ -32,52 +31,14 @@ from .predicted import (
     paths_of,
     refuse_other_model,
 )
-from .records import ClassMix, Part
-from .selection import ListOptions, check_prior, magnitude_limits, numbers, read_prior, rows_wanted, select
+from .records import ClassMix, Curves, Part
+from .rule import ListKeywords, ListOptions, check_prior, list_options
+from .selection import Selection, rows_wanted, select
 from .target_list import TargetList, list_rows
 from .yields import all_curves, bin_names, draw_yields
 
 if TYPE_CHECKING:
     from ..predictions import Predictions
-
-
-class ListKeywords(TypedDict, total=False):
-    """Further options of :func:`targets`; those without a comment are fields of :class:`ListOptions`.
-
-    Parameters
-    ----------
-    confidence, correct, shift, coverage, draws, area
-        As for :class:`ListOptions`.
-    magnitudes : (float or None, float or None) or str
-        Brightest and faintest magnitude of the list, or both as ``17,22.5``.
-    bin_edges, prior_edges : sequence of float or str
-        Magnitudes between bins, or ``20,21.5``.
-    prior : path, str or sequence
-        Class mix of the field: shares as ``0.01,0.03,0.72,0.24``, a row of them for each bin, or a YAML file.
-    catalogue : path
-        The catalogue that was predicted, for `noise_draws`.
-    legacy : path or sequence of path
-        Its Tractor tables.
-    noise_draws : int
-        How often the candidates are predicted again with noise added.
-    moc : path
-        Where the coverage map of the footprint goes, beside `out`.
-    """
-
-    confidence: float
-    magnitudes: tuple[float | None, float | None] | str
-    bin_edges: Sequence[float] | str
-    prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None
-    prior_edges: Sequence[float] | str
-    correct: bool
-    shift: str
-    coverage: float
-    draws: int
-    area: float | None
-    catalogue: str | Path | None
-    legacy: str | Path | Sequence[str | Path] | None
-    noise_draws: int
-    moc: str | Path | None
 
 
 def targets(
@@ -115,12 +76,10 @@ def targets(
         Faintest magnitude of the list.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of sources that are left out, by id and position.
-    out : path, optional
-        Where the list is saved, with a JSON of what it promises beside it.
-    overwrite : bool
-        Whether files that are there may be replaced.
+    out, overwrite : path, optional, and bool
+        Where the list is saved, with a JSON of what it promises beside it; whether files there may be replaced.
     seed, threads, progress
-        Of the bootstrap; threads of the noise draws; called as ``progress(stage, done, total)``.
+        Of the bootstrap; of the noise draws; called as ``progress(stage, done, total)``.
     **more
         See :class:`ListKeywords`.
 
@@ -134,41 +93,16 @@ def targets(
         If an option is wrong, the list cannot be made or its promise not kept; the message says what can be.
     """
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
-    options, noise = _options(cls, rule, cut, more)
-    inputs = [*paths_of(predictions), *paths_of(known)]
-    read = [*inputs, *([] if noise is None else noise.inputs), *paths_of(model), *paths_of(more.get("prior"))]
-    _claim(out, more.get("moc"), overwrite, read)
+    options, noise = list_options(cls, rule, cut, more)
+    inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs)]
+    _claim(out, more.get("moc"), overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
     predicted, model = _read(predictions, model)
     run = Run.start(seed, threads, progress)
     found = make_list(predicted, model, options, run=run, known=known, noise=noise, inputs=inputs)
-    if out is None:
-        return found
-    found.save(out, moc=more.get("moc"), overwrite=overwrite)
-    return replace(found, name=Path(out).stem, file=Path(out))
-
-
-_NOISE = ("catalogue", "legacy", "moc")
-
-
-def _options(
-    cls: str, rule: Mapping[str, float | None], cut: float | None, more: ListKeywords
-) -> tuple[ListOptions, NoiseSource | None]:
-    """Return the options of a list and where its noise draws are from, checked."""
-    given: dict[str, Any] = {name: value for name, value in more.items() if name not in _NOISE}
-    limits = given.get("magnitudes") or (None, None)
-    bright, faint = magnitude_limits(limits) if isinstance(limits, str) else limits
-    if cut is not None and faint is not None:
-        raise ConfigError(f"cut {cut:g} and the faintest of the magnitudes, {faint:g}, are the same thing. Give one.")
-    shares, edges = read_prior(given.get("prior"))
-    if edges and given.get("prior_edges"):
-        raise ConfigError(f"--prior-edges: {given['prior']} has edges of its own. Leave one of them out.")
-    for name, option in (("bin_edges", "--bins"), ("prior_edges", "--prior-edges")):
-        value = given.get(name, ())
-        given[name] = numbers(value, option) if isinstance(value, str) else tuple(value)
-    given |= {"prior": shares, "prior_edges": edges or given["prior_edges"]}
-    given |= {"cls": cls, **rule, "magnitudes": (bright, faint if cut is None else cut)}
-    noise = NoiseSource.of(given.get("noise_draws", 0), more.get("catalogue"), more.get("legacy"))
-    return parse_options(ListOptions, given, "targets"), noise
+    if out is not None:
+        found = replace(found, name=Path(out).stem)
+        found.save(out, moc=more.get("moc"), overwrite=overwrite)
+    return found
 
 
 def _claim(out: str | Path | None, moc: str | Path | None, overwrite: bool, inputs: Sequence[str | Path]) -> None:
@@ -227,7 +161,7 @@ def make_list(
         The model that made them; its held-out labels calibrate the list.
     options : ListOptions
     run : Run, optional
-        Seed of the bootstrap and of the pruning of ``fdr``, threads, progress.
+        Seed, threads and progress.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of sources that are left out.
     noise : NoiseSource, optional
@@ -252,56 +186,52 @@ def make_list(
     run.report("class mix", 1, 4)
     mix, shares = _mix(labelled, field, options, model.classes, seeds[0], notes)
     run.report("selection", 2, 4)
-    inside, near = (_inside(mag, options.magnitudes) for mag in (field.mag, labelled.mag))
-    if not inside.any():
-        raise ListError(
-            f"no row of the predictions has a magnitude within {_limits(options.magnitudes)} (they have "
-            f"{_range(field.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
-        )
-    lab, lab_mix = labelled.take(near), mix.take(near)
-    square = None if area is None else area.area
-    parts, rows, place, promise = _parts(field, lab, lab_mix, inside, column, options, square, seeds[1], notes)
-    p = mix.correct(field.p[rows], field.mag[rows])
-    order = np.argsort(-p[:, column], kind="stable")
-    rows, place, p = rows[order], place[order], p[order]
-    sets = conformal_sets(
-        conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, p), options.coverage
-    )
-    run.report("curves", 3, 4)
-    yields = draw_yields(lab_mix, lab, field.p[inside], field.mag[inside], column, seed=seeds[1])
-    found = TargetList(
-        rule=options.sentence,
-        promise=promise,
-        cls=options.cls,
-        size=len(rows),
-        parts=parts,
-        classes=tuple(model.classes),
-        magnitudes=options.magnitudes,
-        mix=shares,
-        footprint=None if area is None else area.size,
-        per_deg2=None if square is None else float(p[:, column].sum() / square),
-        curves=all_curves(lab_mix, lab, yields, column, options.bin_edges, square),
-        coverage=options.coverage,
-        labels=dict(zip(model.classes, labelled.counts().tolist(), strict=True)),
-        notes=tuple(notes),
-        provenance=provenance(
-            seed=run.seed,
-            options=options.model_dump(mode="json"),
-            inputs=inputs,
-            predictions=list(predicted.sources),
-            model=dict(predicted.model),
-        ),
-    )
-    candidates = field.take(rows)
-    values = _values(candidates, p, sets, place if len(parts) > 1 else None, column)
+    chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
+    candidates = field.take(chosen.rows)
+    p = mix.correct(candidates.p, candidates.mag)
+    asked, sources = options.model_dump(mode="json"), list(predicted.sources)
+    made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=sources, model=dict(predicted.model))
+    found = _unfilled(options, labelled, shares, area, chosen, p[:, column].sum(), model.classes, tuple(notes), made)
+    run.report("columns", 3, 4)
+    p_values = conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, p)
+    values = _values(candidates, p, conformal_sets(p_values, options.coverage), chosen, column)
     values |= {} if noise is None else noise.columns(candidates, column, model, run)
-    run.report("curves", 4, 4)
+    run.report("columns", 4, 4)
     return replace(found, candidates=list_rows(values, found, area))
 
 
-def _values(
-    rows: Predicted, p: np.ndarray, sets: np.ndarray, place: np.ndarray | None, column: int
-) -> dict[str, np.ndarray]:
+def _unfilled(
+    options: ListOptions,
+    labelled: HeldOut,
+    mix: ClassMix,
+    area: Footprint | None,
+    chosen: _Chosen,
+    expected: float,
+    classes: tuple[str, ...],
+    notes: tuple[str, ...],
+    made: dict[str, Any],
+) -> TargetList:
+    """Return a list without its candidates."""
+    return TargetList(
+        rule=options.sentence,
+        promise=chosen.promise,
+        cls=options.cls,
+        size=len(chosen.rows),
+        parts=chosen.parts,
+        classes=classes,
+        magnitudes=options.magnitudes,
+        mix=mix,
+        footprint=None if area is None else area.size,
+        per_deg2=None if area is None else float(expected / area.area),
+        curves=chosen.curves,
+        coverage=options.coverage,
+        labels=dict(zip(classes, labelled.counts().tolist(), strict=True)),
+        notes=notes,
+        provenance=made,
+    )
+
+
+def _values(rows: Predicted, p: np.ndarray, sets: np.ndarray, chosen: _Chosen, column: int) -> dict[str, np.ndarray]:
     """Return the columns of a list: ids, position, magnitude, probabilities, sets, warnings, explanations."""
     values: dict[str, np.ndarray] = {"RANK": np.arange(1, len(rows) + 1, dtype=np.int32), **rows.ids}
     values |= {"RA": rows.ra, "DEC": rows.dec, "MAG": rows.mag, "PROBABILITY": p[:, column].astype(np.float32)}
@@ -311,8 +241,8 @@ def _values(
             values[f"{probability_name(name)}_MODEL"] = rows.p[:, c].astype(np.float32)
     values["SET"] = np.array(["+".join(np.array(rows.classes)[row]) or "none" for row in sets])
     values["SET_SIZE"] = sets.sum(axis=1).astype(np.int16)
-    if place is not None:
-        values["MAG_BIN"] = place.astype(np.int16)
+    if len(chosen.parts) > 1:
+        values["MAG_BIN"] = chosen.place.astype(np.int16)
     return values | {"QUALITY": rows.quality.astype(np.int32), **rows.more}
 
 
@@ -361,7 +291,8 @@ def _field(
     field, repeats = without_repeats(predicted)
     if repeats:
         notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
-    area = _area(field, options, notes)
+    area, note = measured_area(field.ra, field.dec, options.area, needed=options.kind == "density")
+    notes += [note] if note else []
     if known is not None:
         field, counts = drop_known(field, known)
         notes += [f"{n} rows are sources of {name} and were left out." for name, n in counts.items()]
@@ -369,28 +300,6 @@ def _field(
         if not len(field):
             raise ListError("every row of the predictions is a known source: none is left to choose from.")
     return field, area
-
-
-def _area(field: Predicted, options: ListOptions, notes: list[str]) -> Footprint | None:
-    """Return the footprint of the field with the area given, if one is; None where neither is known."""
-    try:
-        found = footprint(field.ra, field.dec)
-    except ListError:
-        if options.kind == "density" and options.area is None:
-            raise
-        notes.append("no row has a position: no footprint, no yield per square degree.")
-        if options.area is None:
-            return None
-        return Footprint(0, np.zeros(0, dtype=np.int64), options.area, options.area)
-    if options.area is not None:
-        return replace(found, area=options.area)
-    if found.measured:
-        return found
-    few = f"{int(np.isfinite(field.ra).sum())} row(s) with a position are too few to measure a footprint"
-    if options.kind == "density":
-        raise ListError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
-    notes.append(f"{few}: no yield per square degree. --area gives one.")
-    return None
 
 
 def _mix(
@@ -424,39 +333,45 @@ def _mix(
     return mix, mix.record(names, trust)
 
 
-def _parts(
+class _Chosen(NamedTuple):
+    """What a rule takes of a field: rows by falling probability, their magnitude bins, and what that promises."""
+
+    parts: tuple[Part, ...]
+    rows: np.ndarray
+    place: np.ndarray
+    promise: str
+    curves: Curves
+
+
+def _choose(
     field: Predicted,
     labelled: HeldOut,
     mix: Mix,
-    inside: np.ndarray,
     column: int,
     options: ListOptions,
     area: float | None,
     seed: int,
     notes: list[str],
-) -> tuple[tuple[Part, ...], np.ndarray, np.ndarray, str]:
-    """Apply the rule in each magnitude bin; return the parts, field rows, their bins and the promise."""
-    edges = np.asarray(options.bin_edges, dtype=np.float64)
+) -> _Chosen:
+    """Apply the rule to the rows within the magnitude limits, in each bin of its own."""
+    inside, near = (_inside(mag, options.magnitudes) for mag in (field.mag, labelled.mag))
+    if not inside.any():
+        raise ListError(
+            f"no row of the predictions has a magnitude within {_limits(options.magnitudes)} (they have "
+            f"{_range(field.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
+        )
+    labelled, mix_near = labelled.take(near), mix.take(near)
     names = bin_names(options.bin_edges) if options.bin_edges else [_limits(options.magnitudes)]
-    field_bin, lab_bin = mag_bins(field.mag, edges), mag_bins(labelled.mag, edges)
-    if options.bin_edges:
-        inside = inside & np.isfinite(field.mag)
-    taken, refused = [], []
+    place, lab_place = (mag_bins(mag, np.asarray(options.bin_edges)) for mag in (field.mag, labelled.mag))
+    parts: list[Selection] = []
+    refused, rows = [], []
     for b, name in enumerate(names):
-        rows, near = np.flatnonzero(inside & (field_bin == b)), lab_bin == b
-        if not len(rows):
-            continue
-        if not (labelled.label[near] == column).any():
-            refused.append(
-                f"there are no calibration labels of {options.cls} at {name}: nothing can be promised there. "
-                "Widen the magnitude limits or bins."
-            )
+        known = np.isfinite(field.mag) | (not options.bin_edges)
+        here = np.flatnonzero(inside & known & (place == b))
+        if not len(here):
             continue
         try:
-            part = select(
-                mix.take(near), labelled.take(near), field.p[rows], field.mag[rows], column, options,
-                area=area, seed=seed + b, magnitudes=name,
-            )  # fmt: skip
+            part = _part(field.take(here), labelled, mix_near, lab_place == b, column, options, area, seed + b, name)
         except ListError as error:
             if len(names) == 1:
                 raise
@@ -464,16 +379,39 @@ def _parts(
             continue
         wanted = rows_wanted(options, area)
         if wanted is not None and wanted > len(part.rows):
-            notes.append(
-                f"{wanted:,} rows were asked for, and the field ({name}) has {len(rows):,}: all of them are in the "
-                "list."
-            )
-        taken.append((part, rows[part.rows], np.full(len(part.rows), b, dtype=np.intp)))
-    if not taken:
+            everything = f"the field ({name}) has {len(here):,}: all of them are in the list."
+            notes.append(f"{wanted:,} rows were asked for, and {everything}")
+        parts.append(part)
+        rows.append(here[part.rows])
+    if not parts:
         raise ListError(" ".join(refused) or "no magnitude bin holds a row of the predictions. Check --bins and --mag.")
     notes += [f"left out: {sentence}" for sentence in refused]
-    parts, rows_of, bins_of = zip(*taken, strict=True)
-    return tuple(part.part for part in parts), np.concatenate(rows_of), np.concatenate(bins_of), parts[0].promise
+    every = np.concatenate(rows)
+    every = every[np.argsort(-mix.correct(field.p[every], field.mag[every])[:, column], kind="stable")]
+    yields = draw_yields(mix_near, labelled, field.p[inside], field.mag[inside], column, seed=seed)
+    curves = all_curves(mix_near, labelled, yields, column, options.bin_edges, area)
+    return _Chosen(tuple(part.part for part in parts), every, place[every], parts[0].promise, curves)
+
+
+def _part(
+    field: Predicted,
+    labelled: HeldOut,
+    mix: Mix,
+    near: np.ndarray,
+    column: int,
+    options: ListOptions,
+    area: float | None,
+    seed: int,
+    name: str,
+) -> Selection:
+    """Apply the rule in one magnitude bin, whose labelled rows are `near`."""
+    if not (labelled.label[near] == column).any():
+        raise ListError(
+            f"there are no calibration labels of {options.cls} at {name}: nothing can be promised there. "
+            "Widen the magnitude limits or bins."
+        )
+    mix, labelled = mix.take(near), labelled.take(near)
+    return select(mix, labelled, field.p, field.mag, column, options, area=area, seed=seed, magnitudes=name)
 
 
 def _inside(mag: np.ndarray, limits: tuple[float | None, float | None]) -> np.ndarray:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -112,8 +112,51 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
     healpix = _healpix(order)
     cell = float(healpix.pixel_area.to_value(u.deg**2))
     whole = len(cells) * cell
-    around = healpix.neighbours(cells)
-    # A cell at a corner of a base cell has seven neighbours: -1 stands for the eighth.
+    with np.errstate(invalid="ignore"):  # a cell at a corner of a base cell has seven neighbours: -1 is the eighth
+        around = healpix.neighbours(cells)
     inner = (np.isin(around, cells) | (around < 0)).all(axis=0)
     area = n / (count[inner].mean() / cell) if inner.sum() >= _INNER else whole
     return Footprint(order, cells, min(float(area), whole), whole, measured)
+
+
+def measured_area(
+    ra: np.ndarray, dec: np.ndarray, area: float | None = None, *, needed: bool = False
+) -> tuple[Footprint | None, str]:
+    """Measure the footprint of a field, as far as it can be.
+
+    Parameters
+    ----------
+    ra, dec : array, shape (n,)
+        ICRS degrees.
+    area : float, optional
+        Square degrees, where they are known: these count.
+    needed : bool
+        Whether an area must be known.
+
+    Returns
+    -------
+    footprint : Footprint or None
+        None where the area is neither known nor measured.
+    note : str
+        What is not known, or nothing.
+
+    Raises
+    ------
+    ListError
+        If an area is needed and there is none.
+    """
+    try:
+        found = footprint(ra, dec)
+    except ListError:
+        if needed and area is None:
+            raise
+        note = "no row has a position: no footprint, no yield per square degree."
+        return None if area is None else Footprint(0, np.zeros(0, dtype=np.int64), area, area), note
+    if area is not None:
+        return replace(found, area=area), ""
+    if found.measured:
+        return found, ""
+    few = f"{int(np.isfinite(ra).sum())} row(s) with a position are too few to measure a footprint"
+    if needed:
+        raise ListError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
+    return None, f"{few}: no yield per square degree. --area gives one."

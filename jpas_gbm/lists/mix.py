@@ -15,8 +15,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
+from ..boosting.scaling import ScalingLoss, directions, newton
 from ..scores.bootstrap import object_counts
-from ..scores.losses import log_p, margin_loss, softmax
+from ..scores.losses import log_p, softmax
 from .records import ClassMix, SpreadTest, Trust
 
 _LEVELS = 400
@@ -57,7 +58,6 @@ def cells(p: np.ndarray, few: int = _FEW) -> tuple[np.ndarray, np.ndarray, np.nd
     return mean, count, member
 
 
-_STEPS = 50
 _PULL = 1e-3
 
 
@@ -94,7 +94,7 @@ class BiasCorrection:
 def fit_bias(
     logs: np.ndarray, label: np.ndarray, weight: np.ndarray | None = None, start: BiasCorrection | None = None
 ) -> BiasCorrection:
-    """Fit a bias-corrected temperature by maximum likelihood (Newton's method).
+    """Fit a bias-corrected temperature by maximum likelihood.
 
     At the maximum the mean corrected probability of a class is its share of the rows: what estimating
     a mix by EM needs.
@@ -108,48 +108,27 @@ def fit_bias(
         Weights of the rows; those of a bootstrap, say.
     start : BiasCorrection, optional
         Where to begin.
+
+    Returns
+    -------
+    BiasCorrection
     """
-    n, k = logs.shape
-    weight = np.ones(n) if weight is None else np.asarray(weight, dtype=np.float64)
+    k = logs.shape[1]
+    weight = np.ones(len(label)) if weight is None else np.asarray(weight, dtype=np.float64)
     used = weight > 0
     logs, label, weight = logs[used], label[used], weight[used]
     start = start or BiasCorrection.identity(k)
     # Only differences of biases count: that of the commonest class stays.
-    free = np.delete(np.arange(k), np.bincount(label, weights=weight, minlength=k).argmax())
-    theta = np.concatenate([[start.a], (start.b - np.delete(start.b, free))[free]])
-    ideal = np.concatenate([[1.0], np.zeros(k - 1)])
-    hit = np.zeros_like(logs)
-    hit[np.arange(len(label)), label] = 1
-
-    def loss(at: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
-        bias = np.zeros(k)
-        bias[free] = at[1:]
-        z = at[0] * logs + bias
-        p = softmax(z)
-        value = margin_loss(z, label, weight) * weight.sum()
-        gap = weight[:, None] * (p - hit)
-        gradient = np.concatenate([[(gap * logs).sum()], gap.sum(axis=0)[free]])
-        mean = (p * logs).sum(axis=1, keepdims=True)
-        cross = weight[:, None] * p * (logs - mean)
-        curvature = np.empty((k, k))
-        curvature[0, 0] = (cross * logs).sum()
-        curvature[0, 1:] = curvature[1:, 0] = cross.sum(axis=0)[free]
-        curvature[1:, 1:] = (np.diag(weight @ p) - (weight[:, None] * p).T @ p)[np.ix_(free, free)]
-        pull = at - ideal
-        return value + 0.5 * _PULL * pull @ pull, gradient + _PULL * pull, curvature + _PULL * np.eye(k)
-
-    value, gradient, curvature = loss(theta)
-    for _ in range(_STEPS):
-        step = np.linalg.solve(curvature, gradient)
-        scale = 1.0
-        while (new := loss(theta - scale * step))[0] > value + 1e-12 * abs(value) and scale > 1e-4:
-            scale /= 2
-        theta, (value, gradient, curvature) = theta - scale * step, new
-        if np.abs(scale * step).max() < 1e-7:
-            break
-    bias = np.zeros(k)
-    bias[free] = theta[1:]
-    return BiasCorrection(float(theta[0]), bias)
+    fixed = int(np.bincount(label, weights=weight, minlength=k).argmax())
+    free = np.delete(np.arange(k), fixed)
+    problem = ScalingLoss(logs, label, weight, 0.0)
+    pull = 0.5 * _PULL / weight.sum()
+    problem.pull = np.eye(k, k + 1) * pull / k
+    problem.pull[free, k] = pull
+    moves = np.hstack([directions("temperature", k), np.eye(k * (k + 1))[:, free * (k + 1) + k]])
+    A = np.hstack([start.a * np.eye(k), (start.b - start.b[fixed])[:, None]])
+    A = newton(problem, moves, A, polish=True)
+    return BiasCorrection(float(A[0, 0]), A[:, k])
 
 
 DRAWS = 200

@@ -29,6 +29,9 @@ _MODEL = ("made", "version", "seed", "regime", "chosen", "features", "inputs")
 """What must agree between two files for their probabilities to be of one model."""
 
 
+_ROWS = ("ra", "dec", "mag", "p", "quality")
+
+
 @dataclass(frozen=True, eq=False)
 class Predicted:
     """n predicted rows.
@@ -73,7 +76,7 @@ class Predicted:
             self,
             ids={name: value[rows] for name, value in self.ids.items()},
             more={name: value[rows] for name, value in self.more.items()},
-            **{name: getattr(self, name)[rows] for name in ("ra", "dec", "mag", "p", "quality")},
+            **{name: getattr(self, name)[rows] for name in _ROWS},
         )
 
 
@@ -84,6 +87,10 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
     ----------
     paths : sequence of path
         As ``jpas-gbm predict`` wrote them: FITS, Parquet, VOTable, CSV with its ``.json``, or ECSV.
+
+    Returns
+    -------
+    Predicted
 
     Raises
     ------
@@ -101,23 +108,14 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
                 f"{first.sources[0]} and {other.sources[0]} are predictions of two models ({differs}). Their "
                 "probabilities cannot be ranked together: predict both with one model."
             )
-    if len(parts) == 1:
-        return _without_repeated(first)
-    shared = [name for name in first.more if all(name in part.more for part in parts)]
-    ids = [name for name in first.ids if all(name in part.ids for part in parts)]
-    joined = Predicted(
-        classes=first.classes,
-        ids={name: np.concatenate([part.ids[name] for part in parts]) for name in ids},
-        ra=np.concatenate([part.ra for part in parts]),
-        dec=np.concatenate([part.dec for part in parts]),
-        mag=np.concatenate([part.mag for part in parts]),
-        p=np.concatenate([part.p for part in parts]),
-        quality=np.concatenate([part.quality for part in parts]),
-        more={name: np.concatenate([part.more[name] for part in parts]) for name in shared},
-        model=first.model,
-        sources=tuple(name for part in parts for name in part.sources),
-    )
-    return _without_repeated(joined)
+
+    def joined(of: str) -> dict[str, np.ndarray]:
+        shared = [name for name in getattr(first, of) if all(name in getattr(part, of) for part in parts)]
+        return {name: np.concatenate([getattr(part, of)[name] for part in parts]) for name in shared}
+
+    rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
+    sources = tuple(name for part in parts for name in part.sources)
+    return _without_repeated(replace(first, ids=joined("ids"), more=joined("more"), sources=sources, **rows))
 
 
 def _without_repeated(predicted: Predicted) -> Predicted:
@@ -159,7 +157,17 @@ def refuse_other_model(predicted: Predicted, about: Mapping[str, Any]) -> None:
 
 
 def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
-    """Return how two descriptions of a model differ, or an empty string."""
+    """Return how two descriptions of a model differ.
+
+    Parameters
+    ----------
+    one, other : mapping
+
+    Returns
+    -------
+    str
+        Empty where they agree.
+    """
     for name in _MODEL:
         a, b = one.get(name), other.get(name)
         if a is not None and b is not None and a != b:
@@ -337,7 +345,17 @@ def column_numbers(table: pd.DataFrame, name: str, path: str | Path) -> np.ndarr
 
 
 def read_provenance(path: str | Path) -> dict[str, Any] | None:
-    """Return the provenance that a file of this package carries, or None."""
+    """Return the provenance that a file of this package carries.
+
+    Parameters
+    ----------
+    path : path
+
+    Returns
+    -------
+    dict or None
+        None where there is none to be read.
+    """
     path = Path(path)
     kind = file_format(path)
     try:

@@ -12,7 +12,7 @@ from astropy.table import Table
 from jpas_gbm.errors import ListError, OutputError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import refuse_other_model
-from jpas_gbm.lists.selection import ListOptions
+from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.store import dump_json
 
 

@@ -7,7 +7,8 @@ from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError, ListError
 from jpas_gbm.lists.conformal import covariate_weights
 from jpas_gbm.lists.mix import estimate_mix
-from jpas_gbm.lists.selection import ListOptions, check_prior, select
+from jpas_gbm.lists.rule import ListOptions, check_prior
+from jpas_gbm.lists.selection import select
 
 
 def choose(world, mix, area=None, **rule):

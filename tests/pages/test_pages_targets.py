@@ -17,7 +17,7 @@ from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.errors import BundleError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import Predicted
-from jpas_gbm.lists.selection import ListOptions
+from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.pages.figures.lists import Cut, cut_figure, list_plates, sizes_figure, yield_figure
 from jpas_gbm.pages.figures.style import RULES

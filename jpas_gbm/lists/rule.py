@@ -1,0 +1,313 @@
+"""The rule of a candidate list and its limits: options, and how they are written."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, TypedDict
+
+import numpy as np
+from pydantic import Field, model_validator
+
+from ..config import Options, parse_options, read_yaml
+from ..errors import ConfigError, ListError
+from .noise import NoiseSource
+
+Kind = Literal["purity", "completeness", "number", "density", "fdr"]
+KINDS: tuple[Kind, ...] = ("purity", "completeness", "number", "density", "fdr")
+Shift = Literal["label", "covariate", "none"]
+
+
+class ListOptions(Options):
+    """One candidate list: exactly one of the five rules, and its limits."""
+
+    cls: str = Field("QSO_high", description="The class wanted.")
+    purity: float | None = Field(None, gt=0, lt=1, description="Least share of true members in the list.")
+    completeness: float | None = Field(None, gt=0, lt=1, description="Least share of the field's members in the list.")
+    number: int | None = Field(None, ge=1, description="Rows of the list.")
+    density: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Rows per square degree of the footprint."
+    )
+    fdr: float | None = Field(None, gt=0, lt=1, description="Largest expected share of false members in the list.")
+    confidence: float = Field(0.9, gt=0, lt=1, description="How sure purity or completeness is to be reached.")
+    magnitudes: tuple[float | None, float | None] = Field(
+        (None, None), description="Brightest and faintest magnitude of the list, AB."
+    )
+    bin_edges: tuple[float, ...] = Field((), description="Magnitudes between bins in which the rule holds by itself.")
+    prior: tuple[tuple[float, ...], ...] = Field(
+        (), description="Class mix of the field, one row for each prior bin; empty: estimated by EM."
+    )
+    prior_edges: tuple[float, ...] = Field((), description="Magnitudes between bins of the class mix.")
+    correct: bool = Field(True, description="Correct probabilities to the field's class mix.")
+    shift: Shift = Field(
+        "label", description="What --fdr assumes: same spectra per class, same class per spectrum, or no shift."
+    )
+    coverage: float = Field(0.9, gt=0, lt=1, description="Coverage of the conformal sets, for each class.")
+    draws: int = Field(200, ge=20, description="Bootstrap draws of labels, field and yield.")
+    area: float | None = Field(
+        None, gt=0, allow_inf_nan=False, description="Area of the footprint in square degrees; empty: measured."
+    )
+    noise_draws: int = Field(0, ge=0, description="How often the candidates are predicted again with noise added.")
+
+    @model_validator(mode="after")
+    def _sensible(self) -> ListOptions:
+        given = [name for name in KINDS if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ConfigError(
+                f"a list needs one rule of purity, completeness, number, density, fdr; given: "
+                f"{' and '.join(given) or 'none'}."
+            )
+        for name in ("bin_edges", "prior_edges"):
+            edges = getattr(self, name)
+            if not all(map(math.isfinite, edges)) or any(b <= a for a, b in pairwise(edges)):
+                words = ", ".join(f"{edge:g}" for edge in edges)
+                raise ConfigError(f"{name} must be numbers that rise, such as 20, 21.5; not {words}.")
+        bright, faint = self.magnitudes
+        ends = [end for end in self.magnitudes if end is not None]
+        if any(map(math.isnan, ends)) or (len(ends) == 2 and ends[0] >= ends[1]):
+            raise ConfigError(
+                f"magnitudes must be the brightest and the faintest, such as 17, 22.5; not {bright:g}, {faint:g}."
+                if len(ends) == 2
+                else "a limit of the magnitudes is no number."
+            )
+        if self.prior and not self.correct:
+            raise ConfigError(
+                "a prior corrects probabilities, as-labelled says that nothing is to be corrected. Give one of them."
+            )
+        return self
+
+    @property
+    def kind(self) -> Kind:
+        """Which rule was given."""
+        return next(name for name in KINDS if getattr(self, name) is not None)
+
+    @property
+    def value(self) -> float:
+        """The number of the rule."""
+        return float(getattr(self, self.kind))
+
+    @property
+    def sentence(self) -> str:
+        """The rule in words."""
+        sure = f" with {100 * self.confidence:g} % confidence"
+        words = {
+            "purity": f"the longest list of purity {self.value:g} or more{sure}",
+            "completeness": f"the shortest list of completeness {self.value:g} or more{sure}",
+            "number": f"the likeliest {self.value:.0f}",
+            "density": f"the likeliest {self.value:g} per square degree",
+            "fdr": f"false-discovery rate of {self.value:g} or less in expectation",
+        }[self.kind]
+        return f"{self.cls}: {words}" + (" in each magnitude bin" if self.bin_edges else "")
+
+
+def numbers(words: str, option: str, example: str = "20,21.5") -> tuple[float, ...]:
+    """Return the numbers of ``20,21.5``.
+
+    Parameters
+    ----------
+    words : str
+    option : str
+        The option that they were given for.
+    example : str
+        What to write.
+
+    Returns
+    -------
+    tuple of float
+
+    Raises
+    ------
+    ConfigError
+        If a word is no number.
+    """
+    try:
+        return tuple(float(word) for word in words.split(",") if word.strip())
+    except ValueError as error:
+        raise ConfigError(f"{option} {words}: write numbers with commas, such as {example}.") from error
+
+
+def magnitude_limits(words: str) -> tuple[float | None, float | None]:
+    """Return the limits of ``17,22.5``; either may be empty, as in ``,22.5``.
+
+    Parameters
+    ----------
+    words : str
+
+    Returns
+    -------
+    (float or None, float or None)
+
+    Raises
+    ------
+    ConfigError
+        If there are not two, or one is no number.
+    """
+    ends = words.split(",")
+    if len(ends) != 2:
+        raise ConfigError(f"--mag {words}: write BRIGHTEST,FAINTEST, such as 17,22.5 or ,22.5.")
+    bright, faint = (numbers(word, "--mag", "17,22.5 or ,22.5") for word in ends)
+    return bright[0] if bright else None, faint[0] if faint else None
+
+
+Prior = tuple[tuple[float, ...], ...]
+
+
+def read_prior(
+    prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None,
+) -> tuple[Prior, tuple[float, ...]]:
+    """Return a class mix that the user gives, and the magnitudes between its bins.
+
+    Parameters
+    ----------
+    prior : path, str or sequence
+        A YAML file with ``shares`` and ``edges``, ``0.01,0.03,0.72,0.24``, shares, or a row of shares for each bin.
+
+    Returns
+    -------
+    shares : tuple of tuple of float
+        A row for each bin.
+    edges : tuple of float
+        None but from a file.
+
+    Raises
+    ------
+    ConfigError
+        If it is none of these.
+    """
+    if prior is None:
+        return (), ()
+    if isinstance(prior, str | Path) and not Path(prior).is_file():
+        example = "0.01,0.03,0.72,0.24, one share for each class, or name a YAML file that is there"
+        shares = numbers(str(prior), "--prior", example)
+        if not shares:
+            raise ConfigError(f"--prior {prior}: is empty. Write numbers with commas, such as {example}.")
+        return (shares,), ()
+    if not isinstance(prior, str | Path):
+        return tuple(tuple(row) for row in np.atleast_2d(np.asarray(prior, dtype=np.float64)).tolist()), ()
+    value = read_yaml(prior)
+    try:
+        rows = tuple(tuple(map(float, row)) for row in value["shares"])
+        edges = tuple(map(float, value.get("edges", ())))
+        if not rows or set(value) > {"shares", "edges"}:
+            raise ValueError
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(
+            f"{prior}: a prior file has 'shares', a list with one row of class shares for each bin, and 'edges', the "
+            "magnitudes between bins; and nothing else."
+        ) from error
+    return rows, edges
+
+
+def check_prior(prior: Sequence[Sequence[float]], edges: Sequence[float], classes: Sequence[str]) -> None:
+    """Check a class mix that the user gives.
+
+    Raises
+    ------
+    ListError
+        If it has not one share for each class and bin, or a row does not sum to 1.
+    """
+    if len(prior) != len(edges) + 1:
+        raise ListError(
+            f"the prior has {len(prior)} row(s) for {len(edges) + 1} magnitude bin(s) (edges {list(edges)}). "
+            "Give one row of shares for each bin."
+        )
+    for number, row in enumerate(prior, start=1):
+        where = f"prior row {number} ({', '.join(f'{v:g}' for v in row)})"
+        if len(row) != len(classes):
+            raise ListError(f"{where}: {len(row)} shares for {len(classes)} classes. Order: {', '.join(classes)}.")
+        if not all(math.isfinite(share) and share >= 0 for share in row):
+            raise ListError(f"{where}: shares must be numbers, and not negative.")
+        if abs(sum(row) - 1) > 1e-3:
+            raise ListError(
+                f"{where}: the shares sum to {sum(row):.6g}, not to 1. Order: {', '.join(classes)}. "
+                f"Divided by their sum they would be {', '.join(f'{v / sum(row):.4g}' for v in row)}."
+                if sum(row) > 0
+                else f"{where}: the shares sum to 0, not to 1."
+            )
+
+
+class ListKeywords(TypedDict, total=False):
+    """Further options of :func:`targets`; those without a comment are fields of :class:`ListOptions`.
+
+    Parameters
+    ----------
+    confidence, correct, shift, coverage, draws, area
+        As for :class:`ListOptions`.
+    magnitudes : (float or None, float or None) or str
+        Brightest and faintest magnitude of the list, or both as ``17,22.5``.
+    bin_edges, prior_edges : sequence of float or str
+        Magnitudes between bins, or ``20,21.5``.
+    prior : path, str or sequence
+        Class mix of the field: shares as ``0.01,0.03,0.72,0.24``, a row of them for each bin, or a YAML file.
+    catalogue : path
+        The catalogue that was predicted, for `noise_draws`.
+    legacy : path or sequence of path
+        Its Tractor tables.
+    noise_draws : int
+        How often the candidates are predicted again with noise added.
+    moc : path
+        Where the coverage map of the footprint goes, beside `out`.
+    """
+
+    confidence: float
+    magnitudes: tuple[float | None, float | None] | str
+    bin_edges: Sequence[float] | str
+    prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None
+    prior_edges: Sequence[float] | str
+    correct: bool
+    shift: str
+    coverage: float
+    draws: int
+    area: float | None
+    catalogue: str | Path | None
+    legacy: str | Path | Sequence[str | Path] | None
+    noise_draws: int
+    moc: str | Path | None
+
+
+_NOISE = ("catalogue", "legacy", "moc")
+
+
+def list_options(
+    cls: str, rule: Mapping[str, float | None], cut: float | None, more: ListKeywords
+) -> tuple[ListOptions, NoiseSource | None]:
+    """Return the options of a list, and where its noise draws are from.
+
+    Parameters
+    ----------
+    cls : str
+        The class wanted.
+    rule : mapping of str to float or None
+        The five rules, of which one is given.
+    cut : float, optional
+        Faintest magnitude.
+    more : ListKeywords
+        The other options.
+
+    Returns
+    -------
+    ListOptions
+    NoiseSource or None
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or wrong, or options do not belong together.
+    """
+    given: dict[str, Any] = {name: value for name, value in more.items() if name not in _NOISE}
+    limits = given.get("magnitudes") or (None, None)
+    bright, faint = magnitude_limits(limits) if isinstance(limits, str) else limits
+    if cut is not None and faint is not None:
+        raise ConfigError(f"cut {cut:g} and the faintest of the magnitudes, {faint:g}, are the same thing. Give one.")
+    shares, edges = read_prior(given.get("prior"))
+    if edges and given.get("prior_edges"):
+        raise ConfigError(f"--prior-edges: {given['prior']} has edges of its own. Leave one of them out.")
+    for name, option in (("bin_edges", "--bins"), ("prior_edges", "--prior-edges")):
+        value = given.get(name, ())
+        given[name] = numbers(value, option) if isinstance(value, str) else tuple(value)
+    given |= {"prior": shares, "prior_edges": edges or given["prior_edges"]}
+    given |= {"cls": cls, **rule, "magnitudes": (bright, faint if cut is None else cut)}
+    noise = NoiseSource.of(given.get("noise_draws", 0), more.get("catalogue"), more.get("legacy"))
+    return parse_options(ListOptions, given, "targets"), noise
