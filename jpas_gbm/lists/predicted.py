@@ -355,6 +355,11 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
     -------
     dict or None
         None where there is none to be read.
+
+    Raises
+    ------
+    BundleError
+        If the companion of a CSV file belongs to another file.
     """
     path = Path(path)
     kind = file_format(path)

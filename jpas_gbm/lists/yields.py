@@ -214,7 +214,7 @@ def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> Size
     ends = [(1 - level) / 2, (1 + level) / 2]
     purity, reach = true / size, true / np.maximum(yields.total, 1)[:, None]
     return SizeCurve(
-        size=size,
+        size=size.astype(np.float64),
         threshold=yields.threshold[keep],
         true=true.mean(axis=0),
         true_interval=np.quantile(true, ends, axis=0),

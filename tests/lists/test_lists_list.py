@@ -9,10 +9,11 @@ import pytest
 from astropy.io import fits, votable
 from astropy.table import Table
 
-from jpas_gbm.errors import ListError, OutputError
+from jpas_gbm.errors import BundleError, ListError, OutputError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import refuse_other_model
 from jpas_gbm.lists.rule import ListOptions
+from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.store import dump_json
 
 
@@ -211,3 +212,65 @@ def test_a_model_calibrated_on_mocks_promises_nothing(make, samples):
     with pytest.raises(ListError, match="--purity promises something of the sky"):
         make(labelled=mocks, purity=0.5)
     assert any("calibrated on mocks" in note for note in make(labelled=mocks, number=5).notes)
+
+
+def test_known_sources_are_left_out_by_id_and_position(make, world):
+    import pandas as pd
+
+    rows = world[1]
+    ids = pd.DataFrame({name.lower(): values[:700] for name, values in rows.ids.items()})
+    places = Table({"RA": rows.ra[600:1500] + 1e-4 / 3600, "DEC": rows.dec[600:1500]})
+    found = make(number=3000, known=[ids, places])
+    assert len(found) == 1500 and found.to_pandas()["NUMBER"].min() == 1501
+    assert "700 rows are sources of known table 1 and were left out." in found.notes
+    assert "800 rows are sources of known table 2 and were left out." in found.notes
+    with pytest.raises(
+        ListError, match=r"known table 1: has neither positions .* nor ids of the predictions \(TILE_ID"
+    ):
+        make(number=3, known=pd.DataFrame({"NUMBER": [1]}))
+    with pytest.raises(ListError, match="every row of the predictions is a known source"):
+        make(number=3, known=Table({"ra": rows.ra, "dec": rows.dec}))
+    with pytest.raises(ListError, match="cannot read a table from a int"):
+        make(number=3, known=[7])
+
+
+@pytest.mark.parametrize("suffix", ["fits", "vot", "ecsv", "parquet", "csv"])
+def test_a_saved_list_loads_again(make, tmp_path, suffix):
+    made = make(purity=0.6, bin_edges=(20.0,))
+    made.save(tmp_path / f"L.{suffix}", moc=tmp_path / "moc.fits")
+    for name in (f"L.{suffix}", "L.json"):
+        back = TargetList.load(tmp_path / name)
+        assert (back.name, back.file, len(back)) == ("L", tmp_path / f"L.{suffix}", len(made))
+        assert dump_json(back.to_dict()) == dump_json(made.to_dict()) and back.lines() == made.lines()
+        ours, theirs = made.to_table(), back.to_table()
+        assert ours.colnames == theirs.colnames and ours.meta == theirs.meta
+        for column in ours.colnames:
+            assert (ours[column].description, ours[column].unit) == (theirs[column].description, theirs[column].unit)
+        np.testing.assert_array_equal(back.to_pandas()["NUMBER"], made.to_pandas()["NUMBER"])
+        np.testing.assert_allclose(back.to_pandas()["PROBABILITY"], made.to_pandas()["PROBABILITY"])
+
+
+def test_a_list_and_its_json_belong_together(make, tmp_path):
+    make(number=5).save(tmp_path / "L.fits")
+    make(number=6).save(tmp_path / "M.fits")
+    (tmp_path / "M.fits").replace(tmp_path / "L.fits")
+    with pytest.raises(BundleError, match=r"L\.json: does not belong to .*L\.fits"):
+        TargetList.load(tmp_path / "L.fits")
+    with pytest.raises(ListError, match="the table of candidate list 'M' is not beside its JSON"):
+        TargetList.load(tmp_path / "M.json").to_pandas()
+    (tmp_path / "N.json").write_text("{}")
+    with pytest.raises(BundleError, match=r"N\.json: is not the JSON of a candidate list"):
+        TargetList.load(tmp_path / "N.json")
+
+
+def test_a_map_needs_a_footprint(make, world, tmp_path):
+    nowhere = make(world[1].take(np.arange(3)), number=2)
+    with pytest.raises(ListError, match="too few rows of the predictions have a position"):
+        nowhere.save(tmp_path / "L.fits", moc=tmp_path / "moc.fits")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_list_shows_itself_in_a_few_lines(make):
+    for found in (make(number=5), make(number=3, bin_edges=tuple(np.linspace(18.5, 22.5, 12)))):
+        assert 1 <= len(repr(found).splitlines()) <= 10 and found.rule in repr(found)
+        assert found._repr_html_().startswith("<table>") and found._repr_html_().count("<tr>") <= 11

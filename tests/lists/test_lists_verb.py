@@ -4,14 +4,16 @@ import json
 import shutil
 
 import numpy as np
+import pandas as pd
 import pytest
 from astropy.table import Table
 from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.cli.app import app
-from jpas_gbm.errors import BundleError, ListError
+from jpas_gbm.errors import BundleError, ConfigError, ListError
 from jpas_gbm.inference.stream import predict
+from jpas_gbm.lists.candidate_list import targets
 from jpas_gbm.lists.noise import noise_probabilities
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.model import Model
@@ -20,6 +22,7 @@ from jpas_gbm.run import Run
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import write_survey
 from jpas_gbm.surveys.quality import QualityBit
+from jpas_gbm.surveys.reader import index_imaging, read_catalogue
 
 
 @pytest.fixture(scope="module")
@@ -61,6 +64,50 @@ def test_a_list_by_number_with_moc_and_noise(place):
     (folder / "away.fits").replace(out)
     code, said = call(folder / "P.fits", *words)
     assert code == 1 and "already exists" in said
+
+
+def test_predictions_in_memory_make_the_same_list(place):
+    folder, catalogue, legacy = place
+    model = Model.load(folder / "model")
+    seen = index_imaging(legacy).attach(read_catalogue(catalogue)[0])
+    predictions = model.predict(seen)
+    made = targets(folder / "P.fits", number=15, draws=20, cut=23.0)
+    assert made.name == "" and made.magnitudes == (None, 23.0)
+    for of, given in (
+        (predictions, model),
+        (predictions.to_pandas(), folder / "model"),
+        (predictions.to_table(), model),
+    ):
+        found = targets(of, given, number=15, draws=20, magnitudes=",23")
+        assert found.parts == made.parts and found.notes == made.notes
+        pd.testing.assert_frame_equal(found.to_pandas(), made.to_pandas())
+
+
+def test_known_sources_on_the_command_line(place, tmp_path):
+    folder = place[0]
+    made = targets(folder / "P.fits", number=8, draws=20, out=tmp_path / "first.fits")
+    words = ("--number", 8, "--known", tmp_path / "first.fits", "--out", tmp_path / "next.csv")
+    code, said = call(folder / "P.fits", *words)
+    assert code == 0 and "8 rows are sources of first.fits and were left out" in said
+    after = TargetList.load(tmp_path / "next.csv")
+    assert not set(map(tuple, after.to_pandas()[["TILE_ID", "NUMBER"]].to_numpy())) & set(
+        map(tuple, made.to_pandas()[["TILE_ID", "NUMBER"]].to_numpy())
+    )
+    assert set(after.provenance["inputs"]) == {"P.fits", "first.fits"}
+
+
+def test_what_the_front_door_refuses(place, tmp_path):
+    folder = place[0]
+    with pytest.raises(ListError, match="a table does not say which model made it"):
+        targets(Table.read(folder / "P.fits"), number=3)
+    with pytest.raises(ConfigError, match="cut 22 and the faintest of the magnitudes, 21, are the same thing"):
+        targets(folder / "P.fits", number=3, cut=22, magnitudes=(None, 21))
+    with pytest.raises(ConfigError, match="is written beside the list. Say with --out where"):
+        targets(folder / "P.fits", number=3, moc=tmp_path / "moc.fits")
+    with pytest.raises(ConfigError, match="unknown option 'coverag'.*Did you mean 'coverage'"):
+        targets(folder / "P.fits", number=3, coverag=0.9)
+    with pytest.raises(ListError, match="sum to 0.8, not to 1"):
+        targets(folder / "P.fits", number=3, prior=(0.5, 0.1, 0.1, 0.1))
 
 
 def test_noise_draws_of_other_rows_are_refused(place, tmp_path):

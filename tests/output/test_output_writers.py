@@ -20,6 +20,7 @@ from jpas_gbm.output.write_columns import prediction_cards, prediction_columns, 
 from jpas_gbm.output.write_fits import FitsWriter
 from jpas_gbm.output.write_votable import VOTableWriter
 from jpas_gbm.output.writers import Head, suffixes, table_writer, writer_class
+from jpas_gbm.sealed import read_companion
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 COLUMNS = prediction_columns(
@@ -143,6 +144,7 @@ def test_csv_is_plain_and_has_a_companion(tmp_path):
     about = json.loads((tmp_path / "a.csv.json").read_text())
     assert about["provenance"] == HEADER and about["columns"][0]["ucd"] == "meta.id.part"
     assert about["cards"]["PROMISE"] == "by Candès, 95 %"
+    assert read_companion(tmp_path / "a.csv.json", tmp_path / "a.csv") == about
 
 
 def test_ecsv_is_read_by_astropy_with_units(tmp_path):
