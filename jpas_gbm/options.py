@@ -328,6 +328,10 @@ class SimulateOptions(Options):
         return self
 
 
+Value = bool | int | float | str | list[Any] | tuple[Any, ...] | None
+"""A value that an option may have."""
+
+
 Metric = Literal["log_loss", "macro_f1", "average_precision", "mix"]
 
 

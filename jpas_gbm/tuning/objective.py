@@ -6,7 +6,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -26,6 +26,7 @@ from ..scores.metrics import Scorer
 from ..surveys.dataset import Dataset
 from .space import Space
 
+N = TypeVar("N", float, np.ndarray)
 _SWITCHES = ("fluxes", "snr", "ratios", "lines", "templates", "imaging")
 
 
@@ -237,7 +238,7 @@ class Measure:
             "average_precision": named[f"per_class.{self.options.of_class}.average_precision"],
         }
 
-    def losses(self, figures: Mapping[str, Any]) -> list[Any]:
+    def losses(self, figures: Mapping[str, N]) -> list[N]:
         """Return what is to be made small, one value (or array of draws) for each figure of the study."""
         small = {
             "log_loss": figures["log_loss"],
@@ -287,15 +288,15 @@ def coarse(options: FitOptions, coarseness: float) -> FitOptions:
     if coarseness == 1:
         return options
 
-    def fewer(growth: BoostingOptions) -> dict[str, Any]:
-        shorter = {
-            "learning_rate": min(1.0, growth.learning_rate * coarseness),
-            "rounds": max(1, round(growth.rounds / coarseness)),
-            "patience": max(min(growth.patience, 5), round(growth.patience / coarseness)),
-        }
-        return growth.model_dump() | shorter
+    def fewer(growth: BoostingOptions) -> BoostingOptions:
+        return override(
+            growth,
+            learning_rate=min(1.0, growth.learning_rate * coarseness),
+            rounds=max(1, round(growth.rounds / coarseness)),
+            patience=max(min(growth.patience, 5), round(growth.patience / coarseness)),
+        )
 
-    return override(options, boosting=fewer(options.boosting), continuation=fewer(options.continuation))
+    return options.model_copy(update={"boosting": fewer(options.boosting), "continuation": fewer(options.continuation)})
 
 
 def folds_of(dataset: Dataset, options: ObjectiveOptions, seed: int) -> list[Dataset]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 import yaml
 from pydantic import (
@@ -24,7 +24,7 @@ from pydantic import (
 from ..atomic import atomic_file
 from ..config import load_options
 from ..errors import BundleError, ConfigError
-from ..options import Entry, FitOptions, Rung
+from ..options import Entry, FitOptions, Rung, Value
 from ..store import dump_json, read_record, write_json
 from ..text import MINUS
 
@@ -92,7 +92,7 @@ class Point:
     loss: float = float("nan")
     losses: tuple[float, ...] = ()
     figures: Figures = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
     candidate: str = ""
     interval: Interval = None
 
@@ -125,7 +125,7 @@ class Trial:
     steps: Mapping[str, float] = field(default_factory=dict)
     best_so_far: float | None = None
     seconds: float | None = None
-    values: Mapping[str, Any] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
 
     @property
     def first(self) -> float | None:
@@ -133,14 +133,13 @@ class Trial:
         return self.steps.get("0")
 
 
-@dataclass(frozen=True)
-class Tried:
+class Tried(NamedTuple):
     """A value of one option that a trial had, and the loss of the trial's first step."""
 
     trial: int
-    value: Any
+    value: Value
     first: float
-    outcome: str = "complete"
+    outcome: str
 
 
 @dataclass(frozen=True)
@@ -224,8 +223,6 @@ class Study(BaseModel):
         Labels by use.
     importances : mapping of str to float
         Each option's share of the variance of the first step's loss, largest first; empty for few trials.
-    slices : mapping of str to tuple of Tried
-        By option.
     space : mapping of str to Entry
         What each option may be.
     ladder : Ladder
@@ -258,7 +255,6 @@ class Study(BaseModel):
     rows: int = Field(0, alias="rows_judged")
     label_budget: Mapping[str, int] = {}
     importances: Mapping[str, float] = {}
-    slices: Mapping[str, tuple[Tried, ...]] = {}
     space: Mapping[str, SpaceEntry] = {}
     ladder: Ladder = Ladder()
     notes: tuple[str, ...] = ()
@@ -299,6 +295,19 @@ class Study(BaseModel):
         import pandas as pd
 
         return pd.DataFrame() if self.table is None else self.table
+
+    @property
+    def slices(self) -> dict[str, tuple[Tried, ...]]:
+        """By varied option its value in each scored trial, and the trial's loss on the first step, which all took."""
+        scored = [trial for trial in self.history if trial.outcome != "failed"]
+        return {
+            name: tuple(
+                Tried(trial.trial, trial.values[name], trial.first, trial.outcome)
+                for trial in scored
+                if name in trial.values and trial.first is not None
+            )
+            for name in self.space
+        }
 
     @property
     def ended(self) -> str:
@@ -361,8 +370,14 @@ class Study(BaseModel):
             found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
-    def to_dict(self) -> dict[str, Any]:
-        """Return what tuning.json holds."""
+    def to_dict(self) -> dict[str, object]:
+        """Return what tuning.json holds.
+
+        Returns
+        -------
+        dict
+            In a form that JSON can hold.
+        """
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: str | Path) -> None:

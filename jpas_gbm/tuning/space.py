@@ -17,7 +17,7 @@ from ..adaptation.fit import check_options
 from ..adaptation.regimes import Regime, get_regime
 from ..config import parse_options
 from ..errors import ConfigError, did_you_mean
-from ..options import Entry, FitOptions, TuneOptions
+from ..options import Entry, FitOptions, TuneOptions, Value
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -63,7 +63,7 @@ def _unknown(where: str, name: str) -> str:
     )
 
 
-def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> FitOptions:
+def with_values(options: FitOptions, values: Mapping[str, Value], where: str) -> FitOptions:
     """Return options with some changed by dotted name, and checked again.
 
     Raises
@@ -88,18 +88,15 @@ def with_values(options: FitOptions, values: Mapping[str, Any], where: str) -> F
     return changed
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
     """Return nested options by dotted name."""
-    found: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     for name, value in tree.items():
-        if isinstance(value, Mapping):
-            found |= flat(value, f"{prefix}{name}.")
-        else:
-            found[prefix + str(name)] = value
-    return found
+        values |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
+    return values
 
 
-def encode(value: Any) -> Any:
+def encode(value: Value) -> Value:
     """Return a choice in a form that a study can store: scalars as they are, lists as JSON."""
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value
 
@@ -147,7 +144,7 @@ class Space:
         notes = (f"regime '{base.regime}' does not use {', '.join(left)}: not varied.",) if left else ()
         return cls(base, kept, notes)
 
-    def suggest(self, trial: Trial) -> dict[str, Any]:
+    def suggest(self, trial: Trial) -> dict[str, Value]:
         """Let a trial draw its values, by dotted name and as the study stores them."""
         return {name: self._suggest_one(trial, name) for name in self.entries}
 
@@ -161,15 +158,15 @@ class Space:
             return trial.suggest_int(name, int(entry.low), int(entry.high), step=step, log=entry.log)
         return trial.suggest_float(name, float(entry.low), float(entry.high), step=entry.step, log=entry.log)
 
-    def options(self, values: Mapping[str, Any]) -> FitOptions:
+    def options(self, values: Mapping[str, Value]) -> FitOptions:
         """Return the options of a fit from the values of a trial."""
         decoded = {name: self._decode(name, value) for name, value in values.items()}
         return with_values(self.base, decoded, "trial")
 
-    def _decode(self, name: str, value: Any) -> Any:
+    def _decode(self, name: str, value: Value) -> Any:
         return next((choice for choice in self.entries[name].choices if encode(choice) == value), value)
 
-    def start(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def start(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Return values to try first: those given, else those of the base options, moved into the space.
 
         Raises
@@ -209,7 +206,7 @@ class Space:
             value = entry.low + round((value - entry.low) / entry.step) * entry.step
         return value
 
-    def _holds(self, name: str, value: Any) -> bool:
+    def _holds(self, name: str, value: Value) -> bool:
         entry = self.entries[name]
         if entry.choices:
             return encode(value) in [encode(choice) for choice in entry.choices]
@@ -220,7 +217,7 @@ class Space:
         steps = 0.0 if step is None else (value - entry.low) / step
         return abs(steps - round(steps)) < 1e-8
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, dict[str, Value]]:
         """Return the entries in a form that JSON can hold."""
         return {name: entry.model_dump(mode="json", exclude_defaults=True) for name, entry in self.entries.items()}
 
@@ -246,7 +243,7 @@ def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
     return _range_problem(name, entry, value) or _refused(base, name, (entry.low, entry.high))
 
 
-def _range_problem(name: str, entry: Entry, value: Any) -> str | None:
+def _range_problem(name: str, entry: Entry, value: Value) -> str | None:
     low, high = entry.low, entry.high
     if low is None or high is None:
         return f"space: {name} needs 'low' and 'high', or 'choices'."
@@ -333,7 +330,7 @@ class ExploringSampler(NumberedSampler):
         return RandomSampler(seed=int(seeds.generate_state(1)[0]))
 
 
-def reused(number: int, tried: Iterable[Any], options: TuneOptions) -> dict[str, Any]:
+def reused(number: int, tried: Iterable[Any], options: TuneOptions) -> dict[str, Value]:
     """Return the values that a trial takes over from the best so far: those that its mock-grown trees depend on.
 
     Parameters

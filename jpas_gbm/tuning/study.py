@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..atomic import atomic_file
 from ..errors import BundleError, FitError, OutputError
-from ..options import TuneOptions
+from ..options import TuneOptions, Value
 from ..run import Progress
 from .objective import Answers, FoldScore, Objective, joined, mean_figures
 from .storage import at_work, defer_interrupts, is_alive, others_alive
@@ -104,7 +104,7 @@ class _GivenUp(Exception):
     """The trial is not worth more work."""
 
 
-def begin_with(study: Study, starts: Iterable[Mapping[str, Any]]) -> None:
+def begin_with(study: Study, starts: Iterable[Mapping[str, Value]]) -> None:
     """Put the trials that a study begins with into its queue."""
     for values in starts:
         study.enqueue_trial(dict(values), user_attrs={START: True})
@@ -232,7 +232,7 @@ class Work:
         # It was asked for a moment ago, or its process ended just then.
         return others_alive(self.folder, self._worker)
 
-    def _again(self, number: int, values: Mapping[str, Any]) -> None:
+    def _again(self, number: int, values: Mapping[str, Value]) -> None:
         if set(values) == set(self.objective.space.entries):
             attrs = self._all()[number].user_attrs
             self.study.enqueue_trial(dict(values), user_attrs={"again": number, START: attrs.get(START, False)})
@@ -291,7 +291,7 @@ class Work:
                 break
         return count
 
-    def _refused(self, number: int, values: Mapping[str, Any]) -> str | None:
+    def _refused(self, number: int, values: Mapping[str, Value]) -> str | None:
         """Return why a trial is not begun: another tried the same, or the study has its trials; or None."""
         before = [trial for trial in self._all() if trial.number < number]
         valid = [trial for trial in before if outcome(trial) in (*COUNTED, "running")]
@@ -307,7 +307,7 @@ class Work:
             trial.set_user_attr("reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _climb(self, trial: Trial, values: Mapping[str, Any]) -> tuple[list[float], list[FoldScore]]:
+    def _climb(self, trial: Trial, values: Mapping[str, Value]) -> tuple[list[float], list[FoldScore]]:
         """Score a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
         objective, began = self.objective, time.perf_counter()
         given = trial.user_attrs.get(START, False)

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .result import Trial, Tried
+from .result import Trial
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -66,18 +66,6 @@ def trial_history(trials: Sequence[FrozenTrial]) -> tuple[Trial, ...]:
         steps, seconds = attrs.get("steps", {}), attrs.get("seconds")
         history.append(Trial(trial.number, kind, losses, steps, best, seconds, dict(trial.params)))
     return tuple(history)
-
-
-def trial_slices(history: Sequence[Trial], space: Space) -> dict[str, tuple[Tried, ...]]:
-    """Return for each varied option its value and the loss on the first step, which every trial took."""
-    return {
-        name: tuple(
-            Tried(t.trial, t.values[name], t.first, t.outcome)
-            for t in history
-            if t.outcome != "failed" and name in t.values and t.first is not None
-        )
-        for name in space.entries
-    }
 
 
 def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:

@@ -25,7 +25,7 @@ from .result import Counts, Finalist, Fresh, Ladder, Point, Study, Untuned
 from .space import Space, flat, with_values
 from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
 from .study import OutOfTime, Work, begin_with, earliest_as_good, load_answers, save_answers
-from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_slices, trial_table
+from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_table
 
 if TYPE_CHECKING:
     from multiprocessing.synchronize import Event
@@ -308,7 +308,7 @@ def _found(plan: Plan, study: optuna.Study, best: FrozenTrial, ended: str, notes
     """Return all that the study's trials say."""
     trials, measure = _trials(study), plan.objective().measure
     answers = load_answers(plan.folder, best.number)
-    known, history = outcome_counts(trials), trial_history(trials)
+    known = outcome_counts(trials)
     interval = None if answers is None else measure.interval(answers, plan.seed)
     front = study.best_trials if len(measure.metrics) > 1 else []
     options, about = plan.options, plan.about
@@ -325,8 +325,7 @@ def _found(plan: Plan, study: optuna.Study, best: FrozenTrial, ended: str, notes
         rows=0 if answers is None else len(answers.y),
         label_budget=_budget(plan),
         importances=importances(trials),
-        history=history,
-        slices=trial_slices(history, plan.space),
+        history=trial_history(trials),
         space=dict(plan.space.entries),
         ladder=Ladder(options.ladder, options.keep, options.among),
         notes=tuple(sorted({*notes, *best.user_attrs.get("notes", [])})),

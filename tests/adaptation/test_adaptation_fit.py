@@ -1,13 +1,19 @@
 """Every regime fits, keeps to what it may touch, and gives the same model for the same seed."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import yaml
 
-from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
+from jpas_gbm.adaptation.fit import fit, fit_options, refit
 from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.config import override
+from jpas_gbm.adaptation.ways import Continue, Pool, Target
+from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 from jpas_gbm.model import Model
+from jpas_gbm.options import FitOptions
 from jpas_gbm.predictions import is_bare
 from jpas_gbm.surveys.bands import Band, BandSystem
 
@@ -56,8 +62,6 @@ def test_test_labels_are_never_read(tiny, quick_options, ssda):
     label = np.array(tiny.target.label)
     held = tiny.target_split == 2
     label[held] = np.random.default_rng(0).permutation(label[held])
-    from dataclasses import replace
-
     poisoned = replace(tiny, target=tiny.target.replace(label=label))
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(
@@ -129,9 +133,61 @@ def test_an_ensemble_over_seeds_and_libraries(tiny, quick_options):
 
 
 def test_no_validation_labels_is_an_error(tiny, quick_options):
-    from dataclasses import replace
-
     split = np.array(tiny.target_split)
     split[split == 1] = 0
     with pytest.raises(FitError, match="labelled target rows of the validation split, and there are none"):
         fit(replace(tiny, target_split=split), config=quick_options)
+
+
+def test_the_door_takes_a_folder_a_file_and_names(tiny, quick_options, ssda, tmp_path):
+    """A data set's folder, a file of options and keywords make the model that values make."""
+    tiny.save(tmp_path / "data")
+    written = yaml.safe_dump(quick_options.model_dump(mode="json") | {"regime": "uda", "seeds": 2})
+    (tmp_path / "quick.yaml").write_text(written, encoding="utf-8")
+    model = fit(tmp_path / "data", regime="ssda", config=tmp_path / "quick.yaml", seeds=1, seed=3)
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(model.probabilities(rows), ssda.probabilities(rows))
+    assert model.card["provenance"]["options"] == ssda.card["provenance"]["options"]
+
+
+def test_options_of_a_fit_by_regime_name_and_value():
+    assert fit_options() == FitOptions()
+    assert fit_options(regime="uda") == FitOptions(regime="uda")
+    assert fit_options(regime="mocks-only") == load_options(FitOptions, "mocks_only")
+    assert fit_options("compare", "target-only", crossfit=3).crossfit == 3
+    for wrong, said in (
+        ({"regime": "sdsa"}, "unknown regime 'sdsa'. Did you mean 'ssda'"),
+        ({"config": FitOptions(regime="magic")}, "unknown regime 'magic'. Allowed: mocks-only"),
+        ({"config": FitOptions(recipe="stak")}, "'recipe' has the unknown value 'stak'. Did you mean 'stack'"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            fit_options(**wrong)
+
+
+def test_a_recipe_is_fitted_again_with_another_seed(tiny, ssda):
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(refit(ssda, tiny, seed=0).margins(rows), ssda.margins(rows))
+    other = refit(ssda, tiny, seed=1)
+    assert other.card["provenance"]["seed"] == 4
+    assert not np.array_equal(other.margins(rows), ssda.margins(rows))
+    with pytest.raises(FitError, match="card does not say with which options and seed"):
+        refit(replace(ssda, card={}), tiny, seed=1)
+
+
+def test_choosing_is_a_pure_function_of_scores():
+    """The least loss wins; with a baseline, only if the paired interval lies below zero."""
+    rng = np.random.default_rng(0)
+    base = rng.exponential(1, 400)
+
+    def scored(candidate, losses):
+        return Scored(Entrant(candidate, None), np.zeros((400, 2)), losses, float(losses.mean()), 0.5)
+
+    better, worse = scored(Pool(3.0), base - 0.1), scored(Continue(0.25), base + 0.1)
+    even = scored(Target(), base + rng.normal(0, 1e-3, 400))
+    groups, counted = np.arange(400), np.ones(400, dtype=bool)
+    alone = choose(Scores((worse, better), (), groups, counted, 0))
+    assert alone.kept is better and alone.verdict is None
+    gain = choose(Scores((worse, better), (even,), groups, counted, 0))
+    assert gain.kept is better and gain.verdict.adapted and "pool(weight=3)" in gain.verdict.sentence
+    loss = choose(Scores((worse,), (even, better), groups, counted, 0))
+    assert loss.kept is better and not loss.verdict.adapted and "keeps pool(weight=3)" in loss.verdict.sentence

@@ -160,18 +160,18 @@ def test_slices_have_every_trial_on_axes_as_the_space_says(told, study, ax, opti
     plate = next(one for one in study_plates(study) if one.key == "slices")
     result = next(panel.result for panel in plate.panels if panel.result.option == option)
     slice_figure(result, ax)
-    assert sum(len(points) for points in lines(ax).values()) == len(told["slices"][option])
+    assert sum(len(points) for points in lines(ax).values()) == len(study.slices[option])
     star = lines(ax)["best trial"]
-    best = next(one for one in told["slices"][option] if one["trial"] == told["best"]["trial"])
-    assert star[0, 1] == best["first"]
+    best = next(one for one in study.slices[option] if one.trial == study.best.trial)
+    assert star[0, 1] == best.first
     assert ax.get_xscale() == ("log" if option == "continuation.learning_rate" else "linear")
     ticks = [label.get_text() for label in ax.get_xticklabels()]
     if option == "features.snr":
-        assert ticks == ["true", "false"] and round(star[0, 0]) == [True, False].index(best["value"])
+        assert ticks == ["true", "false"] and round(star[0, 0]) == [True, False].index(best.value)
     if option == "domain.gammas":
         assert ticks == ["[0.0]", "[0.25]"]
         places = {round(x) for points in lines(ax).values() for x in points[:, 0]}
-        assert places == {["[0.0]", "[0.25]"].index(one["value"]) for one in told["slices"][option]}
+        assert places == {["[0.0]", "[0.25]"].index(one.value) for one in study.slices[option]}
 
 
 @pytest.mark.parametrize(("low", "high", "some"), [(0.03, 0.16, 0.05), (1e-3, 1, 0.1), (6, 32, 10), (2, 2.5, 2)])

@@ -11,11 +11,12 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
 from jpas_gbm.config import load_options, override
-from jpas_gbm.errors import ConfigError, FitError
+from jpas_gbm.errors import BundleError, ConfigError, FitError
 from jpas_gbm.options import FitOptions, ObjectiveOptions, Rung
 from jpas_gbm.run import Run
 from jpas_gbm.store import read_json
 from jpas_gbm.tuning.objective import Objective, Recent, RowsCache, coarse, folds_of, take_columns, thin_mocks
+from jpas_gbm.tuning.result import Study
 from jpas_gbm.tuning.space import Space, flat, with_values
 from jpas_gbm.tuning.study import climbs, earliest_as_good, falls_behind
 from jpas_gbm.tuning.tune import tune
@@ -93,11 +94,34 @@ def test_files_of_a_study(study):
     told = read_json(folder / "tuning.json")
     table = pd.read_parquet(folder / "trials.parquet")
     assert len(table) == len(told["history"]) == 8
-    assert set(told["importances"]) == set(told["space"]) == set(told["slices"])
+    assert set(told["importances"]) == set(told["space"]) == set(Study.load(folder).slices)
     assert sum(told["importances"].values()) == pytest.approx(1)
     bests = [one["best_so_far"] for one in told["history"] if one["best_so_far"] is not None]
     assert bests == sorted(bests, reverse=True) and bests[-1] == told["fresh"]["finalists"][0]["loss"]
     assert not list(folder.glob(".*")) and not list((folder / "workers").iterdir())
+
+
+def test_a_study_loads_as_it_was_saved(study, tmp_path):
+    tuned, folder = study
+    again = Study.load(folder)
+    assert again == tuned.model_copy(update={"table": again.table, "provenance": again.provenance})
+    pd.testing.assert_frame_equal(again.trials, tuned.trials, check_dtype=False)
+    assert again.options == tuned.options and again.name == "study"
+    assert repr(again).startswith("Study(study: 8 trials of regime ssda, finished; best trial ")
+    assert "boosting.leaves" in again._repr_html_() and len(repr(again)) < 200
+    again.save(tmp_path)
+    assert read_json(tmp_path / "tuning.json") == read_json(folder / "tuning.json")
+    assert (tmp_path / "best.yaml").read_text() == (folder / "best.yaml").read_text()
+
+
+def test_a_damaged_study_is_named(study, tmp_path):
+    study[0].save(tmp_path)
+    (tmp_path / "trials.parquet").write_bytes(b"junk")
+    with pytest.raises(BundleError, match="a file of the study is damaged .* Restore it from a copy"):
+        Study.load(tmp_path)
+    (tmp_path / "tuning.json").write_text('{"regime": "ssda"}')
+    with pytest.raises(BundleError, match=r"tuning\.json: cannot be read"):
+        Study.load(tmp_path)
 
 
 def test_test_labels_are_never_read(tiny, study, tmp_path):

@@ -20,13 +20,13 @@ from jpas_gbm.tuning.tune import tune
 PLAIN = {"fresh_seeds": 0, "ladder": [{}]}
 
 
+def values_of_row(row):
+    return tuple((name, row[name]) for name in sorted(row) if name.startswith("value:"))
+
+
 def values_of(tuned, *outcomes):
     """The values of the trials that ended so."""
-    return [
-        tuple((name, row[name]) for name in sorted(row) if name.startswith("value:"))
-        for row in rows_of(tuned)
-        if row["outcome"] in outcomes
-    ]
+    return [values_of_row(row) for row in rows_of(tuned) if row["outcome"] in outcomes]
 
 
 @pytest.fixture(scope="module")
@@ -87,6 +87,25 @@ def test_an_interrupt_ends_cleanly_and_its_trial_is_tried_again(tiny, tmp_path, 
     second = tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=4, seed=2, resume=True)
     assert second.counts.counted == 4
     assert values_of(second, "interrupted")[0] in values_of(second, "complete")
+
+
+def test_a_study_that_was_interrupted_ends_as_one_that_was_not(tiny, tmp_path, monkeypatch):
+    """The interrupted trial is tried again under another number, and what follows is drawn as if it had not been."""
+    space = {"boosting.leaves": {"low": 3, "high": 6}, "features.snr": {"choices": [True, False]}}
+    options = small_study(space=space, fresh_seeds=0, startup=2, ladder=[{"mocks": 0.5}, {}], start=[])
+    whole = tune(tiny, config=options, out=tmp_path / "whole", trials=7, seed=2)
+    interrupt_the_third(monkeypatch)
+    assert tune(tiny, config=options, out=tmp_path / "study", trials=7, seed=2).ended == "interrupted"
+    monkeypatch.undo()
+    resumed = tune(tiny, config=options, out=tmp_path / "study", trials=7, seed=2, resume=True)
+    assert "interrupted" in {row["outcome"] for row in rows_of(resumed)}
+    kinds = ("complete", "pruned", "failed", "repeated")
+    drawn = [
+        [(row["outcome"], row["step_0"], *values_of_row(row)) for row in rows_of(study) if row["outcome"] in kinds]
+        for study in (whole, resumed)
+    ]
+    assert drawn[0] == drawn[1] and len(drawn[0]) >= 7
+    assert resumed.best.loss == whole.best.loss and resumed.options == whole.options
 
 
 def test_a_trial_to_start_with_that_was_interrupted_is_still_given_all_the_work(tiny, tmp_path, monkeypatch):

@@ -185,6 +185,7 @@ def slice_figure(result: Slice, ax: Axes) -> Axes:
 def _place(one: Tried, choices: Sequence[str]) -> float:
     """Return where a value stands; trials of one choice are spread, always alike."""
     if not choices:
+        assert isinstance(one.value, int | float)
         return float(one.value)
     word = value_words(one.value)
     return (choices.index(word) if word in choices else len(choices)) + 0.5 * ((0.618 * one.trial) % 1 - 0.5)
