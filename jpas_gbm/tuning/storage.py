@@ -238,7 +238,7 @@ def _study(folder: Path, about: Identity, options: TuneOptions) -> Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    from .space import NumberedSampler
+    from .sampling import NumberedSampler
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = str(folder / JOURNAL)

@@ -267,7 +267,7 @@ class Work:
     def _ask(self) -> Trial:
         from optuna.trial import TrialState
 
-        from .space import ExploringSampler, NumberedSampler, reused
+        from .sampling import ExploringSampler, NumberedSampler, reused
 
         known = self._all()
         interrupted = sum(outcome(trial) == "interrupted" for trial in known)

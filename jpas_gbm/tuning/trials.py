@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from .result import Trial
+from .records import Trial
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ...options import Entry
-    from ...tuning.result import Study, Tried
+    from ...tuning.records import Tried
+    from ...tuning.result import Study
 
 
 _SHOWN = 16
