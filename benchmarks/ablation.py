@@ -18,8 +18,9 @@ from jpas_gbm.adaptation.choosing import Entrant, Scored, score_entrant
 from jpas_gbm.adaptation.folds import Folds
 from jpas_gbm.adaptation.regimes import get_regime
 from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.shipped_ways import Continue, Mocks, Pool, Pseudo, Stack, Target
 from jpas_gbm.adaptation.stages import Stages
-from jpas_gbm.adaptation.ways import Continue, Mean, Mocks, Pool, Pseudo, Stack, Target, Way, ensemble
+from jpas_gbm.adaptation.ways import Mean, Way, ensemble
 from jpas_gbm.atomic import atomic_file
 from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions

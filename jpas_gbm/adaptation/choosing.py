@@ -33,6 +33,7 @@ class Entrant:
     Parameters
     ----------
     candidate : Way
+        What is tried.
     folds : Folds
         Rows and trainings.
     label : str
@@ -122,7 +123,12 @@ class Scored:
     macro_f1: float = float("nan")
 
     def to_dict(self) -> dict[str, str | float]:
-        """Return the scores in a form that JSON can hold."""
+        """Return the scores in a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return {"candidate": self.entrant.name, "log_loss": self.log_loss, "macro_f1": self.macro_f1}
 
 
@@ -186,7 +192,12 @@ class Verdict:
         )
 
     def to_dict(self) -> dict[str, object]:
-        """Return a form that JSON can hold."""
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return asdict(self) | {"interval": list(self.interval), "sentence": self.sentence}
 
 
@@ -253,13 +264,35 @@ def means(scored: Sequence[Scored]) -> list[Mean]:
 
 
 def counted_rows(val: Rows, cut: float) -> np.ndarray:
-    """Return which validation rows count in choices: those not fainter than the cut, or all if none is; bool (n,)."""
+    """Return which validation rows count in choices: those not fainter than the cut, or all if none is; bool (n,).
+
+    Parameters
+    ----------
+    val : Rows
+        Labelled validation rows.
+    cut : float
+        Faintest magnitude that counts.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
     bright = ~(val.mag > cut)
     return bright if bright.any() else np.ones(len(val), dtype=bool)
 
 
 def quick_calibration(options: CalibrationOptions) -> CalibrationOptions:
-    """Return one calibration for all candidates: choosing the best for each is left to the one that is kept."""
+    """Return one calibration for all candidates: choosing the best for each is left to the one that is kept.
+
+    Parameters
+    ----------
+    options : CalibrationOptions
+        Asked for.
+
+    Returns
+    -------
+    CalibrationOptions
+    """
     if options.method != "auto":
         return options
     return override(options, method="vector", shrinkage=(0.01,))

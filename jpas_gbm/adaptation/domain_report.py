@@ -167,6 +167,7 @@ def stratum_edges(log_odds: np.ndarray, most: int = STRATA) -> np.ndarray:
     Parameters
     ----------
     log_odds : array of float64, shape (n,)
+        Of sky rows.
     most : int
         Strata, where there are :data:`FEWEST` rows for each.
 

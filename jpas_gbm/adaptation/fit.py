@@ -23,8 +23,9 @@ from .choosing import Choice, Entrant, Prepared, Scored, Scores, Trained, choose
 from .folds import Folds, MembersOf, make_folds, mean_margins
 from .regimes import Regime, get_regime
 from .rows import Rows
+from .shipped_ways import Mocks, Target
 from .stages import Stages
-from .ways import Mocks, Target, check_ways, ensemble, singles
+from .ways import check_ways, ensemble, singles
 
 PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
@@ -157,6 +158,7 @@ def check_options(options: FitOptions) -> None:
     Parameters
     ----------
     options : FitOptions
+        Of the fit.
 
     Raises
     ------
@@ -205,6 +207,7 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
     Returns
     -------
     options : FitOptions
+        Of the fit.
     seed : int
 
     Raises
@@ -274,6 +277,7 @@ def train(rows: Prepared) -> Trained:
     Parameters
     ----------
     rows : Prepared
+        What to train on.
 
     Returns
     -------
@@ -306,6 +310,7 @@ def score(trained: Trained) -> Scores:
     Parameters
     ----------
     trained : Trained
+        What to score.
 
     Returns
     -------
@@ -397,11 +402,37 @@ class _CalibrationRows:
     def calibrate(
         self, margins: np.ndarray, options: CalibrationOptions, seed: int
     ) -> tuple[Calibrator, CalibrationReport]:
-        """Return the calibrator of some margins, and how it was chosen."""
+        """Return the calibrator of some margins, and how it was chosen.
+
+        Parameters
+        ----------
+        margins : array
+            Of the rows.
+        options : CalibrationOptions
+            Asked for.
+        seed : int
+            Seed of the random draws.
+
+        Returns
+        -------
+        tuple[Calibrator, CalibrationReport]
+        """
         return fit_calibrator(margins, self.val.y, options, groups=self.val.groups, seed=seed, weight=self.weight)
 
     def held_out(self, options: CalibrationOptions, seed: int) -> HeldOut:
-        """Return these rows with cross-fitted probabilities."""
+        """Return these rows with cross-fitted probabilities.
+
+        Parameters
+        ----------
+        options : CalibrationOptions
+            Asked for.
+        seed : int
+            Seed of the random draws.
+
+        Returns
+        -------
+        HeldOut
+        """
         val = self.val
         p = crossfit_probabilities(self.margins, val.y, options, groups=val.groups, seed=seed, weight=self.weight)
         return HeldOut(p, val.y, val.groups, val.mag, self.domain)

@@ -65,7 +65,21 @@ def label_folds(dataset: Dataset, folds: int, seed: int = 0) -> list[Dataset]:
 
 
 def mean_margins(members: list[Member], X: np.ndarray, threads: int) -> np.ndarray:
-    """Return the mean of the members' centred margins on features (n, f), float64 (n, k)."""
+    """Return the mean of the members' centred margins on features (n, f), float64 (n, k).
+
+    Parameters
+    ----------
+    members : list of Member
+        The models.
+    X : array of float32, shape (n, f)
+        Features.
+    threads : int
+        Threads of the libraries.
+
+    Returns
+    -------
+    array of float64, shape (n, k)
+    """
     mean: np.ndarray = np.mean([member.margins(X, threads) for member in members], axis=0)
     return mean
 
@@ -128,7 +142,17 @@ class Folds:
         return self._ordered([mean_margins(members_of(one), _val(one).X, one.run.threads) for one in self.parts])
 
     def bare_margins(self, members_of: MembersOf) -> np.ndarray | None:
-        """Return the same with imaging features hidden, or None where no row has them."""
+        """Return the same with imaging features hidden, or None where no row has them.
+
+        Parameters
+        ----------
+        members_of : callable
+            Gives the models of a fold.
+
+        Returns
+        -------
+        array, or None
+        """
         bare = [(one, one.rows.bare) for one in self.parts]
         margins = [mean_margins(members_of(one), part.X, one.run.threads) for one, part in bare if part is not None]
         return self._ordered(margins) if len(margins) == len(bare) else None
@@ -137,11 +161,26 @@ class Folds:
         return parts[0] if self.order is None else np.concatenate(parts)[self.order]
 
     def of_first(self, values: np.ndarray) -> np.ndarray:
-        """Return the values of the validation rows, shape (n, ...), that belong to the first fold."""
+        """Return the values of the validation rows, shape (n, ...), that belong to the first fold.
+
+        Parameters
+        ----------
+        values : array
+            Of all validation rows.
+
+        Returns
+        -------
+        array, shape (n, ...)
+        """
         return values if self.order is None else values[self.order < len(_val(self.first))]
 
     def final(self) -> Stages:
-        """Return the stages that train what is kept: those of the split, or new ones on all labels."""
+        """Return the stages that train what is kept: those of the split, or new ones on all labels.
+
+        Returns
+        -------
+        Stages
+        """
         return self.first if self.whole is None else self.whole(self._rounds())
 
     def _rounds(self) -> dict[Hashable, int]:

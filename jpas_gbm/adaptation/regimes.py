@@ -81,6 +81,7 @@ def get_regime(name: str) -> Regime:
     Parameters
     ----------
     name : str
+        As on the command line.
 
     Returns
     -------

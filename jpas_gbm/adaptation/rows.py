@@ -26,6 +26,7 @@ class Rows:
     Parameters
     ----------
     X : array of float32, shape (n, f)
+        Features, NaN where missing.
     y : array of int8, shape (n,)
         -1 where unlabelled.
     groups : array of int64, shape (n,)
@@ -58,11 +59,31 @@ class Rows:
         return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
 
     def take(self, rows: np.ndarray) -> Rows:
-        """Return the rows chosen by a mask or indices."""
+        """Return the rows chosen by a mask or indices.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+            A mask or indices.
+
+        Returns
+        -------
+        Rows
+        """
         return Rows(self.X[rows], self.y[rows], self.groups[rows], self.mag[rows])
 
     def counts(self, k: int) -> np.ndarray:
-        """Return how many rows each of k classes has."""
+        """Return how many rows each of k classes has.
+
+        Parameters
+        ----------
+        k : int
+            Number of classes.
+
+        Returns
+        -------
+        array
+        """
         return np.bincount(self.y[self.y >= 0], minlength=k)
 
 
@@ -211,7 +232,19 @@ def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | 
 
 
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
-    """Return the noise-free mock flux of the twin of each target row, NaN where there is none, float32 (n, b)."""
+    """Return the noise-free mock flux of the twin of each target row, NaN where there is none, float32 (n, b).
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    sky : Catalogue
+        Rows of the target.
+
+    Returns
+    -------
+    array of float32, shape (n, b)
+    """
     flux = np.full(sky.flux.shape, np.nan, dtype=np.float32)
     twins = dataset.twins
     if not len(twins) or twins.flux_mean is None:
@@ -224,7 +257,21 @@ def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
 
 
 def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift | None:
-    """Measure zero points, class offsets and variations on the twins of objects of the train split."""
+    """Measure zero points, class offsets and variations on the twins of objects of the train split.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    train : Catalogue
+        Labelled target rows that train.
+    run : Run
+        Seed, threads and journal.
+
+    Returns
+    -------
+    DomainShift or None
+    """
     with run.stage("shift measured on twins", rows=len(train)) as entry:
         shift = learn_shift(train, twin_fluxes(dataset, train), dataset.scheme.families)
         entry["measured"] = shift is not None
@@ -293,6 +340,17 @@ def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
 
 def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, run: Run) -> None:
     """Note what is missing from the rows, and raise where nothing can be done.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        The rows of a fit.
+    regime : Regime
+        What may be touched.
+    options : FitOptions
+        Options of the fit.
+    run : Run
+        Seed, threads and journal.
 
     Raises
     ------

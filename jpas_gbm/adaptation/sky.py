@@ -15,6 +15,17 @@ def realisations(source: Catalogue, options: SkyOptions) -> int:
     """Return how many noise realisations of the mocks train: those asked for, or what `most_rows` allows.
 
     Mocks whose noise-free fluxes or errors are not known have but the one that they are.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks.
+    options : SkyOptions
+        What is done to mocks.
+
+    Returns
+    -------
+    int
     """
     if not options.renoise or source.flux_mean is None or not source.has_errors:
         return 1
@@ -22,7 +33,17 @@ def realisations(source: Catalogue, options: SkyOptions) -> int:
 
 
 def brightness(catalogue: Catalogue) -> np.ndarray:
-    """Return log10 of the mean flux of each row in nJy, float64 (n,); -inf where it is not positive."""
+    """Return log10 of the mean flux of each row in nJy, float64 (n,); -inf where it is not positive.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Any rows.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
     flux = catalogue.flux if catalogue.flux_mean is None else catalogue.flux_mean
     observed = np.isfinite(flux)
     count = np.maximum(observed.sum(axis=1), 1)
@@ -36,6 +57,19 @@ def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) 
 
     The donor is one of the 300 target rows nearest in mean flux, so that noise and gaps go with the
     brightness that they were measured at.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks.
+    target : Catalogue
+        Rows of the survey.
+    rng : numpy.random.Generator
+        Stream of this step.
+
+    Returns
+    -------
+    array of intp, shape (n,)
     """
     theirs = brightness(target)
     order = np.argsort(theirs, kind="stable")
@@ -71,6 +105,10 @@ def observe_again(
         Class offsets and variations that renoised mocks are given.
     anew : bool
         Whether mocks that no target row lends its noise get new noise of their own.
+
+    Returns
+    -------
+    Catalogue
     """
     donors = draw_donors(source, target, rng) if len(target) else None
     seen = source

@@ -90,15 +90,44 @@ class Stages:
     _stopped: set[Hashable] = field(default_factory=set)
 
     def member(self, seed: int, backend: str) -> Stages:
-        """Return these stages with another seed of the trees and another library; finished trainings are shared."""
+        """Return these stages with another seed of the trees and another library; finished trainings are shared.
+
+        Parameters
+        ----------
+        seed : int
+            Of the trees.
+        backend : str
+            Library that grows them.
+
+        Returns
+        -------
+        Stages
+        """
         return replace(self, seed=seed, backend=backend)
 
     def stopped_rounds(self) -> dict[Hashable, int]:
-        """Return the rounds of every training that stopped on target labels, by what determines it."""
+        """Return the rounds of every training that stopped on target labels, by what determines it.
+
+        Returns
+        -------
+        dict of Hashable to int
+        """
         return {key: self.kept[key].stage_rounds[-1] for key in self._stopped}
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """Return what is kept under a key, made now if it is not there."""
+        """Return what is kept under a key, made now if it is not there.
+
+        Parameters
+        ----------
+        key : Hashable
+            Hashable.
+        make : callable
+            Makes the thing.
+
+        Returns
+        -------
+        object
+        """
         if key not in self.kept:
             self.kept[key] = make()
         kept: T = self.kept[key]
@@ -106,6 +135,15 @@ class Stages:
 
     def part(self, name: str) -> Rows:
         """Return the rows of a part, such as ``source_train``.
+
+        Parameters
+        ----------
+        name : str
+            Name of a part, such as ``source_train``.
+
+        Returns
+        -------
+        Rows
 
         Raises
         ------
@@ -118,7 +156,19 @@ class Stages:
         return part
 
     def class_weights(self, y: np.ndarray, options: BoostingOptions) -> np.ndarray:
-        """Return the class weight of each row under the power of some options, float64 (n,)."""
+        """Return the class weight of each row under the power of some options, float64 (n,).
+
+        Parameters
+        ----------
+        y : array of int8, shape (n,)
+            Class codes.
+        options : BoostingOptions
+            How the trees grow.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
         return class_weights(y, self.rows.k, options.class_weight_power)
 
     @property
@@ -197,7 +247,19 @@ class Stages:
         return kept or (0.0,)
 
     def bins(self, options: BoostingOptions, *parts: str) -> BinnedMatrix:
-        """Return the features of some parts, one after the other, binned once."""
+        """Return the features of some parts, one after the other, binned once.
+
+        Parameters
+        ----------
+        options : BoostingOptions
+            How the trees grow.
+        *parts : str
+            Names of the parts, one after the other.
+
+        Returns
+        -------
+        BinnedMatrix
+        """
         rows = [self.part(name) for name in parts]
         named = parts[0].replace("_", ", ") if len(parts) == 1 else "mocks and target, train"
 
@@ -209,7 +271,19 @@ class Stages:
         return self.once(("bins", *parts, self.library, options.max_bin), make)
 
     def bare_bins(self, X: np.ndarray, options: BoostingOptions) -> BinnedMatrix:
-        """Return features (n, f) binned, and not kept."""
+        """Return features (n, f) binned, and not kept.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        options : BoostingOptions
+            How the trees grow.
+
+        Returns
+        -------
+        BinnedMatrix
+        """
         return bin_features(self.library, X, self.rows.recipe.names, options, threads=self.run.threads)
 
     @property

@@ -18,7 +18,17 @@ _FEWEST_OF_CLASS = 10
 
 
 def effective_share(weights: np.ndarray) -> float:
-    """Return Kish's effective sample size over the sample size, (Σw)² / (n Σw²)."""
+    """Return Kish's effective sample size over the sample size, (Σw)² / (n Σw²).
+
+    Parameters
+    ----------
+    weights : array of float64, shape (n,)
+        Weights of rows.
+
+    Returns
+    -------
+    float
+    """
     return float(weights.sum() ** 2 / (len(weights) * np.square(weights).sum())) if len(weights) else 0.0
 
 
@@ -52,6 +62,17 @@ class DomainWeights:
 
         The temper gamma trades the bias of ignoring the shift (0) against the variance of following a
         classifier that separates calibration, not populations (1).
+
+        Parameters
+        ----------
+        gamma : float
+            The temper; 0 weighs nothing.
+        log_odds : array of float64, shape (n,), optional
+            Of the rows that are weighted; default: the mocks that train.
+
+        Returns
+        -------
+        array of float64, shape (n,)
         """
         log_odds = self.log_odds if log_odds is None else log_odds
         if gamma == 0 or not len(log_odds):
@@ -62,11 +83,31 @@ class DomainWeights:
         return weights / weights.mean()
 
     def effective_share(self, gamma: float) -> float:
-        """Return the effective share of the sample size left by weights of this temper."""
+        """Return the effective share of the sample size left by weights of this temper.
+
+        Parameters
+        ----------
+        gamma : float
+            The temper; 0 weighs nothing.
+
+        Returns
+        -------
+        float
+        """
         return effective_share(self.weights(gamma))
 
     def clipped_share(self, gamma: float) -> float:
-        """Return the share of the mocks whose weight of this temper was clipped."""
+        """Return the share of the mocks whose weight of this temper was clipped.
+
+        Parameters
+        ----------
+        gamma : float
+            The temper; 0 weighs nothing.
+
+        Returns
+        -------
+        float
+        """
         odds = np.exp(gamma * (self.log_odds - self.log_odds.max(initial=-np.inf)))
         if not len(odds) or odds.max() <= self.clip * odds.mean():
             return 0.0
@@ -75,7 +116,19 @@ class DomainWeights:
 
 
 def rank_auc(negative: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC of one score, ties counted half (Mann-Whitney); NaNs rank lowest."""
+    """Return the area under the ROC of one score, ties counted half (Mann-Whitney); NaNs rank lowest.
+
+    Parameters
+    ----------
+    negative : array, shape (n,)
+        Scores of one class.
+    positive : array, shape (m,)
+        Scores of the other.
+
+    Returns
+    -------
+    float
+    """
     both = np.concatenate([negative, positive]).astype(np.float64)
     ranks = rankdata(np.nan_to_num(both, nan=-np.inf, neginf=-1e300, posinf=1e300))
     n, m = len(negative), len(positive)

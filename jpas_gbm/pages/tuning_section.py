@@ -8,7 +8,8 @@ from typing import Any
 from ..options import Entry
 from ..text import DASH, count, listed, number, sentence, span, sure, with_span
 from ..tuning.result import FILE, Study
-from .figures.tuning import judged_words, study_plates, value_words
+from .figures.slices import value_words
+from .figures.tuning import judged_words, study_plates
 from .saved import within
 from .sections import Block, ResultKind, blocks_of, register_kind
 from .tables import Cell, Table
@@ -39,7 +40,17 @@ def _blocks(studies: Sequence[Study]) -> list[Block]:
 
 
 def study_facts(study: Study) -> list[tuple[str, str]]:
-    """Return a study as pairs of name and words, what is not known said to be so."""
+    """Return a study as pairs of name and words, what is not known said to be so.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    list[tuple[str, str]]
+    """
     facts = [
         ("best score", _best(study)),
         ("the same options, fresh seeds", _fresh(study)),
@@ -109,7 +120,17 @@ def _trials(study: Study) -> str:
 
 
 def values_table(study: Study) -> Table | None:
-    """Return the best value of each option beside what the space allowed and the untuned fit had."""
+    """Return the best value of each option beside what the space allowed and the untuned fit had.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Table or None
+    """
     if not study.space or not study.best.values:
         return None
     untuned = study.untuned_value("regime") is not None
@@ -165,7 +186,17 @@ def _untuned_value(value: Any) -> str:
 
 
 def study_told(study: Study) -> str:
-    """Return what tuning gave, with all that tempers it."""
+    """Return what tuning gave, with all that tempers it.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    str
+    """
     best, fresh, default = study.best, study.fresh, study.default
     told = [
         f"Tuning ({study.name}, {count(study.counts.counted, 'trial')} of {study.regime}): best validation "

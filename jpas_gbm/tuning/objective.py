@@ -39,6 +39,7 @@ class Answers:
     candidate : str
         The way that was best.
     y : array of int8, shape (n,)
+        True classes.
     p : array of float64, shape (n, k)
         Calibrated by cross-fitting.
     groups : array of int64, shape (n,)
@@ -51,7 +52,17 @@ class Answers:
     groups: np.ndarray
 
     def scorer(self, classes: Sequence[str]) -> Scorer:
-        """Return the answers ready to be scored."""
+        """Return the answers ready to be scored.
+
+        Parameters
+        ----------
+        classes : sequence of str
+            Names of the classes.
+
+        Returns
+        -------
+        Scorer
+        """
         return Scorer.of(self.y, self.p, classes)
 
 
@@ -90,7 +101,17 @@ class Measure:
         return (self.options.metric,) if self.options.also is None else (self.options.metric, self.options.also)
 
     def figures(self, named: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """Return log loss, macro-F1 and average precision from a scorer's figures."""
+        """Return log loss, macro-F1 and average precision from a scorer's figures.
+
+        Parameters
+        ----------
+        named : mapping of str to array
+            Figures of a scorer by dotted name.
+
+        Returns
+        -------
+        array
+        """
         return {
             "log_loss": named["log_loss"],
             "macro_f1": named["macro.f1"],
@@ -98,7 +119,17 @@ class Measure:
         }
 
     def losses(self, figures: Mapping[str, N]) -> list[N]:
-        """Return what is to be made small, one value (or array of draws) for each figure of the study."""
+        """Return what is to be made small, one value (or array of draws) for each figure of the study.
+
+        Parameters
+        ----------
+        figures : mapping of str to N
+            By name: numbers, or arrays of draws.
+
+        Returns
+        -------
+        list of N
+        """
         small = {
             "log_loss": figures["log_loss"],
             "macro_f1": 1 - figures["macro_f1"],
@@ -109,12 +140,36 @@ class Measure:
         return [mixed if metric == "mix" else small[metric] for metric in self.metrics]
 
     def score(self, answers: Answers) -> dict[str, float]:
-        """Return the figures of some answers."""
+        """Return the figures of some answers.
+
+        Parameters
+        ----------
+        answers : Answers
+            On the rows that score.
+
+        Returns
+        -------
+        dict of str to float
+        """
         named = answers.scorer(self.classes).figures(np.ones((len(answers.y), 1)))
         return {name: float(value[0]) for name, value in self.figures(named).items()}
 
     def interval(self, answers: Answers, seed: int, other: Answers | None = None) -> tuple[float, float]:
-        """Return the 95 % bootstrap interval over objects of the first loss, or of its difference to another's."""
+        """Return the 95 % bootstrap interval over objects of the first loss, or of its difference to another's.
+
+        Parameters
+        ----------
+        answers : Answers
+            On the rows that score.
+        seed : int
+            Seed of the resamples.
+        other : Answers, optional
+            Of another model on the same rows.
+
+        Returns
+        -------
+        tuple[float, float]
+        """
         scorers = [one.scorer(self.classes) for one in (answers, other) if one is not None]
         draws = replicate(scorers, answers.groups, RESAMPLES, seed).draws
         losses = self.losses(self.figures(draws))[0]
@@ -143,7 +198,19 @@ class FoldScore:
 
 
 def coarse(options: FitOptions, coarseness: float) -> FitOptions:
-    """Return options whose boosting takes fewer, larger steps."""
+    """Return options whose boosting takes fewer, larger steps.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Of a fit.
+    coarseness : float
+        By how much steps are larger.
+
+    Returns
+    -------
+    FitOptions
+    """
     if coarseness == 1:
         return options
 
@@ -160,6 +227,19 @@ def coarse(options: FitOptions, coarseness: float) -> FitOptions:
 
 def folds_of(dataset: Dataset, options: ObjectiveOptions, seed: int) -> list[Dataset]:
     """Return the data sets to judge on: the given splits, or each fold of train and validation as validation.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    options : ObjectiveOptions
+        Which rows score.
+    seed : int
+        Seed of the deal.
+
+    Returns
+    -------
+    list of Dataset
 
     Raises
     ------
@@ -263,6 +343,7 @@ class Objective:
         Parameters
         ----------
         options : FitOptions
+            What to train.
 
         Returns
         -------
@@ -276,12 +357,32 @@ class Objective:
 
 
 def mean_figures(scored: Sequence[FoldScore]) -> dict[str, float]:
-    """Return the mean over folds of each figure."""
+    """Return the mean over folds of each figure.
+
+    Parameters
+    ----------
+    scored : sequence of FoldScore
+        One for each fold.
+
+    Returns
+    -------
+    dict of str to float
+    """
     return {name: float(np.mean([one.figures[name] for one in scored])) for name in scored[0].figures}
 
 
 def joined(scored: Sequence[FoldScore]) -> Answers:
-    """Return the answers of all folds together."""
+    """Return the answers of all folds together.
+
+    Parameters
+    ----------
+    scored : sequence of FoldScore
+        One for each fold.
+
+    Returns
+    -------
+    Answers
+    """
     parts = [one.answers for one in scored]
     names = list(dict.fromkeys(part.candidate for part in parts))
     y, p, groups = (np.concatenate([getattr(part, name) for part in parts]) for name in ("y", "p", "groups"))

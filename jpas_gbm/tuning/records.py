@@ -138,7 +138,9 @@ class Fresh:
     optimism : float
         The mean less the loss with the study's seed: how much of that was luck of the seed.
     seeds : tuple of int
+        The fresh seeds.
     finalists : tuple of Finalist
+        All trials that were trained with them.
     """
 
     losses: tuple[float, ...]

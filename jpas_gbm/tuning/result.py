@@ -45,6 +45,7 @@ class Study(BaseModel):
     Parameters
     ----------
     regime : str
+        Of its fits.
     counts : Counts
         Of trials.
     best : Point
@@ -70,7 +71,9 @@ class Study(BaseModel):
     space : mapping of str to Entry
         What each option may be.
     ladder : Ladder
+        What trials climb.
     notes : tuple of str
+        What was unusual.
     provenance : mapping
         How the study was made.
     name : str
@@ -204,7 +207,17 @@ class Study(BaseModel):
         return [*self.importances, *(name for name in self.space if name not in self.importances)]
 
     def untuned_value(self, option: str) -> Any:
-        """Return the value that an option has in the untuned fit, by dotted name; None where it is not known."""
+        """Return the value that an option has in the untuned fit, by dotted name; None where it is not known.
+
+        Parameters
+        ----------
+        option : str
+            Dotted name.
+
+        Returns
+        -------
+        object
+        """
         return self._made("about", "fit", *option.split("."))
 
     def _made(self, *names: str) -> Any:
@@ -261,6 +274,7 @@ class Study(BaseModel):
         Parameters
         ----------
         folder : path
+            Of the study.
 
         Returns
         -------

@@ -50,15 +50,57 @@ class NumberedSampler(BaseSampler):
         return self._made[1]
 
     def infer_relative_search_space(self, study: Any, trial: Any) -> Any:
-        """Return the values that are drawn together."""
+        """Return the values that are drawn together.
+
+        Parameters
+        ----------
+        study : object
+            The library's study.
+        trial : object
+            A trial of the library.
+
+        Returns
+        -------
+        object
+        """
         return self._of(trial.number).infer_relative_search_space(study, trial)
 
     def sample_relative(self, study: Any, trial: Any, search_space: Any) -> Any:
-        """Draw values together."""
+        """Draw values together.
+
+        Parameters
+        ----------
+        study : object
+            The library's study.
+        trial : object
+            A trial of the library.
+        search_space : object
+            Distributions by name.
+
+        Returns
+        -------
+        object
+        """
         return self._of(trial.number).sample_relative(study, trial, search_space)
 
     def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:
-        """Draw one value."""
+        """Draw one value.
+
+        Parameters
+        ----------
+        study : object
+            The library's study.
+        trial : object
+            A trial of the library.
+        param_name : str
+            Dotted name.
+        param_distribution : object
+            Its distribution.
+
+        Returns
+        -------
+        object
+        """
         return self._of(trial.number).sample_independent(study, trial, param_name, param_distribution)
 
 
@@ -81,6 +123,10 @@ def reused(number: int, tried: Iterable[Any], options: TuneOptions) -> dict[str,
         All trials.
     options : TuneOptions
         How often, and from when.
+
+    Returns
+    -------
+    dict of str to Value
     """
     if not options.reuse_every or number < options.startup or number % options.reuse_every:
         return {}

@@ -45,7 +45,19 @@ class Recent(OrderedDict[Hashable, Any]):
             self.popitem(last=False)
 
     def once(self, key: Hashable, make: Callable[[], Any]) -> Any:
-        """Return what is kept under a key, made now if it is not there."""
+        """Return what is kept under a key, made now if it is not there.
+
+        Parameters
+        ----------
+        key : Hashable
+            Hashable.
+        make : callable
+            Makes the thing.
+
+        Returns
+        -------
+        object
+        """
         if key not in self:
             self[key] = make()
         return self[key]
@@ -55,6 +67,17 @@ def widest(space: Space, features: FeatureOptions) -> FeatureOptions:
     """Return feature options that include those of every trial of a space.
 
     The groups that a trial leaves out are then columns not taken, instead of features made anew.
+
+    Parameters
+    ----------
+    space : Space
+        What the study varies.
+    features : FeatureOptions
+        Of one trial.
+
+    Returns
+    -------
+    FeatureOptions
     """
     switched = {}
     for name in _SWITCHES:
@@ -74,6 +97,17 @@ def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | 
     """Return the rows with the features of narrower options, or None if they hold others.
 
     The result is the same bits as features made with those options: no feature looks at another.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        The rows of a fit.
+    options : FeatureOptions
+        Of the features wanted.
+
+    Returns
+    -------
+    TrainingRows or None
     """
     wide = rows.recipe
     recipe = FeatureRecipe.build(wide.bands, options, wide.has_errors, wide.has_imaging)
@@ -89,7 +123,21 @@ def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | 
 
 
 def thin_mocks(rows: TrainingRows, share: float, seed: int) -> TrainingRows:
-    """Return the rows with a share of the objects among the mocks; all rows of an object go together."""
+    """Return the rows with a share of the objects among the mocks; all rows of an object go together.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        The rows of a fit.
+    share : float
+        Share of the objects kept.
+    seed : int
+        Seed of the draw.
+
+    Returns
+    -------
+    TrainingRows
+    """
     if share >= 1:
         return rows
 

@@ -28,7 +28,19 @@ def _used(regime: Regime) -> tuple[str, ...]:
 
 
 def option_names(model: type[BaseModel] = FitOptions, prefix: str = "") -> list[str]:
-    """Return the dotted names of all options of a model."""
+    """Return the dotted names of all options of a model.
+
+    Parameters
+    ----------
+    model : type[BaseModel]
+        The class of the options.
+    prefix : str
+        Put before each name.
+
+    Returns
+    -------
+    list of str
+    """
     names = []
     for name, described in model.model_fields.items():
         inner = described.annotation
@@ -40,7 +52,19 @@ def option_names(model: type[BaseModel] = FitOptions, prefix: str = "") -> list[
 
 
 def option_value(options: BaseModel, name: str) -> Any:
-    """Return the value of an option by its dotted name."""
+    """Return the value of an option by its dotted name.
+
+    Parameters
+    ----------
+    options : BaseModel
+        Any options.
+    name : str
+        Dotted name.
+
+    Returns
+    -------
+    object
+    """
     value: Any = options
     for part in name.split("."):
         value = getattr(value, part)
@@ -61,6 +85,19 @@ def _unknown(where: str, name: str) -> str:
 
 def with_values(options: FitOptions, values: Mapping[str, Value], where: str) -> FitOptions:
     """Return options with some changed by dotted name, and checked again.
+
+    Parameters
+    ----------
+    options : FitOptions
+        Options of the fit.
+    values : mapping of str to Value
+        By dotted name.
+    where : str
+        What messages begin with.
+
+    Returns
+    -------
+    FitOptions
 
     Raises
     ------
@@ -84,8 +121,24 @@ def with_values(options: FitOptions, values: Mapping[str, Value], where: str) ->
     return changed
 
 
-def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
-    """Return nested options by dotted name."""
+Tree = Mapping[str, "Value | Tree"]
+"""Nested options."""
+
+
+def flat(tree: Tree, prefix: str = "") -> dict[str, Value]:
+    """Return nested options by dotted name.
+
+    Parameters
+    ----------
+    tree : mapping of str to Any
+        Nested options.
+    prefix : str
+        Put before each name.
+
+    Returns
+    -------
+    dict of str to Value
+    """
     values: dict[str, Value] = {}
     for name, value in tree.items():
         values |= flat(value, f"{prefix}{name}.") if isinstance(value, Mapping) else {f"{prefix}{name}": value}
@@ -93,7 +146,17 @@ def flat(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Value]:
 
 
 def encode(value: Value) -> Value:
-    """Return a choice in a form that a study can store: scalars as they are, lists as JSON."""
+    """Return a choice in a form that a study can store: scalars as they are, lists as JSON.
+
+    Parameters
+    ----------
+    value : Value
+        A value of an option.
+
+    Returns
+    -------
+    Value
+    """
     return json.dumps(list(value)) if isinstance(value, list | tuple) else value
 
 
@@ -121,6 +184,17 @@ class Space:
 
         Entries that cannot change a fit of the regime are left out, and noted.
 
+        Parameters
+        ----------
+        base : FitOptions
+            All other options.
+        entries : mapping of str to Entry
+            What each option may be, by dotted name.
+
+        Returns
+        -------
+        Space
+
         Raises
         ------
         ConfigError
@@ -141,7 +215,17 @@ class Space:
         return cls(base, kept, notes)
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
-        """Let a trial draw its values, by dotted name and as the study stores them."""
+        """Let a trial draw its values, by dotted name and as the study stores them.
+
+        Parameters
+        ----------
+        trial : Trial
+            A trial of the library.
+
+        Returns
+        -------
+        dict of str to Value
+        """
         return {name: self._suggest_one(trial, name) for name in self.entries}
 
     def _suggest_one(self, trial: Trial, name: str) -> Any:
@@ -155,7 +239,17 @@ class Space:
         return trial.suggest_float(name, float(entry.low), float(entry.high), step=entry.step, log=entry.log)
 
     def options(self, values: Mapping[str, Value]) -> FitOptions:
-        """Return the options of a fit from the values of a trial."""
+        """Return the options of a fit from the values of a trial.
+
+        Parameters
+        ----------
+        values : mapping of str to Value
+            By dotted name.
+
+        Returns
+        -------
+        FitOptions
+        """
         decoded = {name: self._decode(name, value) for name, value in values.items()}
         return with_values(self.base, decoded, "trial")
 
@@ -164,6 +258,15 @@ class Space:
 
     def start(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Return values to try first: those given, else those of the base options, moved into the space.
+
+        Parameters
+        ----------
+        given : mapping of str to Value
+            Values by dotted name.
+
+        Returns
+        -------
+        dict of str to Value
 
         Raises
         ------
@@ -214,7 +317,12 @@ class Space:
         return abs(steps - round(steps)) < 1e-8
 
     def to_dict(self) -> dict[str, dict[str, Value]]:
-        """Return the entries in a form that JSON can hold."""
+        """Return the entries in a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return {name: entry.model_dump(mode="json", exclude_defaults=True) for name, entry in self.entries.items()}
 
 

@@ -44,6 +44,15 @@ def at_work(study: Path) -> Iterator[str]:
     """Sign a process in for as long as the block runs, and give its name.
 
     A file with host and process id stands in the study's folder meanwhile, and is touched every few seconds.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study.
+
+    Yields
+    ------
+    str
     """
     name = uuid.uuid4().hex
     path = _folder(study) / f"{name}.json"
@@ -64,7 +73,19 @@ def at_work(study: Path) -> Iterator[str]:
 
 
 def is_alive(study: Path, name: str) -> bool:
-    """Return whether a worker is still at work."""
+    """Return whether a worker is still at work.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study.
+    name : str
+        Of the worker.
+
+    Returns
+    -------
+    bool
+    """
     path = _folder(study) / f"{name}.json"
     try:
         known = json.loads(path.read_text(encoding="utf-8"))
@@ -78,7 +99,19 @@ def is_alive(study: Path, name: str) -> bool:
 
 
 def others_alive(study: Path, own: str = "") -> bool:
-    """Return whether any other worker is at work on a study."""
+    """Return whether any other worker is at work on a study.
+
+    Parameters
+    ----------
+    study : Path
+        Folder of the study.
+    own : str
+        Name of a worker that does not count.
+
+    Returns
+    -------
+    bool
+    """
     found = _folder(study).glob("*.json") if _folder(study).is_dir() else ()
     return any(is_alive(study, path.stem) for path in found if path.stem != own)
 
@@ -133,7 +166,23 @@ class Identity(TypedDict):
 
 
 def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) -> Identity:
-    """Return what a study is about: another of these is another study."""
+    """Return what a study is about: another of these is another study.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        What is fitted on, test labels masked.
+    space : Space
+        What is varied.
+    options : TuneOptions
+        Objective and ladder.
+    seed : int
+        Of the study.
+
+    Returns
+    -------
+    Identity
+    """
     return {
         "data": dataset.for_training().fingerprint(),
         "space": space.to_dict(),
@@ -157,6 +206,7 @@ def open_study(folder: Path, about: Identity, options: TuneOptions, resume: bool
     folder : Path
         Of the study.
     about : Identity
+        What the study is about.
     options : TuneOptions
         Sampler and objective.
     resume : bool
@@ -330,6 +380,10 @@ def defer_interrupts() -> Iterator[Callable[[], None]]:
 
     The library loses an interrupt that comes while it waits for the lock of a journal. Outside the main thread,
     where signals cannot be handled, nothing is put off.
+
+    Yields
+    ------
+    callable
     """
     pressed: list[int] = []
 
@@ -361,6 +415,10 @@ def parent_interrupts(stop: Event) -> Iterator[Callable[[], None]]:
     ----------
     stop : multiprocessing.Event
         Set by the parent.
+
+    Yields
+    ------
+    callable
     """
     parent = multiprocessing.parent_process()
 
@@ -376,6 +434,10 @@ def ignore_interrupts() -> Iterator[None]:
     """Let processes that are started in this block ignore Ctrl-C, which a terminal sends to all of them.
 
     In this process it takes effect at the end of the block.
+
+    Yields
+    ------
+    None
     """
     if not hasattr(signal, "pthread_sigmask"):
         yield

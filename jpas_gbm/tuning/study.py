@@ -45,6 +45,10 @@ def climbs(loss: float, others: Sequence[float], keep: float, among: int = 0) ->
     among : int
         How many of the others it is ranked with, the latest; 0: all.
 
+    Returns
+    -------
+    bool
+
     Notes
     -----
     Asynchronous successive halving (Li et al. 2020, MLSys 2, 230): no trial waits for others. There a
@@ -58,7 +62,19 @@ def climbs(loss: float, others: Sequence[float], keep: float, among: int = 0) ->
 
 
 def falls_behind(mean_so_far: float, others: Sequence[float]) -> bool:
-    """Return whether a trial is given up between two folds: its mean so far is above the median of the others'."""
+    """Return whether a trial is given up between two folds: its mean so far is above the median of the others'.
+
+    Parameters
+    ----------
+    mean_so_far : float
+        Mean loss of the trial over the folds so far.
+    others : sequence of float
+        The same of other trials.
+
+    Returns
+    -------
+    bool
+    """
     if not math.isfinite(mean_so_far):
         return True
     ranked = sorted(others)
@@ -72,6 +88,10 @@ def earliest_as_good(losses: Mapping[int, Sequence[float]]) -> int:
     ----------
     losses : mapping of int to sequence of float
         Losses of each trial, by its number, with the same seeds in the same order.
+
+    Returns
+    -------
+    int
 
     Notes
     -----
@@ -105,13 +125,33 @@ class _GivenUp(Exception):
 
 
 def begin_with(study: Study, starts: Iterable[Mapping[str, Value]]) -> None:
-    """Put the trials that a study begins with into its queue."""
+    """Put the trials that a study begins with into its queue.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    starts : iterable of mapping of str to Value
+        Values of each trial, by dotted name.
+    """
     for values in starts:
         study.enqueue_trial(dict(values), user_attrs={START: True})
 
 
 def answers_path(folder: Path, number: int) -> Path:
-    """Return where the answers of a finished trial are kept."""
+    """Return where the answers of a finished trial are kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    Path
+    """
     return folder / "answers" / f"{number:04d}.npz"
 
 
@@ -153,6 +193,10 @@ class Work:
 
     def run(self) -> str:
         """Try until the study has its trials; return how it ended: finished, timeout, interrupted or exhausted.
+
+        Returns
+        -------
+        str
 
         Raises
         ------
@@ -367,13 +411,34 @@ class Work:
 
 
 def save_answers(folder: Path, number: int, answers: Answers) -> None:
-    """Keep what a finished trial said about the rows that score it."""
+    """Keep what a finished trial said about the rows that score it.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    number : int
+        Of the trial.
+    answers : Answers
+        To be kept.
+    """
     with atomic_file(answers_path(folder, number), overwrite=True) as temporary:
         np.savez(temporary, y=answers.y, p=answers.p, groups=answers.groups, candidate=np.array(answers.candidate))
 
 
 def load_answers(folder: Path, number: int) -> Answers | None:
     """Return what a finished trial said, or None if it was not kept.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the study.
+    number : int
+        Of the trial.
+
+    Returns
+    -------
+    Answers or None
 
     Raises
     ------

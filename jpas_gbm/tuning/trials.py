@@ -21,7 +21,17 @@ COUNTED = ("complete", "pruned", "failed")
 
 
 def outcome(trial: FrozenTrial) -> str:
-    """Return complete, pruned, failed, interrupted, repeated, surplus, running or waiting."""
+    """Return complete, pruned, failed, interrupted, repeated, surplus, running or waiting.
+
+    Parameters
+    ----------
+    trial : FrozenTrial
+        A trial of the library.
+
+    Returns
+    -------
+    str
+    """
     from optuna.trial import TrialState
 
     plain = {TrialState.COMPLETE: "complete", TrialState.PRUNED: "pruned", TrialState.RUNNING: "running"}
@@ -33,7 +43,21 @@ def outcome(trial: FrozenTrial) -> str:
 
 
 def trial_table(trials: Sequence[FrozenTrial], space: Space, metrics: Sequence[str]) -> pd.DataFrame:
-    """Return one row per trial that was begun: outcome, losses, losses of each step, figures, values."""
+    """Return one row per trial that was begun: outcome, losses, losses of each step, figures, values.
+
+    Parameters
+    ----------
+    trials : sequence of FrozenTrial
+        All trials of the study.
+    space : Space
+        What the study varies.
+    metrics : sequence of str
+        Names of the study's figures.
+
+    Returns
+    -------
+    pd.DataFrame
+    """
     import pandas as pd
 
     rows = []
@@ -53,7 +77,17 @@ def trial_table(trials: Sequence[FrozenTrial], space: Space, metrics: Sequence[s
 
 
 def trial_history(trials: Sequence[FrozenTrial]) -> tuple[Trial, ...]:
-    """Return each trial's losses, values and the best loss so far, in order."""
+    """Return each trial's losses, values and the best loss so far, in order.
+
+    Parameters
+    ----------
+    trials : sequence of FrozenTrial
+        All trials of the study.
+
+    Returns
+    -------
+    tuple of Trial
+    """
     history: list[Trial] = []
     best: float | None = None
     for trial in trials:
@@ -73,6 +107,15 @@ def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
 
     By functional ANOVA (Hutter et al. 2014, ICML) over all trials, those given up included: those that
     did all the work are too few and too alike. Empty if there are fewer than 8.
+
+    Parameters
+    ----------
+    trials : sequence of FrozenTrial
+        All trials of the study.
+
+    Returns
+    -------
+    dict of str to float
     """
     import optuna
 
@@ -93,5 +136,15 @@ def importances(trials: Sequence[FrozenTrial]) -> dict[str, float]:
 
 
 def outcome_counts(trials: Sequence[FrozenTrial]) -> dict[str, int]:
-    """Return how many trials ended each way."""
+    """Return how many trials ended each way.
+
+    Parameters
+    ----------
+    trials : sequence of FrozenTrial
+        All trials of the study.
+
+    Returns
+    -------
+    dict of str to int
+    """
     return dict(Counter(outcome(trial) for trial in trials if outcome(trial) != "waiting"))

@@ -15,8 +15,8 @@ import numpy as np
 from ..adaptation.fit import fit_options
 from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
-from ..options import TuneOptions
-from ..run import Progress, Run
+from ..options import TuneOptions, Value
+from ..run import Progress, Run, thread_count
 from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset
@@ -51,7 +51,9 @@ class Plan:
     dataset : Dataset
         With test labels masked.
     space : Space
+        What is varied.
     options : TuneOptions
+        Objective and ladder.
     folder : Path
         Of the study.
     trials : int
@@ -75,12 +77,36 @@ class Plan:
     about: Identity
 
     def objective(self, seed: int | None = None, progress: Progress | None = None) -> Objective:
-        """Return what scores trials, with the study's seed or another."""
+        """Return what scores trials, with the study's seed or another.
+
+        Parameters
+        ----------
+        seed : int, optional
+            Of the trainings; default: the study's.
+        progress : callable, optional
+            Called as ``progress(stage, done, total)``.
+
+        Returns
+        -------
+        Objective
+        """
         run = Run.start(self.seed if seed is None else seed, self.threads, progress)
         return Objective(self.dataset, self.space, self.options.objective, run)
 
     def work(self, study: optuna.Study, progress: Progress | None = None) -> Work:
-        """Return this process's share of the study."""
+        """Return this process's share of the study.
+
+        Parameters
+        ----------
+        study : optuna.Study
+            The trials, shared by all processes.
+        progress : callable, optional
+            Called as ``progress(stage, done, total)``.
+
+        Returns
+        -------
+        Work
+        """
         return Work(study, self.objective(), self.options, self.folder, self.trials, self.seconds, progress)
 
 
@@ -103,26 +129,23 @@ def tune(
     Parameters
     ----------
     data : Dataset or path, optional
-        A data set or its folder; default: the built-in simulated survey of this seed. Test labels are masked before
-        anything else is done.
+        A data set or its folder; default: the built-in simulated survey of this seed.
     trials : int
-        How many the study is to have in all, with those of earlier runs and other processes.
+        How many the study is to have in all, with those of earlier runs.
     out : path
         Folder of the study: journal, answers and results.
     regime : str
         What training may touch.
     config : TuneOptions or path
-        Space, objective and ladder: options, a YAML file, or the name of a shipped configuration.
+        Space, objective and ladder: options, a file, or a shipped configuration.
     timeout : float, optional
-        Time allowed to this call, s. A trial under way is given up, and tried again by `resume`.
+        Time allowed to this call, s; a trial under way is tried again by `resume`.
     jobs : int
         Processes; each holds its own features.
     resume : bool
         Go on with the study that is in `out`.
-    seed : int
-        Seed of the study and of every training in it.
-    threads : int
-        Threads of the libraries, shared by the processes; 0 takes all.
+    seed, threads : int
+        Of the study and every training in it; threads shared by the processes, 0 takes all.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -132,32 +155,40 @@ def tune(
 
     Raises
     ------
-    ConfigError
-        If the space or a number is wrong, or the folder holds another study.
-    FitError
-        If no trial could be finished.
+    ConfigError, FitError
+        If the space or a number is wrong, or the folder holds another study; if no trial could be finished.
     BundleError, OutputError
-        If the folder is damaged, locked, or not empty.
+        If the folder is damaged, locked or not empty.
     KeyboardInterrupt
-        If it is interrupted before a trial is finished; a later interrupt ends the study with a result.
+        If interrupted before a trial is finished; later, the study ends with a result.
     """
+    options = options_of(TuneOptions, config, "tune")
+    _check_limits(trials, timeout)
+    space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
+    starts = [space.start(given) for given in options.start]
+    dataset = open_dataset(data, seed, progress).for_training()
+    about, each = identity(dataset, space, options, seed), max(1, thread_count(threads) // max(1, jobs))
+    plan = Plan(dataset, space, options, Path(out), trials, timeout, seed, each, about)
+    return _carried_out(plan, starts, jobs, resume, progress)
+
+
+def _carried_out(
+    plan: Plan, starts: list[dict[str, Value]], jobs: int, resume: bool, progress: Progress | None
+) -> Study:
+    """Open or begin the study, work on it, and return its result."""
+    plan.objective()  # what is wrong with regime or objective is said before a folder is made
+    study, notes = open_study(plan.folder, plan.about, plan.options, resume)
+    if not resume:
+        begin_with(study, starts)
+    ended, more = _work(plan, study, jobs, progress)
+    return _result(plan, study, ended, [*plan.space.notes, *notes, *more], progress)
+
+
+def _check_limits(trials: int, timeout: float | None) -> None:
     if trials < 1:
         raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
-    options = options_of(TuneOptions, config, "tune")
-    space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
-    starts = [space.start(given) for given in options.start]
-    dataset = open_dataset(data, seed, progress).for_training()
-    about = identity(dataset, space, options, seed)
-    each = max(1, Run.start(threads=threads).threads // max(1, jobs))
-    plan = Plan(dataset, space, options, Path(out), trials, timeout, seed, each, about)
-    plan.objective()  # what is wrong with regime or objective is said before a folder is made
-    study, notes = open_study(plan.folder, about, options, resume)
-    if not resume:
-        begin_with(study, starts)
-    ended, more = _work(plan, study, jobs, progress)
-    return _result(plan, study, ended, [*space.notes, *notes, *more], progress)
 
 
 def _work(plan: Plan, study: optuna.Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:

@@ -15,16 +15,9 @@ from matplotlib.figure import Figure
 from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import BundleError
 from jpas_gbm.options import TuneOptions
+from jpas_gbm.pages.figures.slices import log_ticks, loss_limits, slice_figure
 from jpas_gbm.pages.figures.style import RULES
-from jpas_gbm.pages.figures.tuning import (
-    front_figure,
-    history_figure,
-    importances_figure,
-    log_ticks,
-    loss_limits,
-    slice_figure,
-    study_plates,
-)
+from jpas_gbm.pages.figures.tuning import front_figure, history_figure, importances_figure, study_plates
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results

@@ -2,74 +2,22 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-import numpy as np
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from ...text import count, cut_words, listed, number, sentence, with_span
 from .plates import HALF, WIDE, Panel, Plate, keyed
+from .slices import Slice, _axis_words, _marks, loss_limits, slice_figure
 from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ...options import Entry
-    from ...tuning.records import Tried
     from ...tuning.result import Study
 
 
 _SHOWN = 16
-_FEWEST_TICKS = 3
-
-
-class Slice(NamedTuple):
-    """The trials of a study along one option.
-
-    Parameters
-    ----------
-    option : str
-        Dotted name.
-    tries : tuple of Tried
-    entry : Entry
-        What the option may be.
-    best : int
-        Number of the best trial.
-    limits : tuple of float
-        Of the loss, the same for every option.
-    loss : str
-        What it is.
-    share : float, optional
-        Importance.
-    """
-
-    option: str
-    tries: tuple[Tried, ...]
-    entry: Entry
-    best: int
-    limits: tuple[float, float]
-    loss: str
-    share: float | None = None
-
-
-def loss_limits(values: Sequence[float]) -> tuple[float, float]:
-    """Return a range of losses that a few bad trials do not stretch."""
-    known = np.array([v for v in values if np.isfinite(v)])
-    if not len(known):
-        return 0.0, 1.0
-    low, middle, upper, high = np.quantile(known, [0, 0.5, 0.75, 1])
-    # What lies far beyond the bulk is drawn on the edge.
-    high = min(high, upper + 3 * max(upper - low, middle - low, 1e-12))
-    edge = 0.06 * (high - low) or 0.05 * abs(low) or 0.05
-    return float(low - edge), float(high + edge)
-
-
-def value_words(value: Any) -> str:
-    """Return an option's value as a YAML file would have it."""
-    if value is None or isinstance(value, bool | list | tuple | dict):
-        return json.dumps(value)
-    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def history_figure(study: Study, ax: Axes) -> Axes:
@@ -77,6 +25,17 @@ def history_figure(study: Study, ax: Axes) -> Axes:
 
     Diamonds are finalists over fresh seeds, with the range of these; lines across, the untuned fit and the best
     options over fresh seeds.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
     """
     from matplotlib.ticker import MaxNLocator
 
@@ -130,19 +89,20 @@ def _first_steps(study: Study, ax: Axes, high: float) -> None:
     _marks(given_up, ax, high, marker="x", ms=4.5, color=ORANGE, label="first step, then given up")
 
 
-def _marks(points: Sequence[tuple[float, float]], ax: Axes, high: float, **look: Any) -> None:
-    """Draw points; those above the range as arrows on its edge."""
-    inside = [point for point in points if point[1] <= high]
-    if inside:
-        ax.plot(*zip(*inside, strict=True), ls="", **look)
-    above = [x for x, y in points if y > high]
-    if above:
-        look = {**look, "marker": "^", "label": None if inside else look.get("label")}
-        ax.plot(above, [high] * len(above), ls="", clip_on=False, **look)
-
-
 def importances_figure(study: Study, ax: Axes) -> Axes:
-    """Draw each option's share of the variance of the first step's loss, the largest on top."""
+    """Draw each option's share of the variance of the first step's loss, the largest on top.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+    """
     if not study.importances:
         return nothing(ax, "too few trials to tell what mattered")
     shown = list(study.importances.items())[:_SHOWN]
@@ -159,69 +119,20 @@ def importances_figure(study: Study, ax: Axes) -> Axes:
     return ax
 
 
-def slice_figure(result: Slice, ax: Axes) -> Axes:
-    """Draw the loss of the first step against the value of one option; the best trial is a star."""
-    choices = [value_words(choice) for choice in result.entry.choices]
-    high = result.limits[1]
-    for kind, look in (
-        ("pruned", {"marker": "x", "ms": 4.5, "color": ORANGE, "label": "given up"}),
-        ("complete", {"marker": "o", "ms": 4, "color": BLUE, "label": "all the work"}),
-    ):
-        tries = [one for one in result.tries if one.outcome == kind and one.trial != result.best]
-        _marks([(_place(one, choices), one.first) for one in tries], ax, high, **look)
-    best = [(_place(one, choices), one.first) for one in result.tries if one.trial == result.best]
-    _marks(best, ax, high, marker="*", ms=10, color=VERMILION, label="best trial")
-    if choices:
-        ax.set_xticks(range(len(choices)), choices, fontsize=8 if sum(map(len, choices)) < 28 else 6.5)
-        ax.set_xlim(-0.5, len(choices) - 0.5)
-    else:
-        _range_axis(result.entry, ax)
-    ax.set_ylim(*result.limits)
-    ax.set_ylabel(_axis_words(result.loss))
-    ax.set_title(result.option + ("" if result.share is None else f" ({100 * result.share:.0f} %)"), fontsize=8.5)
-    ax.grid(axis="y")
-    return ax
-
-
-def _place(one: Tried, choices: Sequence[str]) -> float:
-    """Return where a value stands; trials of one choice are spread, always alike."""
-    if not choices:
-        assert isinstance(one.value, int | float)
-        return float(one.value)
-    word = value_words(one.value)
-    return (choices.index(word) if word in choices else len(choices)) + 0.5 * ((0.618 * one.trial) % 1 - 0.5)
-
-
-def _range_axis(entry: Entry, ax: Axes) -> None:
-    from matplotlib.ticker import FuncFormatter, NullLocator
-
-    low, high = entry.low, entry.high
-    if entry.log:
-        ax.set_xscale("log")
-        if low and high:
-            ax.set_xticks(log_ticks(float(low), float(high)))
-            ax.xaxis.set_minor_locator(NullLocator())
-            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
-            ax.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
-        return
-    if low is not None and high is not None:
-        edge = 0.05 * (high - low)
-        ax.set_xlim(low - edge, high + edge)
-
-
-def log_ticks(low: float, high: float) -> list[float]:
-    """Return a few round numbers of a logarithmic range."""
-    powers = [10.0**k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
-    for steps in ((1,), (1, 2, 5), (1, 2, 3, 5, 7)):
-        ticks = [float(f"{m * power:.12g}") for power in powers for m in steps]
-        inside = [tick for tick in ticks if low <= tick <= high]
-        if len(inside) >= _FEWEST_TICKS:
-            return inside
-    return [low, float(f"{np.sqrt(low * high):.2g}"), high]
-
-
 def front_figure(study: Study, ax: Axes) -> Axes:
-    """Draw the trials that did all the work in the plane of both losses, and the Pareto front through them."""
+    """Draw the trials that did all the work in the plane of both losses, and the Pareto front through them.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+    """
     both = [one.losses for one in study.history if one.losses and len(one.losses) > 1]
     front = [one for one in study.front if one.losses and len(one.losses) > 1]
     if not front:
@@ -241,16 +152,24 @@ def front_figure(study: Study, ax: Axes) -> Axes:
     return ax
 
 
-def _axis_words(loss: str) -> str:
-    return "mix of losses" if loss.startswith("mix of") else loss
-
-
 _MOST_SLICES = 6
 _SLICE = (3.4, 2.9)
 
 
 def study_plates(study: Study, prefix: str = "") -> list[Plate]:
-    """Return the plates of a study; those without numbers are left out."""
+    """Return the plates of a study; those without numbers are left out.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    prefix : str
+        Of the plates' keys.
+
+    Returns
+    -------
+    list of Plate
+    """
     makers: tuple[Callable[[Study], Plate | None], ...] = (
         history_plate,
         front_plate,
@@ -261,7 +180,17 @@ def study_plates(study: Study, prefix: str = "") -> list[Plate]:
 
 
 def judged_words(study: Study) -> str:
-    """Return which rows judged a study."""
+    """Return which rows judged a study.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    str
+    """
     where = "training and validation splits, by folds" if study.by_folds else "validation split"
     cut = f", {cut_words(study.cut)}" if study.provenance.get("about") else ""
     return f"{count(study.rows, 'sky source')} of the {where}{cut}"
@@ -292,7 +221,17 @@ def _first_words(study: Study) -> str:
 
 
 def history_plate(study: Study) -> Plate | None:
-    """Return every trial's loss in order."""
+    """Return every trial's loss in order.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
     if not study.history:
         return None
     steps = _first_words(study)
@@ -328,7 +267,17 @@ def history_plate(study: Study) -> Plate | None:
 
 
 def front_plate(study: Study) -> Plate | None:
-    """Return the Pareto front, where two figures were made small."""
+    """Return the Pareto front, where two figures were made small.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
     if not study.front or len(study.losses) < 2:
         return None
     told = [
@@ -349,7 +298,17 @@ def front_plate(study: Study) -> Plate | None:
 
 
 def importances_plate(study: Study) -> Plate | None:
-    """Return what mattered."""
+    """Return what mattered.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
     if not study.importances:
         return None
     top = [f"{name} {100 * share:.0f} %" for name, share in list(study.importances.items())[:3]]
@@ -367,7 +326,17 @@ def importances_plate(study: Study) -> Plate | None:
 
 
 def slices_plate(study: Study) -> Plate | None:
-    """Return losses against the values of the most important options."""
+    """Return losses against the values of the most important options.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
     options = [name for name in study.ranked if study.slices.get(name)][:_MOST_SLICES]
     if not options:
         return None

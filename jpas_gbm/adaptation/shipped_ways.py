@@ -1,0 +1,339 @@
+"""The ways that ship: mocks and target alone, continued, stacked, pooled, and pooled with pseudo-labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+
+from ..boosting.booster import StagedBooster
+from ..boosting.ensemble import Member, stack_inputs
+from ..options import FitOptions
+from ..scores.losses import softmax
+from .stages import Stages, Training
+from .ways import Way, register_way
+
+
+@dataclass(frozen=True)
+class Mocks(Way):
+    """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline."""
+
+    way = "mocks"
+    gamma: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """``mocks``, with the temper where there is one."""
+        return super().name if self.gamma else self.way
+
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        StagedBooster
+        """
+        options, rows = stages.options.boosting, stages.part("source_train")
+
+        def training() -> Training:
+            bins = stages.bins(options, "source_train")
+            weight = stages.class_weights(rows.y, options)
+            if self.gamma:
+                weight = weight * stages.domain.weights(self.gamma)
+            name = f"trees: mocks, {stages.library}, gamma {self.gamma:g}"
+            return Training(name, bins, rows.y, weight, options, valid="source_val")
+
+        return stages.train((self.way, self.gamma, options), training)
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        return self.plain(self.booster(stages))
+
+
+@dataclass(frozen=True)
+class Target(Way):
+    """Trees of labelled target rows alone: a baseline."""
+
+    way = "target"
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        options, rows = stages.options.continuation, stages.part("target_train")
+
+        def training() -> Training:
+            bins, weight = stages.bins(options, "target_train"), stages.class_weights(rows.y, options)
+            return Training(f"trees: target, {stages.library}", bins, rows.y, weight, options)
+
+        return self.plain(stages.train((self.way, options), training))
+
+
+@register_way
+@dataclass(frozen=True)
+class Continue(Way):
+    """Mock-grown trees, and the trees that boosting on target rows adds to them."""
+
+    way = "continue"
+    recipes = ("auto", "continue", "mean")
+    gamma: float = 0.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each temper.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Options of the fit.
+        gammas : tuple of float
+            Usable tempers of the importance weights of mocks.
+
+        Returns
+        -------
+        list of Way
+        """
+        return [cls(gamma) for gamma in gammas]
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster, of two stages.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        options, rows = stages.options.continuation, stages.part("target_train")
+
+        def training() -> Training:
+            base = Mocks(self.gamma).booster(stages)
+            name = f"continued on target, {stages.library}, gamma {self.gamma:g}"
+            return Training(name, rows.X, rows.y, stages.class_weights(rows.y, options), options, start=base)
+
+        key = (self.way, self.gamma, stages.options.boosting, options)
+        return self.plain(stages.train(key, training))
+
+
+@register_way
+@dataclass(frozen=True)
+class Stack(Way):
+    """Target-grown trees that see the features and the margins of the mock-grown trees."""
+
+    way = "stack"
+    recipes = ("auto", "stack", "mean")
+    gamma: float = 0.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one, on mocks without weights.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Options of the fit.
+        gammas : tuple of float
+            Usable tempers of the importance weights of mocks.
+
+        Returns
+        -------
+        list of Way
+        """
+        return [cls()]
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one stack.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        options, rows = stages.options.continuation, stages.part("target_train")
+        base = Mocks(self.gamma).booster(stages)
+
+        def inputs(X: np.ndarray) -> np.ndarray:
+            return stack_inputs(X, base, stages.run.threads)
+
+        def training() -> Training:
+            return Training(
+                f"stacked on target, {stages.library}, gamma {self.gamma:g}",
+                inputs(rows.X),
+                rows.y,
+                stages.class_weights(rows.y, options),
+                options,
+                inputs=inputs,
+                feature_names=stacked_names(stages.rows.recipe.names, stages.rows.classes),
+            )
+
+        key = (self.way, self.gamma, stages.options.boosting, options)
+        return [Member("stack", stages.train(key, training), base, self.name)]
+
+
+def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the feature names of a stacked booster: the recipe's, then one margin per class.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Names of the recipe's features.
+    classes : tuple of str
+        Names of the classes.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return (*names, *(f"mock_margin:{c}" for c in classes))
+
+
+@register_way
+@dataclass(frozen=True)
+class Pool(Way):
+    """Trees of mocks and target rows together, a target row weighing `weight` mocks."""
+
+    way = "pool"
+    recipes = ("auto", "pool")
+    weight: float = 1.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each weight of a target row.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Options of the fit.
+        gammas : tuple of float
+            Usable tempers of the importance weights of mocks.
+
+        Returns
+        -------
+        list of Way
+        """
+        return [cls(weight) for weight in options.target_weight]
+
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        StagedBooster
+        """
+        options = stages.options.boosting
+        mocks, sky = stages.part("source_train"), stages.part("target_train")
+
+        def training() -> Training:
+            y = np.concatenate([mocks.y, sky.y])
+            weight = stages.class_weights(y, options) * np.repeat([1.0, self.weight], [len(mocks), len(sky)])
+            bins = stages.bins(options, "source_train", "target_train")
+            name = f"trees: pooled, {stages.library}, target weight {self.weight:g}"
+            return Training(name, bins, y, weight / weight.mean(), options)
+
+        return stages.train((self.way, self.weight, options), training)
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        return self.plain(self.booster(stages))
+
+
+@register_way
+@dataclass(frozen=True)
+class Pseudo(Way):
+    """Pooled trees that also see unlabelled rows of which pooled trees without them are sure."""
+
+    way = "pseudo"
+    recipes = ("auto", "pool")
+    weight: float = 1.0
+
+    @classmethod
+    def candidates(cls, options: FitOptions, gammas: tuple[float, ...]) -> list[Self]:
+        """Return one for each weight of a target row, where pseudo-labels have a weight.
+
+        Parameters
+        ----------
+        options : FitOptions
+            Options of the fit.
+        gammas : tuple of float
+            Usable tempers of the importance weights of mocks.
+
+        Returns
+        -------
+        list of Way
+        """
+        return [cls(weight) for weight in options.target_weight] if options.pseudo_weight > 0 else []
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        options, given = stages.options.boosting, stages.options
+        mocks, sky, unlabelled = (stages.part(name) for name in ("source_train", "target_train", "unlabelled"))
+
+        def training() -> Training:
+            p = softmax(Pool(self.weight).booster(stages).margins(unlabelled.X, threads=stages.run.threads))
+            sure = p.max(axis=1) >= given.pseudo_confidence
+            count = int(sure.sum())
+            X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
+            y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
+            share = np.repeat([1.0, self.weight, given.pseudo_weight], [len(mocks), len(sky), count])
+            weight = stages.class_weights(y, options) * share
+            name = f"trees: pooled with {count} pseudo-labels, {stages.library}"
+            return Training(name, stages.bare_bins(X, options), y, weight / weight.mean(), options)
+
+        key = (self.way, self.weight, given.pseudo_weight, given.pseudo_confidence, options)
+        return self.plain(stages.train(key, training))
