@@ -21,7 +21,7 @@ _CLIP = 4.0
 _MOST = 20_000
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Overlap(Stored):
     """Distance of a row to the training rows, and the limits beyond which it is unlike them.
 

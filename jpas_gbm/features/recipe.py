@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -57,7 +58,7 @@ _BLOCK = 784
 of the speed. It changes no bit."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class FeatureRecipe:
     """How features are made from a catalogue; made by :meth:`build`, completed by :meth:`learn`.
 
@@ -84,6 +85,11 @@ class FeatureRecipe:
     has_imaging: bool = True
     dropped: tuple[str, ...] = ()
     templates: TemplateSet | None = field(default=None, repr=False)
+
+    def __repr__(self) -> str:
+        counts = Counter(self.groups.values())
+        said = ", ".join(f"{group} {count}" for group, count in counts.items())
+        return f"FeatureRecipe({len(self.names)} features of the {len(self.bands)} bands '{self.bands.name}': {said})"
 
     @classmethod
     def build(

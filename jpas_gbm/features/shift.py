@@ -26,7 +26,7 @@ _QUANTILES = 501
 _WIDEST_PULL = 6.0
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DomainShift(Stored):
     """What turns noise-free mock fluxes into the sky's, up to the row's own level.
 

@@ -31,6 +31,10 @@ class Stored:
 
     stored_as: ClassVar[str] = "arrays"
 
+    def __repr__(self) -> str:
+        said = [f"{name} {array.shape}" for name, array in self.to_arrays().items() if array.ndim]
+        return f"{type(self).__name__}({', '.join(said)})"
+
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the fields by name, in a form that ``numpy.savez`` can hold.
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.special import expit
 
@@ -115,22 +113,6 @@ def component_spectra() -> np.ndarray:
     return np.stack([*parts, *(host * level / np.interp(5100.0, WAVELENGTH, host) for host in hosts)])
 
 
-@dataclass(frozen=True)
-class QuasarLight:
-    """Band fluxes of quasars, and what of them varies.
-
-    Parameters
-    ----------
-    flux : array of float32, shape (n, b)
-        In an arbitrary unit for each quasar.
-    host_share : array of float32, shape (n,)
-        Of the light at 5100 Å at rest.
-    """
-
-    flux: np.ndarray
-    host_share: np.ndarray
-
-
 class Quasars:
     """Draws quasars and gives their band fluxes.
 
@@ -149,7 +131,7 @@ class Quasars:
             # Mean optical depth of the forest in each band.
             self._depth = -np.log(np.maximum(self.table.values[:, 0] / clear.values[:, 0], 1e-6))
 
-    def fluxes(self, rng: np.random.Generator, z: np.ndarray, magnitude: np.ndarray) -> QuasarLight:
+    def fluxes(self, rng: np.random.Generator, z: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return band fluxes of quasars with parameters drawn at random.
 
         Parameters
@@ -163,8 +145,10 @@ class Quasars:
 
         Returns
         -------
-        QuasarLight
-            Of n quasars in b bands.
+        flux : array of float32, shape (n, b)
+            In an arbitrary unit for each quasar.
+        host_share : array of float32, shape (n,)
+            Of the light at 5100 Å at rest.
         """
         n = len(z)
         # Absolute r of the power law, K-corrected to z = 0.
@@ -180,7 +164,7 @@ class Quasars:
         stars = np.stack([host * (1 - 0.7 * age), host * 0.7 * age], axis=1)
         flux += self.table.photometry(z, stars, self._active)
         flux *= self._sight_line(rng, z)
-        return QuasarLight(np.maximum(flux, 0.0), (host / (1 + host)).astype(np.float32))
+        return np.maximum(flux, 0.0), (host / (1 + host)).astype(np.float32)
 
     def _active_coefficients(self, rng: np.random.Generator, z: np.ndarray, absolute: np.ndarray) -> np.ndarray:
         n = len(z)

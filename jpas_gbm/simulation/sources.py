@@ -229,8 +229,8 @@ class Universe:
         if code == GALAXY:
             flux, quiescent = self._galaxies.fluxes(rng, z, kind)
             return mag, z, flux, *_galaxy_shapes(rng, mag, quiescent)
-        light = self._quasars.fluxes(rng, z, mag)
-        return mag, z, light.flux, *_quasar_shapes(rng, light.host_share)
+        flux, host_share = self._quasars.fluxes(rng, z, mag)
+        return mag, z, flux, *_quasar_shapes(rng, host_share)
 
 
 _MILKY_WAY = (0.28, 16.0, 19.3)  # slope of the counts of Milky Way targets, and their limits

@@ -60,6 +60,7 @@ def test_whole_recipe_has_a_few_hundred_features_of_every_plain_group(recipe):
     assert 250 <= len(recipe.names) <= 400
     assert set(recipe.groups.values()) == set(GROUPS) - {"template"}
     assert recipe.notes == ()
+    assert repr(recipe).startswith("FeatureRecipe(") and "line " in repr(recipe) and len(repr(recipe)) < 200
 
 
 def test_five_sdss_bands_without_errors_step_aside_and_say_so():

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.errors import BundleError
 from jpas_gbm.features.shift import DomainShift, learn_shift
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
@@ -97,6 +98,9 @@ def test_an_unknown_tile_gets_the_common_zero_point(learnt):
 def test_a_round_trip_keeps_everything(learnt):
     shift = learnt[0]
     back = DomainShift.from_arrays(shift.to_arrays())
+    assert repr(back) == repr(shift) and "zero_points (" in repr(shift) and len(repr(shift)) < 300
+    with pytest.raises(BundleError, match="the shift of the model: damaged .*scatter"):
+        DomainShift.from_arrays({name: of for name, of in shift.to_arrays().items() if name != "numbers"})
     for name in ("tiles", "zero_points", "common", "offsets", "modes", "pulls", "outliers"):
         np.testing.assert_array_equal(getattr(back, name), getattr(shift, name))
     assert (back.bands, back.scatter, back.outlier_rate) == (shift.bands, shift.scatter, shift.outlier_rate)
