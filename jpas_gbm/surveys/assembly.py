@@ -130,18 +130,33 @@ def _identified(parts: Iterable[Catalogue], finder: TwinFinder, identity: Identi
 
 
 def divide_source(
-    parts: Iterable[Catalogue], target: Catalogue, finder: TwinFinder, identity: Identity, keep_twins: bool
+    parts: Iterable[Catalogue],
+    target: Catalogue,
+    finder: TwinFinder,
+    identity: Identity,
+    keep_twins: bool,
+    counted: Preparation,
 ) -> tuple[Catalogue, Catalogue, Preparation]:
     """Part the rows of the source into those that may train and the twins of target objects.
 
-    Each file is reduced before the next is read, where ids allow it: millions of mocks then stand in
-    memory once.
+    Parameters
+    ----------
+    parts : iterable of Catalogue
+        The source by files; where ids allow it, each is reduced before the next is read.
+    target : Catalogue
+    finder : TwinFinder
+    identity : {"id", "position", "row"}
+        What names the objects of the source.
+    keep_twins : bool
+        Whether twins train all the same.
+    counted : Preparation
+        What was counted before.
 
     Returns
     -------
     source, twins : Catalogue
-    counts : Preparation
-        The twins and how they are known, and the rows that were left out.
+    counted : Preparation
+        With the twins and how they are known, and the rows that were left out.
 
     Raises
     ------
@@ -171,8 +186,8 @@ def divide_source(
         )
     objects = len(np.unique(excluded.object_id))
     twin_counts = TwinCounts(len(excluded), objects, keep_twins and objects > 0, **counts)
-    left_out = Preparation(source_unlabelled=unlabelled, source_repeated_rows=repeated + more, twins=twin_counts)
-    return source, excluded, left_out
+    counted = replace(counted, source_unlabelled=unlabelled, source_repeated_rows=repeated + more, twins=twin_counts)
+    return source, excluded, counted
 
 
 def _class_warnings(name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray) -> list[str]:
@@ -206,7 +221,7 @@ def _check_usable(name: str, scheme: LabelScheme, label: np.ndarray, split: np.n
             )
 
 
-def _judge(
+def _check_splits(
     source: Catalogue,
     source_split: np.ndarray,
     target: Catalogue,
@@ -246,26 +261,21 @@ def assemble(
     Parameters
     ----------
     source : Catalogue or iterable of Catalogue
-        Rows with classes; several are pooled and split again by object. An iterator is read once, one
-        catalogue at a time.
+        Rows with classes; several are pooled and split again by object. An iterator is read once.
     target : Catalogue
         The survey to be classified, with labels of its own or without.
-    labels : LabelTable, optional
-        Trusted classes, matched by id or position.
-    imaging : ImagingTable, optional
-        Magnitude and morphology for any source, matched by position.
+    labels, imaging : LabelTable, ImagingTable, optional
+        Trusted classes, matched by id or position; magnitude and morphology of any source, by position.
     options : PrepareOptions, optional
-        Radii, shares and seed.
     source_identity, target_identity : {"id", "position", "row"}
-        Whether object ids name objects across tables (DESI's TARGETID), only positions do, or nothing
-        does. Source and target share ids if both, or source and labels, have them; elsewhere
-        objects on both sides are found by position.
+        What names their objects (:func:`twin_finder`).
     scheme : LabelScheme, optional
-        The classes.
-    quality : QualityReport, optional
-        Of the readers, passed on.
-    counts, warnings, provenance
+    quality, counts, warnings, provenance
         Passed on into the data set.
+
+    Returns
+    -------
+    Dataset
 
     Raises
     ------
@@ -273,25 +283,69 @@ def assemble(
         If the tables cannot be joined or are not enough to train on.
     LeakError
         If an object would stand on two sides.
-
-    Returns
-    -------
-    Dataset
     """
     options, scheme = options or PrepareOptions(), scheme or LabelScheme()
     check_shares(options.splits.target)
     check_shares(options.splits.source)
     state = curate_target(target, labels, imaging, options, target_identity, counts)
+    dataset = _divided(source, state, labels, options, (source_identity, target_identity), scheme)
+    return replace(
+        dataset,
+        quality=quality or QualityReport(),
+        warnings=(*warnings, *dataset.warnings),
+        provenance=dict(provenance or {}),
+    )
+
+
+def twin_finder(
+    target: Catalogue, labels: LabelTable | None, options: PrepareOptions, source: Identity, own: Identity
+) -> TwinFinder:
+    """Return what finds the source rows of target objects.
+
+    Source and target share ids if both, or source and labels, have them; elsewhere objects on both
+    sides are found by position.
+
+    Parameters
+    ----------
+    target : Catalogue
+        Curated.
+    labels : LabelTable, optional
+    options : PrepareOptions
+    source, own : {"id", "position", "row"}
+        Whether the ids of the source, and of the target, name objects across tables (DESI's TARGETID), only
+        positions do, or nothing does.
+
+    Returns
+    -------
+    TwinFinder
+    """
+    shared = source == "id" and (own == "id" or labels is not None)
+    known = target.object_id if labels is None else np.concatenate([target.object_id, labels.all_ids])
+    return TwinFinder(np.unique(known), None if shared else target, options.match_radius)
+
+
+def _divided(
+    source: Catalogue | Iterable[Catalogue],
+    state: Curated,
+    labels: LabelTable | None,
+    options: PrepareOptions,
+    identities: tuple[Identity, Identity],
+    scheme: LabelScheme,
+) -> Dataset:
+    """Part the twins from the source, split both sides by object, and audit what comes out."""
     target = state.catalogue
-    shared = source_identity == "id" and (target_identity == "id" or labels is not None)
-    known = np.unique(target.object_id if labels is None else np.concatenate([target.object_id, labels.all_ids]))
-    finder = TwinFinder(known, None if shared else target, options.match_radius)
+    finder = twin_finder(target, labels, options, *identities)
     parts = [source] if isinstance(source, Catalogue) else source
-    source, twins, left_out = divide_source(parts, target, finder, source_identity, options.keep_twins)
+    source, twins, counts = divide_source(parts, target, finder, identities[0], options.keep_twins, state.counts)
     source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
-    target_split = _split_labelled(target, options)
-    notes = _judge(source, source_split, target, target_split, scheme, options)
-    near = None if shared else _at_target(source, target, options.match_radius)
+    target_split = np.full(len(target), NO_SPLIT, dtype=np.int8)
+    labelled = target.label != UNLABELLED
+    target_split[labelled] = split_objects(target.object_id[labelled], options.splits.target, options.splits.seed)
+    notes = _check_splits(source, source_split, target, target_split, scheme, options)
+    near = None
+    if finder.target is not None:
+        index = SkyIndex(target.ra, target.dec)
+        near = source.object_id[index.nearest(source.ra, source.dec, options.match_radius)[0]]
     audit = audit_leaks(
         source,
         source_split,
@@ -302,32 +356,13 @@ def assemble(
         allow_twins=options.keep_twins,
     )
     return Dataset(
-        source=source,
-        source_split=source_split,
-        target=target,
-        target_split=target_split,
-        twins=twins,
-        scheme=scheme,
-        quality=quality or QualityReport(),
+        source,
+        source_split,
+        target,
+        target_split,
+        twins,
+        scheme,
         audit=audit,
-        counts=replace(
-            state.counts,
-            source_unlabelled=left_out.source_unlabelled,
-            source_repeated_rows=left_out.source_repeated_rows,
-            twins=left_out.twins,
-        ),
-        warnings=(*warnings, *state.warnings, *notes),
-        provenance=dict(provenance or {}),
+        counts=counts,
+        warnings=(*state.warnings, *notes),
     )
-
-
-def _at_target(source: Catalogue, target: Catalogue, radius: float) -> np.ndarray:
-    rows = SkyIndex(target.ra, target.dec).nearest(source.ra, source.dec, radius)[0]
-    return source.object_id[rows]
-
-
-def _split_labelled(target: Catalogue, options: PrepareOptions) -> np.ndarray:
-    split = np.full(len(target), NO_SPLIT, dtype=np.int8)
-    labelled = target.label != UNLABELLED
-    split[labelled] = split_objects(target.object_id[labelled], options.splits.target, options.splits.seed)
-    return split

@@ -1,7 +1,4 @@
-"""LeakAudit: proof that no object stands on two sides.
-
-Training, validation and test, dealt by object and never by row.
-"""
+"""Splits by object and never by row, and the audit that no object stands on two sides."""
 
 from __future__ import annotations
 
@@ -12,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BundleError, ConfigError, LeakError, did_you_mean
+from ..store import damage, from_plain, to_plain
 from .catalogue import Catalogue
 
 SPLITS = ("train", "val", "test")
@@ -164,16 +162,9 @@ class LeakAudit:
         return [f"Leak audit: {state} ({len(self.checks)} checks)", *notes]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
-        return {
-            check.name: {
-                "sentence": check.sentence,
-                "count": check.count,
-                "allowed": check.allowed,
-                "examples": [str(example) for example in check.examples],
-            }
-            for check in self.checks
-        }
+        """Return a form that JSON can hold: the checks by name, ids as text."""
+        plain = [to_plain(check) | {"examples": list(map(str, check.examples))} for check in self.checks]
+        return {check.pop("name"): check for check in plain}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> LeakAudit:
@@ -185,20 +176,9 @@ class LeakAudit:
             If the value is not what :meth:`to_dict` makes.
         """
         try:
-            return cls(
-                tuple(
-                    LeakCheck(
-                        name,
-                        check["sentence"],
-                        int(check["count"]),
-                        bool(check["allowed"]),
-                        tuple(int(example) for example in check["examples"]),
-                    )
-                    for name, check in value.items()
-                )
-            )
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BundleError(f"the leak audit is damaged ({error!r}): prepare the data set again.") from error
+            return from_plain(cls, {"checks": [{"name": name, **check} for name, check in value.items()]})
+        except (TypeError, AttributeError, ValueError) as error:
+            raise BundleError(f"the leak audit is damaged ({damage(error)}): prepare the data set again.") from error
 
 
 def _check(name: str, sentence: str, ids: np.ndarray, allowed: bool = False) -> LeakCheck:

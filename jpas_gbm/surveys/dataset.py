@@ -17,7 +17,7 @@ from ..store import dump_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .classes import LabelScheme
-from .preparation import DatasetSummary, Preparation
+from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
 from .quality import QualityReport
 
 _PARTS = ("source", "target", "twins")
@@ -180,7 +180,17 @@ class Dataset:
 
     def summary(self) -> DatasetSummary:
         """Return the counts that a person asks for."""
-        return DatasetSummary.of(self)
+        return DatasetSummary(
+            bands=self.target.bands.name,
+            n_bands=len(self.target.bands),
+            classes=tuple(self.scheme.classes),
+            source=SideSummary.of(self.source, self.source_split, self.scheme),
+            target=SideSummary.of(self.target, self.target_split, self.scheme),
+            twins=TwinCounts(len(self.twins), len(np.unique(self.twins.object_id))),
+            preparation=self.counts,
+            audit_clean=self.audit.clean,
+            warnings=tuple(self.warnings),
+        )
 
     def lines(self) -> list[str]:
         """Return the summary as lines for the terminal."""

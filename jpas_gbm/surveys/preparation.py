@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -13,9 +13,6 @@ from ..text import aligned, html_table
 from .audit import SPLITS
 from .catalogue import UNLABELLED, Catalogue
 from .classes import LabelScheme
-
-if TYPE_CHECKING:
-    from .dataset import Dataset
 
 
 @dataclass(frozen=True)
@@ -262,30 +259,6 @@ class DatasetSummary:
     preparation: Preparation
     audit_clean: bool
     warnings: tuple[str, ...] = ()
-
-    @classmethod
-    def of(cls, dataset: Dataset) -> DatasetSummary:
-        """Count a data set.
-
-        Parameters
-        ----------
-        dataset : Dataset
-
-        Returns
-        -------
-        DatasetSummary
-        """
-        return cls(
-            bands=dataset.target.bands.name,
-            n_bands=len(dataset.target.bands),
-            classes=tuple(dataset.scheme.classes),
-            source=SideSummary.of(dataset.source, dataset.source_split, dataset.scheme),
-            target=SideSummary.of(dataset.target, dataset.target_split, dataset.scheme),
-            twins=TwinCounts(len(dataset.twins), len(np.unique(dataset.twins.object_id))),
-            preparation=dataset.counts,
-            audit_clean=dataset.audit.clean,
-            warnings=tuple(dataset.warnings),
-        )
 
     def lines(self) -> list[str]:
         """Return the summary as lines for the terminal, the warnings last."""

@@ -193,30 +193,18 @@ def prepare(
 
     Parameters
     ----------
-    source : path, astropy Table or DataFrame, or a list of these
-        Mocks, or catalogues of another survey with classes. Several are pooled and split again by
-        object, whatever split their names speak of.
-    target : path, astropy Table or DataFrame, or a list of these
-        The survey to be classified. Labels that it carries itself are used.
-    labels : path, astropy Table or DataFrame, or a list of these, optional
-        Spectroscopic catalogues, in order of trust.
-    legacy : path, astropy Table or DataFrame, or a list of these, optional
-        Imaging tables: magnitude and morphology for every source.
+    source, target, labels, legacy : path, astropy Table or DataFrame, or a list of these
+        Mocks, or catalogues of another survey with classes (several are pooled and split again by object);
+        the survey to be classified, whose own labels are used; spectroscopic catalogues in order of trust;
+        imaging tables with magnitude and morphology of every source. The last two may be left out.
     survey : mapping of str to str, or sequence of str, optional
-        For a role (source, target, labels, legacy) the name of its survey file, where the files do
-        not give themselves away; also as words such as ``target=sdss_ugriz``.
+        For a role the name of its survey file, where files do not give themselves away; also as ``target=NAME``.
     config : PrepareOptions or path, optional
-        Bands, radii, shares and seed.
-    bands : str, optional
-        Band system to keep, such as jpas55.
-    radius : float, optional
-        Largest separation of a sky match, arcsec.
-    split_seed : int, optional
-        Seed of the splits by object.
-    out : path, optional
-        Folder that the data set is written to.
-    overwrite : bool
-        Whether a data set that is there may be replaced.
+        Bands, radii, shares and seed, of which the next three may be given besides.
+    bands, radius, split_seed : str, float, int, optional
+        Band system to keep, largest separation of a sky match (arcsec), seed of the splits by object.
+    out, overwrite : path, bool
+        Folder that the data set is written to, and whether one that is there may be replaced.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -226,14 +214,10 @@ def prepare(
 
     Raises
     ------
-    CatalogueError
-        If a file cannot be understood.
-    ConfigError
-        If an option or a role is wrong.
-    DatasetError
-        If the files cannot be joined, or are not enough to train on.
-    LeakError
-        If an object would stand on two sides.
+    CatalogueError, ConfigError
+        If a file cannot be understood, or an option or a role is wrong.
+    DatasetError, LeakError
+        If the files cannot be joined or are not enough to train on, or an object would stand on two sides.
     OutputError
         If `out` exists and may not be replaced, or is an input.
     """

@@ -75,7 +75,6 @@ class QualitySection(Options):
     negative_error: Literal["absolute", "missing"] = Field(
         "missing", description="A negative error loses its sign, or its flux counts as missing."
     )
-    zero_error: Literal["missing"] = Field("missing", description="A flux whose error is 0 counts as missing.")
     flags: tuple[FlagRule, ...] = Field((), description="Bits that reject a flux.")
     min_bands: int = Field(1, ge=0, description="Rows with fewer observed bands get the bit FEW_BANDS.")
 
