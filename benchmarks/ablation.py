@@ -26,7 +26,7 @@ from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions
 from jpas_gbm.run import Run
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.store import provenance, write_json
+from jpas_gbm.store import provenance, to_plain, write_json
 from jpas_gbm.surveys.dataset import Dataset
 from jpas_gbm.tuning.space import flat, with_values
 
@@ -108,7 +108,7 @@ def table(
                 "log_loss": float(np.mean([one.log_loss for one in ones])),
                 "macro_f1": float(np.mean([one.macro_f1 for one in ones])),
                 "macro_f1_seed_std": float(np.std([one.macro_f1 for one in ones])),
-                "differences": {figure: told[figure] for figure in ("log_loss", "macro.f1")},
+                "differences": {figure: to_plain(told[figure]) for figure in ("log_loss", "macro.f1")},
             }
         )
     return rows

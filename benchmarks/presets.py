@@ -18,7 +18,7 @@ from jpas_gbm.config import load_options
 from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.scores.bootstrap import paired
 from jpas_gbm.simulation.simulate import simulate
-from jpas_gbm.store import provenance, write_json
+from jpas_gbm.store import provenance, to_plain, write_json
 
 SHOWN = ("log_loss", "macro.f1", "per_class.QSO_high.f1")
 
@@ -50,10 +50,10 @@ def main() -> None:
         classes = dataset.scheme.classes
         found = paired(rows.label[bright], p[given.best], p[given.against], rows.object_id[bright], classes=classes)
         counts = np.bincount(rows.label[bright], minlength=len(classes)).tolist()
-        told.append({"survey": seed, "counts": counts, "differences": {name: found[name] for name in SHOWN}})
+        told.append({"survey": seed, "counts": counts, "differences": {name: to_plain(found[name]) for name in SHOWN}})
         for name in SHOWN:
-            low, high = found[name]["interval"]
-            print(f"  {name:24s} {found[name]['difference']:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
+            low, high = found[name].interval
+            print(f"  {name:24s} {found[name].difference:+.4f} [{low:+.4f}, {high:+.4f}]", flush=True)
     if given.json:
         write_json(given.json, {"surveys": told, "provenance": provenance(seed=0)}, overwrite=True)
 

@@ -21,8 +21,8 @@ from jpas_gbm.boosting.matrix import stratified_folds
 from jpas_gbm.config import load_options, override
 from jpas_gbm.options import FitOptions, TuneOptions
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.scores.metrics import evaluate
-from jpas_gbm.store import provenance, write_json
+from jpas_gbm.scores.point_figures import evaluate
+from jpas_gbm.store import provenance, to_plain, write_json
 from jpas_gbm.surveys.dataset import SPLITS, Dataset
 from jpas_gbm.tuning.space import flat, with_values
 from jpas_gbm.tuning.tune import tune
@@ -124,16 +124,18 @@ def main() -> None:
             "counts": dict(zip(classes, np.bincount(labels, minlength=len(classes)).tolist(), strict=True)),
             "cut": given.cut,
             "seeds": given.seeds,
-            "tuned_minus_untuned": {name: differences[name] for name in SHOWN},
-            "each": {name: [evaluate(labels, one, classes) for one in several] for name, several in joined.items()},
+            "tuned_minus_untuned": {name: to_plain(differences[name]) for name in SHOWN},
+            "each": {
+                name: [evaluate(labels, one, classes).to_dict() for one in several] for name, several in joined.items()
+            },
         },
         "studies": studies,
         "provenance": provenance(seed=given.seed, options=base.model_dump(mode="json"), data=whole.provenance),
     }
     write_json(given.out / "outer.json", told, overwrite=True)
     for name in SHOWN:
-        low, high = differences[name]["interval"]
-        print(f"{name:40s} tuned - untuned {differences[name]['difference']:+.4f} [{low:+.4f}, {high:+.4f}]")
+        low, high = differences[name].interval
+        print(f"{name:40s} tuned - untuned {differences[name].difference:+.4f} [{low:+.4f}, {high:+.4f}]")
 
 
 if __name__ == "__main__":

@@ -14,10 +14,10 @@ from ..config import override
 from ..errors import DatasetError
 from ..options import REGIMES, FitOptions
 from ..run import Run
-from ..scores.bootstrap import RESAMPLES, Replicates, differences
+from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
 from ..store import from_plain, provenance, read_json, to_plain, write_json
 from ..surveys.dataset import Dataset
-from ..text import aligned, cell, html_table, sure, title
+from ..text import aligned, cell, html_table, title
 from .evaluation import CURVES, Evaluation, evaluate_runs
 from .runs import Fit, Planned, RegimeResult, RunStore, Trainer, run_name
 from .scored_rows import CUT, brighter, held_out, shown_redshifts
@@ -58,37 +58,6 @@ class Measured:
     def __str__(self) -> str:
         """Return mean and interval for the terminal."""
         return cell(self.mean, self.interval)
-
-
-@dataclass(frozen=True)
-class Difference:
-    """A paired difference of one figure between two regimes.
-
-    Parameters
-    ----------
-    difference : float or None
-        Between the means over seeds; None where it is not defined.
-    interval : (float, float) or None
-        95 %, over objects, on the same resamples.
-    above : float or None
-        Share of the resamples in which the first regime's figure is larger.
-    """
-
-    difference: float | None
-    interval: Interval | None = None
-    above: float | None = None
-
-    def better(self, sign: int = 1) -> bool:
-        """Return whether the first is larger (with sign -1: smaller) beyond doubt: the interval leaves out zero."""
-        return self.difference is not None and sure(self.interval) and sign * self.difference > 0
-
-    def __neg__(self) -> Difference:
-        """Return the difference the other way round."""
-        return Difference(
-            None if self.difference is None else -self.difference,
-            None if self.interval is None else (-self.interval[1], -self.interval[0]),
-            None if self.above is None else 1 - self.above,
-        )
 
 
 @dataclass(frozen=True)
@@ -359,7 +328,7 @@ def compare_regimes(
     )
     first = evaluations[0]
     rows, pairs = regime_rows(with_decided(replicates, results, classes), results)
-    counts = {name: int(first["per_class"][name]["n"]) for name in classes}
+    counts = {name: first.figures.counts[name] for name in classes}
     each = tuple(replace(one, about={}) for one in evaluations)
     record = {**first.about, **(about or {})}
     return Comparison(tuple(classes), cut, first.n_test, counts, rows, pairs, each, record)
@@ -406,10 +375,7 @@ def regime_rows(
         )
         for regime, own in members.items()
     )
-    pairs = (
-        Pair(a, b, {name: from_plain(Difference, gap) for name, gap in differences(means[a], means[b]).items()})
-        for a, b in combinations(means, 2)
-    )
+    pairs = (Pair(a, b, differences(means[a], means[b])) for a, b in combinations(means, 2))
     return rows, tuple(pairs)
 
 

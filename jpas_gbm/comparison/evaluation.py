@@ -12,7 +12,8 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
-from ..scores.metrics import NULL, Scorer, nested, point_figures
+from ..scores.metrics import NULL, Scorer
+from ..scores.point_figures import Figures, nested, point_figures
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
@@ -36,8 +37,8 @@ class Evaluation:
         Seed of the training.
     cut : float or None
         Faintest magnitude of the rows; None takes all.
-    figures : mapping
-        As :func:`jpas_gbm.scores.metrics.point_figures`.
+    figures : Figures
+        On the rows as they are.
     intervals : mapping of str to [lo, hi] or None
         By dotted name of a figure, such as ``macro.f1``.
     by_magnitude : sequence of mapping
@@ -54,19 +55,16 @@ class Evaluation:
     regime: str
     seed: int | None
     cut: float | None
-    figures: Mapping[str, Any]
+    figures: Figures
     intervals: Mapping[str, Any]
     by_magnitude: Sequence[Mapping[str, Any]] = ()
     rule: str = "argmax"
     about: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Any] = field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> Any:
+    def __getitem__(self, name: str) -> float | None:
         """Return a figure by dotted name: ``evaluation['macro.f1']``."""
-        value: Any = self.figures
-        for step in name.split("."):
-            value = value[step]
-        return value
+        return self.figures[name]
 
     def __repr__(self) -> str:
         """Return the main figures in a few lines."""
@@ -78,12 +76,12 @@ class Evaluation:
     @property
     def n_test(self) -> int:
         """Number of rows."""
-        return int(self.figures["n_test"])
+        return self.figures.n_test
 
     @property
     def classes(self) -> tuple[str, ...]:
         """Names of the classes."""
-        return tuple(self.figures["classes"])
+        return self.figures.classes
 
     @property
     def run(self) -> str:
@@ -95,7 +93,7 @@ class Evaluation:
         own = {name: getattr(self, name) for name in ("regime", "seed", "cut", "rule")}
         bins = [dict(one) for one in self.by_magnitude]
         return own | {
-            **self.figures,
+            **self.figures.to_dict(),
             "intervals": dict(self.intervals),
             "by_magnitude": bins,
             "about": dict(self.about),
@@ -106,7 +104,7 @@ class Evaluation:
         """Rebuild an evaluation from :meth:`to_dict`."""
         own = {"regime", "seed", "cut", "rule", "intervals", "by_magnitude", "about"}
         figures = {name: figure for name, figure in value.items() if name not in own}
-        return cls(figures=figures, **{name: value[name] for name in own})
+        return cls(figures=Figures.from_dict(figures), **{name: value[name] for name in own})
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write ``metrics.json``, and ``curves.json`` where curves were made, into a new folder."""
@@ -135,13 +133,13 @@ class Evaluation:
 
     def _rows(self) -> list[list[str]]:
         names = [*HEADLINE, *(f"per_class.{c}.f1" for c in self.classes)]
-        names += ["thresholded.macro.f1"] if self.figures["thresholded"] else []
+        names += ["thresholded.macro.f1"] if self.figures.thresholded is not None else []
         return [[title(name), cell(self[name], self.intervals.get(name))] for name in names]
 
     def lines(self) -> list[str]:
         """Return the main figures with their intervals as lines for the terminal."""
         rule = f"decision chosen on validation: {self.rule}"
-        return [self._head(), *aligned(["", "value and interval"], self._rows()), rule, *self.figures["notes"]]
+        return [self._head(), *aligned(["", "value and interval"], self._rows()), rule, *self.figures.notes]
 
 
 class Fitted(Protocol):
@@ -236,7 +234,7 @@ def evaluate_runs(
 
 def _scored(
     scorer: Scorer, replicates: Replicates, model: int, edges: np.ndarray
-) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, Any]]]:
+) -> tuple[Figures, dict[str, Any], list[dict[str, Any]]]:
     """Return figures, intervals and magnitude bins of one model out of replicates of several."""
     intervals = replicates.intervals(model)
     whole = {name: interval for name, interval in intervals.items() if not name.startswith("by_magnitude.")}
@@ -254,8 +252,8 @@ def _scored(
         bins.append({**head, **tree, "intervals": {short: intervals[name] for short, name in own.items()}})
     figures = point_figures(scorer)
     noise = replicates.draws[f"{NULL}.ece"][model]
-    figures["calibration"]["ece_noise"] = float(noise.mean()) if len(noise) else None
-    return figures, whole, bins
+    added = {"calibration.ece_noise": float(noise.mean()) if len(noise) else None}
+    return replace(figures, values={**figures.values, **added}), whole, bins
 
 
 def evaluate_model(

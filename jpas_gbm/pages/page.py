@@ -147,7 +147,7 @@ def _tiles(subjects: Sequence[Subject]) -> tuple[Tile, ...]:
     one = subjects[0]
     found = one.comparison
     regime = best_regime(found) if found is not None else one.main.regime
-    first = one.main["classes"][0]
+    first = one.main.classes[0]
     names = [
         (f"per_class.{first}.f1", f"F1 of {first}"),
         ("macro.f1", "macro-F1"),

@@ -80,15 +80,15 @@ def _refused(runs: Sequence[str]) -> str:
 def evaluation_told(subject: Subject) -> list[str]:
     """Return how good one model is."""
     one = subject.main
-    first = one["classes"][0]
+    first = one.classes[0]
     sample = sample_words(one.n_test, one.cut, one.about)
 
     def told(name: str) -> str:
         return with_span(one[name], one.intervals.get(name))
 
-    rare = one["per_class"][first]
+    rare = one.figures.counts[first]
     return [
-        f"On {sample}, of which {rare['n']:,} are {first}, {subject.run} has a log loss of {told('log_loss')}, a "
+        f"On {sample}, of which {rare:,} are {first}, {subject.run} has a log loss of {told('log_loss')}, a "
         f"macro-F1 of {told('macro.f1')} and an F1 of {first} of {told(f'per_class.{first}.f1')}."
     ]
 
@@ -126,9 +126,9 @@ def simulated(results: Results) -> bool:
 
 def _subject_doubts(subject: Subject) -> list[str]:
     one, comparison = subject.main, subject.comparison
-    first = one["classes"][0]
+    first = one.classes[0]
     told = []
-    n = one["per_class"][first]["n"]
+    n = one.figures.counts[first]
     if n < _FEW:
         told.append(
             f"Only {count(n, f'{first} is', f'{first} are')} among the scored rows: one more or fewer moves its F1 by "
@@ -149,5 +149,5 @@ def _subject_doubts(subject: Subject) -> list[str]:
     left = subject.about.get("left_out", 0)
     if left > _MANY * (left + one.n_test):
         told.append(f"{count(left, 'row')} fainter than the cut are not scored: the models are worse there.")
-    told += [sentence(note) for note in one.figures.get("notes", [])]
+    told += [sentence(note) for note in one.figures.notes]
     return told

@@ -151,8 +151,8 @@ def classes_table(evaluation: Evaluation) -> Table:
     """Return the figures of each class of one model."""
     figures = ("precision", "recall", "f1", "auroc", "average_precision", "ece")
     rows = []
-    for name in evaluation["classes"]:
-        cells = [Cell(name, f"{evaluation['per_class'][name]['n']:,} rows")]
+    for name in evaluation.classes:
+        cells = [Cell(name, f"{evaluation.figures.counts[name]:,} rows")]
         for figure in figures:
             dotted = f"per_class.{name}.{figure}"
             cells.append(Cell(number(evaluation[dotted]), span(evaluation.intervals.get(dotted))))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ..errors import DatasetError
+from ..text import sure
 from .losses import mean_defined
 from .metrics import NULL, Scorer
 
@@ -245,6 +246,37 @@ def _stack(found: list[list[dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:
     return {name: np.stack([np.concatenate([part[name] for part in blocks]) for blocks in found]) for name in names}
 
 
+@dataclass(frozen=True)
+class Difference:
+    """A paired difference of one figure between two models.
+
+    Parameters
+    ----------
+    difference : float or None
+        Between the means over seeds; None where it is not defined.
+    interval : (float, float) or None
+        95 %, over objects, on the same resamples.
+    above : float or None
+        Share of the resamples in which the first model's figure is larger.
+    """
+
+    difference: float | None
+    interval: tuple[float, float] | None = None
+    above: float | None = None
+
+    def better(self, sign: int = 1) -> bool:
+        """Return whether the first is larger (with sign -1: smaller) beyond doubt: the interval leaves out zero."""
+        return self.difference is not None and sure(self.interval) and sign * self.difference > 0
+
+    def __neg__(self) -> Difference:
+        """Return the difference the other way round."""
+        return Difference(
+            None if self.difference is None else -self.difference,
+            None if self.interval is None else (-self.interval[1], -self.interval[0]),
+            None if self.above is None else 1 - self.above,
+        )
+
+
 def paired(
     y: np.ndarray,
     p_a: np.ndarray | Sequence[np.ndarray],
@@ -254,7 +286,7 @@ def paired(
     seed: int = 0,
     *,
     classes: Sequence[str],
-) -> dict[str, dict[str, object]]:
+) -> dict[str, Difference]:
     """Return the difference a - b of every figure, with its interval, on the same rows.
 
     Parameters
@@ -271,8 +303,7 @@ def paired(
 
     Returns
     -------
-    dict
-        As :func:`differences`.
+    dict of str to Difference
     """
     first, second = ([p] if isinstance(p, np.ndarray) else list(p) for p in (p_a, p_b))
     found = replicate([Scorer.of(y, p, classes) for p in (*first, *second)], groups, n, seed)
@@ -280,17 +311,27 @@ def paired(
     return differences(found.mean(a), found.mean(b))
 
 
-def differences(a: Replicates, b: Replicates, level: float = LEVEL) -> dict[str, dict[str, object]]:
-    """Return a - b of every figure as :func:`paired` does, from replicates of the same resamples."""
+def differences(a: Replicates, b: Replicates, level: float = LEVEL) -> dict[str, Difference]:
+    """Return a - b of every figure that both have, from replicates of one model each on the same resamples.
+
+    Parameters
+    ----------
+    a, b : Replicates
+    level : float
+        Confidence of the intervals.
+
+    Returns
+    -------
+    dict of str to Difference
+    """
     gap = a.minus(b)
-    intervals = gap.intervals(level=level, signed=True)
-    found: dict[str, dict[str, object]] = {}
-    for name, interval in intervals.items():
+    found = {}
+    for name, interval in gap.intervals(level=level, signed=True).items():
         point, draws = float(gap.point[name][0]), gap.draws[name][0]
         draws = draws[np.isfinite(draws)]
-        found[name] = {
-            "difference": point if np.isfinite(point) else None,
-            "interval": interval,
-            "above": float(np.mean(draws > 0)) if len(draws) else None,
-        }
+        found[name] = Difference(
+            point if np.isfinite(point) else None,
+            None if interval is None else (interval[0], interval[1]),
+            float(np.mean(draws > 0)) if len(draws) else None,
+        )
     return found

@@ -8,13 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
 import numpy as np
 from scipy import sparse
 
 from ..errors import DatasetError
-from .calibration_error import ABOVE, BINS, SlopeRows, top_label_parts, width_bins
+from .calibration_error import BINS, SlopeRows, top_label_parts, width_bins
 from .curves import Ranking
 from .losses import brier_scores, f1_scores, log_losses, mean_defined
 
@@ -367,89 +366,3 @@ class Scorer:
 
 def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": value for name, value in figures.items()}
-
-
-def nested(figures: dict[str, Any]) -> dict[str, Any]:
-    """Turn ``{'macro.f1': 1}`` into ``{'macro': {'f1': 1}}``."""
-    tree: dict[str, Any] = {}
-    for name, value in figures.items():
-        *path, last = name.split(".")
-        at = tree
-        for step in path:
-            at = at.setdefault(step, {})
-        at[last] = value
-    return tree
-
-
-def _notes(confusion: np.ndarray, classes: Sequence[str], slope: SlopeRows) -> list[str]:
-    absent = [c for c, n in zip(classes, confusion.sum(axis=1), strict=True) if n == 0]
-    present = confusion.sum(axis=1) > 0
-    silent = [c for c, n, here in zip(classes, confusion.sum(axis=0), present, strict=True) if n == 0 and here]
-    notes = []
-    if absent:
-        notes.append(
-            f"no row is {' or '.join(absent)}: recall, F1, AUROC and average precision are not defined there, "
-            "and macro figures are over the other classes."
-        )
-    if silent:
-        notes.append(f"{' and '.join(silent)} never predicted: precision there counts as 0.")
-    if slope.problem:
-        notes.append(f"no calibration slope of {classes[0]}: {slope.problem} with probability over {ABOVE}.")
-    return notes
-
-
-def point_figures(scorer: Scorer) -> dict[str, Any]:
-    """Return the figures of a scorer's rows as they are, in the layout of ``metrics.json``.
-
-    Returns
-    -------
-    dict
-        ``n_test``, ``classes``, ``confusion`` (rows true), ``per_class`` (with ``n``), ``macro``,
-        ``accuracy``, ``log_loss`` (nats), ``brier`` (sum over classes, 0 to 2), ``ece``,
-        ``calibration``, ``thresholded``, ``notes``; figures that are not defined are None.
-    """
-    flat = scorer.figures(np.ones((scorer.tally.matrix.shape[1], 1)))
-    plain = {name: float(v[0]) if np.isfinite(v[0]) else None for name, v in flat.items()}
-    aside = ("by_magnitude.", f"{NULL}.")
-    tree = nested({name: value for name, value in plain.items() if not name.startswith(aside)})
-    confusions = scorer.confusions()
-    confusion = confusions["confusion"]
-    for name, n in zip(scorer.classes, confusion.sum(axis=1), strict=True):
-        tree["per_class"][name]["n"] = int(n)
-    tree["calibration"] |= {"class": scorer.classes[0], "above": ABOVE, "n": len(scorer.slope.row)}
-    thresholded = tree.pop("thresholded", None)
-    if thresholded is not None:
-        thresholded["confusion"] = confusions["thresholded_confusion"].tolist()
-    head = {"n_test": int(confusion.sum()), "classes": list(scorer.classes), "confusion": confusion.tolist()}
-    notes = _notes(confusion, scorer.classes, scorer.slope)
-    return head | tree | {"thresholded": thresholded or {}, "notes": notes}
-
-
-def evaluate(
-    y: np.ndarray, p: np.ndarray, classes: Sequence[str], thresholds: np.ndarray | None = None
-) -> dict[str, Any]:
-    """Score probabilities, and the decisions they lead to, against the truth.
-
-    Parameters
-    ----------
-    y : array of int, shape (n,)
-        True classes, 0 to k - 1.
-    p : array, shape (n, k)
-        Probabilities of the classes; plain decisions are their argmax.
-    classes : sequence of str
-        Names of the k classes.
-    thresholds : array, shape (k,), optional
-        Decision weights chosen on validation: the class is argmax of p x thresholds. Adds
-        ``thresholded``, the figures that depend on decisions.
-
-    Returns
-    -------
-    dict
-        As :func:`point_figures`. AUROC one-vs-one is the macro average of Hand and Till (2001).
-
-    Raises
-    ------
-    DatasetError
-        If labels or probabilities are not what they should be.
-    """
-    return point_figures(Scorer.of(y, p, classes, thresholds))

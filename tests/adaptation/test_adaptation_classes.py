@@ -95,6 +95,6 @@ def test_other_classes_from_fit_to_explanation(tiny, options, usual, scheme, cod
     np.testing.assert_array_equal(back.probabilities(rows), fitted.probabilities(rows))
     assert back.recipe.templates.bank.scheme == scheme and back.recipe.hash == fitted.recipe.hash
     evaluation = evaluate_model(back, dataset, split="test")
-    assert set(evaluation.figures["per_class"]) == set(scheme.classes)
+    assert set(evaluation.figures.counts) == set(scheme.classes)
     options = ExplainOptions(per_class=40, quasars=40, resamples=20)
     assert set(explain(back, dataset, config=options, threads=1).pair) <= set(scheme.classes)

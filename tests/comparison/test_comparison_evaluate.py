@@ -14,7 +14,7 @@ from jpas_gbm.comparison.evaluation import (
 from jpas_gbm.comparison.runs import RegimeResult
 from jpas_gbm.comparison.scored_rows import brighter, held_out, magnitude_bins, magnitude_edges
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
-from jpas_gbm.scores.metrics import evaluate
+from jpas_gbm.scores.point_figures import evaluate
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -50,9 +50,7 @@ def test_rows_fainter_than_the_cut_do_not_count(dataset, fitted):
     found = evaluate_model(fitted, dataset, cut=20.0, n_bootstrap=0)
     bright = rows.take(rows.mag <= 20.0)
     assert found.n_test == len(bright) and found.about["left_out"] == len(rows) - len(bright)
-    assert found["macro.f1"] == pytest.approx(
-        evaluate(bright.label, fitted.probabilities(bright), CLASSES)["macro"]["f1"]
-    )
+    assert found["macro.f1"] == pytest.approx(evaluate(bright.label, fitted.probabilities(bright), CLASSES)["macro.f1"])
     assert evaluate_model(fitted, dataset, cut=None, n_bootstrap=0).n_test == len(rows)
 
 
@@ -123,7 +121,7 @@ def test_without_magnitudes_every_row_counts():
     found = evaluate_runs([result], np.arange(40) % 4, classes=CLASSES, n_bootstrap=10)[0][0]
     assert found.n_test == 40 and found.by_magnitude == []
     assert found["log_loss"] == pytest.approx(np.log(4))
-    assert found.figures["thresholded"] == {}
+    assert found.figures.thresholded is None
     assert not any(line.startswith("macro-F1, thresholds") for line in found.lines())
 
 

@@ -5,12 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.comparison import Comparison, Difference, Measured, compare_dataset, compare_regimes
+from jpas_gbm.comparison.comparison import Comparison, Measured, compare_dataset, compare_regimes
 from jpas_gbm.comparison.runs import RegimeResult, RunStore
 from jpas_gbm.config import override
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.options import FitOptions
 from jpas_gbm.run import Run
+from jpas_gbm.scores.bootstrap import Difference
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

@@ -6,7 +6,7 @@ import pytest
 from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.lists.mix import cells, check_mix, em_shares, estimate_mix, fit_bias, mag_bins
 from jpas_gbm.scores.losses import log_p, softmax
-from jpas_gbm.scores.metrics import evaluate
+from jpas_gbm.scores.point_figures import evaluate
 
 
 def test_bias_correction_undoes_a_planted_temperature_and_bias(rng, samples):
@@ -48,7 +48,7 @@ def test_corrected_probabilities_are_calibrated_in_the_field(world, world_mix):
     _, rows, label = world
     names = ("QSO_high", "QSO_low", "GALAXY", "STAR")
     before, after = (
-        np.array([evaluate(label, p, names)["per_class"][name]["ece"] for name in names])
+        np.array([evaluate(label, p, names)[f"per_class.{name}.ece"] for name in names])
         for p in (rows.p, world_mix.correct(rows.p, rows.mag))
     )
     assert after[0] < before[0] and after.sum() < 0.75 * before.sum()

@@ -99,24 +99,25 @@ def test_radar_has_one_closed_polygon_a_regime(subject, polar):
     assert lines[0].get_ydata()[0] == lines[0].get_ydata()[-1]
 
 
+def without_class(figures):
+    """The figures where no row is QSO_high."""
+    gone = {name: None for name in figures.values if name.startswith("per_class.QSO_high.")}
+    confusion = ((0, 0, 0, 0), *figures.confusion[1:])
+    return replace(figures, values={**figures.values, **gone}, confusion=confusion)
+
+
 def test_confusion_writes_counts_and_the_figures_of_the_diagonal(subject, ax):
     one = subject.evaluations["ssda"]
     assert confusion_figure(one, ax) is ax
     told = texts(ax)
     assert len(told) == 16
-    first = one["per_class"]["QSO_high"]
-    assert told[0] == (
-        f"{one['confusion'][0][0]:,}\nR {first['recall']:.3f}\nP {first['precision']:.3f}\nF1 {first['f1']:.3f}"
-    )
+    recall, precision, f1 = (one[f"per_class.QSO_high.{name}"] for name in ("recall", "precision", "f1"))
+    assert told[0] == f"{one.figures.confusion[0][0]:,}\nR {recall:.3f}\nP {precision:.3f}\nF1 {f1:.3f}"
     assert told[1].endswith("%") or "\n" not in told[1]
 
 
 def test_confusion_of_an_absent_class_has_dashes(subject, ax):
-    figures = dict(subject.main.figures)
-    counts = np.array(figures["confusion"])
-    counts[0] = 0
-    none = {"precision": None, "recall": None, "f1": None, "n": 0}
-    figures |= {"confusion": counts.tolist(), "per_class": {**figures["per_class"], "QSO_high": none}}
+    figures = without_class(subject.main.figures)
     confusion_figure(replace(subject.main, figures=figures), ax)
     assert "R –" in texts(ax)[0]
 

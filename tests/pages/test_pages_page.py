@@ -10,7 +10,6 @@ from html.parser import HTMLParser
 
 import pytest
 
-from jpas_gbm.comparison.comparison import Difference
 from jpas_gbm.errors import BundleError, ConfigError, OutputError
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.model import Model
@@ -21,6 +20,7 @@ from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.pages.tables import Cell, pairs_table, regimes_table
+from jpas_gbm.scores.bootstrap import Difference
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "image", "circle", "line", "polygon"}
 LOADS = ("src", "href", "xlink:href", "poster", "data", "action", "srcset", "background")
@@ -303,10 +303,11 @@ def test_no_exhibits_is_told(copied):
 
 def test_no_high_quasar_still_makes_a_page(results):
     one = results.subjects[0].main
-    none = {"precision": None, "recall": None, "f1": None, "auroc": None, "average_precision": None, "ece": 0.0, "n": 0}
-    counts = [[0, 0, 0, 0], *one["confusion"][1:]]
-    figures = {**one.figures, "per_class": {**one["per_class"], "QSO_high": none}, "confusion": counts}
-    figures["notes"] = ["no row is QSO_high: recall is not defined there."]
+    gone = {name: None for name in one.figures.values if name.startswith("per_class.QSO_high.")}
+    confusion = ((0, 0, 0, 0), *one.figures.confusion[1:])
+    values = {**one.figures.values, **gone, "per_class.QSO_high.ece": 0.0}
+    notes = ("no row is QSO_high: recall is not defined there.",)
+    figures = replace(one.figures, values=values, confusion=confusion, notes=notes)
     bare = replace(one, figures=figures, curves={}, by_magnitude=[])
     subject = replace(results.subjects[0], evaluations={"ssda": bare}, comparison=None)
     only = Results([subject], data=results.data)

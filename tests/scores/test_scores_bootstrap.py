@@ -8,6 +8,7 @@ from sklearn import metrics as oracle
 
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.scores.bootstrap import (
+    Difference,
     differences,
     mean_interval,
     paired,
@@ -114,17 +115,17 @@ def test_paired_interval_is_narrower_than_unpaired_and_covers(make_answers):
     b = bootstrap(y, worse, None, 400, 2)
     for name in ("macro.f1", "log_loss", "per_class.QSO_high.f1"):
         unpaired = np.hypot(np.ptp(a[name]), np.ptp(b[name]))
-        assert np.ptp(together[name]["interval"]) < 0.8 * unpaired
+        assert np.ptp(together[name].interval) < 0.8 * unpaired
     loss = together["log_loss"]
-    assert loss["interval"][1] < 0 and loss["above"] == 0  # lower is better, and it is surely lower
+    assert loss.interval[1] < 0 and loss.above == 0  # lower is better, and it is surely lower
     plain = oracle.log_loss(y, p) - oracle.log_loss(y, worse)
-    assert loss["difference"] == pytest.approx(plain)
+    assert loss.difference == pytest.approx(plain)
 
 
 def test_a_model_does_not_differ_from_itself(make_answers):
     y, p = make_answers(500, 6)
     found = paired(y, p, p, None, 100, 1, classes=CLASSES)
-    assert found["macro.f1"] == {"difference": 0, "interval": [0, 0], "above": 0}
+    assert found["macro.f1"] == Difference(0.0, (0.0, 0.0), 0.0)
 
 
 def test_seeds_are_averaged_by_figure(make_answers):
@@ -135,16 +136,14 @@ def test_seeds_are_averaged_by_figure(make_answers):
         seeds.append(q / q.sum(axis=1, keepdims=True))
     found = paired(y, seeds, p, None, 100, 1, classes=CLASSES)
     mean = np.mean([oracle.f1_score(y, q.argmax(axis=1), average="macro") for q in seeds])
-    assert found["macro.f1"]["difference"] == pytest.approx(
-        mean - oracle.f1_score(y, p.argmax(axis=1), average="macro")
-    )
+    assert found["macro.f1"].difference == pytest.approx(mean - oracle.f1_score(y, p.argmax(axis=1), average="macro"))
     thresholds = [np.array([w, 1, 1, 1]) for w in (1.0, 2.0, 3.0)]
     decided = np.mean(
         [oracle.accuracy_score(y, (q * t).argmax(axis=1)) for q, t in zip(seeds, thresholds, strict=True)]
     )
     models = replicate([Scorer.of(y, q, CLASSES, t) for q, t in zip(seeds, thresholds, strict=True)], None, 50, 1)
     assert models.mean([0, 1, 2]).point["thresholded.accuracy"][0] == pytest.approx(decided)
-    assert differences(models.mean([0]), models.mean([0, 1, 2]))["accuracy"]["interval"] is not None
+    assert differences(models.mean([0]), models.mean([0, 1, 2]))["accuracy"].interval is not None
 
 
 def test_a_class_without_rows_has_no_interval(make_answers):

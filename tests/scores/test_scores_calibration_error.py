@@ -8,7 +8,7 @@ from jpas_gbm.scores.calibration_error import (
     SlopeRows,
     width_bins,
 )
-from jpas_gbm.scores.metrics import evaluate
+from jpas_gbm.scores.point_figures import evaluate
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 
@@ -26,7 +26,7 @@ def test_calibration_errors_agree_with_the_definition(make_answers):
     y, p = make_answers(2000, 1, sharpen=2.0)
     top = plain_ece(p.max(axis=1), p.argmax(axis=1) == y)
     each = [plain_ece(p[:, c], y == c) for c in range(4)]
-    found = evaluate(y, p, CLASSES)
+    found = evaluate(y, p, CLASSES).to_dict()
     assert found["ece"] == pytest.approx(top)
     assert found["macro"]["ece"] == pytest.approx(np.mean(each))
     for name, expected in zip(CLASSES, each, strict=True):

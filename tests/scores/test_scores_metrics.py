@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
-from jpas_gbm.errors import DatasetError
+from jpas_gbm.errors import BundleError, DatasetError
 from jpas_gbm.scores import curves as ranking
-from jpas_gbm.scores.metrics import Scorer, evaluate, nested, point_figures
+from jpas_gbm.scores.metrics import Scorer
+from jpas_gbm.scores.point_figures import Figures, evaluate, nested, point_figures
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -17,7 +18,7 @@ CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 @pytest.mark.parametrize("digits", [None, 1, 2], ids=["no ties", "many ties", "some ties"])
 def test_every_figure_agrees_with_scikit_learn(make_answers, digits):
     y, p = make_answers(3000, 1, digits=digits)
-    found = evaluate(y, p, CLASSES)
+    found = evaluate(y, p, CLASSES).to_dict()
     said = p.argmax(axis=1)
     assert found["confusion"] == oracle.confusion_matrix(y, said).tolist()
     precision, recall, f1, n = oracle.precision_recall_fscore_support(y, said)
@@ -81,7 +82,7 @@ def test_weights_of_a_resample_are_repeated_rows(make_answers):
 def test_thresholds_change_decisions_and_nothing_else(make_answers):
     y, p = make_answers(2000, 4)
     weights = np.array([5.0, 2.0, 1.0, 1.0])
-    plain, decided = evaluate(y, p, CLASSES), evaluate(y, p, CLASSES, weights)
+    plain, decided = evaluate(y, p, CLASSES).to_dict(), evaluate(y, p, CLASSES, weights).to_dict()
     assert {k: v for k, v in decided.items() if k != "thresholded"} == {
         k: v for k, v in plain.items() if k != "thresholded"
     }
@@ -95,7 +96,7 @@ def test_thresholds_change_decisions_and_nothing_else(make_answers):
 
 def test_layout_is_that_of_metrics_json(make_answers):
     y, p = make_answers(500, 5)
-    found = evaluate(y, p, CLASSES, np.ones(4))
+    found = evaluate(y, p, CLASSES, np.ones(4)).to_dict()
     assert set(found["per_class"]["STAR"]) >= {"precision", "recall", "f1", "auroc", "average_precision", "ece"}
     assert set(found["macro"]) >= {"f1", "recall", "precision", "auroc_ovo", "auroc_ovr"}
     assert set(found) >= {"n_test", "classes", "confusion", "accuracy", "log_loss", "brier", "ece", "thresholded"}
@@ -106,7 +107,7 @@ def test_layout_is_that_of_metrics_json(make_answers):
 def test_a_class_without_rows_is_null_and_noted(make_answers):
     y, p = make_answers(2000, 6)
     keep = y != 0
-    found = evaluate(y[keep], p[keep], CLASSES)
+    found = evaluate(y[keep], p[keep], CLASSES).to_dict()
     assert found["per_class"]["QSO_high"]["recall"] is None
     assert found["per_class"]["QSO_high"]["auroc"] is None
     assert found["per_class"]["QSO_high"]["f1"] is None
@@ -121,7 +122,7 @@ def test_a_class_never_predicted_has_precision_zero_and_is_noted(make_answers):
     y, p = make_answers(2000, 7)
     p = p * np.array([0.0, 1, 1, 1])
     p /= p.sum(axis=1, keepdims=True)
-    found = evaluate(y, p, CLASSES)
+    found = evaluate(y, p, CLASSES).to_dict()
     assert found["per_class"]["QSO_high"]["precision"] == 0
     assert found["per_class"]["QSO_high"]["f1"] == 0
     assert any("QSO_high never predicted" in note for note in found["notes"])
@@ -129,7 +130,7 @@ def test_a_class_never_predicted_has_precision_zero_and_is_noted(make_answers):
 
 
 def test_no_row_at_all_gives_nulls():
-    found = evaluate(np.empty(0, dtype=int), np.empty((0, 4)), CLASSES)
+    found = evaluate(np.empty(0, dtype=int), np.empty((0, 4)), CLASSES).to_dict()
     assert found["n_test"] == 0
     assert found["accuracy"] is None and found["macro"]["f1"] is None and found["log_loss"] is None
 
@@ -138,16 +139,17 @@ def test_by_magnitude_figures_are_those_of_the_rows_in_the_bin(make_answers):
     y, p = make_answers(3000, 8)
     stratum = np.random.default_rng(2).integers(-1, 3, 3000)
     figures = Scorer.of(y, p, CLASSES, None, stratum, 3).figures(np.ones((3000, 1)))
-    alone = evaluate(y[stratum == 2], p[stratum == 2], CLASSES)
+    alone = evaluate(y[stratum == 2], p[stratum == 2], CLASSES).to_dict()
     assert figures["by_magnitude.2.macro.f1"][0] == pytest.approx(alone["macro"]["f1"])
     assert figures["by_magnitude.2.log_loss"][0] == pytest.approx(alone["log_loss"])
-    assert "by_magnitude" not in point_figures(Scorer.of(y, p, CLASSES, None, stratum, 3))
+    told = point_figures(Scorer.of(y, p, CLASSES, None, stratum, 3))
+    assert not any(name.startswith("by_magnitude") for name in told.values)
 
 
 def test_another_number_of_classes(make_answers):
     y, p = make_answers(500, 9)
     two = np.stack([p[:, :2].sum(axis=1), p[:, 2:].sum(axis=1)], axis=1)
-    found = evaluate((y >= 2).astype(np.int8), two, ("QSO", "other"))
+    found = evaluate((y >= 2).astype(np.int8), two, ("QSO", "other")).to_dict()
     assert found["macro"]["auroc_ovo"] == pytest.approx(oracle.roc_auc_score(y >= 2, two[:, 1]))
 
 
@@ -198,3 +200,15 @@ def test_where_nothing_can_be_cached_the_walk_is_compiled_all_the_same(monkeypat
 
     monkeypatch.setattr(numba, "njit", njit)
     assert ranking._kernel.__wrapped__() is ranking._walk
+
+
+def test_figures_survive_their_dictionary(make_answers):
+    y, p = make_answers(500, 11)
+    told = evaluate(y, p, CLASSES, np.array([2.0, 1, 1, 1]))
+    plain = json.loads(json.dumps(told.to_dict()))
+    again = Figures.from_dict(plain)
+    assert again.to_dict() == plain and again.values == told.values
+    assert again.counts == told.counts and again["thresholded.macro.f1"] == told["thresholded.macro.f1"]
+    assert again == told and again.n_test == 500
+    with pytest.raises(BundleError, match="figures of an evaluation are damaged.*Evaluate again"):
+        Figures.from_dict({name: value for name, value in plain.items() if name != "confusion"})

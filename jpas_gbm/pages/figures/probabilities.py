@@ -126,9 +126,9 @@ def reliability_plate(subject: Subject) -> Plate | None:
         return None
     before, run = (None, subject.run) if kept is None else (kept.before, kept.run)
     names = ["top", *(name for name in after if name != "top")]
-    noise = subject.main.figures.get("calibration", {}).get("ece_noise")
+    noise = subject.main.figures.values.get("calibration.ece_noise")
     from_noise = f"; {number(noise)} would come from noise alone" if noise is not None else ""
-    ece = f"Expected calibration error {number(subject.main.figures.get('ece'))}{from_noise}"
+    ece = f"Expected calibration error {number(subject.main['ece'])}{from_noise}"
     missing = "" if before else " Probabilities before calibration were not kept with this result."
     return Plate(
         "reliability",

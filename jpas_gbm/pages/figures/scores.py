@@ -45,8 +45,8 @@ def _class_curves(evaluations: Mapping[str, Evaluation], kind: str, area: str) -
     main = list(evaluations.values())[-1]
     for name in main.classes:
         curves = {regime: one.curves[kind][name] for regime, one in evaluations.items() if kind in one.curves}
-        areas = {regime: one["per_class"][name][area] for regime, one in evaluations.items()}
-        n = main["per_class"][name]["n"]
+        areas = {regime: one[f"per_class.{name}.{area}"] for regime, one in evaluations.items()}
+        n = main.figures.counts[name]
         if curves and n:
             yield ClassCurves(name, curves, areas, n / max(main.n_test, 1))
 
@@ -99,15 +99,15 @@ def confusion_figure(evaluation: Evaluation, ax: Axes, title: str = "") -> Axes:
     Axes
         The same.
     """
-    counts, classes = np.array(evaluation["confusion"], dtype=np.float64), evaluation.classes
+    counts, classes = np.array(evaluation.figures.confusion, dtype=np.float64), evaluation.classes
     shares = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
     texts = {}
     for row, column in np.ndindex(*counts.shape):
         texts[row, column] = f"{counts[row, column]:,.0f}"
         if row == column:
-            told = evaluation["per_class"][classes[row]]
+            values = {name: evaluation[f"per_class.{classes[row]}.{name}"] for name in ("recall", "precision", "f1")}
             words = [("R", "recall"), ("P", "precision"), ("F1", "f1")]
-            texts[row, column] += "\n" + "\n".join(f"{short} {number(told[name])}" for short, name in words)
+            texts[row, column] += "\n" + "\n".join(f"{short} {number(values[name])}" for short, name in words)
         elif counts[row].sum():
             texts[row, column] += f"\n{100 * shares[row, column]:.1f} %"
     draw_table(ax, shares, texts, 0.55, fontsize=8, linespacing=1.15)
