@@ -49,7 +49,7 @@ def open_for(model: Model, source: Source, survey: str | None = None) -> Catalog
 def open_catalogue(
     model: Model,
     data: Catalogue | Source,
-    legacy: Sequence[str | Path] = (),
+    legacy: Sequence[Source] = (),
     survey: str | None = None,
     threads: int = 1,
 ) -> Catalogue:

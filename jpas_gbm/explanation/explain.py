@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,7 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.recognition import Source
+from ..surveys.recognition import Source, as_list
 from .attributions import RULES, Attributions, Pair, attribute, check_rule
 from .blocks import LINES, Blocks
 from .content import Additivity, ArrayFacts, Bias, Content, MemberFacts, Method, OneFit, SampleFacts, Sharing, Stability
@@ -65,42 +66,21 @@ def explain(
     Parameters
     ----------
     model : Model or path
-        The model, or its folder.
-    data : Dataset, Catalogue, table, path or None
-        Where the rows are: a data set or its folder; a catalogue in memory (astropy Table and DataFrame too) or its
-        file, whose rows count as the class predicted for them; None is the built-in survey of the model's seed.
-    split : {"test", "val", "train"}
-        Which rows of a data set.
-    objects : sequence of str, optional
-        Explain these rows alone: row keys (``TILE_ID/NUMBER``) or object ids.
-    pair : str or pair of str, optional
-        Two classes: what speaks for the first against the second. Default: those that redshift parts.
-    rows : int, optional
-        Most rows of a class; 0 takes all. Default: 300, and 3000 of quasars.
-    cut : float, optional
-        Faintest magnitude that counts; inf takes all. Default: 22.5.
-    rule : {"shares", "dominant"}, optional
-        How features are shared among bands.
-    blocks : int, optional
-        Blocks along the spectrum.
+    data : Dataset, Catalogue, astropy Table, DataFrame, path or None
+        A data set; a catalogue, whose rows count as the class predicted for them; None: the survey of the model's seed.
+    split, objects
+        Which rows: those of a split of a data set, or these alone by row key (``TILE_ID/NUMBER``) or object id.
+    pair, rows, cut, rule, blocks : optional
+        Override `config`: the classes compared, most rows of a class (0: all), faintest magnitude (inf: all), how
+        features are shared among bands, blocks along the spectrum.
     refits : int
         How many siblings are fitted on the data set, with other seeds, to measure stability.
-    legacy : path or sequence of path, optional
-        Tractor tables for the file of a catalogue.
-    survey : str, optional
-        Survey of a catalogue, where it does not give itself away.
-    config : ExplainOptions, optional
-        All other options; the keywords above go before it.
-    seed : int
-        Seed of the sample and of the resamples.
-    threads : int
-        Threads of the libraries; 0 is all cores.
-    out : path, optional
-        A folder to save the explanation in.
-    overwrite : bool
-        Whether it may be replaced.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    legacy, survey, config : optional
+        Tractor tables and survey of a catalogue, and all other options.
+    seed, threads, progress
+        Of the sample and the resamples; 0 threads are all cores.
+    out, overwrite
+        A folder to save the explanation in, and whether it may be replaced.
 
     Returns
     -------
@@ -108,53 +88,56 @@ def explain(
 
     Raises
     ------
-    ConfigError
-        If `legacy` or `survey` come with a data set, or `refits` without one.
-    ExplanationError
-        If no row is left, neither class of the pair is among them, a name is not that of a row, or contributions do
-        not add up.
-    FeatureMismatch
-        If the model does not fit the data.
-    OutputError
-        If `out` may not be replaced or cannot be written.
+    ConfigError, ExplanationError, FeatureMismatch, OutputError
+        If options do not go together, no row of the pair is left, the data are not the model's, `out` is taken.
     """
-    run = Run.start(seed, threads, progress)
-    tables = [legacy] if isinstance(legacy, str | Path) else list(legacy or ())
+    changes = {"rule": rule and check_rule(rule), "blocks": blocks, "cut": cut, "per_class": rows, "quasars": rows}
+    options = override(config or ExplainOptions(), **changes)
+    pair = options.pair if pair is None else pair
+    tables = [] if legacy is None else as_list(legacy)
+    asked = _Asked(split, pair, objects, refits, tables, survey, options, Run.start(seed, threads, progress))
     if out is not None:
-        inputs = [given for given in (model, data, *tables) if isinstance(given, str | Path)]
-        claim_folder(out, "explanation", overwrite, inputs)
-    options = override(
-        config or ExplainOptions(),
-        rule=None if rule is None else check_rule(rule),
-        blocks=blocks,
-        cut=cut,
-        per_class=rows,
-        quasars=rows,
-    )
-    model = open_model(model)
-    asked = Pair.of(model.scheme, options.pair if pair is None else pair)
-    if data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir()):
-        for name, value in (("--legacy", tables), ("--survey", survey)):
-            if value:
-                raise ConfigError(f"{name} only goes with --catalogue. Leave one of them out.")
-        # The built-in survey that a model was fitted on is the one of the model's own seed.
-        dataset = open_dataset(data, _trained_seed(model, seed), progress)
-        if objects:
-            found = _of_objects(model, dataset.target, objects, asked, options, run)
-        else:
-            found = _of_dataset(model, dataset, split, asked, options, refits, run)
-    else:
-        if refits:
-            raise ConfigError("--refits does not go with --catalogue. Leave one of them out.")
-        catalogue = open_catalogue(model, data, tables, survey, run.threads)
-        if objects:
-            found = _of_objects(model, catalogue, objects, asked, options, run)
-        else:
-            name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
-            found = _of_catalogue(model, catalogue, name, asked, options, run)
+        claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])
+    found = _explained(open_model(model), data, asked)
     if out is not None:
         found.save(out, overwrite=overwrite)
     return found
+
+
+@dataclass(frozen=True)
+class _Asked:
+    """What is asked of an explanation, besides the rows."""
+
+    split: str
+    pair: str | Sequence[str] | None
+    objects: Sequence[str] | None
+    refits: int
+    legacy: Sequence[Source]
+    survey: str | None
+    options: ExplainOptions
+    run: Run
+
+
+def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
+    """Open the rows that were given and explain them."""
+    options, run = asked.options, asked.run
+    pair = Pair.of(model.scheme, asked.pair)
+    if data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir()):
+        for name, value in (("--legacy", asked.legacy), ("--survey", asked.survey)):
+            if value:
+                raise ConfigError(f"{name} only goes with --catalogue. Leave one of them out.")
+        # The built-in survey that a model was fitted on is the one of the model's own seed.
+        dataset = open_dataset(data, _trained_seed(model, run.seed), run.progress)
+        if asked.objects:
+            return _of_objects(model, dataset.target, asked.objects, pair, options, run)
+        return _of_dataset(model, dataset, asked.split, pair, options, asked.refits, run)
+    if asked.refits:
+        raise ConfigError("--refits does not go with --catalogue. Leave one of them out.")
+    catalogue = open_catalogue(model, data, asked.legacy, asked.survey, run.threads)
+    if asked.objects:
+        return _of_objects(model, catalogue, asked.objects, pair, options, run)
+    name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
+    return _of_catalogue(model, catalogue, name, pair, options, run)
 
 
 def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:

@@ -41,23 +41,19 @@ def physics_score(
 ) -> PhysicsScore | None:
     """Return the share of rows whose strongest positive block holds a line that should matter.
 
-    What chance would give is stated twice. Shuffled blocks: each row's strongest block is any of its
-    blocks with equal odds. Shuffled redshifts: the strongest blocks are dealt to other rows, so that
-    a model that always looks at the same bands gains nothing by it.
+    What chance would give is stated twice. Shuffled blocks: each row's strongest block is any of its blocks with equal
+    odds. Shuffled redshifts: strongest blocks are dealt to other rows: always the same bands gain nothing by it.
 
     Parameters
     ----------
     sums : array, shape (n, B)
-        Attribution of the pair's log-odds to the blocks of the spectrum.
-    blocks : sequence of Block, length B
+        Attribution of the pair's log-odds to the B blocks of the spectrum.
+    blocks : sequence of Block
     rows : RedshiftRows
         The n rows, of the pair's first class.
-    cls : str
-        That class.
-    z_range : (float, float)
-        Redshifts between which rows count.
+    cls, z_range
+        That class, and the redshifts between which rows count.
     resamples, seed : int
-        Of the intervals over objects.
 
     Returns
     -------
@@ -65,28 +61,19 @@ def physics_score(
         None with fewer than ten rows.
     """
     inside = (rows.z > z_range[0]) & (rows.z < z_range[1])
-    sums, rows = sums[inside], rows.take(inside)
+    sums, rows, held = sums[inside], rows.take(inside), holding(blocks, rows.z[inside])
     if len(rows) < FEWEST:
         return None
-    held = holding(blocks, rows.z)
-    right, top = held.any(axis=0), strongest(sums)
+    right, top = np.asarray(held.any(axis=0)), strongest(sums)
     placed = (top[:, None] == np.arange(len(blocks))).astype(np.float64)
-    hit, chance = (right * placed).sum(axis=1), right.mean(axis=1)
-
-    def shares(weights: np.ndarray) -> np.ndarray:
-        """Return score and expected score with shuffled blocks and redshifts, (3, r), for weights (n, r)."""
-        total = weights.sum(axis=0, dtype=np.float64)
-        dealt = ((right.T.astype(np.float64) @ weights) * (placed.T @ weights)).sum(axis=0) / total**2
-        return np.stack([hit @ weights / total, chance @ weights / total, dealt])
-
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 43]))
-    draws = [np.empty((4, 0))]
+    chance = right.mean(axis=1)
+    rng, draws = np.random.default_rng(np.random.SeedSequence([seed, 43])), [np.empty((4, 0))]
     for weights in resample_weights(rows.object_id, resamples, seed):
-        drawn, expected, dealt = shares(weights)
+        drawn, expected, dealt = _shares(right, placed, weights)
         lucky = rng.binomial(weights.astype(np.int64), chance[:, None]).sum(axis=0) / weights.sum(axis=0)
         draws.append(np.stack([drawn, lucky, drawn - expected, drawn - dealt]))
     span = intervals(np.concatenate(draws, axis=1).T)
-    score, expected, dealt = shares(np.ones((len(rows), 1)))[:, 0].tolist()
+    score, expected, dealt = _shares(right, placed, np.ones((len(rows), 1)))[:, 0].tolist()
     return PhysicsScore(
         z_range=z_range,
         cls=cls,
@@ -102,6 +89,14 @@ def physics_score(
         by_line={name: _line_share(one, placed) for name, one in zip(PHYSICS, held, strict=True)},
         no_positive_block=(top < 0).mean(),
     )
+
+
+def _shares(right: np.ndarray, placed: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Return score and expected score with shuffled blocks and with shuffled redshifts, (3, r), for weights (n, r)."""
+    total = weights.sum(axis=0, dtype=np.float64)
+    hit, chance = (right * placed).sum(axis=1), right.mean(axis=1)
+    dealt = ((right.T.astype(np.float64) @ weights) * (placed.T @ weights)).sum(axis=0) / total**2
+    return np.stack([hit @ weights / total, chance @ weights / total, dealt])
 
 
 def _line_share(held: np.ndarray, placed: np.ndarray) -> LineShare:

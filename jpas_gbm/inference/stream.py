@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,8 @@ from ..run import Progress, thread_count
 from ..store import provenance
 from ..surveys.imaging import RADIUS
 from ..surveys.quality import QualityBit
-from ..surveys.reader import index_imaging
+from ..surveys.reader import CatalogueReader, index_imaging
+from ..surveys.recognition import Source, as_list
 
 _KEYS_CHECKED = 50_000_000
 
@@ -90,14 +92,11 @@ def predict(
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictionSummary:
-    """Classify a whole catalogue; the rows of the result are its rows, in its order.
-
-    Memory holds one chunk, the imaging tables and, to find repeated ones, the row keys.
+    """Classify a whole catalogue in bounded memory; the rows of the result are its rows, in its order.
 
     Parameters
     ----------
     model : Model or path
-        The model, or its folder.
     catalogue : path
         FITS, VOTable, Parquet, CSV or the paper's .npy.
     out : path
@@ -108,10 +107,8 @@ def predict(
         Name of the survey file, where the catalogue does not give itself away.
     chunk_rows : int
         Rows in memory at a time.
-    explain : str, optional
-        Add the bands that decide: for rows of these classes (names with commas), or ``all``.
-    pair : str or pair of str, optional
-        Classes that `explain` compares.
+    explain, pair : str, optional
+        Add the bands that decide between two classes: for rows of these classes (names with commas), or ``all``.
     threads : int
         Threads of features and trees; 0 is all cores.
     overwrite : bool
@@ -125,60 +122,66 @@ def predict(
 
     Raises
     ------
-    CatalogueError
-        If the catalogue cannot be understood, repeats a row key, or no row is in the imaging tables.
-    ConfigError
-        If `explain` names no class, or `pair` is given without it.
-    FeatureMismatch
-        If it is not of the model's survey, bands or photometry.
-    OutputError
-        If `out` exists, has an unknown suffix or cannot be written. Nothing is left there.
+    JpasGbmError
+        If the catalogue is not of the model's survey, bands or photometry, repeats a row key or has no row in the
+        imaging tables, or if `out` cannot be written. Nothing is left there.
     """
-    start = time.perf_counter()
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     writer_class(out)
     refuse_existing(out, overwrite)
-    model = Model.load(model) if isinstance(model, str | Path) else model
-    threads = thread_count(threads)
+    model, threads = Model.load(model) if isinstance(model, str | Path) else model, thread_count(threads)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    reader = open_for(model, catalogue, survey)
-    tables = [legacy] if isinstance(legacy, str | Path) else list(legacy or ())
-    imaging = index_imaging(tables) if tables else None
-    # The first chunk is predicted before the file is opened: it says which columns there are, and a
-    # model that refuses the catalogue leaves nothing behind.
-    chunks = (
-        model.predict(chunk if imaging is None else imaging.attach(chunk, threads), threads=threads)
-        for chunk in reader.chunks(chunk_rows)
-    )
-    parts = ((part, {} if why is None else why.of(part)) for part in chunks)
-    first = next(parts)
-    columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
-    header = provenance(inputs=[catalogue, *tables], model=about_model(model), survey=reader.schema.name, radius=RADIUS)
-    counted = _Counts(model.classes)
-    head = Head(columns, header, cards=prediction_cards(header))
-    with table_writer(out, head, overwrite=overwrite) as writer:
-        now: tuple[Predictions, Mapping[str, np.ndarray]] | None = first
-        while now is not None:
-            part, more = now
-            writer.write(part.records(columns, more))
-            counted.add(part)
-            if progress is not None:
-                progress("predict", counted.rows, reader.rows or 0)
-            now = next(parts, None)
-        counted.check_keys(catalogue)
-        if imaging is not None:
-            imaging.require_matches(catalogue, counted.rows)
-    return PredictionSummary(
-        out=str(out),
-        rows=counted.rows,
-        classes=counted.classes,
-        quality=counted.quality,
-        reading=reader.quality.to_dict(),
-        imaging=None if imaging is None else imaging.matched,
-        columns=tuple(column.name for column in columns),
-        seconds=time.perf_counter() - start,
-    )
+    tables = [] if legacy is None else as_list(legacy)
+    stream = _Stream(model, open_for(model, catalogue, survey), tables, why, threads)
+    return stream.write(out, chunk_rows, overwrite, progress)
+
+
+@dataclass(frozen=True)
+class _Stream:
+    """A catalogue that passes a model in chunks."""
+
+    model: Model
+    reader: CatalogueReader
+    tables: Sequence[Source]
+    why: WhyColumns | None
+    threads: int
+
+    def write(self, out: str | Path, chunk_rows: int, overwrite: bool, progress: Progress | None) -> PredictionSummary:
+        """Predict chunk by chunk and write each when it is done."""
+        start, model, reader, why = time.perf_counter(), self.model, self.reader, self.why
+        imaging = index_imaging(self.tables) if self.tables else None
+        # The first chunk is predicted before the file is opened: it says which columns there are, and a
+        # model that refuses the catalogue leaves nothing behind.
+        chunks = (
+            model.predict(chunk if imaging is None else imaging.attach(chunk, self.threads), threads=self.threads)
+            for chunk in reader.chunks(chunk_rows)
+        )
+        parts = ((part, {} if why is None else why.of(part)) for part in chunks)
+        first = next(parts)
+        columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
+        inputs = [reader.path, *(table for table in self.tables if isinstance(table, str | Path))]
+        header = provenance(inputs=inputs, model=about_model(model), survey=reader.schema.name, radius=RADIUS)
+        counted = _Counts(model.classes)
+        with table_writer(out, Head(columns, header, cards=prediction_cards(header)), overwrite=overwrite) as writer:
+            for part, more in chain([first], parts):
+                writer.write(part.records(columns, more))
+                counted.add(part)
+                if progress is not None:
+                    progress("predict", counted.rows, reader.rows or 0)
+            counted.check_keys(reader.path)
+            if imaging is not None:
+                imaging.require_matches(reader.path, counted.rows)
+        return PredictionSummary(
+            out=str(out),
+            rows=counted.rows,
+            classes=counted.classes,
+            quality=counted.quality,
+            reading=reader.quality.to_dict(),
+            imaging=None if imaging is None else imaging.matched,
+            columns=tuple(column.name for column in columns),
+            seconds=time.perf_counter() - start,
+        )
 
 
 class _Counts:
