@@ -31,9 +31,10 @@ from jpas_gbm.boosting.ensemble import HeldOut
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import ListError
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
-from jpas_gbm.lists.mix import check_mix, estimate_mix
+from jpas_gbm.lists.mix import estimate_mix
 from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.lists.selection import select
+from jpas_gbm.lists.trust import check_mix
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.predictions import quality_bits

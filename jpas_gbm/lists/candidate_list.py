@@ -21,7 +21,7 @@ from ..store import provenance
 from .conformal import conformal_p_values, conformal_sets
 from .footprint import Footprint, measured_area
 from .known import drop_known, without_repeats
-from .mix import Mix, check_mix, estimate_mix, mag_bins
+from .mix import Mix, estimate_mix, mag_bins
 from .noise import NoiseSource
 from .predicted import (
     Predicted,
@@ -35,6 +35,7 @@ from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, list_options
 from .selection import Selection, rows_wanted, select
 from .target_list import TargetList, list_rows
+from .trust import check_mix
 from .yields import all_curves, bin_names, draw_yields
 
 if TYPE_CHECKING:
@@ -69,7 +70,6 @@ def targets(
     model : Model or path, optional
         The model that made them; of files it is looked for beside them and here.
     cls : str
-        The class wanted.
     purity, completeness, number, density, fdr : float, optional
         The rule, exactly one (:class:`ListOptions`).
     cut : float, optional
@@ -96,9 +96,8 @@ def targets(
     options, noise = list_options(cls, rule, cut, more)
     inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs)]
     _claim(out, more.get("moc"), overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
-    predicted, model = _read(predictions, model)
     run = Run.start(seed, threads, progress)
-    found = make_list(predicted, model, options, run=run, known=known, noise=noise, inputs=inputs)
+    found = make_list(*_read(predictions, model), options, run=run, known=known, noise=noise, inputs=inputs)
     if out is not None:
         found = replace(found, name=Path(out).stem)
         found.save(out, moc=more.get("moc"), overwrite=overwrite)

@@ -1,6 +1,6 @@
 """Conformal selection and conformal sets: promises that hold for any classifier, in finite samples.
 
-Density ratio of field to labelled rows, by a cross-fitted classifier on what the model says of them.
+Weights for covariate shift come from a cross-fitted classifier of field and labelled rows.
 """
 
 from __future__ import annotations
@@ -117,7 +117,6 @@ def select_conformal(
     score : array, shape (m,)
         Scores of the field.
     level : float
-        False-discovery rate allowed.
     null_weight, weight : array, shape (n,) and (m,), optional
         Density of a row's features among other classes in the field over that among the labelled;
         any common factor. Default: 1.
@@ -125,14 +124,16 @@ def select_conformal(
         Weight of all null rows, where it is known to be less than their sum because the weights are
         upper bounds. Default: their sum.
     seed : int
-        Of the random number of the pruning.
+
+    Returns
+    -------
+    ConformalSelection
 
     Notes
     -----
     With equal weights this is Benjamini and Hochberg's procedure on conformal p-values (Bates et al.
-    2023), and pruning removes nothing. The published algorithm counts, for each row j, how many rows
-    would be rejected with p-values made from the unordered calibration sample and j; here that count
-    comes from one sort and a suffix minimum, m log m in all instead of m² log m.
+    2023), and pruning removes nothing. The published algorithm counts for each row j how many would be
+    rejected with p-values of the calibration sample and j, in m² log m; here one sort gives all counts.
     """
     m = len(score)
     null_weight = np.ones(len(null_score)) if null_weight is None else np.asarray(null_weight, dtype=np.float64)
@@ -205,6 +206,10 @@ def conformal_p_values(p_label: np.ndarray, label: np.ndarray, p: np.ndarray) ->
     p : array, shape (n, k)
         Probabilities of the rows wanted, made in the same way.
 
+    Returns
+    -------
+    array of float64, shape (n, k)
+
     Raises
     ------
     ListError
@@ -228,5 +233,15 @@ def conformal_sets(p_value: np.ndarray, coverage: float = 0.9) -> np.ndarray:
     The set of a row of class c holds c with probability `coverage` or more, for every class c. A
     class with fewer than coverage / (1 - coverage) labels is in every set. An empty set says that
     the row is unlike every class.
+
+    Parameters
+    ----------
+    p_value : array, shape (n, k)
+        Of :func:`conformal_p_values`.
+    coverage : float
+
+    Returns
+    -------
+    array of bool, shape (n, k)
     """
     return p_value > 1 - coverage

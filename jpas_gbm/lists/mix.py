@@ -1,10 +1,6 @@
-"""The class mix of a field that has no labels, by EM, and how sure it is.
+"""The class mix of a field that has no labels, by EM on bias-corrected probabilities, and how sure it is.
 
-Probability cells: a field of millions of rows as some thousand cells of nearly equal rows.
-
-Bias-corrected temperature: the last small correction before a class mix is estimated.
-
-Whether an estimated class mix can be believed.
+A field of millions of rows is gathered into some thousand cells of nearly equal probabilities first.
 """
 
 from __future__ import annotations
@@ -18,7 +14,7 @@ from ..boosting.ensemble import HeldOut
 from ..boosting.scaling import ScalingLoss, directions, newton
 from ..scores.bootstrap import object_counts
 from ..scores.losses import log_p, softmax
-from .records import ClassMix, SpreadTest, Trust
+from .records import ClassMix, Trust
 
 _LEVELS = 400
 _FEW = 20_000
@@ -78,16 +74,46 @@ class BiasCorrection:
 
     @classmethod
     def identity(cls, k: int) -> BiasCorrection:
-        """Return the correction that corrects nothing."""
+        """Return the correction that corrects nothing.
+
+        Parameters
+        ----------
+        k : int
+            Classes.
+
+        Returns
+        -------
+        BiasCorrection
+        """
         return cls(1.0, np.zeros(k))
 
     def logits(self, logs: np.ndarray, ratio: np.ndarray | None = None) -> np.ndarray:
-        """Return corrected margins (n, k) of log-probabilities, for a mix changed by `ratio`, (k,) or (n, k)."""
+        """Return corrected margins (n, k) of log-probabilities, for a mix changed by `ratio`, (k,) or (n, k).
+
+        Parameters
+        ----------
+        logs : array, shape (n, k)
+        ratio : array, shape (k,) or (n, k), optional
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         raised = self.a * logs + self.b
         return raised if ratio is None else raised + np.log(np.maximum(ratio, 1e-300))
 
     def apply(self, p: np.ndarray, ratio: np.ndarray | None = None) -> np.ndarray:
-        """Return corrected probabilities, rows summing to 1, for a mix changed by `ratio` = new / old shares."""
+        """Return corrected probabilities, rows summing to 1, for a mix changed by `ratio` = new / old shares.
+
+        Parameters
+        ----------
+        p : array, shape (n, k)
+        ratio : array, shape (k,) or (n, k), optional
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return softmax(self.logits(log_p(p), ratio))
 
 
@@ -149,6 +175,10 @@ def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -
         Positive.
     count : array, shape (n,), optional
         How many rows each row stands for.
+
+    Returns
+    -------
+    array of float64, shape (k,)
     """
     count = np.ones(len(p)) if count is None else count
     if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
@@ -186,12 +216,31 @@ class MixDraw:
     times: np.ndarray
 
     def ratio(self, place: np.ndarray) -> np.ndarray:
-        """Return new / old of the bin of each row, shape (n, k)."""
+        """Return new / old of the bin of each row, shape (n, k).
+
+        Parameters
+        ----------
+        place : array of int, shape (n,)
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return ratio_of(self.old, self.new)[place]
 
 
 def ratio_of(old: np.ndarray, new: np.ndarray) -> np.ndarray:
-    """Return new / old, 0 where old is."""
+    """Return new / old, 0 where old is.
+
+    Parameters
+    ----------
+    old, new : array, shape (..., k)
+        Shares.
+
+    Returns
+    -------
+    array of float64, shape (..., k)
+    """
     return np.divide(new, old, out=np.zeros_like(new, dtype=np.float64), where=old > 0)
 
 
@@ -221,15 +270,41 @@ class Mix:
     given: bool = False
 
     def place(self, mag: np.ndarray) -> np.ndarray:
-        """Return the bin of each magnitude, intp (n,)."""
+        """Return the bin of each magnitude, intp (n,).
+
+        Parameters
+        ----------
+        mag : array, shape (n,)
+
+        Returns
+        -------
+        array of intp, shape (n,)
+        """
         return mag_bins(mag, self.edges)
 
     def correct(self, p: np.ndarray, mag: np.ndarray) -> np.ndarray:
-        """Return probabilities for the field's mix, float64 (n, k), rows summing to 1."""
+        """Return probabilities for the field's mix, float64 (n, k), rows summing to 1.
+
+        Parameters
+        ----------
+        p : array, shape (n, k)
+            As the model gave them.
+        mag : array, shape (n,)
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
         return self.bias.apply(p, ratio_of(self.old, self.new)[self.place(mag)])
 
     def drawn(self, p: np.ndarray, mag: np.ndarray) -> Iterator[np.ndarray]:
-        """Yield the probabilities under each draw, float64 (n, k)."""
+        """Yield the probabilities under each draw, float64 (n, k).
+
+        Parameters
+        ----------
+        p : array, shape (n, k)
+        mag : array, shape (n,)
+        """
         logs, place = log_p(p), self.place(mag)
         for draw in self.draws:
             yield softmax(draw.bias.logits(logs, draw.ratio(place)))
@@ -267,19 +342,51 @@ class Mix:
         return ClassMix(source, tuple(bins), self.old, self.new, *self.interval(), 1 / bias.a, bias.b, trust)
 
     def interval(self, level: float = 0.95) -> tuple[np.ndarray, np.ndarray]:
-        """Return lower and upper ends of the new shares, shape (bins, k) each."""
+        """Return lower and upper ends of the new shares, shape (bins, k) each.
+
+        Parameters
+        ----------
+        level : float
+
+        Returns
+        -------
+        low, high : array of float64, shape (bins, k)
+        """
         many = np.stack([draw.new for draw in self.draws])
         low, high = np.quantile(many, [(1 - level) / 2, (1 + level) / 2], axis=0)
         return low, high
 
 
 def mag_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bin of each magnitude; NaN falls in the last."""
+    """Return the bin of each magnitude; NaN falls in the last.
+
+    Parameters
+    ----------
+    mag : array, shape (n,)
+    edges : array
+        Magnitudes between bins, rising.
+
+    Returns
+    -------
+    array of intp, shape (n,)
+    """
     return np.searchsorted(edges, np.asarray(mag, dtype=np.float64), side="right")
 
 
 def shares(label: np.ndarray, place: np.ndarray, bins: int, k: int, weight: np.ndarray | None = None) -> np.ndarray:
-    """Return the class shares of labelled rows in each bin, shape (bins, k)."""
+    """Return the class shares of labelled rows in each bin, shape (bins, k).
+
+    Parameters
+    ----------
+    label, place : array of int, shape (n,)
+        Class and bin of each row.
+    bins, k : int
+    weight : array, shape (n,), optional
+
+    Returns
+    -------
+    array of float64, shape (bins, k)
+    """
     counts = np.bincount(place * k + label, weights=weight, minlength=bins * k).reshape(bins, k)
     return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
 
@@ -310,8 +417,11 @@ def estimate_mix(
         Magnitudes between bins, rising.
     given : array, shape (bins, k), optional
         Shares of the field; nothing is estimated then.
-    draws : int
-    seed : int
+    draws, seed : int
+
+    Returns
+    -------
+    Mix
     """
     edges = np.zeros(0) if edges is None else np.asarray(edges, dtype=np.float64)
     k, bins = labelled.n_classes, len(edges) + 1
@@ -341,110 +451,3 @@ def estimate_mix(
         counts = [rng.poisson(count).astype(np.float64) for _, count in gathered]
         made.append(MixDraw(fitted, own, estimated(fitted, own, counts), weight.astype(np.uint16)))
     return Mix(edges, bias, old, new, tuple(made), given is not None)
-
-
-FEWEST = 10
-"""Labels of a class below which its share is hardly known."""
-
-_CHANCE = 0.001
-_GAP = 0.02
-_WIDE = 4.0
-_FEWEST_EXPECTED = 8.0
-
-
-def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str]) -> Trust:
-    """Test whether the mix found by EM is to be trusted.
-
-    EM assumes that features of a class are spread alike among labelled rows and field. Then the
-    labelled rows, each class weighted to its new share, must reproduce what the field shows: how
-    its probabilities and its magnitudes are spread. Both are tested.
-
-    Parameters
-    ----------
-    mix : Mix
-    labelled : HeldOut
-    p : array, shape (n, k)
-        Probabilities of the field, as the model gave them.
-    mag : array, shape (n,)
-    classes : sequence of str
-
-    Returns
-    -------
-    Trust
-        With the reasons where it is not, and what was measured.
-    """
-    reasons: list[str] = []
-    counts = labelled.counts()
-    for name, n in zip(classes, counts, strict=True):
-        if n < FEWEST:
-            reasons.append(f"{name} has {n} calibration label(s); {FEWEST} or more are needed.")
-    low, high = mix.interval()
-    for b in range(len(mix.new)):
-        for c, name in enumerate(classes):
-            if high[b, c] > _WIDE * max(low[b, c], 1e-9) and high[b, c] > 1e-3:
-                where = f" in magnitude bin {b + 1}" if len(mix.new) > 1 else ""
-                reasons.append(f"the share of {name}{where} lies between {low[b, c]:.2g} and {high[b, c]:.2g}.")
-    own, field = mix.bias.apply(labelled.p), mix.bias.apply(p)
-    tests = {
-        "probabilities": _spread_test(mix, labelled, mag, _score_cells(own), _score_cells(field)),
-        "magnitudes": _spread_test(mix, labelled, mag, *_mag_cells(labelled.mag, mag)),
-    }
-    for name, test in tests.items():
-        if test.chance < _CHANCE and test.gap > _GAP:
-            advice = (
-                "give --prior-edges for a mix by magnitude" if name == "magnitudes" else "give --prior, or label some"
-            )
-            reasons.append(
-                f"the field's {name} are not those of labelled rows with another class mix: {100 * test.gap:.1f} % "
-                f"of the rows are elsewhere (chance {test.chance:.1g}); {advice}."
-            )
-    return Trust(not reasons, tuple(reasons), tests)
-
-
-def _score_cells(p: np.ndarray) -> np.ndarray:
-    """Return a cell of each row: its likeliest class and how sure that is."""
-    top = p.argmax(axis=1)
-    sure = np.searchsorted([0.5, 0.8, 0.95, 0.995], p.max(axis=1))
-    return top * 5 + sure
-
-
-def _mag_cells(own: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    known = field[np.isfinite(field)]
-    edges = np.quantile(known, np.linspace(0.1, 0.9, 9)) if len(known) else np.zeros(0)
-    # Rows without magnitude are left out: labelled rows mostly have one from the label catalogue.
-    return tuple(np.where(np.isfinite(m), mag_bins(m, edges), -1) for m in (own, field))  # type: ignore[return-value]
-
-
-def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, field: np.ndarray) -> SpreadTest:
-    """Compare counts of the field in cells with those of reweighted labelled rows, by chi²."""
-    from scipy.stats import chi2
-
-    size = int(max(own.max(initial=0), field.max(initial=0))) + 1
-    k, n = labelled.n_classes, int((field >= 0).sum())
-    place, field_place = mix.place(labelled.mag), mix.place(mag)
-    expected, variance = np.zeros(size), np.zeros(size)
-    for b in range(len(mix.new)):
-        rows = np.count_nonzero((field_place == b) & (field >= 0))
-        for c in range(k):
-            chosen = (labelled.label == c) & (place == b) & (own >= 0)
-            if not chosen.any():
-                continue
-            share = np.bincount(own[chosen], minlength=size) / chosen.sum()
-            amount = rows * mix.new[b, c]
-            expected += amount * share
-            variance += amount * share + amount**2 * share * (1 - share) / chosen.sum()
-    seen = np.bincount(field[field >= 0], minlength=size).astype(np.float64)
-    order = np.argsort(-expected)
-    big = order[expected[order] >= _FEWEST_EXPECTED]
-    small = order[expected[order] < _FEWEST_EXPECTED]
-    parts = [np.array([i]) for i in big] + ([small] if len(small) else [])
-    gap = np.array([seen[part].sum() - expected[part].sum() for part in parts])
-    spread = np.array([max(variance[part].sum(), 1.0) for part in parts])
-    freedom = max(len(parts) - k, 1)
-    statistic = float((gap**2 / spread).sum())
-    return SpreadTest(
-        gap=float(0.5 * np.abs(gap).sum() / max(n, 1)),
-        chi2=statistic,
-        freedom=float(freedom),
-        chance=float(chi2.sf(statistic, freedom)),
-    )

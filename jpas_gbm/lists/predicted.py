@@ -71,7 +71,16 @@ class Predicted:
         return len(self.p)
 
     def take(self, rows: np.ndarray) -> Predicted:
-        """Return the rows chosen by a mask or indices."""
+        """Return the rows chosen by a mask or indices.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+
+        Returns
+        -------
+        Predicted
+        """
         return replace(
             self,
             ids={name: value[rows] for name, value in self.ids.items()},
@@ -218,12 +227,30 @@ def paths_of(tables: object) -> list[str | Path]:
 
 
 def each(tables: object) -> Sequence[object]:
-    """Return one thing or several as a sequence."""
+    """Return one thing or several as a sequence.
+
+    Parameters
+    ----------
+    tables : object
+
+    Returns
+    -------
+    sequence of object
+    """
     return tables if isinstance(tables, list | tuple) else [] if tables is None else [tables]
 
 
 def as_frame(table: object) -> pd.DataFrame:
-    """Return a file, an astropy Table or a DataFrame as a DataFrame."""
+    """Return a file, an astropy Table or a DataFrame as a DataFrame.
+
+    Parameters
+    ----------
+    table : path, DataFrame or Table
+
+    Returns
+    -------
+    DataFrame
+    """
     if isinstance(table, str | Path):
         return read_table(table)
     if isinstance(table, pd.DataFrame):
@@ -334,7 +361,20 @@ def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Pr
 
 
 def column_numbers(table: pd.DataFrame, name: str, path: str | Path) -> np.ndarray:
-    """Return a column as float64; what is missing is NaN."""
+    """Return a column as float64; what is missing is NaN.
+
+    Parameters
+    ----------
+    table : DataFrame
+    name : str
+        Of the column.
+    path : path
+        What the table is called in messages.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
     try:
         return table[name].to_numpy(dtype=np.float64)
     except (TypeError, ValueError) as error:

@@ -203,6 +203,14 @@ def read_prior(
 def check_prior(prior: Sequence[Sequence[float]], edges: Sequence[float], classes: Sequence[str]) -> None:
     """Check a class mix that the user gives.
 
+    Parameters
+    ----------
+    prior : sequence of sequence of float
+        A row of shares for each bin.
+    edges : sequence of float
+        Magnitudes between bins.
+    classes : sequence of str
+
     Raises
     ------
     ListError

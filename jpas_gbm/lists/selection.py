@@ -90,7 +90,18 @@ def select(
 
 
 def rows_wanted(options: ListOptions, area: float | None) -> int | None:
-    """Return how many rows a rule of number or density asks for; None for the other rules."""
+    """Return how many rows a rule of number or density asks for; None for the other rules.
+
+    Parameters
+    ----------
+    options : ListOptions
+    area : float or None
+        Square degrees.
+
+    Returns
+    -------
+    int or None
+    """
     if options.kind == "number":
         return int(options.value)
     return round(min(options.value * float(area or 0), _MOST)) if options.kind == "density" else None
@@ -167,6 +178,20 @@ def null_weights(mix: Mix, new: np.ndarray, p: np.ndarray, mag: np.ndarray, colu
 
     Where p(features | class) is the same in both samples, that ratio is the mean of new / old shares
     over the other classes, weighted by their probabilities. Shape (n,).
+
+    Parameters
+    ----------
+    mix : Mix
+    new : array, shape (bins, k)
+        Shares of the field.
+    p : array, shape (n, k)
+    mag : array, shape (n,)
+    column : int
+        The class.
+
+    Returns
+    -------
+    array of float64, shape (n,)
     """
     ratio = ratio_of(mix.old, new)[mix.place(mag)]
     corrected = mix.bias.apply(p)

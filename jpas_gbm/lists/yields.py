@@ -59,16 +59,42 @@ class Yields:
         """Return the purity that the list of each size has at least, with this confidence, shape (g,).
 
         The smaller of what probabilities and what labelled rows say.
+
+        Parameters
+        ----------
+        confidence : float
+
+        Returns
+        -------
+        array of float64, shape (g,)
         """
         ends = [np.quantile(draws / self.size, 1 - confidence, axis=0) for draws in (self.true, self.checked)]
         return np.minimum(*ends)
 
     def completeness_bound(self, confidence: float) -> np.ndarray:
-        """Return the completeness that the list of each size has at least, with this confidence, shape (g,)."""
+        """Return the completeness that the list of each size has at least, with this confidence, shape (g,).
+
+        Parameters
+        ----------
+        confidence : float
+
+        Returns
+        -------
+        array of float64, shape (g,)
+        """
         return np.quantile(self.true / np.maximum(self.total, 1)[:, None], 1 - confidence, axis=0)
 
     def at(self, n: int) -> int:
-        """Return the place on the grid of the list nearest to n rows, not longer."""
+        """Return the place on the grid of the list nearest to n rows, not longer.
+
+        Parameters
+        ----------
+        n : int
+
+        Returns
+        -------
+        int
+        """
         return max(int(np.searchsorted(self.size, n, side="right")) - 1, 0)
 
 
@@ -87,6 +113,10 @@ def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, col
     column : int
         The class.
     seed : int
+
+    Returns
+    -------
+    Yields
     """
     place = mix.place(mag)
     corrected = mix.correct(p, mag)[:, column]
@@ -261,6 +291,15 @@ def all_curves(
 
 
 def bin_names(edges: tuple[float, ...]) -> list[str]:
-    """Return names of magnitude bins: ``< 20``, ``20 to 21``, ``>= 21``."""
+    """Return names of magnitude bins: ``< 20``, ``20 to 21``, ``>= 21``.
+
+    Parameters
+    ----------
+    edges : tuple of float
+
+    Returns
+    -------
+    list of str
+    """
     inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
     return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]

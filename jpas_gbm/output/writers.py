@@ -50,7 +50,12 @@ class Head:
     cards: Mapping[str, Card] = field(default_factory=dict)
 
     def facts(self) -> dict[str, str | float]:
-        """Return the cards without their comments."""
+        """Return the cards without their comments.
+
+        Returns
+        -------
+        dict of str to str or float
+        """
         return {name: card[0] if isinstance(card, tuple) else card for name, card in self.cards.items()}
 
 

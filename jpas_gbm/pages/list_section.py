@@ -26,7 +26,16 @@ def _blocks(lists: Sequence[TargetList]) -> list[Block]:
 
 
 def list_facts(found: TargetList) -> list[tuple[str, str]]:
-    """Return a list as pairs of name and words."""
+    """Return a list as pairs of name and words.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    list of (str, str)
+    """
     density = "" if found.per_deg2 is None else f", {number(found.per_deg2, 1)} of them true per square degree"
     facts = [
         ("rule", found.rule),
@@ -42,7 +51,16 @@ def list_facts(found: TargetList) -> list[tuple[str, str]]:
 
 
 def trust_words(found: TargetList) -> str:
-    """Return where the class mix of the field is from, and whether it is to be trusted."""
+    """Return where the class mix of the field is from, and whether it is to be trusted.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    str
+    """
     if found.mix is None:
         return ""
     if not found.mix.estimated:
@@ -75,7 +93,16 @@ def _model(found: TargetList) -> str:
 
 
 def parts_table(found: TargetList) -> Table | None:
-    """Return size, yield, purity, completeness and threshold of each magnitude bin."""
+    """Return size, yield, purity, completeness and threshold of each magnitude bin.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    Table or None
+    """
     if not found.parts:
         return None
     naive = any(part.mean_probability_size is not None for part in found.parts)
@@ -116,7 +143,16 @@ def _cell(value: float | None, interval: Interval | None, digits: int = 3) -> Ce
 
 
 def mix_table(found: TargetList) -> Table | None:
-    """Return the class shares of labels and field; strong, those of the field that differ beyond doubt."""
+    """Return the class shares of labels and field; strong, those of the field that differ beyond doubt.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    Table or None
+    """
     mix = found.mix
     if mix is None or not found.classes:
         return None
@@ -144,7 +180,16 @@ def _mix_row(found: TargetList, mix: ClassMix, b: int, c: int) -> tuple[Cell, ..
 
 
 def list_told(found: TargetList) -> str:
-    """Return what a candidate list holds."""
+    """Return what a candidate list holds.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    str
+    """
     one = found.parts[0] if len(found.parts) == 1 else None
     within = "" if one is None else f" {span(one.interval, 0)}"
     where = "" if one is not None else f" in {count(len(found.parts), 'magnitude bin')}"

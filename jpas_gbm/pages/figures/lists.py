@@ -46,7 +46,17 @@ class Cut(NamedTuple):
 
 
 def cut_figure(result: Cut, ax: Axes) -> Axes:
-    """Draw a figure against the threshold with 95 % bands, before and after the class mix is corrected."""
+    """Draw a figure against the threshold with 95 % bands, before and after the class mix is corrected.
+
+    Parameters
+    ----------
+    result : Cut
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+    """
     ax.set_title(result.title, fontsize=8.5)
     if not len(result.after.threshold):
         return nothing(ax, f"no labelled {result.cls} here")
@@ -72,7 +82,17 @@ def cut_figure(result: Cut, ax: Axes) -> Axes:
 
 
 def yield_figure(found: TargetList, ax: Axes) -> Axes:
-    """Draw the members expected among the likeliest rows, per square degree where the area is known."""
+    """Draw the members expected among the likeliest rows, per square degree where the area is known.
+
+    Parameters
+    ----------
+    found : TargetList
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+    """
     curve = found.curves.field
     if curve is None:
         return nothing(ax, "the curve of the field was not kept")
@@ -95,7 +115,17 @@ def yield_figure(found: TargetList, ax: Axes) -> Axes:
 
 
 def sizes_figure(found: TargetList, ax: Axes) -> Axes:
-    """Draw purity and completeness of the likeliest rows of the field against their number."""
+    """Draw purity and completeness of the likeliest rows of the field against their number.
+
+    Parameters
+    ----------
+    found : TargetList
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+    """
     curve = found.curves.field
     if curve is None:
         return nothing(ax, "the curve of the field was not kept")
@@ -119,12 +149,32 @@ _FIGURES = ("purity", "completeness")
 
 
 def list_plates(found: TargetList, prefix: str = "") -> list[Plate]:
-    """Return the plates of a list; those without curves are left out."""
+    """Return the plates of a list; those without curves are left out.
+
+    Parameters
+    ----------
+    found : TargetList
+    prefix : str
+        Of the keys of the plates.
+
+    Returns
+    -------
+    list of Plate
+    """
     return keyed([*cut_plates(found), yield_plate(found)], prefix)
 
 
 def limits_words(found: TargetList) -> str:
-    """Return the magnitude limits of a list in words."""
+    """Return the magnitude limits of a list in words.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    str
+    """
     bright, faint = found.magnitudes
     if bright is None:
         return "of any magnitude" if faint is None else f"of magnitude {faint:g} and brighter"
@@ -132,7 +182,16 @@ def limits_words(found: TargetList) -> str:
 
 
 def bin_words(name: str) -> str:
-    """Return the name of a magnitude bin as a heading."""
+    """Return the name of a magnitude bin as a heading.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    str
+    """
     told = f"magnitude {name}" if name[:1] in "<>0123456789-" else name
     return "all magnitudes" if name == "all" else told.replace(">=", "≥")
 
@@ -145,7 +204,16 @@ def _draws(found: TargetList) -> str:
 
 
 def cut_plates(found: TargetList) -> list[Plate]:
-    """Return purity and completeness against the threshold: a plate each by magnitude bin, or one for both."""
+    """Return purity and completeness against the threshold: a plate each by magnitude bin, or one for both.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    list of Plate
+    """
     bins = [name for name, curve in found.curves.labelled.items() if len(curve.after.threshold)]
     if len(bins) == 1:
         return [_cut_plate(found, bins, _FIGURES)]
@@ -203,7 +271,16 @@ def _at_list(found: TargetList, figure: str, name: str) -> str:
 
 
 def yield_plate(found: TargetList) -> Plate | None:
-    """Return the yield against the size of the list."""
+    """Return the yield against the size of the list.
+
+    Parameters
+    ----------
+    found : TargetList
+
+    Returns
+    -------
+    Plate or None
+    """
     if found.curves.field is None:
         return None
     area = "" if found.area is None else f" on {found.area:,.4g} square degrees"
