@@ -115,7 +115,7 @@ def demo(
     from ..comparison.compare import compare
     from ..explanation.explain import explain
     from ..model import Model
-    from ..pages.figures.regimes import save_picture
+    from ..pages.figures.regime_scores import save_picture
     from ..pages.html import report as report_verb
     from ..simulation.simulate import simulate
 

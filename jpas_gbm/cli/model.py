@@ -142,7 +142,7 @@ def compare(
     start_log(verbose, quiet)
     from ..comparison.compare import compare as compare_verb
     from ..comparison.compare import read_budgets
-    from ..pages.figures.regimes import save_picture
+    from ..pages.figures.regime_scores import save_picture
 
     with progress_bar(quiet) as progress:
         found = compare_verb(

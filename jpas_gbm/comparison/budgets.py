@@ -218,14 +218,14 @@ def label_budgets(
     draws : int
         Subsets of each size.
     out : path, optional
-        Finished fits are kept in ``out/budgets`` and not repeated.
+        For the curve; finished fits are kept in ``out/budgets`` and not repeated.
     run : Run, optional
         Seed of draws, trainings and resamples, threads and progress.
 
     Returns
     -------
     BudgetCurve
-        Not yet saved.
+        Points, and labels saved.
 
     Raises
     ------
@@ -244,7 +244,10 @@ def label_budgets(
     points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     about = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
-    return BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
+    curve = BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
+    if out is not None:
+        curve.save(out, overwrite=True)
+    return curve
 
 
 def _trained(

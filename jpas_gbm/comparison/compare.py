@@ -49,22 +49,16 @@ def evaluate(
         A model, or the folder of one.
     data : Dataset or path, optional
         A data set, the folder of one, or nothing: the built-in simulated survey.
-    split : {"test", "val", "train"}
-        Which labelled rows of the sky.
-    cut : float, optional
-        Faintest magnitude that counts; None takes all rows.
+    split, cut
+        Which labelled rows of the sky (test, val or train), and the faintest magnitude that counts; None takes all.
     without_imaging : bool
         Forget magnitude and morphology of the imaging survey before predicting.
-    seed : int
-        Seed of the resamples, and of the built-in survey.
-    threads : int
-        Threads of the prediction; 0 is all cores.
+    seed, threads : int
+        Seed of the resamples and of the built-in survey; threads of the prediction, 0 for all cores.
     out : path, optional
         A folder for the figures, their curves, and what a page shows beside them.
-    overwrite : bool
-        Whether a folder there may be replaced.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    overwrite, progress
+        Whether a folder there may be replaced; called as ``progress(stage, done, total)``.
 
     Returns
     -------
@@ -118,30 +112,19 @@ def compare(
     data : Dataset or path, optional
         A data set, the folder of one, or nothing: the built-in simulated survey.
     regimes : sequence of str, optional
-        In the order in which they are to be listed; by default the four of the paper, with budgets
-        mocks-calibrated, target-only and ssda.
-    seeds : int
-        Trainings of each regime, with seeds from `seed` on.
+        In the order in which they are to be listed; default: the four of the paper, or three for `budgets`.
+    seeds, cut
+        Trainings of each regime, with seeds from `seed` on; faintest magnitude that counts (None takes all rows).
     config : FitOptions, path or str, optional
         Options of every fit but for the regime, their file, or the name of a shipped one.
-    cut : float, optional
-        Faintest magnitude that counts; None takes all rows.
     budgets : sequence of int or "all", optional
-        Numbers of target labels: refit with so few, and give the label-budget curve instead.
-    draws : int
-        Draws of labels for each budget.
-    keep_models : bool
-        Keep every model in ``out/models``, for further figures of a page.
-    out : path, optional
-        A folder for the result and what a page shows beside it. Finished runs are kept there and taken up again.
-    overwrite : bool
-        Whether a result there may be replaced.
-    seed : int
-        Seed of trainings, resamples and the built-in survey.
-    threads : int
-        Threads of the libraries; 0 is all cores.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+        Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.
+    draws, keep_models
+        Draws of labels for each budget; whether models are kept in ``out/models``, for further figures of a page.
+    out, overwrite
+        A folder for the result, where finished runs are taken up again; whether a result there may be replaced.
+    seed, threads, progress
+        Seed of all that is random; threads, 0 for all cores; and ``progress(stage, done, total)``.
 
     Returns
     -------
@@ -150,32 +133,29 @@ def compare(
 
     Raises
     ------
-    ConfigError
-        If a regime or an option is not known, or a regime is named twice.
-    DatasetError
-        If no row is left to test on, or a budget is no number of labels.
-    OutputError
-        If `out` holds such a result and may not be replaced, or cannot be written.
+    ConfigError, DatasetError, OutputError
+        If a regime, option or budget is wrong, no row is left to test on, or `out` cannot be written.
     """
+    kind = "compare" if budgets is None else "budgets"
     chosen = check_regimes(regimes or (REGIMES if budgets is None else BUDGET_REGIMES))
-    options = options_of(FitOptions, config, "compare" if budgets is None else "budgets")
+    options, run = options_of(FitOptions, config, kind), Run.start(seed, threads, progress)
     if out is not None:
-        claim_room(out)
-        refuse_existing(Path(out) / (COMPARISON_FILE if budgets is None else BUDGETS_FILE), overwrite)
-    run = Run.start(seed, threads, progress)
+        refuse_existing(claim_room(out) / (COMPARISON_FILE if budgets is None else BUDGETS_FILE), overwrite)
     dataset = open_dataset(data, seed, progress)
     if budgets is not None:
-        curve = label_budgets(dataset, budgets, chosen, options, draws=draws, cut=cut, out=out, run=run)
-        if out is not None:
-            curve.save(out, overwrite=True)
-        return curve
+        return label_budgets(dataset, budgets, chosen, options, draws=draws, cut=cut, out=out, run=run)
     trainings = [seed + i for i in range(seeds)]
     found = compare_dataset(dataset, chosen, trainings, options, cut=cut, out=out, keep_models=keep_models, run=run)
     if out is not None:
-        found.save(out, overwrite=True)
-        kept = {path.parent.name: path.parent for path in Path(out).glob("models/*/model.json")}
-        exhibits_of(found, dataset, kept, seed=seed, threads=run.threads).save(out, overwrite=True)
+        _save(found, dataset, Path(out), run)
     return found
+
+
+def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None:
+    """Write a comparison, and what a page shows beside it."""
+    comparison.save(out, overwrite=True)
+    kept = {path.parent.name: path.parent for path in out.glob("models/*/model.json")}
+    exhibits_of(comparison, dataset, kept, seed=run.seed, threads=run.threads).save(out, overwrite=True)
 
 
 def check_regimes(regimes: Sequence[str]) -> list[str]:

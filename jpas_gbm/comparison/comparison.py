@@ -317,15 +317,9 @@ def compare_regimes(
                 f"{one.regime}, seed {one.seed}, was scored on {len(one.p)} rows, the held-out rows are {len(y)}. "
                 "Compare models on the same data set."
             )
-    evaluations, replicates = evaluate_runs(
-        [replace(one, thresholds=one.factors) for one in results],
-        *(y, mag, groups),
-        classes=classes,
-        cut=cut,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        z=z,
-    )
+    filled = [replace(one, thresholds=one.factors) for one in results]
+    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z}
+    evaluations, replicates = evaluate_runs(filled, y, mag, groups, classes=classes, cut=cut, **drawn)
     first = evaluations[0]
     rows, pairs = regime_rows(with_decided(replicates, results, classes), results)
     counts = {name: first.figures.counts[name] for name in classes}
@@ -401,18 +395,12 @@ def compare_dataset(
         The split stays as it is; only training seeds differ.
     regimes : sequence of str
         In the order in which they are to be listed.
-    seeds : sequence of int
-        Seeds of the trainings of each regime.
-    options : FitOptions, optional
-        Options of every fit, but for the regime.
+    seeds, options
+        Seeds of the trainings of each regime, and options of every fit but for the regime.
     fit : callable, optional
         As in :class:`~jpas_gbm.comparison.runs.Trainer`.
-    cut : float, optional
-        Faintest magnitude of the held-out rows that count.
-    split : str
-        The held-out split.
-    n_bootstrap : int
-        Number of the resamples.
+    cut, split, n_bootstrap
+        Faintest magnitude of the held-out rows that count, their split, and the number of resamples.
     out : path, optional
         Finished runs are kept in ``out/runs`` and not repeated while data, options and version are the
         same; so a comparison that was stopped goes on.
@@ -432,17 +420,7 @@ def compare_dataset(
     folder = None if out is None else Path(out)
     store = RunStore(None if folder is None else folder / "runs")
     trainer = Trainer(store, held, fit, run, folder / "models" if folder is not None and keep_models else None)
-    key = f"{dataset.fingerprint()}/{split}"
-    planned = [
-        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
-        for s in seeds
-        for r in regimes
-    ]
-    results: dict[str, RegimeResult] = {}
-    for done, one in enumerate(planned):
-        run.report(one.title, done, len(planned))
-        results[one.name] = trainer.result(one)
-    run.report("scoring", len(planned), len(planned))
+    results = _trained(dataset, trainer, regimes, seeds, options, f"{dataset.fingerprint()}/{split}")
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     return compare_regimes(
         [results[run_name(r, s)] for r in regimes for s in seeds],
@@ -454,6 +432,23 @@ def compare_dataset(
         z=shown_redshifts(held, dataset),
         about={"split": split, "provenance": made, "verdicts": _verdicts(results)},
     )
+
+
+def _trained(
+    dataset: Dataset, trainer: Trainer, regimes: Sequence[str], seeds: Sequence[int], options: FitOptions, key: str
+) -> dict[str, RegimeResult]:
+    """Return the result of every regime and seed by the name of the run."""
+    planned = [
+        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
+        for s in seeds
+        for r in regimes
+    ]
+    results: dict[str, RegimeResult] = {}
+    for done, one in enumerate(planned):
+        trainer.run.report(one.title, done, len(planned))
+        results[one.name] = trainer.result(one)
+    trainer.run.report("scoring", len(planned), len(planned))
+    return results
 
 
 def _verdicts(results: Mapping[str, RegimeResult]) -> dict[str, Any]:

@@ -184,12 +184,9 @@ def evaluate_runs(
     ----------
     results : sequence of RegimeResult
         Probabilities of every row, and how each model decides.
-    y : array of int, shape (n,)
-        True classes.
-    mag : array, shape (n,), optional
-        Magnitudes, for the cut and the bins. Without them every row counts.
-    groups : array of int, shape (n,), optional
-        Object of each row: the bootstrap draws objects.
+    y, mag, groups : array, shape (n,)
+        True classes; magnitudes, for the cut and the bins (without them every row counts); and the object of each
+        row, for the bootstrap draws objects.
     classes : sequence of str
         Names of the k classes.
     cut : float, optional
@@ -203,10 +200,8 @@ def evaluate_runs(
 
     Returns
     -------
-    evaluations : list of Evaluation
-        One for each result.
-    replicates : Replicates
-        Every figure of every model on the rows and on each resample.
+    list of Evaluation, Replicates
+        One for each result; and every figure of every model on the rows and on each resample.
 
     Raises
     ------
@@ -274,14 +269,8 @@ def evaluate_model(
     ----------
     fitted : Fitted
         The model.
-    dataset : Dataset
-        Where the rows are.
-    split : {"test", "val", "train"}
-        Which rows.
-    cut : float, optional
-        Faintest magnitude; None takes all rows.
-    domain : {"target", "source"}
-        The sky, or the mocks (mocks tested on mocks).
+    dataset, split, cut, domain
+        The labelled rows of a split of the sky, or of the mocks, not fainter than the cut.
     without_imaging : bool
         Forget magnitude and morphology of the imaging survey before predicting, as for a catalogue
         that comes without them.
@@ -318,16 +307,6 @@ def evaluate_model(
     }
     regime = str(fitted.card.get("regime", "unknown"))
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
-    evaluations, _ = evaluate_runs(
-        [result],
-        rows.label,
-        rows.mag,
-        rows.object_id,
-        classes=fitted.classes,
-        cut=cut,
-        n_bootstrap=n_bootstrap,
-        seed=seed,
-        z=shown_redshifts(rows, dataset),
-        about=about,
-    )
-    return evaluations[0]
+    truth = rows.label, rows.mag, rows.object_id
+    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": shown_redshifts(rows, dataset)}
+    return evaluate_runs([result], *truth, classes=fitted.classes, cut=cut, about=about, **drawn)[0][0]

@@ -374,10 +374,8 @@ def exhibits_of(
     models : mapping of str to Model or path
         By run. Of a comparison, the last regime's gives the map and the reliability before calibration, that of
         mocks-only is tested on mocks; what was not kept is left out.
-    seed : int
-        Seed of the samples.
-    threads : int
-        Threads of the prediction.
+    seed, threads : int
+        Seed of the samples, and threads of the prediction.
 
     Returns
     -------
@@ -401,9 +399,7 @@ def exhibits_of(
             of = {"split": split, "cut": cut, "without_imaging": bare, "seed": seed, "threads": threads}
             calibration, placed = model_exhibits(fitted, dataset, run, **of)  # type: ignore[arg-type]
         if run == alone and len(dataset.source_rows("test")):
-            mocks = evaluate_model(
-                fitted, dataset, "test", cut, domain="source", n_bootstrap=0, seed=seed, threads=threads
-            )
+            mocks = evaluate_model(fitted, dataset, cut=cut, domain="source", n_bootstrap=0, threads=threads)
         cards |= {run: dict(fitted.card)} if single else {}
     redshift = {one.run: redshift_curves(one, dataset.scheme.z_cut) for one in evaluations}
     return Exhibits(

@@ -10,7 +10,6 @@ from ..text import DASH, count, listed, number, sentence, span, sure, with_span
 from ..tuning.result import FILE, Study
 from .figures.slices import value_words
 from .figures.tuning import judged_words, study_plates
-from .saved import within
 from .sections import Block, ResultKind, blocks_of, register_kind
 from .tables import Cell, Table
 
@@ -253,3 +252,11 @@ register_kind(
         simulated=lambda study: study.provenance.get("data", {}).get("simulated"),
     )
 )
+
+
+def within(values: Mapping[str, Any], *names: str) -> Any:
+    """Return what is under nested names, or None where one is absent."""
+    found: Any = values
+    for name in names:
+        found = found.get(name) if isinstance(found, Mapping) else None
+    return found

@@ -266,3 +266,111 @@ def test_a_group_of_features_is_one_file(tmp_path, monkeypatch, tiny, quick_opti
         np.testing.assert_array_equal(Model.load(tmp_path / "model").probabilities(rows), model.probabilities(rows))
     finally:
         sys.modules.pop("jpas_gbm.features.groups.dummy_features", None)
+
+
+# Figures and sections of the page -------------------------------------------------------------------------------------
+
+_FIGURE = """
+from jpas_gbm.pages.figures.plates import Panel, Plate, register_plate
+
+
+def dots_figure(exhibits, ax):
+    ax.plot([0, 1], [0, 1], "o")
+    return ax
+
+
+@register_plate("data", 15)
+def dots_plate(exhibits):
+    return Plate("dots", "Dots", "Two dots of no meaning.", "Two dots.", (Panel(dots_figure, exhibits),))
+"""
+
+_SECTION = """
+from dataclasses import dataclass
+
+from jpas_gbm.pages.sections import Block, ResultKind, register_kind
+from jpas_gbm.store import read_record
+
+
+@dataclass(frozen=True)
+class Weather:
+    seeing: float
+
+
+register_kind(
+    ResultKind(
+        order=25,
+        type=Weather,
+        words="the weather",
+        missing="No weather was given.",
+        section=("weather", "The weather"),
+        blocks=lambda found: [Block("text", f"Seeing of {one.seeing} arcsec.") for one in found],
+        record=lambda one, number: ("weather", {"seed": 4}),
+        file="weather.json",
+        load=lambda folder: read_record(folder / "weather.json", Weather),
+        sentences=lambda one: ["The seeing was measured."],
+        doubts=lambda one: ["Seeing is of one night."],
+    )
+)
+"""
+
+
+def test_a_figure_is_one_file(tmp_path, monkeypatch):
+    """A file beside the other figures, and the page has its plate in the section and place that it names."""
+    from jpas_gbm.comparison.exhibits import Exhibits
+    from jpas_gbm.comparison.separation import Balance, BalanceSide
+    from jpas_gbm.pages import figures
+    from jpas_gbm.pages.figures import plates
+    from jpas_gbm.pages.html import panel_svg
+
+    (tmp_path / "dots.py").write_text(_FIGURE, encoding="utf-8")
+    monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
+    monkeypatch.setattr(plates, "_MAKERS", {name: list(makers) for name, makers in plates._MAKERS.items()})
+    plates.load_figures.cache_clear()
+    side = BalanceSide("idr", 3, 0, {"A": 3}, ((3,),))
+    try:
+        found = plates.plates_of("data", Exhibits(balance=Balance(("A",), (18.0, 19.0), side, side, 0)), prefix="x-")
+        assert [plate.key for plate in found] == ["x-dots", "x-balance"]
+        assert panel_svg(found[0].panels[0], "p").startswith("<svg")
+    finally:
+        sys.modules.pop("jpas_gbm.pages.figures.dots", None)
+
+
+def test_a_kind_of_result_is_one_file(tmp_path, monkeypatch):
+    """A file beside the other sections, and the page reads, shows, doubts and misses results of the kind."""
+    from jpas_gbm import pages
+    from jpas_gbm.pages import sections
+    from jpas_gbm.pages.page import make_page, missing_parts
+    from jpas_gbm.pages.results import Results, read_results
+    from jpas_gbm.pages.story import doubts, found_sentences
+
+    (tmp_path / "weather_section.py").write_text(_SECTION, encoding="utf-8")
+    (tmp_path / "night").mkdir()
+    (tmp_path / "night" / "weather.json").write_text('{"seeing": 0.7}', encoding="utf-8")
+    monkeypatch.setattr(pages, "__path__", [*pages.__path__, str(tmp_path)])
+    monkeypatch.setattr(sections, "_KINDS", list(sections.result_kinds()))
+    sections._load_sections.cache_clear()
+    try:
+        assert "No weather was given." in missing_parts(Results())
+        results = read_results([tmp_path / "night"])
+        page = make_page(results)
+        assert [section.key for section in page.sections] == ["summary", "weather", "provenance", "missing"]
+        assert page.sections[1].blocks[0].content == "Seeing of 0.7 arcsec."
+        assert found_sentences(results) == ["The seeing was measured."]
+        assert doubts(results) == ["Seeing is of one night."]
+        assert "No weather was given." not in missing_parts(results)
+    finally:
+        sys.modules.pop("jpas_gbm.pages.weather_section", None)
+
+
+def test_every_plot_is_found_by_its_name():
+    """The names of plot are those of its table, no module hides one, and another is told with the known ones."""
+    import pytest
+
+    from jpas_gbm.pages import figures as plot
+    from jpas_gbm.pages.figures.plates import load_figures
+
+    load_figures()
+    assert set(dir(plot)) == set(plot.PLOTS)
+    assert all(callable(getattr(plot, name)) and getattr(plot, name).__doc__ for name in plot.PLOTS)
+    with pytest.raises(AttributeError, match="there is no plot 'pie'. Known are regimes, radar, "):
+        _ = plot.pie

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 
 from jpas_gbm.explanation.content import NotDefined, Stability
 from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.pages import figures as plot
 from jpas_gbm.pages.figures.attribution import (
     ObjectOf,
     attribution_figure,
@@ -35,7 +36,7 @@ from jpas_gbm.pages.figures.domains import (
     separation_figure,
 )
 from jpas_gbm.pages.figures.probabilities import AgainstRedshift, Reliability, redshift_figure, reliability_figure
-from jpas_gbm.pages.figures.regimes import budgets_figure, radar_figure, regimes_figure
+from jpas_gbm.pages.figures.regime_scores import budgets_figure, radar_figure, regimes_figure
 from jpas_gbm.pages.figures.scores import (
     ByMagnitude,
     ClassCurves,
@@ -362,3 +363,39 @@ def test_mocks_on_mocks_is_an_evaluation(subject, ax):
     found = subject.exhibits.mocks
     assert found.about["domain"] == "source"
     confusion_figure(found, ax)
+
+
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("regimes", {}),
+        ("radar", {}),
+        ("roc", {"cls": "STAR"}),
+        ("purity", {}),
+        ("magnitude", {"figure": "per_class.STAR.f1", "title": "F1 of STAR"}),
+    ],
+)
+def test_plots_of_a_comparison_make_their_own_axes(subject, name, options):
+    from matplotlib import pyplot
+
+    drawn = getattr(plot, name)(subject.comparison, **options)
+    assert drawn.figure.axes == [drawn]
+    pyplot.close(drawn.figure)
+
+
+def test_plots_draw_on_the_axes_given(subject, why, ax):
+    exhibits = subject.exhibits
+    for name, result, options in (
+        ("confusion", subject.main, {"title": "ssda"}),
+        ("roc", subject.main, {}),
+        ("reliability", subject.main, {"cls": "GALAXY"}),
+        ("redshift", exhibits.redshift["ssda-seed0"], {"zoom": True}),
+        ("spectrum", exhibits.portraits, {"row": 1}),
+        ("map", exhibits.sky_map, {"group": "source"}),
+        ("map", exhibits.sky_map, {}),
+        ("ridge", why, {}),
+        ("waterfall", why, {"row": 2}),
+        ("object_bands", why, {}),
+    ):
+        assert getattr(plot, name)(result, ax, **options) is ax
+        ax.clear()

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 PLOTS = {
-    "regimes": "regimes.regimes_figure",
-    "radar": "regimes.radar_figure",
-    "budgets": "regimes.budgets_figure",
+    "regimes": "regime_scores.regimes_figure",
+    "radar": "regime_scores.radar_figure",
+    "budgets": "regime_scores.budgets_figure",
     "confusion": "scores.confusion_figure",
     "roc": "scores.plot_roc",
     "purity": "scores.plot_purity",
@@ -30,7 +30,7 @@ PLOTS = {
     "separation": "domains.separation_figure",
     "missing": "domains.missing_figure",
     "map": "domains.plot_map",
-    "attribution": "attribution.attribution_figure",
+    "bands": "attribution.attribution_figure",
     "blocks": "attribution.blocks_figure",
     "features": "attribution.features_figure",
     "lines": "attribution.lines_figure",
