@@ -147,6 +147,9 @@ class QualityReport:
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON can hold; rules that never applied are kept, with 0."""
         plain: dict[str, Any] = to_plain(self)["files"]
+        for part in plain.values():
+            for count in part["counts"].values():
+                del count["rule"]
         return plain
 
     @classmethod
