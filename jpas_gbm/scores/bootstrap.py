@@ -265,7 +265,17 @@ class Difference:
     above: float | None = None
 
     def better(self, sign: int = 1) -> bool:
-        """Return whether the first is larger (with sign -1: smaller) beyond doubt: the interval leaves out zero."""
+        """Return whether the first is larger beyond doubt: the interval leaves out zero.
+
+        Parameters
+        ----------
+        sign : {1, -1}
+            -1 asks for smaller.
+
+        Returns
+        -------
+        bool
+        """
         return self.difference is not None and sure(self.interval) and sign * self.difference > 0
 
     def __neg__(self) -> Difference:
