@@ -194,7 +194,17 @@ class _Batch:
 
 
 def stacked_on(X: np.ndarray, margins: np.ndarray) -> np.ndarray:
-    """Return what a stack sees: features with the centred margins of the booster below behind them, (n, f + k)."""
+    """Return what a stack sees: features with the centred margins of the booster below behind them, (n, f + k).
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+    margins : array of float64, shape (n, k)
+
+    Returns
+    -------
+    array of float32, shape (n, f + k)
+    """
     return np.hstack([X, centred(margins).astype(np.float32)])
 
 

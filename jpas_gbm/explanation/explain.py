@@ -22,8 +22,8 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.recognition import Source, as_list
-from .attributions import RULES, Attributions, Pair, attribute, check_rule
-from .blocks import LINES, Blocks
+from .attributions import Attributions, Pair, attribute
+from .blocks import LINES, RULES, Blocks, check_rule
 from .content import Additivity, ArrayFacts, Bias, Content, MemberFacts, Method, OneFit, SampleFacts, Sharing, Stability
 from .contributions import tolerance
 from .explanation import FORMAT, KIND, Explanation
@@ -73,10 +73,8 @@ def explain(
     pair, rows, cut, rule, blocks : optional
         Override `config`: the classes compared, most rows of a class (0: all), faintest magnitude (inf: all), how
         features are shared among bands, blocks along the spectrum.
-    refits : int
-        How many siblings are fitted on the data set, with other seeds, to measure stability.
-    legacy, survey, config : optional
-        Tractor tables and survey of a catalogue, and all other options.
+    refits, legacy, survey, config : optional
+        Siblings fitted to measure stability; Tractor tables and survey of a catalogue; all other options.
     seed, threads, progress
         Of the sample and the resamples; 0 threads are all cores.
     out, overwrite

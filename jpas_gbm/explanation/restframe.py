@@ -50,12 +50,26 @@ class RedshiftRows:
         return cls(bands, found.pair_bands[chosen], rows.z[chosen], rows.observed[chosen], rows.object_id[chosen])
 
     def take(self, rows: np.ndarray) -> RedshiftRows:
-        """Return the rows chosen by a mask or indices."""
+        """Return the rows chosen by a mask or indices.
+
+        Parameters
+        ----------
+        rows : array of bool, shape (n,), or of int
+
+        Returns
+        -------
+        RedshiftRows
+        """
         return RedshiftRows(self.bands, self.values[rows], self.z[rows], self.observed[rows], self.object_id[rows])
 
 
 def rest_edges() -> np.ndarray:
-    """Return edges in Å of bins of equal width in ln wavelength, about one narrow band each, shape (r + 1,)."""
+    """Return edges in Å of bins of equal width in ln wavelength, about one narrow band each, shape (r + 1,).
+
+    Returns
+    -------
+    array of float64, shape (r + 1,)
+    """
     number = int(np.ceil(np.log(_HIGH / _LOW) / _STEP))
     return _LOW * np.exp(_STEP * np.arange(number + 1))
 

@@ -24,7 +24,19 @@ _ON_LINE = 0.03
 
 
 def holding(blocks: Sequence[Block], z: np.ndarray, names: Sequence[str] = PHYSICS) -> np.ndarray:
-    """Return which blocks hold which lines, bool (lines, n, blocks)."""
+    """Return which blocks hold which lines, bool (lines, n, blocks).
+
+    Parameters
+    ----------
+    blocks : sequence of Block, length B
+    z : array, shape (n,)
+    names : sequence of str
+        Of the lines.
+
+    Returns
+    -------
+    array of bool, shape (lines, n, B)
+    """
     seen = [line_named(name).seen_at(z) for name in names]
     return np.stack([np.stack([block.holds(wave) for block in blocks], axis=1) for wave in seen])
 
@@ -128,7 +140,17 @@ def _bin_of(z: np.ndarray, edges: np.ndarray) -> np.ndarray:
 
 
 def ridge_map(values: np.ndarray, z: np.ndarray) -> RidgeMap:
-    """Return mean attributions (n, b) in bins of redshift."""
+    """Return mean attributions (n, b) in bins of redshift.
+
+    Parameters
+    ----------
+    values : array, shape (n, b)
+    z : array, shape (n,)
+
+    Returns
+    -------
+    RidgeMap
+    """
     edges = _edges(z)
     place = _bin_of(z, edges)
     count = np.bincount(place, minlength=len(edges) - 1)
@@ -189,7 +211,18 @@ def ridge_peaks(values: np.ndarray, z: np.ndarray, pivots: np.ndarray) -> tuple[
 
 
 def ridge_slope(z: np.ndarray, wavelength: np.ndarray) -> float:
-    """Return d ln λ / d ln(1 + z) of peaks, by Theil and Sen: 1 for a line, 0 for a band; NaN below five peaks."""
+    """Return d ln λ / d ln(1 + z) of peaks, by Theil and Sen: 1 for a line, 0 for a band; NaN below five peaks.
+
+    Parameters
+    ----------
+    z : array, shape (p,)
+    wavelength : array, shape (p,)
+        Å.
+
+    Returns
+    -------
+    float
+    """
     from scipy.stats import theilslopes
 
     return float(theilslopes(np.log(wavelength), np.log1p(z))[0]) if len(z) >= _FEWEST_PEAKS else np.nan

@@ -43,6 +43,16 @@ class Sample:
 def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
     """Return the rows that are not fainter than the cut; without a cut all of them.
 
+    Parameters
+    ----------
+    catalogue : Catalogue
+    cut : float or None
+        Faintest magnitude; None and inf take all rows.
+
+    Returns
+    -------
+    Catalogue
+
     Raises
     ------
     ExplanationError

@@ -293,7 +293,17 @@ def importances(found: Attributions, y: np.ndarray) -> np.ndarray:
 
 
 def unit_importances(found: Attributions, y: np.ndarray) -> np.ndarray:
-    """Return the same for each seed of the ensemble, over the detail rows, float64 (u, b)."""
+    """Return the same for each seed of the ensemble, over the detail rows, float64 (u, b).
+
+    Parameters
+    ----------
+    found : Attributions
+    y : array of int, shape (n,)
+
+    Returns
+    -------
+    array of float64, shape (u, b)
+    """
     sets = [(y[found.detail] == code)[:, None] for code in (found.pair.a, found.pair.b)]
     groups = found.rows.object_id[found.detail]
     return np.array([mean_over(np.abs(unit), sets, groups).mean for unit in found.units])
@@ -368,7 +378,17 @@ def stability(values: np.ndarray, source: str) -> Stability | OneFit:
 
 
 def rank_correlation(a: np.ndarray, b: np.ndarray, flat: float = 0.0) -> float:
-    """Return Spearman's rank correlation; `flat` where either does not vary."""
+    """Return Spearman's rank correlation; `flat` where either does not vary.
+
+    Parameters
+    ----------
+    a, b : array, shape (n,)
+    flat : float
+
+    Returns
+    -------
+    float
+    """
     from scipy.stats import rankdata
 
     return float(np.corrcoef(rankdata(a), rankdata(b))[0, 1]) if np.ptp(a) and np.ptp(b) else flat

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.attributions import BandRule, BandShares, check_rule, dominant
-from jpas_gbm.explanation.blocks import Blocks
+from jpas_gbm.explanation.blocks import BandRule, BandShares, Blocks, check_rule, dominant
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 from jpas_gbm.surveys.bands import band_system
