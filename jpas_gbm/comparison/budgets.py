@@ -3,34 +3,251 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from ..adaptation.regimes import get_regime
-from ..config import override
-from ..errors import DatasetError, FitError
-from ..options import REGIMES, FitOptions
-from ..run import Run
-from ..scores.bootstrap import LEVEL, Replicates, replicate
+from ..scores.bootstrap import Replicates, replicate
 from ..scores.metrics import Scorer
-from ..store import provenance
+from ..store import read_record, to_plain, write_json
 from ..surveys.catalogue import UNLABELLED
 from ..surveys.dataset import Dataset
-from .budget_curve import BudgetCurve, BudgetFigure, BudgetPoint, Saving
-from .comparison import measured, with_decided
-from .runs import Fit, Planned, RegimeResult, RunStore, Trainer, run_name
-from .scored_rows import CUT, brighter, held_out
+from ..text import aligned, cell, html_table, title
+from .comparison import Interval, measured, with_decided
+from .evaluation import RegimeResult
 
-ALL = "all"
-BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)
-"""Target labels, train and validation together, unless others are asked for."""
+if TYPE_CHECKING:
+    import pandas as pd
+
 
 _LABELLED = (0, 1)
 _FALLING = ("log_loss", "brier", "ece")
 _COUNTED = ("macro.f1", "decided.macro.f1", "log_loss")
 """Figures for which the labels saved are counted, besides the F1 of the first class."""
+
+
+HEAD = "budgets.json"
+"""File of a saved curve."""
+
+
+@dataclass(frozen=True)
+class BudgetFigure:
+    """A figure of one regime at one budget.
+
+    Parameters
+    ----------
+    mean : float or None
+        Over draws of labels; None where it is not defined.
+    interval : (float, float) or None
+        95 %, over objects and draws.
+    draw_std : float or None
+        Standard deviation between draws; None for one draw.
+    """
+
+    mean: float | None
+    interval: Interval | None = None
+    draw_std: float | None = None
+
+    def __str__(self) -> str:
+        """Return mean and interval for the terminal."""
+        return cell(self.mean, self.interval)
+
+
+@dataclass(frozen=True)
+class BudgetPoint:
+    """A regime at one budget.
+
+    Parameters
+    ----------
+    regime : str
+    budget : int
+        Number of target labels.
+    draws : int
+        Draws of so many labels.
+    uses_labels : bool
+        Whether the regime uses target labels at all.
+    figures : mapping of str to BudgetFigure
+        By dotted name.
+    """
+
+    regime: str
+    budget: int
+    draws: int
+    uses_labels: bool
+    figures: Mapping[str, BudgetFigure]
+
+
+@dataclass(frozen=True)
+class Saving:
+    """With how many labels another regime is as good as a regime is at one budget.
+
+    Parameters
+    ----------
+    regime : str
+        Whose labels are counted.
+    against : str
+        The other regime.
+    figure : str
+        Dotted name of the figure in which they are to be equal.
+    budget : int
+        Labels of the first.
+    equals : float or None
+        Labels of the other; None outside the budgets tried.
+    interval : (float or None, float or None) or None
+        95 % of `equals`; an end is 0 for fewer, None for more labels than were tried.
+    bound : {"more", "fewer"} or None
+        On which side of the budgets tried the answer lies.
+    ratio : float or None
+        `equals` in units of the budget.
+    """
+
+    regime: str
+    against: str
+    figure: str
+    budget: int
+    equals: float | None
+    interval: tuple[float | None, float | None] | None = None
+    bound: str | None = None
+    ratio: float | None = None
+
+
+class Series(NamedTuple):
+    """One figure of one regime against the number of labels, as arrays of shape (budgets,)."""
+
+    labels: np.ndarray
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BudgetCurve:
+    """Figures of each regime against the number of target labels.
+
+    Parameters
+    ----------
+    classes : tuple of str
+        Names of the classes.
+    cut : float or None
+        Faintest magnitude of the test rows.
+    n_test : int
+        Number of test rows.
+    budgets : tuple of int
+        Numbers of target labels, train and validation together.
+    points : tuple of BudgetPoint
+        Each regime at each budget.
+    savings : tuple of Saving
+        For each regime, other regime, figure and budget.
+    notes : tuple of str
+        Fits that could not be made.
+    about : mapping
+        Resamples, confidence, provenance.
+    """
+
+    classes: tuple[str, ...]
+    cut: float | None
+    n_test: int
+    budgets: tuple[int, ...]
+    points: tuple[BudgetPoint, ...]
+    savings: tuple[Saving, ...] = ()
+    notes: tuple[str, ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        """Return macro-F1 of each regime and budget in a few lines."""
+        return "\n".join([self._head("macro.f1"), *aligned(*self._shown("macro.f1"))][:10])
+
+    def _repr_html_(self) -> str:
+        return html_table(*self._shown("macro.f1"), self._head("macro.f1"))
+
+    @property
+    def regimes(self) -> tuple[str, ...]:
+        """Names of the regimes, in the order given."""
+        return tuple(dict.fromkeys(point.regime for point in self.points))
+
+    @property
+    def table(self) -> pd.DataFrame:
+        """Every figure of each regime and budget: ``mean``, ``low``, ``high`` and ``draw_std``, a row for each.
+
+        Rows are named by regime, budget and figure (dotted name); an interval (95 %, over objects and draws of
+        labels) runs from ``low`` to ``high``.
+        """
+        import pandas as pd
+
+        rows = {
+            (point.regime, point.budget, name): (one.mean, *(one.interval or (None, None)), one.draw_std)
+            for point in self.points
+            for name, one in point.figures.items()
+        }
+        index = pd.MultiIndex.from_tuples(rows, names=["regime", "budget", "figure"])
+        return pd.DataFrame(list(rows.values()), index, ["mean", "low", "high", "draw_std"], dtype="float64")
+
+    def series(self, regime: str, figure: str) -> Series:
+        """Return one figure of one regime as arrays to draw.
+
+        Parameters
+        ----------
+        regime : str
+            One of :attr:`regimes`.
+        figure : str
+            Dotted name, such as ``macro.f1``.
+
+        Returns
+        -------
+        Series
+            NaN where a figure is not defined.
+        """
+        chosen = [point for point in self.points if point.regime == regime]
+        values = [point.figures[figure] for point in chosen]
+        rows = [(one.mean, *(one.interval or (None, None))) for one in values]
+        arrays = np.array(rows, dtype=np.float64).reshape(-1, 3).T
+        return Series(np.array([point.budget for point in chosen]), *arrays)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the content of ``budgets.json``."""
+        return to_plain(replace(self, about={})) | {"about": dict(self.about)}
+
+    def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
+        """Write ``budgets.json`` into a folder (finished fits may be there)."""
+        write_json(Path(folder) / HEAD, self.to_dict(), overwrite=overwrite)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> BudgetCurve:
+        """Read what :meth:`save` wrote.
+
+        Raises
+        ------
+        BundleError
+            If there is no curve, or it is damaged.
+        """
+        return read_record(Path(folder) / HEAD, cls)
+
+    @staticmethod
+    def _head(name: str) -> str:
+        return f"{title(name)} against the number of target labels"
+
+    def _shown(self, name: str) -> tuple[list[str], list[list[str]]]:
+        """Return header and rows of text of one figure: a row for each budget, a column for each regime."""
+        at = {(point.regime, point.budget): str(point.figures[name]) for point in self.points}
+        rows = [[str(size), *(at.get((regime, size), "-") for regime in self.regimes)] for size in self.budgets]
+        return ["labels", *self.regimes], rows
+
+    def lines(self) -> list[str]:
+        """Return macro-F1 and the first class's F1 of each regime and budget, and labels saved, as lines."""
+        lines = []
+        for name in ("macro.f1", f"per_class.{self.classes[0]}.f1", "log_loss"):
+            lines += [self._head(name), *aligned(*self._shown(name))]
+        words = {"more": "more labels than there are", "fewer": "fewer labels than the smallest budget"}
+        for one in self.savings:
+            if one.figure == "macro.f1" and one.regime == self.regimes[-1]:
+                needs = words[one.bound] if one.bound else f"about {one.equals:.0f} labels"
+                lines.append(
+                    f"{one.regime} with {one.budget} labels: {one.against} needs {needs} for the same macro-F1"
+                )
+        return [*lines, *self.notes]
 
 
 def savings_of(
@@ -179,107 +396,6 @@ def thin_labels(dataset: Dataset, keep: np.ndarray) -> Dataset:
         target_split=np.where(lost, np.int8(-1), dataset.target_split),
         twins=twins.take(~np.isin(twins.object_id, target.object_id[lost])),
     )
-
-
-def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
-    wanted = {available if budget == ALL else int(budget) for budget in budgets}
-    if min(wanted, default=0) < 1:
-        raise DatasetError(f"budgets must be numbers of labels of 1 or more, or '{ALL}'; got {list(budgets)}.")
-    return tuple(sorted({min(size, available) for size in wanted}))
-
-
-def label_budgets(
-    dataset: Dataset,
-    budgets: Sequence[int | str] = BUDGETS,
-    regimes: Sequence[str] = REGIMES,
-    options: FitOptions | None = None,
-    *,
-    fit: Fit | None = None,
-    draws: int = 3,
-    cut: float | None = CUT,
-    split: str = "test",
-    n_bootstrap: int = 500,
-    out: str | Path | None = None,
-    run: Run | None = None,
-) -> BudgetCurve:
-    """Refit regimes with fewer target labels and score each on the same test rows.
-
-    Subsets are stratified and nested, and each draw has subsets and a training seed of its own.
-    A regime that uses no target label is fitted once for each draw and stands at every budget.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With labelled target rows.
-    budgets : sequence of int or "all"
-        Numbers of target labels, train and validation together; more than there are means all.
-    regimes, options, fit, cut, split, n_bootstrap
-        As :func:`~jpas_gbm.comparison.comparison.compare_dataset`.
-    draws : int
-        Subsets of each size.
-    out : path, optional
-        For the curve; finished fits are kept in ``out/budgets`` and not repeated.
-    run : Run, optional
-        Seed of draws, trainings and resamples, threads and progress.
-
-    Returns
-    -------
-    BudgetCurve
-        Points, and labels saved.
-
-    Raises
-    ------
-    DatasetError
-        If a budget is not a number of labels, or no row is left to test on.
-    """
-    options, run = options or FitOptions(), run or Run()
-    held = held_out(dataset, split)
-    keep = brighter(held.mag, cut)
-    trainer = Trainer(RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
-    orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
-    sizes = _sizes(budgets, len(orders[0]))
-    results, notes = _trained(dataset, trainer, regimes, sizes, orders, options, split)
-    rows, classes = held.take(keep), dataset.scheme.classes
-    kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}
-    points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
-    made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
-    about = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
-    curve = BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
-    if out is not None:
-        curve.save(out, overwrite=True)
-    return curve
-
-
-def _trained(
-    dataset: Dataset,
-    trainer: Trainer,
-    regimes: Sequence[str],
-    sizes: tuple[int, ...],
-    orders: Sequence[np.ndarray],
-    options: FitOptions,
-    split: str,
-) -> tuple[dict[tuple[str, int, int], RegimeResult], list[str]]:
-    """Return the results by regime, size and draw, and a note for each fit that could not be made."""
-    run, data = trainer.run, dataset.fingerprint()
-    marks = [(r, size, i) for i in range(len(orders)) for r in regimes for size in _own_sizes(r, sizes)]
-    results: dict[tuple[str, int, int], RegimeResult] = {}
-    notes: list[str] = []
-    for done, (regime, size, draw) in enumerate(marks):
-        seed, keep = run.seed + draw, orders[draw][:size]
-        planned = Planned(
-            f"{regime}, {size} labels, draw {draw + 1}",
-            f"{run_name(regime, seed)}-{size}",
-            lambda keep=keep: thin_labels(dataset, keep),  # type: ignore[misc]
-            f"{data}/{split}/{size}/{draw}",
-            override(options, regime=regime),
-            seed,
-        )
-        run.report(planned.title, done, len(marks))
-        try:
-            results[regime, size, draw] = trainer.result(planned)
-        except FitError as error:
-            notes.append(f"{planned.title}: {error}")
-    return results, notes
 
 
 def _uses_labels(regime: str) -> bool:

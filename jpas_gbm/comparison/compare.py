@@ -1,31 +1,43 @@
-"""The verbs evaluate and compare: models scored on held-out rows, and regimes compared."""
+"""The verbs evaluate and compare: regimes trained, or their finished runs taken up, and scored on the same rows."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..adaptation.regimes import get_regime
 from ..atomic import atomic_folder, refuse_existing
 from ..claims import claim_folder, claim_room
-from ..config import options_of
-from ..errors import ConfigError
+from ..config import options_of, override
+from ..errors import ConfigError, DatasetError, FitError
 from ..model import Model, open_model
 from ..options import REGIMES, FitOptions
 from ..run import Progress, Run
+from ..scores.bootstrap import LEVEL, RESAMPLES
 from ..simulation.simulate import open_dataset
+from ..store import provenance
+from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .budget_curve import HEAD as BUDGETS_FILE
-from .budget_curve import BudgetCurve
-from .budgets import ALL, label_budgets
+from .budgets import HEAD as BUDGETS_FILE
+from .budgets import BudgetCurve, _own_sizes, budget_points, label_order, thin_labels
 from .comparison import HEAD as COMPARISON_FILE
-from .comparison import Comparison, compare_dataset
-from .evaluation import Evaluation, evaluate_model
+from .comparison import Comparison, RunStore, compare_regimes, run_fingerprint
+from .evaluation import CUT, Evaluation, RegimeResult, brighter, evaluate_model, held_out, run_name, shown_redshifts
 from .exhibits import exhibits_of
-from .scored_rows import CUT
 
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
+
+
+ALL = "all"
+
+
+BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)
+"""Target labels, train and validation together, unless others are asked for."""
 
 
 def evaluate(
@@ -190,3 +202,281 @@ def read_budgets(words: str) -> list[int | str]:
     if len(set(found)) < len(found):
         raise ConfigError(f"--budgets {words}: a budget comes twice.")
     return found
+
+
+class Planned(NamedTuple):
+    """A run that is to be made.
+
+    Parameters
+    ----------
+    title : str
+        In words, for progress.
+    name : str
+        Of its folder.
+    data : callable
+        Gives the data set, when it is needed.
+    key : str
+        What tells the data and the held-out rows from others.
+    options : FitOptions
+        With the regime.
+    seed : int
+        Of the training.
+    """
+
+    title: str
+    name: str
+    data: Callable[[], Dataset]
+    key: str
+    options: FitOptions
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Trainer:
+    """Makes runs that are planned, or takes up finished ones.
+
+    Parameters
+    ----------
+    store : RunStore
+        Where finished runs are kept.
+    held : Catalogue
+        The held-out rows, which each model predicts.
+    fit : callable, optional
+        ``fit(dataset, options, seed=, threads=, progress=)`` returning a fitted model; default:
+        :func:`jpas_gbm.adaptation.fit.fit`.
+    run : Run
+        Threads and progress.
+    models : Path, optional
+        A folder in which models are kept by the name of the run.
+    """
+
+    store: RunStore
+    held: Catalogue
+    fit: Fit | None = None
+    run: Run = field(default_factory=Run)
+    models: Path | None = None
+
+    def result(self, planned: Planned) -> RegimeResult:
+        """Return what the model of a planned run says of the held-out rows.
+
+        Raises
+        ------
+        FitError
+            If the model cannot be trained on the data.
+        """
+        mark = run_fingerprint(planned.key, planned.options, planned.seed)
+        kept = self.models is None or (self.models / planned.name).is_dir()
+        known = self.store.load(planned.name, mark) if kept else None
+        if known is not None:
+            return known
+        threads, progress = self.run.threads, self._under(planned.title)
+        fitted = (self.fit or _default_fit())(
+            planned.data(), planned.options, seed=planned.seed, threads=threads, progress=progress
+        )
+        if self.models is not None:
+            fitted.save(self.models / planned.name, overwrite=True)
+        p = fitted.probabilities(self.held, threads=threads)
+        rule, card = str(fitted.rule), dict(fitted.card)
+        result = RegimeResult(planned.options.regime, planned.seed, p, fitted.thresholds, rule, card)
+        self.store.save(planned.name, mark, result)
+        return result
+
+    def _under(self, title: str) -> Progress | None:
+        """Return a progress that names the training before each of its stages."""
+        if (progress := self.run.progress) is None:
+            return None
+        return lambda stage, done, total: progress(f"{title}: {stage}", done, total)
+
+
+def _default_fit() -> Fit:
+    from ..adaptation.fit import fit
+
+    return lambda dataset, options, **run: fit(dataset, config=options, **run)
+
+
+def compare_dataset(
+    dataset: Dataset,
+    regimes: Sequence[str] = REGIMES,
+    seeds: Sequence[int] = (0, 1, 2),
+    options: FitOptions | None = None,
+    *,
+    fit: Fit | None = None,
+    cut: float | None = CUT,
+    split: str = "test",
+    n_bootstrap: int = RESAMPLES,
+    out: str | Path | None = None,
+    keep_models: bool = False,
+    run: Run | None = None,
+) -> Comparison:
+    """Fit several regimes with several seeds on one data set and compare them on its held-out rows.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        The split stays as it is; only training seeds differ.
+    regimes : sequence of str
+        In the order in which they are to be listed.
+    seeds, options
+        Seeds of the trainings of each regime, and options of every fit but for the regime.
+    fit : callable, optional
+        As in :class:`~jpas_gbm.comparison.runs.Trainer`.
+    cut, split, n_bootstrap
+        Faintest magnitude of the held-out rows that count, their split, and the number of resamples.
+    out : path, optional
+        Finished runs are kept in ``out/runs`` and not repeated while data, options and version are the
+        same; so a comparison that was stopped goes on.
+    keep_models : bool
+        Also keep the models, in ``out/models``.
+    run : Run, optional
+        Seed of the resamples, threads and progress.
+
+    Returns
+    -------
+    Comparison
+        Not yet saved.
+    """
+    options, run = options or FitOptions(), run or Run()
+    held = held_out(dataset, split)
+    brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
+    folder = None if out is None else Path(out)
+    store = RunStore(None if folder is None else folder / "runs")
+    trainer = Trainer(store, held, fit, run, folder / "models" if folder is not None and keep_models else None)
+    results = _runs(dataset, trainer, regimes, seeds, options, f"{dataset.fingerprint()}/{split}")
+    made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
+    return compare_regimes(
+        [results[run_name(r, s)] for r in regimes for s in seeds],
+        *(held.label, held.mag, held.object_id),
+        classes=dataset.scheme.classes,
+        cut=cut,
+        n_bootstrap=n_bootstrap,
+        seed=run.seed,
+        z=shown_redshifts(held, dataset),
+        about={"split": split, "provenance": made, "verdicts": _verdicts(results)},
+    )
+
+
+def _runs(
+    dataset: Dataset, trainer: Trainer, regimes: Sequence[str], seeds: Sequence[int], options: FitOptions, key: str
+) -> dict[str, RegimeResult]:
+    """Return the result of every regime and seed by the name of the run."""
+    planned = [
+        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
+        for s in seeds
+        for r in regimes
+    ]
+    results: dict[str, RegimeResult] = {}
+    for done, one in enumerate(planned):
+        trainer.run.report(one.title, done, len(planned))
+        results[one.name] = trainer.result(one)
+    trainer.run.report("scoring", len(planned), len(planned))
+    return results
+
+
+def _verdicts(results: Mapping[str, RegimeResult]) -> dict[str, Any]:
+    """Return what each run's card says of its own choice, notes and guard."""
+    wanted = ("chosen", "verdict", "notes", "decision")
+    return {run: {name: one.card[name] for name in wanted if name in one.card} for run, one in results.items()}
+
+
+def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
+    wanted = {available if budget == ALL else int(budget) for budget in budgets}
+    if min(wanted, default=0) < 1:
+        raise DatasetError(f"budgets must be numbers of labels of 1 or more, or '{ALL}'; got {list(budgets)}.")
+    return tuple(sorted({min(size, available) for size in wanted}))
+
+
+def label_budgets(
+    dataset: Dataset,
+    budgets: Sequence[int | str] = BUDGETS,
+    regimes: Sequence[str] = REGIMES,
+    options: FitOptions | None = None,
+    *,
+    fit: Fit | None = None,
+    draws: int = 3,
+    cut: float | None = CUT,
+    split: str = "test",
+    n_bootstrap: int = 500,
+    out: str | Path | None = None,
+    run: Run | None = None,
+) -> BudgetCurve:
+    """Refit regimes with fewer target labels and score each on the same test rows.
+
+    Subsets are stratified and nested, and each draw has subsets and a training seed of its own.
+    A regime that uses no target label is fitted once for each draw and stands at every budget.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With labelled target rows.
+    budgets : sequence of int or "all"
+        Numbers of target labels, train and validation together; more than there are means all.
+    regimes, options, fit, cut, split, n_bootstrap
+        As :func:`~jpas_gbm.comparison.comparison.compare_dataset`.
+    draws : int
+        Subsets of each size.
+    out : path, optional
+        For the curve; finished fits are kept in ``out/budgets`` and not repeated.
+    run : Run, optional
+        Seed of draws, trainings and resamples, threads and progress.
+
+    Returns
+    -------
+    BudgetCurve
+        Points, and labels saved.
+
+    Raises
+    ------
+    DatasetError
+        If a budget is not a number of labels, or no row is left to test on.
+    """
+    options, run = options or FitOptions(), run or Run()
+    held = held_out(dataset, split)
+    keep = brighter(held.mag, cut)
+    trainer = Trainer(RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
+    orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
+    sizes = _sizes(budgets, len(orders[0]))
+    results, notes = _thinned_runs(dataset, trainer, regimes, sizes, orders, options, split)
+    rows, classes = held.take(keep), dataset.scheme.classes
+    kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}
+    points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
+    made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
+    about = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
+    curve = BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
+    if out is not None:
+        curve.save(out, overwrite=True)
+    return curve
+
+
+def _thinned_runs(
+    dataset: Dataset,
+    trainer: Trainer,
+    regimes: Sequence[str],
+    sizes: tuple[int, ...],
+    orders: Sequence[np.ndarray],
+    options: FitOptions,
+    split: str,
+) -> tuple[dict[tuple[str, int, int], RegimeResult], list[str]]:
+    """Return the results by regime, size and draw, and a note for each fit that could not be made."""
+    run, data = trainer.run, dataset.fingerprint()
+    marks = [(r, size, i) for i in range(len(orders)) for r in regimes for size in _own_sizes(r, sizes)]
+    results: dict[tuple[str, int, int], RegimeResult] = {}
+    notes: list[str] = []
+    for done, (regime, size, draw) in enumerate(marks):
+        seed, keep = run.seed + draw, orders[draw][:size]
+        planned = Planned(
+            f"{regime}, {size} labels, draw {draw + 1}",
+            f"{run_name(regime, seed)}-{size}",
+            lambda keep=keep: thin_labels(dataset, keep),  # type: ignore[misc]
+            f"{data}/{split}/{size}/{draw}",
+            override(options, regime=regime),
+            seed,
+        )
+        run.report(planned.title, done, len(marks))
+        try:
+            results[regime, size, draw] = trainer.result(planned)
+        except FitError as error:
+            notes.append(f"{planned.title}: {error}")
+    return results, notes
+
+
+Fit = Callable[..., Any]

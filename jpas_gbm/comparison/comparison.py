@@ -1,8 +1,10 @@
-"""Comparison: which regime is better, over seeds, on the same held-out rows."""
+"""Comparison: which regime is better, over seeds, on the same held-out rows; and the finished runs it is made of."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -10,17 +12,21 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..config import override
-from ..errors import DatasetError
-from ..options import REGIMES, FitOptions
-from ..run import Run
+from .. import __version__
+from ..atomic import atomic_folder
+from ..errors import BundleError, DatasetError
+from ..options import FitOptions
 from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
-from ..store import from_plain, provenance, read_json, to_plain, write_json
-from ..surveys.dataset import Dataset
+from ..sealed import check_checksums
+from ..store import folder_checksums, from_plain, read_json, to_plain, write_json
 from ..text import aligned, cell, html_table, title
-from .evaluation import CURVES, Evaluation, evaluate_runs
-from .runs import Fit, Planned, RegimeResult, RunStore, Trainer, run_name
-from .scored_rows import CUT, brighter, held_out, shown_redshifts
+from .evaluation import (
+    CURVES,
+    CUT,
+    Evaluation,
+    RegimeResult,
+    evaluate_runs,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -373,85 +379,52 @@ def regime_rows(
     return rows, tuple(pairs)
 
 
-def compare_dataset(
-    dataset: Dataset,
-    regimes: Sequence[str] = REGIMES,
-    seeds: Sequence[int] = (0, 1, 2),
-    options: FitOptions | None = None,
-    *,
-    fit: Fit | None = None,
-    cut: float | None = CUT,
-    split: str = "test",
-    n_bootstrap: int = RESAMPLES,
-    out: str | Path | None = None,
-    keep_models: bool = False,
-    run: Run | None = None,
-) -> Comparison:
-    """Fit several regimes with several seeds on one data set and compare them on its held-out rows.
+def run_fingerprint(data: str, options: FitOptions, seed: int) -> str:
+    """Return a checksum that changes when a run would: data, options, seed or version of the package."""
+    content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256("".join((data, content, str(seed), __version__)).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A folder of finished runs; without a folder it keeps nothing.
 
     Parameters
     ----------
-    dataset : Dataset
-        The split stays as it is; only training seeds differ.
-    regimes : sequence of str
-        In the order in which they are to be listed.
-    seeds, options
-        Seeds of the trainings of each regime, and options of every fit but for the regime.
-    fit : callable, optional
-        As in :class:`~jpas_gbm.comparison.runs.Trainer`.
-    cut, split, n_bootstrap
-        Faintest magnitude of the held-out rows that count, their split, and the number of resamples.
-    out : path, optional
-        Finished runs are kept in ``out/runs`` and not repeated while data, options and version are the
-        same; so a comparison that was stopped goes on.
-    keep_models : bool
-        Also keep the models, in ``out/models``.
-    run : Run, optional
-        Seed of the resamples, threads and progress.
-
-    Returns
-    -------
-    Comparison
-        Not yet saved.
+    folder : Path or None
+        Where runs are kept, one folder each.
     """
-    options, run = options or FitOptions(), run or Run()
-    held = held_out(dataset, split)
-    brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
-    folder = None if out is None else Path(out)
-    store = RunStore(None if folder is None else folder / "runs")
-    trainer = Trainer(store, held, fit, run, folder / "models" if folder is not None and keep_models else None)
-    results = _trained(dataset, trainer, regimes, seeds, options, f"{dataset.fingerprint()}/{split}")
-    made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
-    return compare_regimes(
-        [results[run_name(r, s)] for r in regimes for s in seeds],
-        *(held.label, held.mag, held.object_id),
-        classes=dataset.scheme.classes,
-        cut=cut,
-        n_bootstrap=n_bootstrap,
-        seed=run.seed,
-        z=shown_redshifts(held, dataset),
-        about={"split": split, "provenance": made, "verdicts": _verdicts(results)},
-    )
 
+    folder: Path | None
 
-def _trained(
-    dataset: Dataset, trainer: Trainer, regimes: Sequence[str], seeds: Sequence[int], options: FitOptions, key: str
-) -> dict[str, RegimeResult]:
-    """Return the result of every regime and seed by the name of the run."""
-    planned = [
-        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
-        for s in seeds
-        for r in regimes
-    ]
-    results: dict[str, RegimeResult] = {}
-    for done, one in enumerate(planned):
-        trainer.run.report(one.title, done, len(planned))
-        results[one.name] = trainer.result(one)
-    trainer.run.report("scoring", len(planned), len(planned))
-    return results
+    def load(self, name: str, fingerprint: str) -> RegimeResult | None:
+        """Return a finished run, or None if it is not there, is damaged or was another run."""
+        if self.folder is None or not (self.folder / name / "run.json").is_file():
+            return None
+        place = self.folder / name
+        try:
+            head = read_json(place / "run.json")
+            check_checksums(place, head["checksums"])
+        except (BundleError, KeyError, TypeError):
+            return None
+        if head["fingerprint"] != fingerprint:
+            return None
+        with np.load(place / "probabilities.npz", allow_pickle=False) as arrays:
+            p = arrays["p"]
+        thresholds = None if head["thresholds"] is None else np.array(head["thresholds"], dtype=np.float64)
+        return RegimeResult(head["regime"], head["seed"], p, thresholds, head["rule"], head["card"])
 
+    def save(self, name: str, fingerprint: str, result: RegimeResult) -> None:
+        """Keep a finished run, in place of another of its name."""
+        if self.folder is None:
+            return
+        with atomic_folder(self.folder / name, overwrite=True) as temporary:
+            np.savez(temporary / "probabilities.npz", p=result.p)
+            head = {of: getattr(result, of) for of in ("regime", "seed", "thresholds", "rule", "card")}
+            head |= {"fingerprint": fingerprint, "checksums": folder_checksums(temporary)}
+            write_json(temporary / "run.json", head)
 
-def _verdicts(results: Mapping[str, RegimeResult]) -> dict[str, Any]:
-    """Return what each run's card says of its own choice, notes and guard."""
-    wanted = ("chosen", "verdict", "notes", "decision")
-    return {run: {name: one.card[name] for name in wanted if name in one.card} for run, one in results.items()}
+    def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
+        """Give the file of each finished run, and what reads the model card in it."""
+        for path in sorted((self.folder or Path()).glob("*/run.json")) if self.folder else ():
+            yield path, lambda path=path: read_json(path)["card"]  # type: ignore[misc]

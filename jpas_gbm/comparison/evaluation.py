@@ -1,15 +1,17 @@
-"""Evaluation: how good one fitted model is on held-out rows, and how sure that is."""
+"""Evaluation: which held-out rows are scored, how good a fitted model is on them, and how sure that is."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal
 
 import numpy as np
 
 from ..atomic import atomic_folder
+from ..errors import DatasetError
+from ..model import Model
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer
@@ -18,11 +20,21 @@ from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import HEADLINE, aligned, cell, html_table, title
-from .runs import RegimeResult, run_name
-from .scored_rows import CUT, Domain, brighter, held_out, magnitude_bins, magnitude_edges, shown_redshifts
 
 HEAD, CURVES = "metrics.json", "curves.json"
 """Files of a saved evaluation."""
+
+
+Domain = Literal["target", "source"]
+
+CUT = 22.5
+"""Faintest magnitude of test rows unless another is asked for: the paper's r <= 22.5."""
+
+
+_BIN_WIDTH = 0.5
+
+
+_FEWEST_IN_BIN = 100
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -142,29 +154,6 @@ class Evaluation:
         return [self._head(), *aligned(["", "value and interval"], self._rows()), rule, *self.figures.notes]
 
 
-class Fitted(Protocol):
-    """What an evaluation needs of a model."""
-
-    @property
-    def thresholds(self) -> np.ndarray:
-        """Class factors of the thresholded decision, shape (k,)."""
-
-    @property
-    def card(self) -> Mapping[str, Any]:
-        """The model card."""
-
-    @property
-    def classes(self) -> tuple[str, ...]:
-        """Names of the classes, in order."""
-
-    @property
-    def rule(self) -> Any:
-        """Decision that validation chose: argmax or thresholds."""
-
-    def probabilities(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
-        """Return probabilities of the classes, float64 (n, k)."""
-
-
 def evaluate_runs(
     results: Sequence[RegimeResult],
     y: np.ndarray,
@@ -252,7 +241,7 @@ def _scored(
 
 
 def evaluate_model(
-    fitted: Fitted,
+    fitted: Model,
     dataset: Dataset,
     split: str = "test",
     cut: float | None = CUT,
@@ -267,7 +256,7 @@ def evaluate_model(
 
     Parameters
     ----------
-    fitted : Fitted
+    fitted : Model
         The model.
     dataset, split, cut, domain
         The labelled rows of a split of the sky, or of the mocks, not fainter than the cut.
@@ -310,3 +299,139 @@ def evaluate_model(
     truth = rows.label, rows.mag, rows.object_id
     drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": shown_redshifts(rows, dataset)}
     return evaluate_runs([result], *truth, classes=fitted.classes, cut=cut, about=about, **drawn)[0][0]
+
+
+def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:
+    """Return the edges of magnitude bins, multiples of `width`, that hold `fewest` rows or more each.
+
+    Parameters
+    ----------
+    mag : array, shape (n,)
+        Magnitudes; NaN counts nowhere.
+    width : float
+        Width of a bin before sparse ones are merged with the next fainter.
+    fewest : int
+        Least number of rows in a bin.
+
+    Returns
+    -------
+    array, shape (bins + 1,)
+        Empty where no magnitude is known.
+    """
+    mag = np.asarray(mag, dtype=np.float64)
+    mag = mag[np.isfinite(mag)]
+    if not len(mag):
+        return np.empty(0)
+    first, last = np.floor(mag.min() / width), np.ceil(mag.max() / width)
+    edges = width * np.arange(first - (mag.min() == first * width), last + 1)
+    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
+    counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
+    kept, waiting = [edges[0]], 0
+    for upper, count in zip(edges[1:], counts, strict=True):
+        waiting += count
+        if waiting >= fewest:
+            kept.append(upper)
+            waiting = 0
+    if waiting:
+        kept[len(kept) - 1 if len(kept) > 1 else 1 :] = [edges[-1]]
+    return np.array(kept)
+
+
+def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the bin of each magnitude, lower < m <= upper; -1 for none."""
+    if len(edges) < 2:
+        return np.full(len(mag), -1, dtype=np.int64)
+    place = np.searchsorted(edges, mag, side="left") - 1
+    return np.where(np.isfinite(mag) & (place < len(edges) - 1), place, -1)
+
+
+def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
+    """Return which rows are not fainter than the cut; rows without a magnitude are left out.
+
+    Without a cut (None, or inf) every row stays, also those without a magnitude.
+
+    Raises
+    ------
+    DatasetError
+        If no row is left.
+    """
+    if cut is None or np.isposinf(cut):
+        return np.ones(len(mag), dtype=bool)
+    mag = np.asarray(mag, dtype=np.float64)
+    with np.errstate(invalid="ignore"):
+        keep = mag <= cut
+    if len(mag) and not keep.any():
+        known = mag[np.isfinite(mag)]
+        found = f"they reach from {known.min():.2f} to {known.max():.2f}" if len(known) else "none of them is known"
+        raise DatasetError(
+            f"no held-out row has a magnitude of {cut} or brighter: {found}. Give another --cut; "
+            "--cut inf takes all rows."
+        )
+    return keep
+
+
+def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:
+    """Return the labelled rows of a split.
+
+    Raises
+    ------
+    DatasetError
+        If there are none.
+    """
+    rows = dataset.target_rows(split) if domain == "target" else dataset.source_rows(split)
+    rows = rows.take(rows.label >= 0)
+    if not len(rows):
+        raise DatasetError(
+            f"the {domain} has no labelled row in the split '{split}'. Prepare it with labels, and a share of them "
+            "for that split."
+        )
+    return rows
+
+
+def shown_redshifts(rows: Catalogue, dataset: Dataset) -> np.ndarray:
+    """Return redshifts of the rows whose spectral type the z cut parts (quasars), NaN for others."""
+    parted = [dataset.scheme.code(c) for of in dataset.scheme.spectypes.values() if len(of) == 2 for c in of]
+    return np.where(np.isin(rows.label, parted), rows.z, np.nan)
+
+
+@dataclass(frozen=True, eq=False)
+class RegimeResult:
+    """What one trained model said about the held-out rows.
+
+    Parameters
+    ----------
+    regime : str
+        How it was trained.
+    seed : int or None
+        Seed of the training.
+    p : array of float64, shape (n, k)
+        Probabilities of every held-out row, in the order of the data set.
+    thresholds : array of float64, shape (k,), optional
+        Decision weights chosen on validation.
+    rule : {"argmax", "thresholds"}
+        The decision that validation chose.
+    card : mapping
+        The model card.
+    """
+
+    regime: str
+    seed: int | None
+    p: np.ndarray
+    thresholds: np.ndarray | None = None
+    rule: str = "argmax"
+    card: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def factors(self) -> np.ndarray:
+        """Class factors of the thresholded decision, shape (k,): ones, which is argmax, where none were chosen."""
+        return np.ones(self.p.shape[1]) if self.thresholds is None else np.asarray(self.thresholds)
+
+    @property
+    def name(self) -> str:
+        """Name of the run, such as ``ssda-seed0``."""
+        return run_name(self.regime, self.seed)
+
+
+def run_name(regime: str, seed: int | None) -> str:
+    """Return the name of a run, such as ``ssda-seed0``."""
+    return f"{regime}-seed{seed}"

@@ -20,9 +20,8 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
 from ..text import source_word
 from .comparison import Comparison
-from .evaluation import Evaluation, evaluate_model
+from .evaluation import CUT, Evaluation, brighter, evaluate_model, held_out
 from .map import SkyMap, sky_map
-from .scored_rows import CUT, brighter, held_out
 from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
 
 _FEWEST = 15

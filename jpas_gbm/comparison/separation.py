@@ -14,7 +14,7 @@ from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
 from ..surveys.classes import LabelScheme
 from ..surveys.dataset import Dataset
-from .scored_rows import CUT, brighter, held_out
+from .evaluation import CUT, brighter, held_out
 
 _MOST_BINS = 9
 _OUTSIDE = 0.002

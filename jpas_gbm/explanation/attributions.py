@@ -1,4 +1,4 @@
-"""Attributions: what every band says for every class in every row, worked out batch by batch."""
+"""Attributions: what every band says for every class in every row, batch by batch; and single objects by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from ..predictions import is_bare
 from ..run import Run
 from ..surveys.catalogue import Catalogue
 from ..surveys.classes import LabelScheme
-from .blocks import BandRule
+from .blocks import BandRule, Blocks, lines_between, spectrum_columns
+from .content import LogOdds, ObjectFacts, TopBand
 from .contributions import TreeContributions
 
 
@@ -86,6 +87,9 @@ class Pair:
         """Return first minus second over the class axis: (n, k, ...) becomes (n, ...)."""
         return np.asarray(values[:, self.a] - values[:, self.b])
 
+
+OBJECT_BANDS = 10
+"""Bands named for an object asked for by name."""
 
 _DOUBLE_ROWS = 20_000
 """Up to so many rows are kept in double precision, so that what is saved still adds up to the last digits."""
@@ -331,3 +335,109 @@ def _add_batch(found: Attributions, trees: TreeContributions, batch: slice, bias
     found.features[kept] = pair.difference(total[local])
     found.values[kept] = X[local]
     return error
+
+
+def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Find rows by the key of the catalogue or by the object's id.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    names : sequence of str
+        ``TILE_ID/NUMBER`` (the columns of the row key, in order), or one number: the object id
+        (TARGETID). An object seen in several tiles has several rows.
+
+    Returns
+    -------
+    rows : array of intp
+    names : list of str
+        The name that found each; a row named twice is found once.
+
+    Raises
+    ------
+    ExplanationError
+        If a name is not one, or names no row.
+    """
+    rows: list[int] = []
+    found_by: list[str] = []
+    for name in names:
+        try:
+            numbers = [int(word) for word in name.strip().split("/")]
+        except ValueError:
+            raise ExplanationError(
+                f"--object {name}: is not the name of a row. Write {'/'.join(catalogue.key)} or the object's id "
+                "(TARGETID), in whole numbers."
+            ) from None
+        if len(numbers) == len(catalogue.key):
+            columns = list(catalogue.key.values())
+            chosen = np.logical_and.reduce([c == v for c, v in zip(columns, numbers, strict=True)])
+        else:
+            chosen = np.zeros(len(catalogue), dtype=bool)
+        if len(numbers) == 1 and (catalogue.object_id == numbers[0]).any():
+            chosen = catalogue.object_id == numbers[0]
+        places = np.flatnonzero(chosen)
+        if not len(places):
+            raise ExplanationError(_not_there(name, catalogue))
+        fresh = [place for place in places.tolist() if place not in rows]
+        rows += fresh
+        found_by += [name.strip()] * len(fresh)
+    return np.array(rows, dtype=np.intp), found_by
+
+
+def _not_there(name: str, catalogue: Catalogue) -> str:
+    if not len(catalogue):
+        return f"--object {name}: the catalogue has no rows."
+    first = "/".join(str(column[0]) for column in catalogue.key.values())
+    ranges = ", ".join(f"{key} from {column.min()} to {column.max()}" for key, column in catalogue.key.items())
+    return (
+        f"--object {name}: there is no such row among the {len(catalogue)} of {catalogue.survey} ({ranges}). Names are "
+        f"{'/'.join(catalogue.key)}, such as {first}, or object ids, such as {int(catalogue.object_id[0])}."
+    )
+
+
+def object_facts(
+    found: Attributions, row: int, name: str, label: str | None, blocks: Blocks, top: int = OBJECT_BANDS
+) -> ObjectFacts:
+    """Return what decided one object.
+
+    Parameters
+    ----------
+    found : Attributions
+    row : int
+        Its place among the rows.
+    name : str
+        As it was asked for.
+    label : str or None
+        Its class, where known.
+    blocks : Blocks
+    top : int
+        How many bands.
+
+    Returns
+    -------
+    ObjectFacts
+    """
+    rows, bands = found.rows, found.model.recipe.bands
+    attribution, own = found.pair_bands[row], found.pair_own[row]
+    odds, added = float(found.pair.difference(found.margins)[row]), float(found.calibration[row])
+    pivots = bands.pivots[spectrum_columns(bands)]
+    missing = ~np.isfinite(rows.flux[row, rows.bands.indices(bands.names)])
+    return ObjectFacts(
+        name=name,
+        row=row,
+        key={key: int(column[row]) for key, column in rows.key.items()},
+        object_id=int(rows.object_id[row]),
+        label=label,
+        z=float(rows.z[row]) if np.isfinite(rows.z[row]) else None,
+        mag=float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
+        probabilities=dict(zip(found.model.classes, found.probabilities[row].tolist(), strict=True)),
+        log_odds=LogOdds(bias=found.pair_bias, uncalibrated=odds, calibration=added, calibrated=odds + added),
+        top_bands=tuple(
+            TopBand(band=bands.names[i], pivot=bands.pivots[i], contribution=attribution[i])
+            for i in np.argsort(-np.abs(attribution), kind="stable")[:top]
+        ),
+        blocks=dict(zip((block.name for block in blocks.blocks), blocks.sums(attribution).tolist(), strict=True)),
+        own=dict(zip(found.rule.own_names, own.tolist(), strict=True)),
+        lines=tuple(lines_between(float(rows.z[row]), pivots[0], pivots[-1])),
+        missing_bands=tuple(np.array(bands.names)[missing].tolist()),
+    )

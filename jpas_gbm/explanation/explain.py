@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,16 +22,46 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.recognition import Source, as_list
-from .attributions import Attributions, Pair, attribute
+from .attributions import Attributions, Pair, attribute, find_rows, object_facts
 from .blocks import LINES, RULES, Blocks, check_rule
-from .content import Additivity, ArrayFacts, Bias, Content, MemberFacts, Method, OneFit, SampleFacts, Sharing, Stability
+from .content import (
+    Additivity,
+    ArrayFacts,
+    Bias,
+    Content,
+    MemberFacts,
+    Method,
+    NotDefined,
+    OneFit,
+    PhysicsScore,
+    SampleFacts,
+    Sharing,
+    Stability,
+    StageSplit,
+)
 from .contributions import tolerance
 from .explanation import FORMAT, KIND, Explanation
-from .objects import find_rows, object_facts
-from .restframe import RedshiftRows, line_table, rest_edges, rest_spectrum
-from .ridge import physics_score, ridge_map, ridge_summary, top_wavelengths
-from .sample import Sample, brighter_rows, draw_sample, reader_notes
-from .summary import Summary, importances, refit_importances, stability, unit_importances
+from .ridge import (
+    FEWEST,
+    RedshiftRows,
+    line_table,
+    physics_score,
+    rest_edges,
+    rest_spectrum,
+    ridge_map,
+    ridge_summary,
+    top_wavelengths,
+)
+from .summary import (
+    Sample,
+    Summary,
+    brighter_rows,
+    draw_sample,
+    importances,
+    refit_importances,
+    stability,
+    unit_importances,
+)
 
 _WORDS = (
     "Exact path-dependent TreeSHAP (Lundberg et al. 2020) by the libraries' own code, in margin units, centred over "
@@ -373,3 +403,50 @@ def _redshift_arrays(
         ridge = ridge_map(both.values, both.z)
         arrays |= {"ridge_edges": ridge.edges, "ridge_mean": ridge.mean, "ridge_count": ridge.rows}
     return arrays
+
+
+def reader_notes(
+    found: Attributions,
+    sample: Sample,
+    options: ExplainOptions,
+    physics: PhysicsScore | None,
+    stages: Mapping[str, StageSplit | NotDefined],
+) -> tuple[str, ...]:
+    """Return what is missing from an explanation, and why, in sentences.
+
+    Parameters
+    ----------
+    found : Attributions
+    sample : Sample
+        The same rows.
+    options : ExplainOptions
+    physics : PhysicsScore or None
+    stages : mapping of str to StageSplit or NotDefined
+
+    Returns
+    -------
+    tuple of str
+    """
+    pair, counts = found.pair, sample.facts.drawn
+    notes = [
+        f"no {name} among the {len(sample)} rows: means are over the other class alone, and what needs {name} "
+        "is left out."
+        for name in pair.names
+        if not counts[name]
+    ]
+    both = np.isin(sample.y, [pair.a, pair.b])
+    unknown = int((both & ~np.isfinite(sample.rows.z)).sum())
+    if unknown:
+        notes.append(
+            f"{unknown} of {int(both.sum())} rows of {pair.first} and {pair.second} have no redshift: they count "
+            "nowhere in rest frame, physics score and ridge."
+        )
+    if physics is None and counts[pair.first]:
+        low, high = options.z_range
+        notes.append(f"there is no physics score: fewer than {FEWEST} {pair.first} have {low:g} < z < {high:g}.")
+    for stage in stages.values():
+        if stage.defined and not np.any(stage.sky.mean_abs):
+            notes.append("the sky added no trees: boosting on target rows did not pay on validation.")
+    if sample.facts.classes_from == "predictions":
+        notes.append("rows count as the class predicted for them, not as a class that is known.")
+    return tuple(notes)

@@ -1,26 +1,166 @@
-"""Do the bands that decide hold the lines that should, and do they move with redshift as Lyα does?"""
+"""What bands say against rest wavelength and redshift: lines, the physics score, and the ridge of Lyα."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
 from ..scores.bootstrap import resample_rows, resample_weights
 from ..surveys.bands import BandSystem
-from .blocks import PHYSICS, Block, line_named, spectrum_columns, strongest
-from .content import LineShare, PhysicsScore, Ridge, RidgeBin, ShuffledRedshifts
-from .restframe import RedshiftRows
-from .summary import intervals, rank_correlation
+from .attributions import Attributions
+from .blocks import LINES, NEAR, PHYSICS, Block, line_named, spectrum_columns, strongest
+from .content import LineMeans, LineShare, PhysicsScore, Ridge, RidgeBin, ShuffledRedshifts
+from .summary import intervals, mean_over, rank_correlation
 
 FEWEST = 10
 """With fewer rows there is neither a physics score nor a ridge."""
 
-_STEP = 0.1
+_Z_STEP = 0.1
 _FEWEST_IN_BIN = 3
 _FEWEST_PEAKS = 5
 _ON_LINE = 0.03
+
+
+_FEWEST = 5
+
+
+@dataclass(frozen=True, eq=False)
+class RedshiftRows:
+    """Attributions of n rows whose redshift is known.
+
+    Parameters
+    ----------
+    bands : BandSystem
+    values : array, shape (n, b)
+        Attribution of the pair's log-odds to each band.
+    z : array, shape (n,)
+    observed : array of bool, shape (n, b)
+    object_id : array of int64, shape (n,)
+        The bootstrap draws objects.
+    """
+
+    bands: BandSystem
+    values: np.ndarray
+    z: np.ndarray
+    observed: np.ndarray
+    object_id: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.z)
+
+    @classmethod
+    def of(cls, found: Attributions, chosen: np.ndarray) -> RedshiftRows:
+        """Return the rows of attributions that a mask (n,) chooses and whose redshift is known."""
+        bands = found.model.recipe.bands
+        rows = found.rows.select_bands(bands)
+        chosen = np.flatnonzero(chosen & np.isfinite(rows.z) & (rows.z > -1))
+        return cls(bands, found.pair_bands[chosen], rows.z[chosen], rows.observed[chosen], rows.object_id[chosen])
+
+    def take(self, rows: np.ndarray) -> RedshiftRows:
+        """Return the rows chosen by a mask or indices.
+
+        Parameters
+        ----------
+        rows : array of bool, shape (n,), or of int
+
+        Returns
+        -------
+        RedshiftRows
+        """
+        return RedshiftRows(self.bands, self.values[rows], self.z[rows], self.observed[rows], self.object_id[rows])
+
+
+def rest_edges() -> np.ndarray:
+    """Return edges in Å of bins of equal width in ln wavelength, about one narrow band each, shape (r + 1,).
+
+    Returns
+    -------
+    array of float64, shape (r + 1,)
+    """
+    number = int(np.ceil(np.log(_HIGH / _LOW) / _STEP))
+    return _LOW * np.exp(_STEP * np.arange(number + 1))
+
+
+class RestSpectrum(NamedTuple):
+    """Mean attribution in each of r bins, its interval, and the rows there; NaN with fewer than five rows."""
+
+    mean: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    rows: np.ndarray
+
+
+def rest_spectrum(rows: RedshiftRows, resamples: int, seed: int) -> RestSpectrum:
+    """Return mean attributions of a band against λ/(1 + z), over observed bands, in the bins of :func:`rest_edges`.
+
+    Parameters
+    ----------
+    rows : RedshiftRows
+    resamples, seed : int
+        Of the intervals over objects.
+
+    Returns
+    -------
+    RestSpectrum
+    """
+    edges, columns = rest_edges(), spectrum_columns(rows.bands)
+    n, width = len(rows), len(edges) - 1
+    place = np.searchsorted(edges, rows.bands.pivots[columns][None, :] / (1.0 + rows.z[:, None]), side="right") - 1
+    good = rows.observed[:, columns] & (place >= 0) & (place < width)
+    cell = (np.arange(n)[:, None] * width + place)[good]
+    total = np.bincount(cell, weights=rows.values[:, columns][good], minlength=n * width).reshape(n, width)
+    count = np.bincount(cell, minlength=n * width).reshape(n, width)
+    there = count > 0
+    means = mean_over(total / np.maximum(count, 1), [there], rows.object_id, resamples, seed)
+    few = there.sum(axis=0) < _FEWEST
+    mean, low, high = (np.where(few, np.nan, column) for column in (means.mean, *means.interval.T))
+    return RestSpectrum(mean, low, high, there.sum(axis=0))
+
+
+def line_table(rows: RedshiftRows, resamples: int, seed: int) -> tuple[LineMeans, ...]:
+    """Return what bands on each line say, and what all other bands of the same rows say.
+
+    Parameters
+    ----------
+    rows : RedshiftRows
+    resamples, seed : int
+        Of the intervals over objects.
+
+    Returns
+    -------
+    tuple of LineMeans
+        One for each line and break that at least five rows show.
+    """
+    columns = spectrum_columns(rows.bands)
+    values, observed = rows.values[:, columns], rows.observed[:, columns]
+    rest = np.log(rows.bands.pivots[columns][None, :] / (1.0 + rows.z[:, None]))
+    reach = np.maximum(NEAR, rows.bands.widths[columns] / rows.bands.pivots[columns] / 2)
+    table = []
+    for line in LINES:
+        near = observed & (np.abs(rest - np.log(line.wavelength)) < reach)
+        far = observed & ~near
+        shown = np.flatnonzero(near.any(axis=1) & far.any(axis=1))
+        if len(shown) < _FEWEST:
+            continue
+        on, off = ((values * side)[shown].sum(axis=1) / side[shown].sum(axis=1) for side in (near, far))
+        every = np.ones((len(shown), 1), dtype=bool)
+        means = mean_over(np.stack([on, off, on - off], axis=1), [every], rows.object_id[shown], resamples, seed)
+        span = means.interval
+        table.append(
+            LineMeans(
+                **dict(line),
+                n=len(shown),
+                on=means.mean[0],
+                interval=span[0],
+                off=means.mean[1],
+                excess=means.mean[2],
+                excess_interval=span[2],
+            )
+        )
+    return tuple(table)
 
 
 def holding(blocks: Sequence[Block], z: np.ndarray, names: Sequence[str] = PHYSICS) -> np.ndarray:
@@ -131,8 +271,8 @@ class RidgeMap(NamedTuple):
     rows: np.ndarray
 
 
-def _edges(z: np.ndarray) -> np.ndarray:
-    return _STEP * np.arange(max(int(np.floor(z.max() / _STEP)) + 1, 1) + 1)
+def _z_edges(z: np.ndarray) -> np.ndarray:
+    return _Z_STEP * np.arange(max(int(np.floor(z.max() / _Z_STEP)) + 1, 1) + 1)
 
 
 def _bin_of(z: np.ndarray, edges: np.ndarray) -> np.ndarray:
@@ -151,7 +291,7 @@ def ridge_map(values: np.ndarray, z: np.ndarray) -> RidgeMap:
     -------
     RidgeMap
     """
-    edges = _edges(z)
+    edges = _z_edges(z)
     place = _bin_of(z, edges)
     count = np.bincount(place, minlength=len(edges) - 1)
     total = np.zeros((len(edges) - 1, values.shape[1]))
@@ -266,7 +406,7 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
     reach = np.maximum(_ON_LINE, rows.bands.widths[columns] / pivots / 2)[np.searchsorted(pivots, peaks)]
     on_line = np.abs(np.log(peaks / lya)) < reach
     correlation, slope = moves(np.arange(len(z)))
-    place = _bin_of(z, _edges(z))
+    place = _bin_of(z, _z_edges(z))
     numbers = [number for number in np.unique(place) if (place == number).sum() >= _FEWEST_IN_BIN]
     bins = []
     for number, centre, peak, line in zip(numbers, centres, peaks, lya, strict=True):
@@ -282,3 +422,6 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
         on_lya=count[on_line].sum() / count.sum(),
         bins=tuple(bins),
     )
+
+
+_LOW, _HIGH, _STEP = 700.0, 12_000.0, 0.02

@@ -1,18 +1,22 @@
-"""The sections of an explanation that are means over rows, with bootstrap intervals over objects."""
+"""The rows explained, and the sections that are means over them, with bootstrap intervals over objects."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..model import Model
 from ..options import ExplainOptions
 from ..run import Run
 from ..scores.bootstrap import LEVEL, resample_weights
-from .attributions import Attributions, attribute
+from ..surveys.catalogue import Catalogue
+from ..surveys.classes import LabelScheme
+from .attributions import Attributions, Pair, attribute
 from .blocks import Blocks, strongest
 from .content import (
     BandMeans,
@@ -21,10 +25,12 @@ from .content import (
     FeatureMeans,
     Features,
     GroupMeans,
+    MeanAttributions,
     Moments,
     NotDefined,
     OneFit,
     OwnMeans,
+    SampleFacts,
     Stability,
     StagePart,
     StageSplit,
@@ -47,6 +53,109 @@ SPLITS = {
 """For each way of parting mocks from sky: origins of the two parts (mocks', sky's), and what they are."""
 
 _MAIN_BANDS = 4
+
+
+_STREAM = 41
+
+
+@dataclass(frozen=True, eq=False)
+class Sample:
+    """The rows that are explained.
+
+    Parameters
+    ----------
+    rows : Catalogue
+        In the order of the catalogue they were drawn from.
+    y : array of int8, shape (n,)
+        The class that a row counts as: its label, or the class predicted where it has none.
+    facts : SampleFacts
+        How they were drawn.
+    """
+
+    rows: Catalogue
+    y: np.ndarray
+    facts: SampleFacts
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
+    """Return the rows that are not fainter than the cut; without a cut all of them.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    cut : float or None
+        Faintest magnitude; None and inf take all rows.
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    ExplanationError
+        If none is left.
+    """
+    with np.errstate(invalid="ignore"):
+        chosen = catalogue if cut is None or np.isposinf(cut) else catalogue.take(np.asarray(catalogue.mag <= cut))
+    if not len(chosen):
+        raise ExplanationError(
+            f"none of the {len(catalogue)} rows has a magnitude of {cut} or brighter: there is nothing to explain. "
+            "Give another --cut (inf takes all rows) or another --split."
+        )
+    return chosen
+
+
+def draw_sample(
+    catalogue: Catalogue, y: np.ndarray, scheme: LabelScheme, options: ExplainOptions, seed: int, *, labelled: bool
+) -> Sample:
+    """Draw a stratified sample: so many rows of each class, and the quasars (nearly) all.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        n rows.
+    y : array of int, shape (n,)
+        The class of each; rows of class -1 are left out.
+    scheme : LabelScheme
+        The classes; those that redshift parts within a spectral type are the quasars.
+    options : ExplainOptions
+        ``per_class`` and ``quasars``: most rows of a class.
+    seed : int
+        Seed of the draw.
+    labelled : bool
+        Whether classes are labels.
+
+    Returns
+    -------
+    Sample
+
+    Raises
+    ------
+    ExplanationError
+        If there is no row.
+    """
+    rng = np.random.default_rng(np.random.SeedSequence([seed, _STREAM]))
+    chosen = []
+    for code, name in enumerate(scheme.classes):
+        mine = np.flatnonzero(y == code)
+        most = options.quasars if name in scheme.parted else options.per_class
+        chosen.append(rng.permutation(mine)[:most] if most and len(mine) > most else mine)
+    places = np.sort(np.concatenate(chosen))
+    if not len(places):
+        raise ExplanationError("no row has a class: there is nothing to explain. Give labelled rows or a --catalogue.")
+    limits = {"each class of quasars": options.quasars, "each other class": options.per_class}
+    words = [f"at most {most} rows of {of}" if most else f"all rows of {of}" for of, most in limits.items()]
+    by = "label" if labelled else "predicted class"
+    facts = SampleFacts(
+        drawn=scheme.counts(y[places]),
+        available=scheme.counts(y),
+        classes_from="labels" if labelled else "predictions",
+        rule=f"stratified by {by}: {words[0]}, {words[1]}, drawn at random",
+    )
+    return Sample(catalogue.take(places), y[places].astype(np.int8), facts)
 
 
 def intervals(draws: np.ndarray) -> np.ndarray:
@@ -111,10 +220,9 @@ def mean_over(
             known = np.isfinite(parts)
             return np.asarray((np.where(known, parts, 0).sum(axis=0) / known.sum(axis=0)).T)
 
-    draws = [means(weights) for weights in resample_weights(groups[counted], resamples, seed)] if counted.any() else []
-    return Means(
-        means(np.ones((int(counted.sum()), 1)))[0], np.concatenate(draws) if draws else np.empty((0, values.shape[1]))
-    )
+    draws = [np.empty((0, values.shape[1]))]
+    draws += map(means, resample_weights(groups[counted], resamples, seed)) if counted.any() else []
+    return Means(means(np.ones((int(counted.sum()), 1)))[0], np.concatenate(draws))
 
 
 class Summary:
@@ -178,16 +286,15 @@ class Summary:
     def block_table(self) -> tuple[BlockMeans, ...]:
         """Return the section ``blocks``."""
         sums = self.blocks.sums(self.found.pair_bands)
-        sizes = self._means(np.abs(sums), list(self.codes.values()), resampled=True)
-        signed = {name: self._means(sums, [code]).mean for name, code in self.codes.items()}
+        means = MeanAttributions(**self._pair_means(sums))
         top = strongest(sums[:, : len(self.blocks.spectral)])
         mine = {name: top[self.y == code] for name, code in self.codes.items() if (self.y == code).any()}
         return tuple(
             BlockMeans(
                 **dict(block),
-                mean_abs=sizes.mean[i],
-                interval=sizes.interval[i],
-                mean={name: mean[i] for name, mean in signed.items()},
+                mean_abs=means.mean_abs[i],
+                interval=means.interval[i],
+                mean={name: mean[i] for name, mean in means.mean.items()},
                 strongest={name: float((t == i).mean()) for name, t in mine.items()} if block.spectral else {},
             )
             for i, block in enumerate(self.blocks.blocks)
@@ -288,8 +395,11 @@ def importances(found: Attributions, y: np.ndarray) -> np.ndarray:
     -------
     array of float64, shape (b,)
     """
-    sets = [(y == code)[:, None] for code in (found.pair.a, found.pair.b)]
-    return mean_over(np.abs(found.pair_bands), sets, found.rows.object_id).mean
+    return _importances(found.pair_bands, found.pair, found.rows.object_id, y)
+
+
+def _importances(values: np.ndarray, pair: Pair, groups: np.ndarray, y: np.ndarray) -> np.ndarray:
+    return mean_over(np.abs(values), [(y == code)[:, None] for code in (pair.a, pair.b)], groups).mean
 
 
 def unit_importances(found: Attributions, y: np.ndarray) -> np.ndarray:
@@ -304,9 +414,8 @@ def unit_importances(found: Attributions, y: np.ndarray) -> np.ndarray:
     -------
     array of float64, shape (u, b)
     """
-    sets = [(y[found.detail] == code)[:, None] for code in (found.pair.a, found.pair.b)]
-    groups = found.rows.object_id[found.detail]
-    return np.array([mean_over(np.abs(unit), sets, groups).mean for unit in found.units])
+    rows = found.rows.object_id[found.detail], y[found.detail]
+    return np.array([_importances(unit, found.pair, *rows) for unit in found.units])
 
 
 def refit_importances(

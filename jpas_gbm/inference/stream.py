@@ -1,4 +1,4 @@
-"""Predicting a catalogue of any length: in chunks, in order, in bounded memory."""
+"""Predicting a catalogue of any length: in chunks, in order, in bounded memory; and the bands that decide each row."""
 
 from __future__ import annotations
 
@@ -11,14 +11,15 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import refuse_existing
-from ..errors import CatalogueError, ConfigError
-from ..explanation.objects import WhyColumns
+from ..errors import CatalogueError, ConfigError, did_you_mean
+from ..explanation.attributions import Pair, attribute
 from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model
-from ..output.write_columns import prediction_cards
+from ..options import ExplainOptions
+from ..output.write_columns import Column, prediction_cards
 from ..output.writers import Head, table_writer, writer_class
 from ..predictions import Predictions
-from ..run import Progress, thread_count
+from ..run import Progress, Run, thread_count
 from ..store import provenance
 from ..surveys.imaging import RADIUS
 from ..surveys.quality import QualityBit
@@ -26,6 +27,11 @@ from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list
 
 _KEYS_CHECKED = 50_000_000
+
+TOP_BANDS = 3
+"""Bands named for a row of a prediction table."""
+
+ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -218,3 +224,98 @@ class _Counts:
                 f"{path}: {len(same)} rows repeat the key of another ({named}, say). Each row needs its own "
                 f"({', '.join(self._names)}): join the tables without repeating rows."
             )
+
+
+class WhyColumns:
+    """Columns of a prediction table that name the bands that decide each chosen row.
+
+    ``WHY_LOG_ODDS`` (float32) is the log-odds of the pair before calibration. For i from 1 to `top`, ``WHY_BAND_i``
+    (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th largest |contribution| to it and the signed
+    contribution. Rows that are not chosen have empty names and NaN.
+
+    Parameters
+    ----------
+    model : Model
+    which : str
+        ``all``, or names of classes with commas: the rows whose most probable class is one of them.
+    pair : str or pair of str, optional
+        The classes compared; by default those that redshift parts.
+    threads : int
+        Threads of features and trees.
+    top : int
+        How many bands of each row.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such class.
+    ExplanationError
+        If the pair is not two classes of the model.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        which: str = ALL,
+        pair: str | Sequence[str] | None = None,
+        threads: int = 1,
+        top: int = TOP_BANDS,
+    ) -> None:
+        self.model, self.threads = model, threads
+        self.pair = Pair.of(model.scheme, pair)
+        self.top = min(top, len(model.recipe.bands))
+        self.names = [name.strip() for name in which.split(",")]
+        allowed = (ALL, *model.classes)
+        for name in self.names:
+            if name not in allowed:
+                raise ConfigError(
+                    f"--explain {name}: there is no such class.{did_you_mean(name, allowed)} "
+                    f"Allowed: {', '.join(allowed)}."
+                )
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """Name, type, description and UCD of each column."""
+        first, second = self.pair.names
+        odds = f"ln P({first})/P({second})"
+        text = f"S{max(map(len, self.model.recipe.bands.names))}"
+        sentence = f"{odds} before calibration; NaN where not explained."
+        columns = [Column("WHY_LOG_ODDS", "f4", sentence, "stat.value;src.class")]
+        for i in range(1, self.top + 1):
+            rank = "largest" if i == 1 else f"{i}. largest"
+            sentence = f"Band of the {rank} contribution to {odds}."
+            columns.append(Column(f"WHY_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
+            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {first}."
+            columns.append(Column(f"WHY_CONTRIB_{i}", "f4", sentence, "stat.value"))
+        return tuple(columns)
+
+    def of(self, predictions: Predictions) -> dict[str, np.ndarray]:
+        """Return the columns of some rows by name.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            n rows.
+
+        Returns
+        -------
+        dict of str to array, shape (n,)
+        """
+        n = len(predictions)
+        codes = [self.model.classes.index(name) for name in self.names if name != ALL]
+        chosen = np.arange(n) if ALL in self.names else np.flatnonzero(np.isin(predictions.label, codes))
+        table = {
+            one.name: np.full(n, b"" if one.dtype.startswith("S") else np.nan, dtype=one.dtype) for one in self.columns
+        }
+        if not len(chosen):
+            return table
+        rows = predictions.catalogue.take(chosen)
+        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), Run(threads=self.threads))
+        values = found.pair_bands
+        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
+        names = np.array(self.model.recipe.bands.names, dtype="S")
+        table["WHY_LOG_ODDS"][chosen] = self.pair.difference(found.margins)
+        for i in range(self.top):
+            table[f"WHY_BAND_{i + 1}"][chosen] = names[order[:, i]]
+            table[f"WHY_CONTRIB_{i + 1}"][chosen] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]
+        return table

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..comparison.budget_curve import BudgetCurve
+from ..comparison.budgets import BudgetCurve
 from ..text import listed
 from .figures.plates import plates_of
 from .sections import Block, ResultKind, blocks_of, register_kind

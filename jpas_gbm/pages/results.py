@@ -8,11 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison.comparison import HEAD as COMPARISON
-from ..comparison.comparison import Comparison
+from ..comparison.comparison import Comparison, RunStore
 from ..comparison.evaluation import HEAD as EVALUATION
 from ..comparison.evaluation import Evaluation
 from ..comparison.exhibits import FOLDER, DataFacts, Exhibits
-from ..comparison.runs import RunStore
 from ..errors import BundleError, JpasGbmError
 from ..inputs import read_card
 from ..lists.target_list import TargetList

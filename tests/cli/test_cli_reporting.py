@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.cli.app import app
-from jpas_gbm.comparison.budget_curve import BudgetCurve, BudgetFigure, BudgetPoint
+from jpas_gbm.comparison.budgets import BudgetCurve, BudgetFigure, BudgetPoint
 
 runner = CliRunner()
 

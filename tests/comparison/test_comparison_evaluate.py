@@ -8,11 +8,14 @@ import pytest
 
 from jpas_gbm.comparison.evaluation import (
     Evaluation,
+    RegimeResult,
+    brighter,
     evaluate_model,
     evaluate_runs,
+    held_out,
+    magnitude_bins,
+    magnitude_edges,
 )
-from jpas_gbm.comparison.runs import RegimeResult
-from jpas_gbm.comparison.scored_rows import brighter, held_out, magnitude_bins, magnitude_edges
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
 from jpas_gbm.scores.point_figures import evaluate
 from jpas_gbm.store import dump_json

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.evaluation import evaluate_runs
+from jpas_gbm.comparison.evaluation import RegimeResult, evaluate_runs
 from jpas_gbm.comparison.exhibits import DataFacts, Exhibits, equal_count_edges, exhibits_of, redshift_curves
 from jpas_gbm.comparison.map import SkyMap, enclosed_mass, learnt_plane, sky_map
-from jpas_gbm.comparison.runs import RegimeResult
 from jpas_gbm.comparison.separation import (
     balance_edges,
     band_separation,

@@ -10,7 +10,7 @@ from jpas_gbm.boosting.training import train
 from jpas_gbm.cli.app import app
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.explanation.objects import WhyColumns
+from jpas_gbm.inference.stream import WhyColumns
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import jpas_gbm.explanation.explain as explaining
 from jpas_gbm.errors import BundleError, ConfigError, ExplanationError, FeatureMismatch, OutputError
 from jpas_gbm.explanation.explain import explain, refits_of
 from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.explanation.sample import draw_sample
+from jpas_gbm.explanation.summary import draw_sample
 from jpas_gbm.options import ExplainOptions
 
 OPTIONS = ExplainOptions(resamples=60, blocks=12)

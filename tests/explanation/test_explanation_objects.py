@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.attributions import Pair, attribute
+from jpas_gbm.explanation.attributions import Pair, attribute, find_rows
 from jpas_gbm.explanation.explain import explain
-from jpas_gbm.explanation.objects import WhyColumns, find_rows
+from jpas_gbm.inference.stream import WhyColumns
 
 
 def test_rows_by_key_and_by_object_id(rows):

@@ -4,8 +4,18 @@ import numpy as np
 import pytest
 
 from jpas_gbm.explanation.blocks import Blocks, line_named, lines_between, strongest
-from jpas_gbm.explanation.restframe import RedshiftRows, line_table, rest_edges, rest_spectrum
-from jpas_gbm.explanation.ridge import holding, physics_score, ridge_map, ridge_peaks, ridge_summary, top_wavelengths
+from jpas_gbm.explanation.ridge import (
+    RedshiftRows,
+    holding,
+    line_table,
+    physics_score,
+    rest_edges,
+    rest_spectrum,
+    ridge_map,
+    ridge_peaks,
+    ridge_summary,
+    top_wavelengths,
+)
 from jpas_gbm.explanation.summary import rank_correlation
 from jpas_gbm.surveys.bands import band_system
 

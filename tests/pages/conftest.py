@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jpas_gbm.comparison.budget_curve import BudgetCurve, BudgetFigure, BudgetPoint, Saving
-from jpas_gbm.comparison.comparison import compare_dataset
+from jpas_gbm.comparison.budgets import BudgetCurve, BudgetFigure, BudgetPoint, Saving
+from jpas_gbm.comparison.compare import compare_dataset
 from jpas_gbm.comparison.evaluation import evaluate_model
 from jpas_gbm.comparison.exhibits import exhibits_of
 from jpas_gbm.explanation.explain import explain

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...comparison.budget_curve import BudgetCurve
+from ...comparison.budgets import BudgetCurve
 from ...text import count, cut_words, number, sample_words, seeds_words, with_span
 from .plates import THIRD, WIDE, Panel, Plate, register_plate
 from .style import PALE, legend_below, numbers, reach, regime_look, save_figure
