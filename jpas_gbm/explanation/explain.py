@@ -52,16 +52,7 @@ from .ridge import (
     ridge_summary,
     top_wavelengths,
 )
-from .summary import (
-    Sample,
-    Summary,
-    brighter_rows,
-    draw_sample,
-    importances,
-    refit_importances,
-    stability,
-    unit_importances,
-)
+from .summary import Sample, Summary, draw_sample, importances, refit_importances, stability, unit_importances
 
 _WORDS = (
     "Exact path-dependent TreeSHAP (Lundberg et al. 2020) by the libraries' own code, in margin units, centred over "
@@ -287,7 +278,7 @@ def _assembled(
     physics = physics_score(sums, spectral, first, cls=pair.first, z_range=options.z_range, **again)
     by_block, _ = top_wavelengths(first.values, sums, spectral, first.bands)
     stages = summary.stages()
-    arrays = _arrays(found, sample, blocks, top) | _redshift_arrays(found, first, second, blocks, y, again)
+    arrays = _arrays(found, sample, blocks, top, (first, second), again)
     allowed, _ = tolerance({member.booster.backend for member in model.members})
     made = model.card.get("provenance") or {}
     record = provenance(seed=seed, options=options.model_dump(mode="json"), model=made, data=data)
@@ -347,58 +338,46 @@ def _stability(found: Attributions, y: np.ndarray, refits: np.ndarray | None) ->
     return stability(np.vstack([whole, refits]), "this model and refits with other seeds")
 
 
-def _arrays(found: Attributions, sample: Sample, blocks: Blocks, top: np.ndarray) -> dict[str, np.ndarray]:
-    """Return the arrays of rows, bands and features, by name."""
+def _arrays(
+    found: Attributions,
+    sample: Sample,
+    blocks: Blocks,
+    top: np.ndarray,
+    pair_rows: Sequence[RedshiftRows],
+    again: dict[str, int],
+) -> dict[str, np.ndarray]:
+    """Return the arrays of rows, bands, features and redshifts, by name; `pair_rows` are of the pair's classes."""
     rows = sample.rows.select_bands(found.model.recipe.bands)
     size = np.abs(rows.flux.astype(np.float64))
     level = np.ones(len(size))
     known = np.isfinite(size).any(axis=1)
     level[known] = np.nanmedian(size[known], axis=1)
     level = np.where(level > 0, level, 1.0)
-    return {
-        "bands": found.bands,
-        "own": found.own,
-        "bias": found.bias,
-        "margins": found.margins,
-        "probabilities": found.probabilities,
-        "pair_bands": found.pair_bands,
-        "pair_own": found.pair_own,
-        "pair_blocks": blocks.sums(found.pair_bands),
+    sums = blocks.sums(found.pair_bands)
+    spectral = sums[:, : len(blocks.spectral)]
+    by_block, by_band = top_wavelengths(found.pair_bands, spectral, blocks.spectral, rows.bands)
+    whole = ("bands", "own", "bias", "margins", "probabilities", "pair_bands", "pair_own", "detail")
+    rest = {"mean": "mean", "low": "low", "high": "high", "count": "rows"}
+    spectra = [rest_spectrum(of, **again) for of in pair_rows]
+    arrays = {
+        **{name: getattr(found, name) for name in whole},
+        "pair_blocks": sums,
         "pair_calibration": found.calibration,
         "label": sample.y,
-        "z": rows.z,
-        "mag": rows.mag,
-        "ra": rows.ra,
-        "dec": rows.dec,
-        "object_id": rows.object_id,
+        **{name: getattr(rows, name) for name in ("z", "mag", "ra", "dec", "object_id", "observed")},
         **{f"key_{name}": column for name, column in rows.key.items()},
         "flux": (rows.flux / level[:, None]).astype(np.float32),
         "flux_err": (rows.flux_err / level[:, None]).astype(np.float32),
         "level": level,
-        "observed": rows.observed,
-        "detail": found.detail,
         "feature_contributions": found.features[:, top],
         "feature_values": found.values[:, top],
         **{f"part_{origin}": part for origin, part in found.parts.items()},
+        "strongest_block": by_block,
+        "strongest_band": by_band,
+        "rest_edges": rest_edges(),
+        **{f"rest_{name}": np.stack([getattr(one, of) for one in spectra]) for name, of in rest.items()},
     }
-
-
-def _redshift_arrays(
-    found: Attributions,
-    first: RedshiftRows,
-    second: RedshiftRows,
-    blocks: Blocks,
-    y: np.ndarray,
-    again: dict[str, int],
-) -> dict[str, np.ndarray]:
-    """Return the arrays that need redshifts, by name."""
-    sums = blocks.sums(found.pair_bands)[:, : len(blocks.spectral)]
-    by_block, by_band = top_wavelengths(found.pair_bands, sums, blocks.spectral, first.bands)
-    arrays = {"strongest_block": by_block, "strongest_band": by_band, "rest_edges": rest_edges()}
-    spectra = [rest_spectrum(rows, **again) for rows in (first, second)]
-    for i, name in enumerate(("mean", "low", "high", "count")):
-        arrays[f"rest_{name}"] = np.stack([spectrum[i] for spectrum in spectra])
-    both = RedshiftRows.of(found, np.isin(y, (found.pair.a, found.pair.b)))
+    both = RedshiftRows.of(found, np.isin(sample.y, (found.pair.a, found.pair.b)))
     if len(both):
         ridge = ridge_map(both.values, both.z)
         arrays |= {"ridge_edges": ridge.edges, "ridge_mean": ridge.mean, "ridge_count": ridge.rows}
@@ -450,3 +429,31 @@ def reader_notes(
     if sample.facts.classes_from == "predictions":
         notes.append("rows count as the class predicted for them, not as a class that is known.")
     return tuple(notes)
+
+
+def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
+    """Return the rows that are not fainter than the cut; without a cut all of them.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    cut : float or None
+        Faintest magnitude; None and inf take all rows.
+
+    Returns
+    -------
+    Catalogue
+
+    Raises
+    ------
+    ExplanationError
+        If none is left.
+    """
+    with np.errstate(invalid="ignore"):
+        chosen = catalogue if cut is None or np.isposinf(cut) else catalogue.take(np.asarray(catalogue.mag <= cut))
+    if not len(chosen):
+        raise ExplanationError(
+            f"none of the {len(catalogue)} rows has a magnitude of {cut} or brighter: there is nothing to explain. "
+            "Give another --cut (inf takes all rows) or another --split."
+        )
+    return chosen

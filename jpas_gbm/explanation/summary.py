@@ -80,34 +80,6 @@ class Sample:
         return len(self.rows)
 
 
-def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
-    """Return the rows that are not fainter than the cut; without a cut all of them.
-
-    Parameters
-    ----------
-    catalogue : Catalogue
-    cut : float or None
-        Faintest magnitude; None and inf take all rows.
-
-    Returns
-    -------
-    Catalogue
-
-    Raises
-    ------
-    ExplanationError
-        If none is left.
-    """
-    with np.errstate(invalid="ignore"):
-        chosen = catalogue if cut is None or np.isposinf(cut) else catalogue.take(np.asarray(catalogue.mag <= cut))
-    if not len(chosen):
-        raise ExplanationError(
-            f"none of the {len(catalogue)} rows has a magnitude of {cut} or brighter: there is nothing to explain. "
-            "Give another --cut (inf takes all rows) or another --split."
-        )
-    return chosen
-
-
 def draw_sample(
     catalogue: Catalogue, y: np.ndarray, scheme: LabelScheme, options: ExplainOptions, seed: int, *, labelled: bool
 ) -> Sample:
