@@ -1,10 +1,91 @@
-"""jpas-gbm: gradient-boosted classification of J-PAS sources, carried from mocks to the sky."""
+"""jpas-gbm: classify J-PAS sources with gradient-boosted trees, carried from mocks to the sky.
+
+The names below are the whole public interface; each is loaded when it is first used.
+
+>>> import jpas_gbm as jg
+>>> data = jg.simulate(seed=1)                         # or jg.prepare(source=..., target=..., labels=...)
+>>> model = jg.fit(data, regime="ssda", seed=0)        # doctest: +SKIP
+"""
 
 from __future__ import annotations
 
-from importlib import metadata
+import importlib
+from typing import TYPE_CHECKING, Any
 
-try:
-    __version__ = metadata.version("jpas-gbm")
-except metadata.PackageNotFoundError:
-    __version__ = "0+unknown"
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .adaptation.fit import fit as fit
+    from .boosting.classifier import JpasClassifier as JpasClassifier
+    from .comparison.compare import compare as compare
+    from .comparison.compare import evaluate as evaluate
+    from .comparison.comparison import Comparison as Comparison
+    from .comparison.evaluation import Evaluation as Evaluation
+    from .errors import JpasGbmError as JpasGbmError
+    from .explanation.explain import explain as explain
+    from .explanation.explanation import Explanation as Explanation
+    from .inference.stream import predict as predict
+    from .lists.candidate_list import targets as targets
+    from .lists.target_list import TargetList as TargetList
+    from .model import Model as Model
+    from .model import load as load
+    from .pages import figures as plot
+    from .pages.html import report as report
+    from .predictions import Predictions as Predictions
+    from .simulation.simulate import simulate as simulate
+    from .surveys.catalogue import Catalogue as Catalogue
+    from .surveys.classes import LabelScheme as LabelScheme
+    from .surveys.dataset import Dataset as Dataset
+    from .surveys.inspect import inspect as inspect
+    from .surveys.inspection import Inspection as Inspection
+    from .surveys.prepare import prepare as prepare
+    from .surveys.reader import read as read
+    from .tuning.result import Study as Study
+    from .tuning.tune import tune as tune
+
+_DOOR = {
+    # verbs, in the order of a working day
+    "simulate": "simulation.simulate",
+    "inspect": "surveys.inspect",
+    "read": "surveys.reader",
+    "prepare": "surveys.prepare",
+    "fit": "adaptation.fit",
+    "load": "model",
+    "predict": "inference.stream",
+    "evaluate": "comparison.compare",
+    "compare": "comparison.compare",
+    "explain": "explanation.explain",
+    "tune": "tuning.tune",
+    "targets": "lists.candidate_list",
+    "report": "pages.html",
+    # nouns
+    "Catalogue": "surveys.catalogue",
+    "Dataset": "surveys.dataset",
+    "LabelScheme": "surveys.classes",
+    "Inspection": "surveys.inspection",
+    "Model": "model",
+    "Predictions": "predictions",
+    "Evaluation": "comparison.evaluation",
+    "Comparison": "comparison.comparison",
+    "Explanation": "explanation.explanation",
+    "Study": "tuning.result",
+    "TargetList": "lists.target_list",
+    "JpasClassifier": "boosting.classifier",
+    "JpasGbmError": "errors",
+    # figures: each takes a result and an axes
+    "plot": "pages.figures",
+}
+"""Where each public name lives. A room never bears the name of a verb: a submodule would hide it."""
+
+__all__ = [*_DOOR, "__version__", "plot"]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _DOOR:
+        raise AttributeError(f"module 'jpas_gbm' has no attribute '{name}'. It offers: {', '.join(_DOOR)}.")
+    module = importlib.import_module(f".{_DOOR[name]}", __name__)
+    return module if name == "plot" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*__all__})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
@@ -126,15 +127,15 @@ def override(options: T, **changes: Any) -> T:
     return parse_options(type(options), options.model_dump() | given, type(options).__name__)
 
 
-def options_of(model: type[T], config: T | str | Path | None, default: str) -> T:
+def options_of(model: type[T], config: T | Mapping[str, object] | str | Path | None, default: str) -> T:
     """Return the options that a verb was given.
 
     Parameters
     ----------
     model : type
         The class of the options.
-    config : model, path, str or None
-        Options, a YAML file, the name of a shipped configuration, or nothing: `default`.
+    config : model, mapping, path, str or None
+        Options, some of them by name, a YAML file, the name of a shipped configuration, or nothing: `default`.
     default : str
         Name of a shipped configuration.
 
@@ -150,4 +151,6 @@ def options_of(model: type[T], config: T | str | Path | None, default: str) -> T
     """
     if isinstance(config, str | Path):
         return load_options(model, config)
+    if isinstance(config, Mapping):
+        return parse_options(model, dict(config), "config")
     return load_options(model, default) if config is None else config

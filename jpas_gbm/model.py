@@ -473,6 +473,9 @@ def _misfits(model: Model) -> Iterator[str]:
         yield "its card is no mapping"
 
 
+load = Model.load
+
+
 def open_model(model: Model | str | Path) -> Model:
     """Return the model that a verb was given.
 

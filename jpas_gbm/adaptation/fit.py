@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,7 +11,8 @@ import numpy as np
 from ..boosting.calibration import CalibrationReport, Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
 from ..boosting.ensemble import HeldOut, Member
-from ..config import configs_folder, load_options, override, parse_options
+from ..claims import claim_folder
+from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
 from ..features.overlap import Overlap, learn_overlap
 from ..model import Model
@@ -40,9 +42,11 @@ def fit(
     data: Dataset | str | Path | None = None,
     *,
     regime: str | None = None,
-    config: FitOptions | str | Path | None = None,
+    config: FitOptions | Mapping[str, object] | str | Path | None = None,
     seeds: int | None = None,
     crossfit: int | None = None,
+    out: str | Path | None = None,
+    overwrite: bool = False,
     seed: int = 0,
     threads: int = 0,
     progress: Progress | None = None,
@@ -56,12 +60,17 @@ def fit(
     regime : str, optional
         What training may touch: mocks-only, mocks-calibrated, target-only, uda, ssda or a registered one; default: as
         the configuration says.
-    config : FitOptions or path, optional
-        Options, a YAML file of them, or the name of a shipped configuration; default: that of the regime.
+    config : FitOptions, mapping or path, optional
+        Options, some of them by name, a YAML file of them, or the name of a shipped configuration; default: that of
+        the regime.
     seeds : int, optional
         Members of the ensemble; default: as configured.
     crossfit : int, optional
         Folds that choose and calibrate, while trees train on validation labels too; default: as configured.
+    out : path, optional
+        Folder to save the model in, too.
+    overwrite : bool
+        Whether a model that is there may be replaced.
     seed : int
         Every random stream is spawned from it: the same seed gives the same model.
     threads : int
@@ -85,9 +94,14 @@ def fit(
     >>> import jpas_gbm as jg
     >>> model = jg.fit(regime="ssda", seed=1)  # doctest: +SKIP
     """
+    if out is not None:
+        claim_folder(out, "model", overwrite, [given for given in (data, config) if isinstance(given, str | Path)])
     options = fit_options(config, regime, seeds=seeds, crossfit=crossfit)
     run = Run.start(seed, threads, progress)
-    return fit_rows(open_dataset(data, seed, progress), options, run)
+    model = fit_rows(open_dataset(data, seed, progress), options, run)
+    if out is not None:
+        model.save(out, overwrite=overwrite)
+    return model
 
 
 def fit_rows(dataset: Dataset, options: FitOptions, run: Run) -> Model:
@@ -114,7 +128,7 @@ def fit_rows(dataset: Dataset, options: FitOptions, run: Run) -> Model:
 
 
 def fit_options(
-    config: FitOptions | str | Path | None = None,
+    config: FitOptions | Mapping[str, object] | str | Path | None = None,
     regime: str | None = None,
     *,
     seeds: int | None = None,
@@ -124,9 +138,9 @@ def fit_options(
 
     Parameters
     ----------
-    config : FitOptions or path, optional
-        Options, a YAML file, or the name of a shipped configuration; default: that of the regime where one is
-        shipped, else the default options.
+    config : FitOptions, mapping or path, optional
+        Options, some of them by name, a YAML file, or the name of a shipped configuration; default: that of the
+        regime where one is shipped, else the default options.
     regime : str, optional
         Goes over the configuration's.
     seeds, crossfit : int, optional
@@ -146,8 +160,7 @@ def fit_options(
     if config is None:
         shipped = configs_folder() / f"{(regime or 'ssda').replace('-', '_')}.yaml"
         config = shipped if shipped.is_file() else FitOptions()
-    options = config if isinstance(config, FitOptions) else load_options(FitOptions, config)
-    options = override(options, regime=regime, seeds=seeds, crossfit=crossfit)
+    options = override(options_of(FitOptions, config, "ssda"), regime=regime, seeds=seeds, crossfit=crossfit)
     check_options(options)
     return options
 

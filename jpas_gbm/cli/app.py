@@ -8,12 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from .. import __version__
-from . import data, model
-from . import explain as why
-from . import jobs as demo
-from . import jobs as reporting
-from . import jobs as tuning
-from . import targets as targeting
+from . import data, model, pages, targets
 from .console import say
 
 
@@ -93,17 +88,17 @@ def root(
 
 
 for function in (
-    demo.demo,
+    pages.demo,
     data.simulate,
     data.inspect,
     data.prepare,
     model.fit,
-    tuning.tune,
+    model.tune,
     model.evaluate,
     model.compare,
     model.predict,
-    why.explain,
-    targeting.targets,
-    reporting.report,
+    model.explain,
+    targets.targets,
+    pages.report,
 ):
     app.command(function.__name__, cls=Verb)(function)

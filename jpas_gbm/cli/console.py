@@ -1,24 +1,22 @@
-"""Where results go: refused before any work is done, where something else would be lost.
-
-What a verb says and how it ends: results on stdout, everything else on stderr, one exit code.
-"""
+"""What a verb says and how it ends: results on stdout, everything else on stderr, one exit code."""
 
 from __future__ import annotations
 
-import functools
+import importlib
+import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Annotated, Any, ParamSpec
+from typing import Annotated, Any
 
 import typer
 
 from ..errors import JpasGbmError
 from ..store import dump_json
 
-P = ParamSpec("P")
 Progress = Callable[[str, int, int], None]
+Closing = Callable[..., Sequence[str]]
 
 Out = Annotated[str, typer.Option("--out", help="Where the result goes.")]
 Overwrite = Annotated[bool, typer.Option("--overwrite", help="Replace what is there; otherwise refuse.")]
@@ -29,6 +27,12 @@ Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more (stderr).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors (stderr).")]
 Data = Annotated[str | None, typer.Option("--data", help="A data set made by 'prepare'; none: the built-in survey.")]
+Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts; inf takes all.")]
+Legacy = Annotated[list[str] | None, typer.Option("--legacy", help="Legacy Surveys Tractor tables: morphology and r.")]
+Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
+Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
+Split = Annotated[str, typer.Option("--split", help="test, val or train.")]
+Survey = Annotated[str | None, typer.Option("--survey", help="Where a file does not give itself away.")]
 
 
 def say(*lines: str) -> None:
@@ -52,33 +56,92 @@ def start_log(verbose: int, quiet: bool) -> None:
     logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
 
 
-def _fail(message: str, code: int) -> typer.Exit:
-    print(f"error: {message}", file=sys.stderr)
-    return typer.Exit(code)
-
-
-def verb(function: Callable[P, None]) -> Callable[P, None]:
+@contextmanager
+def one_message() -> Iterator[None]:
     """Turn what a verb raises into one message and the right exit code."""
+    cause: BaseException
+    try:
+        yield
+    except JpasGbmError as error:
+        message, code, cause = str(error), 1, error
+    except KeyboardInterrupt as error:
+        message, code, cause = str(error) or "interrupted; nothing half-made was left.", 130, error
+    except MemoryError as error:
+        message = "not enough memory. Use fewer rows, or smaller --chunk-rows where the verb has it."
+        code, cause = 1, error
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        message, code, cause = f"{where}{error.strerror or error}.", 1, error
+    except EOFError as error:
+        message, code, cause = "a file that was read ends too early. Make it again, or restore it.", 1, error
+    else:
+        return
+    print(f"error: {message}", file=sys.stderr)
+    raise typer.Exit(code) from cause
 
-    @functools.wraps(function)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            function(*args, **kwargs)
-        except JpasGbmError as error:
-            raise _fail(str(error), 1) from error
-        except KeyboardInterrupt as error:
-            raise _fail(str(error) or "interrupted; nothing half-made was left.", 130) from error
-        except MemoryError as error:
-            raise _fail(
-                "not enough memory. Use fewer rows, or smaller --chunk-rows where the verb has it.", 1
-            ) from error
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            raise _fail(f"{where}{error.strerror or error}.", 1) from error
-        except EOFError as error:
-            raise _fail("a file that was read ends too early. Make it again, or restore it.", 1) from error
 
-    return wrapped
+SHARED = {"seed": (Seed, 0), "threads": (Threads, 0), "overwrite": (Overwrite, False), "json": (Json, False)}
+"""Options of the same name and meaning in many verbs, with their defaults."""
+
+_TALK = {"verbose": (Verbose, 0), "quiet": (Quiet, False)}
+
+
+def verb(
+    *shared: str,
+    call: Callable[..., Any] | None = None,
+    as_json: Callable[[Any], Any] = lambda result: result.to_dict(),
+) -> Callable[[Closing], Callable[..., None]]:
+    """Make a verb of the command line from a function of the front door.
+
+    The decorated function declares the options, under the names of the parameters of the front door's function of its
+    name, and returns the lines that close what is printed. Parsing, the call, progress, the result as lines or JSON,
+    errors and exit codes are the same for all verbs.
+
+    Parameters
+    ----------
+    *shared : str
+        Which of :data:`SHARED` the verb has as well.
+    call : callable, optional
+        What to call with the options; default: the front door's function of the same name.
+    as_json : callable
+        What ``--json`` prints of the result.
+
+    Returns
+    -------
+    callable
+        The decorator.
+    """
+
+    def decorate(closing: Closing) -> Callable[..., None]:
+        name = closing.__name__
+
+        def command(**given: Any) -> None:
+            quiet, wants_json = given.pop("quiet"), given.pop("json", False)
+            start_log(given.pop("verbose"), quiet)
+            with one_message():
+                do = call or getattr(importlib.import_module("jpas_gbm"), name)
+                with progress_bar(quiet) as progress:
+                    result = do(**given, progress=progress)
+                closing_lines = closing(result, **given)
+                if wants_json:
+                    say_json(as_json(result))
+                else:
+                    say(*result.lines(), *closing_lines)
+                if getattr(result, "ended", None) == "interrupted":
+                    raise typer.Exit(130)
+
+        declared = list(inspect.signature(closing, eval_str=True).parameters.values())[1:-1]  # result, **more
+        common = {key: SHARED[key] for key in SHARED if key in shared} | _TALK
+        declared += [
+            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+            for key, (kind, default) in common.items()
+        ]
+        command.__name__, command.__doc__ = name, closing.__doc__
+        command.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in declared])  # type: ignore[attr-defined]
+        command.__annotations__ = {p.name: p.annotation for p in declared}
+        return command
+
+    return decorate
 
 
 @contextmanager

@@ -2,95 +2,61 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from ..claims import claim_folder
-from .console import Config, Json, Out, Overwrite, Quiet, Seed, Verbose, progress_bar, say, say_json, start_log, verb
+from .console import Config, Legacy, Out, Survey, verb
 
-Files = Annotated[list[str], typer.Option(help="One or several files.")]
+Files = Annotated[list[str], Option(help="One or several files.")]
 
 
-@verb
+@verb("seed", "overwrite")
 def simulate(
+    result: Any,
     out: Out,
     config: Config = None,
-    rows: Annotated[int | None, typer.Option("--rows", min=100, help="Mock rows (source).")] = None,
-    labelled: Annotated[int | None, typer.Option("--labelled", min=0, help="Labelled target rows.")] = None,
-    unlabelled: Annotated[int | None, typer.Option("--unlabelled", min=0, help="Unlabelled target rows.")] = None,
-    seed: Seed = 0,
-    overwrite: Overwrite = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    rows: Annotated[int | None, Option(min=100, help="Mock rows (source).")] = None,
+    labelled: Annotated[int | None, Option(min=0, help="Labelled target rows.")] = None,
+    unlabelled: Annotated[int | None, Option(min=0, help="Unlabelled target rows.")] = None,
+    **more: object,
+) -> Sequence[str]:
     """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
-    start_log(verbose, quiet)
-    from ..simulation.simulate import simulate
-
-    claim_folder(out, "simulated survey", overwrite, [config])
-    sizes = {"rows": rows, "labelled": labelled, "unlabelled": unlabelled}
-    with progress_bar(quiet) as progress:
-        made = simulate(seed, **sizes, config=config, out=out, overwrite=overwrite, progress=progress).survey
-    say(f"{out}: {len(made.source)} mock rows, {len(made.target)} target rows; the shift is in shift.json")
+    return [f"simulated survey: {out}; the shift is in shift.json"]
 
 
-@verb
+def _look(files: list[str], survey: str | None, progress: Any) -> Any:
+    from .. import inspect
+
+    return inspect(files, survey=survey)
+
+
+@verb("json", call=_look)
 def inspect(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Tables of any survey known.")],
-    survey: Annotated[str | None, typer.Option("--survey", help="Where a file does not give itself away.")] = None,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    result: Any,
+    files: Annotated[list[str], Argument(metavar="FILE...", help="Tables of any survey known.")],
+    survey: Survey = None,
+    **more: object,
+) -> Sequence[str]:
     """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
-    start_log(verbose, quiet)
-    from ..surveys import inspect as room
-
-    found = room.inspect(files, survey=survey)
-    if json:
-        say_json(found.to_dict())
-    else:
-        say(*found.lines())
+    return []
 
 
-@verb
+@verb("overwrite", "json", as_json=lambda data: data.summary().to_dict())
 def prepare(
+    result: Any,
     source: Files,
     target: Files,
     out: Out,
-    labels: Annotated[list[str] | None, typer.Option(help="Label tables, such as a DESI zcatalogue.")] = None,
-    legacy: Annotated[list[str] | None, typer.Option(help="Legacy Surveys Tractor tables.")] = None,
-    survey: Annotated[list[str] | None, typer.Option(help="ROLE=NAME where a file does not give itself away.")] = None,
-    bands: Annotated[str | None, typer.Option(help="Band system to keep, such as jpas55 or jpas57.")] = None,
-    radius: Annotated[float | None, typer.Option(help="Largest separation of a sky match, arcsec.")] = None,
-    split_seed: Annotated[int | None, typer.Option(help="Seed of the splits by object.")] = None,
+    labels: Annotated[list[str] | None, Option(help="Label tables, such as a DESI zcatalogue.")] = None,
+    legacy: Legacy = None,
+    survey: Annotated[list[str] | None, Option(help="ROLE=NAME where a file does not give itself away.")] = None,
+    bands: Annotated[str | None, Option(help="Band system to keep, such as jpas55 or jpas57.")] = None,
+    radius: Annotated[float | None, Option(help="Largest separation of a sky match, arcsec.")] = None,
+    split_seed: Annotated[int | None, Option(help="Seed of the splits by object.")] = None,
     config: Config = None,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    **more: object,
+) -> Sequence[str]:
     """Read, curate, match, label, split and audit: survey files become a data set folder."""
-    start_log(verbose, quiet)
-    from ..surveys import prepare as room
-
-    with progress_bar(quiet) as progress:
-        dataset = room.prepare(
-            source,
-            target,
-            labels,
-            legacy,
-            survey=survey,
-            config=config,
-            bands=bands,
-            radius=radius,
-            split_seed=split_seed,
-            out=out,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    if json:
-        say_json(dataset.summary().to_dict())
-    else:
-        say(*dataset.lines(), f"data set: {out}")
+    return [f"data set: {out}"]

@@ -1,212 +1,145 @@
-"""What compare and demo share: run, save, draw.
-
-Verbs about models: fit, evaluate, compare, predict.
-"""
+"""Verbs about models: fit, tune, evaluate, compare, predict, explain."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from collections.abc import Sequence
+from typing import Annotated, Any
 
-import typer
+from typer import Argument, Option
 
-from ..claims import claim_file, claim_folder
-from .console import (
-    Config,
-    Data,
-    Json,
-    Out,
-    Overwrite,
-    Quiet,
-    Seed,
-    Threads,
-    Verbose,
-    progress_bar,
-    say,
-    say_json,
-    start_log,
-    verb,
-)
-
-if TYPE_CHECKING:
-    pass
+from ..errors import ConfigError
+from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Survey, verb
 
 
-Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts.")]
-Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
-
-
-@verb
+@verb("seed", "threads", "overwrite", "json", as_json=lambda model: model.card)
 def fit(
+    result: Any,
     regime: Regime = None,
     data: Data = None,
     out: Out = "model",
     config: Config = None,
-    seeds: Annotated[int | None, typer.Option("--seeds", min=1, help="Members of the ensemble.")] = None,
+    seeds: Annotated[int | None, Option(min=1, help="Members of the ensemble.")] = None,
     crossfit: Annotated[
-        int | None,
-        typer.Option("--crossfit", min=0, help="Train on validation labels too: so many folds choose and calibrate."),
+        int | None, Option(min=0, help="Train on validation labels too: so many folds choose and calibrate.")
     ] = None,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    **more: object,
+) -> Sequence[str]:
     """Fit one regime and write the model folder."""
-    start_log(verbose, quiet)
-    from ..adaptation.fit import fit as fit_model
-
-    claim_folder(out, "model", overwrite, [data, config])
-    with progress_bar(quiet) as progress:
-        model = fit_model(
-            data,
-            regime=regime,
-            config=config,
-            seeds=seeds,
-            crossfit=crossfit,
-            seed=seed,
-            threads=threads,
-            progress=progress,
-        )
-        model.save(out, overwrite=overwrite)
-    if json:
-        say_json(model.card)
-    else:
-        say(*model.lines(), f"model: {out}")
+    return [f"model: {out}"]
 
 
-@verb
+@verb("seed", "threads", "json")
+def tune(
+    result: Any,
+    out: Out,
+    trials: Annotated[int, Option(help="Trials that the study is to have in all.")],
+    regime: Annotated[str, Option(help="ssda, target-only or mocks-calibrated.")] = "ssda",
+    data: Data = None,
+    config: Annotated[str, Option(help="Space and objective: a YAML file, or a shipped one.")] = "tune",
+    timeout: Annotated[str | None, Option(help="Time allowed, such as 90s, 45m or 2h.")] = None,
+    jobs: Annotated[int, Option(min=1, help="Processes that share the trials.")] = 1,
+    resume: Annotated[bool, Option("--resume", help="Go on with the study in --out.")] = False,
+    **more: object,
+) -> Sequence[str]:
+    """Look for better options with Optuna: resumable, judged on target validation, never on the test split."""
+    return [f"best options: {out}/best.yaml"]
+
+
+@verb("seed", "threads", "overwrite", "json")
 def evaluate(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
+    result: Any,
+    model: Model,
     out: Out,
     data: Data = None,
-    split: Annotated[str, typer.Option("--split", help="test, val or train.")] = "test",
+    split: Split = "test",
     cut: Cut = 22.5,
-    without_imaging: Annotated[
-        bool, typer.Option("--without-imaging", help="Forget magnitude and morphology.")
-    ] = False,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    without_imaging: Annotated[bool, Option("--without-imaging", help="Forget magnitude and morphology.")] = False,
+    **more: object,
+) -> Sequence[str]:
     """Measure a model on a split of a data set: metrics.json with intervals."""
-    start_log(verbose, quiet)
-    from ..comparison.compare import evaluate as evaluate_verb
-
-    with progress_bar(quiet) as progress:
-        found = evaluate_verb(
-            model,
-            data,
-            split=split,
-            cut=cut,
-            without_imaging=without_imaging,
-            seed=seed,
-            threads=threads,
-            out=out,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    if json:
-        say_json(found.to_dict())
-    else:
-        say(*found.lines(), f"metrics: {out}/metrics.json")
+    return [f"metrics: {out}/metrics.json"]
 
 
-@verb
+def _compared(regimes: list[str] | None, budgets: str | None, **given: Any) -> Any:
+    """Compare regimes that commas or spaces part, at budgets that commas part."""
+    from .. import compare
+    from ..comparison.compare import read_budgets
+
+    names = [name.strip() for word in regimes for name in word.split(",")] if regimes else None
+    return compare(regimes=names, budgets=None if budgets is None else read_budgets(budgets), **given)
+
+
+@verb("seed", "threads", "overwrite", "json", call=_compared)
 def compare(
+    result: Any,
     out: Out,
     data: Data = None,
-    regimes: Annotated[
-        list[str] | None, typer.Option("--regimes", help="Regimes to compare; default: the four.")
-    ] = None,
-    seeds: Annotated[int, typer.Option("--seeds", min=1, help="Training seeds per regime.")] = 1,
+    regimes: Annotated[list[str] | None, Option(help="Regimes to compare; default: the four.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Training seeds per regime.")] = 1,
     config: Config = None,
     cut: Cut = 22.5,
-    budgets: Annotated[
-        str | None, typer.Option("--budgets", help="Label budgets, such as 100,1000,all: the label-budget curve.")
-    ] = None,
-    keep_models: Annotated[bool, typer.Option("--keep-models", help="Keep every model, for further figures.")] = False,
-    draws: Annotated[int, typer.Option("--draws", min=1, help="Draws of labels per budget.")] = 3,
-    seed: Seed = 0,
-    threads: Threads = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    budgets: Annotated[str | None, Option(help="Label budgets, such as 100,1000,all: the label-budget curve.")] = None,
+    keep_models: Annotated[bool, Option("--keep-models", help="Keep every model, for further figures.")] = False,
+    draws: Annotated[int, Option(min=1, help="Draws of labels per budget.")] = 3,
+    **more: object,
+) -> Sequence[str]:
     """Fit several regimes over seeds and compare them on the test split with paired intervals."""
-    start_log(verbose, quiet)
-    from ..comparison.compare import compare as compare_verb
-    from ..comparison.compare import read_budgets
     from ..pages.figures.regime_scores import save_picture
 
-    with progress_bar(quiet) as progress:
-        found = compare_verb(
-            data,
-            regimes=[name.strip() for word in regimes for name in word.split(",")] if regimes else None,
-            seeds=seeds,
-            config=config,
-            cut=cut,
-            budgets=None if budgets is None else read_budgets(budgets),
-            draws=draws,
-            keep_models=keep_models,
-            out=out,
-            overwrite=overwrite,
-            seed=seed,
-            threads=threads,
-            progress=progress,
-        )
-    save_picture(found, out)
-    if json:
-        say_json(found.to_dict())
-    else:
-        say(*found.lines(), f"results: {out}")
+    save_picture(result, out)
+    return [f"results: {out}"]
 
 
-@verb
+@verb("threads", "overwrite", "json")
 def predict(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")],
-    catalogue: Annotated[str, typer.Argument(metavar="CATALOGUE", help="FITS, VOTable, Parquet, CSV or .npy.")],
+    result: Any,
+    model: Model,
+    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="FITS, VOTable, Parquet, CSV or .npy.")],
     out: Out,
-    legacy: Annotated[list[str] | None, typer.Option("--legacy", help="Tractor tables: morphology and r.")] = None,
-    survey: Annotated[str | None, typer.Option("--survey", help="Where the file does not give itself away.")] = None,
-    chunk_rows: Annotated[int, typer.Option("--chunk-rows", min=1, help="Rows in memory at a time.")] = 50_000,
+    legacy: Legacy = None,
+    survey: Survey = None,
+    chunk_rows: Annotated[int, Option(min=1, help="Rows in memory at a time.")] = 50_000,
     explain: Annotated[
-        str | None,
-        typer.Option("--explain", help="Add the bands that decide: for rows of these classes (A,B), or all."),
+        str | None, Option(help="Add the bands that decide: for rows of these classes (A,B), or all.")
     ] = None,
-    pair: Annotated[str | None, typer.Option("--pair", help="Classes A,B that --explain compares.")] = None,
-    threads: Threads = 0,
-    overwrite: Overwrite = False,
-    json: Json = False,
-    verbose: Verbose = 0,
-    quiet: Quiet = False,
-) -> None:
+    pair: Annotated[str | None, Option(help="Classes A,B that --explain compares.")] = None,
+    **more: object,
+) -> Sequence[str]:
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
-    start_log(verbose, quiet)
-    from ..inference.stream import predict as predict_catalogue
+    return []
 
-    for path in (out, *([f"{out}.json"] if out.lower().endswith(".csv") else [])):
-        claim_file(path, overwrite, [model, catalogue, *(legacy or ())])
-    with progress_bar(quiet) as progress:
-        found = predict_catalogue(
-            model,
-            catalogue,
-            out,
-            legacy=legacy,
-            survey=survey,
-            chunk_rows=chunk_rows,
-            explain=explain,
-            pair=pair,
-            threads=threads,
-            overwrite=overwrite,
-            progress=progress,
-        )
-    if json:
-        say_json(found.to_dict())
-    else:
-        say(*found.lines())
+
+def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
+    """Explain rows of a catalogue or of a data set."""
+    from .. import explain
+
+    if data is not None and catalogue is not None:
+        raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
+    if data is not None and given["legacy"]:
+        raise ConfigError("--legacy only goes with --catalogue. Leave one of them out.")
+    return explain(data=data if catalogue is None else catalogue, **given)
+
+
+@verb("seed", "threads", "overwrite", "json", call=_rows_of)
+def explain(
+    result: Any,
+    model: Model,
+    out: Out,
+    data: Data = None,
+    catalogue: Annotated[str | None, Option(help="Explain rows of this file instead of a data set's.")] = None,
+    legacy: Legacy = None,
+    survey: Survey = None,
+    split: Split = "test",
+    objects: Annotated[
+        list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER or TARGETID.")
+    ] = None,
+    pair: Annotated[str | None, Option(help="Two classes, A,B: what speaks for A against B.")] = None,
+    rows: Annotated[int | None, Option(min=0, help="Most rows of a class; 0: all. Default: 300, quasars 3000.")] = None,
+    cut: Cut = 22.5,
+    rule: Annotated[str, Option(help="How features are shared among bands: shares, dominant.")] = "shares",
+    blocks: Annotated[int | None, Option(min=1, help="Blocks along the spectrum.")] = None,
+    refits: Annotated[int, Option(min=0, help="Fit so many siblings to judge stability.")] = 0,
+    **more: object,
+) -> Sequence[str]:
+    """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""
+    return [f"explanation: {out}/explanation.json, {out}/contributions.npz"]

@@ -106,7 +106,7 @@ def compare(
     *,
     regimes: Sequence[str] | None = None,
     seeds: int = 1,
-    config: FitOptions | str | Path | None = None,
+    config: FitOptions | Mapping[str, object] | str | Path | None = None,
     cut: float | None = CUT,
     budgets: Sequence[int | str] | None = None,
     draws: int = 3,
@@ -127,7 +127,7 @@ def compare(
         In the order in which they are to be listed; default: the four of the paper, or three for `budgets`.
     seeds, cut
         Trainings of each regime, with seeds from `seed` on; faintest magnitude that counts (None takes all rows).
-    config : FitOptions, path or str, optional
+    config : FitOptions, mapping, path or str, optional
         Options of every fit but for the regime, their file, or the name of a shipped one.
     budgets : sequence of int or "all", optional
         Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 
@@ -115,6 +115,7 @@ def explain(
     pair = options.pair if pair is None else pair
     tables = [] if legacy is None else as_list(legacy)
     asked = _Asked(split, pair, objects, refits, tables, survey, options, Run.start(seed, threads, progress))
+    asked.check(_is_dataset(data))
     if out is not None:
         claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])
     found = _explained(open_model(model), data, asked)
@@ -136,22 +137,29 @@ class _Asked:
     options: ExplainOptions
     run: Run
 
+    def check(self, of_dataset: bool) -> None:
+        """Refuse what would be ignored for a data set, or for a catalogue."""
+        given = {"--legacy": self.legacy, "--survey": self.survey} if of_dataset else {"--refits": self.refits}
+        for name, value in given.items():
+            if value:
+                other = "only goes" if of_dataset else "does not go"
+                raise ConfigError(f"{name} {other} with --catalogue. Leave one of them out.")
+
+
+def _is_dataset(data: Dataset | Catalogue | Source | None) -> TypeGuard[Dataset | str | Path | None]:
+    return data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir())
+
 
 def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
     """Open the rows that were given and explain them."""
     options, run = asked.options, asked.run
     pair = Pair.of(model.scheme, asked.pair)
-    if data is None or isinstance(data, Dataset) or (isinstance(data, str | Path) and Path(data).is_dir()):
-        for name, value in (("--legacy", asked.legacy), ("--survey", asked.survey)):
-            if value:
-                raise ConfigError(f"{name} only goes with --catalogue. Leave one of them out.")
+    if _is_dataset(data):
         # The built-in survey that a model was fitted on is the one of the model's own seed.
         dataset = open_dataset(data, _trained_seed(model, run.seed), run.progress)
         if asked.objects:
             return _of_objects(model, dataset.target, asked.objects, pair, options, run)
         return _of_dataset(model, dataset, asked.split, pair, options, asked.refits, run)
-    if asked.refits:
-        raise ConfigError("--refits does not go with --catalogue. Leave one of them out.")
     catalogue = open_catalogue(model, data, asked.legacy, asked.survey, run.threads)
     if asked.objects:
         return _of_objects(model, catalogue, asked.objects, pair, options, run)

@@ -10,11 +10,11 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import refuse_existing
+from ..claims import claim_file
 from ..errors import CatalogueError, ConfigError, did_you_mean
 from ..explanation.attributions import Pair, attribute
 from ..inputs import CHUNK_ROWS, about_model, open_for
-from ..model import Model
+from ..model import Model, open_model
 from ..options import ExplainOptions
 from ..output.write_columns import Column, prediction_cards
 from ..output.writers import Head, table_writer, writer_class
@@ -134,11 +134,13 @@ def predict(
     """
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
-    writer_class(out)
-    refuse_existing(out, overwrite)
-    model, threads = Model.load(model) if isinstance(model, str | Path) else model, thread_count(threads)
-    why = None if explain is None else WhyColumns(model, explain, pair, threads)
     tables = [] if legacy is None else as_list(legacy)
+    inputs = [given for given in (model, catalogue, *tables) if isinstance(given, str | Path)]
+    for path in (out, *([f"{out}.json"] if str(out).lower().endswith(".csv") else [])):
+        claim_file(path, overwrite, inputs)
+    writer_class(out)
+    model, threads = open_model(model), thread_count(threads)
+    why = None if explain is None else WhyColumns(model, explain, pair, threads)
     stream = _Stream(model, open_for(model, catalogue, survey), tables, why, threads)
     return stream.write(out, chunk_rows, overwrite, progress)
 

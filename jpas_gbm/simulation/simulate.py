@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import refuse_existing
+from ..claims import claim_folder
 from ..config import load_options, override
 from ..errors import DatasetError
 from ..options import PrepareOptions, SimulateOptions
@@ -127,7 +127,7 @@ def simulate(
         config = load_options(SimulateOptions, config) if config else SimulateOptions()
     options = override(config, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
     if out is not None:
-        refuse_existing(out, overwrite)
+        claim_folder(out, "simulated survey", overwrite, [config if isinstance(config, str | Path) else None])
     survey = simulate_survey(options, seed, progress=progress)
     if out is not None:
         write_survey(survey, out, overwrite=overwrite)

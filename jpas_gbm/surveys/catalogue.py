@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ..atomic import atomic_file
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..store import dump_json, native
-from ..text import count
+from ..text import count, html_table
 from .bands import BandSystem
 
 MORPHOLOGIES = ("UNKNOWN", "PSF", "REX", "DEV", "EXP", "SER")
@@ -208,6 +208,12 @@ class Catalogue:
 
     def __repr__(self) -> str:
         return f"Catalogue({self.survey}, {count(len(self), 'row')}, {len(self.bands)} bands of {self.bands.name})"
+
+    def _repr_html_(self) -> str:
+        labels = int((self.label >= 0).sum())
+        facts = (("bands", f"{len(self.bands)} of {self.bands.name}"), ("photometry", self.photometry))
+        more = (("rows", f"{len(self):,}"), ("with a label", f"{labels:,}"))
+        return html_table(("", self.survey), (*facts, *more), "Catalogue")
 
     @property
     def has_errors(self) -> bool:

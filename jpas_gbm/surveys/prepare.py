@@ -77,7 +77,8 @@ def survey_roles(survey: Mapping[str, str] | Sequence[str] | None) -> dict[str, 
     for role in found:
         if role not in ROLES:
             raise ConfigError(
-                f"--survey {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
+                f"--survey {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Write ROLE=NAME "
+                f"with ROLE one of {', '.join(ROLES)}."
             )
     return found
 

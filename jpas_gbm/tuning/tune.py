@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import multiprocessing
+import re
 import warnings
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..adaptation.fit import fit_options
+from ..claims import place_named
 from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
 from ..options import TuneOptions, Value
@@ -110,6 +112,34 @@ class Plan:
         return Work(study, self.objective(), self.options, self.folder, self.trials, self.seconds, progress)
 
 
+_UNITS = {"d": 86400, "h": 3600, "m": 60, "s": 1}
+
+
+def seconds(duration: str) -> float:
+    """Return the seconds of a duration such as 90s, 45m, 2h, 1h30m or 1d.
+
+    Parameters
+    ----------
+    duration : str
+
+    Returns
+    -------
+    float
+        s.
+
+    Raises
+    ------
+    ConfigError
+        If it is none, or no time at all.
+    """
+    word = duration.strip().lower()
+    parts = re.findall(r"(\d+(?:\.\d+)?)([dhms])", word)
+    total = sum(float(number) * _UNITS[unit] for number, unit in parts)
+    if "".join(number + unit for number, unit in parts) != word or total <= 0:
+        raise ConfigError(f"--timeout {duration}: write a time such as 90s, 45m, 2h or 1h30m.")
+    return total
+
+
 def tune(
     data: Dataset | str | Path | None = None,
     *,
@@ -117,7 +147,7 @@ def tune(
     out: str | Path,
     regime: str = "ssda",
     config: TuneOptions | str | Path = "tune",
-    timeout: float | None = None,
+    timeout: float | str | None = None,
     jobs: int = 1,
     resume: bool = False,
     seed: int = 0,
@@ -138,7 +168,7 @@ def tune(
         What training may touch.
     config : TuneOptions or path
         Space, objective and ladder: options, a file, or a shipped configuration.
-    timeout : float, optional
+    timeout : float or str, optional
         Time allowed to this call, s; a trial under way is tried again by `resume`.
     jobs : int
         Processes; each holds its own features.
@@ -163,6 +193,8 @@ def tune(
         If interrupted before a trial is finished; later, the study ends with a result.
     """
     options = options_of(TuneOptions, config, "tune")
+    place_named(out)
+    timeout = seconds(timeout) if isinstance(timeout, str) else timeout
     _check_limits(trials, timeout)
     space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]

@@ -70,14 +70,14 @@ def test_options_that_would_be_ignored_are_refused(words, said, tmp_path, monkey
 
 @pytest.mark.parametrize("budgets", ["", "0", "-5", "1.5", "all,foo", "100 200", ",", "²"])
 def test_budgets_that_are_none(budgets):
-    from jpas_gbm.cli.model import budget_words
+    from jpas_gbm.comparison.compare import read_budgets
     from jpas_gbm.errors import ConfigError
 
     with pytest.raises(ConfigError, match="write numbers of labels and 'all'"):
-        budget_words(budgets)
+        read_budgets(budgets)
     with pytest.raises(ConfigError, match="a budget comes twice"):
-        budget_words("100,all,100")
-    assert budget_words("100, all") == [100, "all"]
+        read_budgets("100,all,100")
+    assert read_budgets("100, all") == [100, "all"]
 
 
 def test_no_more_threads_than_there_are_cores():

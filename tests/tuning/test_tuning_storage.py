@@ -437,7 +437,7 @@ def test_the_verb_says_what_is_wrong(saved, tmp_path):
 
 
 def test_durations():
-    from jpas_gbm.cli.jobs import seconds
+    from jpas_gbm.tuning.tune import seconds
 
     assert [seconds(word) for word in ("90s", "45m", "2h", "1h30m", "1.5h")] == [90, 2700, 7200, 5400, 5400]
     for word in ("", "2", "h", "0s", "2h x"):
