@@ -1,6 +1,7 @@
 """Imports point downwards, heavy libraries wait for the verb that needs them, and no path leaks."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -103,3 +104,13 @@ def test_the_library_neither_prints_nor_exits_nor_unpickles(path):
 def test_files_are_short():
     long = {str(p.relative_to(PACKAGE)): n for p in FILES if (n := p.read_text().count("\n")) > 500}
     assert not long
+
+
+def test_the_architecture_names_what_is_there():
+    """Every path that ARCHITECTURE.md names exists, and every room stands in it."""
+    root = PACKAGE.parent
+    text = (root / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:jpas_gbm|tests|configs)/[\w./-]+)`", text):
+        assert (root / name).exists(), name
+    for name in {room(path) for path in FILES if path.parent != PACKAGE}:
+        assert f"{name}/" in text, name
