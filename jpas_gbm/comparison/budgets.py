@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -277,38 +278,29 @@ def savings_of(
     Saving
         One for each regime, other regime, figure and budget.
     """
-    for regime in regimes:
-        for against in against_regimes:
-            known = [size for size in sizes if (against, size) in curves]
-            if against == regime or len(known) < 2:
-                continue
-            others = [curves[against, n] for n in known]
-            labels = np.array(known, dtype=np.float64)
-            for name in names:
-                for size in (size for size in sizes if (regime, size) in curves):
-                    equals, interval, bound = _labels_saved(name, curves[regime, size], others, labels)
-                    yield Saving(
-                        regime, against, name, size, equals, interval, bound, equals / size if equals else None
-                    )
+    for regime, against, name, size in product(regimes, against_regimes, names, sizes):
+        known = [n for n in sizes if (against, n) in curves]
+        if against == regime or len(known) < 2 or (regime, size) not in curves:
+            continue
+        sign = -1.0 if name in _FALLING else 1.0
+        own, *others = (
+            sign * np.concatenate([one.point[name], one.draws[name][0]])
+            for one in (curves[regime, size], *(curves[against, n] for n in known))
+        )
+        value, *draws = equal_labels(own, np.stack(others), np.array(known, dtype=np.float64)).tolist()
+        bound = "more" if value == np.inf else "fewer" if value == 0 else None
+        equals = value if bound is None and np.isfinite(value) else None
+        ratio = equals / size if equals else None
+        yield Saving(regime, against, name, size, equals, _order_interval(np.array(draws)), bound, ratio)
 
 
-def _labels_saved(
-    name: str, own: Replicates, other: Sequence[Replicates], labels: np.ndarray
-) -> tuple[float | None, tuple[float | None, float | None] | None, str | None]:
-    """Return ``equals``, ``interval`` and ``bound`` of :class:`Saving`."""
-    sign = -1.0 if name in _FALLING else 1.0
-    goal = sign * np.concatenate([own.point[name], own.draws[name][0]])
-    curve = sign * np.stack([np.concatenate([one.point[name], one.draws[name][0]]) for one in other])
-    equals = equal_labels(goal, curve, labels)
-    value, draws = equals[0], equals[1:]
-    bound = "more" if value == np.inf else "fewer" if value == 0 else None
+def _order_interval(draws: np.ndarray) -> tuple[float | None, float | None] | None:
+    """Return the 95 % interval of draws as plain order statistics: nothing can be interpolated to infinite ends."""
     draws = draws[~np.isnan(draws)]
-    interval = None
-    if len(draws) > 1:
-        # Plain order statistics: the ends may be 0 or infinite, between which nothing can be interpolated.
-        low, high = np.sort(draws)[[int(np.floor(q * (len(draws) - 1) + 0.5)) for q in (0.025, 0.975)]]
-        interval = (float(low) if np.isfinite(low) else None, float(high) if np.isfinite(high) else None)
-    return float(value) if bound is None and np.isfinite(value) else None, interval, bound
+    if len(draws) < 2:
+        return None
+    low, high = np.sort(draws)[[int(np.floor(q * (len(draws) - 1) + 0.5)) for q in (0.025, 0.975)]].tolist()
+    return low if np.isfinite(low) else None, high if np.isfinite(high) else None
 
 
 def equal_labels(goal: np.ndarray, curve: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -398,13 +390,21 @@ def thin_labels(dataset: Dataset, keep: np.ndarray) -> Dataset:
     )
 
 
-def _uses_labels(regime: str) -> bool:
+def uses_labels(regime: str) -> bool:
+    """Return whether a regime trains or calibrates with target labels.
+
+    Parameters
+    ----------
+    regime : str
+        Its name.
+
+    Returns
+    -------
+    bool
+        Whether its models change with the labels.
+    """
     known = get_regime(regime)
     return known.target_labels or known.calibration == "target"
-
-
-def _own_sizes(regime: str, sizes: tuple[int, ...]) -> tuple[int, ...]:
-    return sizes if _uses_labels(regime) else sizes[-1:]
 
 
 def budget_points(
@@ -432,15 +432,15 @@ def budget_points(
     curves: dict[tuple[str, int], Replicates] = {}
     for regime in regimes:
         for size in sizes:
-            own = size if _uses_labels(regime) else sizes[-1]
+            own = size if uses_labels(regime) else sizes[-1]
             members = [i for i, mark in enumerate(marks) if mark[:2] == (regime, own)]
             if not members:
                 continue
             curves[regime, size] = mean = _redrawn(found, members, rng)
             each = measured(found, members, mean).items()
             figures = {name: BudgetFigure(one.mean, one.interval, one.seed_std) for name, one in each}
-            points.append(BudgetPoint(regime, size, len(members), _uses_labels(regime), figures))
-    against = [regime for regime in regimes if _uses_labels(regime)]
+            points.append(BudgetPoint(regime, size, len(members), uses_labels(regime), figures))
+    against = [regime for regime in regimes if uses_labels(regime)]
     return tuple(points), tuple(savings_of(curves, regimes, against, sizes, (*_COUNTED, f"per_class.{classes[0]}.f1")))
 
 

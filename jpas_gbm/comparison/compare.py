@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -23,11 +23,14 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .budgets import HEAD as BUDGETS_FILE
-from .budgets import BudgetCurve, _own_sizes, budget_points, label_order, thin_labels
+from .budgets import BudgetCurve, budget_points, label_order, thin_labels, uses_labels
 from .comparison import HEAD as COMPARISON_FILE
 from .comparison import Comparison, RunStore, compare_regimes, run_fingerprint
 from .evaluation import CUT, Evaluation, RegimeResult, brighter, evaluate_model, held_out, run_name, shown_redshifts
 from .exhibits import exhibits_of
+
+Fit = Callable[..., Any]
+Mark = TypeVar("Mark")
 
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
@@ -213,22 +216,22 @@ class Planned(NamedTuple):
         In words, for progress.
     name : str
         Of its folder.
-    data : callable
-        Gives the data set, when it is needed.
     key : str
         What tells the data and the held-out rows from others.
     options : FitOptions
         With the regime.
     seed : int
         Of the training.
+    keep : array of int64, optional
+        Ids of the objects that keep their labels; default: all.
     """
 
     title: str
     name: str
-    data: Callable[[], Dataset]
     key: str
     options: FitOptions
     seed: int
+    keep: np.ndarray | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -237,6 +240,8 @@ class Trainer:
 
     Parameters
     ----------
+    dataset : Dataset
+        What is trained on.
     store : RunStore
         Where finished runs are kept.
     held : Catalogue
@@ -250,32 +255,57 @@ class Trainer:
         A folder in which models are kept by the name of the run.
     """
 
+    dataset: Dataset
     store: RunStore
     held: Catalogue
     fit: Fit | None = None
     run: Run = field(default_factory=Run)
     models: Path | None = None
 
-    def result(self, planned: Planned) -> RegimeResult:
-        """Return what the model of a planned run says of the held-out rows.
+    def results(self, planned: Mapping[Mark, Planned], notes: list[str] | None = None) -> dict[Mark, RegimeResult]:
+        """Return what the models of planned runs say of the held-out rows.
+
+        Parameters
+        ----------
+        planned : mapping of any to Planned
+            In the order in which they are made.
+        notes : list of str, optional
+            Takes a sentence for each model that cannot be trained; without it the first such ends all.
+
+        Returns
+        -------
+        dict of any to RegimeResult
+            By the keys of `planned`, without those that could not be trained.
 
         Raises
         ------
         FitError
-            If the model cannot be trained on the data.
+            If a model cannot be trained on the data.
         """
+        results = {}
+        for done, (mark, one) in enumerate(planned.items()):
+            self.run.report(one.title, done, len(planned))
+            try:
+                results[mark] = self._result(one)
+            except FitError as error:
+                if notes is None:
+                    raise
+                notes.append(f"{one.title}: {error}")
+        return results
+
+    def _result(self, planned: Planned) -> RegimeResult:
+        """Return what one model says, from its finished run or a training."""
         mark = run_fingerprint(planned.key, planned.options, planned.seed)
         kept = self.models is None or (self.models / planned.name).is_dir()
         known = self.store.load(planned.name, mark) if kept else None
         if known is not None:
             return known
-        threads, progress = self.run.threads, self._under(planned.title)
-        fitted = (self.fit or _default_fit())(
-            planned.data(), planned.options, seed=planned.seed, threads=threads, progress=progress
-        )
+        data = self.dataset if planned.keep is None else thin_labels(self.dataset, planned.keep)
+        again = {"seed": planned.seed, "threads": self.run.threads, "progress": self._under(planned.title)}
+        fitted = (self.fit or _default_fit)(data, planned.options, **again)
         if self.models is not None:
             fitted.save(self.models / planned.name, overwrite=True)
-        p = fitted.probabilities(self.held, threads=threads)
+        p = fitted.probabilities(self.held, threads=self.run.threads)
         rule, card = str(fitted.rule), dict(fitted.card)
         result = RegimeResult(planned.options.regime, planned.seed, p, fitted.thresholds, rule, card)
         self.store.save(planned.name, mark, result)
@@ -288,10 +318,10 @@ class Trainer:
         return lambda stage, done, total: progress(f"{title}: {stage}", done, total)
 
 
-def _default_fit() -> Fit:
+def _default_fit(dataset: Dataset, options: FitOptions, **run: Any) -> Model:
     from ..adaptation.fit import fit
 
-    return lambda dataset, options, **run: fit(dataset, config=options, **run)
+    return fit(dataset, config=options, **run)
 
 
 def compare_dataset(
@@ -340,42 +370,33 @@ def compare_dataset(
     brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
     folder = None if out is None else Path(out)
     store = RunStore(None if folder is None else folder / "runs")
-    trainer = Trainer(store, held, fit, run, folder / "models" if folder is not None and keep_models else None)
-    results = _runs(dataset, trainer, regimes, seeds, options, f"{dataset.fingerprint()}/{split}")
+    trainer = Trainer(dataset, store, held, fit, run, folder / "models" if folder and keep_models else None)
+    key = f"{dataset.fingerprint()}/{split}"
+    results = trainer.results(
+        {
+            (r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, override(options, regime=r), s)
+            for s in seeds
+            for r in regimes
+        }
+    )
+    run.report("scoring", len(results), len(results))
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     return compare_regimes(
-        [results[run_name(r, s)] for r in regimes for s in seeds],
+        [results[r, s] for r in regimes for s in seeds],
         *(held.label, held.mag, held.object_id),
         classes=dataset.scheme.classes,
         cut=cut,
         n_bootstrap=n_bootstrap,
         seed=run.seed,
         z=shown_redshifts(held, dataset),
-        about={"split": split, "provenance": made, "verdicts": _verdicts(results)},
+        about={"split": split, "provenance": made, "verdicts": _verdicts(results.values())},
     )
 
 
-def _runs(
-    dataset: Dataset, trainer: Trainer, regimes: Sequence[str], seeds: Sequence[int], options: FitOptions, key: str
-) -> dict[str, RegimeResult]:
-    """Return the result of every regime and seed by the name of the run."""
-    planned = [
-        Planned(f"{r}, seed {s}", run_name(r, s), lambda: dataset, key, override(options, regime=r), s)
-        for s in seeds
-        for r in regimes
-    ]
-    results: dict[str, RegimeResult] = {}
-    for done, one in enumerate(planned):
-        trainer.run.report(one.title, done, len(planned))
-        results[one.name] = trainer.result(one)
-    trainer.run.report("scoring", len(planned), len(planned))
-    return results
-
-
-def _verdicts(results: Mapping[str, RegimeResult]) -> dict[str, Any]:
+def _verdicts(results: Iterable[RegimeResult]) -> dict[str, dict[str, Any]]:
     """Return what each run's card says of its own choice, notes and guard."""
     wanted = ("chosen", "verdict", "notes", "decision")
-    return {run: {name: one.card[name] for name in wanted if name in one.card} for run, one in results.items()}
+    return {one.name: {name: one.card[name] for name in wanted if name in one.card} for one in results}
 
 
 def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
@@ -432,10 +453,24 @@ def label_budgets(
     options, run = options or FitOptions(), run or Run()
     held = held_out(dataset, split)
     keep = brighter(held.mag, cut)
-    trainer = Trainer(RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
+    store = RunStore(None if out is None else Path(out) / "budgets")
     orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
     sizes = _sizes(budgets, len(orders[0]))
-    results, notes = _thinned_runs(dataset, trainer, regimes, sizes, orders, options, split)
+    key, notes = f"{dataset.fingerprint()}/{split}", list[str]()
+    planned = {
+        (regime, size, i): Planned(
+            f"{regime}, {size} labels, draw {i + 1}",
+            f"{run_name(regime, run.seed + i)}-{size}",
+            f"{key}/{size}/{i}",
+            override(options, regime=regime),
+            run.seed + i,
+            order[:size],
+        )
+        for i, order in enumerate(orders)
+        for regime in regimes
+        for size in (sizes if uses_labels(regime) else sizes[-1:])
+    }
+    results = Trainer(dataset, store, held, fit, run).results(planned, notes)
     rows, classes = held.take(keep), dataset.scheme.classes
     kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}
     points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
@@ -445,38 +480,3 @@ def label_budgets(
     if out is not None:
         curve.save(out, overwrite=True)
     return curve
-
-
-def _thinned_runs(
-    dataset: Dataset,
-    trainer: Trainer,
-    regimes: Sequence[str],
-    sizes: tuple[int, ...],
-    orders: Sequence[np.ndarray],
-    options: FitOptions,
-    split: str,
-) -> tuple[dict[tuple[str, int, int], RegimeResult], list[str]]:
-    """Return the results by regime, size and draw, and a note for each fit that could not be made."""
-    run, data = trainer.run, dataset.fingerprint()
-    marks = [(r, size, i) for i in range(len(orders)) for r in regimes for size in _own_sizes(r, sizes)]
-    results: dict[tuple[str, int, int], RegimeResult] = {}
-    notes: list[str] = []
-    for done, (regime, size, draw) in enumerate(marks):
-        seed, keep = run.seed + draw, orders[draw][:size]
-        planned = Planned(
-            f"{regime}, {size} labels, draw {draw + 1}",
-            f"{run_name(regime, seed)}-{size}",
-            lambda keep=keep: thin_labels(dataset, keep),  # type: ignore[misc]
-            f"{data}/{split}/{size}/{draw}",
-            override(options, regime=regime),
-            seed,
-        )
-        run.report(planned.title, done, len(marks))
-        try:
-            results[regime, size, draw] = trainer.result(planned)
-        except FitError as error:
-            notes.append(f"{planned.title}: {error}")
-    return results, notes
-
-
-Fit = Callable[..., Any]
