@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..model import Model
+from ..model import Model, open_model
 from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax
@@ -20,7 +20,7 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
 from ..text import source_word
 from .comparison import Comparison
-from .evaluation import CUT, Evaluation, brighter, evaluate_model, held_out
+from .evaluation import Evaluation, brighter, evaluate_model, held_out
 from .map import SkyMap, sky_map
 from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
 
@@ -286,59 +286,24 @@ _RECORDS: dict[str, Any] = {
 _KINDS: dict[str, Any] = _RECORDS | {"redshift": dict[str, RedshiftCurves], "cards": dict[str, dict[str, Any]]}
 
 
-def model_exhibits(
-    fitted: Model,
-    dataset: Dataset,
-    run: str,
-    *,
-    split: str = "test",
-    cut: float | None = CUT,
-    without_imaging: bool = False,
-    seed: int = 0,
-    threads: int = 1,
+def _of_model(
+    fitted: Model, dataset: Dataset, result: Evaluation | Comparison, run: str, seed: int, threads: int
 ) -> tuple[Calibration, SkyMap | None]:
-    """Return the exhibits that need a model.
-
-    Parameters
-    ----------
-    fitted : Model
-        The model.
-    dataset : Dataset
-        The rows.
-    run : str
-        How the model is called, such as ``ssda-seed0``.
-    split : str
-        Labelled target rows to show.
-    cut : float, optional
-        Faintest magnitude of them, and of the others on the map.
-    without_imaging : bool
-        Forget magnitude and morphology of the imaging survey.
-    seed : int
-        Seed of the samples.
-    threads : int
-        Threads of the prediction.
-
-    Returns
-    -------
-    calibration : Calibration
-        Of the labelled rows.
-    sky_map : SkyMap or None
-        None where fewer than two classes are labelled.
-    """
+    """Return the exhibits that need the model of a run: no map where fewer than two classes are labelled."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 97]))
-    held = held_out(dataset, split)
-    held = held.take(brighter(held.mag, cut))
+    held = held_out(dataset, str(result.about["split"]))
+    held = held.take(brighter(held.mag, result.cut))
     source = dataset.source_rows("test")
     source = source if len(source) else dataset.source_rows("val")
-    source, unlabelled = (_shown(rows, cut, rng) for rows in (source, dataset.target_rows("unlabelled")))
+    source, unlabelled = (_shown(rows, result.cut, rng) for rows in (source, dataset.target_rows("unlabelled")))
     groups: dict[str, tuple[np.ndarray, np.ndarray]] = {}
     for name, rows in (("source", source), ("labelled", held), ("unlabelled", unlabelled)):
         if len(rows):
-            seen = rows.without_imaging() if without_imaging else rows
+            seen = rows if result.about.get("imaging", True) else rows.without_imaging()
             margins = fitted.margins(seen.replace(photometry=dataset.target.photometry), threads=threads)
             groups[name] = (margins, rows.label.astype(np.int64))
     margins, y = groups["labelled"]
-    bare = is_bare(held.without_imaging() if without_imaging else held)
+    bare = is_bare(held if result.about.get("imaging", True) else held.without_imaging())
     before, after = softmax(margins), fitted.calibrate(margins, bare)
     reliability = [curve_set(y, p, fitted.classes)["reliability"] for p in (before, after)]
     known = np.unique(np.concatenate([labels for _, labels in groups.values()]))
@@ -381,34 +346,27 @@ def exhibits_of(
     Exhibits
         Parts that cannot be made are absent.
     """
-    single = isinstance(result, Evaluation)
     evaluations = (result,) if isinstance(result, Evaluation) else result.evaluations
-    split, cut = str(result.about["split"]), result.cut
-    bare = not result.about.get("imaging", True)
     last = evaluations[0].regime if isinstance(result, Evaluation) else result.regimes[-1]
     main, alone = (next((e.run for e in evaluations if e.regime == name), None) for name in (last, MOCKS_ALONE))
-    calibration, placed, mocks = None, None, None
-    cards: dict[str, Mapping[str, Any]] = {}
+    made: dict[str, Any] = {}
     for run in {main: None, alone: None}:
         if run is None or run not in models:
             continue
-        kept = models[run]
-        fitted = kept if isinstance(kept, Model) else Model.load(kept)
+        fitted = open_model(models[run])
         if run == main:
-            of = {"split": split, "cut": cut, "without_imaging": bare, "seed": seed, "threads": threads}
-            calibration, placed = model_exhibits(fitted, dataset, run, **of)  # type: ignore[arg-type]
+            made["calibration"], made["sky_map"] = _of_model(fitted, dataset, result, run, seed, threads)
         if run == alone and len(dataset.source_rows("test")):
-            mocks = evaluate_model(fitted, dataset, cut=cut, domain="source", n_bootstrap=0, threads=threads)
-        cards |= {run: dict(fitted.card)} if single else {}
+            own = evaluate_model(fitted, dataset, cut=result.cut, domain="source", n_bootstrap=0, threads=threads)
+            made["mocks"] = own
+        if isinstance(result, Evaluation):
+            made["cards"] = {run: dict(fitted.card)}
     redshift = {one.run: redshift_curves(one, dataset.scheme.z_cut) for one in evaluations}
     return Exhibits(
-        DataFacts.of(dataset),
-        class_balance(dataset),
-        portraits(dataset, split, cut),
-        band_separation(dataset, seed),
-        calibration,
-        placed,
-        mocks,
-        {run: one for run, one in redshift.items() if one is not None},
-        cards,
+        data=DataFacts.of(dataset),
+        balance=class_balance(dataset),
+        portraits=portraits(dataset, str(result.about["split"]), result.cut),
+        separation=band_separation(dataset, seed),
+        redshift={run: one for run, one in redshift.items() if one is not None},
+        **made,
     )
