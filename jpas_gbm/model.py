@@ -494,4 +494,4 @@ def open_model(model: Model | str | Path) -> Model:
     BundleError
         If a folder holds no whole model.
     """
-    return model if isinstance(model, Model) else Model.load(model)
+    return Model.load(model) if isinstance(model, str | Path) else model
