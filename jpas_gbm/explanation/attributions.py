@@ -369,8 +369,7 @@ def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, l
                 "(TARGETID), in whole numbers."
             ) from None
         if len(numbers) == len(catalogue.key):
-            columns = list(catalogue.key.values())
-            chosen = np.logical_and.reduce([c == v for c, v in zip(columns, numbers, strict=True)])
+            chosen = np.logical_and.reduce([c == v for c, v in zip(catalogue.key.values(), numbers, strict=True)])
         else:
             chosen = np.zeros(len(catalogue), dtype=bool)
         if len(numbers) == 1 and (catalogue.object_id == numbers[0]).any():
@@ -395,9 +394,7 @@ def _not_there(name: str, catalogue: Catalogue) -> str:
     )
 
 
-def object_facts(
-    found: Attributions, row: int, name: str, label: str | None, blocks: Blocks, top: int = OBJECT_BANDS
-) -> ObjectFacts:
+def object_facts(found: Attributions, row: int, name: str, blocks: Blocks, top: int = OBJECT_BANDS) -> ObjectFacts:
     """Return what decided one object.
 
     Parameters
@@ -407,8 +404,6 @@ def object_facts(
         Its place among the rows.
     name : str
         As it was asked for.
-    label : str or None
-        Its class, where known.
     blocks : Blocks
     top : int
         How many bands.
@@ -427,7 +422,7 @@ def object_facts(
         row=row,
         key={key: int(column[row]) for key, column in rows.key.items()},
         object_id=int(rows.object_id[row]),
-        label=label,
+        label=found.model.classes[rows.label[row]] if rows.label[row] >= 0 else None,
         z=float(rows.z[row]) if np.isfinite(rows.z[row]) else None,
         mag=float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
         probabilities=dict(zip(found.model.classes, found.probabilities[row].tolist(), strict=True)),

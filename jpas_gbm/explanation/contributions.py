@@ -51,8 +51,6 @@ class Part:
 
     Parameters
     ----------
-    member : int
-        Place in the ensemble.
     origin : str
         As :data:`Origin`.
     values : array of float64, shape (n, k, f)
@@ -61,7 +59,6 @@ class Part:
         What every row has.
     """
 
-    member: int
     origin: Origin
     values: np.ndarray
     bias: np.ndarray
@@ -146,10 +143,10 @@ class TreeContributions:
             inputs = X if member.base is None else stacked_on(X, batch.margins(member.base, X))
             shares = batch.contributions(member.booster, inputs)
             if member.base is None:
-                parts = _plain_parts(place, shares)
+                parts = _plain_parts(shares)
             else:
                 below = np.sum(batch.contributions(member.base, X), axis=0)
-                parts = _stacked_parts(place, np.sum(shares, axis=0), below)
+                parts = _stacked_parts(np.sum(shares, axis=0), below)
             margins = centred(batch.margins(member.booster, inputs))
             backends = {member.booster.backend} | ({member.base.backend} if member.base else set())
             error = _checked(parts, margins, backends, member.name or f"member {place}")
@@ -208,20 +205,20 @@ def stacked_on(X: np.ndarray, margins: np.ndarray) -> np.ndarray:
     return np.hstack([X, centred(margins).astype(np.float32)])
 
 
-def _plain_parts(place: int, shares: list[np.ndarray]) -> tuple[Part, ...]:
+def _plain_parts(shares: list[np.ndarray]) -> tuple[Part, ...]:
     if len(shares) == 1:
-        return (Part(place, "whole", shares[0][:, :, :-1], shares[0][:, :, -1]),)
+        return (Part("whole", shares[0][:, :, :-1], shares[0][:, :, -1]),)
     later = shares[1] if len(shares) == 2 else np.sum(shares[1:], axis=0)
     named: list[tuple[Origin, np.ndarray]] = [("mocks", shares[0]), ("target", later)]
-    return tuple(Part(place, origin, share[:, :, :-1], share[:, :, -1]) for origin, share in named)
+    return tuple(Part(origin, share[:, :, :-1], share[:, :, -1]) for origin, share in named)
 
 
-def _stacked_parts(place: int, share: np.ndarray, below: np.ndarray) -> tuple[Part, ...]:
+def _stacked_parts(share: np.ndarray, below: np.ndarray) -> tuple[Part, ...]:
     f = below.shape[2] - 1
     passed = pass_on(share[:, :, f:-1], below[:, :, :-1])
     return (
-        Part(place, "direct", share[:, :, :f], share[:, :, -1]),
-        Part(place, "stacked", passed, np.zeros(share.shape[:2])),
+        Part("direct", share[:, :, :f], share[:, :, -1]),
+        Part("stacked", passed, np.zeros(share.shape[:2])),
     )
 
 

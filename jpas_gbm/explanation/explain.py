@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeGuard
 
@@ -152,19 +152,19 @@ def _is_dataset(data: Dataset | Catalogue | Source | None) -> TypeGuard[Dataset 
 
 def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
     """Open the rows that were given and explain them."""
-    options, run = asked.options, asked.run
-    pair = Pair.of(model.scheme, asked.pair)
+    pair, run = Pair.of(model.scheme, asked.pair), asked.run
     if _is_dataset(data):
         # The built-in survey that a model was fitted on is the one of the model's own seed.
-        dataset = open_dataset(data, _trained_seed(model, run.seed), run.progress)
+        seed = (model.card.get("provenance") or {}).get("seed")
+        dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
         if asked.objects:
-            return _of_objects(model, dataset.target, asked.objects, pair, options, run)
-        return _of_dataset(model, dataset, asked.split, pair, options, asked.refits, run)
+            return _of_objects(model, dataset.target, pair, asked)
+        return _of_dataset(model, dataset, pair, asked)
     catalogue = open_catalogue(model, data, asked.legacy, asked.survey, run.threads)
     if asked.objects:
-        return _of_objects(model, catalogue, asked.objects, pair, options, run)
+        return _of_objects(model, catalogue, pair, asked)
     name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
-    return _of_catalogue(model, catalogue, name, pair, options, run)
+    return _of_catalogue(model, catalogue, name, pair, asked)
 
 
 def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:
@@ -198,16 +198,10 @@ def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int
     return lambda i: refit(model, dataset, seed=1 + i, threads=threads)
 
 
-def _trained_seed(model: Model, default: int) -> int:
-    seed = (model.card.get("provenance") or {}).get("seed")
-    return default if seed is None else int(seed)
-
-
-def _of_dataset(
-    model: Model, dataset: Dataset, split: str, pair: Pair, options: ExplainOptions, refits: int, run: Run
-) -> Explanation:
+def _of_dataset(model: Model, dataset: Dataset, pair: Pair, asked: _Asked) -> Explanation:
     """Explain a stratified sample of the labelled target rows of a split."""
-    refit = refits_of(model, dataset, run.threads) if refits else None
+    split, options, run = asked.split, asked.options, asked.run
+    refit = refits_of(model, dataset, run.threads) if asked.refits else None
     rows = dataset.target_rows(split)
     rows = rows.take(rows.label >= 0)
     if not len(rows):
@@ -217,44 +211,37 @@ def _of_dataset(
         )
     rows = brighter_rows(rows, options.cut)
     sample = draw_sample(rows, rows.label, model.scheme, options, run.seed, labelled=True)
-    found = _attributed(model, sample, pair, options, run)
-    values = None if refit is None else refit_importances(refit, refits, found, sample.y, options, run)
-    return _assembled(found, sample, options, f"the {split} split", run.seed, dict(dataset.provenance), values)
+    found = _attributed(model, sample, pair, asked)
+    values = None if refit is None else refit_importances(refit, asked.refits, found, sample.y, options, run)
+    return _assembled(found, sample, asked, f"the {split} split", dict(dataset.provenance), values)
 
 
-def _of_catalogue(
-    model: Model, catalogue: Catalogue, name: str, pair: Pair, options: ExplainOptions, run: Run
-) -> Explanation:
+def _of_catalogue(model: Model, catalogue: Catalogue, name: str, pair: Pair, asked: _Asked) -> Explanation:
     """Explain a sample of the rows of a catalogue, each counting as the class predicted for it."""
-    rows = brighter_rows(catalogue, options.cut)
-    predicted = model.decide(model.probabilities(rows, run.threads))
-    sample = draw_sample(rows, predicted, model.scheme, options, run.seed, labelled=False)
-    return _assembled(_attributed(model, sample, pair, options, run), sample, options, name, run.seed)
+    rows = brighter_rows(catalogue, asked.options.cut)
+    predicted = model.decide(model.probabilities(rows, asked.run.threads))
+    sample = draw_sample(rows, predicted, model.scheme, asked.options, asked.run.seed, labelled=False)
+    return _assembled(_attributed(model, sample, pair, asked), sample, asked, name)
 
 
-def _of_objects(
-    model: Model, catalogue: Catalogue, names: Sequence[str], pair: Pair, options: ExplainOptions, run: Run
-) -> Explanation:
+def _of_objects(model: Model, catalogue: Catalogue, pair: Pair, asked: _Asked) -> Explanation:
     """Explain single rows by name."""
-    places, found_by = find_rows(catalogue, names)
+    places, found_by = find_rows(catalogue, asked.objects or ())
     rows = catalogue.take(places)
-    found = attribute(model, rows, pair, options, run)
+    found = attribute(model, rows, pair, asked.options, asked.run)
     known = rows.label >= 0
     y = np.where(known, rows.label, model.decide(found.probabilities)).astype(np.int8)
-    counts = model.scheme.counts(y)
-    of = "labels" if known.all() else "predictions"
+    counts, of = model.scheme.counts(y), "labels" if known.all() else "predictions"
     facts = SampleFacts(drawn=counts, available=counts, classes_from=of, rule="the objects asked for")
-    options = override(options, cut=np.inf)
-    explanation = _assembled(found, Sample(rows, y, facts), options, "objects asked for", run.seed)
-    blocks = Blocks.of(model.recipe.bands, options.blocks)
-    objects = tuple(
-        object_facts(found, i, name, model.classes[rows.label[i]] if known[i] else None, blocks)
-        for i, name in enumerate(found_by)
-    )
+    asked = replace(asked, options=override(asked.options, cut=np.inf))
+    explanation = _assembled(found, Sample(rows, y, facts), asked, "objects asked for")
+    blocks = Blocks.of(model.recipe.bands, asked.options.blocks)
+    objects = tuple(object_facts(found, i, name, blocks) for i, name in enumerate(found_by))
     return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": ()}), explanation.arrays)
 
 
-def _attributed(model: Model, sample: Sample, pair: Pair, options: ExplainOptions, run: Run) -> Attributions:
+def _attributed(model: Model, sample: Sample, pair: Pair, asked: _Asked) -> Attributions:
+    """Return the attributions of a sample that holds a row of the pair."""
     counts = sample.facts.drawn
     if not (counts[pair.first] or counts[pair.second]):
         there = ", ".join(f"{name} {n}" for name, n in counts.items() if n)
@@ -262,20 +249,19 @@ def _attributed(model: Model, sample: Sample, pair: Pair, options: ExplainOption
             f"there is no row of {pair.first} or {pair.second} among those to explain ({there}): nothing can be said "
             "of what tells them apart. Ask for classes that are there with --pair, or take another --split or --cut."
         )
-    return attribute(model, sample.rows, pair, options, run)
+    return attribute(model, sample.rows, pair, asked.options, asked.run)
 
 
 def _assembled(
     found: Attributions,
     sample: Sample,
-    options: ExplainOptions,
+    asked: _Asked,
     split: str,
-    seed: int,
     data: dict[str, Any] | None = None,
     refits: np.ndarray | None = None,
 ) -> Explanation:
     """Return the explanation that attributions amount to; `refits` are importances in models fitted again, (u, b)."""
-    model, pair, y = found.model, found.pair, sample.y
+    model, pair, y, options, seed = found.model, found.pair, sample.y, asked.options, asked.run.seed
     blocks = Blocks.of(model.recipe.bands, options.blocks)
     summary = Summary(found, y, blocks, options.resamples, seed)
     features, top = summary.features(options.top_features)
