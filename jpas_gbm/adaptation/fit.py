@@ -20,8 +20,19 @@ from ..options import CalibrationOptions, FitOptions
 from ..run import Progress, Run
 from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
-from .card import model_card
-from .choosing import Choice, Entrant, Prepared, Scored, Scores, Trained, choose, counted_rows, means, score_entrant
+from .choosing import (
+    Choice,
+    Entrant,
+    Prepared,
+    Scored,
+    Scores,
+    Trained,
+    choose,
+    counted_rows,
+    means,
+    model_card,
+    score_entrant,
+)
 from .folds import Folds, MembersOf, make_folds, mean_margins
 from .regimes import Regime, get_regime
 from .rows import Rows

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..options import Entry
-from ..text import DASH, count, listed, number, sentence, span, sure, with_span
+from ..text import DASH, count, cut_words, listed, number, sentence, span, sure, with_span
 from ..tuning.result import FILE, Study
-from .figures.slices import value_words
-from .figures.tuning import judged_words, study_plates
+from .figures.plates import HALF, WIDE, Panel, Plate, keyed
+from .figures.tuning import (
+    Slice,
+    front_figure,
+    history_figure,
+    importances_figure,
+    loss_limits,
+    slice_figure,
+    value_words,
+)
 from .sections import Block, ResultKind, blocks_of, register_kind
 from .tables import Cell, Table
 
@@ -226,10 +234,221 @@ def _record(study: Study, number: int) -> tuple[str, Mapping[str, Any]]:
     """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
     record = study.provenance
     options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
-    fit = within(record, "about", "fit")
+    fit = record.get("about", {}).get("fit")
     rest = {name: value for name, value in record.items() if name != "about"}
     plain = rest | {"options": options} | ({"untuned fit": fit} if fit else {})
     return f"tuning study {study.name}", plain
+
+
+_MOST_SLICES = 6
+
+
+_SLICE = (3.4, 2.9)
+
+
+def study_plates(study: Study, prefix: str = "") -> list[Plate]:
+    """Return the plates of a study; those without numbers are left out.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+    prefix : str
+        Of the plates' keys.
+
+    Returns
+    -------
+    list of Plate
+    """
+    makers: tuple[Callable[[Study], Plate | None], ...] = (
+        history_plate,
+        front_plate,
+        importances_plate,
+        slices_plate,
+    )
+    return keyed((maker(study) for maker in makers), prefix)
+
+
+def judged_words(study: Study) -> str:
+    """Return which rows judged a study.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    str
+    """
+    where = "training and validation splits, by folds" if study.by_folds else "validation split"
+    cut = f", {cut_words(study.cut)}" if study.provenance.get("about") else ""
+    return f"{count(study.rows, 'sky source')} of the {where}{cut}"
+
+
+def _made(study: Study) -> str:
+    seed = "seed not recorded" if study.seed is None else f"seed {study.seed}"
+    return (
+        f"{study.counts.counted} trials of regime {study.regime}, {judged_words(study)}; study and trainings of {seed}"
+    )
+
+
+def _first_words(study: Study) -> str:
+    """Return how much work the first step is."""
+    if not study.ladder.rungs or not study.stepped:
+        return ""
+    first = study.ladder.rungs[0]
+    parts = []
+    if first.mocks < 1:
+        parts.append(f"{100 * first.mocks:g} % of the mocks")
+    if first.coarseness > 1:
+        parts.append(f"learning rates times {first.coarseness:g}")
+    if first.recipe is not None:
+        parts.append(f"recipe {first.recipe} alone")
+    if study.by_folds:
+        parts.append("one fold")
+    return listed(parts)
+
+
+def history_plate(study: Study) -> Plate | None:
+    """Return every trial's loss in order.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
+    if not study.history:
+        return None
+    steps = _first_words(study)
+    latest = f"latest {study.ladder.among} " if study.ladder.among else ""
+    climb = (
+        ""
+        if study.ladder.keep is None
+        else f"; the best {100 * study.ladder.keep:g} % of the {latest}trials there go on"
+    )
+    hollow = f"Hollow marks: the first, cheap step ({steps}{climb}). " if steps else ""
+    told = [f"{n} {'given up early' if kind == 'pruned' else kind}" for kind, n in study.counts.outcomes.items()]
+    lines = []
+    if study.default is not None:
+        lines.append(f"dashed, the untuned fit, {number(study.default.loss, 4)}")
+    if study.fresh is not None:
+        lines.append(
+            f"diamonds, trials over {count(len(study.fresh.losses), 'fresh seed')}, mean and range; dotted, that "
+            f"of the one kept, {number(study.fresh.mean, 4)}"
+        )
+    across = f"{sentence('; '.join(lines))}. " if lines else ""
+    score = with_span(study.best.loss, study.best.interval, 4)
+    best = f"Star: the best, trial {study.best.trial} ({study.chosen}): {score}"
+    return Plate(
+        "history",
+        "The trials, one by one",
+        f"{sentence(study.loss)} of each trial. {hollow}Filled marks: all the work; the line is the best so far. "
+        f"{across}{best}, in brackets the 95 % bootstrap interval over objects. Arrows on the upper edge, if any, "
+        f"lie above it. {sentence(', '.join(told))}. {_made(study)}.",
+        f"{sentence(study.loss)} against the number of the trial. {best}. {sentence('; '.join(lines) or 'no lines')}.",
+        (Panel(history_figure, study, WIDE, (4.6, 4.0)),),
+        1,
+    )
+
+
+def front_plate(study: Study) -> Plate | None:
+    """Return the Pareto front, where two figures were made small.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
+    if not study.front or len(study.losses) < 2:
+        return None
+    told = [
+        f"trial {one.trial} {number(one.losses[0], 4)} and {number(one.losses[1], 4)}"
+        for one in study.front
+        if one.losses and len(one.losses) > 1
+    ]
+    return Plate(
+        "front",
+        "Two figures at once: the Pareto front",
+        f"{sentence(study.loss)} against {study.losses[1]}: no trial is better in both than one on the line. "
+        f"The best by {study.loss} is, {study.chosen}, trial {study.best.trial}. "
+        f"Numbers are of trials, whose options are in front/trial-N.yaml. {_made(study)}.",
+        f"Pareto front of {count(len(study.front), 'trial')}: {'; '.join(told)}.",
+        (Panel(front_figure, study, HALF),),
+        1,
+    )
+
+
+def importances_plate(study: Study) -> Plate | None:
+    """Return what mattered.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
+    if not study.importances:
+        return None
+    top = [f"{name} {100 * share:.0f} %" for name, share in list(study.importances.items())[:3]]
+    scored = sum(one.first is not None for one in study.history)
+    return Plate(
+        "importances",
+        "Which options mattered",
+        f"Share of the variance of the {'first step’s ' if study.stepped else ''}{study.loss} that each option "
+        f"explains, by functional ANOVA over {scored} trials, those given up included. Shares of few trials are rough, "
+        f"and hold for the ranges of this space alone. {_made(study)}.",
+        f"Bars by option; the largest are {listed(top)}.",
+        (Panel(importances_figure, study, (4.8, max(1.6, 0.9 + 0.23 * min(len(study.importances), 16)))),),
+        1,
+    )
+
+
+def slices_plate(study: Study) -> Plate | None:
+    """Return losses against the values of the most important options.
+
+    Parameters
+    ----------
+    study : Study
+        The library's study.
+
+    Returns
+    -------
+    Plate or None
+    """
+    options = [name for name in study.ranked if study.slices.get(name)][:_MOST_SLICES]
+    if not options:
+        return None
+    limits = loss_limits([one.first for name in options for one in study.slices[name] if one.first is not None])
+    panels = tuple(Panel(slice_figure, Slice(study, name, limits), _SLICE) for name in options)
+    which = (
+        f"The {len(options)} most important of {len(study.slices)} options"
+        if study.importances
+        else "Trials are too few to say which options matter"
+    )
+    shares = " (in brackets, its share of the variance)" if study.importances else ""
+    best = [f"{name} {study.best.values[name]}" for name in options if name in study.best.values]
+    return Plate(
+        "slices",
+        "Loss against the value of each option",
+        f"{sentence(study.loss)} of {'the first step' if study.stepped else 'every trial'} against the value of one "
+        f"option{shares}, whatever the others were. {which}. Circles: trials that did all the work; crosses: given up; "
+        f"star: the best trial. Choices are spread sideways to part the marks. {_made(study)}.",
+        f"{count(len(options), 'small panel')} of loss against value. The best trial has {listed(best)}.",
+        panels,
+        3,
+    )
 
 
 register_kind(
@@ -252,11 +471,3 @@ register_kind(
         simulated=lambda study: study.provenance.get("data", {}).get("simulated"),
     )
 )
-
-
-def within(values: Mapping[str, Any], *names: str) -> Any:
-    """Return what is under nested names, or None where one is absent."""
-    found: Any = values
-    for name in names:
-        found = found.get(name) if isinstance(found, Mapping) else None
-    return found

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import yaml
 from pydantic import (
     BaseModel,
+    BeforeValidator,
     ConfigDict,
     Field,
+    PlainSerializer,
     field_serializer,
     field_validator,
     model_validator,
@@ -21,10 +24,9 @@ from pydantic import (
 from ..atomic import atomic_file
 from ..config import load_options
 from ..errors import BundleError, ConfigError
-from ..options import FitOptions
+from ..options import Entry, FitOptions, Rung, Value
 from ..store import dump_json, read_record, write_json
 from ..text import MINUS
-from .records import Counts, Fresh, Ladder, Point, SpaceEntry, Trial, Tried, Untuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -37,6 +39,149 @@ _LOSSES = {
     "average_precision": f"1 {MINUS} average precision",
     "mix": f"mix of log loss, 1 {MINUS} macro-F1 and 1 {MINUS} average precision",
 }
+
+
+Interval = Annotated[
+    tuple[float, float] | None,
+    BeforeValidator(lambda ends: None if ends is None or None in tuple(ends) else ends),
+]
+"""Both ends of a 95 % interval; None where it is not known."""
+SpaceEntry = Annotated[
+    Entry, PlainSerializer(lambda entry: entry.model_dump(mode="json", exclude_defaults=True), when_used="json")
+]
+
+
+@dataclass(frozen=True)
+class Counts:
+    """How many trials there were: asked for, counted towards that, by outcome; how the study ended; seconds spent."""
+
+    counted: int
+    asked: int = 0
+    outcomes: Mapping[str, int] = field(default_factory=dict)
+    ended: str = "finished"
+    seconds: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A finished trial.
+
+    Parameters
+    ----------
+    trial : int
+        Its number.
+    loss : float
+        What trials are ranked by.
+    losses : tuple of float
+        Of each figure of the study.
+    figures : mapping of str to float
+        ``log_loss``, ``macro_f1`` and ``average_precision``.
+    values : mapping
+        Of the options, by dotted name, as the study stores them.
+    candidate : str
+        The way of adapting that was best.
+    interval : tuple of float, optional
+        Of the loss, 95 %, over objects.
+    """
+
+    trial: int
+    loss: float = float("nan")
+    losses: tuple[float, ...] = ()
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+    values: Mapping[str, Value] = field(default_factory=dict)
+    candidate: str = ""
+    interval: Interval = None
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A trial of the study's history.
+
+    Parameters
+    ----------
+    trial : int
+        Its number.
+    outcome : str
+        complete, pruned (given up early) or failed.
+    losses : tuple of float, optional
+        Of each figure, all work done; None where it was not.
+    steps : mapping of str to float
+        Loss of the first figure after each step of the ladder.
+    best_so_far : float, optional
+        Lowest loss of the trials up to this one.
+    seconds : float, optional
+        Spent on it.
+    values : mapping
+        Of the options, by dotted name.
+    """
+
+    trial: int
+    outcome: str
+    losses: tuple[float, ...] | None = None
+    steps: Mapping[str, float] = field(default_factory=dict)
+    best_so_far: float | None = None
+    seconds: float | None = None
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    @property
+    def first(self) -> float | None:
+        """Loss of the first, cheap step."""
+        return self.steps.get("0")
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial trained with seeds that the study did not use: its loss, and those of the fresh seeds and their mean."""
+
+    trial: int
+    loss: float
+    losses: tuple[float, ...]
+    mean: float
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The best options trained with fresh seeds, and all trials that were.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Of each fresh seed.
+    mean : float
+        Of these.
+    optimism : float
+        The mean less the loss with the study's seed: how much of that was luck of the seed.
+    seeds : tuple of int
+        The fresh seeds.
+    finalists : tuple of Finalist
+        All trials that were trained with them.
+    """
+
+    losses: tuple[float, ...]
+    mean: float
+    optimism: float
+    seeds: tuple[int, ...] = ()
+    finalists: tuple[Finalist, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untuned:
+    """The fit that was not tuned; `difference` is the best loss less this one on the same rows, with its interval."""
+
+    loss: float
+    difference: float
+    interval: Interval = None
+    candidate: str = ""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Ladder:
+    """The rungs that trials climb, the share that goes on, and among how many of the latest (0: all)."""
+
+    rungs: tuple[Rung, ...] = ()
+    keep: float | None = None
+    among: int = 0
 
 
 class Study(BaseModel):
@@ -144,17 +289,10 @@ class Study(BaseModel):
         return pd.DataFrame() if self.table is None else self.table
 
     @property
-    def slices(self) -> dict[str, tuple[Tried, ...]]:
-        """By varied option its value in each scored trial, and the trial's loss on the first step, which all took."""
-        scored = [trial for trial in self.history if trial.outcome != "failed"]
-        return {
-            name: tuple(
-                Tried(trial.trial, trial.values[name], trial.first, trial.outcome)
-                for trial in scored
-                if name in trial.values and trial.first is not None
-            )
-            for name in self.space
-        }
+    def slices(self) -> dict[str, tuple[Trial, ...]]:
+        """By varied option the scored trials that had a value of it and took the first step."""
+        scored = [trial for trial in self.history if trial.outcome != "failed" and trial.first is not None]
+        return {name: tuple(trial for trial in scored if name in trial.values) for name in self.space}
 
     @property
     def ended(self) -> str:
@@ -195,11 +333,8 @@ class Study(BaseModel):
     def chosen(self) -> str:
         """How the best trial was chosen, in words."""
         n = 0 if self.fresh is None else len(self.fresh.finalists)
-        return (
-            f"of the {n} best, the earliest that fresh seeds do not tell from the lowest"
-            if n > 1
-            else "the lowest of all"
-        )
+        several = f"of the {n} best, the earliest that fresh seeds do not tell from the lowest"
+        return several if n > 1 else "the lowest of all"
 
     @property
     def ranked(self) -> list[str]:

@@ -288,7 +288,7 @@ def _study(folder: Path, about: Identity, options: TuneOptions) -> Study:
     from optuna.storages import JournalStorage
     from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 
-    from .sampling import NumberedSampler
+    from .trials import NumberedSampler
 
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = str(folder / JOURNAL)

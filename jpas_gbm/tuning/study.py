@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from optuna.trial import FrozenTrial, Trial, TrialState
 
 from ..atomic import atomic_file
 from ..errors import BundleError, FitError, OutputError
@@ -20,11 +21,10 @@ from ..options import TuneOptions, Value
 from ..run import Progress
 from .objective import Answers, FoldScore, Objective, joined, mean_figures
 from .storage import at_work, defer_interrupts, is_alive, others_alive
-from .trials import COUNTED, outcome
+from .trials import COUNTED, ExploringSampler, NumberedSampler, outcome, reused
 
 if TYPE_CHECKING:
     from optuna.study import Study
-    from optuna.trial import FrozenTrial, Trial
 
 
 FEWEST = 5
@@ -258,8 +258,6 @@ class Work:
         return done + known.count("running") < self.trials
 
     def _take_up(self) -> None:
-        from optuna.trial import TrialState
-
         for trial in self._all():
             if trial.state != TrialState.RUNNING or self._is_at_work(trial):
                 continue
@@ -282,8 +280,6 @@ class Work:
             self.study.enqueue_trial(dict(values), user_attrs={"again": number, START: attrs.get(START, False)})
 
     def _try(self) -> None:
-        from optuna.trial import TrialState
-
         trial = self._ask()
         try:
             trial.set_user_attr("worker", self._worker)
@@ -309,10 +305,6 @@ class Work:
             log.warning("trial %d failed (%s).", trial.number, reason)
 
     def _ask(self) -> Trial:
-        from optuna.trial import TrialState
-
-        from .sampling import ExploringSampler, NumberedSampler, reused
-
         known = self._all()
         interrupted = sum(outcome(trial) == "interrupted" for trial in known)
         repeats = self._repeats()
@@ -344,8 +336,6 @@ class Work:
         return "surplus" if len(valid) >= self.trials else None
 
     def _fail(self, trial: Trial, kind: str, reason: str) -> None:
-        from optuna.trial import TrialState
-
         trial.set_user_attr("outcome", kind)
         if reason:
             trial.set_user_attr("reason", reason)

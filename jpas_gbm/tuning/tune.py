@@ -23,8 +23,7 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset
 from .objective import Objective
-from .records import Counts, Finalist, Fresh, Ladder, Point, Untuned
-from .result import Study
+from .result import Counts, Finalist, Fresh, Ladder, Point, Study, Untuned
 from .space import Space, flat, with_values
 from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
 from .study import OutOfTime, Work, begin_with, earliest_as_good, load_answers, save_answers

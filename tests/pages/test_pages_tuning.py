@@ -15,14 +15,20 @@ from matplotlib.figure import Figure
 from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import BundleError
 from jpas_gbm.options import TuneOptions
-from jpas_gbm.pages.figures.slices import log_ticks, loss_limits, slice_figure
 from jpas_gbm.pages.figures.style import RULES
-from jpas_gbm.pages.figures.tuning import front_figure, history_figure, importances_figure, study_plates
+from jpas_gbm.pages.figures.tuning import (
+    front_figure,
+    history_figure,
+    importances_figure,
+    log_ticks,
+    loss_limits,
+    slice_figure,
+)
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.pages.story import doubts, found_sentences
-from jpas_gbm.pages.tuning_section import study_facts, values_table
+from jpas_gbm.pages.tuning_section import study_facts, study_plates, values_table
 from jpas_gbm.store import read_json
 from jpas_gbm.text import MINUS, number, span
 from jpas_gbm.tuning.result import Study
@@ -160,11 +166,11 @@ def test_slices_have_every_trial_on_axes_as_the_space_says(told, study, ax, opti
     assert ax.get_xscale() == ("log" if option == "continuation.learning_rate" else "linear")
     ticks = [label.get_text() for label in ax.get_xticklabels()]
     if option == "features.snr":
-        assert ticks == ["true", "false"] and round(star[0, 0]) == [True, False].index(best.value)
+        assert ticks == ["true", "false"] and round(star[0, 0]) == [True, False].index(best.values[option])
     if option == "domain.gammas":
         assert ticks == ["[0.0]", "[0.25]"]
         places = {round(x) for points in lines(ax).values() for x in points[:, 0]}
-        assert places == {["[0.0]", "[0.25]"].index(one.value) for one in study.slices[option]}
+        assert places == {["[0.0]", "[0.25]"].index(one.values[option]) for one in study.slices[option]}
 
 
 @pytest.mark.parametrize(("low", "high", "some"), [(0.03, 0.16, 0.05), (1e-3, 1, 0.1), (6, 32, 10), (2, 2.5, 2)])

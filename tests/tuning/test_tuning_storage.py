@@ -13,8 +13,8 @@ from tuning_samples import TUNE, rows_of, small_study
 
 from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
 from jpas_gbm.tuning.objective import Objective
-from jpas_gbm.tuning.sampling import NumberedSampler
 from jpas_gbm.tuning.storage import _check_journal, at_work, defer_interrupts, is_alive, others_alive
+from jpas_gbm.tuning.trials import NumberedSampler
 from jpas_gbm.tuning.tune import tune
 
 PLAIN = {"fresh_seeds": 0, "ladder": [{}]}

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+import json
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from ...text import count, cut_words, listed, number, sentence, with_span
-from .plates import HALF, WIDE, Panel, Plate, keyed
-from .slices import Slice, _axis_words, _marks, loss_limits, slice_figure
+import numpy as np
+
+from ...options import Entry
 from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ...options import Entry
-    from ...tuning.result import Study
+    from ...tuning.result import Study, Trial
 
 
 _SHOWN = 16
@@ -152,226 +152,163 @@ def front_figure(study: Study, ax: Axes) -> Axes:
     return ax
 
 
-_MOST_SLICES = 6
-_SLICE = (3.4, 2.9)
+_FEWEST_TICKS = 3
 
 
-def study_plates(study: Study, prefix: str = "") -> list[Plate]:
-    """Return the plates of a study; those without numbers are left out.
+class Slice(NamedTuple):
+    """The trials of a study along one option.
 
     Parameters
     ----------
     study : Study
-        The library's study.
-    prefix : str
-        Of the plates' keys.
+        What its trials are of.
+    option : str
+        Dotted name.
+    limits : tuple of float
+        Of the loss, the same for every option.
+    """
+
+    study: Study
+    option: str
+    limits: tuple[float, float]
+
+
+def loss_limits(values: Sequence[float]) -> tuple[float, float]:
+    """Return a range of losses that a few bad trials do not stretch.
+
+    Parameters
+    ----------
+    values : sequence of float
+        Losses.
 
     Returns
     -------
-    list of Plate
+    tuple[float, float]
     """
-    makers: tuple[Callable[[Study], Plate | None], ...] = (
-        history_plate,
-        front_plate,
-        importances_plate,
-        slices_plate,
-    )
-    return keyed((maker(study) for maker in makers), prefix)
+    known = np.array([v for v in values if np.isfinite(v)])
+    if not len(known):
+        return 0.0, 1.0
+    low, middle, upper, high = np.quantile(known, [0, 0.5, 0.75, 1])
+    # What lies far beyond the bulk is drawn on the edge.
+    high = min(high, upper + 3 * max(upper - low, middle - low, 1e-12))
+    edge = 0.06 * (high - low) or 0.05 * abs(low) or 0.05
+    return float(low - edge), float(high + edge)
 
 
-def judged_words(study: Study) -> str:
-    """Return which rows judged a study.
+def value_words(value: Any) -> str:
+    """Return an option's value as a YAML file would have it.
 
     Parameters
     ----------
-    study : Study
-        The library's study.
+    value : object
+        Of an option.
 
     Returns
     -------
     str
     """
-    where = "training and validation splits, by folds" if study.by_folds else "validation split"
-    cut = f", {cut_words(study.cut)}" if study.provenance.get("about") else ""
-    return f"{count(study.rows, 'sky source')} of the {where}{cut}"
+    if value is None or isinstance(value, bool | list | tuple | dict):
+        return json.dumps(value)
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _made(study: Study) -> str:
-    seed = "seed not recorded" if study.seed is None else f"seed {study.seed}"
-    return (
-        f"{study.counts.counted} trials of regime {study.regime}, {judged_words(study)}; study and trainings of {seed}"
-    )
+def _marks(points: Sequence[tuple[float, float]], ax: Axes, high: float, **look: Any) -> None:
+    """Draw points; those above the range as arrows on its edge."""
+    inside = [point for point in points if point[1] <= high]
+    if inside:
+        ax.plot(*zip(*inside, strict=True), ls="", **look)
+    above = [x for x, y in points if y > high]
+    if above:
+        look = {**look, "marker": "^", "label": None if inside else look.get("label")}
+        ax.plot(above, [high] * len(above), ls="", clip_on=False, **look)
 
 
-def _first_words(study: Study) -> str:
-    """Return how much work the first step is."""
-    if not study.ladder.rungs or not study.stepped:
-        return ""
-    first = study.ladder.rungs[0]
-    parts = []
-    if first.mocks < 1:
-        parts.append(f"{100 * first.mocks:g} % of the mocks")
-    if first.coarseness > 1:
-        parts.append(f"learning rates times {first.coarseness:g}")
-    if first.recipe is not None:
-        parts.append(f"recipe {first.recipe} alone")
-    if study.by_folds:
-        parts.append("one fold")
-    return listed(parts)
-
-
-def history_plate(study: Study) -> Plate | None:
-    """Return every trial's loss in order.
+def slice_figure(result: Slice, ax: Axes) -> Axes:
+    """Draw the loss of the first step against the value of one option; the best trial is a star.
 
     Parameters
     ----------
-    study : Study
-        The library's study.
+    result : Slice
+        One option of a study.
+    ax : Axes
+        Where to draw.
 
     Returns
     -------
-    Plate or None
+    Axes
     """
-    if not study.history:
-        return None
-    steps = _first_words(study)
-    latest = f"latest {study.ladder.among} " if study.ladder.among else ""
-    climb = (
-        ""
-        if study.ladder.keep is None
-        else f"; the best {100 * study.ladder.keep:g} % of the {latest}trials there go on"
-    )
-    hollow = f"Hollow marks: the first, cheap step ({steps}{climb}). " if steps else ""
-    told = [f"{n} {'given up early' if kind == 'pruned' else kind}" for kind, n in study.counts.outcomes.items()]
-    lines = []
-    if study.default is not None:
-        lines.append(f"dashed, the untuned fit, {number(study.default.loss, 4)}")
-    if study.fresh is not None:
-        lines.append(
-            f"diamonds, trials over {count(len(study.fresh.losses), 'fresh seed')}, mean and range; dotted, that "
-            f"of the one kept, {number(study.fresh.mean, 4)}"
-        )
-    across = f"{sentence('; '.join(lines))}. " if lines else ""
-    score = with_span(study.best.loss, study.best.interval, 4)
-    best = f"Star: the best, trial {study.best.trial} ({study.chosen}): {score}"
-    return Plate(
-        "history",
-        "The trials, one by one",
-        f"{sentence(study.loss)} of each trial. {hollow}Filled marks: all the work; the line is the best so far. "
-        f"{across}{best}, in brackets the 95 % bootstrap interval over objects. Arrows on the upper edge, if any, "
-        f"lie above it. {sentence(', '.join(told))}. {_made(study)}.",
-        f"{sentence(study.loss)} against the number of the trial. {best}. {sentence('; '.join(lines) or 'no lines')}.",
-        (Panel(history_figure, study, WIDE, (4.6, 4.0)),),
-        1,
-    )
+    study, option, limits = result
+    entry, share = study.space.get(option) or Entry(), study.importances.get(option)
+    choices = [value_words(choice) for choice in entry.choices]
+    points: dict[str, list[tuple[float, float]]] = {"pruned": [], "complete": [], "best": []}
+    for one in study.slices[option]:
+        kind = "best" if one.trial == study.best.trial else one.outcome
+        if kind in points and one.first is not None:
+            points[kind].append((_place(one, option, choices), one.first))
+    _marks(points["pruned"], ax, limits[1], marker="x", ms=4.5, color=ORANGE, label="given up")
+    _marks(points["complete"], ax, limits[1], marker="o", ms=4, color=BLUE, label="all the work")
+    _marks(points["best"], ax, limits[1], marker="*", ms=10, color=VERMILION, label="best trial")
+    if choices:
+        ax.set_xticks(range(len(choices)), choices, fontsize=8 if sum(map(len, choices)) < 28 else 6.5)
+        ax.set_xlim(-0.5, len(choices) - 0.5)
+    else:
+        _range_axis(entry, ax)
+    ax.set_ylim(*limits)
+    ax.set_ylabel(_axis_words(study.loss))
+    ax.set_title(option + ("" if share is None else f" ({100 * share:.0f} %)"), fontsize=8.5)
+    ax.grid(axis="y")
+    return ax
 
 
-def front_plate(study: Study) -> Plate | None:
-    """Return the Pareto front, where two figures were made small.
+def _place(one: Trial, option: str, choices: Sequence[str]) -> float:
+    """Return where a value stands; trials of one choice are spread, always alike."""
+    value = one.values[option]
+    if not choices:
+        assert isinstance(value, int | float)
+        return float(value)
+    word = value_words(value)
+    return (choices.index(word) if word in choices else len(choices)) + 0.5 * ((0.618 * one.trial) % 1 - 0.5)
+
+
+def _range_axis(entry: Entry, ax: Axes) -> None:
+    from matplotlib.ticker import FuncFormatter, NullLocator
+
+    low, high = entry.low, entry.high
+    if entry.log:
+        ax.set_xscale("log")
+        if low and high:
+            ax.set_xticks(log_ticks(float(low), float(high)))
+            ax.xaxis.set_minor_locator(NullLocator())
+            ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+            ax.set_xlim(low * (low / high) ** 0.05, high * (high / low) ** 0.05)
+        return
+    if low is not None and high is not None:
+        edge = 0.05 * (high - low)
+        ax.set_xlim(low - edge, high + edge)
+
+
+def log_ticks(low: float, high: float) -> list[float]:
+    """Return a few round numbers of a logarithmic range.
 
     Parameters
     ----------
-    study : Study
-        The library's study.
+    low : float
+        Least value.
+    high : float
+        Largest value.
 
     Returns
     -------
-    Plate or None
+    list of float
     """
-    if not study.front or len(study.losses) < 2:
-        return None
-    told = [
-        f"trial {one.trial} {number(one.losses[0], 4)} and {number(one.losses[1], 4)}"
-        for one in study.front
-        if one.losses and len(one.losses) > 1
-    ]
-    return Plate(
-        "front",
-        "Two figures at once: the Pareto front",
-        f"{sentence(study.loss)} against {study.losses[1]}: no trial is better in both than one on the line. "
-        f"The best by {study.loss} is, {study.chosen}, trial {study.best.trial}. "
-        f"Numbers are of trials, whose options are in front/trial-N.yaml. {_made(study)}.",
-        f"Pareto front of {count(len(study.front), 'trial')}: {'; '.join(told)}.",
-        (Panel(front_figure, study, HALF),),
-        1,
-    )
+    powers = [10.0**k for k in range(int(np.floor(np.log10(low))), int(np.ceil(np.log10(high))) + 1)]
+    for steps in ((1,), (1, 2, 5), (1, 2, 3, 5, 7)):
+        ticks = [float(f"{m * power:.12g}") for power in powers for m in steps]
+        inside = [tick for tick in ticks if low <= tick <= high]
+        if len(inside) >= _FEWEST_TICKS:
+            return inside
+    return [low, float(f"{np.sqrt(low * high):.2g}"), high]
 
 
-def importances_plate(study: Study) -> Plate | None:
-    """Return what mattered.
-
-    Parameters
-    ----------
-    study : Study
-        The library's study.
-
-    Returns
-    -------
-    Plate or None
-    """
-    if not study.importances:
-        return None
-    top = [f"{name} {100 * share:.0f} %" for name, share in list(study.importances.items())[:3]]
-    scored = sum(one.first is not None for one in study.history)
-    return Plate(
-        "importances",
-        "Which options mattered",
-        f"Share of the variance of the {'first step’s ' if study.stepped else ''}{study.loss} that each option "
-        f"explains, by functional ANOVA over {scored} trials, those given up included. Shares of few trials are rough, "
-        f"and hold for the ranges of this space alone. {_made(study)}.",
-        f"Bars by option; the largest are {listed(top)}.",
-        (Panel(importances_figure, study, (4.8, max(1.6, 0.9 + 0.23 * min(len(study.importances), 16)))),),
-        1,
-    )
-
-
-def slices_plate(study: Study) -> Plate | None:
-    """Return losses against the values of the most important options.
-
-    Parameters
-    ----------
-    study : Study
-        The library's study.
-
-    Returns
-    -------
-    Plate or None
-    """
-    options = [name for name in study.ranked if study.slices.get(name)][:_MOST_SLICES]
-    if not options:
-        return None
-    limits = loss_limits([one.first for name in options for one in study.slices[name]])
-    panels = tuple(
-        Panel(
-            slice_figure,
-            Slice(
-                name,
-                study.slices[name],
-                study.space.get(name) or Entry(),
-                study.best.trial,
-                limits,
-                study.loss,
-                study.importances.get(name),
-            ),
-            _SLICE,
-        )
-        for name in options
-    )
-    every = len(study.slices)
-    which = (
-        f"The {len(options)} most important of {every} options"
-        if study.importances
-        else "Trials are too few to say which options matter"
-    )
-    shares = " (in brackets, its share of the variance)" if study.importances else ""
-    best = [f"{name} {study.best.values[name]}" for name in options if name in study.best.values]
-    return Plate(
-        "slices",
-        "Loss against the value of each option",
-        f"{sentence(study.loss)} of {'the first step' if study.stepped else 'every trial'} against the value of one "
-        f"option{shares}, whatever the others were. {which}. Circles: trials that did all the work; crosses: given up; "
-        f"star: the best trial. Choices are spread sideways to part the marks. {_made(study)}.",
-        f"{count(len(options), 'small panel')} of loss against value. The best trial has {listed(best)}.",
-        panels,
-        3,
-    )
+def _axis_words(loss: str) -> str:
+    return "mix of losses" if loss.startswith("mix of") else loss
