@@ -212,12 +212,29 @@ class BudgetCurve:
         return to_plain(replace(self, about={})) | {"about": dict(self.about)}
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``budgets.json`` into a folder (finished fits may be there)."""
+        """Write ``budgets.json`` into a folder (finished fits may be there).
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether what is there may be replaced.
+        """
         write_json(Path(folder) / HEAD, self.to_dict(), overwrite=overwrite)
 
     @classmethod
     def load(cls, folder: str | Path) -> BudgetCurve:
         """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            Of the result.
+
+        Returns
+        -------
+        BudgetCurve
+            As it was saved.
 
         Raises
         ------
@@ -375,6 +392,11 @@ def thin_labels(dataset: Dataset, keep: np.ndarray) -> Dataset:
         With labelled target rows.
     keep : array of int64
         Ids of the objects that keep their labels.
+
+    Returns
+    -------
+    Dataset
+        With fewer labels.
     """
     target = dataset.target
     lost = np.isin(dataset.target_split, _LABELLED) & ~np.isin(target.object_id, keep)
@@ -421,6 +443,26 @@ def budget_points(
 
     Resamples draw test objects, and for each resample the draws of labels are drawn again too, so
     intervals hold both (with few draws the second part is a little small).
+
+    Parameters
+    ----------
+    results : mapping of (str, int, int) to RegimeResult
+        By regime, number of labels and draw.
+    y, groups : array of int, shape (n,)
+        True class and object of each test row.
+    classes, regimes : sequence of str
+        Names of the k classes, and of the regimes in the order listed.
+    sizes : tuple of int
+        The budgets.
+    n_bootstrap, seed : int
+        Number and seed of the resamples.
+
+    Returns
+    -------
+    points : tuple of BudgetPoint
+        Each regime at each budget.
+    savings : tuple of Saving
+        For each regime, other regime, figure and budget.
     """
     if not results:
         return (), ()

@@ -176,6 +176,16 @@ def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None
 def check_regimes(regimes: Sequence[str]) -> list[str]:
     """Return the names of regimes, all known and none twice.
 
+    Parameters
+    ----------
+    regimes : sequence of str
+        As they were given.
+
+    Returns
+    -------
+    list of str
+        The same.
+
     Raises
     ------
     ConfigError
@@ -344,12 +354,10 @@ def compare_dataset(
     ----------
     dataset : Dataset
         The split stays as it is; only training seeds differ.
-    regimes : sequence of str
-        In the order in which they are to be listed.
-    seeds, options
-        Seeds of the trainings of each regime, and options of every fit but for the regime.
+    regimes, seeds, options
+        In the order to be listed, seeds of the trainings of each, and options of every fit but for the regime.
     fit : callable, optional
-        As in :class:`~jpas_gbm.comparison.runs.Trainer`.
+        As in :class:`~jpas_gbm.comparison.compare.Trainer`.
     cut, split, n_bootstrap
         Faintest magnitude of the held-out rows that count, their split, and the number of resamples.
     out : path, optional
@@ -372,13 +380,8 @@ def compare_dataset(
     store = RunStore(None if folder is None else folder / "runs")
     trainer = Trainer(dataset, store, held, fit, run, folder / "models" if folder and keep_models else None)
     key = f"{dataset.fingerprint()}/{split}"
-    results = trainer.results(
-        {
-            (r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, override(options, regime=r), s)
-            for s in seeds
-            for r in regimes
-        }
-    )
+    plans = [(r, s, override(options, regime=r)) for s in seeds for r in regimes]
+    results = trainer.results({(r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, of, s) for r, s, of in plans})
     run.report("scoring", len(results), len(results))
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     return compare_regimes(
@@ -404,6 +407,25 @@ def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
     if min(wanted, default=0) < 1:
         raise DatasetError(f"budgets must be numbers of labels of 1 or more, or '{ALL}'; got {list(budgets)}.")
     return tuple(sorted({min(size, available) for size in wanted}))
+
+
+def _budget_plans(
+    trainer: Trainer,
+    regimes: Sequence[str],
+    sizes: tuple[int, ...],
+    orders: Sequence[np.ndarray],
+    options: FitOptions,
+    split: str,
+) -> dict[tuple[str, int, int], Planned]:
+    """Return the runs of a label-budget curve by regime, size and draw."""
+    data, plans = trainer.dataset.fingerprint(), {}
+    for i, order in enumerate(orders):
+        for regime in regimes:
+            for size in sizes if uses_labels(regime) else sizes[-1:]:
+                title, seed = f"{regime}, {size} labels, draw {i + 1}", trainer.run.seed + i
+                name, key = f"{run_name(regime, seed)}-{size}", f"{data}/{split}/{size}/{i}"
+                plans[regime, size, i] = Planned(title, name, key, override(options, regime=regime), seed, order[:size])
+    return plans
 
 
 def label_budgets(
@@ -432,7 +454,7 @@ def label_budgets(
     budgets : sequence of int or "all"
         Numbers of target labels, train and validation together; more than there are means all.
     regimes, options, fit, cut, split, n_bootstrap
-        As :func:`~jpas_gbm.comparison.comparison.compare_dataset`.
+        As :func:`~jpas_gbm.comparison.compare.compare_dataset`.
     draws : int
         Subsets of each size.
     out : path, optional
@@ -453,24 +475,10 @@ def label_budgets(
     options, run = options or FitOptions(), run or Run()
     held = held_out(dataset, split)
     keep = brighter(held.mag, cut)
-    store = RunStore(None if out is None else Path(out) / "budgets")
+    trainer = Trainer(dataset, RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
     orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
-    sizes = _sizes(budgets, len(orders[0]))
-    key, notes = f"{dataset.fingerprint()}/{split}", list[str]()
-    planned = {
-        (regime, size, i): Planned(
-            f"{regime}, {size} labels, draw {i + 1}",
-            f"{run_name(regime, run.seed + i)}-{size}",
-            f"{key}/{size}/{i}",
-            override(options, regime=regime),
-            run.seed + i,
-            order[:size],
-        )
-        for i, order in enumerate(orders)
-        for regime in regimes
-        for size in (sizes if uses_labels(regime) else sizes[-1:])
-    }
-    results = Trainer(dataset, store, held, fit, run).results(planned, notes)
+    sizes, notes = _sizes(budgets, len(orders[0])), list[str]()
+    results = trainer.results(_budget_plans(trainer, regimes, sizes, orders, options, split), notes)
     rows, classes = held.take(keep), dataset.scheme.classes
     kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}
     points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)

@@ -241,7 +241,14 @@ class Comparison:
         return lines
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``comparison.json``, and the ``curves.json`` of every run, into a folder (runs may be there)."""
+        """Write ``comparison.json``, and the ``curves.json`` of every run, into a folder (runs may be there).
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether what is there may be replaced.
+        """
         folder = Path(folder)
         curves = {one.run: one.curves for one in self.evaluations if one.curves}
         if curves:
@@ -251,6 +258,16 @@ class Comparison:
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
         """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            Of the result.
+
+        Returns
+        -------
+        Comparison
+            As it was saved.
 
         Raises
         ------
@@ -335,7 +352,22 @@ def compare_regimes(
 
 
 def with_decided(replicates: Replicates, results: Sequence[RegimeResult], classes: Sequence[str]) -> Replicates:
-    """Add ``decided.*`` figures, by the rule of each model, and drop those of magnitude bins."""
+    """Add ``decided.*`` figures, by the rule of each model, and drop those of magnitude bins.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Of every model.
+    results : sequence of RegimeResult
+        The same models, in order.
+    classes : sequence of str
+        Names of the k classes.
+
+    Returns
+    -------
+    Replicates
+        Of every model.
+    """
     names = [*_MACRO_DECISIONS, *(pattern.format(c) for c in classes for pattern in _DECISIONS)]
     parts = []
     for values in (replicates.point, replicates.draws):
@@ -348,7 +380,22 @@ def with_decided(replicates: Replicates, results: Sequence[RegimeResult], classe
 
 
 def measured(replicates: Replicates, members: Sequence[int], mean: Replicates) -> dict[str, Measured]:
-    """Return every figure as the mean over some models, with its interval and their scatter."""
+    """Return every figure as the mean over some models, with its interval and their scatter.
+
+    Parameters
+    ----------
+    replicates : Replicates
+        Of every model.
+    members : sequence of int
+        Places of some models.
+    mean : Replicates
+        Their mean.
+
+    Returns
+    -------
+    dict of str to Measured
+        By dotted name.
+    """
     figures = {}
     for name, interval in mean.intervals().items():
         each, value = replicates.point[name][list(members)], float(mean.point[name][0])
@@ -398,7 +445,18 @@ class RunStore:
     folder: Path | None
 
     def load(self, name: str, fingerprint: str) -> RegimeResult | None:
-        """Return a finished run, or None if it is not there, is damaged or was another run."""
+        """Return a finished run, or None if it is not there, is damaged or was another run.
+
+        Parameters
+        ----------
+        name, fingerprint : str
+            Of the run.
+
+        Returns
+        -------
+        RegimeResult or None
+            The run.
+        """
         if self.folder is None or not (self.folder / name / "run.json").is_file():
             return None
         place = self.folder / name
@@ -415,7 +473,15 @@ class RunStore:
         return RegimeResult(head["regime"], head["seed"], p, thresholds, head["rule"], head["card"])
 
     def save(self, name: str, fingerprint: str, result: RegimeResult) -> None:
-        """Keep a finished run, in place of another of its name."""
+        """Keep a finished run, in place of another of its name.
+
+        Parameters
+        ----------
+        name, fingerprint : str
+            Of the run.
+        result : RegimeResult
+            What is kept.
+        """
         if self.folder is None:
             return
         with atomic_folder(self.folder / name, overwrite=True) as temporary:

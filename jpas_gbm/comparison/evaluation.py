@@ -119,7 +119,14 @@ class Evaluation:
         return cls(figures=Figures.from_dict(figures), **{name: value[name] for name in own})
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``metrics.json``, and ``curves.json`` where curves were made, into a new folder."""
+        """Write ``metrics.json``, and ``curves.json`` where curves were made, into a new folder.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether what is there may be replaced.
+        """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             write_json(temporary / HEAD, self.to_dict())
             if self.curves:
@@ -128,6 +135,16 @@ class Evaluation:
     @classmethod
     def load(cls, folder: str | Path) -> Evaluation:
         """Read a folder that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        folder : path
+            Of the result.
+
+        Returns
+        -------
+        Evaluation
+            As it was saved.
 
         Raises
         ------
@@ -350,6 +367,18 @@ def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
 
     Without a cut (None, or inf) every row stays, also those without a magnitude.
 
+    Parameters
+    ----------
+    mag : array, shape (n,)
+        Magnitudes.
+    cut : float or None
+        Faintest magnitude.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+        True for rows that stay.
+
     Raises
     ------
     DatasetError
@@ -372,6 +401,20 @@ def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
 
 def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:
     """Return the labelled rows of a split.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With labels.
+    split : str
+        Name of the split.
+    domain : {"target", "source"}
+        The sky or the mocks.
+
+    Returns
+    -------
+    Catalogue
+        Rows with a class.
 
     Raises
     ------

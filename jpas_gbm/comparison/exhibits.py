@@ -84,7 +84,20 @@ class RedshiftCurves:
 
 
 def equal_count_edges(z: np.ndarray, fewest: int, most: int) -> np.ndarray:
-    """Return edges of at most `most` bins of equal numbers of rows, `fewest` or more where there are so many."""
+    """Return edges of at most `most` bins of equal numbers of rows, `fewest` or more where there are so many.
+
+    Parameters
+    ----------
+    z : array, shape (n,)
+        Redshifts; what is not finite counts nowhere.
+    fewest, most : int
+        Rows of a bin, and bins.
+
+    Returns
+    -------
+    array of float64, shape (bins + 1,)
+        Rising.
+    """
     z = np.sort(z[np.isfinite(z)])
     bins = int(np.clip(len(z) // fewest, 1, most))
     edges = np.unique(np.quantile(z, np.linspace(0, 1, bins + 1)))
@@ -169,6 +182,16 @@ class DataFacts:
     def load(cls, folder: str | Path) -> DataFacts:
         """Read the facts in the folder of a data set.
 
+        Parameters
+        ----------
+        folder : path
+            Of the data set.
+
+        Returns
+        -------
+        DataFacts
+            As they were saved.
+
         Raises
         ------
         BundleError
@@ -179,7 +202,18 @@ class DataFacts:
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataFacts:
-        """Return the facts of a data set."""
+        """Return the facts of a data set.
+
+        Parameters
+        ----------
+        dataset : Dataset
+            In memory.
+
+        Returns
+        -------
+        DataFacts
+            As they would be saved.
+        """
         quality, audit = dataset.quality.to_dict(), dataset.audit.to_dict()
         return cls(dataset.summary().to_dict(), quality, audit, tuple(dataset.warnings), dict(dataset.provenance))
 
@@ -246,7 +280,14 @@ class Exhibits:
         return source_word(None if self.balance is None else self.balance.source.survey)
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
-        """Write ``exhibits/`` into a result folder, whole or not at all; absent parts are left out."""
+        """Write ``exhibits/`` into a result folder, whole or not at all; absent parts are left out.
+
+        Parameters
+        ----------
+        folder : path
+        overwrite : bool
+            Whether what is there may be replaced.
+        """
         parts: dict[str, Any] = {part: getattr(self, part) for part in _RECORDS}
         plain = {part: to_plain(one) for part, one in parts.items() if one is not None}
         plain["redshift"] = {run: to_plain(one) for run, one in self.redshift.items()}
@@ -262,6 +303,16 @@ class Exhibits:
     @classmethod
     def load(cls, folder: str | Path) -> Exhibits:
         """Read ``exhibits/`` of a result folder; parts that are not there are absent.
+
+        Parameters
+        ----------
+        folder : path
+            Of the result.
+
+        Returns
+        -------
+        Exhibits
+            As they were saved.
 
         Raises
         ------

@@ -56,7 +56,15 @@ class SkyMap:
     shares: tuple[float, ...]
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write one ``.npz`` file."""
+        """Write one ``.npz`` file.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+        overwrite : bool
+            Whether it may be replaced.
+        """
         about = {name: getattr(self, name) for name in ("classes", "rows", "outside", "shares")}
         arrays = {"x": self.x, "y": self.y, "about": np.array(json.dumps(about))}
         arrays |= {f"mass:{name}": value for name, value in self.mass.items()}
@@ -67,6 +75,16 @@ class SkyMap:
     @classmethod
     def load(cls, path: str | Path) -> SkyMap:
         """Read what :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        SkyMap
+            As it was saved.
 
         Raises
         ------
@@ -140,7 +158,18 @@ def _signs(axes: np.ndarray) -> np.ndarray:
 
 
 def enclosed_mass(density: np.ndarray) -> np.ndarray:
-    """Return for each cell the share of the density that lies in denser cells, float32."""
+    """Return for each cell the share of the density that lies in denser cells, float32.
+
+    Parameters
+    ----------
+    density : array, shape (g, g)
+        Not negative.
+
+    Returns
+    -------
+    array of float32, shape (g, g)
+        From 0 at the peak to 1.
+    """
     order = np.argsort(-density, axis=None, kind="stable")
     mass = np.empty(density.size)
     mass[order] = np.cumsum(density.ravel()[order])
@@ -159,6 +188,11 @@ def sky_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) 
         Names of the k classes.
     seed : int
         Seed of the points kept.
+
+    Returns
+    -------
+    SkyMap
+        Contours and points of each group.
 
     Raises
     ------

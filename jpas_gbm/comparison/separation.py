@@ -30,7 +30,18 @@ Bands = Annotated[
 
 
 def rounded(values: np.ndarray) -> Row:
-    """Return values to a few digits, None where they are not finite."""
+    """Return values to a few digits, None where they are not finite.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Numbers.
+
+    Returns
+    -------
+    tuple of float or None
+        As many.
+    """
     return tuple(_number(v) for v in np.asarray(values, dtype=np.float64))
 
 
@@ -238,6 +249,16 @@ def median_snr(rows: Catalogue) -> np.ndarray:
     """Return each row's median S/N over its observed bands, float64 (n,); 0 where nothing was observed.
 
     Without photometric errors the median flux stands in.
+
+    Parameters
+    ----------
+    rows : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Median S/N.
     """
     with np.errstate(invalid="ignore", divide="ignore"):
         ratio = rows.flux / rows.flux_err if rows.has_errors else rows.flux
@@ -268,6 +289,11 @@ def twin_level(noisy: np.ndarray, err: np.ndarray, mean: np.ndarray) -> float:
     ----------
     noisy, err, mean : array, shape (b,)
         NaN counts nowhere. The level is 1 where it cannot be told.
+
+    Returns
+    -------
+    float
+        The factor.
     """
     used = np.isfinite(noisy) & np.isfinite(mean)
     weight = np.where(np.isfinite(err[used]) & (err[used] > 0), 1 / np.maximum(err[used], 1e-30) ** 2, 1.0)
@@ -368,7 +394,18 @@ class Separation:
 
 
 def shapes(rows: Catalogue) -> np.ndarray:
-    """Return fluxes in units of the row's median, which takes the level out, float64 (n, b)."""
+    """Return fluxes in units of the row's median, which takes the level out, float64 (n, b).
+
+    Parameters
+    ----------
+    rows : Catalogue
+        n rows of b bands.
+
+    Returns
+    -------
+    array of float64, shape (n, b)
+        NaN where a band is missing.
+    """
     flux = rows.flux.astype(np.float64)
     empty = np.asarray(~np.isfinite(flux).any(axis=1))
     level = np.nanmedian(np.where(empty[:, None], 1.0, flux), axis=1)

@@ -84,7 +84,18 @@ class Pair:
         return self.first, self.second
 
     def difference(self, values: np.ndarray) -> np.ndarray:
-        """Return first minus second over the class axis: (n, k, ...) becomes (n, ...)."""
+        """Return first minus second over the class axis: (n, k, ...) becomes (n, ...).
+
+        Parameters
+        ----------
+        values : array, shape (n, k, ...)
+            By class.
+
+        Returns
+        -------
+        array, shape (n, ...)
+            Of the pair.
+        """
         return np.asarray(values[:, self.a] - values[:, self.b])
 
 

@@ -151,6 +151,11 @@ class Blocks:
         number : int, optional
             Blocks along the spectrum; by default one for six bands, between 5 and 10.
 
+        Returns
+        -------
+        Blocks
+            By rising wavelength.
+
         Raises
         ------
         ExplanationError

@@ -133,6 +133,11 @@ class TreeContributions:
         X : array of float32, shape (n, f)
             Features. Memory is about 24 n k f bytes: give rows in batches.
 
+        Yields
+        ------
+        MemberParts
+            Of each member, in order.
+
         Raises
         ------
         ExplanationError

@@ -92,8 +92,7 @@ def explain(
     split, objects
         Which rows: those of a split of a data set, or these alone by row key (``TILE_ID/NUMBER``) or object id.
     pair, rows, cut, rule, blocks : optional
-        Override `config`: the classes compared, most rows of a class (0: all), faintest magnitude (inf: all), how
-        features are shared among bands, blocks along the spectrum.
+        Override `config`: classes compared, most rows of each (0: all), faintest magnitude (inf: all), rule, blocks.
     refits, legacy, survey, config : optional
         Siblings fitted to measure stability; Tractor tables and survey of a catalogue; all other options.
     seed, threads, progress

@@ -142,7 +142,13 @@ class Explanation:
         return shap.Explanation(values=values, base_values=base, data=data.astype(np.float64), feature_names=names)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content as plain lists and numbers, null for what is not a number."""
+        """Return the content as plain lists and numbers, null for what is not a number.
+
+        Returns
+        -------
+        dict
+            By the names of the sections.
+        """
         plain: dict[str, Any] = json.loads(dump_json(self.content.model_dump(by_alias=True)))
         return plain
 
@@ -198,7 +204,13 @@ class Explanation:
         return cls(content, _read_arrays(folder / ARRAYS, head.get("files", {}).get(ARRAYS)) if arrays else {})
 
     def lines(self) -> list[str]:
-        """Return the main numbers as lines for the terminal."""
+        """Return the main numbers as lines for the terminal.
+
+        Returns
+        -------
+        list of str
+            For the terminal.
+        """
         content = self.content
         first, second = self.pair
         notes = [f"note: {note}" for note in content.notes]

@@ -53,7 +53,20 @@ class RedshiftRows:
 
     @classmethod
     def of(cls, found: Attributions, chosen: np.ndarray) -> RedshiftRows:
-        """Return the rows of attributions that a mask (n,) chooses and whose redshift is known."""
+        """Return the rows of attributions that a mask (n,) chooses and whose redshift is known.
+
+        Parameters
+        ----------
+        found : Attributions
+            Of n rows.
+        chosen : array of bool, shape (n,)
+            Which of them.
+
+        Returns
+        -------
+        RedshiftRows
+            In their order.
+        """
         bands = found.model.recipe.bands
         rows = found.rows.select_bands(bands)
         chosen = np.flatnonzero(chosen & np.isfinite(rows.z) & (rows.z > -1))

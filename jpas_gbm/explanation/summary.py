@@ -273,7 +273,20 @@ class Summary:
         )
 
     def features(self, top: int) -> tuple[Features, np.ndarray]:
-        """Return the section ``features`` and the places of the top features, shape (t,)."""
+        """Return the section ``features`` and the places of the top features, shape (t,).
+
+        Parameters
+        ----------
+        top : int
+            How many features are listed.
+
+        Returns
+        -------
+        section : Features
+            Top features and all groups.
+        places : array of int, shape (t,)
+            Of the top features.
+        """
         found, recipe = self.found, self.found.model.recipe
         sizes, groups = np.abs(found.features), self.groups[found.detail]
         sets = [(self.y[found.detail] == code)[:, None] for code in self.codes.values()]
@@ -327,6 +340,11 @@ class Summary:
         """Return mean |pair attribution| of each band from the mocks' part and from the sky's.
 
         Contributions of the first trees and of the later ones add up, so that the two parts are exact.
+
+        Returns
+        -------
+        dict of str to StageSplit or NotDefined
+            By the way of parting them.
         """
         sections: dict[str, StageSplit | NotDefined] = {}
         for name, (origins, words) in SPLITS.items():

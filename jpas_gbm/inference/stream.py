@@ -68,11 +68,23 @@ class PredictionSummary:
     seconds: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields as a dictionary that JSON can hold."""
+        """Return the fields as a dictionary that JSON can hold.
+
+        Returns
+        -------
+        dict of str to object
+            By the names of the fields.
+        """
         return asdict(self)
 
     def lines(self) -> list[str]:
-        """Return the summary as lines for the terminal."""
+        """Return the summary as lines for the terminal.
+
+        Returns
+        -------
+        list of str
+            For the terminal.
+        """
         counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
         return [f"{self.rows} rows in input order ({counts})", f"predictions: {self.out}"]
 
