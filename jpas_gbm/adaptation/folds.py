@@ -10,11 +10,12 @@ import numpy as np
 
 from ..boosting.ensemble import Member
 from ..boosting.matrix import stratified_folds
+from ..errors import FitError
 from ..options import FitOptions
 from ..run import Run
 from ..surveys.dataset import SPLITS, Dataset
 from .regimes import Regime
-from .rows import Rows, check_rows, make_rows
+from .rows import Rows, TrainingRows, make_rows
 from .stages import Stages
 
 ALL = "all labels"
@@ -220,7 +221,7 @@ def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int
         here = run.at(place)
         rows = make_rows(part, regime, options, here)
         if place != ALL:
-            check_rows(rows, regime, options, here)
+            check_rows(rows, regime, here)
         return Stages(rows, options, here)
 
     if folds < 2:
@@ -235,3 +236,52 @@ def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int
 
     val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in dealt])
     return Folds(parts, np.argsort(val, kind="stable"), whole)
+
+
+FEW_LABELS = 100
+
+
+def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
+    if part is None:
+        return []
+    return [name for name, n in zip(classes, part.counts(len(classes)), strict=True) if n == 0]
+
+
+def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
+    """Note what is missing from the rows, and raise where nothing can be done.
+
+    Parameters
+    ----------
+    rows : TrainingRows
+        The rows of a fit.
+    regime : Regime
+        What may be touched.
+    run : Run
+        Seed, threads and journal.
+
+    Raises
+    ------
+    FitError
+        If the regime has no validation rows, or its training rows hold fewer than two classes.
+    """
+    trained = rows.source_train if regime.source else rows.target_train
+    if trained is None or int((trained.counts(rows.k) > 0).sum()) < 2:
+        raise FitError(
+            f"regime '{regime.name}' would train on fewer than two classes. Check the labels in the data set's summary."
+        )
+    scoring = rows.target_val if regime.calibration == "target" else rows.source_val
+    where = "labelled target" if regime.calibration == "target" else "mock"
+    if scoring is None or not len(scoring):
+        raise FitError(
+            f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
+            "none. Prepare with more labels or another --split-seed."
+        )
+    for part, name, remedy in (
+        (rows.source_train, "the training mocks", "only target labels can teach it"),
+        (rows.target_train, "the labelled target rows that train", "what the mocks teach of it stands"),
+        (scoring, f"{where} validation", "its probabilities keep the calibration common to all classes"),
+    ):
+        for name_of_class in _absent(part, rows.classes):
+            run.note(f"{name_of_class} is absent from {name}: {remedy}.")
+    if rows.target_train is not None and len(rows.target_train) < FEW_LABELS:
+        run.note(f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide.")

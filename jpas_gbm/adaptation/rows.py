@@ -1,4 +1,4 @@
-"""The rows of a fit: features, labels and objects of each part that a regime may touch, and what is unusual in them."""
+"""The rows of a fit: mocks observed as the sky is, and features, labels and objects of each part of a data set."""
 
 from __future__ import annotations
 
@@ -11,12 +11,11 @@ import numpy as np
 from ..errors import FitError
 from ..features.recipe import FeatureRecipe
 from ..features.shift import FEWEST_TWINS, DomainShift, learn_shift
-from ..options import FitOptions
+from ..options import FitOptions, SkyOptions
 from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from .regimes import Regime
-from .sky import observe_again, realisations
 
 
 @dataclass(frozen=True, eq=False)
@@ -329,52 +328,167 @@ def _learn_recipe(
         return recipe.learn(learners, train, seed=seed, threads=run.threads, scheme=dataset.scheme, shift=shift)
 
 
-FEW_LABELS = 100
+_NEIGHBOURS = 300
 
 
-def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
-    if part is None:
-        return []
-    return [name for name, n in zip(classes, part.counts(len(classes)), strict=True) if n == 0]
+def realisations(source: Catalogue, options: SkyOptions) -> int:
+    """Return how many noise realisations of the mocks train: those asked for, or what `most_rows` allows.
 
-
-def check_rows(rows: TrainingRows, regime: Regime, options: FitOptions, run: Run) -> None:
-    """Note what is missing from the rows, and raise where nothing can be done.
+    Mocks whose noise-free fluxes or errors are not known have but the one that they are.
 
     Parameters
     ----------
-    rows : TrainingRows
-        The rows of a fit.
-    regime : Regime
-        What may be touched.
-    options : FitOptions
-        Options of the fit.
-    run : Run
-        Seed, threads and journal.
+    source : Catalogue
+        Mocks.
+    options : SkyOptions
+        What is done to mocks.
 
-    Raises
-    ------
-    FitError
-        If the regime has no validation rows, or its training rows hold fewer than two classes.
+    Returns
+    -------
+    int
     """
-    trained = rows.source_train if regime.source else rows.target_train
-    if trained is None or int((trained.counts(rows.k) > 0).sum()) < 2:
-        raise FitError(
-            f"regime '{regime.name}' would train on fewer than two classes. Check the labels in the data set's summary."
-        )
-    scoring = rows.target_val if regime.calibration == "target" else rows.source_val
-    where = "labelled target" if regime.calibration == "target" else "mock"
-    if scoring is None or not len(scoring):
-        raise FitError(
-            f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
-            "none. Prepare with more labels or another --split-seed."
-        )
-    for part, name, remedy in (
-        (rows.source_train, "the training mocks", "only target labels can teach it"),
-        (rows.target_train, "the labelled target rows that train", "what the mocks teach of it stands"),
-        (scoring, f"{where} validation", "its probabilities keep the calibration common to all classes"),
-    ):
-        for name_of_class in _absent(part, rows.classes):
-            run.note(f"{name_of_class} is absent from {name}: {remedy}.")
-    if rows.target_train is not None and len(rows.target_train) < FEW_LABELS:
-        run.note(f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide.")
+    if not options.renoise or source.flux_mean is None or not source.has_errors:
+        return 1
+    return max(1, min(options.realisations, options.most_rows // max(len(source), 1)))
+
+
+def brightness(catalogue: Catalogue) -> np.ndarray:
+    """Return log10 of the mean flux of each row in nJy, float64 (n,); -inf where it is not positive.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        Any rows.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
+    flux = catalogue.flux if catalogue.flux_mean is None else catalogue.flux_mean
+    observed = np.isfinite(flux)
+    count = np.maximum(observed.sum(axis=1), 1)
+    mean = np.where(observed, flux, 0).sum(axis=1, dtype=np.float64) / count
+    with np.errstate(divide="ignore"):
+        return np.log10(np.maximum(mean, 0.0))
+
+
+def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) -> np.ndarray:
+    """Draw a target row of like brightness for each source row, intp (n,).
+
+    The donor is one of the 300 target rows nearest in mean flux, so that noise and gaps go with the
+    brightness that they were measured at.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks.
+    target : Catalogue
+        Rows of the survey.
+    rng : numpy.random.Generator
+        Stream of this step.
+
+    Returns
+    -------
+    array of intp, shape (n,)
+    """
+    theirs = brightness(target)
+    order = np.argsort(theirs, kind="stable")
+    place = np.searchsorted(theirs[order], brightness(source))
+    window = min(_NEIGHBOURS, len(target))
+    start = np.clip(place - window // 2, 0, len(target) - window)
+    return order[start + rng.integers(window, size=len(source))]
+
+
+def observe_again(
+    source: Catalogue,
+    target: Catalogue,
+    options: SkyOptions,
+    rng: np.random.Generator,
+    shift: DomainShift | None = None,
+    anew: bool = False,
+) -> Catalogue:
+    """Return the mocks as the target's own conditions would have shown them.
+
+    Parameters
+    ----------
+    source : Catalogue
+        Mocks.
+    target : Catalogue
+        Rows of the survey, labelled or not, zero points corrected; labels are not read.
+    options : SkyOptions
+        ``renoise``: where mocks have noise-free means, these are seen through the donor's errors;
+        ``copy_missing``: bands that the donor lacks are taken away; ``forget_imaging``: a share of rows
+        loses magnitude and morphology.
+    rng : numpy.random.Generator
+        Stream of this stage.
+    shift : DomainShift, optional
+        Class offsets and variations that renoised mocks are given.
+    anew : bool
+        Whether mocks that no target row lends its noise get new noise of their own.
+
+    Returns
+    -------
+    Catalogue
+    """
+    donors = draw_donors(source, target, rng) if len(target) else None
+    seen = source
+    if donors is not None and options.renoise and source.flux_mean is not None and target.has_errors:
+        seen = _renoise(seen, target, donors, rng, shift)
+    elif anew and source.flux_mean is not None:
+        noise = source.flux_err * rng.standard_normal(source.flux.shape, dtype=np.float32)
+        seen = seen.replace(flux=np.where(source.observed, source.flux_mean + noise, np.float32(np.nan)))
+    if donors is not None and options.copy_missing:
+        gone = ~target.observed[donors]
+        gone[gone.all(axis=1)] = False
+        nan = np.float32(np.nan)
+        seen = seen.replace(flux=np.where(gone, nan, seen.flux), flux_err=np.where(gone, nan, seen.flux_err))
+    if options.forget_imaging > 0:
+        seen = seen.without_imaging(rng.random(len(seen)) < options.forget_imaging)
+    return seen
+
+
+def _relative_floor(target: Catalogue) -> float:
+    """Return the part of the error that grows with the flux: what the brightest fluxes state."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        relative = target.flux_err[target.flux > 0] / target.flux[target.flux > 0]
+    relative = relative[np.isfinite(relative)]
+    return float(np.quantile(relative, 0.005)) if len(relative) else 0.0
+
+
+def _renoise(
+    source: Catalogue, target: Catalogue, donors: np.ndarray, rng: np.random.Generator, shift: DomainShift | None
+) -> Catalogue:
+    """See noise-free fluxes through the donors' errors; where a donor has none, the mock's own stay."""
+    assert source.flux_mean is not None
+    mean = source.flux_mean if shift is None else _varied(source.flux_mean, np.maximum(source.label, 0), shift, rng)
+    floor = np.float32(_relative_floor(target))
+    theirs = target.flux_err[donors]
+    part = np.where(np.isfinite(theirs), theirs, 0) ** 2 - (floor * np.nan_to_num(target.flux[donors])) ** 2
+    background = np.sqrt(np.maximum(part, (np.float32(0.3) * theirs) ** 2))
+    err = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * mean) ** 2), source.flux_err)
+    flux = mean + err * _noise(mean.shape, shift, rng)
+    if shift is not None:
+        flux += mean * np.float32(shift.scatter) * rng.standard_normal(mean.shape, dtype=np.float32)
+        if len(shift.outliers):
+            hit = rng.random(mean.shape, dtype=np.float32) < shift.outlier_rate
+            flux[hit] = mean[hit] * rng.choice(shift.outliers, int(hit.sum())).astype(np.float32)
+    stated = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux) ** 2), err)
+    known = np.isfinite(flux) & np.isfinite(stated)
+    nan = np.float32(np.nan)
+    return source.replace(flux=np.where(known, flux, nan), flux_err=np.where(known, stated, nan))
+
+
+def _varied(mean: np.ndarray, kind: np.ndarray, shift: DomainShift, rng: np.random.Generator) -> np.ndarray:
+    """Return noise-free fluxes with the offsets and a draw of the variations of their class."""
+    strength = rng.standard_normal((len(mean), shift.modes.shape[1]), dtype=np.float32)
+    varied = 1 + np.einsum("nm,nmb->nb", strength, shift.modes[kind].astype(np.float32))
+    return mean * shift.offsets[kind].astype(np.float32) * np.maximum(varied, np.float32(0.05))
+
+
+def _noise(shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Generator) -> np.ndarray:
+    """Return noise in units of the errors: normal, or as the twins' pulls are spread about their own width."""
+    if shift is None:
+        return rng.standard_normal(shape, dtype=np.float32)
+    # The target's errors were scaled to the width of the pulls when it was corrected.
+    pulls = (shift.pulls / shift.error_factor).astype(np.float32)
+    return pulls[rng.integers(len(pulls), size=shape, dtype=np.int16)]

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from ..adaptation.folds import check_rows
 from ..adaptation.regimes import get_regime
-from ..adaptation.rows import Rows, TrainingRows, check_rows, make_rows
+from ..adaptation.rows import Rows, TrainingRows, make_rows
 from ..config import override
 from ..features.recipe import FeatureRecipe
 from ..options import FeatureOptions, FitOptions
@@ -200,7 +201,7 @@ class RowsCache:
 
         def make() -> TrainingRows:
             rows = make_rows(self.dataset, regime, wide, run)
-            check_rows(rows, regime, wide, run)
+            check_rows(rows, regime, run)
             return replace(rows, bare=None)
 
         rows: TrainingRows = self._wide.once((features, options.sky), make)

@@ -293,10 +293,11 @@ class Space:
     def _nearest(self, name: str) -> Any:
         """Return the base options' own value moved into the range, or None where no choice is like it."""
         entry, value = self.entries[name], option_value(self.base, name)
-        if isinstance(value, tuple) and len(value) == 1 and encode(value) not in [encode(c) for c in entry.choices]:
+        stored = [encode(choice) for choice in entry.choices]
+        if isinstance(value, tuple) and len(value) == 1 and encode(value) not in stored:
             value = value[0]
-        if entry.choices:
-            return encode(value) if encode(value) in [encode(c) for c in entry.choices] else None
+        if stored:
+            return encode(value) if encode(value) in stored else None
         if isinstance(value, tuple):
             return None
         assert entry.low is not None and entry.high is not None

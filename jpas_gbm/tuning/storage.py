@@ -112,8 +112,7 @@ def others_alive(study: Path, own: str = "") -> bool:
     -------
     bool
     """
-    found = _folder(study).glob("*.json") if _folder(study).is_dir() else ()
-    return any(is_alive(study, path.stem) for path in found if path.stem != own)
+    return any(is_alive(study, path.stem) for path in _folder(study).glob("*.json") if path.stem != own)
 
 
 def _process_exists(pid: int) -> bool:

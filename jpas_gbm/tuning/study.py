@@ -365,22 +365,17 @@ class Work:
                 between = fold < objective.folds - 1
                 if between and not given and falls_behind(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
-            top = number == len(self.options.ladder) - 1
-            if not (top or given) and not self._climbs(trial.number, step, losses[0]):
+            top, keep, among = number == len(self.options.ladder) - 1, self.options.keep, self.options.among
+            if not (top or given or climbs(losses[0], self._others(trial.number, step), keep, among)):
                 raise _GivenUp
         return losses, scored
 
-    def _climbs(self, number: int, step: int, loss: float) -> bool:
-        return climbs(loss, self._others(number, step), self.options.keep, self.options.among)
-
     def _others(self, number: int, step: int) -> list[float]:
-        found = []
-        for trial in self._all():
-            if trial.number != number and outcome(trial) in ("complete", "pruned", "running"):
-                steps = trial.user_attrs.get("steps", {})
-                if str(step) in steps:
-                    found.append(float(steps[str(step)]))
-        return found
+        """Return the losses of the other trials on a step of the ladder."""
+        others = [one for one in self._all() if one.number != number]
+        scored = [one for one in others if outcome(one) in ("complete", "pruned", "running")]
+        steps = [one.user_attrs.get("steps", {}) for one in scored]
+        return [float(losses[str(step)]) for losses in steps if str(step) in losses]
 
     def _keep(self, trial: Trial, scored: list[FoldScore]) -> None:
         answers = joined(scored)

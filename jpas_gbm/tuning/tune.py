@@ -338,14 +338,9 @@ def _fresh(
     losses = {trial.number: tuple(known[str(trial.number)][: len(seeds)]) for trial in finalists}
     kept = earliest_as_good(losses)
     best = next(trial for trial in finalists if trial.number == kept)
-    each = {
-        trial.number: Finalist(
-            trial.number, trial.values[0], losses[trial.number], float(np.mean(losses[trial.number]))
-        )
-        for trial in finalists
-    }
-    mean = each[kept].mean
-    return best, Fresh(losses[kept], mean, mean - best.values[0], seeds, tuple(each.values()))
+    means = {number: float(np.mean(each)) for number, each in losses.items()}
+    each = tuple(Finalist(t.number, t.values[0], losses[t.number], means[t.number]) for t in finalists)
+    return best, Fresh(losses[kept], means[kept], means[kept] - best.values[0], seeds, each)
 
 
 def _fresh_losses(
