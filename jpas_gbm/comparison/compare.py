@@ -203,6 +203,16 @@ def check_regimes(regimes: Sequence[str]) -> list[str]:
 def read_budgets(words: str) -> list[int | str]:
     """Return the label budgets of ``100,1000,all``.
 
+    Parameters
+    ----------
+    words : str
+        Numbers and ``all``, with commas between.
+
+    Returns
+    -------
+    list of int or "all"
+        In the order given.
+
     Raises
     ------
     ConfigError

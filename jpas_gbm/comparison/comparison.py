@@ -344,7 +344,7 @@ def compare_regimes(
     drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z}
     evaluations, replicates = evaluate_runs(filled, y, mag, groups, classes=classes, cut=cut, **drawn)
     first = evaluations[0]
-    rows, pairs = regime_rows(with_decided(replicates, results, classes), results)
+    rows, pairs = _regime_rows(with_decided(replicates, results, classes), results)
     counts = {name: first.figures.counts[name] for name in classes}
     each = tuple(replace(one, about={}) for one in evaluations)
     record = {**first.about, **(about or {})}
@@ -405,7 +405,7 @@ def measured(replicates: Replicates, members: Sequence[int], mean: Replicates) -
     return figures
 
 
-def regime_rows(
+def _regime_rows(
     replicates: Replicates, results: Sequence[RegimeResult]
 ) -> tuple[tuple[RegimeRow, ...], tuple[Pair, ...]]:
     """Return the rows and pairs of a comparison from replicates of every model."""
