@@ -1,6 +1,7 @@
 """Imports point downwards, heavy libraries wait for the verb that needs them, and no path leaks."""
 
 import ast
+import importlib
 import re
 import subprocess
 import sys
@@ -114,3 +115,14 @@ def test_the_architecture_names_what_is_there():
         assert (root / name).exists(), name
     for name in {room(path) for path in FILES if path.parent != PACKAGE}:
         assert f"{name}/" in text, name
+
+
+@pytest.mark.parametrize("path", sorted((PACKAGE.parent / "benchmarks").glob("*.py")), ids=lambda p: p.name)
+def test_benchmarks_import_what_is_there(path):
+    """A benchmark is run rarely: it would keep names that moved."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("jpas_gbm"):
+            module = importlib.import_module(node.module)
+            for alias in node.names:
+                if not hasattr(module, alias.name):
+                    importlib.import_module(f"{node.module}.{alias.name}")
