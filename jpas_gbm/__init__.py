@@ -34,10 +34,10 @@ if TYPE_CHECKING:
     from .predictions import Predictions as Predictions
     from .simulation.simulate import simulate as simulate
     from .surveys.catalogue import Catalogue as Catalogue
-    from .surveys.classes import LabelScheme as LabelScheme
     from .surveys.dataset import Dataset as Dataset
     from .surveys.inspect import inspect as inspect
     from .surveys.inspection import Inspection as Inspection
+    from .surveys.labels import LabelScheme as LabelScheme
     from .surveys.prepare import prepare as prepare
     from .surveys.reader import read as read
     from .tuning.result import Study as Study
@@ -61,7 +61,7 @@ _DOOR = {
     # nouns
     "Catalogue": "surveys.catalogue",
     "Dataset": "surveys.dataset",
-    "LabelScheme": "surveys.classes",
+    "LabelScheme": "surveys.labels",
     "Inspection": "surveys.inspection",
     "Model": "model",
     "Predictions": "predictions",

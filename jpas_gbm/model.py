@@ -25,7 +25,7 @@ from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue, conform
-from .surveys.classes import LabelScheme
+from .surveys.labels import LabelScheme
 from .surveys.recognition import Source
 from .text import html_table
 

@@ -99,11 +99,6 @@ def fit(
         If an option, the regime or the recipe is not known.
     FitError
         If the regime has nothing to train or to calibrate on.
-
-    Examples
-    --------
-    >>> import jpas_gbm as jg
-    >>> model = jg.fit(regime="ssda", seed=1)  # doctest: +SKIP
     """
     if out is not None:
         claim_folder(out, "model", overwrite, [given for given in (data, config) if isinstance(given, str | Path)])

@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperCommand
 
 from .. import __version__
-from . import data, model, pages, targets
+from . import verbs
 from .console import say
 
 
@@ -88,17 +88,17 @@ def root(
 
 
 for function in (
-    pages.demo,
-    data.simulate,
-    data.inspect,
-    data.prepare,
-    model.fit,
-    model.tune,
-    model.evaluate,
-    model.compare,
-    model.predict,
-    model.explain,
-    targets.targets,
-    pages.report,
+    verbs.demo,
+    verbs.simulate,
+    verbs.inspect,
+    verbs.prepare,
+    verbs.fit,
+    verbs.tune,
+    verbs.evaluate,
+    verbs.compare,
+    verbs.predict,
+    verbs.explain,
+    verbs.targets,
+    verbs.report,
 ):
     app.command(function.__name__, cls=Verb)(function)

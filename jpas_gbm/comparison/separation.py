@@ -12,8 +12,8 @@ from scipy.stats import rankdata
 
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
-from ..surveys.classes import LabelScheme
 from ..surveys.dataset import Dataset
+from ..surveys.labels import LabelScheme
 from .evaluation import CUT, brighter, held_out
 
 _MOST_BINS = 9

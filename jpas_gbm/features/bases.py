@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import MISSING, dataclass, fields
 from itertools import pairwise
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from ..errors import BundleError
 from ..options import TemplateOptions
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
-from ..surveys.classes import LabelScheme, default_scheme
+from ..surveys.labels import LabelScheme, default_scheme
 from .chi2 import normalise_rows
 
 LEAST_ROWS = 8
@@ -399,3 +401,68 @@ def allowed_ranks(ranks: tuple[int, ...], bands: BandSystem) -> tuple[tuple[int,
         f"template ranks {', '.join(map(str, wanted))} became {', '.join(map(str, kept))}: '{bands.name}' has "
         f"{len(bands)} bands, a fit of rank r needs r + 2."
     )
+
+
+_READERS: dict[str, Callable[[Any], Any]] = {
+    "np.ndarray": np.asarray,
+    "float": float,
+    "int": int,
+    "str": str,
+    "tuple[str, ...]": lambda value: tuple(str(item) for item in value),
+    "tuple[int, ...]": lambda value: tuple(int(item) for item in value),
+}
+
+
+class Stored:
+    """Base of frozen dataclasses whose fields are arrays, numbers, texts and tuples of these.
+
+    Attributes
+    ----------
+    stored_as : str
+        What error messages call the thing.
+    """
+
+    stored_as: ClassVar[str] = "arrays"
+
+    def __repr__(self) -> str:
+        said = [f"{name} {array.shape}" for name, array in self.to_arrays().items() if array.ndim]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the fields by name, in a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        return {of.name: np.asarray(getattr(self, of.name)) for of in fields(self)}  # type: ignore[arg-type]
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, np.ndarray]) -> Self:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        arrays : mapping of str to array
+            Those of fields that have a default may be missing.
+
+        Returns
+        -------
+        Self
+
+        Raises
+        ------
+        BundleError
+            If an array is missing or does not fit its field.
+        """
+        try:
+            given = {
+                of.name: _READERS[str(of.type)](arrays[of.name])
+                for of in fields(cls)  # type: ignore[arg-type]
+                if of.name in arrays or of.default is MISSING
+            }
+            return cls(**given)
+        except (KeyError, ValueError, TypeError) as error:
+            raise BundleError(
+                f"the {cls.stored_as} of the model: damaged ({error}). Restore the model or fit again."
+            ) from error

@@ -7,7 +7,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from .stored import Stored
+from .bases import Stored
 
 COMPONENTS = 120
 RARE = 0.0025

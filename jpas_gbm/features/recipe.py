@@ -19,7 +19,7 @@ from ..options import FeatureOptions, TemplateOptions
 from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
-from ..surveys.classes import LabelScheme
+from ..surveys.labels import LabelScheme
 from .feature_group import FeaturePart, FittedPart, Setting, feature_groups
 from .photospectra import Spectra, in_threads, narrow_sequence
 

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import norm
 
 from ..surveys.catalogue import Catalogue
-from .stored import Stored
+from .bases import Stored
 
 FEWEST_TWINS = 100
 """Fewer twins measure nothing that is worth correcting."""

@@ -12,7 +12,7 @@ from ..config import override
 from ..errors import BundleError, FeatureMismatch, JpasGbmError
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from ..surveys.classes import LabelScheme, default_scheme
+from ..surveys.labels import LabelScheme, default_scheme
 from .bases import TemplateBank, allowed_ranks, learn_bank
 from .evidence import SHARED_ROWS, EvidencePlan, share
 from .feature_group import FittedPart

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from ..surveys.classes import LabelScheme
+from ..surveys.labels import LabelScheme
 from .bases import TemplateBank
 from .chi2 import normalise_rows
 

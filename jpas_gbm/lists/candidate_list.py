@@ -18,11 +18,9 @@ from ..output.write_columns import probability_name
 from ..output.writers import writer_class
 from ..run import Progress, Run
 from ..store import provenance
-from .conformal import conformal_p_values, conformal_sets
-from .footprint import Footprint, measured_area
-from .known import drop_known, without_repeats
+from .conformal import NoiseSource, conformal_p_values, conformal_sets
+from .footprint import Footprint, drop_known, measured_area, without_repeats
 from .mix import Mix, estimate_mix, mag_bins
-from .noise import NoiseSource
 from .predicted import (
     Predicted,
     Tables,

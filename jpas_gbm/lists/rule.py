@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from ..config import Options, parse_options, read_yaml
 from ..errors import ConfigError, ListError
-from .noise import NoiseSource
+from .conformal import NoiseSource
 
 Kind = Literal["purity", "completeness", "number", "density", "fdr"]
 KINDS: tuple[Kind, ...] = ("purity", "completeness", "number", "density", "fdr")

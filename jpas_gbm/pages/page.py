@@ -10,21 +10,26 @@ from .. import __version__
 from ..comparison.exhibits import DataFacts
 from ..surveys.quality import QualityReport
 from ..text import cut_words, number, seeds_words, sentence, source_word, span
-from .card import LIMITS, USE, candidates_table, card_facts, features_table, strata_table
 from .figures.plates import Plate, plates_of
-from .results import Results, Subject
-from .sections import Block, Section, blocks_of, result_kinds
-from .story import doubts, found_sentences, simulated
-from .tables import (
+from .page_tables import (
+    LIMITS,
+    USE,
     best_regime,
+    candidates_table,
+    card_facts,
     classes_table,
     counts_table,
+    features_table,
     lines_of,
     pairs_table,
     quality_table,
     regimes_table,
+    strata_table,
     verdicts_table,
 )
+from .results import Results, Subject
+from .sections import Block, Section, blocks_of, result_kinds
+from .story import doubts, found_sentences, simulated
 
 
 def missing_parts(results: Results) -> list[str]:

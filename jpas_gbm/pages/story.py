@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..text import count, listed, number, sample_words, seeds_words, sentence, span, split_words, sure, with_span
+from .page_tables import best_regime
 from .sections import result_kinds
-from .tables import best_regime
 
 if TYPE_CHECKING:
     from ..comparison.comparison import Comparison

@@ -18,8 +18,8 @@ from .figures.tuning import (
     slice_figure,
     value_words,
 )
+from .page_tables import Cell, Table
 from .sections import Block, ResultKind, blocks_of, register_kind
-from .tables import Cell, Table
 
 HONEST = (
     "The best was chosen by the rows that score it, and its scores flatter for that, over fresh seeds too. Rows that "

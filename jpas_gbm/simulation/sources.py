@@ -9,7 +9,7 @@ import numpy as np
 
 from ..options import PlantedLine
 from ..surveys.catalogue import MORPHOLOGIES
-from ..surveys.classes import CLASSES, Z_CUT
+from ..surveys.labels import CLASSES, Z_CUT
 from .draws import normal_share, power_counts, power_share, truncated_normal
 from .galaxies import Galaxies
 from .quasars import Quasars, continuum, line_spectra

@@ -13,7 +13,7 @@ from ..errors import OutputError
 from ..store import provenance, write_json
 from ..surveys.audit import split_objects
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
-from ..surveys.classes import CLASSES
+from ..surveys.labels import CLASSES
 from .observe import CORRUPTED
 from .survey import SimulatedSurvey
 

@@ -12,7 +12,6 @@ from ..errors import DatasetError
 from ..options import PrepareOptions
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
-from .classes import LabelScheme
 from .curation import (
     Curated,
     TwinFinder,
@@ -23,9 +22,8 @@ from .curation import (
     name_objects,
 )
 from .dataset import Dataset
-from .imaging import ImagingTable
-from .labels import LabelTable
-from .positions import SkyIndex, ids_from_key
+from .labels import LabelScheme, LabelTable
+from .positions import ImagingTable, SkyIndex, ids_from_key
 from .preparation import Preparation, TwinCounts
 from .quality import QualityReport
 from .schema import Identity

@@ -9,9 +9,8 @@ import numpy as np
 
 from ..errors import DatasetError
 from .catalogue import UNLABELLED, Catalogue
-from .imaging import ImagingTable
 from .labels import LabelTable
-from .positions import SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
+from .positions import ImagingTable, SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
 from .preparation import ImagingMatch, LabelMatch, Preparation
 from .schema import Identity
 

@@ -16,7 +16,7 @@ from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
 from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
-from .classes import LabelScheme
+from .labels import LabelScheme
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
 from .quality import QualityReport
 

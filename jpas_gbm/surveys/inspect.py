@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
-from .classes import LabelScheme
 from .fluxes import AB_ZERO_POINT, flag_bits
 from .formats.npy import find_array
 from .inspection import (
@@ -23,6 +22,7 @@ from .inspection import (
     SkyBox,
     Spread,
 )
+from .labels import LabelScheme
 from .positions import overlap_duplicates
 from .reader import CatalogueReader, read_imaging, read_labels, read_table
 from .recognition import Source, as_list, open_survey

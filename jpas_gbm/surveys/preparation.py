@@ -12,7 +12,7 @@ from ..store import to_plain
 from ..text import aligned, html_table
 from .audit import SPLITS
 from .catalogue import UNLABELLED, Catalogue
-from .classes import LabelScheme
+from .labels import LabelScheme
 
 
 @dataclass(frozen=True)

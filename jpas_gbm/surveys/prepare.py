@@ -15,8 +15,8 @@ from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
 from .dataset import Dataset
-from .imaging import ImagingTable
 from .labels import LabelTable, join_labels
+from .positions import ImagingTable
 from .preparation import LabelFiles, Preparation
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels

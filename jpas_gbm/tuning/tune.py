@@ -186,20 +186,17 @@ def tune(
     ------
     ConfigError, FitError
         If the space or a number is wrong, or the folder holds another study; if no trial could be finished.
-    BundleError, OutputError
-        If the folder is damaged, locked or not empty.
-    KeyboardInterrupt
-        If interrupted before a trial is finished; later, the study ends with a result.
+    BundleError, OutputError, KeyboardInterrupt
+        If the folder is damaged, locked or not empty; if interrupted before a trial is finished.
     """
     options = options_of(TuneOptions, config, "tune")
     place_named(out)
-    timeout = seconds(timeout) if isinstance(timeout, str) else timeout
-    _check_limits(trials, timeout)
+    limit = _time_limit(trials, timeout)
     space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]
     dataset = open_dataset(data, seed, progress).for_training()
     about, each = identity(dataset, space, options, seed), max(1, thread_count(threads) // max(1, jobs))
-    plan = Plan(dataset, space, options, Path(out), trials, timeout, seed, each, about)
+    plan = Plan(dataset, space, options, Path(out), trials, limit, seed, each, about)
     return _carried_out(plan, starts, jobs, resume, progress)
 
 
@@ -215,11 +212,14 @@ def _carried_out(
     return _result(plan, study, ended, [*plan.space.notes, *notes, *more], progress)
 
 
-def _check_limits(trials: int, timeout: float | None) -> None:
+def _time_limit(trials: int, timeout: float | str | None) -> float | None:
+    """Return the time allowed in s, if there is something to try in it."""
+    timeout = seconds(timeout) if isinstance(timeout, str) else timeout
     if trials < 1:
         raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
+    return timeout
 
 
 def _work(plan: Plan, study: optuna.Study, jobs: int, progress: Progress | None) -> tuple[str, list[str]]:

@@ -16,8 +16,8 @@ from jpas_gbm.model import Model
 from jpas_gbm.options import BACKENDS, BoostingOptions, CalibrationOptions, FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
-from jpas_gbm.surveys.classes import default_scheme
 from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.labels import default_scheme
 
 BANDS = BandSystem(
     "twelve",

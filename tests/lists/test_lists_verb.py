@@ -14,7 +14,7 @@ from jpas_gbm.cli.app import app
 from jpas_gbm.errors import BundleError, ConfigError, ListError
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.candidate_list import targets
-from jpas_gbm.lists.noise import noise_probabilities
+from jpas_gbm.lists.conformal import noise_probabilities
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.model import Model
 from jpas_gbm.options import SimulateOptions

@@ -30,22 +30,26 @@ from jpas_gbm.pages.figures.data import Portrait, balance_figure, per_wavelength
 from jpas_gbm.pages.figures.domains import (
     LEVELS,
     MapPanel,
+    covered_figure,
     domains_map_figure,
     map_figure,
     missing_figure,
     separation_figure,
+    strata_figure,
 )
-from jpas_gbm.pages.figures.probabilities import AgainstRedshift, Reliability, redshift_figure, reliability_figure
 from jpas_gbm.pages.figures.regime_scores import budgets_figure, radar_figure, regimes_figure
 from jpas_gbm.pages.figures.scores import (
+    AgainstRedshift,
     ByMagnitude,
     ClassCurves,
+    Reliability,
     confusion_figure,
     magnitude_figure,
     purity_figure,
+    redshift_figure,
+    reliability_figure,
     roc_figure,
 )
-from jpas_gbm.pages.figures.strata import covered_figure, strata_figure
 from jpas_gbm.pages.figures.style import COLOURS, RULES, class_look, regime_look, save_figure
 
 

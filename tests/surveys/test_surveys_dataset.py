@@ -19,8 +19,8 @@ from jpas_gbm.surveys.assembly import assemble
 from jpas_gbm.surveys.audit import LeakAudit, LeakCheck
 from jpas_gbm.surveys.bands import BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
-from jpas_gbm.surveys.classes import LabelScheme
 from jpas_gbm.surveys.dataset import FORM, Dataset
+from jpas_gbm.surveys.labels import LabelScheme
 from jpas_gbm.surveys.preparation import LabelMatch, Preparation, TwinCounts
 from jpas_gbm.surveys.quality import QualityReport
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import CatalogueError
-from jpas_gbm.surveys.imaging import ImagingTable
 from jpas_gbm.surveys.labels import LabelTable, apply_label_rules, as_ids, join_labels, unique_labels
+from jpas_gbm.surveys.positions import ImagingTable
 from jpas_gbm.surveys.schema import RowRule, load_schema
 
 

@@ -1,0 +1,316 @@
+"""The verbs of the command line: each declares its options and says what closes its output."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from typer import Argument, Option
+
+from ..claims import claim_file, claim_room
+from ..errors import ConfigError
+from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Survey, verb
+
+
+@verb("seed", "threads", "overwrite", "json", as_json=lambda model: model.card)
+def fit(
+    result: Any,
+    regime: Regime = None,
+    data: Data = None,
+    out: Out = "model",
+    config: Config = None,
+    seeds: Annotated[int | None, Option(min=1, help="Members of the ensemble.")] = None,
+    crossfit: Annotated[
+        int | None, Option(min=0, help="Train on validation labels too: so many folds choose and calibrate.")
+    ] = None,
+    **more: object,
+) -> Sequence[str]:
+    """Fit one regime and write the model folder."""
+    return [f"model: {out}"]
+
+
+@verb("seed", "threads", "json")
+def tune(
+    result: Any,
+    out: Out,
+    trials: Annotated[int, Option(help="Trials that the study is to have in all.")],
+    regime: Annotated[str, Option(help="ssda, target-only or mocks-calibrated.")] = "ssda",
+    data: Data = None,
+    config: Annotated[str, Option(help="Space and objective: a YAML file, or a shipped one.")] = "tune",
+    timeout: Annotated[str | None, Option(help="Time allowed, such as 90s, 45m or 2h.")] = None,
+    jobs: Annotated[int, Option(min=1, help="Processes that share the trials.")] = 1,
+    resume: Annotated[bool, Option("--resume", help="Go on with the study in --out.")] = False,
+    **more: object,
+) -> Sequence[str]:
+    """Look for better options with Optuna: resumable, judged on target validation, never on the test split."""
+    return [f"best options: {out}/best.yaml"]
+
+
+@verb("seed", "threads", "overwrite", "json")
+def evaluate(
+    result: Any,
+    model: Model,
+    out: Out,
+    data: Data = None,
+    split: Split = "test",
+    cut: Cut = 22.5,
+    without_imaging: Annotated[bool, Option("--without-imaging", help="Forget magnitude and morphology.")] = False,
+    **more: object,
+) -> Sequence[str]:
+    """Measure a model on a split of a data set: metrics.json with intervals."""
+    return [f"metrics: {out}/metrics.json"]
+
+
+def _compared(regimes: list[str] | None, budgets: str | None, **given: Any) -> Any:
+    """Compare regimes that commas or spaces part, at budgets that commas part."""
+    from .. import compare
+    from ..comparison.compare import read_budgets
+
+    names = [name.strip() for word in regimes for name in word.split(",")] if regimes else None
+    return compare(regimes=names, budgets=None if budgets is None else read_budgets(budgets), **given)
+
+
+@verb("seed", "threads", "overwrite", "json", call=_compared)
+def compare(
+    result: Any,
+    out: Out,
+    data: Data = None,
+    regimes: Annotated[list[str] | None, Option(help="Regimes to compare; default: the four.")] = None,
+    seeds: Annotated[int, Option(min=1, help="Training seeds per regime.")] = 1,
+    config: Config = None,
+    cut: Cut = 22.5,
+    budgets: Annotated[str | None, Option(help="Label budgets, such as 100,1000,all: the label-budget curve.")] = None,
+    keep_models: Annotated[bool, Option("--keep-models", help="Keep every model, for further figures.")] = False,
+    draws: Annotated[int, Option(min=1, help="Draws of labels per budget.")] = 3,
+    **more: object,
+) -> Sequence[str]:
+    """Fit several regimes over seeds and compare them on the test split with paired intervals."""
+    from ..pages.figures.regime_scores import save_picture
+
+    save_picture(result, out)
+    return [f"results: {out}"]
+
+
+@verb("threads", "overwrite", "json")
+def predict(
+    result: Any,
+    model: Model,
+    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="FITS, VOTable, Parquet, CSV or .npy.")],
+    out: Out,
+    legacy: Legacy = None,
+    survey: Survey = None,
+    chunk_rows: Annotated[int, Option(min=1, help="Rows in memory at a time.")] = 50_000,
+    explain: Annotated[
+        str | None, Option(help="Add the bands that decide: for rows of these classes (A,B), or all.")
+    ] = None,
+    pair: Annotated[str | None, Option(help="Classes A,B that --explain compares.")] = None,
+    **more: object,
+) -> Sequence[str]:
+    """Classify a whole catalogue in bounded memory; rows stay in input order."""
+    return []
+
+
+def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
+    """Explain rows of a catalogue or of a data set."""
+    from .. import explain
+
+    if data is not None and catalogue is not None:
+        raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
+    if data is not None and given["legacy"]:
+        raise ConfigError("--legacy only goes with --catalogue. Leave one of them out.")
+    return explain(data=data if catalogue is None else catalogue, **given)
+
+
+@verb("seed", "threads", "overwrite", "json", call=_rows_of)
+def explain(
+    result: Any,
+    model: Model,
+    out: Out,
+    data: Data = None,
+    catalogue: Annotated[str | None, Option(help="Explain rows of this file instead of a data set's.")] = None,
+    legacy: Legacy = None,
+    survey: Survey = None,
+    split: Split = "test",
+    objects: Annotated[
+        list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER or TARGETID.")
+    ] = None,
+    pair: Annotated[str | None, Option(help="Two classes, A,B: what speaks for A against B.")] = None,
+    rows: Annotated[int | None, Option(min=0, help="Most rows of a class; 0: all. Default: 300, quasars 3000.")] = None,
+    cut: Cut = 22.5,
+    rule: Annotated[str, Option(help="How features are shared among bands: shares, dominant.")] = "shares",
+    blocks: Annotated[int | None, Option(min=1, help="Blocks along the spectrum.")] = None,
+    refits: Annotated[int, Option(min=0, help="Fit so many siblings to judge stability.")] = 0,
+    **more: object,
+) -> Sequence[str]:
+    """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""
+    return [f"explanation: {out}/explanation.json, {out}/contributions.npz"]
+
+
+Files = Annotated[list[str], Option(help="One or several files.")]
+
+
+@verb("seed", "overwrite")
+def simulate(
+    result: Any,
+    out: Out,
+    config: Config = None,
+    rows: Annotated[int | None, Option(min=100, help="Mock rows (source).")] = None,
+    labelled: Annotated[int | None, Option(min=0, help="Labelled target rows.")] = None,
+    unlabelled: Annotated[int | None, Option(min=0, help="Unlabelled target rows.")] = None,
+    **more: object,
+) -> Sequence[str]:
+    """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
+    return [f"simulated survey: {out}; the shift is in shift.json"]
+
+
+def _look(files: list[str], survey: str | None, progress: Any) -> Any:
+    from .. import inspect
+
+    return inspect(files, survey=survey)
+
+
+@verb("json", call=_look)
+def inspect(
+    result: Any,
+    files: Annotated[list[str], Argument(metavar="FILE...", help="Tables of any survey known.")],
+    survey: Survey = None,
+    **more: object,
+) -> Sequence[str]:
+    """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
+    return []
+
+
+@verb("overwrite", "json", as_json=lambda data: data.summary().to_dict())
+def prepare(
+    result: Any,
+    source: Files,
+    target: Files,
+    out: Out,
+    labels: Annotated[list[str] | None, Option(help="Label tables, such as a DESI zcatalogue.")] = None,
+    legacy: Legacy = None,
+    survey: Annotated[list[str] | None, Option(help="ROLE=NAME where a file does not give itself away.")] = None,
+    bands: Annotated[str | None, Option(help="Band system to keep, such as jpas55 or jpas57.")] = None,
+    radius: Annotated[float | None, Option(help="Largest separation of a sky match, arcsec.")] = None,
+    split_seed: Annotated[int | None, Option(help="Seed of the splits by object.")] = None,
+    config: Config = None,
+    **more: object,
+) -> Sequence[str]:
+    """Read, curate, match, label, split and audit: survey files become a data set folder."""
+    return [f"data set: {out}"]
+
+
+def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any) -> Any:
+    """Do the whole job on the built-in survey; the page is ``report.html`` in `out`."""
+    import jpas_gbm as jg
+
+    from ..atomic import refuse_existing
+    from ..pages.figures.regime_scores import save_picture
+
+    folder = claim_room(out)
+    refuse_existing(folder / "comparison.json", overwrite)
+    more: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
+    dataset = jg.simulate(seed, config="demo", progress=progress)
+    comparison = jg.compare(dataset, keep_models=True, out=out, overwrite=overwrite, **more)
+    save_picture(comparison, out)
+    jg.explain(folder / "models" / f"ssda-seed{seed}", dataset, **more).save(folder / "why", overwrite=True)
+    jg.report([folder], folder / "report.html", overwrite=True, progress=progress)
+    return comparison
+
+
+@verb("seed", "threads", "overwrite", "json", call=_whole_job)
+def demo(result: Any, out: Out = "demo", **more: object) -> Sequence[str]:
+    """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
+    return [
+        "The built-in simulated survey: these figures are not comparable with any on real data.",
+        f"results: {out}",
+        f"the page to read: {out}/report.html",
+    ]
+
+
+@dataclass(frozen=True)
+class Written:
+    """A page that was written, and what could not be shown on it."""
+
+    report: str
+    figures: str | None
+    missing: list[str]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields by name."""
+        return vars(self)
+
+    def lines(self) -> list[str]:
+        """Return a line for each thing missing, and where the page is."""
+        return [*(f"missing: {gap}" for gap in self.missing), f"report: {self.report}"]
+
+
+def _write(results: list[str], out: str, figures: str | None, formats: str, overwrite: bool, progress: Any) -> Written:
+    """Write the page and say what is missing from it."""
+    import jpas_gbm as jg
+
+    from ..pages.page import missing_parts
+    from ..pages.results import read_results
+
+    claim_file(out, overwrite, results)
+    found = read_results(results)
+    wanted = [word.strip() for word in formats.split(",") if word.strip()]
+    jg.report(found, out, figures=figures, formats=wanted, overwrite=overwrite, progress=progress)
+    return Written(out, figures, missing_parts(found))
+
+
+@verb("overwrite", "json", call=_write)
+def report(
+    result: Any,
+    results: Annotated[
+        list[str],
+        Argument(metavar="DIR...", help="Folders of compare, evaluate, explain, fit, prepare or tune; a list's JSON."),
+    ],
+    out: Out,
+    figures: Annotated[str | None, Option(help="A folder for each figure as a file.")] = None,
+    formats: Annotated[str, Option(help="Of those files: png, pdf or both.")] = "png,pdf",
+    **more: object,
+) -> Sequence[str]:
+    """Write one self-contained page from saved results; nothing is computed anew."""
+    return []
+
+
+def _without_curves(result: Any) -> dict[str, Any]:
+    return {name: value for name, value in result.to_dict().items() if name != "curves"}
+
+
+@verb("seed", "threads", "overwrite", "json", as_json=_without_curves)
+def targets(
+    result: Any,
+    predictions: Annotated[list[str], Argument(metavar="PREDICTIONS...", help="Files that 'predict' wrote.")],
+    out: Out,
+    cls: Annotated[str, Option("--class", help="The class wanted.")] = "QSO_high",
+    model: Annotated[str | None, Option("--model", help="The model folder; none: looked for nearby.")] = None,
+    purity: Annotated[float | None, Option(help="Longest list of this purity or more.")] = None,
+    completeness: Annotated[float | None, Option(help="Shortest list of this completeness or more.")] = None,
+    number: Annotated[int | None, Option(help="The likeliest N.")] = None,
+    density: Annotated[float | None, Option(help="The likeliest so many per deg².")] = None,
+    fdr: Annotated[float | None, Option(help="Conformal list of this false-discovery rate.")] = None,
+    confidence: Annotated[float, Option(help="Of --purity and --completeness.")] = 0.9,
+    magnitudes: Annotated[str | None, Option("--mag", help="BRIGHTEST,FAINTEST magnitude of the list.")] = None,
+    bin_edges: Annotated[str, Option("--bins", help="Edges of magnitude bins in which the rule holds.")] = "",
+    prior: Annotated[str | None, Option(help="Class mix of the field, A,B,C,D or a YAML file; none: EM.")] = None,
+    prior_edges: Annotated[str, Option(help="Magnitude edges of the class mix.")] = "",
+    correct: Annotated[
+        bool, Option(" /--as-labelled", help="The field has the labelled sample's class mix: correct nothing.")
+    ] = True,
+    shift: Annotated[str, Option(help="What --fdr assumes: label, covariate or none.")] = "label",
+    coverage: Annotated[float, Option(help="Of the conformal sets, for each class.")] = 0.9,
+    draws: Annotated[int, Option(help="Bootstrap draws.")] = 200,
+    area: Annotated[float | None, Option(help="Footprint in deg²; none: measured.")] = None,
+    known: Annotated[list[str] | None, Option(help="Catalogues of sources to leave out, by id and position.")] = None,
+    moc: Annotated[str | None, Option(help="Write the footprint's MOC here (FITS).")] = None,
+    catalogue: Annotated[str | None, Option(help="The catalogue that was predicted, for --noise-draws.")] = None,
+    legacy: Legacy = None,
+    noise_draws: Annotated[int, Option(min=0, help="Predict candidates so often again, with noise added.")] = 0,
+    **more: object,
+) -> Sequence[str]:
+    """Make a candidate list that says what it promises: by purity, completeness, number, density or fdr."""
+    beside = Path(out).with_suffix(".json")
+    return [f"list: {out}", f"rule, mix and curves: {beside}", *([f"MOC: {moc}"] if moc else [])]
