@@ -25,7 +25,7 @@ def thread_count(threads: int = 0) -> int:
     Parameters
     ----------
     threads : int
-        Threads asked for; 0 means all.
+        Threads asked for; 0 means all, or as many as the environment variable OMP_NUM_THREADS says.
 
     Returns
     -------
@@ -33,7 +33,8 @@ def thread_count(threads: int = 0) -> int:
         At most as many as this process may use.
     """
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(threads or most, most)
+    usual = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
+    return min(threads or (int(usual) if usual.isdecimal() else 0) or most, most)
 
 
 @dataclass(frozen=True)

@@ -80,8 +80,11 @@ def test_budgets_that_are_none(budgets):
     assert read_budgets("100, all") == [100, "all"]
 
 
-def test_no_more_threads_than_there_are_cores():
+def test_no_more_threads_than_there_are_cores(monkeypatch):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     assert thread_count(1) == 1 and thread_count(10_000) == thread_count(0)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1,2")
+    assert thread_count(0) == 1 and thread_count(1) == 1
 
 
 def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
