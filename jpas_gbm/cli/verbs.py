@@ -87,7 +87,7 @@ def compare(
     **more: object,
 ) -> Sequence[str]:
     """Fit several regimes over seeds and compare them on the test split with paired intervals."""
-    from ..pages.figures.regime_scores import save_picture
+    from ..pages.figures.scores import save_picture
 
     save_picture(result, out)
     return [f"results: {out}"]
@@ -206,7 +206,7 @@ def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any
     import jpas_gbm as jg
 
     from ..atomic import refuse_existing
-    from ..pages.figures.regime_scores import save_picture
+    from ..pages.figures.scores import save_picture
 
     folder = claim_room(out)
     refuse_existing(folder / "comparison.json", overwrite)

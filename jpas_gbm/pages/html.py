@@ -11,8 +11,21 @@ from typing import Any
 from ..atomic import atomic_file
 from ..errors import ConfigError
 from ..run import Progress
-from .figures.plates import Panel, Plate, save_plate
-from .figures.style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, RULES, SKY_BLUE, VERMILION
+from .figures.plates import (
+    BLUE,
+    GREEN,
+    INK,
+    MUTED,
+    ORANGE,
+    PALE,
+    PURPLE,
+    RULES,
+    SKY_BLUE,
+    VERMILION,
+    Panel,
+    Plate,
+    save_plate,
+)
 from .page import Page, make_page
 from .results import Results, read_results
 

@@ -23,7 +23,7 @@ class Block:
     ----------
     kind : {"text", "list", "facts", "table", "plate", "lines", "heading"}
     content : object
-        A sentence, sentences, pairs, a :class:`~jpas_gbm.pages.tables.Table`, a
+        A sentence, sentences, pairs, a :class:`~jpas_gbm.pages.page_tables.Table`, a
         :class:`~jpas_gbm.pages.figures.style.Plate`, lines, or a heading.
     title : str
         Of facts and lines.
@@ -54,6 +54,23 @@ class Section:
 def blocks_of(kind: str, contents: Iterable[Any]) -> list[Block]:
     """Return a block for each content that there is."""
     return [Block(kind, content) for content in contents if content]
+
+
+def numbered(name: str, i: int) -> str:
+    """Return a heading for one of several results: the name, and a number from the second on.
+
+    Parameters
+    ----------
+    name : str
+        Of the kind.
+    i : int
+        Place among the results, from 0.
+
+    Returns
+    -------
+    str
+    """
+    return f"{name} {i + 1}" if i else name
 
 
 def _nothing(result: Any) -> list[str]:

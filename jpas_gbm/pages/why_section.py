@@ -1,4 +1,4 @@
-"""The section of the page on explanations: which bands decide."""
+"""The section of the page on explanations: which bands decide, in words and plates."""
 
 from __future__ import annotations
 
@@ -8,21 +8,198 @@ from typing import Any
 import numpy as np
 
 from ..explanation.explanation import Explanation
-from ..text import listed, number, sentence, sure, with_span
-from .figures.why import explanation_plates
-from .sections import Block, ResultKind, blocks_of, register_kind
+from ..text import cut_words, listed, number, seeds_words, sentence, span, sure, with_span
+from .figures.attribution import (
+    bands_figure,
+    blocks_figure,
+    features_figure,
+    lines_figure,
+    object_bands_figure,
+    rest_figure,
+    ridge_figure,
+    stability_figure,
+    stages_figure,
+    waterfall_figure,
+)
+from .figures.plates import WIDE, Panel, Plate, plates_of, register_plate
+from .sections import Block, ResultKind, blocks_of, numbered, register_kind
+
+_MOST_OBJECTS = 6
 
 
-def explanation_told(explanation: Explanation) -> list[str]:
+def rows_words(explanation: Explanation) -> str:
+    """Return which rows were explained, and of which model."""
+    content = explanation.content
+    split = content.split.replace("val split", "validation split").replace("train split", "training split")
+    drawn = ", ".join(f"{name} {n:,}" for name, n in content.sample.drawn.items() if n)
+    model = f"model {content.regime} ({content.chosen}), {seeds_words([content.trained_seed])}"
+    return f"{content.n:,} rows of {split}, {cut_words(content.cut)} ({drawn}); {model}"
+
+
+@register_plate("why", 10)
+def attribution_plate(explanation: Explanation) -> Plate | None:
+    """Return the band attribution spectrum of the pair."""
+    bands = explanation.content.bands
+    known = [(value, name) for value, name in zip(bands.mean_abs, bands.names, strict=True) if np.isfinite(value)]
+    if not known:
+        return None
+    steady = explanation.content.stability.defined
+    return Plate.worded(
+        "attribution",
+        [Panel(bands_figure, explanation, WIDE, (4.6, 3.6))],
+        1,
+        first=explanation.pair[0],
+        second=explanation.pair[1],
+        unstable="Hollow marks: importance not stable from fit to fit. " if steady else "",
+        rows=rows_words(explanation),
+        top=listed([name for _, name in sorted(known, reverse=True)[:3]]),
+    )
+
+
+def _has(explanation: Explanation, name: str) -> bool:
+    """Return whether an array was kept and holds a number."""
+    mean = explanation.arrays.get(name)
+    return mean is not None and bool(np.isfinite(mean).any())
+
+
+def _lines_words(explanation: Explanation) -> str:
+    """Return the lines on which bands say more, or less, than elsewhere beyond doubt."""
+    strong = []
+    for name in explanation.pair:
+        lines = [line for line in explanation.content.line_tables[name] if sure(line.excess_interval)]
+        lines.sort(key=lambda line: -abs(line.excess))
+        if lines:
+            strong.append(f"in {name} {listed([line.label for line in lines[:3]])}")
+    return f"Lines that stand out beyond doubt: {'; '.join(strong)}." if strong else "No line stands out beyond doubt."
+
+
+@register_plate("why", 20)
+def rest_plate(explanation: Explanation) -> Plate | None:
+    """Return attribution in the rest frame."""
+    if not _has(explanation, "rest_mean"):
+        return None
+    panel = Panel(rest_figure, explanation, WIDE, (4.6, 3.6))
+    return Plate.worded("restframe", [panel], 1, rows=rows_words(explanation), lines=_lines_words(explanation))
+
+
+@register_plate("why", 30)
+def ridge_plate(explanation: Explanation) -> Plate | None:
+    """Return attribution by band and redshift, and by line."""
+    if not _has(explanation, "ridge_mean"):
+        return None
+    ridge, moves = explanation.content.ridge, ""
+    if ridge:
+        moves = (
+            f"The strongest block of {explanation.pair[0]} moves with redshift: rank correlation "
+            f"{number(ridge.rank_correlation, 2, sign=True)} {span(ridge.interval, 2, sign=True)}, {ridge.n:,} rows. "
+        )
+    return Plate.worded(
+        "ridge",
+        [Panel(ridge_figure, explanation, (4.9, 4.1)), Panel(lines_figure, explanation, (4.6, 3.9))],
+        moves=moves,
+        lines=_lines_words(explanation),
+        rows=sentence(rows_words(explanation)),
+    )
+
+
+@register_plate("why", 40)
+def blocks_plate(explanation: Explanation) -> Plate:
+    """Return blocks of bands and the top features."""
+    groups = [f"{one.group} {100 * one.share:.0f} %" for one in explanation.content.features.groups[:4]]
+    panels = [Panel(blocks_figure, explanation, (4.6, 4.4)), Panel(features_figure, explanation, (4.8, 4.4))]
+    return Plate.worded("blocks", panels, groups=listed(groups), rows=sentence(rows_words(explanation)))
+
+
+@register_plate("why", 50)
+def object_plate(explanation: Explanation) -> Plate | None:
+    """Return one typical row of the pair's first class."""
+    arrays, first = explanation.arrays, explanation.pair[0]
+    code = explanation.classes.index(first)
+    rows = np.flatnonzero(arrays["label"] == code)
+    if not len(rows):
+        return None
+    row = int(rows[np.argsort(arrays["probabilities"][rows, code], kind="stable")[len(rows) // 2]])
+    why = f"of all of them, its P({first}) is the median"
+    return _object_plate(explanation, row, "object", f"One object: a typical {first}", why)
+
+
+@register_plate("objects", 10)
+def named_object_plates(explanation: Explanation) -> list[Plate]:
+    """Return the objects that were asked for by name."""
+    return [
+        _object_plate(
+            explanation, one.row, f"object{i}", f"Object {one.name}: {one.label or 'unlabelled'}", "asked for by name"
+        )
+        for i, one in enumerate(explanation.content.objects[:_MOST_OBJECTS], 1)
+    ]
+
+
+def _object_plate(explanation: Explanation, row: int, key: str, head: str, why: str) -> Plate:
+    """Return the photo-spectrum of one row and how its log-odds add up."""
+    arrays = explanation.arrays
+    z, mag, label = arrays["z"][row], arrays["mag"][row], int(arrays["label"][row])
+    chances = zip(explanation.classes, arrays["probabilities"][row], strict=True)
+    return Plate.worded(
+        key,
+        [
+            Panel(object_bands_figure, explanation, (4.8, 4.0), options={"row": row}),
+            Panel(waterfall_figure, explanation, (4.6, 4.0), options={"row": row}),
+        ],
+        of="object",
+        head=head,
+        who=", ".join(f"{name[4:]} {int(arrays[name][row])}" for name in arrays if name.startswith("key_")),
+        why=why,
+        z=f", z = {z:.3f}" if np.isfinite(z) else ", redshift unknown",
+        mag=f", magnitude {mag:.2f}" if np.isfinite(mag) else "",
+        true=f"true class {explanation.classes[label]}" if label >= 0 else "class unknown",
+        chances=", ".join(f"P({name}) = {number(float(p), 3)}" for name, p in chances),
+        first=explanation.pair[0],
+        second=explanation.pair[1],
+        rows=sentence(rows_words(explanation)),
+    )
+
+
+@register_plate("why", 60)
+def stages_plate(explanation: Explanation) -> Plate | None:
+    """Return what mocks and sky taught."""
+    splits = {way: split for way, split in explanation.content.stages.items() if split.defined}
+    if not splits:
+        return None
+    return Plate.worded(
+        "stages",
+        [Panel(stages_figure, explanation, WIDE, (4.6, 3.2), options={"way": way}) for way in splits],
+        1,
+        ways=". ".join(sentence(f"{way}: {split.words}") for way, split in splits.items()),
+        shares=listed([f"{way} {100 * split.share_of_sky:.0f} %" for way, split in splits.items()]),
+        rows=sentence(rows_words(explanation)),
+    )
+
+
+@register_plate("why", 70)
+def stability_plate(explanation: Explanation) -> Plate | None:
+    """Return how stable each band's importance is."""
+    steady = explanation.content.stability
+    if not steady.defined:
+        return None
+    agreed = (
+        f"{sum(steady.stable)} of {len(steady.stable)} bands are stable (scatter below {steady.steady_below:g} of the "
+        f"mean); rank correlation between fits {number(steady.rank_correlation, 2)}, at least "
+        f"{number(steady.least_rank_correlation, 2)}"
+    )
+    panel, rows = Panel(stability_figure, explanation, WIDE, (4.6, 3.2)), sentence(rows_words(explanation))
+    return Plate.worded("stability", [panel], 1, steady=steady, agreed=agreed, rows=rows)
+
+
+def explanation_sentences(explanation: Explanation) -> list[str]:
     """Return which bands decide, and whether that is physics."""
     content, (first, second) = explanation.content, explanation.pair
     if content.objects:
         return []
-    told = []
+    sentences = []
     blocks = [block for block in content.blocks if np.isfinite(block.mean_abs)]
     if blocks:
         top = max(blocks, key=lambda block: block.mean_abs)
-        told.append(
+        sentences.append(
             f"What separates {first} from {second} most is the block of bands {top.name} ({top.low:.0f} to "
             f"{top.high:.0f} Å)."
         )
@@ -32,45 +209,42 @@ def explanation_told(explanation: Explanation) -> list[str]:
         ahead = sure(physics.difference_interval) and physics.difference > 0
         labels = [line.label for line in content.lines if line.name in physics.lines]
         verdict = "more than chance explains" if ahead else "no more than chance explains"
-        told.append(
+        sentences.append(
             f"For {with_span(physics.score, physics.interval, 2)} of the {physics.n:,} {first} with {low:g} "
             f"< z < {high:g}, the strongest block of bands holds {listed(labels, 'or')}; shuffled blocks would give "
             f"{number(physics.shuffled, 2)}. That is {verdict}."
         )
-    return told
+    return sentences
 
 
 def _blocks(explanations: Sequence[Explanation]) -> list[Block]:
     blocks: list[Block] = []
     for i, explanation in enumerate(explanations):
-        method = explanation.content.method
+        method, part = explanation.content.method, "objects" if explanation.content.objects else "why"
         blocks += blocks_of("text", (method.words, method.sharing.words))
-        blocks += blocks_of("plate", explanation_plates(explanation, f"why{i or ''}-"))
+        blocks += blocks_of("plate", plates_of(part, explanation, prefix=f"why{i or ''}-"))
     return blocks
 
 
 def _doubts(explanation: Explanation) -> list[str]:
-    told = []
-    if not explanation.content.stability.defined:
-        told.append("Attributions are of one fit: whether another would name the same bands was not measured.")
-    return told + [sentence(note) for note in explanation.notes]
+    one_fit = "Attributions are of one fit: whether another would name the same bands was not measured."
+    notes = [sentence(note) for note in explanation.notes]
+    return notes if explanation.content.stability.defined else [one_fit, *notes]
 
 
 def _gaps(explanation: Explanation) -> list[str]:
     content = explanation.content
     if content.objects:
         return []
-    told = [] if content.physics else ["The explanation has no physics score; its notes say why."]
+    gaps = [] if content.physics else ["The explanation has no physics score; its notes say why."]
     for way, split in content.stages.items():
         if not split.defined:
-            told.append(f"What mocks and sky taught ({way}) is not defined: {split.why}")
-    if not content.stability.defined:
-        told.append(f"Stability of the bands: {content.stability.why}")
-    return told
+            gaps.append(f"What mocks and sky taught ({way}) is not defined: {split.why}")
+    return gaps if content.stability.defined else [*gaps, f"Stability of the bands: {content.stability.why}"]
 
 
-def _record(explanation: Explanation, number: int) -> tuple[str, Mapping[str, Any]]:
-    return f"explanation{f' {number + 1}' if number else ''}", explanation.content.provenance
+def _record(explanation: Explanation, i: int) -> tuple[str, Mapping[str, Any]]:
+    return numbered("explanation", i), explanation.content.provenance
 
 
 register_kind(
@@ -84,7 +258,7 @@ register_kind(
         record=_record,
         file="explanation.json",
         load=Explanation.load,
-        sentences=explanation_told,
+        sentences=explanation_sentences,
         doubts=_doubts,
         gaps=_gaps,
     )

@@ -14,8 +14,7 @@ from jpas_gbm.explanation.content import NotDefined, Stability
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages import figures as plot
 from jpas_gbm.pages.figures.attribution import (
-    ObjectOf,
-    attribution_figure,
+    bands_figure,
     blocks_figure,
     features_figure,
     lines_figure,
@@ -26,31 +25,29 @@ from jpas_gbm.pages.figures.attribution import (
     stages_figure,
     waterfall_figure,
 )
-from jpas_gbm.pages.figures.data import Portrait, balance_figure, per_wavelength, shares_figure, spectrum_figure
-from jpas_gbm.pages.figures.domains import (
+from jpas_gbm.pages.figures.data import (
     LEVELS,
-    MapPanel,
+    balance_figure,
     covered_figure,
-    domains_map_figure,
     map_figure,
     missing_figure,
+    per_wavelength,
     separation_figure,
+    shares_figure,
+    spectrum_figure,
     strata_figure,
 )
-from jpas_gbm.pages.figures.regime_scores import budgets_figure, radar_figure, regimes_figure
+from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look, save_figure
+from jpas_gbm.pages.figures.probabilities import redshift_figure, reliability_figure
 from jpas_gbm.pages.figures.scores import (
-    AgainstRedshift,
-    ByMagnitude,
-    ClassCurves,
-    Reliability,
+    budgets_figure,
     confusion_figure,
     magnitude_figure,
     purity_figure,
-    redshift_figure,
-    reliability_figure,
+    radar_figure,
+    regimes_figure,
     roc_figure,
 )
-from jpas_gbm.pages.figures.style import COLOURS, RULES, class_look, regime_look, save_figure
 
 
 @pytest.fixture
@@ -129,45 +126,46 @@ def test_confusion_of_an_absent_class_has_dashes(subject, ax):
 
 @pytest.mark.parametrize("kind", ["roc", "purity"])
 def test_class_curves_have_one_line_a_regime(subject, ax, kind):
-    curves = {regime: one.curves[kind]["STAR"] for regime, one in subject.evaluations.items()}
-    result = ClassCurves("STAR", curves, {"mocks-only": 0.987, "ssda": None}, 0.3)
+    areas, evaluations = {"mocks-only": 0.987, "ssda": None}, {}
+    for regime, one in subject.evaluations.items():
+        values = one.figures.values | dict.fromkeys(
+            ("per_class.STAR.auroc", "per_class.STAR.average_precision"), areas[regime]
+        )
+        evaluations[regime] = replace(one, figures=replace(one.figures, values=values))
     draw = {"roc": roc_figure, "purity": purity_figure}[kind]
-    assert draw(result, ax) is ax
+    assert draw(evaluations, ax, cls="STAR") is ax
     assert legend(ax) == ["mocks-only  0.987", "ssda  –"]
     assert ax.get_title() == "STAR"
 
 
 def test_reliability_shows_before_and_after_and_how_many(subject, ax):
     kept = subject.exhibits.calibration
-    result = Reliability("GALAXY", kept.after["GALAXY"], kept.before["GALAXY"])
-    assert reliability_figure(result, ax) is ax
+    assert reliability_figure(kept, ax, cls="GALAXY") is ax
     assert legend(ax) == ["before calibration", "after calibration"]
     assert texts(ax) == [f"{int(n):,}" for n in kept.after["GALAXY"]["n"]]
 
 
 def test_reliability_without_before_has_no_legend(subject, ax):
-    reliability_figure(Reliability("top", subject.main.curves["reliability"]["top"]), ax)
+    reliability_figure(subject.main, ax)
     assert ax.get_legend() is None
     assert ax.get_xlabel() == "largest probability"
 
 
 def test_magnitude_figure_leaves_out_bins_without_rows(subject, ax):
-    result = ByMagnitude("per_class.STAR.f1", "F1 of STAR", subject.evaluations)
-    assert magnitude_figure(result, ax) is ax
+    assert magnitude_figure(subject.evaluations, ax, figure="per_class.STAR.f1", title="F1 of STAR") is ax
     counts = [one["per_class"]["STAR"]["n"] for one in subject.main.by_magnitude]
     assert texts(ax) == [f"{n:,}" for n in counts if n >= 5]
 
 
 def test_magnitude_figure_says_when_there_is_nothing(subject, ax):
     bare = {"ssda": replace(subject.main, by_magnitude=[])}
-    magnitude_figure(ByMagnitude("macro.f1", "macro-F1", bare), ax)
+    magnitude_figure(bare, ax)
     assert "no magnitude bin" in texts(ax)[0]
 
 
 def test_redshift_figure_draws_medians_with_bands_and_the_cut(subject, ax):
     one = subject.exhibits.redshift["ssda-seed0"]
-    result = AgainstRedshift(one.whole, ("QSO_high", "QSO_low", "GALAXY"), one.z_cut, "ssda")
-    assert redshift_figure(result, ax) is ax
+    assert redshift_figure(one, ax, title="ssda", most=3) is ax
     assert legend(ax) == ["P(QSO_high)", "P(QSO_low)", "P(GALAXY)"]
     assert len(ax.collections) == 3
     assert "z = 2.1" in texts(ax)
@@ -177,7 +175,7 @@ def test_spectrum_shows_sky_twin_gaps_and_lines(subject, ax):
     found = subject.exhibits.portraits
     one = next(o for o in found.objects if o.cls == "QSO_high" and o.twin)
     one = replace(one, flux=(None, None, *one.flux[2:]), z=2.6)
-    assert spectrum_figure(Portrait(one, found.bands.bands, True, True), ax) is ax
+    assert spectrum_figure(replace(found, objects=(one,)), ax) is ax
     assert set(legend(ax)) == {"sky", "mock twin, noisy", "mock twin, mean"}
     missing = sum(v is None for v in one.flux)
     assert len(ax.patches) == missing
@@ -242,7 +240,7 @@ def test_covered_figure_has_a_bar_for_sky_and_mocks_in_each_stratum(subject, ax)
 
 def test_map_draws_points_and_contours_of_classes(subject, ax):
     found = subject.exhibits.sky_map
-    assert map_figure(MapPanel(found, "source", "mocks"), ax) is ax
+    assert map_figure(found, ax, group="source", title="mocks") is ax
     assert legend(ax) == ["QSO_high", "QSO_low", "GALAXY", "STAR"]
     contours = sum(f"source/{c}" in found.mass for c in found.classes)
     assert len(ax.collections) >= contours + 1
@@ -250,7 +248,7 @@ def test_map_draws_points_and_contours_of_classes(subject, ax):
 
 
 def test_domains_map_sets_labelled_against_unlabelled(subject, ax):
-    domains_map_figure(MapPanel(subject.exhibits.sky_map, "", "domains"), ax)
+    map_figure(subject.exhibits.sky_map, ax, title="domains")
     assert legend(ax) == ["sky, labelled", "sky, unlabelled", "mocks"]
 
 
@@ -262,10 +260,10 @@ def test_budget_curve_has_a_band_for_each_regime(budget_curve, ax):
 
 @pytest.mark.parametrize(
     "draw",
-    [attribution_figure, rest_figure, blocks_figure, lines_figure, features_figure],
+    [bands_figure, rest_figure, blocks_figure, lines_figure, features_figure],
     ids=lambda draw: draw.__name__,
 )
-def test_attribution_figures_draw_both_classes(why, ax, draw):
+def test_bands_figures_draw_both_classes(why, ax, draw):
     assert draw(why, ax) is ax
     draws_without_trouble(ax)
     if ax.get_legend() is not None:
@@ -294,7 +292,7 @@ def steady(values, stable):
 
 def test_unstable_bands_are_hollow(why, ax):
     n = len(why.content.bands.names)
-    attribution_figure(changed(why, stability=steady(np.ones((2, n)), [i % 2 == 0 for i in range(n)])), ax)
+    bands_figure(changed(why, stability=steady(np.ones((2, n)), [i % 2 == 0 for i in range(n)])), ax)
     hollow = [line for line in ax.get_lines() if line.get_markerfacecolor() == "none" and line.get_marker() != "None"]
     assert sum(len(line.get_xdata()) for line in hollow) == 2 * (n // 2)
 
@@ -334,14 +332,14 @@ def test_figures_without_redshifts_say_so(why, ax):
 
 def test_waterfall_ends_at_the_calibrated_log_odds(why, ax):
     row = 3
-    assert waterfall_figure(ObjectOf(why, row), ax) is ax
+    assert waterfall_figure(why, ax, row=row) is ax
     p = why.arrays["probabilities"][row]
     last = ax.patches[-1]
     assert last.get_width() == pytest.approx(np.log(p[0] / p[1]), abs=1e-5)
 
 
 def test_object_bands_has_a_bar_for_each_band(why, ax):
-    assert object_bands_figure(ObjectOf(why, 0), ax) is ax
+    assert object_bands_figure(why, ax) is ax
     twin = next(other for other in ax.figure.axes if other is not ax)
     assert len(twin.patches) == len(why.content.bands.names)
 

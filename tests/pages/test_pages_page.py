@@ -13,7 +13,7 @@ import pytest
 from jpas_gbm.errors import BundleError, ConfigError, OutputError
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.model import Model
-from jpas_gbm.pages.figures.domains import strata_plate
+from jpas_gbm.pages.figures.data import strata_plate
 from jpas_gbm.pages.html import embedded, render_page, report
 from jpas_gbm.pages.page import make_page, missing_parts
 from jpas_gbm.pages.page_tables import Cell, card_facts, features_table, pairs_table, regimes_table, strata_table

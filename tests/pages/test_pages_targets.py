@@ -20,7 +20,7 @@ from jpas_gbm.lists.predicted import Predicted
 from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.pages.figures.lists import Cut, cut_figure, list_plates, sizes_figure, yield_figure
-from jpas_gbm.pages.figures.style import RULES
+from jpas_gbm.pages.figures.plates import RULES
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.list_section import list_facts, mix_table, parts_table
 from jpas_gbm.pages.page import make_page, missing_parts

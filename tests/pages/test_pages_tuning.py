@@ -15,7 +15,7 @@ from matplotlib.figure import Figure
 from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import BundleError
 from jpas_gbm.options import TuneOptions
-from jpas_gbm.pages.figures.style import RULES
+from jpas_gbm.pages.figures.plates import RULES
 from jpas_gbm.pages.figures.tuning import (
     front_figure,
     history_figure,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .data import per_wavelength
-from .style import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, nothing
+from .data import FLUX_LABEL, per_wavelength
+from .plates import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, dress, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ...explanation.explanation import Explanation
 
 
-def attribution_figure(explanation: Explanation, ax: Axes) -> Axes:
+def bands_figure(explanation: Explanation, ax: Axes) -> Axes:
     """Draw each band's mean attribution of the pair's log-odds, over rows of either class.
 
     Grey bars behind are the mean absolute attribution with its 95 % interval; bands whose importance is not
@@ -42,11 +42,9 @@ def attribution_figure(explanation: Explanation, ax: Axes) -> Axes:
             ax.plot(pivot[~stable], mean[~stable], mfc="none", **marks)
     ax.axhline(0, color=INK, lw=0.7)
     first, second = explanation.pair
-    ax.set_xlabel("pivot wavelength (Å)")
     ax.set_ylabel(f"attribution of ln P({first})/P({second})", fontsize=8.5)
-    ax.grid(axis="y")
-    ax.legend(ncols=3, loc="upper center", bbox_to_anchor=(0.5, 1.16), fontsize=8, columnspacing=1.2)
-    return ax
+    legend = {"ncols": 3, "loc": "upper center", "bbox_to_anchor": (0.5, 1.16), "fontsize": 8, "columnspacing": 1.2}
+    return dress(ax, "pivot wavelength (Å)", grid="y", legend=legend)
 
 
 def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") -> Axes:
@@ -70,9 +68,8 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
         low, high = part.interval[order].T
         ax.fill_between(pivot, low, high, color=colour, alpha=0.2, lw=0)
         ax.plot(pivot, part.mean_abs[order], marker=marker, ms=3.5, lw=1.2, color=colour, label=label)
-    _size_axes(ax)
     ax.set_title(f"{way} members: {100 * split.share_of_sky:.0f} % by the sky")
-    return ax
+    return _size_axes(ax)
 
 
 def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
@@ -87,17 +84,13 @@ def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
         ax.plot(pivot, fit[order], ".", ms=3, color=MUTED)
     ax.plot(pivot[stable], mean[stable], "o", ms=4.5, color=BLUE, label="stable")
     ax.plot(pivot[~stable], mean[~stable], "o", ms=4.5, mfc="none", color=BLUE, label="not stable")
-    _size_axes(ax)
-    return ax
+    return _size_axes(ax)
 
 
-def _size_axes(ax: Axes) -> None:
+def _size_axes(ax: Axes) -> Axes:
     """Set up axes of mean |attribution| by band."""
     ax.set_ylim(bottom=0)
-    ax.set_xlabel("pivot wavelength (Å)")
-    ax.set_ylabel("mean |attribution|")
-    ax.grid(axis="y")
-    ax.legend()
+    return dress(ax, "pivot wavelength (Å)", "mean |attribution|", grid="y", legend={})
 
 
 def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
@@ -112,10 +105,8 @@ def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
     ax.set_yticks(place, names, fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
-    ax.set_xlabel("attribution of the log-odds")
-    ax.grid(axis="x")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.4, 1.13), ncols=2, fontsize=7.5)
-    return ax
+    legend = {"loc": "upper center", "bbox_to_anchor": (0.4, 1.13), "ncols": 2, "fontsize": 7.5}
+    return dress(ax, "attribution of the log-odds", grid="x", legend=legend)
 
 
 def _by_wavelength(explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
@@ -126,8 +117,8 @@ def _by_wavelength(explanation: Explanation) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _bar_widths(pivot: np.ndarray) -> float:
-    gaps = np.diff(pivot)
-    gaps = gaps[gaps > 0]
+    """Return the width of bars at pivots in Å: most of the usual gap between neighbours."""
+    gaps = np.diff(np.unique(pivot))
     return float(0.85 * np.median(gaps)) if len(gaps) else 100.0
 
 
@@ -142,19 +133,18 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
     if values is None or not len(values):
         return nothing(ax, "no single features were kept")
     from matplotlib.colors import LinearSegmentedColormap
+    from scipy.stats import rankdata
 
     palette = LinearSegmentedColormap.from_list("low_high", [BLUE, "#8A8A92", VERMILION])
     names = [feature.name for feature in explanation.content.features.top[:top]]
     said = explanation.arrays["feature_contributions"]
     kept = np.unique(np.linspace(0, len(said) - 1, min(len(said), _ROWS)).astype(int))
-    for place, _ in enumerate(names):
+    for place in range(len(names)):
         x, value = said[kept, place], values[kept, place]
-        known = np.isfinite(value)
-        rank = np.full(len(value), np.nan)
-        rank[known] = np.argsort(np.argsort(value[known], kind="stable"), kind="stable") / max(known.sum() - 1, 1)
-        y = place + _swarm(x)
+        known, y = np.isfinite(value), place + _swarm(x)
+        rank = (rankdata(value[known], "ordinal") - 1) / max(known.sum() - 1, 1)
         ax.scatter(x[~known], y[~known], s=4, color=MUTED, lw=0, rasterized=True)
-        shown = ax.scatter(x[known], y[known], s=4, c=rank[known], cmap=palette, vmin=0, vmax=1, lw=0, rasterized=True)
+        shown = ax.scatter(x[known], y[known], s=4, c=rank, cmap=palette, vmin=0, vmax=1, lw=0, rasterized=True)
     bar = ax.figure.colorbar(shown, ax=ax, pad=0.015, fraction=0.04, ticks=[0, 1])
     bar.ax.set_yticklabels(["low", "high"])
     bar.set_label("value of the feature", fontsize=8, labelpad=-12)
@@ -163,9 +153,7 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     first, second = explanation.pair
-    ax.set_xlabel(f"contribution to ln P({first})/P({second})")
-    ax.grid(axis="x")
-    return ax
+    return dress(ax, f"contribution to ln P({first})/P({second})", grid="x")
 
 
 def _swarm(x: np.ndarray) -> np.ndarray:
@@ -207,11 +195,8 @@ def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
     ax.set_xticks([], minor=True)
     _mark_lines(explanation, ax)
     ax.axhline(0, color=INK, lw=0.7)
-    ax.set_xlabel("wavelength in the rest frame (Å)")
-    ax.set_ylabel("attribution per band")
-    ax.grid(axis="y")
-    ax.legend(loc="upper right")
-    return ax
+    legend = {"loc": "upper right"}
+    return dress(ax, "wavelength in the rest frame (Å)", "attribution per band", grid="y", legend=legend)
 
 
 def _mark_lines(explanation: Explanation, ax: Axes) -> None:
@@ -277,10 +262,7 @@ def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
             va="bottom",
             annotation_clip=False,
         )
-    ax.set_xlim(borders[0], borders[-1])
-    ax.set_ylim(bottom, ceiling)
-    ax.set_xlabel("observed wavelength (Å)")
-    ax.set_ylabel("redshift")
+    ax.set(xlim=(borders[0], borders[-1]), ylim=(bottom, ceiling), xlabel="observed wavelength (Å)", ylabel="redshift")
     return ax
 
 
@@ -303,62 +285,38 @@ def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
     ax.axvline(0, color=INK, lw=0.7)
     ax.set_yticks(range(len(lines)), [line.label for line in lines])
     ax.invert_yaxis()
-    ax.set_xlabel("attribution on the line, less that elsewhere")
-    ax.grid(axis="x")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, 1.13), ncols=2)
-    return ax
+    legend = {"loc": "upper center", "bbox_to_anchor": (0.5, 1.13), "ncols": 2}
+    return dress(ax, "attribution on the line, less that elsewhere", grid="x", legend=legend)
 
 
-class ObjectOf(NamedTuple):
-    """One row of an explanation.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        With its arrays.
-    row : int
-    """
-
-    explanation: Explanation
-    row: int
-
-    @property
-    def z(self) -> float:
-        """Redshift, NaN where unknown."""
-        return float(self.explanation.arrays["z"][self.row])
-
-
-def waterfall_figure(result: ObjectOf, ax: Axes) -> Axes:
-    """Draw how the log-odds of the pair add up: bias, blocks of bands, imaging, calibration."""
-    content, arrays, row = result.explanation.content, result.explanation.arrays, result.row
+def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
+    """Draw how the log-odds of the pair add up for one row: bias, blocks of bands, imaging, calibration."""
+    content, arrays = explanation.content, explanation.arrays
     names = ["bias", *(block.name for block in content.blocks), *content.own.names, "calibration"]
     steps = np.array(
         [content.bias.pair, *arrays["pair_blocks"][row], *arrays["pair_own"][row], arrays["pair_calibration"][row]]
     )
     ends = np.cumsum(steps)
-    starts = ends - steps
-    colours = [VERMILION if step > 0 else BLUE for step in steps]
+    starts, ends, steps = np.append(ends - steps, 0), np.append(ends, ends[-1]), np.append(steps, ends[-1])
+    colours = [*(VERMILION if step > 0 else BLUE for step in steps[:-1]), INK]
     place = np.arange(len(steps))
     ax.barh(place, steps, left=starts, color=colours, height=0.68)
-    for i in range(len(steps) - 1):
-        ax.plot([ends[i], ends[i]], [place[i] - 0.34, place[i + 1] + 0.34], color=MUTED, lw=0.6)
-    ax.barh(len(steps), ends[-1], color=INK, height=0.68)
-    reach = max(np.abs(np.concatenate([starts, ends])).max(), 0.1)
-    for i, (start, end, step) in enumerate(zip([*starts, 0], [*ends, ends[-1]], [*steps, ends[-1]], strict=True)):
+    for i, end in enumerate(ends[:-2]):
+        ax.plot([end, end], [i - 0.34, i + 1.34], color=MUTED, lw=0.6)
+    reach = max(np.abs([starts, ends]).max(), 0.1)
+    for i, (start, end, step) in enumerate(zip(starts, ends, steps, strict=True)):
         ax.text(max(start, end) + 0.02 * reach, i, f"{step:+.2f}", va="center", fontsize=7)
-    ax.set_yticks(np.arange(len(steps) + 1), [*names, "log-odds"], fontsize=7.5)
+    ax.set_yticks(place, [*names, "log-odds"], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     ax.margins(x=0.14)
     first, second = content.pair
-    ax.set_xlabel(f"ln P({first})/P({second})")
-    ax.grid(axis="x")
-    return ax
+    return dress(ax, f"ln P({first})/P({second})", grid="x")
 
 
-def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
-    """Draw the photo-spectrum of an object, each band coloured and underlaid by what it says for the pair."""
-    content, arrays, row = result.explanation.content, result.explanation.arrays, result.row
+def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
+    """Draw the photo-spectrum of one row, each band coloured and underlaid by what it says for the pair."""
+    content, arrays = explanation.content, explanation.arrays
     pivot = content.bands.pivots
     said = arrays["pair_bands"][row]
     level = float(arrays["level"][row])
@@ -379,21 +337,11 @@ def object_bands_figure(result: ObjectOf, ax: Axes) -> Axes:
         low, high = np.quantile(flux[seen], [0.01, 0.99])
         span = max(high - low, 1e-9)
         ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, flux[seen].max() + 0.05 * span))
-    if np.isfinite(result.z):
+    if np.isfinite(z := float(arrays["z"][row])):
         for line in content.lines:
-            place = float(line.seen_at(result.z))
+            place = float(line.seen_at(z))
             if pivot.min() - 80 < place < pivot.max() + 80:
                 _mark_line(line, place, ax, 1.0)
     ax.set_xlabel("wavelength (Å)")
-    ax.set_ylabel(r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)", fontsize=8)
+    ax.set_ylabel(FLUX_LABEL, fontsize=8)
     return ax
-
-
-def plot_waterfall(result: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw how the log-odds of one row add up."""
-    return waterfall_figure(ObjectOf(result, row), ax)
-
-
-def plot_object(result: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw the photo-spectrum of one row, each band coloured by what it says for the pair."""
-    return object_bands_figure(ObjectOf(result, row), ax)

@@ -1,21 +1,170 @@
-"""The data: photo-spectra of the sky beside their mock twins, and the balance of the classes by magnitude."""
+"""The data: photo-spectra with mock twins, balance of the classes, and how far mocks and sky are apart.
+
+By band, in the space that a model has learnt, and in strata of the sky from like the mocks to unlike.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...text import count, cut_words, split_words
-from .plates import HALF, Panel, Plate, register_plate
-from .style import BLUE, INK, MUTED, ORANGE, PALE, class_look, draw_table, legend_below, note_above, numbers
+from ...text import count, cut_words, listed, number, sentence, split_words, with_span
+from .plates import (
+    BLUE,
+    INK,
+    MUTED,
+    ORANGE,
+    PALE,
+    THIRD,
+    Panel,
+    Plate,
+    class_look,
+    draw_table,
+    dress,
+    legend_below,
+    note_above,
+    nothing,
+    numbers,
+    reach,
+    register_plate,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ...adaptation.domain_report import Coverage, Stratum
     from ...comparison.exhibits import Exhibits
-    from ...comparison.separation import Balance, Portraits, ShownObject, Twin
-    from ...surveys.bands import Band
+    from ...comparison.map import SkyMap
+    from ...comparison.separation import Balance, Portraits, Separation, ShownObject, Twin
+
+LIGHT_SPEED = 2.99792458e18
+"""Å per second."""
+
+QUASAR_LINES = {"Lyα": 1215.67, "C IV": 1549.0, "C III]": 1908.7, "Mg II": 2799.0, "Hβ": 4862.7, "Hα": 6564.6}
+"""Rest wavelengths in Å of the lines marked on quasars' spectra."""
+
+FLUX_LABEL = r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)"
+LEVELS = (0.5, 0.9)
+"""Contours hold these shares of the rows of a group."""
+
+_QUASARS = ("QSO", "QUASAR")
+_HALF_STEP = 50
+
+
+def per_wavelength(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
+    """Return f_λ in 1e-17 erg s⁻¹ cm⁻² Å⁻¹ of f_ν in nJy at wavelengths in Å.
+
+    Parameters
+    ----------
+    flux : array, shape (n,)
+        f_ν, nJy.
+    wavelength : array, shape (n,)
+        Å.
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    return flux * 1e-32 * LIGHT_SPEED / wavelength**2 / 1e-17
+
+
+def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: bool = True) -> Axes:
+    """Draw f_λ of an object with its errors, its mock twin, and grey where bands were not observed.
+
+    Parameters
+    ----------
+    portraits : Portraits
+        The objects shown.
+    ax : Axes
+        Where to draw.
+    row : int
+        Which of them.
+    legend : bool
+        Whether to say what the marks are.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    one = portraits.objects[row]
+    pivot, broad, order = _bands(portraits)
+    flux, err = (numbers(values)[order] for values in (one.flux, one.flux_err))
+    seen = np.isfinite(flux)
+    f, e = per_wavelength(flux, pivot), per_wavelength(err, pivot)
+    _draw_twin(one.twin, order, pivot, broad, ax)
+    shown = np.where(np.isfinite(e), e, 0)
+    bars: dict[str, Any] = {"color": BLUE, "elinewidth": 0.8, "zorder": 3}
+    narrow, wide = seen & ~broad, seen & broad
+    ax.errorbar(pivot[narrow], f[narrow], yerr=shown[narrow], fmt="o", ms=3, label="sky", **bars)
+    if wide.any():
+        ax.errorbar(pivot[wide], f[wide], yerr=shown[wide], fmt="D", ms=4.5, **bars)
+    for gap in pivot[~seen & ~broad]:
+        ax.axvspan(gap - _HALF_STEP, gap + _HALF_STEP, color=PALE, alpha=0.6, lw=0, zorder=0)
+    _limits(f[seen], ax)
+    if one.cls.upper().startswith(_QUASARS) and one.z is not None:
+        for name, rest in QUASAR_LINES.items():
+            place = rest * (1 + one.z)
+            if pivot.min() - 100 <= place <= pivot.max() + 100:
+                ax.axvline(place, color=MUTED, lw=0.7, ls=":", zorder=0)
+                note_above(ax, place, name, fontsize=7, color=INK)
+    ax.set(xlabel="wavelength (Å)", xlim=(pivot.min() - 150, pivot.max() + 150))
+    ax.set_ylabel(FLUX_LABEL, fontsize=8)
+    ax.set_title(_title(one, int((~seen).sum())), fontsize=8.5, loc="left", pad=14)
+    if legend:
+        ax.legend(fontsize=7.5, loc="best", handlelength=1.4)
+    return ax
+
+
+def _draw_twin(twin: Twin | None, order: np.ndarray, pivot: np.ndarray, broad: np.ndarray, ax: Axes) -> None:
+    """Draw the mock twin of an object: noisy points, and the noise-free mean."""
+    if twin is None:
+        return
+    noisy = per_wavelength(numbers(twin.flux)[order], pivot)
+    ax.plot(pivot, noisy, "x", ms=3.5, mew=0.9, color=ORANGE, label="mock twin, noisy")
+    if twin.mean is not None:
+        mean = per_wavelength(numbers(twin.mean)[order], pivot)
+        ax.plot(pivot[~broad], mean[~broad], color=ORANGE, lw=1.2, label="mock twin, mean")
+
+
+def _limits(f: np.ndarray, ax: Axes) -> None:
+    """Limit the flux axis to the bulk of the fluxes."""
+    if not len(f):
+        return
+    low, high = np.quantile(f, [0.02, 0.98]) if len(f) > 10 else (f.min(), f.max())
+    span = max(high - low, 1e-9)
+    ax.set_ylim(min(low - 0.3 * span, 0 if low < 0.4 * high else np.inf), max(high + 0.35 * span, f.max() * 1.05))
+
+
+def _title(one: ShownObject, gaps: int) -> str:
+    """Return class, redshift, magnitude and number of bands without a value."""
+    z = "" if one.z is None or one.cls == "STAR" else f"z = {one.z:.2f}"
+    mag = "" if one.mag is None else f"mag = {one.mag:.1f}"
+    words = [one.cls, z, mag, f"{count(gaps, 'band')} missing" if gaps else "all bands"]
+    return ", ".join(filter(None, words))
+
+
+@register_plate("data", 10)
+def portraits_plate(exhibits: Exhibits) -> Plate | None:
+    """Return photo-spectra of example objects beside their mock twins."""
+    found = exhibits.portraits
+    if found is None or not found.objects:
+        return None
+    n = len(found.objects)
+    named = ", ".join(f"{one.cls} {'/'.join(str(v) for v in one.key.values())}" for one in found.objects)
+    return Plate.worded(
+        "portraits",
+        [Panel(spectrum_figure, found, (4.6, 2.9), options={"row": i, "legend": i == 0}) for i in range(n)],
+        split=split_words(found.split),
+        cut=cut_words(found.cut),
+        twins=sum(one.twin is not None for one in found.objects),
+        n=n,
+        ids="/".join(found.objects[0].key),
+        named=named,
+        sources=count(n, "source"),
+    )
 
 
 def balance_figure(balance: Balance, ax: Axes, side: str = "source", source: str = "mocks") -> Axes:
@@ -71,145 +220,8 @@ def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
             label = name if side is balance.target else None
             ax.plot(centre, shares[row], ls=style, marker=look["marker"], ms=3.5, color=look["color"], label=label)
     ax.plot([], [], color=MUTED, ls="--", label=f"{source} (dashed)")
-    ax.set(yscale="log", xlabel="magnitude", ylabel="share of the rows", title=f"sky as lines, {source} dashed")
-    ax.grid(visible=True)
     legend_below(ax, 3, at=(0.45, -0.17), fontsize=7.5)
-    return ax
-
-
-LIGHT_SPEED = 2.99792458e18
-"""Å per second."""
-
-QUASAR_LINES = {"Lyα": 1215.67, "C IV": 1549.0, "C III]": 1908.7, "Mg II": 2799.0, "Hβ": 4862.7, "Hα": 6564.6}
-"""Rest wavelengths in Å of the lines marked on quasars' spectra."""
-
-
-_HALF_STEP = 50
-FLUX_LABEL = r"$f_\lambda$ ($10^{-17}$ erg s$^{-1}$ cm$^{-2}$ Å$^{-1}$)"
-
-
-class Portrait(NamedTuple):
-    """One object of which a photo-spectrum is drawn.
-
-    Parameters
-    ----------
-    one : ShownObject
-    bands : tuple of Band
-    lines : bool
-        Whether to mark quasar lines at its redshift.
-    legend : bool
-        Whether to say what the marks are.
-    """
-
-    one: ShownObject
-    bands: tuple[Band, ...]
-    lines: bool
-    legend: bool = False
-
-
-def per_wavelength(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
-    """Return f_λ in 1e-17 erg s⁻¹ cm⁻² Å⁻¹ of f_ν in nJy at wavelengths in Å."""
-    return flux * 1e-32 * LIGHT_SPEED / wavelength**2 / 1e-17
-
-
-def spectrum_figure(result: Portrait, ax: Axes) -> Axes:
-    """Draw f_λ of an object with its errors, its mock twin, and grey where bands were not observed."""
-    one, order = result.one, np.argsort([band.pivot for band in result.bands])
-    pivot = np.array([result.bands[i].pivot for i in order], dtype=np.float64)
-    broad = np.array([result.bands[i].kind == "broad" for i in order])
-    flux, err = (np.array(numbers(values))[order] for values in (one.flux, one.flux_err))
-    seen = np.isfinite(flux)
-    f, e = per_wavelength(flux, pivot), per_wavelength(err, pivot)
-    _draw_twin(one.twin, order, pivot, broad, ax)
-    narrow = seen & ~broad
-    bars: dict[str, Any] = {"fmt": "o", "ms": 3, "color": BLUE, "elinewidth": 0.8, "zorder": 3}
-    shown = np.where(np.isfinite(e), e, 0)
-    ax.errorbar(pivot[narrow], f[narrow], yerr=shown[narrow], label="sky", **bars)
-    if (seen & broad).any():
-        ax.errorbar(pivot[seen & broad], f[seen & broad], yerr=shown[seen & broad], **{**bars, "fmt": "D", "ms": 4.5})
-    for gap in pivot[~seen & ~broad]:
-        ax.axvspan(gap - _HALF_STEP, gap + _HALF_STEP, color=PALE, alpha=0.6, lw=0, zorder=0)
-    _limits(f[seen], ax)
-    if result.lines and one.z is not None:
-        _mark_lines(one.z, pivot, ax)
-    ax.set(xlabel="wavelength (Å)", xlim=(pivot.min() - 150, pivot.max() + 150))
-    ax.set_ylabel(FLUX_LABEL, fontsize=8)
-    ax.set_title(_title(one, int((~seen).sum())), fontsize=8.5, loc="left", pad=14)
-    if result.legend:
-        ax.legend(fontsize=7.5, loc="best", handlelength=1.4)
-    return ax
-
-
-def _draw_twin(twin: Twin | None, order: np.ndarray, pivot: np.ndarray, broad: np.ndarray, ax: Axes) -> None:
-    if twin is None:
-        return
-    noisy = per_wavelength(np.array(numbers(twin.flux))[order], pivot)
-    ax.plot(pivot, noisy, "x", ms=3.5, mew=0.9, color=ORANGE, label="mock twin, noisy")
-    if twin.mean is not None:
-        mean = per_wavelength(np.array(numbers(twin.mean))[order], pivot)
-        ax.plot(pivot[~broad], mean[~broad], color=ORANGE, lw=1.2, label="mock twin, mean")
-
-
-def _limits(f: np.ndarray, ax: Axes) -> None:
-    if not len(f):
-        return
-    low, high = np.quantile(f, [0.02, 0.98]) if len(f) > 10 else (f.min(), f.max())
-    span = max(high - low, 1e-9)
-    ax.set_ylim(min(low - 0.3 * span, 0 if low < 0.4 * high else np.inf), max(high + 0.35 * span, f.max() * 1.05))
-
-
-def _mark_lines(z: float, pivot: np.ndarray, ax: Axes) -> None:
-    for name, rest in QUASAR_LINES.items():
-        place = rest * (1 + z)
-        if pivot.min() - 100 <= place <= pivot.max() + 100:
-            ax.axvline(place, color=MUTED, lw=0.7, ls=":", zorder=0)
-            note_above(ax, place, name, fontsize=7, color=INK)
-
-
-def _title(one: ShownObject, gaps: int) -> str:
-    words = [one.cls]
-    if one.z is not None and one.cls != "STAR":
-        words.append(f"z = {one.z:.2f}")
-    if one.mag is not None:
-        words.append(f"mag = {one.mag:.1f}")
-    words.append(f"{count(gaps, 'band')} missing" if gaps else "all bands")
-    return ", ".join(words)
-
-
-_QUASARS = ("QSO", "QUASAR")
-
-
-def _portraits(found: Portraits) -> list[Portrait]:
-    bands = found.bands.bands
-    return [Portrait(one, bands, one.cls.upper().startswith(_QUASARS), i == 0) for i, one in enumerate(found.objects)]
-
-
-def plot_spectrum(result: Portraits, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw the photo-spectrum of one of the objects shown, with its mock twin where it has one."""
-    return spectrum_figure(_portraits(result)[row]._replace(legend=True), ax)
-
-
-@register_plate("data", 10)
-def portraits_plate(exhibits: Exhibits) -> Plate | None:
-    """Return photo-spectra of example objects beside their mock twins."""
-    found = exhibits.portraits
-    if found is None or not found.objects:
-        return None
-    panels = tuple(Panel(spectrum_figure, one, (4.6, 2.9)) for one in _portraits(found))
-    named = [f"{one.cls} {'/'.join(str(v) for v in one.key.values())}" for one in found.objects]
-    twins = sum(one.twin is not None for one in found.objects)
-    return Plate(
-        "portraits",
-        "Photo-spectra, and their mock twins",
-        f"A bright and a typical source of each class from the {split_words(found.split)} split, "
-        f"{cut_words(found.cut)}, chosen by S/N alone. Points: the sky with its errors, a diamond for a broad "
-        "band; grey: bands not observed. Orange: the mock made from the same object, noise-free (line) and as "
-        f"simulated (crosses, each row's level taken out); {twins} of {len(panels)} have one. Twins never train. By "
-        f"{'/'.join(found.objects[0].key)}: {', '.join(named)}.",
-        f"Photo-spectra of {count(len(panels), 'source')}: {', '.join(named)}; the mock twins follow the observed "
-        "shapes.",
-        panels,
-    )
+    return dress(ax, "magnitude", "share of the rows", yscale="log", title=f"sky as lines, {source} dashed")
 
 
 @register_plate("data", 20)
@@ -218,21 +230,246 @@ def balance_plate(exhibits: Exhibits) -> Plate | None:
     found, source = exhibits.balance, exhibits.source_word
     if found is None or len(found.edges) < 2:
         return None
-    told = []
-    for side, words in ((found.source, source), (found.target, "labelled sky")):
-        each = ", ".join(f"{name} {n:,}" for name, n in side.classes.items())
-        told.append(f"{words}: {each}")
+    sides = [
+        f"{words}: {', '.join(f'{name} {n:,}' for name, n in side.classes.items())}"
+        for side, words in ((found.source, source), (found.target, "labelled sky"))
+    ]
     lost = sum(side.without_magnitude for side in found.sides)
-    beside = f" {count(lost, 'row')} without a magnitude are left out." if lost else ""
-    return Plate(
+    return Plate.worded(
         "balance",
-        "Class balance by magnitude",
-        "Rows by class and magnitude, colour in the logarithm; the end bins hold what lies beyond. All splits, "
-        f"without twins; {'; '.join(told)}; {count(found.unlabelled, 'unlabelled source')} besides.{beside}",
-        f"Tables of counts by class and magnitude. {'; '.join(told)}.",
-        (
+        [
             Panel(balance_figure, found, options={"side": "source", "source": source}),
-            Panel(balance_figure, found, HALF, options={"side": "target"}),
+            Panel(balance_figure, found, options={"side": "target"}),
             Panel(shares_figure, found, options={"source": source}),
-        ),
+        ],
+        sides="; ".join(sides),
+        unlabelled=count(found.unlabelled, "unlabelled source"),
+        lost=f" {count(lost, 'row')} without a magnitude are left out." if lost else "",
     )
+
+
+def _bands(found: Separation | Portraits) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return pivots and which bands are broad, by rising pivot, and that order."""
+    bands = found.bands.bands
+    pivot = np.array([band.pivot for band in bands], dtype=np.float64)
+    order = np.argsort(pivot)
+    return pivot[order], np.array([band.kind == "broad" for band in bands])[order], order
+
+
+def separation_figure(separation: Separation, ax: Axes) -> Axes:
+    """Draw by band the chance that the sky is brighter there than a mock of its class; 0.5 is alike."""
+    pivot, broad, order = _bands(separation)
+    area, error = (numbers(values)[order] for values in (separation.area, separation.error))
+    ax.fill_between(pivot, 0.5 - 2 * error, 0.5 + 2 * error, color=PALE, lw=0, label="2 σ if both were alike")
+    ax.axhline(0.5, color=MUTED, lw=0.8)
+    ax.vlines(pivot, 0.5, area, color=BLUE, lw=1.2)
+    ax.plot(pivot[~broad], area[~broad], "o", ms=3.5, color=BLUE, label="narrow band")
+    if broad.any():
+        ax.plot(pivot[broad], area[broad], "D", ms=5, color=BLUE, label="broad band")
+    half = max(0.06, 1.25 * float(np.nanmax(np.abs(area - 0.5), initial=0)))
+    legend = {"ncols": 3, "loc": "upper center", "fontsize": 7.5}
+    limits = (0.5 - half, 0.5 + half)
+    return dress(ax, "pivot wavelength (Å)", "P(sky brighter than mock)", grid="y", ylim=limits, legend=legend)
+
+
+def missing_figure(separation: Separation, ax: Axes, source: str = "mocks") -> Axes:
+    """Draw the share of rows in which each band is missing, sky and mocks."""
+    pivot, _, order = _bands(separation)
+    for missing, colour, marker, label in (
+        (separation.missing_target, BLUE, "o", "sky"),
+        (separation.missing_source, ORANGE, "s", f"{source} as they are"),
+    ):
+        values = 100 * numbers(missing)[order]
+        ax.plot(pivot, values, marker=marker, ms=3.5, lw=1, color=colour, label=label)
+    limits = (0, max(1.0, ax.get_ylim()[1]))
+    return dress(ax, "pivot wavelength (Å)", "rows without it (%)", grid="y", ylim=limits, legend={"fontsize": 7.5})
+
+
+@register_plate("data", 30)
+def separation_plate(exhibits: Exhibits) -> Plate | None:
+    """Return how far mocks and sky are apart by band, and what is missing."""
+    found, source = exhibits.separation, exhibits.source_word
+    if found is None or not any(area is not None for area in found.area):
+        return None
+    gap = np.nan_to_num(np.abs(numbers(found.area) - 0.5))
+    return Plate.worded(
+        "separation",
+        [
+            Panel(separation_figure, found, (9.4, 3.2), (4.6, 3.2)),
+            Panel(missing_figure, found, (9.4, 2.6), (4.6, 2.8), options={"source": source}),
+        ],
+        1,
+        source=source,
+        found=found,
+        classes=listed(found.classes),
+        labelled=count(found.target_rows, "labelled sky source"),
+        largest=listed([found.bands.names[i] for i in np.argsort(-gap, kind="stable")[:3]]),
+        chance=number(0.5 + float(gap.max()), 2),
+    )
+
+
+def map_figure(sky_map: SkyMap, ax: Axes, *, group: str = "", title: str = "", source: str = "mocks") -> Axes:
+    """Draw rows in the space that a model has learnt: a group by class, or labelled against unlabelled sky.
+
+    Parameters
+    ----------
+    sky_map : SkyMap
+        Points and densities in the plane.
+    ax : Axes
+        Where to draw.
+    group : str
+        Whose points are drawn by class (``source``, ``labelled``); empty for the domains, with the outline of the
+        source domain.
+    title : str
+        Above the map.
+    source : str
+        What the source domain is called.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    sets: list[tuple[np.ndarray, str, str, str]] = []
+    if group:
+        points = sky_map.points.get(group, np.empty((0, 3)))
+        for code, name in enumerate(sky_map.classes):
+            colour = class_look(name, sky_map.classes)["color"]
+            sets.append((points[points[:, 2] == code], f"{group}/{name}", colour, name))
+    else:
+        for name, colour in (("labelled", BLUE), ("unlabelled", ORANGE)):
+            sets.append((sky_map.points.get(name, np.empty((0, 3))), name, colour, f"sky, {name}"))
+    for points, part, colour, label in sets:
+        if len(points):
+            alpha = 0.45 if group else 0.35
+            ax.scatter(points[:, 0], points[:, 1], s=5, color=colour, alpha=alpha, lw=0, rasterized=True)
+        if len(points) or group:
+            ax.plot([], [], "o", color=colour, ms=5, label=label)
+        _contours(sky_map, part, colour, ax)
+    if not group:
+        _contours(sky_map, "source", MUTED, ax)
+        ax.plot([], [], color=MUTED, label=source)
+    x, y = sky_map.x, sky_map.y
+    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), title=title)
+    ax.set(xlabel="first discriminant of the margins", ylabel="second discriminant")
+    ax.legend(loc="best", fontsize=7.5, handletextpad=0.2 if group else 0.4)
+    return ax
+
+
+def _contours(found: SkyMap, part: str, colour: str, ax: Axes) -> None:
+    """Draw the contours of a part of the rows, where it has enough of them."""
+    if part in found.mass:
+        styles = ["--" if level > LEVELS[0] else "-" for level in LEVELS]
+        ax.contour(found.x, found.y, found.mass[part], levels=LEVELS, colors=colour, linestyles=styles, linewidths=1.1)
+
+
+@register_plate("data", 40)
+def map_plate(exhibits: Exhibits) -> Plate | None:
+    """Return the map of mocks and sky in the learnt plane."""
+    found, source = exhibits.sky_map, exhibits.source_word
+    if found is None:
+        return None
+    words = {"source": source, "labelled": "sky, labelled", "unlabelled": "sky, unlabelled"}
+    shown = [{"group": g, "title": words[g]} for g in ("source", "labelled") if g in found.points]
+    shown.append({"title": "labelled and unlabelled", "source": source})
+    outside = {g: found.outside.get(g) for g in ("labelled", "unlabelled")}
+    far = [f"{100 * share:.1f} % of the {g}" for g, share in outside.items() if share is not None]
+    return Plate.worded(
+        "map",
+        [Panel(map_figure, found, THIRD, options=options) for options in shown],
+        3,
+        source=source,
+        Source=sentence(source),
+        model=f"Model {exhibits.calibration.run}. " if exhibits.calibration is not None else "",
+        levels=listed([f"{100 * level:.0f} %" for level in LEVELS]),
+        n=", ".join(f"{found.rows[g]:,} {name}" for g, name in words.items() if g in found.rows),
+        beyond=f" Where less than 1 % of the {source} lie: {listed(far)} sky." if far else "",
+    )
+
+
+def strata_figure(coverage: Coverage, ax: Axes) -> Axes:
+    """Draw the log loss of each stratum of the sky, from like the mocks to unlike, with 95 % intervals."""
+    strata = coverage["strata"]
+    if not strata or "log_loss" not in strata[0]:
+        return nothing(ax, "no labels of the sky were seen: the strata have no scores")
+    losses = numbers([one["log_loss"] for one in strata])
+    bars = reach(losses, [one["interval"] for one in strata])
+    ax.axhline(coverage["log_loss"], color=MUTED, lw=0.8, ls="--", label=f"all: {coverage['log_loss']:.3f}")
+    ax.errorbar(range(len(strata)), losses, yerr=bars, fmt="o", ms=5, capsize=2, color=BLUE)
+    for x, one in enumerate(strata):
+        note_above(ax, x, f"{one['n']:,}", fontsize=7)
+    ax.set_ylim(bottom=0)
+    ax.legend(fontsize=7.5)
+    return _by_stratum(strata, ax, "log loss (nats)")
+
+
+def covered_figure(coverage: Coverage, ax: Axes) -> Axes:
+    """Draw what share of the mocks lies in each stratum of the sky, beside the share of the sky."""
+    strata = coverage["strata"]
+    for side, colour, ns, whole, label in (
+        (-0.19, BLUE, [one["n"] for one in strata], coverage["n"], "sky"),
+        (0.19, ORANGE, [one["mocks"] for one in strata], coverage["mocks"], "mocks"),
+    ):
+        shares = 100 * np.array(ns) / max(whole, 1)
+        bars = ax.bar(np.arange(len(strata)) + side, shares, 0.36, color=colour, label=label)
+        ax.bar_label(bars, [f"{n:,}" for n in ns], fontsize=6.5)
+    ax.margins(y=0.2)
+    ax.legend(fontsize=7.5, ncols=2, loc="upper center")
+    return _by_stratum(strata, ax, "share of the rows (%)")
+
+
+def _by_stratum(strata: Sequence[Stratum], ax: Axes, label: str) -> Axes:
+    """Set up axes of which x is the stratum."""
+    ax.set_xticks(range(len(strata)), [f"{one['p_sky'][0]:.2f}\nto {one['p_sky'][1]:.2f}" for one in strata])
+    return dress(ax, "P(sky) of the domain classifier", label, grid="y", xlim=(-0.5, len(strata) - 0.5))
+
+
+@register_plate("card", 10)
+def strata_plate(card: Any, name: str) -> Plate | None:
+    """Return where the mocks reach and how good the model is there, if its card tells.
+
+    Parameters
+    ----------
+    card : mapping
+        Model card.
+    name : str
+        Of the run or model, such as ``ssda-seed0``.
+
+    Returns
+    -------
+    Plate or None
+    """
+    found: Coverage | None = (card.get("domain") or {}).get("coverage")
+    if not found or not found.get("strata"):
+        return None
+    strata, panels = found["strata"], [Panel(covered_figure, found)]
+    rows, scored, worst = "sky row", "Their labels were not seen, so there are no scores.", ""
+    if "log_loss" in found:
+        panels.insert(0, Panel(strata_figure, found))
+        rows = "sky row of the validation split, of any magnitude,"
+        scored = (
+            "Points: log loss of what was kept, calibrated by cross-fitting, with 95 % bootstrap intervals over "
+            "objects, and numbers of rows."
+        )
+        one = max(strata, key=lambda one: one["log_loss"])
+        loss = f"{with_span(one['log_loss'], one['interval'])} against {number(found['log_loss'])} of all"
+        worst = f" Log loss is largest, {loss}, for {_range(one)}."
+    least = min(strata, key=lambda one: one["mocks"] / one["n"])
+    return Plate.worded(
+        "strata",
+        panels,
+        name=name,
+        rows=count(found["n"], rows, rows.replace("row", "rows", 1)),
+        scored=scored,
+        mocks=count(found["mocks"], "mock"),
+        strata=count(len(strata), "stratum", "strata"),
+        sky=count(found["n"], "sky row"),
+        rarest=f"{_range(least)}: {least['mocks']:,} for {count(least['n'], 'sky row')}",
+        worst=worst,
+    )
+
+
+def _range(stratum: Stratum) -> str:
+    """Return the range of P(sky) of a stratum in words."""
+    low, high = stratum["p_sky"]
+    return f"P(sky) {number(low, 2)} to {number(high, 2)}"

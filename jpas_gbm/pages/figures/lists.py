@@ -9,8 +9,7 @@ import numpy as np
 from ...lists.records import ThresholdCurve
 from ...lists.target_list import TargetList
 from ...text import count, listed, number, sentence
-from .plates import HALF, Panel, Plate, keyed
-from .style import BLUE, INK, MUTED, ORANGE, VERMILION, nothing
+from .plates import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, keyed, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -1,24 +1,234 @@
-"""Plates: figures of the page, made of panels, with caption and alternative text; and the registry of them.
+"""Plates: figures of the page, made of panels, with words; the registry of them; and the look that all share.
 
 A figure is one file in this folder: it draws, makes a plate and puts it into a section with :func:`register_plate`.
+Captions of the library's own figures stand in ``captions.yaml``.
 """
 
 from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+import numpy as np
+
 from ...atomic import atomic_file
-from .style import RULES
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
+
+# Okabe and Ito's palette: told apart by colour-blind readers and in grey print.
+BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+ORANGE, SKY_BLUE = "#E69F00", "#56B4E9"
+INK, MUTED, PALE = "#1B1B1F", "#6B6B73", "#D9D9DE"
+LIGHT, DARK = "#FFFFFF", "#000000"
+
+COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, INK)
+MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
+
+_CLASS_PLACES = (1, 3, 2, 0, 4, 5, 6)
+_REGIMES = {"mocks-only": 4, "mocks-calibrated": 5, "target-only": 0, "uda": 2, "ssda": 1}
+
+RULES: dict[Any, Any] = {
+    "font.size": 9,
+    "axes.titlesize": 9.5,
+    "axes.labelsize": 9,
+    "xtick.labelsize": 8.5,
+    "ytick.labelsize": 8.5,
+    "legend.fontsize": 8.5,
+    "legend.frameon": False,
+    "axes.edgecolor": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "text.color": INK,
+    "xtick.color": INK,
+    "ytick.color": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.8,
+    "lines.linewidth": 1.6,
+    "grid.color": PALE,
+    "grid.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+}
+"""What every figure is drawn with."""
+
+
+def class_look(name: str, classes: Sequence[str]) -> dict[str, Any]:
+    """Return the look of a class by its place in the label scheme.
+
+    Parameters
+    ----------
+    name : str
+    classes : sequence of str
+        Of the label scheme, in its order.
+
+    Returns
+    -------
+    dict
+        ``color``, ``marker`` and ``linestyle``.
+    """
+    place = list(classes).index(name)
+    return _look(_CLASS_PLACES[place % len(_CLASS_PLACES)], place)
+
+
+def regime_look(name: str, regimes: Sequence[str]) -> dict[str, Any]:
+    """Return the look of a regime: its own if it is a known one, else the next that is free.
+
+    Parameters
+    ----------
+    name : str
+    regimes : sequence of str
+        All that are drawn.
+
+    Returns
+    -------
+    dict
+        ``color``, ``marker`` and ``linestyle``.
+    """
+    others = [other for other in regimes if other not in _REGIMES]
+    free = [i for i in range(len(COLOURS)) if i not in {_REGIMES.get(other) for other in regimes}]
+    free = free or list(range(len(COLOURS)))
+    place = _REGIMES[name] if name in _REGIMES else free[others.index(name) % len(free)]
+    return _look(place, place)
+
+
+def _look(colour: int, mark: int) -> dict[str, Any]:
+    return {"color": COLOURS[colour], "marker": MARKERS[mark % len(MARKERS)], "linestyle": LINES[mark % len(LINES)]}
+
+
+def numbers(values: Sequence[float | None] | None) -> np.ndarray:
+    """Return values with NaN for None: JSON has no NaN, and axes have no None.
+
+    Parameters
+    ----------
+    values : sequence of float or None
+
+    Returns
+    -------
+    array, shape (n,)
+    """
+    return np.array(values if values is not None else (), dtype=np.float64)
+
+
+def nothing(ax: Axes, sentence: str) -> Axes:
+    """Say in an empty axes why there is nothing to draw.
+
+    Parameters
+    ----------
+    ax : Axes
+    sentence : str
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    ax.set_axis_off()
+    ax.text(0.5, 0.5, sentence, ha="center", va="center", transform=ax.transAxes, color=MUTED, wrap=True)
+    return ax
+
+
+def dress(ax: Axes, x: str = "", y: str = "", *, grid: Any = "both", legend: Any = None, **more: Any) -> Axes:
+    """Give axes their labels, a grid and a legend.
+
+    Parameters
+    ----------
+    ax : Axes
+    x, y : str
+        Labels.
+    grid : {"both", "x", "y"}
+    legend : mapping, optional
+        How the legend is made; None makes none.
+    **more
+        What else :meth:`matplotlib.axes.Axes.set` knows.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    ax.set(**({"xlabel": x} if x else {}), **({"ylabel": y} if y else {}), **more)
+    ax.grid(visible=True, axis=grid)
+    if legend is not None:
+        ax.legend(**legend)
+    return ax
+
+
+def save_figure(
+    draw: Callable[..., Axes], result: Any, path: str | Path, *, size: tuple[float, float] = (8, 4.5), overwrite: bool
+) -> None:
+    """Draw a result on a figure of its own and write it; the suffix chooses PNG or PDF.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(result, ax) -> ax``.
+    result : object
+        What is drawn.
+    path : path
+        Where to.
+    size : tuple of float
+        Width and height, inches.
+    overwrite : bool
+        Whether a file there may be replaced.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
+        figure = Figure(figsize=size, layout="constrained")
+        draw(result, figure.subplots())
+        figure.savefig(temporary, dpi=150)
+
+
+def reach(mean: np.ndarray, intervals: Sequence[Any]) -> np.ndarray:
+    """Return how far intervals reach below and above the means, as error bars want it.
+
+    Parameters
+    ----------
+    mean : array, shape (n,)
+    intervals : sequence of (float, float) or None
+        Where there is none, the bar has no length.
+
+    Returns
+    -------
+    array, shape (2, n)
+    """
+    spans = [span or (m, m) for m, span in zip(mean, intervals, strict=True)]
+    low, high = np.array(spans, dtype=np.float64).reshape(-1, 2).T
+    return np.maximum([mean - low, high - mean], 0)
+
+
+def legend_below(ax: Axes, columns: int, *, at: tuple[float, float] = (0.5, -0.17), **more: Any) -> None:
+    """Put the legend below the axes (or elsewhere outside, at a point in axes coordinates)."""
+    ax.legend(loc="upper center", bbox_to_anchor=at, ncols=columns, columnspacing=1.0, **more)
+
+
+def note_above(ax: Axes, x: float, text: str, *, y: float = 1.0, **more: Any) -> None:
+    """Write a small text above the axes at a place of the x axis."""
+    where: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6.5, "transform": ax.get_xaxis_transform()}
+    ax.text(x, y, text, **(where | more))
+
+
+def draw_table(ax: Axes, tones: Any, texts: Mapping[tuple[int, int], str], light: float, **font: Any) -> None:
+    """Draw cells in shades of blue with a text in each, light on those darker than `light`."""
+    from matplotlib import colormaps
+
+    ax.imshow(tones, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
+    for (row, column), text in texts.items():
+        ink = LIGHT if tones[row, column] > light else DARK
+        ax.text(column, row, text, ha="center", va="center", color=ink, **font)
+    ax.spines[:].set_visible(False)
+
 
 HALF, WIDE, SMALL, THIRD = (4.6, 3.3), (9.4, 3.6), (4.6, 3.7), (3.6, 3.1)
 """Width and height of a panel in inches."""
@@ -81,6 +291,44 @@ class Plate:
     alt: str
     panels: tuple[Panel, ...]
     columns: int = 2
+
+    @classmethod
+    def worded(cls, key: str, panels: Iterable[Panel], columns: int = 2, *, of: str = "", **words: object) -> Plate:
+        """Return a plate with its title, caption and alternative text from ``captions.yaml``.
+
+        Parameters
+        ----------
+        key : str
+            Of the plate.
+        panels : iterable of Panel
+            What it shows.
+        columns : int
+            Panels side by side on a wide screen.
+        of : str
+            Entry of the file, the key by default.
+        **words
+            What fills the places in its texts.
+
+        Returns
+        -------
+        Plate
+        """
+        texts = {part: text.format(**words) for part, text in captions()[of or key].items()}
+        return cls(key, panels=tuple(panels), columns=columns, **texts)
+
+
+@cache
+def captions() -> dict[str, dict[str, str]]:
+    """Return title, caption and alternative text of the library's own figures, with places to fill.
+
+    Returns
+    -------
+    dict of str to dict
+    """
+    import yaml
+
+    texts: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text("utf-8"))
+    return texts
 
 
 def draw_plate(plate: Plate) -> Figure:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ...options import Entry
-from .style import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
+from .plates import BLUE, GREEN, INK, MUTED, ORANGE, PALE, PURPLE, VERMILION, nothing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
