@@ -16,7 +16,7 @@ from ..errors import BundleError, ListError
 from ..output.write_columns import Column, probability_name, quality_column, record_type, to_pandas, to_table
 from ..output.writers import Card, Companion, Head, plain_letters, suffixes, table_writer
 from ..sealed import read_companion, seal_companion
-from ..store import as_record, to_plain
+from ..store import as_record, read_json, to_plain
 from ..text import html_table
 from .footprint import Footprint
 from .records import ClassMix, Curves, FootprintSize, Part
@@ -309,7 +309,7 @@ class TargetList:
         path = Path(path)
         beside = path.with_suffix(".json")
         told = read_companion(beside)
-        if not cls.is_saved(told):
+        if not _is_list(told):
             raise BundleError(
                 f"{beside}: is not the JSON of a candidate list. Give a list that 'jpas-gbm targets' wrote."
             )
@@ -320,18 +320,24 @@ class TargetList:
         return replace(as_record(told, cls, beside), name=beside.stem, file=file)
 
     @staticmethod
-    def is_saved(value: object) -> bool:
-        """Return whether what a JSON file holds is of a candidate list.
+    def is_saved(path: str | Path) -> bool:
+        """Return whether a JSON file is of a candidate list.
 
         Parameters
         ----------
-        value : object
+        path : path
+            The JSON beside a list.
 
         Returns
         -------
         bool
+
+        Raises
+        ------
+        BundleError
+            If it is not valid JSON.
         """
-        return isinstance(value, Mapping) and all(name in value for name in ("rule", "promise", "parts"))
+        return _is_list(read_json(Path(path)))
 
     def _cards(self) -> dict[str, Card]:
         """Return the short header of a list: rule, yield with interval, promise, software."""
@@ -453,6 +459,11 @@ def list_rows(values: Mapping[str, np.ndarray], of: TargetList, footprint: Footp
     for name, value in stored.items():
         records[name] = value
     return Candidates(columns, records, footprint)
+
+
+def _is_list(value: object) -> bool:
+    """Return whether what a JSON file holds is of a candidate list."""
+    return isinstance(value, Mapping) and all(name in value for name in ("rule", "promise", "parts"))
 
 
 def _storable(value: np.ndarray) -> np.ndarray:

@@ -11,21 +11,7 @@ from typing import Any
 from ..atomic import atomic_file
 from ..errors import ConfigError
 from ..run import Progress
-from .figures.plates import (
-    BLUE,
-    GREEN,
-    INK,
-    MUTED,
-    ORANGE,
-    PALE,
-    PURPLE,
-    RULES,
-    SKY_BLUE,
-    VERMILION,
-    Panel,
-    Plate,
-    save_plate,
-)
+from .figures.plates import RULES, THEME, Panel, Plate, save_plate
 from .page import Page, make_page
 from .results import Results, read_results
 
@@ -34,7 +20,17 @@ FORMATS = ("png", "pdf")
 
 
 def plate_html(plate: Plate) -> dict[str, Any]:
-    """Return what the template needs of a plate: its words, and its panels as SVG."""
+    """Return what the template needs of a plate: its words, and its panels as SVG.
+
+    Parameters
+    ----------
+    plate : Plate
+        A figure of the page.
+
+    Returns
+    -------
+    dict[str, Any]
+    """
     panels = []
     for i, panel in enumerate(plate.panels):
         prefix = f"{plate.key}-{i}"
@@ -50,8 +46,13 @@ def render_page(page: Page, progress: Progress | None = None) -> str:
     Parameters
     ----------
     page : Page
+        What it says.
     progress : callable, optional
         Called as ``progress("figures", done, total)``.
+
+    Returns
+    -------
+    str
     """
     import jinja2
 
@@ -122,26 +123,8 @@ def report(
     return Path(out)
 
 
-_THEME = {
-    INK: "ink",
-    MUTED: "muted",
-    PALE: "grid",
-    BLUE: "blue",
-    VERMILION: "vermilion",
-    GREEN: "green",
-    PURPLE: "purple",
-    ORANGE: "orange",
-    SKY_BLUE: "sky",
-}
-"""Colours of figures that the page's style sheet sets, so that they stay legible on dark ground."""
-
-
-_COLOUR = re.compile("|".join(_THEME), re.IGNORECASE)
-
-
-_NAMES = {colour.lower(): name for colour, name in _THEME.items()}
-
-
+_NAMES = {colour.lower(): name for name, colour in THEME.items()}
+_COLOUR = re.compile("|".join(_NAMES), re.IGNORECASE)
 _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 
 
@@ -160,10 +143,15 @@ def panel_svg(panel: Panel, prefix: str, size: tuple[float, float] | None = None
     Parameters
     ----------
     panel : Panel
+        One axes.
     prefix : str
         Goes before every id: ids of several elements must not meet in one page.
     size : tuple of float, optional
         Width and height in inches instead of the panel's own.
+
+    Returns
+    -------
+    str
     """
     from matplotlib import rc_context
     from matplotlib.figure import Figure
@@ -180,6 +168,17 @@ def embedded(svg: str, prefix: str) -> str:
     """Return an SVG file's text as an element that can stand inside HTML.
 
     Name spaces, metadata and style sheets go; ids get a prefix; known colours become variables of the page.
+
+    Parameters
+    ----------
+    svg : str
+        Text of a file.
+    prefix : str
+        Goes before each key.
+
+    Returns
+    -------
+    str
     """
     text = _ASIDE.sub("", _HEAD.sub("", svg, count=1))
     text = _ROOT.sub(r'<svg viewBox="\1" aria-hidden="true" focusable="false">', text, count=1)

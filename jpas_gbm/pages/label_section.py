@@ -2,29 +2,35 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..comparison.budgets import BudgetCurve
 from ..text import listed
 from .figures.plates import plates_of
-from .sections import Block, ResultKind, blocks_of, register_kind
+from .sections import Block, ResultKind, blocks_of, numbered, register_kind
+
+_BOUNDS = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
 
 
-def budgets_told(curve: BudgetCurve) -> list[str]:
-    """Return how many labels adaptation saves."""
-    if not curve.points:
-        return []
-    last = curve.regimes[-1]
+def budget_sentences(curve: BudgetCurve) -> list[str]:
+    """Return how many labels adaptation saves.
+
+    Parameters
+    ----------
+    curve : BudgetCurve
+        Figures against the number of labels.
+
+    Returns
+    -------
+    list of str
+    """
     needed: dict[str, list[str]] = {}
-    for one in curve.savings:
-        if one.figure != "macro.f1" or one.regime != last or one.against != "target-only":
-            continue
-        words = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
-        needs = words[one.bound] if one.bound else f"about {one.equals:,.0f} labels"
-        needed.setdefault(f"{one.against} needs {needs}", []).append(f"{one.budget:,}")
-    told = [f"with {listed(sizes)} labels, {words}" for words, sizes in needed.items()]
-    return [f"For the macro-F1 that {last} has {'; '.join(told)}."] if told else []
+    for one in curve.savings if curve.points else ():
+        if (one.figure, one.regime, one.against) == ("macro.f1", curve.regimes[-1], "target-only"):
+            needs = _BOUNDS[one.bound] if one.bound else f"about {one.equals:,.0f} labels"
+            needed.setdefault(f"{one.against} needs {needs}", []).append(f"{one.budget:,}")
+    words = [f"with {listed(sizes)} labels, {needs}" for needs, sizes in needed.items()]
+    return [f"For the macro-F1 that {curve.regimes[-1]} has {'; '.join(words)}."] if words else []
 
 
 def _blocks(curves: Sequence[BudgetCurve]) -> list[Block]:
@@ -35,10 +41,6 @@ def _blocks(curves: Sequence[BudgetCurve]) -> list[Block]:
     return blocks
 
 
-def _record(curve: BudgetCurve, number: int) -> tuple[str, Mapping[str, Any]]:
-    return f"label budgets{f' {number + 1}' if number else ''}", curve.about.get("provenance", {})
-
-
 register_kind(
     ResultKind(
         order=20,
@@ -47,9 +49,9 @@ register_kind(
         missing="Label budgets were not tried: 'jpas-gbm compare --budgets 100,1000,all --out DIR' draws the curve.",
         section=("labels", "How many labels"),
         blocks=_blocks,
-        record=_record,
+        record=lambda curve, i: (numbered("label budgets", i), curve.about.get("provenance", {})),
         file="budgets.json",
         load=BudgetCurve.load,
-        sentences=budgets_told,
+        sentences=budget_sentences,
     )
 )

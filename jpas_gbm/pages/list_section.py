@@ -9,8 +9,7 @@ from ..lists.records import ClassMix, Interval, Part
 from ..lists.target_list import TargetList
 from ..text import DASH, count, listed, number, sentence, span, with_span
 from .figures.lists import bin_words, limits_words, list_plates
-from .page_tables import Cell, Table
-from .sections import Block, ResultKind, blocks_of, register_kind
+from .sections import Block, Cell, ResultKind, Table, blocks_of, register_kind
 
 _RATHER = 1e-9
 

@@ -1,104 +1,94 @@
-"""Tables of the page, and the model card: what a model is for, how it was made, what it must not be used for."""
+"""Tables and facts of the page: figures of regimes and classes, the data and their quality, and model cards."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..text import DASH, count, listed, number, source_word, span, sure
+from ..text import DASH, count, listed, number, source_word, span, split_words, sure
 from ..text import title as terminal_title
+from .sections import Cell, Table
 
 if TYPE_CHECKING:
     from ..comparison.comparison import Comparison
     from ..comparison.evaluation import Evaluation
     from ..surveys.quality import QualityReport
 
-
 _MACRO = ("macro.f1", "decided.macro.f1", "macro.recall", "macro.precision", "macro.auroc_ovo")
-
-
 _FIGURES = ("log_loss", "brier", *_MACRO, "ece")
-
-
 _LOW_IS_GOOD = ("log_loss", "brier", "ece")
-
-
-_SPLITS = {"train": "training", "val": "validation"}
-
-
 _TITLES = {"brier": "Brier score", "macro.precision": "macro precision"}
 
 
 def title(name: str) -> str:
-    """Return the words for a figure's dotted name."""
+    """Return the words for a figure's dotted name.
+
+    Parameters
+    ----------
+    name : str
+        Dotted name of a figure.
+
+    Returns
+    -------
+    str
+    """
     return _TITLES.get(name) or terminal_title(name)
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One cell.
+def best_regime(comparison: Comparison) -> str:
+    """Return the regime of lowest log loss: the figure by which choices are made.
 
     Parameters
     ----------
-    text : str
-    note : str
-        In small type below: an interval.
-    strong : bool
+    comparison : Comparison
+        Of regimes on the same rows.
+
+    Returns
+    -------
+    str
     """
 
-    text: str
-    note: str = ""
-    strong: bool = False
-
-
-@dataclass(frozen=True)
-class Table:
-    """A table.
-
-    Parameters
-    ----------
-    caption : str
-    header : tuple of str
-    rows : tuple of tuple of Cell
-        The first cell of a row is its heading.
-    words : bool
-        Whether cells hold words rather than numbers.
-    """
-
-    caption: str
-    header: tuple[str, ...]
-    rows: tuple[tuple[Cell, ...], ...]
-    words: bool = False
+    means = {regime: comparison.figure(regime, "log_loss").mean for regime in comparison.regimes}
+    return min(means, key=lambda regime: float("inf") if (mean := means[regime]) is None else mean)
 
 
 def regimes_table(comparison: Comparison) -> Table:
-    """Return every main figure of each regime with intervals; strong where one is best beyond doubt."""
-    names = [*_FIGURES, *(f"per_class.{c}.f1" for c in comparison.classes)]
+    """Return every main figure of each regime with intervals; strong where one is best beyond doubt.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+
+    Returns
+    -------
+    Table
+    """
     first = comparison.classes[0]
+    names = [*_FIGURES, *(f"per_class.{c}.f1" for c in comparison.classes)]
     names += [f"per_class.{first}.precision", f"per_class.{first}.recall"]
     rows = []
     for name in names:
-        cells = [Cell(title(name))]
-        winner = _winner(comparison, name)
+        cells, winner = [Cell(title(name))], _winner(comparison, name)
         for regime in comparison.regimes:
             one = comparison.figure(regime, name)
             scatter = "" if one.seed_std is None else f" ± {number(one.seed_std)}"
             cells.append(Cell(number(one.mean), span(one.interval) + scatter, regime == winner))
-        rows.append(tuple(cells))
+        rows.append(cells)
     seeds = len(comparison.rows[0].seeds)
     scatter = "; after ±, the standard deviation between training seeds" if seeds > 1 else ""
-    return Table(
+    return Table.of(
         f"Mean over training seeds; in brackets, 95 % bootstrap intervals over objects{scatter}. Strong: better than "
         "every other regime, each paired interval leaving out zero. Log loss, Brier score and ECE are better when "
         f"low. '{title('decided.macro.f1')}' decides as each model's own validation chose; the others by largest "
         "probability.",
         ("", *comparison.regimes),
-        tuple(rows),
+        rows,
     )
 
 
 def _winner(comparison: Comparison, name: str) -> str | None:
+    """Return the regime that is better than every other beyond doubt, if one is."""
     sign = -1 if name.endswith(_LOW_IS_GOOD) else 1
     for regime in comparison.regimes:
         gaps = [comparison.difference(regime, other, name) for other in comparison.regimes if other != regime]
@@ -108,130 +98,163 @@ def _winner(comparison: Comparison, name: str) -> str | None:
 
 
 def pairs_table(comparison: Comparison) -> Table | None:
-    """Return paired differences of the best regime from the others."""
+    """Return paired differences of the best regime from the others.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+
+    Returns
+    -------
+    Table or None
+    """
     if len(comparison.regimes) < 2:
         return None
-    best, first = best_regime(comparison), comparison.classes[0]
-    names = ["log_loss", "macro.f1", "decided.macro.f1", "macro.recall", f"per_class.{first}.f1"]
+    best = best_regime(comparison)
+    names = ["log_loss", "macro.f1", "decided.macro.f1", "macro.recall", f"per_class.{comparison.classes[0]}.f1"]
     rows = []
     for other in comparison.regimes:
-        if other == best:
-            continue
-        cells = [Cell(f"{best} less {other}")]
-        for name in names:
-            gap = comparison.difference(best, other, name)
-            cells.append(Cell(number(gap.difference, sign=True), span(gap.interval, sign=True), sure(gap.interval)))
-        rows.append(tuple(cells))
-    return Table(
+        if other != best:
+            gaps = [comparison.difference(best, other, name) for name in names]
+            cells = [Cell.of(g.difference, g.interval, sign=True, strong=sure(g.interval)) for g in gaps]
+            rows.append([f"{best} less {other}", *cells])
+    return Table.of(
         f"Paired differences of {best}, which has the lowest log loss, from the others on the same resamples of "
         "objects; strong where the 95 % interval leaves out zero.",
-        ("", *(title(name) for name in names)),
-        tuple(rows),
+        ("", *map(title, names)),
+        rows,
     )
 
 
 def verdicts_table(comparison: Comparison) -> Table | None:
-    """Return what every run chose on validation, what its guard said, and how it decides."""
+    """Return what every run chose on validation, what its guard said, and how it decides.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+
+    Returns
+    -------
+    Table or None
+    """
     verdicts: Mapping[str, Any] = comparison.about.get("verdicts", {})
     if not verdicts:
         return None
     rows = []
     for run, one in verdicts.items():
         guard = one.get("verdict", {}).get("sentence", f"{DASH} (this regime has no choice to guard)")
-        rule = one.get("decision", {}).get("rule", DASH)
-        rows.append((Cell(run), Cell(str(one.get("chosen", DASH))), Cell(guard), Cell(rule)))
+        rows.append((run, str(one.get("chosen", DASH)), guard, one.get("decision", {}).get("rule", DASH)))
     caption = (
         "What each run chose on validation, and what the guard against negative transfer said. The test split had no "
         "part."
     )
-    return Table(caption, ("run", "kept", "guard", "decision"), tuple(rows), words=True)
+    return Table.of(caption, ("run", "kept", "guard", "decision"), rows, words=True)
 
 
 def classes_table(evaluation: Evaluation) -> Table:
-    """Return the figures of each class of one model."""
+    """Return the figures of each class of one model.
+
+    Parameters
+    ----------
+    evaluation : Evaluation
+        Of one model.
+
+    Returns
+    -------
+    Table
+    """
     figures = ("precision", "recall", "f1", "auroc", "average_precision", "ece")
-    rows = []
-    for name in evaluation.classes:
-        cells = [Cell(name, f"{evaluation.figures.counts[name]:,} rows")]
-        for figure in figures:
-            dotted = f"per_class.{name}.{figure}"
-            cells.append(Cell(number(evaluation[dotted]), span(evaluation.intervals.get(dotted))))
-        rows.append(tuple(cells))
-    macro = [Cell("macro")]
-    for figure in figures:
-        dotted = {"auroc": "macro.auroc_ovr", "ece": "macro.ece"}.get(figure, f"macro.{figure}")
-        macro.append(Cell(number(evaluation[dotted]), span(evaluation.intervals.get(dotted))))
+    macro = {"auroc": "macro.auroc_ovr"}
+
+    def _cells(names: Iterable[str]) -> list[Cell]:
+        return [Cell.of(evaluation[name], evaluation.intervals.get(name)) for name in names]
+
+    rows = [
+        [Cell(c, f"{evaluation.figures.counts[c]:,} rows"), *_cells(f"per_class.{c}.{figure}" for figure in figures)]
+        for c in evaluation.classes
+    ]
+    rows.append([Cell("macro"), *_cells(macro.get(figure, f"macro.{figure}") for figure in figures)])
     head = ("", "precision", "recall", "F1", "AUROC", "average precision", "ECE")
-    return Table("With 95 % bootstrap intervals over objects.", head, (*rows, tuple(macro)))
+    return Table.of("With 95 % bootstrap intervals over objects.", head, rows)
 
 
 def counts_table(summary: Mapping[str, Any]) -> Table:
-    """Return rows by class and split of both domains."""
+    """Return rows by class and split of both domains.
+
+    Parameters
+    ----------
+    summary : mapping
+        What a data set says of itself.
+
+    Returns
+    -------
+    Table
+    """
     classes = summary["classes"]
-    rows = []
+    rows: list[list[Any]] = []
     for side, words in (("source", source_word(summary["source"]["survey"])), ("target", "sky")):
         for split, counts in {**summary[side]["splits"], "all labelled": summary[side]["classes"]}.items():
-            cells = [Cell(f"{words}, {_SPLITS.get(split, split)}"), *(Cell(f"{counts[c]:,}") for c in classes)]
-            rows.append((*cells, Cell(f"{sum(counts.values()):,}")))
-    rows.append((Cell("sky, unlabelled"), *(Cell(DASH) for _ in classes), Cell(f"{summary['target']['unlabelled']:,}")))
-    twins = summary.get("twins", {})
+            rows.append([f"{words}, {split_words(split)}", *(counts[c] for c in classes), sum(counts.values())])
+    rows.append(["sky, unlabelled", *(DASH for _ in classes), summary["target"]["unlabelled"]])
     beside = ""
-    if twins:
+    if twins := summary.get("twins"):
         beside = f" {twins['rows']:,} mock rows of {twins['objects']:,} sky objects are twins and stand aside."
-    return Table(f"Rows by class and split; no object is in two splits.{beside}", ("", *classes, "all"), tuple(rows))
+    return Table.of(f"Rows by class and split; no object is in two splits.{beside}", ("", *classes, "all"), rows)
 
 
 def quality_table(report: QualityReport) -> Table | None:
-    """Return what was rejected and mended while reading, per file."""
-    rows = []
-    for name, file in report.files.items():
-        for tally in file.counts.values():
-            if tally.count:
-                share = f"{100 * file.share(tally):.2f} % of the {tally.unit}"
-                rows.append((Cell(name), Cell(tally.sentence), Cell(f"{tally.count:,}"), Cell(share)))
-    if not rows:
-        return None
+    """Return what was rejected and mended while reading, per file.
+
+    Parameters
+    ----------
+    report : QualityReport
+        Of the files read.
+
+    Returns
+    -------
+    Table or None
+    """
+    rows = [
+        (name, tally.sentence, tally.count, f"{100 * file.share(tally):.2f} % of the {tally.unit}")
+        for name, file in report.files.items()
+        for tally in file.counts.values()
+        if tally.count
+    ]
     header = ("file", "rule", "count", "share")
-    return Table("What was rejected or mended while reading.", header, tuple(rows), words=True)
+    return Table.of("What was rejected or mended while reading.", header, rows, words=True) if rows else None
 
 
 def lines_of(values: Mapping[str, Any], skip: Sequence[str] = ()) -> list[str]:
-    """Return nested options as indented lines, ``name: value``."""
+    """Return nested options as indented lines, ``name: value``.
+
+    Parameters
+    ----------
+    values : mapping
+        Options, nested or not.
+    skip : sequence of str
+        Names to leave out.
+
+    Returns
+    -------
+    list of str
+    """
     lines = []
     for name, value in values.items():
         if name in skip:
             continue
         if isinstance(value, Mapping) and value:
-            lines.append(f"{name}:")
-            lines += [f"  {line}" for line in lines_of(value)]
+            lines += [f"{name}:", *(f"  {line}" for line in lines_of(value))]
         else:
-            told = "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
-            lines.append(f"{name}: {told}")
+            words = (
+                "none" if value is None else ", ".join(map(str, value)) if isinstance(value, list | tuple) else value
+            )
+            lines.append(f"{name}: {words}")
     return lines
 
 
-def best_regime(comparison: Comparison) -> str:
-    """Return the regime of lowest log loss: the figure by which choices are made."""
-
-    def loss(regime: str) -> float:
-        mean = comparison.figure(regime, "log_loss").mean
-        return float("inf") if mean is None else mean
-
-    return min(comparison.regimes, key=loss)
-
-
-def candidates_table(card: Mapping[str, Any]) -> Table | None:
-    """Return the candidates and baselines of a model card."""
-    tried = [(one, "") for one in card.get("candidates", [])] + [(one, "baseline") for one in card.get("baselines", [])]
-    if not tried:
-        return None
-    rows = [
-        (Cell(one["candidate"], kind), Cell(number(one["log_loss"], 4)), Cell(number(one["macro_f1"], 4)))
-        for one, kind in tried
-    ]
-    header = ("way", "log loss", "macro-F1")
-    return Table("Ways to use mocks and labels, scored on target validation.", header, tuple(rows))
-
+# Model cards ----------------------------------------------------------------------------------------------------------
 
 USE = (
     "Classifying sources of the survey and photometry named below into the classes named, with calibrated "
@@ -245,176 +268,176 @@ LIMITS = (
     "that intervals over test objects do not show."
 )
 
+_ROWS = {
+    "source_train": "mocks for trees",
+    "source_val": "mocks for validation",
+    "target_train": "sky for trees",
+    "target_val": "sky for validation",
+    "unlabelled": "unlabelled sky",
+}
+_MOST = 12
+
 
 def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return a model card as pairs of name and words; what it does not tell is left out."""
-    made = card.get("provenance", {})
-    facts: list[tuple[str, str | None]] = [
-        ("regime", card.get("regime")),
-        ("kept", card.get("chosen")),
-        ("ensemble", listed(card["ensemble"]) if card.get("ensemble") else None),
-        ("guard", card.get("verdict", {}).get("sentence")),
-        ("rule of choice", card.get("rule")),
-        ("survey and photometry", _survey(card)),
-        ("features", _features(card)),
-        ("rows", _rows(card)),
-        ("labels used", _budget(card)),
-        ("calibration", _calibration(card)),
-        ("decision", _decision(card)),
-        ("mocks against sky", _domain(card)),
-        ("groups of features alone", _groups(card)),
-        ("importance weights", _weights(card)),
-        ("training", _training(card)),
-        ("notes", " ".join(card["notes"]) if card.get("notes") else None),
-        ("seed", None if made.get("seed") is None else str(made["seed"])),
-        ("made", f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}" if made else None),
-    ]
-    return [(name, told) for name, told in facts if told]
+    """Return a model card as pairs of name and words; what it does not tell is left out.
 
+    Parameters
+    ----------
+    card : mapping
+        A model card.
 
-def _survey(card: Mapping[str, Any]) -> str | None:
-    if not card.get("survey"):
-        return None
-    return f"{card['survey']}, {listed(card.get('photometries', []))}"
-
-
-def _features(card: Mapping[str, Any]) -> str | None:
-    one = card.get("features")
-    return None if not one else f"{one['count']}, recipe {str(one['hash'])[:12]}"
-
-
-def _rows(card: Mapping[str, Any]) -> str | None:
-    rows = card.get("rows")
-    if not rows:
-        return None
-    names = {
-        "source_train": "mocks for trees",
-        "source_val": "mocks for validation",
-        "target_train": "sky for trees",
-        "target_val": "sky for validation",
-        "unlabelled": "unlabelled sky",
+    Returns
+    -------
+    list of tuple[str, str]
+    """
+    made, rows, features = (card.get(part) or {} for part in ("provenance", "rows", "features"))
+    seed, trainings = made.get("seed"), card.get("trainings", [])
+    seconds = sum(float(entry.get("seconds", 0)) for entry in trainings)
+    facts = {
+        "regime": card.get("regime"),
+        "kept": card.get("chosen"),
+        "ensemble": listed(card.get("ensemble") or []),
+        "guard": card.get("verdict", {}).get("sentence"),
+        "rule of choice": card.get("rule"),
+        "survey and photometry": card.get("survey") and f"{card['survey']}, {listed(card.get('photometries', []))}",
+        "features": features and f"{features['count']}, recipe {str(features['hash'])[:12]}",
+        "rows": "; ".join(f"{words} {rows[name]['rows']:,}" for name, words in _ROWS.items() if name in rows),
+        "labels used": "; ".join(f"{n:,} {words}" for words, n in (card.get("label_budget") or {}).items()),
+        "calibration": _calibration(card.get("calibration") or {}),
+        "decision": _decision(card.get("decision") or {}),
+        **_domain_facts(card.get("domain") or {}),
+        "training": trainings and f"{len(trainings)} stages, {seconds:,.0f} s",
+        "notes": " ".join(card.get("notes") or []),
+        "seed": "" if seed is None else str(seed),
+        "made": made and f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}",
     }
-    return "; ".join(f"{words} {rows[name]['rows']:,}" for name, words in names.items() if name in rows)
+    return [(name, words) for name, words in facts.items() if words]
 
 
-def _budget(card: Mapping[str, Any]) -> str | None:
-    budget = card.get("label_budget")
-    return None if not budget else "; ".join(f"{n:,} {words}" for words, n in budget.items())
-
-
-def _calibration(card: Mapping[str, Any]) -> str | None:
-    one = card.get("calibration")
-    if not one:
-        return None
-    words = f"{one.get('method', DASH)}, fitted on {one.get('rows', 0):,} rows"
+def _calibration(one: Mapping[str, Any]) -> str:
     before, after = one.get("log_loss_uncalibrated"), one.get("log_loss")
+    words = f"{one.get('method', DASH)}, fitted on {one.get('rows', 0):,} rows" if one else ""
     if before is None or after is None:
         return words
     return f"{words}; cross-fitted log loss {number(after, 4)}, uncalibrated {number(before, 4)}"
 
 
-def _decision(card: Mapping[str, Any]) -> str | None:
-    one = card.get("decision")
+def _decision(one: Mapping[str, Any]) -> str:
     if not one:
-        return None
-    words = "largest probability" if one.get("rule") == "argmax" else "largest product of probability and class factor"
-    gain = one.get("gain")
-    interval = span(one.get("interval"), sign=True)
-    told = f"; thresholds change macro-F1 on validation by {number(gain, sign=True)} {interval}"
-    factors = one.get("factors")
-    each = f" (factors {', '.join(number(f, 2) for f in factors)})" if factors and one.get("rule") != "argmax" else ""
-    return words + each + (told if gain is not None else "")
+        return ""
+    largest = one.get("rule") == "argmax"
+    words = "largest probability" if largest else "largest product of probability and class factor"
+    if one.get("factors") and not largest:
+        words += f" (factors {', '.join(number(f, 2) for f in one['factors'])})"
+    if one.get("gain") is None:
+        return words
+    gain = f"{number(one['gain'], sign=True)} {span(one.get('interval'), sign=True)}"
+    return f"{words}; thresholds change macro-F1 on validation by {gain}"
 
 
-def _domain(card: Mapping[str, Any]) -> str | None:
-    one = card.get("domain") or {}
-    if one.get("auc") is None:
-        return None
-    shares = ", ".join(f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in one.get("effective_share", {}).items())
-    words = f"a classifier tells them apart with an area under the ROC of {number(one['auc'])}"
-    return f"{words}; effective share of the mocks left by importance weights: {shares}" if shares else words
-
-
-def _groups(card: Mapping[str, Any]) -> str | None:
-    groups = (card.get("domain") or {}).get("groups")
-    if not groups:
-        return None
-    ranked = sorted(groups.items(), key=lambda pair: -pair[1]["auc"])
-    told = [f"{name} {number(one['auc'])} ({count(one['features'], 'feature')})" for name, one in ranked]
-    return f"area under the ROC between mocks and sky of a small classifier that sees no other: {', '.join(told)}"
-
-
-def _weights(card: Mapping[str, Any]) -> str | None:
-    told = []
-    for gamma, one in ((card.get("domain") or {}).get("weights") or {}).items():
+def _domain_facts(domain: Mapping[str, Any]) -> dict[str, str]:
+    """Return how far mocks are from the sky, by group of features, and what weights do about it."""
+    facts = {}
+    if domain.get("auc") is not None:
+        shares = [f"{100 * share:.0f} % at γ = {gamma}" for gamma, share in domain.get("effective_share", {}).items()]
+        left = f"; effective share of the mocks left by importance weights: {', '.join(shares)}" if shares else ""
+        auc = number(domain["auc"])
+        facts["mocks against sky"] = f"a classifier tells them apart with an area under the ROC of {auc}{left}"
+    if groups := domain.get("groups"):
+        ranked = sorted(groups.items(), key=lambda pair: -pair[1]["auc"])
+        each = [f"{name} {number(one['auc'])} ({count(one['features'], 'feature')})" for name, one in ranked]
+        facts["groups of features alone"] = (
+            f"area under the ROC between mocks and sky of a small classifier that sees no other: {', '.join(each)}"
+        )
+    weights = []
+    for gamma, one in (domain.get("weights") or {}).items():
         spread = ", ".join(f"{100 * float(q):g} % {number(value, 2)}" for q, value in one["quantiles"].items())
-        told.append(
+        weights.append(
             f"γ = {gamma}: quantiles {spread}, largest {number(one['largest'], 2)} in units of the mean; "
             f"{100 * one['clipped']:.1f} % clipped; effective sample of {one['effective_rows']:,.0f} mocks, "
             f"{100 * one['effective_share']:.0f} %{'' if one['used'] else ', given up'}"
         )
-    return "; ".join(told) or None
+    return facts | {"importance weights": "; ".join(weights)}
 
 
-def _training(card: Mapping[str, Any]) -> str | None:
-    entries = card.get("trainings")
-    if not entries:
-        return None
-    seconds = sum(float(entry.get("seconds", 0)) for entry in entries)
-    return f"{len(entries)} stages, {seconds:,.0f} s"
+def candidates_table(card: Mapping[str, Any]) -> Table | None:
+    """Return the candidates and baselines of a model card.
 
+    Parameters
+    ----------
+    card : mapping
+        A model card.
 
-_MOST = 12
+    Returns
+    -------
+    Table or None
+    """
+    rows = [
+        (Cell(one["candidate"], kind), Cell.of(one["log_loss"], digits=4), Cell.of(one["macro_f1"], digits=4))
+        for part, kind in (("candidates", ""), ("baselines", "baseline"))
+        for one in card.get(part, [])
+    ]
+    caption = "Ways to use mocks and labels, scored on target validation."
+    return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 
 
 def strata_table(card: Mapping[str, Any]) -> Table | None:
-    """Return the figures of each stratum of target validation, where the model's card tells them."""
+    """Return the figures of each stratum of target validation, where the model's card tells them.
+
+    Parameters
+    ----------
+    card : mapping
+        A model card.
+
+    Returns
+    -------
+    Table or None
+    """
     found = (card.get("domain") or {}).get("coverage")
     if not found or "log_loss" not in found:
         return None
-    classes = list(found["classes"])
-    rows = []
+    classes, rows = list(found["classes"]), []
     for one in [*found["strata"], found]:
         ends = one.get("p_sky")
+        scores = (Cell.of(one["log_loss"], one["interval"]), Cell.of(one["accuracy"]), Cell.of(one["macro_f1"]))
         head = "all" if ends is None else f"{number(ends[0], 2)} to {number(ends[1], 2)}"
-        rows.append(
-            (
-                Cell(head),
-                Cell(f"{one['n']:,}"),
-                Cell(f"{one['mocks']:,}"),
-                *(Cell(f"{one['classes'][name]:,}") for name in classes),
-                Cell(number(one["log_loss"]), span(one["interval"])),
-                Cell(number(one["accuracy"])),
-                Cell(number(one["macro_f1"])),
-            )
-        )
-    return Table(
+        rows.append((head, one["n"], one["mocks"], *(one["classes"][name] for name in classes), *scores))
+    return Table.of(
         "Target validation in strata by P(sky), what a classifier between mocks and sky says: from sources like the "
         "mocks to sources unlike them, with the mocks that train in the same range (those with imaging, if others were "
         "made to forget it). A class of which mocks hold more than the sky is like the mocks for that alone. Macro-F1 "
         "is over the classes that a stratum holds; in brackets, 95 % bootstrap intervals over objects.",
         ("P(sky)", "sky", "mocks", *classes, "log loss", "accuracy", "macro-F1"),
-        tuple(rows),
+        rows,
     )
 
 
 def features_table(card: Mapping[str, Any]) -> Table | None:
-    """Return the features that tell mocks from sky best; strong, those that tell domains and not classes."""
+    """Return the features that tell mocks from sky best; strong, those that tell domains and not classes.
+
+    Parameters
+    ----------
+    card : mapping
+        A model card.
+
+    Returns
+    -------
+    Table or None
+    """
     found = (card.get("domain") or {}).get("features")
     if not found or not found.get("top"):
         return None
     only = [one["feature"] for one in found["domain_only"]]
-    shown = {one["feature"]: one for one in [*found["top"], *found["domain_only"][:_MOST]]}
     rows = []
-    for name, one in shown.items():
+    for name, one in {one["feature"]: one for one in [*found["top"], *found["domain_only"][:_MOST]]}.items():
         strong = name in only
-        note = f"{one['group']}; domains, not classes" if strong else one["group"]
-        rows.append((Cell(name, note, strong), Cell(number(one["domain"])), Cell(number(one["classes"]))))
-    told = f"{count(len(only), 'feature')} of all {'does' if len(only) == 1 else 'do'} so" if only else "None does so"
-    return Table(
+        head = Cell(name, f"{one['group']}; domains, not classes" if strong else one["group"], strong)
+        rows.append((head, Cell.of(one["domain"]), Cell.of(one["classes"])))
+    words = f"{count(len(only), 'feature')} of all {'does' if len(only) == 1 else 'do'} so" if only else "None does so"
+    return Table.of(
         "Areas under the ROC of single features: between mocks and sky, and the largest between one class and the "
         f"rest (labels of the {found['labels']}, training split). A feature tells domains apart and not classes where "
-        f"the first is at least 0.55 and above the second. {told}.",
+        f"the first is at least 0.55 and above the second. {words}.",
         ("feature", "mocks and sky", "classes"),
-        tuple(rows),
+        rows,
     )

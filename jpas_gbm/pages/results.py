@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,10 @@ from ..lists.target_list import TargetList
 from ..model import FORM as MODEL_FORM
 from ..model import Model
 from ..output.writers import suffixes
-from ..store import read_json
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
 from ..text import sample_words, seeds_words
-from .sections import result_kinds
+from .sections import ResultKind, result_kinds
 
 MODEL, DATASET = MODEL_FORM.head, DATA_FORM.head
 _OWN = {
@@ -36,7 +36,12 @@ _INSIDE = ("runs", "models", "budgets", FOLDER)
 
 
 def markers() -> dict[str, str]:
-    """Return the files that tell what a folder is, and what that is in words."""
+    """Return the files that tell what a folder is, and what that is in words.
+
+    Returns
+    -------
+    dict[str, str]
+    """
     return _OWN | {kind.file: kind.words for kind in result_kinds() if kind.file}
 
 
@@ -92,7 +97,23 @@ class Subject:
         exhibits: Exhibits | None = None,
         cards: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Subject:
-        """Return an evaluation or a comparison as a subject."""
+        """Return an evaluation or a comparison as a subject.
+
+        Parameters
+        ----------
+        name : str
+            The folder's.
+        result : Evaluation or Comparison
+            The scores.
+        exhibits : Exhibits, optional
+            What was kept beside them.
+        cards : mapping of str to mapping
+            Model cards by run.
+
+        Returns
+        -------
+        Subject
+        """
         exhibits = exhibits or Exhibits()
         if isinstance(result, Comparison):
             return cls(name, result.by_regime, result, exhibits, cards or {})
@@ -106,6 +127,7 @@ class Results:
     Parameters
     ----------
     subjects : list of Subject
+        Scores, those of each folder on the same rows.
     others : list of object
         Results of kinds that have a section of their own: see :func:`~jpas_gbm.pages.sections.result_kinds`.
     cards : mapping
@@ -126,11 +148,35 @@ class Results:
     folders: list[str] = field(default_factory=list)
 
     def all(self, kind: type[Any]) -> tuple[Any, ...]:
-        """Return the results of one class, in the order given."""
+        """Return the results of one class, in the order given.
+
+        Parameters
+        ----------
+        kind : type
+            Class of the results.
+
+        Returns
+        -------
+        tuple[Any, ...]
+        """
         return tuple(one for one in self.others if isinstance(one, kind))
+
+    def pairs(self) -> list[tuple[ResultKind, Any]]:
+        """Return every result of a kind with a section of its own, beside the kind, in the order of the page.
+
+        Returns
+        -------
+        list of (ResultKind, object)
+        """
+        return [(kind, one) for kind in result_kinds() for one in self.all(kind.type)]
 
     def add(self, result: object) -> None:
         """Take up a result that is in memory.
+
+        Parameters
+        ----------
+        result : object
+            What a verb returned.
 
         Raises
         ------
@@ -155,37 +201,48 @@ class Results:
         self.folders.append(name)
 
     def read(self, place: Path) -> bool:
-        """Read whatever a folder holds; say whether it held anything."""
+        """Read whatever a folder holds; say whether it held anything.
+
+        Parameters
+        ----------
+        place : Path
+            A folder.
+
+        Returns
+        -------
+        bool
+        """
         readers: dict[str, Callable[[Path], None]] = {
             COMPARISON: self._comparison,
             EVALUATION: self._evaluation,
             MODEL: self._model,
             DATASET: self._dataset,
         }
-        for kind in result_kinds():
-            if kind.file and (load := kind.load):
-                readers[kind.file] = lambda folder, load=load: self.others.append(load(folder))  # type: ignore[misc]
-        there = [name for name in readers if (place / name).is_file()]
+        loads = {kind.file: kind.load for kind in result_kinds() if kind.file and kind.load}
+        there = [name for name in [*readers, *loads] if (place / name).is_file()]
         for name in there:
-            self._guarded(lambda name=name: readers[name](place), place / name)  # type: ignore[misc]
+            self._guarded(place / name, readers.get(name) or partial(self._other, loads[name]), place)
         for kind in result_kinds():
             if kind.begun and kind.file not in there and (place / kind.begun[0]).is_file():
                 self.problems.append(f"{place}: {kind.begun[1]}")
                 return True
-        listed = [self.read_beside(path) for path in _beside_lists(place)]
-        return bool(there) or any(listed)
+        lists = [self._list(path) for path in _beside_lists(place)]
+        return bool(there) or any(lists)
 
-    def read_beside(self, path: Path) -> bool:
+    def _list(self, path: Path) -> bool:
         """Read a JSON file if it is of a candidate list; say whether it was, or is damaged."""
-        before = len(self.problems)
-        told = self._guarded(lambda: read_json(path), path)
-        if TargetList.is_saved(told):
-            self._guarded(lambda: self.others.append(TargetList.load(path)), path)
-            return True
-        return len(self.problems) > before
+        known = self._guarded(path, TargetList.is_saved, path)
+        if known:
+            self._guarded(path, self._other, TargetList.load, path)
+        return known is not False
 
     def read_file(self, path: Path) -> None:
         """Read one file.
+
+        Parameters
+        ----------
+        path : Path
+            The JSON of a candidate list.
 
         Raises
         ------
@@ -197,23 +254,27 @@ class Results:
         beside = path.with_suffix(".json")
         if path.suffix.lower() in suffixes() and beside.is_file():
             raise BundleError(f"{path}: is a table. Give the JSON that targets wrote beside it: {beside}.")
-        if not TargetList.is_saved(read_json(path)):
+        if not TargetList.is_saved(path):
             raise BundleError(f"{path}: is not the JSON of a candidate list. Give {_GIVE} beside a list.")
-        self.read_beside(path)
+        self._list(path)
 
-    def _guarded(self, read: Callable[[], Any], path: Path) -> Any:
+    def _guarded(self, path: Path, read: Callable[..., Any], *args: Any) -> Any:
         """Read a part; note what is wrong with it and go on, for the page shows what there is."""
         try:
-            return read()
+            return read(*args)
         except JpasGbmError as error:
             self.problems.append(str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-            told = f"{path}: cannot be read ({error!r}): it was changed, or another version wrote it. Make it again."
-            self.problems.append(told)
+            self.problems.append(
+                f"{path}: cannot be read ({error!r}): it was changed, or another version wrote it. Make it again."
+            )
         return None
 
+    def _other(self, load: Callable[[Path], object], place: Path) -> None:
+        self.others.append(load(place))
+
     def _exhibits(self, place: Path) -> Exhibits:
-        found: Exhibits = self._guarded(lambda: Exhibits.load(place), place / FOLDER) or Exhibits()
+        found: Exhibits = self._guarded(place / FOLDER, Exhibits.load, place) or Exhibits()
         if found.data is not None and not self.data.summary:
             self.data = found.data
         return found
@@ -221,7 +282,7 @@ class Results:
     def _comparison(self, place: Path) -> None:
         found = Comparison.load(place)
         exhibits = self._exhibits(place)
-        cards = {path.parent.name: self._guarded(read, path) for path, read in RunStore(place / "runs").cards()}
+        cards = {path.parent.name: self._guarded(path, read) for path, read in RunStore(place / "runs").cards()}
         known = {name: card for name, card in cards.items() if card}
         self.subjects.append(Subject.of(place.name, found, exhibits, known))
 

@@ -1,4 +1,4 @@
-"""Sections of the page, and the registry of the kinds of result that have one.
+"""Sections of the page, with their blocks and tables, and the registry of the kinds of result that have one.
 
 A kind of result is one file, ``pages/<name>_section.py``, which calls :func:`register_kind`: it says by which file a
 folder of it is known, how that is read, and what the page shows and says of it.
@@ -14,6 +14,107 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..text import number, span
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One cell.
+
+    Parameters
+    ----------
+    text : str
+        What is written.
+    note : str
+        In small type below: an interval.
+    strong : bool
+        Whether it stands out.
+    """
+
+    text: str
+    note: str = ""
+    strong: bool = False
+
+    @classmethod
+    def of(
+        cls,
+        value: float | None,
+        interval: Sequence[float | None] | None = None,
+        digits: int = 3,
+        *,
+        sign: bool = False,
+        strong: bool = False,
+    ) -> Cell:
+        """Return a number with its interval below.
+
+        Parameters
+        ----------
+        value : float or None
+            A dash stands where there is none.
+        interval : (float, float), optional
+            Of the value.
+        digits : int
+            After the decimal point.
+        sign : bool
+            Whether to write the sign of positive numbers.
+        strong : bool
+            Whether the number stands out.
+
+        Returns
+        -------
+        Cell
+        """
+        return cls(number(value, digits, sign), span(interval, digits, sign), strong)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Parameters
+    ----------
+    caption : str
+        Below the table.
+    header : tuple of str
+        Names of the columns.
+    rows : tuple of tuple of Cell
+        The first cell of a row is its heading.
+    words : bool
+        Whether cells hold words rather than numbers.
+    """
+
+    caption: str
+    header: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    words: bool = False
+
+    @classmethod
+    def of(cls, caption: str, header: Iterable[str], rows: Iterable[Iterable[Any]], *, words: bool = False) -> Table:
+        """Return a table of plain values.
+
+        Parameters
+        ----------
+        caption : str
+            Below the table.
+        header : iterable of str
+            Names of the columns.
+        rows : iterable of iterable
+            Each value a cell, text, a whole number, or a tuple of text and note.
+        words : bool
+            Whether cells hold words rather than numbers.
+
+        Returns
+        -------
+        Table
+        """
+        return cls(caption, tuple(header), tuple(tuple(map(_cell, row)) for row in rows), words)
+
+
+def _cell(value: Any) -> Cell:
+    if isinstance(value, Cell):
+        return value
+    return Cell(*value) if isinstance(value, tuple) else Cell(f"{value:,}" if isinstance(value, int) else value)
+
 
 @dataclass(frozen=True)
 class Block:
@@ -22,8 +123,9 @@ class Block:
     Parameters
     ----------
     kind : {"text", "list", "facts", "table", "plate", "lines", "heading"}
+        Of the blocks.
     content : object
-        A sentence, sentences, pairs, a :class:`~jpas_gbm.pages.page_tables.Table`, a
+        A sentence, sentences, pairs, a :class:`Table`, a
         :class:`~jpas_gbm.pages.figures.style.Plate`, lines, or a heading.
     title : str
         Of facts and lines.
@@ -43,7 +145,9 @@ class Section:
     key : str
         Its anchor.
     title : str
+        Its heading.
     blocks : tuple of Block
+        What it shows, in order.
     """
 
     key: str
@@ -52,7 +156,19 @@ class Section:
 
 
 def blocks_of(kind: str, contents: Iterable[Any]) -> list[Block]:
-    """Return a block for each content that there is."""
+    """Return a block for each content that there is.
+
+    Parameters
+    ----------
+    kind : str
+        Of the blocks.
+    contents : iterable
+        None and empty ones make no block.
+
+    Returns
+    -------
+    list of Block
+    """
     return [Block(kind, content) for content in contents if content]
 
 
@@ -129,7 +245,17 @@ _KINDS: list[ResultKind] = []
 
 
 def register_kind(kind: ResultKind) -> ResultKind:
-    """Let the page show a kind of result."""
+    """Let the page show a kind of result.
+
+    Parameters
+    ----------
+    kind : ResultKind
+        What the page needs to know of it.
+
+    Returns
+    -------
+    ResultKind
+    """
     _KINDS.append(kind)
     return kind
 
@@ -143,6 +269,11 @@ def _load_sections() -> None:
 
 
 def result_kinds() -> list[ResultKind]:
-    """Return the kinds of result with a section of their own, in the order of the page."""
+    """Return the kinds of result with a section of their own, in the order of the page.
+
+    Returns
+    -------
+    list of ResultKind
+    """
     _load_sections()
     return sorted(_KINDS, key=lambda kind: kind.order)

@@ -18,8 +18,7 @@ from .figures.tuning import (
     slice_figure,
     value_words,
 )
-from .page_tables import Cell, Table
-from .sections import Block, ResultKind, blocks_of, register_kind
+from .sections import Block, Cell, ResultKind, Table, blocks_of, register_kind
 
 HONEST = (
     "The best was chosen by the rows that score it, and its scores flatter for that, over fresh seeds too. Rows that "

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -28,7 +27,17 @@ _MOST_OBJECTS = 6
 
 
 def rows_words(explanation: Explanation) -> str:
-    """Return which rows were explained, and of which model."""
+    """Return which rows were explained, and of which model.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+
+    Returns
+    -------
+    str
+    """
     content = explanation.content
     split = content.split.replace("val split", "validation split").replace("train split", "training split")
     drawn = ", ".join(f"{name} {n:,}" for name, n in content.sample.drawn.items() if n)
@@ -37,7 +46,7 @@ def rows_words(explanation: Explanation) -> str:
 
 
 @register_plate("why", 10)
-def attribution_plate(explanation: Explanation) -> Plate | None:
+def _attribution_plate(explanation: Explanation) -> Plate | None:
     """Return the band attribution spectrum of the pair."""
     bands = explanation.content.bands
     known = [(value, name) for value, name in zip(bands.mean_abs, bands.names, strict=True) if np.isfinite(value)]
@@ -74,7 +83,7 @@ def _lines_words(explanation: Explanation) -> str:
 
 
 @register_plate("why", 20)
-def rest_plate(explanation: Explanation) -> Plate | None:
+def _rest_plate(explanation: Explanation) -> Plate | None:
     """Return attribution in the rest frame."""
     if not _has(explanation, "rest_mean"):
         return None
@@ -83,7 +92,7 @@ def rest_plate(explanation: Explanation) -> Plate | None:
 
 
 @register_plate("why", 30)
-def ridge_plate(explanation: Explanation) -> Plate | None:
+def _ridge_plate(explanation: Explanation) -> Plate | None:
     """Return attribution by band and redshift, and by line."""
     if not _has(explanation, "ridge_mean"):
         return None
@@ -103,7 +112,7 @@ def ridge_plate(explanation: Explanation) -> Plate | None:
 
 
 @register_plate("why", 40)
-def blocks_plate(explanation: Explanation) -> Plate:
+def _blocks_plate(explanation: Explanation) -> Plate:
     """Return blocks of bands and the top features."""
     groups = [f"{one.group} {100 * one.share:.0f} %" for one in explanation.content.features.groups[:4]]
     panels = [Panel(blocks_figure, explanation, (4.6, 4.4)), Panel(features_figure, explanation, (4.8, 4.4))]
@@ -111,7 +120,7 @@ def blocks_plate(explanation: Explanation) -> Plate:
 
 
 @register_plate("why", 50)
-def object_plate(explanation: Explanation) -> Plate | None:
+def _typical_object_plate(explanation: Explanation) -> Plate | None:
     """Return one typical row of the pair's first class."""
     arrays, first = explanation.arrays, explanation.pair[0]
     code = explanation.classes.index(first)
@@ -124,7 +133,7 @@ def object_plate(explanation: Explanation) -> Plate | None:
 
 
 @register_plate("objects", 10)
-def named_object_plates(explanation: Explanation) -> list[Plate]:
+def _named_object_plates(explanation: Explanation) -> list[Plate]:
     """Return the objects that were asked for by name."""
     return [
         _object_plate(
@@ -160,7 +169,7 @@ def _object_plate(explanation: Explanation, row: int, key: str, head: str, why: 
 
 
 @register_plate("why", 60)
-def stages_plate(explanation: Explanation) -> Plate | None:
+def _stages_plate(explanation: Explanation) -> Plate | None:
     """Return what mocks and sky taught."""
     splits = {way: split for way, split in explanation.content.stages.items() if split.defined}
     if not splits:
@@ -176,7 +185,7 @@ def stages_plate(explanation: Explanation) -> Plate | None:
 
 
 @register_plate("why", 70)
-def stability_plate(explanation: Explanation) -> Plate | None:
+def _stability_plate(explanation: Explanation) -> Plate | None:
     """Return how stable each band's importance is."""
     steady = explanation.content.stability
     if not steady.defined:
@@ -191,7 +200,17 @@ def stability_plate(explanation: Explanation) -> Plate | None:
 
 
 def explanation_sentences(explanation: Explanation) -> list[str]:
-    """Return which bands decide, and whether that is physics."""
+    """Return which bands decide, and whether that is physics.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+
+    Returns
+    -------
+    list of str
+    """
     content, (first, second) = explanation.content, explanation.pair
     if content.objects:
         return []
@@ -243,10 +262,6 @@ def _gaps(explanation: Explanation) -> list[str]:
     return gaps if content.stability.defined else [*gaps, f"Stability of the bands: {content.stability.why}"]
 
 
-def _record(explanation: Explanation, i: int) -> tuple[str, Mapping[str, Any]]:
-    return numbered("explanation", i), explanation.content.provenance
-
-
 register_kind(
     ResultKind(
         order=10,
@@ -255,7 +270,7 @@ register_kind(
         missing="No explanation was given: 'jpas-gbm explain MODEL --out DIR' says which bands decide.",
         section=("why", "Why: which bands decide"),
         blocks=_blocks,
-        record=_record,
+        record=lambda explanation, i: (numbered("explanation", i), explanation.content.provenance),
         file="explanation.json",
         load=Explanation.load,
         sentences=explanation_sentences,

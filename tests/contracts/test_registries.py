@@ -339,9 +339,8 @@ def test_a_kind_of_result_is_one_file(tmp_path, monkeypatch):
     """A file beside the other sections, and the page reads, shows, doubts and misses results of the kind."""
     from jpas_gbm import pages
     from jpas_gbm.pages import sections
-    from jpas_gbm.pages.page import make_page, missing_parts
+    from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
     from jpas_gbm.pages.results import Results, read_results
-    from jpas_gbm.pages.story import doubts, found_sentences
 
     (tmp_path / "weather_section.py").write_text(_SECTION, encoding="utf-8")
     (tmp_path / "night").mkdir()

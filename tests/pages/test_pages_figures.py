@@ -28,17 +28,15 @@ from jpas_gbm.pages.figures.attribution import (
 from jpas_gbm.pages.figures.data import (
     LEVELS,
     balance_figure,
-    covered_figure,
     map_figure,
     missing_figure,
     per_wavelength,
     separation_figure,
     shares_figure,
     spectrum_figure,
-    strata_figure,
 )
-from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look, save_figure
-from jpas_gbm.pages.figures.probabilities import redshift_figure, reliability_figure
+from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look
+from jpas_gbm.pages.figures.probabilities import covered_figure, redshift_figure, reliability_figure, strata_figure
 from jpas_gbm.pages.figures.scores import (
     budgets_figure,
     confusion_figure,
@@ -47,6 +45,7 @@ from jpas_gbm.pages.figures.scores import (
     radar_figure,
     regimes_figure,
     roc_figure,
+    save_figure,
 )
 
 

@@ -13,12 +13,11 @@ import pytest
 from jpas_gbm.errors import BundleError, ConfigError, OutputError
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.model import Model
-from jpas_gbm.pages.figures.data import strata_plate
+from jpas_gbm.pages.figures.probabilities import strata_plate
 from jpas_gbm.pages.html import embedded, render_page, report
-from jpas_gbm.pages.page import make_page, missing_parts
+from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
 from jpas_gbm.pages.page_tables import Cell, card_facts, features_table, pairs_table, regimes_table, strata_table
 from jpas_gbm.pages.results import Results, read_results
-from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.scores.bootstrap import Difference
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "image", "circle", "line", "polygon"}

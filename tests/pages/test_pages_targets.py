@@ -23,9 +23,8 @@ from jpas_gbm.pages.figures.lists import Cut, cut_figure, list_plates, sizes_fig
 from jpas_gbm.pages.figures.plates import RULES
 from jpas_gbm.pages.html import render_page
 from jpas_gbm.pages.list_section import list_facts, mix_table, parts_table
-from jpas_gbm.pages.page import make_page, missing_parts
+from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
-from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json, from_plain
 from jpas_gbm.text import number, span

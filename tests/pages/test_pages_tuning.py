@@ -25,9 +25,8 @@ from jpas_gbm.pages.figures.tuning import (
     slice_figure,
 )
 from jpas_gbm.pages.html import render_page
-from jpas_gbm.pages.page import make_page, missing_parts
+from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
 from jpas_gbm.pages.results import Results, read_results
-from jpas_gbm.pages.story import doubts, found_sentences
 from jpas_gbm.pages.tuning_section import study_facts, study_plates, values_table
 from jpas_gbm.store import read_json
 from jpas_gbm.text import MINUS, number, span

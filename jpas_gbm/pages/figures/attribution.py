@@ -21,6 +21,18 @@ def bands_figure(explanation: Explanation, ax: Axes) -> Axes:
 
     Grey bars behind are the mean absolute attribution with its 95 % interval; bands whose importance is not
     stable from fit to fit have hollow marks.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
     """
     bands = explanation.content.bands
     pivot, order = _by_wavelength(explanation)
@@ -53,9 +65,16 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
     Parameters
     ----------
     explanation : Explanation
+        Of a model, or of named objects.
     ax : Axes
+        Where to draw.
     way : {"continued", "stacked"}
         How mocks and sky are told apart.
+
+    Returns
+    -------
+    Axes
+        The same.
     """
     split = explanation.content.stages[way]
     if not split.defined:
@@ -73,7 +92,20 @@ def stages_figure(explanation: Explanation, ax: Axes, way: str = "continued") ->
 
 
 def stability_figure(explanation: Explanation, ax: Axes) -> Axes:
-    """Draw each band's importance in every fit, its range, and which bands are stable (filled)."""
+    """Draw each band's importance in every fit, its range, and which bands are stable (filled).
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of several fits.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     steady = explanation.content.stability
     if not steady.defined:
         return nothing(ax, steady.why)
@@ -94,7 +126,20 @@ def _size_axes(ax: Axes) -> Axes:
 
 
 def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
-    """Draw the mean attribution of blocks of neighbouring bands, over rows of either class."""
+    """Draw the mean attribution of blocks of neighbouring bands, over rows of either class.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     blocks, own = explanation.content.blocks, explanation.content.own
     names = [block.name for block in blocks] + list(own.names)
     place = np.arange(len(names))
@@ -128,7 +173,22 @@ _BINS = 60
 
 
 def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes:
-    """Draw the contributions of the top features, each row a point coloured by the rank of the feature's value."""
+    """Draw the contributions of the top features, each row a point coloured by the rank of the feature's value.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+    top : int
+        How many features.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     values = explanation.arrays.get("feature_values")
     if values is None or not len(values):
         return nothing(ax, "no single features were kept")
@@ -173,7 +233,20 @@ _RIDGE_LINES = ("Lya", "CIV", "CIII", "MgII")
 
 
 def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
-    """Draw mean band attributions against λ/(1+z) for either class of the pair, with 95 % intervals and lines."""
+    """Draw mean band attributions against λ/(1+z) for either class of the pair, with 95 % intervals and lines.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     edges = explanation.arrays.get("rest_edges")
     if edges is None or not np.isfinite(explanation.arrays["rest_mean"]).any():
         return nothing(ax, "no redshifts are known: there is no rest frame")
@@ -218,7 +291,20 @@ def _mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
 
 
 def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
-    """Draw mean attribution by band and redshift: the ridge should follow 1216 Å x (1 + z)."""
+    """Draw mean attribution by band and redshift: the ridge should follow 1216 Å x (1 + z).
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     mean = explanation.arrays.get("ridge_mean")
     if mean is None or not np.isfinite(mean).any():
         return nothing(ax, "no redshifts are known: there is no ridge")
@@ -267,7 +353,20 @@ def ridge_figure(explanation: Explanation, ax: Axes) -> Axes:
 
 
 def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
-    """Draw how much more bands on a line say than other bands of the same rows, with 95 % intervals."""
+    """Draw how much more bands on a line say than other bands of the same rows, with 95 % intervals.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     tables = explanation.content.line_tables
     shown = {row.name for table in tables.values() for row in table}
     lines = [line for line in explanation.content.lines if line.name in shown]
@@ -290,7 +389,22 @@ def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
 
 
 def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw how the log-odds of the pair add up for one row: bias, blocks of bands, imaging, calibration."""
+    """Draw how the log-odds of the pair add up for one row: bias, blocks of bands, imaging, calibration.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+    row : int
+        Which row.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     content, arrays = explanation.content, explanation.arrays
     names = ["bias", *(block.name for block in content.blocks), *content.own.names, "calibration"]
     steps = np.array(
@@ -315,7 +429,22 @@ def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axe
 
 
 def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw the photo-spectrum of one row, each band coloured and underlaid by what it says for the pair."""
+    """Draw the photo-spectrum of one row, each band coloured and underlaid by what it says for the pair.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+    row : int
+        Which row.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     content, arrays = explanation.content, explanation.arrays
     pivot = content.bands.pivots
     said = arrays["pair_bands"][row]

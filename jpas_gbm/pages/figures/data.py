@@ -1,16 +1,15 @@
 """The data: photo-spectra with mock twins, balance of the classes, and how far mocks and sky are apart.
 
-By band, in the space that a model has learnt, and in strata of the sky from like the mocks to unlike.
+By band, and in the space that a model has learnt.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...text import count, cut_words, listed, number, sentence, split_words, with_span
+from ...text import count, cut_words, listed, number, sentence, split_words
 from .plates import (
     BLUE,
     INK,
@@ -25,16 +24,13 @@ from .plates import (
     dress,
     legend_below,
     note_above,
-    nothing,
     numbers,
-    reach,
     register_plate,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from ...adaptation.domain_report import Coverage, Stratum
     from ...comparison.exhibits import Exhibits
     from ...comparison.map import SkyMap
     from ...comparison.separation import Balance, Portraits, Separation, ShownObject, Twin
@@ -147,7 +143,7 @@ def _title(one: ShownObject, gaps: int) -> str:
 
 
 @register_plate("data", 10)
-def portraits_plate(exhibits: Exhibits) -> Plate | None:
+def _portraits_plate(exhibits: Exhibits) -> Plate | None:
     """Return photo-spectra of example objects beside their mock twins."""
     found = exhibits.portraits
     if found is None or not found.objects:
@@ -208,7 +204,22 @@ def _short(n: float) -> str:
 
 
 def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
-    """Draw the share of each class at each magnitude: the sky's as lines, the source domain's dashed."""
+    """Draw the share of each class at each magnitude: the sky's as lines, the source domain's dashed.
+
+    Parameters
+    ----------
+    balance : Balance
+        Of both domains.
+    ax : Axes
+        Where to draw.
+    source : str
+        What the source domain is called.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     edges = np.array(balance.edges)
     centre = (edges[1:] + edges[:-1]) / 2
     for side, style in ((balance.source, "--"), (balance.target, "-")):
@@ -225,7 +236,7 @@ def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
 
 
 @register_plate("data", 20)
-def balance_plate(exhibits: Exhibits) -> Plate | None:
+def _balance_plate(exhibits: Exhibits) -> Plate | None:
     """Return class counts by magnitude, mocks against sky."""
     found, source = exhibits.balance, exhibits.source_word
     if found is None or len(found.edges) < 2:
@@ -257,7 +268,20 @@ def _bands(found: Separation | Portraits) -> tuple[np.ndarray, np.ndarray, np.nd
 
 
 def separation_figure(separation: Separation, ax: Axes) -> Axes:
-    """Draw by band the chance that the sky is brighter there than a mock of its class; 0.5 is alike."""
+    """Draw by band the chance that the sky is brighter there than a mock of its class; 0.5 is alike.
+
+    Parameters
+    ----------
+    separation : Separation
+        By band.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     pivot, broad, order = _bands(separation)
     area, error = (numbers(values)[order] for values in (separation.area, separation.error))
     ax.fill_between(pivot, 0.5 - 2 * error, 0.5 + 2 * error, color=PALE, lw=0, label="2 σ if both were alike")
@@ -273,7 +297,22 @@ def separation_figure(separation: Separation, ax: Axes) -> Axes:
 
 
 def missing_figure(separation: Separation, ax: Axes, source: str = "mocks") -> Axes:
-    """Draw the share of rows in which each band is missing, sky and mocks."""
+    """Draw the share of rows in which each band is missing, sky and mocks.
+
+    Parameters
+    ----------
+    separation : Separation
+        By band.
+    ax : Axes
+        Where to draw.
+    source : str
+        What the source domain is called.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     pivot, _, order = _bands(separation)
     for missing, colour, marker, label in (
         (separation.missing_target, BLUE, "o", "sky"),
@@ -286,7 +325,7 @@ def missing_figure(separation: Separation, ax: Axes, source: str = "mocks") -> A
 
 
 @register_plate("data", 30)
-def separation_plate(exhibits: Exhibits) -> Plate | None:
+def _separation_plate(exhibits: Exhibits) -> Plate | None:
     """Return how far mocks and sky are apart by band, and what is missing."""
     found, source = exhibits.separation, exhibits.source_word
     if found is None or not any(area is not None for area in found.area):
@@ -364,7 +403,7 @@ def _contours(found: SkyMap, part: str, colour: str, ax: Axes) -> None:
 
 
 @register_plate("data", 40)
-def map_plate(exhibits: Exhibits) -> Plate | None:
+def _map_plate(exhibits: Exhibits) -> Plate | None:
     """Return the map of mocks and sky in the learnt plane."""
     found, source = exhibits.sky_map, exhibits.source_word
     if found is None:
@@ -385,91 +424,3 @@ def map_plate(exhibits: Exhibits) -> Plate | None:
         n=", ".join(f"{found.rows[g]:,} {name}" for g, name in words.items() if g in found.rows),
         beyond=f" Where less than 1 % of the {source} lie: {listed(far)} sky." if far else "",
     )
-
-
-def strata_figure(coverage: Coverage, ax: Axes) -> Axes:
-    """Draw the log loss of each stratum of the sky, from like the mocks to unlike, with 95 % intervals."""
-    strata = coverage["strata"]
-    if not strata or "log_loss" not in strata[0]:
-        return nothing(ax, "no labels of the sky were seen: the strata have no scores")
-    losses = numbers([one["log_loss"] for one in strata])
-    bars = reach(losses, [one["interval"] for one in strata])
-    ax.axhline(coverage["log_loss"], color=MUTED, lw=0.8, ls="--", label=f"all: {coverage['log_loss']:.3f}")
-    ax.errorbar(range(len(strata)), losses, yerr=bars, fmt="o", ms=5, capsize=2, color=BLUE)
-    for x, one in enumerate(strata):
-        note_above(ax, x, f"{one['n']:,}", fontsize=7)
-    ax.set_ylim(bottom=0)
-    ax.legend(fontsize=7.5)
-    return _by_stratum(strata, ax, "log loss (nats)")
-
-
-def covered_figure(coverage: Coverage, ax: Axes) -> Axes:
-    """Draw what share of the mocks lies in each stratum of the sky, beside the share of the sky."""
-    strata = coverage["strata"]
-    for side, colour, ns, whole, label in (
-        (-0.19, BLUE, [one["n"] for one in strata], coverage["n"], "sky"),
-        (0.19, ORANGE, [one["mocks"] for one in strata], coverage["mocks"], "mocks"),
-    ):
-        shares = 100 * np.array(ns) / max(whole, 1)
-        bars = ax.bar(np.arange(len(strata)) + side, shares, 0.36, color=colour, label=label)
-        ax.bar_label(bars, [f"{n:,}" for n in ns], fontsize=6.5)
-    ax.margins(y=0.2)
-    ax.legend(fontsize=7.5, ncols=2, loc="upper center")
-    return _by_stratum(strata, ax, "share of the rows (%)")
-
-
-def _by_stratum(strata: Sequence[Stratum], ax: Axes, label: str) -> Axes:
-    """Set up axes of which x is the stratum."""
-    ax.set_xticks(range(len(strata)), [f"{one['p_sky'][0]:.2f}\nto {one['p_sky'][1]:.2f}" for one in strata])
-    return dress(ax, "P(sky) of the domain classifier", label, grid="y", xlim=(-0.5, len(strata) - 0.5))
-
-
-@register_plate("card", 10)
-def strata_plate(card: Any, name: str) -> Plate | None:
-    """Return where the mocks reach and how good the model is there, if its card tells.
-
-    Parameters
-    ----------
-    card : mapping
-        Model card.
-    name : str
-        Of the run or model, such as ``ssda-seed0``.
-
-    Returns
-    -------
-    Plate or None
-    """
-    found: Coverage | None = (card.get("domain") or {}).get("coverage")
-    if not found or not found.get("strata"):
-        return None
-    strata, panels = found["strata"], [Panel(covered_figure, found)]
-    rows, scored, worst = "sky row", "Their labels were not seen, so there are no scores.", ""
-    if "log_loss" in found:
-        panels.insert(0, Panel(strata_figure, found))
-        rows = "sky row of the validation split, of any magnitude,"
-        scored = (
-            "Points: log loss of what was kept, calibrated by cross-fitting, with 95 % bootstrap intervals over "
-            "objects, and numbers of rows."
-        )
-        one = max(strata, key=lambda one: one["log_loss"])
-        loss = f"{with_span(one['log_loss'], one['interval'])} against {number(found['log_loss'])} of all"
-        worst = f" Log loss is largest, {loss}, for {_range(one)}."
-    least = min(strata, key=lambda one: one["mocks"] / one["n"])
-    return Plate.worded(
-        "strata",
-        panels,
-        name=name,
-        rows=count(found["n"], rows, rows.replace("row", "rows", 1)),
-        scored=scored,
-        mocks=count(found["mocks"], "mock"),
-        strata=count(len(strata), "stratum", "strata"),
-        sky=count(found["n"], "sky row"),
-        rarest=f"{_range(least)}: {least['mocks']:,} for {count(least['n'], 'sky row')}",
-        worst=worst,
-    )
-
-
-def _range(stratum: Stratum) -> str:
-    """Return the range of P(sky) of a stratum in words."""
-    low, high = stratum["p_sky"]
-    return f"P(sky) {number(low, 2)} to {number(high, 2)}"

@@ -20,12 +20,24 @@ from ...atomic import atomic_file
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
-# Okabe and Ito's palette: told apart by colour-blind readers and in grey print.
-BLUE, VERMILION, GREEN, PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-ORANGE, SKY_BLUE = "#E69F00", "#56B4E9"
-INK, MUTED, PALE = "#1B1B1F", "#6B6B73", "#D9D9DE"
+THEME = {
+    "ink": "#1B1B1F",
+    "muted": "#6B6B73",
+    "grid": "#D9D9DE",
+    "blue": "#0072B2",
+    "vermilion": "#D55E00",
+    "green": "#009E73",
+    "purple": "#CC79A7",
+    "orange": "#E69F00",
+    "sky": "#56B4E9",
+}
+"""Colours by their names in the page's style sheet, which sets them so that they stay legible on dark ground.
+
+The last six are Okabe and Ito's palette: told apart by colour-blind readers and in grey print.
+"""
+
+INK, MUTED, PALE, BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE = THEME.values()
 LIGHT, DARK = "#FFFFFF", "#000000"
 
 COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, INK)
@@ -68,6 +80,7 @@ def class_look(name: str, classes: Sequence[str]) -> dict[str, Any]:
     Parameters
     ----------
     name : str
+        Of the class.
     classes : sequence of str
         Of the label scheme, in its order.
 
@@ -86,6 +99,7 @@ def regime_look(name: str, regimes: Sequence[str]) -> dict[str, Any]:
     Parameters
     ----------
     name : str
+        Of the regime.
     regimes : sequence of str
         All that are drawn.
 
@@ -111,6 +125,7 @@ def numbers(values: Sequence[float | None] | None) -> np.ndarray:
     Parameters
     ----------
     values : sequence of float or None
+        Options, nested or not.
 
     Returns
     -------
@@ -125,7 +140,9 @@ def nothing(ax: Axes, sentence: str) -> Axes:
     Parameters
     ----------
     ax : Axes
+        Where to draw.
     sentence : str
+        What is said.
 
     Returns
     -------
@@ -143,9 +160,11 @@ def dress(ax: Axes, x: str = "", y: str = "", *, grid: Any = "both", legend: Any
     Parameters
     ----------
     ax : Axes
+        Where to draw.
     x, y : str
         Labels.
     grid : {"both", "x", "y"}
+        Lines across these axes.
     legend : mapping, optional
         How the legend is made; None makes none.
     **more
@@ -163,39 +182,13 @@ def dress(ax: Axes, x: str = "", y: str = "", *, grid: Any = "both", legend: Any
     return ax
 
 
-def save_figure(
-    draw: Callable[..., Axes], result: Any, path: str | Path, *, size: tuple[float, float] = (8, 4.5), overwrite: bool
-) -> None:
-    """Draw a result on a figure of its own and write it; the suffix chooses PNG or PDF.
-
-    Parameters
-    ----------
-    draw : callable
-        ``draw(result, ax) -> ax``.
-    result : object
-        What is drawn.
-    path : path
-        Where to.
-    size : tuple of float
-        Width and height, inches.
-    overwrite : bool
-        Whether a file there may be replaced.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
-        figure = Figure(figsize=size, layout="constrained")
-        draw(result, figure.subplots())
-        figure.savefig(temporary, dpi=150)
-
-
 def reach(mean: np.ndarray, intervals: Sequence[Any]) -> np.ndarray:
     """Return how far intervals reach below and above the means, as error bars want it.
 
     Parameters
     ----------
     mean : array, shape (n,)
+        Centres of the bars.
     intervals : sequence of (float, float) or None
         Where there is none, the bar has no length.
 
@@ -209,18 +202,58 @@ def reach(mean: np.ndarray, intervals: Sequence[Any]) -> np.ndarray:
 
 
 def legend_below(ax: Axes, columns: int, *, at: tuple[float, float] = (0.5, -0.17), **more: Any) -> None:
-    """Put the legend below the axes (or elsewhere outside, at a point in axes coordinates)."""
+    """Put the legend below the axes (or elsewhere outside, at a point in axes coordinates).
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    columns : int
+        Of the legend.
+    at : (float, float)
+        In axes coordinates.
+    **more
+        Further options.
+    """
     ax.legend(loc="upper center", bbox_to_anchor=at, ncols=columns, columnspacing=1.0, **more)
 
 
 def note_above(ax: Axes, x: float, text: str, *, y: float = 1.0, **more: Any) -> None:
-    """Write a small text above the axes at a place of the x axis."""
+    """Write a small text above the axes at a place of the x axis.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    x : float
+        On the x axis.
+    text : str
+        What is written.
+    y : float
+        In axes coordinates.
+    **more
+        How the text is set.
+    """
     where: dict[str, Any] = {"ha": "center", "va": "bottom", "fontsize": 6.5, "transform": ax.get_xaxis_transform()}
     ax.text(x, y, text, **(where | more))
 
 
 def draw_table(ax: Axes, tones: Any, texts: Mapping[tuple[int, int], str], light: float, **font: Any) -> None:
-    """Draw cells in shades of blue with a text in each, light on those darker than `light`."""
+    """Draw cells in shades of blue with a text in each, light on those darker than `light`.
+
+    Parameters
+    ----------
+    ax : Axes
+        Where to draw.
+    tones : array, shape (r, c)
+        From 0 (white) to 1 (dark).
+    texts : mapping of (int, int) to str
+        By row and column.
+    light : float
+        Cells darker than this have light text.
+    **font
+        How the texts are set.
+    """
     from matplotlib import colormaps
 
     ax.imshow(tones, cmap=colormaps["Blues"], vmin=0, vmax=1, aspect="auto")
@@ -262,7 +295,18 @@ class Panel:
     options: Mapping[str, Any] = field(default_factory=dict)
 
     def on(self, figure: Any) -> Axes:
-        """Draw on a figure (or a part of one)."""
+        """Draw on a figure (or a part of one).
+
+        Parameters
+        ----------
+        figure : Figure or SubFigure
+            Where the axes are added.
+
+        Returns
+        -------
+        Axes
+            The same.
+        """
         axes: Axes = figure.add_subplot(projection="polar") if self.polar else figure.add_subplot()
         return self.draw(self.result, axes, **self.options)
 
@@ -276,11 +320,13 @@ class Plate:
     key : str
         Names it in links and files.
     title : str
+        Above the figure.
     caption : str
         With number of rows, cut, regime and seed.
     alt : str
         What it shows, for who cannot see it.
     panels : tuple of Panel
+        From left to right, row by row.
     columns : int
         Panels side by side on a wide screen.
     """
@@ -331,23 +377,17 @@ def captions() -> dict[str, dict[str, str]]:
     return texts
 
 
-def draw_plate(plate: Plate) -> Figure:
-    """Return all panels of a plate on one matplotlib figure."""
-    from matplotlib.figure import Figure
-
-    columns = min(plate.columns, len(plate.panels))
-    rows = -(-len(plate.panels) // columns)
-    width = max(panel.size[0] for panel in plate.panels)
-    height = max(panel.size[1] for panel in plate.panels)
-    figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-    parts = figure.subfigures(rows, columns, squeeze=False).ravel()
-    for panel, part in zip(plate.panels, parts, strict=False):
-        panel.on(part)
-    return figure
-
-
 def save_plate(plate: Plate, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write a plate; the suffix chooses PNG or PDF.
+    """Write all panels of a plate as one figure.
+
+    Parameters
+    ----------
+    plate : Plate
+        A figure of the page.
+    path : path
+        Its suffix chooses PNG or PDF.
+    overwrite : bool
+        Whether a file there may be replaced.
 
     Raises
     ------
@@ -355,13 +395,33 @@ def save_plate(plate: Plate, path: str | Path, *, overwrite: bool = False) -> No
         If the file exists and may not be replaced, or cannot be written.
     """
     from matplotlib import rc_context
+    from matplotlib.figure import Figure
 
+    panels = plate.panels
+    columns = min(plate.columns, len(panels))
+    rows = -(-len(panels) // columns)
+    width, height = (max(panel.size[i] for panel in panels) for i in (0, 1))
     with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
-        draw_plate(plate).savefig(temporary, dpi=200)
+        figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
+        for panel, part in zip(panels, figure.subfigures(rows, columns, squeeze=False).ravel(), strict=False):
+            panel.on(part)
+        figure.savefig(temporary, dpi=200)
 
 
 def keyed(plates: Iterable[Plate | None], prefix: str) -> list[Plate]:
-    """Return the plates that there are, their keys beginning with a prefix."""
+    """Return the plates that there are, their keys beginning with a prefix.
+
+    Parameters
+    ----------
+    plates : iterable of Plate or None
+        None where there is nothing to draw.
+    prefix : str
+        Goes before each key.
+
+    Returns
+    -------
+    list of Plate
+    """
     return [replace(plate, key=prefix + plate.key) for plate in plates if plate is not None]
 
 
@@ -387,11 +447,11 @@ def register_plate(section: str, order: float) -> Callable[[M], M]:
         Gives back what it decorates: a function that returns a plate, several, or None where there is nothing to draw.
     """
 
-    def add(maker: M) -> M:
+    def _add(maker: M) -> M:
         _MAKERS.setdefault(section, []).append((order, maker))
         return maker
 
-    return add
+    return _add
 
 
 @cache

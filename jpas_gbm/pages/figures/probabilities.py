@@ -1,15 +1,20 @@
-"""Probabilities of models: do they mean what they say, and how they run with redshift."""
+"""Probabilities of models: do they mean what they say, how they run with redshift, and how good they are by stratum.
+
+Strata of the sky go from sources like the mocks to sources unlike them.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ...text import count, listed, number, sentence
+from ...text import count, listed, number, sentence, with_span
 from .plates import (
     BLUE,
     MUTED,
+    ORANGE,
     THIRD,
     VERMILION,
     Panel,
@@ -18,13 +23,16 @@ from .plates import (
     dress,
     legend_below,
     note_above,
+    nothing,
     numbers,
+    reach,
     register_plate,
 )
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ...adaptation.domain_report import Coverage, Stratum
     from ...comparison.evaluation import Evaluation
     from ...comparison.exhibits import Calibration, RedshiftCurves
     from ..results import Subject
@@ -74,7 +82,7 @@ def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str =
 
 
 @register_plate("scores", 70)
-def reliability_plate(subject: Subject) -> Plate | None:
+def _reliability_plate(subject: Subject) -> Plate | None:
     """Return reliability diagrams of the main model, before calibration too where that was kept."""
     kept = subject.exhibits.calibration
     after = kept.after if kept is not None else subject.main.curves.get("reliability")
@@ -139,7 +147,7 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
 
 
 @register_plate("scores", 80)
-def redshift_plate(subject: Subject) -> Plate | None:
+def _redshift_plate(subject: Subject) -> Plate | None:
     """Return probabilities against redshift, whole range and around the cut."""
     panels, quasars = [], []
     for regime, evaluation in subject.evaluations.items():
@@ -154,3 +162,117 @@ def redshift_plate(subject: Subject) -> Plate | None:
     if not panels:
         return None
     return Plate.worded("redshift", panels, quasars=sentence(listed(quasars)), rows=subject.rows_words)
+
+
+def strata_figure(coverage: Coverage, ax: Axes) -> Axes:
+    """Draw the log loss of each stratum of the sky, from like the mocks to unlike, with 95 % intervals.
+
+    Parameters
+    ----------
+    coverage : Coverage
+        Strata of the sky, from a model card.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    strata = coverage["strata"]
+    if not strata or "log_loss" not in strata[0]:
+        return nothing(ax, "no labels of the sky were seen: the strata have no scores")
+    losses = numbers([one["log_loss"] for one in strata])
+    bars = reach(losses, [one["interval"] for one in strata])
+    ax.axhline(coverage["log_loss"], color=MUTED, lw=0.8, ls="--", label=f"all: {coverage['log_loss']:.3f}")
+    ax.errorbar(range(len(strata)), losses, yerr=bars, fmt="o", ms=5, capsize=2, color=BLUE)
+    for x, one in enumerate(strata):
+        note_above(ax, x, f"{one['n']:,}", fontsize=7)
+    ax.set_ylim(bottom=0)
+    ax.legend(fontsize=7.5)
+    return _by_stratum(strata, ax, "log loss (nats)")
+
+
+def covered_figure(coverage: Coverage, ax: Axes) -> Axes:
+    """Draw what share of the mocks lies in each stratum of the sky, beside the share of the sky.
+
+    Parameters
+    ----------
+    coverage : Coverage
+        Strata of the sky, from a model card.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    strata = coverage["strata"]
+    for side, colour, ns, whole, label in (
+        (-0.19, BLUE, [one["n"] for one in strata], coverage["n"], "sky"),
+        (0.19, ORANGE, [one["mocks"] for one in strata], coverage["mocks"], "mocks"),
+    ):
+        shares = 100 * np.array(ns) / max(whole, 1)
+        bars = ax.bar(np.arange(len(strata)) + side, shares, 0.36, color=colour, label=label)
+        ax.bar_label(bars, [f"{n:,}" for n in ns], fontsize=6.5)
+    ax.margins(y=0.2)
+    ax.legend(fontsize=7.5, ncols=2, loc="upper center")
+    return _by_stratum(strata, ax, "share of the rows (%)")
+
+
+def _by_stratum(strata: Sequence[Stratum], ax: Axes, label: str) -> Axes:
+    """Set up axes of which x is the stratum."""
+    ax.set_xticks(range(len(strata)), [f"{one['p_sky'][0]:.2f}\nto {one['p_sky'][1]:.2f}" for one in strata])
+    return dress(ax, "P(sky) of the domain classifier", label, grid="y", xlim=(-0.5, len(strata) - 0.5))
+
+
+@register_plate("card", 10)
+def strata_plate(card: Any, name: str) -> Plate | None:
+    """Return where the mocks reach and how good the model is there, if its card tells.
+
+    Parameters
+    ----------
+    card : mapping
+        Model card.
+    name : str
+        Of the run or model, such as ``ssda-seed0``.
+
+    Returns
+    -------
+    Plate or None
+    """
+    found: Coverage | None = (card.get("domain") or {}).get("coverage")
+    if not found or not found.get("strata"):
+        return None
+    strata, panels = found["strata"], [Panel(covered_figure, found)]
+    rows, scored, worst = "sky row", "Their labels were not seen, so there are no scores.", ""
+    if "log_loss" in found:
+        panels.insert(0, Panel(strata_figure, found))
+        rows = "sky row of the validation split, of any magnitude,"
+        scored = (
+            "Points: log loss of what was kept, calibrated by cross-fitting, with 95 % bootstrap intervals over "
+            "objects, and numbers of rows."
+        )
+        one = max(strata, key=lambda one: one["log_loss"])
+        loss = f"{with_span(one['log_loss'], one['interval'])} against {number(found['log_loss'])} of all"
+        worst = f" Log loss is largest, {loss}, for {_range(one)}."
+    least = min(strata, key=lambda one: one["mocks"] / one["n"])
+    return Plate.worded(
+        "strata",
+        panels,
+        name=name,
+        rows=count(found["n"], rows, rows.replace("row", "rows", 1)),
+        scored=scored,
+        mocks=count(found["mocks"], "mock"),
+        strata=count(len(strata), "stratum", "strata"),
+        sky=count(found["n"], "sky row"),
+        rarest=f"{_range(least)}: {least['mocks']:,} for {count(least['n'], 'sky row')}",
+        worst=worst,
+    )
+
+
+def _range(stratum: Stratum) -> str:
+    """Return the range of P(sky) of a stratum in words."""
+    low, high = stratum["p_sky"]
+    return f"P(sky) {number(low, 2)} to {number(high, 2)}"

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...atomic import atomic_file
 from ...comparison.budgets import BudgetCurve
 from ...text import count, cut_words, number, sample_words, seeds_words, with_span
 from .plates import (
@@ -15,6 +16,7 @@ from .plates import (
     LIGHT,
     MUTED,
     PALE,
+    RULES,
     SMALL,
     THIRD,
     WIDE,
@@ -29,7 +31,6 @@ from .plates import (
     reach,
     regime_look,
     register_plate,
-    save_figure,
 )
 
 if TYPE_CHECKING:
@@ -46,7 +47,20 @@ FEWEST = 5
 
 
 def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
-    """Draw F1 of each class and macro figures of each regime with 95 % intervals."""
+    """Draw F1 of each class and macro figures of each regime with 95 % intervals.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     names = [*(f"per_class.{c}.f1" for c in comparison.classes), "macro.f1", "macro.recall"]
     labels = [*(f"F1\n{c}" for c in comparison.classes), "macro\nF1", "macro\nrecall"]
     many = len(comparison.regimes)
@@ -67,7 +81,7 @@ def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
 
 
 @register_plate("scores", 10)
-def regimes_plate(subject: Subject) -> Plate | None:
+def _regimes_plate(subject: Subject) -> Plate | None:
     """Return the figures of all regimes with intervals."""
     found = subject.comparison
     if found is None:
@@ -84,7 +98,20 @@ def regimes_plate(subject: Subject) -> Plate | None:
 
 
 def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
-    """Draw F1 of each class as a radar, one polygon a regime. The axes must be polar."""
+    """Draw F1 of each class as a radar, one polygon a regime. The axes must be polar.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     classes = comparison.classes
     angles = np.linspace(0, 2 * np.pi, len(classes), endpoint=False)
     lowest = 1.0
@@ -106,7 +133,7 @@ def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
 
 
 @register_plate("scores", 20)
-def radar_plate(subject: Subject) -> Plate | None:
+def _radar_plate(subject: Subject) -> Plate | None:
     """Return the radar of F1 by class."""
     found = subject.comparison
     if found is None or len(found.classes) < 3:
@@ -126,7 +153,24 @@ def radar_plate(subject: Subject) -> Plate | None:
 
 
 def budgets_figure(curve: BudgetCurve, ax: Axes, figure: str = "macro.f1", label: str = "macro-F1") -> Axes:
-    """Draw one figure of each regime against the number of target labels, with intervals."""
+    """Draw one figure of each regime against the number of target labels, with intervals.
+
+    Parameters
+    ----------
+    curve : BudgetCurve
+        Figures against the number of labels.
+    ax : Axes
+        Where to draw.
+    figure : str
+        Dotted name.
+    label : str
+        Of the y axis.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
     from matplotlib.ticker import FuncFormatter, NullLocator
 
     for regime in curve.regimes:
@@ -142,7 +186,7 @@ def budgets_figure(curve: BudgetCurve, ax: Axes, figure: str = "macro.f1", label
 
 
 @register_plate("labels", 10)
-def budgets_plate(curve: BudgetCurve) -> Plate | None:
+def _budgets_plate(curve: BudgetCurve) -> Plate | None:
     """Return the label-budget curves: macro-F1, F1 of the first class, log loss."""
     if not curve.points:
         return None
@@ -163,8 +207,43 @@ def budgets_plate(curve: BudgetCurve) -> Plate | None:
     )
 
 
+def save_figure(
+    draw: Callable[..., Axes], result: Any, path: str | Path, *, size: tuple[float, float] = (8, 4.5), overwrite: bool
+) -> None:
+    """Draw a result on a figure of its own and write it; the suffix chooses PNG or PDF.
+
+    Parameters
+    ----------
+    draw : callable
+        ``draw(result, ax) -> ax``.
+    result : object
+        What is drawn.
+    path : path
+        Where to.
+    size : tuple of float
+        Width and height, inches.
+    overwrite : bool
+        Whether a file there may be replaced.
+    """
+    from matplotlib import rc_context
+    from matplotlib.figure import Figure
+
+    with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
+        figure = Figure(figsize=size, layout="constrained")
+        draw(result, figure.subplots())
+        figure.savefig(temporary, dpi=150)
+
+
 def save_picture(result: Comparison | BudgetCurve, folder: str | Path) -> None:
-    """Write ``regimes.png`` or ``budgets.png`` into a result folder, in place of one that is there."""
+    """Write ``regimes.png`` or ``budgets.png`` into a result folder, in place of one that is there.
+
+    Parameters
+    ----------
+    result : Comparison or BudgetCurve
+        What is drawn.
+    folder : path
+        Of the result.
+    """
     draw, name = (budgets_figure, "budgets") if isinstance(result, BudgetCurve) else (regimes_figure, "regimes")
     save_figure(draw, result, Path(folder) / f"{name}.png", overwrite=True)
 
@@ -212,7 +291,7 @@ def confusion_figure(evaluation: Evaluation, ax: Axes, title: str = "") -> Axes:
 
 
 @register_plate("scores", 30)
-def confusion_plate(subject: Subject) -> Plate:
+def _confusion_plate(subject: Subject) -> Plate:
     """Return the confusion matrices: of every regime on the sky, and of mocks tested on mocks where that was done."""
     shown = [(f"{name}, tested on the sky", one) for name, one in subject.evaluations.items()]
     if (mocks := subject.exhibits.mocks) is not None:
@@ -226,7 +305,17 @@ def confusion_plate(subject: Subject) -> Plate:
 
 
 def evaluations_of(result: Scored) -> Mapping[str, Evaluation]:
-    """Return evaluations by regime: of a comparison with several seeds, the first of each regime."""
+    """Return evaluations by regime: of a comparison with several seeds, the first of each regime.
+
+    Parameters
+    ----------
+    result : Evaluation, Comparison or mapping of str to Evaluation
+        By regime.
+
+    Returns
+    -------
+    Mapping[str, Evaluation]
+    """
     if isinstance(result, Mapping):
         return result
     if hasattr(result, "by_regime"):
@@ -322,13 +411,13 @@ def _curves_plate(subject: Subject, kind: str, draw: Any) -> Plate | None:
 
 
 @register_plate("scores", 40)
-def roc_plate(subject: Subject) -> Plate | None:
+def _roc_plate(subject: Subject) -> Plate | None:
     """Return ROC curves by class."""
     return _curves_plate(subject, "roc", roc_figure)
 
 
 @register_plate("scores", 50)
-def purity_plate(subject: Subject) -> Plate | None:
+def _purity_plate(subject: Subject) -> Plate | None:
     """Return purity against completeness by class."""
     return _curves_plate(subject, "purity", purity_figure)
 
@@ -388,7 +477,7 @@ def _rows(one: Any, name: str) -> int:
 
 
 @register_plate("scores", 60)
-def magnitude_plate(subject: Subject) -> Plate | None:
+def _magnitude_plate(subject: Subject) -> Plate | None:
     """Return macro-F1 and the F1 of each class by magnitude."""
     evaluations = {regime: one for regime, one in subject.evaluations.items() if one.by_magnitude}
     if not evaluations:
