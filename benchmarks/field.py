@@ -33,8 +33,7 @@ from jpas_gbm.errors import ListError
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets
 from jpas_gbm.lists.mix import estimate_mix
 from jpas_gbm.lists.rule import ListOptions
-from jpas_gbm.lists.selection import select
-from jpas_gbm.lists.trust import check_mix
+from jpas_gbm.lists.selection import check_mix, select
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.predictions import quality_bits
@@ -42,9 +41,9 @@ from jpas_gbm.scores.losses import softmax
 from jpas_gbm.scores.metrics import Scorer
 from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import provenance, write_json
+from jpas_gbm.surveys.audit import QualityBit
 from jpas_gbm.surveys.dataset import Dataset
 from jpas_gbm.surveys.labels import CLASSES
-from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import index_imaging, read_catalogue
 
 PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9

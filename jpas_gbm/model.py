@@ -16,9 +16,8 @@ from .boosting.calibration import Calibrator
 from .boosting.decision import decide
 from .boosting.ensemble import HeldOut, Member
 from .errors import BundleError, FeatureMismatch
-from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
-from .features.shift import DomainShift
+from .features.shift import DomainShift, Overlap
 from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal

@@ -11,9 +11,9 @@ import numpy as np
 from .errors import CatalogueError, FeatureMismatch
 from .features.recipe import FeatureMatrix
 from .output.write_columns import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
+from .surveys.audit import QualityBit
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
-from .surveys.quality import QualityBit
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
 from .surveys.schema import load_schema, survey_names

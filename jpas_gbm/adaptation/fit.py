@@ -14,7 +14,7 @@ from ..boosting.ensemble import HeldOut, Member
 from ..claims import claim_folder
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
-from ..features.overlap import Overlap, learn_overlap
+from ..features.shift import Overlap, learn_overlap
 from ..model import Model
 from ..options import CalibrationOptions, FitOptions
 from ..run import Progress, Run

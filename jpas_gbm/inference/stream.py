@@ -21,8 +21,8 @@ from ..output.writers import Head, table_writer, writer_class
 from ..predictions import Predictions
 from ..run import Progress, Run, thread_count
 from ..store import provenance
+from ..surveys.audit import QualityBit
 from ..surveys.positions import RADIUS
-from ..surveys.quality import QualityBit
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list
 

@@ -31,9 +31,8 @@ from .predicted import (
 )
 from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, list_options
-from .selection import Selection, rows_wanted, select
+from .selection import Selection, check_mix, rows_wanted, select
 from .target_list import TargetList, list_rows
-from .trust import check_mix
 from .yields import all_curves, bin_names, draw_yields
 
 if TYPE_CHECKING:

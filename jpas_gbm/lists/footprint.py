@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from ..errors import ListError
+from ..surveys.audit import QualityBit
 from ..surveys.positions import RADIUS as MATCH_RADIUS
 from ..surveys.positions import SkyIndex
-from ..surveys.quality import QualityBit
 from ..surveys.tables import ColumnNames
 from .predicted import Predicted, Tables, as_frame, column_numbers, each
 from .records import FootprintSize

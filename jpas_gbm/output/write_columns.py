@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..surveys.quality import QualityBit
+from ..surveys.audit import QualityBit
 
 if TYPE_CHECKING:
     import pandas as pd

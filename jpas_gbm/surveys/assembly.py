@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..options import PrepareOptions
-from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
+from .audit import NO_SPLIT, SPLITS, QualityReport, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
     Curated,
@@ -25,7 +25,6 @@ from .dataset import Dataset
 from .labels import LabelScheme, LabelTable
 from .positions import ImagingTable, SkyIndex, ids_from_key
 from .preparation import Preparation, TwinCounts
-from .quality import QualityReport
 from .schema import Identity
 
 ROW = "ROW"

@@ -12,11 +12,11 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
+from .audit import QualityCount
 from .band_finder import BandLayout, find_bands, lacking_photometry
 from .catalogue import MORPHOLOGIES
 from .fluxes import as_float
 from .labels import LabelScheme, apply_label_rules, as_ids
-from .quality import QualityCount
 from .schema import MagnitudeSection, Names, SurveySchema
 from .tables import Block, ColumnNames, RawTable, Want
 

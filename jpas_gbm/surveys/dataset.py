@@ -14,11 +14,10 @@ from ..atomic import atomic_folder, refuse_existing
 from ..errors import BundleError, DatasetError
 from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
-from .audit import SPLITS, LeakAudit, audit_leaks, split_codes
+from .audit import SPLITS, LeakAudit, QualityReport, audit_leaks, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .labels import LabelScheme
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
-from .quality import QualityReport
 
 _PARTS = ("source", "target", "twins")
 _SPLIT = "split"

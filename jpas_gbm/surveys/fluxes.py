@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
+from .audit import QualityBit, QualityCount
 from .band_finder import BandLayout
 from .bands import BandSystem
-from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
 from .tables import ARRAY, Block
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..store import to_plain
 from ..text import html_table
-from .quality import QualityReport
+from .audit import QualityReport
 from .schema import Identity, Kind
 from .tables import Column
 

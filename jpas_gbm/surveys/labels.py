@@ -10,9 +10,9 @@ import numpy as np
 
 from ..errors import BundleError, CatalogueError, ConfigError, did_you_mean
 from ..store import native
+from .audit import QualityCount
 from .catalogue import UNLABELLED
 from .positions import check_morphology, checked_column
-from .quality import QualityCount
 
 if TYPE_CHECKING:
     from .schema import RowRule, SurveySchema

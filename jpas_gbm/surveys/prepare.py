@@ -12,13 +12,12 @@ from ..options import PrepareOptions
 from ..run import Progress
 from ..store import provenance
 from .assembly import assemble, join_parts
-from .audit import check_shares
+from .audit import QualityReport, check_shares
 from .catalogue import Catalogue
 from .dataset import Dataset
 from .labels import LabelTable, join_labels
 from .positions import ImagingTable
 from .preparation import LabelFiles, Preparation
-from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
 from .recognition import Source, as_list
 from .schema import Identity

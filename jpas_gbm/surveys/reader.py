@@ -10,12 +10,12 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError
 from . import columns as col
+from .audit import QualityCount, QualityReport
 from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels
 from .positions import RADIUS, ImagingIndex, ImagingTable
-from .quality import QualityCount, QualityReport
 from .recognition import Source, as_list, as_table, open_survey
 from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
 from .tables import Block, ColumnNames, RawTable, block_rows, join_blocks, rebatch

@@ -21,8 +21,8 @@ from ..run import Run
 from ..scores.bootstrap import replicate
 from ..scores.metrics import Scorer
 from ..surveys.dataset import Dataset
-from .shared_rows import RowsCache
 from .space import Space
+from .trials import RowsCache
 
 N = TypeVar("N", float, np.ndarray)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.features.overlap import Overlap, learn_overlap
+from jpas_gbm.features.shift import Overlap, learn_overlap
 
 
 def _rows(n: int, features: int, seed: int) -> np.ndarray:

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import BundleError, CatalogueError
+from jpas_gbm.surveys.audit import QualityBit, QualityCount, QualityReport
 from jpas_gbm.surveys.band_finder import BandColumns, BandLayout
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.fluxes import (
@@ -15,7 +16,6 @@ from jpas_gbm.surveys.fluxes import (
     row_quality,
     stated_unit,
 )
-from jpas_gbm.surveys.quality import QualityBit, QualityCount, QualityReport
 from jpas_gbm.surveys.schema import FlagRule, Photometry, QualitySection
 
 BANDS = BandSystem("six", tuple(Band(f"B{i}", 4000.0 + 500 * i, 100.0) for i in range(6)))

@@ -17,9 +17,9 @@ from jpas_gbm.run import Run
 from jpas_gbm.store import read_json
 from jpas_gbm.tuning.objective import Objective, coarse, folds_of
 from jpas_gbm.tuning.result import Study
-from jpas_gbm.tuning.shared_rows import Recent, RowsCache, take_columns, thin_mocks
 from jpas_gbm.tuning.space import Space, flat, with_values
 from jpas_gbm.tuning.study import climbs, earliest_as_good, falls_behind
+from jpas_gbm.tuning.trials import Recent, RowsCache, take_columns, thin_mocks
 from jpas_gbm.tuning.tune import tune
 
 BASE = with_values(FitOptions(), flat(FIT), "test")
