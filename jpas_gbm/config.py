@@ -74,10 +74,30 @@ def parse_options(model: type[T], value: Any, where: str) -> T:
         raise explain_validation(error, model, where) from error
 
 
+def shipped_file(name: str) -> Path:
+    """Return where a file or folder that comes with the package stands, in a checkout or in an installed wheel.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``configs``.
+
+    Returns
+    -------
+    Path
+    """
+    packaged = Path(str(resources.files("jpas_gbm"))) / name
+    return packaged if packaged.exists() else Path(__file__).resolve().parent.parent / name
+
+
 def configs_folder() -> Path:
-    """Return the folder of shipped configurations, in a checkout or in an installed wheel."""
-    packaged = Path(str(resources.files("jpas_gbm"))) / "configs"
-    return packaged if packaged.is_dir() else Path(__file__).resolve().parent.parent / "configs"
+    """Return the folder of shipped configurations.
+
+    Returns
+    -------
+    Path
+    """
+    return shipped_file("configs")
 
 
 def read_yaml(path: str | Path) -> Any:

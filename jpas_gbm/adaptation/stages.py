@@ -325,7 +325,7 @@ class Stages:
                 seed=seed,
                 threads=self.run.threads,
                 # What the journal's progress raises ends the training.
-                on_round=lambda done, _: self.run.report(given.name, done, options.rounds),
+                on_round=lambda done, _: self.run.report(entry["stage"], done, options.rounds),
             )
             entry["rounds"] = booster.stage_rounds[-1]
         return booster

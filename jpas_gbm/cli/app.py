@@ -63,11 +63,12 @@ def spread_values(params: list[Any], words: list[str]) -> list[str]:
     return spread
 
 
+HELP = {"help_option_names": ["-h", "--help"]}
 app = typer.Typer(
     name="jpas-gbm",
     help="Classify J-PAS sources with gradient-boosted trees carried from mocks to the sky.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings=HELP,
     pretty_exceptions_enable=False,
 )
 
@@ -100,5 +101,6 @@ for function in (
     verbs.explain,
     verbs.targets,
     verbs.report,
+    verbs.cite,
 ):
-    app.command(function.__name__, cls=Verb)(function)
+    app.command(function.__name__, cls=Verb, epilog=vars(function)["example"], context_settings=HELP)(function)

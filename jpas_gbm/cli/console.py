@@ -6,6 +6,7 @@ import importlib
 import inspect
 import logging
 import sys
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Annotated, Any
@@ -26,6 +27,7 @@ Config = Annotated[str | None, typer.Option("--config", help="A YAML file, or th
 Json = Annotated[bool, typer.Option("--json", help="Results as JSON on stdout.")]
 Verbose = Annotated[int, typer.Option("--verbose", "-v", count=True, help="Say more (stderr).")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but errors (stderr).")]
+Log = Annotated[str | None, typer.Option("--log", metavar="FILE", help="Add the log to this file, with times.")]
 Data = Annotated[str | None, typer.Option("--data", help="A data set made by 'prepare'; none: the built-in survey.")]
 Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts; inf takes all.")]
 Legacy = Annotated[list[str] | None, typer.Option("--legacy", help="Legacy Surveys Tractor tables: morphology and r.")]
@@ -46,11 +48,33 @@ def say_json(value: Any) -> None:
     sys.stdout.write(dump_json(value))
 
 
-def start_log(verbose: int, quiet: bool) -> None:
-    """Send the package's log to stderr at the level asked for."""
+def start_log(verbose: int, quiet: bool, file: str | None = None) -> None:
+    """Send the package's log to stderr at the level asked for, and to a file with the time of each line.
+
+    Parameters
+    ----------
+    verbose : int
+        0 for warnings, 1 for stages, 2 for all.
+    quiet : bool
+        Errors alone on stderr.
+    file : str, optional
+        Lines are added to it, from stages upward, whatever stderr gets.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be written.
+    """
     level = logging.ERROR if quiet else logging.WARNING - 10 * min(verbose, 2)
-    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s", force=True)
-    logging.getLogger("jpas_gbm").setLevel(level)
+    terminal = logging.StreamHandler(sys.stderr)
+    terminal.setLevel(level)
+    handlers: list[logging.Handler] = [terminal]
+    if file is not None:
+        handlers.append(logging.FileHandler(file, encoding="utf-8"))
+        handlers[-1].setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        handlers[-1].setLevel(min(level, logging.INFO))
+    logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=handlers, force=True)
+    logging.getLogger("jpas_gbm").setLevel(min(handler.level for handler in handlers))
     # What libraries warn of is for those who ask for more.
     logging.captureWarnings(True)
     logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
@@ -83,11 +107,12 @@ def one_message() -> Iterator[None]:
 SHARED = {"seed": (Seed, 0), "threads": (Threads, 0), "overwrite": (Overwrite, False), "json": (Json, False)}
 """Options of the same name and meaning in many verbs, with their defaults."""
 
-_TALK = {"verbose": (Verbose, 0), "quiet": (Quiet, False)}
+_TALK = {"verbose": (Verbose, 0), "quiet": (Quiet, False), "log": (Log, None)}
 
 
 def verb(
     *shared: str,
+    example: str,
     call: Callable[..., Any] | None = None,
     as_json: Callable[[Any], Any] = lambda result: result.to_dict(),
 ) -> Callable[[Closing], Callable[..., None]]:
@@ -101,6 +126,8 @@ def verb(
     ----------
     *shared : str
         Which of :data:`SHARED` the verb has as well.
+    example : str
+        What may stand behind ``jpas-gbm``; the help ends with it.
     call : callable, optional
         What to call with the options; default: the front door's function of the same name.
     as_json : callable
@@ -117,8 +144,9 @@ def verb(
 
         def command(**given: Any) -> None:
             quiet, wants_json = given.pop("quiet"), given.pop("json", False)
-            start_log(given.pop("verbose"), quiet)
+            verbose, file = given.pop("verbose"), given.pop("log")
             with one_message():
+                start_log(verbose, quiet, file)
                 do = call or getattr(importlib.import_module("jpas_gbm"), name)
                 with progress_bar(quiet) as progress:
                     result = do(**given, progress=progress)
@@ -130,37 +158,81 @@ def verb(
                 if getattr(result, "ended", None) == "interrupted":
                     raise typer.Exit(130)
 
-        declared = list(inspect.signature(closing, eval_str=True).parameters.values())[1:-1]  # result, **more
-        common = {key: SHARED[key] for key in SHARED if key in shared} | _TALK
-        declared += [
-            inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
-            for key, (kind, default) in common.items()
-        ]
+        declared = _declared(closing, shared)
         command.__name__, command.__doc__ = name, closing.__doc__
-        command.__signature__ = inspect.Signature([p.replace(kind=p.KEYWORD_ONLY) for p in declared])  # type: ignore[attr-defined]
+        command.example = f"Example: jpas-gbm {example}"  # type: ignore[attr-defined]
+        command.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in declared}
         return command
 
     return decorate
 
 
+def _declared(closing: Closing, shared: Sequence[str]) -> list[inspect.Parameter]:
+    """Return a verb's own options and those that it shares with others, as parameters of a command."""
+    own = list(inspect.signature(closing, eval_str=True).parameters.values())[1:-1]  # result, **more
+    common = {key: SHARED[key] for key in SHARED if key in shared} | _TALK
+    return [p.replace(kind=p.KEYWORD_ONLY) for p in own] + [
+        inspect.Parameter(key, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=kind)
+        for key, (kind, default) in common.items()
+    ]
+
+
 @contextmanager
 def progress_bar(quiet: bool) -> Iterator[Progress]:
-    """Give a progress function; it draws on stderr, and only where that is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    """Give a progress function: bars on a terminal, a line with the time for each stage that ends elsewhere (stderr).
+
+    Parameters
+    ----------
+    quiet : bool
+        Whether it does nothing.
+
+    Yields
+    ------
+    callable
+        Called as ``progress(stage, done, total)``; a total of 0 is one that is not known.
+    """
+    if quiet:
         yield lambda stage, done, total: None
-        return
+    elif sys.stderr.isatty():
+        with _bars() as report:
+            yield report
+    else:
+        yield _StageLines()
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    with Bars(*columns, console=Console(stderr=True), transient=True) as bars:
+    shown = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Bars(*shown, TimeRemainingColumn(), console=Console(stderr=True), transient=True) as bars:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int) -> None:
             if stage not in tasks:
-                tasks[stage] = bars.add_task(stage, total=total)
-            bars.update(tasks[stage], completed=done, total=total, visible=done < total)
+                tasks[stage] = bars.add_task(stage, total=total or None)
+            elif done == 0:
+                bars.reset(tasks[stage])  # the same stage of another fold or model
+            bars.update(tasks[stage], completed=done, total=total or None, visible=not 0 < total <= done)
 
         yield report
+
+
+class _StageLines:
+    """A line for each stage that ended, and twice a minute for one that goes on."""
+
+    EVERY = 30.0
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
+
+    def __call__(self, stage: str, done: int, total: int) -> None:
+        ended, now = 0 < total <= done, time.monotonic()
+        if not ended and now - self._told < self.EVERY:
+            return
+        self._told = now
+        many = "" if total == 1 else f": {done}" if ended or not total else f": {done} of {total}"
+        print(f"{time.strftime('%H:%M:%S')} {stage}{many}", file=sys.stderr)

@@ -14,7 +14,14 @@ from ..errors import ConfigError
 from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Survey, verb
 
 
-@verb("seed", "threads", "overwrite", "json", as_json=lambda model: model.card)
+@verb(
+    "seed",
+    "threads",
+    "overwrite",
+    "json",
+    example="fit --regime ssda --data data --out model",
+    as_json=lambda model: model.card,
+)
 def fit(
     result: Any,
     regime: Regime = None,
@@ -31,7 +38,7 @@ def fit(
     return [f"model: {out}"]
 
 
-@verb("seed", "threads", "json")
+@verb("seed", "threads", "json", example="tune --regime ssda --data data --trials 40 --timeout 8h --out study")
 def tune(
     result: Any,
     out: Out,
@@ -48,7 +55,7 @@ def tune(
     return [f"best options: {out}/best.yaml"]
 
 
-@verb("seed", "threads", "overwrite", "json")
+@verb("seed", "threads", "overwrite", "json", example="evaluate model --data data --out figures")
 def evaluate(
     result: Any,
     model: Model,
@@ -72,7 +79,14 @@ def _compared(regimes: list[str] | None, budgets: str | None, **given: Any) -> A
     return compare(regimes=names, budgets=None if budgets is None else read_budgets(budgets), **given)
 
 
-@verb("seed", "threads", "overwrite", "json", call=_compared)
+@verb(
+    "seed",
+    "threads",
+    "overwrite",
+    "json",
+    example="compare --data data --regimes mocks-only ssda --seeds 3 --out comparison",
+    call=_compared,
+)
 def compare(
     result: Any,
     out: Out,
@@ -93,7 +107,7 @@ def compare(
     return [f"results: {out}"]
 
 
-@verb("threads", "overwrite", "json")
+@verb("threads", "overwrite", "json", example="predict model jpas.fits --legacy tractor.fits --out predictions.fits")
 def predict(
     result: Any,
     model: Model,
@@ -123,7 +137,7 @@ def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
     return explain(data=data if catalogue is None else catalogue, **given)
 
 
-@verb("seed", "threads", "overwrite", "json", call=_rows_of)
+@verb("seed", "threads", "overwrite", "json", example="explain model --data data --out why", call=_rows_of)
 def explain(
     result: Any,
     model: Model,
@@ -151,7 +165,7 @@ def explain(
 Files = Annotated[list[str], Option(help="One or several files.")]
 
 
-@verb("seed", "overwrite")
+@verb("seed", "overwrite", example="simulate --rows 20000 --seed 1 --out simulated")
 def simulate(
     result: Any,
     out: Out,
@@ -171,7 +185,7 @@ def _look(files: list[str], survey: str | None, progress: Any) -> Any:
     return inspect(files, survey=survey)
 
 
-@verb("json", call=_look)
+@verb("json", example="inspect jpas.fits zcatalogue.fits", call=_look)
 def inspect(
     result: Any,
     files: Annotated[list[str], Argument(metavar="FILE...", help="Tables of any survey known.")],
@@ -182,7 +196,12 @@ def inspect(
     return []
 
 
-@verb("overwrite", "json", as_json=lambda data: data.summary().to_dict())
+@verb(
+    "overwrite",
+    "json",
+    example="prepare --source mocks/*.npy --target jpas.fits --labels zcatalogue.fits --out data",
+    as_json=lambda data: data.summary().to_dict(),
+)
 def prepare(
     result: Any,
     source: Files,
@@ -219,7 +238,7 @@ def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any
     return comparison
 
 
-@verb("seed", "threads", "overwrite", "json", call=_whole_job)
+@verb("seed", "threads", "overwrite", "json", example="demo --out demo", call=_whole_job)
 def demo(result: Any, out: Out = "demo", **more: object) -> Sequence[str]:
     """Simulate a survey, fit the regimes, compare, explain, report: offline, no data needed, minutes on 2 cores."""
     return [
@@ -260,7 +279,7 @@ def _write(results: list[str], out: str, figures: str | None, formats: str, over
     return Written(out, figures, missing_parts(found))
 
 
-@verb("overwrite", "json", call=_write)
+@verb("overwrite", "json", example="report comparison why --out report.html", call=_write)
 def report(
     result: Any,
     results: Annotated[
@@ -280,7 +299,14 @@ def _without_curves(result: Any) -> dict[str, Any]:
     return {name: value for name, value in result.to_dict().items() if name != "curves"}
 
 
-@verb("seed", "threads", "overwrite", "json", as_json=_without_curves)
+@verb(
+    "seed",
+    "threads",
+    "overwrite",
+    "json",
+    example="targets predictions.fits --purity 0.8 --out candidates.fits",
+    as_json=_without_curves,
+)
 def targets(
     result: Any,
     predictions: Annotated[list[str], Argument(metavar="PREDICTIONS...", help="Files that 'predict' wrote.")],
@@ -314,3 +340,59 @@ def targets(
     """Make a candidate list that says what it promises: by purity, completeness, number, density or fdr."""
     beside = Path(out).with_suffix(".json")
     return [f"list: {out}", f"rule, mix and curves: {beside}", *([f"MOC: {moc}"] if moc else [])]
+
+
+@dataclass(frozen=True)
+class Citation:
+    """How to cite the software, from CITATION.cff."""
+
+    record: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the record as CITATION.cff has it.
+
+        Returns
+        -------
+        dict
+        """
+        return self.record
+
+    def lines(self) -> list[str]:
+        """Return the software and the paper whose problem it takes up as BibTeX, with what else is to be named.
+
+        Returns
+        -------
+        list of str
+        """
+        from .. import __version__
+
+        authors = " and ".join(f"{{{author['name']}}}" for author in self.record["authors"])
+        paper = self.record["references"][0]
+        return [
+            "@software{jpas-gbm,",
+            f"  author  = {{{authors}}},",
+            f"  title   = {{{{{self.record['title']}}}}},",
+            f"  version = {{{__version__}}},",
+            "}",
+            "% The paper whose problem it takes up; its authors' own entry stands on arXiv:",
+            "@article{domain-adaptation,",
+            f"  author  = {{{{{paper['authors'][0]['name']}}}}},",
+            f"  title   = {{{{{paper['title']}}}}},",
+            f"  year    = {{{paper['year']}}},",
+            f"  eprint  = {{{paper['identifiers'][0]['value'].removeprefix('arXiv:')}}},",
+            "  archivePrefix = {arXiv},",
+            "}",
+            "% Name too the trees (LightGBM, XGBoost) and the surveys whose data you used, as their releases ask.",
+        ]
+
+
+def _citation(progress: Any) -> Citation:
+    from ..config import read_yaml, shipped_file
+
+    return Citation(read_yaml(shipped_file("CITATION.cff")))
+
+
+@verb("json", call=_citation, example="cite")
+def cite(result: Any, **more: object) -> Sequence[str]:
+    """Say how to cite this software, as BibTeX."""
+    return []

@@ -34,8 +34,6 @@ Mark = TypeVar("Mark")
 
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
-
-
 ALL = "all"
 
 
@@ -304,13 +302,14 @@ class Trainer:
         """
         results = {}
         for done, (mark, one) in enumerate(planned.items()):
-            self.run.report(one.title, done, len(planned))
+            self.run.report("models", done, len(planned))
             try:
                 results[mark] = self._result(one)
             except FitError as error:
                 if notes is None:
                     raise
                 notes.append(f"{one.title}: {error}")
+        self.run.report("models", len(planned), len(planned))
         return results
 
     def _result(self, planned: Planned) -> RegimeResult:
@@ -392,18 +391,18 @@ def compare_dataset(
     key = f"{dataset.fingerprint()}/{split}"
     plans = [(r, s, override(options, regime=r)) for s in seeds for r in regimes]
     results = trainer.results({(r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, of, s) for r, s, of in plans})
-    run.report("scoring", len(results), len(results))
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
-    return compare_regimes(
-        [results[r, s] for r in regimes for s in seeds],
-        *(held.label, held.mag, held.object_id),
-        classes=dataset.scheme.classes,
-        cut=cut,
-        n_bootstrap=n_bootstrap,
-        seed=run.seed,
-        z=shown_redshifts(held, dataset),
-        about={"split": split, "provenance": made, "verdicts": _verdicts(results.values())},
-    )
+    with run.stage("scoring"):
+        return compare_regimes(
+            [results[r, s] for r in regimes for s in seeds],
+            *(held.label, held.mag, held.object_id),
+            classes=dataset.scheme.classes,
+            cut=cut,
+            n_bootstrap=n_bootstrap,
+            seed=run.seed,
+            z=shown_redshifts(held, dataset),
+            about={"split": split, "provenance": made, "verdicts": _verdicts(results.values())},
+        )
 
 
 def _verdicts(results: Iterable[RegimeResult]) -> dict[str, dict[str, Any]]:

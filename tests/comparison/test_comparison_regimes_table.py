@@ -174,7 +174,12 @@ def test_progress_names_the_run(dataset, make_fit):
     told = []
     run = Run.start(progress=lambda *step: told.append(step))
     compare_dataset(dataset, ("ssda",), (5,), fit=make_fit(), n_bootstrap=0, run=run)
-    assert ("ssda, seed 5", 0, 1) in told and ("ssda, seed 5: trees", 1, 1) in told and told[-1] == ("scoring", 1, 1)
+    assert (
+        ("models", 0, 1) in told
+        and ("models", 1, 1) in told
+        and ("ssda, seed 5: trees", 1, 1) in told
+        and told[-1] == ("scoring", 1, 1)
+    )
 
 
 def test_a_store_without_a_folder_keeps_nothing():

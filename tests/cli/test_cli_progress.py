@@ -1,0 +1,82 @@
+"""What a verb says while it works: stages with the time where no terminal is, a log file, a help that shows how."""
+
+import logging
+import re
+import subprocess
+import sys
+
+import pytest
+from typer.main import get_command
+
+from jpas_gbm.cli.app import app
+from jpas_gbm.cli.console import _StageLines, start_log
+from jpas_gbm.run import Run
+
+VERBS = get_command(app).commands
+
+
+def run(*words: str) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, "-m", "jpas_gbm", *words], capture_output=True, text=True, timeout=120)
+
+
+def test_each_stage_that_ended_is_one_line_with_the_time(tmp_path):
+    words = ("simulate", "--rows", "200", "--labelled", "20", "--unlabelled", "10", "--out", str(tmp_path / "sky"))
+    done = run(*words, "--log", str(tmp_path / "log.txt"))
+    assert done.returncode == 0, done.stderr
+    lines = done.stderr.splitlines()
+    assert lines and all(re.match(r"\d\d:\d\d:\d\d simulating ", line) for line in lines)
+    assert len({line[9:] for line in lines}) == len(lines)
+    quiet = run(*words, "--overwrite", "--quiet")
+    assert (quiet.returncode, quiet.stderr) == (0, "")
+
+
+def test_a_stage_that_goes_on_is_told_now_and_then(capsys, monkeypatch):
+    lines = _StageLines()
+    lines("predict", 10, 0)
+    assert capsys.readouterr().err == ""
+    monkeypatch.setattr(_StageLines, "EVERY", 0.0)
+    lines("predict", 20, 0)
+    lines("trees", 3, 9)
+    lines("trees", 9, 9)
+    told = [line[9:] for line in capsys.readouterr().err.splitlines()]
+    assert told == ["predict: 20", "trees: 3 of 9", "trees: 9"]
+
+
+def test_rounds_of_a_fold_are_told_under_the_stage_that_ends():
+    told = []
+    with Run(progress=lambda *step: told.append(step)).at("fold 2").stage("trees") as entry:
+        assert entry["stage"] == "trees (fold 2)"
+    assert {stage for stage, _, _ in told} == {"trees (fold 2)"} and told[-1][1:] == (1, 1)
+
+
+def test_the_log_file_gets_stages_whatever_stderr_gets(tmp_path, capsys):
+    start_log(0, False, str(tmp_path / "log"))
+    with Run().stage("bins"):
+        pass
+    logging.getLogger("jpas_gbm").warning("look here")
+    start_log(0, False)
+    text = (tmp_path / "log").read_text()
+    assert re.search(r"^\d{4}-\d\d-\d\d .* INFO bins: ", text, re.M) and "WARNING look here" in text
+    assert capsys.readouterr().err == "look here\n"
+
+
+def test_a_log_that_cannot_be_written_is_one_message(tmp_path):
+    done = run("cite", "--log", str(tmp_path / "no" / "log"))
+    assert done.returncode == 1 and done.stderr.startswith("error: ") and "No such file" in done.stderr
+
+
+@pytest.mark.parametrize("name", VERBS)
+def test_every_help_ends_with_an_example_that_parses(name):
+    example = VERBS[name].epilog.removeprefix("Example: jpas-gbm ").split()
+    assert example[0] == name
+    assert VERBS[name].make_context(name, example[1:], resilient_parsing=False).params
+
+
+def test_the_short_form_of_help():
+    assert run("-h").stdout == run("--help").stdout
+    assert "Example: jpas-gbm cite" in run("cite", "-h").stdout
+
+
+def test_cite_names_software_and_paper():
+    said = run("cite").stdout
+    assert "{The jpas-gbm developers}" in said and "eprint  = {2602.13902}" in said and "doi" not in said.lower()
