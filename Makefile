@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint format lock bench coverage clean
+.PHONY: help setup run test test-fast lint wheel test-wheel conventions format lock bench coverage clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -33,6 +33,21 @@ test-fast: $(READY) ## the tests without the slow ones
 
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+
+wheel: $(READY) ## build the wheel and the source archive (dist/)
+	@rm -rf dist && $(BIN)/python -m hatchling build
+
+test-wheel: wheel ## install the wheel into a fresh environment, check its requirements and run the whole job there
+	@rm -rf build/wheel && $(PYTHON) -m venv build/wheel
+	@build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
+	@build/wheel/bin/python -m pip install --quiet --disable-pip-version-check --no-deps dist/*.whl
+	@build/wheel/bin/python -m pip check
+	@cd build && wheel/bin/jpas-gbm demo --out demo --overwrite && wheel/bin/jpas-gbm cite
+
+conventions: ## the checks of sp-repo-review, cffconvert and zizmor, each where it is installed
+	@for tool in "sp-repo-review ." "cffconvert --validate" "zizmor --offline .github"; do \
+	  set -- $$tool; if command -v $$1 >/dev/null; then echo "== $$tool"; $$tool || exit 1; \
+	  else echo "== $$1 is not installed: skipped"; fi; done
 
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -78,7 +78,7 @@ def _prefix(path: Path) -> str:
 def _locked(descriptor: int) -> bool | None:
     """Lock an open file: True; False if another process has locked it; None if the file system has no locks."""
     if fcntl is None:  # pragma: no cover
-        return None
+        return None  # type: ignore[unreachable]
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:

@@ -13,7 +13,8 @@ from ..boosting.matrix import stratified_folds
 from ..errors import FitError
 from ..options import FitOptions
 from ..run import Run
-from ..surveys.dataset import SPLITS, Dataset
+from ..surveys.audit import SPLITS
+from ..surveys.dataset import Dataset
 from .regimes import Regime
 from .rows import Rows, TrainingRows, make_rows
 from .stages import Stages

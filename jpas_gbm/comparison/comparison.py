@@ -492,5 +492,5 @@ class RunStore:
 
     def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
         """Give the file of each finished run, and what reads the model card in it."""
-        for path in sorted((self.folder or Path()).glob("*/run.json")) if self.folder else ():
+        for path in () if self.folder is None else sorted(self.folder.glob("*/run.json")):
             yield path, lambda path=path: read_json(path)["card"]  # type: ignore[misc]

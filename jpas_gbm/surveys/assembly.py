@@ -202,7 +202,9 @@ def _class_warnings(name: str, scheme: LabelScheme, label: np.ndarray, split: np
     return warnings
 
 
-def _check_usable(name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray, shares: tuple) -> None:
+def _check_usable(
+    name: str, scheme: LabelScheme, label: np.ndarray, split: np.ndarray, shares: tuple[float, ...]
+) -> None:
     present = [of for of, number in scheme.counts(label).items() if number]
     if len(present) < 2:
         only = present[0] if present else "of no known class"

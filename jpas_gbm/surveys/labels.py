@@ -156,9 +156,10 @@ class LabelTable:
         n = len(ids)
         if len(np.unique(ids)) < n:
             raise CatalogueError(f"label table: {n - len(np.unique(ids))} objects stand in more than one labelled row.")
-        mag = np.full(n, np.nan) if self.mag is None else self.mag
-        morphology = np.zeros(n) if self.morphology is None else self.morphology
-        everyone = ids if self.all_ids is None else np.concatenate([ids, as_ids(self.all_ids)])
+        given: dict[str, np.ndarray | None] = {"mag": self.mag, "type": self.morphology, "ids": self.all_ids}
+        mag = np.full(n, np.nan) if given["mag"] is None else self.mag
+        morphology = np.zeros(n) if given["type"] is None else self.morphology
+        everyone = ids if given["ids"] is None else np.concatenate([ids, as_ids(self.all_ids)])
         values = {"ra": self.ra, "dec": self.dec, "label": self.label, "z": self.z, "mag": mag}
         dtypes: dict[str, type] = {"label": np.int8, "mag": np.float32}
         for name, value in values.items():
@@ -295,7 +296,8 @@ class LabelScheme:
         object.__setattr__(self, "classes", tuple(self.classes))
         if len(self.classes) < 2 or len(set(self.classes)) < len(self.classes):
             raise ConfigError(f"the classes {', '.join(self.classes)} must be two or more different names.")
-        given = _named_types(self.classes) if self.spectypes is None else self.spectypes
+        stated: Mapping[str, str | tuple[str, ...]] | None = self.spectypes
+        given = _named_types(self.classes) if stated is None else stated
         spectypes = {name.upper(): (of,) if isinstance(of, str) else tuple(of) for name, of in given.items()}
         for name, of in spectypes.items():
             for wanted in of:

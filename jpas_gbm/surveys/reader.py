@@ -13,7 +13,7 @@ from . import columns as col
 from .audit import QualityCount, QualityReport
 from .catalogue import Catalogue
 from .columns import Layout, find_layout
-from .fluxes import fluxes_in_njy, row_quality
+from .fluxes import as_float, fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels
 from .positions import RADIUS, ImagingIndex, ImagingTable
 from .recognition import Source, as_list, as_table, open_survey
@@ -462,6 +462,4 @@ def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | 
         return pd.DataFrame({name: [] for name in theirs_of})
     block = join_blocks(blocks)
     values = {name: block[theirs] for name, theirs in theirs_of.items()}
-    return pd.DataFrame(
-        {name: col.as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()}
-    )
+    return pd.DataFrame({name: as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()})
