@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
 from ..registry import Registry
+from .packing import open_content
 
 Block = dict[str, np.ndarray]
 """Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
@@ -45,13 +46,25 @@ def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) 
             f"{place}[{name}]: row {start + odd[0]} has {lengths[odd[0]]} values, the others {width} "
             f"({len(odd)} such rows). An array column needs one value a band in every row, empty ones as NaN."
         )
+    if len(values) * width > MOST_STACKED:
+        raise CatalogueError(f"{place}[{name}]: rows of {width:,} values are not read here.")
     stacked = np.full((len(values), width), np.nan)
     for i in np.flatnonzero(lengths):
         row = values[int(i)]
         if isinstance(row, np.ma.MaskedArray):
             row = np.ma.filled(row.astype(np.float64), np.nan)
-        stacked[i] = np.asarray(row, dtype=np.float64)
+        try:
+            stacked[i] = np.asarray(row, dtype=np.float64).reshape(width)
+        except (ValueError, TypeError) as error:
+            raise CatalogueError(
+                f"{place}[{name}]: row {start + int(i)} holds what are no numbers ({_short(row)})."
+            ) from error
     return stacked
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _absent(row: object) -> bool:
@@ -96,6 +109,9 @@ def _masked(blocks: Sequence[Block], name: str) -> bool:
     return any(isinstance(block[name], np.ma.MaskedArray) for block in blocks)
 
 
+MOST_STACKED = 1 << 28
+"""Values of one column that are held at a time."""
+
 Want = Literal["float", "int", "text", "any"]
 
 Kind = Literal["float", "int", "bool", "text", "object"]
@@ -108,6 +124,10 @@ ARRAY = "FLUX+NOISE"
 
 BLOCK_BYTES = 32 << 20
 """About how much of a file is held while it is read, in bytes."""
+
+
+MOST_COLUMNS = 5_000
+"""Columns that a table may have; the widest public ones have some hundreds."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +177,12 @@ class RawTable(ABC):
         Further tables that the file holds.
     planes : int
         Values a band and row of the paper's array; 0 where there is none.
+    repeated : frozenset of str
+        Names that stand more than once; `columns` has the first of each, and none is read.
+    notes : tuple of str
+        What a person must know of the file, though it can be read.
+    verified : bool
+        Whether the file has checksums and they are right.
     """
 
     format: ClassVar[str]
@@ -168,6 +194,9 @@ class RawTable(ABC):
     cards: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()
     planes: int = 0
+    repeated: frozenset[str] = frozenset()
+    notes: tuple[str, ...] = ()
+    verified: bool = False
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -186,6 +215,53 @@ class RawTable(ABC):
         Plain columns have shape (n,), array columns (n, width); missing entries are NaN or masked,
         text is stripped.
         """
+
+    def refuse_repeated(self, names: Iterable[str]) -> None:
+        """Refuse to read columns whose name stands more than once.
+
+        Raises
+        ------
+        CatalogueError
+            Naming them.
+        """
+        twice = sorted(self.repeated.intersection(names))
+        if twice:
+            raise CatalogueError(
+                f"{self.place}: has the column {', '.join(twice)} more than once, so what is meant is not known. "
+                "Rename or drop one."
+            )
+
+    def refuse_notes(self) -> None:
+        """Refuse a file of which there is anything to note, as ``--strict`` asks.
+
+        Raises
+        ------
+        CatalogueError
+            Quoting the notes.
+        """
+        if self.notes:
+            raise CatalogueError(f"{self.place}: {'; '.join(self.notes)}. With --strict such a file is not read.")
+
+    def stale(self, what: str) -> None:
+        """Note that checksums do not fit a table that is sound otherwise, as after other software cut it.
+
+        Raises
+        ------
+        CatalogueError
+            If the table is whole and of this package: it is damaged then.
+        """
+        own = self.cards.get("ORIGIN", "").startswith("jpas-gbm")
+        whole = (self.cards.get("NROWS"), self.cards.get("NCOLS")) == (str(self.rows), str(len(self.columns)))
+        if own and whole:
+            raise CatalogueError(
+                f"{self.place}: {what}, and it has all its {self.rows:,} rows: it is damaged. Make or fetch it again."
+            )
+        self.notes += (f"{what}: the table was changed after they were made, or is damaged",)
+
+
+def repeated_names(names: Sequence[str]) -> frozenset[str]:
+    """Return the names that stand more than once."""
+    return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
 def canonical(name: str) -> str:
@@ -240,25 +316,15 @@ class ColumnNames:
 
 
 def peek(path: Path, size: int = 4096) -> bytes:
-    """Return the first bytes of a file, unpacked if it is gzipped.
+    """Return the first bytes of the content of a file, unpacked if it is packed.
 
     Raises
     ------
     CatalogueError
-        If the file is missing, a folder, empty or unreadable.
+        If the file is missing, no regular file, empty, unreadable or packed in a way that is not read here.
     """
-    if path.is_dir():
-        raise CatalogueError(f"{path}: is a folder, a table file is needed. Name the file in it.")
-    try:
-        with open(path, "rb") as stream:
-            head = stream.read(size)
-        if head[:2] == b"\x1f\x8b":
-            with gzip.open(path, "rb") as unpacked:
-                head = unpacked.read(size)
-    except FileNotFoundError as error:
-        raise CatalogueError(f"{path}: there is no such file.") from error
-    except (OSError, EOFError) as error:
-        raise CatalogueError(f"{path}: cannot be read ({error}).") from error
+    with open_content(path) as stream:
+        head = stream.read(size)
     if not head.strip():
         raise CatalogueError(f"{path}: is empty (no content). Copy or download it again.")
     return head
@@ -330,4 +396,10 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     CatalogueError
         If it cannot be read; the message says why.
     """
-    return find_format(path)(Path(path), hdu)  # type: ignore[call-arg]
+    table = find_format(path)(Path(path), hdu)  # type: ignore[call-arg]
+    if len(table.columns) > MOST_COLUMNS:
+        raise CatalogueError(
+            f"{path}: has {len(table.columns):,} columns; tables of up to {MOST_COLUMNS:,} are read. Keep those that "
+            "are needed."
+        )
+    return table

@@ -1,25 +1,24 @@
-"""Binary tables of FITS files, read in blocks and checked against their checksums."""
+"""Tables of FITS files, read in blocks and checked against their checksums."""
 
 from __future__ import annotations
 
-import gzip
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import BinaryIO
 
 import numpy as np
-from astropy.io import fits
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..tables import BLOCK_BYTES, FORMATS, Block, Column, Extension, Kind, RawTable, Want, stack_rows
+from ..packing import is_packed, open_content, skip
+from ..tables import BLOCK_BYTES, FORMATS, Block, Column, Extension, RawTable, Want, repeated_names, stack_rows
+from ._headers import MOST_ROW, SIZES, TYPES, Field, HeaderError, Part, ascii_fields, binary_fields, read_parts
 
-_UNSIGNED = {"B": (np.int8, -128), "I": (np.uint16, 1 << 15), "J": (np.uint32, 1 << 31), "K": (np.uint64, 1 << 63)}
-_KINDS: dict[str, Kind] = {
-    "L": "bool", "A": "text", "B": "int", "I": "int", "J": "int", "K": "int", "E": "float", "D": "float",
-}  # fmt: skip
 _ONES = 0xFFFFFFFF
+_SIGNS = {"B": (np.int8, 1 << 7), "I": (np.uint16, 1 << 15), "J": (np.uint32, 1 << 31), "K": (np.uint64, 1 << 63)}
+
+MOST_VALUES = 1 << 20
+"""Values that a row of a column of varying length may have."""
 
 
 def _ones_complement(total: int) -> int:
@@ -29,9 +28,8 @@ def _ones_complement(total: int) -> int:
     return total
 
 
-def _sum_words(stream: IO[bytes], start: int, size: int) -> int:
-    """Return the ones' complement sum of the big-endian 32-bit words of part of a file."""
-    stream.seek(start)
+def _sum_words(stream: BinaryIO, size: int) -> int:
+    """Return the ones' complement sum of the big-endian 32-bit words of the next bytes of a stream."""
     total = 0
     while size > 0:
         block = stream.read(min(size, BLOCK_BYTES))
@@ -45,18 +43,18 @@ def _sum_words(stream: IO[bytes], start: int, size: int) -> int:
 
 @FORMATS.register("fits")
 class FitsTable(RawTable):
-    """A binary table of a FITS file.
+    """A binary or ASCII table of a FITS file.
 
-    Rows are read from the file in blocks, so a table of any length needs the memory of one block.
-    Where CHECKSUM and DATASUM cards exist they are verified when the table is opened: astropy
-    by itself reads damaged data without a word.
+    Rows are read from the file in blocks, so a table of any length needs the memory of one block. Where CHECKSUM and
+    DATASUM cards exist they are compared when the table is opened: a table that other software cut keeps those of
+    the whole, which is noted. A table of one row whose cells are whole columns (colfits) is read as those columns.
 
     Parameters
     ----------
     path : Path
-        May be gzipped.
+        May be packed.
     hdu : int, str or sequence of str, optional
-        Number or name of an extension, or names to prefer; default: the first binary table.
+        Number or name of an extension, or names to prefer; default: the first table.
 
     Raises
     ------
@@ -68,195 +66,276 @@ class FitsTable(RawTable):
     suffixes = (".fits", ".fit", ".fz")
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
-        self.path = path
-        with path.open("rb") as stream:
-            self._gzipped = stream.read(2) == b"\x1f\x8b"
+        self.path, self.place = path, path.name
+        self._packed = is_packed(path)
+        parts = read_parts(path)
+        part = self._choose(parts, hdu)
+        self.place = f"{path.name}[{part.name or part.number}]"
+        self._check_type(part)
+        self.others = tuple(p.name for p in parts if p.is_table and p is not part and p.name)
+        self.cards = part.cards
         try:
-            with self._opened() as hdus:
-                span = self._understand(hdus, hdu)
-        except (fits.VerifyError, ValueError, KeyError, TypeError, AttributeError) as error:
+            self._understand(part)
+        except HeaderError as error:
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
+        self.columns = {name: self._column(field) for name, field in self._fields.items()}
         self._check_size()
-        self._check_sums(span)
-        self.columns = {name: self._column(name) for name in self._definitions}
+        self._check_sums(part)
 
     @staticmethod
     def begins(head: bytes) -> bool:
         """Return whether a file that begins with these bytes is a FITS file."""
         return head.startswith(b"SIMPLE  =")
 
-    def _understand(self, hdus: fits.HDUList, wanted: Extension) -> int:
-        """Note where the rows stand and what their columns are; return the size of the data in bytes."""
-        self._hdu = self._choose(hdus, wanted)
-        unit = hdus[self._hdu]
-        self.place = f"{self.path.name}[{unit.name or self._hdu}]"
-        self._check_type(unit)
-        self.others = tuple(u.name for u in hdus if isinstance(u, fits.BinTableHDU) and u is not unit and u.name)
-        self.cards = {card.keyword: str(card.value).strip() for card in unit.header.cards}
-        self.rows = self._rows = int(unit.header["NAXIS2"])
-        place = unit.fileinfo()
-        self._header, self._start = place["hdrLoc"], place["datLoc"]
-        self._record = unit.columns.dtype.newbyteorder(">")
-        self._definitions = {column.name: column for column in unit.columns}
-        if self._record.itemsize != unit.header["NAXIS1"]:
-            raise ValueError(f"rows of {unit.header['NAXIS1']} bytes, columns of {self._record.itemsize}")
-        return int(place["datSpan"])
+    def _understand(self, part: Part) -> None:
+        """Note where the rows stand and what their columns are."""
+        if part.problem:
+            raise HeaderError(part.problem)
+        if part.whole("NAXIS") != 2:
+            raise HeaderError(f"NAXIS is {part.whole('NAXIS')}, a table has 2")
+        self._text = part.kind == "TABLE"
+        fields = ascii_fields(part) if self._text else binary_fields(part)
+        self._data, self._width = part.data, part.whole("NAXIS1")
+        self._heap = (part.whole("THEAP", part.whole("NAXIS1") * part.whole("NAXIS2")), part.whole("PCOUNT", 0))
+        self.rows = self._rows = part.whole("NAXIS2", most=1 << 48)
+        self._turned = self._rows == 1 and not self._text and _is_turned(fields)
+        if self._turned:
+            self.rows = self._rows = fields[0].axes[-1]
+        elif self._width > MOST_ROW:
+            raise HeaderError(f"NAXIS1 is {self._width}, rows of up to {MOST_ROW:,} bytes are read")
+        self.repeated = repeated_names([field.name for field in fields])
+        self._fields = {field.name: field for field in reversed(fields)}
+        self._fields = {field.name: self._fields[field.name] for field in fields}
 
-    def _opened(self) -> fits.HDUList:
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                hdus = fits.open(self.path, memmap=not self._gzipped)
-                len(hdus)
-        except (OSError, EOFError, ValueError, KeyError, TypeError, fits.VerifyError) as error:
-            raise CatalogueError(
-                f"{self.path}: is not a readable FITS file ({error}). It may be truncated: fetch it again."
-            ) from error
-        return hdus
-
-    def _choose(self, hdus: fits.HDUList, wanted: Extension) -> int:
-        names = [unit.name for unit in hdus]
-        listed = ", ".join(f"{i} {unit.name or '(no name)'}" for i, unit in enumerate(hdus))
+    def _choose(self, parts: Sequence[Part], wanted: Extension) -> Part:
+        names = [part.name for part in parts]
+        listed = ", ".join(f"{part.number} {part.name or '(no name)'}" for part in parts)
         if isinstance(wanted, str) and wanted.isdigit():
-            wanted = int(wanted)
+            wanted = int(wanted[:9])
         if isinstance(wanted, int):
             if not 0 <= wanted < len(names):
                 raise CatalogueError(f"{self.path}: has no extension {wanted}. It has: {listed}.")
-            return wanted
+            return parts[wanted]
         if isinstance(wanted, str):
             if wanted.upper() not in names:
                 hint = did_you_mean(wanted.upper(), names)
                 raise CatalogueError(f"{self.path}: has no extension '{wanted}'.{hint} It has: {listed}.")
-            return names.index(wanted.upper())
+            return parts[names.index(wanted.upper())]
+        tables = [part for part in parts if part.is_table]
         for name in wanted or ():
-            if name.upper() in names:
-                return names.index(name.upper())
-        tables = [i for i, unit in enumerate(hdus) if isinstance(unit, fits.BinTableHDU)]
-        if not tables:
-            raise CatalogueError(
-                f"{self.path}: holds no binary table, only {listed}. A catalogue is needed, no image; or the file ends "
-                "before its table: fetch it again."
-            )
-        return tables[0]
+            if name.upper() in names and parts[names.index(name.upper())].is_table:
+                return parts[names.index(name.upper())]
+        if tables:
+            return tables[0]
+        broken = next((part for part in parts if part.problem), None)
+        if broken is not None:
+            raise CatalogueError(f"{self.path}: has a damaged header ({broken.problem}). Fetch or copy it again.")
+        raise CatalogueError(
+            f"{self.path}: holds no table, only {listed or 'a header that is cut short'}. A catalogue is needed, no "
+            "image; or the file ends before its table (truncated): fetch it again."
+        )
 
-    def _check_type(self, unit: Any) -> None:
-        if not isinstance(unit, fits.BinTableHDU):
+    def _check_type(self, part: Part) -> None:
+        if not part.is_table:
             raise CatalogueError(
-                f"{self.place}: is no binary table but {type(unit).__name__}. Name the extension that holds the "
+                f"{self.place}: is no table but an image ({part.kind}). Name the extension that holds the "
                 "catalogue, or leave it out to take the first table."
             )
-
-    def _stream(self) -> IO[bytes]:
-        return gzip.open(self.path, "rb") if self._gzipped else open(self.path, "rb")  # type: ignore[return-value]
+        if part.cards.get("ZTABLE") == "True":
+            raise CatalogueError(
+                f"{self.place}: is a compressed table (ZTABLE, made by fpack), which is not read here. Unpack it "
+                "with funpack first."
+            )
 
     def _check_size(self) -> None:
-        needed = self._start + self._record.itemsize * self._rows
-        if not self._gzipped and self.path.stat().st_size < needed:
+        start = self._data
+        needed = start + (self._width if self._turned else self._width * self._rows)
+        if not self._packed and self.path.stat().st_size < needed:
             raise CatalogueError(
                 f"{self.path}: is truncated: {self.path.stat().st_size:,} bytes, the table {self.place} needs "
                 f"{needed:,}. Fetch or copy it again."
             )
 
-    def _check_sums(self, span: int) -> None:
+    def _check_sums(self, part: Part) -> None:
         if "DATASUM" not in self.cards and "CHECKSUM" not in self.cards:
             return
-        try:
-            with self._stream() as stream:
-                header = _sum_words(stream, self._header, self._start - self._header)
-                data = _sum_words(stream, self._start, span)
-        except (EOFError, OSError) as error:
-            raise CatalogueError(f"{self.path}: is truncated ({error}). Fetch or copy it again.") from error
+        with open_content(self.path) as stream:
+            skip(stream, part.header)
+            header = _sum_words(stream, part.data - part.header)
+            data = _sum_words(stream, part.size)
         stated = self.cards.get("DATASUM", "")
-        wrong_data = stated.isdigit() and int(stated) % _ONES != data % _ONES
+        known = stated.isdigit() and len(stated) < 12
+        wrong_data = known and int(stated) % _ONES != data % _ONES
         whole = self.cards.get("CHECKSUM", "0").strip("0")
-        if wrong_data or (whole and _ones_complement(header + data) % _ONES):
-            part = "data do" if wrong_data else "header does"
-            raise CatalogueError(
-                f"{self.place}: the {part} not match its checksum (CHECKSUM and DATASUM cards). The file was changed "
-                "or damaged: fetch it again. If you changed it on purpose, write it again with fresh checksums "
-                "(astropy: checksum=True) or without those cards."
-            )
+        wrong = wrong_data or bool(whole and _ones_complement(header + data) % _ONES)
+        self.verified = (known or bool(whole)) and not wrong
+        if wrong:
+            self.stale(f"the {'data do' if wrong_data else 'header does'} not match the CHECKSUM and DATASUM cards")
 
-    def _letter(self, name: str) -> str:
-        return self._definitions[name].format.format
-
-    def _column(self, name: str) -> Column:
-        definition = self._definitions[name]
-        letter = self._letter(name)
-        if letter in "PQ":
-            return Column(name, "object", 0, definition.unit)
-        shape = self._record[name].shape
-        kind = _KINDS.get(letter, "object")
-        if kind == "int" and self._scaled(name) and not self._unsigned(name):
-            kind = "float"
-        return Column(name, kind, int(np.prod(shape)) if shape else None, definition.unit)
-
-    def _scaled(self, name: str) -> bool:
-        definition = self._definitions[name]
-        return definition.bscale not in ("", None, 1) or definition.bzero not in ("", None, 0)
-
-    def _unsigned(self, name: str) -> bool:
-        definition = self._definitions[name]
-        return (
-            definition.bscale in ("", None, 1) and definition.bzero == _UNSIGNED.get(self._letter(name), (None, 0))[1]
-        )
-
-    def _decoded(self, name: str, raw: np.ndarray) -> np.ndarray:
-        letter, definition = self._letter(name), self._definitions[name]
-        if raw.ndim > 2:
-            raw = raw.reshape(len(raw), -1)
-        if letter == "L":
-            return raw.view(np.uint8) == ord("T")
-        if letter == "A":
-            text = np.char.decode(raw, "latin-1")
-            return np.strings.strip(np.strings.rstrip(text, "\0"))
-        values = native(raw) if not raw.dtype.isnative else raw.copy()
-        null = definition.null
-        missing = values == null if null not in ("", None) and values.dtype.kind in "iu" else None
-        if self._scaled(name):
-            values = self._rescaled(name, values)
-        return values if missing is None or not missing.any() else np.ma.MaskedArray(values, missing)
-
-    def _rescaled(self, name: str, values: np.ndarray) -> np.ndarray:
-        definition = self._definitions[name]
-        if self._unsigned(name):
-            dtype, offset = _UNSIGNED[self._letter(name)]
-            # Adding 2^(bits-1) modulo 2^bits turns the sign bit.
-            turned = values.view(np.dtype(f"u{values.itemsize}")) ^ np.array(abs(offset), dtype=f"u{values.itemsize}")
-            return turned.view(dtype)
-        scale = 1.0 if definition.bscale in ("", None) else float(definition.bscale)
-        zero = 0.0 if definition.bzero in ("", None) else float(definition.bzero)
-        return values * scale + zero
+    def _column(self, field: Field) -> Column:
+        count = field.count if field.letter != "A" else field.words
+        if self._turned:
+            count //= self._rows
+            return Column(field.name, field.kind, count if len(field.axes) > (1 + (field.letter == "A")) else None,
+                          field.unit)  # fmt: skip
+        if field.letter in "PQ":
+            return Column(field.name, field.kind, None if field.kind == "text" else 0, field.unit)
+        return Column(field.name, field.kind, count if count != 1 or _is_array(field) else None, field.unit)
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
-        size = self._record.itemsize
-        step = max(1, BLOCK_BYTES // max(size, 1))
-        varying = self._varying([name for name in want if self._letter(name) in "PQ"])
-        with self._stream() as stream:
-            stream.seek(self._start)
+        self.refuse_repeated(want)
+        fields = {name: self._fields[name] for name in want}
+        for field in fields.values():
+            if field.problem:
+                raise CatalogueError(f"{self.place}[{field.name}]: {field.problem}. Write the table again without it.")
+        if self._turned:
+            yield from self._turned_blocks(fields)
+            return
+        heap = self._opened_heap() if any(field.letter in "PQ" for field in fields.values()) else None
+        step = max(1, BLOCK_BYTES // max(self._width, 1))
+        with open_content(self.path) as stream:
+            skip(stream, self._data)
             for start in range(0, self._rows, step):
                 count = min(step, self._rows - start)
-                try:
-                    content = stream.read(count * size)
-                except (OSError, EOFError) as error:
-                    raise CatalogueError(f"{self.path}: is truncated ({error}). Fetch it again.") from error
-                if len(content) < count * size:
-                    raise CatalogueError(
-                        f"{self.path}: is truncated: it ends within row {start + len(content) // size}."
-                    )
-                records = np.frombuffer(content, dtype=self._record)
-                yield {
-                    name: stack_rows(varying[name][start : start + count], name, self.place, start)
-                    if name in varying
-                    else self._decoded(name, records[name])
-                    for name in want
-                }
+                content = stream.read(count * self._width)
+                if len(content) < count * self._width:
+                    row = start + len(content) // max(self._width, 1)
+                    raise CatalogueError(f"{self.path}: is truncated: it ends within row {row}. Fetch it again.")
+                table = np.frombuffer(content, dtype=np.uint8).reshape(count, self._width)
+                yield {name: self._values(field, table, heap, start) for name, field in fields.items()}
 
-    def _varying(self, names: Sequence[str]) -> dict[str, Any]:
-        """Return columns of varying length, whose values stand in the heap behind the table."""
-        if not names:
-            return {}
-        with self._opened() as hdus:
-            data = hdus[self._hdu].data
-            return {name: [np.array(row) for row in data.field(name)] for name in names}
+    def _values(self, field: Field, table: np.ndarray, heap: np.ndarray | None, start: int) -> np.ndarray:
+        cells = np.ascontiguousarray(table[:, field.at : field.at + field.size])
+        if self._text:
+            return self._from_text(field, cells, start)
+        if field.letter in "PQ":
+            assert heap is not None
+            return self._varying(field, cells.view(TYPES[field.letter]).reshape(len(cells), -1), heap, start)
+        shape = (len(cells), field.words if field.letter == "A" else field.count)
+        values = _decoded(field, field.letter, cells, shape)
+        return values if shape[1] != 1 or _is_array(field) else values.reshape(-1)
+
+    def _turned_blocks(self, fields: Mapping[str, Field]) -> Iterator[Block]:
+        """Yield the columns of a table whose one row holds whole columns."""
+        sizes = {name: field.size // self._rows for name, field in fields.items()}
+        step = max(1, BLOCK_BYTES // max(1, sum(sizes.values())))
+        if self._packed:
+            raise CatalogueError(f"{self.path}: is a packed column-oriented table, which is not read here. Unpack it.")
+        with open_content(self.path) as stream:
+            for start in range(0, self._rows, step):
+                count, block = min(step, self._rows - start), Block()
+                for name, field in fields.items():
+                    stream.seek(self._data + field.at + start * sizes[name])
+                    content = stream.read(count * sizes[name])
+                    cells = np.frombuffer(content, dtype=np.uint8).reshape(count, sizes[name])
+                    width = self.columns[name].width
+                    values = _decoded(field, field.letter, cells, (count, width or 1))
+                    block[name] = values.reshape(-1) if width is None else values
+                yield block
+
+    def _opened_heap(self) -> np.ndarray:
+        """Return the bytes behind the rows, where values of varying length stand."""
+        offset, size = self._heap[0], self._heap[1] - (self._heap[0] - self._width * self._rows)
+        if size <= 0:
+            return np.zeros(0, dtype=np.uint8)
+        if self._packed:
+            with open_content(self.path) as stream:
+                skip(stream, self._data + offset)
+                return np.frombuffer(stream.read(min(size, 1 << 30)), dtype=np.uint8)
+        size = min(size, self.path.stat().st_size - self._data - offset)
+        if size <= 0:
+            return np.zeros(0, dtype=np.uint8)
+        return np.memmap(self.path, dtype=np.uint8, mode="r", offset=self._data + offset, shape=(size,))
+
+    def _varying(self, field: Field, descriptors: np.ndarray, heap: np.ndarray, start: int) -> np.ndarray:
+        """Return a column of varying length, whose rows say how many values stand where in the heap."""
+        if descriptors.shape[1] == 0:
+            return np.full((len(descriptors), 0), np.nan)
+        counts, offsets = descriptors.astype(np.int64).T
+        each = SIZES[field.element]
+        sizes = -(-counts // 8) if field.element == "X" else counts * each
+        wrong = (counts < 0) | (counts > MOST_VALUES) | (offsets < 0) | (offsets > len(heap) - sizes)
+        wrong &= counts != 0
+        if wrong.any():
+            raise CatalogueError(
+                f"{self.place}[{field.name}]: the values of row {start + int(wrong.argmax())} lie beyond the end of "
+                "the file or of its table. It is truncated or damaged: fetch it again."
+            )
+        if field.kind == "text":
+            rows = [heap[a : a + n].tobytes().split(b"\0")[0] for a, n in zip(offsets, sizes, strict=True)]
+            return np.strings.strip(np.array([row.decode("latin-1") for row in rows], dtype=str))
+        # Rows of equal length, which is usual, are gathered at once; and memory is asked for by blocks.
+        if len(counts) and counts[0] > 0 and (counts == counts[0]).all() and len(counts) * sizes[0] <= 4 * BLOCK_BYTES:
+            cells = heap[offsets[:, None] + np.arange(sizes[0])]
+            return _decoded(field, field.element, cells, (len(counts), int(counts[0])))
+        if int(sizes.sum()) > 16 * BLOCK_BYTES:
+            raise CatalogueError(f"{self.place}[{field.name}]: rows of {counts.max():,} values are not read here.")
+        parts = [
+            _decoded(field, field.element, heap[a : a + size].reshape(1, -1), (1, int(n)))[0] if n else None
+            for a, size, n in zip(offsets, sizes, counts, strict=True)
+        ]
+        return stack_rows(parts, field.name, self.place, start)
+
+    def _from_text(self, field: Field, cells: np.ndarray, start: int) -> np.ndarray:
+        """Return a column of an ASCII table."""
+        if field.size == 0:
+            return np.full(len(cells), "" if field.letter == "A" else np.nan)
+        words = np.strings.strip(np.char.decode(cells.view(f"S{field.size}").reshape(-1), "latin-1"))
+        if field.letter == "A":
+            return words
+        missing = (words == "") | (words == (field.text_null or ""))
+        words = np.where(missing, "0", np.strings.replace(np.strings.upper(words), "D", "E"))
+        try:
+            values = words.astype(np.int64 if field.letter == "K" else np.float64)
+        except (ValueError, OverflowError) as error:
+            raise CatalogueError(
+                f"{self.place}[{field.name}]: holds what is no number after row {start} ({error}). Fetch it again."
+            ) from error
+        if field.scaled:
+            values = values * field.scale + field.zero
+        return np.ma.MaskedArray(values, missing) if missing.any() else values
+
+
+def _is_array(field: Field) -> bool:
+    """Return whether a column of one value a row is declared as an array."""
+    return field.letter not in "APQ" and len(field.axes) > 0
+
+
+def _is_turned(fields: Sequence[Field]) -> bool:
+    """Return whether the one row of a table holds whole columns, all of one length."""
+    lengths = {field.axes[-1] if field.axes else 0 for field in fields}
+    if len(lengths) != 1 or min(lengths) < 2:
+        return False
+    return all(
+        field.letter not in "XPQ" and field.count == int(np.prod(field.axes, dtype=object)) for field in fields
+    )
+
+
+def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return bytes of some rows as values of a shape: text stripped, scaled, masked where the file says so."""
+    if shape[1] == 0:
+        return np.full(shape, np.nan)
+    if letter == "L":
+        missing = (cells != ord("T")) & (cells != ord("F"))
+        values = (cells == ord("T")).reshape(shape)
+        return np.ma.MaskedArray(values, missing.reshape(shape)) if missing.any() else values
+    if letter == "X":
+        return np.unpackbits(cells, axis=1)[:, : shape[1]].astype(bool)
+    if letter == "A" and cells.shape[1] == 0:
+        return np.full(shape, "")
+    if letter == "A":
+        size = cells.shape[1] // shape[1]
+        raw = np.ascontiguousarray(cells).view(f"S{size}").reshape(shape)
+        return np.strings.strip(np.strings.rstrip(np.char.decode(raw, "latin-1"), "\0"))
+    stored = np.ascontiguousarray(cells).view(TYPES[letter]).reshape(shape)
+    values = native(stored) if not stored.dtype.isnative else stored.copy()
+    hidden = values == field.null if field.null is not None and values.dtype.kind in "iu" else None
+    if field.scaled and field.unsigned:
+        dtype, turn = _SIGNS[letter]
+        # Adding 2^(bits-1) modulo 2^bits turns the sign bit.
+        bits = np.dtype(f"u{values.itemsize}")
+        values = (values.view(bits) ^ np.array(turn, dtype=bits)).view(dtype)
+    elif field.scaled:
+        values = values * float(field.scale) + float(field.zero)
+    return values if hidden is None or not hidden.any() else np.ma.MaskedArray(values, hidden)

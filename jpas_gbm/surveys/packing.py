@@ -1,0 +1,172 @@
+"""Files as streams of what they hold: regular files only, unpacked where they are packed, within bounds."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import stat
+import zlib
+from pathlib import Path
+from typing import BinaryIO
+
+from ..errors import CatalogueError
+
+_OPENERS = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
+
+_UNREAD = {
+    b"PK\x03\x04": ("a zip archive", "unzip"),
+    b"\x28\xb5\x2f\xfd": ("packed with Zstandard", "zstd -d"),
+    b"\x1f\x9d": ("packed with compress", "uncompress"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "7z x"),
+    b"\x04\x22\x4d\x18": ("packed with LZ4", "lz4 -d"),
+}
+
+FREE_BYTES = 64 << 20
+"""Unpacked bytes up to which any packing is believed."""
+
+MOST_TIMES = 250
+"""Beyond :data:`FREE_BYTES` a file may unpack to this many times its size; tables stay far below."""
+
+_FAULTS = (OSError, EOFError, zlib.error, lzma.LZMAError, ValueError)
+
+
+def _packing(head: bytes) -> bytes | None:
+    """Return the magic bytes of the packing that is read here of a file that begins so, or None."""
+    return next((magic for magic in _OPENERS if head.startswith(magic)), None)
+
+
+def check_file(path: Path) -> bytes:
+    """Check that a path names a regular file with content, and return its first bytes as they are stored.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    bytes
+        Up to 512.
+
+    Raises
+    ------
+    CatalogueError
+        If it is missing, a folder, a pipe or a device, empty, unreadable or packed in a way that is not read here.
+    """
+    try:
+        mode = os.stat(path).st_mode
+        if stat.S_ISDIR(mode):
+            raise CatalogueError(f"{path}: is a folder, a table file is needed. Name the file in it.")
+        if not stat.S_ISREG(mode):
+            raise CatalogueError(
+                f"{path}: is no regular file but a pipe or a device, which cannot be read twice. Save what it gives "
+                "as a file and name that."
+            )
+        with open(path, "rb") as stream:
+            head = stream.read(512)
+    except FileNotFoundError as error:
+        raise CatalogueError(f"{path}: there is no such file.") from error
+    except (OSError, ValueError) as error:
+        raise CatalogueError(f"{path}: cannot be read ({error}).") from error
+    if not head:
+        raise CatalogueError(f"{path}: is empty (no content). Copy or download it again.")
+    for magic, (what, tool) in _UNREAD.items():
+        if head.startswith(magic):
+            raise CatalogueError(f"{path}: is {what}, which is not read here. Unpack it first ({tool}).")
+    if head[257:262] == b"ustar":
+        raise CatalogueError(f"{path}: is a tar archive, which is not read here. Unpack it first (tar -xf).")
+    return head
+
+
+def is_packed(path: Path) -> bool:
+    """Return whether a file is packed with gzip, bzip2 or xz, whatever its name; see :func:`check_file`."""
+    return _packing(check_file(path)) is not None
+
+
+class Unpacked(io.RawIOBase):
+    """The content of a packed file as a stream that is read forward, within bounds.
+
+    Parameters
+    ----------
+    path : Path
+        Packed with gzip, bzip2 or xz.
+
+    Raises
+    ------
+    CatalogueError
+        While it is read: if the packing is damaged or ends early, or unpacks to more than any table would.
+    """
+
+    def __init__(self, path: Path) -> None:
+        magic = _packing(check_file(path))
+        assert magic is not None
+        self._path = path
+        self._most = max(FREE_BYTES, MOST_TIMES * path.stat().st_size)
+        self._done = 0
+        self._stream = _OPENERS[magic](path, "rb")
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def tell(self) -> int:
+        """Return the bytes that were unpacked."""
+        return self._done
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Read into a buffer; return how many bytes, 0 at the end."""
+        try:
+            content = self._stream.read(len(buffer))
+        except _FAULTS as error:
+            raise CatalogueError(
+                f"{self._path}: cannot be unpacked ({error}). It is truncated or damaged: fetch it again."
+            ) from error
+        self._done += len(content)
+        if self._done > self._most:
+            raise CatalogueError(
+                f"{self._path}: unpacks to more than {MOST_TIMES} times its size, which no table does. Fetch it "
+                "again; if it is right, unpack it first."
+            )
+        buffer[: len(content)] = content
+        return len(content)
+
+    def close(self) -> None:
+        """Close the file."""
+        if not self.closed:
+            self._stream.close()
+        super().close()
+
+
+def open_content(path: Path) -> BinaryIO:
+    """Open the content of a file, unpacked where it is packed, for reading forward.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    binary file
+
+    Raises
+    ------
+    CatalogueError
+        As for :func:`check_file`, and while reading as for :class:`Unpacked`.
+    """
+    if is_packed(path):
+        return io.BufferedReader(Unpacked(path), 1 << 18)
+    return open(path, "rb")
+
+
+def skip(stream: BinaryIO, size: int) -> int:
+    """Pass over bytes of a stream; return how many there were."""
+    if isinstance(getattr(stream, "raw", None), Unpacked):
+        passed = 0
+        while passed < size and (content := stream.read(min(size - passed, 1 << 20))):
+            passed += len(content)
+        return passed
+    here = stream.tell()
+    end = stream.seek(0, os.SEEK_END)
+    return stream.seek(min(end, here + size)) - here
