@@ -100,6 +100,10 @@ def configs_folder() -> Path:
     return shipped_file("configs")
 
 
+MOST_BYTES = 1 << 18
+"""Bytes that a configuration may have; the largest shipped one has some thousands."""
+
+
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file with the safe loader.
 
@@ -110,10 +114,17 @@ def read_yaml(path: str | Path) -> Any:
     """
     path = Path(path)
     try:
+        if path.exists() and not path.is_file() and not path.is_dir():
+            raise ConfigError(f"{path}: is no regular file but a pipe or a device. Save what it gives and name that.")
+        if path.exists() and path.stat().st_size > MOST_BYTES:
+            raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes, which no configuration has.")
         return yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file.") from error
-    except (yaml.YAMLError, UnicodeDecodeError, IsADirectoryError) as error:
+    except RecursionError as error:
+        raise ConfigError(f"{path}: is not valid YAML (nested without end).") from error
+    except (yaml.YAMLError, ValueError, TypeError, AttributeError, OverflowError, OSError) as error:
+        # Text such as 2026-99-99 or 1:99:1e9 is taken for a date or a number, and fails in many ways.
         raise ConfigError(f"{path}: is not valid YAML ({error}).") from error
 
 

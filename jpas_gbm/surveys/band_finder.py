@@ -166,7 +166,7 @@ class _Finder:
         width = self.table.columns[column].width
         if width == 0:
             # Lists of undeclared length: the first block tells.
-            first = next(iter(self.table.blocks({column: "float"})), {})
+            first = next(iter(self.table.read({column: "float"})), {})
             width = first[column].shape[1] if column in first and first[column].ndim == 2 else 0
         if width is None:
             raise CatalogueError(

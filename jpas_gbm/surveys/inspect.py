@@ -75,7 +75,7 @@ def _file(table: RawTable, schema: SurveySchema, rows_read: int, sky: SkyBox | N
         table=table.place,
         format=table.format,
         bytes=table.path.stat().st_size if table.files else 0,
-        checksums="verified" if "DATASUM" in table.cards else "none",
+        checksums="verified" if table.verified else "wrong" if table.notes and "DATASUM" in table.cards else "none",
         simulated=table.cards.get("SIMULATD", "").lower() in ("true", "t"),
         survey=schema.name,
         title=schema.title,
@@ -169,7 +169,7 @@ def _flags(reader: CatalogueReader, rows: int) -> Iterator[FlagFacts]:
         return
     bits = {rule.column[0]: np.zeros(64, dtype=np.int64) for rule, _ in rules}
     totals, start = dict.fromkeys(bits, 0), 0
-    for block in reader.table.blocks({name: "int" for _, columns in rules for name in columns.columns}):
+    for block in reader.table.read({name: "int" for _, columns in rules for name in columns.columns}):
         take = min(block_rows(block), rows - start)
         for rule, columns in rules:
             name = rule.column[0]

@@ -93,7 +93,7 @@ class CatalogueReader:
         """
         start, parts = 0, []
         self.quality = QualityReport()
-        for block in self.table.blocks(self.layout.want):
+        for block in self.table.read(self.layout.want):
             parts.append(self._parts(block, start))
             start += block_rows(block)
         self._refuse_empty(start, any(bool(np.isfinite(part["flux"]).any()) for part in parts))
@@ -122,7 +122,7 @@ class CatalogueReader:
             raise ValueError(f"a chunk has 1 row or more, not {rows}")
         start, seen = 0, False
         self.quality = QualityReport()
-        for block in rebatch(self.table.blocks(self.layout.want), rows):
+        for block in rebatch(self.table.read(self.layout.want), rows):
             parts = self._parts(block, start)
             seen = seen or bool(np.isfinite(parts["flux"]).any())
             yield self._catalogue(parts)
@@ -307,7 +307,7 @@ def _read_columns(
     """Read the plain columns of a table that a survey file speaks of, under its names."""
     table, schema = open_survey(source, survey, kind, hdu)
     layout = find_layout(table, schema)
-    blocks = list(table.blocks(layout.want))
+    blocks = list(table.read(layout.want))
     if not blocks:
         raise CatalogueError(f"{table.path}: the table {table.place} has no rows.")
     block = join_blocks(blocks)
@@ -457,7 +457,7 @@ def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | 
                 f"{table.place}: has no column '{name}'.{names.nearest(name)} It has: {', '.join(plain)}."
             )
     theirs_of = {name: str(theirs) for name, theirs in found.items()}
-    blocks = list(table.blocks({t: "int" if table.columns[t].kind == "int" else "any" for t in theirs_of.values()}))
+    blocks = list(table.read({t: "int" if table.columns[t].kind == "int" else "any" for t in theirs_of.values()}))
     if not blocks:
         return pd.DataFrame({name: [] for name in theirs_of})
     block = join_blocks(blocks)

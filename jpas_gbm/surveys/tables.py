@@ -216,6 +216,23 @@ class RawTable(ABC):
         text is stripped.
         """
 
+    def read(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns as :meth:`blocks` does, and numbers where numbers are wanted.
+
+        Raises
+        ------
+        CatalogueError
+            If the file is damaged, a name stands more than once, or text spells no number where one is wanted.
+        """
+        self.refuse_repeated(want)
+        start = 0
+        for block in self.blocks(want):
+            for name, kind in want.items():
+                if kind in ("float", "int") and block[name].dtype.kind in "USO":
+                    block[name] = _numbers(block[name], kind == "int", f"{self.place}[{name}]", start)
+            yield block
+            start += block_rows(block)
+
     def refuse_repeated(self, names: Iterable[str]) -> None:
         """Refuse to read columns whose name stands more than once.
 
@@ -257,6 +274,33 @@ class RawTable(ABC):
                 f"{self.place}: {what}, and it has all its {self.rows:,} rows: it is damaged. Make or fetch it again."
             )
         self.notes += (f"{what}: the table was changed after they were made, or is damaged",)
+
+
+def _numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np.ndarray:
+    """Return text that spells numbers as numbers; what is blank is missing."""
+    words = np.strings.strip(np.ma.getdata(values).astype(str))
+    missing = (words == "") | np.ma.getmaskarray(values)
+    filled = np.where(missing, "0", words)
+    for dtype in (np.int64, np.uint64) if whole else (np.float64,):
+        try:
+            numbers = filled.astype(dtype)
+        except (ValueError, OverflowError):
+            continue
+        if whole:
+            return np.ma.MaskedArray(numbers, missing) if missing.any() else numbers
+        return np.where(missing, np.nan, numbers)
+    row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
+    raise CatalogueError(
+        f"{place}: row {start + row} holds {_short(str(filled[row]))} where {'an integer' if whole else 'a number'} is "
+        "needed."
+    )
+
+
+def _spells(words: np.ndarray, whole: bool) -> bool:
+    try:
+        return words.astype(np.uint64 if whole else np.float64).size > 0
+    except (ValueError, OverflowError):
+        return False
 
 
 def repeated_names(names: Sequence[str]) -> frozenset[str]:

@@ -587,9 +587,9 @@ def test_row_keys_stored_as_float_or_empty(tmp_path):
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")
     with pytest.raises(CatalogueError, match=r"a\.parquet\[NUMBER\]: row 1 is empty; an integer that names the row"):
         read_catalogue(tmp_path / "a.parquet")
-    columns["NUMBER"] = pa.array([str(i) for i in range(12)])
+    columns["NUMBER"] = pa.array([f"S{i}" for i in range(12)])
     pq.write_table(pa.table(columns), tmp_path / "b.parquet")
-    with pytest.raises(CatalogueError, match=r"b\.parquet: 'NUMBER' holds .*, not integers"):
+    with pytest.raises(CatalogueError, match=r"b\.parquet\[NUMBER\]: row 0 holds .S0. where an integer is needed"):
         read_catalogue(tmp_path / "b.parquet")
 
 

@@ -23,6 +23,8 @@ BATCH_ROWS = 65_536
 def _kind(of: pa.DataType) -> Kind:
     if pa.types.is_dictionary(of):
         return _kind(of.value_type)
+    if pa.types.is_decimal(of) and of.scale == 0:
+        return "int"
     if pa.types.is_floating(of) or pa.types.is_decimal(of) or pa.types.is_null(of):
         return "float"
     if pa.types.is_integer(of):
@@ -39,7 +41,7 @@ def _is_list(of: pa.DataType) -> bool:
 def column_of(field: pa.Field) -> Column:
     """Say what an Arrow field is as a column."""
     unit = (field.metadata or {}).get(b"unit")
-    unit = unit.decode() if unit else None
+    unit = unit.decode("utf-8", "replace") if unit else None
     if _is_list(field.type):
         width = field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
         return Column(field.name, _kind(field.type.value_type), width, unit)
@@ -58,6 +60,8 @@ def _plain(values: pa.Array) -> np.ndarray:
     if kind == "text":
         text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
         return np.strings.strip(text.astype(str)) if len(text) else np.array([], dtype="U1")
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.int64())
     missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
     filled = pc.fill_null(values, False if kind == "bool" else 0).to_numpy(zero_copy_only=False)
     return filled if missing is None else np.ma.MaskedArray(filled, missing)

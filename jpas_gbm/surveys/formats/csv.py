@@ -1,92 +1,193 @@
-"""Text tables with a header line, read in blocks."""
+"""Text tables with a header line, CSV and ECSV, read in blocks."""
 
 from __future__ import annotations
 
+import csv
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
+import yaml
 
 from ...errors import CatalogueError
-from ..tables import FORMATS, Block, Column, Extension, RawTable, Want, peek
+from ..packing import is_packed, open_content
+from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, peek, repeated_names, stack_rows
 from ._arrow import block_of, column_of, first_line
 
 _CSV_BYTES = 4 << 20
+_HEAD_BYTES = 1 << 20
+_MOST_ECSV = 1 << 18
 _NULLS = ["", "NaN", "nan", "NAN", "NULL", "null", "None", "none", "N/A", "n/a", "NA", "--", "masked"]
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+_WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
 @FORMATS.register("csv")
 class CsvTable(RawTable):
-    """A text table with a header line; lines that begin with # before it are skipped.
+    """A text table with a header line; lines that begin with # before it, or with # and fewer values, are skipped.
 
-    Columns are separated by comma, semicolon, tab or bar, whichever the header has most of. Numbers
-    are read as 64-bit floats unless an integer is asked for, which then must be one in every row.
+    Columns are separated by comma, semicolon, tab or bar, whichever the header has most of, else by single blanks; in
+    ECSV as its own header says, which also gives units, keywords and the lengths of arrays. Numbers are read as 64-bit
+    floats unless an integer is asked for, which then must be one in every row. Text is UTF-8, or UTF-16 with its mark;
+    what is neither is read as Latin-1, which is noted.
 
     Parameters
     ----------
     path : Path
+        May be packed.
     hdu : Extension
         Without meaning here.
 
     Raises
     ------
     CatalogueError
-        If there is no header line, or names repeat.
+        If there is no header line, or the header of an ECSV file cannot be understood.
     """
 
     format = "CSV"
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
         self.path, self.place = path, path.name
-        lines = peek(path, 1 << 20).decode("utf-8-sig", "replace").splitlines()
+        lines = self._lines(peek(path, _HEAD_BYTES))
         self._skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
         if self._skip == len(lines):
             raise CatalogueError(f"{path}: has comment lines only, no header line with column names.")
         header = lines[self._skip]
-        self._delimiter = max(",;\t|", key=header.count)
-        self.columns = self._sniffed()
+        self._arrays: dict[str, int] = {}
+        self._units: dict[str, str] = {}
+        self._delimiter = self._separator(lines[self._skip : self._skip + 20])
+        if re.match(r"#\s*%ECSV", lines[0]):
+            self._understand([line[2:] for line in lines[: self._skip]])
+        self._names = self._unique(header, lines[: self._skip])
+        self.columns = {name: self._described(column) for name, column in self._sniffed().items()}
 
     @staticmethod
     def begins(head: bytes) -> bool:
         """Return whether a file that begins with these bytes may be a text table."""
-        return b"\0" not in head and not head.lstrip().startswith(b"<")
+        return head.startswith(_WIDE) or (b"\0" not in head and not head.lstrip().startswith(b"<"))
+
+    def _lines(self, head: bytes) -> list[str]:
+        """Return the first lines, and note how their letters are encoded."""
+        self._encoding = "utf-16" if head.startswith(_WIDE) else "utf8"
+        try:
+            # The last letter may be cut.
+            return (
+                head[: -4 if len(head) == _HEAD_BYTES else None]
+                .decode("utf-8-sig" if self._encoding == "utf8" else "utf-16")
+                .splitlines()
+            )
+        except UnicodeDecodeError:
+            self._encoding = "latin-1"
+            self.notes += ("its text is no UTF-8 and is read as Latin-1: accented letters may be wrong",)
+            return head.decode("latin-1").splitlines()
+
+    def _separator(self, lines: Sequence[str]) -> str:
+        """Return the letter that stands between the columns."""
+        found = max(",;\t|", key=lines[0].count)
+        if lines[0].count(found) or " " not in lines[0].strip():
+            return found
+        if any("  " in line.strip() or line != line.strip() for line in lines):
+            raise CatalogueError(
+                f"{self.path}: its columns are parted by runs of blanks, which is not read here. Write them with "
+                "commas, as CSV."
+            )
+        return " "
+
+    def _understand(self, header: Sequence[str]) -> None:
+        """Take delimiter, units, arrays and keywords from the header of an ECSV file."""
+        if sum(map(len, header)) > _MOST_ECSV:
+            raise CatalogueError(f"{self.path}: has an ECSV header of more than {_MOST_ECSV:,} letters.")
+        try:
+            about = yaml.load("\n".join(header[1:]), _Loader)
+            delimiter, types, meta = about.get("delimiter", " "), about["datatype"], about.get("meta") or {}
+            meta = dict(meta if isinstance(meta, dict) else list(meta))
+            for one in types:
+                if one.get("unit"):
+                    self._units[str(one["name"])] = str(one["unit"])
+                length = re.fullmatch(r"\w+\[(\d{1,6}|null)\]", str(one.get("subtype", "")))
+                if length:
+                    self._arrays[str(one["name"])] = 0 if length.group(1) == "null" else int(length.group(1))
+            self.cards = {str(name): str(value) for name, value in meta.items() if np.isscalar(value)}
+        except (yaml.YAMLError, RecursionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            raise CatalogueError(
+                f"{self.path}: has a damaged ECSV header ({first_line(error)}). Fetch or write it again."
+            ) from error
+        if delimiter not in (" ", ","):
+            raise CatalogueError(f"{self.path}: has the delimiter {delimiter!r}; an ECSV file has a blank or a comma.")
+        self._delimiter = delimiter
+
+    def _unique(self, header: str, before: Sequence[str]) -> list[str] | None:
+        """Return names that differ where the header repeats one, else None: the header is read as it stands then."""
+        names = [name.strip() for name in next(csv.reader([header], delimiter=self._delimiter), [])]
+        numbers = [bool(_NUMBER.fullmatch(name)) for name in names]
+        said = next((line for line in reversed(before) if line.strip("# ")), "")
+        commented = any(numbers) and len(said.strip("# ").split(self._delimiter)) == len(names)
+        if names and (all(numbers) or commented):
+            hint = f" The names seem to stand in the comment {said.strip()[:40]!r}: remove its #." if commented else ""
+            raise CatalogueError(f"{self.path}: has no header line with column names before its values.{hint}")
+        self.repeated = repeated_names(names)
+        if not self.repeated:
+            return None
+        return [name if name not in names[:i] else f"{name}\0{i}" for i, name in enumerate(names)]
+
+    def _described(self, column: Column) -> Column:
+        unit = self._units.get(column.name)
+        if column.name in self._arrays:
+            return Column(column.name, "float", self._arrays[column.name], unit)
+        return Column(column.name, column.kind, None, unit)
 
     def _reader(self, want: Mapping[str, Want] | None) -> pacsv.CSVStreamingReader:
-        convert: dict[str, Any] = {"null_values": _NULLS}
+        convert: dict[str, Any] = {"null_values": _NULLS, "strings_can_be_null": False}
         if want is not None:
             convert["include_columns"] = list(want)
             convert["column_types"] = {name: self._type(name, kind) for name, kind in want.items()}
+        packed = is_packed(self.path)
         return pacsv.open_csv(
-            self.path,
-            read_options=pacsv.ReadOptions(use_threads=False, skip_rows=self._skip, block_size=_CSV_BYTES),
-            parse_options=pacsv.ParseOptions(delimiter=self._delimiter),
+            pa.PythonFile(open_content(self.path), mode="r") if packed else pa.OSFile(str(self.path)),
+            read_options=pacsv.ReadOptions(
+                use_threads=False,
+                skip_rows=self._skip + (self._names is not None),
+                block_size=_CSV_BYTES,
+                column_names=self._names,
+                encoding=self._encoding,
+            ),
+            parse_options=pacsv.ParseOptions(delimiter=self._delimiter, invalid_row_handler=_comment),
             convert_options=pacsv.ConvertOptions(**convert),
         )
 
     def _type(self, name: str, want: Want) -> pa.DataType:
+        if name in self._arrays:
+            return pa.string()
         if want != "any":
             return _CSV_TYPES[want]
         # Types are told from the first block only: an integer may be followed by 1.5 further down.
-        kind = self.columns[name].kind
+        kind: Kind = self.columns[name].kind
         return pa.float64() if kind in ("int", "float") else pa.string()
 
     def _sniffed(self) -> dict[str, Column]:
         try:
             with self._reader(None) as reader:
-                fields = list(reader.schema)
-        except pa.ArrowInvalid as error:
+                # A column without any value may be of any kind.
+                columns = [
+                    Column(field.name, "int") if pa.types.is_null(field.type) else column_of(field)
+                    for field in reader.schema
+                ]
+        except (pa.ArrowException, UnicodeError, OSError) as error:
             raise CatalogueError(f"{self.path}: is not a readable CSV table ({first_line(error)}).") from error
-        names = [field.name for field in fields]
-        twice = sorted({name for name in names if names.count(name) > 1})
-        if twice:
+        names = [column.name for column in columns]
+        if self._names is None and repeated_names(names):
             raise CatalogueError(
-                f"{self.path}: the header names {', '.join(twice)} more than once. Rename or drop one."
+                f"{self.path}: the header names {', '.join(sorted(repeated_names(names)))} more than once. Rename or "
+                "drop one."
             )
-        return {field.name: column_of(field) for field in fields}
+        self._order = names
+        return {column.name: column for column in columns if "\0" not in column.name}
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
@@ -95,12 +196,25 @@ class CsvTable(RawTable):
             with self._reader(want) as reader:
                 for batch in reader:
                     if len(batch):
-                        yield block_of(batch, want, self.place, start)
+                        block = block_of(batch, want, self.place, start)
+                        yield {name: self._values(name, value, start) for name, value in block.items()}
                     start += len(batch)
-        except pa.ArrowInvalid as error:
-            raise self._explained(error, start, want) from error
+        except (pa.ArrowException, UnicodeError, OSError) as error:
+            raise self._explained(error, start) from error
 
-    def _explained(self, error: pa.ArrowInvalid, row: int, want: Mapping[str, Want]) -> CatalogueError:
+    def _values(self, name: str, values: np.ndarray, start: int) -> np.ndarray:
+        """Return a column as it is, or the arrays that its text spells."""
+        if name not in self._arrays:
+            return values
+        try:
+            rows = [json.loads(value) if value else None for value in values]
+        except (ValueError, RecursionError) as error:
+            raise CatalogueError(
+                f"{self.place}[{name}]: holds what is no array of numbers after row {start} ({first_line(error)})."
+            ) from error
+        return stack_rows(rows, name, self.place, start)
+
+    def _explained(self, error: Exception, row: int) -> CatalogueError:
         text = first_line(error)
         found = re.search(
             r"CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to (\w+): invalid value '(.*)'", text
@@ -109,10 +223,39 @@ class CsvTable(RawTable):
             return CatalogueError(
                 f"{self.path}: is damaged after row {row} ({text}). Each line needs as many values as the header."
             )
-        name = list(self.columns)[int(found.group(1))]
+        name = self._order[int(found.group(1))]
         line = f" (line {int(found.group(2)) + self._skip})" if found.group(2) else ""
         value, wanted = found.group(4), "an integer" if found.group(3) == "int64" else "a number"
         hint = ""
-        if re.fullmatch(r"[+-]?\d+(\.\d*)?([eE][+-]?\d+)?", value):
+        if wanted == "an integer" and _NUMBER.fullmatch(value):
             hint = " It is stored as floating point, which corrupts ids above 2^53: export it as a 64-bit integer."
+        elif _NUMBER.fullmatch(value):
+            hint = " Numbers are written with e for the exponent, not with Fortran's d."
+        elif _NUMBER.fullmatch(value.replace(",", ".", 1)):
+            hint = " Numbers are written with a point, not with a decimal comma."
+        elif line.endswith(f"(line {self._skip + 2})"):
+            hint = " If that line states units, remove it."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
+
+
+def _comment(row: pacsv.InvalidRow) -> str:
+    """Skip a line that has not as many values as the others where it is a comment."""
+    return "skip" if (row.text or "").startswith("#") else "error"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the header of an ECSV file; objects of astropy in it stay plain mappings.
+
+    It is Python's: the loader in C ends the interpreter on deep nesting.
+    """
+
+
+def _untagged(loader: Any, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node)
+    return loader.construct_scalar(node)
+
+
+_Loader.add_multi_constructor("!", _untagged)

@@ -184,7 +184,6 @@ class FitsTable(RawTable):
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
-        self.refuse_repeated(want)
         fields = {name: self._fields[name] for name in want}
         for field in fields.values():
             if field.problem:
@@ -287,7 +286,7 @@ class FitsTable(RawTable):
         missing = (words == "") | (words == (field.text_null or ""))
         words = np.where(missing, "0", np.strings.replace(np.strings.upper(words), "D", "E"))
         try:
-            values = words.astype(np.int64 if field.letter == "K" else np.float64)
+            values: np.ndarray = words.astype(np.int64 if field.letter == "K" else np.float64)
         except (ValueError, OverflowError) as error:
             raise CatalogueError(
                 f"{self.place}[{field.name}]: holds what is no number after row {start} ({error}). Fetch it again."
@@ -307,9 +306,7 @@ def _is_turned(fields: Sequence[Field]) -> bool:
     lengths = {field.axes[-1] if field.axes else 0 for field in fields}
     if len(lengths) != 1 or min(lengths) < 2:
         return False
-    return all(
-        field.letter not in "XPQ" and field.count == int(np.prod(field.axes, dtype=object)) for field in fields
-    )
+    return all(field.letter not in "XPQ" and field.count == int(np.prod(field.axes, dtype=object)) for field in fields)
 
 
 def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

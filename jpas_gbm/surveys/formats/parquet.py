@@ -9,7 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ...errors import CatalogueError
-from ..tables import FORMATS, Block, Extension, RawTable, Want
+from ..packing import is_packed
+from ..tables import FORMATS, Block, Extension, RawTable, Want, repeated_names
 from ._arrow import BATCH_ROWS, block_of, column_of, first_line
 
 
@@ -34,16 +35,21 @@ class ParquetTable(RawTable):
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
         self.path, self.place = path, path.name
+        if is_packed(path):
+            raise CatalogueError(f"{path}: is a packed Parquet file, which is not read here. Unpack it first.")
         try:
             with pq.ParquetFile(path) as file:
                 schema, self.rows = file.schema_arrow, file.metadata.num_rows
-        except (pa.ArrowException, OSError) as error:
+            fields = [column_of(field) for field in schema]
+        except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
             raise CatalogueError(
                 f"{path}: is not a readable Parquet file ({first_line(error)}). It may be truncated: fetch it again."
             ) from error
-        self.columns = {field.name: column_of(field) for field in schema}
+        self.columns = {field.name: field for field in reversed(fields)}
+        self.columns = {field.name: self.columns[field.name] for field in fields}
+        self.repeated = repeated_names([field.name for field in fields])
         self.cards = {
-            key.decode(): value.decode("utf-8", "replace")
+            key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
             for key, value in (schema.metadata or {}).items()
             if len(value) < 80
         }
@@ -64,7 +70,7 @@ class ParquetTable(RawTable):
                     for batch in batches:
                         yield block_of(batch, want, self.place, start)
                         start += len(batch)
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise CatalogueError(
                 f"{self.path}: is damaged near row {start} ({first_line(error)}). Fetch or write it again."
             ) from error

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import io
+import re
 import warnings
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 import numpy as np
 
 from ...errors import CatalogueError
 from ...store import native
-from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, stack_rows
+from ..packing import is_packed, open_content
+from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, repeated_names, stack_rows
 
 if TYPE_CHECKING:
     from astropy.table import Table
+
+_ROWS = re.compile(rb"\bnrows\s*=\s*[\"'](\d{1,18})", re.IGNORECASE)
+_WIDTHS = re.compile(rb"\barraysize\s*=\s*[\"']([\dx]{1,60})", re.IGNORECASE)
+_DIGITS = re.compile(rb"\d+")
+_ELSEWHERE = re.compile(rb"<(?:\w+:)?STREAM[^>]*\bhref|<!ENTITY", re.IGNORECASE)
 
 LIMIT_BYTES = 2 << 30
 """Largest VOTable that is read: the format must be held in memory whole, at several times its size."""
@@ -103,27 +111,70 @@ class VoTable(ArrayTable):
     suffixes = (".vot", ".votable")
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
-        from astropy.io.votable import parse
-
-        if path.stat().st_size > LIMIT_BYTES:
-            raise CatalogueError(
-                f"{path}: is a VOTable of {path.stat().st_size / 2**30:.1f} GiB; those above "
-                f"{LIMIT_BYTES / 2**30:.0f} GiB are not read, since the format must be held in memory whole. "
-                "Ask the archive for FITS, or convert it to Parquet."
-            )
+        self._check_head(path)
         try:
-            with warnings.catch_warnings():
+            with warnings.catch_warnings(), open_content(path) as content:
                 warnings.simplefilter("ignore")
-                table = parse(path, verify="ignore").get_first_table()
+                # The parser goes back and forth, which no packed stream can.
+                stream = io.BytesIO(content.read()) if is_packed(path) else content
+                table, others, infos, fields, params = _parsed(stream)
+        except CatalogueError:
+            raise
         except Exception as error:
             # The parser raises its own errors, expat's, struct's and plain IndexErrors on damaged files.
             raise CatalogueError(
                 f"{path}: is not a readable VOTable ({(str(error).splitlines() or [type(error).__name__])[0]}). "
                 "It may be truncated: fetch it again."
             ) from error
-        values = {field.name: table.array[field.ID] for field in table.fields}
-        units = {field.name: None if field.unit is None else str(field.unit) for field in table.fields}
-        super().__init__(path, values, units, {param.name: str(param.value) for param in table.params})
+        status = [(value.strip().upper(), words.strip()) for name, value, words in infos if name == "QUERY_STATUS"]
+        failed = next((words for value, words in status if value == "ERROR"), None)
+        if failed is not None:
+            raise CatalogueError(
+                f"{path}: is no table but the answer to a query that failed: {failed or 'no reason is given'!r}."
+            )
+        if table is None:
+            raise CatalogueError(f"{path}: is a VOTable that holds no table with columns. Fetch it again.")
+        values: dict[str, Any] = {}
+        for name, identifier, _ in fields:
+            values.setdefault(name, table[identifier])
+        units = {name: unit for name, _, unit in reversed(fields)}
+        super().__init__(path, values, units, params)
+        self.repeated = repeated_names([name for name, _, _ in fields])
+        self.others = others
+        if any(value == "OVERFLOW" for value, _ in status):
+            self.notes += (
+                f"the server cut the answer short (QUERY_STATUS OVERFLOW): it has {self.rows:,} rows, the query more",
+            )
+
+    @staticmethod
+    def _check_head(path: Path) -> None:
+        """Check what the file asks for before memory is given, and that it asks for no other file."""
+        if path.stat().st_size > LIMIT_BYTES:
+            raise CatalogueError(
+                f"{path}: is a VOTable of {path.stat().st_size / 2**30:.1f} GiB; those above "
+                f"{LIMIT_BYTES / 2**30:.0f} GiB are not read, since the format must be held in memory whole. "
+                "Ask the archive for FITS, or convert it to Parquet."
+            )
+        rows, width, size, tail = 0, 0, 0, b""
+        with open_content(path) as stream:
+            while content := stream.read(1 << 22):
+                size += len(content)
+                if size > LIMIT_BYTES:
+                    raise CatalogueError(f"{path}: unpacks to a VOTable above {LIMIT_BYTES / 2**30:.0f} GiB.")
+                whole = tail + content
+                if _ELSEWHERE.search(whole):
+                    raise CatalogueError(
+                        f"{path}: is a VOTable whose values stand in another file or entity, which is not read here. "
+                        "Ask the archive for the table itself."
+                    )
+                rows = max([rows, *(int(n) for n in _ROWS.findall(whole))])
+                width += whole.upper().count(b"FIELD ") + sum(map(_product, _WIDTHS.findall(whole)))
+                tail = content[-200:] if len(content) > 200 else content
+        if rows > size or max(rows, 1) * width * 8 > 100 * size + (256 << 20):
+            raise CatalogueError(
+                f"{path}: is a VOTable that promises {rows:,} rows of {width:,} values, which {size:,} bytes cannot "
+                "hold. It is truncated or damaged: fetch it again."
+            )
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -134,6 +185,41 @@ class VoTable(ArrayTable):
     def begins(head: bytes) -> bool:
         """Return whether a file that begins with these bytes is a VOTable."""
         return b"<VOTABLE" in head.upper() or b":VOTABLE" in head.upper()
+
+
+def _product(sizes: bytes) -> int:
+    return int(np.prod([int(n) for n in _DIGITS.findall(sizes)], dtype=object))
+
+
+_Field = tuple[str, str, str | None]
+
+
+def _parsed(
+    stream: BinaryIO,
+) -> tuple[Any, tuple[str, ...], list[tuple[str, str, str]], list[_Field], dict[str, str]]:
+    """Return the first table that has rows, or else columns; names of others; infos, fields and parameters."""
+    from astropy.io.votable import parse
+
+    document = parse(stream, verify="ignore")
+    infos = [(str(i.name), str(i.value), str(i.content or "")) for i in _infos(document)]
+    tables = [table for table in document.iter_tables() if table.fields]
+    tables.sort(key=lambda table: len(table.array) == 0)
+    if not tables:
+        return None, (), infos, [], {}
+    first = tables[0]
+    fields = [(str(f.name), str(f.ID), None if f.unit is None else str(f.unit)) for f in first.fields]
+    params = {str(param.name): str(param.value) for param in first.params}
+    others = tuple(str(table.name or table.ID) for table in tables[1:] if table.name or table.ID)
+    return first.array, others, infos, fields, params
+
+
+def _infos(element: Any) -> Iterator[Any]:
+    """Yield what a document or a resource, and those in it, say of themselves."""
+    yield from getattr(element, "infos", ())
+    for table in getattr(element, "tables", ()):
+        yield from getattr(table, "infos", ())
+    for resource in getattr(element, "resources", ()):
+        yield from _infos(resource)
 
 
 def _text(values: Any) -> np.ndarray:
