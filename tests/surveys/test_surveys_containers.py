@@ -306,7 +306,10 @@ def test_ecsv_gives_units_cards_arrays_and_its_delimiter(tmp_path, expected, del
             "# %ECSV 1.0\n# ---\n# delimiter: '|'\n# datatype: []\na|b\n1|2\n",
             r"has the delimiter '\|'; an ECSV file has",
         ),
-        ("# %ECSV 1.0\n# ---\n# " + "x" * 300_000 + "\na b\n1 2\n", r"ECSV header of more than 262,144 letters"),
+        (
+            "# %ECSV 1.0\n# ---\n# " + "x" * 300_000 + "\na b\n1 2\n",
+            r"damaged ECSV header \(it has more than 262,144 letters\)",
+        ),
     ],
 )
 def test_ecsv_headers_that_are_damaged(tmp_path, header, message):

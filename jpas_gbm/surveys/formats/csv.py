@@ -101,20 +101,18 @@ class CsvTable(RawTable):
 
     def _understand(self, header: Sequence[str]) -> None:
         """Take delimiter, units, arrays and keywords from the header of an ECSV file."""
-        if sum(map(len, header)) > _MOST_ECSV:
-            raise CatalogueError(f"{self.path}: has an ECSV header of more than {_MOST_ECSV:,} letters.")
         try:
-            about = yaml.load("\n".join(header[1:]), _Loader)
-            delimiter, types, meta = about.get("delimiter", " "), about["datatype"], about.get("meta") or {}
+            about = ecsv_header(header[1:])
+            delimiter, meta = str(about.get("delimiter", " ")), about.get("meta") or {}
             meta = dict(meta if isinstance(meta, dict) else list(meta))
-            for one in types:
+            for one in about["datatype"]:
                 if one.get("unit"):
                     self._units[str(one["name"])] = str(one["unit"])
                 length = re.fullmatch(r"\w+\[(\d{1,6}|null)\]", str(one.get("subtype", "")))
                 if length:
                     self._arrays[str(one["name"])] = 0 if length.group(1) == "null" else int(length.group(1))
             self.cards = {str(name): str(value) for name, value in meta.items() if np.isscalar(value)}
-        except (yaml.YAMLError, RecursionError, AttributeError, KeyError, TypeError, ValueError) as error:
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CatalogueError(
                 f"{self.path}: has a damaged ECSV header ({first_line(error)}). Fetch or write it again."
             ) from error
@@ -248,6 +246,27 @@ class _Loader(yaml.SafeLoader):
 
     It is Python's: the loader in C ends the interpreter on deep nesting.
     """
+
+
+def ecsv_header(lines: Sequence[str]) -> Any:
+    """Return what the header of an ECSV file says, which astropy also writes beside tables in HDF5.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Without their comment signs.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be understood.
+    """
+    if sum(map(len, lines)) > _MOST_ECSV:
+        raise ValueError(f"it has more than {_MOST_ECSV:,} letters")
+    try:
+        return yaml.load("\n".join(lines), _Loader)
+    except (yaml.YAMLError, RecursionError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(first_line(error)) from error
 
 
 def _untagged(loader: Any, suffix: str, node: yaml.Node) -> object:

@@ -1,0 +1,475 @@
+"""Tables in HDF5 files, as h5py, PyTables, pandas and astropy write them, read in blocks."""
+
+from __future__ import annotations
+
+import pickletools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...errors import CatalogueError, did_you_mean
+from ...store import native
+from ..packing import FREE_BYTES, MOST_TIMES, is_packed
+from ..tables import (
+    BLOCK_BYTES,
+    FORMATS,
+    MOST_COLUMNS,
+    Block,
+    Column,
+    Extension,
+    Kind,
+    RawTable,
+    Want,
+    repeated_names,
+    stack_rows,
+)
+
+if TYPE_CHECKING:
+    import h5py
+
+MOST_CHUNK = 1 << 29
+"""Bytes of a chunk, which is unpacked whole."""
+
+MOST_NODES = 20_000
+MOST_PICKLED = 1 << 28
+
+_KINDS: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool", "S": "text", "U": "text"}
+
+
+@dataclass(frozen=True)
+class _Values:
+    """Where the values of a column stand.
+
+    Parameters
+    ----------
+    column : Column
+    dataset : str
+        Path in the file.
+    field : str
+        Of a compound dataset; empty for a plain one.
+    place : int or None
+        Which of the dataset's values in a row; None for all.
+    names : tuple of str
+        Of the categories that integers stand for.
+    pickled : bool
+        Whether the dataset holds all its text as one pickled array.
+    blank : bool
+        Whether ``nan`` is written for missing text.
+    """
+
+    column: Column
+    dataset: str
+    field: str = ""
+    place: int | None = None
+    names: tuple[str, ...] = ()
+    pickled: bool = False
+    blank: bool = False
+
+
+@dataclass(frozen=True)
+class _Layout:
+    """A table in an HDF5 file: its key, its columns, its rows and its keywords."""
+
+    key: str
+    values: tuple[_Values, ...]
+    rows: int
+    cards: Mapping[str, str]
+
+
+@FORMATS.register("hdf5")
+class Hdf5Table(RawTable):
+    """A table in an HDF5 file: a compound dataset, a group of datasets of one length, or a pandas DataFrame.
+
+    pandas pickles text. Pickles are not executed here: of the array of strings that it writes, the strings are taken,
+    and anything else is refused.
+
+    Parameters
+    ----------
+    path : Path
+    hdu : int, str or sequence of str, optional
+        Key of a table, its number, or keys to prefer; default: the first.
+
+    Raises
+    ------
+    CatalogueError
+        If the file is damaged, holds no table, or asks for other files or for more than it can hold.
+    """
+
+    format = "HDF5"
+    suffixes = (".h5", ".hdf5", ".hdf")
+
+    def __init__(self, path: Path, hdu: Extension = None) -> None:
+        self.path, self.place = path, path.name
+        if is_packed(path):
+            raise CatalogueError(f"{path}: is a packed HDF5 file, which is not read here. Unpack it first.")
+        with self._opened() as file:
+            layout = self._choose(_tables(file), hdu)
+            self.place = f"{path.name}[{layout.key}]"
+            self.rows = self._rows = layout.rows
+            self._check_sizes(file, layout)
+        self.cards = layout.cards
+        names = [value.column.name for value in layout.values]
+        self.repeated = repeated_names(names)
+        self._values = {value.column.name: value for value in reversed(layout.values)}
+        self.columns = {name: self._values[name].column for name in names}
+
+    @staticmethod
+    def begins(head: bytes) -> bool:
+        """Return whether a file that begins with these bytes is an HDF5 file."""
+        return head.startswith(b"\x89HDF\r\n\x1a\n")
+
+    @contextmanager
+    def _opened(self) -> Iterator[h5py.File]:
+        import h5py
+
+        try:
+            with h5py.File(self.path, "r", locking=False) as file:
+                yield file
+        except CatalogueError:
+            raise
+        except Exception as error:
+            # The library raises OSError, RuntimeError, KeyError, TypeError and others on damaged files.
+            first = (str(error).splitlines() or [type(error).__name__])[0]
+            raise CatalogueError(
+                f"{self.path}: is not a readable HDF5 file ({first}). It is truncated or damaged: fetch it again."
+            ) from error
+
+    def _choose(self, tables: Sequence[_Layout], wanted: Extension) -> _Layout:
+        keys = [layout.key for layout in tables]
+        if not tables:
+            raise CatalogueError(
+                f"{self.path}: holds no table: no compound dataset, no DataFrame, no group of datasets of one length."
+            )
+        listed = ", ".join(keys[:30])
+        if isinstance(wanted, str) and wanted not in keys and wanted.isdigit():
+            wanted = int(wanted[:9])
+        if isinstance(wanted, int):
+            if not 0 <= wanted < len(keys):
+                raise CatalogueError(f"{self.path}: has no table {wanted}. It has: {listed}.")
+            found = wanted
+        elif isinstance(wanted, str):
+            bare = wanted.strip("/")
+            if bare not in keys:
+                hint = did_you_mean(bare, keys)
+                raise CatalogueError(f"{self.path}: has no table '{wanted}'.{hint} It has: {listed}.")
+            found = keys.index(bare)
+        else:
+            found = next((keys.index(name) for name in wanted or () if name in keys), 0)
+        self.others = tuple(key for i, key in enumerate(keys) if i != found)
+        return tables[found]
+
+    def _check_sizes(self, file: h5py.File, layout: _Layout) -> None:
+        """Check what the datasets ask for before memory is given: no other file, no huge chunk, no empty promise."""
+        total = 0
+        for name in dict.fromkeys(value.dataset for value in layout.values):
+            dataset = file[name]
+            if dataset.external or dataset.is_virtual:
+                raise CatalogueError(
+                    f"{self.place}: the values of '{name}' stand in another file, which is not read here. Save the "
+                    "table whole."
+                )
+            chunk = int(np.prod(dataset.chunks or (), dtype=object)) * dataset.dtype.itemsize if dataset.chunks else 0
+            if chunk > MOST_CHUNK:
+                raise CatalogueError(
+                    f"{self.place}: '{name}' is stored in chunks of {chunk:,} bytes, too large to read."
+                )
+            total += int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
+        most = max(FREE_BYTES, MOST_TIMES * self.path.stat().st_size)
+        if total > most:
+            raise CatalogueError(
+                f"{self.place}: promises {total:,} bytes of values, which a file of {self.path.stat().st_size:,} bytes "
+                "cannot hold. It is damaged: fetch it again."
+            )
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns in consecutive blocks of rows."""
+        values = {name: self._values[name] for name in want}
+        with self._opened() as file:
+            texts = {name: self._pickled(file, value) for name, value in values.items() if value.pickled}
+            sizes = {v.dataset: _row_bytes(file[v.dataset]) for v in values.values() if not v.pickled}
+            step = max(1, BLOCK_BYTES // max(1, sum(sizes.values())))
+            for start in range(0, self._rows, step):
+                stop, held, block = min(self._rows, start + step), dict[str, Any](), Block()
+                for name, value in values.items():
+                    if name in texts:
+                        block[name] = texts[name][start:stop]
+                        continue
+                    if value.dataset not in held:
+                        held[value.dataset] = file[value.dataset][start:stop]
+                    block[name] = self._decoded(value, held[value.dataset], start)
+                yield block
+
+    def _decoded(self, value: _Values, stored: np.ndarray, start: int) -> np.ndarray:
+        raw = stored[value.field] if value.field else stored
+        if value.place is not None and raw.ndim > 1:
+            raw = raw[:, value.place]
+        if value.names:
+            words = np.array([*value.names, ""], dtype=str)
+            return words[np.where((raw >= 0) & (raw < len(value.names)), raw, -1)]
+        if value.column.kind == "object":
+            return stack_rows([np.asarray(row) for row in raw], value.column.name, self.place, start)
+        if value.column.kind == "text":
+            flat = [one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in raw.reshape(-1)]
+            text = np.strings.strip(np.array(flat, dtype=str)).reshape(raw.shape) if flat else np.full(raw.shape, "")
+            return np.where(text == "nan", "", text) if value.blank else text
+        plain = np.array(native(np.asarray(raw)))
+        return plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
+
+    def _pickled(self, file: h5py.File, value: _Values) -> np.ndarray:
+        """Return the text of a column that pandas has pickled, without executing the pickle."""
+        content = b"".join(bytes(part) for part in file[value.dataset][:1])
+        if len(content) > MOST_PICKLED:
+            raise CatalogueError(
+                f"{self.place}[{value.column.name}]: {len(content):,} bytes of text are not read here."
+            )
+        try:
+            found = _inert(content)
+            _, shape, _, _, items = found.state
+            grid = np.array(["" if isinstance(one, float) or one is None else one for one in items], dtype=object)
+            grid = grid.reshape(shape if len(shape) > 1 else (-1, 1))
+            column = grid[:, value.place or 0]
+            if len(column) != self._rows or not all(isinstance(one, str) for one in column):
+                raise ValueError("its items are no strings, one a row")
+        except (ValueError, TypeError, AttributeError, IndexError, KeyError, RecursionError, OverflowError) as error:
+            raise CatalogueError(
+                f"{self.place}[{value.column.name}]: holds pickled objects, which are not read ({error}). Write the "
+                "table with pandas' to_hdf(..., format='table'), or as Parquet."
+            ) from error
+        return np.strings.strip(column.astype(str))
+
+
+def _row_bytes(dataset: h5py.Dataset) -> int:
+    """Return the bytes of a row of a dataset."""
+    return int(np.prod(dataset.shape[1:], dtype=object)) * dataset.dtype.itemsize
+
+
+def _tables(file: h5py.File) -> list[_Layout]:
+    """Return the tables of a file in the order of its groups; links to other files are not followed."""
+    import h5py
+
+    found: list[_Layout] = []
+    left: list[tuple[str, Any]] = [("", file)]
+    seen, met = set[Any](), 0
+    while left:
+        key, group = left.pop(0)
+        identity = h5py.h5o.get_info(group.id).addr
+        if identity in seen:
+            continue
+        seen.add(identity)
+        names = [name for name in group if isinstance(group.get(name, getlink=True), h5py.HardLink)]
+        met += len(names)
+        if met > MOST_NODES:
+            raise CatalogueError(f"{file.filename}: has more than {MOST_NODES:,} groups and datasets.")
+        kind = _word(group.attrs.get("pandas_type")) if "pandas_type" in group.attrs else ""
+        if kind in ("frame", "frame_table"):
+            found.append((_fixed_frame if kind == "frame" else _table_frame)(key, group))
+            continue
+        members = {name: group[name] for name in names}
+        datasets = {name: one for name, one in members.items() if isinstance(one, h5py.Dataset) and one.ndim}
+        for name, one in datasets.items():
+            if one.dtype.names and one.ndim == 1:
+                found.append(_compound(f"{key}/{name}".strip("/"), one, datasets.get(f"{name}.__table_column_meta__")))
+        plain = {name: one for name, one in datasets.items() if not one.dtype.names and "__table_col" not in name}
+        lengths = {one.shape[0] for one in plain.values()}
+        if len(lengths) == 1 and len(plain) > 1:
+            found.append(_columns(key, group, plain))
+        left += [(f"{key}/{name}".strip("/"), one) for name, one in members.items() if isinstance(one, h5py.Group)]
+    return [layout for layout in found if layout.values]
+
+
+def _word(value: object) -> str:
+    """Return an attribute as text; empty where it is no single text or number."""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace").strip()
+    return str(value).strip() if isinstance(value, str | int | float | np.generic) else ""
+
+
+def _cards(*nodes: Any) -> dict[str, str]:
+    cards: dict[str, str] = {}
+    for node in nodes:
+        for name in node.attrs:
+            try:
+                cards[str(name)] = _word(node.attrs[name])
+            except Exception:
+                # An attribute of a kind that the library cannot read is none that is needed.
+                continue
+    return {name: value for name, value in cards.items() if 0 < len(value) < 200}
+
+
+def _column(name: str, dtype: np.dtype, shape: Sequence[int], unit: str | None = None) -> Column | None:
+    """Say what a dataset or a field is as a column; None for what no column is made of."""
+    import h5py
+
+    base, more = (dtype.base, dtype.shape) if dtype.subdtype else (dtype, ())
+    width = int(np.prod([*shape, *more], dtype=object)) if (*shape, *more) else None
+    if h5py.check_string_dtype(base) is not None or base.kind in "SU":
+        return Column(name, "text", width, unit)
+    inner = h5py.check_vlen_dtype(base)
+    if inner is not None:
+        return Column(name, "object", 0, unit) if np.dtype(inner).kind in "fiub" and width is None else None
+    return Column(name, _KINDS[base.kind], width, unit) if base.kind in _KINDS else None
+
+
+def _unit(node: Any) -> str | None:
+    return next((word for name in ("unit", "units", "UNIT") if (word := _word(node.attrs.get(name)))), None)
+
+
+def _columns(key: str, group: Any, datasets: Mapping[str, Any]) -> _Layout:
+    """A group of datasets of one length."""
+    values = []
+    for name, one in datasets.items():
+        column = _column(name, one.dtype, one.shape[1:], _unit(one))
+        if column is not None:
+            values.append(_Values(column, one.name))
+    return _Layout(key or "/", tuple(values), next(iter(datasets.values())).shape[0], _cards(group))
+
+
+def _compound(key: str, dataset: Any, about: Any) -> _Layout:
+    """A dataset of records, with units where astropy wrote them beside it."""
+    units: dict[str, str] = {}
+    cards = _cards(dataset)
+    if about is not None and about.dtype.kind in "SO" and about.size < 10_000:
+        from .csv import ecsv_header
+
+        header = ecsv_header([_word(line) for line in about[()]])
+        units = {str(one["name"]): str(one["unit"]) for one in header["datatype"] if one.get("unit")}
+        meta = header.get("meta") or {}
+        cards |= {str(name): str(value) for name, value in dict(meta).items() if np.isscalar(value)}
+    values = []
+    for name in dataset.dtype.names[: MOST_COLUMNS + 1]:
+        column = _column(name, dataset.dtype[name], (), units.get(name))
+        if column is not None:
+            values.append(_Values(column, dataset.name, name))
+    return _Layout(key, tuple(values), dataset.shape[0], cards)
+
+
+def _names(dataset: Any) -> list[str]:
+    return [_word(name) for name in dataset[: MOST_COLUMNS + 1]]
+
+
+def _fixed_frame(key: str, group: Any) -> _Layout:
+    """A DataFrame in pandas' fixed format: a block of values for each type, and the names of its columns."""
+    values: list[_Values] = []
+    index = group["axis1"]
+    if _word(index.attrs.get("name")) not in ("", "N.") and (column := _column(
+        _word(index.attrs.get("name")), index.dtype, ()
+    )):  # fmt: skip
+        values.append(_Values(column, index.name))
+    for i in range(min(int(group.attrs["nblocks"]), MOST_COLUMNS)):
+        stored = group[f"block{i}_values"]
+        pickled = _word(stored.attrs.get("PSEUDOATOM")) == "object"
+        for j, name in enumerate(_names(group[f"block{i}_items"])):
+            found = Column(name, "text") if pickled else _column(name, stored.dtype, ())
+            if found is not None:
+                values.append(_Values(found, stored.name, place=j, pickled=pickled))
+    order = {name: i for i, name in enumerate(_names(group["axis0"]))}
+    values.sort(key=lambda value: order.get(value.column.name, -1))
+    return _Layout(key, tuple(values), index.shape[0], _cards(group))
+
+
+def _table_frame(key: str, group: Any) -> _Layout:
+    """A DataFrame in pandas' table format: records, some of whose fields hold several columns of one type."""
+    table = group["table"]
+    values: list[_Values] = []
+    for name in table.dtype.names:
+        kind = table.attrs.get(f"{name}_kind")
+        names = [name]
+        if name.startswith("values_block_") and kind is not None:
+            names = [str(one) for one in _inert(kind if isinstance(kind, bytes) else str(kind).encode())]
+        categories: tuple[str, ...] = ()
+        if _word(table.attrs.get(f"{name}_meta")) == "category":
+            stored = group[f"meta/{name}/meta/table"]["values"]
+            categories = tuple(_word(one) for one in stored[:100_000])
+        for j, one in enumerate(names):
+            column = _column(one, table.dtype[name].base, ())
+            if column is None:
+                continue
+            column = Column(one, "text") if categories else column
+            several = j if name.startswith("values_block_") else None
+            values.append(_Values(column, table.name, name, several, categories, blank=True))
+    return _Layout(key, tuple(values), table.shape[0], _cards(group))
+
+
+@dataclass
+class _Call:
+    """What a pickle would have called, and never does here."""
+
+    name: str = ""
+    state: Any = None
+
+
+def _inert(content: bytes) -> Any:
+    """Return what a pickle of lists, tuples and strings holds; a call in it stays a mark and is not made.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else, or is damaged.
+    """
+    stack: list[Any] = []
+    memo: dict[int, Any] = {}
+    marks: list[int] = []
+
+    def above() -> list[Any]:
+        at = marks.pop()
+        values = stack[at:]
+        del stack[at:]
+        return values
+
+    def last(count: int) -> tuple[Any, ...]:
+        values = tuple(stack[len(stack) - count :])
+        del stack[len(stack) - count :]
+        return values
+
+    def extend() -> None:
+        values = above()
+        stack[-1].extend(values)
+
+    def build() -> None:
+        state = stack.pop()
+        stack[-1].state = state
+
+    def append() -> None:
+        value = stack.pop()
+        stack[-1].append(value)
+
+    def call() -> None:
+        name = last(2)[0]
+        stack.append(_Call(str(getattr(name, "name", name))))
+
+    does: dict[str, Callable[[Any], object]] = {
+        "MARK": lambda _: marks.append(len(stack)),
+        "EMPTY_LIST": lambda _: stack.append([]),
+        "EMPTY_TUPLE": lambda _: stack.append(()),
+        "LIST": lambda _: stack.append(above()),
+        "TUPLE": lambda _: stack.append(tuple(above())),
+        "TUPLE1": lambda _: stack.append(last(1)),
+        "TUPLE2": lambda _: stack.append(last(2)),
+        "TUPLE3": lambda _: stack.append(last(3)),
+        "APPEND": lambda _: append(),
+        "APPENDS": lambda _: extend(),
+        "NONE": lambda _: stack.append(None),
+        "NEWTRUE": lambda _: stack.append(True),
+        "NEWFALSE": lambda _: stack.append(False),
+        "MEMOIZE": lambda _: memo.update({len(memo): stack[-1]}),
+        "STACK_GLOBAL": lambda _: stack.append(_Call(".".join(map(str, last(2))))),
+        "GLOBAL": lambda name: stack.append(_Call(str(name))),
+        "REDUCE": lambda _: call(),
+        "BUILD": lambda _: build(),
+        **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda at: memo.update({int(at): stack[-1]})),
+        **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: stack.append(memo[int(at)])),
+        **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
+    }
+    plain = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
+    for code, argument, _ in pickletools.genops(content):
+        if code.name in does:
+            does[code.name](argument)
+        elif any(word in code.name for word in plain):
+            stack.append(argument)
+        else:
+            raise ValueError(f"{code.name} in a pickle")
+    return stack[-1]

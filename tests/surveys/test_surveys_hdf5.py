@@ -1,0 +1,219 @@
+"""HDF5 as h5py, astropy and pandas write it: the same table comes out, and nothing in it is executed."""
+
+import gzip
+import os
+import pickle
+
+import h5py
+import numpy as np
+import pytest
+from astropy.table import Table
+from sample_files import FLUX, UNIT, idr_columns, write_idr
+
+from jpas_gbm.errors import CatalogueError
+from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.formats import hdf5
+from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
+from jpas_gbm.surveys.tables import join_blocks, open_table
+
+BANDS = band_system("jpas57").names
+
+
+def whole(table, **want):
+    return join_blocks(list(table.read(want or dict.fromkeys(table.columns, "any"))))
+
+
+def listed(names):
+    """Names as PyTables keeps a Python list in an attribute."""
+    return np.bytes_(pickle.dumps(list(names), protocol=0))
+
+
+def write_astropy(path):
+    table = Table(idr_columns(), meta={f"BAND{i}": band for i, band in enumerate(BANDS)})
+    table[FLUX].unit = UNIT
+    table.write(path, path="catalogue", serialize_meta=True)
+
+
+def write_h5py(path):
+    with h5py.File(path, "w") as file:
+        group = file.create_group("survey/catalogue")
+        for name, values in idr_columns().items():
+            group[name] = values
+        group[FLUX].attrs["unit"] = UNIT
+        for i, band in enumerate(BANDS):
+            group.attrs[f"BAND{i}"] = band
+
+
+@pytest.mark.parametrize("write", [write_astropy, write_h5py])
+def test_a_catalogue_is_the_same_in_hdf5(tmp_path, write):
+    write(tmp_path / "a.h5")
+    catalogue, _ = read_catalogue(tmp_path / "a.h5")
+    straight, _ = read_catalogue(write_idr(tmp_path / "a.fits"))
+    np.testing.assert_allclose(catalogue.flux, straight.flux, rtol=1e-6)
+    np.testing.assert_array_equal(catalogue.key["NUMBER"], straight.key["NUMBER"])
+    table = open_table(tmp_path / "a.h5")
+    assert "erg" in table.columns[FLUX].unit and table.cards["BAND3"] == BANDS[3]
+
+
+def test_it_is_read_in_blocks(tmp_path, monkeypatch):
+    write_h5py(tmp_path / "a.h5")
+    straight = read_catalogue(tmp_path / "a.h5")[0]
+    monkeypatch.setattr(hdf5, "BLOCK_BYTES", 1000)
+    assert len(list(open_table(tmp_path / "a.h5").read({FLUX: "float"}))) > 1
+    chunks = [chunk.flux for chunk in CatalogueReader(tmp_path / "a.h5").chunks(5)]
+    np.testing.assert_array_equal(np.concatenate(chunks), straight.flux)
+
+
+FRAME = {
+    "TARGETID": np.array([39633000000000001, 39633000000000002, 39633000000000003]),
+    "J0378": np.array([1.5, np.nan, 3.5]),
+    "SPECTYPE": np.array(["QSO", "GALAXY", ""], dtype=object),
+    "SURVEY": np.array(["main", "sv", None], dtype=object),
+}
+
+
+def write_fixed(path, text=None):
+    """A DataFrame in pandas' fixed format; text is pickled by PyTables."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data")
+        group.attrs["pandas_type"], group.attrs["nblocks"] = np.bytes_(b"frame"), 3
+        group["axis0"] = np.array(list(FRAME), dtype="S8")
+        group["axis1"] = np.arange(3)
+        group["axis1"].attrs["name"] = np.bytes_(b"N.")
+        for i, name in enumerate(("TARGETID", "J0378")):
+            group[f"block{i}_items"], group[f"block{i}_values"] = np.array([name], dtype="S8"), FRAME[name][:, None]
+        group["block2_items"] = np.array(["SPECTYPE", "SURVEY"], dtype="S8")
+        array = np.stack([FRAME["SPECTYPE"], FRAME["SURVEY"]], axis=1)
+        content = pickle.dumps(array) if text is None else text
+        stored = group.create_dataset("block2_values", (1,), dtype=h5py.vlen_dtype(np.uint8))
+        stored[0] = np.frombuffer(content, dtype=np.uint8)
+        stored.attrs["PSEUDOATOM"] = np.bytes_(b"object")
+    return path
+
+
+def write_frame_table(path):
+    """A DataFrame in pandas' table format: fields of several columns, categories beside them."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("data")
+        group.attrs["pandas_type"] = np.bytes_(b"frame_table")
+        fields = [
+            ("index", "i8"),
+            ("values_block_0", "i8", (2,)),
+            ("J0378", "f8"),
+            ("SPECTYPE", "S6"),
+            ("SURVEY", "i1"),
+        ]
+        record = np.zeros(3, dtype=fields)
+        record["values_block_0"][:, 0], record["values_block_0"][:, 1] = FRAME["TARGETID"], [7, 8, 9]
+        record["J0378"], record["SPECTYPE"] = FRAME["J0378"], [b"QSO", b"GALAXY", b"nan"]
+        record["SURVEY"] = [0, 1, -1]
+        table = group.create_dataset("table", data=record)
+        table.attrs["values_block_0_kind"] = listed(["TARGETID", "TILE_ID"])
+        table.attrs["SURVEY_meta"] = np.bytes_(b"category")
+        names = np.array([(0, b"main"), (1, b"sv")], dtype=[("index", "i8"), ("values", "S4")])
+        group["meta/SURVEY/meta/table"] = names
+    return path
+
+
+@pytest.mark.parametrize("write", [write_fixed, write_frame_table])
+def test_a_dataframe_of_pandas(tmp_path, write):
+    table = open_table(write(tmp_path / "a.h5"))
+    assert table.place == "a.h5[data]" and table.rows == 3
+    block = whole(table)
+    assert block["TARGETID"].tolist() == FRAME["TARGETID"].tolist()
+    np.testing.assert_array_equal(block["J0378"], FRAME["J0378"])
+    assert block["SPECTYPE"].tolist() == ["QSO", "GALAXY", ""] and block["SURVEY"].tolist() == ["main", "sv", ""]
+    assert table.columns["SPECTYPE"].kind == table.columns["SURVEY"].kind == "text"
+
+
+class _Harm:
+    def __init__(self, path):
+        self.path = str(path)
+
+    def __reduce__(self):
+        return os.mkdir, (self.path,)
+
+
+@pytest.mark.parametrize("content", ["harm", "numbers", "cut", "short"])
+def test_trap_pickles_are_never_executed(tmp_path, content):
+    text = {
+        "harm": pickle.dumps(_Harm(tmp_path / "harmed")),
+        "numbers": pickle.dumps(np.array([[1, {}], [2, {}], [3, {}]], dtype=object)),
+        "cut": pickle.dumps(np.array([["a", "b"]] * 3, dtype=object))[:-30],
+        "short": pickle.dumps(np.array([["a", "b"]] * 2, dtype=object)),
+    }[content]
+    table = open_table(write_fixed(tmp_path / "a.h5", text))
+    assert whole(table, TARGETID="int")["TARGETID"][0] == FRAME["TARGETID"][0]
+    with pytest.raises(
+        CatalogueError, match=r"a\.h5\[data\]\[SPECTYPE\]: holds pickled objects, which are not read .*Par"
+    ):
+        whole(table)
+    assert not (tmp_path / "harmed").exists()
+
+
+def test_several_tables_are_told_apart_by_their_keys(tmp_path):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file["one"] = np.zeros(2, dtype=[("a", "i4"), ("t", "S3")])
+        file.create_dataset("deep/two", (3,), dtype=[("b", "f4"), ("c", h5py.string_dtype())])
+        file["self"] = h5py.SoftLink("/")
+        file["image"] = np.zeros((3, 3))
+    table = open_table(tmp_path / "a.h5")
+    assert table.place == "a.h5[one]" and table.others == ("deep/two",)
+    assert open_table(tmp_path / "a.h5", "/deep/two").rows == open_table(tmp_path / "a.h5", 1).rows == 3
+    assert whole(open_table(tmp_path / "a.h5", ["nothing", "deep/two"]))["c"].tolist() == ["", "", ""]
+    with pytest.raises(
+        CatalogueError, match=r"has no table 'deep/tow'\. Did you mean 'deep/two'\? It has: one, deep/two"
+    ):
+        open_table(tmp_path / "a.h5", "deep/tow")
+    with pytest.raises(CatalogueError, match=r"has no table 7\."):
+        open_table(tmp_path / "a.h5", 7)
+
+
+def varying(file):
+    data = file.create_dataset("t", (2,), dtype=[("v", h5py.vlen_dtype(np.float32))])
+    data[0], data[1] = (np.array([1.0, 2.0], dtype="f4"),), (np.array([3.0], dtype="f4"),)
+
+
+def elsewhere(file):
+    file["s/a"] = np.zeros(3)
+    file["s"].create_dataset("b", (3,), "f8", external=[("other.bin", 0, 24)])
+
+
+def promise(file):
+    file["s/a"] = h5py.Empty("f4")
+    for name in "ab":
+        file.create_dataset(f"t/{name}", (1 << 40,), "f8", chunks=(1024,))
+
+
+def chunky(file):
+    for name in "ab":
+        file.create_dataset(f"t/{name}", (1 << 28,), "f8", chunks=(1 << 28,))
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (varying, r"\[v\]: row \d has \d values, the others \d"),
+        (elsewhere, r"the values of '/s/b' stand in another file"),
+        (promise, r"promises [\d,]+ bytes of values, which a file of [\d,]+ bytes cannot hold"),
+        (chunky, r"is stored in chunks of [\d,]+ bytes, too large to read"),
+        (lambda file: file.create_group("nothing"), r"holds no table: no compound dataset, no DataFrame"),
+        (lambda file: file.create_group("x").attrs.update({"pandas_type": "frame"}), r"is not a readable HDF5 file"),
+    ],
+)
+def test_what_cannot_be_read_is_told(tmp_path, write, message):
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        write(file)
+    with pytest.raises(CatalogueError, match=message):
+        whole(open_table(tmp_path / "a.h5"))
+
+
+def test_damaged_and_packed_files(tmp_path):
+    write_h5py(tmp_path / "a.h5")
+    content = (tmp_path / "a.h5").read_bytes()
+    (tmp_path / "cut.h5").write_bytes(content[:3000])
+    with pytest.raises(CatalogueError, match=r"cut\.h5: is not a readable HDF5 file .*truncated"):
+        open_table(tmp_path / "cut.h5")
+    (tmp_path / "b.h5.gz").write_bytes(gzip.compress(content))
+    with pytest.raises(CatalogueError, match=r"is a packed HDF5 file, which is not read here\. Unpack it first"):
+        open_table(tmp_path / "b.h5.gz")
