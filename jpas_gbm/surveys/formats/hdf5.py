@@ -402,74 +402,81 @@ class _Call:
     state: Any = None
 
 
+class _Inert:
+    """A stack machine that builds the lists, tuples and strings of a pickle; a call stays a mark and is not made."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._marks: list[int] = []
+
+    def take(self, code: str, argument: Any) -> None:
+        """Do what one instruction says.
+
+        Raises
+        ------
+        ValueError
+            If it is none of those that such values need.
+        """
+        if code in _PASSED:
+            return
+        if code.endswith("PUT") or code == "MEMOIZE":
+            self._memo[len(self._memo) if argument is None else int(argument)] = self.stack[-1]
+        elif code.endswith("GET"):
+            self.stack.append(self._memo[int(argument)])
+        elif code in _MADE:
+            self.stack.append(_MADE[code]())
+        elif code == "GLOBAL":
+            self.stack.append(_Call(str(argument)))
+        elif code in _GATHERED:
+            self.stack.append(_GATHERED[code](self._above()))
+        elif code in _COUNTED:
+            count, make = _COUNTED[code]
+            values = [self.stack.pop() for _ in range(count)][::-1]
+            self.stack.append(make(values))
+        elif code == "MARK":
+            self._marks.append(len(self.stack))
+        elif code in ("APPEND", "APPENDS"):
+            values = self._above() if code == "APPENDS" else [self.stack.pop()]
+            self.stack[-1].extend(values)
+        elif code == "BUILD":
+            state = self.stack.pop()
+            self.stack[-1].state = state
+        elif any(word in code for word in _PLAIN):
+            self.stack.append(argument)
+        else:
+            raise ValueError(f"{code} in a pickle")
+
+    def _above(self) -> list[Any]:
+        """Return what stands above the last mark, and take it away."""
+        at = self._marks.pop()
+        values = self.stack[at:]
+        del self.stack[at:]
+        return values
+
+
+_PASSED = ("PROTO", "FRAME", "STOP")
+_PLAIN = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
+_MADE: dict[str, Callable[[], Any]] = {
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+}  # fmt: skip
+_GATHERED: dict[str, Callable[[list[Any]], Any]] = {"LIST": list, "TUPLE": tuple}
+_COUNTED: dict[str, tuple[int, Callable[[list[Any]], Any]]] = {
+    **{f"TUPLE{n}": (n, tuple) for n in (1, 2, 3)},
+    "STACK_GLOBAL": (2, lambda names: _Call(".".join(map(str, names)))),
+    "REDUCE": (2, lambda called: _Call(getattr(called[0], "name", ""))),
+}
+
+
 def _inert(content: bytes) -> Any:
-    """Return what a pickle of lists, tuples and strings holds; a call in it stays a mark and is not made.
+    """Return what a pickle of lists, tuples and strings holds, without executing it.
 
     Raises
     ------
     ValueError
         If it holds anything else, or is damaged.
     """
-    stack: list[Any] = []
-    memo: dict[int, Any] = {}
-    marks: list[int] = []
-
-    def above() -> list[Any]:
-        at = marks.pop()
-        values = stack[at:]
-        del stack[at:]
-        return values
-
-    def last(count: int) -> tuple[Any, ...]:
-        values = tuple(stack[len(stack) - count :])
-        del stack[len(stack) - count :]
-        return values
-
-    def extend() -> None:
-        values = above()
-        stack[-1].extend(values)
-
-    def build() -> None:
-        state = stack.pop()
-        stack[-1].state = state
-
-    def append() -> None:
-        value = stack.pop()
-        stack[-1].append(value)
-
-    def call() -> None:
-        name = last(2)[0]
-        stack.append(_Call(str(getattr(name, "name", name))))
-
-    does: dict[str, Callable[[Any], object]] = {
-        "MARK": lambda _: marks.append(len(stack)),
-        "EMPTY_LIST": lambda _: stack.append([]),
-        "EMPTY_TUPLE": lambda _: stack.append(()),
-        "LIST": lambda _: stack.append(above()),
-        "TUPLE": lambda _: stack.append(tuple(above())),
-        "TUPLE1": lambda _: stack.append(last(1)),
-        "TUPLE2": lambda _: stack.append(last(2)),
-        "TUPLE3": lambda _: stack.append(last(3)),
-        "APPEND": lambda _: append(),
-        "APPENDS": lambda _: extend(),
-        "NONE": lambda _: stack.append(None),
-        "NEWTRUE": lambda _: stack.append(True),
-        "NEWFALSE": lambda _: stack.append(False),
-        "MEMOIZE": lambda _: memo.update({len(memo): stack[-1]}),
-        "STACK_GLOBAL": lambda _: stack.append(_Call(".".join(map(str, last(2))))),
-        "GLOBAL": lambda name: stack.append(_Call(str(name))),
-        "REDUCE": lambda _: call(),
-        "BUILD": lambda _: build(),
-        **dict.fromkeys(("PUT", "BINPUT", "LONG_BINPUT"), lambda at: memo.update({int(at): stack[-1]})),
-        **dict.fromkeys(("GET", "BINGET", "LONG_BINGET"), lambda at: stack.append(memo[int(at)])),
-        **dict.fromkeys(("PROTO", "FRAME", "STOP"), lambda _: None),
-    }
-    plain = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
+    machine = _Inert()
     for code, argument, _ in pickletools.genops(content):
-        if code.name in does:
-            does[code.name](argument)
-        elif any(word in code.name for word in plain):
-            stack.append(argument)
-        else:
-            raise ValueError(f"{code.name} in a pickle")
-    return stack[-1]
+        machine.take(code.name, argument)
+    return machine.stack[-1]
