@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint wheel test-wheel conventions format lock bench coverage clean
+.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions format lock bench coverage clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -34,6 +34,10 @@ test-fast: $(READY) ## the tests without the slow ones
 lint: $(READY) ## ruff and mypy
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
 
+docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/index.html); its notebooks run
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
+	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs && echo "open build/docs/index.html"
+
 wheel: $(READY) ## build the wheel and the source archive (dist/)
 	@rm -rf dist && $(BIN)/python -m hatchling build
 
@@ -59,9 +63,11 @@ coverage: $(READY) ## branch coverage of the whole package
 bench: $(READY) ## speed and memory, as ratios in one run
 	@for b in features templates fit predict explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
-lock: ## write requirements.lock anew (needs uv)
+lock: ## write the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev \
 	  pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group docs \
+	  -c requirements.lock -o requirements-docs.lock
 
 clean: ## remove what was built, not what was measured
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .coverage
