@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,7 +15,7 @@ from .atomic import atomic_folder
 from .boosting.booster import StagedBooster
 from .boosting.calibration import Calibrator
 from .boosting.decision import decide
-from .boosting.ensemble import HeldOut, Member
+from .boosting.ensemble import Ensemble, HeldOut, Member
 from .errors import BundleError, FeatureMismatch
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift, Overlap
@@ -88,6 +89,10 @@ class Model:
         """Names of the classes, in order."""
         return tuple(self.scheme.classes)
 
+    @cached_property
+    def _ensemble(self) -> Ensemble:
+        return Ensemble(self.members)
+
     def conform(self, catalogue: Catalogue) -> Catalogue:
         """Return the catalogue in this model's bands.
 
@@ -144,7 +149,7 @@ class Model:
         -------
         array of float64, shape (m, n, k)
         """
-        return np.stack([member.margins(X, threads) for member in self.members])
+        return self._ensemble.margins(X, threads)
 
     def margins(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         """Return the mean margins over members.
@@ -152,7 +157,6 @@ class Model:
         Parameters
         ----------
         catalogue : Catalogue
-            n rows.
         threads : int
 
         Returns
@@ -186,7 +190,6 @@ class Model:
         Parameters
         ----------
         catalogue : Catalogue
-            n rows.
         threads : int
 
         Returns

@@ -17,6 +17,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..options import BACKENDS, BoostingOptions
+from .forest import Forest, UnpackableError
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,6 +172,25 @@ class Backend(ABC):
         array of float64, shape (n, k)
             For two classes (0, m).
         """
+
+    def forest(self, trees: Any) -> Forest:
+        """Return trees as arrays that the kernel walks, to the library's own margins bit for bit.
+
+        Parameters
+        ----------
+        trees : object
+            The library's booster.
+
+        Returns
+        -------
+        Forest
+
+        Raises
+        ------
+        UnpackableError
+            If they are of a kind that it does not walk.
+        """
+        raise UnpackableError(f"trees of {self.name}")
 
     @abstractmethod
     def raw_contributions(self, trees: Any, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:

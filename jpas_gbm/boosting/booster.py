@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from ..options import BACKENDS
 from ..sealed import check_checksums
 from ..store import dump_json, read_json, sha256
 from .backend import Backend, get_backend
+from .evaluator import LazyEvaluator, Reader
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 
 FORMAT = 1
@@ -79,16 +81,37 @@ class StagedBooster:
         """Rounds of each stage, such as (mock rounds, target rounds)."""
         return tuple(stage.rounds for stage in self.stages)
 
-    def _chosen(self, stages: Sequence[int] | int | None) -> list[Stage]:
+    def _numbers(self, stages: Sequence[int] | int | None) -> list[int]:
         if stages is None:
-            return list(self.stages)
+            return list(range(len(self.stages)))
         wanted = [stages] if isinstance(stages, int) else list(stages)
         wrong = [number for number in wanted if not 0 <= number < len(self.stages)]
         if wrong:
             raise FitError(
                 f"the booster has {len(self.stages)} stage(s), numbered from 0; there is no stage {wrong[0]}."
             )
-        return [self.stages[number] for number in sorted(set(wanted))]
+        return sorted(set(wanted))
+
+    def _chosen(self, stages: Sequence[int] | int | None) -> list[Stage]:
+        return [self.stages[number] for number in self._numbers(stages)]
+
+    def reader(self, base: int | None = None) -> Reader:
+        """Return what an evaluator takes of the booster.
+
+        Parameters
+        ----------
+        base : int, optional
+            Place of the reader whose margins it takes behind the features.
+
+        Returns
+        -------
+        Reader
+        """
+        return Reader(self.library, self.n_classes, self.feature_names, self.stages, base)
+
+    @cached_property
+    def _lazy(self) -> LazyEvaluator:
+        return LazyEvaluator()
 
     def matrix(self, X: Any) -> np.ndarray:
         """Return features checked against this booster's.
@@ -137,14 +160,11 @@ class StagedBooster:
         FeatureMismatch
             If the features are not those of training.
         """
-        matrix = self.matrix(X)
-        total = np.zeros((len(matrix), self.n_classes))
-        for stage in self._chosen(stages):
-            if stage.rounds and len(matrix):
-                rows = self._rows_for(stage, matrix)
-                total += self.library.raw_margins(stage.trees, rows, self.n_classes, threads)
-            total += stage.intercept
-        return total
+        matrix, only = self.matrix(X), self._numbers(stages)
+        evaluator = self._lazy.get(lambda: [self.reader()], len(matrix))
+        if evaluator is not None:
+            return evaluator.margins(matrix, only, threads)[0]
+        return self.reader().library_margins(matrix, only, threads)
 
     def contributions(self, X: Any, stages: Sequence[int] | int | None = None, threads: int = 1) -> np.ndarray:
         """Return exact TreeSHAP contributions in margin units (Lundberg et al. 2020, path-dependent).

@@ -5,7 +5,7 @@ HeldOut: the labelled rows that trained no tree, with the probabilities that the
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,8 @@ import numpy as np
 
 from ..errors import BundleError
 from .booster import StagedBooster
+from .evaluator import LazyEvaluator, Reader, centred
+from .matrix import as_matrix, check_names
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,20 +114,6 @@ class HeldOut:
         return made
 
 
-def centred(margins: np.ndarray) -> np.ndarray:
-    """Return margins less their mean over classes: softmax's arbitrary constant, taken out.
-
-    Parameters
-    ----------
-    margins : array, shape (n, k)
-
-    Returns
-    -------
-    array, shape (n, k)
-    """
-    return margins - margins.mean(axis=1, keepdims=True)
-
-
 @dataclass(frozen=True, eq=False)
 class Member:
     """One model of the ensemble.
@@ -219,3 +207,60 @@ def stack_inputs(X: np.ndarray, base: StagedBooster, threads: int = 1) -> np.nda
     array of float32, shape (n, f + k)
     """
     return np.hstack([X, centred(base.margins(X, threads=threads)).astype(np.float32)])
+
+
+class Ensemble:
+    """The margins of members on the same rows; what they share is made once.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = tuple(members)
+        self._lazy = LazyEvaluator()
+        self._places: list[int] = []
+
+    def _readers(self) -> list[Reader]:
+        """Return what an evaluator reads, and note which place is whose member's."""
+        readers: list[Reader] = []
+        known: dict[tuple[int, int | None], int] = {}
+
+        def place(booster: StagedBooster, base: int | None = None) -> int:
+            if (id(booster), base) not in known:
+                known[id(booster), base] = len(readers)
+                readers.append(booster.reader(base))
+            return known[id(booster), base]
+
+        self._places = [
+            place(member.booster, None if member.base is None else place(member.base)) for member in self.members
+        ]
+        return readers
+
+    def margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return the centred margins of every member.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (m, n, k)
+
+        Raises
+        ------
+        FeatureMismatch
+            If the features are not those of training, or one is infinite.
+        """
+        evaluator = self._lazy.get(self._readers, len(X))
+        if evaluator is None:
+            return np.stack([member.margins(X, threads) for member in self.members])
+        matrix = as_matrix(X)
+        first = self.members[0].base or self.members[0].booster
+        check_names(None, matrix.shape[1], first.feature_names)
+        found = evaluator.margins(matrix, threads=threads)
+        return np.stack([centred(found[place]) for place in self._places])

@@ -240,16 +240,33 @@ def filled(X: np.ndarray, fill: np.ndarray, names: Sequence[str]) -> tuple[np.nd
     if not len(missed):
         return X, None
     X = X.copy()
-    rows = np.zeros(len(X), dtype=bool)
-    for j in missed:
-        gone = np.isnan(X[:, j])
-        X[gone, j] = fill[j]
-        rows |= gone
-    if rows.mean() <= _WORTH_SAYING:
-        return X, None
+    gone = np.isnan(X[:, missed])
+    X[:, missed] = np.where(gone, fill[missed], X[:, missed])
+    return X, fill_message(gone, missed, names)
+
+
+def fill_message(gone: np.ndarray, missed: np.ndarray, names: Sequence[str]) -> str | None:
+    """Return a sentence that names what was filled, if that is more than one row in a hundred.
+
+    Parameters
+    ----------
+    gone : array of bool, shape (n, m)
+        Where the features filled were NaN.
+    missed : array of int, shape (m,)
+        These features.
+    names : sequence of str
+        Names of all features.
+
+    Returns
+    -------
+    str or None
+    """
+    count = int(np.count_nonzero(gone.any(axis=1)))
+    if count <= _WORTH_SAYING * len(gone):
+        return None
     named = ", ".join(names[j] for j in missed[:5]) + (", ..." if len(missed) > 5 else "")
-    return X, (
-        f"{int(rows.sum())} of {len(X)} rows miss {len(missed)} feature(s) that no training row missed ({named}); "
+    return (
+        f"{count} of {len(gone)} rows miss {len(missed)} feature(s) that no training row missed ({named}); "
         "the medians of training stand in for them. Train with missing values like those of the sky to do better."
     )
 

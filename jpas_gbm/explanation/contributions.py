@@ -15,7 +15,8 @@ import numpy as np
 
 from ..boosting.backend import get_backend
 from ..boosting.booster import Stage, StagedBooster
-from ..boosting.ensemble import Member, centred
+from ..boosting.ensemble import Member
+from ..boosting.evaluator import centred
 from ..errors import ExplanationError
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]

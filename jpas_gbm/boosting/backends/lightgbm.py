@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from ...errors import BundleError
 from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
+from ..forest import LEFT, NUMBER, RIGHT, Forest, UnpackableError
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {
@@ -90,6 +92,57 @@ def _dressed(rows: Rows) -> lightgbm.Dataset:
     return dataset
 
 
+def read_text(text: str) -> Forest:
+    """Read the text of a LightGBM model.
+
+    Parameters
+    ----------
+    text : str
+        As ``Booster.model_to_string`` writes it.
+
+    Returns
+    -------
+    Forest
+
+    Raises
+    ------
+    UnpackableError
+        If it has splits or leaves that a :class:`Forest` cannot hold.
+    """
+    head, _, body = text.partition("\nTree=0\n")
+    body = body.partition("\nend of trees")[0]
+
+    def numbers(name: str, dtype: Any) -> np.ndarray:
+        return np.array(" ".join(re.findall(rf"^{name}=(.*)$", body, re.MULTILINE)).split(), dtype=dtype)
+
+    if "average_output" in head or numbers("num_cat", int).any() or numbers("is_linear", int).any():
+        raise UnpackableError("averaged trees, splits of categories or linear leaves")
+    kind, exact = numbers("decision_type", np.int64), numbers("threshold", np.float64)
+    default = np.where(kind & 2, LEFT, RIGHT)
+    with np.errstate(over="ignore"):
+        cut = exact.astype(np.float32)
+    # Of float32 values the same are at most the cut if it is rounded down.
+    cut = np.where(cut.astype(np.float64) > exact, np.nextafter(cut, np.float32(-np.inf)), cut)
+    missing = kind >> 2 & 3
+    outputs = re.search(r"^num_tree_per_iteration=(\d+)$", head, re.MULTILINE)
+    if outputs is None:
+        raise UnpackableError("a head that does not say how many trees make a round")
+    return Forest(
+        outputs=int(outputs[1]),
+        leaves=numbers("num_leaves", np.int32),
+        feature=numbers("split_feature", np.int32),
+        cut=cut,
+        nan=np.where(missing == 0, NUMBER, default).astype(np.int8),
+        zero=np.where(missing == 1, default, NUMBER).astype(np.int8),
+        left=numbers("left_child", np.int32),
+        right=numbers("right_child", np.int32),
+        value=numbers("leaf_value", np.float64),
+        cover=numbers("leaf_count", np.float64),
+        node_cover=numbers("internal_count", np.float64),
+        tiny=float(np.float32(1e-35)),
+    )
+
+
 @register("lightgbm")
 class LightGBM(Backend):
     """Trees of LightGBM."""
@@ -107,6 +160,9 @@ class LightGBM(Backend):
     def raw_margins(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
         raw = trees.predict(X, raw_score=True, num_threads=threads)
         return raw if n_classes > 2 else two_margins(raw)
+
+    def forest(self, trees: lightgbm.Booster) -> Forest:
+        return read_text(trees.model_to_string())
 
     def raw_contributions(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
         shares = trees.predict(X, pred_contrib=True, num_threads=threads)

@@ -1,0 +1,429 @@
+"""Evaluator: boosters that read the same rows, walked together by the compiled kernel, each set of trees once.
+
+Its margins are those of the libraries to the last bit. It proves that on rows made for it, values on cuts and beside
+them among others, before it is used; where trees cannot be packed or the proof fails, the library walks them itself,
+and the log says so.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import warnings
+from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from .backend import two_margins
+from .forest import Columns, Forest, UnpackableError, lay_columns, pack
+from .matrix import UnseenMissingWarning, fill_message, filled
+
+if TYPE_CHECKING:
+    from .backend import Backend
+    from .booster import Stage
+
+log = logging.getLogger("jpas_gbm")
+
+_BLOCK = 4096
+_CHECKED_ROWS = 384
+_LIBRARY, _START, _PACKING = 3e-8, 1.0, 1e-4
+"""Seconds: of the library for a tree and row, to load the compiler, and to pack and prove a tree."""
+_FEWEST = 16
+
+
+def centred(margins: np.ndarray) -> np.ndarray:
+    """Return margins less their mean over classes: softmax's arbitrary constant, taken out.
+
+    Parameters
+    ----------
+    margins : array, shape (n, k)
+
+    Returns
+    -------
+    array, shape (n, k)
+    """
+    k = margins.shape[1]
+    if k >= 8:
+        return margins - margins.mean(axis=1, keepdims=True)
+    # The same sums as NumPy's for so few, column by column: four times as fast.
+    total = margins[:, 0]
+    for j in range(1, k):
+        total = total + margins[:, j]
+    return margins - (total / k)[:, None]
+
+
+@dataclass(frozen=True, eq=False)
+class Reader:
+    """A booster and what it reads: the features, and the centred margins of another reader if `base` is given.
+
+    Parameters
+    ----------
+    library : Backend
+    n_classes : int
+        k.
+    names : tuple of str
+        Of what it reads.
+    stages : tuple of Stage
+    base : int, optional
+        Place of that reader, before this one.
+    """
+
+    library: Backend
+    n_classes: int
+    names: tuple[str, ...]
+    stages: tuple[Stage, ...]
+    base: int | None = None
+
+    @property
+    def trees(self) -> int:
+        """How many trees it has."""
+        return (1 if self.n_classes == 2 else self.n_classes) * sum(stage.rounds for stage in self.stages)
+
+    def chosen(self, only: Collection[int] | None) -> list[int]:
+        """Return the numbers of stages in order, only those asked for."""
+        return [number for number in range(len(self.stages)) if only is None or number in only]
+
+    def library_margins(self, X: np.ndarray, only: Collection[int] | None = None, threads: int = 1) -> np.ndarray:
+        """Return margins as the library itself makes them.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            All that it reads.
+        only : collection of int, optional
+            Only these stages.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
+        total = np.zeros((len(X), self.n_classes))
+        for number in self.chosen(only):
+            stage = self.stages[number]
+            if stage.rounds and len(X):
+                rows, message = filled(X, stage.fill, self.names)
+                if message:
+                    warnings.warn(message, UnseenMissingWarning, stacklevel=4)
+                total += self.library.raw_margins(stage.trees, rows, self.n_classes, threads)
+            total += stage.intercept
+        return total
+
+
+@dataclass(frozen=True, eq=False)
+class _Walk:
+    """Packed trees on columns of bins: what the kernel takes."""
+
+    planes: int
+    start: np.ndarray
+    column: np.ndarray
+    cut: np.ndarray
+    mask: np.ndarray
+    value: np.ndarray
+    outputs: int
+
+
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """Columns of one input (the features, or the margins that one reader takes), at their place among all."""
+
+    tiny: float
+    columns: Columns
+    first: int
+    reader: int | None = None
+
+
+@dataclass(eq=False)
+class _Seen:
+    """Which features were NaN in the rows so far."""
+
+    features: set[int] = field(default_factory=set)
+
+
+_FORESTS: WeakKeyDictionary[Stage, Forest | str] = WeakKeyDictionary()
+
+
+def forest_of(library: Backend, stage: Stage) -> Forest:
+    """Return the trees of a stage as arrays, made once.
+
+    Parameters
+    ----------
+    library : Backend
+    stage : Stage
+        With trees.
+
+    Returns
+    -------
+    Forest
+
+    Raises
+    ------
+    UnpackableError
+        If no kernel walks them.
+    """
+    if stage not in _FORESTS:
+        try:
+            _FORESTS[stage] = library.forest(stage.trees)
+        except UnpackableError as error:
+            _FORESTS[stage] = str(error)
+    known = _FORESTS[stage]
+    if isinstance(known, str):
+        raise UnpackableError(known)
+    return known
+
+
+class Evaluator:
+    """Boosters packed together: features are binned once, and trees that several readers share are walked once.
+
+    Parameters
+    ----------
+    readers : sequence of Reader
+        A reader of margins comes after the one that it reads.
+
+    Raises
+    ------
+    UnpackableError
+        If trees cannot be packed, or the packed ones do not give the margins of the library.
+    """
+
+    def __init__(self, readers: Sequence[Reader]) -> None:
+        self.readers = list(readers)
+        self.features = next(len(reader.names) for reader in readers if reader.base is None)
+        forests: dict[str, tuple[Forest, np.ndarray, int | None]] = {}
+        self._marks: list[list[str | None]] = []
+        for place, reader in enumerate(readers):
+            own = None if reader.base is None else place
+            marks: list[str | None] = []
+            for stage in reader.stages:
+                if not stage.rounds:
+                    marks.append(None)
+                    continue
+                forest = forest_of(reader.library, stage)
+                mark = f"{forest.digest} {stage.fill.tobytes().hex()} {own}"
+                forests[mark] = (forest, stage.fill, own)
+                marks.append(mark)
+            self._marks.append(marks)
+        self._sheets: list[_Sheet] = []
+        self._width = 0
+        self._walks = self._laid(forests)
+        self._prove()
+
+    def _laid(self, forests: dict[str, tuple[Forest, np.ndarray, int | None]]) -> dict[str, _Walk]:
+        """Lay the columns of all trees out, input by input, and bind the packed trees to them."""
+        column = {mark: np.zeros(len(forest.feature), np.int32) for mark, (forest, _, _) in forests.items()}
+        cut = {mark: np.zeros(len(forest.feature), np.int8) for mark, (forest, _, _) in forests.items()}
+        inputs: list[tuple[float, int | None]] = [(forest.tiny, None) for forest, _, _ in forests.values()]
+        inputs += [(forest.tiny, own) for forest, _, own in forests.values() if own is not None]
+        for tiny, reader in dict.fromkeys(inputs):
+            taken = {}
+            for mark, (forest, _, own) in forests.items():
+                if forest.tiny == tiny and (reader is None or own == reader):
+                    nodes = np.flatnonzero((forest.feature < self.features) == (reader is None))
+                    if len(nodes):
+                        taken[mark] = nodes
+            if not taken:
+                continue
+            shift = 0 if reader is None else self.features
+            parts = [(forests[mark][0], nodes, forests[mark][1]) for mark, nodes in taken.items()]
+            columns, where, cuts = lay_columns(
+                np.concatenate([forest.feature[nodes] - shift for forest, nodes, _ in parts]),
+                np.concatenate([forest.cut[nodes] for forest, nodes, _ in parts]),
+                np.concatenate([forest.nan[nodes] for forest, nodes, _ in parts]),
+                np.concatenate([forest.zero[nodes] for forest, nodes, _ in parts]),
+                np.concatenate([fill[forest.feature[nodes]] for forest, nodes, fill in parts]),
+                tiny,
+            )
+            self._sheets.append(_Sheet(tiny, columns, self._width, reader))
+            ends = np.cumsum([len(nodes) for nodes in taken.values()])[:-1]
+            for (mark, nodes), at, below in zip(
+                taken.items(), np.split(where, ends), np.split(cuts, ends), strict=True
+            ):
+                column[mark][nodes], cut[mark][nodes] = at + self._width, below
+            self._width += len(columns.offset)
+        return {mark: _bound(forest, column[mark], cut[mark]) for mark, (forest, _, _) in forests.items()}
+
+    def margins(self, X: np.ndarray, only: Collection[int] | None = None, threads: int = 1) -> list[np.ndarray]:
+        """Return the margins of every reader.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features, C-contiguous.
+        only : collection of int, optional
+            Only these stages of every reader; for readers without a base.
+        threads : int
+
+        Returns
+        -------
+        list of array of float64, shape (n, k)
+        """
+        out = [np.empty((len(X), reader.n_classes)) for reader in self.readers]
+        starts = range(0, len(X), _BLOCK)
+        seen = _Seen()
+
+        def work(some: Sequence[int]) -> None:
+            tiles = -(-min(_BLOCK, len(X)) // _lanes())
+            bins = np.empty((tiles, self._width, _lanes()), dtype=np.int8)
+            for start in some:
+                block = slice(start, start + _BLOCK)
+                for whole, part in zip(out, self._block(X[block], bins, only, seen), strict=True):
+                    whole[block] = part
+
+        workers = min(threads, len(starts))
+        if workers > 1:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(work, [starts[i::workers] for i in range(workers)]))
+        else:
+            work(starts)
+        self._warn(X, seen, only)
+        return out
+
+    def _block(self, X: np.ndarray, bins: np.ndarray, only: Collection[int] | None, seen: _Seen) -> list[np.ndarray]:
+        """Return the margins of every reader on some rows."""
+        bins = bins[: -(-len(X) // _lanes())]
+        self._fill_bins(X, bins, None, seen)
+        raw: dict[str, np.ndarray] = {}
+        found: list[np.ndarray] = []
+        for place, (reader, marks) in enumerate(zip(self.readers, self._marks, strict=True)):
+            if reader.base is not None:
+                below = np.ascontiguousarray(centred(found[reader.base]).astype(np.float32))
+                self._fill_bins(below, bins, place, None)
+            total = np.zeros((len(X), reader.n_classes))
+            for number in reader.chosen(only):
+                mark = marks[number]
+                if mark is not None:
+                    if mark not in raw:
+                        raw[mark] = self._sums(self._walks[mark], bins, len(X), reader.n_classes)
+                    total += raw[mark]
+                total += reader.stages[number].intercept
+            found.append(total)
+        return found
+
+    def _sums(self, walk: _Walk, bins: np.ndarray, n: int, n_classes: int) -> np.ndarray:
+        from .kernel import sum_leaves
+
+        sums = np.empty((n, walk.outputs))
+        sum_leaves(bins, walk.planes, walk.start, walk.column, walk.cut, walk.mask, walk.value, walk.outputs, sums)
+        return sums if n_classes > 2 else two_margins(sums[:, 0])
+
+    def _fill_bins(self, X: np.ndarray, bins: np.ndarray, reader: int | None, seen: _Seen | None) -> None:
+        from .kernel import bin_tiles
+
+        for sheet in self._sheets:
+            if sheet.reader != reader:
+                continue
+            c = sheet.columns
+            missing = np.zeros(len(c.feature), dtype=np.bool_)
+            bin_tiles(
+                X, np.float32(sheet.tiny), c.feature, c.cut_start, c.cut_count, c.cuts, c.column_start, c.offset,
+                c.nan, c.zero, sheet.first, bins, missing,
+            )  # fmt: skip
+            if seen is not None:
+                seen.features.update(c.feature[missing].tolist())
+
+    def _warn(self, X: np.ndarray, seen: _Seen, only: Collection[int] | None) -> None:
+        """Say where features were filled that no training row missed."""
+        said = set()
+        for reader in self.readers:
+            for stage in (reader.stages[number] for number in reader.chosen(only)):
+                if not seen.features or not stage.rounds:
+                    continue
+                missed = np.array([j for j in sorted(seen.features) if not np.isnan(stage.fill[j])], dtype=np.intp)
+                said.add(fill_message(np.isnan(X[:, missed]), missed, reader.names))
+        for message in filter(None, said):
+            warnings.warn(message, UnseenMissingWarning, stacklevel=4)
+
+    def _prove(self) -> None:
+        """Compare with the libraries on rows made to tell any difference."""
+        X = self._hard_rows()
+        theirs: list[np.ndarray] = []
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnseenMissingWarning)
+            ours = self.margins(X)
+            for reader in self.readers:
+                below = None if reader.base is None else centred(theirs[reader.base]).astype(np.float32)
+                theirs.append(reader.library_margins(X if below is None else np.hstack([X, below])))
+        for reader, a, b in zip(self.readers, ours, theirs, strict=True):
+            if a.tobytes() != b.tobytes():
+                rows = int((a != b).any(axis=1).sum())
+                raise UnpackableError(f"{rows} of {len(X)} rows of the proof differ from {reader.library.name}'s own")
+
+    def _hard_rows(self) -> np.ndarray:
+        """Return rows of values on cuts and beside them, zeros, smallest and largest numbers, infinities and NaN."""
+        rng = np.random.default_rng(0)
+        edge, most = np.float32(1e-35), np.finfo(np.float32).max
+        odd = [0.0, -0.0, edge, -edge, np.nextafter(edge, 1), np.nextafter(edge, 0), 1e-40, -1e-45, most, -most]
+        odd += [np.inf, -np.inf, *[np.nan] * 4]
+        X = rng.choice(np.array(odd, dtype=np.float32), (_CHECKED_ROWS, self.features))
+        for sheet in self._sheets:
+            c = sheet.columns
+            if sheet.reader is not None:
+                continue
+            for feature, start, count in zip(c.feature, c.cut_start, c.cut_count, strict=True):
+                cuts = c.cuts[start : start + count]
+                with np.errstate(over="ignore"):
+                    near = np.concatenate([cuts, *(np.nextafter(cuts, np.float32(way)) for way in (-np.inf, np.inf))])
+                hit = np.flatnonzero(rng.random(len(X)) < 0.85)
+                X[hit, feature] = rng.choice(near, len(hit))
+        return X
+
+
+def _lanes() -> int:
+    from .kernel import LANES
+
+    return LANES
+
+
+def _bound(forest: Forest, column: np.ndarray, cut: np.ndarray) -> _Walk:
+    packed = pack(forest)
+    there = packed.node >= 0
+    node = np.where(there, packed.node, 0)
+    some = len(column) > 0
+    return _Walk(
+        packed.planes,
+        packed.start,
+        np.where(there, column[node], 0).astype(np.int32) if some else np.zeros(len(node), np.int32),
+        np.where(there, cut[node], 127).astype(np.int8) if some else np.full(len(node), 127, np.int8),
+        packed.mask,
+        packed.value,
+        forest.outputs,
+    )
+
+
+class LazyEvaluator:
+    """An evaluator that is made when rows are so many that it pays."""
+
+    def __init__(self) -> None:
+        self._made: Evaluator | None = None
+        self._refused = False
+
+    def get(self, readers: Callable[[], Sequence[Reader]], rows: int) -> Evaluator | None:
+        """Return the evaluator, or None where the library shall walk the trees.
+
+        Parameters
+        ----------
+        readers : callable
+            Returns what it evaluates, always the same.
+        rows : int
+            How many rows there are.
+
+        Returns
+        -------
+        Evaluator or None
+        """
+        if self._made is None and not self._refused and rows >= _FEWEST:
+            every = readers()
+            trees = sum(reader.trees for reader in every)
+            started = f"{__package__}.kernel" in sys.modules
+            if trees and trees * rows * _LIBRARY > trees * _PACKING + (0 if started else _START):
+                try:
+                    self._made = Evaluator(every)
+                except UnpackableError as error:
+                    self._refused = True
+                    names = " and ".join(dict.fromkeys(reader.library.name for reader in every))
+                    log.info("trees are walked by %s itself (%s)", names, error)
+        return self._made if rows >= _FEWEST else None
