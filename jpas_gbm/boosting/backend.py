@@ -7,17 +7,18 @@ and ``booster.py``.
 
 from __future__ import annotations
 
+import hashlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
 from ..options import BACKENDS, BoostingOptions
-from .forest import Forest, UnpackableError
 
 
 @dataclass(frozen=True, eq=False)
@@ -346,3 +347,120 @@ def one_margin(margins: np.ndarray) -> np.ndarray:
         For two classes, the second less the first.
     """
     return margins[:, 1] - margins[:, 0] if margins.shape[1] == 2 else margins
+
+
+MOST_LEAVES = 64
+
+
+LEFT, RIGHT, NUMBER = -1, -2, -3
+"""Where a node sends NaN (or 0): left, right, or where a number goes."""
+
+
+class UnpackableError(ValueError):
+    """Trees that no kernel walks; the message says what they have."""
+
+
+@dataclass(frozen=True, eq=False)
+class Forest:
+    """Trees of numerical splits, whichever library grew them; arrays of nodes and leaves run tree by tree.
+
+    Parameters
+    ----------
+    outputs : int
+        Trees of a round: tree t adds to output t modulo `outputs`.
+    leaves : array of int32, shape (t,)
+        Leaves of each tree; a tree of l leaves has l - 1 nodes, the first of which is its root.
+    feature : array of int32, shape (m,)
+        Feature that a node reads.
+    cut : array of float32, shape (m,)
+        A number goes left if it is at most the cut.
+    nan, zero : array of int8, shape (m,)
+        Where NaN and 0 go: :data:`LEFT`, :data:`RIGHT` or as a number (NaN as the number 0).
+    left, right : array of int32, shape (m,)
+        Children: a node of the tree, counted from 0, or minus 1 minus a leaf.
+    value : array of float64 or float32, shape (m + t,)
+        Values of leaves, in the type that margins are added up in.
+    cover : array of float64, shape (m + t,)
+        Training rows of each leaf.
+    node_cover : array of float64, shape (m,)
+        Training rows of each node.
+    tiny : float
+        Numbers of at most this size are read as 0.
+    """
+
+    outputs: int
+    leaves: np.ndarray
+    feature: np.ndarray = field(repr=False)
+    cut: np.ndarray = field(repr=False)
+    nan: np.ndarray = field(repr=False)
+    zero: np.ndarray = field(repr=False)
+    left: np.ndarray = field(repr=False)
+    right: np.ndarray = field(repr=False)
+    value: np.ndarray = field(repr=False)
+    cover: np.ndarray = field(repr=False)
+    node_cover: np.ndarray = field(repr=False)
+    tiny: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not len(self.leaves) or len(self.leaves) % self.outputs:
+            raise UnpackableError(f"{len(self.leaves)} trees for {self.outputs} outputs")
+        if self.leaves.max() > MOST_LEAVES:
+            raise UnpackableError(f"a tree of {self.leaves.max()} leaves; at most {MOST_LEAVES} are packed")
+        if np.isnan(self.cut).any():
+            raise UnpackableError("a cut that is not a number")
+        place = self.place
+        if (np.maximum(self.left, self.right) >= self.leaves[self.tree] - 1).any() or any(
+            ((child >= 0) & (child <= place)).any() for child in (self.left, self.right)
+        ):
+            raise UnpackableError("nodes that do not follow their parents")
+
+    @cached_property
+    def tree(self) -> np.ndarray:
+        """The tree of each node, int (m,)."""
+        return np.repeat(np.arange(len(self.leaves)), self.leaves - 1)
+
+    @cached_property
+    def place(self) -> np.ndarray:
+        """Each node's place in its tree, int (m,)."""
+        return np.arange(len(self.feature)) - (np.cumsum(self.leaves - 1) - (self.leaves - 1))[self.tree]
+
+    @cached_property
+    def digest(self) -> str:
+        """The same for the same trees."""
+        made = hashlib.sha256(f"{self.outputs} {self.tiny} {self.value.dtype}".encode())
+        for part in (self.leaves, self.feature, self.cut, self.nan, self.zero, self.left, self.right, self.value):
+            made.update(np.ascontiguousarray(part).tobytes())
+        return made.hexdigest()
+
+    def leaf_order(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Put the leaves of each tree in order from left to right.
+
+        Returns
+        -------
+        first, size : array of int, shape (m,)
+            The leaves below the left child of each node: the place of the first of them, and their number.
+        order : array of int, shape (m + t,)
+            The place of each leaf in its tree.
+        """
+        trees, nodes = len(self.leaves), int(self.leaves.max()) - 1
+        child = np.zeros((2, trees, max(nodes, 1)), dtype=np.int64)
+        there = np.zeros(child.shape[1:], dtype=bool)
+        child[0, self.tree, self.place], child[1, self.tree, self.place] = self.left, self.right
+        there[self.tree, self.place] = True
+        size = np.ones((2, trees, max(nodes, 1)), dtype=np.int64)
+        every = np.arange(trees)
+        for j in reversed(range(nodes)):
+            for side in (0, 1):
+                below = child[side, :, j]
+                inner = size[:, every, np.maximum(below, 0)].sum(axis=0)
+                size[side, :, j] = np.where(below >= 0, inner, 1)
+        first = np.zeros((trees, max(nodes, 1)), dtype=np.int64)
+        order = np.zeros((trees, nodes + 1), dtype=np.int64)
+        for j in range(nodes):
+            for side, start in ((0, first[:, j]), (1, first[:, j] + size[0, :, j])):
+                below = child[side, :, j]
+                inner, leaf = there[:, j] & (below >= 0), there[:, j] & (below < 0)
+                first[every[inner], below[inner]] = start[inner]
+                order[every[leaf], -1 - below[leaf]] = start[leaf]
+        kept = np.arange(nodes + 1)[None, :] < self.leaves[:, None]
+        return first[self.tree, self.place], size[0, self.tree, self.place], order[kept]

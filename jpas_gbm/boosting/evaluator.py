@@ -8,7 +8,6 @@ and the log says so.
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,8 +17,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from .backend import two_margins
-from .forest import Columns, Forest, UnpackableError, lay_columns, pack
+from . import kernel
+from .backend import Forest, UnpackableError, two_margins
+from .kernel import Columns, lay_columns, pack
 from .matrix import UnseenMissingWarning, fill_message, filled
 
 if TYPE_CHECKING:
@@ -266,8 +266,8 @@ class Evaluator:
         seen = _Seen()
 
         def work(some: Sequence[int]) -> None:
-            tiles = -(-min(_BLOCK, len(X)) // _lanes())
-            bins = np.empty((tiles, self._width, _lanes()), dtype=np.int8)
+            tiles = -(-min(_BLOCK, len(X)) // kernel.LANES)
+            bins = np.empty((tiles, self._width, kernel.LANES), dtype=np.int8)
             for start in some:
                 block = slice(start, start + _BLOCK)
                 for whole, part in zip(out, self._block(X[block], bins, only, seen), strict=True):
@@ -284,7 +284,7 @@ class Evaluator:
 
     def _block(self, X: np.ndarray, bins: np.ndarray, only: Collection[int] | None, seen: _Seen) -> list[np.ndarray]:
         """Return the margins of every reader on some rows."""
-        bins = bins[: -(-len(X) // _lanes())]
+        bins = bins[: -(-len(X) // kernel.LANES)]
         self._fill_bins(X, bins, None, seen)
         raw: dict[str, np.ndarray] = {}
         found: list[np.ndarray] = []
@@ -304,21 +304,19 @@ class Evaluator:
         return found
 
     def _sums(self, walk: _Walk, bins: np.ndarray, n: int, n_classes: int) -> np.ndarray:
-        from .kernel import sum_leaves
-
         sums = np.empty((n, walk.outputs))
-        sum_leaves(bins, walk.planes, walk.start, walk.column, walk.cut, walk.mask, walk.value, walk.outputs, sums)
+        kernel.sum_leaves(
+            bins, walk.planes, walk.start, walk.column, walk.cut, walk.mask, walk.value, walk.outputs, sums
+        )
         return sums if n_classes > 2 else two_margins(sums[:, 0])
 
     def _fill_bins(self, X: np.ndarray, bins: np.ndarray, reader: int | None, seen: _Seen | None) -> None:
-        from .kernel import bin_tiles
-
         for sheet in self._sheets:
             if sheet.reader != reader:
                 continue
             c = sheet.columns
             missing = np.zeros(len(c.feature), dtype=np.bool_)
-            bin_tiles(
+            kernel.bin_tiles(
                 X, np.float32(sheet.tiny), c.feature, c.cut_start, c.cut_count, c.cuts, c.column_start, c.offset,
                 c.nan, c.zero, sheet.first, bins, missing,
             )  # fmt: skip
@@ -372,12 +370,6 @@ class Evaluator:
         return X
 
 
-def _lanes() -> int:
-    from .kernel import LANES
-
-    return LANES
-
-
 def _bound(forest: Forest, column: np.ndarray, cut: np.ndarray) -> _Walk:
     packed = pack(forest)
     there = packed.node >= 0
@@ -418,7 +410,7 @@ class LazyEvaluator:
         if self._made is None and not self._refused and rows >= _FEWEST:
             every = readers()
             trees = sum(reader.trees for reader in every)
-            started = f"{__package__}.kernel" in sys.modules
+            started = kernel.compiled()
             if trees and trees * rows * _LIBRARY > trees * _PACKING + (0 if started else _START):
                 try:
                     self._made = Evaluator(every)

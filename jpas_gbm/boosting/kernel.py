@@ -1,13 +1,18 @@
-"""The compiled loops of packed trees: features to columns of bins, and bins to sums of leaves.
+"""Trees packed as bit vectors over bins, and the compiled loops that walk them.
+
+In a packed tree the leaves stand in order from left to right, a bit each. A node that sends a row right strikes out
+the leaves of its left side; of the leaves that are left when all nodes have spoken, in any order, the first is the
+row's (Lucchese et al. 2015). Values are compared as bins: how many of the cuts of a feature lie below them.
 
 Rows pass in tiles of :data:`LANES`, a tile being a table of columns by rows. One comparison of a tree is made on all
-rows of a tile at once, 32 bytes at a time; one tree of 8 leaves costs a row about half a nanosecond, where LightGBM
+rows of a tile at once, 32 bytes at a time; a tree of 8 leaves costs a row a third of a nanosecond, where LightGBM
 takes 33 (benchmarks/kernel.py). Leaves are added up in the order of the trees, as the libraries do: same bits.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
 import numba
@@ -16,9 +21,13 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
-from .forest import CUTS, NUMBER, PLANE
+from .backend import LEFT, NUMBER, RIGHT, Forest
 
 LANES = 512
+PLANE = 8
+"""Leaves of one byte of a bit vector."""
+CUTS = 255
+"""Cuts of one column of bins; a feature with more takes several columns."""
 _ONE_BY_ONE = 160
 """Up to so many cuts of a feature are compared one by one; more are searched by halving."""
 
@@ -105,11 +114,21 @@ def _add_eight(typing, total, r, value, first, leaf):  # type: ignore[no-untyped
     return types.void(total, types.int64, value, types.int64, leaf), code
 
 
+def compiled() -> bool:
+    """Return whether the loops have been compiled in this process.
+
+    Returns
+    -------
+    bool
+    """
+    return bool(getattr(sum_leaves, "signatures", True))
+
+
 @_compiled
 def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset, nan, zero, first, bins, missing):  # type: ignore[no-untyped-def]
     """Fill columns of `bins` (tiles, columns, LANES) from `first` on; note in `missing` which features hold NaN.
 
-    X is (n, f) float32, `feature` counts its columns; the other arrays are those of ``forest.Columns``.
+    X is (n, f) float32, `feature` counts its columns; the other arrays are those of :class:`Columns`.
     """
     n = len(X)
     # A row more than a power of 2: columns of a tile would fall on the same few lines of the cache.
@@ -175,7 +194,7 @@ def _first_left(s):  # type: ignore[no-untyped-def]
 def sum_leaves(bins, planes, start, column, cut, mask, value, outputs, margins):  # type: ignore[no-untyped-def]
     """Write the sums of the trees' leaves of each row to `margins` (n, outputs).
 
-    The arrays are those of ``forest.PackedTrees``, with the column and cut of each comparison.
+    The arrays are those of :class:`PackedTrees`, with the column and cut of each comparison.
     """
     n = len(margins)
     struck = np.empty(LANES, dtype=np.uint8)
@@ -227,3 +246,196 @@ def sum_leaves(bins, planes, start, column, cut, mask, value, outputs, margins):
                         total[r] += value[t, leaf[r]]
             for r in range(rows):
                 margins[tile * LANES + r, output] = total[r]
+
+
+@dataclass(frozen=True, eq=False)
+class PackedTrees:
+    """Trees as lists of comparisons, for each byte of the bit vector of each tree.
+
+    Parameters
+    ----------
+    planes : int
+        Bytes of a bit vector.
+    start : array of int32, shape (t * planes + 1,)
+        Where the comparisons of each byte begin; their number is a multiple of 4, and not 0.
+    node : array of int32, shape (c,)
+        The node that each comparison is of; -1 for one that strikes nothing out.
+    mask : array of uint8, shape (c,)
+        Leaves struck out if the row goes right.
+    value : array, shape (t, l)
+        Values of the leaves from left to right; l is 8, or a multiple of 16 that holds the largest tree.
+    """
+
+    planes: int
+    start: np.ndarray
+    node: np.ndarray
+    mask: np.ndarray
+    value: np.ndarray
+
+
+def pack(forest: Forest) -> PackedTrees:
+    """Pack trees.
+
+    Parameters
+    ----------
+    forest : Forest
+
+    Returns
+    -------
+    PackedTrees
+    """
+    trees, planes = len(forest.leaves), -(-int(forest.leaves.max()) // PLANE)
+    first, size, order = forest.leaf_order()
+    value = np.zeros((trees, PLANE * (planes + planes % 2 if planes > 1 else 1)), dtype=forest.value.dtype)
+    value[np.repeat(np.arange(trees), forest.leaves), order] = forest.value
+    offsets = PLANE * np.arange(planes)
+    low = np.clip(first[:, None] - offsets, 0, PLANE)
+    high = np.clip((first + size)[:, None] - offsets, 0, PLANE)
+    masks = (1 << high) - (1 << low)
+    node, plane = np.nonzero(masks)
+    slot = forest.tree[node] * planes + plane
+    by_slot = np.argsort(slot, kind="stable")
+    count = np.bincount(slot, minlength=trees * planes)
+    room = np.maximum(4, 4 * -(-count // 4))
+    start = np.concatenate([[0], np.cumsum(room)]).astype(np.int32)
+    at = np.arange(len(slot)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start[:-1], count)
+    nodes, mask = np.full(start[-1], -1, dtype=np.int32), np.zeros(start[-1], dtype=np.uint8)
+    nodes[at], mask[at] = node[by_slot], masks[node, plane][by_slot]
+    return PackedTrees(planes, start, nodes, mask, value)
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """How features become columns of bins.
+
+    A column of a feature holds, less 128, how many of 255 of its cuts lie below the value, so that a row goes right
+    at cut i if its bin is larger than i. Columns of one feature differ in the cuts, and in what stands for NaN and 0.
+
+    Parameters
+    ----------
+    feature : array of int32, shape (u,)
+        The features that are read, ascending.
+    cut_start, cut_count : array of int32, shape (u,)
+        Where the cuts of each begin, and how many it has.
+    cuts : array of float32, shape (v,)
+        Ascending; filled up with infinities to a power of 2 beyond their number, for searches by halving.
+    column_start : array of int32, shape (u + 1,)
+        Where the columns of each feature begin.
+    offset : array of int32, shape (w,)
+        The first cut of each column.
+    nan, zero : array of int32, shape (w,)
+        What stands for NaN, and for 0 (:data:`NUMBER`: its own bin).
+    """
+
+    feature: np.ndarray
+    cut_start: np.ndarray
+    cut_count: np.ndarray
+    cuts: np.ndarray
+    column_start: np.ndarray
+    offset: np.ndarray
+    nan: np.ndarray
+    zero: np.ndarray
+
+    def within(self, low: int, high: int) -> slice:
+        """Return which of `feature` are at least `low` and below `high`.
+
+        Parameters
+        ----------
+        low, high : int
+
+        Returns
+        -------
+        slice
+        """
+        return slice(*np.searchsorted(self.feature, [low, high]).tolist())
+
+
+def snapped(cut: np.ndarray, tiny: float) -> np.ndarray:
+    """Return cuts that part numbers alike where those of at most `tiny` are read as 0: no cut lies among these.
+
+    Parameters
+    ----------
+    cut : array of float32
+    tiny : float
+
+    Returns
+    -------
+    array of float32
+    """
+    edge = np.float32(tiny)
+    above = np.where((cut >= 0) & (cut <= edge), np.float32(0), cut)
+    return np.where((above < 0) & (above >= -edge), -edge if tiny else above, above).astype(np.float32)
+
+
+def lay_columns(
+    feature: np.ndarray, cut: np.ndarray, nan: np.ndarray, zero: np.ndarray, fill: np.ndarray, tiny: float
+) -> tuple[Columns, np.ndarray, np.ndarray]:
+    """Lay out columns of bins for the nodes of trees.
+
+    Parameters
+    ----------
+    feature, cut, nan, zero : array, shape (m,)
+        As in :class:`Forest`.
+    fill : array of float32, shape (m,)
+        What stands for NaN before the trees see it; NaN where nothing does.
+    tiny : float
+        As in :class:`Forest`.
+
+    Returns
+    -------
+    columns : Columns
+    column : array of int32, shape (m,)
+        The column that each node reads.
+    cut : array of int8, shape (m,)
+        A row goes right if its bin there is larger.
+    """
+    cut = snapped(cut, tiny) + np.float32(0)
+    known, inverse = np.unique(feature, return_inverse=True)
+    value, count, place = _ranked(inverse, cut, len(known))
+    ends = np.cumsum(count)
+    # What stands for NaN, as a number of cuts below it.
+    filled = np.where(np.isnan(fill), np.float32(0), fill)
+    filled[np.abs(filled) <= tiny] = 0
+    stand_in = np.empty(len(cut), dtype=np.int64)
+    for i in range(len(known)):
+        mine = np.flatnonzero(inverse == i)
+        stand_in[mine] = np.searchsorted(value[ends[i] - count[i] : ends[i]], filled[mine])
+    # NaN goes its own way unless something stands for it; where 0 has a way of its own, so has a 0 that stands for NaN.
+    as_number = ~np.isnan(fill) | (nan == NUMBER)
+    way = np.where(as_number & (filled == 0) & (zero != NUMBER), zero, np.where(as_number, stand_in, nan))
+    keys = np.stack([inverse, place // CUTS, way, zero.astype(np.int64)])
+    kinds, column = np.unique(keys, axis=1, return_inverse=True)
+    room = np.array([max(4, 1 << int(n).bit_length()) for n in count], dtype=np.int64)
+    starts = np.cumsum(room) - room
+    filled_up = np.full(room.sum(), np.inf, dtype=np.float32)
+    filled_up[np.repeat(starts - (ends - count), count) + np.arange(len(value))] = value
+    offset = kinds[1] * CUTS
+    columns = Columns(
+        feature=known.astype(np.int32),
+        cut_start=starts.astype(np.int32),
+        cut_count=count.astype(np.int32),
+        cuts=filled_up,
+        column_start=np.searchsorted(kinds[0], np.arange(len(known) + 1)).astype(np.int32),
+        offset=offset.astype(np.int32),
+        nan=_code(kinds[2], offset),
+        zero=np.where(kinds[3] == NUMBER, NUMBER, _code(kinds[3], offset)).astype(np.int32),
+    )
+    return columns, column.ravel().astype(np.int32), (place % CUTS - 128).astype(np.int8)
+
+
+def _ranked(owner: np.ndarray, cut: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the different cuts, ascending for each owner in turn; how many each has; and the rank of each cut."""
+    order = np.lexsort([cut, owner])
+    fresh = np.ones(len(cut), dtype=bool)
+    whose, what = owner[order], cut[order]
+    fresh[1:] = (whose[1:] != whose[:-1]) | (what[1:] != what[:-1])
+    count = np.bincount(whose[fresh], minlength=owners)
+    place = np.empty(len(cut), dtype=np.int64)
+    place[order] = np.cumsum(fresh) - 1
+    return what[fresh], count, place - (np.cumsum(count) - count)[owner]
+
+
+def _code(way: np.ndarray, offset: np.ndarray) -> np.ndarray:
+    """Return the bin of a way (left, right or a number of cuts below), in 0 ... 255."""
+    number = np.clip(way - offset, 0, CUTS)
+    return np.where(way == LEFT, 0, np.where(way == RIGHT, CUTS, number)).astype(np.int32)

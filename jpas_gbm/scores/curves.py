@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .calibration_error import BINS, width_bins
+from .losses import BINS, width_bins
 
 
 @dataclass(frozen=True, eq=False)

@@ -13,9 +13,8 @@ import numpy as np
 from scipy import sparse
 
 from ..errors import DatasetError
-from .calibration_error import BINS, SlopeRows, top_label_parts, width_bins
 from .curves import Ranking
-from .losses import brier_scores, f1_scores, log_losses, mean_defined
+from .losses import BINS, SlopeRows, brier_scores, f1_scores, log_losses, mean_defined, top_label_parts, width_bins
 
 
 @dataclass(frozen=True, eq=False)

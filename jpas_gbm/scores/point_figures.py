@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import BundleError
-from .calibration_error import ABOVE, SlopeRows
+from .losses import ABOVE, SlopeRows
 from .metrics import NULL, Scorer
 
 

@@ -15,11 +15,11 @@ import pytest
 
 from jpas_gbm.boosting import evaluator as evaluators
 from jpas_gbm.boosting import kernel
-from jpas_gbm.boosting.backend import get_backend
+from jpas_gbm.boosting.backend import UnpackableError, get_backend
 from jpas_gbm.boosting.booster import Stage, StagedBooster
 from jpas_gbm.boosting.ensemble import Ensemble, Member, stack_inputs
 from jpas_gbm.boosting.evaluator import Evaluator, centred
-from jpas_gbm.boosting.forest import CUTS, UnpackableError, snapped
+from jpas_gbm.boosting.kernel import CUTS, snapped
 from jpas_gbm.boosting.matrix import UnseenMissingWarning
 from jpas_gbm.boosting.training import train
 from jpas_gbm.model import Model

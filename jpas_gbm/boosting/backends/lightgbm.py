@@ -10,8 +10,20 @@ import lightgbm
 import numpy as np
 
 from ...errors import BundleError
-from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
-from ..forest import LEFT, NUMBER, RIGHT, Forest, UnpackableError
+from ..backend import (
+    LEFT,
+    NUMBER,
+    RIGHT,
+    Backend,
+    Forest,
+    Grower,
+    Rows,
+    Task,
+    UnpackableError,
+    one_margin,
+    register,
+    two_margins,
+)
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {
