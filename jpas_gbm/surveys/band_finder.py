@@ -67,6 +67,10 @@ class BandLayout:
         All bands of the file, in its order.
     ordered_by : str
         What the order of the bands was read from, for people.
+    level : str, optional
+        Column by which the fluxes, ratios to one band, are to be multiplied.
+    assumed : str
+        What was concluded from the values, for people.
     """
 
     bands: BandSystem
@@ -77,6 +81,8 @@ class BandLayout:
     unit: str | None = None
     found: tuple[str, ...] = field(default=(), repr=False)
     ordered_by: str = ""
+    level: str | None = None
+    assumed: str = ""
 
     @property
     def want(self) -> dict[str, Want]:
@@ -85,7 +91,7 @@ class BandLayout:
         want |= dict.fromkeys(self.error.columns if self.error else (), "float")
         for _, columns in self.flags:
             want |= dict.fromkeys(columns.columns, "int")
-        return want
+        return want | ({self.level: "float"} if self.level else {})
 
 
 _PER_BAND = ("{column}_{band}", "{band}_{column}", "{column}[{band}]", "{column}[jpas::{band}]")
@@ -215,6 +221,21 @@ class _Finder:
         order, by = self.order(ARRAY, (self.table.columns[ARRAY].width or 0) // self.table.planes)
         return _Found(dict.fromkeys(order, ARRAY), True, by)
 
+    def level(self, rule: Photometry, found: _Found) -> tuple[str | None, str]:
+        """Return the column that turns ratios to one band into fluxes, and what was concluded of the fluxes."""
+        if rule.relative_to is None or rule.relative_to.band not in found.columns:
+            return None, ""
+        band, column = found.columns[rule.relative_to.band], self.names.find(rule.relative_to.column)
+        first = next(iter(self.table.read({band: "float"})), {}).get(band, np.zeros(0))
+        values = np.ma.filled(np.ma.masked_invalid(first), np.nan)
+        ratios = len(values) > 0 and abs(np.nanmedian(values) - 1) < 1e-3
+        if not ratios:
+            return None, f"{band} is not 1 throughout: its fluxes are taken as they are, no ratios"
+        if column is None:
+            spelt = rule.relative_to.column[0]
+            return None, f"{band} is 1: the fluxes are ratios to it, without a level, since {spelt} is not there"
+        return column, f"{band} is 1: the fluxes are ratios to it, and are multiplied by {column}"
+
     def flags(self, wanted: BandSystem) -> tuple[tuple[FlagRule, BandColumns], ...]:
         """Return where the flags of each rule stand."""
         flags = []
@@ -323,6 +344,7 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
         errors = finder.find(rule.error)
         finder.check(errors, wanted, f" in {rule.error if isinstance(rule.error, str) else 'the errors'}")
         error = errors.keep(wanted)
+    level, assumed = finder.level(rule, found)
     return BandLayout(
         bands=finder.with_pivots(wanted),
         rule=rule,
@@ -332,4 +354,6 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
         unit=table.columns[next(iter(found.columns.values()))].unit,
         found=tuple(found.columns),
         ordered_by=found.ordered_by,
+        level=level,
+        assumed=assumed,
     )

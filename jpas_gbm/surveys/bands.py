@@ -175,9 +175,39 @@ def _bands_file(path: Path) -> BandsFile:
     return parse_options(BandsFile, read_yaml(path), path.name)
 
 
+_OWN: dict[str, BandSystem] = {}
+"""Systems that survey files of users define."""
+
+
+def add_system(system: BandSystem) -> None:
+    """Make a band system known by its name, as a survey file that defines its own bands does.
+
+    Parameters
+    ----------
+    system : BandSystem
+
+    Raises
+    ------
+    ConfigError
+        If a shipped system has that name, or another file defined other bands under it.
+    """
+    shipped = _bands_file(configs_folder() / "bands.yaml").systems
+    if system.name in shipped or _OWN.get(system.name, system) != system:
+        raise ConfigError(
+            f"the band system '{system.name}' is there already, with other bands: give your own another name "
+            "(bands: {system: NAME, table: ...})."
+        )
+    _OWN[system.name] = system
+
+
 def band_system_names() -> tuple[str, ...]:
-    """Return the names of the shipped band systems."""
-    return tuple(_bands_file(configs_folder() / "bands.yaml").systems)
+    """Return the names of the shipped band systems, and of those that survey files defined.
+
+    Returns
+    -------
+    tuple of str
+    """
+    return (*_bands_file(configs_folder() / "bands.yaml").systems, *_OWN)
 
 
 def build_system(content: BandsFile, name: str) -> BandSystem:
@@ -214,9 +244,8 @@ def build_system(content: BandsFile, name: str) -> BandSystem:
     return BandSystem(name, tuple(Band(band, *table[band]) for band in options.bands))
 
 
-@cache
 def band_system(name: str) -> BandSystem:
-    """Return a shipped band system by name, such as ``jpas57`` or ``sdss_ugriz``.
+    """Return a band system by name, such as ``jpas57`` or ``sdss_ugriz``.
 
     Raises
     ------
@@ -228,4 +257,9 @@ def band_system(name: str) -> BandSystem:
     >>> len(band_system("jpas57")), len(band_system("jpas55")), len(band_system("minijpas60"))
     (57, 55, 60)
     """
+    return _OWN.get(name) or _shipped(name)
+
+
+@cache
+def _shipped(name: str) -> BandSystem:
     return build_system(_bands_file(configs_folder() / "bands.yaml"), name)

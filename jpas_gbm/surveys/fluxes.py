@@ -248,6 +248,14 @@ def _check_errors(fluxes: Fluxes, rules: QualitySection) -> None:
         fluxes.reject(negative, "negative_error", "negative error, taken as missing")
 
 
+def _scale(fluxes: Fluxes, level: np.ndarray) -> None:
+    """Turn ratios to one band into fluxes: times that band's flux in each row, shape (n,)."""
+    times = as_float(level).astype(fluxes.flux.dtype)[:, None]
+    fluxes.reject(np.broadcast_to(~(times > 0), fluxes.flux.shape), "level", "a ratio to a band without positive flux")
+    fluxes.flux *= times
+    fluxes.error = None if fluxes.error is None else fluxes.error * times
+
+
 def _in_njy(fluxes: Fluxes, layout: BandLayout) -> None:
     sigma = _sigma(fluxes, layout.rule)
     kind, scale = flux_unit(layout.rule, layout.unit)
@@ -301,6 +309,8 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     _reject_missing(fluxes, rules)
     _reject_flagged(fluxes, layout, block, place)
     _check_errors(fluxes, rules)
+    if layout.level is not None:
+        _scale(fluxes, block[layout.level])
     _in_njy(fluxes, layout)
     return fluxes
 

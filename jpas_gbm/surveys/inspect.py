@@ -27,7 +27,7 @@ from .positions import overlap_duplicates
 from .reader import CatalogueReader, read_imaging, read_labels, read_table
 from .recognition import Source, as_list, open_survey
 from .schema import SurveySchema
-from .tables import RawTable, block_rows
+from .tables import ColumnNames, RawTable, block_rows
 
 MOST_ROWS = 500_000
 """Rows of a catalogue that are looked at; of a longer one, the first."""
@@ -208,6 +208,11 @@ def _problems(
         yield f"{len(catalogue) - facts.objects:,} {what}: they go to one side of a split together"
     if "no card" in facts.bands_ordered_by:
         yield "nothing in the file names the bands of its arrays: the order of the release is taken on trust"
+    if reader.photometry.assumed:
+        yield reader.photometry.assumed
+    for name, reason in reader.schema.unused.items():
+        if ColumnNames(tuple(reader.table.columns), "").find((name,)) is not None:
+            yield f"{name} is not used: {reason}"
     if sky is None:
         yield "no position: labels and imaging cannot be matched on the sky"
     if reader.schema.name.startswith("sdss") and not facts.photometry.startswith("dered"):
@@ -217,7 +222,8 @@ def _problems(
 def _labels(source: Source, table: RawTable, survey: str, schema: SurveySchema) -> FileInspection:
     labels, quality = read_labels(source, survey)
     assert schema.labels is not None
-    types = read_table(source, schema.labels.spectype[:1]).iloc[:, 0].astype(str).value_counts()
+    spelt = ColumnNames(tuple(table.columns), table.place).find(schema.labels.spectype) or ""
+    types = read_table(source, (spelt,)).iloc[:, 0].astype(str).value_counts()
     spectypes = {str(kind): int(count) for kind, count in types.items()}
     classes = _classes(labels.label, labels.z, ids=len(labels.all_ids), spectypes=spectypes)
     return _file(

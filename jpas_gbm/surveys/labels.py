@@ -30,13 +30,24 @@ def _text(values: np.ndarray) -> np.ndarray:
     return np.char.strip(values.astype(str))
 
 
+def _numbers(values: np.ndarray, rule: RowRule) -> np.ndarray:
+    """Return values as float64; text must spell numbers where a rule compares them with one."""
+    try:
+        return values.astype(np.float64)
+    except (ValueError, TypeError) as error:
+        raise CatalogueError(
+            f"column {rule.column[0]}: holds '{_text(values)[0]}', and the label rule '{rule.reason}' asks whether it "
+            f"is above {rule.above:g}: compare a column of numbers, or write 'equals'."
+        ) from error
+
+
 def _meets(values: Any, rule: RowRule) -> np.ndarray:
     """Say which values meet a rule; a masked or missing one does not."""
     masked = np.ma.getmaskarray(values)
     values = native(np.asarray(np.ma.getdata(values)))
     met = np.ones(len(values), dtype=bool)
     if rule.above is not None:
-        met &= values.astype(np.float64) > rule.above if values.dtype.kind not in "iu" else values > rule.above
+        met &= (values if values.dtype.kind in "iu" else _numbers(values, rule)) > rule.above
     if isinstance(rule.equals, bool):
         is_true = values.astype(bool) if values.dtype.kind in "biu" else np.isin(np.char.lower(_text(values)), _TRUE)
         met &= is_true == rule.equals

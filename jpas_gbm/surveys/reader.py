@@ -351,7 +351,10 @@ def read_labels(
     label, z, counts = col.labels(plain, schema, scheme or LabelScheme(), place)
     ra, dec = col.position(plain, layout)
     shapes, more = col.morphology(plain, schema, rows)
-    ids = col.integers(plain[schema.object_id[0]], schema.object_id[0], place)
+    if schema.identity == "position":
+        ids = col.sky_cell(ra, dec)
+    else:
+        ids = col.integers(plain[schema.object_id[0]], schema.object_id[0], place)
     mag = col.magnitude(plain, schema.magnitude, rows)
     values = {"object_id": ids, "ra": ra, "dec": dec, "label": label, "z": z, "mag": mag, "morphology": shapes}
     trusted = label >= 0

@@ -10,8 +10,8 @@ from ..errors import CatalogueError
 from .bands import band_system
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
 from .formats.npy import find_array
-from .schema import Kind, SurveySchema, all_schemas, load_schema
-from .tables import Extension, RawTable, open_table
+from .schema import Kind, SurveySchema, aliases, all_schemas, load_schema
+from .tables import BesideTable, ColumnNames, Extension, RawTable, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,15 +49,18 @@ def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
         If none or several would do. Where none would, the nearest is named with what the table
         lacks of it.
     """
-    lacking = {schema.name: lacking_columns(table, schema) for schema in all_schemas()}
+    offered = [s for s in all_schemas() if s.recognised and (not s.beside or set(s.beside) & set(table.others))]
+    lacking = {schema.name: lacking_columns(with_beside(table, schema), schema) for schema in offered}
     complete = [load_schema(name) for name, names in lacking.items() if not names]
-    if any(schema.kind == kind for schema in complete):
-        complete = [schema for schema in complete if schema.kind == kind]
+    if find_array(table.path) is not None:
+        complete = [schema for schema in complete if not schema.generic]
+    for wanted in (lambda schema: schema.kind == kind, lambda schema: not schema.generic):
+        complete = list(filter(wanted, complete)) or complete
     fits: dict[str, tuple[int, int]] = {}
     problems: dict[str, CatalogueError] = {}
     for schema in complete:
         try:
-            fits[schema.name] = _fitting(find_layout(table, schema))
+            fits[schema.name] = _fitting(find_layout(with_beside(table, schema), schema))
         except CatalogueError as error:
             problems[schema.name] = error
     best = [name for name, score in fits.items() if score == max(fits.values())]
@@ -72,10 +75,31 @@ def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
     raise CatalogueError(_unknown(table, lacking))
 
 
+def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
+    """Return a table with the columns of the one that a survey file puts beside it, where the file has that.
+
+    Parameters
+    ----------
+    table : RawTable
+    schema : SurveySchema
+
+    Returns
+    -------
+    RawTable
+    """
+    there = [name for name in schema.beside if name in table.others]
+    return BesideTable(table, open_table(table.path, there[0])) if there else table
+
+
 def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     array = find_array(table.path)
     if array is not None:
         return f"{table.path}: holds the properties of the rows of {array.name}. Give that file: it finds this one."
+
+    names = ColumnNames(tuple(table.columns), table.place)
+    for other in aliases().others:
+        if all(names.find((column,)) is not None for column in other.columns):
+            return f"{table.place}: is {other.is_}. It has: {listed(table)}."
 
     def share(name: str) -> float:
         schema = load_schema(name)
@@ -190,4 +214,4 @@ def open_survey(
             f"{table.path}: is read as '{schema.name}' ({schema.title}), a table of kind '{schema.kind}'; one of kind "
             f"'{kind}' is needed here."
         )
-    return table, schema
+    return with_beside(table, schema), schema

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -11,19 +11,66 @@ from pydantic import BeforeValidator, Field
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
+from .bands import Band, BandSystem, add_system, band_system, band_system_names
+
+
+class OtherTable(Options):
+    """A kind of table that is neither catalogue nor labels nor imaging."""
+
+    columns: tuple[str, ...] = Field(description="A table with all of these is one.")
+    is_: str = Field(alias="is", description="What it is, for people.")
+
+
+class AliasFile(Options):
+    """Spellings of columns and classes that all survey files may use, and tables that are of no use here."""
+
+    spellings: dict[str, tuple[str, ...]] = Field(description="Spellings of a column by what it holds.")
+    spectypes: dict[Literal["GALAXY", "QSO", "STAR"], tuple[str, ...]] = Field(description="Words for each type.")
+    others: tuple[OtherTable, ...] = Field((), description="Tables that are no catalogue.")
+
+
+@cache
+def aliases() -> AliasFile:
+    """Return the spellings of configs/aliases.yaml.
+
+    Returns
+    -------
+    AliasFile
+    """
+    return parse_options(AliasFile, read_yaml(configs_folder() / "aliases.yaml"), "aliases.yaml")
 
 
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
 
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
-"""Spellings of one column, the preferred first; a single name may stand alone."""
+def _spelt_out(value: Any) -> Any:
+    """Return names with each ``@list`` replaced by the spellings of that list."""
+    names = _as_tuple(value)
+    if not isinstance(names, list | tuple):
+        return names
+    known = aliases().spellings
+    spelt: list[Any] = []
+    for name in names:
+        if not isinstance(name, str) or not name.startswith("@"):
+            spelt.append(name)
+        elif name[1:] in known:
+            spelt += known[name[1:]]
+        else:
+            raise ValueError(f"there is no list of spellings '{name}'. Lists: {', '.join(f'@{key}' for key in known)}")
+    return tuple(dict.fromkeys(spelt))
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_spelt_out)]
+"""Spellings of one column, the preferred first; a single name may stand alone, ``@ra`` for a list of aliases.yaml."""
 
 Stored = str | dict[str, str] | None
 """Columns of a quantity over the bands: an array column, a pattern with {band}, or the column of each band."""
 
 Kind = Literal["catalogue", "labels", "imaging"]
+
+Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+"""In Å."""
 
 Identity = Literal["id", "position", "row"]
 """What tells two rows to be one object: an id column, the place on the sky, or nothing."""
@@ -33,9 +80,19 @@ class BandsSection(Options):
     """Which bands the arrays hold and which of them are kept."""
 
     system: str = Field(description="Band system of the arrays where the file names no order itself.")
+    table: dict[str, tuple[Wavelength, Wavelength, Literal["narrow", "broad"]]] = Field(
+        {}, description="Bands of a system of one's own, in order: name: [pivot Å, width Å, narrow or broad]."
+    )
     default: str | None = Field(None, description="Band system that is kept unless another is asked for.")
     aliases: dict[str, str] = Field({}, description="Other spellings of band names, as alias: name.")
-    pivots: dict[str, float] = Field({}, description="Pivot wavelengths (Å) of this survey where they differ.")
+    pivots: dict[str, Wavelength] = Field({}, description="Pivot wavelengths (Å) of this survey where they differ.")
+
+
+class RelativeTo(Options):
+    """Fluxes that may be ratios to one band, where another column gives that band's flux."""
+
+    band: str = Field(description="Fluxes are ratios to this band where those of the band itself are 1.")
+    column: Names = Field(description="Flux of that band, in the unit of the survey file.")
 
 
 class Photometry(Options):
@@ -52,6 +109,7 @@ class Photometry(Options):
     unit: Literal["f_lambda", "f_nu", "ab_magnitude", "asinh_magnitude"] = Field(description="What the numbers are.")
     scale: float = Field(1.0, gt=0, description="Size of the unit: erg/s/cm2/Å for f_lambda, erg/s/cm2/Hz for f_nu.")
     error_kind: Literal["relative", "absolute", "magnitude", "none"] = Field(description="What the errors are.")
+    relative_to: RelativeTo | None = Field(None, description="Where fluxes may be ratios to one band.")
     mean_floor: float = Field(1e-6, gt=0, description="σ = relative error x max(|mean|, this), in units of the file.")
     softening: dict[str, float] = Field({}, description="Asinh softening b of each band.")
     ab_offset: dict[str, float] = Field({}, description="Added to a magnitude to bring its band to AB.")
@@ -61,7 +119,7 @@ class FlagRule(Options):
     """Bits of an integer column that reject a flux; the other bits are harmless."""
 
     column: Names = Field(description="Array column of flags, one value a band.")
-    reject: int = Field(gt=0, description="Bit mask: a flux is rejected where flags & reject is not 0.")
+    reject: int = Field(gt=0, lt=1 << 62, description="Bit mask: a flux is rejected where flags & reject is not 0.")
     meaning: str = Field("", description="What the rejected bits stand for.")
     optional: bool = Field(True, description="Whether a table may lack the column.")
 
@@ -102,7 +160,10 @@ class LabelsSection(Options):
 
     spectype: Names = Field(description="Column of the spectroscopic class.")
     z: Names = Field(description="Column of the redshift.")
-    spectypes: dict[str, str] = Field(description="Spelling in the table: GALAXY, QSO or STAR.")
+    spectypes: dict[str, Literal["GALAXY", "QSO", "STAR"]] = Field(
+        default_factory=lambda: {word: of for of, words in aliases().spectypes.items() for word in words},
+        description="Spelling in the table: GALAXY, QSO or STAR; default: the words of aliases.yaml.",
+    )
     rules: tuple[RowRule, ...] = Field((), description="Conditions of a trusted label, applied in order.")
 
 
@@ -112,9 +173,12 @@ class SurveySchema(Options):
     name: str = Field(description="Name of the survey file.")
     title: str = Field(description="One line for people.")
     kind: Kind = Field(description="What its tables are.")
+    recognised: bool = Field(True, description="Whether a table is taken for one that is not named: --survey.")
+    generic: bool = Field(False, description="Whether it is for tables that no other survey file describes.")
     hdu: Names = Field((), description="FITS extensions to look for, preferred first; default: the first table.")
-    key: tuple[Names, ...] = Field(
-        description="Row keys: the first whose columns are all there; ROW is the row number."
+    beside: Names = Field((), description="FITS extension whose columns stand beside the table's, row by row.")
+    key: tuple[Annotated[tuple[str, ...], BeforeValidator(_as_tuple)], ...] = Field(
+        min_length=1, description="Row keys: the first whose columns are all there; ROW is the row number."
     )
     object_id: Names = Field(
         (), description="int64 column that names the object; 'position' is the sky cell of 1 arcsec."
@@ -128,6 +192,7 @@ class SurveySchema(Options):
     morphology: Names = Field((), description="Column of the Legacy Surveys type.")
     labels: LabelsSection | None = Field(None, description="Spectroscopic labels that the table carries itself.")
     extra: tuple[str, ...] = Field((), description="Columns carried along where a table has them.")
+    unused: dict[str, str] = Field({}, description="Columns that are known and not used, each with the reason.")
     extra_sentinels: tuple[float, ...] = Field((), description="Values that are missing in floating extra columns.")
     ignore: tuple[str, ...] = Field((), description="Columns that must not be taken for what they seem; for people.")
 
@@ -200,9 +265,44 @@ def load_schema(name: str) -> SurveySchema:
         If there is no such file, or something in it is unknown or wrong.
     """
     schema = parse_options(SurveySchema, _raw_schema(name), f"{Path(name).stem}.yaml")
-    if schema.kind == "catalogue" and (schema.bands is None or not schema.photometry):
-        raise ConfigError(f"{schema.name}.yaml: a survey of kind 'catalogue' needs 'bands' and 'photometry'.")
+    if schema.bands is not None and schema.bands.table:
+        add_system(BandSystem(schema.bands.system, tuple(Band(n, *row) for n, row in schema.bands.table.items())))
+    for problem in _problems(schema):
+        raise ConfigError(f"{schema.name}.yaml: {problem}")
     return schema
+
+
+def _problems(schema: SurveySchema) -> Iterator[str]:
+    """Yield what keeps a survey file from being used, though each of its fields is right by itself."""
+    needs = {"catalogue": ("bands", "photometry"), "labels": ("labels",), "imaging": ()}[schema.kind]
+    lacking = [name for name in needs if not getattr(schema, name)]
+    if lacking:
+        yield f"a survey of kind '{schema.kind}' needs {' and '.join(map(repr, needs))}; it lacks {', '.join(lacking)}."
+    if schema.kind == "imaging" and schema.magnitude is None and not schema.morphology:
+        yield "a survey of kind 'imaging' needs 'magnitude' or 'morphology': without both it tells nothing."
+    if schema.kind == "labels" and schema.identity == "row":
+        yield "labels need 'object_id': a column of whole numbers, or 'position' where there is none."
+    if any(not key for key in schema.key):
+        yield "a row key names no column: write [[TILE_ID, NUMBER]], for instance, or [[ROW]] for the row number."
+    for rule in schema.labels.rules if schema.labels else ():
+        if (rule.equals is None) == (rule.above is None):
+            yield f"the label rule on {rule.column[0]} needs one of 'equals' and 'above'."
+    if schema.bands is not None:
+        for name in (schema.bands.system, schema.bands.default or schema.bands.system):
+            if name not in band_system_names():
+                known = band_system_names()
+                yield f"there is no band system '{name}'.{did_you_mean(name, known)} Known: {', '.join(known)}."
+                return
+        system = band_system(schema.bands.system)
+        strange = [name for name in schema.bands.pivots if name not in system]
+        if strange:
+            near = did_you_mean(strange[0], system.names)
+            yield f"bands.pivots names {strange[0]}, which is no band of '{system.name}'.{near}"
+    for way in schema.photometry:
+        if way.flux is None and not way.planes:
+            yield f"photometry '{way.name}' needs 'flux' (or 'planes', for arrays)."
+        if way.error is None and way.error_kind != "none" and not way.planes:
+            yield f"photometry '{way.name}' says error_kind: {way.error_kind}, and no 'error': name it, or say none."
 
 
 def all_schemas() -> tuple[SurveySchema, ...]:

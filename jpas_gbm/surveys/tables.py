@@ -359,6 +359,48 @@ class ColumnNames:
         return did_you_mean(name, self.names)
 
 
+class BesideTable(RawTable):
+    """Two tables of one file whose rows are of the same things, side by side.
+
+    Parameters
+    ----------
+    first, second : RawTable
+        A column that both have is taken from the first.
+
+    Raises
+    ------
+    CatalogueError
+        If they have not as many rows, or name other targets in a row.
+    """
+
+    format = ""
+
+    def __init__(self, first: RawTable, second: RawTable) -> None:
+        self.first, self.second = first, second
+        self.path, self.place, self.format = first.path, first.place, first.format  # type: ignore[misc]
+        self.rows, self.cards, self.others, self.notes = first.rows, first.cards, first.others, first.notes
+        self.verified = first.verified and second.verified
+        self.repeated = first.repeated | second.repeated
+        self.columns = {**second.columns, **first.columns}
+        if first.rows != second.rows:
+            raise CatalogueError(f"{self.place}: has {first.rows} rows, {second.place} beside it {second.rows}.")
+        if "TARGETID" in first.columns and "TARGETID" in second.columns:
+            pairs = zip(*(table.read({"TARGETID": "int"}) for table in (first, second)), strict=True)
+            if not all(np.array_equal(a["TARGETID"], b["TARGETID"]) for a, b in pairs):
+                raise CatalogueError(f"{self.place}: its TARGETIDs are not those of {second.place}, row by row.")
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns of both."""
+        ours = {name: kind for name, kind in want.items() if name in self.first.columns}
+        theirs = {name: kind for name, kind in want.items() if name not in ours}
+        parts = [table.blocks(part) for table, part in ((self.first, ours), (self.second, theirs)) if part]
+        if len(parts) == 1:
+            yield from parts[0]
+        else:
+            for mine, other in zip(*(rebatch(part, 1 << 14) for part in parts), strict=True):
+                yield {**mine, **other}
+
+
 def peek(path: Path, size: int = 4096) -> bytes:
     """Return the first bytes of the content of a file, unpacked if it is packed.
 

@@ -143,7 +143,7 @@ def test_missing_values_of_both_kinds() -> None:
 
 def test_what_cannot_be_understood_is_said() -> None:
     frame = _frame("f_{band}", "e_{band}", ra="ALPHA_J2000", dec="DELTA_J2000")
-    with pytest.raises(ConfigError, match="need the survey whose bands.*one of jpas_idr202406, jpas_mocks"):
+    with pytest.raises(ConfigError, match="need the survey whose bands.*one of jpas_edr, jpas_idr202406, jpas_mocks"):
         Catalogue.from_table(frame, columns={"flux": "f_{band}"})
     with pytest.raises(ConfigError, match=r"there is no role 'fluxx'. Did you mean 'flux'\?"):
         Catalogue.from_table(frame, "jpas_idr202406", columns={"fluxx": "f_{band}"})
