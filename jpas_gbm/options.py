@@ -76,7 +76,10 @@ class FeatureOptions(Options):
     ratios: bool = Field(True, description="Band ratios at the classical breaks.")
     lines: bool = Field(True, description="Line indices against a sliding local continuum, in σ.")
     lean: bool = Field(
-        True, description="Where template features stand, leave out S/N, colours, ratios, lines: they add nothing then."
+        True, description="Where template features stand, leave out S/N, lines and all but a few colours."
+    )
+    lean_colours: tuple[Spacing, ...] = Field(
+        (8, 16), description="Spacings of those colours; ratios stand beside them. Empty leaves out all of both."
     )
     templates: bool = Field(True, description="χ² and posterior features of template fits.")
     template_ranks: tuple[Spacing, ...] = Field((4,), description="Rank of the bases, one set of templates each.")
@@ -168,6 +171,11 @@ class ContinueOptions(BoostingOptions):
 class DomainOptions(Options):
     """The domain classifier and the importance weights made from it."""
 
+    kind: Literal["all", "within", "blind"] = Field(
+        "within",
+        description="What weights are odds of: all features; all within each class, by labelled rows of the sky; or "
+        "the features that tell classes and not domains. Without labels of the sky, within is all.",
+    )
     folds: int = Field(3, ge=2, le=50, description="Folds of the cross-fitting.")
     gammas: tuple[Share, ...] = Field(
         (0.0, 0.25), min_length=1, description="Tempers tried: weight is odds to this power."
@@ -180,6 +188,29 @@ class DomainOptions(Options):
     rounds: int = Field(100, ge=1, description="Boosting rounds of the domain classifier.")
     leaves: int = Field(15, ge=2, le=131_072, description="Leaves of its trees.")
     max_rows: int = Field(200_000, ge=100, description="Most rows of each domain that train it.")
+
+
+class TwinlessOptions(Options):
+    """How the shift is measured on unlabelled sources, each beside its best template."""
+
+    rank: int = Field(6, ge=1, description="Rank of the bases.")
+    floor: float = Field(0.04, ge=0, description="Share of the flux added in quadrature to its error.")
+    sources: int = Field(20_000, ge=1, description="Most sources that serve.")
+    signal: float = Field(4.0, ge=0, description="Least median S/N per band of a source.")
+    bands: Share = Field(0.55, description="Least share of the bands that a source has.")
+    sure_first: Share = Field(0.9, description="Least probability of a source's class in the first round.")
+    sure: Share = Field(0.99, description="The same in later rounds.")
+    prior: float = Field(0.03, gt=0, description="1 σ of zero points and offsets under the prior, relative.")
+    most_modes: int = Field(6, ge=0, description="Most variations of a class.")
+    common_limit: float = Field(
+        3.0,
+        ge=0,
+        description="Largest common zero point in units of the scatter of tiles over the root of their number.",
+    )
+    common_least: float = Field(0.006, ge=0, description="A common zero point smaller than this is taken anyway.")
+    star_modes: float = Field(0.03, ge=0, description="Largest variation of stars that is taken for the sky's.")
+    star_misfit: float = Field(1.5, ge=0, description="Largest excess of the χ² of stars over that of mock stars.")
+    outlier_rate: float = Field(0.006, ge=0, description="Largest rate of outliers that is taken for the sky's.")
 
 
 class SkyOptions(Options):
@@ -197,6 +228,10 @@ class SkyOptions(Options):
         True, description="Measure zero points, class offsets and variations on mock twins of train objects."
     )
     forget_imaging: Fraction = Field(0.5, ge=0, le=1, description="Share of training rows that lose imaging features.")
+    pseudo_twins: bool = Field(
+        True, description="Measure the shift on unlabelled sources beside their templates where no label may be read."
+    )
+    twinless: TwinlessOptions = TwinlessOptions()
 
 
 class CalibrationOptions(Options):
@@ -239,6 +274,13 @@ class FitOptions(Options):
         description="Folds of train and validation labels: trees train on all of them, folds choose and calibrate. "
         "0 or 1 keeps the split: train labels fit, validation labels choose.",
     )
+    plain_member: bool = Field(
+        True, description="Where mocks alone teach and no shift is measured: the mean with trees that see no templates."
+    )
+    class_mix: bool = Field(True, description="Regime uda takes the class mix of its unlabelled rows, found by EM.")
+    class_mix_doubt: float = Field(
+        0.1, ge=0, le=1, description="It does not where confidences differ by more than this share of the rows."
+    )
     cut: float = Field(22.5, gt=0, description="Validation rows fainter than this magnitude do not count in choices.")
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()
@@ -275,6 +317,11 @@ class ShiftOptions(Options):
     level: float = Field(0.27, ge=0, description="Scatter of the natural logarithm of a mock row's level.")
     wrong_labels: Fraction = Field(0.002, ge=0, le=0.5, description="Share of target labels that are wrong.")
     missing_tiles: Fraction = Field(0.5, ge=0, le=1, description="Share of tiles that lack some trays of filters.")
+    population: float = Field(
+        0.0,
+        ge=0,
+        description="How far slopes, lines, metals, dust and hosts of the sky's spectra differ from the mocks'.",
+    )
 
 
 class PlantedLine(Options):

@@ -367,6 +367,7 @@ def model_card(
         **chosen,
         "rows": _row_counts(folds),
         "shift": None if rows.shift is None else rows.shift.to_dict(),
+        **({} if rows.measured is None else {"measured without labels": rows.measured.to_dict()}),
         "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
         "label_budget": _budget(regime, folds),
         "magnitude_range": _magnitude_range(folds),

@@ -94,11 +94,13 @@ class FeatureFacts(TypedDict):
 class DomainReport(TypedDict, total=False):
     """What the domain classifier of a fit found; ``lines`` say it on a terminal.
 
-    ``gammas`` are the tempers used; the rest is there where a domain classifier was trained.
+    ``gammas`` are the tempers used, ``kind`` says what weights are odds of; the rest is there where a domain classifier
+    was trained.
     """
 
     gammas: list[float]
     auc: float
+    kind: str
     effective_share: dict[str, float]
     weights: dict[str, TemperFacts]
     groups: dict[str, GroupFacts]
@@ -264,8 +266,9 @@ def domain_report(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | 
     facts: DomainReport = {
         "auc": domain.auc,
         "gammas": usable,
-        "effective_share": {f"{gamma:g}": domain.effective_share(gamma) for gamma in usable},
-        "weights": weights_facts(domain, gammas),
+        "kind": stages.options.domain.kind,
+        "effective_share": {f"{gamma:g}": stages.weigher.effective_share(gamma) for gamma in usable},
+        "weights": weights_facts(stages.weigher, gammas),
     }
     try:
         facts["groups"], facts["features"] = group_facts(stages, seed), feature_facts(stages, seed)

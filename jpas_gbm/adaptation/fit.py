@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ..boosting.calibration import CalibrationReport, Calibrator, crossfit_probabilities, fit_calibrator
 from ..boosting.decision import choose_rule
-from ..boosting.ensemble import HeldOut, Member
+from ..boosting.ensemble import Member
 from ..claims import claim_folder
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
 from ..features.shift import Overlap, learn_overlap
 from ..model import Model
-from ..options import CalibrationOptions, FitOptions
+from ..options import FitOptions
 from ..run import Progress, Run
 from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
+from .calibrating import calibration_rows, field_mix
 from .choosing import (
     Choice,
     Entrant,
@@ -33,12 +32,12 @@ from .choosing import (
     model_card,
     score_entrant,
 )
-from .folds import Folds, MembersOf, make_folds, mean_margins
+from .folds import Folds, make_folds
 from .regimes import Regime, get_regime
 from .rows import Rows
 from .shipped_ways import Mocks, Target
 from .stages import Stages
-from .ways import check_ways, ensemble, singles
+from .ways import Mean, Way, check_ways, ensemble, singles
 
 PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
@@ -240,7 +239,10 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
             "the model's card does not say with which options and seed it was fitted, so it cannot be fitted again. "
             "Fit the model with this version."
         )
-    return parse_options(FitOptions, dict(made["options"]), "the model's card"), int(made["seed"])
+    options = dict(made["options"])
+    # Recipes of before had none of the few colours.
+    options["features"] = {"lean_colours": [], **options.get("features", {})}
+    return parse_options(FitOptions, options, "the model's card"), int(made["seed"])
 
 
 def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
@@ -313,7 +315,7 @@ def train(rows: Prepared) -> Trained:
         if rows.repaired:
             found.append(Entrant(Mocks(), folds, PREPARED))
     else:
-        found = [Entrant(Mocks(usable[0] if usable else 0.0) if regime.source else Target(), folds)]
+        found = [Entrant(_one_way(regime, folds.first, usable[0] if usable else 0.0), folds)]
     baselines = [] if rows.plain is None else [Entrant(Target(), folds), Entrant(Mocks(), rows.plain, PLAIN)]
     for entrant in (*found, *baselines):
         for stages in entrant.folds.parts:
@@ -321,6 +323,18 @@ def train(rows: Prepared) -> Trained:
     # A temper of 0 may stand in for all that were asked for.
     gammas = {gamma: gamma in usable for gamma in (*asked, *usable)}
     return Trained(rows, tuple(found), tuple(baselines), gammas)
+
+
+def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
+    """Return the one candidate of a regime without a choice: where mocks alone teach, two models that err apart."""
+    if not regime.source:
+        return Target()
+    mocks = Mocks(gamma)
+    # Where the shift was measured, or target labels calibrate, templates are no worse on the sky than other features.
+    trusted = regime.calibration == "target" or stages.rows.shift is not None
+    if trusted or not (stages.options.plain_member and stages.has_plain_features):
+        return mocks
+    return Mean((mocks, Mocks(gamma, plain_trees=True)))
 
 
 def score(trained: Trained) -> Scores:
@@ -377,7 +391,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     def members_of(stages: Stages) -> list[Member]:
         return ensemble(choice.kept.entrant.candidate, stages)
 
-    rows = _calibration_rows(regime, folds, members_of)
+    rows = calibration_rows(regime, folds, members_of)
     stages = folds.final()
     members = members_of(stages)
     options = stages.options.calibration
@@ -388,8 +402,14 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
             bare, without = rows.calibrate(rows.bare, options, seed)
             facts["without imaging"] = without.to_dict()
         counted = counted_rows(rows.val, stages.options.cut)
+        mix = field_mix(regime, stages, rows, members, calibrator)
+        if mix is not None and mix.taken:
+            calibrator, bare = mix.applied(calibrator), None if bare is None else mix.applied(bare)
         decision = choose_rule(rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed)
     made = {"calibration": facts, "decision": decision.to_dict(), "ensemble": [member.name for member in members]}
+    if mix is not None:
+        made["class mix"] = mix.to_dict()
+        run.note(mix.sentence)
     return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
@@ -406,68 +426,6 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         held_out=rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed),
         overlap=_overlap(folds, rows.val, seed),
     )
-
-
-@dataclass(frozen=True, eq=False)
-class _CalibrationRows:
-    """The rows that calibrate, with margins of trees that did not see them, with and without imaging, and weights."""
-
-    domain: str
-    val: Rows
-    margins: np.ndarray
-    bare: np.ndarray | None
-    weight: np.ndarray | None = None
-
-    def calibrate(
-        self, margins: np.ndarray, options: CalibrationOptions, seed: int
-    ) -> tuple[Calibrator, CalibrationReport]:
-        """Return the calibrator of some margins, and how it was chosen.
-
-        Parameters
-        ----------
-        margins : array
-            Of the rows.
-        options : CalibrationOptions
-            Asked for.
-        seed : int
-            Seed of the random draws.
-
-        Returns
-        -------
-        tuple[Calibrator, CalibrationReport]
-        """
-        return fit_calibrator(margins, self.val.y, options, groups=self.val.groups, seed=seed, weight=self.weight)
-
-    def held_out(self, options: CalibrationOptions, seed: int) -> HeldOut:
-        """Return these rows with cross-fitted probabilities.
-
-        Parameters
-        ----------
-        options : CalibrationOptions
-            Asked for.
-        seed : int
-            Seed of the random draws.
-
-        Returns
-        -------
-        HeldOut
-        """
-        val = self.val
-        p = crossfit_probabilities(self.margins, val.y, options, groups=val.groups, seed=seed, weight=self.weight)
-        return HeldOut(p, val.y, val.groups, val.mag, self.domain)
-
-
-def _calibration_rows(regime: Regime, folds: Folds, members_of: MembersOf) -> _CalibrationRows:
-    if regime.calibration == "target":
-        return _CalibrationRows("target", folds.val, folds.margins(members_of), folds.bare_margins(members_of))
-    stages = folds.first
-    val, bare, members = stages.part("source_val"), stages.rows.bare, members_of(stages)
-    weight = None
-    if regime.weighs:
-        weight = stages.domain.weights(stages.options.domain.uda_gamma, stages.domain.other_log_odds)
-    threads = stages.run.threads
-    bare_margins = None if bare is None else mean_margins(members, bare.X, threads)
-    return _CalibrationRows("source", val, mean_margins(members, val.X, threads), bare_margins, weight)
 
 
 def _overlap(folds: Folds, val: Rows, seed: int) -> Overlap | None:

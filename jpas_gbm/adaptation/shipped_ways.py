@@ -17,15 +17,21 @@ from .ways import Way, register_way
 
 @dataclass(frozen=True)
 class Mocks(Way):
-    """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline."""
+    """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline.
+
+    With `plain_trees` they see no template feature: they err elsewhere, where templates and sky differ.
+    """
 
     way = "mocks"
     gamma: float = 0.0
+    plain_trees: bool = False
 
     @property
     def name(self) -> str:
         """``mocks``, with the temper where there is one."""
-        return super().name if self.gamma else self.way
+        words = [f"gamma={self.gamma:g}"] if self.gamma else []
+        words += ["no templates"] if self.plain_trees else []
+        return f"{self.way}({', '.join(words)})" if words else self.way
 
     def booster(self, stages: Stages) -> StagedBooster:
         """Return the trees.
@@ -42,14 +48,18 @@ class Mocks(Way):
         options, rows = stages.options.boosting, stages.part("source_train")
 
         def training() -> Training:
-            bins = stages.bins(options, "source_train")
             weight = stages.class_weights(rows.y, options)
             if self.gamma:
-                weight = weight * stages.domain.weights(self.gamma)
+                weight = weight * stages.weigher.weights(self.gamma)
             name = f"trees: mocks, {stages.library}, gamma {self.gamma:g}"
-            return Training(name, bins, rows.y, weight, options, valid="source_val")
+            if not self.plain_trees:
+                return Training(name, stages.bins(options, "source_train"), rows.y, weight, options, valid="source_val")
+            blind = stages.without_templates
+            bins = stages.bare_bins(blind(rows.X), options)
+            return Training(f"{name}, no templates", bins, rows.y, weight, options, valid="source_val", inputs=blind)
 
-        return stages.train((self.way, self.gamma, options), training)
+        key = (self.way, self.gamma, options, *(["no templates"] if self.plain_trees else []))
+        return stages.train(key, training)
 
     def members(self, stages: Stages) -> list[Member]:
         """Return the one booster.

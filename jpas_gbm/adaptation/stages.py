@@ -13,12 +13,15 @@ from ..boosting.matrix import class_weights
 from ..boosting.training import BinnedMatrix, bin_features, train
 from ..config import override
 from ..errors import FitError
-from ..options import BoostingOptions, FitOptions
+from ..options import BoostingOptions, DomainOptions, FitOptions
 from ..run import Run
 from .rows import Rows, TrainingRows
-from .weights import DomainWeights, fit_domain
+from .weights import DomainWeights, blind_features, fit_domain
 
 T = TypeVar("T")
+
+_SAMPLE = 5_000
+"""Rows of each domain that say which features tell domains apart."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +195,29 @@ class Stages:
         return replace(part, X=X)
 
     @property
+    def has_plain_features(self) -> bool:
+        """Whether there are template features, and features of the spectrum beside them."""
+        groups = set(self.rows.recipe.groups.values())
+        return "template" in groups and bool(groups & {"colour", "line", "snr"})
+
+    def without_templates(self, X: np.ndarray) -> np.ndarray:
+        """Return features with those of templates hidden: trees grown on these never ask for them.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        array of float32, shape (n, f)
+            A copy.
+        """
+        X = X.copy()
+        X[:, np.array(list(self.rows.recipe.groups.values())) == "template"] = np.nan
+        return X
+
+    @property
     def domain(self) -> DomainWeights:
         """The cross-fitted domain classifier between training mocks and target rows."""
         mocks = self.part("source_train")
@@ -206,13 +232,46 @@ class Stages:
                     "Prepare with a --target that has some, or fit mocks-only."
                 )
             sky, val = Rows.concat(skies), self.rows.source_val
-            library, seed, threads = self.options.boosting.backend, self.run.tree_seed, self.run.threads
-            with self.run.stage("domain classifier", rows=len(mocks) + len(sky), folds=options.folds) as entry:
-                domain = fit_domain(mocks, sky, options, library, seed, threads, None if val is None else val.X)
-                entry["auc"] = round(domain.auc, 4)
-            return domain
+            return self._classified("domain classifier", mocks, sky, options, None if val is None else val.X)
 
-        return self.once(("domain", options), make)
+        return self.once(("domain", override(options, kind="all")), make)
+
+    def _classified(
+        self, name: str, mocks: Rows, sky: Rows, options: DomainOptions, other: np.ndarray | None, within: int = 0
+    ) -> DomainWeights:
+        library, seed, threads = self.options.boosting.backend, self.run.tree_seed, self.run.threads
+        with self.run.stage(name, rows=len(mocks) + len(sky), folds=options.folds) as entry:
+            domain = fit_domain(mocks, sky, options, library, seed, threads, other, within)
+            entry["auc"] = round(domain.auc, 4)
+        return domain
+
+    @property
+    def weigher(self) -> DomainWeights:
+        """The domain classifier whose odds weigh the mocks: of the kind that the options ask for."""
+        mocks, labelled, val = self.part("source_train"), self.rows.target_train, self.rows.source_val
+        options = override(self.options.domain, gammas=(0.0,))
+        if options.kind == "all" or (options.kind == "within" and not labelled):
+            return self.domain
+
+        def make() -> DomainWeights:
+            if options.kind == "within":
+                assert labelled is not None
+                return self._classified("domain classifier within classes", mocks, labelled, options, None, self.rows.k)
+            rng = np.random.default_rng(np.random.SeedSequence([self.run.tree_seed, 73]))
+            sky = Rows.concat(self.skies)
+            few, theirs = (rows.take(np.sort(rng.permutation(len(rows))[:_SAMPLE])) for rows in (mocks, sky))
+            kept = blind_features(few, theirs, few, self.rows.recipe.names)
+            if not kept.any():
+                self.run.note(
+                    "every feature tells mocks from sky better than classes: weights are odds of all features."
+                )
+                return self.domain
+            own, other, more = (None if p is None else replace(p, X=p.X[:, kept]) for p in (mocks, sky, val))
+            assert own is not None and other is not None
+            name = f"domain classifier on {int(kept.sum())} features that tell classes and not domains"
+            return self._classified(name, own, other, options, None if more is None else more.X)
+
+        return self.once(("weigher", options), make)
 
     def usable_gammas(self, gammas: tuple[float, ...]) -> tuple[float, ...]:
         """Return the tempers whose weights do not collapse, and note those given up.
@@ -229,7 +288,7 @@ class Stages:
         """
         if not any(gammas):
             return gammas
-        domain, note = self.domain, self.run.note
+        domain, note = self.weigher, self.run.note
         if domain.auc > 0.999:
             note(
                 f"mocks and target are separable (domain AUC {domain.auc:.4f}): weights would follow what gives "

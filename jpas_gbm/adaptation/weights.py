@@ -148,14 +148,15 @@ def fit_domain(
     seed: int,
     threads: int = 1,
     X_other: np.ndarray | None = None,
+    within: int = 0,
 ) -> DomainWeights:
     """Train a domain classifier by cross-fitting over objects.
 
     Parameters
     ----------
     mocks, sky : Rows
-        Features and objects of mocks and of the sky; labels are not seen. No object is in the training part and the
-        predicted part of a fold.
+        Features and objects of mocks and of the sky. No object is in the training part and the predicted part of a
+        fold. Labels are seen only with `within`.
     options : DomainOptions
         Folds, rounds and clipping.
     backend : str
@@ -166,6 +167,9 @@ def fit_domain(
         Threads of the library.
     X_other : array of float32, shape (l, f), optional
         Features of more rows to give odds for.
+    within : int
+        Number of classes, to compare the domains within each class: the class of a row, as the last feature, and equal
+        weights of the domains in each class leave nothing of the class mix in the odds. 0 compares all rows.
 
     Returns
     -------
@@ -187,23 +191,56 @@ def fit_domain(
             rows = np.flatnonzero(own != fold)
             if len(rows) > options.max_rows:
                 rows = np.sort(rng.choice(rows, options.max_rows, replace=False))
-            parts.append(domain.X[rows])
-        booster = _domain_trees(parts[0], parts[1], options, backend, seed + fold, threads)
+            parts.append(domain.take(rows))
+        booster = _domain_trees(parts[0], parts[1], options, backend, seed + fold, threads, within)
         for domain, own, out in zip(domains, folds, odds, strict=True):
             rows = np.flatnonzero(own == fold)
             if len(rows):
-                out[rows] = booster.margins(domain.X[rows], threads=threads)[:, 1]
+                out[rows] = booster.margins(_with_class(domain.take(rows), within), threads=threads)[:, 1]
         if X_other is not None and len(X_other):
             other += booster.margins(X_other, threads=threads)[:, 1] / options.folds
     return DomainWeights(odds[0], odds[1], rank_auc(odds[0], odds[1]), options.clip, other)
 
 
+def _with_class(rows: Rows, within: int) -> np.ndarray:
+    """Return features, with the class as the last where domains are compared within classes."""
+    return np.column_stack([rows.X, rows.y.astype(np.float32)]) if within else rows.X
+
+
+def blind_features(mocks: Rows, sky: Rows, labelled: Rows, names: Sequence[str], most: float = 0.55) -> np.ndarray:
+    """Return which features tell classes better than domains, and domains hardly; bool (f,).
+
+    Parameters
+    ----------
+    mocks, sky : Rows
+        Rows of the two domains (a sample is enough).
+    labelled : Rows
+        Rows whose classes are known.
+    names : sequence of str
+        Feature names.
+    most : float
+        Largest area under the ROC between the domains.
+
+    Returns
+    -------
+    array of bool, shape (f,)
+    """
+    ranked = {one["feature"]: one for one in separation_by_feature(mocks, sky, labelled, names)}
+    return np.array([ranked[n]["domain"] < most and ranked[n]["domain"] < ranked[n]["classes"] for n in names])
+
+
 def _domain_trees(
-    X_mocks: np.ndarray, X_sky: np.ndarray, options: DomainOptions, backend: str, seed: int, threads: int
+    mocks: Rows, sky: Rows, options: DomainOptions, backend: str, seed: int, threads: int, within: int
 ) -> StagedBooster:
-    """Return trees that tell mocks (0) from sky (1), both domains weighing the same."""
-    y = np.repeat(np.array([0, 1], dtype=np.int8), [len(X_mocks), len(X_sky)])
-    share = y.mean()
+    """Return trees that tell mocks (0) from sky (1), both domains weighing the same, in each class where asked."""
+    y = np.repeat(np.array([0, 1], dtype=np.int8), [len(mocks), len(sky)])
+    X_mocks, X_sky = _with_class(mocks, within), _with_class(sky, within)
+    group = np.concatenate([mocks.y, sky.y]) if within else np.zeros(len(y), dtype=np.int8)
+    counts = np.zeros((2, int(group.max(initial=0)) + 1))
+    np.add.at(counts, (y, group), 1.0)
+    # A class weighs what it has of the rows; one that a domain lacks says nothing of how the domains differ in it.
+    both = (counts > 0).all(axis=0)
+    weight = np.where(both, counts.sum(axis=0) / 2, 0.0) / np.maximum(counts, 1.0)
     growth = {"learning_rate": 0.1, "patience": 0, "class_weight_power": 0.0}
     return train(
         backend,
@@ -212,7 +249,7 @@ def _domain_trees(
         feature_names=[f"x{i}" for i in range(X_mocks.shape[1])],
         n_classes=2,
         options=BoostingOptions(backend=backend, leaves=options.leaves, rounds=options.rounds, **growth),
-        weight=np.where(y == 1, 0.5 / share, 0.5 / (1 - share)),
+        weight=weight[y, group],
         seed=seed,
         threads=threads,
     )

@@ -395,7 +395,8 @@ class FeatureRecipe:
         try:
             recipe = cls(
                 BandSystem.from_dict(head["bands"]),
-                parse_options(FeatureOptions, head["options"], path.name),
+                # Recipes of before had none of the few colours.
+                parse_options(FeatureOptions, {"lean_colours": [], **head["options"]}, path.name),
                 head["has_errors"],
                 head["has_imaging"],
                 tuple(head["dropped"]),

@@ -3,27 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
 import numpy as np
-from scipy.stats import norm
 
+from ..options import TwinlessOptions
 from ..surveys.catalogue import Catalogue
 from .bases import Stored
-
-FEWEST_TWINS = 100
-"""Fewer twins measure nothing that is worth correcting."""
-
-_FLOOR = 0.05
-"""Scatter of flux ratios beyond their errors that weights allow for."""
-_TILE_SHRINKAGE = 1.5
-_CLASS_SHRINKAGE = 10.0
-_MODE_SHARE = 0.02
-"""A mode must hold this share of a class's residual variance."""
-_CLIP = 3.0
-_QUANTILES = 501
-_WIDEST_PULL = 6.0
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -162,156 +149,6 @@ class DomainShift(Stored):
             "error_factor": self.error_factor,
             "outlier_rate": self.outlier_rate,
         }
-
-
-def learn_shift(sky: Catalogue, twin_flux: np.ndarray, families: np.ndarray, most_modes: int = 6) -> DomainShift | None:
-    """Measure the shift on labelled objects that the mocks hold too.
-
-    The ratio of sky to noise-free mock flux of one object knows nothing of populations: what is common
-    to a tile is calibration, what is common to a class is aperture, what varies together within a
-    class is variability. Three rounds of clipped weighted means part them, each shrunk by its counts.
-
-    Parameters
-    ----------
-    sky : Catalogue
-        Labelled target rows of the train split.
-    twin_flux : array, shape (n, b)
-        Noise-free mock flux of the same object in the same bands; NaN rows where there is none.
-    families : array of int, shape (k,)
-        A number for each class; classes of one number (both of quasars, say) share offsets and modes.
-    most_modes : int
-        Most modes kept of a class.
-
-    Returns
-    -------
-    DomainShift or None
-        None where fewer than :data:`FEWEST_TWINS` rows have a twin.
-    """
-    twin = np.asarray(twin_flux, dtype=np.float64)
-    rows = np.flatnonzero((np.isfinite(twin) & (twin > 0)).any(axis=1) & (sky.label >= 0))
-    if len(rows) < FEWEST_TWINS or not sky.has_errors:
-        return None
-    sky, twin = sky.take(rows), twin[rows]
-    family = np.asarray(families, dtype=np.intp)
-    kind = family[sky.label]
-    tile = sky.key.get("TILE_ID", np.zeros(len(sky), dtype=np.int64))
-    tiles, place = np.unique(tile, return_inverse=True)
-    flux, err = sky.flux.astype(np.float64), sky.flux_err.astype(np.float64)
-    usable = np.isfinite(flux) & (twin > 0)
-    offsets, local = np.ones((family.max() + 1, flux.shape[1])), np.ones((len(tiles), flux.shape[1]))
-    for _ in range(3):
-        expected, ratio, error = _relative(flux, err, twin, twin * offsets[kind] * local[place], usable)
-        _group_means(ratio / local[place], error, kind, _CLASS_SHRINKAGE, offsets)
-        _group_means(ratio / offsets[kind], error, place, _TILE_SHRINKAGE, local)
-    residual = ratio / (offsets[kind] * local[place]) - 1
-    anchor = _anchor(residual, error, kind)
-    local, offsets = local * offsets[anchor], offsets / offsets[anchor]
-    modes = np.stack([_modes(residual[kind == c], error[kind == c], most_modes) for c in range(len(offsets))])
-    rate, outliers = _outliers(residual, error)
-    named = "TILE_ID" in sky.key
-    return DomainShift(
-        bands=sky.bands.names,
-        tiles=tiles if named else np.empty(0, np.int64),
-        zero_points=local if named else np.empty((0, flux.shape[1])),
-        common=np.median(local, axis=0),
-        offsets=offsets[family],
-        modes=modes[family],
-        scatter=float(_FLOOR / np.sqrt(max(len(rows) / len(local), 1.0))),
-        pulls=_pulls(flux, err, expected * offsets[kind] * local[place]),
-        outlier_rate=rate,
-        outliers=outliers,
-    )
-
-
-def _relative(
-    flux: np.ndarray, err: np.ndarray, twin: np.ndarray, model: np.ndarray, usable: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the levelled twin, flux over it and the ratio's error; NaN where that error is above 15 %."""
-    f = np.where(usable, flux, 0.0)
-    weight = np.where(usable, 1.0 / (np.where(usable, err, 1.0) ** 2 + (0.03 * model) ** 2), 0.0)
-    level = (weight * f * model).sum(axis=1) / np.maximum((weight * model**2).sum(axis=1), 1e-300)
-    expected = np.where(usable & (level > 0)[:, None], np.maximum(level, 0)[:, None] * twin, np.nan)
-    error = err / expected
-    good = error < 0.15
-    return expected, np.where(good, flux / expected, np.nan), np.where(good, error, np.nan)
-
-
-def _group_means(ratio: np.ndarray, error: np.ndarray, group: np.ndarray, shrinkage: float, means: np.ndarray) -> None:
-    """Fill the rows of `means` (g, b) of the groups that rows (n, b) have with :func:`_group_mean`."""
-    for g in np.unique(group):
-        mine = group == g
-        means[g] = _group_mean(ratio[mine], error[mine], shrinkage)
-
-
-def _group_mean(ratio: np.ndarray, error: np.ndarray, shrinkage: float) -> np.ndarray:
-    """Return a clipped weighted mean over rows, shrunk towards 1, shape (b,)."""
-    good = np.isfinite(ratio)
-    centre = np.ones(ratio.shape[1])
-    filled, wide = np.where(good, ratio, 1.0), np.where(good, error, 1.0)
-    for _ in range(2):
-        kept = good & (np.abs(filled - centre) < _CLIP * np.sqrt(wide**2 + _FLOOR**2 + 0.05**2))
-        weight = np.where(kept, 1.0 / (wide**2 + _FLOOR**2), 0.0)
-        total = weight.sum(axis=0)
-        centre = np.where(total > 0, (weight * filled).sum(axis=0) / np.maximum(total, 1e-300), 1.0)
-    count = total * _FLOOR**2
-    return 1 + (centre - 1) * count / (count + shrinkage)
-
-
-def _anchor(residual: np.ndarray, error: np.ndarray, kind: np.ndarray) -> int:
-    """Return the family whose well-measured ratios scatter least beyond their errors: it carries calibration."""
-    spread = {}
-    for c in np.unique(kind):
-        well = (kind == c)[:, None] & (error < 0.05)
-        if well.sum() >= FEWEST_TWINS:
-            spread[int(c)] = (1.4826 * np.median(np.abs(residual[well]))) ** 2 - np.median(error[well]) ** 2
-    return min(spread, key=lambda c: spread[c]) if spread else int(np.bincount(kind).argmax())
-
-
-def _pulls(flux: np.ndarray, err: np.ndarray, expected: np.ndarray) -> np.ndarray:
-    """Return quantiles of (flux - twin) / error of fluxes so faint that only noise counts."""
-    with np.errstate(invalid="ignore"):
-        faint = np.isfinite(flux) & (expected > 0) & (err > 0.5 * expected)
-    if faint.sum() < FEWEST_TWINS:
-        return norm.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-    pull = np.clip((flux[faint] - expected[faint]) / err[faint], -_WIDEST_PULL, _WIDEST_PULL)
-    # The noise is made symmetric: what shifts the middle is an error of the level, not of the band.
-    return np.quantile(np.concatenate([pull, -pull]), (np.arange(_QUANTILES) + 0.5) / _QUANTILES)
-
-
-def _outliers(residual: np.ndarray, error: np.ndarray) -> tuple[float, np.ndarray]:
-    """Return how often, and by what ratios, one well-measured band is off while its neighbours are not."""
-    well = np.isfinite(residual) & (error < 0.05)
-    if well.sum() < 100 * FEWEST_TWINS:
-        return 0.0, np.empty(0)
-    some = well.any(axis=1)
-    residual, well = residual[some], well[some]
-    middle = np.nanmedian(np.where(well, residual, np.nan), axis=1, keepdims=True)
-    off = well & (np.abs(residual - middle) > 0.5)
-    ratios = residual[off] + 1
-    return float(off.sum() / well.sum()), np.quantile(ratios, np.linspace(0, 1, 64)) if len(ratios) else np.empty(0)
-
-
-def _modes(residual: np.ndarray, error: np.ndarray, most: int) -> np.ndarray:
-    """Return the leading eigenvectors, times their σ, of a noise-corrected covariance, shape (most, b)."""
-    b = residual.shape[1]
-    modes = np.zeros((most, b))
-    good = np.isfinite(residual) & (np.abs(residual) < 0.6)
-    if good.sum() < 20 * b:
-        return modes
-    weight = np.where(good, 1.0 / (np.where(good, error, 1.0) ** 2 + 0.1**2), 0.0)
-    r = np.where(good, residual, 0.0)
-    pairs = weight.T @ weight
-    covariance = (weight * r).T @ (weight * r) / np.maximum(pairs, 1e-300)
-    noise = (weight**2 * np.where(good, error, 0.0) ** 2).sum(axis=0) / np.maximum(np.diag(pairs), 1e-300)
-    covariance[np.diag_indices(b)] -= noise
-    values, vectors = np.linalg.eigh(covariance)
-    total = np.clip(values, 0, None).sum()
-    # Of pure scatter the largest eigenvalue stands out by chance as much as the smallest falls short.
-    chance = max(-values[0], _MODE_SHARE * total)
-    for i, j in enumerate(np.argsort(-values)[:most]):
-        if values[j] > chance:
-            modes[i] = vectors[:, j] * np.sqrt(values[j])
-    return modes
 
 
 COMPONENTS = 120
@@ -466,3 +303,112 @@ def _sample(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:
     n = len(arrays[0])
     rows = np.sort(rng.choice(n, _MOST, replace=False)) if n > _MOST else slice(None)
     return [array[rows] for array in arrays]
+
+
+FEW_IN_TILE = 30
+"""Fewer sources in a tile give a zero point that is mostly its prior."""
+
+
+@dataclass(frozen=True)
+class TwinlessReport:
+    """What was measured without labels, what was taken of it, and why.
+
+    Parameters
+    ----------
+    sources : int
+        Sources that were sure of their template in the last round.
+    tiles : int
+        Tiles with a zero point of their own.
+    tile_scatter : float
+        Scatter over tiles of the zero points, relative.
+    zero_point_error : float
+        What the zero points of a tile are known to.
+    common : float
+        Root mean square over bands of the zero point common to all tiles.
+    common_limit : float
+        The largest that is taken for calibration.
+    offset : float
+        Largest root mean square over bands of the offset of a class of extended sources.
+    star_modes : float
+        Strength of what stars vary by, beyond what mock stars do.
+    star_misfit : float
+        Median χ² of stars over that of mock stars, less 1.
+    outlier_rate, error_factor : float
+        Of fluxes far off in one band alone, and true over stated errors.
+    poor_tiles : int
+        Tiles with fewer than :data:`FEW_IN_TILE` sources.
+    taken : tuple of str
+        Of zero points, common, offsets, modes, outliers and errors those that are corrected.
+    notes : tuple of str
+        What was refused and why, in sentences.
+    """
+
+    sources: int
+    tiles: int
+    tile_scatter: float
+    zero_point_error: float
+    common: float
+    common_limit: float
+    offset: float
+    star_modes: float
+    star_misfit: float
+    outlier_rate: float
+    error_factor: float
+    poor_tiles: int = 0
+    taken: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields by name, for the model card.
+
+        Returns
+        -------
+        dict
+        """
+        return dict(vars(self))
+
+
+def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
+    """Return the report with what is taken, and a sentence for what is refused.
+
+    Zero points of tiles relative to their mean are taken always: no population follows the tiles. What is common to
+    all tiles is calibration only as far as tiles that scatter as they do would leave it; more is an error of the
+    templates, which then has its part in offsets and modes too.
+
+    Parameters
+    ----------
+    report : TwinlessReport
+        What was measured.
+    options : TwinlessOptions
+        The limits.
+
+    Returns
+    -------
+    TwinlessReport
+    """
+    doubts = []
+    if report.common > report.common_limit:
+        doubts.append(
+            f"the zero point common to all tiles is {report.common:.4f}, and tiles that scatter as these do would "
+            f"leave {report.common_limit:.4f} at most"
+        )
+    limits = (
+        ("variations of stars", report.star_modes, options.star_modes),
+        ("the excess of the χ² of stars over that of mock stars", report.star_misfit, options.star_misfit),
+        ("the rate of outliers", report.outlier_rate, options.outlier_rate),
+    )
+    doubts += [f"{what} is {value:.3g} (limit {most:g})" for what, value, most in limits if value > most]
+    taken = ("zero points", "errors") if report.tiles > 1 else ("errors",)
+    notes = []
+    if report.tiles < 2:
+        notes = ["fewer than two tiles are named: no zero point of a tile against the others can be measured."]
+    elif report.poor_tiles:
+        notes = [
+            f"{report.poor_tiles} of {report.tiles} tiles have fewer than {FEW_IN_TILE} sources that are sure of their "
+            "template: their zero points are shrunk towards the mean of all tiles."
+        ]
+    if not doubts:
+        return replace(report, taken=(*taken, "common", "offsets", "modes", "outliers"), notes=tuple(notes))
+    refused = "common zero points, offsets of classes, variations and outliers"
+    note = f"measured without labels, {refused} look like errors of the templates and are not corrected: "
+    return replace(report, taken=taken, notes=(*notes, note + "; ".join(doubts) + "."))

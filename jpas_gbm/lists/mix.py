@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from ..boosting.calibration import em_shares
 from ..boosting.ensemble import HeldOut
 from ..boosting.scaling import ScalingLoss, directions, newton
 from ..scores.bootstrap import object_counts
@@ -158,43 +159,6 @@ def fit_bias(
 
 
 DRAWS = 200
-_MIX_STEPS = 2000
-
-
-def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -> np.ndarray:
-    """Return the class shares under which probabilities calibrated for `old` are likeliest.
-
-    Saerens, Latinne and Decaestecker (2002): expectation maximisation on p * new / old, whose
-    likelihood has one maximum.
-
-    Parameters
-    ----------
-    p : array, shape (n, k)
-        Probabilities of the field, calibrated for the mix `old`.
-    old : array, shape (k,)
-        Positive.
-    count : array, shape (n,), optional
-        How many rows each row stands for.
-
-    Returns
-    -------
-    array of float64, shape (k,)
-    """
-    count = np.ones(len(p)) if count is None else count
-    if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
-        return np.array(old / old.sum(), dtype=np.float64)
-    density = p / old
-    new = np.array(old / old.sum(), dtype=np.float64)
-    for _ in range(_MIX_STEPS):
-        joint = density @ new
-        weight = count / np.maximum(joint, 1e-300)
-        step = new * (weight @ density)
-        step /= step.sum()
-        moved = np.abs(step - new).max()
-        new = step
-        if moved < 1e-9:
-            break
-    return new
 
 
 @dataclass(frozen=True, eq=False)

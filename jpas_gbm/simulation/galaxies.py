@@ -204,7 +204,9 @@ class Galaxies:
     def __init__(self, throughput: Throughput) -> None:
         self.table = ComponentTable(throughput, component_spectra(), Z_MAX)
 
-    def fluxes(self, rng: np.random.Generator, z: np.ndarray, kind: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fluxes(
+        self, rng: np.random.Generator, z: np.ndarray, kind: np.ndarray, population: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return band fluxes of galaxies with parameters drawn at random.
 
         Parameters
@@ -215,6 +217,8 @@ class Galaxies:
             Redshifts.
         kind : array of int, shape (n,)
             Place in :data:`KINDS`.
+        population : float
+            How much more dust, fewer metals and stronger lines there are than usual; 0 is usual.
 
         Returns
         -------
@@ -224,10 +228,10 @@ class Galaxies:
             Which galaxies have stopped forming stars.
         """
         mass, quiescent = _histories(rng, z, kind)
-        rich = np.clip(rng.normal(np.where(quiescent, 0.8, 0.5) - 0.25 * (kind == 2), 0.2), 0.0, 1.0)
+        rich = np.clip(rng.normal(np.where(quiescent, 0.8, 0.5) - 0.25 * (kind == 2) - 0.2 * population, 0.2), 0.0, 1.0)
         stars = np.concatenate([mass * (1 - rich[:, None]), mass * rich[:, None]], axis=1)
-        lines = mass[:, :1] * _line_ratios(rng, rich, quiescent, mass)
-        reddening = np.where(quiescent, 0.03, 0.11) * rng.gamma(2.0, 0.5, len(z))
+        lines = mass[:, :1] * _line_ratios(rng, rich, quiescent, mass) * (1.0 + 0.4 * population)
+        reddening = np.where(quiescent, 0.03, 0.11) * rng.gamma(2.0, 0.5, len(z)) * (1.0 + 0.6 * population)
         curve = calzetti(np.exp(self.table.log_rest(z)))
         # Gas is reddened 1/0.44 times as much as stars (Calzetti et al. 2000).
         extinction = np.exp(-0.921034 * reddening[:, None] * curve).astype(np.float32)

@@ -131,7 +131,9 @@ class Quasars:
             # Mean optical depth of the forest in each band.
             self._depth = -np.log(np.maximum(self.table.values[:, 0] / clear.values[:, 0], 1e-6))
 
-    def fluxes(self, rng: np.random.Generator, z: np.ndarray, magnitude: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    def fluxes(
+        self, rng: np.random.Generator, z: np.ndarray, magnitude: np.ndarray, population: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return band fluxes of quasars with parameters drawn at random.
 
         Parameters
@@ -142,6 +144,8 @@ class Quasars:
             Redshifts.
         magnitude : array, shape (n,)
             r, AB: with z it gives the luminosity, and that the host and the Baldwin effect.
+        population : float
+            How far redder slopes, weaker lines, more dust and brighter hosts are than usual; 0 is usual.
 
         Returns
         -------
@@ -154,10 +158,12 @@ class Quasars:
         # Absolute r of the power law, K-corrected to z = 0.
         absolute = magnitude - distance_modulus(z) + 2.5 * 0.56 * np.log10(1.0 + z)
         active = self._active_coefficients(rng, z, absolute)
-        host = _host_ratio(rng, absolute)
+        active[:, 6:] *= 10.0 ** (-0.12 * population)
+        host = _host_ratio(rng, absolute) * (1.0 + 0.8 * population)
         age = rng.random(n)
-        tilt = rng.normal(0.0, 0.22, n)
+        tilt = rng.normal(0.2 * population, 0.22, n)
         reddening = rng.exponential(0.02, n) + np.where(rng.random(n) < 0.06, rng.exponential(0.10, n), 0.0)
+        reddening = reddening * (1.0 + population)
         rest = self.table.log_rest(z, _REFERENCE)
         change = tilt[:, None] * rest - 0.921034 * reddening[:, None] * small_magellanic(_REFERENCE * np.exp(rest))
         flux = self.table.photometry(z, active) * np.exp(change).astype(np.float32)

@@ -158,11 +158,18 @@ class Universe:
         Brightest and faintest r, AB.
     planted : PlantedLine, optional
         Smooth spectra with one line in one class, instead of astrophysics.
+    population : float
+        How far spectra differ from the usual ones; 0 is usual.
     """
 
     def __init__(
-        self, instrument: Instrument, magnitudes: tuple[float, float], planted: PlantedLine | None = None
+        self,
+        instrument: Instrument,
+        magnitudes: tuple[float, float],
+        planted: PlantedLine | None = None,
+        population: float = 0.0,
     ) -> None:
+        self._population = population
         throughput = Throughput([*instrument.filters, *instrument.imaging])
         self._bands = len(instrument.filters)
         self._limits = magnitudes
@@ -225,11 +232,11 @@ class Universe:
             return mag, z, self._smooth.fluxes(rng, z, code), *point
         if code == STAR:
             point[0][rng.random(n) < 0.012] = _REX
-            return mag, z, self._stars.fluxes(rng, mag), *point
+            return mag, z, self._stars.fluxes(rng, mag, self._population), *point
         if code == GALAXY:
-            flux, quiescent = self._galaxies.fluxes(rng, z, kind)
+            flux, quiescent = self._galaxies.fluxes(rng, z, kind, self._population)
             return mag, z, flux, *_galaxy_shapes(rng, mag, quiescent)
-        flux, host_share = self._quasars.fluxes(rng, z, mag)
+        flux, host_share = self._quasars.fluxes(rng, z, mag, self._population)
         return mag, z, flux, *_quasar_shapes(rng, host_share)
 
 

@@ -240,6 +240,9 @@ DWARF_TEMPERATURES = np.geomspace(4500.0, 50000.0, 70)
 _WHITE_DWARFS = (0.03, 0.14)  # shares of all stars, bright and faint
 
 
+_BUMPS = 0.03  # largest relative change of a star's flux of another population that no star of the usual one has
+
+
 class Stars:
     """Draws stars and gives their band fluxes.
 
@@ -254,8 +257,9 @@ class Stars:
         self._main = _normalised(throughput.fluxes(grid))
         grid = np.stack([[white_dwarf(t, helium) for helium in (False, True)] for t in DWARF_TEMPERATURES.tolist()])
         self._dwarf = _normalised(throughput.fluxes(grid))
+        self._place = np.log(throughput.pivots / 3500.0)
 
-    def fluxes(self, rng: np.random.Generator, magnitude: np.ndarray) -> np.ndarray:
+    def fluxes(self, rng: np.random.Generator, magnitude: np.ndarray, population: float = 0.0) -> np.ndarray:
         """Return band fluxes of stars of that r magnitude, with temperature and metals drawn at random.
 
         Parameters
@@ -264,6 +268,9 @@ class Stars:
             Where kinds, temperatures and metallicities come from.
         magnitude : array, shape (n,)
             r, AB: faint stars are those of the halo, M dwarfs and white dwarfs.
+        population : float
+            How much cooler and poorer in metals stars are than usual, and how far broad bumps of their spectra differ;
+            0 is usual.
 
         Returns
         -------
@@ -276,12 +283,15 @@ class Stars:
         kinds = np.where(faint, _pick(rng, faint_stars[:, 0], n), _pick(rng, bright_stars[:, 0], n))
         chosen = np.where(faint[:, None], faint_stars[kinds], bright_stars[kinds])
         temperature = np.exp(np.log(chosen[:, 1]) + chosen[:, 2] * rng.standard_normal(n))
-        metals = chosen[:, 3] + chosen[:, 4] * rng.standard_normal(n)
+        metals = chosen[:, 3] - 0.4 * population + chosen[:, 4] * rng.standard_normal(n)
+        temperature = temperature * np.exp(-0.05 * population)
         dwarf = rng.random(n) < np.where(faint, _WHITE_DWARFS[1], _WHITE_DWARFS[0])
         heat = np.exp(rng.normal(np.log(11500.0), 0.40, n))
         helium = rng.random(n) < 0.18
         flux = self.main_sequence(temperature, metals)
         flux[dwarf] = self.white_dwarfs(heat[dwarf], helium[dwarf])
+        if population:
+            flux *= np.exp(_BUMPS * population * np.sin(7.0 * self._place)).astype(np.float32)
         return flux
 
     def main_sequence(self, temperature: np.ndarray, metallicity: np.ndarray) -> np.ndarray:

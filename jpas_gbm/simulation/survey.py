@@ -276,7 +276,9 @@ def simulate_survey(options: SimulateOptions, seed: int, progress: Progress | No
     mock_tiles = draw_tiles(rng, np.arange(MOCK_TILES), instrument, options, sky=False)
     shift = draw_shift(rng, tiles, instrument, options)
     labels = _target_labels(np.random.default_rng(streams[1]), options)
-    objects = _draw_all(universe, labels, streams[2], progress)
+    other = options.shift * options.shifts.population
+    sky = Universe(instrument, options.magnitudes, options.planted, other) if other else universe
+    objects = _draw_all(sky, labels, streams[2], progress)
     ids = _object_ids(np.random.default_rng(streams[3]), len(objects) + options.n_source)
     target, truth, flags = sky_catalogue(streams[4], objects, ids[: len(objects)], shift, instrument, options)
     wrong = np.unique(target.object_id[(target.label != UNLABELLED) & (target.label != truth.label)])

@@ -7,7 +7,8 @@ import pytest
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.adaptation.rows import brightness, draw_donors, make_rows, observe_again, realisations
+from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again, realisations
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions
 from jpas_gbm.run import Run

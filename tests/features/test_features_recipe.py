@@ -370,7 +370,12 @@ def test_lean_recipes_leave_out_what_templates_say_better(mocks):
     lean = full.learn(mocks, seed=1)
     assert set(full.groups.values()) >= {"colour", "line", "snr", "ratio"}
     assert {"flux", "imaging", "template"} <= set(lean.groups.values())
-    assert not {"colour", "line", "ratio"} & set(lean.groups.values())
+    assert not {"line"} & set(lean.groups.values())
+    few = [name for name, group in lean.groups.items() if group in ("colour", "ratio")]
+    assert few and len(few) < 0.3 * sum(group in ("colour", "ratio") for group in full.groups.values())
+    assert all(name.startswith(("ratio_", "colour_", "colour8_", "colour16_")) for name in few)
+    none = FeatureRecipe.build(JPAS, override(ALL, lean=True, lean_colours=())).learn(mocks, seed=1)
+    assert not {"colour", "line", "ratio"} & set(none.groups.values())
     lowered = FeatureRecipe.build(JPAS, override(ALL, lean=True, template_ranks=(200,))).learn(mocks, seed=1)
     assert "colour" in set(lowered.groups.values())  # templates below what was asked for do not stand alone
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import BundleError
-from jpas_gbm.features.shift import DomainShift, learn_shift
+from jpas_gbm.features.shift import DomainShift
+from jpas_gbm.features.twins import learn_shift
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 

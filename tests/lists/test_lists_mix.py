@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.calibration import em_shares
 from jpas_gbm.boosting.ensemble import HeldOut
-from jpas_gbm.lists.mix import cells, em_shares, estimate_mix, fit_bias, mag_bins
+from jpas_gbm.lists.mix import cells, estimate_mix, fit_bias, mag_bins
 from jpas_gbm.lists.selection import check_mix
 from jpas_gbm.scores.losses import log_p, softmax
 from jpas_gbm.scores.point_figures import evaluate

@@ -335,9 +335,10 @@ def colour_features(setting: Setting) -> Iterator[FeaturePart]:
     ------
     FeaturePart
     """
-    if setting.options.colours and not setting.lean:
+    spacings = setting.options.lean_colours if setting.lean else setting.options.colours
+    if spacings and setting.options.colours:
         yield PairColours(setting.bands)
-        for k in sorted(set(setting.options.colours)):
+        for k in sorted(set(spacings)):
             if 2 * k <= len(setting.sequence):
                 yield StepColours(setting.bands, k)
 
@@ -355,7 +356,7 @@ def ratio_features(setting: Setting) -> Iterator[FeaturePart]:
     ------
     FeaturePart
     """
-    if setting.options.ratios and not setting.lean:
+    if setting.options.ratios and (setting.options.lean_colours or not setting.lean):
         yield RatioFeatures(setting.bands)
 
 

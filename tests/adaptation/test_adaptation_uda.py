@@ -1,0 +1,84 @@
+"""Regime uda: what unlabelled sky teaches, and that no label of it is read."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jpas_gbm.adaptation.calibrating import FieldMix
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.boosting.calibration import Calibrator
+from jpas_gbm.config import override
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
+
+
+@pytest.fixture(scope="module")
+def sky():
+    """A survey with tiles full enough to measure zero points in, and fewer galaxies than its mocks have."""
+    return simulate(
+        9,
+        config=SimulateOptions(
+            n_source=3000, n_labelled=1500, n_unlabelled=1500, n_tiles=6, class_mix=(6, 6, 44, 44), twins=False
+        ),
+    )
+
+
+@pytest.fixture(scope="module")
+def options(quick_options):
+    growth = {"rounds": 30, "leaves": 6, "min_child": 30, "learning_rate": 0.25, "patience": 0}
+    return override(quick_options, regime="uda", boosting=growth, sky={"realisations": 1, "forget_imaging": 0.0})
+
+
+@pytest.fixture(scope="module")
+def uda(sky, options):
+    return fit(sky, config=options, seed=1)
+
+
+def test_the_card_says_what_was_measured_without_labels(sky, uda):
+    found = uda.card["measured without labels"]
+    assert found["tiles"] == 6 and {"zero points", "errors"} <= set(found["taken"])
+    assert uda.shift is not None and len(uda.shift.tiles) == 6
+    assert found["tile_scatter"] == pytest.approx(0.04, rel=0.4)
+
+
+def test_no_label_of_the_sky_is_read(sky, options, uda):
+    """Labels, redshifts and the split of the target shuffled leave the model as it was, bit for bit."""
+    rng = np.random.default_rng(0)
+    label = rng.permutation(sky.target.label[sky.target.label >= 0])
+    poisoned = np.array(sky.target.label)
+    poisoned[poisoned >= 0] = label
+    again = fit(replace(sky, target=sky.target.replace(label=poisoned)), config=options, seed=1)
+    rows = sky.target_rows("test")
+    np.testing.assert_array_equal(again.probabilities(rows), uda.probabilities(rows))
+
+
+def test_the_class_mix_of_the_sky_is_found(sky, uda):
+    mix = uda.card["class mix"]
+    assert mix["taken"] and mix["sentence"] in uda.card["notes"]
+    field = sky.target.take(~(sky.target.mag > 22.5))
+    true = np.bincount(field.label[field.label >= 0], minlength=4) / (field.label >= 0).sum()
+    far = np.abs(np.array(mix["old"]) - true).sum()
+    assert np.abs(np.array(mix["new"]) - true).sum() < 0.35 * far
+
+
+def test_each_part_of_uda_can_be_switched_off(sky, options, uda):
+    plain = fit(sky, config=override(options, class_mix=False, sky={"pseudo_twins": False}), seed=1)
+    assert plain.shift is None and "class mix" not in plain.card and "measured without labels" not in plain.card
+
+
+def test_a_mix_that_mocks_contradict_is_not_taken():
+    good = FieldMix(("a", "b"), (0.5, 0.5), (0.8, 0.2), 1000, 0.02, 0.1)
+    bad = replace(good, doubt=0.3)
+    assert good.taken and "are for this mix" in good.sentence
+    assert not bad.taken and "30 % of the rows have a class and confidence" in bad.sentence
+    p = good.applied(Calibrator.identity(2)).apply(np.zeros((1, 2)))
+    np.testing.assert_allclose(p, [[0.8, 0.2]])
+
+
+def test_too_few_sources_are_named(tiny, options):
+    few = tiny.target.take(np.flatnonzero(tiny.target_split >= 0)[:150])
+    small = replace(tiny, target=few, target_split=tiny.target_split[np.flatnonzero(tiny.target_split >= 0)[:150]])
+    fitted = fit(small, config=options, seed=1)
+    assert fitted.shift is None
+    assert any("fewer than 200 unlabelled sources are measured well enough" in note for note in fitted.card["notes"])
