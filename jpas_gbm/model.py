@@ -287,6 +287,7 @@ class Model:
             f"regime {card.get('regime')}: {card.get('chosen')}, {len(self.members)} booster(s), "
             f"{len(self.recipe.names)} features, decision by {self.rule}"
         ]
+        lines += card.get("named path", {}).get("sentences", [])
         for part, remark in (("candidates", ""), ("baselines", " (baseline)")):
             for scored in card.get(part, []):
                 scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"

@@ -18,13 +18,16 @@ from ..store import provenance
 from ..surveys.dataset import Dataset
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
+from .named_path import Difference, NamedPath, joiner
 from .regimes import Regime
 from .rows import Rows, TrainingRows
 from .ways import Mean, Way
 
 RULE = (
-    "the candidate of lowest log loss on target validation, calibrated by cross-fitting over validation objects; "
-    "it is kept only if its paired 95 % bootstrap interval against the better baseline lies below zero"
+    "the named path (weighed mocks, continued on the sky), or the mean in which it is a member that is better by its "
+    "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
+    "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
+    "better baseline lies below zero"
 )
 
 
@@ -150,6 +153,8 @@ class Scores:
         Validation rows that count (not fainter than the cut).
     seed : int
         Seed of the resamples.
+    path : NamedPath, optional
+        The incumbent among the candidates; None where the recipe leaves it out.
     """
 
     candidates: tuple[Scored, ...]
@@ -157,6 +162,7 @@ class Scores:
     groups: np.ndarray
     counted: np.ndarray
     seed: int
+    path: NamedPath | None = None
 
 
 @dataclass(frozen=True)
@@ -213,14 +219,19 @@ class Choice:
         The candidate or baseline to train.
     verdict : Verdict, optional
         Of the guard, where there were baselines.
+    joined : Difference, optional
+        Of a mean that the named path is a member of against the path alone, where that is chosen.
     """
 
     kept: Scored
     verdict: Verdict | None = None
+    joined: Difference | None = None
 
 
 def choose(scores: Scores) -> Choice:
-    """Return what to keep: the best candidate, or the better baseline if the gain is not beyond doubt.
+    """Return what to keep: the named path, what joins it beyond doubt, or the better baseline if both gain nothing.
+
+    Without a named path, the best candidate stands in its place.
 
     Parameters
     ----------
@@ -232,15 +243,22 @@ def choose(scores: Scores) -> Choice:
     Choice
         Without baselines, the candidate of least log loss.
     """
-    best = min(scores.candidates, key=lambda scored: scored.log_loss)
+    best, joined, path = min(scores.candidates, key=lambda scored: scored.log_loss), None, scores.path
+    if path is not None:
+        found = joiner(path, scores.candidates, scores.groups, scores.counted, scores.seed)
+        best, joined = (path.scored, None) if found is None else found
     if not scores.baselines:
-        return Choice(best)
+        return Choice(best, joined=joined)
     baseline = min(scores.baselines, key=lambda scored: scored.log_loss)
-    gains = (best.losses - baseline.losses)[scores.counted]
-    interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
-    adapted = interval[1] < 0
-    verdict = Verdict(best.entrant.name, baseline.entrant.name, float(gains.mean()), interval, adapted)
-    return Choice(best if adapted else baseline, verdict)
+    # Mocks prepared by twins stand in for the path where trees grown on the sky gain nothing.
+    others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
+    for one in (best, *others):
+        gains = (one.losses - baseline.losses)[scores.counted]
+        interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
+        verdict = Verdict(one.entrant.name, baseline.entrant.name, float(gains.mean()), interval, interval[1] < 0)
+        if verdict.adapted:
+            return Choice(one, verdict, joined if one is best else None)
+    return Choice(baseline, verdict)
 
 
 def means(scored: Sequence[Scored]) -> list[Mean]:

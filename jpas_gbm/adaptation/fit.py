@@ -33,6 +33,7 @@ from .choosing import (
     score_entrant,
 )
 from .folds import Folds, make_folds
+from .named_path import find_path, joined_means, path_facts
 from .regimes import Regime, get_regime
 from .rows import Rows
 from .shipped_ways import Mocks, Target
@@ -358,12 +359,16 @@ def score(trained: Trained) -> Scores:
     single = [score_entrant(entrant) for entrant in trained.candidates if not entrant.label]
     others = [score_entrant(entrant) for entrant in trained.candidates if entrant.label]
     mixed: list[Scored] = []
+    counted, path = counted_rows(val, options.cut), None
+    if regime.adapts and options.recipe in ("auto", "continue"):
+        path = find_path(single, val.groups, counted, seed)
     if regime.adapts and options.recipe in ("auto", "mean"):
-        mixed = [score_entrant(Entrant(mean, folds)) for mean in means(single)]
+        blend = means(single) if path is None else joined_means(path, single)
+        mixed = [score_entrant(Entrant(mean, folds)) for mean in blend]
     if options.recipe == "mean" and mixed:
         single = []
     baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
-    return Scores((*single, *mixed, *others), baselines, val.groups, counted_rows(val, options.cut), seed)
+    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path)
 
 
 def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
@@ -407,6 +412,12 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
             calibrator, bare = mix.applied(calibrator), None if bare is None else mix.applied(bare)
         decision = choose_rule(rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed)
     made = {"calibration": facts, "decision": decision.to_dict(), "ensemble": [member.name for member in members]}
+    if regime.adapts and scores.path is None:
+        left_out = f"recipe '{stages.options.recipe}' was asked for: the named path is not in this model."
+        made["named path"] = {"inside": False, "sentences": [left_out]}
+    if scores.path is not None:
+        kept = choice.kept.entrant.candidate
+        made["named path"] = path_facts(scores.path, kept, choice.joined, stages, members)
     if mix is not None:
         made["class mix"] = mix.to_dict()
         run.note(mix.sentence)

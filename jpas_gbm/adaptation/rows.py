@@ -113,6 +113,8 @@ class TrainingRows:
         The rows that calibrate, without imaging features; None where no row has them.
     measured : TwinlessReport, optional
         What was measured of the shift without labels.
+    parted : tuple of int
+        Codes of the classes that redshift parts from another of their spectral type.
     """
 
     recipe: FeatureRecipe
@@ -125,6 +127,7 @@ class TrainingRows:
     unlabelled: Rows | None
     bare: Rows | None = None
     measured: TwinlessReport | None = field(default=None, kw_only=True)
+    parted: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property
     def k(self) -> int:
@@ -211,7 +214,9 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
         "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
     }
     rows = (_featured(recipe, name, part, run) for name, part in parts.items())
-    return TrainingRows(recipe, shift, tuple(dataset.scheme.classes), *rows, measured=found)
+    scheme = dataset.scheme
+    parted = tuple(scheme.code(name) for name in scheme.parted)
+    return TrainingRows(recipe, shift, tuple(scheme.classes), *rows, measured=found, parted=parted)
 
 
 def _featured(recipe: FeatureRecipe, name: str, catalogue: Catalogue | None, run: Run) -> Rows | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from scipy.special import logsumexp
@@ -29,7 +30,7 @@ _FEWEST_OF_FAMILY = 100
 
 
 @dataclass(frozen=True, eq=False)
-class _Fitted:
+class Fitted:
     """Rows beside their templates.
 
     rows (m,) of those given, family (m,), x, weight, model, sigma (m, b) in units of the row's level (weight 0 where
@@ -83,6 +84,124 @@ class _State:
         return 1.0 if self.pulls is None else float(np.sqrt(np.mean(self.pulls**2)))
 
 
+def well_measured(sky: Catalogue, options: TwinlessOptions, rank: int) -> np.ndarray:
+    """Return which rows have most bands and a median S/N above the limit, bool (n,).
+
+    Parameters
+    ----------
+    sky : Catalogue
+        Rows of the sky.
+    options : TwinlessOptions
+        Least share of the bands, least S/N.
+    rank : int
+        Of the templates that are to be fitted.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    observed = np.isfinite(sky.flux) & np.isfinite(sky.flux_err) & (sky.flux_err > 0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = np.where(observed, sky.flux / sky.flux_err, np.nan)
+    enough = observed.sum(axis=1) >= max(options.bands * len(sky.bands), rank + 4)
+    signal = np.zeros(len(sky))
+    signal[enough] = np.nanmedian(ratio[enough], axis=1)
+    return signal > options.signal
+
+
+@dataclass(frozen=True, eq=False)
+class Matcher:
+    """Finds the template that each row is sure of, and what its residuals say.
+
+    Parameters
+    ----------
+    scheme : LabelScheme
+        The k classes.
+    floor : float
+        Share of the flux added in quadrature to its error.
+    shapes : array of float64, shape (m, k)
+        P(morphology | class), 1 where nothing is known.
+    mix : array of float64, shape (k,)
+        Class shares to begin with.
+    """
+
+    scheme: LabelScheme
+    floor: float
+    shapes: np.ndarray
+    mix: np.ndarray
+
+    @cached_property
+    def family(self) -> np.ndarray:
+        """Number of the family of each class, intp (k,), from 0 without gaps."""
+        return np.unique(np.asarray(self.scheme.families), return_inverse=True)[1]
+
+    def beside(
+        self, bank: TemplateBank, flux: np.ndarray, err: np.ndarray, morphology: np.ndarray,
+        place: np.ndarray, tiles: int, sure: float,
+    ) -> Fitted:  # fmt: skip
+        """Put rows beside their templates; keep those that are sure of their class.
+
+        Parameters
+        ----------
+        bank : TemplateBank
+            The templates, with what is known of offsets and variations.
+        flux, err : array, shape (n, b)
+            Corrected by what is known.
+        morphology : array of int8, shape (n,)
+            As the imaging survey types it; 0 is unknown.
+        place : array of intp, shape (n,)
+            Number of the tile of each row.
+        tiles : int
+            How many tiles there are.
+        sure : float
+            Least probability of the class.
+
+        Returns
+        -------
+        Fitted
+        """
+        x, weight = normalise_rows(flux, err, self.floor)
+        fitter = TemplateFitter(bank, (bank.rank,), override(TemplateOptions(), floor=self.floor, wild=0.0))
+        p, best = self._classes(fitter.evaluate(x, weight)[1][:, -1], bank, morphology)
+        label = p.argmax(axis=1)
+        kept = np.flatnonzero(p[np.arange(len(p)), label] > sure)
+        label, template = label[kept], best[kept, label[kept]]
+        x, weight = x[kept], weight[kept]
+        parts = [
+            _marginal(x[s], weight[s], bank.basis[template[s]], fitter.precision[template[s]])
+            for s in _slices(len(kept))
+        ]
+        if not parts:
+            empty = np.zeros((0, flux.shape[1]))
+            return Fitted(kept, label, empty, empty, empty, empty, empty, empty, empty)
+        w, model, leverage, factors = (np.concatenate([part[i] for part in parts]) for i in range(4))
+        family = self.family[label]
+        with np.errstate(divide="ignore"):
+            sigma = np.sqrt(np.maximum(1 / weight - (self.floor * x) ** 2, 0))
+        count, b = int(self.family.max()) + 1, x.shape[1]
+        score, information = _by_group(x, w, model, factors, place[kept] * count + family, tiles * count)
+        score, information = score.reshape(tiles, count, b), information.reshape(tiles, count, b, b)
+        return Fitted(kept, family, x, w, model, sigma, leverage, score, information)
+
+    def _classes(self, minus2: np.ndarray, bank: TemplateBank, morphology: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return class probabilities (n, k) by templates, morphology and a class mix found by EM; best templates."""
+        k = len(self.scheme)
+        evidence = np.full((len(minus2), k), -np.inf)
+        best = np.zeros((len(minus2), k), dtype=np.intp)
+        for label in bank.present:
+            mine = np.flatnonzero(bank.group == label)
+            prior = np.log(bank.count[mine] / bank.count[mine].sum())
+            value = prior - 0.5 * minus2[:, mine]
+            evidence[:, label], best[:, label] = logsumexp(value, axis=1), mine[value.argmax(axis=1)]
+        evidence += np.log(self.shapes[morphology])
+        mix = self.mix
+        for _ in range(50):
+            joint = evidence + np.log(mix)
+            p = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+            mix = (p.sum(axis=0) + 1) / (len(p) + k)
+        return p, best
+
+
 class PseudoTwins:
     """Measures what the sky does to spectra on unlabelled sources and a bank of templates learnt from mocks.
 
@@ -105,16 +224,15 @@ class PseudoTwins:
 
     def __init__(self, mocks: Catalogue, scheme: LabelScheme, options: TwinlessOptions, seed: int) -> None:
         self.scheme, self.options, self.seed = scheme, options, seed
-        self.fitting = override(TemplateOptions(), floor=options.floor, wild=0.0)
-        self.bank = learn_bank(mocks, scheme, min(options.rank, len(mocks.bands) - 2), self.fitting, seed)
-        self.family = np.unique(np.asarray(scheme.families), return_inverse=True)[1]
+        fitting = override(TemplateOptions(), floor=options.floor, wild=0.0)
+        self.bank = learn_bank(mocks, scheme, min(options.rank, len(mocks.bands) - 2), fitting, seed)
+        mix = np.bincount(mocks.label, minlength=len(scheme)) + 1.0
+        self.matcher = Matcher(scheme, options.floor, _shape_shares(mocks, len(scheme)), mix / mix.sum())
         self.stars = self._family_of(scheme.stars)
         self.extended = self._family_of(scheme.galaxies)
-        self.mix = np.bincount(mocks.label, minlength=len(scheme)) + 1.0
-        self.shapes = _shape_shares(mocks, len(scheme))
 
     def _family_of(self, names: tuple[str, ...]) -> int:
-        return int(self.family[self.scheme.code(names[0])]) if names else -1
+        return int(self.matcher.family[self.scheme.code(names[0])]) if names else -1
 
     def sources(self, sky: Catalogue) -> np.ndarray:
         """Return the rows that may serve: most bands observed, a median S/N above the limit; intp (n,).
@@ -129,13 +247,7 @@ class PseudoTwins:
         array of intp
             Ascending, at most ``options.sources`` of them.
         """
-        observed = np.isfinite(sky.flux) & np.isfinite(sky.flux_err) & (sky.flux_err > 0)
-        with np.errstate(invalid="ignore", divide="ignore"):
-            ratio = np.where(observed, sky.flux / sky.flux_err, np.nan)
-        enough = observed.sum(axis=1) >= max(self.options.bands * len(sky.bands), self.bank.rank + 4)
-        signal = np.zeros(len(sky))
-        signal[enough] = np.nanmedian(ratio[enough], axis=1)
-        rows = np.flatnonzero(signal > self.options.signal)
+        rows = np.flatnonzero(well_measured(sky, self.options, self.bank.rank))
         if len(rows) > self.options.sources:
             rng = np.random.default_rng(self.seed)
             rows = np.sort(rng.choice(rows, self.options.sources, replace=False))
@@ -167,7 +279,7 @@ class PseudoTwins:
             return None
         named = rows.key.get("TILE_ID")
         tiles, place = np.unique(np.zeros(len(rows), np.int64) if named is None else named, return_inverse=True)
-        bands, families = len(rows.bands), int(self.family.max()) + 1
+        bands, families = len(rows.bands), int(self.matcher.family.max()) + 1
         state = _State(np.zeros((len(tiles), bands)), np.zeros(bands), np.zeros((families, bands)))
         for number in range(_ROUNDS):
             sure = self.options.sure_first if number == 0 else self.options.sure
@@ -184,65 +296,15 @@ class PseudoTwins:
         )
         return self._finished(rows.bands.names, tiles, named is not None, state, fitted, mocks, place)
 
-    def _beside(self, rows: Catalogue, place: np.ndarray, tiles: int, state: _State, sure: float) -> _Fitted:
+    def _beside(self, rows: Catalogue, place: np.ndarray, tiles: int, state: _State, sure: float) -> Fitted:
         """Put rows, corrected by what is known, beside their templates; keep those that are sure of their class."""
         place = place if len(place) else np.zeros(len(rows), dtype=np.intp)
         factor = state.factors(place)
         flux, err = rows.flux / factor, rows.flux_err * (state.error_factor / factor)
-        x, weight = normalise_rows(flux, err, self.options.floor)
-        bank = widen(self.bank, _offsets_only(np.exp(state.offsets)[self.family]))
-        fitter = TemplateFitter(bank, (bank.rank,), self.fitting)
-        minus2 = fitter.evaluate(x, weight)[1][:, -1]
-        p, best = self._classes(minus2, bank, rows.morphology)
-        label = p.argmax(axis=1)
-        kept = np.flatnonzero(p[np.arange(len(p)), label] > sure)
-        label, template = label[kept], best[kept, label[kept]]
-        parts = [
-            _marginal(x[kept[s]], weight[kept[s]], bank.basis[template[s]], fitter.precision[template[s]])
-            for s in _slices(len(kept))
-        ]
-        if not parts:
-            empty = np.zeros((0, x.shape[1]))
-            return _Fitted(kept, label, empty, empty, empty, empty, empty, empty, empty)
-        w, model, leverage, factors = (np.concatenate([part[i] for part in parts]) for i in range(4))
-        family = self.family[label]
-        with np.errstate(divide="ignore"):
-            sigma = np.sqrt(np.maximum(1 / weight[kept] - (self.options.floor * x[kept]) ** 2, 0))
-        count = int(self.family.max()) + 1
-        group = place[kept] * count + family
-        score, information = _by_group(x[kept], w, model, factors, group, tiles * count)
-        shape = (tiles, count, x.shape[1])
-        return _Fitted(
-            kept,
-            family,
-            x[kept],
-            w,
-            model,
-            sigma,
-            leverage,
-            score.reshape(shape),
-            information.reshape(*shape, x.shape[1]),
-        )
+        bank = widen(self.bank, _offsets_only(np.exp(state.offsets)[self.matcher.family]))
+        return self.matcher.beside(bank, flux, err, rows.morphology, place, tiles, sure)
 
-    def _classes(self, minus2: np.ndarray, bank: TemplateBank, morphology: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return class probabilities (n, k) by templates, morphology and a class mix found by EM; best templates."""
-        k = len(self.scheme)
-        evidence = np.full((len(minus2), k), -np.inf)
-        best = np.zeros((len(minus2), k), dtype=np.intp)
-        for label in bank.present:
-            mine = np.flatnonzero(bank.group == label)
-            prior = np.log(bank.count[mine] / bank.count[mine].sum())
-            value = prior - 0.5 * minus2[:, mine]
-            evidence[:, label], best[:, label] = logsumexp(value, axis=1), mine[value.argmax(axis=1)]
-        evidence += np.log(self.shapes[morphology])
-        mix = self.mix / self.mix.sum()
-        for _ in range(50):
-            joint = evidence + np.log(mix)
-            p = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
-            mix = (p.sum(axis=0) + 1) / (len(p) + k)
-        return p, best
-
-    def _step(self, state: _State, fitted: _Fitted) -> None:
+    def _step(self, state: _State, fitted: Fitted) -> None:
         """One Newton step of what is common, of offsets, and of tiles, each under its prior."""
         prior = np.eye(fitted.x.shape[1]) / self.options.prior**2
         score, information = fitted.score, fitted.information
@@ -273,7 +335,7 @@ class PseudoTwins:
         found: tuple[np.ndarray, float, np.ndarray] | None = None,
     ) -> DomainShift:  # fmt: skip
         """Return what is taken of the state, and of modes, outlier rate and outliers that were found."""
-        k, b = len(self.family), len(bands)
+        k, b = len(self.matcher.family), len(bands)
         common = state.common if "common" in taken else np.zeros(b)
         modes, rate, outliers = found or (np.zeros((k, 1, b)), 0.0, np.zeros(0))
         return DomainShift(
@@ -281,7 +343,7 @@ class PseudoTwins:
             tiles=tiles,
             zero_points=np.exp(common + state.tile[: len(tiles)]),
             common=np.exp(common),
-            offsets=np.exp(state.offsets)[self.family] if "offsets" in taken else np.ones((k, b)),
+            offsets=np.exp(state.offsets)[self.matcher.family] if "offsets" in taken else np.ones((k, b)),
             modes=modes if "modes" in taken else np.zeros((k, 1, b)),
             scatter=float(np.sqrt(np.mean(state.error**2))) if len(state.error) else 0.0,
             pulls=standard_pulls() if state.pulls is None else state.pulls,
@@ -295,8 +357,8 @@ class PseudoTwins:
         tiles: np.ndarray,
         named: bool,
         state: _State,
-        fitted: _Fitted,
-        mocks: _Fitted,
+        fitted: Fitted,
+        mocks: Fitted,
         place: np.ndarray,
     ) -> tuple[DomainShift, TwinlessReport]:
         """Judge what is plausible, and return that."""
@@ -331,7 +393,7 @@ class PseudoTwins:
             poor_tiles=int((np.bincount(place[fitted.rows], minlength=len(tiles)) < FEW_IN_TILE).sum()),
         )
         report = judged(report, self.options)
-        found = (modes[self.family], rate, outliers)
+        found = (modes[self.matcher.family], rate, outliers)
         return self._shift(bands, tiles if named else tiles[:0], state, report.taken, found), report
 
 
@@ -401,7 +463,7 @@ def _by_group(
     return score, information
 
 
-def _pulls(fitted: _Fitted, factor: float) -> np.ndarray:
+def _pulls(fitted: Fitted, factor: float) -> np.ndarray:
     """Return quantiles of the noise in units of the stated errors; a fit takes part of it, which is given back."""
     free = np.sqrt(np.maximum(1 - fitted.leverage, 0.05))
     seen = np.where(np.isfinite(fitted.sigma), fitted.x, np.nan)

@@ -298,6 +298,7 @@ def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
         "kept": card.get("chosen"),
         "ensemble": listed(card.get("ensemble") or []),
         "guard": card.get("verdict", {}).get("sentence"),
+        "named path": _path_words(card.get("named path") or {}),
         "rule of choice": card.get("rule"),
         "survey and photometry": card.get("survey") and f"{card['survey']}, {listed(card.get('photometries', []))}",
         "features": features and f"{features['count']}, recipe {str(features['hash'])[:12]}",
@@ -312,6 +313,29 @@ def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
         "made": made and f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}",
     }
     return [(name, words) for name, words in facts.items() if words]
+
+
+def _path_words(path: Mapping[str, Any]) -> str:
+    if not path:
+        return ""
+    weights, shares = path.get("weights"), path.get("share of |SHAP|") or {}
+    words = [*(one[:1].upper() + one[1:] for one in path["sentences"])]
+    if weights is None:
+        return " ".join(words)
+    words.append(
+        f"Temper {weights['gamma']:g}: an effective {100 * weights['effective_share']:.0f} % of the mocks "
+        f"({weights['effective_rows']:,.0f} rows)."
+    )
+    words += [
+        f"{one['rounds on mocks']} rounds on mocks, {one['rounds on sky']} on the sky." for one in path["continued"]
+    ]
+    if shares:
+        few = sum(shares.get(group, 0.0) for group in ("colour", "ratio"))
+        words.append(
+            f"{len(path['colours'])} colours and {len(path['ratios'])} band ratios hold {100 * few:.0f} % of |SHAP| "
+            "between the two classes of quasars."
+        )
+    return " ".join(words)
 
 
 def _calibration(one: Mapping[str, Any]) -> str:

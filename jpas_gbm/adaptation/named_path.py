@@ -1,0 +1,319 @@
+"""The named path: mocks weighed by a domain classifier, continued on labelled sky rows, and what joins it as a mean."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ..boosting.booster import StagedBooster
+from ..boosting.ensemble import Member
+from ..scores.bootstrap import mean_interval
+from .stages import Stages
+from .ways import Mean, Way
+
+if TYPE_CHECKING:
+    from .choosing import Scored
+
+WAY = "continue"
+"""The way whose candidates are the path, one for each temper of the weights."""
+
+_ROWS = 300
+"""Validation rows of each class whose contributions are looked at."""
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Log loss of one candidate less that of another, on the same validation rows.
+
+    Parameters
+    ----------
+    of, against : str
+        Names of the candidates.
+    mean : float
+        Negative is better.
+    interval : tuple of float
+        Paired 95 % bootstrap interval over objects.
+    """
+
+    of: str
+    against: str
+    mean: float
+    interval: tuple[float, float]
+
+    @property
+    def words(self) -> str:
+        """The figures in a few words."""
+        return f"log loss {self.mean:+.4f} [{self.interval[0]:+.4f}, {self.interval[1]:+.4f}] against {self.against}"
+
+
+def difference(one: Scored, other: Scored, groups: np.ndarray, counted: np.ndarray, seed: int) -> Difference:
+    """Compare two candidates.
+
+    Parameters
+    ----------
+    one, other : Scored
+        On the same validation rows.
+    groups : array of int64, shape (n,)
+        Object of each row.
+    counted : array of bool, shape (n,)
+        Rows that count.
+    seed : int
+        Seed of the resamples.
+
+    Returns
+    -------
+    Difference
+    """
+    gains = (one.losses - other.losses)[counted]
+    interval = mean_interval(gains, groups[counted], seed)
+    return Difference(one.entrant.name, other.entrant.name, float(gains.mean()), interval)
+
+
+@dataclass(frozen=True, eq=False)
+class NamedPath:
+    """The incumbent of a fit.
+
+    Parameters
+    ----------
+    scored : Scored
+        The candidate: continued boosting from mocks of one temper.
+    gamma : float
+        The temper; 0 where every temper that was tried costs.
+    weights : Difference, optional
+        Of the path with its weights against itself without; of the last temper tried, where all cost.
+    """
+
+    scored: Scored
+    gamma: float
+    weights: Difference | None
+
+    @property
+    def sentence(self) -> str:
+        """What the weights did."""
+        if self.weights is None:
+            return "the weights of the mocks were not compared with none: one temper alone was tried or usable."
+        words = f"weights of {self.weights.of}: {self.weights.words}"
+        if self.gamma == 0:
+            return f"{words}: they cost beyond doubt, so mocks weigh alike."
+        if self.weights.interval[1] < 0:
+            return f"{words}: they help beyond doubt."
+        return f"{words}: they changed nothing beyond doubt."
+
+
+def find_path(scored: Sequence[Scored], groups: np.ndarray, counted: np.ndarray, seed: int) -> NamedPath | None:
+    """Return the named path among single candidates.
+
+    Of the tempers above 0 it has the best of those that help beyond doubt; else the smallest that does not cost beyond
+    doubt; else none.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+        The single candidates.
+    groups : array of int64, shape (n,)
+        Object of each validation row.
+    counted : array of bool, shape (n,)
+        Rows that count.
+    seed : int
+        Seed of the resamples.
+
+    Returns
+    -------
+    NamedPath or None
+        None where no candidate is of the path.
+    """
+    path = sorted((one for one in scored if one.entrant.candidate.way == WAY), key=_temper)
+    if not path:
+        return None
+    if _temper(path[0]) > 0 or len(path) == 1:
+        return NamedPath(path[0], _temper(path[0]), None)
+    found = [(one, difference(one, path[0], groups, counted, seed)) for one in path[1:]]
+    helping = [(one, by) for one, by in found if by.interval[1] < 0]
+    harmless = [(one, by) for one, by in found if by.interval[0] <= 0]
+    if helping:
+        one, by = min(helping, key=lambda pair: pair[0].log_loss)
+    elif harmless:
+        one, by = harmless[0]
+    else:
+        return NamedPath(path[0], 0.0, found[0][1])
+    return NamedPath(one, _temper(one), by)
+
+
+def joiner(
+    path: NamedPath, scored: Sequence[Scored], groups: np.ndarray, counted: np.ndarray, seed: int
+) -> tuple[Scored, Difference] | None:
+    """Return the best mean that is better than the path alone beyond doubt, and by how much.
+
+    Parameters
+    ----------
+    path : NamedPath
+        The incumbent.
+    scored : sequence of Scored
+        Candidates; those that are no means with the path are passed over.
+    groups : array of int64, shape (n,)
+        Object of each validation row.
+    counted : array of bool, shape (n,)
+        Rows that count.
+    seed : int
+        Seed of the resamples.
+
+    Returns
+    -------
+    scored : Scored
+    gain : Difference
+        None for both where there is none.
+    """
+    means = [one for one in scored if isinstance(one.entrant.candidate, Mean) and holds(one.entrant.candidate, path)]
+    found = [(one, difference(one, path.scored, groups, counted, seed)) for one in means]
+    better = [(one, by) for one, by in found if by.interval[1] < 0]
+    return min(better, key=lambda pair: pair[0].log_loss) if better else None
+
+
+def _temper(one: Scored) -> float:
+    return float(getattr(one.entrant.candidate, "gamma", 0.0))
+
+
+def joined_means(path: NamedPath, scored: Sequence[Scored]) -> list[Mean]:
+    """Return the means of the path with the best candidates of other ways: of each, and of all.
+
+    Parameters
+    ----------
+    path : NamedPath
+        The incumbent.
+    scored : sequence of Scored
+        The single candidates.
+
+    Returns
+    -------
+    list of Mean
+        The path comes first in each.
+    """
+    best: dict[str, Scored] = {}
+    for one in scored:
+        way = one.entrant.candidate.way
+        if way != WAY and (way not in best or one.log_loss < best[way].log_loss):
+            best[way] = one
+    others = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
+    first = path.scored.entrant.candidate
+    groups = [*combinations(others, 1), *([tuple(others)] if len(others) > 1 else [])]
+    return [Mean((first, *group)) for group in groups]
+
+
+def holds(candidate: Way, path: NamedPath) -> bool:
+    """Say whether a candidate is the path, or a mean that the path is a member of.
+
+    Parameters
+    ----------
+    candidate : Way
+        What was chosen.
+    path : NamedPath
+        The incumbent.
+
+    Returns
+    -------
+    bool
+    """
+    first = path.scored.entrant.candidate
+    return candidate == first or (isinstance(candidate, Mean) and first in candidate.parts)
+
+
+def path_facts(
+    path: NamedPath, kept: Way, joined: Difference | None, stages: Stages, members: Sequence[Member]
+) -> dict[str, object]:
+    """Return what the card says of the named path: features, weights, the continued stage, and what joined.
+
+    Parameters
+    ----------
+    path : NamedPath
+        The incumbent.
+    kept : Way
+        What the fit keeps.
+    joined : Difference, optional
+        Of the mean that is kept against the path alone.
+    stages : Stages
+        That trained what is kept.
+    members : sequence of Member
+        What is saved.
+
+    Returns
+    -------
+    dict
+        In a form that JSON can hold.
+    """
+    inside = holds(kept, path)
+    recipe = stages.rows.recipe
+    facts: dict[str, object] = {
+        "inside": inside,
+        "candidate": path.scored.entrant.name,
+        "colours": [name for name, group in recipe.groups.items() if group == "colour"],
+        "ratios": [name for name, group in recipe.groups.items() if group == "ratio"],
+    }
+    weigher = stages.weigher if path.gamma else None
+    facts["weights"] = {
+        "kind": stages.options.domain.kind,
+        "gamma": path.gamma,
+        "effective_share": 1.0 if weigher is None else weigher.effective_share(path.gamma),
+        "effective_rows": len(stages.part("source_train"))
+        * (1.0 if weigher is None else weigher.effective_share(path.gamma)),
+        "difference": None if path.weights is None else asdict(path.weights),
+        "sentence": path.sentence,
+    }
+    continued = [member for member in members if member.name == path.scored.entrant.name]
+    facts["continued"] = [
+        {
+            "member": member.name,
+            "rounds on mocks": member.booster.stage_rounds[0],
+            "rounds on sky": sum(member.booster.stage_rounds[1:]),
+        }
+        for member in continued
+    ]
+    facts["joined"] = None if joined is None else asdict(joined)
+    facts["share of |SHAP|"] = shap_shares(stages, [member.booster for member in continued])
+    facts["sentences"] = _sentences(path, kept, joined, inside)
+    return facts
+
+
+def _sentences(path: NamedPath, kept: Way, joined: Difference | None, inside: bool) -> list[str]:
+    sentences = [path.sentence]
+    if not inside:
+        first = f"the named path ({path.scored.entrant.name}) is not in this model: {kept.name} is kept in its place."
+        return [first, *sentences]
+    if joined is not None:
+        sentences.append(f"{joined.of} joins the named path: {joined.words}.")
+    elif kept == path.scored.entrant.candidate:
+        sentences.append("nothing joins the named path beyond doubt: it stands alone.")
+    return sentences
+
+
+def shap_shares(stages: Stages, boosters: Sequence[StagedBooster]) -> dict[str, float]:
+    """Return the share of each group of features in what parts the two classes of quasars.
+
+    Parameters
+    ----------
+    stages : Stages
+        Its validation rows of these classes are looked at, at most 300 of each.
+    boosters : sequence of StagedBooster
+        Over the features.
+
+    Returns
+    -------
+    dict of str to float
+        By group; empty where no two classes are parted by redshift, no row has them, or there is no booster.
+    """
+    val, scheme_pair = stages.rows.target_val, stages.rows.parted
+    if val is None or len(scheme_pair) < 2 or not boosters:
+        return {}
+    high, low = scheme_pair[:2]
+    chosen = np.concatenate([np.flatnonzero(val.y == code)[:_ROWS] for code in (high, low)])
+    if not len(chosen):
+        return {}
+    total = np.zeros(len(stages.rows.recipe.names))
+    for booster in boosters:
+        parts = booster.contributions(val.X[chosen], threads=stages.run.threads)
+        total += np.abs(parts[:, high, :-1] - parts[:, low, :-1]).mean(axis=0)
+    groups = np.array(list(stages.rows.recipe.groups.values()))
+    return {str(group): float(total[groups == group].sum() / total.sum()) for group in dict.fromkeys(groups.tolist())}

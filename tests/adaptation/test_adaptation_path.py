@@ -1,0 +1,113 @@
+"""The named path is the incumbent: which weights it has, what joins it, and what takes it out."""
+
+import numpy as np
+
+from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.named_path import find_path, holds, joined_means
+from jpas_gbm.adaptation.rows import Rows
+from jpas_gbm.adaptation.shipped_ways import Continue, Mocks, Pool, Stack, Target
+from jpas_gbm.adaptation.ways import Mean
+from jpas_gbm.adaptation.weights import blind_features, fit_domain
+from jpas_gbm.config import override
+from jpas_gbm.options import DomainOptions
+from jpas_gbm.pages.page_tables import card_facts
+
+N = 400
+GROUPS, COUNTED = np.arange(N), np.ones(N, dtype=bool)
+BASE = np.random.default_rng(0).exponential(1, N)
+NOISE = np.random.default_rng(1).normal(0, 0.01, N)
+NOISE -= NOISE.mean()
+
+
+def scored(candidate, change, label=""):
+    """A candidate whose loss differs by so much from the base's on average, and by noise on each row."""
+    losses = BASE + change + NOISE * (candidate != Continue(0.0))
+    return Scored(Entrant(candidate, None, label), np.zeros((N, 2)), losses, float(losses.mean()), 0.5)
+
+
+def path_of(*singles):
+    return find_path(singles, GROUPS, COUNTED, 0)
+
+
+def test_the_smallest_temper_that_costs_nothing_is_taken():
+    plain = scored(Continue(0.0), 0.0)
+    path = path_of(plain, scored(Continue(0.5), 0.0), scored(Continue(0.25), 0.0))
+    assert path.gamma == 0.25 and "changed nothing beyond doubt" in path.sentence
+
+
+def test_the_best_temper_that_helps_is_taken():
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), -0.01), scored(Continue(0.5), -0.02))
+    assert path.gamma == 0.5 and "help beyond doubt" in path.sentence
+
+
+def test_tempers_that_all_cost_are_given_up_and_named():
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.02), scored(Continue(0.5), 0.02))
+    assert path.gamma == 0 and "cost beyond doubt, so mocks weigh alike" in path.sentence
+    assert path_of(scored(Pool(3.0), 0.0)) is None
+    assert "not compared" in path_of(scored(Continue(0.25), 0.0)).sentence
+
+
+def test_others_join_as_a_mean_and_only_beyond_doubt():
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
+    first, pool, stack = Continue(0.25), Pool(3.0), Stack()
+    blends = joined_means(path, [path.scored, scored(pool, -0.1), scored(stack, -0.05)])
+    assert blends == [Mean((first, pool)), Mean((first, stack)), Mean((first, pool, stack))]
+    target = scored(Target(), 0.5)
+
+    def kept(change):
+        singles = (path.scored, scored(pool, -0.1))
+        return choose(Scores((*singles, scored(blends[0], change)), (target,), GROUPS, COUNTED, 0, path))
+
+    assert kept(-0.02).kept.entrant.candidate == blends[0] and kept(-0.02).joined.interval[1] < 0
+    alone = kept(0.02)
+    assert alone.kept is path.scored and alone.joined is None  # a pool that is better alone does not replace the path
+    assert holds(blends[0], path) and holds(first, path) and not holds(pool, path)
+
+
+def test_only_the_guard_takes_the_path_out():
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
+    better = scored(Target(), -0.2)
+    choice = choose(Scores((path.scored,), (better,), GROUPS, COUNTED, 0, path))
+    assert choice.kept is better and not choice.verdict.adapted
+    prepared = scored(Mocks(), -0.4, "mocks, prepared")
+    choice = choose(Scores((path.scored, prepared), (better,), GROUPS, COUNTED, 0, path))
+    assert choice.kept is prepared and choice.verdict.best == "mocks, prepared"
+
+
+def test_a_recipe_that_leaves_the_path_out_says_so_first(tiny, quick_options):
+    model = fit(tiny, config=override(quick_options, recipe="pool"), seed=3)
+    assert not model.card["named path"]["inside"]
+    assert model.lines()[1] == "recipe 'pool' was asked for: the named path is not in this model."
+    assert "is not in this model" in dict(card_facts(model.card))["named path"]
+
+
+def domains(seed=0):
+    """Mocks and sky: the first feature shifted in one class alone, the second telling classes, the mix another."""
+    rng = np.random.default_rng(seed)
+    parts = []
+    for share, shift in ((0.5, 0.0), (0.1, 1.5)):
+        y = (rng.random(3000) < share).astype(np.int8)
+        X = rng.normal(0, 1, (3000, 3)).astype(np.float32)
+        X[:, 0] += shift * (y == 0)
+        X[:, 1] += 4 * y
+        parts.append(Rows(X, y, np.arange(3000), np.full(3000, 20.0, dtype=np.float32)))
+    return parts
+
+
+def test_odds_within_classes_know_nothing_of_the_class_mix():
+    mocks, sky = domains()
+    options = DomainOptions(rounds=30)
+    mixed, within = (fit_domain(mocks, sky, options, "lightgbm", 0, within=k) for k in (0, 2))
+    gap = [abs(one.log_odds[mocks.y == 1].mean()) for one in (mixed, within)]
+    assert gap[0] > 1.0 and gap[1] < 0.3  # class 1 is the same in both domains, and ten times rarer on the sky
+    changed = mocks.y == 0
+    assert np.corrcoef(within.log_odds[changed], mocks.X[changed, 0])[0, 1] > 0.8
+
+
+def test_blind_features_tell_classes_and_not_domains():
+    mocks, sky = domains()
+    alike = sky.take(np.flatnonzero(np.random.default_rng(0).random(3000) < np.where(sky.y == 1, 1.0, 0.11)))
+    np.testing.assert_array_equal(
+        blind_features(mocks, alike, mocks, ["shifted", "class", "noise"]), [False, True, False]
+    )
