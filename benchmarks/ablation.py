@@ -16,8 +16,7 @@ import numpy as np
 
 from jpas_gbm.adaptation.choosing import Entrant, Scored, score_entrant
 from jpas_gbm.adaptation.folds import Folds
-from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.adaptation.shipped_ways import Continue, Mocks, Pool, Pseudo, Stack, Target
 from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.adaptation.ways import Mean, Way, ensemble

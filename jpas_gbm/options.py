@@ -7,9 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
-from .config import Options
+from .config import Options, Registry
 from .errors import ConfigError
-from .registry import Registry
 
 Fraction = float
 

@@ -7,8 +7,8 @@ from types import SimpleNamespace
 
 import pytest
 
+from jpas_gbm.config import Registry
 from jpas_gbm.errors import ConfigError
-from jpas_gbm.registry import Registry
 
 
 @pytest.fixture
@@ -47,12 +47,12 @@ def test_an_entry_point_of_another_distribution_is_found(registry, monkeypatch):
     def entry_points(group, name="far"):
         return [point] if group == "jpas_gbm.backends" and name == "far" else []
 
-    monkeypatch.setattr("jpas_gbm.registry.metadata.entry_points", entry_points)
+    monkeypatch.setattr("jpas_gbm.config.metadata.entry_points", entry_points)
     assert "far" in registry.names() and registry.get("far") == "thing"
 
 
 def test_a_module_that_registers_nothing_is_named(registry, monkeypatch):
     point = SimpleNamespace(name="far", load=lambda: None)
-    monkeypatch.setattr("jpas_gbm.registry.metadata.entry_points", lambda group, name="far": [point])
+    monkeypatch.setattr("jpas_gbm.config.metadata.entry_points", lambda group, name="far": [point])
     with pytest.raises(ConfigError, match=r"'far' registers nothing of that name: decorate .* register\('far'\)"):
         registry.get("far")

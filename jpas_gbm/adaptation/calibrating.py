@@ -11,8 +11,7 @@ from ..boosting.ensemble import HeldOut, Member
 from ..options import CalibrationOptions
 from .choosing import counted_rows
 from .folds import Folds, MembersOf, mean_margins
-from .regimes import Regime
-from .rows import Rows
+from .rows import Regime, Rows
 from .stages import Stages
 
 

@@ -19,8 +19,7 @@ from ..surveys.dataset import Dataset
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
 from .named_path import Difference, NamedPath, joiner
-from .regimes import Regime
-from .rows import Rows, TrainingRows
+from .rows import Regime, Rows, TrainingRows
 from .ways import Mean, Way
 
 RULE = (

@@ -34,8 +34,7 @@ from .choosing import (
 )
 from .folds import Folds, make_folds
 from .named_path import find_path, joined_means, path_facts
-from .regimes import Regime, get_regime
-from .rows import Rows
+from .rows import Regime, Rows, get_regime
 from .shipped_ways import Mocks, Target
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
@@ -396,28 +395,22 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     def members_of(stages: Stages) -> list[Member]:
         return ensemble(choice.kept.entrant.candidate, stages)
 
-    rows = calibration_rows(regime, folds, members_of)
-    stages = folds.final()
+    rows, stages = calibration_rows(regime, folds, members_of), folds.final()
     members = members_of(stages)
-    options = stages.options.calibration
+    options, counted = stages.options.calibration, counted_rows(rows.val, stages.options.cut)
     with run.stage("calibration", rows=len(rows.val)):
         calibrator, report = rows.calibrate(rows.margins, options, seed)
         facts, bare = report.to_dict(), None
         if rows.bare is not None:
             bare, without = rows.calibrate(rows.bare, options, seed)
             facts["without imaging"] = without.to_dict()
-        counted = counted_rows(rows.val, stages.options.cut)
         mix = field_mix(regime, stages, rows, members, calibrator)
         if mix is not None and mix.taken:
             calibrator, bare = mix.applied(calibrator), None if bare is None else mix.applied(bare)
         decision = choose_rule(rows.margins, rows.val.y, options, groups=rows.val.groups, counted=counted, seed=seed)
     made = {"calibration": facts, "decision": decision.to_dict(), "ensemble": [member.name for member in members]}
-    if regime.adapts and scores.path is None:
-        left_out = f"recipe '{stages.options.recipe}' was asked for: the named path is not in this model."
-        made["named path"] = {"inside": False, "sentences": [left_out]}
-    if scores.path is not None:
-        kept = choice.kept.entrant.candidate
-        made["named path"] = path_facts(scores.path, kept, choice.joined, stages, members)
+    if regime.adapts:
+        made["named path"] = path_facts(scores.path, choice, folds.first, stages, members)
     if mix is not None:
         made["class mix"] = mix.to_dict()
         run.note(mix.sentence)

@@ -15,8 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.dataset import Dataset
-from .regimes import Regime
-from .rows import Rows, TrainingRows, make_rows
+from .rows import Regime, Rows, TrainingRows, make_rows
 from .stages import Stages
 
 ALL = "all labels"

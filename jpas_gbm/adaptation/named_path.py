@@ -16,7 +16,7 @@ from .stages import Stages
 from .ways import Mean, Way
 
 if TYPE_CHECKING:
-    from .choosing import Scored
+    from .choosing import Choice, Scored
 
 WAY = "continue"
 """The way whose candidates are the path, one for each temper of the weights."""
@@ -222,18 +222,18 @@ def holds(candidate: Way, path: NamedPath) -> bool:
 
 
 def path_facts(
-    path: NamedPath, kept: Way, joined: Difference | None, stages: Stages, members: Sequence[Member]
+    path: NamedPath | None, choice: Choice, first: Stages, stages: Stages, members: Sequence[Member]
 ) -> dict[str, object]:
     """Return what the card says of the named path: features, weights, the continued stage, and what joined.
 
     Parameters
     ----------
-    path : NamedPath
-        The incumbent.
-    kept : Way
+    path : NamedPath, optional
+        The incumbent; None where the recipe leaves it out.
+    choice : Choice
         What the fit keeps.
-    joined : Difference, optional
-        Of the mean that is kept against the path alone.
+    first : Stages
+        That chose: its validation rows are looked at.
     stages : Stages
         That trained what is kept.
     members : sequence of Member
@@ -244,37 +244,40 @@ def path_facts(
     dict
         In a form that JSON can hold.
     """
-    inside = holds(kept, path)
-    recipe = stages.rows.recipe
-    facts: dict[str, object] = {
+    if path is None:
+        asked = f"recipe '{stages.options.recipe}' was asked for: the named path is not in this model."
+        return {"inside": False, "sentences": [asked]}
+    kept, joined = choice.kept.entrant.candidate, choice.joined
+    inside, groups = holds(kept, path), stages.rows.recipe.groups
+    continued = [member for member in members if member.name == path.scored.entrant.name]
+    return {
         "inside": inside,
         "candidate": path.scored.entrant.name,
-        "colours": [name for name, group in recipe.groups.items() if group == "colour"],
-        "ratios": [name for name, group in recipe.groups.items() if group == "ratio"],
+        "colours": [name for name, group in groups.items() if group == "colour"],
+        "ratios": [name for name, group in groups.items() if group == "ratio"],
+        "weights": _weights_facts(path, stages),
+        "continued": [_stage_facts(member) for member in continued],
+        "joined": None if joined is None else asdict(joined),
+        "share of |SHAP|": shap_shares(first, [member.booster for member in continued]),
+        "sentences": _sentences(path, kept, joined, inside),
     }
-    weigher = stages.weigher if path.gamma else None
-    facts["weights"] = {
+
+
+def _weights_facts(path: NamedPath, stages: Stages) -> dict[str, object]:
+    share = stages.weigher.effective_share(path.gamma) if path.gamma else 1.0
+    return {
         "kind": stages.options.domain.kind,
         "gamma": path.gamma,
-        "effective_share": 1.0 if weigher is None else weigher.effective_share(path.gamma),
-        "effective_rows": len(stages.part("source_train"))
-        * (1.0 if weigher is None else weigher.effective_share(path.gamma)),
+        "effective_share": share,
+        "effective_rows": share * len(stages.part("source_train")),
         "difference": None if path.weights is None else asdict(path.weights),
         "sentence": path.sentence,
     }
-    continued = [member for member in members if member.name == path.scored.entrant.name]
-    facts["continued"] = [
-        {
-            "member": member.name,
-            "rounds on mocks": member.booster.stage_rounds[0],
-            "rounds on sky": sum(member.booster.stage_rounds[1:]),
-        }
-        for member in continued
-    ]
-    facts["joined"] = None if joined is None else asdict(joined)
-    facts["share of |SHAP|"] = shap_shares(stages, [member.booster for member in continued])
-    facts["sentences"] = _sentences(path, kept, joined, inside)
-    return facts
+
+
+def _stage_facts(member: Member) -> dict[str, object]:
+    mocks, *sky = member.booster.stage_rounds
+    return {"member": member.name, "rounds on mocks": mocks, "rounds on sky": sum(sky)}
 
 
 def _sentences(path: NamedPath, kept: Way, joined: Difference | None, inside: bool) -> list[str]:

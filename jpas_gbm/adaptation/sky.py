@@ -7,7 +7,7 @@ import numpy as np
 from ..config import override
 from ..features.pseudo_twins import FEWEST_SOURCES, PseudoTwins
 from ..features.shift import DomainShift, TwinlessReport
-from ..features.twins import FEWEST_TWINS, learn_shift
+from ..features.variations import FEWEST_TWINS, learn_shift
 from ..options import FitOptions, SkyOptions
 from ..run import Run
 from ..surveys.catalogue import Catalogue

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..adaptation.regimes import get_regime
+from ..adaptation.rows import get_regime
 from ..scores.bootstrap import Replicates, replicate
 from ..scores.metrics import Scorer
 from ..store import read_record, to_plain, write_json

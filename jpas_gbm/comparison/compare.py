@@ -9,7 +9,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
-from ..adaptation.regimes import get_regime
+from ..adaptation.rows import get_regime
 from ..atomic import atomic_folder, refuse_existing
 from ..claims import claim_folder, claim_room
 from ..config import options_of, override

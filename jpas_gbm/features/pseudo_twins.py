@@ -17,8 +17,7 @@ from .bases import TemplateBank, learn_bank
 from .chi2 import normalise_rows
 from .fitting import TemplateFitter
 from .shift import FEW_IN_TILE, DomainShift, TwinlessReport, judged
-from .twins import excess_modes, outlying, pull_quantiles, standard_pulls
-from .variations import Variations, widen
+from .variations import Variations, excess_modes, outlying, pull_quantiles, standard_pulls, widen
 
 FEWEST_SOURCES = 200
 """Fewer sources that are sure of their template measure nothing that is worth correcting."""

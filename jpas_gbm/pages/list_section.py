@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..comparison.budgets import BudgetCurve
 from ..lists.records import ClassMix, Interval, Part
 from ..lists.target_list import TargetList
 from ..text import DASH, count, listed, number, sentence, span, with_span
 from .figures.lists import bin_words, limits_words, list_plates
-from .sections import Block, Cell, ResultKind, Table, blocks_of, register_kind
+from .figures.plates import plates_of
+from .sections import Block, Cell, ResultKind, Table, blocks_of, numbered, register_kind
 
 _RATHER = 1e-9
 
@@ -226,5 +228,53 @@ register_kind(
         sentences=lambda found: [list_told(found)],
         doubts=_doubts,
         simulated=lambda found: found.provenance.get("model", {}).get("simulated"),
+    )
+)
+
+
+_BOUNDS = {"more": "more labels than were tried", "fewer": "fewer labels than the smallest number tried"}
+
+
+def budget_sentences(curve: BudgetCurve) -> list[str]:
+    """Return how many labels adaptation saves.
+
+    Parameters
+    ----------
+    curve : BudgetCurve
+        Figures against the number of labels.
+
+    Returns
+    -------
+    list of str
+    """
+    needed: dict[str, list[str]] = {}
+    for one in curve.savings if curve.points else ():
+        if (one.figure, one.regime, one.against) == ("macro.f1", curve.regimes[-1], "target-only"):
+            needs = _BOUNDS[one.bound] if one.bound else f"about {one.equals:,.0f} labels"
+            needed.setdefault(f"{one.against} needs {needs}", []).append(f"{one.budget:,}")
+    words = [f"with {listed(sizes)} labels, {needs}" for needs, sizes in needed.items()]
+    return [f"For the macro-F1 that {curve.regimes[-1]} has {'; '.join(words)}."] if words else []
+
+
+def _label_blocks(curves: Sequence[BudgetCurve]) -> list[Block]:
+    blocks: list[Block] = []
+    for i, curve in enumerate(curves):
+        blocks += blocks_of("plate", plates_of("labels", curve, prefix=f"labels{i or ''}-"))
+        blocks += blocks_of("list", [list(curve.notes)])
+    return blocks
+
+
+register_kind(
+    ResultKind(
+        order=20,
+        type=BudgetCurve,
+        words="label budgets ('jpas-gbm compare --budgets')",
+        missing="Label budgets were not tried: 'jpas-gbm compare --budgets 100,1000,all --out DIR' draws the curve.",
+        section=("labels", "How many labels"),
+        blocks=_label_blocks,
+        record=lambda curve, i: (numbered("label budgets", i), curve.about.get("provenance", {})),
+        file="budgets.json",
+        load=BudgetCurve.load,
+        sentences=budget_sentences,
     )
 )

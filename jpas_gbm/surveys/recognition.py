@@ -155,7 +155,7 @@ def as_table(source: Source, hdu: Extension = None) -> RawTable:
         return source
     library = type(source).__module__.partition(".")[0]
     if library == "pandas" and hasattr(source, "columns"):
-        from .formats._arrow import FrameTable
+        from .formats.parquet import FrameTable
 
         return FrameTable(source)
     if library == "astropy" and hasattr(source, "colnames"):

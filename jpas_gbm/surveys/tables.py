@@ -12,8 +12,8 @@ from typing import ClassVar, Literal
 
 import numpy as np
 
+from ..config import Registry
 from ..errors import CatalogueError, did_you_mean
-from ..registry import Registry
 from .packing import open_content
 
 Block = dict[str, np.ndarray]

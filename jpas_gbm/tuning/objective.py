@@ -12,7 +12,7 @@ import numpy as np
 from ..adaptation.choosing import Prepared, choose, counted_rows
 from ..adaptation.fit import score, train
 from ..adaptation.folds import Folds, label_folds
-from ..adaptation.regimes import get_regime, regimes
+from ..adaptation.rows import get_regime, regimes
 from ..adaptation.stages import Stages
 from ..config import override
 from ..errors import ConfigError, did_you_mean

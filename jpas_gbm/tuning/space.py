@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel
 
 from ..adaptation.fit import check_options
-from ..adaptation.regimes import Regime, get_regime
+from ..adaptation.rows import Regime, get_regime
 from ..config import parse_options
 from ..errors import ConfigError, did_you_mean
 from ..options import Entry, FitOptions, Value

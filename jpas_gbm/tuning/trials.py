@@ -14,8 +14,7 @@ from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from ..adaptation.folds import check_rows
-from ..adaptation.regimes import get_regime
-from ..adaptation.rows import Rows, TrainingRows, make_rows
+from ..adaptation.rows import Rows, TrainingRows, get_regime, make_rows
 from ..config import override
 from ..features.recipe import FeatureRecipe
 from ..options import FeatureOptions, FitOptions, TuneOptions, Value

@@ -17,8 +17,7 @@ from jpas_gbm.adaptation.domain_report import (
     weights_facts,
 )
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.adaptation.weights import DomainWeights
 from jpas_gbm.config import override

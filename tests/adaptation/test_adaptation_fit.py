@@ -8,7 +8,7 @@ import yaml
 
 from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
 from jpas_gbm.adaptation.fit import fit, fit_options, refit
-from jpas_gbm.adaptation.regimes import get_regime
+from jpas_gbm.adaptation.rows import get_regime
 from jpas_gbm.adaptation.shipped_ways import Continue, Pool, Target
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError

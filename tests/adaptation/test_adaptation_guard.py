@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again, realisations
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions

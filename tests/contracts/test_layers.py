@@ -19,7 +19,6 @@ LAYERS = {
     "store": 2,
     "sealed": 3,
     "run": 1,
-    "registry": 1,
     "text": 1,
     "config": 2,
     "options": 3,

@@ -142,7 +142,7 @@ def test_a_boosting_backend_is_one_file(tiny, tmp_path, monkeypatch):
 
 def test_a_regime_is_one_row(tiny, quick_options, monkeypatch):
     """A row that is registered, and a fit takes its name and touches what it says."""
-    from jpas_gbm.adaptation import regimes
+    from jpas_gbm.adaptation import rows as regimes
     from jpas_gbm.adaptation.fit import fit
 
     monkeypatch.setattr(regimes, "_REGIMES", dict(regimes._REGIMES))

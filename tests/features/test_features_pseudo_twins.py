@@ -52,7 +52,7 @@ def log_zero_points(shift):
 
 def test_zero_points_of_tiles_are_found_without_labels(calibrated, found):
     from jpas_gbm.adaptation.sky import twin_fluxes
-    from jpas_gbm.features.twins import learn_shift
+    from jpas_gbm.features.variations import learn_shift
 
     shift, report = found
     options = SimulateOptions(n_source=4000, n_labelled=2500, n_unlabelled=500, n_tiles=6)

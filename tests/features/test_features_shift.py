@@ -5,7 +5,7 @@ import pytest
 
 from jpas_gbm.errors import BundleError
 from jpas_gbm.features.shift import DomainShift
-from jpas_gbm.features.twins import learn_shift
+from jpas_gbm.features.variations import learn_shift
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 

@@ -8,8 +8,7 @@ import pytest
 from tuning_samples import FIT, rows_of, small_study
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.regimes import get_regime
-from jpas_gbm.adaptation.rows import make_rows
+from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FitError
 from jpas_gbm.options import FitOptions, ObjectiveOptions, Rung

@@ -17,7 +17,7 @@ import yaml
 from ...errors import CatalogueError
 from ..packing import is_packed, open_content
 from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, peek, repeated_names, stack_rows
-from ._arrow import block_of, column_of, first_line
+from .parquet import block_of, column_of, first_line
 
 _CSV_BYTES = 4 << 20
 _HEAD_BYTES = 1 << 20

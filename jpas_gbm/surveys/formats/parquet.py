@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ...errors import CatalogueError
+from ...store import native
 from ..packing import is_packed
-from ..tables import FORMATS, Block, Extension, RawTable, Want, repeated_names
-from ._arrow import BATCH_ROWS, block_of, column_of, first_line
+from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, repeated_names, stack_rows
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @FORMATS.register("parquet")
@@ -74,3 +80,123 @@ class ParquetTable(RawTable):
             raise CatalogueError(
                 f"{self.path}: is damaged near row {start} ({first_line(error)}). Fetch or write it again."
             ) from error
+
+
+BATCH_ROWS = 65_536
+
+
+def _kind(of: pa.DataType) -> Kind:
+    if pa.types.is_dictionary(of):
+        return _kind(of.value_type)
+    if pa.types.is_decimal(of) and of.scale == 0:
+        return "int"
+    if pa.types.is_floating(of) or pa.types.is_decimal(of) or pa.types.is_null(of):
+        return "float"
+    if pa.types.is_integer(of):
+        return "int"
+    if pa.types.is_boolean(of):
+        return "bool"
+    return "text"
+
+
+def _is_list(of: pa.DataType) -> bool:
+    return pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of)
+
+
+def column_of(field: pa.Field) -> Column:
+    """Say what an Arrow field is as a column."""
+    unit = (field.metadata or {}).get(b"unit")
+    unit = unit.decode("utf-8", "replace") if unit else None
+    if _is_list(field.type):
+        width = field.type.list_size if pa.types.is_fixed_size_list(field.type) else 0
+        return Column(field.name, _kind(field.type.value_type), width, unit)
+    return Column(field.name, _kind(field.type), None, unit)
+
+
+def _plain(values: pa.Array) -> np.ndarray:
+    """Return a flat Arrow array as NumPy: missing numbers NaN or masked, missing text empty."""
+    if pa.types.is_dictionary(values.type):
+        values = values.dictionary_decode()
+    kind = _kind(values.type)
+    if kind == "float":
+        if not pa.types.is_floating(values.type):
+            values = values.cast(pa.float64())
+        return np.asarray(values.to_numpy(zero_copy_only=False))
+    if kind == "text":
+        text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+        return np.strings.strip(text.astype(str)) if len(text) else np.array([], dtype="U1")
+    if pa.types.is_decimal(values.type):
+        values = values.cast(pa.int64())
+    missing = values.is_null().to_numpy(zero_copy_only=False) if values.null_count else None
+    filled = pc.fill_null(values, False if kind == "bool" else 0).to_numpy(zero_copy_only=False)
+    return filled if missing is None else np.ma.MaskedArray(filled, missing)
+
+
+def _lists(values: pa.Array, name: str, place: str, start: int) -> np.ndarray:
+    """Return an Arrow array of lists as (n, width)."""
+    lengths = pc.fill_null(pc.list_value_length(values), 0).to_numpy(zero_copy_only=False)
+    if values.null_count or len(lengths) == 0 or (lengths != lengths[0]).any():
+        return stack_rows(values.to_pylist(), name, place, start)
+    return _plain(values.flatten()).reshape(len(values), int(lengths[0]))
+
+
+def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start: int) -> Block:
+    """Return the named columns of a batch as arrays; `start` is the number of its first row, for messages."""
+    block = {}
+    for name in names:
+        values = batch.column(batch.schema.get_field_index(name))
+        block[name] = _lists(values, name, place, start) if _is_list(values.type) else _plain(values)
+    return block
+
+
+def first_line(error: Exception) -> str:
+    """Return the first line of an error's message."""
+    return (str(error).splitlines() or [type(error).__name__])[0]
+
+
+def _is_native(of: object) -> bool:
+    return bool(getattr(of, "isnative", True))
+
+
+class FrameTable(RawTable):
+    """A pandas DataFrame; its index is not looked at.
+
+    Parameters
+    ----------
+    frame : DataFrame
+        Of numbers, text, and lists or arrays of numbers.
+
+    Raises
+    ------
+    CatalogueError
+        If a column holds values of several kinds, or its name stands twice.
+    """
+
+    format = "pandas DataFrame"
+
+    def __init__(self, frame: pd.DataFrame) -> None:
+        self.path, self.place = Path("DataFrame"), "DataFrame"
+        twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
+        if twice:
+            raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
+        # FITS columns are big-endian, which Arrow does not take.
+        swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
+        try:
+            plain = frame.assign(**{str(name): values for name, values in swapped.items()}).rename(columns=str)
+            self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
+        except (pa.ArrowException, TypeError, ValueError) as error:
+            raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
+        self.rows = self._table.num_rows
+        self.columns = {field.name: column_of(field) for field in self._table.schema}
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """None: the table is in memory."""
+        return ()
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns in consecutive blocks of rows."""
+        start = 0
+        for batch in self._table.to_batches(BATCH_ROWS):
+            yield block_of(batch, want, self.place, start)
+            start += len(batch)
