@@ -61,8 +61,8 @@ class BandLayout:
     flux : BandColumns
     error : BandColumns, optional
     flags : tuple of (FlagRule, BandColumns)
-    unit : str, optional
-        Unit of the fluxes as the file states it.
+    units : mapping of str to str
+        For each column that is read, but flags, its unit as the file states it; those without are left out.
     found : tuple of str
         All bands of the file, in its order.
     ordered_by : str
@@ -78,11 +78,16 @@ class BandLayout:
     flux: BandColumns
     error: BandColumns | None = None
     flags: tuple[tuple[FlagRule, BandColumns], ...] = ()
-    unit: str | None = None
+    units: Mapping[str, str] = field(default_factory=dict)
     found: tuple[str, ...] = field(default=(), repr=False)
     ordered_by: str = ""
     level: str | None = None
     assumed: str = ""
+
+    @property
+    def unit(self) -> str | None:
+        """Unit of the fluxes as the file states it."""
+        return self.units.get(self.flux.columns[0])
 
     @property
     def want(self) -> dict[str, Want]:
@@ -345,13 +350,15 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
         finder.check(errors, wanted, f" in {rule.error if isinstance(rule.error, str) else 'the errors'}")
         error = errors.keep(wanted)
     level, assumed = finder.level(rule, found)
+    flux = found.keep(wanted)
+    read = (*flux.columns, *(error.columns if error else ()), *((level,) if level else ()))
     return BandLayout(
         bands=finder.with_pivots(wanted),
         rule=rule,
-        flux=found.keep(wanted),
+        flux=flux,
         error=error,
         flags=finder.flags(wanted),
-        unit=table.columns[next(iter(found.columns.values()))].unit,
+        units={name: unit for name in read if (unit := table.columns[name].unit) is not None},
         found=tuple(found.columns),
         ordered_by=found.ordered_by,
         level=level,

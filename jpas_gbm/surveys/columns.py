@@ -5,7 +5,8 @@ Positions, magnitudes, morphology, ids, keys and labels; fluxes have a module of
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -14,11 +15,13 @@ import numpy as np
 from ..errors import CatalogueError, did_you_mean
 from .audit import QualityCount
 from .band_finder import BandLayout, find_bands, lacking_photometry
+from .bands import degrees_per_unit, refuse_unit, says_nothing, stated_unit
 from .catalogue import MORPHOLOGIES
-from .fluxes import as_float
-from .labels import LabelScheme, apply_label_rules, as_ids
-from .schema import MagnitudeSection, Names, SurveySchema
-from .tables import Block, ColumnNames, RawTable, Want
+from .curation import apply_label_rules, apply_rules
+from .fluxes import as_float, flux_units
+from .labels import LabelScheme, as_ids, doubt_counts
+from .schema import Names, SurveySchema
+from .tables import Block, ColumnNames, RawTable, Want, canonical
 
 ROW = "ROW"
 """Row key of tables whose rows have no name of their own: the row number, from 0."""
@@ -42,6 +45,10 @@ class Layout:
         Where the bands stand, in a catalogue.
     degrees : tuple of two floats
         Degrees in one unit of right ascension and of declination.
+    maggies : float, optional
+        Maggies in one unit of the magnitude's column, where that holds fluxes; None where magnitudes.
+    unchecked : tuple of str
+        Rules of the survey file that found no column, for people.
     """
 
     schema: SurveySchema
@@ -50,6 +57,8 @@ class Layout:
     key: tuple[str, ...]
     photometry: BandLayout | None = None
     degrees: tuple[float, float] = (1.0, 1.0)
+    maggies: float | None = None
+    unchecked: tuple[str, ...] = ()
 
     @cached_property
     def want(self) -> dict[str, Want]:
@@ -127,23 +136,95 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
         _refuse_float(table, known.get(ours))
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
     photometry = find_bands(table, schema, bands) if schema.kind == "catalogue" else None
-    return Layout(schema, table.place, known, key, photometry, (ra, dec))
+    if photometry is not None:
+        flux_units(photometry, table.place)
+    _refuse_duplicates(table)
+    unchecked = tuple(_unchecked(table, schema, known, photometry))
+    return Layout(schema, table.place, known, key, photometry, (ra, dec), _maggies(table, schema, known), unchecked)
+
+
+def _refuse_duplicates(table: RawTable) -> None:
+    """Refuse the archive's tables of sources that its main tables have as well."""
+    named = re.search(r"\[([^\]]*)\]", table.place)
+    prefixes = {name.rpartition(".")[0].rpartition(".")[2] for name in table.columns}
+    for name in (named[1] if named else "", table.path.name, *prefixes):
+        if name.lower().startswith("duplicated"):
+            raise CatalogueError(
+                f"{table.place}: '{name}' lists second detections of sources that stand in the main table as well "
+                f"(the archive's Duplicated... tables). Give the main table ({name[len('duplicated') :]})."
+            )
+
+
+_JOINED = r"[_.]?(?:[1-9]|x|y|l|r|left|right)"
+"""Endings that joins give to names which both tables have."""
+
+
+def _unchecked(
+    table: RawTable, schema: SurveySchema, known: Mapping[str, str], photometry: BandLayout | None
+) -> Iterator[str]:
+    """Yield the rules of a survey file that find no column, each with the nearest one.
+
+    Raises
+    ------
+    CatalogueError
+        If a join renamed the column of one.
+    """
+    labelled = schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= known.keys()
+    rules = (*schema.sources, *(schema.labels.rules if labelled and schema.labels else ()))
+    sought = [(rule.column, rule.reason, rule.usual) for rule in rules if rule.column[0] not in known]
+    if photometry is not None:
+        flagged = {rule.column for rule, _ in photometry.flags}
+        flags = [flag for flag in schema.quality.flags if flag.column not in flagged]
+        sought += [(flag.column, flag.meaning or "flagged", True) for flag in flags]
+    for column, reason, usual in sought:
+        spelt = re.compile("|".join(re.escape(canonical(name)) + _JOINED for name in column), re.IGNORECASE)
+        renamed = [name for name in table.columns if spelt.fullmatch(canonical(name))]
+        if renamed:
+            raise CatalogueError(
+                f"{table.place}: has no {column[0]}, by which '{schema.name}' knows: {reason}. It has "
+                f"{' and '.join(renamed)}: a join renamed it. Call the right one {column[0]} again."
+            )
+        near = did_you_mean(column[0], table.columns)
+        if usual or near:
+            yield f"{column[0]} is not there, so not checked: {reason}.{near}"
+
+
+def _maggies(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) -> float | None:
+    """Return the maggies in one unit of the magnitude's column, or None where it holds magnitudes.
+
+    Raises
+    ------
+    CatalogueError
+        If it states a unit that is none of AB magnitudes or of f_nu, or the redshift states one.
+    """
+    if schema.labels is not None and schema.labels.z[0] in known:
+        name = known[schema.labels.z[0]]
+        unit = table.columns[name].unit
+        found = stated_unit(unit)
+        if not says_nothing(unit) and (found is None or found != ("ratio", 1)):
+            raise refuse_unit(table.place, name, unit, "where a redshift without unit is expected")
+    section = schema.magnitude
+    if section is None or section.column[0] not in known:
+        return None
+    name = known[section.column[0]]
+    unit = table.columns[name].unit
+    if says_nothing(unit):
+        return 1e-9 if section.unit == "nanomaggies" else None
+    found = stated_unit(unit)
+    if found is not None and found.kind == "ab_magnitude":
+        return None
+    if found is None or found.kind != "f_nu":
+        raise refuse_unit(table.place, name, unit, "where nanomaggies, Jy or AB magnitudes are expected")
+    return found.scale / 10**-19.44
 
 
 def _degrees(table: RawTable, name: str) -> float:
     """Return the degrees in one unit of a column of angles; no unit is degrees."""
-    stated = table.columns[name].unit
-    if not stated or stated.strip().lower().startswith("deg"):
-        return 1.0
-    from astropy import units as u
-
-    try:
-        return float((u.hourangle if stated.strip() in ("h", "hour", "hours") else u.Unit(stated)).to(u.deg))
-    except (ValueError, TypeError, u.UnitConversionError) as error:
-        raise CatalogueError(
-            f"{table.place}[{name}]: is in '{stated}', which is no angle that is read here. Positions are ICRS in deg, "
-            "rad, arcsec or hourangle: convert the column, or mend its unit."
-        ) from error
+    degrees = degrees_per_unit(table.columns[name].unit)
+    if degrees is None:
+        what = "which is no angle that is read here: positions are ICRS in deg, rad, arcsec or hours"
+        raise refuse_unit(table.place, name, table.columns[name].unit, what)
+    return degrees
 
 
 def _refuse_float(table: RawTable, name: str | None) -> None:
@@ -162,6 +243,7 @@ def _known_columns(schema: SurveySchema, key: tuple[str, ...]) -> list[Names]:
     known += [schema.magnitude.column] if schema.magnitude else []
     if schema.labels is not None:
         known += [schema.labels.spectype, schema.labels.z, *(rule.column for rule in schema.labels.rules)]
+    known += [rule.column for rule in schema.sources]
     return known + [(name,) for name in schema.extra]
 
 
@@ -189,8 +271,14 @@ def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
     return {ours: block[theirs] for ours, theirs in layout.names.items()}
 
 
-def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndarray, np.ndarray]:
-    """Return RA and Dec in degrees, float64 (n,) each; NaN where missing.
+_NOWHERE = (0.0, *(sign * value for value in (99.0, 999.0, 9999.0) for sign in (1, -1)))
+"""Numbers that stand for no position where both coordinates have them."""
+
+
+def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndarray, np.ndarray, list[QualityCount]]:
+    """Return RA and Dec in degrees, float64 (n,) each, NaN where missing; and how many are placeholders.
+
+    (0, 0), (-99, -99) and the like are no positions, and become missing.
 
     Raises
     ------
@@ -198,10 +286,10 @@ def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndar
         If a declination is beyond a pole or a right ascension beyond 360.
     """
     schema, place = layout.schema, layout.place
-    ra, dec = (
-        as_float(columns[name[0]]).astype(np.float64) * unit
-        for name, unit in zip((schema.ra, schema.dec), layout.degrees, strict=True)
-    )
+    ra, dec = (as_float(columns[name[0]]).astype(np.float64) for name in (schema.ra, schema.dec))
+    nowhere = (ra == dec) & np.isin(ra, _NOWHERE)
+    ra[nowhere] = dec[nowhere] = np.nan
+    ra, dec = ra * layout.degrees[0], dec * layout.degrees[1]
     with np.errstate(invalid="ignore"):
         odd = np.flatnonzero((np.abs(dec) > 90) | (ra < -180) | (ra > 360))
     if len(odd):
@@ -209,18 +297,26 @@ def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndar
             f"{place}: row {odd[0]} lies at {schema.ra[0]} = {ra[odd[0]]:g}, {schema.dec[0]} = {dec[odd[0]]:g} "
             f"({len(odd)} such rows): degrees from 0 to 360 and from -90 to 90 are needed. Are the columns swapped?"
         )
-    return ra, dec
+    sentence = "at a placeholder such as RA = Dec = 0, taken as without position: they join nothing"
+    return ra, dec, [QualityCount("no_position", sentence, int(nowhere.sum()), "rows")]
 
 
-def magnitude(columns: Mapping[str, np.ndarray], section: MagnitudeSection | None, rows: int) -> np.ndarray:
+def magnitude(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> np.ndarray:
     """Return the AB magnitude of the imaging survey, float32; NaN where it has no positive flux."""
+    section = layout.schema.magnitude
     if section is None or section.column[0] not in columns:
         return np.full(rows, np.nan, dtype=np.float32)
     values = as_float(columns[section.column[0]]).astype(np.float64)
-    if section.unit == "nanomaggies":
+    if layout.maggies is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(values > 0, 22.5 - 2.5 * np.log10(values), np.nan)
+            values = np.where(values > 0, -2.5 * np.log10(values * layout.maggies), np.nan)
     return np.where(np.isfinite(values) & (np.abs(values) < 90), values, np.nan).astype(np.float32)
+
+
+def source_rows(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:
+    """Return which rows are sources of their own by the rules of the survey file, and what these left out."""
+    rules = tuple(rule for rule in layout.schema.sources if rule.column[0] in columns)
+    return apply_rules(columns, rules, rows, prefix="source_")
 
 
 def morphology_codes(values: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
@@ -306,11 +402,13 @@ def labels(
     """Return label codes (-1 where not trusted), redshifts, and what the label rules rejected."""
     assert schema.labels is not None
     z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
-    label = scheme.label(spectral_types(columns, schema), z)
-    keep, counts = apply_label_rules(dict(columns), schema, place)
+    types = spectral_types(columns, schema)
+    label = scheme.label(types, z)
+    keep, counts = apply_label_rules(dict(columns), schema, place, types)
     strange = int((keep & (label < 0)).sum())
     counts.append(QualityCount("label_class", "of no class of the scheme, or without redshift", strange, "rows"))
-    return np.where(keep, label, np.int8(-1)).astype(np.int8), z, counts
+    label = np.where(keep, label, np.int8(-1)).astype(np.int8)
+    return label, z, counts + doubt_counts(label, z, scheme)
 
 
 def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str, np.ndarray]:

@@ -1,18 +1,22 @@
-"""What labels and imaging add to a target catalogue, and which source rows are twins of its objects."""
+"""Which rows count, what labels and imaging add to a target catalogue, and which source rows are its twins."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
-from ..errors import DatasetError
+from ..errors import CatalogueError, DatasetError
+from ..store import native
+from .audit import QualityCount
 from .catalogue import UNLABELLED, Catalogue
 from .labels import LabelTable
+from .packing import BOOLEANS, as_text, words_as_numbers
 from .positions import ImagingTable, SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
 from .preparation import ImagingMatch, LabelMatch, Preparation
-from .schema import Identity
+from .schema import Identity, RowRule, SurveySchema
 
 IN_TARGET = "ISINJPAS"
 """Column by which a mock says that its object is in the target."""
@@ -258,3 +262,142 @@ def compare_imaging(state: Curated) -> Curated:
         "its absence would tell the two apart. Give a table of the whole field.",
         imaging_share=shares,
     )
+
+
+def _numbers(values: np.ndarray, rule: RowRule, what: str, known: Mapping[str, float]) -> np.ndarray:
+    return words_as_numbers(values, known, rule.column[0], f"the rule '{rule.reason}' asks {what}")
+
+
+def _is(values: np.ndarray, wanted: bool | float | str, rule: RowRule) -> np.ndarray:
+    """Say which values are one that a rule names, in whatever type and spelling a format left them.
+
+    Raises
+    ------
+    CatalogueError
+        If a value cannot be compared: a boolean that is neither true nor false, text where a number is asked for.
+    """
+    if isinstance(wanted, str):
+        return as_text(values) == wanted
+    if values.dtype.kind == "b":
+        return values == bool(wanted)
+    truth = isinstance(wanted, bool)
+    if values.dtype.kind in "OSU":
+        what = "for true or false, 1 or 0" if truth else f"for the number {wanted:g}"
+        values = _numbers(values, rule, what, BOOLEANS if truth or wanted in (0, 1) else {})
+    if truth:
+        odd = np.flatnonzero(~np.isin(values, (0, 1)) & ~np.isnan(values.astype(np.float64)))
+        if len(odd):
+            raise CatalogueError(
+                f"column {rule.column[0]}: holds {values[odd[0]]} in {len(odd):,} rows, and the rule '{rule.reason}' "
+                "asks for true or false, 1 or 0."
+            )
+    return values == wanted
+
+
+def _meets(values: Any, rule: RowRule, types: np.ndarray | None = None) -> np.ndarray:
+    """Say which values meet a rule; a masked or missing one does not."""
+    masked = np.ma.getmaskarray(values)
+    values = native(np.asarray(np.ma.getdata(values)))
+    if masked.any() and values.dtype.kind in "OSU":
+        values = np.where(masked, "", values.astype(object))
+    met = np.ones(len(values), dtype=bool)
+    if rule.above is not None:
+        text = values.dtype.kind in "OSU"
+        numbers = _numbers(values, rule, f"whether it is above {rule.above:g}", {}) if text else values
+        with np.errstate(invalid="ignore"):
+            met &= numbers > rule.above
+    if rule.equals is not None:
+        met &= _is(values, rule.equals, rule)
+    met &= ~masked
+    if rule.differs is not None:
+        met &= ~_is(values, rule.differs, rule)
+    for kind, further in rule.also.items() if types is not None else ():
+        met |= (types == kind) & ~masked & np.logical_or.reduce([_is(values, value, rule) for value in further])
+    if rule.types and types is not None:
+        met |= ~np.isin(types, rule.types)
+    return met
+
+
+def apply_rules(
+    table: Mapping[str, Any],
+    rules: Sequence[RowRule],
+    rows: int,
+    types: np.ndarray | None = None,
+    *,
+    prefix: str = "label_",
+) -> tuple[np.ndarray, list[QualityCount]]:
+    """Say which rows of a table meet rules whose columns it has.
+
+    Parameters
+    ----------
+    table : mapping of str to array, shape (n,)
+    rules : sequence of RowRule
+    rows : int
+        n.
+    types : array of str, shape (n,), optional
+        Spectral type of each row, for rules that differ by it.
+    prefix : str
+        Of the names of the counts.
+
+    Returns
+    -------
+    keep : array of bool, shape (n,)
+    counts : list of QualityCount
+        For each rule the rows that fail it and no rule before it, so that they add up to the rejected.
+
+    Raises
+    ------
+    CatalogueError
+        If values cannot be compared with what a rule asks.
+    """
+    keep = np.ones(rows, dtype=bool)
+    counts: list[QualityCount] = []
+    for rule in rules:
+        name = next(name for name in rule.column if name in table)
+        met = _meets(table[name], rule, types)
+        counts.append(QualityCount(prefix + name, rule.reason, int((keep & ~met).sum()), "rows"))
+        keep &= met
+    return keep, counts
+
+
+def apply_label_rules(
+    table: Mapping[str, Any], schema: SurveySchema, where: str = "", types: np.ndarray | None = None
+) -> tuple[np.ndarray, list[QualityCount]]:
+    """Say which rows of a spectroscopic table give a label to trust, by the rules of its survey file.
+
+    Parameters
+    ----------
+    table : mapping of str to array, shape (n,)
+        The columns; a pandas DataFrame serves.
+    schema : SurveySchema
+        With a section ``labels``.
+    where : str
+        Name of the file, for messages.
+    types : array of str, shape (n,), optional
+        Spectral type of each row: GALAXY, QSO, STAR or blank.
+
+    Returns
+    -------
+    keep : array of bool, shape (n,)
+    counts : list of QualityCount
+        See :func:`apply_rules`.
+
+    Raises
+    ------
+    CatalogueError
+        If a column that a rule needs is missing, or its values cannot be compared with what the rule asks.
+    """
+    n = len(next(iter(table.values()))) if isinstance(table, dict) else len(table)
+    rules = []
+    for rule in schema.labels.rules if schema.labels else ():
+        if any(name in table for name in rule.column):
+            rules.append(rule)
+        elif not rule.optional:
+            raise CatalogueError(
+                f"{where or schema.name}: column {' or '.join(rule.column)} is missing, by which '{schema.name}' knows "
+                f"a {rule.reason}. Add the column, or mark the rule 'optional: true' in a survey file of your own."
+            )
+    try:
+        return apply_rules(table, rules, n, types)
+    except CatalogueError as error:
+        raise CatalogueError(f"{where or schema.name}: {error}") from None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -10,7 +9,7 @@ import numpy as np
 from ..errors import CatalogueError
 from .audit import QualityBit, QualityCount
 from .band_finder import BandLayout
-from .bands import BandSystem
+from .bands import BandSystem, refuse_unit, says_nothing, stated_unit
 from .schema import Photometry, QualitySection
 from .tables import ARRAY, Block
 
@@ -22,46 +21,116 @@ _NJY = 1e32  # nJy in 1 erg/s/cm2/Hz
 _POGSON = 2.5 / np.log(10)
 
 
-def stated_unit(text: str | None) -> tuple[str, float] | None:
-    """Return what a unit that a file states is, and its size in cgs, or None if it says nothing usable.
-
-    Examples
-    --------
-    >>> stated_unit("10**-19 erg Angstrom-1 s-1 cm-2")
-    ('f_lambda', 1e-19)
-    >>> stated_unit("mag(AB)"), stated_unit("nmgy"), stated_unit("counts")
-    (('ab_magnitude', 1.0), ('f_nu', 3.6307805477e-29), None)
-    """
-    if not text:
-        return None
-    from astropy import units as u
-
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            unit = u.Unit(text.replace("Angstroms", "Angstrom"), parse_strict="raise")
-    except (ValueError, TypeError):
-        return None
-    if isinstance(unit, u.MagUnit):
-        return ("ab_magnitude", 1.0) if unit == u.ABmag else None
-    if unit.is_equivalent(u.maggy):
-        return "f_nu", float(f"{unit.to(u.maggy) * 10**-19.44:.12g}")
-    for kind, cgs in (("f_lambda", u.erg / u.s / u.cm**2 / u.AA), ("f_nu", u.erg / u.s / u.cm**2 / u.Hz)):
-        if unit.is_equivalent(cgs):
-            # Through decades: 1e-19 stays 1e-19 and does not become 1.0000000000000001e-19.
-            return kind, float(f"{unit.to(cgs):.12g}")
-    return ("ab_magnitude", 1.0) if unit == u.mag else None
-
-
-def flux_unit(rule: Photometry, stated: str | None) -> tuple[str, float]:
+def flux_unit(rule: Photometry, stated: str | None, place: str = "", column: str = "") -> tuple[str, float]:
     """Return what fluxes are and the size of their unit in cgs; what the file states wins over the survey file.
 
     A file's plain "mag" does not tell asinh magnitudes from others, so there the survey file has the word.
+
+    Raises
+    ------
+    CatalogueError
+        If a unit is stated that is not understood, or is none of fluxes.
     """
+    if says_nothing(stated):
+        return rule.unit, rule.scale
     found = stated_unit(stated)
-    if found is None or (found[0] == "ab_magnitude" and rule.unit == "asinh_magnitude"):
+    if found is None or found.kind == "ratio":
+        raise refuse_unit(
+            place, column, stated, "which is no flux density or AB magnitude that is read here (such as nJy, "
+            "nanomaggy, 1e-19 erg/s/cm2/Angstrom or mag(AB))"
+        )  # fmt: skip
+    if found.kind == "ab_magnitude" and rule.unit == "asinh_magnitude":
         return rule.unit, rule.scale
     return found
+
+
+@dataclass(frozen=True)
+class FluxUnits:
+    """In what the fluxes and errors of one file are.
+
+    Parameters
+    ----------
+    kind : str
+        What the fluxes are: f_lambda, f_nu, ab_magnitude or asinh_magnitude.
+    scale : float
+        Size of their unit in cgs.
+    error_kind : str
+        What the errors are: relative, absolute, magnitude or none.
+    error_factor : float
+        What brings errors to the unit of the fluxes, or relative ones to shares.
+    """
+
+    kind: str
+    scale: float
+    error_kind: str
+    error_factor: float = 1.0
+
+
+def _one(units: dict[str, tuple[str, float]], place: str) -> tuple[str, float]:
+    """Return the unit that all columns share, or refuse them."""
+    first, *others = units
+    for other in others:
+        if units[other] != units[first]:
+            raise CatalogueError(
+                f"{place}: the columns {first} and {other} are in different units. All bands need one unit: convert "
+                "them, or mend the units in the file."
+            )
+    return units[first]
+
+
+def flux_units(layout: BandLayout, place: str) -> FluxUnits:
+    """Return in what fluxes and errors are, by the units that their columns state and else by the survey file.
+
+    Parameters
+    ----------
+    layout : BandLayout
+    place : str
+        The table, for messages.
+
+    Raises
+    ------
+    CatalogueError
+        If a stated unit is not understood or does not fit what the column holds, or columns differ in it.
+    """
+    rule, units = layout.rule, layout.units
+    # Ratios to one band are in the unit of that band's flux.
+    read = layout.flux.columns if layout.level is None else (layout.level,)
+    kind, scale = _one({name: flux_unit(rule, units.get(name), place, name) for name in read}, place)
+    if layout.error is None or layout.level is not None:
+        # The paper's arrays have no columns to state units.
+        return FluxUnits(kind, scale, rule.error_kind)
+    errors = layout.error.columns
+    found = _one({name: _error_unit(rule, kind, scale, units.get(name), place, name) for name in errors}, place)
+    return FluxUnits(kind, scale, *found)
+
+
+def _error_unit(
+    rule: Photometry, kind: str, scale: float, stated: str | None, place: str, column: str
+) -> tuple[str, float]:
+    """Return what the errors of a column are, and what brings them to the unit of the fluxes."""
+    magnitudes = "magnitude" in kind
+    natural = "magnitude" if magnitudes else "absolute"
+    if says_nothing(stated):
+        if rule.error_kind == "relative" or magnitudes == ("magnitude" in rule.unit):
+            return rule.error_kind, 1.0
+        raise CatalogueError(
+            f"{place}[{column}]: states no unit, and the fluxes state another than the survey file has for photometry "
+            f"'{rule.name}', so what these errors are is not known. State their unit in the file."
+        )
+    found = stated_unit(stated)
+    if found is not None and rule.error_kind == "relative" and found.kind == "ratio":
+        return "relative", found.scale
+    if found is not None and rule.error_kind != "relative":
+        if found.kind == "ratio" and found.scale == 1 and magnitudes:
+            return natural, 1.0
+        if found.kind == "ab_magnitude" and magnitudes:
+            return natural, 1.0
+        if found.kind == kind:
+            return natural, found.scale / scale
+    expected = (
+        "relative errors (no unit, or %)" if rule.error_kind == "relative" else "errors in the unit of the fluxes"
+    )
+    raise refuse_unit(place, column, stated, f"where {expected} are expected")
 
 
 def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
@@ -222,13 +291,18 @@ def _reject_flagged(fluxes: Fluxes, layout: BandLayout, block: Block, place: str
         )
 
 
-def _sigma(fluxes: Fluxes, rule: Photometry) -> np.ndarray | None:
+def _sigma(fluxes: Fluxes, rule: Photometry, units: FluxUnits) -> np.ndarray | None:
     """Return errors in the unit of the fluxes; magnitude errors stay magnitudes."""
-    if fluxes.error is None or rule.error_kind != "relative":
+    if fluxes.error is None or units.error_kind == "none":
         return fluxes.error
+    error = fluxes.error if units.error_factor == 1 else fluxes.error * fluxes.error.dtype.type(units.error_factor)
+    if units.error_kind != "relative":
+        return error
+    if "magnitude" in units.kind:
+        return error * error.dtype.type(_POGSON)
     if fluxes.mean is not None:
-        return fluxes.error * np.maximum(np.abs(fluxes.mean), fluxes.mean.dtype.type(rule.mean_floor))
-    return fluxes.error * np.abs(fluxes.flux)
+        return error * np.maximum(np.abs(fluxes.mean), fluxes.mean.dtype.type(rule.mean_floor))
+    return error * np.abs(fluxes.flux)
 
 
 def _check_errors(fluxes: Fluxes, rules: QualitySection) -> None:
@@ -256,9 +330,9 @@ def _scale(fluxes: Fluxes, level: np.ndarray) -> None:
     fluxes.error = None if fluxes.error is None else fluxes.error * times
 
 
-def _in_njy(fluxes: Fluxes, layout: BandLayout) -> None:
-    sigma = _sigma(fluxes, layout.rule)
-    kind, scale = flux_unit(layout.rule, layout.unit)
+def _in_njy(fluxes: Fluxes, layout: BandLayout, units: FluxUnits) -> None:
+    kind, scale = units.kind, units.scale
+    sigma = _sigma(fluxes, layout.rule, units)
     with np.errstate(over="ignore"):
         if kind in ("ab_magnitude", "asinh_magnitude"):
             flux, error = njy_from_magnitudes(fluxes.flux, sigma, kind, layout.rule, layout.bands)
@@ -311,7 +385,7 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     _check_errors(fluxes, rules)
     if layout.level is not None:
         _scale(fluxes, block[layout.level])
-    _in_njy(fluxes, layout)
+    _in_njy(fluxes, layout, flux_units(layout, place))
     return fluxes
 
 

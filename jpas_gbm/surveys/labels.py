@@ -1,10 +1,10 @@
-"""The classes, tables of labels and of imaging beside a catalogue, and the rules that make a label trusted."""
+"""The classes, tables of labels beside a catalogue, and which labels are to be doubted."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,91 +14,44 @@ from .audit import QualityCount
 from .catalogue import UNLABELLED
 from .positions import check_morphology, checked_column
 
-if TYPE_CHECKING:
-    from .schema import RowRule, SurveySchema
+NEAR_CUT = 0.01
+"""A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
+
+_PILE_UP = (1.55, 1.65)
 
 
-_TRUE = ("true", "t", "yes", "1")
-
-
-def _text(values: np.ndarray) -> np.ndarray:
-    """Return values as stripped text; FITS gives padded bytes."""
-    if values.dtype.kind == "S":
-        return np.char.strip(np.char.decode(values, "utf-8", "replace"))
-    if values.dtype.kind == "O":
-        values = np.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values], dtype=object)
-    return np.char.strip(values.astype(str))
-
-
-def _numbers(values: np.ndarray, rule: RowRule) -> np.ndarray:
-    """Return values as float64; text must spell numbers where a rule compares them with one."""
-    try:
-        return values.astype(np.float64)
-    except (ValueError, TypeError) as error:
-        raise CatalogueError(
-            f"column {rule.column[0]}: holds '{_text(values)[0]}', and the label rule '{rule.reason}' asks whether it "
-            f"is above {rule.above:g}: compare a column of numbers, or write 'equals'."
-        ) from error
-
-
-def _meets(values: Any, rule: RowRule) -> np.ndarray:
-    """Say which values meet a rule; a masked or missing one does not."""
-    masked = np.ma.getmaskarray(values)
-    values = native(np.asarray(np.ma.getdata(values)))
-    met = np.ones(len(values), dtype=bool)
-    if rule.above is not None:
-        met &= (values if values.dtype.kind in "iu" else _numbers(values, rule)) > rule.above
-    if isinstance(rule.equals, bool):
-        is_true = values.astype(bool) if values.dtype.kind in "biu" else np.isin(np.char.lower(_text(values)), _TRUE)
-        met &= is_true == rule.equals
-    elif isinstance(rule.equals, str):
-        met &= _text(values) == rule.equals
-    elif rule.equals is not None:
-        met &= values == rule.equals
-    return met & ~masked
-
-
-def apply_label_rules(
-    table: Mapping[str, Any], schema: SurveySchema, where: str = ""
-) -> tuple[np.ndarray, list[QualityCount]]:
-    """Say which rows of a spectroscopic table give a label to trust, by the rules of its survey file.
+def label_doubts(label: np.ndarray, z: np.ndarray, scheme: LabelScheme) -> dict[str, np.ndarray]:
+    """Return which labels are to be doubted for their redshift, though no rule rejects them.
 
     Parameters
     ----------
-    table : mapping of str to array, shape (n,)
-        The columns; a pandas DataFrame serves.
-    schema : SurveySchema
-        With a section ``labels``.
-    where : str
-        Name of the file, for messages.
+    label : array of int, shape (n,)
+        Class codes; rows below 0 are not doubted, having none.
+    z : array, shape (n,)
+    scheme : LabelScheme
 
     Returns
     -------
-    keep : array of bool, shape (n,)
-    counts : list of QualityCount
-        For each rule the rows that fail it and no rule before it, so that they add up to the rejected.
-
-    Raises
-    ------
-    CatalogueError
-        If a column that a rule needs is missing.
+    dict of str to array of bool, shape (n,)
+        ``near_cut``: a class parted by redshift, within 0.01 (1 + z) of the cut. ``pile_up``: a quasar or galaxy
+        at z of 1.55 to 1.65, where wrong labels of DESI gather.
     """
-    n = len(next(iter(table.values()))) if isinstance(table, dict) else len(table)
-    keep = np.ones(n, dtype=bool)
-    counts: list[QualityCount] = []
-    for rule in schema.labels.rules if schema.labels else ():
-        name = next((name for name in rule.column if name in table), None)
-        if name is None and rule.optional:
-            continue
-        if name is None:
-            raise CatalogueError(
-                f"{where or schema.name}: column {' or '.join(rule.column)} is missing, by which '{schema.name}' knows "
-                f"a {rule.reason}. Add the column, or mark the rule 'optional: true' in a survey file of your own."
-            )
-        met = _meets(table[name], rule)
-        counts.append(QualityCount(f"label_{name}", rule.reason, int((keep & ~met).sum()), "rows"))
-        keep &= met
-    return keep, counts
+    kinds = np.array([*(scheme.kind_of(name) for name in scheme.classes), ""])
+    parted = np.array([*(name in scheme.parted for name in scheme.classes), False])
+    with np.errstate(invalid="ignore"):
+        near = np.abs(z - scheme.z_cut) <= NEAR_CUT * (1 + scheme.z_cut)
+        piled = (z >= _PILE_UP[0]) & (z <= _PILE_UP[1])
+    return {"near_cut": parted[label] & near, "pile_up": np.isin(kinds[label], ("QSO", "GALAXY")) & piled}
+
+
+def doubt_counts(label: np.ndarray, z: np.ndarray, scheme: LabelScheme) -> list[QualityCount]:
+    """Return how many labels :func:`label_doubts` names, for the quality report."""
+    sentences = {
+        "near_cut": f"labelled within {NEAR_CUT:g} (1 + z) of z = {scheme.z_cut:g}, where the class may change: kept",
+        "pile_up": f"labelled at z {_PILE_UP[0]} to {_PILE_UP[1]}, where wrong labels gather: kept",
+    }
+    doubts = label_doubts(label, z, scheme)
+    return [QualityCount(f"doubt_{name}", sentences[name], int(rows.sum()), "rows") for name, rows in doubts.items()]
 
 
 def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
@@ -118,7 +71,10 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
     if array.dtype.kind not in "iu":
         raise CatalogueError(f"'{name}' holds {array.dtype}, not integers.")
     if array.dtype == np.uint64 and len(array) and array.max() > np.iinfo(np.int64).max:
-        raise CatalogueError(f"'{name}' exceeds 2^63 - 1 and is no 64-bit object id; name a row by several columns.")
+        raise CatalogueError(
+            f"'{name}' exceeds 2^63 - 1 and is no 64-bit object id. Write 'object_id: position' in the "
+            "survey file: rows are then known by their place on the sky."
+        )
     return array.astype(np.int64)
 
 
@@ -420,8 +376,9 @@ class LabelScheme:
             of = self.spectypes.get(name.strip().upper(), ())
             if of:
                 high[i], low[i], parted[i] = self.code(of[0]), self.code(of[-1]), len(of) == 2
-        with np.errstate(invalid="ignore"):
-            label = np.where(z >= self.z_cut, high[which], low[which])
+        # In single precision, as redshifts are often stored: 2.1 is at the cut in either.
+        with np.errstate(invalid="ignore", over="ignore"):
+            label = np.where(z.astype(np.float32) >= np.float32(self.z_cut), high[which], low[which])
         label[parted[which] & ~np.isfinite(z)] = UNLABELLED
         return label.astype(np.int8)
 

@@ -1,4 +1,4 @@
-"""Files as streams of what they hold: regular files only, unpacked where they are packed, within bounds."""
+"""What files hold, made plain: streams unpacked within bounds; text that spells numbers, booleans or quoted strings."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ import gzip
 import io
 import lzma
 import os
+import re
 import stat
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
+
+import numpy as np
 
 from ..errors import CatalogueError
 
@@ -171,3 +174,89 @@ def skip(stream: BinaryIO, size: int) -> int:
     here = stream.tell()
     end = stream.seek(0, os.SEEK_END)
     return stream.seek(min(end, here + size)) - here
+
+
+def short(value: object) -> str:
+    """Return a value as text of at most 60 characters, for a message."""
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+_QUOTED = re.compile(r"b?(['\"])(.*)\1")
+
+
+def unquoted(values: np.ndarray) -> np.ndarray:
+    """Return text without the quotes of Python's bytes and strings: ``b'QSO'`` and ``'QSO'`` become ``QSO``."""
+    text = np.ma.getdata(values).astype(str)
+    some = np.flatnonzero(np.logical_or.reduce([np.strings.startswith(text, sign) for sign in ("b'", 'b"', "'", '"')]))
+    found = [(row, match[2].strip()) for row in some.tolist() if (match := _QUOTED.fullmatch(str(text.flat[row])))]
+    if not found:
+        return values
+    for row, inner in found:
+        text.flat[row] = inner
+    return np.ma.MaskedArray(text, np.ma.getmaskarray(values)) if isinstance(values, np.ma.MaskedArray) else text
+
+
+def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np.ndarray:
+    """Return text that spells numbers as numbers; what is blank is missing."""
+    words = np.strings.strip(np.ma.getdata(values).astype(str))
+    missing = (words == "") | np.ma.getmaskarray(values)
+    filled = np.where(missing, "0", words)
+    for dtype in (np.int64, np.uint64) if whole else (np.float64,):
+        try:
+            numbers = filled.astype(dtype)
+        except (ValueError, OverflowError):
+            continue
+        if whole:
+            return np.ma.MaskedArray(numbers, missing) if missing.any() else numbers
+        return np.where(missing, np.nan, numbers)
+    row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
+    raise CatalogueError(
+        f"{place}: row {start + row} holds {short(str(filled[row]))} where {'an integer' if whole else 'a number'} is "
+        "needed."
+    )
+
+
+def _spells(words: np.ndarray, whole: bool) -> bool:
+    try:
+        return words.astype(np.uint64 if whole else np.float64).size > 0
+    except (ValueError, OverflowError):
+        return False
+
+
+_TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0", ".true.", "on"})
+_FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", ".false.", "off"})
+_BLANK = frozenset({"", "nan", "none", "null", "--", "n/a", "<na>"})
+
+
+def as_text(values: np.ndarray) -> np.ndarray:
+    """Return values as stripped text; FITS gives padded bytes."""
+    if values.dtype.kind == "S":
+        return np.char.strip(np.char.decode(values, "utf-8", "replace"))
+    if values.dtype.kind == "O":
+        values = np.array([v.decode("utf-8", "replace") if isinstance(v, bytes) else v for v in values], dtype=object)
+    return np.char.strip(values.astype(str))
+
+
+def words_as_numbers(values: np.ndarray, known: Mapping[str, float], column: str, asked: str) -> np.ndarray:
+    """Return text as numbers: those that it spells, or those of known words; NaN where it is blank.
+
+    Raises
+    ------
+    CatalogueError
+        If a value is neither.
+    """
+    words, which = np.unique(np.char.lower(as_text(values)), return_inverse=True)
+    numbers = np.full(len(words), np.nan)
+    for i, word in enumerate(words):
+        if word in _BLANK:
+            continue
+        try:
+            numbers[i] = known[word] if word in known else float(word)
+        except ValueError:
+            raise CatalogueError(f"column {column}: holds '{as_text(values)[which == i][0]}', and {asked}.") from None
+    return numbers[which]
+
+
+BOOLEANS = dict.fromkeys(_TRUE, 1.0) | dict.fromkeys(_FALSE, 0.0)
+"""Words for true and false, in lower case."""

@@ -15,7 +15,7 @@ from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import as_float, fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels
-from .positions import RADIUS, ImagingIndex, ImagingTable
+from .positions import RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups
 from .recognition import Source, as_list, as_table, open_survey
 from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
 from .tables import Block, ColumnNames, RawTable, block_rows, join_blocks, rebatch
@@ -144,9 +144,10 @@ class CatalogueReader:
         fluxes = fluxes_in_njy(block, self.photometry, schema.quality, layout.place)
         quality = row_quality(fluxes, schema.quality)
         plain = col.named(block, layout)
-        ra, dec = col.position(plain, layout)
-        mag = col.magnitude(plain, schema.magnitude, rows)
-        shapes, counts = col.morphology(plain, schema, rows)
+        ra, dec, counts = col.position(plain, layout)
+        mag = col.magnitude(plain, layout, rows)
+        shapes, more = col.morphology(plain, schema, rows)
+        counts += more
         parts: _Parts = {
             "flux": fluxes.flux,
             "flux_err": fluxes.error,
@@ -349,13 +350,14 @@ def read_labels(
     file, layout, plain, rows = _read_columns(source, survey, "labels", hdu)
     schema, place = layout.schema, layout.place
     label, z, counts = col.labels(plain, schema, scheme or LabelScheme(), place)
-    ra, dec = col.position(plain, layout)
-    shapes, more = col.morphology(plain, schema, rows)
+    ra, dec, more = col.position(plain, layout)
+    shapes, others = col.morphology(plain, schema, rows)
     if schema.identity == "position":
-        ids = col.sky_cell(ra, dec)
+        # No table's own ids: negative, so that they are nobody's TARGETID.
+        ids = ids_from_key({"PLACE": col.sky_cell(ra, dec)})[position_groups(ra, dec, RADIUS)]
     else:
         ids = col.integers(plain[schema.object_id[0]], schema.object_id[0], place)
-    mag = col.magnitude(plain, schema.magnitude, rows)
+    mag = col.magnitude(plain, layout, rows)
     values = {"object_id": ids, "ra": ra, "dec": dec, "label": label, "z": z, "mag": mag, "morphology": shapes}
     trusted = label >= 0
     table, repeats = unique_labels({name: value[trusted] for name, value in values.items()}, ids)
@@ -363,7 +365,7 @@ def read_labels(
         "repeated": "a further row of an object that is there already",
         "contradictory": "an object whose rows disagree on its class",
     }
-    counts += more
+    counts += [*more, *others]
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
     quality = QualityReport.of(file.path.name, rows, counts=counts)
     if len(table) == 0:
@@ -400,12 +402,21 @@ def read_imaging(
     """
     file, layout, plain, rows = _read_columns(source, survey, "imaging", hdu)
     schema = layout.schema
-    ra, dec = col.position(plain, layout)
-    mag = col.magnitude(plain, schema.magnitude, rows)
-    shapes, counts = col.morphology(plain, schema, rows)
+    source, counts = col.source_rows(plain, layout, rows)
+    if not source.any():
+        raise CatalogueError(
+            f"{file.path}: none of its {rows:,} rows is a source.\n"
+            + "\n".join(QualityReport.of(file.path.name, rows, counts=counts).lines())
+        )
+    key = {name: values[source] for name, values in col.row_key(plain, layout, 0, rows).items()}
+    plain = {name: values[source] for name, values in plain.items()}
+    ra, dec, more = col.position(plain, layout)
+    mag = col.magnitude(plain, layout, len(ra))
+    shapes, others = col.morphology(plain, schema, len(ra))
+    counts += [*more, *others]
     dark = int(np.isnan(mag).sum())
     counts.append(QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows"))
-    table = ImagingTable(ra, dec, mag, shapes, col.row_key(plain, layout, 0, rows))
+    table = ImagingTable(ra, dec, mag, shapes, key)
     return table, QualityReport.of(file.path.name, rows, counts=counts)
 
 

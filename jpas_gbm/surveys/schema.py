@@ -72,6 +72,8 @@ Kind = Literal["catalogue", "labels", "imaging"]
 Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 """In Å."""
 
+SpectralType = Literal["GALAXY", "QSO", "STAR"]
+
 Identity = Literal["id", "position", "row"]
 """What tells two rows to be one object: an id column, the place on the sky, or nothing."""
 
@@ -151,8 +153,14 @@ class RowRule(Options):
     column: Names = Field(description="The column that is looked at.")
     equals: bool | int | float | str | None = Field(None, description="The value must be this.")
     above: float | None = Field(None, description="The value must be larger than this.")
+    differs: bool | int | float | str | None = Field(None, description="The value must not be this.")
+    also: dict[SpectralType, tuple[int | float | str, ...]] = Field(
+        {}, description="Further values that will do for rows of a spectral type."
+    )
+    types: tuple[SpectralType, ...] = Field((), description="Spectral types that the rule is for; default: all.")
     reason: str = Field(description="What failing rows are, for the report.")
     optional: bool = Field(False, description="Whether a table may lack the column.")
+    usual: bool = Field(True, description="Whether most tables have the column: then it is told where one lacks it.")
 
 
 class LabelsSection(Options):
@@ -160,7 +168,7 @@ class LabelsSection(Options):
 
     spectype: Names = Field(description="Column of the spectroscopic class.")
     z: Names = Field(description="Column of the redshift.")
-    spectypes: dict[str, Literal["GALAXY", "QSO", "STAR"]] = Field(
+    spectypes: dict[str, SpectralType] = Field(
         default_factory=lambda: {word: of for of, words in aliases().spectypes.items() for word in words},
         description="Spelling in the table: GALAXY, QSO or STAR; default: the words of aliases.yaml.",
     )
@@ -191,6 +199,9 @@ class SurveySchema(Options):
     magnitude: MagnitudeSection | None = Field(None, description="Magnitude of the imaging survey.")
     morphology: Names = Field((), description="Column of the Legacy Surveys type.")
     labels: LabelsSection | None = Field(None, description="Spectroscopic labels that the table carries itself.")
+    sources: tuple[RowRule, ...] = Field(
+        (), description="Conditions of a row to be a source of its own; other rows of imaging tables are left out."
+    )
     extra: tuple[str, ...] = Field((), description="Columns carried along where a table has them.")
     unused: dict[str, str] = Field({}, description="Columns that are known and not used, each with the reason.")
     extra_sentinels: tuple[float, ...] = Field((), description="Values that are missing in floating extra columns.")
@@ -284,9 +295,11 @@ def _problems(schema: SurveySchema) -> Iterator[str]:
         yield "labels need 'object_id': a column of whole numbers, or 'position' where there is none."
     if any(not key for key in schema.key):
         yield "a row key names no column: write [[TILE_ID, NUMBER]], for instance, or [[ROW]] for the row number."
-    for rule in schema.labels.rules if schema.labels else ():
-        if (rule.equals is None) == (rule.above is None):
-            yield f"the label rule on {rule.column[0]} needs one of 'equals' and 'above'."
+    if schema.sources and schema.kind != "imaging":
+        yield f"'sources' leaves out rows of imaging tables, and this is of kind '{schema.kind}'."
+    for rule in (*schema.sources, *(schema.labels.rules if schema.labels else ())):
+        if sum(value is not None for value in (rule.equals, rule.above, rule.differs)) != 1:
+            yield f"the rule on {rule.column[0]} needs one of 'equals', 'above' and 'differs'."
     if schema.bands is not None:
         for name in (schema.bands.system, schema.bands.default or schema.bands.system):
             if name not in band_system_names():

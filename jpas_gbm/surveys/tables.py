@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import Registry
 from ..errors import CatalogueError, did_you_mean
-from .packing import open_content
+from .packing import open_content, short, spelt_numbers, unquoted
 
 Block = dict[str, np.ndarray]
 """Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
@@ -57,14 +57,9 @@ def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) 
             stacked[i] = np.asarray(row, dtype=np.float64).reshape(width)
         except (ValueError, TypeError) as error:
             raise CatalogueError(
-                f"{place}[{name}]: row {start + int(i)} holds what are no numbers ({_short(row)})."
+                f"{place}[{name}]: row {start + int(i)} holds what are no numbers ({short(row)})."
             ) from error
     return stacked
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
 
 
 def _absent(row: object) -> bool:
@@ -228,8 +223,10 @@ class RawTable(ABC):
         start = 0
         for block in self.blocks(want):
             for name, kind in want.items():
+                if block[name].dtype.kind in "US":
+                    block[name] = unquoted(block[name])
                 if kind in ("float", "int") and block[name].dtype.kind in "USO":
-                    block[name] = _numbers(block[name], kind == "int", f"{self.place}[{name}]", start)
+                    block[name] = spelt_numbers(block[name], kind == "int", f"{self.place}[{name}]", start)
             yield block
             start += block_rows(block)
 
@@ -274,33 +271,6 @@ class RawTable(ABC):
                 f"{self.place}: {what}, and it has all its {self.rows:,} rows: it is damaged. Make or fetch it again."
             )
         self.notes += (f"{what}: the table was changed after they were made, or is damaged",)
-
-
-def _numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np.ndarray:
-    """Return text that spells numbers as numbers; what is blank is missing."""
-    words = np.strings.strip(np.ma.getdata(values).astype(str))
-    missing = (words == "") | np.ma.getmaskarray(values)
-    filled = np.where(missing, "0", words)
-    for dtype in (np.int64, np.uint64) if whole else (np.float64,):
-        try:
-            numbers = filled.astype(dtype)
-        except (ValueError, OverflowError):
-            continue
-        if whole:
-            return np.ma.MaskedArray(numbers, missing) if missing.any() else numbers
-        return np.where(missing, np.nan, numbers)
-    row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
-    raise CatalogueError(
-        f"{place}: row {start + row} holds {_short(str(filled[row]))} where {'an integer' if whole else 'a number'} is "
-        "needed."
-    )
-
-
-def _spells(words: np.ndarray, whole: bool) -> bool:
-    try:
-        return words.astype(np.uint64 if whole else np.float64).size > 0
-    except (ValueError, OverflowError):
-        return False
 
 
 def repeated_names(names: Sequence[str]) -> frozenset[str]:

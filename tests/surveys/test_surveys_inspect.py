@@ -120,7 +120,7 @@ def test_labels(tmp_path):
 
 def test_imaging(tmp_path):
     found = inspect_file(write_tractor(tmp_path / "t.fits"))
-    assert found.morphology == {"UNKNOWN": 1, "PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
+    assert found.morphology == {"PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
     assert "17.50 to 22.50" in text(found) and found.problems == ()
     strange = inspect_file(write_tractor(tmp_path / "u.fits", TYPE=np.array(["X"] * 6)))
     assert strange.problems == ("no morphology of a known type",)

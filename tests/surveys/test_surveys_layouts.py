@@ -149,7 +149,7 @@ def test_labels_without_integer_ids_are_joined_by_position(tmp_path):
         CLASS=["QSO", "STAR", "QSO"], Z=[2.3, 0.0, 1.0], ZWARNING=[0, 0, 4],
     )  # fmt: skip
     labels, quality = read_labels(spec)
-    assert len(labels) == 2 and labels.label.tolist() in ([0, 3], [3, 0]) and (labels.object_id > 0).all()
+    assert len(labels) == 2 and labels.label.tolist() in ([0, 3], [3, 0]) and (labels.object_id < 0).all()
     assert any("ZWARNING is not 0" in line for line in quality.lines())
     eye = write(
         tmp_path, "vi.csv", TARGET_RA=[1.0, 2.0], TARGET_DEC=0.0, VI_SPECTYPE=["QSO", "QSO"], VI_Z=[3.0, 1.0],
@@ -224,7 +224,7 @@ def test_a_survey_file_that_cannot_be_used_is_refused_when_read(tmp_path, old, n
 
 @pytest.mark.parametrize(
     ("rule", "said"),
-    [("{column: ZWARN, reason: w}", "needs one of 'equals' and 'above'"), ("", "labels need 'object_id'")],
+    [("{column: ZWARN, reason: w}", "needs one of 'equals', 'above' and 'differs'"), ("", "labels need 'object_id'")],
 )
 def test_label_files_are_checked_when_read(tmp_path, rule, said):
     text = "title: t\nkind: labels\nkey: [[ROW]]\nra: RA\ndec: DEC\nlabels:\n  spectype: SPECTYPE\n  z: Z\n"
@@ -237,7 +237,9 @@ def test_a_rule_on_numbers_refuses_text(tmp_path):
     text = "title: t\nkind: labels\nkey: [[ROW]]\nobject_id: position\nra: RA\ndec: DEC\nlabels:\n  spectype: CLASS\n"
     survey = own(tmp_path, text + "  z: Z\n  rules: [{column: OBJTYPE, above: 0, reason: sky}]\n")
     path = write(tmp_path, "t.csv", RA=[1.0, 2.0], DEC=0.0, CLASS="QSO", Z=1.0, OBJTYPE="TGT")
-    with pytest.raises(CatalogueError, match="column OBJTYPE: holds 'TGT', and the label rule 'sky' asks whether"):
+    with pytest.raises(
+        CatalogueError, match="column OBJTYPE: holds 'TGT', and the rule 'sky' asks whether it is above 0"
+    ):
         read_labels(path, survey)
 
 

@@ -6,7 +6,7 @@ import pytest
 from jpas_gbm.errors import BundleError, CatalogueError
 from jpas_gbm.surveys.audit import QualityBit, QualityCount, QualityReport
 from jpas_gbm.surveys.band_finder import BandColumns, BandLayout
-from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.bands import Band, BandSystem, stated_unit
 from jpas_gbm.surveys.fluxes import (
     as_float,
     flux_unit,
@@ -14,7 +14,6 @@ from jpas_gbm.surveys.fluxes import (
     njy_from_magnitudes,
     njy_per_unit,
     row_quality,
-    stated_unit,
 )
 from jpas_gbm.surveys.schema import FlagRule, Photometry, QualitySection
 
@@ -32,7 +31,7 @@ def convert(flux, error=None, *, kind="absolute", unit="f_nu", scale=NJY, flags=
         BandColumns(("F",), places),
         None if error is None else BandColumns(("E",), places),
         tuple((flag, BandColumns(flag.column, places)) for flag in flags),
-        unit=stated,
+        units={"F": stated} if stated else {},
     )
     arrays = {"F": np.atleast_2d(flux)} | ({} if error is None else {"E": np.atleast_2d(error)}) | dict(block)
     out = fluxes_in_njy(arrays, layout, QualitySection(**rules), "t")

@@ -351,8 +351,9 @@ def test_trap_targetid_stored_as_float_is_refused(tmp_path):
 def test_imaging(tmp_path):
     imaging, quality = read_imaging(write_tractor(tmp_path / "t.fits"))
     np.testing.assert_allclose(imaging.mag[:3], [22.5, 20, 17.5])
-    assert np.isnan(imaging.mag[3:]).all() and quality.count("no_magnitude") == 3
-    assert [MORPHOLOGIES[c] for c in imaging.morphology] == ["PSF", "REX", "DEV", "EXP", "UNKNOWN", "SER"]
+    assert np.isnan(imaging.mag[3:]).all() and quality.count("no_magnitude") == 2
+    assert [MORPHOLOGIES[c] for c in imaging.morphology] == ["PSF", "REX", "DEV", "EXP", "SER"]
+    assert quality.count("source_TYPE") == 1  # a DUP is no source
     assert list(imaging.key) == ["BRICKID", "OBJID"]
     assert list(read_imaging(write_tractor(tmp_path / "u.fits", OBJID=None))[0].key) == ["ROW"]
 
