@@ -16,6 +16,8 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from .adaptation.fit import fit as fit
+    from .archives.fetch import Fetched as Fetched
+    from .archives.fetch import fetch as fetch
     from .boosting.classifier import JpasClassifier as JpasClassifier
     from .comparison.compare import compare as compare
     from .comparison.compare import evaluate as evaluate
@@ -45,6 +47,7 @@ if TYPE_CHECKING:
 
 _DOOR = {
     # verbs, in the order of a working day
+    "fetch": "archives.fetch",
     "simulate": "simulation.simulate",
     "inspect": "surveys.inspect",
     "read": "surveys.reader",
@@ -59,6 +62,7 @@ _DOOR = {
     "targets": "lists.candidate_list",
     "report": "pages.html",
     # nouns
+    "Fetched": "archives.fetch",
     "Catalogue": "surveys.catalogue",
     "Dataset": "surveys.dataset",
     "LabelScheme": "surveys.labels",

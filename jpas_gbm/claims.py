@@ -19,6 +19,7 @@ HEADS = {
     "explanation": "explanation.json",
     "simulated survey": "shift.json",
     "study": "study.json",
+    "fetched sky": "fetch.json",
 }
 """The file that tells a folder of each kind."""
 

@@ -50,6 +50,10 @@ class ExplanationError(JpasGbmError):
     """Contributions cannot be made, do not add up, or cannot say what was asked."""
 
 
+class ArchiveError(JpasGbmError):
+    """An archive is silent, refuses, or answers with something else than the whole table that was asked for."""
+
+
 class ListError(JpasGbmError):
     """A candidate list cannot be made as it was asked for."""
 

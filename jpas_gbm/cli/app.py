@@ -90,6 +90,7 @@ def root(
 
 for function in (
     verbs.demo,
+    verbs.fetch,
     verbs.simulate,
     verbs.inspect,
     verbs.prepare,

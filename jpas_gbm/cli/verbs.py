@@ -165,6 +165,31 @@ def explain(
 Files = Annotated[list[str], Option(help="One or several files.")]
 
 
+@verb("overwrite", "json", example="fetch --release jpas-edr --cone 215,52.5,0.5 --labels zall-pix.fits --out sky")
+def fetch(
+    result: Any,
+    release: Annotated[str, Option(help="Such as jpas-edr; see configs/archives.yaml.")],
+    out: Out = "sky",
+    tiles: Annotated[list[str] | None, Option(help="Numbers of tiles, or all.")] = None,
+    box: Annotated[str | None, Option(help="RA1,RA2,DEC1,DEC2 in degrees.")] = None,
+    cone: Annotated[str | None, Option(help="RA,DEC,RADIUS in degrees.")] = None,
+    moc: Annotated[str | None, Option(help="A Multi-Order Coverage map (FITS or JSON).")] = None,
+    labels: Annotated[
+        list[str] | None, Option(help="Labels of the same sky: file, mirror, address, list of these, or a release.")
+    ] = None,
+    legacy: Annotated[list[str] | None, Option(help="Imaging of the same sky, in the same ways.")] = None,
+    mode: Annotated[str, Option(help="sync, or async: jobs that are waited for.")] = "sync",
+    dry_run: Annotated[bool, Option("--dry-run", help="Say the queries and the rows expected; fetch none.")] = False,
+    offline: Annotated[bool, Option("--offline", help="Ask nothing: all must be in the cache.")] = False,
+    refresh: Annotated[bool, Option("--refresh", help="Ask for what is in the cache, too.")] = False,
+    cache: Annotated[str | None, Option(help="Where answers are kept.")] = None,
+    config: Annotated[str | None, Option(help="A file of releases in place of the shipped one.")] = None,
+    **more: object,
+) -> Sequence[str]:
+    """Fetch a part of the sky from an archive, whole and resumable, with labels and imaging for its sources."""
+    return []
+
+
 @verb("seed", "overwrite", example="simulate --rows 20000 --seed 1 --out simulated")
 def simulate(
     result: Any,

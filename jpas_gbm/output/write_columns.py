@@ -24,7 +24,8 @@ class Column:
     name : str
         As it is written.
     dtype : str
-        NumPy type without byte order: ``i8``, ``i4``, ``i2``, ``f8``, ``f4`` or ``S`` with a length.
+        NumPy type without byte order: ``i8``, ``i4``, ``i2``, ``f8``, ``f4`` or ``S`` with a length; in FITS also
+        an array of so many values a row, ``(57,)f4``.
     description : str
         One sentence.
     ucd : str

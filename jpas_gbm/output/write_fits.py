@@ -75,10 +75,7 @@ def _table_header(head: Head) -> Header:
     """Return the header of the table, without its number of rows and checksums."""
     from astropy.io import fits
 
-    made = [
-        fits.Column(column.name, _FORMATS.get(column.dtype, f"{column.dtype[1:]}A"), unit=column.unit or None)
-        for column in head.columns
-    ]
+    made = [fits.Column(column.name, _form(column.dtype), unit=column.unit or None) for column in head.columns]
     cards = fits.BinTableHDU.from_columns(made, nrows=0, name=head.name).header
     for number, column in enumerate(head.columns, start=1):
         if column.ucd:
@@ -92,6 +89,12 @@ def _table_header(head: Head) -> Header:
     cards["CHECKSUM"] = ("0" * 16, "HDU checksum")
     cards["DATASUM"] = ("0", "data unit checksum")
     return cards
+
+
+def _form(dtype: str) -> str:
+    """Return the TFORM of a column; ``(57,)f4`` is an array of 57 values a row."""
+    width, _, kind = dtype.lstrip("(").rpartition(",)")
+    return width + _FORMATS.get(kind, f"{kind[1:]}A")
 
 
 def _plain(card: Card) -> Card:

@@ -16,11 +16,22 @@ import pytest
 import jpas_gbm as jg
 
 VERBS = [
-    *("simulate", "inspect", "read", "prepare", "fit", "load", "predict"),
+    *("fetch", "simulate", "inspect", "read", "prepare", "fit", "load", "predict"),
     *("evaluate", "compare", "explain", "tune", "targets", "report"),
 ]
 NOUNS = [
-    *("Catalogue", "Dataset", "Model", "Predictions", "Evaluation", "Comparison", "Explanation", "Study", "TargetList"),
+    *(
+        "Fetched",
+        "Catalogue",
+        "Dataset",
+        "Model",
+        "Predictions",
+        "Evaluation",
+        "Comparison",
+        "Explanation",
+        "Study",
+        "TargetList",
+    ),
     *("Inspection", "LabelScheme", "JpasClassifier", "JpasGbmError"),
 ]
 QUICK = {"boosting": {"rounds": 60, "patience": 10}, "continuation": {"rounds": 30, "patience": 10}}
@@ -49,7 +60,7 @@ def test_the_door_is_lazy():
 
 
 def test_a_name_that_is_not_there_lists_those_that_are():
-    with pytest.raises(AttributeError, match="has no attribute 'predikt'. It offers: simulate, "):
+    with pytest.raises(AttributeError, match="has no attribute 'predikt'. It offers: fetch, "):
         _ = jg.predikt
 
 

@@ -25,6 +25,7 @@ LAYERS = {
     "surveys": 4,
     "scores": 4,
     "output": 5,
+    "archives": 6,
     "simulation": 5,
     "features": 5,
     "boosting": 6,
@@ -41,7 +42,19 @@ LAYERS = {
     "cli": 11,
     "__main__": 12,
 }
-HEAVY = ("lightgbm", "xgboost", "sklearn", "pandas", "astropy", "matplotlib", "shap", "optuna", "numba", "scipy")
+HEAVY = (
+    "lightgbm",
+    "xgboost",
+    "sklearn",
+    "pandas",
+    "astropy",
+    "matplotlib",
+    "shap",
+    "optuna",
+    "numba",
+    "scipy",
+    "pyvo",
+)
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -85,7 +98,7 @@ def test_help_loads_no_heavy_library():
         "import sys\nfrom typer.testing import CliRunner\nfrom jpas_gbm.cli.app import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0\n"
-        f"print([m for m in {HEAVY!r} if m in sys.modules])"
+        f"print([m for m in {(*HEAVY, 'pyvo', 'requests')!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
@@ -99,6 +112,18 @@ def test_the_library_neither_prints_nor_exits_nor_unpickles(path):
             assert called not in ("print", "sys.exit", "exit", "pickle.load", "pickle.loads", "joblib.load", "eval")
             if called in ("np.load", "numpy.load"):
                 assert not any(k.arg == "allow_pickle" and ast.unparse(k.value) == "True" for k in node.keywords)
+
+
+NETWORK = ("requests", "urllib", "urllib3", "http", "socket", "pyvo", "astroquery", "keyring")
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if room(p) != "archives"], ids=lambda p: str(p.relative_to(PACKAGE)))
+def test_one_room_alone_touches_a_network(path):
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        names += [node.module or ""] if isinstance(node, ast.ImportFrom) and not node.level else []
+        used = {name.split(".")[0] for name in names} & set(NETWORK)
+        assert used <= ({"socket"} if path.name == "storage.py" else set())  # a study asks for the name of its host
 
 
 def test_files_are_short():
