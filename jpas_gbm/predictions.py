@@ -10,7 +10,7 @@ import numpy as np
 
 from .errors import CatalogueError, FeatureMismatch
 from .features.recipe import FeatureMatrix
-from .output.write_columns import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
+from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.audit import QualityBit
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue

@@ -13,8 +13,7 @@ from pydantic import Field
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ArchiveError, CatalogueError, ConfigError, did_you_mean
-from ..output.write_columns import Column
-from ..output.writers import Card, Head, table_writer
+from ..output.writers import Card, Column, Head, table_writer
 from ..surveys.columns import find_layout
 from ..surveys.schema import SurveySchema
 from ..surveys.tables import Block as Rows

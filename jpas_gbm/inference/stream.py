@@ -16,8 +16,7 @@ from ..explanation.attributions import Pair, attribute
 from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model, open_model
 from ..options import ExplainOptions
-from ..output.write_columns import Column, prediction_cards
-from ..output.writers import Head, table_writer, writer_class
+from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import Predictions
 from ..run import Progress, Run, thread_count
 from ..store import provenance

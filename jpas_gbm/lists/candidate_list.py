@@ -14,8 +14,7 @@ from ..claims import claim_file
 from ..errors import ConfigError, ListError, did_you_mean
 from ..inputs import about_model
 from ..model import Model, open_model
-from ..output.write_columns import probability_name
-from ..output.writers import writer_class
+from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run
 from ..store import provenance
 from .conformal import NoiseSource, conformal_p_values, conformal_sets

@@ -13,8 +13,20 @@ import numpy as np
 from pydantic import Field, PlainValidator
 
 from ..errors import BundleError, ListError
-from ..output.write_columns import Column, probability_name, quality_column, record_type, to_pandas, to_table
-from ..output.writers import Card, Companion, Head, plain_letters, suffixes, table_writer
+from ..output.writers import (
+    Card,
+    Column,
+    Companion,
+    Head,
+    plain_letters,
+    probability_name,
+    quality_column,
+    record_type,
+    suffixes,
+    table_writer,
+    to_pandas,
+    to_table,
+)
 from ..sealed import read_companion, seal_companion
 from ..store import as_record, read_json, to_plain
 from ..text import html_table

@@ -11,8 +11,7 @@ from ..options import PlantedLine
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.labels import CLASSES, Z_CUT
 from .draws import normal_share, power_counts, power_share, truncated_normal
-from .galaxies import Galaxies
-from .quasars import Quasars, continuum, line_spectra
+from .galaxies import Galaxies, Quasars, continuum, line_spectra
 from .spectra import ComponentTable, line_wavelength, milky_way
 from .stars import Stars
 from .throughput import Instrument, Throughput, load_instrument

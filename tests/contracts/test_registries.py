@@ -30,7 +30,7 @@ def test_an_output_format_is_one_file(tmp_path, monkeypatch):
 
     from jpas_gbm import output
     from jpas_gbm.output import writers
-    from jpas_gbm.output.write_columns import Column, record_type
+    from jpas_gbm.output.writers import Column, record_type
 
     (tmp_path / "write_dummy.py").write_text(_FORMAT, encoding="utf-8")
     monkeypatch.setattr(output, "__path__", [*output.__path__, str(tmp_path)])

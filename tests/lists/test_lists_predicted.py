@@ -6,8 +6,7 @@ import pytest
 from jpas_gbm.errors import BundleError, CatalogueError, ListError
 from jpas_gbm.lists.footprint import without_repeats
 from jpas_gbm.lists.predicted import find_model, read_predictions
-from jpas_gbm.output.write_columns import prediction_columns, record_type
-from jpas_gbm.output.writers import Head, table_writer
+from jpas_gbm.output.writers import Head, prediction_columns, record_type, table_writer
 
 
 @pytest.fixture

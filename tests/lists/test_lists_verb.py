@@ -180,7 +180,7 @@ def test_a_prior_file(place, tmp_path):
 
 def test_the_files_of_a_list_stand_together_or_not_at_all(place, tmp_path, monkeypatch):
     """A list that cannot be written leaves neither its JSON nor its map."""
-    from jpas_gbm.output.write_fits import FitsWriter
+    from jpas_gbm.output.write_tables import FitsWriter
 
     def full(self, rows):
         raise OSError(28, "No space left on device")

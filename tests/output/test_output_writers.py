@@ -15,11 +15,18 @@ from astropy.io.votable.ucd import check_ucd
 from astropy.table import Table
 
 from jpas_gbm.errors import OutputError
-from jpas_gbm.output.write_arrow import CsvWriter
-from jpas_gbm.output.write_columns import prediction_cards, prediction_columns, record_type, to_pandas, to_table
-from jpas_gbm.output.write_fits import FitsWriter
-from jpas_gbm.output.write_votable import VOTableWriter
-from jpas_gbm.output.writers import Head, suffixes, table_writer, writer_class
+from jpas_gbm.output.write_tables import CsvWriter, FitsWriter, VOTableWriter
+from jpas_gbm.output.writers import (
+    Head,
+    prediction_cards,
+    prediction_columns,
+    record_type,
+    suffixes,
+    table_writer,
+    to_pandas,
+    to_table,
+    writer_class,
+)
 from jpas_gbm.sealed import read_companion
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

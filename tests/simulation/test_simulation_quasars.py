@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.simulation.quasars import Quasars, component_spectra, continuum
+from jpas_gbm.simulation.galaxies import Quasars, continuum, quasar_components
 from jpas_gbm.simulation.spectra import line_wavelength, spectra_file
 from jpas_gbm.simulation.throughput import WAVELENGTH
 
@@ -47,7 +47,7 @@ def test_lines_pass_from_band_to_band(quasars, instrument, rng, line, z):
 
 
 def test_equivalent_widths_are_those_of_the_composite():
-    spectra = component_spectra()
+    spectra = quasar_components()
     place = 6
     for group in spectra_file().quasar_lines:
         for column in range(2 if group.broad else 1):

@@ -1,0 +1,340 @@
+"""The shipped formats, written row by row to a length not known before: FITS, VOTable (BINARY2), Parquet, CSV, ECSV."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from typing import TYPE_CHECKING, BinaryIO
+from xml.sax.saxutils import escape, quoteattr
+
+import numpy as np
+
+from ..store import dump_json
+from .writers import Card, Column, Head, Writer, plain_letters, record_type, register_writer
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from astropy.io.fits import Header
+
+_BLOCK = 2880
+_FORMATS = {"i8": "K", "i4": "J", "i2": "I", "f8": "D", "f4": "E"}
+
+
+@register_writer(".fits", ".fit")
+class FitsWriter(Writer):
+    """Writes a primary header and one binary table with units, UCDs and checksums.
+
+    Rows are appended as they come; NAXIS2, the padding and the CHECKSUM and DATASUM cards of both
+    headers are set at the end. The cards TUCDn are written by hand: astropy does not.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for reading and writing, empty.
+    head : Head
+        The provenance goes, as JSON, into the long string card PROVENAN.
+    """
+
+    def __init__(self, stream: BinaryIO, head: Head) -> None:
+        from astropy.io import fits
+
+        self._dtype = record_type(head.columns).newbyteorder(">")
+        self._header = _table_header(head)
+        self._rows = 0
+        primary = fits.PrimaryHDU()
+        primary.add_checksum()
+        self._stream = stream
+        self._stream.write(primary.header.tostring().encode("ascii"))
+        self._start = self._stream.tell()
+        self._stream.write(self._header.tostring().encode("ascii"))
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows.
+
+        Parameters
+        ----------
+        rows : structured array, shape (n,)
+            Of the columns' record type.
+        """
+        self._stream.write(rows.astype(self._dtype).tobytes())
+        self._rows += len(rows)
+
+    def close(self) -> None:
+        """Pad the data, set the number of rows and the checksums."""
+        from astropy.io import fits
+
+        self._stream.write(b"\0" * (-self._stream.tell() % _BLOCK))
+        self._header["NAXIS2"] = self._rows
+        self._stream.seek(self._start)
+        self._stream.write(self._header.tostring().encode("ascii"))
+        self._stream.flush()
+        # The data are never loaded: astropy sums a memory map block by block and mends two cards in place.
+        with fits.open(self._stream.name, mode="update", memmap=True) as file:
+            file[1].add_checksum()
+
+
+def _table_header(head: Head) -> Header:
+    """Return the header of the table, without its number of rows and checksums."""
+    from astropy.io import fits
+
+    made = [fits.Column(column.name, _form(column.dtype), unit=column.unit or None) for column in head.columns]
+    cards = fits.BinTableHDU.from_columns(made, nrows=0, name=head.name).header
+    for number, column in enumerate(head.columns, start=1):
+        if column.ucd:
+            cards[f"TUCD{number}"] = column.ucd
+        cards[f"TCOMM{number}"] = plain_letters(column.description)
+    cards["RADESYS"] = ("ICRS", "frame of RA and DEC")
+    for name, card in head.cards.items():
+        cards[name] = _plain(card)
+    # json keeps to ASCII, which cards need.
+    cards["PROVENAN"] = json.dumps(json.loads(dump_json(dict(head.provenance))), separators=(",", ":"))
+    cards["CHECKSUM"] = ("0" * 16, "HDU checksum")
+    cards["DATASUM"] = ("0", "data unit checksum")
+    return cards
+
+
+def _form(dtype: str) -> str:
+    """Return the TFORM of a column; ``(57,)f4`` is an array of 57 values a row."""
+    width, _, kind = dtype.lstrip("(").rpartition(",)")
+    return width + _FORMATS.get(kind, f"{kind[1:]}A")
+
+
+def _plain(card: Card) -> Card:
+    """Return a card in the letters that FITS can hold."""
+    value, comment = card if isinstance(card, tuple) else (card, "")
+    return plain_letters(value) if isinstance(value, str) else value, comment
+
+
+_TYPES = {"i8": "long", "i4": "int", "i2": "short", "f8": "double", "f4": "float"}
+
+
+_LINE = 57  # bytes that make one base64 line of 76 characters
+
+
+@register_writer(".vot", ".votable", ".xml")
+class VOTableWriter(Writer):
+    """Writes VOTable 1.4 with units, UCDs, ICRS positions, and cards and provenance as INFO elements.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing, empty.
+    head : Head
+        Columns, name, cards and provenance.
+    """
+
+    def __init__(self, stream: BinaryIO, head: Head) -> None:
+        # Before each row BINARY2 has one bit a column that says null; NaN says it for floats already.
+        flags = ("_nulls", "u1", ((len(head.columns) + 7) // 8,))
+        self._dtype = np.dtype([flags, *record_type(head.columns).newbyteorder(">").descr])
+        self._names = [column.name for column in head.columns]
+        self._rest = b""
+        self._stream = stream
+        self._stream.write("".join(f"{line}\n" for line in _opening(head)).encode())
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows.
+
+        Parameters
+        ----------
+        rows : structured array, shape (n,)
+            Of the columns' record type.
+        """
+        packed = np.zeros(len(rows), dtype=self._dtype)
+        for name in self._names:
+            packed[name] = rows[name]
+        content = self._rest + packed.tobytes()
+        whole = len(content) - len(content) % _LINE
+        self._stream.write(base64.encodebytes(content[:whole]))
+        self._rest = content[whole:]
+
+    def close(self) -> None:
+        """Write what is left and close the elements."""
+        self._stream.write(base64.encodebytes(self._rest))
+        self._stream.write(b"</STREAM></BINARY2></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+
+
+def _opening(head: Head) -> Iterator[str]:
+    """Yield the lines above the rows; the schema wants INFO elements before COOSYS."""
+    yield '<?xml version="1.0" encoding="utf-8"?>'
+    yield '<VOTABLE version="1.4" xmlns="http://www.ivoa.net/xml/VOTable/v1.3">'
+    yield '<RESOURCE type="results">'
+    provenance = json.dumps(json.loads(dump_json(dict(head.provenance))), separators=(",", ":"))
+    for name, value in {**head.facts(), "provenance": provenance}.items():
+        yield f"<INFO name={quoteattr(name)} value={quoteattr(str(value))}/>"
+    yield '<COOSYS ID="icrs" system="ICRS"/>'
+    yield f"<TABLE name={quoteattr(head.name.lower())}>"
+    for column in head.columns:
+        yield _field(column)
+    yield '<DATA><BINARY2><STREAM encoding="base64">'
+
+
+def _field(column: Column) -> str:
+    size = "" if column.dtype in _TYPES else f' arraysize="{column.dtype[1:]}"'
+    unit = f" unit={quoteattr(column.unit)}" if column.unit else ""
+    ucd = f" ucd={quoteattr(column.ucd)}" if column.ucd else ""
+    frame = ' ref="icrs"' if column.ucd.startswith("pos.eq") else ""
+    return (
+        f'<FIELD name={quoteattr(column.name)} datatype="{_TYPES.get(column.dtype, "char")}"{size}{unit}{ucd}{frame}>'
+        f"<DESCRIPTION>{escape(column.description)}</DESCRIPTION></FIELD>"
+    )
+
+
+_ARROW_TYPES = {"i8": "int64", "i4": "int32", "i2": "int16", "f8": "float64", "f4": "float32"}
+"""Names of number types, for Arrow and ECSV alike; anything else is text."""
+
+
+def _arrays(rows: np.ndarray, columns: Sequence[Column], missing: bool) -> list[pa.Array]:
+    """Return the columns of rows as Arrow arrays; with `missing`, NaN is null."""
+    import pyarrow as pa
+
+    arrays = []
+    for column in columns:
+        values = rows[column.name]
+        if values.dtype.kind == "S":
+            # Few distinct names: decode those, not every row.
+            names, which = np.unique(values, return_inverse=True)
+            words = pa.array([name.decode() for name in names], pa.string())
+            arrays.append(pa.DictionaryArray.from_arrays(pa.array(which, pa.int32()), words).cast(pa.string()))
+        else:
+            values = np.ascontiguousarray(values)
+            nothing = np.isnan(values) if missing and values.dtype.kind == "f" else None
+            arrays.append(pa.array(values, mask=nothing))
+    return arrays
+
+
+@register_writer(".parquet", ".pq")
+class ParquetWriter(Writer):
+    """Parquet by row groups, one for each piece; units and UCDs are field metadata, cards those of the schema.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing, empty.
+    head : Head
+        The provenance goes, as JSON, into the schema's metadata under ``jpas_gbm``.
+    """
+
+    def __init__(self, stream: BinaryIO, head: Head) -> None:
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        fields = [
+            pa.field(
+                column.name,
+                getattr(pa, _ARROW_TYPES.get(column.dtype, "string"))(),
+                metadata={name: value for name, value in column.to_dict().items() if name not in ("name", "dtype")},
+            )
+            for column in head.columns
+        ]
+        facts = {name: str(value) for name, value in head.facts().items()}
+        self._columns = head.columns
+        self._schema = pa.schema(fields, metadata={**facts, "jpas_gbm": dump_json(dict(head.provenance))})
+        floats = [column.name for column in head.columns if column.dtype.startswith("f")]
+        # Dictionaries make noisy floats larger than raw; they are right for class names.
+        self._writer = pq.ParquetWriter(
+            stream,
+            self._schema,
+            compression="zstd",
+            use_dictionary=[column.name for column in head.columns if column.dtype.startswith("S")],
+            column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
+        )
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows as a row group.
+
+        Parameters
+        ----------
+        rows : structured array, shape (n,)
+            Of the columns' record type.
+        """
+        import pyarrow as pa
+
+        if len(rows):
+            self._writer.write_table(pa.table(_arrays(rows, self._columns, missing=False), schema=self._schema))
+
+    def close(self) -> None:
+        """Write the footer."""
+        self._writer.close()
+
+    def release(self) -> None:
+        """Close the library's writer, which otherwise tries to when it is collected."""
+        with suppress(Exception):
+            self._writer.close()
+
+
+@register_writer(".csv")
+class CsvWriter(Writer):
+    """CSV with a line of names; a missing number is an empty field.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing, empty.
+    head : Head
+        Columns; the rest goes into the companion.
+    """
+
+    companion = True
+
+    def __init__(self, stream: BinaryIO, head: Head) -> None:
+        self._columns = head.columns
+        self._stream = stream
+        self._stream.write((",".join(column.name for column in self._columns) + "\n").encode())
+
+    def write(self, rows: np.ndarray) -> None:
+        """Append rows.
+
+        Parameters
+        ----------
+        rows : structured array, shape (n,)
+            Of the columns' record type.
+        """
+        import pyarrow as pa
+        import pyarrow.csv as pc
+
+        if len(rows):
+            table = pa.table(_arrays(rows, self._columns, missing=True), names=[c.name for c in self._columns])
+            pc.write_csv(table, self._stream, pc.WriteOptions(include_header=False, quoting_style="none"))
+
+    def close(self) -> None:
+        """Do nothing: the file is whole after every row."""
+
+
+@register_writer(".ecsv")
+class EcsvWriter(CsvWriter):
+    """ECSV 1.0, as astropy and TOPCAT read it: units, UCDs, cards and provenance in comment lines above the names.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing, empty.
+    head : Head
+        Columns, cards and provenance.
+    """
+
+    companion = False
+
+    def __init__(self, stream: BinaryIO, head: Head) -> None:
+        stream.write("".join(f"# {line}\n" for line in _ecsv_lines(head)).encode())
+        super().__init__(stream, head)
+
+
+def _ecsv_lines(head: Head) -> Iterator[str]:
+    yield "%ECSV 1.0"
+    yield "---"
+    yield "delimiter: ','"
+    yield "datatype:"
+    for column in head.columns:
+        entry = {
+            "name": column.name,
+            "datatype": _ARROW_TYPES.get(column.dtype, "string"),
+            "description": column.description,
+            "meta": {"ucd": column.ucd},
+        }
+        # JSON is YAML's flow style.
+        yield "- " + json.dumps(entry | ({"unit": column.unit} if column.unit else {}))
+    yield "meta: " + json.dumps(json.loads(dump_json({**head.facts(), "provenance": dict(head.provenance)})))
+    yield "schema: astropy-2.0"
