@@ -419,8 +419,7 @@ def fetch(
     mode : {"sync", "async"}
         Whether the archive answers at once or runs jobs that are waited for; both give the same rows.
     dry_run, offline, refresh, cache : bool, bool, bool, path
-        Return the queries and counts alone; ask nothing, as all is in the cache; ask for what is there, too; where
-        answers are kept (default: JPAS_GBM_CACHE, or a folder of the user's cache).
+        Return queries and counts alone; ask nothing, all is in the cache; ask for what is there, too; where it is.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -431,14 +430,13 @@ def fetch(
     Raises
     ------
     ArchiveError, OutputError
-        If the archive is silent, refuses, has no such rows or sends no whole table; if `out` exists, or a disk is full.
+        If the archive is silent, refuses, has no such rows or sends no whole table; if `out` exists or a disk is full.
     ConfigError, CatalogueError
         If an option is wrong, or a file of labels or imaging cannot be read or has no row near a source.
     """
     if mode not in get_args(Mode):
         raise ConfigError(f"--mode {mode}: is neither sync nor async.{did_you_mean(mode, get_args(Mode))}")
-    found, area = find_release(release, config), Area.of(tiles, box, cone, moc)
-    store = Cache(cache, offline=offline, refresh=refresh)
+    found, area, store = find_release(release, config), Area.of(tiles, box, cone, moc), Cache(cache, offline, refresh)
     fetcher = Fetcher(release, found, area, store, "async" if mode == "async" else "sync")
     if dry_run:
         return _result(fetcher, *_catalogue(fetcher, True, progress)[1:])

@@ -203,7 +203,7 @@ class Cache:
         Whether to ask for what is here, too.
     """
 
-    def __init__(self, folder: str | Path | None = None, *, offline: bool = False, refresh: bool = False) -> None:
+    def __init__(self, folder: str | Path | None = None, offline: bool = False, refresh: bool = False) -> None:
         usual = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
         named = folder or os.environ.get("JPAS_GBM_CACHE")
         self.folder = Path(named) if named else Path(usual) / "jpas-gbm" / "archive"
