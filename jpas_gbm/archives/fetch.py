@@ -276,7 +276,7 @@ def rows_near(path: Path, kind: Kind, index: SkyIndex, radius: float) -> tuple[S
     sky = SkyTable.of(table.place, table, schema, {})
     pieces, looked_at = list[np.ndarray](), 0
     for rows in table.blocks(sky.want):
-        ra, dec = position({ours: rows[theirs] for ours, theirs in layout.names.items()}, layout)
+        ra, dec, _ = position({ours: rows[theirs] for ours, theirs in layout.names.items()}, layout)
         near = np.unique(index.nearest(ra, dec, radius)[0])
         records = sky.records({name: values[near] for name, values in rows.items()})
         if len(records) or not pieces:

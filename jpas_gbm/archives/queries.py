@@ -98,17 +98,7 @@ class Block:
     rows: int | None = None
 
     def condition(self, tile: str, number: str) -> str:
-        """Return its condition of ADQL.
-
-        Parameters
-        ----------
-        tile, number : str
-            Names of the columns.
-
-        Returns
-        -------
-        str
-        """
+        """Return its condition of ADQL, in these names of the columns."""
         if self.rows is not None:
             return f"{tile} IN ({', '.join(map(str, self.tiles))})"
         return f"{tile} = {self.tiles[0]} AND {number} BETWEEN {self.low} AND {self.high}"
@@ -332,8 +322,15 @@ class Fetcher:
         pairs = [(rule.flux, rule.error) for rule in self.schema.photometry]
         found = [names.find((f,)) for f, e in pairs if isinstance(f, str) and isinstance(e, str) and names.find((e,))]
         column = next((theirs for theirs in found if theirs and table.columns[theirs].width is not None), None)
-        if column is None or not self.release.filters:
+        if column is None:
             return {}
+        if not (self.release.filters and self.release.macro):
+            raise ArchiveError(
+                f"{self.name}: {name}[{column}] is an array, and nothing says which entry is which band. Give the "
+                "release its 'filters' and 'macro'."
+            )
+        known = table.columns[column]
+        table.columns = {**table.columns, column: replace(known, unit=known.unit or self.release.units.get(name))}
         filters, flux = self.small(f"SELECT * FROM {self.release.filters}", "bands"), canonical(column)
         rows = self._columns(filters, {"FILTER_ID": "int", "NAME": "text"}, self.release.filters)
         bands = [str(rows["NAME"][row]) for row in np.argsort(rows["FILTER_ID"])]
@@ -483,6 +480,9 @@ class Fetcher:
         if rows is None:
             rows = {names[name]: np.zeros(0, dtype=np.int64) for name in table.names}
         records = table.records(rows, names)
+        widths = {records[name].shape[1] for name in records.dtype.names or () if records[name].ndim > 1}
+        if len(records) and table.cards and widths != {len(table.cards)}:
+            raise CatalogueError(f"it has arrays of {sorted(widths)} values, {len(table.cards)} bands are known")
         ours = {canonical(name): records[own] for name, own in table.names.items()}
         tile, number = (ours[canonical(name)] for name in (self.release.tile, self.release.number))
         order = np.lexsort((number, tile))

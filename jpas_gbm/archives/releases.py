@@ -37,6 +37,7 @@ class Release(Options):
     login: str | None = Field(None, description="Address that a login is sent to, where one is needed.")
     filters: str | None = Field(None, description="Table that names the bands of array columns.")
     macro: str | None = Field(None, description="What stands before :: where ADQL picks a band of an array.")
+    units: dict[str, str] = Field({}, description="Unit of the fluxes of a table, where the archive states none.")
     tile: str = Field("TILE_ID", description="Integer column that parts the table into blocks.")
     number: str = Field("NUMBER", description="Integer column that names a row within a tile.")
     rows_sync: int = Field(10_000, ge=2, description="Most rows that the service gives at once (sync).")

@@ -44,6 +44,7 @@ log = logging.getLogger("jpas_gbm")
 USER, PASSWORD = "JPAS_GBM_ARCHIVE_USER", "JPAS_GBM_ARCHIVE_PASSWORD"
 LARGE = 50_000_000  # bytes from which on a download is announced to everybody
 
+_BROKEN = "Connection refused|Connection reset|closed connection without response|Name or service not known|unreachable"
 _BUSY = (408, 429, 500, 502, 503, 504)
 _LONGEST_PAUSE = 60.0
 _PIECE = 1 << 16
@@ -60,7 +61,6 @@ def credentials(url: str) -> tuple[str, str] | None:
     Returns
     -------
     tuple of str, or None
-        None if neither has them.
     """
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
     if user and password:
@@ -450,14 +450,14 @@ class Archive:
         return self._clean(html.unescape(text.decode("utf-8", "replace")))
 
     def _reason(self, error: Exception) -> str:
-        text = re.sub(r"<[^>]*>|\w*Connection\w*\([^)]*\):?|Max retries exceeded with url: \S+", "", str(error))
-        return self._clean(text) or type(error).__name__
+        known = re.search(_BROKEN, str(error))
+        return known.group(0) if known else self._clean(re.sub("<[^>]*>", "", str(error)))
 
     def _clean(self, text: str) -> str:
         """Return text without secrets, in one line of 200 letters at most."""
         for secret in self._secrets:
             text = text.replace(secret, "***")
-        return " ".join(text.split())[:200]
+        return " ".join("".join(letter if letter.isprintable() else " " for letter in text).split())[:200]
 
 
 def _query_states(part: bytes) -> dict[str, str]:

@@ -342,6 +342,16 @@ def other_columns(fake, request, fields, rows):
     fake.send(request, votable(fields, rows), kind="application/x-votable+xml")
 
 
+def shorter_arrays(fake, request, fields, rows):
+    """Give the last array of each row one value less."""
+    rows = [row.rpartition(" ")[0] + "</TD></TR>" for row in rows]
+    fake.send(request, votable(fields, rows), kind="application/x-votable+xml")
+
+
+def garbage(fake, request, fields, rows):
+    fake.send(request, bytes(range(32)) * 100, kind="application/x-votable+xml")
+
+
 def packed(fake, request, fields, rows):
     fake.send(request, votable(fields, rows), kind="application/x-votable+xml", packed=True)
 

@@ -12,7 +12,9 @@ from astropy.io import fits
 from fake_tap import PASSWORD, TILES, USER, FakeTap, Table, make_sky
 
 import jpas_gbm as jg
+from jpas_gbm.archives.releases import releases
 from jpas_gbm.errors import ArchiveError, ConfigError, OutputError
+from jpas_gbm.surveys.schema import load_schema
 
 LIMIT = 100
 """Rows at once: tile 2243 needs three blocks."""
@@ -121,6 +123,8 @@ def test_nothing_is_lost_and_nothing_comes_twice(name, small_sky, fake, user, tm
         (faults.one_twice, "it has a row twice"),
         (faults.error_at_end, "failed while it was sending rows .database gone away"),
         (faults.other_columns, "it lacks FLAGS, MASK_FLAGS; the table changed"),
+        (faults.shorter_arrays, r"it has arrays of \[4, 5\] values, 5 bands are known"),
+        (faults.garbage, r"answered with something else instead of a table \(\)"),
     ],
     ids=lambda value: value.__name__ if callable(value) else "",
 )
@@ -434,6 +438,29 @@ def test_provenance_names_release_queries_times_and_checksums(fake, user, tmp_pa
     )
     header = rows_of(tmp_path / "sky" / "catalogue.fits")[0]
     assert json.loads(header["PROVENAN"])["options"]["release"] == "small"
+
+
+def test_arrays_without_known_bands_are_refused(fake, user, tmp_path):
+    with pytest.raises(ArchiveError, match="FLUX_APER_COR_3_0. is an array, and nothing says which"):
+        jg.fetch("small", tmp_path / "sky", tiles=[2241], **user.config(fake, filters=None))
+
+
+def test_a_unit_that_the_archive_does_not_state_comes_from_the_release(fake, user, tmp_path):
+    units = {"jpas.FLambdaDualObj": "1e-30 erg / (s cm2 Hz)"}
+    jg.fetch("small", tmp_path / "sky", tiles=[2241], **user.config(fake, units=units))
+    header = rows_of(tmp_path / "sky" / "catalogue.fits")[0]
+    assert "1e-30 erg / (s cm2 Hz)" in [header.get(f"TUNIT{i}") for i in range(1, 10)]
+    catalogue = jg.read(tmp_path / "sky" / "catalogue.fits", survey=str(user.folder / "five.yaml"))
+    first = rows_of(tmp_path / "sky" / "catalogue.fits")[1]["FLUX_APER_COR_3_0"][:, faults.ORDER.index("g")]
+    np.testing.assert_allclose(catalogue.flux[:, 1], first * 100, rtol=1e-5)  # 1e-30 cgs are 1e-7 Jy
+
+
+@pytest.mark.parametrize("name", releases())
+def test_each_shipped_release_has_a_survey_file_that_says_its_columns(name):
+    release = releases()[name]
+    schema = load_schema(release.survey)
+    assert release.url.startswith("https://") and release.seen and (release.login or "https://").startswith("https://")
+    assert (schema.kind == "catalogue") == bool(release.filters and release.macro)
 
 
 def test_a_job_that_fails_says_why(fake, user, tmp_path):
