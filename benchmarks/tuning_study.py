@@ -18,10 +18,10 @@ import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.matrix import stratified_folds
+from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.config import load_options, override
 from jpas_gbm.options import FitOptions, TuneOptions
 from jpas_gbm.scores.bootstrap import paired
-from jpas_gbm.scores.point_figures import evaluate
 from jpas_gbm.store import provenance, to_plain, write_json
 from jpas_gbm.surveys.dataset import SPLITS, Dataset
 from jpas_gbm.tuning.space import flat, with_values

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from .pages import figures as plot
     from .pages.html import report as report
     from .predictions import Predictions as Predictions
+    from .simulation.simulate import mocks as mocks
     from .simulation.simulate import simulate as simulate
     from .surveys.catalogue import Catalogue as Catalogue
     from .surveys.dataset import Dataset as Dataset
@@ -49,6 +50,7 @@ _DOOR = {
     # verbs, in the order of a working day
     "fetch": "archives.fetch",
     "simulate": "simulation.simulate",
+    "mocks": "simulation.simulate",
     "inspect": "surveys.inspect",
     "read": "surveys.reader",
     "prepare": "surveys.prepare",

@@ -18,6 +18,7 @@ HEADS = {
     "evaluation": "metrics.json",
     "explanation": "explanation.json",
     "simulated survey": "shift.json",
+    "mocks": "mocks.json",
     "study": "study.json",
     "fetched sky": "fetch.json",
 }

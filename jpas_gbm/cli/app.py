@@ -92,6 +92,7 @@ for function in (
     verbs.demo,
     verbs.fetch,
     verbs.simulate,
+    verbs.mocks,
     verbs.inspect,
     verbs.prepare,
     verbs.fit,

@@ -204,6 +204,27 @@ def simulate(
     return [f"simulated survey: {out}; the shift is in shift.json"]
 
 
+@verb("seed", "overwrite", "json", example="mocks --spectra spectra/*.fits STAR=stars.npz --curves curves --out mocks")
+def mocks(
+    result: Any,
+    spectra: Annotated[
+        list[str], Option(help="Spectra, templates and folders of them; QSO=, GALAXY= or STAR= before a path says it.")
+    ],
+    out: Out,
+    bands: Annotated[str, Option(help="Band system, such as jpas55, jpas57 or splus12.")] = "jpas55",
+    curves: Annotated[
+        str | None, Option(help="Folder of throughput curves, one file a band; none: model curves.")
+    ] = None,
+    depths: Annotated[str | None, Option(help="CSV of 5 sigma depths: name, depth; or a tile table.")] = None,
+    apart: Annotated[list[str] | None, Option(help="Label tables of the target: its objects are no parents.")] = None,
+    rows: Annotated[int | None, Option(min=1, help="Rows; default: 60000.")] = None,
+    config: Config = None,
+    **more: object,
+) -> Sequence[str]:
+    """Make mocks of real spectra and templates through any curves: what 'prepare' takes as --source."""
+    return [f"mocks: {out}; each names its parent, listed in parents.csv"]
+
+
 def _look(files: list[str], survey: str | None, progress: Any) -> Any:
     from .. import inspect
 

@@ -15,11 +15,11 @@ from ..model import Model
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer
-from ..scores.point_figures import Figures, nested, point_figures
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import HEADLINE, aligned, cell, html_table, title
+from .shown import Figures, nested, point_figures
 
 HEAD, CURVES = "metrics.json", "curves.json"
 """Files of a saved evaluation."""

@@ -21,8 +21,8 @@ from ..surveys.dataset import FORM, Dataset
 from ..text import source_word
 from .comparison import Comparison
 from .evaluation import Evaluation, brighter, evaluate_model, held_out
-from .map import SkyMap, sky_map
 from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
+from .shown import SkyMap, sky_map
 
 _FEWEST = 15
 _MOST_BINS = 24

@@ -12,9 +12,8 @@ import numpy as np
 from scipy.special import expit
 
 from ..simulation import spectra as igm
-from .draws import cosmic_age, distance_modulus, lognormal
 from .spectra import ComponentTable, Rows, calzetti, gaussian_line, small_magellanic, spectra_file
-from .stars import star
+from .stars import cosmic_age, distance_modulus, lognormal, star
 from .throughput import WAVELENGTH, Throughput
 
 AGES = np.array([0.006, 0.02, 0.06, 0.2, 0.6, 1.6, 4.0, 9.0])

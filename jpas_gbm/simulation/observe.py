@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
+from ..errors import ConfigError
 from ..options import ShiftOptions, SimulateOptions
+from ..surveys.bands import BandSystem, band_system
 from .sources import AB_NANOJANSKY, QSO_LOW, Objects
-from .throughput import Instrument
+from .throughput import Filter, Instrument, load_instrument
 
 _ARM_EDGES = (5780.0, 7570.0)  # Å, where the arms of DESI's spectrographs meet
 _LEVELS = (0.4, 1.4)
@@ -418,3 +422,75 @@ def observe_mock(
     true = mean * mock_levels(rng, len(mean), shift)[:, None]
     sigma = noise_of(true, tiles.sky_noise[tile], instrument)
     return true + sigma * rng.standard_normal(true.shape, dtype=np.float32), sigma
+
+
+def camera_with(bands: str, depths: str | Path | None, offset: float) -> tuple[Instrument, Tiles | None]:
+    """Return the instrument of a band system and, where a table gives depths, its tiles.
+
+    Parameters
+    ----------
+    bands : str
+        Band system.
+    depths : path, optional
+        CSV: ``name`` (the band) and ``depth`` (AB magnitude of 5 σ), or a tile table with TILE_ID, ``name`` or
+        FILTER_ID, and DEPTH3ARC5S.
+    offset : float
+        Added to the depths, mag.
+
+    Returns
+    -------
+    camera : Instrument
+    tiles : Tiles or None
+        None where the instrument's own depths serve.
+
+    Raises
+    ------
+    ConfigError
+        If nothing is known of the bands and there is no table, or the table lacks a band.
+    """
+    system, known = band_system(bands), load_instrument("minijpas60")
+    if depths is None:
+        return load_instrument(bands), None
+    number, depth = _depth_table(Path(depths), system)
+    own = {item.band.name: item for item in known.filters}
+    filters = []
+    for i, band in enumerate(system):
+        same = own.get(band.name)
+        modelled = same is not None and abs(same.band.pivot - band.pivot) < 5.0
+        plain = Filter(band, 0.0, 0.0, 0.0, i)
+        filters.append(replace(same if modelled and same else plain, depth=float(np.nanmean(depth[:, i])) - offset))
+    camera = Instrument(tuple(filters), known.imaging, known.facts, system)
+    seeing = np.full(depth.shape, known.facts.seeing, dtype=np.float32)
+    return camera, Tiles(number, (depth + offset).astype(np.float32), seeing, np.isnan(depth))
+
+
+def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray]:
+    """Return TILE_IDs and depths (t, b); NaN where a tile lacks a band."""
+    import pandas as pd
+
+    if not path.is_file():
+        raise ConfigError(f"{path}: there is no such table of depths.")
+    head = path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
+    table = pd.read_csv(path, skiprows=int(head.startswith("#")))
+    depth = next((name for name in ("DEPTH3ARC5S", "depth", "DEPTH") if name in table.columns), None)
+    if depth is None or not {"name", "band"} & set(table.columns):
+        raise ConfigError(
+            f"{path}: is no table of depths. It has the columns {', '.join(map(str, table.columns[:8]))}; needed are "
+            "'name' (the band) and 'depth' or 'DEPTH3ARC5S' (AB magnitude of 5 σ), and TILE_ID for several tiles."
+        )
+    words = table["band" if "band" in table.columns else "name"].astype(str)
+    # Images of a tile are called FIELD-VERSION_BAND_swp.
+    found = words.map(lambda word: next((part for part in reversed(re.split(r"[_ ]", word)) if part in system), ""))
+    found = found.where(found != "", words.str.contains("_J0348_").map({True: "uJAVA", False: ""}))
+    tile = table["TILE_ID"] if "TILE_ID" in table.columns else table[depth] * 0
+    if "REF_TILE_ID" in table.columns:
+        tile = table["REF_TILE_ID"]
+    rows = pd.DataFrame({"tile": tile.astype("int64"), "band": found, "depth": table[depth].astype(float)})
+    whole = rows[rows["band"] != ""].pivot_table("depth", "tile", "band").reindex(columns=list(system.names))
+    lacking = [name for name in system.names if whole[name].isna().all()]
+    if lacking:
+        raise ConfigError(f"{path}: gives no depth of {', '.join(lacking[:8])}{' ...' if len(lacking) > 8 else ''}.")
+    values = whole.to_numpy()
+    if not ((values[np.isfinite(values)] > 10) & (values[np.isfinite(values)] < 35)).all():
+        raise ConfigError(f"{path}: depths must be AB magnitudes between 10 and 35.")
+    return whole.index.to_numpy(dtype=np.int64), values

@@ -1,26 +1,37 @@
-"""simulate: the built-in survey as a data set, so that everything runs on a bare machine."""
+"""simulate and mocks: the built-in survey as a data set, and mocks made of real spectra."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
 
 import numpy as np
 
+from ..atomic import atomic_folder
 from ..claims import claim_folder
-from ..config import load_options, override
-from ..errors import DatasetError
+from ..config import load_options, options_of, override
+from ..errors import CatalogueError, ConfigError, DatasetError
 from ..options import PrepareOptions, SimulateOptions
 from ..run import Progress
+from ..store import provenance, write_json
 from ..surveys.assembly import assemble
 from ..surveys.audit import NO_SPLIT, split_objects
 from ..surveys.bands import band_system
-from ..surveys.catalogue import UNLABELLED
+from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from .observe import Shift
-from .survey import SimulatedSurvey, Truth, simulate_survey
-from .write import write_survey
+from ..surveys.labels import CLASSES
+from ..surveys.positions import SkyIndex
+from ..surveys.reader import read_labels
+from ..text import count
+from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
+from .parents import ParentLight, Parents, learn_parents
+from .sources import MocksOptions, Objects
+from .spectra_files import read_spectra, spectra_paths
+from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, shuffled_labels, simulate_survey
+from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
+from .write import MockFiles, write_survey
 
 BANDS = "jpas55"
 """Band system of the data set: the narrow bands that every J-PAS catalogue has."""
@@ -174,3 +185,253 @@ def open_dataset(data: Dataset | str | Path | None, seed: int = 0, progress: Pro
     if data is None:
         return simulate(seed, progress=progress)
     return data if isinstance(data, Dataset) else Dataset.load(data)
+
+
+_CHUNK = 2048
+"""Objects that are made at once: it bounds the memory, and is part of what a seed means."""
+
+
+_FIRST_ID = 1 << 60  # of templates, which have no TARGETID; observed objects stay below
+
+
+@dataclass(frozen=True)
+class Mocks:
+    """Mocks that were made of spectra.
+
+    Parameters
+    ----------
+    out : str
+        Their folder.
+    rows : dict of str to int
+        By class.
+    parents : dict of str to int
+        Parents used, by class.
+    effective : dict of str to float
+        (Σ n)² / Σ n² of the rows n of each parent, by class: so many parents they are worth.
+    left_out : dict of str to int
+        Spectra that make no mocks, by reason.
+    missing : float
+        Share of the fluxes that are missing.
+    """
+
+    out: str
+    rows: dict[str, int]
+    parents: dict[str, int]
+    effective: dict[str, float]
+    left_out: dict[str, int]
+    missing: float
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the fields by name."""
+        return dict(vars(self))
+
+    def lines(self) -> list[str]:
+        """Return a line for each class, and what was left out."""
+        made = [
+            f"{name}: {count(many, 'row')} of {count(self.parents[name], 'parent')} (worth {self.effective[name]:.0f})"
+            for name, many in self.rows.items()
+        ]
+        left = [f"left out: {many} {why}" for why, many in self.left_out.items()]
+        return [*made, *left, f"missing fluxes: {100 * self.missing:.1f} %"]
+
+
+def mocks(
+    spectra: Sequence[str | Path],
+    out: str | Path,
+    *,
+    bands: str = "jpas55",
+    curves: str | Path | None = None,
+    depths: str | Path | None = None,
+    apart: Sequence[str | Path] | None = None,
+    rows: int | None = None,
+    config: MocksOptions | str | Path | None = None,
+    seed: int = 0,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> Mocks:
+    """Make mocks of real spectra and templates, as ``prepare`` and ``fit`` take them.
+
+    A mock is the fit of a spectrum, varied. It bears the id of this parent: mocks of one fall into one split.
+
+    Parameters
+    ----------
+    spectra : sequence of path
+        Spectra and templates (:func:`~jpas_gbm.simulation.spectra_files.read_spectra`).
+    out : path
+        Folder for the paper's array (J-PAS bands), ``mocks.parquet``, ``parents.csv`` and ``mocks.json``.
+    bands : str
+        Band system.
+    curves : path, optional
+        Folder of throughput curves, a file for each band; default: the built-in model curves of J-PAS.
+    depths : path, optional
+        Table of 5 σ depths (``name``, ``depth``), or of tiles; default: the built-in depths of J-PAS.
+    apart : sequence of path, optional
+        Label tables of the target: its objects, by id or within 1 arcsec, are no parents.
+    rows : int, optional
+        How many rows; default: that of the options.
+    config : MocksOptions or path, optional
+        Options, or a file of them.
+    seed : int
+        Every random stream is spawned from it.
+    overwrite : bool
+        Whether a folder that is there may be replaced.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    Mocks
+
+    Raises
+    ------
+    JpasGbmError
+        If a file is not understood, none can be a parent, an option is wrong, or the folder may not be written.
+    """
+    options = override(options_of(MocksOptions, config or MocksOptions(), ""), rows=rows)
+    inputs = [path for path, _ in spectra_paths(spectra)]
+    claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
+    camera, tiles = camera_with(bands, depths, options.depth_offset)
+    seen = _curves(camera, curves)
+    parents = _kept_apart(learn_parents(read_spectra(spectra)), apart or [])
+    with atomic_folder(out, overwrite=overwrite) as folder:
+        return _write(folder, str(out), ParentLight(parents, seen, options), camera, tiles, seed, inputs, progress)
+
+
+def _write(
+    folder: Path, out: str, light: ParentLight, camera: Instrument, tiles: Tiles | None, seed: int,
+    inputs: list[Path], progress: Progress | None,
+) -> Mocks:  # fmt: skip
+    """Make the rows and write all files."""
+    files = MockFiles(folder, camera.system, light.options.rows)
+    used, missing = _make(light, camera, tiles, light.options, seed, files, progress)
+    files.close()
+    result = _told(out, light, used, missing)
+    _list_parents(light.parents, used.sum(axis=1), folder / "parents.csv")
+    made = provenance(seed=seed, options=light.options.model_dump(mode="json"), inputs=inputs)
+    write_json(folder / "mocks.json", {**result.to_dict(), "bands": camera.system.name, "provenance": made})
+    return result
+
+
+def _curves(camera: Instrument, folder: str | Path | None) -> list[Curve]:
+    """Return the curves of the bands, measured or modelled, then those of the imaging survey."""
+    if folder is not None:
+        own = [read_curve(path, name) for name, path in find_curves(folder, camera.system.names).items()]
+    elif all(item.rise for item in camera.filters):
+        own = list(instrument_curves(camera.filters))
+    else:
+        raise ConfigError(f"bands '{camera.system.name}' have no built-in curves. Give a folder of them: --curves DIR.")
+    return [*own, *instrument_curves(camera.imaging)]
+
+
+def _kept_apart(parents: Parents, tables: Sequence[str | Path]) -> Parents:
+    """Return the parents without those that the target's label tables name, or that stand at their positions."""
+    for path in tables:
+        labels, _ = read_labels(path)
+        ids = np.array([parent.object_id for parent in parents.all])
+        ra, dec = (np.array([getattr(parent, name) for parent in parents.all]) for name in ("ra", "dec"))
+        gone = np.isin(ids, labels.all_ids) & (ids > 0)
+        gone[SkyIndex(labels.ra, labels.dec).nearest(ra, dec, 1.0)[0]] = True
+        if gone.any():
+            parents.left_out["that are objects of the target"] = int(gone.sum())
+        parents.all = [parent for parent, out in zip(parents.all, gone, strict=True) if not out]
+    if not parents.all:
+        raise CatalogueError("every spectrum is of an object of the target: no parent is left. Give other spectra.")
+    return parents
+
+
+def _make(
+    light: ParentLight, camera: Instrument, tiles: Tiles | None, options: MocksOptions, seed: int,
+    files: MockFiles, progress: Progress | None,
+) -> tuple[np.ndarray, float]:  # fmt: skip
+    """Make all rows; return how many of each class each parent has, int (parents, 4), and the share missing."""
+    first, *streams = np.random.SeedSequence(seed).spawn(1 + -(-options.rows // (_CHUNK * options.realisations)))
+    rng = np.random.default_rng(first)
+    simulated = SimulateOptions(bands="jpas57", depth_offset=options.depth_offset, shift=options.shift)
+    tiles = tiles or draw_tiles(rng, np.arange(MOCK_TILES), camera, simulated, sky=False)
+    shift = draw_shift(rng, tiles, camera, simulated)
+    objects_wanted = -(-options.rows // options.realisations)
+    mix = tuple(share if code in light.codes else 0.0 for code, share in enumerate(options.class_mix))
+    if not any(mix):
+        raise ConfigError("class_mix asks for no class that the spectra can make. Give other shares or more spectra.")
+    labels = shuffled_labels(rng, objects_wanted, mix, 1.0)
+    used, missing, done = np.zeros((len(light.parents.all), len(CLASSES)), dtype=np.int64), 0, 0
+    for start, stream in zip(range(0, objects_wanted, _CHUNK), streams, strict=True):
+        rng = np.random.default_rng(stream)
+        objects, parent = light.draw(rng, labels[start : start + _CHUNK])
+        mean, imaging = mock_means(rng, objects.flux, shift), imaging_fluxes(rng, objects, camera)
+        for again in range(options.realisations):
+            n = min(len(objects), options.rows - done)
+            tile = rng.integers(0, len(tiles), len(objects))
+            flux, error = observe_mock(rng, mean, tile, tiles, shift, camera)
+            chunk = _catalogue(light, objects, parent, mean, flux, error, imaging, tile, camera)
+            about = [light.parents.all[i] for i in parent]
+            columns = {
+                "SUBTYPE": np.array([p.subtype for p in about]),
+                "PARENT": np.array([p.name for p in about]),
+                "PARENT_Z": np.array([p.z for p in about]),
+                "OBJECT": start + np.arange(len(objects)),
+                "REALISATION": np.full(len(objects), again),
+                "ROW": done + np.arange(len(objects)),
+            }
+            kept = np.arange(n)
+            files.add(chunk.take(kept), {name: values[:n] for name, values in columns.items()})
+            np.add.at(used, (parent[:n], objects.label[:n]), 1)
+            missing += int(np.isnan(flux[:n]).sum())
+            done += n
+        if progress:
+            progress("making mocks", done, options.rows)
+    return used, missing / (options.rows * len(camera.filters))
+
+
+def _catalogue(
+    light: ParentLight, objects: Objects, parent: np.ndarray, mean: np.ndarray, flux: np.ndarray, error: np.ndarray,
+    imaging: np.ndarray, tile: np.ndarray, camera: Instrument,
+) -> Catalogue:  # fmt: skip
+    """Return rows as a catalogue, under the ids and at the places of their parents."""
+    about = light.parents.all
+    ids = np.array([p.object_id if p.object_id > 0 else _FIRST_ID + i for i, p in enumerate(about)], dtype=np.int64)
+    ra, dec = (np.array([getattr(p, name) for p in about])[parent] for name in ("ra", "dec"))
+    return Catalogue(
+        bands=camera.system,
+        flux=flux,
+        flux_err=error,
+        flux_mean=mean,
+        key={"ROW": np.arange(len(objects))},
+        object_id=ids[parent],
+        ra=ra,
+        dec=dec,
+        mag=22.5 - 2.5 * np.log10(imaging[:, 1]),
+        morphology=objects.morphology,
+        label=objects.label,
+        z=objects.z,
+        survey="jpas_mocks",
+        photometry="FLUX+NOISE",
+        extra={
+            "ISINJPAS": np.zeros(len(objects), dtype=np.int8),
+            "NOISE_TILE": tile.astype(np.int16),
+            "EBV": objects.reddening,
+            **{f"DESI_FLUX_{band}": imaging[:, i] for i, band in enumerate("GRZ")},
+        },
+    )
+
+
+def _told(out: str, light: ParentLight, used: np.ndarray, missing: float) -> Mocks:
+    names = [name for code, name in enumerate(CLASSES) if used[:, code].any()]
+    by = {name: used[:, CLASSES.index(name)] for name in names}
+    return Mocks(
+        out,
+        {name: int(n.sum()) for name, n in by.items()},
+        {name: int((n > 0).sum()) for name, n in by.items()},
+        {name: float(n.sum() ** 2 / (n.astype(float) ** 2).sum()) for name, n in by.items()},
+        dict(light.parents.left_out),
+        missing,
+    )
+
+
+def _list_parents(parents: Parents, rows: np.ndarray, path: Path) -> None:
+    """Write what each parent is, how well its templates fit, and how many rows it has."""
+    import pandas as pd
+
+    names = ("name", "file", "object_id", "spectype", "subtype", "z", "ra", "dec", "misfit")
+    table = pd.DataFrame({name: [getattr(parent, name) for parent in parents.all] for name in names})
+    table.assign(rows=rows).to_csv(path, index=False, float_format="%.6g")

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
+from pydantic import Field
+from scipy.special import ndtr, ndtri
 
-from ..options import PlantedLine
+from ..config import Options
+from ..options import ClassMix, PlantedLine
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.labels import CLASSES, Z_CUT
-from .draws import normal_share, power_counts, power_share, truncated_normal
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
 from .spectra import ComponentTable, line_wavelength, milky_way
 from .stars import Stars
@@ -218,13 +221,7 @@ class Universe:
     def _of_class(self, rng: np.random.Generator, code: int, n: int) -> tuple[np.ndarray, ...]:
         """Magnitude, redshift, flux in any unit, morphology and extent of n objects of one class."""
         point = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
-        kind = np.zeros(n, dtype=int)
-        if code == STAR:
-            mag, z = _star_magnitudes(rng, n, self._limits), np.zeros(n)
-        elif code == GALAXY:
-            mag, z, kind = _galaxy_sample(rng, n, self._limits)
-        else:
-            mag, z = _quasar_sample(rng, n, self._limits, code == QSO_HIGH)
+        mag, z, kind = population(rng, code, n, self._limits)
         if self._smooth is not None:
             # One distribution of magnitudes too: the line alone tells classes apart.
             mag = truncated_normal(rng, n, 20.5, 1.0, self._limits)
@@ -234,9 +231,20 @@ class Universe:
             return mag, z, self._stars.fluxes(rng, mag, self._population), *point
         if code == GALAXY:
             flux, quiescent = self._galaxies.fluxes(rng, z, kind, self._population)
-            return mag, z, flux, *_galaxy_shapes(rng, mag, quiescent)
+            return mag, z, flux, *galaxy_shapes(rng, mag, quiescent)
         flux, host_share = self._quasars.fluxes(rng, z, mag, self._population)
-        return mag, z, flux, *_quasar_shapes(rng, host_share)
+        return mag, z, flux, *quasar_shapes(rng, host_share)
+
+
+def population(
+    rng: np.random.Generator, code: int, n: int, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return r magnitude, redshift and kind (of galaxies, else 0) of n objects of one class, each of shape (n,)."""
+    if code == STAR:
+        return _star_magnitudes(rng, n, limits), np.zeros(n), np.zeros(n, dtype=int)
+    if code == GALAXY:
+        return _galaxy_sample(rng, n, limits)
+    return *_quasar_sample(rng, n, limits, code == QSO_HIGH), np.zeros(n, dtype=int)
 
 
 _MILKY_WAY = (0.28, 16.0, 19.3)  # slope of the counts of Milky Way targets, and their limits
@@ -275,7 +283,8 @@ def _quasar_sample(
     return truncated_normal(rng, n, 21.4, 0.98, limits), 0.12 + (Z_CUT - 1e-3 - 0.12) * rng.beta(1.7, 1.1, n)
 
 
-def _galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return morphology and extent of galaxies of r magnitude `mag`, each of shape (n,)."""
     n, u = len(mag), rng.random(len(mag))
     faintness = 1.0 / (1.0 + np.exp(-(mag - 22.6) / 0.6))
     point, round_ = 0.01 + 0.17 * faintness, 0.06 + 0.55 * faintness
@@ -286,7 +295,155 @@ def _galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndar
     return morphology.astype(np.int8), np.where(morphology == _PSF, 0.3 * size, size).astype(np.float32)
 
 
-def _quasar_shapes(rng: np.random.Generator, host_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def quasar_shapes(rng: np.random.Generator, host_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return morphology and extent of quasars whose hosts give that share of the light, each of shape (n,)."""
     wide = rng.random(len(host_share)) < 0.03 + 0.9 * host_share
     kind = rng.choice([_REX, _DEV, _EXP, _SER], len(host_share), p=(0.45, 0.2, 0.15, 0.2))
     return np.where(wide, kind, _PSF).astype(np.int8), np.where(wide, host_share, 0.0).astype(np.float32)
+
+
+def truncated_normal(
+    rng: np.random.Generator, n: int, mean: float, scatter: float, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return n normal values between two limits, shape (n,).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        How many.
+    mean, scatter : float
+        Of the distribution before it is truncated.
+    limits : tuple of float
+        Least and largest value.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
+    low, high = ndtr((np.array(limits) - mean) / scatter)
+    share = low + (high - low) * rng.random(n)
+    return np.clip(mean + scatter * ndtri(np.clip(share, 1e-12, 1 - 1e-12)), *limits)
+
+
+def normal_share(mean: float, scatter: float, limits: tuple[float, float]) -> float:
+    """Return the share of a normal distribution that lies between two limits.
+
+    Parameters
+    ----------
+    mean, scatter : float
+        Of the distribution.
+    limits : tuple of float
+        Least and largest value.
+
+    Returns
+    -------
+    float
+    """
+    low, high = ndtr((np.array(limits) - mean) / scatter)
+    return float(high - low)
+
+
+def power_counts(
+    rng: np.random.Generator, n: int, slope: float, bright: float, faint: float, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return n magnitudes of a sample whose counts go as 10^(slope m) from `bright` to `faint`.
+
+    Only those between `limits` are drawn; where none are, all are the nearest magnitude.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        How many.
+    slope : float
+        Of the decimal logarithm of the counts, per magnitude.
+    bright, faint : float
+        Limits of the sample, mag.
+    limits : tuple of float
+        Brightest and faintest magnitude that is drawn.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Magnitudes.
+    """
+    low, high = np.clip([bright, faint], *limits)
+    share = 10.0 ** (slope * (low - high))
+    return high + np.log10(share + (1.0 - share) * rng.random(n)) / slope
+
+
+def power_share(slope: float, bright: float, faint: float, limits: tuple[float, float]) -> float:
+    """Return the share of the sample of :func:`power_counts` that lies between two limits.
+
+    Parameters
+    ----------
+    slope : float
+        Of the decimal logarithm of the counts, per magnitude.
+    bright, faint : float
+        Limits of the sample, mag.
+    limits : tuple of float
+        Brightest and faintest magnitude.
+
+    Returns
+    -------
+    float
+    """
+    low, high = np.clip([bright, faint], *limits)
+    if high <= low:
+        return 0.0
+    edges = 10.0 ** (slope * (np.array([bright, low, high]) - faint))
+    return float((edges[2] - edges[1]) / (1.0 - edges[0]))
+
+
+def deal(n: int, mix: np.ndarray) -> np.ndarray:
+    """Return how many of n things each share of `mix` gets: largest remainders, and at least one if any share.
+
+    Parameters
+    ----------
+    n : int
+        Things to deal.
+    mix : array, shape (k,)
+        Weights, not all zero.
+
+    Returns
+    -------
+    array of int64, shape (k,)
+        Counts that sum to n.
+    """
+    mix = np.asarray(mix, dtype=float)
+    exact = n * mix / mix.sum()
+    counts = np.floor(exact).astype(np.int64)
+    for place in np.argsort(counts - exact, kind="stable")[: n - counts.sum()]:
+        counts[place] += 1
+    for place in np.flatnonzero((counts == 0) & (mix > 0)):
+        if counts.max() > 1:
+            counts[np.argmax(counts)] -= 1
+            counts[place] = 1
+    return counts
+
+
+class MocksOptions(Options):
+    """Mocks made of spectra: which objects, how they differ from their parents, and how they are observed."""
+
+    rows: int = Field(60_000, ge=1, description="Rows.")
+    realisations: int = Field(1, ge=1, description="Rows of each object, each with a noise and a level of its own.")
+    class_mix: ClassMix = Field(
+        (1.0, 1.0, 1.0, 1.0), description="Mix in class order; classes that no spectrum can make are left out."
+    )
+    magnitudes: tuple[float, float] = Field((16.0, 23.5), description="Brightest and faintest r, AB.")
+    fill: Literal["fit", "missing"] = Field(
+        "fit", description="Bands that a spectrum does not cover: of its fit, or missing."
+    )
+    z_jitter: float = Field(0.12, ge=0, description="How far a mock may be from its parent in ln(1 + z).")
+    spread: float = Field(0.3, ge=0, description="Scatter about a quasar's fit, in units of that among quasars.")
+    tilt: float = Field(0.2, ge=0, description="Scatter of the slope of a quasar's spectrum; others have a quarter.")
+    dust: float = Field(0.04, ge=0, description="Mean E(B-V) of dust in quasars and galaxies themselves.")
+    troughs: float = Field(0.12, ge=0, le=1, description="Share of quasars with broad absorption lines.")
+    hosts: float = Field(0.3, ge=0, description="Median share of the host's light in a quasar at z = 0.3.")
+    dwarfs: float = Field(0.15, ge=0, le=1, description="Share of galaxies at z < 0.45 with strong emission lines.")
+    reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
+    depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")
+    shift: float = Field(1.0, ge=0, description="Scale of the mocks' calibration errors and of the scatter of levels.")

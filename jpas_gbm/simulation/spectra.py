@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -351,3 +352,122 @@ class ComponentTable:
         """
         observed = np.log(self.pivots / reference).astype(np.float32)
         return observed[None, :] - np.log1p(z).astype(np.float32)[:, None]
+
+
+_FLOOR = 0.05  # share of the flux added in quadrature to its error in fits
+
+
+_LEAST_FITS = 12  # fits that a prior on coefficients is learnt from
+
+
+@dataclass(eq=False)
+class Basis:
+    """A few vectors that spectra of one class are sums of.
+
+    Parameters
+    ----------
+    name : str
+        Where they are from.
+    vectors : array of float32, shape (k, len(WAVELENGTH))
+        f_λ at rest; 0 outside `first` to `last`.
+    first, last : int
+        Pixels that the vectors cover.
+    forest : bool
+        Whether the intergalactic medium is still to be put before them.
+    alone : bool
+        Whether each vector is a template of its own.
+    positive : bool
+        Whether coefficients must not be negative.
+    mean, deviations : array, shape (k,) and (k, k)
+        Of coefficients at unit level: their prior is mean + deviations @ N(0, 1). None where nothing is known.
+    """
+
+    name: str
+    vectors: np.ndarray
+    first: int
+    last: int
+    forest: bool = False
+    alone: bool = False
+    positive: bool = False
+    mean: np.ndarray | None = None
+    deviations: np.ndarray | None = None
+
+    def learn_prior(self, coefficients: np.ndarray) -> None:
+        """Learn the prior from the coefficients of spectra, shape (n, k)."""
+        unit = coefficients / self.level(coefficients)[:, None]
+        unit = unit[np.isfinite(unit).all(axis=1)]
+        middle = np.median(unit, axis=0)
+        spread = 1.4826 * np.median(np.abs(unit - middle), axis=0) + 1e-9 * np.abs(middle).max()
+        kept = unit[(np.abs(unit - middle) < 8.0 * spread).all(axis=1)]
+        kept = kept if len(kept) >= _LEAST_FITS else unit
+        self.mean = kept.mean(axis=0)
+        covariance = np.atleast_2d(np.cov(kept.T)) + np.diag(
+            (0.02 * np.abs(self.mean).max()) ** 2 * np.ones(len(middle))
+        )
+        self.deviations = np.linalg.cholesky(covariance)
+
+    def level(self, coefficients: np.ndarray) -> np.ndarray:
+        """Return the mean flux of sums, positive, shape (n,)."""
+        middle = np.nanmean(self.vectors[:, self.first : self.last + 1], axis=1)
+        return np.maximum(np.abs(coefficients @ middle), 1e-30)
+
+    def fit(self, flux: np.ndarray, weight: np.ndarray, z: float) -> tuple[np.ndarray, float, float]:
+        """Fit a spectrum at rest.
+
+        Parameters
+        ----------
+        flux, weight : array, shape (len(WAVELENGTH),)
+            f_λ and its inverse variance; 0 where nothing was measured.
+        z : float
+            Redshift, for the intergalactic medium.
+
+        Returns
+        -------
+        coefficients : array, shape (k,)
+        misfit : float
+            χ² and prior per pixel, with a floor of 5 % of the flux.
+        covered : float
+            Share of the measured pixels that the vectors cover.
+        """
+        used = weight > 0
+        inside = used.copy()
+        inside[: self.first], inside[self.last + 1 :] = False, False
+        if inside.sum() < 50:
+            return np.zeros(len(self.vectors)), np.inf, 0.0
+        w = 1.0 / (1.0 / weight[inside] + (_FLOOR * flux[inside]) ** 2)
+        vectors = self.vectors[:, inside].astype(np.float64)
+        if self.forest:
+            vectors = vectors * np.exp(-optical_depth(WAVELENGTH[inside] * (1 + z), np.array([z]))[0])
+        data, root = flux[inside], np.sqrt(w)
+        if self.alone:
+            scale = np.maximum((vectors * w) @ data / np.maximum((vectors**2) @ w, 1e-300), 0.0)
+            misfits = (w * (data - scale[:, None] * vectors) ** 2).sum(axis=1)
+            best = int(np.argmin(misfits))
+            coefficients = np.zeros(len(vectors))
+            coefficients[best] = scale[best]
+            misfit = misfits[best]
+        else:
+            coefficients, misfit = self._solve(vectors, data, root)
+        return coefficients, float(misfit / inside.sum()), float(inside.sum() / used.sum())
+
+    def _solve(self, vectors: np.ndarray, data: np.ndarray, root: np.ndarray) -> tuple[np.ndarray, float]:
+        matrix, wanted = (vectors * root).T, data * root
+        if self.positive:
+            from scipy.optimize import nnls
+
+            size = np.sqrt((matrix**2).sum(axis=0)) + 1e-300
+            found, rest = nnls(matrix / size, wanted)
+            return found / size, rest**2
+        if self.mean is None or self.deviations is None:
+            found = np.linalg.lstsq(matrix, wanted, rcond=1e-8)[0]
+            return found, float(((wanted - matrix @ found) ** 2).sum())
+        shape = matrix @ self.mean
+        level = max(float(shape @ wanted / (shape @ shape)), 1e-30)
+        for _ in range(3):
+            steps = matrix @ self.deviations * level
+            normal = steps.T @ steps + np.eye(len(self.mean))
+            drawn = np.linalg.solve(normal, steps.T @ (wanted - level * shape))
+            unit = self.mean + self.deviations @ drawn
+            model = matrix @ unit
+            level = max(float(model @ wanted / (model @ model)), 1e-30)
+        return level * unit, float(((wanted - level * model) ** 2).sum() + drawn @ drawn)

@@ -9,9 +9,8 @@ import numpy as np
 from ..options import SimulateOptions
 from ..run import Progress
 from ..surveys.catalogue import UNLABELLED, Catalogue
-from .draws import deal
 from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
-from .sources import AB_NANOJANSKY, GALAXY, QSO_HIGH, QSO_LOW, STAR, Objects, Universe
+from .sources import AB_NANOJANSKY, GALAXY, QSO_HIGH, QSO_LOW, STAR, Objects, Universe, deal
 from .throughput import Instrument, load_instrument
 
 # Positions of the survey: tiles of one square degree from here.

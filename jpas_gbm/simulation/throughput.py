@@ -1,16 +1,18 @@
-"""The instrument of the simulation, read from configs/instrument.yaml, and band fluxes of spectra through it."""
+"""The instrument of the simulation, throughput curves from files, and band fluxes of spectra through both."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
+from pathlib import Path
 
 import numpy as np
 from scipy.special import ndtr
 
 from ..config import Options, configs_folder, parse_options, read_yaml
-from ..errors import ConfigError
+from ..errors import ConfigError, did_you_mean
 from ..surveys.bands import Band, BandSystem, band_system
 
 
@@ -274,3 +276,216 @@ def _window(filter_: Filter) -> _Window:
     inside = slice(used[0], used[-1] + 1)
     weight = curve[inside] * WAVELENGTH[inside] ** 2
     return _Window(int(used[0]), weight / curve[inside].sum())
+
+
+_SUFFIXES = (".tab", ".dat", ".txt", ".csv", ".par", ".ecsv")
+_GAUSS = 0.5 / np.sqrt(3.0)  # the two Gauss-Legendre nodes of an interval of unit length, about its middle
+_LIGHT = 2.99792458e18  # Å/s
+
+
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The total throughput of one band, linear between its samples and 0 outside.
+
+    Parameters
+    ----------
+    name : str
+        The band.
+    wavelength : array of float64, shape (m,)
+        Å, increasing.
+    throughput : array of float64, shape (m,)
+        Photons counted of photons that arrive, on any scale.
+    """
+
+    name: str
+    wavelength: np.ndarray
+    throughput: np.ndarray
+
+    @property
+    def pivot(self) -> float:
+        """Pivot wavelength of a photon counter, Å."""
+        nodes, step = _nodes(self.wavelength)
+        curve = np.interp(nodes, self.wavelength, self.throughput)
+        return float(np.sqrt((curve * nodes * step).sum() / (curve / nodes * step).sum()))
+
+
+def _nodes(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return two Gauss nodes of each interval and their weights: exact for cubic integrands. Shapes (2(m-1),)."""
+    middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
+    nodes = np.stack([middle - _GAUSS * width, middle + _GAUSS * width], axis=1).ravel()
+    return nodes, np.repeat(width / 2, 2)
+
+
+def number_columns(path: str | Path) -> np.ndarray:
+    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over."""
+    rows = []
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
+        except ValueError:
+            continue
+    return np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
+
+
+def wrong_unit(last: float) -> str | None:
+    """Return the unit that optical wavelengths seem to be in and how to mend it; none where Å is plausible."""
+    if last >= 2500.0:
+        return None
+    return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
+
+
+def read_curve(path: str | Path, name: str) -> Curve:
+    """Read one curve: two columns of numbers, wavelength in Å and throughput.
+
+    Parameters
+    ----------
+    path : path
+        Text; lines without numbers are passed over.
+    name : str
+        The band.
+
+    Returns
+    -------
+    Curve
+
+    Raises
+    ------
+    ConfigError
+        If there are no two columns, wavelengths do not increase or are not in Å, or throughput is not positive.
+    """
+    table = number_columns(path)
+    if len(table) < 3:
+        raise ConfigError(f"{path}: is no throughput curve. Expected two columns, wavelength in Å and throughput.")
+    wavelength, throughput = (table[::-1] if table[0, 0] > table[-1, 0] else table).T
+    if not np.isfinite(table).all() or (np.diff(wavelength) <= 0).any():
+        raise ConfigError(f"{path}: its wavelengths do not increase from line to line, or are not finite.")
+    if unit := wrong_unit(wavelength[-1]):
+        raise ConfigError(f"{path}: its wavelengths end at {wavelength[-1]:g}; that looks like {unit}. Å are expected.")
+    peak = throughput.max()
+    if not peak > 0 or throughput.min() < -0.01 * peak:
+        raise ConfigError(f"{path}: its throughput reaches from {throughput.min():g} to {peak:g}; 0 to 1 is expected.")
+    throughput = np.where(throughput > 1e-4 * peak, throughput, 0.0)
+    inside = np.flatnonzero(throughput)
+    cut = slice(max(inside[0] - 1, 0), inside[-1] + 2)
+    return Curve(name, np.ascontiguousarray(wavelength[cut]), np.ascontiguousarray(throughput[cut]))
+
+
+def find_curves(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
+    """Return the file of each band in a folder: its name ends with the band's, as JPAS_J0378.tab or g.dat.
+
+    Raises
+    ------
+    ConfigError
+        If the folder does not exist, or a band has no file or several.
+    """
+    folder, names = Path(folder), list(names)
+    if not folder.is_dir():
+        raise ConfigError(f"{folder}: there is no such folder of throughput curves.")
+    files: dict[str, list[Path]] = {}
+    for path in sorted(folder.iterdir()):
+        if path.suffix.lower() in _SUFFIXES:
+            files.setdefault(re.split(r"[_.\- ]", path.stem)[-1], []).append(path)
+    if missing := [name for name in names if name not in files]:
+        raise ConfigError(
+            f"{folder}: has no curve of {len(missing)} of {len(names)} bands: {', '.join(missing[:8])}"
+            f"{' ...' if len(missing) > 8 else ''}. A file is named after its band, such as JPAS_J0378.tab or g.dat."
+            f"{did_you_mean(missing[0], list(files))}"
+        )
+    for name in names:
+        if len(files[name]) > 1:
+            found = ", ".join(path.name for path in files[name])
+            raise ConfigError(f"{folder}: {name} has several curves: {found}. Keep one.")
+    return {name: files[name][0] for name in names}
+
+
+def band_operator(curves: Sequence[Curve], wavelength: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights that make band fluxes of spectra on a grid.
+
+    A detector counts photons: f_ν = ∫ f_λ T λ dλ / (c ∫ T/λ dλ), an AB magnitude up to its zero point (Bessell &
+    Murphy 2012, eq. A12). Spectrum and curve are linear between their samples; on the union of both grids the
+    integral is exact.
+
+    Parameters
+    ----------
+    curves : sequence of Curve
+        The b bands.
+    wavelength : array of float64, shape (m,)
+        Å, increasing.
+
+    Returns
+    -------
+    weights : array of float64, shape (b, m)
+        f_ν = weights @ f_λ, in units of (unit of f_λ) Å / Hz; where a band is covered in part, of that part.
+    covered : array of float64, shape (b,)
+        Which share of ∫ T/λ dλ lies inside the grid.
+    """
+    made = [_weights(curve, np.asarray(wavelength, dtype=np.float64)) for curve in curves]
+    return np.stack([weights for weights, _ in made]), np.array([share for _, share in made])
+
+
+def _weights(curve: Curve, wavelength: np.ndarray) -> tuple[np.ndarray, float]:
+    low, high = curve.wavelength[[0, -1]]
+    nodes, step = _nodes(curve.wavelength)
+    whole = float((np.interp(nodes, curve.wavelength, curve.throughput) / nodes * step).sum())
+    first, last = max(low, wavelength[0]), min(high, wavelength[-1])
+    weights = np.zeros(len(wavelength))
+    if first >= last:
+        return weights, 0.0
+    both = np.unique(np.concatenate([curve.wavelength, wavelength, [first, last]]))
+    nodes, step = _nodes(both[(both >= first) & (both <= last)])
+    response = np.interp(nodes, curve.wavelength, curve.throughput) * step
+    left = np.clip(np.searchsorted(wavelength, nodes) - 1, 0, len(wavelength) - 2)
+    share = (nodes - wavelength[left]) / (wavelength[left + 1] - wavelength[left])
+    np.add.at(weights, left, response * nodes * (1 - share))
+    np.add.at(weights, left + 1, response * nodes * share)
+    inside = float((response / nodes).sum())
+    return weights / (_LIGHT * inside) if inside > 0 else weights, inside / whole
+
+
+def instrument_curves(filters: Sequence[Filter]) -> tuple[Curve, ...]:
+    """Return the model curves of filters, where no measured ones are at hand."""
+    made = []
+    for item in filters:
+        curve = transmission_curve(item, WAVELENGTH)
+        used = np.flatnonzero(curve > 1e-4 * curve.max())
+        inside = slice(max(used[0] - 1, 0), used[-1] + 2)
+        made.append(Curve(item.band.name, WAVELENGTH[inside], curve[inside]))
+    return tuple(made)
+
+
+_EDGES = np.append(WAVELENGTH, WAVELENGTH[-1] * np.exp(STEP)) * np.exp(-STEP / 2)
+
+
+def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
+    """Return spectra as means over the pixels of the simulation's grid.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Å, increasing.
+    spectra : array, shape (n, m)
+        f_λ; NaN outside a spectrum's range.
+
+    Returns
+    -------
+    array of float32, shape (n, len(WAVELENGTH))
+        NaN in pixels that are not wholly covered.
+    """
+    out = np.full((len(spectra), len(WAVELENGTH)), np.nan, dtype=np.float32)
+    for row, values in zip(out, np.asarray(spectra, dtype=np.float64), strict=True):
+        good = np.isfinite(values)
+        if good.sum() < 2:
+            continue
+        x, y = wavelength[good], values[good]
+        total = np.append(0.0, np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+        inside = (x[0] <= _EDGES) & (x[-1] >= _EDGES)
+        if inside.sum() < 2:
+            continue
+        # Between samples the integral is quadratic; pixels are wider than samples, or the spectrum is smooth.
+        left = np.clip(np.searchsorted(x, _EDGES[inside], side="right") - 1, 0, len(x) - 2)
+        part = _EDGES[inside] - x[left]
+        slope = (y[left + 1] - y[left]) / (x[left + 1] - x[left])
+        integral = total[left] + part * (y[left] + slope * part / 2)
+        first = int(np.argmax(inside))
+        row[first : first + inside.sum() - 1] = np.diff(integral) / np.diff(_EDGES[inside])
+    return out

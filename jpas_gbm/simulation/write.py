@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from ..atomic import atomic_folder
 from ..errors import OutputError
 from ..store import provenance, write_json
 from ..surveys.audit import split_objects
+from ..surveys.bands import BandSystem, band_system
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.labels import CLASSES
 from .observe import CORRUPTED
@@ -366,3 +368,79 @@ def _truth(survey: SimulatedSurvey) -> pd.DataFrame:
             "IN_DESI": labelled,
         }
     )
+
+
+class MockFiles:
+    """The files of mocks made of spectra, written chunk by chunk: each row stands in memory once, for a while.
+
+    Parameters
+    ----------
+    folder : Path
+        Where they go.
+    bands : BandSystem
+        Of the rows.
+    rows : int
+        How many there will be.
+    """
+
+    def __init__(self, folder: Path, bands: BandSystem, rows: int) -> None:
+        self._folder, self.bands, self._done = folder, bands, 0
+        self._frame = band_system("jpas57")
+        self._table: Any = None
+        self.names = ["mocks.parquet"]
+        if set(bands.names) <= set(self._frame.names):
+            # The paper's arrays have no band names: they hold all 57, NaN where these mocks have none.
+            shape = (rows, len(self._frame), 3)
+            self.names = ["Mock_spectra_FLUX+NOISE.npy", "Mock_spectra_PROPS.csv", *self.names]
+            np.lib.format.open_memmap(folder / self.names[0], mode="w+", dtype=np.float32, shape=shape).flush()
+
+    def add(self, chunk: Catalogue, columns: Mapping[str, np.ndarray]) -> None:
+        """Write some rows, with more columns of theirs."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        rows = np.arange(len(chunk))
+        table = _properties(chunk, rows).assign(**columns)
+        if len(self.names) > 1:
+            place = self._frame.indices(self.bands.names)
+            planes = np.lib.format.open_memmap(self._folder / self.names[0], mode="r+")
+            whole = np.full((len(chunk), len(self._frame), 3), np.nan, dtype=np.float32)
+            whole[:, place] = mock_planes(chunk, rows)
+            planes[self._done : self._done + len(chunk)] = whole
+            planes.flush()
+            table.to_csv(self._folder / self.names[1], mode="a", header=self._done == 0, index=False)
+        planes_of = (("FLUX", chunk.flux), ("ERR", chunk.flux_err), ("MEAN", chunk.flux_mean))
+        light = {f"{what}_{band}": of[:, i] for what, of in planes_of if of is not None
+                 for i, band in enumerate(self.bands.names)}  # fmt: skip
+        arrow = pa.Table.from_pandas(pd.concat([table, pd.DataFrame(light)], axis=1), preserve_index=False)
+        if self._table is None:
+            self._table = pq.ParquetWriter(self._folder / "mocks.parquet", arrow.schema)
+        self._table.write_table(arrow)
+        self._done += len(chunk)
+
+    def close(self) -> None:
+        """End the table, and write the survey file that reads it."""
+        import yaml
+
+        if self._table is not None:
+            self._table.close()
+        known = {
+            "title": "mocks made of spectra, one column for each band",
+            "kind": "catalogue",
+            "key": [["ROW"]],
+            "object_id": "TARGETID",
+            "ra": "RA",
+            "dec": "DEC",
+            "bands": {"system": self.bands.name},
+            "photometry": [
+                {
+                    "name": "MOCKS", "flux": "FLUX_{band}", "error": "ERR_{band}", "unit": "f_nu", "scale": 1e-32,
+                    "error_kind": "absolute",
+                }
+            ],
+            "quality": {"zero_flux": "observed", "min_bands": min(5, len(self.bands))},
+            "magnitude": {"column": "DESI_FLUX_R", "unit": "nanomaggies", "imaging": True},
+            "morphology": "MORPHTYPE",
+            "labels": {"spectype": "SPECTYPE", "z": "REDSHIFT"},
+        }  # fmt: skip
+        (self._folder / "survey.yaml").write_text(yaml.safe_dump(known, sort_keys=False), encoding="utf-8")

@@ -16,8 +16,8 @@ from jpas_gbm.comparison.evaluation import (
     magnitude_bins,
     magnitude_edges,
 )
+from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
-from jpas_gbm.scores.point_figures import evaluate
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

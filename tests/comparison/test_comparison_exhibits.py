@@ -9,7 +9,6 @@ import pytest
 
 from jpas_gbm.comparison.evaluation import RegimeResult, evaluate_runs
 from jpas_gbm.comparison.exhibits import DataFacts, Exhibits, equal_count_edges, exhibits_of, redshift_curves
-from jpas_gbm.comparison.map import SkyMap, enclosed_mass, learnt_plane, sky_map
 from jpas_gbm.comparison.separation import (
     balance_edges,
     band_separation,
@@ -19,6 +18,7 @@ from jpas_gbm.comparison.separation import (
     portraits,
     twin_level,
 )
+from jpas_gbm.comparison.shown import SkyMap, enclosed_mass, learnt_plane, sky_map
 from jpas_gbm.errors import BundleError, DatasetError
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

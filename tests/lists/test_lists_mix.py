@@ -5,10 +5,10 @@ import pytest
 
 from jpas_gbm.boosting.calibration import em_shares
 from jpas_gbm.boosting.ensemble import HeldOut
+from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.lists.mix import cells, estimate_mix, fit_bias, mag_bins
 from jpas_gbm.lists.selection import check_mix
 from jpas_gbm.scores.losses import log_p, softmax
-from jpas_gbm.scores.point_figures import evaluate
 
 
 def test_bias_correction_undoes_a_planted_temperature_and_bias(rng, samples):

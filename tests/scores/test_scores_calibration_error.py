@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from sklearn.linear_model import LogisticRegression
 
+from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.scores.losses import SlopeRows, width_bins
-from jpas_gbm.scores.point_figures import evaluate
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from sklearn import metrics as oracle
 
+from jpas_gbm.comparison.shown import Figures, evaluate, nested, point_figures
 from jpas_gbm.errors import BundleError, DatasetError
 from jpas_gbm.scores import curves as ranking
 from jpas_gbm.scores.metrics import Scorer
-from jpas_gbm.scores.point_figures import Figures, evaluate, nested, point_figures
 from jpas_gbm.store import dump_json
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

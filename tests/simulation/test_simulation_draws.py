@@ -5,15 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.simulation.draws import (
-    cosmic_age,
-    deal,
-    distance_modulus,
-    normal_share,
-    power_counts,
-    power_share,
-    truncated_normal,
-)
+from jpas_gbm.simulation.sources import deal, normal_share, power_counts, power_share, truncated_normal
+from jpas_gbm.simulation.stars import cosmic_age, distance_modulus
 
 
 def test_dealing_keeps_the_total_and_the_rare():

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from ...comparison.exhibits import Exhibits
-    from ...comparison.map import SkyMap
     from ...comparison.separation import Balance, Portraits, Separation, ShownObject, Twin
+    from ...comparison.shown import SkyMap
 
 LIGHT_SPEED = 2.99792458e18
 """Å per second."""
