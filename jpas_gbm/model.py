@@ -249,6 +249,7 @@ class Model:
             catalogue = open_rows(catalogue, self.bands, self.card.get("survey")).read()
         matrix = self.features(catalogue, threads)
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads)
+        tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)
         return Predictions(
             classes=self.classes,
@@ -257,7 +258,7 @@ class Model:
             thresholds=np.asarray(self.thresholds, dtype=np.float64),
             spread=spread.astype(np.float32) if len(self.members) > 1 else None,
             photoz=photometric_redshift(matrix),
-            quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike),
+            quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile),
         )
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:
@@ -490,7 +491,6 @@ def open_model(model: Model | str | Path) -> Model:
     Returns
     -------
     Model
-        The model.
 
     Raises
     ------

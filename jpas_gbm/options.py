@@ -52,6 +52,9 @@ class SplitOptions(Options):
         (0.7, 0.15, 0.15), description="Shares of mock objects for train, validation, test."
     )
     seed: int = Field(137, ge=0, description="Seed of the permutation of object ids.")
+    by: Literal["object", "tile", "healpix"] = Field(
+        "object", description="What of the target goes together: objects, whole tiles, or HEALPix cells of 0.8 deg²."
+    )
 
 
 class PrepareOptions(Options):

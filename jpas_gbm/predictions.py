@@ -179,7 +179,10 @@ def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
 
 
 def quality_bits(
-    catalogue: Catalogue, magnitudes: Sequence[float] | None = None, unlike: np.ndarray | None = None
+    catalogue: Catalogue,
+    magnitudes: Sequence[float] | None = None,
+    unlike: np.ndarray | None = None,
+    unknown_tile: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the reader's quality bits with those that only predicting knows, uint16 (n,).
 
@@ -191,6 +194,8 @@ def quality_bits(
         Range of the model's training rows.
     unlike : array of bool, shape (n,), optional
         Rows that are unlike the training rows.
+    unknown_tile : array of bool, shape (n,), optional
+        Rows of tiles that the model has no zero point of.
     """
     bits = catalogue.quality.copy()
     bits[np.isnan(catalogue.imaging_mag)] |= np.uint16(QualityBit.NO_IMAGING)
@@ -201,6 +206,8 @@ def quality_bits(
         bits[outside] |= np.uint16(QualityBit.OUTSIDE_MAGNITUDES)
     if unlike is not None:
         bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
+    if unknown_tile is not None:
+        bits[unknown_tile] |= np.uint16(QualityBit.UNKNOWN_TILE)
     return bits
 
 

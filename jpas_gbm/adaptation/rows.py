@@ -15,7 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from .sky import measure_shift, measure_without_labels, observe_again, realisations
+from .sky import measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,6 +189,8 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
     shift, found = None, None
     if train is not None and regime.twins and options.sky.paired_repair:
         shift = measure_shift(dataset, train, run)
+        if shift is not None and options.sky.pseudo_twins:
+            shift = with_unlabelled_tiles(shift, (train, val, unlabelled), dataset, options, run)
     elif regime.weighs and unlabelled is not None and options.sky.pseudo_twins:
         shift, found = measure_without_labels(dataset, unlabelled, options, run) or (None, None)
     if shift is not None:

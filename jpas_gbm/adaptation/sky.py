@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from ..config import override
-from ..features.pseudo_twins import FEWEST_SOURCES, PseudoTwins
+from ..features.bases import TemplateBank, learn_bank
+from ..features.pseudo_twins import FEWEST_SOURCES, Matcher, PseudoTwins, well_measured
 from ..features.shift import DomainShift, TwinlessReport
-from ..features.variations import FEWEST_TWINS, learn_shift
-from ..options import FitOptions, SkyOptions
+from ..features.variations import FEWEST_TWINS, Variations, learn_shift, widen
+from ..options import FitOptions, SkyOptions, TemplateOptions, TwinlessOptions
 from ..run import Run
-from ..surveys.catalogue import Catalogue
+from ..surveys.catalogue import MORPHOLOGIES, Catalogue
 from ..surveys.dataset import Dataset
+from ..surveys.labels import LabelScheme
 
 
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
@@ -278,3 +283,191 @@ def _noise(shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Gen
     # The target's errors were scaled to the width of the pulls when it was corrected.
     pulls = (shift.pulls / shift.error_factor).astype(np.float32)
     return pulls[rng.integers(len(pulls), size=shape, dtype=np.int16)]
+
+
+_ROUNDS = 3
+_FEWEST_KNOWN = 3
+"""Fewer tiles of known zero points, or tiles at all, do not say what is common to them."""
+
+
+class TileSources:
+    """Well measured sources of each tile, so many at most; which ones depends on their keys and not on chunks.
+
+    Parameters
+    ----------
+    options : TwinlessOptions
+        What is well measured.
+    rank : int
+        Of the templates that are to be fitted.
+    most : int
+        Sources of a tile.
+    """
+
+    def __init__(self, options: TwinlessOptions, rank: int, most: int) -> None:
+        self.options, self.rank, self.most = options, rank, most
+        self.tile, self._hash = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        self.flux = self.error = np.zeros((0, 0), np.float32)
+
+    def add(self, rows: Catalogue) -> None:
+        """Take what is well measured of some rows.
+
+        Parameters
+        ----------
+        rows : Catalogue
+            Of the sky, with ``TILE_ID`` in their key.
+        """
+        rows = rows.take(well_measured(rows, self.options, self.rank))
+        if not len(self.flux):
+            self.flux = self.error = np.zeros((0, len(rows.bands)), np.float32)
+        self.tile = np.concatenate([self.tile, rows.key["TILE_ID"]])
+        self._hash = np.concatenate([self._hash, key_hash(rows)])
+        self.flux, self.error = np.concatenate([self.flux, rows.flux]), np.concatenate([self.error, rows.flux_err])
+        order = np.lexsort([self._hash, self.tile])
+        rank = np.arange(len(order)) - np.searchsorted(self.tile[order], self.tile[order])
+        kept = order[rank < self.most]
+        self.tile, self._hash = self.tile[kept], self._hash[kept]
+        self.flux, self.error = self.flux[kept], self.error[kept]
+
+
+def key_hash(rows: Catalogue) -> np.ndarray:
+    """Return a number that a row's key determines and that looks random, uint64 (n,).
+
+    Parameters
+    ----------
+    rows : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of uint64, shape (n,)
+
+    Notes
+    -----
+    The finaliser of splitmix64 (Steele, Lea and Flood 2014), once for each part of the key.
+    """
+    found = np.zeros(len(rows), dtype=np.uint64)
+    for name in sorted(rows.key):
+        found = (found ^ rows.key[name].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
+        found ^= found >> np.uint64(31)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class TileZeroPoints:
+    """Zero points of t tiles in b bands, from their own sources.
+
+    Parameters
+    ----------
+    tiles : array of int64, shape (t,)
+        Ascending.
+    relative : array of float64, shape (t, b)
+        Sky over mock flux, over what is common to all tiles; without a grey part.
+    error : array of float64, shape (t,)
+        1 σ of them, relative, mean over bands.
+    sources : array of int64, shape (t,)
+        Sources that were sure of their template.
+    """
+
+    tiles: np.ndarray
+    relative: np.ndarray
+    error: np.ndarray
+    sources: np.ndarray
+
+
+def tile_zero_points(
+    sources: TileSources, bank: TemplateBank, scheme: LabelScheme, shift: DomainShift
+) -> TileZeroPoints:
+    """Measure zero points of tiles on sources beside their best templates; no label is read.
+
+    What all tiles seem to have in common is an error of the templates: it is what tiles of known zero points show
+    beyond these, or, where fewer than three are known, the mean of all.
+
+    Parameters
+    ----------
+    sources : TileSources
+        Rows as the survey gives them.
+    bank : TemplateBank
+        Templates with the offsets and variations of the shift.
+    scheme : LabelScheme
+        The classes.
+    shift : DomainShift
+        What is common to all tiles, the noise, and zero points of the tiles that are known.
+
+    Returns
+    -------
+    TileZeroPoints
+        Of every tile that has a source; all 1 where there are fewer than three tiles.
+    """
+    options = sources.options
+    tiles, place = np.unique(sources.tile, return_inverse=True)
+    bands = len(shift.common)
+    logs, prior = np.zeros((len(tiles), bands)), np.eye(bands) / options.prior**2
+    error, counts = np.full(len(tiles), options.prior), np.zeros(len(tiles), dtype=np.int64)
+    shares = np.bincount(bank.group, bank.count, minlength=len(scheme)) + 1.0
+    matcher = Matcher(scheme, options.floor, np.ones((len(MORPHOLOGIES), len(scheme))), shares / shares.sum())
+    unknown = np.zeros(len(place), dtype=np.int8)
+    for number in range(_ROUNDS if len(tiles) >= _FEWEST_KNOWN else 0):
+        factor = shift.common * np.exp(logs[place])
+        flux, err = sources.flux / factor, sources.error * (shift.error_factor / factor)
+        sure = options.sure_first if number == 0 else options.sure
+        fitted = matcher.beside(bank, flux, err, unknown, place, len(tiles), sure)
+        counts = np.bincount(place[fitted.rows], minlength=len(tiles))
+        if not len(fitted.rows):
+            break
+        normal = fitted.information.sum(axis=1) + prior
+        logs = logs + np.linalg.solve(normal, (fitted.score.sum(axis=1) - logs @ prior)[..., None])[..., 0]
+        logs -= logs.mean(axis=1, keepdims=True)
+        error = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)).mean(axis=1)
+    known = np.isin(tiles, shift.tiles)
+    if known.sum() >= _FEWEST_KNOWN:
+        given = np.log(shift.zero_points[np.searchsorted(shift.tiles, tiles[known])] / shift.common)
+        logs = logs - (logs[known] - (given - given.mean(axis=1, keepdims=True))).mean(axis=0)
+    else:
+        logs = logs - logs.mean(axis=0)
+    return TileZeroPoints(tiles, np.exp(logs), error, counts)
+
+
+_MOST_OF_TILE = 600
+
+
+def with_unlabelled_tiles(
+    shift: DomainShift, parts: Sequence[Catalogue | None], dataset: Dataset, options: FitOptions, run: Run
+) -> DomainShift:
+    """Return the shift with zero points of tiles that hold no twin, from their own sources.
+
+    Parameters
+    ----------
+    shift : DomainShift
+        Measured on twins.
+    parts : sequence of Catalogue
+        Rows of the sky that may be seen, as the survey gives them; no label is read.
+    dataset : Dataset
+        Its mocks teach the templates.
+    options : FitOptions
+        Of the fit.
+    run : Run
+        Seed and journal.
+
+    Returns
+    -------
+    DomainShift
+        Itself where every tile has twins.
+    """
+    rows = [part for part in parts if part is not None and len(part)]
+    if not any(shift.unknown(part).any() for part in rows):
+        return shift
+    twinless, scheme = options.sky.twinless, dataset.scheme
+    fitting = override(TemplateOptions(), floor=twinless.floor, wild=0.0)
+    mocks = dataset.source_rows("train")
+    bank = learn_bank(mocks, scheme, min(twinless.rank, len(mocks.bands) - 2), fitting, run.tree_seed)
+    bank = widen(bank, Variations(shift.offsets, shift.modes[:, : fitting.most_modes], 0.0))
+    sources = TileSources(twinless, bank.rank, _MOST_OF_TILE)
+    for part in rows:
+        sources.add(part)
+    found = tile_zero_points(sources, bank, scheme, shift)
+    grown = shift.with_tiles(found.tiles, found.relative)
+    new = len(grown.tiles) - len(shift.tiles)
+    run.note(f"{new} tile(s) without a twin have zero points from their own sources, without labels.")
+    return grown

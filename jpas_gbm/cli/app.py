@@ -100,9 +100,12 @@ for function in (
     verbs.evaluate,
     verbs.compare,
     verbs.predict,
+    verbs.calibrate_tiles,
     verbs.explain,
     verbs.targets,
     verbs.report,
     verbs.cite,
 ):
-    app.command(function.__name__, cls=Verb, epilog=vars(function)["example"], context_settings=HELP)(function)
+    app.command(function.__name__.replace("_", "-"), cls=Verb, epilog=vars(function)["example"], context_settings=HELP)(
+        function
+    )

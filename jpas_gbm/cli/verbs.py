@@ -120,10 +120,33 @@ def predict(
         str | None, Option(help="Add the bands that decide: for rows of these classes (A,B), or all.")
     ] = None,
     pair: Annotated[str | None, Option(help="Classes A,B that --explain compares.")] = None,
+    tiles: Annotated[str | None, Option(help="Zero points of tiles that 'calibrate-tiles' measured.")] = None,
     **more: object,
 ) -> Sequence[str]:
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
     return []
+
+
+def _calibrated(**given: Any) -> Any:
+    """Measure zero points of tiles."""
+    from ..inference.tiles import calibrate_tiles
+
+    return calibrate_tiles(**given)
+
+
+@verb("overwrite", "json", call=_calibrated, example="calibrate-tiles jpas.fits --model model --out tiles.json")
+def calibrate_tiles(
+    result: Any,
+    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="The whole catalogue; labels are not read.")],
+    model: Annotated[str, Option("--model", help="A model folder.")],
+    out: Out,
+    survey: Survey = None,
+    sources: Annotated[int, Option(min=10, help="Sources of a tile, at most.")] = 200,
+    chunk_rows: Annotated[int, Option(min=1, help="Rows in memory at a time.")] = 50_000,
+    **more: object,
+) -> Sequence[str]:
+    """Measure zero points of tiles on their own sources, for 'predict --tiles'."""
+    return [f"zero points: {out}"]
 
 
 def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
@@ -259,6 +282,7 @@ def prepare(
     bands: Annotated[str | None, Option(help="Band system to keep, such as jpas55 or jpas57.")] = None,
     radius: Annotated[float | None, Option(help="Largest separation of a sky match, arcsec.")] = None,
     split_seed: Annotated[int | None, Option(help="Seed of the splits by object.")] = None,
+    split_by: Annotated[str | None, Option(help="What goes together: object, tile or healpix.")] = None,
     config: Config = None,
     **more: object,
 ) -> Sequence[str]:

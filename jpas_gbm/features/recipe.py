@@ -20,8 +20,7 @@ from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
 from ..surveys.labels import LabelScheme
-from .feature_group import FeaturePart, FittedPart, Setting, feature_groups
-from .photospectra import Spectra, in_threads, narrow_sequence
+from .photospectra import FeaturePart, FittedPart, Setting, Spectra, feature_groups, in_threads, narrow_sequence
 
 if TYPE_CHECKING:
     from .shift import DomainShift

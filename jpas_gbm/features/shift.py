@@ -81,6 +81,43 @@ class DomainShift(Stored):
         known = self.tiles[place] == tile
         return np.where(known[:, None], self.zero_points[place], self.common)
 
+    def with_tiles(self, tiles: np.ndarray, relative: np.ndarray) -> DomainShift:
+        """Return the shift with zero points of more tiles; those that it has stay.
+
+        Parameters
+        ----------
+        tiles : array of int64, shape (t,)
+            Numbers of the tiles.
+        relative : array of float64, shape (t, b)
+            Zero points over :attr:`common`.
+
+        Returns
+        -------
+        DomainShift
+        """
+        new = ~np.isin(tiles, self.tiles)
+        every = np.concatenate([self.tiles, np.asarray(tiles, dtype=np.int64)[new]])
+        factors = np.concatenate([self.zero_points, self.common * relative[new]])
+        order = np.argsort(every, kind="stable")
+        return replace(self, tiles=every[order], zero_points=factors[order])
+
+    def unknown(self, catalogue: Catalogue) -> np.ndarray:
+        """Return which rows lie in a tile without a zero point of its own, bool (n,); none where no tile has one.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows of the sky.
+
+        Returns
+        -------
+        array of bool, shape (n,)
+        """
+        tile = catalogue.key.get("TILE_ID")
+        if tile is None or not len(self.tiles):
+            return np.zeros(len(catalogue), dtype=bool)
+        return ~np.isin(tile, self.tiles)
+
     def correct(self, catalogue: Catalogue) -> Catalogue:
         """Return sky photometry in the mocks' calibration, with errors as wide as the noise.
 

@@ -15,9 +15,8 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.labels import LabelScheme, default_scheme
 from .bases import TemplateBank, allowed_ranks, learn_bank
 from .evidence import SHARED_ROWS, EvidencePlan, share
-from .feature_group import FittedPart
 from .fitting import Fits, TemplateFitter
-from .photospectra import in_threads
+from .photospectra import FittedPart, in_threads
 from .shift import DomainShift
 from .variations import Variations, learn_variations, widen, with_hosts
 

@@ -24,6 +24,7 @@ from ..surveys.audit import QualityBit
 from ..surveys.positions import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list
+from .tiles import with_tiles
 
 _KEYS_CHECKED = 50_000_000
 
@@ -85,7 +86,13 @@ class PredictionSummary:
             For the terminal.
         """
         counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
-        return [f"{self.rows} rows in input order ({counts})", f"predictions: {self.out}"]
+        lines = [f"{self.rows} rows in input order ({counts})", f"predictions: {self.out}"]
+        if unknown := self.quality.get("UNKNOWN_TILE"):
+            lines.append(
+                f"{unknown} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
+                "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
+            )
+        return lines
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -105,6 +112,7 @@ def predict(
     chunk_rows: int = CHUNK_ROWS,
     explain: str | None = None,
     pair: str | Sequence[str] | None = None,
+    tiles: str | Path | None = None,
     threads: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -126,12 +134,12 @@ def predict(
         Rows in memory at a time.
     explain, pair : str, optional
         Add the bands that decide between two classes: for rows of these classes (names with commas), or ``all``.
+    tiles : path, optional
+        Zero points of tiles that the model does not know, as ``calibrate-tiles`` wrote them.
     threads : int
-        Threads of features and trees; 0 is all cores.
-    overwrite : bool
-        Whether `out` may be replaced.
-    progress : callable, optional
-        Called as ``progress("predict", rows done, rows)``; 0 rows while their number is not known.
+        0 is all cores.
+    overwrite, progress
+        Whether `out` may be replaced; called as ``progress("predict", rows done, rows, 0 while not known)``.
 
     Returns
     -------
@@ -140,19 +148,18 @@ def predict(
     Raises
     ------
     JpasGbmError
-        If the catalogue is not of the model's survey, bands or photometry, repeats a row key or has no row in the
-        imaging tables, or if `out` cannot be written. Nothing is left there.
+        If catalogue or tiles do not fit the model, a row key repeats, no row is in the imaging tables, or `out` fails.
     """
     if pair is not None and explain is None:
         raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     tables = [] if legacy is None else as_list(legacy)
-    inputs = [given for given in (model, catalogue, *tables) if isinstance(given, str | Path)]
+    inputs = [given for given in (model, catalogue, tiles, *tables) if isinstance(given, str | Path)]
     for path in (out, *([f"{out}.json"] if str(out).lower().endswith(".csv") else [])):
         claim_file(path, overwrite, inputs)
     writer_class(out)
-    model, threads = open_model(model), thread_count(threads)
+    model, threads = with_tiles(open_model(model), tiles), thread_count(threads)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    stream = _Stream(model, open_for(model, catalogue, survey), tables, why, threads)
+    stream = _Stream(model, open_for(model, catalogue, survey), tables, why, threads, tiles)
     return stream.write(out, chunk_rows, overwrite, progress)
 
 
@@ -165,6 +172,7 @@ class _Stream:
     tables: Sequence[Source]
     why: WhyColumns | None
     threads: int
+    tiles: str | Path | None = None
 
     def write(self, out: str | Path, chunk_rows: int, overwrite: bool, progress: Progress | None) -> PredictionSummary:
         """Predict chunk by chunk and write each when it is done."""
@@ -179,7 +187,7 @@ class _Stream:
         parts = ((part, {} if why is None else why.of(part)) for part in chunks)
         first = next(parts)
         columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
-        inputs = [reader.path, *(table for table in self.tables if isinstance(table, str | Path))]
+        inputs = [reader.path, *(one for one in (*self.tables, self.tiles) if isinstance(one, str | Path))]
         header = provenance(inputs=inputs, model=about_model(model), survey=reader.schema.name, radius=RADIUS)
         counted = _Counts(model.classes)
         with table_writer(out, Head(columns, header, cards=prediction_cards(header)), overwrite=overwrite) as writer:

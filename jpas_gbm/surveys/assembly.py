@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import DatasetError
-from ..options import PrepareOptions
+from ..options import PrepareOptions, SplitOptions
 from .audit import NO_SPLIT, SPLITS, QualityReport, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
@@ -323,6 +323,74 @@ def twin_finder(
     return TwinFinder(np.unique(known), None if shared else target, options.match_radius)
 
 
+_NSIDE = 64
+
+
+def dealt_target(target: Catalogue, options: SplitOptions) -> tuple[Catalogue, np.ndarray, list[str]]:
+    """Deal the target to training, validation and test, by object or by region of the sky.
+
+    Parameters
+    ----------
+    target : Catalogue
+        m rows.
+    options : SplitOptions
+        Shares, seed and what goes together.
+
+    Returns
+    -------
+    target : Catalogue
+        Without the unlabelled rows of test regions: a fit must not see these.
+    split : array of int8, shape (m,)
+        Codes of the rows; those of unlabelled rows mean nothing where objects are dealt.
+    notes : list of str
+        What was left out.
+
+    Raises
+    ------
+    DatasetError
+        If the rows name no tiles, or there are fewer than three regions with labels.
+    """
+    labelled = target.label != UNLABELLED
+    split = np.full(len(target), NO_SPLIT, dtype=np.int8)
+    if options.by == "object":
+        split[labelled] = split_objects(target.object_id[labelled], options.target, options.seed)
+        return target, split, []
+    region = _regions(target, options.by)
+    # Rows of one object lie in one region: where tiles overlap, in that of the least number.
+    objects, place = np.unique(target.object_id, return_inverse=True)
+    least = np.full(len(objects), np.iinfo(np.int64).max)
+    np.minimum.at(least, place, region)
+    region = least[place]
+    known = np.unique(region[labelled])
+    if labelled.any() and len(known) < len(SPLITS):
+        raise DatasetError(
+            f"--split-by {options.by}: the labelled target rows lie in {len(known)} region(s), and train, validation "
+            "and test need one each. Split by object, or give more of the sky."
+        )
+    split = split_objects(region, options.target, options.seed) if len(region) else split
+    hidden = ~labelled & (split == SPLITS.index("test"))
+    if not hidden.any():
+        return target, split, []
+    note = f"{int(hidden.sum()):,} unlabelled target rows lie in {options.by} regions of the test split: left out."
+    return target.take(~hidden), split[~hidden], [note]
+
+
+def _regions(target: Catalogue, by: str) -> np.ndarray:
+    """Return the number of the tile or HEALPix cell (nested, nside 64) of each row, int64 (m,)."""
+    if by == "tile":
+        if "TILE_ID" not in target.key:
+            raise DatasetError(
+                f"--split-by tile: the target's rows have the key ({', '.join(target.key)}), which names no tile. "
+                "Use --split-by healpix or object."
+            )
+        return np.asarray(target.key["TILE_ID"])
+    from astropy import units as u
+    from astropy_healpix import HEALPix
+
+    cells = HEALPix(nside=_NSIDE, order="nested").lonlat_to_healpix(target.ra * u.deg, target.dec * u.deg)
+    return np.asarray(cells, dtype=np.int64)
+
+
 def _divided(
     source: Catalogue | Iterable[Catalogue],
     state: Curated,
@@ -332,15 +400,13 @@ def _divided(
     scheme: LabelScheme,
 ) -> Dataset:
     """Part the twins from the source, split both sides by object, and audit what comes out."""
-    target = state.catalogue
+    target, dealt, held = dealt_target(state.catalogue, options.splits)
     finder = twin_finder(target, labels, options, *identities)
     parts = [source] if isinstance(source, Catalogue) else source
     source, twins, counts = divide_source(parts, target, finder, identities[0], options.keep_twins, state.counts)
     source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
-    target_split = np.full(len(target), NO_SPLIT, dtype=np.int8)
-    labelled = target.label != UNLABELLED
-    target_split[labelled] = split_objects(target.object_id[labelled], options.splits.target, options.splits.seed)
-    notes = _check_splits(source, source_split, target, target_split, scheme, options)
+    target_split = np.where(target.label != UNLABELLED, dealt, np.int8(NO_SPLIT))
+    notes = [*held, *_check_splits(source, source_split, target, target_split, scheme, options)]
     near = None
     if finder.target is not None:
         index = SkyIndex(target.ra, target.dec)

@@ -275,6 +275,8 @@ class QualityBit(IntFlag):
     """Unlike the training rows."""
     UNKNOWN_MORPHOLOGY = 32
     """No morphological type."""
+    UNKNOWN_TILE = 64
+    """The model has no zero point of the row's tile: ``jpas-gbm calibrate-tiles`` measures it."""
 
 
 @dataclass(frozen=True)

@@ -160,7 +160,11 @@ def _read_imaging_tables(sources: Sequence[Source], survey: str | None, steps: _
 
 
 def _options(
-    config: PrepareOptions | str | Path | None, bands: str | None, radius: float | None, split_seed: int | None
+    config: PrepareOptions | str | Path | None,
+    bands: str | None,
+    radius: float | None,
+    split_seed: int | None,
+    split_by: str | None,
 ) -> PrepareOptions:
     """Return the options of a file or of the package, with what was given besides."""
     options = config if isinstance(config, PrepareOptions) else PrepareOptions()
@@ -169,6 +173,8 @@ def _options(
     options = override(options, bands=bands, match_radius=radius)
     if split_seed is not None:
         options = override(options, splits=override(options.splits, seed=split_seed).model_dump())
+    if split_by is not None:
+        options = override(options, splits=override(options.splits, by=split_by).model_dump())
     check_shares(options.splits.target)
     check_shares(options.splits.source)
     return options
@@ -185,6 +191,7 @@ def prepare(
     bands: str | None = None,
     radius: float | None = None,
     split_seed: int | None = None,
+    split_by: str | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -201,7 +208,7 @@ def prepare(
         For a role the name of its survey file, where files do not give themselves away; also as ``target=NAME``.
     config : PrepareOptions or path, optional
         Bands, radii, shares and seed, of which the next three may be given besides.
-    bands, radius, split_seed : str, float, int, optional
+    bands, radius, split_seed, split_by : str, float, int, str, optional
         Band system to keep, largest separation of a sky match (arcsec), seed of the splits by object.
     out, overwrite : path, bool
         Folder that the data set is written to, and whether one that is there may be replaced.
@@ -228,7 +235,7 @@ def prepare(
     files = [Path(one) for sources in given.values() for one in sources if isinstance(one, str | Path)]
     if out is not None:
         claim_folder(out, "data set", overwrite, [*files, config if isinstance(config, str | Path) else None])
-    dataset = _prepared(given, survey_roles(survey), _options(config, bands, radius, split_seed), progress)
+    dataset = _prepared(given, survey_roles(survey), _options(config, bands, radius, split_seed, split_by), progress)
     if out is not None:
         dataset.save(out, overwrite=overwrite)
     return dataset

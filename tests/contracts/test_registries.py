@@ -250,7 +250,8 @@ def test_a_group_of_features_is_one_file(tmp_path, monkeypatch, tiny, quick_opti
 
     from jpas_gbm.adaptation.fit import fit
     from jpas_gbm.config import override
-    from jpas_gbm.features import feature_group, groups
+    from jpas_gbm.features import groups
+    from jpas_gbm.features import photospectra as feature_group
     from jpas_gbm.model import Model
 
     (tmp_path / "dummy_features.py").write_text(_FEATURES, encoding="utf-8")

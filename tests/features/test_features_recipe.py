@@ -11,7 +11,7 @@ from spectra_samples import JPAS, catalogue, narrow_only, noisy
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch
 from jpas_gbm.features import recipe as recipe_module
-from jpas_gbm.features.feature_group import feature_groups
+from jpas_gbm.features.photospectra import feature_groups
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 from jpas_gbm.surveys.bands import Band, BandSystem, band_system

@@ -6,8 +6,8 @@ from spectra_samples import JPAS, noisy
 
 from jpas_gbm.config import override
 from jpas_gbm.errors import ConfigError
-from jpas_gbm.features import feature_group as registry
-from jpas_gbm.features.feature_group import FeaturePart, FittedPart, feature_group, feature_groups
+from jpas_gbm.features import photospectra as registry
+from jpas_gbm.features.photospectra import FeaturePart, FittedPart, feature_group, feature_groups
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 

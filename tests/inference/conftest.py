@@ -37,6 +37,7 @@ class FakeFitted:
     thresholds: np.ndarray = field(default_factory=lambda: np.array([3.0, 2.0, 1.0, 1.0]))
     chunks: list[int] = field(default_factory=list)
     overlap: None = None
+    shift: None = None
     predict = Model.predict
 
     def features(self, catalogue: Catalogue, threads: int = 1) -> Any:

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jpas_gbm.errors import ConfigError
+from jpas_gbm.options import SplitOptions
 from jpas_gbm.surveys.audit import in_several_splits, split_codes, split_objects
 
 _SHARES = st.tuples(st.floats(0, 1), st.floats(0, 1)).map(
@@ -62,3 +63,65 @@ def test_split_names() -> None:
     assert split_codes(["unlabelled"], ("train", "unlabelled")) == [-1]
     with pytest.raises(ConfigError, match=r"no split 'tain'. Did you mean 'train'\? Allowed: train, val, test"):
         split_codes(["tain"])
+
+
+def _sky(n=4000, tiles=20, key="TILE_ID"):
+    """Rows in square tiles of one degree, half of them labelled; some objects are seen twice."""
+    from jpas_gbm.surveys.bands import Band, BandSystem
+    from jpas_gbm.surveys.catalogue import Catalogue
+
+    rng = np.random.default_rng(0)
+    tile = rng.integers(0, tiles, n)
+    ids = np.arange(n)
+    ids[100::100] = ids[99:-1:100]
+    return Catalogue(
+        BandSystem("two", (Band("A", 4000, 100), Band("B", 5000, 100))),
+        np.ones((n, 2)),
+        np.ones((n, 2)),
+        {key: tile, "NUMBER": np.arange(n)},
+        object_id=ids,
+        ra=10 + tile % 5 + rng.random(n),
+        dec=10 + tile // 5 + rng.random(n),
+        label=np.where(rng.random(n) < 0.5, 0, -1).astype(np.int8),
+        survey="sky",
+        photometry="F",
+    )
+
+
+@pytest.mark.parametrize("by", ["tile", "healpix"])
+def test_regions_of_the_sky_go_together(by):
+    from jpas_gbm.surveys.assembly import _regions, dealt_target
+
+    sky = _sky()
+    kept, split, notes = dealt_target(sky, SplitOptions(by=by))
+    region = _regions(kept, by)
+    ids, counts = np.unique(sky.object_id, return_counts=True)
+    once = np.isin(kept.object_id, ids[counts == 1])
+    of_region = {r: set(split[once & (region == r)]) for r in np.unique(region)}
+    assert all(len(codes) <= 1 for codes in of_region.values()) and {0, 1, 2} == set(split)
+    assert not ((kept.label < 0) & (split == 2)).any()  # unlabelled rows of test regions are left out
+    assert f"lie in {by} regions of the test split: left out" in notes[0]
+    for object_id in np.unique(kept.object_id[~once]):
+        assert len(set(split[kept.object_id == object_id])) == 1
+    again = dealt_target(sky, SplitOptions(by=by))
+    np.testing.assert_array_equal(again[1], split)
+
+
+def test_regions_that_cannot_be_dealt_are_named():
+    from jpas_gbm.errors import DatasetError
+    from jpas_gbm.surveys.assembly import dealt_target
+
+    with pytest.raises(DatasetError, match=r"key \(PART, NUMBER\), which names no tile"):
+        dealt_target(_sky(key="PART"), SplitOptions(by="tile"))
+    with pytest.raises(DatasetError, match=r"lie in 2 region\(s\), and train, validation and test need one each"):
+        dealt_target(_sky(tiles=2), SplitOptions(by="tile"))
+
+
+def test_objects_are_dealt_as_before():
+    from jpas_gbm.surveys.assembly import dealt_target
+
+    sky = _sky()
+    kept, split, notes = dealt_target(sky, SplitOptions())
+    known = sky.label >= 0
+    assert kept is sky and not notes and (split[~known] == -1).all()
+    np.testing.assert_array_equal(split[known], split_objects(sky.object_id[known], (0.3, 0.3, 0.4), 137))

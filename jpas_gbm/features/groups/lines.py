@@ -8,8 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from ...surveys.bands import BandSystem
-from ..feature_group import FeaturePart, Setting, feature_group
-from ..photospectra import Spectra, Window, narrow_sequence
+from ..photospectra import FeaturePart, Setting, Spectra, Window, feature_group, narrow_sequence
 
 FLOOR = 0.02
 """Share of the continuum added in quadrature to the noise: calibration is never better."""

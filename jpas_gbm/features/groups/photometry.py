@@ -9,8 +9,7 @@ import numpy as np
 
 from ...surveys.bands import BandSystem
 from ...surveys.catalogue import MORPHOLOGIES
-from ..feature_group import FeaturePart, Setting, feature_group
-from ..photospectra import Spectra, narrow_sequence, soft_log
+from ..photospectra import FeaturePart, Setting, Spectra, feature_group, narrow_sequence, soft_log
 
 _FURTHEST_PAIR = 11
 _MOST_SNR = np.float32(1e5)

@@ -1,0 +1,201 @@
+"""Zero points of tiles that a model has not seen, measured on their own sources, and what 'predict' does with them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from ..adaptation.sky import TileSources, TileZeroPoints, tile_zero_points
+from ..claims import claim_file
+from ..errors import BundleError, CatalogueError, FeatureMismatch
+from ..features.bases import TemplateBank
+from ..features.shift import FEW_IN_TILE, DomainShift
+from ..inputs import CHUNK_ROWS, about_model, open_for
+from ..model import Model, open_model
+from ..options import TwinlessOptions
+from ..run import Progress
+from ..store import provenance, read_json, write_json
+
+_SOURCES = 200
+"""Sources of a tile that its zero points are measured on, at most."""
+
+_KIND = "zero points of tiles"
+
+
+@dataclass(frozen=True)
+class TileCalibration:
+    """Zero points of tiles as they were written.
+
+    Parameters
+    ----------
+    out : str
+        The file.
+    found : TileZeroPoints
+        What was measured.
+    new : int
+        Tiles of these that the model does not know.
+    rows : int
+        Rows of the catalogue.
+    """
+
+    out: str
+    found: TileZeroPoints
+    new: int
+    rows: int
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the summary in a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
+        found = self.found
+        return {"out": self.out, "rows": self.rows, "tiles": len(found.tiles), "new": self.new} | {
+            "sources": int(found.sources.sum()),
+            "error": float(np.mean(found.error)) if len(found.error) else None,
+        }
+
+    def lines(self) -> list[str]:
+        """Return the summary as lines for a terminal.
+
+        Returns
+        -------
+        list of str
+        """
+        found, few = self.found, int((self.found.sources < FEW_IN_TILE).sum())
+        scatter = float(np.std(np.log(found.relative))) if len(found.tiles) else 0.0
+        lines = [
+            f"{len(found.tiles)} tiles of {self.rows:,} rows, {self.new} new to the model: zero points scatter by "
+            f"{scatter:.3f}, known to {np.mean(found.error) if len(found.error) else 0:.3f}, from "
+            f"{int(found.sources.sum()):,} sources"
+        ]
+        if few:
+            lines.append(f"{few} tiles have fewer than {FEW_IN_TILE} such sources: theirs are drawn to the mean of all")
+        return lines
+
+
+def calibrate_tiles(
+    catalogue: str | Path,
+    model: Model | str | Path,
+    out: str | Path,
+    *,
+    survey: str | None = None,
+    sources: int = _SOURCES,
+    chunk_rows: int = CHUNK_ROWS,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> TileCalibration:
+    """Measure the zero points of a catalogue's tiles on its own sources, without labels, and write them.
+
+    Sources of a tile are chosen by their keys: the same catalogue gives the same bits however it is cut into chunks.
+
+    Parameters
+    ----------
+    catalogue : path
+        Of the model's survey, with tiles in its row key.
+    model : Model or path
+        A model that measured the shift of the survey and fits templates.
+    out : path
+        A JSON file for ``predict(tiles=)``.
+    survey : str, optional
+        Name of the survey file, where the catalogue does not give itself away.
+    sources : int
+        Most sources of a tile.
+    chunk_rows : int
+        Rows in memory at a time.
+    overwrite : bool
+        Whether `out` may be replaced.
+    progress : callable, optional
+        Called as ``progress("tiles", rows done, rows)``.
+
+    Returns
+    -------
+    TileCalibration
+
+    Raises
+    ------
+    CatalogueError
+        If the rows name no tiles.
+    FeatureMismatch
+        If the model has measured no shift or fits no templates, or the catalogue is of another survey.
+    """
+    inputs = [given for given in (model, catalogue) if isinstance(given, str | Path)]
+    claim_file(out, overwrite, inputs)
+    model = open_model(model)
+    shift, bank = _calibrating(model)
+    reader = open_for(model, catalogue, survey)
+    chosen, rows = TileSources(TwinlessOptions(), bank.rank, sources), 0
+    for chunk in reader.chunks(chunk_rows):
+        if "TILE_ID" not in chunk.key:
+            raise CatalogueError(
+                f"{reader.path}: its rows have the key ({', '.join(chunk.key)}), which names no tile (TILE_ID), so no "
+                "zero point of a tile can be measured. Predict without --tiles."
+            )
+        chosen.add(model.conform(chunk))
+        rows += len(chunk)
+        if progress is not None:
+            progress("tiles", rows, reader.rows or 0)
+    found = tile_zero_points(chosen, bank, model.scheme, shift)
+    value = {
+        "kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash,
+        "bands": list(model.bands.names), **{name: array.tolist() for name, array in vars(found).items()},
+        "provenance": provenance(inputs=[reader.path], model=about_model(model), sources=sources),
+    }  # fmt: skip
+    write_json(out, value, overwrite=overwrite)
+    return TileCalibration(str(out), found, int((~np.isin(found.tiles, shift.tiles)).sum()), rows)
+
+
+def _calibrating(model: Model) -> tuple[DomainShift, TemplateBank]:
+    """Return a model's shift and templates, or say why its tiles cannot be calibrated."""
+    templates = model.recipe.templates
+    if model.shift is None or templates is None or templates.bank is None:
+        lacks = "has measured no shift of the survey" if model.shift is None else "fits no templates"
+        raise FeatureMismatch(
+            f"the model {lacks}, so zero points of tiles cannot be measured with it. Fit uda, or ssda with twins, and "
+            "features.templates: true."
+        )
+    return model.shift, templates.bank
+
+
+def with_tiles(model: Model, path: str | Path | None) -> Model:
+    """Return a model that knows the zero points of more tiles.
+
+    Parameters
+    ----------
+    model : Model
+        That they were measured with.
+    path : path, optional
+        What :func:`calibrate_tiles` wrote; None leaves the model as it is.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    BundleError
+        If the file is damaged or no such file.
+    FeatureMismatch
+        If it was made with another model.
+    """
+    if path is None:
+        return model
+    value = read_json(path)
+    if not isinstance(value, dict) or value.get("kind") != _KIND or value.get("format") != 1:
+        raise BundleError(f"{path}: holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes such a file.")
+    if value.get("recipe_hash") != model.recipe.hash or model.shift is None:
+        raise FeatureMismatch(
+            f"{path}: was measured with another model. Make it again: jpas-gbm calibrate-tiles CATALOGUE --model MODEL."
+        )
+    try:
+        tiles = np.array(value["tiles"], dtype=np.int64)
+        relative = np.array(value["relative"], dtype=np.float64).reshape(len(tiles), -1)
+        fits = relative.shape == (len(tiles), len(model.bands)) and bool((relative > 0).all())
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{path}: is damaged ({error!r}). Make it again with 'jpas-gbm calibrate-tiles'.") from error
+    if not fits:
+        raise BundleError(f"{path}: is damaged (zero points of another shape). Make it again.")
+    return replace(model, shift=model.shift.with_tiles(tiles, relative))

@@ -1,0 +1,162 @@
+"""Tiles that a model has not seen get zero points from their own sources, the same however the catalogue is cut."""
+
+import json
+from dataclasses import replace
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+import jpas_gbm as jg
+from jpas_gbm.adaptation.rows import get_regime, make_rows
+from jpas_gbm.cli.app import app
+from jpas_gbm.config import override
+from jpas_gbm.errors import BundleError, CatalogueError, FeatureMismatch
+from jpas_gbm.inference.tiles import calibrate_tiles, with_tiles
+from jpas_gbm.options import FitOptions, SimulateOptions
+from jpas_gbm.run import Run
+from jpas_gbm.surveys.audit import QualityBit
+
+LEFT_OUT = (2243, 2244)
+
+
+@pytest.fixture(scope="module")
+def survey(tmp_path_factory):
+    """A survey of eight tiles, as a data set and as files."""
+    folder = tmp_path_factory.mktemp("survey")
+    options = SimulateOptions(n_source=3000, n_labelled=2000, n_unlabelled=1200, n_tiles=8)
+    return jg.simulate(6, config=override(options, shifts={"zero_point": 0.06}), out=folder / "sim"), folder
+
+
+@pytest.fixture(scope="module")
+def options():
+    growth = {"rounds": 8, "leaves": 5, "learning_rate": 0.3, "patience": 0}
+    given = {"boosting": growth, "continuation": growth, "domain": {"rounds": 8, "gammas": [0.0]}}
+    return override(FitOptions(), recipe="continue", sky={"realisations": 1}, **given)
+
+
+@pytest.fixture(scope="module")
+def model(survey, options):
+    """Fitted without a row of two tiles, labelled or not."""
+    data = survey[0]
+    kept = ~np.isin(data.target.key["TILE_ID"], LEFT_OUT)
+    part = replace(data, target=data.target.take(kept), target_split=data.target_split[kept], made_from=None)
+    return jg.fit(part, config=options, seed=0)
+
+
+@pytest.fixture(scope="module")
+def catalogue(survey):
+    return next((survey[1] / "sim").glob("jpas_idr*.fits"))
+
+
+@pytest.fixture(scope="module")
+def written(model, catalogue, survey):
+    out = survey[1] / "tiles.json"
+    return calibrate_tiles(catalogue, model, out), out
+
+
+def without_grey(zero_points):
+    logs = np.log(zero_points)
+    return logs - logs.mean(axis=1, keepdims=True)
+
+
+def test_zero_points_of_unseen_tiles_are_found(survey, model, written):
+    """They come close to what twins of the tiles' own labelled objects say."""
+    data, found = survey[0], written[0].found
+    assert written[0].new == 2 and not np.isin(LEFT_OUT, model.shift.tiles).any()
+    plain = override(FitOptions(), features={"templates": False})
+    whole = make_rows(data.for_training(), get_regime("ssda"), plain, Run())
+    own = with_tiles(model, written[1]).shift
+    mine, theirs = (without_grey(one.zero_points[np.searchsorted(one.tiles, LEFT_OUT)]) for one in (own, whole.shift))
+    common = without_grey(model.shift.common[None])
+    assert np.std(mine - theirs) < 0.5 * np.std(common - theirs)
+    assert (found.error < 0.03).all() and found.sources.min() > 20
+
+
+def test_the_same_bits_for_any_cut_into_chunks(model, catalogue, written, tmp_path):
+    again = calibrate_tiles(catalogue, model, tmp_path / "again.json", chunk_rows=333)
+    np.testing.assert_array_equal(again.found.relative, written[0].found.relative)
+    fewer = calibrate_tiles(catalogue, model, tmp_path / "fewer.json", sources=40)
+    assert fewer.found.sources.max() <= 40
+
+
+def test_tiles_that_the_model_knows_stay(model, written):
+    own = with_tiles(model, written[1])
+    place = np.searchsorted(own.shift.tiles, model.shift.tiles)
+    np.testing.assert_array_equal(own.shift.zero_points[place], model.shift.zero_points)
+
+
+def test_predict_reads_the_file_and_names_unseen_tiles(survey, model, catalogue, written, tmp_path):
+    plain = jg.predict(model, catalogue, tmp_path / "a.fits")
+    with_zp = jg.predict(model, catalogue, tmp_path / "b.parquet", tiles=written[1])
+    assert plain.quality["UNKNOWN_TILE"] > 0 and with_zp.quality["UNKNOWN_TILE"] == 0
+    assert any("jpas-gbm calibrate-tiles" in line for line in plain.lines())
+    assert not any("calibrate-tiles" in line for line in with_zp.lines())
+    rows = jg.read(catalogue)
+    told = with_tiles(model, written[1]).predict(rows)
+    unseen = np.isin(rows.key["TILE_ID"], LEFT_OUT)
+    before = model.predict(rows)
+    np.testing.assert_array_equal((before.quality & QualityBit.UNKNOWN_TILE) > 0, unseen)
+    np.testing.assert_array_equal(before.probabilities[~unseen], told.probabilities[~unseen])
+    assert (before.probabilities[unseen] != told.probabilities[unseen]).any()
+
+
+def test_a_fit_gives_unlabelled_tiles_zero_points_of_their_own(survey, options):
+    data = survey[0]
+    hidden = np.isin(data.target.key["TILE_ID"], LEFT_OUT)
+    label, split = np.array(data.target.label), np.array(data.target_split)
+    label[hidden], split[hidden] = -1, -1
+    part = replace(data, target=data.target.replace(label=label), target_split=split, made_from=None)
+    run = Run()
+    quick = override(options, features={"templates": False})
+    rows = make_rows(part.for_training(), get_regime("ssda"), quick, run)
+    assert np.isin(LEFT_OUT, rows.shift.tiles).all()
+    assert any("2 tile(s) without a twin have zero points from their own sources" in note for note in run.notes)
+    off = make_rows(part.for_training(), get_regime("ssda"), override(quick, sky={"pseudo_twins": False}), Run())
+    assert not np.isin(LEFT_OUT, off.shift.tiles).any()
+
+
+def test_what_does_not_fit_is_named(model, catalogue, written, tmp_path):
+    with pytest.raises(FeatureMismatch, match="has measured no shift of the survey.*Fit uda, or ssda with twins"):
+        calibrate_tiles(catalogue, replace(model, shift=None), tmp_path / "a.json")
+    bare = replace(model, recipe=model.recipe.without(["template"]))
+    with pytest.raises(FeatureMismatch, match="fits no templates"):
+        calibrate_tiles(catalogue, bare, tmp_path / "a.json")
+    with pytest.raises(FeatureMismatch, match="was measured with another model"):
+        with_tiles(bare, written[1])
+    (tmp_path / "b.json").write_text("{}")
+    with pytest.raises(BundleError, match="holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes"):
+        with_tiles(model, tmp_path / "b.json")
+    value = json.loads(written[1].read_text())
+    (tmp_path / "b.json").write_text(json.dumps({**value, "relative": value["relative"][:-1]}))
+    with pytest.raises(BundleError, match="is damaged"):
+        with_tiles(model, tmp_path / "b.json")
+    assert not (tmp_path / "a.json").exists()
+
+
+def test_a_catalogue_without_tiles_is_named(model, catalogue, tmp_path, monkeypatch):
+    rows = jg.read(catalogue)
+    nameless = rows.replace(key={"ROW": np.arange(len(rows))})
+    reader = SimpleNamespace(path="c.fits", rows=len(rows), chunks=lambda n: [nameless])
+    monkeypatch.setattr("jpas_gbm.inference.tiles.open_for", lambda *given: reader)
+    with pytest.raises(CatalogueError, match=r"key \(ROW\), which names no tile .* Predict without --tiles"):
+        calibrate_tiles(catalogue, model, tmp_path / "a.json")
+
+
+def test_the_verb(model, catalogue, tmp_path):
+    model.save(tmp_path / "m")
+    words = [
+        "calibrate-tiles",
+        str(catalogue),
+        "--model",
+        str(tmp_path / "m"),
+        "--out",
+        str(tmp_path / "zp.json"),
+        "-q",
+    ]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert "2 new to the model" in done.stdout and "zero points:" in done.stdout
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 1 and "exists" in done.output
