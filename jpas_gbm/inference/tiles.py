@@ -17,6 +17,7 @@ from ..model import Model, open_model
 from ..options import TwinlessOptions
 from ..run import Progress
 from ..store import provenance, read_json, write_json
+from ..surveys.catalogue import Catalogue
 
 _SOURCES = 200
 """Sources of a tile that its zero points are measured on, at most."""
@@ -90,7 +91,7 @@ def calibrate_tiles(
 ) -> TileCalibration:
     """Measure the zero points of a catalogue's tiles on its own sources, without labels, and write them.
 
-    Sources of a tile are chosen by their keys: the same catalogue gives the same bits however it is cut into chunks.
+    Sources are chosen by their keys: the same catalogue gives the same bits however it is cut into chunks.
 
     Parameters
     ----------
@@ -106,10 +107,8 @@ def calibrate_tiles(
         Most sources of a tile.
     chunk_rows : int
         Rows in memory at a time.
-    overwrite : bool
-        Whether `out` may be replaced.
-    progress : callable, optional
-        Called as ``progress("tiles", rows done, rows)``.
+    overwrite, progress
+        Whether `out` may be replaced; called as ``progress("tiles", rows done, rows)``.
 
     Returns
     -------
@@ -122,30 +121,31 @@ def calibrate_tiles(
     FeatureMismatch
         If the model has measured no shift or fits no templates, or the catalogue is of another survey.
     """
-    inputs = [given for given in (model, catalogue) if isinstance(given, str | Path)]
-    claim_file(out, overwrite, inputs)
+    claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
     shift, bank = _calibrating(model)
     reader = open_for(model, catalogue, survey)
     chosen, rows = TileSources(TwinlessOptions(), bank.rank, sources), 0
     for chunk in reader.chunks(chunk_rows):
-        if "TILE_ID" not in chunk.key:
-            raise CatalogueError(
-                f"{reader.path}: its rows have the key ({', '.join(chunk.key)}), which names no tile (TILE_ID), so no "
-                "zero point of a tile can be measured. Predict without --tiles."
-            )
+        _require_tiles(chunk, reader.path)
         chosen.add(model.conform(chunk))
         rows += len(chunk)
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
     found = tile_zero_points(chosen, bank, model.scheme, shift)
-    value = {
-        "kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash,
-        "bands": list(model.bands.names), **{name: array.tolist() for name, array in vars(found).items()},
-        "provenance": provenance(inputs=[reader.path], model=about_model(model), sources=sources),
-    }  # fmt: skip
-    write_json(out, value, overwrite=overwrite)
+    made = provenance(inputs=[reader.path], model=about_model(model), sources=sources)
+    head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
+    values = {name: array.tolist() for name, array in vars(found).items()}
+    write_json(out, {**head, "bands": list(model.bands.names), **values, "provenance": made}, overwrite=overwrite)
     return TileCalibration(str(out), found, int((~np.isin(found.tiles, shift.tiles)).sum()), rows)
+
+
+def _require_tiles(rows: Catalogue, path: str | Path) -> None:
+    if "TILE_ID" not in rows.key:
+        raise CatalogueError(
+            f"{path}: its rows have the key ({', '.join(rows.key)}), which names no tile (TILE_ID), so no zero point "
+            "of a tile can be measured. Predict without --tiles."
+        )
 
 
 def _calibrating(model: Model) -> tuple[DomainShift, TemplateBank]:

@@ -224,7 +224,7 @@ def test_a_way_to_adapt_is_one_file(tiny, quick_options, tmp_path, monkeypatch):
 _FEATURES = """
 import numpy as np
 
-from jpas_gbm.features.feature_group import FeaturePart, feature_group
+from jpas_gbm.features.photospectra import FeaturePart, feature_group
 
 
 class Reddest(FeaturePart):
@@ -250,14 +250,13 @@ def test_a_group_of_features_is_one_file(tmp_path, monkeypatch, tiny, quick_opti
 
     from jpas_gbm.adaptation.fit import fit
     from jpas_gbm.config import override
-    from jpas_gbm.features import groups
-    from jpas_gbm.features import photospectra as feature_group
+    from jpas_gbm.features import groups, photospectra
     from jpas_gbm.model import Model
 
     (tmp_path / "dummy_features.py").write_text(_FEATURES, encoding="utf-8")
-    feature_group.feature_groups()  # the groups register themselves now, not in the copy that goes with this test
+    photospectra.feature_groups()  # the groups register themselves now, not in the copy that goes with this test
     monkeypatch.setattr(groups, "__path__", [*groups.__path__, str(tmp_path)])
-    monkeypatch.setattr(feature_group, "_REGISTRY", dict(feature_group._REGISTRY))
+    monkeypatch.setattr(photospectra, "_REGISTRY", dict(photospectra._REGISTRY))
     try:
         features = quick_options.features.model_dump() | {"more": ("dummy",)}
         model = fit(tiny, config=override(quick_options, features=features, regime="mocks-only"), seed=1)
