@@ -17,7 +17,7 @@ from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model, open_model
 from ..options import ExplainOptions
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
-from ..predictions import Predictions
+from ..predictions import Predictions, is_bare
 from ..run import Progress, Run, thread_count
 from ..store import provenance
 from ..surveys.audit import QualityBit
@@ -56,6 +56,8 @@ class PredictionSummary:
         Names of the columns.
     seconds : float
         Wall time.
+    warnings : tuple of str
+        What a person should know of the files: what was not checked, or not given.
     """
 
     out: str
@@ -66,6 +68,7 @@ class PredictionSummary:
     imaging: int | None
     columns: tuple[str, ...]
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a dictionary that JSON can hold.
@@ -92,7 +95,7 @@ class PredictionSummary:
                 f"{unknown} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
                 "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
             )
-        return lines
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
@@ -208,14 +211,24 @@ class _Stream:
             imaging=None if imaging is None else imaging.matched,
             columns=tuple(column.name for column in columns),
             seconds=time.perf_counter() - start,
+            warnings=(*reader.quality.notes(), *self._forgotten(counted)),
         )
+
+    def _forgotten(self, counted: _Counts) -> list[str]:
+        """Return what to say of rows without the imaging that the model was trained with."""
+        if self.tables or not counted.bare or not self.model.recipe.has_imaging:
+            return []
+        return [
+            f"{counted.bare:,} of {counted.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
+            "with which the model was trained: they are judged without. Give its table with --legacy."
+        ]
 
 
 class _Counts:
     """Rows of each class and quality bit, and the row keys, of the chunks that have passed."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self.rows = 0
+        self.rows, self.bare = 0, 0
         self.classes = dict.fromkeys(classes, 0)
         self.quality = {str(bit.name): 0 for bit in QualityBit}
         self._keys: list[np.ndarray] = []
@@ -223,6 +236,7 @@ class _Counts:
     def add(self, part: Predictions) -> None:
         """Count a chunk."""
         self.rows += len(part)
+        self.bare += int(np.count_nonzero(is_bare(part.catalogue)))
         for name, n in part.counts().items():
             self.classes[name] += n
         for bit in QualityBit:

@@ -18,12 +18,13 @@ from .curation import (
     add_imaging,
     add_labels,
     compare_imaging,
+    leave_placeholders,
     merge_overlaps,
     name_objects,
 )
 from .dataset import Dataset
 from .labels import LabelScheme, LabelTable
-from .positions import ImagingTable, SkyIndex, ids_from_key
+from .positions import ImagingTable, SkyIndex, ids_from_key, made_here
 from .preparation import Preparation, TwinCounts
 from .schema import Identity
 
@@ -91,7 +92,8 @@ def curate_target(
     """
     if len(target) == 0:
         raise DatasetError(f"the target '{target.survey}' has no rows.")
-    state = merge_overlaps(Curated(target, counts or Preparation()), options.overlap_radius)
+    state = leave_placeholders(Curated(target, counts or Preparation()))
+    state = merge_overlaps(state, options.overlap_radius)
     state = name_objects(state, identity, options.match_radius, _TARGET_SALT if ROW in target.key else 0)
     if imaging is not None:
         state = add_imaging(state, imaging, options.match_radius)
@@ -318,7 +320,7 @@ def twin_finder(
     -------
     TwinFinder
     """
-    shared = source == "id" and (own == "id" or labels is not None)
+    shared = source == "id" and (own == "id" or (labels is not None and not made_here(labels.all_ids).all()))
     known = target.object_id if labels is None else np.concatenate([target.object_id, labels.all_ids])
     return TwinFinder(np.unique(known), None if shared else target, options.match_radius)
 
@@ -407,6 +409,13 @@ def _divided(
     source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
     target_split = np.where(target.label != UNLABELLED, dealt, np.int8(NO_SPLIT))
     notes = [*held, *_check_splits(source, source_split, target, target_split, scheme, options)]
+    if labels is not None and identities[0] == "id" and finder.target is not None:
+        notes.append("the labels have no ids, so source rows of target objects are looked for by position alone.")
+    if np.isfinite(source.imaging_mag).any() and not (np.isfinite(target.imaging_mag) | (target.morphology > 0)).any():
+        notes.append(
+            f"none of the {len(target):,} target rows has magnitude or morphology of an imaging survey, and the source "
+            "has: features of these know nothing of the sky. Give its table with --legacy."
+        )
     near = None
     if finder.target is not None:
         index = SkyIndex(target.ra, target.dec)

@@ -313,18 +313,22 @@ class FileQuality:
         Bands read; 0 for a table without photometry.
     counts : mapping of str to QualityCount
         By rule, in the order in which the rules were applied.
+    notes : tuple of str
+        What a person must know of the file: what was not checked, for instance.
     """
 
     rows: int
     bands: int = 0
     counts: Mapping[str, QualityCount] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     def __add__(self, other: FileQuality) -> FileQuality:
         counts = dict(self.counts)
         for rule, count in other.counts.items():
             before = counts[rule].count if rule in counts else 0
             counts[rule] = QualityCount(rule, count.sentence, before + count.count, count.unit)
-        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts)
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes)
 
     def share(self, count: QualityCount) -> float:
         """Return a count as a share of all fluxes, or of all rows."""
@@ -353,9 +357,21 @@ class QualityReport:
     files: Mapping[str, FileQuality] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, file: str, rows: int, *, bands: int = 0, counts: Iterable[QualityCount] = ()) -> QualityReport:
+    def of(
+        cls,
+        file: str,
+        rows: int,
+        *,
+        bands: int = 0,
+        counts: Iterable[QualityCount] = (),
+        notes: Iterable[str] = (),
+    ) -> QualityReport:
         """Return the report of one file."""
-        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts})})
+        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts}, tuple(notes))})
+
+    def notes(self) -> tuple[str, ...]:
+        """Return what a person must know of the files, each note with the file that it is of."""
+        return tuple(f"{name}: {note}" for name, file in self.files.items() for note in file.notes)
 
     def __add__(self, other: QualityReport) -> QualityReport:
         files = dict(self.files)

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from difflib import get_close_matches
 from functools import cached_property
 
 import numpy as np
@@ -49,6 +50,8 @@ class Layout:
         Maggies in one unit of the magnitude's column, where that holds fluxes; None where magnitudes.
     unchecked : tuple of str
         Rules of the survey file that found no column, for people.
+    words : mapping of str to Vocabulary
+        What was understood so far of the columns of words, by the survey file's name.
     """
 
     schema: SurveySchema
@@ -59,6 +62,7 @@ class Layout:
     degrees: tuple[float, float] = (1.0, 1.0)
     maggies: float | None = None
     unchecked: tuple[str, ...] = ()
+    words: dict[str, Vocabulary] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def want(self) -> dict[str, Want]:
@@ -72,6 +76,48 @@ class Layout:
         for ours, theirs in self.names.items():
             want[theirs] = kinds.get(ours, "any")
         return want | (self.photometry.want if self.photometry else {})
+
+
+@dataclass
+class Vocabulary:
+    """Whether any word of a column was one that is known, over the blocks of a file.
+
+    Parameters
+    ----------
+    known : tuple of str
+        The words that are known.
+    some : bool
+        Whether one was there.
+    odd : str
+        A word that was there and is not known.
+    """
+
+    known: tuple[str, ...]
+    some: bool = False
+    odd: str = ""
+
+    def hear(self, words: np.ndarray, understood: np.ndarray) -> None:
+        """Take in the distinct words of a block, text (m,), and which of them are known."""
+        said = words != ""
+        self.some = self.some or bool((said & understood).any())
+        strange = words[said & ~understood]
+        self.odd = self.odd or (str(strange[0]) if len(strange) else "")
+
+
+def refuse_unknown_words(layout: Layout) -> None:
+    """Refuse a file in which a column holds words, and none that is known.
+
+    Raises
+    ------
+    CatalogueError
+        Quoting one.
+    """
+    for name, words in layout.words.items():
+        if words.odd and not words.some:
+            raise CatalogueError(
+                f"{layout.place}[{layout.names[name]}]: holds no word that is known here ('{words.odd}', say). Known: "
+                f"{', '.join(words.known)}. Mend the column, or say in a survey file of your own what its words mean."
+            )
 
 
 def required_columns(schema: SurveySchema) -> list[Names]:
@@ -184,9 +230,9 @@ def _unchecked(
                 f"{table.place}: has no {column[0]}, by which '{schema.name}' knows: {reason}. It has "
                 f"{' and '.join(renamed)}: a join renamed it. Call the right one {column[0]} again."
             )
-        near = did_you_mean(column[0], table.columns)
+        near = get_close_matches(canonical(column[0]), [canonical(name) for name in table.columns], 1, 0.75)
         if usual or near:
-            yield f"{column[0]} is not there, so not checked: {reason}.{near}"
+            yield f"{column[0]} is not there, so not checked: {reason}{f' (is it {near[0]}?)' if near else ''}"
 
 
 def _maggies(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) -> float | None:
@@ -262,8 +308,8 @@ def listed(table: RawTable, most: int = 30) -> str:
     return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
 
 
-_OTHER_NAMES = {"COMP": "SER", "SIMP": "REX", "PSF": "PSF"}
-"""Legacy Surveys types of older releases, and what stands for them now."""
+_OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
+"""Legacy Surveys types of older releases, and what stands for them now; those that tell no shape are UNKNOWN."""
 
 
 def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
@@ -332,14 +378,15 @@ def morphology_codes(values: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
     return codes[which], unknown
 
 
-def morphology(
-    columns: Mapping[str, np.ndarray], schema: SurveySchema, rows: int
-) -> tuple[np.ndarray, list[QualityCount]]:
+def morphology(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:
     """Return morphology codes, int8, and how many rows have no known type."""
-    name = schema.morphology[0] if schema.morphology else None
+    name = layout.schema.morphology[0] if layout.schema.morphology else None
     if name is None or name not in columns:
         return np.zeros(rows, dtype=np.int8), []
     codes, unknown = morphology_codes(columns[name])
+    heard = layout.words.setdefault(name, Vocabulary(MORPHOLOGIES[1:]))
+    heard.some = heard.some or bool(codes.any()) or any(word in _OTHER_NAMES for word in unknown)
+    heard.hear(np.array([*unknown, ""]), np.zeros(len(unknown) + 1, dtype=bool))
     blank = unknown.pop("", 0)
     known = ", ".join(MORPHOLOGIES[1:])
     return codes, [
@@ -387,24 +434,28 @@ def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.where(nowhere, -1 - np.arange(len(cell)), cell)
 
 
-def spectral_types(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> np.ndarray:
+def spectral_types(columns: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
     """Return the spectral types GALAXY, QSO, STAR; blank where the survey file knows none such."""
-    assert schema.labels is not None
-    known = {name.upper(): of for name, of in schema.labels.spectypes.items()}
-    values = np.char.upper(np.char.strip(columns[schema.labels.spectype[0]].astype(str)))
-    types, which = np.unique(values, return_inverse=True)
-    return np.array([known.get(str(name), "") for name in types], dtype=str)[which]
+    section = layout.schema.labels
+    assert section is not None
+    known = {name.upper(): of for name, of in section.spectypes.items()}
+    values = np.char.upper(np.char.strip(columns[section.spectype[0]].astype(str)))
+    words, which = np.unique(values, return_inverse=True)
+    types = np.array([known.get(str(name), "") for name in words], dtype=str)
+    layout.words.setdefault(section.spectype[0], Vocabulary(tuple(section.spectypes))).hear(words, types != "")
+    return types[which]
 
 
 def labels(
-    columns: Mapping[str, np.ndarray], schema: SurveySchema, scheme: LabelScheme, place: str
+    columns: Mapping[str, np.ndarray], layout: Layout, scheme: LabelScheme
 ) -> tuple[np.ndarray, np.ndarray, list[QualityCount]]:
     """Return label codes (-1 where not trusted), redshifts, and what the label rules rejected."""
+    schema = layout.schema
     assert schema.labels is not None
     z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
-    types = spectral_types(columns, schema)
+    types = spectral_types(columns, layout)
     label = scheme.label(types, z)
-    keep, counts = apply_label_rules(dict(columns), schema, place, types)
+    keep, counts = apply_label_rules(dict(columns), schema, layout.place, types)
     strange = int((keep & (label < 0)).sum())
     counts.append(QualityCount("label_class", "of no class of the scheme, or without redshift", strange, "rows"))
     label = np.where(keep, label, np.int8(-1)).astype(np.int8)

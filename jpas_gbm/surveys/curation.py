@@ -14,7 +14,17 @@ from .audit import QualityCount
 from .catalogue import UNLABELLED, Catalogue
 from .labels import LabelTable
 from .packing import BOOLEANS, as_text, words_as_numbers
-from .positions import ImagingTable, SkyIndex, ids_from_key, match_ids, overlap_duplicates, position_groups
+from .positions import (
+    PLACEHOLDER,
+    ImagingTable,
+    SkyIndex,
+    ids_from_key,
+    made_here,
+    match_ids,
+    overlap_duplicates,
+    position_groups,
+    unlike_places,
+)
 from .preparation import ImagingMatch, LabelMatch, Preparation
 from .schema import Identity, RowRule, SurveySchema
 
@@ -111,6 +121,25 @@ class Curated:
     def after(self, catalogue: Catalogue, *warnings: str, **counts: Any) -> Curated:
         """Return the next state, with counts and warnings gathered."""
         return Curated(catalogue, replace(self.counts, **counts), self.warnings + warnings)
+
+
+def leave_placeholders(state: Curated) -> Curated:
+    """Take away the positions of rows of unlike brightness that stand at one exact place: they are placeholders."""
+    catalogue = state.catalogue
+
+    def magnitudes(rows: np.ndarray) -> np.ndarray:
+        flux = catalogue.flux[rows]
+        with np.errstate(all="ignore"):
+            level = np.ma.median(np.ma.masked_invalid(flux), axis=1).filled(np.nan)
+            return np.where(level > 0, -2.5 * np.log10(level), np.nan)
+
+    rows = unlike_places(catalogue.ra, catalogue.dec, magnitudes)
+    if len(rows) == 0:
+        return state
+    ra, dec = np.array(catalogue.ra), np.array(catalogue.dec)
+    place = f"RA {ra[rows[0]]:g}, Dec {dec[rows[0]]:g}"
+    ra[rows] = dec[rows] = np.nan
+    return state.after(catalogue.replace(ra=ra, dec=dec), f"{len(rows):,} target rows ({place}) are {PLACEHOLDER}.")
 
 
 def merge_overlaps(state: Curated, radius: float) -> Curated:
@@ -218,7 +247,10 @@ def add_labels(state: Curated, labels: LabelTable, identity: Identity, radius: f
     ids, label, z, mag = (np.array(getattr(catalogue, name)) for name in ("object_id", "label", "z", "mag"))
     before = label[rows]
     contradicted = int(((before != UNLABELLED) & (before != labels.label[matched])).sum())
-    ids[rows], label[rows], z[rows] = labels.object_id[matched], labels.label[matched], labels.z[matched]
+    # Labels that are known by their place have no id that another table has: the rows keep their own.
+    named = labels.object_id[matched]
+    ids[rows] = np.where(made_here(named), ids[rows], named)
+    label[rows], z[rows] = labels.label[matched], labels.z[matched]
     # Cuts and bins go by the magnitude that the labels were selected by, and so do published scores. No feature
     # sees it: the unlabelled have none.
     mag[rows] = np.where(np.isfinite(labels.mag[matched]), labels.mag[matched], mag[rows])

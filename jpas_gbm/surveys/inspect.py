@@ -213,6 +213,7 @@ def _problems(
     for name, reason in reader.schema.unused.items():
         if ColumnNames(tuple(reader.table.columns), "").find((name,)) is not None:
             yield f"{name} is not used: {reason}"
+    yield from (note for file in reader.quality.files.values() for note in file.notes)
     if sky is None:
         yield "no position: labels and imaging cannot be matched on the sky"
     if reader.schema.name.startswith("sdss") and not facts.photometry.startswith("dered"):
@@ -235,7 +236,10 @@ def _labels(source: Source, table: RawTable, survey: str, schema: SurveySchema) 
         magnitude=Spread.of(labels.mag),
         morphology=shape_counts(labels.morphology) if schema.morphology else None,
         quality=quality,
-        problems=tuple(f"no label of class {name}" for name, count in classes.counts.items() if not count),
+        problems=(
+            *(f"no label of class {name}" for name, count in classes.counts.items() if not count),
+            *next(iter(quality.files.values())).notes,
+        ),
         classes=classes,
     )
 
@@ -252,7 +256,10 @@ def _imaging(source: Source, table: RawTable, survey: str, schema: SurveySchema)
         magnitude=Spread.of(imaging.mag),
         morphology=shapes,
         quality=quality,
-        problems=() if set(shapes) - {"UNKNOWN"} else ("no morphology of a known type",),
+        problems=(
+            *(() if set(shapes) - {"UNKNOWN"} else ("no morphology of a known type",)),
+            *next(iter(quality.files.values())).notes,
+        ),
     )
 
 

@@ -12,7 +12,7 @@ from ..errors import BundleError, CatalogueError, ConfigError, did_you_mean
 from ..store import native
 from .audit import QualityCount
 from .catalogue import UNLABELLED
-from .positions import check_morphology, checked_column
+from .positions import RADIUS, check_morphology, checked_column, made_here, position_groups
 
 NEAR_CUT = 0.01
 """A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
@@ -193,6 +193,17 @@ def join_labels(tables: Sequence[LabelTable]) -> tuple[LabelTable, dict[str, int
     if len(tables) == 1:
         return tables[0], {"repeated": 0, "contradictory": 0}
     columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in _COLUMNS}
+    ids = columns["object_id"]
+    nameless = made_here(ids)
+    if nameless.any():
+        # Known by their place: what another table has there is the same object.
+        group = position_groups(columns["ra"], columns["dec"], RADIUS)
+        named, first = np.unique(group[~nameless], return_index=True)
+        place = np.searchsorted(named, group).clip(max=max(len(named) - 1, 0))
+        known = nameless & (named[place] == group) if len(named) else np.zeros(len(ids), dtype=bool)
+        ids = np.where(nameless, ids[group], ids)
+        ids[known] = columns["object_id"][~nameless][first[place[known]]]
+        columns["object_id"] = ids
     return unique_labels(columns, np.concatenate([table.all_ids for table in tables]))
 
 

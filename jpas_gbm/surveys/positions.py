@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -180,6 +180,50 @@ def position_groups(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarra
     _, component = connected_components(links, directed=False)
     _, first, group = np.unique(component, return_index=True, return_inverse=True)
     return first[group].astype(np.int64)
+
+
+PLACEHOLDER = "of unlike brightness at one exact place, taken as a placeholder: they join nothing"
+
+
+def unlike_places(
+    ra: np.ndarray, dec: np.ndarray, brightness: Callable[[np.ndarray], np.ndarray], least: int = 3, span: float = 1.0
+) -> np.ndarray:
+    """Return the rows whose place is no position: that of several rows which are not of one source.
+
+    Detections of a source in several images differ in their last digits, and forced ones are alike in brightness.
+
+    Parameters
+    ----------
+    ra, dec : array, shape (n,)
+        ICRS degrees.
+    brightness : callable
+        Gives the magnitudes of the rows of an array of row numbers; NaN where not known.
+    least : int
+        Rows at one exact place from which it is looked at.
+    span : float
+        Magnitudes by which they differ.
+
+    Returns
+    -------
+    array of intp
+        Row numbers.
+    """
+    rows = np.flatnonzero(np.isfinite(ra) & np.isfinite(dec))
+    _, group, count = np.unique(ra[rows] + 1j * dec[rows], return_inverse=True, return_counts=True)
+    crowded = count[group] >= least
+    rows, group = rows[crowded], group[crowded]
+    if len(rows) == 0:
+        return rows
+    faintest, brightest = np.full(len(count), -np.inf), np.full(len(count), np.inf)
+    values = brightness(rows)
+    np.fmax.at(faintest, group, values)
+    np.fmin.at(brightest, group, values)
+    return rows[(faintest - brightest)[group] > span]
+
+
+def made_here(ids: np.ndarray) -> np.ndarray:
+    """Return which ids :func:`ids_from_key` made, so that no other table has them."""
+    return ids < -(1 << 62)
 
 
 def _observation_rank(catalogue: Catalogue) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -27,12 +27,15 @@ class LabelFiles:
         Rows of all tables.
     repeated, contradictory : int
         Rows whose object another table had, and objects on whose class tables disagree.
+    doubtful : mapping of str to int
+        Rows with a trusted label that is to be doubted all the same, by reason.
     """
 
     rejected: Mapping[str, int]
     rows: int
     repeated: int = 0
     contradictory: int = 0
+    doubtful: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -156,6 +159,8 @@ class Preparation:
             )
         for reason, count in (self.label_files.rejected if self.label_files else {}).items():
             yield f"    {count:,} rows rejected: {reason}"
+        for reason, count in (self.label_files.doubtful if self.label_files else {}).items():
+            yield f"    {count:,} rows {reason}"
         if imaging:
             yield f"  imaging: known for {100 * imaging.share:.1f} % of the sources{_separation(imaging)}"
 

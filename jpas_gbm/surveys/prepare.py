@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..claims import claim_folder
@@ -131,7 +132,8 @@ def _read_label_tables(
     """Return the labels of all tables as one, and what was counted of them."""
     if not sources:
         return None, None
-    tables, rejected, rows = [], dict[str, int](), 0
+    tables, rows = [], 0
+    sorts: dict[str, dict[str, int]] = {"label": {}, "doubt": {}}
     for source in sources:
         steps.begin(f"labels: {_name(source)}")
         table, quality = read_labels(source, survey)
@@ -139,11 +141,12 @@ def _read_label_tables(
         for file in quality.files.values():
             rows += file.rows
             for count in file.counts.values():
-                if count.rule.startswith("label") and count.count:
-                    rejected[count.sentence] = rejected.get(count.sentence, 0) + count.count
+                sort = sorts.get(count.rule.partition("_")[0])
+                if sort is not None and count.count:
+                    sort[count.sentence] = sort.get(count.sentence, 0) + count.count
         steps.end(f"labels: {_name(source)}", quality)
     table, joined = join_labels(tables)
-    return table, LabelFiles(rejected, rows, **joined)
+    return table, LabelFiles(sorts["label"], rows, **joined, doubtful=sorts["doubt"])
 
 
 def _read_imaging_tables(sources: Sequence[Source], survey: str | None, steps: _Steps) -> ImagingTable | None:
@@ -278,6 +281,17 @@ def _prepared(
             surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers} | dict(surveys),
         ),
     )
-    dataset = dataset.with_quality(steps.quality)
+    # Mocks that name their objects need no place.
+    joined = [_name(one) for role in given if role != "source" or identities[role] != "id" for one in given[role]]
+    dataset = replace(dataset.with_quality(steps.quality), warnings=(*dataset.warnings, *_told(steps.quality, joined)))
     steps.end("split and audited")
     return dataset
+
+
+def _told(quality: QualityReport, joined: Sequence[str]) -> Iterator[str]:
+    """Yield what the readers noted, and how many rows of files that are joined by position have none."""
+    yield from quality.notes()
+    for name in dict.fromkeys(joined):
+        for count in quality.files[name].counts.values() if name in quality.files else ():
+            if count.rule in ("no_position", "crowded") and count.count:
+                yield f"{name}: {count.count:,} rows are {count.sentence}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +16,7 @@ from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import as_float, fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels
-from .positions import RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups
+from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
 from .recognition import Source, as_list, as_table, open_survey
 from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
 from .tables import Block, ColumnNames, RawTable, block_rows, join_blocks, rebatch
@@ -138,6 +139,7 @@ class CatalogueReader:
                 + "\n".join(self.quality.lines())
                 + "\nCheck that the right photometry and survey were chosen (--survey)."
             )
+        col.refuse_unknown_words(self.layout)
 
     def _parts(self, block: Block, start: int) -> _Parts:
         schema, layout, rows = self.schema, self.layout, block_rows(block)
@@ -146,7 +148,7 @@ class CatalogueReader:
         plain = col.named(block, layout)
         ra, dec, counts = col.position(plain, layout)
         mag = col.magnitude(plain, layout, rows)
-        shapes, more = col.morphology(plain, schema, rows)
+        shapes, more = col.morphology(plain, layout, rows)
         counts += more
         parts: _Parts = {
             "flux": fluxes.flux,
@@ -163,10 +165,12 @@ class CatalogueReader:
             "object_id": self._object_id(plain, ra, dec, start, rows),
         }
         if schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= plain.keys():
-            parts["label"], parts["z"], more = col.labels(plain, schema, self.scheme, layout.place)
+            parts["label"], parts["z"], more = col.labels(plain, layout, self.scheme)
             counts += more
         counts = [*fluxes.counts, *counts]
-        self.quality = self.quality + QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts)
+        notes = (*self.table.notes, *layout.unchecked)
+        found = QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=notes)
+        self.quality = self.quality + found
         return parts
 
     def _object_id(self, plain: Block, ra: np.ndarray, dec: np.ndarray, start: int, rows: int) -> np.ndarray:
@@ -349,9 +353,10 @@ def read_labels(
     """
     file, layout, plain, rows = _read_columns(source, survey, "labels", hdu)
     schema, place = layout.schema, layout.place
-    label, z, counts = col.labels(plain, schema, scheme or LabelScheme(), place)
+    label, z, counts = col.labels(plain, layout, scheme or LabelScheme())
     ra, dec, more = col.position(plain, layout)
-    shapes, others = col.morphology(plain, schema, rows)
+    shapes, others = col.morphology(plain, layout, rows)
+    col.refuse_unknown_words(layout)
     if schema.identity == "position":
         # No table's own ids: negative, so that they are nobody's TARGETID.
         ids = ids_from_key({"PLACE": col.sky_cell(ra, dec)})[position_groups(ra, dec, RADIUS)]
@@ -361,18 +366,28 @@ def read_labels(
     values = {"object_id": ids, "ra": ra, "dec": dec, "label": label, "z": z, "mag": mag, "morphology": shapes}
     trusted = label >= 0
     table, repeats = unique_labels({name: value[trusted] for name, value in values.items()}, ids)
+    table, crowded = _without_placeholders(table)
     sentences = {
         "repeated": "a further row of an object that is there already",
         "contradictory": "an object whose rows disagree on its class",
     }
-    counts += [*more, *others]
+    counts += [*more, *others, crowded]
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
-    quality = QualityReport.of(file.path.name, rows, counts=counts)
+    quality = QualityReport.of(file.path.name, rows, counts=counts, notes=(*file.notes, *layout.unchecked))
     if len(table) == 0:
         raise CatalogueError(
             f"{file.path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
         )
     return table, quality
+
+
+def _without_placeholders(table: LabelTable) -> tuple[LabelTable, QualityCount]:
+    """Take away the places that unlike objects share, and count these."""
+    bright = table.mag if np.isfinite(table.mag).any() else 10.0 * table.z
+    crowd = unlike_places(table.ra, table.dec, lambda rows: bright[rows])
+    ra, dec = np.array(table.ra), np.array(table.dec)
+    ra[crowd] = dec[crowd] = np.nan
+    return replace(table, ra=ra, dec=dec), QualityCount("crowded", PLACEHOLDER, len(crowd), "rows")
 
 
 def read_imaging(
@@ -401,23 +416,26 @@ def read_imaging(
         If the file cannot be understood.
     """
     file, layout, plain, rows = _read_columns(source, survey, "imaging", hdu)
-    schema = layout.schema
-    source, counts = col.source_rows(plain, layout, rows)
-    if not source.any():
+    is_source, counts = col.source_rows(plain, layout, rows)
+    if not is_source.any():
         raise CatalogueError(
             f"{file.path}: none of its {rows:,} rows is a source.\n"
             + "\n".join(QualityReport.of(file.path.name, rows, counts=counts).lines())
         )
-    key = {name: values[source] for name, values in col.row_key(plain, layout, 0, rows).items()}
-    plain = {name: values[source] for name, values in plain.items()}
+    key = {name: values[is_source] for name, values in col.row_key(plain, layout, 0, rows).items()}
+    plain = {name: values[is_source] for name, values in plain.items()}
     ra, dec, more = col.position(plain, layout)
     mag = col.magnitude(plain, layout, len(ra))
-    shapes, others = col.morphology(plain, schema, len(ra))
+    shapes, others = col.morphology(plain, layout, len(ra))
+    col.refuse_unknown_words(layout)
     counts += [*more, *others]
     dark = int(np.isnan(mag).sum())
     counts.append(QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows"))
+    crowd = unlike_places(ra, dec, lambda rows: mag[rows])
+    ra[crowd] = dec[crowd] = np.nan
+    counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
     table = ImagingTable(ra, dec, mag, shapes, key)
-    return table, QualityReport.of(file.path.name, rows, counts=counts)
+    return table, QualityReport.of(file.path.name, rows, counts=counts, notes=(*file.notes, *layout.unchecked))
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:

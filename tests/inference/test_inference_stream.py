@@ -67,6 +67,15 @@ def test_no_chunk_changes_the_quality_of_the_rows_that_set_the_limits(make_fitte
     assert ((tables[0]["QUALITY"] & 16) != 0).sum() <= 4
 
 
+def test_imaging_that_was_forgotten_is_told(make_fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(30)
+    model = make_fitted(recipe=SimpleNamespace(has_imaging=True))
+    told = predict(model, path, tmp_path / "bare.csv")
+    assert "Warning: 30 of 30 rows have neither magnitude nor morphology" in "\n".join(told.lines())
+    given = predict(model, path, tmp_path / "given.csv", legacy=[make_tractor(path)])
+    assert not any("--legacy" in warning for warning in given.warnings)
+
+
 def test_imaging_comes_by_position(fitted, make_catalogue, make_tractor, tmp_path):
     path = make_catalogue(400)
     told = predict(fitted, path, tmp_path / "a.parquet", legacy=[make_tractor(path, share=0.5)], chunk_rows=90)

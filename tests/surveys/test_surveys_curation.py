@@ -7,8 +7,19 @@ import pytest
 from survey_samples import ARCSEC, catalogue, imaging_of, labels_of
 
 from jpas_gbm.errors import DatasetError
-from jpas_gbm.surveys.curation import Curated, add_imaging, add_labels, compare_imaging, merge_overlaps, name_objects
-from jpas_gbm.surveys.labels import LabelTable
+from jpas_gbm.options import PrepareOptions
+from jpas_gbm.surveys.assembly import twin_finder
+from jpas_gbm.surveys.curation import (
+    Curated,
+    add_imaging,
+    add_labels,
+    compare_imaging,
+    leave_placeholders,
+    merge_overlaps,
+    name_objects,
+)
+from jpas_gbm.surveys.labels import LabelTable, join_labels
+from jpas_gbm.surveys.positions import ids_from_key
 from jpas_gbm.surveys.preparation import Preparation
 
 TARGET = catalogue(200)
@@ -173,3 +184,42 @@ def test_imaging_that_tells_labelled_from_unlabelled_is_told(known: int, warned:
 def test_a_wide_search() -> None:
     """A single label is enough of a hint."""
     assert "Within 60 arcsec there are 1" in _no_match(labels_of(TARGET, [0], shift=-30.0))
+
+
+def test_labels_known_by_their_place_leave_the_rows_their_ids_and_share_none_with_mocks() -> None:
+    rows = np.arange(0, 200, 2)
+    ids = ids_from_key({"PLACE": rows})
+    labels = labels_of(TARGET, rows, object_id=ids)
+    start = name_objects(START, "row", 1.0)
+    done = add_labels(start, labels, "row", 1.0).catalogue
+    assert np.array_equal(done.object_id, start.catalogue.object_id) and (done.label[rows] == rows % 4).all()
+    options = PrepareOptions()
+    assert twin_finder(done, labels, options, "id", "row").target is done
+    assert twin_finder(done, labels_of(TARGET, rows), options, "id", "row").target is None
+
+
+def test_labels_with_and_without_ids_are_of_one_object_at_one_place() -> None:
+    rows = np.arange(10)
+    named = labels_of(TARGET, rows[:6])
+    placed = labels_of(TARGET, rows[4:], shift=0.4, object_id=ids_from_key({"PLACE": rows[4:]}))
+    table, counts = join_labels([named, placed])
+    assert counts == {"repeated": 2, "contradictory": 0} and len(table) == 10
+    assert (table.object_id > 0).sum() == 6
+    other, counts = join_labels([placed, named])
+    assert counts["repeated"] == 2 and (other.object_id > 0).sum() == 6
+
+
+def test_target_rows_of_unlike_brightness_at_one_place_are_not_merged() -> None:
+    place = {
+        "ra": np.where(np.arange(200) < 40, 12.5, TARGET.ra),
+        "dec": np.where(np.arange(200) < 40, 3.0, TARGET.dec),
+    }
+    key = {"TILE_ID": np.arange(200) % 2, "NUMBER": np.arange(200)}
+    crowd = Curated(TARGET.replace(**place, key=key))
+    assert len(merge_overlaps(crowd, 0.5).catalogue) < 200
+    state = leave_placeholders(crowd)
+    assert len(merge_overlaps(state, 0.5).catalogue) == 200
+    assert np.isnan(state.catalogue.ra[:40]).all() and np.isfinite(state.catalogue.ra[40:]).all()
+    assert "40 target rows (RA 12.5, Dec 3) are of unlike brightness at one exact place" in state.warnings[0]
+    alike = crowd.catalogue.replace(flux=np.ones_like(TARGET.flux))
+    assert leave_placeholders(Curated(alike)).warnings == ()

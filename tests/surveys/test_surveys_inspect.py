@@ -122,8 +122,10 @@ def test_imaging(tmp_path):
     found = inspect_file(write_tractor(tmp_path / "t.fits"))
     assert found.morphology == {"PSF": 1, "REX": 1, "DEV": 1, "EXP": 1, "SER": 1}
     assert "17.50 to 22.50" in text(found) and found.problems == ()
-    strange = inspect_file(write_tractor(tmp_path / "u.fits", TYPE=np.array(["X"] * 6)))
-    assert strange.problems == ("no morphology of a known type",)
+    blank = inspect_file(write_tractor(tmp_path / "u.fits", TYPE=np.array([""] * 6)))
+    assert blank.problems == ("no morphology of a known type",)
+    with pytest.raises(CatalogueError, match=r"\[TYPE\]: holds no word that is known here \('X', say\). Known: PSF"):
+        inspect_file(write_tractor(tmp_path / "v.fits", TYPE=np.array(["X"] * 6)))
 
 
 def test_a_long_file_is_looked_at_in_part(tmp_path, monkeypatch):

@@ -11,11 +11,13 @@ import pytest
 from astropy.io import fits
 from sample_files import ERROR, FLUX, idr_columns, write_fits, write_idr, write_tractor, write_zcat
 
+import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.audit import QualityReport
 from jpas_gbm.surveys.bands import band_system, degrees_per_unit, stated_unit
 from jpas_gbm.surveys.labels import LabelScheme, label_doubts
-from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
+from jpas_gbm.surveys.positions import unlike_places
+from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.schema import load_schema
 
 BANDS = band_system("jpas57").names
@@ -285,6 +287,92 @@ def test_tables_of_second_detections_are_refused(tmp_path):
     named = {f"duplicatedmagabdualobj.{name}": value for name, value in idr_columns().items()}
     with pytest.raises(CatalogueError, match="second detections"):
         read_catalogue(write_fits(tmp_path / "b.fits", named, bands=BANDS, name="T"))
+
+
+@pytest.mark.parametrize(
+    ("write", "read", "name", "words", "known"),
+    [
+        (write_zcat, read_labels, "SPECTYPE", ["extragalactic"] * 8, "GALAXY"),
+        (write_zcat, read_labels, "MORPHTYPE", ["round"] * 8, "PSF"),
+        (write_tractor, read_imaging, "TYPE", ["round"] * 5 + [""], "PSF"),
+    ],
+)
+def test_a_column_of_words_of_which_none_is_known_is_refused_and_quoted(tmp_path, write, read, name, words, known):
+    path = write(tmp_path / "t.fits", **{name: np.array(words)})
+    said = rf"\[{name}\]: holds no word .* \('{words[0].upper()}', say\). Known: {known}"
+    with pytest.raises(CatalogueError, match=said) as told:
+        read(path)
+    assert "\n" not in str(told.value)
+
+
+def test_unknown_words_of_a_catalogue_are_told_when_all_of_it_was_read(tmp_path):
+    path = tmp_path / "s.csv"
+    head = "ra,dec,dered_u,dered_g,dered_r,dered_i,dered_z,class,redshift,plate,mjd,fiberid"
+    rows = [f"{10 + i},1,19,19,19,19,19,{'QSO' if i == 3 else 'blob'},0.5,1,2,{i}" for i in range(4)]
+    path.write_text("\n".join([head, *rows]) + "\n")
+    assert [len(chunk) for chunk in CatalogueReader(path).chunks(2)] == [2, 2]
+    path.write_text("\n".join([head, *rows[:3]]) + "\n")
+    with pytest.raises(CatalogueError, match=r"\[class\]: holds no word that is known here \('BLOB', say\)"):
+        list(CatalogueReader(path).chunks(2))
+    path.write_text("\n".join([head, *(row.replace("blob", "") for row in rows[:3])]) + "\n")
+    assert (read_catalogue(path)[0].label == -1).all()
+
+
+def test_morphologies_that_tell_no_shape_are_known_and_unknown(tmp_path):
+    imaging, _ = read_imaging(write_tractor(tmp_path / "t.fits", TYPE=np.array(["GPSF"] * 6)))
+    assert not imaging.morphology.any()
+
+
+def test_rules_that_find_no_column_are_told_with_the_nearest(tmp_path):
+    path = write_idr(tmp_path / "a.fits", changes={"FLAGS": None, "FLAGGS": np.zeros((12, 57), dtype=np.int16)})
+    problems = jg.inspect(path).files[0].problems
+    assert any(
+        line.startswith("FLAGS is not there, so not checked: corrupted") and "FLAGGS?" in line for line in problems
+    )
+    path = write_zcat(tmp_path / "z.fits", OBJTYPE=None)
+    assert any("OBJTYPE is not there, so not checked" in line for line in jg.inspect(path).files[0].problems)
+    # A rule on a column that most tables lack is told only where one of nearly that name is there.
+    assert not any("VI_QUALITY" in line for line in jg.inspect(path).files[0].problems)
+    path = write_zcat(tmp_path / "y.fits", VI_QUALTY=np.ones(8))
+    assert any("VI_QUALITY is not there" in line for line in jg.inspect(path).files[0].problems)
+
+
+# ---- positions that are none ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [0.0, -999.0, 99.0])
+def test_placeholders_are_no_positions(tmp_path, value):
+    """Reported as picca #6: unlike sources at RA = Dec = 0 were merged as one."""
+    for write, read, ra, dec in (
+        (write_idr, read_catalogue, "ALPHA_J2000", "DELTA_J2000"),
+        (write_zcat, read_labels, "TARGET_RA", "TARGET_DEC"),
+        (write_tractor, read_imaging, "RA", "DEC"),
+    ):
+        path = write(tmp_path / "t.fits")
+        with fits.open(path, mode="update") as hdus:
+            hdus[1].data[ra][:2] = value
+            hdus[1].data[dec][:2] = value
+        table, quality = read(path)
+        assert np.isnan(table.ra).sum() == np.isnan(table.dec).sum() == 2
+        assert counted(quality)["no_position"] == 2
+    # One coordinate of 0 is a position.
+    assert np.isfinite(read_imaging(write_tractor(tmp_path / "u.fits", RA=np.zeros(6)))[0].ra).all()
+
+
+def test_unlike_rows_at_one_exact_place_have_no_position():
+    ra, dec = np.array([5.0, 5, 5, 7, 7, 7, 9, 9, np.nan]), np.zeros(9)
+    mag = np.array([20.0, 23, np.nan, 20, 20.3, 20.9, 18, 24, 20])
+    assert unlike_places(ra, dec, lambda rows: mag[rows]).tolist() == [0, 1, 2]
+    assert unlike_places(ra[:2], dec[:2], lambda rows: mag[rows]).tolist() == []
+
+
+def test_unlike_labels_and_imaging_at_one_place_join_nothing(tmp_path):
+    labels, quality = read_labels(
+        write_zcat(tmp_path / "z.fits", TARGET_RA=np.full(8, 5.0), TARGET_DEC=np.full(8, 1.0))
+    )
+    assert np.isnan(labels.ra).all() and counted(quality)["crowded"] == 5
+    imaging, quality = read_imaging(write_tractor(tmp_path / "t.fits", RA=np.full(6, 5.0), DEC=np.full(6, 1.0)))
+    assert np.isnan(imaging.ra).all() and counted(quality)["crowded"] == 5
 
 
 # ---- label quality --------------------------------------------------------------------------------

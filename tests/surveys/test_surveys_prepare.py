@@ -145,6 +145,40 @@ def test_without_imaging_no_feature_may_see_the_zcatalogues(files: dict[str, Pat
     assert np.isnan(data.target_rows("unlabelled").mag).all()
 
 
+def test_imaging_that_only_the_source_has_is_told(files: dict[str, Path]) -> None:
+    forgotten = prepare(files["source"], files["target"], files["labels"])
+    (warning,) = [warning for warning in forgotten.warnings if "--legacy" in warning]
+    assert f"none of the {N:,} target rows has magnitude or morphology" in warning
+    given = prepare(files["source"], files["target"], files["labels"], files["legacy"])
+    assert not any("--legacy" in warning for warning in given.warnings)
+
+
+def test_rows_at_a_placeholder_are_told_and_neither_merged_nor_labelled(files: dict[str, Path], tmp_path: Path) -> None:
+    """Rows 100 to 139 at RA = Dec = 0 in two tiles, and five labels there."""
+    target, labels = Table.read(files["target"]), Table.read(files["labels"])
+    target["ALPHA_J2000"][100:140] = target["DELTA_J2000"][100:140] = 0
+    target["TILE_ID"][120:140] = 2250
+    labels["TARGET_RA"][:5] = labels["TARGET_DEC"][:5] = 0
+    target.write(tmp_path / "zero.fits")
+    labels.write(tmp_path / "zcat.fits")
+    data = prepare(files["source"], tmp_path / "zero.fits", tmp_path / "zcat.fits")
+    nowhere = np.isnan(data.target.ra)
+    assert nowhere.sum() == 40 and (data.target.label[nowhere] == -1).all() and len(data.target) == N
+    said = " ".join(data.warnings)
+    assert "zero.fits: 40 rows are at a placeholder" in said and "zcat.fits: 5 rows are at a placeholder" in said
+    assert "Mock_train" not in said  # mocks are known by their ids
+    assert any("FLAGS is not there, so not checked" in warning for warning in data.warnings)
+
+
+def test_labels_without_ids_find_twins_by_position_alone(files: dict[str, Path], tmp_path: Path) -> None:
+    labels = Table.read(files["labels"])
+    del labels["TARGETID"]
+    labels.write(tmp_path / "placed.fits")
+    data = prepare(files["source"], files["target"], tmp_path / "placed.fits")
+    assert (data.target.label >= 0).sum() == N / 2 and (data.target.object_id < 0).all()
+    assert any("the labels have no ids" in warning for warning in data.warnings)
+
+
 def test_several_files_of_each_kind_are_joined(files: dict[str, Path], tmp_path: Path) -> None:
     targets = [write_jpas(tmp_path / "a.fits", 160), write_jpas(tmp_path / "b.fits", 120, first=120)]
     rows = np.arange(100)
