@@ -9,8 +9,7 @@ release over https alone, and are wiped from whatever a server says.
 
 References
 ----------
-Dowler, Rixon, Tody and Demleitner (2019), Table Access Protocol 1.1; Harrison and Rixon (2016), Universal Worker
-Service 1.1 (IVOA recommendations).
+Dowler et al. (2019), Table Access Protocol 1.1; Harrison and Rixon (2016), Universal Worker Service 1.1 (IVOA).
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ def credentials(url: str) -> tuple[str, str] | None:
 
     Returns
     -------
-    tuple of str, or None
+    (str, str) or None
     """
     user, password = os.environ.get(USER), os.environ.get(PASSWORD)
     if user and password:
@@ -326,7 +325,7 @@ class Archive:
                         stream.write(piece)
                         if time.monotonic() - begin > limit:
                             raise _Failure(f"was still sending after {limit:g} s ({size:,} bytes)")
-                return str(answer.url)
+                return str(answer.url if answer.next is None else answer.next.url)
         except http.SSLError as error:
             text = f"has no certificate that can be trusted ({self._clean(str(error))}). Is the clock right?"
             raise _Failure(text, again=False) from error
@@ -357,8 +356,7 @@ class Archive:
             known = "the login is not accepted or has expired" if self._signed_in else "it asks for a login"
             raise _Failure(f"{known}: {text}", again=False, login=True)
         pause = str(answer.headers.get("Retry-After", ""))
-        wait = float(pause) if pause.isdecimal() else 0.0
-        raise _Failure(f"says {text}", again=status in _BUSY, wait=wait)
+        raise _Failure(f"says {text}", again=status in _BUSY, wait=float(pause) if pause.isdecimal() else 0.0)
 
     def _understand(
         self, place: Path, rows: int | None, check: Callable[[VoTable], None] | None
@@ -422,7 +420,10 @@ class Archive:
         def once() -> bool:
             with tempfile.TemporaryDirectory() as folder:
                 place = Path(folder) / "answer"
-                self._receive(partial(self._session.post, login, data=data, stream=True), place)
+                # A redirect is followed without the password, wherever it leads.
+                url = self._receive(partial(self._session.post, login, data=data, allow_redirects=False), place)
+                if url != login:
+                    self._receive(partial(self._session.get, url, stream=True), place)
                 return re.search(rb"type\s*=\s*[\"']?password", place.read_bytes()[: 4 * _PIECE], re.I) is None
 
         self._signed_in = False

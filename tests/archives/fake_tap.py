@@ -110,9 +110,10 @@ class FakeTap:
             table.load(self.base)
         self.lock = threading.Lock()
         self.faults, self.queries, self.agents, self.auths, self.sessions = {}, [], set(), [], set()
+        self.bodies = []
         self.jobs, self.data, self.logins, self.busy, self.most_busy = {}, 0, 0, 0, 0
         self.password, self.hidden = PASSWORD, set()
-        self.ignores_maxrec_status = False
+        self.ignores_maxrec_status, self.login_leads_to = False, None
         fake = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -161,6 +162,7 @@ class FakeTap:
     def answer(self, request, path, form):
         self.agents.add(request.headers.get("User-Agent"))
         self.auths.append((path, request.headers.get("Authorization")))
+        self.bodies.append((path, str(form)))
         if path == "/login":
             return self.sign_in(request, form)
         if path in self.pages:
@@ -201,6 +203,8 @@ class FakeTap:
 
     def sign_in(self, request, form):
         self.logins += 1
+        if self.login_leads_to:
+            return self.send(request, "", status=self.login_leads_to[0], location=self.login_leads_to[1])
         if (form.get("login"), form.get("password")) != (USER, self.password):
             return self.send(request, LOGIN_PAGE)
         self.sessions.add(f"s{self.logins}")

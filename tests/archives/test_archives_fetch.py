@@ -404,6 +404,18 @@ def test_wrong_and_absent_credentials(small_sky, user, tmp_path, monkeypatch):
         assert "wr0ng" not in str(caught.value) and fake.queries == []
 
 
+@pytest.mark.parametrize("status", [302, 307])
+def test_a_login_that_is_sent_elsewhere_takes_no_password_along(status, small_sky, user, tmp_path, monkeypatch):
+    monkeypatch.setenv("JPAS_GBM_ARCHIVE_USER", USER)
+    monkeypatch.setenv("JPAS_GBM_ARCHIVE_PASSWORD", PASSWORD)
+    with FakeTap([], pages={"/elsewhere": faults.LOGIN_PAGE.encode()}) as other:
+        with FakeTap(small_sky[0], login=True) as fake:
+            fake.login_leads_to = status, f"{other.url}/elsewhere"
+            with pytest.raises(ArchiveError, match="the archive does not accept the login"):
+                jg.fetch("small", tmp_path / "sky", tiles="all", **user.config(fake))
+        assert other.bodies == [("/elsewhere", "{}")] and other.auths == [("/elsewhere", None)]
+
+
 def test_the_keyring_is_asked_by_the_host(small_sky, user, tmp_path, monkeypatch):
     class Keyring:
         asked: ClassVar = []
