@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from .simulation.simulate import simulate as simulate
     from .surveys.catalogue import Catalogue as Catalogue
     from .surveys.dataset import Dataset as Dataset
+    from .surveys.dataset import audit as audit
     from .surveys.inspect import inspect as inspect
     from .surveys.inspection import Inspection as Inspection
     from .surveys.labels import LabelScheme as LabelScheme
@@ -54,6 +55,7 @@ _DOOR = {
     "inspect": "surveys.inspect",
     "read": "surveys.reader",
     "prepare": "surveys.prepare",
+    "audit": "surveys.dataset",
     "fit": "adaptation.fit",
     "load": "model",
     "predict": "inference.stream",

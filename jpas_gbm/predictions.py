@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .errors import CatalogueError, FeatureMismatch
+from .errors import CatalogueError, ConfigError, FeatureMismatch
 from .features.recipe import FeatureMatrix
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.audit import QualityBit
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
+from .surveys.columns import kept_name, listed
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
 from .surveys.schema import load_schema, survey_names
+from .surveys.tables import ColumnNames, Want, canonical
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -24,6 +27,44 @@ if TYPE_CHECKING:
 
 _PHOTOZ = "_z_quasar"
 _SHOWN = 5
+
+IDS = ("TARGETID", "OBJID", "SPECOBJID", "SPECID", "SOURCE_ID", "REF_ID", "THING_ID", "HEALPIX", "ID", "OBJ_ID")
+"""Columns that name an object, in capitals: they are kept without being named."""
+
+
+WHOLE = {
+    "NROWS": "rows of the whole table",
+    "NCOLS": "columns of the whole table",
+    "IDSUM": "checksum of the ids of the whole table",
+}
+"""Cards that tell the whole of a prediction file, so that a part of it is known as one."""
+
+
+def id_checksum(rows: np.ndarray) -> int:
+    """Return a checksum of the ids of rows, whatever their order: those of parts add up, modulo 2^64.
+
+    Parameters
+    ----------
+    rows : structured array, shape (n,)
+        Of a prediction file; its ids are the integer columns before RA.
+
+    Returns
+    -------
+    int
+        From 0 to 2^64 - 1.
+    """
+    names = list(rows.dtype.names or ())
+    total = np.zeros(len(rows), dtype=np.uint64)
+    for name in names[: names.index("RA")]:
+        if rows[name].dtype.kind not in "iu":
+            continue
+        # The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which scatters every bit of its input.
+        mixed = total ^ np.ascontiguousarray(rows[name]).astype(np.int64).view(np.uint64)
+        mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
+        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        total = mixed ^ (mixed >> np.uint64(31))
+    return int(total.sum(dtype=np.uint64))
 
 
 @dataclass(frozen=True, eq=False)
@@ -82,28 +123,26 @@ class Predictions:
         """Return how many rows have each class as their most probable one."""
         return dict(zip(self.classes, np.bincount(self.label, minlength=len(self.classes)).tolist(), strict=True))
 
-    def columns(self, *, imaging: bool = False) -> tuple[Column, ...]:
+    def columns(self, ids: Sequence[Column] = ()) -> tuple[Column, ...]:
         """Return the columns of a table of these rows.
 
         Parameters
         ----------
-        imaging : bool
-            Whether an imaging table was matched: there is a column of magnitudes then, even if no row has one.
+        ids : sequence of Column
+            Further columns that name the object.
 
         Returns
         -------
         tuple of Column
-            Row key, object id where the survey has one, position, magnitude where there is one, probabilities,
-            classes, entropy, spread and photometric redshift where the model gives them, quality bits.
+            Row key, object id where the survey has one, position, magnitude, probabilities, classes, entropy, spread
+            and photometric redshift where the model gives them, quality bits.
         """
         schema = load_schema(self.catalogue.survey) if self.catalogue.survey in survey_names() else None
         return prediction_columns(
             tuple(self.catalogue.key),
             self.classes,
             object_id=schema.object_id[0] if schema is not None and schema.identity == "id" else None,
-            magnitude=imaging
-            or (schema is not None and schema.magnitude is not None)
-            or bool(np.isfinite(self.catalogue.mag).any()),
+            ids=ids,
             spread=self.spread is not None,
             photoz=self.photoz is not None,
         )
@@ -167,6 +206,156 @@ class Predictions:
         astropy.table.Table
         """
         return to_table(self.columns(), self.records(), {"survey": self.catalogue.survey})
+
+
+class KeptColumns:
+    """Columns of a catalogue that its predictions carry along as they are.
+
+    Parameters
+    ----------
+    reader : CatalogueReader
+        Told here what to keep.
+    names : str or sequence of str, optional
+        Columns, or ``all`` plain ones; ids are kept in any case.
+    out : path
+        Where they are written: FITS and VOTable hold no text beyond ASCII.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such column, or it is an array.
+    CatalogueError
+        If text cannot be written in the format of the output.
+    """
+
+    def __init__(self, reader: CatalogueReader, names: str | Sequence[str] | None, out: str | Path) -> None:
+        self._table, suffix = reader.table, Path(out).suffix.lower()
+        self._plain = suffix not in (".parquet", ".pq", ".csv", ".ecsv")
+        stated = [] if names is None else names.split(",") if isinstance(names, str) else list(names)
+        wanted = self._found([name.strip() for name in stated if name.strip()])
+        unread = set(reader.layout.key) | {*reader.schema.object_id[:1]}
+        columns = reader.table.columns.items()
+        ids = [
+            name
+            for name, column in columns
+            if canonical(name) in IDS and column.width is None and column.kind in ("int", "text")
+        ]
+        ids = [name for name in ids if canonical(name) not in {*map(canonical, unread)} | reader.table.repeated]
+        self._kinds: dict[str, Want] = {name: self._want(name) for name in dict.fromkeys((*ids, *wanted))}
+        self._columns = self._looked_at(reader)
+        self.ids = [name for name in ids if self._columns[name].dtype == "i8"]
+        reader.keep = {**self._kinds}
+
+    def _found(self, names: Sequence[str]) -> list[str]:
+        """Return the file's names of the columns asked for."""
+        table = self._table
+        plain = [name for name, column in table.columns.items() if column.width is None and column.kind != "object"]
+        if list(names) == ["all"]:
+            return [name for name in plain if name not in table.repeated]
+        finder, found = ColumnNames(tuple(table.columns), table.place), []
+        for name in names:
+            theirs = finder.find((name,))
+            if theirs is None:
+                raise ConfigError(
+                    f"--keep {name}: {table.place} has no such column.{finder.nearest(name)} It has: {listed(table)}."
+                )
+            if theirs not in plain:
+                raise ConfigError(f"--keep {name}: is an array; columns of one value a row are carried along.")
+            found.append(theirs)
+        return found
+
+    def _want(self, name: str) -> Want:
+        kinds: dict[str, Want] = {"int": "int", "float": "float", "text": "text"}
+        return kinds.get(self._table.columns[name].kind, "any")
+
+    def _looked_at(self, reader: CatalogueReader) -> dict[str, Column]:
+        """Read the columns once for their types: how long text is, and whether integers are missing."""
+        types: dict[str, np.dtype] = {}
+        missing: set[str] = set()
+        known = {name: kind for name, kind in self._kinds.items() if kind == "float"}
+        for name in [name for name in self._kinds if name not in known]:
+            try:
+                self._note({name: self._kinds[name]}, types, missing)
+            except CatalogueError:
+                # Integers are told from the first rows of a text table; further down there may be others.
+                self._kinds[name] = "float"
+        columns = {}
+        for name in self._kinds:
+            unit = self._table.columns[name].unit or ""
+            columns[name] = Column(name, self._type(name, types, missing), "As the catalogue has it.", "", unit)
+        return columns
+
+    def _note(self, want: Mapping[str, Want], types: dict[str, np.dtype], missing: set[str]) -> None:
+        for block in self._table.read(want):
+            for name, values in block.items():
+                if np.ma.getmaskarray(values).any():
+                    missing.add(name)
+                data = np.ma.getdata(values)
+                if data.dtype.kind in "US":
+                    data = self._encoded(name, data)
+                types[name] = np.promote_types(types.get(name, data.dtype), data.dtype)
+
+    def _encoded(self, name: str, values: np.ndarray) -> np.ndarray:
+        try:
+            return np.strings.encode(values.astype(str), "ascii" if self._plain else "utf-8")
+        except UnicodeEncodeError as error:
+            raise ConfigError(
+                f"--keep {name}: holds letters that FITS and VOTable cannot ({error.object[:20]!r}, say). Write "
+                "Parquet or CSV, or leave it out."
+            ) from error
+
+    def _type(self, name: str, types: Mapping[str, np.dtype], missing: set[str]) -> str:
+        """Return how a column is written: integers with missing ones as text, so that none is changed."""
+        dtype = types.get(name, np.dtype("f8"))
+        if dtype.kind == "S":
+            return f"S{max(dtype.itemsize, 1)}"
+        if dtype.kind == "b":
+            return "f4" if name in missing else "i2"
+        if dtype.kind in "iu":
+            return "S20" if name in missing or dtype == np.uint64 else "i8" if dtype.itemsize > 2 else "i4"
+        return "f8"
+
+    def beside(self, columns: Sequence[Column]) -> tuple[Column, ...]:
+        """Return the columns of the predictions with those that are kept; one of the same name is called NAME_IN.
+
+        Parameters
+        ----------
+        columns : sequence of Column
+            Of the predictions.
+
+        Returns
+        -------
+        tuple of Column
+        """
+        taken = {column.name.upper() for column in columns}
+        key = {column.name for column in columns[: [column.name for column in columns].index("RA")]}
+        self._names = {
+            name: name if name.upper() not in taken else f"{name}_IN"
+            for name in self._columns
+            if canonical(name) not in {one.upper() for one in key}
+        }
+        made = {name: replace(self._columns[name], name=ours) for name, ours in self._names.items()}
+        first = [made.pop(name) for name in self.ids if name in made]
+        return (*columns[: len(key)], *first, *columns[len(key) :], *made.values())
+
+    def of(self, predictions: Predictions) -> dict[str, np.ndarray]:
+        """Return the values of some rows by the names of their columns.
+
+        Parameters
+        ----------
+        predictions : Predictions
+            n rows.
+
+        Returns
+        -------
+        dict of str to array, shape (n,)
+        """
+        values = {}
+        for name, ours in self._names.items():
+            column = predictions.catalogue.extra[kept_name(name)]
+            text = self._columns[name].dtype.startswith("S")
+            values[ours] = self._encoded(name, column) if text else column
+        return values
 
 
 def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:

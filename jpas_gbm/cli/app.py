@@ -95,6 +95,7 @@ for function in (
     verbs.mocks,
     verbs.inspect,
     verbs.prepare,
+    verbs.audit,
     verbs.fit,
     verbs.tune,
     verbs.evaluate,

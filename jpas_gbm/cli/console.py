@@ -34,6 +34,9 @@ Legacy = Annotated[list[str] | None, typer.Option("--legacy", help="Legacy Surve
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
 Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
 Split = Annotated[str, typer.Option("--split", help="test, val or train.")]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Refuse files of which there is anything to note, such as stale checksums.")
+]
 Survey = Annotated[str | None, typer.Option("--survey", help="Where a file does not give itself away.")]
 
 
@@ -155,6 +158,8 @@ def verb(
                     say_json(as_json(result))
                 else:
                     say(*result.lines(), *closing_lines)
+                if getattr(result, "leaks", ()):
+                    raise typer.Exit(1)
                 if getattr(result, "ended", None) == "interrupted":
                     raise typer.Exit(130)
 

@@ -11,7 +11,7 @@ from typer import Argument, Option
 
 from ..claims import claim_file, claim_room
 from ..errors import ConfigError
-from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Survey, verb
+from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Strict, Survey, verb
 
 
 @verb(
@@ -121,6 +121,8 @@ def predict(
     ] = None,
     pair: Annotated[str | None, Option(help="Classes A,B that --explain compares.")] = None,
     tiles: Annotated[str | None, Option(help="Zero points of tiles that 'calibrate-tiles' measured.")] = None,
+    keep: Annotated[str | None, Option(help="Columns to carry along: NAME,... or all. Ids are kept anyway.")] = None,
+    strict: Strict = False,
     **more: object,
 ) -> Sequence[str]:
     """Classify a whole catalogue in bounded memory; rows stay in input order."""
@@ -248,10 +250,10 @@ def mocks(
     return [f"mocks: {out}; each names its parent, listed in parents.csv"]
 
 
-def _look(files: list[str], survey: str | None, progress: Any) -> Any:
+def _look(files: list[str], survey: str | None, strict: bool, progress: Any) -> Any:
     from .. import inspect
 
-    return inspect(files, survey=survey)
+    return inspect(files, survey=survey, strict=strict)
 
 
 @verb("json", example="inspect jpas.fits zcatalogue.fits", call=_look)
@@ -259,6 +261,7 @@ def inspect(
     result: Any,
     files: Annotated[list[str], Argument(metavar="FILE...", help="Tables of any survey known.")],
     survey: Survey = None,
+    strict: Strict = False,
     **more: object,
 ) -> Sequence[str]:
     """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
@@ -284,10 +287,25 @@ def prepare(
     split_seed: Annotated[int | None, Option(help="Seed of the splits by object.")] = None,
     split_by: Annotated[str | None, Option(help="What goes together: object, tile or healpix.")] = None,
     config: Config = None,
+    strict: Strict = False,
     **more: object,
 ) -> Sequence[str]:
     """Read, curate, match, label, split and audit: survey files become a data set folder."""
     return [f"data set: {out}"]
+
+
+def _audited(data: str, progress: Any) -> Any:
+    from .. import audit
+
+    return audit(data)
+
+
+@verb("json", example="audit data", call=_audited)
+def audit(
+    result: Any, data: Annotated[str, Argument(metavar="DATA", help="A data set made by 'prepare'.")], **more: object
+) -> Sequence[str]:
+    """Look for leaks in a data set by ids, positions and values; exit with 1 if there is one."""
+    return []
 
 
 def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any) -> Any:

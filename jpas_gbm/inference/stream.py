@@ -17,7 +17,7 @@ from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model, open_model
 from ..options import ExplainOptions
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
-from ..predictions import Predictions, is_bare
+from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare
 from ..run import Progress, Run, thread_count
 from ..store import provenance
 from ..surveys.audit import QualityBit
@@ -54,6 +54,8 @@ class PredictionSummary:
         Rows with an imaging source, where an imaging table was given.
     columns : tuple of str
         Names of the columns.
+    notes : tuple of str
+        What is to be known of the catalogue's file.
     seconds : float
         Wall time.
     warnings : tuple of str
@@ -67,6 +69,7 @@ class PredictionSummary:
     reading: Mapping[str, object]
     imaging: int | None
     columns: tuple[str, ...]
+    notes: tuple[str, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
 
@@ -89,7 +92,8 @@ class PredictionSummary:
             For the terminal.
         """
         counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
-        lines = [f"{self.rows} rows in input order ({counts})", f"predictions: {self.out}"]
+        notes = [f"Warning: {note}" for note in self.notes]
+        lines = [f"{self.rows} rows in input order ({counts})", *notes, f"predictions: {self.out}"]
         if unknown := self.quality.get("UNKNOWN_TILE"):
             lines.append(
                 f"{unknown} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
@@ -116,6 +120,8 @@ def predict(
     explain: str | None = None,
     pair: str | Sequence[str] | None = None,
     tiles: str | Path | None = None,
+    keep: str | Sequence[str] | None = None,
+    strict: bool = False,
     threads: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -139,10 +145,11 @@ def predict(
         Add the bands that decide between two classes: for rows of these classes (names with commas), or ``all``.
     tiles : path, optional
         Zero points of tiles that the model does not know, as ``calibrate-tiles`` wrote them.
-    threads : int
-        0 is all cores.
-    overwrite, progress
-        Whether `out` may be replaced; called as ``progress("predict", rows done, rows, 0 while not known)``.
+    keep : str or sequence of str, optional
+        Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named.
+    strict, threads, overwrite, progress
+        Refuse a catalogue of which there is anything to note, such as stale checksums; 0 is all cores; whether `out`
+        may be replaced; called as ``progress("predict", rows done, rows, 0 while not known)``.
 
     Returns
     -------
@@ -153,17 +160,25 @@ def predict(
     JpasGbmError
         If catalogue or tiles do not fit the model, a row key repeats, no row is in the imaging tables, or `out` fails.
     """
-    if pair is not None and explain is None:
-        raise ConfigError(f"--pair {pair} says what --explain compares. Give --explain as well, such as --explain all.")
     tables = [] if legacy is None else as_list(legacy)
-    inputs = [given for given in (model, catalogue, tiles, *tables) if isinstance(given, str | Path)]
+    _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None)
+    model, threads = with_tiles(open_model(model), tiles), thread_count(threads)
+    why = None if explain is None else WhyColumns(model, explain, pair, threads)
+    reader = open_for(model, catalogue, survey)
+    if strict:
+        reader.table.refuse_notes()
+    kept = KeptColumns(reader, keep, out)
+    return _Stream(model, reader, tables, why, kept, threads, tiles).write(out, chunk_rows, overwrite, progress)
+
+
+def _claim(out: str | Path, overwrite: bool, given: Sequence[object], idle: str | Sequence[str] | None) -> None:
+    """Refuse an output that cannot be written or would replace an input, and a pair that nothing compares."""
+    if idle is not None:
+        raise ConfigError(f"--pair {idle} says what --explain compares. Give --explain as well, such as --explain all.")
+    inputs = [one for one in given if isinstance(one, str | Path)]
     for path in (out, *([f"{out}.json"] if str(out).lower().endswith(".csv") else [])):
         claim_file(path, overwrite, inputs)
     writer_class(out)
-    model, threads = with_tiles(open_model(model), tiles), thread_count(threads)
-    why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    stream = _Stream(model, open_for(model, catalogue, survey), tables, why, threads, tiles)
-    return stream.write(out, chunk_rows, overwrite, progress)
 
 
 @dataclass(frozen=True)
@@ -174,12 +189,13 @@ class _Stream:
     reader: CatalogueReader
     tables: Sequence[Source]
     why: WhyColumns | None
+    kept: KeptColumns
     threads: int
     tiles: str | Path | None = None
 
     def write(self, out: str | Path, chunk_rows: int, overwrite: bool, progress: Progress | None) -> PredictionSummary:
         """Predict chunk by chunk and write each when it is done."""
-        start, model, reader, why = time.perf_counter(), self.model, self.reader, self.why
+        start, model, reader, why, kept = time.perf_counter(), self.model, self.reader, self.why, self.kept
         imaging = index_imaging(self.tables) if self.tables else None
         # The first chunk is predicted before the file is opened: it says which columns there are, and a
         # model that refuses the catalogue leaves nothing behind.
@@ -189,19 +205,30 @@ class _Stream:
         )
         parts = ((part, {} if why is None else why.of(part)) for part in chunks)
         first = next(parts)
-        columns = first[0].columns(imaging=imaging is not None) + (() if why is None else why.columns)
+        columns = kept.beside(first[0].columns()) + (() if why is None else why.columns)
         inputs = [reader.path, *(one for one in (*self.tables, self.tiles) if isinstance(one, str | Path))]
-        header = provenance(inputs=inputs, model=about_model(model), survey=reader.schema.name, radius=RADIUS)
+        about = about_model(model)
+        header = provenance(
+            inputs=inputs,
+            model=about,
+            survey=reader.schema.name,
+            radius=RADIUS,
+            simulated=about["simulated"] or reader.table.simulated,
+            notes=list(reader.table.notes),
+        )
         counted = _Counts(model.classes)
-        with table_writer(out, Head(columns, header, cards=prediction_cards(header)), overwrite=overwrite) as writer:
+        head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
+        with table_writer(out, head, overwrite=overwrite) as writer:
             for part, more in chain([first], parts):
-                writer.write(part.records(columns, more))
-                counted.add(part)
+                rows = part.records(columns, {**kept.of(part), **more})
+                writer.write(rows)
+                counted.add(part, rows)
                 if progress is not None:
                     progress("predict", counted.rows, reader.rows or 0)
             counted.check_keys(reader.path)
             if imaging is not None:
                 imaging.require_matches(reader.path, counted.rows)
+            writer.closing = {"NROWS": counted.rows, "NCOLS": len(columns), "IDSUM": f"{counted.ids:016x}"}
         return PredictionSummary(
             out=str(out),
             rows=counted.rows,
@@ -210,6 +237,7 @@ class _Stream:
             reading=reader.quality.to_dict(),
             imaging=None if imaging is None else imaging.matched,
             columns=tuple(column.name for column in columns),
+            notes=tuple(reader.quality.notes()),
             seconds=time.perf_counter() - start,
             warnings=(*reader.quality.notes(), *self._forgotten(counted)),
         )
@@ -228,15 +256,16 @@ class _Counts:
     """Rows of each class and quality bit, and the row keys, of the chunks that have passed."""
 
     def __init__(self, classes: Sequence[str]) -> None:
-        self.rows, self.bare = 0, 0
+        self.rows = self.ids = self.bare = 0
         self.classes = dict.fromkeys(classes, 0)
         self.quality = {str(bit.name): 0 for bit in QualityBit}
         self._keys: list[np.ndarray] = []
 
-    def add(self, part: Predictions) -> None:
-        """Count a chunk."""
+    def add(self, part: Predictions, rows: np.ndarray) -> None:
+        """Count a chunk, of which `rows` are written."""
         self.rows += len(part)
         self.bare += int(np.count_nonzero(is_bare(part.catalogue)))
+        self.ids = (self.ids + id_checksum(rows)) % (1 << 64)
         for name, n in part.counts().items():
             self.classes[name] += n
         for bit in QualityBit:

@@ -175,6 +175,7 @@ def make_list(
     """
     run = run or Run()
     labelled, column, notes = _checked(predicted, model, options)
+    notes += predicted.notes
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
     field, area = _field(predicted, options, known, notes)

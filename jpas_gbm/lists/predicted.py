@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from ..errors import BundleError, ListError, did_you_mean
-from ..predictions import Predictions
+from ..predictions import Predictions, id_checksum
 from ..sealed import read_companion
 from ..store import read_json
 from ..surveys.reader import read_table
-from ..surveys.tables import file_format
+from ..surveys.tables import file_format, open_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -54,6 +54,8 @@ class Predicted:
         What the file says of the model that made it.
     sources : tuple of str
         Names of the files.
+    notes : tuple of str
+        What is to be known of them, such as that one is a part of what was predicted.
     """
 
     classes: tuple[str, ...]
@@ -66,6 +68,7 @@ class Predicted:
     more: Mapping[str, np.ndarray]
     model: Mapping[str, Any]
     sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.p)
@@ -89,13 +92,16 @@ class Predicted:
         )
 
 
-def read_predictions(paths: Sequence[str | Path]) -> Predicted:
+def read_predictions(paths: Sequence[str | Path], about: Mapping[str, Any] | None = None) -> Predicted:
     """Read one or several prediction files of one model.
 
     Parameters
     ----------
     paths : sequence of path
-        As ``jpas-gbm predict`` wrote them: FITS, Parquet, VOTable, CSV with its ``.json``, or ECSV.
+        As ``jpas-gbm predict`` wrote them: FITS, Parquet, VOTable, CSV with its ``.json``, or ECSV; or as other
+        software cut them.
+    about : mapping, optional
+        What a prediction file says of the model, for files that have lost it.
 
     Returns
     -------
@@ -108,7 +114,7 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
     ListError
         If a file is no prediction file, lacks a column, is of another model than the first, or repeats rows.
     """
-    parts = [_read(Path(path)) for path in paths]
+    parts = [_read(Path(path), about) for path in paths]
     first = parts[0]
     for other in parts[1:]:
         differs = model_differs(first.model, other.model)
@@ -123,8 +129,9 @@ def read_predictions(paths: Sequence[str | Path]) -> Predicted:
         return {name: np.concatenate([getattr(part, of)[name] for part in parts]) for name in shared}
 
     rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
-    sources = tuple(name for part in parts for name in part.sources)
-    return _without_repeated(replace(first, ids=joined("ids"), more=joined("more"), sources=sources, **rows))
+    rows["sources"] = tuple(name for part in parts for name in part.sources)
+    rows["notes"] = tuple(note for part in parts for note in part.notes)
+    return _without_repeated(replace(first, ids=joined("ids"), more=joined("more"), **rows))
 
 
 def _without_repeated(predicted: Predicted) -> Predicted:
@@ -207,7 +214,7 @@ def as_predicted(predictions: Predictions | Tables, about: Mapping[str, Any] | N
     """
     paths = paths_of(predictions)
     if paths:
-        return read_predictions(paths)
+        return read_predictions(paths, about)
     frame = predictions.to_pandas() if isinstance(predictions, Predictions) else as_frame(predictions)
     return _without_repeated(_rows(frame, about or {}, "the table of predictions"))
 
@@ -308,19 +315,46 @@ def _made(folder: Path, model: Mapping[str, Any]) -> bool:
     )
 
 
-def _read(path: Path) -> Predicted:
+def _read(path: Path, about: Mapping[str, Any] | None) -> Predicted:
     table = read_table(path)
-    made = read_provenance(path)
+    made = read_provenance(path, len(table))
     model = made.get("model") if isinstance(made, dict) else None
+    if made is None and about is not None:
+        unnamed = _rows(table, about, path)
+        note = f"{path.name} does not say of what it is a part: it is taken as all rows of the field."
+        return replace(unnamed, notes=(_part(unnamed, open_table(path).cards, path.name) or note,))
     names = model.get("classes") if isinstance(model, dict) else None
     if not isinstance(model, dict) or not isinstance(names, list) or not all(isinstance(name, str) for name in names):
         lost = path.suffix.lower() == ".csv" and not path.with_name(path.name + ".json").is_file()
         raise ListError(
             f"{path}: does not say which model made it, so it is no prediction file of jpas-gbm"
             + (f" (its {path.name}.json is missing)" if lost else "")
-            + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE'."
+            + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE', or, if other software cut one, name its "
+            "model with --model."
         )
-    return _rows(table, model, path)
+    told = {**model, "simulated": bool(model.get("simulated") or (made or {}).get("simulated"))}
+    found = _rows(table, told, path)
+    note = _part(found, open_table(path).cards, path.name)
+    return replace(found, notes=(note,)) if note else found
+
+
+def _part(found: Predicted, cards: Mapping[str, str], name: str) -> str:
+    """Return a note if the rows are not all that were predicted, by what the file says of the whole."""
+    whole, ids = cards.get("NROWS", ""), cards.get("IDSUM", "")
+    if not whole.isdigit():
+        return ""
+    if int(whole) != len(found):
+        return (
+            f"{name} is a part of what was predicted, {len(found):,} of {int(whole):,} rows: class mix, footprint and "
+            "promise are those of the part. Give the whole and let the list choose."
+        )
+    columns = {**found.ids, "RA": found.ra}
+    rows = np.empty(len(found), dtype=[(one, value.dtype) for one, value in columns.items()])
+    for one, value in columns.items():
+        rows[one] = value
+    if f"{id_checksum(rows):016x}" != ids:
+        return f"{name} has other rows than were predicted: their ids give another checksum."
+    return ""
 
 
 def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Predicted:
@@ -384,12 +418,14 @@ def column_numbers(table: pd.DataFrame, name: str, path: str | Path) -> np.ndarr
         ) from error
 
 
-def read_provenance(path: str | Path) -> dict[str, Any] | None:
+def read_provenance(path: str | Path, rows: int | None = None) -> dict[str, Any] | None:
     """Return the provenance that a file of this package carries.
 
     Parameters
     ----------
     path : path
+    rows : int, optional
+        Its rows: a CSV file that has other ones than its companion says was cut, and has lost its provenance.
 
     Returns
     -------
@@ -417,7 +453,7 @@ def read_provenance(path: str | Path) -> dict[str, Any] | None:
 
             infos = parse(path, verify="ignore").resources[0].infos
             return _parsed(next((info.value for info in infos if info.name == "provenance"), None))
-        return _csv_provenance(path)
+        return _csv_provenance(path, rows)
     except (OSError, ValueError, IndexError, KeyError):
         return None
 
@@ -427,11 +463,14 @@ def _parsed(text: str | bytes | None) -> dict[str, Any] | None:
     return value if isinstance(value, dict) else None
 
 
-def _csv_provenance(path: Path) -> dict[str, Any] | None:
+def _csv_provenance(path: Path, rows: int | None) -> dict[str, Any] | None:
     companion = path.with_name(path.name + ".json")
     if companion.is_file():
+        cards = read_companion(companion).get("cards") or {}
+        if rows is not None and str(cards.get("NROWS", rows)) != str(rows):
+            return None
         return read_companion(companion, path).get("provenance")
-    with open(path, encoding="utf-8") as stream:
+    with open(path, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             if not line.startswith("#"):
                 return None

@@ -67,6 +67,8 @@ class FitsWriter(Writer):
 
         self._stream.write(b"\0" * (-self._stream.tell() % _BLOCK))
         self._header["NAXIS2"] = self._rows
+        for name, value in self.closing.items():
+            self._header[name] = value
         self._stream.seek(self._start)
         self._stream.write(self._header.tostring().encode("ascii"))
         self._stream.flush()
@@ -88,6 +90,8 @@ def _table_header(head: Head) -> Header:
     cards["RADESYS"] = ("ICRS", "frame of RA and DEC")
     for name, card in head.cards.items():
         cards[name] = _plain(card)
+    for name, comment in head.closing.items():
+        cards[name] = (0, comment)
     # json keeps to ASCII, which cards need.
     cards["PROVENAN"] = json.dumps(json.loads(dump_json(dict(head.provenance))), separators=(",", ":"))
     cards["CHECKSUM"] = ("0" * 16, "HDU checksum")
@@ -153,7 +157,10 @@ class VOTableWriter(Writer):
     def close(self) -> None:
         """Write what is left and close the elements."""
         self._stream.write(base64.encodebytes(self._rest))
-        self._stream.write(b"</STREAM></BINARY2></DATA>\n</TABLE>\n</RESOURCE>\n</VOTABLE>\n")
+        self._stream.write(b"</STREAM></BINARY2></DATA>\n</TABLE>\n")
+        for name, value in self.closing.items():
+            self._stream.write(f"<INFO name={quoteattr(name)} value={quoteattr(str(value))}/>\n".encode())
+        self._stream.write(b"</RESOURCE>\n</VOTABLE>\n")
 
 
 def _opening(head: Head) -> Iterator[str]:
@@ -257,6 +264,7 @@ class ParquetWriter(Writer):
 
     def close(self) -> None:
         """Write the footer."""
+        self._writer.add_key_value_metadata({name: str(value) for name, value in self.closing.items()})
         self._writer.close()
 
     def release(self) -> None:
@@ -293,14 +301,28 @@ class CsvWriter(Writer):
             Of the columns' record type.
         """
         import pyarrow as pa
-        import pyarrow.csv as pc
 
         if len(rows):
             table = pa.table(_arrays(rows, self._columns, missing=True), names=[c.name for c in self._columns])
-            pc.write_csv(table, self._stream, pc.WriteOptions(include_header=False, quoting_style="none"))
+            self._stream.write(_csv_lines(table))
 
     def close(self) -> None:
         """Do nothing: the file is whole after every row."""
+
+
+def _csv_lines(table: pa.Table) -> bytes:
+    """Return rows as lines of CSV, text in quotes only where it holds commas, quotes or line ends."""
+    import pyarrow as pa
+    import pyarrow.csv as pc
+
+    for quoting in ("none", "needed"):
+        sink = pa.BufferOutputStream()
+        try:
+            pc.write_csv(table, sink, pc.WriteOptions(include_header=False, quoting_style=quoting))
+        except pa.ArrowInvalid:
+            continue
+        return bytes(sink.getvalue())
+    raise ValueError("text that CSV cannot hold")
 
 
 @register_writer(".ecsv")
@@ -318,8 +340,20 @@ class EcsvWriter(CsvWriter):
     companion = False
 
     def __init__(self, stream: BinaryIO, head: Head) -> None:
-        stream.write("".join(f"# {line}\n" for line in _ecsv_lines(head)).encode())
+        header = "".join(f"# {line}\n" for line in _ecsv_lines(head)).encode()
+        self._blanks = {name: header.index(f"{name}{_BLANK}".encode()) + len(name) for name in head.closing}
+        stream.write(header)
         super().__init__(stream, head)
+
+    def close(self) -> None:
+        """Write what is known at the end into its place in the header."""
+        for name, value in self.closing.items():
+            self._stream.seek(self._blanks[name])
+            self._stream.write(f'": "{value}"'.ljust(len(_BLANK)).encode())
+
+
+_BLANK = '": "' + " " * 20 + '"'
+"""What stands in the header of an ECSV file, behind the name, for a value that is known at the end."""
 
 
 def _ecsv_lines(head: Head) -> Iterator[str]:
@@ -336,5 +370,9 @@ def _ecsv_lines(head: Head) -> Iterator[str]:
         }
         # JSON is YAML's flow style.
         yield "- " + json.dumps(entry | ({"unit": column.unit} if column.unit else {}))
-    yield "meta: " + json.dumps(json.loads(dump_json({**head.facts(), "provenance": dict(head.provenance)})))
+    yield "meta: " + json.dumps(
+        json.loads(
+            dump_json({**head.facts(), **dict.fromkeys(head.closing, " " * 20), "provenance": dict(head.provenance)})
+        )
+    )
     yield "schema: astropy-2.0"

@@ -15,6 +15,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, TypeVar
 
 import numpy as np
@@ -46,12 +47,15 @@ class Head:
         Of the table: FITS EXTNAME, VOTable TABLE.
     cards : mapping of str to Card
         Short facts for people: FITS cards, VOTable INFOs, metadata elsewhere.
+    closing : mapping of str to str
+        Cards whose values are known only at the end, with their comments; :attr:`Writer.closing` gives the values.
     """
 
     columns: tuple[Column, ...]
     provenance: Mapping[str, Any]
     name: str = "PREDICTIONS"
     cards: Mapping[str, Card] = field(default_factory=dict)
+    closing: Mapping[str, str] = field(default_factory=dict)
 
     def facts(self) -> dict[str, str | float]:
         """Return the cards without their comments.
@@ -76,6 +80,9 @@ class Writer(ABC):
 
     companion: ClassVar[bool] = False
     """Whether the format has no place for units and provenance, so that ``FILE.json`` beside the file holds them."""
+
+    closing: Mapping[str, str | int] = MappingProxyType({})
+    """Values of the cards that the head says are known only at the end; to be set before :meth:`close`."""
 
     @abstractmethod
     def __init__(self, stream: BinaryIO, head: Head) -> None: ...
@@ -203,22 +210,24 @@ def table_writer(
     """
     kind = writer_class(path)
     companions: dict[str | Path, Companion] = dict(beside or {})
+    closing: dict[str, str | int] = {}
     if kind.companion:
-        companions[f"{path}.json"] = partial(_write_companion, head)
+        companions[f"{path}.json"] = partial(_write_companion, head, closing)
     with atomic_files(path, *companions, overwrite=overwrite) as (table, *places):
         with ExitStack() as stack:
             writer = kind(stack.enter_context(open(table, "w+b")), head)
             stack.callback(writer.release)
             yield writer
+            closing.update(writer.closing)
             writer.close()
         for place, write in zip(places, companions.values(), strict=True):
             write(place, table)
 
 
-def _write_companion(head: Head, place: Path, table: Path) -> None:
+def _write_companion(head: Head, closing: Mapping[str, str | int], place: Path, table: Path) -> None:
     """Write what plain CSV has no place for."""
     columns = [column.to_dict() for column in head.columns]
-    about = {"columns": columns, "provenance": dict(head.provenance), "cards": head.facts()}
+    about = {"columns": columns, "provenance": dict(head.provenance), "cards": {**head.facts(), **closing}}
     seal_companion(place, about, table)
 
 
@@ -362,7 +371,7 @@ def prediction_columns(
     classes: Sequence[str],
     *,
     object_id: str | None = None,
-    magnitude: bool = True,
+    ids: Sequence[Column] = (),
     thresholds: bool = True,
     spread: bool = False,
     photoz: bool = False,
@@ -377,8 +386,10 @@ def prediction_columns(
         Names of the classes, in order.
     object_id : str, optional
         Name of the column of object ids, where the catalogue has one that is no part of the key.
-    magnitude, thresholds, spread, photoz : bool
-        Whether MAG, CLASS_THRESHOLDED, SPREAD, PHOTOZ_QSO are there.
+    ids : sequence of Column
+        Further columns that name the object.
+    thresholds, spread, photoz : bool
+        Whether CLASS_THRESHOLDED, SPREAD, PHOTOZ_QSO are there.
 
     Returns
     -------
@@ -388,12 +399,12 @@ def prediction_columns(
     columns = [Column(name, "i8", "Names the row of the catalogue.", part) for name in key]
     if object_id is not None and object_id not in key:
         columns.append(Column(object_id, "i8", "Names the object.", "meta.id"))
+    columns += ids
     columns += [
         Column("RA", "f8", "Right ascension, ICRS.", "pos.eq.ra;meta.main", "deg"),
         Column("DEC", "f8", "Declination, ICRS.", "pos.eq.dec;meta.main", "deg"),
+        Column("MAG", "f4", "AB magnitude of the imaging survey (r); NaN if unknown.", "phot.mag;em.opt.R", "mag"),
     ]
-    if magnitude:
-        columns.append(Column("MAG", "f4", "AB magnitude of the imaging survey (r).", "phot.mag;em.opt.R", "mag"))
     columns += [
         Column(probability_name(c), "f4", f"Calibrated probability of {c}.", "stat.probability") for c in classes
     ]
@@ -444,5 +455,6 @@ def prediction_cards(provenance: Mapping[str, Any]) -> dict[str, tuple[str | flo
         "REGIME": (model.get("regime"), "how the model was trained"),
         "RULE": (model.get("rule"), "decision chosen on validation"),
         "MODSEED": (model.get("seed"), "seed of the training"),
+        "SIMULATD": (True if provenance.get("simulated") else None, "made of or for simulated data"),
     }
     return {name: (value, comment) for name, (value, comment) in facts.items() if value is not None}

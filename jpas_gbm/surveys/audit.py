@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import BundleError, ConfigError, LeakError, did_you_mean
+from ..errors import BundleError, CatalogueError, ConfigError, LeakError, did_you_mean
 from ..store import damage, from_plain, to_plain
 from .catalogue import Catalogue
 
@@ -182,7 +182,8 @@ class LeakAudit:
             raise BundleError(f"the leak audit is damaged ({damage(error)}): prepare the data set again.") from error
 
 
-def _check(name: str, sentence: str, ids: np.ndarray, allowed: bool = False) -> LeakCheck:
+def leak_check(name: str, sentence: str, ids: np.ndarray, allowed: bool = False) -> LeakCheck:
+    """Return a check with the number of different ids found, and some of them."""
     found = np.unique(ids)
     return LeakCheck(name, sentence, len(found), allowed, tuple(int(i) for i in found[:3]))
 
@@ -226,17 +227,17 @@ def audit_leaks(
     LeakAudit
     """
     checks = [
-        _check(
+        leak_check(
             "target_splits",
             "target objects in more than one split",
             in_several_splits(target.object_id, target_split),
         ),
-        _check(
+        leak_check(
             "source_splits",
             "source objects in more than one split",
             in_several_splits(source.object_id, source_split),
         ),
-        _check(
+        leak_check(
             "source_in_target",
             "source objects that are target objects",
             np.intersect1d(source.object_id, target.object_id),
@@ -245,14 +246,14 @@ def audit_leaks(
     ]
     if known_ids is not None:
         named = np.intersect1d(source.object_id, known_ids)
-        checks.append(_check("source_in_labels", "source objects named in the label catalogue", named, allow_twins))
+        checks.append(leak_check("source_in_labels", "source objects named in the label catalogue", named, allow_twins))
     if "ISINJPAS" in source.extra:
         says = source.object_id[np.asarray(source.extra["ISINJPAS"]) == 1]
-        checks.append(_check("source_says_so", "source objects that say ISINJPAS = 1", says, allow_twins))
+        checks.append(leak_check("source_says_so", "source objects that say ISINJPAS = 1", says, allow_twins))
     if near_target is not None:
         near = np.asarray(near_target, dtype=np.int64)
         checks.append(
-            _check("source_at_target", "source objects at the position of a target object", near, allow_twins)
+            leak_check("source_at_target", "source objects at the position of a target object", near, allow_twins)
         )
     return LeakAudit(tuple(checks))
 
@@ -314,13 +315,16 @@ class FileQuality:
     counts : mapping of str to QualityCount
         By rule, in the order in which the rules were applied.
     notes : tuple of str
-        What a person must know of the file: what was not checked, for instance.
+        What a person must know of the file: what was not checked, that its checksums are stale.
+    simulated : bool
+        Whether the file says that it is simulated.
     """
 
     rows: int
     bands: int = 0
     counts: Mapping[str, QualityCount] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    simulated: bool = False
 
     def __add__(self, other: FileQuality) -> FileQuality:
         counts = dict(self.counts)
@@ -328,7 +332,8 @@ class FileQuality:
             before = counts[rule].count if rule in counts else 0
             counts[rule] = QualityCount(rule, count.sentence, before + count.count, count.unit)
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes)
+        simulated = self.simulated or other.simulated
+        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes, simulated)
 
     def share(self, count: QualityCount) -> float:
         """Return a count as a share of all fluxes, or of all rows."""
@@ -365,13 +370,30 @@ class QualityReport:
         bands: int = 0,
         counts: Iterable[QualityCount] = (),
         notes: Iterable[str] = (),
+        simulated: bool = False,
     ) -> QualityReport:
         """Return the report of one file."""
-        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts}, tuple(notes))})
+        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts}, tuple(notes), simulated)})
 
-    def notes(self) -> tuple[str, ...]:
-        """Return what a person must know of the files, each note with the file that it is of."""
-        return tuple(f"{name}: {note}" for name, file in self.files.items() for note in file.notes)
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the files says that it is simulated."""
+        return any(quality.simulated for quality in self.files.values())
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the files, each sentence with the name of its file."""
+        return [f"{name}: {note}" for name, quality in self.files.items() for note in quality.notes]
+
+    def refuse_notes(self) -> None:
+        """Refuse files of which there is anything to note, as ``--strict`` asks.
+
+        Raises
+        ------
+        CatalogueError
+            Quoting the notes.
+        """
+        if self.notes():
+            raise CatalogueError(f"{'; '.join(self.notes())}. With --strict such files are not read.")
 
     def __add__(self, other: QualityReport) -> QualityReport:
         files = dict(self.files)
@@ -407,6 +429,7 @@ class QualityReport:
                 lines.append(f"  {count.count:,} of {total:,} {count.unit} ({share}): {count.sentence}")
             if not shown:
                 lines.append("  nothing was rejected or mended")
+            lines += [f"  note: {note}" for note in quality.notes]
         return lines
 
     def to_dict(self) -> dict[str, Any]:

@@ -474,3 +474,28 @@ def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str,
             values[np.isin(values, schema.extra_sentinels)] = np.nan
         found[name] = values
     return found
+
+
+def kept_name(name: str) -> str:
+    """Return the name under which a catalogue carries a column of its file that is kept as it is.
+
+    Parameters
+    ----------
+    name : str
+        As the file spells it.
+
+    Returns
+    -------
+    str
+    """
+    return f"kept:{name}"
+
+
+def kept(values: np.ndarray) -> np.ndarray:
+    """Return a column as it is; missing numbers NaN, but integers with missing ones as text, so that none changes."""
+    if not isinstance(values, np.ma.MaskedArray):
+        return values
+    data, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
+    if data.dtype.kind in "iu":
+        return np.where(mask, "", data.astype(str))
+    return np.where(mask, "", data) if data.dtype.kind in "US" else np.where(mask, np.nan, data.astype(np.float64))

@@ -14,9 +14,10 @@ from ..atomic import atomic_folder, refuse_existing
 from ..errors import BundleError, DatasetError
 from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
-from .audit import SPLITS, LeakAudit, QualityReport, audit_leaks, split_codes
+from .audit import SPLITS, LeakAudit, LeakCheck, QualityReport, audit_leaks, in_several_splits, leak_check, split_codes
 from .catalogue import UNLABELLED, Catalogue
 from .labels import LabelScheme
+from .positions import RADIUS, SkyIndex
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
 
 _PARTS = ("source", "target", "twins")
@@ -161,8 +162,12 @@ class Dataset:
         return replace(self, target=target, twins=self.twins.take(~tell), masked=True)
 
     def with_quality(self, quality: QualityReport) -> Dataset:
-        """Return the data set with another report of what was rejected while reading."""
-        return replace(self, quality=quality)
+        """Return the data set with another report of what was rejected and noted while reading."""
+        told: dict[str, Any] = {"notes": quality.notes()} if quality.notes() else {}
+        if quality.simulated:
+            told["simulated"] = True
+        warnings = (*self.warnings, *(f"{note}." for note in quality.notes()))
+        return replace(self, quality=quality, warnings=warnings, provenance={**self.provenance, **told})
 
     def fingerprint(self) -> str:
         """Return a checksum of all that training and testing see: catalogues, splits and classes.
@@ -235,13 +240,15 @@ class Dataset:
             seal(temporary, FORM, head)
 
     @classmethod
-    def load(cls, folder: str | Path) -> Dataset:
+    def load(cls, folder: str | Path, *, check: bool = True) -> Dataset:
         """Read a data set that :meth:`save` wrote; checksums and the leak audit are checked again.
 
         Parameters
         ----------
         folder : path
             Of this format or an older one.
+        check : bool
+            Whether to refuse one in which an object stands on two sides.
 
         Returns
         -------
@@ -266,9 +273,10 @@ class Dataset:
             parts[name] = parts[name].replace(extra=extra)
         audit = LeakAudit.from_dict(head.audit)
         allowed = any(check.allowed for check in audit.checks)
-        audit_leaks(
-            parts["source"], splits["source"], parts["target"], splits["target"], allow_twins=allowed
-        ).require_clean()
+        if check:
+            audit_leaks(
+                parts["source"], splits["source"], parts["target"], splits["target"], allow_twins=allowed
+            ).require_clean()
         return cls(
             source=parts["source"],
             source_split=splits["source"],
@@ -282,6 +290,75 @@ class Dataset:
             warnings=head.warnings,
             provenance=head.provenance,
         )
+
+
+def audit(data: Dataset | str | Path, *, radius: float = RADIUS) -> LeakAudit:
+    """Look for leaks in a data set that exists, by ids, positions and values, whatever made it.
+
+    Parameters
+    ----------
+    data : Dataset or path
+        In memory, or a folder that `prepare` wrote.
+    radius : float
+        Separation within which two positions are one source, arcsec.
+
+    Returns
+    -------
+    LeakAudit
+        The checks of `prepare` done again; and whether sources of one position, or equal rows, stand on two sides.
+        Tiles that splits share are counted and allowed: splits are by object.
+
+    Raises
+    ------
+    BundleError
+        If the folder is missing, damaged, changed or of another version.
+    """
+    dataset = data if isinstance(data, Dataset) else Dataset.load(data, check=False)
+    source, target, split = dataset.source, dataset.target, dataset.target_split
+    allowed = any(check.allowed for check in dataset.audit.checks)
+    found = audit_leaks(source, dataset.source_split, target, split, allow_twins=allowed)
+    near = SkyIndex(target.ra, target.dec).nearest(source.ra, source.dec, radius)[0]
+    parted = _near_in_other_split(target, split, radius)
+    checks = [
+        leak_check("twins_in_source", "twins of target objects among the rows that train",
+                   np.intersect1d(dataset.twins.object_id, source.object_id), allowed),
+        leak_check("source_at_target", f"source objects within {radius:g} arcsec of a target object",
+                   source.object_id[near], allowed),
+        leak_check("target_at_target", f"target objects within {radius:g} arcsec of one in another split",
+                   target.object_id[parted]),
+        leak_check("equal_rows", "target objects whose fluxes are those of one in another split",
+                   target.object_id[_equal_in_other_split(target, split)]),
+    ]  # fmt: skip
+    if "TILE_ID" in target.key:
+        shared = in_several_splits(target.key["TILE_ID"], split)
+        checks.append(leak_check("shared_tiles", "tiles with objects of several splits", shared, True))
+    return LeakAudit((*found.checks, *(check for check in dataset.audit.checks if _told(check, found)), *checks))
+
+
+def _told(check: LeakCheck, found: LeakAudit) -> bool:
+    """Return whether a check of `prepare` is of what the data set no longer holds, such as the ids of all labels."""
+    return check.name == "source_in_labels" and all(check.name != other.name for other in found.checks)
+
+
+def _near_in_other_split(target: Catalogue, split: np.ndarray, radius: float) -> np.ndarray:
+    """Return the rows of a split that have a row of another one within a radius."""
+    rows: list[np.ndarray] = []
+    for code in range(len(SPLITS)):
+        ours, others = np.flatnonzero(split == code), np.flatnonzero((split >= 0) & (split != code))
+        index = SkyIndex(target.ra[others], target.dec[others])
+        rows.append(ours[index.nearest(target.ra[ours], target.dec[ours], radius)[0]])
+    return np.concatenate(rows)
+
+
+def _equal_in_other_split(target: Catalogue, split: np.ndarray) -> np.ndarray:
+    """Return the rows of a split whose fluxes, at least five of them known, stand in another one too."""
+    rows = np.flatnonzero((split >= 0) & (target.observed.sum(axis=1) >= min(5, len(target.bands))))
+    words = np.ascontiguousarray(np.nan_to_num(target.flux[rows], nan=-1.0)).view(np.uint8).reshape(len(rows), -1)
+    _, group = np.unique(words.view(f"V{words.shape[1]}").reshape(-1), return_inverse=True)
+    first = np.full(len(rows), -1) if not len(rows) else np.zeros(group.max() + 1, dtype=np.int64)
+    first[group[::-1]] = split[rows][::-1]
+    mixed = np.unique(group[split[rows] != first[group]]) if len(rows) else group
+    return rows[np.isin(group, mixed)]
 
 
 def _rows(catalogue: Catalogue, split: np.ndarray, codes: list[int]) -> Catalogue:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from .audit import QualityReport
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from .fluxes import AB_ZERO_POINT, flag_bits
 from .formats.npy import find_array
@@ -25,15 +26,15 @@ from .inspection import (
 from .labels import LabelScheme
 from .positions import overlap_duplicates
 from .reader import CatalogueReader, read_imaging, read_labels, read_table
-from .recognition import Source, as_list, open_survey
+from .recognition import Source, as_list, as_table, open_survey, preferred_extensions
 from .schema import SurveySchema
-from .tables import ColumnNames, RawTable, block_rows
+from .tables import ColumnNames, RawTable, block_rows, join_blocks
 
 MOST_ROWS = 500_000
 """Rows of a catalogue that are looked at; of a longer one, the first."""
 
 
-def inspect(files: Source | Sequence[Source], *, survey: str | None = None) -> Inspection:
+def inspect(files: Source | Sequence[Source], *, survey: str | None = None, strict: bool = False) -> Inspection:
     """Say what was understood of files.
 
     Parameters
@@ -42,6 +43,8 @@ def inspect(files: Source | Sequence[Source], *, survey: str | None = None) -> I
         Catalogues, tables of labels or imaging tables, of any format that is read here.
     survey : str, optional
         Name of a survey file; default: recognised.
+    strict : bool
+        Refuse files of which there is anything to note, such as stale checksums.
 
     Returns
     -------
@@ -56,16 +59,68 @@ def inspect(files: Source | Sequence[Source], *, survey: str | None = None) -> I
         If a file cannot be read or is of no known survey; the message names the nearest one and
         what the file lacks.
     """
-    return Inspection(tuple(_inspected(source, survey) for source in as_list(files)))
+    found = Inspection(tuple(_inspected(source, survey) for source in as_list(files)))
+    if strict:
+        QualityReport.total(one.quality for one in found.files).refuse_notes()
+    return found
 
 
 def _inspected(source: Source, survey: str | None) -> FileInspection:
     """Say what was understood of one file."""
     if isinstance(source, str | Path):
         source = find_array(Path(source)) or source
+    table = as_table(source, preferred_extensions()) if survey is None else None
+    if table is not None and _is_predicted(table):
+        return _predictions(table)
     table, schema = open_survey(source, survey)
     look = {"catalogue": _catalogue, "labels": _labels, "imaging": _imaging}[schema.kind]
     return look(source, table, survey or schema.name, schema)
+
+
+def _is_predicted(table: RawTable) -> bool:
+    """Return whether a table has the columns of a prediction file, whoever wrote or cut it last."""
+    names = table.columns.keys()
+    return {"RA", "DEC", "CLASS", "QUALITY"} <= names and sum(name.startswith("P_") for name in names) > 1
+
+
+def _predictions(table: RawTable) -> FileInspection:
+    """Say what was understood of a file of predictions."""
+    blocks = list(table.read({"RA": "float", "DEC": "float", "CLASS": "text"}))
+    block = join_blocks(blocks) if blocks else {name: np.zeros(0) for name in ("RA", "DEC", "CLASS")}
+    rows, whole = len(block["RA"]), table.cards.get("NROWS", "")
+    names, counts = np.unique(block["CLASS"].astype(str), return_counts=True)
+    problems = [f"trained as {table.cards['REGIME']}"] if table.cards.get("REGIME") else []
+    if whole.isdigit() and int(whole) != rows:
+        problems.append(f"a part of what was predicted: {rows:,} of {int(whole):,} rows")
+    elif not whole.isdigit():
+        problems.append("nothing in it says of what it is a part, nor which model made it: targets needs --model")
+    return FileInspection(
+        file=table.path.name,
+        table=table.place,
+        format=table.format,
+        bytes=table.path.stat().st_size if table.files else 0,
+        checksums=_sums(table),
+        simulated=table.simulated,
+        survey="predictions",
+        title="predictions of jpas-gbm",
+        kind="predictions",
+        rows=rows,
+        rows_read=rows,
+        columns=tuple(table.columns.values()),
+        key=(),
+        magnitude=None,
+        morphology=None,
+        sky=SkyBox.of(block["RA"], block["DEC"]),
+        quality=QualityReport.of(table.path.name, rows, notes=table.notes, simulated=table.simulated),
+        problems=tuple(problems),
+        predicted=dict(zip(names.tolist(), counts.tolist(), strict=True)),
+    )
+
+
+def _sums(table: RawTable) -> str:
+    if table.verified:
+        return "verified"
+    return "wrong" if table.notes and "DATASUM" in table.cards else "none"
 
 
 def _file(table: RawTable, schema: SurveySchema, rows_read: int, sky: SkyBox | None, **facts: Any) -> FileInspection:
@@ -75,8 +130,8 @@ def _file(table: RawTable, schema: SurveySchema, rows_read: int, sky: SkyBox | N
         table=table.place,
         format=table.format,
         bytes=table.path.stat().st_size if table.files else 0,
-        checksums="verified" if table.verified else "wrong" if table.notes and "DATASUM" in table.cards else "none",
-        simulated=table.cards.get("SIMULATD", "").lower() in ("true", "t"),
+        checksums=_sums(table),
+        simulated=table.simulated,
         survey=schema.name,
         title=schema.title,
         kind=schema.kind,

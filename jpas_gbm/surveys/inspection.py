@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -337,11 +337,11 @@ class FileInspection:
         Name of the file, its table, its format.
     bytes : int
         Size of the file; 0 for a table in memory.
-    checksums : {"verified", "none"}
+    checksums : {"verified", "wrong", "none"}
     simulated : bool
         Whether the file says so of itself.
     survey, title : str
-    kind : {"catalogue", "labels", "imaging"}
+    kind : {"catalogue", "labels", "imaging", "predictions"}
     rows, rows_read : int
         Rows of the table, and of those looked at.
     columns : tuple of Column
@@ -355,6 +355,8 @@ class FileInspection:
     quality : QualityReport
     problems : tuple of str
         What to know of.
+    predicted : mapping of str to int, optional
+        Rows of each class, in a file of predictions.
     catalogue : CatalogueFacts, optional
     classes : ClassFacts, optional
     """
@@ -367,7 +369,7 @@ class FileInspection:
     simulated: bool
     survey: str
     title: str
-    kind: Kind
+    kind: Kind | Literal["predictions"]
     rows: int
     rows_read: int
     columns: tuple[Column, ...]
@@ -379,6 +381,7 @@ class FileInspection:
     problems: tuple[str, ...]
     catalogue: CatalogueFacts | None = None
     classes: ClassFacts | None = None
+    predicted: Mapping[str, int] | None = None
 
     def __repr__(self) -> str:
         return f"FileInspection({self.file}: {self.title}, {self.rows:,} rows, {len(self.problems)} problems)"
@@ -390,6 +393,8 @@ class FileInspection:
             lines += self.catalogue.lines(self.rows_read)
         if self.classes is not None:
             lines += self.classes.lines()
+        if self.predicted is not None:
+            lines.append(_entry("predicted", ", ".join(f"{name} {n:,}" for name, n in self.predicted.items())))
         lines += self._source_lines()
         quality = self.quality.lines()[1:]
         if quality:

@@ -7,10 +7,12 @@ import gzip
 import io
 import lzma
 import os
+import pickletools
 import re
 import stat
 import zlib
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -260,3 +262,91 @@ def words_as_numbers(values: np.ndarray, known: Mapping[str, float], column: str
 
 BOOLEANS = dict.fromkeys(_TRUE, 1.0) | dict.fromkeys(_FALSE, 0.0)
 """Words for true and false, in lower case."""
+
+
+@dataclass
+class _Call:
+    """What a pickle would have called, and never does here."""
+
+    name: str = ""
+    state: Any = None
+
+
+class _Inert:
+    """A stack machine that builds the lists, tuples and strings of a pickle; a call stays a mark and is not made."""
+
+    def __init__(self) -> None:
+        self.stack: list[Any] = []
+        self._memo: dict[int, Any] = {}
+        self._marks: list[int] = []
+
+    def take(self, code: str, argument: Any) -> None:
+        """Do what one instruction says.
+
+        Raises
+        ------
+        ValueError
+            If it is none of those that such values need.
+        """
+        if code in _PASSED:
+            return
+        if code.endswith("PUT") or code == "MEMOIZE":
+            self._memo[len(self._memo) if argument is None else int(argument)] = self.stack[-1]
+        elif code.endswith("GET"):
+            self.stack.append(self._memo[int(argument)])
+        elif code in _MADE:
+            self.stack.append(_MADE[code]())
+        elif code == "GLOBAL":
+            self.stack.append(_Call(str(argument)))
+        elif code in _GATHERED:
+            self.stack.append(_GATHERED[code](self._above()))
+        elif code in _COUNTED:
+            count, make = _COUNTED[code]
+            values = [self.stack.pop() for _ in range(count)][::-1]
+            self.stack.append(make(values))
+        elif code == "MARK":
+            self._marks.append(len(self.stack))
+        elif code in ("APPEND", "APPENDS"):
+            values = self._above() if code == "APPENDS" else [self.stack.pop()]
+            self.stack[-1].extend(values)
+        elif code == "BUILD":
+            state = self.stack.pop()
+            self.stack[-1].state = state
+        elif any(word in code for word in _PLAIN):
+            self.stack.append(argument)
+        else:
+            raise ValueError(f"{code} in a pickle")
+
+    def _above(self) -> list[Any]:
+        """Return what stands above the last mark, and take it away."""
+        at = self._marks.pop()
+        values = self.stack[at:]
+        del self.stack[at:]
+        return values
+
+
+_PASSED = ("PROTO", "FRAME", "STOP")
+_PLAIN = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
+_MADE: dict[str, Callable[[], Any]] = {
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+}  # fmt: skip
+_GATHERED: dict[str, Callable[[list[Any]], Any]] = {"LIST": list, "TUPLE": tuple}
+_COUNTED: dict[str, tuple[int, Callable[[list[Any]], Any]]] = {
+    **{f"TUPLE{n}": (n, tuple) for n in (1, 2, 3)},
+    "STACK_GLOBAL": (2, lambda names: _Call(".".join(map(str, names)))),
+    "REDUCE": (2, lambda called: _Call(getattr(called[0], "name", ""))),
+}
+
+
+def inert(content: bytes) -> Any:
+    """Return what a pickle of lists, tuples and strings holds, without executing it.
+
+    Raises
+    ------
+    ValueError
+        If it holds anything else, or is damaged.
+    """
+    machine = _Inert()
+    for code, argument, _ in pickletools.genops(content):
+        machine.take(code.name, argument)
+    return machine.stack[-1]

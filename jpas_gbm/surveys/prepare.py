@@ -30,10 +30,10 @@ Sources = Source | Sequence[Source]
 
 
 class _Steps:
-    """Counts the files read and gathers what their readers reported."""
+    """Counts the files read and gathers what their readers reported; `strict` refuses files with anything to note."""
 
-    def __init__(self, total: int, progress: Progress | None) -> None:
-        self.total, self.done, self.progress = total, 0, progress
+    def __init__(self, total: int, progress: Progress | None, strict: bool) -> None:
+        self.total, self.done, self.progress, self.strict = total, 0, progress, strict
         self.quality = QualityReport()
 
     def begin(self, what: str) -> None:
@@ -45,6 +45,8 @@ class _Steps:
         """Report that a step is done, and keep what its reader counted."""
         self.done += 1
         if quality is not None:
+            if self.strict:
+                quality.refuse_notes()
             self.quality = self.quality + quality
         self.begin(what)
 
@@ -195,6 +197,7 @@ def prepare(
     radius: float | None = None,
     split_seed: int | None = None,
     split_by: str | None = None,
+    strict: bool = False,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -213,8 +216,9 @@ def prepare(
         Bands, radii, shares and seed, of which the next three may be given besides.
     bands, radius, split_seed, split_by : str, float, int, str, optional
         Band system to keep, largest separation of a sky match (arcsec), seed of the splits by object.
-    out, overwrite : path, bool
-        Folder that the data set is written to, and whether one that is there may be replaced.
+    strict, out, overwrite : bool, path, bool
+        Refuse files of which there is anything to note, such as stale checksums; folder that the data set is written
+        to, and whether one that is there may be replaced.
     progress : callable, optional
         Called as ``progress(stage, done, total)``.
 
@@ -224,12 +228,10 @@ def prepare(
 
     Raises
     ------
-    CatalogueError, ConfigError
-        If a file cannot be understood, or an option or a role is wrong.
+    CatalogueError, ConfigError, OutputError
+        If a file cannot be understood, an option or a role is wrong, or `out` exists or is an input.
     DatasetError, LeakError
         If the files cannot be joined or are not enough to train on, or an object would stand on two sides.
-    OutputError
-        If `out` exists and may not be replaced, or is an input.
     """
     given = {
         role: [] if sources is None else as_list(sources)
@@ -238,7 +240,8 @@ def prepare(
     files = [Path(one) for sources in given.values() for one in sources if isinstance(one, str | Path)]
     if out is not None:
         claim_folder(out, "data set", overwrite, [*files, config if isinstance(config, str | Path) else None])
-    dataset = _prepared(given, survey_roles(survey), _options(config, bands, radius, split_seed, split_by), progress)
+    chosen = _options(config, bands, radius, split_seed, split_by)
+    dataset = _prepared(given, survey_roles(survey), chosen, strict, progress)
     if out is not None:
         dataset.save(out, overwrite=overwrite)
     return dataset
@@ -248,6 +251,7 @@ def _prepared(
     given: Mapping[str, Sequence[Source]],
     surveys: Mapping[str, str],
     options: PrepareOptions,
+    strict: bool,
     progress: Progress | None,
 ) -> Dataset:
     """Read the tables of each role and assemble a data set of them."""
@@ -258,7 +262,7 @@ def _prepared(
     # All files are opened before any is read: a wrong one is told at once.
     readers = {role: _open(given[role], role, surveys.get(role), bands) for role in ("source", "target")}
     identities = {role: _identity(readers[role], role) for role in readers}
-    steps = _Steps(sum(map(len, given.values())) + 1, progress)
+    steps = _Steps(sum(map(len, given.values())) + 1, progress, strict)
     target, repeated = _read_target(readers["target"], steps)
     labels, label_files = _read_label_tables(given["labels"], surveys.get("labels"), steps)
     imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)

@@ -19,7 +19,7 @@ from .labels import LabelScheme, LabelTable, unique_labels
 from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
 from .recognition import Source, as_list, as_table, open_survey
 from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
-from .tables import Block, ColumnNames, RawTable, block_rows, join_blocks, rebatch
+from .tables import Block, ColumnNames, RawTable, Want, block_rows, join_blocks, rebatch
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,6 +52,9 @@ class CatalogueReader:
         Where things stand in the file.
     rows : int or None
         Rows of the file, where known before reading.
+    keep : mapping of str to Want
+        Further columns of the file, by its names, that the catalogues carry in `extra`, named by
+        :func:`~jpas_gbm.surveys.columns.kept_name`.
     quality : QualityReport
         What was counted of the rows that were read so far.
 
@@ -75,6 +78,7 @@ class CatalogueReader:
         self.layout = find_layout(self.table, self.schema, bands)
         self.rows = self.table.rows
         self.scheme = scheme or LabelScheme()
+        self.keep: Mapping[str, Want] = {}
         self.quality = QualityReport()
         assert self.layout.photometry is not None
         self.photometry = self.layout.photometry
@@ -94,7 +98,7 @@ class CatalogueReader:
         """
         start, parts = 0, []
         self.quality = QualityReport()
-        for block in self.table.read(self.layout.want):
+        for block in self.table.read({**self.keep, **self.layout.want}):
             parts.append(self._parts(block, start))
             start += block_rows(block)
         self._refuse_empty(start, any(bool(np.isfinite(part["flux"]).any()) for part in parts))
@@ -123,7 +127,7 @@ class CatalogueReader:
             raise ValueError(f"a chunk has 1 row or more, not {rows}")
         start, seen = 0, False
         self.quality = QualityReport()
-        for block in rebatch(self.table.read(self.layout.want), rows):
+        for block in rebatch(self.table.read({**self.keep, **self.layout.want}), rows):
             parts = self._parts(block, start)
             seen = seen or bool(np.isfinite(parts["flux"]).any())
             yield self._catalogue(parts)
@@ -161,15 +165,14 @@ class CatalogueReader:
             "morphology": shapes,
             "quality": quality,
             "key": col.row_key(plain, layout, start, rows),
-            "extra": col.extras(plain, schema),
+            "extra": col.extras(plain, schema) | {col.kept_name(name): col.kept(block[name]) for name in self.keep},
             "object_id": self._object_id(plain, ra, dec, start, rows),
         }
         if schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= plain.keys():
             parts["label"], parts["z"], more = col.labels(plain, layout, self.scheme)
             counts += more
         counts = [*fluxes.counts, *counts]
-        notes = (*self.table.notes, *layout.unchecked)
-        found = QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=notes)
+        found = _counted(self.table, rows, counts, len(self.bands), notes=layout.unchecked)
         self.quality = self.quality + found
         return parts
 
@@ -306,6 +309,14 @@ def read_catalogue(
     return reader.read(), reader.quality
 
 
+def _counted(
+    table: RawTable, rows: int, counts: Sequence[QualityCount], bands: int = 0, notes: Sequence[str] = ()
+) -> QualityReport:
+    """Return what was counted in a table, with what is to be known of its file and `notes` on its columns."""
+    known = (*table.notes, *notes)
+    return QualityReport.of(table.path.name, rows, bands=bands, counts=counts, notes=known, simulated=table.simulated)
+
+
 def _read_columns(
     source: Source, survey: str | None, kind: Kind, hdu: int | str | None
 ) -> tuple[RawTable, Layout, Block, int]:
@@ -373,7 +384,7 @@ def read_labels(
     }
     counts += [*more, *others, crowded]
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
-    quality = QualityReport.of(file.path.name, rows, counts=counts, notes=(*file.notes, *layout.unchecked))
+    quality = _counted(file, rows, counts, notes=layout.unchecked)
     if len(table) == 0:
         raise CatalogueError(
             f"{file.path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
@@ -435,7 +446,7 @@ def read_imaging(
     ra[crowd] = dec[crowd] = np.nan
     counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
     table = ImagingTable(ra, dec, mag, shapes, key)
-    return table, QualityReport.of(file.path.name, rows, counts=counts, notes=(*file.notes, *layout.unchecked))
+    return table, _counted(file, rows, counts, notes=layout.unchecked)
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:

@@ -256,6 +256,11 @@ class RawTable(ABC):
         if self.notes:
             raise CatalogueError(f"{self.place}: {'; '.join(self.notes)}. With --strict such a file is not read.")
 
+    @property
+    def simulated(self) -> bool:
+        """Whether the file says that it is simulated (SIMULATD)."""
+        return self.cards.get("SIMULATD", "").strip().lower() in ("true", "t", "1", "yes", "y")
+
     def stale(self, what: str) -> None:
         """Note that checksums do not fit a table that is sound otherwise, as after other software cut it.
 

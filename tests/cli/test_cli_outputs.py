@@ -91,7 +91,7 @@ def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
     """The library of the command line says no more than 'Aborted' of an EOFError."""
     import jpas_gbm.surveys.inspect as module
 
-    def ends(files, *, survey=None):
+    def ends(files, *, survey=None, strict=False):
         raise EOFError("No data left in file")
 
     monkeypatch.setattr(module, "inspect", ends)

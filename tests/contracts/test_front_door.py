@@ -16,7 +16,7 @@ import pytest
 import jpas_gbm as jg
 
 VERBS = [
-    *("fetch", "simulate", "mocks", "inspect", "read", "prepare", "fit", "load", "predict"),
+    *("fetch", "simulate", "mocks", "inspect", "read", "prepare", "audit", "fit", "load", "predict"),
     *("evaluate", "compare", "explain", "tune", "targets", "report"),
 ]
 NOUNS = [

@@ -30,9 +30,7 @@ from jpas_gbm.output.writers import (
 from jpas_gbm.sealed import read_companion
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
-COLUMNS = prediction_columns(
-    ("TILE_ID", "NUMBER"), CLASSES, object_id="TARGETID", spread=True, photoz=True, magnitude=True
-)
+COLUMNS = prediction_columns(("TILE_ID", "NUMBER"), CLASSES, object_id="TARGETID", spread=True, photoz=True)
 HEADER = {"software": "jpas-gbm", "version": "9", "made": "2026-01-02T03:04:05+00:00", "note": 'it\'s <é> & "so"'}
 HEAD = Head(COLUMNS, HEADER, cards=prediction_cards(HEADER) | {"PROMISE": "by Candès, 95 %"})
 

@@ -217,3 +217,15 @@ def test_damaged_and_packed_files(tmp_path):
     (tmp_path / "b.h5.gz").write_bytes(gzip.compress(content))
     with pytest.raises(CatalogueError, match=r"is a packed HDF5 file, which is not read here\. Unpack it first"):
         open_table(tmp_path / "b.h5.gz")
+
+
+def test_a_damaged_heap_is_told_and_not_looped_on(tmp_path):
+    path = write_fixed(tmp_path / "a.h5")
+    content = bytearray(path.read_bytes())
+    heap = content.index(b"GCOL")
+    size = int.from_bytes(content[heap + 24 : heap + 32], "little")
+    after = heap + 32 + size + -size % 8
+    content[after + 8 : after + 16] = bytes(8)
+    path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"a\.h5: has a damaged heap of text or arrays at byte [\d,]+"):
+        whole(open_table(path))

@@ -64,6 +64,8 @@ class CsvTable(RawTable):
         self._delimiter = self._separator(lines[self._skip : self._skip + 20])
         if re.match(r"#\s*%ECSV", lines[0]):
             self._understand([line[2:] for line in lines[: self._skip]])
+        elif path.with_name(f"{path.name}.json").is_file():
+            self.cards = _companion_cards(path.with_name(f"{path.name}.json"))
         self._names = self._unique(header, lines[: self._skip])
         self.columns = {name: self._described(column) for name, column in self._sniffed().items()}
 
@@ -111,7 +113,7 @@ class CsvTable(RawTable):
                 length = re.fullmatch(r"\w+\[(\d{1,6}|null)\]", str(one.get("subtype", "")))
                 if length:
                     self._arrays[str(one["name"])] = 0 if length.group(1) == "null" else int(length.group(1))
-            self.cards = {str(name): str(value) for name, value in meta.items() if np.isscalar(value)}
+            self.cards = {str(name): str(value).strip() for name, value in meta.items() if np.isscalar(value)}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CatalogueError(
                 f"{self.path}: has a damaged ECSV header ({first_line(error)}). Fetch or write it again."
@@ -234,6 +236,16 @@ class CsvTable(RawTable):
         elif line.endswith(f"(line {self._skip + 2})"):
             hint = " If that line states units, remove it."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
+
+
+def _companion_cards(path: Path) -> dict[str, str]:
+    """Return the cards of a CSV file of this package, which stand in the JSON beside it."""
+    try:
+        cards = json.loads(path.read_text(encoding="utf-8"))["cards"] if path.stat().st_size < _HEAD_BYTES else {}
+        return {str(name): str(value) for name, value in cards.items() if np.isscalar(value)}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        # A JSON of someone else's says nothing of the table.
+        return {}
 
 
 def _comment(row: pacsv.InvalidRow) -> str:

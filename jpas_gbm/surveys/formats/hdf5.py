@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import pickletools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..packing import FREE_BYTES, MOST_TIMES, is_packed
+from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
 from ..tables import (
     BLOCK_BYTES,
     FORMATS,
@@ -35,6 +35,7 @@ MOST_CHUNK = 1 << 29
 """Bytes of a chunk, which is unpacked whole."""
 
 MOST_NODES = 20_000
+ALWAYS_CHECKED = 1 << 28
 MOST_PICKLED = 1 << 28
 
 _KINDS: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool", "S": "text", "U": "text"}
@@ -106,6 +107,8 @@ class Hdf5Table(RawTable):
         self.path, self.place = path, path.name
         if is_packed(path):
             raise CatalogueError(f"{path}: is a packed HDF5 file, which is not read here. Unpack it first.")
+        if path.stat().st_size <= ALWAYS_CHECKED:
+            _check_heaps(path)
         with self._opened() as file:
             layout = self._choose(_tables(file), hdu)
             self.place = f"{path.name}[{layout.key}]"
@@ -188,6 +191,8 @@ class Hdf5Table(RawTable):
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
         values = {name: self._values[name] for name in want}
+        if any(value.pickled or value.column.kind in ("text", "object") for value in values.values()):
+            _check_heaps(self.path)
         with self._opened() as file:
             texts = {name: self._pickled(file, value) for name, value in values.items() if value.pickled}
             sizes = {v.dataset: _row_bytes(file[v.dataset]) for v in values.values() if not v.pickled}
@@ -227,7 +232,7 @@ class Hdf5Table(RawTable):
                 f"{self.place}[{value.column.name}]: {len(content):,} bytes of text are not read here."
             )
         try:
-            found = _inert(content)
+            found = inert(content)
             _, shape, _, _, items = found.state
             grid = np.array(["" if isinstance(one, float) or one is None else one for one in items], dtype=object)
             grid = grid.reshape(shape if len(shape) > 1 else (-1, 1))
@@ -240,6 +245,27 @@ class Hdf5Table(RawTable):
                 "table with pandas' to_hdf(..., format='table'), or as Parquet."
             ) from error
         return np.strings.strip(column.astype(str))
+
+
+def _check_heaps(path: Path) -> None:
+    """Check the heaps of text and of arrays of varying length, on which, damaged, the library loops without end.
+
+    A heap is ``GCOL``, a version, its size, and objects of an index, a count of references and a size of their own.
+    """
+    with open(path, "rb") as stream, mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        at = content.find(b"GCOL\x01\0\0\0")
+        while at >= 0:
+            end, here = at + int.from_bytes(content[at + 8 : at + 16], "little"), at + 16
+            sound = end <= len(content)
+            while sound and here + 16 <= end:
+                index = int.from_bytes(content[here : here + 2], "little")
+                size = int.from_bytes(content[here + 8 : here + 16], "little")
+                step = size if index == 0 else 16 + size + -size % 8
+                sound = 16 <= step <= end - here
+                here += step
+            if not sound:
+                raise CatalogueError(f"{path}: has a damaged heap of text or arrays at byte {at:,}. Fetch it again.")
+            at = content.find(b"GCOL\x01\0\0\0", at + 16)
 
 
 def _row_bytes(dataset: h5py.Dataset) -> int:
@@ -379,7 +405,7 @@ def _table_frame(key: str, group: Any) -> _Layout:
         kind = table.attrs.get(f"{name}_kind")
         names = [name]
         if name.startswith("values_block_") and kind is not None:
-            names = [str(one) for one in _inert(kind if isinstance(kind, bytes) else str(kind).encode())]
+            names = [str(one) for one in inert(kind if isinstance(kind, bytes) else str(kind).encode())]
         categories: tuple[str, ...] = ()
         if _word(table.attrs.get(f"{name}_meta")) == "category":
             stored = group[f"meta/{name}/meta/table"]["values"]
@@ -392,91 +418,3 @@ def _table_frame(key: str, group: Any) -> _Layout:
             several = j if name.startswith("values_block_") else None
             values.append(_Values(column, table.name, name, several, categories, blank=True))
     return _Layout(key, tuple(values), table.shape[0], _cards(group))
-
-
-@dataclass
-class _Call:
-    """What a pickle would have called, and never does here."""
-
-    name: str = ""
-    state: Any = None
-
-
-class _Inert:
-    """A stack machine that builds the lists, tuples and strings of a pickle; a call stays a mark and is not made."""
-
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self._memo: dict[int, Any] = {}
-        self._marks: list[int] = []
-
-    def take(self, code: str, argument: Any) -> None:
-        """Do what one instruction says.
-
-        Raises
-        ------
-        ValueError
-            If it is none of those that such values need.
-        """
-        if code in _PASSED:
-            return
-        if code.endswith("PUT") or code == "MEMOIZE":
-            self._memo[len(self._memo) if argument is None else int(argument)] = self.stack[-1]
-        elif code.endswith("GET"):
-            self.stack.append(self._memo[int(argument)])
-        elif code in _MADE:
-            self.stack.append(_MADE[code]())
-        elif code == "GLOBAL":
-            self.stack.append(_Call(str(argument)))
-        elif code in _GATHERED:
-            self.stack.append(_GATHERED[code](self._above()))
-        elif code in _COUNTED:
-            count, make = _COUNTED[code]
-            values = [self.stack.pop() for _ in range(count)][::-1]
-            self.stack.append(make(values))
-        elif code == "MARK":
-            self._marks.append(len(self.stack))
-        elif code in ("APPEND", "APPENDS"):
-            values = self._above() if code == "APPENDS" else [self.stack.pop()]
-            self.stack[-1].extend(values)
-        elif code == "BUILD":
-            state = self.stack.pop()
-            self.stack[-1].state = state
-        elif any(word in code for word in _PLAIN):
-            self.stack.append(argument)
-        else:
-            raise ValueError(f"{code} in a pickle")
-
-    def _above(self) -> list[Any]:
-        """Return what stands above the last mark, and take it away."""
-        at = self._marks.pop()
-        values = self.stack[at:]
-        del self.stack[at:]
-        return values
-
-
-_PASSED = ("PROTO", "FRAME", "STOP")
-_PLAIN = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
-_MADE: dict[str, Callable[[], Any]] = {
-    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
-}  # fmt: skip
-_GATHERED: dict[str, Callable[[list[Any]], Any]] = {"LIST": list, "TUPLE": tuple}
-_COUNTED: dict[str, tuple[int, Callable[[list[Any]], Any]]] = {
-    **{f"TUPLE{n}": (n, tuple) for n in (1, 2, 3)},
-    "STACK_GLOBAL": (2, lambda names: _Call(".".join(map(str, names)))),
-    "REDUCE": (2, lambda called: _Call(getattr(called[0], "name", ""))),
-}
-
-
-def _inert(content: bytes) -> Any:
-    """Return what a pickle of lists, tuples and strings holds, without executing it.
-
-    Raises
-    ------
-    ValueError
-        If it holds anything else, or is damaged.
-    """
-    machine = _Inert()
-    for code, argument, _ in pickletools.genops(content):
-        machine.take(code.name, argument)
-    return machine.stack[-1]

@@ -46,6 +46,7 @@ class ParquetTable(RawTable):
         try:
             with pq.ParquetFile(path) as file:
                 schema, self.rows = file.schema_arrow, file.metadata.num_rows
+                metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
             fields = [column_of(field) for field in schema]
         except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
             raise CatalogueError(
@@ -56,7 +57,7 @@ class ParquetTable(RawTable):
         self.repeated = repeated_names([field.name for field in fields])
         self.cards = {
             key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-            for key, value in (schema.metadata or {}).items()
+            for key, value in metadata.items()
             if len(value) < 80
         }
 

@@ -138,7 +138,7 @@ class VoTable(ArrayTable):
         for name, identifier, _ in fields:
             values.setdefault(name, table[identifier])
         units = {name: unit for name, _, unit in reversed(fields)}
-        super().__init__(path, values, units, params)
+        super().__init__(path, values, units, {**{name: value for name, value, _ in infos}, **params})
         self.repeated = repeated_names([name for name, _, _ in fields])
         self.others = others
         if any(value == "OVERFLOW" for value, _ in status):
