@@ -20,6 +20,9 @@ from .backend import Backend, get_backend
 from .evaluator import LazyEvaluator, Reader
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 
+_DEARER = 15.0
+"""What the library's contributions cost, in units of its margins."""
+
 FORMAT = 1
 """Version of the folder that :meth:`StagedBooster.save` writes. Raise it when a reader of the old
 format would misread the new one, and keep reading the old."""
@@ -189,10 +192,14 @@ class StagedBooster:
         matrix = self.matrix(X)
         total: np.ndarray | None = None
         bias = np.zeros(self.n_classes)
-        for stage in self._chosen(stages):
+        evaluator = self._lazy.get(lambda: [self.reader()], len(matrix), _DEARER)
+        for number in self._numbers(stages):
+            stage = self.stages[number]
             if stage.rounds and len(matrix):
-                rows = self._rows_for(stage, matrix)
-                part = self.library.raw_contributions(stage.trees, rows, self.n_classes, threads)
+                part = None if evaluator is None else evaluator.contributions(matrix, number, threads)
+                if part is None:
+                    rows = self._rows_for(stage, matrix)
+                    part = self.library.raw_contributions(stage.trees, rows, self.n_classes, threads)
                 if total is None:
                     total = part
                 else:

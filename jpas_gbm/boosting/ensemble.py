@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 
 from ..errors import BundleError
+from .backend import centred
 from .booster import StagedBooster
-from .evaluator import LazyEvaluator, Reader, centred
+from .evaluator import LazyEvaluator, Reader
 from .matrix import as_matrix, check_names
 
 

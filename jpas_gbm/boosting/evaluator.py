@@ -18,9 +18,10 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from . import kernel
-from .backend import Forest, UnpackableError, two_margins
-from .kernel import Columns, lay_columns, pack
+from .backend import Forest, UnpackableError, centred, two_margins
+from .kernel import Columns, lay_columns
 from .matrix import UnseenMissingWarning, fill_message, filled
+from .treeshap import Walk, add_contributions, bound
 
 if TYPE_CHECKING:
     from .backend import Backend
@@ -33,27 +34,7 @@ _CHECKED_ROWS = 384
 _LIBRARY, _START, _PACKING = 3e-8, 1.0, 1e-4
 """Seconds: of the library for a tree and row, to load the compiler, and to pack and prove a tree."""
 _FEWEST = 16
-
-
-def centred(margins: np.ndarray) -> np.ndarray:
-    """Return margins less their mean over classes: softmax's arbitrary constant, taken out.
-
-    Parameters
-    ----------
-    margins : array, shape (n, k)
-
-    Returns
-    -------
-    array, shape (n, k)
-    """
-    k = margins.shape[1]
-    if k >= 8:
-        return margins - margins.mean(axis=1, keepdims=True)
-    # The same sums as NumPy's for so few, column by column: four times as fast.
-    total = margins[:, 0]
-    for j in range(1, k):
-        total = total + margins[:, j]
-    return margins - (total / k)[:, None]
+_CHECKED_CONTRIBUTIONS, _NEAR = 24, 1e-9
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,19 +93,6 @@ class Reader:
                 total += self.library.raw_margins(stage.trees, rows, self.n_classes, threads)
             total += stage.intercept
         return total
-
-
-@dataclass(frozen=True, eq=False)
-class _Walk:
-    """Packed trees on columns of bins: what the kernel takes."""
-
-    planes: int
-    start: np.ndarray
-    column: np.ndarray
-    cut: np.ndarray
-    mask: np.ndarray
-    value: np.ndarray
-    outputs: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -209,10 +177,11 @@ class Evaluator:
             self._marks.append(marks)
         self._sheets: list[_Sheet] = []
         self._width = 0
+        self._tabulated: dict[int, bool] = {}
         self._walks = self._laid(forests)
         self._prove()
 
-    def _laid(self, forests: dict[str, tuple[Forest, np.ndarray, int | None]]) -> dict[str, _Walk]:
+    def _laid(self, forests: dict[str, tuple[Forest, np.ndarray, int | None]]) -> dict[str, Walk]:
         """Lay the columns of all trees out, input by input, and bind the packed trees to them."""
         column = {mark: np.zeros(len(forest.feature), np.int32) for mark, (forest, _, _) in forests.items()}
         cut = {mark: np.zeros(len(forest.feature), np.int8) for mark, (forest, _, _) in forests.items()}
@@ -244,7 +213,7 @@ class Evaluator:
             ):
                 column[mark][nodes], cut[mark][nodes] = at + self._width, below
             self._width += len(columns.offset)
-        return {mark: _bound(forest, column[mark], cut[mark]) for mark, (forest, _, _) in forests.items()}
+        return {mark: bound(forest, len(fill), column[mark], cut[mark]) for mark, (forest, fill, _) in forests.items()}
 
     def margins(self, X: np.ndarray, only: Collection[int] | None = None, threads: int = 1) -> list[np.ndarray]:
         """Return the margins of every reader.
@@ -262,23 +231,13 @@ class Evaluator:
         list of array of float64, shape (n, k)
         """
         out = [np.empty((len(X), reader.n_classes)) for reader in self.readers]
-        starts = range(0, len(X), _BLOCK)
         seen = _Seen()
 
-        def work(some: Sequence[int]) -> None:
-            tiles = -(-min(_BLOCK, len(X)) // kernel.LANES)
-            bins = np.empty((tiles, self._width, kernel.LANES), dtype=np.int8)
-            for start in some:
-                block = slice(start, start + _BLOCK)
-                for whole, part in zip(out, self._block(X[block], bins, only, seen), strict=True):
-                    whole[block] = part
+        def work(block: slice, bins: np.ndarray) -> None:
+            for whole, part in zip(out, self._block(X[block], bins, only, seen), strict=True):
+                whole[block] = part
 
-        workers = min(threads, len(starts))
-        if workers > 1:
-            with ThreadPoolExecutor(workers) as pool:
-                list(pool.map(work, [starts[i::workers] for i in range(workers)]))
-        else:
-            work(starts)
+        self._by_blocks(len(X), work, threads)
         self._warn(X, seen, only)
         return out
 
@@ -303,12 +262,90 @@ class Evaluator:
             found.append(total)
         return found
 
-    def _sums(self, walk: _Walk, bins: np.ndarray, n: int, n_classes: int) -> np.ndarray:
+    def _sums(self, walk: Walk, bins: np.ndarray, n: int, n_classes: int) -> np.ndarray:
         sums = np.empty((n, walk.outputs))
         kernel.sum_leaves(
             bins, walk.planes, walk.start, walk.column, walk.cut, walk.mask, walk.value, walk.outputs, sums
         )
         return sums if n_classes > 2 else two_margins(sums[:, 0])
+
+    def contributions(self, X: np.ndarray, number: int, threads: int = 1) -> np.ndarray | None:
+        """Return the contributions of the trees of one stage of the first reader, by tables.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+        number : int
+            Of a stage with trees.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k, f + 1), or None
+            The last column is the bias. None if the trees are too large for tables, or these were found wrong.
+        """
+        if number not in self._tabulated:
+            self._tabulated[number] = self._has_tables(number)
+        if not self._tabulated[number]:
+            return None
+        seen = _Seen()
+        found = self._looked_up(X, number, threads, seen)
+        self._warn(X, seen, [number])
+        return found
+
+    def _has_tables(self, number: int) -> bool:
+        """Compare with the library's contributions on a few of the rows made for it."""
+        walk, reader = self._walks[self._marks[0][number] or ""], self.readers[0]
+        name, stage = reader.library.name, reader.stages[number]
+        try:
+            tables = walk.tables
+        except UnpackableError as error:
+            log.info("contributions are made by %s itself (%s)", name, error)
+            return False
+        X = self._hard_rows()[:: _CHECKED_ROWS // _CHECKED_CONTRIBUTIONS]
+        X[np.isinf(X)] = np.nan
+        theirs = reader.library.raw_contributions(
+            stage.trees, filled(X, stage.fill, reader.names)[0], reader.n_classes, 1
+        )
+        worst = float(np.abs(self._looked_up(X, number, 1, _Seen()) - theirs).max())
+        if not worst <= _NEAR * (1 + np.abs(tables.bias).max()):
+            log.info("contributions are made by %s itself (those of tables differ by %.3g)", name, worst)
+            return False
+        return True
+
+    def _looked_up(self, X: np.ndarray, number: int, threads: int, seen: _Seen) -> np.ndarray:
+        walk = self._walks[self._marks[0][number] or ""]
+        tables, out = walk.tables, np.zeros((len(X), walk.outputs, X.shape[1] + 1))
+        flat = out.reshape(len(X), -1)
+
+        def work(block: slice, bins: np.ndarray) -> None:
+            bins = bins[: -(-(block.stop - block.start) // kernel.LANES)]
+            self._fill_bins(X[block], bins, None, seen)
+            add_contributions(
+                bins, walk.node_column, walk.node_cut, tables.node_start, tables.group_start, tables.target,
+                tables.tree, tables.table_start, tables.table, flat[block],
+            )  # fmt: skip
+
+        self._by_blocks(len(X), work, threads)
+        out[:, :, -1] = tables.bias
+        return out if self.readers[0].n_classes > 2 else two_margins(out[:, 0])
+
+    def _by_blocks(self, n: int, work: Callable[[slice, np.ndarray], None], threads: int) -> None:
+        """Call ``work(block, bins)`` for all blocks of n rows; each thread has bins of its own."""
+        starts = range(0, n, _BLOCK)
+
+        def some(mine: Sequence[int]) -> None:
+            tiles = -(-min(_BLOCK, n) // kernel.LANES)
+            bins = np.empty((tiles, self._width, kernel.LANES), dtype=np.int8)
+            for start in mine:
+                work(slice(start, min(start + _BLOCK, n)), bins)
+
+        workers = min(threads, len(starts))
+        if workers > 1:
+            with ThreadPoolExecutor(workers) as pool:
+                list(pool.map(some, [starts[i::workers] for i in range(workers)]))
+        else:
+            some(starts)
 
     def _fill_bins(self, X: np.ndarray, bins: np.ndarray, reader: int | None, seen: _Seen | None) -> None:
         for sheet in self._sheets:
@@ -370,30 +407,15 @@ class Evaluator:
         return X
 
 
-def _bound(forest: Forest, column: np.ndarray, cut: np.ndarray) -> _Walk:
-    packed = pack(forest)
-    there = packed.node >= 0
-    node = np.where(there, packed.node, 0)
-    some = len(column) > 0
-    return _Walk(
-        packed.planes,
-        packed.start,
-        np.where(there, column[node], 0).astype(np.int32) if some else np.zeros(len(node), np.int32),
-        np.where(there, cut[node], 127).astype(np.int8) if some else np.full(len(node), 127, np.int8),
-        packed.mask,
-        packed.value,
-        forest.outputs,
-    )
-
-
 class LazyEvaluator:
-    """An evaluator that is made when rows are so many that it pays."""
+    """An evaluator that is made once the library would have worked for longer than making it takes."""
 
     def __init__(self) -> None:
+        self._spent = 0.0
         self._made: Evaluator | None = None
         self._refused = False
 
-    def get(self, readers: Callable[[], Sequence[Reader]], rows: int) -> Evaluator | None:
+    def get(self, readers: Callable[[], Sequence[Reader]], rows: int, dearer: float = 1.0) -> Evaluator | None:
         """Return the evaluator, or None where the library shall walk the trees.
 
         Parameters
@@ -402,6 +424,8 @@ class LazyEvaluator:
             Returns what it evaluates, always the same.
         rows : int
             How many rows there are.
+        dearer : float
+            How many times dearer than margins the library's work on them is.
 
         Returns
         -------
@@ -410,8 +434,8 @@ class LazyEvaluator:
         if self._made is None and not self._refused and rows >= _FEWEST:
             every = readers()
             trees = sum(reader.trees for reader in every)
-            started = kernel.compiled()
-            if trees and trees * rows * _LIBRARY > trees * _PACKING + (0 if started else _START):
+            self._spent += trees * rows * dearer * _LIBRARY
+            if trees and self._spent > trees * _PACKING + (0 if kernel.compiled() else _START):
                 try:
                     self._made = Evaluator(every)
                 except UnpackableError as error:

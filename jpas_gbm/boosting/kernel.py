@@ -34,8 +34,19 @@ _ONE_BY_ONE = 160
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
-def _compiled(function: _Function) -> _Function:
-    """Compile when first called; keep that on disk where a folder for it can be written."""
+def compiled_loop(function: _Function) -> _Function:
+    """Decorate a loop, to be compiled when it is first called, for arrays of these types; nothing is compiled before.
+
+    What was compiled is kept on disk, beside the code or in the user's cache, where a folder for it can be written.
+
+    Parameters
+    ----------
+    function : callable
+
+    Returns
+    -------
+    callable
+    """
     try:
         made: _Function = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:
@@ -114,6 +125,26 @@ def _add_eight(typing, total, r, value, first, leaf):  # type: ignore[no-untyped
     return types.void(total, types.int64, value, types.int64, leaf), code
 
 
+@intrinsic
+def add_looked_up(typing, total, r, table, first, place):  # type: ignore[no-untyped-def]
+    """Add ``table[first + place[r + i]]`` to ``total[r + i]`` for i < 8, by one gathering load."""
+
+    def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        double, i8, i32 = ir.DoubleType(), ir.IntType(8), ir.IntType(32)
+        numbers, doubles, bits = (ir.VectorType(of, 8) for of in (i32, double, ir.IntType(1)))
+        sums, where = _vector(context, builder, total, args[0], args[1], double)
+        places, _ = _vector(context, builder, place, args[4], args[1], i8)
+        data = builder.gep(context.make_array(table)(context, builder, args[2]).data, [args[3]])
+        kind = ir.FunctionType(doubles, [doubles, i8.as_pointer(), numbers, bits, i32])
+        gather = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.mask.gather.dpd.512")
+        given = [ir.Constant(doubles, [0.0] * 8), builder.bitcast(data, i8.as_pointer())]
+        given += [builder.zext(places, numbers), ir.Constant(bits, [1] * 8), ir.Constant(i32, 8)]
+        builder.store(builder.fadd(sums, builder.call(gather, given)), where).align = 8
+        return context.get_dummy_value()
+
+    return types.void(total, types.int64, table, types.int64, place), code
+
+
 def compiled() -> bool:
     """Return whether the loops have been compiled in this process.
 
@@ -124,7 +155,7 @@ def compiled() -> bool:
     return bool(getattr(sum_leaves, "signatures", True))
 
 
-@_compiled
+@compiled_loop
 def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset, nan, zero, first, bins, missing):  # type: ignore[no-untyped-def]
     """Fill columns of `bins` (tiles, columns, LANES) from `first` on; note in `missing` which features hold NaN.
 
@@ -180,7 +211,7 @@ def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset
                             column[r] = of_zero - 128
 
 
-@_compiled
+@compiled_loop
 def _first_left(s):  # type: ignore[no-untyped-def]
     """Return the first leaf of a byte that is not struck out: the number of those struck out below it."""
     one = np.uint8(1)
@@ -190,7 +221,7 @@ def _first_left(s):  # type: ignore[no-untyped-def]
     return np.uint8((ones + (ones >> np.uint8(4))) & np.uint8(0x0F))
 
 
-@_compiled
+@compiled_loop
 def sum_leaves(bins, planes, start, column, cut, mask, value, outputs, margins):  # type: ignore[no-untyped-def]
     """Write the sums of the trees' leaves of each row to `margins` (n, outputs).
 

@@ -13,10 +13,9 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..boosting.backend import get_backend
+from ..boosting.backend import centred, get_backend
 from ..boosting.booster import Stage, StagedBooster
 from ..boosting.ensemble import Member
-from ..boosting.evaluator import centred
 from ..errors import ExplanationError
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]

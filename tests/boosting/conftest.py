@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import Backend, get_backend
+from jpas_gbm.boosting.booster import StagedBooster
+from jpas_gbm.boosting.ensemble import Member, stack_inputs
+from jpas_gbm.boosting.training import train
 from jpas_gbm.options import BACKENDS, BoostingOptions
 
 
@@ -47,3 +50,22 @@ def backend(request: pytest.FixtureRequest) -> Backend:
     if request.param not in ("lightgbm", "xgboost"):
         pytest.importorskip(request.param, reason=f"{request.param}: an extra that is not installed")
     return get_backend(request.param)
+
+
+@pytest.fixture
+def members() -> tuple[list[Member], np.ndarray]:
+    """A continued booster, a stack on its first stage loaded apart, and a pool, on rows that never miss one feature."""
+    rng = np.random.default_rng(3)
+    X = rng.normal(size=(1500, 7)).astype(np.float32)
+    y = np.digitize(X[:, 0] + X[:, 1], [-1, 0, 1])
+    X[:, 1:][rng.random((1500, 6)) < 0.15] = np.nan
+    growth = BoostingOptions(rounds=12, patience=0, learning_rate=0.2, min_child=10)
+    base = train("lightgbm", X, y, n_classes=4, options=growth)
+    continued = train("lightgbm", X[:700], y[:700], init=base, options=growth)
+    pooled = train("lightgbm", X[::2], y[::2], n_classes=4, options=growth)
+    again = StagedBooster(base.library, 4, base.feature_names, base.stages)
+    inputs = stack_inputs(X[:700], again)
+    stacked = train("lightgbm", inputs, y[:700], n_classes=4, options=growth)
+    names = (*base.feature_names, *(f"m{i}" for i in range(4)))
+    stacked = StagedBooster(stacked.library, 4, names, stacked.stages)
+    return [Member("plain", continued), Member("stack", stacked, again), Member("plain", pooled)], X

@@ -15,15 +15,13 @@ import pytest
 
 from jpas_gbm.boosting import evaluator as evaluators
 from jpas_gbm.boosting import kernel
-from jpas_gbm.boosting.backend import UnpackableError, get_backend
+from jpas_gbm.boosting.backend import UnpackableError, centred, get_backend
 from jpas_gbm.boosting.booster import Stage, StagedBooster
-from jpas_gbm.boosting.ensemble import Ensemble, Member, stack_inputs
-from jpas_gbm.boosting.evaluator import Evaluator, centred
+from jpas_gbm.boosting.ensemble import Ensemble
+from jpas_gbm.boosting.evaluator import Evaluator
 from jpas_gbm.boosting.kernel import CUTS, snapped
 from jpas_gbm.boosting.matrix import UnseenMissingWarning
-from jpas_gbm.boosting.training import train
 from jpas_gbm.model import Model
-from jpas_gbm.options import BoostingOptions
 
 EDGE = np.float32(1e-35)
 ODD = [0.0, -0.0, EDGE, -EDGE, np.nextafter(EDGE, np.float32(1)), np.nextafter(-EDGE, np.float32(-1)), 1e-40, -1e-45]
@@ -157,25 +155,6 @@ def test_snapped_cuts_part_what_is_not_read_as_zero():
     assert snapped(cuts, float(EDGE)).tolist() == [cuts[0], -EDGE, -EDGE, 0, 0, 0, 0, cuts[-1]]
 
 
-@pytest.fixture(scope="module")
-def members():
-    """A continued booster, a stack on its first stage loaded apart, and a pool, on rows that never miss one feature."""
-    rng = np.random.default_rng(3)
-    X = rng.normal(size=(1500, 7)).astype(np.float32)
-    y = np.digitize(X[:, 0] + X[:, 1], [-1, 0, 1])
-    X[:, 1:][rng.random((1500, 6)) < 0.15] = np.nan
-    growth = BoostingOptions(rounds=12, patience=0, learning_rate=0.2, min_child=10)
-    base = train("lightgbm", X, y, n_classes=4, options=growth)
-    continued = train("lightgbm", X[:700], y[:700], init=base, options=growth)
-    pooled = train("lightgbm", X[::2], y[::2], n_classes=4, options=growth)
-    again = StagedBooster(base.library, 4, base.feature_names, base.stages)
-    inputs = stack_inputs(X[:700], again)
-    stacked = train("lightgbm", inputs, y[:700], n_classes=4, options=growth)
-    names = (*base.feature_names, *(f"m{i}" for i in range(4)))
-    stacked = StagedBooster(stacked.library, 4, names, stacked.stages)
-    return [Member("plain", continued), Member("stack", stacked, again), Member("plain", pooled)], X
-
-
 def by_library(members, X):
     out = []
     for member in members:
@@ -296,7 +275,7 @@ def test_without_a_folder_for_its_cache_it_compiles_in_memory(monkeypatch):
         return lambda function: function
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernel._compiled(len) is len and len(asked) == 2
+    assert kernel.compiled_loop(len) is len and len(asked) == 2
 
 
 def test_few_rows_do_not_wait_for_the_compiler(members):
