@@ -15,12 +15,13 @@ from .store import read_json
 from .surveys.catalogue import Catalogue
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
+from .surveys.schema import Survey
 
 CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
 
 
-def open_for(model: Model, source: Source, survey: str | None = None) -> CatalogueReader:
+def open_for(model: Model, source: Source, survey: Survey = None) -> CatalogueReader:
     """Open a catalogue for a model, or refuse it.
 
     Parameters
@@ -50,7 +51,7 @@ def open_catalogue(
     model: Model,
     data: Catalogue | Source,
     legacy: Sequence[Source] = (),
-    survey: str | None = None,
+    survey: Survey = None,
     threads: int = 1,
 ) -> Catalogue:
     """Return the rows that a verb was given, for a model to classify.

@@ -18,7 +18,7 @@ from .surveys.catalogue import Catalogue
 from .surveys.columns import kept_name, listed
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
-from .surveys.schema import load_schema, survey_names
+from .surveys.schema import Survey, load_schema, survey_names
 from .surveys.tables import ColumnNames, Want, canonical
 
 if TYPE_CHECKING:
@@ -401,7 +401,7 @@ def quality_bits(
 
 
 def open_rows(
-    source: Source, bands: BandSystem, trained_for: str | None = None, survey: str | None = None
+    source: Source, bands: BandSystem, trained_for: str | None = None, survey: Survey = None
 ) -> CatalogueReader:
     """Open a file or a table with the bands that a model needs.
 

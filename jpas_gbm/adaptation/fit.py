@@ -9,13 +9,12 @@ import numpy as np
 
 from ..boosting.decision import choose_rule
 from ..boosting.ensemble import Member
-from ..claims import claim_folder
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
 from ..features.shift import Overlap, learn_overlap
 from ..model import Model
 from ..options import FitOptions
-from ..run import Progress, Run
+from ..run import Progress, Run, claim_folder
 from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
 from .calibrating import calibration_rows, field_mix

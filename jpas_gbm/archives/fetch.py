@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, get_args
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..claims import claim_folder
 from ..errors import ArchiveError, CatalogueError, ConfigError, OutputError, did_you_mean
-from ..run import Progress
+from ..run import Progress, claim_folder
 from ..sealed import Form, seal
 from ..store import provenance, sha256, to_plain
 from ..surveys.columns import find_layout, position

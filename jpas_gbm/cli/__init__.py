@@ -16,7 +16,8 @@ def main() -> None:
     """Run ``jpas-gbm``."""
     signal.signal(signal.SIGTERM, _terminated)
     try:
-        from .app import app
+        from . import verbs  # noqa: F401 (each registers itself)
+        from .console import app
 
         app(prog_name="jpas-gbm")
     except KeyboardInterrupt:  # before a verb began

@@ -12,7 +12,9 @@ from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
+from .. import __version__
 from ..errors import JpasGbmError
 from ..store import dump_json
 
@@ -36,6 +38,10 @@ Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-
 Split = Annotated[str, typer.Option("--split", help="test, val or train.")]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Refuse files of which there is anything to note, such as stale checksums.")
+]
+Columns = Annotated[
+    list[str] | None,
+    typer.Option(help="ROLE=NAME: a column of a name of its own. Roles: ra, dec, key, id, class, z, magnitude, ..."),
 ]
 Survey = Annotated[str | None, typer.Option("--survey", help="Where a file does not give itself away.")]
 
@@ -107,6 +113,91 @@ def one_message() -> Iterator[None]:
     raise typer.Exit(code) from cause
 
 
+class Verb(TyperCommand):
+    """A verb whose options of several values take the words that follow, as a shell's wildcard gives them."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse the words behind the verb."""
+        return super().parse_args(ctx, spread_values(self.params, args))
+
+
+def spread_values(params: list[Any], words: list[str]) -> list[str]:
+    """Return the words behind a verb with ``--source A B`` written as ``--source A --source B``.
+
+    An option of several values takes the words up to the next option, but for those at the end that the verb's
+    arguments need: ``explain --object A B MODEL`` names two objects and a model.
+
+    Parameters
+    ----------
+    params : list of click parameters
+        Of the verb.
+    words : list of str
+
+    Returns
+    -------
+    list of str
+    """
+    options = {name: param for param in params for name in param.opts if param.param_type_name == "option"}
+    needed = sum(param.param_type_name == "argument" and param.required for param in params)
+    spread: list[str] = []
+    further: list[tuple[int, str]] = []
+    several, takes_next = "", False
+    for place, word in enumerate(words):
+        if takes_next:
+            takes_next = False
+        elif word == "--":
+            needed -= len(words) - place - 1
+            spread += words[place:]
+            break
+        elif word.startswith("-") and len(word) > 1:
+            name, equals, _ = word.partition("=")
+            option = options.get(name)
+            several = name if option is not None and option.multiple else ""
+            takes_next = option is not None and not (option.is_flag or option.count or equals)
+        elif several:
+            further.append((len(spread), several))
+        else:
+            needed -= 1
+        spread.append(word)
+    for place, name in reversed(further[: len(further) - max(needed, 0)]):
+        spread.insert(place, name)
+    return spread
+
+
+HELP = {"help_option_names": ["-h", "--help"]}
+app = typer.Typer(
+    name="jpas-gbm",
+    help="Classify J-PAS sources with gradient-boosted trees carried from mocks to the sky.",
+    no_args_is_help=True,
+    context_settings=HELP,
+    pretty_exceptions_enable=False,
+)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        say(f"jpas-gbm {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Classify J-PAS sources with gradient-boosted trees carried from mocks to the sky."""
+
+
+GROUPS = {"survey": "Survey files: list, show, draft one's own.", "config": "Shipped configurations."}
+_GROUPS = {
+    group: typer.Typer(name=group, help=words, no_args_is_help=True, context_settings=HELP)
+    for group, words in GROUPS.items()
+}
+for _group in _GROUPS.values():
+    app.add_typer(_group)
+
+
 SHARED = {"seed": (Seed, 0), "threads": (Threads, 0), "overwrite": (Overwrite, False), "json": (Json, False)}
 """Options of the same name and meaning in many verbs, with their defaults."""
 
@@ -121,9 +212,10 @@ def verb(
 ) -> Callable[[Closing], Callable[..., None]]:
     """Make a verb of the command line from a function of the front door.
 
-    The decorated function declares the options, under the names of the parameters of the front door's function of its
-    name, and returns the lines that close what is printed. Parsing, the call, progress, the result as lines or JSON,
-    errors and exit codes are the same for all verbs.
+    It is registered on :data:`app`; ``survey_list`` becomes ``survey list``. The decorated function declares the
+    options, under the names of the parameters of the front door's function of its name, and returns the lines that
+    close what is printed. Parsing, the call, progress, the result as lines or JSON, errors and exit codes are the same
+    for all verbs.
 
     Parameters
     ----------
@@ -165,12 +257,19 @@ def verb(
 
         declared = _declared(closing, shared)
         command.__name__, command.__doc__ = name, closing.__doc__
-        command.example = f"Example: jpas-gbm {example}"  # type: ignore[attr-defined]
         command.__signature__ = inspect.Signature(declared)  # type: ignore[attr-defined]
         command.__annotations__ = {p.name: p.annotation for p in declared}
+        _register(command, name, f"Example: jpas-gbm {example}")
         return command
 
     return decorate
+
+
+def _register(command: Callable[..., None], name: str, example: str) -> None:
+    """Make a command known: ``survey_list`` as ``survey list``, ``calibrate_tiles`` as ``calibrate-tiles``."""
+    group, _, inner = name.partition("_")
+    place, word = (_GROUPS[group], inner) if group in _GROUPS and inner else (app, name.replace("_", "-"))
+    place.command(word, cls=Verb, epilog=example, context_settings=HELP)(command)
 
 
 def _declared(closing: Closing, shared: Sequence[str]) -> list[inspect.Parameter]:

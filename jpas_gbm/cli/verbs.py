@@ -1,4 +1,7 @@
-"""The verbs of the command line: each declares its options and says what closes its output."""
+"""The verbs of the command line: each declares its options and says what closes its output.
+
+Heavy libraries are imported inside the verb that needs them.
+"""
 
 from __future__ import annotations
 
@@ -9,9 +12,10 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ..claims import claim_file, claim_room
 from ..errors import ConfigError
-from .console import Config, Cut, Data, Legacy, Model, Out, Regime, Split, Strict, Survey, verb
+from ..run import claim_file, claim_room
+from . import data_verbs  # noqa: F401 (its verbs register themselves)
+from .console import Columns, Config, Cut, Data, Legacy, Model, Out, Regime, Split, Strict, Survey, app, verb
 
 
 @verb(
@@ -107,7 +111,20 @@ def compare(
     return [f"results: {out}"]
 
 
-@verb("threads", "overwrite", "json", example="predict model jpas.fits --legacy tractor.fits --out predictions.fits")
+def _predicted(column: list[str] | None, **given: Any) -> Any:
+    from .. import predict
+    from ..surveys.recognition import own_columns
+
+    return predict(columns=own_columns(column), **given)
+
+
+@verb(
+    "threads",
+    "overwrite",
+    "json",
+    example="predict model jpas.fits --legacy tractor.fits --out predictions.fits",
+    call=_predicted,
+)
 def predict(
     result: Any,
     model: Model,
@@ -115,6 +132,7 @@ def predict(
     out: Out,
     legacy: Legacy = None,
     survey: Survey = None,
+    column: Columns = None,
     chunk_rows: Annotated[int, Option(min=1, help="Rows in memory at a time.")] = 50_000,
     explain: Annotated[
         str | None, Option(help="Add the bands that decide: for rows of these classes (A,B), or all.")
@@ -185,127 +203,6 @@ def explain(
 ) -> Sequence[str]:
     """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""
     return [f"explanation: {out}/explanation.json, {out}/contributions.npz"]
-
-
-Files = Annotated[list[str], Option(help="One or several files.")]
-
-
-@verb("overwrite", "json", example="fetch --release jpas-edr --cone 215,52.5,0.5 --labels zall-pix.fits --out sky")
-def fetch(
-    result: Any,
-    release: Annotated[str, Option(help="Such as jpas-edr; see configs/archives.yaml.")],
-    out: Out = "sky",
-    tiles: Annotated[list[str] | None, Option(help="Numbers of tiles, or all.")] = None,
-    box: Annotated[str | None, Option(help="RA1,RA2,DEC1,DEC2 in degrees.")] = None,
-    cone: Annotated[str | None, Option(help="RA,DEC,RADIUS in degrees.")] = None,
-    moc: Annotated[str | None, Option(help="A Multi-Order Coverage map (FITS or JSON).")] = None,
-    labels: Annotated[
-        list[str] | None, Option(help="Labels of the same sky: file, mirror, address, list of these, or a release.")
-    ] = None,
-    legacy: Annotated[list[str] | None, Option(help="Imaging of the same sky, in the same ways.")] = None,
-    mode: Annotated[str, Option(help="sync, or async: jobs that are waited for.")] = "sync",
-    dry_run: Annotated[bool, Option("--dry-run", help="Say the queries and the rows expected; fetch none.")] = False,
-    offline: Annotated[bool, Option("--offline", help="Ask nothing: all must be in the cache.")] = False,
-    refresh: Annotated[bool, Option("--refresh", help="Ask for what is in the cache, too.")] = False,
-    cache: Annotated[str | None, Option(help="Where answers are kept.")] = None,
-    config: Annotated[str | None, Option(help="A file of releases in place of the shipped one.")] = None,
-    **more: object,
-) -> Sequence[str]:
-    """Fetch a part of the sky from an archive, whole and resumable, with labels and imaging for its sources."""
-    return []
-
-
-@verb("seed", "overwrite", example="simulate --rows 20000 --seed 1 --out simulated")
-def simulate(
-    result: Any,
-    out: Out,
-    config: Config = None,
-    rows: Annotated[int | None, Option(min=100, help="Mock rows (source).")] = None,
-    labelled: Annotated[int | None, Option(min=0, help="Labelled target rows.")] = None,
-    unlabelled: Annotated[int | None, Option(min=0, help="Unlabelled target rows.")] = None,
-    **more: object,
-) -> Sequence[str]:
-    """Simulate a survey: mocks, target catalogue, labels, imaging and truth, with a recorded shift."""
-    return [f"simulated survey: {out}; the shift is in shift.json"]
-
-
-@verb("seed", "overwrite", "json", example="mocks --spectra spectra/*.fits STAR=stars.npz --curves curves --out mocks")
-def mocks(
-    result: Any,
-    spectra: Annotated[
-        list[str], Option(help="Spectra, templates and folders of them; QSO=, GALAXY= or STAR= before a path says it.")
-    ],
-    out: Out,
-    bands: Annotated[str, Option(help="Band system, such as jpas55, jpas57 or splus12.")] = "jpas55",
-    curves: Annotated[
-        str | None, Option(help="Folder of throughput curves, one file a band; none: model curves.")
-    ] = None,
-    depths: Annotated[str | None, Option(help="CSV of 5 sigma depths: name, depth; or a tile table.")] = None,
-    apart: Annotated[list[str] | None, Option(help="Label tables of the target: its objects are no parents.")] = None,
-    rows: Annotated[int | None, Option(min=1, help="Rows; default: 60000.")] = None,
-    config: Config = None,
-    **more: object,
-) -> Sequence[str]:
-    """Make mocks of real spectra and templates through any curves: what 'prepare' takes as --source."""
-    return [f"mocks: {out}; each names its parent, listed in parents.csv"]
-
-
-def _look(files: list[str], survey: str | None, strict: bool, progress: Any) -> Any:
-    from .. import inspect
-
-    return inspect(files, survey=survey, strict=strict)
-
-
-@verb("json", example="inspect jpas.fits zcatalogue.fits", call=_look)
-def inspect(
-    result: Any,
-    files: Annotated[list[str], Argument(metavar="FILE...", help="Tables of any survey known.")],
-    survey: Survey = None,
-    strict: Strict = False,
-    **more: object,
-) -> Sequence[str]:
-    """Say what was understood of a file: survey, bands, rows, missing, flags, labels, problems."""
-    return []
-
-
-@verb(
-    "overwrite",
-    "json",
-    example="prepare --source mocks/*.npy --target jpas.fits --labels zcatalogue.fits --out data",
-    as_json=lambda data: data.summary().to_dict(),
-)
-def prepare(
-    result: Any,
-    source: Files,
-    target: Files,
-    out: Out,
-    labels: Annotated[list[str] | None, Option(help="Label tables, such as a DESI zcatalogue.")] = None,
-    legacy: Legacy = None,
-    survey: Annotated[list[str] | None, Option(help="ROLE=NAME where a file does not give itself away.")] = None,
-    bands: Annotated[str | None, Option(help="Band system to keep, such as jpas55 or jpas57.")] = None,
-    radius: Annotated[float | None, Option(help="Largest separation of a sky match, arcsec.")] = None,
-    split_seed: Annotated[int | None, Option(help="Seed of the splits by object.")] = None,
-    split_by: Annotated[str | None, Option(help="What goes together: object, tile or healpix.")] = None,
-    config: Config = None,
-    strict: Strict = False,
-    **more: object,
-) -> Sequence[str]:
-    """Read, curate, match, label, split and audit: survey files become a data set folder."""
-    return [f"data set: {out}"]
-
-
-def _audited(data: str, progress: Any) -> Any:
-    from .. import audit
-
-    return audit(data)
-
-
-@verb("json", example="audit data", call=_audited)
-def audit(
-    result: Any, data: Annotated[str, Argument(metavar="DATA", help="A data set made by 'prepare'.")], **more: object
-) -> Sequence[str]:
-    """Look for leaks in a data set by ids, positions and values; exit with 1 if there is one."""
-    return []
 
 
 def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any) -> Any:
@@ -484,3 +381,8 @@ def _citation(progress: Any) -> Citation:
 def cite(result: Any, **more: object) -> Sequence[str]:
     """Say how to cite this software, as BibTeX."""
     return []
+
+
+_DAY = "demo fetch simulate mocks inspect prepare audit fit tune evaluate compare predict calibrate-tiles explain"
+"""The order of the help; what is not named comes last."""
+app.registered_commands.sort(key=lambda command: (*_DAY.split(), command.name).index(command.name))

@@ -11,12 +11,11 @@ import numpy as np
 
 from ..adaptation.rows import get_regime
 from ..atomic import atomic_folder, refuse_existing
-from ..claims import claim_folder, claim_room
 from ..config import options_of, override
 from ..errors import ConfigError, DatasetError, FitError
 from ..model import Model, open_model
 from ..options import REGIMES, FitOptions
-from ..run import Progress, Run
+from ..run import Progress, Run, claim_folder, claim_room
 from ..scores.bootstrap import LEVEL, RESAMPLES
 from ..simulation.simulate import open_dataset
 from ..store import provenance

@@ -9,13 +9,12 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
-from ..claims import claim_folder
 from ..config import override
 from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import open_catalogue
 from ..model import Model, open_model
 from ..options import ExplainOptions
-from ..run import Progress, Run
+from ..run import Progress, Run, claim_folder
 from ..scores.bootstrap import LEVEL
 from ..simulation.simulate import open_dataset
 from ..store import provenance

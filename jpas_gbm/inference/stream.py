@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 
-from ..claims import claim_file
 from ..errors import CatalogueError, ConfigError, did_you_mean
 from ..explanation.attributions import Pair, attribute
 from ..inputs import CHUNK_ROWS, about_model, open_for
@@ -18,12 +17,13 @@ from ..model import Model, open_model
 from ..options import ExplainOptions
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare
-from ..run import Progress, Run, thread_count
+from ..run import Progress, Run, claim_file, thread_count
 from ..store import provenance
 from ..surveys.audit import QualityBit
 from ..surveys.positions import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
-from ..surveys.recognition import Source, as_list
+from ..surveys.recognition import Source, as_list, own_survey
+from ..surveys.schema import OwnColumns
 from .tiles import with_tiles
 
 _KEYS_CHECKED = 50_000_000
@@ -116,6 +116,7 @@ def predict(
     *,
     legacy: Sequence[str | Path] | str | Path | None = None,
     survey: str | None = None,
+    columns: OwnColumns | None = None,
     chunk_rows: int = CHUNK_ROWS,
     explain: str | None = None,
     pair: str | Sequence[str] | None = None,
@@ -137,12 +138,11 @@ def predict(
         FITS, Parquet, VOTable, CSV or ECSV by suffix.
     legacy : path or sequence of path, optional
         Tractor tables: magnitude and morphology for rows within 1 arcsec of a source.
-    survey : str, optional
-        Name of the survey file, where the catalogue does not give itself away.
-    chunk_rows : int
-        Rows in memory at a time.
-    explain, pair : str, optional
-        Add the bands that decide between two classes: for rows of these classes (names with commas), or ``all``.
+    survey, columns : str, mapping of str to str, optional
+        Name of the survey file, where the catalogue does not give itself away; its columns of other names, by role.
+    chunk_rows, explain, pair : int, str, str
+        Rows in memory at a time; add the bands that decide between the two classes of `pair`: for rows of these classes
+        (names with commas), or ``all``.
     tiles : path, optional
         Zero points of tiles that the model does not know, as ``calibrate-tiles`` wrote them.
     keep : str or sequence of str, optional
@@ -164,7 +164,7 @@ def predict(
     _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None)
     model, threads = with_tiles(open_model(model), tiles), thread_count(threads)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    reader = open_for(model, catalogue, survey)
+    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns))
     if strict:
         reader.table.refuse_notes()
     kept = KeptColumns(reader, keep, out)

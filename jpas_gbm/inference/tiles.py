@@ -8,14 +8,13 @@ from pathlib import Path
 import numpy as np
 
 from ..adaptation.sky import TileSources, TileZeroPoints, tile_zero_points
-from ..claims import claim_file
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift
 from ..inputs import CHUNK_ROWS, about_model, open_for
 from ..model import Model, open_model
 from ..options import TwinlessOptions
-from ..run import Progress
+from ..run import Progress, claim_file
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 

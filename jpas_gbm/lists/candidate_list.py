@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 import numpy as np
 
 from ..boosting.ensemble import HeldOut
-from ..claims import claim_file
 from ..errors import ConfigError, ListError, did_you_mean
 from ..inputs import about_model
 from ..model import Model, open_model
 from ..output.writers import probability_name, writer_class
-from ..run import Progress, Run
+from ..run import Progress, Run, claim_file
 from ..store import provenance
 from .conformal import NoiseSource, conformal_p_values, conformal_sets
 from .footprint import Footprint, drop_known, measured_area, without_repeats

@@ -15,7 +15,7 @@ from ..errors import BundleError, ListError, did_you_mean
 from ..predictions import Predictions, id_checksum
 from ..sealed import read_companion
 from ..store import read_json
-from ..surveys.reader import read_table
+from ..surveys.recognition import read_table
 from ..surveys.tables import file_format, open_table
 
 if TYPE_CHECKING:

@@ -224,7 +224,7 @@ class TargetList:
                 f"the table of candidate list '{self.name}' is not beside its JSON. Put both into one folder, under "
                 "one name."
             )
-        from ..surveys.reader import read_table
+        from ..surveys.recognition import read_table
 
         return list_rows({str(name): values.to_numpy() for name, values in read_table(self.file).items()}, self)
 

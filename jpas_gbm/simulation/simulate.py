@@ -10,11 +10,10 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..claims import claim_folder
 from ..config import load_options, options_of, override
 from ..errors import CatalogueError, ConfigError, DatasetError
 from ..options import PrepareOptions, SimulateOptions
-from ..run import Progress
+from ..run import Progress, claim_folder
 from ..store import provenance, write_json
 from ..surveys.assembly import assemble
 from ..surveys.audit import NO_SPLIT, split_objects

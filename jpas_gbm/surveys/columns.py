@@ -422,9 +422,8 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
 def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     """Return the number of the 1 arcsec cell of the sky in which each position lies, int64.
 
-    Equal positions have equal numbers whatever the file; positions that differ by less than an
-    arcsecond may still lie on two sides of an edge, so measurements of one object are to be joined
-    by a sky match. Rows without a position get -1 - row number.
+    Equal positions have equal numbers; positions that differ by less than an arcsecond may still lie on two sides of an
+    edge, so measurements of one object are to be joined by a sky match. Rows without a position get -1 - row number.
     """
     arcsec = np.floor((np.nan_to_num(dec) + 90.0) * 3600.0)
     middle = np.deg2rad((arcsec + 0.5) / 3600.0 - 90.0)

@@ -10,6 +10,7 @@ import numpy as np
 
 from .audit import QualityReport
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
+from .columns import find_layout
 from .fluxes import AB_ZERO_POINT, flag_bits
 from .formats.npy import find_array
 from .inspection import (
@@ -25,16 +26,22 @@ from .inspection import (
 )
 from .labels import LabelScheme
 from .positions import overlap_duplicates
-from .reader import CatalogueReader, read_imaging, read_labels, read_table
-from .recognition import Source, as_list, as_table, open_survey, preferred_extensions
-from .schema import SurveySchema
+from .reader import CatalogueReader, read_imaging, read_labels
+from .recognition import Source, as_list, as_table, open_survey, own_survey, preferred_extensions, read_table
+from .schema import OwnColumns, Survey, SurveySchema
 from .tables import ColumnNames, RawTable, block_rows, join_blocks
 
 MOST_ROWS = 500_000
 """Rows of a catalogue that are looked at; of a longer one, the first."""
 
 
-def inspect(files: Source | Sequence[Source], *, survey: str | None = None, strict: bool = False) -> Inspection:
+def inspect(
+    files: Source | Sequence[Source],
+    *,
+    survey: Survey = None,
+    columns: OwnColumns | None = None,
+    strict: bool = False,
+) -> Inspection:
     """Say what was understood of files.
 
     Parameters
@@ -43,6 +50,9 @@ def inspect(files: Source | Sequence[Source], *, survey: str | None = None, stri
         Catalogues, tables of labels or imaging tables, of any format that is read here.
     survey : str, optional
         Name of a survey file; default: recognised.
+    columns : mapping of str to str, optional
+        Columns that bear names of their own, by role: ``{"ra": "RA_deg"}``; the roles are those of
+        :meth:`Catalogue.from_table`.
     strict : bool
         Refuse files of which there is anything to note, such as stale checksums.
 
@@ -59,13 +69,13 @@ def inspect(files: Source | Sequence[Source], *, survey: str | None = None, stri
         If a file cannot be read or is of no known survey; the message names the nearest one and
         what the file lacks.
     """
-    found = Inspection(tuple(_inspected(source, survey) for source in as_list(files)))
+    found = Inspection(tuple(_inspected(one, own_survey(one, survey, columns)) for one in as_list(files)))
     if strict:
         QualityReport.total(one.quality for one in found.files).refuse_notes()
     return found
 
 
-def _inspected(source: Source, survey: str | None) -> FileInspection:
+def _inspected(source: Source, survey: Survey) -> FileInspection:
     """Say what was understood of one file."""
     if isinstance(source, str | Path):
         source = find_array(Path(source)) or source
@@ -131,6 +141,7 @@ def _file(table: RawTable, schema: SurveySchema, rows_read: int, sky: SkyBox | N
         format=table.format,
         bytes=table.path.stat().st_size if table.files else 0,
         checksums=_sums(table),
+        roles={ours: theirs for ours, theirs in find_layout(table, schema).names.items() if ours != theirs},
         simulated=table.simulated,
         survey=schema.name,
         title=schema.title,
@@ -150,7 +161,7 @@ def _classes(label: np.ndarray, z: np.ndarray, **more: Any) -> ClassFacts:
     return ClassFacts(scheme.counts(label), int((label == UNLABELLED).sum()), known, **more)
 
 
-def _catalogue(source: Source, table: RawTable, survey: str, schema: SurveySchema) -> FileInspection:
+def _catalogue(source: Source, table: RawTable, survey: Survey, schema: SurveySchema) -> FileInspection:
     reader = CatalogueReader(source, survey)
     chunks = reader.chunks(MOST_ROWS)
     catalogue = next(chunks, None)
@@ -275,7 +286,7 @@ def _problems(
         yield "magnitudes are not corrected for Galactic extinction, as dered_* are (u differs by 0.1-0.2)"
 
 
-def _labels(source: Source, table: RawTable, survey: str, schema: SurveySchema) -> FileInspection:
+def _labels(source: Source, table: RawTable, survey: Survey, schema: SurveySchema) -> FileInspection:
     labels, quality = read_labels(source, survey)
     assert schema.labels is not None
     spelt = ColumnNames(tuple(table.columns), table.place).find(schema.labels.spectype) or ""
@@ -299,7 +310,7 @@ def _labels(source: Source, table: RawTable, survey: str, schema: SurveySchema) 
     )
 
 
-def _imaging(source: Source, table: RawTable, survey: str, schema: SurveySchema) -> FileInspection:
+def _imaging(source: Source, table: RawTable, survey: Survey, schema: SurveySchema) -> FileInspection:
     imaging, quality = read_imaging(source, survey)
     shapes = shape_counts(imaging.morphology)
     return _file(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import numpy as np
@@ -359,6 +359,8 @@ class FileInspection:
         Rows of each class, in a file of predictions.
     catalogue : CatalogueFacts, optional
     classes : ClassFacts, optional
+    roles : mapping of str to str
+        The file's column for each column of the survey file that it spells otherwise.
     """
 
     file: str
@@ -382,6 +384,7 @@ class FileInspection:
     catalogue: CatalogueFacts | None = None
     classes: ClassFacts | None = None
     predicted: Mapping[str, int] | None = None
+    roles: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"FileInspection({self.file}: {self.title}, {self.rows:,} rows, {len(self.problems)} problems)"
@@ -412,7 +415,8 @@ class FileInspection:
             rows += f"; {self.catalogue.objects:,} objects by {self.catalogue.identity}"
         if self.catalogue is not None and self.catalogue.tiles:
             rows += f"; {self.catalogue.tiles} tiles"
-        return [_entry("file", ", ".join(facts)), _entry("rows", rows)]
+        spelt = ", ".join(f"{ours} from {theirs}" for ours, theirs in self.roles.items())
+        return [_entry("file", ", ".join(facts)), _entry("rows", rows)] + ([_entry("spelt", spelt)] if spelt else [])
 
     def _source_lines(self) -> Iterator[str]:
         mag = self.magnitude

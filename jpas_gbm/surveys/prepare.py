@@ -6,11 +6,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..claims import claim_folder
 from ..config import load_options, override
 from ..errors import ConfigError, DatasetError, did_you_mean
 from ..options import PrepareOptions
-from ..run import Progress
+from ..run import Progress, claim_folder
 from ..store import provenance
 from .assembly import assemble, join_parts
 from .audit import QualityReport, check_shares
@@ -20,8 +19,8 @@ from .labels import LabelTable, join_labels
 from .positions import ImagingTable
 from .preparation import LabelFiles, Preparation
 from .reader import CatalogueReader, read_imaging, read_labels
-from .recognition import Source, as_list
-from .schema import Identity
+from .recognition import Source, as_list, own_survey
+from .schema import Identity, Kind, OwnColumns, Survey
 
 ROLES = ("source", "target", "labels", "legacy")
 """What a file may be in a data set."""
@@ -49,6 +48,9 @@ class _Steps:
                 quality.refuse_notes()
             self.quality = self.quality + quality
         self.begin(what)
+
+
+_KINDS: dict[str, Kind] = {"source": "catalogue", "target": "catalogue", "labels": "labels", "legacy": "imaging"}
 
 
 def survey_roles(survey: Mapping[str, str] | Sequence[str] | None) -> dict[str, str]:
@@ -85,7 +87,7 @@ def survey_roles(survey: Mapping[str, str] | Sequence[str] | None) -> dict[str, 
     return found
 
 
-def _open(sources: Sequence[Source], role: str, survey: str | None, bands: str | None) -> list[CatalogueReader]:
+def _open(sources: Sequence[Source], role: str, survey: Survey, bands: str | None) -> list[CatalogueReader]:
     """Open the catalogues of a role."""
     paths = [str(source) for source in sources if isinstance(source, str | Path)]
     twice = sorted({path for path in paths if paths.count(path) > 1})
@@ -129,7 +131,7 @@ def _name(source: Source) -> str:
 
 
 def _read_label_tables(
-    sources: Sequence[Source], survey: str | None, steps: _Steps
+    sources: Sequence[Source], survey: Survey, steps: _Steps
 ) -> tuple[LabelTable | None, LabelFiles | None]:
     """Return the labels of all tables as one, and what was counted of them."""
     if not sources:
@@ -151,7 +153,7 @@ def _read_label_tables(
     return table, LabelFiles(sorts["label"], rows, **joined, doubtful=sorts["doubt"])
 
 
-def _read_imaging_tables(sources: Sequence[Source], survey: str | None, steps: _Steps) -> ImagingTable | None:
+def _read_imaging_tables(sources: Sequence[Source], survey: Survey, steps: _Steps) -> ImagingTable | None:
     """Return the rows of all imaging tables as one."""
     if not sources:
         return None
@@ -192,6 +194,7 @@ def prepare(
     legacy: Sources | None = None,
     *,
     survey: Mapping[str, str] | Sequence[str] | None = None,
+    columns: Mapping[str, OwnColumns] | None = None,
     config: PrepareOptions | str | Path | None = None,
     bands: str | None = None,
     radius: float | None = None,
@@ -210,17 +213,15 @@ def prepare(
         Mocks, or catalogues of another survey with classes (several are pooled and split again by object);
         the survey to be classified, whose own labels are used; spectroscopic catalogues in order of trust;
         imaging tables with magnitude and morphology of every source. The last two may be left out.
-    survey : mapping of str to str, or sequence of str, optional
-        For a role the name of its survey file, where files do not give themselves away; also as ``target=NAME``.
-    config : PrepareOptions or path, optional
-        Bands, radii, shares and seed, of which the next three may be given besides.
-    bands, radius, split_seed, split_by : str, float, int, str, optional
-        Band system to keep, largest separation of a sky match (arcsec), seed of the splits by object.
-    strict, out, overwrite : bool, path, bool
+    survey, columns : mapping of str to str (or sequence of str), mapping of str to mapping, optional
+        For a role the name of its survey file, where files do not give themselves away, also as ``target=NAME``;
+        for a role its columns that bear names of their own: ``{"target": {"ra": "RA_deg"}}``.
+    config, bands, radius, split_seed, split_by : PrepareOptions or path, str, float, int, str, optional
+        Bands, radii, shares and seed, of which some may be given besides: band system to keep, largest separation of a
+        sky match (arcsec), seed of the splits, and by what they are: object, tile or healpix.
+    strict, out, overwrite, progress : bool, path, bool, callable
         Refuse files of which there is anything to note, such as stale checksums; folder that the data set is written
-        to, and whether one that is there may be replaced.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+        to, and whether one that is there may be replaced; what is called as ``progress(stage, done, total)``.
 
     Returns
     -------
@@ -241,15 +242,28 @@ def prepare(
     if out is not None:
         claim_folder(out, "data set", overwrite, [*files, config if isinstance(config, str | Path) else None])
     chosen = _options(config, bands, radius, split_seed, split_by)
-    dataset = _prepared(given, survey_roles(survey), chosen, strict, progress)
+    surveys = _own_surveys(given, survey_roles(survey), columns or {})
+    dataset = _prepared(given, surveys, chosen, strict, progress)
     if out is not None:
         dataset.save(out, overwrite=overwrite)
     return dataset
 
 
+def _own_surveys(
+    given: Mapping[str, Sequence[Source]], named: Mapping[str, str], columns: Mapping[str, OwnColumns]
+) -> dict[str, Survey]:
+    """Return the survey of each role, with the columns that were named by hand."""
+    surveys: dict[str, Survey] = {**named}
+    for role, own in columns.items():
+        if role not in ROLES or not given[role]:
+            raise ConfigError(f"columns of '{role}': no such file was given. Roles: {', '.join(ROLES)}.")
+        surveys[role] = own_survey(given[role][0], surveys.get(role), own, _KINDS[role])
+    return surveys
+
+
 def _prepared(
     given: Mapping[str, Sequence[Source]],
-    surveys: Mapping[str, str],
+    surveys: Mapping[str, Survey],
     options: PrepareOptions,
     strict: bool,
     progress: Progress | None,
@@ -282,7 +296,8 @@ def _prepared(
             options=options.model_dump(mode="json"),
             inputs=inputs,
             files={role: [_name(one) for one in sources] for role, sources in given.items()},
-            surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers} | dict(surveys),
+            surveys={role: sorted({r.schema.name for r in readers[role]}) for role in readers}
+            | {role: getattr(named, "name", named) for role, named in surveys.items()},
         ),
     )
     # Mocks that name their objects need no place.

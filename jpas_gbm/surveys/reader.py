@@ -14,15 +14,15 @@ from . import columns as col
 from .audit import QualityCount, QualityReport
 from .catalogue import Catalogue
 from .columns import Layout, find_layout
-from .fluxes import as_float, fluxes_in_njy, row_quality
+from .fluxes import fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels
 from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
-from .recognition import Source, as_list, as_table, open_survey
-from .schema import Kind, OwnColumns, SurveySchema, all_schemas, load_schema, with_columns
-from .tables import Block, ColumnNames, RawTable, Want, block_rows, join_blocks, rebatch
+from .recognition import Source, as_list, open_survey
+from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
+from .tables import Block, RawTable, Want, block_rows, join_blocks, rebatch
 
 if TYPE_CHECKING:
-    import pandas as pd
+    pass
 
 
 _Parts = dict[str, Any]
@@ -67,7 +67,7 @@ class CatalogueReader:
     def __init__(
         self,
         source: Source,
-        survey: str | SurveySchema | None = None,
+        survey: Survey = None,
         bands: str | None = None,
         *,
         scheme: LabelScheme | None = None,
@@ -208,7 +208,7 @@ def _joined(parts: list[_Parts]) -> _Parts:
 def read(
     path: Source,
     *,
-    survey: str | None = None,
+    survey: Survey = None,
     bands: str | None = None,
     legacy: Source | Sequence[Source] | None = None,
 ) -> Catalogue:
@@ -248,7 +248,7 @@ def read(
 
 def catalogue_of(
     table: Source,
-    survey: str | None = None,
+    survey: Survey = None,
     bands: str | Mapping[str, str | tuple[str, str]] | None = None,
     columns: OwnColumns | None = None,
     photometry: str | None = None,
@@ -282,7 +282,7 @@ def catalogue_of(
 
 
 def read_catalogue(
-    source: Source, survey: str | None = None, bands: str | None = None, *, hdu: int | str | None = None
+    source: Source, survey: Survey = None, bands: str | None = None, *, hdu: int | str | None = None
 ) -> tuple[Catalogue, QualityReport]:
     """Read a whole catalogue, and count what its survey file's rules did.
 
@@ -318,7 +318,7 @@ def _counted(
 
 
 def _read_columns(
-    source: Source, survey: str | None, kind: Kind, hdu: int | str | None
+    source: Source, survey: Survey, kind: Kind, hdu: int | str | None
 ) -> tuple[RawTable, Layout, Block, int]:
     """Read the plain columns of a table that a survey file speaks of, under its names."""
     table, schema = open_survey(source, survey, kind, hdu)
@@ -332,7 +332,7 @@ def _read_columns(
 
 def read_labels(
     source: Source,
-    survey: str | None = None,
+    survey: Survey = None,
     scheme: LabelScheme | None = None,
     *,
     hdu: int | str | None = None,
@@ -402,7 +402,7 @@ def _without_placeholders(table: LabelTable) -> tuple[LabelTable, QualityCount]:
 
 
 def read_imaging(
-    source: Source, survey: str | None = None, *, hdu: int | str | None = None
+    source: Source, survey: Survey = None, *, hdu: int | str | None = None
 ) -> tuple[ImagingTable, QualityReport]:
     """Read an imaging catalogue: magnitude and morphology of any source.
 
@@ -464,45 +464,3 @@ def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) ->
     ImagingIndex
     """
     return ImagingIndex(ImagingTable.concat([read_imaging(source)[0] for source in as_list(sources)]), radius)
-
-
-def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | str | None = None) -> pd.DataFrame:
-    """Read plain columns of any table as a pandas DataFrame, ids as integers.
-
-    Parameters
-    ----------
-    source : path, astropy Table or pandas DataFrame
-        Any format that is read here.
-    columns : sequence of str, optional
-        Names, in any case and without prefix; default: all plain columns. They keep the names
-        asked for.
-    hdu : int or str, optional
-        Extension of a FITS file.
-
-    Returns
-    -------
-    DataFrame
-
-    Raises
-    ------
-    CatalogueError
-        If a column is missing; the nearest is named.
-    """
-    import pandas as pd
-
-    table = as_table(source, hdu)
-    names = ColumnNames(tuple(table.columns), table.place)
-    plain = [name for name, column in table.columns.items() if column.width is None]
-    found = {name: names.find((name,)) for name in (plain if columns is None else columns)}
-    for name, theirs in found.items():
-        if theirs is None:
-            raise CatalogueError(
-                f"{table.place}: has no column '{name}'.{names.nearest(name)} It has: {', '.join(plain)}."
-            )
-    theirs_of = {name: str(theirs) for name, theirs in found.items()}
-    blocks = list(table.read({t: "int" if table.columns[t].kind == "int" else "any" for t in theirs_of.values()}))
-    if not blocks:
-        return pd.DataFrame({name: [] for name in theirs_of})
-    block = join_blocks(blocks)
-    values = {name: block[theirs] for name, theirs in theirs_of.items()}
-    return pd.DataFrame({name: as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()})

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Union
 
-from ..errors import CatalogueError
+import numpy as np
+
+from ..errors import CatalogueError, ConfigError
 from .bands import band_system
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
+from .fluxes import as_float
 from .formats.npy import find_array
-from .schema import Kind, SurveySchema, aliases, all_schemas, load_schema
-from .tables import BesideTable, ColumnNames, Extension, RawTable, open_table
+from .schema import ROLES, Kind, OwnColumns, Survey, SurveySchema, aliases, all_schemas, load_schema, with_columns
+from .tables import BesideTable, ColumnNames, Extension, RawTable, join_blocks, open_table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,7 +41,9 @@ def preferred_extensions() -> tuple[str, ...]:
     return tuple(name for schema in all_schemas() for name in schema.hdu)
 
 
-def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
+def recognise_table(
+    table: RawTable, kind: Kind | None = None, columns: OwnColumns = MappingProxyType({})
+) -> SurveySchema:
     """Return the shipped survey whose columns a table has.
 
     Parameters
@@ -42,6 +51,12 @@ def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
     table : RawTable
     kind : {"catalogue", "labels", "imaging"}, optional
         Prefer surveys of this kind where several would do.
+    columns : mapping, optional
+        Columns of one's own, as :func:`~jpas_gbm.surveys.schema.with_columns` takes them.
+
+    Returns
+    -------
+    SurveySchema
 
     Raises
     ------
@@ -50,8 +65,9 @@ def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
         lacks of it.
     """
     offered = [s for s in all_schemas() if s.recognised and (not s.beside or set(s.beside) & set(table.others))]
-    lacking = {schema.name: lacking_columns(with_beside(table, schema), schema) for schema in offered}
-    complete = [load_schema(name) for name, names in lacking.items() if not names]
+    schemas = {s.name: with_columns(s, columns) if columns else s for s in offered}
+    lacking = {name: lacking_columns(with_beside(table, schema), schema) for name, schema in schemas.items()}
+    complete = [schemas[name] for name, names in lacking.items() if not names]
     if find_array(table.path) is not None:
         complete = [schema for schema in complete if not schema.generic]
     for wanted in (lambda schema: schema.kind == kind, lambda schema: not schema.generic):
@@ -65,7 +81,7 @@ def recognise_table(table: RawTable, kind: Kind | None = None) -> SurveySchema:
             problems[schema.name] = error
     best = [name for name, score in fits.items() if score == max(fits.values())]
     if len(best) == 1:
-        return load_schema(best[0])
+        return schemas[best[0]]
     if best:
         raise CatalogueError(
             f"{table.path}: could be a table of {' or of '.join(best)}. Say which: --survey {best[0]}, for instance."
@@ -178,8 +194,73 @@ def recognise(source: Source) -> SurveySchema:
     return recognise_table(as_table(source, preferred_extensions()))
 
 
+def own_columns(words: Sequence[str] | None) -> dict[str, str | list[str]]:
+    """Return columns of one's own from words such as ``ra=RA_deg`` or ``key=TILE,ID``.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+
+    Returns
+    -------
+    dict
+        For :func:`own_survey`.
+
+    Raises
+    ------
+    ConfigError
+        If a word has another form.
+    """
+    columns: dict[str, str | list[str]] = {}
+    for word in words or ():
+        role, equals, name = word.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--column {word}: write ROLE=NAME, with ROLE one of {', '.join(ROLES)}.")
+        columns[role] = name.split(",") if role == "key" else name
+    return columns
+
+
+def own_survey(
+    source: Source, survey: Survey = None, columns: OwnColumns | None = None, kind: Kind | None = None
+) -> Survey:
+    """Return the survey of a file some of whose columns are named by hand.
+
+    Parameters
+    ----------
+    source : path, astropy Table or DataFrame
+    survey : str or SurveySchema, optional
+        Default: the one whose columns the file has, with those of `columns` in place of its own.
+    columns : mapping, optional
+        As :func:`~jpas_gbm.surveys.schema.with_columns` takes them; none: `survey` is given back.
+    kind : {"catalogue", "labels", "imaging"}, optional
+        What is needed.
+
+    Returns
+    -------
+    str or SurveySchema or None
+        For whatever takes a survey.
+
+    Raises
+    ------
+    CatalogueError, ConfigError
+        If a column is not in the file, a role is unknown, or no survey fits.
+    """
+    if not columns:
+        return survey
+    schema = load_schema(survey) if isinstance(survey, str) else survey
+    table = as_table(source, schema.hdu if schema else preferred_extensions())
+    names = ColumnNames(tuple(table.columns), table.place)
+    for role, named in columns.items():
+        for name in [named] if isinstance(named, str) else [*named] if isinstance(named, list | tuple) else []:
+            if "{band}" not in name and name not in ("position", "ROW") and names.find((name,)) is None:
+                raise CatalogueError(
+                    f"{table.place}: has no column '{name}' for {role}.{names.nearest(name)} It has: {listed(table)}."
+                )
+    return with_columns(schema, columns) if schema else recognise_table(table, kind, columns)
+
+
 def open_survey(
-    source: Source, survey: str | SurveySchema | None, kind: Kind | None = None, hdu: Extension = None
+    source: Source, survey: Survey, kind: Kind | None = None, hdu: Extension = None
 ) -> tuple[RawTable, SurveySchema]:
     """Open a file or table as one of a survey, recognised by its columns unless it is named.
 
@@ -215,3 +296,45 @@ def open_survey(
             f"'{kind}' is needed here."
         )
     return with_beside(table, schema), schema
+
+
+def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | str | None = None) -> pd.DataFrame:
+    """Read plain columns of any table as a pandas DataFrame, ids as integers.
+
+    Parameters
+    ----------
+    source : path, astropy Table or pandas DataFrame
+        Any format that is read here.
+    columns : sequence of str, optional
+        Names, in any case and without prefix; default: all plain columns. They keep the names
+        asked for.
+    hdu : int or str, optional
+        Extension of a FITS file.
+
+    Returns
+    -------
+    DataFrame
+
+    Raises
+    ------
+    CatalogueError
+        If a column is missing; the nearest is named.
+    """
+    import pandas as pd
+
+    table = as_table(source, hdu)
+    names = ColumnNames(tuple(table.columns), table.place)
+    plain = [name for name, column in table.columns.items() if column.width is None]
+    found = {name: names.find((name,)) for name in (plain if columns is None else columns)}
+    for name, theirs in found.items():
+        if theirs is None:
+            raise CatalogueError(
+                f"{table.place}: has no column '{name}'.{names.nearest(name)} It has: {', '.join(plain)}."
+            )
+    theirs_of = {name: str(theirs) for name, theirs in found.items()}
+    blocks = list(table.read({t: "int" if table.columns[t].kind == "int" else "any" for t in theirs_of.values()}))
+    if not blocks:
+        return pd.DataFrame({name: [] for name in theirs_of})
+    block = join_blocks(blocks)
+    values = {name: block[theirs] for name, theirs in theirs_of.items()}
+    return pd.DataFrame({name: as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()})

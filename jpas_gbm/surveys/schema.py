@@ -220,6 +220,10 @@ class SurveySchema(Options):
         return "id" if self.object_id else "row"
 
 
+Survey = str | SurveySchema | None
+"""How a survey is named: the name or path of a survey file, what it holds, or None for the one that fits."""
+
+
 def _surveys_folder() -> Path:
     return configs_folder() / "surveys"
 

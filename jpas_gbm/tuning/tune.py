@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..adaptation.fit import fit_options
-from ..claims import place_named
 from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
 from ..options import TuneOptions, Value
-from ..run import Progress, Run, thread_count
+from ..run import Progress, Run, place_named, thread_count
 from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset

@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 import jpas_gbm as jg
 from jpas_gbm.archives.fetch import may_hold
 from jpas_gbm.archives.releases import band_order
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.reader import read_imaging, read_labels
 

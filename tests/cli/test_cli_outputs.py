@@ -8,7 +8,7 @@ import time
 import pytest
 from typer.testing import CliRunner
 
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.run import thread_count
 
 
@@ -91,7 +91,7 @@ def test_trap_a_file_that_ends_too_early_is_a_message(monkeypatch):
     """The library of the command line says no more than 'Aborted' of an EOFError."""
     import jpas_gbm.surveys.inspect as module
 
-    def ends(files, *, survey=None, strict=False):
+    def ends(files, **more):
         raise EOFError("No data left in file")
 
     monkeypatch.setattr(module, "inspect", ends)

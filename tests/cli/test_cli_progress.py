@@ -8,11 +8,15 @@ import sys
 import pytest
 from typer.main import get_command
 
-from jpas_gbm.cli.app import app
 from jpas_gbm.cli.console import _StageLines, start_log
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.run import Run
 
-VERBS = get_command(app).commands
+GROUPS = ("survey", "config")
+TOP = get_command(app).commands
+VERBS = {name: verb for name, verb in TOP.items() if name not in GROUPS} | {
+    f"{group} {name}": verb for group in GROUPS for name, verb in TOP[group].commands.items()
+}
 
 
 def run(*words: str) -> subprocess.CompletedProcess:
@@ -68,8 +72,9 @@ def test_a_log_that_cannot_be_written_is_one_message(tmp_path):
 @pytest.mark.parametrize("name", VERBS)
 def test_every_help_ends_with_an_example_that_parses(name):
     example = VERBS[name].epilog.removeprefix("Example: jpas-gbm ").split()
-    assert example[0] == name
-    assert VERBS[name].make_context(name, example[1:], resilient_parsing=False).params
+    words = name.split()
+    assert example[: len(words)] == words
+    assert VERBS[name].make_context(name, example[len(words) :], resilient_parsing=False).params
 
 
 def test_the_short_form_of_help():

@@ -7,7 +7,7 @@ import json
 import pytest
 from typer.testing import CliRunner
 
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.comparison.budgets import BudgetCurve, BudgetFigure, BudgetPoint
 
 runner = CliRunner()

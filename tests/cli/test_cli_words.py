@@ -3,7 +3,7 @@
 import pytest
 import typer
 
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 
 VERBS = typer.main.get_command(app).commands
 

@@ -15,10 +15,9 @@ PACKAGE = Path(jpas_gbm.__file__).parent
 LAYERS = {
     "errors": 0,
     "atomic": 1,
-    "claims": 2,
     "store": 2,
     "sealed": 3,
-    "run": 1,
+    "run": 2,
     "text": 1,
     "config": 2,
     "options": 3,
@@ -95,7 +94,7 @@ def test_every_room_has_a_layer():
 
 def test_help_loads_no_heavy_library():
     code = (
-        "import sys\nfrom typer.testing import CliRunner\nfrom jpas_gbm.cli.app import app\n"
+        "import sys\nfrom typer.testing import CliRunner\nfrom jpas_gbm.cli.verbs import app\n"
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0\n"
         f"print([m for m in {(*HEAVY, 'pyvo', 'requests')!r} if m in sys.modules])"

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from jpas_gbm.boosting.training import train
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.inference.stream import WhyColumns

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 import jpas_gbm as jg
 from jpas_gbm.adaptation.rows import get_regime, make_rows
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, CatalogueError, FeatureMismatch
 from jpas_gbm.inference.tiles import calibrate_tiles, with_tiles

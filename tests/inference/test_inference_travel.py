@@ -13,7 +13,7 @@ from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
 from jpas_gbm.lists.predicted import read_predictions
 from jpas_gbm.predictions import id_checksum
-from jpas_gbm.surveys.reader import read_table
+from jpas_gbm.surveys.recognition import read_table
 from jpas_gbm.surveys.tables import open_table
 
 SUFFIXES = ("fits", "parquet", "vot", "csv", "ecsv")

@@ -10,7 +10,7 @@ from astropy.table import Table
 from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import BundleError, ConfigError, ListError
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.candidate_list import targets

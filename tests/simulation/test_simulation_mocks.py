@@ -445,7 +445,7 @@ def test_wishes_that_cannot_be_met(files, tmp_path):
 def test_the_verb(files, tmp_path):
     from typer.testing import CliRunner
 
-    from jpas_gbm.cli.app import app
+    from jpas_gbm.cli.verbs import app
 
     words = ["mocks", "--spectra", *map(str, all_of(files)), "--rows", "40", "--out", str(tmp_path / "m"), "--json"]
     done = CliRunner().invoke(app, words)

@@ -8,7 +8,7 @@ from survey_samples import catalogue, labels_of, mocks
 from typer.testing import CliRunner
 
 import jpas_gbm as jg
-from jpas_gbm.cli.app import app
+from jpas_gbm.cli.verbs import app
 from jpas_gbm.surveys.assembly import assemble
 from jpas_gbm.surveys.dataset import Dataset
 

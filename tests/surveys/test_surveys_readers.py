@@ -26,14 +26,8 @@ from jpas_gbm.surveys.audit import QualityBit
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.surveys.columns import sky_cell
-from jpas_gbm.surveys.reader import (
-    CatalogueReader,
-    read_catalogue,
-    read_imaging,
-    read_labels,
-    read_table,
-)
-from jpas_gbm.surveys.recognition import recognise
+from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
+from jpas_gbm.surveys.recognition import read_table, recognise
 
 JPAS57, JPAS55 = band_system("jpas57"), band_system("jpas55")
 C = 2.99792458e18

@@ -426,7 +426,7 @@ def test_ctrl_c_at_the_terminal(saved, tmp_path):
 def test_the_verb_says_what_is_wrong(saved, tmp_path):
     from typer.testing import CliRunner
 
-    from jpas_gbm.cli.app import app
+    from jpas_gbm.cli.verbs import app
 
     words = command(saved, tmp_path / "study", 0)[3:]
     for more, said in (([], "0 trials"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):

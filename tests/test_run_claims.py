@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from jpas_gbm.claims import HEADS, claim_file, claim_folder, claim_room
 from jpas_gbm.errors import OutputError
+from jpas_gbm.run import HEADS, claim_file, claim_folder, claim_room
 
 
 @pytest.fixture

@@ -1,0 +1,286 @@
+"""Survey files for people: those that are shipped, as text, and a draft for a table that none of them describes."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..atomic import atomic_file
+from ..config import configs_folder, find_config
+from ..errors import ConfigError, did_you_mean
+from .bands import band_system, band_system_names, stated_unit
+from .columns import ROW
+from .recognition import Source, as_table, preferred_extensions
+from .schema import SurveySchema, aliases, load_schema, survey_names
+from .tables import ColumnNames, RawTable
+
+_ERRORS = re.compile(r"err|^e_|_e_|sigma|unc|ivar|noise", re.IGNORECASE)
+_KEYS = (("TILE_ID", "NUMBER"), ("BRICKID", "OBJID"), ("plate", "mjd", "fiberid"), ("plate", "mjd", "fiber_id"))
+
+
+@dataclass(frozen=True)
+class SurveyDraft:
+    """A survey file that was guessed from a table, to be read and edited.
+
+    Parameters
+    ----------
+    text : str
+        YAML; what was guessed and what is to be filled in is marked in comments.
+    notes : tuple of str
+        What was found, guessed and not found.
+    """
+
+    text: str
+    notes: tuple[str, ...]
+
+    def lines(self) -> list[str]:
+        """Return what was found, guessed and not found.
+
+        Returns
+        -------
+        list of str
+        """
+        return list(self.notes)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return text and notes.
+
+        Returns
+        -------
+        dict
+        """
+        return {"text": self.text, "notes": list(self.notes)}
+
+    def save(self, path: str | Path, *, overwrite: bool = False) -> Path:
+        """Write the file.
+
+        Parameters
+        ----------
+        path : path
+        overwrite : bool
+            Whether a file that is there may be replaced.
+
+        Returns
+        -------
+        Path
+
+        Raises
+        ------
+        OutputError
+            If it is there and may not be replaced, or cannot be written.
+        """
+        with atomic_file(path, overwrite=overwrite) as temporary:
+            temporary.write_text(self.text, encoding="utf-8")
+        return Path(path)
+
+
+@dataclass(frozen=True)
+class Text:
+    """Text that is printed as it is."""
+
+    text: str
+
+    def lines(self) -> list[str]:
+        """Return its lines.
+
+        Returns
+        -------
+        list of str
+        """
+        return self.text.rstrip("\n").split("\n")
+
+    def to_dict(self) -> dict[str, str]:
+        """Return the text.
+
+        Returns
+        -------
+        dict
+        """
+        return {"text": self.text}
+
+
+def list_surveys() -> Text:
+    """Return the shipped surveys, one a line: name, kind and title.
+
+    Returns
+    -------
+    Text
+    """
+    schemas = [load_schema(name) for name in survey_names()]
+    wide = max(len(schema.name) for schema in schemas)
+    return Text("\n".join(f"{schema.name:{wide}}  {schema.kind:9}  {schema.title}" for schema in schemas))
+
+
+def show_survey(name: str) -> Text:
+    """Return a shipped survey file as it stands, the start of one's own.
+
+    Parameters
+    ----------
+    name : str
+
+    Returns
+    -------
+    Text
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    if name not in survey_names():
+        known = survey_names()
+        raise ConfigError(f"there is no survey file '{name}'.{did_you_mean(name, known)} Shipped: {', '.join(known)}.")
+    return Text((configs_folder() / "surveys" / f"{name}.yaml").read_text(encoding="utf-8"))
+
+
+def show_config(name: str) -> Text:
+    """Return a shipped configuration as it stands.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``ssda`` or ``tune``.
+
+    Returns
+    -------
+    Text
+
+    Raises
+    ------
+    ConfigError
+        If there is none of that name.
+    """
+    return Text(find_config(name).read_text(encoding="utf-8"))
+
+
+def survey_json_schema_text() -> Text:
+    """Return the JSON schema of survey files, for editors that check while one types.
+
+    Returns
+    -------
+    Text
+    """
+    schema = SurveySchema.model_json_schema()
+    schema["properties"].pop("name")
+    schema["properties"]["extends"] = {"type": "string", "description": "Survey file to start from."}
+    # A file that extends another states only what differs; Names may stand alone.
+    schema["required"] = ["title"]
+    return Text(json.dumps(schema, indent=2, ensure_ascii=False))
+
+
+def draft_survey(source: Source) -> SurveyDraft:
+    """Guess a survey file from the columns of a table.
+
+    Positions, classes, redshifts and morphology are sought under the spellings of ``configs/aliases.yaml``, bands
+    under the names of the shipped band systems.
+
+    Parameters
+    ----------
+    source : path, astropy Table or DataFrame
+
+    Returns
+    -------
+    SurveyDraft
+
+    Raises
+    ------
+    CatalogueError
+        If the table cannot be read.
+    """
+    table = as_table(source, preferred_extensions())
+    names = ColumnNames(tuple(table.columns), table.place)
+    found = {role: names.find(spelt) for role, spelt in aliases().spellings.items()}
+    bands = _bands(table)
+    kind = "catalogue" if bands else "labels" if found["class"] else "imaging"
+    key = next((key for key in _KEYS if all(names.find((one,)) for one in key)), (ROW,))
+    target = names.find(("TARGETID",))
+    by_id = target is not None and table.columns[target].kind == "int"
+    lines = [f"# Drafted from {table.place}: read it, and mend what is marked.", f"title: {table.path.stem}"]
+    lines += [f"kind: {kind}", "", f"key: [[{', '.join(key)}]]"]
+    lines += [f"object_id: {target if by_id else 'position'}"] if kind != "imaging" else []
+    lines += [f"{role}: {found[role] or 'TO_FILL   # no column of a known spelling'}" for role in ("ra", "dec")]
+    notes = [f"{role}: {found[role] or 'not found, to be filled in'}" for role in ("ra", "dec", "class", "z")]
+    if bands:
+        lines += ["", *bands.lines]
+        notes += bands.notes
+    else:
+        notes.append("bands: no column names hold the bands of a known system; own bands go under bands: table")
+    if found["morphology"]:
+        lines.append(f"morphology: {found['morphology']}")
+    if found["class"] and found["z"] and found["z"] not in (bands.columns if bands else ()):
+        lines += ["", "labels:", f"  spectype: {found['class']}", f"  z: {found['z']}"]
+        if found["zwarn"]:
+            lines += ["  rules:", f"    - {{column: {found['zwarn']}, equals: 0, reason: redshift with a warning}}"]
+    return SurveyDraft("\n".join(lines) + "\n", tuple(notes))
+
+
+@dataclass(frozen=True)
+class _Bands:
+    """What was found of the photometry: lines of the survey file, notes, and the columns of the fluxes."""
+
+    lines: list[str]
+    notes: list[str]
+    columns: tuple[str, ...]
+
+
+def _bands(table: RawTable) -> _Bands | None:
+    """Return the bands system whose names most columns hold, with the patterns of fluxes and errors."""
+    best: tuple[int, str, str, Counter[str]] = (0, "", "", Counter())
+    for name in band_system_names():
+        patterns = _patterns(table, band_system(name).names)
+        plain = {pattern: n for pattern, n in patterns.items() if not _ERRORS.search(pattern.replace("{band}", ""))}
+        for pattern, number in plain.items():
+            # Of systems that share bands, the one that the table fills most.
+            if 2 * number > len(band_system(name)) and number > best[0]:
+                best = (number, name, pattern, patterns)
+    number, name, pattern, patterns = best
+    if not number:
+        return None
+    errors = [p for p in patterns if p != pattern and _ERRORS.search(p.replace("{band}", ""))]
+    error = max(errors, default=None, key=lambda p: patterns[p])
+    columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
+    unit, scale, why = _unit(table, [column for column in columns if column in table.columns])
+    kind = "none" if error is None else "magnitude" if unit == "ab_magnitude" else "absolute"
+    lines = [
+        "bands:",
+        f"  system: {name}",
+        "",
+        "photometry:",
+        f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}",
+    ]
+    lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
+    lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]
+    lines += [f"    error_kind: {kind}", "", "quality:", "  sentinels: [99, -99, -9999]   # GUESS", "  min_bands: 1"]
+    notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}", f"unit: {unit} ({why})"]
+    return _Bands(lines, [*notes, f"errors: {error or 'none found'}"], columns)
+
+
+def _patterns(table: RawTable, bands: tuple[str, ...]) -> Counter[str]:
+    """Count how many bands stand in columns of each pattern."""
+    patterns: Counter[str] = Counter()
+    for column in table.columns:
+        for band in bands:
+            match = re.fullmatch(rf"(|.*[^A-Za-z0-9]){re.escape(band)}(|[^A-Za-z0-9].*)", column)
+            if match:
+                patterns[f"{match[1]}{{band}}{match[2]}"] += 1
+    return patterns
+
+
+def _unit(table: RawTable, columns: list[str]) -> tuple[str, float, str]:
+    """Return what fluxes are, the size of their unit, and how that is known."""
+    stated = table.columns[columns[0]].unit
+    known = stated_unit(stated)
+    if known is not None:
+        return known[0], known[1], f"the file states {stated}"
+    block = next(iter(table.read(dict.fromkeys(columns, "float"))), {})
+    values = np.ma.masked_invalid(np.ma.stack(list(block.values()))).compressed() if block else np.zeros(0)
+    middle = float(np.median(values)) if len(values) else np.nan
+    if 10 < middle < 30:
+        return "ab_magnitude", 1.0, f"GUESS: the median is {middle:.1f}, as of AB magnitudes"
+    return "f_nu", 1e-32, "GUESS: taken as nJy; say f_lambda, f_nu or ab_magnitude, and the size of the unit in cgs"

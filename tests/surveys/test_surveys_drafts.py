@@ -1,0 +1,102 @@
+"""Survey files for people: listed, shown, drafted from a table; columns named by hand."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+import yaml
+
+import jpas_gbm as jg
+from jpas_gbm.errors import CatalogueError, ConfigError
+from jpas_gbm.surveys.recognition import own_columns
+from jpas_gbm.surveys.schema import survey_names
+from jpas_gbm.surveys.survey_file import draft_survey, list_surveys, show_survey, survey_json_schema_text
+
+
+def table(**columns: object) -> pd.DataFrame:
+    bands = {f"m_{band}": [18.0, 19.0] for band in "ugriz"} | {f"e_m_{band}": [0.1, 0.2] for band in "ugriz"}
+    return pd.DataFrame({"raMean": [10.0, 11.0], "decMean": [1.0, 2.0], **bands, **columns})
+
+
+def test_a_draft_is_a_survey_file_that_reads_its_table(tmp_path):
+    frame = table(class_spec=["QSO", "STAR"], redshift=[2.5, 0.0])
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    draft = draft_survey(tmp_path / "t.csv")
+    content = yaml.safe_load(draft.text)
+    assert content["photometry"][0]["flux"] == "m_{band}" and content["photometry"][0]["error"] == "e_m_{band}"
+    assert content["bands"] == {"system": "sdss_ugriz"} and content["ra"] == "raMean"
+    assert "GUESS: the median is 18.5" in draft.text and any("errors: e_m_{band}" in line for line in draft.notes)
+    draft.save(tmp_path / "mine.yaml")
+    catalogue = jg.read(tmp_path / "t.csv", survey=str(tmp_path / "mine.yaml"))
+    np.testing.assert_allclose(catalogue.flux[0], 10 ** (0.4 * 13.4), rtol=1e-5)
+    assert catalogue.z.tolist() == [2.5, 0.0]
+
+
+def test_a_draft_says_what_it_did_not_find(tmp_path):
+    pd.DataFrame({"x": [1.0], "y": [2.0], "main_type": ["QSO"]}).to_csv(tmp_path / "t.csv", index=False)
+    draft = draft_survey(tmp_path / "t.csv")
+    assert "ra: TO_FILL" in draft.text and "ra: not found, to be filled in" in draft.notes
+    assert yaml.safe_load(draft.text)["kind"] == "labels"
+
+
+def test_a_stated_unit_is_no_guess(tmp_path):
+    from astropy.table import Table
+
+    frame = Table({"RA": [1.0], "DEC": [2.0]} | {f"flux_{band}": [3.0] for band in "ugriz"})
+    for band in "ugriz":
+        frame[f"flux_{band}"].unit = "nJy"
+    text = draft_survey(frame).text
+    assert yaml.safe_load(text)["photometry"][0]["unit"] == "f_nu" and "the file states nJy" in text
+
+
+def test_shipped_files_are_listed_and_shown():
+    assert [line.split()[0] for line in list_surveys().lines()] == list(survey_names())
+    assert "title: S-PLUS" in show_survey("splus").text
+    with pytest.raises(ConfigError, match="no survey file 'spluss'. Did you mean 'splus'"):
+        show_survey("spluss")
+
+
+def test_the_json_schema_names_the_fields_of_a_survey_file():
+    schema = json.loads(survey_json_schema_text().text)
+    assert {"extends", "bands", "photometry", "key"} <= schema["properties"].keys() and schema["required"] == ["title"]
+
+
+def test_columns_named_by_hand(tmp_path):
+    frame = table(class_spec=["QSO", "STAR"], redshift=[2.5, 0.0]).rename(
+        columns={"raMean": "east", "decMean": "north"}
+    )
+    frame.columns = [name.replace("m_", "dered_") if not name.startswith("e_") else name for name in frame]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    with pytest.raises(CatalogueError, match="lacks RA"):
+        jg.inspect(tmp_path / "t.csv", survey="sdss_ugriz")
+    named = {"ra": "east", "dec": "north", "class": "class_spec"}
+    found = jg.inspect(tmp_path / "t.csv", columns=named).files[0]
+    assert found.survey == "sdss_ugriz" and found.sky is not None and found.sky.ra[0] == pytest.approx(10.0)
+    with pytest.raises(CatalogueError, match="has no column 'eats' for ra. Did you mean 'east'"):
+        jg.inspect(tmp_path / "t.csv", columns={**named, "ra": "eats"})
+    with pytest.raises(ConfigError, match="there is no role 'rb'"):
+        jg.inspect(tmp_path / "t.csv", columns={"rb": "east"})
+
+
+def test_words_of_the_command_line_name_columns():
+    assert own_columns(["ra=east", "key=A,B"]) == {"ra": "east", "key": ["A", "B"]}
+    with pytest.raises(ConfigError, match="--column east: write ROLE=NAME"):
+        own_columns(["east"])
+
+
+def test_the_verbs_on_the_command_line(tmp_path):
+    def run(*words: str) -> subprocess.CompletedProcess:
+        return subprocess.run([sys.executable, "-m", "jpas_gbm", *words], capture_output=True, text=True, timeout=120)
+
+    table().to_csv(tmp_path / "t.csv", index=False)
+    out = str(tmp_path / "mine.yaml")
+    done = run("survey", "init", str(tmp_path / "t.csv"), "--out", out)
+    assert done.returncode == 0 and f"--survey {out}" in done.stdout, done.stderr
+    assert run("inspect", str(tmp_path / "t.csv"), "--survey", out, "--column", "ra=raMean").returncode == 0
+    again = run("survey", "init", str(tmp_path / "t.csv"), "--out", out)
+    assert again.returncode == 1 and "already exists" in again.stderr
+    assert "regime: ssda" in run("config", "show", "ssda").stdout
+    assert "labels_by_position" in run("survey", "list").stdout
