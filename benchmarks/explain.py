@@ -19,8 +19,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from jpas_gbm.boosting.booster import Member, stack_inputs
 from jpas_gbm.boosting.calibration import Calibrator
-from jpas_gbm.boosting.ensemble import Member, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.config import override
 from jpas_gbm.explanation.attributions import Pair, attribute

@@ -26,8 +26,7 @@ from pathlib import Path
 import numpy as np
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.boosting.calibration import crossfit_probabilities, fit_calibrator
-from jpas_gbm.boosting.ensemble import HeldOut
+from jpas_gbm.boosting.calibration import HeldOut, crossfit_probabilities, fit_calibrator
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import ListError
 from jpas_gbm.lists.conformal import conformal_p_values, conformal_sets

@@ -12,10 +12,9 @@ import numpy as np
 from pydantic import FiniteFloat, NonNegativeInt
 
 from .atomic import atomic_folder
-from .boosting.booster import StagedBooster
-from .boosting.calibration import Calibrator
+from .boosting.booster import Ensemble, Member, StagedBooster
+from .boosting.calibration import Calibrator, HeldOut
 from .boosting.decision import decide
-from .boosting.ensemble import Ensemble, HeldOut, Member
 from .errors import BundleError, FeatureMismatch
 from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift, Overlap

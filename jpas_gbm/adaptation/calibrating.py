@@ -6,8 +6,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..boosting.calibration import CalibrationReport, Calibrator, crossfit_probabilities, em_shares, fit_calibrator
-from ..boosting.ensemble import HeldOut, Member
+from ..boosting.booster import Member
+from ..boosting.calibration import (
+    CalibrationReport,
+    Calibrator,
+    HeldOut,
+    crossfit_probabilities,
+    em_shares,
+    fit_calibrator,
+)
 from ..options import CalibrationOptions
 from .choosing import counted_rows
 from .folds import Folds, MembersOf, mean_margins

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from ..boosting.booster import Member
 from ..boosting.decision import choose_rule
-from ..boosting.ensemble import Member
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
 from ..features.shift import Overlap, learn_overlap

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from ..boosting.ensemble import Member
+from ..boosting.booster import Member
 from ..boosting.matrix import stratified_folds
 from ..errors import FitError
 from ..options import FitOptions

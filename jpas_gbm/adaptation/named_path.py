@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..boosting.booster import StagedBooster
-from ..boosting.ensemble import Member
+from ..boosting.booster import Member, StagedBooster
 from ..scores.bootstrap import mean_interval
 from .stages import Stages
 from .ways import Mean, Way

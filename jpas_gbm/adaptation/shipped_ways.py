@@ -7,8 +7,7 @@ from typing import Self
 
 import numpy as np
 
-from ..boosting.booster import StagedBooster
-from ..boosting.ensemble import Member, stack_inputs
+from ..boosting.booster import Member, StagedBooster, stack_inputs
 from ..options import FitOptions
 from ..scores.losses import softmax
 from .stages import Stages, Training

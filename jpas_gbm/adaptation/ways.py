@@ -11,8 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self, TypeVar
 
-from ..boosting.booster import StagedBooster
-from ..boosting.ensemble import Member
+from ..boosting.booster import Member, StagedBooster
 from ..config import Options, parse_options
 from ..errors import ConfigError, did_you_mean
 from ..options import FitOptions

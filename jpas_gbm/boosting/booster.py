@@ -1,13 +1,13 @@
-"""StagedBooster: trees grown in stages, whose margins and contributions add up."""
+"""StagedBooster: trees grown in stages, whose margins and contributions add up. Members and ensembles of boosters."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..errors import BundleError, FitError
 from ..options import BACKENDS
 from ..sealed import check_checksums
 from ..store import dump_json, read_json, sha256
-from .backend import Backend, get_backend
+from .backend import Backend, centred, get_backend
 from .evaluator import LazyEvaluator, Reader
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 
@@ -313,3 +313,155 @@ def _read_stage(library: Backend, folder: Path, entry: dict[str, Any]) -> Stage:
     fill = np.array([np.nan if value is None else value for value in entry["fill"]], dtype=np.float32)
     trees = library.read_trees(folder / entry["file"]) if entry["file"] else None
     return Stage(int(entry["rounds"]), np.array(entry["intercept"], dtype=np.float64), fill, trees)
+
+
+@dataclass(frozen=True, eq=False)
+class Member:
+    """One model of the ensemble.
+
+    Parameters
+    ----------
+    kind : {"plain", "stack"}
+        plain: the booster sees the features. stack: it also sees the centred margins of `base`.
+    booster : StagedBooster
+        The trees; a continued booster has two stages.
+    base : StagedBooster, optional
+        The mock-grown booster below a stack.
+    name : str
+        What it is, in words.
+    """
+
+    kind: Literal["plain", "stack"]
+    booster: StagedBooster
+    base: StagedBooster | None = None
+    name: str = ""
+
+    def inputs(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return what the booster sees.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float32, shape (n, f) or (n, f + k)
+        """
+        if self.base is None:
+            return X
+        return stack_inputs(X, self.base, threads)
+
+    def margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return centred margins.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+        """
+        return centred(self.booster.margins(self.inputs(X, threads), threads=threads))
+
+    def misfits(self, n_classes: int, n_features: int) -> Iterator[str]:
+        """Yield what of the member does not fit together.
+
+        Parameters
+        ----------
+        n_classes, n_features : int
+            Classes k and features f of the model.
+
+        Yields
+        ------
+        str
+        """
+        if (self.kind == "stack") != (self.base is not None):
+            yield f"its {self.kind} member '{self.name}' {'lacks' if self.base is None else 'has'} a base"
+        inputs = n_features if self.base is None else n_features + n_classes
+        for booster, wanted in ((self.booster, inputs), (self.base, n_features)):
+            if booster is None or (booster.n_classes, len(booster.feature_names)) == (n_classes, wanted):
+                continue
+            yield (
+                f"a booster of '{self.name}' has {booster.n_classes} classes and {len(booster.feature_names)} "
+                f"features, not {n_classes} and {wanted}"
+            )
+
+
+def stack_inputs(X: np.ndarray, base: StagedBooster, threads: int = 1) -> np.ndarray:
+    """Return features with the centred margins of a booster behind them.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        Features.
+    base : StagedBooster
+        Of k classes.
+    threads : int
+
+    Returns
+    -------
+    array of float32, shape (n, f + k)
+    """
+    return np.hstack([X, centred(base.margins(X, threads=threads)).astype(np.float32)])
+
+
+class Ensemble:
+    """The margins of members on the same rows; what they share is made once.
+
+    Parameters
+    ----------
+    members : sequence of Member
+    """
+
+    def __init__(self, members: Sequence[Member]) -> None:
+        self.members = tuple(members)
+        self._lazy = LazyEvaluator()
+        self._places: list[int] = []
+
+    def _readers(self) -> list[Reader]:
+        """Return what an evaluator reads, and note which place is whose member's."""
+        readers: list[Reader] = []
+        known: dict[tuple[int, int | None], int] = {}
+
+        def place(booster: StagedBooster, base: int | None = None) -> int:
+            if (id(booster), base) not in known:
+                known[id(booster), base] = len(readers)
+                readers.append(booster.reader(base))
+            return known[id(booster), base]
+
+        self._places = [
+            place(member.booster, None if member.base is None else place(member.base)) for member in self.members
+        ]
+        return readers
+
+    def margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
+        """Return the centred margins of every member.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        threads : int
+
+        Returns
+        -------
+        array of float64, shape (m, n, k)
+
+        Raises
+        ------
+        FeatureMismatch
+            If the features are not those of training, or one is infinite.
+        """
+        evaluator = self._lazy.get(self._readers, len(X))
+        if evaluator is None:
+            return np.stack([member.margins(X, threads) for member in self.members])
+        matrix = as_matrix(X)
+        first = self.members[0].base or self.members[0].booster
+        check_names(None, matrix.shape[1], first.feature_names)
+        found = evaluator.margins(matrix, threads=threads)
+        return np.stack([centred(found[place]) for place in self._places])

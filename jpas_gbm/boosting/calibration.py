@@ -1,4 +1,6 @@
-"""Calibrator: margins become probabilities that mean what they say, by one scaling of log-probabilities."""
+"""Calibrator: margins become probabilities that mean what they say, by one scaling of log-probabilities. HeldOut: the
+labelled rows that trained no tree, with the probabilities that they got by cross-fitting.
+"""
 
 from __future__ import annotations
 
@@ -362,3 +364,100 @@ def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -
         if moved < 1e-9:
             break
     return new
+
+
+@dataclass(frozen=True, eq=False)
+class HeldOut:
+    """What a candidate list is calibrated on.
+
+    Parameters
+    ----------
+    p : array of float64, shape (n, k)
+        Calibrated probabilities, each row's by a calibrator that did not see its object.
+    label : array of int8, shape (n,)
+        Class codes.
+    object_id : array of int64, shape (n,)
+        The object of each row: the unit of bootstraps.
+    mag : array of float32, shape (n,)
+        Magnitude for limits and bins; NaN where unknown.
+    domain : {"target", "source"}
+        Whether the rows are of the sky or of the mocks.
+    """
+
+    p: np.ndarray
+    label: np.ndarray
+    object_id: np.ndarray
+    mag: np.ndarray
+    domain: str = "target"
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @property
+    def n_classes(self) -> int:
+        """Number of classes, k."""
+        return self.p.shape[1]
+
+    def counts(self) -> np.ndarray:
+        """Return how many rows each class has.
+
+        Returns
+        -------
+        array of int, shape (k,)
+        """
+        return np.bincount(self.label, minlength=self.n_classes)
+
+    def take(self, rows: np.ndarray) -> HeldOut:
+        """Return some of the rows.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+            A mask or indices.
+
+        Returns
+        -------
+        HeldOut
+        """
+        return HeldOut(self.p[rows], self.label[rows], self.object_id[rows], self.mag[rows], self.domain)
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        return {
+            "p": self.p,
+            "label": self.label,
+            "object_id": self.object_id,
+            "mag": self.mag,
+            "domain": np.array(self.domain),
+        }
+
+    @classmethod
+    def from_arrays(cls, value: dict[str, np.ndarray]) -> HeldOut:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        value : dict of str to array
+
+        Returns
+        -------
+        HeldOut
+
+        Raises
+        ------
+        BundleError
+            If arrays are missing or do not belong together.
+        """
+        try:
+            made = cls(value["p"], value["label"], value["object_id"], value["mag"], str(value["domain"]))
+        except KeyError as error:
+            raise BundleError(f"the held-out rows lack {error}. Restore the model or fit again.") from error
+        n = len(made.label)
+        if made.p.ndim != 2 or any(len(part) != n for part in (made.p, made.object_id, made.mag)):
+            raise BundleError("the arrays of the held-out rows do not belong together. Restore the model or fit again.")
+        return made

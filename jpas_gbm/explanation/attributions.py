@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from ..boosting.ensemble import Member
+from ..boosting.booster import Member
 from ..errors import ExplanationError, did_you_mean
 from ..model import Model
 from ..options import ExplainOptions

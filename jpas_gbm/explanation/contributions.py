@@ -14,8 +14,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..boosting.backend import centred, get_backend
-from ..boosting.booster import Stage, StagedBooster
-from ..boosting.ensemble import Member
+from ..boosting.booster import Member, Stage, StagedBooster
 from ..errors import ExplanationError
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]

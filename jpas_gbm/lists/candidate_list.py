@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
 import numpy as np
 
-from ..boosting.ensemble import HeldOut
+from ..boosting.calibration import HeldOut
 from ..errors import ConfigError, ListError, did_you_mean
 from ..inputs import about_model
 from ..model import Model, open_model

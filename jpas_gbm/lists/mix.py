@@ -10,8 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..boosting.calibration import em_shares
-from ..boosting.ensemble import HeldOut
+from ..boosting.calibration import HeldOut, em_shares
 from ..boosting.scaling import ScalingLoss, directions, newton
 from ..scores.bootstrap import object_counts
 from ..scores.losses import log_p, softmax

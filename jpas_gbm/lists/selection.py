@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..boosting.ensemble import HeldOut
+from ..boosting.calibration import HeldOut
 from ..errors import ListError
 from .conformal import covariate_weights, select_conformal
 from .mix import Mix, mag_bins, ratio_of

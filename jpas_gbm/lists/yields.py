@@ -12,7 +12,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ..boosting.ensemble import HeldOut
+from ..boosting.calibration import HeldOut
 from ..scores.losses import log_p, softmax
 from .mix import Mix, cells, mag_bins, ratio_of
 from .records import BeforeAfter, Curves, SizeCurve, ThresholdCurve

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import Backend, get_backend
-from jpas_gbm.boosting.booster import StagedBooster
-from jpas_gbm.boosting.ensemble import Member, stack_inputs
+from jpas_gbm.boosting.booster import Member, StagedBooster, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.options import BACKENDS, BoostingOptions
 

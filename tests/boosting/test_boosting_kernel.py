@@ -16,8 +16,7 @@ import pytest
 from jpas_gbm.boosting import evaluator as evaluators
 from jpas_gbm.boosting import kernel
 from jpas_gbm.boosting.backend import UnpackableError, centred, get_backend
-from jpas_gbm.boosting.booster import Stage, StagedBooster
-from jpas_gbm.boosting.ensemble import Ensemble
+from jpas_gbm.boosting.booster import Ensemble, Stage, StagedBooster
 from jpas_gbm.boosting.evaluator import Evaluator
 from jpas_gbm.boosting.kernel import CUTS, snapped
 from jpas_gbm.boosting.matrix import UnseenMissingWarning

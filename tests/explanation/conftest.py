@@ -8,8 +8,8 @@ from functools import cache
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.booster import Member, stack_inputs
 from jpas_gbm.boosting.calibration import fit_calibrator
-from jpas_gbm.boosting.ensemble import Member, stack_inputs
 from jpas_gbm.boosting.training import train
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.model import Model

@@ -137,8 +137,8 @@ def jpas_model(folder, dataset):
     """A model of J-PAS bands that was trained in a moment, and a file of the archive's format."""
     from astropy.io import fits
 
+    from jpas_gbm.boosting.booster import Member
     from jpas_gbm.boosting.calibration import Calibrator
-    from jpas_gbm.boosting.ensemble import Member
     from jpas_gbm.features.recipe import FeatureRecipe
     from jpas_gbm.model import Model
     from jpas_gbm.options import BoostingOptions, FeatureOptions

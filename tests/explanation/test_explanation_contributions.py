@@ -3,8 +3,7 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.booster import Stage
-from jpas_gbm.boosting.ensemble import Member, centred
+from jpas_gbm.boosting.booster import Member, Stage, centred
 from jpas_gbm.boosting.training import train
 from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.contributions import TreeContributions, pass_on

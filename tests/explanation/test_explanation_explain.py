@@ -170,8 +170,7 @@ def test_another_survey_is_refused(fitted, rows):
 
 
 def test_sky_that_added_no_trees_is_said(make_fitted, dataset):
-    from jpas_gbm.boosting.booster import Stage, StagedBooster
-    from jpas_gbm.boosting.ensemble import Member
+    from jpas_gbm.boosting.booster import Member, Stage, StagedBooster
 
     model = make_fitted("mocks")
     base = model.members[0].booster

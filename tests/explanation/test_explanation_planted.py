@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.booster import Member
 from jpas_gbm.boosting.calibration import Calibrator
-from jpas_gbm.boosting.ensemble import Member
 from jpas_gbm.boosting.training import train
 from jpas_gbm.explanation.explain import explain
 from jpas_gbm.features.recipe import FeatureRecipe

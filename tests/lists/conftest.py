@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.ensemble import HeldOut
+from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.lists.predicted import Predicted
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

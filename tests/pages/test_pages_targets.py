@@ -13,7 +13,7 @@ import pytest
 from matplotlib import rc_context
 from matplotlib.figure import Figure
 
-from jpas_gbm.boosting.ensemble import HeldOut
+from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.errors import BundleError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.predicted import Predicted
