@@ -61,6 +61,7 @@ coverage: $(READY) ## branch coverage of the whole package
 
 # The other files in benchmarks/ are the experiments of reports/: they need a data set, and say so.
 bench: $(READY) ## speed and memory, as ratios in one run
+	@$(BIN)/python benchmarks/kernel.py --out reports/performance
 	@for b in features templates fit predict explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 lock: ## write the lock files anew (needs uv)

@@ -23,7 +23,7 @@ from numba.extending import intrinsic
 
 from .backend import LEFT, NUMBER, RIGHT, Forest
 
-LANES = 512
+LANES = 1024
 PLANE = 8
 """Leaves of one byte of a bit vector."""
 CUTS = 255

@@ -164,7 +164,7 @@ def by_library(members, X):
     return np.stack(out)
 
 
-@pytest.mark.parametrize("n", [1, 16, 511, 512, 513, 5000])
+@pytest.mark.parametrize("n", [1, 16, 1023, 1024, 1025, 5000])
 @pytest.mark.parametrize("threads", [1, 3])
 def test_ensembles_of_all_ways(members, n, threads, monkeypatch):
     monkeypatch.setattr(evaluators, "_START", 0)

@@ -65,7 +65,7 @@ def test_a_tree_of_one_leaf_is_all_bias(at_once):
     assert np.array_equal(found, np.tile([[[0, 0], [0, 0.25]]], (20, 1, 1)))
 
 
-@pytest.mark.parametrize("n", [16, 511, 5000])
+@pytest.mark.parametrize("n", [16, 1023, 5000])
 @pytest.mark.parametrize("threads", [1, 2])
 def test_stages_fills_and_stacks(members, n, threads, at_once):
     many, X = members
