@@ -307,7 +307,8 @@ class Evaluator:
         theirs = reader.library.raw_contributions(
             stage.trees, filled(X, stage.fill, reader.names)[0], reader.n_classes, 1
         )
-        worst = float(np.abs(self._looked_up(X, number, 1, _Seen()) - theirs).max())
+        ours = self._looked_up(np.resize(X, (kernel.LANES + len(X), X.shape[1])), number, 1, _Seen())
+        worst = float(np.abs(ours - np.resize(theirs, ours.shape)).max())
         if not worst <= _NEAR * (1 + np.abs(tables.bias).max()):
             log.info("contributions are made by %s itself (those of tables differ by %.3g)", name, worst)
             return False
@@ -378,14 +379,16 @@ class Evaluator:
         theirs: list[np.ndarray] = []
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", UnseenMissingWarning)
-            ours = self.margins(X)
+            # On more rows than a tile holds.
+            ours = self.margins(np.resize(X, (kernel.LANES + len(X), self.features)))
             for reader in self.readers:
                 below = None if reader.base is None else centred(theirs[reader.base]).astype(np.float32)
                 theirs.append(reader.library_margins(X if below is None else np.hstack([X, below])))
         for reader, a, b in zip(self.readers, ours, theirs, strict=True):
-            if a.tobytes() != b.tobytes():
-                rows = int((a != b).any(axis=1).sum())
-                raise UnpackableError(f"{rows} of {len(X)} rows of the proof differ from {reader.library.name}'s own")
+            expected = np.resize(b, a.shape)
+            if a.tobytes() != expected.tobytes():
+                rows = int((a != expected).any(axis=1).sum())
+                raise UnpackableError(f"{rows} of {len(a)} rows of the proof differ from {reader.library.name}'s own")
 
     def _hard_rows(self) -> np.ndarray:
         """Return rows of values on cuts and beside them, zeros, smallest and largest numbers, infinities and NaN."""

@@ -11,8 +11,11 @@ takes 33 (benchmarks/kernel.py). Leaves are added up in the order of the trees, 
 
 from __future__ import annotations
 
+import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 import numba
@@ -21,6 +24,7 @@ from llvmlite import binding, ir
 from numba.core import cgutils, types
 from numba.extending import intrinsic
 
+from . import backend
 from .backend import LEFT, NUMBER, RIGHT, Forest
 
 LANES = 1024
@@ -37,7 +41,8 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 def compiled_loop(function: _Function) -> _Function:
     """Decorate a loop, to be compiled when it is first called, for arrays of these types; nothing is compiled before.
 
-    What was compiled is kept on disk, beside the code or in the user's cache, where a folder for it can be written.
+    What was compiled is kept on disk, beside the code or in the user's cache, where a folder for it can be written. Its
+    file is named after the contents of the sources that went into it: Numba itself looks at the date and size of one.
 
     Parameters
     ----------
@@ -47,6 +52,9 @@ def compiled_loop(function: _Function) -> _Function:
     -------
     callable
     """
+    sources = dict.fromkeys([inspect.getfile(function), __file__, backend.__file__])
+    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
+    function.__qualname__ = f"{function.__qualname__}_{digest[:16]}"
     try:
         made: _Function = numba.njit(cache=True, nogil=True)(function)
     except RuntimeError:

@@ -259,7 +259,7 @@ def test_a_kernel_that_errs_is_found_out(monkeypatch, caplog):
     monkeypatch.setattr(evaluators, "_PACKING", 0)
     with caplog.at_level(logging.INFO, logger="jpas_gbm"):
         assert same(booster.margins(X), booster.reader().library_margins(X))
-    assert "4 of 384 rows of the proof differ from lightgbm's own" in caplog.text
+    assert "15 of 1408 rows of the proof differ from lightgbm's own" in caplog.text
 
 
 def test_without_a_folder_for_its_cache_it_compiles_in_memory(monkeypatch):
@@ -274,7 +274,28 @@ def test_without_a_folder_for_its_cache_it_compiles_in_memory(monkeypatch):
         return lambda function: function
 
     monkeypatch.setattr(numba, "njit", njit)
-    assert kernel.compiled_loop(len) is len and len(asked) == 2
+
+    def loop():
+        pass
+
+    assert kernel.compiled_loop(loop) is loop and len(asked) == 2
+
+
+def test_compiled_code_is_of_these_sources(tmp_path, monkeypatch):
+    """Another kernel, of the same size and date and even in another module, is not taken for this one."""
+
+    def named():
+        def loop():
+            pass
+
+        return kernel.compiled_loop(loop).__qualname__
+
+    before = named()
+    assert named() == before
+    source = tmp_path / "backend.py"
+    source.write_text(Path(kernel.backend.__file__).read_text().replace("-3", "-4"))
+    monkeypatch.setattr(kernel.backend, "__file__", str(source))
+    assert named() != before
 
 
 def test_few_rows_do_not_wait_for_the_compiler(members):
