@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -102,6 +103,9 @@ def one_message() -> Iterator[None]:
     except MemoryError as error:
         message = "not enough memory. Use fewer rows, or smaller --chunk-rows where the verb has it."
         code, cause = 1, error
+    except BrokenPipeError as error:  # whoever read the output has had enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise typer.Exit(141) from error
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         message, code, cause = f"{where}{error.strerror or error}.", 1, error

@@ -1,0 +1,41 @@
+"""Streams as they are: not UTF-8, closed, or closed half-way by the reader."""
+
+import os
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+PLAIN = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+RUN = [sys.executable, "-m", "jpas_gbm"]
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    path = tmp_path_factory.mktemp("streams") / "t.csv"
+    bands = {band: [18.0, 19.0, 20.0] for band in "ugriz"}
+    pd.DataFrame({"ra": [1.0, 2.0, 3.0], "dec": 0.0, **bands, "class": "STAR", "redshift": 0.0}).to_csv(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    "more", [*({"PYTHONIOENCODING": e} for e in ("latin-1", "cp1252", "ascii")), {"LC_ALL": "C"}, PLAIN], ids=str
+)
+def test_a_sign_that_a_stream_cannot_show_is_replaced(table, more):
+    done = subprocess.run([*RUN, "inspect", table], env=os.environ | more, capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
+    assert b"read as f_? in nJy" in done.stdout or "read as f_ν".encode() in done.stdout
+
+
+@pytest.mark.parametrize("closed", ["2>&-", ">&-"])
+def test_a_closed_stream_swallows_what_is_said(table, closed):
+    done = subprocess.run(f"{' '.join(RUN)} inspect {table} {closed}", shell=True, capture_output=True, timeout=60)
+    assert done.returncode == 0 and b"Traceback" not in done.stderr
+
+
+def test_a_reader_that_goes_away_is_no_error():
+    with subprocess.Popen([*RUN, "survey", "schema"], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        running.stdout.close()
+        assert running.stderr.read() == b""
+        assert running.wait(60) in (141, 0)
