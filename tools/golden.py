@@ -65,7 +65,7 @@ def make(out: Path) -> None:
         run("predict", model, target, *f"--legacy {legacy} --threads 1 --out {model}.parquet".split(), cwd=out)
         run("evaluate", model, *f"--data data --threads 1 --out {model}-test".split(), cwd=out)
         run("explain", model, *f"--data data --threads 1 --out {model}-why".split(), cwd=out)
-    run("targets", *"lightgbm-ssda.parquet --purity 0.5 --out list.fits".split(), cwd=out)
+    run("targets", *"lightgbm-ssda.parquet --number 20 --out list.fits".split(), cwd=out)
     regimes = "--regimes mocks-only --regimes ssda"
     run("compare", *f"{regimes} --config lightgbm.yaml --data data --threads 1 --out comparison".split(), cwd=out)
     (out / "tune.yaml").write_text(TUNE, encoding="utf-8")
