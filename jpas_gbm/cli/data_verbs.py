@@ -101,11 +101,10 @@ def _prepared(column: list[str] | None, **given: Any) -> Any:
 
     words: dict[str, list[str]] = {}
     for word in column or ():
-        role, dot, rest = word.partition(".")
-        words.setdefault(*((role, [])) if dot and role in ROLES else ("target", [])).append(
-            rest if dot and role in ROLES else word
-        )
-    return prepare(columns={role: own_columns(given_words) for role, given_words in words.items()}, **given)
+        files, _, rest = word.partition(".")
+        role, named = (files, rest) if files in ROLES else ("target", word)
+        words.setdefault(role, []).append(named)
+    return prepare(columns={role: own_columns(named) for role, named in words.items()}, **given)
 
 
 @verb(

@@ -14,7 +14,18 @@ from .bands import band_system
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
 from .fluxes import as_float
 from .formats.npy import find_array
-from .schema import ROLES, Kind, OwnColumns, Survey, SurveySchema, aliases, all_schemas, load_schema, with_columns
+from .schema import (
+    ROLES,
+    Kind,
+    OwnColumns,
+    Survey,
+    SurveySchema,
+    aliases,
+    all_schemas,
+    check_roles,
+    load_schema,
+    with_columns,
+)
 from .tables import BesideTable, ColumnNames, Extension, RawTable, join_blocks, open_table
 
 if TYPE_CHECKING:
@@ -247,6 +258,7 @@ def own_survey(
     """
     if not columns:
         return survey
+    check_roles(columns)
     schema = load_schema(survey) if isinstance(survey, str) else survey
     table = as_table(source, schema.hdu if schema else preferred_extensions())
     names = ColumnNames(tuple(table.columns), table.place)

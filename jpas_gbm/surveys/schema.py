@@ -334,6 +334,25 @@ OwnColumns = Mapping[str, str | Sequence[str] | Mapping[str, str]]
 """For each role its column; several for the key; for fluxes and errors also a pattern with {band} or one a band."""
 
 
+def check_roles(columns: OwnColumns) -> None:
+    """Refuse a role that no column has.
+
+    Parameters
+    ----------
+    columns : mapping
+
+    Raises
+    ------
+    ConfigError
+        If one is none of :data:`ROLES`; the nearest is named.
+    """
+    for role in columns:
+        if role not in ROLES:
+            raise ConfigError(
+                f"column {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
+            )
+
+
 def with_columns(schema: SurveySchema, columns: OwnColumns, photometry: str | None = None) -> SurveySchema:
     """Return a survey whose things stand in columns of other names.
 
@@ -357,11 +376,7 @@ def with_columns(schema: SurveySchema, columns: OwnColumns, photometry: str | No
     ConfigError
         If a role or the measurement is unknown.
     """
-    for role in columns:
-        if role not in ROLES:
-            raise ConfigError(
-                f"column {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
-            )
+    check_roles(columns)
     rules = {rule.name: rule for rule in reversed(schema.photometry)}
     if photometry is not None and photometry not in rules:
         raise ConfigError(

@@ -79,6 +79,8 @@ def test_columns_named_by_hand(tmp_path):
         jg.inspect(tmp_path / "t.csv", columns={**named, "ra": "eats"})
     with pytest.raises(ConfigError, match="there is no role 'rb'"):
         jg.inspect(tmp_path / "t.csv", columns={"rb": "east"})
+    with pytest.raises(ConfigError, match="there is no role ''"):
+        jg.inspect(tmp_path / "t.csv", columns={"": "nowhere"})
 
 
 def test_words_of_the_command_line_name_columns():
