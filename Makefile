@@ -31,8 +31,8 @@ test: $(READY) ## set up, then run every test
 test-fast: $(READY) ## the tests without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
 
-lint: $(READY) ## ruff and mypy
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy
+lint: $(READY) ## ruff, mypy and the docstrings
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python tools/docstrings.py
 
 docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/index.html); its notebooks run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock

@@ -34,7 +34,22 @@ def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
-    """Turn pydantic's report into one sentence per problem, naming the nearest known key."""
+    """Turn pydantic's report into one sentence per problem, naming the nearest known key.
+
+    Parameters
+    ----------
+    error : ValidationError
+        What pydantic found.
+    model : type of BaseModel
+        The options.
+    where : str
+        Their file, for the message.
+
+    Returns
+    -------
+    ConfigError
+        To be raised.
+    """
     lines = []
     for problem in error.errors():
         *section, last = problem["loc"] or ("",)
@@ -60,6 +75,20 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
 
 def parse_options(model: type[T], value: Any, where: str) -> T:
     """Check a mapping against a model of options.
+
+    Parameters
+    ----------
+    model : type of Options
+        What is to be made.
+    value : object
+        A mapping, as YAML holds it.
+    where : str
+        Its file, for messages.
+
+    Returns
+    -------
+    Options
+        Of type `model`.
 
     Raises
     ------
@@ -109,6 +138,16 @@ MOST_BYTES = 1 << 18
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file with the safe loader.
 
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    object
+        What it holds.
+
     Raises
     ------
     ConfigError
@@ -133,6 +172,16 @@ def read_yaml(path: str | Path) -> Any:
 def find_config(name: str | Path) -> Path:
     """Return the path of a configuration given by path or by the name of a shipped one.
 
+    Parameters
+    ----------
+    name : path or str
+        A path, or a name without suffix.
+
+    Returns
+    -------
+    Path
+        Of a file that is there.
+
     Raises
     ------
     ConfigError
@@ -149,13 +198,49 @@ def find_config(name: str | Path) -> Path:
 
 
 def load_options(model: type[T], name: str | Path) -> T:
-    """Read options from a file, or from a shipped configuration named without its suffix."""
+    """Read options from a file, or from a shipped configuration named without its suffix.
+
+    Parameters
+    ----------
+    model : type of Options
+        What is to be made.
+    name : path or str
+        A path, or a name without suffix.
+
+    Returns
+    -------
+    Options
+        Of type `model`.
+
+    Raises
+    ------
+    ConfigError
+        If there is no such file, or an option is unknown or wrong.
+    """
     path = find_config(name)
     return parse_options(model, read_yaml(path), path.name)
 
 
 def override(options: T, **changes: Any) -> T:
-    """Return options with some changed and checked again; None leaves an option as it is."""
+    """Return options with some changed and checked again; None leaves an option as it is.
+
+    Parameters
+    ----------
+    options : Options
+        The old ones.
+    **changes : field=value
+        The new values, by name.
+
+    Returns
+    -------
+    Options
+        Of the same type.
+
+    Raises
+    ------
+    ConfigError
+        If an option is unknown or wrong.
+    """
     given = {name: value for name, value in changes.items() if value is not None}
     return parse_options(type(options), options.model_dump() | given, type(options).__name__)
 

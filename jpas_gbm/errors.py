@@ -67,6 +67,11 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
         What was given.
     allowed : iterable of str
         What would have been understood.
+
+    Returns
+    -------
+    str
+        One sentence, with a blank in front.
     """
     near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""

@@ -50,8 +50,6 @@ class Model:
         The ensemble; its margin is the mean of theirs.
     calibrator : Calibrator
         From margins to probabilities.
-    bare_calibrator : Calibrator, optional
-        The same for rows without imaging magnitude and morphology.
     thresholds : array of float64, shape (k,)
         Class factors of the thresholded decision.
     rule : {"argmax", "thresholds"}
@@ -62,6 +60,8 @@ class Model:
         The survey that the target's catalogue was read as.
     shift : DomainShift, optional
         Zero points that are divided out of catalogues of that survey.
+    bare_calibrator : Calibrator, optional
+        `calibrator` for rows without imaging magnitude and morphology.
     held_out : HeldOut, optional
         The labelled rows that calibrated, with cross-fitted probabilities: candidate lists need them.
     overlap : Overlap, optional

@@ -120,7 +120,13 @@ class Predictions:
         return f"<p>{len(self):,} rows of {self.catalogue.survey}; the first {min(_SHOWN, len(self))}:</p>{shown}"
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows have each class as their most probable one."""
+        """Return how many rows have each class as their most probable one.
+
+        Returns
+        -------
+        dict of str to int
+            By class.
+        """
         return dict(zip(self.classes, np.bincount(self.label, minlength=len(self.classes)).tolist(), strict=True))
 
     def columns(self, ids: Sequence[Column] = ()) -> tuple[Column, ...]:
@@ -362,6 +368,16 @@ def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
     """Return the redshift of each row were it a quasar, float32 (n,), where the features have template fits.
 
     It is a by-product of the fit of highest rank: the feature whose name ends in ``_z_quasar``.
+
+    Parameters
+    ----------
+    matrix : FeatureMatrix
+        Features of n rows.
+
+    Returns
+    -------
+    array of float32, shape (n,), or None
+        None without template fits.
     """
     named = [i for i, name in enumerate(matrix.names) if name.endswith(_PHOTOZ)]
     return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
@@ -385,6 +401,11 @@ def quality_bits(
         Rows that are unlike the training rows.
     unknown_tile : array of bool, shape (n,), optional
         Rows of tiles that the model has no zero point of.
+
+    Returns
+    -------
+    array of uint16, shape (n,)
+        Bits of :class:`~jpas_gbm.surveys.audit.QualityBit`.
     """
     bits = catalogue.quality.copy()
     bits[np.isnan(catalogue.imaging_mag)] |= np.uint16(QualityBit.NO_IMAGING)

@@ -333,7 +333,8 @@ def provenance(
 
     Returns
     -------
-    dict
+    Provenance
+        With `more`.
     """
     return {
         "software": "jpas-gbm",

@@ -11,64 +11,209 @@ _ASCII = str.maketrans({MINUS: "-", DASH: "-"})
 
 
 def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
-    """Return a number with a real minus sign, or a dash where there is none."""
+    """Return a number with a real minus sign, or a dash where there is none.
+
+    Parameters
+    ----------
+    value : float, optional
+        The number.
+    digits : int
+        Behind the point.
+    sign : bool
+        Whether a plus is written too.
+
+    Returns
+    -------
+    str
+        A dash for None and NaN.
+    """
     if value is None or value != value:
         return DASH
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
 
 
 def span(interval: Sequence[float | None] | None, digits: int = 3, sign: bool = False) -> str:
-    """Return ``[0.861, 0.892]``, or nothing where there is no interval."""
+    """Return ``[0.861, 0.892]``, or nothing where there is no interval.
+
+    Parameters
+    ----------
+    interval : (float, float), optional
+        Lower and upper end.
+    digits : int
+        Behind the point.
+    sign : bool
+        Whether a plus is written too.
+
+    Returns
+    -------
+    str
+        Empty where there is none.
+    """
     if not interval or interval[0] is None or interval[1] is None:
         return ""
     return f"[{number(interval[0], digits, sign)}, {number(interval[1], digits, sign)}]"
 
 
 def with_span(value: float | None, interval: Sequence[float | None] | None, digits: int = 3, sign: bool = False) -> str:
-    """Return ``0.877 [0.861, 0.892]``."""
+    """Return ``0.877 [0.861, 0.892]``.
+
+    Parameters
+    ----------
+    value : float, optional
+        The number.
+    interval : (float, float), optional
+        Its interval.
+    digits : int
+        Behind the point.
+    sign : bool
+        Whether a plus is written too.
+
+    Returns
+    -------
+    str
+        The number, and its interval where there is one.
+    """
     return f"{number(value, digits, sign)} {span(interval, digits, sign)}".strip()
 
 
 def listed(words: Sequence[str], last: str = "and") -> str:
-    """Return ``a, b and c``."""
+    """Return ``a, b and c``.
+
+    Parameters
+    ----------
+    words : sequence of str
+        Any number.
+    last : str
+        The word before the last one.
+
+    Returns
+    -------
+    str
+        Empty for no words.
+    """
     words = list(words)
     return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} {last} {words[-1]}" if words else ""
 
 
 def count(n: int, singular: str, plural: str | None = None) -> str:
-    """Return ``1 row`` or ``1,200 rows``."""
+    """Return ``1 row`` or ``1,200 rows``.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    singular : str
+        The noun.
+    plural : str, optional
+        Default: `singular` and an s.
+
+    Returns
+    -------
+    str
+        Thousands parted by commas.
+    """
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
 def cut_words(cut: float | None) -> str:
-    """Return the magnitude cut in words."""
+    """Return the magnitude cut in words.
+
+    Parameters
+    ----------
+    cut : float, optional
+        Faintest magnitude.
+
+    Returns
+    -------
+    str
+        Such as ``of magnitude 22.5 and brighter``.
+    """
     return "of any magnitude" if cut is None else f"of magnitude {cut:g} and brighter"
 
 
 def source_word(survey: str | None) -> str:
-    """Return what the rows of the source domain are called: mocks, unless they are another survey's."""
+    """Return what the rows of the source domain are called: mocks, unless they are another survey's.
+
+    Parameters
+    ----------
+    survey : str, optional
+        Survey of the source.
+
+    Returns
+    -------
+    str
+        In the plural.
+    """
     return "mocks" if survey is None or "mock" in survey.lower() else "source rows"
 
 
 def split_words(split: str) -> str:
-    """Return the name of a split in words."""
+    """Return the name of a split in words.
+
+    Parameters
+    ----------
+    split : str
+        Such as ``val``.
+
+    Returns
+    -------
+    str
+        Such as ``validation``.
+    """
     return {"val": "validation", "train": "training"}.get(split, split)
 
 
 def sample_words(n: int, cut: float | None, about: Mapping[str, Any]) -> str:
-    """Return which rows were scored: number, split, domain, cut."""
+    """Return which rows were scored: number, split, domain, cut.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    cut : float, optional
+        Faintest magnitude.
+    about : mapping
+        What a result says of its rows.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
     where = "mock" if about.get("domain") == "source" else "sky"
     words = f"{count(n, f'{where} source')} of the {split_words(about.get('split', 'test'))} split, {cut_words(cut)}"
     return words + ("" if about.get("imaging", True) else ", without imaging magnitude and morphology")
 
 
 def sentence(words: str) -> str:
-    """Return words with a capital at the beginning."""
+    """Return words with a capital at the beginning.
+
+    Parameters
+    ----------
+    words : str
+        Any.
+
+    Returns
+    -------
+    str
+        Otherwise unchanged.
+    """
     return words[:1].upper() + words[1:]
 
 
 def seeds_words(seeds: Sequence[int | None]) -> str:
-    """Return the training seeds in words."""
+    """Return the training seeds in words.
+
+    Parameters
+    ----------
+    seeds : sequence of int or None
+        One a training.
+
+    Returns
+    -------
+    str
+        Such as ``training seeds 0, 1 and 2``.
+    """
     known = [str(seed) for seed in seeds if seed is not None]
     if not known:
         return "training seed not recorded"
@@ -76,7 +221,18 @@ def seeds_words(seeds: Sequence[int | None]) -> str:
 
 
 def sure(interval: Sequence[float | None] | None) -> bool:
-    """Return whether an interval leaves out zero."""
+    """Return whether an interval leaves out zero.
+
+    Parameters
+    ----------
+    interval : (float, float), optional
+        Lower and upper end.
+
+    Returns
+    -------
+    bool
+        False without an interval.
+    """
     if not interval or interval[0] is None or interval[1] is None:
         return False
     return interval[0] * interval[1] > 0
@@ -97,7 +253,18 @@ _TITLES = {
 
 
 def title(name: str) -> str:
-    """Return the words for a figure's dotted name."""
+    """Return the words for a figure's dotted name.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``per_class.QSO_high.f1``.
+
+    Returns
+    -------
+    str
+        Such as ``F1 QSO_high``.
+    """
     if name in _TITLES:
         return _TITLES[name]
     section, of, figure = name.split(".") if name.count(".") == 2 else ("", "", "")
@@ -107,7 +274,24 @@ def title(name: str) -> str:
 def cell(
     value: float | None, interval: Sequence[float | None] | None = None, digits: int = 3, sign: bool = False
 ) -> str:
-    """Return ``0.877 [0.861, 0.892]`` in ASCII for the terminal, or a hyphen where there is no value."""
+    """Return ``0.877 [0.861, 0.892]`` in ASCII for the terminal, or a hyphen where there is no value.
+
+    Parameters
+    ----------
+    value : float, optional
+        The number.
+    interval : (float, float), optional
+        Its interval.
+    digits : int
+        Behind the point.
+    sign : bool
+        Whether a plus is written too.
+
+    Returns
+    -------
+    str
+        ASCII.
+    """
     return with_span(value, interval, digits, sign).translate(_ASCII)
 
 

@@ -24,7 +24,21 @@ from .stages import Stages
 
 @dataclass(frozen=True, eq=False)
 class CalibrationRows:
-    """The rows that calibrate, with margins of trees that did not see them, with and without imaging, and weights."""
+    """The rows that calibrate, with margins of trees that did not see them, with and without imaging, and weights.
+
+    Parameters
+    ----------
+    domain : str
+        Whose rows they are.
+    val : Rows
+        The rows.
+    margins : array of float64, shape (n, k)
+        Of trees that did not see them.
+    bare : array of float64, shape (n, k), optional
+        The same without imaging.
+    weight : array, shape (n,), optional
+        Weights of the rows; default: all alike.
+    """
 
     domain: str
     val: Rows

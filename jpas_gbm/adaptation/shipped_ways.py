@@ -19,6 +19,13 @@ class Mocks(Way):
     """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline.
 
     With `plain_trees` they see no template feature: they err elsewhere, where templates and sky differ.
+
+    Parameters
+    ----------
+    gamma : float
+        Temper of the weights; 0 weighs all mocks alike.
+    plain_trees : bool
+        Whether template features are left out.
     """
 
     way = "mocks"
@@ -105,7 +112,13 @@ class Target(Way):
 @register_way
 @dataclass(frozen=True)
 class Continue(Way):
-    """Mock-grown trees, and the trees that boosting on target rows adds to them."""
+    """Mock-grown trees, and the trees that boosting on target rows adds to them.
+
+    Parameters
+    ----------
+    gamma : float
+        Temper of the weights of the mocks.
+    """
 
     way = "continue"
     recipes = ("auto", "continue", "mean")
@@ -154,7 +167,13 @@ class Continue(Way):
 @register_way
 @dataclass(frozen=True)
 class Stack(Way):
-    """Target-grown trees that see the features and the margins of the mock-grown trees."""
+    """Target-grown trees that see the features and the margins of the mock-grown trees.
+
+    Parameters
+    ----------
+    gamma : float
+        Temper of the weights of the mocks.
+    """
 
     way = "stack"
     recipes = ("auto", "stack", "mean")
@@ -230,7 +249,13 @@ def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str
 @register_way
 @dataclass(frozen=True)
 class Pool(Way):
-    """Trees of mocks and target rows together, a target row weighing `weight` mocks."""
+    """Trees of mocks and target rows together, a target row weighing `weight` mocks.
+
+    Parameters
+    ----------
+    weight : float
+        Weight of a target row, in mocks.
+    """
 
     way = "pool"
     recipes = ("auto", "pool")
@@ -295,7 +320,13 @@ class Pool(Way):
 @register_way
 @dataclass(frozen=True)
 class Pseudo(Way):
-    """Pooled trees that also see unlabelled rows of which pooled trees without them are sure."""
+    """Pooled trees that also see unlabelled rows of which pooled trees without them are sure.
+
+    Parameters
+    ----------
+    weight : float
+        Weight of a target row, in mocks.
+    """
 
     way = "pseudo"
     recipes = ("auto", "pool")

@@ -183,7 +183,13 @@ def singles(options: FitOptions, gammas: tuple[float, ...]) -> list[Way]:
 
 @dataclass(frozen=True)
 class Mean(Way):
-    """The mean of the margins of other candidates, made of those that were scored (:func:`~.choosing.means`)."""
+    """The mean of the margins of other candidates, made of those that were scored (:func:`~.choosing.means`).
+
+    Parameters
+    ----------
+    parts : tuple of Way
+        The candidates that are averaged.
+    """
 
     way = "mean"
     parts: tuple[Way, ...] = ()

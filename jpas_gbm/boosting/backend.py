@@ -52,7 +52,19 @@ class Rows:
 
 @dataclass(frozen=True)
 class Task:
-    """What to grow: number of classes, options, seed of row and feature sampling, threads."""
+    """What to grow: number of classes, options, seed of row and feature sampling, threads.
+
+    Parameters
+    ----------
+    n_classes : int
+        Number of classes.
+    options : BoostingOptions
+        How trees are grown.
+    seed : int
+        Of row and feature sampling.
+    threads : int
+        Threads of the library.
+    """
 
     n_classes: int
     options: BoostingOptions

@@ -132,7 +132,17 @@ class Calibrator:
 
 @dataclass(frozen=True)
 class TriedMethod:
-    """A method and shrinkage that cross-fitting tried, and the log loss (nats) of held-out rows."""
+    """A method and shrinkage that cross-fitting tried, and the log loss (nats) of held-out rows.
+
+    Parameters
+    ----------
+    method : str
+        Name of the method.
+    shrinkage : float
+        Strength of its penalty.
+    log_loss : float
+        Nats, of held-out rows.
+    """
 
     method: str
     shrinkage: float

@@ -65,7 +65,18 @@ class Reader:
         return (1 if self.n_classes == 2 else self.n_classes) * sum(stage.rounds for stage in self.stages)
 
     def chosen(self, only: Collection[int] | None) -> list[int]:
-        """Return the numbers of stages in order, only those asked for."""
+        """Return the numbers of stages in order, only those asked for.
+
+        Parameters
+        ----------
+        only : collection of int, optional
+            Numbers of stages; default: all.
+
+        Returns
+        -------
+        list of int
+            Ascending.
+        """
         return [number for number in range(len(self.stages)) if only is None or number in only]
 
     def library_margins(self, X: np.ndarray, only: Collection[int] | None = None, threads: int = 1) -> np.ndarray:

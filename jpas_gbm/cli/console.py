@@ -48,13 +48,25 @@ Survey = Annotated[str | None, typer.Option("--survey", help="Where a file does 
 
 
 def say(*lines: str) -> None:
-    """Print result lines on stdout."""
+    """Print result lines on stdout.
+
+    Parameters
+    ----------
+    *lines : str
+        Without line ends.
+    """
     for line in lines:
         print(line)
 
 
 def say_json(value: Any) -> None:
-    """Print a result as JSON on stdout."""
+    """Print a result as JSON on stdout.
+
+    Parameters
+    ----------
+    value : object
+        What JSON can hold, or has ``to_dict``.
+    """
     sys.stdout.write(dump_json(value))
 
 
@@ -92,7 +104,13 @@ def start_log(verbose: int, quiet: bool, file: str | None = None) -> None:
 
 @contextmanager
 def one_message() -> Iterator[None]:
-    """Turn what a verb raises into one message and the right exit code."""
+    """Turn what a verb raises into one message and the right exit code.
+
+    Yields
+    ------
+    None
+        The verb runs inside.
+    """
     cause: BaseException
     try:
         yield
@@ -121,7 +139,20 @@ class Verb(TyperCommand):
     """A verb whose options of several values take the words that follow, as a shell's wildcard gives them."""
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Parse the words behind the verb."""
+        """Parse the words behind the verb.
+
+        Parameters
+        ----------
+        ctx : typer.Context
+            Of the call.
+        args : list of str
+            The words.
+
+        Returns
+        -------
+        list of str
+            Words that are left.
+        """
         return super().parse_args(ctx, spread_values(self.params, args))
 
 
@@ -190,7 +221,13 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Say the version.")
     ] = False,
 ) -> None:
-    """Classify J-PAS sources with gradient-boosted trees carried from mocks to the sky."""
+    """Classify J-PAS sources with gradient-boosted trees carried from mocks to the sky.
+
+    Parameters
+    ----------
+    version : bool
+        Whether the version is asked for.
+    """
 
 
 GROUPS = {"survey": "Survey files: list, show, draft one's own.", "config": "Shipped configurations."}

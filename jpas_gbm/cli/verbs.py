@@ -235,18 +235,40 @@ def demo(result: Any, out: Out = "demo", **more: object) -> Sequence[str]:
 
 @dataclass(frozen=True)
 class Written:
-    """A page that was written, and what could not be shown on it."""
+    """A page that was written, and what could not be shown on it.
+
+    Parameters
+    ----------
+    report : str
+        Path of the page.
+    figures : str, optional
+        Path of the folder of figures.
+    missing : list of str
+        Sentences.
+    """
 
     report: str
     figures: str | None
     missing: list[str]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields by name."""
+        """Return the fields by name.
+
+        Returns
+        -------
+        dict
+            By the names of the fields.
+        """
         return vars(self)
 
     def lines(self) -> list[str]:
-        """Return a line for each thing missing, and where the page is."""
+        """Return a line for each thing missing, and where the page is.
+
+        Returns
+        -------
+        list of str
+            Without line ends.
+        """
         return [*(f"missing: {gap}" for gap in self.missing), f"report: {self.report}"]
 
 
@@ -329,7 +351,13 @@ def targets(
 
 @dataclass(frozen=True)
 class Citation:
-    """How to cite the software, from CITATION.cff."""
+    """How to cite the software, from CITATION.cff.
+
+    Parameters
+    ----------
+    record : dict
+        What the file holds.
+    """
 
     record: dict[str, Any]
 

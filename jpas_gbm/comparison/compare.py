@@ -125,10 +125,10 @@ def compare(
         A data set, the folder of one, or nothing: the built-in simulated survey.
     regimes : sequence of str, optional
         In the order in which they are to be listed; default: the four of the paper, or three for `budgets`.
-    seeds, cut
-        Trainings of each regime, with seeds from `seed` on; faintest magnitude that counts (None takes all rows).
-    config : FitOptions, mapping, path or str, optional
-        Options of every fit but for the regime, their file, or the name of a shipped one.
+    seeds : int
+        Trainings of each regime, with seeds from `seed` on.
+    config, cut
+        Options of every fit but for the regime, their file, or the name of a shipped one; faintest magnitude (or None).
     budgets : sequence of int or "all", optional
         Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.
     draws, keep_models
@@ -461,14 +461,14 @@ def label_budgets(
         With labelled target rows.
     budgets : sequence of int or "all"
         Numbers of target labels, train and validation together; more than there are means all.
-    regimes, options, fit, cut, split, n_bootstrap
+    regimes, options, fit
         As :func:`~jpas_gbm.comparison.compare.compare_dataset`.
     draws : int
         Subsets of each size.
-    out : path, optional
-        For the curve; finished fits are kept in ``out/budgets`` and not repeated.
-    run : Run, optional
-        Seed of draws, trainings and resamples, threads and progress.
+    cut, split, n_bootstrap
+        As there.
+    out, run : optional
+        Where finished fits are kept (``out/budgets``) and not repeated; seed of draws, trainings and resamples.
 
     Returns
     -------

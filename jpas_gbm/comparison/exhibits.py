@@ -32,7 +32,15 @@ _ZOOM_BINS = 12
 
 @dataclass(frozen=True)
 class Quantiles:
-    """Median and central 68 % of a probability in each bin."""
+    """Median and central 68 % of a probability in each bin.
+
+    Parameters
+    ----------
+    median : tuple of float
+        By bin; None where empty.
+    low, high : tuple of float
+        16 % and 84 % points.
+    """
 
     median: Row
     low: Row
@@ -167,9 +175,12 @@ class DataFacts:
 
     Parameters
     ----------
-    summary, quality, audit, provenance : mapping
+    summary, quality, audit : mapping
         As the data set saves them.
     warnings : tuple of str
+        Sentences for people.
+    provenance : mapping
+        As the data set saves it.
     """
 
     summary: Mapping[str, Any] = field(default_factory=dict)

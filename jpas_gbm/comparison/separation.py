@@ -234,6 +234,8 @@ class Portraits:
     classes : tuple of str
     objects : tuple of ShownObject
         The bright before the faint of each class.
+    quasars : tuple of str
+        Those of the classes that are quasars, whatever their names; empty in older results.
     """
 
     bands: Bands

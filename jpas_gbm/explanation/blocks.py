@@ -468,6 +468,11 @@ class BandRule:
         rows : Catalogue
             In the recipe's bands, corrected as for the features.
         threads : int
+
+        Returns
+        -------
+        BandShares
+            Of the features of each row.
         """
         templates = self.recipe.templates
         width = len(self.recipe.names)

@@ -94,10 +94,8 @@ def explain(
         Override `config`: classes compared, most rows of each (0: all), faintest magnitude (inf: all), rule, blocks.
     refits, legacy, survey, config : optional
         Siblings fitted to measure stability; Tractor tables and survey of a catalogue; all other options.
-    seed, threads, progress
-        Of the sample and the resamples; 0 threads are all cores.
-    out, overwrite
-        A folder to save the explanation in, and whether it may be replaced.
+    seed, threads, out, overwrite, progress
+        Seed of sample and resamples; 0 threads are all cores; a folder for the result, and whether it may be replaced.
 
     Returns
     -------

@@ -98,7 +98,17 @@ def rest_edges() -> np.ndarray:
 
 
 class RestSpectrum(NamedTuple):
-    """Mean attribution in each of r bins, its interval, and the rows there; NaN with fewer than five rows."""
+    """Mean attribution in each of r bins, its interval, and the rows there; NaN with fewer than five rows.
+
+    Parameters
+    ----------
+    mean : array, shape (r,)
+        Mean attribution.
+    low, high : array, shape (r,)
+        Ends of its 95 % interval.
+    rows : array of int, shape (r,)
+        Rows in the bin.
+    """
 
     mean: np.ndarray
     low: np.ndarray
@@ -277,6 +287,15 @@ class RidgeMap(NamedTuple):
     """Mean attribution of b bands in r bins of redshift: edges (r + 1,), mean (r, b) and rows (r,).
 
     The mean is NaN in bins with fewer than three rows.
+
+    Parameters
+    ----------
+    edges : array, shape (r + 1,)
+        Redshifts.
+    mean : array, shape (r, b)
+        Mean attribution.
+    rows : array of int, shape (r,)
+        Rows in the bin.
     """
 
     edges: np.ndarray

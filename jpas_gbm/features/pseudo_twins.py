@@ -32,9 +32,16 @@ _FEWEST_OF_FAMILY = 100
 class Fitted:
     """Rows beside their templates.
 
-    rows (m,) of those given, family (m,), x, weight, model, sigma (m, b) in units of the row's level (weight 0 where
-    not used, sigma infinite where not observed), leverage (m, b) of each value in its own fit, score (t, f, b) and
-    information (t, f, b, b) by tile and family.
+    Parameters
+    ----------
+    rows, family : array of int, shape (m,)
+        Numbers of those given, and of the family of each.
+    x, weight, model, sigma : array, shape (m, b)
+        In units of the row's level; `weight` is 0 where not used, `sigma` infinite where not observed.
+    leverage : array, shape (m, b)
+        Of each value in its own fit.
+    score, information : array, shape (t, f, b) and (t, f, b, b)
+        By tile and family.
     """
 
     rows: np.ndarray
@@ -56,7 +63,18 @@ class Fitted:
             return np.where(good, self.x / self.model - 1, np.nan), np.where(good, error, np.nan)
 
     def misfit(self, family: int) -> float:
-        """Median over the rows of a family of χ² a degree of freedom; NaN where there are few."""
+        """Median over the rows of a family of χ² a degree of freedom; NaN where there are few.
+
+        Parameters
+        ----------
+        family : int
+            Number of the family.
+
+        Returns
+        -------
+        float
+            1 where templates and errors are right.
+        """
         mine = self.family == family
         if mine.sum() < _FEWEST_OF_FAMILY:
             return float("nan")

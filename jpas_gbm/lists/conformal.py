@@ -42,9 +42,10 @@ def covariate_weights(
 
     Parameters
     ----------
-    p_labelled, p_field : array, shape (n, k) and (m, k)
-    mag_labelled, mag_field : array, shape (n,) and (m,)
-        NaN is given a place of its own.
+    p_labelled, mag_labelled : array, shape (n, k) and (n,)
+        Probabilities and magnitudes; a magnitude of NaN is given a place of its own.
+    p_field, mag_field : array, shape (m, k) and (m,)
+        The same of the field.
     folds, seed, most : int
         Folds, seed of folds, and most field rows that train.
 
@@ -264,7 +265,15 @@ _SAME = 1e-3
 
 
 class NoisyProbabilities(NamedTuple):
-    """Mean and standard deviation over noise draws of every class's probability, float64 (n, k) each."""
+    """Mean and standard deviation over noise draws of every class's probability, float64 (n, k) each.
+
+    Parameters
+    ----------
+    mean : array of float64, shape (n, k)
+        Over the draws.
+    spread : array of float64, shape (n, k)
+        Standard deviation over the draws.
+    """
 
     mean: np.ndarray
     spread: np.ndarray

@@ -267,6 +267,11 @@ class Mix:
         ----------
         p : array, shape (n, k)
         mag : array, shape (n,)
+
+        Yields
+        ------
+        array of float64, shape (n, k)
+            Probabilities.
         """
         logs, place = log_p(p), self.place(mag)
         for draw in self.draws:

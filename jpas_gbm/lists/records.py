@@ -30,7 +30,15 @@ Floats = Annotated[np.ndarray, PlainValidator(_floats), PlainSerializer(np.ndarr
 
 
 class Banded(NamedTuple):
-    """A curve and both ends of its 95 % interval, each of shape (n,)."""
+    """A curve and both ends of its 95 % interval, each of shape (n,).
+
+    Parameters
+    ----------
+    value : array, shape (n,)
+        The curve.
+    low, high : array, shape (n,)
+        Ends of its interval.
+    """
 
     value: np.ndarray
     low: np.ndarray
@@ -53,9 +61,14 @@ class Part:
         Sum of their probabilities.
     interval : (float, float), optional
         Of the number of true members.
-    purity, completeness : float, optional
-        Share of true members in the list, and of the field's members that it holds.
-    purity_interval, completeness_interval : (float, float), optional
+    purity : float, optional
+        Share of true members in the list.
+    purity_interval : (float, float), optional
+        Of `purity`.
+    completeness : float, optional
+        Share of the field's members that the list holds.
+    completeness_interval : (float, float), optional
+        Of `completeness`.
     threshold : float, optional
         Least probability.
     mean_probability_size : int, optional
@@ -179,9 +192,10 @@ class ThresholdCurve(_Curve):
         Labelled rows, and those of them that are of the class; of none there is no curve.
     threshold : array of float64, shape (n,)
         Falling.
-    purity, completeness : array of float64, shape (n,)
-    purity_low, purity_high, completeness_low, completeness_high : array of float64, shape (n,)
-        Ends of the 95 % intervals.
+    purity, purity_low, purity_high : array of float64, shape (n,)
+        And the ends of its 95 % interval.
+    completeness, completeness_low, completeness_high : array of float64, shape (n,)
+        And the ends of its 95 % interval.
     """
 
     rows: int
@@ -216,10 +230,8 @@ class SizeCurve(_Curve):
     ----------
     size, threshold : array of float64, shape (n,)
         Of the lists, by rising size.
-    true, purity, completeness : array of float64, shape (n,)
-        Expected.
-    true_interval, purity_interval, completeness_interval : array of float64, shape (2, n)
-        Lower and upper ends, 95 %.
+    true, true_interval, purity, purity_interval, completeness, completeness_interval : array of float64
+        What is expected, shape (n,), and the lower and upper ends of 95 %, shape (2, n).
     true_per_deg2 : array of float64, shape (n,), optional
         Where the area is known.
     """
@@ -250,7 +262,15 @@ class SizeCurve(_Curve):
 
 @dataclass(frozen=True, eq=False)
 class BeforeAfter:
-    """Curves of labelled rows with probabilities as the model gave them, and corrected to the field's class mix."""
+    """Curves of labelled rows with probabilities as the model gave them, and corrected to the field's class mix.
+
+    Parameters
+    ----------
+    before : ThresholdCurve
+        Uncorrected.
+    after : ThresholdCurve
+        Corrected.
+    """
 
     before: ThresholdCurve
     after: ThresholdCurve

@@ -155,7 +155,15 @@ _ONE_SIGMA = 0.6826894921370859
 
 
 class RocCurve(NamedTuple):
-    """False-positive rate, true-positive rate and threshold, by falling threshold."""
+    """False-positive rate, true-positive rate and threshold, by falling threshold.
+
+    Parameters
+    ----------
+    false_positive, true_positive : array of float64, shape (n,)
+        Rates.
+    threshold : array of float64, shape (n,)
+        Least score taken.
+    """
 
     false_positive: np.ndarray
     true_positive: np.ndarray
@@ -163,7 +171,17 @@ class RocCurve(NamedTuple):
 
 
 class PurityCurve(NamedTuple):
-    """Purity, completeness and size of the sample above each threshold, by falling threshold."""
+    """Purity, completeness and size of the sample above each threshold, by falling threshold.
+
+    Parameters
+    ----------
+    purity, completeness : array of float64, shape (n,)
+        Shares.
+    selected : array of int, shape (n,)
+        Rows above the threshold.
+    threshold : array of float64, shape (n,)
+        Least probability taken.
+    """
 
     purity: np.ndarray
     completeness: np.ndarray
@@ -172,7 +190,19 @@ class PurityCurve(NamedTuple):
 
 
 class ReliabilityCurve(NamedTuple):
-    """For each bin of probability: rows, mean probability, true fraction and its 68 % interval."""
+    """For each bin of probability: rows, mean probability, true fraction and its 68 % interval.
+
+    Parameters
+    ----------
+    n : array of int, shape (b,)
+        Rows.
+    mean_p : array of float64, shape (b,)
+        Mean probability.
+    fraction : array of float64, shape (b,)
+        Share of true members.
+    low, high : array of float64, shape (b,)
+        Ends of its interval.
+    """
 
     n: np.ndarray
     mean_p: np.ndarray
@@ -182,7 +212,19 @@ class ReliabilityCurve(NamedTuple):
 
 
 class BinnedQuantiles(NamedTuple):
-    """For each bin of x: its edges, rows, and median, 16 % and 84 % points of the values."""
+    """For each bin of x: its edges, rows, and median, 16 % and 84 % points of the values.
+
+    Parameters
+    ----------
+    lower, upper : array of float64, shape (b,)
+        Edges.
+    n : array of int, shape (b,)
+        Rows.
+    median : array of float64, shape (b,)
+        50 % point.
+    low, high : array of float64, shape (b,)
+        16 % and 84 % points.
+    """
 
     lower: np.ndarray
     upper: np.ndarray

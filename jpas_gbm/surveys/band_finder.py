@@ -30,7 +30,25 @@ class BandColumns:
     positions: tuple[int, ...] = ()
 
     def take(self, block: Block, place: str) -> np.ndarray:
-        """Return the values of the bands kept, shape (n, b), or (n, 1) where one holds for all."""
+        """Return the values of the bands kept, shape (n, b), or (n, 1) where one holds for all.
+
+        Parameters
+        ----------
+        block : dict of str to array
+            Columns of some rows.
+        place : str
+            The table, for messages.
+
+        Returns
+        -------
+        array, shape (n, b) or (n, 1)
+            Masked where the columns are.
+
+        Raises
+        ------
+        CatalogueError
+            If an array column has fewer values than the first block had.
+        """
         if not self.positions:
             columns = [block[name] for name in self.columns]
             masked = any(isinstance(column, np.ma.MaskedArray) for column in columns)
@@ -59,8 +77,11 @@ class BandLayout:
     rule : Photometry
         The measurement that is read.
     flux : BandColumns
+        Columns of the fluxes.
     error : BandColumns, optional
+        Columns of the errors, where there are any.
     flags : tuple of (FlagRule, BandColumns)
+        Columns of each rule of flags.
     units : mapping of str to str
         For each column that is read, but flags, its unit as the file states it; those without are left out.
     found : tuple of str
@@ -294,6 +315,7 @@ def lacking_photometry(table: RawTable, schema: SurveySchema) -> list[str]:
     Parameters
     ----------
     table : RawTable
+        As it was opened.
     schema : SurveySchema
         Of a survey of kind catalogue.
 

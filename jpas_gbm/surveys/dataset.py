@@ -27,7 +27,23 @@ _TARGET_SPLITS = (*SPLITS, "unlabelled")
 
 @dataclass(frozen=True)
 class DatasetHead:
-    """What ``dataset.json`` says: the parts of a :class:`Dataset` that are no files of their own."""
+    """What ``dataset.json`` says: the parts of a :class:`Dataset` that are no files of their own.
+
+    Parameters
+    ----------
+    scheme : LabelScheme
+        The classes.
+    summary : DatasetSummary
+        For people and other programs.
+    counts : Preparation
+        What was counted while it was prepared.
+    warnings : tuple of str
+        Sentences for people.
+    quality, audit : dict
+        What :class:`QualityReport` and :class:`LeakAudit` write.
+    provenance : dict
+        Files, options, versions and seed.
+    """
 
     scheme: LabelScheme
     summary: DatasetSummary
@@ -136,11 +152,43 @@ class Dataset:
         return self.summary()._repr_html_()
 
     def source_rows(self, *splits: str) -> Catalogue:
-        """Return the source rows of some splits: "train", "val", "test"; of all without a name."""
+        """Return the source rows of some splits: "train", "val", "test"; of all without a name.
+
+        Parameters
+        ----------
+        *splits : str
+            Names of splits.
+
+        Returns
+        -------
+        Catalogue
+            In the order of the data set.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such split.
+        """
         return _rows(self.source, self.source_split, split_codes(splits, SPLITS))
 
     def target_rows(self, *splits: str) -> Catalogue:
-        """Return the target rows of some splits: "train", "val", "test", "unlabelled"; all without a name."""
+        """Return the target rows of some splits: "train", "val", "test", "unlabelled"; all without a name.
+
+        Parameters
+        ----------
+        *splits : str
+            Names of splits.
+
+        Returns
+        -------
+        Catalogue
+            In the order of the data set.
+
+        Raises
+        ------
+        ConfigError
+            If there is no such split.
+        """
         return _rows(self.target, self.target_split, split_codes(splits, _TARGET_SPLITS))
 
     def for_training(self) -> Dataset:
@@ -149,6 +197,11 @@ class Dataset:
         Test rows of the target keep their photometry, as unlabelled rows do, and lose label and
         redshift; extra columns of the target, which may tell the class, are dropped; so are
         the twins of test objects, whose own labels would give theirs away.
+
+        Returns
+        -------
+        Dataset
+            Masked; itself if it is masked already.
         """
         if self.masked:
             return self
@@ -162,7 +215,18 @@ class Dataset:
         return replace(self, target=target, twins=self.twins.take(~tell), masked=True)
 
     def with_quality(self, quality: QualityReport) -> Dataset:
-        """Return the data set with another report of what was rejected and noted while reading."""
+        """Return the data set with another report of what was rejected while reading.
+
+        Parameters
+        ----------
+        quality : QualityReport
+            Takes the place of the one it has.
+
+        Returns
+        -------
+        Dataset
+            With the same rows.
+        """
         told: dict[str, Any] = {"notes": quality.notes()} if quality.notes() else {}
         if quality.simulated:
             told["simulated"] = True
@@ -174,6 +238,11 @@ class Dataset:
 
         It changes with any field of any catalogue. How the data set was read (`quality`, `audit`,
         `counts`, `warnings`, `provenance`) does not enter.
+
+        Returns
+        -------
+        str
+            SHA-256, hexadecimal.
         """
         digest = hashlib.sha256(dump_json(self.scheme.to_dict()).encode())
         for name in _PARTS:
@@ -183,7 +252,13 @@ class Dataset:
         return digest.hexdigest()
 
     def summary(self) -> DatasetSummary:
-        """Return the counts that a person asks for."""
+        """Return the counts that a person asks for.
+
+        Returns
+        -------
+        DatasetSummary
+            By side, split and class.
+        """
         return DatasetSummary(
             bands=self.target.bands.name,
             n_bands=len(self.target.bands),

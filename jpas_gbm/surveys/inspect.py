@@ -330,12 +330,34 @@ def _imaging(source: Source, table: RawTable, survey: Survey, schema: SurveySche
 
 
 def shape_counts(codes: np.ndarray) -> dict[str, int]:
-    """Return how many sources each morphological type has, without the types that none has."""
+    """Return how many sources each morphological type has, without the types that none has.
+
+    Parameters
+    ----------
+    codes : array of int8, shape (n,)
+        Codes of :data:`MORPHOLOGIES`.
+
+    Returns
+    -------
+    dict of str to int
+        By name of the type.
+    """
     counts = np.bincount(codes, minlength=len(MORPHOLOGIES))
     return {name: int(count) for name, count in zip(MORPHOLOGIES, counts, strict=True) if count}
 
 
 def share_of(part: np.ndarray, whole: np.ndarray) -> float:
-    """Return the share of `whole` (a mask) that is also `part`; 0 where nothing is."""
+    """Return the share of `whole` (a mask) that is also `part`; 0 where nothing is.
+
+    Parameters
+    ----------
+    part, whole : array of bool, shape (n,)
+        Two masks.
+
+    Returns
+    -------
+    float
+        From 0 to 1.
+    """
     total = int(whole.sum())
     return float((part & whole).sum()) / total if total else 0.0

@@ -41,6 +41,7 @@ class Spread:
         Parameters
         ----------
         values : array, shape (n,)
+            Numbers; NaN is left aside.
 
         Returns
         -------
@@ -75,6 +76,7 @@ class ExtraFacts:
         Parameters
         ----------
         values : array, shape (n,)
+            Numbers or text.
 
         Returns
         -------
@@ -162,6 +164,7 @@ class BandFacts:
     Parameters
     ----------
     name : str
+        As the system spells it.
     pivot : float
         Å.
     missing : float
@@ -185,6 +188,7 @@ class FlagFacts:
     Parameters
     ----------
     column : str
+        Its name in the survey file.
     reject : int
         Bit mask.
     meaning : str
@@ -208,11 +212,13 @@ class CatalogueFacts:
     identity : {"id", "position", "row"}
         What tells rows to be one object.
     objects, tiles : int, optional
+        How many there are, where ids or tiles say so.
     photometry, unit, kind, errors : str
         Name of the measurement, its unit as the file states it (or None), what it is, and what its errors are.
     band_system, bands_ordered_by : str
         The bands kept, and what the order in the file was read from.
     bands_of_file, bands_dropped : tuple of str
+        Names in the order of the file, and those of them that are left out.
     bands : tuple of BandFacts
         Of the bands kept.
     complete_rows, missing_patterns : int
@@ -220,9 +226,11 @@ class CatalogueFacts:
     negative_share, negative_rows : float
         Of the fluxes, and of the rows with one.
     flags : tuple of FlagFacts
+        One for each column of flags.
     overlap_duplicates : int
         Rows of sources that another tile saw better.
     extra : mapping of str to ExtraFacts
+        Further columns by name.
     simulation_means : bool
         Whether there are noise-free fluxes.
     """
@@ -249,7 +257,18 @@ class CatalogueFacts:
     simulation_means: bool
 
     def lines(self, rows: int) -> Iterator[str]:
-        """Yield bands, photometry, gaps, depths and flags as lines of text; `rows` were looked at."""
+        """Yield bands, photometry, gaps, depths and flags as lines of text; `rows` were looked at.
+
+        Parameters
+        ----------
+        rows : int
+            Rows that were looked at.
+
+        Yields
+        ------
+        str
+            One line.
+        """
         text = f"{len(self.bands)} of {self.band_system}, by {self.bands_ordered_by}"
         if self.bands_dropped:
             text += f"; not kept: {', '.join(self.bands_dropped[:6])}" + (" ..." if len(self.bands_dropped) > 6 else "")
@@ -310,7 +329,13 @@ class ClassFacts:
     spectypes: Mapping[str, int] | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield classes and redshifts as lines of text."""
+        """Yield classes and redshifts as lines of text.
+
+        Yields
+        ------
+        str
+            One line.
+        """
         if not any(self.counts.values()):
             yield _entry("labels", "none")
             return
@@ -337,14 +362,17 @@ class FileInspection:
         Name of the file, its table, its format.
     bytes : int
         Size of the file; 0 for a table in memory.
-    checksums : {"verified", "wrong", "none"}
+    checksums : {"verified", "none"}
     simulated : bool
         Whether the file says so of itself.
     survey, title : str
-    kind : {"catalogue", "labels", "imaging", "predictions"}
+        Name of the survey file and its line for people.
+    kind : {"catalogue", "labels", "imaging"}
+        What the table is.
     rows, rows_read : int
         Rows of the table, and of those looked at.
     columns : tuple of Column
+        All of the file.
     key : tuple of str
         Row key.
     magnitude : Spread, optional
@@ -352,15 +380,15 @@ class FileInspection:
     morphology : mapping of str to int, optional
         Sources of each type.
     sky : SkyBox, optional
+        Where the rows lie.
     quality : QualityReport
+        What was rejected or mended.
     problems : tuple of str
         What to know of.
-    predicted : mapping of str to int, optional
-        Rows of each class, in a file of predictions.
     catalogue : CatalogueFacts, optional
+        Facts of a catalogue.
     classes : ClassFacts, optional
-    roles : mapping of str to str
-        The file's column for each column of the survey file that it spells otherwise.
+        Facts of what has labels.
     """
 
     file: str

@@ -50,6 +50,7 @@ def check_file(path: Path) -> bytes:
     Parameters
     ----------
     path : Path
+        The file.
 
     Returns
     -------
@@ -87,7 +88,18 @@ def check_file(path: Path) -> bytes:
 
 
 def is_packed(path: Path) -> bool:
-    """Return whether a file is packed with gzip, bzip2 or xz, whatever its name; see :func:`check_file`."""
+    """Return whether a file is packed with gzip, bzip2 or xz, whatever its name; see :func:`check_file`.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+
+    Returns
+    -------
+    bool
+        False for other packings, which are refused.
+    """
     return _packing(check_file(path)) is not None
 
 
@@ -114,15 +126,43 @@ class Unpacked(io.RawIOBase):
         self._stream = _OPENERS[magic](path, "rb")
 
     def readable(self) -> bool:
-        """Return True."""
+        """Return True.
+
+        Returns
+        -------
+        bool
+            True.
+        """
         return True
 
     def tell(self) -> int:
-        """Return the bytes that were unpacked."""
+        """Return the bytes that were unpacked.
+
+        Returns
+        -------
+        int
+            From the beginning of the content.
+        """
         return self._done
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Read into a buffer; return how many bytes, 0 at the end."""
+        """Read into a buffer; return how many bytes, 0 at the end.
+
+        Parameters
+        ----------
+        buffer : writable buffer
+            Is filled from its beginning.
+
+        Returns
+        -------
+        int
+            Bytes that were read.
+
+        Raises
+        ------
+        CatalogueError
+            If the packing is damaged, or unpacks to more than any table would.
+        """
         try:
             content = self._stream.read(len(buffer))
         except _FAULTS as error:
@@ -151,6 +191,7 @@ def open_content(path: Path) -> BinaryIO:
     Parameters
     ----------
     path : Path
+        The file.
 
     Returns
     -------
@@ -167,7 +208,20 @@ def open_content(path: Path) -> BinaryIO:
 
 
 def skip(stream: BinaryIO, size: int) -> int:
-    """Pass over bytes of a stream; return how many there were."""
+    """Pass over bytes of a stream; return how many there were.
+
+    Parameters
+    ----------
+    stream : binary file
+        As :func:`open_content` returns it.
+    size : int
+        Bytes to pass.
+
+    Returns
+    -------
+    int
+        `size`, or less at the end.
+    """
     if isinstance(getattr(stream, "raw", None), Unpacked):
         passed = 0
         while passed < size and (content := stream.read(min(size - passed, 1 << 20))):
@@ -179,7 +233,18 @@ def skip(stream: BinaryIO, size: int) -> int:
 
 
 def short(value: object) -> str:
-    """Return a value as text of at most 60 characters, for a message."""
+    """Return a value as text of at most 60 characters, for a message.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Its repr, cut.
+    """
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -188,7 +253,18 @@ _QUOTED = re.compile(r"b?(['\"])(.*)\1")
 
 
 def unquoted(values: np.ndarray) -> np.ndarray:
-    """Return text without the quotes of Python's bytes and strings: ``b'QSO'`` and ``'QSO'`` become ``QSO``."""
+    """Return text without the quotes of Python's bytes and strings: ``b'QSO'`` and ``'QSO'`` become ``QSO``.
+
+    Parameters
+    ----------
+    values : array of str
+        Masked or not.
+
+    Returns
+    -------
+    array of str
+        Of the same shape; `values` itself where nothing is quoted.
+    """
     text = np.ma.getdata(values).astype(str)
     some = np.flatnonzero(np.logical_or.reduce([np.strings.startswith(text, sign) for sign in ("b'", 'b"', "'", '"')]))
     found = [(row, match[2].strip()) for row in some.tolist() if (match := _QUOTED.fullmatch(str(text.flat[row])))]
@@ -200,7 +276,29 @@ def unquoted(values: np.ndarray) -> np.ndarray:
 
 
 def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np.ndarray:
-    """Return text that spells numbers as numbers; what is blank is missing."""
+    """Return text that spells numbers as numbers; what is blank is missing.
+
+    Parameters
+    ----------
+    values : array of str, shape (n,) or (n, width)
+        Masked or not.
+    whole : bool
+        Whether integers are wanted.
+    place : str
+        Table and column, for messages.
+    start : int
+        Number of the first row, for messages.
+
+    Returns
+    -------
+    array of float64, int64 or uint64
+        Of the same shape.
+
+    Raises
+    ------
+    CatalogueError
+        If something spells no number.
+    """
     words = np.strings.strip(np.ma.getdata(values).astype(str))
     missing = (words == "") | np.ma.getmaskarray(values)
     filled = np.where(missing, "0", words)
@@ -232,7 +330,18 @@ _BLANK = frozenset({"", "nan", "none", "null", "--", "n/a", "<na>"})
 
 
 def as_text(values: np.ndarray) -> np.ndarray:
-    """Return values as stripped text; FITS gives padded bytes."""
+    """Return values as stripped text; FITS gives padded bytes.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Text, bytes or objects.
+
+    Returns
+    -------
+    array of str, shape (n,)
+        Stripped.
+    """
     if values.dtype.kind == "S":
         return np.char.strip(np.char.decode(values, "utf-8", "replace"))
     if values.dtype.kind == "O":
@@ -242,6 +351,22 @@ def as_text(values: np.ndarray) -> np.ndarray:
 
 def words_as_numbers(values: np.ndarray, known: Mapping[str, float], column: str, asked: str) -> np.ndarray:
     """Return text as numbers: those that it spells, or those of known words; NaN where it is blank.
+
+    Parameters
+    ----------
+    values : array of str, shape (n,)
+        Text.
+    known : mapping of str to float
+        Words in lower case, and their numbers.
+    column : str
+        Its name, for messages.
+    asked : str
+        What is asked of the column, for messages.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        NaN where blank.
 
     Raises
     ------

@@ -93,6 +93,7 @@ class TwinCounts:
     Parameters
     ----------
     rows, objects : int
+        How many there are.
     kept : bool
         Whether they train all the same.
     by_id, by_position : int, optional
@@ -118,17 +119,23 @@ class Preparation:
     target_rows_read, target_repeated_rows : int, optional
         Rows of the target files that were kept, and of those that an earlier file had.
     label_files : LabelFiles, optional
+        What was read of the labels.
     duplicates_merged : int, optional
         Rows of sources that another tile saw better.
     overlap_radius : float, optional
         Arcsec.
     rows_without_id, repeated_positions : int, optional
+        Rows named by their key or place on the sky, and rows that share a position with another.
     labels : LabelMatch, optional
+        How the labels were matched.
     imaging : ImagingMatch, optional
+        How the imaging was matched.
     imaging_share : mapping of str to float, optional
         Of labelled and of unlabelled rows.
     source_unlabelled, source_repeated_rows : int, optional
+        Rows of the source without a class, and rows that repeat an earlier one.
     twins : TwinCounts, optional
+        Rows of the source that are of target objects.
     """
 
     target_rows_read: int | None = None
@@ -146,7 +153,13 @@ class Preparation:
     twins: TwinCounts | None = None
 
     def lines(self) -> Iterator[str]:
-        """Yield what was merged, matched and rejected in the target as lines of text."""
+        """Yield what was merged, matched and rejected in the target as lines of text.
+
+        Yields
+        ------
+        str
+            One line.
+        """
         if self.duplicates_merged:
             yield f"  {self.duplicates_merged:,} sources seen by two tiles within {self.overlap_radius:g} arcsec merged"
         if self.repeated_positions:
@@ -176,7 +189,9 @@ class SideSummary:
     Parameters
     ----------
     survey, photometry : str
+        Names of the survey and of its measurement.
     rows, objects, labelled, unlabelled : int
+        How many there are of each.
     classes : mapping of str to int
         Labelled rows of each class.
     splits : mapping of str to mapping of str to int
@@ -206,7 +221,9 @@ class SideSummary:
         catalogue : Catalogue
             n rows.
         split : array of int8, shape (n,)
+            Codes of splits; -1 is unlabelled.
         scheme : LabelScheme
+            Names the classes.
 
         Returns
         -------
@@ -229,7 +246,13 @@ class SideSummary:
         )
 
     def cells(self) -> list[tuple[str, ...]]:
-        """Return the counts by split and class as cells of a table, the last column and row their sums."""
+        """Return the counts by split and class as cells of a table, the last column and row their sums.
+
+        Returns
+        -------
+        list of tuple of str
+            Name of the split, counts by class, their sum.
+        """
         rows = {**self.splits, "all": self.classes}
         return [
             (name, *(f"{count:,}" for count in counts.values()), f"{sum(counts.values()):,}")
@@ -246,13 +269,19 @@ class DatasetSummary:
     bands : str
         Name of the band system.
     n_bands : int
+        How many bands it has.
     classes : tuple of str
+        In class order.
     source, target : SideSummary
+        Counts of each side.
     twins : TwinCounts
         Of the twins that the data set holds apart.
     preparation : Preparation
+        What was counted on the way.
     audit_clean : bool
+        Whether no object stands on two sides.
     warnings : tuple of str
+        Sentences for people.
     """
 
     bands: str

@@ -59,6 +59,7 @@ def survey_roles(survey: Mapping[str, str] | Sequence[str] | None) -> dict[str, 
     Parameters
     ----------
     survey : mapping of str to str, or sequence of str, optional
+        Names of survey files by role.
 
     Returns
     -------

@@ -113,6 +113,7 @@ class CatalogueReader:
         Parameters
         ----------
         rows : int
+            1 or more.
 
         Yields
         ------
@@ -254,6 +255,24 @@ def catalogue_of(
     photometry: str | None = None,
 ) -> Catalogue:
     """Return a table in memory as a catalogue; see :meth:`Catalogue.from_table` for the parameters.
+
+    Parameters
+    ----------
+    table : path, astropy Table, pandas DataFrame or RawTable
+        The rows.
+    survey : str, optional
+        Name of a survey file, or the path of one; default: told by the columns.
+    bands : str or mapping, optional
+        Band system to keep, or the columns of each band.
+    columns : mapping, optional
+        Columns of one's own by role (:func:`with_columns`).
+    photometry : str, optional
+        Which measurement of the survey the fluxes are.
+
+    Returns
+    -------
+    Catalogue
+        All rows.
 
     Raises
     ------

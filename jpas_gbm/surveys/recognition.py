@@ -48,7 +48,13 @@ def _fitting(layout: Layout) -> tuple[int, int]:
 
 
 def preferred_extensions() -> tuple[str, ...]:
-    """Return the names of FITS extensions that any shipped survey looks for."""
+    """Return the names of FITS extensions that any shipped survey looks for.
+
+    Returns
+    -------
+    tuple of str
+        In the order of the survey files.
+    """
     return tuple(name for schema in all_schemas() for name in schema.hdu)
 
 
@@ -108,7 +114,9 @@ def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
     Parameters
     ----------
     table : RawTable
+        As it was opened.
     schema : SurveySchema
+        Names the tables that stand beside.
 
     Returns
     -------
@@ -154,7 +162,18 @@ def _other_tables(table: RawTable) -> str:
 
 
 def as_list(sources: Source | Sequence[Source]) -> list[Source]:
-    """Return one source or several as a list; an empty sequence stays empty."""
+    """Return one source or several as a list; an empty sequence stays empty.
+
+    Parameters
+    ----------
+    sources : path, table, or sequence of them
+        One or several.
+
+    Returns
+    -------
+    list
+        Of paths and tables.
+    """
     return list(sources) if isinstance(sources, list | tuple) else [sources]
 
 
@@ -164,6 +183,7 @@ def as_table(source: Source, hdu: Extension = None) -> RawTable:
     Parameters
     ----------
     source : path, astropy Table, pandas DataFrame or RawTable
+        A RawTable comes back as it is.
     hdu : int, str or sequence of str, optional
         Extension of a FITS file.
 
@@ -196,6 +216,16 @@ def as_table(source: Source, hdu: Extension = None) -> RawTable:
 
 def recognise(source: Source) -> SurveySchema:
     """Return the shipped survey whose columns a file or table has.
+
+    Parameters
+    ----------
+    source : path, astropy Table, pandas DataFrame or RawTable
+        What is to be told.
+
+    Returns
+    -------
+    SurveySchema
+        The only one, or the one that fits best.
 
     Raises
     ------
@@ -279,6 +309,7 @@ def open_survey(
     Parameters
     ----------
     source : path, astropy Table or pandas DataFrame
+        What is to be read.
     survey : str or SurveySchema, optional
         Name of a survey file, or a path to one.
     kind : {"catalogue", "labels", "imaging"}, optional

@@ -229,7 +229,13 @@ def _surveys_folder() -> Path:
 
 
 def survey_names() -> tuple[str, ...]:
-    """Return the names of the shipped survey files."""
+    """Return the names of the shipped survey files.
+
+    Returns
+    -------
+    tuple of str
+        Sorted.
+    """
     return tuple(sorted(path.stem for path in _surveys_folder().glob("*.yaml")))
 
 
@@ -323,7 +329,13 @@ def _problems(schema: SurveySchema) -> Iterator[str]:
 
 
 def all_schemas() -> tuple[SurveySchema, ...]:
-    """Return the schemas of all shipped surveys."""
+    """Return the schemas of all shipped surveys.
+
+    Returns
+    -------
+    tuple of SurveySchema
+        In the order of their names.
+    """
     return tuple(load_schema(name) for name in survey_names())
 
 

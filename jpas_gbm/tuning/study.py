@@ -177,6 +177,10 @@ class Work:
         Called as ``progress(stage, done, total)``.
     interrupts : callable
         Gives a context with a function that raises KeyboardInterrupt when the work is to end.
+    ended : str
+        Why the work ended.
+    notes : list of str
+        What was unusual.
     """
 
     study: Study

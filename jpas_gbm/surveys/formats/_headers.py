@@ -76,6 +76,20 @@ class Part:
     def whole(self, keyword: str, default: int | None = None, most: int = 1 << 62) -> int:
         """Return an integer of the header, checked.
 
+        Parameters
+        ----------
+        keyword : str
+            Such as NAXIS1.
+        default : int, optional
+            Value where the keyword is missing; without it, it must be there.
+        most : int
+            Largest value allowed.
+
+        Returns
+        -------
+        int
+            0 or more.
+
         Raises
         ------
         HeaderError
@@ -301,6 +315,16 @@ def _field(part: Part, i: int, at: int) -> Field:
 def binary_fields(part: Part) -> list[Field]:
     """Return the columns of a binary table.
 
+    Parameters
+    ----------
+    part : Part
+        Header of a binary table.
+
+    Returns
+    -------
+    list of Field
+        In the order of the file.
+
     Raises
     ------
     HeaderError
@@ -319,6 +343,16 @@ def binary_fields(part: Part) -> list[Field]:
 
 def ascii_fields(part: Part) -> list[Field]:
     """Return the columns of an ASCII table, whose letters are A, K or D.
+
+    Parameters
+    ----------
+    part : Part
+        Header of an ASCII table.
+
+    Returns
+    -------
+    list of Field
+        In the order of the file.
 
     Raises
     ------

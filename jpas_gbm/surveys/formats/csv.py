@@ -268,6 +268,11 @@ def ecsv_header(lines: Sequence[str]) -> Any:
     lines : sequence of str
         Without their comment signs.
 
+    Returns
+    -------
+    dict
+        Keys and values; other types where the header holds other YAML.
+
     Raises
     ------
     ValueError

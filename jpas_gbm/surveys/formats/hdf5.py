@@ -91,6 +91,7 @@ class Hdf5Table(RawTable):
     Parameters
     ----------
     path : Path
+        The file.
     hdu : int, str or sequence of str, optional
         Key of a table, its number, or keys to prefer; default: the first.
 

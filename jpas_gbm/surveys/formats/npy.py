@@ -16,7 +16,18 @@ from ..tables import ARRAY, BLOCK_BYTES, FORMATS, Block, Column, Extension, Kind
 
 
 def beside(path: Path) -> list[Path]:
-    """Return the tables that may be the properties of a .npy file, by their names."""
+    """Return the tables that may be the properties of a .npy file, by their names.
+
+    Parameters
+    ----------
+    path : Path
+        The .npy file.
+
+    Returns
+    -------
+    list of Path
+        Sorted by name; empty where there is none.
+    """
     stem = re.sub(r"[_-]?flux\+?[_-]?noise$", "", path.stem, flags=re.IGNORECASE)
     named = re.compile(re.escape(stem) + r"[_-]?prop\w*\.(csv|parquet|fits)", re.IGNORECASE)
     found = sorted(other for other in path.absolute().parent.iterdir() if named.fullmatch(other.name))
@@ -25,6 +36,16 @@ def beside(path: Path) -> list[Path]:
 
 def find_properties(path: Path) -> Path:
     """Return the properties file beside a .npy file: Mock_a_FLUX+NOISE.npy has Mock_a_PROPS.csv.
+
+    Parameters
+    ----------
+    path : Path
+        The .npy file.
+
+    Returns
+    -------
+    Path
+        The one table that belongs to it.
 
     Raises
     ------
@@ -45,7 +66,18 @@ def find_properties(path: Path) -> Path:
 
 
 def find_array(path: Path) -> Path | None:
-    """Return the .npy file to which a properties file belongs, if it stands beside it."""
+    """Return the .npy file to which a properties file belongs, if it stands beside it.
+
+    Parameters
+    ----------
+    path : Path
+        The properties file.
+
+    Returns
+    -------
+    Path or None
+        The .npy file.
+    """
     stem = re.sub(r"[_-]?prop\w*$", "", path.stem, flags=re.IGNORECASE)
     beside = path.with_name(f"{stem}_FLUX+NOISE.npy")
     return beside if stem != path.stem and beside.is_file() else None

@@ -27,6 +27,7 @@ class ParquetTable(RawTable):
     Parameters
     ----------
     path : Path
+        The file.
     hdu : Extension
         Without meaning here.
 
@@ -105,7 +106,18 @@ def _is_list(of: pa.DataType) -> bool:
 
 
 def column_of(field: pa.Field) -> Column:
-    """Say what an Arrow field is as a column."""
+    """Say what an Arrow field is as a column.
+
+    Parameters
+    ----------
+    field : pyarrow.Field
+        Name, type and metadata.
+
+    Returns
+    -------
+    Column
+        Text for what is no number.
+    """
     unit = (field.metadata or {}).get(b"unit")
     unit = unit.decode("utf-8", "replace") if unit else None
     if _is_list(field.type):
@@ -142,7 +154,29 @@ def _lists(values: pa.Array, name: str, place: str, start: int) -> np.ndarray:
 
 
 def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start: int) -> Block:
-    """Return the named columns of a batch as arrays; `start` is the number of its first row, for messages."""
+    """Return the named columns of a batch as arrays; `start` is the number of its first row, for messages.
+
+    Parameters
+    ----------
+    batch : pyarrow.RecordBatch
+        Some rows.
+    names : mapping of str to Want
+        The columns wanted.
+    place : str
+        The table, for messages.
+    start : int
+        Number of the first row.
+
+    Returns
+    -------
+    dict of str to array
+        Plain columns (n,), lists (n, width).
+
+    Raises
+    ------
+    CatalogueError
+        If lists of a column differ in length.
+    """
     block = {}
     for name in names:
         values = batch.column(batch.schema.get_field_index(name))
@@ -151,7 +185,18 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
 
 
 def first_line(error: Exception) -> str:
-    """Return the first line of an error's message."""
+    """Return the first line of an error's message.
+
+    Parameters
+    ----------
+    error : Exception
+        Any.
+
+    Returns
+    -------
+    str
+        The name of its type where it has no message.
+    """
     return (str(error).splitlines() or [type(error).__name__])[0]
 
 

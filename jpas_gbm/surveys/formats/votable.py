@@ -63,7 +63,13 @@ class ArrayTable(RawTable):
 
     @classmethod
     def of(cls, table: Table) -> ArrayTable:
-        """Return an astropy table as it stands; units of its columns are kept."""
+        """Return an astropy table as it stands; units of its columns are kept.
+
+        Parameters
+        ----------
+        table : astropy.table.Table
+            Its columns may be masked, or have units.
+        """
         values, units = {}, {}
         for name in table.colnames:
             column = table[name]
@@ -98,6 +104,7 @@ class VoTable(ArrayTable):
     Parameters
     ----------
     path : Path
+        The file.
     hdu : Extension
         Without meaning here.
 
