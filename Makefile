@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions format lock bench coverage clean
+.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions stilts format lock bench coverage clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ conventions: ## the checks of sp-repo-review, cffconvert and zizmor, each where 
 	@for tool in "sp-repo-review ." "cffconvert --validate" "zizmor --offline .github"; do \
 	  set -- $$tool; if command -v $$1 >/dev/null; then echo "== $$tool"; $$tool || exit 1; \
 	  else echo "== $$1 is not installed: skipped"; fi; done
+
+stilts: $(READY) ## what predict and targets write, in STILTS (votlint, tpipe), where it is installed
+	@if command -v stilts >/dev/null; then $(BIN)/python -m pytest -q -k stilts tests/lists tests/inference; \
+	  else echo "== stilts is not installed: skipped (Debian: apt install stilts)"; fi
 
 format: $(READY) ## let ruff rewrite what it can
 	@$(BIN)/ruff check --fix . ; $(BIN)/ruff format .

@@ -12,7 +12,7 @@ from xml.sax.saxutils import escape, quoteattr
 import numpy as np
 
 from ..store import dump_json
-from .writers import Card, Column, Head, Writer, plain_letters, record_type, register_writer
+from .writers import Card, Column, Head, Writer, plain_letters, record_type, register_writer, to_table
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -136,7 +136,8 @@ class VOTableWriter(Writer):
         self._names = [column.name for column in head.columns]
         self._rest = b""
         self._stream = stream
-        self._stream.write("".join(f"{line}\n" for line in _opening(head)).encode())
+        opening = (*_opening(head), '<DATA><BINARY2><STREAM encoding="base64">')
+        self._stream.write("".join(f"{line}\n" for line in opening).encode())
 
     def write(self, rows: np.ndarray) -> None:
         """Append rows.
@@ -160,7 +161,10 @@ class VOTableWriter(Writer):
         self._stream.write(b"</STREAM></BINARY2></DATA>\n</TABLE>\n")
         for name, value in self.closing.items():
             self._stream.write(f"<INFO name={quoteattr(name)} value={quoteattr(str(value))}/>\n".encode())
-        self._stream.write(b"</RESOURCE>\n</VOTABLE>\n")
+        self._stream.write(f"{_END}\n".encode())
+
+
+_END = "</RESOURCE>\n</VOTABLE>"
 
 
 def _opening(head: Head) -> Iterator[str]:
@@ -175,7 +179,6 @@ def _opening(head: Head) -> Iterator[str]:
     yield f"<TABLE name={quoteattr(head.name.lower())}>"
     for column in head.columns:
         yield _field(column)
-    yield '<DATA><BINARY2><STREAM encoding="base64">'
 
 
 def _field(column: Column) -> str:
@@ -212,9 +215,30 @@ def _arrays(rows: np.ndarray, columns: Sequence[Column], missing: bool) -> list[
     return arrays
 
 
+_VO = "IVOA.VOTable-Parquet"
+
+
+def _without_rows(head: Head) -> str:
+    """Return what a VOTable says above its rows, as a document; text may have any letters."""
+    opening = (line.replace('datatype="char"', 'datatype="unicodeChar"') for line in _opening(head))
+    return "\n".join([*opening, "</TABLE>", _END])
+
+
+def _for_astropy(columns: Sequence[Column]) -> dict[str, str]:
+    """Return what astropy's own Parquet format reads: units, descriptions and UCDs as YAML, and lengths of text."""
+    from astropy.table import meta
+
+    lines = meta.get_yaml_from_table(to_table(columns, np.zeros(0, dtype=record_type(columns))))
+    lengths = {f"table::len::{c.name}": c.dtype[1:] for c in columns if c.dtype.startswith("S")}
+    return {"table_meta_yaml": "\n".join(lines), **lengths}
+
+
 @register_writer(".parquet", ".pq")
 class ParquetWriter(Writer):
     """Parquet by row groups, one for each piece; units and UCDs are field metadata, cards those of the schema.
+
+    The same stand as a VOTable without rows in the file's metadata (VOParquet 1.0), which astropy's format
+    ``parquet.votable``, TOPCAT and archives read.
 
     Parameters
     ----------
@@ -222,6 +246,10 @@ class ParquetWriter(Writer):
         Open for writing, empty.
     head : Head
         The provenance goes, as JSON, into the schema's metadata under ``jpas_gbm``.
+
+    References
+    ----------
+    Taylor et al. 2025, Parquet in the VO, IVOA Note 1.0.
     """
 
     def __init__(self, stream: BinaryIO, head: Head) -> None:
@@ -237,6 +265,7 @@ class ParquetWriter(Writer):
             for column in head.columns
         ]
         facts = {name: str(value) for name, value in head.facts().items()}
+        facts |= {f"{_VO}.version": "1.0", f"{_VO}.content": _without_rows(head), **_for_astropy(head.columns)}
         self._columns = head.columns
         self._schema = pa.schema(fields, metadata={**facts, "jpas_gbm": dump_json(dict(head.provenance))})
         floats = [column.name for column in head.columns if column.dtype.startswith("f")]

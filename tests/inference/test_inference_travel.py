@@ -1,5 +1,8 @@
 """What travels from a catalogue to its predictions and on: ids, kept columns, notes, simulation, the whole."""
 
+import shutil
+import subprocess
+
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
@@ -154,3 +157,19 @@ def test_notes_of_a_catalogue_travel_and_strict_refuses(fitted, make_catalogue, 
     with pytest.raises(CatalogueError, match=r"CHECKSUM and DATASUM cards.*With --strict such a file is not read"):
         predict(fitted, tmp_path / "cut.fits", tmp_path / "q.parquet", strict=True)
     assert not (tmp_path / "q.parquet").exists()
+
+
+@pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
+def test_stilts_takes_predictions(fitted, make_catalogue, tmp_path):
+    path = make_catalogue(60)
+    for suffix in ("vot", "fits", "ecsv", "csv"):
+        file = tmp_path / f"p.{suffix}"
+        found = predict(fitted, path, file, keep="all")
+        told = subprocess.run(
+            ["stilts", "tpipe", f"in={file}", "omode=count"], capture_output=True, text=True, check=True, timeout=100
+        )
+        assert told.stdout.split() == ["columns:", str(len(found.columns)), "rows:", "60"]
+    told = subprocess.run(
+        ["stilts", "votlint", tmp_path / "p.vot"], capture_output=True, text=True, check=True, timeout=100
+    )
+    assert told.stdout == ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import warnings
 
@@ -115,6 +116,24 @@ def test_parquet_has_units_ucds_and_row_groups(tmp_path):
         expected = table[column.name]
         np.testing.assert_array_equal(mine, [v.decode() for v in expected] if expected.dtype.kind == "S" else expected)
     assert found["TARGETID"][0].as_py() == 2**62 + 1
+
+
+def test_parquet_is_voparquet(tmp_path):
+    table = write(tmp_path / "a.parquet")
+    metadata = pq.read_metadata(tmp_path / "a.parquet").metadata
+    assert metadata[b"IVOA.VOTable-Parquet.version"] == b"1.0"
+    content = metadata[b"IVOA.VOTable-Parquet.content"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        file = votable.parse(io.BytesIO(content), verify="exception")
+        found = Table.read(tmp_path / "a.parquet", format="parquet.votable")
+    assert b"<DATA" not in content and [field.datatype for field in file.get_first_table().fields][-1] == "int"
+    for column in COLUMNS:
+        assert str(found[column.name].unit or "") == column.unit
+        assert found[column.name].meta["ucd"] == column.ucd and found[column.name].description == column.description
+    np.testing.assert_array_equal(found["RA"], table["RA"])
+    plain = Table.read(tmp_path / "a.parquet")
+    assert [str(plain[c.name].unit or "") for c in COLUMNS] == [c.unit for c in COLUMNS]
 
 
 def test_votable_is_valid_and_whole(tmp_path):
