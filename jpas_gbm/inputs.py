@@ -137,3 +137,23 @@ def read_card(folder: str | Path) -> Mapping[str, Any]:
     """
     card: Mapping[str, Any] = read_json(open_sealed(folder, FORM).path(CARD))
     return card
+
+
+def open_model(model: Model | str | Path) -> Model:
+    """Return the model that a verb was given.
+
+    Parameters
+    ----------
+    model : Model or path
+        A model, or the folder of one.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    BundleError
+        If a folder holds no whole model.
+    """
+    return Model.load(model) if isinstance(model, str | Path) else model

@@ -24,12 +24,12 @@ from .sealed import Form, Sealed, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue, conform
-from .surveys.labels import LabelScheme
+from .surveys.labels import LabelledRows, LabelScheme
 from .surveys.recognition import Source
 from .text import html_table
 
 Rule = Literal["argmax", "thresholds"]
-_OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz"}
+_OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz", "known": "known.npz"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,6 +66,8 @@ class Model:
         The labelled rows that calibrated, with cross-fitted probabilities: candidate lists need them.
     overlap : Overlap, optional
         What training rows look like: tells rows that are unlike them.
+    known : LabelledRows, optional
+        The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
     """
 
     scheme: LabelScheme
@@ -82,6 +84,7 @@ class Model:
     bare_calibrator: Calibrator | None = None
     held_out: HeldOut | None = None
     overlap: Overlap | None = None
+    known: LabelledRows | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -434,7 +437,7 @@ def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
         raise BundleError(f"{sealed.folder}: its features are not those it was trained with. Restore the folder.")
     places = [sealed.path(f"boosters/{i:03d}/booster.json").parent for i in range(len(head.boosters))]
     boosters = [StagedBooster.load(place) for place in places]
-    shift, held_out, overlap = (sealed.arrays(part) for part in ("shift", "held_out", "overlap"))
+    shift, held_out, overlap, known = (sealed.arrays(part) for part in _OPTIONAL)
     return Model(
         scheme=head.scheme,
         bands=BandSystem.from_dict(head.bands),
@@ -452,6 +455,7 @@ def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
         shift=None if shift is None else DomainShift.from_arrays(shift),
         held_out=None if held_out is None else HeldOut.from_arrays(held_out),
         overlap=None if overlap is None else Overlap.from_arrays(overlap),
+        known=None if known is None else LabelledRows.of(known),
         bare_calibrator=None if head.bare_calibrator is None else Calibrator.from_dict(head.bare_calibrator),
     )
 
@@ -477,23 +481,3 @@ def _misfits(model: Model) -> Iterator[str]:
 
 
 load = Model.load
-
-
-def open_model(model: Model | str | Path) -> Model:
-    """Return the model that a verb was given.
-
-    Parameters
-    ----------
-    model : Model or path
-        A model, or the folder of one.
-
-    Returns
-    -------
-    Model
-
-    Raises
-    ------
-    BundleError
-        If a folder holds no whole model.
-    """
-    return Model.load(model) if isinstance(model, str | Path) else model

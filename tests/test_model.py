@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import BundleError
-from jpas_gbm.model import Model, open_model
+from jpas_gbm.inputs import open_model
+from jpas_gbm.model import Model
 from jpas_gbm.surveys.dataset import Dataset
 
 MODELS = Path(__file__).parent / "models"

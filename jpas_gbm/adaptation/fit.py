@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from ..boosting.booster import Member
 from ..boosting.decision import choose_rule
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
@@ -17,6 +17,7 @@ from ..options import FitOptions
 from ..run import Progress, Run, claim_folder
 from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
+from ..surveys.labels import LabelledRows
 from .calibrating import calibration_rows, field_mix
 from .choosing import (
     Choice,
@@ -390,10 +391,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     folds, seed = choice.kept.entrant.folds, run.choice_seed
     if choice.verdict is not None and not choice.verdict.adapted:
         run.note(choice.verdict.sentence)
-
-    def members_of(stages: Stages) -> list[Member]:
-        return ensemble(choice.kept.entrant.candidate, stages)
-
+    members_of = partial(ensemble, choice.kept.entrant.candidate)
     rows, stages = calibration_rows(regime, folds, members_of), folds.final()
     members = members_of(stages)
     options, counted = stages.options.calibration, counted_rows(rows.val, stages.options.cut)
@@ -428,6 +426,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         shift=stages.rows.shift,
         held_out=rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed),
         overlap=_overlap(folds, rows.val, seed),
+        known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
 
 

@@ -324,6 +324,11 @@ class Regime:
         """Whether trees may see mocks and target labels both, so that there are ways to choose among."""
         return self.source and self.target_labels
 
+    @property
+    def reads_labels(self) -> bool:
+        """Whether labels of the target train, choose or calibrate."""
+        return self.target_labels or self.calibration == "target"
+
 
 _REGIMES: dict[str, Regime] = {}
 

@@ -13,7 +13,8 @@ from ..adaptation.rows import get_regime
 from ..atomic import atomic_folder, refuse_existing
 from ..config import options_of, override
 from ..errors import ConfigError, DatasetError, FitError
-from ..model import Model, open_model
+from ..inputs import open_model
+from ..model import Model
 from ..options import REGIMES, FitOptions
 from ..run import Progress, Run, claim_folder, claim_room
 from ..scores.bootstrap import LEVEL, RESAMPLES

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..model import Model, open_model
+from ..inputs import open_model
+from ..model import Model
 from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax

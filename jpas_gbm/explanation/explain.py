@@ -11,8 +11,8 @@ import numpy as np
 
 from ..config import override
 from ..errors import ConfigError, ExplanationError, FitError
-from ..inputs import open_catalogue
-from ..model import Model, open_model
+from ..inputs import open_catalogue, open_model
+from ..model import Model
 from ..options import ExplainOptions
 from ..run import Progress, Run, claim_folder
 from ..scores.bootstrap import LEVEL

@@ -12,8 +12,8 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError, did_you_mean
 from ..explanation.attributions import Pair, attribute
-from ..inputs import CHUNK_ROWS, about_model, open_for
-from ..model import Model, open_model
+from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
+from ..model import Model
 from ..options import ExplainOptions
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare

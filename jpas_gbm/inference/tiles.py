@@ -11,8 +11,8 @@ from ..adaptation.sky import TileSources, TileZeroPoints, tile_zero_points
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift
-from ..inputs import CHUNK_ROWS, about_model, open_for
-from ..model import Model, open_model
+from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
+from ..model import Model
 from ..options import TwinlessOptions
 from ..run import Progress, claim_file
 from ..store import provenance, read_json, write_json

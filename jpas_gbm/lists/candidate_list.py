@@ -11,13 +11,14 @@ import numpy as np
 
 from ..boosting.calibration import HeldOut
 from ..errors import ConfigError, ListError, did_you_mean
-from ..inputs import about_model
-from ..model import Model, open_model
+from ..inputs import about_model, open_model
+from ..model import Model
 from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
 from ..store import provenance
 from .conformal import NoiseSource, conformal_p_values, conformal_sets
-from .footprint import Footprint, drop_known, measured_area, without_repeats
+from .footprint import Footprint, measured_area, without_repeats
+from .known import BY_MODEL, Known, known_by_model, match_known, read_known
 from .mix import Mix, estimate_mix, mag_bins
 from .predicted import (
     Predicted,
@@ -70,7 +71,7 @@ def targets(
     cut : float, optional
         Faintest magnitude of the list.
     known : path, DataFrame, Table or sequence of these, optional
-        Catalogues of sources that are left out, by id and position.
+        Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
     out, overwrite : path, optional, and bool
         Where the list is saved, with a JSON of what it promises beside it; whether files there may be replaced.
     seed, threads, progress
@@ -157,7 +158,7 @@ def make_list(
     run : Run, optional
         Seed, threads and progress.
     known : path, DataFrame, Table or sequence of these, optional
-        Catalogues of sources that are left out.
+        Catalogues of known sources.
     noise : NoiseSource, optional
         What the candidates are predicted from again.
     inputs : sequence of path
@@ -177,22 +178,41 @@ def make_list(
     notes += predicted.notes
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
-    field, area = _field(predicted, options, known, notes)
+    every, area, sources = _field(predicted, model, options, known, notes)
+    new = np.flatnonzero(sources.new)
+    field = every.take(new)
     run.report("class mix", 1, 4)
     mix, shares = _mix(labelled, field, options, model.classes, seeds[0], notes)
     run.report("selection", 2, 4)
     chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
-    candidates = field.take(chosen.rows)
-    p = mix.correct(candidates.p, candidates.mag)
-    asked, sources = options.model_dump(mode="json"), list(predicted.sources)
-    made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=sources, model=dict(predicted.model))
-    found = _unfilled(options, labelled, shares, area, chosen, p[:, column].sum(), model.classes, tuple(notes), made)
+    rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
+    files, asked = list(predicted.sources), options.model_dump(mode="json")
+    made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
+    found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
+    found = replace(found, size=len(rows), known=sources.counts(rows))
     run.report("columns", 3, 4)
-    p_values = conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, p)
-    values = _values(candidates, p, conformal_sets(p_values, options.coverage), chosen, column)
-    values |= {} if noise is None else noise.columns(candidates, column, model, run)
+    values = _values(every.take(rows), mix, labelled, options, column)
+    values |= sources.columns(rows) if options.flag_known else {}
+    values |= {} if noise is None else noise.columns(every.take(rows), column, model, run)
     run.report("columns", 4, 4)
     return replace(found, candidates=list_rows(values, found, area))
+
+
+def _listed(
+    every: Predicted, rows: np.ndarray, known: Known, mix: Mix, column: int, options: ListOptions, chosen: _Chosen
+) -> np.ndarray:
+    """Return the rows of a list, with the known sources that pass its thresholds where they are flagged."""
+    if not options.flag_known:
+        return rows
+    p = mix.correct(every.p, every.mag)[:, column]
+    names = bin_names(options.bin_edges)
+    least = {part.magnitudes: part.threshold for part in chosen.parts}
+    alone = chosen.parts[0].threshold if not options.bin_edges else None
+    limit = np.array([np.inf if (at := least.get(name, alone)) is None else at for name in names])
+    place = mag_bins(every.mag, np.asarray(options.bin_edges))
+    passed = ~known.new & _inside(every.mag, options.magnitudes) & (p >= limit[place])
+    both = np.concatenate([rows, np.flatnonzero(passed)])
+    return both[np.argsort(-p[both], kind="stable")]
 
 
 def _unfilled(
@@ -201,7 +221,6 @@ def _unfilled(
     mix: ClassMix,
     area: Footprint | None,
     chosen: _Chosen,
-    expected: float,
     classes: tuple[str, ...],
     notes: tuple[str, ...],
     made: dict[str, Any],
@@ -217,7 +236,7 @@ def _unfilled(
         magnitudes=options.magnitudes,
         mix=mix,
         footprint=None if area is None else area.size,
-        per_deg2=None if area is None else float(expected / area.area),
+        per_deg2=None if area is None else sum(part.expected_true for part in chosen.parts) / area.area,
         curves=chosen.curves,
         coverage=options.coverage,
         labels=dict(zip(classes, labelled.counts().tolist(), strict=True)),
@@ -226,8 +245,11 @@ def _unfilled(
     )
 
 
-def _values(rows: Predicted, p: np.ndarray, sets: np.ndarray, chosen: _Chosen, column: int) -> dict[str, np.ndarray]:
+def _values(rows: Predicted, mix: Mix, labelled: HeldOut, options: ListOptions, column: int) -> dict[str, np.ndarray]:
     """Return the columns of a list: ids, position, magnitude, probabilities, sets, warnings, explanations."""
+    p = mix.correct(rows.p, rows.mag)
+    p_values = conformal_p_values(mix.correct(labelled.p, labelled.mag), labelled.label, p)
+    sets = conformal_sets(p_values, options.coverage)
     values: dict[str, np.ndarray] = {"RANK": np.arange(1, len(rows) + 1, dtype=np.int32), **rows.ids}
     values |= {"RA": rows.ra, "DEC": rows.dec, "MAG": rows.mag, "PROBABILITY": p[:, column].astype(np.float32)}
     for c, name in enumerate(rows.classes):
@@ -236,8 +258,8 @@ def _values(rows: Predicted, p: np.ndarray, sets: np.ndarray, chosen: _Chosen, c
             values[f"{probability_name(name)}_MODEL"] = rows.p[:, c].astype(np.float32)
     values["SET"] = np.array(["+".join(np.array(rows.classes)[row]) or "none" for row in sets])
     values["SET_SIZE"] = sets.sum(axis=1).astype(np.int16)
-    if len(chosen.parts) > 1:
-        values["MAG_BIN"] = chosen.place.astype(np.int16)
+    if options.bin_edges:
+        values["MAG_BIN"] = mag_bins(rows.mag, np.asarray(options.bin_edges)).astype(np.int16)
     return values | {"QUALITY": rows.quality.astype(np.int32), **rows.more}
 
 
@@ -280,21 +302,26 @@ def _checked(predicted: Predicted, model: Model, options: ListOptions) -> tuple[
 
 
 def _field(
-    predicted: Predicted, options: ListOptions, known: Tables | None, notes: list[str]
-) -> tuple[Predicted, Footprint | None]:
-    """Return the rows to choose from, each source once and none that is known, and the footprint of all."""
+    predicted: Predicted, model: Model, options: ListOptions, known: Tables | None, notes: list[str]
+) -> tuple[Predicted, Footprint | None, Known]:
+    """Return the rows of the field, each source once, the footprint of all, and which of them are known."""
     field, repeats = without_repeats(predicted)
     if repeats:
         notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
     area, note = measured_area(field.ra, field.dec, options.area, needed=options.kind == "density")
     notes += [note] if note else []
-    if known is not None:
-        field, counts = drop_known(field, known)
-        notes += [f"{n} rows are sources of {name} and were left out." for name, n in counts.items()]
-        notes.append("promises rest on all held-out labels, those of known sources among them.")
-        if not len(field):
-            raise ListError("every row of the predictions is a known source: none is left to choose from.")
-    return field, area
+    own = [] if model.known is None else [known_by_model(model.known, model.scheme)]
+    found = match_known(field, [*own, *read_known(known, field, model.scheme)])
+    done = "are flagged" if options.flag_known else "were left out"
+    for one in found.counts():
+        what = f"sources of {one.name}" if one.name != BY_MODEL else "sources that made the model"
+        notes += [f"{one.rows} rows are {what} and {done}."] if one.rows or one.name != BY_MODEL else []
+    if not found.new.any():
+        raise ListError(
+            "every row of the predictions is a known source: none is left to choose from. Predict sources that "
+            "neither made the model nor stand in --known."
+        )
+    return field, area, found
 
 
 def _mix(
@@ -329,11 +356,10 @@ def _mix(
 
 
 class _Chosen(NamedTuple):
-    """What a rule takes of a field: rows by falling probability, their magnitude bins, and what that promises."""
+    """What a rule takes of a field: rows by falling probability, and what that promises."""
 
     parts: tuple[Part, ...]
     rows: np.ndarray
-    place: np.ndarray
     promise: str
     curves: Curves
 
@@ -385,7 +411,7 @@ def _choose(
     every = every[np.argsort(-mix.correct(field.p[every], field.mag[every])[:, column], kind="stable")]
     yields = draw_yields(mix_near, labelled, field.p[inside], field.mag[inside], column, seed=seed)
     curves = all_curves(mix_near, labelled, yields, column, options.bin_edges, area)
-    return _Chosen(tuple(part.part for part in parts), every, place[every], parts[0].promise, curves)
+    return _Chosen(tuple(part.part for part in parts), every, parts[0].promise, curves)
 
 
 def _part(

@@ -308,3 +308,22 @@ class FootprintSize:
     cells: int
     area_deg2: float
     cells_deg2: float
+
+
+@dataclass(frozen=True)
+class KnownCount:
+    """How many rows of a field a catalogue of known sources has.
+
+    Parameters
+    ----------
+    name : str
+        Of the catalogue; of rows that several have the first counts.
+    rows : int
+        In the field.
+    listed : int
+        In the list, where known sources are flagged and not left out.
+    """
+
+    name: str
+    rows: int
+    listed: int = 0

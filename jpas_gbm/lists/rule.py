@@ -50,6 +50,7 @@ class ListOptions(Options):
         None, gt=0, allow_inf_nan=False, description="Area of the footprint in square degrees; empty: measured."
     )
     noise_draws: int = Field(0, ge=0, description="How often the candidates are predicted again with noise added.")
+    flag_known: bool = Field(False, description="Keep known sources, flagged, in place of leaving them out.")
 
     @model_validator(mode="after")
     def _sensible(self) -> ListOptions:
@@ -241,7 +242,7 @@ class ListKeywords(TypedDict, total=False):
 
     Parameters
     ----------
-    confidence, correct, shift, coverage, draws, area
+    confidence, correct, shift, coverage, draws, area, flag_known
         As for :class:`ListOptions`.
     magnitudes : (float or None, float or None) or str
         Brightest and faintest magnitude of the list, or both as ``17,22.5``.
@@ -269,6 +270,7 @@ class ListKeywords(TypedDict, total=False):
     coverage: float
     draws: int
     area: float | None
+    flag_known: bool
     catalogue: str | Path | None
     legacy: str | Path | Sequence[str | Path] | None
     noise_draws: int

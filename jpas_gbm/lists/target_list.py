@@ -31,7 +31,8 @@ from ..sealed import read_companion, seal_companion
 from ..store import as_record, read_json, to_plain
 from ..text import html_table
 from .footprint import Footprint
-from .records import ClassMix, Curves, FootprintSize, Part
+from .known import COLUMNS as KNOWN_COLUMNS
+from .records import ClassMix, Curves, FootprintSize, KnownCount, Part
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,6 +92,8 @@ class TargetList:
         Labels that calibrate, by class.
     notes : tuple of str
     provenance : dict
+    known : tuple of KnownCount
+        Catalogues of known sources; the promise is of the others alone.
     name : str
         The file's, without suffix.
     candidates : Candidates, optional
@@ -114,6 +117,7 @@ class TargetList:
     labels: Annotated[Mapping[str, int], Field(alias="calibration_labels")] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+    known: tuple[KnownCount, ...] = ()
     name: Annotated[str, Field(exclude=True)] = ""
     candidates: Annotated[Candidates | None, PlainValidator(_kept), Field(exclude=True, alias="-")] = None
     file: Annotated[Path | None, PlainValidator(_kept), Field(exclude=True, alias="--")] = None
@@ -419,6 +423,7 @@ _COLUMNS = {
     "PHOTOZ_QSO": ("Photometric redshift, were it a quasar.", "src.redshift.phot", ""),
     "P_NOISE": ("Mean {noise}", "stat.mean;stat.probability", ""),
     "P_NOISE_STD": ("Scatter {noise}", "stat.stdev;stat.probability", ""),
+    **KNOWN_COLUMNS,
 }
 """Description, UCD and unit of the columns of a list."""
 

@@ -146,6 +146,61 @@ class LabelTable:
         return LabelTable(**{name: getattr(self, name)[rows] for name in _COLUMNS}, all_ids=self.all_ids)
 
 
+@dataclass(frozen=True, eq=False)
+class LabelledRows:
+    """The labelled sources that a model has used: it knows them by themselves.
+
+    Parameters
+    ----------
+    object_id : array of int64, shape (n,)
+    ra, dec : array of float64, shape (n,)
+        ICRS degrees; NaN where unknown.
+    label : array of int8, shape (n,)
+        Class codes.
+    z : array of float64, shape (n,)
+        Redshift; NaN where unknown.
+
+    Raises
+    ------
+    BundleError
+        If the columns do not belong together.
+    """
+
+    object_id: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    label: np.ndarray
+    z: np.ndarray
+
+    def __post_init__(self) -> None:
+        if any(value.shape != self.label.shape for value in vars(self).values()) or self.label.ndim != 1:
+            raise BundleError("the rows that made the model are not of one length. Restore it or fit again.")
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+    @classmethod
+    def of(cls, rows: Any) -> LabelledRows:
+        """Return the labelled rows of a catalogue, or rebuild them from arrays by name.
+
+        Raises
+        ------
+        BundleError
+            If an array is missing.
+        """
+        names = ("object_id", "ra", "dec", "label", "z")
+        if isinstance(rows, Mapping):
+            if lacking := [name for name in names if name not in rows]:
+                raise BundleError(f"the rows that made the model lack '{lacking[0]}'. Restore it or fit again.")
+            return cls(*(np.asarray(rows[name]) for name in names))
+        chosen = rows.label >= 0
+        return cls(*(np.asarray(getattr(rows, name))[chosen] for name in names))
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return a form that ``numpy.savez`` can hold."""
+        return dict(vars(self))
+
+
 def unique_labels(columns: Mapping[str, np.ndarray], all_ids: np.ndarray) -> tuple[LabelTable, dict[str, int]]:
     """Make a label table of rows in which an object may stand more than once.
 

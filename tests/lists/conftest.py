@@ -10,6 +10,7 @@ import pytest
 
 from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.lists.predicted import Predicted
+from jpas_gbm.surveys.labels import LabelledRows, LabelScheme
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 OLD = np.array([0.04, 0.06, 0.6, 0.3])
@@ -56,9 +57,10 @@ class FakeFitted:
     """What a list needs of a model."""
 
     classes = CLASSES
+    scheme = LabelScheme(CLASSES)
 
-    def __init__(self, sample: HeldOut | None) -> None:
-        self.held_out = sample
+    def __init__(self, sample: HeldOut | None, known: LabelledRows | None = None) -> None:
+        self.held_out, self.known = sample, known
 
 
 @pytest.fixture

@@ -1,0 +1,290 @@
+"""Sources that are known already: rows that made the model, label catalogues, earlier lists, tables of literature."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from ..errors import CatalogueError, ListError
+from ..surveys.labels import LabelledRows, LabelScheme
+from ..surveys.positions import RADIUS, SkyIndex, made_here
+from ..surveys.reader import read_labels
+from ..surveys.recognition import recognise
+from ..surveys.schema import aliases
+from ..surveys.tables import ColumnNames
+from .predicted import Predicted, Tables, as_frame, column_numbers, each
+from .records import KnownCount
+
+if TYPE_CHECKING:
+    from ..surveys.recognition import Source
+
+_OBJECT = "TARGETID"
+
+BY_MODEL = "the model's own rows"
+"""Name of the catalogue of rows that trained, chose or calibrated."""
+
+
+COLUMNS = {
+    "KNOWN": ("Catalogue that has this source already; empty for a new one.", "meta.bib", ""),
+    "KNOWN_CLASS": ("Its class there.", "src.class", ""),
+    "KNOWN_Z": ("Its redshift there.", "src.redshift", ""),
+    "KNOWN_SEP": ("Distance to its position there.", "pos.angDistance", "arcsec"),
+}
+"""Description, UCD and unit of the columns of a list that tell known sources."""
+
+
+@dataclass(frozen=True, eq=False)
+class KnownTable:
+    """The sources of one catalogue.
+
+    Parameters
+    ----------
+    name : str
+        Of the file.
+    ids : mapping of str to array of int64, shape (n,)
+        Columns by which rows of the predictions are named, as these spell them.
+    ra, dec : array of float64, shape (n,)
+        ICRS degrees; NaN where unknown.
+    cls : array of str, shape (n,)
+        Class, in the catalogue's words; empty where unknown.
+    z : array of float64, shape (n,)
+        Redshift; NaN where unknown.
+    """
+
+    name: str
+    ids: Mapping[str, np.ndarray]
+    ra: np.ndarray
+    dec: np.ndarray
+    cls: np.ndarray
+    z: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """Which rows of a field are known, by which catalogue, and as what.
+
+    Parameters
+    ----------
+    names : tuple of str
+        Of the catalogues.
+    source : array of int, shape (n,)
+        Place of the first catalogue that has the row; -1 for new sources.
+    row : array of int, shape (n,)
+        Its row there.
+    cls : array of str, shape (n,)
+    z : array of float32, shape (n,)
+    separation : array of float32, shape (n,)
+        In arcsec; NaN where ids alone matched.
+    """
+
+    names: tuple[str, ...]
+    source: np.ndarray
+    row: np.ndarray
+    cls: np.ndarray
+    z: np.ndarray
+    separation: np.ndarray
+
+    @property
+    def new(self) -> np.ndarray:
+        """Which rows are not known, bool (n,)."""
+        return self.source < 0
+
+    def counts(self, listed: np.ndarray | None = None) -> tuple[KnownCount, ...]:
+        """Return how many rows each catalogue has.
+
+        Parameters
+        ----------
+        listed : array of int, optional
+            Rows of a list that holds known ones too.
+
+        Returns
+        -------
+        tuple of KnownCount
+        """
+        rows = self.source[np.zeros(0, dtype=np.intp) if listed is None else listed]
+        return tuple(
+            KnownCount(name, int((self.source == i).sum()), int((rows == i).sum())) for i, name in enumerate(self.names)
+        )
+
+    def columns(self, rows: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the columns of a list that tell known sources.
+
+        Parameters
+        ----------
+        rows : array of int, shape (m,)
+            Rows of the field.
+
+        Returns
+        -------
+        dict of str to array, shape (m,)
+            ``KNOWN``, empty for a new source, ``KNOWN_CLASS``, ``KNOWN_Z`` and ``KNOWN_SEP``.
+        """
+        named = np.array([*self.names, ""])[self.source[rows]]
+        values = {"KNOWN_CLASS": self.cls, "KNOWN_Z": self.z, "KNOWN_SEP": self.separation}
+        return {"KNOWN": named} | {name: value[rows] for name, value in values.items()}
+
+
+def match_known(field: Predicted, tables: Sequence[KnownTable], radius: float = RADIUS) -> Known:
+    """Find the rows of a field that catalogues have.
+
+    A row is known if a catalogue has its object id, all columns that name the row with the same numbers, or a source
+    within the radius. Of several catalogues the first counts.
+
+    Parameters
+    ----------
+    field : Predicted
+        n rows.
+    tables : sequence of KnownTable
+        The catalogues.
+    radius : float
+        In arcsec.
+
+    Returns
+    -------
+    Known
+    """
+    n = len(field)
+    source, row, gap = np.full(n, -1), np.full(n, -1), np.full(n, np.nan, dtype=np.float32)
+    words, z = np.full(n, "", dtype=object), np.full(n, np.nan, dtype=np.float32)
+    for number, table in enumerate(tables):
+        theirs, separation = _places(field, table, radius)
+        found = (theirs >= 0) & (source < 0)
+        source[found], row[found], gap[found] = number, theirs[found], separation[found]
+        words[found], z[found] = table.cls[theirs[found]], table.z[theirs[found]]
+    return Known(tuple(table.name for table in tables), source, row, words.astype(str), z, gap)
+
+
+def _places(field: Predicted, table: KnownTable, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the row of a catalogue that each row of a field is, -1 where none, and the separation in arcsec."""
+    row, gap = np.full(len(field), -1), np.full(len(field), np.nan)
+    here, there, separation = SkyIndex(table.ra, table.dec).nearest(field.ra, field.dec, radius)
+    row[here], gap[here] = there, separation
+    for names in ((_OBJECT,), tuple(name for name in field.ids if name != _OBJECT)):
+        if not names or not set(names) <= set(table.ids) or not set(names) <= set(field.ids):
+            continue
+        theirs = pd.MultiIndex.from_arrays([table.ids[name] for name in names])
+        first = np.flatnonzero(~theirs.duplicated())
+        place = theirs[first].get_indexer(pd.MultiIndex.from_arrays([field.ids[name] for name in names]))
+        matched = (place >= 0) & (row < 0)
+        row[matched] = first[place[matched]]
+    return row, gap
+
+
+def known_by_model(rows: LabelledRows, scheme: LabelScheme) -> KnownTable:
+    """Return the rows that made a model as a catalogue.
+
+    They are found by position, and by object id where that is the survey's own: numbers of rows are another's in
+    another file.
+
+    Parameters
+    ----------
+    rows : LabelledRows
+        Of the model.
+    scheme : LabelScheme
+        Its classes.
+
+    Returns
+    -------
+    KnownTable
+    """
+    own = made_here(rows.object_id)
+    ids = {} if own.any() else {_OBJECT: rows.object_id}
+    return KnownTable(BY_MODEL, ids, rows.ra, rows.dec, np.array(scheme.classes)[rows.label], rows.z)
+
+
+def read_known(known: Tables | None, field: Predicted, scheme: LabelScheme) -> list[KnownTable]:
+    """Read catalogues of known sources.
+
+    Of a label catalogue that a survey file describes, rows with a label to trust count: a failed redshift leaves its
+    source unknown. Of other tables every row counts, whatever its class.
+
+    Parameters
+    ----------
+    known : path, DataFrame, Table or sequence of these
+        The catalogues.
+    field : Predicted
+        Whose rows are looked for.
+    scheme : LabelScheme
+        The classes.
+
+    Returns
+    -------
+    list of KnownTable
+
+    Raises
+    ------
+    ListError
+        If a catalogue has neither positions nor ids of these rows.
+    CatalogueError
+        If a file cannot be read.
+    """
+    return [_read(one, number, field, scheme) for number, one in enumerate(each(known), start=1)]
+
+
+def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> KnownTable:
+    name = Path(one).name if isinstance(one, str | Path) else f"known table {number}"
+    frame = as_frame(one)
+    if _is_label_catalogue(one):
+        labels, _ = read_labels(one, scheme=scheme)
+        words = np.array(scheme.classes)[labels.label]
+        return KnownTable(name, {_OBJECT: labels.object_id}, labels.ra, labels.dec, words, labels.z)
+    names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
+    ids = {
+        ours: frame[theirs].to_numpy()
+        for ours in field.ids
+        if (theirs := names.find((ours,))) is not None and frame[theirs].dtype.kind in "iu"
+    }
+    places = [names.find((f"{axis}_d", *spelt[axis])) for axis in ("ra", "dec")]
+    rows = set(field.ids) - {_OBJECT}
+    if None in places and not ((_OBJECT in field.ids and _OBJECT in ids) or (rows and rows <= set(ids))):
+        raise ListError(
+            f"{name}: has neither positions (RA and DEC) nor ids of the predictions ({', '.join(field.ids)}): none "
+            f"of its sources can be found. It has: {', '.join(frame.columns)}."
+        )
+    ra = dec = np.full(len(frame), np.nan)
+    if None not in places:
+        ra, dec = _degrees(frame, str(places[0]), str(places[1]), name)
+    cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
+    words = np.full(len(frame), "") if cls is None else _text(frame[cls])
+    redshift = np.full(len(frame), np.nan) if z is None else pd.to_numeric(frame[z], errors="coerce").to_numpy("f8")
+    return KnownTable(name, ids, ra, dec, words, redshift)
+
+
+def _is_label_catalogue(source: Source) -> bool:
+    """Return whether a survey file with rules of its own describes a table as labels."""
+    try:
+        schema = recognise(source)
+    except CatalogueError:
+        return False
+    return schema.kind == "labels" and not schema.generic
+
+
+def _text(column: pd.Series) -> np.ndarray:
+    values = [value.decode("ascii", "replace") if isinstance(value, bytes) else value for value in column]
+    return np.array(["" if pd.isna(value) else str(value).strip() for value in values], dtype=str)
+
+
+def _degrees(frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return positions in degrees, also of columns in hours and degrees as SIMBAD writes them."""
+    if frame[ra].dtype.kind in "fiu":
+        return column_numbers(frame, ra, name), column_numbers(frame, dec, name)
+    words = _text(frame[ra]), _text(frame[dec])
+    try:
+        return words[0].astype(np.float64), words[1].astype(np.float64)
+    except ValueError:
+        pass
+    from astropy.coordinates import SkyCoord
+
+    try:
+        places = SkyCoord(*words, unit=("hourangle", "deg"))
+    except ValueError as error:
+        raise ListError(
+            f"{name}: positions in {ra} and {dec} are neither degrees nor hours and degrees such as 12 34 56.7, "
+            f"+01 23 45 ({error})."
+        ) from error
+    return places.ra.deg, places.dec.deg

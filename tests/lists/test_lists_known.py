@@ -1,0 +1,114 @@
+"""Known sources: rows that made the model, label catalogues, earlier lists, tables of literature."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.coordinates import SkyCoord
+from astropy.table import Table
+
+from jpas_gbm.errors import BundleError, ListError
+from jpas_gbm.lists.candidate_list import make_list
+from jpas_gbm.lists.rule import ListOptions
+from jpas_gbm.surveys.labels import LabelledRows
+
+
+@pytest.fixture
+def make(world, samples):
+    labelled, rows, _ = world
+
+    def made(known=None, own=None, rows=rows, **rule):
+        model = samples.FakeFitted(labelled, own)
+        return make_list(rows, model, ListOptions(**({"draws": 20, "number": 3000} | rule)), known=known)
+
+    return made
+
+
+def labelled_rows(rows, chosen, ids=None):
+    n = len(rows.ra[chosen])
+    ids = -(2**62) - 1 - np.arange(n) if ids is None else ids
+    return LabelledRows(ids, rows.ra[chosen], rows.dec[chosen], np.zeros(n, dtype=np.int8), np.full(n, 2.5))
+
+
+def test_rows_that_made_the_model_are_known_by_themselves(make, world):
+    """Fails where a list offers sources that trained its model: they have a spectrum."""
+    found = make(own=labelled_rows(world[1], slice(0, 700)))
+    assert len(found) == 2300 and found.to_pandas()["NUMBER"].min() == 701
+    assert "700 rows are sources that made the model and were left out." in found.notes
+    assert [(one.rows, one.listed) for one in found.known] == [(700, 0)]
+    assert found.parts[0].field_rows == 2300
+
+
+def test_ids_of_the_survey_find_the_models_rows_where_positions_do_not(make, world, samples):
+    rows = world[1]
+    named = samples.replace(rows, ids={"TARGETID": 5 + np.arange(3000)}, ra=np.full(3000, np.nan))
+    own = labelled_rows(rows, slice(0, 10), 5 + np.arange(10))
+    assert len(make(own=own, rows=named)) == 2990
+    assert len(make(own=labelled_rows(rows, slice(0, 10)), rows=named)) == 3000
+
+
+def test_known_sources_may_be_flagged_and_the_promise_is_of_the_new(make, world):
+    rows = world[1]
+    table = Table(
+        {"RA": rows.ra[:1500], "DEC": rows.dec[:1500] + 0.36 / 3600, "Type": ["Q"] * 1500, "CLASS": ["QSO"] * 1500,
+         "Z": np.full(1500, 2.75)}
+    )  # fmt: skip
+    new, both = make(known=table, number=40), make(known=table, number=40, flag_known=True)
+    assert new.parts == both.parts and new.mix.new == pytest.approx(both.mix.new)
+    listed = both.to_pandas()
+    flagged = listed["KNOWN"].astype(str).to_numpy() != ""
+    assert (~flagged).sum() == 40 and 20 < flagged.sum() < 80 and len(both) == len(listed)
+    assert (np.diff(listed["PROBABILITY"]) <= 0).all()
+    assert (
+        set(listed["KNOWN_CLASS"][flagged]) == {"QSO"} and listed["KNOWN_Z"][flagged].tolist() == [2.75] * flagged.sum()
+    )
+    np.testing.assert_allclose(listed["KNOWN_SEP"][flagged], 0.36, atol=1e-3)
+    assert listed["KNOWN_SEP"][~flagged].isna().all()
+    assert both.known[0].listed == flagged.sum() and both.known[0].rows == 1500
+    assert both.to_table()["KNOWN_SEP"].unit == "arcsec" and "KNOWN" not in new.to_pandas()
+
+
+def test_the_mix_is_that_of_the_new_sources(make, world, samples):
+    """Spectroscopy took all quasars but a few: the mix of what it left has few."""
+    rows, label = world[1:]
+    taken = (label < 2) & (np.arange(3000) % 5 > 0)
+    found = make(known=Table({"RA": rows.ra[taken], "DEC": rows.dec[taken]}))
+    left = np.bincount(label[~taken], minlength=4) / (~taken).sum()
+    assert (found.mix.low[0] <= left).all() and (left <= found.mix.high[0]).all()
+    assert found.mix.new[0, 0] < 0.5 * samples.NEW[0]
+
+
+def test_tables_as_simbad_writes_them(make, world):
+    rows = world[1]
+    place = SkyCoord(rows.ra[:50], rows.dec[:50], unit="deg")
+    words = place.to_string("hmsdms", sep=" ", precision=4)
+    halves = [(" ".join(one.split()[:3]), " ".join(one.split()[3:])) for one in words]
+    table = pd.DataFrame(halves, columns=["RA", "DEC"])
+    table["main_type"], table["rvz_redshift"] = "BLLac", ["0.3"] * 49 + ["--"]
+    found = make(known=table, flag_known=True).to_pandas()
+    flagged = found[found["KNOWN"].astype(str) != ""]
+    assert len(flagged) == 50 and set(flagged["KNOWN_CLASS"]) == {"BLLac"}
+    assert flagged["KNOWN_Z"].isna().sum() == 1
+    table["RA"] = "near Vega"
+    with pytest.raises(ListError, match="positions in RA and DEC are neither degrees nor hours"):
+        make(known=table)
+
+
+def test_trap_a_failed_redshift_leaves_its_source_unknown(make, world):
+    rows = world[1]
+    zcat = pd.DataFrame(
+        {"TARGETID": 10 + np.arange(90), "TARGET_RA": rows.ra[:90], "TARGET_DEC": rows.dec[:90], "SPECTYPE": "QSO",
+         "Z": 2.5, "ZWARN": [0, 4] * 45, "OBJTYPE": "TGT", "COADD_FIBERSTATUS": 0}
+    )  # fmt: skip
+    found = make(known=zcat, flag_known=True)
+    assert found.known[0].rows == 45
+    assert set(found.to_pandas()["KNOWN_CLASS"].astype(str)) == {"", "QSO_high"}
+
+
+def test_rows_that_made_the_model_are_kept_with_it():
+    rows = LabelledRows(*(np.arange(3, dtype=kind) for kind in ("i8", "f8", "f8", "i1", "f8")))
+    back = LabelledRows.of(rows.to_arrays())
+    assert len(back) == 3 and (back.object_id == rows.object_id).all()
+    with pytest.raises(BundleError, match="lack 'z'. Restore it or fit again"):
+        LabelledRows.of({name: value for name, value in rows.to_arrays().items() if name != "z"})
+    with pytest.raises(BundleError, match="not of one length"):
+        LabelledRows.of(rows.to_arrays() | {"ra": np.zeros(2)})
