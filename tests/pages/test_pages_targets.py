@@ -27,6 +27,7 @@ from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_part
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json, from_plain
+from jpas_gbm.surveys.labels import LabelScheme
 from jpas_gbm.text import number, span
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
@@ -63,7 +64,7 @@ def make():
         model={"regime": "ssda", "chosen": "pool", "seed": 4},
         sources=("P.fits",),
     )
-    fitted: Any = SimpleNamespace(classes=CLASSES, held_out=held)
+    fitted: Any = SimpleNamespace(classes=CLASSES, scheme=LabelScheme(CLASSES), held_out=held, known=None)
 
     def made(**rule: Any) -> dict[str, Any]:
         found = make_list(rows, fitted, ListOptions(draws=25, **rule), run=Run(9))
