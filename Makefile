@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions stilts format lock bench coverage clean
+.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions stilts format lock bench figures-check coverage clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -67,6 +67,9 @@ coverage: $(READY) ## branch coverage of the whole package
 bench: $(READY) ## speed and memory, as ratios in one run
 	@$(BIN)/python benchmarks/kernel.py --out reports/performance
 	@for b in features templates fit predict explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+
+figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged
+	@$(BIN)/python benchmarks/judged.py reports
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev \
