@@ -26,7 +26,8 @@ RULE = (
     "the named path (weighed mocks, continued on the sky), or the mean in which it is a member that is better by its "
     "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
     "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
-    "better baseline lies below zero"
+    "better baseline lies below zero; mocks prepared by what the sky shows, which labels only calibrate, are kept for "
+    "a mean gain"
 )
 
 
@@ -191,6 +192,11 @@ class Verdict:
         """The verdict in one sentence."""
         low, high = self.interval
         gain = f"log loss {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] against {self.baseline}"
+        if self.adapted and high >= 0:
+            return (
+                f"Adaptation gains on target validation, though not beyond doubt: {self.best}, {gain}. "
+                "It is kept, since labels grow no tree of it."
+            )
         if self.adapted:
             return f"Adaptation helps on target validation: {self.best}, {gain}."
         return (
@@ -249,12 +255,15 @@ def choose(scores: Scores) -> Choice:
     if not scores.baselines:
         return Choice(best, joined=joined)
     baseline = min(scores.baselines, key=lambda scored: scored.log_loss)
-    # Mocks prepared by twins stand in for the path where trees grown on the sky gain nothing.
+    # Prepared mocks stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     for one in (best, *others):
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
-        verdict = Verdict(one.entrant.name, baseline.entrant.name, float(gains.mean()), interval, interval[1] < 0)
+        mean, prepared = float(gains.mean()), bool(one.entrant.label)
+        # Labels calibrate prepared mocks and grow no tree of them: they have nothing to overfit by.
+        helps = interval[1] < 0 or (prepared and mean < 0)
+        verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps)
         if verdict.adapted:
             return Choice(one, verdict, joined if one is best else None)
     return Choice(baseline, verdict)

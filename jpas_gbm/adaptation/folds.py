@@ -15,7 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.dataset import Dataset
-from .rows import Regime, Rows, TrainingRows, make_rows
+from .rows import Preparation, Regime, Rows, TrainingRows, make_rows
 from .stages import Stages
 
 ALL = "all labels"
@@ -191,7 +191,14 @@ class Folds:
         return {key: max(1, round(float(np.mean([one[key] for one in grown])))) for key in shared}
 
 
-def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int, run: Run) -> Folds:
+def make_folds(
+    dataset: Dataset,
+    regime: Regime,
+    options: FitOptions,
+    folds: int,
+    run: Run,
+    preparation: Preparation = "twins",
+) -> Folds:
     """Make the rows of each fold, or of the data set's own split.
 
     Parameters
@@ -206,6 +213,8 @@ def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int
         Folds of train and validation labels; fewer than 2 keep the split.
     run : Run
         Seed, threads and journal.
+    preparation : {"twins", "sources", "none"}
+        What the shift is measured on.
 
     Returns
     -------
@@ -219,7 +228,7 @@ def make_folds(dataset: Dataset, regime: Regime, options: FitOptions, folds: int
 
     def stages_of(part: Dataset, place: str) -> Stages:
         here = run.at(place)
-        rows = make_rows(part, regime, options, here)
+        rows = make_rows(part, regime, options, here, preparation)
         if place != ALL:
             check_rows(rows, regime, here)
         return Stages(rows, options, here)

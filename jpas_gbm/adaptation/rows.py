@@ -159,7 +159,13 @@ def _labelled(catalogue: Catalogue) -> Catalogue:
     return catalogue if bool((catalogue.label >= 0).all()) else catalogue.take(catalogue.label >= 0)
 
 
-def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -> TrainingRows:
+Preparation = Literal["twins", "sources", "none"]
+"""What shows how the sky differs from the mocks: mocks of its own objects, sources beside their templates, nothing."""
+
+
+def make_rows(
+    dataset: Dataset, regime: Regime, options: FitOptions, run: Run, preparation: Preparation = "twins"
+) -> TrainingRows:
     """Make the features of every part that the regime may touch.
 
     Parameters
@@ -172,6 +178,8 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
         Features and sky options.
     run : Run
         Seed, threads of the feature kernels, and the journal, which gets one entry per part.
+    preparation : {"twins", "sources", "none"}
+        What the shift is measured on where the regime sees labels, and the options allow it.
 
     Returns
     -------
@@ -187,12 +195,12 @@ def make_rows(dataset: Dataset, regime: Regime, options: FitOptions, run: Run) -
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
     unlabelled = _photometry_only(dataset, regime, run)
     shift, found = None, None
-    if train is not None and regime.twins and options.sky.paired_repair:
-        shift = measure_shift(dataset, train, run)
+    if train is not None and regime.twins and preparation == "twins":
+        shift = measure_shift(dataset, train, run) if options.sky.paired_repair else None
         if shift is not None and options.sky.pseudo_twins:
             shift = with_unlabelled_tiles(shift, (train, val, unlabelled), dataset, options, run)
-    elif regime.weighs and unlabelled is not None and options.sky.pseudo_twins:
-        shift, found = measure_without_labels(dataset, unlabelled, options, run) or (None, None)
+    elif (regime.weighs or (regime.twins and preparation == "sources")) and options.sky.pseudo_twins:
+        shift, found = measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
@@ -236,8 +244,11 @@ def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | 
     unlabelled = dataset.target_rows("unlabelled")
     if regime.source and not len(unlabelled):
         run.note("the target has no unlabelled rows: weights, gaps and noise come from labelled rows alone.")
-    if regime.target_labels:
-        return unlabelled
+    return unlabelled if regime.target_labels else _hidden_labels(dataset)
+
+
+def _hidden_labels(dataset: Dataset) -> Catalogue:
+    """Return the target rows that may serve, none of them with a label."""
     sky = dataset.target_rows("train", "val", "unlabelled")
     return sky.replace(label=np.full(len(sky), UNLABELLED, dtype=np.int8), z=np.full(len(sky), np.nan))
 

@@ -82,3 +82,13 @@ def test_too_few_sources_are_named(tiny, options):
     fitted = fit(small, config=options, seed=1)
     assert fitted.shift is None
     assert any("fewer than 200 unlabelled sources are measured well enough" in note for note in fitted.card["notes"])
+
+
+def test_where_no_mock_has_a_twin_ssda_measures_the_shift_on_unlabelled_sources(sky):
+    """On the sky itself few mocks are of labelled objects: then sources beside their templates prepare the mocks."""
+    growth = {"rounds": 30, "leaves": 6, "min_child": 30, "learning_rate": 0.25, "patience": 0}
+    given = {"recipe": "continue", "boosting": growth, "continuation": growth, "sky": {"realisations": 1}}
+    fitted = fit(sky, regime="ssda", config=given, seed=1)
+    found = fitted.card["measured without labels"]
+    assert found["tiles"] == 6 and {"zero points", "errors"} <= set(found["taken"])
+    assert fitted.shift is not None and len(fitted.shift.tiles) == 6
