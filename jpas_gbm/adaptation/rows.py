@@ -194,13 +194,7 @@ def make_rows(
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
     unlabelled = _photometry_only(dataset, regime, run)
-    shift, found = None, None
-    if train is not None and regime.twins and preparation == "twins":
-        shift = measure_shift(dataset, train, run) if options.sky.paired_repair else None
-        if shift is not None and options.sky.pseudo_twins:
-            shift = with_unlabelled_tiles(shift, (train, val, unlabelled), dataset, options, run)
-    elif (regime.weighs or (regime.twins and preparation == "sources")) and options.sky.pseudo_twins:
-        shift, found = measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
+    shift, found = _measured(dataset, regime, options, run, preparation, (train, val, unlabelled))
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
@@ -226,6 +220,26 @@ def make_rows(
     scheme = dataset.scheme
     parted = tuple(scheme.code(name) for name in scheme.parted)
     return TrainingRows(recipe, shift, tuple(scheme.classes), *rows, measured=found, parted=parted)
+
+
+def _measured(
+    dataset: Dataset,
+    regime: Regime,
+    options: FitOptions,
+    run: Run,
+    preparation: Preparation,
+    parts: tuple[Catalogue | None, ...],
+) -> tuple[DomainShift | None, TwinlessReport | None]:
+    """Return the shift of the sky, and what is told of it where it was measured without labels."""
+    train, sky = parts[0], options.sky
+    if train is not None and regime.twins and preparation == "twins":
+        shift = measure_shift(dataset, train, run) if sky.paired_repair else None
+        if shift is not None and sky.pseudo_twins:
+            shift = with_unlabelled_tiles(shift, parts, dataset, options, run)
+        return shift, None
+    if sky.pseudo_twins and (regime.weighs or (regime.twins and preparation == "sources")):
+        return measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
+    return None, None
 
 
 def _featured(recipe: FeatureRecipe, name: str, catalogue: Catalogue | None, run: Run) -> Rows | None:
