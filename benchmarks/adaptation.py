@@ -1,0 +1,208 @@
+"""Regimes, the named path alone and peers of other kinds, all judged on the same objects of a survey.
+
+    python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--seeds 0,1,2] [--judge fifth|test]
+        [--models ssda,uda,...] [--peers lightgbm,mlp,catboost,chi2] [--labels N] [--threads 1]
+
+DATA is a data set's folder or the name of a configuration of ``simulate``. With ``--judge fifth`` a fifth of the
+labelled train and validation objects is set aside before anything is fitted and judged: the test split is not looked
+at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology (``lightgbm``, ``catboost``,
+``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10 times; or χ² and posterior of
+templates learnt on the mocks (``chi2``). Each is calibrated on validation as the package's own models are.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from judged import Figure, checksums, write_figures
+from sklearn.impute import SimpleImputer
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+import jpas_gbm as jg
+from jpas_gbm.boosting.calibration import fit_calibrator
+from jpas_gbm.features.recipe import FeatureRecipe
+from jpas_gbm.options import CalibrationOptions, FeatureOptions
+from jpas_gbm.simulation.simulate import open_dataset
+from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.dataset import Dataset
+
+CUT = 22.5
+FIFTH_SEED = 5
+# Models of the package: regime and options.
+OWN: dict[str, tuple[str, dict[str, object]]] = {
+    "mocks-only": ("mocks-only", {}),
+    "uda": ("uda", {}),
+    "target-only": ("target-only", {}),
+    "ssda": ("ssda", {}),
+    "path": ("ssda", {"recipe": "continue"}),
+    "path-unweighted": ("ssda", {"recipe": "continue", "domain": {"gammas": [0.0]}}),
+}
+SKY_WEIGHTS = (3.0, 10.0)
+
+
+@dataclass(frozen=True)
+class Sides:
+    """What trains, and what is judged: a data set whose judged objects have lost their labels, and these."""
+
+    data: Dataset
+    judged: Catalogue
+
+
+def set_aside(data: Dataset, judge: str, labels: int | None) -> Sides:
+    """Return the data set that trains and the objects that judge; of the others at most so many keep their label."""
+    masked = data.for_training()
+    split = np.array(masked.target_split)
+    known = np.flatnonzero((split == 0) | (split == 1))
+    objects = np.unique(masked.target.object_id[known])
+    np.random.default_rng(FIFTH_SEED).shuffle(objects)
+    away = objects[: len(objects) // 5] if judge == "fifth" else objects[:0]
+    kept = objects[len(away) :][: labels or None]
+    half = kept[: len(kept) // 2] if labels else None
+    inside, judged = np.isin(masked.target.object_id, kept), np.isin(masked.target.object_id, away)
+    if half is not None:
+        split = np.where(np.isin(masked.target.object_id, half), 0, 1)
+    new = np.where(inside & np.isin(np.array(masked.target_split), (0, 1)), split, -1).astype(np.int8)
+    label = np.where(new >= 0, masked.target.label, -1).astype(np.int8)
+    twins = masked.twins.take(np.isin(masked.twins.object_id, masked.target.object_id[new >= 0]))
+    left = replace(masked, target=masked.target.replace(label=label), target_split=new, twins=twins, masked=False)
+    rows = data.target_rows("test") if judge == "test" else masked.target.take(judged & (np.array(split) >= 0))
+    return Sides(left, rows.take(~(rows.mag > CUT) & (rows.label >= 0)))
+
+
+def plain_features(data: Dataset) -> Callable[[Catalogue], np.ndarray]:
+    """Return what a peer sees: asinh magnitudes (fluxes over their level), colours, S/N, and what imaging tells."""
+    options = FeatureOptions(templates=False, lean=False, ratios=False, lines=False)
+    recipe = FeatureRecipe.build(data.target.bands, options, has_errors=data.target.has_errors, has_imaging=True)
+    return lambda rows: np.asarray(recipe.compute(recipe.conform(rows)).X)
+
+
+def _grown(kind: str, X: np.ndarray, y: np.ndarray, w: np.ndarray, val: tuple[np.ndarray, np.ndarray], seed: int):
+    """Return a function of features that gives log probabilities, by a library's own estimator."""
+    if kind == "lightgbm":
+        from lightgbm import LGBMClassifier, early_stopping
+
+        model = LGBMClassifier(
+            n_estimators=1500, learning_rate=0.05, num_leaves=31, random_state=seed, n_jobs=1, verbose=-1
+        )
+        model.fit(X, y, sample_weight=w, eval_set=[val], callbacks=[early_stopping(50, verbose=False)])
+        return model.predict_proba
+    if kind == "catboost":
+        from catboost import CatBoostClassifier
+
+        model = CatBoostClassifier(iterations=1500, random_seed=seed, thread_count=1, verbose=False)
+        model.fit(X, y, sample_weight=w, eval_set=val, early_stopping_rounds=50)
+        return model.predict_proba
+    raise SystemExit(f"there is no peer {kind}.")
+
+
+def _network(parts: list[tuple[np.ndarray, np.ndarray]], seed: int):
+    """Return a multilayer perceptron trained on the first part, and trained on with each of the others."""
+    prepare = make_pipeline(SimpleImputer(keep_empty_features=True), StandardScaler())
+    prepare.fit(np.concatenate([X for X, _ in parts]))
+    model = MLPClassifier(
+        (256, 128), alpha=1e-4, max_iter=60, early_stopping=True, n_iter_no_change=5, random_state=seed
+    )
+    model.fit(np.clip(prepare.transform(parts[0][0]), -10, 10), parts[0][1])
+    for X, y in parts[1:]:
+        model.set_params(early_stopping=False, learning_rate_init=2e-4)
+        for _ in range(10):
+            model.partial_fit(np.clip(prepare.transform(X), -10, 10), y)
+    return lambda X: model.predict_proba(np.clip(prepare.transform(X), -10, 10))
+
+
+def peers(kind: str, sides: Sides, seed: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield the name and the probabilities of the judged rows of each model of a peer."""
+    data = sides.data
+    mocks, mocks_val = data.source_rows("train"), data.source_rows("val")
+    train, val = data.target_rows("train"), data.target_rows("val")
+
+    def told(give: Callable[[np.ndarray], np.ndarray], X_val: np.ndarray, X: np.ndarray) -> np.ndarray:
+        logs = [np.log(np.maximum(give(part), 1e-12)) for part in (X_val, X)]
+        calibrator, _ = fit_calibrator(logs[0], val.label, CalibrationOptions(), groups=val.object_id, seed=seed)
+        return calibrator.apply(logs[1])
+
+    if kind == "chi2":
+        bare = FeatureRecipe.build(data.target.bands, FeatureOptions(), has_errors=True, has_imaging=False)
+        recipe = bare.learn(mocks, None, seed=seed, scheme=data.scheme)
+        places = [recipe.names.index(f"template_r4_delta_{name}") for name in data.scheme.classes]
+
+        def fitted(rows: Catalogue) -> np.ndarray:
+            """Return exp(-Δχ²/2) of the best template of each class; rows that cannot be fitted tell nothing."""
+            return np.exp(-0.5 * np.nan_to_num(recipe.compute(recipe.conform(rows)).X[:, places]))
+
+        yield "chi2 of templates", told(lambda part: part, fitted(val), fitted(sides.judged))
+        return
+    see = plain_features(data)
+    X = {name: see(rows) for name, rows in (("mocks", mocks), ("train", train), ("val", val), ("judged", sides.judged))}
+    both, y = np.concatenate([X["mocks"], X["train"]]), np.concatenate([mocks.label, train.label])
+    held = (X["val"], val.label)
+    if kind == "mlp":
+        yield "mlp: mocks", told(_network([(X["mocks"], mocks.label)], seed), X["val"], X["judged"])
+        yield "mlp: sky", told(_network([(X["train"], train.label)], seed), X["val"], X["judged"])
+        steps = [(X["mocks"], mocks.label), (X["train"], train.label)]
+        yield "mlp: mocks, then sky", told(_network(steps, seed), X["val"], X["judged"])
+        return
+    own_val = (see(mocks_val), mocks_val.label)
+    ones = np.ones(len(mocks))
+    yield f"{kind}: mocks", told(_grown(kind, X["mocks"], mocks.label, ones, own_val, seed), X["val"], X["judged"])
+    sky = _grown(kind, X["train"], train.label, np.ones(len(train)), held, seed)
+    yield f"{kind}: sky", told(sky, X["val"], X["judged"])
+    for weight in SKY_WEIGHTS:
+        w = np.concatenate([ones, np.full(len(train), weight)])
+        yield f"{kind}: both, sky x{weight:g}", told(_grown(kind, both, y, w, held, seed), X["val"], X["judged"])
+
+
+def main() -> None:
+    """Fit, judge and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", required=True)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seeds", default="0")
+    parser.add_argument("--judge", choices=("fifth", "test"), default="fifth")
+    parser.add_argument("--models", default=",".join(OWN))
+    parser.add_argument("--peers", default="")
+    parser.add_argument("--labels", type=int)
+    parser.add_argument("--threads", type=int, default=1)
+    given = parser.parse_args()
+    data = open_dataset(given.data)
+    sides = set_aside(data, given.judge, given.labels)
+    rows, classes = sides.judged, data.scheme.classes
+    tables = []
+    for seed in map(int, given.seeds.split(",")):
+        told: dict[str, np.ndarray] = {}
+        for name in filter(None, given.models.split(",")):
+            regime, options = OWN[name]
+            model = jg.fit(sides.data, regime=regime, config=options or None, seed=seed, threads=given.threads)
+            told[name] = model.probabilities(rows, given.threads)
+            print(seed, name, model.card.get("chosen"), flush=True)
+        for kind in filter(None, given.peers.split(",")):
+            told |= dict(peers(kind, sides, seed))
+        key = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
+        named = (
+            [f"{tile}/{number}" for tile, number in zip(*key, strict=True)] if key[1] is not None else rows.object_id
+        )
+        about = {"key": named, "object": rows.object_id, "part": f"seed {seed}", "fold": 0}
+        columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
+        tables.append(pd.DataFrame({**about, "class": np.array(classes)[rows.label], **columns}))
+    table = pd.concat(tables, ignore_index=True)
+    names = list(dict.fromkeys(column.rpartition(":")[0] for column in table.columns if ":" in column))
+    asked = [Figure(metric, name) for name in names for metric in ("log_loss", "macro_f1")]
+    first = names[0]
+    asked += [Figure("log_loss", first, against=name) for name in names[1:]]
+    folder = Path(given.data)
+    inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
+    command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
+    for one in write_figures(given.out, command, inputs, table, asked):
+        print(f"{one.name:60s} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}] n {one.n}")
+
+
+if __name__ == "__main__":
+    main()
