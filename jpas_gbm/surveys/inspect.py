@@ -28,7 +28,7 @@ from .labels import LabelScheme
 from .positions import overlap_duplicates
 from .reader import CatalogueReader, read_imaging, read_labels
 from .recognition import Source, as_list, as_table, open_survey, own_survey, preferred_extensions, read_table
-from .schema import OwnColumns, Survey, SurveySchema
+from .schema import OwnColumns, Survey, SurveySchema, load_schema
 from .tables import ColumnNames, RawTable, block_rows, join_blocks
 
 MOST_ROWS = 500_000
@@ -79,12 +79,14 @@ def _inspected(source: Source, survey: Survey) -> FileInspection:
     """Say what was understood of one file."""
     if isinstance(source, str | Path):
         source = find_array(Path(source)) or source
-    table = as_table(source, preferred_extensions()) if survey is None else None
-    if table is not None and _is_predicted(table):
-        return _predictions(table)
+    if isinstance(survey, str):
+        survey = load_schema(survey)
+    source = as_table(source, preferred_extensions() if survey is None else survey.hdu)
+    if survey is None and _is_predicted(source):
+        return _predictions(source)
     table, schema = open_survey(source, survey)
     look = {"catalogue": _catalogue, "labels": _labels, "imaging": _imaging}[schema.kind]
-    return look(source, table, survey or schema.name, schema)
+    return look(source, table, schema, schema)
 
 
 def _is_predicted(table: RawTable) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from ..errors import BundleError, CatalogueError, ConfigError, did_you_mean
 from ..store import native
 from .audit import QualityCount
 from .catalogue import UNLABELLED
-from .positions import RADIUS, check_morphology, checked_column, made_here, position_groups
+from .positions import PLACEHOLDER, RADIUS, check_morphology, checked_column, made_here, position_groups, unlike_places
 
 NEAR_CUT = 0.01
 """A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
@@ -478,3 +478,25 @@ class LabelScheme:
 def default_scheme() -> LabelScheme:
     """Return the four classes of the paper: quasars parted at z = 2.1, galaxies, stars."""
     return LabelScheme()
+
+
+def without_placeholders(table: LabelTable) -> tuple[LabelTable, QualityCount]:
+    """Take away the places that unlike objects share, and count these.
+
+    Parameters
+    ----------
+    table : LabelTable
+        n rows.
+
+    Returns
+    -------
+    table : LabelTable
+        The same rows; those of crowded places have no position.
+    count : QualityCount
+        How many these are.
+    """
+    bright = table.mag if np.isfinite(table.mag).any() else 10.0 * table.z
+    crowd = unlike_places(table.ra, table.dec, lambda rows: bright[rows])
+    ra, dec = np.array(table.ra), np.array(table.dec)
+    ra[crowd] = dec[crowd] = np.nan
+    return replace(table, ra=ra, dec=dec), QualityCount("crowded", PLACEHOLDER, len(crowd), "rows")

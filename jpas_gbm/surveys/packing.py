@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bz2
+import glob
 import gzip
 import io
 import lzma
@@ -85,6 +86,22 @@ def check_file(path: Path) -> bytes:
     if head[257:262] == b"ustar":
         raise CatalogueError(f"{path}: is a tar archive, which is not read here. Unpack it first (tar -xf).")
     return head
+
+
+def is_several(path: str | Path) -> bool:
+    """Return whether a path names a folder or, with a wildcard, any number of files.
+
+    Parameters
+    ----------
+    path : path
+        As it was given.
+
+    Returns
+    -------
+    bool
+        False for the name of a file, even where it has the letters of a wildcard.
+    """
+    return os.path.isdir(path) or (glob.has_magic(str(path)) and not os.path.exists(path))
 
 
 def is_packed(path: Path) -> bool:

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -15,15 +14,11 @@ from .audit import QualityCount, QualityReport
 from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
-from .labels import LabelScheme, LabelTable, unique_labels
+from .labels import LabelScheme, LabelTable, unique_labels, without_placeholders
 from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
 from .recognition import Source, as_list, open_survey
 from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
 from .tables import Block, RawTable, Want, block_rows, join_blocks, rebatch
-
-if TYPE_CHECKING:
-    pass
-
 
 _Parts = dict[str, Any]
 
@@ -55,8 +50,10 @@ class CatalogueReader:
     keep : mapping of str to Want
         Further columns of the file, by its names, that the catalogues carry in `extra`, named by
         :func:`~jpas_gbm.surveys.columns.kept_name`.
-    quality : QualityReport
+    counted : QualityReport
         What was counted of the rows that were read so far.
+    seen : bool
+        Whether any of these has a usable flux.
 
     Raises
     ------
@@ -79,10 +76,15 @@ class CatalogueReader:
         self.rows = self.table.rows
         self.scheme = scheme or LabelScheme()
         self.keep: Mapping[str, Want] = {}
-        self.quality = QualityReport()
+        self.counted, self.seen = QualityReport(), False
         assert self.layout.photometry is not None
         self.photometry = self.layout.photometry
         self.bands = self.photometry.bands
+
+    @property
+    def quality(self) -> QualityReport:
+        """What was counted of the rows that were read so far, and what is to be known of the file."""
+        return _counted(self.table, 0, ()) + self.counted
 
     def read(self) -> Catalogue:
         """Return all rows.
@@ -97,14 +99,14 @@ class CatalogueReader:
             If the table is damaged, or none of its rows has a usable flux.
         """
         start, parts = 0, []
-        self.quality = QualityReport()
+        self.counted, self.seen = QualityReport(), False
         for block in self.table.read({**self.keep, **self.layout.want}):
             parts.append(self._parts(block, start))
             start += block_rows(block)
-        self._refuse_empty(start, any(bool(np.isfinite(part["flux"]).any()) for part in parts))
+        self.refuse_empty(start)
         return self._catalogue(_joined(parts))
 
-    def chunks(self, rows: int) -> Iterator[Catalogue]:
+    def chunks(self, rows: int, first: int = 0, last: int | None = None) -> Iterator[Catalogue]:
         """Yield the rows in order as catalogues of `rows` rows; the last may be shorter.
 
         The memory of about one chunk is needed. Row keys are checked to be unique within a chunk. VOTables,
@@ -114,6 +116,9 @@ class CatalogueReader:
         ----------
         rows : int
             1 or more.
+        first, last : int, optional
+            The first row, and the one behind the last, of a part of the table, in which nothing is refused for what
+            all of it lacks; what was counted before stays.
 
         Yields
         ------
@@ -126,19 +131,36 @@ class CatalogueReader:
         """
         if rows < 1:
             raise ValueError(f"a chunk has 1 row or more, not {rows}")
-        start, seen = 0, False
-        self.quality = QualityReport()
-        for block in rebatch(self.table.read({**self.keep, **self.layout.want}), rows):
-            parts = self._parts(block, start)
-            seen = seen or bool(np.isfinite(parts["flux"]).any())
-            yield self._catalogue(parts)
+        whole, start = first == 0 and last is None, first
+        if whole:
+            self.counted, self.seen = QualityReport(), False
+        want = {**self.keep, **self.layout.want}
+        for block in rebatch(self.table.read(want, first), rows) if last is None or last > first else ():
+            if last is not None and start + block_rows(block) > last:
+                block = {name: values[: last - start] for name, values in block.items()}
+            yield self._catalogue(self._parts(block, start))
             start += block_rows(block)
-        self._refuse_empty(start, seen)
+            if start == last:
+                break
+        if whole:
+            self.refuse_empty(start)
 
-    def _refuse_empty(self, rows: int, seen: bool) -> None:
+    def refuse_empty(self, rows: int) -> None:
+        """Refuse a table of which nothing that was read can be used.
+
+        Parameters
+        ----------
+        rows : int
+            Rows that were read.
+
+        Raises
+        ------
+        CatalogueError
+            Saying what was found instead.
+        """
         if rows == 0:
             raise CatalogueError(f"{self.path}: the table {self.table.place} has no rows. A catalogue needs some.")
-        if not seen:
+        if not self.seen:
             raise CatalogueError(
                 f"{self.path}: none of the {rows:,} rows has a usable flux in any of {len(self.bands)} bands.\n"
                 + "\n".join(self.quality.lines())
@@ -173,8 +195,9 @@ class CatalogueReader:
             parts["label"], parts["z"], more = col.labels(plain, layout, self.scheme)
             counts += more
         counts = [*fluxes.counts, *counts]
-        found = _counted(self.table, rows, counts, len(self.bands), notes=layout.unchecked)
-        self.quality = self.quality + found
+        self.seen = self.seen or bool(np.isfinite(fluxes.flux).any())
+        told = QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=layout.unchecked)
+        self.counted = self.counted + told
         return parts
 
     def _object_id(self, plain: Block, ra: np.ndarray, dec: np.ndarray, start: int, rows: int) -> np.ndarray:
@@ -328,12 +351,10 @@ def read_catalogue(
     return reader.read(), reader.quality
 
 
-def _counted(
-    table: RawTable, rows: int, counts: Sequence[QualityCount], bands: int = 0, notes: Sequence[str] = ()
-) -> QualityReport:
+def _counted(table: RawTable, rows: int, counts: Sequence[QualityCount], notes: Sequence[str] = ()) -> QualityReport:
     """Return what was counted in a table, with what is to be known of its file and `notes` on its columns."""
     known = (*table.notes, *notes)
-    return QualityReport.of(table.path.name, rows, bands=bands, counts=counts, notes=known, simulated=table.simulated)
+    return QualityReport.of(table.path.name, rows, counts=counts, notes=known, simulated=table.simulated)
 
 
 def _read_columns(
@@ -396,7 +417,7 @@ def read_labels(
     values = {"object_id": ids, "ra": ra, "dec": dec, "label": label, "z": z, "mag": mag, "morphology": shapes}
     trusted = label >= 0
     table, repeats = unique_labels({name: value[trusted] for name, value in values.items()}, ids)
-    table, crowded = _without_placeholders(table)
+    table, crowded = without_placeholders(table)
     sentences = {
         "repeated": "a further row of an object that is there already",
         "contradictory": "an object whose rows disagree on its class",
@@ -409,15 +430,6 @@ def read_labels(
             f"{file.path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
         )
     return table, quality
-
-
-def _without_placeholders(table: LabelTable) -> tuple[LabelTable, QualityCount]:
-    """Take away the places that unlike objects share, and count these."""
-    bright = table.mag if np.isfinite(table.mag).any() else 10.0 * table.z
-    crowd = unlike_places(table.ra, table.dec, lambda rows: bright[rows])
-    ra, dec = np.array(table.ra), np.array(table.dec)
-    ra[crowd] = dec[crowd] = np.nan
-    return replace(table, ra=ra, dec=dec), QualityCount("crowded", PLACEHOLDER, len(crowd), "rows")
 
 
 def read_imaging(

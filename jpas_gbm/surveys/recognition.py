@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Union
+from weakref import WeakKeyDictionary
 
 import numpy as np
 
@@ -122,8 +123,17 @@ def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
     -------
     RawTable
     """
-    there = [name for name in schema.beside if name in table.others]
-    return BesideTable(table, open_table(table.path, there[0])) if there else table
+    there = next((name for name in schema.beside if name in table.others), None)
+    if there is None:
+        return table
+    known = _BESIDE.setdefault(table, {})
+    if there not in known:
+        known[there] = open_table(table.path, there)
+    return BesideTable(table, known[there])
+
+
+_BESIDE: WeakKeyDictionary[RawTable, dict[str, RawTable]] = WeakKeyDictionary()
+"""Tables that were opened beside others of their file, so that recognising one opens each once."""
 
 
 def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:

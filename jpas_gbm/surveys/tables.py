@@ -14,7 +14,7 @@ import numpy as np
 
 from ..config import Registry
 from ..errors import CatalogueError, did_you_mean
-from .packing import open_content, short, spelt_numbers, unquoted
+from .packing import is_several, open_content, short, spelt_numbers, unquoted
 
 Block = dict[str, np.ndarray]
 """Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
@@ -174,10 +174,6 @@ class RawTable(ABC):
         Values a band and row of the paper's array; 0 where there is none.
     repeated : frozenset of str
         Names that stand more than once; `columns` has the first of each, and none is read.
-    notes : tuple of str
-        What a person must know of the file, though it can be read.
-    verified : bool
-        Whether the file has checksums and they are right.
     """
 
     format: ClassVar[str]
@@ -190,13 +186,23 @@ class RawTable(ABC):
     others: tuple[str, ...] = ()
     planes: int = 0
     repeated: frozenset[str] = frozenset()
-    notes: tuple[str, ...] = ()
-    verified: bool = False
+    _notes: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that are read."""
         return (self.path,)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person must know of the file, though it can be read."""
+        self.verified  # noqa: B018 - what checksums say is noted
+        return self._notes
+
+    @property
+    def verified(self) -> bool:
+        """Whether the file has checksums and they are right; they are compared now, unless reading did."""
+        return False
 
     @staticmethod
     def begins(head: bytes) -> bool:
@@ -211,8 +217,16 @@ class RawTable(ABC):
         text is stripped.
         """
 
-    def read(self, want: Mapping[str, Want]) -> Iterator[Block]:
-        """Yield the wanted columns as :meth:`blocks` does, and numbers where numbers are wanted.
+    def blocks_from(self, want: Mapping[str, Want], start: int) -> Iterator[Block]:
+        """Yield what :meth:`blocks` yields, without the first `start` rows."""
+        for block in self.blocks(want):
+            rows = block_rows(block)
+            if rows > start:
+                yield {name: values[start:] for name, values in block.items()}
+            start = max(0, start - rows)
+
+    def read(self, want: Mapping[str, Want], start: int = 0) -> Iterator[Block]:
+        """Yield the wanted columns as :meth:`blocks` does from row `start` on, and numbers where numbers are wanted.
 
         Raises
         ------
@@ -220,8 +234,7 @@ class RawTable(ABC):
             If the file is damaged, a name stands more than once, or text spells no number where one is wanted.
         """
         self.refuse_repeated(want)
-        start = 0
-        for block in self.blocks(want):
+        for block in self.blocks_from(want, start) if start else self.blocks(want):
             for name, kind in want.items():
                 if block[name].dtype.kind in "US":
                     block[name] = unquoted(block[name])
@@ -275,7 +288,7 @@ class RawTable(ABC):
             raise CatalogueError(
                 f"{self.place}: {what}, and it has all its {self.rows:,} rows: it is damaged. Make or fetch it again."
             )
-        self.notes += (f"{what}: the table was changed after they were made, or is damaged",)
+        self._notes += (f"{what}: the table was changed after they were made, or is damaged",)
 
 
 def repeated_names(names: Sequence[str]) -> frozenset[str]:
@@ -353,8 +366,7 @@ class BesideTable(RawTable):
     def __init__(self, first: RawTable, second: RawTable) -> None:
         self.first, self.second = first, second
         self.path, self.place, self.format = first.path, first.place, first.format  # type: ignore[misc]
-        self.rows, self.cards, self.others, self.notes = first.rows, first.cards, first.others, first.notes
-        self.verified = first.verified and second.verified
+        self.rows, self.cards, self.others = first.rows, first.cards, first.others
         self.repeated = first.repeated | second.repeated
         self.columns = {**second.columns, **first.columns}
         if first.rows != second.rows:
@@ -363,6 +375,16 @@ class BesideTable(RawTable):
             pairs = zip(*(table.read({"TARGETID": "int"}) for table in (first, second)), strict=True)
             if not all(np.array_equal(a["TARGETID"], b["TARGETID"]) for a, b in pairs):
                 raise CatalogueError(f"{self.place}: its TARGETIDs are not those of {second.place}, row by row.")
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Those of the first."""
+        return self.first.notes
+
+    @property
+    def verified(self) -> bool:
+        """Whether both have checksums and they are right."""
+        return self.first.verified and self.second.verified
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns of both."""
@@ -394,11 +416,15 @@ def peek(path: Path, size: int = 4096) -> bytes:
 FORMATS: Registry[type[RawTable]] = Registry("file format", "surveys.formats")
 """The table classes of all formats that are read, each made of a path and an :data:`Extension`."""
 
+SEVERAL = "several"
+"""Under which of :data:`FORMATS` several files are one table; it has no first bytes to be told by."""
+
 
 def _formats() -> list[type[RawTable]]:
     """Return the table classes in the order in which they are asked for a file."""
     # Any text may be a CSV table, so that format is asked last.
-    return sorted(map(FORMATS.get, FORMATS.names()), key=lambda table: (table.format == "CSV", table.format))
+    names = [name for name in FORMATS.names() if name != SEVERAL]
+    return sorted(map(FORMATS.get, names), key=lambda table: (table.format == "CSV", table.format))
 
 
 def find_format(path: str | Path) -> type[RawTable]:
@@ -442,12 +468,12 @@ def file_format(path: str | Path) -> str:
 
 
 def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
-    """Open a table of any format that is read here.
+    """Open a table of any format that is read here; several files of a folder or a wildcard are one.
 
     Parameters
     ----------
     path : path
-        The format is told by content.
+        A file, whose format is told by content; a folder, a HATS catalogue or a wildcard.
     hdu : int or str or sequence of str, optional
         Extension of a FITS file: a number or a name that must be there, or names to prefer.
         Default: the first binary table.
@@ -457,6 +483,11 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     CatalogueError
         If it cannot be read; the message says why.
     """
+    return FORMATS.get(SEVERAL)(Path(path), hdu) if is_several(path) else open_file(path, hdu)  # type: ignore[call-arg]
+
+
+def open_file(path: str | Path, hdu: Extension = None) -> RawTable:
+    """Open a table in a file of its own, as :func:`open_table` does."""
     table = find_format(path)(Path(path), hdu)  # type: ignore[call-arg]
     if len(table.columns) > MOST_COLUMNS:
         raise CatalogueError(

@@ -98,5 +98,5 @@ def test_a_format_is_one_class(tmp_path: Path) -> None:
 
 
 def test_each_file_of_the_folder_is_a_format() -> None:
-    assert FORMATS.names() == ("csv", "fits", "hdf5", "npy", "parquet", "votable")
+    assert FORMATS.names() == ("csv", "fits", "hdf5", "npy", "parquet", "several", "votable")
     assert all(issubclass(FORMATS.get(name), RawTable) for name in FORMATS.names())

@@ -86,7 +86,7 @@ class CsvTable(RawTable):
             )
         except UnicodeDecodeError:
             self._encoding = "latin-1"
-            self.notes += ("its text is no UTF-8 and is read as Latin-1: accented letters may be wrong",)
+            self._notes += ("its text is no UTF-8 and is read as Latin-1: accented letters may be wrong",)
             return head.decode("latin-1").splitlines()
 
     def _separator(self, lines: Sequence[str]) -> str:

@@ -28,17 +28,27 @@ def _ones_complement(total: int) -> int:
     return total
 
 
-def _sum_words(stream: BinaryIO, size: int) -> int:
-    """Return the ones' complement sum of the big-endian 32-bit words of the next bytes of a stream."""
-    total = 0
-    while size > 0:
-        block = stream.read(min(size, BLOCK_BYTES))
-        if not block:
-            break
-        size -= len(block)
-        words = np.frombuffer(block + b"\0" * (-len(block) % 4), dtype=">u4")
-        total = _ones_complement(total + int(words.sum(dtype=np.uint64)))
-    return total
+class _WordSum:
+    """The ones' complement sum of the big-endian 32-bit words of bytes that come in pieces."""
+
+    def __init__(self) -> None:
+        self.total, self.size, self._rest = 0, 0, b""
+
+    def add(self, content: bytes) -> None:
+        """Take in the next bytes."""
+        self.size += len(content)
+        content = self._rest + content if self._rest else content
+        whole = len(content) // 4
+        words = np.frombuffer(content, dtype=">u4", count=whole)
+        self.total = _ones_complement(self.total + int(words.sum(dtype=np.uint64)))
+        self._rest = content[4 * whole :]
+
+    def read(self, stream: BinaryIO, size: int) -> int:
+        """Take in the bytes of a stream up to `size` bytes of all, and return the sum."""
+        while self.size < size and (block := stream.read(min(size - self.size, BLOCK_BYTES))):
+            self.add(block)
+        self.add(b"\0" * (-self.size % 4))
+        return self.total
 
 
 @FORMATS.register("fits")
@@ -46,8 +56,9 @@ class FitsTable(RawTable):
     """A binary or ASCII table of a FITS file.
 
     Rows are read from the file in blocks, so a table of any length needs the memory of one block. Where CHECKSUM and
-    DATASUM cards exist they are compared when the table is opened: a table that other software cut keeps those of
-    the whole, which is noted. A table of one row whose cells are whole columns (colfits) is read as those columns.
+    DATASUM cards exist they are compared while the rows are read, or when `notes` or `verified` are asked for before:
+    a table that other software cut keeps those of the whole, which is noted.
+    A table of one row whose cells are whole columns (colfits) is read as those columns.
 
     Parameters
     ----------
@@ -80,7 +91,8 @@ class FitsTable(RawTable):
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
         self.columns = {name: self._column(field) for name, field in self._fields.items()}
         self._check_size()
-        self._check_sums(part)
+        self._part = part
+        self._verified: bool | None = None if "DATASUM" in self.cards or "CHECKSUM" in self.cards else False
 
     @staticmethod
     def begins(head: bytes) -> bool:
@@ -156,19 +168,26 @@ class FitsTable(RawTable):
                 f"{needed:,}. Fetch or copy it again."
             )
 
-    def _check_sums(self, part: Part) -> None:
-        if "DATASUM" not in self.cards and "CHECKSUM" not in self.cards:
-            return
+    @property
+    def verified(self) -> bool:
+        """Whether the file has checksums and they are right; they are compared now, unless reading did."""
+        if self._verified is None:
+            with open_content(self.path) as stream:
+                skip(stream, self._data)
+                self._compare(_WordSum().read(stream, self._part.size))
+        return bool(self._verified)
+
+    def _compare(self, data: int) -> None:
+        """Compare the sum of the data, and that of the header, with the cards."""
         with open_content(self.path) as stream:
-            skip(stream, part.header)
-            header = _sum_words(stream, part.data - part.header)
-            data = _sum_words(stream, part.size)
+            skip(stream, self._part.header)
+            header = _WordSum().read(stream, self._data - self._part.header)
         stated = self.cards.get("DATASUM", "")
         known = stated.isdigit() and len(stated) < 12
         wrong_data = known and int(stated) % _ONES != data % _ONES
         whole = self.cards.get("CHECKSUM", "0").strip("0")
         wrong = wrong_data or bool(whole and _ones_complement(header + data) % _ONES)
-        self.verified = (known or bool(whole)) and not wrong
+        self._verified = (known or bool(whole)) and not wrong
         if wrong:
             self.stale(f"the {'data do' if wrong_data else 'header does'} not match the CHECKSUM and DATASUM cards")
 
@@ -183,26 +202,35 @@ class FitsTable(RawTable):
         return Column(field.name, field.kind, count if count != 1 or _is_array(field) else None, field.unit)
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
-        """Yield the wanted columns in consecutive blocks of rows."""
+        """Yield the wanted columns in consecutive blocks of rows; when the last is due, checksums are compared."""
+        return self.blocks_from(want, 0)
+
+    def blocks_from(self, want: Mapping[str, Want], start: int) -> Iterator[Block]:
+        """Yield the wanted columns of row `start` and those behind it."""
         fields = {name: self._fields[name] for name in want}
         for field in fields.values():
             if field.problem:
                 raise CatalogueError(f"{self.place}[{field.name}]: {field.problem}. Write the table again without it.")
         if self._turned:
-            yield from self._turned_blocks(fields)
+            yield from self._turned_blocks(fields, start)
             return
         heap = self._opened_heap() if any(field.letter in "PQ" for field in fields.values()) else None
         step = max(1, BLOCK_BYTES // max(self._width, 1))
         with open_content(self.path) as stream:
-            skip(stream, self._data)
-            for start in range(0, self._rows, step):
-                count = min(step, self._rows - start)
+            skip(stream, self._data + start * self._width)
+            sums = _WordSum() if start == 0 and self._verified is None else None
+            for at in range(start, self._rows, step):
+                count = min(step, self._rows - at)
                 content = stream.read(count * self._width)
                 if len(content) < count * self._width:
-                    row = start + len(content) // max(self._width, 1)
+                    row = at + len(content) // max(self._width, 1)
                     raise CatalogueError(f"{self.path}: is truncated: it ends within row {row}. Fetch it again.")
+                if sums is not None:
+                    sums.add(content)
+                    if at + count == self._rows:
+                        self._compare(sums.read(stream, self._part.size))
                 table = np.frombuffer(content, dtype=np.uint8).reshape(count, self._width)
-                yield {name: self._values(field, table, heap, start) for name, field in fields.items()}
+                yield {name: self._values(field, table, heap, at) for name, field in fields.items()}
 
     def _values(self, field: Field, table: np.ndarray, heap: np.ndarray | None, start: int) -> np.ndarray:
         cells = np.ascontiguousarray(table[:, field.at : field.at + field.size])
@@ -215,14 +243,14 @@ class FitsTable(RawTable):
         values = _decoded(field, field.letter, cells, shape)
         return values if shape[1] != 1 or _is_array(field) else values.reshape(-1)
 
-    def _turned_blocks(self, fields: Mapping[str, Field]) -> Iterator[Block]:
-        """Yield the columns of a table whose one row holds whole columns."""
+    def _turned_blocks(self, fields: Mapping[str, Field], first: int) -> Iterator[Block]:
+        """Yield the columns of a table whose one row holds whole columns, from row `first` on."""
         sizes = {name: field.size // self._rows for name, field in fields.items()}
         step = max(1, BLOCK_BYTES // max(1, sum(sizes.values())))
         if self._packed:
             raise CatalogueError(f"{self.path}: is a packed column-oriented table, which is not read here. Unpack it.")
         with open_content(self.path) as stream:
-            for start in range(0, self._rows, step):
+            for start in range(first, self._rows, step):
                 count, block = min(step, self._rows - start), Block()
                 for name, field in fields.items():
                     stream.seek(self._data + field.at + start * sizes[name])

@@ -124,7 +124,7 @@ class PaperTable(RawTable):
             return
         if type(self.properties) is PaperTable:
             raise CatalogueError(f"{path}: its properties {self.properties.path.name} are an array too.")
-        self.cards, self.notes = self.properties.cards, self.properties.notes
+        self.cards, self._notes = self.properties.cards, self.properties.notes
         self.repeated = self.properties.repeated | (whole.keys() & self.properties.columns.keys())
         self.columns = {**self.properties.columns, **whole}
 

@@ -69,15 +69,23 @@ class ParquetTable(RawTable):
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
-        start = 0
+        return self.blocks_from(want, 0)
+
+    def blocks_from(self, want: Mapping[str, Want], start: int) -> Iterator[Block]:
+        """Yield the wanted columns of row `start` and those behind it; row groups before it are not read."""
+        left, start = start, 0
         try:
             with pq.ParquetFile(self.path) as file:
                 for group in range(file.metadata.num_row_groups):
+                    if left >= (rows := file.metadata.row_group(group).num_rows):
+                        left, start = left - rows, start + rows
+                        continue
                     # One row group at a time: one call for all of them holds what it has read until the end.
                     batches = file.iter_batches(BATCH_ROWS, row_groups=[group], columns=list(want), use_threads=False)
                     for batch in batches:
-                        yield block_of(batch, want, self.place, start)
-                        start += len(batch)
+                        if left < len(batch):
+                            yield block_of(batch.slice(left), want, self.place, start + left)
+                        left, start = max(0, left - len(batch)), start + len(batch)
         except (pa.ArrowException, OSError, ValueError, OverflowError) as error:
             raise CatalogueError(
                 f"{self.path}: is damaged near row {start} ({first_line(error)}). Fetch or write it again."

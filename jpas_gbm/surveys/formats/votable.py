@@ -149,7 +149,7 @@ class VoTable(ArrayTable):
         self.repeated = repeated_names([name for name, _, _ in fields])
         self.others = others
         if any(value == "OVERFLOW" for value, _ in status):
-            self.notes += (
+            self._notes += (
                 f"the server cut the answer short (QUERY_STATUS OVERFLOW): it has {self.rows:,} rows, the query more",
             )
 

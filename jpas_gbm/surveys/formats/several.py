@@ -1,0 +1,171 @@
+"""Tables in many files: a folder, a wildcard or a HATS catalogue is read as one table, file after file."""
+
+from __future__ import annotations
+
+import glob
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from ...errors import CatalogueError
+from ..packing import check_file
+from ..tables import FORMATS, SEVERAL, Block, Column, Extension, RawTable, Want, open_file
+
+_HATS = ("hats.properties", "properties")
+_PIXEL = re.compile(r"Norder=(\d+)/(?:.*/)?Npix=(\d+)")
+_SIDE = (".json", ".txt", ".md", ".log", ".html", ".png", ".sha256", ".md5")
+"""Suffixes of files that stand beside tables and are none."""
+
+
+def table_files(path: str | Path) -> list[Path]:
+    """Return the files of a folder, a wildcard or a HATS catalogue, in the order in which they are read.
+
+    Parameters
+    ----------
+    path : path
+        A folder; what stands in the folders below it is read only of a HATS catalogue, by order and pixel. A wildcard
+        is resolved as a shell does. Files are sorted by name.
+
+    Returns
+    -------
+    list of Path
+
+    Raises
+    ------
+    CatalogueError
+        If there are none.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
+        if not found:
+            raise CatalogueError(f"{path}: there is no file of such a name.")
+        return found
+    if any((path / name).is_file() for name in _HATS):
+        pixels = {tuple(map(int, at.groups())): file for file in path.rglob("*.parquet")
+                  if (at := _PIXEL.search(file.as_posix()))}  # fmt: skip
+        if not pixels:
+            raise CatalogueError(f"{path}: is a HATS catalogue without partitions (Norder=*/Dir=*/Npix=*.parquet).")
+        return [pixels[pixel] for pixel in sorted(pixels)]
+    found = sorted(
+        file for file in path.iterdir() if file.is_file() and file.name[0] not in "._" and file.suffix not in _SIDE
+    )
+    if not found:
+        raise CatalogueError(f"{path}: is a folder without table files. Name a table file or a folder of such.")
+    return found
+
+
+@FORMATS.register(SEVERAL)
+class SeveralFiles(RawTable):
+    """Several files of the same columns, one after the other, as one table.
+
+    Parameters
+    ----------
+    path : Path
+        The folder or wildcard that they were named by.
+    hdu : Extension
+        Of FITS files.
+
+    Raises
+    ------
+    CatalogueError
+        If a file cannot be read, or its columns or bands are not those of the first.
+    """
+
+    format = "several files"
+
+    def __init__(self, path: Path, hdu: Extension = None) -> None:
+        self.path, self.place = path, path.name
+        self._hdu, self._files = hdu, tuple(table_files(path))
+        first = self._open(self._files[0])
+        self.format = f"{first.format}, {len(self._files)} files"  # type: ignore[misc]
+        self.columns, self.cards, self.repeated = dict(first.columns), first.cards, first.repeated
+        self._rows: list[int | None] = []
+        self._simulated = False
+        notes: dict[str, None] = {}
+        for file in self._files:
+            table = first if file == self._files[0] else self._open(file)
+            self._refuse_other(table)
+            self._rows.append(table.rows)
+            self._simulated = self._simulated or table.simulated
+            notes.update(dict.fromkeys(f"{file.name}: {note}" for note in table._notes))
+        self._notes, self._verified = tuple(notes), dict[Path, bool]()
+        self.rows = None if None in self._rows else sum(rows or 0 for rows in self._rows)
+
+    def _open(self, file: Path) -> RawTable:
+        check_file(file)
+        return open_file(file, self._hdu)
+
+    def _refuse_other(self, table: RawTable) -> None:
+        """Refuse a file that is not of the same columns, of the same kinds, as the first."""
+        ours, theirs = self.columns, table.columns
+        lacking, more = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
+        changed = [n for n in ours if n in theirs and not _alike(ours[n], theirs[n])]
+        bands = [n for n in {**self.cards, **table.cards} if re.fullmatch(r"BAND\d+", n)]
+        changed += [n for n in bands if self.cards.get(n) != table.cards.get(n)]
+        if not (lacking or more or changed):
+            return
+        told = (("lacks", lacking), ("has besides", more), ("has of another kind", changed))
+        said = "; ".join(f"{what} {_some(names)}" for what, names in told if names)
+        raise CatalogueError(
+            f"{self.path}: the columns change between files: {table.path.name} {said}, compared with "
+            f"{self._files[0].name}. Files that are read as one table are of one survey and have the same columns: "
+            "name those that belong together, such as with a wildcard."
+        )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read."""
+        return self._files
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the files says that it is simulated."""
+        return self._simulated
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person must know of the files, each note with the name of its file."""
+        for file in self._files:
+            if file not in self._verified:
+                self._note(self._open(file))
+        return self._notes
+
+    @property
+    def verified(self) -> bool:
+        """Whether all files have checksums and they are right; they are compared now, unless reading did."""
+        self.notes  # noqa: B018
+        return all(self._verified.values())
+
+    def _note(self, table: RawTable) -> None:
+        self._verified[table.path] = table.verified
+        self._notes = tuple(dict.fromkeys((*self._notes, *(f"{table.path.name}: {note}" for note in table.notes))))
+
+    def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
+        """Yield the wanted columns of one file after the other."""
+        return self.blocks_from(want, 0)
+
+    def blocks_from(self, want: Mapping[str, Want], start: int) -> Iterator[Block]:
+        """Yield the wanted columns of row `start` and those behind it; files before it are not read."""
+        for file, rows in zip(self._files, self._rows, strict=True):
+            if rows is not None and (rows == 0 or rows <= start):
+                start -= rows
+                continue
+            table, read = self._open(file), 0
+            for block in table.blocks_from(want, start) if start else table.blocks(want):
+                read += len(next(iter(block.values())))
+                yield block
+            if start == 0:
+                self._note(table)
+            start = 0 if rows is not None else max(0, start - read)
+
+
+def _alike(ours: Column, theirs: Column) -> bool:
+    """Return whether two columns hold the same; in text tables a number may look like an integer in one of two."""
+    numbers = {"int", "float", "bool"}
+    kinds = ours.kind == theirs.kind or {ours.kind, theirs.kind} <= numbers
+    return kinds and ours.width == theirs.width and (ours.unit or "") == (theirs.unit or "")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
