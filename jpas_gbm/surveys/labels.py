@@ -491,9 +491,7 @@ def without_placeholders(table: LabelTable) -> tuple[LabelTable, QualityCount]:
     Returns
     -------
     table : LabelTable
-        The same rows; those of crowded places have no position.
     count : QualityCount
-        How many these are.
     """
     bright = table.mag if np.isfinite(table.mag).any() else 10.0 * table.z
     crowd = unlike_places(table.ra, table.dec, lambda rows: bright[rows])
