@@ -18,6 +18,7 @@ from ..run import Progress, Run, claim_folder
 from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
+from .band_shifts import BandShifts
 from .calibrating import calibration_rows, field_mix
 from .choosing import (
     Choice,
@@ -35,7 +36,7 @@ from .choosing import (
 from .folds import Folds, make_folds
 from .named_path import find_path, joined_means, path_facts
 from .rows import Regime, Rows, get_regime
-from .shipped_ways import Mocks, Target
+from .shipped_ways import Mocks, SelfTrained, Target
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
 
@@ -347,6 +348,8 @@ def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
     if not regime.source:
         return Target()
     mocks = Mocks(gamma)
+    if isinstance(stages.rows.measured, BandShifts):
+        return SelfTrained(gamma)
     # Where the shift was measured, or target labels calibrate, templates are no worse on the sky than other features.
     trusted = regime.calibration == "target" or stages.rows.shift is not None
     if trusted or not (stages.options.plain_member and stages.has_plain_features):

@@ -15,6 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
+from .band_shifts import BandShifts
 from .sky import measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
 
 
@@ -110,7 +111,7 @@ class TrainingRows:
         Target rows whose label is not known or may not be touched.
     bare : Rows, optional
         The rows that calibrate, without imaging features; None where no row has them.
-    measured : TwinlessReport, optional
+    measured : TwinlessReport or BandShifts, optional
         What was measured of the shift without labels.
     parted : tuple of int
         Codes of the classes that redshift parts from another of their spectral type.
@@ -125,7 +126,7 @@ class TrainingRows:
     target_val: Rows | None
     unlabelled: Rows | None
     bare: Rows | None = None
-    measured: TwinlessReport | None = field(default=None, kw_only=True)
+    measured: TwinlessReport | BandShifts | None = field(default=None, kw_only=True)
     parted: tuple[int, ...] = field(default=(), kw_only=True)
 
     @property

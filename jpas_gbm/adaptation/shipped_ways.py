@@ -1,4 +1,4 @@
-"""The ways that ship: mocks and target alone, continued, stacked, pooled, and pooled with pseudo-labels."""
+"""The ways that ship: mocks, self-trained, target alone, continued, stacked, pooled, pooled with pseudo-labels."""
 
 from __future__ import annotations
 
@@ -80,6 +80,57 @@ class Mocks(Way):
         list of Member
         """
         return self.plain(self.booster(stages))
+
+
+_TURNS, _SKY_WEIGHT = 3, 3.0
+
+
+@dataclass(frozen=True)
+class SelfTrained(Way):
+    """Trees of mocks, and of unlabelled rows that such trees are sure of, in three turns; no label of the sky is read.
+
+    Parameters
+    ----------
+    gamma : float
+        Temper of the weights of the mocks.
+    """
+
+    way = "self-trained"
+    gamma: float = 0.0
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        trees = Mocks(self.gamma).booster(stages)
+        for turn in range(_TURNS):
+            trees = self._turn(stages, trees, turn)
+        return self.plain(trees)
+
+    def _turn(self, stages: Stages, before: StagedBooster, turn: int) -> StagedBooster:
+        options, sure = stages.options.boosting, stages.options.pseudo_confidence
+        mocks, sky = stages.part("source_train"), stages.part("unlabelled")
+
+        def training() -> Training:
+            p = softmax(before.margins(sky.X, threads=stages.run.threads))
+            taken = p.max(axis=1) >= sure
+            y = np.concatenate([mocks.y, p[taken].argmax(axis=1).astype(np.int8)])
+            own = stages.weigher.weights(self.gamma) if self.gamma else np.ones(len(mocks))
+            share = np.concatenate([own, np.full(int(taken.sum()), _SKY_WEIGHT)])
+            weight = stages.class_weights(y, options) * share
+            X = stages.bare_bins(np.concatenate([mocks.X, sky.X[taken]]), options)
+            name = f"trees: mocks and {int(taken.sum())} sure rows of the sky, {stages.library}"
+            return Training(name, X, y, weight / weight.mean(), options, valid="source_val")
+
+        return stages.train((self.way, self.gamma, turn, sure, options), training)
 
 
 @dataclass(frozen=True)

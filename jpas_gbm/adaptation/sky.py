@@ -17,6 +17,7 @@ from ..run import Run
 from ..surveys.catalogue import MORPHOLOGIES, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelScheme
+from .band_shifts import BandShifts, measure_band_shifts
 
 
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
@@ -76,8 +77,10 @@ _OBSERVED_MOCKS = 10_000
 
 def measure_without_labels(
     dataset: Dataset, sky: Catalogue, options: FitOptions, run: Run
-) -> tuple[DomainShift, TwinlessReport] | None:
-    """Measure the shift on sources of the sky beside their best templates; no label is read.
+) -> tuple[DomainShift, TwinlessReport | BandShifts] | None:
+    """Measure the shift on sources of the sky beside their best templates, or, without errors, beside mock stars.
+
+    No label is read.
 
     Parameters
     ----------
@@ -93,9 +96,11 @@ def measure_without_labels(
     Returns
     -------
     shift : DomainShift
-    report : TwinlessReport
+    report : TwinlessReport or BandShifts
         None for both where there are too few sources.
     """
+    if not sky.has_errors:
+        return measure_band_shifts(dataset, sky, options, run)
     draw = np.random.default_rng(np.random.SeedSequence([run.tree_seed, 71]))
     mocks = dataset.source_rows("train")
     few = mocks.take(np.sort(draw.permutation(len(mocks))[:_OBSERVED_MOCKS]))

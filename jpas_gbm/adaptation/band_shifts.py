@@ -1,0 +1,201 @@
+"""The shift where photometry has no errors: stars of the sky beside mock stars of like colours, band by band.
+
+Without errors no template can be fitted. A plain model of mock colours says which sources are stars beyond doubt; the
+median difference of these from the mock stars nearest in colour is taken off the sky, and all is done again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from ..boosting.booster import StagedBooster
+from ..boosting.training import train
+from ..config import override
+from ..features.recipe import FeatureRecipe
+from ..features.shift import DomainShift
+from ..features.variations import standard_pulls
+from ..options import FitOptions
+from ..run import Run
+from ..scores.losses import softmax
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
+
+FEWEST_STARS = 100
+"""Fewer stars beyond doubt measure no shift."""
+
+LARGEST = 0.3
+"""A shift larger than this (root mean square over bands, relative) is no calibration, and is refused."""
+
+_ROUNDS = 10
+_NEIGHBOURS = 20
+_SURE = (0.9, 0.5)
+"""Least probability of a star, and what serves where a shift leaves too few of these."""
+_TREES = 250
+_MOST = {"mocks": 20_000, "mock stars": 6_000, "stars": 3_000}
+
+
+@dataclass(frozen=True)
+class BandShifts:
+    """What stars of the sky say of its bands, without labels and without errors.
+
+    Parameters
+    ----------
+    bands : tuple of str
+        Names of the b bands.
+    shift : tuple of float
+        Sky over mock flux of each band, natural logarithm, without a grey part.
+    stars : int
+        Sources that were stars beyond doubt in the last round.
+    last_step : float
+        Root mean square over bands of what the last round still changed.
+    """
+
+    bands: tuple[str, ...]
+    shift: tuple[float, ...]
+    stars: int
+    last_step: float
+
+    @property
+    def size(self) -> float:
+        """Root mean square of the shift over bands."""
+        return float(np.sqrt(np.mean(np.square(self.shift))))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What was done, in sentences."""
+        if self.size > LARGEST:
+            return (
+                f"stars of the sky differ from mock stars by {self.size:.2f} from band to band (limit {LARGEST:g}): "
+                "this is no calibration, so nothing is corrected. Compare units, bands and curves of mocks and sky.",
+            )
+        return (
+            f"no photometric errors: shifts of bands, {self.size:.3f} from band to band, are those of {self.stars:,} "
+            "sources that a plain model is sure are stars, against mock stars of like colours. They are what makes "
+            "stars alike (zero points, dust, templates) and not a calibration.",
+        )
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a form that JSON can hold, for the model card.
+
+        Returns
+        -------
+        dict
+        """
+        shift = {band: round(value, 5) for band, value in zip(self.bands, self.shift, strict=True)}
+        return {
+            "stars": self.stars,
+            "size": self.size,
+            "last_step": self.last_step,
+            "taken": ["band shifts"] if self.size <= LARGEST else [],
+            "band_shifts": shift,
+            "notes": list(self.notes),
+        }
+
+
+def measure_band_shifts(
+    dataset: Dataset, sky: Catalogue, options: FitOptions, run: Run
+) -> tuple[DomainShift, BandShifts] | None:
+    """Measure how the bands of the sky differ from those of mocks, on unlabelled stars and without errors.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Its mocks that train teach the plain model.
+    sky : Catalogue
+        Rows of the sky; labels are not read.
+    options : FitOptions
+        Of the fit.
+    run : Run
+        Seed, threads and journal.
+
+    Returns
+    -------
+    shift : DomainShift
+        Common to all tiles; no offsets, no variations.
+    report : BandShifts
+        None for both where fewer than :data:`FEWEST_STARS` stars are found, or the shift is no calibration.
+
+    Notes
+    -----
+    What moves along the sequence of stars (dust, metallicity) cannot be told from what moves the bands.
+    """
+    draw = np.random.default_rng(np.random.SeedSequence([run.tree_seed, 83]))
+    codes = [dataset.scheme.code(name) for name in dataset.scheme.stars]
+    mocks = dataset.source_rows("train")
+    mocks = mocks.take(np.sort(draw.permutation(len(mocks))[: _MOST["mocks"]]))
+    own = _colours(mocks.flux[np.isin(mocks.label, codes)])
+    own = own[np.sort(draw.permutation(len(own))[: _MOST["mock stars"]])]
+    whole = np.flatnonzero((sky.flux > 0).all(axis=1))
+    rows = sky.take(np.sort(draw.permutation(whole)[: 4 * _MOST["stars"]]))
+    with run.stage("band shifts of stars", rows=len(rows)) as entry:
+        found = None
+        if len(own) >= FEWEST_STARS and len(rows) >= FEWEST_STARS:
+            recipe = FeatureRecipe.build(mocks.bands, options.features, has_errors=False, has_imaging=False)
+            trees = _plain_trees(recipe, mocks, len(dataset.scheme), options, run)
+            found = _iterated(recipe, trees, own, rows, codes, run)
+        entry["measured"] = found is not None
+    if found is None:
+        run.note(
+            f"fewer than {FEWEST_STARS} sources with all bands are stars beyond doubt (or the mocks have too few "
+            "stars): shifts of bands are not measured."
+        )
+        return None
+    for note in found.notes:
+        run.note(note)
+    return (_as_shift(found, len(dataset.scheme)), found) if found.size <= LARGEST else None
+
+
+def _colours(flux: np.ndarray) -> np.ndarray:
+    """Return logarithms of fluxes over their geometric mean, of rows that are positive in all bands, float64 (n, b)."""
+    light = np.log(flux[(flux > 0).all(axis=1)].astype(np.float64))
+    return np.asarray(light - light.mean(axis=1, keepdims=True))
+
+
+def _plain_trees(recipe: FeatureRecipe, mocks: Catalogue, classes: int, options: FitOptions, run: Run) -> StagedBooster:
+    """Grow trees on fluxes and colours of mocks."""
+    growth = override(options.boosting, rounds=min(_TREES, options.boosting.rounds), patience=0)
+    X = recipe.compute(mocks, threads=run.threads).X
+    return train(
+        growth.backend, X, mocks.label, options=growth, n_classes=classes,
+        feature_names=recipe.names, seed=run.tree_seed, threads=run.threads,
+    )  # fmt: skip
+
+
+def _iterated(
+    recipe: FeatureRecipe, trees: StagedBooster, own: np.ndarray, rows: Catalogue, codes: list[int], run: Run
+) -> BandShifts | None:
+    """Take stars, compare, correct, and again; None where there are too few stars."""
+    near = cKDTree(own)
+    moved, step, stars = np.zeros(len(rows.bands)), np.zeros(len(rows.bands)), 0
+    for _ in range(_ROUNDS):
+        mended = rows.replace(flux=(rows.flux * np.exp(-moved)).astype(np.float32))
+        p = softmax(trees.margins(recipe.compute(mended, threads=run.threads).X, threads=run.threads))
+        likely = p[:, codes].sum(axis=1)
+        sure = next((at for least in _SURE if len(at := np.flatnonzero(likely > least)) >= FEWEST_STARS), None)
+        if sure is None:
+            return None
+        theirs = _colours(mended.flux[sure[: _MOST["stars"]]])
+        _, like = near.query(theirs, k=min(_NEIGHBOURS, len(own)))
+        step = np.median(theirs - np.median(own[like], axis=1), axis=0)
+        step -= step.mean()
+        moved, stars = moved + step, len(sure)
+    return BandShifts(rows.bands.names, tuple(moved.tolist()), stars, float(np.sqrt(np.mean(step**2))))
+
+
+def _as_shift(found: BandShifts, classes: int) -> DomainShift:
+    bands, common = len(found.bands), np.exp(np.array(found.shift))
+    return DomainShift(
+        bands=found.bands,
+        tiles=np.zeros(0, dtype=np.int64),
+        zero_points=np.ones((0, bands)),
+        common=common,
+        offsets=np.ones((classes, bands)),
+        modes=np.zeros((classes, 1, bands)),
+        scatter=0.0,
+        pulls=standard_pulls(),
+        outlier_rate=0.0,
+        outliers=np.zeros(0),
+    )
