@@ -10,10 +10,19 @@ import numpy as np
 from ..errors import CatalogueError
 from ..surveys.labels import CLASSES
 from .galaxies import component_spectra, quasar_components
-from .sources import AB_NANOJANSKY, GALAXY, QSO_LOW, MocksOptions, Objects, galaxy_shapes, population, quasar_shapes
+from .sources import (
+    AB_NANOJANSKY,
+    GALAXY,
+    QSO_LOW,
+    MocksOptions,
+    Objects,
+    galaxy_shapes,
+    outflow,
+    population,
+    quasar_shapes,
+)
 from .spectra import (
     _LEAST_FITS,
-    SPEED_OF_LIGHT,
     Basis,
     calzetti,
     gaussian_line,
@@ -23,7 +32,7 @@ from .spectra import (
     spectra_file,
 )
 from .spectra_files import SpectraBlock, Templates
-from .stars import star
+from .stars import accretion_spectra, add_accretion, star
 from .throughput import STEP, WAVELENGTH, Curve, band_operator, rebinned
 
 _SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
@@ -310,12 +319,6 @@ _WINDOW = int(np.searchsorted(WAVELENGTH, 2900.0))  # of the pixels that any ban
 _TAU_STEP = 0.004  # in ln(1 + z), of the table of the intergalactic medium
 
 
-_TROUGHS = ((1549.5, 1.0), (1397.0, 0.6), (1240.8, 0.8), (1215.7, 0.5))  # Å and relative depth
-
-
-_LOW_TROUGHS = ((2798.8, 0.8), (1858.0, 0.6))
-
-
 class ParentLight:
     """The light of mocks: parents at other redshifts, varied as nature varies them, through curves.
 
@@ -341,6 +344,7 @@ class ParentLight:
         self._lines = np.stack(
             [sum(a * gaussian_line(at, 150.0) for at, a in group) for group in spectra_file().nebular_lines.values()]
         ).astype(np.float32)
+        self._accretion = accretion_spectra()[:, _WINDOW:] @ weights.T
 
     @property
     def codes(self) -> list[int]:
@@ -370,6 +374,8 @@ class ParentLight:
         for code in np.unique(label).tolist():
             rows = np.flatnonzero(label == code)
             mag[rows], z[rows], _ = population(rng, code, len(rows), options.magnitudes)
+            if code == GALAXY and options.nearby > 0:
+                z[rows] = np.where(rng.random(len(rows)) < options.nearby, 0.03 * rng.random(len(rows)), z[rows])
             light, parent[rows] = self._of_class(rng, SPECTYPE_OF[code], z[rows])
             if code == GALAXY:
                 with np.errstate(invalid="ignore", divide="ignore"):
@@ -378,6 +384,10 @@ class ParentLight:
             elif code <= QSO_LOW:
                 share = self._add_host(rng, light, z[rows])
                 morphology[rows], extended[rows] = quasar_shapes(rng, share)
+            elif options.emission_stars > 0 or options.variable_stars > 0:
+                add_accretion(rng, light, self._accretion, options.emission_stars)
+                amplitude = rng.uniform(0.0, 0.4, len(light)) * (rng.random(len(light)) < options.variable_stars)
+                light *= np.exp(amplitude[:, None] * rng.standard_normal(light.shape))
             flux[rows] = light
         reddening = np.minimum(rng.gamma(2.0, options.reddening / 2.0, n), 0.3)
         flux *= np.exp(-0.921034 * reddening[:, None] * self._galactic)
@@ -437,7 +447,7 @@ class ParentLight:
         if dwarf:
             rest = rest + self._emission(rng, rest, start, end)
         if spectype == "QSO" and rng.random() < self.options.troughs:
-            rest = rest * _absorption(rng, np.log(WAVELENGTH[start:end]))
+            rest = rest * outflow(rng, np.log(WAVELENGTH[start:end]))
         out = np.zeros(len(WAVELENGTH) - _WINDOW, dtype=np.float32)
         out[start + shift - _WINDOW :] = rest
         if basis.forest and z > 1.3:
@@ -485,14 +495,3 @@ class ParentLight:
 
 SPECTYPE_OF = ("QSO", "QSO", "GALAXY", "STAR")
 """Spectral type of each class code."""
-
-
-def _absorption(rng: np.random.Generator, log_wavelength: np.ndarray) -> np.ndarray:
-    """Return the transmission of an outflow: troughs blueward of C IV, Si IV, N V and Lyα, a sixth also of Mg II."""
-    speed, width, depth = rng.uniform(2e3, 1.6e4), rng.uniform(1.5e3, 6e3), rng.uniform(0.4, 1.0)
-    lines = _TROUGHS + (_LOW_TROUGHS if rng.random() < 0.17 else ())
-    out = np.ones(len(log_wavelength))
-    for line, strength in lines:
-        velocity = (np.log(line) - log_wavelength) * SPEED_OF_LIGHT
-        out *= 1.0 - depth * strength * np.exp(-(((velocity - speed) / width) ** 4))
-    return out.astype(np.float32)

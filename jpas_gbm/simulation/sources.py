@@ -15,7 +15,7 @@ from ..options import ClassMix, PlantedLine
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.labels import CLASSES, Z_CUT
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
-from .spectra import ComponentTable, line_wavelength, milky_way
+from .spectra import SPEED_OF_LIGHT, ComponentTable, line_wavelength, milky_way
 from .stars import Stars
 from .throughput import Instrument, Throughput, load_instrument
 
@@ -444,6 +444,36 @@ class MocksOptions(Options):
     troughs: float = Field(0.12, ge=0, le=1, description="Share of quasars with broad absorption lines.")
     hosts: float = Field(0.3, ge=0, description="Median share of the host's light in a quasar at z = 0.3.")
     dwarfs: float = Field(0.15, ge=0, le=1, description="Share of galaxies at z < 0.45 with strong emission lines.")
+    nearby: float = Field(0.0, ge=0, le=1, description="Share of galaxies at z < 0.03.")
+    emission_stars: float = Field(0.0, ge=0, le=1, description="Share of stars with an accretion disc and its lines.")
+    variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.4 mag.")
     reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
     depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")
     shift: float = Field(1.0, ge=0, description="Scale of the mocks' calibration errors and of the scatter of levels.")
+
+
+_TROUGHS = ((1549.5, 1.0), (1397.0, 0.6), (1240.8, 0.8), (1215.7, 0.5))  # Å and relative depth
+_LOW_TROUGHS = ((2798.8, 0.8), (1858.0, 0.6))
+
+
+def outflow(rng: np.random.Generator, log_wavelength: np.ndarray) -> np.ndarray:
+    """Return the transmission of an outflow: troughs blueward of C IV, Si IV, N V and Lyα, a sixth also of Mg II.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where speed, width and depth come from.
+    log_wavelength : array, shape (p,)
+        ln of Å at rest.
+
+    Returns
+    -------
+    array of float32, shape (p,)
+    """
+    speed, width, depth = rng.uniform(2e3, 1.6e4), rng.uniform(1.5e3, 6e3), rng.uniform(0.4, 1.0)
+    lines = _TROUGHS + (_LOW_TROUGHS if rng.random() < 0.17 else ())
+    out = np.ones(len(log_wavelength))
+    for line, strength in lines:
+        velocity = (np.log(line) - log_wavelength) * SPEED_OF_LIGHT
+        out *= 1.0 - depth * strength * np.exp(-(((velocity - speed) / width) ** 4))
+    return out.astype(np.float32)

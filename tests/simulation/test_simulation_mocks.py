@@ -453,3 +453,25 @@ def test_the_verb(files, tmp_path):
     assert sum(json.loads(done.stdout)["rows"].values()) == 40
     failed = CliRunner().invoke(app, ["mocks", "--spectra", "absent.fits", "--out", str(tmp_path / "n")])
     assert failed.exit_code == 1 and "there is no such file" in failed.output
+
+
+def test_stars_accrete_and_vary_and_galaxies_are_near_where_asked(files):
+    """Hα of discs stands out; what varies does so from band to band; without being asked nothing is drawn."""
+    camera = load_instrument("jpas57")
+    curves = [*instrument_curves(camera.filters), *instrument_curves(camera.imaging)]
+    parents = learn_parents(list(read_spectra(all_of(files))))
+    label = np.repeat(np.int8([2, 3]), 200)
+    plain = {"tilt": 0, "reddening": 0, "dwarfs": 0, "dust": 0}
+    drawn = {}
+    for name, value in (("none", 0.0), ("emission_stars", 1.0), ("variable_stars", 1.0), ("nearby", 1.0)):
+        options = MocksOptions(**plain, **({} if name == "none" else {name: value}))
+        drawn[name] = ParentLight(parents, curves, options).draw(np.random.default_rng(1), label)[0]
+    assert (drawn["nearby"].z[:200] < 0.03).all() and (drawn["none"].z[:200] > 0.03).mean() > 0.5
+    alpha, beside = camera.system.index("J0660"), camera.system.index("J0700")
+
+    def excess(objects):
+        stars = objects.flux[200:]
+        return np.log(stars[:, alpha] / stars[:, beside])
+
+    assert np.median(excess(drawn["emission_stars"]) - np.median(excess(drawn["none"]))) > 0.1
+    assert np.std(excess(drawn["variable_stars"])) > np.std(excess(drawn["none"])) + 0.1
