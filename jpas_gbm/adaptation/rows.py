@@ -230,7 +230,7 @@ def _measured(
     run: Run,
     preparation: Preparation,
     parts: tuple[Catalogue | None, ...],
-) -> tuple[DomainShift | None, TwinlessReport | None]:
+) -> tuple[DomainShift | None, TwinlessReport | BandShifts | None]:
     """Return the shift of the sky, and what is told of it where it was measured without labels."""
     train, sky = parts[0], options.sky
     if train is not None and regime.twins and preparation == "twins":
