@@ -239,7 +239,7 @@ class SkyOptions(Options):
 class CalibrationOptions(Options):
     """How margins become probabilities."""
 
-    method: Literal["auto", "none", "temperature", "vector", "dirichlet"] = Field(
+    method: Literal["auto", "none", "temperature", "offsets", "vector", "dirichlet"] = Field(
         "auto", description="auto chooses by cross-fitted log loss on target validation."
     )
     folds: int = Field(5, ge=2, description="Folds of that choice.")

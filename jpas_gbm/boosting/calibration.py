@@ -15,7 +15,7 @@ from ..scores.losses import log_loss, log_softmax, softmax
 from .matrix import checked_labels, stratified_folds
 from .scaling import METHODS, fit_scaling, identity
 
-_FEWEST = {"none": 0, "temperature": 0, "vector": 10, "dirichlet": 20}
+_FEWEST = {"none": 0, "temperature": 0, "offsets": 3, "vector": 10, "dirichlet": 20}
 """Labels that each class must have before a method may learn about it."""
 _FEWEST_ROWS = 20
 
@@ -24,13 +24,13 @@ _FEWEST_ROWS = 20
 class Calibrator:
     """p = softmax(W log softmax(margins) + b).
 
-    Temperature scaling (Guo et al. 2017) has W = I / T and b = 0, vector scaling a diagonal W and a
-    b, Dirichlet scaling (Kull et al. 2019) a full W and b; all act on log-probabilities, so that the
-    arbitrary constant of a row's margins drops out.
+    Temperature scaling (Guo et al. 2017) has W = I / T and b = 0, offsets one T and a b (class shares that few
+    labels tell), vector scaling a diagonal W and a b, Dirichlet scaling (Kull et al. 2019) a full W and b; all act on
+    log-probabilities, so that the arbitrary constant of a row's margins drops out.
 
     Parameters
     ----------
-    method : {"none", "temperature", "vector", "dirichlet"}
+    method : {"none", "temperature", "offsets", "vector", "dirichlet"}
     W : array of float64, shape (k, k)
     b : array of float64, shape (k,)
     """
@@ -214,7 +214,9 @@ def _crossfit(
     best = (identity(k), np.exp(logs))
     near: dict[str, np.ndarray] = {}
     for method in methods:
-        for strength in sorted(set(options.shrinkage), reverse=True) if method in ("vector", "dirichlet") else [0.0]:
+        for strength in (
+            sorted(set(options.shrinkage), reverse=True) if method not in ("none", "temperature") else [0.0]
+        ):
             whole = near[method] = fit_scaling(logs, labels, method, strength, weight, near.get(method))
             p = np.empty_like(logs)
             for number in np.unique(fold):
@@ -247,11 +249,13 @@ def _methods_tried(method: str, counts: np.ndarray, objects: int) -> tuple[list[
     left = [name for name in wanted if name not in kept]
     if not left:
         return kept, []
+    # In place of one that is asked for and not allowed stands the most flexible one below it.
+    below = [name for name in METHODS[1 : METHODS.index(left[0])] if least >= _FEWEST[name]][-1]
     note = (
         f"class {int(counts.argmin())} has {least} label(s): {' and '.join(left)} scaling would need "
-        f"{_FEWEST[left[0]]} of each class" + ("." if kept else "; temperature scaling is used.")
+        f"{_FEWEST[left[0]]} of each class" + ("." if kept else f"; {below} scaling is used.")
     )
-    return kept or ["temperature"], [note]
+    return kept or [below], [note]
 
 
 def _checked(margins: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -274,10 +278,10 @@ def fit_calibrator(
 ) -> tuple[Calibrator, CalibrationReport]:
     """Fit a calibrator on validation rows, its method and shrinkage chosen by cross-fitted log loss.
 
-    Methods that the rarest class has too few labels for are left out (vector scaling needs 10 of
-    each class, Dirichlet scaling 20); with a class absent only temperature scaling remains, which
-    treats all classes alike; with fewer than 20 labels, or one class, nothing is corrected. The
-    report's notes say so.
+    Methods that the rarest class has too few labels for are left out (one temperature with an offset
+    of each class needs 3 of each, vector scaling 10, Dirichlet scaling 20); with a class absent only
+    temperature scaling remains, which treats all classes alike; with fewer than 20 labels, or one
+    class, nothing is corrected. The report's notes say so.
 
     Parameters
     ----------

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-METHODS = ("none", "temperature", "vector", "dirichlet")
+METHODS = ("none", "temperature", "offsets", "vector", "dirichlet")
 """From no correction to the most flexible one."""
 
 _OWN = 0.01
@@ -21,7 +21,7 @@ def directions(method: str, k: int) -> np.ndarray:
 
     Parameters
     ----------
-    method : {"temperature", "vector", "dirichlet"}
+    method : {"temperature", "offsets", "vector", "dirichlet"}
     k : int
         Number of classes.
 
@@ -34,9 +34,11 @@ def directions(method: str, k: int) -> np.ndarray:
     if method == "dirichlet":
         return full
     diagonal = [c * (k + 1) + c for c in range(k)]
+    intercepts = [c * (k + 1) + k for c in range(k)]
     if method == "vector":
-        return full[:, diagonal + [c * (k + 1) + k for c in range(k)]]
-    return full[:, diagonal].sum(axis=1, keepdims=True)
+        return full[:, diagonal + intercepts]
+    scale = full[:, diagonal].sum(axis=1, keepdims=True)
+    return scale if method == "temperature" else np.hstack([scale, full[:, intercepts]])
 
 
 def identity(k: int) -> np.ndarray:
@@ -156,7 +158,7 @@ def fit_scaling(
     ----------
     logs, labels
         As for :class:`ScalingLoss`.
-    method : {"none", "temperature", "vector", "dirichlet"}
+    method : {"none", "temperature", "offsets", "vector", "dirichlet"}
     strength, weight
         As for :class:`ScalingLoss`.
     start : array, shape (k, k + 1), optional

@@ -39,7 +39,7 @@ def test_gradient_and_hessian_match_differences():
     assert np.allclose(hessian, curve, atol=1e-7)
 
 
-@pytest.mark.parametrize("method", ["temperature", "vector", "dirichlet"])
+@pytest.mark.parametrize("method", ["temperature", "offsets", "vector", "dirichlet"])
 def test_newton_finds_what_lbfgs_finds(method):
     from scipy.optimize import minimize
 
@@ -77,12 +77,29 @@ def test_class_weights_are_undone():
     lifted = margins - 0.5 * np.log(SHARES)
     new, y_new = sample(6000, seed=1)
     calibrator, report = fit_calibrator(lifted, y)
-    assert report.method in ("vector", "dirichlet")
+    assert report.method in ("offsets", "vector", "dirichlet")
     p = calibrator.apply(new - 0.5 * np.log(SHARES))
     honest = log_loss(softmax(new), y_new)
     assert log_loss(p, y_new) < honest + 0.003
     assert log_loss(softmax(new - 0.5 * np.log(SHARES)), y_new) > honest + 0.01
     assert p.mean(axis=0) == pytest.approx(np.bincount(y_new) / 6000, abs=0.01)
+
+
+def test_few_labels_of_a_class_undo_class_weights_by_its_offset():
+    """Six labels of the rarest class are too few for a scale of its own, and enough for its share."""
+    margins, y = sample(6000)
+    lifted = margins - 0.5 * np.log(SHARES)
+    rarest = np.argmin(SHARES)
+    few = np.concatenate([np.flatnonzero(y == rarest)[:6], np.flatnonzero(y != rarest)[:300]])
+    calibrator, report = fit_calibrator(lifted[few], y[few])
+    assert report.method == "offsets" and "vector and dirichlet scaling would need 10" in report.notes[0]
+    asked, _ = fit_calibrator(lifted[few], y[few], CalibrationOptions(method="vector"))
+    assert asked.method == "offsets"
+    temperature, _ = fit_calibrator(lifted[few], y[few], CalibrationOptions(method="temperature"))
+    others = np.setdiff1d(np.arange(6000), few)
+    assert log_loss(calibrator.apply(lifted[others]), y[others]) < log_loss(
+        temperature.apply(lifted[others]), y[others]
+    )
 
 
 def test_dirichlet_repairs_confused_classes():
@@ -91,7 +108,7 @@ def test_dirichlet_repairs_confused_classes():
     mixed[:, 0] += 0.4 * margins[:, 1]
     _, report = fit_calibrator(mixed, y)
     assert report.method == "dirichlet"
-    assert {entry.method for entry in report.candidates} == {"none", "temperature", "vector", "dirichlet"}
+    assert {entry.method for entry in report.candidates} == {"none", "temperature", "offsets", "vector", "dirichlet"}
 
 
 def test_the_constant_of_a_row_does_not_matter():
@@ -134,7 +151,7 @@ def test_a_handful_of_labels_restrains_the_method():
     margins, y = sample(3000)
     few = np.concatenate([np.flatnonzero(y == 0)[:12], np.flatnonzero(y > 0)])
     _, report = fit_calibrator(margins[few], y[few])
-    assert {entry.method for entry in report.candidates} == {"none", "temperature", "vector"}
+    assert {entry.method for entry in report.candidates} == {"none", "temperature", "offsets", "vector"}
     assert "class 0 has 12 label(s): dirichlet scaling would need 20 of each class." in report.notes
 
 
