@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from .errors import ExplanationError
 from .model import CARD, FORM, Model
 from .predictions import open_rows
 from .sealed import open_sealed
 from .store import read_json
 from .surveys.catalogue import Catalogue
+from .surveys.positions import RADIUS, SkyIndex, made_here
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
 from .surveys.schema import Survey
@@ -157,3 +159,71 @@ def open_model(model: Model | str | Path) -> Model:
         If a folder holds no whole model.
     """
     return Model.load(model) if isinstance(model, str | Path) else model
+
+
+def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+    """Find rows by the key of the catalogue or by the object's id.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+    names : sequence of str
+        ``TILE_ID/NUMBER`` (the columns of the row key, in order); one number, the object id (TARGETID); or ``RA,DEC``
+        in degrees, for the rows within an arcsec. An object seen in several tiles has several rows.
+
+    Returns
+    -------
+    rows : array of intp
+    names : list of str
+        The name that found each; a row named twice is found once.
+
+    Raises
+    ------
+    ExplanationError
+        If a name is not one, or names no row.
+    """
+    rows: list[int] = []
+    found_by: list[str] = []
+    for name in names:
+        chosen = _rows_named(name, catalogue)
+        places = np.flatnonzero(chosen)
+        if not len(places):
+            raise ExplanationError(_not_there(name, catalogue))
+        fresh = [place for place in places.tolist() if place not in rows]
+        rows += fresh
+        found_by += [name.strip()] * len(fresh)
+    return np.array(rows, dtype=np.intp), found_by
+
+
+def _rows_named(name: str, catalogue: Catalogue) -> np.ndarray:
+    """Return which rows a name means, bool (n,)."""
+    position, chosen = "," in name, np.zeros(len(catalogue), dtype=bool)
+    try:
+        numbers = [(float if position else int)(word) for word in name.strip().split("," if position else "/")]
+        if position:
+            ra, dec = numbers
+    except ValueError:
+        raise ExplanationError(
+            f"--object {name}: is not the name of a row. Write {'/'.join(catalogue.key)} or the object's id "
+            "(TARGETID) in whole numbers, or its position RA,DEC in degrees."
+        ) from None
+    if position:
+        chosen[SkyIndex(np.array([ra]), np.array([dec])).nearest(catalogue.ra, catalogue.dec, RADIUS)[0]] = True
+    elif len(numbers) == 1 and (catalogue.object_id == numbers[0]).any():
+        chosen = catalogue.object_id == numbers[0]
+    elif len(numbers) == len(catalogue.key):
+        chosen = np.logical_and.reduce([c == v for c, v in zip(catalogue.key.values(), numbers, strict=True)])
+    return chosen
+
+
+def _not_there(name: str, catalogue: Catalogue) -> str:
+    if not len(catalogue):
+        return f"--object {name}: the catalogue has no rows."
+    first = "/".join(str(column[0]) for column in catalogue.key.values())
+    ranges = ", ".join(f"{key} from {column.min()} to {column.max()}" for key, column in catalogue.key.items())
+    theirs = catalogue.object_id[~made_here(catalogue.object_id)]
+    ids = f"object ids, such as {int(theirs[0])}" if len(theirs) else "positions, RA,DEC; it has no TARGETID"
+    return (
+        f"--object {name}: there is no such row among the {len(catalogue)} of {catalogue.survey} ({ranges}). Names are "
+        f"{'/'.join(catalogue.key)}, such as {first}, or {ids}."
+    )

@@ -137,7 +137,9 @@ def predict(
     explain: Annotated[
         str | None, Option(help="Add the bands that decide: for rows of these classes (A,B), or all.")
     ] = None,
-    pair: Annotated[str | None, Option(help="Classes A,B that --explain compares.")] = None,
+    pair: Annotated[
+        str | None, Option(help="What --explain compares: the class and its runner-up, or all others, or A,B.")
+    ] = None,
     tiles: Annotated[str | None, Option(help="Zero points of tiles that 'calibrate-tiles' measured.")] = None,
     keep: Annotated[str | None, Option(help="Columns to carry along: NAME,... or all. Ids are kept anyway.")] = None,
     strict: Strict = False,
@@ -191,9 +193,11 @@ def explain(
     survey: Survey = None,
     split: Split = "test",
     objects: Annotated[
-        list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER or TARGETID.")
+        list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER, TARGETID or RA,DEC.")
     ] = None,
-    pair: Annotated[str | None, Option(help="Two classes, A,B: what speaks for A against B.")] = None,
+    pair: Annotated[
+        str | None, Option(help="Two classes, A,B: what speaks for A against B; of --object also runner-up, all.")
+    ] = None,
     rows: Annotated[int | None, Option(min=0, help="Most rows of a class; 0: all. Default: 300, quasars 3000.")] = None,
     cut: Cut = 22.5,
     rule: Annotated[str, Option(help="How features are shared among bands: shares, dominant.")] = "shares",

@@ -17,7 +17,7 @@ from ..run import Run
 from ..surveys.catalogue import Catalogue
 from ..surveys.labels import LabelScheme
 from .blocks import BandRule, Blocks, lines_between, spectrum_columns
-from .content import LogOdds, ObjectFacts, TopBand
+from .content import Against, LogOdds, ObjectFacts, TopBand
 from .contributions import TreeContributions
 
 
@@ -97,6 +97,42 @@ class Pair:
             Of the pair.
         """
         return np.asarray(values[:, self.a] - values[:, self.b])
+
+
+RUNNER_UP, EVERY = "runner-up", "all"
+"""What an object's class may be set against, besides a pair of classes: the next probable class, or each other."""
+
+
+def pairs_of(scheme: LabelScheme, wanted: str | Sequence[str] | None, probabilities: np.ndarray) -> tuple[Pair, ...]:
+    """Return the questions that decide one object.
+
+    Parameters
+    ----------
+    scheme : LabelScheme
+    wanted : str or sequence of str, optional
+        A pair, as for :meth:`Pair.of`; or ``runner-up`` (the default), ``all``: the most probable class against the
+        next or each other, and beside them the two classes that redshift parts, where it is one of those.
+    probabilities : array, shape (k,)
+        Of the object.
+
+    Returns
+    -------
+    tuple of Pair
+
+    Raises
+    ------
+    ExplanationError
+        If a pair is not of two classes of the model.
+    """
+    if wanted not in (None, RUNNER_UP, EVERY):
+        return (Pair.of(scheme, wanted),)
+    first, *others = np.argsort(-probabilities, kind="stable").tolist()
+    names = scheme.classes
+    pairs = [Pair(names[first], names[b], first, b) for b in (others if wanted == EVERY else others[:1])]
+    usual = Pair.of(scheme)
+    asked = {frozenset((pair.a, pair.b)) for pair in pairs}
+    also = first in (usual.a, usual.b) and {usual.a, usual.b} not in asked
+    return (*pairs, *([usual] if also else []))
 
 
 OBJECT_BANDS = 10
@@ -348,64 +384,9 @@ def _add_batch(found: Attributions, trees: TreeContributions, batch: slice, bias
     return error
 
 
-def find_rows(catalogue: Catalogue, names: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Find rows by the key of the catalogue or by the object's id.
-
-    Parameters
-    ----------
-    catalogue : Catalogue
-    names : sequence of str
-        ``TILE_ID/NUMBER`` (the columns of the row key, in order), or one number: the object id
-        (TARGETID). An object seen in several tiles has several rows.
-
-    Returns
-    -------
-    rows : array of intp
-    names : list of str
-        The name that found each; a row named twice is found once.
-
-    Raises
-    ------
-    ExplanationError
-        If a name is not one, or names no row.
-    """
-    rows: list[int] = []
-    found_by: list[str] = []
-    for name in names:
-        try:
-            numbers = [int(word) for word in name.strip().split("/")]
-        except ValueError:
-            raise ExplanationError(
-                f"--object {name}: is not the name of a row. Write {'/'.join(catalogue.key)} or the object's id "
-                "(TARGETID), in whole numbers."
-            ) from None
-        if len(numbers) == len(catalogue.key):
-            chosen = np.logical_and.reduce([c == v for c, v in zip(catalogue.key.values(), numbers, strict=True)])
-        else:
-            chosen = np.zeros(len(catalogue), dtype=bool)
-        if len(numbers) == 1 and (catalogue.object_id == numbers[0]).any():
-            chosen = catalogue.object_id == numbers[0]
-        places = np.flatnonzero(chosen)
-        if not len(places):
-            raise ExplanationError(_not_there(name, catalogue))
-        fresh = [place for place in places.tolist() if place not in rows]
-        rows += fresh
-        found_by += [name.strip()] * len(fresh)
-    return np.array(rows, dtype=np.intp), found_by
-
-
-def _not_there(name: str, catalogue: Catalogue) -> str:
-    if not len(catalogue):
-        return f"--object {name}: the catalogue has no rows."
-    first = "/".join(str(column[0]) for column in catalogue.key.values())
-    ranges = ", ".join(f"{key} from {column.min()} to {column.max()}" for key, column in catalogue.key.items())
-    return (
-        f"--object {name}: there is no such row among the {len(catalogue)} of {catalogue.survey} ({ranges}). Names are "
-        f"{'/'.join(catalogue.key)}, such as {first}, or object ids, such as {int(catalogue.object_id[0])}."
-    )
-
-
-def object_facts(found: Attributions, row: int, name: str, blocks: Blocks, top: int = OBJECT_BANDS) -> ObjectFacts:
+def object_facts(
+    found: Attributions, row: int, name: str, blocks: Blocks, pairs: Sequence[Pair] = (), top: int = OBJECT_BANDS
+) -> ObjectFacts:
     """Return what decided one object.
 
     Parameters
@@ -416,16 +397,17 @@ def object_facts(found: Attributions, row: int, name: str, blocks: Blocks, top: 
     name : str
         As it was asked for.
     blocks : Blocks
+    pairs : sequence of Pair
+        The questions; none: the pair of the attributions.
     top : int
-        How many bands.
+        How many bands of each.
 
     Returns
     -------
     ObjectFacts
     """
     rows, bands = found.rows, found.model.recipe.bands
-    attribution, own = found.pair_bands[row], found.pair_own[row]
-    odds, added = float(found.pair.difference(found.margins)[row]), float(found.calibration[row])
+    first, *also = (_against(replace(found, pair=pair), row, blocks, top) for pair in pairs or (found.pair,))
     pivots = bands.pivots[spectrum_columns(bands)]
     missing = ~np.isfinite(rows.flux[row, rows.bands.indices(bands.names)])
     return ObjectFacts(
@@ -437,13 +419,24 @@ def object_facts(found: Attributions, row: int, name: str, blocks: Blocks, top: 
         z=float(rows.z[row]) if np.isfinite(rows.z[row]) else None,
         mag=float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
         probabilities=dict(zip(found.model.classes, found.probabilities[row].tolist(), strict=True)),
+        lines=tuple(lines_between(float(rows.z[row]), pivots[0], pivots[-1])),
+        missing_bands=tuple(np.array(bands.names)[missing].tolist()),
+        also=tuple(also),
+        **dict(first),
+    )
+
+
+def _against(found: Attributions, row: int, blocks: Blocks, top: int) -> Against:
+    """Return what decided one object between the classes of the attributions' pair."""
+    bands, attribution = found.model.recipe.bands, found.pair_bands[row]
+    odds, added = float(found.pair.difference(found.margins)[row]), float(found.calibration[row])
+    return Against(
+        pair=found.pair.names,
         log_odds=LogOdds(bias=found.pair_bias, uncalibrated=odds, calibration=added, calibrated=odds + added),
         top_bands=tuple(
             TopBand(band=bands.names[i], pivot=bands.pivots[i], contribution=attribution[i])
             for i in np.argsort(-np.abs(attribution), kind="stable")[:top]
         ),
         blocks=dict(zip((block.name for block in blocks.blocks), blocks.sums(attribution).tolist(), strict=True)),
-        own=dict(zip(found.rule.own_names, own.tolist(), strict=True)),
-        lines=tuple(lines_between(float(rows.z[row]), pivots[0], pivots[-1])),
-        missing_bands=tuple(np.array(bands.names)[missing].tolist()),
+        own=dict(zip(found.rule.own_names, found.pair_own[row].tolist(), strict=True)),
     )

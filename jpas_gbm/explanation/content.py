@@ -391,22 +391,35 @@ class TopBand(Section):
     contribution: float
 
 
-class ObjectFacts(Section):
+class Against(Section):
+    """What decided one object between two classes.
+
+    Parameters
+    ----------
+    pair : (str, str), optional
+        What is positive speaks for the first. None: the explanation's own pair.
+    blocks, own : dict of str to float
+        Of each block of bands and of each feature of no band.
+    """
+
+    pair: tuple[str, str] | None = None
+    log_odds: LogOdds
+    top_bands: tuple[TopBand, ...]
+    blocks: dict[str, float]
+    own: dict[str, float]
+
+
+class ObjectFacts(Against):
     """What decided one object.
 
     Parameters
     ----------
-    name, row
-        As it was asked for, and its place in the arrays.
-    label : str or None
-        Its class, where known.
-    probabilities : dict of str to float
-        Calibrated.
-    blocks, own : dict of str to float
-        Attribution of each block of bands and of each feature of no band.
+    name, row, label
+        As it was asked for, its place in the arrays, its class where known.
     lines : tuple of SeenLine
         Those within the photo-spectrum.
-    missing_bands : tuple of str
+    also : tuple of Against
+        Further pairs of classes.
     """
 
     name: str
@@ -417,12 +430,9 @@ class ObjectFacts(Section):
     z: float | None
     mag: float | None
     probabilities: dict[str, float]
-    log_odds: LogOdds
-    top_bands: tuple[TopBand, ...]
-    blocks: dict[str, float]
-    own: dict[str, float]
     lines: tuple[SeenLine, ...]
     missing_bands: tuple[str, ...]
+    also: tuple[Against, ...] = ()
 
 
 class ArrayFacts(Section):

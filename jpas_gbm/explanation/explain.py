@@ -11,7 +11,7 @@ import numpy as np
 
 from ..config import override
 from ..errors import ConfigError, ExplanationError, FitError
-from ..inputs import open_catalogue, open_model
+from ..inputs import find_rows, open_catalogue, open_model
 from ..model import Model
 from ..options import ExplainOptions
 from ..run import Progress, Run, claim_folder
@@ -21,7 +21,7 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.recognition import Source, as_list
-from .attributions import Attributions, Pair, attribute, find_rows, object_facts
+from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, object_facts, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
 from .content import (
     Additivity,
@@ -89,9 +89,10 @@ def explain(
     data : Dataset, Catalogue, astropy Table, DataFrame, path or None
         A data set; a catalogue, whose rows count as the class predicted for them; None: the survey of the model's seed.
     split, objects
-        Which rows: those of a split of a data set, or these alone by row key (``TILE_ID/NUMBER``) or object id.
+        Which rows: those of a split of a data set, or these alone by key (``TILE_ID/NUMBER``), object id or position.
     pair, rows, cut, rule, blocks : optional
-        Override `config`: classes compared, most rows of each (0: all), faintest magnitude (inf: all), rule, blocks.
+        Override `config`: classes compared (of `objects` also ``runner-up``, their default, or ``all``), most rows of
+        each (0: all), faintest magnitude (inf: all), rule, blocks.
     refits, legacy, survey, config : optional
         Siblings fitted to measure stability; Tractor tables and survey of a catalogue; all other options.
     seed, threads, out, overwrite, progress
@@ -136,6 +137,11 @@ class _Asked:
     def check(self, of_dataset: bool) -> None:
         """Refuse what would be ignored for a data set, or for a catalogue."""
         given = {"--legacy": self.legacy, "--survey": self.survey} if of_dataset else {"--refits": self.refits}
+        if self.pair in (RUNNER_UP, EVERY) and not self.objects:
+            raise ConfigError(
+                f"--pair {self.pair} sets the class of each object against others. Name objects with --object, or two "
+                "classes with --pair."
+            )
         for name, value in given.items():
             if value:
                 other = "only goes" if of_dataset else "does not go"
@@ -148,17 +154,18 @@ def _is_dataset(data: Dataset | Catalogue | Source | None) -> TypeGuard[Dataset 
 
 def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
     """Open the rows that were given and explain them."""
-    pair, run = Pair.of(model.scheme, asked.pair), asked.run
+    run = asked.run
+    pair = Pair.of(model.scheme, None if asked.objects and asked.pair in (RUNNER_UP, EVERY) else asked.pair)
     if _is_dataset(data):
         # The built-in survey that a model was fitted on is the one of the model's own seed.
         seed = (model.card.get("provenance") or {}).get("seed")
         dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
         if asked.objects:
-            return _of_objects(model, dataset.target, pair, asked)
+            return _of_objects(model, dataset.target, asked)
         return _of_dataset(model, dataset, pair, asked)
     catalogue = open_catalogue(model, data, asked.legacy, asked.survey, run.threads)
     if asked.objects:
-        return _of_objects(model, catalogue, pair, asked)
+        return _of_objects(model, catalogue, asked)
     name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
     return _of_catalogue(model, catalogue, name, pair, asked)
 
@@ -220,11 +227,13 @@ def _of_catalogue(model: Model, catalogue: Catalogue, name: str, pair: Pair, ask
     return _assembled(_attributed(model, sample, pair, asked), sample, asked, name)
 
 
-def _of_objects(model: Model, catalogue: Catalogue, pair: Pair, asked: _Asked) -> Explanation:
-    """Explain single rows by name."""
+def _of_objects(model: Model, catalogue: Catalogue, asked: _Asked) -> Explanation:
+    """Explain single rows by name, each by its own questions; the explanation's pair is the first row's first."""
     places, found_by = find_rows(catalogue, asked.objects or ())
     rows = catalogue.take(places)
-    found = attribute(model, rows, pair, asked.options, asked.run)
+    p = model.probabilities(rows, asked.run.threads)
+    pairs = [pairs_of(model.scheme, asked.pair, one) for one in p]
+    found = attribute(model, rows, pairs[0][0], asked.options, asked.run)
     known = rows.label >= 0
     y = np.where(known, rows.label, model.decide(found.probabilities)).astype(np.int8)
     counts, of = model.scheme.counts(y), "labels" if known.all() else "predictions"
@@ -232,7 +241,12 @@ def _of_objects(model: Model, catalogue: Catalogue, pair: Pair, asked: _Asked) -
     asked = replace(asked, options=override(asked.options, cut=np.inf))
     explanation = _assembled(found, Sample(rows, y, facts), asked, "objects asked for")
     blocks = Blocks.of(model.recipe.bands, asked.options.blocks)
-    objects = tuple(object_facts(found, i, name, blocks) for i, name in enumerate(found_by))
+    objects = tuple(object_facts(found, i, name, blocks, pairs[i]) for i, name in enumerate(found_by))
+    for i, (first, *_) in enumerate(pairs):
+        own = replace(found, pair=first)
+        explanation.arrays["pair_bands"][i], explanation.arrays["pair_own"][i] = own.pair_bands[i], own.pair_own[i]
+        explanation.arrays["pair_blocks"][i] = blocks.sums(own.pair_bands[i])
+        explanation.arrays["pair_calibration"][i] = own.calibration[i]
     return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": ()}), explanation.arrays)
 
 

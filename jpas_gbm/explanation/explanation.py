@@ -313,15 +313,16 @@ def _object_lines(facts: ObjectFacts, pair: tuple[str, str]) -> list[str]:
     known = [facts.label or "no label", "z unknown" if facts.z is None else f"z {facts.z:.4f}"]
     known += [] if facts.mag is None else [f"r {facts.mag:.2f}"]
     chances = ", ".join(f"{name} {p:.3f}" for name, p in facts.probabilities.items())
-    odds = facts.log_odds
-    bands = ", ".join(f"{band.band} {band.contribution:+.3f}" for band in facts.top_bands)
     seen = ", ".join(f"{line.label} at {line.observed:.0f} Å" for line in facts.lines)
-    lines = [
-        f"{key} (object {facts.object_id}): {', '.join(known)}; {chances}",
-        f"  ln p({pair[0]})/p({pair[1]}) = {odds.calibrated:+.3f}: bias {odds.bias:+.3f}, bands and imaging "
-        f"{odds.uncalibrated - odds.bias:+.3f}, calibration {odds.calibration:+.3f}",
-        f"  top bands: {bands}",
-    ]
+    lines = [f"{key} (object {facts.object_id}): {', '.join(known)}; {chances}"]
+    for one in (facts, *facts.also):
+        odds, (first, second) = one.log_odds, one.pair or pair
+        bands = ", ".join(f"{band.band} {band.contribution:+.3f}" for band in one.top_bands)
+        lines += [
+            f"  ln p({first})/p({second}) = {odds.calibrated:+.3f}: bias {odds.bias:+.3f}, bands and imaging "
+            f"{odds.uncalibrated - odds.bias:+.3f}, calibration {odds.calibration:+.3f}",
+            f"  top bands: {bands}",
+        ]
     return lines + ([f"  lines in range: {seen}"] if seen else [])
 
 

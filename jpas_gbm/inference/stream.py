@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError, did_you_mean
-from ..explanation.attributions import Pair, attribute
+from ..explanation.attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute
 from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
 from ..model import Model
 from ..options import ExplainOptions
@@ -141,8 +141,8 @@ def predict(
     survey, columns : str, mapping of str to str, optional
         Name of the survey file, where the catalogue does not give itself away; its columns of other names, by role.
     chunk_rows, explain, pair : int, str, str
-        Rows in memory at a time; add the bands that decide between the two classes of `pair`: for rows of these classes
-        (names with commas), or ``all``.
+        Rows in memory at a time; add the bands that decide, for rows of these classes (names with commas) or ``all``:
+        between the class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`).
     tiles : path, optional
         Zero points of tiles that the model does not know, as ``calibrate-tiles`` wrote them.
     keep : str or sequence of str, optional
@@ -293,9 +293,12 @@ class _Counts:
 class WhyColumns:
     """Columns of a prediction table that name the bands that decide each chosen row.
 
-    ``WHY_LOG_ODDS`` (float32) is the log-odds of the pair before calibration. For i from 1 to `top`, ``WHY_BAND_i``
-    (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th largest |contribution| to it and the signed
-    contribution. Rows that are not chosen have empty names and NaN.
+    A question is a pair of classes of a row, and a prefix of its columns: ``WHY`` sets the most probable class against
+    the next, ``WHY_2`` and further against the others, ``WHY_Z`` holds, for rows of the two classes that redshift
+    parts (QSO_high, QSO_low), the first against the second; a pair that is asked for is ``WHY`` alone. Of each,
+    ``WHY_FOR`` and ``WHY_AGAINST`` (bytes) name the classes, ``WHY_LOG_ODDS`` (float32) is the log-odds before
+    calibration, and for i from 1 to `top`, ``WHY_BAND_i`` (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th
+    largest |contribution| to it and the signed contribution. Rows without the question have empty names and NaN.
 
     Parameters
     ----------
@@ -303,7 +306,7 @@ class WhyColumns:
     which : str
         ``all``, or names of classes with commas: the rows whose most probable class is one of them.
     pair : str or pair of str, optional
-        The classes compared; by default those that redshift parts.
+        Two classes, ``runner-up`` (the default) or ``all``.
     threads : int
         Threads of features and trees.
     top : int
@@ -326,7 +329,10 @@ class WhyColumns:
         top: int = TOP_BANDS,
     ) -> None:
         self.model, self.threads = model, threads
-        self.pair = Pair.of(model.scheme, pair)
+        asked = pair not in (None, RUNNER_UP, EVERY)
+        self.pair, self._asked = Pair.of(model.scheme, pair if asked else None), asked
+        further = range(2, len(model.classes)) if pair == EVERY else ()
+        self._ranked = () if asked else ("WHY", *(f"WHY_{i}" for i in further))
         self.top = min(top, len(model.recipe.bands))
         self.names = [name.strip() for name in which.split(",")]
         allowed = (ALL, *model.classes)
@@ -341,17 +347,38 @@ class WhyColumns:
     def columns(self) -> tuple[Column, ...]:
         """Name, type, description and UCD of each column."""
         first, second = self.pair.names
-        odds = f"ln P({first})/P({second})"
+        one = f"{first} and {second}" + ("" if self._asked else ", for rows of either")
+        words = {"WHY": "the most probable class and the next"}
+        words |= {
+            f"WHY_{i}": f"the most probable class and the {i + 1}. of them" for i in range(2, len(self._ranked) + 1)
+        }
+        return tuple(
+            column
+            for prefix, of in {**{p: words[p] for p in self._ranked}, "WHY" if self._asked else "WHY_Z": one}.items()
+            for column in self._of_question(prefix, of)
+        )
+
+    def _of_question(self, prefix: str, of: str) -> list[Column]:
+        """Return the columns of one question."""
+        names = f"S{max(map(len, self.model.classes))}"
         text = f"S{max(map(len, self.model.recipe.bands.names))}"
-        sentence = f"{odds} before calibration; NaN where not explained."
-        columns = [Column("WHY_LOG_ODDS", "f4", sentence, "stat.value;src.class")]
+        columns = [
+            Column(f"{prefix}_FOR", names, f"Class that positive contributions speak for: of {of}.", "src.class"),
+            Column(f"{prefix}_AGAINST", names, "Class that it is set against.", "src.class"),
+            Column(
+                f"{prefix}_LOG_ODDS",
+                "f4",
+                f"ln P({prefix}_FOR)/P({prefix}_AGAINST) before calibration; NaN where not explained.",
+                "stat.value;src.class",
+            ),
+        ]
         for i in range(1, self.top + 1):
             rank = "largest" if i == 1 else f"{i}. largest"
-            sentence = f"Band of the {rank} contribution to {odds}."
-            columns.append(Column(f"WHY_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
-            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {first}."
-            columns.append(Column(f"WHY_CONTRIB_{i}", "f4", sentence, "stat.value"))
-        return tuple(columns)
+            sentence = f"Band of the {rank} contribution to {prefix}_LOG_ODDS."
+            columns.append(Column(f"{prefix}_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
+            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {prefix}_FOR."
+            columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
+        return columns
 
     def of(self, predictions: Predictions) -> dict[str, np.ndarray]:
         """Return the columns of some rows by name.
@@ -375,11 +402,31 @@ class WhyColumns:
             return table
         rows = predictions.catalogue.take(chosen)
         found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), Run(threads=self.threads))
-        values = found.pair_bands
-        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
-        names = np.array(self.model.recipe.bands.names, dtype="S")
-        table["WHY_LOG_ODDS"][chosen] = self.pair.difference(found.margins)
-        for i in range(self.top):
-            table[f"WHY_BAND_{i + 1}"][chosen] = names[order[:, i]]
-            table[f"WHY_CONTRIB_{i + 1}"][chosen] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]
+        order = np.argsort(-predictions.probabilities[chosen], axis=1, kind="stable")
+        for rank, prefix in enumerate(self._ranked, start=1):
+            self._fill(table, prefix, found, chosen, order[:, 0], order[:, rank])
+        usual = np.full(len(chosen), True) if self._asked else np.isin(order[:, 0], (self.pair.a, self.pair.b))
+        a, b = (np.full(len(chosen), code) for code in (self.pair.a, self.pair.b))
+        self._fill(table, "WHY" if self._asked else "WHY_Z", found, chosen, a, b, usual)
         return table
+
+    def _fill(
+        self,
+        table: dict[str, np.ndarray],
+        prefix: str,
+        found: Attributions,
+        chosen: np.ndarray,
+        a: np.ndarray,
+        b: np.ndarray,
+        having: np.ndarray | slice = slice(None),
+    ) -> None:
+        """Fill in the columns of a question: classes `a` against `b` of the rows that have it."""
+        at, rows, a, b = np.arange(len(chosen))[having], chosen[having], a[having], b[having]
+        values = found.bands[at, a] - found.bands[at, b]
+        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
+        classes, bands = (np.array(names, dtype="S") for names in (self.model.classes, self.model.recipe.bands.names))
+        table[f"{prefix}_FOR"][rows], table[f"{prefix}_AGAINST"][rows] = classes[a], classes[b]
+        table[f"{prefix}_LOG_ODDS"][rows] = found.margins[at, a] - found.margins[at, b]
+        for i in range(self.top):
+            table[f"{prefix}_BAND_{i + 1}"][rows] = bands[order[:, i]]
+            table[f"{prefix}_CONTRIB_{i + 1}"][rows] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]

@@ -137,14 +137,22 @@ def _named_object_plates(explanation: Explanation) -> list[Plate]:
     """Return the objects that were asked for by name."""
     return [
         _object_plate(
-            explanation, one.row, f"object{i}", f"Object {one.name}: {one.label or 'unlabelled'}", "asked for by name"
+            explanation,
+            one.row,
+            f"object{i}",
+            f"Object {one.name}: {one.label or 'unlabelled'}",
+            "asked for by name",
+            one.pair or explanation.pair,
         )
         for i, one in enumerate(explanation.content.objects[:_MOST_OBJECTS], 1)
     ]
 
 
-def _object_plate(explanation: Explanation, row: int, key: str, head: str, why: str) -> Plate:
-    """Return the photo-spectrum of one row and how its log-odds add up."""
+def _object_plate(
+    explanation: Explanation, row: int, key: str, head: str, why: str, pair: tuple[str, str] | None = None
+) -> Plate:
+    """Return the photo-spectrum of one row and how its log-odds add up, between the classes of a pair."""
+    first, second = pair or explanation.pair
     arrays = explanation.arrays
     z, mag, label = arrays["z"][row], arrays["mag"][row], int(arrays["label"][row])
     chances = zip(explanation.classes, arrays["probabilities"][row], strict=True)
@@ -162,8 +170,8 @@ def _object_plate(explanation: Explanation, row: int, key: str, head: str, why: 
         mag=f", magnitude {mag:.2f}" if np.isfinite(mag) else "",
         true=f"true class {explanation.classes[label]}" if label >= 0 else "class unknown",
         chances=", ".join(f"P({name}) = {number(float(p), 3)}" for name, p in chances),
-        first=explanation.pair[0],
-        second=explanation.pair[1],
+        first=first,
+        second=second,
         rows=sentence(rows_words(explanation)),
     )
 

@@ -5,10 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import ExplanationError
-from jpas_gbm.explanation.attributions import Pair, attribute, find_rows
+from jpas_gbm.errors import ConfigError, ExplanationError
+from jpas_gbm.explanation.attributions import Pair, attribute, pairs_of
 from jpas_gbm.explanation.explain import explain
 from jpas_gbm.inference.stream import WhyColumns
+from jpas_gbm.inputs import find_rows
 
 
 def test_rows_by_key_and_by_object_id(rows):
@@ -44,7 +45,7 @@ def test_ids_that_are_not_there(rows):
 def test_one_object_is_found_with_its_bands_lines_and_odds(fitted, rows):
     place = int(np.flatnonzero(rows.label == 0)[2])
     name = str(rows.object_id[place])
-    explanation = explain(fitted, rows, objects=[name])
+    explanation = explain(fitted, rows, objects=[name], pair="QSO_high,QSO_low")
     (one,) = explanation.content.objects
     p = fitted.probabilities(rows.take(np.array([place])))[0]
     assert one.label == "QSO_high" and one.z == pytest.approx(rows.z[place])
@@ -65,8 +66,79 @@ def test_an_object_without_label_and_redshift(fitted, dataset):
     assert "no label, z unknown" in explanation.lines()[1]
 
 
+def test_rows_by_position(rows):
+    ra = 150 + np.arange(len(rows)) * 1e-2
+    ra[5] = ra[9] + 0.5 / 3600  # the object again, in another tile
+    placed = rows.replace(ra=ra, dec=np.zeros(len(rows)))
+    assert find_rows(placed, [f"{ra[9]:.7f},0.0001"])[0].tolist() == [5, 9]
+    with pytest.raises(ExplanationError, match="no such row"):
+        find_rows(placed, ["10,-80"])
+    with pytest.raises(ExplanationError, match="position RA,DEC in degrees"):
+        find_rows(placed, ["10,a"])
+
+
+def test_an_object_is_set_against_its_runner_up_and_a_quasar_against_the_other_too(fitted, rows):
+    p = fitted.probabilities(rows)
+    order = np.argsort(-p, axis=1)
+    quasar = int(np.flatnonzero((order[:, 0] == 0) & (order[:, 1] > 1))[0])
+    star = int(np.flatnonzero(order[:, 0] == 3)[0])
+    names = [f"{rows.key['TILE_ID'][i]}/{rows.key['NUMBER'][i]}" for i in (quasar, star)]
+    found = explain(fitted, rows, objects=names)
+    first, second = found.content.objects
+    classes = np.array(fitted.classes)
+    assert first.pair == tuple(classes[order[quasar, :2]]) and second.pair == tuple(classes[order[star, :2]])
+    assert [one.pair for one in first.also] == [("QSO_high", "QSO_low")] and not second.also
+    for row, one in ((star, second), (quasar, first.also[0])):
+        a, b = (fitted.classes.index(name) for name in one.pair)
+        assert one.log_odds.calibrated == pytest.approx(np.log(p[row, a] / p[row, b]))
+        assert sum(one.blocks.values()) + sum(one.own.values()) + one.log_odds.bias == pytest.approx(
+            one.log_odds.uncalibrated
+        )
+    # The arrays of each row are those of its own question, and so are the figures.
+    assert found.arrays["pair_bands"][1].sum() + found.arrays["pair_own"][1].sum() == pytest.approx(
+        second.log_odds.uncalibrated - second.log_odds.bias
+    )
+    assert f"ln p({second.pair[0]})/p({second.pair[1]})" in "\n".join(found.lines())
+    every = explain(fitted, rows, objects=names[1:], pair="all").content.objects[0]
+    assert [one.pair[1] for one in (every, *every.also)] == classes[order[star, 1:]].tolist()
+
+
+def test_questions(fitted):
+    def asked(p, wanted=None):
+        return [pair.names for pair in pairs_of(fitted.scheme, wanted, np.array(p))]
+
+    assert asked([0.2, 0.5, 0.2, 0.1]) == [("QSO_low", "QSO_high")]  # that is the usual pair already
+    assert asked([0.1, 0.6, 0.3, 0]) == [("QSO_low", "GALAXY"), ("QSO_high", "QSO_low")]
+    assert len(asked([0.1, 0.2, 0.3, 0.4], "all")) == 3 and len(asked([0.4, 0.3, 0.2, 0.1], "all")) == 3
+    assert asked([0.1, 0.2, 0.3, 0.4], "STAR,QSO_low") == [("STAR", "QSO_low")]
+
+
+def test_a_runner_up_is_of_objects(fitted, dataset):
+    with pytest.raises(ConfigError, match="--pair runner-up sets the class of each object.*--object"):
+        explain(fitted, dataset, pair="runner-up")
+
+
+def test_columns_against_the_runner_up(fitted, rows):
+    part = fitted.predict(rows)
+    order = np.argsort(-part.probabilities, axis=1)
+    why = WhyColumns(fitted, "all", top=1)
+    table, found = why.of(part), attribute(fitted, rows, Pair.of(fitted.scheme))
+    names = np.array(fitted.classes, dtype="S")
+    at = np.arange(len(rows))
+    assert (table["WHY_FOR"] == names[order[:, 0]]).all() and (table["WHY_AGAINST"] == names[order[:, 1]]).all()
+    odds = found.margins[at, order[:, 0]] - found.margins[at, order[:, 1]]
+    assert np.allclose(table["WHY_LOG_ODDS"], odds, atol=1e-5)
+    quasar = order[:, 0] < 2
+    assert (table["WHY_Z_FOR"][quasar] == b"QSO_high").all() and (table["WHY_Z_FOR"][~quasar] == b"").all()
+    assert np.allclose(table["WHY_Z_LOG_ODDS"][quasar], (found.margins[:, 0] - found.margins[:, 1])[quasar], atol=1e-5)
+    assert [one.name for one in why.columns] == list(table)
+    every = WhyColumns(fitted, "all", "all", top=1).of(part)
+    assert (every["WHY_3_AGAINST"] == names[order[:, 3]]).all() and "WHY_4_FOR" not in every
+    assert np.array_equal(every["WHY_LOG_ODDS"], table["WHY_LOG_ODDS"])
+
+
 def test_columns_for_a_prediction_table(fitted, rows):
-    why, part = WhyColumns(fitted, "QSO_high", top=2), fitted.predict(rows)
+    why, part = WhyColumns(fitted, "QSO_high", "QSO_high,QSO_low", top=2), fitted.predict(rows)
     chosen, table = part.label == 0, why.of(part)
     found = attribute(fitted, rows, Pair.of(fitted.scheme))
     order = np.argsort(-np.abs(found.pair_bands), axis=1)

@@ -406,9 +406,15 @@ def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axe
         The same.
     """
     content, arrays = explanation.content, explanation.arrays
+    own = next((one for one in content.objects if one.row == row), None)
     names = ["bias", *(block.name for block in content.blocks), *content.own.names, "calibration"]
     steps = np.array(
-        [content.bias.pair, *arrays["pair_blocks"][row], *arrays["pair_own"][row], arrays["pair_calibration"][row]]
+        [
+            content.bias.pair if own is None else own.log_odds.bias,
+            *arrays["pair_blocks"][row],
+            *arrays["pair_own"][row],
+            arrays["pair_calibration"][row],
+        ]
     )
     ends = np.cumsum(steps)
     starts, ends, steps = np.append(ends - steps, 0), np.append(ends, ends[-1]), np.append(steps, ends[-1])
@@ -424,7 +430,7 @@ def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axe
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     ax.margins(x=0.14)
-    first, second = content.pair
+    first, second = (own and own.pair) or content.pair
     return dress(ax, f"ln P({first})/P({second})", grid="x")
 
 
