@@ -344,14 +344,27 @@ def targets(
     known: Annotated[list[str] | None, Option(help="Catalogues of known sources, which are left out.")] = None,
     flag_known: Annotated[bool, Option("--flag-known", help="Keep known sources, told in KNOWN columns.")] = False,
     moc: Annotated[str | None, Option(help="Write the footprint's MOC here (FITS).")] = None,
+    exclude: Annotated[list[str] | None, Option(help="MOCs of regions that are not observed.")] = None,
+    separation: Annotated[float | None, Option(help="No two candidates nearer than this, arcsec (fibres).")] = None,
+    subset: Annotated[int | None, Option(help="Keep so many candidates, drawn at random.")] = None,
+    reserve: Annotated[int, Option(help="So many next likeliest rows go to OUT_reserve.")] = 0,
+    priorities: Annotated[int | None, Option(help="Levels of the column PRIORITY; 1 is the likeliest.")] = None,
+    density_map: Annotated[str | None, Option(help="Write the candidates of each HEALPix cell here.")] = None,
+    table_format: Annotated[
+        str | None, Option("--format", help="Also write OUT_FORMAT: weave, desi, or your own column map (YAML).")
+    ] = None,
     catalogue: Annotated[str | None, Option(help="The catalogue that was predicted, for --noise-draws.")] = None,
     legacy: Legacy = None,
     noise_draws: Annotated[int, Option(min=0, help="Predict candidates so often again, with noise added.")] = 0,
     **more: object,
 ) -> Sequence[str]:
     """Make a candidate list that says what it promises: by purity, completeness, number, density or fdr."""
-    beside = Path(out).with_suffix(".json")
-    return [f"list: {out}", f"rule, mix and curves: {beside}", *([f"MOC: {moc}"] if moc else [])]
+    from ..lists.observing import ObservingOptions
+
+    how = ObservingOptions(separation=separation, reserve=reserve, density_map=density_map, table_format=table_format)
+    further = {"MOC": moc, **{option.strip("-"): path for option, path in how.files(out).items()}}
+    told = [f"{what}: {path}" for what, path in further.items() if path is not None]
+    return [f"list: {out}", f"rule, mix and curves: {Path(out).with_suffix('.json')}", *told]
 
 
 @dataclass(frozen=True)

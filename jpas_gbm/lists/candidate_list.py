@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
@@ -17,9 +17,10 @@ from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
 from ..store import provenance
 from .conformal import NoiseSource, conformal_p_values, conformal_sets
-from .footprint import Footprint, measured_area, without_repeats
+from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known
 from .mix import Mix, estimate_mix, mag_bins
+from .observing import observed, observing_options
 from .predicted import (
     Predicted,
     Tables,
@@ -88,32 +89,41 @@ def targets(
     JpasGbmError
         If an option is wrong, the list cannot be made or its promise not kept; the message says what can be.
     """
+    how, more = observing_options(more)
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
     options, noise = list_options(cls, rule, cut, more)
     inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs)]
-    _claim(out, more.get("moc"), overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
-    run = Run.start(seed, threads, progress)
-    found = make_list(*_read(predictions, model), options, run=run, known=known, noise=noise, inputs=inputs)
-    if out is not None:
-        found = replace(found, name=Path(out).stem)
-        found.save(out, moc=more.get("moc"), overwrite=overwrite)
+    inputs += options.exclude
+    beside = {"--moc": more.get("moc"), **how.files(out)}
+    _claim(out, beside, overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
+    run, read = Run.start(seed, threads, progress), _read(predictions, model)
+    found = make_list(*read, options, run=run, known=known, noise=noise, inputs=inputs)
+    longer = make_list(*read, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
+    seen = observed(found, how, longer, seed)
+    if out is None:
+        return seen.found
+    found = replace(seen.found, name=Path(out).stem)
+    found.save(out, moc=more.get("moc"), beside=seen.beside(how, out), overwrite=overwrite)
     return found
 
 
-def _claim(out: str | Path | None, moc: str | Path | None, overwrite: bool, inputs: Sequence[str | Path]) -> None:
+def _claim(
+    out: str | Path | None, beside: Mapping[str, str | Path | None], overwrite: bool, inputs: Sequence[str | Path]
+) -> None:
     """Refuse outputs that cannot be written, or that would replace an input, before any work is done."""
+    further = {option: Path(path) for option, path in beside.items() if path is not None}
     if out is None:
-        if moc is not None:
-            raise ConfigError(f"--moc {moc}: is written beside the list. Say with --out where that goes.")
+        for option, path in further.items():
+            raise ConfigError(f"{option} {path}: is written beside the list. Say with --out where that goes.")
         return
     kind = writer_class(out)
     written = [Path(out), Path(out).with_suffix(".json"), *([Path(f"{out}.json")] if kind.companion else [])]
-    if moc is not None:
-        if Path(moc).resolve() in {path.resolve() for path in written}:
-            raise ConfigError(f"--moc {moc}: is where the list or what is told of it goes. Give another name.")
-        written.append(Path(moc))
     if len({path.resolve() for path in written}) < len(written):
         raise ConfigError(f"--out {out}: is where what is told of the list goes. Give another name.")
+    for option, path in further.items():
+        if path.resolve() in {one.resolve() for one in written}:
+            raise ConfigError(f"{option} {path}: is where the list or what is told of it goes. Give another name.")
+        written.append(path)
     companions = [f"{path}.json" for path in inputs]
     for path in written:
         claim_file(path, overwrite, [*inputs, *companions])
@@ -310,6 +320,14 @@ def _field(
         notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
     area, note = measured_area(field.ra, field.dec, options.area, needed=options.kind == "density")
     notes += [note] if note else []
+    if options.exclude:
+        out = excluded(field.ra, field.dec, options.exclude)
+        notes.append(f"{int(out.sum())} rows lie in regions that are excluded and were left out.")
+        if out.all():
+            raise ListError("--exclude: every row lies in a region that is excluded. Give smaller regions.")
+        if area is not None and options.area is None:
+            area = replace(area, area=area.area * float(1 - out.mean()))
+        field = field.take(~out)
     own = [] if model.known is None else [known_by_model(model.known, model.scheme)]
     found = match_known(field, [*own, *read_known(known, field, model.scheme)])
     done = "are flagged" if options.flag_known else "were left out"

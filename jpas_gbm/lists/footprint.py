@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -30,6 +31,75 @@ def _healpix(order: int) -> HEALPix:
     from astropy_healpix import HEALPix
 
     return HEALPix(nside=1 << order, order="nested")
+
+
+def cells_of(ra: np.ndarray, dec: np.ndarray, order: int) -> np.ndarray:
+    """Return the HEALPix cell of each position.
+
+    Parameters
+    ----------
+    ra, dec : array, shape (n,)
+        ICRS degrees.
+    order : int
+
+    Returns
+    -------
+    array of int64, shape (n,)
+        Nested scheme.
+    """
+    from astropy import units as u
+
+    return _healpix(order).lonlat_to_healpix(ra * u.deg, dec * u.deg).astype(np.int64)
+
+
+def cell_places(cells: np.ndarray, order: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the centres of HEALPix cells.
+
+    Parameters
+    ----------
+    cells : array of int64, shape (n,)
+        Nested scheme.
+    order : int
+
+    Returns
+    -------
+    ra, dec : array of float64, shape (n,)
+        ICRS degrees.
+    """
+    lon, lat = _healpix(order).healpix_to_lonlat(cells)
+    return lon.deg, lat.deg
+
+
+def excluded(ra: np.ndarray, dec: np.ndarray, maps: Sequence[str]) -> np.ndarray:
+    """Return which positions lie in regions that are not to be observed, bool (n,).
+
+    Parameters
+    ----------
+    ra, dec : array, shape (n,)
+        ICRS degrees.
+    maps : sequence of str
+        Multi-Order Coverage maps (FITS or JSON).
+
+    Returns
+    -------
+    array of bool, shape (n,)
+
+    Raises
+    ------
+    ListError
+        If a file is no such map.
+    """
+    from astropy import units as u
+    from mocpy import MOC
+
+    found, known = np.zeros(len(ra), dtype=bool), np.isfinite(ra) & np.isfinite(dec)
+    for path in maps:
+        try:
+            moc = MOC.load(path, format="json" if path.endswith(".json") else "fits")
+        except Exception as error:  # mocpy raises errors of its Rust core, of astropy and plain ValueErrors
+            raise ListError(f"--exclude {path}: is no coverage map (a MOC, FITS or JSON): {error}") from error
+        found[known] |= moc.contains_lonlat(ra[known] * u.deg, dec[known] * u.deg)
+    return found
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,8 +166,6 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
     ListError
         If no row has a position.
     """
-    from astropy import units as u
-
     known = np.isfinite(ra) & np.isfinite(dec) & (np.abs(dec) <= 90)
     n = int(known.sum())
     if not n:
@@ -105,7 +173,7 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
             "the footprint is empty: no row of the predictions has a position (RA and DEC in degrees). "
             "Predict a catalogue with positions, or give --area."
         )
-    finest = _healpix(_FINEST).lonlat_to_healpix(ra[known] * u.deg, dec[known] * u.deg).astype(np.int64)
+    finest = cells_of(ra[known], dec[known], _FINEST)
     measured, order = False, 0
     for order in range(_FINEST, -1, -1):
         cells, count = np.unique(finest >> (2 * (_FINEST - order)), return_counts=True)
@@ -113,7 +181,7 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
         if measured:
             break
     healpix = _healpix(order)
-    cell = float(healpix.pixel_area.to_value(u.deg**2))
+    cell = float(healpix.pixel_area.to_value("deg2"))
     whole = len(cells) * cell
     with np.errstate(invalid="ignore"):  # a cell at a corner of a base cell has seven neighbours: -1 is the eighth
         around = healpix.neighbours(cells)

@@ -51,6 +51,7 @@ class ListOptions(Options):
     )
     noise_draws: int = Field(0, ge=0, description="How often the candidates are predicted again with noise added.")
     flag_known: bool = Field(False, description="Keep known sources, flagged, in place of leaving them out.")
+    exclude: tuple[str, ...] = Field((), description="Coverage maps (MOC) of regions that are not observed.")
 
     @model_validator(mode="after")
     def _sensible(self) -> ListOptions:
@@ -258,6 +259,10 @@ class ListKeywords(TypedDict, total=False):
         How often the candidates are predicted again with noise added.
     moc : path
         Where the coverage map of the footprint goes, beside `out`.
+    exclude : path or sequence of path
+        Coverage maps (MOC) of regions that are not observed: around bright stars, say.
+    separation, subset, reserve, priorities, density_map, table_format
+        As for :class:`~jpas_gbm.lists.observing.ObservingOptions`.
     """
 
     confidence: float
@@ -275,6 +280,13 @@ class ListKeywords(TypedDict, total=False):
     legacy: str | Path | Sequence[str | Path] | None
     noise_draws: int
     moc: str | Path | None
+    exclude: str | Path | Sequence[str | Path] | None
+    separation: float | None
+    subset: int | None
+    reserve: int
+    priorities: int | None
+    density_map: str | Path | None
+    table_format: str | Path | None
 
 
 _NOISE = ("catalogue", "legacy", "moc")
@@ -318,6 +330,8 @@ def list_options(
         value = given.get(name, ())
         given[name] = numbers(value, option) if isinstance(value, str) else tuple(value)
     given |= {"prior": shares, "prior_edges": edges or given["prior_edges"]}
+    maps = given.pop("exclude", None) or ()
+    given["exclude"] = tuple(str(one) for one in ([maps] if isinstance(maps, str | Path) else maps))
     given |= {"cls": cls, **rule, "magnitudes": (bright, faint if cut is None else cut)}
     noise = NoiseSource.of(given.get("noise_draws", 0), more.get("catalogue"), more.get("legacy"))
     return parse_options(ListOptions, given, "targets"), noise

@@ -14,9 +14,9 @@ from pydantic import Field, PlainValidator
 
 from ..errors import BundleError, ListError
 from ..output.writers import (
+    Beside,
     Card,
     Column,
-    Companion,
     Head,
     plain_letters,
     probability_name,
@@ -272,7 +272,9 @@ class TargetList:
         """
         return to_plain(self)
 
-    def save(self, path: str | Path, *, moc: str | Path | None = None, overwrite: bool = False) -> None:
+    def save(
+        self, path: str | Path, *, moc: str | Path | None = None, beside: Beside | None = None, overwrite: bool = False
+    ) -> None:
         """Write the list, beside it the JSON of what it promises, and the map of its footprint: all or none.
 
         Parameters
@@ -281,6 +283,8 @@ class TargetList:
             FITS, VOTable, ECSV, Parquet or CSV by suffix; the JSON has the same name with the suffix ``.json``.
         moc : path, optional
             Where the footprint's coverage map goes (FITS).
+        beside : mapping of path to Companion, optional
+            Further files.
         overwrite : bool
             Whether files that are there may be replaced.
 
@@ -292,7 +296,7 @@ class TargetList:
             If a map is wanted and there is no footprint.
         """
         rows, told = self._table(), self.to_dict()
-        beside: dict[str | Path, Companion] = {Path(path).with_suffix(".json"): partial(_write_json, told)}
+        beside = {**(beside or {}), Path(path).with_suffix(".json"): partial(_write_json, told)}
         if moc is not None:
             if rows.footprint is None or not len(rows.footprint.cells):
                 raise ListError(

@@ -178,10 +178,13 @@ def writer_class(path: str | Path) -> type[Writer]:
 Companion = Callable[[Path, Path], None]
 """Writes a file that tells of a table: given the place to write to, and the finished table."""
 
+Beside = Mapping[str | Path, Companion]
+"""Further files that stand or fall with a table, and what writes them once it is finished."""
+
 
 @contextmanager
 def table_writer(
-    path: str | Path, head: Head, *, beside: Mapping[str | Path, Companion] | None = None, overwrite: bool = False
+    path: str | Path, head: Head, *, beside: Beside | None = None, overwrite: bool = False
 ) -> Iterator[Writer]:
     """Open a table for writing; it moves into place, whole, when the block ends well.
 
@@ -222,6 +225,29 @@ def table_writer(
             writer.close()
         for place, write in zip(places, companions.values(), strict=True):
             write(place, table)
+
+
+def write_whole(path: str | Path, head: Head, rows: np.ndarray, place: Path, table: Path) -> None:
+    """Write a table that stands beside another, as a :data:`Companion` does once the first arguments are given.
+
+    Parameters
+    ----------
+    path : path
+        Where it is wanted: the suffix chooses the format.
+    head : Head
+        Columns, name, cards and provenance.
+    rows : structured array, shape (n,)
+        Of the columns' record type.
+    place : path
+        Where it is written.
+    table : path
+        The table that it stands beside.
+    """
+    with ExitStack() as stack:
+        writer = writer_class(path)(stack.enter_context(open(place, "w+b")), head)
+        stack.callback(writer.release)
+        writer.write(rows)
+        writer.close()
 
 
 def _write_companion(head: Head, closing: Mapping[str, str | int], place: Path, table: Path) -> None:
