@@ -316,9 +316,8 @@ def _field(
 ) -> tuple[Predicted, Footprint | None, Known]:
     """Return the rows of the field, each source once, the footprint of all, and which of them are known."""
     field, repeats = without_repeats(predicted)
-    if repeats:
-        notes.append(f"{repeats} rows repeat a source of an overlapping tile and were left out.")
-    area, note = measured_area(field.ra, field.dec, options.area, needed=options.kind == "density")
+    notes += repeats
+    area, note = measured_area(field, options.area, needed=options.kind == "density")
     notes += [note] if note else []
     if options.exclude:
         out = excluded(field.ra, field.dec, options.exclude)

@@ -24,6 +24,8 @@ SKY = 4 * np.pi * (180 / np.pi) ** 2
 _PER_CELL = 10
 _FINEST = 14
 _INNER = 20
+_LACKS = 0.15
+_WIDEST = 20.0
 
 
 def _healpix(order: int) -> HEALPix:
@@ -149,13 +151,43 @@ class Footprint:
         moc.save(str(path), format="fits", overwrite=overwrite, fits_keywords={"MOCTOOL": "jpas-gbm"})
 
 
-def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
+def _outlines(ra: np.ndarray, dec: np.ndarray, tile: np.ndarray) -> tuple[float, float]:
+    """Return the area within the outlines of tiles, and by what share it is too small.
+
+    An outline is the convex hull of a tile's rows: it lies within the tile, and lacks 8 ln n / (3 n) of the area of a
+    square in which n rows lie at random (Rényi and Sulanke 1963, Z. Wahrscheinlichkeitstheorie 2, 75).
+    """
+    from scipy.spatial import ConvexHull, QhullError
+
+    whole = lacking = 0.0
+    order = np.argsort(tile, kind="stable")
+    for rows in np.split(order, np.flatnonzero(np.diff(tile[order])) + 1):
+        n = len(rows)
+        middle = np.deg2rad(np.median(dec[rows]))
+        plane = np.stack([((ra[rows] - ra[rows[0]] + 180) % 360 - 180) * np.cos(middle), dec[rows]], axis=1)
+        if np.ptp(plane, axis=0).max() > _WIDEST:  # no tile: the plane would not hold it
+            return np.inf, 1.0
+        try:
+            hull = ConvexHull(plane).volume if n > 2 else 0.0
+        except QhullError:  # rows on a line
+            hull = 0.0
+        whole += hull
+        lacking += max(hull, 1e-9) * 8 * np.log(max(n, 2)) / (3 * n)
+    return float(whole), float(min(lacking / max(whole, 1e-9), 1.0))
+
+
+def footprint(ra: np.ndarray, dec: np.ndarray, tile: np.ndarray | None = None) -> Footprint:
     """Measure the footprint of positions.
+
+    Where the rows are too few for cells of their own size, it is the area within the outlines of tiles, or of all rows:
+    never above that of the tiles.
 
     Parameters
     ----------
     ra, dec : array, shape (n,)
         ICRS degrees; rows without a position are left out.
+    tile : array, shape (n,), optional
+        The tile of each row.
 
     Returns
     -------
@@ -186,19 +218,20 @@ def footprint(ra: np.ndarray, dec: np.ndarray) -> Footprint:
     with np.errstate(invalid="ignore"):  # a cell at a corner of a base cell has seven neighbours: -1 is the eighth
         around = healpix.neighbours(cells)
     inner = (np.isin(around, cells) | (around < 0)).all(axis=0)
-    area = n / (count[inner].mean() / cell) if inner.sum() >= _INNER else whole
-    return Footprint(order, cells, min(float(area), whole), whole, measured)
+    tiles = np.zeros(n, dtype=np.intp) if tile is None else np.unique(tile[known], return_inverse=True)[1]
+    outlined, lacks = _outlines(ra[known], dec[known], tiles)
+    if inner.sum() >= _INNER:
+        whole_cells = float(n / (count[inner].mean() / cell))
+        return Footprint(order, cells, min(whole_cells, whole, outlined or whole), whole, measured)
+    return Footprint(order, cells, min(outlined, whole), whole, measured and lacks <= _LACKS and outlined > 0)
 
 
-def measured_area(
-    ra: np.ndarray, dec: np.ndarray, area: float | None = None, *, needed: bool = False
-) -> tuple[Footprint | None, str]:
+def measured_area(field: Predicted, area: float | None = None, *, needed: bool = False) -> tuple[Footprint | None, str]:
     """Measure the footprint of a field, as far as it can be.
 
     Parameters
     ----------
-    ra, dec : array, shape (n,)
-        ICRS degrees.
+    field : Predicted
     area : float, optional
         Square degrees, where they are known: these count.
     needed : bool
@@ -217,7 +250,7 @@ def measured_area(
         If an area is needed and there is none.
     """
     try:
-        found = footprint(ra, dec)
+        found = footprint(field.ra, field.dec, field.ids.get("TILE_ID"))
     except ListError:
         if needed and area is None:
             raise
@@ -227,7 +260,7 @@ def measured_area(
         return replace(found, area=area), ""
     if found.measured:
         return found, ""
-    few = f"{int(np.isfinite(ra).sum())} row(s) with a position are too few to measure a footprint"
+    few = f"{int(np.isfinite(field.ra).sum())} row(s) with a position are too few to measure a footprint"
     if needed:
         raise ListError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
     return None, f"{few}: no yield per square degree. --area gives one."
@@ -237,8 +270,11 @@ RADIUS = 0.5
 """Rows of different tiles nearer than this are one source, in arcsec."""
 
 
-def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predicted, int]:
-    """Return the rows with one row for each source, and how many were left out.
+_TWICE = 0.01
+
+
+def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predicted, tuple[str, ...]]:
+    """Return the rows with one row for each source, and what is to be said of it.
 
     Rows within the radius are one source if they are of different tiles, where TILE_ID is known, and
     at all otherwise: one fibre each is enough. The row kept has fewer quality bits, then comes first:
@@ -253,18 +289,27 @@ def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predi
     Returns
     -------
     Predicted
-    int
+    notes : tuple of str
+        How many rows were left out, and whether a tile seems to be given twice.
     """
-    pairs = SkyIndex(predicted.ra, predicted.dec).pairs(radius)
+    pairs, notes = SkyIndex(predicted.ra, predicted.dec).pairs(radius), []
     tile = predicted.ids.get("TILE_ID")
     if tile is not None:
-        pairs = pairs[tile[pairs[:, 0]] != tile[pairs[:, 1]]]
+        same = tile[pairs[:, 0]] == tile[pairs[:, 1]]
+        twice = len(np.unique(pairs[same]))
+        if twice > max(_TWICE * len(predicted), 20):
+            notes.append(
+                f"{twice:,} rows stand within {radius:g} arcsec of another row of the same tile, which no catalogue "
+                "has so often: are tiles given twice, under other numbers? Then class mix and yield count them twice."
+            )
+        pairs = pairs[~same]
     if not len(pairs):
-        return predicted, 0
+        return predicted, tuple(notes)
     doubts = np.bitwise_count(predicted.quality.astype(np.uint32) & ~np.uint32(QualityBit.NO_IMAGING))
     rank = np.empty(len(predicted), dtype=np.intp)
     rank[np.lexsort((np.arange(len(predicted)), doubts))] = np.arange(len(predicted))
     worse = np.where(rank[pairs[:, 0]] > rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
     keep = np.ones(len(predicted), dtype=bool)
     keep[worse] = False
-    return predicted.take(keep), int((~keep).sum())
+    notes.append(f"{int((~keep).sum())} rows repeat a source of an overlapping tile and were left out.")
+    return predicted.take(keep), tuple(notes)

@@ -41,6 +41,31 @@ def test_cells_at_the_edge_of_base_cells_count(rng):
     assert abs(found.area / 16 - 1) < 0.03
 
 
+@pytest.mark.parametrize("n", [100, 130, 300, 600, 2000])
+def test_few_rows_never_have_more_area_than_their_tiles(n):
+    """Cells large enough for ten rows would reach far beyond the field."""
+    areas = []
+    for seed in range(20):
+        found = footprint(*square(np.random.default_rng(seed), n, 150.0, 30.0, 3.0))
+        areas.append(found.area / 9)
+        assert found.measured and found.area <= 9.001
+    assert abs(np.mean(areas) - 1) < 0.13
+
+
+def test_too_few_rows_measure_nothing(rng):
+    assert not any(footprint(*square(rng, n, 150.0, 30.0, 3.0)).measured for n in (1, 2, 3, 30, 60))
+    line = np.linspace(150, 151, 200)
+    assert not footprint(line, np.full(200, 2.0)).measured
+
+
+def test_tiles_far_apart_are_outlined_each_by_itself(rng):
+    (ra, dec), (there, up) = square(rng, 150, 150.0, 2.0, 1.0), square(rng, 150, 154.0, 5.0, 1.0)
+    ra, dec, tile = np.append(ra, there), np.append(dec, up), np.repeat([1, 2], 150)
+    found = footprint(ra, dec, tile)
+    assert found.measured and 1.7 < found.area <= 2
+    assert footprint(ra, dec).area > found.area
+
+
 def test_no_position_is_an_empty_footprint():
     with pytest.raises(ListError, match="the footprint is empty: no row of the predictions has a position"):
         footprint(np.full(5, np.nan), np.full(5, np.nan))

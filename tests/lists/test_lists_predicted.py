@@ -153,8 +153,22 @@ def test_repeats_of_overlapping_tiles_leave_one(rng, samples):
     quality = np.zeros(40, dtype=np.int32)
     quality[1] = 1
     kept, left = without_repeats(samples.replace(rows, ids=ids, ra=ra, dec=dec, quality=quality))
-    assert left == 3 and len(kept) == 37
+    assert left == ("3 rows repeat a source of an overlapping tile and were left out.",) and len(kept) == 37
     assert set(range(40)) - set(kept.ids["NUMBER"].tolist()) == {20, 1, 22}
+
+
+def test_a_tile_given_twice_under_other_numbers_is_named(rng, samples):
+    rows, _ = samples.predicted(rng, 200)
+    again = samples.replace(rows, ids={**rows.ids, "NUMBER": rows.ids["NUMBER"] + 1000})
+    both = samples.replace(
+        rows,
+        ids={name: np.append(rows.ids[name], again.ids[name]) for name in rows.ids},
+        **{name: np.concatenate([getattr(rows, name)] * 2) for name in ("ra", "dec", "mag", "p", "quality")},
+        more={},
+    )
+    kept, notes = without_repeats(both)
+    assert len(kept) == 400 and "400 rows stand within 0.5 arcsec of another row of the same tile" in notes[0]
+    assert "given twice" in notes[0] and not without_repeats(rows)[1]
 
 
 def test_a_model_that_is_not_there(tmp_path):
