@@ -20,7 +20,7 @@ from .conformal import NoiseSource, conformal_p_values, conformal_sets
 from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known
 from .mix import Mix, estimate_mix, mag_bins
-from .observing import observed, observing_options
+from .observing import Observed, ObservingOptions, observed, observing_options
 from .predicted import (
     Predicted,
     Tables,
@@ -66,11 +66,10 @@ def targets(
         All rows of the field: its class mix and footprint are measured on them.
     model : Model or path, optional
         The model that made them; of files it is looked for beside them and here.
-    cls : str
-    purity, completeness, number, density, fdr : float, optional
-        The rule, exactly one (:class:`ListOptions`).
+    cls, purity, completeness, number, density, fdr
+        The class wanted; the rule, exactly one (:class:`ListOptions`).
     cut : float, optional
-        Faintest magnitude of the list.
+        Faintest magnitude.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
     out, overwrite : path, optional, and bool
@@ -92,18 +91,22 @@ def targets(
     how, more = observing_options(more)
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
     options, noise = list_options(cls, rule, cut, more)
-    inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs)]
-    inputs += options.exclude
+    inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs), *options.exclude]
     beside = {"--moc": more.get("moc"), **how.files(out)}
     _claim(out, beside, overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
-    run, read = Run.start(seed, threads, progress), _read(predictions, model)
-    found = make_list(*read, options, run=run, known=known, noise=noise, inputs=inputs)
-    longer = make_list(*read, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
+    run, field = Run.start(seed, threads, progress), _read(predictions, model)
+    found = make_list(*field, options, run=run, known=known, noise=noise, inputs=inputs)
+    longer = make_list(*field, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
     seen = observed(found, how, longer, seed)
-    if out is None:
-        return seen.found
+    return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite)
+
+
+def _saved(
+    seen: Observed, how: ObservingOptions, out: str | Path, moc: str | Path | None, overwrite: bool
+) -> TargetList:
+    """Write a list with all that stands beside it."""
     found = replace(seen.found, name=Path(out).stem)
-    found.save(out, moc=more.get("moc"), beside=seen.beside(how, out), overwrite=overwrite)
+    found.save(out, moc=moc, beside=seen.beside(how, out), overwrite=overwrite)
     return found
 
 
