@@ -116,6 +116,7 @@ def about_model(model: Model) -> dict[str, Any]:
         "seed": made.get("seed"),
         "inputs": made.get("inputs"),
         "simulated": bool((made.get("data") or {}).get("simulated")),
+        "magnitude": (made.get("data") or {}).get("magnitude"),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
@@ -30,6 +31,22 @@ def number(value: float | None, digits: int = 3, sign: bool = False) -> str:
     if value is None or value != value:
         return DASH
     return f"{value:{'+' if sign else ''}.{digits}f}".replace("-", MINUS)
+
+
+def true_minus(words: str) -> str:
+    """Return words with a minus sign in place of each hyphen before a number.
+
+    Parameters
+    ----------
+    words : str
+        Any.
+
+    Returns
+    -------
+    str
+        Ranges, dates and names with hyphens stay as they are.
+    """
+    return re.sub(r"(?<![\w.)\]#-])-(?=\.?\d)", MINUS, words)
 
 
 def span(interval: Sequence[float | None] | None, digits: int = 3, sign: bool = False) -> str:
@@ -115,20 +132,42 @@ def count(n: int, singular: str, plural: str | None = None) -> str:
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
-def cut_words(cut: float | None) -> str:
+def magnitude_name(record: Mapping[str, Any]) -> str:
+    """Return what the magnitude of a result's rows is: band and survey.
+
+    Parameters
+    ----------
+    record : mapping
+        The provenance of a data set, that of a result of one, or what a result says of itself.
+
+    Returns
+    -------
+    str
+        Such as ``r (Legacy Surveys)``; ``magnitude`` where the record does not tell.
+    """
+    made = record.get("provenance", record)
+    places = (made.get("data") or {}, (made.get("model") or {}).get("data") or {}, made, made.get("model") or {})
+    return next((str(one["magnitude"]) for one in places if one.get("magnitude")), "magnitude")
+
+
+def cut_words(cut: float | None, magnitude: str = "magnitude") -> str:
     """Return the magnitude cut in words.
 
     Parameters
     ----------
     cut : float, optional
         Faintest magnitude.
+    magnitude : str
+        What :func:`magnitude_name` says of it.
 
     Returns
     -------
     str
-        Such as ``of magnitude 22.5 and brighter``.
+        Such as ``of magnitude 22.5 and brighter``, or ``with r (Legacy Surveys) ≤ 22.5``.
     """
-    return "of any magnitude" if cut is None else f"of magnitude {cut:g} and brighter"
+    if cut is None:
+        return "of any magnitude"
+    return f"of magnitude {cut:g} and brighter" if magnitude == "magnitude" else f"with {magnitude} ≤ {cut:g}"
 
 
 def source_word(survey: str | None) -> str:
@@ -181,7 +220,8 @@ def sample_words(n: int, cut: float | None, about: Mapping[str, Any]) -> str:
         Without a full stop.
     """
     where = "mock" if about.get("domain") == "source" else "sky"
-    words = f"{count(n, f'{where} source')} of the {split_words(about.get('split', 'test'))} split, {cut_words(cut)}"
+    words = f"{count(n, f'{where} source')} of the {split_words(about.get('split', 'test'))} split, "
+    words += cut_words(cut, magnitude_name(about))
     return words + ("" if about.get("imaging", True) else ", without imaging magnitude and morphology")
 
 

@@ -276,7 +276,9 @@ class Written:
         return [*(f"missing: {gap}" for gap in self.missing), f"report: {self.report}"]
 
 
-def _write(results: list[str], out: str, figures: str | None, formats: str, overwrite: bool, progress: Any) -> Written:
+def _write(
+    results: list[str], out: str, figures: str | None, formats: str, width: str | None, overwrite: bool, progress: Any
+) -> Written:
     """Write the page and say what is missing from it."""
     import jpas_gbm as jg
 
@@ -286,7 +288,7 @@ def _write(results: list[str], out: str, figures: str | None, formats: str, over
     claim_file(out, overwrite, results)
     found = read_results(results)
     wanted = [word.strip() for word in formats.split(",") if word.strip()]
-    jg.report(found, out, figures=figures, formats=wanted, overwrite=overwrite, progress=progress)
+    jg.report(found, out, figures=figures, formats=wanted, width=width, overwrite=overwrite, progress=progress)
     return Written(out, figures, missing_parts(found))
 
 
@@ -298,8 +300,9 @@ def report(
         Argument(metavar="DIR...", help="Folders of compare, evaluate, explain, fit, prepare or tune; a list's JSON."),
     ],
     out: Out,
-    figures: Annotated[str | None, Option(help="A folder for each figure as a file.")] = None,
+    figures: Annotated[str | None, Option(help="A folder for each figure, its data (CSV) and captions.tex.")] = None,
     formats: Annotated[str, Option(help="Of those files: png, pdf or both.")] = "png,pdf",
+    width: Annotated[str | None, Option(help="Of those figures, such as 3.4in, 7.1in or 86mm.")] = None,
     **more: object,
 ) -> Sequence[str]:
     """Write one self-contained page from saved results; nothing is computed anew."""

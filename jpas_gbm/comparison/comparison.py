@@ -19,7 +19,7 @@ from ..options import FitOptions
 from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
 from ..sealed import check_checksums
 from ..store import folder_checksums, from_plain, read_json, to_plain, write_json
-from ..text import aligned, cell, html_table, title
+from ..text import aligned, cell, html_table, magnitude_name, title
 from .evaluation import (
     CURVES,
     CUT,
@@ -221,7 +221,7 @@ class Comparison:
         raise KeyError(f"{a} and {b} were not compared; the regimes are {', '.join(self.regimes)}")
 
     def _head(self) -> str:
-        cut = "" if self.cut is None else f" of magnitude {self.cut:g} and brighter"
+        cut = "" if self.cut is None else f" of {magnitude_name(self.about)} {self.cut:g} and brighter"
         seeds = ", ".join(map(str, self.rows[0].seeds))
         return f"{self.n_test:,} held-out rows{cut}; mean over training seeds {seeds}; 95 % intervals over objects"
 

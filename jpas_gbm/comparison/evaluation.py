@@ -18,7 +18,7 @@ from ..scores.metrics import NULL, Scorer
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..text import HEADLINE, aligned, cell, html_table, title
+from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
 from .shown import Figures, nested, point_figures
 
 HEAD, CURVES = "metrics.json", "curves.json"
@@ -29,12 +29,10 @@ Domain = Literal["target", "source"]
 
 CUT = 22.5
 """Faintest magnitude of test rows unless another is asked for: the paper's r <= 22.5."""
-
-
 _BIN_WIDTH = 0.5
-
-
 _FEWEST_IN_BIN = 100
+COMMON = 10
+"""Members of a class from which on a magnitude bin counts it in ``common``, the macro-F1 that is drawn."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -157,7 +155,7 @@ class Evaluation:
         return replace(found, curves=read_json(curves)) if curves.is_file() else found
 
     def _head(self) -> str:
-        cut = "" if self.cut is None else f", magnitude {self.cut:g} and brighter"
+        cut = "" if self.cut is None else f", {magnitude_name(self.about)} {self.cut:g} and brighter"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
 
     def _rows(self) -> list[list[str]]:
@@ -250,11 +248,28 @@ def _scored(
         for name, n in zip(scorer.classes, counts, strict=True):
             tree["per_class"][name]["n"] = int(n)
         head = {"lower": float(edges[s]), "upper": float(edges[s + 1]), "n": int(counts.sum())}
-        bins.append({**head, **tree, "intervals": {short: intervals[name] for short, name in own.items()}})
+        spans = {short: intervals[name] for short, name in own.items()}
+        tree["common"], spans["common.f1"] = _common(replicates, model, prefix, scorer.classes, counts)
+        bins.append({**head, **tree, "intervals": spans})
     figures = point_figures(scorer)
     noise = replicates.draws[f"{NULL}.ece"][model]
     added = {"calibration.ece_noise": float(noise.mean()) if len(noise) else None}
     return replace(figures, values={**figures.values, **added}), whole, bins
+
+
+def _common(
+    replicates: Replicates, model: int, prefix: str, classes: Sequence[str], counts: np.ndarray
+) -> tuple[dict[str, Any], list[float] | None]:
+    """Return macro-F1 of a bin over the classes of which it holds enough, these classes, and the interval."""
+    names = [name for name, n in zip(classes, counts, strict=True) if n >= COMMON]
+    keys = [f"{prefix}per_class.{name}.f1" for name in names]
+    if not keys or not all(key in replicates.draws for key in keys):
+        return {"f1": None, "classes": names}, None
+    point = np.mean([replicates.point[key] for key in keys], axis=0)
+    name = f"{prefix}common.f1"
+    one = Replicates({name: point}, {name: np.mean([replicates.draws[key] for key in keys], axis=0)})
+    value = float(point[model])
+    return {"f1": value if np.isfinite(value) else None, "classes": names}, one.intervals(model)[name]
 
 
 def evaluate_model(

@@ -19,11 +19,11 @@ from ..sealed import open_sealed
 from ..store import read_json, read_record, to_plain, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
-from ..text import source_word
+from ..text import magnitude_name, source_word
 from .comparison import Comparison
 from .evaluation import Evaluation, brighter, evaluate_model, held_out
 from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
-from .shown import SkyMap, sky_map
+from .shown import SkyMap, pair_map, sky_map
 
 _FEWEST = 15
 _MOST_BINS = 24
@@ -163,7 +163,7 @@ def _zoom_edges(z: np.ndarray, z_cut: float) -> np.ndarray:
 FOLDER = "exhibits"
 """Name of the folder inside a result folder."""
 
-_MAP = "map.npz"
+_MAP, _PAIR_MAP = "map.npz", "pair_map.npz"
 _MOST_ROWS = 4000
 
 MOCKS_ALONE = "mocks-only"
@@ -266,8 +266,8 @@ class Exhibits:
         How far mocks and sky are apart by band.
     calibration : Calibration, optional
         Reliability before and after.
-    sky_map : SkyMap, optional
-        Where mocks and sky lie for the model.
+    sky_map, pair_map : SkyMap, optional
+        Where mocks and sky lie for the model, and where for the first two classes alone.
     mocks : Evaluation, optional
         Of a model tested on mocks.
     redshift : mapping of str to RedshiftCurves
@@ -282,9 +282,15 @@ class Exhibits:
     separation: Separation | None = None
     calibration: Calibration | None = None
     sky_map: SkyMap | None = None
+    pair_map: SkyMap | None = None
     mocks: Evaluation | None = None
     redshift: Mapping[str, RedshiftCurves] = field(default_factory=dict)
     cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def magnitude(self) -> str:
+        """What the magnitude of the rows is: band and survey."""
+        return magnitude_name({} if self.data is None else self.data.provenance)
 
     @property
     def source_word(self) -> str:
@@ -309,8 +315,9 @@ class Exhibits:
             for part, value in plain.items():
                 if value:
                     write_json(temporary / f"{part}.json", value)
-            if self.sky_map is not None:
-                self.sky_map.save(temporary / _MAP)
+            for name, one in ((_MAP, self.sky_map), (_PAIR_MAP, self.pair_map)):
+                if one is not None:
+                    one.save(temporary / name)
 
     @classmethod
     def load(cls, folder: str | Path) -> Exhibits:
@@ -336,7 +343,8 @@ class Exhibits:
         parts: dict[str, Any] = {part: read_record(there[part], kind) for part, kind in _KINDS.items() if part in there}
         if "mocks" in there:
             parts["mocks"] = Evaluation.from_dict(read_json(there["mocks"]))
-        return cls(**parts, sky_map=SkyMap.load(place / _MAP) if (place / _MAP).is_file() else None)
+        maps = [SkyMap.load(place / name) if (place / name).is_file() else None for name in (_MAP, _PAIR_MAP)]
+        return cls(**parts, sky_map=maps[0], pair_map=maps[1])
 
 
 _RECORDS: dict[str, Any] = {
@@ -351,7 +359,7 @@ _KINDS: dict[str, Any] = _RECORDS | {"redshift": dict[str, RedshiftCurves], "car
 
 def _of_model(
     fitted: Model, dataset: Dataset, result: Evaluation | Comparison, run: str, seed: int, threads: int
-) -> tuple[Calibration, SkyMap | None]:
+) -> tuple[Calibration, SkyMap | None, SkyMap | None]:
     """Return the exhibits that need the model of a run: no map where fewer than two classes are labelled."""
     rng = np.random.default_rng(np.random.SeedSequence([seed, 97]))
     held = held_out(dataset, str(result.about["split"]))
@@ -370,8 +378,8 @@ def _of_model(
     before, after = softmax(margins), fitted.calibrate(margins, bare)
     reliability = [curve_set(y, p, fitted.classes)["reliability"] for p in (before, after)]
     known = np.unique(np.concatenate([labels for _, labels in groups.values()]))
-    placed = sky_map(groups, fitted.classes, seed) if (known >= 0).sum() > 1 else None
-    return Calibration(run, len(y), *reliability), placed
+    maps = [plane(groups, fitted.classes, seed) if (known >= 0).sum() > 1 else None for plane in (sky_map, pair_map)]
+    return Calibration(run, len(y), *reliability), maps[0], maps[1]
 
 
 def _shown(rows: Catalogue, cut: float | None, rng: np.random.Generator) -> Catalogue:
@@ -418,7 +426,8 @@ def exhibits_of(
             continue
         fitted = open_model(models[run])
         if run == main:
-            made["calibration"], made["sky_map"] = _of_model(fitted, dataset, result, run, seed, threads)
+            found = _of_model(fitted, dataset, result, run, seed, threads)
+            made |= dict(zip(("calibration", "sky_map", "pair_map"), found, strict=True))
         if run == alone and len(dataset.source_rows("test")):
             own = evaluate_model(fitted, dataset, cut=result.cut, domain="source", n_bootstrap=0, threads=threads)
             made["mocks"] = own

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -221,20 +221,13 @@ def evaluate(y: np.ndarray, p: np.ndarray, classes: Sequence[str], thresholds: n
 
 
 _GRID = 72
-
-
-_MARGIN = 0.06
-
-
+_MARGIN = 0.12
+_STRAGGLERS = 0.01
+_MANY = 2000
+"""Rows from which on densities are smoothed least."""
 _SMOOTHING = 1.6
-
-
 _FEWEST = 20
-
-
 _MOST_POINTS = 1500
-
-
 _SUPPORT = 0.99
 
 
@@ -261,7 +254,9 @@ class SkyMap:
     outside : mapping of str to float or None
         By group, the share of rows where less than 1 % of the mocks lie.
     shares : tuple of float
-        The share of the separation of the classes that each dimension has.
+        The share of the separation of the classes that each dimension has; empty where these were given.
+    axes : tuple of str
+        What the dimensions are.
     """
 
     x: np.ndarray
@@ -272,6 +267,7 @@ class SkyMap:
     rows: Mapping[str, int]
     outside: Mapping[str, float | None]
     shares: tuple[float, ...]
+    axes: tuple[str, str] = ("first discriminant of the margins", "second discriminant")
 
     def save(self, path: str | Path, *, overwrite: bool = False) -> None:
         """Write one ``.npz`` file.
@@ -283,7 +279,7 @@ class SkyMap:
         overwrite : bool
             Whether it may be replaced.
         """
-        about = {name: getattr(self, name) for name in ("classes", "rows", "outside", "shares")}
+        about = {name: getattr(self, name) for name in ("classes", "rows", "outside", "shares", "axes")}
         arrays = {"x": self.x, "y": self.y, "about": np.array(json.dumps(about))}
         arrays |= {f"mass:{name}": value for name, value in self.mass.items()}
         arrays |= {f"points:{name}": value for name, value in self.points.items()}
@@ -318,7 +314,8 @@ class SkyMap:
             )
             about = json.loads(str(arrays["about"]))
             classes, shares = tuple(about["classes"]), tuple(about["shares"])
-            return cls(arrays["x"], arrays["y"], mass, points, classes, about["rows"], about["outside"], shares)
+            more = {"axes": tuple(about["axes"])} if "axes" in about else {}
+            return cls(arrays["x"], arrays["y"], mass, points, classes, about["rows"], about["outside"], shares, **more)
         except FileNotFoundError as error:
             raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
         except (OSError, ValueError, KeyError) as error:
@@ -421,7 +418,41 @@ def sky_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) 
     labels = np.concatenate([y for _, y in groups.values()])
     mean, axes, shares = learnt_plane(margins[labels >= 0], labels[labels >= 0])
     placed = {name: ((m - mean) @ axes, y) for name, (m, y) in groups.items()}
-    edges = [_edges(np.concatenate([xy[:, i] for xy, _ in placed.values()])) for i in range(2)]
+    return _laid_out(placed, classes, seed, range(-1, len(classes)), tuple(shares))
+
+
+def pair_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) -> SkyMap | None:
+    """Lay rows out by what a model says of the first two classes: one against the other, both against the rest.
+
+    Parameters
+    ----------
+    groups, classes, seed
+        As for :func:`sky_map`.
+
+    Returns
+    -------
+    SkyMap or None
+        In units of the log-odds before calibration; its frame is that of the two classes. None where there are fewer
+        than three classes.
+    """
+    if len(classes) < 3:
+        return None
+    placed = {}
+    for name, (m, y) in groups.items():
+        either = np.logaddexp(m[:, 0], m[:, 1])
+        placed[name] = (np.column_stack([m[:, 0] - m[:, 1], either - m[:, 2:].max(axis=1)]), y)
+    first, second = classes[:2]
+    words = (f"ln P({first})/P({second})", "ln P(either)/P(next)")
+    return replace(_laid_out(placed, classes, seed, (0, 1), ()), axes=words)
+
+
+def _laid_out(
+    placed: Mapping[str, Group], classes: Sequence[str], seed: int, framed: Sequence[int], shares: tuple[float, ...]
+) -> SkyMap:
+    """Return contours and points of rows in a plane; the frame holds the classes of the codes `framed`."""
+    whole = [xy[y == code] for xy, y in placed.values() for code in framed]
+    whole = [part for part in whole if len(part) >= _FEWEST] or [xy for xy, _ in placed.values() if len(xy)]
+    edges = [_edges([part[:, i] for part in whole]) for i in range(2)]
     mass: dict[str, np.ndarray] = {}
     rows: dict[str, int] = {}
     for name, (xy, y) in placed.items():
@@ -434,14 +465,18 @@ def sky_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) 
     rng = np.random.default_rng(np.random.SeedSequence([seed, 89]))
     points = {}
     for name, (xy, y) in placed.items():
-        kept = np.sort(rng.permutation(len(xy))[:_MOST_POINTS])
+        order = rng.permutation(len(xy))
+        order = order[np.argsort(~np.isin(y[order], list(framed)), kind="stable")]
+        kept = np.sort(order[:_MOST_POINTS])
         points[name] = np.column_stack([xy[kept], y[kept]]).astype(np.float32)
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]
-    return SkyMap(centres[0], centres[1], mass, points, tuple(classes), rows, outside, tuple(shares))
+    return SkyMap(centres[0], centres[1], mass, points, tuple(classes), rows, outside, shares)
 
 
-def _edges(values: np.ndarray) -> np.ndarray:
-    low, high = np.quantile(values, [0.001, 0.999])
+def _edges(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return edges of cells that hold all but the stragglers of every part."""
+    ends = np.array([np.quantile(part, [_STRAGGLERS, 1 - _STRAGGLERS]) for part in parts])
+    low, high = ends[:, 0].min(), ends[:, 1].max()
     span = max(high - low, 1e-9)
     return np.linspace(low - _MARGIN * span, high + _MARGIN * span, _GRID + 1)
 
@@ -452,9 +487,12 @@ def _cells(xy: np.ndarray, edges: list[np.ndarray]) -> tuple[np.ndarray, np.ndar
 
 
 def _density(xy: np.ndarray, edges: list[np.ndarray]) -> np.ndarray:
+    """Return the smoothed density of the rows inside the grid, smoother where they are few."""
+    inside = np.all([(xy[:, i] >= edges[i][0]) & (xy[:, i] <= edges[i][-1]) for i in range(2)], axis=0)
     counts = np.zeros((_GRID, _GRID))
-    np.add.at(counts, _cells(xy, edges), 1.0)
-    return np.asarray(gaussian_filter(counts, _SMOOTHING)) / max(len(xy), 1)
+    np.add.at(counts, _cells(xy[inside], edges), 1.0)
+    wide = _SMOOTHING * float(np.clip((_MANY / max(inside.sum(), 1)) ** 0.25, 1, 3))
+    return np.asarray(gaussian_filter(counts, wide, mode="constant")) / max(len(xy), 1)
 
 
 def _outside(mass: np.ndarray, xy: np.ndarray, edges: list[np.ndarray]) -> float | None:

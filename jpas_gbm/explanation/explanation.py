@@ -30,7 +30,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError, ConfigError
 from ..store import dump_json, read_json, read_record, sha256, write_json
-from ..text import aligned, cell, cut_words, html_table
+from ..text import aligned, cell, cut_words, html_table, magnitude_name
 from .content import Content, ObjectFacts
 
 if TYPE_CHECKING:
@@ -229,7 +229,8 @@ class Explanation:
     def _title(self) -> str:
         content = self.content
         drawn = ", ".join(f"{name} {n}" for name, n in content.sample.drawn.items() if n)
-        cut = "" if content.cut is None else f", {cut_words(content.cut).removeprefix('of ')}"
+        words = cut_words(content.cut, magnitude_name(content.provenance)).removeprefix("of ")
+        cut = "" if content.cut is None else f", {words}"
         return f"{content.regime} ({content.chosen}): {content.n} rows of {content.split}{cut} ({drawn})"
 
     def _block_rows(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:

@@ -11,12 +11,11 @@ from typing import Any
 from ..atomic import atomic_file
 from ..errors import ConfigError
 from ..run import Progress
-from .figures.plates import RULES, THEME, Panel, Plate, save_plate
+from ..text import true_minus
+from .figures.plates import BROAD, RULES, THEME, WIDE, Panel, Plate
 from .page import Page, make_page
+from .paper import FORMATS, drawn, save_figures, width_inches
 from .results import Results, read_results
-
-FORMATS = ("png", "pdf")
-"""Formats of figures as files of their own."""
 
 
 def plate_html(plate: Plate) -> dict[str, Any]:
@@ -31,13 +30,34 @@ def plate_html(plate: Plate) -> dict[str, Any]:
     -------
     dict[str, Any]
     """
-    panels = []
-    for i, panel in enumerate(plate.panels):
-        prefix = f"{plate.key}-{i}"
-        narrow = panel_svg(panel, f"{prefix}n", panel.narrow) if panel.narrow else ""
-        shape = "wide" if panel.size[0] > 6 else "half"
-        panels.append({"svg": panel_svg(panel, prefix), "narrow": narrow, "shape": shape})
-    return {"plate": plate, "panels": panels, "columns": min(plate.columns, len(panels))}
+    columns = min(plate.columns, len(plate.panels))
+    alone = columns == 1 and len(plate.panels) == 1
+    shown = []
+    for panel in plate.panels:
+        # A panel that is alone has the width of the page, and its own on a phone.
+        lone = alone and not panel.polar and panel.size[0] <= BROAD
+        size, narrow = ((WIDE[0], panel.size[1]), panel.size) if lone else (panel.size, panel.narrow)
+        shown.append((panel, size, narrow))
+    broad = _svgs([(panel, size, f"{plate.key}-{i}") for i, (panel, size, _) in enumerate(shown)])
+    slim = _svgs([(panel, size, f"{plate.key}-{i}n") for i, (panel, _, size) in enumerate(shown) if size])
+    panels = [
+        {
+            "svg": broad[f"{plate.key}-{i}"],
+            "narrow": slim.get(f"{plate.key}-{i}n", ""),
+            "shape": "wide" if size[0] > BROAD else "half",
+        }
+        for i, (_, size, _) in enumerate(shown)
+    ]
+    return {"plate": plate, "panels": panels, "columns": columns}
+
+
+def _svgs(panels: Sequence[tuple[Panel, tuple[float, float], str]]) -> dict[str, str]:
+    """Return panels of given sizes as SVG elements, by the prefix of their ids; like ones are aligned."""
+    from matplotlib import rc_context
+
+    with rc_context({**RULES, "svg.hashsalt": _SALT}):
+        figures = drawn([panel for panel, _, _ in panels], [size for _, size, _ in panels])
+        return {prefix: _svg(figure, prefix) for figure, (_, _, prefix) in zip(figures, panels, strict=True)}
 
 
 def render_page(page: Page, progress: Progress | None = None) -> str:
@@ -57,16 +77,27 @@ def render_page(page: Page, progress: Progress | None = None) -> str:
     import jinja2
 
     loader = jinja2.PackageLoader("jpas_gbm.pages", ".")
-    environment = jinja2.Environment(loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True)
-    drawn: dict[str, dict[str, Any]] = {}
+    environment = jinja2.Environment(
+        loader=loader, autoescape=True, trim_blocks=True, lstrip_blocks=True, finalize=_finished
+    )
+    made: dict[str, dict[str, Any]] = {}
     total = len(page.plates)
     for plate in page.plates:
         if progress is not None:
-            progress("figures", len(drawn), total)
-        drawn[plate.key] = plate_html(plate)
+            progress("figures", len(made), total)
+        made[plate.key] = plate_html(plate)
     if progress is not None:
         progress("figures", total, total)
-    return environment.get_template("template.html.j2").render(page=page, drawn=drawn)
+    shared = Shared()
+    for one in made.values():
+        for panel in one["panels"]:
+            panel |= {name: shared.take(panel[name]) for name in ("svg", "narrow")}
+    return environment.get_template("template.html.j2").render(page=page, drawn=made, shared=shared)
+
+
+def _finished(value: Any) -> Any:
+    """Return what a template writes, plain text with true minus signs."""
+    return true_minus(value) if type(value) is str else value
 
 
 def report(
@@ -75,6 +106,7 @@ def report(
     *,
     figures: str | Path | None = None,
     formats: Sequence[str] = FORMATS,
+    width: str | float | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Path:
@@ -87,9 +119,11 @@ def report(
     out : path
         The HTML file.
     figures : path, optional
-        A folder for the figures.
+        A folder for the figures, the numbers that each shows (CSV) and their captions (``captions.tex``).
     formats : sequence of {"png", "pdf"}
         Their formats.
+    width : str or float, optional
+        Their width, such as ``3.4in`` for a column of a paper or ``7.1in`` for a page; default: each its own.
     overwrite : bool
         Whether files that are there may be replaced.
     progress : callable, optional
@@ -105,21 +139,20 @@ def report(
     BundleError
         If a folder is missing or holds nothing to show.
     ConfigError
-        If a format is not known.
+        If a format is not known, or a width is none.
     OutputError
         If a file exists and may not be replaced, or cannot be written.
     """
     if not formats or not set(formats) <= set(FORMATS):
         raise ConfigError(f"--formats {','.join(formats)}: write {' or '.join(FORMATS)}, or both with a comma.")
+    inches = width_inches(width)
     if not isinstance(results, Results):
         results = read_results([results] if isinstance(results, str | Path) else results)
     page = make_page(results)
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(render_page(page, progress), encoding="utf-8")
     if figures is not None:
-        for plate in page.plates:
-            for suffix in formats:
-                save_plate(plate, Path(figures) / f"{plate.key}.{suffix}", overwrite=overwrite)
+        save_figures(page.plates, figures, formats, width=inches, overwrite=overwrite)
     return Path(out)
 
 
@@ -153,14 +186,12 @@ def panel_svg(panel: Panel, prefix: str, size: tuple[float, float] | None = None
     -------
     str
     """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
+    return _svgs([(panel, size or panel.size, prefix)])[prefix]
 
+
+def _svg(figure: Any, prefix: str) -> str:
     stream = io.StringIO()
-    with rc_context({**RULES, "svg.hashsalt": _SALT}):
-        figure = Figure(figsize=size or panel.size, layout="constrained")
-        panel.on(figure)
-        figure.savefig(stream, format="svg", transparent=True, dpi=200, metadata={"Date": None})
+    figure.savefig(stream, format="svg", transparent=True, dpi=150, metadata={"Date": None})
     return embedded(stream.getvalue(), prefix)
 
 
@@ -190,3 +221,55 @@ def embedded(svg: str, prefix: str) -> str:
     # A hundredth of a point cannot be seen; small numbers are scales, and must stay whole.
     text = re.sub(r"(?<![\d.])([1-9]\d*\.\d\d)\d+", r"\1", text)
     return re.sub(r"\n\s*", "\n", text).strip()
+
+
+class Shared:
+    """What the figures of a page share, so that it stands there once: letters as outlines, and looks as classes."""
+
+    def __init__(self) -> None:
+        self.letters: dict[str, str] = {}
+        self.looks: dict[str, str] = {}
+        self._names: dict[str, str] = {}
+
+    def take(self, svg: str) -> str:
+        """Return an element without what it shares with others.
+
+        Parameters
+        ----------
+        svg : str
+            As of :func:`embedded`.
+
+        Returns
+        -------
+        str
+            Shorter; needs :attr:`letters` and :attr:`style` on the page.
+        """
+        svg = _LETTER.sub(self._letter, svg)
+        svg = _USE.sub(lambda found: f"{found[1]}#{self._short(found[2])}", svg)
+        svg = _ID.sub(lambda found: f' id="{self._names[found[1]]}"' if found[1] in self._names else "", svg)
+        svg = re.sub(r' style="([^"]*)"', self._look, svg)
+        return re.sub(r"<defs>\s*</defs>\n?", "", svg)
+
+    def _short(self, identity: str) -> str:
+        """Return the name of what is referred to."""
+        return self._names.setdefault(identity, f"i{len(self._names)}")
+
+    def _letter(self, found: re.Match[str]) -> str:
+        identity, outline = found[1], found[2]
+        name = self.letters.setdefault(outline, f"l{len(self.letters)}")
+        self._names[identity] = name
+        return ""
+
+    def _look(self, found: re.Match[str]) -> str:
+        name = self.looks.setdefault(found[1], f"k{len(self.looks)}")
+        return f' class="{name}"'
+
+    @property
+    def style(self) -> str:
+        """The looks as a style sheet."""
+        return "\n".join(f".{name}{{{look}}}" for look, name in self.looks.items())
+
+
+_LETTER = re.compile(r'<path id="([^"]*DejaVu[^"]*)" ([^>]*)/>\n?')
+_USE = re.compile(r'(href="|url\()#([^")]+)')
+_ID = re.compile(r' id="([^"]+)"')

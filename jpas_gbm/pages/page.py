@@ -17,6 +17,7 @@ from ..text import (
     count,
     cut_words,
     listed,
+    magnitude_name,
     number,
     sample_words,
     seeds_words,
@@ -294,7 +295,7 @@ class Page:
     @property
     def plates(self) -> list[Plate]:
         """Every figure, in order."""
-        return [block.content for section in self.sections for block in section.blocks if block.kind == "plate"]
+        return [plate for section in self.sections for plate in section.plates]
 
 
 def make_page(results: Results) -> Page:
@@ -367,7 +368,7 @@ def _comparisons(subjects: Sequence[Subject]) -> list[tuple[str, str, list[Block
         if found is not None:
             counts = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
             seeds = sentence(seeds_words(found.rows[0].seeds))
-            head = f"{found.n_test:,} rows {cut_words(found.cut)}: {counts}. {seeds}."
+            head = f"{found.n_test:,} rows {cut_words(found.cut, magnitude_name(found.about))}: {counts}. {seeds}."
             tables = blocks_of("table", (regimes_table(found), pairs_table(found), verdicts_table(found)))
             title = "The regimes" + (f": {subject.name}" if i else "")
             sections.append((f"regimes{i or ''}", title, [Block("text", head), *tables]))

@@ -154,6 +154,11 @@ class Section:
     title: str
     blocks: tuple[Block, ...]
 
+    @property
+    def plates(self) -> list[Any]:
+        """Its figures, in order."""
+        return [block.content for block in self.blocks if block.kind == "plate"]
+
 
 def blocks_of(kind: str, contents: Iterable[Any]) -> list[Block]:
     """Return a block for each content that there is.

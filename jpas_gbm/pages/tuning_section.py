@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from ..options import Entry
-from ..text import DASH, count, cut_words, listed, number, sentence, span, sure, with_span
+from ..text import DASH, count, cut_words, listed, magnitude_name, number, sentence, span, sure, with_span
 from ..tuning.result import FILE, Study
 from .figures.plates import HALF, WIDE, Panel, Plate, keyed
 from .figures.tuning import (
@@ -281,7 +281,7 @@ def judged_words(study: Study) -> str:
     str
     """
     where = "training and validation splits, by folds" if study.by_folds else "validation split"
-    cut = f", {cut_words(study.cut)}" if study.provenance.get("about") else ""
+    cut = f", {cut_words(study.cut, magnitude_name(study.provenance))}" if study.provenance.get("about") else ""
     return f"{count(study.rows, 'sky source')} of the {where}{cut}"
 
 

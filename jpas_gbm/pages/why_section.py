@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..explanation.explanation import Explanation
-from ..text import cut_words, listed, number, seeds_words, sentence, span, sure, with_span
+from ..text import cut_words, listed, magnitude_name, number, seeds_words, sentence, span, sure, with_span
 from .figures.attribution import (
     bands_figure,
     blocks_figure,
@@ -20,10 +21,14 @@ from .figures.attribution import (
     stages_figure,
     waterfall_figure,
 )
-from .figures.plates import WIDE, Panel, Plate, plates_of, register_plate
+from .figures.plates import BLUE, WIDE, Panel, Plate, plates_of, register_plate
 from .sections import Block, ResultKind, blocks_of, numbered, register_kind
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 _MOST_OBJECTS = 6
+_SHAP_TOP, _SHAP_ROWS = 12, 600
 
 
 def rows_words(explanation: Explanation) -> str:
@@ -42,7 +47,8 @@ def rows_words(explanation: Explanation) -> str:
     split = content.split.replace("val split", "validation split").replace("train split", "training split")
     drawn = ", ".join(f"{name} {n:,}" for name, n in content.sample.drawn.items() if n)
     model = f"model {content.regime} ({content.chosen}), {seeds_words([content.trained_seed])}"
-    return f"{content.n:,} rows of {split}, {cut_words(content.cut)} ({drawn}); {model}"
+    cut = cut_words(content.cut, magnitude_name(content.provenance))
+    return f"{content.n:,} rows of {split}, {cut} ({drawn}); {model}"
 
 
 @register_plate("why", 10)
@@ -119,6 +125,68 @@ def _blocks_plate(explanation: Explanation) -> Plate:
     return Plate.worded("blocks", panels, groups=listed(groups), rows=sentence(rows_words(explanation)))
 
 
+def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -> Axes:
+    """Draw the contributions of the top features as the shap library does: a beeswarm, or the first one's dependence.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model, or of named objects.
+    ax : Axes
+        Where to draw.
+    kind : {"beeswarm", "dependence"}
+        The former is ``shap.plots.beeswarm``, the latter ``shap.plots.scatter``.
+
+    Returns
+    -------
+    Axes
+        The same.
+
+    References
+    ----------
+    Lundberg et al. 2020, Nature Machine Intelligence 2, 56.
+    """
+    import warnings
+
+    import shap
+
+    found, (first, second) = explanation.to_shap("features"), explanation.pair
+    found = found[np.unique(np.linspace(0, len(found) - 1, min(len(found), _SHAP_ROWS)).astype(int))]
+    named = f"contribution to ln P({first})/P({second})"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of its random numbers, and of missing values
+        if kind == "beeswarm":
+            shap.plots.beeswarm(
+                found[:, :-1], max_display=_SHAP_TOP, ax=ax, show=False, plot_size=None, color_bar=False, s=5
+            )
+            labels = [label.get_text().replace("_", " ") for label in ax.get_yticklabels()]
+            ax.set_yticks(ax.get_yticks(), labels)
+        else:
+            best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
+            shap.plots.scatter(found[:, best], ax=ax, show=False, color=BLUE, dot_size=7, hist=False)
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set_fontsize(9)
+        axis.set_tick_params(labelsize=7.5)
+    if kind == "beeswarm":
+        ax.set_xlabel(named)
+        return ax
+    ax.set_xlabel(ax.get_xlabel().replace("_", " "))
+    ax.set_ylabel(named)
+    return ax
+
+
+@register_plate("why", 45)
+def _shap_plate(explanation: Explanation) -> Plate | None:
+    """Return the shap library's own figures of the same contributions."""
+    values = explanation.arrays.get("feature_values")
+    if values is None or not len(values) or not explanation.content.features.top:
+        return None
+    kinds = {"beeswarm": (4.8, 4.4), "dependence": (4.6, 4.4)}
+    panels = [Panel(shap_figure, explanation, size, options={"kind": kind}) for kind, size in kinds.items()]
+    top = explanation.content.features.top[0].name.replace("_", " ")
+    return Plate.worded("shap", panels, n=f"{len(values):,}", top=top, rows=sentence(rows_words(explanation)))
+
+
 @register_plate("why", 50)
 def _typical_object_plate(explanation: Explanation) -> Plate | None:
     """Return one typical row of the pair's first class."""
@@ -167,7 +235,7 @@ def _object_plate(
         who=", ".join(f"{name[4:]} {int(arrays[name][row])}" for name in arrays if name.startswith("key_")),
         why=why,
         z=f", z = {z:.3f}" if np.isfinite(z) else ", redshift unknown",
-        mag=f", magnitude {mag:.2f}" if np.isfinite(mag) else "",
+        mag=f", {magnitude_name(explanation.content.provenance)} {mag:.2f}" if np.isfinite(mag) else "",
         true=f"true class {explanation.classes[label]}" if label >= 0 else "class unknown",
         chances=", ".join(f"P({name}) = {number(float(p), 3)}" for name, p in chances),
         first=first,

@@ -149,7 +149,7 @@ def _assembled(survey: SimulatedSurvey) -> Dataset:
     """Return the survey as a data set; one of mocks alone, or of the sky alone, is split and nothing else."""
     bands = band_system(BANDS)
     source, target = (side.select_bands(bands) for side in (survey.source, survey.target))
-    made = {"simulated": True, "seed": survey.seed, "shift": survey.shift.to_dict()}
+    made = {"simulated": True, "magnitude": "r (Legacy Surveys)", "seed": survey.seed, "shift": survey.shift.to_dict()}
     if len(source) and len(target):
         return assemble(source, target, provenance=made)
     shares = PrepareOptions().splits

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..errors import BundleError, CatalogueError, ConfigError, LeakError, did_you_mean
 from ..store import damage, from_plain, to_plain
+from ..text import listed
 from .catalogue import Catalogue
 
 SPLITS = ("train", "val", "test")
@@ -318,6 +319,8 @@ class FileQuality:
         What a person must know of the file: what was not checked, that its checksums are stale.
     simulated : bool
         Whether the file says that it is simulated.
+    magnitude : str
+        What its magnitude is, for people; empty where it has none.
     """
 
     rows: int
@@ -325,6 +328,7 @@ class FileQuality:
     counts: Mapping[str, QualityCount] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    magnitude: str = ""
 
     def __add__(self, other: FileQuality) -> FileQuality:
         counts = dict(self.counts)
@@ -333,7 +337,8 @@ class FileQuality:
             counts[rule] = QualityCount(rule, count.sentence, before + count.count, count.unit)
         notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
         simulated = self.simulated or other.simulated
-        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes, simulated)
+        magnitude = self.magnitude or other.magnitude
+        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes, simulated, magnitude)
 
     def share(self, count: QualityCount) -> float:
         """Return a count as a share of all fluxes, or of all rows."""
@@ -379,6 +384,11 @@ class QualityReport:
     def simulated(self) -> bool:
         """Whether any of the files says that it is simulated."""
         return any(quality.simulated for quality in self.files.values())
+
+    @property
+    def magnitude(self) -> str:
+        """What the magnitudes of the files are, for people: ``r (Legacy Surveys)``; empty where they have none."""
+        return listed(list(dict.fromkeys(q.magnitude for q in self.files.values() if q.magnitude)), "or")
 
     def notes(self) -> list[str]:
         """Return what is to be known of the files, each sentence with the name of its file."""

@@ -228,8 +228,8 @@ class Dataset:
             With the same rows.
         """
         told: dict[str, Any] = {"notes": quality.notes()} if quality.notes() else {}
-        if quality.simulated:
-            told["simulated"] = True
+        told |= {"simulated": True} if quality.simulated else {}
+        told |= {"magnitude": quality.magnitude} if quality.magnitude else {}
         warnings = (*self.warnings, *(f"{note}." for note in quality.notes()))
         return replace(self, quality=quality, warnings=warnings, provenance={**self.provenance, **told})
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError
 from . import columns as col
-from .audit import QualityCount, QualityReport
+from .audit import FileQuality, QualityCount, QualityReport
 from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
@@ -84,7 +84,7 @@ class CatalogueReader:
     @property
     def quality(self) -> QualityReport:
         """What was counted of the rows that were read so far, and what is to be known of the file."""
-        return _counted(self.table, 0, ()) + self.counted
+        return _counted(self.table, 0, (), self.layout) + self.counted
 
     def read(self) -> Catalogue:
         """Return all rows.
@@ -351,10 +351,13 @@ def read_catalogue(
     return reader.read(), reader.quality
 
 
-def _counted(table: RawTable, rows: int, counts: Sequence[QualityCount], notes: Sequence[str] = ()) -> QualityReport:
-    """Return what was counted in a table, with what is to be known of its file and `notes` on its columns."""
-    known = (*table.notes, *notes)
-    return QualityReport.of(table.path.name, rows, counts=counts, notes=known, simulated=table.simulated)
+def _counted(table: RawTable, rows: int, counts: Sequence[QualityCount], layout: col.Layout) -> QualityReport:
+    """Return what was counted in a table, with what is to be known of its file and columns."""
+    notes, section = (*table.notes, *layout.unchecked), layout.schema.magnitude
+    column = "" if section is None else layout.names.get(section.column[0], "")
+    named = (section.name or f"magnitude {column}") if section and column else ""
+    found = FileQuality(rows, 0, {one.rule: one for one in counts}, notes, table.simulated, named)
+    return QualityReport({table.path.name: found})
 
 
 def _read_columns(
@@ -424,7 +427,7 @@ def read_labels(
     }
     counts += [*more, *others, crowded]
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
-    quality = _counted(file, rows, counts, notes=layout.unchecked)
+    quality = _counted(file, rows, counts, layout)
     if len(table) == 0:
         raise CatalogueError(
             f"{file.path}: none of the {rows:,} rows gives a label to trust.\n" + "\n".join(quality.lines())
@@ -477,7 +480,7 @@ def read_imaging(
     ra[crowd] = dec[crowd] = np.nan
     counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
     table = ImagingTable(ra, dec, mag, shapes, key)
-    return table, _counted(file, rows, counts, notes=layout.unchecked)
+    return table, _counted(file, rows, counts, layout)
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:

@@ -145,6 +145,7 @@ class MagnitudeSection(Options):
     column: Names = Field(description="Its column.")
     unit: Literal["nanomaggies", "ab_magnitude"] = Field(description="nanomaggies: 22.5 - 2.5 log10(flux).")
     imaging: bool = Field(False, description="Whether features may use it: labelled and unlabelled rows have it alike.")
+    name: str = Field("", description="Band and survey, as figures say it: r (Legacy Surveys); default: the column.")
 
 
 class RowRule(Options):

@@ -35,7 +35,12 @@ def test_report_writes_figures_on_request(folder, tmp_path):
     told = runner.invoke(app, words)
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["figures"] == str(tmp_path / "f")
-    assert {path.name for path in (tmp_path / "f").iterdir()} == {"labels-budgets.png", "labels-budgets.pdf"}
+    assert {path.name for path in (tmp_path / "f").iterdir()} == {
+        "captions.tex",
+        "labels-budgets.csv",
+        "labels-budgets.png",
+        "labels-budgets.pdf",
+    }
 
 
 def test_report_refuses_to_replace(folder, tmp_path):

@@ -36,15 +36,20 @@ from jpas_gbm.pages.figures.data import (
     spectrum_figure,
 )
 from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look
-from jpas_gbm.pages.figures.probabilities import covered_figure, redshift_figure, reliability_figure, strata_figure
+from jpas_gbm.pages.figures.probabilities import (
+    covered_figure,
+    purity_figure,
+    redshift_figure,
+    reliability_figure,
+    roc_figure,
+    strata_figure,
+)
 from jpas_gbm.pages.figures.scores import (
     budgets_figure,
     confusion_figure,
     magnitude_figure,
-    purity_figure,
     radar_figure,
     regimes_figure,
-    roc_figure,
     save_figure,
 )
 
@@ -153,7 +158,7 @@ def test_reliability_without_before_has_no_legend(subject, ax):
 def test_magnitude_figure_leaves_out_bins_without_rows(subject, ax):
     assert magnitude_figure(subject.evaluations, ax, figure="per_class.STAR.f1", title="F1 of STAR") is ax
     counts = [one["per_class"]["STAR"]["n"] for one in subject.main.by_magnitude]
-    assert texts(ax) == [f"{n:,}" for n in counts if n >= 5]
+    assert texts(ax) == [f"{n:,}" for n in counts if n >= 10]
 
 
 def test_magnitude_figure_says_when_there_is_nothing(subject, ax):

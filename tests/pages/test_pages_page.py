@@ -111,11 +111,32 @@ def test_captions_say_how_many_rows_cut_regime_and_seed(page):
     scored = [plate for plate in page.plates if plate.key.startswith("scores-")]
     assert len(scored) == 8
     for plate in scored:
-        assert "sky sources of the test split, of magnitude 22.5 and brighter" in plate.caption, plate.key
+        assert "sky sources of the test split, with r (Legacy Surveys) ≤ 22.5" in plate.caption, plate.key
         assert "training seed 0" in plate.caption, plate.key
     for plate in page.plates:
         if plate.key.startswith("why-"):
             assert "model ssda" in plate.caption and "training seed 0" in plate.caption, plate.key
+
+
+def test_contents_name_every_section_and_figure(html, page):
+    contents = html[html.index('<nav aria-label="Contents">') : html.index("</nav>")]
+    assert all(f'href="#{section.key}"' in contents for section in page.sections)
+    assert all(f'href="#{plate.key}"' in contents for plate in page.plates)
+
+
+def test_what_figures_share_stands_on_the_page_once(html):
+    assert len(html) < 2_000_000
+    letters = re.findall(r'<path id="(l\d+)" (d="[^"]+")', html)
+    assert len(letters) > 40 and len({outline for _, outline in letters}) == len(letters)
+    assert not re.search(r'<svg viewBox[^>]*>(?:(?!</svg>).)* style="', html, re.DOTALL)
+    named = re.findall(r' id="([^"]+)"', html)
+    assert len(named) == len(set(named))
+    assert set(re.findall(r'href="#([^"]+)"', html)) | set(re.findall(r"url\(#([^)]+)\)", html)) <= set(named)
+
+
+def test_page_writes_true_minus_signs(html):
+    shown = re.sub(r"<style>.*?</style>|<svg.*?</svg>|<pre>.*?</pre>|<[^>]*>", " ", html, flags=re.DOTALL)
+    assert not re.search(r"(?<![\w.)-])-\d", shown)
 
 
 def test_page_holds_every_section(page):
@@ -158,8 +179,9 @@ def test_tables_mark_only_what_is_beyond_doubt(results):
     pairs = tuple(replace(pair, figures=dict.fromkeys(pair.figures, sure)) for pair in found.pairs)
     table = regimes_table(replace(found, pairs=pairs))
     strong = {row[0].text: [cell.strong for cell in row[1:]] for row in table.rows}
-    assert strong["macro-F1"] == [True, False]  # the pair is mocks-only less ssda
-    assert strong["log loss"] == [False, True]
+    assert table.header == ("", "ssda", "mocks-only")  # the page's main regime first: a phone shows two columns
+    assert strong["macro-F1"] == [False, True]  # the pair is mocks-only less ssda
+    assert strong["log loss"] == [True, False]
     assert isinstance(pairs_table(found).rows[0][1], Cell)
 
 
@@ -320,8 +342,10 @@ def test_report_writes_page_and_figures(budget_curve, tmp_path):
     budget_curve.save(tmp_path / "labels")
     report([tmp_path / "labels"], out, figures=figures, formats=("png",))
     assert out.read_text(encoding="utf-8").startswith("<!DOCTYPE html>")
+    keys = [plate.key for plate in make_page(read_results([tmp_path / "labels"])).plates]
     assert {path.name for path in figures.iterdir()} == {
-        f"{p.key}.png" for p in make_page(read_results([tmp_path / "labels"])).plates
+        "captions.tex",
+        *(f"{key}.{suffix}" for key in keys for suffix in ("png", "csv")),
     }
     with pytest.raises(ConfigError, match="--formats gif: write png or pdf"):
         report([tmp_path / "labels"], tmp_path / "other.html", formats=("gif",))

@@ -213,7 +213,8 @@ def test_page_tells_the_honest_line(told, folder):
     gap = f"{number(default['difference'], 4, sign=True)} {span(default['interval'], 4, sign=True)}"
     assert gap in facts["against the untuned fit"]
     assert (
-        f"{told['rows_judged']:,} sky sources of the validation split, of magnitude 22.5" in facts["rows that judged"]
+        f"{told['rows_judged']:,} sky sources of the validation split, with r (Legacy Surveys) ≤ 22.5"
+        in facts["rows that judged"]
     )
     assert f"{told['label_budget']['target labels for trees']:,} target labels for trees" in facts["labels used"]
     assert all(words in html for words in (*facts.values(), "only unbiased score"))
@@ -228,7 +229,7 @@ def test_figures_have_words(study):
     assert [plate.key for plate in plates] == ["tuning-history", "tuning-importances", "tuning-slices"]
     for plate in plates:
         assert "8 trials of regime ssda" in plate.caption and "seed 5" in plate.caption
-        assert "validation split, of magnitude 22.5 and brighter" in plate.caption
+        assert "validation split, with r (Legacy Surveys) ≤ 22.5" in plate.caption
         assert len(plate.alt) > 40
     assert "50 % of the mocks and learning rates times 2" in plates[0].caption
     rungs = tuple(override(rung, recipe="continue") for rung in study.ladder.rungs)

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MODULES = {
-    "scores": "regimes radar budgets confusion roc purity magnitude",
-    "probabilities": "reliability redshift",
+    "scores": "regimes radar budgets confusion magnitude",
+    "probabilities": "roc purity reliability redshift",
     "data": "spectrum balance shares separation missing map",
     "attribution": "bands blocks features lines rest ridge stability stages waterfall object_bands",
     "tuning": "history importances front",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ...text import number
 from .data import FLUX_LABEL, per_wavelength
 from .plates import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, dress, nothing
 
@@ -147,7 +148,7 @@ def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
         mean = [block.mean[name] for block in blocks] + (own.mean[name].tolist() if own.names else [])
         look = class_look(name, explanation.classes)
         ax.barh(place + 0.2 - 0.4 * i, mean, height=0.38, color=look["color"], label=f"mean over {name}")
-    ax.set_yticks(place, names, fontsize=7.5)
+    ax.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     legend = {"loc": "upper center", "bbox_to_anchor": (0.4, 1.13), "ncols": 2, "fontsize": 7.5}
@@ -423,13 +424,17 @@ def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axe
     ax.barh(place, steps, left=starts, color=colours, height=0.68)
     for i, end in enumerate(ends[:-2]):
         ax.plot([end, end], [i - 0.34, i + 1.34], color=MUTED, lw=0.6)
-    reach = max(np.abs([starts, ends]).max(), 0.1)
+    low, high = min(starts.min(), ends.min(), 0.0), max(starts.max(), ends.max(), 0.0)
+    reach = max(high - low, 0.1)
+    # A bar too short to be seen is a mark.
+    tiny = np.abs(steps) < 0.008 * reach
+    ax.scatter(ends[tiny], place[tiny], marker="|", s=90, color=np.array(colours)[tiny], zorder=3)
     for i, (start, end, step) in enumerate(zip(starts, ends, steps, strict=True)):
-        ax.text(max(start, end) + 0.02 * reach, i, f"{step:+.2f}", va="center", fontsize=7)
-    ax.set_yticks(place, [*names, "log-odds"], fontsize=7.5)
+        ax.text(max(start, end) + 0.02 * reach, i, number(step, 2, sign=True), va="center", fontsize=7.5)
+    ax.set_xlim(low - 0.04 * reach, high + 0.17 * reach)
+    ax.set_yticks(place, [*(name.replace("_", " ") for name in names), "log-odds"], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
-    ax.margins(x=0.14)
     first, second = (own and own.pair) or content.pair
     return dress(ax, f"ln P({first})/P({second})", grid="x")
 
@@ -462,8 +467,9 @@ def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> 
     below.axhline(0, color=MUTED, lw=0.6)
     reach = max(float(np.abs(said).max()), 1e-3)
     below.set_ylim(-1.15 * reach, 3.6 * reach)
-    below.set_yticks([-round(reach, 1), 0, round(reach, 1)] if reach > 0.1 else [0])
-    below.set_ylabel("attribution", fontsize=8, loc="bottom")
+    below.set_yticks([0, round(reach, 1)] if reach > 0.1 else [0])
+    below.tick_params(labelsize=7.5)
+    below.set_ylabel("attribution (bars)", fontsize=8, loc="bottom")
     ax.set_zorder(below.get_zorder() + 1)
     ax.patch.set_visible(False)
     shown = np.where(np.isfinite(err), err, 0)

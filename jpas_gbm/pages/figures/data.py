@@ -22,7 +22,6 @@ from .plates import (
     class_look,
     draw_table,
     dress,
-    legend_below,
     note_above,
     numbers,
     register_plate,
@@ -66,7 +65,7 @@ def per_wavelength(flux: np.ndarray, wavelength: np.ndarray) -> np.ndarray:
     return flux * 1e-32 * LIGHT_SPEED / wavelength**2 / 1e-17
 
 
-def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: bool = True) -> Axes:
+def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: bool = True, band: str = "mag") -> Axes:
     """Draw f_λ of an object with its errors, its mock twin, and grey where bands were not observed.
 
     Parameters
@@ -79,6 +78,8 @@ def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: boo
         Which of them.
     legend : bool
         Whether to say what the marks are.
+    band : str
+        Of the magnitude.
 
     Returns
     -------
@@ -99,7 +100,7 @@ def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: boo
         ax.errorbar(pivot[wide], f[wide], yerr=shown[wide], fmt="D", ms=4.5, **bars)
     for gap in pivot[~seen & ~broad]:
         ax.axvspan(gap - _HALF_STEP, gap + _HALF_STEP, color=PALE, alpha=0.6, lw=0, zorder=0)
-    _limits(f[seen], ax)
+    _limits(f, shown, one.twin, order, pivot, ax)
     if one.cls.upper().startswith(_QUASARS) and one.z is not None:
         for name, rest in QUASAR_LINES.items():
             place = rest * (1 + one.z)
@@ -108,9 +109,9 @@ def spectrum_figure(portraits: Portraits, ax: Axes, *, row: int = 0, legend: boo
                 note_above(ax, place, name, fontsize=7, color=INK)
     ax.set(xlabel="wavelength (Å)", xlim=(pivot.min() - 150, pivot.max() + 150))
     ax.set_ylabel(FLUX_LABEL, fontsize=8)
-    ax.set_title(_title(one, int((~seen).sum())), fontsize=8.5, loc="left", pad=14)
+    ax.set_title(_title(one, int((~seen).sum()), band), fontsize=8.5, loc="left", pad=14)
     if legend:
-        ax.legend(fontsize=7.5, loc="best", handlelength=1.4)
+        ax.legend(fontsize=7, loc="best", handlelength=1.2)
     return ax
 
 
@@ -125,19 +126,26 @@ def _draw_twin(twin: Twin | None, order: np.ndarray, pivot: np.ndarray, broad: n
         ax.plot(pivot[~broad], mean[~broad], color=ORANGE, lw=1.2, label="mock twin, mean")
 
 
-def _limits(f: np.ndarray, ax: Axes) -> None:
-    """Limit the flux axis to the bulk of the fluxes."""
-    if not len(f):
+def _limits(
+    f: np.ndarray, errors: np.ndarray, twin: Twin | None, order: np.ndarray, pivot: np.ndarray, ax: Axes
+) -> None:
+    """Let the frame hold every flux with its error bar, within reason, and the twin's mean."""
+    if not np.isfinite(f).any():
         return
-    low, high = np.quantile(f, [0.02, 0.98]) if len(f) > 10 else (f.min(), f.max())
+    low, high = np.nanquantile(f, [0.02, 0.98])
     span = max(high - low, 1e-9)
-    ax.set_ylim(min(low - 0.3 * span, 0 if low < 0.4 * high else np.inf), max(high + 0.35 * span, f.max() * 1.05))
+    reaches = [f, *(f + side * np.minimum(errors, 0.5 * span) for side in (1, -1))]
+    if twin is not None and twin.mean is not None:
+        reaches.append(per_wavelength(numbers(twin.mean)[order], pivot))
+    bottom, top = float(np.nanmin(reaches)), float(np.nanmax(reaches))
+    edge = 0.06 * (top - bottom)
+    ax.set_ylim(min(bottom - edge, 0 if low < 0.4 * high else np.inf), top + edge)
 
 
-def _title(one: ShownObject, gaps: int) -> str:
+def _title(one: ShownObject, gaps: int, band: str) -> str:
     """Return class, redshift, magnitude and number of bands without a value."""
     z = "" if one.z is None or one.cls == "STAR" else f"z = {one.z:.2f}"
-    mag = "" if one.mag is None else f"mag = {one.mag:.1f}"
+    mag = "" if one.mag is None else f"{band} = {one.mag:.1f}"
     words = [one.cls, z, mag, f"{count(gaps, 'band')} missing" if gaps else "all bands"]
     return ", ".join(filter(None, words))
 
@@ -148,13 +156,16 @@ def _portraits_plate(exhibits: Exhibits) -> Plate | None:
     found = exhibits.portraits
     if found is None or not found.objects:
         return None
-    n = len(found.objects)
+    n, band = len(found.objects), exhibits.magnitude.split(" (")[0].replace("magnitude", "mag")
     named = ", ".join(f"{one.cls} {'/'.join(str(v) for v in one.key.values())}" for one in found.objects)
     return Plate.worded(
         "portraits",
-        [Panel(spectrum_figure, found, (4.6, 2.9), options={"row": i, "legend": i == 0}) for i in range(n)],
+        [
+            Panel(spectrum_figure, found, (4.6, 2.9), options={"row": i, "legend": i == 0, "band": band})
+            for i in range(n)
+        ],
         split=split_words(found.split),
-        cut=cut_words(found.cut),
+        cut=cut_words(found.cut, exhibits.magnitude),
         twins=sum(one.twin is not None for one in found.objects),
         n=n,
         ids="/".join(found.objects[0].key),
@@ -163,7 +174,9 @@ def _portraits_plate(exhibits: Exhibits) -> Plate | None:
     )
 
 
-def balance_figure(balance: Balance, ax: Axes, side: str = "source", source: str = "mocks") -> Axes:
+def balance_figure(
+    balance: Balance, ax: Axes, side: str = "source", source: str = "mocks", magnitude: str = "magnitude"
+) -> Axes:
     """Draw a table of counts by class and magnitude, coloured by their logarithm.
 
     Parameters
@@ -174,8 +187,8 @@ def balance_figure(balance: Balance, ax: Axes, side: str = "source", source: str
         Where to draw.
     side : {"source", "target"}
         The domain.
-    source : str
-        What the source domain is called.
+    source, magnitude : str
+        What the source domain and the magnitude are called.
 
     Returns
     -------
@@ -191,19 +204,17 @@ def balance_figure(balance: Balance, ax: Axes, side: str = "source", source: str
     ax.set_xticks(np.arange(len(balance.edges)) - 0.5, [f"{edge:g}" for edge in balance.edges])
     ax.set_yticks(range(len(balance.classes)), balance.classes)
     words = {"source": source, "target": "sky, labelled"}[side]
-    ax.set(xlabel="magnitude", title=f"{words}: {shown.rows:,} rows")
+    ax.set(xlabel=magnitude, title=f"{words}: {shown.rows:,} rows")
     ax.tick_params(axis="y", length=0)
     return ax
 
 
 def _short(n: float) -> str:
-    """Return a count in at most four characters."""
-    if n < 10_000:
-        return f"{n:.0f}"
-    return f"{n / 1e3:.0f}k" if n < 1e6 else f"{n / 1e6:.1f}M"
+    """Return a count in at most six characters, thousands parted as everywhere on the page."""
+    return f"{n:,.0f}" if n < 100_000 else f"{n / 1e3:.0f}k" if n < 1e6 else f"{n / 1e6:.1f}M"
 
 
-def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
+def shares_figure(balance: Balance, ax: Axes, source: str = "mocks", magnitude: str = "magnitude") -> Axes:
     """Draw the share of each class at each magnitude: the sky's as lines, the source domain's dashed.
 
     Parameters
@@ -212,8 +223,8 @@ def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
         Of both domains.
     ax : Axes
         Where to draw.
-    source : str
-        What the source domain is called.
+    source, magnitude : str
+        What the source domain and the magnitude are called.
 
     Returns
     -------
@@ -231,14 +242,14 @@ def shares_figure(balance: Balance, ax: Axes, source: str = "mocks") -> Axes:
             label = name if side is balance.target else None
             ax.plot(centre, shares[row], ls=style, marker=look["marker"], ms=3.5, color=look["color"], label=label)
     ax.plot([], [], color=MUTED, ls="--", label=f"{source} (dashed)")
-    legend_below(ax, 3, at=(0.45, -0.17), fontsize=7.5)
-    return dress(ax, "magnitude", "share of the rows", yscale="log", title=f"sky as lines, {source} dashed")
+    ax.legend(loc="center left", bbox_to_anchor=(1.01, 0.5), fontsize=8)
+    return dress(ax, magnitude, "share of the rows", yscale="log", title=f"sky as lines, {source} dashed")
 
 
 @register_plate("data", 20)
 def _balance_plate(exhibits: Exhibits) -> Plate | None:
     """Return class counts by magnitude, mocks against sky."""
-    found, source = exhibits.balance, exhibits.source_word
+    found, source, magnitude = exhibits.balance, exhibits.source_word, exhibits.magnitude
     if found is None or len(found.edges) < 2:
         return None
     sides = [
@@ -249,10 +260,11 @@ def _balance_plate(exhibits: Exhibits) -> Plate | None:
     return Plate.worded(
         "balance",
         [
-            Panel(balance_figure, found, options={"side": "source", "source": source}),
-            Panel(balance_figure, found, options={"side": "target"}),
-            Panel(shares_figure, found, options={"source": source}),
+            Panel(balance_figure, found, options={"side": "source", "source": source, "magnitude": magnitude}),
+            Panel(balance_figure, found, options={"side": "target", "magnitude": magnitude}),
+            Panel(shares_figure, found, (9.4, 3.1), (4.6, 3.0), options={"source": source, "magnitude": magnitude}),
         ],
+        magnitude=magnitude,
         sides="; ".join(sides),
         unlabelled=count(found.unlabelled, "unlabelled source"),
         lost=f" {count(lost, 'row')} without a magnitude are left out." if lost else "",
@@ -334,8 +346,8 @@ def _separation_plate(exhibits: Exhibits) -> Plate | None:
     return Plate.worded(
         "separation",
         [
-            Panel(separation_figure, found, (9.4, 3.2), (4.6, 3.2)),
-            Panel(missing_figure, found, (9.4, 2.6), (4.6, 2.8), options={"source": source}),
+            Panel(separation_figure, found, (9.4, 2.9), (4.6, 3.0)),
+            Panel(missing_figure, found, (9.4, 2.9), (4.6, 3.0), options={"source": source}),
         ],
         1,
         source=source,
@@ -389,8 +401,9 @@ def map_figure(sky_map: SkyMap, ax: Axes, *, group: str = "", title: str = "", s
         _contours(sky_map, "source", MUTED, ax)
         ax.plot([], [], color=MUTED, label=source)
     x, y = sky_map.x, sky_map.y
-    ax.set(xlim=(x[0], x[-1]), ylim=(y[0], y[-1]), title=title)
-    ax.set(xlabel="first discriminant of the margins", ylabel="second discriminant")
+    edge = [(v[1] - v[0]) * 1.5 for v in (x, y)]
+    ax.set(xlim=(x[0] - edge[0], x[-1] + edge[0]), ylim=(y[0] - edge[1], y[-1] + edge[1]), title=title)
+    ax.set(xlabel=sky_map.axes[0], ylabel=sky_map.axes[1])
     ax.legend(loc="best", fontsize=7.5, handletextpad=0.2 if group else 0.4)
     return ax
 
@@ -399,7 +412,16 @@ def _contours(found: SkyMap, part: str, colour: str, ax: Axes) -> None:
     """Draw the contours of a part of the rows, where it has enough of them."""
     if part in found.mass:
         styles = ["--" if level > LEVELS[0] else "-" for level in LEVELS]
-        ax.contour(found.x, found.y, found.mass[part], levels=LEVELS, colors=colour, linestyles=styles, linewidths=1.1)
+        x, y = (np.concatenate([[2 * v[0] - v[1]], v, [2 * v[-1] - v[-2]]]) for v in (found.x, found.y))
+        # A rim of ones closes every contour.
+        mass = np.pad(found.mass[part], 1, constant_values=1.0)
+        ax.contour(x, y, mass, levels=LEVELS, colors=colour, linestyles=styles, linewidths=1.1)
+
+
+_SECOND = (
+    "Second row: the log-odds of {0} against {1}, and of either against the likeliest other class, before calibration; "
+    "the frame is that of these two classes. "
+)
 
 
 @register_plate("data", 40)
@@ -411,12 +433,15 @@ def _map_plate(exhibits: Exhibits) -> Plate | None:
     words = {"source": source, "labelled": "sky, labelled", "unlabelled": "sky, unlabelled"}
     shown = [{"group": g, "title": words[g]} for g in ("source", "labelled") if g in found.points]
     shown.append({"title": "labelled and unlabelled", "source": source})
+    maps = [found, *([exhibits.pair_map] if exhibits.pair_map is not None else [])]
+    panels = [Panel(map_figure, one, THIRD, options=options) for one in maps for options in shown]
     outside = {g: found.outside.get(g) for g in ("labelled", "unlabelled")}
     far = [f"{100 * share:.1f} % of the {g}" for g, share in outside.items() if share is not None]
     return Plate.worded(
         "map",
-        [Panel(map_figure, found, THIRD, options=options) for options in shown],
-        3,
+        panels,
+        len(shown),
+        second=_SECOND.format(*found.classes) if len(maps) > 1 else "",
         source=source,
         Source=sentence(source),
         model=f"Model {exhibits.calibration.run}. " if exhibits.calibration is not None else "",

@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 
-from ...atomic import atomic_file
-
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
@@ -263,6 +261,30 @@ def draw_table(ax: Axes, tones: Any, texts: Mapping[tuple[int, int], str], light
     ax.spines[:].set_visible(False)
 
 
+def key_figure(looks: Mapping[str, Mapping[str, Any]], ax: Axes, *, title: str = "") -> Axes:
+    """Draw the legend that all panels of a plate share, in a place that would be empty.
+
+    Parameters
+    ----------
+    looks : mapping of str to mapping
+        How the lines of each label look.
+    ax : Axes
+        Where to draw.
+    title : str
+        Above the labels.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    ax.set_axis_off()
+    for label, look in looks.items():
+        ax.plot([], [], label=label, **look)
+    ax.legend(loc="center", title=title or None, labelspacing=0.9, handlelength=2.6)
+    return ax
+
+
 HALF, WIDE, SMALL, THIRD = (4.6, 3.3), (9.4, 3.6), (4.6, 3.7), (3.6, 3.1)
 """Width and height of a panel in inches."""
 
@@ -311,6 +333,10 @@ class Panel:
         return self.draw(self.result, axes, **self.options)
 
 
+BROAD = 6.0
+"""Panels wider than this, in inches, have a row of their own."""
+
+
 @dataclass(frozen=True)
 class Plate:
     """A figure of the page.
@@ -337,6 +363,24 @@ class Plate:
     alt: str
     panels: tuple[Panel, ...]
     columns: int = 2
+
+    def rows(self, columns: int) -> list[tuple[Panel, ...]]:
+        """Return the panels row by row, broad ones alone.
+
+        Parameters
+        ----------
+        columns : int
+            Panels side by side at most.
+
+        Returns
+        -------
+        list of tuple of Panel
+        """
+        rows: list[tuple[Panel, ...]] = []
+        for panel in self.panels:
+            full = not rows or len(rows[-1]) == columns or max(panel.size[0], rows[-1][0].size[0]) > BROAD
+            rows = [*rows, (panel,)] if full else [*rows[:-1], (*rows[-1], panel)]
+        return rows
 
     @classmethod
     def worded(cls, key: str, panels: Iterable[Panel], columns: int = 2, *, of: str = "", **words: object) -> Plate:
@@ -375,37 +419,6 @@ def captions() -> dict[str, dict[str, str]]:
 
     texts: dict[str, dict[str, str]] = yaml.safe_load(Path(__file__).with_name("captions.yaml").read_text("utf-8"))
     return texts
-
-
-def save_plate(plate: Plate, path: str | Path, *, overwrite: bool = False) -> None:
-    """Write all panels of a plate as one figure.
-
-    Parameters
-    ----------
-    plate : Plate
-        A figure of the page.
-    path : path
-        Its suffix chooses PNG or PDF.
-    overwrite : bool
-        Whether a file there may be replaced.
-
-    Raises
-    ------
-    OutputError
-        If the file exists and may not be replaced, or cannot be written.
-    """
-    from matplotlib import rc_context
-    from matplotlib.figure import Figure
-
-    panels = plate.panels
-    columns = min(plate.columns, len(panels))
-    rows = -(-len(panels) // columns)
-    width, height = (max(panel.size[i] for panel in panels) for i in (0, 1))
-    with rc_context(RULES), atomic_file(path, overwrite=overwrite) as temporary:
-        figure = Figure(figsize=(columns * width, rows * height), layout="constrained")
-        for panel, part in zip(panels, figure.subfigures(rows, columns, squeeze=False).ravel(), strict=False):
-            panel.on(part)
-        figure.savefig(temporary, dpi=200)
 
 
 def keyed(plates: Iterable[Plate | None], prefix: str) -> list[Plate]:

@@ -5,14 +5,16 @@ Strata of the sky go from sources like the mocks to sources unlike them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from ...comparison.evaluation import COMMON
 from ...text import count, listed, number, sentence, with_span
 from .plates import (
     BLUE,
+    HALF,
     MUTED,
     ORANGE,
     THIRD,
@@ -21,13 +23,16 @@ from .plates import (
     Plate,
     class_look,
     dress,
+    key_figure,
     legend_below,
     note_above,
     nothing,
     numbers,
     reach,
+    regime_look,
     register_plate,
 )
+from .scores import evaluations_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -36,11 +41,114 @@ if TYPE_CHECKING:
     from ...comparison.evaluation import Evaluation
     from ...comparison.exhibits import Calibration, RedshiftCurves
     from ..results import Subject
+    from .scores import Scored
 
 _CLOSER = ("mocks-only", "target-only")
 
 
-def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str = "top") -> Axes:
+def roc_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
+    """Draw true- against false-positive rate of one class, the latter in the logarithm: low rates matter.
+
+    Parameters
+    ----------
+    result : Evaluation, Comparison or mapping of str to Evaluation
+        By regime.
+    ax : Axes
+        Where to draw.
+    cls : str, optional
+        The class, the first by default.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    evaluations = evaluations_of(result)
+    cls = cls or next(iter(_classes(evaluations, "roc")))
+    # One row is the smallest rate that there is; below it nothing was measured.
+    lowest = 1 / max(max(one.n_test - one.figures.counts[cls] for one in evaluations.values()), 10)
+    _draw_curves(result, ax, cls, "roc", ("false_positive", "true_positive"), lowest, drawstyle="steps-post")
+    legend = {"title": "area under the curve", "loc": "lower right", "title_fontsize": 8}
+    limits = {"xscale": "log", "xlim": (lowest, 1), "ylim": (0, 1.02)}
+    return dress(ax, "false-positive rate", "true-positive rate", title=cls, legend=legend, **limits)
+
+
+def purity_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
+    """Draw the purity of the sample above a cut in P(class) against its completeness.
+
+    Parameters
+    ----------
+    result : Evaluation, Comparison or mapping of str to Evaluation
+        By regime.
+    ax : Axes
+        Where to draw.
+    cls : str, optional
+        The class, the first by default.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    cls = _draw_curves(result, ax, cls, "purity", ("completeness", "purity"))
+    main = list(evaluations_of(result).values())[-1]
+    prevalence = main.figures.counts[cls] / max(main.n_test, 1)
+    ax.plot([0.6, 1.02], [prevalence, prevalence], color=MUTED, lw=1, ls=":")
+    legend = {"title": "average precision", "loc": "lower left", "title_fontsize": 8}
+    return dress(ax, "completeness", "purity", title=cls, legend=legend, xlim=(0, 1.02), ylim=(0, 1.02))
+
+
+_AREAS = {"roc": "auroc", "purity": "average_precision"}
+
+
+def _draw_curves(
+    result: Scored, ax: Axes, cls: str | None, kind: str, axes: tuple[str, str], least: float = -np.inf, **style: Any
+) -> str:
+    """Draw a curve of one class for each regime that has it, its area in the legend; return the class."""
+    evaluations = evaluations_of(result)
+    cls = cls or next(iter(_classes(evaluations, kind)))
+    having = {regime: one for regime, one in evaluations.items() if kind in one.curves}
+    for regime, one in having.items():
+        x, y = (numbers(one.curves[kind][cls][name]) for name in axes)
+        look = regime_look(regime, list(having))
+        label = f"{regime}  {number(one[f'per_class.{cls}.{_AREAS[kind]}'])}"
+        ax.plot(np.maximum(x, least), y, color=look["color"], ls=look["linestyle"], label=label, **style)
+    return cls
+
+
+def _classes(evaluations: Mapping[str, Evaluation], kind: str) -> list[str]:
+    """Return the classes that have rows, if any regime has curves of a kind."""
+    main = list(evaluations.values())[-1]
+    known = any(kind in one.curves for one in evaluations.values())
+    return [name for name in main.classes if known and main.figures.counts[name]]
+
+
+def _curves_plate(subject: Subject, kind: str, draw: Any) -> Plate | None:
+    """Return the curves of each class that has rows."""
+    evaluations, classes = subject.evaluations, _classes(subject.evaluations, kind)
+    if not classes:
+        return None
+    areas = []
+    for c in classes:
+        each = [f"{regime} {number(one[f'per_class.{c}.{_AREAS[kind]}'])}" for regime, one in evaluations.items()]
+        areas.append(f"{c}: {', '.join(each)}")
+    panels = [Panel(draw, evaluations, HALF, options={"cls": c}) for c in classes]
+    return Plate.worded(kind, panels, rows=subject.rows_words, areas="; ".join(areas))
+
+
+@register_plate("scores", 40)
+def _roc_plate(subject: Subject) -> Plate | None:
+    """Return ROC curves by class."""
+    return _curves_plate(subject, "roc", roc_figure)
+
+
+@register_plate("scores", 50)
+def _purity_plate(subject: Subject) -> Plate | None:
+    """Return purity against completeness by class."""
+    return _curves_plate(subject, "purity", purity_figure)
+
+
+def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str = "top", legend: bool = True) -> Axes:
     """Draw the true fraction against the mean probability in bins, with 68 % intervals; above, how many rows.
 
     Parameters
@@ -51,6 +159,8 @@ def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str =
         Where to draw.
     cls : str
         The class, or ``top``: the class of largest probability.
+    legend : bool
+        Whether to say which points are before calibration.
 
     Returns
     -------
@@ -74,8 +184,8 @@ def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str =
     for p, n in zip(after[cls]["mean_p"], after[cls]["n"], strict=True):
         note_above(ax, p, f"{int(n):,}", y=1.01, color=MUTED)
     top = cls == "top"
-    ax.set_title("all classes: the class of largest probability" if top else cls, pad=14)
-    if before:
+    ax.set_title("the class of largest probability" if top else cls, pad=14)
+    if before and legend:
         legend_below(ax, 2, at=(0.5, -0.22))
     x, y = ("largest probability", "share that is right") if top else (f"P({cls})", "true fraction")
     return dress(ax, x, y, xlim=(-0.04, 1.06), ylim=(-0.04, 1.06))
@@ -92,9 +202,19 @@ def _reliability_plate(subject: Subject) -> Plate | None:
     from_noise = f"; {number(noise)} would come from noise alone" if noise is not None else ""
     before = kept is not None and kept.before
     names = ["top", *(name for name in after if name != "top")]
+    shared = bool(before) and len(names) % 3 != 0
+    options = [{"cls": name, "legend": not shared} for name in names]
+    panels = [Panel(reliability_figure, kept or subject.main, THIRD, options=one) for one in options]
+    if shared:
+        looks = {
+            "before calibration": {"color": VERMILION, "marker": "s", "mfc": "none"},
+            "after calibration": {"color": BLUE, "marker": "o"},
+            "perfect": {"color": MUTED, "ls": "--", "lw": 0.8},
+        }
+        panels.append(Panel(key_figure, looks, THIRD))
     return Plate.worded(
         "reliability",
-        [Panel(reliability_figure, kept or subject.main, THIRD, options={"cls": name}) for name in names],
+        panels,
         3,
         run=subject.run if kept is None else kept.run,
         rows=subject.rows_words,
@@ -127,7 +247,9 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
         The same.
     """
     bins = result.zoom if zoom and result.zoom is not None else result.whole
-    filled = np.array(bins.n) > 0
+    filled = np.array(bins.n) >= COMMON
+    if not filled.any():
+        return nothing(ax, f"{title}: no bin of redshift holds {COMMON} quasars")
     z = numbers(bins.z)[filled]
     classes = list(result.whole.classes)[:most]
     for name in classes:
@@ -140,8 +262,10 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
         ax.plot(z, median, ms=3.5, label=f"P({name})", **look)
     if result.z_cut is not None:
         ax.axvline(result.z_cut, color=MUTED, lw=1, ls="--")
-        note_above(ax, result.z_cut, f"z = {result.z_cut:g}", y=1.02, fontsize=8, color=MUTED)
-    ax.set_title(title, pad=16)
+        note_above(ax, result.z_cut, f"z = {result.z_cut:g}", y=0.5, fontsize=8, color=MUTED, ha="right", rotation=90)
+    for place, n in zip(z, np.array(bins.n)[filled], strict=True):
+        note_above(ax, place, f"{n:,}", rotation=90, y=1.01, color=MUTED, fontsize=6)
+    ax.set_title(title, pad=20)
     legend_below(ax, 4)
     return dress(ax, "redshift of the quasar", "probability", ylim=(-0.03, 1.03))
 
@@ -161,7 +285,8 @@ def _redshift_plate(subject: Subject) -> Plate | None:
         quasars.append(f"{regime}, {count(one.rows, 'quasar')}")
     if not panels:
         return None
-    return Plate.worded("redshift", panels, quasars=sentence(listed(quasars)), rows=subject.rows_words)
+    words = sentence(listed(quasars))
+    return Plate.worded("redshift", panels, quasars=words, rows=subject.rows_words, fewest=COMMON)
 
 
 def strata_figure(coverage: Coverage, ax: Axes) -> Axes:

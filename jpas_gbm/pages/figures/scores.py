@@ -10,11 +10,11 @@ import numpy as np
 
 from ...atomic import atomic_file
 from ...comparison.budgets import BudgetCurve
-from ...text import count, cut_words, number, sample_words, seeds_words, with_span
+from ...comparison.evaluation import COMMON
+from ...text import count, cut_words, magnitude_name, number, sample_words, seeds_words, with_span
 from .plates import (
-    HALF,
+    DARK,
     LIGHT,
-    MUTED,
     PALE,
     RULES,
     SMALL,
@@ -24,6 +24,7 @@ from .plates import (
     Plate,
     draw_table,
     dress,
+    key_figure,
     legend_below,
     note_above,
     nothing,
@@ -42,7 +43,7 @@ if TYPE_CHECKING:
 
     Scored = Evaluation | Comparison | Mapping[str, Evaluation]
 
-FEWEST = 5
+FEWEST = COMMON
 """Bins with fewer rows of the class are not drawn."""
 
 
@@ -74,7 +75,7 @@ def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
     for j in range(1, len(names)):
         ax.axvline(j - 0.5, color=PALE, lw=0.6)
     ax.set_xticks(range(len(names)), labels)
-    cut = "" if comparison.cut is None else f", mag ≤ {comparison.cut:g}"
+    cut = "" if comparison.cut is None else f", {magnitude_name(comparison.about)} ≤ {comparison.cut:g}"
     ax.set_title(f"{comparison.n_test:,} held-out rows{cut}; bars: 95 % over objects", fontsize=9)
     legend = {"ncols": min(many, 3), "loc": "lower right"}
     return dress(ax, y="score", grid="y", xlim=(-0.5, len(names) - 0.5), legend=legend)
@@ -97,8 +98,12 @@ def _regimes_plate(subject: Subject) -> Plate | None:
     )
 
 
-def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
-    """Draw F1 of each class as a radar, one polygon a regime. The axes must be polar.
+RADARS = {"f1": "F1", "recall": "completeness (recall)", "precision": "purity (precision)"}
+"""Figures of each class that are drawn as radars, and their names."""
+
+
+def radar_figure(comparison: Comparison, ax: Axes, *, figure: str = "f1", legend: bool = True) -> Axes:
+    """Draw a figure of each class as a radar, one polygon a regime. The axes must be polar.
 
     Parameters
     ----------
@@ -106,6 +111,10 @@ def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
         Of regimes on the same rows.
     ax : Axes
         Where to draw.
+    figure : str
+        One of :data:`RADARS`.
+    legend : bool
+        Whether to name the regimes.
 
     Returns
     -------
@@ -114,27 +123,50 @@ def radar_figure(comparison: Comparison, ax: Axes) -> Axes:
     """
     classes = comparison.classes
     angles = np.linspace(0, 2 * np.pi, len(classes), endpoint=False)
-    lowest = 1.0
+    inner = radar_centre(comparison)
     for regime in comparison.regimes:
-        f1 = numbers([comparison.figure(regime, f"per_class.{c}.f1").mean for c in classes])
-        lowest = float(np.nanmin([lowest, *f1]))
-        ax.plot([*angles, angles[0]], [*f1, f1[0]], label=regime, ms=4, **regime_look(regime, comparison.regimes))
-    inner = max(0.0, np.floor((lowest - 0.1) * 10) / 10)
+        values = numbers([comparison.figure(regime, f"per_class.{c}.{figure}").mean for c in classes])
+        look = regime_look(regime, comparison.regimes)
+        ax.plot([*angles, angles[0]], [*values, values[0]], label=regime, ms=4, **look)
     step = 0.1 if inner >= 0.5 else 0.2
     ticks = np.arange(1.0, inner + step / 4, -step)[::-1]
-    ax.set_yticks(ticks, [f"{t:.1f}" for t in ticks], fontsize=7.5)
+    ax.set_yticks(ticks, [f"{t:.1f}" for t in ticks], fontsize=8.5)
+    for label in ax.get_yticklabels():
+        label.set_bbox({"facecolor": LIGHT, "alpha": 0.8, "edgecolor": "none", "pad": 0.8})
+        label.set_color(DARK)
+        label.set_zorder(5)
     ax.set_ylim(inner, 1)
-    ax.set_rlabel_position(225)  # type: ignore[attr-defined]
+    ax.set_rlabel_position(180 * 1.25)  # type: ignore[attr-defined]
+    ax.text(0.5, 0.5, f"{inner:.1f}", transform=ax.transAxes, ha="center", va="center", fontsize=8.5)
+    ax.set_title(RADARS[figure], pad=12)
     ax.set_xticks(angles, classes)
     for label, angle in zip(ax.get_xticklabels(), angles, strict=True):
         label.set_horizontalalignment("left" if np.cos(angle) > 0.1 else "right" if np.cos(angle) < -0.1 else "center")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.08), ncols=2)
+    if legend:
+        ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.1), ncols=2)
     return ax
+
+
+def radar_centre(comparison: Comparison) -> float:
+    """Return the value at the centre of the radars of a comparison: a tenth below all that they show.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Of regimes on the same rows.
+
+    Returns
+    -------
+    float
+    """
+    names = [f"per_class.{c}.{figure}" for c in comparison.classes for figure in RADARS]
+    lowest = np.nanmin([1.0, *numbers([comparison.figure(r, n).mean for r in comparison.regimes for n in names])])
+    return float(max(0.0, np.floor((lowest - 0.05) * 10) / 10))
 
 
 @register_plate("scores", 20)
 def _radar_plate(subject: Subject) -> Plate | None:
-    """Return the radar of F1 by class."""
+    """Return the radars of F1, completeness and purity by class."""
     found = subject.comparison
     if found is None or len(found.classes) < 3:
         return None
@@ -144,8 +176,9 @@ def _radar_plate(subject: Subject) -> Plate | None:
         f1.append(f"{regime}: {', '.join(each)}")
     return Plate.worded(
         "radar",
-        [Panel(radar_figure, found, (4.6, 4.2), polar=True)],
-        1,
+        [Panel(radar_figure, found, (3.6, 3.9), polar=True, options={"figure": figure}) for figure in RADARS],
+        3,
+        centre=number(radar_centre(found), 1),
         sample=sample_words(found.n_test, found.cut, found.about),
         seeds=seeds_words(found.rows[0].seeds),
         f1="; ".join(f1),
@@ -198,7 +231,7 @@ def _budgets_plate(curve: BudgetCurve) -> Plate | None:
         [Panel(budgets_figure, curve, THIRD, options={"figure": n, "label": words}) for n, words in wanted.items()],
         3,
         sources=count(curve.n_test, "test source"),
-        cut=cut_words(curve.cut),
+        cut=cut_words(curve.cut, magnitude_name(curve.about)),
         draws=count(max(point.draws for point in curve.points), "draw"),
         seed=seeds_words([curve.about.get("provenance", {}).get("seed")]),
         least=curve.budgets[0],
@@ -290,6 +323,30 @@ def confusion_figure(evaluation: Evaluation, ax: Axes, title: str = "") -> Axes:
     return ax
 
 
+def share_key_figure(words: str, ax: Axes) -> Axes:
+    """Draw the scale of colours of tables, in a place that would be empty.
+
+    Parameters
+    ----------
+    words : str
+        What the colour is.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    from matplotlib import colormaps
+
+    ax.imshow(np.linspace(0, 1, 128)[None], cmap=colormaps["Blues"], extent=(0, 1, 0, 1), aspect=0.12, vmin=0, vmax=1)
+    ax.set_xticks(np.linspace(0, 1, 6), [f"{100 * share:.0f} %" for share in np.linspace(0, 1, 6)])
+    ax.set_yticks([])
+    ax.set_xlabel(words)
+    return ax
+
+
 @register_plate("scores", 30)
 def _confusion_plate(subject: Subject) -> Plate:
     """Return the confusion matrices: of every regime on the sky, and of mocks tested on mocks where that was done."""
@@ -301,6 +358,7 @@ def _confusion_plate(subject: Subject) -> Plate:
         each = [f"{c} {number(one[f'per_class.{c}.recall'], 2)}" for c in one.classes]
         recalls.append(f"{title}: recall {', '.join(each)}")
     panels = [Panel(confusion_figure, one, SMALL, options={"title": title}) for title, one in shown]
+    panels += [Panel(share_key_figure, "share of the true class", SMALL)] if len(panels) % 2 and panels[1:] else []
     return Plate.worded("confusion", panels, rows=subject.rows_words, recalls="; ".join(recalls))
 
 
@@ -323,106 +381,15 @@ def evaluations_of(result: Scored) -> Mapping[str, Evaluation]:
     return {result.regime: result}
 
 
-def roc_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
-    """Draw true- against false-positive rate of one class, the latter in the logarithm: low rates matter.
-
-    Parameters
-    ----------
-    result : Evaluation, Comparison or mapping of str to Evaluation
-        By regime.
-    ax : Axes
-        Where to draw.
-    cls : str, optional
-        The class, the first by default.
-
-    Returns
-    -------
-    Axes
-        The same.
-    """
-    lowest, steps = 1e-4, {"drawstyle": "steps-post"}
-    cls = _draw_curves(result, ax, cls, "roc", ("false_positive", "true_positive"), lowest, **steps)
-    legend = {"title": "area under the curve", "loc": "lower right", "title_fontsize": 8}
-    limits = {"xscale": "log", "xlim": (lowest, 1), "ylim": (0, 1.02)}
-    return dress(ax, "false-positive rate", "true-positive rate", title=cls, legend=legend, **limits)
-
-
-def purity_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
-    """Draw the purity of the sample above a cut in P(class) against its completeness.
-
-    Parameters
-    ----------
-    result : Evaluation, Comparison or mapping of str to Evaluation
-        By regime.
-    ax : Axes
-        Where to draw.
-    cls : str, optional
-        The class, the first by default.
-
-    Returns
-    -------
-    Axes
-        The same.
-    """
-    cls = _draw_curves(result, ax, cls, "purity", ("completeness", "purity"))
-    main = list(evaluations_of(result).values())[-1]
-    prevalence = main.figures.counts[cls] / max(main.n_test, 1)
-    ax.plot([0.6, 1.02], [prevalence, prevalence], color=MUTED, lw=1, ls=":")
-    legend = {"title": "average precision", "loc": "lower left", "title_fontsize": 8}
-    return dress(ax, "completeness", "purity", title=cls, legend=legend, xlim=(0, 1.02), ylim=(0, 1.02))
-
-
-_AREAS = {"roc": "auroc", "purity": "average_precision"}
-
-
-def _draw_curves(
-    result: Scored, ax: Axes, cls: str | None, kind: str, axes: tuple[str, str], least: float = -np.inf, **style: Any
-) -> str:
-    """Draw a curve of one class for each regime that has it, its area in the legend; return the class."""
-    evaluations = evaluations_of(result)
-    cls = cls or next(iter(_classes(evaluations, kind)))
-    having = {regime: one for regime, one in evaluations.items() if kind in one.curves}
-    for regime, one in having.items():
-        x, y = (numbers(one.curves[kind][cls][name]) for name in axes)
-        look = regime_look(regime, list(having))
-        label = f"{regime}  {number(one[f'per_class.{cls}.{_AREAS[kind]}'])}"
-        ax.plot(np.maximum(x, least), y, color=look["color"], ls=look["linestyle"], label=label, **style)
-    return cls
-
-
-def _classes(evaluations: Mapping[str, Evaluation], kind: str) -> list[str]:
-    """Return the classes that have rows, if any regime has curves of a kind."""
-    main = list(evaluations.values())[-1]
-    known = any(kind in one.curves for one in evaluations.values())
-    return [name for name in main.classes if known and main.figures.counts[name]]
-
-
-def _curves_plate(subject: Subject, kind: str, draw: Any) -> Plate | None:
-    """Return the curves of each class that has rows."""
-    evaluations, classes = subject.evaluations, _classes(subject.evaluations, kind)
-    if not classes:
-        return None
-    areas = []
-    for c in classes:
-        each = [f"{regime} {number(one[f'per_class.{c}.{_AREAS[kind]}'])}" for regime, one in evaluations.items()]
-        areas.append(f"{c}: {', '.join(each)}")
-    panels = [Panel(draw, evaluations, HALF, options={"cls": c}) for c in classes]
-    return Plate.worded(kind, panels, rows=subject.rows_words, areas="; ".join(areas))
-
-
-@register_plate("scores", 40)
-def _roc_plate(subject: Subject) -> Plate | None:
-    """Return ROC curves by class."""
-    return _curves_plate(subject, "roc", roc_figure)
-
-
-@register_plate("scores", 50)
-def _purity_plate(subject: Subject) -> Plate | None:
-    """Return purity against completeness by class."""
-    return _curves_plate(subject, "purity", purity_figure)
-
-
-def magnitude_figure(result: Scored, ax: Axes, *, figure: str = "macro.f1", title: str | None = None) -> Axes:
+def magnitude_figure(
+    result: Scored,
+    ax: Axes,
+    *,
+    figure: str = "common.f1",
+    title: str | None = None,
+    legend: bool = True,
+    band: str = "",
+) -> Axes:
     """Draw a figure in bins of magnitude with 95 % intervals, and how many rows each bin has.
 
     Parameters
@@ -432,9 +399,14 @@ def magnitude_figure(result: Scored, ax: Axes, *, figure: str = "macro.f1", titl
     ax : Axes
         Where to draw.
     figure : str
-        Dotted name, such as ``per_class.QSO_high.f1``.
+        Dotted name, such as ``per_class.QSO_high.f1``; ``common.f1`` is macro-F1 over the classes of which a bin holds
+        ten members or more.
     title : str, optional
         Above the axes, the name by default.
+    legend : bool
+        Whether to name the regimes.
+    band : str
+        What the magnitude is, where the result does not tell.
 
     Returns
     -------
@@ -455,16 +427,23 @@ def magnitude_figure(result: Scored, ax: Axes, *, figure: str = "macro.f1", titl
         ax.errorbar(place, values, yerr=bars, ms=4, capsize=1.5, lw=1, elinewidth=1, label=regime, **look)
         counts |= {float(c): _rows(b, figure) for c, b in zip((lower + upper) / 2, bins, strict=True)}
     for x, n in counts.items():
-        note_above(ax, x, f"{n:,}", rotation=90)
+        note_above(ax, x, f"{n:,}", rotation=90, y=1.02)
     if not counts:
         return nothing(ax, f"{title}: no magnitude bin has {FEWEST} rows")
-    ax.set_title(title, pad=26)
-    legend_below(ax, 4, handlelength=1.6)
-    return dress(ax, "magnitude", "score", grid="y")
+    ax.set_title(title, pad=28)
+    ax.set_ylim(top=1.0 + 0.02 * (1.0 - ax.get_ylim()[0]))
+    ends = [b[end] for one in evaluations.values() for b in one.by_magnitude for end in ("lower", "upper")]
+    ax.set_xlim(min(ends), max(ends))
+    if legend:
+        legend_below(ax, 4, handlelength=1.6)
+    return dress(ax, band or magnitude_name(getattr(result, "about", {})), "F1", grid="y")
 
 
 def _value(one: Any, name: str) -> Any:
     """Return a figure of a magnitude bin by dotted name, None where it is not there."""
+    if name == "common.f1" and "common" not in one:  # an older result
+        kept = [part["f1"] for part in one["per_class"].values() if part.get("n", 0) >= COMMON]
+        return float(np.mean(kept)) if kept and None not in kept else None
     for step in name.split("."):
         one = one.get(step) if isinstance(one, Mapping) else None
     return one
@@ -482,16 +461,24 @@ def _magnitude_plate(subject: Subject) -> Plate | None:
     evaluations = {regime: one for regime, one in subject.evaluations.items() if one.by_magnitude}
     if not evaluations:
         return None
-    titles = {"macro.f1": "macro-F1"} | {f"per_class.{c}.f1": f"F1 of {c}" for c in subject.main.classes}
-    shown = [{"figure": name, "title": title} for name, title in titles.items()]
+    titles = {"common.f1": f"macro-F1, classes of {FEWEST} or more"}
+    titles |= {f"per_class.{c}.f1": f"F1 of {c}" for c in subject.main.classes}
+    shared = len(titles) % 2 == 1
+    more = {"legend": not shared, "band": magnitude_name(subject.about)}
+    shown = [{"figure": name, "title": title, **more} for name, title in titles.items()]
     bins = subject.main.by_magnitude
+    panels = [Panel(magnitude_figure, evaluations, (4.6, 3.3), options=options) for options in shown]
+    if shared:
+        looks = {regime: regime_look(regime, list(evaluations)) for regime in evaluations}
+        panels.append(Panel(key_figure, looks, (4.6, 3.3)))
     return Plate.worded(
         "magnitude",
-        [Panel(magnitude_figure, evaluations, (4.6, 3.5), options=options) for options in shown],
+        panels,
+        band=magnitude_name(subject.about),
         fewest=FEWEST,
         rows=subject.rows_words,
         bins=count(len(bins), "magnitude bin"),
         faint=bins[-1],
         regime=subject.main.regime,
-        macro=number(bins[-1]["macro"]["f1"]),
+        macro=number(_value(bins[-1], "common.f1")),
     )

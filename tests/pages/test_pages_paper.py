@@ -1,0 +1,184 @@
+"""Figures for a paper: width, fonts, the numbers drawn, captions; and what a referee looks at first."""
+
+from __future__ import annotations
+
+import csv
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from matplotlib.figure import Figure
+
+from jpas_gbm.comparison.evaluation import COMMON
+from jpas_gbm.comparison.shown import pair_map
+from jpas_gbm.errors import ConfigError, OutputError
+from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.pages.figures.attribution import waterfall_figure
+from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
+from jpas_gbm.pages.figures.plates import key_figure, plates_of
+from jpas_gbm.pages.figures.probabilities import redshift_figure, roc_figure
+from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
+from jpas_gbm.pages.paper import captions_tex, plate_figure, save_plate, tex, width_inches
+
+
+@pytest.fixture
+def ax():
+    return Figure(figsize=(4.6, 3.3), layout="constrained").subplots()
+
+
+@pytest.fixture(scope="session")
+def subject(results):
+    return results.subjects[0]
+
+
+@pytest.fixture(scope="session")
+def plates(subject):
+    made = plates_of("scores", subject) + plates_of("data", subject.exhibits)
+    return {plate.key: plate for plate in made}
+
+
+def test_widths_are_read_in_the_units_of_papers():
+    assert width_inches("3.4in") == width_inches("3.4") == 3.4 and width_inches(None) is None
+    assert width_inches("86mm") == pytest.approx(3.386, abs=1e-3)
+    assert width_inches("246pt") == pytest.approx(3.404, abs=1e-3)
+
+
+@pytest.mark.parametrize("words", ["wide", "0.2in", "3in4", "400cm"])
+def test_a_width_that_is_none_is_refused(words):
+    with pytest.raises(ConfigError, match="is no width of a figure. Write one such as 3.4in"):
+        width_inches(words)
+
+
+@pytest.mark.parametrize("width", [3.4, 7.1])
+def test_a_figure_has_the_width_asked_for_and_holds_every_panel(plates, width):
+    for key in ("balance", "reliability", "regimes"):
+        figure = plate_figure(plates[key], width)
+        assert figure.get_figwidth() == pytest.approx(width)
+        assert len(figure.axes) == len(plates[key].panels)
+        assert figure.get_figheight() < 9 * width
+
+
+def test_axes_of_like_panels_are_in_line(plates):
+    figure = plate_figure(plates["roc"])
+    left = {round(float(ax.get_position().x0), 6) for ax in figure.axes}
+    assert len(left) == 1 and len(figure.axes) > 2
+
+
+def test_both_formats_are_of_one_drawing_and_the_numbers_stand_beside_it(plates, subject, tmp_path):
+    plate = plates["regimes"]
+    save_plate(plate, [tmp_path / "regimes.pdf", tmp_path / "regimes.png"], 3.4)
+    assert (tmp_path / "regimes.pdf").read_bytes()[:4] == b"%PDF"
+    with (tmp_path / "regimes.csv").open(encoding="utf-8") as stream:
+        rows = list(csv.DictReader(stream))
+    drawn = [float(row["y"]) for row in rows if row["kind"] == "line" and row["y"]]
+    for regime in subject.comparison.regimes:
+        mean = subject.comparison.figure(regime, "macro.f1").mean
+        assert any(abs(value - mean) < 1e-6 for value in drawn)
+    with pytest.raises(OutputError, match="already exists"):
+        save_plate(plate, tmp_path / "regimes.pdf", 3.4)
+
+
+def test_numbers_of_every_figure_can_be_read_back(plates, tmp_path):
+    kinds = set()
+    for key in ("balance", "confusion", "map", "magnitude", "separation"):
+        save_plate(plates[key], tmp_path / f"{key}.png")
+        with (tmp_path / f"{key}.csv").open(encoding="utf-8") as stream:
+            rows = list(csv.DictReader(stream))
+        drawn = [panel for panel in plates[key].panels if panel.draw is not key_figure]
+        assert {row["panel"] for row in rows} == {str(i + 1) for i in range(len(drawn))}
+        kinds |= {row["kind"].split()[0] for row in rows}
+    assert {"line", "cell", "point", "segment", "outline", "text"} <= kinds
+    counts = sum(map(sum, plates["confusion"].panels[0].result.figures.confusion))
+    assert counts > 0
+
+
+def test_captions_are_latex(plates):
+    told = captions_tex(list(plates.values()), 3.4)
+    assert told.count(r"\begin{figure}") == told.count(r"\end{figure}") == len(plates)
+    assert r"QSO\_high" in told and "width=3.4in" in told and r"$\le$ 22.5" in told
+    assert told.isascii()
+    assert captions_tex(list(plates.values()), 7.1).count(r"\begin{figure*}") == len(plates)
+    assert tex("5 % & P_a < 1") == r"5 \% \& P\_a $<$ 1"
+
+
+def test_the_magnitude_is_named_with_its_band_and_survey(plates, subject):
+    axes = {ax.get_xlabel() for key in ("magnitude", "balance") for ax in plate_figure(plates[key]).axes}
+    assert axes - {""} == {"r (Legacy Surveys)"}
+    for key in ("magnitude", "balance", "portraits", "roc"):
+        assert "r (Legacy Surveys)" in plates[key].caption, key
+    assert "r (Legacy Surveys) 22.5" in subject.comparison.lines()[0]
+
+
+def test_macro_f1_by_magnitude_is_over_the_classes_that_a_bin_holds(subject, ax):
+    bins = subject.main.by_magnitude
+    for one in bins:
+        held = [part["f1"] for part in one["per_class"].values() if part["n"] >= COMMON]
+        assert one["common"]["f1"] == pytest.approx(np.mean(held))
+        low, high = one["intervals"]["common.f1"]
+        assert low <= one["common"]["f1"] <= high or high == pytest.approx(low)
+    bare = [{k: v for k, v in one.items() if k != "common"} for one in bins]
+    magnitude_figure({"ssda": replace(subject.main, by_magnitude=bare)}, ax)  # an older result
+    marks = ax.lines[0].get_ydata()
+    assert marks == pytest.approx([one["common"]["f1"] for one in bins])
+
+
+def test_roc_ends_where_one_row_is(subject, ax):
+    roc_figure(subject.evaluations, ax, cls="QSO_high")
+    others = subject.main.n_test - subject.main.figures.counts["QSO_high"]
+    assert ax.get_xlim()[0] == pytest.approx(1 / others)
+
+
+def test_redshift_bins_say_how_many_and_leave_out_the_few(subject, ax):
+    one = subject.exhibits.redshift["ssda-seed0"]
+    few = replace(one, whole=replace(one.whole, n=(COMMON - 1, *one.whole.n[1:])))
+    redshift_figure(few, ax)
+    counts = [text.get_text() for text in ax.texts if text.get_text().isdigit()]
+    assert counts == [str(n) for n in one.whole.n[1:]]
+
+
+def test_radars_state_their_centre(subject, plates):
+    centre = radar_centre(subject.comparison)
+    assert f"the centre is {centre:.1f}" in plates["radar"].caption
+    for figure in RADARS:
+        ax = Figure(figsize=(4, 4)).add_subplot(projection="polar")
+        radar_figure(subject.comparison, ax, figure=figure)
+        assert ax.get_ylim() == (centre, 1) and f"{centre:.1f}" in [text.get_text() for text in ax.texts]
+
+
+def test_portraits_stay_in_their_frames(subject):
+    found = subject.exhibits.portraits
+    for row in range(len(found.objects)):
+        ax = Figure(figsize=(4.6, 2.9)).subplots()
+        spectrum_figure(found, ax, row=row)
+        bottom, top = ax.get_ylim()
+        for line in ax.lines:
+            y = np.asarray(line.get_ydata(), dtype=float)
+            if line.get_label() in ("mock twin, mean", "_child3") or line.get_marker() in ("o", "D"):
+                assert np.nanmin(y) >= bottom and np.nanmax(y) <= top
+
+
+def test_the_second_map_parts_the_first_two_classes_and_its_contours_are_whole(subject, ax):
+    found = subject.exhibits.pair_map
+    assert found.axes[0] == "ln P(QSO_high)/P(QSO_low)"
+    map_figure(found, ax, group="labelled")
+    paths = [path for shown in ax.collections if hasattr(shown, "levels") for path in shown.get_paths()]
+    for path in paths:
+        for polygon in path.to_polygons(closed_only=False):
+            assert polygon[0] == pytest.approx(polygon[-1])
+    assert paths
+    rng = np.random.default_rng(1)
+    margins = rng.normal(size=(300, 3)) * 0.3 + np.repeat(np.array([[4, 0, 0], [0, 4, 0], [0, 0, 4.0]]), 100, axis=0)
+    made = pair_map({"source": (margins, np.repeat([0, 1, 2], 100))}, ("A", "B", "C"))
+    points = made.points["source"]
+    assert points[points[:, 2] == 0, 0].min() > points[points[:, 2] == 1, 0].max()
+    assert pair_map({"source": (margins[:, :2], np.zeros(300, int))}, ("A", "B")) is None
+
+
+def test_waterfall_writes_minus_signs_and_keeps_its_bars_inside(results, ax):
+    why = results.all(Explanation)[0]
+    waterfall_figure(why, ax, row=1)
+    words = [text.get_text() for text in ax.texts]
+    assert not any("-" in word for word in words) and any("−" in word for word in words)
+    low, high = ax.get_xlim()
+    for bar in ax.patches:
+        assert low <= bar.get_x() <= high and low <= bar.get_x() + bar.get_width() <= high
