@@ -42,6 +42,9 @@ COLOURS = (BLUE, VERMILION, GREEN, PURPLE, ORANGE, SKY_BLUE, INK)
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 LINES: tuple[Any, ...] = ("-", "--", "-.", ":", (0, (5, 1, 1, 1, 1, 1)), (0, (1, 1)), (0, (7, 2)))
 
+Look = Mapping[str, Any]
+"""Options of :meth:`matplotlib.axes.Axes.plot`: colour, marker, style of the line."""
+
 _CLASS_PLACES = (1, 3, 2, 0, 4, 5, 6)
 _REGIMES = {"mocks-only": 4, "mocks-calibrated": 5, "target-only": 0, "uda": 2, "ssda": 1}
 
@@ -261,12 +264,12 @@ def draw_table(ax: Axes, tones: Any, texts: Mapping[tuple[int, int], str], light
     ax.spines[:].set_visible(False)
 
 
-def key_figure(looks: Mapping[str, Mapping[str, Any]], ax: Axes, *, title: str = "") -> Axes:
+def key_figure(looks: Mapping[str, Look], ax: Axes, *, title: str = "") -> Axes:
     """Draw the legend that all panels of a plate share, in a place that would be empty.
 
     Parameters
     ----------
-    looks : mapping of str to mapping
+    looks : mapping of str to Look
         How the lines of each label look.
     ax : Axes
         Where to draw.
