@@ -269,12 +269,8 @@ def key_figure(looks: Mapping[str, Look], ax: Axes, *, title: str = "") -> Axes:
 
     Parameters
     ----------
-    looks : mapping of str to Look
-        How the lines of each label look.
-    ax : Axes
-        Where to draw.
-    title : str
-        Above the labels.
+    looks, ax, title : mapping of str to Look, Axes, str
+        How the lines of each label look; where to draw; what stands above.
 
     Returns
     -------
