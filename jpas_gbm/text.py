@@ -49,6 +49,24 @@ def true_minus(words: str) -> str:
     return re.sub(r"(?<![\w.)\]#-])-(?=\.?\d)", MINUS, words)
 
 
+def duration(seconds: float) -> str:
+    """Return a time in the unit that suits it, rounded as an estimate is.
+
+    Parameters
+    ----------
+    seconds : float
+        s.
+
+    Returns
+    -------
+    str
+        Such as ``40 s``, ``3 min`` or ``1.5 h``.
+    """
+    if seconds < 90:
+        return f"{max(10 * round(seconds / 10), 1 if seconds < 5 else 10):.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
+
+
 def span(interval: Sequence[float | None] | None, digits: int = 3, sign: bool = False) -> str:
     """Return ``[0.861, 0.892]``, or nothing where there is no interval.
 

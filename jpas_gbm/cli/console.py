@@ -17,7 +17,9 @@ from typer.core import TyperCommand
 
 from .. import __version__
 from ..errors import JpasGbmError
+from ..run import COUNTS
 from ..store import dump_json
+from ..text import duration
 
 Progress = Callable[[str, int, int], None]
 Closing = Callable[..., Sequence[str]]
@@ -373,11 +375,27 @@ class _StageLines:
 
     def __init__(self) -> None:
         self._told = time.monotonic()
+        self._counts: dict[str, tuple[int, float]] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         ended, now = 0 < total <= done, time.monotonic()
+        if not ended and total > 1 and stage.split(": ")[-1].split(",")[0] in COUNTS:
+            self._count(stage, done, total, now)
+            return
         if not ended and now - self._told < self.EVERY:
             return
         self._told = now
         many = "" if total == 1 else f": {done}" if ended or not total else f": {done} of {total}"
         print(f"{time.strftime('%H:%M:%S')} {stage}{many}", file=sys.stderr)
+
+    def _count(self, stage: str, done: int, total: int, now: float) -> None:
+        """Tell each step of what counts trainings, and how long the rest takes at the pace so far."""
+        before, (first, since) = stage in self._counts, self._counts.get(stage, (done, now))
+        if before and done == first:
+            return
+        if done < first or not before:
+            first, since = done, now
+        self._counts[stage] = first, since
+        left = (now - since) / (done - first) * (total - done) if done > first else None
+        words = "" if left is None else f", about {duration(left)} left"
+        print(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}{words}", file=sys.stderr)

@@ -100,7 +100,9 @@ def compare(
     config: Config = None,
     cut: Cut = 22.5,
     budgets: Annotated[str | None, Option(help="Label budgets, such as 100,1000,all: the label-budget curve.")] = None,
-    keep_models: Annotated[bool, Option("--keep-models", help="Keep every model, for further figures.")] = False,
+    keep_models: Annotated[
+        bool, Option("--keep-models", help="Keep every model, not only the two that figures need.")
+    ] = False,
     draws: Annotated[int, Option(min=1, help="Draws of labels per budget.")] = 3,
     **more: object,
 ) -> Sequence[str]:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 
+from ..adaptation.fit import fit as fit_model
+from ..adaptation.fit import outlook
 from ..adaptation.rows import get_regime
 from ..atomic import atomic_folder, refuse_existing
 from ..config import options_of, override
@@ -22,12 +24,13 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
+from ..text import duration
 from .budgets import HEAD as BUDGETS_FILE
 from .budgets import BudgetCurve, budget_points, label_order, thin_labels, uses_labels
 from .comparison import HEAD as COMPARISON_FILE
 from .comparison import Comparison, RunStore, compare_regimes, run_fingerprint
 from .evaluation import CUT, Evaluation, RegimeResult, brighter, evaluate_model, held_out, run_name, shown_redshifts
-from .exhibits import exhibits_of
+from .exhibits import MOCKS_ALONE, exhibits_of
 
 Fit = Callable[..., Any]
 Mark = TypeVar("Mark")
@@ -133,7 +136,7 @@ def compare(
     budgets : sequence of int or "all", optional
         Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.
     draws, keep_models
-        Draws of labels for each budget; whether models are kept in ``out/models``, for further figures of a page.
+        Draws of labels for each budget; whether ``out/models`` keeps all models, not only the two that figures need.
     out, overwrite
         A folder for the result, where finished runs are taken up again; whether a result there may be replaced.
     seed, threads, progress
@@ -265,12 +268,12 @@ class Trainer:
     held : Catalogue
         The held-out rows, which each model predicts.
     fit : callable, optional
-        ``fit(dataset, options, seed=, threads=, progress=)`` returning a fitted model; default:
+        ``fit(dataset, config=, seed=, threads=, progress=)`` returning a fitted model; default:
         :func:`jpas_gbm.adaptation.fit.fit`.
     run : Run
         Threads and progress.
-    models : Path, optional
-        A folder in which models are kept by the name of the run.
+    models, keep : Path, collection of str, optional
+        A folder in which models are kept by the name of the run; the runs whose models are kept, default: all.
     """
 
     dataset: Dataset
@@ -279,6 +282,7 @@ class Trainer:
     fit: Fit | None = None
     run: Run = field(default_factory=Run)
     models: Path | None = None
+    keep: Collection[str] | None = None
 
     def results(self, planned: Mapping[Mark, Planned], notes: list[str] | None = None) -> dict[Mark, RegimeResult]:
         """Return what the models of planned runs say of the held-out rows.
@@ -301,29 +305,36 @@ class Trainer:
             If a model cannot be trained on the data.
         """
         results = {}
+        seconds = sum(outlook(self.dataset, one.options, self.run.threads) for one in planned.values())
+        told = f"models, about {duration(seconds)} in all"
         for done, (mark, one) in enumerate(planned.items()):
-            self.run.report("models", done, len(planned))
+            self.run.report(told, done, len(planned))
             try:
                 results[mark] = self._result(one)
             except FitError as error:
                 if notes is None:
                     raise
                 notes.append(f"{one.title}: {error}")
-        self.run.report("models", len(planned), len(planned))
+        self.run.report(told, len(planned), len(planned))
         return results
 
     def _result(self, planned: Planned) -> RegimeResult:
         """Return what one model says, from its finished run or a training."""
         mark = run_fingerprint(planned.key, planned.options, planned.seed)
-        kept = self.models is None or (self.models / planned.name).is_dir()
-        known = self.store.load(planned.name, mark) if kept else None
+        keeps = self.keep is None or planned.name in self.keep
+        place = self.models / planned.name if self.models is not None and keeps else None
+        known = self.store.load(planned.name, mark) if place is None or place.is_dir() else None
         if known is not None:
             return known
         data = self.dataset if planned.keep is None else thin_labels(self.dataset, planned.keep)
-        again = {"seed": planned.seed, "threads": self.run.threads, "progress": self._under(planned.title)}
-        fitted = (self.fit or _default_fit)(data, planned.options, **again)
-        if self.models is not None:
-            fitted.save(self.models / planned.name, overwrite=True)
+        again: dict[str, Any] = {
+            "seed": planned.seed,
+            "threads": self.run.threads,
+            "progress": self._under(planned.title),
+        }
+        fitted = (self.fit or fit_model)(data, config=planned.options, **again)
+        if place is not None:
+            fitted.save(place, overwrite=True)
         p = fitted.probabilities(self.held, threads=self.run.threads)
         rule, card = str(fitted.rule), dict(fitted.card)
         result = RegimeResult(planned.options.regime, planned.seed, p, fitted.thresholds, rule, card)
@@ -335,12 +346,6 @@ class Trainer:
         if (progress := self.run.progress) is None:
             return None
         return lambda stage, done, total: progress(f"{title}: {stage}", done, total)
-
-
-def _default_fit(dataset: Dataset, options: FitOptions, **run: Any) -> Model:
-    from ..adaptation.fit import fit
-
-    return fit(dataset, config=options, **run)
 
 
 def compare_dataset(
@@ -370,10 +375,9 @@ def compare_dataset(
     cut, split, n_bootstrap
         Faintest magnitude of the held-out rows that count, their split, and the number of resamples.
     out : path, optional
-        Finished runs are kept in ``out/runs`` and not repeated while data, options and version are the
-        same; so a comparison that was stopped goes on.
+        Finished runs are kept in ``out/runs``, and not repeated while data, options and version are the same.
     keep_models : bool
-        Also keep the models, in ``out/models``.
+        Keep all models in ``out/models``, not only the first of the last regime and of mocks-only.
     run : Run, optional
         Seed of the resamples, threads and progress.
 
@@ -387,7 +391,8 @@ def compare_dataset(
     brighter(held.mag, cut)  # a cut that leaves nothing is told before hours of training
     folder = None if out is None else Path(out)
     store = RunStore(None if folder is None else folder / "runs")
-    trainer = Trainer(dataset, store, held, fit, run, folder / "models" if folder and keep_models else None)
+    needed = None if keep_models else {run_name(r, seeds[0]) for r in (regimes[-1], MOCKS_ALONE)}
+    trainer = Trainer(dataset, store, held, fit, run, folder / "models" if folder else None, needed)
     key = f"{dataset.fingerprint()}/{split}"
     plans = [(r, s, override(options, regime=r)) for s in seeds for r in regimes]
     results = trainer.results({(r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, of, s) for r, s, of in plans})

@@ -242,9 +242,9 @@ def missing_parts(results: Results) -> list[str]:
         }
         if lost := [name for name, there in parts.items() if not there]:
             words.append(
-                f"Not kept with {subject.name}: {', '.join(lost)}. 'jpas-gbm evaluate MODEL' keeps them; so does "
-                "'compare' for the models that it keeps. Photo-spectra need labelled rows, redshift curves quasars of "
-                "known redshift."
+                f"Not kept with {subject.name}: {', '.join(lost)}. 'jpas-gbm compare' and 'evaluate MODEL' keep them "
+                "(mocks tested on mocks: where mocks-only is among the regimes). Photo-spectra need labelled rows, "
+                "redshift curves quasars of known redshift."
             )
     return words
 

@@ -181,6 +181,8 @@ class Work:
         Why the work ended.
     notes : list of str
         What was unusual.
+    told : str
+        What progress says of the trials.
     """
 
     study: Study
@@ -193,6 +195,7 @@ class Work:
     interrupts: Callable[[], AbstractContextManager[Callable[[], None]]] = defer_interrupts
     ended: str = "finished"
     notes: list[str] = field(default_factory=list)
+    told: str = "trials"
     _worker: str = ""
 
     def run(self) -> str:
@@ -258,7 +261,7 @@ class Work:
         known = [outcome(trial) for trial in self._all()]
         done = sum(one in COUNTED for one in known)
         if self.progress is not None:
-            self.progress("trials", min(done, self.trials), self.trials)
+            self.progress(self.told, min(done, self.trials), self.trials)
         return done + known.count("running") < self.trials
 
     def _take_up(self) -> None:
@@ -292,9 +295,7 @@ class Work:
             if refused is not None:
                 self._fail(trial, refused, "")
                 return
-            losses, scored = self._climb(trial, values)
-            self._keep(trial, scored)
-            self.study.tell(trial, losses)
+            self.study.tell(trial, self._climb(trial, values))
         except _GivenUp:
             self.study.tell(trial, state=TrialState.PRUNED)
         except (KeyboardInterrupt, OutOfTime):
@@ -345,16 +346,15 @@ class Work:
             trial.set_user_attr("reason", reason)
         self.study.tell(trial, state=TrialState.FAIL)
 
-    def _climb(self, trial: Trial, values: Mapping[str, Value]) -> tuple[list[float], list[FoldScore]]:
+    def _climb(self, trial: Trial, values: Mapping[str, Value]) -> list[float]:
         """Score a trial on each rung until it is given up, as one to start with never is, or has done all the work."""
         objective, began = self.objective, time.perf_counter()
         given = trial.user_attrs.get(START, False)
         options = objective.space.options(values)
         steps: dict[str, float] = {}
-        scored: list[FoldScore] = []
         losses = [math.inf]
         for number, rung in enumerate(self.options.ladder):
-            scored = []
+            scored: list[FoldScore] = []
             for fold in range(objective.folds):
                 scored.append(objective.score_fold(options, rung, fold))
                 losses = objective.measure.losses(mean_figures(scored))
@@ -369,10 +369,11 @@ class Work:
                 between = fold < objective.folds - 1
                 if between and not given and falls_behind(losses[0], self._others(trial.number, step)):
                     raise _GivenUp
+            self._keep(trial, losses, scored)
             top, keep, among = number == len(self.options.ladder) - 1, self.options.keep, self.options.among
             if not (top or given or climbs(losses[0], self._others(trial.number, step), keep, among)):
                 raise _GivenUp
-        return losses, scored
+        return losses
 
     def _others(self, number: int, step: int) -> list[float]:
         """Return the losses of the other trials on a step of the ladder."""
@@ -381,8 +382,10 @@ class Work:
         steps = [one.user_attrs.get("steps", {}) for one in scored]
         return [float(losses[str(step)]) for losses in steps if str(step) in losses]
 
-    def _keep(self, trial: Trial, scored: list[FoldScore]) -> None:
+    def _keep(self, trial: Trial, losses: list[float], scored: list[FoldScore]) -> None:
+        """Keep what a trial scored on a whole rung: where the time is up, the best so far is told by it."""
         answers = joined(scored)
+        trial.set_user_attr("losses", losses)
         save_answers(self.folder, trial.number, answers)
         trial.set_user_attr("figures", mean_figures(scored))
         trial.set_user_attr("candidate", answers.candidate)

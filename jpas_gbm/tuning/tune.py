@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..adaptation.fit import fit_options
+from ..adaptation.fit import fit_options, outlook
 from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
 from ..options import TuneOptions, Value
@@ -21,6 +21,7 @@ from ..run import Progress, Run, place_named, thread_count
 from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset
+from ..text import duration
 from .objective import Objective
 from .result import Counts, Finalist, Fresh, Ladder, Point, Study, Untuned
 from .space import Space, flat, with_values
@@ -227,6 +228,8 @@ def _work(plan: Plan, study: optuna.Study, jobs: int, progress: Progress | None)
     stop = context.Event()
     helpers = [context.Process(target=_help, args=(plan, stop), daemon=True) for _ in range(jobs - 1)]
     work = plan.work(study, progress)
+    whole = plan.trials * outlook(plan.dataset, plan.space.base, plan.threads) / jobs
+    work.told = f"trials, at most about {duration(whole)} in all"
     try:
         with ignore_interrupts():
             for helper in helpers:
@@ -282,14 +285,27 @@ def _refuse_unfinished(plan: Plan, study: optuna.Study, ended: str) -> None:
     )
 
 
+def _so_far(plan: Plan, study: optuna.Study, ended: str) -> list[FrozenTrial]:
+    """Return the trials that scored on a rung when the time was up, those that came farthest and are best first."""
+    scored = [trial for trial in _trials(study) if "losses" in trial.user_attrs]
+    if ended != "timeout" or not scored:
+        _refuse_unfinished(plan, study, ended)
+    attrs = {trial.number: trial.user_attrs for trial in scored}
+    return sorted(scored, key=lambda t: (-len(attrs[t.number]["steps"]), attrs[t.number]["losses"][0], t.number))
+
+
 def _result(plan: Plan, study: optuna.Study, ended: str, notes: list[str], progress: Progress | None) -> Study:
     """Choose the best trial, measure it against fresh seeds and the untuned fit, and save the study."""
     trials = _trials(study)
     complete = [trial for trial in trials if outcome(trial) == "complete"]
-    if not complete:
-        _refuse_unfinished(plan, study, ended)
     ranked = sorted(complete, key=lambda trial: (trial.values[0], trial.number))
+    ranked = ranked or _so_far(plan, study, ended)
     best = ranked[0]
+    if not complete:
+        notes = [
+            *notes,
+            f"no trial has done all its work: the best so far, trial {best.number}, was judged before that.",
+        ]
     busy = sum(outcome(trial) == "running" for trial in trials)
     if busy:
         notes = [*notes, f"{busy} trial(s) are still under way in other processes: the result will be written again."]
@@ -398,7 +414,7 @@ def _found(plan: Plan, study: optuna.Study, best: FrozenTrial, ended: str, notes
 
 def _point(trial: FrozenTrial) -> Point:
     attrs = trial.user_attrs
-    losses, values = tuple(trial.values), dict(trial.params)
+    losses, values = tuple(trial.values or attrs["losses"]), dict(trial.params)
     return Point(trial.number, losses[0], losses, attrs.get("figures", {}), values, attrs.get("candidate", ""))
 
 

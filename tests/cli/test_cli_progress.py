@@ -11,6 +11,7 @@ from typer.main import get_command
 from jpas_gbm.cli.console import _StageLines, start_log
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.run import Run
+from jpas_gbm.text import duration
 
 GROUPS = ("survey", "config")
 TOP = get_command(app).commands
@@ -44,6 +45,41 @@ def test_a_stage_that_goes_on_is_told_now_and_then(capsys, monkeypatch):
     lines("trees", 9, 9)
     told = [line[9:] for line in capsys.readouterr().err.splitlines()]
     assert told == ["predict: 20", "trees: 3 of 9", "trees: 9"]
+
+
+def test_counts_of_trainings_are_told_step_by_step_with_the_time_that_is_left(capsys, monkeypatch):
+    clock = iter([0.0, 0.0, 100.0, 130.0, 260.0, 300.0])
+    monkeypatch.setattr("time.monotonic", lambda: next(clock))
+    lines = _StageLines()
+    for done in (0, 1, 2, 3):
+        lines("models, about 6 min in all", done, 4)
+    lines("models, about 6 min in all", 4, 4)
+    told = [line[9:] for line in capsys.readouterr().err.splitlines()]
+    named = "models, about 6 min in all"
+    assert told == [
+        f"{named}: 0 of 4",
+        f"{named}: 1 of 4, about 5 min left",
+        f"{named}: 2 of 4, about 2 min left",
+        f"{named}: 3 of 4, about 90 s left".replace("90 s", duration(260 / 3)),
+        f"{named}: 4",
+    ]
+
+
+def test_durations_are_rounded_as_estimates_are():
+    assert [duration(s) for s in (0.3, 12, 85, 200, 5400)] == ["1 s", "10 s", "80 s", "3 min", "1.5 h"]
+
+
+def test_a_fit_says_how_many_candidates_it_trains_and_about_how_long(tiny, quick_options):
+    from jpas_gbm.adaptation.fit import fit, outlook
+    from jpas_gbm.config import override
+
+    told = []
+    options = override(quick_options, regime="target-only")
+    fit(tiny, config=options, threads=1, progress=lambda *step: told.append(step))
+    steps = [(stage, done, total) for stage, done, total in told if stage.startswith("candidates, about ")]
+    assert [done for _, done, _ in steps] == [0, 1] and steps[0][0].endswith(" in all")
+    assert outlook(tiny, override(options, regime="ssda")) > outlook(tiny, options) > 0
+    assert outlook(tiny, options, threads=4) < outlook(tiny, options)
 
 
 def test_rounds_of_a_fold_are_told_under_the_stage_that_ends():

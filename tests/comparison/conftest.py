@@ -68,7 +68,8 @@ class FakeFit:
     stop_after: int | None = None
     fewest: int = 0
 
-    def __call__(self, dataset: Dataset, options, *, seed, threads, progress) -> FakeFitted:
+    def __call__(self, dataset: Dataset, *, config, seed, threads, progress) -> FakeFitted:
+        options = config
         if self.stop_after is not None and len(self.calls) >= self.stop_after:
             raise KeyboardInterrupt
         labelled = dataset.for_training().target_rows("train", "val")

@@ -161,12 +161,15 @@ def test_other_options_data_or_damage_repeat_a_run(dataset, make_fit, tmp_path):
 
 
 def test_models_are_kept_when_asked(dataset, make_fit, tmp_path):
-    compare_dataset(dataset, ("ssda",), (0,), fit=make_fit(), n_bootstrap=0, out=tmp_path)
+    regimes = ("mocks-only", "target-only", "ssda")
+    compare_dataset(dataset, regimes, (0, 1), fit=make_fit(), n_bootstrap=0, out=tmp_path)
+    # What the figures of a page are made from is always kept.
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {"mocks-only-seed0", "ssda-seed0"}
     again = make_fit()
-    compare_dataset(dataset, ("ssda",), (0,), fit=again, n_bootstrap=0, out=tmp_path, keep_models=True)
-    assert len(again.calls) == 1 and (tmp_path / "models" / "ssda-seed0" / "means.npy").is_file()
+    compare_dataset(dataset, regimes, (0, 1), fit=again, n_bootstrap=0, out=tmp_path, keep_models=True)
+    assert len(again.calls) == 4 and (tmp_path / "models" / "target-only-seed1" / "means.npy").is_file()
     third = make_fit()
-    compare_dataset(dataset, ("ssda",), (0,), fit=third, n_bootstrap=0, out=tmp_path, keep_models=True)
+    compare_dataset(dataset, regimes, (0, 1), fit=third, n_bootstrap=0, out=tmp_path, keep_models=True)
     assert third.calls == []
 
 
@@ -175,8 +178,8 @@ def test_progress_names_the_run(dataset, make_fit):
     run = Run.start(progress=lambda *step: told.append(step))
     compare_dataset(dataset, ("ssda",), (5,), fit=make_fit(), n_bootstrap=0, run=run)
     assert (
-        ("models", 0, 1) in told
-        and ("models", 1, 1) in told
+        any(stage.startswith("models, about ") and step == [0, 1] for stage, *step in told)
+        and any(stage.startswith("models, about ") and step == [1, 1] for stage, *step in told)
         and ("ssda, seed 5: trees", 1, 1) in told
         and told[-1] == ("scoring", 1, 1)
     )

@@ -14,6 +14,7 @@ from tuning_samples import TUNE, rows_of, small_study
 from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
 from jpas_gbm.tuning.objective import Objective
 from jpas_gbm.tuning.storage import _check_journal, at_work, defer_interrupts, is_alive, others_alive
+from jpas_gbm.tuning.study import OutOfTime
 from jpas_gbm.tuning.trials import NumberedSampler
 from jpas_gbm.tuning.tune import tune
 
@@ -197,6 +198,26 @@ def test_a_time_limit_ends_between_two_rounds(tiny, tmp_path):
     assert time.monotonic() - began < 30
     with pytest.raises(Exception, match="interrupted.*--resume"):
         tune(tiny, config=options, out=tmp_path / "study", trials=4, timeout=0.01, resume=True)
+
+
+def test_the_best_so_far_comes_back_when_the_time_is_up(tiny, tmp_path, monkeypatch):
+    score, began = Objective.score_fold, []
+
+    def once(self, options, rung, fold):
+        began.append(rung.mocks)
+        if len(began) == 3:  # the first trial is on its second step when the time is up
+            raise OutOfTime
+        return score(self, options, rung, fold)
+
+    monkeypatch.setattr(Objective, "score_fold", once)
+    options = small_study(fresh_seeds=0, keep=1.0, ladder=[{"mocks": 0.5}, {"mocks": 0.7}, {}])
+    found = tune(tiny, config=options, out=tmp_path / "study", trials=4, timeout=600)
+    assert found.counts.ended == "timeout" and found.best.trial == 0 and found.best.loss > 0
+    assert any("no trial has done all its work: the best so far, trial 0" in note for note in found.notes)
+    assert (tmp_path / "study" / "best.yaml").is_file()
+    monkeypatch.setattr(Objective, "score_fold", score)
+    resumed = tune(tiny, config=options, out=tmp_path / "study", trials=1, resume=True)
+    assert resumed.counts.ended == "finished" and not any("best so far" in note for note in resumed.notes)
 
 
 def test_another_data_set_space_seed_or_objective_is_refused(tiny, copied):
