@@ -38,8 +38,6 @@ Mark = TypeVar("Mark")
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
 ALL = "all"
-
-
 BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)
 """Target labels, train and validation together, unless others are asked for."""
 
@@ -185,7 +183,6 @@ def check_regimes(regimes: Sequence[str]) -> list[str]:
     Returns
     -------
     list of str
-        The same.
 
     Raises
     ------
@@ -202,7 +199,7 @@ def check_regimes(regimes: Sequence[str]) -> list[str]:
 
 
 def read_budgets(words: str) -> list[int | str]:
-    """Return the label budgets of ``100,1000,all``.
+    """Return the label budgets of ``100,1000,all`` in their order.
 
     Parameters
     ----------
@@ -212,7 +209,6 @@ def read_budgets(words: str) -> list[int | str]:
     Returns
     -------
     list of int or "all"
-        In the order given.
 
     Raises
     ------
