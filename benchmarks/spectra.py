@@ -189,9 +189,9 @@ def learn(mocks: Catalogue, seed: int):
 class Chi2:
     """The textbook method: vectors fitted at every redshift, stars at none; the best χ² of each class."""
 
-    def __init__(self, spectra, curves: Sequence[Curve]) -> None:
+    def __init__(self, spectra, curves: Sequence[Curve], step: float = 0.0025) -> None:
         weights = band_operator(curves, WAVELENGTH)[0].T
-        self._tables: list[tuple[int, np.ndarray]] = []
+        self.tables: list[tuple[int, np.ndarray]] = []
         for item in spectra:
             if not isinstance(item, Templates):
                 continue
@@ -201,12 +201,12 @@ class Chi2:
             if item.spectype == "STAR":
                 seen = vectors @ weights
                 if len(vectors) > 10:
-                    self._tables += [(3, row[None]) for row in seen]
+                    self.tables += [(3, row[None]) for row in seen]
                 else:
-                    self._tables.append((3, seen))
+                    self.tables.append((3, seen))
                 continue
             top = 5.0 if item.spectype == "QSO" else 1.5
-            grid = np.exp(np.arange(np.log(1.003), np.log1p(top), 0.0025)) - 1
+            grid = np.exp(np.arange(np.log(1.003), np.log1p(top), step)) - 1
             for z in grid:
                 if first * (1 + z) > 3950 or last * (1 + z) < 9200:
                     continue
@@ -214,7 +214,7 @@ class Chi2:
                 if item.spectype == "QSO" and first < 1000:
                     moved = moved * transmission(WAVELENGTH, np.array([z]))
                 kind = 2 if item.spectype == "GALAXY" else int(z < 2.1)
-                self._tables.append((kind, moved @ weights))
+                self.tables.append((kind, moved @ weights))
 
     def misfits(self, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
         """Return the least χ² of each class, shape (n, 4)."""
@@ -224,7 +224,7 @@ class Chi2:
             data, sigma = f[good], np.hypot(e[good], FLOOR * np.abs(f[good]))
             wanted = data / sigma
             total = wanted @ wanted
-            for kind, table in self._tables:
+            for kind, table in self.tables:
                 matrix = table[:, good] / sigma
                 if len(matrix) == 1:
                     scale = max(float(matrix[0] @ wanted), 0.0) ** 2 / max(float(matrix[0] @ matrix[0]), 1e-300)

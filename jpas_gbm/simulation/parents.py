@@ -386,7 +386,7 @@ class ParentLight:
                 morphology[rows], extended[rows] = quasar_shapes(rng, share)
             elif options.emission_stars > 0 or options.variable_stars > 0:
                 add_accretion(rng, light, self._accretion, options.emission_stars)
-                amplitude = rng.uniform(0.0, 0.4, len(light)) * (rng.random(len(light)) < options.variable_stars)
+                amplitude = rng.uniform(0.0, 0.2, len(light)) * (rng.random(len(light)) < options.variable_stars)
                 light *= np.exp(amplitude[:, None] * rng.standard_normal(light.shape))
             flux[rows] = light
         reddening = np.minimum(rng.gamma(2.0, options.reddening / 2.0, n), 0.3)

@@ -445,8 +445,10 @@ class MocksOptions(Options):
     hosts: float = Field(0.3, ge=0, description="Median share of the host's light in a quasar at z = 0.3.")
     dwarfs: float = Field(0.15, ge=0, le=1, description="Share of galaxies at z < 0.45 with strong emission lines.")
     nearby: float = Field(0.0, ge=0, le=1, description="Share of galaxies at z < 0.03.")
-    emission_stars: float = Field(0.0, ge=0, le=1, description="Share of stars with an accretion disc and its lines.")
-    variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.4 mag.")
+    emission_stars: float = Field(
+        0.0, ge=0, le=1, description="Share of stars with emission lines, half of them with a disc."
+    )
+    variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.2 mag.")
     reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
     depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")
     shift: float = Field(1.0, ge=0, description="Scale of the mocks' calibration errors and of the scatter of levels.")

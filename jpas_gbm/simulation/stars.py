@@ -444,7 +444,9 @@ def accretion_spectra() -> np.ndarray:
 
 
 def add_accretion(rng: np.random.Generator, light: np.ndarray, seen: np.ndarray, share: float) -> None:
-    """Give a share of stars a disc of a tenth to nearly all of their light in r, and its emission lines, in place.
+    """Give a share of stars emission lines, and half of these the disc of a tenth to nearly all of their light in r.
+
+    In place.
 
     Parameters
     ----------
@@ -459,5 +461,7 @@ def add_accretion(rng: np.random.Generator, light: np.ndarray, seen: np.ndarray,
     """
     rows = np.flatnonzero(rng.random(len(light)) < share)
     part, width = rng.uniform(0.1, 0.98, len(rows)), 10.0 ** rng.normal(1.5, 0.35, len(rows))
-    disc = (seen[0] + width[:, None] * seen[1]) / seen[0, -2]
-    light[rows] += (part / (1 - part) * light[rows, -2])[:, None] * disc
+    bare = rng.random(len(rows)) < 0.5
+    disc = np.where(bare, 0.0, part / (1 - part))
+    lines = width * np.where(bare, 1.0, disc)
+    light[rows] += light[rows, -2][:, None] * (disc[:, None] * seen[0] + lines[:, None] * seen[1]) / seen[0, -2]
