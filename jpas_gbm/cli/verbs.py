@@ -311,6 +311,26 @@ def report(
     return []
 
 
+def _listed(sheets: str | None, catalogue: str | None, legacy: list[str] | None, noise_draws: int, **given: Any) -> Any:
+    """Make a list, and the sheets to look at its candidates."""
+    from .. import targets
+    from ..pages.sheets import sheets as write_sheets
+
+    if sheets is not None:
+        if catalogue is None:
+            raise ConfigError(
+                f"--sheets {sheets}: shows fluxes. Name the catalogue that was predicted with --catalogue."
+            )
+        claim_file(sheets, given["overwrite"], [catalogue, *(legacy or ()), *given["predictions"]])
+    unused = sheets is not None and not noise_draws
+    again: dict[str, Any] = {} if unused else {"catalogue": catalogue, "legacy": legacy, "noise_draws": noise_draws}
+    found = targets(**again, **given)
+    if sheets is not None and catalogue is not None:
+        same: dict[str, Any] = {name: given[name] for name in ("model", "predictions", "overwrite", "progress")}
+        write_sheets(found, catalogue, sheets, legacy=legacy, **same)
+    return found
+
+
 def _without_curves(result: Any) -> dict[str, Any]:
     return {name: value for name, value in result.to_dict().items() if name != "curves"}
 
@@ -322,6 +342,7 @@ def _without_curves(result: Any) -> dict[str, Any]:
     "json",
     example="targets predictions.fits --purity 0.8 --out candidates.fits",
     as_json=_without_curves,
+    call=_listed,
 )
 def targets(
     result: Any,
@@ -358,7 +379,8 @@ def targets(
     table_format: Annotated[
         str | None, Option("--format", help="Also write OUT_FORMAT: weave, desi, or your own column map (YAML).")
     ] = None,
-    catalogue: Annotated[str | None, Option(help="The catalogue that was predicted, for --noise-draws.")] = None,
+    sheets: Annotated[str | None, Option(help="Write inspection sheets of the candidates here (HTML).")] = None,
+    catalogue: Annotated[str | None, Option(help="What was predicted, for --sheets and --noise-draws.")] = None,
     legacy: Legacy = None,
     noise_draws: Annotated[int, Option(min=0, help="Predict candidates so often again, with noise added.")] = 0,
     **more: object,
@@ -367,7 +389,7 @@ def targets(
     from ..lists.observing import ObservingOptions
 
     how = ObservingOptions(separation=separation, reserve=reserve, density_map=density_map, table_format=table_format)
-    further = {"MOC": moc, **{option.strip("-"): path for option, path in how.files(out).items()}}
+    further = {"sheets": sheets, "MOC": moc, **{option.strip("-"): path for option, path in how.files(out).items()}}
     told = [f"{what}: {path}" for what, path in further.items() if path is not None]
     return [f"list: {out}", f"rule, mix and curves: {Path(out).with_suffix('.json')}", *told]
 

@@ -125,7 +125,8 @@ class TemplateSet(FittedPart):
         return None if self.bank is None else EvidencePlan(self.bank, self.ranks)
 
     @cached_property
-    def _fitter(self) -> TemplateFitter:
+    def fitter(self) -> TemplateFitter:
+        """The bank made ready for fits; there is none where template features step aside."""
         assert self.bank is not None
         return TemplateFitter(self.bank, self.ranks, self.options)
 
@@ -161,7 +162,7 @@ class TemplateSet(FittedPart):
         self._conform(rows)
 
         def fit(task: slice) -> None:
-            work(task, self._fitter.fit(rows.flux[task], rows.flux_err[task]))
+            work(task, self.fitter.fit(rows.flux[task], rows.flux_err[task]))
 
         in_threads(fit, len(rows), size, threads)
 
@@ -242,7 +243,7 @@ class TemplateSet(FittedPart):
         if self.bank is None:
             raise FeatureMismatch(f"there are no templates: {self.note}")
         rows = self._conform(catalogue)
-        return self._fitter.fit(rows.flux, rows.flux_err)
+        return self.fitter.fit(rows.flux, rows.flux_err)
 
     def outliers(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         """Return which bands every class's best template misses by far: they are left out of the fits.
@@ -295,7 +296,7 @@ class TemplateSet(FittedPart):
         out = np.empty((len(catalogue), len(wanted), len(self.bands)), dtype=np.float32)
         plan = self.plan
         if plan is not None and wanted:
-            self._over(catalogue, lambda task, fits: share(plan, self._fitter, fits, places, out[task]), threads, 512)
+            self._over(catalogue, lambda task, fits: share(plan, self.fitter, fits, places, out[task]), threads, 512)
         return out
 
     def to_arrays(self) -> dict[str, np.ndarray]:

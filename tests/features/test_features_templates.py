@@ -565,7 +565,7 @@ def test_a_shape_without_variety_has_no_components() -> None:
 
 def test_the_kernel_agrees_with_linear_algebra(templates: TemplateSet, seen: Catalogue) -> None:
     x, weight = normalise_rows(seen.flux, seen.flux_err, 0.03)
-    fitter = templates._fitter
+    fitter = templates.fitter
     chi2, minus2 = fitter.evaluate(x, weight)
     t, i = 3, 11
     for level, rank in enumerate(templates.ranks):
@@ -582,7 +582,7 @@ def test_the_kernel_agrees_with_linear_algebra(templates: TemplateSet, seen: Cat
 
 def test_models_are_the_best_fits(templates: TemplateSet, seen: Catalogue) -> None:
     fits = templates.fit(seen.take(slice(0, 5)))
-    model = templates._fitter.models(fits, np.full((5, 1), 2))[:, 0]
+    model = templates.fitter.models(fits, np.full((5, 1), 2))[:, 0]
     misfit = (fits.weight * (fits.x - model) ** 2).sum(axis=1)
     assert (misfit <= fits.chi2[:, -1, 2] + 1e-9).all()
 
