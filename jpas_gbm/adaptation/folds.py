@@ -287,7 +287,11 @@ def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
         )
     for part, name, remedy in (
         (rows.source_train, "the training mocks", "only target labels can teach it"),
-        (rows.target_train, "the labelled target rows that train", "what the mocks teach of it stands"),
+        (
+            rows.target_train,
+            "the labelled target rows that train",
+            "what the mocks teach of it stands" if regime.source else "the model knows nothing of it",
+        ),
         (scoring, f"{where} validation", "its probabilities keep the calibration common to all classes"),
     ):
         for name_of_class in _absent(part, rows.classes):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -28,9 +29,6 @@ from .schema import (
     with_columns,
 )
 from .tables import BesideTable, ColumnNames, Extension, RawTable, join_blocks, open_table
-
-if TYPE_CHECKING:
-    import pandas as pd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -82,7 +80,13 @@ def recognise_table(
         If none or several would do. Where none would, the nearest is named with what the table
         lacks of it.
     """
-    offered = [s for s in all_schemas() if s.recognised and (not s.beside or set(s.beside) & set(table.others))]
+    offered = [
+        schema
+        for schema in all_schemas()
+        if schema.recognised
+        and (not schema.beside or set(schema.beside) & set(table.others))
+        and (not schema.formats or table.format.startswith(schema.formats))
+    ]
     schemas = {s.name: with_columns(s, columns) if columns else s for s in offered}
     lacking = {name: lacking_columns(with_beside(table, schema), schema) for name, schema in schemas.items()}
     complete = [schemas[name] for name, names in lacking.items() if not names]
@@ -98,6 +102,12 @@ def recognise_table(
         except CatalogueError as error:
             problems[schema.name] = error
     best = [name for name, score in fits.items() if score == max(fits.values())]
+    if problems and best:
+        # A spoilt redshift catalogue has all that imaging needs, and is none.
+        asks = {name: len(required_columns(schemas[name])) for name in (*best, *problems)}
+        spoilt = max(problems, key=asks.__getitem__)
+        if asks[spoilt] > max(asks[name] for name in best):
+            raise problems[spoilt]
     if len(best) == 1:
         return schemas[best[0]]
     if best:
@@ -134,6 +144,16 @@ def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
 
 _BESIDE: WeakKeyDictionary[RawTable, dict[str, RawTable]] = WeakKeyDictionary()
 """Tables that were opened beside others of their file, so that recognising one opens each once."""
+
+
+def _with_files(table: RawTable, schema: SurveySchema) -> RawTable:
+    """Return a table with the columns of the files that a survey file puts beside it, where they are there."""
+    stem, ending = re.fullmatch(r"(.*?)((?:\.fits|\.fit)?(?:\.gz|\.bz2)?)", table.path.name).groups()  # type: ignore[union-attr]
+    for part in schema.beside_files:
+        path = table.path.with_name(f"{stem}{part}{ending}")
+        if path.is_file():
+            table = BesideTable(table, open_table(path))
+    return table
 
 
 def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
@@ -348,7 +368,7 @@ def open_survey(
             f"{table.path}: is read as '{schema.name}' ({schema.title}), a table of kind '{schema.kind}'; one of kind "
             f"'{kind}' is needed here."
         )
-    return with_beside(table, schema), schema
+    return _with_files(with_beside(table, schema), schema), schema
 
 
 def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | str | None = None) -> pd.DataFrame:

@@ -183,9 +183,14 @@ class SurveySchema(Options):
     title: str = Field(description="One line for people.")
     kind: Kind = Field(description="What its tables are.")
     recognised: bool = Field(True, description="Whether a table is taken for one that is not named: --survey.")
+    formats: tuple[str, ...] = Field((), description="How the names of the formats begin that it is recognised in.")
     generic: bool = Field(False, description="Whether it is for tables that no other survey file describes.")
     hdu: Names = Field((), description="FITS extensions to look for, preferred first; default: the first table.")
     beside: Names = Field((), description="FITS extension whose columns stand beside the table's, row by row.")
+    beside_files: tuple[str, ...] = Field(
+        (),
+        description="Endings of names of files whose columns stand beside the table's, row by row.",
+    )
     key: tuple[Annotated[tuple[str, ...], BeforeValidator(_as_tuple)], ...] = Field(
         min_length=1, description="Row keys: the first whose columns are all there; ROW is the row number."
     )

@@ -152,3 +152,26 @@ def test_magnitude_edges_hold_enough_rows_each():
         assert len(found) == 2 and (magnitude_bins(few, found) == 0).all()
     assert magnitude_bins(np.array([np.nan, 19.0, 30.0]), np.array([19.0, 20.0])).tolist() == [-1, -1, -1]
     assert magnitude_bins(np.array([20.0]), np.empty(0)).tolist() == [-1]
+
+
+@pytest.mark.parametrize("regime", ["target-only", "ssda"])
+def test_a_class_that_no_label_of_the_field_has_leaves_figures_without_value(tiny, quick_options, regime):
+    """Nothing of QSO_high can be measured: its figures are null, macro figures over the others, and this is said."""
+    from dataclasses import replace
+
+    import jpas_gbm as jg
+
+    keep = tiny.target.label != 0
+    few = replace(tiny, target=tiny.target.take(keep), target_split=tiny.target_split[keep])
+    model = jg.fit(few, regime=regime, seed=0, config=quick_options, threads=1)
+    assert any(note.startswith("QSO_high is absent from the labelled target rows") for note in model.card["notes"])
+    said = "the model knows nothing of it" if regime == "target-only" else "what the mocks teach of it stands"
+    assert any(said in note for note in model.card["notes"])
+    p = model.probabilities(few.target_rows("test"))
+    assert p.shape[1] == 4 and np.isfinite(p).all()
+    found = evaluate_model(model, few, n_bootstrap=10)
+    plain = json.loads(dump_json(found.to_dict()))
+    assert [plain["per_class"]["QSO_high"][name] for name in ("recall", "f1", "auroc")] == [None] * 3
+    three = [plain["per_class"][name]["f1"] for name in CLASSES[1:]]
+    assert plain["macro"]["f1"] == pytest.approx(np.mean(three)) and np.isfinite(plain["log_loss"])
+    assert any(line.startswith("no row is QSO_high") for line in found.lines())

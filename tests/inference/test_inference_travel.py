@@ -173,3 +173,80 @@ def test_stilts_takes_predictions(fitted, make_catalogue, tmp_path):
         ["stilts", "votlint", tmp_path / "p.vot"], capture_output=True, text=True, check=True, timeout=100
     )
     assert told.stdout == ""
+
+
+def moved(path, out, turn):
+    """The catalogue 150.2 degrees further west, so that it lies on both sides of RA 0; `turn` writes the angles."""
+    with fits.open(path) as hdus:
+        ra = np.array(hdus[1].data["ALPHA_J2000"], dtype=float)
+        hdus[1].data["ALPHA_J2000"] = turn(ra - 150.2)
+        hdus.writeto(out)
+    return out
+
+
+def test_a_field_on_both_sides_of_ra_0_is_the_same_in_either_convention(fitted, make_catalogue, tmp_path):
+    """0 to 360, or -180 to 180: equal probabilities, positions, area, box and overlaps."""
+    from jpas_gbm.lists.footprint import footprint
+
+    path = make_catalogue(400)
+    with fits.open(path, mode="update") as hdus:  # the last 40 rows see the first 40 again, from another tile
+        for name in ("ALPHA_J2000", "DELTA_J2000"):
+            hdus[1].data[name][-40:] = hdus[1].data[name][:40]
+        hdus[1].data["TILE_ID"][-40:] = 99
+    files = {
+        "here": path,
+        "whole": moved(path, tmp_path / "whole.fits", lambda ra: np.mod(ra, 360)),
+        "half": moved(path, tmp_path / "half.fits", lambda ra: ra),
+    }
+    told = {name: jg.inspect(file).files[0] for name, file in files.items()}
+    assert (
+        told["whole"].sky.ra == pytest.approx(told["half"].sky.ra) and told["whole"].sky.ra[0] > told["whole"].sky.ra[1]
+    )
+    assert told["whole"].sky.square_degrees == pytest.approx(told["here"].sky.square_degrees, rel=1e-6)
+    assert all(any("40 sources were seen by a second tile" in line for line in one.problems) for one in told.values())
+    tables = {}
+    for name, file in files.items():
+        predict(fitted, file, tmp_path / f"{name}.parquet")
+        tables[name] = pd.read_parquet(tmp_path / f"{name}.parquet")
+    for column in [name for name in tables["here"] if name.startswith("P_")]:
+        assert (tables["whole"][column] == tables["here"][column]).all()
+        assert (tables["half"][column] == tables["here"][column]).all()
+    ra = {name: np.mod(table["RA"], 360) for name, table in tables.items()}
+    np.testing.assert_allclose(ra["whole"], ra["half"], atol=1e-9)
+    area = {name: footprint(table["RA"].to_numpy(), table["DEC"].to_numpy()).area for name, table in tables.items()}
+    assert area["whole"] == area["half"] == pytest.approx(area["here"], rel=0.2)
+
+
+@pytest.mark.parametrize("suffix", ["csv", "h5"])
+def test_the_wide_table_of_the_early_data_release_is_classified(make_fitted, tmp_path, suffix):
+    """One column for each band, ratios to iSDSS, in csv and HDF5: the probabilities of the same fluxes in nJy."""
+    import h5py
+
+    from jpas_gbm.surveys.bands import band_system
+
+    bands, rng, n = band_system("jpas57"), np.random.default_rng(4), 30
+    flux = rng.uniform(1, 3, (n, 57)) / 2
+    flux[:, bands.index("iSDSS")] = 1.0
+    columns = {"TILE_ID": np.full(n, 2241), "NUMBER": np.arange(n) + 1, "ALPHA_J2000": 10 + np.arange(n) / 100}
+    columns |= {"DELTA_J2000": np.full(n, 30.0), "AUTO_iSDSS": np.linspace(2, 4, n)}
+    for i, band in enumerate(bands.names):
+        columns |= {f"APER_COR_3_0_{band}": flux[:, i], f"APER_COR_3_0_{band}_ERR": 0.1 * flux[:, i]}
+        columns |= {f"FLAGS_{band}": np.zeros(n, "i2"), f"MASK_FLAGS_{band}": np.zeros(n, "i2")}
+    frame, path = pd.DataFrame(columns), tmp_path / f"JPAS_EDR_photometry.{suffix}"
+    if suffix == "csv":
+        frame.to_csv(path, index=False)
+    else:
+        with h5py.File(path, "w") as file:
+            file.create_dataset("data", data=frame.to_records(index=False))
+    card = {"survey": "jpas_edr", "regime": "ssda", "provenance": {"seed": 7, "version": "0.1.0"}}
+    fitted = make_fitted(photometry="APER_COR_3_0", card=card)
+    predict(fitted, path, tmp_path / "p.parquet")
+    table = pd.read_parquet(tmp_path / "p.parquet")
+    assert table["NUMBER"].tolist() == list(range(1, n + 1))
+    rows = jg.read(path)
+    pivot = bands.pivots[bands.index("J0660")]
+    njy = flux[:, bands.index("J0660")] * np.linspace(2, 4, n) * 1e-19 * pivot**2 / 2.99792458e18 * 1e32
+    np.testing.assert_allclose(rows.flux[:, rows.bands.index("J0660")], njy, rtol=1e-5)
+    expected = fitted.calibrate(fitted.member_margins(fitted.features(rows).X)[0])
+    names = [f"P_{name.upper()}" for name in fitted.classes]
+    np.testing.assert_allclose(table[names].to_numpy(), expected, rtol=1e-5)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,7 +16,7 @@ import pyarrow.csv as pacsv
 import yaml
 
 from ...errors import CatalogueError
-from ..packing import is_packed, open_content
+from ..packing import SEXAGESIMAL, SEXAGESIMAL_HINT, is_packed, open_content
 from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, peek, repeated_names, stack_rows
 from .parquet import block_of, column_of, first_line
 
@@ -25,6 +26,7 @@ _MOST_ECSV = 1 << 18
 _NULLS = ["", "NaN", "nan", "NAN", "NULL", "null", "None", "none", "N/A", "n/a", "NA", "--", "masked"]
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+_PROSE = (".md", ".rst")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -54,10 +56,13 @@ class CsvTable(RawTable):
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
         self.path, self.place = path, path.name
+        if path.suffix.lower() in _PROSE:
+            raise CatalogueError(f"{path}: is a text for people ({path.suffix}), no table.")
         lines = self._lines(peek(path, _HEAD_BYTES))
         self._skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
         if self._skip == len(lines):
             raise CatalogueError(f"{path}: has comment lines only, no header line with column names.")
+        _refuse_curve(path, lines[self._skip : self._skip + 20])
         header = lines[self._skip]
         self._arrays: dict[str, int] = {}
         self._units: dict[str, str] = {}
@@ -233,9 +238,24 @@ class CsvTable(RawTable):
             hint = " Numbers are written with e for the exponent, not with Fortran's d."
         elif _NUMBER.fullmatch(value.replace(",", ".", 1)):
             hint = " Numbers are written with a point, not with a decimal comma."
+        elif SEXAGESIMAL.fullmatch(value):
+            hint = SEXAGESIMAL_HINT
         elif line.endswith(f"(line {self._skip + 2})"):
             hint = " If that line states units, remove it."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
+
+
+def _refuse_curve(path: Path, lines: Sequence[str]) -> None:
+    """Refuse lines of two numbers of which the first ones rise: a transmission curve or a spectrum."""
+    values = [re.split(r"[\s,;]+", line.strip()) for line in lines if line.strip() and not line.startswith("#")]
+    if len(values) < 3 or not all(len(pair) == 2 and all(map(_NUMBER.fullmatch, pair)) for pair in values):
+        return
+    first = [float(x.lower().replace("d", "e")) for x, _ in values]
+    if first[0] > 0 and all(a < b for a, b in itertools.pairwise(first)):
+        raise CatalogueError(
+            f"{path}: is a curve (two columns of numbers, the first rising from {first[0]:g}: a filter's transmission "
+            "or a spectrum), no catalogue. If it is one, it has no header line with column names before its values."
+        )
 
 
 def _companion_cards(path: Path) -> dict[str, str]:

@@ -142,6 +142,11 @@ class FitsTable(RawTable):
         broken = next((part for part in parts if part.problem), None)
         if broken is not None:
             raise CatalogueError(f"{self.path}: has a damaged header ({broken.problem}). Fetch or copy it again.")
+        if "BASIS_VECTORS" in names:
+            raise CatalogueError(
+                f"{self.path}: is a set of templates of spectra (redrock's basis vectors), no catalogue. "
+                f"It has: {listed}."
+            )
         raise CatalogueError(
             f"{self.path}: holds no table, only {listed or 'a header that is cut short'}. A catalogue is needed, no "
             "image; or the file ends before its table (truncated): fetch it again."
