@@ -380,8 +380,9 @@ def audit(data: Dataset | str | Path, *, radius: float = RADIUS) -> LeakAudit:
     Returns
     -------
     LeakAudit
-        The checks of `prepare` done again; and whether sources of one position, or equal rows, stand on two sides.
-        Tiles that splits share are counted and allowed: splits are by object.
+        The checks of `prepare` done again; whether sources of one position, or equal rows, stand on two sides; and
+        whether what features are made of follows an id or a position. Tiles, plates and nights that splits share are
+        counted and allowed: splits are by object.
 
     Raises
     ------
@@ -404,10 +405,45 @@ def audit(data: Dataset | str | Path, *, radius: float = RADIUS) -> LeakAudit:
         leak_check("equal_rows", "target objects whose fluxes are those of one in another split",
                    target.object_id[_equal_in_other_split(target, split)]),
     ]  # fmt: skip
-    if "TILE_ID" in target.key:
-        shared = in_several_splits(target.key["TILE_ID"], split)
-        checks.append(leak_check("shared_tiles", "tiles with objects of several splits", shared, True))
+    checks.append(_named_check(dataset))
+    for name, what in (("TILE_ID", "tiles"), ("plate", "plates"), ("mjd", "nights (MJD)"), ("NIGHT", "nights")):
+        columns = {key.upper(): values for key, values in {**target.extra, **target.key}.items()}
+        if (values := columns.get(name.upper())) is not None and values.dtype.kind in "iu":
+            shared = in_several_splits(values, split)
+            short = {"TILE_ID": "shared_tiles"}.get(name, f"shared_{name}")
+            checks.append(leak_check(short, f"{what} with objects of several splits", shared, True))
     return LeakAudit((*found.checks, *(check for check in dataset.audit.checks if _told(check, found)), *checks))
+
+
+_FOLLOWS = 0.999
+"""Rank correlation from which a measurement is taken for another spelling of an id or a position."""
+
+_IDS = ("NOISE_TILE", "NOISE_SEED", "HEALPIX")
+
+
+def _named_check(dataset: Dataset) -> LeakCheck:
+    """Return whether what features are made of, a flux or a magnitude, is an id or a position in truth."""
+    from scipy.stats import rankdata
+
+    found: dict[str, int] = {}
+    for side in (dataset.source, dataset.target):
+        rows = np.linspace(0, len(side) - 1, min(len(side), 2000)).astype(int) if len(side) else np.empty(0, dtype=int)
+        names: dict[str, np.ndarray] = {"RA": side.ra, "Dec": side.dec, "the object's id": side.object_id, **side.key}
+        names |= {
+            name: side.extra[name] for name in _IDS if name in side.extra and side.extra[name].dtype.kind in "iuf"
+        }
+        ids = {name: np.asarray(values[rows], dtype=np.float64) for name, values in names.items()}
+        inputs = {band: side.flux[rows, i] for i, band in enumerate(side.bands.names)}
+        inputs["imaging magnitude"] = side.imaging_mag[rows]
+        for name, values in inputs.items():
+            for of, known in ids.items():
+                seen = np.isfinite(values) & np.isfinite(known)
+                if seen.sum() >= 50 and np.ptp(values[seen]) > 0 and np.ptp(known[seen]) > 0:
+                    ranks = rankdata(values[seen]), rankdata(known[seen])
+                    if abs(np.corrcoef(*ranks)[0, 1]) > _FOLLOWS:
+                        found[f"{name} follows {of}"] = 1
+    said = "inputs of features that are an id or a position" + (f" ({'; '.join(found)})" if found else "")
+    return LeakCheck("id_features", said, len(found))
 
 
 def _told(check: LeakCheck, found: LeakAudit) -> bool:

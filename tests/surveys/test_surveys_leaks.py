@@ -75,3 +75,41 @@ def test_objects_of_the_target_in_the_source_are_leaks(data, tmp_path):
     assert names == {"source_in_target", "source_at_target"}
     leaking.save(tmp_path / "d")
     assert {check.name for check in jg.audit(tmp_path / "d").leaks} == names
+
+
+@pytest.mark.parametrize(
+    ("values", "what"),
+    [
+        (lambda d: d.target.ra, "B1 follows RA"),
+        (lambda d: -d.target.dec, "B1 follows Dec"),
+        (lambda d: 3.0 * d.target.key["NUMBER"] + 1, "B1 follows NUMBER"),
+    ],
+)
+def test_a_flux_that_is_an_id_or_a_position_is_a_leak(data, tmp_path, values, what):
+    """A survey file that points a band at the wrong column, say: the trees would learn where the labels are."""
+    rng = np.random.default_rng(0)
+    ra, dec = rng.permutation(data.target.ra), rng.uniform(-5, 5, len(data.target))
+    placed = changed(data, ra=ra, dec=dec)
+    flux = placed.target.flux.copy()
+    flux[:, 1] = values(placed)
+    name = placed.target.bands.names[1]
+    leaking = changed(placed, flux=flux)
+    told = {check.name: check for check in jg.audit(leaking).leaks}["id_features"]
+    assert what.replace("B1", name) in told.sentence
+    leaking.save(tmp_path / "d")
+    done = CliRunner().invoke(app, ["audit", str(tmp_path / "d")])
+    assert done.exit_code == 1 and "inputs of features that are an id or a position" in done.output
+
+
+def test_seeds_and_tiles_of_mocks_are_ids_too(data):
+    flux = data.source.flux.copy()
+    seeds = np.random.default_rng(1).permutation(len(data.source))
+    flux[:, 0] = seeds
+    leaking = replace(data, source=data.source.replace(flux=flux, extra={"NOISE_TILE": seeds}))
+    assert "follows NOISE_TILE" in {check.name: check.sentence for check in jg.audit(leaking).leaks}["id_features"]
+
+
+def test_nights_that_splits_share_are_counted_and_allowed(data):
+    nights = changed(data, extra={"mjd": np.arange(len(data.target)) // 100})
+    told = {check.name: check for check in jg.audit(nights).checks}["shared_mjd"]
+    assert told.count == 4 and told.allowed and "nights (MJD) with objects of several splits" in told.sentence
