@@ -20,6 +20,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import CatalogueError
+from .bands import SEXAGESIMAL, SEXAGESIMAL_HINT
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
@@ -81,10 +82,7 @@ def check_file(path: Path) -> bytes:
     if not head:
         raise CatalogueError(f"{path}: is empty (no content). Copy or download it again.")
     if head.startswith(b"PK\x03\x04") and path.suffix.lower() == ".npz":
-        raise CatalogueError(
-            f"{path}: is a bundle of NumPy arrays (.npz), such as spectra or templates, no catalogue. Write the array "
-            "or the columns that are one as .npy, FITS or CSV."
-        )
+        raise CatalogueError(f"{path}: is a bundle of NumPy arrays (.npz), such as spectra or templates, no catalogue.")
     for magic, (what, tool) in _UNREAD.items():
         if head.startswith(magic):
             raise CatalogueError(f"{path}: is {what}, which is not read here. Unpack it first ({tool}).")
@@ -271,11 +269,6 @@ def short(value: object) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
-SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:h ]\s?\d{1,2}([:m ]\s?\d{1,2}(\.\d*)?s?)?", re.IGNORECASE)
-"""Angles such as 14:20:11.2 or 14h20m11s."""
-
-SEXAGESIMAL_HINT = " It is spelt in sixties (h:m:s or d:m:s), which is not read here: write angles in degrees."
-
 _QUOTED = re.compile(r"b?(['\"])(.*)\1")
 
 
@@ -339,10 +332,8 @@ def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np
         return np.where(missing, np.nan, numbers)
     row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
     hint = SEXAGESIMAL_HINT if SEXAGESIMAL.fullmatch(str(filled[row])) else ""
-    raise CatalogueError(
-        f"{place}: row {start + row} holds {short(str(filled[row]))} where {'an integer' if whole else 'a number'} is "
-        f"needed.{hint}"
-    )
+    wanted = "an integer" if whole else "a number"
+    raise CatalogueError(f"{place}: row {start + row} holds {short(str(filled[row]))} where {wanted} is needed.{hint}")
 
 
 def _spells(words: np.ndarray, whole: bool) -> bool:

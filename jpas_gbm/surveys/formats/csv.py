@@ -16,7 +16,8 @@ import pyarrow.csv as pacsv
 import yaml
 
 from ...errors import CatalogueError
-from ..packing import SEXAGESIMAL, SEXAGESIMAL_HINT, is_packed, open_content
+from ..bands import SEXAGESIMAL, SEXAGESIMAL_HINT
+from ..packing import is_packed, open_content
 from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, peek, repeated_names, stack_rows
 from .parquet import block_of, column_of, first_line
 
