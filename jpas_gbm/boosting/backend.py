@@ -19,6 +19,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from ..options import BACKENDS, BoostingOptions
+from .soundness import TreeShape
 
 
 @dataclass(frozen=True, eq=False)
@@ -254,12 +255,14 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def read_trees(self, path: Path) -> Any:
-        """Read trees of the library's native format.
+    def read_trees(self, path: Path, shape: TreeShape) -> Any:
+        """Read trees of the library's native format, whoever made the file.
 
         Parameters
         ----------
         path : Path
+        shape : TreeShape
+            What the file must hold.
 
         Returns
         -------
@@ -269,7 +272,7 @@ class Backend(ABC):
         Raises
         ------
         BundleError
-            If the file holds none.
+            If the file holds others or none.
         """
 
 

@@ -7,18 +7,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from pydantic import Field, FiniteFloat, NonNegativeInt
 
 from ..atomic import atomic_folder
 from ..errors import BundleError, FitError
 from ..options import BACKENDS
 from ..sealed import check_checksums
-from ..store import dump_json, read_json, sha256
+from ..store import damage, dump_json, from_plain, read_json, sha256
 from .backend import Backend, centred, get_backend
 from .evaluator import LazyEvaluator, Reader
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
+from .soundness import TreeShape
 
 _DEARER = 15.0
 """What the library's contributions cost, in units of its margins."""
@@ -297,22 +299,53 @@ class StagedBooster:
                     f"{path}: booster format {head['format']}, this version reads up to {FORMAT}. "
                     "Install a newer jpas-gbm."
                 )
-            if head["backend"] not in BACKENDS.names():
-                known = ", ".join(BACKENDS.names())
-                raise BundleError(f"{path}: booster.json names the backend {head['backend']!r}. Known: {known}.")
-            check_checksums(path, head["checksums"])
-            library = get_backend(head["backend"])
-            stages = tuple(_read_stage(library, path, entry) for entry in head["stages"])
-            names = tuple(head["feature_names"])
-            return cls(library, int(head["n_classes"]), names, stages, tuple(head["history"]))
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BundleError(f"{path}: booster.json is not what jpas-gbm writes ({error!r}). Fit again.") from error
+            told = from_plain(_BoosterHead, head)
+        except (KeyError, TypeError, ValueError) as error:
+            raise BundleError(
+                f"{path}: booster.json is not what jpas-gbm writes ({damage(error)}). Fit again."
+            ) from error
+        if told.backend not in BACKENDS.names():
+            known = ", ".join(BACKENDS.names())
+            raise BundleError(f"{path}: booster.json names the backend {told.backend!r}. Known: {known}.")
+        check_checksums(path, told.checksums)
+        library = get_backend(told.backend)
+        stages = tuple(_read_stage(library, path, told, stage) for stage in told.stages)
+        return cls(library, told.n_classes, told.feature_names, stages, told.history)
 
 
-def _read_stage(library: Backend, folder: Path, entry: dict[str, Any]) -> Stage:
-    fill = np.array([np.nan if value is None else value for value in entry["fill"]], dtype=np.float32)
-    trees = library.read_trees(folder / entry["file"]) if entry["file"] else None
-    return Stage(int(entry["rounds"]), np.array(entry["intercept"], dtype=np.float64), fill, trees)
+@dataclass(frozen=True)
+class _StageHead:
+    """What ``booster.json`` says of a :class:`Stage`."""
+
+    rounds: NonNegativeInt
+    file: str | None
+    intercept: tuple[FiniteFloat, ...]
+    fill: tuple[FiniteFloat | None, ...]
+
+
+@dataclass(frozen=True)
+class _BoosterHead:
+    """What ``booster.json`` says."""
+
+    backend: str
+    n_classes: Annotated[int, Field(ge=2)]
+    feature_names: Annotated[tuple[str, ...], Field(min_length=1)]
+    stages: Annotated[tuple[_StageHead, ...], Field(min_length=1)]
+    history: tuple[dict[str, Any], ...]
+    checksums: dict[str, str]
+
+
+def _read_stage(library: Backend, folder: Path, head: _BoosterHead, stage: _StageHead) -> Stage:
+    shape = TreeShape(head.n_classes, len(head.feature_names), stage.rounds)
+    known = (len(stage.intercept), len(stage.fill)) == (shape.n_classes, shape.n_features)
+    if not known or (stage.rounds > 0) != (stage.file in head.checksums):
+        raise BundleError(
+            f"{folder}: booster.json is not what jpas-gbm writes (a stage of {stage.rounds} rounds in the file "
+            f"{stage.file}, with {len(stage.intercept)} intercepts and {len(stage.fill)} fills). Fit again."
+        )
+    fill = np.array([np.nan if value is None else value for value in stage.fill], dtype=np.float32)
+    trees = library.read_trees(folder / str(stage.file), shape) if stage.rounds else None
+    return Stage(stage.rounds, np.array(stage.intercept, dtype=np.float64), fill, trees)
 
 
 @dataclass(frozen=True, eq=False)

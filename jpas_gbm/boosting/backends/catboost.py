@@ -15,6 +15,7 @@ import numpy as np
 from ...errors import BundleError, ConfigError
 from ...scores.losses import margin_loss
 from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
+from ..soundness import TreeShape
 
 try:
     import catboost
@@ -188,7 +189,7 @@ class CatBoost(Backend):
     def write_trees(self, trees: Any, path: Path) -> None:
         trees.save_model(str(path), format="cbm")
 
-    def read_trees(self, path: Path) -> catboost.CatBoost:
+    def read_trees(self, path: Path, shape: TreeShape) -> catboost.CatBoost:
         try:
             return catboost.CatBoost().load_model(str(path), format="cbm")
         except catboost.CatBoostError as error:

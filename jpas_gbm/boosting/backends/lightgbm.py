@@ -24,6 +24,7 @@ from ..backend import (
     register,
     two_margins,
 )
+from ..soundness import TreeShape, UnsoundError, check_lightgbm
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {
@@ -188,8 +189,10 @@ class LightGBM(Backend):
     def write_trees(self, trees: lightgbm.Booster, path: Path) -> None:
         path.write_text(trees.model_to_string(), encoding="utf-8")
 
-    def read_trees(self, path: Path) -> lightgbm.Booster:
+    def read_trees(self, path: Path, shape: TreeShape) -> lightgbm.Booster:
         try:
-            return lightgbm.Booster(model_str=path.read_text(encoding="utf-8"))
-        except (lightgbm.basic.LightGBMError, UnicodeDecodeError) as error:
+            text = path.read_text(encoding="utf-8")
+            check_lightgbm(text, shape)
+            return lightgbm.Booster(model_str=text)
+        except (lightgbm.basic.LightGBMError, UnsoundError, UnicodeDecodeError) as error:
             raise BundleError(f"{path}: is not a LightGBM model ({error}). Restore it or fit again.") from error

@@ -11,6 +11,7 @@ import xgboost
 from ...errors import BundleError
 from ...scores.losses import softmax
 from ..backend import Backend, Grower, Rows, Task, one_margin, register, two_margins
+from ..soundness import TreeShape, check_xgboost
 
 _LEAST_CURVATURE = 1e-16
 
@@ -171,8 +172,10 @@ class XGBoost(Backend):
     def write_trees(self, trees: xgboost.Booster, path: Path) -> None:
         path.write_bytes(trees.save_raw("ubj"))
 
-    def read_trees(self, path: Path) -> xgboost.Booster:
+    def read_trees(self, path: Path, shape: TreeShape) -> xgboost.Booster:
         try:
-            return _revived(bytearray(path.read_bytes()))
+            raw = path.read_bytes()
+            check_xgboost(raw, shape)
+            return _revived(bytearray(raw))
         except (xgboost.core.XGBoostError, ValueError) as error:
             raise BundleError(f"{path}: is not an XGBoost model ({error}). Restore it or fit again.") from error
