@@ -21,7 +21,7 @@ from .features.shift import DomainShift, Overlap
 from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
-from .store import read_json, write_json
+from .store import damage, from_plain, read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue, conform
 from .surveys.labels import LabelledRows, LabelScheme
@@ -402,6 +402,15 @@ class _MemberHead:
 
 
 @dataclass(frozen=True)
+class _CardFacts:
+    """What of ``card.json`` predictions depend on."""
+
+    photometries: tuple[str, ...] = ()
+    survey: str | None = None
+    magnitude_range: tuple[FiniteFloat, FiniteFloat] | None = None
+
+
+@dataclass(frozen=True)
 class _ModelHead:
     """What ``model.json`` says: the parts of a :class:`Model` that are no files of their own."""
 
@@ -472,12 +481,21 @@ def _misfits(model: Model) -> Iterator[str]:
         yield "it has no booster"
     for member in model.members:
         yield from member.misfits(k, f)
-    if model.held_out is not None and model.held_out.n_classes != k:
-        yield f"its held-out rows have probabilities of {model.held_out.n_classes} classes, not {k}"
-    if model.overlap is not None and len(model.overlap.centre) != f:
-        yield f"its overlap is of {len(model.overlap.centre)} features, not {f}"
+    if model.held_out is not None:
+        yield from model.held_out.misfits(k)
+    if model.overlap is not None:
+        yield from model.overlap.misfits(f)
+    if model.shift is not None:
+        yield from model.shift.misfits(model.bands.names, k)
+    if model.bands.to_dict() != model.recipe.bands.to_dict():
+        yield "its bands are not those of its features"
     if not isinstance(model.card, dict):
         yield "its card is no mapping"
+    try:
+        from_plain(_CardFacts, model.card)
+        model.lines()
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        yield f"its card says something else than a fit does ({damage(error)})"
 
 
 load = Model.load

@@ -16,7 +16,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import stat
+import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -172,12 +174,64 @@ class Sealed(Generic[T]):
         """
         if part not in self.optional:
             return None
-        path = self.path(self.optional[part])
-        try:
-            with np.load(path, allow_pickle=False) as arrays:
-                return dict(arrays)
-        except (OSError, ValueError, TypeError) as error:
-            raise BundleError(f"{path}: is damaged ({error}). The folder is incomplete: {_MEND}") from error
+        return read_arrays(self.path(self.optional[part]))
+
+
+_ARRAY_KINDS = "biufSU"
+_SMALL, _MOST_PACKED = 1 << 26, 100
+"""Bytes of arrays that any file may hold, and how many times its size a larger one may."""
+
+
+def read_arrays(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of an ``.npz`` file; what their headers promise is checked before memory is asked for.
+
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    dict of str to array
+        Of numbers and text.
+
+    Raises
+    ------
+    BundleError
+        If it is no such file, or holds something else.
+    """
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):
+            raise ValueError("it is no regular file")
+        with zipfile.ZipFile(path) as file:
+            members = file.infolist()
+            most = max(_SMALL, _MOST_PACKED * path.stat().st_size)
+            if sum(member.file_size for member in members) > most:
+                raise ValueError(f"it would unpack to more than {most:,} bytes")
+            found = {member.filename.removesuffix(".npy"): _read_array(file, member) for member in members}
+        if len(found) < len(members):
+            raise ValueError("it holds two arrays of one name")
+        return found
+    except FileNotFoundError as error:
+        raise BundleError(f"{path}: is missing. The folder is incomplete: {_MEND}") from error
+    # Headers are Python literals within a compressed archive: there is no end to how they may be wrong.
+    except Exception as error:
+        raise BundleError(f"{path}: is damaged ({error}). The folder is incomplete: {_MEND}") from error
+
+
+def _read_array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
+    with file.open(member) as stream:
+        version = np.lib.format.read_magic(stream)
+        if version != (1, 0):
+            raise ValueError(f"{member.filename} is of version {version}")
+        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
+        promised = math.prod(shape) * dtype.itemsize
+        if dtype.kind not in _ARRAY_KINDS or min(shape, default=0) < 0 or promised > member.file_size:
+            raise ValueError(f"{member.filename} is of type {dtype} and shape {shape} in {member.file_size:,} bytes")
+    with file.open(member) as stream:
+        array: np.ndarray = np.lib.format.read_array(stream, allow_pickle=False)
+        if stream.read(1):
+            raise ValueError(f"{member.filename} goes on behind its array")
+        return array
 
 
 def _head_checksum(head: Mapping[str, Any]) -> str:

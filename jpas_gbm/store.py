@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import stat
 from collections.abc import Iterable, Mapping
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 _BLOCK = 1 << 20
+_LARGEST_JSON = 1 << 26
 
 
 def sha256(path: str | Path) -> str:
@@ -134,15 +136,28 @@ def read_json(path: str | Path) -> Any:
     Raises
     ------
     BundleError
-        If it is missing or is not JSON.
+        If it is missing, is not JSON or is no regular file.
     """
     path = Path(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        # A pipe would be waited for, and may be opened; what else is no file of some size is refused.
+        found = path.stat()
+        if not stat.S_ISREG(found.st_mode):
+            raise BundleError(f"{path}: is no regular file. Put the file itself there, or make it again.")
+        if found.st_size > _LARGEST_JSON:
+            raise BundleError(
+                f"{path}: has {found.st_size:,} bytes; this package writes no JSON above {_LARGEST_JSON:,}. "
+                "Restore it or make it again."
+            )
+        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError as error:
         raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: is not valid JSON ({error}). Restore it or make it again.") from error
+
+
+def _no_constant(word: str) -> None:
+    raise ValueError(f"{word} is no number of JSON")
 
 
 _ADAPTERS: dict[type, TypeAdapter[Any]] = {}

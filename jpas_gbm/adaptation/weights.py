@@ -32,6 +32,41 @@ def effective_share(weights: np.ndarray) -> float:
     return float(weights.sum() ** 2 / (len(weights) * np.square(weights).sum())) if len(weights) else 0.0
 
 
+_SURE = 300.0
+"""Log-odds beyond which a row is of its domain without doubt."""
+
+_LEAST = 1e-290
+"""A weight that is as good as none."""
+
+
+def clipped(weights: np.ndarray, clip: float) -> np.ndarray:
+    """Return weights of mean 1 of which none exceeds `clip`: the largest are cut to one size.
+
+    With the m largest cut to t, t is `clip` times the mean of all: t = clip S / (n - clip m), where S is the sum of the
+    others.
+
+    Parameters
+    ----------
+    weights : array of float64, shape (n,)
+        Not negative; the largest is 1.
+    clip : float
+        Largest weight, in units of the mean; at least 1.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
+    weights = np.maximum(weights, _LEAST)
+    if weights.max() <= clip * weights.mean():
+        return np.array(weights / weights.mean(), dtype=np.float64)
+    n, ordered = len(weights), np.sort(weights)[::-1]
+    others, left = np.cumsum(ordered[::-1])[::-1][1:], n - clip * np.arange(1, n)
+    threshold = clip * others[left > 0] / left[left > 0]
+    # The first that leaves all others below it; the last does, for its factor of their sum is above 1.
+    bounded = np.minimum(weights, threshold[np.argmax(threshold >= ordered[1:][left > 0])])
+    return np.minimum(bounded / bounded.mean(), clip)
+
+
 @dataclass(frozen=True, eq=False)
 class DomainWeights:
     """Cross-fitted odds that a mock looks like the sky.
@@ -77,10 +112,8 @@ class DomainWeights:
         log_odds = self.log_odds if log_odds is None else log_odds
         if gamma == 0 or not len(log_odds):
             return np.ones(len(log_odds))
-        weights = np.exp(gamma * (log_odds - log_odds.max()))
-        for _ in range(5):  # clipping moves the mean that it is relative to
-            weights = np.minimum(weights / weights.mean(), self.clip)
-        return weights / weights.mean()
+        finite = np.clip(log_odds, -_SURE, _SURE)
+        return clipped(np.exp(gamma * (finite - finite.max())), self.clip)
 
     def effective_share(self, gamma: float) -> float:
         """Return the effective share of the sample size left by weights of this temper.

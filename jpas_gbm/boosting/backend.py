@@ -365,8 +365,6 @@ def one_margin(margins: np.ndarray) -> np.ndarray:
 
 
 MOST_LEAVES = 64
-
-
 LEFT, RIGHT, NUMBER = -1, -2, -3
 """Where a node sends NaN (or 0): left, right, or where a number goes."""
 

@@ -4,6 +4,7 @@ labelled rows that trained no tree, with the probabilities that they got by cros
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -421,6 +422,30 @@ class HeldOut:
         """
         return np.bincount(self.label, minlength=self.n_classes)
 
+    def misfits(self, n_classes: int) -> Iterator[str]:
+        """Yield what of the rows is not sound, whoever wrote them.
+
+        Parameters
+        ----------
+        n_classes : int
+            Classes k of the model.
+
+        Yields
+        ------
+        str
+        """
+        if self.n_classes != n_classes:
+            yield f"its held-out rows have probabilities of {self.n_classes} classes, not {n_classes}"
+        # NaN is caught too: it is not close to anything.
+        elif (self.p < 0).any() or not np.allclose(self.p.sum(axis=1), 1, atol=1e-4):
+            yield "its held-out rows have probabilities that do not sum to 1"
+        if self.label.dtype.kind not in "iu" or not ((self.label >= 0) & (self.label < n_classes)).all():
+            yield "its held-out rows have labels of classes that there are not"
+        if self.object_id.dtype.kind not in "iu" or self.mag.dtype.kind != "f" or np.isinf(self.mag).any():
+            yield "its held-out rows have wrong ids or magnitudes"
+        if self.domain not in ("target", "source"):
+            yield f"its held-out rows are of {self.domain!r}, not of target or source"
+
     def take(self, rows: np.ndarray) -> HeldOut:
         """Return some of the rows.
 
@@ -471,7 +496,7 @@ class HeldOut:
             made = cls(value["p"], value["label"], value["object_id"], value["mag"], str(value["domain"]))
         except KeyError as error:
             raise BundleError(f"the held-out rows lack {error}. Restore the model or fit again.") from error
-        n = len(made.label)
-        if made.p.ndim != 2 or any(len(part) != n for part in (made.p, made.object_id, made.mag)):
+        n = made.label.size
+        if made.p.ndim != 2 or any(part.shape != (n,) for part in (made.p[:, 0], made.label, made.object_id, made.mag)):
             raise BundleError("the arrays of the held-out rows do not belong together. Restore the model or fit again.")
         return made

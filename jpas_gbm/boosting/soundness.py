@@ -8,7 +8,6 @@ write it goes on. What is accepted ends in a leaf for every row, and every leaf 
 from __future__ import annotations
 
 import re
-import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -140,17 +139,16 @@ def _check_lightgbm_trees(fields: Mapping[str, list[str]], leaves: np.ndarray, n
         short = (leaves == 1) & (number == 0) if name in ("leaf_weight", "leaf_count") else False
         wrong = np.flatnonzero((number != wanted) & ~np.asarray(short))
         _need(not len(wrong), f"tree {wrong[0] if len(wrong) else 0} has another number of values of {name}")
-        kind = np.int64 if _FIELDS[name] is _INTS else np.float64
         try:
-            arrays[name] = np.array(" ".join(lines).split(), dtype=kind)
+            arrays[name] = np.array(" ".join(lines).split(), dtype=np.int64 if _FIELDS[name] is _INTS else np.float64)
         except (ValueError, OverflowError) as error:
             raise UnsoundError(f"a value of {name} is no number ({error})") from error
         # Whatever is not missing is below a threshold of inf.
         sound = ~np.isnan(arrays[name]) if name == "threshold" else np.isfinite(arrays[name])
         _need(sound.all(), f"a value of {name} is not finite")
-    features, kind = arrays["split_feature"], arrays["decision_type"]
+    features, decisions = arrays["split_feature"], arrays["decision_type"]
     _need(((features >= 0) & (features < n_features)).all(), "a node splits a feature that there is not")
-    _need(np.isin(kind, (0, 2, 4, 6, 8, 10)).all(), "a node decides otherwise than by a number")
+    _need(np.isin(decisions, (0, 2, 4, 6, 8, 10)).all(), "a node decides otherwise than by a number")
     for name in ("leaf_weight", "leaf_count", "internal_weight", "internal_count"):
         _need((arrays[name] >= 0).all(), f"a value of {name} is negative")
     tree = np.repeat(np.arange(len(leaves)), nodes)
@@ -265,7 +263,9 @@ def check_xgboost(raw: bytes, shape: TreeShape) -> None:
         _need(list(model["iteration_indptr"]) == steps, "its rounds are of other trees")
         for number, tree in enumerate(model["trees"]):
             _check_xgboost_tree(tree, number, shape.n_features)
-    except (KeyError, TypeError, AttributeError, UnicodeDecodeError, struct.error, RecursionError) as error:
+    except UnsoundError:
+        raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError, RecursionError) as error:
         raise UnsoundError(f"it is not as XGBoost writes it ({error!r})") from error
 
 

@@ -15,6 +15,7 @@ from ..atomic import atomic_file
 from ..errors import BundleError, DatasetError
 from ..scores.losses import ABOVE, SlopeRows
 from ..scores.metrics import NULL, Scorer
+from ..sealed import read_arrays
 
 
 def nested(values: Mapping[str, float | None]) -> dict[str, Any]:
@@ -306,8 +307,7 @@ class SkyMap:
             If it is missing or is no map.
         """
         try:
-            with np.load(path, allow_pickle=False) as members:
-                arrays = dict(members)
+            arrays = read_arrays(Path(path))
             mass, points = (
                 {name.removeprefix(part): value for name, value in arrays.items() if name.startswith(part)}
                 for part in ("mass:", "points:")
@@ -316,9 +316,7 @@ class SkyMap:
             classes, shares = tuple(about["classes"]), tuple(about["shares"])
             more = {"axes": tuple(about["axes"])} if "axes" in about else {}
             return cls(arrays["x"], arrays["y"], mass, points, classes, about["rows"], about["outside"], shares, **more)
-        except FileNotFoundError as error:
-            raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
-        except (OSError, ValueError, KeyError) as error:
+        except (TypeError, ValueError, KeyError) as error:
             raise BundleError(f"{path}: is not a map that jpas-gbm wrote ({error}). Make it again.") from error
 
 

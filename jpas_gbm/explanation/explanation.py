@@ -29,6 +29,7 @@ import numpy as np
 
 from ..atomic import atomic_folder
 from ..errors import BundleError, ConfigError
+from ..sealed import read_arrays
 from ..store import dump_json, read_json, read_record, sha256, write_json
 from ..text import aligned, cell, cut_words, html_table, magnitude_name
 from .content import Content, ObjectFacts
@@ -332,5 +333,4 @@ def _read_arrays(path: Path, checksum: str | None) -> dict[str, np.ndarray]:
         raise BundleError(f"{path}: is missing. The explanation is incomplete: explain again or restore it.")
     if sha256(path) != checksum:
         raise BundleError(f"{path} does not match its checksum. It was changed or truncated: explain again.")
-    with np.load(path, allow_pickle=False) as stored:
-        return dict(stored)
+    return read_arrays(path)

@@ -16,6 +16,7 @@ from ..atomic import atomic_folder
 from ..config import parse_options
 from ..errors import BundleError, ConfigError, JpasGbmError, did_you_mean
 from ..options import FeatureOptions, TemplateOptions
+from ..sealed import read_arrays
 from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue, conform
@@ -426,9 +427,6 @@ def _read_templates(path: Path) -> TemplateSet:
     from .templates import TemplateSet
 
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return TemplateSet.from_arrays({name: arrays[name] for name in arrays.files})
-    except FileNotFoundError as error:
-        raise BundleError(f"{path}: is missing. The folder is incomplete: fit again or restore it.") from error
-    except (OSError, ValueError, KeyError) as error:
+        return TemplateSet.from_arrays(read_arrays(path))
+    except (ValueError, KeyError) as error:
         raise BundleError(f"{path}: is damaged ({error}). Fit again or restore it.") from error

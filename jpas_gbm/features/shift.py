@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import ClassVar, Self
 
@@ -60,6 +60,30 @@ class DomainShift(Stored):
     def error_factor(self) -> float:
         """Root mean square of the pulls: true over stated errors."""
         return float(np.sqrt(np.mean(self.pulls**2)))
+
+    def misfits(self, bands: tuple[str, ...], n_classes: int) -> Iterator[str]:
+        """Yield what does not fit a model.
+
+        Parameters
+        ----------
+        bands : tuple of str
+            Names of the model's b bands.
+        n_classes : int
+            Its classes, k.
+
+        Yields
+        ------
+        str
+        """
+        b, t = len(bands), len(self.tiles)
+        shapes = {"zero_points": (t, b), "common": (b,), "offsets": (n_classes, b)}
+        wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        if self.bands != bands or wrong or self.modes.shape != (n_classes, *self.modes.shape[1:2], b):
+            yield f"its shift is of other bands, tiles or classes ({', '.join(wrong) or 'bands, modes'})"
+        elif not all((np.isfinite(part) & (part > 0)).all() for part in (self.zero_points, self.common, self.offsets)):
+            yield "its shift has zero points or offsets that are not positive numbers"
+        if (np.diff(self.tiles) <= 0).any():
+            yield "its shift names tiles out of order"
 
     def factors(self, tile: np.ndarray | None, n: int) -> np.ndarray:
         """Return sky over mock flux of the anchor class for n rows of given tiles, float64 (n, b).
@@ -237,6 +261,29 @@ class Overlap(Stored):
     limits: np.ndarray
 
     stored_as: ClassVar[str] = "overlap"
+
+    def misfits(self, n_features: int) -> Iterator[str]:
+        """Yield what does not fit a model.
+
+        Parameters
+        ----------
+        n_features : int
+            Features f of the model.
+
+        Yields
+        ------
+        str
+        """
+        d, c = len(self.components), len(self.means)
+        shapes = {
+            "centre": (n_features,), "scale": (n_features,), "components": (d, n_features), "means": (c, d),
+            "whiteners": (c, d, d), "limits": (2,),
+        }  # fmt: skip
+        wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        if wrong:
+            yield f"its overlap is not of {n_features} features ({', '.join(wrong)})"
+        elif not all(np.isfinite(getattr(self, name)).all() for name in shapes) or (self.scale <= 0).any():
+            yield "its overlap has parts that are not finite, or a scale that is not positive"
 
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2).

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import math
 import time
-import zipfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from ..atomic import atomic_file
 from ..errors import BundleError, FitError, OutputError
 from ..options import TuneOptions, Value
 from ..run import Progress
+from ..sealed import read_arrays
 from .objective import Answers, FoldScore, Objective, joined, mean_figures
 from .storage import at_work, defer_interrupts, is_alive, others_alive
 from .trials import COUNTED, ExploringSampler, NumberedSampler, outcome, reused
@@ -441,9 +441,9 @@ def load_answers(folder: Path, number: int) -> Answers | None:
     if not path.is_file():
         return None
     try:
-        with np.load(path, allow_pickle=False) as arrays:
-            return Answers(str(arrays["candidate"]), arrays["y"], arrays["p"], arrays["groups"])
-    except (ValueError, TypeError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        arrays = read_arrays(path)
+        return Answers(str(arrays["candidate"]), arrays["y"], arrays["p"], arrays["groups"])
+    except (BundleError, KeyError) as error:
         raise BundleError(
             f"{path}: is damaged ({type(error).__name__}). Restore it from a copy; or remove it and go on with "
             "--resume: the study is as good without it, but tells no interval of that trial."

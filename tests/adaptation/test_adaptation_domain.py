@@ -211,3 +211,19 @@ def test_a_report_that_fails_does_not_fail_the_fit(tiny, quick_options, monkeypa
     assert any("the domain report is not whole" in note and "planted" in note for note in fitted.card["notes"])
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(fitted.probabilities(rows), ssda.probabilities(rows))
+
+
+@pytest.mark.parametrize("spread", [0.5, 3.0, 8.0, 100.0, np.inf])
+@pytest.mark.parametrize("clip", [1.5, 5.0, 20.0])
+def test_no_weight_exceeds_the_clip_and_their_mean_is_one(spread, clip):
+    odds = np.random.default_rng(4).normal(size=2000) * (spread if np.isfinite(spread) else 8.0)
+    if np.isinf(spread):
+        odds[:3], odds[3:9] = np.inf, -np.inf
+    weights = DomainWeights(odds, odds, 0.9, clip, odds).weights(1.0)
+    assert weights.max() <= clip and weights.min() >= 0
+    assert weights.mean() == pytest.approx(1, abs=1e-9)
+    # The order of the odds stays; those below the cut keep their ratios.
+    assert (np.diff(weights[np.argsort(odds)]) >= 0).all()
+    low = np.flatnonzero((weights < weights.max()) & (np.abs(odds) < 300))[:2]
+    if len(low) == 2:
+        assert weights[low[0]] / weights[low[1]] == pytest.approx(np.exp(odds[low[0]] - odds[low[1]]), rel=1e-6)

@@ -13,6 +13,7 @@ import pytest
 
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.booster import StagedBooster
+from jpas_gbm.boosting.soundness import TreeShape
 from jpas_gbm.boosting.training import bin_features, train
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 from jpas_gbm.scores.losses import margin_loss
@@ -147,7 +148,7 @@ def test_damaged_folder_is_named(backend, problem, quick, tmp_path):
     with pytest.raises(BundleError, match="does not match its checksum"):
         StagedBooster.load(folder)
     with pytest.raises(BundleError, match="is not a"):
-        backend.read_trees(trees)
+        backend.read_trees(trees, TreeShape(4, X.shape[1], booster.stages[0].rounds))
     trees.unlink()
     with pytest.raises(BundleError, match="is missing"):
         StagedBooster.load(folder)
