@@ -481,12 +481,9 @@ def _misfits(model: Model) -> Iterator[str]:
         yield "it has no booster"
     for member in model.members:
         yield from member.misfits(k, f)
-    if model.held_out is not None:
-        yield from model.held_out.misfits(k)
-    if model.overlap is not None:
-        yield from model.overlap.misfits(f)
-    if model.shift is not None:
-        yield from model.shift.misfits(model.bands.names, k)
+    yield from () if model.held_out is None else model.held_out.misfits(k)
+    yield from () if model.overlap is None else model.overlap.misfits(f)
+    yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
     if model.bands.to_dict() != model.recipe.bands.to_dict():
         yield "its bands are not those of its features"
     if not isinstance(model.card, dict):

@@ -443,8 +443,6 @@ class HeldOut:
             yield "its held-out rows have labels of classes that there are not"
         if self.object_id.dtype.kind not in "iu" or self.mag.dtype.kind != "f" or np.isinf(self.mag).any():
             yield "its held-out rows have wrong ids or magnitudes"
-        if self.domain not in ("target", "source"):
-            yield f"its held-out rows are of {self.domain!r}, not of target or source"
 
     def take(self, rows: np.ndarray) -> HeldOut:
         """Return some of the rows.
