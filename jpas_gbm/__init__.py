@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from .explanation.explanation import Explanation as Explanation
     from .inference.stream import predict as predict
     from .lists.candidate_list import targets as targets
+    from .lists.rivals import ListComparison as ListComparison
+    from .lists.rivals import compare_lists as compare_lists
     from .lists.target_list import TargetList as TargetList
     from .model import Model as Model
     from .model import load as load
@@ -64,6 +66,7 @@ _DOOR = {
     "explain": "explanation.explain",
     "tune": "tuning.tune",
     "targets": "lists.candidate_list",
+    "compare_lists": "lists.rivals",
     "report": "pages.html",
     # nouns
     "Fetched": "archives.fetch",
@@ -78,6 +81,7 @@ _DOOR = {
     "Explanation": "explanation.explanation",
     "Study": "tuning.result",
     "TargetList": "lists.target_list",
+    "ListComparison": "lists.rivals",
     "JpasClassifier": "boosting.classifier",
     "JpasGbmError": "errors",
     # figures: each takes a result and an axes

@@ -394,6 +394,26 @@ def targets(
     return [f"list: {out}", f"rule, mix and curves: {Path(out).with_suffix('.json')}", *told]
 
 
+@verb("overwrite", "json", example="compare-lists predictions.fits theirs.csv --labels zcat.fits --out compared.json")
+def compare_lists(
+    result: Any,
+    ours: Annotated[str, Argument(metavar="OURS", help="Predictions or a list of this package.")],
+    theirs: Annotated[str, Argument(metavar="THEIRS", help="A catalogue with positions and classes.")],
+    out: Out,
+    labels: Annotated[list[str] | None, Option(help="Label catalogues: who is right.")] = None,
+    model: Annotated[str | None, Option("--model", help="Our model: labels that made it do not count.")] = None,
+    radius: Annotated[float, Option(help="Of the match by position, arcsec.")] = 1.0,
+    **more: object,
+) -> Sequence[str]:
+    """Compare our classes with another catalogue's: agreement, who is right, what kind of source differs."""
+    from ..pages.figures.lists import rivals_figure
+    from ..pages.figures.scores import save_figure
+
+    picture = Path(out).with_suffix(".png")
+    save_figure(rivals_figure, result, picture, overwrite=True)
+    return [f"comparison: {out}", f"figure: {picture}"]
+
+
 @dataclass(frozen=True)
 class Citation:
     """How to cite the software, from CITATION.cff.

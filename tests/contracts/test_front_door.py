@@ -17,7 +17,7 @@ import jpas_gbm as jg
 
 VERBS = [
     *("fetch", "simulate", "mocks", "inspect", "read", "prepare", "audit", "fit", "load", "predict"),
-    *("evaluate", "compare", "explain", "tune", "targets", "report"),
+    *("evaluate", "compare", "explain", "tune", "targets", "compare_lists", "report"),
 ]
 NOUNS = [
     *(
@@ -31,6 +31,7 @@ NOUNS = [
         "Explanation",
         "Study",
         "TargetList",
+        "ListComparison",
     ),
     *("Inspection", "LabelScheme", "JpasClassifier", "JpasGbmError"),
 ]

@@ -20,7 +20,7 @@ _MODULES = {
     "data": "spectrum balance shares separation missing map",
     "attribution": "bands blocks features lines rest ridge stability stages waterfall object_bands",
     "tuning": "history importances front",
-    "lists": "list_yield list_sizes",
+    "lists": "list_yield list_sizes list_rivals",
 }
 
 PLOTS = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ...lists.records import ThresholdCurve
+from ...lists.rivals import ListComparison
 from ...lists.target_list import TargetList
 from ...text import count, listed, number, sentence
 from .plates import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, keyed, nothing
@@ -295,3 +296,30 @@ def yield_plate(found: TargetList) -> Plate | None:
         f"Expected yield, purity and completeness against the number of candidates. {told}.",
         (Panel(yield_figure, found, HALF), Panel(sizes_figure, found, HALF)),
     )
+
+
+def rivals_figure(result: ListComparison, ax: Axes) -> Axes:
+    """Draw how many sources have each pair of classes, coloured by the share of our class.
+
+    Parameters
+    ----------
+    result : ListComparison
+    ax : Axes
+
+    Returns
+    -------
+    Axes
+    """
+    counts = np.array(result.counts, dtype=np.float64)
+    share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1)
+    ax.imshow(share, cmap="Blues", vmin=0, vmax=1)
+    for (i, j), n in np.ndenumerate(counts.astype(int)):
+        colour = "white" if share[i, j] > 0.5 else "black"
+        ax.text(j, i, f"{n:,}\n{share[i, j]:.3f}", ha="center", va="center", fontsize=7.5, color=colour)
+    place = range(len(result.classes))
+    ax.set_xticks(place, result.classes, fontsize=7.5)
+    ax.set_yticks(place, result.classes, fontsize=7.5)
+    ax.set_xlabel(f"class in {result.names[1]}")
+    ax.set_ylabel(f"class in {result.names[0]}")
+    ax.set_title(f"{result.matched:,} sources, equal {result.agree:.3f}", fontsize=8.5)
+    return ax

@@ -1,0 +1,471 @@
+"""Our classes against another catalogue's: where they agree, who is right where labels exist, what differs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..atomic import atomic_file
+from ..errors import ListError
+from ..inputs import open_model
+from ..model import Model
+from ..output.writers import probability_name
+from ..run import Progress, Run, claim_file
+from ..sealed import seal_companion
+from ..store import provenance, to_plain
+from ..surveys.labels import LabelScheme, default_scheme
+from ..surveys.positions import RADIUS, SkyIndex
+from ..surveys.reader import read_labels
+from ..surveys.schema import aliases
+from ..surveys.tables import ColumnNames
+from .predicted import Tables, as_frame, column_numbers, paths_of
+
+Z95 = 1.959964
+_BINS = 5
+_MOST_KINDS = 8
+
+THEIR_CLASSES = ("CLASS_PREDICTED", "PREDICTED_CLASS", "OJALA_CLASS")
+"""Columns of others' predicted classes, before those of any class; SQUEzE's numbers are read as its spectral types."""
+
+_SQUEZE = {"3": "QSO", "30": "QSO", "1": "STAR", "4": "GALAXY"}
+_THEIR_Z = ("Z_QSO", "Z_TRY", "Z_PRED", "PHOTOZ_QSO")
+
+
+@dataclass(frozen=True)
+class Duel:
+    """Who is right on rows with a label, by McNemar's exact test.
+
+    Parameters
+    ----------
+    rows : str
+        Which rows, in words.
+    n : int
+        How many.
+    both, ours, theirs, neither : int
+        Rows that both, we alone, they alone, none of us class rightly.
+    difference : float
+        Share of rows that we class rightly, less theirs.
+    interval : (float, float)
+        95 %, for paired rows.
+    chance : float
+        Of so unequal a count of lone winners, were both equally good (two-sided).
+
+    References
+    ----------
+    McNemar 1947, Psychometrika 12, 153.
+    """
+
+    rows: str
+    n: int
+    both: int
+    ours: int
+    theirs: int
+    neither: int
+    difference: float
+    interval: tuple[float, float]
+    chance: float
+
+
+@dataclass(frozen=True)
+class Slice:
+    """Agreement in a bin of magnitude.
+
+    Parameters
+    ----------
+    rows : str
+    n : int
+    agree : float
+        Share of equal classes.
+    """
+
+    rows: str
+    n: int
+    agree: float
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Sources of one pair of classes.
+
+    Parameters
+    ----------
+    ours, theirs : str
+    n : int
+    magnitude, probability : float, optional
+        Medians: magnitude, and our probability of our class.
+    flagged : float
+        Share with a quality bit.
+    ours_right, theirs_right : int
+        Of those with a label.
+    """
+
+    ours: str
+    theirs: str
+    n: int
+    magnitude: float | None
+    probability: float | None
+    flagged: float
+    ours_right: int
+    theirs_right: int
+
+
+@dataclass(frozen=True)
+class ListComparison:
+    """Two catalogues of classes, source by source.
+
+    Parameters
+    ----------
+    names : (str, str)
+        Ours and theirs.
+    classes : tuple of str
+        Those compared: of the model, or spectral types where the other has no redshift.
+    rows : (int, int)
+        Of each.
+    matched : int
+        Sources in both, with a class in both.
+    counts : tuple of tuple of int
+        Matched sources by our class and theirs.
+    agree, kappa : float
+        Share of equal classes, and Cohen's kappa.
+    duels : tuple of Duel
+        On labelled rows: all, then by true class.
+    slices : tuple of Slice
+        By magnitude.
+    kinds : tuple of Kind
+        Pairs of classes that differ, the most frequent first.
+    notes : tuple of str
+    provenance : dict
+    """
+
+    names: tuple[str, str]
+    classes: tuple[str, ...]
+    rows: tuple[int, int]
+    matched: int
+    counts: tuple[tuple[int, ...], ...]
+    agree: float
+    kappa: float
+    duels: tuple[Duel, ...]
+    slices: tuple[Slice, ...]
+    kinds: tuple[Kind, ...]
+    notes: tuple[str, ...]
+    provenance: dict[str, Any]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return what the JSON holds.
+
+        Returns
+        -------
+        dict
+        """
+        return to_plain(self)
+
+    def lines(self) -> list[str]:
+        """Return the main numbers as lines for a terminal.
+
+        Returns
+        -------
+        list of str
+        """
+        ours, theirs = self.names
+        lines = [
+            f"{self.matched:,} sources of {self.rows[0]:,} ({ours}) and {self.rows[1]:,} ({theirs}) are in both",
+            f"equal classes: {self.agree:.4f}, Cohen's kappa {self.kappa:.3f}",
+        ]
+        lines += [
+            f"{d.rows}: {d.n} with a label, both right {d.both}, we alone {d.ours}, they alone {d.theirs}, neither "
+            f"{d.neither}; ours less theirs {d.difference:+.4f} [{d.interval[0]:+.4f}, {d.interval[1]:+.4f}], McNemar "
+            f"chance {d.chance:.2g}"
+            for d in self.duels
+        ]
+        lines += [f"{s.rows}: {s.n:,} sources, equal {s.agree:.3f}" for s in self.slices]
+        lines += [
+            f"{k.ours}, for them {k.theirs}: {k.n:,}, magnitude {_or_dash(k.magnitude, 2)}, our P "
+            f"{_or_dash(k.probability, 2)}, flagged {k.flagged:.2f}, right: we {k.ours_right}, they {k.theirs_right}"
+            for k in self.kinds
+        ]
+        return lines + [f"note: {note}" for note in self.notes]
+
+
+def _or_dash(value: float | None, digits: int) -> str:
+    return "-" if value is None else f"{value:.{digits}f}"
+
+
+def compare_lists(
+    ours: Tables,
+    theirs: Tables,
+    *,
+    labels: Sequence[str | Path] | str | Path | None = None,
+    model: Model | str | Path | None = None,
+    radius: float = RADIUS,
+    out: str | Path | None = None,
+    overwrite: bool = False,
+    progress: Progress | None = None,
+) -> ListComparison:
+    """Compare our classes with another catalogue's, source by source.
+
+    Parameters
+    ----------
+    ours : path, DataFrame or Table
+        Predictions, or a candidate list.
+    theirs : path, DataFrame or Table
+        With positions and classes: P_QSO, P_GALAXY, P_STAR and Z_QSO (OJALÁ), CLASS_PREDICTED and Z_TRY (SQUEzE), or
+        any column of classes; a redshift parts quasars.
+    labels : path or sequence of path, optional
+        Label catalogues: who is right.
+    model : Model or path, optional
+        Ours: labels that trained, chose or calibrated it do not count.
+    radius : float
+        Of the match by position, in arcsec.
+    out : path, optional
+        A JSON file for the result.
+    overwrite : bool
+        Whether a file that is there may be replaced.
+    progress : callable, optional
+        Called as ``progress(stage, done, total)``.
+
+    Returns
+    -------
+    ListComparison
+
+    Raises
+    ------
+    ListError
+        If a table lacks positions or classes, or no source is in both.
+    """
+    tables = [labels] if isinstance(labels, str | Path) else list(labels or ())
+    inputs = [*paths_of(ours), *paths_of(theirs), *tables]
+    if out is not None:
+        claim_file(out, overwrite, inputs)
+    run = Run.start(0, 1, progress)
+    run.report("reading", 0, 2)
+    opened = None if model is None else open_model(model)
+    scheme = default_scheme() if opened is None else opened.scheme
+    we, they = _Side.ours(ours, scheme), _Side.theirs(theirs, scheme)
+    run.report("matching", 1, 2)
+    made = provenance(seed=0, options={"radius": radius}, inputs=inputs)
+    result = _judged(we, they, tables, opened, radius, made)
+    if out is not None:
+        with atomic_file(out, overwrite=overwrite) as place:
+            seal_companion(place, result.to_dict())
+    return result
+
+
+def _judged(
+    we: _Side, they: _Side, tables: Sequence[str | Path], model: Model | None, radius: float, made: dict[str, Any]
+) -> ListComparison:
+    """Return what the sources that both have say."""
+    scheme = default_scheme() if model is None else model.scheme
+    here, there, _ = SkyIndex(they.ra, they.dec).nearest(we.ra, we.dec, radius, mutual=True)
+    known = they.label[there] >= 0
+    left_out = int((~known).sum())
+    here, there = here[known], there[known]
+    if not len(here):
+        raise ListError(
+            f"{we.name} and {they.name} have no source with a class in common within {radius:g} arcsec. Check that "
+            "both are of one part of the sky, and the units of the positions."
+        )
+    notes = [] if they.parts else [f"{they.name} has no redshifts: spectral types are compared."]
+    if left_out:
+        notes.append(f"{left_out:,} sources in both have no class in {they.name}, or a quasar no redshift.")
+    truth = _truth(we, tables, model, scheme, radius, notes)
+    a, b, t, classes = we.label[here], they.label[there], truth[here], scheme.classes
+    if not they.parts:
+        classes, family = tuple(scheme.spectypes), _family(scheme)
+        a, t = family[a], np.where(t >= 0, family[t], -1)
+    found = _compared(we, a, b, t, here, classes) | {"notes": tuple(notes), "provenance": made}
+    return ListComparison((we.name, they.name), classes, (len(we.ra), len(they.ra)), len(here), **found)
+
+
+def _family(scheme: LabelScheme) -> np.ndarray:
+    """Return the place of each class's spectral type."""
+    return np.array([list(scheme.spectypes).index(scheme.kind_of(name)) for name in scheme.classes])
+
+
+@dataclass(frozen=True, eq=False)
+class _Side:
+    """Positions and classes of one catalogue; `parts` is whether classes of quasars are parted by redshift."""
+
+    name: str
+    ra: np.ndarray
+    dec: np.ndarray
+    label: np.ndarray
+    parts: bool = True
+    mag: np.ndarray | None = None
+    p: np.ndarray | None = None
+    quality: np.ndarray | None = None
+
+    @classmethod
+    def ours(cls, table: Tables, scheme: LabelScheme) -> _Side:
+        frame, name = as_frame(table), _name(table, "ours")
+        missing = [one for one in map(probability_name, scheme.classes) if one not in frame]
+        if missing or not {"RA", "DEC"} <= set(frame):
+            raise ListError(
+                f"{name}: lacks {', '.join(missing or ['RA, DEC'])}: it is neither predictions nor a list of this "
+                "package. Our own table comes first, the other's second."
+            )
+        p = np.stack([column_numbers(frame, probability_name(one), name) for one in scheme.classes], axis=1)
+        mag, quality = (column_numbers(frame, one, name) if one in frame else None for one in ("MAG", "QUALITY"))
+        ra, dec = (column_numbers(frame, one, name) for one in ("RA", "DEC"))
+        return cls(name, ra, dec, np.argmax(p, axis=1), mag=mag, p=p.max(axis=1), quality=quality)
+
+    @classmethod
+    def theirs(cls, table: Tables, scheme: LabelScheme) -> _Side:
+        frame, name = as_frame(table), _name(table, "theirs")
+        names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
+        found = [names.find(spelt[axis]) for axis in ("ra", "dec")]
+        if None in found:
+            raise ListError(f"{name}: has no positions (RA, DEC in degrees). It has: {', '.join(frame.columns)}.")
+        ra, dec = (column_numbers(frame, str(one), name) for one in found)
+        types = _their_types(frame, names, scheme, name)
+        exact = np.array([scheme.classes.index(one) if one in scheme.parted else -1 for one in types])
+        redshift = names.find((*_THEIR_Z, *spelt["z"]))
+        if redshift is None and not (exact >= 0).any():
+            codes = {kind: i for i, kind in enumerate(scheme.spectypes)}
+            return cls(name, ra, dec, np.array([codes.get(one, -1) for one in types]), parts=False)
+        z = np.full(len(ra), np.nan) if redshift is None else column_numbers(frame, redshift, name)
+        return cls(name, ra, dec, np.where(exact >= 0, exact, scheme.label(types, z)))
+
+
+def _name(table: Tables, otherwise: str) -> str:
+    paths = paths_of(table)
+    return Path(paths[0]).name if paths else otherwise
+
+
+def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, name: str) -> np.ndarray:
+    """Return the spectral type, or our class, that another catalogue gives each source; empty for other words."""
+    chances = {kind: names.find((f"P_{kind}", f"PROB_{kind}")) for kind in scheme.spectypes}
+    if all(chances.values()):
+        p = np.stack([column_numbers(frame, str(one), name) for one in chances.values()], axis=1)
+        known = np.isfinite(p).all(axis=1)
+        return np.where(known, np.array(list(chances))[np.nan_to_num(p).argmax(axis=1)], "")
+    column = names.find((*THEIR_CLASSES, *aliases().spellings["class"]))
+    if column is None:
+        raise ListError(
+            f"{name}: has no classes: neither {', '.join(f'P_{kind}' for kind in chances)} nor a column such as "
+            f"{THEIR_CLASSES[0]} or CLASS. It has: {', '.join(frame.columns)}."
+        )
+    words = {word.upper(): kind for word, kind in _spectral_words().items()}
+    words |= _SQUEZE if column.upper() == THEIR_CLASSES[0] else {}
+    words |= {one.upper(): one for one in scheme.classes if one not in scheme.spectypes}
+    given = [one.decode() if isinstance(one, bytes) else str(one) for one in frame[column]]
+    types = np.array([words.get(one.strip().removesuffix(".0").upper(), "") for one in given])
+    if not (types != "").any():
+        raise ListError(
+            f"{name}: no word of its column {column} is a class, such as {sorted(set(given))[:5]}. Known are "
+            f"{', '.join(scheme.spectypes)} and {', '.join(scheme.classes)}."
+        )
+    return types
+
+
+def _spectral_words() -> dict[str, str]:
+    return {word: kind for kind, of in aliases().spectypes.items() for word in of}
+
+
+def _truth(
+    we: _Side, tables: Sequence[str | Path], model: Model | None, scheme: LabelScheme, radius: float, notes: list[str]
+) -> np.ndarray:
+    """Return the class that labels give each of our rows, -1 where none does or the model has used it."""
+    truth = np.full(len(we.ra), -1)
+    for path in tables:
+        labels, _ = read_labels(path, scheme=scheme)
+        here, there, _ = SkyIndex(labels.ra, labels.dec).nearest(we.ra, we.dec, radius)
+        truth[here] = labels.label[there]
+    if tables and (model is None or model.known is None):
+        notes.append("labels that our model was trained on count for us: name it with --model, to leave them out.")
+    elif tables and model is not None and model.known is not None:
+        used = SkyIndex(model.known.ra, model.known.dec).nearest(we.ra, we.dec, radius)[0]
+        notes.append(f"{int((truth[used] >= 0).sum()):,} labels that made our model do not count.")
+        truth[used] = -1
+    return truth
+
+
+def _compared(
+    we: _Side, a: np.ndarray, b: np.ndarray, t: np.ndarray, here: np.ndarray, classes: Sequence[str]
+) -> dict[str, Any]:
+    """Return the figures of a comparison of matched classes, with truth t, -1 where unknown."""
+    k = len(classes)
+    counts = np.bincount(a * k + b, minlength=k * k).reshape(k, k)
+    agree = float(np.trace(counts) / counts.sum())
+    expected = float((counts.sum(axis=0) * counts.sum(axis=1)).sum() / counts.sum() ** 2)
+    parts = {"all": t >= 0} | {f"true {name}": t == i for i, name in enumerate(classes)}
+    return {
+        "counts": tuple(tuple(int(n) for n in row) for row in counts),
+        "agree": agree,
+        "kappa": (agree - expected) / (1 - expected) if expected < 1 else 1.0,
+        "duels": tuple(
+            duel(name, a[rows] == t[rows], b[rows] == t[rows]) for name, rows in parts.items() if rows.any()
+        ),
+        "slices": _slices(None if we.mag is None else we.mag[here], a == b),
+        "kinds": _kinds(we, a, b, t, here, classes),
+    }
+
+
+def duel(rows: str, ours: np.ndarray, theirs: np.ndarray) -> Duel:
+    """Compare who is right, row by row.
+
+    Parameters
+    ----------
+    rows : str
+        Which rows, in words.
+    ours, theirs : array of bool, shape (n,)
+        Who is right; n is 1 or more.
+
+    Returns
+    -------
+    Duel
+    """
+    from scipy.stats import binomtest
+
+    n, alone, alone_they = len(ours), int((ours & ~theirs).sum()), int((theirs & ~ours).sum())
+    lone = alone + alone_they
+    difference = (alone - alone_they) / n
+    half = Z95 * np.sqrt(max(lone - (alone - alone_they) ** 2 / n, 0)) / n
+    return Duel(
+        rows,
+        n,
+        int((ours & theirs).sum()),
+        alone,
+        alone_they,
+        int((~ours & ~theirs).sum()),
+        difference,
+        (float(difference - half), float(difference + half)),
+        float(binomtest(alone, lone).pvalue) if lone else 1.0,
+    )
+
+
+def _slices(mag: np.ndarray | None, equal: np.ndarray) -> tuple[Slice, ...]:
+    """Return the agreement in bins of magnitude of equal numbers of rows."""
+    if mag is None or np.isfinite(mag).sum() < 10 * _BINS:
+        return ()
+    edges = np.quantile(mag[np.isfinite(mag)], np.linspace(0, 1, _BINS + 1))
+    found = []
+    for low, high in pairwise(edges):
+        rows = (mag >= low) & ((mag < high) | (high == edges[-1]))
+        if rows.any():
+            found.append(Slice(f"magnitude {low:.2f} to {high:.2f}", int(rows.sum()), float(equal[rows].mean())))
+    return tuple(found)
+
+
+def _kinds(
+    we: _Side, a: np.ndarray, b: np.ndarray, t: np.ndarray, here: np.ndarray, classes: Sequence[str]
+) -> tuple[Kind, ...]:
+    """Return what the sources of each pair of unequal classes are like."""
+    values: Mapping[str, np.ndarray | None] = {"mag": we.mag, "p": we.p, "quality": we.quality}
+    own = {name: np.full(len(here), np.nan) if one is None else one[here] for name, one in values.items()}
+    found = []
+    for i, j in {(int(x), int(y)) for x, y in zip(a[a != b], b[a != b], strict=True)}:
+        rows = (a == i) & (b == j)
+        middle = {
+            name: float(np.nanmedian(own[name][rows])) if np.isfinite(own[name][rows]).any() else None
+            for name in ("mag", "p")
+        }
+        flagged = float((np.nan_to_num(own["quality"][rows]) > 0).mean())
+        right = int((t[rows] == i).sum()), int((t[rows] == j).sum())
+        found.append(Kind(classes[i], classes[j], int(rows.sum()), middle["mag"], middle["p"], flagged, *right))
+    return tuple(sorted(found, key=lambda one: (-one.n, one.ours, one.theirs))[:_MOST_KINDS])
