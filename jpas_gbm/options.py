@@ -92,6 +92,10 @@ class FeatureOptions(Options):
         description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it to the bases.",
     )
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
+    optional: tuple[Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PM"], ...] = Field(
+        (),
+        description="Optional bands and measures of imaging tables: colours with r, parallax and proper motion in σ.",
+    )
     more: tuple[str, ...] = Field((), description="Registered groups of features that have no switch of their own.")
 
 
@@ -230,6 +234,9 @@ class SkyOptions(Options):
         True, description="Measure zero points, class offsets and variations on mock twins of train objects."
     )
     forget_imaging: Fraction = Field(0.5, ge=0, le=1, description="Share of training rows that lose imaging features.")
+    forget_optional: Fraction = Field(
+        0.3, ge=0, le=1, description="Share of training rows that lose each group of optional bands: g z, WISE, Gaia."
+    )
     pseudo_twins: bool = Field(
         True, description="Measure the shift on unlabelled sources beside their templates where no label may be read."
     )

@@ -15,6 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
+from ..surveys.optional import forget_groups
 from .band_shifts import BandShifts
 from .sky import measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
 
@@ -204,6 +205,7 @@ def make_rows(
     if train is not None and options.sky.forget_imaging > 0:
         rng = np.random.default_rng(imaging_seed)
         train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
+        train = forget_groups(train, options.sky.forget_optional, rng)
     for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
         if part is not None and not len(part):
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")

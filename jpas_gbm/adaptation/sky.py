@@ -17,6 +17,7 @@ from ..run import Run
 from ..surveys.catalogue import MORPHOLOGIES, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelScheme
+from ..surveys.optional import forget_groups
 from .band_shifts import BandShifts, measure_band_shifts
 
 
@@ -214,7 +215,7 @@ def observe_again(
     options : SkyOptions
         ``renoise``: where mocks have noise-free means, these are seen through the donor's errors;
         ``copy_missing``: bands that the donor lacks are taken away; ``forget_imaging``: a share of rows
-        loses magnitude and morphology.
+        loses magnitude and morphology; ``forget_optional``: and each group of optional bands.
     rng : numpy.random.Generator
         Stream of this stage.
     shift : DomainShift, optional
@@ -240,7 +241,7 @@ def observe_again(
         seen = seen.replace(flux=np.where(gone, nan, seen.flux), flux_err=np.where(gone, nan, seen.flux_err))
     if options.forget_imaging > 0:
         seen = seen.without_imaging(rng.random(len(seen)) < options.forget_imaging)
-    return seen
+    return forget_groups(seen, options.forget_optional, rng)
 
 
 def _relative_floor(target: Catalogue) -> float:

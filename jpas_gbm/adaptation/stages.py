@@ -183,7 +183,17 @@ class Stages:
         rng = np.random.default_rng(np.random.SeedSequence([self.run.tree_seed, 59]))
         others = (self.rows.unlabelled, self.rows.target_val)
         unlabelled, val = (None if part is None else self._forgetful(part, rng) for part in others)
-        return [part for part in (unlabelled, self.rows.target_train, val) if part]
+        return [self._comparable(part) for part in (unlabelled, self.rows.target_train, val) if part]
+
+    def _comparable(self, part: Rows) -> Rows:
+        """Return rows of the sky without optional features where no mock has any: they would tell the domains apart."""
+        optional = np.array(list(self.rows.recipe.groups.values())) == "optional"
+        mocks = self.rows.source_train
+        if not optional.any() or mocks is None or np.isfinite(mocks.X[:, optional]).any():
+            return part
+        X = part.X.copy()
+        X[:, optional] = np.nan
+        return replace(part, X=X)
 
     def _forgetful(self, part: Rows, rng: np.random.Generator) -> Rows:
         share = self.options.sky.forget_imaging

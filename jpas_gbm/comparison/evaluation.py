@@ -16,8 +16,9 @@ from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer
 from ..store import provenance, read_json, write_json
-from ..surveys.catalogue import Catalogue
+from ..surveys.catalogue import Catalogue, optional_columns
 from ..surveys.dataset import Dataset
+from ..surveys.optional import forget_groups
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
 from .shown import Figures, nested, point_figures
 
@@ -166,7 +167,12 @@ class Evaluation:
     def lines(self) -> list[str]:
         """Return the main figures with their intervals as lines for the terminal."""
         rule = f"decision chosen on validation: {self.rule}"
-        return [self._head(), *aligned(["", "value and interval"], self._rows()), rule, *self.figures.notes]
+        bare = self.about.get("without_optional")
+        said = ", ".join(
+            f"{name.removeprefix('per_class.')} {value:.3f}" for name, value in (bare or {}).items() if value
+        )
+        less = [f"without optional bands of the imaging survey: {said}"] if bare else []
+        return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
 
 
 def evaluate_runs(
@@ -330,7 +336,19 @@ def evaluate_model(
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
     truth = rows.label, rows.mag, rows.object_id
     drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": shown_redshifts(rows, dataset)}
-    return evaluate_runs([result], *truth, classes=fitted.classes, cut=cut, about=about, **drawn)[0][0]
+    given: dict[str, Any] = {"classes": fitted.classes, "cut": cut, "about": about, **drawn}
+    if optional_columns(shown) and fitted.recipe.options.optional:
+        bare = forget_groups(shown, 1.0, np.random.default_rng(0)).replace(photometry=dataset.target.photometry)
+        without = replace(result, p=fitted.probabilities(bare, threads=threads))
+        both = evaluate_runs([result, without], *truth, **given)[0]
+        return replace(both[0], about={**both[0].about, "without_optional": _main_figures(both[1])})
+    return evaluate_runs([result], *truth, **given)[0][0]
+
+
+def _main_figures(evaluation: Evaluation) -> dict[str, float | None]:
+    """Return the figures that stand for an evaluation beside another one."""
+    names = ["log_loss", "macro.f1", *(f"per_class.{name}.f1" for name in evaluation.classes)]
+    return {name: evaluation[name] for name in names}
 
 
 def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:

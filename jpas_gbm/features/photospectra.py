@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
@@ -148,6 +148,8 @@ class Spectra:
         Magnitude of the imaging survey, AB; NaN where unknown.
     morphology : array of int8, shape (n,), optional
         Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`.
+    more : mapping of str to array of float32, shape (n,), optional
+        Optional bands and measures of the imaging survey.
 
     Attributes
     ----------
@@ -164,8 +166,10 @@ class Spectra:
         err: np.ndarray | None = None,
         imaging_mag: np.ndarray | None = None,
         morphology: np.ndarray | None = None,
+        more: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         n = len(flux)
+        self.more = dict(more or {})
         self.bands = bands
         self.imaging_mag = np.full(n, np.nan, dtype=np.float32) if imaging_mag is None else imaging_mag
         self.morphology = np.zeros(n, dtype=np.int8) if morphology is None else morphology

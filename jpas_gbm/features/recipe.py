@@ -19,7 +19,7 @@ from ..options import FeatureOptions, TemplateOptions
 from ..sealed import read_arrays
 from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
-from ..surveys.catalogue import Catalogue, conform
+from ..surveys.catalogue import Catalogue, conform, optional_columns
 from ..surveys.labels import LabelScheme
 from .photospectra import FeaturePart, FittedPart, Setting, Spectra, feature_groups, in_threads, narrow_sequence
 
@@ -306,6 +306,7 @@ class FeatureRecipe:
         rows = self.conform(catalogue)
         X = np.empty((len(rows), len(self.names)), dtype=np.float32)
         plain, start = [], 0
+        optional = optional_columns(rows) if self.options.optional else {}
         for _, part in self._parts:
             columns = slice(start, start := start + len(part.names))
             if isinstance(part, FittedPart):
@@ -320,6 +321,7 @@ class FeatureRecipe:
                 rows.flux_err[block] if self.has_errors else None,
                 rows.imaging_mag[block],
                 rows.morphology[block],
+                {name: values[block] for name, values in optional.items()},
             )
             work = np.empty((len(self.names), len(spectra)), dtype=np.float32)
             for part, columns in plain:

@@ -69,6 +69,10 @@ def _content(value: Any) -> bytes:
     return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()
 
 
+IMAGING_EXTRA = "imaging_"
+"""How the names of extra columns begin that hold optional bands of an imaging table, float32 AB or significances."""
+
+
 @dataclass(frozen=True, eq=False)
 class Catalogue:
     """Photometry of n sources in b bands, with what is known of each.
@@ -262,10 +266,12 @@ class Catalogue:
         return replace(self, bands=system, **changes)
 
     def without_imaging(self, rows: np.ndarray | None = None) -> Catalogue:
-        """Return the catalogue with imaging magnitude and morphology forgotten (in some rows)."""
+        """Return the catalogue with imaging magnitude, morphology and optional bands forgotten (in some rows)."""
         rows = np.ones(len(self), dtype=bool) if rows is None else rows
+        optional = {name: value for name, value in self.extra.items() if name.startswith(IMAGING_EXTRA)}
         return replace(
             self,
+            extra={**self.extra, **{n: np.where(rows, np.float32(np.nan), value) for n, value in optional.items()}},
             imaging_mag=np.where(rows, np.float32(np.nan), self.imaging_mag),
             morphology=np.where(rows, np.int8(0), self.morphology),
         )
@@ -465,3 +471,9 @@ def conform(catalogue: Catalogue, bands: BandSystem, has_errors: bool) -> Catalo
             "Read a photometry with errors, or build the recipe with has_errors=False."
         )
     return catalogue.select_bands(bands)
+
+
+def optional_columns(catalogue: Catalogue) -> dict[str, np.ndarray]:
+    """Return the optional bands and measures of a catalogue's imaging, by name, float32 (n,)."""
+    extra = catalogue.extra.items()
+    return {name[len(IMAGING_EXTRA) :]: values for name, values in extra if name.startswith(IMAGING_EXTRA)}

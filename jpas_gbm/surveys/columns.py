@@ -129,8 +129,8 @@ def required_columns(schema: SurveySchema) -> list[Names]:
         required += [schema.labels.spectype, schema.labels.z]
         required += [rule.column for rule in schema.labels.rules if not rule.optional]
     if schema.kind == "imaging":
-        required += [schema.magnitude.column] if schema.magnitude else []
-        required += [schema.morphology] if schema.morphology else []
+        told = [name for name in (schema.magnitude and schema.magnitude.column, schema.morphology) if name]
+        required += told or [one.column for one in schema.optional.values()]
     return list(dict.fromkeys(required))
 
 
@@ -290,7 +290,7 @@ def _known_columns(schema: SurveySchema, key: tuple[str, ...]) -> list[Names]:
     if schema.labels is not None:
         known += [schema.labels.spectype, schema.labels.z, *(rule.column for rule in schema.labels.rules)]
     known += [rule.column for rule in schema.sources]
-    return known + [(name,) for name in schema.extra]
+    return known + [(name,) for name in schema.extra] + [c for o in schema.optional.values() for c in o.columns]
 
 
 def near_names(lacking: Sequence[str], table: RawTable) -> str:

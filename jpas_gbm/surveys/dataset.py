@@ -15,7 +15,7 @@ from ..errors import BundleError, DatasetError
 from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
 from .audit import SPLITS, LeakAudit, LeakCheck, QualityReport, audit_leaks, in_several_splits, leak_check, split_codes
-from .catalogue import UNLABELLED, Catalogue
+from .catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .labels import LabelScheme
 from .positions import RADIUS, SkyIndex
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
@@ -195,7 +195,7 @@ class Dataset:
         """Return the view that fitting and tuning get: no label of the test split can be read from it.
 
         Test rows of the target keep their photometry, as unlabelled rows do, and lose label and
-        redshift; extra columns of the target, which may tell the class, are dropped; so are
+        redshift; extra columns of the target other than imaging's, which may tell the class, are dropped; so are
         the twins of test objects, whose own labels would give theirs away.
 
         Returns
@@ -209,7 +209,7 @@ class Dataset:
         target = self.target.replace(
             label=np.where(test, np.int8(UNLABELLED), self.target.label),
             z=np.where(test, np.nan, self.target.z),
-            extra={},
+            extra={name: one for name, one in self.target.extra.items() if name.startswith(IMAGING_EXTRA)},
         )
         tell = np.isin(self.twins.object_id, self.target.object_id[test])
         return replace(self, target=target, twins=self.twins.take(~tell), masked=True)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError
 from ..store import native
-from .catalogue import MORPHOLOGIES, Catalogue
+from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, Catalogue
 
 _ARCSEC = np.pi / (180.0 * 3600.0)
 _CROWD = 1000
@@ -354,6 +354,8 @@ class ImagingTable:
         Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`; 0 is unknown.
     key : mapping of str to array of int64, shape (n,)
         The columns that name a row, such as BRICKID and OBJID.
+    more : mapping of str to array of float32, shape (n,)
+        Optional bands (AB) and measures (:mod:`~jpas_gbm.surveys.optional`); NaN where not known.
 
     Raises
     ------
@@ -366,9 +368,12 @@ class ImagingTable:
     mag: np.ndarray
     morphology: np.ndarray
     key: Mapping[str, np.ndarray] = field(default_factory=dict)
+    more: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         n = len(self.ra)
+        more = {name: checked_column("imaging table", name, one, np.float32, n) for name, one in self.more.items()}
+        object.__setattr__(self, "more", more)
         dtypes: dict[str, type] = {"ra": np.float64, "dec": np.float64, "mag": np.float32, "morphology": np.int8}
         for name, dtype in dtypes.items():
             object.__setattr__(self, name, checked_column("imaging table", name, getattr(self, name), dtype, n))
@@ -399,7 +404,17 @@ class ImagingTable:
         mag, imaging_mag, morphology = (np.array(getattr(catalogue, name)) for name in names)
         imaging_mag[rows], morphology[rows] = self.mag[matched], self.morphology[matched]
         mag[rows] = np.where(np.isfinite(self.mag[matched]), self.mag[matched], mag[rows])
-        return catalogue.replace(mag=mag, imaging_mag=imaging_mag, morphology=morphology)
+        extra = dict(catalogue.extra)
+        for name, values in self.more.items():
+            column = np.array(extra.get(IMAGING_EXTRA + name, np.full(len(mag), np.nan, dtype=np.float32)))
+            column[rows] = values[matched]
+            extra[IMAGING_EXTRA + name] = column
+        return catalogue.replace(mag=mag, imaging_mag=imaging_mag, morphology=morphology, extra=extra)
+
+    def take(self, rows: np.ndarray) -> ImagingTable:
+        """Return the rows of an array of row numbers."""
+        key, more = ({name: one[rows] for name, one in given.items()} for given in (self.key, self.more))
+        return ImagingTable(self.ra[rows], self.dec[rows], self.mag[rows], self.morphology[rows], key, more)
 
     @staticmethod
     def concat(tables: Sequence[ImagingTable]) -> ImagingTable:
@@ -410,7 +425,11 @@ class ImagingTable:
         names = ("ra", "dec", "mag", "morphology")
         columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
         key = {name: np.concatenate([table.key[name] for table in tables]) for name in shared}
-        return ImagingTable(columns["ra"], columns["dec"], columns["mag"], columns["morphology"], key)
+        known = dict.fromkeys(name for table in tables for name in table.more)
+        lacking = [np.full(len(table), np.nan, dtype=np.float32) for table in tables]
+        parts = {n: [t.more.get(n, nan) for t, nan in zip(tables, lacking, strict=True)] for n in known}
+        more = {name: np.concatenate(pieces) for name, pieces in parts.items()}
+        return ImagingTable(columns["ra"], columns["dec"], columns["mag"], columns["morphology"], key, more)
 
 
 class ImagingIndex:

@@ -16,6 +16,7 @@ from .audit import QualityReport, check_shares
 from .catalogue import Catalogue
 from .dataset import Dataset
 from .labels import LabelTable, join_labels
+from .optional import join_imaging
 from .positions import ImagingTable
 from .preparation import LabelFiles, Preparation
 from .reader import CatalogueReader, read_imaging, read_labels
@@ -164,7 +165,7 @@ def _read_imaging_tables(sources: Sequence[Source], survey: Survey, steps: _Step
         table, quality = read_imaging(source, survey)
         tables.append(table)
         steps.end(f"legacy: {_name(source)}", quality)
-    return ImagingTable.concat(tables)
+    return join_imaging(tables)
 
 
 def _options(

@@ -15,6 +15,7 @@ from .catalogue import Catalogue
 from .columns import Layout, find_layout
 from .fluxes import fluxes_in_njy, row_quality
 from .labels import LabelScheme, LabelTable, unique_labels, without_placeholders
+from .optional import join_imaging, optional_values
 from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
 from .recognition import Source, as_list, open_survey
 from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
@@ -474,13 +475,18 @@ def read_imaging(
     shapes, others = col.morphology(plain, layout, len(ra))
     col.refuse_unknown_words(layout)
     counts += [*more, *others]
-    dark = int(np.isnan(mag).sum())
+    dark = int(np.isnan(mag).sum()) if layout.schema.magnitude else 0
     counts.append(QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows"))
     crowd = unlike_places(ra, dec, lambda rows: mag[rows])
     ra[crowd] = dec[crowd] = np.nan
     counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
+<<<<<<< HEAD
     table = ImagingTable(ra, dec, mag, shapes, key)
     return table, _counted(file, rows, counts, layout)
+=======
+    table = ImagingTable(ra, dec, mag, shapes, key, optional_values(plain, layout, file))
+    return table, _counted(file, rows, counts, notes=layout.unchecked)
+>>>>>>> 897fc10 (Optional bands of imaging tables: Legacy g z, WISE, Gaia; CatWISE beside Legacy; forgotten by groups in training, scored with and without)
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:
@@ -497,4 +503,4 @@ def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) ->
     -------
     ImagingIndex
     """
-    return ImagingIndex(ImagingTable.concat([read_imaging(source)[0] for source in as_list(sources)]), radius)
+    return ImagingIndex(join_imaging([read_imaging(source)[0] for source in as_list(sources)]), radius)

@@ -74,6 +74,9 @@ Wavelength = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 
 SpectralType = Literal["GALAXY", "QSO", "STAR"]
 
+OptionalName = Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PMRA", "PMDEC"]
+"""Optional bands and measures of imaging tables."""
+
 Identity = Literal["id", "position", "row"]
 """What tells two rows to be one object: an id column, the place on the sky, or nothing."""
 
@@ -148,6 +151,21 @@ class MagnitudeSection(Options):
     name: str = Field("", description="Band and survey, as figures say it: r (Legacy Surveys); default: the column.")
 
 
+class OptionalColumn(Options):
+    """A band or measure of an imaging survey that a row may lack."""
+
+    column: Names = Field(description="Its column.")
+    unit: Literal["nanomaggies", "ab_magnitude", "significance"] = Field(description="significance: over its error.")
+    offset: float = Field(0.0, description="Added to a magnitude to bring it to AB, where its unit does not say AB.")
+    error: Names = Field((), description="Column of the error of a significance.")
+    ivar: Names = Field((), description="Column of the inverse variance of a significance, in place of the error.")
+
+    @property
+    def columns(self) -> tuple[Names, ...]:
+        """The columns that it is made of."""
+        return tuple(names for names in (self.column, self.error, self.ivar) if names)
+
+
 class RowRule(Options):
     """A condition that a row must meet to be used; everything that fails it is counted."""
 
@@ -204,6 +222,7 @@ class SurveySchema(Options):
     quality: QualitySection = Field(QualitySection(), description="Rules for each flux.")
     magnitude: MagnitudeSection | None = Field(None, description="Magnitude of the imaging survey.")
     morphology: Names = Field((), description="Column of the Legacy Surveys type.")
+    optional: dict[OptionalName, OptionalColumn] = Field({}, description="Bands and measures that rows may lack.")
     labels: LabelsSection | None = Field(None, description="Spectroscopic labels that the table carries itself.")
     sources: tuple[RowRule, ...] = Field(
         (), description="Conditions of a row to be a source of its own; other rows of imaging tables are left out."
@@ -305,8 +324,11 @@ def _problems(schema: SurveySchema) -> Iterator[str]:
     lacking = [name for name in needs if not getattr(schema, name)]
     if lacking:
         yield f"a survey of kind '{schema.kind}' needs {' and '.join(map(repr, needs))}; it lacks {', '.join(lacking)}."
-    if schema.kind == "imaging" and schema.magnitude is None and not schema.morphology:
+    if schema.kind == "imaging" and schema.magnitude is None and not schema.morphology and not schema.optional:
         yield "a survey of kind 'imaging' needs 'magnitude' or 'morphology': without both it tells nothing."
+    for name, one in schema.optional.items():
+        if (one.unit == "significance") != bool(one.error or one.ivar):
+            yield f"optional '{name}': a significance, and no other, needs 'error' or 'ivar'."
     if schema.kind == "labels" and schema.identity == "row":
         yield "labels need 'object_id': a column of whole numbers, or 'position' where there is none."
     if any(not key for key in schema.key):

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import combinations
+from collections.abc import Iterator, Sequence
+from itertools import combinations, pairwise
 
 import numpy as np
 
@@ -283,6 +283,42 @@ class ImagingFeatures(FeaturePart):
         out[2] = np.where(known, code == _POINT, np.float32(np.nan))
 
 
+class OptionalFeatures(FeaturePart):
+    """Colours of optional bands with the r of their imaging survey and with one another, and measures in σ.
+
+    Parameters
+    ----------
+    bands : BandSystem
+        The b bands.
+    names : sequence of str
+        Optional bands and measures; PM is the proper motion in both coordinates.
+    """
+
+    def __init__(self, bands: BandSystem, names: Sequence[str]) -> None:
+        chosen = [name for name in ("G", "Z", "W1", "W2", "W3", "W4") if name in names]
+        self._colours = [*((name, "r") for name in chosen), *pairwise(chosen)]
+        self._measures = [name for name in ("PARALLAX", "PM") if name in names]
+        colours = (f"optional_{blue}_{red}" for blue, red in self._colours)
+        self.declare(bands, ((name, ()) for name in (*colours, *(f"optional_{name}" for name in self._measures))))
+
+    def compute(self, spectra: Spectra, out: np.ndarray) -> None:
+        """Fill `out`, float32 (f, n), from n rows; NaN where a row lacks what a feature is made of.
+
+        Parameters
+        ----------
+        spectra : Spectra
+            n rows.
+        out : array of float32, shape (f, n)
+            Filled.
+        """
+        nan = np.full(len(spectra), np.nan, dtype=np.float32)
+        known = {"r": spectra.imaging_mag, **spectra.more}
+        for row, (blue, red) in zip(out, self._colours, strict=False):
+            np.subtract(known.get(blue, nan), known.get(red, nan), out=row)
+        for row, name in zip(out[len(self._colours) :], self._measures, strict=True):
+            row[:] = known.get(name, nan) if name != "PM" else np.hypot(known.get("PMRA", nan), known.get("PMDEC", nan))
+
+
 @feature_group("flux", order=10)
 def flux_features(setting: Setting) -> Iterator[FeaturePart]:
     """Yield the fluxes of bands and of stretches of bands.
@@ -374,6 +410,23 @@ def imaging_features(setting: Setting) -> Iterator[FeaturePart]:
     """
     if setting.options.imaging and setting.has_imaging:
         yield ImagingFeatures(setting.bands)
+
+
+@feature_group("optional", order=65)
+def optional_features(setting: Setting) -> Iterator[FeaturePart]:
+    """Yield colours and measures of optional bands, where options name some.
+
+    Parameters
+    ----------
+    setting : Setting
+        Bands and options.
+
+    Yields
+    ------
+    FeaturePart
+    """
+    if setting.options.optional:
+        yield OptionalFeatures(setting.bands, setting.options.optional)
 
 
 @feature_group("template", order=100)

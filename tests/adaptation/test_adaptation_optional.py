@@ -1,0 +1,74 @@
+"""Optional bands of the sky's imaging: features of a fit, dropped at random, scored with and without."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+import jpas_gbm as jg
+from jpas_gbm.adaptation.rows import get_regime, make_rows
+from jpas_gbm.comparison.evaluation import evaluate_model
+from jpas_gbm.config import override
+from jpas_gbm.run import Run
+
+
+@pytest.fixture(scope="module")
+def told(tiny):
+    """W1 of most sources of the sky tells quasars, and their proper motion stars; mocks have none."""
+    target, rng = tiny.target, np.random.default_rng(0)
+    truth = np.where(target.label >= 0, target.label, 2)
+    w1 = target.imaging_mag - np.where(truth < 2, 2.0, 0.0) + rng.normal(0, 0.1, len(target))
+    w1[rng.random(len(target)) < 0.2] = np.nan
+    motion = np.where(truth == 3, 8.0, 0.5) * rng.uniform(0.8, 1.2, len(target))
+    extra = {"imaging_W1": w1.astype(np.float32), "imaging_PMRA": motion.astype(np.float32)}
+    extra["imaging_PMDEC"] = np.zeros(len(target), dtype=np.float32)
+    return replace(tiny, target=target.replace(extra={**target.extra, **extra}))
+
+
+@pytest.fixture(scope="module")
+def options(quick_options):
+    features = override(quick_options.features, optional=("W1", "PM")).model_dump()
+    return override(quick_options, features=features)
+
+
+def test_features_of_optional_bands_are_named_and_their_groups_are_dropped_at_random(told, options):
+    rows = make_rows(told.for_training(), get_regime("ssda"), options, Run(1))
+    names = list(rows.recipe.names)
+    w1, motion = (rows.target_train.X[:, names.index(name)] for name in ("optional_W1_r", "optional_PM"))
+    assert {rows.recipe.groups[name] for name in ("optional_W1_r", "optional_PM")} == {"optional"}
+    lost = np.isnan(motion).mean()
+    assert 0.5 < lost < 0.75, "half of the rows forget imaging, three in ten of the others Gaia"
+    assert np.isnan(w1).mean() > lost and (np.isnan(w1) & ~np.isnan(motion)).any()
+    assert np.isfinite(rows.target_val.X[:, names.index("optional_PM")]).mean() > 0.95
+    assert np.isnan(rows.source_train.X[:, names.index("optional_PM")]).all()
+
+
+@pytest.mark.parametrize("regime", ["target-only", "ssda"])
+def test_scores_are_given_with_and_without_them(told, options, regime):
+    model = jg.fit(told, regime=regime, seed=0, config=options, threads=1)
+    found = evaluate_model(model, told, n_bootstrap=10)
+    less = found.about["without_optional"]
+    assert less["macro.f1"] < found["macro.f1"] and less["log_loss"] > found["log_loss"]
+    line = next(line for line in found.lines() if line.startswith("without optional bands of the imaging survey"))
+    assert f"macro.f1 {less['macro.f1']:.3f}" in line
+    bare = model.probabilities(told.target_rows("test").replace(extra={}))
+    assert np.isfinite(bare).all(), "a catalogue without them is classified all the same"
+    if regime == "ssda":
+        assert model.card["domain"]["auc"] < 0.999, "what mocks lack altogether does not tell the domains apart"
+
+
+def test_a_saved_model_gives_the_same_with_its_optional_bands(told, options, tmp_path):
+    model = jg.fit(told, regime="target-only", seed=0, config=options, threads=1)
+    model.save(tmp_path / "m")
+    rows = told.target_rows("test")
+    np.testing.assert_array_equal(jg.load(tmp_path / "m").probabilities(rows), model.probabilities(rows))
+    told.save(tmp_path / "d")
+    again = jg.Dataset.load(tmp_path / "d")
+    np.testing.assert_array_equal(again.target.extra["imaging_W1"], told.target.extra["imaging_W1"])
+
+
+def test_a_fit_without_them_is_the_same_with_and_without_the_columns(told, tiny, quick_options):
+    one, two = (jg.fit(data, regime="target-only", seed=0, config=quick_options, threads=1) for data in (told, tiny))
+    rows = tiny.target_rows("test")
+    np.testing.assert_array_equal(one.probabilities(rows), two.probabilities(rows))
+    assert "without_optional" not in evaluate_model(one, told, n_bootstrap=0).about
