@@ -89,7 +89,7 @@ class FeatureOptions(Options):
         0.0,
         ge=0,
         le=1,
-        description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it to the bases.",
+        description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it out.",
     )
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
     optional: tuple[Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PM"], ...] = Field(
@@ -108,21 +108,14 @@ class TemplateOptions(Options):
     fine_span: float = Field(0.15, ge=0, description="How near, in ln(1 + z).")
     bin_rows: int = Field(30, ge=1, description="Fewest rows in a redshift bin; poorer ones join their neighbour.")
     part_rows: int = Field(
-        250,
-        ge=1,
-        description="A redshift bin with at least twice so many rows is halved by colour into two templates: galaxies "
-        "are red or blue.",
+        250, ge=1, description="A bin with twice so many rows is halved by colour into two templates."
     )
     colour_bins: int = Field(
         16, ge=1, description="Bins of a class without redshifts (stars), by halving along the first component."
     )
     floor: float = Field(0.03, ge=0, description="Share of the flux added in quadrature to its error.")
-    prior: float = Field(
-        1.0, gt=0, description="Variance of the coefficients under the prior, in units of that among mocks."
-    )
-    amplitude: float = Field(
-        1.0, gt=0, description="1 σ of the prior of a template's amplitude, in units of the row's level."
-    )
+    prior: float = Field(1.0, gt=0, description="Prior variance of the coefficients, in units of that among mocks.")
+    amplitude: float = Field(1.0, gt=0, description="1 σ of the prior of a template's amplitude, in row levels.")
     most_rows: int = Field(4000, ge=1, description="Most rows that one basis is learnt from.")
     wild: float = Field(
         4.0,
@@ -234,9 +227,7 @@ class SkyOptions(Options):
         True, description="Measure zero points, class offsets and variations on mock twins of train objects."
     )
     forget_imaging: Fraction = Field(0.5, ge=0, le=1, description="Share of training rows that lose imaging features.")
-    forget_optional: Fraction = Field(
-        0.3, ge=0, le=1, description="Share of training rows that lose each group of optional bands: g z, WISE, Gaia."
-    )
+    forget_optional: Fraction = Field(0.3, ge=0, le=1, description="Share that loses each group of optional bands.")
     pseudo_twins: bool = Field(
         True, description="Measure the shift on unlabelled sources beside their templates where no label may be read."
     )

@@ -319,11 +319,10 @@ def evaluate_model(
         If the model does not fit the data.
     """
     rows = held_out(dataset, split, domain)
-    bright = brighter(rows.mag, cut)
-    rows = rows.take(bright)
-    shown = rows.without_imaging() if without_imaging else rows
+    rows = rows.take(bright := brighter(rows.mag, cut))
     # The data set is what joins the two domains: a model refuses another photometry than its target's.
-    p = fitted.probabilities(shown.replace(photometry=dataset.target.photometry), threads=threads)
+    shown = (rows.without_imaging() if without_imaging else rows).replace(photometry=dataset.target.photometry)
+    p = fitted.probabilities(shown, threads=threads)
     made = fitted.card.get("provenance", {})
     about = {
         "split": split,
@@ -334,21 +333,26 @@ def evaluate_model(
     }
     regime = str(fitted.card.get("regime", "unknown"))
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
-    truth = rows.label, rows.mag, rows.object_id
-    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": shown_redshifts(rows, dataset)}
+    results = [result, *_without_optional(fitted, shown, result, threads)]
+    truth, z = (rows.label, rows.mag, rows.object_id), shown_redshifts(rows, dataset)
+    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z}
     given: dict[str, Any] = {"classes": fitted.classes, "cut": cut, "about": about, **drawn}
-    if optional_columns(shown) and fitted.recipe.options.optional:
-        bare = forget_groups(shown, 1.0, np.random.default_rng(0)).replace(photometry=dataset.target.photometry)
-        without = replace(result, p=fitted.probabilities(bare, threads=threads))
-        both = evaluate_runs([result, without], *truth, **given)[0]
-        return replace(both[0], about={**both[0].about, "without_optional": _main_figures(both[1])})
-    return evaluate_runs([result], *truth, **given)[0][0]
+    return _beside(*evaluate_runs(results, *truth, **given)[0])
 
 
-def _main_figures(evaluation: Evaluation) -> dict[str, float | None]:
-    """Return the figures that stand for an evaluation beside another one."""
-    names = ["log_loss", "macro.f1", *(f"per_class.{name}.f1" for name in evaluation.classes)]
-    return {name: evaluation[name] for name in names}
+def _without_optional(fitted: Model, shown: Catalogue, result: RegimeResult, threads: int) -> list[RegimeResult]:
+    """Return what a model says of rows whose optional bands are forgotten; nothing where it knows of none."""
+    if not optional_columns(shown) or not fitted.recipe.options.optional:
+        return []
+    bare = forget_groups(shown, 1.0, np.random.default_rng(0))
+    return [replace(result, p=fitted.probabilities(bare, threads=threads))]
+
+
+def _beside(found: Evaluation, *without: Evaluation) -> Evaluation:
+    """Return an evaluation with the main figures of one without optional bands, where there is one."""
+    names = ["log_loss", "macro.f1", *(f"per_class.{name}.f1" for name in found.classes)]
+    less = {"without_optional": {name: without[0][name] for name in names}} if without else {}
+    return replace(found, about={**found.about, **less})
 
 
 def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:

@@ -410,12 +410,6 @@ SEXAGESIMAL_HINT = " It is spelt in sixties (h:m:s or d:m:s), which is not read 
 
 
 @cache
-SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:h ]\s?\d{1,2}([:m ]\s?\d{1,2}(\.\d*)?s?)?", re.IGNORECASE)
-"""Angles such as 14:20:11.2 or 14h20m11s."""
-
-SEXAGESIMAL_HINT = " It is spelt in sixties (h:m:s or d:m:s), which is not read here: write angles in degrees."
-
-
 def degrees_per_unit(text: str | None) -> float | None:
     """Return the degrees in one of a unit of angle, or None if it is none; a unit that is not stated is degrees.
 

@@ -46,7 +46,7 @@ def optional_values(columns: Mapping[str, np.ndarray], layout: Layout, table: Ra
     CatalogueError
         If a column states a unit that does not fit.
     """
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for name, one in layout.schema.optional.items():
         if any(part[0] not in columns for part in one.columns):
             continue

@@ -480,13 +480,8 @@ def read_imaging(
     crowd = unlike_places(ra, dec, lambda rows: mag[rows])
     ra[crowd] = dec[crowd] = np.nan
     counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
-<<<<<<< HEAD
-    table = ImagingTable(ra, dec, mag, shapes, key)
-    return table, _counted(file, rows, counts, layout)
-=======
     table = ImagingTable(ra, dec, mag, shapes, key, optional_values(plain, layout, file))
-    return table, _counted(file, rows, counts, notes=layout.unchecked)
->>>>>>> 897fc10 (Optional bands of imaging tables: Legacy g z, WISE, Gaia; CatWISE beside Legacy; forgotten by groups in training, scored with and without)
+    return table, _counted(file, rows, counts, layout)
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:

@@ -326,9 +326,9 @@ def _problems(schema: SurveySchema) -> Iterator[str]:
         yield f"a survey of kind '{schema.kind}' needs {' and '.join(map(repr, needs))}; it lacks {', '.join(lacking)}."
     if schema.kind == "imaging" and schema.magnitude is None and not schema.morphology and not schema.optional:
         yield "a survey of kind 'imaging' needs 'magnitude' or 'morphology': without both it tells nothing."
-    for name, one in schema.optional.items():
+    for optional, one in schema.optional.items():
         if (one.unit == "significance") != bool(one.error or one.ivar):
-            yield f"optional '{name}': a significance, and no other, needs 'error' or 'ivar'."
+            yield f"optional '{optional}': a significance, and no other, needs 'error' or 'ivar'."
     if schema.kind == "labels" and schema.identity == "row":
         yield "labels need 'object_id': a column of whole numbers, or 'position' where there is none."
     if any(not key for key in schema.key):
