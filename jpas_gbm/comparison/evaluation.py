@@ -14,11 +14,11 @@ from ..errors import DatasetError
 from ..model import Model
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
-from ..scores.metrics import NULL, Scorer
+from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
 from ..store import provenance, read_json, write_json
-from ..surveys.catalogue import Catalogue, optional_columns
+from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.optional import forget_groups
+from ..surveys.optional import without_optional
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
 from .shown import Figures, nested, point_figures
 
@@ -167,11 +167,7 @@ class Evaluation:
     def lines(self) -> list[str]:
         """Return the main figures with their intervals as lines for the terminal."""
         rule = f"decision chosen on validation: {self.rule}"
-        bare = self.about.get("without_optional")
-        said = ", ".join(
-            f"{name.removeprefix('per_class.')} {value:.3f}" for name, value in (bare or {}).items() if value
-        )
-        less = [f"without optional bands of the imaging survey: {said}"] if bare else []
+        less = optional_lines(self.about.get("without_optional") or {})
         return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
 
 
@@ -313,10 +309,8 @@ def evaluate_model(
 
     Raises
     ------
-    DatasetError
-        If no row is left to evaluate.
-    FeatureMismatch
-        If the model does not fit the data.
+    DatasetError, FeatureMismatch
+        If no row is left to evaluate, or the model does not fit the data.
     """
     rows = held_out(dataset, split, domain)
     rows = rows.take(bright := brighter(rows.mag, cut))
@@ -333,26 +327,13 @@ def evaluate_model(
     }
     regime = str(fitted.card.get("regime", "unknown"))
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
-    results = [result, *_without_optional(fitted, shown, result, threads)]
+    bare = [one for one in without_optional(shown) if fitted.recipe.options.optional]
+    results = [result, *(replace(result, p=fitted.probabilities(one, threads=threads)) for one in bare)]
     truth, z = (rows.label, rows.mag, rows.object_id), shown_redshifts(rows, dataset)
     drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z}
     given: dict[str, Any] = {"classes": fitted.classes, "cut": cut, "about": about, **drawn}
-    return _beside(*evaluate_runs(results, *truth, **given)[0])
-
-
-def _without_optional(fitted: Model, shown: Catalogue, result: RegimeResult, threads: int) -> list[RegimeResult]:
-    """Return what a model says of rows whose optional bands are forgotten; nothing where it knows of none."""
-    if not optional_columns(shown) or not fitted.recipe.options.optional:
-        return []
-    bare = forget_groups(shown, 1.0, np.random.default_rng(0))
-    return [replace(result, p=fitted.probabilities(bare, threads=threads))]
-
-
-def _beside(found: Evaluation, *without: Evaluation) -> Evaluation:
-    """Return an evaluation with the main figures of one without optional bands, where there is one."""
-    names = ["log_loss", "macro.f1", *(f"per_class.{name}.f1" for name in found.classes)]
-    less = {"without_optional": {name: without[0][name] for name in names}} if without else {}
-    return replace(found, about={**found.about, **less})
+    found, *without = evaluate_runs(results, *truth, **given)[0]
+    return replace(found, about={**found.about, **optional_figures(*without)})
 
 
 def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:

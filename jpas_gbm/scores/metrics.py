@@ -5,9 +5,10 @@ Tally: the sums over rows that most figures are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 from scipy import sparse
@@ -365,3 +366,37 @@ class Scorer:
 
 def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {f"{prefix}.{name}": value for name, value in figures.items()}
+
+
+def optional_figures(*without: Any) -> dict[str, dict[str, float | None]]:
+    """Return the main figures of an evaluation whose rows have forgotten the optional bands of their imaging.
+
+    Parameters
+    ----------
+    *without : Evaluation
+        None, or one; its figures are asked for by dotted names.
+
+    Returns
+    -------
+    dict of str to dict
+        Under ``without_optional``; empty where there is none.
+    """
+    names = ("log_loss", "macro.f1", *(f"per_class.{name}.f1" for one in without for name in one.classes))
+    return {"without_optional": {name: without[0][name] for name in names}} if without else {}
+
+
+def optional_lines(figures: Mapping[str, float | None]) -> list[str]:
+    """Return what to say of :func:`optional_figures`.
+
+    Parameters
+    ----------
+    figures : mapping of str to float or None
+        Empty where there are none.
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    said = ", ".join(f"{name.removeprefix('per_class.')} {value:.3f}" for name, value in figures.items() if value)
+    return [f"without optional bands of the imaging survey: {said}"] if figures else []

@@ -8,7 +8,7 @@ from dataclasses import replace
 import numpy as np
 
 from .bands import refuse_unit, says_nothing, stated_unit
-from .catalogue import IMAGING_EXTRA, Catalogue
+from .catalogue import IMAGING_EXTRA, Catalogue, optional_columns
 from .columns import Layout
 from .fluxes import as_float
 from .positions import RADIUS, ImagingTable, SkyIndex
@@ -142,3 +142,18 @@ def forget_groups(catalogue: Catalogue, share: float, rng: np.random.Generator) 
             gone = rng.random(len(catalogue)) < share
             extra |= {name: np.where(gone, np.float32(np.nan), extra[name]) for name in there}
     return catalogue.replace(extra=extra)
+
+
+def without_optional(catalogue: Catalogue) -> list[Catalogue]:
+    """Return a catalogue whose optional bands are forgotten; nothing where it has none.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+
+    Returns
+    -------
+    list of Catalogue
+        One, or none.
+    """
+    return [forget_groups(catalogue, 1.0, np.random.default_rng(0))] if optional_columns(catalogue) else []

@@ -474,14 +474,13 @@ def read_imaging(
     mag = col.magnitude(plain, layout, len(ra))
     shapes, others = col.morphology(plain, layout, len(ra))
     col.refuse_unknown_words(layout)
-    counts += [*more, *others]
     dark = int(np.isnan(mag).sum()) if layout.schema.magnitude else 0
-    counts.append(QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows"))
     crowd = unlike_places(ra, dec, lambda rows: mag[rows])
     ra[crowd] = dec[crowd] = np.nan
-    counts.append(QualityCount("crowded", PLACEHOLDER, len(crowd), "rows"))
-    table = ImagingTable(ra, dec, mag, shapes, key, optional_values(plain, layout, file))
-    return table, _counted(file, rows, counts, layout)
+    unseen = QualityCount("no_magnitude", "without a positive flux, so without a magnitude", dark, "rows")
+    counts += [*more, *others, unseen, QualityCount("crowded", PLACEHOLDER, len(crowd), "rows")]
+    optional = optional_values(plain, layout, file)
+    return ImagingTable(ra, dec, mag, shapes, key, optional), _counted(file, rows, counts, layout)
 
 
 def index_imaging(sources: Source | Sequence[Source], radius: float = RADIUS) -> ImagingIndex:

@@ -27,7 +27,7 @@ CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 def fitted(dataset, fake_fit):
     from jpas_gbm.options import FitOptions
 
-    return fake_fit(dataset, FitOptions(regime="ssda"), seed=4, threads=1, progress=None)
+    return fake_fit(dataset, config=FitOptions(regime="ssda"), seed=4, threads=1, progress=None)
 
 
 def test_metrics_json_has_the_layout_of_the_design(dataset, fitted):
