@@ -58,7 +58,7 @@ def test_every_band_system_has_a_recipe(name, has_errors):
 
 def test_whole_recipe_has_a_few_hundred_features_of_every_plain_group(recipe):
     assert 250 <= len(recipe.names) <= 400
-    assert set(recipe.groups.values()) == set(GROUPS) - {"template"}
+    assert set(recipe.groups.values()) == set(GROUPS) - {"template", "optional"}
     assert recipe.notes == ()
     assert repr(recipe).startswith("FeatureRecipe(") and "line " in repr(recipe) and len(repr(recipe)) < 200
 
@@ -402,7 +402,7 @@ def test_learnt_recipe_round_trips_and_can_lose_its_templates(learnt, mocks, tmp
     learnt.to_files(tmp_path / "recipe")
     again = FeatureRecipe.from_files(tmp_path / "recipe")
     assert again.hash == learnt.hash and same_bits(again.compute(mocks).X, learnt.compute(mocks).X)
-    assert set(learnt.without(["template"]).groups.values()) == set(GROUPS) - {"template"}
+    assert set(learnt.without(["template"]).groups.values()) == set(GROUPS) - {"template", "optional"}
     with np.load(tmp_path / "recipe" / "templates.npz") as arrays:
         changed = {name: arrays[name] for name in arrays.files}
     changed["basis"] = changed["basis"] * 2

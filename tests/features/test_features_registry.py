@@ -11,7 +11,7 @@ from jpas_gbm.features.photospectra import FeaturePart, FittedPart, feature_grou
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions
 
-BUILT_IN = ["flux", "snr", "colour", "ratio", "line", "imaging", "template"]
+BUILT_IN = ["flux", "snr", "colour", "ratio", "line", "imaging", "optional", "template"]
 
 
 class Tilt(FeaturePart):
