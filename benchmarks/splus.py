@@ -1,6 +1,6 @@
 """Real narrow-band photometry: S-PLUS, by mocks of spectra seen through its curves; no label of S-PLUS trains.
 
-    python benchmarks/splus.py DATA --out reports/splus [--rows 24000] [--seed 0]
+    python benchmarks/splus.py DATA --out reports/splus [--rows 20000] [--seed 0]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}`` and ``splus``. Two samples, each within one magnitude system:
 
@@ -46,7 +46,7 @@ BANDS = band_system("splus12")
 SKY = 10.0 ** (-0.4 * (19.3 - 31.4))  # nJy in the aperture, as the mocks have it
 FIELD = {"depth_offset": 0.0, "magnitudes": [14.5, 21.5], "class_mix": [1.0, 1.0, 2.0, 2.0]}
 EXCESS = {**FIELD, "nearby": 0.3, "dwarfs": 0.5, "emission_stars": 0.3, "variable_stars": 0.1}
-FIT = {"features": {"imaging": False, "templates": False}, "boosting": {"learning_rate": 0.15, "rounds": 300}}
+FIT = {"features": {"imaging": False, "templates": False}, "boosting": {"learning_rate": 0.2, "rounds": 200}}
 EDGE = 0.2  # mag: of the excess in J0660 that the SIMBAD rows were selected by
 FOLDS = 5
 CHUNK = 500
@@ -250,7 +250,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("data", type=Path)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=24_000)
+    parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
     splus = pd.read_csv(given.data / "splus" / "splus_labelled.csv")
