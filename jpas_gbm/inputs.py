@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .errors import ExplanationError
+from .errors import ConfigError, ExplanationError
 from .model import CARD, FORM, Model
 from .predictions import open_rows
 from .sealed import open_sealed
@@ -228,3 +228,79 @@ def _not_there(name: str, catalogue: Catalogue) -> str:
         f"--object {name}: there is no such row among the {len(catalogue)} of {catalogue.survey} ({ranges}). Names are "
         f"{'/'.join(catalogue.key)}, such as {first}, or {ids}."
     )
+
+
+_SAMP = {".fits": "fits", ".fit": "fits", ".vot": "votable", ".xml": "votable"}
+
+
+def check_samp(path: str | Path | None) -> None:
+    """Refuse what cannot be sent, before any work is done.
+
+    Parameters
+    ----------
+    path : path, optional
+        Where the table is to be written.
+
+    Raises
+    ------
+    ConfigError
+        If it is of a format that TOPCAT and Aladin do not load by message.
+    """
+    if path is None or Path(path).suffix.lower() not in _SAMP:
+        raise ConfigError(
+            f"--samp sends FITS and VOTable; --out is {path}. Write the list as one of {', '.join(_SAMP)}."
+        )
+
+
+def send_samp(path: str | Path) -> list[str]:
+    """Send a table to the programs of the desktop that load tables, such as TOPCAT and Aladin.
+
+    Parameters
+    ----------
+    path : path
+        A FITS or VOTable file.
+
+    Returns
+    -------
+    list of str
+        Names of the programs that it was sent to.
+
+    Raises
+    ------
+    ConfigError
+        If no hub runs, or no program that loads such tables is connected.
+
+    References
+    ----------
+    Taylor, Boch, Taylor 2015, Astronomy and Computing 11, 81 (SAMP).
+    """
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it moves to pyvo, which is no requirement here
+        from astropy.samp import SAMPHubError, SAMPIntegratedClient
+
+    place = Path(path).resolve()
+    mtype = f"table.load.{_SAMP[place.suffix.lower()]}"
+    client = SAMPIntegratedClient(name="jpas-gbm", description="classified sources", callable=False)
+    try:
+        client.connect()
+    except (SAMPHubError, OSError) as error:
+        raise ConfigError(
+            f"{place}: is written, but no SAMP hub runs to send it to. Start TOPCAT or Aladin and load the file there."
+        ) from error
+    try:
+        known = [one for one in client.get_subscribed_clients(mtype) if one != client.get_public_id()]
+        if not known:
+            raise ConfigError(
+                f"{place}: is written, but no program that is connected to the SAMP hub loads such a table."
+            )
+        named = [str(client.get_metadata(one).get("samp.name", one)) for one in known]
+        message = {
+            "samp.mtype": mtype,
+            "samp.params": {"url": place.as_uri(), "name": place.stem, "table-id": str(place)},
+        }
+        client.notify_all(message)
+        return named
+    finally:
+        client.disconnect()

@@ -26,7 +26,7 @@ from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue, conform
 from .surveys.labels import LabelledRows, LabelScheme
 from .surveys.recognition import Source
-from .text import html_table
+from .text import html_table, markdown_card
 
 Rule = Literal["argmax", "thresholds"]
 _OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz", "known": "known.npz"}
@@ -358,6 +358,7 @@ class Model:
             for i, booster in enumerate(boosters):
                 booster.save(temporary / "boosters" / f"{i:03d}")
             write_json(temporary / CARD, dict(self.card))
+            (temporary / "README.md").write_text(markdown_card(self.card, self.classes), encoding="utf-8")
             optional = {part: file for part, file in _OPTIONAL.items() if getattr(self, part) is not None}
             for part, file in optional.items():
                 np.savez_compressed(temporary / file, allow_pickle=False, **getattr(self, part).to_arrays())

@@ -370,6 +370,7 @@ def targets(
     known: Annotated[list[str] | None, Option(help="Catalogues of known sources, which are left out.")] = None,
     flag_known: Annotated[bool, Option("--flag-known", help="Keep known sources, told in KNOWN columns.")] = False,
     moc: Annotated[str | None, Option(help="Write the footprint's MOC here (FITS).")] = None,
+    samp: Annotated[bool, Option("--samp", help="Send the list to TOPCAT, Aladin and others (SAMP).")] = False,
     exclude: Annotated[list[str] | None, Option(help="MOCs of regions that are not observed.")] = None,
     separation: Annotated[float | None, Option(help="No two candidates nearer than this, arcsec (fibres).")] = None,
     subset: Annotated[int | None, Option(help="Keep so many candidates, drawn at random.")] = None,

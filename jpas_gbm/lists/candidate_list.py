@@ -11,7 +11,7 @@ import numpy as np
 
 from ..boosting.calibration import HeldOut
 from ..errors import ConfigError, ListError, did_you_mean
-from ..inputs import about_model, open_model
+from ..inputs import about_model, check_samp, open_model, send_samp
 from ..model import Model
 from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
@@ -52,6 +52,7 @@ def targets(
     cut: float | None = None,
     known: Tables | None = None,
     out: str | Path | None = None,
+    samp: bool = False,
     overwrite: bool = False,
     seed: int = 0,
     threads: int = 0,
@@ -72,8 +73,9 @@ def targets(
         Faintest magnitude.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
-    out, overwrite : path, optional, and bool
-        Where the list is saved, with a JSON of what it promises beside it; whether files there may be replaced.
+    out, samp, overwrite : path, optional, and bool
+        Where the list is saved, with a JSON of what it promises beside it; whether it is sent to TOPCAT and others on
+        the SAMP hub; whether files there may be replaced.
     seed, threads, progress
         Of the bootstrap; of the noise draws; called as ``progress(stage, done, total)``.
     **more
@@ -88,6 +90,8 @@ def targets(
     JpasGbmError
         If an option is wrong, the list cannot be made or its promise not kept; the message says what can be.
     """
+    if samp:
+        check_samp(out)
     how, more = observing_options(more)
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
     options, noise = list_options(cls, rule, cut, more)
@@ -98,7 +102,12 @@ def targets(
     found = make_list(*field, options, run=run, known=known, noise=noise, inputs=inputs)
     longer = make_list(*field, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
     seen = observed(found, how, longer, seed)
-    return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite)
+    if out is None:
+        return seen.found
+    saved = _saved(seen, how, out, more.get("moc"), overwrite)
+    if samp:
+        send_samp(out)
+    return saved
 
 
 def _saved(

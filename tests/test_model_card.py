@@ -1,0 +1,48 @@
+"""The model card as the Hugging Face hub reads it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import yaml
+
+from jpas_gbm.model import Model
+from jpas_gbm.text import markdown_card
+
+CARD = {
+    "regime": "ssda",
+    "chosen": "continue",
+    "survey": "jpas_idr202406",
+    "photometries": ["FLUX_APER_COR_3_0"],
+    "calibration": {"log_loss": 0.07},
+    "rows": {"source_train": {"rows": 8400}},
+    "provenance": {"version": "0.2.0", "seed": 0, "data": {"simulated": True, "magnitude": "r (Legacy Surveys)"}},
+}
+
+
+def header(text: str) -> dict:
+    _, front, rest = text.split("---\n", 2)
+    assert rest.startswith("\n# ")
+    return yaml.safe_load(front)
+
+
+def test_header_is_the_schema_of_the_hub():
+    text = markdown_card(CARD, ("QSO_high", "STAR"))
+    head = header(text)
+    assert {"library_name", "license", "license_name", "pipeline_tag", "tags", "metrics", "model-index"} <= set(head)
+    assert head["license"] == "other" and head["pipeline_tag"] == "tabular-classification"
+    result = head["model-index"][0]["results"][0]
+    assert set(result) == {"task", "dataset", "metrics"}
+    assert result["metrics"][0]["value"] == 0.07 and result["dataset"]["name"].endswith("(simulated)")
+    assert "r (Legacy Surveys)" in text and "Simulated data" in text and "8,400 rows" in text
+
+
+def test_a_card_that_tells_little_makes_a_header_all_the_same():
+    assert "model-index" not in header(markdown_card({}, ("A", "B")))
+
+
+def test_a_saved_model_has_it_and_loads(tmp_path):
+    model = Model.load(Path(__file__).parent / "models" / "format2_small")
+    model.save(tmp_path / "m")
+    assert header((tmp_path / "m" / "README.md").read_text("utf-8"))["library_name"] == "jpas-gbm"
+    assert Model.load(tmp_path / "m").classes == model.classes
