@@ -33,7 +33,7 @@ def test_a_table_reaches_the_programs_that_load_tables(hub, tmp_path):
         until = time.monotonic() + 10
         while not heard and time.monotonic() < until:
             time.sleep(0.05)
-        params = heard[0][3]
+        params = next(word for word in heard[0] if isinstance(word, dict))
         assert params["url"] == table.as_uri() and params["name"] == "candidates"
     finally:
         topcat.disconnect()
