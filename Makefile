@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint docs wheel test-wheel conventions stilts format lock bench figures-check \
+.PHONY: help setup run test test-fast lint docs paper wheel test-wheel conventions stilts format lock bench figures-check \
   reliability coverage clean
 
 help: ## list what can be done
@@ -38,6 +38,13 @@ lint: $(READY) ## ruff, mypy and the docstrings
 docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/index.html); its notebooks run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs && echo "open build/docs/index.html"
+
+paper: $(READY) ## figures of results/demo at the width of a column, in a page of LaTeX (where pdflatex is installed)
+	@if ! command -v pdflatex >/dev/null; then echo "== pdflatex is not installed: skipped"; exit 0; fi; \
+	  test -f $(OUT)/comparison.json || { echo "no results in $(OUT): 'make run' makes them"; exit 1; }; \
+	  $(BIN)/jpas-gbm report $(OUT) --out build/paper/report.html --figures build/paper --width 3.4in --overwrite -q && \
+	  cp tools/paper.tex build/paper/ && cd build/paper && \
+	  pdflatex -interaction=nonstopmode -halt-on-error paper.tex >paper.txt && echo "open build/paper/paper.pdf"
 
 wheel: $(READY) ## build the wheel and the source archive (dist/)
 	@rm -rf dist && $(BIN)/python -m hatchling build

@@ -233,20 +233,22 @@ def _not_there(name: str, catalogue: Catalogue) -> str:
 _SAMP = {".fits": "fits", ".fit": "fits", ".vot": "votable", ".xml": "votable"}
 
 
-def check_samp(path: str | Path | None) -> None:
+def check_samp(path: str | Path | None, wanted: bool = True) -> None:
     """Refuse what cannot be sent, before any work is done.
 
     Parameters
     ----------
     path : path, optional
         Where the table is to be written.
+    wanted : bool
+        Whether it is to be sent at all.
 
     Raises
     ------
     ConfigError
         If it is of a format that TOPCAT and Aladin do not load by message.
     """
-    if path is None or Path(path).suffix.lower() not in _SAMP:
+    if wanted and (path is None or Path(path).suffix.lower() not in _SAMP):
         raise ConfigError(
             f"--samp sends FITS and VOTable; --out is {path}. Write the list as one of {', '.join(_SAMP)}."
         )

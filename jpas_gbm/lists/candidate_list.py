@@ -74,8 +74,7 @@ def targets(
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
     out, samp, overwrite : path, optional, and bool
-        Where the list is saved, with a JSON of what it promises beside it; whether it is sent to TOPCAT and others on
-        the SAMP hub; whether files there may be replaced.
+        Where the list is saved, with its JSON; whether it goes to TOPCAT (SAMP); whether files may be replaced.
     seed, threads, progress
         Of the bootstrap; of the noise draws; called as ``progress(stage, done, total)``.
     **more
@@ -90,9 +89,8 @@ def targets(
     JpasGbmError
         If an option is wrong, the list cannot be made or its promise not kept; the message says what can be.
     """
-    if samp:
-        check_samp(out)
     how, more = observing_options(more)
+    check_samp(out, samp)
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
     options, noise = list_options(cls, rule, cut, more)
     inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs), *options.exclude]
@@ -102,20 +100,17 @@ def targets(
     found = make_list(*field, options, run=run, known=known, noise=noise, inputs=inputs)
     longer = make_list(*field, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
     seen = observed(found, how, longer, seed)
-    if out is None:
-        return seen.found
-    saved = _saved(seen, how, out, more.get("moc"), overwrite)
-    if samp:
-        send_samp(out)
-    return saved
+    return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite, samp)
 
 
 def _saved(
-    seen: Observed, how: ObservingOptions, out: str | Path, moc: str | Path | None, overwrite: bool
+    seen: Observed, how: ObservingOptions, out: str | Path, moc: str | Path | None, overwrite: bool, samp: bool
 ) -> TargetList:
-    """Write a list with all that stands beside it."""
+    """Write a list with all that stands beside it, and send it where that is asked."""
     found = replace(seen.found, name=Path(out).stem)
     found.save(out, moc=moc, beside=seen.beside(how, out), overwrite=overwrite)
+    if samp:
+        send_samp(out)
     return found
 
 
