@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
+Card = Mapping[str, Any]
+"""A model card: what ``card.json`` of a model holds."""
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 _ASCII = str.maketrans({MINUS: "-", DASH: "-"})
 
@@ -296,12 +298,12 @@ def sure(interval: Sequence[float | None] | None) -> bool:
     return interval[0] * interval[1] > 0
 
 
-def markdown_card(card: Mapping[str, Any], classes: Sequence[str]) -> str:
+def markdown_card(card: Card, classes: Sequence[str]) -> str:
     """Return a model card in the form of the Hugging Face hub: a YAML header, then what the model is for.
 
     Parameters
     ----------
-    card : mapping
+    card : Card
         As a model keeps it.
     classes : sequence of str
         That it tells apart.

@@ -63,10 +63,8 @@ def targets(
 
     Parameters
     ----------
-    predictions : Predictions, DataFrame, Table, path or sequence of path
-        All rows of the field: its class mix and footprint are measured on them.
-    model : Model or path, optional
-        The model that made them; of files it is looked for beside them and here.
+    predictions, model : Predictions, DataFrame, Table, path or sequence of path, and Model or path, optional
+        All rows of the field; the model that made them, of files looked for beside them and here.
     cls, purity, completeness, number, density, fdr
         The class wanted; the rule, exactly one (:class:`ListOptions`).
     cut : float, optional

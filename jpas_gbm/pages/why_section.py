@@ -153,6 +153,9 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
     found, (first, second) = explanation.to_shap("features"), explanation.pair
     found = found[np.unique(np.linspace(0, len(found) - 1, min(len(found), _SHAP_ROWS)).astype(int))]
     named = f"contribution to ln P({first})/P({second})"
+    whole = ax.get_figure(root=True)
+    # The library takes axes of a figure alone, not of a part of one.
+    ax.get_figure = lambda root=True: whole  # type: ignore[method-assign]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its random numbers, and of missing values
         if kind == "beeswarm":
@@ -164,6 +167,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
         else:
             best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
             shap.plots.scatter(found[:, best], ax=ax, show=False, color=BLUE, dot_size=7, hist=False)
+    del ax.get_figure
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(9)
         axis.set_tick_params(labelsize=7.5)

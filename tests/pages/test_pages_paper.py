@@ -58,6 +58,12 @@ def test_a_figure_has_the_width_asked_for_and_holds_every_panel(plates, width):
         assert figure.get_figheight() < 9 * width
 
 
+def test_the_shap_library_draws_on_a_part_of_a_figure(results):
+    (plate,) = [one for one in plates_of("why", results.all(Explanation)[0]) if one.key == "shap"]
+    axes = plate_figure(plate, 7.1).axes
+    assert len(axes) == 2 and all("ln P(QSO_high)/P(QSO_low)" in ax.get_xlabel() + ax.get_ylabel() for ax in axes)
+
+
 def test_axes_of_like_panels_are_in_line(plates):
     figure = plate_figure(plates["roc"])
     left = {round(float(ax.get_position().x0), 6) for ax in figure.axes}
