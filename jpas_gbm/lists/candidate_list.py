@@ -65,10 +65,8 @@ def targets(
     ----------
     predictions, model : Predictions, DataFrame, Table, path or sequence of path, and Model or path, optional
         All rows of the field; the model that made them, of files looked for beside them and here.
-    cls, purity, completeness, number, density, fdr
-        The class wanted; the rule, exactly one (:class:`ListOptions`).
-    cut : float, optional
-        Faintest magnitude.
+    cls, purity, completeness, number, density, fdr, cut
+        The class wanted; the rule, exactly one (:class:`ListOptions`); the faintest magnitude.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
     out, samp, overwrite : path, optional, and bool
