@@ -205,6 +205,25 @@ def test_what_lies_near_no_source_or_is_something_else(fake, user, tmp_path):
     assert len(fake.queries) == asked, "what cannot be read is said before anything is asked"
 
 
+def test_rows_of_catwise_come_beside_legacys_and_go_on_to_a_catalogue(fake, user, tmp_path, sources):
+    """Each table of imaging is a file of its own; read together they give r and morphology, and W1 in AB."""
+    from jpas_gbm.surveys.catalogue import optional_columns
+
+    ra, dec = around(sources)
+    legacy = write(tmp_path / "tractor.fits", tractor_columns(ra, dec), "TRACTOR")
+    rows = {"source_id": np.arange(len(ra)).astype(str), "ra": ra, "dec": dec, "w1mpro": np.full(len(ra), 15.0)}
+    pd.DataFrame(rows | {"w2mpro": 14.5}).to_csv(tmp_path / "catwise.csv", index=False)
+    got = jg.fetch(
+        "small", tmp_path / "sky", tiles=[2241], legacy=[legacy, tmp_path / "catwise.csv"], **user.config(fake)
+    )
+    imaging = [file for role, file in got.files.items() if role.startswith("legacy")]
+    assert len(imaging) == 2 and all(len(rows_of(file)) == 60 for file in imaging)
+    survey = str(user.folder / "five.yaml")
+    seen = jg.read(got.files["catalogue"], survey=survey, legacy=imaging)
+    assert np.isfinite(seen.imaging_mag).all() and (seen.morphology > 0).all()
+    np.testing.assert_allclose(optional_columns(seen)["W1"], 15 + 2.699, rtol=1e-6)
+
+
 def test_files_of_one_word_are_of_one_form(fake, user, tmp_path, sources):
     columns = zcat_columns(*sources)
     write(tmp_path / "z" / "one.fits", columns, "ZCATALOG")
