@@ -186,7 +186,8 @@ class ListComparison:
         lines += [f"{s.rows}: {s.n:,} sources, equal {s.agree:.3f}" for s in self.slices]
         lines += [
             f"{k.ours}, for them {k.theirs}: {k.n:,}, magnitude {_or_dash(k.magnitude, 2)}, our P "
-            f"{_or_dash(k.probability, 2)}, flagged {k.flagged:.2f}, right: we {k.ours_right}, they {k.theirs_right}"
+            f"{_or_dash(k.probability, 2)}, flagged {k.flagged:.2f}"
+            + (f", right: we {k.ours_right}, they {k.theirs_right}" if self.duels else "")
             for k in self.kinds
         ]
         return lines + [f"note: {note}" for note in self.notes]
@@ -376,8 +377,10 @@ def _truth(
         labels, _ = read_labels(path, scheme=scheme)
         here, there, _ = SkyIndex(labels.ra, labels.dec).nearest(we.ra, we.dec, radius)
         truth[here] = labels.label[there]
-    if tables and (model is None or model.known is None):
+    if tables and model is None:
         notes.append("labels that our model was trained on count for us: name it with --model, to leave them out.")
+    elif tables and model is not None and model.known is None:
+        notes.append("labels that our model was trained on count for us: it was fitted by a version that kept none.")
     elif tables and model is not None and model.known is not None:
         used = SkyIndex(model.known.ra, model.known.dec).nearest(we.ra, we.dec, radius)[0]
         notes.append(f"{int((truth[used] >= 0).sum()):,} labels that made our model do not count.")

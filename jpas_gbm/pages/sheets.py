@@ -36,7 +36,8 @@ NEAR = 15.0
 """Rows nearer than this, in arcsec, are neighbours."""
 
 _DIGITS = 4
-_SHOWN = ("SET", "ENTROPY", "SPREAD", "PHOTOZ_QSO", "PRIORITY", "MAG_BIN")
+_SHOWN = ("SET", "ENTROPY", "SPREAD", "PRIORITY", "MAG_BIN", "KNOWN", "KNOWN_CLASS", "KNOWN_Z")
+_REDSHIFTS = ("PHOTOZ", "Z", "P_Z", "PZ")
 
 
 def sheets(
@@ -155,14 +156,14 @@ def _told(
     objects = []
     for i, row in enumerate(listed.to_dict("records")):
         bits = [bit for bit in QualityBit if int(row.get("QUALITY") or 0) & bit]
-        more = {str(name): row[name] for name in listed if name in _SHOWN or str(name).startswith(("Z1", "Z5", "Z8"))}
+        more = {str(name): row[name] for name in listed if name in _SHOWN or str(name).startswith(_REDSHIFTS)}
         objects.append(
             {
                 "rank": int(row["RANK"]),
                 "key": {name: str(row[name]) for name in keys},
                 **{name: float(row[name.upper()]) for name in ("ra", "dec", "mag", "probability")},
                 "p": np.round(p[i], 5).tolist(),
-                "more": {name: value for name, value in more.items() if value == value},
+                "more": {name: value for name, value in more.items() if value == value and value != ""},
                 "quality": [str(bit.name).lower().replace("_", " ") for bit in bits],
                 "flux": _rounded(flux[i]),
                 "err": _rounded(err[i]),
