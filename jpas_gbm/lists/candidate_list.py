@@ -16,10 +16,10 @@ from ..model import Model
 from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
 from ..store import provenance
-from .conformal import NoiseSource, conformal_p_values, conformal_sets
+from .conformal import NoiseSource, Weights, conformal_p_values, conformal_sets, covariate_weights
 from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known
-from .mix import Mix, estimate_mix, mag_bins
+from .mix import Mix, estimate_mix, mag_bins, mix_edges, weighted_mix
 from .observing import Observed, ObservingOptions, observed, observing_options
 from .predicted import (
     Predicted,
@@ -195,14 +195,17 @@ def make_list(
     new = np.flatnonzero(sources.new)
     field = every.take(new)
     run.report("class mix", 1, 4)
-    mix, shares = _mix(labelled, field, options, model.classes, seeds[0], notes)
+    by_magnitude = len(field) < len(every)
+    mix, shares, weights = _mix(labelled, field, options, model.classes, seeds[0], notes, by_magnitude)
     run.report("selection", 2, 4)
     chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
     rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
     files, asked = list(predicted.sources), options.model_dump(mode="json")
     made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
+    told = None if weights is None else weights.told(labelled.label == column, chosen.rows)
+    notes += [] if told is None or told.trusted else [told.doubt]
     found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
-    found = replace(found, size=len(rows), known=sources.counts(rows))
+    found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     run.report("columns", 3, 4)
     values = _values(every.take(rows), mix, labelled, options, column)
     values |= sources.columns(rows) if options.flag_known else {}
@@ -345,11 +348,20 @@ def _field(
 
 
 def _mix(
-    labelled: HeldOut, field: Predicted, options: ListOptions, classes: Sequence[str], seed: int, notes: list[str]
-) -> tuple[Mix, ClassMix]:
-    """Return the correction to the field's class mix, estimated or given, and its record."""
+    labelled: HeldOut,
+    field: Predicted,
+    options: ListOptions,
+    classes: Sequence[str],
+    seed: int,
+    notes: list[str],
+    by_magnitude: bool,
+) -> tuple[Mix, ClassMix, Weights | None]:
+    """Return the correction to the field's class mix, estimated or given, its record, and weights of selection."""
     edges = np.asarray(options.prior_edges, dtype=np.float64)
-    names = bin_names(options.prior_edges)
+    estimates = options.correct and not options.prior
+    if estimates and by_magnitude and not len(edges):
+        edges = mix_edges(labelled)
+    names = bin_names(tuple(edges.tolist()))
     place = mag_bins(labelled.mag, edges)
     counts = np.stack([np.bincount(labelled.label[place == b], minlength=len(classes)) for b in range(len(names))])
     for name, row in zip(names, counts, strict=True):
@@ -368,11 +380,17 @@ def _mix(
         notes.append("probabilities are not corrected: the field is taken to have the labelled sample's class mix.")
     if given is not None:
         given = given / given.sum(axis=1, keepdims=True)
+    weights = other = None
+    if estimates and options.shift in ("both", "covariate"):
+        weights = covariate_weights(labelled.p, labelled.mag, field.p, field.mag, seed=seed)
+        other = weighted_mix(labelled, weights.labelled, edges, draws=options.draws, seed=seed)
+        if options.shift == "covariate":
+            return other, other.record(names, None), weights
     mix = estimate_mix(labelled, field.p, field.mag, edges, given=given, draws=options.draws, seed=seed)
     trust = None if given is not None else check_mix(mix, labelled, field.p, field.mag, classes)
     if trust is not None and not trust.trusted:
         notes.append("the class mix found by EM is not to be trusted: " + " ".join(trust.reasons))
-    return mix, mix.record(names, trust)
+    return replace(mix, other=other), mix.record(names, trust), weights
 
 
 class _Chosen(NamedTuple):

@@ -20,8 +20,45 @@ from ..scores.losses import log_p
 from ..surveys.catalogue import Catalogue
 from ..surveys.reader import index_imaging
 from .predicted import Predicted
+from .records import SelectionWeights
 
-_CLIP = 20.0
+CLIP = 20.0
+"""Weights further from the mean odds than this factor are clipped."""
+
+
+class Weights(NamedTuple):
+    """How much commoner a row's like is in the field than among the labelled.
+
+    Parameters
+    ----------
+    labelled, field : array of float64, shape (n,) and (m,)
+        Of each row; the mean of the labelled is 1.
+    limit : float
+        Where weights are clipped.
+    """
+
+    labelled: np.ndarray
+    field: np.ndarray
+    limit: float
+
+    def told(self, members: np.ndarray, rows: np.ndarray) -> SelectionWeights:
+        """Return what is told of the weights.
+
+        Parameters
+        ----------
+        members : array of bool, shape (n,)
+            Labelled rows of the class.
+        rows : array of int
+            Field rows of the list.
+
+        Returns
+        -------
+        SelectionWeights
+        """
+        ours = self.labelled
+        effective = [float(w.sum() ** 2 / max((w**2).sum(), 1e-300)) for w in (ours, ours[members])]
+        clipped = float((self.field[rows] >= self.limit * (1 - 1e-9)).mean())
+        return SelectionWeights(effective[0], effective[1], clipped, float(ours.max() / ours.min()))
 
 
 def covariate_weights(
@@ -33,12 +70,12 @@ def covariate_weights(
     folds: int = 5,
     seed: int = 0,
     most: int = 100_000,
-) -> tuple[np.ndarray, np.ndarray]:
+) -> Weights:
     """Return the density of each row's features in the field over that among labelled rows, mean 1.
 
     A logistic regression on log-probabilities, their squares and the magnitude tells the samples
     apart; its odds estimate the ratio (Bickel et al. 2009). Each row is judged by a fold that did
-    not see it.
+    not see it. Of fewer than two rows a fold nothing is learnt: all weigh alike.
 
     Parameters
     ----------
@@ -51,11 +88,13 @@ def covariate_weights(
 
     Returns
     -------
-    labelled, field : array of float64, shape (n,) and (m,)
+    Weights
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler
 
+    if min(len(p_labelled), len(p_field)) < 2 * folds:
+        return Weights(np.ones(len(p_labelled)), np.ones(len(p_field)), CLIP)
     x = np.concatenate([_features(p_labelled, mag_labelled), _features(p_field, mag_field)])
     x = StandardScaler().fit_transform(x)
     n = len(p_labelled)
@@ -72,16 +111,16 @@ def covariate_weights(
         model = LogisticRegression(C=1.0, max_iter=500).fit(x[train], y[train])
         prior = np.log(y[train].mean() / (1 - y[train].mean()))
         odds[out] = model.decision_function(x[out]) - prior
-    weight = np.exp(np.clip(odds, -np.log(_CLIP), np.log(_CLIP)))
-    weight /= weight[:n].mean()
-    return weight[:n], weight[n:]
+    weight = np.exp(np.clip(odds, -np.log(CLIP), np.log(CLIP)))
+    scale = weight[:n].mean()
+    return Weights(weight[:n] / scale, weight[n:] / scale, CLIP / scale)
 
 
 def _features(p: np.ndarray, mag: np.ndarray) -> np.ndarray:
     logs = np.maximum(log_p(p), np.log(1e-6))
     known = np.isfinite(mag)
     bright = np.where(known, mag, np.median(mag[known]) if known.any() else 0.0)
-    return np.column_stack([logs, logs**2, bright, bright**2, ~known])
+    return np.column_stack([logs, logs**2, bright, bright**2, logs * (bright[:, None] - 20.0), ~known])
 
 
 @dataclass(frozen=True, eq=False)

@@ -169,8 +169,8 @@ class MixDraw:
     bias : BiasCorrection
     old, new : array, shape (bins, k)
         Class shares of the labelled rows and of the field in each magnitude bin.
-    times : array of uint16, shape (n,)
-        How often each labelled row was drawn.
+    times : array of uint16 or float, shape (n,)
+        How often each labelled row was drawn, times its weight.
     """
 
     bias: BiasCorrection
@@ -223,6 +223,10 @@ class Mix:
         Bootstrap draws over labelled objects and field rows.
     given : bool
         The mix was given by the user, not estimated.
+    other : Mix, optional
+        A second reading of the same labels, under another assumption: a promise is to hold by both.
+    way : str
+        How the field's shares were estimated.
     """
 
     edges: np.ndarray
@@ -231,6 +235,8 @@ class Mix:
     new: np.ndarray
     draws: tuple[MixDraw, ...]
     given: bool = False
+    other: Mix | None = None
+    way: str = "EM"
 
     def place(self, mag: np.ndarray) -> np.ndarray:
         """Return the bin of each magnitude, intp (n,).
@@ -289,7 +295,8 @@ class Mix:
         -------
         Mix
         """
-        return replace(self, draws=tuple(replace(draw, times=draw.times[rows]) for draw in self.draws))
+        draws = tuple(replace(draw, times=draw.times[rows]) for draw in self.draws)
+        return replace(self, draws=draws, other=None if self.other is None else self.other.take(rows))
 
     def record(self, bins: Sequence[str], trust: Trust | None) -> ClassMix:
         """Return the shares with their intervals, to be saved.
@@ -305,7 +312,7 @@ class Mix:
         -------
         ClassMix
         """
-        source = "given" if self.given else "estimated by EM, 95 % intervals"
+        source = "given" if self.given else f"estimated by {self.way}, 95 % intervals"
         bias = self.bias
         return ClassMix(source, tuple(bins), self.old, self.new, *self.interval(), 1 / bias.a, bias.b, trust)
 
@@ -419,3 +426,68 @@ def estimate_mix(
         counts = [rng.poisson(count).astype(np.float64) for _, count in gathered]
         made.append(MixDraw(fitted, own, estimated(fitted, own, counts), weight.astype(np.uint16)))
     return Mix(edges, bias, old, new, tuple(made), given is not None)
+
+
+def weighted_mix(labelled: HeldOut, weight: np.ndarray, edges: np.ndarray, *, draws: int = DRAWS, seed: int = 0) -> Mix:
+    """Read a field from labelled rows that are weighed to stand for it: class given features is alike in both.
+
+    Nothing is left to EM: the shares of the weighed rows are those of the field.
+
+    Parameters
+    ----------
+    labelled : HeldOut
+        Every class has rows in every bin.
+    weight : array, shape (n,)
+        Of each labelled row: the chance that a source like it is in the field over that of being labelled.
+    edges : array
+        Magnitudes between bins, rising.
+    draws, seed : int
+
+    Returns
+    -------
+    Mix
+    """
+    k, bins = labelled.n_classes, len(edges) + 1
+    logs, place = log_p(labelled.p), mag_bins(labelled.mag, edges)
+    bias = fit_bias(logs, labelled.label, weight)
+    own = shares(labelled.label, place, bins, k, weight)
+    rng = np.random.default_rng(seed)
+    objects, member = np.unique(labelled.object_id, return_inverse=True)
+    made = []
+    for _ in range(draws):
+        drawn = object_counts(rng, len(objects))[member] * weight
+        now = shares(labelled.label, place, bins, k, drawn)
+        made.append(MixDraw(fit_bias(logs, labelled.label, drawn, bias), now, now, drawn.astype(np.float32)))
+    return Mix(edges, bias, own, own, tuple(made), way="labelled rows weighed by selection")
+
+
+_BINS = 3
+_ENOUGH = 20
+
+
+def mix_edges(labelled: HeldOut) -> np.ndarray:
+    """Return magnitudes between bins of a mix: up to three bins with 20 labels or more of every class.
+
+    What spectroscopy has taken depends on magnitude first of all.
+
+    Parameters
+    ----------
+    labelled : HeldOut
+
+    Returns
+    -------
+    array of float64
+        Rising; none where labels are too few.
+    """
+    k, known = labelled.n_classes, np.isfinite(labelled.mag)
+    rarest = int(np.argmin(np.bincount(labelled.label[known], minlength=k)))
+    mags = labelled.mag[known & (labelled.label == rarest)].astype(np.float64)
+    for bins in range(_BINS, 1, -1):
+        if len(mags) < bins * _ENOUGH:
+            continue
+        edges = np.unique(np.round(np.quantile(mags, np.arange(1, bins) / bins), 2))
+        place = mag_bins(labelled.mag, edges)
+        counts = np.bincount(place * k + labelled.label, minlength=(len(edges) + 1) * k)
+        if counts.min() >= _ENOUGH:
+            return edges
+    return np.zeros(0)

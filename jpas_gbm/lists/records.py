@@ -46,6 +46,82 @@ class Banded(NamedTuple):
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What one assumption alone says of a list.
+
+    Parameters
+    ----------
+    size : int
+        Length of the list that this assumption alone would allow.
+    purity : float
+        Of the list that was made.
+    interval : (float, float)
+        Of `purity`, 95 %.
+    """
+
+    size: int
+    purity: float
+    interval: Interval
+
+
+_FEWEST, _UNLIKE = 10.0, 0.1
+"""Fewest labels of the class, weighed, and largest share of a list beyond labels with which a promise is trusted."""
+
+
+@dataclass(frozen=True)
+class SelectionWeights:
+    """How labelled rows stand for the field when each is weighed by the inverse of its chance to be labelled.
+
+    Parameters
+    ----------
+    effective : float
+        Labelled rows of equal weight that would tell as much.
+    members : float
+        The same of the class wanted.
+    clipped : float
+        Share of the list whose weight was clipped: hardly any label is of its kind.
+    most : float
+        Largest weight, in units of the smallest.
+    """
+
+    effective: float
+    members: float
+    clipped: float
+    most: float
+
+    @property
+    def trusted(self) -> bool:
+        """Whether labels like the list are enough."""
+        return self.members >= _FEWEST and self.clipped <= _UNLIKE
+
+    @property
+    def doubt(self) -> str:
+        """Why they are not, in words."""
+        return (
+            "labels hardly stand for this field: weighed by selection, those of the class count as "
+            f"{self.members:.0f}, and {100 * self.clipped:.0f} % of the list is of a kind that hardly any label is of; "
+            "its promise is not to be trusted. Label some of the list's own kind."
+        )
+
+    def sentence(self, rows: int) -> str:
+        """Return it in words.
+
+        Parameters
+        ----------
+        rows : int
+            Labelled rows.
+
+        Returns
+        -------
+        str
+        """
+        return (
+            f"weighed by selection, {rows:,} labelled rows count as {self.effective:,.0f}, those of the class as "
+            f"{self.members:.0f}; hardly any label is like {100 * self.clipped:.0f} % of the list"
+        )
+
+
+@dataclass(frozen=True)
 class Part:
     """The candidates of one magnitude bin of the rule; intervals are 95 %, by bootstrap.
 
@@ -73,6 +149,8 @@ class Part:
         Least probability.
     mean_probability_size : int, optional
         Length of the naive list: the longest whose mean probability reaches the purity asked for.
+    by_mix, by_selection : Reading, optional
+        The list as class mix alone, and as labels weighed by selection alone, read it; where both are asked for.
     """
 
     magnitudes: str
@@ -86,6 +164,25 @@ class Part:
     completeness_interval: Interval | None = None
     threshold: float | None = None
     mean_probability_size: int | None = None
+    by_mix: Reading | None = None
+    by_selection: Reading | None = None
+
+    def readings(self) -> list[str]:
+        """Return what each assumption alone says of the list, in words.
+
+        Returns
+        -------
+        list of str
+            Empty where one was asked for.
+        """
+        if self.by_mix is None or self.by_selection is None:
+            return []
+        named = (("class mix", self.by_mix), ("labels weighed by selection", self.by_selection))
+        words = [
+            f"{name} alone: purity {one.purity:.3f} [{one.interval[0]:.3f}, {one.interval[1]:.3f}], {one.size} allowed"
+            for name, one in named
+        ]
+        return [f"{self.magnitudes}, by {words[0]}; by {words[1]}"]
 
 
 @dataclass(frozen=True)

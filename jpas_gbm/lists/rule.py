@@ -17,7 +17,7 @@ from .conformal import NoiseSource
 
 Kind = Literal["purity", "completeness", "number", "density", "fdr"]
 KINDS: tuple[Kind, ...] = ("purity", "completeness", "number", "density", "fdr")
-Shift = Literal["label", "covariate", "none"]
+Shift = Literal["both", "label", "covariate", "none"]
 
 
 class ListOptions(Options):
@@ -42,7 +42,9 @@ class ListOptions(Options):
     prior_edges: tuple[float, ...] = Field((), description="Magnitudes between bins of the class mix.")
     correct: bool = Field(True, description="Correct probabilities to the field's class mix.")
     shift: Shift = Field(
-        "label", description="What --fdr assumes: same spectra per class, same class per spectrum, or no shift."
+        "both",
+        description="How labels stand for the field: same spectra per class (label), same class per spectrum "
+        "(covariate: labels weighed by selection), by both, or no shift (none, of --fdr).",
     )
     coverage: float = Field(0.9, gt=0, lt=1, description="Coverage of the conformal sets, for each class.")
     draws: int = Field(200, ge=20, description="Bootstrap draws of labels, field and yield.")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from ..boosting.calibration import HeldOut
 from ..errors import ListError
 from .conformal import covariate_weights, select_conformal
 from .mix import Mix, mag_bins, ratio_of
-from .records import Part, SpreadTest, Trust
+from .records import Part, Reading, SpreadTest, Trust
 from .rule import ListOptions
 from .yields import Yields, draw_yields
 
@@ -83,11 +83,13 @@ def select(
         raise ListError(f"{where} has no rows: widen the magnitude limits or check the predictions.")
     yields = draw_yields(mix, labelled, p, mag, column, seed=seed)
     if options.kind == "fdr":
-        rows = _conformal(mix, labelled, p, mag, column, options, seed, where)
+        shifts: Sequence[str] = ("label", "covariate") if mix.other is not None else (options.shift,)
+        lists = [_conformal(mix, labelled, p, mag, column, options, seed, where, one) for one in shifts]
+        rows = lists[0][np.isin(lists[0], lists[-1])]
     else:
         rows = yields.order[: _size(yields, options, area, where)]
     corrected = mix.correct(p[rows], mag[rows])[:, column]
-    return Selection(rows, _promise(options), _part(yields, corrected, options, magnitudes))
+    return Selection(rows, _promise(options, mix.other is not None), _part(yields, corrected, options, magnitudes))
 
 
 def rows_wanted(options: ListOptions, area: float | None) -> int | None:
@@ -141,6 +143,7 @@ def _conformal(
     options: ListOptions,
     seed: int,
     where: str,
+    shift: str,
 ) -> np.ndarray:
     own, field = mix.correct(labelled.p, labelled.mag), mix.correct(p, mag)
     other = labelled.label != column
@@ -152,14 +155,14 @@ def _conformal(
     ours: np.ndarray | None = None
     theirs: np.ndarray | None = None
     total = None
-    if options.shift == "label":
+    if shift in ("label", "both"):
         # The shares of the other classes are known within their intervals: the upper ends count.
         upper = mix.interval()[1]
         ours = null_weights(mix, upper, labelled.p, labelled.mag, column)[other]
         theirs = null_weights(mix, upper, p, mag, column)
         total = float(null_weights(mix, mix.new, labelled.p, labelled.mag, column)[other].sum())
-    elif options.shift == "covariate":
-        ours, theirs = covariate_weights(labelled.p, labelled.mag, p, mag, seed=seed)
+    elif shift == "covariate":
+        ours, theirs, _ = covariate_weights(labelled.p, labelled.mag, p, mag, seed=seed)
         ours = ours[other]
     level, scores = options.value, (_log_odds(own, column)[other], _log_odds(field, column))
     found = select_conformal(*scores, level, ours, theirs, total=total, seed=seed)
@@ -209,58 +212,80 @@ def _part(yields: Yields, corrected: np.ndarray, options: ListOptions, magnitude
     """Measure a list by the probabilities of its rows and the draws of the yield."""
     size = len(corrected)
     place = yields.at(size)
-    true, total = yields.true[:, place] * (size / yields.size[place]), np.maximum(yields.total, 1)
+    drawn = [(one.true[:, place] * (size / one.size[place]), np.maximum(one.total, 1)) for one in yields.readings]
+    true, total = drawn[0]
     naive = None
     if options.kind in ("purity", "fdr"):
         wanted = options.value if options.kind == "purity" else 1 - options.value
         reached = np.flatnonzero(yields.expected / yields.size >= wanted)
         naive = int(yields.size[reached[-1]]) if len(reached) else 0
 
-    def interval(values: np.ndarray) -> tuple[float, float]:
-        low, high = np.quantile(values, [0.025, 0.975])
-        return float(low), float(high)
+    def interval(*values: np.ndarray) -> tuple[float, float]:
+        low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
+        return float(low.min()), float(high.max())
 
+    readings = [
+        Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
+        for one, (found, _) in zip(yields.readings, drawn, strict=True)
+    ]
     return Part(
         magnitudes=magnitudes,
         field_rows=len(yields.order),
         size=size,
         expected_true=float(corrected.sum()),
-        interval=interval(true),
+        interval=interval(*(found for found, _ in drawn)),
         purity=float(corrected.mean()),
-        purity_interval=interval(true / size),
+        purity_interval=interval(*(found / size for found, _ in drawn)),
         completeness=float(np.mean(true / total)),
-        completeness_interval=interval(np.minimum(true / total, 1)),
+        completeness_interval=interval(*(np.minimum(found / every, 1) for found, every in drawn)),
         threshold=float(corrected.min()),
         mean_probability_size=naive,
+        by_mix=readings[0] if len(readings) > 1 else None,
+        by_selection=readings[1] if len(readings) > 1 else None,
     )
+
+
+def _alone(reading: Yields, options: ListOptions, size: int) -> int:
+    """Return how long the list of a purity would be by one reading alone; other rules have one length."""
+    if options.kind != "purity":
+        return size
+    reached = np.flatnonzero(replace(reading, other=None).purity_bound(options.confidence) >= options.value)
+    return int(reading.size[reached[-1]]) if len(reached) else 0
 
 
 _LABEL = "features of a class are spread alike among labelled rows and field (label shift)"
 
 
-def _promise(options: ListOptions) -> str:
+_COVARIATE = (
+    "a row's class given its features is spread alike in both (covariate shift), and the density ratio is known"
+)
+
+
+def _promise(options: ListOptions, both: bool) -> str:
     """Return what the rule promises and what that assumes."""
+    assumed = f"{_LABEL}, or that {_COVARIATE}: it is made to hold by both" if both else _LABEL
+    if options.shift == "covariate":
+        assumed = _COVARIATE
     if options.kind == "purity":
         return (
             f"Purity of {options.value:g} or more with {100 * options.confidence:g} % confidence, by bootstrap over "
-            f"labels, field and chance, checked by the labelled rows themselves. Assumes that {_LABEL}."
+            f"labels, field and chance, checked by the labelled rows themselves. Assumes that {assumed}."
         )
     if options.kind == "completeness":
         return (
             f"Completeness of {options.value:g} or more with {100 * options.confidence:g} % confidence, by bootstrap "
-            f"over labels, field and chance. Assumes that {_LABEL} and that probabilities are calibrated."
+            f"over labels, field and chance. Assumes that {assumed} and that probabilities are calibrated."
         )
     if options.kind != "fdr":
         return "No promise of purity: the yield is expected from the probabilities."
-    assumption = {
-        "label": f"{_LABEL}, and that the shares of the other classes are within their 95 % intervals",
-        "covariate": "a row's class given its features is spread alike in both (covariate shift), and the density "
-        "ratio is known",
-        "none": "labelled rows and field are one population",
-    }[options.shift]
+    within = "that the shares of the other classes are within their 95 % intervals"
+    if options.shift == "none":
+        assumed = "labelled rows and field are one population"
+    elif options.shift != "covariate":
+        assumed = f"{assumed}, and {within}"
     return (
         f"Expected share of false members at most {options.value:g} for any classifier and finite samples, by weighted "
-        f"conformal selection (Jin and Candès 2023). Assumes that {assumption}. A single list may hold more."
+        f"conformal selection (Jin and Candès 2023). Assumes that {assumed}. A single list may hold more."
     )
 
 

@@ -32,7 +32,7 @@ from ..store import as_record, read_json, to_plain
 from ..text import html_table
 from .footprint import Footprint
 from .known import COLUMNS as KNOWN_COLUMNS
-from .records import ClassMix, Curves, FootprintSize, KnownCount, Part
+from .records import ClassMix, Curves, FootprintSize, KnownCount, Part, SelectionWeights
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,6 +94,8 @@ class TargetList:
     provenance : dict
     known : tuple of KnownCount
         Catalogues of known sources; the promise is of the others alone.
+    weights : SelectionWeights, optional
+        How labels are weighed by the inverse of their chance to be labelled, where they are.
     name : str
         The file's, without suffix.
     candidates : Candidates, optional
@@ -118,6 +120,7 @@ class TargetList:
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
     known: tuple[KnownCount, ...] = ()
+    weights: SelectionWeights | None = None
     name: Annotated[str, Field(exclude=True)] = ""
     candidates: Annotated[Candidates | None, PlainValidator(_kept), Field(exclude=True, alias="-")] = None
     file: Annotated[Path | None, PlainValidator(_kept), Field(exclude=True, alias="--")] = None
@@ -216,6 +219,9 @@ class TargetList:
                 lines.append(f"class mix of the field ({mix.source}; {name}): {shares}")
         if self.area is not None:
             lines.append(f"footprint {self.area:.4g} square degrees")
+        lines += [line for part in self.parts for line in part.readings()]
+        if self.weights is not None:
+            lines.append(self.weights.sentence(sum(self.labels.values())))
         lines.append(self.promise)
         return lines + [f"note: {note}" for note in self.notes]
 

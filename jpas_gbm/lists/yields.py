@@ -45,6 +45,8 @@ class Yields:
         trust in probabilities.
     total : array, shape (draws,)
         Members of the class in the whole field.
+    other : Yields, optional
+        The same lists by a second reading of the labels.
     """
 
     order: np.ndarray
@@ -54,11 +56,17 @@ class Yields:
     true: np.ndarray
     checked: np.ndarray
     total: np.ndarray
+    other: Yields | None = None
+
+    @property
+    def readings(self) -> tuple[Yields, ...]:
+        """This reading of the labels, and the second one where there is one."""
+        return (self,) if self.other is None else (self, self.other)
 
     def purity_bound(self, confidence: float) -> np.ndarray:
         """Return the purity that the list of each size has at least, with this confidence, shape (g,).
 
-        The smaller of what probabilities and what labelled rows say.
+        The smaller of what probabilities and what labelled rows say, by either reading of the labels.
 
         Parameters
         ----------
@@ -68,8 +76,8 @@ class Yields:
         -------
         array of float64, shape (g,)
         """
-        ends = [np.quantile(draws / self.size, 1 - confidence, axis=0) for draws in (self.true, self.checked)]
-        return np.minimum(*ends)
+        drawn = [draws for one in self.readings for draws in (one.true, one.checked)]
+        return np.min([np.quantile(draws / self.size, 1 - confidence, axis=0) for draws in drawn], axis=0)
 
     def completeness_bound(self, confidence: float) -> np.ndarray:
         """Return the completeness that the list of each size has at least, with this confidence, shape (g,).
@@ -82,7 +90,8 @@ class Yields:
         -------
         array of float64, shape (g,)
         """
-        return np.quantile(self.true / np.maximum(self.total, 1)[:, None], 1 - confidence, axis=0)
+        reached = [one.true / np.maximum(one.total, 1)[:, None] for one in self.readings]
+        return np.min([np.quantile(draws, 1 - confidence, axis=0) for draws in reached], axis=0)
 
     def at(self, n: int) -> int:
         """Return the place on the grid of the list nearest to n rows, not longer.
@@ -98,7 +107,9 @@ class Yields:
         return max(int(np.searchsorted(self.size, n, side="right")) - 1, 0)
 
 
-def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, column: int, *, seed: int = 0) -> Yields:
+def draw_yields(
+    mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, column: int, *, seed: int = 0, by: Mix | None = None
+) -> Yields:
     """Draw the yield of every list of the likeliest rows.
 
     Parameters
@@ -113,13 +124,15 @@ def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, col
     column : int
         The class.
     seed : int
+    by : Mix, optional
+        The reading whose probabilities rank the rows; default: `mix`.
 
     Returns
     -------
     Yields
     """
-    place = mix.place(mag)
-    corrected = mix.correct(p, mag)[:, column]
+    place, by = mix.place(mag), by or mix
+    corrected = by.correct(p, mag)[:, column]
     order = np.argsort(-corrected, kind="stable")
     falling = corrected[order]
     most = int(min(max((falling >= _FAINTEST).sum(), min(len(falling), 200)), _MOST))
@@ -134,7 +147,7 @@ def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, col
     true = np.empty((len(mix.draws), len(size)), dtype=np.float32)
     checked = np.empty_like(true)
     total = np.empty(len(mix.draws))
-    scores = mix.correct(labelled.p, labelled.mag)[:, column]
+    scores = by.correct(labelled.p, labelled.mag)[:, column]
     lab_place = mix.place(labelled.mag)
     threshold = falling[size - 1] if most else np.zeros(0)
     for i, draw in enumerate(mix.draws):
@@ -149,7 +162,8 @@ def draw_yields(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, col
         weight = draw.times * draw.ratio(lab_place)[np.arange(len(labelled)), labelled.label]
         purity = _purity_above(scores, labelled.label == column, weight, threshold)
         checked[i] = rng.binomial(size, purity)
-    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], true, checked, total)
+    other = None if mix.other is None else draw_yields(mix.other, labelled, p, mag, column, seed=seed, by=by)
+    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], true, checked, total, other)
 
 
 def _purity_above(score: np.ndarray, hit: np.ndarray, weight: np.ndarray, threshold: np.ndarray) -> np.ndarray:

@@ -8,6 +8,7 @@ from astropy.table import Table
 
 from jpas_gbm.errors import BundleError, ListError
 from jpas_gbm.lists.candidate_list import make_list
+from jpas_gbm.lists.mix import mag_bins, mix_edges
 from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.surveys.labels import LabelledRows
 
@@ -71,10 +72,11 @@ def test_the_mix_is_that_of_the_new_sources(make, world, samples):
     """Spectroscopy took all quasars but a few: the mix of what it left has few."""
     rows, label = world[1:]
     taken = (label < 2) & (np.arange(3000) % 5 > 0)
-    found = make(known=Table({"RA": rows.ra[taken], "DEC": rows.dec[taken]}))
-    left = np.bincount(label[~taken], minlength=4) / (~taken).sum()
-    assert (found.mix.low[0] <= left).all() and (left <= found.mix.high[0]).all()
-    assert found.mix.new[0, 0] < 0.5 * samples.NEW[0]
+    found = make(known=Table({"RA": rows.ra[taken], "DEC": rows.dec[taken]}), draws=60)
+    place = mag_bins(rows.mag[~taken], mix_edges(world[0]))
+    left = np.stack([np.bincount(label[~taken][place == b], minlength=4) / (place == b).sum() for b in range(3)])
+    assert len(found.mix.bins) == 3 and np.mean((found.mix.low <= left) & (left <= found.mix.high)) > 0.8
+    assert found.mix.new[:, 0].mean() < 0.5 * samples.NEW[0]
 
 
 def test_tables_as_simbad_writes_them(make, world):

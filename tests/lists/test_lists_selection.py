@@ -124,5 +124,5 @@ def test_a_prior_that_is_none_is_refused(prior, edges, said, samples):
 def test_covariate_weights_follow_the_density_ratio(rng, samples):
     p, _ = samples.draw(rng, 6000, samples.OLD)
     keep = rng.random(6000) < p[:, 2]
-    ours, theirs = covariate_weights(p, np.full(6000, 20.0), p[keep], np.full(keep.sum(), 20.0))
+    ours, theirs, _ = covariate_weights(p, np.full(6000, 20.0), p[keep], np.full(keep.sum(), 20.0))
     assert np.corrcoef(ours, p[:, 2])[0, 1] > 0.9 and abs(ours.mean() - 1) < 1e-9 and len(theirs) == keep.sum()
