@@ -1,12 +1,15 @@
 """Each rule selects what it says, and says so when it cannot."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError, ListError
 from jpas_gbm.lists.conformal import covariate_weights
-from jpas_gbm.lists.mix import estimate_mix
+from jpas_gbm.lists.mix import estimate_mix, mix_edges, weighted_mix
 from jpas_gbm.lists.rule import ListOptions, check_prior
 from jpas_gbm.lists.selection import select
 
@@ -126,3 +129,54 @@ def test_covariate_weights_follow_the_density_ratio(rng, samples):
     keep = rng.random(6000) < p[:, 2]
     ours, theirs, _ = covariate_weights(p, np.full(6000, 20.0), p[keep], np.full(keep.sum(), 20.0))
     assert np.corrcoef(ours, p[:, 2])[0, 1] > 0.9 and abs(ours.mean() - 1) < 1e-9 and len(theirs) == keep.sum()
+
+
+def targeted(samples, rng, n=20_000):
+    """Sources of which bright ones and those that do not look like a quasar of high redshift have a label."""
+    p, label = samples.draw(rng, n, samples.OLD, width=1.3)
+    mag = rng.uniform(18, 23, n)
+    chance = np.where(mag < 21, 0.7, 0.2) * (1 - 0.85 * p[:, 0])
+    ours = rng.random(n) < chance
+    held = HeldOut(p[ours], label[ours].astype("i1"), np.arange(ours.sum()), mag[ours].astype("f4"))
+    return held, p[~ours], mag[~ours].astype("f4"), label[~ours]
+
+
+def test_labels_weighed_by_selection_show_the_field(rng, samples):
+    """The class given the features is alike: EM, which trusts the features given the class, need not find the mix."""
+    held, p, mag, label = targeted(samples, rng)
+    weights = covariate_weights(held.p, held.mag, p, mag)
+    mix = weighted_mix(held, weights.labelled, np.zeros(0), draws=40)
+    truth = np.bincount(label, minlength=4) / len(label)
+    low, high = mix.interval()
+    assert (low[0] <= truth).all() and (truth <= high[0]).all()
+    own = np.bincount(held.label, minlength=4) / len(held)
+    assert own[0] < 0.6 * truth[0], "the labels are no fair sample"
+    told = weights.told(held.label == 0, np.arange(50))
+    assert told.members < (held.label == 0).sum() and told.effective < len(held) and told.trusted
+
+
+def test_a_promise_holds_by_both_readings(rng, samples):
+    held, p, mag, _ = targeted(samples, rng)
+    edges = mix_edges(held)
+    assert len(edges) == 2
+    mix = estimate_mix(held, p, mag, edges, draws=40)
+    other = weighted_mix(held, covariate_weights(held.p, held.mag, p, mag).labelled, edges, draws=40)
+    both = select(replace(mix, other=other), held, p, mag, 0, ListOptions(purity=0.7)).part
+    assert both.size == min(both.by_mix.size, both.by_selection.size) > 0
+    assert both.purity_interval[0] == min(both.by_mix.interval[0], both.by_selection.interval[0])
+    assert "by labels weighed by selection alone" in both.readings()[0]
+    short = select(replace(mix, other=other), held, p, mag, 0, ListOptions(fdr=0.3))
+    long = select(mix, held, p, mag, 0, ListOptions(fdr=0.3, shift="label"))
+    assert set(short.rows) <= set(long.rows) and "or that a row's class given its features" in short.promise
+
+
+def test_a_field_beyond_the_labels_is_not_trusted(rng, samples):
+    """No label is fainter than 20.5: of what is fainter nothing is known."""
+    held, p, mag, _ = targeted(samples, rng)
+    bright = held.take(held.mag < 20.5)
+    told = covariate_weights(bright.p, bright.mag, p, mag).told(bright.label == 0, np.flatnonzero(mag > 22)[:100])
+    assert not told.trusted and "is of a kind that hardly any label is of" in told.doubt
+
+
+def test_too_few_labels_for_bins_of_the_mix(rng, samples):
+    assert len(mix_edges(samples.held_out(rng, 200))) == 0
