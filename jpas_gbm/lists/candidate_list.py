@@ -29,7 +29,7 @@ from .predicted import (
     paths_of,
     refuse_other_model,
 )
-from .records import ClassMix, Curves, Part
+from .records import ClassMix, Curves, Part, SelectionWeights
 from .rule import ListKeywords, ListOptions, check_prior, list_options
 from .selection import Selection, check_mix, rows_wanted, select
 from .target_list import TargetList, list_rows
@@ -195,15 +195,13 @@ def make_list(
     new = np.flatnonzero(sources.new)
     field = every.take(new)
     run.report("class mix", 1, 4)
-    by_magnitude = len(field) < len(every)
-    mix, shares, weights = _mix(labelled, field, options, model.classes, seeds[0], notes, by_magnitude)
+    mix, shares, weights = _mix(labelled, field, options, model.classes, seeds[0], notes, len(field) < len(every))
     run.report("selection", 2, 4)
     chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
     rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
     files, asked = list(predicted.sources), options.model_dump(mode="json")
     made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
-    told = None if weights is None else weights.told(labelled.label == column, chosen.rows)
-    notes += [] if told is None or told.trusted else [told.doubt]
+    told = _told(weights, labelled.label == column, chosen.rows, notes)
     found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
     found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     run.report("columns", 3, 4)
@@ -229,6 +227,13 @@ def _listed(
     passed = ~known.new & _inside(every.mag, options.magnitudes) & (p >= limit[place])
     both = np.concatenate([rows, np.flatnonzero(passed)])
     return both[np.argsort(-p[both], kind="stable")]
+
+
+def _told(weights: Weights | None, members: np.ndarray, rows: np.ndarray, notes: list[str]) -> SelectionWeights | None:
+    """Return what is told of the weights of selection, and note where they are not to be trusted."""
+    told = None if weights is None else weights.told(members, rows)
+    notes += [] if told is None or told.trusted else [told.doubt]
+    return told
 
 
 def _unfilled(
