@@ -29,7 +29,7 @@ from .predicted import (
     paths_of,
     refuse_other_model,
 )
-from .records import ClassMix, Curves, Part, SelectionWeights
+from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, list_options
 from .selection import Selection, check_mix, rows_wanted, select
 from .target_list import TargetList, list_rows
@@ -188,12 +188,10 @@ def make_list(
     """
     run = run or Run()
     labelled, column, notes = _checked(predicted, model, options)
-    notes += predicted.notes
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
     every, area, sources = _field(predicted, model, options, known, notes)
-    new = np.flatnonzero(sources.new)
-    field = every.take(new)
+    field = every.take(new := np.flatnonzero(sources.new))
     run.report("class mix", 1, 4)
     mix, shares, weights = _mix(labelled, field, options, model.classes, seeds[0], notes, len(field) < len(every))
     run.report("selection", 2, 4)
@@ -201,7 +199,8 @@ def make_list(
     rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
     files, asked = list(predicted.sources), options.model_dump(mode="json")
     made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
-    told = _told(weights, labelled.label == column, chosen.rows, notes)
+    told = None if weights is None else weights.told(labelled.label == column, chosen.rows)
+    notes += [] if told is None else told.sentences(len(labelled))
     found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
     found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     run.report("columns", 3, 4)
@@ -227,13 +226,6 @@ def _listed(
     passed = ~known.new & _inside(every.mag, options.magnitudes) & (p >= limit[place])
     both = np.concatenate([rows, np.flatnonzero(passed)])
     return both[np.argsort(-p[both], kind="stable")]
-
-
-def _told(weights: Weights | None, members: np.ndarray, rows: np.ndarray, notes: list[str]) -> SelectionWeights | None:
-    """Return what is told of the weights of selection, and note where they are not to be trusted."""
-    told = None if weights is None else weights.told(members, rows)
-    notes += [] if told is None or told.trusted else [told.doubt]
-    return told
 
 
 def _unfilled(
@@ -319,7 +311,7 @@ def _checked(predicted: Predicted, model: Model, options: ListOptions) -> tuple[
         notes.append("calibrated on mocks: probabilities, yields and conformal sets may not hold on the sky.")
     if not len(predicted):
         raise ListError(f"{', '.join(predicted.sources)}: holds no rows.")
-    return labelled, classes.index(options.cls), notes
+    return labelled, classes.index(options.cls), [*notes, *predicted.notes]
 
 
 def _field(

@@ -103,8 +103,8 @@ class SelectionWeights:
             "its promise is not to be trusted. Label some of the list's own kind."
         )
 
-    def sentence(self, rows: int) -> str:
-        """Return it in words.
+    def sentences(self, rows: int) -> list[str]:
+        """Return it in words, with the doubt where there is one.
 
         Parameters
         ----------
@@ -113,12 +113,13 @@ class SelectionWeights:
 
         Returns
         -------
-        str
+        list of str
         """
-        return (
+        told = (
             f"weighed by selection, {rows:,} labelled rows count as {self.effective:,.0f}, those of the class as "
-            f"{self.members:.0f}; hardly any label is like {100 * self.clipped:.0f} % of the list"
+            f"{self.members:.0f}; hardly any label is like {100 * self.clipped:.0f} % of the list."
         )
+        return [told] if self.trusted else [told, self.doubt]
 
 
 @dataclass(frozen=True)

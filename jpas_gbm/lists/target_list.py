@@ -208,7 +208,7 @@ class TargetList:
         -------
         list of str
         """
-        lines = [self.rule, *map(_part_line, self.parts)]
+        lines = [self.rule, *(line for part in self.parts for line in (_part_line(part), *part.readings()))]
         if self.mix is not None:
             mix = self.mix
             for b, name in enumerate(mix.bins):
@@ -219,9 +219,6 @@ class TargetList:
                 lines.append(f"class mix of the field ({mix.source}; {name}): {shares}")
         if self.area is not None:
             lines.append(f"footprint {self.area:.4g} square degrees")
-        lines += [line for part in self.parts for line in part.readings()]
-        if self.weights is not None:
-            lines.append(self.weights.sentence(sum(self.labels.values())))
         lines.append(self.promise)
         return lines + [f"note: {note}" for note in self.notes]
 
