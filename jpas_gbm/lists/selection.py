@@ -86,6 +86,11 @@ def select(
         shifts: Sequence[str] = ("label", "covariate") if mix.other is not None else (options.shift,)
         lists = [_conformal(mix, labelled, p, mag, column, options, seed, where, one) for one in shifts]
         rows = lists[0][np.isin(lists[0], lists[-1])]
+        if not len(rows):
+            raise ListError(
+                f"no row of {where} is in a list of false-discovery rate {options.value:g} by either assumption: class "
+                "mix and labels weighed by selection differ on all. Allow a larger --fdr, or choose one with --shift."
+            )
     else:
         rows = yields.order[: _size(yields, options, area, where)]
     corrected = mix.correct(p[rows], mag[rows])[:, column]
