@@ -75,8 +75,19 @@ def _prefix(path: Path) -> str:
     return f".{path.name[:_LONGEST]}."
 
 
-def _locked(descriptor: int) -> bool | None:
-    """Lock an open file: True; False if another process has locked it; None if the file system has no locks."""
+def lock_file(descriptor: int) -> bool | None:
+    """Lock an open file, until it is closed or the process ends.
+
+    Parameters
+    ----------
+    descriptor : int
+        Of the open file.
+
+    Returns
+    -------
+    bool or None
+        False if another process has locked it; None if the file system has no locks.
+    """
     if fcntl is None:  # pragma: no cover
         return None  # type: ignore[unreachable]
     try:
@@ -98,7 +109,7 @@ def _working_folder(path: Path) -> Iterator[Path]:
             lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         except FileNotFoundError:  # another process took the empty folder for a leftover
             continue
-        if _locked(lock) is not False and (folder / _LOCK).exists():
+        if lock_file(lock) is not False and (folder / _LOCK).exists():
             break
         os.close(lock)
     try:
@@ -141,7 +152,7 @@ def _clear(folder: Path, path: Path) -> None:
     except OSError:  # of another user
         return
     try:
-        ours = lock is None or _locked(lock)
+        ours = lock is None or lock_file(lock)
         if ours is False:
             log.warning("%s: another run is writing this now; the first to finish stays, unless --overwrite.", path)
         if not ours:

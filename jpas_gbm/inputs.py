@@ -23,7 +23,7 @@ CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
 
 
-def open_for(model: Model, source: Source, survey: Survey = None) -> CatalogueReader:
+def open_for(model: Model, source: Source, survey: Survey = None, strict: bool = False) -> CatalogueReader:
     """Open a catalogue for a model, or refuse it.
 
     Parameters
@@ -34,6 +34,8 @@ def open_for(model: Model, source: Source, survey: Survey = None) -> CatalogueRe
         The catalogue.
     survey : str, optional
         Name of the survey file, where the catalogue does not give itself away.
+    strict : bool
+        Whether one of which there is anything to note is refused.
 
     Returns
     -------
@@ -46,7 +48,10 @@ def open_for(model: Model, source: Source, survey: Survey = None) -> CatalogueRe
     FeatureMismatch
         If it is of another survey than the model, lacks bands or has another photometry.
     """
-    return open_rows(source, model.bands, model.card.get("survey"), survey)
+    reader = open_rows(source, model.bands, model.card.get("survey"), survey)
+    if strict:
+        reader.table.refuse_notes()
+    return reader
 
 
 def open_catalogue(

@@ -225,15 +225,17 @@ class Model:
         each = np.stack([self.calibrate(m, bare) for m in margins])
         return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
 
-    def predict(self, catalogue: Catalogue | Source, *, threads: int = 0) -> Predictions:
+    def predict(
+        self, catalogue: Catalogue | Source, *, threads: int = 0, matrix: FeatureMatrix | None = None
+    ) -> Predictions:
         """Classify the rows of a catalogue in memory; they agree bit for bit with those that a file would hold.
 
         Parameters
         ----------
         catalogue : Catalogue, astropy Table, DataFrame or path
             n rows of the survey, bands and photometry that the model was trained for.
-        threads : int
-            Threads of features and trees; 0 is all cores.
+        threads, matrix : int, FeatureMatrix
+            Threads of features and trees, 0 is all cores; the features of the rows where they are known.
 
         Returns
         -------
@@ -246,11 +248,10 @@ class Model:
         FeatureMismatch
             If bands are missing or the fluxes are another measurement.
         """
-        threads = thread_count(threads)
         if not isinstance(catalogue, Catalogue):
             catalogue = open_rows(catalogue, self.bands, self.card.get("survey")).read()
-        matrix = self.features(catalogue, threads)
-        p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads)
+        matrix = matrix or self.features(catalogue, thread_count(threads))
+        p, spread = self.with_spread(matrix.X, is_bare(catalogue), thread_count(threads))
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)
         return Predictions(

@@ -54,17 +54,33 @@ def id_checksum(rows: np.ndarray) -> int:
         From 0 to 2^64 - 1.
     """
     names = list(rows.dtype.names or ())
+    ids = [name for name in names[: names.index("RA")] if rows[name].dtype.kind in "iu"]
+    return int(mixed_ids(rows, ids).sum(dtype=np.uint64))
+
+
+def mixed_ids(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
+    """Return a hash of some integer columns of each row; of one column no two values have the same.
+
+    Parameters
+    ----------
+    rows : structured array, shape (n,)
+        Of a prediction file.
+    names : sequence of str
+        The columns.
+
+    Returns
+    -------
+    array of uint64, shape (n,)
+    """
     total = np.zeros(len(rows), dtype=np.uint64)
-    for name in names[: names.index("RA")]:
-        if rows[name].dtype.kind not in "iu":
-            continue
+    for name in names:
         # The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which scatters every bit of its input.
         mixed = total ^ np.ascontiguousarray(rows[name]).astype(np.int64).view(np.uint64)
         mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
         mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
         mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
         total = mixed ^ (mixed >> np.uint64(31))
-    return int(total.sum(dtype=np.uint64))
+    return total
 
 
 @dataclass(frozen=True, eq=False)

@@ -202,6 +202,7 @@ HEADS = {
     "mocks": "mocks.json",
     "study": "study.json",
     "fetched sky": "fetch.json",
+    "HATS catalogue": "hats.properties",
 }
 """The file that tells a folder of each kind."""
 

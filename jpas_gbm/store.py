@@ -326,6 +326,19 @@ def library_versions() -> dict[str, str]:
     return found
 
 
+def made_now() -> str:
+    """Return the time at which something is made, UTC and ISO 8601; SOURCE_DATE_EPOCH stands for it where it is set.
+
+    Returns
+    -------
+    str
+        To the second.
+    """
+    stated = os.environ.get("SOURCE_DATE_EPOCH", "")
+    now = dt.datetime.fromtimestamp(int(stated), dt.UTC) if stated.isdecimal() else dt.datetime.now(dt.UTC)
+    return now.isoformat(timespec="seconds")
+
+
 def provenance(
     *,
     seed: int | None = None,
@@ -356,7 +369,7 @@ def provenance(
         "version": __version__,
         "python": platform.python_version(),
         "libraries": library_versions(),
-        "made": dt.datetime.now(dt.UTC).isoformat(timespec="seconds"),
+        "made": made_now(),
         "seed": seed,
         "options": dict(options or {}),
         "inputs": {Path(path).name: sha256(path) for path in inputs},

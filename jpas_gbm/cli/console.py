@@ -382,10 +382,14 @@ class _StageLines:
         if not ended and total > 1 and stage.split(": ")[-1].split(",")[0] in COUNTS:
             self._count(stage, done, total, now)
             return
+        first, since = self._counts.setdefault(stage, (done, now))
         if not ended and now - self._told < self.EVERY:
             return
         self._told = now
         many = "" if total == 1 else f": {done}" if ended or not total else f": {done} of {total}"
+        if not ended and done > first and now > since + 1 and total != 1:
+            pace = (done - first) / (now - since)
+            many += f", {pace:,.3g} a second" + (f", about {duration((total - done) / pace)} left" if total else "")
         print(f"{time.strftime('%H:%M:%S')} {stage}{many}", file=sys.stderr)
 
     def _count(self, stage: str, done: int, total: int, now: float) -> None:

@@ -130,7 +130,7 @@ def _predicted(column: list[str] | None, **given: Any) -> Any:
 def predict(
     result: Any,
     model: Model,
-    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="FITS, VOTable, Parquet, CSV or .npy.")],
+    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="A table, a folder or wildcard of such, HATS.")],
     out: Out,
     legacy: Legacy = None,
     survey: Survey = None,
@@ -144,6 +144,8 @@ def predict(
     ] = None,
     tiles: Annotated[str | None, Option(help="Zero points of tiles that 'calibrate-tiles' measured.")] = None,
     keep: Annotated[str | None, Option(help="Columns to carry along: NAME,... or all. Ids are kept anyway.")] = None,
+    shard: Annotated[str | None, Option(help="I/N: do the I-th of N parts, for array jobs.")] = None,
+    merge: Annotated[bool, Option("--merge", help="Join the parts that --shard 1/N to N/N made.")] = False,
     strict: Strict = False,
     **more: object,
 ) -> Sequence[str]:

@@ -279,7 +279,12 @@ def seed_units(members: tuple[Member, ...]) -> list[list[int]]:
 
 
 def attribute(
-    model: Model, rows: Catalogue, pair: Pair, options: ExplainOptions | None = None, run: Run | None = None
+    model: Model,
+    rows: Catalogue,
+    pair: Pair,
+    options: ExplainOptions | None = None,
+    run: Run | None = None,
+    X: np.ndarray | None = None,
 ) -> Attributions:
     """Work out the attributions of every row of a catalogue.
 
@@ -294,6 +299,8 @@ def attribute(
         The rule, and how many rows are in memory at a time.
     run : Run, optional
         Threads of features and trees; progress is told as ``("explain", rows done, rows)``.
+    X : array of float32, shape (n, f), optional
+        The model's features of the rows, where they are known already.
 
     Returns
     -------
@@ -312,7 +319,7 @@ def attribute(
     bias, error = np.zeros((n, len(model.classes))), 0.0
     for start in range(0, n, options.chunk_rows):
         batch = slice(start, min(start + options.chunk_rows, n))
-        error = max(error, _add_batch(found, trees, batch, bias, run.threads))
+        error = max(error, _add_batch(found, trees, batch, bias, run.threads, None if X is None else X[batch]))
         run.report("explain", batch.stop, n)
     for parts in (found.parts, found.own_parts):
         for origin, whole in parts.items():
@@ -349,10 +356,17 @@ def _empty(model: Model, rows: Catalogue, pair: Pair, rule: BandRule, most_detai
     )
 
 
-def _add_batch(found: Attributions, trees: TreeContributions, batch: slice, bias: np.ndarray, threads: int) -> float:
+def _add_batch(
+    found: Attributions,
+    trees: TreeContributions,
+    batch: slice,
+    bias: np.ndarray,
+    threads: int,
+    X: np.ndarray | None = None,
+) -> float:
     """Attribute a batch of rows, fill in its part of all arrays, and return the largest misfit of additivity."""
     model, pair, rows = found.model, found.pair, corrected(found.model, found.rows.take(batch))
-    X = model.recipe.compute(rows, threads=threads).X
+    X = model.recipe.compute(rows, threads=threads).X if X is None else X
     shares = found.rule.of_rows(rows, threads)
     kept = np.flatnonzero((found.detail >= batch.start) & (found.detail < batch.stop))
     local = found.detail[kept] - batch.start

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.stats import norm
+from scipy.special import ndtri
 
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
@@ -394,7 +394,7 @@ def standard_pulls() -> np.ndarray:
     -------
     array of float64, shape (q,)
     """
-    return np.asarray(norm.ppf((np.arange(_QUANTILES) + 0.5) / _QUANTILES))
+    return np.asarray(ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES))
 
 
 def pull_quantiles(flux: np.ndarray, err: np.ndarray, expected: np.ndarray) -> np.ndarray:

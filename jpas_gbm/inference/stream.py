@@ -2,36 +2,30 @@
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from itertools import chain
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import CatalogueError, ConfigError, did_you_mean
-from ..explanation.attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute
+from ..errors import CatalogueError, ConfigError
+from ..explanation.explanation import WhyColumns
 from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
 from ..model import Model
-from ..options import ExplainOptions
+from ..output.hats import HATS, write_hats
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
-from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare
-from ..run import Progress, Run, claim_file, thread_count
-from ..store import provenance
-from ..surveys.audit import QualityBit
+from ..predictions import WHOLE, KeptColumns
+from ..run import Progress, claim_file, claim_folder, thread_count
+from ..store import dump_json, provenance, sha256
 from ..surveys.positions import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
+from ..surveys.tables import open_table
+from .spool import Plan, Shard, Spool, Tally, kept_if_interrupted, refuse_repeated_keys, shards_of
 from .tiles import with_tiles
-
-_KEYS_CHECKED = 50_000_000
-
-TOP_BANDS = 3
-"""Bands named for a row of a prediction table."""
-
-ALL = "all"
 
 
 @dataclass(frozen=True)
@@ -60,6 +54,8 @@ class PredictionSummary:
         Wall time.
     warnings : tuple of str
         What a person should know of the files: what was not checked, or not given.
+    shard : str
+        Which part of the catalogue it is; empty for the whole.
     """
 
     out: str
@@ -72,6 +68,7 @@ class PredictionSummary:
     notes: tuple[str, ...]
     seconds: float
     warnings: tuple[str, ...] = ()
+    shard: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a dictionary that JSON can hold.
@@ -93,7 +90,11 @@ class PredictionSummary:
         """
         counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
         notes = [f"Warning: {note}" for note in self.notes]
-        lines = [f"{self.rows} rows in input order ({counts})", *notes, f"predictions: {self.out}"]
+        order = "by place on the sky" if self.out.endswith(HATS) else "in input order"
+        rate = f", {self.rows / self.seconds:,.0f} rows a second" if self.seconds > 1 else ""
+        lines = [f"{self.rows} rows {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
+        if self.shard:
+            lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
             lines.append(
                 f"{unknown} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
@@ -123,59 +124,76 @@ def predict(
     tiles: str | Path | None = None,
     keep: str | Sequence[str] | None = None,
     strict: bool = False,
+    shard: str | None = None,
+    merge: bool = False,
     threads: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
 ) -> PredictionSummary:
-    """Classify a whole catalogue in bounded memory; the rows of the result are its rows, in its order.
+    """Classify a whole catalogue in bounded memory, in its order; a run that is interrupted goes on.
 
     Parameters
     ----------
     model : Model or path
     catalogue : path
-        FITS, VOTable, Parquet, CSV or the paper's .npy.
+        FITS, VOTable, Parquet, CSV, HDF5 or the paper's .npy; a folder or wildcard of such files, or a HATS catalogue.
     out : path
-        FITS, Parquet, VOTable, CSV or ECSV by suffix.
-    legacy : path or sequence of path, optional
-        Tractor tables: magnitude and morphology for rows within 1 arcsec of a source.
-    survey, columns : str, mapping of str to str, optional
-        Name of the survey file, where the catalogue does not give itself away; its columns of other names, by role.
-    chunk_rows, explain, pair : int, str, str
-        Rows in memory at a time; add the bands that decide, for rows of these classes (names with commas) or ``all``:
-        between the class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`).
-    tiles : path, optional
-        Zero points of tiles that the model does not know, as ``calibrate-tiles`` wrote them.
-    keep : str or sequence of str, optional
+        FITS, Parquet, VOTable, CSV or ECSV by suffix; .hats is a HATS catalogue, whose rows stand by place on the sky.
+    legacy, survey, columns : path or sequence of path, str, mapping of str to str
+        Tractor tables: magnitude and morphology for rows within 1 arcsec of a source; name of the survey file, where
+        the catalogue does not give itself away; its columns of other names, by role.
+    chunk_rows, explain, pair, tiles : int, str, str, path
+        Rows in memory at a time; rows (``all``, or classes with commas) that are told the bands that decide between the
+        class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`); zero points of tiles
+        that the model does not know, by ``calibrate-tiles``.
+    keep, strict : str or sequence of str, bool
         Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named.
-    strict, threads, overwrite, progress
-        Refuse a catalogue of which there is anything to note, such as stale checksums; 0 is all cores; whether `out`
-        may be replaced; called as ``progress("predict", rows done, rows, 0 while not known)``.
+        Refuse a catalogue of which there is anything to note, such as stale checksums.
+    shard, merge : str, bool
+        Do only the I-th of N parts (``I/N``), into a folder beside `out`; join the parts that all such jobs made.
+    threads, overwrite, progress : int, bool, callable
+        0 is all cores; whether `out` may be replaced; ``progress("predict", rows done, rows, 0 while not known)``.
 
     Returns
     -------
     PredictionSummary
-
-    Raises
-    ------
-    JpasGbmError
-        If catalogue or tiles do not fit the model, a row key repeats, no row is in the imaging tables, or `out` fails.
     """
-    tables = [] if legacy is None else as_list(legacy)
-    _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None)
-    model, threads = with_tiles(open_model(model), tiles), thread_count(threads)
+    tables, part = [] if legacy is None else as_list(legacy), None if shard is None else Shard.read(shard)
+    _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None, part, merge)
+    given = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
+    known, model, threads = _known_by(model, tiles), with_tiles(open_model(model), tiles), thread_count(threads)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns))
-    if strict:
-        reader.table.refuse_notes()
+    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
     kept = KeptColumns(reader, keep, out)
-    return _Stream(model, reader, tables, why, kept, threads, tiles).write(out, chunk_rows, overwrite, progress)
+    stream = _Stream(model, reader, tables, why, kept, threads, tiles, chunk_rows, known, given)
+    return stream.run(out, part, merge, overwrite, progress)
 
 
-def _claim(out: str | Path, overwrite: bool, given: Sequence[object], idle: str | Sequence[str] | None) -> None:
-    """Refuse an output that cannot be written or would replace an input, and a pair that nothing compares."""
+def _known_by(model: Model | str | Path, tiles: str | Path | None) -> list[str]:
+    """Return checksums of a model and of zero points, by which a run is known again."""
+    told = about_model(model) if isinstance(model, Model) or not isinstance(model, str | Path) else None
+    head = Path(str(model)) / "model.json"
+    made = hashlib.sha256(dump_json(told).encode()).hexdigest() if told else sha256(head) if head.is_file() else ""
+    return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
+
+
+def _claim(
+    out: str | Path,
+    overwrite: bool,
+    given: Sequence[object],
+    idle: str | Sequence[str] | None,
+    part: Shard | None,
+    merge: bool,
+) -> None:
+    """Refuse an output that cannot be written or would replace an input, and options that say nothing or too much."""
+    if part is not None and merge:
+        raise ConfigError("--shard does a part and --merge joins all: give one of them.")
     if idle is not None:
         raise ConfigError(f"--pair {idle} says what --explain compares. Give --explain as well, such as --explain all.")
     inputs = [one for one in given if isinstance(one, str | Path)]
+    if Path(out).suffix.lower() == HATS:
+        claim_folder(out, "HATS catalogue", overwrite, inputs)
+        return
     for path in (out, *([f"{out}.json"] if str(out).lower().endswith(".csv") else [])):
         claim_file(path, overwrite, inputs)
     writer_class(out)
@@ -191,242 +209,177 @@ class _Stream:
     why: WhyColumns | None
     kept: KeptColumns
     threads: int
-    tiles: str | Path | None = None
+    tiles: str | Path | None
+    chunk_rows: int
+    known: Sequence[str]
+    given: Mapping[str, object]
 
-    def write(self, out: str | Path, chunk_rows: int, overwrite: bool, progress: Progress | None) -> PredictionSummary:
-        """Predict chunk by chunk and write each when it is done."""
-        start, model, reader, why, kept = time.perf_counter(), self.model, self.reader, self.why, self.kept
+    def run(
+        self, out: str | Path, shard: Shard | None, merge: bool, overwrite: bool, progress: Progress | None
+    ) -> PredictionSummary:
+        """Predict all rows or those of a shard, or join shards."""
+        plan = self._plan(out)
+        if (shard or merge) and self.reader.rows is None:
+            raise ConfigError(
+                f"{self.reader.path}: --shard needs to know the number of rows before reading, which "
+                f"{self.reader.table.format} does not tell. Convert it to Parquet or FITS."
+            )
+        if merge:
+            spools = shards_of(out, plan)
+            try:
+                return self._write(out, spools, plan, overwrite)
+            finally:
+                for spool in spools:
+                    spool.release()
+        plan = {**plan, "shard": shard and [shard.number, shard.of]}
+        spool = Spool(f"{out}.unfinished" if shard is None else shard.folder(out), plan)
+        with kept_if_interrupted(spool):
+            self._predict(spool, shard, progress)
+            self._refuse_changed(plan)
+            if shard is None:
+                told = self._write(out, [spool], plan, overwrite)
+        if shard is None:
+            spool.remove()
+            return told
+        spool.release()
+        return self._summary(spool.folder, spool.tally, spool.columns, str(shard))
+
+    def _plan(self, out: str | Path) -> Plan:
+        """Return what this run is known again by."""
+        return {
+            "model": self.known[0],
+            "tiles": self.known[1],
+            "catalogue": _marks(self.reader.table.files),
+            "imaging": [_marks(open_table(one).files if isinstance(one, str | Path) else ()) for one in self.tables],
+            "rows": self.reader.rows,
+            "survey": self.reader.schema.name,
+            "chunk_rows": self.chunk_rows,
+            "options": {name: str(value) for name, value in self.given.items() if value is not None},
+            "format": Path(out).suffix.lower(),
+            "shard": None,
+        }
+
+    def _refuse_changed(self, plan: Plan) -> None:
+        """Refuse files that were written to since the plan was made."""
+        if _marks(self.reader.table.files) != plan["catalogue"]:
+            raise CatalogueError(
+                f"{self.reader.path}: was changed while it was read; nothing was written. Run the command again."
+            )
+
+    def _predict(self, spool: Spool, shard: Shard | None, progress: Progress | None) -> None:
+        """Predict the rows that a spool lacks, chunk by chunk."""
+        reader, model, start = self.reader, self.model, time.perf_counter()
+        first, last = (0, None) if shard is None else shard.part(reader.rows or 0, self.chunk_rows)
+        total = reader.rows or 0 if last is None else last - first
+        done = spool.tally
+        if done.rows and progress is not None:
+            progress("predict", done.rows, total)
+        reader.seen = done.seen
+        if done.rows and done.rows == total:
+            return
         imaging = index_imaging(self.tables) if self.tables else None
-        # The first chunk is predicted before the file is opened: it says which columns there are, and a
-        # model that refuses the catalogue leaves nothing behind.
-        chunks = (
-            model.predict(chunk if imaging is None else imaging.attach(chunk, self.threads), threads=self.threads)
-            for chunk in reader.chunks(chunk_rows)
-        )
-        parts = ((part, {} if why is None else why.of(part)) for part in chunks)
-        first = next(parts)
-        columns = kept.beside(first[0].columns()) + (() if why is None else why.columns)
-        inputs = [reader.path, *(one for one in (*self.tables, self.tiles) if isinstance(one, str | Path))]
-        about = about_model(model)
+        for chunk in reader.chunks(self.chunk_rows, first + done.rows, last):
+            chunk = chunk if imaging is None else imaging.attach(chunk, self.threads)
+            matrix = model.features(chunk, self.threads)
+            part = model.predict(chunk, threads=self.threads, matrix=matrix)
+            why = {} if self.why is None else self.why.of(part, matrix.X)
+            columns = self.kept.beside(part.columns()) + (() if self.why is None else self.why.columns)
+            if not spool.columns:
+                # The first chunk is predicted before anything is written: it says which columns there are.
+                spool.begin(columns, tuple(part.catalogue.key))
+            rows = part.records(spool.columns, {**self.kept.of(part), **why})
+            tally = replace(
+                spool.tally + Tally.of(part, rows),
+                reading=done.reading + reader.counted,
+                seen=reader.seen,
+                matched=done.matched + (0 if imaging is None else imaging.matched),
+                seconds=done.seconds + time.perf_counter() - start,
+            )
+            spool.add(rows, tally)
+            if progress is not None:
+                progress("predict", tally.rows, total)
+        if not spool.columns:
+            spool.begin((), ())
+
+    def _write(self, out: str | Path, spools: Sequence[Spool], plan: Plan, overwrite: bool) -> PredictionSummary:
+        """Check the whole and write it."""
+        reader, tally = self.reader, sum((spool.tally for spool in spools), Tally())
+        reader.counted, reader.seen = tally.reading, tally.seen
+        if len(spools) > 1 or spools[0].taken:
+            reader.layout.words.clear()  # which words are known was not heard of the rows that others read
+        reader.refuse_empty(tally.rows)
+        columns, keys = next((spool.columns, spool.key) for spool in spools if spool.columns)
+        if keys != ("ROW",):
+            refuse_repeated_keys(spools, keys, reader.path)
+        if self.tables and not tally.matched:
+            index_imaging(self.tables).require_matches(reader.path, tally.rows)
+        head = self._head(columns, min(spool.made for spool in spools))
+        closing: dict[str, str | int] = {"NROWS": tally.rows, "NCOLS": len(columns), "IDSUM": f"{tally.ids:016x}"}
+
+        def pieces() -> Iterator[np.ndarray]:
+            for spool in spools:
+                yield from spool.pieces()
+
+        if Path(out).suffix.lower() == HATS:
+            write_hats(out, head, pieces, closing, overwrite=overwrite)
+        else:
+            with table_writer(out, head, overwrite=overwrite) as writer:
+                for rows in pieces():
+                    writer.write(rows)
+                writer.closing = closing
+        return self._summary(out, tally, columns)
+
+    def _head(self, columns: tuple[Column, ...], made: str) -> Head:
+        """Return what is written besides the rows."""
+        reader, about = self.reader, about_model(self.model)
         header = provenance(
-            inputs=inputs,
+            inputs=[one for one in (*self.tables, self.tiles) if isinstance(one, str | Path)],
+            made=made,
             model=about,
             survey=reader.schema.name,
             radius=RADIUS,
             simulated=about["simulated"] or reader.table.simulated,
             notes=list(reader.table.notes),
         )
-        counted = _Counts(model.classes)
-        head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
-        with table_writer(out, head, overwrite=overwrite) as writer:
-            for part, more in chain([first], parts):
-                rows = part.records(columns, {**kept.of(part), **more})
-                writer.write(rows)
-                counted.add(part, rows)
-                if progress is not None:
-                    progress("predict", counted.rows, reader.rows or 0)
-            counted.check_keys(reader.path)
-            if imaging is not None:
-                imaging.require_matches(reader.path, counted.rows)
-            writer.closing = {"NROWS": counted.rows, "NCOLS": len(columns), "IDSUM": f"{counted.ids:016x}"}
+        header["inputs"] = {reader.path.name: _content(reader.table.files), **header["inputs"]}
+        return Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
+
+    def _summary(self, out: str | Path, tally: Tally, columns: Sequence[Column], shard: str = "") -> PredictionSummary:
+        self.reader.counted = tally.reading
+        quality = self.reader.quality if not shard else tally.reading
         return PredictionSummary(
             out=str(out),
-            rows=counted.rows,
-            classes=counted.classes,
-            quality=counted.quality,
-            reading=reader.quality.to_dict(),
-            imaging=None if imaging is None else imaging.matched,
+            rows=tally.rows,
+            classes={name: tally.classes.get(name, 0) for name in self.model.classes},
+            quality=tally.quality,
+            reading=quality.to_dict(),
+            imaging=tally.matched if self.tables else None,
             columns=tuple(column.name for column in columns),
-            notes=tuple(reader.quality.notes()),
-            seconds=time.perf_counter() - start,
-            warnings=(*reader.quality.notes(), *self._forgotten(counted)),
+            notes=tuple(quality.notes()),
+            seconds=tally.seconds,
+            warnings=(*quality.notes(), *self._forgotten(tally)),
+            shard=shard,
         )
 
-    def _forgotten(self, counted: _Counts) -> list[str]:
+    def _forgotten(self, tally: Tally) -> list[str]:
         """Return what to say of rows without the imaging that the model was trained with."""
-        if self.tables or not counted.bare or not self.model.recipe.has_imaging:
+        if self.tables or not tally.bare or not self.model.recipe.has_imaging:
             return []
         return [
-            f"{counted.bare:,} of {counted.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
+            f"{tally.bare:,} of {tally.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
             "with which the model was trained: they are judged without. Give its table with --legacy."
         ]
 
 
-class _Counts:
-    """Rows of each class and quality bit, and the row keys, of the chunks that have passed."""
-
-    def __init__(self, classes: Sequence[str]) -> None:
-        self.rows = self.ids = self.bare = 0
-        self.classes = dict.fromkeys(classes, 0)
-        self.quality = {str(bit.name): 0 for bit in QualityBit}
-        self._keys: list[np.ndarray] = []
-
-    def add(self, part: Predictions, rows: np.ndarray) -> None:
-        """Count a chunk, of which `rows` are written."""
-        self.rows += len(part)
-        self.bare += int(np.count_nonzero(is_bare(part.catalogue)))
-        self.ids = (self.ids + id_checksum(rows)) % (1 << 64)
-        for name, n in part.counts().items():
-            self.classes[name] += n
-        for bit in QualityBit:
-            self.quality[str(bit.name)] += int(np.count_nonzero(part.quality & bit))
-        self._names = tuple(part.catalogue.key)
-        if self._names != ("ROW",) and self.rows <= _KEYS_CHECKED:
-            self._keys.append(np.stack(list(part.catalogue.key.values())))
-
-    def check_keys(self, path: str | Path) -> None:
-        """Refuse a catalogue in which a row key repeats; a chunk by itself was checked when it was read."""
-        if len(self._keys) < 2:
-            return
-        keys = np.concatenate(self._keys, axis=1)
-        order = np.lexsort(keys[::-1])
-        keys = keys[:, order]
-        same = np.flatnonzero((keys[:, 1:] == keys[:, :-1]).all(axis=0))
-        if len(same):
-            named = ", ".join(f"{name}={value}" for name, value in zip(self._names, keys[:, same[0]], strict=True))
-            raise CatalogueError(
-                f"{path}: {len(same)} rows repeat the key of another ({named}, say). Each row needs its own "
-                f"({', '.join(self._names)}): join the tables without repeating rows."
-            )
+def _marks(files: Sequence[Path]) -> str:
+    """Return what files are known again by without reading them: a checksum of names, sizes and times of change."""
+    marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(marks).encode()).hexdigest()
 
 
-class WhyColumns:
-    """Columns of a prediction table that name the bands that decide each chosen row.
-
-    A question is a pair of classes of a row, and a prefix of its columns: ``WHY`` sets the most probable class against
-    the next, ``WHY_2`` and further against the others, ``WHY_Z`` holds, for rows of the two classes that redshift
-    parts (QSO_high, QSO_low), the first against the second; a pair that is asked for is ``WHY`` alone. Of each,
-    ``WHY_FOR`` and ``WHY_AGAINST`` (bytes) name the classes, ``WHY_LOG_ODDS`` (float32) is the log-odds before
-    calibration, and for i from 1 to `top`, ``WHY_BAND_i`` (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th
-    largest |contribution| to it and the signed contribution. Rows without the question have empty names and NaN.
-
-    Parameters
-    ----------
-    model : Model
-    which : str
-        ``all``, or names of classes with commas: the rows whose most probable class is one of them.
-    pair : str or pair of str, optional
-        Two classes, ``runner-up`` (the default) or ``all``.
-    threads : int
-        Threads of features and trees.
-    top : int
-        How many bands of each row.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such class.
-    ExplanationError
-        If the pair is not two classes of the model.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        which: str = ALL,
-        pair: str | Sequence[str] | None = None,
-        threads: int = 1,
-        top: int = TOP_BANDS,
-    ) -> None:
-        self.model, self.threads = model, threads
-        asked = pair not in (None, RUNNER_UP, EVERY)
-        self.pair, self._asked = Pair.of(model.scheme, pair if asked else None), asked
-        further = range(2, len(model.classes)) if pair == EVERY else ()
-        self._ranked = () if asked else ("WHY", *(f"WHY_{i}" for i in further))
-        self.top = min(top, len(model.recipe.bands))
-        self.names = [name.strip() for name in which.split(",")]
-        allowed = (ALL, *model.classes)
-        for name in self.names:
-            if name not in allowed:
-                raise ConfigError(
-                    f"--explain {name}: there is no such class.{did_you_mean(name, allowed)} "
-                    f"Allowed: {', '.join(allowed)}."
-                )
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Name, type, description and UCD of each column."""
-        first, second = self.pair.names
-        one = f"{first} and {second}" + ("" if self._asked else ", for rows of either")
-        words = {"WHY": "the most probable class and the next"}
-        words |= {
-            f"WHY_{i}": f"the most probable class and the {i + 1}. of them" for i in range(2, len(self._ranked) + 1)
-        }
-        return tuple(
-            column
-            for prefix, of in {**{p: words[p] for p in self._ranked}, "WHY" if self._asked else "WHY_Z": one}.items()
-            for column in self._of_question(prefix, of)
-        )
-
-    def _of_question(self, prefix: str, of: str) -> list[Column]:
-        """Return the columns of one question."""
-        names = f"S{max(map(len, self.model.classes))}"
-        text = f"S{max(map(len, self.model.recipe.bands.names))}"
-        columns = [
-            Column(f"{prefix}_FOR", names, f"Class that positive contributions speak for: of {of}.", "src.class"),
-            Column(f"{prefix}_AGAINST", names, "Class that it is set against.", "src.class"),
-            Column(
-                f"{prefix}_LOG_ODDS",
-                "f4",
-                f"ln P({prefix}_FOR)/P({prefix}_AGAINST) before calibration; NaN where not explained.",
-                "stat.value;src.class",
-            ),
-        ]
-        for i in range(1, self.top + 1):
-            rank = "largest" if i == 1 else f"{i}. largest"
-            sentence = f"Band of the {rank} contribution to {prefix}_LOG_ODDS."
-            columns.append(Column(f"{prefix}_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
-            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {prefix}_FOR."
-            columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
-        return columns
-
-    def of(self, predictions: Predictions) -> dict[str, np.ndarray]:
-        """Return the columns of some rows by name.
-
-        Parameters
-        ----------
-        predictions : Predictions
-            n rows.
-
-        Returns
-        -------
-        dict of str to array, shape (n,)
-        """
-        n = len(predictions)
-        codes = [self.model.classes.index(name) for name in self.names if name != ALL]
-        chosen = np.arange(n) if ALL in self.names else np.flatnonzero(np.isin(predictions.label, codes))
-        table = {
-            one.name: np.full(n, b"" if one.dtype.startswith("S") else np.nan, dtype=one.dtype) for one in self.columns
-        }
-        if not len(chosen):
-            return table
-        rows = predictions.catalogue.take(chosen)
-        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), Run(threads=self.threads))
-        order = np.argsort(-predictions.probabilities[chosen], axis=1, kind="stable")
-        for rank, prefix in enumerate(self._ranked, start=1):
-            self._fill(table, prefix, found, chosen, order[:, 0], order[:, rank])
-        usual = np.full(len(chosen), True) if self._asked else np.isin(order[:, 0], (self.pair.a, self.pair.b))
-        a, b = (np.full(len(chosen), code) for code in (self.pair.a, self.pair.b))
-        self._fill(table, "WHY" if self._asked else "WHY_Z", found, chosen, a, b, usual)
-        return table
-
-    def _fill(
-        self,
-        table: dict[str, np.ndarray],
-        prefix: str,
-        found: Attributions,
-        chosen: np.ndarray,
-        a: np.ndarray,
-        b: np.ndarray,
-        having: np.ndarray | slice = slice(None),
-    ) -> None:
-        """Fill in the columns of a question: classes `a` against `b` of the rows that have it."""
-        at, rows, a, b = np.arange(len(chosen))[having], chosen[having], a[having], b[having]
-        values = found.bands[at, a] - found.bands[at, b]
-        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
-        classes, bands = (np.array(names, dtype="S") for names in (self.model.classes, self.model.recipe.bands.names))
-        table[f"{prefix}_FOR"][rows], table[f"{prefix}_AGAINST"][rows] = classes[a], classes[b]
-        table[f"{prefix}_LOG_ODDS"][rows] = found.margins[at, a] - found.margins[at, b]
-        for i in range(self.top):
-            table[f"{prefix}_BAND_{i + 1}"][rows] = bands[order[:, i]]
-            table[f"{prefix}_CONTRIB_{i + 1}"][rows] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]
+def _content(files: Sequence[Path]) -> str:
+    """Return the checksum of a file, or one over those of several and their names."""
+    if len(files) == 1:
+        return sha256(files[0])
+    told = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(told.encode()).hexdigest()

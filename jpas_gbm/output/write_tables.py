@@ -44,7 +44,9 @@ class FitsWriter(Writer):
         self._header = _table_header(head)
         self._rows = 0
         primary = fits.PrimaryHDU()
-        primary.add_checksum()
+        # What astropy says of a checksum is when it was made: that is when the rows were, so that runs compare.
+        self._when = f"of {head.facts().get('DATE', 'this file')}"
+        primary.add_checksum(when=self._when)
         self._stream = stream
         self._stream.write(primary.header.tostring().encode("ascii"))
         self._start = self._stream.tell()
@@ -72,9 +74,12 @@ class FitsWriter(Writer):
         self._stream.seek(self._start)
         self._stream.write(self._header.tostring().encode("ascii"))
         self._stream.flush()
-        # The data are never loaded: astropy sums a memory map block by block and mends two cards in place.
-        with fits.open(self._stream.name, mode="update", memmap=True) as file:
-            file[1].add_checksum()
+        # The data are never loaded: astropy sums a memory map block by block.
+        with fits.open(self._stream.name, memmap=True) as file:
+            file[1].add_checksum(when=self._when)
+            header = file[1].header.tostring().encode("ascii")
+        self._stream.seek(self._start)
+        self._stream.write(header)
 
 
 def _table_header(head: Head) -> Header:

@@ -9,8 +9,7 @@ from typer.testing import CliRunner
 from jpas_gbm.boosting.training import train
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import ConfigError, ExplanationError
-from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.inference.stream import WhyColumns
+from jpas_gbm.explanation.explanation import Explanation, WhyColumns
 
 
 @pytest.fixture(scope="module")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import warnings
 from types import SimpleNamespace
 
@@ -198,7 +199,7 @@ def test_keys_that_repeat_in_another_chunk_are_refused(fitted, make_catalogue, t
     assert not (tmp_path / "a.fits").exists()
 
 
-def test_a_failure_half_way_leaves_no_file(fitted, make_catalogue, tmp_path):
+def test_a_failure_half_way_leaves_no_file_but_what_goes_on(fitted, make_catalogue, tmp_path):
     path = make_catalogue(100)
     before = sorted(p.name for p in tmp_path.iterdir())
     whole = type(fitted).member_margins
@@ -216,6 +217,8 @@ def test_a_failure_half_way_leaves_no_file(fitted, make_catalogue, tmp_path):
                 warnings.simplefilter("error")
                 with pytest.raises(error):
                     predict(fitted, path, tmp_path / f"a.{suffix}", chunk_rows=30)
+            if error is KeyboardInterrupt:
+                shutil.rmtree(tmp_path / f"a.{suffix}.unfinished")
             assert nothing_left(tmp_path, before)
 
 

@@ -1,0 +1,307 @@
+"""P2, P3, P5, P8 and P10: a whole catalogue through `predict`, its cost, its memory, and two processes against one.
+
+    python benchmarks/stream.py [--rows 100000 1000000] [--pairs 5] [--out reports/performance]
+
+The model is the one that version 0.1.0 kept (tests/models/format1_ssda); the catalogue is simulated rows, repeated with
+keys of their own. Costs are CPU time of one thread; calls of a pair take turns in one process, and the ratio is the
+median of the pairs' ratios, with its range. Peak memory is that of a child process which does nothing else. Wall time
+is used for two processes against one only, beside the load of the machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from astropy.io import fits
+
+from jpas_gbm.boosting.booster import Ensemble
+from jpas_gbm.inference.stream import predict
+from jpas_gbm.model import Model
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
+from jpas_gbm.simulation.write import write_survey
+from jpas_gbm.store import write_json
+from jpas_gbm.surveys.reader import CatalogueReader
+
+KEPT = Path(__file__).resolve().parent.parent / "tests" / "models" / "format1_ssda"
+BASE = 20_000
+PIECE = 50_000
+
+
+def base_rows(folder: Path) -> tuple[np.ndarray, dict[str, str]]:
+    """Return simulated rows as the archive gives them, and the cards that name their bands."""
+    data = simulate(5, config=SimulateOptions(n_source=200, n_labelled=BASE, n_unlabelled=0))
+    write_survey(data.survey, folder / "survey")
+    with fits.open(folder / "survey" / "jpas_idr.fits") as hdus:
+        table, header = hdus[1].data, hdus[1].header
+        native = {name: np.asarray(table[name]) for name in table.names}
+        rows = np.empty(len(table), dtype=[(n, v.dtype.newbyteorder("="), v.shape[1:]) for n, v in native.items()])
+        for name, values in native.items():
+            rows[name] = values
+        return rows, {name: str(header[name]) for name in header if name.startswith("BAND")}
+
+
+def repeated(base: np.ndarray, start: int, count: int) -> np.ndarray:
+    """Return rows `start` and on of a catalogue of any length, each with a key of its own."""
+    number = np.arange(start, start + count)
+    rows = base[number % len(base)].copy()
+    rows["NUMBER"], rows["TILE_ID"] = number % 1_000_000, 1 + number // 1_000_000
+    return rows
+
+
+def write_parquet(base: np.ndarray, cards: dict[str, str], rows: int, path: Path) -> Path:
+    """Write a catalogue of so many rows as Parquet, in row groups."""
+    writer = None
+    for start in range(0, rows, PIECE):
+        piece = repeated(base, start, min(PIECE, rows - start))
+        columns = {}
+        for name in piece.dtype.names:
+            values = np.ascontiguousarray(piece[name])
+            flat = pa.array(values.reshape(-1).astype(str) if values.dtype.kind in "SU" else values.reshape(-1))
+            columns[name] = flat if values.ndim == 1 else pa.FixedSizeListArray.from_arrays(flat, values.shape[1])
+        table = pa.table(columns).replace_schema_metadata(cards)
+        writer = writer or pq.ParquetWriter(path, table.schema, compression="zstd", use_dictionary=False)
+        writer.write_table(table)
+    writer.close()
+    return path
+
+
+def write_fits(base: np.ndarray, cards: dict[str, str], rows: int, path: Path) -> Path:
+    """Write a catalogue of so many rows as FITS."""
+    hdu = fits.BinTableHDU(repeated(base, 0, rows), name="FLambdaDualObj")
+    hdu.header.update(cards)
+    hdu.writeto(path)
+    return path
+
+
+def cpu(call: Callable[[], object]) -> float:
+    """Return the seconds of CPU time of a call."""
+    start = time.process_time()
+    call()
+    return time.process_time() - start
+
+
+def ratios(slow: Callable[[], float], fast: Callable[[], float], pairs: int) -> dict[str, float]:
+    """Return medians of two costs, and of their ratio with its range, from calls that take turns."""
+    times = [(slow(), fast()) for _ in range(pairs)]
+    each = [a / b for a, b in times]
+    return {
+        "first": statistics.median(a for a, _ in times),
+        "second": statistics.median(b for _, b in times),
+        "ratio": statistics.median(each),
+        "least": min(each),
+        "most": max(each),
+    }
+
+
+def library_cost(model: Model, path: Path, rows: int, share: int = 8) -> Callable[[], float]:
+    """Return what times the bare library on the ready matrix of a catalogue, per row, on one row in `share`."""
+    catalogue = CatalogueReader(path, bands=model.bands.name).read()
+    X = np.nan_to_num(model.features(catalogue, 1).X[::share])
+    readers = Ensemble(model.members)._readers()
+    widths = [(reader, reader.base is not None) for reader in readers]
+
+    def call() -> None:
+        found = []
+        for reader, stacked in widths:
+            below = [found[reader.base].astype(np.float32)] if stacked else []
+            found.append(reader.library_margins(np.hstack([X, *below]) if below else X))
+
+    return lambda: cpu(call) * rows / len(X)
+
+
+def child(path: Path, out: Path, *more: str) -> dict[str, float]:
+    """Predict a catalogue in a process of its own; return rows, seconds, CPU seconds and peak memory in MiB."""
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run([sys.executable, __file__, "--child", str(path), str(out), *more], env=environment,
+                          capture_output=True, text=True, check=True)  # fmt: skip
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def be_child(path: str, out: str, *more: str) -> None:
+    """Predict a catalogue and print what it took."""
+    warnings.simplefilter("ignore")
+    start = time.perf_counter()
+    how = {"shard": more[0]} if more and "/" in more[0] else {"merge": True} if more else {}
+    told = predict(KEPT, path, out, threads=1, overwrite=True, **how)
+    # VmHWM is of this program alone; ru_maxrss of a child begins with that of its parent.
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    peak = int(next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM")))
+    print(json.dumps({"rows": told.rows, "wall": time.perf_counter() - start, "cpu": time.process_time(),
+                      "peak": peak / 1024}))  # fmt: skip
+
+
+def pairs_of_one_process(folder: Path, base: np.ndarray, cards: dict[str, str], rows: int, pairs: int) -> list[dict]:
+    """P2 and P3: whole streams against the bare library, and the explained against the plain."""
+    model, found = Model.load(KEPT), []
+    for suffix, write in (("parquet", write_parquet), ("fits", write_fits)):
+        path = write(base, cards, rows, folder / f"pairs.{suffix}")
+        out = folder / f"out.{suffix}"
+
+        def plain(path=path, out=out) -> float:
+            return cpu(lambda: predict(model, path, out, threads=1, overwrite=True))
+
+        plain()
+        told = ratios(library_cost(model, path, rows), plain, pairs)
+        found.append({"what": f"P2, library over whole stream, {suffix} to {suffix}", "bar": 5, "rows": rows, **told})
+        print(found[-1], flush=True)
+        if suffix == "parquet":
+
+            def explained(path=path, out=out) -> float:
+                return cpu(lambda: predict(model, path, out, threads=1, overwrite=True, explain="all"))
+
+            explained()
+            told = ratios(explained, plain, pairs)
+            found.append({"what": "P3, predict --explain all over plain predict", "bar": 2, "rows": rows, **told})
+            print(found[-1], flush=True)
+        path.unlink()
+    return found
+
+
+def lengths(folder: Path, base: np.ndarray, cards: dict[str, str], rows: list[int], repeats: int) -> list[dict]:
+    """P5, P8 and P10: catalogues of several lengths, each in a process of its own; of a million rows in two as well."""
+    found = []
+    for n in rows:
+        path = write_parquet(base, cards, n, folder / "many.parquet")
+        runs = [child(path, folder / "many.out.parquet") for _ in range(repeats if n <= 1_000_000 else 1)]
+        each = [run["cpu"] / n * 1e6 for run in runs]
+        spread = {"cpu": statistics.median(each), "least": min(each), "most": max(each)}
+        found.append({"what": "P5, P8", "rows": n, **spread,
+                      "peak": max(run["peak"] for run in runs), "wall": statistics.median(run["wall"] for run in runs),
+                      "bytes": (folder / "many.out.parquet").stat().st_size / n})  # fmt: skip
+        print(found[-1], flush=True)
+        if n == 1_000_000:
+            start = time.perf_counter()
+            command, alone = (
+                [sys.executable, __file__, "--child", path, folder / "two.parquet"],
+                {"OMP_NUM_THREADS": "1"},
+            )
+            two = [subprocess.Popen([*command, f"{i}/2"], env={**os.environ, **alone}, stdout=subprocess.DEVNULL)
+                   for i in (1, 2)]  # fmt: skip
+            assert [one.wait() for one in two] == [0, 0]
+            child(path, folder / "two.parquet", "merge")
+            wall = time.perf_counter() - start
+            found.append({"what": "P10", "rows": n, "wall": wall, "ratio": found[-1]["wall"] / wall,
+                          "load": os.getloadavg()[0]})  # fmt: skip
+            print(found[-1], flush=True)
+        path.unlink()
+    return found
+
+
+def report(told: dict, out: Path) -> None:
+    """Write the figures as a table."""
+    lines = [
+        "# A whole catalogue through `predict`", "",
+        f"`{told['command']}`: one thread, CPU time, {told['pairs']} pairs in turn, medians (least-most); load of the "
+        f"machine {told['load']:.1f} on {os.cpu_count()} cores.", "",
+        "| pair | rows | first, µs a row | second, µs a row | ratio | bar |", "|---|---|---|---|---|---|",
+    ]  # fmt: skip
+    for pair in told["found"]:
+        if "second" in pair:
+            first, second = (pair[name] / pair["rows"] * 1e6 for name in ("first", "second"))
+            spread = f"{pair['ratio']:.2f} ({pair['least']:.2f}-{pair['most']:.2f})"
+            lines.append(
+                f"| {pair['what']} | {pair['rows']:,} | {first:.1f} | {second:.1f} | {spread} | {pair['bar']} |"
+            )
+    lines += [
+        "",
+        "| rows | CPU, µs a row | peak memory, MiB | wall, s | output, bytes a row |",
+        "|---|---|---|---|---|",
+    ]
+    for one in told["found"]:
+        if "peak" in one:
+            cost = f"{one['cpu']:.1f} ({one['least']:.1f}-{one['most']:.1f})"
+            lines.append(f"| {one['rows']:,} | {cost} | {one['peak']:.0f} | {one['wall']:.0f} | {one['bytes']:.0f} |")
+    lines += [
+        f"\nP10: two processes (`--shard 1/2`, `2/2`, then `--merge`) over one, whole job, wall time: "
+        f"{one['ratio']:.2f} at a load of {one['load']:.1f}." for one in told["found"] if one["what"] == "P10"
+    ]  # fmt: skip
+    out.mkdir(parents=True, exist_ok=True)
+    (out / "stream.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
+    write_json(out / "stream.json", told, overwrite=True)
+
+
+NOTES = """## What limits what is not reached
+
+- P2: on the kept ensemble the library itself needs less than 50 µs a row, so that 5 times would leave 9 µs for reading,
+  features, trees and writing. The kernel's part is 1 µs (kernel.md); the features are most of the rest.
+- P3, explained against plain: features are handed over, so that they are made once. What is left is how a template
+  feature is shared among its bands (`features/evidence.py`, `share`), which fits the templates again, and the summing
+  in batches of 500 rows.
+- P4, P6, P7 and P9 are not measured by these two programs; no change to the features was made for P4.
+- P5 and P8 at 10^7 rows: `python benchmarks/stream.py --rows 100000 1000000 10000000 --out reports/performance`.
+- Start-up: loading a model costs 23 times the CPU of importing numpy (median of 5 pairs); `import lightgbm` alone
+  imports scikit-learn, pandas and scipy.stats.
+"""
+
+
+def summary(out: Path) -> None:
+    """Write README.md of the folder from what the programs have left in it."""
+    lines = ["# Speed and memory", "", "`make bench` measures all of this anew.", "",
+             "| | what | ratio | bar |", "|---|---|---|---|"]  # fmt: skip
+    for name in ("kernel.json", "stream.json"):
+        told = json.loads((out / name).read_text(encoding="utf-8")) if (out / name).is_file() else {}
+        for pair in [*told.get("pairs", [])] if name == "kernel.json" else told.get("found", []):
+            number, _, what = str(pair.get("name") or pair["what"]).partition(", ")
+            if "ratio" in pair:
+                least = pair.get("lowest_ratio") or pair.get("least")
+                spread = f"{pair['ratio']:.2f}" + (f" (least {least:.2f})" if least else "")
+                bar = pair.get("bar") or (1.8 if number == "P10" else "")
+                lines.append(f"| {number} | {what or 'two processes over one, wall time'} | {spread} | {bar} |")
+        by = {one["rows"]: one for one in told.get("found", []) if "peak" in one}
+        for few, many in zip(sorted(by), sorted(by)[1:], strict=False):
+            bar = 1.1 if many <= 1_000_000 else 1.05
+            lines.append(
+                f"| P5 | peak memory, {many:,} over {few:,} rows | {by[many]['peak'] / by[few]['peak']:.2f} | {bar} |"
+            )
+            cost = by[many]["cpu"] / by[few]["cpu"]
+            lines.append(f"| P8 | CPU a row with start-up, {many:,} over {few:,} rows | {cost:.2f} | |")
+    lines += [
+        "",
+        "The tables of each program, with how they were run: [kernel.md](kernel.md), [stream.md](stream.md).",
+        "",
+    ]
+    (out / "README.md").write_text("\n".join(lines) + "\n" + NOTES, encoding="utf-8")
+
+
+def main() -> None:
+    """Run the benchmark."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
+    parser.add_argument("--pair-rows", type=int, default=50_000)
+    parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--repeats", type=int, default=3, help="of catalogues up to a million rows")
+    parser.add_argument("--out", type=Path, help="folder for stream.md and stream.json")
+    parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child:
+        be_child(*given.child)
+        return
+    warnings.simplefilter("ignore")
+    with tempfile.TemporaryDirectory() as place:
+        folder = Path(place)
+        base, cards = base_rows(folder)
+        found = pairs_of_one_process(folder, base, cards, given.pair_rows, given.pairs) if given.pairs else []
+        found += lengths(folder, base, cards, given.rows, given.repeats)
+    command = f"python benchmarks/stream.py --rows {' '.join(map(str, given.rows))} --pairs {given.pairs}"
+    told = {"command": command, "pairs": given.pairs, "load": os.getloadavg()[0], "found": found}
+    if given.out:
+        report(told, given.out)
+        summary(given.out)
+
+
+if __name__ == "__main__":
+    main()

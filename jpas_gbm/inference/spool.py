@@ -1,0 +1,500 @@
+"""Rows of a long run on disk until all are there: what was interrupted goes on, and the parts of a run are joined."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from ..atomic import lock_file
+from ..errors import CatalogueError, ConfigError, OutputError
+from ..output.writers import Column, record_type
+from ..predictions import Predictions, id_checksum, is_bare, mixed_ids
+from ..store import dump_json, from_plain, made_now, to_plain
+from ..surveys.audit import QualityBit, QualityReport
+
+Plan = Mapping[str, object]
+"""What a run is known again by: model, files, options; as JSON holds it."""
+
+_HEAD, _ROWS, _KEYS, _JOURNAL, _LOCK = "head.json", "rows.bin", "keys.bin", "journal.jsonl", "lock"
+_SORTED = 2_000_000
+"""Keys that are sorted at a time, at least."""
+
+
+@dataclass(frozen=True)
+class Tally:
+    """What was counted of rows that have passed; tallies add up.
+
+    Parameters
+    ----------
+    rows, ids, bare, matched : int
+        Rows, checksum of their ids, those without imaging data, and those with an imaging source.
+    seen : bool
+        Whether any has a usable flux.
+    classes, quality, reading : dict of str to int, QualityReport
+        Rows of each class and quality bit; what the reader counted.
+    seconds : float
+        Time that it took.
+    """
+
+    rows: int = 0
+    ids: int = 0
+    bare: int = 0
+    matched: int = 0
+    seen: bool = False
+    classes: dict[str, int] = field(default_factory=dict)
+    quality: dict[str, int] = field(default_factory=dict)
+    reading: QualityReport = field(default_factory=QualityReport)
+    seconds: float = 0.0
+
+    @classmethod
+    def of(cls, part: Predictions, rows: np.ndarray) -> Tally:
+        """Count a chunk.
+
+        Parameters
+        ----------
+        part : Predictions
+            n rows.
+        rows : structured array, shape (n,)
+            As they are written.
+
+        Returns
+        -------
+        Tally
+            Without what the reader and the imaging tables counted.
+        """
+        quality = {str(bit.name): int(np.count_nonzero(part.quality & bit)) for bit in QualityBit}
+        bare = int(np.count_nonzero(is_bare(part.catalogue)))
+        return cls(len(part), id_checksum(rows), bare, classes=part.counts(), quality=quality)
+
+    def __add__(self, other: Tally) -> Tally:
+        return Tally(
+            self.rows + other.rows,
+            (self.ids + other.ids) % (1 << 64),
+            self.bare + other.bare,
+            self.matched + other.matched,
+            self.seen or other.seen,
+            _summed(self.classes, other.classes),
+            _summed(self.quality, other.quality),
+            self.reading + other.reading,
+            self.seconds + other.seconds,
+        )
+
+
+def _summed(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, int]:
+    return {name: ours.get(name, 0) + theirs.get(name, 0) for name in {**ours, **theirs}}
+
+
+@dataclass(frozen=True)
+class Shard:
+    """Which part of a run a job does, in whole chunks.
+
+    Parameters
+    ----------
+    number, of : int
+        The job, from 1, and how many there are.
+    """
+
+    number: int
+    of: int
+
+    @classmethod
+    def read(cls, text: str) -> Shard:
+        """Return the shard that an option names.
+
+        Parameters
+        ----------
+        text : str
+            Such as ``3/16``.
+
+        Returns
+        -------
+        Shard
+
+        Raises
+        ------
+        ConfigError
+            If it is something else.
+        """
+        found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
+        if not found or not 1 <= int(found.group(1)) <= int(found.group(2)):
+            raise ConfigError(f"--shard {text}: write I/N, the I-th of N jobs, from 1/N to N/N.")
+        return cls(int(found.group(1)), int(found.group(2)))
+
+    def part(self, rows: int, chunk_rows: int) -> tuple[int, int]:
+        """Return the first row of its part of a table, and the row behind its last.
+
+        Parameters
+        ----------
+        rows, chunk_rows : int
+            Rows of the table, and of a chunk.
+
+        Returns
+        -------
+        tuple of int
+        """
+        chunks = -(-rows // chunk_rows)
+        first, last = ((number * chunks) // self.of * chunk_rows for number in (self.number - 1, self.number))
+        return min(first, rows), min(last, rows)
+
+    def folder(self, out: str | Path) -> Path:
+        """Return where its rows are kept beside an output.
+
+        Parameters
+        ----------
+        out : path
+            Of the whole run.
+
+        Returns
+        -------
+        Path
+        """
+        return Path(f"{out}.shard-{self.number}-of-{self.of}")
+
+    def __str__(self) -> str:
+        return f"shard {self.number} of {self.of}"
+
+
+class Spool:
+    """A folder with the chunks of a run that are done: raw rows, the hashes of their keys, a journal of checksums.
+
+    A folder of the same plan is taken up behind its last whole chunk; one of another plan is begun anew.
+
+    Parameters
+    ----------
+    folder : path
+        Made when the first chunk is added.
+    plan : Plan
+        What the run is.
+    fresh : bool
+        Whether it may begin anew; else a folder that is missing or of another plan is refused.
+
+    Attributes
+    ----------
+    columns : tuple of Column
+        Of the rows.
+    key : tuple of str
+        Columns that name a row.
+    made : str
+        When the run began (UTC, ISO 8601).
+    tally : Tally
+        What was counted of all chunks.
+    taken : int
+        Rows that an earlier run left.
+
+    Raises
+    ------
+    OutputError
+        If another process is at work in it, or it cannot be written.
+    """
+
+    def __init__(self, folder: str | Path, plan: Plan, *, fresh: bool = True) -> None:
+        self.folder, self.plan = Path(folder), json.loads(dump_json(dict(plan)))
+        self.columns: tuple[Column, ...] = ()
+        self.key: tuple[str, ...] = ()
+        self.made, self.tally, self.taken = made_now(), Tally(), 0
+        self._chunks: list[tuple[int, int]] = []
+        self._lock: int | None = None
+        if not self.folder.is_dir():
+            return
+        self._hold()
+        if self._take_up() or not fresh:
+            return
+        self.remove()
+
+    def _hold(self) -> None:
+        """Lock the folder, or refuse it."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+        if lock_file(self._lock) is False:
+            os.close(self._lock)
+            self._lock = None
+            raise OutputError(
+                f"{self.folder}: another run is at work here now. Wait for it, or give another --out; nothing was done."
+            )
+
+    def _take_up(self) -> bool:
+        """Take up what is whole of the same plan; return whether there is anything."""
+        try:
+            head = json.loads((self.folder / _HEAD).read_text(encoding="utf-8"))
+            if head["plan"] != self.plan:
+                return False
+            columns = tuple(Column(**column) for column in head["columns"])
+            lines = (self.folder / _JOURNAL).read_bytes().splitlines()
+            self.made, self.key = str(head["made"]), tuple(map(str, head["key"]))
+        except (OSError, ValueError, KeyError, TypeError):
+            return False
+        self.columns = columns
+        with open(self.folder / _ROWS, "rb") as stream:
+            for line in lines:
+                try:
+                    entry = json.loads(line)
+                    content = stream.read(entry["size"])
+                    if zlib.crc32(content) != entry["crc"]:
+                        break
+                    self.tally = from_plain(Tally, entry["tally"])
+                except (ValueError, KeyError):
+                    break
+                self._chunks.append((entry["size"], entry["crc"]))
+        if os.stat(self.folder / _KEYS).st_size < 8 * self.tally.rows:
+            self._chunks, self.tally = [], Tally()
+        self.taken = self.tally.rows
+        self._cut(_ROWS, sum(size for size, _ in self._chunks))
+        self._cut(_KEYS, 8 * self.tally.rows)
+        self._cut(_JOURNAL, sum(len(line) + 1 for line in lines[: len(self._chunks)]))
+        return True
+
+    def _cut(self, name: str, size: int) -> None:
+        with open(self.folder / name, "r+b") as stream:
+            stream.truncate(size)
+
+    def begin(self, columns: Sequence[Column], key: Sequence[str]) -> None:
+        """Make the folder.
+
+        Parameters
+        ----------
+        columns : sequence of Column
+            Of the rows.
+        key : sequence of str
+            Columns that name a row.
+        """
+        self.columns, self.key = tuple(columns), tuple(key)
+        self._hold()
+        for name in (_ROWS, _KEYS, _JOURNAL):
+            (self.folder / name).write_bytes(b"")
+        told = [column.to_dict() for column in columns]
+        head = {"plan": self.plan, "columns": told, "key": self.key, "made": self.made}
+        (self.folder / _HEAD).write_text(dump_json(head), encoding="utf-8")
+
+    def add(self, rows: np.ndarray, tally: Tally) -> None:
+        """Append a chunk: its rows and keys, then the line that makes it count.
+
+        Parameters
+        ----------
+        rows : structured array, shape (n,)
+            Of the columns' record type.
+        tally : Tally
+            What was counted of all rows with these.
+        """
+        content = rows.tobytes()
+        entry = {"size": len(content), "crc": zlib.crc32(content), "tally": to_plain(tally)}
+        for name, added in (
+            (_ROWS, content),
+            (_KEYS, mixed_ids(rows, self.key).tobytes()),
+            (_JOURNAL, (json.dumps(entry, separators=(",", ":")) + "\n").encode()),
+        ):
+            with open(self.folder / name, "ab") as stream:
+                stream.write(added)
+        self._chunks.append((len(content), zlib.crc32(content)))
+        self.tally = tally
+
+    def pieces(self) -> Iterator[np.ndarray]:
+        """Yield the chunks in order.
+
+        Yields
+        ------
+        structured array, shape (n,)
+            Of the columns' record type.
+
+        Raises
+        ------
+        OutputError
+            If one is not as it was written.
+        """
+        if not self._chunks:
+            return
+        dtype = record_type(self.columns)
+        with open(self.folder / _ROWS, "rb") as stream:
+            for size, crc in self._chunks:
+                content = stream.read(size)
+                if zlib.crc32(content) != crc:
+                    raise OutputError(f"{self.folder}: is damaged. Remove it and run its command again.")
+                yield np.frombuffer(content, dtype=dtype)
+
+    def hashes(self) -> Iterator[np.ndarray]:
+        """Yield the hashes of the keys, uint64, in pieces."""
+        with open(self.folder / _KEYS, "rb") as stream:
+            while content := stream.read(8 << 20):
+                yield np.frombuffer(content, dtype=np.uint64)
+
+    def release(self) -> None:
+        """Let another process go on."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def remove(self) -> None:
+        """Remove the folder."""
+        shutil.rmtree(self.folder, ignore_errors=True)
+        self.release()
+        self._chunks, self.tally, self.columns, self.key, self.taken, self.made = [], Tally(), (), (), 0, made_now()
+
+
+@contextmanager
+def kept_if_interrupted(spool: Spool) -> Iterator[None]:
+    """Keep the rows of a spool where its run is interrupted or the disk is full; remove them where it fails otherwise.
+
+    Parameters
+    ----------
+    spool : Spool
+        That the block adds to.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    KeyboardInterrupt, OutputError
+        As the block raised them, saying what is kept.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, OSError, OutputError, MemoryError) as error:
+        rows = spool.tally.rows
+        if not rows:
+            spool.remove()
+            raise
+        spool.release()
+        kept = f"{rows:,} rows are kept in {spool.folder}: the same command goes on from there"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"{str(error) or 'interrupted'}; {kept}.") from error
+        if isinstance(error, OSError):
+            said = f"{error.filename or spool.folder}: cannot be written ({error.strerror or error})"
+            raise OutputError(f"{said}. Free some space; {kept}.") from error
+        raise type(error)(f"{error} {kept[0].upper()}{kept[1:]}.") from error
+    except BaseException:
+        spool.remove()
+        raise
+
+
+def shards_of(out: str | Path, plan: Plan) -> list[Spool]:
+    """Return the finished shards of a run, in order.
+
+    Parameters
+    ----------
+    out : path
+        Of the whole run; its shards stand beside it.
+    plan : Plan
+        Of the whole run.
+
+    Returns
+    -------
+    list of Spool
+
+    Raises
+    ------
+    OutputError
+        If one is missing, unfinished, doubled or of another run.
+    """
+    out = Path(out)
+    pattern = re.compile(re.escape(out.name) + r"\.shard-(\d+)-of-(\d+)")
+    beside = out.parent.iterdir() if out.parent.is_dir() else ()
+    found = [Shard(int(at.group(1)), int(at.group(2))) for path in beside if (at := pattern.fullmatch(path.name))]
+    if not found:
+        raise OutputError(f"{out}: no shard stands beside it ({out.name}.shard-1-of-N). Run --shard 1/N to N/N first.")
+    counts = sorted({shard.of for shard in found})
+    if len(counts) > 1:
+        raise OutputError(
+            f"{out}: shards of {' and of '.join(map(str, counts))} stand beside it, so rows would be there twice. "
+            "Remove those of one kind."
+        )
+    lost = sorted(set(range(1, counts[0] + 1)) - {shard.number for shard in found})
+    if lost:
+        named = ", ".join(map(str, lost[:10])) + (f" and {len(lost) - 10} more" if len(lost) > 10 else "")
+        raise OutputError(f"{out}: shard {named} of {counts[0]} is missing. Run it, then --merge again.")
+    spools: list[Spool] = []
+    try:
+        spools += (_finished(shard, shard.folder(out), plan) for shard in sorted(found, key=lambda shard: shard.number))
+    except BaseException:
+        for spool in spools:
+            spool.release()
+        raise
+    return spools
+
+
+def _finished(shard: Shard, folder: Path, plan: Plan) -> Spool:
+    """Return a shard that is whole and of a plan."""
+    again = f"--shard {shard.number}/{shard.of}"
+    wanted = json.loads(dump_json({**plan, "shard": [shard.number, shard.of]}))
+    try:
+        theirs = json.loads((folder / _HEAD).read_text(encoding="utf-8"))["plan"]
+    except (OSError, ValueError, KeyError, TypeError):
+        raise OutputError(
+            f"{folder}: was not finished, or is damaged. Run --shard {shard.number}/{shard.of} again."
+        ) from None
+    if theirs.get("shard") != wanted["shard"]:
+        number = "/".join(map(str, theirs.get("shard") or ["?"]))
+        raise OutputError(
+            f"{folder}: holds the rows of shard {number}: a copy under another name would double them. Remove it and "
+            f"run {again}."
+        )
+    if changed := [name for name in {**wanted, **theirs} if wanted.get(name) != theirs.get(name)]:
+        raise OutputError(
+            f"{folder}: is of another run, with other {', '.join(changed)} than this command has. Merge with the "
+            "command of the shards, or run them again."
+        )
+    spool = Spool(folder, wanted, fresh=False)
+    first, last = shard.part(int(str(plan["rows"])), int(str(plan["chunk_rows"])))
+    if spool.tally.rows != last - first:
+        rows = spool.tally.rows
+        spool.release()
+        raise OutputError(
+            f"{folder}: was not finished, {rows:,} of {last - first:,} rows. Run {again} again: it goes on from there."
+        )
+    return spool
+
+
+def refuse_repeated_keys(spools: Sequence[Spool], names: Sequence[str], path: str | Path) -> None:
+    """Refuse rows of which one repeats the key of another, in bounded memory whatever their number.
+
+    The hashes are sorted in passes, each of those in a range of its own, and rows of equal hashes are compared.
+
+    Parameters
+    ----------
+    spools : sequence of Spool
+        All rows.
+    names : sequence of str
+        Columns that name a row.
+    path : path
+        Of the catalogue, for the message.
+
+    Raises
+    ------
+    CatalogueError
+        Naming one.
+    """
+    total = sum(spool.tally.rows for spool in spools)
+    passes = -(-total // max(_SORTED, total // 50)) if total else 0
+    twice: list[np.ndarray] = []
+    for i in range(passes):
+        chosen = [
+            keys[((keys >> np.uint64(32)) * np.uint64(passes)) >> np.uint64(32) == i]
+            for spool in spools
+            for keys in spool.hashes()
+        ]
+        hashes = np.sort(np.concatenate(chosen))
+        twice.append(hashes[1:][hashes[1:] == hashes[:-1]])
+    suspects = np.concatenate(twice) if twice else np.zeros(0, dtype=np.uint64)
+    if not len(suspects):
+        return
+    seen: set[tuple[int, ...]] = set()
+    some = np.unique(suspects)[:1000]
+    for rows in (rows for spool in spools for rows in spool.pieces()):
+        for row in rows[np.isin(mixed_ids(rows, names), some)]:
+            key = tuple(int(row[name]) for name in names)
+            if key in seen:
+                named = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
+                raise CatalogueError(
+                    f"{path}: {len(suspects)} rows repeat the key of another ({named}, say). Each row needs its own "
+                    f"({', '.join(names)}): join the tables without repeating rows."
+                )
+            seen.add(key)
