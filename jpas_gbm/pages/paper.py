@@ -221,7 +221,7 @@ def plate_figure(plate: Plate, width: float | None = None) -> Any:
 def _height(panel: Panel, width: float) -> float:
     """Return the height of a panel that is drawn in a width, in inches: a little more than in proportion."""
     size = panel.narrow if panel.narrow and width < _COLUMN else panel.size
-    return max(size[1] * width / size[0], min(size[1], 0.72 * width)) if width < size[0] else size[1]
+    return max(size[1] * width / size[0], min(size[1], 0.85 * width)) if width < size[0] else size[1]
 
 
 def drawn_rows(figure: Any) -> Iterator[tuple[object, ...]]:
