@@ -173,7 +173,8 @@ def _outlines(ra: np.ndarray, dec: np.ndarray, tile: np.ndarray) -> tuple[float,
             hull = 0.0
         whole += hull
         lacking += max(hull, 1e-9) * 8 * np.log(max(n, 2)) / (3 * n)
-    return float(whole), float(min(lacking / max(whole, 1e-9), 1.0))
+    # Rounded, so that positions on either side of RA 0 and in either convention have one area to the last digit.
+    return round(float(whole), 9), float(min(lacking / max(whole, 1e-9), 1.0))
 
 
 def footprint(ra: np.ndarray, dec: np.ndarray, tile: np.ndarray | None = None) -> Footprint:
