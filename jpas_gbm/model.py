@@ -254,6 +254,8 @@ class Model:
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), thread_count(threads))
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)
+        blank = np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
+        p[blank], spread[blank] = np.nan, np.nan
         return Predictions(
             classes=self.classes,
             catalogue=catalogue,
@@ -261,7 +263,7 @@ class Model:
             thresholds=np.asarray(self.thresholds, dtype=np.float64),
             spread=spread.astype(np.float32) if len(self.members) > 1 else None,
             photoz=photometric_redshift(matrix),
-            quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile),
+            quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile, blank),
         )
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:

@@ -94,7 +94,7 @@ class Predictions:
     catalogue : Catalogue
         The rows: ids, positions, magnitudes.
     probabilities : array of float32, shape (n, k)
-        Rows sum to 1 within single precision.
+        Rows sum to 1 within single precision; NaN where no band of the model was observed.
     thresholds : array, shape (k,)
         Class factors of the thresholded decision.
     spread : array of float32, shape (n,), optional
@@ -118,14 +118,14 @@ class Predictions:
 
     @property
     def label(self) -> np.ndarray:
-        """Code of the most probable class, intp (n,)."""
-        return np.argmax(self.probabilities, axis=1)
+        """Code of the most probable class, intp (n,); -1 where no band was observed."""
+        return np.where(np.isnan(self.probabilities[:, 0]), -1, np.argmax(self.probabilities, axis=1))
 
     @property
     def entropy(self) -> np.ndarray:
         """Entropy of the probabilities in nats, float64 (n,)."""
         p = self.probabilities.astype(np.float64)
-        return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), 0).sum(axis=1)
+        return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), p * 0).sum(axis=1)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts().items())
@@ -143,7 +143,8 @@ class Predictions:
         dict of str to int
             By class.
         """
-        return dict(zip(self.classes, np.bincount(self.label, minlength=len(self.classes)).tolist(), strict=True))
+        counts = np.bincount(self.label[self.label >= 0], minlength=len(self.classes))
+        return dict(zip(self.classes, counts.tolist(), strict=True))
 
     def columns(self, ids: Sequence[Column] = ()) -> tuple[Column, ...]:
         """Return the columns of a table of these rows.
@@ -187,14 +188,16 @@ class Predictions:
         """
         columns = self.columns() if columns is None else columns
         table = np.empty(len(self), dtype=record_type(columns))
-        names = np.array(self.classes, dtype="S")
+        # The last name is that of code -1.
+        label, names = self.label, np.array([*self.classes, ""], dtype="S")
+        moved = np.where(label < 0, -1, np.argmax(self.probabilities * self.thresholds, axis=1))
         values: dict[str, np.ndarray | None] = {
             **{probability_name(name): self.probabilities[:, i] for i, name in enumerate(self.classes)},
             "RA": self.catalogue.ra,
             "DEC": self.catalogue.dec,
             "MAG": self.catalogue.mag,
-            "CLASS": names[self.label],
-            "CLASS_THRESHOLDED": names[np.argmax(self.probabilities * self.thresholds, axis=1)],
+            "CLASS": names[label],
+            "CLASS_THRESHOLDED": names[moved],
             "ENTROPY": self.entropy,
             "SPREAD": self.spread,
             "PHOTOZ_QSO": self.photoz,
@@ -404,6 +407,7 @@ def quality_bits(
     magnitudes: Sequence[float] | None = None,
     unlike: np.ndarray | None = None,
     unknown_tile: np.ndarray | None = None,
+    blank: np.ndarray | None = None,
 ) -> np.ndarray:
     """Return the reader's quality bits with those that only predicting knows, uint16 (n,).
 
@@ -417,6 +421,8 @@ def quality_bits(
         Rows that are unlike the training rows.
     unknown_tile : array of bool, shape (n,), optional
         Rows of tiles that the model has no zero point of.
+    blank : array of bool, shape (n,), optional
+        Rows without any flux in the model's bands.
 
     Returns
     -------
@@ -432,6 +438,8 @@ def quality_bits(
         bits[outside] |= np.uint16(QualityBit.OUTSIDE_MAGNITUDES)
     if unlike is not None:
         bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
+    if blank is not None:
+        bits[blank] |= np.uint16(QualityBit.NO_PHOTOMETRY)
     if unknown_tile is not None:
         bits[unknown_tile] |= np.uint16(QualityBit.UNKNOWN_TILE)
     return bits

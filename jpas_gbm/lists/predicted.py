@@ -131,11 +131,15 @@ def read_predictions(paths: Sequence[str | Path], about: Mapping[str, Any] | Non
     rows: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ROWS}
     rows["sources"] = tuple(name for part in parts for name in part.sources)
     rows["notes"] = tuple(note for part in parts for note in part.notes)
-    return _without_repeated(replace(first, ids=joined("ids"), more=joined("more"), **rows))
+    return _judged(replace(first, ids=joined("ids"), more=joined("more"), **rows))
 
 
-def _without_repeated(predicted: Predicted) -> Predicted:
-    """Refuse rows that stand twice, as they do where a file is named twice: each would be counted twice."""
+def _judged(predicted: Predicted) -> Predicted:
+    """Leave out rows without probabilities, and say so; refuse rows that stand twice: each would be counted twice."""
+    blank = np.isnan(predicted.p).any(axis=1)
+    if blank.any():
+        note = f"{int(blank.sum()):,} row(s) have no photometry and no probabilities: they are left out."
+        predicted = replace(predicted.take(~blank), notes=(*predicted.notes, note))
     if not predicted.ids:
         return predicted
     places = {"RA": predicted.ra, "DEC": predicted.dec}
@@ -216,7 +220,7 @@ def as_predicted(predictions: Predictions | Tables, about: Mapping[str, Any] | N
     if paths:
         return read_predictions(paths, about)
     frame = predictions.to_pandas() if isinstance(predictions, Predictions) else as_frame(predictions)
-    return _without_repeated(_rows(frame, about or {}, "the table of predictions"))
+    return _judged(_rows(frame, about or {}, "the table of predictions"))
 
 
 def paths_of(tables: object) -> list[str | Path]:
@@ -372,7 +376,7 @@ def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Pr
     ids = [name for name in columns[: columns.index("RA")] if table[name].dtype.kind in "iu"]
     p = np.stack([column_numbers(table, name, path) for name in needed[2:]], axis=1)
     negative: np.ndarray = np.any(p < 0, axis=1)
-    wrong: np.ndarray = ~(np.abs(p.sum(axis=1) - 1) <= 1e-3)
+    wrong: np.ndarray = ~((np.abs(p.sum(axis=1) - 1) <= 1e-3) | np.isnan(p).all(axis=1))
     if negative.any() or wrong.any():
         row = int(np.flatnonzero(negative | wrong)[0])
         what = "are not from 0 to 1" if negative[row] else "do not sum to 1"

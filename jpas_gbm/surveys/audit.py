@@ -279,6 +279,8 @@ class QualityBit(IntFlag):
     """No morphological type."""
     UNKNOWN_TILE = 64
     """The model has no zero point of the row's tile: ``jpas-gbm calibrate-tiles`` measures it."""
+    NO_PHOTOMETRY = 128
+    """No band of the model was observed: there are no probabilities and no class."""
 
 
 @dataclass(frozen=True)

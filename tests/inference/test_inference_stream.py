@@ -14,6 +14,7 @@ from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
 from jpas_gbm.features.shift import learn_overlap
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
+from jpas_gbm.lists.predicted import as_predicted, read_table
 from jpas_gbm.surveys.reader import read_catalogue
 
 
@@ -248,3 +249,33 @@ def test_the_simulated_archive_extract_keeps_its_order(fitted, shared, tmp_path)
         for name in ("TILE_ID", "NUMBER"):
             np.testing.assert_array_equal(table[name], file[1].data[name])
     assert told.imaging / 44_139 == pytest.approx(0.985, abs=0.005)
+
+
+@pytest.mark.parametrize("suffix", ["fits", "parquet", "csv"])
+def test_a_row_without_photometry_has_no_probabilities_and_no_class(make_fitted, make_catalogue, tmp_path, suffix):
+    path = make_catalogue(60)
+    with fits.open(path, mode="update") as file:
+        file[1].data["FLUX_APER_COR_3_0"][[3, 41]] = np.nan
+    out = tmp_path / f"out.{suffix}"
+    told = predict(make_fitted(members=(1.0, 2.0)), path, out)
+    table = read_table(out)
+    p = table[["P_QSO_HIGH", "P_QSO_LOW", "P_GALAXY", "P_STAR"]].to_numpy(dtype=float)
+    blank = np.isin(np.arange(60), [3, 41])
+    assert np.isnan(p[blank]).all() and not np.isnan(p[~blank]).any()
+    names = table["CLASS"].fillna("").astype(str), table["CLASS_THRESHOLDED"].fillna("").astype(str)
+    assert all(((one == "") == blank).all() for one in names)
+    assert (((table["QUALITY"] & 128) > 0) == blank).all() and told.quality["NO_PHOTOMETRY"] == 2
+    assert np.isnan(table[["ENTROPY", "SPREAD"]].to_numpy(dtype=float)[blank]).all()
+    assert sum(told.classes.values()) == 58
+
+
+def test_a_list_leaves_rows_without_photometry_out_and_says_so(make_fitted, make_catalogue, tmp_path):
+    path = make_catalogue(60)
+    with fits.open(path, mode="update") as file:
+        file[1].data["FLUX_APER_COR_3_0"][[3, 41]] = np.nan
+    fitted = make_fitted()
+    predictions = fitted.predict(read_catalogue(path)[0])
+    found = as_predicted(predictions, {"classes": fitted.classes})
+    assert len(found) == 58 and np.isfinite(found.p).all()
+    assert found.notes == ("2 row(s) have no photometry and no probabilities: they are left out.",)
+    assert (predictions.label == -1).sum() == 2

@@ -234,3 +234,8 @@ def test_reports_go_through_json():
     assert QualityReport.from_dict(one.to_dict()) == one
     with pytest.raises(BundleError, match=r"the quality report is damaged .*prepare the data set again"):
         QualityReport.from_dict({"a": {"rows": 1}})
+
+
+def test_the_value_of_each_bit_stays_what_files_hold():
+    named = "FLAGGED FEW_BANDS NO_IMAGING OUTSIDE_MAGNITUDES LOW_OVERLAP UNKNOWN_MORPHOLOGY UNKNOWN_TILE NO_PHOTOMETRY"
+    assert {bit.name: int(bit) for bit in QualityBit} == {name: 1 << i for i, name in enumerate(named.split())}
