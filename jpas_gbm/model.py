@@ -255,7 +255,7 @@ class Model:
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
         unlike = None if self.overlap is None else self.overlap.low(matrix.X)
         blank = np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
-        p[blank], spread[blank] = np.nan, np.nan
+        p[blank] = spread[blank] = np.nan
         return Predictions(
             classes=self.classes,
             catalogue=catalogue,
@@ -315,8 +315,8 @@ class Model:
             yield "verdict", self.card["verdict"]["sentence"]
 
     def __repr__(self) -> str:
-        head = f"Model, regime {self.card.get('regime', 'unknown')}"
-        return "\n".join([head, *(f"  {name:<9} {fact}" for name, fact in self._facts())])
+        facts = (f"\n  {name:<9} {fact}" for name, fact in self._facts())
+        return f"Model, regime {self.card.get('regime', 'unknown')}{''.join(facts)}"
 
     def _repr_html_(self) -> str:
         return html_table(("", "Model"), [("regime", str(self.card.get("regime", "unknown"))), *self._facts()])
@@ -439,17 +439,15 @@ def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
 
 CARD = "card.json"
 FORM = Form("model", "model.json", 2, _ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
-"""The folder of a model."""
 
 
 def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
     head = sealed.head
-    sealed.path("recipe/recipe.json")
-    recipe = FeatureRecipe.from_files(sealed.folder / "recipe")
+    recipe = FeatureRecipe.from_files(sealed.path("recipe/recipe.json").parent)
     if recipe.hash != head.recipe_hash:
         raise BundleError(f"{sealed.folder}: its features are not those it was trained with. Restore the folder.")
-    places = [sealed.path(f"boosters/{i:03d}/booster.json").parent for i in range(len(head.boosters))]
-    boosters = [StagedBooster.load(place) for place in places]
+    heads = [sealed.path(f"boosters/{i:03d}/booster.json") for i in range(len(head.boosters))]
+    boosters = [StagedBooster.load(place.parent) for place in heads]
     shift, held_out, overlap, known = (sealed.arrays(part) for part in _OPTIONAL)
     return Model(
         scheme=head.scheme,

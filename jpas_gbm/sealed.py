@@ -14,7 +14,6 @@ A file with a companion, such as ``list.fits`` with ``list.json``, is sealed the
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import stat
@@ -27,7 +26,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .errors import BundleError, ConfigError
-from .store import damage, dump_json, from_plain, read_json, sha256, to_plain
+from .store import damage, dump_json, from_plain, head_checksum, read_json, sha256, to_plain
 
 T = TypeVar("T")
 _MEND = "make it again or restore it."
@@ -235,9 +234,7 @@ def _read_array(file: zipfile.ZipFile, member: zipfile.ZipInfo) -> np.ndarray:
 
 
 def _head_checksum(head: Mapping[str, Any]) -> str:
-    plain = {name: value for name, value in head.items() if name != "checksum"}
-    text = json.dumps(plain, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-    return hashlib.sha256(text.encode()).hexdigest()
+    return head_checksum({name: value for name, value in head.items() if name != "checksum"})
 
 
 def _write_head(path: Path, head: Mapping[str, Any], files: Mapping[str, Path]) -> None:

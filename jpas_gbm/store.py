@@ -102,7 +102,26 @@ def dump_json(value: Any) -> str:
     return json.dumps(_no_nan(value), indent=1, default=_plain, allow_nan=False) + "\n"
 
 
-def write_json(path: str | Path, value: Any, *, overwrite: bool = False) -> None:
+_SEALS = ("sealed", "seal")
+"""Two names, so that a damaged one is missed."""
+
+
+def head_checksum(head: Mapping[str, Any]) -> str:
+    """Return the SHA-256 of a JSON mapping as canonical text: sorted names, no spaces, UTF-8.
+
+    Parameters
+    ----------
+    head : mapping
+
+    Returns
+    -------
+    str
+    """
+    text = json.dumps(head, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def write_json(path: str | Path, value: Any, *, overwrite: bool = False, sealed: bool = False) -> None:
     """Write `value` as JSON, whole or not at all.
 
     Parameters
@@ -112,14 +131,19 @@ def write_json(path: str | Path, value: Any, *, overwrite: bool = False) -> None
         As for :func:`dump_json`.
     overwrite : bool
         Whether a file that is there may be replaced.
+    sealed : bool
+        Whether a mapping gets a checksum of itself, which :func:`read_json` checks and takes off.
 
     Raises
     ------
     OutputError
         If the file exists and may not be replaced, or cannot be written.
     """
+    text = dump_json(value)
+    if sealed:
+        text = dump_json({**json.loads(text), "sealed": True, "seal": head_checksum(json.loads(text))})
     with atomic_file(path, overwrite=overwrite) as temporary:
-        temporary.write_text(dump_json(value), encoding="utf-8")
+        temporary.write_text(text, encoding="utf-8")
 
 
 def read_json(path: str | Path) -> Any:
@@ -149,11 +173,17 @@ def read_json(path: str | Path) -> Any:
                 f"{path}: has {found.st_size:,} bytes; this package writes no JSON above {_LARGEST_JSON:,}. "
                 "Restore it or make it again."
             )
-        return json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
+        value = json.loads(path.read_text(encoding="utf-8"), parse_constant=_no_constant)
     except FileNotFoundError as error:
         raise BundleError(f"{path}: is missing. The folder is incomplete: make it again.") from error
     except (ValueError, RecursionError) as error:
         raise BundleError(f"{path}: is not valid JSON ({error}). Restore it or make it again.") from error
+    if not isinstance(value, dict) or not any(name in value for name in _SEALS):
+        return value
+    plain = {name: part for name, part in value.items() if name not in _SEALS}
+    if value.get("sealed") is not True or value.get("seal") != head_checksum(plain):
+        raise BundleError(f"{path} does not match its own checksum. The file was changed: make it again or restore it.")
+    return plain
 
 
 def _no_constant(word: str) -> None:

@@ -1,6 +1,7 @@
 """JSON, checksums, byte order."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -74,3 +75,47 @@ def test_a_record_of_another_version_is_told(tmp_path):
     (tmp_path / "whole.json").write_text("[]")
     with pytest.raises(BundleError, match=r"cannot be read \(the whole: "):
         read_record(tmp_path / "whole.json", Whole)
+
+
+def test_no_flip_of_a_bit_of_a_sealed_file_is_read_as_another_value(tmp_path):
+    path = tmp_path / "head.json"
+    value = {"rule": "argmax", "figures": {"log_loss": 0.25, "n": [1, 2, 3]}, "classes": ["STAR", "QSO"]}
+    write_json(path, value, sealed=True)
+    assert read_json(path) == value
+    content = path.read_bytes()
+    read = 0
+    for bit in range(8 * len(content)):
+        changed = bytearray(content)
+        changed[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(changed)
+        try:
+            # Only what JSON does not count, such as blanks, may change.
+            assert read_json(path) == value
+            read += 1
+        except BundleError:
+            pass
+    assert read < len(content)
+    for size in range(len(content) - 2):
+        path.write_bytes(content[:size])
+        with pytest.raises(BundleError):
+            read_json(path)
+
+
+def test_an_older_file_without_a_seal_is_read_and_odd_files_are_refused(tmp_path):
+    path = tmp_path / "head.json"
+    write_json(path, {"a": 1})
+    assert read_json(path) == {"a": 1}
+    for content, message in (
+        ("[" * 100_000, "is not valid JSON"),
+        ('{"a": ' + "9" * 6000 + "}", "is not valid JSON"),
+        ('{"a": NaN}', "NaN is no number of JSON"),
+        ('{"a": 1, "sealed": true}', "does not match its own checksum"),
+        ('{"a": 1, "seal": "0"}', "does not match its own checksum"),
+    ):
+        path.write_text(content)
+        with pytest.raises(BundleError, match=message):
+            read_json(path)
+    path.unlink()
+    os.mkfifo(path)
+    with pytest.raises(BundleError, match="is no regular file"):
+        read_json(path)

@@ -220,7 +220,7 @@ class BudgetCurve:
         overwrite : bool
             Whether what is there may be replaced.
         """
-        write_json(Path(folder) / HEAD, self.to_dict(), overwrite=overwrite)
+        write_json(Path(folder) / HEAD, self.to_dict(), overwrite=overwrite, sealed=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> BudgetCurve:

@@ -252,8 +252,8 @@ class Comparison:
         folder = Path(folder)
         curves = {one.run: one.curves for one in self.evaluations if one.curves}
         if curves:
-            write_json(folder / CURVES, curves, overwrite=overwrite)
-        write_json(folder / HEAD, self.to_dict(), overwrite=overwrite)
+            write_json(folder / CURVES, curves, overwrite=overwrite, sealed=True)
+        write_json(folder / HEAD, self.to_dict(), overwrite=overwrite, sealed=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Comparison:
@@ -488,7 +488,7 @@ class RunStore:
             np.savez(temporary / "probabilities.npz", p=result.p)
             head = {of: getattr(result, of) for of in ("regime", "seed", "thresholds", "rule", "card")}
             head |= {"fingerprint": fingerprint, "checksums": folder_checksums(temporary)}
-            write_json(temporary / "run.json", head)
+            write_json(temporary / "run.json", head, sealed=True)
 
     def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
         """Give the file of each finished run, and what reads the model card in it."""

@@ -127,9 +127,9 @@ class Evaluation:
             Whether what is there may be replaced.
         """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
-            write_json(temporary / HEAD, self.to_dict())
+            write_json(temporary / HEAD, self.to_dict(), sealed=True)
             if self.curves:
-                write_json(temporary / CURVES, self.curves)
+                write_json(temporary / CURVES, self.curves, sealed=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> Evaluation:

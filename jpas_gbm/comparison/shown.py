@@ -306,8 +306,8 @@ class SkyMap:
         BundleError
             If it is missing or is no map.
         """
+        arrays = read_arrays(Path(path))
         try:
-            arrays = read_arrays(Path(path))
             mass, points = (
                 {name.removeprefix(part): value for name, value in arrays.items() if name.startswith(part)}
                 for part in ("mass:", "points:")

@@ -175,7 +175,7 @@ class Explanation:
         """
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             np.savez_compressed(temporary / ARRAYS, allow_pickle=False, **self.arrays)
-            write_json(temporary / HEAD, {**self.to_dict(), "files": {ARRAYS: sha256(temporary / ARRAYS)}})
+            write_json(temporary / HEAD, {**self.to_dict(), "files": {ARRAYS: sha256(temporary / ARRAYS)}}, sealed=True)
 
     @classmethod
     def load(cls, folder: str | Path, *, arrays: bool = True) -> Explanation:

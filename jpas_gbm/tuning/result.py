@@ -390,7 +390,7 @@ class Study(BaseModel):
         if self.table is not None:
             with atomic_file(folder / "trials.parquet", overwrite=True) as temporary:
                 self.table.to_parquet(temporary, index=False)
-        write_json(folder / FILE, self.to_dict(), overwrite=True)
+        write_json(folder / FILE, self.to_dict(), overwrite=True, sealed=True)
 
     def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
         head = (

@@ -259,7 +259,7 @@ def _begin(folder: Path, about: Identity, options: TuneOptions) -> Study:
                 f"{folder}: no study can be begun there ({error.strerror or error}). Choose another --out."
             ) from error
         # Last, so that a folder with this file always has a study that can be resumed.
-        write_json(folder / HEAD, head)
+        write_json(folder / HEAD, head, sealed=True)
     except BaseException:
         for name in (JOURNAL, f"{JOURNAL}.lock"):
             with suppress(OSError):

@@ -196,7 +196,7 @@ def test_damaged_map_is_told(tmp_path):
     with pytest.raises(BundleError, match=r"map\.npz: is missing"):
         SkyMap.load(tmp_path / "map.npz")
     (tmp_path / "map.npz").write_bytes(b"no zip")
-    with pytest.raises(BundleError, match=r"is not a map that jpas-gbm wrote"):
+    with pytest.raises(BundleError, match=r"map\.npz: is damaged"):
         SkyMap.load(tmp_path / "map.npz")
 
 
