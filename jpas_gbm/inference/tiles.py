@@ -135,9 +135,7 @@ def calibrate_tiles(
     made = provenance(inputs=[reader.path], model=about_model(model), sources=sources)
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
     values = {name: array.tolist() for name, array in vars(found).items()}
-    write_json(
-        out, {**head, "bands": list(model.bands.names), **values, "provenance": made}, overwrite=overwrite, sealed=True
-    )
+    write_json(out, {**head, "bands": list(model.bands.names), **values, "provenance": made}, overwrite=overwrite)
     return TileCalibration(str(out), found, int((~np.isin(found.tiles, shift.tiles)).sum()), rows)
 
 
