@@ -30,8 +30,6 @@ _SHOWN = 5
 
 IDS = ("TARGETID", "OBJID", "SPECOBJID", "SPECID", "SOURCE_ID", "REF_ID", "THING_ID", "HEALPIX", "ID", "OBJ_ID")
 """Columns that name an object, in capitals: they are kept without being named."""
-
-
 WHOLE = {
     "NROWS": "rows of the whole table",
     "NCOLS": "columns of the whole table",
@@ -143,8 +141,7 @@ class Predictions:
         dict of str to int
             By class.
         """
-        counts = np.bincount(self.label[self.label >= 0], minlength=len(self.classes))
-        return dict(zip(self.classes, counts.tolist(), strict=True))
+        return {name: int((self.label == code).sum()) for code, name in enumerate(self.classes)}
 
     def columns(self, ids: Sequence[Column] = ()) -> tuple[Column, ...]:
         """Return the columns of a table of these rows.
@@ -188,16 +185,16 @@ class Predictions:
         """
         columns = self.columns() if columns is None else columns
         table = np.empty(len(self), dtype=record_type(columns))
-        # The last name is that of code -1.
         label, names = self.label, np.array([*self.classes, ""], dtype="S")
-        moved = np.where(label < 0, -1, np.argmax(self.probabilities * self.thresholds, axis=1))
         values: dict[str, np.ndarray | None] = {
             **{probability_name(name): self.probabilities[:, i] for i, name in enumerate(self.classes)},
             "RA": self.catalogue.ra,
             "DEC": self.catalogue.dec,
             "MAG": self.catalogue.mag,
             "CLASS": names[label],
-            "CLASS_THRESHOLDED": names[moved],
+            "CLASS_THRESHOLDED": names[
+                np.where(label < 0, -1, np.argmax(self.probabilities * self.thresholds, axis=1))
+            ],
             "ENTROPY": self.entropy,
             "SPREAD": self.spread,
             "PHOTOZ_QSO": self.photoz,
@@ -436,12 +433,9 @@ def quality_bits(
         with np.errstate(invalid="ignore"):
             outside = (catalogue.mag < magnitudes[0]) | (catalogue.mag > magnitudes[1])
         bits[outside] |= np.uint16(QualityBit.OUTSIDE_MAGNITUDES)
-    if unlike is not None:
-        bits[unlike] |= np.uint16(QualityBit.LOW_OVERLAP)
-    if blank is not None:
-        bits[blank] |= np.uint16(QualityBit.NO_PHOTOMETRY)
-    if unknown_tile is not None:
-        bits[unknown_tile] |= np.uint16(QualityBit.UNKNOWN_TILE)
+    of = QualityBit
+    for rows, bit in ((unlike, of.LOW_OVERLAP), (blank, of.NO_PHOTOMETRY), (unknown_tile, of.UNKNOWN_TILE)):
+        bits[[] if rows is None else rows] |= np.uint16(bit)
     return bits
 
 

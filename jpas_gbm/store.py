@@ -106,7 +106,7 @@ _SEALS = ("sealed", "seal")
 """Two names, so that a damaged one is missed."""
 
 
-def head_checksum(head: Mapping[str, Any]) -> str:
+def head_checksum(head: Mapping[str, object]) -> str:
     """Return the SHA-256 of a JSON mapping as canonical text: sorted names, no spaces, UTF-8.
 
     Parameters

@@ -455,7 +455,8 @@ class WhyColumns:
         """
         n = len(predictions)
         codes = [self.model.classes.index(name) for name in self.names if name != ALL]
-        chosen = np.arange(n) if ALL in self.names else np.flatnonzero(np.isin(predictions.label, codes))
+        every = predictions.label >= 0
+        chosen = np.flatnonzero(every if ALL in self.names else np.isin(predictions.label, codes))
         table = {
             one.name: np.full(n, b"" if one.dtype.startswith("S") else np.nan, dtype=one.dtype) for one in self.columns
         }
