@@ -247,14 +247,10 @@ class Spool:
         if os.stat(self.folder / _KEYS).st_size < 8 * self.tally.rows:
             self._chunks, self.tally = [], Tally()
         self.taken = self.tally.rows
-        self._cut(_ROWS, sum(size for size, _ in self._chunks))
-        self._cut(_KEYS, 8 * self.tally.rows)
-        self._cut(_JOURNAL, sum(len(line) + 1 for line in lines[: len(self._chunks)]))
+        os.truncate(self.folder / _ROWS, sum(size for size, _ in self._chunks))
+        os.truncate(self.folder / _KEYS, 8 * self.tally.rows)
+        os.truncate(self.folder / _JOURNAL, sum(len(line) + 1 for line in lines[: len(self._chunks)]))
         return True
-
-    def _cut(self, name: str, size: int) -> None:
-        with open(self.folder / name, "r+b") as stream:
-            stream.truncate(size)
 
     def begin(self, columns: Sequence[Column], key: Sequence[str]) -> None:
         """Make the folder.
@@ -320,7 +316,12 @@ class Spool:
                 yield np.frombuffer(content, dtype=dtype)
 
     def hashes(self) -> Iterator[np.ndarray]:
-        """Yield the hashes of the keys, uint64, in pieces."""
+        """Yield the hashes of the keys in pieces.
+
+        Yields
+        ------
+        array of uint64, shape (n,)
+        """
         with open(self.folder / _KEYS, "rb") as stream:
             while content := stream.read(8 << 20):
                 yield np.frombuffer(content, dtype=np.uint64)
@@ -476,11 +477,8 @@ def refuse_repeated_keys(spools: Sequence[Spool], names: Sequence[str], path: st
     passes = -(-total // max(_SORTED, total // 50)) if total else 0
     twice: list[np.ndarray] = []
     for i in range(passes):
-        chosen = [
-            keys[((keys >> np.uint64(32)) * np.uint64(passes)) >> np.uint64(32) == i]
-            for spool in spools
-            for keys in spool.hashes()
-        ]
+        every = (keys for spool in spools for keys in spool.hashes())
+        chosen = [keys[((keys >> np.uint64(32)) * np.uint64(passes)) >> np.uint64(32) == i] for keys in every]
         hashes = np.sort(np.concatenate(chosen))
         twice.append(hashes[1:][hashes[1:] == hashes[:-1]])
     suspects = np.concatenate(twice) if twice else np.zeros(0, dtype=np.uint64)

@@ -47,8 +47,8 @@ def imports_of(name: str) -> set[str]:
     return found & MODULES.keys() - {name}
 
 
-MOST_MODULES = 165
-"""What there are; the plan says some 130. It is only ever lowered."""
+MOST_MODULES = 161
+"""What there are; the plan says some 130, for half as many lines. It is only ever lowered."""
 
 
 def test_the_house_has_few_rooms():
