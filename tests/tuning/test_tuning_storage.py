@@ -136,7 +136,7 @@ def test_a_full_disk_is_not_the_fault_of_a_trial(tiny, tmp_path, monkeypatch):
 
     plain, calls = module.save_answers, []
 
-    def full(folder, number, answers):
+    def full(folder, number, answers, **_):
         calls.append(number)
         if len(calls) == 2:
             raise OSError(28, "No space left on device")
@@ -258,7 +258,7 @@ def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch
     with pytest.raises(OutputError, match="no study can be begun there"):
         tune(tiny, config=small_study(**PLAIN), out=tmp_path / "file" / "study", trials=3)
 
-    def full(path, value):
+    def full(path, value, **_):
         raise OutputError(f"{path}: cannot be written (No space left on device).")
 
     monkeypatch.setattr(storage, "write_json", full)
