@@ -17,11 +17,11 @@ _SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
-    """Give the package's log its level back: a verb run in a test sets it for the whole process."""
+    """Give the package's log no level of its own: a verb run in a test or a fixture sets it for the whole process."""
     log = logging.getLogger("jpas_gbm")
-    level = log.level
+    log.setLevel(logging.NOTSET)
     yield
-    log.setLevel(level)
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(scope="session")

@@ -72,7 +72,8 @@ def test_test_labels_are_never_read(tiny, quick_options, ssda):
 def test_nothing_is_trained_twice(ssda):
     stages = [entry["stage"] for entry in ssda.card["trainings"] if entry["stage"].startswith(("trees", "continued"))]
     plain = sum(stage == "trees: mocks, lightgbm, gamma 0" for stage in stages)
-    assert plain <= 3  # mocks as they are, mocks prepared, and again unprepared where preparing did not help
+    # Mocks as they are, prepared by twins and by unlabelled sources, and again unprepared where preparing did not help.
+    assert plain <= 4
     others = [stage for stage in stages if stage != "trees: mocks, lightgbm, gamma 0"]
     assert len(others) == len(set(others))
 

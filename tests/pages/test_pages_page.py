@@ -83,8 +83,8 @@ def parsed(html):
 
 
 def test_page_loads_nothing_from_outside(html, parsed):
-    assert "http" not in html.lower()
-    assert "file:" not in html and "//" not in re.sub(r"data:[^\"')]*", "", html)
+    said = re.sub(r"data:[^\"')]*", "", html)  # base64 may spell any word
+    assert "http" not in said.lower() and "file:" not in said and "//" not in said
     assert all(value.startswith(("#", "data:image/png;base64,")) for value in parsed.loads)
     assert not {"script", "link", "iframe", "object", "embed", "base"} & set(parsed.tags)
     assert "@import" not in html and "javascript" not in html.lower()
@@ -305,7 +305,8 @@ def test_damaged_parts_are_left_out_and_told(copied):
 
 def test_result_of_another_version_is_left_out_and_told(copied):
     head = json.loads((copied / "comparison.json").read_text())
-    del head["rows"]
+    for name in ("rows", "sealed", "seal"):  # of before heads knew their own checksum
+        del head[name]
     (copied / "comparison.json").write_text(json.dumps(head))
     results = read_results([copied])
     assert not results.subjects
