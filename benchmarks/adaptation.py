@@ -113,6 +113,7 @@ def _network(parts: list[tuple[np.ndarray, np.ndarray]], seed: int):
     model.fit(np.clip(prepare.transform(parts[0][0]), -10, 10), parts[0][1])
     for X, y in parts[1:]:
         model.set_params(early_stopping=False, learning_rate_init=2e-4)
+        model.best_loss_ = np.inf  # early stopping leaves None there
         for _ in range(10):
             model.partial_fit(np.clip(prepare.transform(X), -10, 10), y)
     return lambda X: model.predict_proba(np.clip(prepare.transform(X), -10, 10))
