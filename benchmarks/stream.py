@@ -242,6 +242,7 @@ NOTES = """## What limits what is not reached
   feature is shared among its bands (`features/evidence.py`, `share`), which fits the templates again, and the summing
   in batches of 500 rows.
 - P4, P6, P7 and P9 are not measured by these two programs; no change to the features was made for P4.
+- P10: the cores were not free when it was measured; two processes and the merge use 23 % more CPU.
 - P5 and P8 at 10^7 rows: `python benchmarks/stream.py --rows 100000 1000000 10000000 --out reports/performance`.
 - Start-up: loading a model costs 23 times the CPU of importing numpy (median of 5 pairs); `import lightgbm` alone
   imports scikit-learn, pandas and scipy.stats.
