@@ -23,6 +23,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import f1_score, recall_score, roc_auc_score
 
+from jpas_gbm.scores.bootstrap import object_counts
+
 RESAMPLES = 1000
 LEVEL = 0.95
 _LEAST = 1e-15
@@ -127,7 +129,7 @@ def score(table: pd.DataFrame, asked: Figure, seed: int) -> Figure:
 
     _, place = np.unique(rows["object"].astype(str), return_inverse=True)
     count, rng = int(place.max()) + 1, np.random.default_rng(seed)
-    draws = [told(np.bincount(rng.integers(0, count, count), minlength=count)[place]) for _ in range(RESAMPLES)]
+    draws = [told(object_counts(rng, count)[place]) for _ in range(RESAMPLES)]
     low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     value = told(np.ones(len(y)))
     return Figure(asked.metric, asked.model, asked.part, asked.against, len(rows), value, (float(low), float(high)))

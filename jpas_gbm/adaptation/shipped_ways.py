@@ -82,6 +82,13 @@ class Mocks(Way):
         return self.plain(self.booster(stages))
 
 
+def _sure_rows(stages: Stages, trees: StagedBooster) -> tuple[np.ndarray, np.ndarray]:
+    """Return which unlabelled rows trees are sure of, bool (n,), and the classes that they give to those, int8."""
+    p = softmax(trees.margins(stages.part("unlabelled").X, threads=stages.run.threads))
+    sure = p.max(axis=1) >= stages.options.pseudo_confidence
+    return sure, p[sure].argmax(axis=1).astype(np.int8)
+
+
 _TURNS, _SKY_WEIGHT = 3, 3.0
 
 
@@ -120,9 +127,8 @@ class SelfTrained(Way):
         mocks, sky = stages.part("source_train"), stages.part("unlabelled")
 
         def training() -> Training:
-            p = softmax(before.margins(sky.X, threads=stages.run.threads))
-            taken = p.max(axis=1) >= sure
-            y = np.concatenate([mocks.y, p[taken].argmax(axis=1).astype(np.int8)])
+            taken, theirs = _sure_rows(stages, before)
+            y = np.concatenate([mocks.y, theirs])
             own = stages.weigher.weights(self.gamma) if self.gamma else np.ones(len(mocks))
             share = np.concatenate([own, np.full(int(taken.sum()), _SKY_WEIGHT)])
             weight = stages.class_weights(y, options) * share
@@ -416,11 +422,10 @@ class Pseudo(Way):
         mocks, sky, unlabelled = (stages.part(name) for name in ("source_train", "target_train", "unlabelled"))
 
         def training() -> Training:
-            p = softmax(Pool(self.weight).booster(stages).margins(unlabelled.X, threads=stages.run.threads))
-            sure = p.max(axis=1) >= given.pseudo_confidence
-            count = int(sure.sum())
+            sure, theirs = _sure_rows(stages, Pool(self.weight).booster(stages))
+            count = len(theirs)
             X = np.concatenate([mocks.X, sky.X, unlabelled.X[sure]])
-            y = np.concatenate([mocks.y, sky.y, p[sure].argmax(axis=1).astype(np.int8)])
+            y = np.concatenate([mocks.y, sky.y, theirs])
             share = np.repeat([1.0, self.weight, given.pseudo_weight], [len(mocks), len(sky), count])
             weight = stages.class_weights(y, options) * share
             name = f"trees: pooled with {count} pseudo-labels, {stages.library}"

@@ -171,9 +171,11 @@ def predict(
 
 def _known_by(model: Model | str | Path, tiles: str | Path | None) -> list[str]:
     """Return checksums of a model and of zero points, by which a run is known again."""
-    told = about_model(model) if isinstance(model, Model) or not isinstance(model, str | Path) else None
-    head = Path(str(model)) / "model.json"
-    made = hashlib.sha256(dump_json(told).encode()).hexdigest() if told else sha256(head) if head.is_file() else ""
+    if isinstance(model, str | Path):
+        head = Path(model) / "model.json"
+        made = sha256(head) if head.is_file() else ""
+    else:
+        made = hashlib.sha256(dump_json(about_model(model)).encode()).hexdigest()
     return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
 
 
@@ -283,6 +285,7 @@ class _Stream:
             matrix = model.features(chunk, self.threads)
             part = model.predict(chunk, threads=self.threads, matrix=matrix)
             why = {} if self.why is None else self.why.of(part, matrix.X)
+            # A run that goes on knows its columns, and kept columns learn their names here all the same.
             columns = self.kept.beside(part.columns()) + (() if self.why is None else self.why.columns)
             if not spool.columns:
                 # The first chunk is predicted before anything is written: it says which columns there are.

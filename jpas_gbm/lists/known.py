@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..surveys.labels import LabelledRows, LabelScheme
+from ..surveys.packing import as_text
 from ..surveys.positions import RADIUS, SkyIndex, made_here
 from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
@@ -228,11 +229,11 @@ def read_known(known: Tables | None, field: Predicted, scheme: LabelScheme) -> l
 
 def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> KnownTable:
     name = Path(one).name if isinstance(one, str | Path) else f"known table {number}"
-    frame = as_frame(one)
     if _is_label_catalogue(one):
         labels, _ = read_labels(one, scheme=scheme)
         words = np.array(scheme.classes)[labels.label]
         return KnownTable(name, {_OBJECT: labels.object_id}, labels.ra, labels.dec, words, labels.z)
+    frame = as_frame(one)
     names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
     ids = {
         ours: frame[theirs].to_numpy()
@@ -265,8 +266,7 @@ def _is_label_catalogue(source: Source) -> bool:
 
 
 def _text(column: pd.Series) -> np.ndarray:
-    values = [value.decode("ascii", "replace") if isinstance(value, bytes) else value for value in column]
-    return np.array(["" if pd.isna(value) else str(value).strip() for value in values], dtype=str)
+    return np.where(column.isna(), "", as_text(column.to_numpy(object)))
 
 
 def _degrees(frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -20,6 +20,7 @@ from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
 from ..store import provenance, to_plain
 from ..surveys.labels import LabelScheme, default_scheme
+from ..surveys.packing import as_text
 from ..surveys.positions import RADIUS, SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
@@ -354,8 +355,8 @@ def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, n
     words = {word.upper(): kind for word, kind in _spectral_words().items()}
     words |= _SQUEZE if column.upper() == THEIR_CLASSES[0] else {}
     words |= {one.upper(): one for one in scheme.classes if one not in scheme.spectypes}
-    given = [one.decode() if isinstance(one, bytes) else str(one) for one in frame[column]]
-    types = np.array([words.get(one.strip().removesuffix(".0").upper(), "") for one in given])
+    given = as_text(frame[column].to_numpy(object)).tolist()
+    types = np.array([words.get(one.removesuffix(".0").upper(), "") for one in given])
     if not (types != "").any():
         raise ListError(
             f"{name}: no word of its column {column} is a class, such as {sorted(set(given))[:5]}. Known are "
