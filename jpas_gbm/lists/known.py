@@ -270,21 +270,24 @@ def _text(column: pd.Series) -> np.ndarray:
 
 
 def _degrees(frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions in degrees, also of columns in hours and degrees as SIMBAD writes them."""
+    """Return positions in degrees, also of columns in hours and degrees as SIMBAD writes them; NaN where blank."""
     if frame[ra].dtype.kind in "fiu":
         return column_numbers(frame, ra, name), column_numbers(frame, dec, name)
-    words = _text(frame[ra]), _text(frame[dec])
+    words = np.stack([_text(frame[ra]), _text(frame[dec])])
+    given, places = (words != "").all(axis=0), np.full(words.shape, np.nan)
     try:
-        return words[0].astype(np.float64), words[1].astype(np.float64)
+        places[:, given] = words[:, given].astype(np.float64)
+        return places[0], places[1]
     except ValueError:
         pass
     from astropy.coordinates import SkyCoord
 
     try:
-        places = SkyCoord(*words, unit=("hourangle", "deg"))
+        found = SkyCoord(*words[:, given].tolist(), unit=("hourangle", "deg"))
     except ValueError as error:
         raise ListError(
             f"{name}: positions in {ra} and {dec} are neither degrees nor hours and degrees such as 12 34 56.7, "
             f"+01 23 45 ({error})."
         ) from error
-    return places.ra.deg, places.dec.deg
+    places[:, given] = found.ra.deg, found.dec.deg
+    return places[0], places[1]

@@ -90,8 +90,13 @@ def test_tables_as_simbad_writes_them(make, world):
     flagged = found[found["KNOWN"].astype(str) != ""]
     assert len(flagged) == 50 and set(flagged["KNOWN_CLASS"]) == {"BLLac"}
     assert flagged["KNOWN_Z"].isna().sum() == 1
+    table.loc[[0, 1], "RA"], table.loc[[1, 2], "DEC"] = ["", None], ["  ", ""]  # blank places match nothing
+    assert make(known=table, flag_known=True).known[0].rows == 47
+    degrees = pd.DataFrame({"RA": place.ra.deg.astype(str), "DEC": place.dec.deg.astype(str)})
+    degrees.loc[3, "RA"] = ""
+    assert make(known=degrees, flag_known=True).known[0].rows == 49
     table["RA"] = "near Vega"
-    with pytest.raises(ListError, match="positions in RA and DEC are neither degrees nor hours"):
+    with pytest.raises(ListError, match="positions in RA and DEC are neither degrees nor hours .*angle 'near Vega'"):
         make(known=table)
 
 
