@@ -179,21 +179,15 @@ class Spool:
 
     Attributes
     ----------
-    columns : tuple of Column
-        Of the rows.
-    key : tuple of str
-        Columns that name a row.
-    made : str
-        When the run began (UTC, ISO 8601).
-    tally : Tally
-        What was counted of all chunks.
-    taken : int
-        Rows that an earlier run left.
+    columns, key : tuple of Column, tuple of str
+        Of the rows, and the names of those that name a row.
+    made, tally, taken : str, Tally, int
+        When the run began (UTC, ISO 8601), what was counted of all chunks, rows that an earlier run left.
 
     Raises
     ------
     OutputError
-        If another process is at work in it, or it cannot be written.
+        If another process is at work in it, something else stands there, or it cannot be written.
     """
 
     def __init__(self, folder: str | Path, plan: Plan, *, fresh: bool = True) -> None:
@@ -203,8 +197,14 @@ class Spool:
         self.made, self.tally, self.taken = made_now(), Tally(), 0
         self._chunks: list[tuple[int, int]] = []
         self._lock: int | None = None
-        if not self.folder.is_dir():
+        if not os.path.lexists(self.folder):
             return
+        own = {_HEAD, _ROWS, _KEYS, _JOURNAL, _LOCK}
+        if not self.folder.is_dir() or not set(os.listdir(self.folder)) <= own:
+            raise OutputError(
+                f"{self.folder}: is no unfinished run of this package, and rows would wait there. Move it away, or "
+                "give another --out; nothing was done."
+            )
         self._hold()
         if self._take_up() or not fresh:
             return

@@ -100,6 +100,24 @@ def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_
     assert sum(model.chunks) == 100
 
 
+@pytest.mark.parametrize("kind", ["file", "folder", "dangling link"])
+def test_what_stands_there_and_is_no_run_is_left_alone(fitted, make_catalogue, tmp_path, kind):
+    there = tmp_path / "a.fits.unfinished"
+    if kind == "file":
+        there.write_text("mine")
+    elif kind == "folder":
+        there.mkdir()
+        (there / "mine.txt").write_text("mine")
+    else:
+        there.symlink_to(tmp_path / "nowhere")
+    before = sorted(path.name for path in tmp_path.rglob("*"))
+    with pytest.raises(OutputError, match=r"a\.fits\.unfinished: is no unfinished run of this package.*Move it away"):
+        predict(fitted, make_catalogue(20), tmp_path / "a.fits")
+    found = sorted(path.name for path in tmp_path.rglob("*"))
+    assert set(before) <= set(found) and not (tmp_path / "a.fits").exists()
+    assert kind != "folder" or (there / "mine.txt").read_text() == "mine"
+
+
 def test_a_full_disk_keeps_what_is_done(make_fitted, make_catalogue, tmp_path, monkeypatch):
     path, out = make_catalogue(100), tmp_path / "a.parquet"
     add, calls = Spool.add, []
