@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import logging
 import os
 import time
@@ -328,13 +329,20 @@ def _claim(out: str | Path, overwrite: bool, inputs: Inputs, directory: bool) ->
     if place == here or place in here.parents:
         raise OutputError(f"--out {out}: is or holds the folder that you are in. Give another --out.")
     for name in inputs:
-        known = None if name is None else Path(name).resolve()
-        if known is not None and (known == place or place in known.parents):
-            raise OutputError(
-                f"--out {out}: {'is' if known == place else 'holds'} {name}, which is read: --overwrite would "
-                "destroy it. Give another --out."
-            )
+        for known in () if name is None else _named(name):
+            if known == place or place in known.parents or (known in place.parents and place.is_file()):
+                how = "is" if known == place else "holds" if place in known.parents else "lies in"
+                raise OutputError(
+                    f"--out {out}: {how} {name}, which is read: --overwrite would destroy it. Give another --out."
+                )
     return path
+
+
+def _named(name: str | Path) -> list[Path]:
+    """Return the files or the folder that a word names: a wildcard may name several."""
+    path = Path(name)
+    found = [path] if path.exists() else [Path(one) for one in glob.glob(str(path), recursive=True)]
+    return [one.resolve() for one in found or [path]]
 
 
 def _check_parent(path: Path) -> None:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 import shutil
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,8 @@ from ..output.writers import Column, record_type
 from ..predictions import Predictions, id_checksum, is_bare, mixed_ids
 from ..store import dump_json, from_plain, made_now, to_plain
 from ..surveys.audit import QualityBit, QualityReport
+
+log = logging.getLogger("jpas_gbm")
 
 Plan = Mapping[str, object]
 """What a run is known again by: model, files, options; as JSON holds it."""
@@ -166,7 +168,8 @@ class Shard:
 class Spool:
     """A folder with the chunks of a run that are done: raw rows, the hashes of their keys, a journal of checksums.
 
-    A folder of the same plan is taken up behind its last whole chunk; one of another plan is begun anew.
+    A folder of the same plan is taken up behind its last whole chunk; one of another plan only gives way to
+    `overwrite`, a damaged one is begun anew.
 
     Parameters
     ----------
@@ -175,7 +178,9 @@ class Spool:
     plan : Plan
         What the run is.
     fresh : bool
-        Whether it may begin anew; else a folder that is missing or of another plan is refused.
+        Whether it may begin anew.
+    overwrite : bool
+        Whether the rows of another plan may be lost.
 
     Attributes
     ----------
@@ -187,10 +192,11 @@ class Spool:
     Raises
     ------
     OutputError
-        If another process is at work in it, something else stands there, or it cannot be written.
+        If another process is at work in it, something else or rows of another plan stand there, or it cannot be
+        written.
     """
 
-    def __init__(self, folder: str | Path, plan: Plan, *, fresh: bool = True) -> None:
+    def __init__(self, folder: str | Path, plan: Plan, *, fresh: bool = True, overwrite: bool = False) -> None:
         self.folder, self.plan = Path(folder), json.loads(dump_json(dict(plan)))
         self.columns: tuple[Column, ...] = ()
         self.key: tuple[str, ...] = ()
@@ -208,6 +214,13 @@ class Spool:
         self._hold()
         if self._take_up() or not fresh:
             return
+        if (others := changed_of(self.folder, self.plan)) and not overwrite:
+            self.release()
+            raise OutputError(
+                f"{self.folder}: holds rows of a run with other {', '.join(others)}. Go on with that run's command, or "
+                "add --overwrite to do this one in its place; nothing was done."
+            )
+        log.warning("%s: what another run left there is done anew.", self.folder)
         self.remove()
 
     def _hold(self) -> None:
@@ -228,24 +241,26 @@ class Spool:
             if head["plan"] != self.plan:
                 return False
             columns = tuple(Column(**column) for column in head["columns"])
-            lines = (self.folder / _JOURNAL).read_bytes().splitlines()
+            # What stands behind the last end of a line was torn.
+            lines = (self.folder / _JOURNAL).read_bytes().split(b"\n")[:-1]
+            keys = (self.folder / _KEYS).stat().st_size
+            stream = open(self.folder / _ROWS, "rb")  # noqa: SIM115
             self.made, self.key = str(head["made"]), tuple(map(str, head["key"]))
         except (OSError, ValueError, KeyError, TypeError):
             return False
         self.columns = columns
-        with open(self.folder / _ROWS, "rb") as stream:
+        with stream:
             for line in lines:
                 try:
                     entry = json.loads(line)
                     content = stream.read(entry["size"])
-                    if zlib.crc32(content) != entry["crc"]:
+                    tally = from_plain(Tally, entry["tally"])
+                    if zlib.crc32(content) != entry["crc"] or keys < 8 * tally.rows:
                         break
-                    self.tally = from_plain(Tally, entry["tally"])
-                except (ValueError, KeyError):
+                except (ValueError, KeyError, TypeError):
                     break
+                self.tally = tally
                 self._chunks.append((entry["size"], entry["crc"]))
-        if os.stat(self.folder / _KEYS).st_size < 8 * self.tally.rows:
-            self._chunks, self.tally = [], Tally()
         self.taken = self.tally.rows
         os.truncate(self.folder / _ROWS, sum(size for size, _ in self._chunks))
         os.truncate(self.folder / _KEYS, 8 * self.tally.rows)
@@ -262,8 +277,11 @@ class Spool:
         key : sequence of str
             Columns that name a row.
         """
-        self.columns, self.key = tuple(columns), tuple(key)
         self._hold()
+        if (self.folder / _HEAD).exists():
+            self.release()
+            raise OutputError(f"{self.folder}: another run began here at the same time. Run the command again.")
+        self.columns, self.key = tuple(columns), tuple(key)
         for name in (_ROWS, _KEYS, _JOURNAL):
             (self.folder / name).write_bytes(b"")
         told = [column.to_dict() for column in columns]
@@ -333,48 +351,32 @@ class Spool:
             self._lock = None
 
     def remove(self) -> None:
-        """Remove the folder."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+        """Remove the folder, if it is this run that holds it."""
+        if self._lock is not None:
+            shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
         self._chunks, self.tally, self.columns, self.key, self.taken, self.made = [], Tally(), (), (), 0, made_now()
 
 
-@contextmanager
-def kept_if_interrupted(spool: Spool) -> Iterator[None]:
-    """Keep the rows of a spool where its run is interrupted or the disk is full; remove them where it fails otherwise.
+def changed_of(folder: Path, plan: Plan) -> list[str]:
+    """Return what differs between a plan and that of the rows of a folder.
 
     Parameters
     ----------
-    spool : Spool
-        That the block adds to.
+    folder : Path
+        Of a spool; one without a head differs in nothing.
+    plan : Plan
 
-    Yields
-    ------
-    None
-
-    Raises
-    ------
-    KeyboardInterrupt, OutputError
-        As the block raised them, saying what is kept.
+    Returns
+    -------
+    list of str
+        Names in a plan.
     """
     try:
-        yield
-    except (KeyboardInterrupt, OSError, OutputError, MemoryError) as error:
-        rows = spool.tally.rows
-        if not rows:
-            spool.remove()
-            raise
-        spool.release()
-        kept = f"{rows:,} rows are kept in {spool.folder}: the same command goes on from there"
-        if isinstance(error, KeyboardInterrupt):
-            raise KeyboardInterrupt(f"{str(error) or 'interrupted'}; {kept}.") from error
-        if isinstance(error, OSError):
-            said = f"{error.filename or spool.folder}: cannot be written ({error.strerror or error})"
-            raise OutputError(f"{said}. Free some space; {kept}.") from error
-        raise type(error)(f"{error} {kept[0].upper()}{kept[1:]}.") from error
-    except BaseException:
-        spool.remove()
-        raise
+        theirs = json.loads((folder / _HEAD).read_text(encoding="utf-8"))["plan"]
+        return [name for name in {**plan, **theirs} if plan.get(name) != theirs.get(name)]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
 
 
 def shards_of(out: str | Path, plan: Plan) -> list[Spool]:
@@ -438,7 +440,7 @@ def _finished(shard: Shard, folder: Path, plan: Plan) -> Spool:
             f"{folder}: holds the rows of shard {number}: a copy under another name would double them. Remove it and "
             f"run {again}."
         )
-    if changed := [name for name in {**wanted, **theirs} if wanted.get(name) != theirs.get(name)]:
+    if changed := changed_of(folder, wanted):
         raise OutputError(
             f"{folder}: is of another run, with other {', '.join(changed)} than this command has. Merge with the "
             "command of the shards, or run them again."

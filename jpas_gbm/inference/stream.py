@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from ..errors import CatalogueError, ConfigError
+from ..errors import CatalogueError, ConfigError, OutputError
 from ..explanation.explanation import WhyColumns
 from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
 from ..model import Model
@@ -24,7 +26,7 @@ from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
 from ..surveys.tables import open_table
-from .spool import Plan, Shard, Spool, Tally, kept_if_interrupted, refuse_repeated_keys, shards_of
+from .spool import Plan, Shard, Spool, Tally, refuse_repeated_keys, shards_of
 from .tiles import with_tiles
 
 
@@ -201,6 +203,49 @@ def _claim(
     writer_class(out)
 
 
+_FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+@contextmanager
+def kept_if_interrupted(spool: Spool) -> Iterator[None]:
+    """Keep the rows of a spool where its run is interrupted or the disk is full; remove them where it fails otherwise.
+
+    Parameters
+    ----------
+    spool : Spool
+        That the block adds to.
+
+    Yields
+    ------
+    None
+
+    Raises
+    ------
+    KeyboardInterrupt, OutputError
+        As the block raised them, saying what is kept.
+    """
+    try:
+        yield
+    except (KeyboardInterrupt, OSError, OutputError, MemoryError) as error:
+        rows = spool.tally.rows
+        if not rows:
+            spool.remove()
+            raise
+        spool.release()
+        kept = f"{rows:,} rows are kept in {spool.folder}: the same command goes on from there"
+        if isinstance(error, KeyboardInterrupt):
+            raise KeyboardInterrupt(f"{str(error) or 'interrupted'}; {kept}.") from error
+        if isinstance(error, OSError):
+            said = f"{error.filename or spool.folder}: cannot be "
+            if error.errno in _FULL:
+                raise OutputError(f"{said}written ({error.strerror}). Free some space; {kept}.") from error
+            raise OutputError(f"{said}read or written ({error.strerror or error}); {kept}.") from error
+        raise type(error)(f"{error} {kept[0].upper()}{kept[1:]}.") from error
+    except BaseException:
+        spool.remove()
+        raise
+
+
 @dataclass(frozen=True)
 class _Stream:
     """A catalogue that passes a model in chunks."""
@@ -234,7 +279,7 @@ class _Stream:
                 for spool in spools:
                     spool.release()
         plan = {**plan, "shard": shard and [shard.number, shard.of]}
-        spool = Spool(f"{out}.unfinished" if shard is None else shard.folder(out), plan)
+        spool = Spool(f"{out}.unfinished" if shard is None else shard.folder(out), plan, overwrite=overwrite)
         with kept_if_interrupted(spool):
             self._predict(spool, shard, progress)
             self._refuse_changed(plan)
@@ -252,7 +297,7 @@ class _Stream:
             "model": self.known[0],
             "tiles": self.known[1],
             "catalogue": _marks(self.reader.table.files),
-            "imaging": [_marks(open_table(one).files if isinstance(one, str | Path) else ()) for one in self.tables],
+            "imaging": [_marks(_files(one)) for one in self.tables],
             "rows": self.reader.rows,
             "survey": self.reader.schema.name,
             "chunk_rows": self.chunk_rows,
@@ -336,7 +381,7 @@ class _Stream:
         """Return what is written besides the rows."""
         reader, about = self.reader, about_model(self.model)
         header = provenance(
-            inputs=[one for one in (*self.tables, self.tiles) if isinstance(one, str | Path)],
+            inputs=[] if self.tiles is None else [self.tiles],
             made=made,
             model=about,
             survey=reader.schema.name,
@@ -344,7 +389,8 @@ class _Stream:
             simulated=about["simulated"] or reader.table.simulated,
             notes=list(reader.table.notes),
         )
-        header["inputs"] = {reader.path.name: _content(reader.table.files), **header["inputs"]}
+        tables = {Path(one).name: _content(_files(one)) for one in self.tables if isinstance(one, str | Path)}
+        header["inputs"] = {reader.path.name: _content(reader.table.files), **tables, **header["inputs"]}
         return Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
 
     def _summary(self, out: str | Path, tally: Tally, columns: Sequence[Column], shard: str = "") -> PredictionSummary:
@@ -372,6 +418,11 @@ class _Stream:
             f"{tally.bare:,} of {tally.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
             "with which the model was trained: they are judged without. Give its table with --legacy."
         ]
+
+
+def _files(source: Source) -> Sequence[Path]:
+    """Return the files of a table that is not in memory."""
+    return open_table(source).files if isinstance(source, str | Path) else ()
 
 
 def _marks(files: Sequence[Path]) -> str:

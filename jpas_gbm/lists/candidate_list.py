@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 import numpy as np
 
 from ..boosting.calibration import HeldOut
-from ..errors import ConfigError, ListError, did_you_mean
+from ..errors import ConfigError, ListError, OutputError, did_you_mean
 from ..inputs import about_model, check_samp, open_model, send_samp
 from ..model import Model
 from ..output.writers import probability_name, writer_class
@@ -127,6 +127,11 @@ def _claim(
         if path.resolve() in {one.resolve() for one in written}:
             raise ConfigError(f"{option} {path}: is where the list or what is told of it goes. Give another name.")
         written.append(path)
+    list_ = written[0]
+    for what in ("reserve", "weave", "desi") if list_.exists() else ():
+        path = list_.with_name(f"{list_.stem}_{what}{list_.suffix}")
+        if path.exists() and path not in written:
+            raise OutputError(f"{path}: belongs to the list that --overwrite replaces. Move it, or ask for it anew.")
     companions = [f"{path}.json" for path in inputs]
     for path in written:
         claim_file(path, overwrite, [*inputs, *companions])

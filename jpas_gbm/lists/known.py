@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from ..errors import CatalogueError, ListError
+from ..surveys.bands import degrees_per_unit
 from ..surveys.labels import LabelledRows, LabelScheme
 from ..surveys.packing import as_text
 from ..surveys.positions import RADIUS, SkyIndex, made_here
 from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
 from ..surveys.schema import aliases
-from ..surveys.tables import ColumnNames
+from ..surveys.tables import ColumnNames, open_table
 from .predicted import Predicted, Tables, as_frame, column_numbers, each
 from .records import KnownCount
 
@@ -249,7 +250,7 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
         )
     ra = dec = np.full(len(frame), np.nan)
     if None not in places:
-        ra, dec = _degrees(frame, str(places[0]), str(places[1]), name)
+        ra, dec = sky_places(one, frame, str(places[0]), str(places[1]), name)
     cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
     words = np.full(len(frame), "") if cls is None else _text(frame[cls])
     redshift = np.full(len(frame), np.nan) if z is None else pd.to_numeric(frame[z], errors="coerce").to_numpy("f8")
@@ -269,15 +270,68 @@ def _text(column: pd.Series) -> np.ndarray:
     return np.where(column.isna(), "", as_text(column.to_numpy(object)))
 
 
-def _degrees(frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return positions in degrees, also of columns in hours and degrees as SIMBAD writes them; NaN where blank."""
-    if frame[ra].dtype.kind in "fiu":
-        return column_numbers(frame, ra, name), column_numbers(frame, dec, name)
+def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of another's table in degrees, whatever unit it states; NaN where there is none.
+
+    Parameters
+    ----------
+    table : path, DataFrame or Table
+        States units, but for a DataFrame.
+    frame : DataFrame
+        Its n rows.
+    ra, dec : str
+        Names of the columns: numbers, or words in degrees or in hours and degrees as SIMBAD writes them.
+    name : str
+        What the table is called in messages.
+
+    Returns
+    -------
+    ra, dec : array of float64, shape (n,)
+
+    Raises
+    ------
+    ListError
+        If a unit is no angle, a word no position, or a number none that can be.
+    """
+    if frame[ra].dtype.kind in "fiu" and frame[dec].dtype.kind in "fiu":
+        found = np.stack([column_numbers(frame, one, name) * _degrees(table, one, name) for one in (ra, dec)])
+    else:
+        found = _spelt(frame, ra, dec, name)
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero((np.abs(found[1]) > 90) | (found[0] < -360) | (found[0] > 720))
+    if len(wrong):
+        place = f"{found[0][wrong[0]]:g}, {found[1][wrong[0]]:g}"
+        raise ListError(
+            f"{name}: {len(wrong):,} of {len(frame):,} rows have a position in {ra} and {dec} that is none ({place} "
+            "deg, say). Check the columns and their units."
+        )
+    return found[0], found[1]
+
+
+def _degrees(table: object, column: str, name: str) -> float:
+    """Return the degrees in one of the unit that a table states of a column; no unit is degrees."""
+    if isinstance(table, str | Path):
+        stated = open_table(table).columns.get(column)
+        unit = None if stated is None else stated.unit
+    else:
+        given = None if isinstance(table, pd.DataFrame) else getattr(table[column], "unit", None)  # type: ignore[index]
+        unit = None if given is None else str(given)
+    degrees = degrees_per_unit(unit)
+    if degrees is None:
+        raise ListError(
+            f"{name}: the unit of {column} is '{unit}', which is no angle that is read here: positions are ICRS in "
+            "deg, rad, arcmin, arcsec or hours."
+        )
+    return degrees
+
+
+def _spelt(frame: pd.DataFrame, ra: str, dec: str, name: str) -> np.ndarray:
+    """Return positions in words as degrees (2, n); NaN where blank."""
     words = np.stack([_text(frame[ra]), _text(frame[dec])])
     given, places = (words != "").all(axis=0), np.full(words.shape, np.nan)
     try:
         places[:, given] = words[:, given].astype(np.float64)
-        return places[0], places[1]
+        return places
     except ValueError:
         pass
     from astropy.coordinates import SkyCoord
@@ -290,4 +344,4 @@ def _degrees(frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndar
             f"+01 23 45 ({error})."
         ) from error
     places[:, given] = found.ra.deg, found.dec.deg
-    return places[0], places[1]
+    return places

@@ -25,7 +25,8 @@ from ..surveys.positions import RADIUS, SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
 from ..surveys.tables import ColumnNames
-from .predicted import Tables, as_frame, column_numbers, paths_of
+from .known import sky_places
+from .predicted import Tables, as_frame, column_numbers, each, paths_of
 
 Z95 = 1.959964
 _BINS = 5
@@ -264,8 +265,9 @@ def _judged(
     """Return what the sources that both have say."""
     scheme = default_scheme() if model is None else model.scheme
     here, there, _ = SkyIndex(they.ra, they.dec).nearest(we.ra, we.dec, radius, mutual=True)
-    known = they.label[there] >= 0
-    left_out = int((~known).sum())
+    bare = we.label[here] < 0
+    known = (they.label[there] >= 0) & ~bare
+    left_out = int((~known & ~bare).sum())
     here, there = here[known], there[known]
     if not len(here):
         raise ListError(
@@ -273,6 +275,8 @@ def _judged(
             "both are of one part of the sky, and the units of the positions."
         )
     notes = [] if they.parts else [f"{they.name} has no redshifts: spectral types are compared."]
+    if bare.any():
+        notes.append(f"{int(bare.sum()):,} sources in both have no probabilities in {we.name}, having no photometry.")
     if left_out:
         notes.append(f"{left_out:,} sources in both have no class in {they.name}, or a quasar no redshift.")
     truth = _truth(we, tables, model, scheme, radius, notes)
@@ -314,16 +318,17 @@ class _Side:
         p = np.stack([column_numbers(frame, probability_name(one), name) for one in scheme.classes], axis=1)
         mag, quality = (column_numbers(frame, one, name) if one in frame else None for one in ("MAG", "QUALITY"))
         ra, dec = (column_numbers(frame, one, name) for one in ("RA", "DEC"))
-        return cls(name, ra, dec, np.argmax(p, axis=1), mag=mag, p=p.max(axis=1), quality=quality)
+        label = np.where(np.isfinite(p).all(axis=1), np.argmax(p, axis=1), -1)
+        return cls(name, ra, dec, label, mag=mag, p=p.max(axis=1), quality=quality)
 
     @classmethod
     def theirs(cls, table: Tables, scheme: LabelScheme) -> _Side:
         frame, name = as_frame(table), _name(table, "theirs")
         names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
-        found = [names.find(spelt[axis]) for axis in ("ra", "dec")]
-        if None in found:
-            raise ListError(f"{name}: has no positions (RA, DEC in degrees). It has: {', '.join(frame.columns)}.")
-        ra, dec = (column_numbers(frame, str(one), name) for one in found)
+        ra_name, dec_name = (names.find(spelt[axis]) for axis in ("ra", "dec"))
+        if ra_name is None or dec_name is None:
+            raise ListError(f"{name}: has no positions (RA, DEC). It has: {', '.join(frame.columns)}.")
+        ra, dec = sky_places(each(table)[0], frame, ra_name, dec_name, name)
         types = _their_types(frame, names, scheme, name)
         exact = np.array([scheme.classes.index(one) if one in scheme.parted else -1 for one in types])
         redshift = names.find((*_THEIR_Z, *spelt["z"]))

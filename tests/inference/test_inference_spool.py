@@ -82,8 +82,10 @@ def test_a_killed_worker_leaves_a_torn_chunk_that_is_cut(make_fitted, make_catal
     assert sum(model.chunks) == 80 and out.read_bytes() == (tmp_path / "whole.parquet").read_bytes()
 
 
-@pytest.mark.parametrize("change", ["model", "catalogue", "chunk", "options"])
-def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_path, change):
+@pytest.mark.parametrize(
+    "change, named", [("model", "model"), ("catalogue", "catalogue"), ("chunk", "chunk_rows"), ("options", "options")]
+)
+def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_path, change, named):
     path, out, given = make_catalogue(100), tmp_path / "a.csv", {"chunk_rows": 20}
     with pytest.raises(KeyboardInterrupt):
         predict(stops(make_fitted(), 3), path, out, **given)
@@ -96,7 +98,11 @@ def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_
         given["chunk_rows"] = 25
     if change == "options":
         given["keep"] = "ALPHA_J2000"
-    predict(model, path, out, **given)
+    rows = (tmp_path / "a.csv.unfinished" / "rows.bin").read_bytes()
+    with pytest.raises(OutputError, match=f"holds rows of a run with other {named}.*--overwrite"):
+        predict(model, path, out, **given)
+    assert (tmp_path / "a.csv.unfinished" / "rows.bin").read_bytes() == rows
+    predict(model, path, out, overwrite=True, **given)
     assert sum(model.chunks) == 100
 
 
@@ -116,6 +122,75 @@ def test_what_stands_there_and_is_no_run_is_left_alone(fitted, make_catalogue, t
     found = sorted(path.name for path in tmp_path.rglob("*"))
     assert set(before) <= set(found) and not (tmp_path / "a.fits").exists()
     assert kind != "folder" or (there / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("damage", ["a number", "a word for a size", "no rows", "no keys", "a torn end"])
+def test_what_is_damaged_of_an_unfinished_run_is_done_again(make_fitted, make_catalogue, tmp_path, damage):
+    path, out, given = make_catalogue(100), tmp_path / "a.csv", {"chunk_rows": 20}
+    predict(make_fitted(), path, tmp_path / "whole.csv", **given)
+    with pytest.raises(KeyboardInterrupt):
+        predict(stops(make_fitted(), 3), path, out, **given)
+    there = tmp_path / "a.csv.unfinished"
+    journal = there / "journal.jsonl"
+    lines = journal.read_bytes().splitlines(keepends=True)
+    if damage in ("a number", "a word for a size"):
+        lines[1] = b"5\n" if damage == "a number" else b'{"size":"x","crc":1,"tally":{}}\n'
+        journal.write_bytes(b"".join(lines))
+    elif damage == "a torn end":
+        journal.write_bytes(b"".join(lines)[:-1])
+        with pytest.raises(KeyboardInterrupt):
+            predict(stops(make_fitted(), 1), path, out, **given)
+    else:
+        (there / {"no rows": "rows.bin", "no keys": "keys.bin"}[damage]).unlink()
+    model = make_fitted()
+    predict(model, path, out, **given)
+    assert out.read_bytes() == (tmp_path / "whole.csv").read_bytes() and not there.exists()
+    assert sum(model.chunks) == {"a number": 80, "a word for a size": 80, "a torn end": 40}.get(damage, 100)
+
+
+def test_a_run_that_finds_another_at_work_leaves_its_rows_alone(make_fitted, make_catalogue, tmp_path):
+    """Both began before either had a folder: the one that comes second to the first chunk says so and goes."""
+    path, out, given = make_catalogue(100), tmp_path / "a.fits", {"chunk_rows": 20}
+    first, refused = make_fitted(), []
+
+    def beside(done):
+        if not refused:
+            second = make_fitted()
+            there = tmp_path / "a.fits.unfinished"
+            hidden = there.rename(tmp_path / "hidden")  # as before the first had made its folder
+            own = spool.Spool(there, {})
+            hidden.rename(there)
+            with pytest.raises(OutputError, match="another run is at work here now"):
+                own.begin([], ())
+            own.remove()
+            refused.append(second)
+            assert (there / "rows.bin").stat().st_size > 0
+
+    predict(first, path, out, progress=lambda name, done, total: beside(done), **given)
+    assert refused and len(Table.read(out, unit_parse_strict="silent")) == 100
+
+
+def test_a_run_never_overwrites_a_file_of_the_folder_that_it_reads(make_fitted, make_catalogue, tmp_path):
+    (tmp_path / "s").mkdir()
+    path = make_catalogue(40, "s/a.fits", seed=1)
+    before = path.read_bytes()
+    for named in (tmp_path / "s", tmp_path / "s" / "*.fits"):
+        with pytest.raises(OutputError, match="which is read: --overwrite would destroy it"):
+            predict(make_fitted(), named, path, overwrite=True)
+    assert path.read_bytes() == before
+
+
+def test_imaging_tables_in_a_folder_stand_in_the_provenance(make_fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(60)
+    (tmp_path / "l").mkdir()
+    table = make_tractor(path)
+    shutil.copy(table, tmp_path / "l" / "a.fits")
+    told = [
+        predict(make_fitted(), path, tmp_path / f"{i}.fits", legacy=one)
+        for i, one in enumerate((table, tmp_path / "l", tmp_path / "l" / "*.fits"))
+    ]
+    assert told[0].imaging == told[1].imaging == told[2].imaging
+    assert len({tuple(Table.read(one.out, unit_parse_strict="silent")["MAG"].filled(-1)) for one in told}) == 1
 
 
 def test_a_full_disk_keeps_what_is_done(make_fitted, make_catalogue, tmp_path, monkeypatch):

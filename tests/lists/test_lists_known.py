@@ -100,6 +100,29 @@ def test_tables_as_simbad_writes_them(make, world):
         make(known=table)
 
 
+def test_positions_of_known_tables_are_in_the_unit_that_they_state(make, world, tmp_path):
+    rows = world[1]
+    ra, dec = rows.ra[:50], rows.dec[:50]
+    for unit, factor in (("rad", np.pi / 180), ("arcmin", 60.0), ("deg", 1.0)):
+        table = Table({"RA": ra * factor, "DEC": dec * factor}, units={"RA": unit, "DEC": unit})
+        table.write(tmp_path / f"{unit}.fits")
+        for one in (table, tmp_path / f"{unit}.fits"):
+            assert make(known=one, flag_known=True).known[0].rows == 50
+    hours = Table({"RA": ra / 15, "DEC": dec}, units={"RA": "hourangle", "DEC": "deg"})
+    assert make(known=hours, flag_known=True).known[0].rows == 50
+    wrong = Table({"RA": ra, "DEC": dec}, units={"RA": "Jy", "DEC": "deg"})
+    with pytest.raises(ListError, match="the unit of RA is 'Jy', which is no angle"):
+        make(known=wrong)
+
+
+def test_positions_that_cannot_be_are_named(make, world):
+    rows = world[1]
+    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9]})
+    table.loc[4, "DEC"] = 120.0
+    with pytest.raises(ListError, match=r"1 of 9 rows have a position in RA and DEC that is none \(.*, 120 deg, say\)"):
+        make(known=table)
+
+
 def test_trap_a_failed_redshift_leaves_its_source_unknown(make, world):
     rows = world[1]
     zcat = pd.DataFrame(

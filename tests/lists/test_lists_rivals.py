@@ -118,3 +118,15 @@ def test_the_verb(world, tmp_path):
     assert (tmp_path / "c.json").is_file() and (tmp_path / "c.png").stat().st_size > 5000
     done = CliRunner().invoke(app, [*map(str, words)])
     assert done.exit_code == 1 and "already exists" in done.output
+
+
+def test_rows_without_photometry_are_of_no_class(world):
+    mine, other, _, _, ours, theirs = world
+    bare = np.arange(0, 700, 20)
+    mine.loc[bare, [f"P_{c.upper()}" for c in CLASSES]] = np.nan
+    found = jg.compare_lists(mine, other)
+    rest = np.setdiff1d(np.arange(700), bare)
+    assert found.matched == 700 - len(bare)
+    assert np.array(found.counts).sum() == len(rest)
+    assert found.agree == pytest.approx((ours == theirs)[rest].mean())
+    assert any("35 sources in both have no probabilities" in note for note in found.notes)

@@ -200,6 +200,18 @@ def test_a_list_never_replaces_what_it_is_made_of(place, tmp_path):
     assert path.read_bytes() == (place[0] / "P.fits").read_bytes()
 
 
+def test_a_new_list_never_stands_beside_an_old_reserve(place, tmp_path):
+    out = tmp_path / "l.fits"
+    words = (place[0] / "P.fits", "--number", 3, "--out", out, "--overwrite")
+    assert call(*words, "--reserve", 2)[0] == 0
+    old = out.read_bytes()
+    code, said = call(*words)
+    assert code == 1 and "l_reserve.fits: belongs to the list that --overwrite replaces" in " ".join(said.split())
+    assert out.read_bytes() == old
+    (tmp_path / "l_reserve.fits").unlink()
+    assert call(*words)[0] == 0
+
+
 def test_the_model_keeps_its_held_out_labels_and_overlap(place, tiny):
     back = Model.load(place[0] / "model")
     assert back.held_out is not None and back.held_out.domain == "target"
