@@ -291,9 +291,8 @@ class FitOptions(Options):
 
 
 ClassName = Literal["QSO_high", "QSO_low", "GALAXY", "STAR"]
-
-
 ClassMix = tuple[float, float, float, float]
+RareKind = Literal["carbon star", "accreting star", "L dwarf", "emission-line dwarf", "red quasar"]
 
 
 class ShiftOptions(Options):
@@ -361,6 +360,7 @@ class SimulateOptions(Options):
     shift: float = Field(1.0, ge=0, description="Overall scale of the shift between mocks and sky; 0 is none.")
     shifts: ShiftOptions = ShiftOptions()
     planted: PlantedLine | None = Field(None, description="Smooth spectra with one line in one class instead.")
+    kinds: dict[RareKind, Fraction] = Field({}, description="Rare kinds simulated too: their shares of their classes.")
 
     @model_validator(mode="after")
     def _sensible(self) -> SimulateOptions:

@@ -234,7 +234,7 @@ class Galaxies:
         mass, quiescent = _histories(rng, z, kind)
         rich = np.clip(rng.normal(np.where(quiescent, 0.8, 0.5) - 0.25 * (kind == 2) - 0.2 * population, 0.2), 0.0, 1.0)
         stars = np.concatenate([mass * (1 - rich[:, None]), mass * rich[:, None]], axis=1)
-        lines = mass[:, :1] * _line_ratios(rng, rich, quiescent, mass) * (1.0 + 0.4 * population)
+        lines = mass[:, :1] * drawn_lines(rng, rich, quiescent, mass) * (1.0 + 0.4 * population)
         reddening = np.where(quiescent, 0.03, 0.11) * rng.gamma(2.0, 0.5, len(z)) * (1.0 + 0.6 * population)
         curve = calzetti(np.exp(self.table.log_rest(z)))
         # Gas is reddened 1/0.44 times as much as stars (Calzetti et al. 2000).
@@ -261,8 +261,8 @@ def _histories(rng: np.random.Generator, z: np.ndarray, kind: np.ndarray) -> tup
     return mass, quiescent
 
 
-def _line_ratios(rng: np.random.Generator, rich: np.ndarray, quiescent: np.ndarray, mass: np.ndarray) -> np.ndarray:
-    """Lines over Hα: metals quench the excitation, and some galaxies have a nucleus that raises it."""
+def drawn_lines(rng: np.random.Generator, rich: np.ndarray, quiescent: np.ndarray, mass: np.ndarray) -> np.ndarray:
+    """Return lines over Hα, (n, 6): metals quench the excitation, and some galaxies have a nucleus that raises it."""
     n = len(rich)
     oxygen3 = 0.35 * lognormal(rng, 10.0 ** (0.55 - 0.95 * rich), 0.18)
     oxygen2 = lognormal(rng, 1.0 - 0.45 * rich, 0.12)
@@ -404,7 +404,7 @@ class Quasars:
 
     def fluxes(
         self, rng: np.random.Generator, z: np.ndarray, magnitude: np.ndarray, population: float = 0.0
-    ) -> tuple[np.ndarray, np.ndarray]:
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Return band fluxes of quasars with parameters drawn at random.
 
         Parameters
@@ -424,24 +424,27 @@ class Quasars:
             In an arbitrary unit for each quasar.
         host_share : array of float32, shape (n,)
             Of the light at 5100 Å at rest.
+        traits : array of float64, shape (2, n)
+            Depth of the wind's troughs, and E(B-V) of the quasar's own dust.
         """
         n = len(z)
         # Absolute r of the power law, K-corrected to z = 0.
         absolute = magnitude - distance_modulus(z) + 2.5 * 0.56 * np.log10(1.0 + z)
         active = self._active_coefficients(rng, z, absolute)
+        traits = np.stack([active[:, 4] + active[:, 5], np.zeros(n)])
         active[:, 6:] *= 10.0 ** (-0.12 * population)
         host = _host_ratio(rng, absolute) * (1.0 + 0.8 * population)
         age = rng.random(n)
         tilt = rng.normal(0.2 * population, 0.22, n)
         reddening = rng.exponential(0.02, n) + np.where(rng.random(n) < 0.06, rng.exponential(0.10, n), 0.0)
-        reddening = reddening * (1.0 + population)
+        traits[1] = reddening = reddening * (1.0 + population)
         rest = self.table.log_rest(z, _REFERENCE)
         change = tilt[:, None] * rest - 0.921034 * reddening[:, None] * small_magellanic(_REFERENCE * np.exp(rest))
         flux = self.table.photometry(z, active) * np.exp(change).astype(np.float32)
         stars = np.stack([host * (1 - 0.7 * age), host * 0.7 * age], axis=1)
         flux += self.table.photometry(z, stars, self._active)
         flux *= self._sight_line(rng, z)
-        return np.maximum(flux, 0.0), (host / (1 + host)).astype(np.float32)
+        return np.maximum(flux, 0.0), (host / (1 + host)).astype(np.float32), traits
 
     def _active_coefficients(self, rng: np.random.Generator, z: np.ndarray, absolute: np.ndarray) -> np.ndarray:
         n = len(z)

@@ -401,8 +401,9 @@ class ParentLight:
         imaging = np.where(np.isfinite(seen[:, -3:]), seen[:, -3:], 0.0).astype(np.float32)
         light_of = np.ascontiguousarray(seen[:, :-3])
         objects = Objects(
-            label, z, mag.astype(np.float32), light_of, imaging, morphology, extended, reddening.astype(np.float32)
-        )
+            label, z, mag.astype(np.float32), light_of, imaging, morphology, extended, reddening.astype(np.float32),
+            np.zeros(n, dtype=np.int8),
+        )  # fmt: skip
         return objects, parent
 
     def _of_class(self, rng: np.random.Generator, spectype: str, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

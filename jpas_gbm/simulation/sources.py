@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal
@@ -11,10 +12,11 @@ from pydantic import Field
 from scipy.special import ndtr, ndtri
 
 from ..config import Options
-from ..options import ClassMix, PlantedLine
+from ..options import ClassMix, PlantedLine, RareKind
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.labels import CLASSES, Z_CUT
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
+from .kinds import RareKinds, kinds_of_quasars, kinds_of_stars
 from .spectra import SPEED_OF_LIGHT, ComponentTable, line_wavelength, milky_way
 from .stars import Stars
 from .throughput import Instrument, Throughput, load_instrument
@@ -96,6 +98,8 @@ class Objects:
         0 for a point source, 1 for a galaxy much wider than the seeing.
     reddening : array of float32, shape (n,)
         E(B-V) of our Galaxy in front of it.
+    kind : array of int8, shape (n,)
+        Place in :data:`~jpas_gbm.simulation.kinds.KINDS`; 0 where it is not told.
     """
 
     label: np.ndarray
@@ -106,6 +110,7 @@ class Objects:
     morphology: np.ndarray
     extended: np.ndarray
     reddening: np.ndarray
+    kind: np.ndarray
 
     def __len__(self) -> int:
         return len(self.label)
@@ -142,11 +147,12 @@ class Objects:
 
 
 @lru_cache(maxsize=2)
-def _spectra_in(bands: str) -> tuple[Stars, Galaxies, Quasars]:
+def _spectra_in(bands: str) -> tuple[Stars, Galaxies, Quasars, RareKinds]:
     """The tables of band fluxes take seconds to make and are the same in every survey."""
     instrument = load_instrument(bands)
     throughput = Throughput([*instrument.filters, *instrument.imaging])
-    return Stars(throughput), Galaxies(throughput), Quasars(throughput)
+    galaxies = Galaxies(throughput)
+    return Stars(throughput), galaxies, Quasars(throughput), RareKinds(throughput, galaxies)
 
 
 class Universe:
@@ -162,6 +168,8 @@ class Universe:
         Smooth spectra with one line in one class, instead of astrophysics.
     population : float
         How far spectra differ from the usual ones; 0 is usual.
+    kinds : mapping of str to float, optional
+        Rare kinds, and their shares of their classes.
     """
 
     def __init__(
@@ -170,14 +178,16 @@ class Universe:
         magnitudes: tuple[float, float],
         planted: PlantedLine | None = None,
         population: float = 0.0,
+        kinds: Mapping[RareKind, float] | None = None,
     ) -> None:
         self._population = population
+        self._kinds: Mapping[RareKind, float] = kinds or {}
         throughput = Throughput([*instrument.filters, *instrument.imaging])
         self._bands = len(instrument.filters)
         self._limits = magnitudes
         self._galactic = milky_way(throughput.pivots).astype(np.float32)
         self._smooth = None if planted is None else SmoothSpectra(throughput, planted)
-        self._stars, self._galaxies, self._quasars = _spectra_in(instrument.system.name)
+        self._stars, self._galaxies, self._quasars, self._rare = _spectra_in(instrument.system.name)
 
     def draw(self, rng: np.random.Generator, label: np.ndarray) -> Objects:
         """Return one object for each class code in `label`.
@@ -198,11 +208,12 @@ class Universe:
         mag, z = np.empty(n), np.zeros(n)
         flux = np.empty((n, len(self._galactic)), dtype=np.float32)
         morphology, extended = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
+        kind = np.zeros(n, dtype=np.int8)
         for code in range(4):
             rows = np.flatnonzero(label == code)
             if len(rows):
                 found = self._of_class(rng, code, len(rows))
-                mag[rows], z[rows], flux[rows], morphology[rows], extended[rows] = found
+                mag[rows], z[rows], flux[rows], morphology[rows], extended[rows], kind[rows] = found
         reddening = np.minimum(rng.gamma(2.0, 0.012, n), 0.25).astype(np.float32)
         flux *= np.exp(-0.921034 * reddening[:, None] * self._galactic)
         scale = 10.0 ** (-0.4 * (mag - AB_NANOJANSKY)) / flux[:, self._bands + 1]
@@ -216,24 +227,32 @@ class Universe:
             morphology=morphology,
             extended=extended,
             reddening=reddening,
+            kind=kind,
         )
 
     def _of_class(self, rng: np.random.Generator, code: int, n: int) -> tuple[np.ndarray, ...]:
-        """Magnitude, redshift, flux in any unit, morphology and extent of n objects of one class."""
-        point = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
-        mag, z, kind = population(rng, code, n, self._limits)
+        """Magnitude, redshift, flux in any unit, morphology, extent and kind of n objects of one class."""
+        shapes = np.full(n, _PSF, dtype=np.int8), np.zeros(n, dtype=np.float32)
+        mag, z, sample = population(rng, code, n, self._limits)
+        kind = np.zeros(n, dtype=np.int8)
         if self._smooth is not None:
             # One distribution of magnitudes too: the line alone tells classes apart.
             mag = truncated_normal(rng, n, 20.5, 1.0, self._limits)
-            return mag, z, self._smooth.fluxes(rng, z, code), *point
+            return mag, z, self._smooth.fluxes(rng, z, code), *shapes, kind
         if code == STAR:
-            point[0][rng.random(n) < 0.012] = _REX
-            return mag, z, self._stars.fluxes(rng, mag, self._population), *point
-        if code == GALAXY:
-            flux, quiescent = self._galaxies.fluxes(rng, z, kind, self._population)
-            return mag, z, flux, *galaxy_shapes(rng, mag, quiescent)
-        flux, host_share = self._quasars.fluxes(rng, z, mag, self._population)
-        return mag, z, flux, *quasar_shapes(rng, host_share)
+            shapes[0][rng.random(n) < 0.012] = _REX
+            flux, traits = self._stars.fluxes(rng, mag, self._population)
+            kind = kinds_of_stars(traits[0], traits[1], traits[2] > 0)
+        elif code == GALAXY:
+            flux, quiescent = self._galaxies.fluxes(rng, z, sample, self._population)
+            shapes = galaxy_shapes(rng, mag, quiescent)
+        else:
+            flux, host_share, traits = self._quasars.fluxes(rng, z, mag, self._population)
+            shapes = quasar_shapes(rng, host_share)
+            kind = kinds_of_quasars(z, traits[0], traits[1], host_share)
+        if self._kinds:
+            self._rare.replace(rng, self._kinds, code, z, flux, kind)
+        return mag, z, flux, *shapes, kind
 
 
 def population(

@@ -259,7 +259,9 @@ class Stars:
         self._dwarf = _normalised(throughput.fluxes(grid))
         self._place = np.log(throughput.pivots / 3500.0)
 
-    def fluxes(self, rng: np.random.Generator, magnitude: np.ndarray, population: float = 0.0) -> np.ndarray:
+    def fluxes(
+        self, rng: np.random.Generator, magnitude: np.ndarray, population: float = 0.0
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return band fluxes of stars of that r magnitude, with temperature and metals drawn at random.
 
         Parameters
@@ -274,8 +276,10 @@ class Stars:
 
         Returns
         -------
-        array of float32, shape (n, b)
+        flux : array of float32, shape (n, b)
             In an arbitrary unit for each star.
+        traits : array of float64, shape (3, n)
+            Temperature in K, [Fe/H], and 1 for white dwarfs.
         """
         n = len(magnitude)
         faint = magnitude > 19.3
@@ -292,7 +296,7 @@ class Stars:
         flux[dwarf] = self.white_dwarfs(heat[dwarf], helium[dwarf])
         if population:
             flux *= np.exp(_BUMPS * population * np.sin(7.0 * self._place)).astype(np.float32)
-        return flux
+        return flux, np.stack([temperature, metals, dwarf])
 
     def main_sequence(self, temperature: np.ndarray, metallicity: np.ndarray) -> np.ndarray:
         """Return band fluxes of main-sequence stars by temperature (K) and [Fe/H], float32 (n, b).

@@ -269,14 +269,14 @@ def simulate_survey(options: SimulateOptions, seed: int, progress: Progress | No
     """
     streams = np.random.SeedSequence(seed).spawn(6)
     instrument = load_instrument(options.bands)
-    universe = Universe(instrument, options.magnitudes, options.planted)
+    universe = Universe(instrument, options.magnitudes, options.planted, kinds=options.kinds)
     rng = np.random.default_rng(streams[0])
     tiles = draw_tiles(rng, tile_numbers(options), instrument, options, sky=True)
     mock_tiles = draw_tiles(rng, np.arange(MOCK_TILES), instrument, options, sky=False)
     shift = draw_shift(rng, tiles, instrument, options)
     labels = _target_labels(np.random.default_rng(streams[1]), options)
     other = options.shift * options.shifts.population
-    sky = Universe(instrument, options.magnitudes, options.planted, other) if other else universe
+    sky = Universe(instrument, options.magnitudes, options.planted, other, options.kinds) if other else universe
     objects = _draw_all(sky, labels, streams[2], progress)
     ids = _object_ids(np.random.default_rng(streams[3]), len(objects) + options.n_source)
     target, truth, flags = sky_catalogue(streams[4], objects, ids[: len(objects)], shift, instrument, options)

@@ -32,6 +32,7 @@ def steady(instrument, n, magnitude, extended=0.0, label=3, z=0.0):
         morphology=np.ones(n, dtype=np.int8),
         extended=np.full(n, extended, dtype=np.float32),
         reddening=np.zeros(n, dtype=np.float32),
+        kind=np.zeros(n, dtype=np.int8),
     )
 
 

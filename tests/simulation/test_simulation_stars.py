@@ -75,7 +75,7 @@ def test_helium_white_dwarfs_have_no_hydrogen():
 
 
 def test_drawn_stars_are_believable(stars, instrument, rng):
-    flux = stars.fluxes(rng, np.concatenate([np.full(3000, 18.0), np.full(3000, 21.0)]))
+    flux, _ = stars.fluxes(rng, np.concatenate([np.full(3000, 18.0), np.full(3000, 21.0)]))
     assert np.isfinite(flux).all() and (flux > 0).all()
     blue = colour(instrument.system, flux, "J0480", "J0620") < 0.1
     assert blue[3000:].mean() > 2 * blue[:3000].mean()

@@ -1,0 +1,209 @@
+"""Kinds of objects within the classes: the name of what was drawn, and rare kinds that the usual population lacks.
+
+The forms are our own, as those of the other stars are, and recognisable at the resolution of narrow bands. Shares of
+rare kinds are asked for (``kinds`` in :class:`~jpas_gbm.options.SimulateOptions`); the usual population has none.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from scipy.special import expit
+
+from ..options import RareKind
+from .galaxies import Galaxies, drawn_lines, formed_mass
+from .spectra import small_magellanic
+from .stars import accretion_spectra, add_accretion, black_body, metal_depth
+from .throughput import WAVELENGTH, Throughput
+
+KINDS = (
+    "usual", "white dwarf", "hot or metal-poor star", "M dwarf", "carbon star", "accreting star", "L dwarf",
+    "emission-line dwarf", "BAL quasar", "red quasar", "quasar in its host", "quasar beyond z = 4",
+)  # fmt: skip
+"""Names of kinds; the code of one is its place."""
+
+CLASS_OF = {"emission-line dwarf": (2,), "red quasar": (0, 1)}
+"""Class codes of the rare kinds that are no stars."""
+
+KIND = {name: code for code, name in enumerate(KINDS)}
+
+
+def kinds_of_stars(temperature: np.ndarray, metallicity: np.ndarray, dwarf: np.ndarray) -> np.ndarray:
+    """Return the kind of each star, int8 (n,).
+
+    Parameters
+    ----------
+    temperature : array, shape (n,)
+        K
+    metallicity : array, shape (n,)
+        [Fe/H]
+    dwarf : array of bool, shape (n,)
+        Which are white dwarfs.
+
+    Returns
+    -------
+    array of int8, shape (n,)
+        Hot is above 8200 K; poor in metals is [Fe/H] < -1.7 above 6500 K.
+    """
+    hot = (temperature > 8200.0) | ((metallicity < -1.7) & (temperature > 6500.0))
+    names = [KIND[name] for name in ("white dwarf", "hot or metal-poor star", "M dwarf")]
+    return np.select([dwarf, hot, temperature < 3900.0], names, KIND["usual"]).astype(np.int8)
+
+
+def kinds_of_quasars(z: np.ndarray, wind: np.ndarray, reddening: np.ndarray, host: np.ndarray) -> np.ndarray:
+    """Return the kind of each quasar, int8 (n,).
+
+    Parameters
+    ----------
+    z : array, shape (n,)
+        Redshifts.
+    wind : array, shape (n,)
+        Depth of broad absorption, 0 for none. Only beyond z = 1.5 is it in the bands, and so makes a kind.
+    reddening : array, shape (n,)
+        E(B-V) of its own dust; above 0.12 is red.
+    host : array, shape (n,)
+        Share of the host in the light at 5100 Å at rest; from 0.4 at z < 0.8 the quasar is one in its host.
+
+    Returns
+    -------
+    array of int8, shape (n,)
+    """
+    rules = [z > 4.0, (wind > 0) & (z > 1.5), reddening > 0.12, (host > 0.4) & (z < 0.8)]
+    names = [KIND[name] for name in ("quasar beyond z = 4", "BAL quasar", "red quasar", "quasar in its host")]
+    return np.select(rules, names, KIND["usual"]).astype(np.int8)
+
+
+# Swan bands of C2: head in Å, length in Å to the blue of it, strength; red bands of CN to the red (Keenan 1993, lengths
+# and strengths from memory).
+_C2 = ((4737.0, 120.0, 1.3), (5165.0, 140.0, 1.6), (5636.0, 140.0, 1.1), (6191.0, 120.0, 0.5), (4382.0, 90.0, 0.8))
+_CN = ((5730.0, 120.0, 0.3), (6925.0, 180.0, 0.5), (7876.0, 200.0, 0.6), (9140.0, 220.0, 0.8))
+_CARBON = [(t, s) for t in np.linspace(3300.0, 5600.0, 8).tolist() for s in (0.35, 0.8, 1.4)]
+
+
+def carbon_star(temperature: float, strength: float) -> np.ndarray:
+    """Return the spectrum of a carbon star: metal lines, bands of C2 and CN, and little light in the violet.
+
+    Parameters
+    ----------
+    temperature : float
+        K
+    strength : float
+        Of the bands; 1 is usual.
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
+    depth = metal_depth(max(temperature, 4300.0), -0.3) + strength * 1.6 * expit((4300.0 - WAVELENGTH) / 120.0)
+    for table, side in ((_C2, -1.0), (_CN, 1.0)):
+        for head, length, height in table:
+            x = side * (WAVELENGTH - head) / length
+            depth = depth + strength * height * np.exp(-np.clip(x, 0, 50)) * expit(25.0 * x)
+    return np.asarray(black_body(WAVELENGTH, temperature) * np.exp(-depth))
+
+
+def cool_dwarf(temperature: float) -> np.ndarray:
+    """Return the spectrum of a dwarf of type L: broad wings of Na I and K I, weak oxides, no light in the blue.
+
+    Parameters
+    ----------
+    temperature : float
+        K, 1400 to 2500.
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
+    oxides = float(np.clip((temperature - 1700.0) / 900.0, 0.0, 1.0))
+    depth = oxides * metal_depth(2900.0, 0.0)
+    for centre, width, height in ((5893.0, 220.0, 3.0), (7680.0, 260.0, 2.2)):
+        depth = depth + height * (1.2 - 0.6 * oxides) / (1.0 + ((WAVELENGTH - centre) / width) ** 2)
+    return np.asarray(black_body(WAVELENGTH, temperature) * np.exp(-depth))
+
+
+class RareKinds:
+    """Draws objects of rare kinds.
+
+    Parameters
+    ----------
+    throughput : Throughput
+        The b bands, the last of them g, r and z of imaging.
+    galaxies : Galaxies
+        Whose stars and lines dwarfs are made of.
+    """
+
+    def __init__(self, throughput: Throughput, galaxies: Galaxies) -> None:
+        self._galaxies, self._pivots = galaxies, throughput.pivots
+        self._carbon = throughput.fluxes(np.stack([carbon_star(*of) for of in _CARBON]))
+        self._cool = throughput.fluxes(np.stack([cool_dwarf(t) for t in np.linspace(1400.0, 2500.0, 12).tolist()]))
+        self._companions = throughput.fluxes(
+            np.stack([black_body(WAVELENGTH, t) * np.exp(-metal_depth(t, -0.2)) for t in (3100.0, 3600.0, 4300.0)])
+        )
+        self._disc = throughput.fluxes(accretion_spectra())
+
+    def replace(
+        self,
+        rng: np.random.Generator,
+        shares: Mapping[RareKind, float],
+        code: int,
+        z: np.ndarray,
+        flux: np.ndarray,
+        kind: np.ndarray,
+    ) -> None:
+        """Make some objects of a class rare ones, in place.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Where which and all their parameters come from.
+        shares : mapping of str to float
+            Of their class, by kind.
+        code : int
+            The class.
+        z : array of float64, shape (n,)
+            Redshifts; those of emission-line dwarfs are drawn anew.
+        flux : array of float32, shape (n, b)
+            Any unit for each object.
+        kind : array of int8, shape (n,)
+            Codes of :data:`KINDS`.
+        """
+        for name, share in shares.items():
+            if code not in CLASS_OF.get(name, (3,)) or share <= 0:
+                continue
+            rows = np.flatnonzero(rng.random(len(z)) < share)
+            kind[rows] = KIND[name]
+            if name == "emission-line dwarf":
+                z[rows] = np.minimum(0.003 + rng.exponential(0.12, len(rows)), 0.4)
+            made = self._drawn(rng, name, z[rows], flux[rows])
+            # In units of the mean band: a flux of any unit fits in float32.
+            flux[rows] = made / np.maximum(np.abs(made).mean(axis=1, keepdims=True), 1e-300)
+
+    def _drawn(self, rng: np.random.Generator, name: str, z: np.ndarray, usual: np.ndarray) -> np.ndarray:
+        n = len(z)
+        if name == "carbon star":
+            return np.asarray(self._carbon[rng.integers(0, len(self._carbon), n)])
+        if name == "L dwarf":
+            return np.asarray(self._cool[rng.integers(0, len(self._cool), n)])
+        if name == "accreting star":
+            light = np.array(self._companions[rng.integers(0, 3, n)], dtype=np.float64)
+            add_accretion(rng, light, self._disc, 1.0)
+            return light
+        if name == "red quasar":
+            reddening = rng.uniform(0.15, 0.6, n)
+            law = small_magellanic(self._pivots[None, :] / (1.0 + z[:, None]))
+            return np.asarray(usual * np.exp(-0.921034 * reddening[:, None] * (law - law[:, -2:-1])))
+        return self._dwarfs(rng, z)
+
+    def _dwarfs(self, rng: np.random.Generator, z: np.ndarray) -> np.ndarray:
+        """Light of galaxies poor in metals, most of it of a burst, with lines of H II regions."""
+        n = len(z)
+        mass = formed_mass(rng.uniform(4.0, 10.0, n), np.full(n, 8.0))
+        mass[:, :1] *= 10.0 ** rng.normal(1.1, 0.4, (n, 1))
+        poor = np.clip(rng.normal(0.05, 0.1, n), 0.0, 1.0)
+        stars = np.concatenate([mass * (1 - poor[:, None]), mass * poor[:, None]], axis=1)
+        lines = mass[:, :1] * drawn_lines(rng, poor, np.zeros(n, dtype=bool), mass)
+        table = self._galaxies.table
+        return np.asarray(table.photometry(z, stars) + table.photometry(z, lines, stars.shape[1]), dtype=np.float64)
