@@ -40,10 +40,10 @@ from jpas_gbm.scores.losses import softmax
 from jpas_gbm.scores.metrics import Scorer
 from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import provenance, write_json
-from jpas_gbm.surveys.audit import QualityBit
 from jpas_gbm.surveys.dataset import Dataset
-from jpas_gbm.surveys.labels import CLASSES
+from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import index_imaging, read_catalogue
+from jpas_gbm.surveys.scheme import CLASSES
 
 PURITY, FDR, COVERAGE = 0.8, 0.2, 0.9
 

@@ -36,7 +36,7 @@ from jpas_gbm.lists.selection import select
 from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.store import provenance, write_json
-from jpas_gbm.surveys.labels import CLASSES
+from jpas_gbm.surveys.scheme import CLASSES
 
 NUMBER = 150
 """Length of the list whose yield is judged."""

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from .surveys.catalogue import Catalogue as Catalogue
     from .surveys.dataset import Dataset as Dataset
     from .surveys.dataset import audit as audit
+    from .surveys.inspect import Inspection as Inspection
     from .surveys.inspect import inspect as inspect
-    from .surveys.inspection import Inspection as Inspection
-    from .surveys.labels import LabelScheme as LabelScheme
     from .surveys.prepare import prepare as prepare
     from .surveys.reader import read as read
+    from .surveys.scheme import LabelScheme as LabelScheme
     from .tuning.result import Study as Study
     from .tuning.tune import tune as tune
 
@@ -72,8 +72,8 @@ _DOOR = {
     "Fetched": "archives.fetch",
     "Catalogue": "surveys.catalogue",
     "Dataset": "surveys.dataset",
-    "LabelScheme": "surveys.labels",
-    "Inspection": "surveys.inspection",
+    "LabelScheme": "surveys.scheme",
+    "Inspection": "surveys.inspect",
     "Model": "model",
     "Predictions": "predictions",
     "Evaluation": "comparison.evaluation",

@@ -14,7 +14,8 @@ from .predictions import open_rows
 from .sealed import open_sealed
 from .store import read_json
 from .surveys.catalogue import Catalogue
-from .surveys.positions import RADIUS, SkyIndex, made_here
+from .surveys.imaging import RADIUS
+from .surveys.positions import SkyIndex, made_here
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
 from .surveys.schema import Survey

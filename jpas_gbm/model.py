@@ -23,9 +23,11 @@ from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
 from .store import damage, from_plain, read_json, write_json
 from .surveys.bands import BandSystem
-from .surveys.catalogue import Catalogue, conform
-from .surveys.labels import LabelledRows, LabelScheme
+from .surveys.catalogue import Catalogue
+from .surveys.imaging import conform
+from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
+from .surveys.scheme import LabelScheme
 from .text import html_table, markdown_card
 
 Rule = Literal["argmax", "thresholds"]
@@ -59,13 +61,11 @@ class Model:
     survey : str
         The survey that the target's catalogue was read as.
     shift : DomainShift, optional
-        Zero points that are divided out of catalogues of that survey.
+        Zero points, divided out of catalogues of that survey.
     bare_calibrator : Calibrator, optional
         `calibrator` for rows without imaging magnitude and morphology.
-    held_out : HeldOut, optional
-        The labelled rows that calibrated, with cross-fitted probabilities: candidate lists need them.
-    overlap : Overlap, optional
-        What training rows look like: tells rows that are unlike them.
+    held_out, overlap : HeldOut, Overlap, optional
+        The labelled rows that calibrated, with cross-fitted probabilities; what training rows look like.
     known : LabelledRows, optional
         The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
     """

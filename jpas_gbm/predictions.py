@@ -12,21 +12,20 @@ import numpy as np
 from .errors import CatalogueError, ConfigError, FeatureMismatch
 from .features.recipe import FeatureMatrix
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
-from .surveys.audit import QualityBit
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
-from .surveys.columns import kept_name, listed
+from .surveys.column_names import ColumnNames, canonical
+from .surveys.columns import listed
+from .surveys.conversion import kept_name
+from .surveys.quality import QualityBit
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
 from .surveys.schema import Survey, load_schema, survey_names
-from .surveys.tables import ColumnNames, Want, canonical
+from .surveys.tables import Want
 
 if TYPE_CHECKING:
     import pandas as pd
     from astropy.table import Table
-
-_PHOTOZ = "_z_quasar"
-_SHOWN = 5
 
 IDS = ("TARGETID", "OBJID", "SPECOBJID", "SPECID", "SOURCE_ID", "REF_ID", "THING_ID", "HEALPIX", "ID", "OBJ_ID")
 """Columns that name an object, in capitals: they are kept without being named."""
@@ -130,8 +129,8 @@ class Predictions:
         return f"<Predictions: {len(self):,} rows of {self.catalogue.survey} ({counts})>"
 
     def _repr_html_(self) -> str:
-        shown = self.to_pandas(slice(0, _SHOWN)).to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{len(self):,} rows of {self.catalogue.survey}; the first {min(_SHOWN, len(self))}:</p>{shown}"
+        shown = self.to_pandas(slice(0, 5)).to_html(index=False, float_format="{:.4g}".format)
+        return f"<p>{len(self):,} rows of {self.catalogue.survey}; the first {min(5, len(self))}:</p>{shown}"
 
     def counts(self) -> dict[str, int]:
         """Return how many rows have each class as their most probable one.
@@ -395,7 +394,7 @@ def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
     array of float32, shape (n,), or None
         None without template fits.
     """
-    named = [i for i, name in enumerate(matrix.names) if name.endswith(_PHOTOZ)]
+    named = [i for i, name in enumerate(matrix.names) if name.endswith("_z_quasar")]
     return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
 
 
@@ -424,7 +423,7 @@ def quality_bits(
     Returns
     -------
     array of uint16, shape (n,)
-        Bits of :class:`~jpas_gbm.surveys.audit.QualityBit`.
+        Bits of :class:`~jpas_gbm.surveys.quality.QualityBit`.
     """
     bits = catalogue.quality.copy()
     bits[np.isnan(catalogue.imaging_mag)] |= np.uint16(QualityBit.NO_IMAGING)

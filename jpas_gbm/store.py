@@ -405,3 +405,21 @@ def provenance(
         "inputs": {Path(path).name: sha256(path) for path in inputs},
         **more,
     }
+
+
+def as_bytes(value: Any) -> bytes:
+    """Return what stands for a value in a checksum; text counts as text, however wide its characters are stored.
+
+    Parameters
+    ----------
+    value : array, text, number or what has a ``to_dict``
+
+    Returns
+    -------
+    bytes
+    """
+    if not isinstance(value, np.ndarray):
+        return repr(value.to_dict() if hasattr(value, "to_dict") else value).encode()
+    if value.dtype.kind in "OUS":
+        return repr(value.astype(str).tolist()).encode()
+    return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()

@@ -467,3 +467,20 @@ def html_table(header: Sequence[str], rows: Sequence[Sequence[str]], caption: st
     )
     title = f"<caption>{escape(caption)}</caption>" if caption else ""
     return f"<table>{title}<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+
+
+def short(value: object) -> str:
+    """Return a value as text of at most 60 characters, for a message.
+
+    Parameters
+    ----------
+    value : object
+        Anything.
+
+    Returns
+    -------
+    str
+        Its repr, cut.
+    """
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

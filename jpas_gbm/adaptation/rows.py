@@ -15,7 +15,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.optional import forget_groups
+from ..surveys.imaging import forget_groups
 from .band_shifts import BandShifts
 from .sky import measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
 

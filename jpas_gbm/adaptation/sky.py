@@ -16,8 +16,8 @@ from ..options import FitOptions, SkyOptions, TemplateOptions, TwinlessOptions
 from ..run import Run
 from ..surveys.catalogue import MORPHOLOGIES, Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.labels import LabelScheme
-from ..surveys.optional import forget_groups
+from ..surveys.imaging import forget_groups
+from ..surveys.scheme import LabelScheme
 from .band_shifts import BandShifts, measure_band_shifts
 
 

@@ -17,12 +17,14 @@ from ..errors import ArchiveError, CatalogueError, ConfigError, OutputError, did
 from ..run import Progress, claim_folder
 from ..sealed import Form, seal
 from ..store import provenance, sha256, to_plain
-from ..surveys.columns import find_layout, position
+from ..surveys.columns import find_layout
+from ..surveys.conversion import position
 from ..surveys.positions import SkyIndex
 from ..surveys.recognition import open_survey
 from ..surveys.schema import Kind, load_schema
-from .queries import Cache, Counts, Fetcher, Kept, Query
-from .releases import Area, Release, SkyTable, find_release, releases
+from .areas import Area, Counts, may_hold
+from .queries import Cache, Fetcher, Kept, Query
+from .releases import Release, SkyTable, find_release, releases
 from .tap import LARGE, Archive, Mode
 
 if TYPE_CHECKING:
@@ -36,7 +38,6 @@ NEAR = 5.0
 _TEXT = 3.0  # bytes of an answer for one byte of a row
 _KINDS: dict[str, Kind] = {"labels": "labels", "legacy": "imaging"}
 _TABLES = (".fits", ".fit", ".fz", ".gz", ".parquet", ".vot", ".csv")
-_MARGIN = 0.01  # degrees around a file of a mirror
 Words = str | Path | Sequence[str | Path]
 _Near = tuple[SkyTable, list[np.ndarray], int, tuple[Query, ...], str]
 
@@ -98,7 +99,12 @@ class Fetched:
         return {part.role: str(Path(self.out) / f"{part.role}.fits") for part in self.parts} if self.out else {}
 
     def lines(self) -> list[str]:
-        """Return what to say of it; of a dry run, all queries."""
+        """Return what to say of it; of a dry run, all queries.
+
+        Returns
+        -------
+        list of str
+        """
         main, *more = self.parts
         empty = [f"tiles without rows: {', '.join(map(str, self.empty_tiles))}"] if self.empty_tiles else []
         if not self.out:
@@ -116,7 +122,12 @@ class Fetched:
         return [*lines, f"next: jpas-gbm prepare --source MOCKS {given} --out data"]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return {**to_plain(self), "files": self.files}
 
 
@@ -186,43 +197,6 @@ def table_files(place: Path) -> list[Path]:
     if not files:
         raise CatalogueError(f"{place}: holds no table ({', '.join(_TABLES)}).")
     return files
-
-
-def may_hold(name: str, ra: np.ndarray, dec: np.ndarray) -> bool:
-    """Return whether a file of a mirror can hold sources at some positions, as far as its name tells.
-
-    Parameters
-    ----------
-    name : str
-        Path or address; sweeps of the Legacy Surveys name their box, leaves of a HATS catalogue their HEALPix cell.
-    ra, dec : array, shape (n,)
-        ICRS degrees.
-
-    Returns
-    -------
-    bool
-    """
-    sweep = re.search(r"sweep-(\d{3})([pm])(\d{3})-(\d{3})([pm])(\d{3})", name)
-    if sweep:
-        ra1, sign1, dec1, ra2, sign2, dec2 = sweep.groups()
-        low, high = (float(d) * (1 if s == "p" else -1) for d, s in ((dec1, sign1), (dec2, sign2)))
-        near = (dec > low - _MARGIN) & (dec < high + _MARGIN)
-        wide = _MARGIN / np.cos(np.deg2rad(np.clip(dec, -89.9, 89.9)))
-        turns = (near & (ra > float(ra1) - wide + turn) & (ra < float(ra2) + wide + turn) for turn in (-360, 0, 360))
-        return any(bool(inside.any()) for inside in turns)
-    leaf = re.search(r"Norder=(\d+)/(?:Dir=\d+/)?Npix=(\d+)", name)
-    if leaf:
-        from astropy import units as u
-        from astropy_healpix import HEALPix
-
-        grid = HEALPix(nside=1 << int(leaf.group(1)), order="nested")
-        for step in (-_MARGIN, 0.0, _MARGIN):
-            wide = step / np.cos(np.deg2rad(np.clip(dec, -89.9, 89.9)))
-            for lon, lat in ((ra + wide, dec), (ra, np.clip(dec + step, -90, 90))):
-                if (grid.lonlat_to_healpix(np.mod(lon, 360) * u.deg, lat * u.deg) == int(leaf.group(2))).any():
-                    return True
-        return False
-    return True
 
 
 def urls_of(word: str) -> Iterator[str]:
@@ -406,10 +380,10 @@ def fetch(
 
     Parameters
     ----------
-    release, config : str, path
-        A release, such as ``jpas-edr``, of this YAML file; default: the shipped ``archives.yaml``.
-    out, overwrite : path, bool
-        Folder for ``catalogue.fits``, ``labels.fits``, ``legacy.fits``, ``fetch.json``; whether it may be replaced.
+    release : str
+        Such as ``jpas-edr``.
+    out : path
+        Folder for ``catalogue.fits``, ``labels.fits``, ``legacy.fits``, ``fetch.json``.
     tiles, box, cone, moc : sequence of int or "all", 4 floats, 3 floats, path or MOC
         The part of the sky, by one of the four. A box is RA from, RA to, Dec from, Dec to; a cone RA, Dec, radius.
     labels, legacy : path, str, or a sequence of these, optional
@@ -419,8 +393,8 @@ def fetch(
         Whether the archive answers at once or runs jobs that are waited for; both give the same rows.
     dry_run, offline, refresh, cache : bool, bool, bool, path
         Return queries and counts alone; ask nothing, all is in the cache; ask for what is there, too; where it is.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    config, overwrite, progress : path, bool, callable
+        A file of releases; default: ``archives.yaml``. Whether `out` may be replaced; ``progress(stage, done, total)``.
 
     Returns
     -------

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-import itertools
 import logging
 import os
 from collections import deque
@@ -25,10 +24,11 @@ from ..errors import ArchiveError, BundleError, CatalogueError, OutputError
 from ..run import Progress
 from ..sealed import read_companion, seal_companion
 from ..store import from_plain, sha256, to_plain
+from ..surveys.column_names import ColumnNames, canonical
 from ..surveys.formats.votable import VoTable
 from ..surveys.schema import load_schema
-from ..surveys.tables import ColumnNames, canonical
-from .releases import Area, Release, SkyTable, band_order
+from .areas import Area, Block, Counts
+from .releases import Release, SkyTable, band_order
 from .tap import Archive, Mode, QueryRefused
 
 log = logging.getLogger("jpas_gbm")
@@ -79,107 +79,6 @@ class Kept:
     received: str = ""
 
 
-@dataclass(frozen=True)
-class Block:
-    """Rows that are asked for at once: some tiles whole, or a range of the rows of one.
-
-    Parameters
-    ----------
-    tiles : tuple of int
-    low, high : int
-        First and last NUMBER, of a part of a tile; both 0 where tiles are whole.
-    rows : int, optional
-        As they were counted; None for a part of a tile.
-    """
-
-    tiles: tuple[int, ...]
-    low: int = 0
-    high: int = 0
-    rows: int | None = None
-
-    def condition(self, tile: str, number: str) -> str:
-        """Return its condition of ADQL, in these names of the columns."""
-        if self.rows is not None:
-            return f"{tile} IN ({', '.join(map(str, self.tiles))})"
-        return f"{tile} = {self.tiles[0]} AND {number} BETWEEN {self.low} AND {self.high}"
-
-    def halves(self, counts: Counts) -> list[Block]:
-        """Return two blocks of the same rows, for a service that gives fewer at once than it should.
-
-        Parameters
-        ----------
-        counts : Counts
-
-        Returns
-        -------
-        list of Block
-            Empty if the block is a single row number.
-        """
-        if len(self.tiles) > 1:
-            middle = len(self.tiles) // 2
-            parts = self.tiles[:middle], self.tiles[middle:]
-            return [replace(self, tiles=part, rows=sum(counts.rows[tile] for tile in part)) for part in parts]
-        low, high = counts.span[self.tiles[0]] if self.rows is not None else (self.low, self.high)
-        if low >= high:
-            return []
-        middle = (low + high) // 2
-        return [Block(self.tiles, low, middle), Block(self.tiles, middle + 1, high)]
-
-
-@dataclass(frozen=True)
-class Counts:
-    """What an archive says that it has of an area.
-
-    Parameters
-    ----------
-    rows : dict of int to int
-        By tile.
-    span : dict of int to (int, int)
-        Smallest and largest NUMBER by tile.
-    """
-
-    rows: dict[int, int]
-    span: dict[int, tuple[int, int]]
-
-    @property
-    def total(self) -> int:
-        """All rows."""
-        return sum(self.rows.values())
-
-    def blocks(self, most: int) -> list[Block]:
-        """Return blocks of fewer than so many rows each, as far as counts can tell.
-
-        Parameters
-        ----------
-        most : int
-            An answer of so many rows would count as cut short.
-
-        Returns
-        -------
-        list of Block
-            By rising tile.
-        """
-        blocks: list[Block] = []
-        tiles: list[int] = []
-        held = 0
-        for tile in sorted(self.rows):
-            n = self.rows[tile]
-            if tiles and held + n >= most:
-                blocks.append(Block(tuple(tiles), rows=held))
-                tiles, held = [], 0
-            if n >= most:
-                blocks += self._parts(tile, -(-n * 5 // (4 * (most - 1))))
-            else:
-                tiles.append(tile)
-                held += n
-        return [*blocks, Block(tuple(tiles), rows=held)] if tiles else blocks
-
-    def _parts(self, tile: int, parts: int) -> list[Block]:
-        low, high = self.span[tile]
-        edges = [low + (high - low + 1) * part // parts for part in range(parts + 1)]
-        return [Block((tile,), first, last - 1) for first, last in itertools.pairwise(edges) if first < last]
-
-
 class Cache:
     """Answers by query, each with a companion that holds its checksum.
 
@@ -205,12 +104,28 @@ class Cache:
         return self.folder / key[:2] / f"{key}{suffix}"
 
     def has(self, url: str, query: str, suffix: str) -> bool:
-        """Return whether an answer is here and would be taken, unless it turns out to be damaged."""
+        """Return whether an answer is here and would be taken, unless it turns out to be damaged.
+
+        Parameters
+        ----------
+        url, query, suffix : str
+            What is asked, of whom, and the form of the answer.
+
+        Returns
+        -------
+        bool
+        """
         place = self._place(url, query, suffix)
         return place.is_file() and (not self.refresh or place in self._fresh)
 
     def drop(self, url: str, query: str, suffix: str) -> None:
-        """Forget an answer."""
+        """Forget an answer.
+
+        Parameters
+        ----------
+        url, query, suffix : str
+            What was asked, of whom, and the form of the answer.
+        """
         self._place(url, query, suffix).unlink(missing_ok=True)
 
     def get(self, url: str, query: str, suffix: str, what: str, write: Callable[[Path], Kept]) -> tuple[Path, Kept]:
@@ -268,7 +183,18 @@ class _Overflow(Exception):
 
 
 class Fetcher:
-    """Asks one release for the rows of an area."""
+    """Asks one release for the rows of an area.
+
+    Parameters
+    ----------
+    name : str
+        Of the release.
+    release : Release
+    area : Area
+    cache : Cache
+        Of answers.
+    mode : {"sync", "async"}
+    """
 
     def __init__(self, name: str, release: Release, area: Area, cache: Cache, mode: Mode) -> None:
         self.name, self.release, self.area, self.cache, self.mode = name, release, area, cache, mode
@@ -285,7 +211,17 @@ class Fetcher:
         return self._archive
 
     def small(self, adql: str, what: str) -> VoTable:
-        """Return the answer to a query of few rows."""
+        """Return the answer to a query of few rows.
+
+        Parameters
+        ----------
+        adql, what : str
+            The query, and what it is called in messages.
+
+        Returns
+        -------
+        VoTable
+        """
 
         def write(place: Path) -> Kept:
             if self.archive.ask(adql, place, what)[1]:
@@ -299,7 +235,12 @@ class Fetcher:
         return VoTable(place)
 
     def understand(self) -> SkyTable:
-        """Return the first table of the release that has the columns of the survey file."""
+        """Return the first table of the release that has the columns of the survey file.
+
+        Returns
+        -------
+        SkyTable
+        """
         problems = []
         for name in self.release.tables:
             try:
@@ -362,7 +303,17 @@ class Fetcher:
         return {ours: np.empty(0) if rows is None else rows[str(theirs[ours])] for ours in want}
 
     def count_query(self, table: str, where: str) -> str:
-        """Return the query that counts the rows of each tile."""
+        """Return the query that counts the rows of each tile.
+
+        Parameters
+        ----------
+        table, where : str
+            Name of the table, and the condition of the area.
+
+        Returns
+        -------
+        str
+        """
         tile, number = self.release.tile, self.release.number
         return (
             f"SELECT {tile}, COUNT(*) AS N_ROWS, MIN({number}) AS N_LOW, MAX({number}) AS N_HIGH FROM {table}"
@@ -370,7 +321,16 @@ class Fetcher:
         )
 
     def count(self, table: SkyTable) -> Counts:
-        """Ask how many rows each tile has in the area."""
+        """Ask how many rows each tile has in the area.
+
+        Parameters
+        ----------
+        table : SkyTable
+
+        Returns
+        -------
+        Counts
+        """
         answer = self.small(self.count_query(table.name, self.where(table)), "number of rows")
         want = dict.fromkeys((self.release.tile, "N_ROWS", "N_LOW", "N_HIGH"), "int")
         columns = self._columns(answer, want, table.name).values()
@@ -378,12 +338,32 @@ class Fetcher:
         return Counts(dict(zip(tiles, n, strict=True)), dict(zip(tiles, zip(low, high, strict=True), strict=True)))
 
     def where(self, table: SkyTable) -> str:
-        """Return the condition of the area in the names of the table."""
+        """Return the condition of the area in the names of the table.
+
+        Parameters
+        ----------
+        table : SkyTable
+
+        Returns
+        -------
+        str
+            ADQL, without WHERE.
+        """
         ra, dec = (table.theirs(names[0]) for names in (self.schema.ra, self.schema.dec))
         return self.area.condition(self.release.tile, ra, dec)
 
     def adql(self, table: SkyTable, block: Block) -> str:
-        """Return the query of a block."""
+        """Return the query of a block.
+
+        Parameters
+        ----------
+        table : SkyTable
+        block : Block
+
+        Returns
+        -------
+        str
+        """
         where = "" if self.area.tiles else self.where(table)
         mine = block.condition(self.release.tile, self.release.number)
         return (
@@ -396,13 +376,37 @@ class Fetcher:
         return self.release.rows_sync if self.mode == "sync" else self.release.rows_async
 
     def kept(self, table: SkyTable, block: Block) -> bool:
-        """Return whether a block is in the cache."""
+        """Return whether a block is in the cache.
+
+        Parameters
+        ----------
+        table : SkyTable
+        block : Block
+
+        Returns
+        -------
+        bool
+        """
         return self.cache.has(self.release.url, self.adql(table, block), ".npy")
 
     def rows(
         self, table: SkyTable, counts: Counts, progress: Progress | None, *, again: bool = True
     ) -> list[np.ndarray]:
-        """Return the rows of all blocks, whole and once, as arrays that are mapped into memory."""
+        """Return the rows of all blocks, whole and once, as arrays that are mapped into memory.
+
+        Parameters
+        ----------
+        table : SkyTable
+        counts : Counts
+            Rows of each tile that are due.
+        progress : callable, optional
+        again : bool
+            Whether tiles whose rows do not add up are asked for once more.
+
+        Returns
+        -------
+        list of array
+        """
         tile = next(ours for theirs, ours in table.names.items() if canonical(theirs) == canonical(self.release.tile))
         blocks, pieces = deque(counts.blocks(self.most)), list[np.ndarray]()
         asked: dict[int, list[str]] = {}

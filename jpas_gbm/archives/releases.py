@@ -1,12 +1,11 @@
-"""What a release of a survey is: where it answers, which part of its sky is wanted, and what its tables mean."""
+"""What a release of a survey is: where it answers, and what its tables mean."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from pydantic import Field
@@ -14,15 +13,15 @@ from pydantic import Field
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ArchiveError, CatalogueError, ConfigError, did_you_mean
 from ..output.writers import Card, Column, Head, table_writer
+from ..surveys.batches import Block as Rows
+from ..surveys.column_names import ColumnNames, canonical
 from ..surveys.columns import find_layout
 from ..surveys.schema import SurveySchema
-from ..surveys.tables import Block as Rows
-from ..surveys.tables import ColumnNames, RawTable, Want, canonical
+from ..surveys.tables import RawTable, Want
 
 if TYPE_CHECKING:
-    from mocpy import MOC
+    pass
 
-_CIRCLES, _FINEST = 48, 11  # most circles in the condition of a MOC, and the finest order of the cells in them
 _PIECE = 20_000
 _NULL = {np.dtype(np.int32): -(2**31), np.dtype(np.int64): -(2**63)}
 
@@ -101,193 +100,6 @@ def find_release(name: str, config: str | Path | None = None) -> Release:
     return known[name]
 
 
-def _numbers(value: str | Sequence[float], option: str, names: str) -> tuple[float, ...]:
-    """Return the numbers of an option, given as such or as text with commas."""
-    words = value.replace(",", " ").split() if isinstance(value, str) else list(value)
-    try:
-        numbers = tuple(float(word) for word in words)
-    except (TypeError, ValueError):
-        numbers = ()
-    if len(numbers) != len(names.split(",")) or not np.isfinite(numbers).all():
-        raise ConfigError(f"--{option} {value}: write {names}, numbers in degrees that commas part.")
-    return numbers
-
-
-def _plain(value: float) -> str:
-    return f"{value:.9f}".rstrip("0").rstrip(".")
-
-
-@dataclass(frozen=True)
-class Area:
-    """The part of the sky that is wanted: tiles, a box, a cone, a MOC or all of a release.
-
-    Parameters
-    ----------
-    tiles : tuple of int
-        Numbers of tiles.
-    box : tuple of 4 floats, or empty
-        RA from, RA to, Dec from, Dec to, in degrees; RA from above RA to is a box across 0.
-    cone : tuple of 3 floats, or empty
-        RA, Dec, radius, in degrees.
-    moc : MOC, optional
-    name : str
-        What was given, for people.
-    """
-
-    tiles: tuple[int, ...] = ()
-    box: tuple[float, ...] = ()
-    cone: tuple[float, ...] = ()
-    moc: MOC | None = None
-    name: str = ""
-
-    @classmethod
-    def of(
-        cls,
-        tiles: Sequence[int | str] | str | None = None,
-        box: str | Sequence[float] | None = None,
-        cone: str | Sequence[float] | None = None,
-        moc: str | Path | MOC | None = None,
-    ) -> Area:
-        """Return what the options of a user name.
-
-        Parameters
-        ----------
-        tiles : sequence of int, or "all", optional
-        box, cone : text with commas or sequence of float, optional
-        moc : path or MOC, optional
-            A Multi-Order Coverage map, as FITS or JSON.
-
-        Returns
-        -------
-        Area
-
-        Raises
-        ------
-        ConfigError
-            If none or several are given, or one is wrong.
-        """
-        given = [name for name, value in (("tiles", tiles), ("box", box), ("cone", cone), ("moc", moc)) if value]
-        if len(given) != 1:
-            raise ConfigError(
-                f"{'--' + ' and --'.join(given) + ' were given' if given else 'no part of the sky was named'}: "
-                "give one of --tiles, --box, --cone and --moc. --tiles all is the whole release."
-            )
-        if tiles:
-            return cls._of_tiles(tiles)
-        if box:
-            ra1, ra2, dec1, dec2 = numbers = _numbers(box, "box", "RA1,RA2,DEC1,DEC2")
-            if not (0 <= ra1 <= 360 and 0 <= ra2 <= 360 and -90 <= dec1 < dec2 <= 90 and ra1 != ra2):
-                raise ConfigError(f"--box {box}: RA is from 0 to 360, Dec rises and is from -90 to 90.")
-            return cls(box=numbers, name=f"box {','.join(map(_plain, numbers))}")
-        if cone:
-            ra, dec, radius = numbers = _numbers(cone, "cone", "RA,DEC,RADIUS")
-            if not (0 <= ra <= 360 and -90 <= dec <= 90 and 0 < radius <= 90):
-                raise ConfigError(
-                    f"--cone {cone}: RA is from 0 to 360, Dec from -90 to 90, the radius above 0 up to 90."
-                )
-            return cls(cone=numbers, name=f"cone {','.join(map(_plain, numbers))}")
-        return cls._of_moc(moc)
-
-    @classmethod
-    def _of_tiles(cls, tiles: Sequence[int | str] | str) -> Area:
-        words = tiles.replace(",", " ").split() if isinstance(tiles, str) else [str(tile) for tile in tiles]
-        words = [part for word in words for part in word.split(",") if part]
-        if words == ["all"]:
-            return cls(name="all tiles")
-        wrong = [word for word in words if not word.lstrip("-").isdecimal()]
-        if wrong:
-            raise ConfigError(f"--tiles {wrong[0]}: is no number of a tile. Give whole numbers, or 'all'.")
-        numbers = tuple(sorted({int(word) for word in words}))
-        return cls(tiles=numbers, name=f"tiles {', '.join(map(str, numbers))}")
-
-    @classmethod
-    def _of_moc(cls, moc: Any) -> Area:
-        from mocpy import MOC
-
-        name = "MOC"
-        if not isinstance(moc, MOC):
-            path = Path(moc)
-            if not path.is_file():
-                raise ConfigError(f"--moc {moc}: there is no such file.")
-            name = f"MOC {path.name}"
-            try:
-                moc = MOC.load(str(path), format="json" if path.suffix.lower() == ".json" else "fits")
-            except Exception as error:  # mocpy raises errors of its Rust core, of astropy and plain ValueErrors
-                raise ConfigError(f"--moc {path}: is no MOC in FITS or JSON ({error}).") from error
-        if moc.empty():
-            raise ConfigError("--moc: the map is empty, it covers nothing.")
-        return cls(moc=moc, name=name)
-
-    def condition(self, tile: str, ra: str, dec: str) -> str:
-        """Return the condition of ADQL that rows of the area meet; others may, too, of a MOC.
-
-        Parameters
-        ----------
-        tile, ra, dec : str
-            Names of the columns.
-
-        Returns
-        -------
-        str
-            Empty for a whole release.
-        """
-        if self.tiles:
-            return f"{tile} IN ({', '.join(map(str, self.tiles))})"
-        if self.box:
-            ra1, ra2, dec1, dec2 = map(_plain, self.box)
-            around = f"({ra} >= {ra1} OR {ra} <= {ra2})" if self.box[0] > self.box[1] else ""
-            return f"{around or f'{ra} BETWEEN {ra1} AND {ra2}'} AND {dec} BETWEEN {dec1} AND {dec2}"
-        circles = [self.cone] if self.cone else self._cover
-        parts = [
-            f"1 = CONTAINS(POINT('ICRS', {ra}, {dec}), CIRCLE('ICRS', {', '.join(map(_plain, circle))}))"
-            for circle in circles
-        ]
-        return parts[0] if len(parts) == 1 else f"({' OR '.join(parts)})" if parts else ""
-
-    @cached_property
-    def _cover(self) -> list[tuple[float, float, float]]:
-        """Circles (RA, Dec, radius) that together cover the MOC, a few dozen at most."""
-        if self.moc is None:
-            return []
-        from astropy import units as u
-        from astropy.coordinates import SkyCoord
-        from astropy_healpix import HEALPix
-
-        order, cells = 0, self.moc.degrade_to_order(0).flatten()
-        for finer in range(1, min(self.moc.max_order, _FINEST) + 1):
-            parts = self.moc.degrade_to_order(finer).flatten()
-            if len(parts) > _CIRCLES:
-                break
-            order, cells = finer, parts
-        cells = cells.astype(np.int64)
-        grid = HEALPix(nside=1 << order, order="nested", frame="icrs")
-        centre = grid.healpix_to_skycoord(cells)
-        edge = SkyCoord(*grid.boundaries_lonlat(cells, step=4), frame="icrs")
-        radius = centre[:, None].separation(edge).max(axis=1).to_value(u.deg) * 1.001
-        return list(zip(centre.ra.deg.tolist(), centre.dec.deg.tolist(), radius.tolist(), strict=True))
-
-    def inside(self, ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-        """Return which positions lie in the area, where :meth:`condition` lets others in, too.
-
-        Parameters
-        ----------
-        ra, dec : array, shape (n,)
-            ICRS degrees.
-
-        Returns
-        -------
-        array of bool, shape (n,)
-        """
-        if self.moc is None:
-            return np.ones(len(ra), dtype=bool)
-        from astropy import units as u
-
-        found = np.zeros(len(ra), dtype=bool)
-        known = np.isfinite(ra) & np.isfinite(dec)
-        found[known] = self.moc.contains_lonlat(ra[known] * u.deg, dec[known] * u.deg)
-        return found
-
-
 @dataclass(frozen=True)
 class SkyTable:
     """A table as far as a survey file understands it: which columns are wanted, and their names in our files.
@@ -360,12 +172,32 @@ class SkyTable:
         return cls(name, schema, names, want, units, dict(cards), values)
 
     def theirs(self, ours: str) -> str:
-        """Return the bare name that the table has for a column, as ADQL takes it."""
+        """Return the bare name that the table has for a column, as ADQL takes it.
+
+        Parameters
+        ----------
+        ours : str
+            As the survey file writes it.
+
+        Returns
+        -------
+        str
+        """
         spelt = [(canonical(theirs), canonical(name)) for theirs, name in self.names.items()]
         return next(theirs for theirs, name in spelt if canonical(ours) in (theirs, name))
 
     def positions(self, records: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return RA and Dec of records as they stand in the table."""
+        """Return RA and Dec of records as they stand in the table.
+
+        Parameters
+        ----------
+        records : structured array, shape (n,)
+
+        Returns
+        -------
+        tuple of two arrays of float64, shape (n,)
+            Degrees.
+        """
         return records[self.schema.ra[0]], records[self.schema.dec[0]]
 
     def records(self, rows: Rows, spelt: Mapping[str, str] | None = None) -> np.ndarray:

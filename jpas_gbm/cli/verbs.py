@@ -77,7 +77,7 @@ def evaluate(
 def _compared(regimes: list[str] | None, budgets: str | None, **given: Any) -> Any:
     """Compare regimes that commas or spaces part, at budgets that commas part."""
     from .. import compare
-    from ..comparison.compare import read_budgets
+    from ..comparison.budgets import read_budgets
 
     names = [name.strip() for word in regimes for name in word.split(",")] if regimes else None
     return compare(regimes=names, budgets=None if budgets is None else read_budgets(budgets), **given)

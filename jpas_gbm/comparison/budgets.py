@@ -10,40 +10,38 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from ..adaptation.rows import get_regime
+from ..errors import ConfigError
 from ..scores.bootstrap import Replicates, replicate
 from ..scores.metrics import Scorer
 from ..store import read_record, to_plain, write_json
-from ..surveys.catalogue import UNLABELLED
-from ..surveys.dataset import Dataset
 from ..text import aligned, cell, html_table, title
 from .comparison import Interval, measured, with_decided
 from .evaluation import RegimeResult
+from .judged_rows import uses_labels
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-_LABELLED = (0, 1)
 _FALLING = ("log_loss", "brier", "ece")
 _COUNTED = ("macro.f1", "decided.macro.f1", "log_loss")
 """Figures for which the labels saved are counted, besides the F1 of the first class."""
 
 
+ALL = "all"
 HEAD = "budgets.json"
 """File of a saved curve."""
 
 
 @dataclass(frozen=True)
 class BudgetFigure:
-    """A figure of one regime at one budget.
+    """A figure of one regime at one budget, over draws of labels.
 
     Parameters
     ----------
     mean : float or None
-        Over draws of labels; None where it is not defined.
-    interval : (float, float) or None
-        95 %, over objects and draws.
+    interval : Interval, optional
+        Of the mean, over objects.
     draw_std : float or None
         Standard deviation between draws; None for one draw.
     """
@@ -116,7 +114,17 @@ class Saving:
 
 
 class Series(NamedTuple):
-    """One figure of one regime against the number of labels, as arrays of shape (budgets,)."""
+    """One figure of one regime against the number of labels, as arrays of shape (budgets,).
+
+    Parameters
+    ----------
+    labels : array of int
+        Numbers of labels.
+    mean : array of float64
+        Mean over draws.
+    low, high : array of float64
+        Ends of the interval.
+    """
 
     labels: np.ndarray
     mean: np.ndarray
@@ -208,7 +216,12 @@ class BudgetCurve:
         return Series(np.array([point.budget for point in chosen]), *arrays)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``budgets.json``."""
+        """Return the content of ``budgets.json``.
+
+        Returns
+        -------
+        dict
+        """
         return to_plain(replace(self, about={})) | {"about": dict(self.about)}
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
@@ -254,7 +267,12 @@ class BudgetCurve:
         return ["labels", *self.regimes], rows
 
     def lines(self) -> list[str]:
-        """Return macro-F1 and the first class's F1 of each regime and budget, and labels saved, as lines."""
+        """Return macro-F1 and the first class's F1 of each regime and budget, and labels saved, as lines.
+
+        Returns
+        -------
+        list of str
+        """
         lines = []
         for name in ("macro.f1", f"per_class.{self.classes[0]}.f1", "log_loss"):
             lines += [self._head(name), *aligned(*self._shown(name))]
@@ -351,84 +369,6 @@ def equal_labels(goal: np.ndarray, curve: np.ndarray, labels: np.ndarray) -> np.
     return np.where(np.isnan(goal) | np.isnan(curve).any(axis=0), np.nan, equals)
 
 
-def label_order(dataset: Dataset, seed: int) -> np.ndarray:
-    """Return the objects with train or validation labels in an order whose every beginning is stratified.
-
-    Within each split and class the objects are shuffled and spread evenly over the order, so the first
-    n of them have the splits' and classes' natural shares, and contain the first m < n.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With labelled target rows.
-    seed : int
-        Seed of the shuffle: another draw.
-
-    Returns
-    -------
-    array of int64
-        Object ids.
-    """
-    rows = np.flatnonzero(np.isin(dataset.target_split, _LABELLED) & (dataset.target.label >= 0))
-    ids, first = np.unique(dataset.target.object_id[rows], return_index=True)
-    stratum = dataset.target_split[rows][first].astype(np.int64) * 128 + dataset.target.label[rows][first]
-    rng = np.random.default_rng(np.random.SeedSequence([seed, 71]))
-    place = np.empty(len(ids))
-    for value in np.unique(stratum):
-        members = rng.permutation(np.flatnonzero(stratum == value))
-        place[members] = (np.arange(len(members)) + rng.random()) / len(members)
-    return ids[np.argsort(place, kind="stable")]
-
-
-def thin_labels(dataset: Dataset, keep: np.ndarray) -> Dataset:
-    """Return the data set as if only some train and validation objects had been labelled.
-
-    The others join the unlabelled rows: photometry stays, label and redshift go, and so do their
-    twins among the mocks, which know both. Test rows stay as they are.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With labelled target rows.
-    keep : array of int64
-        Ids of the objects that keep their labels.
-
-    Returns
-    -------
-    Dataset
-        With fewer labels.
-    """
-    target = dataset.target
-    lost = np.isin(dataset.target_split, _LABELLED) & ~np.isin(target.object_id, keep)
-    thinned = target.replace(
-        label=np.where(lost, np.int8(UNLABELLED), target.label), z=np.where(lost, np.nan, target.z)
-    )
-    twins = dataset.twins
-    return replace(
-        dataset,
-        target=thinned,
-        target_split=np.where(lost, np.int8(-1), dataset.target_split),
-        twins=twins.take(~np.isin(twins.object_id, target.object_id[lost])),
-    )
-
-
-def uses_labels(regime: str) -> bool:
-    """Return whether a regime trains or calibrates with target labels.
-
-    Parameters
-    ----------
-    regime : str
-        Its name.
-
-    Returns
-    -------
-    bool
-        Whether its models change with the labels.
-    """
-    known = get_regime(regime)
-    return known.target_labels or known.calibration == "target"
-
-
 def budget_points(
     results: Mapping[tuple[str, int, int], RegimeResult],
     y: np.ndarray,
@@ -494,3 +434,29 @@ def _redrawn(found: Replicates, members: list[int], rng: np.random.Generator) ->
     with np.errstate(invalid="ignore"):
         draws = {name: value[picks, np.arange(n)].mean(axis=0)[None] for name, value in found.draws.items()}
     return Replicates(found.mean(members).point, draws)
+
+
+def read_budgets(words: str) -> list[int | str]:
+    """Return the label budgets of ``100,1000,all`` in their order.
+
+    Parameters
+    ----------
+    words : str
+        Numbers and ``all``, with commas between.
+
+    Returns
+    -------
+    list of int or "all"
+
+    Raises
+    ------
+    ConfigError
+        If a word is no number of labels, or comes twice.
+    """
+    parts = [word.strip() for word in words.split(",")]
+    if not all(word == ALL or (word.isdecimal() and int(word)) for word in parts):
+        raise ConfigError(f"--budgets {words}: write numbers of labels and 'all', such as 100,1000,all.")
+    found = [word if word == ALL else int(word) for word in parts]
+    if len(set(found)) < len(found):
+        raise ConfigError(f"--budgets {words}: a budget comes twice.")
+    return found

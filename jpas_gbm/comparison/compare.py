@@ -25,19 +25,19 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import duration
+from .budgets import ALL, BudgetCurve, budget_points
 from .budgets import HEAD as BUDGETS_FILE
-from .budgets import BudgetCurve, budget_points, label_order, thin_labels, uses_labels
 from .comparison import HEAD as COMPARISON_FILE
-from .comparison import Comparison, RunStore, compare_regimes, run_fingerprint
-from .evaluation import CUT, Evaluation, RegimeResult, brighter, evaluate_model, held_out, run_name, shown_redshifts
+from .comparison import Comparison, compare_regimes, run_fingerprint
+from .evaluation import CUT, Evaluation, RegimeResult, RunStore, evaluate_model, run_name
 from .exhibits import MOCKS_ALONE, exhibits_of
+from .judged_rows import brighter, held_out, label_order, shown_redshifts, thin_labels, uses_labels
 
 Fit = Callable[..., Any]
 Mark = TypeVar("Mark")
 
 BUDGET_REGIMES = ("mocks-calibrated", "target-only", "ssda")
 """Regimes of a label-budget curve unless others are asked for."""
-ALL = "all"
 BUDGETS: tuple[int | str, ...] = (100, 300, 1000, 3000, 10000, ALL)
 """Target labels, train and validation together, unless others are asked for."""
 
@@ -134,7 +134,7 @@ def compare(
     budgets : sequence of int or "all", optional
         Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.
     draws, keep_models
-        Draws of labels for each budget; whether ``out/models`` keeps all models, not only the two that figures need.
+        Draws of labels for each budget; whether models are kept in ``out/models``, for further figures of a page.
     out, overwrite
         A folder for the result, where finished runs are taken up again; whether a result there may be replaced.
     seed, threads, progress
@@ -196,32 +196,6 @@ def check_regimes(regimes: Sequence[str]) -> list[str]:
         if list(regimes).count(name) > 1:
             raise ConfigError(f"--regimes names {name} more than once.")
     return list(regimes)
-
-
-def read_budgets(words: str) -> list[int | str]:
-    """Return the label budgets of ``100,1000,all`` in their order.
-
-    Parameters
-    ----------
-    words : str
-        Numbers and ``all``, with commas between.
-
-    Returns
-    -------
-    list of int or "all"
-
-    Raises
-    ------
-    ConfigError
-        If a word is no number of labels, or comes twice.
-    """
-    parts = [word.strip() for word in words.split(",")]
-    if not all(word == ALL or (word.isdecimal() and int(word)) for word in parts):
-        raise ConfigError(f"--budgets {words}: write numbers of labels and 'all', such as 100,1000,all.")
-    found = [word if word == ALL else int(word) for word in parts]
-    if len(set(found)) < len(found):
-        raise ConfigError(f"--budgets {words}: a budget comes twice.")
-    return found
 
 
 class Planned(NamedTuple):

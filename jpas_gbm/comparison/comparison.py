@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import combinations
 from pathlib import Path
@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
-from ..atomic import atomic_folder
-from ..errors import BundleError, DatasetError
+from ..errors import DatasetError
 from ..options import FitOptions
 from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
-from ..sealed import check_checksums
-from ..store import folder_checksums, from_plain, read_json, to_plain, write_json
+from ..store import from_plain, read_json, to_plain, write_json
 from ..text import aligned, cell, html_table, magnitude_name, title
 from .evaluation import (
     CURVES,
@@ -45,14 +43,13 @@ Interval = tuple[float, float]
 
 @dataclass(frozen=True)
 class Measured:
-    """A figure of one regime.
+    """A figure of one regime, over seeds.
 
     Parameters
     ----------
     mean : float or None
-        Over seeds; None where it is not defined.
-    interval : (float, float) or None
-        95 %, over objects.
+    interval : Interval, optional
+        Of the mean, over objects.
     seed_std : float or None
         Standard deviation between seeds; None for one seed.
     """
@@ -231,7 +228,12 @@ class Comparison:
         return ["", *self.regimes], [[title(name), *(str(row.figures[name]) for row in self.rows)] for name in names]
 
     def lines(self) -> list[str]:
-        """Return the table, and the last regime's paired differences from the others, for the terminal."""
+        """Return the table, and the last regime's paired differences from the others, for the terminal.
+
+        Returns
+        -------
+        list of str
+        """
         lines = [self._head(), *aligned(*self._shown())]
         last = self.regimes[-1]
         for other in self.regimes[:-1]:
@@ -280,7 +282,12 @@ class Comparison:
         return replace(found, evaluations=tuple(replace(e, curves=curves.get(e.run, {})) for e in found.evaluations))
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``comparison.json``."""
+        """Return the content of ``comparison.json``.
+
+        Returns
+        -------
+        dict
+        """
         evaluations = [evaluation.to_dict() for evaluation in self.evaluations]
         return to_plain(replace(self, evaluations=(), about={})) | {
             "evaluations": evaluations,
@@ -289,7 +296,16 @@ class Comparison:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Comparison:
-        """Rebuild a comparison from :meth:`to_dict`."""
+        """Rebuild a comparison from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        value : mapping
+
+        Returns
+        -------
+        Comparison
+        """
         evaluations = tuple(Evaluation.from_dict(one) for one in value["evaluations"])
         return replace(from_plain(cls, {**value, "evaluations": ()}), evaluations=evaluations)
 
@@ -427,70 +443,21 @@ def _regime_rows(
 
 
 def run_fingerprint(data: str, options: FitOptions, seed: int) -> str:
-    """Return a checksum that changes when a run would: data, options, seed or version of the package."""
-    content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
-    return hashlib.sha256("".join((data, content, str(seed), __version__)).encode()).hexdigest()
-
-
-@dataclass(frozen=True)
-class RunStore:
-    """A folder of finished runs; without a folder it keeps nothing.
+    """Return a checksum that changes when a run would: data, options, seed or version of the package.
 
     Parameters
     ----------
-    folder : Path or None
-        Where runs are kept, one folder each.
+    data : str
+        Fingerprint of the data set.
+    options : FitOptions
+        Of the fit.
+    seed : int
+        Of the fit.
+
+    Returns
+    -------
+    str
+        SHA-256, hexadecimal.
     """
-
-    folder: Path | None
-
-    def load(self, name: str, fingerprint: str) -> RegimeResult | None:
-        """Return a finished run, or None if it is not there, is damaged or was another run.
-
-        Parameters
-        ----------
-        name, fingerprint : str
-            Of the run.
-
-        Returns
-        -------
-        RegimeResult or None
-            The run.
-        """
-        if self.folder is None or not (self.folder / name / "run.json").is_file():
-            return None
-        place = self.folder / name
-        try:
-            head = read_json(place / "run.json")
-            check_checksums(place, head["checksums"])
-        except (BundleError, KeyError, TypeError):
-            return None
-        if head["fingerprint"] != fingerprint:
-            return None
-        with np.load(place / "probabilities.npz", allow_pickle=False) as arrays:
-            p = arrays["p"]
-        thresholds = None if head["thresholds"] is None else np.array(head["thresholds"], dtype=np.float64)
-        return RegimeResult(head["regime"], head["seed"], p, thresholds, head["rule"], head["card"])
-
-    def save(self, name: str, fingerprint: str, result: RegimeResult) -> None:
-        """Keep a finished run, in place of another of its name.
-
-        Parameters
-        ----------
-        name, fingerprint : str
-            Of the run.
-        result : RegimeResult
-            What is kept.
-        """
-        if self.folder is None:
-            return
-        with atomic_folder(self.folder / name, overwrite=True) as temporary:
-            np.savez(temporary / "probabilities.npz", p=result.p)
-            head = {of: getattr(result, of) for of in ("regime", "seed", "thresholds", "rule", "card")}
-            head |= {"fingerprint": fingerprint, "checksums": folder_checksums(temporary)}
-            write_json(temporary / "run.json", head, sealed=True)
-
-    def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
-        """Give the file of each finished run, and what reads the model card in it."""
-        for path in () if self.folder is None else sorted(self.folder.glob("*/run.json")):
-            yield path, lambda path=path: read_json(path)["card"]  # type: ignore[misc]
+    content = json.dumps(options.model_dump(mode="json"), sort_keys=True)
+    return hashlib.sha256("".join((data, content, str(seed), __version__)).encode()).hexdigest()

@@ -1,37 +1,34 @@
-"""Evaluation: which held-out rows are scored, how good a fitted model is on them, and how sure that is."""
+"""Evaluation: how good a fitted model is on held-out rows, and how sure that is; the runs that keep it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..errors import DatasetError
+from ..errors import BundleError
 from ..model import Model
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
-from ..store import provenance, read_json, write_json
-from ..surveys.catalogue import Catalogue
+from ..sealed import check_checksums
+from ..store import folder_checksums, provenance, read_json, write_json
 from ..surveys.dataset import Dataset
-from ..surveys.optional import without_optional
+from ..surveys.imaging import without_optional
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
+from .judged_rows import Domain, brighter, held_out, magnitude_bins, magnitude_edges, shown_redshifts
 from .shown import Figures, nested, point_figures
 
 HEAD, CURVES = "metrics.json", "curves.json"
 """Files of a saved evaluation."""
 
 
-Domain = Literal["target", "source"]
-
 CUT = 22.5
 """Faintest magnitude of test rows unless another is asked for: the paper's r <= 22.5."""
-_BIN_WIDTH = 0.5
-_FEWEST_IN_BIN = 100
 COMMON = 10
 """Members of a class from which on a magnitude bin counts it in ``common``, the macro-F1 that is drawn."""
 
@@ -100,7 +97,12 @@ class Evaluation:
         return run_name(self.regime, self.seed)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the content of ``metrics.json``."""
+        """Return the content of ``metrics.json``.
+
+        Returns
+        -------
+        dict
+        """
         own = {name: getattr(self, name) for name in ("regime", "seed", "cut", "rule")}
         bins = [dict(one) for one in self.by_magnitude]
         return own | {
@@ -112,7 +114,16 @@ class Evaluation:
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Evaluation:
-        """Rebuild an evaluation from :meth:`to_dict`."""
+        """Rebuild an evaluation from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        value : mapping
+
+        Returns
+        -------
+        Evaluation
+        """
         own = {"regime", "seed", "cut", "rule", "intervals", "by_magnitude", "about"}
         figures = {name: figure for name, figure in value.items() if name not in own}
         return cls(figures=Figures.from_dict(figures), **{name: value[name] for name in own})
@@ -165,7 +176,12 @@ class Evaluation:
         return [[title(name), cell(self[name], self.intervals.get(name))] for name in names]
 
     def lines(self) -> list[str]:
-        """Return the main figures with their intervals as lines for the terminal."""
+        """Return the main figures with their intervals as lines for the terminal.
+
+        Returns
+        -------
+        list of str
+        """
         rule = f"decision chosen on validation: {self.rule}"
         less = optional_lines(self.about.get("without_optional") or {})
         return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
@@ -336,125 +352,6 @@ def evaluate_model(
     return replace(found, about={**found.about, **optional_figures(*without)})
 
 
-def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:
-    """Return the edges of magnitude bins, multiples of `width`, that hold `fewest` rows or more each.
-
-    Parameters
-    ----------
-    mag : array, shape (n,)
-        Magnitudes; NaN counts nowhere.
-    width : float
-        Width of a bin before sparse ones are merged with the next fainter.
-    fewest : int
-        Least number of rows in a bin.
-
-    Returns
-    -------
-    array, shape (bins + 1,)
-        Empty where no magnitude is known.
-    """
-    mag = np.asarray(mag, dtype=np.float64)
-    mag = mag[np.isfinite(mag)]
-    if not len(mag):
-        return np.empty(0)
-    first, last = np.floor(mag.min() / width), np.ceil(mag.max() / width)
-    edges = width * np.arange(first - (mag.min() == first * width), last + 1)
-    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
-    counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
-    kept, waiting = [edges[0]], 0
-    for upper, count in zip(edges[1:], counts, strict=True):
-        waiting += count
-        if waiting >= fewest:
-            kept.append(upper)
-            waiting = 0
-    if waiting:
-        kept[len(kept) - 1 if len(kept) > 1 else 1 :] = [edges[-1]]
-    return np.array(kept)
-
-
-def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bin of each magnitude, lower < m <= upper; -1 for none."""
-    if len(edges) < 2:
-        return np.full(len(mag), -1, dtype=np.int64)
-    place = np.searchsorted(edges, mag, side="left") - 1
-    return np.where(np.isfinite(mag) & (place < len(edges) - 1), place, -1)
-
-
-def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
-    """Return which rows are not fainter than the cut; rows without a magnitude are left out.
-
-    Without a cut (None, or inf) every row stays, also those without a magnitude.
-
-    Parameters
-    ----------
-    mag : array, shape (n,)
-        Magnitudes.
-    cut : float or None
-        Faintest magnitude.
-
-    Returns
-    -------
-    array of bool, shape (n,)
-        True for rows that stay.
-
-    Raises
-    ------
-    DatasetError
-        If no row is left.
-    """
-    if cut is None or np.isposinf(cut):
-        return np.ones(len(mag), dtype=bool)
-    mag = np.asarray(mag, dtype=np.float64)
-    with np.errstate(invalid="ignore"):
-        keep = mag <= cut
-    if len(mag) and not keep.any():
-        known = mag[np.isfinite(mag)]
-        found = f"they reach from {known.min():.2f} to {known.max():.2f}" if len(known) else "none of them is known"
-        raise DatasetError(
-            f"no held-out row has a magnitude of {cut} or brighter: {found}. Give another --cut; "
-            "--cut inf takes all rows."
-        )
-    return keep
-
-
-def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:
-    """Return the labelled rows of a split.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With labels.
-    split : str
-        Name of the split.
-    domain : {"target", "source"}
-        The sky or the mocks.
-
-    Returns
-    -------
-    Catalogue
-        Rows with a class.
-
-    Raises
-    ------
-    DatasetError
-        If there are none.
-    """
-    rows = dataset.target_rows(split) if domain == "target" else dataset.source_rows(split)
-    rows = rows.take(rows.label >= 0)
-    if not len(rows):
-        raise DatasetError(
-            f"the {domain} has no labelled row in the split '{split}'. Prepare it with labels, and a share of them "
-            "for that split."
-        )
-    return rows
-
-
-def shown_redshifts(rows: Catalogue, dataset: Dataset) -> np.ndarray:
-    """Return redshifts of the rows whose spectral type the z cut parts (quasars), NaN for others."""
-    parted = [dataset.scheme.code(c) for of in dataset.scheme.spectypes.values() if len(of) == 2 for c in of]
-    return np.where(np.isin(rows.label, parted), rows.z, np.nan)
-
-
 @dataclass(frozen=True, eq=False)
 class RegimeResult:
     """What one trained model said about the held-out rows.
@@ -494,5 +391,90 @@ class RegimeResult:
 
 
 def run_name(regime: str, seed: int | None) -> str:
-    """Return the name of a run, such as ``ssda-seed0``."""
+    """Return the name of a run, such as ``ssda-seed0``.
+
+    Parameters
+    ----------
+    regime : str
+        Of the run.
+    seed : int, optional
+        Of the run.
+
+    Returns
+    -------
+    str
+        The name.
+    """
     return f"{regime}-seed{seed}"
+
+
+@dataclass(frozen=True)
+class RunStore:
+    """A folder of finished runs; without a folder it keeps nothing.
+
+    Parameters
+    ----------
+    folder : Path or None
+        Where runs are kept, one folder each.
+    """
+
+    folder: Path | None
+
+    def load(self, name: str, fingerprint: str) -> RegimeResult | None:
+        """Return a finished run, or None if it is not there, is damaged or was another run.
+
+        Parameters
+        ----------
+        name, fingerprint : str
+            Of the run.
+
+        Returns
+        -------
+        RegimeResult or None
+            The run.
+        """
+        if self.folder is None or not (self.folder / name / "run.json").is_file():
+            return None
+        place = self.folder / name
+        try:
+            head = read_json(place / "run.json")
+            check_checksums(place, head["checksums"])
+        except (BundleError, KeyError, TypeError):
+            return None
+        if head["fingerprint"] != fingerprint:
+            return None
+        with np.load(place / "probabilities.npz", allow_pickle=False) as arrays:
+            p = arrays["p"]
+        thresholds = None if head["thresholds"] is None else np.array(head["thresholds"], dtype=np.float64)
+        return RegimeResult(head["regime"], head["seed"], p, thresholds, head["rule"], head["card"])
+
+    def save(self, name: str, fingerprint: str, result: RegimeResult) -> None:
+        """Keep a finished run, in place of another of its name.
+
+        Parameters
+        ----------
+        name, fingerprint : str
+            Of the run.
+        result : RegimeResult
+            What is kept.
+        """
+        if self.folder is None:
+            return
+        with atomic_folder(self.folder / name, overwrite=True) as temporary:
+            np.savez(temporary / "probabilities.npz", p=result.p)
+            head = {of: getattr(result, of) for of in ("regime", "seed", "thresholds", "rule", "card")}
+            head |= {"fingerprint": fingerprint, "checksums": folder_checksums(temporary)}
+            write_json(temporary / "run.json", head, sealed=True)
+
+    def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
+        """Give the file of each finished run, and what reads the model card in it.
+
+        Yields
+        ------
+        path : Path
+            The file.
+        read : callable
+            Returns the card.
+        """
+        for path in () if self.folder is None else sorted(self.folder.glob("*/run.json")):
+            yield path, lambda path=path: read_json(path)["card"]  # type: ignore[misc]

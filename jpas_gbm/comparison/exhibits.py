@@ -21,7 +21,8 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
 from ..text import magnitude_name, source_word
 from .comparison import Comparison
-from .evaluation import Evaluation, brighter, evaluate_model, held_out
+from .evaluation import Evaluation, evaluate_model
+from .judged_rows import brighter, held_out
 from .separation import Balance, Portraits, Row, Separation, band_separation, class_balance, portraits
 from .shown import SkyMap, pair_map, sky_map
 

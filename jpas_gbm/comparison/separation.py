@@ -13,8 +13,9 @@ from scipy.stats import rankdata
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.labels import LabelScheme
-from .evaluation import CUT, brighter, held_out
+from ..surveys.scheme import LabelScheme
+from .evaluation import CUT
+from .judged_rows import brighter, held_out
 
 _MOST_BINS = 9
 _OUTSIDE = 0.002
@@ -234,8 +235,6 @@ class Portraits:
     classes : tuple of str
     objects : tuple of ShownObject
         The bright before the faint of each class.
-    quasars : tuple of str
-        Those of the classes that are quasars, whatever their names; empty in older results.
     """
 
     bands: Bands

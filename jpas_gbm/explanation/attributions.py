@@ -15,7 +15,7 @@ from ..options import ExplainOptions
 from ..predictions import is_bare
 from ..run import Run
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme
+from ..surveys.scheme import LabelScheme
 from .blocks import BandRule, Blocks, lines_between, spectrum_columns
 from .content import Against, LogOdds, ObjectFacts, TopBand
 from .contributions import TreeContributions

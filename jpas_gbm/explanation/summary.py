@@ -15,7 +15,7 @@ from ..options import ExplainOptions
 from ..run import Run
 from ..scores.bootstrap import LEVEL, resample_weights
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme
+from ..surveys.scheme import LabelScheme
 from .attributions import Attributions, Pair, attribute
 from .blocks import Blocks, strongest
 from .content import (

@@ -14,7 +14,7 @@ from ..errors import BundleError
 from ..options import TemplateOptions
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme, default_scheme
+from ..surveys.scheme import LabelScheme, default_scheme
 from .chi2 import normalise_rows
 
 LEAST_ROWS = 8

@@ -12,7 +12,7 @@ from scipy.special import logsumexp
 from ..config import override
 from ..options import TemplateOptions, TwinlessOptions
 from ..surveys.catalogue import MORPHOLOGIES, Catalogue
-from ..surveys.labels import LabelScheme
+from ..surveys.scheme import LabelScheme
 from .bases import TemplateBank, learn_bank
 from .chi2 import normalise_rows
 from .fitting import TemplateFitter

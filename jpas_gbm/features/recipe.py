@@ -19,8 +19,9 @@ from ..options import FeatureOptions, TemplateOptions
 from ..sealed import read_arrays
 from ..store import dump_json, read_json, write_json
 from ..surveys.bands import BandSystem
-from ..surveys.catalogue import Catalogue, conform, optional_columns
-from ..surveys.labels import LabelScheme
+from ..surveys.catalogue import Catalogue
+from ..surveys.imaging import conform, optional_columns
+from ..surveys.scheme import LabelScheme
 from .photospectra import FeaturePart, FittedPart, Setting, Spectra, feature_groups, in_threads, narrow_sequence
 
 if TYPE_CHECKING:

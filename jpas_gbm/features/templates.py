@@ -12,7 +12,7 @@ from ..config import override
 from ..errors import BundleError, FeatureMismatch, JpasGbmError
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme, default_scheme
+from ..surveys.scheme import LabelScheme, default_scheme
 from .bases import TemplateBank, allowed_ranks, learn_bank
 from .evidence import SHARED_ROWS, EvidencePlan, share
 from .fitting import Fits, TemplateFitter

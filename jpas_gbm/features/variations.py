@@ -10,7 +10,7 @@ from scipy.special import ndtri
 
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
-from ..surveys.labels import LabelScheme
+from ..surveys.scheme import LabelScheme
 from .bases import TemplateBank
 from .chi2 import normalise_rows
 from .shift import DomainShift

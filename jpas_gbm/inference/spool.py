@@ -19,7 +19,7 @@ from ..errors import CatalogueError, ConfigError, OutputError
 from ..output.writers import Column, record_type
 from ..predictions import Predictions, id_checksum, is_bare, mixed_ids
 from ..store import dump_json, from_plain, made_now, to_plain
-from ..surveys.audit import QualityBit, QualityReport
+from ..surveys.quality import QualityBit, QualityReport
 
 log = logging.getLogger("jpas_gbm")
 

@@ -21,7 +21,7 @@ from ..output.writers import Column, Head, prediction_cards, table_writer, write
 from ..predictions import WHOLE, KeptColumns
 from ..run import Progress, claim_file, claim_folder, thread_count
 from ..store import dump_json, provenance, sha256
-from ..surveys.positions import RADIUS
+from ..surveys.imaging import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns

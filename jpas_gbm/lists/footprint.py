@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import ListError
-from ..surveys.audit import QualityBit
 from ..surveys.positions import SkyIndex
+from ..surveys.quality import QualityBit
 from .predicted import Predicted
 from .records import FootprintSize
 

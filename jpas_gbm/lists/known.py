@@ -11,14 +11,17 @@ import numpy as np
 import pandas as pd
 
 from ..errors import CatalogueError, ListError
-from ..surveys.bands import degrees_per_unit
-from ..surveys.labels import LabelledRows, LabelScheme
+from ..surveys.column_names import ColumnNames
+from ..surveys.imaging import RADIUS
+from ..surveys.labels import LabelledRows
 from ..surveys.packing import as_text
-from ..surveys.positions import RADIUS, SkyIndex, made_here
+from ..surveys.positions import SkyIndex, made_here
 from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
 from ..surveys.schema import aliases
-from ..surveys.tables import ColumnNames, open_table
+from ..surveys.scheme import LabelScheme
+from ..surveys.tables import open_table
+from ..surveys.units import degrees_per_unit
 from .predicted import Predicted, Tables, as_frame, column_numbers, each
 from .records import KnownCount
 

@@ -19,12 +19,13 @@ from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
 from ..store import provenance, to_plain
-from ..surveys.labels import LabelScheme, default_scheme
+from ..surveys.column_names import ColumnNames
+from ..surveys.imaging import RADIUS
 from ..surveys.packing import as_text
-from ..surveys.positions import RADIUS, SkyIndex
+from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
-from ..surveys.tables import ColumnNames
+from ..surveys.scheme import LabelScheme, default_scheme
 from .known import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of
 

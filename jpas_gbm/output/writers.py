@@ -23,7 +23,7 @@ import numpy as np
 from ..atomic import atomic_files
 from ..errors import OutputError, did_you_mean
 from ..sealed import seal_companion
-from ..surveys.audit import QualityBit
+from ..surveys.quality import QualityBit
 
 if TYPE_CHECKING:
     import pandas as pd

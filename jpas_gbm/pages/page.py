@@ -12,7 +12,7 @@ from typing import Any
 from .. import __version__
 from ..comparison.comparison import Comparison
 from ..comparison.exhibits import DataFacts
-from ..surveys.audit import QualityReport
+from ..surveys.quality import QualityReport
 from ..text import (
     count,
     cut_words,

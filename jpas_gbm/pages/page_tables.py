@@ -12,7 +12,7 @@ from .sections import Cell, Table
 if TYPE_CHECKING:
     from ..comparison.comparison import Comparison
     from ..comparison.evaluation import Evaluation
-    from ..surveys.audit import QualityReport
+    from ..surveys.quality import QualityReport
 
 _MACRO = ("macro.f1", "decided.macro.f1", "macro.recall", "macro.precision", "macro.auroc_ovo")
 _FIGURES = ("log_loss", "brier", *_MACRO, "ece")

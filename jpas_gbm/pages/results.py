@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from ..comparison.comparison import HEAD as COMPARISON
-from ..comparison.comparison import Comparison, RunStore
+from ..comparison.comparison import Comparison
 from ..comparison.evaluation import HEAD as EVALUATION
-from ..comparison.evaluation import Evaluation
+from ..comparison.evaluation import Evaluation, RunStore
 from ..comparison.exhibits import FOLDER, DataFacts, Exhibits
 from ..errors import BundleError, JpasGbmError
 from ..inputs import read_card

@@ -20,9 +20,9 @@ from ..options import ExplainOptions
 from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
 from ..store import dump_json
-from ..surveys.audit import QualityBit
 from ..surveys.catalogue import Catalogue
 from ..surveys.positions import SkyIndex
+from ..surveys.quality import QualityBit
 from ..surveys.reader import index_imaging
 from .figures.data import per_wavelength
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
-from ..surveys.labels import CLASSES
+from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
 from .sources import (
     AB_NANOJANSKY,

@@ -20,9 +20,9 @@ from ..surveys.audit import NO_SPLIT, split_objects
 from ..surveys.bands import band_system
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.labels import CLASSES
 from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
+from ..surveys.scheme import CLASSES
 from ..text import count
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
 from .parents import ParentLight, Parents, learn_parents

@@ -14,7 +14,7 @@ from scipy.special import ndtr, ndtri
 from ..config import Options
 from ..options import ClassMix, PlantedLine, RareKind
 from ..surveys.catalogue import MORPHOLOGIES
-from ..surveys.labels import CLASSES, Z_CUT
+from ..surveys.scheme import CLASSES, Z_CUT
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
 from .kinds import RareKinds, kinds_of_quasars, kinds_of_stars
 from .spectra import SPEED_OF_LIGHT, ComponentTable, line_wavelength, milky_way

@@ -15,7 +15,7 @@ from ..store import provenance, write_json
 from ..surveys.audit import split_objects
 from ..surveys.bands import BandSystem, band_system
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
-from ..surveys.labels import CLASSES
+from ..surveys.scheme import CLASSES
 from .observe import CORRUPTED
 from .survey import SimulatedSurvey
 

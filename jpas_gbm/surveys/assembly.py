@@ -10,11 +10,10 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..options import PrepareOptions, SplitOptions
-from .audit import NO_SPLIT, SPLITS, QualityReport, audit_leaks, check_shares, split_objects
+from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
     Curated,
-    TwinFinder,
     add_imaging,
     add_labels,
     compare_imaging,
@@ -23,10 +22,13 @@ from .curation import (
     name_objects,
 )
 from .dataset import Dataset
-from .labels import LabelScheme, LabelTable
-from .positions import ImagingTable, SkyIndex, ids_from_key, made_here
+from .imaging import ImagingTable
+from .labels import LabelTable
+from .positions import SkyIndex, TwinFinder, ids_from_key, made_here
 from .preparation import Preparation, TwinCounts
+from .quality import QualityReport
 from .schema import Identity
+from .scheme import LabelScheme
 
 ROW = "ROW"
 _SOURCE_SALT, _TARGET_SALT = 1, 2
@@ -38,9 +40,15 @@ def join_parts(parts: list[Catalogue]) -> tuple[Catalogue, int]:
     Files whose rows have no name but their number get the number of the file in front of it, as the
     key column FILE.
 
+    Parameters
+    ----------
+    parts : list of Catalogue
+        By files, in their order; of the same bands.
+
     Returns
     -------
     catalogue : Catalogue
+        All rows, each key once.
     repeated : int
         Rows whose key an earlier file had.
     """
@@ -84,6 +92,26 @@ def curate_target(
     counts: Preparation | None = None,
 ) -> Curated:
     """Resolve overlaps, name the objects, and add labels and imaging to a target catalogue.
+
+    Parameters
+    ----------
+    target : Catalogue
+        As it was read.
+    labels : LabelTable, optional
+        Trusted classes.
+    imaging : ImagingTable, optional
+        Magnitudes and morphologies.
+    options : PrepareOptions
+        Gives the radii.
+    identity : {"id", "position", "row"}
+        What names the objects of the target.
+    counts : Preparation, optional
+        What was counted before.
+
+    Returns
+    -------
+    Curated
+        The catalogue, with object ids, labels and imaging, and what was counted.
 
     Raises
     ------
@@ -142,8 +170,8 @@ def divide_source(
     ----------
     parts : iterable of Catalogue
         The source by files; where ids allow it, each is reduced before the next is read.
-    target : Catalogue
-    finder : TwinFinder
+    target, finder : Catalogue, TwinFinder
+        Curated, its bands are those kept; what knows its objects.
     identity : {"id", "position", "row"}
         What names the objects of the source.
     keep_twins : bool
@@ -268,9 +296,11 @@ def assemble(
     labels, imaging : LabelTable, ImagingTable, optional
         Trusted classes, matched by id or position; magnitude and morphology of any source, by position.
     options : PrepareOptions, optional
+        Radii, shares, seed; default: those of :class:`PrepareOptions`.
     source_identity, target_identity : {"id", "position", "row"}
         What names their objects (:func:`twin_finder`).
     scheme : LabelScheme, optional
+        The classes; default: the four of the paper.
     quality, counts, warnings, provenance
         Passed on into the data set.
 
@@ -311,7 +341,9 @@ def twin_finder(
     target : Catalogue
         Curated.
     labels : LabelTable, optional
+        Its ids name target objects too.
     options : PrepareOptions
+        Gives the radius of matches.
     source, own : {"id", "position", "row"}
         Whether the ids of the source, and of the target, name objects across tables (DESI's TARGETID), only
         positions do, or nothing does.

@@ -1,17 +1,15 @@
-"""What reading threw away, mended or doubted; splits by object, and the audit that no object stands in two."""
+"""Splits by object, and the audit that no object stands in two."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from enum import IntFlag
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
-from ..errors import BundleError, CatalogueError, ConfigError, LeakError, did_you_mean
+from ..errors import BundleError, ConfigError, LeakError, did_you_mean
 from ..store import damage, from_plain, to_plain
-from ..text import listed
 from .catalogue import Catalogue
 
 SPLITS = ("train", "val", "test")
@@ -23,6 +21,11 @@ NO_SPLIT = -1
 
 def check_shares(shares: Sequence[float]) -> None:
     """Check that shares of train, validation and test are three parts of a whole.
+
+    Parameters
+    ----------
+    shares : sequence of float
+        To be checked.
 
     Raises
     ------
@@ -72,6 +75,18 @@ def split_objects(object_id: np.ndarray, shares: Sequence[float], seed: int) -> 
 
 def split_codes(names: Iterable[str], allowed: Sequence[str] = SPLITS) -> list[int]:
     """Return the codes of splits named; ``unlabelled`` is -1.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Of splits.
+    allowed : sequence of str
+        Names that may stand there.
+
+    Returns
+    -------
+    list of int
+        Codes into :data:`SPLITS`.
 
     Raises
     ------
@@ -154,7 +169,12 @@ class LeakAudit:
         )
 
     def lines(self) -> list[str]:
-        """Return the audit as lines for a person."""
+        """Return the audit as lines for a person.
+
+        Returns
+        -------
+        list of str
+        """
         state = "clean" if self.clean else "LEAKING"
         notes = [
             f"  {check.count:,} {check.sentence}{', as the options allow' if check.allowed else ''}"
@@ -164,13 +184,26 @@ class LeakAudit:
         return [f"Leak audit: {state} ({len(self.checks)} checks)", *notes]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold: the checks by name, ids as text."""
+        """Return a form that JSON can hold: the checks by name, ids as text.
+
+        Returns
+        -------
+        dict
+        """
         plain = [to_plain(check) | {"examples": list(map(str, check.examples))} for check in self.checks]
         return {check.pop("name"): check for check in plain}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> LeakAudit:
         """Rebuild an audit from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        value : mapping
+
+        Returns
+        -------
+        LeakAudit
 
         Raises
         ------
@@ -184,13 +217,40 @@ class LeakAudit:
 
 
 def leak_check(name: str, sentence: str, ids: np.ndarray, allowed: bool = False) -> LeakCheck:
-    """Return a check with the number of different ids found, and some of them."""
+    """Return a check with the number of different ids found, and some of them.
+
+    Parameters
+    ----------
+    name, sentence : str
+        What is checked, in a word and in a sentence.
+    ids : array of int, shape (n,)
+        Those found; may repeat.
+    allowed : bool
+        Whether they are no fault.
+
+    Returns
+    -------
+    LeakCheck
+    """
     found = np.unique(ids)
     return LeakCheck(name, sentence, len(found), allowed, tuple(int(i) for i in found[:3]))
 
 
 def in_several_splits(object_id: np.ndarray, split: np.ndarray) -> np.ndarray:
-    """Return the ids whose rows are not all of one split, unlabelled rows (-1) left aside."""
+    """Return the ids whose rows are not all of one split, unlabelled rows (-1) left aside.
+
+    Parameters
+    ----------
+    object_id : array of int64, shape (n,)
+        The object of each row.
+    split : array of int8, shape (n,)
+        Codes of splits.
+
+    Returns
+    -------
+    array of int64, shape (k,)
+        Ascending.
+    """
     chosen = split >= 0
     ids, codes = object_id[chosen], split[chosen]
     seen = [np.unique(ids[codes == code]) for code in range(len(SPLITS))]
@@ -212,10 +272,10 @@ def audit_leaks(
 
     Parameters
     ----------
-    source, target : Catalogue
-        With object ids of one id space.
-    source_split, target_split : array of int8
-        Codes of splits; -1 for unlabelled rows.
+    source, source_split : Catalogue, array of int8, shape (n,)
+        Rows and codes of their splits; -1 for unlabelled rows.
+    target, target_split : Catalogue, array of int8, shape (m,)
+        The same of the target, with object ids of the same id space.
     known_ids : array of int64, optional
         Every id of the label catalogue, also of rows whose label was rejected.
     near_target : array of int64, optional
@@ -260,214 +320,3 @@ def audit_leaks(
 
 
 Unit = Literal["fluxes", "rows"]
-
-
-class QualityBit(IntFlag):
-    """Bits of the column QUALITY: what to know before a probability is believed."""
-
-    FLAGGED = 1
-    """A measured flux of this row was rejected because of its flags or its mask."""
-    FEW_BANDS = 2
-    """Fewer bands were observed than the survey file asks for (``quality: min_bands``)."""
-    NO_IMAGING = 4
-    """No magnitude of the imaging survey."""
-    OUTSIDE_MAGNITUDES = 8
-    """Fainter or brighter than what the model was trained on."""
-    LOW_OVERLAP = 16
-    """Unlike the training rows."""
-    UNKNOWN_MORPHOLOGY = 32
-    """No morphological type."""
-    UNKNOWN_TILE = 64
-    """The model has no zero point of the row's tile: ``jpas-gbm calibrate-tiles`` measures it."""
-    NO_PHOTOMETRY = 128
-    """No band of the model was observed: there are no probabilities and no class."""
-
-
-@dataclass(frozen=True)
-class QualityCount:
-    """How often one declared rule applied to one file.
-
-    Parameters
-    ----------
-    rule : str
-        Short name, such as ``flag_FLAGS``.
-    sentence : str
-        What the rule does, for a person: "rejected by FLAGS bit 4 (corrupted)".
-    count : int
-        Fluxes or rows to which it applied.
-    unit : {"fluxes", "rows"}
-        What is counted.
-    """
-
-    rule: str
-    sentence: str
-    count: int
-    unit: Unit = "fluxes"
-
-
-@dataclass(frozen=True)
-class FileQuality:
-    """The counts of one file.
-
-    Parameters
-    ----------
-    rows : int
-        Rows read.
-    bands : int
-        Bands read; 0 for a table without photometry.
-    counts : mapping of str to QualityCount
-        By rule, in the order in which the rules were applied.
-    notes : tuple of str
-        What a person must know of the file: what was not checked, that its checksums are stale.
-    simulated : bool
-        Whether the file says that it is simulated.
-    magnitude : str
-        What its magnitude is, for people; empty where it has none.
-    """
-
-    rows: int
-    bands: int = 0
-    counts: Mapping[str, QualityCount] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-    simulated: bool = False
-    magnitude: str = ""
-
-    def __add__(self, other: FileQuality) -> FileQuality:
-        counts = dict(self.counts)
-        for rule, count in other.counts.items():
-            before = counts[rule].count if rule in counts else 0
-            counts[rule] = QualityCount(rule, count.sentence, before + count.count, count.unit)
-        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
-        simulated = self.simulated or other.simulated
-        magnitude = self.magnitude or other.magnitude
-        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes, simulated, magnitude)
-
-    def share(self, count: QualityCount) -> float:
-        """Return a count as a share of all fluxes, or of all rows."""
-        total = self.rows * (self.bands if count.unit == "fluxes" else 1)
-        return count.count / total if total else 0.0
-
-
-@dataclass(frozen=True)
-class QualityReport:
-    """Counts per rule per file; reports add up.
-
-    Parameters
-    ----------
-    files : mapping of str to FileQuality
-        By file name.
-
-    Examples
-    --------
-    >>> report = QualityReport.of("a.fits", 4, bands=5, counts=[QualityCount("inf", "infinite", 2)])
-    >>> (report + report).count("inf")
-    4
-    >>> print(report.lines()[1])
-      2 of 20 fluxes (10.00 %): infinite
-    """
-
-    files: Mapping[str, FileQuality] = field(default_factory=dict)
-
-    @classmethod
-    def of(
-        cls,
-        file: str,
-        rows: int,
-        *,
-        bands: int = 0,
-        counts: Iterable[QualityCount] = (),
-        notes: Iterable[str] = (),
-        simulated: bool = False,
-    ) -> QualityReport:
-        """Return the report of one file."""
-        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts}, tuple(notes), simulated)})
-
-    @property
-    def simulated(self) -> bool:
-        """Whether any of the files says that it is simulated."""
-        return any(quality.simulated for quality in self.files.values())
-
-    @property
-    def magnitude(self) -> str:
-        """What the magnitudes of the files are, for people: ``r (Legacy Surveys)``; empty where they have none."""
-        return listed(list(dict.fromkeys(q.magnitude for q in self.files.values() if q.magnitude)), "or")
-
-    def notes(self) -> list[str]:
-        """Return what is to be known of the files, each sentence with the name of its file."""
-        return [f"{name}: {note}" for name, quality in self.files.items() for note in quality.notes]
-
-    def refuse_notes(self) -> None:
-        """Refuse files of which there is anything to note, as ``--strict`` asks.
-
-        Raises
-        ------
-        CatalogueError
-            Quoting the notes.
-        """
-        if self.notes():
-            raise CatalogueError(f"{'; '.join(self.notes())}. With --strict such files are not read.")
-
-    def __add__(self, other: QualityReport) -> QualityReport:
-        files = dict(self.files)
-        for name, quality in other.files.items():
-            files[name] = files[name] + quality if name in files else quality
-        return QualityReport(files)
-
-    merge = __add__
-
-    @staticmethod
-    def total(reports: Iterable[QualityReport]) -> QualityReport:
-        """Return the sum of several reports."""
-        result = QualityReport()
-        for report in reports:
-            result = result + report
-        return result
-
-    def count(self, rule: str, file: str | None = None) -> int:
-        """Return how often a rule applied, in one file or in all."""
-        chosen = self.files.values() if file is None else [self.files[file]]
-        return sum(quality.counts[rule].count for quality in chosen if rule in quality.counts)
-
-    def lines(self) -> list[str]:
-        """Return the report as lines for a person; rules that never applied are left out."""
-        lines = []
-        for name, quality in self.files.items():
-            head = f"{name}: {quality.rows:,} rows"
-            lines.append(head + (f", {quality.bands} bands" if quality.bands else ""))
-            shown = [count for count in quality.counts.values() if count.count]
-            for count in shown:
-                total = quality.rows * (quality.bands if count.unit == "fluxes" else 1)
-                share = f"{100 * quality.share(count):.2f} %"
-                lines.append(f"  {count.count:,} of {total:,} {count.unit} ({share}): {count.sentence}")
-            if not shown:
-                lines.append("  nothing was rejected or mended")
-            lines += [f"  note: {note}" for note in quality.notes]
-        return lines
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold; rules that never applied are kept, with 0."""
-        plain: dict[str, Any] = to_plain(self)["files"]
-        for part in plain.values():
-            for count in part["counts"].values():
-                del count["rule"]
-        return plain
-
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> QualityReport:
-        """Rebuild a report from :meth:`to_dict`.
-
-        Raises
-        ------
-        BundleError
-            If the value is not what :meth:`to_dict` makes.
-        """
-        try:
-            named = {
-                name: {**part, "counts": {rule: {"rule": rule, **count} for rule, count in part["counts"].items()}}
-                for name, part in value.items()
-            }
-            return from_plain(cls, {"files": named})
-        except (KeyError, TypeError, AttributeError, ValueError) as error:
-            raise BundleError(
-                f"the quality report is damaged ({damage(error)}): prepare the data set again."
-            ) from error

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
 from .bands import BandSystem, band_system, band_system_names
+from .batches import Block
+from .column_names import ColumnNames
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
-from .tables import ARRAY, Block, ColumnNames, RawTable, Want
+from .tables import ARRAY, RawTable, Want
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,4 @@
-"""Whether a catalogue has what the features are made of.
-
-Catalogue: the one noun of this package, and what is always true of it.
-"""
+"""Catalogue: the one noun of this package, and what is always true of it."""
 
 from __future__ import annotations
 
@@ -18,8 +15,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ..atomic import atomic_file
-from ..errors import BundleError, CatalogueError, FeatureMismatch
-from ..store import dump_json, native
+from ..errors import BundleError, CatalogueError
+from ..store import as_bytes, dump_json, native
 from ..text import count, html_table
 from .bands import BandSystem
 
@@ -58,15 +55,6 @@ def _plane(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     if np.isinf(array).any():
         raise CatalogueError(f"{name} holds infinite values; missing values are NaN.")
     return array
-
-
-def _content(value: Any) -> bytes:
-    """Return the content of a field as bytes; text counts as text, however wide its characters are stored."""
-    if not isinstance(value, np.ndarray):
-        return repr(value.to_dict() if isinstance(value, BandSystem) else value).encode()
-    if value.dtype.kind in "OUS":
-        return repr(value.astype(str).tolist()).encode()
-    return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()
 
 
 IMAGING_EXTRA = "imaging_"
@@ -230,11 +218,33 @@ class Catalogue:
         return np.isfinite(self.flux)
 
     def replace(self, **changes: Any) -> Catalogue:
-        """Return a catalogue with some fields changed."""
+        """Return a catalogue with some fields changed.
+
+        Parameters
+        ----------
+        **changes : field=value
+            The new values, by name of the field.
+
+        Returns
+        -------
+        Catalogue
+            Checked anew; the other fields are shared.
+        """
         return replace(self, **changes)
 
     def take(self, rows: np.ndarray | slice) -> Catalogue:
-        """Return the rows chosen by a mask, indices or a slice."""
+        """Return the rows chosen by a mask, indices or a slice.
+
+        Parameters
+        ----------
+        rows : array of bool, array of int or slice
+            The rows to keep.
+
+        Returns
+        -------
+        Catalogue
+            In the order of `rows`.
+        """
         changes: dict[str, Any] = {name: getattr(self, name)[rows] for name in _VECTORS}
         for name in _PLANES:
             value = getattr(self, name)
@@ -245,6 +255,16 @@ class Catalogue:
 
     def select_bands(self, system: BandSystem) -> Catalogue:
         """Return the catalogue in another system whose bands it all has, matched by name.
+
+        Parameters
+        ----------
+        system : BandSystem
+            The bands wanted, in their order.
+
+        Returns
+        -------
+        Catalogue
+            With fluxes of shape (n, len(system)).
 
         Raises
         ------
@@ -266,7 +286,18 @@ class Catalogue:
         return replace(self, bands=system, **changes)
 
     def without_imaging(self, rows: np.ndarray | None = None) -> Catalogue:
-        """Return the catalogue with imaging magnitude, morphology and optional bands forgotten (in some rows)."""
+        """Return the catalogue with imaging magnitude and morphology forgotten (in some rows).
+
+        Parameters
+        ----------
+        rows : array of bool, shape (n,), optional
+            The rows that forget; default: all.
+
+        Returns
+        -------
+        Catalogue
+            `mag` is kept.
+        """
         rows = np.ones(len(self), dtype=bool) if rows is None else rows
         optional = {name: value for name, value in self.extra.items() if name.startswith(IMAGING_EXTRA)}
         return replace(
@@ -282,24 +313,38 @@ class Catalogue:
 
         The old keys, which need not be unique together, are dropped unless all parts share their
         names and stay unique; `flux_mean` and extra columns are kept where all parts have them.
+
+        Parameters
+        ----------
+        parts : list of Catalogue
+            One or more, of the same bands.
+        key : str
+            Name of the row number that takes the place of keys that cannot be kept.
+
+        Returns
+        -------
+        Catalogue
+            Rows in the order of the parts.
+
+        Raises
+        ------
+        CatalogueError
+            If their bands differ.
         """
         if len(parts) == 1:
             return parts[0]
         first = parts[0]
         for part in parts[1:]:
             if part.bands.names != first.bands.names:
-                raise CatalogueError(
-                    f"catalogues of '{first.bands.name}' and '{part.bands.name}' have different bands "
-                    "and cannot be joined."
-                )
+                both = f"'{first.bands.name}' and '{part.bands.name}'"
+                raise CatalogueError(f"catalogues of {both} have different bands and cannot be joined.")
         changes: dict[str, Any] = {name: np.concatenate([getattr(p, name) for p in parts]) for name in _VECTORS}
         for name in _PLANES:
             planes = [getattr(part, name) for part in parts]
             changes[name] = None if any(plane is None for plane in planes) else np.concatenate(planes)
         shared = [name for name in first.extra if all(name in part.extra for part in parts)]
         changes["extra"] = {name: np.concatenate([part.extra[name] for part in parts]) for name in shared}
-        same_key = all(tuple(part.key) == tuple(first.key) for part in parts)
-        if same_key:
+        if all(tuple(part.key) == tuple(first.key) for part in parts):
             try:
                 joined = {name: np.concatenate([part.key[name] for part in parts]) for name in first.key}
                 return replace(first, key=joined, **changes)
@@ -361,17 +406,36 @@ class Catalogue:
         return made
 
     def fingerprint(self) -> str:
-        """Return a checksum of every field, which tells catalogues apart but not how they are stored."""
+        """Return a checksum of every field, which tells catalogues apart but not how they are stored.
+
+        Returns
+        -------
+        str
+            SHA-256, hexadecimal.
+        """
         digest = hashlib.sha256()
         for name in (one.name for one in fields(self)):
             value = getattr(self, name)
             columns = value if isinstance(value, Mapping) else {"": value}
             for column in sorted(columns):
-                digest.update(f"{name}/{column}/".encode() + _content(columns[column]))
+                digest.update(f"{name}/{column}/".encode() + as_bytes(columns[column]))
         return digest.hexdigest()
 
     def write(self, path: str | Path, *, overwrite: bool = False) -> None:
-        """Write the catalogue as Parquet: one row a source, fluxes as fixed-size lists."""
+        """Write the catalogue as Parquet: one row a source, fluxes as fixed-size lists.
+
+        Parameters
+        ----------
+        path : path
+            The new file.
+        overwrite : bool
+            Whether a file there is replaced.
+
+        Raises
+        ------
+        OutputExists
+            If there is a file and `overwrite` is not set.
+        """
         columns: dict[str, pa.Array] = {f"key:{name}": pa.array(value) for name, value in self.key.items()}
         columns |= {name: pa.array(getattr(self, name)) for name in _VECTORS}
         for name in _PLANES:
@@ -384,17 +448,22 @@ class Catalogue:
         floats = [f"{name}.list.element" for name in _PLANES if name in columns]
         with atomic_file(path, overwrite=overwrite) as temporary:
             # Dictionaries make noisy floats larger than raw.
-            pq.write_table(
-                table,
-                temporary,
-                compression="zstd",
-                use_dictionary=False,
-                column_encoding=dict.fromkeys(floats, "BYTE_STREAM_SPLIT"),
-            )
+            split = dict.fromkeys(floats, "BYTE_STREAM_SPLIT")
+            pq.write_table(table, temporary, compression="zstd", use_dictionary=False, column_encoding=split)
 
     @classmethod
     def read(cls, path: str | Path) -> Catalogue:
         """Read a catalogue that :meth:`write` wrote.
+
+        Parameters
+        ----------
+        path : path
+            The file.
+
+        Returns
+        -------
+        Catalogue
+            Equal to the one written.
 
         Raises
         ------
@@ -428,52 +497,3 @@ class Catalogue:
             **{name: vector(name) for name in _VECTORS},
             **{name: plane(name) for name in _PLANES},  # type: ignore[arg-type]
         )
-
-
-_SAME_PIVOT = 0.03
-_MOST_NAMED = 8
-
-
-def conform(catalogue: Catalogue, bands: BandSystem, has_errors: bool) -> Catalogue:
-    """Return the catalogue in the bands needed, found by name.
-
-    Parameters
-    ----------
-    catalogue : Catalogue
-    bands : BandSystem
-        The bands needed; a pivot may lie up to 3 % away, as another measurement of the same curve does.
-    has_errors : bool
-        Whether photometric errors are needed.
-
-    Raises
-    ------
-    FeatureMismatch
-        If bands are missing or lie elsewhere, or errors are missing.
-    """
-    missing = [name for name in bands.names if name not in catalogue.bands]
-    if missing:
-        raise FeatureMismatch(
-            f"the features need {len(bands)} bands of '{bands.name}', the catalogue "
-            f"({catalogue.survey}, '{catalogue.bands.name}') lacks {len(missing)}: {', '.join(missing[:_MOST_NAMED])}"
-            f"{' ...' if len(missing) > _MOST_NAMED else ''}. Use a model that was fitted on that survey's bands."
-        )
-    for band in bands:
-        pivot = catalogue.bands[band.name].pivot
-        if abs(pivot / band.pivot - 1) > _SAME_PIVOT:
-            raise FeatureMismatch(
-                f"band {band.name} lies at {band.pivot:.0f} Å in the model and at {pivot:.0f} Å in the catalogue "
-                f"({catalogue.survey}, '{catalogue.bands.name}'): another filter of that name. "
-                "Use a model that was fitted on that survey."
-            )
-    if has_errors and not catalogue.has_errors and bool(catalogue.observed.any()):
-        raise FeatureMismatch(
-            f"the features need photometric errors, which the catalogue ({catalogue.survey}) does not have. "
-            "Read a photometry with errors, or build the recipe with has_errors=False."
-        )
-    return catalogue.select_bands(bands)
-
-
-def optional_columns(catalogue: Catalogue) -> dict[str, np.ndarray]:
-    """Return the optional bands and measures of a catalogue's imaging, by name, float32 (n,)."""
-    extra = catalogue.extra.items()
-    return {name[len(IMAGING_EXTRA) :]: values for name, values in extra if name.startswith(IMAGING_EXTRA)}

@@ -1,4 +1,4 @@
-"""Where in one file each thing that a survey file speaks of stands, and what its columns come to.
+"""Where in one file each thing that a survey file speaks of stands.
 
 Positions, magnitudes, morphology, ids, keys and labels; fluxes have a module of their own.
 """
@@ -14,15 +14,12 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
-from .audit import QualityCount
 from .band_finder import BandLayout, find_bands, lacking_photometry
-from .bands import degrees_per_unit, refuse_unit, says_nothing, stated_unit
-from .catalogue import MORPHOLOGIES
-from .curation import apply_label_rules, apply_rules
-from .fluxes import as_float, flux_units
-from .labels import LabelScheme, as_ids, doubt_counts
+from .column_names import ColumnNames, canonical
+from .fluxes import flux_units
 from .schema import Names, SurveySchema
-from .tables import Block, ColumnNames, RawTable, Want, canonical
+from .tables import RawTable, Want
+from .units import degrees_per_unit, refuse_unit, says_nothing, stated_unit
 
 ROW = "ROW"
 """Row key of tables whose rows have no name of their own: the row number, from 0."""
@@ -35,6 +32,7 @@ class Layout:
     Parameters
     ----------
     schema : SurveySchema
+        The survey.
     place : str
         The table, for messages.
     names : mapping of str to str
@@ -51,7 +49,7 @@ class Layout:
     unchecked : tuple of str
         Rules of the survey file that found no column, for people.
     words : mapping of str to Vocabulary
-        What was understood so far of the columns of words, by the survey file's name.
+        What was read in the columns of words, by name.
     """
 
     schema: SurveySchema
@@ -97,7 +95,13 @@ class Vocabulary:
     odd: str = ""
 
     def hear(self, words: np.ndarray, understood: np.ndarray) -> None:
-        """Take in the distinct words of a block, text (m,), and which of them are known."""
+        """Take in the distinct words of a block, text (m,), and which of them are known.
+
+        Parameters
+        ----------
+        words : array of str, shape (m,)
+        understood : array of bool, shape (m,)
+        """
         said = words != ""
         self.some = self.some or bool((said & understood).any())
         strange = words[said & ~understood]
@@ -106,6 +110,11 @@ class Vocabulary:
 
 def refuse_unknown_words(layout: Layout) -> None:
     """Refuse a file in which a column holds words, and none that is known.
+
+    Parameters
+    ----------
+    layout : Layout
+        Of a file that was read to its end.
 
     Raises
     ------
@@ -121,7 +130,18 @@ def refuse_unknown_words(layout: Layout) -> None:
 
 
 def required_columns(schema: SurveySchema) -> list[Names]:
-    """Return the columns, each with its spellings, that a table of a survey must have beside its fluxes."""
+    """Return the columns, each with its spellings, that a table of a survey must have beside its fluxes.
+
+    Parameters
+    ----------
+    schema : SurveySchema
+        The survey.
+
+    Returns
+    -------
+    list of tuple of str
+        Spellings of each column, the preferred first.
+    """
     required = [schema.ra, schema.dec]
     if schema.identity == "id":
         required.append(schema.object_id)
@@ -135,7 +155,20 @@ def required_columns(schema: SurveySchema) -> list[Names]:
 
 
 def find_key(names: ColumnNames, schema: SurveySchema) -> tuple[str, ...] | None:
-    """Return the first row key of a survey whose columns a table has, or None."""
+    """Return the first row key of a survey whose columns a table has, or None.
+
+    Parameters
+    ----------
+    names : ColumnNames
+        Those of the table.
+    schema : SurveySchema
+        The survey.
+
+    Returns
+    -------
+    tuple of str or None
+        As the survey file spells them.
+    """
     for key in schema.key:
         if key == (ROW,) or all(names.find((name,)) is not None for name in key):
             return key
@@ -143,7 +176,20 @@ def find_key(names: ColumnNames, schema: SurveySchema) -> tuple[str, ...] | None
 
 
 def lacking_columns(table: RawTable, schema: SurveySchema) -> list[str]:
-    """Return what a table lacks to be one of a survey, as the survey file spells it."""
+    """Return what a table lacks to be one of a survey, as the survey file spells it.
+
+    Parameters
+    ----------
+    table : RawTable
+        As it was opened.
+    schema : SurveySchema
+        The survey.
+
+    Returns
+    -------
+    list of str
+        Empty where nothing lacks.
+    """
     names = ColumnNames(tuple(table.columns), table.place)
     lacking = [spellings[0] for spellings in required_columns(schema) if names.find(spellings) is None]
     if find_key(names, schema) is None:
@@ -159,9 +205,16 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     Parameters
     ----------
     table : RawTable
+        As it was opened.
     schema : SurveySchema
+        The survey.
     bands : str, optional
         Band system to keep; default: that of the survey file.
+
+    Returns
+    -------
+    Layout
+        Under which names all of it stands.
 
     Raises
     ------
@@ -294,7 +347,20 @@ def _known_columns(schema: SurveySchema, key: tuple[str, ...]) -> list[Names]:
 
 
 def near_names(lacking: Sequence[str], table: RawTable) -> str:
-    """Return a hint at columns whose names are nearly those that lack, or an empty string."""
+    """Return a hint at columns whose names are nearly those that lack, or an empty string.
+
+    Parameters
+    ----------
+    lacking : sequence of str
+        Columns that are missing.
+    table : RawTable
+        The table.
+
+    Returns
+    -------
+    str
+        One sentence, with a blank in front.
+    """
     for name in lacking:
         hint = did_you_mean(name, table.columns)
         if hint:
@@ -303,198 +369,17 @@ def near_names(lacking: Sequence[str], table: RawTable) -> str:
 
 
 def listed(table: RawTable, most: int = 30) -> str:
-    """Return the column names of a table for a message."""
-    names = list(table.columns)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
-
-
-_OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
-"""Legacy Surveys types of older releases, and what stands for them now; those that tell no shape are UNKNOWN."""
-
-
-def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
-    """Return the plain columns of a block under the names of the survey file."""
-    return {ours: block[theirs] for ours, theirs in layout.names.items()}
-
-
-_NOWHERE = (0.0, *(sign * value for value in (99.0, 999.0, 9999.0) for sign in (1, -1)))
-"""Numbers that stand for no position where both coordinates have them."""
-
-
-def position(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[np.ndarray, np.ndarray, list[QualityCount]]:
-    """Return RA and Dec in degrees, float64 (n,) each, NaN where missing; and how many are placeholders.
-
-    (0, 0), (-99, -99) and the like are no positions, and become missing.
-
-    Raises
-    ------
-    CatalogueError
-        If a declination is beyond a pole or a right ascension beyond 360.
-    """
-    schema, place = layout.schema, layout.place
-    ra, dec = (as_float(columns[name[0]]).astype(np.float64) for name in (schema.ra, schema.dec))
-    nowhere = (ra == dec) & np.isin(ra, _NOWHERE)
-    ra[nowhere] = dec[nowhere] = np.nan
-    ra, dec = ra * layout.degrees[0], dec * layout.degrees[1]
-    with np.errstate(invalid="ignore"):
-        odd = np.flatnonzero((np.abs(dec) > 90) | (ra < -180) | (ra > 360))
-    if len(odd):
-        raise CatalogueError(
-            f"{place}: row {odd[0]} lies at {schema.ra[0]} = {ra[odd[0]]:g}, {schema.dec[0]} = {dec[odd[0]]:g} "
-            f"({len(odd)} such rows): degrees from 0 to 360 and from -90 to 90 are needed. Are the columns swapped?"
-        )
-    sentence = "at a placeholder such as RA = Dec = 0, taken as without position: they join nothing"
-    return ra, dec, [QualityCount("no_position", sentence, int(nowhere.sum()), "rows")]
-
-
-def magnitude(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> np.ndarray:
-    """Return the AB magnitude of the imaging survey, float32; NaN where it has no positive flux."""
-    section = layout.schema.magnitude
-    if section is None or section.column[0] not in columns:
-        return np.full(rows, np.nan, dtype=np.float32)
-    values = as_float(columns[section.column[0]]).astype(np.float64)
-    if layout.maggies is not None:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            values = np.where(values > 0, -2.5 * np.log10(values * layout.maggies), np.nan)
-    return np.where(np.isfinite(values) & (np.abs(values) < 90), values, np.nan).astype(np.float32)
-
-
-def source_rows(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:
-    """Return which rows are sources of their own by the rules of the survey file, and what these left out."""
-    rules = tuple(rule for rule in layout.schema.sources if rule.column[0] in columns)
-    return apply_rules(columns, rules, rows, prefix="source_")
-
-
-def morphology_codes(values: np.ndarray) -> tuple[np.ndarray, dict[str, int]]:
-    """Return codes of :data:`MORPHOLOGIES` for Legacy Surveys types, and the types that are none of them.
-
-    A blank or unknown type is UNKNOWN, never PSF: point sources are what quasars are sought among.
-    """
-    types, which = np.unique(np.char.upper(np.char.strip(values.astype(str))), return_inverse=True)
-    spelt = [_OTHER_NAMES.get(str(name), str(name)) for name in types]
-    codes = np.array([MORPHOLOGIES.index(name) if name in MORPHOLOGIES else 0 for name in spelt], dtype=np.int8)
-    counts = np.bincount(which, minlength=len(types))
-    unknown = {str(t): int(c) for t, c, code in zip(types, counts, codes, strict=True) if code == 0}
-    return codes[which], unknown
-
-
-def morphology(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:
-    """Return morphology codes, int8, and how many rows have no known type."""
-    name = layout.schema.morphology[0] if layout.schema.morphology else None
-    if name is None or name not in columns:
-        return np.zeros(rows, dtype=np.int8), []
-    codes, unknown = morphology_codes(columns[name])
-    heard = layout.words.setdefault(name, Vocabulary(MORPHOLOGIES[1:]))
-    heard.some = heard.some or bool(codes.any()) or any(word in _OTHER_NAMES for word in unknown)
-    heard.hear(np.array([*unknown, ""]), np.zeros(len(unknown) + 1, dtype=bool))
-    blank = unknown.pop("", 0)
-    known = ", ".join(MORPHOLOGIES[1:])
-    return codes, [
-        QualityCount("morphology_blank", "of blank morphology, taken as unknown", blank, "rows"),
-        QualityCount("morphology_other", f"of a morphology other than {known}", sum(unknown.values()), "rows"),
-    ]
-
-
-def integers(values: np.ndarray, name: str, place: str) -> np.ndarray:
-    """Return a column of ids as int64.
-
-    Raises
-    ------
-    CatalogueError
-        If it is stored as floating point or holds empty entries.
-    """
-    if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
-        row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
-        raise CatalogueError(f"{place}[{name}]: row {row} is empty; an integer that names the row is needed in each.")
-    try:
-        return as_ids(np.ma.getdata(values), name)
-    except CatalogueError as error:
-        raise CatalogueError(f"{place}: {error}") from error
-
-
-def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows: int) -> dict[str, np.ndarray]:
-    """Return the row key as named integer columns; `start` is the number of the first row."""
-    if layout.key == (ROW,):
-        return {ROW: np.arange(start, start + rows, dtype=np.int64)}
-    return {name: integers(columns[name], name, layout.place) for name in layout.key}
-
-
-def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
-    """Return the number of the 1 arcsec cell of the sky in which each position lies, int64.
-
-    Equal positions have equal numbers; positions that differ by less than an arcsecond may still lie on two sides of an
-    edge, so measurements of one object are to be joined by a sky match. Rows without a position get -1 - row number.
-    """
-    arcsec = np.floor((np.nan_to_num(dec) + 90.0) * 3600.0)
-    middle = np.deg2rad((arcsec + 0.5) / 3600.0 - 90.0)
-    along = np.floor(np.mod(np.nan_to_num(ra), 360.0) * 3600.0 * np.cos(middle))
-    cell = arcsec.astype(np.int64) * 1_296_001 + along.astype(np.int64)
-    nowhere = ~(np.isfinite(ra) & np.isfinite(dec))
-    return np.where(nowhere, -1 - np.arange(len(cell)), cell)
-
-
-def spectral_types(columns: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
-    """Return the spectral types GALAXY, QSO, STAR; blank where the survey file knows none such."""
-    section = layout.schema.labels
-    assert section is not None
-    known = {name.upper(): of for name, of in section.spectypes.items()}
-    values = np.char.upper(np.char.strip(columns[section.spectype[0]].astype(str)))
-    words, which = np.unique(values, return_inverse=True)
-    types = np.array([known.get(str(name), "") for name in words], dtype=str)
-    layout.words.setdefault(section.spectype[0], Vocabulary(tuple(section.spectypes))).hear(words, types != "")
-    return types[which]
-
-
-def labels(
-    columns: Mapping[str, np.ndarray], layout: Layout, scheme: LabelScheme
-) -> tuple[np.ndarray, np.ndarray, list[QualityCount]]:
-    """Return label codes (-1 where not trusted), redshifts, and what the label rules rejected."""
-    schema = layout.schema
-    assert schema.labels is not None
-    z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
-    types = spectral_types(columns, layout)
-    label = scheme.label(types, z)
-    keep, counts = apply_label_rules(dict(columns), schema, layout.place, types)
-    strange = int((keep & (label < 0)).sum())
-    counts.append(QualityCount("label_class", "of no class of the scheme, or without redshift", strange, "rows"))
-    label = np.where(keep, label, np.int8(-1)).astype(np.int8)
-    return label, z, counts + doubt_counts(label, z, scheme)
-
-
-def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str, np.ndarray]:
-    """Return the further columns that the survey file carries along; sentinels become NaN."""
-    found = {}
-    for name in schema.extra:
-        if name not in columns:
-            continue
-        values = columns[name]
-        if values.dtype.kind == "f" or isinstance(values, np.ma.MaskedArray):
-            values = as_float(values)
-            values[np.isin(values, schema.extra_sentinels)] = np.nan
-        found[name] = values
-    return found
-
-
-def kept_name(name: str) -> str:
-    """Return the name under which a catalogue carries a column of its file that is kept as it is.
+    """Return the column names of a table for a message.
 
     Parameters
     ----------
-    name : str
-        As the file spells it.
+    table : RawTable
+    most : int
+        Names told before the rest is counted.
 
     Returns
     -------
     str
     """
-    return f"kept:{name}"
-
-
-def kept(values: np.ndarray) -> np.ndarray:
-    """Return a column as it is; missing numbers NaN, but integers with missing ones as text, so that none changes."""
-    if not isinstance(values, np.ma.MaskedArray):
-        return values
-    data, mask = np.ma.getdata(values), np.ma.getmaskarray(values)
-    if data.dtype.kind in "iu":
-        return np.where(mask, "", data.astype(str))
-    return np.where(mask, "", data) if data.dtype.kind in "US" else np.where(mask, np.nan, data.astype(np.float64))
+    names = list(table.columns)
+    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")

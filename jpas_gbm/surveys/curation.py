@@ -10,13 +10,13 @@ import numpy as np
 
 from ..errors import CatalogueError, DatasetError
 from ..store import native
-from .audit import QualityCount
 from .catalogue import UNLABELLED, Catalogue
+from .imaging import ImagingTable
 from .labels import LabelTable
 from .packing import BOOLEANS, as_text, words_as_numbers
 from .positions import (
     PLACEHOLDER,
-    ImagingTable,
+    SAME_SOURCE,
     SkyIndex,
     ids_from_key,
     made_here,
@@ -26,78 +26,8 @@ from .positions import (
     unlike_places,
 )
 from .preparation import ImagingMatch, LabelMatch, Preparation
+from .quality import QualityCount
 from .schema import Identity, RowRule, SurveySchema
-
-IN_TARGET = "ISINJPAS"
-"""Column by which a mock says that its object is in the target."""
-
-
-@dataclass(frozen=True, eq=False)
-class TwinFinder:
-    """Knows the objects of the target, and finds them among source rows.
-
-    Parameters
-    ----------
-    known_ids : array of int64
-        Ids that must not train: of target rows, and of the whole label catalogue. Sorted, unique.
-    target : Catalogue, optional
-        Given where source and target share no ids: then its positions decide.
-    radius : float
-        Of a match by position, arcsec.
-    """
-
-    known_ids: np.ndarray
-    target: Catalogue | None = None
-    radius: float = 1.0
-
-    def identify(self, source: Catalogue, ids_name_objects: bool) -> Catalogue:
-        """Give source rows that stand where a target row stands the id of its object.
-
-        Where ids are shared the source comes back as it is.
-
-        Parameters
-        ----------
-        source : Catalogue
-            n rows, of all files together.
-        ids_name_objects : bool
-            Whether the ids of the source name its objects; if not, its rows at one position become
-            one object.
-        """
-        if self.target is None:
-            return source
-        if ids_name_objects:
-            _, first, group = np.unique(source.object_id, return_index=True, return_inverse=True)
-            first = first[group]
-        else:
-            first = position_groups(source.ra, source.dec, self.radius)
-        ids = source.object_id[first]
-        index = SkyIndex(self.target.ra, self.target.dec)
-        here, there, _ = index.nearest(source.ra, source.dec, self.radius)
-        # Rows of one object may lie on both sides of the radius: all of them are the target's.
-        partner = np.full(len(source), -1, dtype=np.intp)
-        partner[first[here]] = there
-        partner = partner[first]
-        ids[partner >= 0] = self.target.object_id[partner[partner >= 0]]
-        return source.replace(object_id=ids)
-
-    def find(self, source: Catalogue) -> dict[str, np.ndarray]:
-        """Say which source rows are twins, and how that is known.
-
-        Returns
-        -------
-        dict of str to array of bool, shape (n,)
-            ``by_id`` or ``by_position``: the object is in the target or its label catalogue.
-            ``says_so``: the row says ISINJPAS = 1, and nothing else tells.
-        """
-        rows, _ = match_ids(source.object_id, self.known_ids)
-        known = np.zeros(len(source), dtype=bool)
-        known[rows] = True
-        says = np.asarray(source.extra.get(IN_TARGET, np.zeros(len(source)))) == 1
-        return {"by_id" if self.target is None else "by_position": known, "says_so": says & ~known}
-
-
-SAME_SOURCE = 0.5
-"""Rows nearer than this, in arcsec, are taken for one source where nothing else names it."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -119,12 +49,36 @@ class Curated:
     warnings: tuple[str, ...] = ()
 
     def after(self, catalogue: Catalogue, *warnings: str, **counts: Any) -> Curated:
-        """Return the next state, with counts and warnings gathered."""
+        """Return the next state, with counts and warnings gathered.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            The next state of the rows.
+        *warnings : str
+            Sentences for people.
+        **counts : field=value
+            Fields of :class:`Preparation`.
+
+        Returns
+        -------
+        Curated
+            With all that was gathered before.
+        """
         return Curated(catalogue, replace(self.counts, **counts), self.warnings + warnings)
 
 
 def leave_placeholders(state: Curated) -> Curated:
-    """Take away the positions of rows of unlike brightness that stand at one exact place: they are placeholders."""
+    """Take away the positions of rows of unlike brightness that stand at one exact place: they are placeholders.
+
+    Parameters
+    ----------
+    state : Curated
+
+    Returns
+    -------
+    Curated
+    """
     catalogue = state.catalogue
 
     def magnitudes(rows: np.ndarray) -> np.ndarray:
@@ -143,7 +97,20 @@ def leave_placeholders(state: Curated) -> Curated:
 
 
 def merge_overlaps(state: Curated, radius: float) -> Curated:
-    """Keep of each source that several tiles saw the row that was observed best."""
+    """Keep of each source that several tiles saw the row that was observed best.
+
+    Parameters
+    ----------
+    state : Curated
+        Rows of several tiles.
+    radius : float
+        Arcsec within which two rows are one source.
+
+    Returns
+    -------
+    Curated
+        One row of each source.
+    """
     keep = overlap_duplicates(state.catalogue, radius)
     dropped = int((~keep).sum())
     catalogue = state.catalogue.take(keep) if dropped else state.catalogue
@@ -155,6 +122,22 @@ def name_objects(state: Curated, identity: Identity, radius: float, salt: int = 
 
     Rows of one position become one object where position is all that names them; where nothing does,
     rows that lie within half an arcsec do too, so that no split parts two observations of one source.
+
+    Parameters
+    ----------
+    state : Curated
+        Rows without duplicates.
+    identity : {"id", "position", "row"}
+        What names its objects.
+    radius : float
+        Arcsec within which positions are one.
+    salt : int
+        Keeps ids that are made from row numbers apart from those of other tables.
+
+    Returns
+    -------
+    Curated
+        With an object id in each row.
     """
     catalogue = state.catalogue
     ids = catalogue.object_id
@@ -180,7 +163,24 @@ def _box(ra: np.ndarray, dec: np.ndarray) -> str:
 
 
 def explain_no_match(what: str, catalogue: Catalogue, table: LabelTable | ImagingTable, radius: float) -> str:
-    """Say why a table may match no row of a catalogue: the radius, swapped or scaled columns, another field."""
+    """Say why a table may match no row of a catalogue: the radius, swapped or scaled columns, another field.
+
+    Parameters
+    ----------
+    what : str
+        What the table lists, in the plural.
+    catalogue : Catalogue
+        The rows to be matched.
+    table : LabelTable or ImagingTable
+        What matches none of them.
+    radius : float
+        Arcsec.
+
+    Returns
+    -------
+    str
+        Sentences for a message.
+    """
     ra, dec = catalogue.ra, catalogue.dec
     head = f"none of the {len(table):,} {what} lies within {radius:g} arcsec of a source of the target."
 
@@ -225,6 +225,22 @@ def add_labels(state: Curated, labels: LabelTable, identity: Identity, radius: f
     Rows are matched by id where the catalogue has the ids of the labels, by position elsewhere. A label
     of the catalogue's own stays where the table has none.
 
+    Parameters
+    ----------
+    state : Curated
+        Rows with object ids.
+    labels : LabelTable
+        Trusted classes, one row or more.
+    identity : {"id", "position", "row"}
+        What names the objects of the catalogue.
+    radius : float
+        Arcsec of matches by position.
+
+    Returns
+    -------
+    Curated
+        With labels, redshifts and what was matched.
+
     Raises
     ------
     DatasetError
@@ -263,6 +279,20 @@ def add_labels(state: Curated, labels: LabelTable, identity: Identity, radius: f
 def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated:
     """Give each row that is in the imaging table its magnitude and morphology, labelled or not.
 
+    Parameters
+    ----------
+    state : Curated
+        Rows.
+    imaging : ImagingTable
+        Sources of an imaging survey.
+    radius : float
+        Arcsec.
+
+    Returns
+    -------
+    Curated
+        With magnitudes, morphologies and what was matched.
+
     Raises
     ------
     DatasetError
@@ -279,7 +309,18 @@ def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated
 
 
 def compare_imaging(state: Curated) -> Curated:
-    """Warn if imaging is known more often for labelled sources than for others."""
+    """Warn if imaging is known more often for labelled sources than for others.
+
+    Parameters
+    ----------
+    state : Curated
+        Rows with labels and imaging.
+
+    Returns
+    -------
+    Curated
+        The same rows, with both shares counted.
+    """
     catalogue = state.catalogue
     has, labelled = np.isfinite(catalogue.imaging_mag), catalogue.label != UNLABELLED
     if labelled.all() or not labelled.any():
@@ -363,7 +404,9 @@ def apply_rules(
     Parameters
     ----------
     table : mapping of str to array, shape (n,)
+        Those of its columns that the rules ask for.
     rules : sequence of RowRule
+        Applied in order.
     rows : int
         n.
     types : array of str, shape (n,), optional

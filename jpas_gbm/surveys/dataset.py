@@ -14,11 +14,13 @@ from ..atomic import atomic_folder, refuse_existing
 from ..errors import BundleError, DatasetError
 from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
-from .audit import SPLITS, LeakAudit, LeakCheck, QualityReport, audit_leaks, in_several_splits, leak_check, split_codes
+from .audit import SPLITS, LeakAudit, LeakCheck, audit_leaks, in_several_splits, leak_check, split_codes
 from .catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
-from .labels import LabelScheme
-from .positions import RADIUS, SkyIndex
+from .imaging import RADIUS
+from .positions import SkyIndex
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
+from .quality import QualityReport
+from .scheme import LabelScheme
 
 _PARTS = ("source", "target", "twins")
 _SPLIT = "split"
@@ -195,7 +197,7 @@ class Dataset:
         """Return the view that fitting and tuning get: no label of the test split can be read from it.
 
         Test rows of the target keep their photometry, as unlabelled rows do, and lose label and
-        redshift; extra columns of the target other than imaging's, which may tell the class, are dropped; so are
+        redshift; extra columns of the target, which may tell the class, are dropped; so are
         the twins of test objects, whose own labels would give theirs away.
 
         Returns
@@ -272,7 +274,12 @@ class Dataset:
         )
 
     def lines(self) -> list[str]:
-        """Return the summary as lines for the terminal."""
+        """Return the summary as lines for the terminal.
+
+        Returns
+        -------
+        list of str
+        """
         return self.summary().lines()
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:

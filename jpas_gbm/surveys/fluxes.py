@@ -7,11 +7,13 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
-from .audit import QualityBit, QualityCount
 from .band_finder import BandLayout
-from .bands import BandSystem, refuse_unit, says_nothing, stated_unit
+from .bands import BandSystem
+from .batches import Block, as_float, flag_bits
+from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
-from .tables import ARRAY, Block
+from .tables import ARRAY
+from .units import refuse_unit, says_nothing, stated_unit
 
 AB_ZERO_POINT = 31.4
 """AB magnitude of 1 nJy."""
@@ -25,6 +27,22 @@ def flux_unit(rule: Photometry, stated: str | None, place: str = "", column: str
     """Return what fluxes are and the size of their unit in cgs; what the file states wins over the survey file.
 
     A file's plain "mag" does not tell asinh magnitudes from others, so there the survey file has the word.
+
+    Parameters
+    ----------
+    rule : Photometry
+        What the survey file says.
+    stated : str, optional
+        What the file says.
+    place, column : str
+        The table and the column, for messages.
+
+    Returns
+    -------
+    kind : str
+        One of those of ``Photometry.unit``.
+    scale : float
+        One unit in erg/s/cm2/Å or erg/s/cm2/Hz.
 
     Raises
     ------
@@ -84,8 +102,14 @@ def flux_units(layout: BandLayout, place: str) -> FluxUnits:
     Parameters
     ----------
     layout : BandLayout
+        Columns and their stated units.
     place : str
         The table, for messages.
+
+    Returns
+    -------
+    FluxUnits
+        Of fluxes and of errors.
 
     Raises
     ------
@@ -137,6 +161,20 @@ def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
     """Return nJy in one unit of f_λ or f_ν of each band, shape (b,).
 
     f_ν = f_λ λ_p² / c with the pivot wavelength λ_p, which holds for any spectrum.
+
+    Parameters
+    ----------
+    kind : {"f_lambda", "f_nu"}
+        What the fluxes are.
+    scale : float
+        One unit in erg/s/cm2/Å or erg/s/cm2/Hz.
+    bands : BandSystem
+        b bands.
+
+    Returns
+    -------
+    array of float64, shape (b,)
+        nJy.
     """
     if kind == "f_lambda":
         return scale * bands.pivots**2 / _C * _NJY
@@ -154,12 +192,22 @@ def njy_from_magnitudes(
     Parameters
     ----------
     mag : array, shape (n, b)
+        NaN where missing.
     error : array, shape (n, b), or None
         In magnitudes.
     kind : {"ab_magnitude", "asinh_magnitude"}
+        Which of the two they are.
     rule : Photometry
         Gives `softening` and `ab_offset`.
     bands : BandSystem
+        Names the b columns.
+
+    Returns
+    -------
+    flux : array of float64, shape (n, b)
+        nJy.
+    error : array of float64, shape (n, b), or None
+        nJy.
 
     Raises
     ------
@@ -196,6 +244,7 @@ class Fluxes:
     flagged : array of bool, shape (n,)
         Rows that lost a measured flux to its flags.
     counts : list of QualityCount
+        What each rule rejected or mended.
     """
 
     flux: np.ndarray
@@ -205,7 +254,17 @@ class Fluxes:
     counts: list[QualityCount] = field(default_factory=list)
 
     def reject(self, bad: np.ndarray, rule: str, sentence: str) -> None:
-        """Make fluxes missing that are not so already, and count them."""
+        """Make fluxes missing that are not so already, and count them.
+
+        Parameters
+        ----------
+        bad : array of bool, shape (n, b)
+            The fluxes that the rule is about.
+        rule : str
+            Its name.
+        sentence : str
+            What such fluxes are, for people.
+        """
         bad = bad & ~np.isnan(self.flux)
         number = int(np.count_nonzero(bad))
         if number:
@@ -213,18 +272,20 @@ class Fluxes:
         self.counts.append(QualityCount(rule, sentence, number))
 
     def note(self, rule: str, sentence: str, number: int, rows: bool = False) -> None:
-        """Count what was only mended or noticed."""
+        """Count what was only mended or noticed.
+
+        Parameters
+        ----------
+        rule : str
+            Its name.
+        sentence : str
+            What was noticed, for people.
+        number : int
+            Of fluxes or rows.
+        rows : bool
+            Whether rows were counted.
+        """
         self.counts.append(QualityCount(rule, sentence, number, "rows" if rows else "fluxes"))
-
-
-def as_float(values: np.ndarray) -> np.ndarray:
-    """Return a fresh floating array, masked entries NaN; float32 stays float32."""
-    dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
-    if isinstance(values, np.ma.MaskedArray):
-        filled = np.array(np.ma.getdata(values), dtype=dtype)
-        filled[np.ma.getmaskarray(values)] = np.nan
-        return filled
-    return np.array(values, dtype=dtype)
 
 
 def _is_any(values: np.ndarray, sentinels: tuple[float, ...]) -> np.ndarray:
@@ -259,22 +320,6 @@ def _reject_missing(fluxes: Fluxes, rules: QualitySection) -> None:
         fluxes.reject(fluxes.flux == 0, "zero_flux", "exactly 0, which this survey writes for missing")
     if fluxes.mean is not None:
         fluxes.reject(~np.isfinite(fluxes.mean), "mean", "no finite mean flux, taken as missing")
-
-
-def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
-    """Return flags as integers; missing ones are 0.
-
-    Raises
-    ------
-    CatalogueError
-        If they hold fractions.
-    """
-    if values.dtype.kind in "iub":
-        return np.ma.filled(values, 0)
-    numbers = np.nan_to_num(as_float(values), nan=0.0)
-    if (numbers != np.round(numbers)).any():
-        raise CatalogueError(f"{place}[{name}]: holds fractions; flags are integers made of bits.")
-    return numbers.astype(np.int64)
 
 
 def _reject_flagged(fluxes: Fluxes, layout: BandLayout, block: Block, place: str) -> None:
@@ -390,7 +435,20 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
 
 
 def row_quality(fluxes: Fluxes, rules: QualitySection) -> np.ndarray:
-    """Return the quality bits of each row that can be told from its fluxes, and count the rows."""
+    """Return the quality bits of each row that can be told from its fluxes, and count the rows.
+
+    Parameters
+    ----------
+    fluxes : Fluxes
+        After all rules; the counts are noted in it.
+    rules : QualitySection
+        Gives the fewest bands.
+
+    Returns
+    -------
+    array of uint16, shape (n,)
+        Bits of :class:`QualityBit`.
+    """
     observed = np.count_nonzero(~np.isnan(fluxes.flux), axis=1)
     few = observed < rules.min_bands
     fluxes.note("flagged_rows", "with a flux rejected by flags (bit FLAGGED)", int(fluxes.flagged.sum()), rows=True)

@@ -3,33 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .audit import QualityReport
+from ..store import to_plain
+from ..text import html_table
+from .batches import block_rows, flag_bits, join_blocks
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
+from .column_names import ColumnNames
 from .columns import find_layout
-from .fluxes import AB_ZERO_POINT, flag_bits
+from .fluxes import AB_ZERO_POINT
 from .formats.npy import find_array
-from .inspection import (
-    BandFacts,
-    CatalogueFacts,
-    ClassFacts,
-    ExtraFacts,
-    FileInspection,
-    FlagFacts,
-    Inspection,
-    SkyBox,
-    Spread,
-)
-from .labels import LabelScheme
+from .inspection import BandFacts, CatalogueFacts, ClassFacts, ExtraFacts, FileInspection, FlagFacts, SkyBox, Spread
 from .positions import overlap_duplicates
+from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
 from .recognition import Source, as_list, as_table, open_survey, own_survey, preferred_extensions, read_table
 from .schema import OwnColumns, Survey, SurveySchema, load_schema
-from .tables import ColumnNames, RawTable, block_rows, join_blocks
+from .scheme import LabelScheme
+from .tables import RawTable
 
 MOST_ROWS = 500_000
 """Rows of a catalogue that are looked at; of a longer one, the first."""
@@ -363,3 +358,42 @@ def share_of(part: np.ndarray, whole: np.ndarray) -> float:
     """
     total = int(whole.sum())
     return float((part & whole).sum()) / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class Inspection:
+    """What was understood of some files.
+
+    Parameters
+    ----------
+    files : tuple of FileInspection
+        In the order in which they were given.
+    """
+
+    files: tuple[FileInspection, ...]
+
+    def __repr__(self) -> str:
+        return "\n".join(map(repr, self.files))
+
+    def _repr_html_(self) -> str:
+        header = ("file", "survey", "kind", "rows", "problems")
+        rows = [(one.file, one.survey, one.kind, f"{one.rows:,}", "; ".join(one.problems)) for one in self.files]
+        return html_table(header, rows)
+
+    def lines(self) -> list[str]:
+        """Return what was understood as lines of text, a blank one after each file.
+
+        Returns
+        -------
+        list of str
+        """
+        return [line for one in self.files for line in (*one.lines(), "")]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
+        return to_plain(self)

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from ..store import to_plain
-from ..text import html_table
-from .audit import QualityReport
+from .quality import QualityReport
 from .schema import Identity, Kind
 from .tables import Column
 
@@ -389,6 +387,10 @@ class FileInspection:
         Facts of a catalogue.
     classes : ClassFacts, optional
         Facts of what has labels.
+    predicted : mapping of str to int, optional
+        Rows of each class, in a table of predictions.
+    roles : mapping of str to str
+        Columns of other names that were taken, by what they are.
     """
 
     file: str
@@ -418,7 +420,12 @@ class FileInspection:
         return f"FileInspection({self.file}: {self.title}, {self.rows:,} rows, {len(self.problems)} problems)"
 
     def lines(self) -> list[str]:
-        """Return what was understood as lines of text."""
+        """Return what was understood as lines of text.
+
+        Returns
+        -------
+        list of str
+        """
         lines = [f"{self.file}: {self.title} ({self.survey})", *self._file_lines()]
         if self.catalogue is not None:
             lines += self.catalogue.lines(self.rows_read)
@@ -469,32 +476,3 @@ def _extra_text(facts: ExtraFacts) -> str:
         spread = facts.spread
         return f"{spread.min:.4g} to {spread.max:.4g}, median {spread.median:.4g} ({spread.count:,} rows)"
     return f"{facts.values:,} different values"
-
-
-@dataclass(frozen=True)
-class Inspection:
-    """What was understood of some files.
-
-    Parameters
-    ----------
-    files : tuple of FileInspection
-        In the order in which they were given.
-    """
-
-    files: tuple[FileInspection, ...]
-
-    def __repr__(self) -> str:
-        return "\n".join(map(repr, self.files))
-
-    def _repr_html_(self) -> str:
-        header = ("file", "survey", "kind", "rows", "problems")
-        rows = [(one.file, one.survey, one.kind, f"{one.rows:,}", "; ".join(one.problems)) for one in self.files]
-        return html_table(header, rows)
-
-    def lines(self) -> list[str]:
-        """Return what was understood as lines of text, a blank one after each file."""
-        return [line for one in self.files for line in (*one.lines(), "")]
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
-        return to_plain(self)

@@ -20,7 +20,8 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from ..errors import CatalogueError
-from .bands import SEXAGESIMAL, SEXAGESIMAL_HINT
+from ..text import short
+from .units import SEXAGESIMAL, SEXAGESIMAL_HINT
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
@@ -252,23 +253,6 @@ def skip(stream: BinaryIO, size: int) -> int:
     return stream.seek(min(end, here + size)) - here
 
 
-def short(value: object) -> str:
-    """Return a value as text of at most 60 characters, for a message.
-
-    Parameters
-    ----------
-    value : object
-        Anything.
-
-    Returns
-    -------
-    str
-        Its repr, cut.
-    """
-    text = repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
 _QUOTED = re.compile(r"b?(['\"])(.*)\1")
 
 
@@ -472,7 +456,7 @@ class _Inert:
 _PASSED = ("PROTO", "FRAME", "STOP")
 _PLAIN = ("UNICODE", "INT", "LONG", "FLOAT", "STRING", "BYTES")
 _MADE: dict[str, Callable[[], Any]] = {
-    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False,
+    "EMPTY_LIST": list, "EMPTY_TUPLE": tuple, "NONE": lambda: None, "NEWTRUE": lambda: True, "NEWFALSE": lambda: False
 }  # fmt: skip
 _GATHERED: dict[str, Callable[[list[Any]], Any]] = {"LIST": list, "TUPLE": tuple}
 _COUNTED: dict[str, tuple[int, Callable[[list[Any]], Any]]] = {
@@ -484,6 +468,15 @@ _COUNTED: dict[str, tuple[int, Callable[[list[Any]], Any]]] = {
 
 def inert(content: bytes) -> Any:
     """Return what a pickle of lists, tuples and strings holds, without executing it.
+
+    Parameters
+    ----------
+    content : bytes
+
+    Returns
+    -------
+    object
+        Lists, tuples, strings and numbers.
 
     Raises
     ------

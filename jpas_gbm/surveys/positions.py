@@ -1,17 +1,14 @@
-"""Which rows of two tables are the same object, by position or by id; imaging of rows by position."""
+"""Which rows of two tables are the same object, by position or by id."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
-from pathlib import Path
-from typing import Any
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError
-from ..store import native
-from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, Catalogue
+from .catalogue import Catalogue
 
 _ARCSEC = np.pi / (180.0 * 3600.0)
 _CROWD = 1000
@@ -115,6 +112,16 @@ class SkyIndex:
 
     def pairs(self, radius: float) -> np.ndarray:
         """Return all pairs of rows nearer to each other than `radius` arcsec, intp (k, 2).
+
+        Parameters
+        ----------
+        radius : float
+            Arcsec.
+
+        Returns
+        -------
+        array of intp, shape (k, 2)
+            Row numbers, each pair once.
 
         Raises
         ------
@@ -222,7 +229,16 @@ def unlike_places(
 
 
 def made_here(ids: np.ndarray) -> np.ndarray:
-    """Return which ids :func:`ids_from_key` made, so that no other table has them."""
+    """Return which ids :func:`ids_from_key` made, so that no other table has them.
+
+    Parameters
+    ----------
+    ids : array of int64, shape (n,)
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
     return ids < -(1 << 62)
 
 
@@ -306,187 +322,83 @@ def ids_from_key(key: Mapping[str, np.ndarray], salt: int = 0) -> np.ndarray:
     return (mixed >> np.uint64(2)).view(np.int64) + np.iinfo(np.int64).min
 
 
-RADIUS = 1.0
-"""Largest separation in arcsec of a row from its imaging source."""
-
-
-def checked_column(owner: str, name: str, value: Any, dtype: type, n: int) -> np.ndarray:
-    """Return a column of a table as a read-only array of n values, masked entries NaN.
-
-    Raises
-    ------
-    CatalogueError
-        If it has another length.
-    """
-    if isinstance(value, np.ma.MaskedArray) and np.issubdtype(dtype, np.floating):
-        value = np.ma.filled(value.astype(dtype), np.nan)
-    array: np.ndarray = np.ascontiguousarray(native(np.asarray(value)), dtype=dtype)
-    if array.shape != (n,):
-        raise CatalogueError(f"{owner}: column '{name}' has shape {array.shape}, expected ({n},).")
-    array = array.view()
-    array.flags.writeable = False
-    return array
-
-
-def check_morphology(owner: str, morphology: np.ndarray) -> None:
-    """Refuse codes that stand for no morphological type.
-
-    Raises
-    ------
-    CatalogueError
-        If there is one.
-    """
-    if len(morphology) and not (morphology.min() >= 0 and morphology.max() < len(MORPHOLOGIES)):
-        raise CatalogueError(f"{owner}: morphology codes must be 0 to {len(MORPHOLOGIES) - 1}.")
-
-
 @dataclass(frozen=True, eq=False)
-class ImagingTable:
-    """Magnitude and morphology that an imaging survey gives to any source, labelled or not.
+class TwinFinder:
+    """Knows the objects of the target, and finds them among source rows.
 
     Parameters
     ----------
-    ra, dec : array of float64, shape (n,)
-        ICRS degrees.
-    mag : array of float32, shape (n,)
-        AB magnitude (r); NaN where not measured.
-    morphology : array of int8, shape (n,)
-        Codes of :data:`~jpas_gbm.surveys.catalogue.MORPHOLOGIES`; 0 is unknown.
-    key : mapping of str to array of int64, shape (n,)
-        The columns that name a row, such as BRICKID and OBJID.
-    more : mapping of str to array of float32, shape (n,)
-        Optional bands (AB) and measures (:mod:`~jpas_gbm.surveys.optional`); NaN where not known.
-
-    Raises
-    ------
-    CatalogueError
-        If a column has another length, or a morphology code does not exist.
-    """
-
-    ra: np.ndarray
-    dec: np.ndarray
-    mag: np.ndarray
-    morphology: np.ndarray
-    key: Mapping[str, np.ndarray] = field(default_factory=dict)
-    more: Mapping[str, np.ndarray] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        n = len(self.ra)
-        more = {name: checked_column("imaging table", name, one, np.float32, n) for name, one in self.more.items()}
-        object.__setattr__(self, "more", more)
-        dtypes: dict[str, type] = {"ra": np.float64, "dec": np.float64, "mag": np.float32, "morphology": np.int8}
-        for name, dtype in dtypes.items():
-            object.__setattr__(self, name, checked_column("imaging table", name, getattr(self, name), dtype, n))
-        key = {name: checked_column("imaging table", name, value, np.int64, n) for name, value in self.key.items()}
-        object.__setattr__(self, "key", key)
-        check_morphology("imaging table", self.morphology)
-
-    def __len__(self) -> int:
-        return len(self.ra)
-
-    def attach(self, catalogue: Catalogue, rows: np.ndarray, matched: np.ndarray) -> Catalogue:
-        """Return a catalogue in which some rows have the magnitude and morphology of their imaging source.
-
-        Parameters
-        ----------
-        catalogue : Catalogue
-        rows : array of intp, shape (k,)
-            Rows of the catalogue.
-        matched : array of intp, shape (k,)
-            Their rows here.
-
-        Returns
-        -------
-        Catalogue
-            `mag` keeps its value where the source has no magnitude.
-        """
-        names = ("mag", "imaging_mag", "morphology")
-        mag, imaging_mag, morphology = (np.array(getattr(catalogue, name)) for name in names)
-        imaging_mag[rows], morphology[rows] = self.mag[matched], self.morphology[matched]
-        mag[rows] = np.where(np.isfinite(self.mag[matched]), self.mag[matched], mag[rows])
-        extra = dict(catalogue.extra)
-        for name, values in self.more.items():
-            column = np.array(extra.get(IMAGING_EXTRA + name, np.full(len(mag), np.nan, dtype=np.float32)))
-            column[rows] = values[matched]
-            extra[IMAGING_EXTRA + name] = column
-        return catalogue.replace(mag=mag, imaging_mag=imaging_mag, morphology=morphology, extra=extra)
-
-    def take(self, rows: np.ndarray) -> ImagingTable:
-        """Return the rows of an array of row numbers."""
-        key, more = ({name: one[rows] for name, one in given.items()} for given in (self.key, self.more))
-        return ImagingTable(self.ra[rows], self.dec[rows], self.mag[rows], self.morphology[rows], key, more)
-
-    @staticmethod
-    def concat(tables: Sequence[ImagingTable]) -> ImagingTable:
-        """Return several tables as one; keys that not all share are dropped."""
-        if len(tables) == 1:
-            return tables[0]
-        shared = [name for name in tables[0].key if all(name in table.key for table in tables)]
-        names = ("ra", "dec", "mag", "morphology")
-        columns = {name: np.concatenate([getattr(table, name) for table in tables]) for name in names}
-        key = {name: np.concatenate([table.key[name] for table in tables]) for name in shared}
-        known = dict.fromkeys(name for table in tables for name in table.more)
-        lacking = [np.full(len(table), np.nan, dtype=np.float32) for table in tables]
-        parts = {n: [t.more.get(n, nan) for t, nan in zip(tables, lacking, strict=True)] for n in known}
-        more = {name: np.concatenate(pieces) for name, pieces in parts.items()}
-        return ImagingTable(columns["ra"], columns["dec"], columns["mag"], columns["morphology"], key, more)
-
-
-class ImagingIndex:
-    """An imaging table, searched by position: built once, asked for each chunk.
-
-    Each row takes the nearest imaging source within the radius. Unlike the mutual match that makes
-    a data set (where overlaps are merged first), rows may share a source: a source seen on two
-    overlapping tiles has two rows, and both are given its magnitude. So the answer for a row
-    depends on that row alone, and not on the size of the chunks.
-
-    Parameters
-    ----------
-    table : ImagingTable
-        Magnitude and morphology by position.
+    known_ids : array of int64
+        Ids that must not train: of target rows, and of the whole label catalogue. Sorted, unique.
+    target : Catalogue, optional
+        Given where source and target share no ids: then its positions decide.
     radius : float
-        In arcsec.
+        Of a match by position, arcsec.
     """
 
-    def __init__(self, table: ImagingTable, radius: float = RADIUS) -> None:
-        self.table, self.radius, self.matched = table, radius, 0
-        self._index = SkyIndex(table.ra, table.dec)
+    known_ids: np.ndarray
+    target: Catalogue | None = None
+    radius: float = 1.0
 
-    def attach(self, catalogue: Catalogue, threads: int = 1) -> Catalogue:
-        """Return the catalogue with magnitude and morphology of the matched rows.
+    def identify(self, source: Catalogue, ids_name_objects: bool) -> Catalogue:
+        """Give source rows that stand where a target row stands the id of its object.
+
+        Where ids are shared the source comes back as it is.
 
         Parameters
         ----------
-        catalogue : Catalogue
-        threads : int
-            Threads of the search.
+        source : Catalogue
+            n rows, of all files together.
+        ids_name_objects : bool
+            Whether the ids of the source name its objects; if not, its rows at one position become
+            one object.
 
         Returns
         -------
         Catalogue
+            With the object ids of the target where they stand at one place.
         """
-        rows, matched, _ = self._index.nearest(catalogue.ra, catalogue.dec, self.radius, threads=threads)
-        self.matched += len(rows)
-        return self.table.attach(catalogue, rows, matched)
+        if self.target is None:
+            return source
+        if ids_name_objects:
+            _, first, group = np.unique(source.object_id, return_index=True, return_inverse=True)
+            first = first[group]
+        else:
+            first = position_groups(source.ra, source.dec, self.radius)
+        ids = source.object_id[first]
+        index = SkyIndex(self.target.ra, self.target.dec)
+        here, there, _ = index.nearest(source.ra, source.dec, self.radius)
+        # Rows of one object may lie on both sides of the radius: all of them are the target's.
+        partner = np.full(len(source), -1, dtype=np.intp)
+        partner[first[here]] = there
+        partner = partner[first]
+        ids[partner >= 0] = self.target.object_id[partner[partner >= 0]]
+        return source.replace(object_id=ids)
 
-    def require_matches(self, path: str | Path, rows: int) -> None:
-        """Refuse an imaging table that has none of the catalogue's sources.
+    def find(self, source: Catalogue) -> dict[str, np.ndarray]:
+        """Say which source rows are twins, and how that is known.
 
         Parameters
         ----------
-        path : path
-            Of the catalogue, for the message.
-        rows : int
-            Its rows.
+        source : Catalogue
+            n rows, as :meth:`identify` returned them.
 
-        Raises
-        ------
-        CatalogueError
-            If no row was matched.
+        Returns
+        -------
+        dict of str to array of bool, shape (n,)
+            ``by_id`` or ``by_position``: the object is in the target or its label catalogue.
+            ``says_so``: the row says ISINJPAS = 1, and nothing else tells.
         """
-        if rows and not self.matched:
-            raise CatalogueError(
-                f"{path}: none of its {rows:,} rows lies within {self.radius:g} arcsec of the "
-                f"{len(self._index.rows):,} sources of the imaging table. Check that both cover the same field, or "
-                "leave out --legacy."
-            )
+        rows, _ = match_ids(source.object_id, self.known_ids)
+        known = np.zeros(len(source), dtype=bool)
+        known[rows] = True
+        says = np.asarray(source.extra.get(IN_TARGET, np.zeros(len(source)))) == 1
+        return {"by_id" if self.target is None else "by_position": known, "says_so": says & ~known}
+
+
+SAME_SOURCE = 0.5
+"""Rows nearer than this, in arcsec, are taken for one source where nothing else names it."""
+
+
+IN_TARGET = "ISINJPAS"
+"""Column by which a mock says that its object is in the target."""

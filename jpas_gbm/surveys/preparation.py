@@ -12,7 +12,7 @@ from ..store import to_plain
 from ..text import aligned, html_table
 from .audit import SPLITS
 from .catalogue import UNLABELLED, Catalogue
-from .labels import LabelScheme
+from .scheme import LabelScheme
 
 
 @dataclass(frozen=True)
@@ -295,7 +295,12 @@ class DatasetSummary:
     warnings: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
-        """Return the summary as lines for the terminal, the warnings last."""
+        """Return the summary as lines for the terminal, the warnings last.
+
+        Returns
+        -------
+        list of str
+        """
         source, target, twins = self.source, self.target, self.preparation.twins
         lines = [
             f"Target: {target.survey}, {target.rows:,} sources, {target.labelled:,} labelled, {self.n_bands} bands of "
@@ -322,5 +327,10 @@ class DatasetSummary:
         return html_table(header, rows)
 
     def to_dict(self) -> dict[str, Any]:
-        """Return a form that JSON can hold."""
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
         return to_plain(self)

@@ -12,13 +12,13 @@ from ..options import PrepareOptions
 from ..run import Progress, claim_folder
 from ..store import provenance
 from .assembly import assemble, join_parts
-from .audit import QualityReport, check_shares
+from .audit import check_shares
 from .catalogue import Catalogue
 from .dataset import Dataset
+from .imaging import ImagingTable, join_imaging
 from .labels import LabelTable, join_labels
-from .optional import join_imaging
-from .positions import ImagingTable
 from .preparation import LabelFiles, Preparation
+from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
 from .recognition import Source, as_list, own_survey
 from .schema import Identity, Kind, OwnColumns, Survey

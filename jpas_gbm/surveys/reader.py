@@ -9,17 +9,19 @@ from typing import Any
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError
-from . import columns as col
-from .audit import FileQuality, QualityCount, QualityReport
+from . import conversion as col
+from .batches import Block, block_rows, join_blocks, rebatch
 from .catalogue import Catalogue
-from .columns import Layout, find_layout
+from .columns import Layout, find_layout, refuse_unknown_words
 from .fluxes import fluxes_in_njy, row_quality
-from .labels import LabelScheme, LabelTable, unique_labels, without_placeholders
-from .optional import join_imaging, optional_values
-from .positions import PLACEHOLDER, RADIUS, ImagingIndex, ImagingTable, ids_from_key, position_groups, unlike_places
+from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_values
+from .labels import LabelTable, unique_labels, without_placeholders
+from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
+from .quality import FileQuality, QualityCount, QualityReport
 from .recognition import Source, as_list, open_survey
 from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
-from .tables import Block, RawTable, Want, block_rows, join_blocks, rebatch
+from .scheme import LabelScheme
+from .tables import RawTable, Want
 
 _Parts = dict[str, Any]
 
@@ -50,7 +52,7 @@ class CatalogueReader:
         Rows of the file, where known before reading.
     keep : mapping of str to Want
         Further columns of the file, by its names, that the catalogues carry in `extra`, named by
-        :func:`~jpas_gbm.surveys.columns.kept_name`.
+        :func:`~jpas_gbm.surveys.conversion.kept_name`.
     counted : QualityReport
         What was counted of the rows that were read so far.
     seen : bool
@@ -167,7 +169,7 @@ class CatalogueReader:
                 + "\n".join(self.quality.lines())
                 + "\nCheck that the right photometry and survey were chosen (--survey)."
             )
-        col.refuse_unknown_words(self.layout)
+        refuse_unknown_words(self.layout)
 
     def _parts(self, block: Block, start: int) -> _Parts:
         schema, layout, rows = self.schema, self.layout, block_rows(block)
@@ -231,11 +233,7 @@ def _joined(parts: list[_Parts]) -> _Parts:
 
 
 def read(
-    path: Source,
-    *,
-    survey: Survey = None,
-    bands: str | None = None,
-    legacy: Source | Sequence[Source] | None = None,
+    path: Source, *, survey: Survey = None, bands: str | None = None, legacy: Source | Sequence[Source] | None = None
 ) -> Catalogue:
     """Read a catalogue whole.
 
@@ -352,7 +350,7 @@ def read_catalogue(
     return reader.read(), reader.quality
 
 
-def _counted(table: RawTable, rows: int, counts: Sequence[QualityCount], layout: col.Layout) -> QualityReport:
+def _counted(table: RawTable, rows: int, counts: Sequence[QualityCount], layout: Layout) -> QualityReport:
     """Return what was counted in a table, with what is to be known of its file and columns."""
     notes, section = (*table.notes, *layout.unchecked), layout.schema.magnitude
     column = "" if section is None else layout.names.get(section.column[0], "")
@@ -375,11 +373,7 @@ def _read_columns(
 
 
 def read_labels(
-    source: Source,
-    survey: Survey = None,
-    scheme: LabelScheme | None = None,
-    *,
-    hdu: int | str | None = None,
+    source: Source, survey: Survey = None, scheme: LabelScheme | None = None, *, hdu: int | str | None = None
 ) -> tuple[LabelTable, QualityReport]:
     """Read a spectroscopic catalogue as labels.
 
@@ -411,7 +405,7 @@ def read_labels(
     label, z, counts = col.labels(plain, layout, scheme or LabelScheme())
     ra, dec, more = col.position(plain, layout)
     shapes, others = col.morphology(plain, layout, rows)
-    col.refuse_unknown_words(layout)
+    refuse_unknown_words(layout)
     if schema.identity == "position":
         # No table's own ids: negative, so that they are nobody's TARGETID.
         ids = ids_from_key({"PLACE": col.sky_cell(ra, dec)})[position_groups(ra, dec, RADIUS)]
@@ -473,7 +467,7 @@ def read_imaging(
     ra, dec, more = col.position(plain, layout)
     mag = col.magnitude(plain, layout, len(ra))
     shapes, others = col.morphology(plain, layout, len(ra))
-    col.refuse_unknown_words(layout)
+    refuse_unknown_words(layout)
     dark = int(np.isnan(mag).sum()) if layout.schema.magnitude else 0
     crowd = unlike_places(ra, dec, lambda rows: mag[rows])
     ra[crowd] = dec[crowd] = np.nan

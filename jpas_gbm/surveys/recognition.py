@@ -13,8 +13,9 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError
 from .bands import band_system
+from .batches import as_float, join_blocks
+from .column_names import ColumnNames
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
-from .fluxes import as_float
 from .formats.npy import find_array
 from .schema import (
     ROLES,
@@ -28,7 +29,7 @@ from .schema import (
     load_schema,
     with_columns,
 )
-from .tables import BesideTable, ColumnNames, Extension, RawTable, join_blocks, open_table
+from .tables import BesideTable, Extension, RawTable, open_table
 
 if TYPE_CHECKING:
     import pandas as pd

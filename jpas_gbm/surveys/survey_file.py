@@ -14,11 +14,13 @@ import numpy as np
 from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
-from .bands import band_system, band_system_names, stated_unit
+from .bands import band_system, band_system_names
+from .column_names import ColumnNames
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
 from .schema import SurveySchema, aliases, load_schema, survey_names
-from .tables import ColumnNames, RawTable
+from .tables import RawTable
+from .units import stated_unit
 
 _ERRORS = re.compile(r"err|^e_|_e_|sigma|unc|ivar|noise", re.IGNORECASE)
 _KEYS = (("TILE_ID", "NUMBER"), ("BRICKID", "OBJID"), ("plate", "mjd", "fiberid"), ("plate", "mjd", "fiber_id"))
@@ -82,7 +84,12 @@ class SurveyDraft:
 
 @dataclass(frozen=True)
 class Text:
-    """Text that is printed as it is."""
+    """Text that is printed as it is.
+
+    Parameters
+    ----------
+    text : str
+    """
 
     text: str
 

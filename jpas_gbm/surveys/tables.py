@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,99 +12,9 @@ from typing import ClassVar, Literal
 import numpy as np
 
 from ..config import Registry
-from ..errors import CatalogueError, did_you_mean
-from .packing import is_several, open_content, short, spelt_numbers, unquoted
-
-Block = dict[str, np.ndarray]
-"""Some rows of some columns: plain columns (n,), array columns (n, width); missing is NaN or masked."""
-
-
-def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) -> np.ndarray:
-    """Return rows that are sequences of numbers, or None, as one float array, missing entries NaN.
-
-    Parameters
-    ----------
-    values : sequence
-        One sequence a row, as long as most; entries, or a whole row, may be None or masked.
-    name, place : str
-        The column and the table, for messages.
-    start : int
-        Row number of the first, for messages.
-
-    Raises
-    ------
-    CatalogueError
-        If a row is shorter or longer than the others.
-    """
-    lengths = np.array([0 if _absent(row) else np.size(row) for row in values])  # type: ignore[arg-type]
-    filled = lengths[lengths > 0]
-    width = int(np.bincount(filled).argmax()) if len(filled) else 0
-    odd = np.flatnonzero((lengths != width) & (lengths > 0))
-    if len(odd):
-        raise CatalogueError(
-            f"{place}[{name}]: row {start + odd[0]} has {lengths[odd[0]]} values, the others {width} "
-            f"({len(odd)} such rows). An array column needs one value a band in every row, empty ones as NaN."
-        )
-    if len(values) * width > MOST_STACKED:
-        raise CatalogueError(f"{place}[{name}]: rows of {width:,} values are not read here.")
-    stacked = np.full((len(values), width), np.nan)
-    for i in np.flatnonzero(lengths):
-        row = values[int(i)]
-        if isinstance(row, np.ma.MaskedArray):
-            row = np.ma.filled(row.astype(np.float64), np.nan)
-        try:
-            stacked[i] = np.asarray(row, dtype=np.float64).reshape(width)
-        except (ValueError, TypeError) as error:
-            raise CatalogueError(
-                f"{place}[{name}]: row {start + int(i)} holds what are no numbers ({short(row)})."
-            ) from error
-    return stacked
-
-
-def _absent(row: object) -> bool:
-    return row is None or row is np.ma.masked
-
-
-def rebatch(blocks: Iterator[Block], rows: int) -> Iterator[Block]:
-    """Cut a stream of blocks into blocks of exactly `rows` rows (the last may be shorter)."""
-    held: list[Block] = []
-    count = 0
-    for block in blocks:
-        held.append(block)
-        count += block_rows(block)
-        while count >= rows:
-            whole = join_blocks(held)
-            yield {name: value[:rows] for name, value in whole.items()}
-            held = [{name: value[rows:] for name, value in whole.items()}]
-            count -= rows
-    if count:
-        yield join_blocks(held)
-
-
-def block_rows(block: Block) -> int:
-    """Return the number of rows of a block."""
-    return len(next(iter(block.values())))
-
-
-def join_blocks(blocks: Sequence[Block]) -> Block:
-    """Return blocks as one; masks are kept."""
-    if len(blocks) == 1:
-        return blocks[0]
-    names = blocks[0]
-    return {
-        name: np.ma.concatenate([block[name] for block in blocks])
-        if _masked(blocks, name)
-        else np.concatenate([block[name] for block in blocks])
-        for name in names
-    }
-
-
-def _masked(blocks: Sequence[Block], name: str) -> bool:
-    return any(isinstance(block[name], np.ma.MaskedArray) for block in blocks)
-
-
-MOST_STACKED = 1 << 28
-"""Values of one column that are held at a time."""
+from ..errors import CatalogueError
+from .batches import Block, block_rows, rebatch
+from .packing import is_several, open_content, spelt_numbers, unquoted
 
 Want = Literal["float", "int", "text", "any"]
 
@@ -206,7 +115,18 @@ class RawTable(ABC):
 
     @staticmethod
     def begins(head: bytes) -> bool:
-        """Return whether a file that begins with these (unpacked) bytes is in this format."""
+        """Return whether a file that begins with these (unpacked) bytes is in this format.
+
+        Parameters
+        ----------
+        head : bytes
+            Some first bytes of the content.
+
+        Returns
+        -------
+        bool
+            False for what has no file.
+        """
         return False
 
     @abstractmethod
@@ -215,10 +135,31 @@ class RawTable(ABC):
 
         Plain columns have shape (n,), array columns (n, width); missing entries are NaN or masked,
         text is stripped.
+
+        Parameters
+        ----------
+        want : mapping of str to {"float", "int", "text", "any"}
+            Columns of the table, and what they must be.
+
+        Yields
+        ------
+        dict of str to array
+            The next rows.
         """
 
     def blocks_from(self, want: Mapping[str, Want], start: int) -> Iterator[Block]:
-        """Yield what :meth:`blocks` yields, without the first `start` rows."""
+        """Yield what :meth:`blocks` yields, without the first `start` rows.
+
+        Parameters
+        ----------
+        want : mapping of str to Want
+            As for :meth:`blocks`.
+        start : int
+
+        Yields
+        ------
+        Block
+        """
         for block in self.blocks(want):
             rows = block_rows(block)
             if rows > start:
@@ -227,6 +168,16 @@ class RawTable(ABC):
 
     def read(self, want: Mapping[str, Want], start: int = 0) -> Iterator[Block]:
         """Yield the wanted columns as :meth:`blocks` does from row `start` on, and numbers where numbers are wanted.
+
+        Parameters
+        ----------
+        want : mapping of str to Want
+            As for :meth:`blocks`.
+        start : int
+
+        Yields
+        ------
+        Block
 
         Raises
         ------
@@ -245,6 +196,11 @@ class RawTable(ABC):
 
     def refuse_repeated(self, names: Iterable[str]) -> None:
         """Refuse to read columns whose name stands more than once.
+
+        Parameters
+        ----------
+        names : iterable of str
+            The columns to be read.
 
         Raises
         ------
@@ -277,6 +233,11 @@ class RawTable(ABC):
     def stale(self, what: str) -> None:
         """Note that checksums do not fit a table that is sound otherwise, as after other software cut it.
 
+        Parameters
+        ----------
+        what : str
+            Which checksums do not fit, for people.
+
         Raises
         ------
         CatalogueError
@@ -289,62 +250,6 @@ class RawTable(ABC):
                 f"{self.place}: {what}, and it has all its {self.rows:,} rows: it is damaged. Make or fetch it again."
             )
         self._notes += (f"{what}: the table was changed after they were made, or is damaged",)
-
-
-def repeated_names(names: Sequence[str]) -> frozenset[str]:
-    """Return the names that stand more than once."""
-    return frozenset(name for name, count in Counter(names).items() if count > 1)
-
-
-def canonical(name: str) -> str:
-    """Return a column name without prefix and case: ``minijpas.tile_id`` becomes ``TILE_ID``."""
-    return name.rsplit(".", 1)[-1].strip().strip('"').upper()
-
-
-class ColumnNames:
-    """Finds columns by any of their spellings.
-
-    Parameters
-    ----------
-    names : sequence of str
-        As the file spells them.
-    place : str
-        The table, for messages.
-    """
-
-    def __init__(self, names: Sequence[str], place: str) -> None:
-        self.names = tuple(names)
-        self.place = place
-        self._exact = frozenset(self.names)
-        self._canonical: dict[str, list[str]] = {}
-        for name in self.names:
-            self._canonical.setdefault(canonical(name), []).append(name)
-
-    def find(self, spellings: Sequence[str]) -> str | None:
-        """Return the file's name of the first spelling that it has, or None.
-
-        A name spelt exactly is preferred to one that differs in case or prefix.
-
-        Raises
-        ------
-        CatalogueError
-            If two columns differ in nothing but case or prefix.
-        """
-        for spelling in spellings:
-            if spelling in self._exact:
-                return spelling
-            found = self._canonical.get(canonical(spelling), [])
-            if len(found) > 1:
-                raise CatalogueError(
-                    f"{self.place}: columns {' and '.join(found)} could both be '{spelling}'. Rename or drop one."
-                )
-            if found:
-                return found[0]
-        return None
-
-    def nearest(self, name: str) -> str:
-        """Return a hint at a column of nearly that name, or an empty string."""
-        return did_you_mean(name, self.names)
 
 
 class BesideTable(RawTable):
@@ -401,6 +306,18 @@ class BesideTable(RawTable):
 def peek(path: Path, size: int = 4096) -> bytes:
     """Return the first bytes of the content of a file, unpacked if it is packed.
 
+    Parameters
+    ----------
+    path : Path
+        The file.
+    size : int
+        Bytes wanted.
+
+    Returns
+    -------
+    bytes
+        Fewer where the content is shorter.
+
     Raises
     ------
     CatalogueError
@@ -435,6 +352,11 @@ def find_format(path: str | Path) -> type[RawTable]:
     path : path
         May be gzipped.
 
+    Returns
+    -------
+    type of RawTable
+        One of :data:`FORMATS`.
+
     Raises
     ------
     CatalogueError
@@ -463,20 +385,36 @@ def find_format(path: str | Path) -> type[RawTable]:
 
 
 def file_format(path: str | Path) -> str:
-    """Return the name of the format of a file, told by its content; see :func:`find_format`."""
-    return find_format(path).format
-
-
-def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
-    """Open a table of any format that is read here; several files of a folder or a wildcard are one.
+    """Return the name of the format of a file, told by its content; see :func:`find_format`.
 
     Parameters
     ----------
     path : path
-        A file, whose format is told by content; a folder, a HATS catalogue or a wildcard.
+        The file.
+
+    Returns
+    -------
+    str
+        Such as FITS.
+    """
+    return find_format(path).format
+
+
+def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
+    """Open a table of any format that is read here.
+
+    Parameters
+    ----------
+    path : path
+        The format is told by content.
     hdu : int or str or sequence of str, optional
         Extension of a FITS file: a number or a name that must be there, or names to prefer.
         Default: the first binary table.
+
+    Returns
+    -------
+    RawTable
+        Its columns are known, its rows are not read yet.
 
     Raises
     ------
@@ -487,7 +425,18 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
 
 
 def open_file(path: str | Path, hdu: Extension = None) -> RawTable:
-    """Open a table in a file of its own, as :func:`open_table` does."""
+    """Open a table in a file of its own, as :func:`open_table` does.
+
+    Parameters
+    ----------
+    path : path
+    hdu : int, str or sequence of str, optional
+        As for :func:`open_table`.
+
+    Returns
+    -------
+    RawTable
+    """
     table = find_format(path)(Path(path), hdu)  # type: ignore[call-arg]
     if len(table.columns) > MOST_COLUMNS:
         raise CatalogueError(

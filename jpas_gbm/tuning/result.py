@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated, Any
 import yaml
 from pydantic import (
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
     PlainSerializer,
@@ -27,6 +26,7 @@ from ..errors import BundleError, ConfigError
 from ..options import Entry, FitOptions, Rung, Value
 from ..store import dump_json, read_record, write_json
 from ..text import MINUS
+from .space import Fresh, Interval, Untuned
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,11 +41,6 @@ _LOSSES = {
 }
 
 
-Interval = Annotated[
-    tuple[float, float] | None,
-    BeforeValidator(lambda ends: None if ends is None or None in tuple(ends) else ends),
-]
-"""Both ends of a 95 % interval; None where it is not known."""
 SpaceEntry = Annotated[
     Entry, PlainSerializer(lambda entry: entry.model_dump(mode="json", exclude_defaults=True), when_used="json")
 ]
@@ -53,7 +48,19 @@ SpaceEntry = Annotated[
 
 @dataclass(frozen=True)
 class Counts:
-    """How many trials there were: asked for, counted towards that, by outcome; how the study ended; seconds spent."""
+    """How many trials there were.
+
+    Parameters
+    ----------
+    counted, asked : int
+        Those that count towards what was asked for.
+    outcomes : mapping of str to int
+        Trials by how they ended.
+    ended : str
+        How the study did.
+    seconds : float, optional
+        Spent.
+    """
 
     counted: int
     asked: int = 0
@@ -130,54 +137,18 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Finalist:
-    """A trial trained with seeds that the study did not use: its loss, and those of the fresh seeds and their mean."""
-
-    trial: int
-    loss: float
-    losses: tuple[float, ...]
-    mean: float
-
-
-@dataclass(frozen=True)
-class Fresh:
-    """The best options trained with fresh seeds, and all trials that were.
+class Ladder:
+    """The rungs that trials climb, the share that goes on, and among how many of the latest (0: all).
 
     Parameters
     ----------
-    losses : tuple of float
-        Of each fresh seed.
-    mean : float
-        Of these.
-    optimism : float
-        The mean less the loss with the study's seed: how much of that was luck of the seed.
-    seeds : tuple of int
-        The fresh seeds.
-    finalists : tuple of Finalist
-        All trials that were trained with them.
+    rungs : tuple of Rung
+        From the cheapest on.
+    keep : float, optional
+        Share that goes on.
+    among : int
+        Of how many of the latest.
     """
-
-    losses: tuple[float, ...]
-    mean: float
-    optimism: float
-    seeds: tuple[int, ...] = ()
-    finalists: tuple[Finalist, ...] = ()
-
-
-@dataclass(frozen=True)
-class Untuned:
-    """The fit that was not tuned; `difference` is the best loss less this one on the same rows, with its interval."""
-
-    loss: float
-    difference: float
-    interval: Interval = None
-    candidate: str = ""
-    figures: Mapping[str, float | None] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Ladder:
-    """The rungs that trials climb, the share that goes on, and among how many of the latest (0: all)."""
 
     rungs: tuple[Rung, ...] = ()
     keep: float | None = None
@@ -189,6 +160,8 @@ class Study(BaseModel):
 
     Parameters
     ----------
+    format : int
+        Of the file.
     regime : str
         Of its fits.
     counts : Counts
@@ -199,6 +172,8 @@ class Study(BaseModel):
         In order.
     metrics : tuple of str
         What was made small (1 less what is to be large); two for a Pareto front.
+    measured : str
+        The same in older files, for one figure.
     seed : int, optional
         Of the study and its trainings.
     front : tuple of Point

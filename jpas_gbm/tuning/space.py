@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import BaseModel
+from pydantic import BaseModel, BeforeValidator
 
 from ..adaptation.fit import check_options
 from ..adaptation.rows import Regime, get_regime
@@ -375,3 +375,78 @@ def _refused(base: FitOptions, name: str, values: tuple[Any, ...]) -> str | None
         except ConfigError as error:
             return f"space: {name} cannot be {value!r}. {error}"
     return None
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A trial trained with seeds that the study did not use: its loss, and those of the fresh seeds and their mean.
+
+    Parameters
+    ----------
+    trial : int
+        Its number.
+    loss : float
+        In the study.
+    losses, mean : tuple of float, float
+        With each fresh seed, and their mean.
+    """
+
+    trial: int
+    loss: float
+    losses: tuple[float, ...]
+    mean: float
+
+
+@dataclass(frozen=True)
+class Fresh:
+    """The best options trained with fresh seeds, and all trials that were.
+
+    Parameters
+    ----------
+    losses : tuple of float
+        Of each fresh seed.
+    mean : float
+        Of these.
+    optimism : float
+        The mean less the loss with the study's seed: how much of that was luck of the seed.
+    seeds : tuple of int
+        The fresh seeds.
+    finalists : tuple of Finalist
+        All trials that were trained with them.
+    """
+
+    losses: tuple[float, ...]
+    mean: float
+    optimism: float
+    seeds: tuple[int, ...] = ()
+    finalists: tuple[Finalist, ...] = ()
+
+
+@dataclass(frozen=True)
+class Untuned:
+    """The fit that was not tuned; `difference` is the best loss less this one on the same rows, with its interval.
+
+    Parameters
+    ----------
+    loss, difference : float
+        Its loss, and the best less this.
+    interval : (float, float), optional
+        95 %, of `difference`.
+    candidate : str
+        What its fit chose.
+    figures : mapping of str to float
+        Its other figures.
+    """
+
+    loss: float
+    difference: float
+    interval: Interval = None
+    candidate: str = ""
+    figures: Mapping[str, float | None] = field(default_factory=dict)
+
+
+Interval = Annotated[
+    tuple[float, float] | None,
+    BeforeValidator(lambda ends: None if ends is None or None in tuple(ends) else ends),
+]
+"""Both ends of a 95 % interval; None where it is not known."""

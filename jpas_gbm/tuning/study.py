@@ -161,6 +161,8 @@ class Work:
 
     Parameters
     ----------
+    told : str
+        What the progress of the study is called.
     study : optuna.Study
         The trials, shared by all processes.
     objective : Objective
@@ -181,8 +183,6 @@ class Work:
         Why the work ended.
     notes : list of str
         What was unusual.
-    told : str
-        What progress says of the trials.
     """
 
     study: Study

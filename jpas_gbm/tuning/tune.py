@@ -23,8 +23,8 @@ from ..store import provenance
 from ..surveys.dataset import Dataset
 from ..text import duration
 from .objective import Objective
-from .result import Counts, Finalist, Fresh, Ladder, Point, Study, Untuned
-from .space import Space, flat, with_values
+from .result import Counts, Ladder, Point, Study
+from .space import Finalist, Fresh, Space, Untuned, flat, with_values
 from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
 from .study import OutOfTime, Work, begin_with, earliest_as_good, load_answers, save_answers
 from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_table

@@ -11,7 +11,7 @@ from jpas_gbm.config import override
 from jpas_gbm.explanation.explain import explain
 from jpas_gbm.model import Model
 from jpas_gbm.options import ExplainOptions
-from jpas_gbm.surveys.labels import LabelScheme
+from jpas_gbm.surveys.scheme import LabelScheme
 
 RENAMED = LabelScheme(
     ("distant", "near", "extended", "point"),

@@ -10,7 +10,7 @@ from fake_tap import FakeTap, Table
 from typer.testing import CliRunner
 
 import jpas_gbm as jg
-from jpas_gbm.archives.fetch import may_hold
+from jpas_gbm.archives.areas import may_hold
 from jpas_gbm.archives.releases import band_order
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import CatalogueError, ConfigError
@@ -207,7 +207,7 @@ def test_what_lies_near_no_source_or_is_something_else(fake, user, tmp_path):
 
 def test_rows_of_catwise_come_beside_legacys_and_go_on_to_a_catalogue(fake, user, tmp_path, sources):
     """Each table of imaging is a file of its own; read together they give r and morphology, and W1 in AB."""
-    from jpas_gbm.surveys.catalogue import optional_columns
+    from jpas_gbm.surveys.imaging import optional_columns
 
     ra, dec = around(sources)
     legacy = write(tmp_path / "tractor.fits", tractor_columns(ra, dec), "TRACTOR")

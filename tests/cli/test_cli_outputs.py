@@ -70,7 +70,7 @@ def test_options_that_would_be_ignored_are_refused(words, said, tmp_path, monkey
 
 @pytest.mark.parametrize("budgets", ["", "0", "-5", "1.5", "all,foo", "100 200", ",", "²"])
 def test_budgets_that_are_none(budgets):
-    from jpas_gbm.comparison.compare import read_budgets
+    from jpas_gbm.comparison.budgets import read_budgets
     from jpas_gbm.errors import ConfigError
 
     with pytest.raises(ConfigError, match="write numbers of labels and 'all'"):

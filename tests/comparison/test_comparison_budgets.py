@@ -5,8 +5,9 @@ import json
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.budgets import BudgetCurve, equal_labels, label_order, thin_labels
+from jpas_gbm.comparison.budgets import BudgetCurve, equal_labels
 from jpas_gbm.comparison.compare import label_budgets
+from jpas_gbm.comparison.judged_rows import label_order, thin_labels
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.store import dump_json
 

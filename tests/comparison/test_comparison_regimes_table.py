@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from jpas_gbm.comparison.compare import compare_dataset
-from jpas_gbm.comparison.comparison import Comparison, Measured, RunStore, compare_regimes
-from jpas_gbm.comparison.evaluation import RegimeResult
+from jpas_gbm.comparison.comparison import Comparison, Measured, compare_regimes
+from jpas_gbm.comparison.evaluation import RegimeResult, RunStore
 from jpas_gbm.config import override
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.options import FitOptions

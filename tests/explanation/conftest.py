@@ -17,7 +17,7 @@ from jpas_gbm.options import BACKENDS, BoostingOptions, CalibrationOptions, Feat
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
-from jpas_gbm.surveys.labels import default_scheme
+from jpas_gbm.surveys.scheme import default_scheme
 
 BANDS = BandSystem(
     "twelve",

@@ -7,7 +7,7 @@ from jpas_gbm.errors import ExplanationError
 from jpas_gbm.explanation.attributions import Pair, attribute, corrected, seed_units
 from jpas_gbm.options import ExplainOptions
 from jpas_gbm.run import Run
-from jpas_gbm.surveys.labels import LabelScheme
+from jpas_gbm.surveys.scheme import LabelScheme
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ from jpas_gbm.features.variations import Variations, learn_variations, widen, wi
 from jpas_gbm.options import TemplateOptions
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
-from jpas_gbm.surveys.labels import LabelScheme
+from jpas_gbm.surveys.scheme import LabelScheme
 
 PIVOTS = np.arange(3800.0, 9200.0, 100.0)
 BANDS = BandSystem("many", tuple(Band(f"J{int(p / 10):04d}", float(p), 145.0) for p in PIVOTS))

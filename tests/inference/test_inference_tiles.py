@@ -16,7 +16,7 @@ from jpas_gbm.errors import BundleError, CatalogueError, FeatureMismatch
 from jpas_gbm.inference.tiles import calibrate_tiles, with_tiles
 from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.run import Run
-from jpas_gbm.surveys.audit import QualityBit
+from jpas_gbm.surveys.quality import QualityBit
 
 LEFT_OUT = (2243, 2244)
 

@@ -10,7 +10,8 @@ import pytest
 
 from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.lists.predicted import Predicted
-from jpas_gbm.surveys.labels import LabelledRows, LabelScheme
+from jpas_gbm.surveys.labels import LabelledRows
+from jpas_gbm.surveys.scheme import LabelScheme
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 OLD = np.array([0.04, 0.06, 0.6, 0.3])

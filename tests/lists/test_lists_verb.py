@@ -21,7 +21,7 @@ from jpas_gbm.options import SimulateOptions
 from jpas_gbm.run import Run
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import write_survey
-from jpas_gbm.surveys.audit import QualityBit
+from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import index_imaging, read_catalogue
 
 

@@ -27,7 +27,7 @@ from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_part
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json, from_plain
-from jpas_gbm.surveys.labels import LabelScheme
+from jpas_gbm.surveys.scheme import LabelScheme
 from jpas_gbm.text import number, span
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

@@ -9,8 +9,8 @@ import pandas as pd
 
 from jpas_gbm.surveys.bands import Band, BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.imaging import ImagingTable
 from jpas_gbm.surveys.labels import LabelTable
-from jpas_gbm.surveys.positions import ImagingTable
 
 ARCSEC = 1.0 / 3600.0
 THREE = BandSystem("three", (Band("a", 4000.0, 100.0), Band("b", 5000.0, 100.0), Band("c", 6000.0, 100.0)))

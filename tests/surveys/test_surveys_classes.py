@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ConfigError
-from jpas_gbm.surveys.labels import CLASSES, LabelScheme, default_scheme
+from jpas_gbm.surveys.scheme import CLASSES, LabelScheme, default_scheme
 
 
 def test_the_papers_classes_and_cut() -> None:

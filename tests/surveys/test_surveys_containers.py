@@ -19,8 +19,9 @@ from sample_files import FLUX, UNIT, idr_columns, write_fits, write_idr, write_z
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys import packing
 from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.batches import join_blocks
 from jpas_gbm.surveys.reader import read_catalogue, read_labels
-from jpas_gbm.surveys.tables import join_blocks, open_table
+from jpas_gbm.surveys.tables import open_table
 
 BANDS = band_system("jpas57").names
 

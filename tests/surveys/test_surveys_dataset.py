@@ -16,12 +16,13 @@ from survey_samples import catalogue, imaging_of, labels_of, mocks
 
 from jpas_gbm.errors import BundleError, ConfigError, DatasetError, LeakError, OutputError
 from jpas_gbm.surveys.assembly import assemble
-from jpas_gbm.surveys.audit import LeakAudit, LeakCheck, QualityReport
+from jpas_gbm.surveys.audit import LeakAudit, LeakCheck
 from jpas_gbm.surveys.bands import BandSystem
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import FORM, Dataset
-from jpas_gbm.surveys.labels import LabelScheme
 from jpas_gbm.surveys.preparation import LabelMatch, Preparation, TwinCounts
+from jpas_gbm.surveys.quality import QualityReport
+from jpas_gbm.surveys.scheme import LabelScheme
 
 TARGET = catalogue(400).replace(extra={"SUBCLASS": np.arange(400)})
 ROWS = np.arange(0, 400, 2)

@@ -12,9 +12,10 @@ from sample_files import FLUX, UNIT, idr_columns, write_idr
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.batches import join_blocks
 from jpas_gbm.surveys.formats import hdf5
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
-from jpas_gbm.surveys.tables import join_blocks, open_table
+from jpas_gbm.surveys.tables import open_table
 
 BANDS = band_system("jpas57").names
 

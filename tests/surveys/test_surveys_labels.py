@@ -7,8 +7,8 @@ import pytest
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.curation import apply_label_rules
+from jpas_gbm.surveys.imaging import ImagingTable
 from jpas_gbm.surveys.labels import LabelTable, as_ids, join_labels, unique_labels
-from jpas_gbm.surveys.positions import ImagingTable
 from jpas_gbm.surveys.schema import RowRule, load_schema
 
 

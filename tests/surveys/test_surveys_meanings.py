@@ -13,12 +13,14 @@ from sample_files import ERROR, FLUX, idr_columns, write_fits, write_idr, write_
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
-from jpas_gbm.surveys.audit import QualityReport
-from jpas_gbm.surveys.bands import band_system, degrees_per_unit, stated_unit
-from jpas_gbm.surveys.labels import LabelScheme, label_doubts
+from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.labels import label_doubts
 from jpas_gbm.surveys.positions import unlike_places
+from jpas_gbm.surveys.quality import QualityReport
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.schema import load_schema
+from jpas_gbm.surveys.scheme import LabelScheme
+from jpas_gbm.surveys.units import degrees_per_unit, stated_unit
 
 BANDS = band_system("jpas57").names
 

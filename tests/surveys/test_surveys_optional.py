@@ -7,8 +7,7 @@ from sample_files import write_fits, write_idr, write_tractor
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
-from jpas_gbm.surveys.catalogue import optional_columns
-from jpas_gbm.surveys.optional import forget_groups, join_imaging
+from jpas_gbm.surveys.imaging import forget_groups, join_imaging, optional_columns
 from jpas_gbm.surveys.reader import read_imaging
 from jpas_gbm.surveys.schema import load_schema
 

@@ -22,10 +22,10 @@ from sample_files import (
 )
 
 from jpas_gbm.errors import CatalogueError, ConfigError
-from jpas_gbm.surveys.audit import QualityBit
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
-from jpas_gbm.surveys.columns import sky_cell
+from jpas_gbm.surveys.conversion import sky_cell
+from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.recognition import read_table, recognise
 

@@ -12,9 +12,10 @@ import pytest
 
 from jpas_gbm.config import configs_folder
 from jpas_gbm.surveys import schema
+from jpas_gbm.surveys.batches import Block
 from jpas_gbm.surveys.reader import read_catalogue, read_labels
 from jpas_gbm.surveys.recognition import recognise
-from jpas_gbm.surveys.tables import FORMATS, Block, Column, Extension, RawTable, Want, open_table
+from jpas_gbm.surveys.tables import FORMATS, Column, Extension, RawTable, Want, open_table
 
 SURVEY = """
 title: A dummy survey

@@ -9,8 +9,9 @@ from astropy.table import Table
 from sample_files import write_idr
 
 from jpas_gbm.errors import CatalogueError
+from jpas_gbm.surveys.batches import block_rows, join_blocks
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
-from jpas_gbm.surveys.tables import block_rows, join_blocks, open_table
+from jpas_gbm.surveys.tables import open_table
 
 
 def parquet(path, numbers, **more):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from survey_samples import ARCSEC, catalogue, mocks
 
-from jpas_gbm.surveys.curation import TwinFinder
+from jpas_gbm.surveys.positions import TwinFinder
 
 
 def test_twins_by_id_and_by_their_own_word() -> None:

@@ -16,9 +16,11 @@ import pyarrow.csv as pacsv
 import yaml
 
 from ...errors import CatalogueError
-from ..bands import SEXAGESIMAL, SEXAGESIMAL_HINT
+from ..batches import Block, stack_rows
+from ..column_names import repeated_names
 from ..packing import is_packed, open_content
-from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, peek, repeated_names, stack_rows
+from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, peek
+from ..units import SEXAGESIMAL, SEXAGESIMAL_HINT
 from .parquet import block_of, column_of, first_line
 
 _CSV_BYTES = 4 << 20

@@ -11,8 +11,9 @@ import numpy as np
 
 from ...errors import CatalogueError
 from ...store import native
+from ..batches import Block, rebatch
 from ..packing import is_packed, open_content
-from ..tables import ARRAY, BLOCK_BYTES, FORMATS, Block, Column, Extension, Kind, RawTable, Want, open_table, rebatch
+from ..tables import ARRAY, BLOCK_BYTES, FORMATS, Column, Extension, Kind, RawTable, Want, open_table
 
 
 def beside(path: Path) -> list[Path]:

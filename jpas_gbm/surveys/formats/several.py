@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import CatalogueError
+from ..batches import Block
 from ..packing import check_file
-from ..tables import FORMATS, SEVERAL, Block, Column, Extension, RawTable, Want, open_file
+from ..tables import FORMATS, SEVERAL, Column, Extension, RawTable, Want, open_file
 
 _HATS = ("hats.properties", "properties")
 _PIXEL = re.compile(r"Norder=(\d+)/(?:.*/)?Npix=(\d+)")

@@ -13,8 +13,10 @@ import numpy as np
 
 from ...errors import CatalogueError
 from ...store import native
+from ..batches import Block, stack_rows
+from ..column_names import repeated_names
 from ..packing import is_packed, open_content
-from ..tables import FORMATS, Block, Column, Extension, Kind, RawTable, Want, repeated_names, stack_rows
+from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want
 
 if TYPE_CHECKING:
     from astropy.table import Table

@@ -1,0 +1,293 @@
+"""Quality bits of rows, and what was rejected or mended of each file, counted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import IntFlag
+from typing import Any
+
+from ..errors import BundleError, CatalogueError
+from ..store import damage, from_plain, to_plain
+from ..text import listed
+from .audit import Unit
+
+
+class QualityBit(IntFlag):
+    """Bits of the column QUALITY: what to know before a probability is believed."""
+
+    FLAGGED = 1
+    """A measured flux of this row was rejected because of its flags or its mask."""
+    FEW_BANDS = 2
+    """Fewer bands were observed than the survey file asks for (``quality: min_bands``)."""
+    NO_IMAGING = 4
+    """No magnitude of the imaging survey."""
+    OUTSIDE_MAGNITUDES = 8
+    """Fainter or brighter than what the model was trained on."""
+    LOW_OVERLAP = 16
+    """Unlike the training rows."""
+    UNKNOWN_MORPHOLOGY = 32
+    """No morphological type."""
+    UNKNOWN_TILE = 64
+    """The model has no zero point of the row's tile: ``jpas-gbm calibrate-tiles`` measures it."""
+    NO_PHOTOMETRY = 128
+    """No band of the model was observed: there are no probabilities and no class."""
+
+
+@dataclass(frozen=True)
+class QualityCount:
+    """How often one declared rule applied to one file.
+
+    Parameters
+    ----------
+    rule : str
+        Short name, such as ``flag_FLAGS``.
+    sentence : str
+        What the rule does, for a person: "rejected by FLAGS bit 4 (corrupted)".
+    count : int
+        Fluxes or rows to which it applied.
+    unit : {"fluxes", "rows"}
+        What is counted.
+    """
+
+    rule: str
+    sentence: str
+    count: int
+    unit: Unit = "fluxes"
+
+
+@dataclass(frozen=True)
+class FileQuality:
+    """The counts of one file.
+
+    Parameters
+    ----------
+    rows : int
+        Rows read.
+    bands : int
+        Bands read; 0 for a table without photometry.
+    counts : mapping of str to QualityCount
+        By rule, in the order in which the rules were applied.
+    notes : tuple of str
+        What a person must know of the file: what was not checked, that its checksums are stale.
+    simulated : bool
+        Whether the file says that it is simulated.
+    magnitude : str
+        What its magnitude is, for people; empty where it has none.
+    """
+
+    rows: int
+    bands: int = 0
+    counts: Mapping[str, QualityCount] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    simulated: bool = False
+    magnitude: str = ""
+
+    def __add__(self, other: FileQuality) -> FileQuality:
+        counts = dict(self.counts)
+        for rule, count in other.counts.items():
+            before = counts[rule].count if rule in counts else 0
+            counts[rule] = QualityCount(rule, count.sentence, before + count.count, count.unit)
+        notes = tuple(dict.fromkeys((*self.notes, *other.notes)))
+        simulated = self.simulated or other.simulated
+        magnitude = self.magnitude or other.magnitude
+        return FileQuality(self.rows + other.rows, max(self.bands, other.bands), counts, notes, simulated, magnitude)
+
+    def share(self, count: QualityCount) -> float:
+        """Return a count as a share of all fluxes, or of all rows.
+
+        Parameters
+        ----------
+        count : QualityCount
+            One of this file.
+
+        Returns
+        -------
+        float
+            From 0 to 1; 0 where the file has no row.
+        """
+        total = self.rows * (self.bands if count.unit == "fluxes" else 1)
+        return count.count / total if total else 0.0
+
+
+@dataclass(frozen=True)
+class QualityReport:
+    """Counts per rule per file; reports add up.
+
+    Parameters
+    ----------
+    files : mapping of str to FileQuality
+        By file name.
+
+    Examples
+    --------
+    >>> report = QualityReport.of("a.fits", 4, bands=5, counts=[QualityCount("inf", "infinite", 2)])
+    >>> (report + report).count("inf")
+    4
+    >>> print(report.lines()[1])
+      2 of 20 fluxes (10.00 %): infinite
+    """
+
+    files: Mapping[str, FileQuality] = field(default_factory=dict)
+
+    @classmethod
+    def of(
+        cls,
+        file: str,
+        rows: int,
+        *,
+        bands: int = 0,
+        counts: Iterable[QualityCount] = (),
+        notes: Iterable[str] = (),
+        simulated: bool = False,
+    ) -> QualityReport:
+        """Return the report of one file.
+
+        Parameters
+        ----------
+        file : str
+        rows, bands : int
+        counts : iterable of QualityCount
+        notes : iterable of str
+        simulated : bool
+
+        Returns
+        -------
+        QualityReport
+        """
+        return cls({file: FileQuality(rows, bands, {count.rule: count for count in counts}, tuple(notes), simulated)})
+
+    @property
+    def simulated(self) -> bool:
+        """Whether any of the files says that it is simulated."""
+        return any(quality.simulated for quality in self.files.values())
+
+    @property
+    def magnitude(self) -> str:
+        """What the magnitudes of the files are, for people: ``r (Legacy Surveys)``; empty where they have none."""
+        return listed(list(dict.fromkeys(q.magnitude for q in self.files.values() if q.magnitude)), "or")
+
+    def notes(self) -> list[str]:
+        """Return what is to be known of the files, each sentence with the name of its file.
+
+        Returns
+        -------
+        list of str
+        """
+        return [f"{name}: {note}" for name, quality in self.files.items() for note in quality.notes]
+
+    def refuse_notes(self) -> None:
+        """Refuse files of which there is anything to note, as ``--strict`` asks.
+
+        Raises
+        ------
+        CatalogueError
+            Quoting the notes.
+        """
+        if self.notes():
+            raise CatalogueError(f"{'; '.join(self.notes())}. With --strict such files are not read.")
+
+    def __add__(self, other: QualityReport) -> QualityReport:
+        files = dict(self.files)
+        for name, quality in other.files.items():
+            files[name] = files[name] + quality if name in files else quality
+        return QualityReport(files)
+
+    merge = __add__
+
+    @staticmethod
+    def total(reports: Iterable[QualityReport]) -> QualityReport:
+        """Return the sum of several reports.
+
+        Parameters
+        ----------
+        reports : iterable of QualityReport
+
+        Returns
+        -------
+        QualityReport
+        """
+        result = QualityReport()
+        for report in reports:
+            result = result + report
+        return result
+
+    def count(self, rule: str, file: str | None = None) -> int:
+        """Return how often a rule applied, in one file or in all.
+
+        Parameters
+        ----------
+        rule : str
+            Its name.
+        file : str, optional
+            Name of the file; default: all files.
+
+        Returns
+        -------
+        int
+            Fluxes or rows; 0 for a rule that never applied.
+        """
+        chosen = self.files.values() if file is None else [self.files[file]]
+        return sum(quality.counts[rule].count for quality in chosen if rule in quality.counts)
+
+    def lines(self) -> list[str]:
+        """Return the report as lines for a person; rules that never applied are left out.
+
+        Returns
+        -------
+        list of str
+        """
+        lines = []
+        for name, quality in self.files.items():
+            head = f"{name}: {quality.rows:,} rows"
+            lines.append(head + (f", {quality.bands} bands" if quality.bands else ""))
+            shown = [count for count in quality.counts.values() if count.count]
+            for count in shown:
+                total = quality.rows * (quality.bands if count.unit == "fluxes" else 1)
+                share = f"{100 * quality.share(count):.2f} %"
+                lines.append(f"  {count.count:,} of {total:,} {count.unit} ({share}): {count.sentence}")
+            if not shown:
+                lines.append("  nothing was rejected or mended")
+            lines += [f"  note: {note}" for note in quality.notes]
+        return lines
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return a form that JSON can hold; rules that never applied are kept, with 0.
+
+        Returns
+        -------
+        dict
+        """
+        plain: dict[str, Any] = to_plain(self)["files"]
+        for part in plain.values():
+            for count in part["counts"].values():
+                del count["rule"]
+        return plain
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> QualityReport:
+        """Rebuild a report from :meth:`to_dict`.
+
+        Parameters
+        ----------
+        value : mapping
+
+        Returns
+        -------
+        QualityReport
+
+        Raises
+        ------
+        BundleError
+            If the value is not what :meth:`to_dict` makes.
+        """
+        try:
+            named = {
+                name: {**part, "counts": {rule: {"rule": rule, **count} for rule, count in part["counts"].items()}}
+                for name, part in value.items()
+            }
+            return from_plain(cls, {"files": named})
+        except (KeyError, TypeError, AttributeError, ValueError) as error:
+            raise BundleError(
+                f"the quality report is damaged ({damage(error)}): prepare the data set again."
+            ) from error

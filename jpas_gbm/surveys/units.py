@@ -1,0 +1,225 @@
+"""Units that tables state, spelt in many ways: what they measure and how large they are."""
+
+from __future__ import annotations
+
+import re
+import warnings
+from functools import cache
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from ..errors import CatalogueError
+
+if TYPE_CHECKING:
+    from astropy.units import UnitBase
+
+
+UnitKind = Literal["f_lambda", "f_nu", "ab_magnitude", "ratio"]
+"""What a unit measures; a ratio has no dimension, as a relative error or a redshift."""
+
+_CM2 = "s-1 cm-2"
+
+
+class Stated(NamedTuple):
+    """What a unit that a file states is.
+
+    Parameters
+    ----------
+    kind : UnitKind
+        What the unit is one of.
+    scale : float
+        Its size in cgs; 0.01 for a per cent, 1 for magnitudes.
+    """
+
+    kind: UnitKind
+    scale: float
+
+
+_NOTHING = frozenset({"", "-", "--", "---", "none", "null", "nan", "n/a", "unknown", "undefined"})
+
+
+_RATIO = frozenset({"dimensionless", "unitless", "redshift", "z", "fraction"})
+
+
+_MAGNITUDES = {
+    "mag": frozenset({"mag", "mags", "magnitude", "magnitudes"}),
+    "mag(AB)": frozenset(
+        {"ab", "abmag", "abmags", "magab", "mag(ab)", "mags(ab)", "abmagnitude", "abmagnitudes", "mab"}
+    ),
+}
+
+
+_SPELT = {
+    "A": "Angstrom", "a": "Angstrom", "aa": "Angstrom", "angs": "Angstrom", "angstrom": "Angstrom",
+    "angstroms": "Angstrom", "ergs": "erg", "erg": "erg", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
+    "s": "s", "cm": "cm", "hz": "Hz", "hertz": "Hz", "w": "W", "watt": "W", "watts": "W", "m": "m", "um": "um",
+    "micron": "um", "microns": "um", "nm": "nm", "jy": "Jy", "jansky": "Jy", "janskys": "Jy", "janskies": "Jy",
+    "ujy": "uJy", "njy": "nJy", "microjy": "uJy", "nanojy": "nJy", "millijy": "mJy", "microjansky": "uJy",
+    "nanojansky": "nJy", "millijansky": "mJy", "maggy": "mgy", "maggie": "mgy", "maggies": "mgy", "mgy": "mgy",
+    "nanomaggy": "nmgy", "nanomaggie": "nmgy", "nanomaggies": "nmgy", "nmgy": "nmgy",
+    "flam": f"(erg {_CM2} Angstrom-1)", "flambda": f"(erg {_CM2} Angstrom-1)", "fnu": f"(erg {_CM2} Hz-1)",
+}  # fmt: skip
+"""Words of unit strings in lower case, and astropy's spelling of them."""
+
+
+_POWER = re.compile(r"^\s*(?:(\d+\.?\d*)\s*[x×*·]\s*)?10\s*(?:\^|\*\*)\s*[({]?\s*([+-]?\d+)\s*[)}]?\s*[*·.]?")
+
+
+def _parsed(text: str) -> UnitBase | None:
+    """Return a unit as astropy reads it, or None."""
+    from astropy import units as u
+
+    for format in (None, "cds"):
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return u.Unit(text, format=format, parse_strict="raise")
+        except (ValueError, TypeError, ZeroDivisionError, OverflowError):
+            continue
+    return None
+
+
+def _plain(text: str) -> str:
+    """Return a unit string without signs of its own: powers of ten, Å, µ, braces."""
+    text = _POWER.sub(lambda m: f"{m[1] or '1'}e{m[2]} ", text.strip().strip("\"'"))
+    for sign, word in (("\\AA", "Angstrom"), ("Å", "Angstrom"), ("Å", "Angstrom"), ("µ", "u"), ("μ", "u")):
+        text = text.replace(sign, word)
+    return re.sub(r"\{([^{}]*)\}", r"\1", text).strip()
+
+
+def _known(unit: UnitBase | None) -> Stated | None:
+    """Return what a unit is if fluxes, magnitudes or ratios can be in it."""
+    from astropy import units as u
+
+    if unit is None:
+        return None
+    if not isinstance(unit, u.UnitBase):
+        return Stated("ab_magnitude", 1.0) if unit == u.ABmag else None
+    if unit == u.mag:
+        return Stated("ab_magnitude", 1.0)
+    if unit.is_equivalent(u.maggy):
+        return Stated("f_nu", float(f"{unit.to(u.maggy) * 10**-19.44:.12g}"))
+    sizes: dict[UnitKind, UnitBase] = {
+        "f_lambda": u.erg / u.s / u.cm**2 / u.AA,
+        "f_nu": u.erg / u.s / u.cm**2 / u.Hz,
+        "ratio": u.dimensionless_unscaled,
+    }
+    for kind, cgs in sizes.items():
+        if unit.is_equivalent(cgs):
+            # Through decades: 1e-19 stays 1e-19 and does not become 1.0000000000000001e-19.
+            return Stated(kind, float(f"{unit.to(cgs):.12g}"))
+    return None
+
+
+def says_nothing(text: str | None) -> bool:
+    """Return whether a unit string states no unit.
+
+    Parameters
+    ----------
+    text : str, optional
+        As the file states it.
+
+    Returns
+    -------
+    bool
+        True for blanks and words such as "none".
+    """
+    return text is None or text.strip().lower() in _NOTHING
+
+
+@cache
+def stated_unit(text: str | None) -> Stated | None:
+    """Return what a unit that a file states is, and its size in cgs, or None if it says nothing usable.
+
+    Astropy's reading of the string as it stands comes first (FITS, VOUnit and its own spellings, then CDS); where
+    that is no flux, magnitude or ratio, words are read without regard to case, and A is the Ångström.
+
+    Parameters
+    ----------
+    text : str, optional
+
+    Returns
+    -------
+    Stated or None
+
+    Examples
+    --------
+    >>> tuple(stated_unit("10**-19 erg Angstrom-1 s-1 cm-2"))
+    ('f_lambda', 1e-19)
+    >>> tuple(stated_unit("10-17 erg/(s cm2 A)")), tuple(stated_unit("nanomaggies"))
+    (('f_lambda', 1e-17), ('f_nu', 3.6307805477e-29))
+    >>> stated_unit("mag(AB)").kind, stated_unit("counts"), stated_unit("mag(Vega)")
+    ('ab_magnitude', None, None)
+    """
+    if text is None or says_nothing(text):
+        return None
+    plain = _plain(text)
+    squeezed = re.sub(r"[\s_-]", "", plain).lower()
+    if squeezed in _RATIO:
+        return Stated("ratio", 1.0)
+    if any(squeezed in words for words in _MAGNITUDES.values()):
+        return Stated("ab_magnitude", 1.0)
+    found = _known(_parsed(plain))
+    if found is not None:
+        return found
+    worded = re.sub(r"[A-Za-z]+", lambda m: _SPELT.get(m[0], _SPELT.get(m[0].lower(), m[0])), plain)
+    return None if worded == plain else _known(_parsed(worded))
+
+
+_HOURS = frozenset({"h", "hr", "hrs", "hour", "hours", "hourangle", "hour angle", "hour angles"})
+
+
+_DEGREES = re.compile(r"(?:decimal\s+)?(?:deg|degs|degree|degrees|°)(?:\s*\(?(?:icrs|j2000|fk5)\.?0?\)?)?")
+
+
+SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:h ]\s?\d{1,2}([:m ]\s?\d{1,2}(\.\d*)?s?)?", re.IGNORECASE)
+"""Angles such as 14:20:11.2 or 14h20m11s."""
+
+
+SEXAGESIMAL_HINT = " It is spelt in sixties (h:m:s or d:m:s), which is not read here: write angles in degrees."
+
+
+@cache
+def degrees_per_unit(text: str | None) -> float | None:
+    """Return the degrees in one of a unit of angle, or None if it is none; a unit that is not stated is degrees.
+
+    Examples
+    --------
+    >>> degrees_per_unit("Degrees"), degrees_per_unit("hours"), round(degrees_per_unit("RAD"), 4)
+    (1.0, 15.0, 57.2958)
+    >>> degrees_per_unit("h:m:s") is None
+    True
+    """
+    from astropy import units as u
+
+    word = "" if text is None or says_nothing(text) else text.strip().strip("\"'").lower()
+    if not word or _DEGREES.fullmatch(word):
+        return 1.0
+    if word in _HOURS:
+        return 15.0
+    unit = _parsed({"radian": "rad", "radians": "rad", "arcseconds": "arcsec", "arcminutes": "arcmin"}.get(word, word))
+    if unit is None or not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.deg):
+        return None
+    return float(unit.to(u.deg))
+
+
+def refuse_unit(place: str, column: str, text: str | None, what: str) -> CatalogueError:
+    """Return the error for a stated unit that is not understood, or is not one of what the column holds.
+
+    Parameters
+    ----------
+    place, column : str
+        The table and the column.
+    text : str
+        The unit as stated.
+    what : str
+        What is read there and in which units, for the message.
+
+    Returns
+    -------
+    CatalogueError
+        To be raised.
+    """
+    return CatalogueError(
+        f"{place}[{column}]: is in '{text}', {what}. Mend the unit in the file, or take it out to have that of the "
+        "survey file."
+    )
