@@ -75,7 +75,7 @@ coverage: $(READY) ## branch coverage of the whole package
 bench: $(READY) ## speed and memory, as ratios in one run
 	@$(BIN)/python benchmarks/kernel.py --out reports/performance
 	@$(BIN)/python benchmarks/stream.py --out reports/performance
-	@for b in features templates fit explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in start features templates fit explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged
 	@$(BIN)/python benchmarks/judged.py reports

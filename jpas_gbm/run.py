@@ -10,12 +10,13 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import TYPE_CHECKING, Any
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
 from .errors import OutputError
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)``."""
@@ -120,6 +121,8 @@ class Run:
         return replace(self, progress=progress or self.progress, entries=[], notes=[])
 
     def _stream(self, number: int) -> np.random.SeedSequence:
+        import numpy as np
+
         return np.random.SeedSequence(self.seed, spawn_key=(number,))
 
     @property

@@ -17,9 +17,6 @@ from typer.core import TyperCommand
 
 from .. import __version__
 from ..errors import JpasGbmError
-from ..run import COUNTS
-from ..store import dump_json
-from ..text import duration
 
 Progress = Callable[[str, int, int], None]
 Closing = Callable[..., Sequence[str]]
@@ -69,6 +66,8 @@ def say_json(value: Any) -> None:
     value : object
         What JSON can hold, or has ``to_dict``.
     """
+    from ..store import dump_json
+
     sys.stdout.write(dump_json(value))
 
 
@@ -378,6 +377,8 @@ class _StageLines:
         self._counts: dict[str, tuple[int, float]] = {}
 
     def __call__(self, stage: str, done: int, total: int) -> None:
+        from ..run import COUNTS
+
         ended, now = 0 < total <= done, time.monotonic()
         if not ended and total > 1 and stage.split(": ")[-1].split(",")[0] in COUNTS:
             self._count(stage, done, total, now)
@@ -388,6 +389,8 @@ class _StageLines:
         self._told = now
         many = "" if total == 1 else f": {done}" if ended or not total else f": {done} of {total}"
         if not ended and done > first and now > since + 1 and total != 1:
+            from ..text import duration
+
             pace = (done - first) / (now - since)
             many += f", {pace:,.3g} a second" + (f", about {duration((total - done) / pace)} left" if total else "")
         print(f"{time.strftime('%H:%M:%S')} {stage}{many}", file=sys.stderr)
@@ -400,6 +403,8 @@ class _StageLines:
         if done < first or not before:
             first, since = done, now
         self._counts[stage] = first, since
+        from ..text import duration
+
         left = (now - since) / (done - first) * (total - done) if done > first else None
         words = "" if left is None else f", about {duration(left)} left"
         print(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}{words}", file=sys.stderr)

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from typer import Argument, Option
 
-from ..run import claim_file
 from .console import Columns, Config, Legacy, Out, Strict, Survey, verb
 
 Files = Annotated[list[str], Option(help="One or several files.")]
@@ -173,6 +172,7 @@ def survey_show(result: Any, name: Annotated[str, Argument(metavar="NAME")], **m
 
 
 def _drafted(file: str, out: str, overwrite: bool, progress: Any) -> Any:
+    from ..run import claim_file
     from ..surveys.survey_file import draft_survey
 
     claim_file(out, overwrite, [file])

@@ -13,7 +13,6 @@ from typing import Annotated, Any
 from typer import Argument, Option
 
 from ..errors import ConfigError
-from ..run import claim_file, claim_room
 from . import data_verbs  # noqa: F401 (its verbs register themselves)
 from .console import Columns, Config, Cut, Data, Legacy, Model, Out, Regime, Split, Strict, Survey, app, verb
 
@@ -219,6 +218,7 @@ def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any
 
     from ..atomic import refuse_existing
     from ..pages.figures.scores import save_picture
+    from ..run import claim_room
 
     folder = claim_room(out)
     refuse_existing(folder / "comparison.json", overwrite)
@@ -288,6 +288,7 @@ def _write(
 
     from ..pages.page import missing_parts
     from ..pages.results import read_results
+    from ..run import claim_file
 
     claim_file(out, overwrite, results)
     found = read_results(results)
@@ -317,6 +318,7 @@ def _listed(sheets: str | None, catalogue: str | None, legacy: list[str] | None,
     """Make a list, and the sheets to look at its candidates."""
     from .. import targets
     from ..pages.sheets import sheets as write_sheets
+    from ..run import claim_file
 
     if sheets is not None:
         if catalogue is None:

@@ -89,6 +89,8 @@ def targets(
     check_samp(out, samp)
     rule = {"purity": purity, "completeness": completeness, "number": number, "density": density, "fdr": fdr}
     options, noise = list_options(cls, rule, cut, more)
+    options.check_subset(how.subset)
+    excluded(np.zeros(0), np.zeros(0), options.exclude)  # maps that are none are told before any work
     inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs), *options.exclude]
     beside = {"--moc": more.get("moc"), **how.files(out)}
     _claim(out, beside, overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])

@@ -89,13 +89,15 @@ def excluded(ra: np.ndarray, dec: np.ndarray, maps: Sequence[str]) -> np.ndarray
     Raises
     ------
     ListError
-        If a file is no such map.
+        If a file is missing or no such map.
     """
     from astropy import units as u
     from mocpy import MOC
 
     found, known = np.zeros(len(ra), dtype=bool), np.isfinite(ra) & np.isfinite(dec)
     for path in maps:
+        if not Path(path).is_file():
+            raise ListError(f"--exclude {path}: there is no such file. Give a coverage map (a MOC, FITS or JSON).")
         try:
             moc = MOC.load(path, format="json" if path.endswith(".json") else "fits")
         except Exception as error:  # mocpy raises errors of its Rust core, of astropy and plain ValueErrors

@@ -92,6 +92,22 @@ class ListOptions(Options):
         """The number of the rule."""
         return float(getattr(self, self.kind))
 
+    def check_subset(self, size: int | None) -> None:
+        """Refuse a subset that is larger than the list that the rule asks for.
+
+        Parameters
+        ----------
+        size : int or None
+            Candidates of the subset.
+
+        Raises
+        ------
+        ListError
+            If the rule's own number is smaller.
+        """
+        if size is not None and self.number is not None and not self.bin_edges and size > self.number:
+            raise ListError(f"--subset {size}: --number {self.number} makes a list of so many rows. Ask for fewer.")
+
     @property
     def sentence(self) -> str:
         """The rule in words."""

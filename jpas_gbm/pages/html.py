@@ -139,13 +139,15 @@ def report(
     BundleError
         If a folder is missing or holds nothing to show.
     ConfigError
-        If a format is not known, or a width is none.
+        If a format is not known, or a width is none or of no figures.
     OutputError
         If a file exists and may not be replaced, or cannot be written.
     """
     if not formats or not set(formats) <= set(FORMATS):
         raise ConfigError(f"--formats {','.join(formats)}: write {' or '.join(FORMATS)}, or both with a comma.")
     inches = width_inches(width)
+    if width is not None and figures is None:
+        raise ConfigError(f"--width {width}: is of figures as files of their own. Say with --figures where they go.")
     if not isinstance(results, Results):
         results = read_results([results] if isinstance(results, str | Path) else results)
     page = make_page(results)

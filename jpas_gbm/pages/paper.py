@@ -41,7 +41,7 @@ def width_inches(words: str | float | None) -> float | None:
     Parameters
     ----------
     words : str or float, optional
-        Such as ``3.4in``, ``86mm`` or ``246pt``; a bare number is inches.
+        Words such as ``3.4in``, ``86mm`` or ``246pt``, or a number of inches.
 
     Returns
     -------
@@ -55,10 +55,12 @@ def width_inches(words: str | float | None) -> float | None:
     """
     if words is None:
         return None
-    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*(in|cm|mm|pt)?\s*", str(words))
-    inches = float(found[1]) * _INCHES[found[2] or "in"] if found else 0.0
+    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*(in|cm|mm|pt)\s*", words if isinstance(words, str) else f"{words:f}in")
+    inches = float(found[1]) * _INCHES[found[2]] if found else 0.0
     if not 1 <= inches <= 20:
-        raise ConfigError(f"--width {words}: is no width of a figure. Write one such as 3.4in, 7.1in, 86mm or 246pt.")
+        raise ConfigError(
+            f"--width {words}: is no width of a figure. Write one with its unit, such as 3.4in, 86mm or 246pt."
+        )
     return inches
 
 

@@ -123,6 +123,19 @@ def test_excluded_regions(make, world, tmp_path):
     (tmp_path / "no.fits").write_text("no map")
     with pytest.raises(ListError, match=r"--exclude .*no\.fits: is no coverage map"):
         make(exclude=(str(tmp_path / "no.fits"),))
+    with pytest.raises(ListError, match=r"--exclude .*none\.fits: there is no such file. Give a coverage map"):
+        make(exclude=(str(tmp_path / "none.fits"),))
+
+
+def test_what_cannot_be_is_refused_before_any_work(tmp_path):
+    """Neither predictions nor a model are there: the options alone are looked at."""
+    from jpas_gbm.lists.candidate_list import targets
+
+    gone = tmp_path / "predictions.fits"
+    with pytest.raises(ListError, match="--subset 31: --number 30 makes a list of so many rows. Ask for fewer"):
+        targets(gone, number=30, subset=31)
+    with pytest.raises(ListError, match=r"--exclude .*none\.fits: there is no such file"):
+        targets(gone, number=30, exclude=tmp_path / "none.fits")
 
 
 def test_the_density_map_adds_up(found):

@@ -38,15 +38,22 @@ def plates(subject):
 
 
 def test_widths_are_read_in_the_units_of_papers():
-    assert width_inches("3.4in") == width_inches("3.4") == 3.4 and width_inches(None) is None
+    assert width_inches("3.4in") == width_inches(3.4) == 3.4 and width_inches(None) is None
     assert width_inches("86mm") == pytest.approx(3.386, abs=1e-3)
     assert width_inches("246pt") == pytest.approx(3.404, abs=1e-3)
 
 
-@pytest.mark.parametrize("words", ["wide", "0.2in", "3in4", "400cm"])
+@pytest.mark.parametrize("words", ["wide", "0.2in", "3in4", "400cm", "3.4", 86.0, float("nan")])
 def test_a_width_that_is_none_is_refused(words):
-    with pytest.raises(ConfigError, match="is no width of a figure. Write one such as 3.4in"):
+    with pytest.raises(ConfigError, match="is no width of a figure. Write one with its unit, such as 3.4in"):
         width_inches(words)
+
+
+def test_a_width_of_no_figures_is_refused(tmp_path):
+    from jpas_gbm.pages.html import report
+
+    with pytest.raises(ConfigError, match="--width 9in: is of figures as files of their own. Say with --figures where"):
+        report(tmp_path, tmp_path / "page.html", width="9in")
 
 
 @pytest.mark.parametrize("width", [3.4, 7.1])
