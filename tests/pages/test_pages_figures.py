@@ -170,9 +170,18 @@ def test_magnitude_figure_says_when_there_is_nothing(subject, ax):
 def test_redshift_figure_draws_medians_with_bands_and_the_cut(subject, ax):
     one = subject.exhibits.redshift["ssda-seed0"]
     assert redshift_figure(one, ax, title="ssda", most=3) is ax
-    assert legend(ax) == ["P(QSO_high)", "P(QSO_low)", "P(GALAXY)"]
+    assert legend(ax) == ["P(QSO_high)", "P(QSO_low)", "P(GALAXY)", "z = 2.1"]
     assert len(ax.collections) == 3
-    assert "z = 2.1" in texts(ax)
+
+
+def test_numbers_of_bins_near_each_other_stand_on_two_levels(subject, ax):
+    one = subject.exhibits.redshift["ssda-seed0"]
+    bins = one.whole
+    many = len(bins.z)
+    near = replace(bins, z=tuple([1.0, 1.01, 3.0, *range(4, many + 1)][:many]), n=(20,) * many)
+    redshift_figure(replace(one, whole=near), ax)
+    heights = [text.get_position()[1] for text in sorted(ax.texts, key=lambda text: text.get_position()[0])[:3]]
+    assert heights == [1.01, 1.06, 1.01]
 
 
 def test_spectrum_shows_sky_twin_gaps_and_lines(subject, ax):

@@ -152,6 +152,7 @@ def test_redshift_bins_say_how_many_and_leave_out_the_few(subject, ax):
 def test_radars_state_their_centre(subject, plates):
     centre = radar_centre(subject.comparison)
     assert f"the centre is {centre:.1f}" in plates["radar"].caption
+    assert [panel.options.get("legend") for panel in plates["radar"].panels] == [False] * 3 + [None]  # one for all
     for figure in RADARS:
         ax = Figure(figsize=(4, 4)).add_subplot(projection="polar")
         radar_figure(subject.comparison, ax, figure=figure)

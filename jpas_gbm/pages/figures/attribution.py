@@ -477,7 +477,8 @@ def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> 
     if seen.any():
         low, high = np.quantile(flux[seen], [0.01, 0.99])
         span = max(high - low, 1e-9)
-        ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, flux[seen].max() + 0.05 * span))
+        top = min((flux + shown)[seen].max(), flux[seen].max() + 0.3 * span)
+        ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, top + 0.05 * span))
     if np.isfinite(z := float(arrays["z"][row])):
         for line in content.lines:
             place = float(line.seen_at(z))

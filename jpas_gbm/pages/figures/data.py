@@ -332,8 +332,9 @@ def missing_figure(separation: Separation, ax: Axes, source: str = "mocks") -> A
     ):
         values = 100 * numbers(missing)[order]
         ax.plot(pivot, values, marker=marker, ms=3.5, lw=1, color=colour, label=label)
-    limits = (0, max(1.0, ax.get_ylim()[1]))
-    return dress(ax, "pivot wavelength (Å)", "rows without it (%)", grid="y", ylim=limits, legend={"fontsize": 7.5})
+    limits = (0, max(1.0, 1.25 * ax.get_ylim()[1]))
+    legend = {"ncols": 2, "loc": "upper center", "fontsize": 7.5}
+    return dress(ax, "pivot wavelength (Å)", "rows without it (%)", grid="y", ylim=limits, legend=legend)
 
 
 @register_plate("data", 30)

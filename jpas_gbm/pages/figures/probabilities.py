@@ -261,12 +261,15 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
         ax.fill_between(z, low, high, color=look["color"], alpha=0.18, lw=0)
         ax.plot(z, median, ms=3.5, label=f"P({name})", **look)
     if result.z_cut is not None:
-        ax.axvline(result.z_cut, color=MUTED, lw=1, ls="--")
-        note_above(ax, result.z_cut, f"z = {result.z_cut:g}", y=0.5, fontsize=8, color=MUTED, ha="right", rotation=90)
+        ax.axvline(result.z_cut, color=MUTED, lw=1, ls="--", label=f"z = {result.z_cut:g}")
+    raised, last = False, -np.inf
     for place, n in zip(z, np.array(bins.n)[filled], strict=True):
-        note_above(ax, place, f"{n:,}", rotation=90, y=1.01, color=MUTED, fontsize=6)
-    ax.set_title(title, pad=20)
-    legend_below(ax, 4)
+        # Numbers of bins that are near each other stand on two levels.
+        raised = not raised and bool(place - last < 0.035 * (z[-1] - z[0]))
+        last = place
+        note_above(ax, place, f"{n:,}", rotation=90, y=1.06 if raised else 1.01, color=MUTED, fontsize=6)
+    ax.set_title(title, pad=26)
+    legend_below(ax, 4, fontsize=8, handlelength=1.6)
     return dress(ax, "redshift of the quasar", "probability", ylim=(-0.03, 1.03))
 
 

@@ -76,7 +76,7 @@ def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
         ax.axvline(j - 0.5, color=PALE, lw=0.6)
     ax.set_xticks(range(len(names)), labels)
     cut = "" if comparison.cut is None else f", {magnitude_name(comparison.about)} ≤ {comparison.cut:g}"
-    ax.set_title(f"{comparison.n_test:,} held-out rows{cut}; bars: 95 % over objects", fontsize=9)
+    ax.set_title(f"{comparison.n_test:,} held-out rows{cut}\nbars: 95 % over objects", fontsize=9)
     legend = {"ncols": min(many, 3), "loc": "lower right"}
     return dress(ax, y="score", grid="y", xlim=(-0.5, len(names) - 0.5), legend=legend)
 
@@ -100,6 +100,7 @@ def _regimes_plate(subject: Subject) -> Plate | None:
 
 RADARS = {"f1": "F1", "recall": "completeness (recall)", "precision": "purity (precision)"}
 """Figures of each class that are drawn as radars, and their names."""
+_RADAR = (4.6, 3.3)
 
 
 def radar_figure(comparison: Comparison, ax: Axes, *, figure: str = "f1", legend: bool = True) -> Axes:
@@ -174,10 +175,12 @@ def _radar_plate(subject: Subject) -> Plate | None:
     for regime in found.regimes:
         each = [f"{c} {number(found.figure(regime, f'per_class.{c}.f1').mean, 2)}" for c in found.classes]
         f1.append(f"{regime}: {', '.join(each)}")
+    # Three radars and one legend: no half-empty row.
+    panels = [Panel(radar_figure, found, _RADAR, polar=True, options={"figure": f, "legend": False}) for f in RADARS]
+    panels.append(Panel(key_figure, {regime: regime_look(regime, found.regimes) for regime in found.regimes}, _RADAR))
     return Plate.worded(
         "radar",
-        [Panel(radar_figure, found, (3.6, 3.9), polar=True, options={"figure": figure}) for figure in RADARS],
-        3,
+        panels,
         centre=number(radar_centre(found), 1),
         sample=sample_words(found.n_test, found.cut, found.about),
         seeds=seeds_words(found.rows[0].seeds),
