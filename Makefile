@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint docs paper wheel test-wheel conventions stilts format lock bench figures-check \
+.PHONY: help setup run test test-fast lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
   reliability coverage clean
 
 help: ## list what can be done
@@ -38,6 +38,16 @@ lint: $(READY) ## ruff, mypy and the docstrings
 docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/index.html); its notebooks run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs && echo "open build/docs/index.html"
+
+demo-page: $(READY) ## make reports/demo anew (its picture where chromium is installed)
+	@$(BIN)/jpas-gbm demo --out build/demo --threads 1 --overwrite
+	@cp build/demo/report.html build/demo/comparison.json reports/demo/
+	@if command -v chromium >/dev/null; then chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,980 \
+	  --screenshot=reports/demo/page.png "file://$(CURDIR)/reports/demo/report.html" >/dev/null 2>&1; fi
+
+demo-check: $(READY) ## a fresh demo against reports/demo: same words and numbers, but for times, versions and paths
+	@$(BIN)/jpas-gbm demo --out build/demo --threads 1 --overwrite
+	@$(BIN)/python tools/same_page.py reports/demo/report.html build/demo/report.html
 
 paper: $(READY) ## figures of results/demo at the width of a column, in a page of LaTeX (where pdflatex is installed)
 	@if ! command -v pdflatex >/dev/null; then echo "== pdflatex is not installed: skipped"; exit 0; fi; \
