@@ -16,8 +16,9 @@ from .boosting.booster import Ensemble, Member, StagedBooster
 from .boosting.calibration import Calibrator, HeldOut
 from .boosting.decision import decide
 from .errors import BundleError, FeatureMismatch
+from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
-from .features.shift import DomainShift, Overlap
+from .features.shift import DomainShift
 from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
 from .run import thread_count
 from .sealed import Form, Sealed, open_sealed, seal
@@ -28,7 +29,7 @@ from .surveys.imaging import conform
 from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
 from .surveys.scheme import LabelScheme
-from .text import html_table, markdown_card
+from .text import card_lines, html_table, markdown_card
 
 Rule = Literal["argmax", "thresholds"]
 _OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz", "known": "known.npz"}
@@ -199,9 +200,11 @@ class Model:
         array of float64, shape (n, k)
             Rows sum to 1.
         """
-        return self.calibrate(self.margins(catalogue, threads), is_bare(catalogue))
+        return self.with_spread(self.features(catalogue, threads).X, is_bare(catalogue), threads)[0]
 
-    def with_spread(self, X: np.ndarray, bare: np.ndarray, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+    def with_spread(
+        self, X: np.ndarray, bare: np.ndarray, threads: int = 1, doubt: np.ndarray | None = None
+    ) -> tuple[np.ndarray, np.ndarray]:
         """Return probabilities and how far the members disagree.
 
         Parameters
@@ -211,6 +214,8 @@ class Model:
         bare : array of bool, shape (n,)
             Rows without imaging (:func:`is_bare`).
         threads : int
+        doubt : array of float64, shape (n,), optional
+            How far to doubt each row, where the overlap has been asked already.
 
         Returns
         -------
@@ -219,11 +224,15 @@ class Model:
             Standard deviation over members of the probability of the likeliest class; 0 for one member.
         """
         margins = self.member_margins(X, threads)
-        p = self.calibrate(margins.mean(axis=0), bare)
+        doubt = self.overlap.judge(X)[1] if doubt is None and self.overlap is not None else doubt
+        p = self._tempered(self.calibrate(margins.mean(axis=0), bare), doubt)
         if len(self.members) == 1:
             return p, np.zeros(len(p))
-        each = np.stack([self.calibrate(m, bare) for m in margins])
+        each = np.stack([self._tempered(self.calibrate(m, bare), doubt) for m in margins])
         return p, each[:, np.arange(len(p)), p.argmax(axis=1)].std(axis=0)
+
+    def _tempered(self, p: np.ndarray, doubt: np.ndarray | None) -> np.ndarray:
+        return p if doubt is None or self.overlap is None else self.overlap.tempered(p, doubt)
 
     def predict(
         self, catalogue: Catalogue | Source, *, threads: int = 0, matrix: FeatureMatrix | None = None
@@ -251,9 +260,9 @@ class Model:
         if not isinstance(catalogue, Catalogue):
             catalogue = open_rows(catalogue, self.bands, self.card.get("survey")).read()
         matrix = matrix or self.features(catalogue, thread_count(threads))
-        p, spread = self.with_spread(matrix.X, is_bare(catalogue), thread_count(threads))
+        unlike, doubt = (None, None) if self.overlap is None else self.overlap.judge(matrix.X)
+        p, spread = self.with_spread(matrix.X, is_bare(catalogue), thread_count(threads), doubt)
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
-        unlike = None if self.overlap is None else self.overlap.low(matrix.X)
         blank = np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
         p[blank] = spread[blank] = np.nan
         return Predictions(
@@ -288,21 +297,8 @@ class Model:
         -------
         list of str
         """
-        card = self.card
-        lines = [
-            f"regime {card.get('regime')}: {card.get('chosen')}, {len(self.members)} booster(s), "
-            f"{len(self.recipe.names)} features, decision by {self.rule}"
-        ]
-        lines += card.get("named path", {}).get("sentences", [])
-        for part, remark in (("candidates", ""), ("baselines", " (baseline)")):
-            for scored in card.get(part, []):
-                scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"
-                lines.append(f"  {scored['candidate']:<48} {scores}{remark}")
-        if "verdict" in card:
-            lines.append(card["verdict"]["sentence"])
-        lines += card.get("domain", {}).get("lines", [])
-        lines += [f"note: {note}" for note in card.get("notes", []) if note not in lines]
-        return lines
+        head = f"{len(self.members)} booster(s), {len(self.recipe.names)} features, decision by {self.rule}"
+        return card_lines(self.card, head)
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """Yield what a person asks first, by name."""
@@ -484,7 +480,7 @@ def _misfits(model: Model) -> Iterator[str]:
     for member in model.members:
         yield from member.misfits(k, f)
     yield from () if model.held_out is None else model.held_out.misfits(k)
-    yield from () if model.overlap is None else model.overlap.misfits(f)
+    yield from () if model.overlap is None else model.overlap.misfits(f, k)
     yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
     if model.bands.to_dict() != model.recipe.bands.to_dict():
         yield "its bands are not those of its features"

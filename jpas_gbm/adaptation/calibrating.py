@@ -15,6 +15,7 @@ from ..boosting.calibration import (
     em_shares,
     fit_calibrator,
 )
+from ..features.overlap import Overlap, learn_overlap
 from ..options import CalibrationOptions
 from .choosing import counted_rows
 from .folds import Folds, MembersOf, mean_margins
@@ -234,3 +235,37 @@ def _confidences(p: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     place = p.argmax(axis=1) * (len(_CONFIDENCES) + 1) + np.searchsorted(_CONFIDENCES, p.max(axis=1))
     counts = np.bincount(place, weight, minlength=p.shape[1] * (len(_CONFIDENCES) + 1))
     return np.asarray(counts / max(counts.sum(), 1e-300))
+
+
+def doubted(folds: Folds, val: Rows, held: HeldOut, mix: FieldMix | None, seed: int) -> tuple[HeldOut, Overlap | None]:
+    """Learn what the rows that trained look like; validation rows say what is rare, and how far to doubt it.
+
+    Parameters
+    ----------
+    folds : Folds
+        Rows and trainings.
+    val : Rows
+        The rows that calibrate.
+    held : HeldOut
+        These, with cross-fitted probabilities.
+    mix : FieldMix or None
+        The class mix of the field, where it was looked for.
+    seed : int
+        Seed of the random draws.
+
+    Returns
+    -------
+    held : HeldOut
+        With probabilities as doubt leaves them.
+    overlap : Overlap or None
+        None where there are too few rows to say.
+    """
+    rows = folds.first.rows
+    judged = rows.target_val or val if folds.crossfits else val
+    parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
+    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    found = learn_overlap(X, y, judged.X, seed=seed, names=rows.recipe.names)
+    if found is None:
+        return held, None
+    found = found.checked(val.X, held.p, val.y, np.array(mix.new) if mix is not None and mix.taken else None)
+    return replace(held, p=found.tempered(held.p, found.judge(val.X)[1])), found

@@ -11,7 +11,6 @@ import numpy as np
 from ..boosting.decision import choose_rule
 from ..config import configs_folder, options_of, override, parse_options
 from ..errors import FitError
-from ..features.shift import Overlap, learn_overlap
 from ..model import Model
 from ..options import FitOptions
 from ..run import Progress, Run, claim_folder
@@ -20,7 +19,7 @@ from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
 from .band_shifts import BandShifts
-from .calibrating import calibration_rows, field_mix
+from .calibrating import calibration_rows, doubted, field_mix
 from .choosing import (
     Choice,
     Entrant,
@@ -34,9 +33,9 @@ from .choosing import (
     model_card,
     score_entrant,
 )
-from .folds import Folds, make_folds
+from .folds import make_folds
 from .named_path import find_path, joined_means, path_facts
-from .rows import Regime, Rows, get_regime
+from .rows import Regime, get_regime
 from .shipped_ways import Mocks, SelfTrained, Target
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
@@ -466,6 +465,8 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     if mix is not None:
         made["class mix"] = mix.to_dict()
         run.note(mix.sentence)
+    held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
+    held, overlap = doubted(folds, rows.val, held, mix, seed)
     return Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
@@ -479,17 +480,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         card=model_card(trained, scores, choice, stages.rows, made),
         survey=dataset.target.survey,
         shift=stages.rows.shift,
-        held_out=rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed),
-        overlap=_overlap(folds, rows.val, seed),
+        held_out=held,
+        overlap=overlap,
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
-
-
-def _overlap(folds: Folds, val: Rows, seed: int) -> Overlap | None:
-    """Learn what the rows that trained look like; validation rows say what is rare."""
-    rows = folds.first.rows
-    if folds.crossfits:
-        val = rows.target_val or val
-    parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
-    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
-    return learn_overlap(X, y, val.X, seed=seed)

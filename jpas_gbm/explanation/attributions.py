@@ -14,6 +14,7 @@ from ..model import Model
 from ..options import ExplainOptions
 from ..predictions import is_bare
 from ..run import Run
+from ..scores.losses import softmax
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
 from .blocks import BandRule, Blocks, lines_between, spectrum_columns
@@ -138,6 +139,7 @@ def pairs_of(scheme: LabelScheme, wanted: str | Sequence[str] | None, probabilit
 OBJECT_BANDS = 10
 """Bands named for an object asked for by name."""
 
+_DOUBTED = 1e-9
 _DOUBLE_ROWS = 20_000
 """Up to so many rows are kept in double precision, so that what is saved still adds up to the last digits."""
 
@@ -231,6 +233,9 @@ class Attributions:
         bare = is_bare(self.rows)
         if self.model.bare_calibrator is not None and bare.any():
             after[bare] = self.model.bare_calibrator.log_odds(self.margins[bare])
+        # Rows unlike those that trained are doubted: their probabilities say less than calibration does.
+        doubted = np.abs(softmax(after) - self.probabilities).max(axis=1, initial=0.0) > _DOUBTED
+        after[doubted] = np.log(np.maximum(self.probabilities[doubted], 1e-300))
         return self.pair.difference(after) - self.pair.difference(self.margins)
 
 
@@ -327,7 +332,6 @@ def attribute(
     return replace(
         found,
         bias=bias.mean(axis=0) if n else found.bias,
-        probabilities=model.calibrate(found.margins, is_bare(rows)),
         error=error,
     )
 
@@ -395,6 +399,8 @@ def _add_batch(
     found.bands[batch], found.own[batch] = shares.share(total)
     found.features[kept] = pair.difference(total[local])
     found.values[kept] = X[local]
+    p = model.calibrate(found.margins[batch], is_bare(found.rows.take(batch)))
+    found.probabilities[batch] = p if model.overlap is None else model.overlap.tempered(p, model.overlap.judge(X)[1])
     return error
 
 

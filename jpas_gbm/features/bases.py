@@ -410,6 +410,7 @@ _READERS: dict[str, Callable[[Any], Any]] = {
     "str": str,
     "tuple[str, ...]": lambda value: tuple(str(item) for item in value),
     "tuple[int, ...]": lambda value: tuple(int(item) for item in value),
+    "tuple[float, ...]": lambda value: tuple(float(item) for item in value),
 }
 
 

@@ -24,9 +24,10 @@ from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.scheme import CLASSES
 from ..text import count
+from .kinds import sky_density
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
 from .parents import ParentLight, Parents, learn_parents
-from .sources import MocksOptions, Objects
+from .sources import MocksOptions, Objects, population
 from .spectra_files import read_spectra, spectra_paths
 from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, shuffled_labels, simulate_survey
 from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
@@ -207,6 +208,8 @@ class Mocks:
         Parents used, by class.
     effective : dict of str to float
         (Σ n)² / Σ n² of the rows n of each parent, by class: so many parents they are worth.
+    effective_rows : dict of str to float
+        (Σ w)² / Σ w² of the rows' weights w toward the sky, by class: so many rows of the sky they are worth.
     left_out : dict of str to int
         Spectra that make no mocks, by reason.
     missing : float
@@ -217,6 +220,7 @@ class Mocks:
     rows: dict[str, int]
     parents: dict[str, int]
     effective: dict[str, float]
+    effective_rows: dict[str, float]
     left_out: dict[str, int]
     missing: float
 
@@ -228,6 +232,7 @@ class Mocks:
         """Return a line for each class, and what was left out."""
         made = [
             f"{name}: {count(many, 'row')} of {count(self.parents[name], 'parent')} (worth {self.effective[name]:.0f})"
+            f", weighted to the sky worth {count(round(self.effective_rows[name]), 'row')}"
             for name, many in self.rows.items()
         ]
         left = [f"left out: {many} {why}" for why, many in self.left_out.items()]
@@ -302,9 +307,10 @@ def _write(
 ) -> Mocks:  # fmt: skip
     """Make the rows and write all files."""
     files = MockFiles(folder, camera.system, light.options.rows)
-    used, missing = _make(light, camera, tiles, light.options, seed, files, progress)
+    weigher = SkyWeights(light.options.magnitudes)
+    used, missing = _make(light, camera, tiles, light.options, seed, files, weigher, progress)
     files.close()
-    result = _told(out, light, used, missing)
+    result = _told(out, light, used, missing, weigher)
     _list_parents(light.parents, used.sum(axis=1), folder / "parents.csv")
     made = provenance(seed=seed, options=light.options.model_dump(mode="json"), inputs=inputs)
     write_json(folder / "mocks.json", {**result.to_dict(), "bands": camera.system.name, "provenance": made})
@@ -340,7 +346,7 @@ def _kept_apart(parents: Parents, tables: Sequence[str | Path]) -> Parents:
 
 def _make(
     light: ParentLight, camera: Instrument, tiles: Tiles | None, options: MocksOptions, seed: int,
-    files: MockFiles, progress: Progress | None,
+    files: MockFiles, weigher: SkyWeights, progress: Progress | None,
 ) -> tuple[np.ndarray, float]:  # fmt: skip
     """Make all rows; return how many of each class each parent has, int (parents, 4), and the share missing."""
     first, *streams = np.random.SeedSequence(seed).spawn(1 + -(-options.rows // (_CHUNK * options.realisations)))
@@ -353,6 +359,7 @@ def _make(
     if not any(mix):
         raise ConfigError("class_mix asks for no class that the spectra can make. Give other shares or more spectra.")
     labels = shuffled_labels(rng, objects_wanted, mix, 1.0)
+    weigher.learn(labels)
     used, missing, done = np.zeros((len(light.parents.all), len(CLASSES)), dtype=np.int64), 0, 0
     for start, stream in zip(range(0, objects_wanted, _CHUNK), streams, strict=True):
         rng = np.random.default_rng(stream)
@@ -371,6 +378,7 @@ def _make(
                 "OBJECT": start + np.arange(len(objects)),
                 "REALISATION": np.full(len(objects), again),
                 "ROW": done + np.arange(len(objects)),
+                "WEIGHT": weigher.weights(objects, n),
             }
             kept = np.arange(n)
             files.add(chunk.take(kept), {name: values[:n] for name, values in columns.items()})
@@ -380,6 +388,50 @@ def _make(
         if progress:
             progress("making mocks", done, options.rows)
     return used, missing / (options.rows * len(camera.filters))
+
+
+class SkyWeights:
+    """Weights that turn mocks, whose classes and magnitudes are those of a training set, into what the sky has.
+
+    Parameters
+    ----------
+    magnitudes : tuple of float
+        Brightest and faintest r, AB.
+    """
+
+    _STEP, _DRAWS = 0.25, 20_000
+
+    def __init__(self, magnitudes: tuple[float, float]) -> None:
+        self._limits = magnitudes
+        bins = max(1, round((magnitudes[1] - magnitudes[0]) / self._STEP))
+        self._edges = np.linspace(*magnitudes, bins + 1)
+        self._of = np.zeros((len(CLASSES), bins))
+        self._sums = np.zeros((len(CLASSES), 2))
+
+    def learn(self, label: np.ndarray) -> None:
+        """Take the classes of all mocks, int (n,); magnitudes are those of the population that mocks are drawn from."""
+        rng, middle = np.random.default_rng(0), 0.5 * (self._edges[1:] + self._edges[:-1])
+        share = np.bincount(label, minlength=len(CLASSES)) / max(len(label), 1)
+        sky = np.stack([sky_density(code, middle) for code in range(len(CLASSES))]) * np.diff(self._edges)
+        for code in np.flatnonzero(share).tolist():
+            drawn = np.histogram(population(rng, code, self._DRAWS, self._limits)[0], self._edges)[0] / self._DRAWS
+            # Where hardly a mock is, none can stand for the sky: the weight is that of one draw in the bin at least.
+            self._of[code] = sky[code] / (share[code] * np.maximum(drawn, 1.0 / self._DRAWS))
+        seen = share > 0
+        self._of[seen] *= 1.0 / sky[seen].sum()
+
+    def weights(self, objects: Objects, kept: int) -> np.ndarray:
+        """Return the weight of each object, of mean about 1 over all; the first ones are counted as made."""
+        place = np.clip(np.searchsorted(self._edges, objects.mag, side="right") - 1, 0, len(self._edges) - 2)
+        weight = self._of[objects.label, place].astype(np.float32)
+        for power in (1, 2):
+            np.add.at(self._sums[:, power - 1], objects.label[:kept], weight[:kept].astype(np.float64) ** power)
+        return weight
+
+    def effective(self, code: int) -> float:
+        """Return (Σ w)² / Σ w² of the rows of a class that were made."""
+        total, squares = self._sums[code]
+        return float(total**2 / squares) if squares > 0 else 0.0
 
 
 def _catalogue(
@@ -414,7 +466,7 @@ def _catalogue(
     )
 
 
-def _told(out: str, light: ParentLight, used: np.ndarray, missing: float) -> Mocks:
+def _told(out: str, light: ParentLight, used: np.ndarray, missing: float, weigher: SkyWeights) -> Mocks:
     names = [name for code, name in enumerate(CLASSES) if used[:, code].any()]
     by = {name: used[:, CLASSES.index(name)] for name in names}
     return Mocks(
@@ -422,6 +474,7 @@ def _told(out: str, light: ParentLight, used: np.ndarray, missing: float) -> Moc
         {name: int(n.sum()) for name, n in by.items()},
         {name: int((n > 0).sum()) for name, n in by.items()},
         {name: float(n.sum() ** 2 / (n.astype(float) ** 2).sum()) for name, n in by.items()},
+        {name: weigher.effective(CLASSES.index(name)) for name in by},
         dict(light.parents.left_out),
         missing,
     )

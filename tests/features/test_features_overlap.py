@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from jpas_gbm.features.shift import Overlap, learn_overlap
+from jpas_gbm.features.overlap import Overlap, learn_overlap
 
 
 def _rows(n: int, features: int, seed: int) -> np.ndarray:
@@ -38,3 +40,86 @@ def test_rows_far_from_all_that_trained_are_low_and_the_rest_is_not() -> None:
 
 def test_too_few_rows_teach_nothing() -> None:
     assert learn_overlap(_rows(300, 30, 0), np.zeros(300, dtype=int), _rows(99, 30, 0)) is None
+
+
+def _judged(misfit: np.ndarray, names: tuple[str, ...] = ("a_misfit",)) -> tuple[Overlap, np.ndarray]:
+    X, judged = _rows(3000, 30, 0), _rows(len(misfit), 30, 0)
+    judged[:, 0] = misfit
+    overlap = learn_overlap(X, np.zeros(3000, dtype=int), judged, names=(*names, *"b" * 29))
+    assert overlap is not None
+    return overlap, judged
+
+
+def _sure(n: int, wrong: float, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
+    """Probabilities of n rows for class 0, and their classes; the last rows, a share, are of another."""
+    p = np.full((n, k), 0.001 / (k - 1))
+    p[:, 0] = 0.999
+    return p, (np.arange(n) >= round((1 - wrong) * n)).astype(int)
+
+
+def test_doubt_begins_beyond_nine_tenths_of_the_rows_and_grows_with_the_misfit() -> None:
+    misfit = np.linspace(0.5, 1.5, 1000)
+    overlap, judged = _judged(misfit)
+    assert (overlap.judge(judged)[1] == 0).all()  # of strength 0 until held-out rows have been asked
+    # A tenth of the rows is wrong where the misfit is large: doubting them gains.
+    p, y = _sure(1000, 0.05)
+    doubting = overlap.checked(judged, p, y)
+    assert doubting.strength == 1.0
+    doubt = doubting.judge(judged)[1]
+    near = overlap.distances(judged)[:, 0] <= overlap.near_edge
+    assert (doubt[(misfit < 1.39) & near] == 0).all() and (doubt[misfit > 1.41] > 0).all()
+    far = judged[:3].copy()
+    far[:, 0] = 3.0, 30.0, 3000.0
+    assert np.all(np.diff(doubting.judge(far)[1]) > 0) and doubting.judge(far)[1][2] > 0.95
+    again = Overlap.from_arrays(doubting.to_arrays())
+    assert np.array_equal(again.judge(judged)[1], doubt) and not list(again.misfits(30, 4))
+
+
+def test_doubt_is_the_same_in_any_chunk_and_needs_no_templates() -> None:
+    overlap, judged = _judged(np.linspace(0.5, 1.5, 401), names=("no_template",))
+    assert overlap.misfit == -1
+    doubting = replace(overlap, strength=1.0)
+    judged[::7] *= 9.0
+    whole = doubting.judge(judged)[1]
+    assert (whole > 0).any() and (whole == 0).any()
+    for rows in (1, 7, 100):
+        parts = [doubting.judge(judged[start : start + rows])[1] for start in range(0, len(judged), rows)]
+        assert np.array_equal(np.concatenate(parts), whole), rows
+
+
+def test_doubt_that_costs_held_out_rows_more_than_chance_is_given_up() -> None:
+    overlap, judged = _judged(np.linspace(0.5, 40.0, 1000))
+    # All rows are right, whatever their misfit: any doubt costs.
+    assert overlap.checked(judged, *_sure(1000, 0.0)).strength == 0.0
+
+
+def test_tempering_deals_out_by_class_shares_and_keeps_the_likeliest_class() -> None:
+    p = np.random.default_rng(0).dirichlet(np.ones(4), 400)
+    doubt = np.where(np.arange(400) % 2, np.linspace(0.0, 1.0, 400), 0.0)
+    overlap = replace(_judged(np.linspace(0.5, 1.5, 400))[0], shares=(0.01, 0.04, 0.7, 0.25), strength=1.0)
+    after = overlap.tempered(p, doubt)
+    assert np.array_equal(after[::2], p[::2]) and np.allclose(after.sum(axis=1), 1)
+    assert np.array_equal(after.argmax(axis=1), p.argmax(axis=1))
+    # What is common anyway is left as it is wanted: all of the doubt is dealt out.
+    common = p.argmax(axis=1) == 2
+    wanted = (1 - doubt[:, None]) * p + doubt[:, None] * np.array(overlap.shares)
+    assert np.allclose(after[common], wanted[common], atol=1e-5)
+    sure = np.array([[0.999, 0.0, 0.0005, 0.0005]])
+    assert overlap.tempered(sure, np.array([0.3]))[0] == pytest.approx([0.7023, 0.012, 0.21035, 0.07535])
+    doubted = overlap.tempered(sure, np.array([0.99]))[0]
+    assert doubted.argmax() == 0 and doubted[0] == pytest.approx(doubted[2], rel=1e-4)
+
+
+def test_an_overlap_of_before_doubts_nothing_and_a_forged_one_is_named() -> None:
+    overlap, judged = _judged(np.linspace(0.5, 1.5, 400))
+    arrays = overlap.to_arrays()
+    old = {name: arrays[name] for name in ("centre", "scale", "components", "means", "whiteners", "limits")}
+    before = Overlap.from_arrays(old)
+    assert before.strength == 0.0 and (before.judge(judged)[1] == 0).all() and not list(before.misfits(30, 4))
+    for change, said in (
+        ({"misfit": 30}, "feature 30"),
+        ({"strength": np.nan}, "doubts nan"),
+        ({"near_edge": 0.0}, "edges"),
+    ):
+        forged = Overlap.from_arrays({**arrays, **{name: np.asarray(value) for name, value in change.items()}})
+        assert any(said in problem for problem in forged.misfits(30, 4)), said

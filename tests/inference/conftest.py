@@ -51,7 +51,7 @@ class FakeFitted:
         extra = np.nan_to_num(catalogue.imaging_mag)[:, None] * 0.01 + catalogue.morphology[:, None]
         return SimpleNamespace(X=np.concatenate([np.arcsinh(flux), extra], axis=1), names=())
 
-    def with_spread(self, X, bare, threads=1):
+    def with_spread(self, X, bare, threads=1, doubt=None):
         margins = self.member_margins(X, threads)
         p = self.calibrate(margins.mean(axis=0))
         each = np.stack([self.calibrate(one) for one in margins])

@@ -11,7 +11,7 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
-from jpas_gbm.features.shift import learn_overlap
+from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
 from jpas_gbm.lists.predicted import as_predicted, read_table

@@ -8,7 +8,8 @@ import pytest
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.options import SimulateOptions
-from jpas_gbm.simulation.kinds import CLASS_OF, KIND, KINDS
+from jpas_gbm.simulation.kinds import CLASS_OF, KIND, KINDS, sky_density
+from jpas_gbm.simulation.simulate import SkyWeights
 from jpas_gbm.simulation.sources import GALAXY, QSO_HIGH, STAR, Universe
 from jpas_gbm.simulation.survey import simulate_survey
 
@@ -74,3 +75,35 @@ def test_a_survey_has_the_kinds_that_its_options_name():
 def test_a_kind_that_there_is_not_is_refused():
     with pytest.raises(ConfigError, match="kinds.*carbon star"):
         parse_options(SimulateOptions, {"kinds": {"diamond star": 0.1}}, "here")
+
+
+def test_quasar_counts_are_the_published_ones_and_others_rise_with_their_slopes():
+    grid = np.linspace(14.0, 22.5, 1701)
+    assert np.trapezoid(sky_density(0, grid), grid) == pytest.approx(47.0)
+    assert np.trapezoid(sky_density(1, grid), grid) == pytest.approx(129.0)
+    # Bright counts of quasars rise as 10^(0.8 m), faint ones as 10^(0.25 m).
+    rise = np.log10(sky_density(1, grid[1:]) / sky_density(1, grid[:-1])) / np.diff(grid)
+    assert rise[0] == pytest.approx(0.8, abs=0.01) and rise[-1] == pytest.approx(0.25, abs=0.01)
+    bright = np.linspace(5.0, 19.5, 4001)
+    assert np.trapezoid(sky_density(2, bright), bright) == pytest.approx(860.0, rel=1e-3)
+
+
+def test_weights_turn_mocks_into_the_sky_and_their_worth_is_told(instrument):
+    label = np.repeat(np.arange(4, dtype=np.int8), 5000)
+    weigher = SkyWeights((17.0, 22.5))
+    weigher.learn(label)
+    objects = Universe(instrument, (17.0, 22.5)).draw(np.random.default_rng(4), label)
+    weight = weigher.weights(objects, len(objects))
+    assert weight.mean() == pytest.approx(1.0, abs=0.15)
+    # One class over another, and faint over bright quasars, as the sky has them, in bins that have mocks.
+    edges = np.arange(19.0, 22.01, 1.0)
+    for code in (0, 1):
+        found = np.histogram(objects.mag[label == code], edges, weights=weight[label == code])[0]
+        wanted = [sky_density(code, np.linspace(low, low + 1, 50)).mean() for low in edges[:-1]]
+        np.testing.assert_allclose(found / found.sum(), np.array(wanted) / np.sum(wanted), atol=0.03)
+    ratio = weight[(label == 1)].sum() / weight[label == 0].sum()
+    assert ratio == pytest.approx(129.0 / 47.0, rel=0.1)
+    for code in range(4):
+        own = weight[label == code].astype(np.float64)
+        assert weigher.effective(code) == pytest.approx(own.sum() ** 2 / (own**2).sum(), rel=1e-6)
+        assert 1 < weigher.effective(code) < 5000

@@ -1,0 +1,332 @@
+"""How unlike the training rows a row is, and how far its probabilities can be believed then."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import numpy as np
+
+from .bases import Stored
+
+COMPONENTS = 120
+
+
+RARE = 0.0025
+"""Share of judged rows beyond each of the two limits."""
+
+
+MARGIN = 1e-6
+"""By how much a distance must exceed its limit. The limit is the distance of a row itself, and the last
+bits of a matrix product depend on how many rows are multiplied at once."""
+
+
+_WIDEST = 4.0
+
+
+_MOST = 20_000
+
+
+_COMMON = 0.9
+"""Share of judged rows whose misfit, and distance, say nothing against their probabilities."""
+
+
+_PER_MISFIT, _PER_DISTANCE, _DISTANCE_ALONE = 0.32, 0.09, 0.25
+"""Doubt per ln of misfit and distance beyond those of common rows; of the distance where there are no templates. Learnt
+on kinds of simulated objects that neither bases nor trees had seen, each 2 % of the weight (benchmarks/kinds.py)."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Overlap(Stored):
+    """Distance of a row to the training rows, and the limits beyond which it is unlike them.
+
+    Features are centred and scaled robustly (missing values stand at the centre) and projected on
+    the leading principal components of the training rows. A row is far if it is far from every class
+    there (Mahalanobis, class means and covariances; Lee et al. 2018), or if too much of it lies
+    outside that space (the Q statistic; Jackson and Mudholkar 1979).
+
+    Parameters
+    ----------
+    centre, scale : array of float64, shape (f,)
+        Robust middle and spread of each feature.
+    components : array of float64, shape (d, f)
+        Orthonormal rows.
+    means : array of float64, shape (c, d)
+        Of the classes that trained.
+    whiteners : array of float64, shape (c, d, d)
+        Inverse square roots of their covariances.
+    limits : array of float64, shape (2,)
+        Of both distances: what 99.75 % of validation rows keep to.
+    misfit : int
+        Place of the feature that says how badly the best template fits; -1 where there is none.
+    misfit_edge, near_edge : float
+        What nine tenths of validation rows keep to, of the misfit and of the distance to the nearest class.
+    strength : float
+        Of the doubt beyond; 0 doubts nothing.
+    shares : tuple of float
+        Of the k classes, by which what is doubted is dealt out; empty where it never is.
+    """
+
+    centre: np.ndarray
+    scale: np.ndarray
+    components: np.ndarray
+    means: np.ndarray
+    whiteners: np.ndarray
+    limits: np.ndarray
+    misfit: int = -1
+    misfit_edge: float = np.inf
+    near_edge: float = np.inf
+    strength: float = 0.0
+    shares: tuple[float, ...] = ()
+
+    stored_as: ClassVar[str] = "overlap"
+
+    def misfits(self, n_features: int, n_classes: int) -> Iterator[str]:
+        """Yield what does not fit a model.
+
+        Parameters
+        ----------
+        n_features : int
+            Features f of the model.
+        n_classes : int
+            Its classes k.
+
+        Yields
+        ------
+        str
+        """
+        d, c = len(self.components), len(self.means)
+        shapes = {
+            "centre": (n_features,), "scale": (n_features,), "components": (d, n_features), "means": (c, d),
+            "whiteners": (c, d, d), "limits": (2,),
+        }  # fmt: skip
+        wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        if wrong:
+            yield f"its overlap is not of {n_features} features ({', '.join(wrong)})"
+        elif not all(np.isfinite(getattr(self, name)).all() for name in shapes) or (self.scale <= 0).any():
+            yield "its overlap has parts that are not finite, or a scale that is not positive"
+        elif not (-1 <= self.misfit < n_features and 0 <= self.strength < np.inf):
+            yield f"its overlap takes feature {self.misfit} of {n_features} for the misfit, or doubts {self.strength}"
+        elif self.strength > 0 and (
+            len(self.shares) != n_classes or not min(self.shares) >= 0 or not abs(sum(self.shares) - 1) < 1e-6
+        ):
+            yield f"its overlap deals out doubt by {self.shares}, no shares of {n_classes} classes"
+        elif not (self.misfit_edge > 0 and self.near_edge > 0):
+            yield f"its overlap has edges {self.misfit_edge} and {self.near_edge}, which are not positive"
+
+    def distances(self, X: np.ndarray) -> np.ndarray:
+        """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2).
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        array of float64, shape (n, 2)
+            In units of the scale, squared.
+        """
+        z = _scaled(X, self.centre, self.scale)
+        inside = z @ self.components.T
+        near = np.full(len(z), np.inf)
+        for mean, whitener in zip(self.means, self.whiteners, strict=True):
+            near = np.minimum(near, np.square((inside - mean) @ whitener).mean(axis=1))
+        outside = np.maximum(np.square(z).sum(axis=1) - np.square(inside).sum(axis=1), 0) / z.shape[1]
+        return np.stack([near, outside], axis=1)
+
+    def low(self, X: np.ndarray) -> np.ndarray:
+        """Return which rows are unlike the training rows, bool (n,); the same however they are cut into chunks.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        array of bool, shape (n,)
+        """
+        return self.judge(X)[0]
+
+    def judge(self, X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which rows are unlike the training rows, and how far each is to be doubted.
+
+        The doubt is the share of a row's probability that goes back to the classes at large (:meth:`tempered`): the
+        chance that the row is of a kind that never trained. It is 0 for common rows.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+
+        Returns
+        -------
+        low : array of bool, shape (n,)
+        doubt : array of float64, shape (n,)
+            The same however rows are cut into chunks.
+        """
+        limits = self.limits * (1 + MARGIN) + MARGIN
+        low, doubt = np.zeros(len(X), dtype=bool), np.zeros(len(X))
+        for start in range(0, len(X), _MOST):
+            rows = slice(start, start + _MOST)
+            distances = self.distances(X[rows])
+            low[rows] = np.any(distances > limits, axis=1)
+            if self.strength > 0:
+                doubt[rows] = self._doubt(X[rows], distances[:, 0])
+        return low, doubt
+
+    def _doubt(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
+        # Rounded: the last bits of a distance depend on how many rows are judged at once.
+        beyond = np.maximum(np.round(np.log(np.maximum(near, 1e-12) / self.near_edge), 3), 0.0)
+        if self.misfit < 0:
+            size = _DISTANCE_ALONE * beyond
+        else:
+            misfit = np.nan_to_num(X[:, self.misfit].astype(np.float64), nan=0.0, posinf=1e30)
+            excess = np.maximum(np.log(np.maximum(misfit, 1e-12) / self.misfit_edge), 0.0)
+            size = _PER_MISFIT * excess + _PER_DISTANCE * beyond
+        return np.asarray(-np.expm1(-np.square(self.strength * size)))
+
+    def tempered(self, p: np.ndarray, doubt: np.ndarray) -> np.ndarray:
+        """Return probabilities of which a share is dealt out over the classes; the likeliest class stays.
+
+        Parameters
+        ----------
+        p : array of float64, shape (n, k)
+            Rows sum to 1.
+        doubt : array of float64, shape (n,)
+            The share, of :meth:`judge`; rows of none stay as they are, bit for bit.
+
+        Returns
+        -------
+        array of float64, shape (n, k)
+            What would make another class likelier is not dealt out.
+        """
+        rows = np.flatnonzero(doubt > 0)
+        if not len(rows):
+            return p
+        out, own, base = p.copy(), p[rows], np.array(self.shares)
+        top = own.argmax(axis=1)[:, None]
+        lead = np.take_along_axis(own, top, axis=1) - own
+        gain = np.maximum(base - base[top], 0.0)
+        most = np.where(gain > 0, lead / np.maximum(lead + gain, 1e-300), 1.0).min(axis=1)
+        share = np.minimum(doubt[rows], most * (1 - MARGIN))[:, None]
+        out[rows] = (1.0 - share) * own + share * base
+        return out
+
+    def checked(self, X: np.ndarray, p: np.ndarray, y: np.ndarray, shares: np.ndarray | None = None) -> Overlap:
+        """Return the overlap with the largest strength that does not cost held-out rows more than chance would.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features of labelled rows that did not train.
+        p : array of float64, shape (n, k)
+            Their probabilities before any doubt.
+        y : array of int, shape (n,)
+            Their classes.
+        shares : array, shape (k,), optional
+            Of the classes where the model will be used; default: of these rows, a row more of each.
+
+        Returns
+        -------
+        Overlap
+            Of strength 1, or less where the mean loss of log-probability is beyond its interval (95 %); 0 at worst.
+        """
+        rows, truth = np.arange(len(y)), np.maximum(p[np.arange(len(y)), y], 1e-12)
+        shares = np.bincount(y, minlength=p.shape[1]) + 1.0 if shares is None else shares
+        with_shares = replace(self, shares=tuple((shares / shares.sum()).tolist()))
+        for strength in _STRENGTHS:
+            made = replace(with_shares, strength=strength)
+            after = np.maximum(made.tempered(p, made.judge(X)[1])[rows, y], 1e-12)
+            loss = np.log(truth / after)
+            if loss.mean() <= 1.96 * loss.std() / np.sqrt(len(loss)):
+                return made
+        return replace(with_shares, strength=0.0)
+
+
+_STRENGTHS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.25)
+
+
+def _scaled(X: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    z = (X.astype(np.float64) - centre) / scale
+    return np.clip(np.nan_to_num(z, nan=0.0, posinf=_WIDEST, neginf=-_WIDEST), -_WIDEST, _WIDEST)
+
+
+def learn_overlap(
+    X: np.ndarray,
+    y: np.ndarray,
+    judged: np.ndarray,
+    *,
+    components: int = COMPONENTS,
+    seed: int = 0,
+    names: Sequence[str] = (),
+) -> Overlap | None:
+    """Learn what training rows look like.
+
+    Parameters
+    ----------
+    X : array of float32, shape (n, f)
+        Features of the rows that trained.
+    y : array of int, shape (n,)
+        Their classes.
+    judged : array of float32, shape (m, f)
+        Features of rows that did not train, which set the limits: of the sky, if there are any.
+    components : int
+        Most principal components.
+    seed : int
+        Of the sample of at most 20,000 rows of each.
+    names : sequence of str, optional
+        Of the features: the last that ends in ``_misfit`` is the misfit of the templates.
+
+    Returns
+    -------
+    Overlap or None
+        None where there are too few rows to say.
+    """
+    rng = np.random.default_rng(seed)
+    X, y = _sample(rng, X, y)
+    judged = _sample(rng, judged)[0]
+    components = min(components, X.shape[1], len(X) // 10)
+    if components < 2 or len(judged) < 100:
+        return None
+    known = np.isfinite(X).any(axis=0)
+    centre, low, high = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    centre[known], low[known], high[known] = np.nanquantile(X[:, known], [0.5, 0.1, 0.9], axis=0)
+    scale = np.where(high > low, (high - low) / 2.563, 1.0)
+    z = _scaled(X, centre, scale)
+    covariance = np.cov(z, rowvar=False)
+    vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :components].T
+    inside = z @ vectors.T
+    pooled = np.cov(inside, rowvar=False)
+    means, whiteners = [], []
+    for c in np.unique(y):
+        own = inside[y == c]
+        # A class of few rows has the covariance of all.
+        trust = len(own) / (len(own) + 10.0 * components)
+        spread = trust * np.cov(own, rowvar=False) + (1 - trust) * pooled if len(own) > 1 else pooled
+        values, axes = np.linalg.eigh(spread)
+        means.append(own.mean(axis=0))
+        whiteners.append(axes / np.sqrt(np.maximum(values, 1e-6)))
+    made = Overlap(centre, scale, vectors, np.stack(means), np.stack(whiteners), np.full(2, np.inf))
+    distances = made.distances(judged)
+    return _with_edges(replace(made, limits=np.quantile(distances, 1 - RARE, axis=0)), judged, distances[:, 0], names)
+
+
+def _with_edges(made: Overlap, judged: np.ndarray, near: np.ndarray, names: Sequence[str]) -> Overlap:
+    """Return the overlap with the misfit and the distance that nine tenths of the judged rows keep to."""
+    misfit = max((place for place, name in enumerate(names) if name.endswith("_misfit")), default=-1)
+    known = judged[np.isfinite(judged[:, misfit]), misfit] if misfit >= 0 else np.zeros(0)
+    return replace(
+        made,
+        misfit=misfit if len(known) else -1,
+        misfit_edge=max(float(np.quantile(known, _COMMON)), 1e-6) if len(known) else np.inf,
+        near_edge=max(float(np.quantile(near, _COMMON)), 1e-6),
+    )
+
+
+def _sample(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:
+    n = len(arrays[0])
+    rows = np.sort(rng.choice(n, _MOST, replace=False)) if n > _MOST else slice(None)
+    return [array[rows] for array in arrays]
