@@ -80,7 +80,7 @@ def main() -> None:
     for item in read_spectra([f"STAR={folder / 'pyhammer'}"]):
         assert isinstance(item, Templates)
         vectors = rebinned(item.wavelength, item.vectors)
-        names = np.asarray(item.name).tolist()
+        names = np.asarray(item.subtype).tolist()
         for vector, name in zip(vectors, names, strict=True):
             seen = np.nan_to_num(vector).astype(np.float64) @ operator
             covered = np.isfinite(vector).astype(np.float64) @ np.abs(operator) > 0.97 * np.abs(operator).sum(axis=0)

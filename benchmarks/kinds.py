@@ -140,8 +140,8 @@ def main() -> None:
     objects = {
         name: drawn(universe, n, 1000 * seed + i)
         for i, (name, universe, n) in enumerate(
-            (("train", usual, given.rows), ("held out", usual, 8000), ("usual kinds", usual, 60_000),
-             ("rare kinds", rare, 16_000))
+            (("train", usual, given.rows), ("held out", usual, given.rows // 2),
+             ("usual kinds", usual, 4 * given.rows), ("rare kinds", rare, given.rows))
         )
     }  # fmt: skip
     seen = {name: sky.observe(objects[name], np.random.default_rng([seed, 2])) for name in ("train", "held out")}

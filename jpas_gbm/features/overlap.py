@@ -216,7 +216,7 @@ class Overlap(Stored):
         return out
 
     def checked(self, X: np.ndarray, p: np.ndarray, y: np.ndarray, shares: np.ndarray | None = None) -> Overlap:
-        """Return the overlap with the largest strength that does not cost held-out rows more than chance would.
+        """Return the overlap with the largest strength whose price held-out rows hardly feel.
 
         Parameters
         ----------
@@ -232,16 +232,18 @@ class Overlap(Stored):
         Returns
         -------
         Overlap
-            Of strength 1, or less where the mean loss of log-probability is beyond its interval (95 %); 0 at worst.
+            Of strength 1, or less where that costs log-probability beyond its interval (95 %) and beyond half of the
+            standard error of the log loss itself; 0 at worst.
         """
         rows, truth = np.arange(len(y)), np.maximum(p[np.arange(len(y)), y], 1e-12)
         shares = np.bincount(y, minlength=p.shape[1]) + 1.0 if shares is None else shares
         with_shares = replace(self, shares=tuple((shares / shares.sum()).tolist()))
+        felt = 0.5 * np.log(truth).std() / np.sqrt(len(truth))
         for strength in _STRENGTHS:
             made = replace(with_shares, strength=strength)
             after = np.maximum(made.tempered(p, made.judge(X)[1])[rows, y], 1e-12)
             loss = np.log(truth / after)
-            if loss.mean() <= 1.96 * loss.std() / np.sqrt(len(loss)):
+            if loss.mean() <= max(1.96 * loss.std() / np.sqrt(len(loss)), felt):
                 return made
         return replace(with_shares, strength=0.0)
 

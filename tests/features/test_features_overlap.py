@@ -91,6 +91,13 @@ def test_doubt_that_costs_held_out_rows_more_than_chance_is_given_up() -> None:
     overlap, judged = _judged(np.linspace(0.5, 40.0, 1000))
     # All rows are right, whatever their misfit: any doubt costs.
     assert overlap.checked(judged, *_sure(1000, 0.0)).strength == 0.0
+    # Where other rows are wrong, a price far below what the log loss is known to is paid.
+    p, y = _sure(1000, 0.0)
+    y[:5] = 1
+    some = overlap.checked(judged, p, y)
+    price = -np.log(some.tempered(p, some.judge(judged)[1])[5:, 0] / p[5:, 0]).sum() / 1000
+    known_to = np.log(np.maximum(p[np.arange(1000), y], 1e-12)).std() / np.sqrt(1000)
+    assert some.strength > 0 and 0 < price <= 0.51 * known_to
 
 
 def test_tempering_deals_out_by_class_shares_and_keeps_the_likeliest_class() -> None:
