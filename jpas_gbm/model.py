@@ -21,7 +21,7 @@ from .features.recipe import FeatureMatrix, FeatureRecipe
 from .features.shift import DomainShift
 from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
 from .run import thread_count
-from .sealed import Form, Sealed, open_sealed, seal
+from .sealed import Form, Sealed, card_lines, open_sealed, seal
 from .store import damage, from_plain, read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
@@ -29,7 +29,7 @@ from .surveys.imaging import conform
 from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
 from .surveys.scheme import LabelScheme
-from .text import card_lines, html_table, markdown_card
+from .text import html_table, markdown_card
 
 Rule = Literal["argmax", "thresholds"]
 _OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz", "known": "known.npz"}

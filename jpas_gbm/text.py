@@ -339,32 +339,6 @@ def markdown_card(card: Card, classes: Sequence[str]) -> str:
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
-def card_lines(card: Card, head: str) -> list[str]:
-    """Return a model card in a few lines for a terminal.
-
-    Parameters
-    ----------
-    card : mapping
-        Of the model.
-    head : str
-        Boosters, features and decision, in words.
-
-    Returns
-    -------
-    list of str
-    """
-    lines = [f"regime {card.get('regime')}: {card.get('chosen')}, {head}"]
-    lines += card.get("named path", {}).get("sentences", [])
-    for part, remark in (("candidates", ""), ("baselines", " (baseline)")):
-        for scored in card.get(part, []):
-            scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"
-            lines.append(f"  {scored['candidate']:<48} {scores}{remark}")
-    if "verdict" in card:
-        lines.append(card["verdict"]["sentence"])
-    lines += card.get("domain", {}).get("lines", [])
-    return lines + [f"note: {note}" for note in card.get("notes", []) if note not in lines]
-
-
 def _hub_header(card: Mapping[str, Any]) -> Mapping[str, Any]:
     """Return the header of a model card in the schema of the Hugging Face hub."""
     survey, loss = card.get("survey") or "a survey", (card.get("calibration") or {}).get("log_loss")
