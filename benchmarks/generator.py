@@ -32,7 +32,8 @@ from jpas_gbm.simulation.throughput import (
 )
 
 RARE = {
-    "carbon star": 0.03, "accreting star": 0.03, "L dwarf": 0.02, "emission-line dwarf": 0.06, "red quasar": 0.04,
+    "M dwarf": 0.15, "carbon star": 0.03, "accreting star": 0.03, "L dwarf": 0.02,
+    "emission-line dwarf": 0.06, "red quasar": 0.04,
 }  # fmt: skip
 ERROR = 0.03
 NAMES = ("QSO_high", "QSO_low", "GALAXY", "STAR")

@@ -292,7 +292,7 @@ class FitOptions(Options):
 
 ClassName = Literal["QSO_high", "QSO_low", "GALAXY", "STAR"]
 ClassMix = tuple[float, float, float, float]
-RareKind = Literal["carbon star", "accreting star", "L dwarf", "emission-line dwarf", "red quasar"]
+RareKind = Literal["M dwarf", "carbon star", "accreting star", "L dwarf", "emission-line dwarf", "red quasar"]
 
 
 class ShiftOptions(Options):

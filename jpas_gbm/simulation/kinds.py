@@ -13,8 +13,8 @@ from scipy.special import expit
 
 from ..options import RareKind
 from .galaxies import Galaxies, drawn_lines, formed_mass
-from .spectra import small_magellanic
-from .stars import accretion_spectra, add_accretion, black_body, metal_depth
+from .spectra import small_magellanic, spectra_file
+from .stars import accretion_spectra, add_accretion, black_body, metal_depth, star
 from .throughput import WAVELENGTH, Throughput
 
 KINDS = (
@@ -124,6 +124,30 @@ def cool_dwarf(temperature: float) -> np.ndarray:
     return np.asarray(black_body(WAVELENGTH, temperature) * np.exp(-depth))
 
 
+def late_dwarf(temperature: float, metallicity: float) -> np.ndarray:
+    """Return the spectrum of an M dwarf, with bands as deep as they are seen.
+
+    The usual population has M dwarfs whose bands of titanium oxide are too deep between 7050 and 7300 Å, and whose
+    light in the blue is too faint (reports/generator).
+
+    Parameters
+    ----------
+    temperature : float
+        K, 2500 to 4050.
+    metallicity : float
+        [Fe/H].
+
+    Returns
+    -------
+    array of float64, shape (len(WAVELENGTH),)
+        f_λ
+    """
+    at, constant, slope = np.array(spectra_file().late_dwarfs).T
+    strength = float(np.clip((4050.0 - temperature) / 1050.0, 0.0, 1.35))
+    excess = np.interp(WAVELENGTH, at, min(strength / 0.15, 1.0) * constant + strength * slope)
+    return np.asarray(star(temperature, metallicity) * np.exp(excess))
+
+
 class RareKinds:
     """Draws objects of rare kinds.
 
@@ -139,6 +163,8 @@ class RareKinds:
         self._galaxies, self._pivots = galaxies, throughput.pivots
         self._carbon = throughput.fluxes(np.stack([carbon_star(*of) for of in _CARBON]))
         self._cool = throughput.fluxes(np.stack([cool_dwarf(t) for t in np.linspace(1400.0, 2500.0, 12).tolist()]))
+        late = [late_dwarf(t, m) for t in np.geomspace(2500.0, 4000.0, 24).tolist() for m in (-0.8, -0.3, 0.2)]
+        self._late = throughput.fluxes(np.stack(late))
         self._companions = throughput.fluxes(
             np.stack([black_body(WAVELENGTH, t) * np.exp(-metal_depth(t, -0.2)) for t in (3100.0, 3600.0, 4300.0)])
         )
@@ -187,6 +213,8 @@ class RareKinds:
             return np.asarray(self._carbon[rng.integers(0, len(self._carbon), n)])
         if name == "L dwarf":
             return np.asarray(self._cool[rng.integers(0, len(self._cool), n)])
+        if name == "M dwarf":
+            return np.asarray(self._late[rng.integers(0, len(self._late), n)])
         if name == "accreting star":
             light = np.array(self._companions[rng.integers(0, 3, n)], dtype=np.float64)
             add_accretion(rng, light, self._disc, 1.0)

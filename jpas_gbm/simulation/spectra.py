@@ -108,6 +108,7 @@ class SpectraFile(Options):
     calcium_hydride: Rows
     bright_stars: Rows
     faint_stars: Rows
+    late_dwarfs: Rows
 
 
 @lru_cache(maxsize=1)
