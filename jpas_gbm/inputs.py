@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from .errors import ConfigError, ExplanationError
-from .model import CARD, FORM, Model
+from .model import Model
+from .model_folder import CARD, FORM
 from .predictions import open_rows
 from .sealed import open_sealed
 from .store import read_json

@@ -6,10 +6,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import FiniteFloat, NonNegativeInt
 
 from .atomic import atomic_folder
 from .boosting.booster import Ensemble, Member, StagedBooster
@@ -18,11 +17,13 @@ from .boosting.decision import decide
 from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
+from .features.redshifts import RedshiftDensity, Redshifts, candidate_redshifts
 from .features.shift import DomainShift
-from .predictions import Predictions, is_bare, open_rows, photometric_redshift, quality_bits
+from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelHead, Rule, misfits
+from .predictions import Predictions, is_bare, open_rows, quality_bits
 from .run import thread_count
-from .sealed import Form, Sealed, card_lines, open_sealed, seal
-from .store import damage, from_plain, read_json, write_json
+from .sealed import Sealed, card_lines, open_sealed, seal
+from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
 from .surveys.imaging import conform
@@ -30,9 +31,6 @@ from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
 from .surveys.scheme import LabelScheme
 from .text import html_table, markdown_card
-
-Rule = Literal["argmax", "thresholds"]
-_OPTIONAL = {"shift": "shift.npz", "held_out": "validation.npz", "overlap": "overlap.npz", "known": "known.npz"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +67,8 @@ class Model:
         The labelled rows that calibrated, with cross-fitted probabilities; what training rows look like.
     known : LabelledRows, optional
         The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
+    redshift : RedshiftDensity, optional
+        Redshift densities of quasar candidates from the template fits.
     """
 
     scheme: LabelScheme
@@ -86,6 +86,7 @@ class Model:
     held_out: HeldOut | None = None
     overlap: Overlap | None = None
     known: LabelledRows | None = None
+    redshift: RedshiftDensity | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -134,10 +135,23 @@ class Model:
         FeatureMatrix
             Of n rows and f features.
         """
+        return self.recipe.compute(self.corrected(catalogue), threads=threads)
+
+    def corrected(self, catalogue: Catalogue) -> Catalogue:
+        """Return a catalogue as features see it: in this model's bands, zero points divided out.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+
+        Returns
+        -------
+        Catalogue
+        """
         catalogue = self.conform(catalogue)
-        if self.shift is not None and catalogue.survey == self.survey:
-            catalogue = self.shift.correct(catalogue)
-        return self.recipe.compute(catalogue, threads=threads)
+        if self.shift is None or catalogue.survey != self.survey:
+            return catalogue
+        return self.shift.correct(catalogue)
 
     def member_margins(self, X: np.ndarray, threads: int = 1) -> np.ndarray:
         """Return the centred margins of every member.
@@ -259,10 +273,12 @@ class Model:
         """
         if not isinstance(catalogue, Catalogue):
             catalogue = open_rows(catalogue, self.bands, self.card.get("survey")).read()
-        matrix = matrix or self.features(catalogue, thread_count(threads))
+        threads = thread_count(threads)
+        matrix = matrix or self.features(catalogue, threads)
         unlike, doubt = (None, None) if self.overlap is None else self.overlap.judge(matrix.X)
-        p, spread = self.with_spread(matrix.X, is_bare(catalogue), thread_count(threads), doubt)
+        p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads, doubt)
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
+        photoz = photometric_redshift(matrix)
         blank = np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
         p[blank] = spread[blank] = np.nan
         return Predictions(
@@ -271,9 +287,34 @@ class Model:
             probabilities=p.astype(np.float32),
             thresholds=np.asarray(self.thresholds, dtype=np.float64),
             spread=spread.astype(np.float32) if len(self.members) > 1 else None,
-            photoz=photometric_redshift(matrix),
+            photoz=photoz,
+            redshifts=None if self.redshift is None else self.redshifts(catalogue, p, photoz, threads),
             quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile, blank),
         )
+
+    def redshifts(
+        self, catalogue: Catalogue, p: np.ndarray, photoz: np.ndarray | None = None, threads: int = 1
+    ) -> Redshifts | None:
+        """Return the redshifts of rows that may be quasars, were they so.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows.
+        p : array, shape (n, k)
+            Their probabilities.
+        photoz : array, shape (n,), optional
+            Photometric redshifts whose errors are wanted.
+        threads : int
+
+        Returns
+        -------
+        Redshifts or None
+            None where the model has no redshift densities.
+        """
+        if self.redshift is None or self.recipe.templates is None:
+            return None
+        return candidate_redshifts(self.redshift, self.recipe.templates, self.corrected(catalogue), p, photoz, threads)
 
     def decide(self, probabilities: np.ndarray, rule: Rule | None = None) -> np.ndarray:
         """Return the class code of each row.
@@ -336,14 +377,14 @@ class Model:
         boosters = list({id(booster): booster for booster in every}.values())
         number = {id(booster): i for i, booster in enumerate(boosters)}
         bare = self.bare_calibrator
-        head = _ModelHead(
+        head = ModelHead(
             scheme=self.scheme,
             bands=self.bands.to_dict(),
             photometry=self.photometry,
             survey=self.survey,
             recipe_hash=self.recipe.hash,
             members=tuple(
-                _MemberHead(m.kind, number[id(m.booster)], None if m.base is None else number[id(m.base)], m.name)
+                MemberHead(m.kind, number[id(m.booster)], None if m.base is None else number[id(m.base)], m.name)
                 for m in self.members
             ),
             boosters=tuple(booster.backend for booster in boosters),
@@ -358,7 +399,7 @@ class Model:
                 booster.save(temporary / "boosters" / f"{i:03d}")
             write_json(temporary / CARD, dict(self.card))
             (temporary / "README.md").write_text(markdown_card(self.card, self.classes), encoding="utf-8")
-            optional = {part: file for part, file in _OPTIONAL.items() if getattr(self, part) is not None}
+            optional = {part: file for part, (file, _) in OPTIONAL.items() if getattr(self, part) is not None}
             for part, file in optional.items():
                 np.savez_compressed(temporary / file, allow_pickle=False, **getattr(self, part).to_arrays())
             seal(temporary, FORM, head, optional)
@@ -386,65 +427,20 @@ class Model:
             model = _from_sealed(sealed)
         except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
             raise BundleError(f"{sealed.folder}: is damaged ({error!r}). Restore the folder, or fit again.") from error
-        for problem in _misfits(model):
+        for problem in misfits(model):
             raise BundleError(f"{sealed.folder}: {problem}. Restore the folder, or fit again.")
         return model
 
 
-@dataclass(frozen=True)
-class _MemberHead:
-    """What ``model.json`` says of a :class:`Member`; boosters by number."""
-
-    kind: Literal["plain", "stack"]
-    booster: NonNegativeInt
-    base: NonNegativeInt | None = None
-    name: str = ""
-
-
-@dataclass(frozen=True)
-class _CardFacts:
-    """What of ``card.json`` predictions depend on."""
-
-    photometries: tuple[str, ...] = ()
-    survey: str | None = None
-    magnitude_range: tuple[FiniteFloat, FiniteFloat] | None = None
-
-
-@dataclass(frozen=True)
-class _ModelHead:
-    """What ``model.json`` says: the parts of a :class:`Model` that are no files of their own."""
-
-    scheme: LabelScheme
-    bands: dict[str, Any]
-    photometry: str
-    survey: str
-    recipe_hash: str
-    members: tuple[_MemberHead, ...]
-    boosters: tuple[str, ...]
-    calibrator: dict[str, Any]
-    bare_calibrator: dict[str, Any] | None
-    thresholds: tuple[FiniteFloat, ...]
-    rule: Rule
-
-
-def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
-    """Turn the head of format 1, which had a checksum for each file and none for itself, into one of format 2."""
-    files = {name: {"sha256": checksum} for name, checksum in head["checksums"].items()}
-    return {**head, "files": files, "optional": {part: name for part, name in _OPTIONAL.items() if name in files}}
-
-
-CARD = "card.json"
-FORM = Form("model", "model.json", 2, _ModelHead, "'jpas-gbm fit --out' makes one.", {1: _from_format_1})
-
-
-def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
+def _from_sealed(sealed: Sealed[ModelHead]) -> Model:
     head = sealed.head
     recipe = FeatureRecipe.from_files(sealed.path("recipe/recipe.json").parent)
     if recipe.hash != head.recipe_hash:
         raise BundleError(f"{sealed.folder}: its features are not those it was trained with. Restore the folder.")
     heads = [sealed.path(f"boosters/{i:03d}/booster.json") for i in range(len(head.boosters))]
     boosters = [StagedBooster.load(place.parent) for place in heads]
-    shift, held_out, overlap, known = (sealed.arrays(part) for part in _OPTIONAL)
+    found = {part: sealed.arrays(part) for part in OPTIONAL}
+    parts: dict[str, Any] = {part: OPTIONAL[part][1](of) for part, of in found.items() if of is not None}
     return Model(
         scheme=head.scheme,
         bands=BandSystem.from_dict(head.bands),
@@ -459,38 +455,28 @@ def _from_sealed(sealed: Sealed[_ModelHead]) -> Model:
         rule=head.rule,
         card=read_json(sealed.path(CARD)),
         survey=head.survey,
-        shift=None if shift is None else DomainShift.from_arrays(shift),
-        held_out=None if held_out is None else HeldOut.from_arrays(held_out),
-        overlap=None if overlap is None else Overlap.from_arrays(overlap),
-        known=None if known is None else LabelledRows.of(known),
+        **parts,
         bare_calibrator=None if head.bare_calibrator is None else Calibrator.from_dict(head.bare_calibrator),
     )
 
 
-def _misfits(model: Model) -> Iterator[str]:
-    """Yield what of a model does not fit together."""
-    k, f = len(model.scheme), len(model.recipe.names)
-    if len(model.thresholds) != k or (model.thresholds <= 0).any():
-        yield f"its thresholds are {model.thresholds.tolist()}, not a positive number for each of {k} classes"
-    for calibrator in filter(None, (model.calibrator, model.bare_calibrator)):
-        if calibrator.n_classes != k or not np.isfinite([*calibrator.W.flat, *calibrator.b]).all():
-            yield f"its calibrator is for {calibrator.n_classes} classes, not {k}, or is not finite"
-    if not model.members:
-        yield "it has no booster"
-    for member in model.members:
-        yield from member.misfits(k, f)
-    yield from () if model.held_out is None else model.held_out.misfits(k)
-    yield from () if model.overlap is None else model.overlap.misfits(f, k)
-    yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
-    if model.bands.to_dict() != model.recipe.bands.to_dict():
-        yield "its bands are not those of its features"
-    if not isinstance(model.card, dict):
-        yield "its card is no mapping"
-    try:
-        from_plain(_CardFacts, model.card)
-        model.lines()
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        yield f"its card says something else than a fit does ({damage(error)})"
+def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
+    """Return the redshift of each row were it a quasar, float32 (n,), where the features have template fits.
+
+    It is a by-product of the fit of highest rank: the feature whose name ends in ``_z_quasar``.
+
+    Parameters
+    ----------
+    matrix : FeatureMatrix
+        Features of n rows.
+
+    Returns
+    -------
+    array of float32, shape (n,), or None
+        None without template fits.
+    """
+    named = [i for i, name in enumerate(matrix.names) if name.endswith("_z_quasar")]
+    return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
 
 
 load = Model.load

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from .errors import CatalogueError, ConfigError, FeatureMismatch
-from .features.recipe import FeatureMatrix
+from .features.redshifts import Redshifts
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
@@ -100,6 +100,8 @@ class Predictions:
         Redshift of each row, were it a quasar.
     quality : array of uint16, shape (n,)
         Bits of :class:`~jpas_gbm.surveys.quality.QualityBit`.
+    redshifts : Redshifts, optional
+        Quantiles of the redshift density of rows that may be quasars.
     """
 
     classes: tuple[str, ...]
@@ -109,6 +111,7 @@ class Predictions:
     spread: np.ndarray | None
     photoz: np.ndarray | None
     quality: np.ndarray
+    redshifts: Redshifts | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -164,6 +167,7 @@ class Predictions:
             ids=ids,
             spread=self.spread is not None,
             photoz=self.photoz is not None,
+            redshifts=self.redshifts is not None,
         )
 
     def records(
@@ -197,6 +201,7 @@ class Predictions:
             "ENTROPY": self.entropy,
             "SPREAD": self.spread,
             "PHOTOZ_QSO": self.photoz,
+            **({} if self.redshifts is None else self.redshifts.columns()),
             "QUALITY": self.quality,
             **(more or {}),
             **self.catalogue.key,
@@ -377,25 +382,6 @@ class KeptColumns:
             text = self._columns[name].dtype.startswith("S")
             values[ours] = self._encoded(name, column) if text else column
         return values
-
-
-def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
-    """Return the redshift of each row were it a quasar, float32 (n,), where the features have template fits.
-
-    It is a by-product of the fit of highest rank: the feature whose name ends in ``_z_quasar``.
-
-    Parameters
-    ----------
-    matrix : FeatureMatrix
-        Features of n rows.
-
-    Returns
-    -------
-    array of float32, shape (n,), or None
-        None without template fits.
-    """
-    named = [i for i, name in enumerate(matrix.names) if name.endswith("_z_quasar")]
-    return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
 
 
 def quality_bits(

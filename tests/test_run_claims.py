@@ -86,7 +86,7 @@ def test_a_link_is_claimed_as_the_place_it_names(inside):
 
 
 def test_the_heads_that_claims_know_are_those_that_are_written():
-    from jpas_gbm import model
+    from jpas_gbm import model_folder
     from jpas_gbm.surveys import dataset
 
-    assert {form.kind: form.head for form in (model.FORM, dataset.FORM)}.items() <= HEADS.items()
+    assert {form.kind: form.head for form in (model_folder.FORM, dataset.FORM)}.items() <= HEADS.items()

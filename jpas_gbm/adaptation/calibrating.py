@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import product
 
 import numpy as np
 
@@ -16,10 +18,18 @@ from ..boosting.calibration import (
     fit_calibrator,
 )
 from ..features.overlap import Overlap, learn_overlap
+from ..features.redshifts import QUANTILES, RedshiftDensity, SideShape, high_share
+from ..model import Model
 from ..options import CalibrationOptions
+from ..predictions import is_bare
+from ..run import Run
+from ..scores.metrics import RedshiftScore, score_redshifts
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
 from .choosing import counted_rows
 from .folds import Folds, MembersOf, mean_margins
 from .rows import Regime, Rows
+from .sky import observe_again
 from .stages import Stages
 
 
@@ -269,3 +279,162 @@ def doubted(folds: Folds, val: Rows, held: HeldOut, mix: FieldMix | None, seed: 
         return held, None
     found = found.checked(val.X, held.p, val.y, np.array(mix.new) if mix is not None and mix.taken else None)
     return replace(held, p=found.tempered(held.p, found.judge(val.X)[1])), found
+
+
+FEWEST = 40
+"""Labelled quasars of a side below which the densities are not calibrated on them."""
+
+_TIMES, _MOCKS = 3, 200
+"""How often mocks are seen through sources of the sky, and what they count for at most beside quasars of the sky."""
+
+_SEARCHED = (
+    (("plateau", (0.004, 0.008, 0.012, 0.02)), ("width", (0.003, 0.006, 0.01, 0.015))),
+    (("temper", (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)), ("tail", (10.0, 30.0, 100.0, 1e4))),
+    (("temper", (0.3, 0.5, 0.7, 1.0, 1.4)), ("relief", (0.0, 0.25, 0.5, 0.75))),
+    (("floor", (0.01, 0.03, 0.06, 0.1)),),
+)
+"""Values tried for a side's shape, a few together."""
+
+
+def calibrated(
+    density: RedshiftDensity, minus2: np.ndarray, z: np.ndarray, weight: np.ndarray | None = None
+) -> RedshiftDensity:
+    """Return redshift densities with the shapes that labelled quasars are likeliest under, side by side.
+
+    Parameters
+    ----------
+    density : RedshiftDensity
+    minus2 : array, shape (n, templates of the bank)
+        Of labelled quasars.
+    z : array, shape (n,)
+        Their redshifts.
+    weight : array, shape (n,), optional
+        What each counts for.
+
+    Returns
+    -------
+    RedshiftDensity
+        With the shapes that it had on a side with too few labelled quasars.
+    """
+    weight = np.ones(len(z)) if weight is None else weight
+    shapes = [density.low, density.high]
+    for i, (side, rows) in enumerate(((~density.above, z < density.cut), (density.above, z >= density.cut))):
+        if weight[rows].sum() >= FEWEST:
+            shapes[i] = _shape(density, minus2[rows], z[rows], weight[rows], side)
+    return replace(density, low=shapes[0], high=shapes[1])
+
+
+def _shape(
+    density: RedshiftDensity, minus2: np.ndarray, z: np.ndarray, weight: np.ndarray, side: np.ndarray
+) -> SideShape:
+    """Fit one side by coordinate descent on the likelihood of the redshifts, then stretch."""
+    best = SideShape()
+    for _ in range(2):
+        for names in _SEARCHED:
+            asked = [dict(zip([n for n, _ in names], v, strict=True)) for v in product(*(v for _, v in names))]
+            tried = [SideShape(**{**vars(best), **one}) for one in asked]
+            best = max(tried, key=lambda shape: float(weight @ density.log_mass(minus2, z, shape, side)))
+    places = replace(density, low=best, high=best).places(minus2, z, stretched=False)
+    return replace(best, stretch=_stretch(places, weight))
+
+
+def _stretch(places: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
+    """Fit a beta distribution to places from 0 to 1, drawn to the uniform one as by ten more rows."""
+    from scipy.optimize import minimize
+    from scipy.stats import beta
+
+    x = np.clip(places, 1e-3, 1 - 1e-3)
+
+    def loss(t: np.ndarray) -> float:
+        return float(5 * (t**2).sum() - weight @ beta.logpdf(x, *np.exp(t)))
+
+    a, b = np.exp(minimize(loss, np.zeros(2), method="Nelder-Mead").x)
+    return float(a), float(b)
+
+
+def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stages, run: Run) -> Model:
+    """Return a model with redshift densities of quasars, calibrated on rows that trained nothing, and their scores.
+
+    Quasars of the mocks, seen as the sky sees, and those labelled on the sky, where the regime reads labels; beside
+    these the mocks count for no more than 200. Labelled rows that trees were grown on serve too: no template learnt
+    from them. Those of validation are scored.
+
+    Parameters
+    ----------
+    model : Model
+    dataset : Dataset
+    regime : Regime
+        Which labels may be read.
+    stages : Stages
+        What the model was trained on.
+    run : Run
+
+    Returns
+    -------
+    Model
+        As it was where it has no templates of quasars on both sides of the cut.
+    """
+    density = None if model.recipe.templates is None else RedshiftDensity.of(model.recipe.templates)
+    if density is None:
+        return model
+    quasars = [model.scheme.code(name) for name in model.scheme.quasars if name in model.scheme.parted]
+    sky = model.corrected(dataset.target_rows(*(("train", "val", "unlabelled") if regime.target_rows else ())))
+    rng = np.random.default_rng(run.choice_seed)
+    mocks = _with_redshift(dataset.source_rows("val"), quasars)
+    splits = ("train", "val") if regime.target_labels else ("val",) if regime.calibration == "target" else ()
+    own = [model.corrected(_with_redshift(dataset.target_rows(name), quasars)) for name in splits]
+    labels = sum(map(len, own))
+    with run.stage("redshifts", rows=len(mocks) + labels):
+        parts = [*(observe_again(mocks, sky, stages.options.sky, rng, model.shift) for _ in range(_TIMES)), *own]
+        each = (min(len(mocks), _MOCKS) if labels else len(mocks)) / (_TIMES * max(len(mocks), 1))
+        weight = np.append(np.full(_TIMES * len(mocks), each), np.ones(labels))
+        density, scores = fit_redshifts(model, density, parts, weight, run)
+    return replace(model, redshift=density, card={**model.card, "redshift": [vars(one) for one in scores]})
+
+
+def _with_redshift(rows: Catalogue, classes: Sequence[int]) -> Catalogue:
+    """Return the rows of some classes that have a redshift."""
+    return rows.take(np.flatnonzero(np.isin(rows.label, classes) & np.isfinite(rows.z)))
+
+
+def fit_redshifts(
+    model: Model, density: RedshiftDensity, parts: Sequence[Catalogue], weight: np.ndarray, run: Run
+) -> tuple[RedshiftDensity, tuple[RedshiftScore, ...]]:
+    """Calibrate redshift densities on labelled quasars, and score them on the half that did not calibrate.
+
+    Parameters
+    ----------
+    model : Model
+    density : RedshiftDensity
+        To begin with.
+    parts : sequence of Catalogue
+        Quasars with redshifts that no template was learnt from, as features see them; the last are scored.
+    weight : array, shape (n,)
+        What each of all rows counts for.
+    run : Run
+
+    Returns
+    -------
+    density : RedshiftDensity
+    scores : tuple of RedshiftScore
+        Of halves, each by densities that the other calibrated; empty where quasars are too few.
+    """
+    templates = model.recipe.templates
+    if templates is None or not len(weight):
+        return density, ()
+    found = [templates.likelihoods(part, run.threads) for part in parts]
+    minus2, seen = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
+    z, objects = (np.concatenate([getattr(part, name) for part in parts]) for name in ("z", "object_id"))
+    rows, last = parts[-1], slice(len(z) - len(parts[-1]), len(z))
+    X = model.recipe.compute(rows, threads=run.threads).X
+    doubt = None if model.overlap is None else model.overlap.judge(X)[1]
+    share = high_share(model.with_spread(X, is_bare(rows), run.threads, doubt)[0], model.scheme)[1]
+    each, member = np.unique(objects, return_inverse=True)
+    half = (np.random.default_rng(run.choice_seed).permutation(len(each)) % 2)[member]
+    quantiles = np.full((len(rows), len(QUANTILES)), np.nan)
+    for own in (0, 1):
+        others, mine = seen & (half != own), seen[last] & (half[last] == own)
+        made = calibrated(density, minus2[others], z[others], weight[others])
+        quantiles[mine] = made.redshifts(minus2[last][mine], share[mine]).z
+    scores = score_redshifts(quantiles, z[last], rows.mag, density.cut)
+    return calibrated(density, minus2[seen], z[seen], weight[seen]), scores

@@ -19,7 +19,7 @@ from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
 from .band_shifts import BandShifts
-from .calibrating import calibration_rows, doubted, field_mix
+from .calibrating import calibration_rows, doubted, field_mix, with_redshifts
 from .choosing import (
     Choice,
     Entrant,
@@ -467,7 +467,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         run.note(mix.sentence)
     held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
     held, overlap = doubted(folds, rows.val, held, mix, seed)
-    return Model(
+    model = Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
         photometry=dataset.target.photometry,
@@ -484,3 +484,4 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         overlap=overlap,
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
+    return with_redshifts(model, dataset, regime, stages, run)

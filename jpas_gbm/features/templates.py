@@ -245,6 +245,29 @@ class TemplateSet(FittedPart):
         rows = self._conform(catalogue)
         return self.fitter.fit(rows.flux, rows.flux_err)
 
+    def likelihoods(self, catalogue: Catalogue, threads: int = 1) -> tuple[np.ndarray, np.ndarray]:
+        """Return −2 ln likelihood of all templates at the highest rank, and which rows have two bands or more.
+
+        Parameters
+        ----------
+        catalogue : Catalogue
+            n rows in the b bands of the templates.
+        threads : int
+
+        Returns
+        -------
+        minus2 : array of float64, shape (n, T)
+        seen : array of bool, shape (n,)
+        """
+        assert self.bank is not None
+        out, seen = np.empty((len(catalogue), len(self.bank))), np.empty(len(catalogue), dtype=bool)
+
+        def work(task: slice, fits: Fits) -> None:
+            out[task], seen[task] = fits.minus2[:, -1], fits.observed >= 2
+
+        self._over(catalogue, work, threads)
+        return out, seen
+
     def outliers(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         """Return which bands every class's best template misses by far: they are left out of the fits.
 

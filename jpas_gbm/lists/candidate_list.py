@@ -25,15 +25,16 @@ from .predicted import (
     Predicted,
     Tables,
     as_predicted,
+    each,
     find_model,
     paths_of,
     refuse_other_model,
 )
 from .records import ClassMix, Curves, Part
-from .rule import ListKeywords, ListOptions, check_prior, list_options
-from .selection import Selection, check_mix, rows_wanted, select
+from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
+from .selection import Selection, check_mix, rows_wanted, select_near
 from .target_list import TargetList, list_rows
-from .yields import all_curves, bin_names, draw_yields
+from .yields import all_curves, bin_names, draw_yields, in_redshift_range, with_results
 
 if TYPE_CHECKING:
     from ..predictions import Predictions
@@ -91,12 +92,18 @@ def targets(
     options, noise = list_options(cls, rule, cut, more)
     options.check_subset(how.subset)
     excluded(np.zeros(0), np.zeros(0), options.exclude)  # maps that are none are told before any work
-    inputs = [*paths_of(predictions), *paths_of(known), *([] if noise is None else noise.inputs), *options.exclude]
+    results = more.get("observed")
+    tables = [one for given in (predictions, known, results) for one in paths_of(given)]
+    inputs = [*tables, *([] if noise is None else noise.inputs), *options.exclude]
     beside = {"--moc": more.get("moc"), **how.files(out)}
     _claim(out, beside, overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
     run, field = Run.start(seed, threads, progress), _read(predictions, model)
-    found = make_list(*field, options, run=run, known=known, noise=noise, inputs=inputs)
-    longer = make_list(*field, how.longer(options, len(found)), run=run, known=known) if how.reserve else None
+    found = make_list(*field, options, run=run, known=known, observed=results, noise=noise, inputs=inputs)
+    longer = (
+        make_list(*field, how.longer(options, len(found)), run=run, known=known, observed=results)
+        if how.reserve
+        else None
+    )
     seen = observed(found, how, longer, seed)
     return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite, samp)
 
@@ -163,6 +170,7 @@ def make_list(
     *,
     run: Run | None = None,
     known: Tables | None = None,
+    observed: Tables | None = None,
     noise: NoiseSource | None = None,
     inputs: Sequence[str | Path] = (),
 ) -> TargetList:
@@ -179,6 +187,8 @@ def make_list(
         Seed, threads and progress.
     known : path, DataFrame, Table or sequence of these, optional
         Catalogues of known sources.
+    observed : path, DataFrame, Table or sequence of these, optional
+        Results of candidates: known as well, and what is promised is updated with them.
     noise : NoiseSource, optional
         What the candidates are predicted from again.
     inputs : sequence of path
@@ -197,17 +207,19 @@ def make_list(
     labelled, column, notes = _checked(predicted, model, options)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
-    every, area, sources = _field(predicted, model, options, known, notes)
+    results = each(observed)
+    every, area, sources = _field(predicted, model, options, [*each(known), *results], notes)
     field = every.take(new := np.flatnonzero(sources.new))
     run.report("class mix", 1, 4)
-    mix, shares, weights = _mix(labelled, field, options, model.classes, seeds[0], notes, len(field) < len(every))
+    mix, shares, weights, place = _mixed(every, sources, len(results), labelled, options, model, seeds[0], notes)
     run.report("selection", 2, 4)
     chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
     rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
     files, asked = list(predicted.sources), options.model_dump(mode="json")
     made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
-    told = None if weights is None else weights.told(labelled.label == column, chosen.rows)
+    told = None if weights is None else weights.told(labelled.label == column, place[new[chosen.rows]])
     notes += [] if told is None else told.sentences(len(labelled))
+    notes += in_redshift_range(options.redshifts, every.take(rows), mix, model.scheme)
     found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
     found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     run.report("columns", 3, 4)
@@ -230,7 +242,7 @@ def _listed(
     alone = chosen.parts[0].threshold if not options.bin_edges else None
     limit = np.array([np.inf if (at := least.get(name, alone)) is None else at for name in names])
     place = mag_bins(every.mag, np.asarray(options.bin_edges))
-    passed = ~known.new & _inside(every.mag, options.magnitudes) & (p >= limit[place])
+    passed = ~known.new & options.inside(every) & (p >= limit[place])
     both = np.concatenate([rows, np.flatnonzero(passed)])
     return both[np.argsort(-p[both], kind="stable")]
 
@@ -351,6 +363,28 @@ def _field(
     return field, area, found
 
 
+def _mixed(
+    every: Predicted,
+    sources: Known,
+    results: int,
+    labelled: HeldOut,
+    options: ListOptions,
+    model: Model,
+    seed: int,
+    notes: list[str],
+) -> tuple[Mix, ClassMix, Weights | None, np.ndarray]:
+    """Return the mix of what was new before the last so many catalogues, updated with these; places of rows in that."""
+    was_new = sources.new | (sources.source >= len(sources.names) - results)
+    before = every.take(was_new)
+    mix, shares, weights = _mix(labelled, before, options, model.classes, seed, notes, len(before) < len(every))
+    if results:
+        mix, told = with_results(mix, every, sources, results, options.cls, model.scheme, seed)
+        notes += told
+        low, high = mix.interval()
+        shares = replace(shares, new=mix.new, low=low, high=high)
+    return mix, shares, weights, np.cumsum(was_new) - 1
+
+
 def _mix(
     labelled: HeldOut,
     field: Predicted,
@@ -417,14 +451,9 @@ def _choose(
     notes: list[str],
 ) -> _Chosen:
     """Apply the rule to the rows within the magnitude limits, in each bin of its own."""
-    inside, near = (_inside(mag, options.magnitudes) for mag in (field.mag, labelled.mag))
-    if not inside.any():
-        raise ListError(
-            f"no row of the predictions has a magnitude within {_limits(options.magnitudes)} (they have "
-            f"{_range(field.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
-        )
-    labelled, mix_near = labelled.take(near), mix.take(near)
-    names = bin_names(options.bin_edges) if options.bin_edges else [_limits(options.magnitudes)]
+    inside, limited = options.inside(field), within(labelled.mag, options.magnitudes)
+    labelled, mix_near = labelled.take(limited), mix.take(limited)
+    names = bin_names(options.bin_edges) if options.bin_edges else [limits_in_words(options.magnitudes)]
     place, lab_place = (mag_bins(mag, np.asarray(options.bin_edges)) for mag in (field.mag, labelled.mag))
     parts: list[Selection] = []
     refused, rows = [], []
@@ -434,7 +463,9 @@ def _choose(
         if not len(here):
             continue
         try:
-            part = _part(field.take(here), labelled, mix_near, lab_place == b, column, options, area, seed + b, name)
+            part = select_near(
+                field.take(here), labelled, mix_near, lab_place == b, column, options, area, seed + b, name
+            )
         except ListError as error:
             if len(names) == 1:
                 raise
@@ -454,47 +485,3 @@ def _choose(
     yields = draw_yields(mix_near, labelled, field.p[inside], field.mag[inside], column, seed=seed)
     curves = all_curves(mix_near, labelled, yields, column, options.bin_edges, area)
     return _Chosen(tuple(part.part for part in parts), every, parts[0].promise, curves)
-
-
-def _part(
-    field: Predicted,
-    labelled: HeldOut,
-    mix: Mix,
-    near: np.ndarray,
-    column: int,
-    options: ListOptions,
-    area: float | None,
-    seed: int,
-    name: str,
-) -> Selection:
-    """Apply the rule in one magnitude bin, whose labelled rows are `near`."""
-    if not (labelled.label[near] == column).any():
-        raise ListError(
-            f"there are no calibration labels of {options.cls} at {name}: nothing can be promised there. "
-            "Widen the magnitude limits or bins."
-        )
-    mix, labelled = mix.take(near), labelled.take(near)
-    return select(mix, labelled, field.p, field.mag, column, options, area=area, seed=seed, magnitudes=name)
-
-
-def _inside(mag: np.ndarray, limits: tuple[float | None, float | None]) -> np.ndarray:
-    """Return which magnitudes are within the limits; without limits, NaN is."""
-    bright, faint = limits
-    inside = np.ones(len(mag), dtype=bool)
-    if bright is not None:
-        inside &= mag >= bright
-    if faint is not None:
-        inside &= mag <= faint
-    return inside
-
-
-def _limits(limits: tuple[float | None, float | None]) -> str:
-    bright, faint = limits
-    if bright is None and faint is None:
-        return "all magnitudes"
-    return f"magnitude {'' if bright is None else f'{bright:g} '}to {'any' if faint is None else f'{faint:g}'}"
-
-
-def _range(mag: np.ndarray) -> str:
-    known = mag[np.isfinite(mag)]
-    return f"{known.min():.2f} to {known.max():.2f}, {len(known)} of {len(mag)} known" if len(known) else "none"

@@ -14,6 +14,7 @@ from pydantic import Field, model_validator
 from ..config import Options, parse_options, read_yaml
 from ..errors import ConfigError, ListError
 from .conformal import NoiseSource
+from .predicted import Predicted, Tables
 
 Kind = Literal["purity", "completeness", "number", "density", "fdr"]
 KINDS: tuple[Kind, ...] = ("purity", "completeness", "number", "density", "fdr")
@@ -34,6 +35,9 @@ class ListOptions(Options):
     confidence: float = Field(0.9, gt=0, lt=1, description="How sure purity or completeness is to be reached.")
     magnitudes: tuple[float | None, float | None] = Field(
         (None, None), description="Brightest and faintest magnitude of the list, AB."
+    )
+    redshifts: tuple[float | None, float | None] = Field(
+        (None, None), description="Lowest and highest photometric redshift of the list: the median, were it a quasar."
     )
     bin_edges: tuple[float, ...] = Field((), description="Magnitudes between bins in which the rule holds by itself.")
     prior: tuple[tuple[float, ...], ...] = Field(
@@ -76,6 +80,10 @@ class ListOptions(Options):
                 if len(ends) == 2
                 else "a limit of the magnitudes is no number."
             )
+        ends = [end for end in self.redshifts if end is not None]
+        if any(not math.isfinite(end) or end < 0 for end in ends) or (len(ends) == 2 and ends[0] >= ends[1]):
+            words = ":".join("" if end is None else f"{end:g}" for end in self.redshifts)
+            raise ConfigError(f"--z {words}: write the lowest and the highest redshift, such as 2.1:3.5 or 2.1:.")
         if self.prior and not self.correct:
             raise ConfigError(
                 "a prior corrects probabilities, as-labelled says that nothing is to be corrected. Give one of them."
@@ -119,7 +127,46 @@ class ListOptions(Options):
             "density": f"the likeliest {self.value:g} per square degree",
             "fdr": f"false-discovery rate of {self.value:g} or less in expectation",
         }[self.kind]
-        return f"{self.cls}: {words}" + (" in each magnitude bin" if self.bin_edges else "")
+        z = "" if self.redshifts == (None, None) else f" of {limits_in_words(self.redshifts, 'z')}"
+        return f"{self.cls}: {words}{z}" + (" in each magnitude bin" if self.bin_edges else "")
+
+    def inside(self, rows: Predicted) -> np.ndarray:
+        """Return which rows are within the limits of magnitude and redshift.
+
+        Parameters
+        ----------
+        rows : Predicted
+            n rows.
+
+        Returns
+        -------
+        array of bool, shape (n,)
+
+        Raises
+        ------
+        ListError
+            If none is, or redshifts are asked for and the predictions have none.
+        """
+        inside = within(rows.mag, self.magnitudes)
+        if not inside.any():
+            raise ListError(
+                f"no row of the predictions has a magnitude within {limits_in_words(self.magnitudes)} (they have "
+                f"{_range(rows.mag)}). Widen --mag, or predict with --legacy so that magnitudes are known."
+            )
+        if self.redshifts == (None, None):
+            return inside
+        if MEDIAN_Z not in rows.more:
+            raise ListError(
+                f"--z: the predictions have no column {MEDIAN_Z}, the median of redshift densities. Fit again with "
+                "this version (densities need template features, bands with errors), and predict."
+            )
+        near = within(np.asarray(rows.more[MEDIAN_Z], dtype=np.float64), self.redshifts)
+        if not (inside & near).any():
+            raise ListError(
+                f"no row of the predictions has a redshift within {limits_in_words(self.redshifts, 'z')} (they have "
+                f"{_range(rows.more[MEDIAN_Z])}). Widen --z."
+            )
+        return inside & near
 
 
 def numbers(words: str, option: str, example: str = "20,21.5") -> tuple[float, ...]:
@@ -169,6 +216,79 @@ def magnitude_limits(words: str) -> tuple[float | None, float | None]:
         raise ConfigError(f"--mag {words}: write BRIGHTEST,FAINTEST, such as 17,22.5 or ,22.5.")
     bright, faint = (numbers(word, "--mag", "17,22.5 or ,22.5") for word in ends)
     return bright[0] if bright else None, faint[0] if faint else None
+
+
+def redshift_limits(words: str) -> tuple[float | None, float | None]:
+    """Return the limits of ``2.1:3.5``; either may be empty, as in ``2.1:``.
+
+    Parameters
+    ----------
+    words : str
+
+    Returns
+    -------
+    (float or None, float or None)
+
+    Raises
+    ------
+    ConfigError
+        If there are not two, or one is no number.
+    """
+    ends = words.split(":")
+    if len(ends) != 2 or not any(map(str.strip, ends)):
+        raise ConfigError(f"--z {words}: write LOWEST:HIGHEST, such as 2.1:3.5 or 2.1:.")
+    low, high = (numbers(word, "--z", "2.1:3.5 or 2.1:") for word in ends)
+    return low[0] if low else None, high[0] if high else None
+
+
+MEDIAN_Z = "Z_QSO_50"
+"""Column of predictions that limits of redshift are of."""
+
+
+def within(values: np.ndarray, limits: tuple[float | None, float | None]) -> np.ndarray:
+    """Return which values are within limits; without limits, NaN is.
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+    limits : (float or None, float or None)
+        Lowest and highest.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    low, high = limits
+    inside = np.ones(len(values), dtype=bool)
+    if low is not None:
+        inside &= values >= low
+    if high is not None:
+        inside &= values <= high
+    return inside
+
+
+def limits_in_words(limits: tuple[float | None, float | None], of: str = "magnitude") -> str:
+    """Return limits in words, such as ``magnitude 17 to 22.5``.
+
+    Parameters
+    ----------
+    limits : (float or None, float or None)
+    of : str
+        What is limited.
+
+    Returns
+    -------
+    str
+    """
+    low, high = limits
+    if low is None and high is None:
+        return f"all {of}s"
+    return f"{of} {'' if low is None else f'{low:g} '}to {'any' if high is None else f'{high:g}'}"
+
+
+def _range(values: np.ndarray) -> str:
+    known = values[np.isfinite(values)]
+    return f"{known.min():.2f} to {known.max():.2f}, {len(known)} of {len(values)} known" if len(known) else "none"
 
 
 Prior = tuple[tuple[float, ...], ...]
@@ -265,6 +385,8 @@ class ListKeywords(TypedDict, total=False):
         As for :class:`ListOptions`.
     magnitudes : (float or None, float or None) or str
         Brightest and faintest magnitude of the list, or both as ``17,22.5``.
+    redshifts : (float or None, float or None) or str
+        Lowest and highest photometric redshift, or both as ``2.1:3.5``.
     bin_edges, prior_edges : sequence of float or str
         Magnitudes between bins, or ``20,21.5``.
     prior : path, str or sequence
@@ -277,6 +399,8 @@ class ListKeywords(TypedDict, total=False):
         How often the candidates are predicted again with noise added.
     moc : path
         Where the coverage map of the footprint goes, beside `out`.
+    observed : path, DataFrame, Table or sequence of these
+        Results of candidates that were observed: left out as known sources are, and mix, purity and list are updated.
     exclude : path or sequence of path
         Coverage maps (MOC) of regions that are not observed: around bright stars, say.
     separation, subset, reserve, priorities, density_map, table_format
@@ -285,6 +409,7 @@ class ListKeywords(TypedDict, total=False):
 
     confidence: float
     magnitudes: tuple[float | None, float | None] | str
+    redshifts: tuple[float | None, float | None] | str
     bin_edges: Sequence[float] | str
     prior: str | Path | Sequence[float] | Sequence[Sequence[float]] | None
     prior_edges: Sequence[float] | str
@@ -298,6 +423,7 @@ class ListKeywords(TypedDict, total=False):
     legacy: str | Path | Sequence[str | Path] | None
     noise_draws: int
     moc: str | Path | None
+    observed: Tables | None
     exclude: str | Path | Sequence[str | Path] | None
     separation: float | None
     subset: int | None
@@ -307,7 +433,7 @@ class ListKeywords(TypedDict, total=False):
     table_format: str | Path | None
 
 
-_NOISE = ("catalogue", "legacy", "moc")
+_NOISE = ("catalogue", "legacy", "moc", "observed")
 
 
 def list_options(
@@ -341,6 +467,8 @@ def list_options(
     bright, faint = magnitude_limits(limits) if isinstance(limits, str) else limits
     if cut is not None and faint is not None:
         raise ConfigError(f"cut {cut:g} and the faintest of the magnitudes, {faint:g}, are the same thing. Give one.")
+    z = given.get("redshifts") or (None, None)
+    given["redshifts"] = redshift_limits(z) if isinstance(z, str) else z
     shares, edges = read_prior(given.get("prior"))
     if edges and given.get("prior_edges"):
         raise ConfigError(f"--prior-edges: {given['prior']} has edges of its own. Leave one of them out.")

@@ -7,10 +7,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..boosting.calibration import HeldOut
+from ..boosting.calibration import HeldOut, em_shares
 from ..errors import ListError
+from ..scores.losses import log_p
 from .conformal import covariate_weights, select_conformal
-from .mix import Mix, mag_bins, ratio_of
+from .mix import Mix, cells, fit_bias, mag_bins, ratio_of, shares
+from .predicted import Predicted
 from .records import Part, Reading, SpreadTest, Trust
 from .rule import ListOptions
 from .yields import Yields, draw_yields
@@ -294,20 +296,53 @@ def _promise(options: ListOptions, both: bool) -> str:
     )
 
 
+def select_near(
+    field: Predicted,
+    labelled: HeldOut,
+    mix: Mix,
+    near: np.ndarray,
+    column: int,
+    options: ListOptions,
+    area: float | None,
+    seed: int,
+    name: str,
+) -> Selection:
+    """Apply the rule in one magnitude bin.
+
+    Parameters
+    ----------
+    field, labelled, mix : Predicted, HeldOut, Mix
+        Rows of the bin; all labelled rows, and their mix.
+    near : array of bool
+        Which labelled rows are of the bin.
+    column, options, area, seed : int, ListOptions, float or None, int
+        As for :func:`select`.
+    name : str
+        Of the bin.
+
+    Returns
+    -------
+    Selection
+
+    Raises
+    ------
+    ListError
+        If no label of the class is there, or the promise cannot be kept.
+    """
+    if not (labelled.label[near] == column).any():
+        raise ListError(
+            f"there are no calibration labels of {options.cls} at {name}: nothing can be promised there. "
+            "Widen the magnitude limits or bins."
+        )
+    mix, labelled = mix.take(near), labelled.take(near)
+    return select(mix, labelled, field.p, field.mag, column, options, area=area, seed=seed, magnitudes=name)
+
+
 FEWEST = 10
 """Labels of a class below which its share is hardly known."""
 
 
-_CHANCE = 0.001
-
-
-_GAP = 0.02
-
-
-_WIDE = 4.0
-
-
-_FEWEST_EXPECTED = 8.0
+_CHANCE, _GAP, _WIDE, _FEWEST_EXPECTED, _MOST_WEIGHT = 0.001, 0.02, 4.0, 8.0, 20.0
 
 
 def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str]) -> Trust:
@@ -336,26 +371,29 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
     for name, n in zip(classes, counts, strict=True):
         if n < FEWEST:
             reasons.append(f"{name} has {n} calibration label(s); {FEWEST} or more are needed.")
-    low, high = mix.interval()
-    for b in range(len(mix.new)):
-        for c, name in enumerate(classes):
-            if high[b, c] > _WIDE * max(low[b, c], 1e-9) and high[b, c] > 1e-3:
-                where = f" in magnitude bin {b + 1}" if len(mix.new) > 1 else ""
-                reasons.append(f"the share of {name}{where} lies between {low[b, c]:.2g} and {high[b, c]:.2g}.")
+    place = mix.place(mag)
+    rows = np.bincount(place, minlength=len(mix.new)) / max(len(mag), 1)
+    total = np.stack([rows @ draw.new for draw in mix.draws])
+    low, high = np.quantile(total, [0.025, 0.975], axis=0)
+    for c, name in enumerate(classes):
+        if high[c] > _WIDE * max(low[c], 1e-9) and high[c] > 1e-3:
+            reasons.append(f"the share of {name} lies between {low[c]:.2g} and {high[c]:.2g}.")
     own, field = mix.bias.apply(labelled.p), mix.bias.apply(p)
-    tests = {
-        "probabilities": _spread_test(mix, labelled, mag, _score_cells(own), _score_cells(field)),
-        "magnitudes": _spread_test(mix, labelled, mag, *_mag_cells(labelled.mag, mag)),
-    }
+    cells_of = {"probabilities": (_score_cells(own), _score_cells(field)), "magnitudes": _mag_cells(labelled.mag, mag)}
+    tests = {name: _spread_test(mix, labelled, mag, *both) for name, both in cells_of.items()}
     for name, test in tests.items():
-        if test.chance < _CHANCE and test.gap > _GAP:
-            advice = (
-                "give --prior-edges for a mix by magnitude" if name == "magnitudes" else "give --prior, or label some"
-            )
-            reasons.append(
-                f"the field's {name} are not those of labelled rows with another class mix: {100 * test.gap:.1f} % "
-                f"of the rows are elsewhere (chance {test.chance:.1g}); {advice}."
-            )
+        if test.chance * len(tests) >= _CHANCE or test.gap <= _GAP:
+            continue
+        moved = ""
+        if name == "magnitudes" and len(mix.edges):
+            moved = _moved(mix, labelled, p, mag, cells_of[name], total, classes)
+            if not moved:
+                continue
+        advice = "give --prior-edges for a mix by magnitude" if name == "magnitudes" else "give --prior, or label some"
+        reasons.append(
+            f"the field's {name} are not those of labelled rows with another class mix: {100 * test.gap:.1f} % "
+            f"of the rows are elsewhere (chance {test.chance:.1g}){moved}; {advice}."
+        )
     return Trust(not reasons, tuple(reasons), tests)
 
 
@@ -373,36 +411,80 @@ def _mag_cells(own: np.ndarray, field: np.ndarray) -> tuple[np.ndarray, np.ndarr
     return tuple(np.where(np.isfinite(m), mag_bins(m, edges), -1) for m in (own, field))  # type: ignore[return-value]
 
 
+def _moved(
+    mix: Mix,
+    labelled: HeldOut,
+    p: np.ndarray,
+    mag: np.ndarray,
+    cells_of: tuple[np.ndarray, np.ndarray],
+    total: np.ndarray,
+    classes: Sequence[str],
+) -> str:
+    """Say which share leaves its interval once labelled rows are weighed, within bins, to the field's magnitudes."""
+    from scipy.stats import norm
+
+    own, field = cells_of
+    place, field_place = mix.place(labelled.mag), mix.place(mag)
+    size, bins = int(max(own.max(initial=0), field.max(initial=0))) + 1, len(mix.new)
+    known, seen = own >= 0, field >= 0
+    ours, theirs = (
+        np.bincount(where * size + cell, minlength=bins * size).reshape(bins, size).astype(np.float64)
+        for where, cell in ((place[known], own[known]), (field_place[seen], field[seen]))
+    )
+    ours, theirs = (np.maximum(n, 0.5) / np.maximum(n, 0.5).sum(axis=1, keepdims=True) for n in (ours, theirs))
+    weight = np.where(known, np.clip(theirs / ours, 1 / _MOST_WEIGHT, _MOST_WEIGHT)[place, np.maximum(own, 0)], 1.0)
+    bias = fit_bias(log_p(labelled.p), labelled.label, weight)
+    old = shares(labelled.label, place, bins, labelled.n_classes, weight)
+    found = np.zeros(labelled.n_classes)
+    for b in range(bins):
+        mean, count, _ = cells(p[field_place == b])
+        found += (
+            len(mag[field_place == b]) / len(mag) * (em_shares(bias.apply(mean), old[b], count) if len(mean) else 0)
+        )
+    # Two estimates, each with such an error, and as many chances to differ as there are classes.
+    far = norm.isf(0.025 / len(classes)) * np.sqrt(2) * total.std(axis=0, ddof=1)
+    centre, told = total.mean(axis=0), []
+    for name, share, least, most in zip(classes, found, centre - far, centre + far, strict=True):
+        if not least <= share <= most:
+            told.append(f"{name} has a share of {share:.2g} then, outside of {least:.2g} to {most:.2g}")
+    return f", and it matters: weighed to the field's magnitudes, {' and '.join(told)}" if told else ""
+
+
 def _spread_test(mix: Mix, labelled: HeldOut, mag: np.ndarray, own: np.ndarray, field: np.ndarray) -> SpreadTest:
-    """Compare counts of the field in cells with those of reweighted labelled rows, by chi²."""
+    """Compare counts of the field in cells with those of reweighted labelled rows, by chi².
+
+    What the statistic is by chance is told by the draws of the mix: of labels, and with them of shares and calibration.
+    """
     from scipy.stats import chi2
 
     size = int(max(own.max(initial=0), field.max(initial=0))) + 1
-    k, n = labelled.n_classes, int((field >= 0).sum())
-    place, field_place = mix.place(labelled.mag), mix.place(mag)
-    expected, variance = np.zeros(size), np.zeros(size)
-    for b in range(len(mix.new)):
-        rows = np.count_nonzero((field_place == b) & (field >= 0))
-        for c in range(k):
-            chosen = (labelled.label == c) & (place == b) & (own >= 0)
-            if not chosen.any():
-                continue
-            share = np.bincount(own[chosen], minlength=size) / chosen.sum()
-            amount = rows * mix.new[b, c]
-            expected += amount * share
-            variance += amount * share + amount**2 * share * (1 - share) / chosen.sum()
+    k, bins, known = labelled.n_classes, len(mix.new), own >= 0
+    where = ((mix.place(labelled.mag) * k + labelled.label) * size + own)[known]
+    rows = np.bincount(mix.place(mag)[field >= 0], minlength=bins).astype(np.float64)
+
+    def expected(times: np.ndarray, new: np.ndarray) -> np.ndarray:
+        counts = np.bincount(where, weights=times[known], minlength=bins * k * size).reshape(bins * k, size)
+        share = counts / np.maximum(counts.sum(axis=1, keepdims=True), 1e-300)
+        return (rows[:, None] * new).ravel() @ share
+
+    mean = expected(np.ones(len(labelled)), mix.new)
     seen = np.bincount(field[field >= 0], minlength=size).astype(np.float64)
-    order = np.argsort(-expected)
-    big = order[expected[order] >= _FEWEST_EXPECTED]
-    small = order[expected[order] < _FEWEST_EXPECTED]
-    parts = [np.array([i]) for i in big] + ([small] if len(small) else [])
-    gap = np.array([seen[part].sum() - expected[part].sum() for part in parts])
-    spread = np.array([max(variance[part].sum(), 1.0) for part in parts])
-    freedom = max(len(parts) - k, 1)
+    order = np.argsort(-mean)
+    small = order[mean[order] < _FEWEST_EXPECTED]
+    parts = [*(np.array([i]) for i in order[mean[order] >= _FEWEST_EXPECTED]), *([small] if len(small) else [])]
+    gather = np.array([np.isin(np.arange(size), part) for part in parts], dtype=np.float64)
+    drawn = np.array([gather @ expected(draw.times, draw.new) for draw in mix.draws])
+    mean, gap = gather @ mean, gather @ (seen - mean)
+    spread = np.maximum(drawn.var(axis=0, ddof=1) + mean, 1.0)
+    # By chance the statistic is that of the draws with the field's own scatter: a multiple of a chi² (Satterthwaite).
+    noise = np.random.default_rng(0).standard_normal(drawn.shape) * np.sqrt(np.maximum(mean, 1.0))
+    chance = ((drawn - drawn.mean(axis=0) + noise) ** 2 / spread).sum(axis=1)
+    scale = chance.var(ddof=1) / (2 * chance.mean())
+    freedom = chance.mean() / scale
     statistic = float((gap**2 / spread).sum())
     return SpreadTest(
-        gap=float(0.5 * np.abs(gap).sum() / max(n, 1)),
+        gap=float(0.5 * np.abs(gap).sum() / max(int(rows.sum()), 1)),
         chi2=statistic,
         freedom=float(freedom),
-        chance=float(chi2.sf(statistic, freedom)),
+        chance=float(chi2.sf(statistic / scale, freedom)),
     )

@@ -14,6 +14,7 @@ from pydantic import Field, PlainValidator
 
 from ..errors import BundleError, ListError
 from ..output.writers import (
+    REDSHIFTS,
     Beside,
     Card,
     Column,
@@ -414,11 +415,7 @@ _COLUMNS = {
     "RA": ("Right ascension, ICRS.", "pos.eq.ra;meta.main", "deg"),
     "DEC": ("Declination, ICRS.", "pos.eq.dec;meta.main", "deg"),
     "MAG": ("AB magnitude of the imaging survey (r).", "phot.mag;em.opt.R", "mag"),
-    "PROBABILITY": (
-        "Probability of {cls} for the class mix of the field: the list is sorted by it.",
-        "stat.probability",
-        "",
-    ),
+    "PROBABILITY": ("Probability of {cls} for the field's class mix, which sorts the list.", "stat.probability", ""),
     "SET": ("Classes of the conformal set that covers {sure:g} % of each class.", "src.class", ""),
     "SET_SIZE": ("Classes in SET; 0: unlike all.", "meta.number", ""),
     "MAG_BIN": ("Magnitude bin of the rule, from 0.", "meta.code", ""),
@@ -428,6 +425,7 @@ _COLUMNS = {
         "",
     ),
     "PHOTOZ_QSO": ("Photometric redshift, were it a quasar.", "src.redshift.phot", ""),
+    **{column.name: (column.description, column.ucd, "") for column in REDSHIFTS},
     "P_NOISE": ("Mean {noise}", "stat.mean;stat.probability", ""),
     "P_NOISE_STD": ("Scatter {noise}", "stat.stdev;stat.probability", ""),
     **KNOWN_COLUMNS,

@@ -6,15 +6,19 @@ From these and from the labelled rows: purity, completeness and yield against si
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from ..boosting.calibration import HeldOut
+from ..errors import ListError
 from ..scores.losses import log_p, softmax
+from ..surveys.scheme import LabelScheme
+from .known import Known
 from .mix import Mix, cells, mag_bins, ratio_of
+from .predicted import Predicted
 from .records import BeforeAfter, Curves, SizeCurve, ThresholdCurve
 
 _DENSE = 2000
@@ -317,3 +321,161 @@ def bin_names(edges: tuple[float, ...]) -> list[str]:
     """
     inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
     return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]
+
+
+_LEVELS = {"Z_QSO_02": 0.025, "Z_QSO_16": 0.16, "Z_QSO_50": 0.5, "Z_QSO_84": 0.84, "Z_QSO_98": 0.975}
+
+
+def in_redshift_range(
+    limits: tuple[float | None, float | None], rows: Predicted, mix: Mix, scheme: LabelScheme
+) -> list[str]:
+    """Return what to say of a limit of redshift: how many quasars are truly expected within it, by their densities.
+
+    Parameters
+    ----------
+    limits : (float or None, float or None)
+        Lowest and highest redshift.
+    rows : Predicted
+        Candidates, with quantiles of redshift.
+    mix : Mix
+        Corrects their probabilities.
+    scheme : LabelScheme
+        Knows which classes are quasars.
+
+    Returns
+    -------
+    list of str
+        Empty without limits, or where the quantiles are not there.
+    """
+    if limits == (None, None) or any(name not in rows.more for name in _LEVELS):
+        return []
+    low, high = (end if end is not None else edge for end, edge in zip(limits, (0.0, np.inf), strict=True))
+    z = np.stack([np.asarray(rows.more[name], dtype=np.float64) for name in _LEVELS], axis=1)
+    # Beyond the outer quantiles the density goes on as far as between these and the next.
+    z = np.column_stack([2 * z[:, 0] - z[:, 1], z, 2 * z[:, -1] - z[:, -2]])
+    levels = np.array([0.0, *_LEVELS.values(), 1.0])
+    inside = np.array([np.interp(high, row, levels) - np.interp(low, row, levels) for row in z])
+    quasars = [scheme.code(name) for name in scheme.quasars]
+    expected = float(np.nansum(mix.correct(rows.p, rows.mag)[:, quasars].sum(axis=1) * inside))
+    return [
+        f"the limits of redshift are on the median of each density. Of {len(rows):,} candidates about {expected:.0f} "
+        "are expected to be quasars with a true redshift within them; purity and completeness are of the class among "
+        "rows within the limits, where probabilities are taken to be as right as elsewhere."
+    ]
+
+
+_LEAST_P = 0.1
+"""Least probability of the class with which an observed row is a result of a list."""
+
+_MOST_KNOWN = 200.0
+"""Observations that what was known before counts for at most: its assumptions may be wrong unknown to the draws."""
+
+
+def _updated(
+    mix: Mix, p: np.ndarray, mag: np.ndarray, member: np.ndarray, column: int, name: str, seed: int = 0
+) -> tuple[Mix, str]:
+    """Update a mix with what was observed: which candidates are of the class.
+
+    The share of the class among the observed rows is known before, by the mix and its draws, as well as so many
+    observations would tell it: a beta distribution of their mean and variance. Observing adds its counts. The odds of
+    the class are then multiplied, in every row, by what makes the observed rows' mean probability the share found; each
+    draw has a share of its own from the updated distribution.
+    """
+    from scipy.stats import beta
+
+    before = mix.correct(p, mag)[:, column]
+    each = [drawn[:, column] for drawn in mix.drawn(p, mag)]
+    means = np.clip([one.mean() for one in each], 1e-6, 1 - 1e-6)
+    mean = float(np.clip(before.mean(), 1e-6, 1 - 1e-6))
+    count = float(np.clip(mean * (1 - mean) / max(means.var(ddof=1), 1e-12) - 1, 1.0, _MOST_KNOWN))
+    n, found = len(member), int(member.sum())
+    a, b = mean * count + found, (1 - mean) * count + n - found
+    shares = np.random.default_rng(seed).beta(a, b, len(each))
+    old, after = (beta.interval(0.9, *ends) for ends in ((mean * count, (1 - mean) * count), (a, b)))
+    factor = _factor(before, a / (a + b))
+    draws = tuple(
+        replace(draw, new=_multiplied(draw.new, column, _factor(one, share)))
+        for draw, one, share in zip(mix.draws, each, shares, strict=True)
+    )
+    told = (
+        f"{n} candidates were observed, {found} are {name} where {before.sum():.1f} were expected. What was known "
+        f"before counts for as much as {count:.0f} observations: purity of such rows {mean:.2f} [{old[0]:.2f}, "
+        f"{old[1]:.2f}]. With the {n} new ones it is {a / (a + b):.2f} [{after[0]:.2f}, {after[1]:.2f}] (90 %), so the "
+        f"odds of {name} are multiplied by {factor:.2f} in all rows."
+    )
+    return replace(mix, new=_multiplied(mix.new, column, factor), draws=draws), told
+
+
+def with_results(
+    mix: Mix, every: Predicted, sources: Known, files: int, cls: str, scheme: LabelScheme, seed: int
+) -> tuple[Mix, list[str]]:
+    """Return a mix updated with results, and what to say of them.
+
+    Parameters
+    ----------
+    mix : Mix
+        Its other reading is updated likewise.
+    every : Predicted
+        All rows of the field.
+    sources : Known
+        What catalogues know of them.
+    files : int
+        So many of the catalogues, the last ones, are results.
+    cls : str
+        The class wanted.
+    scheme : LabelScheme
+        Reads classes and spectral types.
+    seed : int
+
+    Returns
+    -------
+    mix : Mix
+    notes : list of str
+
+    Raises
+    ------
+    ListError
+        If no result is of a candidate, with a class.
+    """
+    theirs = sources.source >= len(sources.names) - files
+    label, column = np.full(len(every), -1), scheme.code(cls)
+    words, z = np.char.upper(sources.cls), sources.z.astype(np.float64)
+    typed = theirs & np.isin(words, list(scheme.spectypes))
+    label[typed] = scheme.label(words[typed], z[typed])
+    for code, name in enumerate(scheme.classes):
+        label[theirs & (sources.cls == name)] = code
+    of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
+    rows = np.flatnonzero((label >= 0) & of_list)
+    unclear = int((theirs & (label < 0) & of_list).sum())
+    if not len(rows):
+        raise ListError(
+            f"--observed: none of its sources is a row of the predictions with a probability of {_LEAST_P:g} or more "
+            f"and has a class that is known here ({', '.join([*scheme.classes, *scheme.spectypes])}). Give the results "
+            "of candidates of these predictions, with ids or positions, class and redshift."
+        )
+    of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
+    found, told = _updated(mix, *of)
+    if mix.other is not None:
+        found = replace(found, other=_updated(mix.other, *of)[0])
+    notes = [f"results: {told}"]
+    if unclear:
+        notes.append(
+            f"{unclear} observed candidates have no class that is known here and count neither way: where these are "
+            "mostly wrong ones, purity is less than said."
+        )
+    return found, notes
+
+
+def _multiplied(new: np.ndarray, column: int, factor: float) -> np.ndarray:
+    """Return shares with the odds of one class multiplied, rows summing to 1."""
+    new = np.where(np.arange(new.shape[1]) == column, new * factor, new)
+    return new / new.sum(axis=1, keepdims=True)
+
+
+def _factor(p: np.ndarray, share: float) -> float:
+    """Return what the odds of rows are to be multiplied by for their mean probability to be a share."""
+    from scipy.optimize import brentq
+
+    odds = np.clip(p, 1e-9, 1 - 1e-9) / (1 - np.clip(p, 1e-9, 1 - 1e-9))
+    found = brentq(lambda t: float((odds * np.exp(t) / (1 + odds * np.exp(t))).mean()) - share, -30, 30)
+    return float(np.exp(found))

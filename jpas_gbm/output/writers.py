@@ -401,6 +401,7 @@ def prediction_columns(
     thresholds: bool = True,
     spread: bool = False,
     photoz: bool = False,
+    redshifts: bool = False,
 ) -> tuple[Column, ...]:
     """Return the columns of a prediction file.
 
@@ -416,6 +417,8 @@ def prediction_columns(
         Further columns that name the object.
     thresholds, spread, photoz : bool
         Whether CLASS_THRESHOLDED, SPREAD, PHOTOZ_QSO are there.
+    redshifts : bool
+        Whether quantiles of redshift densities are.
 
     Returns
     -------
@@ -446,8 +449,19 @@ def prediction_columns(
         columns.append(Column("SPREAD", "f4", sentence, "stat.stdev;stat.probability"))
     if photoz:
         columns.append(Column("PHOTOZ_QSO", "f4", "Photometric redshift, were it a quasar.", "src.redshift.phot"))
+    columns += REDSHIFTS if redshifts else ()
     columns.append(quality_column())
     return tuple(columns)
+
+
+_WORDS = "{} % quantile of the redshift, were it a quasar."
+_LEVELS = (("02", 2.5), ("16", 16), ("50", 50), ("84", 84), ("98", 97.5))
+REDSHIFTS = (
+    Column("PHOTOZ_QSO_ERR", "f4", "Half the central 68 % of the redshift density.", "stat.error;src.redshift.phot"),
+    *(Column(f"Z_QSO_{name}", "f4", _WORDS.format(level), "src.redshift.phot") for name, level in _LEVELS),
+    Column("P_Z_HIGH", "f4", "Probability of z above the cut that parts quasars, were it one.", "stat.probability"),
+)
+"""Columns of redshift densities; NaN where a row is hardly a quasar."""
 
 
 def quality_column() -> Column:

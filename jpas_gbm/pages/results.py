@@ -16,8 +16,8 @@ from ..comparison.exhibits import FOLDER, DataFacts, Exhibits
 from ..errors import BundleError, JpasGbmError
 from ..inputs import read_card
 from ..lists.target_list import TargetList
-from ..model import FORM as MODEL_FORM
 from ..model import Model
+from ..model_folder import FORM as MODEL_FORM
 from ..output.writers import suffixes
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset

@@ -400,3 +400,91 @@ def optional_lines(figures: Mapping[str, float | None]) -> list[str]:
     """
     said = ", ".join(f"{name.removeprefix('per_class.')} {value:.3f}" for name, value in figures.items() if value)
     return [f"without optional bands of the imaging survey: {said}"] if figures else []
+
+
+_OUTLIER = 0.15
+"""Of Δz / (1 + z)."""
+
+
+@dataclass(frozen=True)
+class RedshiftScore:
+    """How redshift densities did on quasars whose redshift is known.
+
+    Parameters
+    ----------
+    rows : str
+        Which quasars.
+    n : int
+    covered68, covered95 : float
+        Share of them within the central intervals.
+    nmad : float
+        1.48 times the median deviation of Δz / (1 + z) of the medians from its median.
+    outliers : float
+        Share with a median off by more than 0.15 (1 + z).
+    pit : tuple of float
+        Shares of the true redshifts by where they fall among the five quantiles: six parts, of which the first and last
+        should hold 0.025.
+    """
+
+    rows: str
+    n: int
+    covered68: float
+    covered95: float
+    nmad: float
+    outliers: float
+    pit: tuple[float, ...]
+
+    @classmethod
+    def of(cls, rows: str, found: np.ndarray, z: np.ndarray) -> RedshiftScore:
+        """Score the quantiles of some quasars.
+
+        Parameters
+        ----------
+        rows : str
+            Which they are.
+        found : array, shape (n, 5)
+            Quantiles.
+        z : array, shape (n,)
+            True redshifts, at least one.
+
+        Returns
+        -------
+        RedshiftScore
+        """
+        place = (z[:, None] > found).sum(axis=1)
+        miss = (found[:, 2] - z) / (1 + z)
+        nmad = 1.4826 * float(np.median(np.abs(miss - np.median(miss))))
+        pit = np.bincount(place, minlength=6) / len(z)
+        core, most = (float(np.isin(place, parts).mean()) for parts in ((2, 3), (1, 2, 3, 4)))
+        return cls(rows, len(z), core, most, nmad, float((np.abs(miss) > _OUTLIER).mean()), tuple(pit.tolist()))
+
+
+def score_redshifts(found: np.ndarray, z: np.ndarray, mag: np.ndarray, cut: float) -> tuple[RedshiftScore, ...]:
+    """Score quantiles of quasars: all, on each side of the cut, and by magnitude.
+
+    Parameters
+    ----------
+    found : array, shape (n, 5)
+    z, mag : array, shape (n,)
+    cut : float
+        Redshift that parts the quasar classes.
+
+    Returns
+    -------
+    tuple of RedshiftScore
+        Of those that have quasars.
+    """
+    parts = {
+        "all": np.ones(len(z), dtype=bool),
+        f"z < {cut:g}": z < cut,
+        f"z >= {cut:g}": z >= cut,
+        "r < 21": mag < 21,
+        "r 21 to 22.5": (mag >= 21) & (mag < 22.5),
+        "r >= 22.5": mag >= 22.5,
+    }
+    known = np.isfinite(found).all(axis=1)
+    return tuple(
+        RedshiftScore.of(name, found[chosen & known], z[chosen & known])
+        for name, chosen in parts.items()
+        if (chosen & known).any()
+    )

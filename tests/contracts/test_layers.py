@@ -29,6 +29,7 @@ LAYERS = {
     "features": 5,
     "boosting": 6,
     "predictions": 6,
+    "model_folder": 6.5,
     "model": 7,
     "inputs": 8,
     "adaptation": 8,

@@ -38,6 +38,7 @@ class FakeFitted:
     chunks: list[int] = field(default_factory=list)
     overlap: None = None
     shift: None = None
+    redshift: None = None
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
     predict = Model.predict
 

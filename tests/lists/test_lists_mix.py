@@ -1,5 +1,7 @@
 """The class mix of an unlabelled field is found by EM, with an interval, and distrusted where it must be."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -116,3 +118,51 @@ def test_held_out_rows_survive_a_file(world, tmp_path):
         HeldOut.from_arrays({k: v for k, v in labelled.to_arrays().items() if k != "mag"})
     with pytest.raises(Exception, match="do not belong together"):
         HeldOut.from_arrays(labelled.to_arrays() | {"mag": np.zeros(3)})
+
+
+def test_the_mix_by_magnitude_is_trusted_where_it_holds(samples):
+    """Labels by steps of magnitude, in bins that follow them: what EM assumes holds, and is not refused by chance."""
+    trusted, found = [], []
+    for seed in range(4):
+        rng = np.random.default_rng(seed)
+        labelled, p, mag, y = _by_magnitude(rng, samples, lambda m: np.array([0.9, 0.5, 0.15])[np.digitize(m, EDGES)])
+        mix = estimate_mix(labelled, p, mag, np.array(EDGES), draws=30, seed=seed)
+        trusted.append(check_mix(mix, labelled, p, mag, samples.CLASSES).trusted)
+        rows = np.bincount(mix.place(mag)) / len(mag)
+        found.append(rows @ mix.new - np.bincount(y, minlength=4) / len(y))
+    assert sum(trusted) >= 3 and np.abs(found).max() < 0.02
+
+
+def test_magnitudes_within_bins_matter_where_shares_move(samples):
+    """Brighter labels within bins are harmless where scores do not depend on magnitude, and not where they do."""
+    rng = np.random.default_rng(3)
+    labelled, p, mag, _ = _by_magnitude(rng, samples, lambda m: 1 / (1 + np.exp((m - 21) / 0.4)))
+    mix = estimate_mix(labelled, p, mag, np.array(EDGES[:1]), draws=30)
+    trust = check_mix(mix, labelled, p, mag, samples.CLASSES)
+    assert trust.tests["magnitudes"].gap > 0.05 and trust.trusted, trust.reasons
+    turned = replace(labelled, p=np.where((labelled.mag > 21.5)[:, None], labelled.p[:, [2, 1, 0, 3]], labelled.p))
+    faint = np.where((mag > 21.5)[:, None], p[:, [2, 1, 0, 3]], p)
+    trust = check_mix(
+        estimate_mix(turned, faint, mag, np.array(EDGES[:1]), draws=30), turned, faint, mag, samples.CLASSES
+    )
+    assert not trust.trusted
+
+
+EDGES = (20.5, 22.0)
+
+
+def _by_magnitude(rng, samples, chance, n=4000, field=8000):
+    """Return labelled rows, and probabilities, magnitudes and classes of a field; all classes at all magnitudes."""
+    mag = rng.uniform(18, 23, 8 * n)
+    mix = np.stack(
+        [0.02 + 0.002 * (mag - 18), 0.05 + 0 * mag, 0.4 + 0.06 * (mag - 18), 0.5 - 0.06 * (mag - 18)], axis=1
+    )
+    y = np.empty(len(mag), dtype=int)
+    p = np.empty((len(mag), 4))
+    for b in range(4):
+        here = np.digitize(mag, (19.25, 20.5, 21.75)) == b
+        p[here], y[here] = samples.draw(rng, int(here.sum()), mix[here].mean(axis=0))
+    taken = rng.random(len(mag)) < (c := chance(mag)) * n / c.sum()
+    rows = np.flatnonzero(~taken)[:field]
+    labelled = HeldOut(p[taken], y[taken].astype(np.int8), np.arange(taken.sum()), mag[taken].astype("f4"))
+    return labelled, p[rows], mag[rows], y[rows]

@@ -1,0 +1,168 @@
+"""Do the redshift densities of quasar candidates say the truth? Quasars that neither trained nor calibrated judge.
+
+    python benchmarks/redshifts.py --out reports/redshift/built_in.json [--regime ssda] [--seed 0]
+    python benchmarks/redshifts.py --data DATA --out reports/redshift/survey_a.json
+
+Without ``--data``: the built-in survey as ``simulate`` makes it (12,000 mocks, 5,000 labelled sources), and beside it a
+sky of many more quasars, whose labels and photometry the fit does not see, that judges. With ``--data``: a fifth of the
+labelled train and validation objects is set aside before the fit, and judges; the test split is not looked at.
+
+Told, for each class of quasar and by magnitude, with binomial errors: the share of true redshifts within the central 68
+and 95 %, the histogram of the probability integral transform, the normalised median absolute deviation and the rate of
+outliers of the median and of the best template, how often the error of the latter holds, and how P(z >= cut) fares.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+from adaptation import set_aside
+
+import jpas_gbm as jg
+from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.config import load_options
+from jpas_gbm.features.redshifts import CANDIDATE, high_share
+from jpas_gbm.options import FitOptions, SimulateOptions
+from jpas_gbm.scores.metrics import RedshiftScore, score_redshifts
+from jpas_gbm.simulation.simulate import simulate
+from jpas_gbm.store import provenance, write_json
+
+MANY = 8.0
+CHUNK = 5_000
+
+
+def built_in(seed, rows, mocks, labelled):
+    """Return a data set to fit, and quasars of the same sky that it does not have."""
+    whole = simulate(
+        seed,
+        config=SimulateOptions(n_source=mocks, n_labelled=labelled, n_unlabelled=rows, quasar_factor_unlabelled=MANY),
+    )
+    rng, truth = np.random.default_rng(seed), whole.truth
+    sky = np.flatnonzero(whole.target_split < 0)
+    quasars = np.isin(truth.label[sky], (0, 1))
+    few = rng.permutation(np.flatnonzero(quasars))[: round(quasars.mean() / MANY * 0.5 * 1_000)]
+    others = rng.permutation(np.flatnonzero(~quasars))[:1_000]
+    kept = np.sort(np.concatenate([np.flatnonzero(whole.target_split >= 0), sky[few], sky[others]]))
+    judge = np.setdiff1d(sky[quasars], sky[few])
+    left = jg.Dataset(
+        **{name: getattr(whole, name) for name in ("source", "source_split", "twins", "scheme", "provenance")},
+        target=whole.target.take(kept),
+        target_split=whole.target_split[kept],
+    )
+    return left, whole.target.take(judge).replace(label=truth.label[judge], z=truth.z[judge])
+
+
+def judged(model, rows, threads):
+    """Return what the model says of rows: class probabilities, quantiles, share above the cut, error, PIT."""
+    found = {name: [] for name in ("p", "z", "above", "error", "photoz", "pit")}
+    for start in range(0, len(rows), CHUNK):
+        part = rows.take(slice(start, start + CHUNK))
+        said = model.predict(part, threads=threads)
+        of, p = said.redshifts, said.probabilities.astype(np.float64)
+        minus2, _ = model.recipe.templates.likelihoods(model.corrected(part), threads)
+        edges, density = model.redshift.curve(minus2, high_share(p, model.scheme)[1])
+        whole = np.concatenate([np.zeros((len(p), 1)), np.cumsum(density * np.diff(edges), axis=1)], axis=1)
+        pit = [np.interp(z, edges, row) for z, row in zip(part.z, whole, strict=True)]
+        for name, values in {**vars(of), "p": p, "photoz": said.photoz, "pit": pit}.items():
+            found[name].append(values)
+    return {name: np.concatenate(values) for name, values in found.items()}
+
+
+def told(of, found, z, mag, chosen):
+    """Score some of the quasars."""
+    n = int(chosen.sum())
+    quantiles = found["z"][chosen]
+    one = vars(RedshiftScore.of(of, quantiles, z[chosen]))
+    best = (found["photoz"][chosen] - z[chosen]) / (1 + z[chosen])
+    near = np.abs(found["photoz"][chosen] - z[chosen]) <= found["error"][chosen]
+    for share in ("covered68", "covered95"):
+        one[f"{share}_error"] = float(np.sqrt(one[share] * (1 - one[share]) / n))
+    pit = np.histogram(found["pit"][chosen], bins=20, range=(0, 1))[0] / n
+    return one | {
+        "pit20": pit,
+        "best_template_nmad": 1.4826 * float(np.median(np.abs(best - np.median(best)))),
+        "best_template_outliers": float((np.abs(best) > 0.15).mean()),
+        "within_error": float(near.mean()),
+    }
+
+
+def reliability(above, share, high, bins=10):
+    """Compare P(z >= cut), and what the classes say, with how often it is so, in bins of equal count."""
+    order = np.argsort(above, kind="stable")
+    parts = [part for part in np.array_split(order, bins) if len(part)]
+    rows = [(float(above[part].mean()), float(high[part].mean()), len(part)) for part in parts]
+    ece = sum(n * abs(p - y) for p, y, n in rows) / len(above)
+    chance = sum(n * np.sqrt(p * (1 - p) / n) * np.sqrt(2 / np.pi) for p, y, n in rows) / len(above)
+    return {
+        "bins": rows,
+        "ece": ece,
+        "ece_of_chance": float(chance),
+        "largest_difference_to_classes": float(np.abs(above - share).max()),
+    }
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path)
+    parser.add_argument("--regime", default="ssda")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--rows", type=int, default=38_000)
+    parser.add_argument("--mocks", type=int, default=12_000)
+    parser.add_argument("--labelled", type=int, default=5_000)
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--model", type=Path, help="where the model is kept, or was")
+    parser.add_argument("--out", type=Path, required=True)
+    arguments = parser.parse_args()
+    start = time.perf_counter()
+    if arguments.data is None:
+        data, rows = built_in(arguments.seed, arguments.rows, arguments.mocks, arguments.labelled)
+    else:
+        sides = set_aside(jg.Dataset.load(arguments.data), "fifth", None)
+        data, rows = sides.data, sides.judged.take(np.isin(sides.judged.label, (0, 1)))
+    rows = rows.take(np.isfinite(rows.z))
+    if arguments.model is not None and arguments.model.is_dir():
+        model = jg.Model.load(arguments.model)
+    else:
+        options = load_options(FitOptions, "ssda").model_copy(update={"regime": arguments.regime})
+        model = fit(data, config=options, seed=arguments.seed, threads=arguments.threads)
+        if arguments.model is not None:
+            model.save(arguments.model)
+    print(np.bincount(rows.label), f"{time.perf_counter() - start:.0f} s", flush=True)
+    found, z, mag, high = judged(model, rows, arguments.threads), np.asarray(rows.z), rows.mag, rows.label == 0
+    quasar, share = high_share(found["p"], model.scheme)
+    seen = (quasar >= CANDIDATE) & np.isfinite(found["z"]).all(axis=1)
+    parts = {"all": seen}
+    for name, here in (("QSO_high", high), ("QSO_low", ~high)):
+        parts[name] = seen & here
+        for words, least, most in (("r < 21", 0, 21), ("r 21 to 22.5", 21, 22.5), ("r 22.5 and fainter", 22.5, 99)):
+            parts[f"{name}, {words}"] = seen & here & (mag >= least) & (mag < most)
+    shown = {name: told(name, found, z, mag, chosen) for name, chosen in parts.items() if chosen.any()}
+    for one in shown.values():
+        print({name: round(v, 3) if isinstance(v, float) else v for name, v in one.items() if name[:3] != "pit"})
+    result = {
+        "quasars": {"QSO_high": int(high.sum()), "QSO_low": int((~high).sum())},
+        "without_density": {"QSO_high": int((high & ~seen).sum()), "QSO_low": int((~high & ~seen).sum())},
+        "labels_of_calibration": model.card["redshift"][:1],
+        "shapes": {"low": vars(model.redshift.low), "high": vars(model.redshift.high)},
+        "scores": shown,
+        "p_high": reliability(found["above"][seen].astype(float), share[seen], high[seen]),
+        "sides": [vars(one) for one in score_redshifts(found["z"], z, mag, model.redshift.cut)],
+        "command": "python benchmarks/redshifts.py "
+        + " ".join(sys.argv[1:]).replace(str(arguments.data), "DATA").replace(str(arguments.model), "MODEL"),
+        "seconds": time.perf_counter() - start,
+        "provenance": provenance(
+            seed=arguments.seed,
+            options={name: getattr(arguments, name) for name in ("regime", "rows", "mocks", "labelled")},
+        ),
+    }
+    print(result["p_high"], result["shapes"])
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.out, result, overwrite=True)
+
+
+if __name__ == "__main__":
+    main()

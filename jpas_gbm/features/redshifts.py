@@ -1,0 +1,493 @@
+"""Redshift densities of quasar candidates from the template fits, calibrated on labelled quasars.
+
+The fits give a likelihood for each redshift bin of the quasar templates. Tempered, taken as linear between the bins and
+flat within wide ones, times the bins' prior and smoothed, with a share of the prior for catastrophes, it is a density;
+below and above the redshift that parts the quasar classes it is scaled to what the classifier says of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numba
+import numpy as np
+
+from ..errors import BundleError
+from ..surveys.catalogue import Catalogue
+from ..surveys.scheme import LabelScheme
+from .templates import TemplateSet
+
+_CELLS = 600
+_ROWS = 2048
+QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
+"""Of the density, in the order of :attr:`Redshifts.z`."""
+
+CANDIDATE = 0.01
+"""Least probability of being a quasar with which a row gets a redshift density."""
+
+_CENTRAL = 0.68
+
+
+@dataclass(frozen=True, eq=False)
+class Redshifts:
+    """What is known of the redshift of rows, were they quasars.
+
+    Parameters
+    ----------
+    z : array of float32, shape (n, 5)
+        The quantiles 0.025, 0.16, 0.5, 0.84 and 0.975; NaN where nothing was fitted.
+    above : array of float32, shape (n,)
+        Probability that the redshift is at or above the one that parts the quasar classes.
+    error : array of float32, shape (n,)
+        How far on either side of the photometric redshift 68 % of the density lie; of the median where there is none.
+    """
+
+    z: np.ndarray
+    above: np.ndarray
+    error: np.ndarray
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """Return the columns of a prediction file.
+
+        Returns
+        -------
+        dict of str to array of float32, shape (n,)
+        """
+        named = dict(zip(("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98"), self.z.T, strict=True))
+        return {"PHOTOZ_QSO_ERR": self.error, **named, "P_Z_HIGH": self.above}
+
+
+@dataclass(frozen=True, eq=False)
+class SideShape:
+    """How a likelihood becomes a density, on one side of the redshift that parts the quasar classes.
+
+    Parameters
+    ----------
+    plateau : float
+        In ln(1 + z): how far from its edge a bin's likelihood begins to turn into its neighbour's.
+    width : float
+        Of the smoothing, in ln(1 + z).
+    temper : float
+        Power of the likelihood.
+    tail : float
+        Misfits of this size begin to count by their logarithm.
+    floor : float
+        Share of the prior.
+    relief : float
+        Power by which the temper falls where templates differ by more than 100: what is wrong with all of them shows
+        in bright sources.
+    stretch : (float, float)
+        Both parameters of the beta distribution that the labelled quasars' places in their densities have.
+    """
+
+    plateau: float = 0.012
+    width: float = 0.006
+    temper: float = 0.4
+    tail: float = 1e4
+    floor: float = 0.06
+    relief: float = 0.0
+    stretch: tuple[float, float] = (1.0, 1.0)
+
+
+@numba.njit(cache=True, nogil=True)
+def _side(minus2, between, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, m) with the densities of one side; minus2 (n, T), between (T, m), kernel (2 reach + 1,).
+
+    Row by row in one order of additions, so that a row's bits do not depend on the rows beside it.
+    """
+    n, templates = minus2.shape
+    cells = len(prior)
+    misfit = np.empty(templates)
+    raw = np.empty(cells)
+    for i in range(n):
+        least = minus2[i].min()
+        calm = temper * (1.0 + (np.median(minus2[i]) - least) / 100.0) ** (-relief)
+        for t in range(templates):
+            misfit[t] = calm * tail * np.log1p((minus2[i, t] - least) / tail)
+        top = -np.inf
+        for c in range(cells):
+            total = 0.0
+            for t in range(templates):
+                if between[t, c] > 0.0:
+                    total += between[t, c] * misfit[t]
+            raw[c] = log_prior[c] - 0.5 * total
+            top = max(top, raw[c])
+        mass = 0.0
+        for c in range(cells):
+            raw[c] = np.exp(raw[c] - top)
+            mass += raw[c]
+        whole = 0.0
+        for c in range(cells):
+            total = 0.0
+            for j in range(max(c - reach, 0), min(c + reach + 1, cells)):
+                total += kernel[c - j + reach] * raw[j]
+            out[i, c] = (1.0 - floor) * total / mass + floor * prior[c]
+            whole += out[i, c]
+        for c in range(cells):
+            out[i, c] /= whole
+
+
+@dataclass(frozen=True, eq=False)
+class RedshiftDensity:
+    """From template fits to redshift densities of quasar candidates.
+
+    Parameters
+    ----------
+    bins : array of float64, shape (T, 3)
+        Lower edge, centre and upper edge of each quasar template's redshift bin, by rising centre.
+    count : array of float64, shape (T,)
+        Mocks of each bin: the prior.
+    templates : array of int64, shape (T,)
+        Places of these templates in the bank.
+    cut : float
+        Redshift that parts the quasar classes.
+    low, high : SideShape
+        Below and above it.
+    """
+
+    bins: np.ndarray
+    count: np.ndarray
+    templates: np.ndarray
+    cut: float
+    low: SideShape
+    high: SideShape
+
+    @classmethod
+    def of(cls, templates: TemplateSet) -> RedshiftDensity | None:
+        """Return the densities of a set of templates, not calibrated; None where it has none of quasars on both sides.
+
+        Parameters
+        ----------
+        templates : TemplateSet
+
+        Returns
+        -------
+        RedshiftDensity or None
+        """
+        plan = templates.plan
+        if plan is None or not {-1, 1} <= set(plan.sides.tolist()):
+            return None
+        chosen = np.flatnonzero(plan.quasars)
+        chosen = chosen[np.argsort(plan.bank.z[chosen, 1], kind="stable")]
+        bank = plan.bank
+        bins, count = bank.z[chosen], np.maximum(bank.count[chosen], 1e-3)
+        return cls(bins, count.astype(np.float64), chosen, float(bank.scheme.z_cut), SideShape(), SideShape())
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        shapes = [[*list(vars(shape).values())[:-1], *shape.stretch] for shape in (self.low, self.high)]
+        values = {"bins": self.bins, "count": self.count, "templates": self.templates}
+        return values | {"cut": np.array(self.cut), "shapes": np.array(shapes)}
+
+    @classmethod
+    def from_arrays(cls, value: Mapping[str, np.ndarray]) -> RedshiftDensity:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        value : mapping of str to array
+
+        Returns
+        -------
+        RedshiftDensity
+
+        Raises
+        ------
+        BundleError
+            If an array is missing or does not fit the others.
+        """
+        try:
+            rows = value["shapes"].tolist()
+            low, high = (SideShape(a, b, c, d, e, f, (g, h)) for a, b, c, d, e, f, g, h in rows)
+            made = cls(value["bins"], value["count"], value["templates"], float(value["cut"]), low, high)
+            for problem in made._misfits():
+                raise ValueError(problem)
+        except (KeyError, ValueError, TypeError, IndexError) as error:
+            raise BundleError(f"the redshift densities are damaged ({error}). Restore the model, or fit.") from error
+        return made
+
+    def _misfits(self) -> Iterator[str]:
+        """Yield what of the arrays is not sound, whoever wrote them."""
+        shapes = np.array([[*list(vars(shape).values())[:-1], *shape.stretch] for shape in (self.low, self.high)])
+        if self.bins.shape != (len(self.count), 3) or self.templates.shape != self.count.shape:
+            yield "its bins and counts differ"
+        elif self.templates.dtype.kind not in "iu" or not (np.isfinite(self.bins).all() and (self.count > 0).all()):
+            yield "its bins or counts are no numbers of theirs"
+        elif (np.diff(self.bins, axis=1) <= 0).any() or not -1 < self.bins.min() < self.cut < self.bins.max() < 100:
+            yield "its bins do not rise, or lie on one side of the cut"
+        elif not (np.isfinite(shapes).all() and (np.delete(shapes, 5, axis=1) > 0).all() and (shapes[:, 4] < 1).all()):
+            yield "its shapes are not positive numbers"
+        elif (shapes[:, :2] > 1).any() or (np.abs(shapes[:, 5:]) > 1e3).any():
+            yield "its shapes are out of all proportion"
+
+    def misfits(self, templates: TemplateSet | None) -> Iterator[str]:
+        """Yield what does not fit the templates.
+
+        Parameters
+        ----------
+        templates : TemplateSet, optional
+            Of the model.
+
+        Yields
+        ------
+        str
+        """
+        most = 0 if templates is None or templates.bank is None else len(templates.bank)
+        if self.templates.min(initial=0) < 0 or self.templates.max(initial=0) >= most:
+            yield "its redshift densities are of templates that it has not"
+
+    @cached_property
+    def edges(self) -> np.ndarray:
+        """Edges of the cells in ln(1 + z), float64 (m + 1,); the cut is one of them."""
+        low, cut, high = np.log1p([self.bins[:, 0].min(), self.cut, self.bins[:, 2].max()])
+        below = max(round(_CELLS * (cut - low) / (high - low)), 2)
+        return np.concatenate(
+            [np.linspace(low, cut, below, endpoint=False), np.linspace(cut, high, _CELLS - below + 1)]
+        )
+
+    @cached_property
+    def above(self) -> np.ndarray:
+        """Which cells are at or above the cut, bool (m,)."""
+        return self.edges[:-1] >= np.log1p(self.cut) - 1e-9
+
+    @cached_property
+    def _prior(self) -> np.ndarray:
+        """Share of the prior in each cell, (m,): half of a bin's on each side of its centre."""
+        prior = np.zeros(len(self.edges) - 1)
+        for bounds, n in zip(np.log1p(self.bins), self.count, strict=True):
+            for start, end in ((bounds[0], bounds[1]), (bounds[1], bounds[2])):
+                inside = np.clip(np.minimum(end, self.edges[1:]) - np.maximum(start, self.edges[:-1]), 0, None)
+                prior += 0.5 * n * inside / max(inside.sum(), 1e-12)
+        return np.maximum(prior / prior.sum(), 1e-9)
+
+    def _between(self, plateau: float) -> np.ndarray:
+        """Return how the likelihood of each cell is mixed from those of bins, shape (T, m)."""
+        low, centre, high = np.log1p(self.bins).T
+        places = np.concatenate([np.minimum(low + plateau, centre), np.maximum(high - plateau, centre)])
+        order = np.argsort(places, kind="stable")
+        which = np.tile(np.arange(len(self.bins)), 2)[order]
+        cells = 0.5 * (self.edges[1:] + self.edges[:-1])
+        return np.stack([np.interp(cells, places[order], (which == t) * 1.0) for t in range(len(self.bins))])
+
+    def _sides(self, minus2: np.ndarray, shape: SideShape, side: np.ndarray) -> np.ndarray:
+        """Return the density on one side of rows, each summing to 1, shape (n, cells of the side)."""
+        step = float(np.diff(self.edges).mean())
+        reach = int(np.ceil(3 * shape.width / step))
+        kernel = np.exp(-0.5 * (step * np.arange(-reach, reach + 1) / shape.width) ** 2)
+        out = np.empty((len(minus2), int(side.sum())))
+        prior = self._prior[side] / self._prior[side].sum()
+        between = np.ascontiguousarray(self._between(shape.plateau)[:, side])
+        own = np.ascontiguousarray(minus2[:, self.templates], dtype=np.float64)
+        tables = (between, np.log(prior), prior, kernel / kernel.sum())
+        _side(own, *tables, shape.temper, shape.tail, shape.floor, shape.relief, reach, out)
+        return out
+
+    def _cumulative(self, minus2: np.ndarray, shape: SideShape, side: np.ndarray, stretched: bool = True) -> np.ndarray:
+        """Return the distribution function on one side at the edges of its cells, shape (n, cells + 1)."""
+        from scipy.special import betainc
+
+        mass = self._sides(minus2, shape, side)
+        whole = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, axis=1)], axis=1)
+        whole /= whole[:, -1:]
+        if stretched and shape.stretch != (1.0, 1.0):
+            whole = betainc(*shape.stretch, whole)
+        return whole
+
+    def redshifts(self, minus2: np.ndarray, share: np.ndarray, around: np.ndarray | None = None) -> Redshifts:
+        """Return quantiles of the densities of rows.
+
+        Parameters
+        ----------
+        minus2 : array, shape (n, templates of the bank)
+            −2 ln likelihood at the highest rank.
+        share : array, shape (n,)
+            Share of the quasar classes at or above the cut in the row's probability of being a quasar.
+        around : array, shape (n,), optional
+            Redshifts whose errors are wanted; by default, and where NaN, the medians.
+
+        Returns
+        -------
+        Redshifts
+        """
+        from scipy.special import betaincinv
+
+        share = np.clip(np.asarray(share, dtype=np.float64), 0.0, 1.0)
+        z, error = np.empty((len(share), len(QUANTILES))), np.empty(len(share))
+        for start in range(0, len(share), _ROWS):
+            rows = slice(start, min(start + _ROWS, len(share)))
+            high, ends = share[rows], []
+            levels = np.asarray(QUANTILES) - (1 - high)[:, None]
+            for (shape, side), mine, part in zip(
+                self._both,
+                (levels < 0, levels >= 0),
+                (1 + levels / np.maximum(1 - high, 1e-12)[:, None], levels / np.maximum(high, 1e-12)[:, None]),
+                strict=True,
+            ):
+                edges, place = self._edges_of(side), betaincinv(*shape.stretch, np.clip(part, 0, 1))
+                ends.append(self._cumulative(minus2[rows], shape, side, stretched=False))
+                for i, whole in enumerate(ends[-1]):
+                    z[start + i, mine[i]] = np.interp(place[i, mine[i]], whole, edges)
+            z[rows] = np.expm1(z[rows])
+            centre = z[rows, 2] if around is None else np.where(np.isfinite(around[rows]), around[rows], z[rows, 2])
+            error[rows] = self._radius(ends, high, centre)
+        return Redshifts(z.astype(np.float32), share.astype(np.float32), error.astype(np.float32))
+
+    @property
+    def _both(self) -> tuple[tuple[SideShape, np.ndarray], tuple[SideShape, np.ndarray]]:
+        """The sides' shapes, and which cells are of each."""
+        return (self.low, ~self.above), (self.high, self.above)
+
+    def _radius(self, ends: Sequence[np.ndarray], high: np.ndarray, centre: np.ndarray) -> np.ndarray:
+        """Return how far on either side of centres 68 % of rows' densities lie, shape (n,)."""
+        from scipy.special import betainc
+
+        every, shares = np.arange(len(high)), (1 - high, high)
+
+        def below(z: np.ndarray) -> np.ndarray:
+            total, x = np.zeros(len(z)), np.log1p(np.maximum(z, 0))
+            for (shape, side), whole, part in zip(self._both, ends, shares, strict=True):
+                edges = self._edges_of(side)
+                at = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
+                step = np.clip((x - edges[at]) / (edges[at + 1] - edges[at]), 0, 1)
+                place = whole[every, at] * (1 - step) + whole[every, at + 1] * step
+                total += part * betainc(*shape.stretch, np.clip(place, 0, 1))
+            return total
+
+        low, most = np.zeros(len(high)), np.full(len(high), float(np.expm1(self.edges[-1])))
+        for _ in range(20):
+            half = 0.5 * (low + most)
+            enough = below(centre + half) - below(centre - half) >= _CENTRAL
+            low, most = np.where(enough, low, half), np.where(enough, half, most)
+        return most
+
+    def curve(self, minus2: np.ndarray, share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the densities themselves.
+
+        Parameters
+        ----------
+        minus2 : array, shape (n, templates of the bank)
+            −2 ln likelihood at the highest rank.
+        share : array, shape (n,)
+            Share of the quasar classes at or above the cut in the row's probability of being a quasar.
+
+        Returns
+        -------
+        edges : array of float64, shape (m + 1,)
+            Redshifts between cells.
+        density : array of float64, shape (n, m)
+            Per unit of redshift; the cells sum to 1.
+        """
+        edges, parts = np.expm1(self.edges), []
+        for (shape, side), part in zip(self._both, (1 - np.asarray(share), np.asarray(share)), strict=True):
+            parts.append(part[:, None] * np.diff(self._cumulative(minus2, shape, side), axis=1))
+        return edges, np.concatenate(parts, axis=1) / np.diff(edges)
+
+    def _edges_of(self, side: np.ndarray) -> np.ndarray:
+        """Return the edges of the cells of one side."""
+        return self.edges[np.append(side, False) | np.append(False, side)]
+
+    def places(self, minus2: np.ndarray, z: np.ndarray, stretched: bool = True) -> np.ndarray:
+        """Return the probability integral transform of true redshifts within the densities of their own side, (n,).
+
+        Parameters
+        ----------
+        minus2 : array, shape (n, templates of the bank)
+        z : array, shape (n,)
+            True redshifts.
+        stretched : bool
+            Whether the densities are stretched to the labelled quasars' places.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
+        out = np.empty(len(z))
+        for (shape, side), rows in zip(self._both, (z < self.cut, z >= self.cut), strict=True):
+            edges = self._edges_of(side)
+            whole = self._cumulative(minus2[rows], shape, side, stretched)
+            out[rows] = [np.interp(x, edges, row) for x, row in zip(np.log1p(z[rows]), whole, strict=True)]
+        return out
+
+    def log_mass(self, minus2: np.ndarray, z: np.ndarray, shape: SideShape, side: np.ndarray) -> np.ndarray:
+        """Return the log probability of the cells of true redshifts on one side, under a shape.
+
+        Parameters
+        ----------
+        minus2 : array, shape (n, templates of the bank)
+        z : array, shape (n,)
+            True redshifts of this side.
+        shape : SideShape
+        side : array of bool, shape (m,)
+            Which cells are of it.
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
+        cell = np.clip(np.searchsorted(self._edges_of(side), np.log1p(z), side="right") - 1, 0, int(side.sum()) - 1)
+        return np.log(np.maximum(self._sides(minus2, shape, side)[np.arange(len(z)), cell], 1e-12))
+
+
+def high_share(p: np.ndarray, scheme: LabelScheme) -> tuple[np.ndarray, np.ndarray]:
+    """Return the probability of being a quasar, and the share of it at or above the cut; float64 (n,) each.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+    scheme : LabelScheme
+
+    Returns
+    -------
+    quasar, share : array of float64, shape (n,)
+    """
+    names = [name for name in scheme.quasars if name in scheme.parted]
+    high = [scheme.code(name) for name in names if scheme.z_range(name)[0] >= scheme.z_cut]
+    quasar = p[:, [scheme.code(name) for name in names]].sum(axis=1)
+    return quasar, p[:, high].sum(axis=1) / np.maximum(quasar, 1e-300)
+
+
+def candidate_redshifts(
+    density: RedshiftDensity,
+    templates: TemplateSet,
+    rows: Catalogue,
+    p: np.ndarray,
+    around: np.ndarray | None = None,
+    threads: int = 1,
+) -> Redshifts:
+    """Return the redshifts of the rows that may be quasars, NaN for the others.
+
+    Parameters
+    ----------
+    density : RedshiftDensity
+    templates : TemplateSet
+        That it was made of.
+    rows : Catalogue
+        n rows in the templates' bands, corrected as for their features.
+    p : array, shape (n, k)
+        Probabilities of the classes.
+    around : array, shape (n,), optional
+        Photometric redshifts whose errors are wanted.
+    threads : int
+
+    Returns
+    -------
+    Redshifts
+        Of n rows.
+    """
+    assert templates.bank is not None
+    quasar, share = high_share(np.asarray(p, dtype=np.float64), templates.bank.scheme)
+    chosen = np.flatnonzero(quasar >= CANDIDATE)
+    found = Redshifts(*(np.full((len(rows), *more), np.nan, np.float32) for more in ((len(QUANTILES),), (), ())))
+    if len(chosen):
+        minus2, seen = templates.likelihoods(rows.take(chosen), threads)
+        made = density.redshifts(minus2, share[chosen], None if around is None else around[chosen])
+        for name, into in vars(found).items():
+            into[chosen[seen]] = getattr(made, name)[seen]
+    return found

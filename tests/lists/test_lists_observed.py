@@ -1,0 +1,90 @@
+"""Yesterday's results update the mix, the purity promised and the list."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from jpas_gbm.errors import ListError
+from jpas_gbm.lists.candidate_list import make_list
+from jpas_gbm.lists.rule import ListOptions
+
+
+@pytest.fixture(scope="module")
+def make(world, samples):
+    labelled, rows, _ = world
+
+    def made(observed=None, **rule):
+        options = ListOptions(**({"draws": 60, "purity": 0.4, "shift": "label"} | rule))
+        return make_list(rows, samples.FakeFitted(labelled), options, observed=observed)
+
+    return made
+
+
+@pytest.fixture(scope="module")
+def first(make):
+    return make(number=60, purity=None)
+
+
+def results(found, world, truth=None, rows=40):
+    """Return a table of results: of the truth, or of classes that are given."""
+    label = world[2]
+    frame = found.to_pandas().iloc[:rows]
+    code = label[frame["NUMBER"].to_numpy() - 1] if truth is None else truth
+    return pd.DataFrame(
+        {
+            "TILE_ID": frame["TILE_ID"],
+            "NUMBER": frame["NUMBER"],
+            "RA": frame["RA"],
+            "DEC": frame["DEC"],
+            "CLASS": np.array(["QSO", "QSO", "GALAXY", "STAR"])[code],
+            "Z": np.array([3.0, 1.0, 0.5, 0.0])[code],
+        }
+    )
+
+
+def test_results_are_left_out_and_told_in_words(make, first, world):
+    table = results(first, world)
+    again = make(table, number=60, purity=None)
+    assert not set(again.to_pandas()["NUMBER"]) & set(table["NUMBER"])
+    told = next(note for note in again.notes if note.startswith("results: "))
+    found = int((table["Z"] == 3).sum())
+    assert f"40 candidates were observed, {found} are QSO_high where" in told
+    assert "counts for as much as" in told and "are multiplied by" in told
+
+
+def test_bad_results_shorten_the_list_and_good_ones_lengthen_it(make, first, world):
+    n = 40
+    bad = make(results(first, world, np.where(np.arange(n) % 3 == 0, 3, 0)))
+    good = make(results(first, world, np.zeros(n, dtype=int)))
+    assert len(bad) < len(good)
+    with pytest.raises(ListError, match="purity 0.4 .* cannot be reached"):
+        make(results(first, world, np.full(n, 3)))
+    assert bad.mix.new[0, 0] < good.mix.new[0, 0]
+    assert bad.mix.low[0, 0] <= bad.mix.new[0, 0] <= bad.mix.high[0, 0]
+    assert bad.mix.new.sum() == pytest.approx(1)
+
+
+def test_the_update_is_that_of_a_beta_binomial(make, first, world):
+    """The share found lies where the beta distribution of what was known, with the counts added, has its mean."""
+    again = make(results(first, world, np.full(40, 3)), number=60, purity=None)
+    told = next(note for note in again.notes if note.startswith("results: "))
+    count = float(told.split("as much as ")[1].split(" ")[0])
+    mean = float(told.split("such rows ")[1].split(" ")[0])
+    after = float(told.split("it is ")[1].split(" ")[0])
+    assert after == pytest.approx(mean * count / (count + 40), abs=0.01)
+
+
+def test_both_readings_are_updated(make, first, world):
+    told = make(results(first, world, np.full(40, 3)), number=60, purity=None, shift="both")
+    plain = make(number=60, purity=None, shift="both")
+    assert told.parts[0].expected_true < plain.parts[0].expected_true
+
+
+def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, first, world):
+    table = results(first, world)
+    with pytest.raises(ListError, match="--observed: none of its sources.*Give the results of candidates"):
+        make(table.assign(CLASS="?"))
+    with pytest.raises(ListError, match="--observed: none of its sources"):
+        make(table.assign(RA=table["RA"] + 20, NUMBER=table["NUMBER"] + 10**6))
+    half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "", table["CLASS"])))
+    assert any("10 observed candidates have no class that is known here" in note for note in half.notes)

@@ -1,0 +1,73 @@
+"""A list within a range of redshift."""
+
+import inspect
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from jpas_gbm.errors import ConfigError, ListError
+from jpas_gbm.lists.candidate_list import make_list
+from jpas_gbm.lists.rule import ListOptions, list_options, redshift_limits
+
+NAMES = ("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98")
+
+
+@pytest.fixture(scope="module")
+def field(world):
+    """Rows with a redshift of 1 to 4, and densities of 0.2 on either side."""
+    _, rows, _ = world
+    z = np.linspace(1, 4, len(rows))[:, None] + np.array([-0.2, -0.1, 0, 0.1, 0.2])
+    return replace(rows, more={**rows.more, **dict(zip(NAMES, z.T.astype("f4"), strict=True))})
+
+
+@pytest.fixture(scope="module")
+def make(world, samples, field):
+    def made(rows=field, **rule):
+        return make_list(rows, samples.FakeFitted(world[0]), ListOptions(**({"draws": 20, "number": 60} | rule)))
+
+    return made
+
+
+def test_a_list_within_redshifts(make):
+    found = make(redshifts=(2.1, 3.5))
+    z = found.to_pandas()["Z_QSO_50"]
+    assert len(found) == 60 and z.between(2.1, 3.5).all()
+    assert "of z 2.1 to 3.5" in found.rule
+    assert any("about" in note and "true redshift within them" in note for note in found.notes)
+    assert found.to_table()["Z_QSO_50"].description.startswith("50 % quantile")
+    above = make(redshifts=(3.0, None))
+    assert (above.to_pandas()["Z_QSO_50"] >= 3).all() and "of z 3 to any" in above.rule
+    assert found.mix.new == pytest.approx(above.mix.new)  # the mix is that of the whole field
+
+
+def test_what_is_expected_within_is_the_sum_of_densities(make):
+    """All of every density is inside of wide limits: what is expected are the quasars."""
+    found = make(redshifts=(0.5, 5))
+    told = next(note for note in found.notes if "true redshift" in note)
+    frame = found.to_pandas()
+    quasars = (frame["P_QSO_HIGH"] + frame["P_QSO_LOW"]).sum()
+    assert float(told.split("about ")[1].split(" ")[0]) == pytest.approx(quasars, abs=1)
+
+
+def test_the_command_has_the_defaults_of_the_library():
+    from jpas_gbm.cli.verbs import targets
+
+    given = inspect.signature(targets).parameters
+    fields = ListOptions.model_fields
+    shared = {name: one.default for name, one in given.items() if name in fields and one.default not in ("", None)}
+    assert {"shift", "coverage", "draws", "confidence"} <= set(shared)
+    assert shared == {name: fields[name].default for name in shared}
+
+
+def test_what_cannot_be_limited_is_refused(make, world):
+    with pytest.raises(ListError, match="no column Z_QSO_50.*Fit again"):
+        make(world[1], redshifts=(2.1, None))
+    with pytest.raises(ListError, match="no row of the predictions has a redshift within z 8 to any"):
+        make(redshifts=(8, None))
+    for words in ("2.1", "2.1:3:4", ":", "a:3"):
+        with pytest.raises(ConfigError, match=r"--z .*such as 2.1:3.5"):
+            redshift_limits(words)
+    with pytest.raises(ConfigError, match="the lowest and the highest redshift"):
+        list_options("QSO_high", {"number": 5}, None, {"redshifts": "3.5:2.1"})
+    assert redshift_limits("2.1:") == (2.1, None) and redshift_limits(":3") == (None, 3.0)
