@@ -9,7 +9,8 @@ labelled train and validation objects is set aside before the fit, and judges; t
 
 Told, for each class of quasar and by magnitude, with binomial errors: the share of true redshifts within the central 68
 and 95 %, the histogram of the probability integral transform, the normalised median absolute deviation and the rate of
-outliers of the median and of the best template, how often the error of the latter holds, and how P(z >= cut) fares.
+outliers of the median and of the best template, how often the error of the latter holds, coverage were the class known,
+and how P(z >= cut) fares.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def built_in(seed, rows, mocks, labelled):
 
 def judged(model, rows, threads):
     """Return what the model says of rows: class probabilities, quantiles, share above the cut, error, PIT."""
-    found = {name: [] for name in ("p", "z", "above", "error", "photoz", "pit")}
+    found = {name: [] for name in ("p", "z", "above", "error", "photoz", "pit", "side")}
     for start in range(0, len(rows), CHUNK):
         part = rows.take(slice(start, start + CHUNK))
         said = model.predict(part, threads=threads)
@@ -67,7 +68,8 @@ def judged(model, rows, threads):
         edges, density = model.redshift.curve(minus2, high_share(p, model.scheme)[1])
         whole = np.concatenate([np.zeros((len(p), 1)), np.cumsum(density * np.diff(edges), axis=1)], axis=1)
         pit = [np.interp(z, edges, row) for z, row in zip(part.z, whole, strict=True)]
-        for name, values in {**vars(of), "p": p, "photoz": said.photoz, "pit": pit}.items():
+        side = model.redshift.redshifts(minus2, (part.label == 0).astype(float)).z
+        for name, values in {**vars(of), "p": p, "photoz": said.photoz, "pit": pit, "side": side}.items():
             found[name].append(values)
     return {name: np.concatenate(values) for name, values in found.items()}
 
@@ -81,12 +83,14 @@ def told(of, found, z, mag, chosen):
     near = np.abs(found["photoz"][chosen] - z[chosen]) <= found["error"][chosen]
     for share in ("covered68", "covered95"):
         one[f"{share}_error"] = float(np.sqrt(one[share] * (1 - one[share]) / n))
+    known = RedshiftScore.of(of, found["side"][chosen], z[chosen])
     pit = np.histogram(found["pit"][chosen], bins=20, range=(0, 1))[0] / n
     return one | {
         "pit20": pit,
         "best_template_nmad": 1.4826 * float(np.median(np.abs(best - np.median(best)))),
         "best_template_outliers": float((np.abs(best) > 0.15).mean()),
         "within_error": float(near.mean()),
+        "covered_given_class": [known.covered68, known.covered95],
     }
 
 

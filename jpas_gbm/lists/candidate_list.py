@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
 
@@ -72,10 +73,8 @@ def targets(
         Catalogues of known sources. They and the rows that made the model are left out, or flagged (`flag_known`).
     out, samp, overwrite : path, optional, and bool
         Where the list is saved, with its JSON; whether it goes to TOPCAT (SAMP); whether files may be replaced.
-    seed, threads, progress
-        Of the bootstrap; of the noise draws; called as ``progress(stage, done, total)``.
-    **more
-        See :class:`ListKeywords`.
+    seed, threads, progress, **more
+        Of the bootstrap; of the noise draws; called as ``progress(stage, done, total)``; :class:`ListKeywords`.
 
     Returns
     -------
@@ -92,18 +91,14 @@ def targets(
     options, noise = list_options(cls, rule, cut, more)
     options.check_subset(how.subset)
     excluded(np.zeros(0), np.zeros(0), options.exclude)  # maps that are none are told before any work
-    results = more.get("observed")
-    tables = [one for given in (predictions, known, results) for one in paths_of(given)]
+    results, tables = more.get("observed"), [*paths_of(predictions), *paths_of(known), *paths_of(more.get("observed"))]
     inputs = [*tables, *([] if noise is None else noise.inputs), *options.exclude]
     beside = {"--moc": more.get("moc"), **how.files(out)}
     _claim(out, beside, overwrite, [*inputs, *paths_of(model), *paths_of(more.get("prior"))])
     run, field = Run.start(seed, threads, progress), _read(predictions, model)
-    found = make_list(*field, options, run=run, known=known, observed=results, noise=noise, inputs=inputs)
-    longer = (
-        make_list(*field, how.longer(options, len(found)), run=run, known=known, observed=results)
-        if how.reserve
-        else None
-    )
+    make = partial(make_list, *field, run=run, known=known, observed=results)
+    found = make(options, noise=noise, inputs=inputs)
+    longer = make(how.longer(options, len(found))) if how.reserve else None
     seen = observed(found, how, longer, seed)
     return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite, samp)
 
@@ -178,17 +173,12 @@ def make_list(
 
     Parameters
     ----------
-    predicted : Predicted
-        All rows of the field.
-    model : Model
-        The model that made them; its held-out labels calibrate the list.
-    options : ListOptions
-    run : Run, optional
-        Seed, threads and progress.
-    known : path, DataFrame, Table or sequence of these, optional
-        Catalogues of known sources.
-    observed : path, DataFrame, Table or sequence of these, optional
-        Results of candidates: known as well, and what is promised is updated with them.
+    predicted, model : Predicted, Model
+        All rows of the field; the model that made them, whose held-out labels calibrate the list.
+    options, run : ListOptions, and Run, optional
+        The rule; seed, threads and progress.
+    known, observed : path, DataFrame, Table or sequence of these, optional
+        Catalogues of known sources; results of candidates, known as well, which update what is promised.
     noise : NoiseSource, optional
         What the candidates are predicted from again.
     inputs : sequence of path
@@ -203,11 +193,10 @@ def make_list(
     ListError
         If the list cannot be made or its promise not kept; the message says what can be.
     """
-    run = run or Run()
+    run, results = run or Run(), each(observed)
     labelled, column, notes = _checked(predicted, model, options)
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
-    results = each(observed)
     every, area, sources = _field(predicted, model, options, [*each(known), *results], notes)
     field = every.take(new := np.flatnonzero(sources.new))
     run.report("class mix", 1, 4)
@@ -220,13 +209,13 @@ def make_list(
     told = None if weights is None else weights.told(labelled.label == column, place[new[chosen.rows]])
     notes += [] if told is None else told.sentences(len(labelled))
     notes += in_redshift_range(options.redshifts, every.take(rows), mix, model.scheme)
-    found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
-    found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     run.report("columns", 3, 4)
     values = _values(every.take(rows), mix, labelled, options, column)
     values |= sources.columns(rows) if options.flag_known else {}
     values |= {} if noise is None else noise.columns(every.take(rows), column, model, run)
     run.report("columns", 4, 4)
+    found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
+    found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     return replace(found, candidates=list_rows(values, found, area))
 
 

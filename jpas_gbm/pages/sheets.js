@@ -95,6 +95,22 @@ function plot(row) {
   return `<svg class="plot" viewBox="0 0 ${W} ${H}" role="img" aria-label="photo-spectrum of ${esc(nameOf(row))}">${out.join("")}</svg>`;
 }
 
+function redshifts(row) {
+  if (!row.pz || row.pz[0] === null) return "";
+  const narrowPage = window.innerWidth < 700, W = narrowPage ? 560 : 900, H = narrowPage ? 150 : 112, [L, R, top, base] = [54, W - 8, 8, H - 34];
+  const zs = D.zs, mass = row.pz.map((v, i) => v * (zs[i + 1] - zs[i])), out = [], whole = mass.reduce((a, b) => a + b, 0) || 1;
+  let sum = 0;
+  const below = mass.map(m => (sum += m / whole)), at = q => { const i = below.findIndex(v => v >= q), from = i ? below[i - 1] : 0; return zs[i] + (zs[i + 1] - zs[i]) * (q - from) / (below[i] - from || 1); };
+  const x = scale(zs[0], zs[zs.length - 1], L, R), y = scale(0, Math.max(...row.pz) * 1.06 || 1, base, top);
+  out.push(`<rect x="${x(at(0.16))}" y="${top}" width="${Math.max(1, x(at(0.84)) - x(at(0.16)))}" height="${base - top}" fill="var(--wash)"/>`);
+  for (const t of ticks(zs[0], zs[zs.length - 1], narrowPage ? 5 : 9)) out.push(`<path class="axis" d="M${x(t)} ${top}V${base}"/><text x="${x(t)}" y="${base + 15}" text-anchor="middle">${t}</text>`);
+  out.push(`<path d="M${L} ${base}${row.pz.map((v, i) => `L${x(zs[i]).toFixed(1)} ${y(v).toFixed(1)}H${x(zs[i + 1]).toFixed(1)}`).join("")}L${R} ${base}" fill="var(--blue)" fill-opacity=".25" stroke="var(--blue)"/>`);
+  const quasar = fitOf(row, "QSO");
+  if (quasar && quasar.z !== null) out.push(`<path d="M${x(quasar.z)} ${top}V${base}" stroke="var(--ink)" stroke-dasharray="3 3"/>`);
+  out.push(`<text transform="translate(12 ${(top + base) / 2}) rotate(-90)" text-anchor="middle">P(z)</text><text x="${(L + R) / 2}" y="${H - 3}" text-anchor="middle">redshift, were it a quasar: ${num(at(0.5), 2)} [${num(at(0.16), 2)}, ${num(at(0.84), 2)}]</text>`);
+  return `<svg class="plot" viewBox="0 0 ${W} ${H}" role="img" aria-label="redshift density of ${esc(nameOf(row))}">${out.join("")}</svg>`;
+}
+
 function draw() {
   const row = order[at];
   if (!row) { $("sheet").innerHTML = "<p>No candidate to show: choose another filter.</p>"; $("vote").innerHTML = ""; side(); return; }
@@ -107,6 +123,7 @@ function draw() {
 <div class="key">${fits.map(([fit, label, colour]) => `<span style="--c:var(${colour})">${label}${fit.z === null ? "" : " z " + num(fit.z, 2)}, χ² ${num(fit.chi2, 0)} of ${fit.bands} bands</span>`).join("")}</div>
 ${plot(row)}
 <div class="key"><span style="--c:var(--purple)">bands for ${esc(row.why.for)}</span><span style="--c:var(--orange)">bands for ${esc(row.why.against)}</span></div>
+${redshifts(row)}
 <div class="tables"><div><h3>What decides</h3><p>${esc(row.why.for)} against ${esc(row.why.against)}: log-odds ${num(row.why.odds, 2)} before calibration, most by ${strong.map(([v, b]) => `${esc(b)} ${v > 0 ? "+" : "−"}${num(Math.abs(v), 2)}`).join(", ")}.</p>
 <h3>Quality</h3><p class="${row.quality.length ? "warned" : ""}">${row.quality.length ? row.quality.map(esc).join(", ") : "nothing to note"}</p>${more ? `<p>${more}</p>` : ""}</div>
 <div><h3>Neighbours</h3>${row.near.length ? `<table><thead><tr><th>″</th><th>east, north</th><th>mag</th><th>class</th><th>P</th></tr></thead><tbody>${row.near.map(n => `<tr><td>${num(n.apart, 1)}</td><td>${num(n.east, 1)}, ${num(n.north, 1)}</td><td>${num(n.mag, 1)}</td><td>${esc(n.class)}</td><td>${num(n.p, 2)}</td></tr>`).join("")}</tbody></table>` : "<p>none within 15″ in the predictions</p>"}</div></div>`;

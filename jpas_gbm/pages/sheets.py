@@ -12,6 +12,7 @@ from ..atomic import atomic_file
 from ..errors import ConfigError
 from ..explanation.attributions import Pair, attribute, corrected
 from ..explanation.blocks import LINES
+from ..features.redshifts import high_share
 from ..inputs import CHUNK_ROWS, open_for, open_model
 from ..lists.predicted import Tables, as_predicted, find_model, paths_of
 from ..lists.target_list import TargetList
@@ -35,7 +36,7 @@ MOST = 2000
 NEAR = 15.0
 """Rows nearer than this, in arcsec, are neighbours."""
 
-_DIGITS = 4
+_DIGITS, _MERGED = 4, 4
 _SHOWN = ("SET", "ENTROPY", "SPREAD", "PRIORITY", "MAG_BIN", "KNOWN", "KNOWN_CLASS", "KNOWN_Z")
 _REDSHIFTS = ("PHOTOZ", "Z", "P_Z", "PZ")
 
@@ -149,7 +150,7 @@ def _told(
     seen = corrected(model, rows)
     bands, pivot = seen.bands, seen.bands.pivots
     flux, err = (per_wavelength(value.astype(np.float64), pivot) for value in (seen.flux, seen.flux_err))
-    fits = _template_fits(model, seen)
+    fits, curves = _template_fits(model, seen), _redshift_curves(model, seen, listed)
     p = listed[[probability_name(name) for name in found.classes]].to_numpy(dtype=np.float64)
     why = _why(model, rows, p, run)
     keys = [str(name) for name in listed.columns[1 : list(listed.columns).index("RA")]]
@@ -170,6 +171,7 @@ def _told(
                 "fits": [
                     {**fit, "flux": _rounded(per_wavelength(fit["flux"], pivot))} for fit in (fits[i] if fits else [])
                 ],
+                "pz": None if curves is None else _rounded(curves[1][i], 3),
                 "why": why[i],
                 "near": near[i],
             }
@@ -182,13 +184,14 @@ def _told(
         "pivots": np.round(pivot, 1).tolist(),
         "broad": [band.kind != "narrow" for band in bands.bands],
         "lines": [{"label": line.label, "wavelength": line.wavelength} for line in LINES if line.kind == "line"],
+        "zs": None if curves is None else np.round(curves[0], 3).tolist(),
         "rows": objects,
     }
 
 
-def _rounded(values: np.ndarray) -> list[float | None]:
+def _rounded(values: np.ndarray, digits: int = _DIGITS) -> list[float | None]:
     """Return numbers of few digits, None for what is missing: 200 sheets are not to weigh ten megabytes."""
-    return [float(f"{value:.{_DIGITS}g}") if np.isfinite(value) else None for value in values]
+    return [float(f"{value:.{digits}g}") if np.isfinite(value) else None for value in values]
 
 
 def _template_fits(model: Model, seen: Catalogue) -> list[list[dict[str, Any]]]:
@@ -225,6 +228,24 @@ def _template_fits(model: Model, seen: Catalogue) -> list[list[dict[str, Any]]]:
         ]
         for i in range(len(q))
     ]
+
+
+def _redshift_curves(model: Model, seen: Catalogue, listed: pd.DataFrame) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return redshifts between cells, and the density of each row in them, were it a quasar; None without densities."""
+    templates = model.recipe.templates
+    if model.redshift is None or templates is None:
+        return None
+    if "P_Z_HIGH" in listed:
+        share = listed["P_Z_HIGH"].to_numpy(dtype=np.float64)
+    else:
+        p = listed[[probability_name(name) for name in model.classes]].to_numpy(dtype=np.float64)
+        share = high_share(p, model.scheme)[1]
+    minus2, observed = templates.likelihoods(seen)
+    edges, density = model.redshift.curve(minus2, np.nan_to_num(share, nan=0.5))
+    cells = len(edges[:-1]) // _MERGED * _MERGED
+    mass = (density * np.diff(edges))[:, :cells].reshape(len(density), -1, _MERGED).sum(axis=2)
+    edges = edges[: cells + 1 : _MERGED]
+    return edges, np.where((observed & np.isfinite(share))[:, None], mass / np.diff(edges), np.nan)
 
 
 def _why(model: Model, rows: Catalogue, p: np.ndarray, run: Run) -> list[dict[str, object]]:

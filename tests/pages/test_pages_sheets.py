@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import Table
 from typer.testing import CliRunner
 
 from jpas_gbm.adaptation.fit import fit
@@ -143,3 +144,18 @@ def test_votes_come_back_as_labels(place, page, tmp_path):
     for shown, name in zip(data, classes, strict=False):
         assert found[tuple(shown["key"].values())] == ("QSO_high", "QSO_low", "GALAXY", "STAR").index(name)
     assert tuple(data[3]["key"].values()) not in found and len(found) >= 4
+
+
+def test_a_sheet_shows_the_density_of_redshift(place, page):
+    """Cells of one grid that sum to 1, with the median of the column; none without densities."""
+    data = told(page)
+    edges = np.array(data["zs"])
+    frame = Table.read(place[0] / "list.fits").to_pandas()
+    for i, row in enumerate(data["rows"]):
+        if row["pz"][0] is None:
+            assert np.isnan(frame["P_Z_HIGH"][i])
+            continue
+        mass = np.array(row["pz"]) * np.diff(edges)
+        assert mass.sum() == pytest.approx(1, abs=0.02)
+        middle = np.interp(0.5, np.append(0, np.cumsum(mass)) / mass.sum(), edges)
+        assert middle == pytest.approx(frame["Z_QSO_50"][i], abs=0.05)
