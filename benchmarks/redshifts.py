@@ -147,6 +147,7 @@ def main():
     shown = {name: told(name, found, z, mag, chosen) for name, chosen in parts.items() if chosen.any()}
     for one in shown.values():
         print({name: round(v, 3) if isinstance(v, float) else v for name, v in one.items() if name[:3] != "pit"})
+    places = {str(arguments.data): "DATA", str(arguments.model): "MODEL"}
     result = {
         "quasars": {"QSO_high": int(high.sum()), "QSO_low": int((~high).sum())},
         "without_density": {"QSO_high": int((high & ~seen).sum()), "QSO_low": int((~high & ~seen).sum())},
@@ -155,8 +156,7 @@ def main():
         "scores": shown,
         "p_high": reliability(found["above"][seen].astype(float), share[seen], high[seen]),
         "sides": [vars(one) for one in score_redshifts(found["z"], z, mag, model.redshift.cut)],
-        "command": "python benchmarks/redshifts.py "
-        + " ".join(sys.argv[1:]).replace(str(arguments.data), "DATA").replace(str(arguments.model), "MODEL"),
+        "command": " ".join(["python benchmarks/redshifts.py", *map(places.get, sys.argv[1:], sys.argv[1:])]),
         "seconds": time.perf_counter() - start,
         "provenance": provenance(
             seed=arguments.seed,
