@@ -427,8 +427,7 @@ def fit_redshifts(
     z, objects = (np.concatenate([getattr(part, name) for part in parts]) for name in ("z", "object_id"))
     rows, last = parts[-1], slice(len(z) - len(parts[-1]), len(z))
     X = model.recipe.compute(rows, threads=run.threads).X
-    doubt = None if model.overlap is None else model.overlap.judge(X)[1]
-    share = high_share(model.with_spread(X, is_bare(rows), run.threads, doubt)[0], model.scheme)[1]
+    share = high_share(model.with_spread(X, is_bare(rows), run.threads)[0], model.scheme)[1]
     each, member = np.unique(objects, return_inverse=True)
     half = (np.random.default_rng(run.choice_seed).permutation(len(each)) % 2)[member]
     quantiles = np.full((len(rows), len(QUANTILES)), np.nan)

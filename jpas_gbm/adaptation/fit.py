@@ -431,10 +431,8 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     ----------
     trained : Trained
         What it was chosen from.
-    choice : Choice
-        What is kept.
-    scores : Scores
-        What the choice was made from, for the card.
+    choice, scores : Choice, Scores
+        What is kept; what the choice was made from, for the card.
 
     Returns
     -------
