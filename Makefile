@@ -7,7 +7,7 @@ OUT ?= results/demo
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test test-fast lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
-  reliability coverage clean
+  reliability mutants coverage clean
 
 help: ## list what can be done
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -90,9 +90,14 @@ bench: $(READY) ## speed and memory, as ratios in one run
 figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged
 	@$(BIN)/python benchmarks/judged.py reports
 
-reliability: $(READY) ## forged model folders and mutated files at full size (reports/reliability); an hour or more
+reliability: $(READY) ## forged and damaged folders, mutated files, signals, kills at full size (reports/reliability); an hour or more
 	@$(BIN)/python tests/reliability/hostile_models.py --out reports/reliability
+	@$(BIN)/python tests/reliability/flips.py --out reports/reliability
+	@$(BIN)/python tests/reliability/kills.py --out reports/reliability
 	@$(BIN)/python tests/reliability/fuzz_readers.py --seed 1 --count 200000
+
+mutants: $(READY) ## small faults in the modules that numbers hang on: is there a test that fails? (an hour; goes on where it stopped)
+	@$(BIN)/python tools/mutants.py
 
 lock: ## write the lock files anew (needs uv)
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group dev \

@@ -315,7 +315,7 @@ class Exhibits:
         with atomic_folder(Path(folder) / FOLDER, overwrite=overwrite) as temporary:
             for part, value in plain.items():
                 if value:
-                    write_json(temporary / f"{part}.json", value)
+                    write_json(temporary / f"{part}.json", value, sealed=True)
             for name, one in ((_MAP, self.sky_map), (_PAIR_MAP, self.pair_map)):
                 if one is not None:
                     one.save(temporary / name)

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import lock_file
-from ..errors import CatalogueError, ConfigError, OutputError
+from ..errors import BundleError, CatalogueError, ConfigError, OutputError
 from ..output.writers import Column, record_type
 from ..predictions import Predictions, id_checksum, is_bare, mixed_ids
-from ..store import dump_json, from_plain, made_now, to_plain
+from ..store import dump_json, from_plain, made_now, read_json, to_plain, write_json
 from ..surveys.quality import QualityBit, QualityReport
 
 log = logging.getLogger("jpas_gbm")
@@ -237,25 +237,25 @@ class Spool:
     def _take_up(self) -> bool:
         """Take up what is whole of the same plan; return whether there is anything."""
         try:
-            head = json.loads((self.folder / _HEAD).read_text(encoding="utf-8"))
+            head = read_json(self.folder / _HEAD)
             if head["plan"] != self.plan:
                 return False
             columns = tuple(Column(**column) for column in head["columns"])
             # What stands behind the last end of a line was torn.
             lines = (self.folder / _JOURNAL).read_bytes().split(b"\n")[:-1]
-            keys = (self.folder / _KEYS).stat().st_size
-            stream = open(self.folder / _ROWS, "rb")  # noqa: SIM115
+            streams = [open(self.folder / name, "rb") for name in (_ROWS, _KEYS)]  # noqa: SIM115
             self.made, self.key = str(head["made"]), tuple(map(str, head["key"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (BundleError, OSError, ValueError, KeyError, TypeError):
             return False
         self.columns = columns
-        with stream:
+        with streams[0], streams[1]:
             for line in lines:
                 try:
-                    entry = json.loads(line)
-                    content = stream.read(entry["size"])
+                    entry = json.loads(line[8:])
                     tally = from_plain(Tally, entry["tally"])
-                    if zlib.crc32(content) != entry["crc"] or keys < 8 * tally.rows:
+                    sizes = (entry["size"], 8 * (tally.rows - self.tally.rows))
+                    found = [zlib.crc32(stream.read(size)) for stream, size in zip(streams, sizes, strict=True)]
+                    if [zlib.crc32(line[8:]), *found] != [int(line[:8], 16), entry["crc"], entry["keys"]]:
                         break
                 except (ValueError, KeyError, TypeError):
                     break
@@ -286,7 +286,7 @@ class Spool:
             (self.folder / name).write_bytes(b"")
         told = [column.to_dict() for column in columns]
         head = {"plan": self.plan, "columns": told, "key": self.key, "made": self.made}
-        (self.folder / _HEAD).write_text(dump_json(head), encoding="utf-8")
+        write_json(self.folder / _HEAD, head, overwrite=True, sealed=True)
 
     def add(self, rows: np.ndarray, tally: Tally) -> None:
         """Append a chunk: its rows and keys, then the line that makes it count.
@@ -298,13 +298,11 @@ class Spool:
         tally : Tally
             What was counted of all rows with these.
         """
-        content = rows.tobytes()
-        entry = {"size": len(content), "crc": zlib.crc32(content), "tally": to_plain(tally)}
-        for name, added in (
-            (_ROWS, content),
-            (_KEYS, mixed_ids(rows, self.key).tobytes()),
-            (_JOURNAL, (json.dumps(entry, separators=(",", ":")) + "\n").encode()),
-        ):
+        content, keys = rows.tobytes(), mixed_ids(rows, self.key).tobytes()
+        sums = {"size": len(content), "crc": zlib.crc32(content), "keys": zlib.crc32(keys)}
+        line = json.dumps({**sums, "tally": to_plain(tally)}, separators=(",", ":")).encode()
+        line = b"%08x%b\n" % (zlib.crc32(line), line)
+        for name, added in ((_ROWS, content), (_KEYS, keys), (_JOURNAL, line)):
             with open(self.folder / name, "ab") as stream:
                 stream.write(added)
         self._chunks.append((len(content), zlib.crc32(content)))
@@ -429,8 +427,8 @@ def _finished(shard: Shard, folder: Path, plan: Plan) -> Spool:
     again = f"--shard {shard.number}/{shard.of}"
     wanted = json.loads(dump_json({**plan, "shard": [shard.number, shard.of]}))
     try:
-        theirs = json.loads((folder / _HEAD).read_text(encoding="utf-8"))["plan"]
-    except (OSError, ValueError, KeyError, TypeError):
+        theirs = read_json(folder / _HEAD)["plan"]
+    except (BundleError, OSError, ValueError, KeyError, TypeError):
         raise OutputError(
             f"{folder}: was not finished, or is damaged. Run --shard {shard.number}/{shard.of} again."
         ) from None

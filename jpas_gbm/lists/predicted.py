@@ -316,6 +316,7 @@ def _made(folder: Path, model: Mapping[str, Any]) -> bool:
         made.get("made") == model.get("made")
         and made.get("seed") == model.get("seed")
         and card.get("features") == model.get("features")
+        and card.get("regime") == model.get("regime")
     )
 
 

@@ -24,7 +24,8 @@ from ..atomic import atomic_file
 from ..config import load_options
 from ..errors import BundleError, ConfigError
 from ..options import Entry, FitOptions, Rung, Value
-from ..store import dump_json, read_record, write_json
+from ..sealed import check_checksums
+from ..store import as_record, dump_json, read_json, sha256, write_json
 from ..text import MINUS
 from .space import Fresh, Interval, Untuned
 
@@ -365,7 +366,9 @@ class Study(BaseModel):
         if self.table is not None:
             with atomic_file(folder / "trials.parquet", overwrite=True) as temporary:
                 self.table.to_parquet(temporary, index=False)
-        write_json(folder / FILE, self.to_dict(), overwrite=True, sealed=True)
+        written = [folder / "best.yaml", folder / "trials.parquet", *sorted((folder / "front").glob("*.yaml"))]
+        marks = {path.relative_to(folder).as_posix(): sha256(path) for path in written if path.is_file()}
+        write_json(folder / FILE, {**self.to_dict(), "files": marks}, overwrite=True, sealed=True)
 
     def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
         head = (
@@ -398,7 +401,8 @@ class Study(BaseModel):
         import pandas as pd
 
         folder = Path(folder)
-        study = read_record(folder / FILE, cls)
+        study = as_record(told := read_json(folder / FILE), cls, folder / FILE)
+        check_checksums(folder, told.get("files", {}))
         try:
             best, table = folder / "best.yaml", folder / "trials.parquet"
             front = {p.trial: folder / "front" / f"trial-{p.trial}.yaml" for p in study.front}

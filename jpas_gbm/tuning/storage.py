@@ -12,7 +12,8 @@ import threading
 import time
 import uuid
 import warnings
-from collections.abc import Callable, Iterator
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
@@ -282,6 +283,11 @@ def _replayed(folder: Path, about: Identity, options: TuneOptions) -> Study:
         ) from error
 
 
+def _checked(record: Mapping[str, object]) -> int:
+    """Return the checksum of a record of the journal."""
+    return zlib.crc32(json.dumps({n: v for n, v in record.items() if n != "crc"}, sort_keys=True).encode())
+
+
 def _study(folder: Path, about: Identity, options: TuneOptions) -> Study:
     import optuna
     from optuna.storages import JournalStorage
@@ -289,13 +295,20 @@ def _study(folder: Path, about: Identity, options: TuneOptions) -> Study:
 
     from .trials import NumberedSampler
 
+    class Journal(JournalFileBackend):
+        """A journal whose records carry a checksum of themselves."""
+
+        def append_logs(self, logs: list[dict[str, object]]) -> None:
+            plain = json.loads(json.dumps(logs))
+            super().append_logs([{**record, "crc": _checked(record)} for record in plain])
+
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     path = str(folder / JOURNAL)
     count = 1 if options.objective.also is None else 2
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return optuna.create_study(
-            storage=JournalStorage(JournalFileBackend(path, lock_obj=JournalFileOpenLock(path))),
+            storage=JournalStorage(Journal(path, lock_obj=JournalFileOpenLock(path))),
             study_name="jpas-gbm",
             load_if_exists=True,
             sampler=NumberedSampler(about["seed"], options.startup),
@@ -332,8 +345,9 @@ def _check_journal(path: Path) -> None:
     content = path.read_bytes()
     lines = content.split(b"\n")
     tail = lines.pop()
+    checked = b'"crc":' in content  # earlier versions wrote none
     for number, line in enumerate(lines, 1):
-        if not _is_record(line):
+        if not _is_record(line, checked):
             raise BundleError(f"{path}: line {number} of {len(lines)} is damaged. {_RESTORE}")
     if not lines or json.loads(lines[0])["op_code"] != _CREATE_STUDY:
         raise BundleError(f"{path}: does not begin with the beginning of a study: its trials are lost. {_RESTORE}")
@@ -343,12 +357,14 @@ def _check_journal(path: Path) -> None:
             stream.truncate(len(content) - len(tail))
 
 
-def _is_record(line: bytes) -> bool:
+def _is_record(line: bytes, checked: bool) -> bool:
     try:
         record = json.loads(line)
     except (json.JSONDecodeError, UnicodeDecodeError):
         return False
-    return isinstance(record, dict) and "op_code" in record and "worker_id" in record
+    if not isinstance(record, dict) or "op_code" not in record or "worker_id" not in record:
+        return False
+    return not checked or record.get("crc") == _checked(record)
 
 
 def _wait_for_lock(path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -216,6 +217,11 @@ def test_exhibits_come_back_and_missing_parts_are_absent(dataset, tmp_path):
 def test_a_damaged_exhibit_is_told(dataset, tmp_path):
     exhibits_of(replace(evaluation(), about={"split": "test"}), dataset, {}).save(tmp_path)
     path = tmp_path / "exhibits" / "separation.json"
-    path.write_text(path.read_text().replace('"target_rows": ', '"target_rows": "many", "was": '))
+    whole = path.read_text()
+    path.write_text(whole.replace('"target_rows": ', '"target_rows": 1'))
+    with pytest.raises(BundleError, match=r"separation\.json does not match its own checksum"):
+        Exhibits.load(tmp_path)
+    head = {n: v for n, v in json.loads(whole).items() if n not in ("seal", "sealed")}
+    path.write_text(json.dumps({**head, "target_rows": "many"}))
     with pytest.raises(BundleError, match=r"separation\.json: cannot be read \(target_rows: .*Make it again\."):
         Exhibits.load(tmp_path)

@@ -376,3 +376,20 @@ def test_the_head_of_a_spool_is_plain(make_fitted, make_catalogue, tmp_path):
     predict(make_fitted(), make_catalogue(30), tmp_path / "a.fits", shard="1/2", chunk_rows=10)
     head = json.loads((tmp_path / "a.fits.shard-1-of-2" / "head.json").read_text())
     assert head["key"] == ["TILE_ID", "NUMBER"] and head["plan"]["shard"] == [1, 2]
+
+
+def test_other_numbers_among_what_waits_are_done_again(make_fitted, make_catalogue, tmp_path):
+    """A bit turned in rows, keys, counts or head: what it touches, and what follows, is classified anew."""
+    path, out = make_catalogue(100), tmp_path / "a.parquet"
+    predict(make_fitted(), path, tmp_path / "whole.parquet", chunk_rows=20)
+    for name, at in (("rows.bin", 30), ("keys.bin", 170), ("journal.jsonl", 90), ("head.json", 60)):
+        with pytest.raises(KeyboardInterrupt):
+            predict(stops(make_fitted(), 3), path, out, chunk_rows=20)
+        place = tmp_path / "a.parquet.unfinished" / name
+        content = bytearray(place.read_bytes())
+        content[at] ^= 1
+        place.write_bytes(content)
+        summary = predict(make_fitted(), path, out, chunk_rows=20)
+        one, other = (pq.read_table(place).to_pandas() for place in (out, tmp_path / "whole.parquet"))
+        assert one.equals(other) and summary.rows == 100
+        out.unlink()

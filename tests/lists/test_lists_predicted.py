@@ -1,5 +1,7 @@
 """Prediction files of every format are read again; those of another model, or of none, are refused."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -174,3 +176,13 @@ def test_a_tile_given_twice_under_other_numbers_is_named(rng, samples):
 def test_a_model_that_is_not_there(tmp_path):
     with pytest.raises(ListError, match="was not found beside them or here .* Name it with --model"):
         find_model({"regime": "ssda", "made": "today"}, [tmp_path])
+
+
+def test_of_two_models_of_one_second_the_one_of_its_regime_is_taken(tmp_path):
+    for regime in ("mocks-only", "ssda"):
+        (tmp_path / regime).mkdir()
+        (tmp_path / regime / "model.json").write_text("{}")
+        card = {"regime": regime, "features": 3, "provenance": {"made": "today", "seed": 0}}
+        (tmp_path / regime / "card.json").write_text(json.dumps(card))
+    wanted = {"regime": "ssda", "made": "today", "seed": 0, "features": 3}
+    assert find_model(wanted, [tmp_path]) == (tmp_path / "ssda").resolve()

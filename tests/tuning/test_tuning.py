@@ -13,7 +13,7 @@ from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FitError
 from jpas_gbm.options import FitOptions, ObjectiveOptions, Rung
 from jpas_gbm.run import Run
-from jpas_gbm.store import read_json
+from jpas_gbm.store import read_json, write_json
 from jpas_gbm.tuning.objective import Objective, coarse, folds_of
 from jpas_gbm.tuning.result import Study
 from jpas_gbm.tuning.space import Space, flat, with_values
@@ -116,6 +116,15 @@ def test_a_study_loads_as_it_was_saved(study, tmp_path):
 
 def test_a_damaged_study_is_named(study, tmp_path):
     study[0].save(tmp_path)
+    best, whole = tmp_path / "best.yaml", (tmp_path / "best.yaml").read_text()
+    best.write_text(whole.replace("learning_rate: 0", "learning_rate: 1"))
+    with pytest.raises(BundleError, match=r"best\.yaml does not match its checksum"):
+        Study.load(tmp_path)
+    best.write_text(whole)
+    assert Study.load(tmp_path).options == study[0].options
+    # Earlier versions kept no checksums.
+    head = read_json(tmp_path / "tuning.json")
+    write_json(tmp_path / "tuning.json", {n: v for n, v in head.items() if n != "files"}, overwrite=True)
     (tmp_path / "trials.parquet").write_bytes(b"junk")
     with pytest.raises(BundleError, match="a file of the study is damaged .* Restore it from a copy"):
         Study.load(tmp_path)

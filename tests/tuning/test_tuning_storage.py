@@ -13,7 +13,7 @@ from tuning_samples import TUNE, rows_of, small_study
 
 from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
 from jpas_gbm.tuning.objective import Objective
-from jpas_gbm.tuning.storage import _check_journal, at_work, defer_interrupts, is_alive, others_alive
+from jpas_gbm.tuning.storage import _check_journal, _checked, at_work, defer_interrupts, is_alive, others_alive
 from jpas_gbm.tuning.study import OutOfTime
 from jpas_gbm.tuning.trials import NumberedSampler
 from jpas_gbm.tuning.tune import tune
@@ -280,7 +280,8 @@ def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
         path.write_bytes(content)
         with pytest.raises(BundleError, match="journal.log: (does not begin|line 1 of 1 is damaged).*Restore the file"):
             tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
-    foreign = b'{"op_code":6,"worker_id":"w"}'
+    foreign = {"op_code": 6, "worker_id": "w"}
+    foreign = json.dumps({**foreign, "crc": _checked(foreign)}).encode()
     path.write_bytes(b"\n".join([lines[0], foreign, b""]))
     with pytest.raises(BundleError, match="journal.log: its records do not fit together .*Nothing was changed"):
         tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
@@ -290,6 +291,21 @@ def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
     (copied / "study.json").write_text('{"format": 99}')
     with pytest.raises(BundleError, match="is no study that this version reads"):
         tune(tiny, config=small_study(**PLAIN), out=copied, trials=4, seed=2, resume=True)
+
+
+def test_another_number_in_the_journal_is_told(copied):
+    path = copied / "journal.log"
+    whole = path.read_bytes()
+    _check_journal(path)
+    records = [json.loads(line) for line in whole.splitlines()]
+    number = next(i for i, record in enumerate(records) if record.get("values"))
+    records[number]["values"][0] *= 0.5
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    with pytest.raises(BundleError, match=f"line {number + 1} of .* is damaged"):
+        _check_journal(path)
+    # Journals of earlier versions have no checksums.
+    path.write_text("".join(json.dumps({n: v for n, v in one.items() if n != "crc"}) + "\n" for one in records))
+    _check_journal(path)
 
 
 def test_trap_half_a_line_of_a_killed_writer_is_cut_off(copied):
