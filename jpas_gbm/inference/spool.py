@@ -371,9 +371,9 @@ def changed_of(folder: Path, plan: Plan) -> list[str]:
         Names in a plan.
     """
     try:
-        theirs = json.loads((folder / _HEAD).read_text(encoding="utf-8"))["plan"]
+        theirs = read_json(folder / _HEAD)["plan"]
         return [name for name in {**plan, **theirs} if plan.get(name) != theirs.get(name)]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (BundleError, OSError, ValueError, KeyError, TypeError):
         return []
 
 
