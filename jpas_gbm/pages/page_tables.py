@@ -403,7 +403,9 @@ def candidates_table(card: Mapping[str, Any]) -> Table | None:
         for part, kind in (("candidates", ""), ("baselines", "baseline"))
         for one in card.get(part, [])
     ]
-    caption = "Ways to use mocks and labels, scored on target validation."
+    cut = ((card.get("provenance") or {}).get("options") or {}).get("cut")
+    rows_words = f", of magnitude {cut:g} and brighter" if isinstance(cut, int | float) else ""
+    caption = f"Ways to use mocks and labels, scored on target validation{rows_words}."
     return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 
 

@@ -129,14 +129,16 @@ def _draw_twin(twin: Twin | None, order: np.ndarray, pivot: np.ndarray, broad: n
 def _limits(
     f: np.ndarray, errors: np.ndarray, twin: Twin | None, order: np.ndarray, pivot: np.ndarray, ax: Axes
 ) -> None:
-    """Let the frame hold every flux with its error bar, within reason, and the twin's mean."""
+    """Let the frame hold every flux with its error bar and the twin's, within reason."""
     if not np.isfinite(f).any():
         return
     low, high = np.nanquantile(f, [0.02, 0.98])
     span = max(high - low, 1e-9)
     reaches = [f, *(f + side * np.minimum(errors, 0.5 * span) for side in (1, -1))]
     if twin is not None and twin.mean is not None:
-        reaches.append(per_wavelength(numbers(twin.mean)[order], pivot))
+        mean = per_wavelength(numbers(twin.mean)[order], pivot)
+        noisy = per_wavelength(numbers(twin.flux)[order], pivot)
+        reaches += [mean, np.clip(noisy, mean - 0.5 * span, mean + 0.5 * span)]
     bottom, top = float(np.nanmin(reaches)), float(np.nanmax(reaches))
     edge = 0.06 * (top - bottom)
     ax.set_ylim(min(bottom - edge, 0 if low < 0.4 * high else np.inf), top + edge)
@@ -302,7 +304,7 @@ def separation_figure(separation: Separation, ax: Axes) -> Axes:
     ax.plot(pivot[~broad], area[~broad], "o", ms=3.5, color=BLUE, label="narrow band")
     if broad.any():
         ax.plot(pivot[broad], area[broad], "D", ms=5, color=BLUE, label="broad band")
-    half = max(0.06, 1.25 * float(np.nanmax(np.abs(area - 0.5), initial=0)))
+    half = max(0.06, 1.5 * float(np.nanmax(np.abs(area - 0.5), initial=0)))
     legend = {"ncols": 3, "loc": "upper center", "fontsize": 7.5}
     limits = (0.5 - half, 0.5 + half)
     return dress(ax, "pivot wavelength (Å)", "P(sky brighter than mock)", grid="y", ylim=limits, legend=legend)
@@ -405,7 +407,8 @@ def map_figure(sky_map: SkyMap, ax: Axes, *, group: str = "", title: str = "", s
     edge = [(v[1] - v[0]) * 1.5 for v in (x, y)]
     ax.set(xlim=(x[0] - edge[0], x[-1] + edge[0]), ylim=(y[0] - edge[1], y[-1] + edge[1]), title=title)
     ax.set(xlabel=sky_map.axes[0], ylabel=sky_map.axes[1])
-    ax.legend(loc="best", fontsize=7.5, handletextpad=0.2 if group else 0.4)
+    framed = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
+    ax.legend(loc="best", fontsize=7.5, handletextpad=0.2 if group else 0.4, **framed)
     return ax
 
 
