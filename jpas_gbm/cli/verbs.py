@@ -307,7 +307,7 @@ def report(
     out: Out,
     figures: Annotated[str | None, Option(help="A folder for each figure, its data (CSV) and captions.tex.")] = None,
     formats: Annotated[str, Option(help="Of those files: png, pdf or both.")] = "png,pdf",
-    width: Annotated[str | None, Option(help="Of those figures, such as 3.4in, 7.1in or 86mm.")] = None,
+    width: Annotated[str | None, Option(help="Such as 3.4in or 86mm; many panels span both columns.")] = None,
     **more: object,
 ) -> Sequence[str]:
     """Write one self-contained page from saved results; nothing is computed anew."""

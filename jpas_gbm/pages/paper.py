@@ -23,6 +23,8 @@ FORMATS = ("png", "pdf")
 _INCHES = {"in": 1.0, "cm": 1 / 2.54, "mm": 1 / 25.4, "pt": 1 / 72.27}
 _COLUMN = 5.0
 """Figures narrower than this, in inches, have one panel in a row."""
+_PAGE, _MOST = 7.1, 4
+"""Where figures are to have the width of a column, those of more panels than this span both: their width in inches."""
 _PAPER_FONTS: dict[str, Any] = {
     "font.size": 8,
     "axes.titlesize": 8.5,
@@ -138,10 +140,28 @@ def save_figures(
     """
     made = []
     for plate in plates:
-        save_plate(plate, [Path(folder) / f"{plate.key}.{suffix}" for suffix in formats], width, overwrite=overwrite)
+        places = [Path(folder) / f"{plate.key}.{suffix}" for suffix in formats]
+        save_plate(plate, places, paper_width(plate, width), overwrite=overwrite)
         made.append(plate)
     with atomic_file(Path(folder) / "captions.tex", overwrite=overwrite) as temporary:
         temporary.write_text(captions_tex(made, width), encoding="utf-8")
+
+
+def paper_width(plate: Plate, width: float | None) -> float | None:
+    """Return the width of a figure in a paper: one of many panels spans both columns.
+
+    Parameters
+    ----------
+    plate : Plate
+        A figure of the page.
+    width : float, optional
+        That was asked for, in inches.
+
+    Returns
+    -------
+    float or None
+    """
+    return _PAGE if width and width < _COLUMN and len(plate.panels) > _MOST else width
 
 
 def save_plate(
@@ -336,17 +356,18 @@ def captions_tex(plates: Sequence[Plate], width: float | None = None) -> str:
     plates : sequence of Plate
         Figures of the page.
     width : float, optional
-        Of the figures, in inches; broad ones span both columns.
+        Of the figures, in inches; broad ones, and those of many panels, span both columns.
 
     Returns
     -------
     str
         A file to ``\\input``.
     """
-    kind = "figure" if width and width < _COLUMN else "figure*"
-    size = f"width={width:g}in" if width else r"width=\linewidth"
     lines = ["% Figures and captions by jpas-gbm; \\usepackage{graphicx}, and \\graphicspath to this folder."]
     for plate in plates:
+        own = paper_width(plate, width)
+        kind = "figure" if own and own < _COLUMN else "figure*"
+        size = f"width={own:g}in" if own else r"width=\linewidth"
         lines += [
             "",
             rf"\begin{{{kind}}}",

@@ -18,7 +18,7 @@ from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
 from jpas_gbm.pages.figures.probabilities import redshift_figure, roc_figure
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
-from jpas_gbm.pages.paper import captions_tex, plate_figure, save_plate, tex, width_inches
+from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_plate, tex, width_inches
 
 
 @pytest.fixture
@@ -107,7 +107,11 @@ def test_numbers_of_every_figure_can_be_read_back(plates, tmp_path):
 
 def test_captions_are_latex(plates):
     told = captions_tex(list(plates.values()), 3.4)
-    assert told.count(r"\begin{figure}") == told.count(r"\end{figure}") == len(plates)
+    broad = [key for key, plate in plates.items() if len(plate.panels) > 4]
+    assert {"magnitude", "portraits"} <= set(broad) < set(plates)
+    assert told.count(r"\begin{figure}") == told.count(r"\end{figure}") == len(plates) - len(broad)
+    assert told.count(r"\begin{figure*}") == told.count("width=7.1in") == len(broad)
+    assert [paper_width(plates[key], 3.4) for key in ("portraits", "roc")] == [7.1, 3.4]
     assert r"QSO\_high" in told and "width=3.4in" in told and r"$\le$ 22.5" in told
     assert told.isascii()
     assert captions_tex(list(plates.values()), 7.1).count(r"\begin{figure*}") == len(plates)

@@ -151,7 +151,7 @@ def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
     ax.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
-    legend = {"loc": "upper center", "bbox_to_anchor": (0.4, 1.13), "ncols": 2, "fontsize": 7.5}
+    legend = {"loc": "upper center", "bbox_to_anchor": (0.3, 1.13), "ncols": 2, "fontsize": 7.5, "handlelength": 1.2}
     return dress(ax, "attribution of the log-odds", grid="x", legend=legend)
 
 
@@ -208,13 +208,13 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
         shown = ax.scatter(x[known], y[known], s=4, c=rank, cmap=palette, vmin=0, vmax=1, lw=0, rasterized=True)
     bar = ax.figure.colorbar(shown, ax=ax, pad=0.015, fraction=0.04, ticks=[0, 1])
     bar.ax.set_yticklabels(["low", "high"])
-    bar.set_label("value of the feature", fontsize=8, labelpad=-12)
+    bar.set_label("value of the feature", fontsize=7.5, labelpad=-2)
     bar.outline.set_visible(False)
     ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     first, second = explanation.pair
-    return dress(ax, f"contribution to ln P({first})/P({second})", grid="x")
+    return dress(ax, f"contribution to\nln P({first})/P({second})", grid="x")
 
 
 def _swarm(x: np.ndarray) -> np.ndarray:

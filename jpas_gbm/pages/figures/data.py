@@ -305,7 +305,7 @@ def separation_figure(separation: Separation, ax: Axes) -> Axes:
     if broad.any():
         ax.plot(pivot[broad], area[broad], "D", ms=5, color=BLUE, label="broad band")
     half = max(0.06, 1.5 * float(np.nanmax(np.abs(area - 0.5), initial=0)))
-    legend = {"ncols": 3, "loc": "upper center", "fontsize": 7.5}
+    legend = {"ncols": 3, "loc": "upper center", "fontsize": 7, "handlelength": 1.0, "columnspacing": 1.0}
     limits = (0.5 - half, 0.5 + half)
     return dress(ax, "pivot wavelength (Å)", "P(sky brighter than mock)", grid="y", ylim=limits, legend=legend)
 
