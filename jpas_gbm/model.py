@@ -14,6 +14,7 @@ from .atomic import atomic_folder
 from .boosting.booster import Ensemble, Member, StagedBooster
 from .boosting.calibration import Calibrator, HeldOut
 from .boosting.decision import decide
+from .boosting.few_bands import FewBands
 from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
@@ -67,8 +68,8 @@ class Model:
         The labelled rows that calibrated, with cross-fitted probabilities; what training rows look like.
     known : LabelledRows, optional
         The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
-    redshift : RedshiftDensity, optional
-        Redshift densities of quasar candidates from the template fits.
+    few_bands, redshift : FewBands, RedshiftDensity, optional
+        What few observed bands are worth; redshift densities of quasar candidates from the template fits.
     """
 
     scheme: LabelScheme
@@ -86,6 +87,7 @@ class Model:
     held_out: HeldOut | None = None
     overlap: Overlap | None = None
     known: LabelledRows | None = None
+    few_bands: FewBands | None = None
     redshift: RedshiftDensity | None = None
 
     @property
@@ -214,7 +216,23 @@ class Model:
         array of float64, shape (n, k)
             Rows sum to 1.
         """
-        return self.with_spread(self.features(catalogue, threads).X, is_bare(catalogue), threads)[0]
+        X = self.features(catalogue, threads).X
+        return self.widen(self.with_spread(X, is_bare(catalogue), threads)[0], catalogue)
+
+    def widen(self, p: np.ndarray, catalogue: Catalogue) -> np.ndarray:
+        """Return probabilities that are as sure as the observed bands of each row allow.
+
+        Parameters
+        ----------
+        p, catalogue : array of float64, shape (..., n, k), Catalogue
+            Calibrated probabilities of n rows.
+
+        Returns
+        -------
+        array of float64, shape (..., n, k)
+        """
+        observed = np.isfinite(catalogue.select_bands(self.bands).flux).sum(axis=1)
+        return p if self.few_bands is None else self.few_bands.apply(p, observed)
 
     def with_spread(
         self, X: np.ndarray, bare: np.ndarray, threads: int = 1, doubt: np.ndarray | None = None
@@ -279,7 +297,7 @@ class Model:
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads, doubt)
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
         photoz = photometric_redshift(matrix)
-        blank = np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
+        p, blank = self.widen(p, catalogue), np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
         p[blank] = spread[blank] = np.nan
         return Predictions(
             classes=self.classes,

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import FiniteFloat, NonNegativeInt
+from pydantic import BeforeValidator, FiniteFloat, NonNegativeInt
 
 from .boosting.calibration import HeldOut
+from .boosting.few_bands import FewBands
 from .features.overlap import Overlap
 from .features.redshifts import RedshiftDensity
 from .features.shift import DomainShift
@@ -24,6 +25,7 @@ OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
     "held_out": ("validation.npz", HeldOut.from_arrays),
     "overlap": ("overlap.npz", Overlap.from_arrays),
     "known": ("known.npz", LabelledRows.of),
+    "few_bands": ("few_bands.npz", FewBands.from_arrays),
     "redshift": ("redshift.npz", RedshiftDensity.from_arrays),
 }
 
@@ -55,6 +57,13 @@ class _CardFacts:
     magnitude_range: tuple[FiniteFloat, FiniteFloat] | None = None
 
 
+def _named(scheme: object) -> object:
+    """Refuse a scheme that leaves its classes to a default."""
+    if isinstance(scheme, dict) and "classes" not in scheme:
+        raise ValueError("it names no classes")
+    return scheme
+
+
 @dataclass(frozen=True)
 class ModelHead:
     """What ``model.json`` says: the parts of a :class:`Model` that are no files of their own.
@@ -74,7 +83,7 @@ class ModelHead:
         As the model has them.
     """
 
-    scheme: LabelScheme
+    scheme: Annotated[LabelScheme, BeforeValidator(_named)]
     bands: dict[str, Any]
     photometry: str
     survey: str
@@ -119,6 +128,7 @@ def misfits(model: Any) -> Iterator[str]:
     for member in model.members:
         yield from member.misfits(k, f)
     yield from () if model.held_out is None else model.held_out.misfits(k)
+    yield from () if model.few_bands is None else model.few_bands.misfits(k)
     yield from () if model.overlap is None else model.overlap.misfits(f, k)
     yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
     yield from () if model.redshift is None else model.redshift.misfits(model.recipe.templates)

@@ -17,6 +17,7 @@ from ..boosting.calibration import (
     em_shares,
     fit_calibrator,
 )
+from ..boosting.few_bands import learn_few_bands
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import QUANTILES, RedshiftDensity, SideShape, high_share
 from ..model import Model
@@ -390,6 +391,45 @@ def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stage
         weight = np.append(np.full(_TIMES * len(mocks), each), np.ones(labels))
         density, scores = fit_redshifts(model, density, parts, weight, run)
     return replace(model, redshift=density, card={**model.card, "redshift": [vars(one) for one in scores]})
+
+
+def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: MembersOf, run: Run) -> Model:
+    """Return a model that knows what few bands are worth: from the rows that calibrate it, with bands taken away.
+
+    Parameters
+    ----------
+    model : Model
+    regime : Regime
+        Says of which domain the rows are.
+    folds : Folds
+        Rows and trainings: each row is judged by trees that did not see it.
+    members_of : callable
+        Gives the models of a fold.
+    run : Run
+
+    Returns
+    -------
+    Model
+        As it was where there are too few rows.
+    """
+    models, parts = [], []
+    for stages, dataset in zip(folds.parts, folds.datasets, strict=True):
+        rows = dataset.target_rows("val") if regime.calibration == "target" else dataset.source_rows("val")
+        parts.append(rows.take(np.flatnonzero(rows.label >= 0)).replace(photometry=model.photometry))
+        recipe, shift = stages.rows.recipe, stages.rows.shift
+        models.append(replace(model, members=tuple(members_of(stages)), recipe=recipe, shift=shift))
+    every, part = Catalogue.concat(parts), np.repeat(np.arange(len(parts)), [len(one) for one in parts])
+
+    def probabilities(places: np.ndarray, flux: np.ndarray) -> np.ndarray:
+        rows, p = every.take(places).replace(flux=flux), np.empty((len(places), len(model.classes)))
+        for number, one in enumerate(models):
+            own = np.flatnonzero(part[places] == number)
+            p[own] = one.probabilities(rows.take(own), run.threads)
+        return p
+
+    with run.stage("few bands", rows=len(every)):
+        few = learn_few_bands(probabilities, every.flux, every.label, every.object_id, run.choice_seed)
+    return replace(model, few_bands=few)
 
 
 def _with_redshift(rows: Catalogue, classes: Sequence[int]) -> Catalogue:

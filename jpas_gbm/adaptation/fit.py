@@ -19,7 +19,7 @@ from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
 from .band_shifts import BandShifts
-from .calibrating import calibration_rows, doubted, field_mix, with_redshifts
+from .calibrating import calibration_rows, doubted, field_mix, with_few_bands, with_redshifts
 from .choosing import (
     Choice,
     Entrant,
@@ -482,4 +482,4 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         overlap=overlap,
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
-    return with_redshifts(model, dataset, regime, stages, run)
+    return with_redshifts(with_few_bands(model, regime, folds, members_of, run), dataset, regime, stages, run)

@@ -103,11 +103,14 @@ class Folds:
         Puts the validation rows of all folds, one after the other, into catalogue order.
     whole : callable, optional
         ``whole(rounds)`` makes the stages that train on all labels, for so many rounds as folds took.
+    datasets : tuple of Dataset
+        What each part was made of.
     """
 
     parts: tuple[Stages, ...]
     order: np.ndarray | None = None
     whole: Callable[[dict[Hashable, int]], Stages] | None = None
+    datasets: tuple[Dataset, ...] = ()
 
     @property
     def first(self) -> Stages:
@@ -234,9 +237,10 @@ def make_folds(
         return Stages(rows, options, here)
 
     if folds < 2:
-        return Folds((stages_of(dataset, ""),))
+        return Folds((stages_of(dataset, ""),), datasets=(dataset,))
     if not regime.target_labels:
-        return Folds((stages_of(_resplit(dataset, _known(dataset), _VAL), ""),))
+        judging = _resplit(dataset, _known(dataset), _VAL)
+        return Folds((stages_of(judging, ""),), datasets=(judging,))
     dealt = label_folds(dataset, folds)
     parts = tuple(stages_of(part, f"fold {i} of {len(dealt)}") for i, part in enumerate(dealt, start=1))
 
@@ -244,7 +248,7 @@ def make_folds(
         return replace(stages_of(_resplit(dataset, _known(dataset), _TRAIN), ALL), rounds=rounds)
 
     val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in dealt])
-    return Folds(parts, np.argsort(val, kind="stable"), whole)
+    return Folds(parts, np.argsort(val, kind="stable"), whole, tuple(dealt))
 
 
 FEW_LABELS = 100

@@ -143,6 +143,8 @@ def predict(
     ] = None,
     tiles: Annotated[str | None, Option(help="Zero points of tiles that 'calibrate-tiles' measured.")] = None,
     keep: Annotated[str | None, Option(help="Columns to carry along: NAME,... or all. Ids are kept anyway.")] = None,
+    intervals: Annotated[bool, Option("--intervals", help="Add P_LO, P_HI: within errors, over members.")] = False,
+    blank: Annotated[str, Option(help="Rows without any flux get: nothing, or the prior.")] = "nothing",
     shard: Annotated[str | None, Option(help="I/N: do the I-th of N parts, for array jobs.")] = None,
     merge: Annotated[bool, Option("--merge", help="Join the parts that --shard 1/N to N/N made.")] = False,
     strict: Strict = False,

@@ -399,8 +399,10 @@ def _add_batch(
     found.bands[batch], found.own[batch] = shares.share(total)
     found.features[kept] = pair.difference(total[local])
     found.values[kept] = X[local]
-    p = model.calibrate(found.margins[batch], is_bare(found.rows.take(batch)))
-    found.probabilities[batch] = p if model.overlap is None else model.overlap.tempered(p, model.overlap.judge(X)[1])
+    rows = found.rows.take(batch)
+    p = model.calibrate(found.margins[batch], is_bare(rows))
+    p = p if model.overlap is None else model.overlap.tempered(p, model.overlap.judge(X)[1])
+    found.probabilities[batch] = model.widen(p, rows)
     return error
 
 

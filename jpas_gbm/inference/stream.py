@@ -26,6 +26,7 @@ from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
 from ..surveys.tables import open_table
+from .intervals import Intervals
 from .spool import Plan, Shard, Spool, Tally, refuse_repeated_keys, shards_of
 from .tiles import with_tiles
 
@@ -125,6 +126,8 @@ def predict(
     pair: str | Sequence[str] | None = None,
     tiles: str | Path | None = None,
     keep: str | Sequence[str] | None = None,
+    intervals: bool = False,
+    blank: str = "nothing",
     strict: bool = False,
     shard: str | None = None,
     merge: bool = False,
@@ -148,8 +151,11 @@ def predict(
         Rows in memory at a time; rows (``all``, or classes with commas) that are told the bands that decide between the
         class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`); zero points of tiles
         that the model does not know, by ``calibrate-tiles``.
-    keep, strict : str or sequence of str, bool
+    keep, intervals, blank : str or sequence of str, bool, {"nothing", "prior"}
         Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named.
+        Add P_LO and P_HI of each class (:class:`~jpas_gbm.inference.intervals.Intervals`; some twenty times the work);
+        what rows without any flux get: no probabilities, or the shares of the classes among labelled rows.
+    strict : bool
         Refuse a catalogue of which there is anything to note, such as stale checksums.
     shard, merge : str, bool
         Do only the I-th of N parts (``I/N``), into a folder beside `out`; join the parts that all such jobs made.
@@ -162,13 +168,27 @@ def predict(
     """
     tables, part = [] if legacy is None else as_list(legacy), None if shard is None else Shard.read(shard)
     _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None, part, merge)
-    given = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
+    given: dict[str, object] = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
+    given |= {"intervals": intervals or None, "blank": None if blank == "nothing" else blank}
     known, model, threads = _known_by(model, tiles), with_tiles(open_model(model), tiles), thread_count(threads)
+    prior = _prior(model, blank)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
+    ends = Intervals(model, threads) if intervals else None
     reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
     kept = KeptColumns(reader, keep, out)
-    stream = _Stream(model, reader, tables, why, kept, threads, tiles, chunk_rows, known, given)
+    stream = _Stream(model, reader, tables, why, ends, prior, kept, threads, tiles, chunk_rows, known, given)
     return stream.run(out, part, merge, overwrite, progress)
+
+
+def _prior(model: Model, blank: str) -> np.ndarray | None:
+    """Return the probabilities of rows without any flux, or None where they have none."""
+    if blank not in ("nothing", "prior"):
+        raise ConfigError(f"--blank {blank}: write nothing or prior.")
+    if blank == "nothing":
+        return None
+    if model.few_bands is None:
+        raise ConfigError("--blank prior: this model has learnt nothing of rows with few bands. Fit it again.")
+    return model.few_bands.prior.astype(np.float32)
 
 
 def _known_by(model: Model | str | Path, tiles: str | Path | None) -> list[str]:
@@ -254,6 +274,8 @@ class _Stream:
     reader: CatalogueReader
     tables: Sequence[Source]
     why: WhyColumns | None
+    ends: Intervals | None
+    prior: np.ndarray | None
     kept: KeptColumns
     threads: int
     tiles: str | Path | None
@@ -330,8 +352,13 @@ class _Stream:
             matrix = model.features(chunk, self.threads)
             part = model.predict(chunk, threads=self.threads, matrix=matrix)
             why = {} if self.why is None else self.why.of(part, matrix.X)
+            why |= {} if self.ends is None else self.ends.of(part)
+            if self.prior is not None:
+                unseen = np.isnan(part.probabilities[:, :1])
+                part = replace(part, probabilities=np.where(unseen, self.prior, part.probabilities))
             # A run that goes on knows its columns, and kept columns learn their names here all the same.
-            columns = self.kept.beside(part.columns()) + (() if self.why is None else self.why.columns)
+            more = [one.columns for one in (self.ends, self.why) if one is not None]
+            columns = sum(more, self.kept.beside(part.columns()))
             if not spool.columns:
                 # The first chunk is predicted before anything is written: it says which columns there are.
                 spool.begin(columns, tuple(part.catalogue.key))

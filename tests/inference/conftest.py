@@ -40,7 +40,8 @@ class FakeFitted:
     shift: None = None
     redshift: None = None
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
-    predict = Model.predict
+    few_bands: Any = None
+    predict, widen = Model.predict, Model.widen
 
     def features(self, catalogue: Catalogue, threads: int = 1) -> Any:
         self.chunks.append(len(catalogue))
@@ -62,7 +63,7 @@ class FakeFitted:
         base = np.stack([X[:, i::4].sum(axis=1) % 5 for i in range(4)], axis=1)
         return np.stack([factor * base for factor in self.members])
 
-    def calibrate(self, margins: np.ndarray) -> np.ndarray:
+    def calibrate(self, margins: np.ndarray, bare: np.ndarray | None = None) -> np.ndarray:
         e = np.exp(margins - margins.max(axis=1, keepdims=True))
         return e / e.sum(axis=1, keepdims=True)
 

@@ -1,0 +1,179 @@
+"""What few bands are worth: probabilities of rows with few observed bands, as held-out rows with as few teach."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..options import CalibrationOptions
+from ..scores.losses import log_p, softmax
+from .calibration import fit_calibrator
+
+SHARES = (1 / 11, 2 / 11, 4 / 11, 8 / 11)
+"""Shares of the bands that are left for the calibration: 5, 10, 20 and 40 of 55."""
+_WHOLE = 0.9
+"""Share of the usual number of bands from which on nothing is corrected."""
+_MOST_ROWS = 2000
+
+
+@dataclass(frozen=True, eq=False)
+class FewBands:
+    """Calibration by the number of observed bands.
+
+    Probabilities p of a row with a share s of the usual number of bands become softmax(W log p + b); [W | b] is
+    interpolated linearly in s between the shares that it was fitted at, from the shares of the classes at none to no
+    correction at nine tenths.
+
+    Parameters
+    ----------
+    usual : int
+        Number of observed bands of the middle labelled row.
+    share : array of float64, shape (l,)
+        Shares of that number, rising from 0.
+    A : array of float64, shape (l, k, k + 1)
+        [W | b] at each.
+    """
+
+    usual: int
+    share: np.ndarray
+    A: np.ndarray
+
+    @property
+    def prior(self) -> np.ndarray:
+        """Shares of the classes where nothing was observed, float64 (k,)."""
+        return softmax(self.A[:1, :, -1])[0]
+
+    def apply(self, p: np.ndarray, observed: np.ndarray) -> np.ndarray:
+        """Return probabilities that are as sure as the bands allow.
+
+        Parameters
+        ----------
+        p : array of float64, shape (..., n, k)
+            Calibrated probabilities.
+        observed : array of int, shape (n,)
+            Observed bands of each row.
+
+        Returns
+        -------
+        array of float64, shape (..., n, k)
+            Rows sum to 1; those with nine tenths of the usual bands are as they were.
+        """
+        found = np.array(p, dtype=np.float64)
+        for count in np.unique(observed[observed < _WHOLE * self.usual]):
+            rows, share = observed == count, count / self.usual
+            at = int(np.searchsorted(self.share, share, side="right")) - 1
+            part = (share - self.share[at]) / (self.share[at + 1] - self.share[at])
+            A = (1 - part) * self.A[at] + part * self.A[at + 1]
+            margins = log_p(found[..., rows, :]) @ A[:, :-1].T + A[:, -1]
+            found[..., rows, :] = softmax(margins.reshape(-1, margins.shape[-1])).reshape(margins.shape)
+        return found
+
+    def misfits(self, n_classes: int) -> Iterator[str]:
+        """Yield what is wrong with it.
+
+        Parameters
+        ----------
+        n_classes : int
+            Of the model.
+
+        Yields
+        ------
+        str
+        """
+        k, levels = n_classes, len(self.share)
+        if self.usual < 1 or levels < 2 or self.A.shape != (levels, k, k + 1) or not np.isfinite(self.A).all():
+            yield f"its calibration by number of bands is of shape {self.A.shape} for {k} classes, or is not finite"
+        elif self.share[0] != 0 or self.share[-1] != _WHOLE or not (np.diff(self.share) > 0).all():
+            yield f"its calibration by number of bands stands at the shares {self.share.tolist()}"
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the parts by name, in a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        return {"usual": np.array(self.usual), "share": self.share, "A": self.A}
+
+    @classmethod
+    def from_arrays(cls, value: dict[str, np.ndarray]) -> FewBands:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        value : dict of str to array
+
+        Returns
+        -------
+        FewBands
+        """
+        return cls(int(value["usual"]), *(np.asarray(value[name], dtype=np.float64) for name in ("share", "A")))
+
+
+def thinned(flux: np.ndarray, share: float, rng: np.random.Generator) -> np.ndarray:
+    """Return fluxes of which a share of the observed bands is left, chosen at random.
+
+    Parameters
+    ----------
+    flux : array of float32, shape (n, b)
+        NaN where not observed.
+    share : float
+        Of the observed bands of each row; one is left at least.
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    array of float32, shape (n, b)
+    """
+    order = np.where(np.isnan(flux), np.inf, rng.random(flux.shape)).argsort(axis=1).argsort(axis=1)
+    kept = np.maximum(np.rint(share * np.isfinite(flux).sum(axis=1)), 1)
+    return np.where(order < kept[:, None], flux, np.float32(np.nan))
+
+
+def learn_few_bands(
+    probabilities: Callable[[np.ndarray, np.ndarray], np.ndarray],
+    flux: np.ndarray,
+    y: np.ndarray,
+    groups: np.ndarray,
+    seed: int,
+) -> FewBands | None:
+    """Learn from labelled rows of which bands are taken away.
+
+    Parameters
+    ----------
+    probabilities : callable
+        Gives the probabilities of some of the rows (places, fluxes), as the model calibrates rows with all bands.
+    flux : array of float32, shape (n, b)
+        Of rows that no tree saw.
+    y : array of int, shape (n,)
+        Their classes.
+    groups : array of int, shape (n,)
+        Their objects.
+    seed : int
+
+    Returns
+    -------
+    FewBands or None
+        None where there are too few rows to tell.
+    """
+    rng = np.random.default_rng(seed)
+    rows = np.flatnonzero(np.isfinite(flux).any(axis=1))
+    if len(rows) > _MOST_ROWS:
+        rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
+    if len(rows) < 20:
+        return None
+    k = 0
+    found = []
+    options = CalibrationOptions(method="offsets")
+    for share in SHARES:
+        p = probabilities(rows, thinned(flux[rows], share, rng))
+        k = p.shape[1]
+        calibrator, _ = fit_calibrator(log_p(p), y[rows], options, groups=groups[rows], seed=seed)
+        found.append(np.column_stack([calibrator.W, calibrator.b]))
+    counts = np.bincount(y[rows], minlength=k) + 1.0
+    nothing = np.column_stack([np.zeros((k, k)), np.log(counts / counts.sum())])
+    A = np.stack([nothing, *found, np.eye(k, k + 1)])
+    usual = int(np.median(np.isfinite(flux[rows]).sum(axis=1)))
+    return FewBands(max(usual, 1), np.array([0.0, *SHARES, _WHOLE]), A)
