@@ -139,8 +139,7 @@ def predict(
 
     Parameters
     ----------
-    model : Model or path
-    catalogue : path
+    model, catalogue : Model or path, path
         FITS, VOTable, Parquet, CSV, HDF5 or the paper's .npy; a folder or wildcard of such files, or a HATS catalogue.
     out : path
         FITS, Parquet, VOTable, CSV or ECSV by suffix; .hats is a HATS catalogue, whose rows stand by place on the sky.
@@ -151,11 +150,9 @@ def predict(
         Rows in memory at a time; rows (``all``, or classes with commas) that are told the bands that decide between the
         class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`); zero points of tiles
         that the model does not know, by ``calibrate-tiles``.
-    keep, intervals, blank : str or sequence of str, bool, {"nothing", "prior"}
-        Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named.
-        Add P_LO and P_HI of each class (:class:`~jpas_gbm.inference.intervals.Intervals`; some twenty times the work);
-        what rows without any flux get: no probabilities, or the shares of the classes among labelled rows.
-    strict : bool
+    keep, intervals, blank, strict : str or sequence of str, bool, {"nothing", "prior"}, bool
+        Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named. Add
+        P_LO and P_HI of each class (:class:`~jpas_gbm.inference.intervals.Intervals`); what rows without any flux get.
         Refuse a catalogue of which there is anything to note, such as stale checksums.
     shard, merge : str, bool
         Do only the I-th of N parts (``I/N``), into a folder beside `out`; join the parts that all such jobs made.
@@ -171,12 +168,10 @@ def predict(
     given: dict[str, object] = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
     given |= {"intervals": intervals or None, "blank": None if blank == "nothing" else blank}
     known, model, threads = _known_by(model, tiles), with_tiles(open_model(model), tiles), thread_count(threads)
-    prior = _prior(model, blank)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    ends = Intervals(model, threads) if intervals else None
     reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
     kept = KeptColumns(reader, keep, out)
-    stream = _Stream(model, reader, tables, why, ends, prior, kept, threads, tiles, chunk_rows, known, given)
+    stream = _Stream(model, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
     return stream.run(out, part, merge, overwrite, progress)
 
 
@@ -274,8 +269,8 @@ class _Stream:
     reader: CatalogueReader
     tables: Sequence[Source]
     why: WhyColumns | None
-    ends: Intervals | None
-    prior: np.ndarray | None
+    intervals: bool
+    blank: str
     kept: KeptColumns
     threads: int
     tiles: str | Path | None
@@ -338,6 +333,7 @@ class _Stream:
     def _predict(self, spool: Spool, shard: Shard | None, progress: Progress | None) -> None:
         """Predict the rows that a spool lacks, chunk by chunk."""
         reader, model, start = self.reader, self.model, time.perf_counter()
+        ends, prior = Intervals(model, self.threads) if self.intervals else None, _prior(model, self.blank)
         first, last = (0, None) if shard is None else shard.part(reader.rows or 0, self.chunk_rows)
         total = reader.rows or 0 if last is None else last - first
         done = spool.tally
@@ -352,12 +348,12 @@ class _Stream:
             matrix = model.features(chunk, self.threads)
             part = model.predict(chunk, threads=self.threads, matrix=matrix)
             why = {} if self.why is None else self.why.of(part, matrix.X)
-            why |= {} if self.ends is None else self.ends.of(part)
-            if self.prior is not None:
+            why |= {} if ends is None else ends.of(part)
+            if prior is not None:
                 unseen = np.isnan(part.probabilities[:, :1])
-                part = replace(part, probabilities=np.where(unseen, self.prior, part.probabilities))
+                part = replace(part, probabilities=np.where(unseen, prior, part.probabilities))
             # A run that goes on knows its columns, and kept columns learn their names here all the same.
-            more = [one.columns for one in (self.ends, self.why) if one is not None]
+            more = [one.columns for one in (ends, self.why) if one is not None]
             columns = sum(more, self.kept.beside(part.columns()))
             if not spool.columns:
                 # The first chunk is predicted before anything is written: it says which columns there are.
