@@ -183,3 +183,36 @@ def test_a_field_beyond_the_labels_is_not_trusted(rng, samples):
 
 def test_too_few_labels_for_bins_of_the_mix(rng, samples):
     assert len(mix_edges(samples.held_out(rng, 200))) == 0
+
+
+@pytest.mark.parametrize("shift", ["label", "covariate", "none"])
+def test_each_assumption_has_its_own_weights(world, world_mix, shift, monkeypatch):
+    """Class mix and selection weigh calibration labels of other classes, and the field, each in its way."""
+    seen = []
+    kept = selection.select_conformal
+    monkeypatch.setattr(
+        selection, "select_conformal", lambda *given, **more: seen.append(given) or kept(*given, **more)
+    )
+    choose(world, world_mix, fdr=0.3, shift=shift)
+    labelled, rows, _ = world
+    other = labelled.label != 0
+    ours, theirs = seen[0][3:5]
+    if shift == "none":
+        assert ours is None and theirs is None
+        return
+    if shift == "covariate":
+        wanted = covariate_weights(labelled.p, labelled.mag, rows.p, rows.mag, seed=0)[:2]
+    else:
+        upper = world_mix.interval()[1]
+        wanted = [selection.null_weights(world_mix, upper, one.p, one.mag, 0) for one in (labelled, rows)]
+    np.testing.assert_allclose(ours, wanted[0][other])
+    np.testing.assert_allclose(theirs, wanted[1])
+
+
+def test_the_naive_list_is_the_longest_of_mean_probability(world, world_mix):
+    part = choose(world, world_mix, purity=0.3).part
+    _, rows, _ = world
+    falling = np.sort(world_mix.correct(rows.p, rows.mag)[:, 0])[::-1]
+    mean = np.cumsum(falling) / np.arange(1, len(falling) + 1)
+    assert part.mean_probability_size == pytest.approx(np.flatnonzero(mean >= 0.3)[-1] + 1, rel=0.02)
+    assert part.mean_probability_size > 10
