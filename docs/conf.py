@@ -2,13 +2,16 @@
 
 import inspect
 
+from docutils import nodes
+from docutils.utils.math.latex2mathml import tex2mathml
+
 import jpas_gbm
 
 project = "jpas-gbm"
 author = copyright = "The jpas-gbm developers"
 version = release = jpas_gbm.__version__
 
-extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "sphinx.ext.mathjax", "numpydoc", "myst_nb"]
+extensions = ["sphinx.ext.autodoc", "sphinx.ext.autosummary", "numpydoc", "myst_nb"]
 exclude_patterns = ["_build", "**.ipynb_checkpoints"]
 templates_path = ["_templates"]
 root_doc = "index"
@@ -42,5 +45,19 @@ def _the_door(app, what, name, obj, options, signature, returned):
     return None
 
 
+def _math(block):
+    """Return what writes equations as MathML, which browsers set without a script or a network."""
+
+    def visit(translator, node):
+        translator.body.append(tex2mathml(node.astext(), as_block=block))
+        raise nodes.SkipNode
+
+    return visit, None
+
+
+html_math_renderer = "mathml"
+
+
 def setup(app):
+    app.add_html_math_renderer("mathml", _math(False), _math(True))
     app.connect("autodoc-process-signature", _the_door)
