@@ -172,7 +172,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
         axis.label.set_fontsize(9)
         axis.set_tick_params(labelsize=7.5)
     if kind == "beeswarm":
-        ax.set_xlabel(named.replace(" to ", " to\n"), fontsize=7.5)
+        ax.set_xlabel(named.replace(" to ", " to\n"), fontsize=7.5, loc="right")
         return ax
     ax.set_xlabel(ax.get_xlabel().replace("_", " "))
     ax.set_ylabel(named)

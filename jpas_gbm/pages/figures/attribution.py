@@ -208,7 +208,7 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
         shown = ax.scatter(x[known], y[known], s=4, c=rank, cmap=palette, vmin=0, vmax=1, lw=0, rasterized=True)
     bar = ax.figure.colorbar(shown, ax=ax, pad=0.015, fraction=0.04, ticks=[0, 1])
     bar.ax.set_yticklabels(["low", "high"])
-    bar.set_label("value of the feature", fontsize=7.5, labelpad=-2)
+    bar.set_label("value of the feature", fontsize=7.5, labelpad=1)
     bar.outline.set_visible(False)
     ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
     ax.invert_yaxis()

@@ -269,7 +269,7 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
         last = place
         note_above(ax, place, f"{n:,}", rotation=90, y=1.06 if raised else 1.01, color=MUTED, fontsize=6)
     ax.set_title(title, pad=26)
-    legend_below(ax, 4, fontsize=8, handlelength=1.6)
+    legend_below(ax, 2, fontsize=7.5, handlelength=1.6)
     return dress(ax, "redshift of the quasar", "probability", ylim=(-0.03, 1.03))
 
 
@@ -289,7 +289,8 @@ def _redshift_plate(subject: Subject) -> Plate | None:
     if not panels:
         return None
     words = sentence(listed(quasars))
-    return Plate.worded("redshift", panels, quasars=words, rows=subject.rows_words, fewest=COMMON)
+    columns = 2 if len(panels) % 2 == 0 else min(len(panels), 3)
+    return Plate.worded("redshift", panels, columns, quasars=words, rows=subject.rows_words, fewest=COMMON)
 
 
 def strata_figure(coverage: Coverage, ax: Axes) -> Axes:
