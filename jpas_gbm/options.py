@@ -244,6 +244,18 @@ class CalibrationOptions(Options):
     shrinkage: tuple[Strength, ...] = Field(
         (0.001, 0.01, 0.1, 1.0), min_length=1, description="Strengths of the pull towards no correction that are tried."
     )
+    prior_rows: float = Field(
+        1.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="Weight, in labels, of the prior that nothing needs correcting.",
+    )
+    anchor_rows: float = Field(
+        30.0,
+        ge=0,
+        allow_inf_nan=False,
+        description="The same where mocks and the class mix of unlabelled rows say what to begin from.",
+    )
 
 
 class FitOptions(Options):

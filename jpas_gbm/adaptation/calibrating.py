@@ -1,4 +1,4 @@
-"""From margins to probabilities: the rows that calibrate, and the class mix of a sky without labels."""
+"""From margins to probabilities: the rows that calibrate, what they begin from, and the class mix of unlabelled sky."""
 
 from __future__ import annotations
 
@@ -14,10 +14,11 @@ from ..boosting.calibration import (
     Calibrator,
     HeldOut,
     crossfit_probabilities,
-    em_shares,
     fit_calibrator,
 )
 from ..boosting.few_bands import learn_few_bands
+from ..boosting.scaling import em_shares
+from ..config import override
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import QUANTILES, RedshiftDensity, SideShape, high_share
 from ..model import Model
@@ -27,9 +28,8 @@ from ..run import Run
 from ..scores.metrics import RedshiftScore, score_redshifts
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .choosing import counted_rows
 from .folds import Folds, MembersOf, mean_margins
-from .rows import Regime, Rows
+from .rows import Regime, Rows, counted_rows
 from .sky import observe_again
 from .stages import Stages
 
@@ -50,6 +50,8 @@ class CalibrationRows:
         The same without imaging.
     weight : array, shape (n,), optional
         Weights of the rows; default: all alike.
+    anchor : Anchor, optional
+        What the margins went through first; None where they are those of the trees.
     """
 
     domain: str
@@ -57,6 +59,24 @@ class CalibrationRows:
     margins: np.ndarray
     bare: np.ndarray | None
     weight: np.ndarray | None = None
+    anchor: Anchor | None = None
+
+    def options(self, asked: CalibrationOptions) -> CalibrationOptions:
+        """Return how these rows calibrate: held by the anchor where there is one.
+
+        Parameters
+        ----------
+        asked : CalibrationOptions
+            Options of the fit.
+
+        Returns
+        -------
+        CalibrationOptions
+            On mocks, one scale and offset of each class at most: which classes they confuse is not the sky's.
+        """
+        if self.domain == "source":
+            return override(asked, method="vector") if asked.method in ("auto", "dirichlet") else asked
+        return asked if self.anchor is None else held(asked)
 
     def calibrate(
         self, margins: np.ndarray, options: CalibrationOptions, seed: int
@@ -76,7 +96,8 @@ class CalibrationRows:
         -------
         tuple[Calibrator, CalibrationReport]
         """
-        return fit_calibrator(margins, self.val.y, options, groups=self.val.groups, seed=seed, weight=self.weight)
+        made = fit_calibrator(margins, self.val.y, options, groups=self.val.groups, seed=seed, weight=self.weight)
+        return (made[0] if self.anchor is None else replace(made[0], base=self.anchor.calibrator)), made[1]
 
     def held_out(self, options: CalibrationOptions, seed: int) -> HeldOut:
         """Return these rows with cross-fitted probabilities.
@@ -97,7 +118,139 @@ class CalibrationRows:
         return HeldOut(p, val.y, val.groups, val.mag, self.domain)
 
 
-def calibration_rows(regime: Regime, folds: Folds, members_of: MembersOf) -> CalibrationRows:
+@dataclass(frozen=True, eq=False)
+class Anchor:
+    """What is known of a model's probabilities before any label of the sky: labels begin from it.
+
+    Parameters
+    ----------
+    calibrator : Calibrator
+        Of mock validation rows, for the class mix of the sky's rows where that could be found.
+    mix : FieldMix, optional
+        The class mix; None where there are no rows of the sky.
+    """
+
+    calibrator: Calibrator
+    mix: FieldMix | None
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
+        mix = None if self.mix is None else dict(zip(self.mix.classes, self.mix.new, strict=True))
+        return {"class mix": mix, "mix taken": self.mix is not None and self.mix.taken}
+
+
+_ANCHOR_ROWS = 20_000
+"""Most mocks, and most rows of each part of the sky, that make an anchor."""
+
+
+def anchor(stages: Stages, members: list[Member]) -> Anchor | None:
+    """Return what mock validation rows and the sky's rows without labels say of the probabilities of a model.
+
+    Parameters
+    ----------
+    stages : Stages
+        Its rows.
+    members : list of Member
+        The model.
+
+    Returns
+    -------
+    Anchor or None
+        None where the regime has no mocks.
+    """
+    options = stages.options
+    key = ("anchor", *(id(part) for m in members for part in (m.booster, m.base)), options.cut, options.class_mix)
+    # The models are kept beside it: no other has their numbers then.
+    return stages.once(key, lambda: (members, _anchor(stages, members)))[1]
+
+
+def _anchor(stages: Stages, members: list[Member]) -> Anchor | None:
+    rows = stages.rows
+    if rows.source_val is None or not len(rows.source_val):
+        return None
+    val = _at_most(rows.source_val)
+    sky = [_at_most(part) for part in (rows.unlabelled, rows.target_train, rows.target_val) if part is not None]
+    margins = mean_margins(members, val.X, stages.run.threads)
+    quick = CalibrationOptions(method="vector", shrinkage=(0.01,))
+    calibrator, _ = fit_calibrator(margins, val.y, quick, groups=val.groups)
+    mix = None
+    if sky and stages.options.class_mix:
+        mix = _mix(stages, Rows.concat(sky), CalibrationRows("source", val, margins, None), members, calibrator)
+    return Anchor(mix.applied(calibrator) if mix is not None and mix.taken else calibrator, mix)
+
+
+def _at_most(rows: Rows) -> Rows:
+    return rows.take(np.arange(0, len(rows), -(-len(rows) // _ANCHOR_ROWS) or 1))
+
+
+def anchor_of(stages: Stages, members: list[Member]) -> Calibrator | None:
+    """Return the calibrator of :func:`anchor`.
+
+    Parameters
+    ----------
+    stages : Stages
+        Its rows.
+    members : list of Member
+        The model.
+
+    Returns
+    -------
+    Calibrator or None
+    """
+    found = anchor(stages, members)
+    return None if found is None else found.calibrator
+
+
+def held(options: CalibrationOptions) -> CalibrationOptions:
+    """Return the options with which labels correct an anchor.
+
+    Parameters
+    ----------
+    options : CalibrationOptions
+        Asked for.
+
+    Returns
+    -------
+    CalibrationOptions
+    """
+    return override(options, prior_rows=max(options.prior_rows, options.anchor_rows))
+
+
+_FEW_CALIBRATE = 2_000
+"""Fewer labels than these tell no scale of each class while candidates are compared."""
+
+
+def quick_calibration(options: CalibrationOptions, anchored: bool, labels: int) -> CalibrationOptions:
+    """Return one calibration for all candidates: choosing the best for each is left to the one that is kept.
+
+    Parameters
+    ----------
+    options : CalibrationOptions
+        Asked for.
+    anchored : bool
+        Whether it begins from an anchor.
+    labels : int
+        Rows that calibrate.
+
+    Returns
+    -------
+    CalibrationOptions
+    """
+    options = held(options) if anchored else options
+    if options.method != "auto":
+        return options
+    method = "offsets" if anchored and labels < _FEW_CALIBRATE else "vector"
+    return override(options, method=method, shrinkage=(0.01,))
+
+
+def calibration_rows(
+    regime: Regime, folds: Folds, members_of: MembersOf, anchored: Stages | None = None
+) -> CalibrationRows:
     """Return the rows that calibrate a regime.
 
     Parameters
@@ -108,18 +261,23 @@ def calibration_rows(regime: Regime, folds: Folds, members_of: MembersOf) -> Cal
         Rows and trainings.
     members_of : callable
         Gives the models of a fold.
+    anchored : Stages, optional
+        Those that train what is kept, where labels of the sky begin from what mocks and unlabelled rows say of it.
 
     Returns
     -------
     CalibrationRows
     """
     if regime.calibration == "target":
-        return CalibrationRows("target", folds.val, folds.margins(members_of), folds.bare_margins(members_of))
+        start = None if anchored is None else anchor(anchored, members_of(anchored))
+        through = None if start is None else anchor_of
+        without = folds.bare_margins(members_of, through)
+        return CalibrationRows("target", folds.val, folds.margins(members_of, through), without, anchor=start)
     stages = folds.first
     val, bare, members = stages.part("source_val"), stages.rows.bare, members_of(stages)
     weight = None
-    if regime.weighs:
-        weight = stages.weigher.weights(stages.options.domain.uda_gamma, stages.weigher.other_log_odds)
+    if regime.weighs and stages.uda_gamma:
+        weight = stages.weigher.weights(stages.uda_gamma, stages.weigher.other_log_odds)
     threads = stages.run.threads
     bare_margins = None if bare is None else mean_margins(members, bare.X, threads)
     return CalibrationRows("source", val, mean_margins(members, val.X, threads), bare_margins, weight)
@@ -219,9 +377,15 @@ def field_mix(
     FieldMix or None
         None where it is not looked for.
     """
-    options, field = stages.options, stages.rows.unlabelled
-    if not (regime.weighs and options.class_mix) or field is None:
+    field = stages.rows.unlabelled
+    if not (regime.weighs and stages.options.class_mix) or field is None:
         return None
+    return _mix(stages, field, rows, members, calibrator)
+
+
+def _mix(stages: Stages, field: Rows, rows: CalibrationRows, members: list[Member], calibrator: Calibrator) -> FieldMix:
+    """Return the class mix of rows of the sky not fainter than the cut; none of their labels is read."""
+    options = stages.options
     field = field.take(counted_rows(field, options.cut))
     k, threads = stages.rows.k, stages.run.threads
     theirs = calibrator.apply(mean_margins(members, field.X, threads))

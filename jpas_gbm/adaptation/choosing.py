@@ -9,17 +9,16 @@ import numpy as np
 
 from ..boosting.calibration import crossfit_probabilities
 from ..boosting.decision import decide
-from ..config import override
-from ..options import CalibrationOptions
 from ..run import Run
 from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from ..store import provenance
 from ..surveys.dataset import Dataset
+from .calibrating import anchor_of, quick_calibration
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
 from .named_path import Difference, NamedPath, joiner
-from .rows import Regime, Rows, TrainingRows
+from .rows import Regime, Rows, TrainingRows, counted_rows
 from .ways import Mean, Way
 
 RULE = (
@@ -27,8 +26,12 @@ RULE = (
     "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
     "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
     "better baseline lies below zero; mocks prepared by what the sky shows, which labels only calibrate, are kept for "
-    "a mean gain"
+    "a mean gain, and where labels are few (under 1,000 that count) before the path that does not gain on them, unless "
+    "a baseline is better beyond doubt"
 )
+
+FEW = 1_000
+"""Fewer validation rows that count do not tell whether to undo what was measured without them."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,6 +195,11 @@ class Verdict:
         """The verdict in one sentence."""
         low, high = self.interval
         gain = f"log loss {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] against {self.baseline}"
+        if self.adapted and self.difference >= 0:
+            return (
+                f"Labels are too few to tell whether adaptation gains: {self.best}, {gain}. "
+                "It is kept, since it was measured without them."
+            )
         if self.adapted and high >= 0:
             return (
                 f"Adaptation gains on target validation, though not beyond doubt: {self.best}, {gain}. "
@@ -257,16 +265,36 @@ def choose(scores: Scores) -> Choice:
     baseline = min(scores.baselines, key=lambda scored: scored.log_loss)
     # Prepared mocks stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
-    for one in (best, *others):
+    few = int(scores.counted.sum()) < FEW
+    first = [scored for scored in others if few and scored.log_loss <= best.log_loss]
+    for one in (*first, best, *others):
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
         # Labels calibrate prepared mocks and grow no tree of them: they have nothing to overfit by.
-        helps = interval[1] < 0 or (prepared and mean < 0)
+        helps = interval[1] < 0 or (prepared and (mean < 0 or (few and interval[0] <= 0)))
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps)
         if verdict.adapted:
             return Choice(one, verdict, joined if one is best else None)
     return Choice(baseline, verdict)
+
+
+def undecided(one: Scored, other: Scored) -> bool:
+    """Say whether labels are too few to tell that one candidate is worse than another.
+
+    Parameters
+    ----------
+    one, other : Scored
+        On the same validation rows.
+
+    Returns
+    -------
+    bool
+    """
+    val, stages = one.entrant.folds.val, one.entrant.folds.first
+    counted = counted_rows(val, stages.options.cut)
+    gains = (one.losses - other.losses)[counted]
+    return len(gains) < FEW and mean_interval(gains, val.groups[counted], stages.run.choice_seed)[0] <= 0
 
 
 def means(scored: Sequence[Scored]) -> list[Mean]:
@@ -291,41 +319,6 @@ def means(scored: Sequence[Scored]) -> list[Mean]:
     return [Mean(tuple(ranked[:n])) for n in sorted({2, len(ranked)}) if 2 <= n <= len(ranked)]
 
 
-def counted_rows(val: Rows, cut: float) -> np.ndarray:
-    """Return which validation rows count in choices: those not fainter than the cut, or all if none is; bool (n,).
-
-    Parameters
-    ----------
-    val : Rows
-        Labelled validation rows.
-    cut : float
-        Faintest magnitude that counts.
-
-    Returns
-    -------
-    array of bool, shape (n,)
-    """
-    bright = ~(val.mag > cut)
-    return bright if bright.any() else np.ones(len(val), dtype=bool)
-
-
-def quick_calibration(options: CalibrationOptions) -> CalibrationOptions:
-    """Return one calibration for all candidates: choosing the best for each is left to the one that is kept.
-
-    Parameters
-    ----------
-    options : CalibrationOptions
-        Asked for.
-
-    Returns
-    -------
-    CalibrationOptions
-    """
-    if options.method != "auto":
-        return options
-    return override(options, method="vector", shrinkage=(0.01,))
-
-
 def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scored:
     """Score a candidate on target validation, by trees of its folds on rows that they did not see.
 
@@ -344,8 +337,9 @@ def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scor
     """
     folds, options = entrant.folds, entrant.folds.first.options
     val, seed = folds.val, folds.first.run.choice_seed
-    counted, calibration = counted_rows(val, options.cut), quick_calibration(options.calibration)
-    margins = folds.margins(members_of or entrant.candidate.members)
+    counted, anchored = counted_rows(val, options.cut), entrant.candidate.anchored
+    margins = folds.margins(members_of or entrant.candidate.members, anchor_of if anchored else None)
+    calibration = quick_calibration(options.calibration, anchored, len(val))
     p = crossfit_probabilities(margins, val.y, calibration, groups=val.groups, seed=seed)
     losses = log_losses(p, val.y)
     f1 = macro_f1(confusion_matrix(val.y[counted], decide(p[counted], None), p.shape[1]))

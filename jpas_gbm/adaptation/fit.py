@@ -28,14 +28,14 @@ from .choosing import (
     Scores,
     Trained,
     choose,
-    counted_rows,
     means,
     model_card,
     score_entrant,
+    undecided,
 )
 from .folds import make_folds
 from .named_path import find_path, joined_means, path_facts
-from .rows import Regime, get_regime
+from .rows import Regime, counted_rows, get_regime
 from .shipped_ways import Mocks, SelfTrained, Target
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
@@ -291,7 +291,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     scored = {how: score_entrant(Entrant(Mocks(), one)) for how, one in found.items()}
     how, best = min(scored.items(), key=lambda item: item[1].log_loss)
     before = score_entrant(Entrant(Mocks(), plain))
-    if best.log_loss <= before.log_loss:
+    if best.log_loss <= before.log_loss or undecided(best, before):
         if len(scored) > 1:
             tried = ", ".join(f"{name} {one.log_loss:.4f}" for name, one in scored.items())
             run.note(f"few labels have a twin; the shift is measured on {how} (log loss on validation: {tried}).")
@@ -325,7 +325,9 @@ def train(rows: Prepared) -> Trained:
     """
     regime, folds = rows.regime, rows.folds
     options = folds.first.options
-    asked = options.domain.gammas if regime.adapts else (options.domain.uda_gamma,) if regime.weighs else ()
+    asked = options.domain.gammas if regime.adapts else (folds.first.uda_gamma,) if regime.weighs else ()
+    if regime.weighs and options.domain.uda_gamma > asked[0]:
+        rows.run.note("no shift of the sky could be measured, so mocks are not weighed toward it: they weigh alike.")
     usable = folds.first.usable_gammas(asked)
     found: list[Entrant] = []
     if regime.adapts:
@@ -444,12 +446,15 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     if choice.verdict is not None and not choice.verdict.adapted:
         run.note(choice.verdict.sentence)
     members_of = partial(ensemble, choice.kept.entrant.candidate)
-    rows, stages = calibration_rows(regime, folds, members_of), folds.final()
+    stages = folds.final()
+    rows = calibration_rows(regime, folds, members_of, stages if choice.kept.entrant.candidate.anchored else None)
     members = members_of(stages)
-    options, counted = stages.options.calibration, counted_rows(rows.val, stages.options.cut)
+    options = rows.options(stages.options.calibration)
+    counted = counted_rows(rows.val, stages.options.cut)
     with run.stage("calibration", rows=len(rows.val)):
         calibrator, report = rows.calibrate(rows.margins, options, seed)
         facts, bare = report.to_dict(), None
+        facts |= {} if rows.anchor is None else {"anchor": rows.anchor.to_dict()}
         if rows.bare is not None:
             bare, without = rows.calibrate(rows.bare, options, seed)
             facts["without imaging"] = without.to_dict()

@@ -9,6 +9,7 @@ from functools import cached_property
 import numpy as np
 
 from ..boosting.booster import Member
+from ..boosting.calibration import Calibrator
 from ..boosting.matrix import stratified_folds
 from ..errors import FitError
 from ..options import FitOptions
@@ -85,6 +86,17 @@ def mean_margins(members: list[Member], X: np.ndarray, threads: int) -> np.ndarr
     return mean
 
 
+Through = Callable[[Stages, list[Member]], Calibrator | None]
+"""Gives the calibrator that margins of the models of one fold go through, if any."""
+
+
+def _through(stages: Stages, members: list[Member], rows: Rows, through: Through | None) -> np.ndarray:
+    """Return the mean margins of models on rows, through a calibrator where one is given."""
+    margins = mean_margins(members, rows.X, stages.run.threads)
+    calibrator = None if through is None else through(stages, members)
+    return margins if calibrator is None else calibrator.log_odds(margins)
+
+
 def _val(stages: Stages) -> Rows:
     val = stages.rows.target_val
     assert val is not None
@@ -131,34 +143,38 @@ class Folds:
         names = ("X", "y", "groups", "mag")
         return Rows(*(self._ordered([getattr(part, name) for part in parts]) for name in names))
 
-    def margins(self, members_of: MembersOf) -> np.ndarray:
+    def margins(self, members_of: MembersOf, through: Through | None = None) -> np.ndarray:
         """Return the mean margins of each validation row by trees that did not see it.
 
         Parameters
         ----------
         members_of : callable
             Gives the models of a fold; trainings that were done before are not repeated.
+        through : callable, optional
+            Gives the calibrator that the margins of a fold's models go through.
 
         Returns
         -------
         array of float64, shape (n, k)
         """
-        return self._ordered([mean_margins(members_of(one), _val(one).X, one.run.threads) for one in self.parts])
+        return self._ordered([_through(one, members_of(one), _val(one), through) for one in self.parts])
 
-    def bare_margins(self, members_of: MembersOf) -> np.ndarray | None:
+    def bare_margins(self, members_of: MembersOf, through: Through | None = None) -> np.ndarray | None:
         """Return the same with imaging features hidden, or None where no row has them.
 
         Parameters
         ----------
         members_of : callable
             Gives the models of a fold.
+        through : callable, optional
+            Gives the calibrator that the margins of a fold's models go through.
 
         Returns
         -------
         array, or None
         """
         bare = [(one, one.rows.bare) for one in self.parts]
-        margins = [mean_margins(members_of(one), part.X, one.run.threads) for one, part in bare if part is not None]
+        margins = [_through(one, members_of(one), part, through) for one, part in bare if part is not None]
         return self._ordered(margins) if len(margins) == len(bare) else None
 
     def _ordered(self, parts: list[np.ndarray]) -> np.ndarray:

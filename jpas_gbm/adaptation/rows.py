@@ -88,6 +88,24 @@ class Rows:
         return np.bincount(self.y[self.y >= 0], minlength=k)
 
 
+def counted_rows(val: Rows, cut: float) -> np.ndarray:
+    """Return which validation rows count in choices: those not fainter than the cut, or all if none is; bool (n,).
+
+    Parameters
+    ----------
+    val : Rows
+        Labelled validation rows.
+    cut : float
+        Faintest magnitude that counts.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    bright = ~(val.mag > cut)
+    return bright if bright.any() else np.ones(len(val), dtype=bool)
+
+
 PARTS = ("source_train", "source_val", "target_train", "target_val", "unlabelled", "bare")
 """Names of the parts of the rows of a fit."""
 

@@ -144,6 +144,7 @@ class Target(Way):
     """Trees of labelled target rows alone: a baseline."""
 
     way = "target"
+    anchored = False  # mocks say nothing of trees that never saw one
 
     def members(self, stages: Stages) -> list[Member]:
         """Return the one booster.
@@ -234,6 +235,7 @@ class Stack(Way):
 
     way = "stack"
     recipes = ("auto", "stack", "mean")
+    anchored = False  # it makes other use of a mock's margins than of the sky's
     gamma: float = 0.0
 
     @classmethod

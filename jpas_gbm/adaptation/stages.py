@@ -283,6 +283,15 @@ class Stages:
 
         return self.once(("weigher", options), make)
 
+    @property
+    def uda_gamma(self) -> float:
+        """The temper of weights where no label is read: 0 where a shift was looked for and none could be measured.
+
+        Odds of domains then follow how the sky was selected, and what was not mended.
+        """
+        unmeasured = self.options.sky.pseudo_twins and self.rows.measured is None
+        return 0.0 if unmeasured else self.options.domain.uda_gamma
+
     def usable_gammas(self, gammas: tuple[float, ...]) -> tuple[float, ...]:
         """Return the tempers whose weights do not collapse, and note those given up.
 

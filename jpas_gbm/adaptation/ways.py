@@ -87,6 +87,11 @@ class Way(ABC):
         return parse_options(cls.Own, dict(options.ways.get(cls.way, {})), f"ways.{cls.way}")
 
     @property
+    def anchored(self) -> bool:
+        """Whether labels that calibrate begin from what mocks and unlabelled rows say of its probabilities."""
+        return True
+
+    @property
     def name(self) -> str:
         """What it is, in a few characters: ``continue(gamma=0.25)``."""
         values = [(one.name, getattr(self, one.name)) for one in fields(self)]  # type: ignore[arg-type]
@@ -193,6 +198,11 @@ class Mean(Way):
 
     way = "mean"
     parts: tuple[Way, ...] = ()
+
+    @property
+    def anchored(self) -> bool:
+        """Whether all parts are."""
+        return all(part.anchored for part in self.parts)
 
     @property
     def name(self) -> str:

@@ -19,6 +19,8 @@ from .scaling import METHODS, fit_scaling, identity
 _FEWEST = {"none": 0, "temperature": 0, "offsets": 3, "vector": 10, "dirichlet": 20}
 """Labels that each class must have before a method may learn about it."""
 _FEWEST_ROWS = 20
+_STRONG = 10.0
+"""Weight of the prior, in rows, from which on it holds the offset of a class without labels."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,11 +36,14 @@ class Calibrator:
     method : {"none", "temperature", "offsets", "vector", "dirichlet"}
     W : array of float64, shape (k, k)
     b : array of float64, shape (k,)
+    base : Calibrator, optional
+        What margins go through first: labels correct what was known without them.
     """
 
     method: str
     W: np.ndarray
     b: np.ndarray
+    base: Calibrator | None = None
 
     @classmethod
     def identity(cls, n_classes: int) -> Calibrator:
@@ -79,7 +84,7 @@ class Calibrator:
         margins = np.asarray(margins)
         if margins.ndim != 2 or margins.shape[1] != self.n_classes:
             raise FitError(f"margins have shape {margins.shape}, the calibrator needs (n, {self.n_classes}).")
-        return log_softmax(margins) @ self.W.T + self.b
+        return log_softmax(margins if self.base is None else self.base.log_odds(margins)) @ self.W.T + self.b
 
     def apply(self, margins: np.ndarray) -> np.ndarray:
         """Return probabilities, rows summing to 1.
@@ -102,7 +107,8 @@ class Calibrator:
         -------
         dict
         """
-        return {"method": self.method, "W": self.W.tolist(), "b": self.b.tolist()}
+        base = {} if self.base is None else {"base": self.base.to_dict()}
+        return {"method": self.method, "W": self.W.tolist(), "b": self.b.tolist(), **base}
 
     @classmethod
     def from_dict(cls, value: dict[str, Any]) -> Calibrator:
@@ -126,7 +132,10 @@ class Calibrator:
             b = np.array(value["b"], dtype=np.float64)
             if value["method"] not in METHODS or W.shape != (len(b), len(b)):
                 raise ValueError(f"method {value['method']!r}, W of shape {W.shape}, b of shape {b.shape}")
-            return cls(value["method"], W, b)
+            base = None if value.get("base") is None else cls.from_dict(value["base"])
+            if base is not None and (base.n_classes != len(b) or not np.isfinite([*base.W.flat, *base.b]).all()):
+                raise ValueError(f"a base for {base.n_classes} classes, not {len(b)}, or that is not finite")
+            return cls(value["method"], W, b, base)
         except (KeyError, TypeError, ValueError) as error:
             raise BundleError(f"the calibrator is damaged ({error}). Restore the model or fit again.") from error
 
@@ -205,7 +214,8 @@ def _crossfit(
     logs, labels = _checked(margins, labels)
     k = logs.shape[1]
     counts = np.bincount(labels, minlength=k)
-    methods, notes = _methods_tried(options.method, counts, len(labels) if groups is None else len(np.unique(groups)))
+    objects = len(labels) if groups is None else len(np.unique(groups))
+    methods, notes = _methods_tried(options, counts, objects)
     report = CalibrationReport(counts.tolist(), len(labels), notes)
     if methods == ["none"]:
         return identity(k), np.exp(logs), report
@@ -218,11 +228,12 @@ def _crossfit(
         for strength in (
             sorted(set(options.shrinkage), reverse=True) if method not in ("none", "temperature") else [0.0]
         ):
-            whole = near[method] = fit_scaling(logs, labels, method, strength, weight, near.get(method))
+            start, prior = near.get(method), options.prior_rows
+            whole = near[method] = fit_scaling(logs, labels, method, strength, weight, start, prior)
             p = np.empty_like(logs)
             for number in np.unique(fold):
                 out = fold == number
-                A = fit_scaling(logs[~out], labels[~out], method, strength, weight[~out], whole)
+                A = fit_scaling(logs[~out], labels[~out], method, strength, weight[~out], whole, prior)
                 p[out] = Calibrator(method, A[:, :-1], A[:, -1]).apply(logs[out])
             tried = TriedMethod(method, float(strength), log_loss(p, labels, weight))
             if all(tried.log_loss < other.log_loss for other in candidates):
@@ -237,24 +248,25 @@ def _crossfit(
     )
 
 
-def _methods_tried(method: str, counts: np.ndarray, objects: int) -> tuple[list[str], list[str]]:
+def _methods_tried(options: CalibrationOptions, counts: np.ndarray, objects: int) -> tuple[list[str], list[str]]:
     """Return the methods that so many labels of each class allow, and notes on the others."""
-    wanted = list(METHODS) if method == "auto" else [method]
+    method, needed = options.method, _FEWEST | ({"offsets": 0} if options.prior_rows >= _STRONG else {})
+    wanted: list[str] = list(METHODS) if method == "auto" else [method]
     least = int(counts.min())
     if method == "none":
         return wanted, []
     if (counts > 0).sum() < 2 or objects < _FEWEST_ROWS:
         few = f"{int(counts.sum())} labels of {int((counts > 0).sum())} class(es) cannot calibrate: none is used."
         return ["none"], [few]
-    kept = [name for name in wanted if least >= _FEWEST[name]]
+    kept = [name for name in wanted if least >= needed[name]]
     left = [name for name in wanted if name not in kept]
     if not left:
         return kept, []
     # In place of one that is asked for and not allowed stands the most flexible one below it.
-    below = [name for name in METHODS[1 : METHODS.index(left[0])] if least >= _FEWEST[name]][-1]
+    below = [name for name in METHODS[1 : METHODS.index(left[0])] if least >= needed[name]][-1]
     note = (
         f"class {int(counts.argmin())} has {least} label(s): {' and '.join(left)} scaling would need "
-        f"{_FEWEST[left[0]]} of each class" + ("." if kept else f"; {below} scaling is used.")
+        f"{needed[left[0]]} of each class" + ("." if kept else f"; {below} scaling is used.")
     )
     return kept or [below], [note]
 
@@ -340,45 +352,6 @@ def crossfit_probabilities(
         If shapes or labels are wrong.
     """
     return _crossfit(margins, labels, options or CalibrationOptions(), groups, seed, weight)[1]
-
-
-_MIX_STEPS = 2000
-
-
-def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -> np.ndarray:
-    """Return the class shares under which probabilities calibrated for `old` are likeliest.
-
-    Saerens, Latinne and Decaestecker (2002): expectation maximisation on p * new / old, whose
-    likelihood has one maximum.
-
-    Parameters
-    ----------
-    p : array, shape (n, k)
-        Probabilities of the field, calibrated for the mix `old`.
-    old : array, shape (k,)
-        Positive.
-    count : array, shape (n,), optional
-        How many rows each row stands for.
-
-    Returns
-    -------
-    array of float64, shape (k,)
-    """
-    count = np.ones(len(p)) if count is None else count
-    if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
-        return np.array(old / old.sum(), dtype=np.float64)
-    density = p / old
-    new = np.array(old / old.sum(), dtype=np.float64)
-    for _ in range(_MIX_STEPS):
-        joint = density @ new
-        weight = count / np.maximum(joint, 1e-300)
-        step = new * (weight @ density)
-        step /= step.sum()
-        moved = np.abs(step - new).max()
-        new = step
-        if moved < 1e-9:
-            break
-    return new
 
 
 @dataclass(frozen=True, eq=False)

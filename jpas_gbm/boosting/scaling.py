@@ -11,8 +11,6 @@ _OWN = 0.01
 """Pull on a class's own scale and intercept, in units of the pull on its mixing with others."""
 _WEAKEST = 1e-6
 """Least pull on those: with none, rows that are all told apart would send parameters to infinity."""
-_PRIOR = 1.0
-"""Weight, in rows, of the prior that scale and intercept need no correction."""
 _STEPS = 60
 
 
@@ -63,7 +61,7 @@ class ScalingLoss:
     hundredth of `strength` times that of W's diagonal - 1 and of b: the off-diagonal and intercept
     regularisation (ODIR) of Kull et al. (2019, NeurIPS) with the diagonal pulled as well. A class's
     own scale and prior need correcting far more often than its confusion with each other class. Scale and
-    intercept also have a prior worth one row: a few rows without an error would scale without bound.
+    intercept also have a prior worth some rows: a few rows without an error would scale without bound.
 
     Parameters
     ----------
@@ -73,16 +71,20 @@ class ScalingLoss:
     weight : array, shape (n,)
     strength : float
         Against a mean log loss per row.
+    prior : float
+        Weight of that prior, rows.
     """
 
-    def __init__(self, logs: np.ndarray, labels: np.ndarray, weight: np.ndarray, strength: float) -> None:
+    def __init__(
+        self, logs: np.ndarray, labels: np.ndarray, weight: np.ndarray, strength: float, prior: float = 1.0
+    ) -> None:
         self.L = np.column_stack([logs, np.ones(len(logs))])
         self.labels = labels
         self.share = np.asarray(weight, dtype=np.float64) / np.sum(weight)
         k = logs.shape[1]
         other = ~np.eye(k, k + 1, dtype=bool)
         other[:, k] = False
-        self.pull = np.where(other, strength, max(strength * _OWN, _WEAKEST, _PRIOR / max(len(labels), 1)))
+        self.pull = np.where(other, strength, max(strength * _OWN, _WEAKEST, prior / max(len(labels), 1)))
         self.rows = np.arange(len(labels))
 
     def _forward(self, A: np.ndarray) -> tuple[float, np.ndarray]:
@@ -147,6 +149,7 @@ def fit_scaling(
     strength: float,
     weight: np.ndarray,
     start: np.ndarray | None = None,
+    prior: float = 1.0,
 ) -> np.ndarray:
     """Return A = [W | b], shape (k, k + 1), of least penalised log loss.
 
@@ -163,6 +166,8 @@ def fit_scaling(
         As for :class:`ScalingLoss`.
     start : array, shape (k, k + 1), optional
         A solution nearby, of the same method.
+    prior : float
+        As for :class:`ScalingLoss`.
 
     Returns
     -------
@@ -173,7 +178,7 @@ def fit_scaling(
     if method == "none":
         return identity(k)
     # Temperature scaling treats all classes alike: the prior of the scale is all the pull it needs.
-    problem = ScalingLoss(logs, labels, weight, 0.0 if method == "temperature" else strength)
+    problem = ScalingLoss(logs, labels, weight, 0.0 if method == "temperature" else strength, prior)
     return newton(problem, directions(method, k), A)
 
 
@@ -207,3 +212,42 @@ def newton(problem: ScalingLoss, M: np.ndarray, A: np.ndarray, polish: bool = Fa
             length /= 2
         A = A - length * change
     return A
+
+
+_MIX_STEPS = 2000
+
+
+def em_shares(p: np.ndarray, old: np.ndarray, count: np.ndarray | None = None) -> np.ndarray:
+    """Return the class shares under which probabilities calibrated for `old` are likeliest.
+
+    Saerens, Latinne and Decaestecker (2002): expectation maximisation on p * new / old, whose
+    likelihood has one maximum.
+
+    Parameters
+    ----------
+    p : array, shape (n, k)
+        Probabilities of the field, calibrated for the mix `old`.
+    old : array, shape (k,)
+        Positive.
+    count : array, shape (n,), optional
+        How many rows each row stands for.
+
+    Returns
+    -------
+    array of float64, shape (k,)
+    """
+    count = np.ones(len(p)) if count is None else count
+    if not count.any():  # a draw of a field of a few rows may be empty: nothing says that the mix is another
+        return np.array(old / old.sum(), dtype=np.float64)
+    density = p / old
+    new = np.array(old / old.sum(), dtype=np.float64)
+    for _ in range(_MIX_STEPS):
+        joint = density @ new
+        weight = count / np.maximum(joint, 1e-300)
+        step = new * (weight @ density)
+        step /= step.sum()
+        moved = np.abs(step - new).max()
+        new = step
+        if moved < 1e-9:
+            break
+    return new

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..boosting.calibration import HeldOut, em_shares
-from ..boosting.scaling import ScalingLoss, directions, newton
+from ..boosting.calibration import HeldOut
+from ..boosting.scaling import ScalingLoss, directions, em_shares, newton
 from ..scores.bootstrap import object_counts
 from ..scores.losses import log_p, softmax
 from .records import ClassMix, Trust

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
-from ..adaptation.choosing import Prepared, choose, counted_rows
+from ..adaptation.choosing import Prepared, choose
 from ..adaptation.fit import score, train
 from ..adaptation.folds import Folds, label_folds
-from ..adaptation.rows import get_regime, regimes
+from ..adaptation.rows import counted_rows, get_regime, regimes
 from ..adaptation.stages import Stages
 from ..config import override
 from ..errors import ConfigError, did_you_mean

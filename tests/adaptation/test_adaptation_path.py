@@ -1,5 +1,7 @@
 """The named path is the incumbent: which weights it has, what joins it, and what takes it out."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
@@ -73,6 +75,17 @@ def test_only_the_guard_takes_the_path_out():
     prepared = scored(Mocks(), -0.4, "mocks, prepared")
     choice = choose(Scores((path.scored, prepared), (better,), GROUPS, COUNTED, 0, path))
     assert choice.kept is prepared and choice.verdict.best == "mocks, prepared"
+
+
+def test_few_labels_do_not_undo_what_was_measured_without_them():
+    """Prepared mocks stand before a path that gains nothing on them, and before a baseline of like loss."""
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
+    prepared = scored(Mocks(), 0.0, "mocks, prepared")
+    losses = np.where(np.arange(len(prepared.losses)) % 2, 0.5, -0.52) + prepared.losses
+    like = replace(scored(Target(), 0.0), losses=losses, log_loss=float(losses[COUNTED].mean()))
+    choice = choose(Scores((path.scored, prepared), (like,), GROUPS, COUNTED, 0, path))
+    assert choice.kept is prepared and choice.verdict.difference > 0
+    assert "Labels are too few to tell whether adaptation gains" in choice.verdict.sentence
 
 
 def test_a_recipe_that_leaves_the_path_out_says_so_first(tiny, quick_options):

@@ -82,6 +82,8 @@ def test_too_few_sources_are_named(tiny, options):
     fitted = fit(small, config=options, seed=1)
     assert fitted.shift is None
     assert any("fewer than 200 unlabelled sources are measured well enough" in note for note in fitted.card["notes"])
+    assert any("mocks are not weighed toward it: they weigh alike" in note for note in fitted.card["notes"])
+    assert "gamma" not in fitted.card["chosen"]
 
 
 def test_where_no_mock_has_a_twin_ssda_measures_the_shift_on_unlabelled_sources(sky):
@@ -92,3 +94,5 @@ def test_where_no_mock_has_a_twin_ssda_measures_the_shift_on_unlabelled_sources(
     found = fitted.card["measured without labels"]
     assert found["tiles"] == 6 and {"zero points", "errors"} <= set(found["taken"])
     assert fitted.shift is not None and len(fitted.shift.tiles) == 6
+    begun = fitted.card["calibration"]["anchor"]  # labels begin from mocks and the class mix of the sky
+    assert set(begun["class mix"]) == set(sky.scheme.classes) and fitted.calibrator.base is not None

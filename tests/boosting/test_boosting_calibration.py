@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -100,6 +101,30 @@ def test_few_labels_of_a_class_undo_class_weights_by_its_offset():
     assert log_loss(calibrator.apply(lifted[others]), y[others]) < log_loss(
         temperature.apply(lifted[others]), y[others]
     )
+
+
+def test_labels_correct_what_was_known_without_them():
+    """A calibrator stands on another; a strong prior lets thirty labels move it little, and needs none of a class."""
+    margins, y = sample(3000)
+    base = Calibrator("vector", 0.8 * np.eye(4), np.array([0.3, 0.0, -0.2, 0.0]))
+    free, _ = fit_calibrator(base.log_odds(margins), y, CalibrationOptions(method="offsets"))
+    whole = replace(free, base=base)
+    assert np.allclose(whole.apply(margins), free.apply(base.log_odds(margins)), atol=1e-12)
+    again = Calibrator.from_dict(json.loads(json.dumps(whole.to_dict())))
+    assert np.array_equal(again.apply(margins), whole.apply(margins))
+    few = np.flatnonzero(y != 0)[:30]
+    held = CalibrationOptions(method="offsets", prior_rows=30.0)
+    near, report = fit_calibrator(margins[few], y[few], held)
+    loose, _ = fit_calibrator(margins[few], y[few], CalibrationOptions(method="temperature"))
+    assert report.method == "offsets" and np.abs(near.W - np.eye(4)).max() < 0.1 and np.abs(near.b).max() < 0.1
+    assert np.abs(loose.W - np.eye(4)).max() > np.abs(near.W - np.eye(4)).max()
+
+
+@pytest.mark.parametrize("b", [[0.0, 0.0, 0.0], [0.0, float("nan")]])
+def test_a_damaged_base_is_refused(b):
+    base = {"method": "none", "W": np.eye(len(b)).tolist(), "b": b}
+    with pytest.raises(BundleError, match="calibrator is damaged .*a base for"):
+        Calibrator.from_dict({"method": "none", "W": np.eye(2).tolist(), "b": [0.0, 0.0], "base": base})
 
 
 def test_dirichlet_repairs_confused_classes():

@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.calibration import HeldOut, em_shares
+from jpas_gbm.boosting.calibration import HeldOut
+from jpas_gbm.boosting.scaling import em_shares
 from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.lists.mix import cells, estimate_mix, fit_bias, mag_bins
 from jpas_gbm.lists.selection import check_mix
