@@ -69,10 +69,14 @@ def set_aside(data: Dataset, judge: str, labels: int | None) -> Sides:
     inside, judged = np.isin(masked.target.object_id, kept), np.isin(masked.target.object_id, away)
     if half is not None:
         split = np.where(np.isin(masked.target.object_id, half), 0, 1)
-    new = np.where(inside & np.isin(np.array(masked.target_split), (0, 1)), split, -1).astype(np.int8)
+    own = np.array(masked.target_split)
+    new = np.where(inside & np.isin(own, (0, 1)), split, -1).astype(np.int8)
     label = np.where(new >= 0, masked.target.label, -1).astype(np.int8)
     twins = masked.twins.take(np.isin(masked.twins.object_id, masked.target.object_id[new >= 0]))
-    left = replace(masked, target=masked.target.replace(label=label), target_split=new, twins=twins, masked=False)
+    # Neither judged rows nor those of the test split are seen, not even without their labels.
+    seen = ~((judged & (own >= 0)) | (own == 2))
+    target = masked.target.replace(label=label).take(seen)
+    left = replace(masked, target=target, target_split=new[seen], twins=twins, masked=False)
     rows = data.target_rows("test") if judge == "test" else masked.target.take(judged & (np.array(split) >= 0))
     return Sides(left, rows.take(~(rows.mag > CUT) & (rows.label >= 0)))
 

@@ -16,7 +16,7 @@ from ..options import FitOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.dataset import Dataset
-from .rows import Preparation, Regime, Rows, TrainingRows, make_rows
+from .rows import Measured, Preparation, Regime, Rows, TrainingRows, make_rows
 from .stages import Stages
 
 ALL = "all labels"
@@ -245,9 +245,11 @@ def make_folds(
         If the regime has nothing to train or to calibrate on, or there are too few objects to deal.
     """
 
+    known: dict[str, Measured] = {}  # folds deal labels; what is measured without them is one
+
     def stages_of(part: Dataset, place: str) -> Stages:
         here = run.at(place)
-        rows = make_rows(part, regime, options, here, preparation)
+        rows = make_rows(part, regime, options, here, preparation, known)
         if place != ALL:
             check_rows(rows, regime, here)
         return Stages(rows, options, here)

@@ -175,6 +175,12 @@ class TrainingRows:
         return replace(self, **changes)
 
 
+Measured = tuple[DomainShift | None, TwinlessReport | BandShifts | None]
+"""The shift of the sky, and what is told of it where it was measured without labels."""
+
+_WITHOUT = "without labels"
+
+
 def _labelled(catalogue: Catalogue) -> Catalogue:
     return catalogue if bool((catalogue.label >= 0).all()) else catalogue.take(catalogue.label >= 0)
 
@@ -184,7 +190,12 @@ Preparation = Literal["twins", "sources", "none"]
 
 
 def make_rows(
-    dataset: Dataset, regime: Regime, options: FitOptions, run: Run, preparation: Preparation = "twins"
+    dataset: Dataset,
+    regime: Regime,
+    options: FitOptions,
+    run: Run,
+    preparation: Preparation = "twins",
+    known: dict[str, Measured] | None = None,
 ) -> TrainingRows:
     """Make the features of every part that the regime may touch.
 
@@ -200,6 +211,9 @@ def make_rows(
         Seed, threads of the feature kernels, and the journal, which gets one entry per part.
     preparation : {"twins", "sources", "none"}
         What the shift is measured on where the regime sees labels, and the options allow it.
+    known : dict of str to pair, optional
+        What was measured without labels on the same rows of the sky, which folds of labels share; filled where it is
+        empty.
 
     Returns
     -------
@@ -214,7 +228,7 @@ def make_rows(
     train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
     val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
     unlabelled = _photometry_only(dataset, regime, run)
-    shift, found = _measured(dataset, regime, options, run, preparation, (train, val, unlabelled))
+    shift, found = _measured(dataset, regime, options, run, preparation, (train, val, unlabelled), known)
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
@@ -250,7 +264,8 @@ def _measured(
     run: Run,
     preparation: Preparation,
     parts: tuple[Catalogue | None, ...],
-) -> tuple[DomainShift | None, TwinlessReport | BandShifts | None]:
+    known: dict[str, Measured] | None = None,
+) -> Measured:
     """Return the shift of the sky, and what is told of it where it was measured without labels."""
     train, sky = parts[0], options.sky
     if train is not None and regime.twins and preparation == "twins":
@@ -259,7 +274,10 @@ def _measured(
             shift = with_unlabelled_tiles(shift, parts, dataset, options, run)
         return shift, None
     if sky.pseudo_twins and (regime.weighs or (regime.twins and preparation == "sources")):
-        return measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
+        known = {} if known is None else known
+        if _WITHOUT not in known:
+            known[_WITHOUT] = measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
+        return known[_WITHOUT]
     return None, None
 
 

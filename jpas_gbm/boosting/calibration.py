@@ -20,7 +20,9 @@ _FEWEST = {"none": 0, "temperature": 0, "offsets": 3, "vector": 10, "dirichlet":
 """Labels that each class must have before a method may learn about it."""
 _FEWEST_ROWS = 20
 _STRONG = 10.0
-"""Weight of the prior, in rows, from which on it holds the offset of a class without labels."""
+"""Weight of the prior, in rows, from which on scales and offsets are known before labels speak."""
+_FEWEST_HELD = {"none": 0, "temperature": 0, "offsets": 0, "vector": 50, "dirichlet": 100}
+"""The same under such a prior: a class without labels keeps its offset, and what is known is not undone by few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -250,7 +252,7 @@ def _crossfit(
 
 def _methods_tried(options: CalibrationOptions, counts: np.ndarray, objects: int) -> tuple[list[str], list[str]]:
     """Return the methods that so many labels of each class allow, and notes on the others."""
-    method, needed = options.method, _FEWEST | ({"offsets": 0} if options.prior_rows >= _STRONG else {})
+    method, needed = options.method, _FEWEST_HELD if options.prior_rows >= _STRONG else _FEWEST
     wanted: list[str] = list(METHODS) if method == "auto" else [method]
     least = int(counts.min())
     if method == "none":

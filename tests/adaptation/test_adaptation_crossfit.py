@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.folds import label_folds
+from jpas_gbm.adaptation.folds import label_folds, make_folds
+from jpas_gbm.adaptation.rows import get_regime
 from jpas_gbm.config import override
 from jpas_gbm.errors import FitError
+from jpas_gbm.run import Run
 
 
 @pytest.fixture(scope="module")
@@ -76,6 +78,13 @@ def test_a_model_without_labels_of_trees_is_the_same(tiny, quick_options):
     folds = fit(tiny, config=override(quick_options, regime="mocks-only", crossfit=3), seed=1)
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(split.probabilities(rows), folds.probabilities(rows))
+
+
+def test_folds_share_what_is_measured_without_labels(tiny, quick_options, monkeypatch):
+    asked = []
+    monkeypatch.setattr("jpas_gbm.adaptation.rows.measure_without_labels", lambda *given: asked.append(given))
+    folds = make_folds(tiny.for_training(), get_regime("ssda"), quick_options, 3, Run.start(0, 1, None), "sources")
+    assert len(folds.parts) == 3 and len(asked) == 1
 
 
 def test_a_kept_baseline_of_plain_mocks_is_calibrated_on_all_labels(tiny, quick_options):
