@@ -11,17 +11,9 @@ from .config import Options, Registry
 from .errors import ConfigError
 
 Fraction = float
-
-
 Spacing = Annotated[int, Field(ge=1)]
-
-
 Share = Annotated[float, Field(ge=0, le=1)]
-
-
 Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
@@ -244,17 +236,9 @@ class CalibrationOptions(Options):
     shrinkage: tuple[Strength, ...] = Field(
         (0.001, 0.01, 0.1, 1.0), min_length=1, description="Strengths of the pull towards no correction that are tried."
     )
-    prior_rows: float = Field(
-        1.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="Weight, in labels, of the prior that nothing needs correcting.",
-    )
-    anchor_rows: float = Field(
-        30.0,
-        ge=0,
-        allow_inf_nan=False,
-        description="The same where mocks and the class mix of unlabelled rows say what to begin from.",
+    prior_rows: Strength = Field(1.0, description="Weight, in labels, of the prior that nothing needs correcting.")
+    anchor_rows: Strength = Field(
+        30.0, description="The same where mocks and the class mix of unlabelled rows say what to begin from."
     )
 
 

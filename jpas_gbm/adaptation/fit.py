@@ -449,8 +449,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     stages = folds.final()
     rows = calibration_rows(regime, folds, members_of, stages if choice.kept.entrant.candidate.anchored else None)
     members = members_of(stages)
-    options = rows.options(stages.options.calibration)
-    counted = counted_rows(rows.val, stages.options.cut)
+    options, counted = rows.options(stages.options.calibration), counted_rows(rows.val, stages.options.cut)
     with run.stage("calibration", rows=len(rows.val)):
         calibrator, report = rows.calibrate(rows.margins, options, seed)
         facts, bare = report.to_dict(), None

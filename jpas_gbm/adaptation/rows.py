@@ -212,8 +212,7 @@ def make_rows(
     preparation : {"twins", "sources", "none"}
         What the shift is measured on where the regime sees labels, and the options allow it.
     known : dict of str to pair, optional
-        What was measured without labels on the same rows of the sky, which folds of labels share; filled where it is
-        empty.
+        What was measured without labels, which folds share.
 
     Returns
     -------
@@ -234,10 +233,7 @@ def make_rows(
     skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
     donors = [part for part in skies if part is not None and len(part)]
     mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, run)
-    if train is not None and options.sky.forget_imaging > 0:
-        rng = np.random.default_rng(imaging_seed)
-        train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
-        train = forget_groups(train, options.sky.forget_optional, rng)
+    train = None if train is None else _forgetful(train, options, np.random.default_rng(imaging_seed))
     for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
         if part is not None and not len(part):
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
@@ -252,9 +248,20 @@ def make_rows(
         "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
     }
     rows = (_featured(recipe, name, part, run) for name, part in parts.items())
-    scheme = dataset.scheme
-    parted = tuple(scheme.code(name) for name in scheme.parted)
-    return TrainingRows(recipe, shift, tuple(scheme.classes), *rows, measured=found, parted=parted)
+    return TrainingRows(recipe, shift, tuple(dataset.scheme.classes), *rows, measured=found, parted=_parted(dataset))
+
+
+def _parted(dataset: Dataset) -> tuple[int, ...]:
+    """Return the codes of the classes that redshift parts from another of their spectral type."""
+    return tuple(dataset.scheme.code(name) for name in dataset.scheme.parted)
+
+
+def _forgetful(train: Catalogue, options: FitOptions, rng: np.random.Generator) -> Catalogue:
+    """Return rows of which some lose imaging features, and each group of optional bands."""
+    if options.sky.forget_imaging <= 0:
+        return train
+    train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
+    return forget_groups(train, options.sky.forget_optional, rng)
 
 
 def _measured(
