@@ -78,6 +78,20 @@ class CalibrationRows:
             return override(asked, method="vector") if asked.method in ("auto", "dirichlet") else asked
         return asked if self.anchor is None else held(asked)
 
+    def facts(self, report: CalibrationReport) -> dict[str, object]:
+        """Return what the card says of a calibration of these rows.
+
+        Parameters
+        ----------
+        report : CalibrationReport
+            How it was chosen.
+
+        Returns
+        -------
+        dict
+        """
+        return report.to_dict() | ({} if self.anchor is None else {"anchor": self.anchor.to_dict()})
+
     def calibrate(
         self, margins: np.ndarray, options: CalibrationOptions, seed: int
     ) -> tuple[Calibrator, CalibrationReport]:
@@ -380,7 +394,9 @@ def field_mix(
     field = stages.rows.unlabelled
     if not (regime.weighs and stages.options.class_mix) or field is None:
         return None
-    return _mix(stages, field, rows, members, calibrator)
+    mix = _mix(stages, field, rows, members, calibrator)
+    stages.run.note(mix.sentence)
+    return mix
 
 
 def _mix(stages: Stages, field: Rows, rows: CalibrationRows, members: list[Member], calibrator: Calibrator) -> FieldMix:

@@ -452,8 +452,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     options, counted = rows.options(stages.options.calibration), counted_rows(rows.val, stages.options.cut)
     with run.stage("calibration", rows=len(rows.val)):
         calibrator, report = rows.calibrate(rows.margins, options, seed)
-        facts, bare = report.to_dict(), None
-        facts |= {} if rows.anchor is None else {"anchor": rows.anchor.to_dict()}
+        facts, bare = rows.facts(report), None
         if rows.bare is not None:
             bare, without = rows.calibrate(rows.bare, options, seed)
             facts["without imaging"] = without.to_dict()
@@ -466,7 +465,6 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         made["named path"] = path_facts(scores.path, choice, folds.first, stages, members)
     if mix is not None:
         made["class mix"] = mix.to_dict()
-        run.note(mix.sentence)
     held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
     held, overlap = doubted(folds, rows.val, held, mix, seed)
     model = Model(
