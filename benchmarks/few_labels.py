@@ -17,7 +17,7 @@ import numpy as np
 from adaptation import set_aside
 
 import jpas_gbm as jg
-from jpas_gbm.adaptation.calibrating import held
+from jpas_gbm.adaptation.anchors import held
 from jpas_gbm.boosting.calibration import fit_calibrator
 from jpas_gbm.options import CalibrationOptions
 from jpas_gbm.scores.losses import log_losses

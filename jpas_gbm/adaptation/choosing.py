@@ -14,7 +14,7 @@ from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from ..store import provenance
 from ..surveys.dataset import Dataset
-from .calibrating import anchor_of, quick_calibration
+from .anchors import anchor_of, quick_calibration
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
 from .named_path import Difference, NamedPath, joiner

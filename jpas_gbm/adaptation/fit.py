@@ -18,8 +18,9 @@ from ..simulation.simulate import open_dataset
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
+from .anchors import calibration_rows, field_mix
 from .band_shifts import BandShifts
-from .calibrating import calibration_rows, doubted, field_mix, with_few_bands, with_redshifts
+from .calibrating import doubted, with_few_bands, with_redshifts
 from .choosing import (
     Choice,
     Entrant,

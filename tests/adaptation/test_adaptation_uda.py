@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.calibrating import FieldMix
+from jpas_gbm.adaptation.anchors import FieldMix
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.config import override
