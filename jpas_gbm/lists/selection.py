@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from ..boosting.calibration import HeldOut, em_shares
+from ..boosting.calibration import HeldOut
+from ..boosting.scaling import em_shares
 from ..errors import ListError
 from ..scores.losses import log_p
 from .conformal import covariate_weights, select_conformal
