@@ -21,7 +21,7 @@ from ..scores.metrics import RedshiftScore, score_redshifts
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .anchors import FieldMix
-from .folds import Folds
+from .folds import Folds, MembersOf
 from .rows import Regime, Rows
 from .sky import observe_again
 from .stages import Stages
