@@ -1,12 +1,13 @@
 # Everything that can be done here; `make help` lists it.
 PYTHON ?= python3
 VENV := .venv
+CLUSTER := .venv-cluster
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
+.PHONY: help setup run test test-fast test-cluster lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
   reliability mutants coverage clean
 
 help: ## list what can be done
@@ -31,6 +32,21 @@ test: $(READY) ## set up, then run every test
 
 test-fast: $(READY) ## the tests without the slow ones
 	@$(BIN)/python -m pytest -m "not slow"
+
+# The environment of the cluster sees that of `make setup` and holds what the extra needs besides.
+$(CLUSTER)/.ready: $(READY) requirements-cluster.lock
+	@test -x $(CLUSTER)/bin/python || $(BIN)/python -m venv $(CLUSTER)
+	@$(BIN)/python -c "import sysconfig; print('import site; site.addsitedir(%r)' % sysconfig.get_path('purelib'))" \
+	  >"$$($(CLUSTER)/bin/python -c "import sysconfig; print(sysconfig.get_path('purelib'))")/setup.pth"
+	@echo "installing Dask, LSDB and hats-import into $(CLUSTER)"
+	@$(CLUSTER)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+	  -r requirements-cluster.lock || { echo "make test-cluster: what the extra 'cluster' needs (Dask, LSDB, hats-import;" \
+	  "requirements-cluster.lock) cannot be installed, so its tests did NOT run. 'make test' needs none of it."; exit 1; }
+	@touch $@
+
+test-cluster: $(CLUSTER)/.ready ## the tests of HATS catalogues on a local cluster of two processes
+	@$(CLUSTER)/bin/python -c "import lsdb, hats_import, dask.distributed"
+	@$(CLUSTER)/bin/python -m pytest tests/inference/test_inference_cluster.py
 
 lint: $(READY) ## ruff, mypy and the docstrings
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python tools/docstrings.py
@@ -104,6 +120,8 @@ lock: ## write the lock files anew (needs uv)
 	  pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group docs \
 	  -c requirements.lock -o requirements-docs.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-annotate --group cluster \
+	  --extra cluster -c requirements.lock pyproject.toml -o requirements-cluster.lock
 
 clean: ## remove what was built, not what was measured
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .coverage
+	rm -rf $(VENV) $(CLUSTER) build dist .pytest_cache .mypy_cache .ruff_cache .coverage

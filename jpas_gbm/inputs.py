@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from .model import Model
 from .model_folder import CARD, FORM
 from .predictions import open_rows
 from .sealed import open_sealed
-from .store import read_json
+from .store import dump_json, read_json, sha256
 from .surveys.catalogue import Catalogue
 from .surveys.imaging import RADIUS
 from .surveys.positions import SkyIndex, made_here
@@ -125,6 +126,29 @@ def about_model(model: Model) -> dict[str, Any]:
         "simulated": bool((made.get("data") or {}).get("simulated")),
         "magnitude": (made.get("data") or {}).get("magnitude"),
     }
+
+
+def known_by(model: Model | str | Path, tiles: str | Path | None = None) -> list[str]:
+    """Return checksums of a model and of zero points, by which a run is known again.
+
+    Parameters
+    ----------
+    model : Model or path
+        Of a folder, that of its head, which holds those of all its files.
+    tiles : path, optional
+        What ``calibrate-tiles`` wrote.
+
+    Returns
+    -------
+    list of str
+        Two; empty for what is not there.
+    """
+    if isinstance(model, str | Path):
+        head = Path(model) / "model.json"
+        made = sha256(head) if head.is_file() else ""
+    else:
+        made = hashlib.sha256(dump_json(about_model(model)).encode()).hexdigest()
+    return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
 
 
 def read_card(folder: str | Path) -> Mapping[str, Any]:

@@ -207,6 +207,7 @@ HEADS = {
     "study": "study.json",
     "fetched sky": "fetch.json",
     "HATS catalogue": "hats.properties",
+    "HATS collection": "collection.properties",
 }
 """The file that tells a folder of each kind."""
 
@@ -241,6 +242,8 @@ def claim_folder(out: str | Path, kind: str, overwrite: bool, inputs: Inputs = (
         If it exists and may not be replaced, is or holds an input, is of another kind, or cannot be made.
     """
     path = _claim(out, overwrite, inputs, directory=True)
+    if kind == "HATS catalogue" and (path / HEADS["HATS collection"]).is_file():
+        kind = "HATS collection"
     if path.exists() and any(path.iterdir()) and not (path / HEADS[kind]).is_file():
         raise OutputError(
             f"{out}: holds other things than a {kind} (there is no {HEADS[kind]}), and --overwrite would destroy them. "

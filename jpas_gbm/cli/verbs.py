@@ -147,6 +147,9 @@ def predict(
     blank: Annotated[str, Option(help="Rows without any flux get: nothing, or the prior.")] = "nothing",
     shard: Annotated[str | None, Option(help="I/N: do the I-th of N parts, for array jobs.")] = None,
     merge: Annotated[bool, Option("--merge", help="Join the parts that --shard 1/N to N/N made.")] = False,
+    cluster: Annotated[
+        str | None, Option(help="HATS to HATS on Dask: number of processes here, or a scheduler's address.")
+    ] = None,
     strict: Strict = False,
     **more: object,
 ) -> Sequence[str]:

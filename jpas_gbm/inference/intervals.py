@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from ..errors import CatalogueError
+from ..errors import CatalogueError, ConfigError
 from ..model import Model
 from ..output.writers import Column
 from ..predictions import Predictions, is_bare, mixed_ids
@@ -113,3 +113,29 @@ class Intervals:
                 p = np.stack([model.overlap.tempered(one, doubt) for one in p])
             found.append(model.widen(p, drawn))
         return np.concatenate(found)
+
+
+def prior_of(model: Model, blank: str) -> np.ndarray | None:
+    """Return the probabilities of rows without any flux, or None where they have none.
+
+    Parameters
+    ----------
+    model : Model
+    blank : {"nothing", "prior"}
+
+    Returns
+    -------
+    array of float32, shape (k,), or None
+
+    Raises
+    ------
+    ConfigError
+        If `blank` is something else, or the model has learnt no such prior.
+    """
+    if blank not in ("nothing", "prior"):
+        raise ConfigError(f"--blank {blank}: write nothing or prior.")
+    if blank == "nothing":
+        return None
+    if model.few_bands is None:
+        raise ConfigError("--blank prior: this model has learnt nothing of rows with few bands. Fit it again.")
+    return model.few_bands.prior.astype(np.float32)

@@ -7,19 +7,21 @@ import logging
 import os
 import re
 import shutil
+import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..atomic import lock_file
-from ..errors import BundleError, CatalogueError, ConfigError, OutputError
+from ..errors import BundleError, ConfigError, OutputError
+from ..output.hats import partition_file
 from ..output.writers import Column, record_type
-from ..predictions import Predictions, id_checksum, is_bare, mixed_ids
+from ..predictions import mixed_ids
 from ..store import dump_json, from_plain, made_now, read_json, to_plain, write_json
-from ..surveys.quality import QualityBit, QualityReport
+from .passing import MAIN, Partition, Pixel, Tally
 
 log = logging.getLogger("jpas_gbm")
 
@@ -27,72 +29,6 @@ Plan = Mapping[str, object]
 """What a run is known again by: model, files, options; as JSON holds it."""
 
 _HEAD, _ROWS, _KEYS, _JOURNAL, _LOCK = "head.json", "rows.bin", "keys.bin", "journal.jsonl", "lock"
-_SORTED = 2_000_000
-"""Keys that are sorted at a time, at least."""
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What was counted of rows that have passed; tallies add up.
-
-    Parameters
-    ----------
-    rows, ids, bare, matched : int
-        Rows, checksum of their ids, those without imaging data, and those with an imaging source.
-    seen : bool
-        Whether any has a usable flux.
-    classes, quality, reading : dict of str to int, QualityReport
-        Rows of each class and quality bit; what the reader counted.
-    seconds : float
-        Time that it took.
-    """
-
-    rows: int = 0
-    ids: int = 0
-    bare: int = 0
-    matched: int = 0
-    seen: bool = False
-    classes: dict[str, int] = field(default_factory=dict)
-    quality: dict[str, int] = field(default_factory=dict)
-    reading: QualityReport = field(default_factory=QualityReport)
-    seconds: float = 0.0
-
-    @classmethod
-    def of(cls, part: Predictions, rows: np.ndarray) -> Tally:
-        """Count a chunk.
-
-        Parameters
-        ----------
-        part : Predictions
-            n rows.
-        rows : structured array, shape (n,)
-            As they are written.
-
-        Returns
-        -------
-        Tally
-            Without what the reader and the imaging tables counted.
-        """
-        quality = {str(bit.name): int(np.count_nonzero(part.quality & bit)) for bit in QualityBit}
-        bare = int(np.count_nonzero(is_bare(part.catalogue)))
-        return cls(len(part), id_checksum(rows), bare, classes=part.counts(), quality=quality)
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.rows + other.rows,
-            (self.ids + other.ids) % (1 << 64),
-            self.bare + other.bare,
-            self.matched + other.matched,
-            self.seen or other.seen,
-            _summed(self.classes, other.classes),
-            _summed(self.quality, other.quality),
-            self.reading + other.reading,
-            self.seconds + other.seconds,
-        )
-
-
-def _summed(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, int]:
-    return {name: ours.get(name, 0) + theirs.get(name, 0) for name in {**ours, **theirs}}
 
 
 @dataclass(frozen=True)
@@ -454,45 +390,109 @@ def _finished(shard: Shard, folder: Path, plan: Plan) -> Spool:
     return spool
 
 
-def refuse_repeated_keys(spools: Sequence[Spool], names: Sequence[str], path: str | Path) -> None:
-    """Refuse rows of which one repeats the key of another, in bounded memory whatever their number.
-
-    The hashes are sorted in passes, each of those in a range of its own, and rows of equal hashes are compared.
+def replace_file(place: Path, content: bytes) -> None:
+    """Write a small file in one step.
 
     Parameters
     ----------
-    spools : sequence of Spool
-        All rows.
-    names : sequence of str
-        Columns that name a row.
-    path : path
-        Of the catalogue, for the message.
-
-    Raises
-    ------
-    CatalogueError
-        Naming one.
+    place : Path
+    content : bytes
     """
-    total = sum(spool.tally.rows for spool in spools)
-    passes = -(-total // max(_SORTED, total // 50)) if total else 0
-    twice: list[np.ndarray] = []
-    for i in range(passes):
-        every = (keys for spool in spools for keys in spool.hashes())
-        chosen = [keys[((keys >> np.uint64(32)) * np.uint64(passes)) >> np.uint64(32) == i] for keys in every]
-        hashes = np.sort(np.concatenate(chosen))
-        twice.append(hashes[1:][hashes[1:] == hashes[:-1]])
-    suspects = np.concatenate(twice) if twice else np.zeros(0, dtype=np.uint64)
-    if not len(suspects):
-        return
-    seen: set[tuple[int, ...]] = set()
-    some = np.unique(suspects)[:1000]
-    for rows in (rows for spool in spools for rows in spool.pieces()):
-        for row in rows[np.isin(mixed_ids(rows, names), some)]:
-            key = tuple(int(row[name]) for name in names)
-            if key in seen:
-                named = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
-                raise CatalogueError(
-                    f"{path}: {len(suspects)} rows repeat the key of another ({named}, say). Each row needs its own "
-                    f"({', '.join(names)}): join the tables without repeating rows."
+    mine = place.with_name(f".{uuid.uuid4().hex}.partial")
+    mine.write_bytes(content)
+    os.replace(mine, place)
+
+
+class Room:
+    """The folder beside an output in which partitions are gathered; a run that stopped goes on from there.
+
+    Parameters
+    ----------
+    folder : path
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._lock: int | None = None
+        self.made = ""
+
+    def record(self, side: str, pixel: Pixel) -> Path:
+        """Return the file that makes a partition count.
+
+        Parameters
+        ----------
+        side, pixel : str, (order, number)
+
+        Returns
+        -------
+        Path
+        """
+        return self.folder / f"{side}-{pixel[0]}-{pixel[1]}.json"
+
+    def claim(self, plan: Plan, overwrite: bool) -> None:
+        """Lock the folder for a plan; take up what is there of the same plan.
+
+        Parameters
+        ----------
+        plan : Plan
+        overwrite : bool
+            Whether the rows of another plan may be lost.
+        """
+        plan = json.loads(dump_json(dict(plan)))
+        head = self.folder / "head.json"
+        if self.folder.exists() and not head.is_file() and any(set(os.listdir(self.folder)) - {"lock"}):
+            raise OutputError(
+                f"{self.folder}: is no unfinished run of this package, and partitions would wait there. Move it away, "
+                "or give another --out; nothing was done."
+            )
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
+        if lock_file(self._lock) is False:
+            self.release()
+            raise OutputError(f"{self.folder}: another run is at work here now. Wait for it, or give another --out.")
+        if head.is_file() and (others := changed_of(self.folder, plan)):
+            if not overwrite:
+                self.release()
+                raise OutputError(
+                    f"{self.folder}: holds rows of a run with other {', '.join(others)}. Go on with that run's "
+                    "command, or add --overwrite to do this one in its place; nothing was done."
                 )
-            seen.add(key)
+            for name in set(os.listdir(self.folder)) - {"lock"}:
+                path = self.folder / name
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+        if head.is_file():
+            self.made = json.loads(head.read_text(encoding="utf-8"))["made"]
+            return
+        self.made = made_now()
+        replace_file(head, dump_json({"plan": plan, "made": self.made}).encode())
+
+    def done(self, side: str, pixel: Pixel) -> Partition | None:
+        """Return what was done of a partition, or None where it is not whole.
+
+        Parameters
+        ----------
+        side, pixel : str, (order, number)
+
+        Returns
+        -------
+        Partition or None
+        """
+        try:
+            told = json.loads(self.record(side, pixel).read_text(encoding="utf-8"))
+            if not told["rows"]:
+                return Partition(pixel, Tally(), (), (), Path(), Path())
+            file = partition_file(self.folder / side, pixel)
+            keys = self.record(side, pixel).with_suffix(".keys")
+            if file.stat().st_size != told["size"] or (side == MAIN and keys.stat().st_size != 8 * told["rows"]):
+                return None
+            columns = tuple(Column(**column) for column in told["columns"])
+            tally = from_plain(Tally, told["tally"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+        return Partition(pixel, tally, columns, tuple(told["key"]), file, keys)
+
+    def release(self) -> None:
+        """Let another process go on."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None

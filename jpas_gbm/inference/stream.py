@@ -5,30 +5,38 @@ from __future__ import annotations
 import errno
 import hashlib
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError, OutputError
 from ..explanation.explanation import WhyColumns
-from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
+from ..inputs import CHUNK_ROWS, about_model, known_by, open_for, open_model
 from ..model import Model
 from ..output.hats import HATS, write_hats
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns
 from ..run import Progress, claim_file, claim_folder, thread_count
-from ..store import dump_json, provenance, sha256
+from ..store import provenance, sha256
+from ..surveys.columns import ROW
+from ..surveys.formats.parquet import attributes
 from ..surveys.imaging import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
 from ..surveys.tables import open_table
-from .intervals import Intervals
-from .spool import Plan, Shard, Spool, Tally, refuse_repeated_keys, shards_of
+from .cluster import claim_cluster, footers, gathered
+from .intervals import Intervals, prior_of
+from .passing import Job, Passage, Passed, Tally, refuse_repeated_keys
+from .spool import Plan, Shard, Spool, shards_of
 from .tiles import with_tiles
+
+if TYPE_CHECKING:
+    from dask.distributed import Client
 
 
 @dataclass(frozen=True)
@@ -131,6 +139,7 @@ def predict(
     strict: bool = False,
     shard: str | None = None,
     merge: bool = False,
+    cluster: str | int | Client | None = None,
     threads: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -144,18 +153,15 @@ def predict(
     out : path
         FITS, Parquet, VOTable, CSV or ECSV by suffix; .hats is a HATS catalogue, whose rows stand by place on the sky.
     legacy, survey, columns : path or sequence of path, str, mapping of str to str
-        Tractor tables: magnitude and morphology for rows within 1 arcsec of a source; name of the survey file, where
-        the catalogue does not give itself away; its columns of other names, by role.
+        Tractor tables: magnitude and morphology within 1 arcsec; survey file, where not clear; own columns, by role.
     chunk_rows, explain, pair, tiles : int, str, str, path
-        Rows in memory at a time; rows (``all``, or classes with commas) that are told the bands that decide between the
-        class and ``runner-up`` (default), ``all`` others, or two classes (:class:`WhyColumns`); zero points of tiles
-        that the model does not know, by ``calibrate-tiles``.
+        Rows in memory at a time; rows (``all``, or classes) that are told the bands that decide against ``runner-up``
+        (default), ``all`` others, or of two classes (:class:`WhyColumns`); zero points, by ``calibrate-tiles``.
     keep, intervals, blank, strict : str or sequence of str, bool, {"nothing", "prior"}, bool
-        Columns to carry along (names with commas), or ``all``; ids such as TARGETID are kept without being named. Add
-        P_LO and P_HI of each class (:class:`~jpas_gbm.inference.intervals.Intervals`); what rows without any flux get.
-        Refuse a catalogue of which there is anything to note, such as stale checksums.
-    shard, merge : str, bool
-        Do only the I-th of N parts (``I/N``), into a folder beside `out`; join the parts that all such jobs made.
+        Columns to carry along, or ``all``; ids are kept anyway. Add P_LO and P_HI of each class (:class:`Intervals`);
+        what rows without any flux get. Refuse a catalogue of which there is anything to note.
+    shard, merge, cluster : str, bool, int or str or dask.distributed.Client
+        Do only the I-th of N parts beside `out`; join them; so many processes, or workers of a Dask scheduler, for HATS.
     threads, overwrite, progress : int, bool, callable
         0 is all cores; whether `out` may be replaced; ``progress("predict", rows done, rows, 0 while not known)``.
 
@@ -165,35 +171,20 @@ def predict(
     """
     tables, part = [] if legacy is None else as_list(legacy), None if shard is None else Shard.read(shard)
     _claim(out, overwrite, (model, catalogue, tiles, *tables), pair if explain is None else None, part, merge)
+    claim_cluster(cluster, catalogue, out, model, part is not None or merge)
     given: dict[str, object] = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
     given |= {"intervals": intervals or None, "blank": None if blank == "nothing" else blank}
-    known, model, threads = _known_by(model, tiles), with_tiles(open_model(model), tiles), thread_count(threads)
+    place, known, threads = model, known_by(model, tiles), thread_count(threads)
+    model = with_tiles(open_model(model), tiles)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
     reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
-    kept = KeptColumns(reader, keep, out)
+    kept, at = KeptColumns(reader, keep, out), None if cluster is None else (cluster, str(place), catalogue)
     stream = _Stream(model, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
-    return stream.run(out, part, merge, overwrite, progress)
+    return stream.run(out, part, merge, overwrite, progress, at)
 
 
-def _prior(model: Model, blank: str) -> np.ndarray | None:
-    """Return the probabilities of rows without any flux, or None where they have none."""
-    if blank not in ("nothing", "prior"):
-        raise ConfigError(f"--blank {blank}: write nothing or prior.")
-    if blank == "nothing":
-        return None
-    if model.few_bands is None:
-        raise ConfigError("--blank prior: this model has learnt nothing of rows with few bands. Fit it again.")
-    return model.few_bands.prior.astype(np.float32)
-
-
-def _known_by(model: Model | str | Path, tiles: str | Path | None) -> list[str]:
-    """Return checksums of a model and of zero points, by which a run is known again."""
-    if isinstance(model, str | Path):
-        head = Path(model) / "model.json"
-        made = sha256(head) if head.is_file() else ""
-    else:
-        made = hashlib.sha256(dump_json(about_model(model)).encode()).hexdigest()
-    return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
+_Cluster = tuple["str | int | Client", str, str | Path]
+"""The workers, the model folder and the catalogue."""
 
 
 def _claim(
@@ -279,9 +270,17 @@ class _Stream:
     given: Mapping[str, object]
 
     def run(
-        self, out: str | Path, shard: Shard | None, merge: bool, overwrite: bool, progress: Progress | None
+        self,
+        out: str | Path,
+        shard: Shard | None,
+        merge: bool,
+        overwrite: bool,
+        progress: Progress | None,
+        cluster: _Cluster | None = None,
     ) -> PredictionSummary:
-        """Predict all rows or those of a shard, or join shards."""
+        """Predict all rows or those of a shard, or join shards; or all on a cluster."""
+        if cluster is not None:
+            return self.on_cluster(cluster, out, overwrite, progress)
         plan = self._plan(out)
         if (shard or merge) and self.reader.rows is None:
             raise ConfigError(
@@ -308,6 +307,43 @@ class _Stream:
         spool.release()
         return self._summary(spool.folder, spool.tally, spool.columns, str(shard))
 
+    def on_cluster(
+        self, at: _Cluster, out: str | Path, overwrite: bool, progress: Progress | None
+    ) -> PredictionSummary:
+        """Predict the partitions of a HATS catalogue on a cluster."""
+        cluster, model, catalogue = at
+        reader, plan, start = self.reader, {**self._plan(out), "cluster": True}, time.perf_counter()
+        if reader.layout.key == (ROW,):
+            raise ConfigError(
+                f"{reader.path}: no column names its rows, which could not be told apart once they are spread over a "
+                "cluster. Name one with --column, or predict without --cluster."
+            )
+        places = [str(Path(one).resolve()) for one in self.tables if isinstance(one, str | Path)]
+        job = Job(
+            str(Path(model).resolve()),
+            None if self.tiles is None else str(Path(self.tiles).resolve()),
+            tuple(self.known),
+            reader.schema,
+            attributes(reader.table),
+            reader.path.name,
+            self.kept,
+            dict(reader.keep),
+            tuple({**reader.layout.want, **reader.keep}),
+            tuple(places),
+            None if self.why is None else ",".join(self.why.names),
+            cast("str | Sequence[str] | None", self.given["pair"]),
+            self.chunk_rows,
+            self._header("", footers),
+            reader.rows or 0,
+            intervals=self.intervals,
+            blank=self.blank,
+        )
+        with gathered(catalogue, out, plan, job, cluster, overwrite, progress) as found:
+            self._refuse_changed(plan)
+            tally, columns = self._checked(found.parts)
+            found.place(out, {**job.header, "made": found.made}, overwrite)
+        return self._summary(out, replace(tally, seconds=time.perf_counter() - start), columns)
+
     def _plan(self, out: str | Path) -> Plan:
         """Return what this run is known again by."""
         return {
@@ -332,8 +368,9 @@ class _Stream:
 
     def _predict(self, spool: Spool, shard: Shard | None, progress: Progress | None) -> None:
         """Predict the rows that a spool lacks, chunk by chunk."""
-        reader, model, start = self.reader, self.model, time.perf_counter()
-        ends, prior = Intervals(model, self.threads) if self.intervals else None, _prior(model, self.blank)
+        reader, start = self.reader, time.perf_counter()
+        ends = Intervals(self.model, self.threads) if self.intervals else None
+        passage = Passage(self.model, self.why, self.kept, self.threads, ends, prior_of(self.model, self.blank))
         first, last = (0, None) if shard is None else shard.part(reader.rows or 0, self.chunk_rows)
         total = reader.rows or 0 if last is None else last - first
         done = spool.tally
@@ -345,20 +382,10 @@ class _Stream:
         imaging = index_imaging(self.tables) if self.tables else None
         for chunk in reader.chunks(self.chunk_rows, first + done.rows, last):
             chunk = chunk if imaging is None else imaging.attach(chunk, self.threads)
-            matrix = model.features(chunk, self.threads)
-            part = model.predict(chunk, threads=self.threads, matrix=matrix)
-            why = {} if self.why is None else self.why.of(part, matrix.X)
-            why |= {} if ends is None else ends.of(part)
-            if prior is not None:
-                unseen = np.isnan(part.probabilities[:, :1])
-                part = replace(part, probabilities=np.where(unseen, prior, part.probabilities))
-            # A run that goes on knows its columns, and kept columns learn their names here all the same.
-            more = [one.columns for one in (ends, self.why) if one is not None]
-            columns = sum(more, self.kept.beside(part.columns()))
+            part, columns, rows = passage(chunk)
             if not spool.columns:
                 # The first chunk is predicted before anything is written: it says which columns there are.
                 spool.begin(columns, tuple(part.catalogue.key))
-            rows = part.records(spool.columns, {**self.kept.of(part), **why})
             tally = replace(
                 spool.tally + Tally.of(part, rows),
                 reading=done.reading + reader.counted,
@@ -372,19 +399,25 @@ class _Stream:
         if not spool.columns:
             spool.begin((), ())
 
-    def _write(self, out: str | Path, spools: Sequence[Spool], plan: Plan, overwrite: bool) -> PredictionSummary:
-        """Check the whole and write it."""
-        reader, tally = self.reader, sum((spool.tally for spool in spools), Tally())
+    def _checked(self, parts: Sequence[Passed]) -> tuple[Tally, tuple[Column, ...]]:
+        """Refuse rows that cannot be written as a whole; return what was counted of them, and their columns."""
+        reader, tally = self.reader, sum((part.tally for part in parts), Tally())
         reader.counted, reader.seen = tally.reading, tally.seen
-        if len(spools) > 1 or spools[0].taken:
-            reader.layout.words.clear()  # which words are known was not heard of the rows that others read
         reader.refuse_empty(tally.rows)
-        columns, keys = next((spool.columns, spool.key) for spool in spools if spool.columns)
-        if keys != ("ROW",):
-            refuse_repeated_keys(spools, keys, reader.path)
+        columns, keys = next((part.columns, part.key) for part in parts if part.columns)
+        if keys != (ROW,):
+            refuse_repeated_keys(parts, keys, reader.path)
         if self.tables and not tally.matched:
             index_imaging(self.tables).require_matches(reader.path, tally.rows)
-        head = self._head(columns, min(spool.made for spool in spools))
+        return tally, columns
+
+    def _write(self, out: str | Path, spools: Sequence[Spool], plan: Plan, overwrite: bool) -> PredictionSummary:
+        """Check the whole and write it."""
+        if len(spools) > 1 or spools[0].taken:
+            self.reader.layout.words.clear()  # which words are known was not heard of the rows that others read
+        tally, columns = self._checked(spools)
+        header = self._header(min(spool.made for spool in spools), _content)
+        head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
         closing: dict[str, str | int] = {"NROWS": tally.rows, "NCOLS": len(columns), "IDSUM": f"{tally.ids:016x}"}
 
         def pieces() -> Iterator[np.ndarray]:
@@ -400,8 +433,8 @@ class _Stream:
                 writer.closing = closing
         return self._summary(out, tally, columns)
 
-    def _head(self, columns: tuple[Column, ...], made: str) -> Head:
-        """Return what is written besides the rows."""
+    def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> dict[str, object]:
+        """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
         header = provenance(
             inputs=[] if self.tiles is None else [self.tiles],
@@ -413,8 +446,8 @@ class _Stream:
             notes=list(reader.table.notes),
         )
         tables = {Path(one).name: _content(_files(one)) for one in self.tables if isinstance(one, str | Path)}
-        header["inputs"] = {reader.path.name: _content(reader.table.files), **tables, **header["inputs"]}
-        return Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
+        header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **header["inputs"]}
+        return header
 
     def _summary(self, out: str | Path, tally: Tally, columns: Sequence[Column], shard: str = "") -> PredictionSummary:
         self.reader.counted = tally.reading

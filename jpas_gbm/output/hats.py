@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -20,7 +21,8 @@ HATS_ROWS = 500_000
 """Rows of a partition of a HATS catalogue, at most, where the sky can be parted further."""
 
 _FINEST = 8
-_HEALPIX = Column("_healpix_29", "i8", "HEALPix pixel of order 29, nested.", "pos.healpix")
+HEALPIX = Column("_healpix_29", "i8", "HEALPix pixel of order 29, nested.", "pos.healpix")
+"""The column by which rows of a HATS catalogue are sorted."""
 
 
 def write_hats(
@@ -53,8 +55,6 @@ def write_hats(
     OutputError
         If a row has no position, or the folder cannot be written.
     """
-    import pyarrow.parquet as pq
-
     counts = np.zeros(12 << (2 * _FINEST), dtype=np.int64)
     for rows in pieces():
         counts += np.bincount(_pixels(rows, out) >> (2 * (29 - _FINEST)), minlength=len(counts))
@@ -62,13 +62,13 @@ def write_hats(
     part_of = np.empty(len(counts), dtype=np.int32)
     for i, (order, pixel) in enumerate(partitions):
         part_of[pixel << (2 * (_FINEST - order)) : (pixel + 1) << (2 * (_FINEST - order))] = i
-    head = replace(head, columns=(_HEALPIX, *head.columns))
+    head = replace(head, columns=(HEALPIX, *head.columns))
     dtype = record_type(head.columns)
     with atomic_folder(out, overwrite=overwrite) as folder:
         for rows in pieces():
             pixels = _pixels(rows, out)
             made = np.empty(len(rows), dtype=dtype)
-            made[_HEALPIX.name] = pixels
+            made[HEALPIX.name] = pixels
             for name in rows.dtype.names or ():
                 made[name] = rows[name]
             which = part_of[pixels >> (2 * (29 - _FINEST))]
@@ -76,29 +76,91 @@ def write_hats(
                 with open(folder / f"{i}.rows", "ab") as stream:
                     stream.write(made[which == i].tobytes())
         for i, at in enumerate(partitions):
-            place = _write_partition(folder, folder / f"{i}.rows", at, head, closing)
-        pq.write_metadata(pq.read_schema(place), folder / "dataset" / "_common_metadata")
-        listed = "".join(f"{order},{pixel}\n" for order, pixel in partitions)
-        (folder / "partition_info.csv").write_text(f"Norder,Npix\n{listed}", encoding="utf-8")
-        facts = _properties(Path(out).stem, int(counts.sum()), partitions, head)
-        (folder / "hats.properties").write_text("".join(f"{k}={v}\n" for k, v in facts.items()), encoding="utf-8")
+            gathered = folder / f"{i}.rows"
+            rows = np.fromfile(gathered, dtype=dtype)
+            gathered.unlink()
+            with open(partition_file(folder, at), "w+b") as stream:
+                write_partition(stream, rows, head, closing)
+        write_about(folder, Path(out).stem, partitions, int(counts.sum()), head)
 
 
-def _write_partition(
-    folder: Path, rows_file: Path, pixel: tuple[int, int], head: Head, closing: Mapping[str, str | int]
-) -> Path:
-    """Sort the rows of a partition into its place, and remove the file that they were gathered in."""
+def partition_file(folder: Path, pixel: tuple[int, int]) -> Path:
+    """Return the file of a partition, and make the folder that it is in.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the catalogue.
+    pixel : (order, number)
+
+    Returns
+    -------
+    Path
+    """
     order, number = pixel
     place = folder / "dataset" / f"Norder={order}" / f"Dir={number // 10_000 * 10_000}" / f"Npix={number}.parquet"
     place.parent.mkdir(parents=True, exist_ok=True)
-    rows = np.fromfile(rows_file, dtype=record_type(head.columns))
-    rows_file.unlink()
-    with open(place, "w+b") as stream:
-        writer = ParquetWriter(stream, head)
-        writer.write(rows[np.argsort(rows[_HEALPIX.name], kind="stable")])
-        writer.closing = closing
-        writer.close()
     return place
+
+
+def write_partition(
+    stream: BinaryIO, rows: np.ndarray, head: Head, closing: Mapping[str, str | int], group_rows: int = 0
+) -> None:
+    """Write the rows of a partition, sorted by place.
+
+    Parameters
+    ----------
+    stream : binary file
+        Open for writing.
+    rows : structured array, shape (n,)
+        Of the head's columns, :data:`HEALPIX` among them.
+    head : Head
+    closing : mapping of str to str or int
+        Values of the cards that are known at the end.
+    group_rows : int
+        Rows of a row group; 0: all are one.
+    """
+    rows = rows[np.argsort(rows[HEALPIX.name], kind="stable")]
+    writer = ParquetWriter(stream, head)
+    for start in range(0, len(rows), group_rows or len(rows) or 1):
+        writer.write(rows[start : start + (group_rows or len(rows))])
+    writer.closing = closing
+    writer.close()
+
+
+def write_about(
+    folder: Path,
+    name: str,
+    partitions: Sequence[tuple[int, int]],
+    rows: int,
+    head: Head,
+    more: Mapping[str, object] | None = None,
+) -> None:
+    """Write what a HATS catalogue says of its partitions, which stand in the folder already.
+
+    Parameters
+    ----------
+    folder : Path
+        Of the catalogue.
+    name : str
+        Of the catalogue.
+    partitions : sequence of (order, pixel)
+        Those with rows.
+    rows : int
+        Of all.
+    head : Head
+    more : mapping, optional
+        Further properties, or others than those of a catalogue of objects.
+    """
+    import pyarrow.parquet as pq
+
+    if partitions:
+        schema = pq.read_schema(partition_file(folder, partitions[-1]))
+        pq.write_metadata(schema, folder / "dataset" / "_common_metadata")
+    listed = "".join(f"{order},{pixel}\n" for order, pixel in partitions)
+    (folder / "partition_info.csv").write_text(f"Norder,Npix\n{listed}", encoding="utf-8")
+    facts = {**_properties(name, rows, list(partitions), head), **(more or {})}
+    (folder / "hats.properties").write_text("".join(f"{k}={v}\n" for k, v in facts.items()), encoding="utf-8")
 
 
 def _pixels(rows: np.ndarray, out: str | Path) -> np.ndarray:
@@ -137,7 +199,7 @@ def _properties(name: str, rows: int, partitions: list[tuple[int, int]], head: H
         "hats_nrows": rows,
         "hats_col_ra": "RA",
         "hats_col_dec": "DEC",
-        "hats_col_healpix": _HEALPIX.name,
+        "hats_col_healpix": HEALPIX.name,
         "hats_col_healpix_order": 29,
         "hats_max_rows": HATS_ROWS,
         "hats_order": max((order for order, _ in partitions), default=0),

@@ -13,7 +13,7 @@ from astropy.io import fits
 from astropy.table import Table
 
 from jpas_gbm.errors import CatalogueError, ConfigError, OutputError
-from jpas_gbm.inference import spool
+from jpas_gbm.inference import passing, spool
 from jpas_gbm.inference.spool import Shard, Spool
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.surveys.tables import open_table
@@ -314,7 +314,7 @@ def test_shards_need_to_know_the_rows(fitted, make_catalogue, tmp_path):
 def test_keys_that_repeat_across_files_and_shards_are_found_in_any_number_of_passes(
     make_fitted, make_catalogue, tmp_path, monkeypatch, sorted_at_a_time
 ):
-    monkeypatch.setattr(spool, "_SORTED", sorted_at_a_time)
+    monkeypatch.setattr(passing, "_SORTED", sorted_at_a_time)
     (tmp_path / "s").mkdir()
     for name in ("a", "b"):
         make_catalogue(40, f"s/{name}.fits", seed=1)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 import warnings
 from types import SimpleNamespace
 
@@ -10,7 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
 
-from jpas_gbm.errors import CatalogueError, FeatureMismatch, OutputError
+from jpas_gbm.errors import CatalogueError, ConfigError, FeatureMismatch, OutputError
 from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
@@ -279,3 +280,12 @@ def test_a_list_leaves_rows_without_photometry_out_and_says_so(make_fitted, make
     assert len(found) == 58 and np.isfinite(found.p).all()
     assert found.notes == ("2 row(s) have no photometry and no probabilities: they are left out.",)
     assert (predictions.label == -1).sum() == 2
+
+
+def test_a_cluster_needs_its_extra_and_says_so(tmp_path, monkeypatch):
+    """Before anything is read or loaded."""
+    monkeypatch.setitem(sys.modules, "dask", None)
+    (tmp_path / "sky").mkdir()
+    (tmp_path / "sky" / "hats.properties").write_text("obs_collection=x\n")
+    with pytest.raises(ConfigError, match=r"pip install 'jpas-gbm\[cluster\]', or use --shard and --merge"):
+        predict(tmp_path / "model", tmp_path / "sky", tmp_path / "a.hats", cluster=2)

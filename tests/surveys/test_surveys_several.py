@@ -62,6 +62,19 @@ def test_a_hats_catalogue_is_read_by_order_and_pixel(tmp_path):
     assert ids(open_table(root)) == [0, 1, 2, 3, 4]
 
 
+def test_a_collection_is_its_catalogue_and_a_partition_may_be_several_files(tmp_path):
+    root = tmp_path / "sky"
+    for name, numbers in (("main", [0, 1, 2]), ("main_5arcs", [2])):
+        for part in numbers:
+            parquet(root / name / "dataset" / "Norder=1" / "Dir=0" / "Npix=7" / f"part{part}.parquet", [part])
+        (root / name / "hats.properties").write_text("obs_collection=x\n")
+    (root / "collection.properties").write_text("#HATS\nhats_primary_table_url=main\ndefault_margin=main_5arcs\n")
+    assert ids(open_table(root)) == [0, 1, 2]
+    (root / "main").rename(root / "lost")
+    with pytest.raises(CatalogueError, match="is a HATS collection whose catalogue is not there .*_url=main"):
+        open_table(root)
+
+
 def test_columns_that_change_between_files_are_told(folder):
     parquet(folder / "d.parquet", [20], EXTRA=pa.array([1]))
     with pytest.raises(CatalogueError, match=r"change between files: d\.parquet has besides EXTRA, compared with a\.p"):

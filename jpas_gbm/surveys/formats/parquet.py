@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -214,13 +215,29 @@ def _is_native(of: object) -> bool:
     return bool(getattr(of, "isnative", True))
 
 
+def attributes(table: RawTable) -> dict[str, dict[str, str]]:
+    """Return what a file states besides its rows, for the ``attrs`` of a DataFrame of them.
+
+    Parameters
+    ----------
+    table : RawTable
+
+    Returns
+    -------
+    dict
+        ``units`` by column, ``cards`` by name.
+    """
+    units = {name: column.unit for name, column in table.columns.items() if column.unit}
+    return {"units": units, "cards": dict(table.cards)}
+
+
 class FrameTable(RawTable):
     """A pandas DataFrame; its index is not looked at.
 
     Parameters
     ----------
     frame : DataFrame
-        Of numbers, text, and lists or arrays of numbers.
+        Of numbers, text, and lists or arrays of numbers. Its ``attrs`` may hold what :func:`attributes` returns.
 
     Raises
     ------
@@ -243,7 +260,10 @@ class FrameTable(RawTable):
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
         self.rows = self._table.num_rows
-        self.columns = {field.name: column_of(field) for field in self._table.schema}
+        units, self.cards = frame.attrs.get("units") or {}, frame.attrs.get("cards") or {}
+        self.columns = {
+            field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema
+        }
 
     @property
     def files(self) -> tuple[Path, ...]:

@@ -13,9 +13,22 @@ from ..packing import check_file
 from ..tables import FORMATS, SEVERAL, Column, Extension, RawTable, Want, open_file
 
 _HATS = ("hats.properties", "properties")
+_COLLECTION = "collection.properties"
 _PIXEL = re.compile(r"Norder=(\d+)/(?:.*/)?Npix=(\d+)")
 _SIDE = (".json", ".txt", ".md", ".log", ".html", ".png", ".sha256", ".md5")
 """Suffixes of files that stand beside tables and are none."""
+
+
+def _primary(path: Path) -> Path:
+    """Return the catalogue of a HATS collection, which holds its margins beside it."""
+    lines = (path / _COLLECTION).read_text(encoding="utf-8", errors="replace").splitlines()
+    named = dict(line.split("=", 1) for line in lines if "=" in line).get("hats_primary_table_url", "").strip()
+    if not named or not (path / named).is_dir():
+        raise CatalogueError(
+            f"{path}: is a HATS collection whose catalogue is not there ({_COLLECTION} says hats_primary_table_url="
+            f"{named}). Copy the whole collection, or name the folder of the catalogue itself."
+        )
+    return path / named
 
 
 def table_files(path: str | Path) -> list[Path]:
@@ -42,12 +55,15 @@ def table_files(path: str | Path) -> list[Path]:
         if not found:
             raise CatalogueError(f"{path}: there is no file of such a name.")
         return found
+    if (path / _COLLECTION).is_file():
+        path = _primary(path)
     if any((path / name).is_file() for name in _HATS):
-        pixels = {tuple(map(int, at.groups())): file for file in path.rglob("*.parquet")
-                  if (at := _PIXEL.search(file.as_posix()))}  # fmt: skip
+        # A partition may be a folder of several files.
+        pixels = [(int(at[1]), int(at[2]), file) for file in path.rglob("*.parquet")
+                  if (at := _PIXEL.search(file.as_posix()))]  # fmt: skip
         if not pixels:
             raise CatalogueError(f"{path}: is a HATS catalogue without partitions (Norder=*/Dir=*/Npix=*.parquet).")
-        return [pixels[pixel] for pixel in sorted(pixels)]
+        return [file for _, _, file in sorted(pixels)]
     found = sorted(
         file for file in path.iterdir() if file.is_file() and file.name[0] not in "._" and file.suffix not in _SIDE
     )
