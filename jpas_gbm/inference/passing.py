@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import os
+import platform
 import shutil
-import socket
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
@@ -314,7 +314,7 @@ class Worker:
     def _refuse_other_model(self) -> None:
         if tuple(known_by(self.job.model, self.job.tiles)) != self.job.known:
             raise BundleError(
-                f"{self.job.model}: is not the model that this run began with (seen on {socket.gethostname()}): the "
+                f"{self.job.model}: is not the model that this run began with (seen on {platform.node()}): the "
                 "folder or the zero points were changed under way, or the worker sees others. Rows of two models "
                 "would be mixed. Restore it and run the command again, which goes on, or add --overwrite to begin anew."
             )
