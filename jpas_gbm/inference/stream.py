@@ -161,7 +161,7 @@ def predict(
         Columns to carry along, or ``all``; ids are kept anyway. Add P_LO and P_HI of each class (:class:`Intervals`);
         what rows without any flux get. Refuse a catalogue of which there is anything to note.
     shard, merge, cluster : str, bool, int or str or dask.distributed.Client
-        Do only the I-th of N parts beside `out`; join them; so many processes, or workers of a Dask scheduler, for HATS.
+        Do only the I-th of N parts beside `out`; join them; so many processes or a Dask scheduler's, for HATS.
     threads, overwrite, progress : int, bool, callable
         0 is all cores; whether `out` may be replaced; ``progress("predict", rows done, rows, 0 while not known)``.
 
