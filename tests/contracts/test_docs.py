@@ -86,3 +86,12 @@ def test_examples_in_docstrings_are_true():
             assert not done.failed, dotted
             tried += done.attempted
     assert tried > 8
+
+
+def test_equations_are_of_the_latex_that_the_site_can_set():
+    latex = pytest.importorskip("docutils.utils.math.latex2mathml", reason="docutils is not installed")
+    found = []
+    for page in (ROOT / "docs").glob("*.md"):
+        words = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+        found += [a or b for a, b in re.findall(r"\$\$(.+?)\$\$|(?<!\$)\$([^$\n]+?)\$", words, flags=re.DOTALL)]
+    assert len(found) > 10 and all(latex.tex2mathml(one) for one in found)
