@@ -170,7 +170,7 @@ def _of_comparison(folder: Path) -> object:
 
 def _of_run(folder: Path) -> object:
     """Return a run that a comparison kept: it is taken up, or made anew."""
-    from jpas_gbm.comparison.comparison import RunStore
+    from jpas_gbm.comparison.evaluation import RunStore
 
     fingerprint = json.loads((folder.parent / "fingerprint.json").read_text(encoding="utf-8"))
     found = RunStore(folder.parent).load(folder.name, fingerprint)
