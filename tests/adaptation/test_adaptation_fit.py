@@ -129,7 +129,7 @@ def test_an_ensemble_over_seeds_and_libraries(tiny, quick_options):
     assert len(fitted.members) == 4
     rows = tiny.target_rows("test")
     p, spread = fitted.with_spread(fitted.features(rows).X, is_bare(rows))
-    np.testing.assert_array_equal(p, fitted.probabilities(rows))
+    np.testing.assert_array_equal(fitted.widen(p, rows), fitted.probabilities(rows))
     assert spread.min() >= 0 and spread.max() > 0
 
 
