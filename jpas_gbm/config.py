@@ -135,6 +135,17 @@ MOST_BYTES = 1 << 18
 """Bytes that a configuration may have; the largest shipped one has some thousands."""
 
 
+class _OneOfEach(yaml.SafeLoader):
+    """The safe loader; of a key that stands twice it would keep the last in silence."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode) and key.value != "<<"]
+        if twice := [key for key in dict.fromkeys(keys) if keys.count(key) > 1]:
+            line = node.start_mark.line + 1
+            raise yaml.YAMLError(f"{', '.join(twice)} stands twice in the mapping of line {line}: write each key once")
+        return super().construct_mapping(node, deep)
+
+
 def read_yaml(path: str | Path) -> Any:
     """Read a YAML file with the safe loader.
 
@@ -159,7 +170,7 @@ def read_yaml(path: str | Path) -> Any:
             raise ConfigError(f"{path}: is no regular file but a pipe or a device. Save what it gives and name that.")
         if path.exists() and path.stat().st_size > MOST_BYTES:
             raise ConfigError(f"{path}: has more than {MOST_BYTES:,} bytes, which no configuration has.")
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
+        return yaml.load(path.read_text(encoding="utf-8"), _OneOfEach)
     except FileNotFoundError as error:
         raise ConfigError(f"{path}: there is no such file.") from error
     except RecursionError as error:

@@ -99,3 +99,11 @@ def test_options_may_be_given_as_themselves_by_name_or_not_at_all():
     assert options_of(FitOptions, own, "ssda") is own
     assert options_of(FitOptions, "mocks_only", "ssda").regime == "mocks-only"
     assert options_of(FitOptions, None, "ssda").regime == "ssda"
+
+
+@pytest.mark.parametrize("text", ["a: 1\nb: 2\na: 3\n", "a: {b: 1, b: 2}\n"])
+def test_a_key_that_stands_twice_is_refused(tmp_path, text):
+    path = tmp_path / "twice.yaml"
+    path.write_text(text)
+    with pytest.raises(ConfigError, match="stands twice"):
+        read_yaml(path)

@@ -17,6 +17,7 @@ from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
 from ..sealed import check_checksums
 from ..store import folder_checksums, provenance, read_json, write_json
+from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
@@ -168,6 +169,8 @@ class Evaluation:
 
     def _head(self) -> str:
         cut = "" if self.cut is None else f", {magnitude_name(self.about)} {self.cut:g} and brighter"
+        if used := self.about.get("rows_used_by_model"):
+            return f"{self.regime}: {self.n_test:,} rows{cut}, NOT held out: {used:,} trained, chose or calibrated it"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
 
     def _rows(self) -> list[list[str]]:
@@ -311,8 +314,7 @@ def evaluate_model(
     dataset, split, cut, domain
         The labelled rows of a split of the sky, or of the mocks, not fainter than the cut.
     without_imaging : bool
-        Forget magnitude and morphology of the imaging survey before predicting, as for a catalogue
-        that comes without them.
+        Forget magnitude and morphology of the imaging survey, as for a catalogue that comes without them.
     n_bootstrap, seed : int
         Number and seed of the resamples of the intervals.
     threads : int
@@ -337,6 +339,7 @@ def evaluate_model(
     about = {
         "split": split,
         "domain": domain,
+        **_used(fitted, rows, domain),
         "imaging": not without_imaging,
         "left_out": int((~bright).sum()),
         "provenance": provenance(seed=seed, model=made, data=dataset.provenance),
@@ -350,6 +353,13 @@ def evaluate_model(
     given: dict[str, Any] = {"classes": fitted.classes, "cut": cut, "about": about, **drawn}
     found, *without = evaluate_runs(results, *truth, **given)[0]
     return replace(found, about={**found.about, **optional_figures(*without)})
+
+
+def _used(fitted: Model, rows: Catalogue, domain: Domain) -> dict[str, int]:
+    """Return how many of the rows that judge a model made it, where there are any."""
+    known = fitted.known if domain == "target" else None
+    used = 0 if known is None else int(np.isin(rows.object_id, known.object_id).sum())
+    return {"rows_used_by_model": used} if used else {}
 
 
 @dataclass(frozen=True, eq=False)

@@ -19,6 +19,8 @@ Z_CUT = 2.1
 """The redshift from which a quasar is QSO_high: Lyα enters the first narrow band."""
 
 
+_NEAREST, _FARTHEST = -0.01, 20.0  # redshifts beyond stand for none, as -99 and 99 do
+
 _TYPES: Mapping[str, tuple[str, ...]] = {"QSO": ("QSO_high", "QSO_low"), "GALAXY": ("GALAXY",), "STAR": ("STAR",)}
 
 
@@ -235,7 +237,8 @@ class LabelScheme:
         # In single precision, as redshifts are often stored: 2.1 is at the cut in either.
         with np.errstate(invalid="ignore", over="ignore"):
             label = np.where(z.astype(np.float32) >= np.float32(self.z_cut), high[which], low[which])
-        label[parted[which] & ~np.isfinite(z)] = UNLABELLED
+        with np.errstate(invalid="ignore"):
+            label[parted[which] & ~((z > _NEAREST) & (z < _FARTHEST))] = UNLABELLED
         return label.astype(np.int8)
 
     def counts(self, label: np.ndarray) -> dict[str, int]:

@@ -13,8 +13,8 @@ import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
-from ..adaptation.folds import check_rows
-from ..adaptation.rows import Rows, TrainingRows, get_regime, make_rows
+from ..adaptation.fit import prepare_rows
+from ..adaptation.rows import Rows, TrainingRows
 from ..config import override
 from ..features.recipe import FeatureRecipe
 from ..options import FeatureOptions, FitOptions, TuneOptions, Value
@@ -457,13 +457,12 @@ class RowsCache:
         return rows
 
     def _wide_rows(self, features: FeatureOptions, options: FitOptions, run: Run) -> TrainingRows:
-        regime = get_regime(options.regime)
-        wide = override(options, features=features.model_dump())
+        # Mocks are prepared as a fit of the study's own options would, whatever else a trial varies.
+        boosting = self.space.base.boosting.model_dump()
+        wide = override(options, features=features.model_dump(), boosting=boosting, crossfit=0)
 
         def make() -> TrainingRows:
-            rows = make_rows(self.dataset, regime, wide, run)
-            check_rows(rows, regime, run)
-            return replace(rows, bare=None)
+            return replace(prepare_rows(self.dataset, wide, run).folds.first.rows, bare=None)
 
         rows: TrainingRows = self._wide.once((features, options.sky), make)
         return rows

@@ -48,6 +48,7 @@ class FakeFitted:
     thresholds: np.ndarray = field(default_factory=lambda: np.array([2.0, 1.5, 1.0, 1.0]))
     rule: str = "thresholds"
     seen: list[Catalogue] = field(default_factory=list)
+    known: Any = None
 
     def probabilities(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         self.seen.append(catalogue)

@@ -11,6 +11,7 @@ from jpas_gbm.comparison.judged_rows import brighter, held_out, magnitude_bins, 
 from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
 from jpas_gbm.store import dump_json
+from jpas_gbm.surveys.labels import LabelledRows
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 
@@ -38,6 +39,17 @@ def test_metrics_json_has_the_layout_of_the_design(dataset, fitted):
     assert not any(name.startswith("null") for name in [*layout, *layout["intervals"]])
     rebuilt = Evaluation.from_dict(layout)
     assert rebuilt.to_dict() == layout and rebuilt["macro.f1"] == layout["macro"]["f1"]
+
+
+def test_rows_that_made_the_model_are_not_called_held_out(dataset, fitted):
+    honest = evaluate_model(fitted, dataset, n_bootstrap=20)
+    assert "held-out rows" in honest.lines()[0] and "rows_used_by_model" not in honest.about
+    fitted.known = LabelledRows.of(held_out(dataset).take(np.arange(7)))
+    found = evaluate_model(fitted, dataset, cut=np.inf, n_bootstrap=20)
+    assert found.about["rows_used_by_model"] == len(
+        np.flatnonzero(np.isin(held_out(dataset).object_id, fitted.known.object_id))
+    )
+    assert "NOT held out" in found.lines()[0] and Evaluation.from_dict(found.to_dict()).about == found.about
 
 
 def test_rows_fainter_than_the_cut_do_not_count(dataset, fitted):

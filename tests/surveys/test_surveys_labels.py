@@ -10,6 +10,7 @@ from jpas_gbm.surveys.curation import apply_label_rules
 from jpas_gbm.surveys.imaging import ImagingTable
 from jpas_gbm.surveys.labels import LabelTable, as_ids, join_labels, unique_labels
 from jpas_gbm.surveys.schema import RowRule, load_schema
+from jpas_gbm.surveys.scheme import default_scheme
 
 
 def _zcat(**changes: object) -> dict[str, np.ndarray]:
@@ -163,3 +164,9 @@ def test_imaging_tables_join() -> None:
     assert set(joined.key) == {"OBJID"}
     with pytest.raises(CatalogueError, match="imaging table: morphology codes"):
         ImagingTable(np.zeros(1), np.zeros(1), np.zeros(1), np.array([-1]))
+
+
+@pytest.mark.parametrize("z", [-99.0, -1.0, 99.0, 1e9, np.nan, np.inf])
+def test_a_redshift_that_cannot_be_makes_no_quasar(z):
+    label = default_scheme().label(np.array(["QSO", "GALAXY", "QSO", "QSO"]), np.array([z, z, 2.5, -0.001]))
+    assert label.tolist() == [-1, 2, 0, 1]
