@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import glob
 import logging
+import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -13,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
-from .errors import OutputError
+from .errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -88,8 +89,19 @@ class Run:
         Returns
         -------
         Run
+
+        Raises
+        ------
+        ConfigError
+            If the seed is no whole number of 0 or more.
         """
-        return cls(seed, thread_count(threads), progress)
+        try:
+            number = operator.index(seed)
+        except TypeError:
+            number = -1
+        if number < 0:
+            raise ConfigError(f"seed {seed}: is no whole number of 0 or more.")
+        return cls(number, thread_count(threads), progress)
 
     def at(self, place: str) -> Run:
         """Return the same run, which names a place beside each stage.

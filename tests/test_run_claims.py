@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from jpas_gbm.errors import OutputError
-from jpas_gbm.run import HEADS, claim_file, claim_folder, claim_room
+from jpas_gbm.errors import ConfigError, OutputError
+from jpas_gbm.run import HEADS, Run, claim_file, claim_folder, claim_room
 
 
 @pytest.fixture
@@ -90,3 +90,9 @@ def test_the_heads_that_claims_know_are_those_that_are_written():
     from jpas_gbm.surveys import dataset
 
     assert {form.kind: form.head for form in (model_folder.FORM, dataset.FORM)}.items() <= HEADS.items()
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
+def test_a_seed_is_a_whole_number(seed):
+    with pytest.raises(ConfigError, match="is no whole number of 0 or more"):
+        Run.start(seed)

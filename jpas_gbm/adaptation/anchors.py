@@ -327,6 +327,8 @@ class FieldMix:
         found = f"class mix of {self.rows:,} unlabelled rows by EM: {shares}"
         if self.taken:
             return f"{found}; probabilities are for this mix."
+        if self.doubt > 1:
+            return f"{found}; not taken: the rows are too few, or the rows that judge lack a class."
         return (
             f"{found}; not taken: {100 * self.doubt:.0f} % of the rows have a class and confidence that mocks of this "
             f"mix would not (limit {100 * self.limit:.0f} %), so probabilities are too far off for EM."
@@ -404,8 +406,14 @@ def _mix(stages: Stages, field: Rows, rows: CalibrationRows, members: list[Membe
     shares = np.bincount(y, weight, minlength=k)
     weight = weight * (new / np.maximum(shares / shares.sum(), 1e-12))[y]
     doubt = 0.5 * np.abs(_confidences(theirs, None) - _confidences(own, weight)).sum()
+    if len(field) < _FEWEST_FIELD or (shares == 0).any():
+        doubt = 2.0  # EM gives all to a class that validation lacks, or to one of few rows
     names = stages.rows.classes
     return FieldMix(names, tuple(old / old.sum()), tuple(new), len(field), float(doubt), options.class_mix_doubt)
+
+
+_FEWEST_FIELD = 50
+"""Rows of the sky that a class mix is estimated on at the least."""
 
 
 def _confidences(p: np.ndarray, weight: np.ndarray | None) -> np.ndarray:

@@ -286,6 +286,18 @@ def _write_source(survey: SimulatedSurvey, folder: Path) -> list[tuple[str, str]
     return [("Mock_*_FLUX+NOISE.npy", f"the mocks: {len(source)} rows, {twins} of them twins of labelled objects")]
 
 
+def _begin_planes(path: Path, shape: tuple[int, int, int]) -> None:
+    """Begin an array of float32 in a file; a map of it into memory would end the process where the disk is full."""
+    head = {"descr": np.lib.format.dtype_to_descr(np.dtype(np.float32)), "fortran_order": False, "shape": shape}
+    with open(path, "wb") as stream:
+        np.lib.format.write_array_header_1_0(stream, head)
+
+
+def _add_planes(path: Path, planes: np.ndarray) -> None:
+    with open(path, "ab") as stream:
+        stream.write(np.ascontiguousarray(planes, dtype=np.float32).tobytes())
+
+
 def _write_mocks(source: Catalogue, rows: np.ndarray, folder: Path, stem: str) -> None:
     """Write mean, noisy flux and relative noise by chunks, and the properties beside them."""
     shape = (len(rows), len(source.bands), 3)
@@ -293,11 +305,9 @@ def _write_mocks(source: Catalogue, rows: np.ndarray, folder: Path, stem: str) -
     if len(rows) == 0:
         np.save(path, np.zeros(shape, dtype=np.float32))
     else:
-        planes = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=shape)
+        _begin_planes(path, shape)
         for start in range(0, len(rows), _CHUNK):
-            planes[start : start + _CHUNK] = mock_planes(source, rows[start : start + _CHUNK])
-        planes.flush()
-        del planes
+            _add_planes(path, mock_planes(source, rows[start : start + _CHUNK]))
     _properties(source, rows).to_csv(folder / f"{stem}_PROPS.csv", index=False)
 
 
@@ -392,7 +402,7 @@ class MockFiles:
             # The paper's arrays have no band names: they hold all 57, NaN where these mocks have none.
             shape = (rows, len(self._frame), 3)
             self.names = ["Mock_spectra_FLUX+NOISE.npy", "Mock_spectra_PROPS.csv", *self.names]
-            np.lib.format.open_memmap(folder / self.names[0], mode="w+", dtype=np.float32, shape=shape).flush()
+            _begin_planes(folder / self.names[0], shape)
 
     def add(self, chunk: Catalogue, columns: Mapping[str, np.ndarray]) -> None:
         """Write some rows, with more columns of theirs."""
@@ -403,11 +413,9 @@ class MockFiles:
         table = _properties(chunk, rows).assign(**columns)
         if len(self.names) > 1:
             place = self._frame.indices(self.bands.names)
-            planes = np.lib.format.open_memmap(self._folder / self.names[0], mode="r+")
             whole = np.full((len(chunk), len(self._frame), 3), np.nan, dtype=np.float32)
             whole[:, place] = mock_planes(chunk, rows)
-            planes[self._done : self._done + len(chunk)] = whole
-            planes.flush()
+            _add_planes(self._folder / self.names[0], whole)
             table.to_csv(self._folder / self.names[1], mode="a", header=self._done == 0, index=False)
         planes_of = (("FLUX", chunk.flux), ("ERR", chunk.flux_err), ("MEAN", chunk.flux_mean))
         light = {f"{what}_{band}": of[:, i] for what, of in planes_of if of is not None

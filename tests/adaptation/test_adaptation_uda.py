@@ -86,6 +86,14 @@ def test_too_few_sources_are_named(tiny, options):
     assert "gamma" not in fitted.card["chosen"]
 
 
+def test_a_mix_of_few_rows_is_not_taken(tiny, options):
+    """EM on a handful of rows gives all to one class."""
+    rows = np.flatnonzero(tiny.target_split >= 0)[:40]
+    few = replace(tiny, target=tiny.target.take(rows), target_split=tiny.target_split[rows])
+    fitted = fit(few, config=options, seed=1)
+    assert any("not taken: the rows are too few" in note for note in fitted.card["notes"])
+
+
 def test_where_no_mock_has_a_twin_ssda_measures_the_shift_on_unlabelled_sources(sky):
     """On the sky itself few mocks are of labelled objects: then sources beside their templates prepare the mocks."""
     growth = {"rounds": 30, "leaves": 6, "min_child": 30, "learning_rate": 0.25, "patience": 0}
