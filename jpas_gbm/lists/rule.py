@@ -195,6 +195,14 @@ def numbers(words: str, option: str, example: str = "20,21.5") -> tuple[float, .
         raise ConfigError(f"{option} {words}: write numbers with commas, such as {example}.") from error
 
 
+def _limits(ends: Sequence[str], asked: str, option: str, example: str) -> tuple[float | None, float | None]:
+    """Return two limits, of which either may be empty."""
+    if len(ends) != 2:
+        raise ConfigError(f"{asked}, such as {example}.")
+    low, high = (numbers(word, option, example) for word in ends)
+    return low[0] if low else None, high[0] if high else None
+
+
 def magnitude_limits(words: str) -> tuple[float | None, float | None]:
     """Return the limits of ``17,22.5``; either may be empty, as in ``,22.5``.
 
@@ -211,11 +219,7 @@ def magnitude_limits(words: str) -> tuple[float | None, float | None]:
     ConfigError
         If there are not two, or one is no number.
     """
-    ends = words.split(",")
-    if len(ends) != 2:
-        raise ConfigError(f"--mag {words}: write BRIGHTEST,FAINTEST, such as 17,22.5 or ,22.5.")
-    bright, faint = (numbers(word, "--mag", "17,22.5 or ,22.5") for word in ends)
-    return bright[0] if bright else None, faint[0] if faint else None
+    return _limits(words.split(","), f"--mag {words}: write BRIGHTEST,FAINTEST", "--mag", "17,22.5 or ,22.5")
 
 
 def redshift_limits(words: str) -> tuple[float | None, float | None]:
@@ -234,11 +238,8 @@ def redshift_limits(words: str) -> tuple[float | None, float | None]:
     ConfigError
         If there are not two, or one is no number.
     """
-    ends = words.split(":")
-    if len(ends) != 2 or not any(map(str.strip, ends)):
-        raise ConfigError(f"--z {words}: write LOWEST:HIGHEST, such as 2.1:3.5 or 2.1:.")
-    low, high = (numbers(word, "--z", "2.1:3.5 or 2.1:") for word in ends)
-    return low[0] if low else None, high[0] if high else None
+    ends = words.split(":") if words.strip(": ") else []
+    return _limits(ends, f"--z {words}: write LOWEST:HIGHEST", "--z", "2.1:3.5 or 2.1:")
 
 
 MEDIAN_Z = "Z_QSO_50"
