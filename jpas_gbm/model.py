@@ -123,21 +123,21 @@ class Model:
             )
         return conform(catalogue, self.bands, has_errors=False)
 
-    def features(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
+    def features(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> FeatureMatrix:
         """Return the features of a catalogue as this model was trained on them.
 
         Parameters
         ----------
         catalogue : Catalogue
             n rows.
-        threads : int
+        threads, compare : int, bool
+            As for :meth:`FeatureRecipe.compute`.
 
         Returns
         -------
         FeatureMatrix
-            Of n rows and f features.
         """
-        return self.recipe.compute(self.corrected(catalogue), threads=threads)
+        return self.recipe.compute(self.corrected(catalogue), threads=threads, compare=compare)
 
     def corrected(self, catalogue: Catalogue) -> Catalogue:
         """Return a catalogue as features see it: in this model's bands, zero points divided out.
@@ -161,7 +161,6 @@ class Model:
         Parameters
         ----------
         X : array of float32, shape (n, f)
-            Features.
         threads : int
 
         Returns

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
@@ -15,6 +15,9 @@ from ..errors import ExplanationError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..surveys.bands import Band, BandSystem
 from ..surveys.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from ..features.evidence import Compared
 
 
 def _as_interval(value: Any) -> Any:
@@ -377,14 +380,15 @@ class BandShares:
         Places of those: imaging features. They stay columns of their own.
     first : int
         Place of the first feature with shares of each row's own.
-    by_row : array, shape (n, t, b), optional
-        Shares of the last t features in each row, summing to 1 over bands.
+    by_row, times : array, shape (n, t, b), or None, int
+        Shares of t features from there on in each row, summing to 1 over bands; how often these follow one another.
     """
 
     weights: np.ndarray
     own: np.ndarray
     first: int
     by_row: np.ndarray | None = None
+    times: int = 1
 
     @cached_property
     def _turned(self) -> csr_array:
@@ -409,6 +413,8 @@ class BandShares:
         else:
             bands = _times(values[..., : self.first], self._turned)
             last = values[..., self.first :]
+            if self.times > 1:
+                last = last.reshape(*last.shape[:-1], self.times, -1).sum(axis=-2)
             bands += last @ self.by_row if values.ndim == 3 else (last[:, None] @ self.by_row)[:, 0]
         return bands, values[..., self.own]
 
@@ -460,36 +466,34 @@ class BandRule:
         """Names of the features that belong to no band, such as those of the imaging survey."""
         return tuple(self.recipe.names[i] for i in self._own)
 
-    def of_rows(self, rows: Catalogue, threads: int = 1) -> BandShares:
+    def of_rows(self, rows: Catalogue, threads: int = 1, compared: Compared | None = None) -> BandShares:
         """Return the shares that hold for some rows.
 
         Parameters
         ----------
         rows : Catalogue
             In the recipe's bands, corrected as for the features.
-        threads : int
+        threads, compared : int, Compared or None
+            What the template features of the rows compare, where that is known: nothing is fitted again.
 
         Returns
         -------
         BandShares
-            Of the features of each row.
         """
-        templates = self.recipe.templates
-        width = len(self.recipe.names)
+        templates, width = self.recipe.templates, len(self.recipe.names)
         if templates is None:
             return BandShares(self._weights, self._own, width)
-        by_row = np.asarray(templates.band_shares(rows, threads=threads), dtype=np.float64)
-        first = width - by_row.shape[1]
-        by_row = _summing_to_one(by_row, self._weights[first:])
-        if self.rule == "dominant":
-            by_row = dominant(by_row)
-        return BandShares(self._weights, self._own, first, by_row)
+        if compared is not None:
+            by_row, times = compared.shares(templates.fitter), len(templates.ranks)
+        else:
+            known = np.asarray(templates.band_shares(rows, threads=threads), dtype=np.float64)
+            by_row, times = _summing_to_one(known, self._weights[width - known.shape[1] :]), 1
+        by_row = dominant(by_row) if self.rule == "dominant" else by_row
+        return BandShares(self._weights, self._own, width - by_row.shape[1] * times, by_row, times)
 
 
 def _summing_to_one(by_row: np.ndarray, instead: np.ndarray) -> np.ndarray:
     """Return shares that sum to 1; where a row has none (a fit without bands) those of all rows stand in."""
     sums = by_row.sum(axis=2)
     good = np.isfinite(sums) & (np.abs(sums - 1) < 1e-3)
-    if good.all():
-        return by_row / sums[..., None]
     return np.where(good[..., None], by_row / np.where(good, sums, 1.0)[..., None], instead[None])

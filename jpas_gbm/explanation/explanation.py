@@ -44,6 +44,8 @@ if TYPE_CHECKING:
     import pandas as pd
     import shap
 
+    from ..features.recipe import FeatureMatrix
+
 KIND = "jpas-gbm explanation"
 FORMAT = 1
 """Version of the folder. Raise it when a reader of the old one would misread the new, and keep that reader."""
@@ -439,14 +441,14 @@ class WhyColumns:
             columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
         return columns
 
-    def of(self, predictions: Predictions, X: np.ndarray | None = None) -> dict[str, np.ndarray]:
+    def of(self, predictions: Predictions, matrix: FeatureMatrix | None = None) -> dict[str, np.ndarray]:
         """Return the columns of some rows by name.
 
         Parameters
         ----------
         predictions : Predictions
             n rows.
-        X : array of float32, shape (n, f), optional
+        matrix : FeatureMatrix, optional
             Their features, where they are known already.
 
         Returns
@@ -462,8 +464,9 @@ class WhyColumns:
         }
         if not len(chosen):
             return table
-        rows, known = predictions.catalogue.take(chosen), None if X is None else X[chosen]
-        found = attribute(self.model, rows, self.pair, ExplainOptions(detail_rows=1), Run(threads=self.threads), known)
+        rows, known = predictions.catalogue.take(chosen), None if matrix is None else matrix.take(chosen)
+        options, run = ExplainOptions(detail_rows=1), Run(threads=self.threads)
+        found = attribute(self.model, rows, self.pair, options, run, known, whole=False)
         order = np.argsort(-predictions.probabilities[chosen], axis=1, kind="stable")
         for rank, prefix in enumerate(self._ranked, start=1):
             self._fill(table, prefix, found, chosen, order[:, 0], order[:, rank])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
@@ -83,6 +82,14 @@ class EvidencePlan:
         if {-1, 1} <= set(self.sides.tolist()):
             rows.append(("across_boundary", "boundary", -1, -1))
         return rows
+
+    @cached_property
+    def coded(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Kind, and places of the one or two classes, of each feature of one rank, as the kernels take them."""
+        place = {-1: -1, **{c: i for i, c in enumerate(self.present)}}
+        rows = [(_KINDS.index(kind), place[a], place[b]) for _, kind, a, b in self.described]
+        kinds, first, second = np.array(rows, dtype=np.int64).T
+        return np.ascontiguousarray(kinds), np.ascontiguousarray(first), np.ascontiguousarray(second)
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -260,92 +267,141 @@ SHARED_ROWS = 1000
 """Source rows whose shares are averaged into the band weights of a recipe."""
 
 
-def _runner_up(q: np.ndarray, allowed: np.ndarray, bank: TemplateBank, best: np.ndarray) -> np.ndarray:
-    """Return the best allowed template that is no neighbour of `best`; `best` where there is none."""
-    near = (bank.group == bank.group[best][:, None]) & (np.abs(bank.place - bank.place[best][:, None]) <= NEIGHBOUR)
-    far = allowed & ~near
-    return np.where(far.any(axis=1), np.argmin(np.where(far, q, np.inf), axis=1), best)
+_KINDS = ("pair", "delta", "posterior", "gap", "z", "quasar", "boundary", "misfit")
 
 
-def _compared(plan: EvidencePlan, q: np.ndarray, chosen: np.ndarray) -> np.ndarray:
-    """Return the two templates that each feature of one rank compares, intp (n, features, 2).
+@numba.njit(cache=True, nogil=True)
+def _least(q, allowed, other, group, place):  # type: ignore[no-untyped-def]
+    """Return the template of least q that is allowed and no neighbour of `other` (-1: of none); -1 if there is none.
 
-    The misfit compares none: -1 stands for no template.
+    q, group, place (T,), allowed bool (T,).
     """
-    n, rows = len(q), np.arange(len(q))
-    place = {c: i for i, c in enumerate(plan.present)}
-    height = np.take_along_axis(q, chosen, axis=1)
-    pairs = np.empty((n, len(plan.described), 2), dtype=np.intp)
-    for f, (_, kind, a, b) in enumerate(plan.described):
-        if kind == "pair":
-            pairs[:, f] = chosen[:, [place[a], place[b]]]
-        elif kind in ("delta", "posterior"):
-            others = height.copy()
-            others[:, place[a]] = np.inf
-            pairs[:, f, 0] = chosen[:, place[a]]
-            pairs[:, f, 1] = chosen[rows, np.argmin(others, axis=1)]
-        elif kind in ("gap", "z"):
-            pairs[:, f, 0] = chosen[:, place[a]]
-            pairs[:, f, 1] = _runner_up(q, plan.bank.group == a, plan.bank, pairs[:, f, 0])
-        elif kind == "quasar":
-            pairs[:, f, 0] = np.argmin(np.where(plan.quasars, q, np.inf), axis=1)
-            pairs[:, f, 1] = _runner_up(q, plan.quasars, plan.bank, pairs[:, f, 0])
-        elif kind == "boundary":
-            pairs[:, f, 0] = np.argmin(np.where(plan.sides == 1, q, np.inf), axis=1)
-            pairs[:, f, 1] = np.argmin(np.where(plan.sides == -1, q, np.inf), axis=1)
-        else:
-            pairs[:, f, 0] = chosen[rows, np.argmin(height, axis=1)]
-            pairs[:, f, 1] = -1
-    return pairs
+    best = -1
+    for t in range(len(q)):
+        near = other >= 0 and group[t] == group[other] and abs(place[t] - place[other]) <= NEIGHBOUR
+        if allowed[t] and not near and (best < 0 or q[t] < q[best]):
+            best = t
+    return best
 
 
-def _distinct(pairs: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return each row's distinct templates (n, m), padded with -1, and the place of each of `pairs` among them.
+@numba.njit(cache=True, nogil=True)
+def _compare(q, edges, group, place, quasars, sides, kinds, first, second, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, features, 2) with the two templates that each feature of one rank compares.
 
-    Many features of a row compare the same few templates, and fitting one twice costs twice.
+    q (n, T); edges (k + 1,); group, place, quasars, sides (T,); kinds, first, second (features,), as
+    :attr:`EvidencePlan.coded`. The misfit compares none: -1 stands for no template.
     """
-    flat = pairs.reshape(len(pairs), -1)
-    order = np.argsort(flat, axis=1, kind="stable")
-    ranked = np.take_along_axis(flat, order, axis=1)
-    number = np.cumsum(np.diff(ranked, axis=1, prepend=ranked[:, :1]) != 0, axis=1)
-    compared = np.full((len(flat), int(number.max(initial=0)) + 1), -1, dtype=np.intp)
-    np.put_along_axis(compared, number, ranked, axis=1)
-    position = np.empty_like(number)
-    np.put_along_axis(position, order, number, axis=1)
-    return compared, position.reshape(pairs.shape)
+    k = len(edges) - 1
+    best = np.empty(k, np.int64)
+    allowed = np.empty(q.shape[1], np.bool_)
+    for i in range(len(q)):
+        row = q[i]
+        overall = 0
+        for c in range(k):
+            best[c] = edges[c] + np.argmin(row[edges[c] : edges[c + 1]])
+            overall = c if row[best[c]] < row[best[overall]] else overall
+        for f in range(len(kinds)):
+            kind, a = kinds[f], first[f]
+            one, two = best[overall], -1
+            if kind == 0:
+                one, two = best[a], best[second[f]]
+            elif kind <= 2:
+                one, two = best[a], best[0 if a > 0 or k == 1 else 1]
+                for c in range(k):
+                    two = best[c] if c != a and row[best[c]] < row[two] else two
+            elif kind <= 4:
+                for t in range(len(row)):
+                    allowed[t] = edges[a] <= t < edges[a + 1]
+                one, two = best[a], _least(row, allowed, best[a], group, place)
+                two = one if two < 0 else two
+            elif kind == 5:
+                one = _least(row, quasars, -1, group, place)
+                two = _least(row, quasars, one, group, place)
+                two = one if two < 0 else two
+            elif kind == 6:
+                one = _least(row, sides == 1, -1, group, place)
+                two = _least(row, sides == -1, -1, group, place)
+            out[i, f, 0], out[i, f, 1] = one, two
 
 
-def share(plan: EvidencePlan, fitter: TemplateFitter, fits: Fits, places: Sequence[int], out: np.ndarray) -> None:
-    """Fill `out` (n, len(places), b) with each band's share of what some features compare.
-
-    The two templates are those that decide at the highest rank; a band's part of their Δχ² is
-    w (x - m1)² - w (x - m2)², and its share the size of that among all bands. Where nothing is compared
-    (one template only, no band) the shares are equal.
+@dataclass(frozen=True, eq=False)
+class Compared:
+    """Which templates the features of n rows compare, and what is fitted: enough to share them among b bands.
 
     Parameters
     ----------
-    plan : EvidencePlan
-        What is made of the T templates.
-    fitter : TemplateFitter
-        The templates, made ready.
-    fits : Fits
-        Of n rows.
-    places : sequence of int
-        Places of the features among ``plan.names``.
-    out : array of float32, shape (n, len(places), b)
-        Filled.
+    x, weight : array of float64, shape (n, b)
+        Normalised fluxes and 1/σ²; both 0 in bands that are missing or were left out.
+    pairs : array of int16, shape (n, features of one rank, 2)
+        Two templates each; -1 stands for none.
     """
-    chosen, _ = fitter.best(fits.minus2)
-    kinds = np.unique(np.asarray(places) % len(plan.described), return_inverse=True)
-    pairs = _compared(plan, fits.minus2[:, -1], chosen)[:, kinds[0]]
-    compared, position = _distinct(pairs)
-    models = fitter.models(fits, np.maximum(compared, 0))
-    misses = fits.weight[:, None] * (fits.x[:, None] - models) ** 2
-    misses[compared < 0] = 0.0
-    rows = np.arange(len(pairs))[:, None]
-    parts = np.abs(misses[rows, position[:, :, 0]] - misses[rows, position[:, :, 1]])
-    total = parts.sum(axis=2, keepdims=True)
-    even = np.where(fits.weight > 0, 1.0, 0.0) + np.where(fits.observed > 0, 0.0, 1.0)[:, None]
-    even /= even.sum(axis=1, keepdims=True)
-    shares = np.where(total > 0, parts / np.where(total > 0, total, 1.0), even[:, None])
-    out[:] = shares[:, kinds[1]]
+
+    x: np.ndarray
+    weight: np.ndarray
+    pairs: np.ndarray
+
+    @classmethod
+    def room(cls, rows: int, plan: EvidencePlan) -> Compared:
+        """Return what :meth:`note` will fill.
+
+        Parameters
+        ----------
+        rows : int
+        plan : EvidencePlan
+
+        Returns
+        -------
+        Compared
+        """
+        x, weight = np.zeros((2, rows, plan.bank.basis.shape[1]))
+        return cls(x, weight, np.empty((rows, len(plan.described), 2), dtype=np.int16))
+
+    def note(self, plan: EvidencePlan, fits: Fits, task: slice) -> None:
+        """Note what features compare in some rows.
+
+        Parameters
+        ----------
+        plan : EvidencePlan
+        fits : Fits
+            Of these rows.
+        task : slice
+            Their places.
+        """
+        self.x[task], self.weight[task] = fits.x, fits.weight
+        bank = plan.bank
+        edges = np.searchsorted(bank.group, [*plan.present, plan.present[-1] + 1])
+        _compare(
+            fits.minus2[:, -1], edges, bank.group, bank.place, plan.quasars, plan.sides, *plan.coded, self.pairs[task]
+        )
+
+    def take(self, rows: np.ndarray | slice) -> Compared:
+        """Return some rows.
+
+        Parameters
+        ----------
+        rows : array of int, or slice
+
+        Returns
+        -------
+        Compared
+        """
+        return Compared(self.x[rows], self.weight[rows], self.pairs[rows])
+
+    def shares(self, fitter: TemplateFitter, features: np.ndarray | slice = slice(None)) -> np.ndarray:
+        """Return each band's share of what features compare.
+
+        A band's part of the Δχ² of two templates is w (x - m1)² - w (x - m2)², and its share the size of that among
+        all bands. Where nothing is compared (one template only, no band) the shares are equal.
+
+        Parameters
+        ----------
+        fitter : TemplateFitter
+            The templates, made ready.
+        features : array of int, optional
+            Only these of the features of one rank.
+
+        Returns
+        -------
+        array of float64, shape (n, features of one rank, b)
+        """
+        return fitter.shares(self.x, self.weight, self.pairs[:, features])

@@ -105,6 +105,54 @@ def model_kernel(
 
 
 @numba.njit(cache=True, nogil=True)
+def _share_kernel(x, weight, outer, basis, precision, pull, depth, pairs, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, f, b) with each band's share of the Δχ² of two templates, pairs (n, f, 2); -1 stands for none.
+
+    Many pairs of a row have templates in common, each of which is fitted once. The other arrays are those of
+    :func:`model_kernel`.
+    """
+    bands = x.shape[1]
+    normal = np.empty(outer.shape[2])
+    right = np.empty(basis.shape[2])
+    fit = np.empty(bands)
+    miss = np.zeros((2 * pairs.shape[1] + 1, bands))
+    slot = np.full(len(outer), -1)
+    for i in range(len(x)):
+        used = 0
+        for f in range(pairs.shape[1]):
+            for side in range(2):
+                t = pairs[i, f, side]
+                if t >= 0 and slot[t] < 0:
+                    used += 1
+                    slot[t] = used
+                    _model(x[i], weight[i], outer[t], basis[t], precision[t], pull[t], depth[t], normal, right, fit)
+                    for b in range(bands):
+                        miss[used, b] = weight[i, b] * (x[i, b] - fit[b]) ** 2
+        seen = 0
+        for b in range(bands):
+            seen += weight[i, b] > 0
+        for f in range(pairs.shape[1]):
+            # The first row of misses is of no template, and stays 0.
+            one = miss[slot[pairs[i, f, 0]] if pairs[i, f, 0] >= 0 else 0]
+            two = miss[slot[pairs[i, f, 1]] if pairs[i, f, 1] >= 0 else 0]
+            total = 0.0
+            for b in range(bands):
+                out[i, f, b] = abs(one[b] - two[b])
+                total += out[i, f, b]
+            for b in range(bands):
+                if total > 0:
+                    out[i, f, b] /= total
+                elif seen:
+                    out[i, f, b] = (1.0 / seen) if weight[i, b] > 0 else 0.0
+                else:
+                    out[i, f, b] = 1.0 / bands
+        for f in range(pairs.shape[1]):
+            for side in range(2):
+                if pairs[i, f, side] >= 0:
+                    slot[pairs[i, f, side]] = -1
+
+
+@numba.njit(cache=True, nogil=True)
 def mask_kernel(
     x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
     depth: np.ndarray, chosen: np.ndarray, first: np.ndarray, cut: float, large: float, touched: np.ndarray,
@@ -337,4 +385,23 @@ class TemplateFitter:
         """
         out = np.empty((*chosen.shape, fits.x.shape[1]))
         model_kernel(fits.x, fits.weight, self.outer, self.basis, self.precision, self.pull, self.depth, chosen, out)
+        return out
+
+    def shares(self, x: np.ndarray, weight: np.ndarray, pairs: np.ndarray) -> np.ndarray:
+        """Return each band's share of the Δχ² of pairs of templates, summing to 1 over bands.
+
+        Parameters
+        ----------
+        x, weight : array of float64, shape (n, b)
+            Normalised fluxes and 1/σ², both 0 where missing.
+        pairs : array of int16, shape (n, f, 2)
+            Two templates each; -1 stands for none.
+
+        Returns
+        -------
+        array of float64, shape (n, f, b)
+        """
+        out = np.empty((len(x), pairs.shape[1], x.shape[1]))
+        tables = (self.outer, self.basis, self.precision, self.pull, self.depth)
+        _share_kernel(x, weight, *tables, np.ascontiguousarray(pairs), out)
         return out

@@ -25,6 +25,7 @@ from ..surveys.scheme import LabelScheme
 from .photospectra import FeaturePart, FittedPart, Setting, Spectra, feature_groups, in_threads, narrow_sequence
 
 if TYPE_CHECKING:
+    from .evidence import Compared
     from .shift import DomainShift
     from .templates import TemplateSet
 
@@ -41,14 +42,31 @@ class FeatureMatrix:
         Names of the f features.
     recipe_hash : str
         Of the recipe that made them (:attr:`FeatureRecipe.hash`).
+    compared : Compared, optional
+        What the template features compare, where that was asked for.
     """
 
     X: np.ndarray
     names: tuple[str, ...]
     recipe_hash: str
+    compared: Compared | None = None
 
     def __len__(self) -> int:
         return len(self.X)
+
+    def take(self, rows: np.ndarray | slice) -> FeatureMatrix:
+        """Return some rows.
+
+        Parameters
+        ----------
+        rows : array of int, or slice
+
+        Returns
+        -------
+        FeatureMatrix
+        """
+        compared = None if self.compared is None else self.compared.take(rows)
+        return replace(self, X=self.X[rows], compared=compared)
 
 
 FORMAT = 1
@@ -282,7 +300,7 @@ class FeatureRecipe:
         """
         return conform(catalogue, self.bands, self.has_errors)
 
-    def compute(self, catalogue: Catalogue, threads: int = 1) -> FeatureMatrix:
+    def compute(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> FeatureMatrix:
         """Return the features of every row.
 
         A row's features depend on nothing but the row: any chunking, row order or number of threads
@@ -294,6 +312,8 @@ class FeatureRecipe:
             n rows with the recipe's bands, in any order.
         threads : int
             Rows are shared out among so many threads.
+        compare : bool
+            Whether to keep what the template features compare, for explanations of the same rows.
 
         Returns
         -------
@@ -308,10 +328,12 @@ class FeatureRecipe:
         X = np.empty((len(rows), len(self.names)), dtype=np.float32)
         plain, start = [], 0
         optional = optional_columns(rows) if self.options.optional else {}
+        compared = self.templates.room(len(rows)) if self.templates is not None and compare else None
         for _, part in self._parts:
             columns = slice(start, start := start + len(part.names))
             if isinstance(part, FittedPart):
-                rows = part.compute_rows(rows, X[:, columns], threads)
+                kept = (compared,) if part is self.templates else ()
+                rows = part.compute_rows(rows, X[:, columns], threads, *kept)
             else:
                 plain.append((part, columns))
 
@@ -330,7 +352,7 @@ class FeatureRecipe:
                 X[block, columns] = work[columns].T
 
         in_threads(fill, len(rows), _BLOCK, threads)
-        return FeatureMatrix(X, self.names, self.hash)
+        return FeatureMatrix(X, self.names, self.hash, compared)
 
     def to_dict(self) -> dict[str, object]:
         """Return a form that JSON can hold; template bases are not in it.

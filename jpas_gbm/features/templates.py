@@ -14,7 +14,7 @@ from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme, default_scheme
 from .bases import TemplateBank, allowed_ranks, learn_bank
-from .evidence import SHARED_ROWS, EvidencePlan, share
+from .evidence import SHARED_ROWS, Compared, EvidencePlan
 from .fitting import Fits, TemplateFitter
 from .photospectra import FittedPart, in_threads
 from .shift import DomainShift
@@ -166,7 +166,26 @@ class TemplateSet(FittedPart):
 
         in_threads(fit, len(rows), size, threads)
 
-    def features(self, catalogue: Catalogue, threads: int = 1, wild: np.ndarray | None = None) -> np.ndarray:
+    def room(self, rows: int) -> Compared | None:
+        """Return what :meth:`features` fills on request; None where template features step aside.
+
+        Parameters
+        ----------
+        rows : int
+
+        Returns
+        -------
+        Compared or None
+        """
+        return None if self.plan is None else Compared.room(rows, self.plan)
+
+    def features(
+        self,
+        catalogue: Catalogue,
+        threads: int = 1,
+        wild: np.ndarray | None = None,
+        compared: Compared | None = None,
+    ) -> np.ndarray:
         """Compute the features of every row. A row's bits depend on nothing but the row.
 
         Parameters
@@ -177,6 +196,8 @@ class TemplateSet(FittedPart):
             Rows are shared out among so many threads.
         wild : array of bool, shape (n, b), optional
             Filled as :meth:`outliers` would: one fit serves both.
+        compared : Compared, optional
+            Of n rows; filled with what :meth:`band_shares` needs.
 
         Returns
         -------
@@ -197,11 +218,15 @@ class TemplateSet(FittedPart):
             plan.compute(fits.chi2, fits.minus2, fits.observed, out[task])
             if wild is not None:
                 wild[task] = _left_out(catalogue, task, fits)
+            if compared is not None:
+                compared.note(plan, fits, task)
 
         self._over(catalogue, work, threads)
         return out
 
-    def compute_rows(self, rows: Catalogue, out: np.ndarray, threads: int) -> Catalogue:
+    def compute_rows(
+        self, rows: Catalogue, out: np.ndarray, threads: int, compared: Compared | None = None
+    ) -> Catalogue:
         """Compute the features of all rows; blank what no class can explain for the features made after.
 
         Parameters
@@ -212,6 +237,8 @@ class TemplateSet(FittedPart):
             Filled.
         threads : int
             Rows are shared out among so many threads.
+        compared : Compared, optional
+            Filled with what :meth:`band_shares` needs.
 
         Returns
         -------
@@ -219,7 +246,7 @@ class TemplateSet(FittedPart):
             The rows; a wild band, which would speak through the level and every feature it is part of, is missing.
         """
         wild = np.zeros(rows.flux.shape, dtype=bool)
-        out[:] = self.features(rows, threads, wild)
+        out[:] = self.features(rows, threads, wild, compared)
         return rows.replace(flux=np.where(wild, np.float32(np.nan), rows.flux)) if wild.any() else rows
 
     def fit(self, catalogue: Catalogue) -> Fits:
@@ -290,8 +317,7 @@ class TemplateSet(FittedPart):
     def band_shares(self, catalogue: Catalogue, features: Sequence[str] | None = None, threads: int = 1) -> np.ndarray:
         """Return what part of each feature belongs to each band of each row, float32 (n, f, b).
 
-        A feature compares two templates; a band's share is the size of its own part of their Δχ² among
-        the sizes of all bands' parts. Rows sum to 1; missing bands have 0.
+        As :meth:`~jpas_gbm.features.evidence.Compared.shares`. Rows sum to 1; missing bands have 0.
 
         Parameters
         ----------
@@ -318,8 +344,16 @@ class TemplateSet(FittedPart):
         places = [self.names.index(name) for name in wanted]
         out = np.empty((len(catalogue), len(wanted), len(self.bands)), dtype=np.float32)
         plan = self.plan
-        if plan is not None and wanted:
-            self._over(catalogue, lambda task, fits: share(plan, self.fitter, fits, places, out[task]), threads, 512)
+        if plan is None or not wanted:
+            return out
+        kinds, of = np.unique(np.asarray(places) % len(plan.described), return_inverse=True)
+
+        def work(task: slice, fits: Fits) -> None:
+            here = Compared.room(len(fits.x), plan)
+            here.note(plan, fits, slice(None))
+            out[task] = here.shares(self.fitter, kinds)[:, of]
+
+        self._over(catalogue, work, threads, 512)
         return out
 
     def to_arrays(self) -> dict[str, np.ndarray]:

@@ -222,9 +222,9 @@ class Passage:
         rows : structured array, shape (n,)
             As they are written.
         """
-        matrix = self.model.features(chunk, self.threads)
+        matrix = self.model.features(chunk, self.threads, compare=self.why is not None)
         part = self.model.predict(chunk, threads=self.threads, matrix=matrix)
-        more = {} if self.why is None else self.why.of(part, matrix.X)
+        more = {} if self.why is None else self.why.of(part, matrix)
         more |= {} if self.ends is None else self.ends.of(part)
         if self.prior is not None:
             unseen = np.isnan(part.probabilities[:, :1])

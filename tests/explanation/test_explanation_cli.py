@@ -1,6 +1,7 @@
 """The verb explain, and predict --explain."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -9,7 +10,10 @@ from typer.testing import CliRunner
 from jpas_gbm.boosting.training import train
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import ConfigError, ExplanationError
+from jpas_gbm.explanation.attributions import corrected
 from jpas_gbm.explanation.explanation import Explanation, WhyColumns
+from jpas_gbm.features.fitting import TemplateFitter
+from jpas_gbm.model import Model
 
 
 @pytest.fixture(scope="module")
@@ -181,3 +185,20 @@ def jpas_model(folder, dataset):
         survey="jpas_idr202406",
     )
     return path, fitted
+
+
+def test_features_that_are_handed_over_are_not_fitted_again(tiny, monkeypatch):
+    """What the template features compare is noted while they are made; shares and reasons are the same."""
+    model = Model.load(Path(__file__).parent.parent / "models" / "format1_ssda")
+    rows, templates = tiny.target.take(slice(0, 300)), model.recipe.templates
+    matrix, part, why = model.features(rows, compare=True), model.predict(rows), WhyColumns(model, "all")
+    assert np.array_equal(matrix.X, model.features(rows).X, equal_nan=True)
+    shares = matrix.compared.shares(templates.fitter)
+    assert np.allclose(shares.sum(axis=2), 1)
+    known = templates.band_shares(corrected(model, rows))
+    np.testing.assert_allclose(np.tile(shares, (1, len(templates.ranks), 1)), known, atol=1e-6)
+    expected = why.of(part)
+    monkeypatch.setattr(TemplateFitter, "fit", None)
+    found = why.of(part, matrix)
+    for name, values in expected.items():
+        assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f")

@@ -43,7 +43,7 @@ class FakeFitted:
     few_bands: Any = None
     predict, widen = Model.predict, Model.widen
 
-    def features(self, catalogue: Catalogue, threads: int = 1) -> Any:
+    def features(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> Any:
         self.chunks.append(len(catalogue))
         if catalogue.photometry != self.photometry:
             raise FeatureMismatch(

@@ -33,7 +33,7 @@ class Linear:
     def __init__(self, members=(0.0,)):
         self.members = members
 
-    def features(self, catalogue, threads=1):
+    def features(self, catalogue, threads=1, compare=False):
         return SimpleNamespace(X=catalogue.flux)
 
     def member_margins(self, X, threads=1):
