@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import platform
+import re
 import stat
 from collections.abc import Iterable, Mapping
 from importlib import metadata
@@ -423,3 +424,25 @@ def as_bytes(value: Any) -> bytes:
     if value.dtype.kind in "OUS":
         return repr(value.astype(str).tolist()).encode()
     return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()
+
+
+def number_columns(path: str | Path) -> np.ndarray:
+    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over.
+
+    Parameters
+    ----------
+    path : path
+        Text in UTF-8; columns are parted by blanks, commas or semicolons.
+
+    Returns
+    -------
+    array of float64, shape (m, 2)
+        Lines that do not begin with two numbers are left out.
+    """
+    rows = []
+    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+        try:
+            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
+        except ValueError:
+            continue
+    return np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)

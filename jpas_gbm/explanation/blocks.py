@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
 from scipy.sparse import csr_array
 
 from ..errors import ExplanationError, did_you_mean
@@ -75,9 +75,9 @@ class Line(Section):
 
 
 class SeenLine(Line):
-    """A line or break, and the wavelength in Å at which it is seen."""
+    """A line or break, and the wavelength at which it is seen."""
 
-    observed: float
+    observed: float = Field(description="Å")
 
 
 class Block(Section):

@@ -75,41 +75,41 @@ class SampleFacts(Section):
 class Sharing(Section):
     """How contributions of features are shared among bands: rule, the rule in words, features of no band."""
 
-    rule: str
-    words: str
-    own_columns: tuple[str, ...]
+    rule: str = Field(description="name of the rule")
+    words: str = Field(description="the rule in words")
+    own_columns: tuple[str, ...] = Field(description="features that no band shares in")
 
 
 class MemberFacts(Section):
     """A member of the ensemble: its name in words, its kind and the library that grew its trees."""
 
-    name: str
-    kind: str
-    backend: str
+    name: str = Field(description="the member in words")
+    kind: str = Field(description="how it was adapted")
+    backend: str = Field(description="library that grew its trees")
 
 
 class Method(Section):
     """What a contribution is (in words), how it is shared and averaged, the members, and what intervals are."""
 
-    words: str
+    words: str = Field(description="what a contribution is")
     sharing: Sharing
-    members: tuple[MemberFacts, ...]
-    interval: str
-    averaging: str
+    members: tuple[MemberFacts, ...] = Field(description="whose margins were taken apart")
+    interval: str = Field(description="what the intervals are")
+    averaging: str = Field(description="how rows were averaged")
 
 
 class Additivity(Section):
     """Largest difference between a margin and the sum of its contributions, and what is allowed."""
 
-    largest_error: float
-    allowed: float
+    largest_error: float = Field(description="largest |margin - sum of its contributions|")
+    allowed: float = Field(description="what rounding may make of it")
 
 
 class Bias(Section):
     """What every row has: of the pair's log-odds, and of each class's margin."""
 
-    pair: float
-    by_class: dict[str, float]
+    pair: float = Field(description="of the pair's log-odds")
+    by_class: dict[str, float] = Field(description="of the margin of each class")
 
 
 class MeanAttributions(Section):
@@ -147,41 +147,41 @@ class OwnMeans(MeanAttributions):
 class BandMeans(OwnMeans):
     """Means of the bands, with their pivots and widths in Å, shape (c,), and kinds."""
 
-    pivots: Numbers
-    widths: Numbers
-    kinds: tuple[str, ...]
+    pivots: Numbers = Field(description="Å, shape (c,)")
+    widths: Numbers = Field(description="Å, shape (c,)")
+    kinds: tuple[str, ...] = Field(description="broad, narrow ..., length c")
 
 
 class FeatureMeans(Section):
     """A feature: its group, mean |contribution| with interval, and the bands of largest share."""
 
-    name: str
-    group: str
-    mean_abs: Number
-    interval: Interval
-    bands: tuple[str, ...]
+    name: str = Field(description="of the column")
+    group: str = Field(description="its family of features")
+    mean_abs: Number = Field(description="mean |contribution|")
+    interval: Interval = Field(description="95 % interval of `mean_abs` over objects")
+    bands: tuple[str, ...] = Field(description="bands of largest share in it")
 
 
 class GroupMeans(Section):
     """A group of features: mean |contribution| summed over it, and its share of the sum over all."""
 
-    group: str
-    mean_abs: Number
-    share: Number
+    group: str = Field(description="family of features")
+    mean_abs: Number = Field(description="mean |contribution| summed over the group")
+    share: Number = Field(description="of the sum over all groups, 0 to 1")
 
 
 class Features(Section):
     """The top features, and all groups, by falling mean |contribution|."""
 
-    top: tuple[FeatureMeans, ...]
-    groups: tuple[GroupMeans, ...]
+    top: tuple[FeatureMeans, ...] = Field(description="by falling mean |contribution|")
+    groups: tuple[GroupMeans, ...] = Field(description="all, by falling mean |contribution|")
 
 
 class Moments(Section):
     """Mean and standard deviation."""
 
-    mean: float
-    std: float
+    mean: float = Field(description="in log-odds")
+    std: float = Field(description="in log-odds")
 
 
 class CalibrationEffect(Section):
@@ -208,17 +208,17 @@ class CalibrationEffect(Section):
 class ShuffledRedshifts(Section):
     """Expected share of hits when strongest blocks are dealt to other rows, and how far the score is above it."""
 
-    shuffled: float
-    difference: float
-    difference_interval: Interval
+    shuffled: float = Field(description="expected share of hits, 0 to 1")
+    difference: float = Field(description="score less `shuffled`")
+    difference_interval: Interval = Field(description="95 %, over objects")
 
 
 class LineShare(Section):
     """Of n rows that show a line, the share whose strongest block holds it, and the share expected by chance."""
 
-    n: int
-    share: float | None
-    by_chance: float | None
+    n: int = Field(description="rows that show the line")
+    share: float | None = Field(description="of them, 0 to 1; None without rows")
+    by_chance: float | None = Field(description="expected share, 0 to 1")
 
 
 class PhysicsScore(Section):
@@ -263,13 +263,13 @@ class PhysicsScore(Section):
 class RidgeBin(Section):
     """A bin of redshift: mean z, rows, peak of the mean attribution, Lyα, quartiles of strongest blocks (Å)."""
 
-    z: float
-    n: int
-    peak: float
-    lya: float
-    low: Number
-    block: Number
-    high: Number
+    z: float = Field(description="mean redshift")
+    n: int = Field(description="rows")
+    peak: float = Field(description="Å, of the mean attribution")
+    lya: float = Field(description="Å, Lyα at mean z")
+    low: Number = Field(description="Å, lower quartile of strongest blocks")
+    block: Number = Field(description="Å, median of strongest blocks")
+    high: Number = Field(description="Å, upper quartile of strongest blocks")
 
 
 class Ridge(Section):
@@ -299,15 +299,15 @@ class Ridge(Section):
 class NotDefined(Section):
     """A section that cannot be, and why."""
 
-    defined: Literal[False] = False
-    why: str
+    defined: Literal[False] = Field(False, description="always false")
+    why: str = Field(description="in words")
 
 
 class StagePart(MeanAttributions):
     """Means of one part of the members, ``origin``; ``own`` is mean |attribution| of features of no band."""
 
-    origin: str
-    own: Numbers
+    origin: str = Field(description="mocks or sky")
+    own: Numbers = Field(description="mean |attribution| of each feature of no band")
 
 
 class StageSplit(Section):
@@ -324,7 +324,7 @@ class StageSplit(Section):
     mocks, sky : StagePart
     """
 
-    defined: Literal[True] = True
+    defined: Literal[True] = Field(True, description="always true")
     words: str
     members: int
     of: int
@@ -336,8 +336,8 @@ class StageSplit(Section):
 class OneFit(NotDefined):
     """Stability that was not measured: how many fits there are, and what they would differ by."""
 
-    fits: int
-    source: str
+    fits: int = Field(description="how many there are")
+    source: str = Field(description="what they would differ by")
 
 
 class Stability(Section):
@@ -360,7 +360,7 @@ class Stability(Section):
         Mean |attribution| in each fit.
     """
 
-    defined: Literal[True] = True
+    defined: Literal[True] = Field(True, description="always true")
     fits: int
     source: str
     rank_correlation: float
@@ -370,25 +370,25 @@ class Stability(Section):
     high: Numbers
     scatter: Numbers
     stable: tuple[bool, ...]
-    steady_below: float
+    steady_below: float = Field(description="scatter of a steady band is less")
     values: Numbers
 
 
 class LogOdds(Section):
     """How the log-odds of a pair add up: bias, the margins' difference, what calibration adds, the sum."""
 
-    bias: float
-    uncalibrated: float
-    calibration: float
-    calibrated: float
+    bias: float = Field(description="what every row has")
+    uncalibrated: float = Field(description="bias and all contributions")
+    calibration: float = Field(description="what calibration adds")
+    calibrated: float = Field(description="log-odds of the stated probabilities")
 
 
 class TopBand(Section):
     """A band, its pivot in Å and its signed attribution."""
 
-    band: str
-    pivot: float
-    contribution: float
+    band: str = Field(description="its name")
+    pivot: float = Field(description="Å")
+    contribution: float = Field(description="signed attribution")
 
 
 class Against(Section):
@@ -404,7 +404,7 @@ class Against(Section):
 
     pair: tuple[str, str] | None = None
     log_odds: LogOdds
-    top_bands: tuple[TopBand, ...]
+    top_bands: tuple[TopBand, ...] = Field(description="by falling |attribution|")
     blocks: dict[str, float]
     own: dict[str, float]
 
@@ -424,22 +424,22 @@ class ObjectFacts(Against):
 
     name: str
     row: int
-    key: dict[str, int]
-    object_id: int
+    key: dict[str, int] = Field(description="columns that name the row in its files")
+    object_id: int = Field(description="by which rows are one object")
     label: str | None
-    z: float | None
-    mag: float | None
-    probabilities: dict[str, float]
+    z: float | None = Field(description="redshift, where known")
+    mag: float | None = Field(description="magnitude that the survey is cut by")
+    probabilities: dict[str, float] = Field(description="calibrated, of each class")
     lines: tuple[SeenLine, ...]
-    missing_bands: tuple[str, ...]
+    missing_bands: tuple[str, ...] = Field(description="without a flux")
     also: tuple[Against, ...] = ()
 
 
 class ArrayFacts(Section):
     """Shape and type of an array."""
 
-    shape: tuple[int, ...]
-    dtype: str
+    shape: tuple[int, ...] = Field(description="of the array")
+    dtype: str = Field(description="as numpy names it")
 
 
 class Content(Section):
@@ -468,8 +468,8 @@ class Content(Section):
 
     model_config = ConfigDict(extra="ignore")
 
-    kind: str
-    format: int
+    kind: str = Field(description="always explanation")
+    format: int = Field(description="number of this layout")
     regime: str
     chosen: str
     trained_seed: int | None
@@ -485,16 +485,16 @@ class Content(Section):
     bias: Bias
     bands: BandMeans
     own: OwnMeans
-    blocks: tuple[BlockMeans, ...]
+    blocks: tuple[BlockMeans, ...] = Field(description="means of blocks, by wavelength")
     features: Features
     calibration: CalibrationEffect
-    lines: tuple[Line, ...]
+    lines: tuple[Line, ...] = Field(description="those that were looked at")
     line_tables: dict[str, tuple[LineMeans, ...]]
-    physics: PhysicsScore | None
-    ridge: Ridge | None
+    physics: PhysicsScore | None = Field(description="None without rows that show a line")
+    ridge: Ridge | None = Field(description="None without rows in range")
     stages: dict[str, StageSplit | NotDefined]
-    stability: Stability | OneFit
+    stability: Stability | OneFit = Field(description="over seeds or members")
     objects: tuple[ObjectFacts, ...] = ()
     notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = Field(default_factory=dict)
-    arrays: dict[str, ArrayFacts] = Field(default_factory=dict)
+    provenance: dict[str, Any] = Field(default_factory=dict, description="versions, command, inputs with their hashes")
+    arrays: dict[str, ArrayFacts] = Field(default_factory=dict, description="those of explanation.npz, by name")

@@ -8,12 +8,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..scores.bootstrap import resample_rows, resample_weights
+from ..scores.bootstrap import intervals, mean_over, resample_rows, resample_weights
 from ..surveys.bands import BandSystem
 from .attributions import Attributions
 from .blocks import LINES, NEAR, PHYSICS, Block, line_named, spectrum_columns, strongest
 from .content import LineMeans, LineShare, PhysicsScore, Ridge, RidgeBin, ShuffledRedshifts
-from .summary import intervals, mean_over, rank_correlation
+from .summary import rank_correlation
 
 FEWEST = 10
 """With fewer rows there is neither a physics score nor a ridge."""

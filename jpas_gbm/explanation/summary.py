@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +12,7 @@ from ..errors import ExplanationError
 from ..model import Model
 from ..options import ExplainOptions
 from ..run import Run
-from ..scores.bootstrap import LEVEL, resample_weights
+from ..scores.bootstrap import Means, mean_over
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
 from .attributions import Attributions, Pair, attribute
@@ -130,73 +129,6 @@ def draw_sample(
     return Sample(catalogue.take(places), y[places].astype(np.int8), facts)
 
 
-def intervals(draws: np.ndarray) -> np.ndarray:
-    """Return percentile intervals of bootstrap draws.
-
-    Parameters
-    ----------
-    draws : array, shape (resamples, c)
-
-    Returns
-    -------
-    array, shape (c, 2)
-        NaN where fewer than two draws are numbers.
-    """
-    spans = np.full((draws.shape[1], 2), np.nan)
-    known = np.isfinite(draws).sum(axis=0) > 1
-    if known.any():
-        tail = (1 - LEVEL) / 2
-        spans[known] = np.nanquantile(draws[:, known], [tail, 1 - tail], axis=0).T
-    return spans
-
-
-class Means(NamedTuple):
-    """Means of c columns, NaN where no row counts: shape (c,), and on resamples of objects, (resamples, c)."""
-
-    mean: np.ndarray
-    draws: np.ndarray
-
-    @property
-    def interval(self) -> np.ndarray:
-        """Percentile interval of each column, shape (c, 2)."""
-        return intervals(self.draws)
-
-
-def mean_over(
-    values: np.ndarray, sets: Sequence[np.ndarray], groups: np.ndarray, resamples: int = 0, seed: int = 0
-) -> Means:
-    """Return, for each column, the mean over sets of entries of the mean over the entries of each.
-
-    A set weighs as much as another, however many entries it has; sets without one count nowhere.
-
-    Parameters
-    ----------
-    values : array, shape (n, c)
-    sets : sequence of array of bool, shape (n, c) or (n, 1)
-        Which entries each set holds.
-    groups : array of int, shape (n,)
-        Object of each row: resamples draw objects.
-    resamples, seed : int
-
-    Returns
-    -------
-    Means
-    """
-    counted = np.logical_or.reduce([chosen.any(axis=1) for chosen in sets])
-    filled = [np.where(chosen, values, 0.0)[counted].astype(np.float64) for chosen in sets]
-    inside = [chosen[counted].astype(np.float64) for chosen in sets]
-
-    def means(weights: np.ndarray) -> np.ndarray:
-        with np.errstate(invalid="ignore", divide="ignore"):
-            parts = np.stack([(f.T @ weights) / (i.T @ weights) for f, i in zip(filled, inside, strict=True)])
-            known = np.isfinite(parts)
-            return np.asarray((np.where(known, parts, 0).sum(axis=0) / known.sum(axis=0)).T)
-
-    draws = [np.empty((0, values.shape[1]))]
-    draws += map(means, resample_weights(groups[counted], resamples, seed)) if counted.any() else []
-    return Means(means(np.ones((int(counted.sum()), 1)))[0], np.concatenate(draws))
-
-
 class Summary:
     """Means over the rows of the classes of a pair.
 
@@ -237,7 +169,13 @@ class Summary:
         }
 
     def bands(self) -> BandMeans:
-        """Return the section ``bands``."""
+        """Return the section ``bands``.
+
+        Returns
+        -------
+        BandMeans
+            In the order of the band system.
+        """
         bands = self.found.model.recipe.bands
         return BandMeans(
             names=bands.names,
@@ -249,14 +187,26 @@ class Summary:
         )
 
     def own(self) -> OwnMeans:
-        """Return the section ``own``."""
+        """Return the section ``own``.
+
+        Returns
+        -------
+        OwnMeans
+            In the order of the recipe.
+        """
         names = self.found.rule.own_names
         if not names:
             return OwnMeans(names=(), mean_abs=[], interval=[], mean={}, by_class={})
         return OwnMeans(names=names, by_class=self._by_class(self.found.own), **self._pair_means(self.found.pair_own))
 
     def block_table(self) -> tuple[BlockMeans, ...]:
-        """Return the section ``blocks``."""
+        """Return the section ``blocks``.
+
+        Returns
+        -------
+        tuple of BlockMeans
+            By wavelength, then blocks of no wavelength.
+        """
         sums = self.blocks.sums(self.found.pair_bands)
         means = MeanAttributions(**self._pair_means(sums))
         top = strongest(sums[:, : len(self.blocks.spectral)])
@@ -323,7 +273,13 @@ class Summary:
         return tuple(recipe.bands.names[i] for i in order if weights[i] > 0)
 
     def calibration(self) -> CalibrationEffect:
-        """Return the section ``calibration``, over the rows of the pair's classes."""
+        """Return the section ``calibration``, over the rows of the pair's classes.
+
+        Returns
+        -------
+        CalibrationEffect
+            In log-odds of the pair.
+        """
         found, rows = self.found, np.isin(self.y, list(self.codes.values()))
         before = found.pair.difference(found.margins)[rows]
         added = found.calibration[rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -345,3 +346,78 @@ def differences(a: Replicates, b: Replicates, level: float = LEVEL) -> dict[str,
             float(np.mean(draws > 0)) if len(draws) else None,
         )
     return found
+
+
+def intervals(draws: np.ndarray) -> np.ndarray:
+    """Return percentile intervals of bootstrap draws.
+
+    Parameters
+    ----------
+    draws : array, shape (resamples, c)
+
+    Returns
+    -------
+    array, shape (c, 2)
+        NaN where fewer than two draws are numbers.
+    """
+    spans = np.full((draws.shape[1], 2), np.nan)
+    known = np.isfinite(draws).sum(axis=0) > 1
+    if known.any():
+        tail = (1 - LEVEL) / 2
+        spans[known] = np.nanquantile(draws[:, known], [tail, 1 - tail], axis=0).T
+    return spans
+
+
+class Means(NamedTuple):
+    """Means of c columns, NaN where no row counts: shape (c,), and on resamples of objects, (resamples, c).
+
+    Parameters
+    ----------
+    mean : array, shape (c,)
+        Over the rows.
+    draws : array, shape (resamples, c)
+        On resamples of objects.
+    """
+
+    mean: np.ndarray
+    draws: np.ndarray
+
+    @property
+    def interval(self) -> np.ndarray:
+        """Percentile interval of each column, shape (c, 2)."""
+        return intervals(self.draws)
+
+
+def mean_over(
+    values: np.ndarray, sets: Sequence[np.ndarray], groups: np.ndarray, resamples: int = 0, seed: int = 0
+) -> Means:
+    """Return, for each column, the mean over sets of entries of the mean over the entries of each.
+
+    A set weighs as much as another, however many entries it has; sets without one count nowhere.
+
+    Parameters
+    ----------
+    values : array, shape (n, c)
+    sets : sequence of array of bool, shape (n, c) or (n, 1)
+        Which entries each set holds.
+    groups : array of int, shape (n,)
+        Object of each row: resamples draw objects.
+    resamples, seed : int
+
+    Returns
+    -------
+    Means
+    """
+    counted = np.logical_or.reduce([chosen.any(axis=1) for chosen in sets])
+    filled = [np.where(chosen, values, 0.0)[counted].astype(np.float64) for chosen in sets]
+    inside = [chosen[counted].astype(np.float64) for chosen in sets]
+
+    def means(weights: np.ndarray) -> np.ndarray:
+        with np.errstate(invalid="ignore", divide="ignore"):
+            parts = np.stack([(f.T @ weights) / (i.T @ weights) for f, i in zip(filled, inside, strict=True)])
+            known = np.isfinite(parts)
+            return np.asarray((np.where(known, parts, 0).sum(axis=0) / known.sum(axis=0)).T)
+
+    draws = [np.empty((0, values.shape[1]))]
+    draws += map(means, resample_weights(groups[counted], resamples, seed)) if counted.any() else []
+    return Means(means(np.ones((int(counted.sum()), 1)))[0], np.concatenate(draws))

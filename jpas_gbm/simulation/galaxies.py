@@ -262,7 +262,24 @@ def _histories(rng: np.random.Generator, z: np.ndarray, kind: np.ndarray) -> tup
 
 
 def drawn_lines(rng: np.random.Generator, rich: np.ndarray, quiescent: np.ndarray, mass: np.ndarray) -> np.ndarray:
-    """Return lines over Hα, (n, 6): metals quench the excitation, and some galaxies have a nucleus that raises it."""
+    """Return lines over Hα, (n, 6): metals quench the excitation, and some galaxies have a nucleus that raises it.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where ratios come from.
+    rich : array, shape (n,)
+        Richness in metals, 0 to 1.
+    quiescent : array of bool, shape (n,)
+        Whether star formation is over.
+    mass : array, shape (n, a)
+        Mass formed in each span of ages.
+
+    Returns
+    -------
+    array, shape (n, 6)
+        Hα, [O II], [O III], [N II], [S II], [Ne III].
+    """
     n = len(rich)
     oxygen3 = 0.35 * lognormal(rng, 10.0 ** (0.55 - 0.95 * rich), 0.18)
     oxygen2 = lognormal(rng, 1.0 - 0.45 * rich, 0.12)

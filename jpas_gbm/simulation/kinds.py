@@ -9,13 +9,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.special import expit
+from scipy.special import expit, ndtr, ndtri
 
 from ..options import RareKind
+from ..surveys.scheme import Z_CUT
 from .galaxies import Galaxies, drawn_lines, formed_mass
 from .spectra import small_magellanic, spectra_file
 from .stars import accretion_spectra, add_accretion, black_body, metal_depth, star
 from .throughput import WAVELENGTH, Throughput
+
+QSO_HIGH, QSO_LOW, GALAXY, STAR = range(4)
 
 KINDS = (
     "usual", "white dwarf", "hot or metal-poor star", "M dwarf", "carbon star", "accreting star", "L dwarf",
@@ -276,3 +279,169 @@ def sky_density(code: int, mag: np.ndarray) -> np.ndarray:
 
     grid = np.linspace(14.0, _QUASAR_LIMIT, 1701)
     return _QUASARS[code] * shape(mag) / np.trapezoid(shape(grid), grid)
+
+
+def population(
+    rng: np.random.Generator, code: int, n: int, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return r magnitude, redshift and kind (of galaxies, else 0) of n objects of one class, each of shape (n,).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    code : int
+        Class code.
+    n : int
+        How many.
+    limits : (float, float)
+        Brightest and faintest r, AB.
+
+    Returns
+    -------
+    mag, z : array, shape (n,)
+        r in AB mag, and redshift.
+    kind : array of int, shape (n,)
+        Of galaxies, 0 bright, 1 red, 2 of strong emission lines; 0 of others.
+    """
+    if code == STAR:
+        return _star_magnitudes(rng, n, limits), np.zeros(n), np.zeros(n, dtype=int)
+    if code == GALAXY:
+        return _galaxy_sample(rng, n, limits)
+    return *_quasar_sample(rng, n, limits, code == QSO_HIGH), np.zeros(n, dtype=int)
+
+
+_MILKY_WAY = (0.28, 16.0, 19.3)  # slope of the counts of Milky Way targets, and their limits
+
+
+_BRIGHT_SAMPLE = (0.42, 15.5, 20.2)  # the same of the magnitude-limited galaxies
+
+
+_FAINT_STARS, _RED, _EMISSION = (21.0, 1.1), (21.4, 0.7), (23.3, 0.5)  # mean r and scatter
+
+
+def _star_magnitudes(rng: np.random.Generator, n: int, limits: tuple[float, float]) -> np.ndarray:
+    """Milky Way targets between r = 16 and 19, and a few per cent fainter, taken for quasars or white dwarfs."""
+    shares = np.array([0.94 * power_share(*_MILKY_WAY, limits), 0.06 * normal_share(*_FAINT_STARS, limits)])
+    bright = rng.random(n) < shares[0] / shares.sum()
+    return np.where(bright, power_counts(rng, n, *_MILKY_WAY, limits), truncated_normal(rng, n, *_FAINT_STARS, limits))
+
+
+def _galaxy_sample(
+    rng: np.random.Generator, n: int, limits: tuple[float, float]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Magnitude, redshift and kind of galaxies in the proportions of DESI's three samples."""
+    shares = np.array([0.42, 0.17, 0.41])
+    shares *= [power_share(*_BRIGHT_SAMPLE, limits), normal_share(*_RED, limits), normal_share(*_EMISSION, limits)]
+    kind = rng.choice(3, n, p=shares / shares.sum())
+    bright = power_counts(rng, n, *_BRIGHT_SAMPLE, limits)
+    red, emission = (truncated_normal(rng, n, *sample, limits) for sample in (_RED, _EMISSION))
+    mag = np.select([kind == 0, kind == 1], [bright, red], emission)
+    near = np.clip(rng.gamma(3.2, 0.072 * 10.0 ** (0.11 * (mag - 19.5)), n), 0.008, 0.65)
+    middle = np.clip(0.68 + 0.11 * (mag - 21.4) + 0.13 * rng.standard_normal(n), 0.35, 1.1)
+    far = truncated_normal(rng, n, 1.05, 0.27, (0.6, 1.63))
+    return mag, np.select([kind == 0, kind == 1], [near, middle], far), kind
+
+
+def _quasar_sample(
+    rng: np.random.Generator, n: int, limits: tuple[float, float], high: bool
+) -> tuple[np.ndarray, np.ndarray]:
+    if high:
+        return truncated_normal(rng, n, 21.75, 0.95, limits), np.minimum(Z_CUT + rng.exponential(0.48, n), 4.8)
+    return truncated_normal(rng, n, 21.4, 0.98, limits), 0.12 + (Z_CUT - 1e-3 - 0.12) * rng.beta(1.7, 1.1, n)
+
+
+def truncated_normal(
+    rng: np.random.Generator, n: int, mean: float, scatter: float, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return n normal values between two limits, shape (n,).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        How many.
+    mean, scatter : float
+        Of the distribution before it is truncated.
+    limits : tuple of float
+        Least and largest value.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
+    low, high = ndtr((np.array(limits) - mean) / scatter)
+    share = low + (high - low) * rng.random(n)
+    return np.clip(mean + scatter * ndtri(np.clip(share, 1e-12, 1 - 1e-12)), *limits)
+
+
+def normal_share(mean: float, scatter: float, limits: tuple[float, float]) -> float:
+    """Return the share of a normal distribution that lies between two limits.
+
+    Parameters
+    ----------
+    mean, scatter : float
+        Of the distribution.
+    limits : tuple of float
+        Least and largest value.
+
+    Returns
+    -------
+    float
+    """
+    low, high = ndtr((np.array(limits) - mean) / scatter)
+    return float(high - low)
+
+
+def power_counts(
+    rng: np.random.Generator, n: int, slope: float, bright: float, faint: float, limits: tuple[float, float]
+) -> np.ndarray:
+    """Return n magnitudes of a sample whose counts go as 10^(slope m) from `bright` to `faint`.
+
+    Only those between `limits` are drawn; where none are, all are the nearest magnitude.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        How many.
+    slope : float
+        Of the decimal logarithm of the counts, per magnitude.
+    bright, faint : float
+        Limits of the sample, mag.
+    limits : tuple of float
+        Brightest and faintest magnitude that is drawn.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Magnitudes.
+    """
+    low, high = np.clip([bright, faint], *limits)
+    share = 10.0 ** (slope * (low - high))
+    return high + np.log10(share + (1.0 - share) * rng.random(n)) / slope
+
+
+def power_share(slope: float, bright: float, faint: float, limits: tuple[float, float]) -> float:
+    """Return the share of the sample of :func:`power_counts` that lies between two limits.
+
+    Parameters
+    ----------
+    slope : float
+        Of the decimal logarithm of the counts, per magnitude.
+    bright, faint : float
+        Limits of the sample, mag.
+    limits : tuple of float
+        Brightest and faintest magnitude.
+
+    Returns
+    -------
+    float
+    """
+    low, high = np.clip([bright, faint], *limits)
+    if high <= low:
+        return 0.0
+    edges = 10.0 ** (slope * (np.array([bright, low, high]) - faint))
+    return float((edges[2] - edges[1]) / (1.0 - edges[0]))

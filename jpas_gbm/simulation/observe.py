@@ -11,7 +11,8 @@ import numpy as np
 from ..errors import ConfigError
 from ..options import ShiftOptions, SimulateOptions
 from ..surveys.bands import BandSystem, band_system
-from .sources import AB_NANOJANSKY, QSO_LOW, Objects
+from .kinds import QSO_LOW
+from .sources import AB_NANOJANSKY, Objects
 from .throughput import Filter, Instrument, load_instrument
 
 _ARM_EDGES = (5780.0, 7570.0)  # Å, where the arms of DESI's spectrographs meet

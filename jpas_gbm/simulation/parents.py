@@ -10,17 +10,8 @@ import numpy as np
 from ..errors import CatalogueError
 from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
-from .sources import (
-    AB_NANOJANSKY,
-    GALAXY,
-    QSO_LOW,
-    MocksOptions,
-    Objects,
-    galaxy_shapes,
-    outflow,
-    population,
-    quasar_shapes,
-)
+from .kinds import GALAXY, QSO_LOW, population
+from .sources import AB_NANOJANSKY, MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
 from .spectra import (
     _LEAST_FITS,
     Basis,
@@ -270,7 +261,7 @@ def _fit_basis(basis: Basis, number: int, rows: list, fits: list[dict[int, tuple
 
 
 @dataclass(eq=False)
-class Entries:
+class _Entries:
     """Fits of one class, each with one basis: what a mock is drawn among."""
 
     parent: np.ndarray
@@ -295,14 +286,15 @@ class Entries:
         return np.minimum(chosen, len(self.z) - 1)
 
 
-def entries_of(parents: Parents, spectype: str) -> Entries:
+def _entries_of(parents: Parents, spectype: str) -> _Entries:
+    """Return the fits of a class; templates of one file together weigh as the root of their number."""
     rows = [(i, k, c) for i, p in enumerate(parents.all) if p.spectype == spectype for k, (c, _) in p.fits.items()]
     files = [parents.all[i].file if parents.all[i].template else "" for i, _, _ in rows]
     many = {file: files.count(file) for file in set(files)}
     used = [parents.bases[k] for _, k, _ in rows]
     # Redshifts at which a basis covers 3700 to 9300 Å.
     log = [(np.log(9300.0 / WAVELENGTH[b.last]), np.log(3700.0 / WAVELENGTH[b.first])) for b in used]
-    return Entries(
+    return _Entries(
         np.array([i for i, _, _ in rows], dtype=np.int64),
         np.array([k for _, k, _ in rows], dtype=np.int64),
         np.array([parents.all[i].z for i, _, _ in rows]),
@@ -339,7 +331,7 @@ class ParentLight:
         self._reach = np.cumsum(np.vstack([np.zeros(len(curves)), np.abs(weights.T)]), axis=0)
         self._pivots = np.array([curve.pivot for curve in curves])
         self._galactic = milky_way(self._pivots)
-        self._entries = {name: entries_of(parents, name) for name in parents.of_class}
+        self._entries = {name: _entries_of(parents, name) for name in parents.of_class}
         self._tau: dict[int, np.ndarray] = {}
         self._lines = np.stack(
             [sum(a * gaussian_line(at, 150.0) for at, a in group) for group in spectra_file().nebular_lines.values()]
@@ -428,7 +420,7 @@ class ParentLight:
         return flux * np.exp(np.clip(change, -8.0, 8.0)), entries.parent[chosen]
 
     def _spectrum(
-        self, rng: np.random.Generator, spectype: str, entries: Entries, entry: int, z: float, dwarf: bool
+        self, rng: np.random.Generator, spectype: str, entries: _Entries, entry: int, z: float, dwarf: bool
     ) -> tuple[np.ndarray, tuple[int, int]]:
         """One spectrum as observed, from pixel _WINDOW on, and the pixels of it that are covered."""
         basis = self.parents.bases[entries.basis[entry]]

@@ -24,10 +24,9 @@ from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.scheme import CLASSES
 from ..text import count
-from .kinds import sky_density
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
 from .parents import ParentLight, Parents, learn_parents
-from .sources import MocksOptions, Objects, population
+from .sources import MocksOptions, Objects, SkyWeights
 from .spectra_files import read_spectra, spectra_paths
 from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, shuffled_labels, simulate_survey
 from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
@@ -225,11 +224,23 @@ class Mocks:
     missing: float
 
     def to_dict(self) -> dict[str, object]:
-        """Return the fields by name."""
+        """Return the fields by name.
+
+        Returns
+        -------
+        dict
+            As ``mocks.json`` holds it.
+        """
         return dict(vars(self))
 
     def lines(self) -> list[str]:
-        """Return a line for each class, and what was left out."""
+        """Return a line for each class, and what was left out.
+
+        Returns
+        -------
+        list of str
+            Without line breaks.
+        """
         made = [
             f"{name}: {count(many, 'row')} of {count(self.parents[name], 'parent')} (worth {self.effective[name]:.0f})"
             f", weighted to the sky worth {count(round(self.effective_rows[name]), 'row')}"
@@ -388,50 +399,6 @@ def _make(
         if progress:
             progress("making mocks", done, options.rows)
     return used, missing / (options.rows * len(camera.filters))
-
-
-class SkyWeights:
-    """Weights that turn mocks, whose classes and magnitudes are those of a training set, into what the sky has.
-
-    Parameters
-    ----------
-    magnitudes : tuple of float
-        Brightest and faintest r, AB.
-    """
-
-    _STEP, _DRAWS = 0.25, 20_000
-
-    def __init__(self, magnitudes: tuple[float, float]) -> None:
-        self._limits = magnitudes
-        bins = max(1, round((magnitudes[1] - magnitudes[0]) / self._STEP))
-        self._edges = np.linspace(*magnitudes, bins + 1)
-        self._of = np.zeros((len(CLASSES), bins))
-        self._sums = np.zeros((len(CLASSES), 2))
-
-    def learn(self, label: np.ndarray) -> None:
-        """Take the classes of all mocks, int (n,); magnitudes are those of the population that mocks are drawn from."""
-        rng, middle = np.random.default_rng(0), 0.5 * (self._edges[1:] + self._edges[:-1])
-        share = np.bincount(label, minlength=len(CLASSES)) / max(len(label), 1)
-        sky = np.stack([sky_density(code, middle) for code in range(len(CLASSES))]) * np.diff(self._edges)
-        for code in np.flatnonzero(share).tolist():
-            drawn = np.histogram(population(rng, code, self._DRAWS, self._limits)[0], self._edges)[0] / self._DRAWS
-            # Where hardly a mock is, none can stand for the sky: the weight is that of one draw in the bin at least.
-            self._of[code] = sky[code] / (share[code] * np.maximum(drawn, 1.0 / self._DRAWS))
-        seen = share > 0
-        self._of[seen] *= 1.0 / sky[seen].sum()
-
-    def weights(self, objects: Objects, kept: int) -> np.ndarray:
-        """Return the weight of each object, of mean about 1 over all; the first ones are counted as made."""
-        place = np.clip(np.searchsorted(self._edges, objects.mag, side="right") - 1, 0, len(self._edges) - 2)
-        weight = self._of[objects.label, place].astype(np.float32)
-        for power in (1, 2):
-            np.add.at(self._sums[:, power - 1], objects.label[:kept], weight[:kept].astype(np.float64) ** power)
-        return weight
-
-    def effective(self, code: int) -> float:
-        """Return (Σ w)² / Σ w² of the rows of a class that were made."""
-        total, squares = self._sums[code]
-        return float(total**2 / squares) if squares > 0 else 0.0
 
 
 def _catalogue(

@@ -9,14 +9,22 @@ from typing import Literal
 
 import numpy as np
 from pydantic import Field
-from scipy.special import ndtr, ndtri
 
 from ..config import Options
 from ..options import ClassMix, PlantedLine, RareKind
 from ..surveys.catalogue import MORPHOLOGIES
-from ..surveys.scheme import CLASSES, Z_CUT
+from ..surveys.scheme import CLASSES
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
-from .kinds import RareKinds, kinds_of_quasars, kinds_of_stars
+from .kinds import (
+    GALAXY,
+    STAR,
+    RareKinds,
+    kinds_of_quasars,
+    kinds_of_stars,
+    population,
+    sky_density,
+    truncated_normal,
+)
 from .spectra import SPEED_OF_LIGHT, ComponentTable, line_wavelength, milky_way
 from .stars import Stars
 from .throughput import Instrument, Throughput, load_instrument
@@ -70,7 +78,6 @@ class SmoothSpectra:
         return flux * np.exp(tilt[:, None] * observed).astype(np.float32)
 
 
-QSO_HIGH, QSO_LOW, GALAXY, STAR = range(4)
 _PSF, _REX, _DEV, _EXP, _SER = (MORPHOLOGIES.index(name) for name in ("PSF", "REX", "DEV", "EXP", "SER"))
 AB_NANOJANSKY = 31.4
 """AB magnitude of 1 nJy."""
@@ -255,55 +262,25 @@ class Universe:
         return mag, z, flux, *shapes, kind
 
 
-def population(
-    rng: np.random.Generator, code: int, n: int, limits: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return r magnitude, redshift and kind (of galaxies, else 0) of n objects of one class, each of shape (n,)."""
-    if code == STAR:
-        return _star_magnitudes(rng, n, limits), np.zeros(n), np.zeros(n, dtype=int)
-    if code == GALAXY:
-        return _galaxy_sample(rng, n, limits)
-    return *_quasar_sample(rng, n, limits, code == QSO_HIGH), np.zeros(n, dtype=int)
-
-
-_MILKY_WAY = (0.28, 16.0, 19.3)  # slope of the counts of Milky Way targets, and their limits
-_BRIGHT_SAMPLE = (0.42, 15.5, 20.2)  # the same of the magnitude-limited galaxies
-_FAINT_STARS, _RED, _EMISSION = (21.0, 1.1), (21.4, 0.7), (23.3, 0.5)  # mean r and scatter
-
-
-def _star_magnitudes(rng: np.random.Generator, n: int, limits: tuple[float, float]) -> np.ndarray:
-    """Milky Way targets between r = 16 and 19, and a few per cent fainter, taken for quasars or white dwarfs."""
-    shares = np.array([0.94 * power_share(*_MILKY_WAY, limits), 0.06 * normal_share(*_FAINT_STARS, limits)])
-    bright = rng.random(n) < shares[0] / shares.sum()
-    return np.where(bright, power_counts(rng, n, *_MILKY_WAY, limits), truncated_normal(rng, n, *_FAINT_STARS, limits))
-
-
-def _galaxy_sample(
-    rng: np.random.Generator, n: int, limits: tuple[float, float]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Magnitude, redshift and kind of galaxies in the proportions of DESI's three samples."""
-    shares = np.array([0.42, 0.17, 0.41])
-    shares *= [power_share(*_BRIGHT_SAMPLE, limits), normal_share(*_RED, limits), normal_share(*_EMISSION, limits)]
-    kind = rng.choice(3, n, p=shares / shares.sum())
-    bright = power_counts(rng, n, *_BRIGHT_SAMPLE, limits)
-    red, emission = (truncated_normal(rng, n, *sample, limits) for sample in (_RED, _EMISSION))
-    mag = np.select([kind == 0, kind == 1], [bright, red], emission)
-    near = np.clip(rng.gamma(3.2, 0.072 * 10.0 ** (0.11 * (mag - 19.5)), n), 0.008, 0.65)
-    middle = np.clip(0.68 + 0.11 * (mag - 21.4) + 0.13 * rng.standard_normal(n), 0.35, 1.1)
-    far = truncated_normal(rng, n, 1.05, 0.27, (0.6, 1.63))
-    return mag, np.select([kind == 0, kind == 1], [near, middle], far), kind
-
-
-def _quasar_sample(
-    rng: np.random.Generator, n: int, limits: tuple[float, float], high: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    if high:
-        return truncated_normal(rng, n, 21.75, 0.95, limits), np.minimum(Z_CUT + rng.exponential(0.48, n), 4.8)
-    return truncated_normal(rng, n, 21.4, 0.98, limits), 0.12 + (Z_CUT - 1e-3 - 0.12) * rng.beta(1.7, 1.1, n)
-
-
 def galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return morphology and extent of galaxies of r magnitude `mag`, each of shape (n,)."""
+    """Return morphology and extent of galaxies of r magnitude `mag`, each of shape (n,).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    mag : array, shape (n,)
+        r, AB.
+    quiescent : array of bool, shape (n,)
+        Whether star formation is over.
+
+    Returns
+    -------
+    morphology : array of int8, shape (n,)
+        Codes, places in `MORPHOLOGIES`.
+    extended : array of float32, shape (n,)
+        As in :class:`Objects`.
+    """
     n, u = len(mag), rng.random(len(mag))
     faintness = 1.0 / (1.0 + np.exp(-(mag - 22.6) / 0.6))
     point, round_ = 0.01 + 0.17 * faintness, 0.06 + 0.55 * faintness
@@ -315,106 +292,25 @@ def galaxy_shapes(rng: np.random.Generator, mag: np.ndarray, quiescent: np.ndarr
 
 
 def quasar_shapes(rng: np.random.Generator, host_share: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return morphology and extent of quasars whose hosts give that share of the light, each of shape (n,)."""
+    """Return morphology and extent of quasars whose hosts give that share of the light, each of shape (n,).
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    host_share : array, shape (n,)
+        Share of the host in the light, 0 to 1.
+
+    Returns
+    -------
+    morphology : array of int8, shape (n,)
+        Codes, places in `MORPHOLOGIES`.
+    extended : array of float32, shape (n,)
+        As in :class:`Objects`.
+    """
     wide = rng.random(len(host_share)) < 0.03 + 0.9 * host_share
     kind = rng.choice([_REX, _DEV, _EXP, _SER], len(host_share), p=(0.45, 0.2, 0.15, 0.2))
     return np.where(wide, kind, _PSF).astype(np.int8), np.where(wide, host_share, 0.0).astype(np.float32)
-
-
-def truncated_normal(
-    rng: np.random.Generator, n: int, mean: float, scatter: float, limits: tuple[float, float]
-) -> np.ndarray:
-    """Return n normal values between two limits, shape (n,).
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where they come from.
-    n : int
-        How many.
-    mean, scatter : float
-        Of the distribution before it is truncated.
-    limits : tuple of float
-        Least and largest value.
-
-    Returns
-    -------
-    array of float64, shape (n,)
-    """
-    low, high = ndtr((np.array(limits) - mean) / scatter)
-    share = low + (high - low) * rng.random(n)
-    return np.clip(mean + scatter * ndtri(np.clip(share, 1e-12, 1 - 1e-12)), *limits)
-
-
-def normal_share(mean: float, scatter: float, limits: tuple[float, float]) -> float:
-    """Return the share of a normal distribution that lies between two limits.
-
-    Parameters
-    ----------
-    mean, scatter : float
-        Of the distribution.
-    limits : tuple of float
-        Least and largest value.
-
-    Returns
-    -------
-    float
-    """
-    low, high = ndtr((np.array(limits) - mean) / scatter)
-    return float(high - low)
-
-
-def power_counts(
-    rng: np.random.Generator, n: int, slope: float, bright: float, faint: float, limits: tuple[float, float]
-) -> np.ndarray:
-    """Return n magnitudes of a sample whose counts go as 10^(slope m) from `bright` to `faint`.
-
-    Only those between `limits` are drawn; where none are, all are the nearest magnitude.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where they come from.
-    n : int
-        How many.
-    slope : float
-        Of the decimal logarithm of the counts, per magnitude.
-    bright, faint : float
-        Limits of the sample, mag.
-    limits : tuple of float
-        Brightest and faintest magnitude that is drawn.
-
-    Returns
-    -------
-    array of float64, shape (n,)
-        Magnitudes.
-    """
-    low, high = np.clip([bright, faint], *limits)
-    share = 10.0 ** (slope * (low - high))
-    return high + np.log10(share + (1.0 - share) * rng.random(n)) / slope
-
-
-def power_share(slope: float, bright: float, faint: float, limits: tuple[float, float]) -> float:
-    """Return the share of the sample of :func:`power_counts` that lies between two limits.
-
-    Parameters
-    ----------
-    slope : float
-        Of the decimal logarithm of the counts, per magnitude.
-    bright, faint : float
-        Limits of the sample, mag.
-    limits : tuple of float
-        Brightest and faintest magnitude.
-
-    Returns
-    -------
-    float
-    """
-    low, high = np.clip([bright, faint], *limits)
-    if high <= low:
-        return 0.0
-    edges = 10.0 ** (slope * (np.array([bright, low, high]) - faint))
-    return float((edges[2] - edges[1]) / (1.0 - edges[0]))
 
 
 def deal(n: int, mix: np.ndarray) -> np.ndarray:
@@ -498,3 +394,77 @@ def outflow(rng: np.random.Generator, log_wavelength: np.ndarray) -> np.ndarray:
         velocity = (np.log(line) - log_wavelength) * SPEED_OF_LIGHT
         out *= 1.0 - depth * strength * np.exp(-(((velocity - speed) / width) ** 4))
     return out.astype(np.float32)
+
+
+class SkyWeights:
+    """Weights that turn mocks, whose classes and magnitudes are those of a training set, into what the sky has.
+
+    Parameters
+    ----------
+    magnitudes : tuple of float
+        Brightest and faintest r, AB.
+    """
+
+    _STEP, _DRAWS = 0.25, 20_000
+
+    def __init__(self, magnitudes: tuple[float, float]) -> None:
+        self._limits = magnitudes
+        bins = max(1, round((magnitudes[1] - magnitudes[0]) / self._STEP))
+        self._edges = np.linspace(*magnitudes, bins + 1)
+        self._of = np.zeros((len(CLASSES), bins))
+        self._sums = np.zeros((len(CLASSES), 2))
+
+    def learn(self, label: np.ndarray) -> None:
+        """Take the classes of all mocks, int (n,); magnitudes are those of the population that mocks are drawn from.
+
+        Parameters
+        ----------
+        label : array of int, shape (n,)
+            Class codes.
+        """
+        rng, middle = np.random.default_rng(0), 0.5 * (self._edges[1:] + self._edges[:-1])
+        share = np.bincount(label, minlength=len(CLASSES)) / max(len(label), 1)
+        sky = np.stack([sky_density(code, middle) for code in range(len(CLASSES))]) * np.diff(self._edges)
+        for code in np.flatnonzero(share).tolist():
+            drawn = np.histogram(population(rng, code, self._DRAWS, self._limits)[0], self._edges)[0] / self._DRAWS
+            # Where hardly a mock is, none can stand for the sky: the weight is that of one draw in the bin at least.
+            self._of[code] = sky[code] / (share[code] * np.maximum(drawn, 1.0 / self._DRAWS))
+        seen = share > 0
+        self._of[seen] *= 1.0 / sky[seen].sum()
+
+    def weights(self, objects: Objects, kept: int) -> np.ndarray:
+        """Return the weight of each object, of mean about 1 over all; the first ones are counted as made.
+
+        Parameters
+        ----------
+        objects : Objects
+            Of any number n.
+        kept : int
+            So many of them, the first, are made.
+
+        Returns
+        -------
+        array of float32, shape (n,)
+            How many sources of the sky each stands for.
+        """
+        place = np.clip(np.searchsorted(self._edges, objects.mag, side="right") - 1, 0, len(self._edges) - 2)
+        weight = self._of[objects.label, place].astype(np.float32)
+        for power in (1, 2):
+            np.add.at(self._sums[:, power - 1], objects.label[:kept], weight[:kept].astype(np.float64) ** power)
+        return weight
+
+    def effective(self, code: int) -> float:
+        """Return (Σ w)² / Σ w² of the rows of a class that were made.
+
+        Parameters
+        ----------
+        code : int
+            Class code.
+
+        Returns
+        -------
+        float
+            So many rows of the sky they are worth.
+        """
+        total, squares = self._sums[code]
+        return float(total**2 / squares) if squares > 0 else 0.0

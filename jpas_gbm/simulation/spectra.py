@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+from pydantic import Field
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
@@ -84,11 +85,11 @@ SPEED_OF_LIGHT = 299792.458
 class LineGroup(Options):
     """Lines that keep their ratios from object to object: see ``configs/spectra.yaml`` for the units."""
 
-    name: str
-    lines: tuple[tuple[float, float], ...]
-    scatter: float
-    baldwin: float = 0.0
-    broad: bool = True
+    name: str = Field(description="What the group is called.")
+    lines: tuple[tuple[float, float], ...] = Field(description="Wavelength and equivalent width of each line, Å.")
+    scatter: float = Field(description="Of the decimal logarithm of the group's strength.")
+    baldwin: float = Field(0.0, description="Slope of log equivalent width against log luminosity.")
+    broad: bool = Field(True, description="Whether the lines are of the broad-line region.")
 
 
 Rows = tuple[tuple[float, ...], ...]
@@ -97,18 +98,20 @@ Rows = tuple[tuple[float, ...], ...]
 class SpectraFile(Options):
     """The keys of ``configs/spectra.yaml``, which says what each table holds and where it is from."""
 
-    quasar_lines: tuple[LineGroup, ...]
-    nebular_lines: dict[str, tuple[tuple[float, float], ...]]
-    iron_uv: Rows
-    iron_optical: Rows
-    lyman_series: Rows
-    metal_lines: Rows
-    titanium_oxide: Rows
-    vanadium_oxide: Rows
-    calcium_hydride: Rows
-    bright_stars: Rows
-    faint_stars: Rows
-    late_dwarfs: Rows
+    quasar_lines: tuple[LineGroup, ...] = Field(description="Emission lines of quasars.")
+    nebular_lines: dict[str, tuple[tuple[float, float], ...]] = Field(
+        description="Lines of ionised gas: wavelength in Å, strength."
+    )
+    iron_uv: Rows = Field(description="Blends in quasars: centre and σ in Å, height.")
+    iron_optical: Rows = Field(description="The same in the optical.")
+    lyman_series: Rows = Field(description="Å, strengths relative to Lyα in the forest and in damped systems.")
+    metal_lines: Rows = Field(description="Of cool stars: Å, σ in Å, depth, K, widths in ln T.")
+    titanium_oxide: Rows = Field(description="Molecular bands: head and length in Å, strength.")
+    vanadium_oxide: Rows = Field(description="The same.")
+    calcium_hydride: Rows = Field(description="The same.")
+    bright_stars: Rows = Field(description="At r < 19: share, K, σ of ln T, [Fe/H], its σ.")
+    faint_stars: Rows = Field(description="The same among stars that are taken for quasars.")
+    late_dwarfs: Rows = Field(description="Å, a, b: ln f over other stars is a + b x.")
 
 
 @lru_cache(maxsize=1)
@@ -394,7 +397,13 @@ class Basis:
     deviations: np.ndarray | None = None
 
     def learn_prior(self, coefficients: np.ndarray) -> None:
-        """Learn the prior from the coefficients of spectra, shape (n, k)."""
+        """Learn the prior from the coefficients of spectra, shape (n, k).
+
+        Parameters
+        ----------
+        coefficients : array, shape (n, k)
+            Of n spectra in the k vectors.
+        """
         unit = coefficients / self.level(coefficients)[:, None]
         unit = unit[np.isfinite(unit).all(axis=1)]
         middle = np.median(unit, axis=0)
@@ -408,7 +417,18 @@ class Basis:
         self.deviations = np.linalg.cholesky(covariance)
 
     def level(self, coefficients: np.ndarray) -> np.ndarray:
-        """Return the mean flux of sums, positive, shape (n,)."""
+        """Return the mean flux of sums, positive, shape (n,).
+
+        Parameters
+        ----------
+        coefficients : array, shape (n, k)
+            Of n sums of the k vectors.
+
+        Returns
+        -------
+        array, shape (n,)
+            f_λ in the unit of the vectors.
+        """
         middle = np.nanmean(self.vectors[:, self.first : self.last + 1], axis=1)
         return np.maximum(np.abs(coefficients @ middle), 1e-30)
 

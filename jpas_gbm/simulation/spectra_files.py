@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CatalogueError
-from ..store import native
-from .throughput import number_columns, wrong_unit
+from ..store import native, number_columns
+from ..surveys.units import wrong_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -66,7 +66,17 @@ class SpectraBlock:
         return len(self.name)
 
     def take(self, rows: np.ndarray) -> SpectraBlock:
-        """Return some of the spectra: indices or a mask, shape (k,) or (n,)."""
+        """Return some of the spectra: indices or a mask, shape (k,) or (n,).
+
+        Parameters
+        ----------
+        rows : array of int, shape (k,), or of bool, shape (n,)
+            Which.
+
+        Returns
+        -------
+        SpectraBlock
+        """
         index = np.arange(len(self))[rows]
         fields = ("flux", "ivar", "object_id", "spectype", "subtype", "z", "warning", "ra", "dec", "ebv")
         changed = {name: getattr(self, name)[index] for name in fields}
@@ -148,7 +158,18 @@ def read_spectra(files: Iterable[str | Path]) -> Iterator[SpectraBlock | Templat
 
 
 def spectra_paths(files: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
-    """Yield each file that is meant, and the class given for it (empty: none)."""
+    """Yield each file that is meant, and the class given for it (empty: none).
+
+    Parameters
+    ----------
+    files : iterable of path
+        As :func:`read_spectra` takes them.
+
+    Yields
+    ------
+    (Path, str)
+        A file, and QSO, GALAXY, STAR or nothing.
+    """
     for word in files:
         given, mark, rest = str(word).partition("=")
         if mark and given in SPECTYPES:
@@ -305,19 +326,12 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
             spectype[has], subtype[has] = _text(known["SPECTYPE"])[rows[has]], _text(known["SUBTYPE"])[rows[has]]
             z[has], warning[has] = known["Z"][rows[has]], known["ZWARN"][rows[has]]
     return SpectraBlock(
-        wavelength,
-        flux,
-        ivar,
-        tuple(f"{path.name}[{i}]" for i in range(n)),
-        native(fibres["TARGETID"]).astype(np.int64),
-        spectype,
-        subtype,
-        z,
-        warning,
+        wavelength, flux, ivar, tuple(f"{path.name}[{i}]" for i in range(n)),
+        native(fibres["TARGETID"]).astype(np.int64), spectype, subtype, z, warning,
         native(fibres["TARGET_RA"]).astype(np.float64),
         native(fibres["TARGET_DEC"]).astype(np.float64),
         native(fibres["EBV"]).astype(np.float64) if "EBV" in fibres.names else np.full(n, np.nan),
-    )
+    )  # fmt: skip
 
 
 def _vacuum(wavelength: np.ndarray, header: Mapping[str, object]) -> np.ndarray:
@@ -443,19 +457,10 @@ def _from_columns(
         return np.asarray(given[what], dtype=np.float64) if what in given else np.full(n, np.nan)
 
     yield SpectraBlock(
-        grid,
-        flux,
-        np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)),
-        tuple(names.tolist()),
-        np.asarray(given.get("id", np.full(n, -1)), dtype=np.int64),
-        text["spectype"],
-        text["subtype"],
-        number("z"),
-        np.asarray(given.get("warning", np.zeros(n)), dtype=np.int64),
-        number("ra"),
-        number("dec"),
-        number("ebv"),
-    )
+        grid, flux, np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)), tuple(names.tolist()),
+        np.asarray(given.get("id", np.full(n, -1)), dtype=np.int64), text["spectype"], text["subtype"], number("z"),
+        np.asarray(given.get("warning", np.zeros(n)), dtype=np.int64), number("ra"), number("dec"), number("ebv"),
+    )  # fmt: skip
 
 
 def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:

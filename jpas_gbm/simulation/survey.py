@@ -9,8 +9,9 @@ import numpy as np
 from ..options import SimulateOptions
 from ..run import Progress
 from ..surveys.catalogue import UNLABELLED, Catalogue
+from .kinds import GALAXY, QSO_HIGH, QSO_LOW, STAR
 from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
-from .sources import AB_NANOJANSKY, GALAXY, QSO_HIGH, QSO_LOW, STAR, Objects, Universe, deal
+from .sources import AB_NANOJANSKY, Objects, Universe, deal
 from .throughput import Instrument, load_instrument
 
 # Positions of the survey: tiles of one square degree from here.

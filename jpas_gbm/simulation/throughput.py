@@ -9,41 +9,44 @@ from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
+from pydantic import Field
 from scipy.special import ndtr
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
+from ..store import number_columns
 from ..surveys.bands import Band, BandSystem, band_system
+from ..surveys.units import wrong_unit
 
 
 class FilterFacts(Options):
     """What the simulation needs of a band beside its pivot and width."""
 
-    rise: float
-    fall: float
-    depth: float
-    tray: int = 0
+    rise: float = Field(description="Å from 10 % to 90 % of the blue edge.")
+    fall: float = Field(description="The same of the red edge, Å.")
+    depth: float = Field(description="AB magnitude of 5 σ in an aperture of 3 arcsec.")
+    tray: int = Field(0, description="Filters of one number are exposed together.")
 
 
 class ImagingFacts(FilterFacts):
     """The same for a band of the imaging survey, which no band system describes."""
 
-    pivot: float
-    width: float
+    pivot: float = Field(description="Pivot wavelength, Å.")
+    width: float = Field(description="Full width at half maximum, Å.")
 
 
 class InstrumentFile(Options):
     """The keys of configs/instrument.yaml."""
 
-    name: str
-    system: str
-    depth_scatter: float
-    depth_tile_scatter: float
-    seeing: float
-    sky_aperture: float
-    error_floor: float
-    bands: dict[str, FilterFacts]
-    imaging: dict[str, ImagingFacts]
+    name: str = Field(description="What it is called.")
+    system: str = Field(description="Band system of all bands that can be simulated.")
+    depth_scatter: float = Field(description="From tile to tile in one band, mag.")
+    depth_tile_scatter: float = Field(description="Common to all bands of a tile, mag.")
+    seeing: float = Field(description="Median full width at half maximum, arcsec.")
+    sky_aperture: float = Field(description="AB magnitude of the sky inside the aperture.")
+    error_floor: float = Field(description="Share of the flux, added in quadrature.")
+    bands: dict[str, FilterFacts] = Field(description="By name.")
+    imaging: dict[str, ImagingFacts] = Field(description="By name: bands of the imaging survey.")
 
 
 @dataclass(frozen=True)
@@ -316,24 +319,6 @@ def _nodes(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return nodes, np.repeat(width / 2, 2)
 
 
-def number_columns(path: str | Path) -> np.ndarray:
-    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over."""
-    rows = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
-        try:
-            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
-        except ValueError:
-            continue
-    return np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
-
-
-def wrong_unit(last: float) -> str | None:
-    """Return the unit that optical wavelengths seem to be in and how to mend it; none where Å is plausible."""
-    if last >= 2500.0:
-        return None
-    return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
-
-
 def read_curve(path: str | Path, name: str) -> Curve:
     """Read one curve: two columns of numbers, wavelength in Å and throughput.
 
@@ -372,6 +357,18 @@ def read_curve(path: str | Path, name: str) -> Curve:
 
 def find_curves(folder: str | Path, names: Iterable[str]) -> dict[str, Path]:
     """Return the file of each band in a folder: its name ends with the band's, as JPAS_J0378.tab or g.dat.
+
+    Parameters
+    ----------
+    folder : path
+        With a file for each band.
+    names : iterable of str
+        The bands.
+
+    Returns
+    -------
+    dict of str to Path
+        By band, in the order of `names`.
 
     Raises
     ------
@@ -443,7 +440,18 @@ def _weights(curve: Curve, wavelength: np.ndarray) -> tuple[np.ndarray, float]:
 
 
 def instrument_curves(filters: Sequence[Filter]) -> tuple[Curve, ...]:
-    """Return the model curves of filters, where no measured ones are at hand."""
+    """Return the model curves of filters, where no measured ones are at hand.
+
+    Parameters
+    ----------
+    filters : sequence of Filter
+        The bands.
+
+    Returns
+    -------
+    tuple of Curve
+        In their order.
+    """
     made = []
     for item in filters:
         curve = transmission_curve(item, WAVELENGTH)

@@ -405,7 +405,15 @@ class MockFiles:
             _begin_planes(folder / self.names[0], shape)
 
     def add(self, chunk: Catalogue, columns: Mapping[str, np.ndarray]) -> None:
-        """Write some rows, with more columns of theirs."""
+        """Write some rows, with more columns of theirs.
+
+        Parameters
+        ----------
+        chunk : Catalogue
+            The rows.
+        columns : mapping of str to array, shape (n,)
+            Further columns, by name.
+        """
         import pyarrow as pa
         import pyarrow.parquet as pq
 

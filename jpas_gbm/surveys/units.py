@@ -223,3 +223,21 @@ def refuse_unit(place: str, column: str, text: str | None, what: str) -> Catalog
         f"{place}[{column}]: is in '{text}', {what}. Mend the unit in the file, or take it out to have that of the "
         "survey file."
     )
+
+
+def wrong_unit(last: float) -> str | None:
+    """Return the unit that optical wavelengths seem to be in and how to mend it; none where Å is plausible.
+
+    Parameters
+    ----------
+    last : float
+        The longest wavelength, as if it were in Å.
+
+    Returns
+    -------
+    str or None
+        Such as ``nm: multiply them by 10``.
+    """
+    if last >= 2500.0:
+        return None
+    return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import doctest
-import importlib
+import importlib.util
 import json
 import re
 import shlex
@@ -75,6 +75,27 @@ def test_files_and_pages_that_are_named_are_there(page):
         assert (page.parent / f"{name}.md").exists(), f"{page.name}: {name}"
     for name in re.findall(r"`((?:jpas_gbm|configs|reports|tests|tools|benchmarks|docs)/[\w./-]+\w)`", words):
         assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
+def names_of_the_package(words: str) -> set[str]:
+    """Return the dotted names below jpas_gbm that a page imports, calls or mentions."""
+    found = set()
+    for module, names in re.findall(r"^from (jpas_gbm[\w.]*) import (.+)$", words, re.MULTILINE):
+        found |= {f"{module}.{name.split(' as ')[0].strip()}" for name in names.strip("()").split(",")}
+    found |= {f"jpas_gbm.{name}" for name in re.findall(r"\bjg\.([A-Za-z][\w.]*\w)", words)}
+    return found | set(re.findall(r"(?<!/)\b(jpas_gbm(?:\.[A-Za-z]\w*)+)", words))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_names_of_the_package_that_a_page_imports_or_mentions_are_there(page):
+    for name in names_of_the_package(page.read_text(encoding="utf-8")):
+        thing = jpas_gbm
+        for part in name.split(".")[1:]:
+            if not hasattr(thing, part):
+                within = hasattr(thing, "__path__") and importlib.util.find_spec(f"{thing.__name__}.{part}")
+                assert within, f"{page.name}: there is no {name}"
+                importlib.import_module(f"{thing.__name__}.{part}")
+            thing = getattr(thing, part)
 
 
 def test_examples_in_docstrings_are_true():

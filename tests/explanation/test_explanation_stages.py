@@ -7,9 +7,10 @@ import pytest
 
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.explanation.blocks import Blocks
-from jpas_gbm.explanation.summary import Summary, importances, mean_over, refit_importances, stability, unit_importances
+from jpas_gbm.explanation.summary import Summary, importances, refit_importances, stability, unit_importances
 from jpas_gbm.options import ExplainOptions
 from jpas_gbm.run import Run
+from jpas_gbm.scores.bootstrap import mean_over
 
 
 def explained(fitted, rows):

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.simulation.sources import deal, normal_share, power_counts, power_share, truncated_normal
+from jpas_gbm.simulation.kinds import normal_share, power_counts, power_share, truncated_normal
+from jpas_gbm.simulation.sources import deal
 from jpas_gbm.simulation.stars import cosmic_age, distance_modulus
 
 

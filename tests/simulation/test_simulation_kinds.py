@@ -8,9 +8,8 @@ import pytest
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.options import SimulateOptions
-from jpas_gbm.simulation.kinds import CLASS_OF, KIND, KINDS, late_dwarf, sky_density
-from jpas_gbm.simulation.simulate import SkyWeights
-from jpas_gbm.simulation.sources import GALAXY, QSO_HIGH, STAR, Universe
+from jpas_gbm.simulation.kinds import CLASS_OF, GALAXY, KIND, KINDS, QSO_HIGH, STAR, late_dwarf, sky_density
+from jpas_gbm.simulation.sources import SkyWeights, Universe
 from jpas_gbm.simulation.stars import star
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import WAVELENGTH
