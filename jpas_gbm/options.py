@@ -492,3 +492,4 @@ class ExplainOptions(Options):
     chunk_rows: int = Field(500, ge=1, description="Rows in memory at a time.")
     detail_rows: int = Field(5000, ge=1, description="Most rows whose single features are kept.")
     top_features: int = Field(30, ge=1, description="Features kept row by row, by mean |contribution|.")
+    pair_rows: int = Field(200, ge=0, description="Most rows of each class for pairs of bands; 0 leaves these out.")

@@ -18,8 +18,7 @@ from ..run import Run
 from ..scores.losses import softmax
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
-from .blocks import BandRule, Blocks, lines_between, spectrum_columns
-from .content import Against, LogOdds, ObjectFacts, TopBand
+from .blocks import BandRule
 from .contributions import TreeContributions
 
 
@@ -136,9 +135,6 @@ def pairs_of(scheme: LabelScheme, wanted: str | Sequence[str] | None, probabilit
     also = first in (usual.a, usual.b) and {usual.a, usual.b} not in asked
     return (*pairs, *([usual] if also else []))
 
-
-OBJECT_BANDS = 10
-"""Bands named for an object asked for by name."""
 
 _DOUBTED = 1e-9
 _DOUBLE_ROWS = 20_000
@@ -409,61 +405,3 @@ def _add_batch(
     p = p if model.overlap is None else model.overlap.tempered(p, model.overlap.judge(X)[1])
     found.probabilities[batch] = model.widen(p, rows)
     return error
-
-
-def object_facts(
-    found: Attributions, row: int, name: str, blocks: Blocks, pairs: Sequence[Pair] = (), top: int = OBJECT_BANDS
-) -> ObjectFacts:
-    """Return what decided one object.
-
-    Parameters
-    ----------
-    found : Attributions
-    row : int
-        Its place among the rows.
-    name : str
-        As it was asked for.
-    blocks : Blocks
-    pairs : sequence of Pair
-        The questions; none: the pair of the attributions.
-    top : int
-        How many bands of each.
-
-    Returns
-    -------
-    ObjectFacts
-    """
-    rows, bands = found.rows, found.model.recipe.bands
-    first, *also = (_against(replace(found, pair=pair), row, blocks, top) for pair in pairs or (found.pair,))
-    pivots = bands.pivots[spectrum_columns(bands)]
-    missing = ~np.isfinite(rows.flux[row, rows.bands.indices(bands.names)])
-    return ObjectFacts(
-        name=name,
-        row=row,
-        key={key: int(column[row]) for key, column in rows.key.items()},
-        object_id=int(rows.object_id[row]),
-        label=found.model.classes[rows.label[row]] if rows.label[row] >= 0 else None,
-        z=float(rows.z[row]) if np.isfinite(rows.z[row]) else None,
-        mag=float(rows.mag[row]) if np.isfinite(rows.mag[row]) else None,
-        probabilities=dict(zip(found.model.classes, found.probabilities[row].tolist(), strict=True)),
-        lines=tuple(lines_between(float(rows.z[row]), pivots[0], pivots[-1])),
-        missing_bands=tuple(np.array(bands.names)[missing].tolist()),
-        also=tuple(also),
-        **dict(first),
-    )
-
-
-def _against(found: Attributions, row: int, blocks: Blocks, top: int) -> Against:
-    """Return what decided one object between the classes of the attributions' pair."""
-    bands, attribution = found.model.recipe.bands, found.pair_bands[row]
-    odds, added = float(found.pair.difference(found.margins)[row]), float(found.calibration[row])
-    return Against(
-        pair=found.pair.names,
-        log_odds=LogOdds(bias=found.pair_bias, uncalibrated=odds, calibration=added, calibrated=odds + added),
-        top_bands=tuple(
-            TopBand(band=bands.names[i], pivot=bands.pivots[i], contribution=attribution[i])
-            for i in np.argsort(-np.abs(attribution), kind="stable")[:top]
-        ),
-        blocks=dict(zip((block.name for block in blocks.blocks), blocks.sums(attribution).tolist(), strict=True)),
-        own=dict(zip(found.rule.own_names, found.pair_own[row].tolist(), strict=True)),
-    )

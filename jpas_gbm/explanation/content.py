@@ -10,7 +10,9 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from .blocks import Block, Interval, Line, Number, Numbers, Section, SeenLine
+from .blocks import Block, Interval, Line, Number, Numbers, Section
+from .interactions import BandPairs
+from .objects import ObjectFacts
 
 
 class LineMeans(Line):
@@ -374,67 +376,6 @@ class Stability(Section):
     values: Numbers
 
 
-class LogOdds(Section):
-    """How the log-odds of a pair add up: bias, the margins' difference, what calibration adds, the sum."""
-
-    bias: float = Field(description="what every row has")
-    uncalibrated: float = Field(description="bias and all contributions")
-    calibration: float = Field(description="what calibration adds")
-    calibrated: float = Field(description="log-odds of the stated probabilities")
-
-
-class TopBand(Section):
-    """A band, its pivot in Å and its signed attribution."""
-
-    band: str = Field(description="its name")
-    pivot: float = Field(description="Å")
-    contribution: float = Field(description="signed attribution")
-
-
-class Against(Section):
-    """What decided one object between two classes.
-
-    Parameters
-    ----------
-    pair : (str, str), optional
-        What is positive speaks for the first. None: the explanation's own pair.
-    blocks, own : dict of str to float
-        Of each block of bands and of each feature of no band.
-    """
-
-    pair: tuple[str, str] | None = None
-    log_odds: LogOdds
-    top_bands: tuple[TopBand, ...] = Field(description="by falling |attribution|")
-    blocks: dict[str, float]
-    own: dict[str, float]
-
-
-class ObjectFacts(Against):
-    """What decided one object.
-
-    Parameters
-    ----------
-    name, row, label
-        As it was asked for, its place in the arrays, its class where known.
-    lines : tuple of SeenLine
-        Those within the photo-spectrum.
-    also : tuple of Against
-        Further pairs of classes.
-    """
-
-    name: str
-    row: int
-    key: dict[str, int] = Field(description="columns that name the row in its files")
-    object_id: int = Field(description="by which rows are one object")
-    label: str | None
-    z: float | None = Field(description="redshift, where known")
-    mag: float | None = Field(description="magnitude that the survey is cut by")
-    probabilities: dict[str, float] = Field(description="calibrated, of each class")
-    lines: tuple[SeenLine, ...]
-    missing_bands: tuple[str, ...] = Field(description="without a flux")
-    also: tuple[Against, ...] = ()
-
-
 class ArrayFacts(Section):
     """Shape and type of an array."""
 
@@ -460,6 +401,8 @@ class Content(Section):
         For each class of the pair.
     stages : dict of str to StageSplit or NotDefined
         For ``continued`` and ``stacked`` members.
+    pairs : BandPairs or NotDefined or None
+        Pairs of bands; None in explanations of before.
     objects : tuple of ObjectFacts
         The objects asked for by name.
     notes : tuple of str
@@ -494,6 +437,7 @@ class Content(Section):
     ridge: Ridge | None = Field(description="None without rows in range")
     stages: dict[str, StageSplit | NotDefined]
     stability: Stability | OneFit = Field(description="over seeds or members")
+    pairs: BandPairs | NotDefined | None = None
     objects: tuple[ObjectFacts, ...] = ()
     notes: tuple[str, ...] = ()
     provenance: dict[str, Any] = Field(default_factory=dict, description="versions, command, inputs with their hashes")

@@ -13,8 +13,11 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..boosting.backend import centred, get_backend
+from ..boosting.backend import centred, get_backend, two_margins
 from ..boosting.booster import Member, Stage, StagedBooster
+from ..boosting.evaluator import forest_of
+from ..boosting.matrix import filled
+from ..boosting.treeshap import add_interactions
 from ..errors import ExplanationError
 
 Origin = Literal["whole", "mocks", "target", "direct", "stacked"]
@@ -155,6 +158,69 @@ class TreeContributions:
             backends = {member.booster.backend} | ({member.base.backend} if member.base else set())
             error = _checked(parts, margins, backends, member.name or f"member {place}")
             yield MemberParts(parts, margins, error)
+
+    def interactions(self, X: np.ndarray, a: int, b: int) -> np.ndarray:
+        """Return exact interaction values of features in the log-odds of class a against class b.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features. Memory is about 30 n f² bytes: give rows in batches.
+        a, b : int
+            Codes of the classes.
+
+        Returns
+        -------
+        array of float64, shape (n, f, f)
+            Symmetric; a row sums to the contribution of its feature. The diagonal is what a feature gives alone.
+
+        Raises
+        ------
+        UnpackableError
+            If the trees of a member are not of a kind whose splits are known.
+        ExplanationError
+            If rows do not sum to the contributions.
+        """
+        total = np.zeros((len(X), X.shape[1], X.shape[1]))
+        values = np.zeros(total.shape[:2])
+        batch = _Batch(self._marks, Counter(self._uses), self.threads)
+        for member, told in zip(self.members, self.batches(X), strict=True):
+            values += told.values[:, a] - told.values[:, b]
+            if member.base is None:
+                total += _interactions(member.booster, X, a, b)
+                continue
+            inputs = stacked_on(X, batch.margins(member.base, X))
+            below = np.sum(batch.contributions(member.base, X), axis=0)[:, :, :-1]
+            found = _interactions(member.booster, inputs, a, b)
+            for _ in range(2):
+                # First what a feature and a margin give together, then what a margin gives together with a feature.
+                found = found[..., : X.shape[1]] + pass_on(found[..., X.shape[1] :], below)
+                found = found.transpose(0, 2, 1)
+            total += found
+        return self._summing(total, values) / len(self.members)
+
+    def _summing(self, total: np.ndarray, values: np.ndarray) -> np.ndarray:
+        """Return interactions (n, f, f) if their rows sum to contributions (n, f)."""
+        allowed, relative = tolerance({member.booster.backend for member in self.members})
+        size = 1 + np.abs(values).sum(axis=1, keepdims=True) if relative else 1.0
+        worst = float((np.abs(total.sum(axis=2) - values) / size).max(initial=0.0))
+        if not worst <= allowed * len(self.members):
+            raise ExplanationError(
+                f"interactions miss the contributions that they sum to by {worst:.3g}; {allowed:g} is allowed a member."
+            )
+        return total
+
+
+def _interactions(booster: StagedBooster, inputs: np.ndarray, a: int, b: int) -> np.ndarray:
+    """Return interaction values (n, f, f) of the features that a booster reads, in its margin of a less that of b."""
+    out = np.zeros((len(inputs), inputs.shape[1], inputs.shape[1]))
+    for stage in booster.stages:
+        if stage.rounds:
+            forest = forest_of(booster.library, stage)
+            margins = np.eye(booster.n_classes) if forest.outputs > 1 else two_margins(np.ones(1))
+            rows = filled(inputs, stage.fill, booster.feature_names)[0]
+            add_interactions(forest, rows, margins[:, a] - margins[:, b], out)
+    return out
 
 
 @dataclass

@@ -9,6 +9,7 @@ from typing import Any, TypeGuard
 
 import numpy as np
 
+from ..boosting.backend import UnpackableError
 from ..config import override
 from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import find_rows, open_catalogue, open_model
@@ -21,7 +22,7 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.recognition import Source, as_list
-from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, object_facts, pairs_of
+from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
 from .content import (
     Additivity,
@@ -40,6 +41,8 @@ from .content import (
 )
 from .contributions import tolerance
 from .explanation import FORMAT, KIND, Explanation
+from .interactions import BandPairs, band_pairs
+from .objects import object_facts
 from .ridge import (
     FEWEST,
     RedshiftRows,
@@ -282,7 +285,8 @@ def _assembled(
     physics = physics_score(sums, spectral, first, cls=pair.first, z_range=options.z_range, **again)
     by_block, _ = top_wavelengths(first.values, sums, spectral, first.bands)
     stages = summary.stages()
-    arrays = _arrays(found, sample, blocks, top, (first, second), again)
+    pairs, pair_map = _band_pairs(found, y, asked)
+    arrays = _arrays(found, sample, blocks, top, (first, second), again) | pair_map
     allowed, _ = tolerance({member.booster.backend for member in model.members})
     made = model.card.get("provenance") or {}
     record = provenance(seed=seed, options=options.model_dump(mode="json"), model=made, data=data)
@@ -312,12 +316,27 @@ def _assembled(
         physics=physics,
         ridge=ridge_summary(first, by_block, **again),
         stages=stages,
+        pairs=pairs,
         stability=_stability(found, y, refits),
         notes=reader_notes(found, sample, options, physics, stages),
         provenance=record,
         arrays={name: ArrayFacts(shape=array.shape, dtype=str(array.dtype)) for name, array in arrays.items()},
     )
     return Explanation(content, arrays)
+
+
+def _band_pairs(
+    found: Attributions, y: np.ndarray, asked: _Asked
+) -> tuple[BandPairs | NotDefined, dict[str, np.ndarray]]:
+    """Return what pairs of bands give together, and its map."""
+    options = asked.options
+    if asked.objects or not options.pair_rows:
+        return NotDefined(why="pairs of bands were not asked for."), {}
+    try:
+        section, pair_map = band_pairs(found, y, options.pair_rows, options.resamples, asked.run)
+    except UnpackableError as error:
+        return NotDefined(why=f"interactions need trees whose splits are known; this model has {error}."), {}
+    return section, {"band_pairs": pair_map}
 
 
 def _method(found: Attributions) -> Method:

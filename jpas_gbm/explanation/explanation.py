@@ -14,6 +14,7 @@
     defined.
     ``rest_edges`` (r + 1,) Å; ``rest_mean``, ``rest_low``, ``rest_high``, ``rest_count`` (2, r) for the pair's classes.
     ``ridge_edges`` (q + 1,); ``ridge_mean`` (q, b), ``ridge_count`` (q,): pair attribution in bins of redshift.
+    ``band_pairs`` (2, c, c), c = b + m: what pairs of bands give together, for the rows of each class of the pair.
     ``detail`` (d,): rows of ``feature_contributions`` and ``feature_values`` (d, t), for the t top features.
 """
 
@@ -38,7 +39,8 @@ from ..sealed import read_arrays
 from ..store import dump_json, read_json, read_record, sha256, write_json
 from ..text import aligned, cell, cut_words, html_table, magnitude_name
 from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute
-from .content import Content, ObjectFacts
+from .content import Content
+from .objects import ObjectFacts
 
 if TYPE_CHECKING:
     import pandas as pd

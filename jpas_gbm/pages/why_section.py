@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..explanation.explanation import Explanation
+from ..explanation.interactions import BandPairs
 from ..text import cut_words, listed, magnitude_name, number, seeds_words, sentence, span, sure, with_span
 from .figures.attribution import (
     bands_figure,
     blocks_figure,
     features_figure,
     lines_figure,
-    object_bands_figure,
+    pairs_figure,
     rest_figure,
     ridge_figure,
     stability_figure,
     stages_figure,
-    waterfall_figure,
 )
+from .figures.objects import object_bands_figure, waterfall_figure
 from .figures.plates import BLUE, WIDE, Panel, Plate, plates_of, register_plate
 from .sections import Block, ResultKind, blocks_of, numbered, register_kind
 
@@ -189,6 +190,26 @@ def _shap_plate(explanation: Explanation) -> Plate | None:
     panels = [Panel(shap_figure, explanation, size, options={"kind": kind}) for kind, size in kinds.items()]
     top = explanation.content.features.top[0].name.replace("_", " ")
     return Plate.worded("shap", panels, n=f"{len(values):,}", top=top, rows=sentence(rows_words(explanation)))
+
+
+@register_plate("why", 47)
+def _pairs_plate(explanation: Explanation) -> Plate | None:
+    """Return which pairs of bands decide together."""
+    pairs = explanation.content.pairs
+    if not isinstance(pairs, BandPairs) or not pairs.top:
+        return None
+    top = [f"{' with '.join(one.bands)} ({with_span(one.mean_abs, one.interval, 3)})" for one in pairs.top[:5]]
+    return Plate.worded(
+        "pairs",
+        [Panel(pairs_figure, explanation, (5.6, 5.0), (4.6, 4.1))],
+        1,
+        first=explanation.pair[0],
+        second=explanation.pair[1],
+        n=listed([f"{n:,} rows of {name}" for name, n in pairs.n.items()]),
+        joint=f"{100 * pairs.joint:.0f} %",
+        top=listed([words.replace("_", " ") for words in top]),
+        rows=sentence(rows_words(explanation)),
+    )
 
 
 @register_plate("why", 50)

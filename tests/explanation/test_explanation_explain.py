@@ -286,3 +286,28 @@ def test_options_of_a_catalogue_and_of_a_data_set(fitted, dataset, rows):
         explain(fitted, dataset, survey="jpas_edr")
     with pytest.raises(ConfigError, match="--refits does not go with --catalogue"):
         explain(fitted, rows, refits=1)
+
+
+def test_pairs_of_bands_add_up_to_the_bands(explanation, fitted, dataset):
+    pairs, maps = explanation.content.pairs, explanation.arrays["band_pairs"]
+    assert pairs.defined and maps.shape == (2, len(pairs.names), len(pairs.names)) and 0 < pairs.joint < 1
+    assert np.allclose(maps, maps.transpose(0, 2, 1), atol=1e-9)
+    # All rows are worked out here: over the pairs with a band the mean is that of the band's own attribution.
+    for code, (name, found) in enumerate(zip(explanation.pair, maps, strict=True)):
+        rows = explanation.arrays["label"] == code
+        assert rows.sum() == pairs.n[name]
+        whole = np.hstack([explanation.arrays["pair_bands"][rows], explanation.arrays["pair_own"][rows]])
+        assert np.allclose(found.sum(axis=1), whole.mean(axis=0), atol=1e-6)
+    table = pairs.table()
+    assert list(table.columns[:5]) == ["first", "second", "mean_abs", "low", "high"] and len(table) == len(pairs.top)
+    assert (table["first"] != table["second"]).all() and table["mean_abs"].is_monotonic_decreasing
+    top, (i, j) = pairs.top[0], (pairs.names.index(name) for name in pairs.top[0].bands)
+    assert top.mean == {name: 2 * found[i, j] for name, found in zip(explanation.pair, maps, strict=True)}
+
+
+def test_pairs_of_bands_can_be_left_out_and_say_where_they_cannot_be(make_fitted, dataset):
+    few = {"resamples": 0, "per_class": 10, "quasars": 10}
+    without_pairs = explain(make_fitted("mocks"), dataset, config=ExplainOptions(pair_rows=0, **few))
+    assert "not asked for" in without_pairs.content.pairs.why and "band_pairs" not in without_pairs.arrays
+    other = explain(make_fitted("mocks", backend="xgboost"), dataset, config=ExplainOptions(pair_rows=5, **few))
+    assert "trees of xgboost" in other.content.pairs.why

@@ -18,12 +18,11 @@ from jpas_gbm.pages.figures.attribution import (
     blocks_figure,
     features_figure,
     lines_figure,
-    object_bands_figure,
+    pairs_figure,
     rest_figure,
     ridge_figure,
     stability_figure,
     stages_figure,
-    waterfall_figure,
 )
 from jpas_gbm.pages.figures.data import (
     LEVELS,
@@ -35,6 +34,7 @@ from jpas_gbm.pages.figures.data import (
     shares_figure,
     spectrum_figure,
 )
+from jpas_gbm.pages.figures.objects import object_bands_figure, waterfall_figure
 from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look
 from jpas_gbm.pages.figures.probabilities import (
     covered_figure,
@@ -333,6 +333,18 @@ def test_ridge_follows_lya(why, ax):
     lya = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
     x, z = lya[0].get_data()
     assert np.allclose(x / (1 + z), 1215.67, rtol=1e-3)
+
+
+def test_pairs_of_bands_are_mapped_by_class(why, ax):
+    assert pairs_figure(why, ax) is ax
+    assert {"mean over QSO_high", "mean over QSO_low"} <= set(texts(ax))
+    shown = ax.collections[0].get_array().reshape(len(why.content.bands.names), -1)
+    order = np.argsort(why.content.bands.pivots, kind="stable")
+    high, low = (2 * one[np.ix_(order, order)] for one in why.arrays["band_pairs"])
+    assert shown[5, 2] == high[5, 2] and shown[2, 5] == low[2, 5]  # above the diagonal y is the longer wavelength
+    assert np.ma.getmaskarray(shown).diagonal().all() or np.isnan(np.asarray(shown).diagonal()).all()
+    pairs_figure(changed(replace(why, arrays={}), pairs=NotDefined(why="trees of xgboost")), ax)
+    assert "trees of xgboost" in texts(ax)[-1]
 
 
 def test_figures_without_redshifts_say_so(why, ax):

@@ -13,8 +13,8 @@ from jpas_gbm.comparison.evaluation import COMMON
 from jpas_gbm.comparison.shown import pair_map
 from jpas_gbm.errors import ConfigError, OutputError
 from jpas_gbm.explanation.explanation import Explanation
-from jpas_gbm.pages.figures.attribution import waterfall_figure
 from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
+from jpas_gbm.pages.figures.objects import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
 from jpas_gbm.pages.figures.probabilities import redshift_figure, roc_figure
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure

@@ -18,7 +18,8 @@ _MODULES = {
     "scores": "regimes radar budgets confusion magnitude",
     "probabilities": "roc purity reliability redshift",
     "data": "spectrum balance shares separation missing map",
-    "attribution": "bands blocks features lines rest ridge stability stages waterfall object_bands",
+    "attribution": "bands blocks features lines rest ridge pairs stability stages",
+    "objects": "waterfall object_bands",
     "tuning": "history importances front",
     "lists": "list_yield list_sizes list_rivals",
 }

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ...text import number
-from .data import FLUX_LABEL, per_wavelength
+from ...explanation.content import NotDefined
 from .plates import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, dress, nothing
 
 if TYPE_CHECKING:
@@ -168,6 +167,56 @@ def _bar_widths(pivot: np.ndarray) -> float:
     return float(0.85 * np.median(gaps)) if len(gaps) else 100.0
 
 
+def pairs_figure(explanation: Explanation, ax: Axes) -> Axes:
+    """Draw what pairs of bands give together: above the diagonal over rows of the first class, below it of the second.
+
+    Parameters
+    ----------
+    explanation : Explanation
+        Of a model.
+    ax : Axes
+        Where to draw.
+
+    Returns
+    -------
+    Axes
+        The same.
+    """
+    maps, section = explanation.arrays.get("band_pairs"), explanation.content.pairs
+    if maps is None:
+        return nothing(ax, section.why if isinstance(section, NotDefined) else "pairs of bands were not worked out")
+    pivot, order = _by_wavelength(explanation)
+    first, second = (2 * one[np.ix_(order, order)] for one in maps)
+    upper = np.triu(np.ones(first.shape, dtype=bool), 1)
+    # The row is the band of shorter wavelength above the diagonal, x runs along the other.
+    shown = np.where(upper.T, first, np.where(upper, second, np.nan))
+    top = float(np.nanquantile(np.abs(shown), 0.995)) or 1.0
+    drawn = ax.pcolormesh(shown, cmap="PuOr_r", vmin=-top, vmax=top, rasterized=True)
+    names = explanation.pair
+    bar = ax.figure.colorbar(drawn, ax=ax, pad=0.015, fraction=0.06)
+    bar.set_label(f"together, for {names[0]} where positive", fontsize=8)
+    bar.outline.set_visible(False)
+    ticks = np.unique(np.linspace(0, len(pivot) - 1, 6).round().astype(int))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.set_ticks(ticks + 0.5, [f"{pivot[i]:.0f}" for i in ticks], fontsize=8)
+    ax.set_aspect("equal")
+    frame = {"boxstyle": "round,pad=0.25", "fc": "white", "ec": "none", "alpha": 0.85}
+    for name, at, side in ((names[0], (0.03, 0.97), ("left", "top")), (names[1], (0.97, 0.03), ("right", "bottom"))):
+        ax.annotate(
+            f"mean over {name}",
+            at,
+            xycoords="axes fraction",
+            ha=side[0],
+            va=side[1],
+            fontsize=8,
+            color=DARK,
+            bbox=frame,
+        )
+    ax.set(xlabel="pivot wavelength (Å)", ylabel="pivot wavelength (Å)")
+    ax.grid(visible=False)
+    return ax
+
+
 _TOP = 12
 _ROWS = 600
 _BINS = 60
@@ -281,11 +330,22 @@ def _mark_lines(explanation: Explanation, ax: Axes) -> None:
         if left <= line.wavelength <= right:
             row = 1 - row if np.log(line.wavelength / last) < 0.09 * np.log(right / left) else 0
             last = line.wavelength
-            _mark_line(line, last, ax, 1.01 + 0.055 * row)
+            mark_line(line, last, ax, 1.01 + 0.055 * row)
 
 
-def _mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
-    """Draw a line or break at a wavelength in Å, its label at a height in units of the axes."""
+def mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
+    """Draw a line or break at a wavelength, with its label.
+
+    Parameters
+    ----------
+    line : Line
+    wavelength : float
+        In Å.
+    ax : Axes
+        Where to draw.
+    height : float
+        Of the label, in units of the axes.
+    """
     ax.axvline(wavelength, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--", zorder=0)
     where = ("data", "axes fraction")
     ax.annotate(line.label, (wavelength, height), xycoords=where, ha="center", va="bottom", fontsize=7)
@@ -387,103 +447,3 @@ def lines_figure(explanation: Explanation, ax: Axes) -> Axes:
     ax.invert_yaxis()
     legend = {"loc": "upper center", "bbox_to_anchor": (0.5, 1.13), "ncols": 2}
     return dress(ax, "attribution on the line, less that elsewhere", grid="x", legend=legend)
-
-
-def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw how the log-odds of the pair add up for one row: bias, blocks of bands, imaging, calibration.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Of a model, or of named objects.
-    ax : Axes
-        Where to draw.
-    row : int
-        Which row.
-
-    Returns
-    -------
-    Axes
-        The same.
-    """
-    content, arrays = explanation.content, explanation.arrays
-    own = next((one for one in content.objects if one.row == row), None)
-    names = ["bias", *(block.name for block in content.blocks), *content.own.names, "calibration"]
-    steps = np.array(
-        [
-            content.bias.pair if own is None else own.log_odds.bias,
-            *arrays["pair_blocks"][row],
-            *arrays["pair_own"][row],
-            arrays["pair_calibration"][row],
-        ]
-    )
-    ends = np.cumsum(steps)
-    starts, ends, steps = np.append(ends - steps, 0), np.append(ends, ends[-1]), np.append(steps, ends[-1])
-    colours = [*(VERMILION if step > 0 else BLUE for step in steps[:-1]), INK]
-    place = np.arange(len(steps))
-    ax.barh(place, steps, left=starts, color=colours, height=0.68)
-    for i, end in enumerate(ends[:-2]):
-        ax.plot([end, end], [i - 0.34, i + 1.34], color=MUTED, lw=0.6)
-    low, high = min(starts.min(), ends.min(), 0.0), max(starts.max(), ends.max(), 0.0)
-    reach = max(high - low, 0.1)
-    # A bar too short to be seen is a mark.
-    tiny = np.abs(steps) < 0.008 * reach
-    ax.scatter(ends[tiny], place[tiny], marker="|", s=90, color=np.array(colours)[tiny], zorder=3)
-    for i, (start, end, step) in enumerate(zip(starts, ends, steps, strict=True)):
-        ax.text(max(start, end) + 0.02 * reach, i, number(step, 2, sign=True), va="center", fontsize=7.5)
-    ax.set_xlim(low - 0.04 * reach, high + 0.17 * reach)
-    ax.set_yticks(place, [*(name.replace("_", " ") for name in names), "log-odds"], fontsize=7.5)
-    ax.invert_yaxis()
-    ax.axvline(0, color=INK, lw=0.7)
-    first, second = (own and own.pair) or content.pair
-    return dress(ax, f"ln P({first})/P({second})", grid="x")
-
-
-def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axes:
-    """Draw the photo-spectrum of one row, each band coloured and underlaid by what it says for the pair.
-
-    Parameters
-    ----------
-    explanation : Explanation
-        Of a model, or of named objects.
-    ax : Axes
-        Where to draw.
-    row : int
-        Which row.
-
-    Returns
-    -------
-    Axes
-        The same.
-    """
-    content, arrays = explanation.content, explanation.arrays
-    pivot = content.bands.pivots
-    said = arrays["pair_bands"][row]
-    level = float(arrays["level"][row])
-    flux, err = (per_wavelength(arrays[name][row].astype(np.float64) * level, pivot) for name in ("flux", "flux_err"))
-    seen = np.isfinite(flux)
-    below = ax.twinx()
-    below.bar(pivot, said, width=75, color=[VERMILION if s > 0 else BLUE for s in said], alpha=0.55, lw=0)
-    below.axhline(0, color=MUTED, lw=0.6)
-    reach = max(float(np.abs(said).max()), 1e-3)
-    below.set_ylim(-1.15 * reach, 3.6 * reach)
-    below.set_yticks([0, round(reach, 1)] if reach > 0.1 else [0])
-    below.tick_params(labelsize=7.5)
-    below.set_ylabel("attribution (bars)", fontsize=8, loc="bottom")
-    ax.set_zorder(below.get_zorder() + 1)
-    ax.patch.set_visible(False)
-    shown = np.where(np.isfinite(err), err, 0)
-    ax.errorbar(pivot[seen], flux[seen], yerr=shown[seen], fmt="o", ms=3, color=INK, elinewidth=0.8)
-    if seen.any():
-        low, high = np.quantile(flux[seen], [0.01, 0.99])
-        span = max(high - low, 1e-9)
-        top = min((flux + shown)[seen].max(), flux[seen].max() + 0.3 * span)
-        ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, top + 0.05 * span))
-    if np.isfinite(z := float(arrays["z"][row])):
-        for line in content.lines:
-            place = float(line.seen_at(z))
-            if pivot.min() - 80 < place < pivot.max() + 80:
-                _mark_line(line, place, ax, 1.0)
-    ax.set_xlabel("wavelength (Å)")
-    ax.set_ylabel(FLUX_LABEL, fontsize=8)
-    return ax
