@@ -119,7 +119,7 @@ def constants(models: dict[str, tuple[Overlap, Judged, dict[str, Judged]]], with
     def cost(logs: np.ndarray) -> float:
         total = 0.0
         for overlap, rows, beyond, weight in parts:
-            doubt = -np.expm1(-np.square(beyond @ np.exp(logs)))
+            doubt = -np.expm1(-beyond @ np.exp(logs))
             total += weight * rows.loss(overlap.tempered(rows.p, doubt)).mean()
         return float(total)
 
@@ -157,7 +157,7 @@ def main() -> None:
         half = np.arange(len(held.y)) % 2 == 0
         overlap = learn_overlap(X, y, held.X[half], seed=seed, names=recipe.names)
         assert overlap is not None
-        overlap = overlap.checked(held.X[half], held.p[half], held.y[half])
+        overlap = overlap.doubting(held.X[half], held.p[half], np.bincount(held.y[half]) + 1.0)
         kinds = {}
         for name in RARE if leave == "nothing" else (leave,):
             pool = objects["usual kinds" if leave == name else "rare kinds"]

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from itertools import product
 
 import numpy as np
 
-from ..boosting.calibration import (
-    HeldOut,
-)
+from ..boosting.booster import Member
+from ..boosting.calibration import Calibrator, HeldOut
 from ..boosting.few_bands import learn_few_bands
+from ..boosting.matrix import UnseenMissingWarning
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import QUANTILES, RedshiftDensity, SideShape, high_share
 from ..model import Model
@@ -20,28 +21,40 @@ from ..run import Run
 from ..scores.metrics import RedshiftScore, score_redshifts
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .anchors import FieldMix
-from .folds import Folds, MembersOf
-from .rows import Regime, Rows
+from .anchors import CalibrationRows
+from .folds import Folds, MembersOf, mean_margins
+from .rows import Regime, Rows, counted_rows
 from .sky import observe_again
 from .stages import Stages
 
+_MISCALIBRATED = 0.06
+"""1 sigma of what band by band may lie between the fluxes of mocks and of a sky of which nothing was seen, mag."""
+_ASKED = 5_000
+"""Most rows that say how far to doubt, where they have no label."""
 
-def doubted(folds: Folds, val: Rows, held: HeldOut, mix: FieldMix | None, seed: int) -> tuple[HeldOut, Overlap | None]:
-    """Learn what the rows that trained look like; validation rows say what is rare, and how far to doubt it.
+
+def doubted(
+    folds: Folds, regime: Regime, rows: CalibrationRows, held: HeldOut, members: list[Member], calibrator: Calibrator
+) -> tuple[HeldOut, Overlap | None]:
+    """Learn what the rows that trained look like, and how far to doubt rows unlike those that the model will meet.
+
+    These are the rows of the sky that calibrate; where no label may be read, the rows of the sky without labels; where
+    no row may, mocks whose bands are miscalibrated at random.
 
     Parameters
     ----------
     folds : Folds
         Rows and trainings.
-    val : Rows
+    regime : Regime
+        What may be read.
+    rows : CalibrationRows
         The rows that calibrate.
     held : HeldOut
         These, with cross-fitted probabilities.
-    mix : FieldMix or None
-        The class mix of the field, where it was looked for.
-    seed : int
-        Seed of the random draws.
+    members : list of Member
+        The model.
+    calibrator : Calibrator
+        Its calibration.
 
     Returns
     -------
@@ -50,15 +63,36 @@ def doubted(folds: Folds, val: Rows, held: HeldOut, mix: FieldMix | None, seed: 
     overlap : Overlap or None
         None where there are too few rows to say.
     """
-    rows = folds.first.rows
-    judged = rows.target_val or val if folds.crossfits else val
-    parts = [part for part in (rows.source_train, rows.target_train) if part is not None]
+    stages = folds.first
+    seed, val, own = stages.run.choice_seed, rows.val, stages.rows
+    judged = own.target_val or val if folds.crossfits else val
+    parts = [part for part in (own.source_train, own.target_train) if part is not None]
     X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
-    found = learn_overlap(X, y, judged.X, seed=seed, names=rows.recipe.names)
+    found = learn_overlap(X, y, judged.X, seed=seed, names=own.recipe.names)
     if found is None:
         return held, None
-    found = found.checked(val.X, held.p, val.y, np.array(mix.new) if mix is not None and mix.taken else None)
+    p = folds.of_first(held.p) if judged is not val else held.p
+    shares = np.bincount(val.y, minlength=own.k) + 1.0
+    if rows.domain == "source":
+        judged = _asked(folds, regime, np.random.default_rng(seed)) or val
+        p = calibrator.apply(mean_margins(members, judged.X, stages.run.threads))
+        shares = p.mean(axis=0)
+    found = found.doubting(judged.X, p, shares, counted_rows(judged, stages.options.cut))
     return replace(held, p=found.tempered(held.p, found.judge(val.X)[1])), found
+
+
+def _asked(folds: Folds, regime: Regime, rng: np.random.Generator) -> Rows | None:
+    """Return rows without labels like those that a model will meet: of the sky, or mocks miscalibrated at random."""
+    own = folds.first.rows
+    if regime.target_rows:
+        sky = own.unlabelled
+        return None if sky is None or not len(sky) else sky.take(np.sort(rng.permutation(len(sky))[:_ASKED]))
+    mocks = folds.datasets[0].source_rows("val")
+    mocks = mocks.take(np.sort(rng.permutation(len(mocks))[:_ASKED]))
+    wrong = 10 ** (0.4 * _MISCALIBRATED * rng.standard_normal(mocks.flux.shape))
+    mocks = mocks.replace(flux=(mocks.flux * wrong).astype(np.float32))
+    X = own.recipe.compute(mocks, threads=folds.first.run.threads).X
+    return Rows(X, np.asarray(mocks.label), np.asarray(mocks.object_id), np.asarray(mocks.mag))
 
 
 FEWEST = 40
@@ -206,8 +240,9 @@ def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: Membe
             p[own] = one.probabilities(rows.take(own), run.threads)
         return p
 
-    with run.stage("few bands", rows=len(every)):
-        few = learn_few_bands(probabilities, every.flux, every.label, every.object_id, run.choice_seed)
+    with run.stage("few bands", rows=len(every)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenMissingWarning)
+        few = learn_few_bands(probabilities, every.flux, every.label, run.choice_seed)
     return replace(model, few_bands=few)
 
 

@@ -467,7 +467,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     if mix is not None:
         made["class mix"] = mix.to_dict()
     held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
-    held, overlap = doubted(folds, rows.val, held, mix, seed)
+    held, overlap = doubted(folds, regime, rows, held, members, calibrator)
     model = Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,

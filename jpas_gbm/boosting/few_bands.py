@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..options import CalibrationOptions
 from ..scores.losses import log_p, softmax
-from .calibration import fit_calibrator
+from .scaling import fit_scaling
 
 SHARES = (1 / 11, 2 / 11, 4 / 11, 8 / 11)
 """Shares of the bands that are left for the calibration: 5, 10, 20 and 40 of 55."""
 _WHOLE = 0.9
 """Share of the usual number of bands from which on nothing is corrected."""
-_MOST_ROWS = 2000
+_MOST_ROWS = 500
+"""Rows of each share at most."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -133,11 +133,7 @@ def thinned(flux: np.ndarray, share: float, rng: np.random.Generator) -> np.ndar
 
 
 def learn_few_bands(
-    probabilities: Callable[[np.ndarray, np.ndarray], np.ndarray],
-    flux: np.ndarray,
-    y: np.ndarray,
-    groups: np.ndarray,
-    seed: int,
+    probabilities: Callable[[np.ndarray, np.ndarray], np.ndarray], flux: np.ndarray, y: np.ndarray, seed: int
 ) -> FewBands | None:
     """Learn from labelled rows of which bands are taken away.
 
@@ -149,31 +145,43 @@ def learn_few_bands(
         Of rows that no tree saw.
     y : array of int, shape (n,)
         Their classes.
-    groups : array of int, shape (n,)
-        Their objects.
     seed : int
 
     Returns
     -------
     FewBands or None
-        None where there are too few rows to tell.
+        None where there are too few rows to tell. Each share is judged by 500 rows at most, of rare classes as many as
+        of common ones, weighed back to what they are.
     """
     rng = np.random.default_rng(seed)
     rows = np.flatnonzero(np.isfinite(flux).any(axis=1))
-    if len(rows) > _MOST_ROWS:
-        rows = np.sort(rng.choice(rows, _MOST_ROWS, replace=False))
     if len(rows) < 20:
         return None
-    k = 0
-    found = []
-    options = CalibrationOptions(method="offsets")
+    counts = np.bincount(y[rows])
+    k, found = 0, []
     for share in SHARES:
-        p = probabilities(rows, thinned(flux[rows], share, rng))
+        drawn = _drawn(rows, y[rows], counts, rng)
+        p = probabilities(drawn, thinned(flux[drawn], share, rng))
         k = p.shape[1]
-        calibrator, _ = fit_calibrator(log_p(p), y[rows], options, groups=groups[rows], seed=seed)
-        found.append(np.column_stack([calibrator.W, calibrator.b]))
-    counts = np.bincount(y[rows], minlength=k) + 1.0
-    nothing = np.column_stack([np.zeros((k, k)), np.log(counts / counts.sum())])
+        weight = (counts / np.maximum(np.bincount(y[drawn], minlength=len(counts)), 1))[y[drawn]]
+        found.append(fit_scaling(log_p(p), y[drawn], "offsets", _SHRINKAGE, weight))
+    shares = np.bincount(y[rows], minlength=k) + 1.0
+    nothing = np.column_stack([np.zeros((k, k)), np.log(shares / shares.sum())])
     A = np.stack([nothing, *found, np.eye(k, k + 1)])
     usual = int(np.median(np.isfinite(flux[rows]).sum(axis=1)))
     return FewBands(max(usual, 1), np.array([0.0, *SHARES, _WHOLE]), A)
+
+
+_SHRINKAGE = 0.01
+
+
+def _drawn(rows: np.ndarray, y: np.ndarray, counts: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return 500 rows at most, in order: a class gives its part of them, or all that it has; the others the rest."""
+    if len(rows) <= _MOST_ROWS:
+        return rows
+    left, taken, classes = _MOST_ROWS, [], np.argsort(counts, kind="stable")
+    for place, code in enumerate(classes):
+        own = rows[y == code]
+        taken.append(rng.permutation(own)[: left // (len(classes) - place)])
+        left -= len(taken[-1])
+    return np.sort(np.concatenate(taken))

@@ -28,13 +28,17 @@ _WIDEST = 4.0
 _MOST = 20_000
 
 
-_COMMON = 0.9
-"""Share of judged rows whose misfit, and distance, say nothing against their probabilities."""
+_COMMON = 0.995
+"""Share of judged rows, and of those that count, whose misfit and distance say nothing against their probabilities."""
 
 
 _PER_MISFIT, _PER_DISTANCE, _DISTANCE_ALONE = 0.32, 0.09, 0.25
-"""Doubt per ln of misfit and distance beyond those of common rows; of the distance where there are no templates. Learnt
-on kinds of simulated objects that neither bases nor trees had seen, each 2 % of the weight (benchmarks/kinds.py)."""
+"""Doubt per ln of misfit and distance beyond those of common rows; of the distance where there are no templates. Their
+ratio was learnt on kinds of simulated objects that neither bases nor trees had seen (benchmarks/kinds.py)."""
+
+
+_PRICE = 0.02
+"""What doubt may cost rows like those judged, in units of the log loss that their probabilities promise."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -61,7 +65,7 @@ class Overlap(Stored):
     misfit : int
         Place of the feature that says how badly the best template fits; -1 where there is none.
     misfit_edge, near_edge : float
-        What nine tenths of validation rows keep to, of the misfit and of the distance to the nearest class.
+        What 99.5 % of judged rows keep to, of the misfit and of the distance to the nearest class.
     strength : float
         Of the doubt beyond; 0 doubts nothing.
     shares : tuple of float
@@ -186,7 +190,7 @@ class Overlap(Stored):
             misfit = np.nan_to_num(X[:, self.misfit].astype(np.float64), nan=0.0, posinf=1e30)
             excess = np.maximum(np.log(np.maximum(misfit, 1e-12) / self.misfit_edge), 0.0)
             size = _PER_MISFIT * excess + _PER_DISTANCE * beyond
-        return np.asarray(-np.expm1(-np.square(self.strength * size)))
+        return np.asarray(-np.expm1(-self.strength * size))
 
     def tempered(self, p: np.ndarray, doubt: np.ndarray) -> np.ndarray:
         """Return probabilities of which a share is dealt out over the classes; the likeliest class stays.
@@ -215,40 +219,58 @@ class Overlap(Stored):
         out[rows] = (1.0 - share) * own + share * base
         return out
 
-    def checked(self, X: np.ndarray, p: np.ndarray, y: np.ndarray, shares: np.ndarray | None = None) -> Overlap:
-        """Return the overlap with the largest strength whose price held-out rows hardly feel.
+    def doubting(self, X: np.ndarray, p: np.ndarray, shares: np.ndarray, counted: np.ndarray | None = None) -> Overlap:
+        """Return the overlap that doubts what lies beyond some rows, as strongly as these hardly feel.
+
+        Were the probabilities of these rows right, doubt would cost them the Kullback-Leibler divergence from what it
+        leaves; no label is read.
 
         Parameters
         ----------
         X : array of float32, shape (n, f)
-            Features of labelled rows that did not train.
+            Features of rows that did not train, as the model will meet them.
         p : array of float64, shape (n, k)
             Their probabilities before any doubt.
-        y : array of int, shape (n,)
-            Their classes.
-        shares : array, shape (k,), optional
-            Of the classes where the model will be used; default: of these rows, a row more of each.
+        shares : array, shape (k,)
+            Of the classes where the model will be used.
+        counted : array of bool, shape (n,), optional
+            Rows that count: neither they nor all rows pay more. Default: all alike.
 
         Returns
         -------
         Overlap
-            Of strength 1, or less where that costs log-probability beyond its interval (95 %) and beyond half of the
-            standard error of the log loss itself; 0 at worst.
+            Of strength 1, or less where that costs more than 2 % of the log loss that the probabilities promise; 0 at
+            worst.
         """
-        rows, truth = np.arange(len(y)), np.maximum(p[np.arange(len(y)), y], 1e-12)
-        shares = np.bincount(y, minlength=p.shape[1]) + 1.0 if shares is None else shares
-        with_shares = replace(self, shares=tuple((shares / shares.sum()).tolist()))
-        felt = 0.5 * np.log(truth).std() / np.sqrt(len(truth))
+        counted = np.ones(len(X), dtype=bool) if counted is None or not counted.any() else counted
+        made = self._with_edges(X, counted)
+        made = replace(made, shares=tuple((np.asarray(shares) / np.sum(shares)).tolist()))
+        price = _PRICE * np.array([_entropy(p).mean(), _entropy(p)[counted].mean()])
         for strength in _STRENGTHS:
-            made = replace(with_shares, strength=strength)
-            after = np.maximum(made.tempered(p, made.judge(X)[1])[rows, y], 1e-12)
-            loss = np.log(truth / after)
-            if loss.mean() <= max(1.96 * loss.std() / np.sqrt(len(loss)), felt):
-                return made
-        return replace(with_shares, strength=0.0)
+            tried = replace(made, strength=strength)
+            after = tried.tempered(p, tried.judge(X)[1])
+            cost = (p * np.log(np.maximum(p, 1e-300) / np.maximum(after, 1e-300))).sum(axis=1)
+            if cost.mean() <= price[0] and cost[counted].mean() <= price[1]:
+                return tried
+        return replace(made, strength=0.0)
+
+    def _with_edges(self, X: np.ndarray, counted: np.ndarray) -> Overlap:
+        """Return the overlap with the misfit and the distance that nearly all rows keep to, and nearly all counted."""
+        misfit = _edge(X[:, self.misfit], counted) if self.misfit >= 0 else np.inf
+        return replace(self, misfit_edge=misfit, near_edge=_edge(self.distances(X)[:, 0], counted))
 
 
-_STRENGTHS = (1.0, 0.8, 0.65, 0.5, 0.35, 0.25)
+_STRENGTHS = tuple(float(0.9**i) for i in range(30))
+
+
+def _edge(values: np.ndarray, counted: np.ndarray) -> float:
+    known = np.isfinite(values)
+    parts = [values[rows].astype(np.float64) for rows in (known, known & counted) if rows.any()]
+    return max((float(np.quantile(part, _COMMON)) for part in parts), default=np.inf) or 1e-6
+
+
+def _entropy(p: np.ndarray) -> np.ndarray:
+    return -(p * np.log(np.maximum(p, 1e-300))).sum(axis=1)
 
 
 def _scaled(X: np.ndarray, centre: np.ndarray, scale: np.ndarray) -> np.ndarray:
@@ -313,19 +335,8 @@ def learn_overlap(
         whiteners.append(axes / np.sqrt(np.maximum(values, 1e-6)))
     made = Overlap(centre, scale, vectors, np.stack(means), np.stack(whiteners), np.full(2, np.inf))
     distances = made.distances(judged)
-    return _with_edges(replace(made, limits=np.quantile(distances, 1 - RARE, axis=0)), judged, distances[:, 0], names)
-
-
-def _with_edges(made: Overlap, judged: np.ndarray, near: np.ndarray, names: Sequence[str]) -> Overlap:
-    """Return the overlap with the misfit and the distance that nine tenths of the judged rows keep to."""
     misfit = max((place for place, name in enumerate(names) if name.endswith("_misfit")), default=-1)
-    known = judged[np.isfinite(judged[:, misfit]), misfit] if misfit >= 0 else np.zeros(0)
-    return replace(
-        made,
-        misfit=misfit if len(known) else -1,
-        misfit_edge=max(float(np.quantile(known, _COMMON)), 1e-6) if len(known) else np.inf,
-        near_edge=max(float(np.quantile(near, _COMMON)), 1e-6),
-    )
+    return replace(made, limits=np.quantile(distances, 1 - RARE, axis=0), misfit=misfit)
 
 
 def _sample(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:

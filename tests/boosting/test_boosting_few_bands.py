@@ -26,7 +26,7 @@ def too_sure(flux):
 @pytest.fixture(scope="module")
 def learnt():
     flux, y = rows(1500, 0)
-    return learn_few_bands(lambda places, thin: too_sure(thin), flux, y, np.arange(len(y)), 0)
+    return learn_few_bands(lambda places, thin: too_sure(thin), flux, y, 0)
 
 
 def test_a_share_of_the_bands_is_left():
@@ -52,6 +52,24 @@ def test_held_out_rows_with_few_bands_are_as_sure_as_they_are_right(learnt):
         np.testing.assert_allclose(wide.sum(axis=1), 1)
 
 
+def test_few_rows_of_each_share_are_asked_once_and_rare_classes_as_often_as_there_are_rows():
+    flux, y = rows(6000, 5)
+    y[:] = np.where(np.arange(6000) < 40, 1, 0)
+    asked = []
+
+    def probabilities(places, thin):
+        asked.append((places, np.isfinite(thin).sum(axis=1)))
+        return too_sure(thin)
+
+    learnt = learn_few_bands(probabilities, flux, y, 0)
+    assert [(len(places), *set(bands)) for places, bands in asked] == [(500, 2), (500, 4), (500, 8), (500, 16)]
+    assert all((y[places] == 1).sum() == 40 for places, _ in asked)
+    # Weighed back: rows that tell nothing get the shares of the classes, not those of the rows that were asked.
+    blank = learn_few_bands(lambda places, thin: np.full((len(places), 2), 0.5), flux, y, 0)
+    wide = blank.apply(np.full((3, 2), 0.5), np.array([2, 4, 8]))
+    assert (wide[:, 1] < 0.02).all() and learnt.prior[1] < 0.01
+
+
 def test_rows_with_the_usual_bands_stay_as_they_are_and_those_without_any_have_the_prior(learnt):
     flux, _ = rows(300, 3)
     p = too_sure(flux)
@@ -67,7 +85,7 @@ def test_rows_with_the_usual_bands_stay_as_they_are_and_those_without_any_have_t
 
 def test_few_rows_teach_nothing():
     flux, y = rows(19, 4)
-    assert learn_few_bands(lambda places, thin: too_sure(thin), flux, y, np.arange(19), 0) is None
+    assert learn_few_bands(lambda places, thin: too_sure(thin), flux, y, 0) is None
 
 
 def test_what_does_not_fit_is_named(learnt):

@@ -50,35 +50,44 @@ def _judged(misfit: np.ndarray, names: tuple[str, ...] = ("a_misfit",)) -> tuple
     return overlap, judged
 
 
-def _sure(n: int, wrong: float, k: int = 4) -> tuple[np.ndarray, np.ndarray]:
-    """Probabilities of n rows for class 0, and their classes; the last rows, a share, are of another."""
-    p = np.full((n, k), 0.001 / (k - 1))
-    p[:, 0] = 0.999
-    return p, (np.arange(n) >= round((1 - wrong) * n)).astype(int)
+def _believed(n: int, sure: float = 0.9, k: int = 4) -> np.ndarray:
+    """Probabilities of n rows that are for class 0."""
+    p = np.full((n, k), (1 - sure) / (k - 1))
+    p[:, 0] = sure
+    return p
 
 
-def test_doubt_begins_beyond_nine_tenths_of_the_rows_and_grows_with_the_misfit() -> None:
+def test_doubt_begins_beyond_nearly_all_rows_and_grows_with_the_misfit() -> None:
     misfit = np.linspace(0.5, 1.5, 1000)
     overlap, judged = _judged(misfit)
-    assert (overlap.judge(judged)[1] == 0).all()  # of strength 0 until held-out rows have been asked
-    # A tenth of the rows is wrong where the misfit is large: doubting them gains.
-    p, y = _sure(1000, 0.05)
-    doubting = overlap.checked(judged, p, y)
-    assert doubting.strength == 1.0
+    assert (overlap.judge(judged)[1] == 0).all()  # of strength 0 until rows have been asked
+    doubting = overlap.doubting(judged, _believed(1000), np.ones(4))
+    assert doubting.strength == 1.0 and doubting.shares == (0.25,) * 4
     doubt = doubting.judge(judged)[1]
-    near = overlap.distances(judged)[:, 0] <= overlap.near_edge
-    assert (doubt[(misfit < 1.39) & near] == 0).all() and (doubt[misfit > 1.41] > 0).all()
+    near = overlap.distances(judged)[:, 0] <= doubting.near_edge
+    assert (doubt[(misfit < 1.494) & near] == 0).all() and (doubt[misfit > 1.496] > 0).all()
     far = judged[:3].copy()
-    far[:, 0] = 3.0, 30.0, 3000.0
+    far[:, 0] = 3.0, 30.0, 3e6
     assert np.all(np.diff(doubting.judge(far)[1]) > 0) and doubting.judge(far)[1][2] > 0.95
     again = Overlap.from_arrays(doubting.to_arrays())
     assert np.array_equal(again.judge(judged)[1], doubt) and not list(again.misfits(30, 4))
 
 
+def test_rows_that_count_do_not_lie_beyond_the_edge_because_the_others_fit() -> None:
+    misfit = np.where(np.arange(1000) % 50 == 0, 9.0, 1.0) + np.linspace(0, 0.1, 1000)
+    overlap, judged = _judged(misfit)
+    bright = np.arange(1000) % 50 == 0
+    counted = overlap.doubting(judged, _believed(1000), np.ones(4), bright)
+    assert counted.misfit_edge > 9.0 and (counted.judge(judged[bright])[1] > 0).sum() <= 2
+    none = overlap.doubting(judged, _believed(1000), np.ones(4), np.zeros(1000, dtype=bool))
+    assert none.strength == overlap.doubting(judged, _believed(1000), np.ones(4)).strength
+
+
 def test_doubt_is_the_same_in_any_chunk_and_needs_no_templates() -> None:
     overlap, judged = _judged(np.linspace(0.5, 1.5, 401), names=("no_template",))
     assert overlap.misfit == -1
-    doubting = replace(overlap, strength=1.0)
+    doubting = overlap.doubting(judged, _believed(401), np.ones(4))
+    assert doubting.strength > 0
     judged[::7] *= 9.0
     whole = doubting.judge(judged)[1]
     assert (whole > 0).any() and (whole == 0).any()
@@ -87,17 +96,20 @@ def test_doubt_is_the_same_in_any_chunk_and_needs_no_templates() -> None:
         assert np.array_equal(np.concatenate(parts), whole), rows
 
 
-def test_doubt_that_costs_held_out_rows_more_than_chance_is_given_up() -> None:
-    overlap, judged = _judged(np.linspace(0.5, 40.0, 1000))
-    # All rows are right, whatever their misfit: any doubt costs.
-    assert overlap.checked(judged, *_sure(1000, 0.0)).strength == 0.0
-    # Where other rows are wrong, a price far below what the log loss is known to is paid.
-    p, y = _sure(1000, 0.0)
-    y[:5] = 1
-    some = overlap.checked(judged, p, y)
-    price = -np.log(some.tempered(p, some.judge(judged)[1])[5:, 0] / p[5:, 0]).sum() / 1000
-    known_to = np.log(np.maximum(p[np.arange(1000), y], 1e-12)).std() / np.sqrt(1000)
-    assert some.strength > 0 and 0 < price <= 0.51 * known_to
+def test_doubt_costs_rows_like_those_judged_next_to_nothing() -> None:
+    misfit = np.linspace(0.5, 1.5, 2000)
+    misfit[-8:] = 10.0
+    overlap, judged = _judged(misfit)
+    prices = []
+    for sure in (0.9, 0.999, 1 - 1e-6):
+        p = _believed(2000, sure)
+        some = overlap.doubting(judged, p, np.ones(4))
+        after = some.tempered(p, some.judge(judged)[1])
+        cost = (p * np.log(p / after)).sum(axis=1).mean()
+        assert cost <= 0.0201 * -(p * np.log(p)).sum(axis=1).mean()
+        prices.append(some.strength)
+    # The surer the probabilities, the weaker the doubt; of certain ones none is left.
+    assert prices[0] > prices[1] > prices[2] == 0.0
 
 
 def test_tempering_deals_out_by_class_shares_and_keeps_the_likeliest_class() -> None:
