@@ -32,6 +32,10 @@ def test_every_regime_fits(tiny, quick_options, regime):
     trained = {entry["stage"] for entry in fitted.card["trainings"]}
     assert any(stage.startswith("trees: mocks") for stage in trained) == get_regime(regime).source
     assert ("features: target, train" in trained) == get_regime(regime).target_labels
+    # Doubt of rows unlike those that trained costs rows of the sky next to nothing.
+    sure = replace(fitted, overlap=replace(fitted.overlap, strength=0.0)).probabilities(tiny.target_rows("test"))
+    cost = (sure * np.log(np.maximum(sure, 1e-300) / np.maximum(p, 1e-300))).sum(axis=1).mean()
+    assert 0 <= cost <= -0.003 * (sure * np.log(np.maximum(sure, 1e-300))).sum(axis=1).mean()
 
 
 def test_better_than_chance(tiny, ssda):
