@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -13,8 +13,10 @@ from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
 from ..boosting.few_bands import learn_few_bands
 from ..boosting.matrix import UnseenMissingWarning
+from ..features.chi2 import SideShape
 from ..features.overlap import Overlap, learn_overlap
-from ..features.redshifts import QUANTILES, RedshiftDensity, SideShape, high_share
+from ..features.redshifts import QUANTILES, RedshiftDensity, high_share
+from ..features.templates import TemplateSet
 from ..model import Model
 from ..predictions import is_bare
 from ..run import Run
@@ -98,80 +100,142 @@ def _asked(folds: Folds, regime: Regime, rng: np.random.Generator) -> Rows | Non
 FEWEST = 40
 """Labelled quasars of a side below which the densities are not calibrated on them."""
 
-_TIMES, _MOCKS = 3, 200
-"""How often mocks are seen through sources of the sky, and what they count for at most beside quasars of the sky."""
+_MOCKS = 500
+"""What the mocks of a side count for at most beside quasars of the sky."""
+
+_ENOUGH, _FOLDS, _MOST = 1_000, 5, 3_000
+"""Validation mocks below which those that templates are learnt from calibrate too, fold by fold; most that do."""
+
+_DRAWN = 800
+"""Quasars of a side that values of its shape are tried on."""
 
 _SEARCHED = (
-    (("plateau", (0.004, 0.008, 0.012, 0.02)), ("width", (0.003, 0.006, 0.01, 0.015))),
+    (("plateau", (0.004, 0.008, 0.012, 0.02, 0.03)), ("width", (0.003, 0.006, 0.01, 0.015))),
     (("temper", (0.1, 0.15, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0)), ("tail", (10.0, 30.0, 100.0, 1e4))),
-    (("temper", (0.3, 0.5, 0.7, 1.0, 1.4)), ("relief", (0.0, 0.25, 0.5, 0.75))),
-    (("floor", (0.01, 0.03, 0.06, 0.1)),),
+    (("temper", (0.3, 0.5, 0.7, 1.0, 1.4)), ("relief", (0.0, 0.25, 0.5, 0.75, 1.0, 1.5))),
+    (("floor", (0.003, 0.01, 0.03, 0.06, 0.1)),),
 )
 """Values tried for a side's shape, a few together."""
 
 
-def calibrated(
-    density: RedshiftDensity, minus2: np.ndarray, z: np.ndarray, weight: np.ndarray | None = None
-) -> RedshiftDensity:
+@dataclass(frozen=True, eq=False)
+class Quasars:
+    """Quasars with redshifts, as template fits see them.
+
+    Parameters
+    ----------
+    density : RedshiftDensity
+        Of templates that these n quasars did not make.
+    minus2 : array, shape (n, templates of the bank)
+        -2 ln likelihood at the highest rank.
+    z : array, shape (n,)
+        True redshifts.
+    weight : array, shape (n,)
+        What each counts for.
+    objects : array of int64, shape (n,)
+        The astronomical object of each.
+    """
+
+    density: RedshiftDensity
+    minus2: np.ndarray
+    z: np.ndarray
+    weight: np.ndarray
+    objects: np.ndarray
+
+    def take(self, rows: np.ndarray) -> Quasars:
+        """Return some of them.
+
+        Parameters
+        ----------
+        rows : array of bool or int
+
+        Returns
+        -------
+        Quasars
+        """
+        return Quasars(self.density, *(one[rows] for one in (self.minus2, self.z, self.weight, self.objects)))
+
+
+def calibrated(density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0) -> RedshiftDensity:
     """Return redshift densities with the shapes that labelled quasars are likeliest under, side by side.
 
     Parameters
     ----------
     density : RedshiftDensity
-    minus2 : array, shape (n, templates of the bank)
-        Of labelled quasars.
-    z : array, shape (n,)
-        Their redshifts.
-    weight : array, shape (n,), optional
-        What each counts for.
+    parts : sequence of Quasars
+        Each part by its own templates.
+    seed : int
+        Draws the quasars that values are tried on.
 
     Returns
     -------
     RedshiftDensity
         With the shapes that it had on a side with too few labelled quasars.
     """
-    weight = np.ones(len(z)) if weight is None else weight
     shapes = [density.low, density.high]
-    for i, (side, rows) in enumerate(((~density.above, z < density.cut), (density.above, z >= density.cut))):
-        if weight[rows].sum() >= FEWEST:
-            shapes[i] = _shape(density, minus2[rows], z[rows], weight[rows], side)
+    for i in (0, 1):
+        mine = [part.take((part.z >= density.cut) == (i == 1)) for part in parts]
+        mine = [part for part in mine if len(part.z)]
+        if sum(float(part.weight.sum()) for part in mine) >= FEWEST:
+            shapes[i] = _stretched(_shape(_drawn(mine, seed), i == 1), mine)
     return replace(density, low=shapes[0], high=shapes[1])
 
 
-def _shape(
-    density: RedshiftDensity, minus2: np.ndarray, z: np.ndarray, weight: np.ndarray, side: np.ndarray
-) -> SideShape:
-    """Fit one side by coordinate descent on the likelihood of the redshifts, then stretch."""
-    best = SideShape()
+def _drawn(parts: Sequence[Quasars], seed: int) -> list[Quasars]:
+    """Draw quasars by their weights, each to count alike."""
+    weight = np.concatenate([part.weight for part in parts])
+    last = np.cumsum([len(part.z) for part in parts])
+    most = min(_DRAWN, int(np.ceil(weight.sum())), int((weight > 0).sum()))
+    chosen = np.sort(np.random.default_rng(seed).choice(len(weight), most, replace=False, p=weight / weight.sum()))
+    split = np.split(chosen, np.searchsorted(chosen, last[:-1]))
+    return [part.take(rows - start) for part, rows, start in zip(parts, split, [0, *last[:-1]], strict=True)]
+
+
+def _shape(parts: Sequence[Quasars], high: bool) -> SideShape:
+    """Fit one side by coordinate descent on the likelihood of the redshifts."""
+    best, sides = SideShape(), [part.density.above == high for part in parts]
+
+    def likelihood(shape: SideShape) -> float:
+        every = zip(parts, sides, strict=True)
+        return sum(float(part.density.log_mass(part.minus2, part.z, shape, side).sum()) for part, side in every)
+
     for _ in range(2):
         for names in _SEARCHED:
             asked = [dict(zip([n for n, _ in names], v, strict=True)) for v in product(*(v for _, v in names))]
-            tried = [SideShape(**{**vars(best), **one}) for one in asked]
-            best = max(tried, key=lambda shape: float(weight @ density.log_mass(minus2, z, shape, side)))
-    places = replace(density, low=best, high=best).places(minus2, z, stretched=False)
-    return replace(best, stretch=_stretch(places, weight))
+            best = max((replace(best, **one) for one in asked), key=likelihood)
+    return best
 
 
-def _stretch(places: np.ndarray, weight: np.ndarray) -> tuple[float, float]:
-    """Fit a beta distribution to places from 0 to 1, drawn to the uniform one as by ten more rows."""
+def _stretched(shape: SideShape, parts: Sequence[Quasars]) -> SideShape:
+    """Return a shape with the stretch that makes normal scores of the quasars' places; few move it little."""
     from scipy.optimize import minimize
-    from scipy.stats import beta
+    from scipy.special import ndtri
 
-    x = np.clip(places, 1e-3, 1 - 1e-3)
+    one = [replace(part.density, low=shape, high=shape) for part in parts]
+    each = list(zip(one, parts, strict=True))
+    places = np.concatenate([density.places(part.minus2, part.z, stretched=False) for density, part in each])
+    spread = np.concatenate([density.spread(part.minus2) for density, part in each])
+    weight = np.concatenate([part.weight for part in parts])
+    y = ndtri(np.clip(places, 1e-4, 1 - 1e-4))
 
     def loss(t: np.ndarray) -> float:
-        return float(5 * (t**2).sum() - weight @ beta.logpdf(x, *np.exp(t)))
+        width = t[2] + t[3] * spread
+        x = (y - t[0] - t[1] * spread) * np.exp(-width)
+        score = np.arcsinh(x) * np.exp(t[4])
+        gain = t[4] - width + np.log(np.cosh(score)) - 0.5 * np.log1p(x**2) - 0.5 * np.sinh(score) ** 2
+        return float(5 * (t**2).sum() + 20 * t[4] ** 2 - weight @ gain)
 
-    a, b = np.exp(minimize(loss, np.zeros(2), method="Nelder-Mead").x)
-    return float(a), float(b)
+    found = minimize(loss, np.zeros(5), method="L-BFGS-B", bounds=[(-2, 2)] * 5).x
+    return replace(shape, stretch=tuple(found.tolist()))
 
 
 def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stages, run: Run) -> Model:
     """Return a model with redshift densities of quasars, calibrated on rows that trained nothing, and their scores.
 
     Quasars of the mocks, seen as the sky sees, and those labelled on the sky, where the regime reads labels; beside
-    these the mocks count for no more than 200. Labelled rows that trees were grown on serve too: no template learnt
-    from them. Those of validation are scored.
+    these the mocks of a side count for no more than 500. Labelled rows that trees were grown on serve too: no template
+    learnt from them. Mocks that templates were learnt from serve where those of validation are few, each by templates
+    learnt without it. Labels of validation are scored.
 
     Parameters
     ----------
@@ -188,22 +252,61 @@ def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stage
     Model
         As it was where it has no templates of quasars on both sides of the cut.
     """
-    density = None if model.recipe.templates is None else RedshiftDensity.of(model.recipe.templates)
-    if density is None:
+    templates = model.recipe.templates
+    if templates is None or RedshiftDensity.of(templates) is None:
         return model
     quasars = [model.scheme.code(name) for name in model.scheme.quasars if name in model.scheme.parted]
-    sky = model.corrected(dataset.target_rows(*(("train", "val", "unlabelled") if regime.target_rows else ())))
-    rng = np.random.default_rng(run.choice_seed)
-    mocks = _with_redshift(dataset.source_rows("val"), quasars)
     splits = ("train", "val") if regime.target_labels else ("val",) if regime.calibration == "target" else ()
-    own = [model.corrected(_with_redshift(dataset.target_rows(name), quasars)) for name in splits]
-    labels = sum(map(len, own))
-    with run.stage("redshifts", rows=len(mocks) + labels):
-        parts = [*(observe_again(mocks, sky, stages.options.sky, rng, model.shift) for _ in range(_TIMES)), *own]
-        each = (min(len(mocks), _MOCKS) if labels else len(mocks)) / (_TIMES * max(len(mocks), 1))
-        weight = np.append(np.full(_TIMES * len(mocks), each), np.ones(labels))
-        density, scores = fit_redshifts(model, density, parts, weight, run)
+    with run.stage("redshifts") as entry:
+        seen, rows = _mocks(model, dataset, quasars, regime, stages, run)
+        for name in splits:
+            rows = model.corrected(_with_redshift(dataset.target_rows(name), quasars))
+            seen.append(_fitted(templates, rows, run))
+        entry["rows"] = sum(len(part.z) for part in seen)
+        density, scores = fit_redshifts(model, seen, rows, run)
     return replace(model, redshift=density, card={**model.card, "redshift": [vars(one) for one in scores]})
+
+
+def _fitted(templates: TemplateSet, rows: Catalogue, run: Run) -> Quasars:
+    """Return quasars as templates see them; those with fewer than two bands count for nothing."""
+    density = RedshiftDensity.of(templates)
+    assert density is not None
+    minus2, seen = templates.likelihoods(rows, run.threads)
+    return Quasars(density, minus2, np.asarray(rows.z), seen.astype(np.float64), np.asarray(rows.object_id))
+
+
+def _mocks(
+    model: Model, dataset: Dataset, quasars: Sequence[int], regime: Regime, stages: Stages, run: Run
+) -> tuple[list[Quasars], Catalogue]:
+    """Return quasars of the mocks, each by templates that it did not make, and the last of them as rows."""
+    templates, rng = model.recipe.templates, np.random.default_rng(run.choice_seed)
+    assert templates is not None
+    sky = model.corrected(dataset.target_rows(*(("train", "val", "unlabelled") if regime.target_rows else ())))
+    labels = dataset.target_rows("train") if regime.target_labels else None
+
+    def observed(rows: Catalogue) -> Catalogue:
+        few = rows.take(np.sort(rng.permutation(len(rows))[:_MOST]))
+        return observe_again(few, sky, stages.options.sky, rng, model.shift)
+
+    every, parts = dataset.source_rows("train"), []
+    val = observed(_with_redshift(dataset.source_rows("val"), quasars))
+    if len(val) < _ENOUGH:
+        ours = observed(_with_redshift(every, quasars))
+        objects = np.unique(every.object_id)
+        fold = rng.permutation(len(objects)) % _FOLDS
+        of_every, of_ours = (fold[np.searchsorted(objects, rows.object_id)] for rows in (every, ours))
+        for number in range(_FOLDS):
+            left = every.take(np.flatnonzero(of_every != number))
+            own = {"seed": run.choice_seed, "threads": run.threads, "scheme": model.scheme, "shift": model.shift}
+            learnt = model.recipe.learn(left, labels, **own).templates
+            if learnt is not None and RedshiftDensity.of(learnt) is not None:
+                parts.append(_fitted(learnt, ours.take(np.flatnonzero(of_ours == number)), run))
+    parts.append(_fitted(templates, val, run))
+    if regime.target_labels or regime.calibration == "target":
+        z, cut = np.concatenate([part.z for part in parts]), parts[-1].density.cut
+        share = [min(1.0, _MOCKS / max(int(side.sum()), 1)) for side in (z < cut, z >= cut)]
+        parts = [replace(p, weight=p.weight * np.where(p.z < cut, share[0], share[1])) for p in parts]
+    return parts, val
 
 
 def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: MembersOf, run: Run) -> Model:
@@ -252,19 +355,18 @@ def _with_redshift(rows: Catalogue, classes: Sequence[int]) -> Catalogue:
 
 
 def fit_redshifts(
-    model: Model, density: RedshiftDensity, parts: Sequence[Catalogue], weight: np.ndarray, run: Run
+    model: Model, parts: Sequence[Quasars], rows: Catalogue, run: Run
 ) -> tuple[RedshiftDensity, tuple[RedshiftScore, ...]]:
     """Calibrate redshift densities on labelled quasars, and score them on the half that did not calibrate.
 
     Parameters
     ----------
     model : Model
-    density : RedshiftDensity
-        To begin with.
-    parts : sequence of Catalogue
-        Quasars with redshifts that no template was learnt from, as features see them; the last are scored.
-    weight : array, shape (n,)
-        What each of all rows counts for.
+        With templates.
+    parts : sequence of Quasars
+        Those of the last part, by the model's own templates, are scored.
+    rows : Catalogue
+        That part, as features see it.
     run : Run
 
     Returns
@@ -273,21 +375,18 @@ def fit_redshifts(
     scores : tuple of RedshiftScore
         Of halves, each by densities that the other calibrated; empty where quasars are too few.
     """
-    templates = model.recipe.templates
-    if templates is None or not len(weight):
-        return density, ()
-    found = [templates.likelihoods(part, run.threads) for part in parts]
-    minus2, seen = (np.concatenate(arrays) for arrays in zip(*found, strict=True))
-    z, objects = (np.concatenate([getattr(part, name) for part in parts]) for name in ("z", "object_id"))
-    rows, last = parts[-1], slice(len(z) - len(parts[-1]), len(z))
+    last, seed = parts[-1], run.choice_seed
+    if not sum(len(part.z) for part in parts):
+        return last.density, ()
     X = model.recipe.compute(rows, threads=run.threads).X
     share = high_share(model.with_spread(X, is_bare(rows), run.threads)[0], model.scheme)[1]
-    each, member = np.unique(objects, return_inverse=True)
-    half = (np.random.default_rng(run.choice_seed).permutation(len(each)) % 2)[member]
+    each = np.unique(np.concatenate([part.objects for part in parts]))
+    coin = np.random.default_rng(seed).permutation(len(each)) % 2
+    half = [coin[np.searchsorted(each, part.objects)] for part in parts]
     quantiles = np.full((len(rows), len(QUANTILES)), np.nan)
     for own in (0, 1):
-        others, mine = seen & (half != own), seen[last] & (half[last] == own)
-        made = calibrated(density, minus2[others], z[others], weight[others])
-        quantiles[mine] = made.redshifts(minus2[last][mine], share[mine]).z
-    scores = score_redshifts(quantiles, z[last], rows.mag, density.cut)
-    return calibrated(density, minus2[seen], z[seen], weight[seen]), scores
+        others = [part.take(side != own) for part, side in zip(parts, half, strict=True)]
+        mine = (last.weight > 0) & (half[-1] == own)
+        made = calibrated(last.density, others, seed)
+        quantiles[mine] = made.redshifts(last.minus2[mine], share[mine]).z
+    return calibrated(last.density, parts, seed), score_redshifts(quantiles, last.z, rows.mag, last.density.cut)

@@ -1,6 +1,8 @@
-"""The kernel of the template fits: normalised rows, and −2 ln likelihood of each row under each template."""
+"""The kernels of the template fits: normalised rows, their −2 ln likelihood under each template, densities."""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import numba
 import numpy as np
@@ -218,3 +220,130 @@ def normalise_rows(flux: np.ndarray, err: np.ndarray, floor: float) -> tuple[np.
     x, weight = np.empty(flux.shape), np.empty(flux.shape)
     _normalise(flux, err, floor, x, weight)
     return x, weight
+
+
+@dataclass(frozen=True, eq=False)
+class SideShape:
+    """How a likelihood becomes a density, on one side of the redshift that parts the quasar classes.
+
+    Parameters
+    ----------
+    plateau : float
+        In ln(1 + z): how far from its edge a bin's likelihood begins to turn into its neighbour's.
+    width : float
+        Of the smoothing, in ln(1 + z).
+    temper : float
+        Power of the likelihood.
+    tail : float
+        Misfits of this size begin to count by their logarithm.
+    floor : float
+        Share of the prior.
+    relief : float
+        Power by which the temper falls where templates differ by more than 100: what is wrong with all of them shows
+        in bright sources.
+    stretch : tuple of five floats
+        What makes normal scores of labelled quasars' places in their densities: a centre and a logarithm of a width,
+        each for likelihoods that span 100 and per factor of ten more, and the logarithm of the tails' weight, in the
+        sinh-arcsinh transformation of Jones and Pewsey (2009). Zeros leave the density as it is.
+    """
+
+    plateau: float = 0.012
+    width: float = 0.006
+    temper: float = 0.4
+    tail: float = 1e4
+    floor: float = 0.06
+    relief: float = 0.0
+    stretch: tuple[float, ...] = (0.0,) * 5
+
+    def _moves(self, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
+        """Return centre, width and tails for rows."""
+        centre, more_centre, width, more_width, tails = self.stretch
+        return centre + more_centre * spread, np.exp(width + more_width * spread), float(np.exp(tails))
+
+    def stretched(self, place: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """Return what places in a density, from 0 to 1, become.
+
+        Parameters
+        ----------
+        place : array
+        spread : array
+            Of the rows' likelihoods, of a shape that goes with that of places.
+
+        Returns
+        -------
+        array of float64
+        """
+        from scipy.special import ndtr, ndtri
+
+        if not any(self.stretch):
+            return place
+        centre, width, tails = self._moves(spread)
+        with np.errstate(over="ignore"):
+            return ndtr(np.sinh(tails * np.arcsinh((ndtri(place) - centre) / width)))
+
+    def unstretched(self, level: np.ndarray, spread: np.ndarray) -> np.ndarray:
+        """Return which places become levels: the inverse of :meth:`stretched`.
+
+        Parameters
+        ----------
+        level : array
+        spread : array
+
+        Returns
+        -------
+        array of float64
+        """
+        from scipy.special import ndtr, ndtri
+
+        if not any(self.stretch):
+            return level
+        centre, width, tails = self._moves(spread)
+        with np.errstate(over="ignore"):
+            return ndtr(centre + width * np.sinh(np.arcsinh(ndtri(level)) / tails))
+
+    def numbers(self) -> list[float]:
+        """Return all parameters in their order.
+
+        Returns
+        -------
+        list of float
+        """
+        return [*list(vars(self).values())[:-1], *self.stretch]
+
+
+@numba.njit(cache=True, nogil=True)
+def fill_side(minus2, between, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, m) with the densities of one side; minus2 (n, T), between (T, m), kernel (2 reach + 1,).
+
+    Row by row in one order of additions, so that a row's bits do not depend on the rows beside it.
+    """
+    n, templates = minus2.shape
+    cells = len(prior)
+    misfit = np.empty(templates)
+    raw = np.empty(cells)
+    for i in range(n):
+        least = minus2[i].min()
+        calm = temper * (1.0 + (np.median(minus2[i]) - least) / 100.0) ** (-relief)
+        for t in range(templates):
+            misfit[t] = calm * tail * np.log1p((minus2[i, t] - least) / tail)
+        top = -np.inf
+        for c in range(cells):
+            total = 0.0
+            for t in range(templates):
+                if between[t, c] > 0.0:
+                    total += between[t, c] * misfit[t]
+            raw[c] = log_prior[c] - 0.5 * total
+            top = max(top, raw[c])
+        mass = 0.0
+        for c in range(cells):
+            raw[c] = np.exp(raw[c] - top)
+            mass += raw[c]
+        whole = 0.0
+        for c in range(cells):
+            total = 0.0
+            for j in range(max(c - reach, 0), min(c + reach + 1, cells)):
+                total += kernel[c - j + reach] * raw[j]
+            out[i, c] = (1.0 - floor) * total / mass + floor * prior[c]
+            whole += out[i, c]
+        for c in range(cells):
+            out[i, c] /= whole

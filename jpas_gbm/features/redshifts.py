@@ -11,12 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-import numba
 import numpy as np
 
 from ..errors import BundleError
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
+from .chi2 import SideShape, fill_side
 from .templates import TemplateSet
 
 _CELLS = 600
@@ -57,76 +57,6 @@ class Redshifts:
         """
         named = dict(zip(("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98"), self.z.T, strict=True))
         return {"PHOTOZ_QSO_ERR": self.error, **named, "P_Z_HIGH": self.above}
-
-
-@dataclass(frozen=True, eq=False)
-class SideShape:
-    """How a likelihood becomes a density, on one side of the redshift that parts the quasar classes.
-
-    Parameters
-    ----------
-    plateau : float
-        In ln(1 + z): how far from its edge a bin's likelihood begins to turn into its neighbour's.
-    width : float
-        Of the smoothing, in ln(1 + z).
-    temper : float
-        Power of the likelihood.
-    tail : float
-        Misfits of this size begin to count by their logarithm.
-    floor : float
-        Share of the prior.
-    relief : float
-        Power by which the temper falls where templates differ by more than 100: what is wrong with all of them shows
-        in bright sources.
-    stretch : (float, float)
-        Both parameters of the beta distribution that the labelled quasars' places in their densities have.
-    """
-
-    plateau: float = 0.012
-    width: float = 0.006
-    temper: float = 0.4
-    tail: float = 1e4
-    floor: float = 0.06
-    relief: float = 0.0
-    stretch: tuple[float, float] = (1.0, 1.0)
-
-
-@numba.njit(cache=True, nogil=True)
-def _side(minus2, between, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (n, m) with the densities of one side; minus2 (n, T), between (T, m), kernel (2 reach + 1,).
-
-    Row by row in one order of additions, so that a row's bits do not depend on the rows beside it.
-    """
-    n, templates = minus2.shape
-    cells = len(prior)
-    misfit = np.empty(templates)
-    raw = np.empty(cells)
-    for i in range(n):
-        least = minus2[i].min()
-        calm = temper * (1.0 + (np.median(minus2[i]) - least) / 100.0) ** (-relief)
-        for t in range(templates):
-            misfit[t] = calm * tail * np.log1p((minus2[i, t] - least) / tail)
-        top = -np.inf
-        for c in range(cells):
-            total = 0.0
-            for t in range(templates):
-                if between[t, c] > 0.0:
-                    total += between[t, c] * misfit[t]
-            raw[c] = log_prior[c] - 0.5 * total
-            top = max(top, raw[c])
-        mass = 0.0
-        for c in range(cells):
-            raw[c] = np.exp(raw[c] - top)
-            mass += raw[c]
-        whole = 0.0
-        for c in range(cells):
-            total = 0.0
-            for j in range(max(c - reach, 0), min(c + reach + 1, cells)):
-                total += kernel[c - j + reach] * raw[j]
-            out[i, c] = (1.0 - floor) * total / mass + floor * prior[c]
-            whole += out[i, c]
-        for c in range(cells):
-            out[i, c] /= whole
 
 
 @dataclass(frozen=True, eq=False)
@@ -182,7 +112,7 @@ class RedshiftDensity:
         -------
         dict of str to array
         """
-        shapes = [[*list(vars(shape).values())[:-1], *shape.stretch] for shape in (self.low, self.high)]
+        shapes = [shape.numbers() for shape in (self.low, self.high)]
         values = {"bins": self.bins, "count": self.count, "templates": self.templates}
         return values | {"cut": np.array(self.cut), "shapes": np.array(shapes)}
 
@@ -205,7 +135,9 @@ class RedshiftDensity:
         """
         try:
             rows = value["shapes"].tolist()
-            low, high = (SideShape(a, b, c, d, e, f, (g, h)) for a, b, c, d, e, f, g, h in rows)
+            if {len(row) for row in rows} != {len(SideShape().numbers())}:
+                raise ValueError("its shapes are those of another version")
+            low, high = (SideShape(*row[:6], tuple(row[6:])) for row in rows)
             made = cls(value["bins"], value["count"], value["templates"], float(value["cut"]), low, high)
             for problem in made._misfits():
                 raise ValueError(problem)
@@ -215,16 +147,16 @@ class RedshiftDensity:
 
     def _misfits(self) -> Iterator[str]:
         """Yield what of the arrays is not sound, whoever wrote them."""
-        shapes = np.array([[*list(vars(shape).values())[:-1], *shape.stretch] for shape in (self.low, self.high)])
+        shapes = np.array([shape.numbers() for shape in (self.low, self.high)])
         if self.bins.shape != (len(self.count), 3) or self.templates.shape != self.count.shape:
             yield "its bins and counts differ"
         elif self.templates.dtype.kind not in "iu" or not (np.isfinite(self.bins).all() and (self.count > 0).all()):
             yield "its bins or counts are no numbers of theirs"
         elif (np.diff(self.bins, axis=1) <= 0).any() or not -1 < self.bins.min() < self.cut < self.bins.max() < 100:
             yield "its bins do not rise, or lie on one side of the cut"
-        elif not (np.isfinite(shapes).all() and (np.delete(shapes, 5, axis=1) > 0).all() and (shapes[:, 4] < 1).all()):
+        elif not (np.isfinite(shapes).all() and (shapes[:, :5] > 0).all() and (shapes[:, 4] < 1).all()):
             yield "its shapes are not positive numbers"
-        elif (shapes[:, :2] > 1).any() or (np.abs(shapes[:, 5:]) > 1e3).any():
+        elif (shapes[:, :2] > 1).any() or (np.abs(shapes[:, 5:]) > 5).any():
             yield "its shapes are out of all proportion"
 
     def misfits(self, templates: TemplateSet | None) -> Iterator[str]:
@@ -286,19 +218,29 @@ class RedshiftDensity:
         between = np.ascontiguousarray(self._between(shape.plateau)[:, side])
         own = np.ascontiguousarray(minus2[:, self.templates], dtype=np.float64)
         tables = (between, np.log(prior), prior, kernel / kernel.sum())
-        _side(own, *tables, shape.temper, shape.tail, shape.floor, shape.relief, reach, out)
+        fill_side(own, *tables, shape.temper, shape.tail, shape.floor, shape.relief, reach, out)
         return out
+
+    def spread(self, minus2: np.ndarray) -> np.ndarray:
+        """Return how far the likelihoods of quasar templates span, in dex from 100: bright rows tell them apart.
+
+        Parameters
+        ----------
+        minus2 : array, shape (n, templates of the bank)
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
+        own = np.asarray(minus2[:, self.templates], dtype=np.float64)
+        return np.clip(np.log10(1 + np.median(own, axis=1) - own.min(axis=1)) - 2, -1.5, 1.5)
 
     def _cumulative(self, minus2: np.ndarray, shape: SideShape, side: np.ndarray, stretched: bool = True) -> np.ndarray:
         """Return the distribution function on one side at the edges of its cells, shape (n, cells + 1)."""
-        from scipy.special import betainc
-
         mass = self._sides(minus2, shape, side)
         whole = np.concatenate([np.zeros((len(mass), 1)), np.cumsum(mass, axis=1)], axis=1)
         whole /= whole[:, -1:]
-        if stretched and shape.stretch != (1.0, 1.0):
-            whole = betainc(*shape.stretch, whole)
-        return whole
+        return shape.stretched(whole, self.spread(minus2)[:, None]) if stretched else whole
 
     def redshifts(self, minus2: np.ndarray, share: np.ndarray, around: np.ndarray | None = None) -> Redshifts:
         """Return quantiles of the densities of rows.
@@ -316,13 +258,11 @@ class RedshiftDensity:
         -------
         Redshifts
         """
-        from scipy.special import betaincinv
-
         share = np.clip(np.asarray(share, dtype=np.float64), 0.0, 1.0)
         z, error = np.empty((len(share), len(QUANTILES))), np.empty(len(share))
         for start in range(0, len(share), _ROWS):
             rows = slice(start, min(start + _ROWS, len(share)))
-            high, ends = share[rows], []
+            high, ends, spread = share[rows], [], self.spread(minus2[rows])
             levels = np.asarray(QUANTILES) - (1 - high)[:, None]
             for (shape, side), mine, part in zip(
                 self._both,
@@ -330,13 +270,13 @@ class RedshiftDensity:
                 (1 + levels / np.maximum(1 - high, 1e-12)[:, None], levels / np.maximum(high, 1e-12)[:, None]),
                 strict=True,
             ):
-                edges, place = self._edges_of(side), betaincinv(*shape.stretch, np.clip(part, 0, 1))
+                edges, place = self._edges_of(side), shape.unstretched(np.clip(part, 0, 1), spread[:, None])
                 ends.append(self._cumulative(minus2[rows], shape, side, stretched=False))
                 for i, whole in enumerate(ends[-1]):
                     z[start + i, mine[i]] = np.interp(place[i, mine[i]], whole, edges)
             z[rows] = np.expm1(z[rows])
             centre = z[rows, 2] if around is None else np.where(np.isfinite(around[rows]), around[rows], z[rows, 2])
-            error[rows] = self._radius(ends, high, centre)
+            error[rows] = self._radius(ends, high, centre, spread)
         return Redshifts(z.astype(np.float32), share.astype(np.float32), error.astype(np.float32))
 
     @property
@@ -344,10 +284,10 @@ class RedshiftDensity:
         """The sides' shapes, and which cells are of each."""
         return (self.low, ~self.above), (self.high, self.above)
 
-    def _radius(self, ends: Sequence[np.ndarray], high: np.ndarray, centre: np.ndarray) -> np.ndarray:
+    def _radius(
+        self, ends: Sequence[np.ndarray], high: np.ndarray, centre: np.ndarray, spread: np.ndarray
+    ) -> np.ndarray:
         """Return how far on either side of centres 68 % of rows' densities lie, shape (n,)."""
-        from scipy.special import betainc
-
         every, shares = np.arange(len(high)), (1 - high, high)
 
         def below(z: np.ndarray) -> np.ndarray:
@@ -357,7 +297,7 @@ class RedshiftDensity:
                 at = np.clip(np.searchsorted(edges, x, side="right") - 1, 0, len(edges) - 2)
                 step = np.clip((x - edges[at]) / (edges[at + 1] - edges[at]), 0, 1)
                 place = whole[every, at] * (1 - step) + whole[every, at + 1] * step
-                total += part * betainc(*shape.stretch, np.clip(place, 0, 1))
+                total += part * shape.stretched(np.clip(place, 0, 1), spread)
             return total
 
         low, most = np.zeros(len(high)), np.full(len(high), float(np.expm1(self.edges[-1])))

@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.calibrating import calibrated
+from jpas_gbm.adaptation.calibrating import Quasars, calibrated
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.errors import BundleError
-from jpas_gbm.features.redshifts import CANDIDATE, RedshiftDensity, SideShape
+from jpas_gbm.features.chi2 import SideShape
+from jpas_gbm.features.redshifts import CANDIDATE, RedshiftDensity
 from jpas_gbm.model import Model
 from jpas_gbm.scores.metrics import RedshiftScore, score_redshifts
 
@@ -31,10 +32,14 @@ def quasars(density, n, seed, honest=4.0):
     return minus2, np.expm1(x)
 
 
+def labelled(density, minus2, z, weight=1.0):
+    return Quasars(density, minus2, z, np.full(len(z), weight), np.arange(len(z)))
+
+
 def test_intervals_cover_after_calibration_and_not_before(density):
     minus2, z = quasars(density, 1500, 1)
     share = (z >= CUT).astype(float)
-    made = calibrated(density, *quasars(density, 600, 2))
+    made = calibrated(density, [labelled(density, *quasars(density, 600, 2))])
     before = density.redshifts(minus2, share).z
     overconfident = RedshiftDensity(
         density.bins, density.count, density.templates, CUT, *[SideShape(temper=1.0, floor=0.01)] * 2
@@ -66,9 +71,53 @@ def test_a_row_does_not_depend_on_its_neighbours(density):
         np.testing.assert_array_equal(one, whole[i])
 
 
+def sharp(density, n, seed):
+    """Most redshifts are seen well, one in eight badly; likelihoods know of neither. Bright rows span more."""
+    rng = np.random.default_rng(seed)
+    x = rng.uniform(np.log(1.55), np.log(4.8), n)
+    bright = rng.random(n) < 0.5
+    error = np.where(rng.random(n) < 0.125, 0.25, np.where(bright, 0.012, 0.02))
+    seen = x + error * rng.standard_normal(n)
+    minus2 = ((np.log1p(density.bins[:, 1]) - seen[:, None]) / np.where(bright, 0.02, 0.05)[:, None]) ** 2
+    return minus2, np.expm1(x), bright
+
+
+def test_a_sharp_core_with_far_outliers_is_covered(density):
+    """Both intervals hold on both sides, for bright rows and faint ones: no beta distribution does that."""
+    minus2, z, bright = sharp(density, 6000, 1)
+    made = calibrated(density, [labelled(density, *sharp(density, 3000, 2)[:2])])
+    found = made.redshifts(minus2, (z >= CUT).astype(float)).z
+    for side in (z < CUT, z >= CUT):
+        score = RedshiftScore.of("side", found[side], z[side])
+        assert abs(score.covered68 - 0.68) < 0.03 and abs(score.covered95 - 0.95) < 0.03
+        for part in (side & bright, side & ~bright):
+            assert abs(RedshiftScore.of("part", found[part], z[part]).covered68 - 0.68) < 0.06
+
+
+def test_each_part_is_judged_by_its_own_templates(density):
+    """A part whose templates stand in another order calibrates as the same rows do in the first one's."""
+    minus2, z = quasars(density, 400, 7)
+    turned = np.arange(len(density.bins))[::-1]
+    other = RedshiftDensity(density.bins, density.count, turned, CUT, density.low, density.high)
+    whole = calibrated(density, [labelled(density, minus2, z)])
+    parts = [labelled(density, minus2[:150], z[:150]), labelled(other, minus2[150:][:, turned], z[150:])]
+    assert calibrated(density, parts) == whole or (calibrated(density, parts).low, calibrated(density, parts).high) == (
+        whole.low,
+        whole.high,
+    )
+
+
+def test_stretching_has_an_inverse():
+    shape, u = SideShape(stretch=(0.1, -0.05, -0.4, 0.1, -0.3)), np.linspace(0, 1, 201)
+    for spread in (-1.5, 0.0, 1.5):
+        there = shape.stretched(u, np.array(spread))
+        assert there[0] == 0 and there[-1] == 1 and (np.diff(there) > 0).all()
+        np.testing.assert_allclose(shape.unstretched(there, np.array(spread)), u, atol=1e-9)
+
+
 def test_too_few_labels_leave_a_side_as_it_is(density):
     minus2, z = quasars(density, 30, 5)
-    assert calibrated(density, minus2, z).low == density.low
+    assert calibrated(density, [labelled(density, minus2, z)]).low == density.low
 
 
 def test_densities_are_kept(density):
@@ -143,7 +192,9 @@ def test_a_forged_density_is_refused(fitted, tmp_path, reseal):
         ({"cut": np.array(50.0)}, "lie on one side of the cut"),
         ({"shapes": -arrays["shapes"]}, "its shapes are not positive numbers"),
         ({"shapes": arrays["shapes"] * 0 + 0.5, "bins": arrays["bins"] * np.nan}, "no numbers of theirs"),
-        ({"shapes": np.array([[5.0, 0.1, 0.1, 1, 0.1, 0, 1, 1]] * 2)}, "out of all proportion"),
+        ({"shapes": np.array([[5.0, 0.1, 0.1, 1, 0.1, 0, 0, 0, 0, 0, 0]] * 2)}, "out of all proportion"),
+        ({"shapes": np.array([[0.1, 0.1, 0.1, 1, 0.1, 0, 0, 0, 0, 0, 9]] * 2)}, "out of all proportion"),
+        ({"shapes": arrays["shapes"][:, :8]}, "its shapes are those of another version"),
     ):
         np.savez(place, **(arrays | changes))
         reseal(tmp_path / "model" / "model.json", [place])
