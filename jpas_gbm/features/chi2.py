@@ -13,6 +13,9 @@ the rows beside it."""
 
 _STRIDE = 7
 
+QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
+"""Of redshift densities, rising."""
+
 
 @numba.njit(cache=True, nogil=True)
 def _normalise(flux, err, floor, x, weight):  # type: ignore[no-untyped-def]
@@ -245,6 +248,8 @@ class SideShape:
         What makes normal scores of labelled quasars' places in their densities: a centre and a logarithm of a width,
         each for likelihoods that span 100 and per factor of ten more, and the logarithm of the tails' weight, in the
         sinh-arcsinh transformation of Jones and Pewsey (2009). Zeros leave the density as it is.
+    reached : tuple of five floats
+        Shares of the labelled quasars whose places, stretched, are below :data:`QUANTILES`: what these become.
     """
 
     plateau: float = 0.012
@@ -254,6 +259,7 @@ class SideShape:
     floor: float = 0.06
     relief: float = 0.0
     stretch: tuple[float, ...] = (0.0,) * 5
+    reached: tuple[float, ...] = QUANTILES
 
     def _moves(self, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray, float]:
         """Return centre, width and tails for rows."""
@@ -279,7 +285,8 @@ class SideShape:
             return place
         centre, width, tails = self._moves(spread)
         with np.errstate(over="ignore"):
-            return ndtr(np.sinh(tails * np.arcsinh((ndtri(place) - centre) / width)))
+            score = np.sinh(tails * np.arcsinh((ndtri(place) - centre) / width))
+        return np.interp(ndtr(score), (0, *QUANTILES, 1), (0, *self.reached, 1))
 
     def unstretched(self, level: np.ndarray, spread: np.ndarray) -> np.ndarray:
         """Return which places become levels: the inverse of :meth:`stretched`.
@@ -299,7 +306,8 @@ class SideShape:
             return level
         centre, width, tails = self._moves(spread)
         with np.errstate(over="ignore"):
-            return ndtr(centre + width * np.sinh(np.arcsinh(ndtri(level)) / tails))
+            score = ndtri(np.interp(level, (0, *self.reached, 1), (0, *QUANTILES, 1)))
+            return ndtr(centre + width * np.sinh(np.arcsinh(score) / tails))
 
     def numbers(self) -> list[float]:
         """Return all parameters in their order.
@@ -308,12 +316,12 @@ class SideShape:
         -------
         list of float
         """
-        return [*list(vars(self).values())[:-1], *self.stretch]
+        return [*list(vars(self).values())[:-2], *self.stretch, *self.reached]
 
 
 @numba.njit(cache=True, nogil=True)
-def fill_side(minus2, between, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
-    """Fill `out` (n, m) with the densities of one side; minus2 (n, T), between (T, m), kernel (2 reach + 1,).
+def fill_side(minus2, pair, share, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
+    """Fill `out` (n, m) with the densities of one side; minus2 (n, T), pair and share (2, m), kernel (2 reach + 1,).
 
     Row by row in one order of additions, so that a row's bits do not depend on the rows beside it.
     """
@@ -328,10 +336,7 @@ def fill_side(minus2, between, log_prior, prior, kernel, temper, tail, floor, re
             misfit[t] = calm * tail * np.log1p((minus2[i, t] - least) / tail)
         top = -np.inf
         for c in range(cells):
-            total = 0.0
-            for t in range(templates):
-                if between[t, c] > 0.0:
-                    total += between[t, c] * misfit[t]
+            total = share[0, c] * misfit[pair[0, c]] + share[1, c] * misfit[pair[1, c]]
             raw[c] = log_prior[c] - 0.5 * total
             top = max(top, raw[c])
         mass = 0.0

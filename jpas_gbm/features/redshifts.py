@@ -16,14 +16,11 @@ import numpy as np
 from ..errors import BundleError
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
-from .chi2 import SideShape, fill_side
+from .chi2 import QUANTILES, SideShape, fill_side
 from .templates import TemplateSet
 
 _CELLS = 600
 _ROWS = 2048
-QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
-"""Of the density, in the order of :attr:`Redshifts.z`."""
-
 CANDIDATE = 0.01
 """Least probability of being a quasar with which a row gets a redshift density."""
 
@@ -137,7 +134,7 @@ class RedshiftDensity:
             rows = value["shapes"].tolist()
             if {len(row) for row in rows} != {len(SideShape().numbers())}:
                 raise ValueError("its shapes are those of another version")
-            low, high = (SideShape(*row[:6], tuple(row[6:])) for row in rows)
+            low, high = (SideShape(*row[:6], tuple(row[6:11]), tuple(row[11:])) for row in rows)
             made = cls(value["bins"], value["count"], value["templates"], float(value["cut"]), low, high)
             for problem in made._misfits():
                 raise ValueError(problem)
@@ -156,8 +153,10 @@ class RedshiftDensity:
             yield "its bins do not rise, or lie on one side of the cut"
         elif not (np.isfinite(shapes).all() and (shapes[:, :5] > 0).all() and (shapes[:, 4] < 1).all()):
             yield "its shapes are not positive numbers"
-        elif (shapes[:, :2] > 1).any() or (np.abs(shapes[:, 5:]) > 5).any():
+        elif (shapes[:, :2] > 1).any() or (np.abs(shapes[:, 5:11]) > 5).any():
             yield "its shapes are out of all proportion"
+        elif (np.diff(shapes[:, 11:], prepend=0, append=1, axis=1) <= 0).any():
+            yield "its shapes do not rise from 0 to 1"
 
     def misfits(self, templates: TemplateSet | None) -> Iterator[str]:
         """Yield what does not fit the templates.
@@ -199,14 +198,16 @@ class RedshiftDensity:
                 prior += 0.5 * n * inside / max(inside.sum(), 1e-12)
         return np.maximum(prior / prior.sum(), 1e-9)
 
-    def _between(self, plateau: float) -> np.ndarray:
-        """Return how the likelihood of each cell is mixed from those of bins, shape (T, m)."""
+    def _between(self, plateau: float) -> tuple[np.ndarray, np.ndarray]:
+        """Return the two templates that the likelihood of each cell is mixed from, and their shares, (2, m) each."""
         low, centre, high = np.log1p(self.bins).T
         places = np.concatenate([np.minimum(low + plateau, centre), np.maximum(high - plateau, centre)])
         order = np.argsort(places, kind="stable")
-        which = np.tile(np.arange(len(self.bins)), 2)[order]
+        which, places = np.tile(np.arange(len(self.bins)), 2)[order], places[order]
         cells = 0.5 * (self.edges[1:] + self.edges[:-1])
-        return np.stack([np.interp(cells, places[order], (which == t) * 1.0) for t in range(len(self.bins))])
+        at = np.clip(np.searchsorted(places, cells, side="right") - 1, 0, len(places) - 2)
+        step = np.clip((cells - places[at]) / np.maximum(places[at + 1] - places[at], 1e-300), 0, 1)
+        return np.stack([which[at], which[at + 1]]), np.stack([1 - step, step])
 
     def _sides(self, minus2: np.ndarray, shape: SideShape, side: np.ndarray) -> np.ndarray:
         """Return the density on one side of rows, each summing to 1, shape (n, cells of the side)."""
@@ -215,9 +216,9 @@ class RedshiftDensity:
         kernel = np.exp(-0.5 * (step * np.arange(-reach, reach + 1) / shape.width) ** 2)
         out = np.empty((len(minus2), int(side.sum())))
         prior = self._prior[side] / self._prior[side].sum()
-        between = np.ascontiguousarray(self._between(shape.plateau)[:, side])
+        pair, part = (np.ascontiguousarray(one[:, side]) for one in self._between(shape.plateau))
         own = np.ascontiguousarray(minus2[:, self.templates], dtype=np.float64)
-        tables = (between, np.log(prior), prior, kernel / kernel.sum())
+        tables = (pair, part, np.log(prior), prior, kernel / kernel.sum())
         fill_side(own, *tables, shape.temper, shape.tail, shape.floor, shape.relief, reach, out)
         return out
 

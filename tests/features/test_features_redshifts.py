@@ -84,31 +84,31 @@ def sharp(density, n, seed):
 
 def test_a_sharp_core_with_far_outliers_is_covered(density):
     """Both intervals hold on both sides, for bright rows and faint ones: no beta distribution does that."""
-    minus2, z, bright = sharp(density, 6000, 1)
-    made = calibrated(density, [labelled(density, *sharp(density, 3000, 2)[:2])])
+    minus2, z, bright = sharp(density, 4000, 1)
+    made = calibrated(density, [labelled(density, *sharp(density, 2000, 2)[:2])])
     found = made.redshifts(minus2, (z >= CUT).astype(float)).z
     for side in (z < CUT, z >= CUT):
         score = RedshiftScore.of("side", found[side], z[side])
-        assert abs(score.covered68 - 0.68) < 0.03 and abs(score.covered95 - 0.95) < 0.03
+        assert abs(score.covered68 - 0.68) < 0.035 and abs(score.covered95 - 0.95) < 0.02
         for part in (side & bright, side & ~bright):
             assert abs(RedshiftScore.of("part", found[part], z[part]).covered68 - 0.68) < 0.06
 
 
 def test_each_part_is_judged_by_its_own_templates(density):
     """A part whose templates stand in another order calibrates as the same rows do in the first one's."""
-    minus2, z = quasars(density, 400, 7)
+    minus2, z = quasars(density, 120, 7)
     turned = np.arange(len(density.bins))[::-1]
     other = RedshiftDensity(density.bins, density.count, turned, CUT, density.low, density.high)
     whole = calibrated(density, [labelled(density, minus2, z)])
-    parts = [labelled(density, minus2[:150], z[:150]), labelled(other, minus2[150:][:, turned], z[150:])]
-    assert calibrated(density, parts) == whole or (calibrated(density, parts).low, calibrated(density, parts).high) == (
-        whole.low,
-        whole.high,
-    )
+    parts = [labelled(density, minus2[:50], z[:50]), labelled(other, minus2[50:][:, turned], z[50:])]
+    np.testing.assert_allclose(calibrated(density, parts).to_arrays()["shapes"], whole.to_arrays()["shapes"], rtol=1e-6)
 
 
 def test_stretching_has_an_inverse():
-    shape, u = SideShape(stretch=(0.1, -0.05, -0.4, 0.1, -0.3)), np.linspace(0, 1, 201)
+    shape, u = (
+        SideShape(stretch=(0.1, -0.05, -0.4, 0.1, -0.3), reached=(0.03, 0.2, 0.5, 0.8, 0.96)),
+        np.linspace(0, 1, 201),
+    )
     for spread in (-1.5, 0.0, 1.5):
         there = shape.stretched(u, np.array(spread))
         assert there[0] == 0 and there[-1] == 1 and (np.diff(there) > 0).all()
@@ -187,13 +187,18 @@ def test_a_forged_density_is_refused(fitted, tmp_path, reseal):
     fitted.save(tmp_path / "model")
     place = tmp_path / "model" / "redshift.npz"
     arrays = {**np.load(place)}
+
+    def shapes(plateau, tails, middle):
+        return np.array([[plateau, 0.1, 0.1, 1, 0.1, 0, 0, 0, 0, 0, tails, 0.03, 0.2, middle, 0.8, 0.98]] * 2)
+
     for changes, words in (
         ({"templates": arrays["templates"] + 10_000}, "are of templates that it has not"),
         ({"cut": np.array(50.0)}, "lie on one side of the cut"),
         ({"shapes": -arrays["shapes"]}, "its shapes are not positive numbers"),
         ({"shapes": arrays["shapes"] * 0 + 0.5, "bins": arrays["bins"] * np.nan}, "no numbers of theirs"),
-        ({"shapes": np.array([[5.0, 0.1, 0.1, 1, 0.1, 0, 0, 0, 0, 0, 0]] * 2)}, "out of all proportion"),
-        ({"shapes": np.array([[0.1, 0.1, 0.1, 1, 0.1, 0, 0, 0, 0, 0, 9]] * 2)}, "out of all proportion"),
+        ({"shapes": shapes(5.0, 0.0, 0.5)}, "out of all proportion"),
+        ({"shapes": shapes(0.1, 9.0, 0.5)}, "out of all proportion"),
+        ({"shapes": shapes(0.1, 0.0, 0.1)}, "do not rise from 0 to 1"),
         ({"shapes": arrays["shapes"][:, :8]}, "its shapes are those of another version"),
     ):
         np.savez(place, **(arrays | changes))
