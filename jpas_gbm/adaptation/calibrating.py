@@ -206,7 +206,7 @@ def _shape(parts: Sequence[Quasars], high: bool) -> SideShape:
     for _ in range(2):
         for names in _SEARCHED:
             asked = [dict(zip([n for n, _ in names], v, strict=True)) for v in product(*(v for _, v in names))]
-            best = max((replace(best, **one) for one in asked), key=likelihood)
+            best = max((SideShape(**{**vars(best), **one}) for one in asked), key=likelihood)
     return best
 
 
@@ -306,8 +306,9 @@ def _mocks(
         of_every, of_ours = (fold[np.searchsorted(objects, rows.object_id)] for rows in (every, ours))
         for number in range(_FOLDS):
             left = every.take(np.flatnonzero(of_every != number))
-            own = {"seed": run.choice_seed, "threads": run.threads, "scheme": model.scheme, "shift": model.shift}
-            learnt = model.recipe.learn(left, labels, **own).templates
+            learnt = model.recipe.learn(
+                left, labels, seed=run.choice_seed, threads=run.threads, scheme=model.scheme, shift=model.shift
+            ).templates
             if learnt is not None and RedshiftDensity.of(learnt) is not None:
                 parts.append(_fitted(learnt, ours.take(np.flatnonzero(of_ours == number)), run))
     parts.append(_fitted(templates, val, run))

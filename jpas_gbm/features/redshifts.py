@@ -134,7 +134,9 @@ class RedshiftDensity:
             rows = value["shapes"].tolist()
             if {len(row) for row in rows} != {len(SideShape().numbers())}:
                 raise ValueError("its shapes are those of another version")
-            low, high = (SideShape(*row[:6], tuple(row[6:11]), tuple(row[11:])) for row in rows)
+            low, high = (
+                SideShape(a, b, c, d, e, f, tuple(more[:5]), tuple(more[5:])) for a, b, c, d, e, f, *more in rows
+            )
             made = cls(value["bins"], value["count"], value["templates"], float(value["cut"]), low, high)
             for problem in made._misfits():
                 raise ValueError(problem)
