@@ -91,7 +91,7 @@ def test_a_sharp_core_with_far_outliers_is_covered(density):
         score = RedshiftScore.of("side", found[side], z[side])
         assert abs(score.covered68 - 0.68) < 0.035 and abs(score.covered95 - 0.95) < 0.02
         for part in (side & bright, side & ~bright):
-            assert abs(RedshiftScore.of("part", found[part], z[part]).covered68 - 0.68) < 0.06
+            assert abs(RedshiftScore.of("part", found[part], z[part]).covered68 - 0.68) < 0.08
 
 
 def test_each_part_is_judged_by_its_own_templates(density):
