@@ -13,7 +13,6 @@ from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
 from ..boosting.few_bands import learn_few_bands
 from ..boosting.matrix import UnseenMissingWarning
-from ..features.chi2 import SideShape
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import RedshiftDensity, high_share
