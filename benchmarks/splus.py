@@ -45,7 +45,8 @@ from jpas_gbm.surveys.dataset import Dataset
 BANDS = band_system("splus12")
 SKY = 10.0 ** (-0.4 * (19.3 - 31.4))  # nJy in the aperture, as the mocks have it
 FIELD = {"depth_offset": 0.0, "magnitudes": [14.5, 21.5], "class_mix": [1.0, 1.0, 2.0, 2.0]}
-EXCESS = {**FIELD, "nearby": 0.3, "dwarfs": 0.5, "emission_stars": 0.3, "variable_stars": 0.1}
+KINDS = {"accreting star": 0.06, "white dwarf": 0.1, "hot or metal-poor star": 0.04, "red quasar": 0.06}
+EXCESS = {**FIELD, "nearby": 0.3, "dwarfs": 0.5, "variable_stars": 0.3, "kinds": KINDS}
 FIT = {"features": {"imaging": False, "templates": False}, "boosting": {"learning_rate": 0.2, "rounds": 200}}
 EDGE = 0.2  # mag: of the excess in J0660 that the SIMBAD rows were selected by
 FOLDS = 5
@@ -90,7 +91,12 @@ def made(data: Path, folder: Path, depth: pd.Series, options: dict, rows: int, s
         spectra, folder / "mocks", bands="splus12", curves=data / "splus" / "curves", rows=rows,
         depths=folder / "depths.csv", config=folder / "mocks.yaml", seed=seed, overwrite=True,
     )  # fmt: skip
-    return folder / "mocks" / "mocks.parquet"
+    table = folder / "mocks" / "mocks.parquet"
+    mocks = pd.read_parquet(table)
+    for band in BANDS.names:  # a flux that is not positive has no magnitude
+        mocks.loc[mocks[f"FLUX_{band}"] <= 0, [f"FLUX_{band}", f"ERR_{band}"]] = np.nan
+    mocks.to_parquet(table)
+    return table
 
 
 def sources(folder: Path, redrock_stars: bool = True) -> list[str]:
@@ -215,7 +221,7 @@ def judged(given: argparse.Namespace, rows: pd.DataFrame, name: str, chi2: Chi2,
     field, seed = name == "field", given.seed
     fold = np.random.default_rng([seed, 4]).permutation(len(rows)) % FOLDS
     with tempfile.TemporaryDirectory() as folder:
-        count = given.rows if field else 2 * given.rows
+        count = given.rows if field else 4 * given.rows
         table = made(given.data, Path(folder), depth, FIELD if field else EXCESS, count, seed + 1, not field)
         if not field:
             selected(table, seed)

@@ -288,7 +288,10 @@ class FitOptions(Options):
 
 ClassName = Literal["QSO_high", "QSO_low", "GALAXY", "STAR"]
 ClassMix = tuple[float, float, float, float]
-RareKind = Literal["M dwarf", "carbon star", "accreting star", "L dwarf", "emission-line dwarf", "red quasar"]
+RareKind = Literal[
+    "M dwarf", "carbon star", "accreting star", "L dwarf", "white dwarf", "hot or metal-poor star",
+    "emission-line dwarf", "red quasar",
+]  # fmt: skip
 
 
 class ShiftOptions(Options):

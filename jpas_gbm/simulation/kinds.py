@@ -15,7 +15,7 @@ from ..options import RareKind
 from ..surveys.scheme import Z_CUT
 from .galaxies import Galaxies, drawn_lines, formed_mass
 from .spectra import small_magellanic, spectra_file
-from .stars import accretion_spectra, add_accretion, black_body, metal_depth, star
+from .stars import accretion_spectra, add_accretion, black_body, drawn_dwarfs, metal_depth, star, white_dwarf
 from .throughput import WAVELENGTH, Throughput
 
 QSO_HIGH, QSO_LOW, GALAXY, STAR = range(4)
@@ -28,6 +28,15 @@ KINDS = (
 
 CLASS_OF = {"emission-line dwarf": (2,), "red quasar": (0, 1)}
 """Class codes of the rare kinds that are no stars."""
+
+# Quasars reddened by their own dust: 6 % (Richards et al. 2003). White dwarfs are 3 % of the built-in bright stars; of
+# stars of horizontal branches and subdwarfs, cataclysmic variables (Szkody et al. 2011: 285 in SDSS), carbon stars
+# (Green 2013: 1220 there) and L dwarfs the shares are rounded up, so that trees see some; all numbers from memory.
+SPARSE: dict[RareKind, float] = {
+    "red quasar": 0.06, "white dwarf": 0.03, "hot or metal-poor star": 0.01, "accreting star": 0.01,
+    "carbon star": 0.005, "L dwarf": 0.005,
+}  # fmt: skip
+"""Shares of kinds among mocks of spectra, of their classes."""
 
 KIND = {name: code for code, name in enumerate(KINDS)}
 
@@ -151,6 +160,10 @@ def late_dwarf(temperature: float, metallicity: float) -> np.ndarray:
     return np.asarray(star(temperature, metallicity) * np.exp(excess))
 
 
+_WHITE = np.geomspace(4500.0, 50000.0, 48)  # K
+_HOT = np.geomspace(8500.0, 42000.0, 24)  # K: of horizontal branches to hot subdwarfs
+
+
 class RareKinds:
     """Draws objects of rare kinds.
 
@@ -158,12 +171,12 @@ class RareKinds:
     ----------
     throughput : Throughput
         The b bands, the last of them g, r and z of imaging.
-    galaxies : Galaxies
-        Whose stars and lines dwarfs are made of.
+    galaxies : Galaxies, optional
+        Whose stars and lines dwarfs are made of; made where they are first needed.
     """
 
-    def __init__(self, throughput: Throughput, galaxies: Galaxies) -> None:
-        self._galaxies, self._pivots = galaxies, throughput.pivots
+    def __init__(self, throughput: Throughput, galaxies: Galaxies | None = None) -> None:
+        self._galaxies, self._throughput, self._pivots = galaxies, throughput, throughput.pivots
         self._carbon = throughput.fluxes(np.stack([carbon_star(*of) for of in _CARBON]))
         self._cool = throughput.fluxes(np.stack([cool_dwarf(t) for t in np.linspace(1400.0, 2500.0, 12).tolist()]))
         late = [late_dwarf(t, m) for t in np.geomspace(2500.0, 4000.0, 24).tolist() for m in (-0.8, -0.3, 0.2)]
@@ -172,6 +185,11 @@ class RareKinds:
             np.stack([black_body(WAVELENGTH, t) * np.exp(-metal_depth(t, -0.2)) for t in (3100.0, 3600.0, 4300.0)])
         )
         self._disc = throughput.fluxes(accretion_spectra())
+        self._white = [
+            throughput.fluxes(np.stack([white_dwarf(t, helium) for t in _WHITE.tolist()])) for helium in (False, True)
+        ]
+        hot = [star(t, m) for t in _HOT.tolist() for m in (-2.0, -1.0)]
+        self._hot = throughput.fluxes(np.stack(hot))
 
     def replace(
         self,
@@ -181,8 +199,8 @@ class RareKinds:
         z: np.ndarray,
         flux: np.ndarray,
         kind: np.ndarray,
-    ) -> None:
-        """Make some objects of a class rare ones, in place.
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Make some objects of a class rare ones: their light in place, redshifts and kinds also returned.
 
         Parameters
         ----------
@@ -198,6 +216,11 @@ class RareKinds:
             Any unit for each object.
         kind : array of int8, shape (n,)
             Codes of :data:`KINDS`.
+
+        Returns
+        -------
+        z, kind : array
+            As given, changed.
         """
         for name, share in shares.items():
             if code not in CLASS_OF.get(name, (3,)) or share <= 0:
@@ -208,7 +231,8 @@ class RareKinds:
                 z[rows] = np.minimum(0.003 + rng.exponential(0.12, len(rows)), 0.4)
             made = self._drawn(rng, name, z[rows], flux[rows])
             # In units of the mean band: a flux of any unit fits in float32.
-            flux[rows] = made / np.maximum(np.abs(made).mean(axis=1, keepdims=True), 1e-300)
+            flux[rows] = made / np.maximum(np.nanmean(np.abs(made), axis=1, keepdims=True), 1e-300)
+        return z, kind
 
     def _drawn(self, rng: np.random.Generator, name: str, z: np.ndarray, usual: np.ndarray) -> np.ndarray:
         n = len(z)
@@ -218,6 +242,12 @@ class RareKinds:
             return np.asarray(self._cool[rng.integers(0, len(self._cool), n)])
         if name == "M dwarf":
             return np.asarray(self._late[rng.integers(0, len(self._late), n)])
+        if name == "white dwarf":
+            heat, helium = drawn_dwarfs(rng, n)
+            place = np.abs(np.log(heat[:, None] / _WHITE)).argmin(axis=1)
+            return np.asarray(np.where(helium[:, None], self._white[1][place], self._white[0][place]))
+        if name == "hot or metal-poor star":
+            return np.asarray(self._hot[rng.integers(0, len(self._hot), n)])
         if name == "accreting star":
             light = np.array(self._companions[rng.integers(0, 3, n)], dtype=np.float64)
             add_accretion(rng, light, self._disc, 1.0)
@@ -236,6 +266,7 @@ class RareKinds:
         poor = np.clip(rng.normal(0.05, 0.1, n), 0.0, 1.0)
         stars = np.concatenate([mass * (1 - poor[:, None]), mass * poor[:, None]], axis=1)
         lines = mass[:, :1] * drawn_lines(rng, poor, np.zeros(n, dtype=bool), mass)
+        self._galaxies = self._galaxies or Galaxies(self._throughput)
         table = self._galaxies.table
         return np.asarray(table.photometry(z, stars) + table.photometry(z, lines, stars.shape[1]), dtype=np.float64)
 

@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import CatalogueError
 from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
-from .kinds import GALAXY, QSO_LOW, population
+from .kinds import GALAXY, QSO_LOW, RareKinds, population
 from .sources import AB_NANOJANSKY, MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
 from .spectra import (
     _LEAST_FITS,
@@ -23,8 +23,8 @@ from .spectra import (
     spectra_file,
 )
 from .spectra_files import SpectraBlock, Templates
-from .stars import accretion_spectra, add_accretion, star
-from .throughput import STEP, WAVELENGTH, Curve, band_operator, rebinned
+from .stars import star
+from .throughput import STEP, WAVELENGTH, Curve, Throughput, band_operator, rebinned
 
 _SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
 
@@ -306,8 +306,7 @@ def _entries_of(parents: Parents, spectype: str) -> _Entries:
 
 
 _WINDOW = int(np.searchsorted(WAVELENGTH, 2900.0))  # of the pixels that any band sees
-
-
+_QUASAR_DUST = 0.4  # of the dust in galaxies: with it, colours of mocks scatter at each z as those of SDSS quasars do
 _TAU_STEP = 0.004  # in ln(1 + z), of the table of the intergalactic medium
 
 
@@ -336,7 +335,7 @@ class ParentLight:
         self._lines = np.stack(
             [sum(a * gaussian_line(at, 150.0) for at, a in group) for group in spectra_file().nebular_lines.values()]
         ).astype(np.float32)
-        self._accretion = accretion_spectra()[:, _WINDOW:] @ weights.T
+        self._rare = RareKinds(Throughput(curves)) if any(options.kinds.values()) else None
 
     @property
     def codes(self) -> list[int]:
@@ -362,13 +361,15 @@ class ParentLight:
         n, options = len(label), self.options
         flux, parent = np.empty((n, len(self._pivots))), np.empty(n, dtype=np.int64)
         mag, z, extended = np.empty(n), np.empty(n), np.zeros(n, dtype=np.float32)
-        morphology = np.ones(n, dtype=np.int8)
+        morphology, kind = np.ones(n, dtype=np.int8), np.zeros(n, dtype=np.int8)
         for code in np.unique(label).tolist():
             rows = np.flatnonzero(label == code)
             mag[rows], z[rows], _ = population(rng, code, len(rows), options.magnitudes)
             if code == GALAXY and options.nearby > 0:
                 z[rows] = np.where(rng.random(len(rows)) < options.nearby, 0.03 * rng.random(len(rows)), z[rows])
             light, parent[rows] = self._of_class(rng, SPECTYPE_OF[code], z[rows])
+            if self._rare is not None:
+                z[rows], kind[rows] = self._rare.replace(rng, options.kinds, code, z[rows], light, kind[rows])
             if code == GALAXY:
                 with np.errstate(invalid="ignore", divide="ignore"):
                     red = light[:, -1] > 4.0 * light[:, -3]
@@ -376,8 +377,7 @@ class ParentLight:
             elif code <= QSO_LOW:
                 share = self._add_host(rng, light, z[rows])
                 morphology[rows], extended[rows] = quasar_shapes(rng, share)
-            elif options.emission_stars > 0 or options.variable_stars > 0:
-                add_accretion(rng, light, self._accretion, options.emission_stars)
+            elif options.variable_stars > 0:
                 amplitude = rng.uniform(0.0, 0.2, len(light)) * (rng.random(len(light)) < options.variable_stars)
                 light *= np.exp(amplitude[:, None] * rng.standard_normal(light.shape))
             flux[rows] = light
@@ -394,7 +394,7 @@ class ParentLight:
         light_of = np.ascontiguousarray(seen[:, :-3])
         objects = Objects(
             label, z, mag.astype(np.float32), light_of, imaging, morphology, extended, reddening.astype(np.float32),
-            np.zeros(n, dtype=np.int8),
+            kind,
         )  # fmt: skip
         return objects, parent
 
@@ -415,7 +415,9 @@ class ParentLight:
         change = tilt[:, None] * np.log(self._pivots / 6200.0)
         if spectype != "STAR":
             law = small_magellanic(rest) if spectype == "QSO" else calzetti(rest)
-            dust = rng.exponential(self.options.dust, len(z)) * np.where(rng.random(len(z)) < 0.1, 3.0, 1.0)
+            dust = rng.exponential(self.options.dust * (_QUASAR_DUST if spectype == "QSO" else 1.0), len(z)) * np.where(
+                rng.random(len(z)) < 0.1, 3.0, 1.0
+            )
             change = change - 0.921034 * dust[:, None] * law
         return flux * np.exp(np.clip(change, -8.0, 8.0)), entries.parent[chosen]
 

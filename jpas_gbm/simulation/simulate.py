@@ -24,6 +24,7 @@ from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.scheme import CLASSES
 from ..text import count
+from .kinds import KIND, KINDS
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
 from .parents import ParentLight, Parents, learn_parents
 from .sources import MocksOptions, Objects, SkyWeights
@@ -382,9 +383,10 @@ def _make(
             flux, error = observe_mock(rng, mean, tile, tiles, shift, camera)
             chunk = _catalogue(light, objects, parent, mean, flux, error, imaging, tile, camera)
             about = [light.parents.all[i] for i in parent]
+            own = (objects.kind > 0) & (objects.kind != KIND["red quasar"])  # which have no light of their parent
             columns = {
-                "SUBTYPE": np.array([p.subtype for p in about]),
-                "PARENT": np.array([p.name for p in about]),
+                "SUBTYPE": np.where(objects.kind > 0, np.array(KINDS)[objects.kind], [p.subtype for p in about]),
+                "PARENT": np.where(own, "built-in", [p.name for p in about]),
                 "PARENT_Z": np.array([p.z for p in about]),
                 "OBJECT": start + np.arange(len(objects)),
                 "REALISATION": np.full(len(objects), again),

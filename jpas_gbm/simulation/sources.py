@@ -11,12 +11,13 @@ import numpy as np
 from pydantic import Field
 
 from ..config import Options
-from ..options import ClassMix, PlantedLine, RareKind
+from ..options import ClassMix, Fraction, PlantedLine, RareKind
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.scheme import CLASSES
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
 from .kinds import (
     GALAXY,
+    SPARSE,
     STAR,
     RareKinds,
     kinds_of_quasars,
@@ -360,9 +361,7 @@ class MocksOptions(Options):
     hosts: float = Field(0.3, ge=0, description="Median share of the host's light in a quasar at z = 0.3.")
     dwarfs: float = Field(0.15, ge=0, le=1, description="Share of galaxies at z < 0.45 with strong emission lines.")
     nearby: float = Field(0.0, ge=0, le=1, description="Share of galaxies at z < 0.03.")
-    emission_stars: float = Field(
-        0.0, ge=0, le=1, description="Share of stars with emission lines, half of them with a disc."
-    )
+    kinds: dict[RareKind, Fraction] = Field(SPARSE, description="Kinds that spectra seldom show: shares of classes.")
     variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.2 mag.")
     reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
     depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")

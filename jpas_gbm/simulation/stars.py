@@ -290,8 +290,7 @@ class Stars:
         metals = chosen[:, 3] - 0.4 * population + chosen[:, 4] * rng.standard_normal(n)
         temperature = temperature * np.exp(-0.05 * population)
         dwarf = rng.random(n) < np.where(faint, _WHITE_DWARFS[1], _WHITE_DWARFS[0])
-        heat = np.exp(rng.normal(np.log(11500.0), 0.40, n))
-        helium = rng.random(n) < 0.18
+        heat, helium = drawn_dwarfs(rng, n)
         flux = self.main_sequence(temperature, metals)
         flux[dwarf] = self.white_dwarfs(heat[dwarf], helium[dwarf])
         if population:
@@ -335,6 +334,11 @@ class Stars:
         t, part = _between(np.log(DWARF_TEMPERATURES), np.log(temperature))
         kind = helium.astype(int)
         return self._dwarf[t, kind] * (1 - part) + self._dwarf[t + 1, kind] * part
+
+
+def drawn_dwarfs(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return temperatures (K) of n white dwarfs, and which have helium atmospheres, each of shape (n,)."""
+    return np.exp(rng.normal(np.log(11500.0), 0.40, n)), rng.random(n) < 0.18
 
 
 def _normalised(flux: np.ndarray) -> np.ndarray:
@@ -440,11 +444,14 @@ def accretion_spectra() -> np.ndarray:
 
     References
     ----------
-    Lynden-Bell (1969) for the slope; strengths of lines are of the size that Szkody et al. (2002) show, from memory.
+    Lynden-Bell (1969) for the slope; strengths of lines and of the edge are of the size that Szkody et al. (2002)
+    show, from memory.
     """
     disc = (WAVELENGTH / 6000.0) ** (-7.0 / 3.0)
     lines = sum(width * gaussian_line(at, 500.0) for at, width in _DISC_LINES)
-    return np.stack([disc, disc * lines])
+    # Hydrogen that shines in lines does so beyond the edge too: a third of the disc's light there at 50 Å of Hα.
+    gas = 0.0065 * _step(3700.0, 15.0) * np.minimum(WAVELENGTH / 3646.0, 1.0) ** 2
+    return np.stack([disc, disc * (lines + gas)])
 
 
 def add_accretion(rng: np.random.Generator, light: np.ndarray, seen: np.ndarray, share: float) -> None:

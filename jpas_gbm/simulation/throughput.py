@@ -201,9 +201,7 @@ class _Window:
 
 
 class Throughput:
-    """The operator from spectra to band fluxes.
-
-    A detector counts photons, so the mean flux density of a band with throughput T is
+    """The operator from spectra to band fluxes. A detector counts photons: the mean flux density at throughput T is
 
         f_ν = ∫ f_λ T λ dλ / (c ∫ T/λ dλ),
 
@@ -212,12 +210,12 @@ class Throughput:
 
     Parameters
     ----------
-    filters : sequence of Filter
-        The b filters, in the order of the columns of every result.
+    filters : sequence of Filter or Curve
+        The b bands, in the order of the columns of every result.
     """
 
-    def __init__(self, filters: Sequence[Filter]) -> None:
-        self.pivots = np.array([item.band.pivot for item in filters])
+    def __init__(self, filters: Sequence[Filter | Curve]) -> None:
+        self.pivots = np.array([item.pivot if isinstance(item, Curve) else item.band.pivot for item in filters])
         self._windows = [_window(item) for item in filters]
 
     def __len__(self) -> int:
@@ -264,16 +262,18 @@ class Throughput:
             length = len(window.weight)
             views = np.lib.stride_tricks.sliding_window_view(padded, length, axis=0).swapaxes(1, 2)
             seen = views[window.first : window.first + longest + 1 : stride][::-1]
-            weight = window.weight
+            weight = window.weight[None]
             if share is not None:
                 weight = weight * share[:, window.first : window.first + length]
-                result[:, :, band] = np.matmul(weight[:, None, :], seen)[:, 0]
-            else:
-                result[:, :, band] = np.matmul(weight[None, None, :], seen)[:, 0]
+            result[:, :, band] = np.matmul(weight[:, None, :], seen)[:, 0]
         return result
 
 
-def _window(filter_: Filter) -> _Window:
+def _window(filter_: Filter | Curve) -> _Window:
+    if isinstance(filter_, Curve):
+        weight = _weights(filter_, WAVELENGTH)[0]
+        used = np.flatnonzero(weight)
+        return _Window(int(used[0]), weight[used[0] : used[-1] + 1])
     curve = transmission_curve(filter_, WAVELENGTH)
     used = np.flatnonzero(curve > 1e-4 * curve.max())
     inside = slice(used[0], used[-1] + 1)

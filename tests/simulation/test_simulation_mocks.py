@@ -11,6 +11,7 @@ from astropy.io import fits
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError, JpasGbmError, OutputError
+from jpas_gbm.simulation.kinds import KIND
 from jpas_gbm.simulation.parents import ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra_files import Templates, read_spectra
@@ -260,8 +261,9 @@ def test_mocks_are_read_again(made):
     np.testing.assert_allclose(cat.flux[both], other.flux[both], rtol=1e-5)
     np.testing.assert_array_equal(cat.label, other.label)
     parents = pd.read_csv(out / "parents.csv")
-    assert set(table["PARENT"]) <= set(parents["name"]) and parents["rows"].sum() == 600
-    assert (table.groupby("PARENT")["TARGETID"].nunique() == 1).all()
+    own = table[table["PARENT"] != "built-in"]
+    assert set(own["PARENT"]) <= set(parents["name"]) and parents["rows"].sum() == 600 and len(own) > 500
+    assert (own.groupby("PARENT")["TARGETID"].nunique() == 1).all()
     assert json.loads((out / "mocks.json").read_text())["provenance"]["seed"] == 3
 
 
@@ -461,10 +463,10 @@ def test_stars_accrete_and_vary_and_galaxies_are_near_where_asked(files):
     curves = [*instrument_curves(camera.filters), *instrument_curves(camera.imaging)]
     parents = learn_parents(list(read_spectra(all_of(files))))
     label = np.repeat(np.int8([2, 3]), 200)
-    plain = {"tilt": 0, "reddening": 0, "dwarfs": 0, "dust": 0}
-    drawn = {}
-    for name, value in (("none", 0.0), ("emission_stars", 1.0), ("variable_stars", 1.0), ("nearby", 1.0)):
-        options = MocksOptions(**plain, **({} if name == "none" else {name: value}))
+    plain = {"tilt": 0, "reddening": 0, "dwarfs": 0, "dust": 0, "kinds": {}}
+    drawn, discs = {}, {"accreting star": 1.0}
+    for name, value in (("none", 0.0), ("kinds", discs), ("variable_stars", 1.0), ("nearby", 1.0)):
+        options = MocksOptions(**{**plain, **({} if name == "none" else {name: value})})
         drawn[name] = ParentLight(parents, curves, options).draw(np.random.default_rng(1), label)[0]
     assert (drawn["nearby"].z[:200] < 0.03).all() and (drawn["none"].z[:200] > 0.03).mean() > 0.5
     alpha, beside = camera.system.index("J0660"), camera.system.index("J0700")
@@ -473,5 +475,26 @@ def test_stars_accrete_and_vary_and_galaxies_are_near_where_asked(files):
         stars = objects.flux[200:]
         return np.log(stars[:, alpha] / stars[:, beside])
 
-    assert np.median(excess(drawn["emission_stars"]) - np.median(excess(drawn["none"]))) > 0.1
+    assert np.median(excess(drawn["kinds"]) - np.median(excess(drawn["none"]))) > 0.1
+    assert (drawn["kinds"].kind[200:] == KIND["accreting star"]).all() and not drawn["none"].kind.any()
     assert np.var(excess(drawn["variable_stars"])) > np.var(excess(drawn["none"])) + 0.015
+
+
+def test_kinds_that_spectra_lack_are_drawn_as_built_in_and_said_to_be(files, tmp_path):
+    """White dwarfs are bluer than the stars at hand; red quasars keep their parent; none comes unasked."""
+    (tmp_path / "o.yaml").write_text("kinds: {white dwarf: 0.3, red quasar: 0.4}\nreddening: 0\n")
+    (tmp_path / "n.yaml").write_text("kinds: {}\n")
+    tables = {}
+    for name in "on":
+        jg.mocks(all_of(files), tmp_path / name, rows=800, config=tmp_path / f"{name}.yaml", seed=3)
+        tables[name] = pd.read_parquet(tmp_path / name / "mocks.parquet")
+    rare, none = tables["o"], tables["n"]
+    assert not (none["PARENT"] == "built-in").any() and not none["SUBTYPE"].isin(["white dwarf", "red quasar"]).any()
+    white, red = rare["SUBTYPE"] == "white dwarf", rare["SUBTYPE"] == "red quasar"
+    assert set(rare["SPECTYPE"][white]) == {"STAR"} and set(rare["SPECTYPE"][red]) == {"QSO"}
+    assert 0.2 < white.sum() / (rare["SPECTYPE"] == "STAR").sum() < 0.4
+    assert ((rare["PARENT"] == "built-in") == white).all() and (red.sum() > 100)
+    blue = (rare["MEAN_J0400"] / rare["MEAN_J0700"]).to_numpy()
+    stars, quasars = (rare["SPECTYPE"] == "STAR") & ~white, (rare["SPECTYPE"] == "QSO") & ~red
+    assert np.median(blue[white]) > 1.3 * np.median(blue[stars])
+    assert np.median(blue[red]) < 0.7 * np.median(blue[quasars])
