@@ -337,7 +337,20 @@ class Stars:
 
 
 def drawn_dwarfs(rng: np.random.Generator, n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return temperatures (K) of n white dwarfs, and which have helium atmospheres, each of shape (n,)."""
+    """Return temperatures of white dwarfs, and which have helium atmospheres.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where they come from.
+    n : int
+        How many.
+
+    Returns
+    -------
+    temperature, helium : array of float64 and of bool, shape (n,)
+        K
+    """
     return np.exp(rng.normal(np.log(11500.0), 0.40, n)), rng.random(n) < 0.18
 
 

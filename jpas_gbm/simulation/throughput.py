@@ -201,12 +201,13 @@ class _Window:
 
 
 class Throughput:
-    """The operator from spectra to band fluxes. A detector counts photons: the mean flux density at throughput T is
+    """The operator from spectra to band fluxes.
+
+    A detector counts photons, so the mean flux density of a band with throughput T is
 
         f_ν = ∫ f_λ T λ dλ / (c ∫ T/λ dλ),
 
-    which on the logarithmic grid is a weighted mean of λ² f_λ over the few pixels of the band. The
-    constant 1/c is left out: fluxes are normalised to a magnitude afterwards.
+    which on the logarithmic grid is a weighted mean of λ² f_λ. The constant 1/c is left out.
 
     Parameters
     ----------
