@@ -375,19 +375,23 @@ class _StageLines:
     def __init__(self) -> None:
         self._told = time.monotonic()
         self._counts: dict[str, tuple[int, float]] = {}
+        self._ended = ""
 
     def __call__(self, stage: str, done: int, total: int) -> None:
         from ..run import COUNTS
 
         ended, now = 0 < total <= done, time.monotonic()
-        if not ended and total > 1 and stage.split(": ")[-1].split(",")[0] in COUNTS:
+        if total > 1 and stage.split(": ")[-1].split(",")[0] in COUNTS:
             self._count(stage, done, total, now)
             return
         first, since = self._counts.setdefault(stage, (done, now))
         if not ended and now - self._told < self.EVERY:
             return
         self._told = now
-        many = "" if total == 1 else f": {done}" if ended or not total else f": {done} of {total}"
+        if ended and total == 1 and stage == self._ended:
+            return  # the stage around the count of its steps
+        self._ended = stage if ended else ""
+        many = "" if total == 1 else f": {done:,} of {total:,}" if total else f": {done:,}"
         if not ended and done > first and now > since + 1 and total != 1:
             from ..text import duration
 
@@ -406,5 +410,7 @@ class _StageLines:
         from ..text import duration
 
         left = (now - since) / (done - first) * (total - done) if done > first else None
-        words = "" if left is None else f", about {duration(left)} left"
-        print(f"{time.strftime('%H:%M:%S')} {stage}: {done} of {total}{words}", file=sys.stderr)
+        words = "" if left is None or done == total else f", about {duration(left)} left"
+        # The guess that was made before the first gives way to what the pace says.
+        named = stage if left is None else stage.rpartition(", ")[0] or stage
+        print(f"{time.strftime('%H:%M:%S')} {named}: {done} of {total}{words}", file=sys.stderr)

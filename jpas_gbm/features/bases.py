@@ -301,7 +301,9 @@ def _class_bins(
     scale = np.where(np.isfinite(z) & (z > -1), np.log1p(z), np.nan)
     for place, (low, high) in enumerate(z_bins(np.expm1(scale[np.isfinite(scale)]), options)):
         rows = np.flatnonzero((scale >= low) & (scale < high))
-        centre = float(np.expm1(np.median(scale[rows])))
+        middle = float(np.median(scale[rows]))
+        # Many objects of one redshift, the lowest, put the median on the edge: the centre stays inside the bin.
+        centre = float(np.expm1(middle if middle > low else 0.5 * (low + high)))
         parts = colour_bins(shapes[rows], 2) if len(rows) >= 2 * options.part_rows else [np.arange(len(rows))]
         for part in parts:
             yield rows[part], place, (float(np.expm1(low)), centre, float(np.expm1(high)))

@@ -99,16 +99,16 @@ class PredictionSummary:
         list of str
             For the terminal.
         """
-        counts = ", ".join(f"{name} {n}" for name, n in self.classes.items())
+        counts = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())
         notes = [f"Warning: {note}" for note in self.notes]
         order = "by place on the sky" if self.out.endswith(HATS) else "in input order"
         rate = f", {self.rows / self.seconds:,.0f} rows a second" if self.seconds > 1 else ""
-        lines = [f"{self.rows} rows {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
+        lines = [f"{self.rows:,} rows {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
         if self.shard:
             lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
             lines.append(
-                f"{unknown} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
+                f"{unknown:,} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
                 "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
             )
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]

@@ -209,11 +209,11 @@ def make_list(
     told = None if weights is None else weights.told(labelled.label == column, place[new[chosen.rows]])
     notes += [] if told is None else told.sentences(len(labelled))
     notes += in_redshift_range(options.redshifts, every.take(rows), mix, model.scheme)
-    run.report("columns", 3, 4)
+    run.report("columns of the list", 3, 4)
     values = _values(every.take(rows), mix, labelled, options, column)
     values |= sources.columns(rows) if options.flag_known else {}
     values |= {} if noise is None else noise.columns(every.take(rows), column, model, run)
-    run.report("columns", 4, 4)
+    run.report("columns of the list", 4, 4)
     found = _unfilled(options, labelled, shares, area, chosen, model.classes, tuple(notes), made)
     found = replace(found, size=len(rows), known=sources.counts(rows), weights=told)
     return replace(found, candidates=list_rows(values, found, area))
@@ -343,7 +343,7 @@ def _field(
     done = "are flagged" if options.flag_known else "were left out"
     for one in found.counts():
         what = f"sources of {one.name}" if one.name != BY_MODEL else "sources that made the model"
-        notes += [f"{one.rows} rows are {what} and {done}."] if one.rows or one.name != BY_MODEL else []
+        notes += [f"{one.rows:,} rows are {what} and {done}."] if one.rows or one.name != BY_MODEL else []
     if not found.new.any():
         raise ListError(
             "every row of the predictions is a known source: none is left to choose from. Predict sources that "

@@ -437,7 +437,7 @@ class FileInspection:
         quality = self.quality.lines()[1:]
         if quality:
             lines += ["  quality", *(f"  {line}" for line in quality)]
-        return lines + [f"  note: {problem}" for problem in self.problems]
+        return lines + [f"  note: {problem}" for problem in self.problems if f"  note: {problem}" not in quality]
 
     def _file_lines(self) -> list[str]:
         facts = [f"{self.format}, {self.bytes / 2**20:,.1f} MiB", f"table {self.table}"]

@@ -30,25 +30,24 @@ Sources = Source | Sequence[Source]
 
 
 class _Steps:
-    """Counts the files read and gathers what their readers reported; `strict` refuses files with anything to note."""
+    """Tells the files read and gathers what their readers reported; `strict` refuses files with anything to note."""
 
-    def __init__(self, total: int, progress: Progress | None, strict: bool) -> None:
-        self.total, self.done, self.progress, self.strict = total, 0, progress, strict
+    def __init__(self, progress: Progress | None, strict: bool) -> None:
+        self.progress, self.strict = progress, strict
         self.quality = QualityReport()
 
-    def begin(self, what: str) -> None:
+    def begin(self, what: str, done: int = 0) -> None:
         """Report that a step begins."""
         if self.progress is not None:
-            self.progress(what, self.done, self.total)
+            self.progress(what, done, 1)
 
     def end(self, what: str, quality: QualityReport | None = None) -> None:
         """Report that a step is done, and keep what its reader counted."""
-        self.done += 1
         if quality is not None:
             if self.strict:
                 quality.refuse_notes()
             self.quality = self.quality + quality
-        self.begin(what)
+        self.begin(what, done=1)
 
 
 _KINDS: dict[str, Kind] = {"source": "catalogue", "target": "catalogue", "labels": "labels", "legacy": "imaging"}
@@ -111,10 +110,10 @@ def _identity(readers: Sequence[CatalogueReader], role: str) -> Identity:
 
 def _read_each(readers: Sequence[CatalogueReader], role: str, steps: _Steps) -> Iterator[Catalogue]:
     for reader in readers:
-        steps.begin(f"{role}: {reader.path.name}")
+        steps.begin(f"read {role}: {reader.path.name}")
         # Nothing here keeps the catalogue: whoever asked for it may reduce it and let it go.
         yield reader.read()
-        steps.end(f"{role}: {reader.path.name}", reader.quality)
+        steps.end(f"read {role}: {reader.path.name}", reader.quality)
 
 
 def _read_target(readers: Sequence[CatalogueReader], steps: _Steps) -> tuple[Catalogue, int]:
@@ -141,7 +140,7 @@ def _read_label_tables(
     tables, rows = [], 0
     sorts: dict[str, dict[str, int]] = {"label": {}, "doubt": {}}
     for source in sources:
-        steps.begin(f"labels: {_name(source)}")
+        steps.begin(f"read labels: {_name(source)}")
         table, quality = read_labels(source, survey)
         tables.append(table)
         for file in quality.files.values():
@@ -150,7 +149,7 @@ def _read_label_tables(
                 sort = sorts.get(count.rule.partition("_")[0])
                 if sort is not None and count.count:
                     sort[count.sentence] = sort.get(count.sentence, 0) + count.count
-        steps.end(f"labels: {_name(source)}", quality)
+        steps.end(f"read labels: {_name(source)}", quality)
     table, joined = join_labels(tables)
     return table, LabelFiles(sorts["label"], rows, **joined, doubtful=sorts["doubt"])
 
@@ -161,10 +160,10 @@ def _read_imaging_tables(sources: Sequence[Source], survey: Survey, steps: _Step
         return None
     tables = []
     for source in sources:
-        steps.begin(f"legacy: {_name(source)}")
+        steps.begin(f"read legacy: {_name(source)}")
         table, quality = read_imaging(source, survey)
         tables.append(table)
-        steps.end(f"legacy: {_name(source)}", quality)
+        steps.end(f"read legacy: {_name(source)}", quality)
     return join_imaging(tables)
 
 
@@ -278,7 +277,7 @@ def _prepared(
     # All files are opened before any is read: a wrong one is told at once.
     readers = {role: _open(given[role], role, surveys.get(role), bands) for role in ("source", "target")}
     identities = {role: _identity(readers[role], role) for role in readers}
-    steps = _Steps(sum(map(len, given.values())) + 1, progress, strict)
+    steps = _Steps(progress, strict)
     target, repeated = _read_target(readers["target"], steps)
     labels, label_files = _read_label_tables(given["labels"], surveys.get("labels"), steps)
     imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)

@@ -45,7 +45,10 @@ def test_a_stage_that_goes_on_is_told_now_and_then(capsys, monkeypatch):
     lines("trees", 3, 9)
     lines("trees", 9, 9)
     told = [line[9:] for line in capsys.readouterr().err.splitlines()]
-    assert told == ["predict: 20", "trees: 3 of 9", "trees: 9"]
+    assert told == ["predict: 20", "trees: 3 of 9", "trees: 9 of 9"]
+    lines("trees", 1, 1)
+    lines("calibration", 1, 1)
+    assert capsys.readouterr().err[9:] == "calibration\n"  # the stage around its rounds is not told again
 
 
 def test_counts_of_trainings_are_told_step_by_step_with_the_time_that_is_left(capsys, monkeypatch):
@@ -59,10 +62,10 @@ def test_counts_of_trainings_are_told_step_by_step_with_the_time_that_is_left(ca
     named = "models, about 6 min in all"
     assert told == [
         f"{named}: 0 of 4",
-        f"{named}: 1 of 4, about 5 min left",
-        f"{named}: 2 of 4, about 2 min left",
-        f"{named}: 3 of 4, about 90 s left".replace("90 s", duration(260 / 3)),
-        f"{named}: 4",
+        "models: 1 of 4, about 5 min left",
+        "models: 2 of 4, about 2 min left",
+        "models: 3 of 4, about 90 s left".replace("90 s", duration(260 / 3)),
+        "models: 4 of 4",
     ]
 
 

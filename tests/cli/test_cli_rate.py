@@ -8,8 +8,8 @@ from jpas_gbm.cli import console
 @pytest.mark.parametrize(
     ("total", "told"),
     [
-        (4_000_000, "predict: 2000000 of 4000000, 1e+05 a second, about"),
-        (0, "predict: 2000000, 1e+05 a second"),
+        (4_000_000, "predict: 2,000,000 of 4,000,000, 1e+05 a second, about"),
+        (0, "predict: 2,000,000, 1e+05 a second"),
     ],
 )
 def test_rate_and_time_left_begin_where_the_run_went_on(monkeypatch, capsys, total, told):

@@ -16,6 +16,7 @@ from jpas_gbm.errors import BundleError, FeatureMismatch
 from jpas_gbm.features.bases import allowed_ranks, colour_bins, exact_basis, noisy_basis, z_bins
 from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
 from jpas_gbm.features.fitting import TemplateFitter
+from jpas_gbm.features.redshifts import RedshiftDensity
 from jpas_gbm.features.shift import DomainShift
 from jpas_gbm.features.templates import TemplateSet
 from jpas_gbm.features.variations import Variations, learn_variations, widen, with_hosts
@@ -243,6 +244,16 @@ def test_an_empty_catalogue_has_no_rows(templates: TemplateSet, seen: Catalogue)
     none = seen.take(slice(0, 0))
     assert templates.features(none).shape == (0, len(templates.names))
     assert templates.band_shares(none).shape == (0, len(templates.names), len(BANDS))
+
+
+def test_many_objects_of_the_lowest_redshift_make_a_bin_that_can_be_kept(source: Catalogue) -> None:
+    z = source.z.copy()
+    low = np.flatnonzero(source.label == 1)
+    z[low[np.argsort(z[low])[:60]]] = z[low].min()
+    learnt = TemplateSet.learn(source.replace(z=z), ranks=(3,), options=OPTIONS)
+    assert (np.diff(learnt.plan.bank.z[learnt.plan.quasars], axis=1) > 0).all()
+    density = RedshiftDensity.of(learnt)
+    np.testing.assert_array_equal(RedshiftDensity.from_arrays(density.to_arrays()).bins, density.bins)
 
 
 def test_few_bands_lower_the_rank_and_say_so() -> None:
