@@ -180,7 +180,8 @@ class Part:
             return []
         named = (("class mix", self.by_mix), ("labels weighed by selection", self.by_selection))
         words = [
-            f"{name} alone: purity {one.purity:.3f} [{one.interval[0]:.3f}, {one.interval[1]:.3f}], {one.size:,} allowed"
+            f"{name} alone: purity {one.purity:.3f} [{one.interval[0]:.3f}, {one.interval[1]:.3f}], "
+            f"{one.size:,} allowed"
             for name, one in named
         ]
         return [f"{self.magnitudes}, by {words[0]}; by {words[1]}"]
