@@ -156,9 +156,12 @@ def redshift_curves(evaluation: Evaluation, z_cut: float | None) -> RedshiftCurv
 
 
 def _zoom_edges(z: np.ndarray, z_cut: float) -> np.ndarray:
-    """Return edges of equal width with the cut among them, coarser where rows are few."""
-    each_side = int(np.clip(len(z) // _FEWEST, 1, _ZOOM_BINS // 2))
-    return z_cut + np.linspace(-_ZOOM, _ZOOM, 2 * each_side + 1)
+    """Return edges of equal width with the cut among them, so many that nearly all bins hold enough rows."""
+    for each_side in range(_ZOOM_BINS // 2, 1, -1):
+        edges = z_cut + np.linspace(-_ZOOM, _ZOOM, 2 * each_side + 1)
+        if np.percentile(np.histogram(z, edges)[0], 20) >= _FEWEST:
+            return edges
+    return z_cut + np.linspace(-_ZOOM, _ZOOM, 3)
 
 
 FOLDER = "exhibits"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from ..text import DASH, count, listed, number, source_word, span, split_words, sure
+from ..text import DASH, count, cut_words, listed, magnitude_name, number, source_word, span, split_words, sure
 from ..text import title as terminal_title
 from .sections import Cell, Table
 
@@ -404,7 +404,7 @@ def candidates_table(card: Mapping[str, Any]) -> Table | None:
         for one in card.get(part, [])
     ]
     cut = ((card.get("provenance") or {}).get("options") or {}).get("cut")
-    rows_words = f", of magnitude {cut:g} and brighter" if isinstance(cut, int | float) else ""
+    rows_words = f", rows {cut_words(cut, magnitude_name(card))}" if isinstance(cut, int | float) else ""
     caption = f"Ways to use mocks and labels, scored on target validation{rows_words}."
     return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 

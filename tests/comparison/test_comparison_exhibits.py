@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from jpas_gbm.comparison.evaluation import RegimeResult, evaluate_runs
-from jpas_gbm.comparison.exhibits import DataFacts, Exhibits, equal_count_edges, exhibits_of, redshift_curves
+from jpas_gbm.comparison.exhibits import (
+    DataFacts,
+    Exhibits,
+    _zoom_edges,
+    equal_count_edges,
+    exhibits_of,
+    redshift_curves,
+)
 from jpas_gbm.comparison.separation import (
     balance_edges,
     band_separation,
@@ -225,3 +232,12 @@ def test_a_damaged_exhibit_is_told(dataset, tmp_path):
     path.write_text(json.dumps({**head, "target_rows": "many"}))
     with pytest.raises(BundleError, match=r"separation\.json: cannot be read \(target_rows: .*Make it again\."):
         Exhibits.load(tmp_path)
+
+
+def test_bins_around_the_cut_hold_enough_quasars_and_are_two_where_these_are_few():
+    z = np.random.default_rng(3).uniform(1.7, 2.5, 2000)
+    for n, bins in ((2000, 12), (50, 2), (120, 4)):
+        some = np.array(z[:n])
+        edges = _zoom_edges(some, 2.1)
+        assert len(edges) - 1 == bins and np.isclose(edges, 2.1).any()
+        assert np.percentile(np.histogram(some, edges)[0], 20) >= 15

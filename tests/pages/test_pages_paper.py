@@ -16,8 +16,9 @@ from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
 from jpas_gbm.pages.figures.objects import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
-from jpas_gbm.pages.figures.probabilities import redshift_figure, roc_figure
+from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
+from jpas_gbm.pages.page_tables import candidates_table
 from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_plate, tex, width_inches
 
 
@@ -200,3 +201,17 @@ def test_waterfall_writes_minus_signs_and_keeps_its_bars_inside(results, ax):
     low, high = ax.get_xlim()
     for bar in ax.patches:
         assert low <= bar.get_x() <= high and low <= bar.get_x() + bar.get_width() <= high
+
+
+def test_bins_around_the_cut_are_drawn_where_both_sides_of_it_have_some(subject):
+    one = subject.exhibits.redshift["ssda-seed0"]
+    zoom = replace(one.whole, z=(2.0, 2.2), lower=(1.9, 2.1), upper=(2.1, 2.3))
+    for n, drawn in (((20, 20), True), ((20, 3), False), ((0, 20), False)):
+        assert (_both_sides(replace(one, zoom=replace(zoom, n=n))) is not None) == drawn
+
+
+def test_the_table_of_ways_names_the_magnitude():
+    card = {"candidates": [{"candidate": "target", "log_loss": 0.1, "macro_f1": 0.9}]}
+    made = {"options": {"cut": 22.5}, "data": {"magnitude": "r (Legacy Surveys)"}}
+    assert "rows with r (Legacy Surveys) ≤ 22.5" in candidates_table(card | {"provenance": made}).caption
+    assert candidates_table(card).caption == "Ways to use mocks and labels, scored on target validation."

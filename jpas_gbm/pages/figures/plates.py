@@ -285,7 +285,8 @@ def key_figure(looks: Mapping[str, Look], ax: Axes, *, title: str = "") -> Axes:
 
 
 HALF, WIDE, SMALL, THIRD = (4.6, 3.3), (9.4, 3.6), (4.6, 3.7), (3.6, 3.1)
-"""Width and height of a panel in inches."""
+KEY = (3.9, 1.3)
+"""Width and height of a panel in inches; on a narrow screen, of one that holds a legend alone."""
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from ...text import count, listed, number, sentence, with_span
 from .plates import (
     BLUE,
     HALF,
+    KEY,
     MUTED,
     ORANGE,
     THIRD,
@@ -39,7 +40,7 @@ if TYPE_CHECKING:
 
     from ...adaptation.domain_report import Coverage, Stratum
     from ...comparison.evaluation import Evaluation
-    from ...comparison.exhibits import Calibration, RedshiftCurves
+    from ...comparison.exhibits import Calibration, RedshiftBins, RedshiftCurves
     from ..results import Subject
     from .scores import Scored
 
@@ -211,7 +212,7 @@ def _reliability_plate(subject: Subject) -> Plate | None:
             "after calibration": {"color": BLUE, "marker": "o"},
             "perfect": {"color": MUTED, "ls": "--", "lw": 0.8},
         }
-        panels.append(Panel(key_figure, looks, THIRD))
+        panels.append(Panel(key_figure, looks, THIRD, KEY))
     return Plate.worded(
         "reliability",
         panels,
@@ -273,6 +274,14 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
     return dress(ax, "redshift of the quasar", "probability", ylim=(-0.03, 1.03))
 
 
+def _both_sides(curves: RedshiftCurves) -> RedshiftBins | None:
+    """Return the bins around the redshift that parts classes, where both sides of it hold some that are drawn."""
+    if curves.zoom is None or curves.z_cut is None:
+        return None
+    filled = numbers(curves.zoom.z)[np.array(curves.zoom.n) >= COMMON]
+    return curves.zoom if (filled < curves.z_cut).any() and (filled >= curves.z_cut).any() else None
+
+
 @register_plate("scores", 80)
 def _redshift_plate(subject: Subject) -> Plate | None:
     """Return probabilities against redshift, whole range and around the cut."""
@@ -281,7 +290,7 @@ def _redshift_plate(subject: Subject) -> Plate | None:
         one = subject.exhibits.redshift.get(evaluation.run)
         if one is None or not (regime in _CLOSER or regime == subject.main.regime):
             continue
-        for bins, words in ((one.whole, "all redshifts"), (one.zoom, f"around z = {one.z_cut}")):
+        for bins, words in ((one.whole, "all redshifts"), (_both_sides(one), f"around z = {one.z_cut}")):
             if bins is not None:
                 options = {"zoom": bins is one.zoom, "title": f"{regime}: {words}", "most": 3}
                 panels.append(Panel(redshift_figure, one, (4.6, 3.5), options=options))

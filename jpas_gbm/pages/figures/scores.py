@@ -14,6 +14,7 @@ from ...comparison.evaluation import COMMON
 from ...text import count, cut_words, magnitude_name, number, sample_words, seeds_words, with_span
 from .plates import (
     DARK,
+    KEY,
     LIGHT,
     PALE,
     RULES,
@@ -177,7 +178,8 @@ def _radar_plate(subject: Subject) -> Plate | None:
         f1.append(f"{regime}: {', '.join(each)}")
     # Three radars and one legend: no half-empty row.
     panels = [Panel(radar_figure, found, _RADAR, polar=True, options={"figure": f, "legend": False}) for f in RADARS]
-    panels.append(Panel(key_figure, {regime: regime_look(regime, found.regimes) for regime in found.regimes}, _RADAR))
+    looks = {regime: regime_look(regime, found.regimes) for regime in found.regimes}
+    panels.append(Panel(key_figure, looks, _RADAR, KEY))
     return Plate.worded(
         "radar",
         panels,
@@ -361,7 +363,7 @@ def _confusion_plate(subject: Subject) -> Plate:
         each = [f"{c} {number(one[f'per_class.{c}.recall'], 2)}" for c in one.classes]
         recalls.append(f"{title}: recall {', '.join(each)}")
     panels = [Panel(confusion_figure, one, SMALL, options={"title": title}) for title, one in shown]
-    panels += [Panel(share_key_figure, "share of the true class", SMALL)] if len(panels) % 2 and panels[1:] else []
+    panels += [Panel(share_key_figure, "share of the true class", SMALL, KEY)] if len(panels) % 2 and panels[1:] else []
     return Plate.worded("confusion", panels, rows=subject.rows_words, recalls="; ".join(recalls))
 
 
@@ -473,7 +475,7 @@ def _magnitude_plate(subject: Subject) -> Plate | None:
     panels = [Panel(magnitude_figure, evaluations, (4.6, 3.3), options=options) for options in shown]
     if shared:
         looks = {regime: regime_look(regime, list(evaluations)) for regime in evaluations}
-        panels.append(Panel(key_figure, looks, (4.6, 3.3)))
+        panels.append(Panel(key_figure, looks, (4.6, 3.3), KEY))
     return Plate.worded(
         "magnitude",
         panels,
