@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
@@ -12,7 +13,9 @@ from matplotlib.figure import Figure
 from jpas_gbm.comparison.evaluation import COMMON
 from jpas_gbm.comparison.shown import pair_map
 from jpas_gbm.errors import ConfigError, OutputError
+from jpas_gbm.explanation.blocks import LINES
 from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.pages.figures.attribution import mark_lines
 from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
 from jpas_gbm.pages.figures.objects import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
@@ -215,3 +218,15 @@ def test_the_table_of_ways_names_the_magnitude():
     made = {"options": {"cut": 22.5}, "data": {"magnitude": "r (Legacy Surveys)"}}
     assert "rows with r (Legacy Surveys) ≤ 22.5" in candidates_table(card | {"provenance": made}).caption
     assert candidates_table(card).caption == "Ways to use mocks and labels, scored on target validation."
+
+
+@pytest.mark.parametrize(("width", "z"), [(3.4, 0.0), (9.4, 0.0), (3.4, 2.2), (4.6, 0.3)])
+def test_labels_of_lines_do_not_overlap(width, z):
+    figure = Figure(figsize=(width, 3.0), layout="constrained")
+    ax = figure.add_subplot(xscale="linear" if z else "log", xlim=(3800, 9200) if z else (900, 7300))
+    ax.set_ylabel("attribution per band")
+    low, high = ax.get_xlim()
+    mark_lines([(line, at) for line in LINES if low < (at := line.wavelength * (1 + z)) < high], ax)
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in ax.texts]
+    assert len(boxes) > 3 and not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -316,21 +317,31 @@ def rest_figure(explanation: Explanation, ax: Axes) -> Axes:
     ticks = [t for t in (700, 1000, 1500, 2000, 3000, 4000, 5000, 7000, 9000) if left <= t <= right]
     ax.set_xticks(ticks, [str(t) for t in ticks])
     ax.set_xticks([], minor=True)
-    _mark_lines(explanation, ax)
+    mark_lines([(one, one.wavelength) for one in explanation.content.lines if left <= one.wavelength <= right], ax)
     ax.axhline(0, color=INK, lw=0.7)
     legend = {"loc": "upper right"}
     return dress(ax, "wavelength in the rest frame (Å)", "attribution per band", grid="y", legend=legend)
 
 
-def _mark_lines(explanation: Explanation, ax: Axes) -> None:
-    """Mark lines at rest; labels of neighbours take turns in two rows."""
-    left, right = ax.get_xlim()
-    last, row = 1e-9, 0
-    for line in explanation.content.lines:
-        if left <= line.wavelength <= right:
-            row = 1 - row if np.log(line.wavelength / last) < 0.09 * np.log(right / left) else 0
-            last = line.wavelength
-            mark_line(line, last, ax, 1.01 + 0.055 * row)
+def mark_lines(marks: Sequence[tuple[Line, float]], ax: Axes) -> None:
+    """Mark lines and breaks; each label stands in the lowest of three rows in which it has room.
+
+    Parameters
+    ----------
+    marks : sequence of (Line, float)
+        Each with the wavelength at which it is drawn, Å, within the limits of the axes and rising.
+    ax : Axes
+        Where to draw: its limits are set.
+    """
+    box = ax.get_window_extent()
+    inches = 0.92 * box.width / ax.figure.dpi  # of the axes, once their labels have found room
+    ends = [-np.inf] * 3
+    for line, wavelength in marks:
+        place = (ax.transData.transform((wavelength, 0))[0] - box.x0) / box.width * inches
+        half = 0.033 * len(line.label) + 0.04
+        row = next((i for i, end in enumerate(ends) if place - half > end), int(np.argmin(ends)))
+        ends[row] = place + half
+        mark_line(line, wavelength, ax, 1.01 + 0.055 * row * max(1.0, 3.0 / inches))
 
 
 def mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:

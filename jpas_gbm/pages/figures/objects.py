@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...text import number
-from .attribution import mark_line
+from .attribution import mark_lines
 from .data import FLUX_LABEL, per_wavelength
 from .plates import BLUE, INK, MUTED, VERMILION, dress
 
@@ -108,10 +108,8 @@ def object_bands_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> 
         top = min((flux + shown)[seen].max(), flux[seen].max() + 0.3 * span)
         ax.set_ylim(low - 0.65 * span, max(high + 0.2 * span, top + 0.05 * span))
     if np.isfinite(z := float(arrays["z"][row])):
-        for line in content.lines:
-            place = float(line.seen_at(z))
-            if pivot.min() - 80 < place < pivot.max() + 80:
-                mark_line(line, place, ax, 1.0)
+        places = [(line, float(line.seen_at(z))) for line in content.lines]
+        mark_lines([(line, at) for line, at in places if pivot.min() - 80 < at < pivot.max() + 80], ax)
     ax.set_xlabel("wavelength (Å)")
     ax.set_ylabel(FLUX_LABEL, fontsize=8)
     return ax

@@ -75,7 +75,7 @@ def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
         ax.errorbar(place, mean, yerr=reach(mean, [v.interval for v in values]), label=regime, **marks)
     for j in range(1, len(names)):
         ax.axvline(j - 0.5, color=PALE, lw=0.6)
-    ax.set_xticks(range(len(names)), labels, fontsize=7)
+    ax.set_xticks(range(len(names)), labels, fontsize=7 if ax.get_window_extent().width / ax.figure.dpi > 4 else 5.5)
     cut = "" if comparison.cut is None else f", {magnitude_name(comparison.about)} ≤ {comparison.cut:g}"
     ax.set_title(f"{comparison.n_test:,} held-out rows{cut}\nbars: 95 % over objects", fontsize=7.5)
     legend = {"ncols": min(many, 3), "loc": "lower right"}
