@@ -14,7 +14,7 @@ from .atomic import atomic_folder
 from .boosting.booster import Ensemble, Member, StagedBooster
 from .boosting.calibration import Calibrator, HeldOut
 from .boosting.decision import decide
-from .boosting.few_bands import FewBands
+from .boosting.few_bands import ByBrightness, FewBands
 from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe
@@ -58,18 +58,16 @@ class Model:
         Which decision validation chose.
     card : mapping
         The model card: how it was made and what was measured on validation.
-    survey : str
-        The survey that the target's catalogue was read as.
-    shift : DomainShift, optional
-        Zero points, divided out of catalogues of that survey.
+    survey, shift : str, DomainShift, optional
+        The survey that the target's catalogue was read as; zero points, divided out of catalogues of that survey.
     bare_calibrator : Calibrator, optional
         `calibrator` for rows without imaging magnitude and morphology.
     held_out, overlap : HeldOut, Overlap, optional
         The labelled rows that calibrated, with cross-fitted probabilities; what training rows look like.
     known : LabelledRows, optional
         The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
-    few_bands, redshift : FewBands, RedshiftDensity, optional
-        What few observed bands are worth; redshift densities of quasar candidates from the template fits.
+    few_bands, brightness, redshift : FewBands, ByBrightness, RedshiftDensity, optional
+        Calibration by observed bands and by brightness; redshift densities of quasar candidates from template fits.
     """
 
     scheme: LabelScheme
@@ -88,6 +86,7 @@ class Model:
     overlap: Overlap | None = None
     known: LabelledRows | None = None
     few_bands: FewBands | None = None
+    brightness: ByBrightness | None = None
     redshift: RedshiftDensity | None = None
 
     @property
@@ -219,7 +218,7 @@ class Model:
         return self.widen(self.with_spread(X, is_bare(catalogue), threads)[0], catalogue)
 
     def widen(self, p: np.ndarray, catalogue: Catalogue) -> np.ndarray:
-        """Return probabilities that are as sure as the observed bands of each row allow.
+        """Return probabilities that are as sure as the brightness and the observed bands of each row allow.
 
         Parameters
         ----------
@@ -230,8 +229,9 @@ class Model:
         -------
         array of float64, shape (..., n, k)
         """
-        observed = np.isfinite(catalogue.select_bands(self.bands).flux).sum(axis=1)
-        return p if self.few_bands is None else self.few_bands.apply(p, observed)
+        p = p if self.brightness is None else self.brightness.apply(p, catalogue.imaging_mag)
+        seen = np.isfinite(catalogue.select_bands(self.bands).flux)
+        return p if self.few_bands is None else self.few_bands.apply(p, seen.sum(axis=1))
 
     def with_spread(
         self, X: np.ndarray, bare: np.ndarray, threads: int = 1, doubt: np.ndarray | None = None

@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import BeforeValidator, FiniteFloat, NonNegativeInt
 
 from .boosting.calibration import HeldOut
-from .boosting.few_bands import FewBands
+from .boosting.few_bands import ByBrightness, FewBands
 from .features.overlap import Overlap
 from .features.redshifts import RedshiftDensity
 from .features.shift import DomainShift
@@ -26,6 +26,7 @@ OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
     "overlap": ("overlap.npz", Overlap.from_arrays),
     "known": ("known.npz", LabelledRows.of),
     "few_bands": ("few_bands.npz", FewBands.from_arrays),
+    "brightness": ("brightness.npz", ByBrightness.from_arrays),
     "redshift": ("redshift.npz", RedshiftDensity.from_arrays),
 }
 
@@ -128,7 +129,8 @@ def misfits(model: Any) -> Iterator[str]:
     for member in model.members:
         yield from member.misfits(k, f)
     yield from () if model.held_out is None else model.held_out.misfits(k)
-    yield from () if model.few_bands is None else model.few_bands.misfits(k)
+    for part in filter(None, (model.few_bands, model.brightness)):
+        yield from part.misfits(k)
     yield from () if model.overlap is None else model.overlap.misfits(f, k)
     yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
     yield from () if model.redshift is None else model.redshift.misfits(model.recipe.templates)

@@ -11,7 +11,7 @@ import numpy as np
 
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
-from ..boosting.few_bands import learn_few_bands
+from ..boosting.few_bands import ByBrightness, learn_brightness, learn_few_bands
 from ..boosting.matrix import UnseenMissingWarning
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
@@ -28,6 +28,35 @@ from .folds import Folds, MembersOf, mean_margins
 from .rows import Regime, Rows, counted_rows
 from .sky import observe_again
 from .stages import Stages
+
+
+def apart(folds: Folds, rows: CalibrationRows, held: HeldOut) -> tuple[HeldOut, ByBrightness | None]:
+    """Calibrate rows of the sky that are brighter than the cut apart from fainter ones, by imaging magnitude.
+
+    Parameters
+    ----------
+    folds : Folds
+        Rows and trainings.
+    rows : CalibrationRows
+        The rows that calibrate.
+    held : HeldOut
+        These, with cross-fitted probabilities.
+
+    Returns
+    -------
+    held : HeldOut
+        With the probabilities after it.
+    brightness : ByBrightness or None
+        None where mocks calibrate, no row has an imaging magnitude, or rows of either side are too few.
+    """
+    stages = folds.first
+    names = stages.rows.recipe.names
+    if rows.domain == "source" or "imaging_mag" not in names:
+        return held, None
+    mag, val = rows.val.X[:, names.index("imaging_mag")], rows.val
+    made, p = learn_brightness(held.p, val.y, mag, stages.options.cut, val.groups, stages.run.choice_seed)
+    return replace(held, p=p), made
+
 
 _MISCALIBRATED = 0.06
 """1 sigma of what band by band may lie between the fluxes of mocks and of a sky of which nothing was seen, mag."""

@@ -20,7 +20,7 @@ from ..surveys.labels import LabelledRows
 from ..text import duration
 from .anchors import calibration_rows, field_mix
 from .band_shifts import BandShifts
-from .calibrating import doubted, with_few_bands, with_redshifts
+from .calibrating import apart, doubted, with_few_bands, with_redshifts
 from .choosing import (
     Choice,
     Entrant,
@@ -471,6 +471,9 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         made["class mix"] = mix.to_dict()
     held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
     held, overlap = doubted(folds, regime, rows, held, members, calibrator)
+    held, brightness = apart(folds, rows, held)
+    if brightness is not None:
+        facts["by brightness"] = brightness.to_dict()
     model = Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
@@ -486,6 +489,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         shift=stages.rows.shift,
         held_out=held,
         overlap=overlap,
+        brightness=brightness,
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
     return with_redshifts(with_few_bands(model, regime, folds, members_of, run), dataset, regime, stages, run)

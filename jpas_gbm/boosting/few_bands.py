@@ -1,4 +1,4 @@
-"""What few bands are worth: probabilities of rows with few observed bands, as held-out rows with as few teach."""
+"""Calibration by what was observed of a row, as held-out rows like it teach: few bands, and how bright it is."""
 
 from __future__ import annotations
 
@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ..options import CalibrationOptions
 from ..scores.losses import log_p, softmax
+from .calibration import crossfit_probabilities, fit_calibrator
 from .scaling import fit_scaling
 
 SHARES = (1 / 11, 2 / 11, 4 / 11, 8 / 11)
@@ -185,3 +187,137 @@ def _drawn(rows: np.ndarray, y: np.ndarray, counts: np.ndarray, rng: np.random.G
         taken.append(rng.permutation(own)[: left // (len(classes) - place)])
         left -= len(taken[-1])
     return np.sort(np.concatenate(taken))
+
+
+_FEWEST_SIDE = 50
+"""Rows on either side of the magnitude limit below which the two are calibrated alike."""
+_MANY, _HELD = 1_000, (30.0, 10.0)
+"""Rows from which on the calibration that all share counts for 10 rows beside those of a side; for 30 where fewer."""
+
+
+@dataclass(frozen=True, eq=False)
+class ByBrightness:
+    """Calibration of bright and of faint rows, each held by the one that all share.
+
+    Probabilities p of a row whose imaging magnitude is known become softmax(W log p + b).
+
+    Parameters
+    ----------
+    cut : float
+        Faintest magnitude of the bright.
+    A : array of float64, shape (2, k, k + 1)
+        [W | b] of the bright, and of the faint.
+    """
+
+    cut: float
+    A: np.ndarray
+
+    def apply(self, p: np.ndarray, mag: np.ndarray) -> np.ndarray:
+        """Return the probabilities of rows as bright as they are.
+
+        Parameters
+        ----------
+        p : array of float64, shape (..., n, k)
+            Calibrated probabilities.
+        mag : array, shape (n,)
+            Imaging magnitude; NaN where unknown, which leaves a row as it is.
+
+        Returns
+        -------
+        array of float64, shape (..., n, k)
+            Rows sum to 1.
+        """
+        found = np.array(p, dtype=np.float64)
+        for A, rows in zip(self.A, (mag <= self.cut, mag > self.cut), strict=True):
+            margins = log_p(found[..., rows, :]) @ A[:, :-1].T + A[:, -1]
+            found[..., rows, :] = softmax(margins.reshape(-1, len(A))).reshape(margins.shape)
+        return found
+
+    def misfits(self, n_classes: int) -> Iterator[str]:
+        """Yield what is wrong with it.
+
+        Parameters
+        ----------
+        n_classes : int
+            Of the model.
+
+        Yields
+        ------
+        str
+        """
+        k = n_classes
+        if self.A.shape != (2, k, k + 1) or not np.isfinite([self.cut, *self.A.flat]).all():
+            yield f"its calibration by brightness is of shape {self.A.shape} for {k} classes, or is not finite"
+
+    def to_dict(self) -> dict[str, object]:
+        """Return a form that JSON can hold.
+
+        Returns
+        -------
+        dict
+        """
+        return {"cut": self.cut, "bright": self.A[0].tolist(), "faint": self.A[1].tolist()}
+
+    def to_arrays(self) -> dict[str, np.ndarray]:
+        """Return the parts by name, in a form that ``numpy.savez`` can hold.
+
+        Returns
+        -------
+        dict of str to array
+        """
+        return {"cut": np.array(self.cut), "A": self.A}
+
+    @classmethod
+    def from_arrays(cls, value: dict[str, np.ndarray]) -> ByBrightness:
+        """Rebuild from :meth:`to_arrays`.
+
+        Parameters
+        ----------
+        value : dict of str to array
+
+        Returns
+        -------
+        ByBrightness
+        """
+        return cls(float(value["cut"]), np.asarray(value["A"], dtype=np.float64))
+
+
+def learn_brightness(
+    p: np.ndarray, y: np.ndarray, mag: np.ndarray, cut: float, groups: np.ndarray, seed: int
+) -> tuple[ByBrightness | None, np.ndarray]:
+    """Learn what parts bright rows from faint ones, from held-out rows.
+
+    Parameters
+    ----------
+    p : array of float64, shape (n, k)
+        Their cross-fitted probabilities.
+    y : array of int, shape (n,)
+        Their classes.
+    mag : array, shape (n,)
+        Imaging magnitude, NaN where unknown.
+    cut : float
+        Faintest magnitude of the bright.
+    groups : array of int, shape (n,)
+        Their objects.
+    seed : int
+        Of the folds.
+
+    Returns
+    -------
+    ByBrightness or None
+        None where either side has too few rows.
+    array of float64, shape (n, k)
+        The probabilities after it, cross-fitted again.
+    """
+    sides = [np.flatnonzero(mag <= cut), np.flatnonzero(mag > cut)]
+    if min(map(len, sides)) < _FEWEST_SIDE:
+        return None, p
+    held = _HELD[int(len(y) >= _MANY)]
+    options = CalibrationOptions(method="offsets", shrinkage=(_SHRINKAGE,), prior_rows=held)
+    after, found = p.copy(), []
+    for rows in sides:
+        logs = log_p(p[rows])
+        made, _ = fit_calibrator(logs, y[rows], options, groups=groups[rows], seed=seed)
+        found.append(np.column_stack([made.W, made.b]))
+        after[rows] = crossfit_probabilities(logs, y[rows], options, groups=groups[rows], seed=seed)
+    return ByBrightness(cut, np.stack(found)), after

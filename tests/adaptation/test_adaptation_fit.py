@@ -49,6 +49,7 @@ def test_the_card_says_what_was_tried(ssda):
     assert {"continue(gamma=0)", "continue(gamma=0.25)", "stack(gamma=0)", "pool(weight=3)", "target"} <= named
     assert card["verdict"]["sentence"] and card["rule"]
     assert all(entry["seconds"] >= 0 for entry in card["trainings"])
+    assert card["calibration"]["by brightness"]["cut"] == 22.5 and ssda.brightness is not None
     assert card["label_budget"]["target labels for trees"] == card["rows"]["target_train"]["rows"]
     assert any(line.startswith("regime ssda") for line in ssda.lines())
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.boosting.few_bands import FewBands, learn_few_bands, thinned
+from jpas_gbm.boosting.few_bands import ByBrightness, FewBands, learn_brightness, learn_few_bands, thinned
 from jpas_gbm.scores.losses import log_loss, softmax
 
 
@@ -95,3 +95,33 @@ def test_what_does_not_fit_is_named(learnt):
     bad = FewBands(22, learnt.share, np.where(learnt.A == 0, np.nan, learnt.A))
     assert "not finite" in next(bad.misfits(2))
     assert "stands at the shares" in next(FewBands(22, learnt.share[::-1], learnt.A).misfits(2))
+
+
+def test_bright_and_faint_rows_are_calibrated_apart_and_those_of_unknown_magnitude_are_not():
+    rng = np.random.default_rng(0)
+    p = softmax(rng.normal(0, 2, (3000, 3)))
+    mag = np.where(np.arange(3000) % 3 == 0, 23.0, 21.0)
+    # The bright are as sure as they should be; of the faint every other row is of any class.
+    y = np.array([rng.choice(3, p=one) for one in p])
+    lost = (mag > 22.5) & (rng.random(3000) < 0.5)
+    y[lost] = rng.integers(0, 3, lost.sum())
+    made, after = learn_brightness(p, y, mag, 22.5, np.arange(3000), 0)
+    bright, faint = mag < 22.5, mag > 22.5
+    assert log_loss(after[faint], y[faint]) < log_loss(p[faint], y[faint]) - 0.1
+    assert log_loss(after[bright], y[bright]) < log_loss(p[bright], y[bright]) + 0.002
+    assert made.A[1, 0, 0] < 0.6 < 0.9 < made.A[0, 0, 0]
+    known = np.where(np.arange(3000) < 5, np.nan, mag)
+    wide = made.apply(np.stack([p, p]), known)
+    np.testing.assert_array_equal(wide[:, :5], np.stack([p, p])[:, :5])
+    np.testing.assert_allclose(wide.sum(axis=2), 1)
+    np.testing.assert_allclose(wide[1, 5:], after[5:], atol=0.05)
+    again = ByBrightness.from_arrays(made.to_arrays())
+    assert again.cut == 22.5 and np.array_equal(again.A, made.A) and not list(again.misfits(3))
+    assert "for 4 classes" in next(made.misfits(4))
+    assert "not finite" in next(ByBrightness(np.nan, made.A).misfits(3))
+
+
+def test_few_rows_on_a_side_are_calibrated_as_all_are():
+    p = np.full((400, 2), 0.5)
+    made, after = learn_brightness(p, np.arange(400) % 2, np.linspace(18, 22.5, 400) + 0.05, 22.5, np.arange(400), 0)
+    assert made is None and after is p

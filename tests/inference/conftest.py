@@ -41,6 +41,7 @@ class FakeFitted:
     redshift: None = None
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
     few_bands: Any = None
+    brightness: Any = None
     predict, widen = Model.predict, Model.widen
 
     def features(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> Any:
