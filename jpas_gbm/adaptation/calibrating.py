@@ -30,6 +30,28 @@ from .sky import observe_again
 from .stages import Stages
 
 
+def settled(
+    folds: Folds, regime: Regime, rows: CalibrationRows, held: HeldOut, members: list[Member], calibrator: Calibrator
+) -> tuple[HeldOut, Overlap | None, ByBrightness | None]:
+    """Learn what follows the calibration of margins: doubt of strange rows, then bright and faint rows apart.
+
+    Parameters
+    ----------
+    folds, regime, rows, held, members, calibrator
+        As for :func:`doubted`.
+
+    Returns
+    -------
+    held : HeldOut
+        With probabilities as both leave them.
+    overlap : Overlap or None
+    brightness : ByBrightness or None
+    """
+    held, overlap = doubted(folds, regime, rows, held, members, calibrator)
+    held, brightness = apart(folds, rows, held)
+    return held, overlap, brightness
+
+
 def apart(folds: Folds, rows: CalibrationRows, held: HeldOut) -> tuple[HeldOut, ByBrightness | None]:
     """Calibrate rows of the sky that are brighter than the cut apart from fainter ones, by imaging magnitude.
 

@@ -20,7 +20,7 @@ from ..surveys.labels import LabelledRows
 from ..text import duration
 from .anchors import calibration_rows, field_mix
 from .band_shifts import BandShifts
-from .calibrating import apart, doubted, with_few_bands, with_redshifts
+from .calibrating import settled, with_few_bands, with_redshifts
 from .choosing import (
     Choice,
     Entrant,
@@ -469,11 +469,9 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         made["named path"] = path_facts(scores.path, choice, folds.first, stages, members)
     if mix is not None:
         made["class mix"] = mix.to_dict()
-    held = rows.held_out(override(options, method=report.method, shrinkage=(report.shrinkage,)), seed)
-    held, overlap = doubted(folds, regime, rows, held, members, calibrator)
-    held, brightness = apart(folds, rows, held)
-    if brightness is not None:
-        facts["by brightness"] = brightness.to_dict()
+    chosen = override(options, method=report.method, shrinkage=(report.shrinkage,))
+    held, overlap, brightness = settled(folds, regime, rows, rows.held_out(chosen, seed), members, calibrator)
+    facts["by brightness"] = None if brightness is None else brightness.to_dict()
     model = Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
