@@ -6,6 +6,7 @@ import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import NamedTuple
 
 import numpy as np
 
@@ -30,9 +31,27 @@ from .sky import observe_again
 from .stages import Stages
 
 
+class Settled(NamedTuple):
+    """What follows the calibration of margins, as a model holds it.
+
+    Parameters
+    ----------
+    held_out : HeldOut
+        The rows that calibrated, with probabilities as all that follows leaves them.
+    overlap : Overlap or None
+        What the rows that trained look like.
+    brightness : ByBrightness or None
+        What parts bright rows from faint ones.
+    """
+
+    held_out: HeldOut
+    overlap: Overlap | None
+    brightness: ByBrightness | None
+
+
 def settled(
     folds: Folds, regime: Regime, rows: CalibrationRows, held: HeldOut, members: list[Member], calibrator: Calibrator
-) -> tuple[HeldOut, Overlap | None, ByBrightness | None]:
+) -> Settled:
     """Learn what follows the calibration of margins: doubt of strange rows, then bright and faint rows apart.
 
     Parameters
@@ -42,14 +61,11 @@ def settled(
 
     Returns
     -------
-    held : HeldOut
-        With probabilities as both leave them.
-    overlap : Overlap or None
-    brightness : ByBrightness or None
+    Settled
     """
     held, overlap = doubted(folds, regime, rows, held, members, calibrator)
     held, brightness = apart(folds, rows, held)
-    return held, overlap, brightness
+    return Settled(held, overlap, brightness)
 
 
 def apart(folds: Folds, rows: CalibrationRows, held: HeldOut) -> tuple[HeldOut, ByBrightness | None]:

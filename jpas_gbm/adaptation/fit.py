@@ -470,8 +470,8 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     if mix is not None:
         made["class mix"] = mix.to_dict()
     chosen = override(options, method=report.method, shrinkage=(report.shrinkage,))
-    held, overlap, brightness = settled(folds, regime, rows, rows.held_out(chosen, seed), members, calibrator)
-    facts["by brightness"] = None if brightness is None else brightness.to_dict()
+    after = settled(folds, regime, rows, rows.held_out(chosen, seed), members, calibrator)
+    facts["by brightness"] = None if after.brightness is None else after.brightness.to_dict()
     model = Model(
         scheme=dataset.scheme,
         bands=dataset.target.bands,
@@ -485,9 +485,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         card=model_card(trained, scores, choice, stages.rows, made),
         survey=dataset.target.survey,
         shift=stages.rows.shift,
-        held_out=held,
-        overlap=overlap,
-        brightness=brightness,
+        **after._asdict(),
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
     return with_redshifts(with_few_bands(model, regime, folds, members_of, run), dataset, regime, stages, run)
