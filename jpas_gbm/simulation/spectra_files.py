@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -12,7 +12,8 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native, number_columns
-from ..surveys.units import wrong_unit
+from ..surveys.packing import spelt_numbers
+from ..surveys.units import check_f_lambda, vacuum_wavelengths, wrong_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -178,18 +179,14 @@ def spectra_paths(files: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
             given, path = "", Path(word)
         if not path.exists():
             raise CatalogueError(f"{path}: there is no such file.")
-        inside = sorted(p for p in path.iterdir() if _is_spectra(p)) if path.is_dir() else [path]
+        inside = sorted(p for p in path.iterdir() if _SPECTRA.fullmatch(p.name.lower())) if path.is_dir() else [path]
         if not inside:
             raise CatalogueError(f"{path}: is a folder without spectra (.fits, .npz, .parquet, .txt).")
         yield from ((each, given) for each in inside)
 
 
-def _is_spectra(path: Path) -> bool:
-    """Return whether a file of a folder is meant: redrock results and indices stand beside spectra."""
-    name = path.name.lower()
-    return name.endswith((".fits", ".fits.gz", ".npz", ".parquet", ".txt", ".dat")) and not re.search(
-        "redrock-|_redrock", name
-    )
+# Redrock results, indices and words for people stand beside spectra.
+_SPECTRA = re.compile(r"(?!.*(redrock-|_redrock)|readme|licen[cs]e).*\.(fits(\.gz)?|npz|parquet|txt|dat)")
 
 
 def _check_grid(grid: np.ndarray, path: Path) -> None:
@@ -225,15 +222,12 @@ def _class(word: str, path: Path) -> str:
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[SpectraBlock | Templates]]:
-    name = path.name.lower()
-    if name.endswith((".fits", ".fits.gz", ".fit")):
-        return _read_fits
-    if name.endswith(".npz"):
-        return _read_npz
-    if name.endswith((".parquet", ".pq")):
-        return _read_parquet
-    if name.endswith((".txt", ".dat", ".csv", ".ascii")):
-        return _read_columns
+    readers = dict.fromkeys((".txt", ".dat", ".csv", ".ascii"), _read_columns)
+    readers |= {".npz": _read_npz, ".parquet": _read_parquet, ".pq": _read_parquet}
+    readers |= {".fits": _read_fits, ".fit": _read_fits}
+    ending = path.suffix.lower()
+    if path.name.lower().endswith(".fits.gz") or ending in readers:
+        return readers.get(ending, _read_fits)
     raise CatalogueError(f"{path}: is of no kind that holds spectra here: .fits, .npz, .parquet, .txt or .dat.")
 
 
@@ -273,7 +267,11 @@ def _text(values: np.ndarray) -> np.ndarray:
 
 def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     """SDSS, BOSS and eBOSS: the coadd in extension 1, the pipeline's row in extension 2; vacuum wavelengths."""
-    table, row = hdus[1].data, hdus[2].data
+    row = hdus[2].data if len(hdus) > 2 else None
+    if row is None or not len(row):
+        raise CatalogueError(f"{path}: lacks its second table, of class and redshift. Fetch it again, or leave it out.")
+    table = hdus[1].data
+    check_f_lambda(next(column.unit for column in hdus[1].columns if column.name.lower() == "flux"), path)
     column = {name.upper(): name for name in row.names}
 
     def value(*names: str, default: object = np.nan) -> np.ndarray:
@@ -290,19 +288,12 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     plate, mjd, fibre = (int(value(n, default=0)[0]) for n in ("PLATE", "MJD", "FIBERID"))
     made = (plate * 100_000 + mjd) * 10_000 + fibre
     return SpectraBlock(
-        _vacuum(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header),
-        flux[None],
-        ivar[None],
-        (path.name,),
-        np.where(thing > 0, thing, made),
-        _text(value("CLASS", default="")),
-        _text(value("SUBCLASS", default="")),
-        value("Z").astype(np.float64),
-        value("ZWARNING", default=0).astype(np.int64),
-        value("PLUG_RA", "RA").astype(np.float64),
-        value("PLUG_DEC", "DEC").astype(np.float64),
-        np.where(ebv > 0, ebv, np.nan).astype(np.float64),
-    )
+        vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header), flux[None], ivar[None],
+        (path.name,), np.where(thing > 0, thing, made), _text(value("CLASS", default="")),
+        _text(value("SUBCLASS", default="")), value("Z").astype(np.float64),
+        value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA").astype(np.float64),
+        value("PLUG_DEC", "DEC").astype(np.float64), np.where(ebv > 0, ebv, np.nan).astype(np.float64),
+    )  # fmt: skip
 
 
 def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
@@ -310,12 +301,14 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
     from astropy.io import fits
 
     fibres = hdus["FIBERMAP"].data
-    wavelength, flux, ivar = _merged_arms(hdus)
+    wavelength, flux, ivar = _merged_arms(hdus, path)
     n = len(fibres)
     beside = path.with_name(path.name.replace("coadd", "redrock", 1))
+    if not beside.exists():
+        beside = beside.with_suffix("") if beside.suffix == ".gz" else beside.with_name(f"{beside.name}.gz")
     spectype, subtype = np.full(n, "", dtype="U6"), np.full(n, "", dtype="U20")
     z, warning = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-    if beside != path and beside.exists():
+    if "coadd" in path.name and beside.exists():
         with fits.open(beside, memmap=False) as found:
             known = found["REDSHIFTS"].data
             if not len(known):
@@ -334,19 +327,11 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
     )  # fmt: skip
 
 
-def _vacuum(wavelength: np.ndarray, header: Mapping[str, object]) -> np.ndarray:
-    """Return vacuum wavelengths, where the header says that they are in air (Ciddor 1996, inverted by N. Piskunov)."""
-    said = str(header.get("AIRORVAC", header.get("VACUUM", "vac"))).strip().lower()
-    if said not in ("air", "false", "f", "0"):
-        return wavelength
-    s2 = (1e4 / wavelength) ** 2
-    index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
-    return wavelength * index
-
-
-def _merged_arms(hdus: HDUList) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _merged_arms(hdus: HDUList, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the B, R and Z arms as one spectrum on the union of their grids, shapes (m,), (n, m), (n, m)."""
     arms = [arm for arm in ("BRZ", "B", "R", "Z") if f"{arm}_FLUX" in hdus]
+    for arm in arms:
+        check_f_lambda(hdus[f"{arm}_FLUX"].header.get("BUNIT"), path)
     grids = [native(hdus[f"{arm}_WAVELENGTH"].data).astype(np.float64) for arm in arms]
     # The arms share one step, 0.8 Å: rounding tells equal pixels.
     ticks = [np.round(grid * 10).astype(np.int64) for grid in grids]
@@ -374,20 +359,17 @@ def _redrock(hdus: HDUList, path: Path) -> Templates:
     many = hdus["ARCHETYPE_COEFF"].data if "ARCHETYPE_COEFF" in hdus else np.zeros((0, len(vectors)))
     subtype = str(head.get("RRSUBTYP", "")).strip()
     return Templates(
-        10.0**grid if head.get("LOGLAM") else grid,
-        vectors,
-        native(many).astype(np.float32),
-        tuple(f"{path.name}[{i}]" for i in range(len(many))),
-        str(head["RRTYPE"]).strip(),
-        (subtype,) * len(many),
-        path.name,
-    )
+        10.0**grid if head.get("LOGLAM") else grid, vectors, native(many).astype(np.float32),
+        tuple(f"{path.name}[{i}]" for i in range(len(many))), str(head["RRTYPE"]).strip(),
+        (subtype,) * len(many), path.name,
+    )  # fmt: skip
 
 
 _KEYS = {
     "wavelength": ("wavelength", "wave", "lambda", "lam"),
     "flux": ("flux",),
     "ivar": ("ivar",),
+    "error": ("error", "err", "sigma", "flux_error", "flux_err", "fluxerr", "e_flux", "uncertainty", "noise"),
     "z": ("z", "redshift"),
     "id": ("targetid", "specid", "object_id", "id", "thing_id"),
     "spectype": ("spectype", "class", "cls"),
@@ -420,10 +402,10 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
             }
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
-    if values.shape[1] != len(grid):
-        raise CatalogueError(f"{path}: flux has {values.shape[1]} pixels a row, wavelength has {len(grid)}.")
-    if "ivar" in given:
-        given["ivar"] = np.atleast_2d(given["ivar"])
+    if grid.ndim != 1:
+        raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
+    for what in {"ivar", "error"} & given.keys():
+        given[what] = np.atleast_2d(given[what])
     yield from _from_columns(path, grid, values, given)
 
 
@@ -441,25 +423,44 @@ def _from_columns(
 ) -> Iterator[SpectraBlock | Templates]:
     """Yield the rows of a table: observed where there are inverse variances, else templates at rest, by class."""
     n = len(flux)
-    names = np.array([f"{path.name}[{i}]" for i in range(n)])
-    text = {what: _text(given[what]) if what in given else np.full(n, "") for what in ("spectype", "subtype")}
-    if len({len(flux), *(len(values) for values in given.values())}) > 1:
+    for what, values in given.items():
+        if values.dtype.kind == "O" and values.ndim == 1:
+            words = np.array(["" if value is None else str(value) for value in values])
+            given[what] = values.astype(np.float64) if any(isinstance(v, float) for v in values) else words
+        elif values.ndim == 0:
+            given[what] = np.full(n, values)
+    if len({n, *map(len, given.values())}) > 1:
         raise CatalogueError(f"{path}: its arrays have different numbers of rows.")
+    for what, values in {"flux": flux, "ivar": flux, "error": flux, **given}.items():
+        if what in ("flux", "ivar", "error") and values.shape != (n, len(grid)):
+            raise CatalogueError(f"{path}: {what} has {values.shape[-1]} pixels a row, wavelength has {len(grid)}.")
+    if "error" in given and "ivar" not in given:
+        error = np.asarray(given["error"], dtype=np.float64)
+        given["ivar"] = np.divide(1.0, error**2, out=np.zeros_like(error), where=np.isfinite(error) & (error > 0))
+    names = np.array([f"{path.name}[{i}]" for i in range(n)])
+    text = {what: _text(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
+
+    def number(what: str, whole: bool = False) -> np.ndarray:
+        values = given.get(what, np.full(n, -1 if whole else np.nan))
+        if values.dtype.kind in "US":
+            values = spelt_numbers(values, whole, f"{path}[{what}]", 0)
+        if whole and values.dtype.kind == "f" and (np.abs(values) > 2.0**53).any():
+            raise CatalogueError(f"{path}: its ids are stored as floating point, which corrupts those above 2^53.")
+        return np.ma.filled(np.ma.masked_invalid(values), -1).astype(np.int64) if whole else values.astype(np.float64)
+
     if "ivar" not in given:
+        if (np.abs(np.nan_to_num(number("z"))) > 0.01).any():
+            raise CatalogueError(f"{path}: has redshifts, as observed spectra do, and neither ivar nor error. Add one.")
         for kind in np.unique(text["spectype"]):
             rows = text["spectype"] == kind
             own = tuple(text["subtype"][rows].tolist())
             eye = np.eye(int(rows.sum()), dtype=np.float32)
             yield Templates(grid, flux[rows], eye, tuple(names[rows].tolist()), str(kind), own, path.name)
         return
-
-    def number(what: str) -> np.ndarray:
-        return np.asarray(given[what], dtype=np.float64) if what in given else np.full(n, np.nan)
-
     yield SpectraBlock(
         grid, flux, np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)), tuple(names.tolist()),
-        np.asarray(given.get("id", np.full(n, -1)), dtype=np.int64), text["spectype"], text["subtype"], number("z"),
-        np.asarray(given.get("warning", np.zeros(n)), dtype=np.int64), number("ra"), number("dec"), number("ebv"),
+        number("id", whole=True), text["spectype"], text["subtype"], number("z"),
+        np.nan_to_num(number("warning")).astype(np.int64), number("ra"), number("dec"), number("ebv"),
     )  # fmt: skip
 
 
@@ -472,23 +473,22 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
-    wave, flux = _key(table.column_names, "wavelength"), _key(table.column_names, "flux")
-    if wave is None or flux is None:
+    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(table.column_names, what))}
+    if not {"wavelength", "flux"} <= held.keys():
         raise CatalogueError(
             f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(table.column_names)}."
         )
     grids: dict[bytes, list[int]] = {}
-    waves = [np.asarray(value, dtype=np.float64) for value in table[wave].to_pylist()]
-    for row, value in enumerate(waves):
-        grids.setdefault(value.tobytes(), []).append(row)
-    for rows in grids.values():
-        part = table.take(rows)
-        given = {
-            what: np.array(part[key].to_pylist())
-            for what in _KEYS
-            if (key := _key(table.column_names, what)) and what not in ("wavelength", "flux")
-        }
-        yield from _from_columns(path, waves[rows[0]], np.array(part[flux].to_pylist(), dtype=np.float32), given)
+    for row, wave in enumerate(held.pop("wavelength")):
+        pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error") if what in held}
+        if wave is None or pixels != {np.shape(wave)}:
+            raise CatalogueError(
+                f"{path}: row {row} has not as many fluxes, ivar or error as wavelengths. Drop the row."
+            )
+        grids.setdefault(np.asarray(wave, dtype=np.float64).tobytes(), []).append(row)
+    for grid, rows in grids.items():
+        given = {what: np.array([values[row] for row in rows]) for what, values in held.items()}
+        yield from _from_columns(path, np.frombuffer(grid), given.pop("flux").astype(np.float32), given)
 
 
 def _read_columns(path: Path) -> Iterator[Templates]:

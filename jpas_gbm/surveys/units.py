@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 import warnings
+from collections.abc import Mapping
 from functools import cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
+
+import numpy as np
 
 from ..errors import CatalogueError
 
@@ -49,7 +52,7 @@ _MAGNITUDES = {
 
 
 _SPELT = {
-    "A": "Angstrom", "a": "Angstrom", "aa": "Angstrom", "angs": "Angstrom", "angstrom": "Angstrom",
+    "A": "Angstrom", "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angs": "Angstrom", "angstrom": "Angstrom",
     "angstroms": "Angstrom", "ergs": "erg", "erg": "erg", "sec": "s", "secs": "s", "second": "s", "seconds": "s",
     "s": "s", "cm": "cm", "hz": "Hz", "hertz": "Hz", "w": "W", "watt": "W", "watts": "W", "m": "m", "um": "um",
     "micron": "um", "microns": "um", "nm": "nm", "jy": "Jy", "jansky": "Jy", "janskys": "Jy", "janskies": "Jy",
@@ -240,4 +243,56 @@ def wrong_unit(last: float) -> str | None:
     """
     if last >= 2500.0:
         return None
+    if 3.2 < last < 4.6:
+        return "log10 of Å (raise 10 to them; what is named loglam is taken so) or µm (multiply them by 10,000)"
     return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
+
+
+def check_f_lambda(text: str | None, place: object) -> None:
+    """Refuse fluxes of spectra that are stated to be no f_λ; how large the unit is does not matter.
+
+    Parameters
+    ----------
+    text : str, optional
+        As the file states it.
+    place : path or str
+        For the message.
+
+    Raises
+    ------
+    CatalogueError
+        If something else is stated, or what is not understood.
+    """
+    stated = stated_unit(text)
+    if not says_nothing(text) and (stated is None or stated.kind != "f_lambda"):
+        raise CatalogueError(
+            f"{place}: its fluxes are in {text!r}; f_λ is expected, such as 1e-17 erg/s/cm2/Angstrom. Convert them, or "
+            "mend the unit where it is wrong."
+        )
+
+
+def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object]) -> np.ndarray:
+    """Return vacuum wavelengths, where the header says that they are in air.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Å.
+    header : mapping of str to object
+        AIRORVAC, or VACUUM, says of which kind they are; vacuum where it does not.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        Å, in vacuum.
+
+    References
+    ----------
+    Ciddor (1996), Applied Optics 35, 1566; inverted by N. Piskunov for VALD.
+    """
+    said = str(header.get("AIRORVAC", header.get("VACUUM", "vac"))).strip().lower()
+    if said not in ("air", "false", "f", "0"):
+        return wavelength
+    s2 = (1e4 / wavelength) ** 2
+    index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
+    return wavelength * index

@@ -368,7 +368,7 @@ def spoil(folder, files):
 WRONG = {
     "GALAXY=nm.txt": "looks like nm: multiply them by 10",
     "GALAXY=few.txt": "is no template",
-    "short.fits": "cannot be read as spectra",
+    "short.fits": "lacks its second table",
     "table.csv.gz": "is of no kind that holds spectra",
     "STAR=ragged.npz": "900 pixels a row, wavelength has 1000",
     "STAR=nowhere.npz": "has no flux on wavelengths",

@@ -1,0 +1,154 @@
+"""Spectra as people keep them: errors in place of inverse variances, gaps in tables, units that are no f_λ."""
+
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pandas as pd
+import pytest
+from astropy.io import fits
+
+from jpas_gbm.errors import CatalogueError
+from jpas_gbm.simulation.spectra_files import SpectraBlock, read_spectra
+
+GRID = np.arange(3600.0, 9800.0, 2.0)
+FLUX = np.stack([(GRID / 5000) ** power for power in (-1.5, 0.5, -0.3)]).astype(np.float32)
+KINDS = np.array(["QSO", "STAR", "GALAXY"])
+
+
+def table(**changed):
+    rows = {"wavelength": GRID, "flux": FLUX, "ivar": FLUX * 0 + 25, "z": np.array([2.3, 0, 0.4]), "spectype": KINDS}
+    return {name: values for name, values in {**rows, **changed}.items() if values is not None}
+
+
+def block_of(path, **changed) -> SpectraBlock:
+    np.savez(path / "t.npz", **table(**changed))
+    (block,) = read_spectra([path / "t.npz"])
+    return block
+
+
+def parquet(path, **changed):
+    rows = {
+        name: [GRID] * 3 if name == "wavelength" else values if name == "specid" else list(values)
+        for name, values in table(**changed).items()
+    }
+    pd.DataFrame(rows).to_parquet(path / "t.parquet")
+    return read_spectra([path / "t.parquet"])
+
+
+def test_errors_stand_for_inverse_variances(tmp_path):
+    """Without, three observed spectra would be taken for templates at rest, at redshift 2.3."""
+    errors = np.where(np.arange(len(GRID)) % 50, 0.2, [[0.0], [np.nan], [-1.0]])
+    block = block_of(tmp_path, ivar=None, error=errors)
+    assert isinstance(block, SpectraBlock)
+    assert (block.ivar[:, ::50] == 0).all()
+    np.testing.assert_allclose(block.ivar[:, 1], 25)
+    np.testing.assert_allclose(block.z, [2.3, 0, 0.4])
+
+
+def test_templates_have_no_redshift(tmp_path):
+    with pytest.raises(CatalogueError, match=r"t\.npz: has redshifts, as observed .* and neither ivar nor error\. Add"):
+        block_of(tmp_path, ivar=None)
+    np.savez(tmp_path / "u.npz", **table(ivar=None, z=None))
+    assert [len(kind) for kind in read_spectra([tmp_path / "u.npz"])] == [1, 1, 1]
+
+
+def test_one_class_for_all_and_missing_ids(tmp_path):
+    block = block_of(
+        tmp_path, spectype=np.array("QSO"), targetid=np.array([np.nan, 7, 8]), zwarn=np.array([0, np.nan, 4])
+    )
+    assert block.spectype.tolist() == ["QSO"] * 3
+    assert block.object_id.tolist() == [-1, 7, 8] and block.warning.tolist() == [0, 0, 4]
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        ({"targetid": np.array(["J1", "2", ""])}, r"t\.npz\[id\]: row 0 holds 'J1' where an integer is needed"),
+        ({"targetid": np.array([1.0, 2e17, 3])}, r"t\.npz: its ids are stored as floating point, .* above 2\^53"),
+        ({"ivar": FLUX[:, :9]}, rf"ivar has 9 pixels a row, wavelength has {len(GRID)}"),
+        ({"flux": FLUX.T, "ivar": FLUX.T}, r"different numbers of rows"),
+        ({"wavelength": np.stack([GRID] * 3)}, r"its wavelengths are of shape \(3, 3100\): one grid for all rows"),
+        ({"wavelength": np.log10(GRID)}, r"end at 3\.99\d*; that looks like log10 of Å .*loglam"),
+    ],
+)
+def test_what_cannot_be_understood_is_said(changed, words, tmp_path):
+    with pytest.raises(CatalogueError, match=words):
+        block_of(tmp_path, **changed)
+
+
+def test_gaps_of_a_parquet_table(tmp_path):
+    with pytest.raises(CatalogueError, match=r"t\.parquet: does not say of which class its spectra are"):
+        list(parquet(tmp_path, spectype=["QSO", None, "STAR"]))
+    assert next(iter(parquet(tmp_path, specid=[5.0, None, 7.0]))).object_id.tolist() == [5, -1, 7]
+    block = next(
+        iter(parquet(tmp_path, z=[None, 0.0, 0.4], specid=pd.array([5, None, 39627700000000001], dtype="Int64")))
+    )
+    assert np.isnan(block.z[0]) and block.object_id.tolist() == [5, -1, 39627700000000001]
+    for flux in ([FLUX[0], FLUX[1], None], [FLUX[0], FLUX[1], FLUX[2][:9]]):
+        with pytest.raises(CatalogueError, match=r"t\.parquet: row 2 has not as many fluxes, .* as wavelengths\. Drop"):
+            list(parquet(tmp_path, flux=flux))
+
+
+def spec(path, unit=None, second=True):
+    loglam = np.log10(GRID)
+    columns = [fits.Column("FLUX", "E", unit=unit, array=FLUX[0]), fits.Column("LOGLAM", "E", array=loglam),
+               fits.Column("IVAR", "E", array=FLUX[0] * 0 + 9)]  # fmt: skip
+    row = [fits.Column("CLASS", "6A", array=["QSO"]), fits.Column("Z", "E", array=[2.3])]
+    hdus = [fits.PrimaryHDU(), fits.BinTableHDU.from_columns(columns), fits.BinTableHDU.from_columns(row)]
+    fits.HDUList(hdus if second else hdus[:2]).writeto(path, overwrite=True)
+    return path
+
+
+def test_fluxes_that_are_no_f_lambda_are_refused(tmp_path):
+    path = tmp_path / "spec.fits"
+    for unit in (None, "1e-17 erg/s/cm2/Ang", "W m-2 um-1", "10**-17 erg/(s cm2 Angstrom)"):
+        assert len(list(read_spectra([spec(path, unit)]))) == 1
+    for unit in ("Jy", "nanomaggies", "count"):
+        with pytest.raises(
+            CatalogueError, match=rf"spec\.fits: its fluxes are in '{unit}'; f_λ is expected, .*Convert"
+        ):
+            list(read_spectra([spec(path, unit)]))
+    with pytest.raises(CatalogueError, match=r"spec\.fits: lacks its second table, of class and redshift"):
+        list(read_spectra([spec(path, second=False)]))
+
+
+def test_words_for_people_beside_spectra_are_passed_over(tmp_path):
+    spec(tmp_path / "renamed.fits")
+    (tmp_path / "README.txt").write_text("Mine.\n")
+    (tmp_path / "LICENSE.txt").write_text("Free.\n")
+    (tmp_path / "plot.png").write_bytes(b"\x89PNG")
+    assert [block.name for block in read_spectra([tmp_path])] == [("renamed.fits",)]
+
+
+def test_redshifts_beside_a_packed_coadd(tmp_path):
+    """A packed coadd finds the redrock file as it is, and the other way about."""
+    places = [fits.Column(name, "D", array=[1.0]) for name in ("TARGET_RA", "TARGET_DEC")]
+    fibres = fits.BinTableHDU.from_columns(
+        [
+            fits.Column("TARGETID", "K", array=[9]),
+            *places,
+        ],
+        name="FIBERMAP",
+    )
+    arms = [fits.ImageHDU(v, name=f"B_{n}") for n, v in
+            (("WAVELENGTH", GRID), ("FLUX", FLUX[:1]), ("IVAR", FLUX[:1] * 0 + 4))]  # fmt: skip
+    arms[1].header["BUNIT"] = "10**-17 erg/(s cm2 Angstrom)"
+    found = [fits.Column("TARGETID", "K", array=[9]), fits.Column("Z", "D", array=[2.4]),
+             fits.Column("ZWARN", "K", array=[0]),
+             fits.Column("SPECTYPE", "6A", array=["QSO"]), fits.Column("SUBTYPE", "4A", array=["HIZ"])]  # fmt: skip
+    fits.HDUList([fits.PrimaryHDU(), fibres, *arms]).writeto(tmp_path / "coadd-1.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(found, name="REDSHIFTS")]).writeto(
+        tmp_path / "redrock-1.fits"
+    )
+
+    def pack(name):
+        with gzip.open(tmp_path / f"{name}.gz", "wb") as packed:
+            packed.write((tmp_path / name).read_bytes())
+        (tmp_path / name).unlink()
+
+    pack("coadd-1.fits")
+    assert next(iter(read_spectra([tmp_path / "coadd-1.fits.gz"]))).z[0] == 2.4
+    pack("redrock-1.fits")
+    assert next(iter(read_spectra([tmp_path / "coadd-1.fits.gz"]))).z[0] == 2.4
