@@ -491,7 +491,7 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
         yield from _from_columns(path, np.frombuffer(grid), given.pop("flux").astype(np.float32), given)
 
 
-def _read_columns(path: Path) -> Iterator[Templates]:
+def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
     """A template as two columns of text: wavelength in Å at rest, f_λ."""
     table = number_columns(path)
     if len(table) < 10:

@@ -1,14 +1,16 @@
 """Files of the reference folder and of the public releases: each is inspected and prepared, or named."""
 
+import gzip
 import re
 from pathlib import Path
 
+import astropy.units as u
 import h5py
 import numpy as np
 import pandas as pd
 import pytest
 from astropy.io import fits
-from astropy.table import Table
+from astropy.table import MaskedColumn, Table
 from sample_files import write_idr, write_mocks
 from survey_samples import write_sdss
 
@@ -16,6 +18,7 @@ import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.reader import read_labels
+from jpas_gbm.surveys.tables import find_format
 
 SENTENCES = {
     "jpas/curves/*": "is a curve .two columns of numbers",
@@ -333,3 +336,45 @@ def test_a_votable_before_the_table_of_a_fits_file_does_no_harm(tmp_path):
         primary.header["VOTMETA"] = True
         fits.HDUList([primary, hdus[1].copy()]).writeto(tmp_path / "plus.fits")
     np.testing.assert_array_equal(jg.read(tmp_path / "plus.fits").flux, straight.flux)
+
+
+def test_ipac_tables_are_read_by_the_places_of_their_bars(tmp_path):
+    """As IRSA gives them: values hold bars, quotes and blanks, ids exceed 2^53, blanks and 'null' are missing."""
+    t = Table(
+        {
+            "source_id": np.array([2**53 + 1, 2**62 + 3, 7]),
+            "ra": [1.0, 2.0, 3.0] * u.deg,
+            "dec": MaskedColumn([4.0, 5.0, 6.0], mask=[False, True, False], unit="deg"),
+            "name": ["a|b", '"q', "c d"],
+        }
+    )
+    t.meta["comments"] = ["made for a test"]
+    t.write(tmp_path / "t.tbl", format="ascii.ipac")
+    plain = (tmp_path / "t.tbl").read_bytes()
+    assert plain.startswith(b"\\ made")
+    (tmp_path / "t.tbl.gz").write_bytes(gzip.compress(plain))
+    (tmp_path / "crlf.tbl").write_bytes(plain.replace(b"\n", b"\r\n"))
+    for name in ("t.tbl", "t.tbl.gz", "crlf.tbl"):
+        table = find_format(tmp_path / name)(tmp_path / name)
+        assert [table.columns[c].unit for c in ("source_id", "ra", "dec")] == [None, "deg", "deg"]
+        (block,) = table.read({"source_id": "int", "dec": "float", "name": "text"})
+        assert block["source_id"].tolist() == t["source_id"].tolist()
+        assert block["name"].tolist() == ["a|b", '"q', "c d"]
+        np.testing.assert_array_equal(block["dec"], [4, np.nan, 6])
+
+
+def test_what_is_wrong_in_an_ipac_table_is_said_with_its_line(tmp_path):
+    Table({"id": [1, 2], "ra": ["10.5", "x"]}).write(tmp_path / "t.tbl", format="ascii.ipac")
+    table = find_format(tmp_path / "t.tbl")(tmp_path / "t.tbl")
+    line = len((tmp_path / "t.tbl").read_text().splitlines())
+    with pytest.raises(CatalogueError, match=rf"t\.tbl\[ra\]: holds 'x' \(line {line}\) where a number is needed"):
+        list(table.read({"ra": "float"}))
+
+
+def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
+    """Comments before the header count, as in an editor."""
+    for header in ("id,ra", "id,ra,twice,twice"):
+        more = ",," if "twice" in header else ""
+        (tmp_path / "t.csv").write_text(f"# one\n# two\n{header}\n1,10.5{more}\n2,x{more}\n")
+        with pytest.raises(CatalogueError, match=r"t\.csv\[ra\]: holds 'x' \(line 5\) where a number"):
+            list(find_format(tmp_path / "t.csv")(tmp_path / "t.csv").read({"ra": "float"}))

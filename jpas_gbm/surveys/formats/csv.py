@@ -1,8 +1,9 @@
-"""Text tables with a header line, CSV and ECSV, read in blocks."""
+"""Text tables with a header line, CSV, ECSV and IPAC, read in blocks."""
 
 from __future__ import annotations
 
 import csv
+import io
 import itertools
 import json
 import re
@@ -38,9 +39,10 @@ class CsvTable(RawTable):
     """A text table with a header line; lines that begin with # before it, or with # and fewer values, are skipped.
 
     Columns are separated by comma, semicolon, tab or bar, whichever the header has most of, else by single blanks; in
-    ECSV as its own header says, which also gives units, keywords and the lengths of arrays. Numbers are read as 64-bit
-    floats unless an integer is asked for, which then must be one in every row. Text is UTF-8, or UTF-16 with its mark;
-    what is neither is read as Latin-1, which is noted.
+    ECSV as its own header says, which also gives units, keywords and the lengths of arrays; in an IPAC table by the
+    places of the bars of its header, which also gives units and what stands for a missing value. Numbers are read as
+    64-bit floats unless an integer is asked for, which then must be one in every row. Text is UTF-8, or UTF-16 with
+    its mark; what is neither is read as Latin-1, which is noted.
 
     Parameters
     ----------
@@ -62,14 +64,20 @@ class CsvTable(RawTable):
         if path.suffix.lower() in _PROSE:
             raise CatalogueError(f"{path}: is a text for people ({path.suffix}), no table.")
         lines = self._lines(peek(path, _HEAD_BYTES))
+        self._bars = _ipac_header(lines)
         self._skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
         if self._skip == len(lines):
             raise CatalogueError(f"{path}: has comment lines only, no header line with column names.")
-        _refuse_curve(path, lines[self._skip : self._skip + 20])
-        header = lines[self._skip]
         self._arrays: dict[str, int] = {}
         self._units: dict[str, str] = {}
-        self._delimiter = self._separator(lines[self._skip : self._skip + 20])
+        if self._bars:
+            self._skip = lines.index(self._bars[0]) + len(self._bars) - 1
+            names, *_ = rows = [_between(line) for line in self._bars]
+            lines[self._skip] = "|".join(names)
+            self._units = {name: unit for name, unit in zip(names, rows[2] if rows[2:] else [], strict=False) if unit}
+        _refuse_curve(path, lines[self._skip : self._skip + 20])
+        header = lines[self._skip]
+        self._delimiter = "|" if self._bars else self._separator(lines[self._skip : self._skip + 20])
         if re.match(r"#\s*%ECSV", lines[0]):
             self._understand([line[2:] for line in lines[: self._skip]])
         elif path.with_name(f"{path.name}.json").is_file():
@@ -155,9 +163,13 @@ class CsvTable(RawTable):
         if want is not None:
             convert["include_columns"] = list(want)
             convert["column_types"] = {name: self._type(name, kind) for name, kind in want.items()}
-        packed = is_packed(self.path)
+        if self._bars:
+            source = pa.PythonFile(_IpacRows(open_content(self.path), self._bars), mode="r")
+        else:
+            packed = is_packed(self.path)
+            source = pa.PythonFile(open_content(self.path), mode="r") if packed else pa.OSFile(str(self.path))
         return pacsv.open_csv(
-            pa.PythonFile(open_content(self.path), mode="r") if packed else pa.OSFile(str(self.path)),
+            source,
             read_options=pacsv.ReadOptions(
                 use_threads=False,
                 skip_rows=self._skip + (self._names is not None),
@@ -232,7 +244,7 @@ class CsvTable(RawTable):
                 f"{self.path}: is damaged after row {row} ({text}). Each line needs as many values as the header."
             )
         name = self._order[int(found.group(1))]
-        line = f" (line {int(found.group(2)) + self._skip})" if found.group(2) else ""
+        line = f" (line {found.group(2)})" if found.group(2) else ""
         value, wanted = found.group(4), "an integer" if found.group(3) == "int64" else "a number"
         hint = ""
         if wanted == "an integer" and _NUMBER.fullmatch(value):
@@ -246,6 +258,57 @@ class CsvTable(RawTable):
         elif line.endswith(f"(line {self._skip + 2})"):
             hint = " If that line states units, remove it."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
+
+
+def _ipac_header(lines: Sequence[str]) -> list[str]:
+    """Return the lines of names, types, units and missing values of an IPAC table; none of any other text.
+
+    The format is IRSA's: https://irsa.ipac.caltech.edu/applications/DDGEN/Doc/ipac_tbl.html
+    """
+    rest = list(itertools.dropwhile(lambda line: line.startswith("\\") or not line.strip(), lines))
+    bars = list(itertools.takewhile(lambda line: line.startswith("|") and line.rstrip().endswith("|"), rest))
+    return bars if len(bars) <= 4 and rest[len(bars) :][:1] and rest[len(bars)].startswith(" ") else []
+
+
+def _between(line: str) -> list[str]:
+    """Return what stands between the bars of a header line of an IPAC table, without blanks and dashes around it."""
+    return [value.strip().strip("-").strip() for value in line.strip()[1:-1].split("|")]
+
+
+class _IpacRows(io.RawIOBase):
+    """An IPAC table as lines of values parted by bars; what stands for a missing value there becomes blank."""
+
+    def __init__(self, content: Any, bars: Sequence[str]) -> None:
+        self._content, self._bars, self._left = content, bars, b""
+        self._lines = self._rewritten()
+
+    def _rewritten(self) -> Iterator[bytes]:
+        """Yield as many lines as the table has, of which those before the names are blank."""
+        spans = list(itertools.pairwise(i for i, letter in enumerate(self._bars[0]) if letter == "|"))
+        missing = [word or "null" for word in _between(self._bars[3])] if self._bars[3:] else ["null"] * len(spans)
+        lines = iter(io.TextIOWrapper(self._content, encoding="utf-8", errors="replace"))
+        text = io.StringIO()
+        writer = csv.writer(text, delimiter="|", lineterminator="\n")
+        bars = 0
+        while bars < len(self._bars):
+            bars += next(lines).startswith("|")
+            yield b"\n" if bars < len(self._bars) else ("|".join(_between(self._bars[0])) + "\n").encode()
+        for line in lines:
+            values = (line[start:end].strip() for start, end in spans)
+            writer.writerow("" if value == word else value for value, word in zip(values, missing, strict=True))
+            yield text.getvalue().encode()
+            text.seek(0)
+            text.truncate()
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        while len(self._left) < len(buffer) and (more := b"".join(itertools.islice(self._lines, 4096))):
+            self._left += more
+        taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
+        buffer[: len(taken)] = taken
+        return len(taken)
 
 
 def _refuse_curve(path: Path, lines: Sequence[str]) -> None:
