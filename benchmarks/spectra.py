@@ -3,7 +3,8 @@
     python benchmarks/spectra.py DATA --out reports/spectra [--rows 60000] [--sets 2] [--folds 0,1,2,3,4]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}`` and ``jpas/curves``. The real spectra (ZWARNING 0) are seen
-through the curves as they are, and with J-PAS noise (five draws). They are dealt to five folds by where they are from:
+through the curves as they are (pixels of night-sky lines interpolated, as ``mocks`` does), and with J-PAS noise (five
+draws). They are dealt to five folds by where they are from:
 plate 3655; plate 7102; DESI quasars; the other plates in two groups. For each fold, mocks are made of the templates and
 of the real spectra of the *other* folds (quasar vectors are fitted to those alone), a model learns from the mocks, and
 its temperature is that of the other folds. The prior is uniform over the four classes. The χ² fit has the redrock
@@ -13,8 +14,6 @@ vectors over a grid of redshifts and the PyHammer templates, a floor of 3 %, and
 from __future__ import annotations
 
 import argparse
-import hashlib
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -22,13 +21,16 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from scipy.optimize import minimize_scalar
+from judged import Figure, checksums, write_figures
+from scipy.optimize import minimize, minimize_scalar
 
 from jpas_gbm.boosting.classifier import JpasClassifier
+from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions, SimulateOptions
+from jpas_gbm.simulation.kinds import SPARSE
 from jpas_gbm.simulation.observe import draw_shift, draw_tiles, mock_means, noise_of
-from jpas_gbm.simulation.parents import ParentLight, learn_parents
+from jpas_gbm.simulation.parents import _SKY_LINES, ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra import transmission
 from jpas_gbm.simulation.spectra_files import SpectraBlock, Templates, read_spectra
@@ -49,6 +51,7 @@ from jpas_gbm.surveys.catalogue import Catalogue
 
 CLASSES = ("QSO_high", "QSO_low", "GALAXY", "STAR")
 DRAWS = 5
+METRICS = ("log_loss", "accuracy", "mean_recall")
 FLOOR = 0.03
 DOUBTFUL = ("spec-7102-56666-0604.fits", "spec-9367-57758-0500.fits")
 
@@ -81,8 +84,9 @@ def see(spectra: Sequence[SpectraBlock | Templates], curves: Sequence[Curve]) ->
         if isinstance(block, Templates):
             continue
         weights, covered = band_operator(curves, block.wavelength)
+        sky = np.any([(block.wavelength > a) & (block.wavelength < b) for a, b in _SKY_LINES], axis=0)
         for i in range(len(block)):
-            good = block.good[i]
+            good = block.good[i] & ~sky
             if block.warning[i] != 0 or good.sum() < 300:
                 continue
             flux = np.interp(block.wavelength, block.wavelength[good], block.flux[i][good])
@@ -151,7 +155,9 @@ def made_mocks(spectra, real_names: set[str], curves, camera, rows: int, seed: i
         if isinstance(block, Templates) or len(block):
             blocks.append(block)
     parents = learn_parents(blocks)
-    light = ParentLight(parents, [*curves, *instrument_curves(camera.imaging)], MocksOptions(magnitudes=(17.0, 22.7)))
+    # Near dwarfs in bursts are a kind of the real spectra; the kinds that spectra seldom show are there by default.
+    options = MocksOptions(magnitudes=(17.0, 22.7), nearby=0.05, kinds={**SPARSE, "emission-line dwarf": 0.05})
+    light = ParentLight(parents, [*curves, *instrument_curves(camera.imaging)], options)
     rng = np.random.default_rng([seed, 5])
     parts = []
     for start in range(0, rows, 4096):
@@ -175,15 +181,28 @@ def builtin_mocks(camera: Instrument, rows: int, seed: int) -> Catalogue:
 
 
 def learn(mocks: Catalogue, seed: int):
-    """Return what gives probabilities of rows: features of the mocks' own templates, and trees."""
+    """Return what gives log-probabilities of rows: features of the mocks' own templates, trees, and doubt by misfit.
+
+    A tenth of the mocks trains no tree: they say which misfits are common. Returned are probabilities that doubt has
+    tempered, and plain ones.
+    """
     options = FeatureOptions(imaging=False)
     recipe = FeatureRecipe.build(mocks.bands, options, has_imaging=False).learn(mocks, seed=seed)
     trees = JpasClassifier(
         learning_rate=0.05, leaves=31, min_child=30, rounds=350, feature_fraction=0.4, row_fraction=0.7, l2=3.0,
         random_state=seed,
     )  # fmt: skip
-    trees.fit(recipe.compute(mocks).X, mocks.label)
-    return lambda rows: trees.predict_proba(recipe.compute(rows).X)
+    X, kept = recipe.compute(mocks).X, np.random.default_rng([seed, 8]).random(len(mocks)) >= 0.1
+    trees.fit(X[kept], mocks.label[kept])
+    overlap = learn_overlap(X[kept], mocks.label[kept], X[~kept], seed=seed, names=recipe.names)
+    overlap = overlap.doubting(X[~kept], trees.predict_proba(X[~kept]), np.ones(len(CLASSES)))
+
+    def say(rows: Catalogue) -> np.ndarray:
+        seen = recipe.compute(rows).X
+        p = trees.predict_proba(seen)
+        return np.log(np.maximum([overlap.tempered(p, overlap.judge(seen)[1]), p], 1e-9))
+
+    return say
 
 
 class Chi2:
@@ -272,42 +291,24 @@ def across_folds(logits: dict[int, np.ndarray], real: Real) -> np.ndarray:
     return out
 
 
-def figures(p: np.ndarray, real: Real, rows: np.ndarray) -> dict:
-    """Return accuracy, log loss and recalls of rows, means over the draws, with intervals over objects."""
-    right = (p.argmax(axis=2) == real.label).mean(axis=0)
-    loss = -np.log(np.maximum(p[:, np.arange(len(real.label)), real.label], 1e-12)).mean(axis=0)
-    rng = np.random.default_rng(3)
-    groups = np.unique(real.group[rows])
-    members = {g: np.flatnonzero(rows & (real.group == g)) for g in groups}
-    draws = [np.concatenate([members[g] for g in rng.choice(groups, len(groups))]) for _ in range(2000)]
+def blended(parts: Sequence[dict[int, np.ndarray]], real: Real) -> np.ndarray:
+    """Return probabilities of a weighted sum of logits, (sets, n, 4); the weights are those of the other folds."""
+    own = [np.stack([of[fold][:, row] for row, fold in enumerate(real.fold.tolist())], axis=1) for of in parts]
+    out = np.empty_like(own[0])
+    for fold in parts[0]:
+        others = (real.fold != fold) & np.isin(real.fold, list(parts[0]))
+        label = np.tile(real.label[others], len(out))
 
-    def told(values: np.ndarray, among: np.ndarray) -> list[float]:
-        means = [values[d][among[d]].mean() for d in draws if among[d].any()]
-        return [float(values[among & rows].mean()), *np.percentile(means, [2.5, 97.5]).tolist()]
+        def loss(logs: np.ndarray, others: np.ndarray = others, label: np.ndarray = label) -> float:
+            total = sum(np.exp(log) * part[:, others] for log, part in zip(logs, own, strict=True))
+            p = softened(total.reshape(-1, 4), 1.0)[np.arange(len(label)), label]
+            return float(-np.log(np.maximum(p, 1e-12)).mean())
 
-    every = np.ones(len(rows), dtype=bool)
-    recalls = {
-        name: {"n": int((rows & (real.label == k)).sum()), "recall": told(right, real.label == k)}
-        for k, name in enumerate(CLASSES)
-        if (rows & (real.label == k)).any()
-    }
-    mean_recall = float(np.mean([entry["recall"][0] for entry in recalls.values()]))
-    three = np.stack([p[..., :2].sum(axis=-1), p[..., 2], p[..., 3]], axis=-1)
-    kind = np.maximum(real.label - 1, 0)
-    return {
-        "n": int(rows.sum()), "accuracy": told(right, every), "log_loss": told(loss, every), "mean_recall": mean_recall,
-        "recalls": recalls, "accuracy_of_three": float((three.argmax(axis=2) == kind)[:, rows].mean()),
-    }  # fmt: skip
-
-
-def paired(p: np.ndarray, q: np.ndarray, real: Real, rows: np.ndarray) -> list[float]:
-    """Return by how much p is more often right than q, with a paired interval over objects."""
-    gain = (p.argmax(axis=2) == real.label).mean(axis=0) - (q.argmax(axis=2) == real.label).mean(axis=0)
-    rng = np.random.default_rng(4)
-    groups = np.unique(real.group[rows])
-    members = {g: np.flatnonzero(rows & (real.group == g)) for g in groups}
-    means = [gain[np.concatenate([members[g] for g in rng.choice(groups, len(groups))])].mean() for _ in range(2000)]
-    return [float(gain[rows].mean()), *np.percentile(means, [2.5, 97.5]).tolist()]
+        logs = minimize(loss, np.linspace(-0.5, -2.5, len(own)), method="Nelder-Mead").x
+        here = real.fold == fold
+        total = sum(np.exp(log) * part[:, here] for log, part in zip(logs, own, strict=True))
+        out[:, here] = softened(total.reshape(-1, 4), 1.0).reshape(len(out), -1, 4)
+    return out
 
 
 def main() -> None:
@@ -337,9 +338,10 @@ def main() -> None:
     misfit = np.stack([-0.5 * chi2.misfits(*state) for state in states])
     misfit = np.maximum(misfit - misfit.max(axis=2, keepdims=True), -1e5)
     folds = [int(word) for word in given.folds.split(",")]
-    logits: dict[str, dict[int, np.ndarray]] = {"spectra": {}, "built-in": {}, "chi2": dict.fromkeys(folds, misfit)}
+    logits: dict[str, dict[int, np.ndarray]] = {name: {} for name in ("spectra", "untempered")}
+    logits["chi2"] = dict.fromkeys(folds, misfit)
     builtin = learn(builtin_mocks(camera, given.rows, given.seed), given.seed)
-    plain = np.stack([np.log(np.maximum(builtin(table), 1e-9)) for table in tables])
+    plain = np.stack([builtin(table)[0] for table in tables])
     logits["built-in"] = dict.fromkeys(folds, plain)
     print(f"built-in done, {time.time() - began:.0f} s", flush=True)
     for fold in folds:
@@ -348,55 +350,41 @@ def main() -> None:
             learn(made_mocks(spectra, names, curves, camera, given.rows, given.seed + 10 * s), given.seed + s)
             for s in range(given.sets)
         ]
-        logits["spectra"][fold] = np.stack(
-            [np.mean([np.log(np.maximum(model(table), 1e-9)) for model in models], axis=0) for table in tables]
-        )
+        both = np.stack([np.mean([model(table) for model in models], axis=0) for table in tables])
+        logits["spectra"][fold], logits["untempered"][fold] = both[:, 0], both[:, 1]
         here = real.fold == fold
         right = logits["spectra"][fold].argmax(axis=2)[:, here] == real.label[here]
         print(f"fold {fold}: n {here.sum()}, {right[0].mean():.3f} as is, {right[1:].mean():.3f} noisy, "
               f"{time.time() - began:.0f} s", flush=True)  # fmt: skip
-    write_report(given, real, {name: across_folds(of, real) for name, of in logits.items()}, sources, began, folds)
+    p = {name: across_folds(of, real) for name, of in logits.items()}
+    p["spectra and chi2"] = blended([logits["spectra"], logits["chi2"]], real)
+    write_report(given, real, p, sources, folds)
 
 
-def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence, began: float, folds) -> None:
-    """Write figures, inputs and one row for each judged object."""
-    given.out.mkdir(parents=True, exist_ok=True)
+def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence, folds: Sequence[int]) -> None:
+    """Write one row for each judged object and state, and the figures that ``make figures-check`` computes anew."""
     judged = np.isin(real.fold, folds)
-    sure = judged & ~np.isin(real.key, DOUBTFUL)
+    parts = []
+    for rows, labels in ((judged, ""), (judged & ~np.isin(real.key, DOUBTFUL), ", without two doubtful labels")):
+        for draw in range(1 + DRAWS):
+            part = pd.DataFrame({"key": real.key, "object": real.group, "fold": real.fold, "z": real.z})
+            part["part"] = ("with J-PAS noise" if draw else "as they are") + labels
+            part["class"] = np.array(CLASSES)[real.label]
+            for name, q in p.items():
+                for k, cls in enumerate(CLASSES):
+                    part[f"{name}:{cls}"] = q[draw, :, k]
+            parts.append(part[rows])
+    table = pd.concat(parts, ignore_index=True)
+    states = list(dict.fromkeys(table["part"]))
+    asked = [Figure(metric, name, part) for part in states for name in p for metric in METRICS]
+    asked += [Figure(f"recall:{cls}", "spectra", part) for part in states for cls in CLASSES]
+    pairs = [("spectra", "chi2"), ("spectra", "built-in"), ("spectra", "untempered"), ("spectra and chi2", "chi2")]
+    asked += [Figure(m, one, part, against=other) for part in states for one, other in pairs for m in METRICS[:2]]
+    places = [Path(str(source).partition("=")[2] or str(source)) for source in sources]
+    files = [path for place in places for path in place.iterdir() if path.suffix in (".fits", ".npz")]
     command = f"python benchmarks/spectra.py DATA --out reports/spectra --rows {given.rows} --sets {given.sets}"
-    told: dict = {"command": command, "seconds": time.time() - began}
-    told["rows"], told["sets"], told["seed"] = given.rows, given.sets, given.seed
-    for name, q in p.items():
-        told[name] = {
-            f"{state}{'' if rows is judged else ' without the two doubtful labels'}": figures(part, real, rows)
-            for state, part in (("as they are", q[:1]), ("with J-PAS noise", q[1:]))
-            for rows in (judged, sure)
-        }
-    told["gain over chi2"] = {
-        "as they are": paired(p["spectra"][:1], p["chi2"][:1], real, judged),
-        "with J-PAS noise": paired(p["spectra"][1:], p["chi2"][1:], real, judged),
-    }
-    told["gain over built-in"] = {"with J-PAS noise": paired(p["spectra"][1:], p["built-in"][1:], real, judged)}
-    inputs = {}
-    for source in sources:
-        place = Path(str(source).partition("=")[2] or str(source))
-        for path in sorted(place.iterdir()):
-            if path.suffix in (".fits", ".npz"):
-                inputs[f"{place.name}/{path.name}"] = hashlib.sha256(path.read_bytes()).hexdigest()
-    told["inputs"] = inputs
-    (given.out / "results.json").write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
-    table = pd.DataFrame({"key": real.key, "fold": real.fold, "class": np.array(CLASSES)[real.label], "z": real.z})
-    for name, q in p.items():
-        for state, part in (("as_is", q[0]), ("noisy", q[1:].mean(axis=0))):
-            for k, cls in enumerate(CLASSES):
-                table[f"{name}_{state}_{cls}"] = part[:, k]
-    table[judged].to_csv(given.out / "objects.csv", index=False, float_format="%.4g")
-    for name in p:
-        for state, f in told[name].items():
-            recalls = {k: (v["n"], round(v["recall"][0], 3)) for k, v in f["recalls"].items()}
-            print(f"{name:9s} {state}: n {f['n']} accuracy {np.round(f['accuracy'], 3)} log loss "
-                  f"{np.round(f['log_loss'], 3)} recall {f['mean_recall']:.3f} {recalls}")  # fmt: skip
-    print("gain over chi2", told["gain over chi2"], "over built-in", told["gain over built-in"])
+    for one in write_figures(given.out, command, checksums(files, given.data), table, asked, given.seed):
+        print(f"{one.name} {one.value:+.3f} [{one.interval[0]:+.3f}, {one.interval[1]:+.3f}]", flush=True)
 
 
 if __name__ == "__main__":

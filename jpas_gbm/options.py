@@ -359,6 +359,7 @@ class SimulateOptions(Options):
     shift: float = Field(1.0, ge=0, description="Overall scale of the shift between mocks and sky; 0 is none.")
     shifts: ShiftOptions = ShiftOptions()
     planted: PlantedLine | None = Field(None, description="Smooth spectra with one line in one class instead.")
+    wise: bool = Field(False, description="Whether imaging also has W1 and W2 of WISE, and g and z as optional bands.")
     kinds: dict[RareKind, Fraction] = Field({}, description="Rare kinds simulated too: their shares of their classes.")
 
     @model_validator(mode="after")

@@ -27,9 +27,9 @@ from ..text import count
 from .kinds import KIND, KINDS
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
 from .parents import ParentLight, Parents, learn_parents
-from .sources import MocksOptions, Objects, SkyWeights
+from .sources import MocksOptions, Objects, SkyWeights, shuffled_labels
 from .spectra_files import read_spectra, spectra_paths
-from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, shuffled_labels, simulate_survey
+from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, simulate_survey
 from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
 from .write import MockFiles, write_survey
 

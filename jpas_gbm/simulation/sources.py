@@ -341,6 +341,28 @@ def deal(n: int, mix: np.ndarray) -> np.ndarray:
     return counts
 
 
+def shuffled_labels(rng: np.random.Generator, n: int, weights: tuple[float, ...], quasar_factor: float) -> np.ndarray:
+    """Return classes in the shares of a mix, in random order.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where the order comes from.
+    n : int
+        How many.
+    weights : tuple of float
+        Of the four classes.
+    quasar_factor : float
+        By how much those of the two classes of quasars are raised.
+
+    Returns
+    -------
+    array of int8, shape (n,)
+    """
+    mix = np.array(weights) * np.array([quasar_factor, quasar_factor, 1.0, 1.0])
+    return rng.permutation(np.repeat(np.arange(len(mix), dtype=np.int8), deal(n, mix)))
+
+
 class MocksOptions(Options):
     """Mocks made of spectra: which objects, how they differ from their parents, and how they are observed."""
 

@@ -112,6 +112,9 @@ class SpectraFile(Options):
     bright_stars: Rows = Field(description="At r < 19: share, K, σ of ln T, [Fe/H], its σ.")
     faint_stars: Rows = Field(description="The same among stars that are taken for quasars.")
     late_dwarfs: Rows = Field(description="Å, a, b: ln f over other stars is a + b x.")
+    infrared_quasars: Rows = Field(description="z, r - W1, W1 - W2, AB.")
+    infrared_stars: Rows = Field(description="r - z, z - W1, W1 - W2, AB.")
+    infrared_galaxies: Rows = Field(description="z; z - W1 of blue and red ones; their r - z; W1 - W2, AB.")
 
 
 @lru_cache(maxsize=1)

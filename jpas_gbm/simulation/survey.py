@@ -8,10 +8,11 @@ import numpy as np
 
 from ..options import SimulateOptions
 from ..run import Progress
-from ..surveys.catalogue import UNLABELLED, Catalogue
+from ..surveys.catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .kinds import GALAXY, QSO_HIGH, QSO_LOW, STAR
 from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
-from .sources import AB_NANOJANSKY, Objects, Universe, deal
+from .sources import AB_NANOJANSKY, Objects, Universe, shuffled_labels
+from .spectra import spectra_file
 from .throughput import Instrument, load_instrument
 
 # Positions of the survey: tiles of one square degree from here.
@@ -60,11 +61,11 @@ def sky_catalogue(
     flags : array of int16, shape (rows, b)
         FLAGS of each value.
     """
-    own, noise = stream.spawn(2)
+    own, noise, more = stream.spawn(3)
     rng = np.random.default_rng(own)
     n = len(objects)
     label, z = _spectroscopic(rng, objects, options.n_labelled, shift.strength.wrong_labels)
-    imaging = imaging_fluxes(rng, objects, instrument)
+    imaging = light = imaging_fluxes(rng, objects, instrument)
     ra, dec, tile = _positions(rng, n, len(shift.tiles))
     mag_auto, class_star = _detection(rng, objects, instrument)
     typed = np.where(rng.random(n) < options.imaging_share, objects.morphology, -1)
@@ -92,6 +93,10 @@ def sky_catalogue(
         extra={"MAG_AUTO": mag_auto[rows], "CLASS_STAR": class_star[rows], "EBV": truth.reddening}
         | {f"FLUX_{band.upper()}": imaging[:, i] for i, band in enumerate(instrument.facts.imaging)},
     )
+    if options.wise:
+        bands, blank = _optional_bands(np.random.default_rng(more), objects, light), np.float32(np.nan)
+        seen_there = {name: np.where(has_imaging, values[rows], blank) for name, values in bands.items()}
+        catalogue = catalogue.replace(extra={**catalogue.extra, **seen_there})
     return catalogue, truth, seen.flags
 
 
@@ -340,28 +345,6 @@ _VECTORS = {"object_id": "i8", "ra": "f8", "dec": "f8", "z": "f8", "mag": "f4", 
 _EXTRA = {"ISINJPAS": "i1", "NOISE_TILE": "i2", "EBV": "f4", **{f"DESI_FLUX_{band}": "f4" for band in "GRZ"}}
 
 
-def shuffled_labels(rng: np.random.Generator, n: int, weights: tuple[float, ...], quasar_factor: float) -> np.ndarray:
-    """Return classes in the shares of a mix, in random order.
-
-    Parameters
-    ----------
-    rng : numpy.random.Generator
-        Where the order comes from.
-    n : int
-        How many.
-    weights : tuple of float
-        Of the four classes.
-    quasar_factor : float
-        By how much those of the two classes of quasars are raised.
-
-    Returns
-    -------
-    array of int8, shape (n,)
-    """
-    mix = np.array(weights) * np.array([quasar_factor, quasar_factor, 1.0, 1.0])
-    return rng.permutation(np.repeat(np.arange(len(mix), dtype=np.int8), deal(n, mix)))
-
-
 def imaging_fluxes(rng: np.random.Generator, objects: Objects, instrument: Instrument) -> np.ndarray:
     """Return g, r, z of the imaging survey with its noise.
 
@@ -385,6 +368,36 @@ def imaging_fluxes(rng: np.random.Generator, objects: Objects, instrument: Instr
     return np.maximum(flux + sigma * rng.standard_normal(flux.shape, dtype=np.float32), 0.01 * sigma)
 
 
+_WISE = (20.7, 20.0)  # AB magnitudes of 5 σ in W1 and W2 of the Legacy Surveys (Dey et al. 2019), from memory
+
+
+def _optional_bands(rng: np.random.Generator, objects: Objects, imaging: np.ndarray) -> dict[str, np.ndarray]:
+    """G, Z, and W1 and W2 with the noise of WISE, as a catalogue holds them: AB magnitudes, NaN where not positive.
+
+    Colours scatter about those that the tables ``infrared_*`` of ``configs/spectra.yaml`` give by redshift or r - z.
+    """
+    facts, n = spectra_file(), len(objects)
+    r, z = (AB_NANOJANSKY - 2.5 * np.log10(np.maximum(objects.imaging[:, band], 1e-6)) for band in (1, 2))
+    quasar, star = np.array(facts.infrared_quasars).T, np.array(facts.infrared_stars).T
+    at, blue, red, blue_rz, red_rz, second = np.array(facts.infrared_galaxies).T
+    part = (r - z - np.interp(objects.z, at, blue_rz)) / np.interp(objects.z, at, red_rz - blue_rz)
+    galaxy = np.interp(objects.z, at, blue) + np.clip(part, -0.3, 1.2) * np.interp(objects.z, at, red - blue)
+    which = [objects.label <= QSO_LOW, objects.label == GALAXY]
+    colour = np.select(which, [np.interp(objects.z, *quasar[:2]), galaxy], np.interp(r - z, *star[:2]))
+    more = [np.interp(objects.z, quasar[0], quasar[2]), np.interp(objects.z, at, second)]
+    between = np.select(which, more, np.interp(r - z, star[0], star[2]))
+    spread = np.select([mask[:, None] for mask in which], [[0.35, 0.15], [0.20, 0.10]], [0.06, 0.04])
+    first = np.where(which[0], r, z) - colour + spread[:, 0] * rng.standard_normal(n)
+    mag = np.stack([first, first - between + spread[:, 1] * rng.standard_normal(n)], axis=1)
+    seen, sky = 10.0 ** (-0.4 * (mag - 22.5)), 10.0 ** (-0.4 * (np.array(_WISE) - 22.5)) / 5.0
+    wise = seen + np.hypot(sky, 0.02 * seen) * rng.standard_normal(seen.shape)
+    flux = {"G": imaging[:, 0], "Z": imaging[:, 2], "W1": wise[:, 0], "W2": wise[:, 1]}
+    return {
+        f"{IMAGING_EXTRA}{name}": (22.5 - 2.5 * np.log10(np.where(f > 0, f, np.nan))).astype(np.float32)
+        for name, f in flux.items()
+    }
+
+
 class MockRows:
     """The columns of the mock catalogue while they are filled: each stands in memory once.
 
@@ -405,6 +418,8 @@ class MockRows:
         self._new = -(-options.n_source // options.realisations)
         n = (self._new + options.n_labelled * options.twins) * options.realisations
         self._columns = {name: np.empty(n, dtype=of) for name, of in (_VECTORS | _EXTRA).items()}
+        if options.wise:
+            self._columns |= {f"{IMAGING_EXTRA}{band}": np.empty(n, dtype="f4") for band in ("G", "Z", "W1", "W2")}
         self._columns |= {name: np.empty((n, len(instrument.filters)), dtype=np.float32) for name in _PLANES}
 
     def __len__(self) -> int:
@@ -448,7 +463,7 @@ class MockRows:
             end = min(start + CHUNK, new if start < new else len(place))
             twin = start >= new
             objects = sky.take(slice(start - new, end - new)) if twin else universe.draw(rng, labels[start:end])
-            self._fill(rng, place[start:end], objects, all_ids[start:end], twin)
+            self._fill(rng, place[start:end], objects, all_ids[start:end], twin, chunk)
             if progress:
                 progress("simulating mocks", end, len(place))
         columns = self._columns
@@ -459,10 +474,13 @@ class MockRows:
             key={"ROW": np.arange(len(self))},
             survey="jpas_mocks",
             photometry="FLUX+NOISE",
-            extra={name: columns[name] for name in _EXTRA},
+            extra={name: columns[name] for name in columns if name in _EXTRA or name.startswith(IMAGING_EXTRA)},
         )
 
-    def _fill(self, rng: np.random.Generator, place: np.ndarray, objects: Objects, ids: np.ndarray, twin: bool) -> None:
+    def _fill(
+        self, rng: np.random.Generator, place: np.ndarray, objects: Objects, ids: np.ndarray, twin: bool,
+        chunk: np.random.SeedSequence,
+    ) -> None:  # fmt: skip
         """Make all noisy rows of n objects, and put them in their places, int (n, realisations)."""
         n = len(objects)
         columns = {"object_id": ids, "z": objects.z, "label": objects.label, "EBV": objects.reddening, "ISINJPAS": twin}
@@ -472,6 +490,8 @@ class MockRows:
         columns["ra"], columns["dec"] = 360.0 * rng.random(n), np.rad2deg(np.arcsin(rng.uniform(-0.17, 0.87, n)))
         columns |= {f"DESI_FLUX_{band}": imaging[:, i] for i, band in enumerate("GRZ")}
         columns["mag"] = 22.5 - 2.5 * np.log10(imaging[:, 1])
+        if self._options.wise:
+            columns |= _optional_bands(np.random.default_rng(chunk.spawn(1)[0]), objects, imaging)
         for rows in place.T:
             columns["NOISE_TILE"] = tile = rng.integers(0, len(self._tiles), n)
             flux, error = observe_mock(rng, mean, tile, self._tiles, self._shift, self._instrument)

@@ -14,7 +14,7 @@ from ..errors import OutputError
 from ..store import provenance, write_json
 from ..surveys.audit import split_objects
 from ..surveys.bands import BandSystem, band_system
-from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
+from ..surveys.catalogue import IMAGING_EXTRA, MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.scheme import CLASSES
 from .observe import CORRUPTED
 from .survey import SimulatedSurvey
@@ -192,9 +192,18 @@ def write_imaging(survey: SimulatedSurvey, path: Path) -> None:
         _column("DEC", "D", dec, "deg"),
         _column("TYPE", "4A", _TYPES[target.morphology[rows]]),
         *(_column(f"FLUX_{band}", "E", target.extra[f"FLUX_{band}"][rows], "nanomaggy") for band in "GRZ"),
+        *(_column(f"FLUX_{band}", "E", flux, "nanomaggy") for band, flux in _wise(target, rows).items()),
         _column("FLUX_IVAR_R", "E", np.full(len(rows), 2500.0, dtype=np.float32), "1/nanomaggy^2"),
     ]
     _write(path, "TRACTOR", columns)
+
+
+def _wise(target: Catalogue, rows: np.ndarray) -> dict[str, np.ndarray]:
+    """W1 and W2 in nanomaggies where they are simulated; 0 where no positive flux was measured."""
+    mags = {band: target.extra.get(f"{IMAGING_EXTRA}{band}") for band in ("W1", "W2")}
+    with np.errstate(over="ignore"):
+        flux = {band: 10.0 ** (-0.4 * (mag[rows] - 22.5)) for band, mag in mags.items() if mag is not None}
+    return {band: np.nan_to_num(values).astype(np.float32) for band, values in flux.items()}
 
 
 TARGET, LABELS, IMAGING = "jpas_idr.fits", "desi_zcat.fits", "legacy_tractor.fits"

@@ -8,14 +8,16 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from jpas_gbm.config import parse_options
+from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import ConfigError, DatasetError, OutputError
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.simulation.simulate import simulate
 from jpas_gbm.simulation.survey import simulate_survey
+from jpas_gbm.simulation.write import first_rows, write_survey
 from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.catalogue import UNLABELLED
 from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.reader import read_imaging
 
 TINY = {"n_source": 300, "n_labelled": 200, "n_unlabelled": 100, "n_tiles": 4}
 
@@ -266,3 +268,24 @@ def test_options_come_from_files_and_names(tmp_path):
     assert named.survey.options.n_labelled == 250 and named.survey.options.n_source == 300
     with pytest.raises(ConfigError, match="there is no such file"):
         simulate(config="nothing")
+
+
+def test_wise_tells_quasars_and_changes_nothing_else(tmp_path):
+    options = SimulateOptions(**{**TINY, "n_labelled": 400}, magnitudes=(16.0, 20.0), class_mix=(1, 1, 1, 1))
+    plain, seen = (simulate_survey(override(options, wise=wise), 4) for wise in (False, True))
+    for one, other in ((plain.source, seen.source), (plain.target, seen.target)):
+        np.testing.assert_array_equal(one.flux, other.flux)
+        assert set(other.extra) - set(one.extra) == {f"imaging_{band}" for band in ("G", "Z", "W1", "W2")}
+    colour = seen.target.extra["imaging_W1"] - seen.target.extra["imaging_W2"]
+    label, z = seen.truth.label, seen.truth.z
+    # Stern et al. (2012): quasars have W1 - W2 > 0.8 (Vega) to z = 3 or so, stars none.
+    near = (label == 1) & (z > 0.8)
+    assert near.sum() > 30 and np.nanmedian(colour[near]) > 0.8 - 0.64 > np.nanquantile(colour[label == 3], 0.95)
+    write_survey(seen, tmp_path / "survey")
+    tractor = read_imaging(tmp_path / "survey" / "legacy_tractor.fits")[0]
+    written = np.sort(tractor.more["W1"][np.isfinite(tractor.more["W1"])])
+    first = first_rows(seen.target)
+    kept = seen.target.extra["imaging_W1"][first]
+    np.testing.assert_allclose(written, np.sort(kept[np.isfinite(kept)]), rtol=1e-5)
+    data = simulate(4, config=override(options, wise=True))
+    assert np.isfinite(data.source.extra["imaging_W1"]).mean() > 0.95
