@@ -62,8 +62,7 @@ def sky_catalogue(
         FLAGS of each value.
     """
     own, noise, more = stream.spawn(3)
-    rng = np.random.default_rng(own)
-    n = len(objects)
+    rng, n = np.random.default_rng(own), len(objects)
     label, z = _spectroscopic(rng, objects, options.n_labelled, shift.strength.wrong_labels)
     imaging = light = imaging_fluxes(rng, objects, instrument)
     ra, dec, tile = _positions(rng, n, len(shift.tiles))
@@ -93,11 +92,9 @@ def sky_catalogue(
         extra={"MAG_AUTO": mag_auto[rows], "CLASS_STAR": class_star[rows], "EBV": truth.reddening}
         | {f"FLUX_{band.upper()}": imaging[:, i] for i, band in enumerate(instrument.facts.imaging)},
     )
-    if options.wise:
-        bands, blank = _optional_bands(np.random.default_rng(more), objects, light), np.float32(np.nan)
-        seen_there = {name: np.where(has_imaging, values[rows], blank) for name, values in bands.items()}
-        catalogue = catalogue.replace(extra={**catalogue.extra, **seen_there})
-    return catalogue, truth, seen.flags
+    bands = _optional_bands(np.random.default_rng(more), objects, light) if options.wise else {}
+    there = {name: np.where(has_imaging, mag[rows], np.float32(np.nan)) for name, mag in bands.items()}
+    return catalogue.replace(extra={**catalogue.extra, **there}), truth, seen.flags
 
 
 def _sightings(rng: np.random.Generator, tile: np.ndarray, overlap: float, tiles: int) -> tuple[np.ndarray, np.ndarray]:
