@@ -4,9 +4,10 @@
 
 A report that judges objects of a data set holds ``objects.csv`` (or ``.parquet``) and ``figures.json``. A row of the
 first has ``key`` (names the object to whoever has the data), ``object`` (rows of one object are resampled together),
-``part`` (what the row is judged in: a sample, a kind of noise, a split), ``fold``, ``class``, and the probabilities
-``MODEL:CLASS``. The second has the command, the checksums of its inputs and the figures: metric, model, part, and where
-it is a paired difference, against which model; the value and its 95 % interval over objects.
+``part`` (what the row is judged in: a sample, a kind of noise, a split; of ``A, B`` the figures of ``A`` are made too),
+``fold``, ``class``, and the probabilities ``MODEL:CLASS``; where redshifts are judged, quantiles as ``MODEL:Z_QSO_02``
+and true ones in ``z``. The second has the command, the checksums of its inputs and the figures: metric,
+model, part, and where it is a paired difference, against which model; the value and its 95 % interval over objects.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from jpas_gbm.scores.bootstrap import object_counts
 RESAMPLES = 1000
 LEVEL = 0.95
 _LEAST = 1e-15
+QUANTILES = ("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98")
 _TABLES = ("objects.csv", "objects.parquet")
 
 
@@ -35,8 +37,10 @@ _TABLES = ("objects.csv", "objects.parquet")
 class Figure:
     """One score, or the difference of two.
 
-    ``metric`` is log_loss (nats), accuracy, macro_f1, mean_recall, recall:CLASS or auc:CLASS; ``model`` names the
-    columns; ``against`` another model, whose score on the same rows is taken off; ``part`` is empty for all rows.
+    ``metric`` is log_loss (nats), accuracy, macro_f1, mean_recall, recall:CLASS or auc:CLASS; of redshifts covered68,
+    covered95, nmad (of Δz / (1 + z) of medians), outliers (by more than 0.15), or ece:CLASS of P_Z_HIGH as the
+    probability of a class; ``model`` names the columns; ``against`` another model, whose score on the same rows is
+    taken off; ``part`` is empty for all rows.
     """
 
     metric: str
@@ -106,9 +110,38 @@ def _metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray, np.ndarr
     return known[kind]
 
 
+def _redshift_metric(name: str, rows: pd.DataFrame, model: str) -> Callable[[np.ndarray], float] | None:
+    """Return a metric of redshift quantiles as a function of weights (n,); None for the others."""
+    kind, _, chosen = name.partition(":")
+    if kind == "ece":
+        above, hit = rows[f"{model}:P_Z_HIGH"].to_numpy(float), (rows["class"] == chosen).to_numpy(float)
+        parts = np.array_split(np.argsort(above, kind="stable"), 10)
+
+        def ece(w: np.ndarray) -> float:
+            miss = [abs(float(w[part] @ (above - hit)[part])) for part in parts]
+            return sum(miss) / float(w.sum())
+
+        return ece
+    if kind not in ("covered68", "covered95", "nmad", "outliers"):
+        return None
+    found = rows[[f"{model}:{name}" for name in QUANTILES]].to_numpy(float)
+    z = rows["z"].to_numpy(float)
+    miss = (found[:, 2] - z) / (1 + z)
+    if kind == "nmad":
+        return lambda w: 1.4826 * float(np.median(np.abs(np.repeat(miss - np.median(np.repeat(miss, w)), w))))
+    ends = {"covered68": (1, 3), "covered95": (0, 4)}
+    if kind == "outliers":
+        values = np.abs(miss) > 0.15
+    else:
+        low, high = ends[kind]
+        values = (z > found[:, low]) & (z <= found[:, high])
+    return lambda w: float(np.average(values, weights=w))
+
+
 def score(table: pd.DataFrame, asked: Figure, seed: int) -> Figure:
     """Return a figure with its value, its interval over objects and the number of rows."""
-    rows = table[table["part"] == asked.part] if asked.part else table
+    inside = (table["part"] == asked.part) | table["part"].str.startswith(f"{asked.part}, ")
+    rows = table[inside] if asked.part else table
     found = models_of(table)
     for model in filter(None, (asked.model, asked.against)):
         if model not in found:
@@ -117,6 +150,17 @@ def score(table: pd.DataFrame, asked: Figure, seed: int) -> Figure:
     rows = rows[rows[f"{asked.model}:{classes[0]}"].notna()]
     if not len(rows):
         raise SystemExit(f"{asked.name}: no rows.")
+    told = _redshift_metric(asked.metric, rows, asked.model) or _told(asked, rows, classes)
+    _, place = np.unique(rows["object"].astype(str), return_inverse=True)
+    count, rng = int(place.max()) + 1, np.random.default_rng(seed)
+    draws = [told(object_counts(rng, count)[place]) for _ in range(RESAMPLES)]
+    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    value = told(np.ones(len(rows), dtype=np.int64))
+    return Figure(asked.metric, asked.model, asked.part, asked.against, len(rows), value, (float(low), float(high)))
+
+
+def _told(asked: Figure, rows: pd.DataFrame, classes: Sequence[str]) -> Callable[[np.ndarray], float]:
+    """Return a metric of probabilities, or the difference of two models', as a function of weights (n,)."""
     y = np.array([classes.index(name) for name in rows["class"]])
     of = [
         rows[[f"{model}:{name}" for name in classes]].to_numpy(float) for model in (asked.model, asked.against) if model
@@ -127,12 +171,7 @@ def score(table: pd.DataFrame, asked: Figure, seed: int) -> Figure:
         values = [metric(y, p, w) for p in of]
         return values[0] - (values[1] if len(values) > 1 else 0.0)
 
-    _, place = np.unique(rows["object"].astype(str), return_inverse=True)
-    count, rng = int(place.max()) + 1, np.random.default_rng(seed)
-    draws = [told(object_counts(rng, count)[place]) for _ in range(RESAMPLES)]
-    low, high = np.nanquantile(draws, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    value = told(np.ones(len(y)))
-    return Figure(asked.metric, asked.model, asked.part, asked.against, len(rows), value, (float(low), float(high)))
+    return told
 
 
 def checksums(paths: Sequence[Path], root: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """Do the redshift densities of quasar candidates say the truth? Quasars that neither trained nor calibrated judge.
 
-    python benchmarks/redshifts.py --out reports/redshift/built_in.json [--regime ssda] [--seed 0]
-    python benchmarks/redshifts.py --data DATA --out reports/redshift/survey_a.json
+    python benchmarks/redshifts.py --out reports/redshift/built_in [--regime ssda] [--seed 0]
+    python benchmarks/redshifts.py --data DATA --out reports/redshift/survey_a
 
 Without ``--data``: the built-in survey as ``simulate`` makes it (12,000 mocks, 5,000 labelled sources), and beside it a
 sky of many more quasars, whose labels and photometry the fit does not see, that judges. With ``--data``: a fifth of the
@@ -10,7 +10,8 @@ labelled train and validation objects is set aside before the fit, and judges; t
 Told, for each class of quasar and by magnitude, with binomial errors: the share of true redshifts within the central 68
 and 95 %, the histogram of the probability integral transform, the normalised median absolute deviation and the rate of
 outliers of the median and of the best template, how often the error of the latter holds, coverage were the class known,
-and how P(z >= cut) fares.
+and how P(z >= cut) fares. ``OUT.json`` has all of these; OUT has a row for each quasar (key, fold, class, redshift,
+quantiles, share above the cut; no flux) and the figures that ``make figures-check`` makes again of them.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from adaptation import set_aside
+from judged import QUANTILES, Figure, write_figures
 
 import jpas_gbm as jg
 from jpas_gbm.adaptation.fit import fit
@@ -109,6 +112,29 @@ def reliability(above, share, high, bins=10):
     }
 
 
+MAGNITUDES = (("r < 21", 0, 21), ("r 21 to 22.5", 21, 22.5), ("r 22.5 and fainter", 22.5, 99), ("r unknown", 0, 999))
+
+
+def table_of(rows, found, seen, fold):
+    """Return a row for each quasar that has a density."""
+    keys = [" ".join(map(str, one)) for one in zip(*(rows.key[name].tolist() for name in rows.key), strict=True)]
+    bright = [next(w for w, low, high in MAGNITUDES if low <= (99.5 if mag != mag else mag) < high) for mag in rows.mag]
+    classes = np.where(rows.label == 0, "QSO_high", "QSO_low")
+    table = pd.DataFrame({"key": keys, "object": rows.object_id, "fold": fold, "class": classes, "z": rows.z})
+    table["part"] = [f"{one}, {words}" for one, words in zip(classes, bright, strict=True)]
+    for name, values in zip(QUANTILES, found["z"].T, strict=True):
+        table[f"density:{name}"] = values
+    table["density:P_Z_HIGH"] = found["above"]
+    return table[seen].sort_values(["part", "z"]).round({"z": 5}).reset_index(drop=True)
+
+
+def figures_of(table):
+    """Return which figures are made: all, of each class, of each class by magnitude."""
+    parts = ["", *dict.fromkeys(table["class"]), *dict.fromkeys(table["part"])]
+    of = [Figure(name, "density", part) for part in parts for name in ("covered68", "covered95", "nmad", "outliers")]
+    return [*of, Figure("ece:QSO_high", "density")]
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path)
@@ -119,7 +145,7 @@ def main():
     parser.add_argument("--labelled", type=int, default=5_000)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--model", type=Path, help="where the model is kept, or was")
-    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--out", type=Path, required=True, help="a folder; OUT.json stands beside it")
     arguments = parser.parse_args()
     start = time.perf_counter()
     if arguments.data is None:
@@ -142,7 +168,7 @@ def main():
     parts = {"all": seen}
     for name, here in (("QSO_high", high), ("QSO_low", ~high)):
         parts[name] = seen & here
-        for words, least, most in (("r < 21", 0, 21), ("r 21 to 22.5", 21, 22.5), ("r 22.5 and fainter", 22.5, 99)):
+        for words, least, most in MAGNITUDES[:3]:
             parts[f"{name}, {words}"] = seen & here & (mag >= least) & (mag < most)
     shown = {name: told(name, found, z, mag, chosen) for name, chosen in parts.items() if chosen.any()}
     for one in shown.values():
@@ -164,8 +190,13 @@ def main():
         ),
     }
     print(result["p_high"], result["shapes"])
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    write_json(arguments.out, result, overwrite=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    write_json(arguments.out.with_suffix(".json"), result, overwrite=True)
+    fold = "fifth" if arguments.data is not None else "sky"
+    inputs = {} if arguments.data is None else {"dataset": jg.Dataset.load(arguments.data).fingerprint()}
+    table = table_of(rows, found, seen, fold)
+    for one in write_figures(arguments.out, result["command"], inputs, table, figures_of(table), arguments.seed):
+        print(f"{one.name} {one.value:.4f} [{one.interval[0]:.4f}, {one.interval[1]:.4f}] of {one.n}", flush=True)
 
 
 if __name__ == "__main__":

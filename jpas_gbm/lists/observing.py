@@ -17,7 +17,7 @@ from ..errors import ConfigError, ListError, did_you_mean
 from ..output.writers import Card, Column, Companion, Head, write_whole
 from ..surveys.positions import SkyIndex
 from .footprint import cell_places, cells_of
-from .records import Interval, Part
+from .records import Interval, Part, stacked
 from .rule import KINDS, ListKeywords, ListOptions
 from .target_list import Candidates, TargetList
 from .yields import bin_names
@@ -295,13 +295,7 @@ def _reserve(
         theirs = longer.candidates.records
         taken = {*_places(found.candidates.records), *_places(collided)}
         fresh = np.array([place not in taken for place in _places(theirs)], dtype=bool)
-        fresh = np.flatnonzero(fresh)[: options.reserve]
-        dtype = [
-            (n, max(collided.dtype[n], theirs.dtype[n], key=lambda t: t.itemsize)) for n in collided.dtype.names or ()
-        ]
-        rows = np.empty(len(collided) + len(fresh), dtype=dtype)
-        for name, _ in dtype:
-            rows[name] = np.concatenate([collided[name], theirs[name][fresh]])
+        rows = stacked(collided, theirs[np.flatnonzero(fresh)[: options.reserve]])
         columns = tuple(replace(c, dtype=rows.dtype[c.name].str[1:]) for c in columns)
     listed = found.candidates.records
     near = np.zeros(len(rows), dtype=np.int32)

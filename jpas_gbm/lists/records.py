@@ -426,3 +426,24 @@ class KnownCount:
     name: str
     rows: int
     listed: int = 0
+
+
+def stacked(first: np.ndarray, then: np.ndarray) -> np.ndarray:
+    """Return rows of a list one after the other, in the columns of the first.
+
+    Parameters
+    ----------
+    first, then : structured array, shape (n,) and (m,)
+        What the second lack, columns of known sources and of noise, is empty there.
+
+    Returns
+    -------
+    structured array, shape (n + m,)
+    """
+    theirs, wide = then.dtype.names or (), {name: first.dtype[name] for name in first.dtype.names or ()}
+    wide |= {name: max(wide[name], then.dtype[name], key=lambda of: of.itemsize) for name in wide if name in theirs}
+    rows = np.zeros(len(first) + len(then), dtype=list(wide.items()))
+    for name, of in wide.items():
+        rows[name][: len(first)] = first[name]
+        rows[name][len(first) :] = then[name] if name in theirs else np.nan if of.kind == "f" else np.zeros((), of)
+    return rows

@@ -137,7 +137,8 @@ class VOTableWriter(Writer):
     def __init__(self, stream: BinaryIO, head: Head) -> None:
         # Before each row BINARY2 has one bit a column that says null; NaN says it for floats already.
         flags = ("_nulls", "u1", ((len(head.columns) + 7) // 8,))
-        self._dtype = np.dtype([flags, *record_type(head.columns).newbyteorder(">").descr])
+        fields = record_type(head.columns).newbyteorder(">").descr
+        self._dtype = np.dtype([flags, *((name, "S2" if of == "|S1" else of) for name, of in fields)])
         self._names = [column.name for column in head.columns]
         self._rest = b""
         self._stream = stream
@@ -187,7 +188,8 @@ def _opening(head: Head) -> Iterator[str]:
 
 
 def _field(column: Column) -> str:
-    size = "" if column.dtype in _TYPES else f' arraysize="{column.dtype[1:]}"'
+    # One letter is written as two: an arraysize of 1 is deprecated, and none makes tools wonder.
+    size = "" if column.dtype in _TYPES else f' arraysize="{max(int(column.dtype[1:]), 2)}"'
     unit = f" unit={quoteattr(column.unit)}" if column.unit else ""
     ucd = f" ucd={quoteattr(column.ucd)}" if column.ucd else ""
     frame = ' ref="icrs"' if column.ucd.startswith("pos.eq") else ""

@@ -1,8 +1,6 @@
 """The list as a whole, and as files that astropy, validators and people can read."""
 
 import json
-import shutil
-import subprocess
 import warnings
 from pathlib import Path
 
@@ -110,21 +108,6 @@ def test_the_votable_is_valid(found, tmp_path):
     report = tmp_path / "report.txt"
     with open(report, "w") as stream:
         assert votable.validate(tmp_path / "list.vot", output=stream, filename=None), report.read_text()
-
-
-@pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
-def test_stilts_takes_every_list(make, tmp_path):
-    """STILTS is what many will open a list with; Debian's reads no Parquet."""
-    found = make(fdr=0.3)
-    files = [tmp_path / f"list.{suffix}" for suffix in ("vot", "fits", "ecsv", "csv")]
-    for file in files:
-        found.save(file, overwrite=True)
-        told = subprocess.run(
-            ["stilts", "tpipe", f"in={file}", "omode=count"], capture_output=True, text=True, check=True, timeout=100
-        )
-        assert told.stdout.split() == ["columns:", str(len(found._table().columns)), "rows:", str(len(found))]
-    told = subprocess.run(["stilts", "votlint", files[0]], capture_output=True, text=True, check=True, timeout=100)
-    assert told.stdout == ""
 
 
 def test_an_unknown_suffix(found, tmp_path):

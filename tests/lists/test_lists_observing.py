@@ -1,9 +1,13 @@
 """A list as it is observed: collisions, subsets, reserve, priorities, regions, maps, and columns for a survey."""
 
+import shutil
+import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 import yaml
 from astropy.coordinates import Angle, Latitude, Longitude
@@ -165,6 +169,59 @@ def test_further_tables_stand_beside_the_list(found, tmp_path, name, suffix):
     assert len(list(tmp_path.glob("*.json"))) == (2 if suffix == "csv" else 1)
     assert (tmp_path / f"list_reserve.{suffix}").is_file() and (tmp_path / f"map.{suffix}").is_file()
     assert "are guesses. Ask the survey" in " ".join(seen.found.notes)
+
+
+@pytest.fixture(scope="module")
+def full(world, samples):
+    """A list with all that a list can have: redshift densities, known sources, bands, noise, priorities."""
+    labelled, rows, _ = world
+    names = ("PHOTOZ_QSO", "PHOTOZ_QSO_ERR", "Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98", "P_Z_HIGH")
+    z = np.linspace(1, 4, len(rows), dtype="f4")
+    more = {**rows.more, **{name: z + np.float32(0.1 * i) for i, name in enumerate(names)}}
+    known = {"TILE_ID": rows.ids["TILE_ID"][:900], "NUMBER": rows.ids["NUMBER"][:900], "CLASS": ["QSO_low"] * 900}
+    options = ListOptions(draws=20, number=60, flag_known=True)
+    made = make_list(replace(rows, more=more), samples.FakeFitted(labelled), options, known=pd.DataFrame(known))
+    how = ObservingOptions(separation=300.0, reserve=20, priorities=3)
+    longer = make_list(replace(rows, more=more), samples.FakeFitted(labelled), how.longer(options, len(made)))
+    return observed(made, how, longer)
+
+
+def test_the_reserve_of_a_list_with_known_sources(full):
+    """The rows that follow have no columns of known sources of their own: they are new."""
+    rows, waits = full.found.candidates.records, full.reserve.records
+    assert (rows["KNOWN"] != b"").any() and set(rows.dtype.names) - {"RANDOM", "PRIORITY"} <= set(waits.dtype.names)
+    later = waits[-20:]
+    assert (later["KNOWN"] == b"").all() and np.isnan(later["KNOWN_Z"]).all() and (later["COLLIDES"] == 0).any()
+
+
+@pytest.mark.skipif(shutil.which("stilts") is None, reason="stilts is not installed")
+def test_stilts_takes_every_list_and_what_stands_beside_it(full, tmp_path):
+    """STILTS is what many will open a list with; Debian's reads no Parquet: the VOTable in its metadata is checked."""
+    calls = [f"votlint {tmp_path / 'vot' / table}.vot" for table in ("list", "list_reserve", "list_weave", "map")]
+    for suffix in ("vot", "fits", "ecsv", "csv", "parquet"):
+        folder = tmp_path / suffix
+        folder.mkdir()
+        of, out = {"table_format": "weave", "density_map": str(folder / f"map.{suffix}")}, folder / f"list.{suffix}"
+        how = ObservingOptions(separation=300.0, reserve=20, **of)
+        full.found.save(out, beside=full.beside(how, out))
+        if suffix != "parquet":
+            calls += [f"tpipe in={folder / table}.{suffix} omode=count" for table in ("list", "list_weave")]
+    metadata = pq.read_metadata(out).metadata
+    assert metadata[b"IVOA.VOTable-Parquet.version"] == b"1.0"
+    (tmp_path / "head.vot").write_bytes(metadata[b"IVOA.VOTable-Parquet.content"])
+    for call in [*calls, f"votlint {tmp_path / 'head.vot'}"]:
+        done = subprocess.run(["stilts", *call.split()], capture_output=True, text=True, timeout=100)
+        assert done.returncode == 0, (call, done.stderr)
+        told = ["rows:", str(len(full.found))] if call.startswith("tpipe") else []
+        assert done.stdout.split()[-2:] == told, (call, done.stdout)
+
+
+def test_parquet_has_units(full, tmp_path):
+    full.found.save(tmp_path / "list.parquet")
+    table = Table.read(tmp_path / "list.parquet", format="parquet.votable")
+    assert str(table["RA"].unit) == "deg" and str(table["MAG"].unit) == "mag"
+    assert {"Z_QSO_16", "P_Z_HIGH", "KNOWN_SEP", "PRIORITY"} <= set(table.colnames)
+    assert str(table["KNOWN_SEP"].unit) == "arcsec" and table["P_Z_HIGH"].description
 
 
 def test_a_map_of_ones_own(found, tmp_path):
