@@ -137,8 +137,8 @@ class VOTableWriter(Writer):
     def __init__(self, stream: BinaryIO, head: Head) -> None:
         # Before each row BINARY2 has one bit a column that says null; NaN says it for floats already.
         flags = ("_nulls", "u1", ((len(head.columns) + 7) // 8,))
-        fields = record_type(head.columns).newbyteorder(">").descr
-        self._dtype = np.dtype([flags, *((name, "S2" if of == "|S1" else of) for name, of in fields)])
+        wide = [Column(c.name, "S2") if c.dtype == "S1" else c for c in head.columns]
+        self._dtype = np.dtype([flags, *record_type(wide).newbyteorder(">").descr])
         self._names = [column.name for column in head.columns]
         self._rest = b""
         self._stream = stream
