@@ -6,6 +6,7 @@ import base64
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from typing import TYPE_CHECKING, BinaryIO
 from xml.sax.saxutils import escape, quoteattr
 
@@ -137,7 +138,7 @@ class VOTableWriter(Writer):
     def __init__(self, stream: BinaryIO, head: Head) -> None:
         # Before each row BINARY2 has one bit a column that says null; NaN says it for floats already.
         flags = ("_nulls", "u1", ((len(head.columns) + 7) // 8,))
-        wide = [Column(c.name, "S2") if c.dtype == "S1" else c for c in head.columns]
+        wide = [replace(c, dtype="S2") if c.dtype == "S1" else c for c in head.columns]
         self._dtype = np.dtype([flags, *record_type(wide).newbyteorder(">").descr])
         self._names = [column.name for column in head.columns]
         self._rest = b""
