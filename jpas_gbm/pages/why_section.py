@@ -150,6 +150,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
     import warnings
 
     import shap
+    from matplotlib import pyplot
 
     found, (first, second) = explanation.to_shap("features"), explanation.pair
     found = found[np.unique(np.linspace(0, len(found) - 1, min(len(found), _SHAP_ROWS)).astype(int))]
@@ -157,6 +158,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
     whole = ax.get_figure(root=True)
     # The library takes axes of a figure alone, not of a part of one.
     ax.get_figure = lambda root=True: whole  # type: ignore[method-assign]
+    open_figures, current = pyplot.get_fignums(), pyplot.gcf().number if pyplot.get_fignums() else None
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of its random numbers, and of missing values
         if kind == "beeswarm":
@@ -169,6 +171,11 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
             best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
             shap.plots.scatter(found[:, best], ax=ax, show=False, color=BLUE, dot_size=7, hist=False)
     del ax.get_figure
+    # It makes the figure the current one of pyplot, and a notebook would show it a second time.
+    for opened in set(pyplot.get_fignums()) - set(open_figures):
+        pyplot.close(opened)
+    if current is not None:
+        pyplot.figure(current)
     for axis in (ax.xaxis, ax.yaxis):
         axis.label.set_fontsize(9)
         axis.set_tick_params(labelsize=7.5)

@@ -8,6 +8,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
+from matplotlib import pyplot
 from matplotlib.figure import Figure
 
 from jpas_gbm.comparison.evaluation import COMMON
@@ -23,6 +24,7 @@ from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, r
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
 from jpas_gbm.pages.page_tables import candidates_table
 from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_plate, tex, width_inches
+from jpas_gbm.pages.why_section import shap_figure
 
 
 @pytest.fixture
@@ -230,3 +232,12 @@ def test_labels_of_lines_do_not_overlap(width, z):
     figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in ax.texts]
     assert len(boxes) > 3 and not [1 for a, b in combinations(boxes, 2) if a.overlaps(b)]
+
+
+def test_the_shap_library_leaves_no_figure_open(results):
+    pyplot.close("all")
+    mine = pyplot.figure()
+    for kind in ("beeswarm", "dependence"):
+        shap_figure(results.all(Explanation)[0], Figure().add_subplot(), kind=kind)
+    assert pyplot.get_fignums() == [mine.number] and pyplot.gcf() is mine
+    pyplot.close(mine)
