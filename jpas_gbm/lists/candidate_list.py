@@ -416,7 +416,11 @@ def _mix(
     mix = estimate_mix(labelled, field.p, field.mag, edges, given=given, draws=options.draws, seed=seed)
     trust = None if given is not None else check_mix(mix, labelled, field.p, field.mag, classes)
     if trust is not None and not trust.trusted:
-        notes.append("the class mix found by EM is not to be trusted: " + " ".join(trust.reasons))
+        notes.append(
+            "the class mix found by EM is not to be trusted: "
+            + "; ".join(r.removesuffix(".") for r in trust.reasons)
+            + "."
+        )
     return replace(mix, other=other), mix.record(names, trust), weights
 
 

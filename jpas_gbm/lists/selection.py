@@ -11,6 +11,7 @@ from ..boosting.calibration import HeldOut
 from ..boosting.scaling import em_shares
 from ..errors import ListError
 from ..scores.losses import log_p
+from ..text import count
 from .conformal import covariate_weights, select_conformal
 from .mix import Mix, cells, fit_bias, mag_bins, ratio_of, shares
 from .predicted import Predicted
@@ -371,7 +372,7 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
     counts = labelled.counts()
     for name, n in zip(classes, counts, strict=True):
         if n < FEWEST:
-            reasons.append(f"{name} has {n} calibration label(s); {FEWEST} or more are needed.")
+            reasons.append(f"{name} has {count(n, 'calibration label')}, {FEWEST} or more are needed.")
     place = mix.place(mag)
     rows = np.bincount(place, minlength=len(mix.new)) / max(len(mag), 1)
     total = np.stack([rows @ draw.new for draw in mix.draws])

@@ -129,7 +129,8 @@ def load_instrument(bands: str = "jpas57") -> Instrument:
     if unknown:
         raise ConfigError(
             f"bands '{bands}' cannot be simulated: {where.name} says nothing of {', '.join(unknown[:5])}. "
-            f"Choose a system among the bands of '{facts.system}', such as jpas57 or jpas55, or add them there."
+            f"Choose among the bands of '{facts.system}', as jpas57, or add them there; for mocks of spectra, give "
+            "their curves and depths: --curves DIR --depths TABLE."
         )
     filters = tuple(_filter(band, facts.bands[band.name]) for band in system)
     imaging = tuple(_filter(Band(name, fact.pivot, fact.width, "broad"), fact) for name, fact in facts.imaging.items())
@@ -451,7 +452,6 @@ def instrument_curves(filters: Sequence[Filter]) -> tuple[Curve, ...]:
     Returns
     -------
     tuple of Curve
-        In their order.
     """
     made = []
     for item in filters:
