@@ -99,9 +99,8 @@ coverage: $(READY) ## branch coverage of the whole package
 
 # The other files in benchmarks/ are the experiments of reports/: they need a data set, and say so.
 bench: $(READY) ## speed and memory, as ratios in one run
-	@$(BIN)/python benchmarks/kernel.py --out reports/performance
-	@$(BIN)/python benchmarks/stream.py --out reports/performance
-	@for b in start features templates fit explain tuning; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+	@for b in kernel fit tuning stream; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py --out reports/performance || exit 1; done
+	@for b in start features templates explain; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
 figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged
 	@$(BIN)/python benchmarks/judged.py reports

@@ -253,7 +253,7 @@ def summary(out: Path) -> None:
     """Write README.md of the folder from what the programs have left in it."""
     lines = ["# Speed and memory", "", "`make bench` measures all of this anew.", "",
              "| | what | ratio | bar |", "|---|---|---|---|"]  # fmt: skip
-    for name in ("kernel.json", "stream.json"):
+    for name in ("kernel.json", "stream.json", "fit.json", "tuning.json"):
         told = json.loads((out / name).read_text(encoding="utf-8")) if (out / name).is_file() else {}
         for pair in [*told.get("pairs", [])] if name == "kernel.json" else told.get("found", []):
             number, _, what = str(pair.get("name") or pair["what"]).partition(", ")
@@ -272,7 +272,8 @@ def summary(out: Path) -> None:
             lines.append(f"| P8 | CPU a row with start-up, {many:,} over {few:,} rows | {cost:.2f} | |")
     lines += [
         "",
-        "The tables of each program, with how they were run: [kernel.md](kernel.md), [stream.md](stream.md).",
+        "The tables of each program, with how they were run: [kernel.md](kernel.md), [stream.md](stream.md), "
+        "[fit.md](fit.md).",
         "",
     ]
     (out / "README.md").write_text("\n".join(lines) + "\n" + NOTES, encoding="utf-8")
