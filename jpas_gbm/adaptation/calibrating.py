@@ -226,7 +226,9 @@ class Quasars:
         return Quasars(self.density, *(one[rows] for one in (self.minus2, self.z, self.weight, self.objects)))
 
 
-def calibrated(density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0) -> RedshiftDensity:
+def calibrated(
+    density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0, begin: RedshiftDensity | None = None
+) -> RedshiftDensity:
     """Return redshift densities with the shapes that labelled quasars are likeliest under, side by side.
 
     Parameters
@@ -236,6 +238,8 @@ def calibrated(density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0
         Each part by its own templates.
     seed : int
         Draws the quasars that values are tried on.
+    begin : RedshiftDensity, optional
+        Calibrated on more of the same quasars: values beside its own are tried alone.
 
     Returns
     -------
@@ -247,7 +251,8 @@ def calibrated(density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0
         mine = [part.take((part.z >= density.cut) == (i == 1)) for part in parts]
         mine = [part for part in mine if len(part.z)]
         if sum(float(part.weight.sum()) for part in mine) >= FEWEST:
-            shapes[i] = _stretched(_shape(_drawn(mine, seed), i == 1), mine)
+            near = None if begin is None else (begin.low, begin.high)[i]
+            shapes[i] = _stretched(_shape(_drawn(mine, seed), i == 1, near), mine)
     return replace(density, low=shapes[0], high=shapes[1])
 
 
@@ -261,19 +266,27 @@ def _drawn(parts: Sequence[Quasars], seed: int) -> list[Quasars]:
     return [part.take(rows - start) for part, rows, start in zip(parts, split, [0, *last[:-1]], strict=True)]
 
 
-def _shape(parts: Sequence[Quasars], high: bool) -> SideShape:
-    """Fit one side by coordinate descent on the likelihood of the redshifts."""
+def _shape(parts: Sequence[Quasars], high: bool, begin: SideShape | None) -> SideShape:
+    """Fit one side by coordinate descent on the likelihood of the redshifts: all values first, then neighbours."""
     best, sides = SideShape(), [part.density.above == high for part in parts]
 
     def likelihood(shape: SideShape) -> float:
         every = zip(parts, sides, strict=True)
         return sum(float(part.density.log_mass(part.minus2, part.z, shape, side).sum()) for part, side in every)
 
-    for _ in range(2):
+    if begin is not None:
+        best = replace(best, **{name: getattr(begin, name) for names in _SEARCHED for name, _ in names})
+    for near in (False, True) if begin is None else (True,):
         for names in _SEARCHED:
-            asked = [dict(zip([n for n, _ in names], v, strict=True)) for v in product(*(v for _, v in names))]
+            values = [_beside(v, getattr(best, name)) if near else v for name, v in names]
+            asked = [dict(zip([n for n, _ in names], one, strict=True)) for one in product(*values)]
             best = max((SideShape(**{**vars(best), **one}) for one in asked), key=likelihood)
     return best
+
+
+def _beside(values: tuple[float, ...], own: float) -> tuple[float, ...]:
+    """Return a value and its neighbours among others; all others where it is none of them."""
+    return values[max(values.index(own) - 1, 0) : values.index(own) + 2] if own in values else values
 
 
 def _stretched(shape: SideShape, parts: Sequence[Quasars]) -> SideShape:
@@ -460,9 +473,10 @@ def fit_redshifts(
     coin = np.random.default_rng(seed).permutation(len(each)) % 2
     half = [coin[np.searchsorted(each, part.objects)] for part in parts]
     quantiles = np.full((len(rows), len(QUANTILES)), np.nan)
+    whole = calibrated(last.density, parts, seed)
     for own in (0, 1):
         others = [part.take(side != own) for part, side in zip(parts, half, strict=True)]
         mine = (last.weight > 0) & (half[-1] == own)
-        made = calibrated(last.density, others, seed)
+        made = calibrated(last.density, others, seed, whole)
         quantiles[mine] = made.redshifts(last.minus2[mine], share[mine]).z
-    return calibrated(last.density, parts, seed), score_redshifts(quantiles, last.z, rows.mag, last.density.cut)
+    return whole, score_redshifts(quantiles, last.z, rows.mag, last.density.cut)
