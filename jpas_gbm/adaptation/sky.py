@@ -292,7 +292,7 @@ def _noise(shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Gen
 
 
 _ROUNDS = 3
-_FEWEST_KNOWN = 3
+FEWEST_TILES = 3
 """Fewer tiles of known zero points, or tiles at all, do not say what is common to them."""
 
 
@@ -414,7 +414,7 @@ def tile_zero_points(
     shares = np.bincount(bank.group, bank.count, minlength=len(scheme)) + 1.0
     matcher = Matcher(scheme, options.floor, np.ones((len(MORPHOLOGIES), len(scheme))), shares / shares.sum())
     unknown = np.zeros(len(place), dtype=np.int8)
-    for number in range(_ROUNDS if len(tiles) >= _FEWEST_KNOWN else 0):
+    for number in range(_ROUNDS if len(tiles) >= FEWEST_TILES else 0):
         factor = shift.common * np.exp(logs[place])
         flux, err = sources.flux / factor, sources.error * (shift.error_factor / factor)
         sure = options.sure_first if number == 0 else options.sure
@@ -427,7 +427,7 @@ def tile_zero_points(
         logs -= logs.mean(axis=1, keepdims=True)
         error = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)).mean(axis=1)
     known = np.isin(tiles, shift.tiles)
-    if known.sum() >= _FEWEST_KNOWN:
+    if known.sum() >= FEWEST_TILES:
         given = np.log(shift.zero_points[np.searchsorted(shift.tiles, tiles[known])] / shift.common)
         logs = logs - (logs[known] - (given - given.mean(axis=1, keepdims=True))).mean(axis=0)
     else:

@@ -58,7 +58,7 @@ def mocks(
         list[str], Option(help="Spectra, templates and folders of them; QSO=, GALAXY= or STAR= before a path says it.")
     ],
     out: Out,
-    bands: Annotated[str, Option(help="Band system, such as jpas55, jpas57 or splus12.")] = "jpas55",
+    bands: Annotated[str, Option(help="Band system, such as jpas55 or splus12, or a survey file.")] = "jpas55",
     curves: Annotated[
         str | None, Option(help="Folder of throughput curves, one file a band; none: model curves.")
     ] = None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..adaptation.sky import TileSources, TileZeroPoints, tile_zero_points
+from ..adaptation.sky import FEWEST_TILES, TileSources, TileZeroPoints, tile_zero_points
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift
@@ -116,7 +116,7 @@ def calibrate_tiles(
     Raises
     ------
     CatalogueError
-        If the rows name no tiles.
+        If the rows name no tiles, or fewer than three.
     FeatureMismatch
         If the model has measured no shift or fits no templates, or the catalogue is of another survey.
     """
@@ -131,7 +131,7 @@ def calibrate_tiles(
         rows += len(chunk)
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
-    found = tile_zero_points(chosen, bank, model.scheme, shift)
+    found = tile_zero_points(_of_several(chosen, reader.path), bank, model.scheme, shift)
     made = provenance(inputs=[reader.path], model=about_model(model), sources=sources)
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
     values = {name: array.tolist() for name, array in vars(found).items()}
@@ -145,6 +145,17 @@ def _require_tiles(rows: Catalogue, path: str | Path) -> None:
             f"{path}: its rows have the key ({', '.join(rows.key)}), which names no tile (TILE_ID), so no zero point "
             "of a tile can be measured. Predict without --tiles."
         )
+
+
+def _of_several(sources: TileSources, path: str | Path) -> TileSources:
+    """Return the sources, if they are of enough tiles."""
+    if len(tiles := np.unique(sources.tile)) < FEWEST_TILES:
+        raise CatalogueError(
+            f"{path}: has {len(tiles)} tiles with well measured sources. Zero points are told from what tiles have in "
+            f"common, for which {FEWEST_TILES} are needed: give a catalogue of more tiles, these among them; "
+            "'predict --tiles' takes what is measured there."
+        )
+    return sources
 
 
 def _calibrating(model: Model) -> tuple[DomainShift, TemplateBank]:

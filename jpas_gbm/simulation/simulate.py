@@ -22,6 +22,7 @@ from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
+from ..surveys.schema import load_schema
 from ..surveys.scheme import CLASSES
 from ..text import count
 from .kinds import KIND, KINDS
@@ -276,7 +277,7 @@ def mocks(
     out : path
         Folder for the paper's array (J-PAS bands), ``mocks.parquet``, ``parents.csv`` and ``mocks.json``.
     bands : str
-        Band system.
+        Band system, or a survey file (YAML) that defines bands of its own.
     curves : path, optional
         Folder of throughput curves, a file for each band; default: the built-in model curves of J-PAS.
     depths : path, optional
@@ -306,11 +307,21 @@ def mocks(
     options = override(options_of(MocksOptions, config or MocksOptions(), ""), rows=rows)
     inputs = [path for path, _ in spectra_paths(spectra)]
     claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
-    camera, tiles = camera_with(bands, depths, options.depth_offset)
+    camera, tiles = camera_with(_system(bands), depths, options.depth_offset)
     seen = _curves(camera, curves)
     parents = _kept_apart(learn_parents(read_spectra(spectra)), apart or [])
     with atomic_folder(out, overwrite=overwrite) as folder:
         return _write(folder, str(out), ParentLight(parents, seen, options), camera, tiles, seed, inputs, progress)
+
+
+def _system(bands: str) -> str:
+    """Return the name of a band system: itself, or what a survey file calls its own."""
+    system = load_schema(bands).default_bands if Path(bands).suffix.lower() in (".yaml", ".yml") else bands
+    if system is None:
+        raise ConfigError(
+            f"{bands}: names no bands, so no mocks can be made for it. Give the survey file of a catalogue."
+        )
+    return system
 
 
 def _write(

@@ -13,7 +13,7 @@ from ..atomic import atomic_folder
 from ..errors import OutputError
 from ..store import provenance, write_json
 from ..surveys.audit import split_objects
-from ..surveys.bands import BandSystem, band_system
+from ..surveys.bands import BandSystem, band_system, own_table
 from ..surveys.catalogue import IMAGING_EXTRA, MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.scheme import CLASSES
 from .observe import CORRUPTED
@@ -449,6 +449,7 @@ class MockFiles:
 
         if self._table is not None:
             self._table.close()
+        own = own_table(self.bands.name)
         known = {
             "title": "mocks made of spectra, one column for each band",
             "kind": "catalogue",
@@ -456,7 +457,7 @@ class MockFiles:
             "object_id": "TARGETID",
             "ra": "RA",
             "dec": "DEC",
-            "bands": {"system": self.bands.name},
+            "bands": {"system": self.bands.name, **({"table": own} if own else {})},
             "photometry": [
                 {
                     "name": "MOCKS", "flux": "FLUX_{band}", "error": "ERR_{band}", "unit": "f_nu", "scale": 1e-32,

@@ -256,6 +256,22 @@ def add_system(system: BandSystem) -> None:
     _OWN[system.name] = system
 
 
+def own_table(name: str) -> dict[str, list[float | str]]:
+    """Return the bands of a system as a survey file writes them, if one defined it; nothing of a shipped system.
+
+    Parameters
+    ----------
+    name : str
+        Name of the system.
+
+    Returns
+    -------
+    dict of str to list
+        By name: pivot and width in Å, and narrow or broad.
+    """
+    return {band.name: [band.pivot, band.width, band.kind] for band in _OWN.get(name, ())}
+
+
 def band_system_names() -> tuple[str, ...]:
     """Return the names of the shipped band systems, and of those that survey files defined.
 

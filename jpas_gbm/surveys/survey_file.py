@@ -14,7 +14,7 @@ import numpy as np
 from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
-from .bands import band_system, band_system_names
+from .bands import band_system, band_system_names, own_table
 from .column_names import ColumnNames
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
@@ -23,6 +23,8 @@ from .tables import RawTable
 from .units import stated_unit
 
 _ERRORS = re.compile(r"err|^e_|_e_|sigma|unc|ivar|noise", re.IGNORECASE)
+_FEWEST_OWN = 3
+"""Bands of no known system that are told by their columns."""
 _KEYS = (("TILE_ID", "NUMBER"), ("BRICKID", "OBJID"), ("plate", "mjd", "fiberid"), ("plate", "mjd", "fiber_id"))
 
 
@@ -185,7 +187,7 @@ def draft_survey(source: Source) -> SurveyDraft:
     """Guess a survey file from the columns of a table.
 
     Positions, classes, redshifts and morphology are sought under the spellings of ``configs/aliases.yaml``, bands
-    under the names of the shipped band systems.
+    under the names of the shipped band systems, or else where columns of fluxes and errors differ in a word alone.
 
     Parameters
     ----------
@@ -239,7 +241,7 @@ class _Bands:
 def _bands(table: RawTable) -> _Bands | None:
     """Return the bands system whose names most columns hold, with the patterns of fluxes and errors."""
     best: tuple[int, str, str, Counter[str]] = (0, "", "", Counter())
-    for name in band_system_names():
+    for name in (name for name in band_system_names() if not own_table(name)):
         patterns = _patterns(table, band_system(name).names)
         plain = {pattern: n for pattern, n in patterns.items() if not _ERRORS.search(pattern.replace("{band}", ""))}
         for pattern, number in plain.items():
@@ -248,15 +250,50 @@ def _bands(table: RawTable) -> _Bands | None:
                 best = (number, name, pattern, patterns)
     number, name, pattern, patterns = best
     if not number:
-        return None
+        return _own_bands(table)
     errors = [p for p in patterns if p != pattern and _ERRORS.search(p.replace("{band}", ""))]
     error = max(errors, default=None, key=lambda p: patterns[p])
+    notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
     columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
+    return _drafted(table, ["bands:", f"  system: {name}"], notes, pattern, error, columns)
+
+
+def _own_bands(table: RawTable) -> _Bands | None:
+    """Return bands of no known system: what columns of fluxes, each with one of errors, differ in."""
+    places = set(map(str.lower, (*aliases().spellings["ra"], *aliases().spellings["dec"])))
+    found: dict[str, list[str]] = {}
+    for column in table.columns:
+        for word in {*re.split(r"[^A-Za-z0-9]+", column), column} - {""} if column.lower() not in places else ():
+            pattern = re.sub(rf"(?<![A-Za-z0-9]){re.escape(word)}(?![A-Za-z0-9])", "{band}", column)
+            if pattern.count("{band}") == 1:
+                found.setdefault(pattern, []).append(word)
+    many = {pattern: words for pattern, words in found.items() if len(words) >= _FEWEST_OWN}
+    errors = {pattern: set(words) for pattern, words in many.items() if _ERRORS.search(pattern.replace("{band}", ""))}
+    pairs = [(flux, error, [word for word in many[flux] if word in errors[error]])
+             for flux in many.keys() - errors.keys() for error in errors]  # fmt: skip
+    pattern, error, bands = max(
+        pairs, default=("", "", []), key=lambda pair: (len(pair[2]), len(pair[0]), -len(pair[1]))
+    )
+    if len(bands) < _FEWEST_OWN:
+        return None
+    lines = [
+        "bands:",
+        f"  system: {re.sub(r'[^A-Za-z0-9]', '_', table.path.stem)}_bands",
+        "  table:   # name: [pivot, width, narrow or broad]; Å",
+    ]
+    lines += [f"    {band}: [TO_FILL, TO_FILL, narrow]" for band in bands]
+    notes = [f"bands: {len(bands)} of no known system, as {pattern}; pivots and widths are to be filled in"]
+    return _drafted(table, lines, notes, pattern, error, tuple(pattern.replace("{band}", band) for band in bands))
+
+
+def _drafted(
+    table: RawTable, bands: list[str], notes: list[str], pattern: str, error: str | None, columns: tuple[str, ...]
+) -> _Bands:
+    """Return the lines of a draft from the bands and the patterns of their columns."""
     unit, scale, why = _unit(table, [column for column in columns if column in table.columns])
     kind = "none" if error is None else "magnitude" if unit == "ab_magnitude" else "absolute"
     lines = [
-        "bands:",
-        f"  system: {name}",
+        *bands,
         "",
         "photometry:",
         f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}",
@@ -264,8 +301,7 @@ def _bands(table: RawTable) -> _Bands | None:
     lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
     lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]
     lines += [f"    error_kind: {kind}", "", "quality:", "  sentinels: [99, -99, -9999]   # GUESS", "  min_bands: 1"]
-    notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}", f"unit: {unit} ({why})"]
-    return _Bands(lines, [*notes, f"errors: {error or 'none found'}"], columns)
+    return _Bands(lines, [*notes, f"unit: {unit} ({why})", f"errors: {error or 'none found'}"], columns)
 
 
 def _patterns(table: RawTable, bands: tuple[str, ...]) -> Counter[str]:

@@ -172,11 +172,14 @@ class Space:
         What each may be, by dotted name.
     notes : tuple of str
         What was left out, in sentences.
+    left : tuple of str
+        Options that were left out, since they change no fit of the regime.
     """
 
     base: FitOptions
     entries: Mapping[str, Entry]
     notes: tuple[str, ...] = ()
+    left: tuple[str, ...] = ()
 
     @classmethod
     def build(cls, base: FitOptions, entries: Mapping[str, Entry]) -> Space:
@@ -210,9 +213,9 @@ class Space:
                 f"space: holds no option that changes a fit of regime '{base.regime}'. Name one or more, such as "
                 "'continuation.learning_rate: {low: 0.01, high: 0.1, log: true}'."
             )
-        left = sorted(set(entries) - set(kept))
+        left = tuple(sorted(set(entries) - set(kept)))
         notes = (f"regime '{base.regime}' does not use {', '.join(left)}: not varied.",) if left else ()
-        return cls(base, kept, notes)
+        return cls(base, kept, notes, left)
 
     def suggest(self, trial: Trial) -> dict[str, Value]:
         """Let a trial draw its values, by dotted name and as the study stores them.
@@ -259,6 +262,8 @@ class Space:
     def start(self, given: Mapping[str, Value]) -> dict[str, Value]:
         """Return values to try first: those given, else those of the base options, moved into the space.
 
+        What was left out of the space for the regime is passed over.
+
         Parameters
         ----------
         given : mapping of str to Value
@@ -274,7 +279,7 @@ class Space:
             If a value that was given is not in the space.
         """
         for name in given:
-            if name not in self.entries:
+            if name not in self.entries and name not in self.left:
                 raise ConfigError(
                     f"start: '{name}' is not in the space.{did_you_mean(name, self.entries)} "
                     f"Allowed: {', '.join(self.entries)}."

@@ -194,6 +194,7 @@ def tune(
     limit = _time_limit(trials, timeout)
     space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]
+    starts = [values for i, values in enumerate(starts) if values not in starts[:i]]
     dataset = open_dataset(data, seed, progress).for_training()
     about, each = identity(dataset, space, options, seed), max(1, thread_count(threads) // max(1, jobs))
     plan = Plan(dataset, space, options, Path(out), trials, limit, seed, each, about)

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from astropy.io import fits
 from typer.testing import CliRunner
 
 import jpas_gbm as jg
@@ -160,3 +161,18 @@ def test_the_verb(model, catalogue, tmp_path):
     assert "2 new to the model" in done.stdout and "zero points:" in done.stdout
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 1 and "exists" in done.output
+
+
+def test_too_few_tiles_are_refused(model, catalogue, tmp_path):
+    """Nothing can be told from two: a file of ones would be taken for a calibration."""
+    from astropy.table import Table
+
+    table = Table.read(catalogue, hdu=1)
+    part = table[np.isin(np.asarray(table["TILE_ID"]), LEFT_OUT)]
+    part.write(tmp_path / "two.fits")
+    with fits.open(catalogue) as whole, fits.open(tmp_path / "two.fits", mode="update") as two:
+        two[1].name = whole[1].name
+        two[1].header.update({name: whole[1].header[name] for name in whole[1].header if name.startswith("BAND")})
+    with pytest.raises(CatalogueError, match=r"two\.fits: has 2 tiles with well measured sources.* 3 are needed: give"):
+        calibrate_tiles(tmp_path / "two.fits", model, tmp_path / "t.json")
+    assert not (tmp_path / "t.json").exists()

@@ -7,6 +7,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from astropy.io import fits
 
 import jpas_gbm as jg
@@ -339,6 +340,28 @@ def test_other_surveys_by_curves_and_depths(files, tmp_path):
     cat = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml"))
     assert cat.bands.names == bands.names and len(cat) == 80
     assert not (tmp_path / "m" / "Mock_spectra_FLUX+NOISE.npy").exists()
+
+
+def test_bands_of_a_survey_file(files, tmp_path):
+    """Mocks of bands that no shipped system has, and the file that reads them beside the survey's own."""
+    own = {f"NB{x}": [float(x), 130.0, "narrow"] for x in (4550, 6350, 7550)}
+    photometry = [{"name": "own", "flux": "m_{band}", "unit": "ab_magnitude", "error_kind": "none"}]
+    lines = {"title": "mine", "kind": "catalogue", "key": [["ROW"]], "ra": "ra", "dec": "dec",
+             "bands": {"system": "mine3", "table": own}, "photometry": photometry}  # fmt: skip
+    (tmp_path / "mine.yaml").write_text(json.dumps(lines))
+    (tmp_path / "curves").mkdir()
+    for x in (4550, 6350, 7550):
+        np.savetxt(tmp_path / "curves" / f"NB{x}.dat", [[x - 66, 0], [x - 65, 1], [x + 65, 1], [x + 66, 0]])
+    pd.DataFrame({"name": ["NB4550", "NB6350", "NB7550"], "depth": 21.0}).to_csv(tmp_path / "depths.csv", index=False)
+    jg.mocks(all_of(files), tmp_path / "m", bands=str(tmp_path / "mine.yaml"), curves=tmp_path / "curves",
+             depths=tmp_path / "depths.csv", rows=60)  # fmt: skip
+    cat = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml"))
+    assert cat.bands.names == ("NB4550", "NB6350", "NB7550") and len(cat) == 60
+    said = yaml.safe_load((tmp_path / "m" / "survey.yaml").read_text())["bands"]
+    assert said == {"system": "mine3", "table": own}
+    (tmp_path / "labels.yaml").write_text("{extends: labels_by_position, title: of no bands}")
+    with pytest.raises(ConfigError, match=r"labels\.yaml: names no bands"):
+        jg.mocks(all_of(files), tmp_path / "n", bands=str(tmp_path / "labels.yaml"))
 
 
 def spoil(folder, files):

@@ -52,6 +52,29 @@ def test_a_stated_unit_is_no_guess(tmp_path):
     assert yaml.safe_load(text)["photometry"][0]["unit"] == "f_nu" and "the file states nJy" in text
 
 
+@pytest.mark.parametrize(
+    ("flux", "error"),
+    [("mag_{}", "magerr_{}"), ("{}_flux", "{}_flux_err"), ("flux.{}.auto", "e_flux.{}.auto"), ("{}", "e_{}")],
+)
+def test_bands_of_no_known_system_are_drafted_from_their_columns(flux, error, tmp_path):
+    """Names, patterns and unit are found; what no table tells is to be filled in, and until then is named."""
+    frame = pd.DataFrame({"ra": [1.0, 2.0], "ra_err": [0.1, 0.1], "dec": [2.0, 3.0], "dec_err": [0.1, 0.1]})
+    for band in ("NB455", "NB515", "NB635", "Ks"):
+        frame[flux.format(band)], frame[error.format(band)] = [20.0, 21.0], [0.1, 0.2]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    draft = draft_survey(tmp_path / "t.csv")
+    said = yaml.safe_load(draft.text)
+    assert list(said["bands"]["table"]) == ["NB455", "NB515", "NB635", "Ks"] and said["kind"] == "catalogue"
+    assert said["photometry"][0]["flux"] == flux.format("{band}")
+    assert said["photometry"][0]["error"] == error.format("{band}")
+    assert said["photometry"][0]["unit"] == "ab_magnitude"
+    (tmp_path / "mine.yaml").write_text(draft.text)
+    with pytest.raises(ConfigError, match=r"bands\.table\.NB455.*number"):
+        jg.inspect(tmp_path / "t.csv", survey=str(tmp_path / "mine.yaml"))
+    (tmp_path / "mine.yaml").write_text(draft.text.replace("TO_FILL, TO_FILL", "5000, 130"))
+    assert jg.inspect(tmp_path / "t.csv", survey=str(tmp_path / "mine.yaml")).files[0].rows == 2
+
+
 def test_shipped_files_are_listed_and_shown():
     assert [line.split()[0] for line in list_surveys().lines()] == list(survey_names())
     assert "title: S-PLUS" in show_survey("splus").text

@@ -2,7 +2,7 @@
 
 import pytest
 
-from jpas_gbm.config import load_options, override, parse_options
+from jpas_gbm.config import load_options, options_of, override, parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.options import Entry, FitOptions, TuneOptions
 from jpas_gbm.tuning.space import Space, option_names, with_values
@@ -78,6 +78,18 @@ def test_options_that_a_regime_does_not_use_are_left_out_and_noted():
     found = Space.build(target_only, entries)
     assert list(found.entries) == ["continuation.leaves"]
     assert found.notes == ("regime 'target-only' does not use boosting.leaves: not varied.",)
+
+
+@pytest.mark.parametrize("regime", ["ssda", "target-only", "mocks-calibrated"])
+def test_the_shipped_study_starts_in_every_regime_that_is_tuned(regime):
+    """What its first trials say of options that a regime does not use is passed over there."""
+    shipped = options_of(TuneOptions, None, "tune")
+    found = Space.build(override(BASE, regime=regime), shipped.space)
+    starts = [found.start(given) for given in shipped.start]
+    assert all(values["calibration.method"] == "vector" for values in starts)
+    assert all(set(values) <= set(found.entries) for values in starts)
+    with pytest.raises(ConfigError, match=r"start: 'boosting.leafs' is not in the space"):
+        found.start({"boosting.leafs": 3})
 
 
 def test_an_unknown_key_of_an_entry_is_named():
