@@ -133,3 +133,12 @@ def test_the_shell_is_told_verbs_and_options(typed, offered):
 def test_cite_names_software_and_paper():
     said = run("cite").stdout
     assert "{The jpas-gbm developers}" in said and "eprint  = {2602.13902}" in said and "doi" not in said.lower()
+
+
+def test_the_shell_completes_options():
+    env = {**os.environ, "_JPAS_GBM_COMPLETE": "complete_bash", "COMP_WORDS": "jpas-gbm fit --reg", "COMP_CWORD": "2"}
+    code = "import sys; from jpas_gbm.cli.verbs import app; sys.argv[0] = 'jpas-gbm'; app(prog_name='jpas-gbm')"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout.split()) == (0, ["--regime"]), done.stderr
