@@ -465,7 +465,9 @@ class MockFiles:
                 }
             ],
             "quality": {"zero_flux": "observed", "min_bands": min(5, len(self.bands))},
-            "magnitude": {"column": "DESI_FLUX_R", "unit": "nanomaggies", "imaging": True},
+            "magnitude": {
+                "column": "DESI_FLUX_R", "unit": "nanomaggies", "imaging": True, "name": "r (Legacy Surveys)",
+            },
             "morphology": "MORPHTYPE",
             "labels": {"spectype": "SPECTYPE", "z": "REDSHIFT"},
         }  # fmt: skip

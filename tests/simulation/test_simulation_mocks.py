@@ -255,6 +255,7 @@ def test_mocks_are_read_again(made):
     assert sum(result.rows.values()) == 600 and set(result.rows) == {"QSO_high", "QSO_low", "GALAXY", "STAR"}
     cat = jg.read(out / "Mock_spectra_FLUX+NOISE.npy")
     table = pd.read_parquet(out / "mocks.parquet")
+    assert "r (Legacy Surveys)" in (out / "survey.yaml").read_text(encoding="utf-8")
     other = jg.read(out / "mocks.parquet", survey=str(out / "survey.yaml"))
     assert len(cat) == len(other) == 600 and cat.bands.name == "jpas55"
     both = np.isfinite(cat.flux) & np.isfinite(other.flux)

@@ -69,7 +69,7 @@ def roc_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
     # One row is the smallest rate that there is; below it nothing was measured.
     lowest = 1 / max(max(one.n_test - one.figures.counts[cls] for one in evaluations.values()), 10)
     _draw_curves(result, ax, cls, "roc", ("false_positive", "true_positive"), lowest, drawstyle="steps-post")
-    legend = {"title": "area under the curve", "loc": "lower right", "title_fontsize": 8}
+    legend = {"title": "area under the curve", "loc": "best", "title_fontsize": 8}
     limits = {"xscale": "log", "xlim": (lowest, 1), "ylim": (0, 1.02)}
     return dress(ax, "false-positive rate", "true-positive rate", title=cls, legend=legend, **limits)
 
@@ -95,7 +95,7 @@ def purity_figure(result: Scored, ax: Axes, *, cls: str | None = None) -> Axes:
     main = list(evaluations_of(result).values())[-1]
     prevalence = main.figures.counts[cls] / max(main.n_test, 1)
     ax.plot([0.6, 1.02], [prevalence, prevalence], color=MUTED, lw=1, ls=":")
-    legend = {"title": "average precision", "loc": "lower left", "title_fontsize": 8}
+    legend = {"title": "average precision", "loc": "best", "title_fontsize": 8}
     return dress(ax, "completeness", "purity", title=cls, legend=legend, xlim=(0, 1.02), ylim=(0, 1.02))
 
 
