@@ -7,10 +7,10 @@ import pkgutil
 from collections.abc import Callable, Mapping
 from importlib import metadata, resources
 from pathlib import Path
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, get_args
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, model_validator
 
 from .errors import ConfigError, did_you_mean
 
@@ -18,9 +18,36 @@ T = TypeVar("T", bound=BaseModel)
 
 
 class Options(BaseModel):
-    """Base of all options: immutable, and an unknown key is an error that names the nearest known one."""
+    """Base of all options: immutable; an unknown key is an error that names the nearest known one.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True)
+    Numbers are finite, and no yes or no is one, though Python counts with them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_boolean_counts(cls, value: Any) -> Any:
+        given = value if isinstance(value, Mapping) else {}
+        for name, described in cls.model_fields.items():
+            if name in given and _says_yes_or_no(given[name]) and not _takes_yes_or_no(described.annotation):
+                raise ValueError(
+                    f"option '{name}': yes, no, on, off, true and false are no numbers and no words in YAML (got "
+                    f"{given[name]!r}). Write a number, or the word in quotes"
+                )
+        return value
+
+
+def _says_yes_or_no(value: Any) -> bool:
+    parts = value if isinstance(value, list | tuple | set) else value.values() if isinstance(value, Mapping) else ()
+    return isinstance(value, bool) or any(map(_says_yes_or_no, parts))
+
+
+def _takes_yes_or_no(kind: Any) -> bool:
+    """Return whether a type takes booleans, or options that look to it themselves."""
+    if kind in (bool, Any, object) or (isinstance(kind, type) and issubclass(kind, BaseModel)):
+        return True
+    return any(_takes_yes_or_no(part) for part in get_args(kind))
 
 
 def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:

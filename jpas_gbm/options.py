@@ -17,9 +17,15 @@ Weight = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Strength = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 
+def _no_limit(value: Any) -> Any:
+    return None if isinstance(value, int | float) and value == math.inf else value
+
+
+Faintest = Annotated[float | None, BeforeValidator(_no_limit)]
+"""A magnitude; none, or inf, sets no limit."""
+
+
 REGIMES: tuple[str, ...] = ("mocks-only", "target-only", "uda", "ssda")
-
-
 BACKENDS: Registry[Any] = Registry("boosting backend", "boosting.backends")
 """The libraries that can grow the trees: classes of :class:`~jpas_gbm.boosting.backend.Backend`."""
 
@@ -55,7 +61,7 @@ class PrepareOptions(Options):
     bands: str = Field("auto", description="Band system to keep; auto takes the survey file's default.")
     match_radius: float = Field(1.0, gt=0, description="Largest separation of a sky match, arcsec.")
     overlap_radius: float = Field(
-        0.5, ge=0, description="Sources of different tiles nearer than this are one, arcsec; 0 keeps all."
+        0.5, ge=0, description="Sources of two tiles nearer than this are one, arcsec; 0: none."
     )
     keep_twins: bool = Field(False, description="Let mocks of objects in the label catalogue train (a leak).")
     splits: SplitOptions = SplitOptions()
@@ -102,23 +108,18 @@ class TemplateOptions(Options):
     part_rows: int = Field(
         250, ge=1, description="A bin with twice so many rows is halved by colour into two templates."
     )
-    colour_bins: int = Field(
-        16, ge=1, description="Bins of a class without redshifts (stars), by halving along the first component."
-    )
+    colour_bins: int = Field(16, ge=1, description="Bins of a class without redshifts, by halving its first component.")
     floor: float = Field(0.03, ge=0, description="Share of the flux added in quadrature to its error.")
     prior: float = Field(1.0, gt=0, description="Prior variance of the coefficients, in units of that among mocks.")
     amplitude: float = Field(1.0, gt=0, description="1 σ of the prior of a template's amplitude, in row levels.")
     most_rows: int = Field(4000, ge=1, description="Most rows that one basis is learnt from.")
     wild: float = Field(
-        4.0,
-        ge=0,
-        description="A band that every class's best template misses by more σ than this is left out; 0 keeps all.",
+        4.0, ge=0, description="A band that every class's best template misses by more σ is left out; 0 keeps all."
     )
     large: float = Field(
         0.3,
         ge=0,
-        description="Such a band must also differ by this share of the flux expected: lines that templates lack are no "
-        "accidents.",
+        description="Such a band must also differ by this share of the flux expected: lines are no accidents.",
     )
     most_wild: int = Field(3, ge=0, description="Most bands of a row that are left out so.")
     least_outlier_rate: float = Field(
@@ -133,10 +134,9 @@ class TemplateOptions(Options):
     host_below: float = Field(0.8, description="Redshift from which quasar templates have no host.")
 
 
-class BoostingOptions(Options):
-    """How the trees grow on the mocks, or on whatever the first stage trains on."""
+class Growth(Options):
+    """How trees grow."""
 
-    backend: BackendName = Field("lightgbm", description="The library that grows the trees.")
     learning_rate: float = Field(0.05, gt=0, le=1, description="Shrinkage of each round.")
     leaves: int = Field(8, ge=2, le=131_072, description="Leaves of a tree.")
     min_child: int = Field(60, ge=1, description="Fewest rows in a leaf.")
@@ -151,8 +151,14 @@ class BoostingOptions(Options):
     )
 
 
-class ContinueOptions(BoostingOptions):
-    """How boosting continues on labelled target rows."""
+class BoostingOptions(Growth):
+    """How the trees grow on the mocks, or on whatever the first stage trains on."""
+
+    backend: BackendName = Field("lightgbm", description="The library that grows the trees.")
+
+
+class ContinueOptions(Growth):
+    """How boosting continues on labelled target rows, in the library that began."""
 
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage of each round.")
     min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
@@ -277,13 +283,27 @@ class FitOptions(Options):
     class_mix_doubt: float = Field(
         0.1, ge=0, le=1, description="It does not where confidences differ by more than this share of the rows."
     )
-    cut: float = Field(22.5, gt=0, description="Validation rows fainter than this magnitude do not count in choices.")
+    cut: Faintest = Field(
+        22.5, gt=0, description="Validation rows fainter than this magnitude do not count in choices; none: all do."
+    )
     features: FeatureOptions = FeatureOptions()
     sky: SkyOptions = SkyOptions()
     boosting: BoostingOptions = BoostingOptions()
     continuation: ContinueOptions = ContinueOptions()
     domain: DomainOptions = DomainOptions()
     calibration: CalibrationOptions = CalibrationOptions()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_library(cls, value: Any) -> Any:
+        """Refuse another library for the trees that go on; what was written before repeats the one that began."""
+        more = value.get("continuation") if isinstance(value, dict) else None
+        if isinstance(more, dict) and "backend" in more:
+            begun = BoostingOptions.model_validate(value.get("boosting") or {}).backend
+            if more["backend"] != begun:
+                raise ValueError(f"continuation.backend: trees go on in the library of boosting.backend ({begun})")
+            value = {**value, "continuation": {name: one for name, one in more.items() if name != "backend"}}
+        return value
 
 
 ClassName = Literal["QSO_high", "QSO_low", "GALAXY", "STAR"]
@@ -316,9 +336,7 @@ class ShiftOptions(Options):
     wrong_labels: Fraction = Field(0.002, ge=0, le=0.5, description="Share of target labels that are wrong.")
     missing_tiles: Fraction = Field(0.5, ge=0, le=1, description="Share of tiles that lack some trays of filters.")
     population: float = Field(
-        0.0,
-        ge=0,
-        description="How far slopes, lines, metals, dust and hosts of the sky's spectra differ from the mocks'.",
+        0.0, ge=0, description="How far slopes, lines, metals, dust, hosts differ from the mocks'."
     )
 
 
@@ -336,9 +354,7 @@ class SimulateOptions(Options):
     n_source: int = Field(12_000, ge=0, description="Mock rows, not counting twins of labelled objects.")
     n_labelled: int = Field(5_000, ge=0, description="Labelled target objects.")
     n_unlabelled: int = Field(1_000, ge=0, description="Unlabelled target objects.")
-    realisations: int = Field(
-        1, ge=1, description="Rows of each mock object, each with a noise and a level of its own."
-    )
+    realisations: int = Field(1, ge=1, description="Rows of each mock object, each with noise and level of its own.")
     twins: bool = Field(True, description="Whether mocks of the labelled target objects stand among the mocks.")
     bands: str = Field("jpas57", description="Band system, of J-PAS bands.")
     class_mix: ClassMix = Field(
@@ -383,7 +399,7 @@ Metric = Literal["log_loss", "macro_f1", "average_precision", "mix"]
 
 
 def _finite(value: Any) -> Any:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if not isinstance(value, int | float) or not math.isfinite(value):
         raise ValueError("a finite number is needed")
     return value
 
@@ -417,7 +433,7 @@ class ObjectiveOptions(Options):
     of_class: str = Field("QSO_high", description="The class of average_precision.")
     mix: Mix = Mix()
     judge: Literal["val", "folds"] = Field(
-        "val", description="val judges on the validation split; folds on folds of train and validation, each in turn."
+        "val", description="val: on the validation split; folds: on each fold in turn."
     )
     folds: int = Field(2, ge=2, description="Number of those folds.")
 
@@ -426,12 +442,8 @@ class Rung(Options):
     """How much work a trial is given before it is compared with the others."""
 
     mocks: Fraction = Field(1.0, gt=0, le=1, description="Share of the mocks that train.")
-    coarseness: float = Field(
-        1.0, ge=1, description="Learning rates are times, and rounds and patience divided by, this."
-    )
-    recipe: str | None = Field(
-        None, description="The one recipe tried on this rung where a fit tries all (auto); none: all there too."
-    )
+    coarseness: float = Field(1.0, ge=1, description="Rates are times this; rounds and patience are divided by it.")
+    recipe: str | None = Field(None, description="The one recipe tried here where a fit tries all (auto); none: all.")
 
 
 class TuneOptions(Options):
@@ -448,22 +460,16 @@ class TuneOptions(Options):
         description="From cheap to whole; the last one is the score.",
     )
     keep: Fraction = Field(0.35, gt=0, le=1, description="Best share of the trials on a rung that climbs to the next.")
-    among: int = Field(
-        10, ge=0, description="Trials on the rung that a trial is ranked with, the latest; 0: all so far."
-    )
+    among: int = Field(10, ge=0, description="Trials on the rung that one is ranked with, the latest; 0: all so far.")
     startup: int = Field(10, ge=1, description="Trials drawn at random before the sampler learns.")
     reuse_every: int = Field(
-        3, ge=0, description="After those, each such trial keeps the mock-grown trees of the best so far; 0: none does."
+        3, ge=0, description="After those, each such trial keeps the best's mock-grown trees; 0: none."
     )
     fresh_seeds: int = Field(3, ge=0, description="Seeds that the finalists are trained with anew at the end.")
     finalists: int = Field(
-        3,
-        ge=1,
-        description="Best trials that meet the fresh seeds: the earliest that these do not tell from the best is kept.",
+        3, ge=1, description="Best trials that meet fresh seeds: the earliest not told from the best by them is kept."
     )
-    start: tuple[dict[str, Any], ...] = Field(
-        (), description="Values to try first, with all the work; others are those of the fit."
-    )
+    start: tuple[dict[str, Any], ...] = Field((), description="Values to try first, with all the work; else the fit's.")
     fit: dict[str, Any] = Field({}, description="Options of every fit, over the shipped ones of the regime.")
     space: dict[str, Entry] = Field({}, description="Dotted names of options, and what each may be.")
 
@@ -489,7 +495,7 @@ class ExplainOptions(Options):
     rule: Literal["shares", "dominant"] = Field("shares", description="How contributions are shared among bands.")
     per_class: int = Field(300, ge=0, description="Most rows of a class that are explained; 0 takes all.")
     quasars: int = Field(3000, ge=0, description="The same for the classes of quasars, which are few; 0 takes all.")
-    cut: float | None = Field(22.5, description="Faintest magnitude of the rows; none takes all.")
+    cut: Faintest = Field(22.5, description="Faintest magnitude of the rows; none takes all.")
     blocks: int | None = Field(None, ge=1, description="Blocks along the spectrum; default: one for six bands.")
     z_range: tuple[float, float] = Field((2.2, 4.0), description="Redshifts of the physics score.")
     resamples: int = Field(500, ge=0, description="Bootstrap resamples of objects for the intervals.")

@@ -1,11 +1,13 @@
 """Options are declared once, and a wrong one is told by name."""
 
+import re
+
 import pytest
 import yaml
 
 from jpas_gbm.config import configs_folder, find_config, load_options, options_of, override, parse_options, read_yaml
 from jpas_gbm.errors import ConfigError
-from jpas_gbm.options import BoostingOptions, FitOptions, PrepareOptions
+from jpas_gbm.options import BoostingOptions, ExplainOptions, FitOptions, PrepareOptions
 
 
 def test_an_unknown_option_names_the_nearest():
@@ -107,3 +109,42 @@ def test_a_key_that_stands_twice_is_refused(tmp_path, text):
     path.write_text(text)
     with pytest.raises(ConfigError, match="stands twice"):
         read_yaml(path)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"boosting": {"rounds": True}}, "under 'boosting': option 'rounds': yes, no, on, off, true and false"),
+        ({"seeds": True}, "option 'seeds': yes, no"),
+        ({"features": {"colours": [2, True]}}, "got [2, True]"),
+        ({"target_weight": [False]}, "option 'target_weight'"),
+        ({"sky": {"forget_imaging": False}}, "option 'forget_imaging'"),
+        ({"regime": True}, "Write a number, or the word in quotes"),
+    ],
+)
+def test_yes_and_no_are_no_numbers(given, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        parse_options(FitOptions, given, "my.yaml")
+    assert parse_options(FitOptions, {"plain_member": False, "ways": {"pool": {"x": True}}}, "").plain_member is False
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_no_option_is_infinite_but_a_cut_that_cuts_nothing(value):
+    with pytest.raises(ConfigError, match="finite"):
+        parse_options(FitOptions, {"pseudo_weight": value}, "my.yaml")
+    if value != float("inf"):
+        with pytest.raises(ConfigError, match="option 'cut'"):
+            parse_options(FitOptions, {"cut": value}, "my.yaml")
+    else:
+        assert parse_options(FitOptions, {"cut": value}, "").cut is None
+        assert parse_options(ExplainOptions, {"cut": value}, "").cut is None
+
+
+def test_trees_go_on_in_the_library_that_began():
+    made = parse_options(FitOptions, {"boosting": {"backend": "xgboost"}, "continuation": {"backend": "xgboost"}}, "")
+    assert "backend" not in made.continuation.model_dump()
+    with pytest.raises(ConfigError, match=r"go on in the library of boosting\.backend \(lightgbm\)"):
+        parse_options(FitOptions, {"continuation": {"backend": "xgboost"}}, "my.yaml")
+    for odd in (3, "backend", ["backend"]):
+        with pytest.raises(ConfigError, match="continuation"):
+            parse_options(FitOptions, {"continuation": odd}, "my.yaml")

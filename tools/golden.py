@@ -25,7 +25,7 @@ BACKENDS = ("lightgbm", "xgboost")
 FIT = """\
 regime: ssda
 boosting: {{backend: {backend}, rounds: 150, patience: 20, min_child: 20}}
-continuation: {{backend: {backend}, rounds: 80, patience: 20}}
+continuation: {{rounds: 80, patience: 20}}
 sky: {{realisations: 2}}
 """
 TUNE = """\

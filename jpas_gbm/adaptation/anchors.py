@@ -18,7 +18,7 @@ from ..boosting.scaling import em_shares
 from ..config import override
 from ..options import CalibrationOptions
 from .folds import Folds, MembersOf, mean_margins
-from .rows import Regime, Rows, counted_rows
+from .rows import Regime, Rows
 from .stages import Stages
 
 
@@ -392,11 +392,11 @@ def field_mix(
 def _mix(stages: Stages, field: Rows, rows: CalibrationRows, members: list[Member], calibrator: Calibrator) -> FieldMix:
     """Return the class mix of rows of the sky not fainter than the cut; none of their labels is read."""
     options = stages.options
-    field = field.take(counted_rows(field, options.cut))
+    field = field.take(_not_fainter(field, options.cut))
     k, threads = stages.rows.k, stages.run.threads
     theirs = calibrator.apply(mean_margins(members, field.X, threads))
     weight = np.ones(len(rows.val)) if rows.weight is None else rows.weight
-    bright = counted_rows(rows.val, options.cut)
+    bright = _not_fainter(rows.val, options.cut)
     own, y, weight = calibrator.apply(rows.margins)[bright], rows.val.y[bright], weight[bright]
     old = np.bincount(rows.val.y, rows.weight, minlength=k) + 1e-9
     new = em_shares(theirs, old / old.sum())
@@ -410,6 +410,12 @@ def _mix(stages: Stages, field: Rows, rows: CalibrationRows, members: list[Membe
         doubt = 2.0  # EM gives all to a class that validation lacks, or to one of few rows
     names = stages.rows.classes
     return FieldMix(names, tuple(old / old.sum()), tuple(new), len(field), float(doubt), options.class_mix_doubt)
+
+
+def _not_fainter(rows: Rows, cut: float | None) -> np.ndarray:
+    """Return which rows are not fainter than the cut, or all where every one is."""
+    bright = ~(rows.mag > (np.inf if cut is None else cut))
+    return bright if bright.any() else np.ones(len(rows), dtype=bool)
 
 
 _FEWEST_FIELD = 50

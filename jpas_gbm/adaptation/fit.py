@@ -10,7 +10,7 @@ import numpy as np
 
 from ..boosting.decision import choose_rule
 from ..config import configs_folder, options_of, override, parse_options
-from ..errors import FitError
+from ..errors import ConfigError, FitError
 from ..model import Model
 from ..options import FitOptions
 from ..run import Progress, Run, claim_folder
@@ -36,7 +36,7 @@ from .choosing import (
 )
 from .folds import make_folds
 from .named_path import find_path, joined_means, path_facts
-from .rows import Regime, counted_rows, get_regime
+from .rows import Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
@@ -186,8 +186,14 @@ def check_options(options: FitOptions) -> None:
     Raises
     ------
     ConfigError
-        With the nearest known name.
+        With the nearest known name; also if cross-fitting is asked for where no label of the target trains.
     """
+    if options.crossfit > 1 and not get_regime(options.regime).target_labels:
+        able = ", ".join(regime.name for regime in regimes() if regime.target_labels)
+        raise ConfigError(
+            f"crossfit {options.crossfit}: in the regime {options.regime} no label of the target trains, so there is "
+            f"nothing to take turns. Leave --crossfit out (crossfit: 0), or take another regime: {able}."
+        )
     get_regime(options.regime)
     check_ways(options)
 
@@ -245,9 +251,12 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
             "Fit the model with this version."
         )
     options = dict(made["options"])
-    # Recipes of before had none of the few colours.
+    # Recipes of before had none of the few colours, and cards named a library that did not go on.
     options["features"] = {"lean_colours": [], **options.get("features", {})}
-    return parse_options(FitOptions, options, "the model's card"), int(made["seed"])
+    if isinstance(options.get("continuation"), dict):
+        options["continuation"] = {name: of for name, of in options["continuation"].items() if name != "backend"}
+    read = parse_options(FitOptions, options, "the model's card")
+    return for_regime(read, read.regime), int(made["seed"])
 
 
 def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
@@ -278,8 +287,11 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     """
     check_options(options)
     regime, data = get_regime(options.regime), dataset.for_training()
-    count = options.crossfit if regime.target_labels else 0
+    count = options.crossfit
     folds = make_folds(data, regime, options, count, run)
+    judges = folds.val if regime.calibration == "target" else folds.first.rows.source_val
+    if judges is not None:
+        counted_rows(judges, options.cut)  # refuses a cut that no row meets before anything is trained
     if not regime.adapts:
         return Prepared(regime, folds, run, data)
     found = {} if folds.first.rows.shift is None else {"twins": folds}

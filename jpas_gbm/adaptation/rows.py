@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..config import override
 from ..errors import ConfigError, FitError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift, TwinlessReport
@@ -88,22 +89,32 @@ class Rows:
         return np.bincount(self.y[self.y >= 0], minlength=k)
 
 
-def counted_rows(val: Rows, cut: float) -> np.ndarray:
-    """Return which validation rows count in choices: those not fainter than the cut, or all if none is; bool (n,).
+def counted_rows(val: Rows, cut: float | None) -> np.ndarray:
+    """Return which validation rows count in choices: those not fainter than the cut, or of unknown magnitude.
 
     Parameters
     ----------
     val : Rows
         Labelled validation rows.
-    cut : float
-        Faintest magnitude that counts.
+    cut : float or None
+        Faintest magnitude that counts; None: all count.
 
     Returns
     -------
     array of bool, shape (n,)
+
+    Raises
+    ------
+    FitError
+        If magnitudes are known, and all are fainter.
     """
-    bright = ~(val.mag > cut)
-    return bright if bright.any() else np.ones(len(val), dtype=bool)
+    known = val.mag[np.isfinite(val.mag)]
+    if cut is not None and len(known) and known.min() > cut:
+        raise FitError(
+            f"cut {cut:g}: no row that judges has a magnitude so bright; they reach from {known.min():.2f} to "
+            f"{known.max():.2f}. Give another 'cut' in the configuration; 'cut: .inf' counts all rows."
+        )
+    return np.ones(len(val), dtype=bool) if cut is None else ~(val.mag > cut)
 
 
 PARTS = ("source_train", "source_val", "target_train", "target_val", "unlabelled", "bare")
@@ -451,6 +462,23 @@ def get_regime(name: str) -> Regime:
     if name not in _REGIMES:
         raise ConfigError(f"unknown regime '{name}'.{did_you_mean(name, _REGIMES)} Allowed: {', '.join(_REGIMES)}.")
     return _REGIMES[name]
+
+
+def for_regime(options: FitOptions, name: str) -> FitOptions:
+    """Return options that several regimes share, as one of them can use them.
+
+    Parameters
+    ----------
+    options : FitOptions
+    name : str
+        A regime.
+
+    Returns
+    -------
+    FitOptions
+        Without cross-fitting where no label of the target trains.
+    """
+    return override(options, regime=name, crossfit=None if get_regime(name).target_labels else 0)
 
 
 for _regime in (

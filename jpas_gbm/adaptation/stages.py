@@ -13,7 +13,7 @@ from ..boosting.matrix import class_weights
 from ..boosting.training import BinnedMatrix, bin_features, train
 from ..config import override
 from ..errors import FitError
-from ..options import BoostingOptions, DomainOptions, FitOptions
+from ..options import DomainOptions, FitOptions, Growth
 from ..run import Run
 from .rows import Rows, TrainingRows
 from .weights import DomainWeights, blind_features, fit_domain
@@ -38,7 +38,7 @@ class Training:
         Class codes.
     weight : array of float64, shape (n,)
         Row weights, of mean about 1.
-    options : BoostingOptions
+    options : Growth
         How the trees grow.
     valid : {"target_val", "source_val"}
         The part whose log loss stops it.
@@ -54,7 +54,7 @@ class Training:
     X: Any
     y: np.ndarray
     weight: np.ndarray
-    options: BoostingOptions
+    options: Growth
     valid: str = "target_val"
     start: StagedBooster | None = None
     inputs: Callable[[np.ndarray], np.ndarray] | None = None
@@ -158,14 +158,14 @@ class Stages:
             raise FitError(f"this regime has no rows of {name.replace('_', ', ')} to train or choose on.")
         return part
 
-    def class_weights(self, y: np.ndarray, options: BoostingOptions) -> np.ndarray:
+    def class_weights(self, y: np.ndarray, options: Growth) -> np.ndarray:
         """Return the class weight of each row under the power of some options, float64 (n,).
 
         Parameters
         ----------
         y : array of int8, shape (n,)
             Class codes.
-        options : BoostingOptions
+        options : Growth
             How the trees grow.
 
         Returns
@@ -324,12 +324,12 @@ class Stages:
             )
         return kept or (0.0,)
 
-    def bins(self, options: BoostingOptions, *parts: str) -> BinnedMatrix:
+    def bins(self, options: Growth, *parts: str) -> BinnedMatrix:
         """Return the features of some parts, one after the other, binned once.
 
         Parameters
         ----------
-        options : BoostingOptions
+        options : Growth
             How the trees grow.
         *parts : str
             Names of the parts, one after the other.
@@ -348,14 +348,14 @@ class Stages:
 
         return self.once(("bins", *parts, self.library, options.max_bin), make)
 
-    def bare_bins(self, X: np.ndarray, options: BoostingOptions) -> BinnedMatrix:
+    def bare_bins(self, X: np.ndarray, options: Growth) -> BinnedMatrix:
         """Return features (n, f) binned, and not kept.
 
         Parameters
         ----------
         X : array of float32, shape (n, f)
             Features.
-        options : BoostingOptions
+        options : Growth
             How the trees grow.
 
         Returns
@@ -408,7 +408,7 @@ class Stages:
             entry["rounds"] = booster.stage_rounds[-1]
         return booster
 
-    def _stop(self, key: Hashable, given: Training) -> tuple[BoostingOptions, tuple[np.ndarray, ...] | None]:
+    def _stop(self, key: Hashable, given: Training) -> tuple[Growth, tuple[np.ndarray, ...] | None]:
         """Return how a training ends: on validation rows, or after rounds that are known."""
         if key in self.rounds:
             return override(given.options, rounds=self.rounds[key], patience=0), None

@@ -18,7 +18,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..options import BACKENDS, BoostingOptions
+from ..options import BACKENDS, Growth
 from .soundness import TreeShape
 
 
@@ -59,7 +59,7 @@ class Task:
     ----------
     n_classes : int
         Number of classes.
-    options : BoostingOptions
+    options : Growth
         How trees are grown.
     seed : int
         Of row and feature sampling.
@@ -68,7 +68,7 @@ class Task:
     """
 
     n_classes: int
-    options: BoostingOptions
+    options: Growth
     seed: int
     threads: int
 

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import _check_sample_weight, check_is_fitted, validate_data
 
 from ..config import parse_options
-from ..options import BoostingOptions
+from ..options import BoostingOptions, Growth
 from ..scores.losses import softmax
 from ..store import native
 from .booster import StagedBooster
@@ -189,7 +189,7 @@ class JpasClassifier(ClassifierMixin, BaseEstimator):
 
     def _grow(
         self,
-        options: BoostingOptions,
+        options: Growth,
         X: np.ndarray,
         codes: np.ndarray,
         weight: np.ndarray,

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..errors import FitError
-from ..options import BoostingOptions
+from ..options import BoostingOptions, Growth
 from ..scores.losses import margin_loss
 from .backend import Backend, Grower, Rows, Task, as_backend
 from .booster import Stage, StagedBooster
@@ -107,14 +107,14 @@ def log_shares(y: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
 
 
 def grow(
-    grower: Grower, options: BoostingOptions, start_loss: float | None, on_round: OnRound | None
+    grower: Grower, options: Growth, start_loss: float | None, on_round: OnRound | None
 ) -> tuple[int, dict[str, Any]]:
     """Grow round after round and find how many to keep.
 
     Parameters
     ----------
     grower : Grower
-    options : BoostingOptions
+    options : Growth
         `rounds` and `patience`.
     start_loss : float or None
         Validation loss before the first round; None without validation rows. As long as no round
@@ -153,7 +153,7 @@ def bin_features(
     backend: Backend | str,
     X: Any,
     feature_names: Sequence[str] | None = None,
-    options: BoostingOptions | None = None,
+    options: Growth | None = None,
     reference: BinnedMatrix | None = None,
     threads: int = 1,
 ) -> BinnedMatrix:
@@ -167,7 +167,7 @@ def bin_features(
         Missing is NaN. Kept by reference: do not change it afterwards.
     feature_names : sequence of str, optional
         Default: those that `X` carries, or f0, f1, ...
-    options : BoostingOptions, optional
+    options : Growth, optional
         `max_bin`.
     reference : BinnedMatrix, optional
         Take its bins (needed for validation rows that are binned ahead). Where it never missed a
@@ -206,7 +206,7 @@ def train(
     data: Any,
     y: np.ndarray,
     *,
-    options: BoostingOptions,
+    options: Growth,
     n_classes: int | None = None,
     weight: np.ndarray | None = None,
     valid: tuple[Any, ...] | None = None,
@@ -228,7 +228,7 @@ def train(
         Binned by :func:`bin_features`, or features to be binned for this training alone.
     y : array of int, shape (n,)
         Class codes 0 ... k - 1; classes may be absent.
-    options : BoostingOptions
+    options : Growth
     n_classes : int, optional
         k: 2 gives one margin (logistic loss), more one each (softmax). Default: that of `init`.
     weight : array, shape (n,), optional
@@ -265,7 +265,7 @@ def _binned_for(
     engine: Backend,
     X: Any,
     names: Sequence[str] | None,
-    options: BoostingOptions,
+    options: Growth,
     threads: int,
 ) -> BinnedMatrix:
     """Bin features for one training; nameless ones have the names of the booster that it continues."""

@@ -11,9 +11,9 @@ import numpy as np
 
 from ..adaptation.fit import fit as fit_model
 from ..adaptation.fit import outlook
-from ..adaptation.rows import get_regime
+from ..adaptation.rows import for_regime, get_regime
 from ..atomic import atomic_folder, refuse_existing
-from ..config import options_of, override
+from ..config import options_of
 from ..errors import ConfigError, DatasetError, FitError
 from ..inputs import open_model
 from ..model import Model
@@ -364,7 +364,7 @@ def compare_dataset(
     needed = None if keep_models else {run_name(r, seeds[0]) for r in (regimes[-1], MOCKS_ALONE)}
     trainer = Trainer(dataset, store, held, fit, run, folder / "models" if folder else None, needed)
     key = f"{dataset.fingerprint()}/{split}"
-    plans = [(r, s, override(options, regime=r)) for s in seeds for r in regimes]
+    plans = [(r, s, for_regime(options, r)) for s in seeds for r in regimes]
     results = trainer.results({(r, s): Planned(f"{r}, seed {s}", run_name(r, s), key, of, s) for r, s, of in plans})
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     with run.stage("scoring"):
@@ -408,7 +408,7 @@ def _budget_plans(
             for size in sizes if uses_labels(regime) else sizes[-1:]:
                 title, seed = f"{regime}, {size} labels, draw {i + 1}", trainer.run.seed + i
                 name, key = f"{run_name(regime, seed)}-{size}", f"{data}/{split}/{size}/{i}"
-                plans[regime, size, i] = Planned(title, name, key, override(options, regime=regime), seed, order[:size])
+                plans[regime, size, i] = Planned(title, name, key, for_regime(options, regime), seed, order[:size])
     return plans
 
 

@@ -298,7 +298,7 @@ def _assembled(
         trained_seed=made.get("seed"),
         seed=seed,
         split=split,
-        cut=options.cut if options.cut is not None and np.isfinite(options.cut) else None,
+        cut=options.cut,
         n=len(found),
         classes=model.classes,
         sample=sample.facts,

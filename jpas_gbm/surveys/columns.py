@@ -88,24 +88,47 @@ class Vocabulary:
         Whether one was there.
     odd : str
         A word that was there and is not known.
+    rows : dict of str to int
+        In how many rows each such word stood.
     """
 
     known: tuple[str, ...]
     some: bool = False
     odd: str = ""
+    rows: dict[str, int] = field(default_factory=dict)
 
-    def hear(self, words: np.ndarray, understood: np.ndarray) -> None:
+    def hear(self, words: np.ndarray, understood: np.ndarray, counts: np.ndarray | None = None) -> None:
         """Take in the distinct words of a block, text (m,), and which of them are known.
 
         Parameters
         ----------
         words : array of str, shape (m,)
         understood : array of bool, shape (m,)
+        counts : array of int, shape (m,), optional
+            Their rows.
         """
         said = words != ""
         self.some = self.some or bool((said & understood).any())
-        strange = words[said & ~understood]
-        self.odd = self.odd or (str(strange[0]) if len(strange) else "")
+        places = np.flatnonzero(said & ~understood)
+        self.odd = self.odd or (str(words[places[0]]) if len(places) else "")
+        for place in places:
+            more = 0 if counts is None else int(counts[place])
+            self.rows[str(words[place])] = self.rows.get(str(words[place]), 0) + more
+
+    def strange(self, most: int = 5) -> str:
+        """Return the words that are not known, the most frequent first, with the rows of each.
+
+        Parameters
+        ----------
+        most : int
+            More are not named.
+
+        Returns
+        -------
+        str
+        """
+        order = sorted(self.rows, key=lambda word: (-self.rows[word], word))
+        return ", ".join([*(f"'{w}' {self.rows[w]:,}" for w in order[:most]), *(["..."] if len(order) > most else [])])
 
 
 def refuse_unknown_words(layout: Layout) -> None:

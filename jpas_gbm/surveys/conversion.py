@@ -264,26 +264,35 @@ def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.where(nowhere, -1 - np.arange(len(cell)), cell)
 
 
-def spectral_types(columns: Mapping[str, np.ndarray], layout: Layout) -> np.ndarray:
-    """Return the spectral types GALAXY, QSO, STAR; blank where the survey file knows none such.
+def spectral_types(
+    columns: Mapping[str, np.ndarray], layout: Layout, scheme: LabelScheme | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the spectral types GALAXY, QSO, STAR, or the classes that a table names itself.
 
     Parameters
     ----------
     columns : mapping of str to array, shape (n,)
     layout : Layout
+    scheme : LabelScheme, optional
+        The classes that may be named.
 
     Returns
     -------
-    array of str, shape (n,)
+    types : array of str, shape (n,)
+        Blank where neither the survey file nor the scheme knows such.
+    strange : array of bool, shape (n,)
+        Words that are not known.
     """
     section = layout.schema.labels
     assert section is not None
-    known = {name.upper(): of for name, of in section.spectypes.items()}
+    known = {name.upper(): name for name in scheme.classes} if scheme else {}
+    known |= {name.upper(): of for name, of in section.spectypes.items()}
     values = np.char.upper(np.char.strip(columns[section.spectype[0]].astype(str)))
-    words, which = np.unique(values, return_inverse=True)
+    words, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     types = np.array([known.get(str(name), "") for name in words], dtype=str)
-    layout.words.setdefault(section.spectype[0], Vocabulary(tuple(section.spectypes))).hear(words, types != "")
-    return types[which]
+    heard = layout.words.setdefault(section.spectype[0], Vocabulary(tuple(section.spectypes)))
+    heard.hear(words, types != "", counts)
+    return types[which], ((types == "") & (words != ""))[which]
 
 
 def labels(
@@ -306,13 +315,27 @@ def labels(
     schema = layout.schema
     assert schema.labels is not None
     z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
-    types = spectral_types(columns, layout)
-    label = scheme.label(types, z)
-    keep, counts = apply_label_rules(dict(columns), schema, layout.place, types)
-    strange = int((keep & (label < 0)).sum())
-    counts.append(QualityCount("label_class", "of no class of the scheme, or without redshift", strange, "rows"))
+    types, strange = spectral_types(columns, layout, scheme)
+    label, against = scheme.label(types, z), scheme.contradicted(types, z)
+    keep, counts = apply_label_rules(dict(columns), schema, layout.place, _kinds(types, scheme))
+    without = keep & (label < 0) & ~strange & ~against
+    odd = f"of a class that is not known here, so without label ({layout.words[schema.labels.spectype[0]].strange()})"
+    counts += [
+        QualityCount("label_word", odd, int((keep & strange).sum()), "rows"),
+        QualityCount(
+            "label_against", "of a class that their redshift contradicts", int((keep & against).sum()), "rows"
+        ),
+        QualityCount("label_class", "of no class of the scheme, or without redshift", int(without.sum()), "rows"),
+    ]
     label = np.where(keep, label, np.int8(-1)).astype(np.int8)
     return label, z, counts + doubt_counts(label, z, scheme)
+
+
+def _kinds(types: np.ndarray, scheme: LabelScheme) -> np.ndarray:
+    """Return the spectral types of types and classes."""
+    words, which = np.unique(types, return_inverse=True)
+    kinds = [scheme.kind_of(str(w)) if w in scheme.classes and w not in scheme.spectypes else str(w) for w in words]
+    return np.array(kinds, dtype=str)[which]
 
 
 def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str, np.ndarray]:

@@ -210,36 +210,83 @@ class LabelScheme:
             )
         return self.classes.index(name)
 
+    def understood(self, words: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what each distinct word names: a spectral type, or one of its classes such as QSO_high.
+
+        Parameters
+        ----------
+        words : array of str, shape (m,)
+            In any case, blanks around them ignored.
+
+        Returns
+        -------
+        codes : array of int8, shape (m, 2)
+            The class at and above `z_cut`, and below it; -1 where the word is not understood.
+        alone : array of bool, shape (m,)
+            Whether the word names a class, so that no redshift is needed.
+        """
+        classes = {name.upper(): name for name in self.classes}
+        codes = np.full((len(words), 2), UNLABELLED, dtype=np.int8)
+        alone = np.zeros(len(words), dtype=bool)
+        for i, word in enumerate(str(word).strip().upper() for word in words):
+            alone[i] = word not in self.spectypes and word in classes
+            of = (classes[word],) if alone[i] else self.spectypes.get(word, ())
+            codes[i] = (self.code(of[0]), self.code(of[-1])) if of else UNLABELLED
+        return codes, alone
+
     def label(self, spectype: np.ndarray, z: np.ndarray) -> np.ndarray:
-        """Return label codes from spectral types and redshifts.
+        """Return label codes from spectral types, or classes, and redshifts.
 
         Parameters
         ----------
         spectype : array of str, shape (n,)
-            In any case, blanks around it ignored.
+            In any case, blanks around it ignored. A class of a type that `z_cut` parts, such as QSO_high, needs no
+            redshift.
         z : array, shape (n,)
             Needed only by types that `z_cut` parts.
 
         Returns
         -------
         array of int8, shape (n,)
-            -1 where the type is not of this scheme, or z is needed and not finite.
+            -1 where the word is not of this scheme, z is needed and not finite, or z contradicts the class named.
         """
         # Types are few and rows are many: look each distinct one up once.
-        types, which = np.unique(np.asarray(spectype).astype(str), return_inverse=True)
+        words, which = np.unique(np.asarray(spectype).astype(str), return_inverse=True)
+        codes, alone = self.understood(words)
+        high, known = self._side(z)
+        label = np.where(high, codes[which, 0], codes[which, 1])
+        label[(codes[:, 0] != codes[:, 1])[which] & ~known] = UNLABELLED
+        label[alone[which] & self._contradicted(label, z)] = UNLABELLED
+        return label.astype(np.int8)
+
+    def _side(self, z: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return which redshifts are at or above the cut, and which are redshifts at all."""
         z = np.asarray(z, dtype=np.float64)
-        high = np.full(len(types), UNLABELLED, dtype=np.int8)
-        low, parted = high.copy(), np.zeros(len(types), dtype=bool)
-        for i, name in enumerate(types):
-            of = self.spectypes.get(name.strip().upper(), ())
-            if of:
-                high[i], low[i], parted[i] = self.code(of[0]), self.code(of[-1]), len(of) == 2
         # In single precision, as redshifts are often stored: 2.1 is at the cut in either.
         with np.errstate(invalid="ignore", over="ignore"):
-            label = np.where(z.astype(np.float32) >= np.float32(self.z_cut), high[which], low[which])
-        with np.errstate(invalid="ignore"):
-            label[parted[which] & ~((z > _NEAREST) & (z < _FARTHEST))] = UNLABELLED
-        return label.astype(np.int8)
+            return z.astype(np.float32) >= np.float32(self.z_cut), (z > _NEAREST) & (z < _FARTHEST)
+
+    def _contradicted(self, label: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return which redshifts are not those of the class, given that it was named itself."""
+        low, high = np.array([*map(self.z_range, self.classes), (-np.inf, np.inf)])[label].T
+        above, known = self._side(z)
+        return np.asarray(known & ((above & np.isfinite(high)) | (~above & np.isfinite(low))))
+
+    def contradicted(self, spectype: np.ndarray, z: np.ndarray) -> np.ndarray:
+        """Return which rows name a class, such as QSO_high, and a redshift of another.
+
+        Parameters
+        ----------
+        spectype : array of str, shape (n,)
+        z : array, shape (n,)
+
+        Returns
+        -------
+        array of bool, shape (n,)
+        """
+        words, which = np.unique(np.asarray(spectype).astype(str), return_inverse=True)
+        codes, alone = self.understood(words)
+        return np.asarray(alone[which] & self._contradicted(codes[which, 0], z))
 
     def counts(self, label: np.ndarray) -> dict[str, int]:
         """Return how many rows each class has, in class order.

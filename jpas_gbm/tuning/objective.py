@@ -16,7 +16,7 @@ from ..adaptation.rows import counted_rows, get_regime, regimes
 from ..adaptation.stages import Stages
 from ..config import override
 from ..errors import ConfigError, did_you_mean
-from ..options import BoostingOptions, FitOptions, Metric, ObjectiveOptions, Rung
+from ..options import FitOptions, Growth, Metric, ObjectiveOptions, Rung
 from ..run import Run
 from ..scores.bootstrap import replicate
 from ..scores.metrics import Scorer
@@ -214,7 +214,7 @@ def coarse(options: FitOptions, coarseness: float) -> FitOptions:
     if coarseness == 1:
         return options
 
-    def fewer(growth: BoostingOptions) -> BoostingOptions:
+    def fewer(growth: Growth) -> Growth:
         return override(
             growth,
             learning_rate=min(1.0, growth.learning_rate * coarseness),

@@ -7,9 +7,9 @@ import pytest
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.folds import label_folds, make_folds
-from jpas_gbm.adaptation.rows import get_regime
+from jpas_gbm.adaptation.rows import for_regime, get_regime
 from jpas_gbm.config import override
-from jpas_gbm.errors import FitError
+from jpas_gbm.errors import ConfigError, FitError
 from jpas_gbm.run import Run
 
 
@@ -72,14 +72,6 @@ def test_the_probabilities_are_those_of_the_test_rows_and_repeat(tiny, quick_opt
     np.testing.assert_array_equal(again.probabilities(rows), p)
 
 
-def test_a_model_without_labels_of_trees_is_the_same(tiny, quick_options):
-    """Where no tree sees a label there is nothing to take turns at."""
-    split = fit(tiny, config=override(quick_options, regime="mocks-only"), seed=1)
-    folds = fit(tiny, config=override(quick_options, regime="mocks-only", crossfit=3), seed=1)
-    rows = tiny.target_rows("test")
-    np.testing.assert_array_equal(split.probabilities(rows), folds.probabilities(rows))
-
-
 def test_folds_share_what_is_measured_without_labels(tiny, quick_options, monkeypatch):
     asked = []
     monkeypatch.setattr("jpas_gbm.adaptation.rows.measure_without_labels", lambda *given: asked.append(given))
@@ -109,3 +101,11 @@ def test_one_labelled_object_cannot_be_dealt(tiny, quick_options):
     few = replace(tiny, target=tiny.target.replace(label=label), target_split=split)
     with pytest.raises(FitError, match="cannot be dealt"):
         fit(few, config=override(quick_options, crossfit=2))
+
+
+@pytest.mark.parametrize("regime", ["mocks-only", "mocks-calibrated", "uda"])
+def test_crossfitting_where_no_label_trains_is_refused(tiny, quick_options, regime):
+    with pytest.raises(ConfigError, match=rf"crossfit 3: in the regime {regime} no label of the target trains"):
+        fit(tiny, regime=regime, config=quick_options, crossfit=3)
+    shared = override(quick_options, crossfit=3)
+    assert for_regime(shared, regime).crossfit == 0 and for_regime(shared, "ssda").crossfit == 3

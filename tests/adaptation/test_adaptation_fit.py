@@ -1,5 +1,6 @@
 """Every regime fits, keeps to what it may touch, and gives the same model for the same seed."""
 
+import json
 from dataclasses import replace
 
 import numpy as np
@@ -7,14 +8,15 @@ import pytest
 import yaml
 
 from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
-from jpas_gbm.adaptation.fit import fit, fit_options, refit
-from jpas_gbm.adaptation.rows import get_regime
+from jpas_gbm.adaptation.fit import fit, fit_options, fitted_with, refit
+from jpas_gbm.adaptation.rows import Rows, counted_rows, get_regime
 from jpas_gbm.adaptation.shipped_ways import Continue, Pool, Target
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions
 from jpas_gbm.predictions import is_bare
+from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.bands import Band, BandSystem
 
 
@@ -197,3 +199,30 @@ def test_choosing_is_a_pure_function_of_scores():
     assert gain.kept is better and gain.verdict.adapted and "pool(weight=3)" in gain.verdict.sentence
     loss = choose(Scores((worse,), (even, better), groups, counted, 0))
     assert loss.kept is better and not loss.verdict.adapted and "keeps pool(weight=3)" in loss.verdict.sentence
+
+
+@pytest.mark.parametrize("regime", ["ssda", "mocks-only"])
+def test_a_cut_that_no_row_meets_is_refused_before_anything_is_trained(tiny, quick_options, regime):
+    told = []
+    with pytest.raises(
+        FitError, match=r"cut 3: no row that judges has a magnitude so bright; they reach from 1\d\.\d\d"
+    ):
+        fit(
+            tiny, regime=regime, config=override(quick_options, cut=3), progress=lambda stage, *more: told.append(stage)
+        )
+    assert not any(stage.startswith("trees") for stage in told)
+
+
+def test_rows_without_magnitude_count_and_no_cut_counts_all():
+    rows = Rows(np.zeros((3, 1)), np.zeros(3), np.arange(3), np.array([20.0, np.nan, 24.0]))
+    assert counted_rows(rows, 22.5).tolist() == [True, True, False]
+    assert counted_rows(rows, None).all()
+    assert counted_rows(rows.take([1]), 3.0).all()
+
+
+def test_a_card_of_a_fit_without_cut_can_be_fitted_again(tiny, quick_options):
+    options = override(override(quick_options, regime="target-only"), crossfit=0).model_dump() | {"cut": float("inf")}
+    model = fit(tiny, config=options, seed=3)
+    card = json.loads(dump_json(model.card))
+    card["provenance"]["options"]["continuation"]["backend"] = "lightgbm"  # as cards of before had it
+    assert fitted_with(replace(model, card=card))[0].cut is None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from jpas_gbm.errors import CatalogueError
+from jpas_gbm.surveys.conversion import _kinds
 from jpas_gbm.surveys.curation import apply_label_rules
 from jpas_gbm.surveys.imaging import ImagingTable
 from jpas_gbm.surveys.labels import LabelTable, as_ids, join_labels, unique_labels
+from jpas_gbm.surveys.reader import read_labels
 from jpas_gbm.surveys.schema import RowRule, load_schema
-from jpas_gbm.surveys.scheme import default_scheme
+from jpas_gbm.surveys.scheme import LabelScheme, default_scheme
 
 
 def _zcat(**changes: object) -> dict[str, np.ndarray]:
@@ -170,3 +173,28 @@ def test_imaging_tables_join() -> None:
 def test_a_redshift_that_cannot_be_makes_no_quasar(z):
     label = default_scheme().label(np.array(["QSO", "GALAXY", "QSO", "QSO"]), np.array([z, z, 2.5, -0.001]))
     assert label.tolist() == [-1, 2, 0, 1]
+
+
+def test_a_table_may_name_classes_instead_of_types(tmp_path) -> None:
+    words = ["QSO_high", "qso_low ", "QSO_high", "QSO", "GALAXY", "ghost", "ghost", "nova", ""]
+    z = [np.nan, 1.0, 1.5, 2.5, 0.3, 1.0, 1.0, 0.0, 0.2]
+    path = tmp_path / "labels.csv"
+    pd.DataFrame({"ra": np.arange(9.0), "dec": 1.0, "class": words, "z": z}).to_csv(path, index=False)
+    table, quality = read_labels(path, "labels_by_position")
+    assert dict(zip(table.ra.tolist(), table.label.tolist(), strict=True)) == {0.0: 0, 1.0: 1, 3.0: 0, 4.0: 2}
+    assert np.isnan(table.z[0])
+    text = "\n".join(quality.lines())
+    assert "3 of 9 rows (33.33 %): of a class that is not known here, so without label ('GHOST' 2, 'NOVA' 1)" in text
+    assert "1 of 9 rows (11.11 %): of a class that their redshift contradicts" in text
+    assert quality.count("label_class") == 1
+
+
+def test_a_rule_on_quasars_is_one_on_their_classes() -> None:
+    scheme = LabelScheme()
+    assert scheme.label(np.array(["QSO_HIGH", "qso_low", "QSO"]), np.full(3, np.nan)).tolist() == [0, 1, -1]
+    z = np.array([2.1, 2.0999, 99.0])
+    assert scheme.label(np.full(3, "QSO_high"), z).tolist() == [0, -1, 0]
+    assert scheme.contradicted(np.array(["QSO_low", "QSO_low", "QSO"]), z).tolist() == [True, False, False]
+    two = LabelScheme(("QSO", "STAR"))
+    assert two.label(np.array(["QSO", "STAR"]), np.full(2, np.nan)).tolist() == [0, 1]
+    assert _kinds(np.array(["QSO_high", "GALAXY", ""]), scheme).tolist() == ["QSO", "GALAXY", ""]

@@ -31,7 +31,11 @@ def space(**entries):
         ("recipe", {"choices": ["pool", "pile"]}, "'recipe'"),
         ("features.snr", {"low": 0, "high": 1}, "give 'choices' instead of a range"),
         ("regime", {"choices": ["ssda", "uda"]}, "says what is tuned"),
-        ("boosting", {"low": 1, "high": 9}, "is a section of options. Name options in it, such as boosting.backend"),
+        (
+            "boosting",
+            {"low": 1, "high": 9},
+            "is a section of options. Name options in it, such as boosting.learning_rate",
+        ),
         ("boosting.leaves", {"choices": [{"a": 1}, 4]}, "a choice is a number, a word, true, false or a list"),
         ("boosting.leaves", {"low": 3, "high": 9, "step": 100}, "its step 100 is longer than its range, 3 to 9"),
     ],
@@ -50,7 +54,8 @@ def test_a_range_of_other_things_than_numbers_is_one_message(name, value):
     with pytest.raises(ConfigError) as caught:
         parse_options(TuneOptions, {"space": {"boosting.leaves": entry}}, "tune.yaml")
     (line,) = str(caught.value).splitlines()
-    assert f"option '{name}' under 'space.boosting.leaves'" in line and "a finite number is needed" in line
+    assert "under 'space.boosting.leaves'" in line and f"option '{name}'" in line
+    assert ("no numbers" if value is True else "a finite number is needed") in line
 
 
 @pytest.mark.parametrize("ladder", [[{"mocks": 0.5}], [{}, {"coarseness": 2}], [{"recipe": "pool"}]])
