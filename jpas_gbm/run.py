@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import glob
+import json
 import logging
 import operator
 import os
@@ -10,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -96,7 +98,7 @@ class Run:
             If the seed is no whole number of 0 or more.
         """
         try:
-            number = operator.index(seed)
+            number = -1 if isinstance(seed, bool) else operator.index(seed)
         except TypeError:
             number = -1
         if number < 0:
@@ -224,6 +226,33 @@ HEADS = {
 """The file that tells a folder of each kind."""
 
 
+OWN = {
+    "evaluation": ("curves.json", "exhibits/*"),
+    "explanation": ("contributions.npz",),
+    "simulated survey": (
+        *("README.md", "truth.csv", "jpas_idr.fits", "desi_zcat.fits", "legacy_tractor.fits"),
+        *(f"Mock_{part}_{what}" for part in ("train", "valid", "test") for what in ("FLUX+NOISE.npy", "PROPS.csv")),
+    ),
+    "mocks": ("mocks.parquet", "parents.csv", "survey.yaml", "Mock_spectra_FLUX+NOISE.npy", "Mock_spectra_PROPS.csv"),
+    "HATS catalogue": ("partition_info.csv", "properties", "dataset/*"),
+    "HATS collection": ("*/hats.properties", "*/partition_info.csv", "*/properties", "*/dataset/*"),
+}
+"""What a folder of each kind may hold beside its head and the files that this lists."""
+
+
+def _foreign(path: Path, kind: str) -> list[str]:
+    """Return the files of a folder that the package did not put there."""
+    head = path / HEADS[kind]
+    try:
+        told = json.loads(head.read_text(encoding="utf-8")) if head.suffix == ".json" else {}
+        listed = {*(told.get("files") or {}), *(told.get("checksums") or {})}
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError):
+        listed = set()
+    names = (one.relative_to(path).as_posix() for one in sorted(path.rglob("*")) if not one.is_dir())
+    own = OWN.get(kind, ())
+    return [n for n in names if n != head.name and n not in listed and not any(fnmatch(n, word) for word in own)]
+
+
 Inputs = Iterable[str | Path | None]
 
 
@@ -251,7 +280,8 @@ def claim_folder(out: str | Path, kind: str, overwrite: bool, inputs: Inputs = (
     Raises
     ------
     OutputError
-        If it exists and may not be replaced, is or holds an input, is of another kind, or cannot be made.
+        If it exists and may not be replaced, is or holds an input, is of another kind, holds files of others, or cannot
+        be made.
     """
     path = _claim(out, overwrite, inputs, directory=True)
     if kind == "HATS catalogue" and (path / HEADS["HATS collection"]).is_file():
@@ -260,6 +290,12 @@ def claim_folder(out: str | Path, kind: str, overwrite: bool, inputs: Inputs = (
         raise OutputError(
             f"{out}: holds other things than a {kind} (there is no {HEADS[kind]}), and --overwrite would destroy them. "
             "Give another --out, or remove the folder yourself."
+        )
+    if path.exists() and (foreign := _foreign(path, kind) if any(path.iterdir()) else []):
+        named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3:,} more" if len(foreign) > 3 else "")
+        raise OutputError(
+            f"{out}: holds {named}, which no {kind} has, and --overwrite would destroy what it does not know. Move "
+            "that away, or give another --out."
         )
     return path
 

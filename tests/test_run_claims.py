@@ -96,3 +96,30 @@ def test_the_heads_that_claims_know_are_those_that_are_written():
 def test_a_seed_is_a_whole_number(seed):
     with pytest.raises(ConfigError, match="is no whole number of 0 or more"):
         Run.start(seed)
+
+
+def test_files_of_others_within_a_folder_are_not_destroyed(inside):
+    (inside / "model" / "model.json").write_text('{"files": {"boosters/a.txt": {}}}')
+    (inside / "model" / "boosters").mkdir()
+    (inside / "model" / "boosters" / "a.txt").write_text("trees")
+    claim_folder("model", "model", True)
+    (inside / "model" / "boosters" / "notes.txt").write_text("mine")
+    said = said_by(claim_folder, "model", "model", True)
+    assert "holds boosters/notes.txt, which no model has, and --overwrite would destroy" in said
+    for i in range(4):
+        (inside / "model" / f"n{i}").write_text("mine")
+    assert "boosters/notes.txt, n0, n1 and 2 more, which no model has" in said_by(claim_folder, "model", "model", True)
+    (inside / "model" / "model.json").write_text("damaged")
+    assert "boosters/a.txt" in said_by(claim_folder, "model", "model", True)
+
+
+def test_what_the_package_writes_is_no_foreign_file(inside, tiny):
+    from jpas_gbm.options import SimulateOptions
+    from jpas_gbm.simulation.simulate import simulate
+
+    simulate(1, config=SimulateOptions(n_source=30, n_labelled=30, n_unlabelled=5), out="survey")
+    claim_folder("survey", "simulated survey", True)
+    tiny.save("data")
+    claim_folder("data", "data set", True)
+    (inside / "data" / "thesis.tex").write_text("all of it")
+    assert "holds thesis.tex, which no data set has" in said_by(claim_folder, "data", "data set", True)

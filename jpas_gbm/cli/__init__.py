@@ -8,12 +8,31 @@ import sys
 from contextlib import suppress
 from typing import Any
 
+_asked: list[int] = []
+
 
 def _terminated(number: int, frame: Any) -> None:
     """End as if by an exception, so that nothing half-written stays."""
-    with suppress(OSError):
-        os.write(2, b"error: terminated; nothing half-made was left.\n")
+    if not _asked:
+        _asked.append(128 + number)
+        with suppress(OSError):
+            os.write(2, b"error: terminated; nothing half-made was left.\n")
     raise SystemExit(128 + number)
+
+
+def _insist(lost: Any) -> None:
+    """Raise again, a moment later, what asked for the end while no exception could pass: in a destructor, say."""
+    kind = lost.exc_type
+    if not issubclass(kind, SystemExit | KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+        return
+
+    def again(number: int, frame: Any) -> None:
+        raise kind(*(_asked[:1] if kind is SystemExit else ()))
+
+    with suppress(ValueError, AttributeError):  # another thread, or a platform without timers
+        signal.signal(signal.SIGALRM, again)
+        signal.setitimer(signal.ITIMER_REAL, 0.02)
 
 
 def _make_writable() -> None:
@@ -28,13 +47,27 @@ def _make_writable() -> None:
 
 def main() -> None:
     """Run ``jpas-gbm``."""
-    _make_writable()
+    _asked.clear()
     signal.signal(signal.SIGTERM, _terminated)
+    sys.unraisablehook = _insist
+    _make_writable()
     try:
         from . import verbs  # noqa: F401 (each registers itself)
         from .console import app
 
         app(prog_name="jpas-gbm")
     except KeyboardInterrupt:  # before a verb began
-        print("error: interrupted; nothing was begun.", file=sys.stderr)
-        sys.exit(130)
+        _untold()
+    except SystemExit as end:
+        # Typer ends in silence what is interrupted while it parses; what a verb told bears its words.
+        cause = getattr(end.__context__, "__cause__", None)
+        if isinstance(cause, KeyboardInterrupt) and not cause.args:
+            _untold()
+        if not end.code and _asked:  # something caught the end that was asked for
+            sys.exit(_asked[0])
+        raise
+
+
+def _untold() -> None:
+    print("error: interrupted; nothing was begun.", file=sys.stderr)
+    sys.exit(130)

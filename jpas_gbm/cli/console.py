@@ -119,6 +119,7 @@ def one_message() -> Iterator[None]:
         message, code, cause = str(error), 1, error
     except KeyboardInterrupt as error:
         message, code, cause = str(error) or "interrupted; nothing half-made was left.", 130, error
+        error.args = (message,)
     except MemoryError as error:
         message = "not enough memory. Use fewer rows, or smaller --chunk-rows where the verb has it."
         code, cause = 1, error

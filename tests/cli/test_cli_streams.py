@@ -39,3 +39,37 @@ def test_a_reader_that_goes_away_is_no_error():
         running.stdout.close()
         assert running.stderr.read() == b""
         assert running.wait(60) in (141, 0)
+
+
+INTERRUPTED = """
+import os, signal, sys
+from jpas_gbm.cli import console, main
+class Deaf:
+    def __del__(self):
+        os.kill(os.getpid(), signal.{sent})
+        for _ in range(10): pass
+def verb(*words):
+    if {early}: raise KeyboardInterrupt
+    Deaf()
+    import time
+    time.sleep(20)
+console.Verb.parse_args = verb
+sys.argv = ["jpas-gbm", "inspect", "x"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
+@pytest.mark.parametrize(
+    ("sent", "early", "code", "said"),
+    [
+        ("SIGINT", True, 130, b"error: interrupted; nothing was begun.\n"),
+        ("SIGINT", False, 130, b"error: interrupted; nothing was begun.\n"),
+        ("SIGTERM", False, 143, b"error: terminated; nothing half-made was left.\n"),
+    ],
+)
+def test_an_end_that_is_asked_for_comes_with_one_line(sent, early, code, said):
+    """Also while words are parsed, and where no exception can pass: in a destructor."""
+    script = INTERRUPTED.format(sent=sent, early=early)
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
+    assert (done.returncode, done.stderr) == (code, said)

@@ -60,8 +60,12 @@ def files(place: Path) -> dict[str, str]:
 
 def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], None] = lambda: None) -> int:
     """Run a verb in a fork; return its process id."""
+    begun, begin = os.pipe()
     child = os.fork()
     if child:
+        os.close(begin)
+        os.read(begun, 1)  # a process that is still being made can say nothing
+        os.close(begun)
         return child
     code = 99
     try:
@@ -71,10 +75,12 @@ def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], Non
         os.dup2(out, 2)
         os.chdir(root)
         signal.signal(signal.SIGINT, signal.default_int_handler)
-        from jpas_gbm.cli import main
+        from jpas_gbm.cli import _terminated, main
 
         sys.argv = ["jpas-gbm", *words]
         before()
+        signal.signal(signal.SIGTERM, _terminated)
+        os.write(begin, b"b")
         main()
         code = 0
     except SystemExit as error:
