@@ -186,13 +186,13 @@ def check_options(options: FitOptions) -> None:
     Raises
     ------
     ConfigError
-        With the nearest known name; also if cross-fitting is asked for where no label of the target trains.
+        With the nearest known name; also for cross-fitting where no label of the target trains.
     """
     if options.crossfit > 1 and not get_regime(options.regime).target_labels:
         able = ", ".join(regime.name for regime in regimes() if regime.target_labels)
         raise ConfigError(
-            f"crossfit {options.crossfit}: in the regime {options.regime} no label of the target trains, so there is "
-            f"nothing to take turns. Leave --crossfit out (crossfit: 0), or take another regime: {able}."
+            f"crossfit {options.crossfit}: in the regime {options.regime} no label of the target trains. Leave "
+            f"--crossfit out (crossfit: 0), or take another regime: {able}."
         )
     get_regime(options.regime)
     check_ways(options)
@@ -253,8 +253,7 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
     options = dict(made["options"])
     # Recipes of before had none of the few colours, and cards named a library that did not go on.
     options["features"] = {"lean_colours": [], **options.get("features", {})}
-    if isinstance(options.get("continuation"), dict):
-        options["continuation"] = {name: of for name, of in options["continuation"].items() if name != "backend"}
+    options["continuation"] = {n: of for n, of in options.get("continuation", {}).items() if n != "backend"}
     read = parse_options(FitOptions, options, "the model's card")
     return for_regime(read, read.regime), int(made["seed"])
 
@@ -286,11 +285,9 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
         If the regime has nothing to train or to calibrate on.
     """
     check_options(options)
-    regime, data = get_regime(options.regime), dataset.for_training()
-    count = options.crossfit
+    regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
     folds = make_folds(data, regime, options, count, run)
-    judges = folds.val if regime.calibration == "target" else folds.first.rows.source_val
-    if judges is not None:
+    if (judges := folds.val if regime.calibration == "target" else folds.first.rows.source_val) is not None:
         counted_rows(judges, options.cut)  # refuses a cut that no row meets before anything is trained
     if not regime.adapts:
         return Prepared(regime, folds, run, data)
