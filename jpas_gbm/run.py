@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[str, int, int], None]
 """Called as ``progress(stage, done, total)``."""
-COUNTS = ("models", "candidates", "trials", "finalists")
+COUNTS = ("models", "candidates", "trials", "finalists", "few bands")
 """First words of the stages that count trainings: each of their steps is told, with the time that is left."""
 Entry = dict[str, Any]
 """What the journal says of a stage: its name, seconds, and facts such as rows and rounds."""

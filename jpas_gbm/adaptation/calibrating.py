@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ import numpy as np
 
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
-from ..boosting.few_bands import ByBrightness, learn_brightness, learn_few_bands
+from ..boosting.few_bands import SHARES, ByBrightness, learn_brightness, learn_few_bands
 from ..boosting.matrix import UnseenMissingWarning
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
@@ -425,7 +426,10 @@ def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: Membe
         models.append(replace(model, members=tuple(members_of(stages)), recipe=recipe, shift=shift))
     every, part = Catalogue.concat(parts), np.repeat(np.arange(len(parts)), [len(one) for one in parts])
 
+    done = itertools.count()
+
     def probabilities(places: np.ndarray, flux: np.ndarray) -> np.ndarray:
+        run.report("few bands", next(done), len(SHARES))
         rows, p = every.take(places).replace(flux=flux), np.empty((len(places), len(model.classes)))
         for number, one in enumerate(models):
             own = np.flatnonzero(part[places] == number)

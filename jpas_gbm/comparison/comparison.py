@@ -364,7 +364,7 @@ def compare_regimes(
     counts = {name: first.figures.counts[name] for name in classes}
     each = tuple(replace(one, about={}) for one in evaluations)
     record = {**first.about, **(about or {})}
-    return Comparison(tuple(classes), cut, first.n_test, counts, rows, pairs, each, record)
+    return Comparison(tuple(classes), first.cut, first.n_test, counts, rows, pairs, each, record)
 
 
 def with_decided(replicates: Replicates, results: Sequence[RegimeResult], classes: Sequence[str]) -> Replicates:

@@ -20,6 +20,7 @@ from ..store import folder_checksums, provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
+from ..surveys.labels import NOT_HELD_OUT
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
 from .judged_rows import Domain, brighter, held_out, magnitude_bins, magnitude_edges, shown_redshifts
 from .shown import Figures, nested, point_figures
@@ -170,7 +171,7 @@ class Evaluation:
     def _head(self) -> str:
         cut = "" if self.cut is None else f", {magnitude_name(self.about)} {self.cut:g} and brighter"
         if used := self.about.get("rows_used_by_model"):
-            return f"{self.regime}: {self.n_test:,} rows{cut}, NOT held out: {used:,} trained, chose or calibrated it"
+            return f"{self.regime}: {self.n_test:,} rows{cut}, {NOT_HELD_OUT.format(used)}"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
 
     def _rows(self) -> list[list[str]]:
@@ -234,6 +235,7 @@ def evaluate_runs(
         If no row is bright enough, or labels and probabilities do not fit together.
     """
     keep = brighter(mag, cut) if mag is not None else np.ones(len(y), dtype=bool)
+    limit = None if cut == np.inf else cut
     y, z = np.asarray(y)[keep], None if z is None else np.asarray(z)[keep]
     chosen = None if mag is None else np.asarray(mag)[keep]
     edges = np.empty(0) if chosen is None else magnitude_edges(chosen)
@@ -247,7 +249,7 @@ def evaluate_runs(
         figures, intervals, bins = _scored(scorer, replicates, i, edges)
         curves = curve_set(y, one.p, classes, z)
         evaluations.append(
-            Evaluation(one.regime, one.seed, cut, figures, intervals, bins, one.rule, dict(record), curves)
+            Evaluation(one.regime, one.seed, limit, figures, intervals, bins, one.rule, dict(record), curves)
         )
     return evaluations, replicates
 
@@ -358,7 +360,7 @@ def evaluate_model(
 def _used(fitted: Model, rows: Catalogue, domain: Domain) -> dict[str, int]:
     """Return how many of the rows that judge a model made it, where there are any."""
     known = fitted.known if domain == "target" else None
-    used = 0 if known is None else int(np.isin(rows.object_id, known.object_id).sum())
+    used = 0 if known is None else known.among(rows.object_id)
     return {"rows_used_by_model": used} if used else {}
 
 

@@ -21,6 +21,7 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
+from ..surveys.labels import NOT_HELD_OUT
 from ..surveys.recognition import Source, as_list
 from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
@@ -219,7 +220,12 @@ def _of_dataset(model: Model, dataset: Dataset, pair: Pair, asked: _Asked) -> Ex
     sample = draw_sample(rows, rows.label, model.scheme, options, run.seed, labelled=True)
     found = _attributed(model, sample, pair, asked)
     values = None if refit is None else refit_importances(refit, asked.refits, found, sample.y, options, run)
-    return _assembled(found, sample, asked, f"the {split} split", dict(dataset.provenance), values)
+    made = _assembled(found, sample, asked, f"the {split} split", dict(dataset.provenance), values)
+    used = 0 if model.known is None else model.known.among(sample.rows.object_id)
+    if not used:
+        return made
+    notes = (f"{NOT_HELD_OUT.format(used)}.", *made.content.notes)
+    return Explanation(made.content.model_copy(update={"notes": notes}), made.arrays)
 
 
 def _of_catalogue(model: Model, catalogue: Catalogue, name: str, pair: Pair, asked: _Asked) -> Explanation:

@@ -435,15 +435,10 @@ def with_results(
     Raises
     ------
     ListError
-        If no result is of a candidate, with a class.
+        If no result is of a candidate, with a class, or most are not of candidates.
     """
     theirs = sources.source >= len(sources.names) - files
-    label, column = np.full(len(every), -1), scheme.code(cls)
-    words, z = np.char.upper(sources.cls), sources.z.astype(np.float64)
-    typed = theirs & np.isin(words, list(scheme.spectypes))
-    label[typed] = scheme.label(words[typed], z[typed])
-    for code, name in enumerate(scheme.classes):
-        label[theirs & (sources.cls == name)] = code
+    column, label = scheme.code(cls), np.where(theirs, scheme.label(sources.cls, sources.z.astype(np.float64)), -1)
     of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
     rows = np.flatnonzero((label >= 0) & of_list)
     unclear = int((theirs & (label < 0) & of_list).sum())
@@ -452,6 +447,12 @@ def with_results(
             f"--observed: none of its sources is a row of the predictions with a probability of {_LEAST_P:g} or more "
             f"and has a class that is known here ({', '.join([*scheme.classes, *scheme.spectypes])}). Give the results "
             "of candidates of these predictions, with ids or positions, class and redshift."
+        )
+    if len(rows) < (known := int((label >= 0).sum())) / 2:
+        raise ListError(
+            f"--observed: only {len(rows):,} of the {known:,} sources that it names a class of have a probability of "
+            f"{_LEAST_P:g} or more to be {cls}: it is a catalogue of labels, not the results of a list, and would say "
+            "nothing of a list's purity. Give it as --known, or the results of the candidates alone."
         )
     of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
     found, told = _updated(mix, *of)

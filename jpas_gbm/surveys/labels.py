@@ -187,6 +187,10 @@ class LabelTable:
         return LabelTable(**{name: getattr(self, name)[rows] for name in _COLUMNS}, all_ids=self.all_ids)
 
 
+NOT_HELD_OUT = "NOT held out: {:,} trained, chose or calibrated it"
+"""What is said of rows of which so many made the model."""
+
+
 @dataclass(frozen=True, eq=False)
 class LabelledRows:
     """The labelled sources that a model has used: it knows them by themselves.
@@ -244,6 +248,19 @@ class LabelledRows:
             return cls(*(np.asarray(rows[name]) for name in names))
         chosen = rows.label >= 0
         return cls(*(np.asarray(getattr(rows, name))[chosen] for name in names))
+
+    def among(self, object_id: np.ndarray) -> int:
+        """Return how many of some rows are of these objects.
+
+        Parameters
+        ----------
+        object_id : array of int64, shape (m,)
+
+        Returns
+        -------
+        int
+        """
+        return int(np.isin(object_id, self.object_id).sum())
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return a form that ``numpy.savez`` can hold.

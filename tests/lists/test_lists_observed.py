@@ -88,3 +88,18 @@ def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, 
         make(table.assign(RA=table["RA"] + 20, NUMBER=table["NUMBER"] + 10**6))
     half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "", table["CLASS"])))
     assert any("10 observed candidates have no class that is known here" in note for note in half.notes)
+
+
+def test_a_catalogue_of_labels_is_no_result_of_a_list(make, first, world):
+    labelled, rows, label = world
+    frame = first.to_pandas()
+    everything = pd.DataFrame(
+        {
+            "TILE_ID": frame["TILE_ID"].iloc[0],
+            "NUMBER": np.arange(len(label)) + 1,
+            "CLASS": np.array(["QSO", "QSO", "GALAXY", "STAR"])[label],
+            "Z": np.array([3.0, 1.0, 0.5, 0.0])[label],
+        }
+    )
+    with pytest.raises(ListError, match=r"only [\d,]+ of the [\d,]+ sources .* catalogue of labels.*Give it as --known"):
+        make(everything)
