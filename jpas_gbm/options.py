@@ -60,9 +60,7 @@ class PrepareOptions(Options):
 
     bands: str = Field("auto", description="Band system to keep; auto takes the survey file's default.")
     match_radius: float = Field(1.0, gt=0, description="Largest separation of a sky match, arcsec.")
-    overlap_radius: float = Field(
-        0.5, ge=0, description="Sources of two tiles nearer than this are one, arcsec; 0: none."
-    )
+    overlap_radius: float = Field(0.5, ge=0, description="Sources of two tiles nearer than this are one, arcsec.")
     keep_twins: bool = Field(False, description="Let mocks of objects in the label catalogue train (a leak).")
     splits: SplitOptions = SplitOptions()
 
@@ -105,9 +103,7 @@ class TemplateOptions(Options):
     fine_at: float = Field(2.1, gt=-1, description="Redshift near which bins have that width.")
     fine_span: float = Field(0.15, ge=0, description="How near, in ln(1 + z).")
     bin_rows: int = Field(30, ge=1, description="Fewest rows in a redshift bin; poorer ones join their neighbour.")
-    part_rows: int = Field(
-        250, ge=1, description="A bin with twice so many rows is halved by colour into two templates."
-    )
+    part_rows: int = Field(250, ge=1, description="A bin with twice so many rows is halved by colour into two.")
     colour_bins: int = Field(16, ge=1, description="Bins of a class without redshifts, by halving its first component.")
     floor: float = Field(0.03, ge=0, description="Share of the flux added in quadrature to its error.")
     prior: float = Field(1.0, gt=0, description="Prior variance of the coefficients, in units of that among mocks.")
@@ -116,11 +112,7 @@ class TemplateOptions(Options):
     wild: float = Field(
         4.0, ge=0, description="A band that every class's best template misses by more σ is left out; 0 keeps all."
     )
-    large: float = Field(
-        0.3,
-        ge=0,
-        description="Such a band must also differ by this share of the flux expected: lines are no accidents.",
-    )
+    large: float = Field(0.3, ge=0, description="Such a band also differs by this share of the flux: no line does.")
     most_wild: int = Field(3, ge=0, description="Most bands of a row that are left out so.")
     least_outlier_rate: float = Field(
         5e-4, ge=0, description="Where fewer fluxes than this share are measured to be far off, no band is left out."

@@ -49,6 +49,7 @@ def test_rows_that_made_the_model_are_not_called_held_out(dataset, fitted):
     assert found.about["rows_used_by_model"] == len(
         np.flatnonzero(np.isin(held_out(dataset).object_id, fitted.known.object_id))
     )
+    assert found.cut is None and "inf" not in found.lines()[0]
     assert "NOT held out" in found.lines()[0] and Evaluation.from_dict(found.to_dict()).about == found.about
 
 

@@ -12,6 +12,7 @@ from jpas_gbm.explanation.explain import explain, refits_of
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.explanation.summary import draw_sample
 from jpas_gbm.options import ExplainOptions
+from jpas_gbm.surveys.labels import LabelledRows
 
 OPTIONS = ExplainOptions(resamples=60, blocks=12)
 
@@ -311,3 +312,10 @@ def test_pairs_of_bands_can_be_left_out_and_say_where_they_cannot_be(make_fitted
     assert "not asked for" in without_pairs.content.pairs.why and "band_pairs" not in without_pairs.arrays
     other = explain(make_fitted("mocks", backend="xgboost"), dataset, config=ExplainOptions(pair_rows=5, **few))
     assert "trees of xgboost" in other.content.pairs.why
+
+
+def test_rows_that_made_the_model_are_told(dataset, fitted):
+    known = LabelledRows.of(dataset.target_rows("test"))
+    found = explain(replace(fitted, known=known), dataset, config=OPTIONS)
+    assert f"NOT held out: {found.content.n} trained, chose or calibrated it." in found.notes
+    assert any(line.startswith("note: NOT held out") for line in found.lines())
