@@ -91,7 +91,7 @@ def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, 
 
 
 def test_a_catalogue_of_labels_is_no_result_of_a_list(make, first, world):
-    labelled, rows, label = world
+    label = world[2]
     frame = first.to_pandas()
     everything = pd.DataFrame(
         {
