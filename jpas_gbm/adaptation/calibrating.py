@@ -86,14 +86,14 @@ def apart(folds: Folds, rows: CalibrationRows, held: HeldOut) -> tuple[HeldOut, 
     held : HeldOut
         With the probabilities after it.
     brightness : ByBrightness or None
-        None where mocks calibrate, no row has an imaging magnitude, or rows of either side are too few.
+        None where mocks calibrate, nothing is cut, no row has an imaging magnitude, or rows of a side are too few.
     """
     stages = folds.first
-    names = stages.rows.recipe.names
-    if rows.domain == "source" or "imaging_mag" not in names:
+    names, cut = stages.rows.recipe.names, stages.options.cut
+    if rows.domain == "source" or "imaging_mag" not in names or cut is None:
         return held, None
     mag, val = rows.val.X[:, names.index("imaging_mag")], rows.val
-    made, p = learn_brightness(held.p, val.y, mag, stages.options.cut, val.groups, stages.run.choice_seed)
+    made, p = learn_brightness(held.p, val.y, mag, cut, val.groups, stages.run.choice_seed)
     return replace(held, p=p), made
 
 
