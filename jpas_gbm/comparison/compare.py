@@ -468,9 +468,7 @@ def label_budgets(
     points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
     about = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
-    curve = BudgetCurve(
-        tuple(classes), None if cut == np.inf else cut, len(rows), sizes, points, savings, tuple(notes), about
-    )
+    curve = BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
     if out is not None:
         curve.save(out, overwrite=True)
     return curve
