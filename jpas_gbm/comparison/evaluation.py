@@ -72,6 +72,9 @@ class Evaluation:
     about: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Any] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "cut", None if self.cut == np.inf else self.cut)
+
     def __getitem__(self, name: str) -> float | None:
         """Return a figure by dotted name: ``evaluation['macro.f1']``."""
         return self.figures[name]
@@ -235,7 +238,6 @@ def evaluate_runs(
         If no row is bright enough, or labels and probabilities do not fit together.
     """
     keep = brighter(mag, cut) if mag is not None else np.ones(len(y), dtype=bool)
-    limit = None if cut == np.inf else cut
     y, z = np.asarray(y)[keep], None if z is None else np.asarray(z)[keep]
     chosen = None if mag is None else np.asarray(mag)[keep]
     edges = np.empty(0) if chosen is None else magnitude_edges(chosen)
@@ -249,7 +251,7 @@ def evaluate_runs(
         figures, intervals, bins = _scored(scorer, replicates, i, edges)
         curves = curve_set(y, one.p, classes, z)
         evaluations.append(
-            Evaluation(one.regime, one.seed, limit, figures, intervals, bins, one.rule, dict(record), curves)
+            Evaluation(one.regime, one.seed, cut, figures, intervals, bins, one.rule, dict(record), curves)
         )
     return evaluations, replicates
 
