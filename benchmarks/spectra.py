@@ -365,7 +365,7 @@ def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence,
     """Write one row for each judged object and state, and the figures that ``make figures-check`` computes anew."""
     judged = np.isin(real.fold, folds)
     parts = []
-    for rows, labels in ((judged, ""), (judged & ~np.isin(real.key, DOUBTFUL), ", without two doubtful labels")):
+    for rows, labels in ((judged, ""), (judged & ~np.isin(real.key, DOUBTFUL), " without two doubtful labels")):
         for draw in range(1 + DRAWS):
             part = pd.DataFrame({"key": real.key, "object": real.group, "fold": real.fold, "z": real.z})
             part["part"] = ("with J-PAS noise" if draw else "as they are") + labels
