@@ -17,6 +17,7 @@ from ..model import Model
 from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
 from ..store import provenance
+from ..surveys.imaging import RADIUS
 from .conformal import NoiseSource, Weights, conformal_p_values, conformal_sets, covariate_weights
 from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known
@@ -343,7 +344,13 @@ def _field(
     done = "are flagged" if options.flag_known else "were left out"
     for one in found.counts():
         what = f"sources of {one.name}" if one.name != BY_MODEL else "sources that made the model"
-        notes += [f"{one.rows:,} rows are {what} and {done}."] if one.rows or one.name != BY_MODEL else []
+        if one.rows:
+            notes.append(f"{one.rows:,} rows are {what} and {done}.")
+        elif one.name != BY_MODEL:
+            notes.append(
+                f"No row is a source of {one.name}, by id or within {RADIUS:g} arcsec. If that surprises, see whether "
+                "its positions are in degrees, or state their unit."
+            )
     if not found.new.any():
         raise ListError(
             "every row of the predictions is a known source: none is left to choose from. Predict sources that "

@@ -246,7 +246,8 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
     }
     places = [names.find((f"{axis}_d", *spelt[axis])) for axis in ("ra", "dec")]
     rows = set(field.ids) - {_OBJECT}
-    if None in places and not ((_OBJECT in field.ids and _OBJECT in ids) or (rows and rows <= set(ids))):
+    by_id = (_OBJECT in field.ids and _OBJECT in ids) or (rows and rows <= set(ids))
+    if None in places and not by_id:
         raise ListError(
             f"{name}: has neither positions (RA and DEC) nor ids of the predictions ({', '.join(field.ids)}): none "
             f"of its sources can be found. It has: {', '.join(frame.columns)}."
@@ -254,6 +255,11 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
     ra = dec = np.full(len(frame), np.nan)
     if None not in places:
         ra, dec = sky_places(one, frame, str(places[0]), str(places[1]), name)
+    if len(frame) and not by_id and not (np.isfinite(ra) & np.isfinite(dec)).any():
+        raise ListError(
+            f"{name}: none of its {len(frame):,} rows has a position ({places[0]}, {places[1]}), and it has no ids of "
+            f"the predictions ({', '.join(field.ids)}): none of its sources can be found."
+        )
     cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
     words = np.full(len(frame), "") if cls is None else _text(frame[cls])
     redshift = np.full(len(frame), np.nan) if z is None else pd.to_numeric(frame[z], errors="coerce").to_numpy("f8")

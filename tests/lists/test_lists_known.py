@@ -123,6 +123,16 @@ def test_positions_that_cannot_be_are_named(make, world):
         make(known=table)
 
 
+def test_a_table_that_has_no_source_of_the_field_is_told(make, world):
+    rows = world[1]
+    hours = pd.DataFrame({"RA": rows.ra[:9] / 15, "DEC": rows.dec[:9]})
+    notes = make(known=hours, flag_known=True).notes
+    assert any("No row is a source of known table 1" in note and "in degrees" in note for note in notes)
+    nowhere = pd.DataFrame({"RA": np.full(9, np.nan), "DEC": rows.dec[:9]})
+    with pytest.raises(ListError, match="none of its 9 rows has a position"):
+        make(known=nowhere)
+
+
 def test_trap_a_failed_redshift_leaves_its_source_unknown(make, world):
     rows = world[1]
     zcat = pd.DataFrame(
