@@ -95,10 +95,10 @@ def test_options_need_one_rule_and_rising_edges():
 @pytest.mark.parametrize(
     ("value", "said"),
     [
-        ({"number": 3, "bin_edges": (20, np.nan, 21)}, "bin_edges must be numbers that rise"),
-        ({"number": 3, "prior_edges": (np.inf,)}, "prior_edges must be numbers that rise"),
-        ({"number": 3, "magnitudes": (np.nan, 20)}, "not nan, 20"),
-        ({"number": 3, "magnitudes": (None, np.nan)}, "a limit of the magnitudes is no number"),
+        ({"number": 3, "bin_edges": (20, np.nan, 21)}, "'1' under 'bin_edges': Input should be a finite number"),
+        ({"number": 3, "prior_edges": (np.inf,)}, "'0' under 'prior_edges': Input should be a finite number"),
+        ({"number": 3, "magnitudes": (np.nan, 20)}, "'0' under 'magnitudes': Input should be a finite number"),
+        ({"number": 3, "magnitudes": (None, np.nan)}, "'1' under 'magnitudes': Input should be a finite number"),
         ({"number": 3, "prior": ((0.1, 0.1, 0.5, 0.3),), "correct": False}, "Give one of them"),
         ({"density": np.inf}, "option 'density': Input should be a finite number"),
         ({"density": 3, "area": np.inf}, "option 'area': Input should be a finite number"),
