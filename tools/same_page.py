@@ -15,6 +15,7 @@ HIDDEN = {"style", "svg", "title"}
 BESIDE = re.compile(
     r"\d{4}-\d\d-\d\d(T[\d:+.]+)?"  # dates and times
     r"|(?<=stages, )\d+ s"  # how long a training took
+    r"|(?<=recipe )[0-9a-f]{12}"  # of learnt numbers to their last bits, which linear algebra may set otherwise
     r"|(?<=jpas-gbm )\d[\w.]*|(?<=^version: )\S+"
     r"|^(python|numpy|pandas|pyarrow|scikit-learn|lightgbm|xgboost|xgboost-cpu|astropy|optuna|shap): \S+$"
     r"|(?<![\w/)])/[\w./-]+",  # paths
