@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 
 import jpas_gbm as jg
+from jpas_gbm.config import load_options, override
+from jpas_gbm.options import TuneOptions
 
 VERBS = [
     *("fetch", "simulate", "mocks", "inspect", "read", "prepare", "audit", "fit", "load", "predict"),
@@ -101,7 +103,8 @@ def test_the_snippet_of_the_readme(sky, tmp_path):
     pred = model.predict(cat)
     again = jg.load(tmp_path / "m").predict(cat)
     why = jg.explain(model, data, threads=1)
-    best = jg.tune(data, trials=2, out=tmp_path / "study", threads=1)
+    small = override(load_options(TuneOptions, "tune"), fresh_seeds=1, finalists=1, fit=QUICK)
+    best = jg.tune(data, trials=2, config=small, out=tmp_path / "study", threads=1)
     comp = jg.compare(data, regimes=["mocks-only", "ssda"], seeds=1, config=QUICK, threads=1)
     lst = jg.targets(pred, model, cls="QSO_high", number=20, known=folder / "desi_zcat.fits")
     page = jg.report([comp, why, lst], tmp_path / "report.html")
