@@ -18,7 +18,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
-from math import exp, factorial, lgamma
+from math import factorial
 
 import numpy as np
 
@@ -29,13 +29,19 @@ MOST_LEAVES = 8
 _SHARED = 8
 """Features whose contributions are written together: a line of the cache."""
 
-# Weight of a set of s other features among D, by D and s.
-_WEIGHT = np.array(
-    [
-        [factorial(s) * factorial(max(d - 1 - s, 0)) / factorial(d) for s in range(MOST_LEAVES)]
-        for d in range(MOST_LEAVES)
-    ]
-)
+
+def _set_weights(most: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of sets of s other features among D, (D, s): of one feature, and of two in one order."""
+    alone, together = np.zeros((most, most)), np.zeros((most, most))
+    for d in range(1, most):
+        for s in range(d):
+            alone[d, s] = factorial(s) * factorial(d - 1 - s) / factorial(d)
+            if s < d - 1:
+                together[d, s] = factorial(s) * factorial(d - 2 - s) / factorial(d - 1) / 2
+    return alone, together
+
+
+_WEIGHT = _set_weights(MOST_LEAVES)[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -188,32 +194,43 @@ def _fill_tables(leaves, node_start, left, right, value, cover, node_cover, entr
     """Add what each leaf of each tree gives to `table`, and the mean of each tree to `bias`."""
     parent, share = np.empty(16, dtype=np.int64), np.empty(16)
     owner, must, must_not = np.empty(8, dtype=np.int64), np.empty(8, dtype=np.int64), np.empty(8, dtype=np.int64)
-    z, given = np.empty(8), np.empty((128, 8))
+    z, given, o, product = np.empty(8), np.empty((128, 8)), np.empty(8), np.empty(9)
     for t in range(len(leaves)):
         n, first = leaves[t] - 1, node_start[t]
         leaf0 = first + t
         if n == 0:
             bias[t] = value[leaf0]
             continue
-        # Above each node, and above each leaf from place 8 on: its parent, twice, plus 1 on the right; and its share.
-        for j in range(n):
-            for side in range(2):
-                child = right[first + j] if side else left[first + j]
-                rows = node_cover[first + child] if child >= 0 else cover[leaf0 - 1 - child]
-                place = child if child >= 0 else 7 - child
-                parent[place] = 2 * j + side
-                share[place] = rows / node_cover[first + j]
+        _lay_parents(n, first, leaf0, left, right, cover, node_cover, 8, parent, share)
         for leaf in range(n + 1):
             v = value[leaf0 + leaf]
             bias[t] += cover[leaf0 + leaf] / node_cover[first] * v
             features = _climb(8 + leaf, parent, share, entry[first : first + n], owner, z, must, must_not)
-            _share_out(v, features, z, weight, given)
+            _share_out(v, features, z, weight, o, product, given)
             for pattern in range(1 << n):
                 met = 0
                 for k in range(features):
-                    met |= ((pattern & must[k]) == must[k] and (pattern & must_not[k]) == 0) << k
+                    met |= _is_met(pattern, must[k], must_not[k]) << k
                 for k in range(features):
                     table[table_start[owner[k]] + pattern] += given[met, k]
+
+
+@compiled_loop
+def _lay_parents(n, first, leaf0, left, right, cover, node_cover, leaves, parent, share):  # type: ignore[no-untyped-def]
+    """Note of each node, and of each leaf from place `leaves` on, its parent, twice, plus 1 on the right, and share."""
+    for j in range(n):
+        for side in range(2):
+            child = right[first + j] if side else left[first + j]
+            rows = node_cover[first + child] if child >= 0 else cover[leaf0 - 1 - child]
+            place = child if child >= 0 else leaves - 1 - child
+            parent[place] = 2 * j + side
+            share[place] = rows / node_cover[first + j]
+
+
+@compiled_loop
+def _is_met(pattern, must, must_not):  # type: ignore[no-untyped-def]
+    """Return whether the turns of a row, by bits of nodes, hold those to the right and lack those to the left."""
+    return (pattern & must) == must and (pattern & must_not) == 0
 
 
 @compiled_loop
@@ -239,25 +256,13 @@ def _climb(place, parent, share, entry, owner, z, must, must_not):  # type: igno
 
 
 @compiled_loop
-def _share_out(v, features, z, weight, given):  # type: ignore[no-untyped-def]
+def _share_out(v, features, z, weight, o, product, given):  # type: ignore[no-untyped-def]
     """Write what a leaf of value v gives each feature above it, for each set of features that lead to it."""
-    product = np.empty(9)
     for met in range(1 << features):
         for k in range(features):
-            # The sum over sets by their size: coefficients of the product of (z + o y).
-            product[0], degree = 1.0, 0
-            for other in range(features):
-                if other != k:
-                    o = met >> other & 1
-                    degree += 1
-                    product[degree] = 0.0
-                    for s in range(degree, 0, -1):
-                        product[s] = product[s] * z[other] + product[s - 1] * o
-                    product[0] *= z[other]
-            total = 0.0
-            for s in range(features):
-                total += weight[features, s] * product[s]
-            given[met, k] = v * ((met >> k & 1) - z[k]) * total
+            o[k] = met >> k & 1
+        for k in range(features):
+            given[met, k] = v * (o[k] - z[k]) * _sum_over_sets(features, k, k, z, o, weight, product)
 
 
 @compiled_loop
@@ -332,17 +337,6 @@ def add_interactions(forest: Forest, X: np.ndarray, weight: np.ndarray, out: np.
     )  # fmt: skip
 
 
-def _set_weights(most: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return the weights of sets of s other features among D, (D, s): of one feature, and of two in one order."""
-    alone, together = np.zeros((most, most)), np.zeros((most, most))
-    for d in range(1, most):
-        for s in range(d):
-            alone[d, s] = exp(lgamma(s + 1) + lgamma(d - s) - lgamma(d + 1))
-            if s < d - 1:
-                together[d, s] = 0.5 * exp(lgamma(s + 1) + lgamma(d - 1 - s) - lgamma(d))
-    return alone, together
-
-
 @compiled_loop
 def _goes_right(x, tiny, cut, nan, zero):  # type: ignore[no-untyped-def]
     """Return whether a number turns right at a node."""
@@ -364,42 +358,27 @@ def _add_interactions(  # type: ignore[no-untyped-def]
 ):  # fmt: skip
     most = len(alone)
     parent, share = np.empty(2 * most, dtype=np.int64), np.empty(2 * most)
-    turns = np.empty(most, dtype=np.bool_)
-    owner, z, o, product = np.empty(most, dtype=np.int64), np.empty(most), np.empty(most), np.empty(most + 1)
+    owner, must, must_not = np.empty(most, np.int64), np.empty(most, np.int64), np.empty(most, np.int64)
+    z, o, product = np.empty(most), np.empty(most), np.empty(most + 1)
+    patterns = np.empty(len(X), dtype=np.int64)
     for t in range(len(leaves)):
         n, first = leaves[t] - 1, node_start[t]
         leaf0 = first + t
         if n == 0 or weight[t] == 0:
             continue
-        # Above each node, and above each leaf from place `most` on: its parent, twice, plus 1 on the right; its share.
-        for j in range(n):
-            for side in range(2):
-                child = right[first + j] if side else left[first + j]
-                rows = node_cover[first + child] if child >= 0 else cover[leaf0 - 1 - child]
-                place = child if child >= 0 else most - 1 - child
-                parent[place] = 2 * j + side
-                share[place] = rows / node_cover[first + j]
+        _lay_parents(n, first, leaf0, left, right, cover, node_cover, most, parent, share)
         for i in range(len(X)):
+            patterns[i] = 0
             for j in range(n):
                 at = first + j
-                turns[j] = _goes_right(X[i, feature[at]], tiny, cut[at], nan[at], zero[at])
-            for leaf in range(n + 1):
-                features, place = 0, most + leaf
-                while True:
-                    j, side = parent[place] >> 1, parent[place] & 1
-                    k = 0
-                    while k < features and owner[k] != feature[first + j]:
-                        k += 1
-                    if k == features:
-                        owner[k], z[k], o[k] = feature[first + j], 1.0, 1.0
-                        features += 1
-                    z[k] *= share[place]
-                    if turns[j] != (side == 1):
-                        o[k] = 0.0
-                    if j == 0:
-                        break
-                    place = j
-                _give_pairs(weight[t] * value[leaf0 + leaf], features, owner, z, o, alone, together, product, out[i])
+                patterns[i] |= np.int64(_goes_right(X[i, feature[at]], tiny, cut[at], nan[at], zero[at])) << j
+        for leaf in range(n + 1):
+            v = weight[t] * value[leaf0 + leaf]
+            features = _climb(most + leaf, parent, share, feature[first : first + n], owner, z, must, must_not)
+            for i in range(len(X)):
+                for k in range(features):
+                    o[k] = _is_met(patterns[i], must[k], must_not[k])
+                _give_pairs(v, features, owner, z, o, alone, together, product, out[i])
 
 
 @compiled_loop

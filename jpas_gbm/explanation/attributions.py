@@ -336,12 +336,27 @@ def attribute(
     )
 
 
+def evenly(n: int, most: int) -> np.ndarray:
+    """Return at most so many of n places, evenly spread.
+
+    Parameters
+    ----------
+    n, most : int
+
+    Returns
+    -------
+    array of int64
+        Ascending.
+    """
+    return np.unique(np.linspace(0, max(n - 1, 0), min(n, most)).round().astype(np.int64))
+
+
 def _empty(model: Model, rows: Catalogue, pair: Pair, rule: BandRule, most_detail: int) -> Attributions:
     """Return attributions of the right shapes, to be filled batch by batch."""
     n, k, b = len(rows), len(model.classes), len(model.recipe.bands)
     f, m = len(model.recipe.names), len(rule.own_names)
     dtype = np.float64 if n <= _DOUBLE_ROWS else np.float32
-    detail = np.unique(np.linspace(0, max(n - 1, 0), min(n, most_detail)).round().astype(np.int64))
+    detail = evenly(n, most_detail)
     d = len(detail)
     return Attributions(
         model=model,

@@ -178,49 +178,21 @@ class TreeContributions:
         ------
         UnpackableError
             If the trees of a member are not of a kind whose splits are known.
-        ExplanationError
-            If rows do not sum to the contributions.
         """
         total = np.zeros((len(X), X.shape[1], X.shape[1]))
-        values = np.zeros(total.shape[:2])
         batch = _Batch(self._marks, Counter(self._uses), self.threads)
-        for member, told in zip(self.members, self.batches(X), strict=True):
-            values += told.values[:, a] - told.values[:, b]
+        for member in self.members:
             if member.base is None:
-                total += _interactions(member.booster, X, a, b)
+                total += batch.interactions(member.booster, X, a, b)
                 continue
-            inputs = stacked_on(X, batch.margins(member.base, X))
             below = np.sum(batch.contributions(member.base, X), axis=0)[:, :, :-1]
-            found = _interactions(member.booster, inputs, a, b)
+            found = batch.interactions(member.booster, stacked_on(X, batch.margins(member.base, X)), a, b)
             for _ in range(2):
                 # First what a feature and a margin give together, then what a margin gives together with a feature.
                 found = found[..., : X.shape[1]] + pass_on(found[..., X.shape[1] :], below)
                 found = found.transpose(0, 2, 1)
             total += found
-        return self._summing(total, values) / len(self.members)
-
-    def _summing(self, total: np.ndarray, values: np.ndarray) -> np.ndarray:
-        """Return interactions (n, f, f) if their rows sum to contributions (n, f)."""
-        allowed, relative = tolerance({member.booster.backend for member in self.members})
-        size = 1 + np.abs(values).sum(axis=1, keepdims=True) if relative else 1.0
-        worst = float((np.abs(total.sum(axis=2) - values) / size).max(initial=0.0))
-        if not worst <= allowed * len(self.members):
-            raise ExplanationError(
-                f"interactions miss the contributions that they sum to by {worst:.3g}; {allowed:g} is allowed a member."
-            )
-        return total
-
-
-def _interactions(booster: StagedBooster, inputs: np.ndarray, a: int, b: int) -> np.ndarray:
-    """Return interaction values (n, f, f) of the features that a booster reads, in its margin of a less that of b."""
-    out = np.zeros((len(inputs), inputs.shape[1], inputs.shape[1]))
-    for stage in booster.stages:
-        if stage.rounds:
-            forest = forest_of(booster.library, stage)
-            margins = np.eye(booster.n_classes) if forest.outputs > 1 else two_margins(np.ones(1))
-            rows = filled(inputs, stage.fill, booster.feature_names)[0]
-            add_interactions(forest, rows, margins[:, a] - margins[:, b], out)
-    return out
+        return total / len(self.members)
 
 
 @dataclass
@@ -232,6 +204,7 @@ class _Batch:
     threads: int
     kept: dict[str, np.ndarray] = field(default_factory=dict)
     known: dict[str, np.ndarray] = field(default_factory=dict)
+    pairs: dict[str, np.ndarray] = field(default_factory=dict)
 
     def contributions(self, booster: StagedBooster, inputs: np.ndarray) -> list[np.ndarray]:
         """Return centred contributions of each stage of a booster, (n, k, f + 1); asked for once by each user."""
@@ -257,6 +230,20 @@ class _Batch:
                 self.known[mark] = booster.margins(inputs, stages=[stage], threads=self.threads)
             total = self.known[mark] if total is None else total + self.known[mark]
         assert total is not None
+        return total
+
+    def interactions(self, booster: StagedBooster, inputs: np.ndarray, a: int, b: int) -> np.ndarray:
+        """Return interactions (n, f, f) of the features that a booster reads, in its margin of a less that of b."""
+        total = np.zeros((len(inputs), inputs.shape[1], inputs.shape[1]))
+        for number, stage in enumerate(booster.stages):
+            mark = self.marks[id(booster), number]
+            if stage.rounds and mark not in self.pairs:
+                forest, own = forest_of(booster.library, stage), np.zeros_like(total)
+                margins = np.eye(booster.n_classes) if forest.outputs > 1 else two_margins(np.ones(1))
+                rows = filled(inputs, stage.fill, booster.feature_names)[0]
+                add_interactions(forest, rows, margins[:, a] - margins[:, b], own)
+                self.pairs[mark] = own
+            total += self.pairs[mark] if stage.rounds else 0.0
         return total
 
 

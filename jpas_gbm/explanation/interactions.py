@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..errors import ExplanationError
 from ..run import Run
 from ..scores.bootstrap import mean_over
-from .attributions import Attributions, corrected
+from .attributions import Attributions, corrected, evenly
 from .blocks import Interval, Number, Section
-from .contributions import TreeContributions
+from .contributions import TreeContributions, tolerance
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -96,10 +97,8 @@ def band_pairs(found: Attributions, y: np.ndarray, rows: int, resamples: int, ru
         Of n rows.
     y : array of int, shape (n,)
         Class that each row counts as.
-    rows : int
-        Most rows of each class of the pair.
-    resamples : int
-        Of the bootstrap over objects.
+    rows, resamples : int
+        Most rows of each class of the pair; of the bootstrap over objects.
     run : Run
         Seed, threads; progress is told as ``("interactions", rows done, rows)``.
 
@@ -114,24 +113,26 @@ def band_pairs(found: Attributions, y: np.ndarray, rows: int, resamples: int, ru
     ------
     UnpackableError
         If the splits of the model's trees are not known.
+    ExplanationError
+        If the pairs with a band do not sum to its attribution.
 
     References
     ----------
     Lundberg et al. 2020, Nature Machine Intelligence 2, 56.
     """
     names = (*found.model.recipe.bands.names, *found.rule.own_names)
-    chosen = [_spread(np.flatnonzero(y == code), rows) for code in (found.pair.a, found.pair.b)]
+    sides = [np.flatnonzero(y == code) for code in (found.pair.a, found.pair.b)]
+    chosen = [side[evenly(len(side), rows)] for side in sides]
     places = np.concatenate(chosen)
     folded, joint = _folded(found, places, run)
-    sets = [np.isin(places, of) for of in chosen]
+    sets = [np.isin(places, of)[:, None] for of in chosen]
     nothing = np.full(folded.shape[1:], np.nan)
-    maps = np.stack([folded[inside].mean(axis=0) if inside.any() else nothing for inside in sets])
+    maps = np.stack([folded[inside[:, 0]].mean(axis=0) if inside.any() else nothing for inside in sets])
     i, j = np.triu_indices(len(names), 1)
     values, groups = np.abs(2 * folded[:, i, j]), found.rows.object_id[places]
-    columns = [inside[:, None] for inside in sets]
-    size = mean_over(values, columns, groups).mean
+    size = mean_over(values, sets, groups).mean
     top = np.argsort(-np.nan_to_num(size), kind="stable")[:_TOP]
-    spans = mean_over(values[:, top], columns, groups, resamples, run.seed).interval
+    spans = mean_over(values[:, top], sets, groups, resamples, run.seed).interval
     section = BandPairs(
         n={name: len(of) for name, of in zip(found.pair.names, chosen, strict=True)},
         names=names,
@@ -149,11 +150,6 @@ def band_pairs(found: Attributions, y: np.ndarray, rows: int, resamples: int, ru
     return section, maps
 
 
-def _spread(places: np.ndarray, most: int) -> np.ndarray:
-    """Return at most so many of the places, evenly spread."""
-    return places[np.unique(np.linspace(0, len(places) - 1, min(most, len(places))).round().astype(np.int64))]
-
-
 def _folded(found: Attributions, places: np.ndarray, run: Run) -> tuple[np.ndarray, float]:
     """Return interactions by pair of bands, (n, c, c), and the share of |values| that is of different features."""
     model = found.model
@@ -169,6 +165,19 @@ def _folded(found: Attributions, places: np.ndarray, run: Run) -> tuple[np.ndarr
         apart += float(size.sum() - np.trace(size, axis1=1, axis2=2).sum())
         for _ in range(2):
             values = np.concatenate(shares.share(values), axis=2).transpose(0, 2, 1)
+        _check(found, places[start : start + _ROWS], values)
         parts.append(values)
         run.report("interactions", min(start + _ROWS, len(places)), len(places))
     return np.concatenate(parts), apart / max(whole, 1e-300)
+
+
+def _check(found: Attributions, places: np.ndarray, values: np.ndarray) -> None:
+    """Refuse pairs of bands (n, c, c) of some rows that do not sum to the attributions of these bands."""
+    told = np.hstack([found.pair_bands[places], found.pair_own[places]])
+    allowed, _ = tolerance({member.booster.backend for member in found.model.members})
+    rounding = np.finfo(found.bands.dtype).eps * np.abs(told).sum(axis=1, keepdims=True)
+    worst = float((np.abs(values.sum(axis=2) - told) - rounding).max(initial=0.0))
+    if not worst <= allowed:
+        raise ExplanationError(
+            f"pairs of bands miss the attributions that they sum to by {worst:.3g}; {allowed:g} is allowed."
+        )

@@ -8,6 +8,7 @@ import pytest
 
 import jpas_gbm.explanation.explain as explaining
 from jpas_gbm.errors import BundleError, ConfigError, ExplanationError, FeatureMismatch, OutputError
+from jpas_gbm.explanation.contributions import TreeContributions
 from jpas_gbm.explanation.explain import explain, refits_of
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.explanation.summary import draw_sample
@@ -319,3 +320,11 @@ def test_rows_that_made_the_model_are_told(dataset, fitted):
     found = explain(replace(fitted, known=known), dataset, config=OPTIONS)
     assert f"NOT held out: {found.content.n} trained, chose or calibrated it." in found.notes
     assert any(line.startswith("note: NOT held out") for line in found.lines())
+
+
+def test_pairs_of_bands_that_do_not_add_up_are_refused(make_fitted, dataset, monkeypatch):
+    exact = TreeContributions.interactions
+    monkeypatch.setattr(TreeContributions, "interactions", lambda self, *asked: 1.001 * exact(self, *asked))
+    options = ExplainOptions(pair_rows=5, resamples=0, per_class=10, quasars=10)
+    with pytest.raises(ExplanationError, match="pairs of bands miss the attributions that they sum to by"):
+        explain(make_fitted("mocks"), dataset, config=options)
