@@ -68,8 +68,7 @@ class FewBands:
             at = int(np.searchsorted(self.share, share, side="right")) - 1
             part = (share - self.share[at]) / (self.share[at + 1] - self.share[at])
             A = (1 - part) * self.A[at] + part * self.A[at + 1]
-            margins = log_p(found[..., rows, :]) @ A[:, :-1].T + A[:, -1]
-            found[..., rows, :] = softmax(margins.reshape(-1, margins.shape[-1])).reshape(margins.shape)
+            found[..., rows, :] = _mapped(found[..., rows, :], A)
         return found
 
     def misfits(self, n_classes: int) -> Iterator[str]:
@@ -189,6 +188,12 @@ def _drawn(rows: np.ndarray, y: np.ndarray, counts: np.ndarray, rng: np.random.G
     return np.sort(np.concatenate(taken))
 
 
+def _mapped(p: np.ndarray, A: np.ndarray) -> np.ndarray:
+    """Return softmax(W log p + b) of probabilities (..., n, k), for A = [W | b], shape (k, k + 1)."""
+    margins = log_p(p) @ A[:, :-1].T + A[:, -1]
+    return softmax(margins.reshape(-1, len(A))).reshape(margins.shape)
+
+
 _FEWEST_SIDE = 50
 """Rows on either side of the magnitude limit below which the two are calibrated alike."""
 _MANY, _HELD = 1_000, (30.0, 10.0)
@@ -229,8 +234,7 @@ class ByBrightness:
         """
         found = np.array(p, dtype=np.float64)
         for A, rows in zip(self.A, (mag <= self.cut, mag > self.cut), strict=True):
-            margins = log_p(found[..., rows, :]) @ A[:, :-1].T + A[:, -1]
-            found[..., rows, :] = softmax(margins.reshape(-1, len(A))).reshape(margins.shape)
+            found[..., rows, :] = _mapped(found[..., rows, :], A)
         return found
 
     def misfits(self, n_classes: int) -> Iterator[str]:
