@@ -341,22 +341,11 @@ def mark_lines(marks: Sequence[tuple[Line, float]], ax: Axes) -> None:
         half = 0.033 * len(line.label) + 0.04
         row = next((i for i, end in enumerate(ends) if place - half > end), int(np.argmin(ends)))
         ends[row] = place + half
-        mark_line(line, wavelength, ax, 1.01 + 0.055 * row * max(1.0, 3.0 / inches))
+        _mark_line(line, wavelength, ax, 1.01 + 0.055 * row * max(1.0, 3.0 / inches))
 
 
-def mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
-    """Draw a line or break at a wavelength, with its label.
-
-    Parameters
-    ----------
-    line : Line
-    wavelength : float
-        In Å.
-    ax : Axes
-        Where to draw.
-    height : float
-        Of the label, in units of the axes.
-    """
+def _mark_line(line: Line, wavelength: float, ax: Axes, height: float) -> None:
+    """Draw a line or break at a wavelength in Å, its label at a height in units of the axes."""
     ax.axvline(wavelength, color=MUTED, lw=0.7, ls=":" if line.kind == "line" else "--", zorder=0)
     where = ("data", "axes fraction")
     ax.annotate(line.label, (wavelength, height), xycoords=where, ha="center", va="bottom", fontsize=7)
