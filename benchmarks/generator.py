@@ -16,7 +16,7 @@ import json
 from pathlib import Path
 
 import numpy as np
-from spectra import catalogue, see
+from spectra import catalogue, jpas_curves, real_spectra, see
 
 from jpas_gbm.features.templates import TemplateSet
 from jpas_gbm.options import SimulateOptions
@@ -25,9 +25,7 @@ from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import (
     WAVELENGTH,
     band_operator,
-    find_curves,
     load_instrument,
-    read_curve,
     rebinned,
 )
 
@@ -64,13 +62,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    camera = load_instrument("jpas55")
-    curves = [
-        read_curve(p, name) for name, p in find_curves(given.data / "jpas" / "curves", camera.system.names).items()
-    ]
-    folder = given.data / "spectra"
-    spectra = list(read_spectra([folder / "boss", folder / "sdss", f"QSO={folder / 'desi'}"]))
-    real = see(spectra, curves)
+    curves = jpas_curves(given.data, load_instrument("jpas55").system.names)
+    real = see(list(read_spectra(real_spectra(given.data))), curves)
     part = np.digitize(real.z, [0.8, 1.5, 2.1, 2.6, 3.2, 4.0])
     edges = ("z < 0.8", "0.8-1.5", "1.5-2.1", "2.1-2.6", "2.6-3.2", "3.2-4", "z > 4")
     kind = [
@@ -78,7 +71,7 @@ def main() -> None:
     ]
     flux, label = [*real.flux], [*real.label.tolist()]
     operator = band_operator(curves, WAVELENGTH)[0].T
-    for item in read_spectra([f"STAR={folder / 'pyhammer'}"]):
+    for item in read_spectra([f"STAR={given.data / 'spectra' / 'pyhammer'}"]):
         assert isinstance(item, Templates)
         vectors = rebinned(item.wavelength, item.vectors)
         names = np.asarray(item.subtype).tolist()

@@ -17,14 +17,14 @@ from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
-from spectra import catalogue, see
+from spectra import catalogue, jpas_curves, real_spectra, see
 
 import jpas_gbm as jg
 from jpas_gbm.explanation.attributions import Pair, attribute
 from jpas_gbm.explanation.blocks import LINES, NEAR
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.simulation.spectra_files import read_spectra
-from jpas_gbm.simulation.throughput import find_curves, load_instrument, read_curve
+from jpas_gbm.simulation.throughput import load_instrument
 
 BINS = (0.0, 1.5, 2.1, 2.6, 5.0)
 RESAMPLES = 2000
@@ -55,11 +55,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=12_000)
     parser.add_argument("--seed", type=int, default=0)
     given = parser.parse_args()
-    camera = load_instrument("jpas55")
-    places = find_curves(given.data / "jpas" / "curves", camera.system.names).items()
-    folder = given.data / "spectra"
-    sources = [folder / "boss", folder / "sdss", f"QSO={folder / 'desi'}"]
-    real = see(list(read_spectra(sources)), [read_curve(path, name) for name, path in places])
+    curves = jpas_curves(given.data, load_instrument("jpas55").system.names)
+    real = see(list(read_spectra(real_spectra(given.data))), curves)
     quasar = real.label <= 1
     options = SimulateOptions(n_source=given.rows, n_labelled=200, n_unlabelled=200, class_mix_source=(1.0,) * 4,
                               quasar_factor_source=1.0, magnitudes=(17.0, 22.7))  # fmt: skip

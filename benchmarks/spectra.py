@@ -311,6 +311,17 @@ def blended(parts: Sequence[dict[int, np.ndarray]], real: Real) -> np.ndarray:
     return out
 
 
+def jpas_curves(data: Path, names: Sequence[str]) -> list[Curve]:
+    """Return the curves of J-PAS bands that stand in the data folder."""
+    return [read_curve(path, name) for name, path in find_curves(data / "jpas" / "curves", names).items()]
+
+
+def real_spectra(data: Path) -> list[Path | str]:
+    """Return the real spectra of the data folder, as `mocks --spectra` takes them."""
+    folder = data / "spectra"
+    return [folder / "boss", folder / "sdss", f"QSO={folder / 'desi'}"]
+
+
 def main() -> None:
     """Run the folds and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -323,11 +334,8 @@ def main() -> None:
     given = parser.parse_args()
     began = time.time()
     camera = load_instrument("jpas55")
-    found = find_curves(given.data / "jpas" / "curves", camera.system.names)
-    curves = [read_curve(path, name) for name, path in found.items()]
-    folder = given.data / "spectra"
-    observed = [folder / "boss", folder / "sdss", f"QSO={folder / 'desi'}"]
-    sources = [folder / "redrock", f"STAR={folder / 'pyhammer'}", *observed]
+    curves, folder = jpas_curves(given.data, camera.system.names), given.data / "spectra"
+    sources = [folder / "redrock", f"STAR={folder / 'pyhammer'}", *real_spectra(given.data)]
     spectra = list(read_spectra(sources))
     real = see(spectra, curves)
     states = [(real.flux, real.error), *(noisy(real, camera, given.seed + draw) for draw in range(DRAWS))]
