@@ -143,57 +143,50 @@ def _words_only(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
     return False
 
 
+def _swap(node: ast.AST, field: str, new: object) -> Callable[[], Callable[[], None]]:
+    """Return a function that puts another value in a field and returns its undoing."""
+
+    def do() -> Callable[[], None]:
+        old = getattr(node, field)
+        setattr(node, field, new)
+        return lambda: setattr(node, field, old)
+
+    return do
+
+
 def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Callable[[], Callable[[], None]]]]:
     """Yield each place that can be changed, what that says, and a function that does it and returns its undoing."""
     parents = _parents(tree)
-
-    def swap(node: ast.AST, field: str, new: object) -> Callable[[], Callable[[], None]]:
-        def do() -> Callable[[], None]:
-            old = getattr(node, field)
-            setattr(node, field, new)
-            return lambda: setattr(node, field, old)
-
-        return do
-
-    def replace(node: ast.stmt) -> Callable[[], Callable[[], None]]:
-        above = parents[node]
-        for field in ("body", "orelse", "finalbody"):
-            if node in (getattr(above, field, None) or []):
-                lines = list(getattr(above, field))
-                lines[lines.index(node)] = ast.copy_location(ast.Pass(), node)
-                return swap(above, field, lines)
-        raise LookupError(node)
-
     for node in ast.walk(tree):
         if _words_only(node, parents):
             continue
         if isinstance(node, ast.Compare) and type(node.ops[0]) in COMPARE:
             new = COMPARE[type(node.ops[0])]
-            yield node, f"{type(node.ops[0]).__name__} -> {new.__name__}", swap(node, "ops", [new(), *node.ops[1:]])
+            yield node, f"{type(node.ops[0]).__name__} -> {new.__name__}", _swap(node, "ops", [new(), *node.ops[1:]])
         elif isinstance(node, (ast.BinOp, ast.AugAssign)) and type(node.op) in BINARY:
             if isinstance(node, ast.BinOp) and isinstance(node.op, ast.BitOr) and not _within_function(node, parents):
                 continue
             new = BINARY[type(node.op)]
-            yield node, f"{type(node.op).__name__} -> {new.__name__}", swap(node, "op", new())
+            yield node, f"{type(node.op).__name__} -> {new.__name__}", _swap(node, "op", new())
         elif isinstance(node, ast.BoolOp):
             new = ast.Or if isinstance(node.op, ast.And) else ast.And
-            yield node, f"{type(node.op).__name__} -> {new.__name__}", swap(node, "op", new())
+            yield node, f"{type(node.op).__name__} -> {new.__name__}", _swap(node, "op", new())
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert, ast.USub)):
             yield (
                 node,
                 f"no {type(node.op).__name__}",
-                swap(node, "op", ast.UAdd())
+                _swap(node, "op", ast.UAdd())
                 if isinstance(node.op, ast.USub)
-                else _stands_for(node, node.operand, parents, swap),
+                else _stands_for(node, node.operand, parents),
             )
         elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
             if isinstance(node.value, bool):
                 value: object = not node.value
             else:
                 value = node.value + 1 if isinstance(node.value, int) else (node.value * 2 or 1.0)
-            yield node, f"{node.value} -> {value}", swap(node, "value", value)
+            yield node, f"{node.value} -> {value}", _swap(node, "value", value)
         elif isinstance(node, ast.If):
-            yield node, "test turned", swap(node, "test", ast.UnaryOp(ast.Not(), node.test))
+            yield node, "test turned", _swap(node, "test", ast.UnaryOp(ast.Not(), node.test))
         elif (
             isinstance(node, ast.Call)
             and len(node.args) > 1
@@ -201,13 +194,14 @@ def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Callable[[], Calla
             and ast.dump(node.args[0]) != ast.dump(node.args[1])
         ):
             new_args = [node.args[1], node.args[0], *node.args[2:]]
-            yield node, "arguments swapped", swap(node, "args", new_args)
+            yield node, "arguments swapped", _swap(node, "args", new_args)
         if (
             isinstance(node, (ast.Raise, ast.Continue, ast.Break, ast.AugAssign))
             or (isinstance(node, ast.Expr) and not isinstance(node.value, ast.Constant))
             or (isinstance(node, ast.Assign) and not isinstance(node.targets[0], (ast.Name, ast.Tuple)))
         ):
-            yield node, f"{type(node).__name__} removed", replace(node)
+            nothing = ast.copy_location(ast.Pass(), node)
+            yield node, f"{type(node).__name__} removed", _stands_for(node, nothing, parents)
 
 
 def _within_function(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
@@ -218,13 +212,14 @@ def _within_function(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
     return False
 
 
-def _stands_for(node: ast.AST, operand: ast.expr, parents: dict[ast.AST, ast.AST], swap: Callable) -> Callable:
+def _stands_for(node: ast.AST, other: ast.AST, parents: dict[ast.AST, ast.AST]) -> Callable[[], Callable[[], None]]:
+    """Return a function that puts another piece in the place of one."""
     above = parents[node]
     for field, value in ast.iter_fields(above):
         if value is node:
-            return swap(above, field, operand)
+            return _swap(above, field, other)
         if isinstance(value, list) and node in value:
-            return swap(above, field, [operand if one is node else one for one in value])
+            return _swap(above, field, [other if one is node else one for one in value])
     raise LookupError(node)
 
 
