@@ -3,8 +3,8 @@
     python benchmarks/mocks.py DATA [--rows 100000 300000] [--out reports/performance]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}``, ``jpas/curves`` and ``splus``. Each run is a child process
-that does nothing else, of one thread; its CPU time and peak memory are those that the system counts. The smallest run
-is made twice: the tables must be the same.
+that does nothing else, of one thread; its CPU time and peak memory (VmHWM: a child's ru_maxrss begins with its
+parent's) are those that the system counts. The smallest run is made twice: the tables must be the same.
 """
 
 from __future__ import annotations
@@ -28,7 +28,8 @@ import jpas_gbm as jg
 spectra, out, bands, curves, depths, rows = json.loads(sys.argv[1])
 jg.mocks(spectra, out, bands=bands, curves=curves, depths=depths, rows=rows, seed=5)
 used = resource.getrusage(resource.RUSAGE_SELF)
-print(json.dumps([used.ru_utime + used.ru_stime, used.ru_maxrss / 1024]))
+peak = next(line for line in open("/proc/self/status") if line.startswith("VmHWM"))
+print(json.dumps([used.ru_utime + used.ru_stime, int(peak.split()[1]) / 1024]))
 """
 
 

@@ -231,7 +231,8 @@ class RareKinds:
                 z[rows] = np.minimum(0.003 + rng.exponential(0.12, len(rows)), 0.4)
             made = self._drawn(rng, name, z[rows], flux[rows])
             # In units of the mean band: a flux of any unit fits in float32.
-            flux[rows] = made / np.maximum(np.nanmean(np.abs(made), axis=1, keepdims=True), 1e-300)
+            known = np.maximum(np.isfinite(made).sum(axis=1, keepdims=True), 1)
+            flux[rows] = made / np.maximum(np.nansum(np.abs(made), axis=1, keepdims=True) / known, 1e-300)
         return z, kind
 
     def _drawn(self, rng: np.random.Generator, name: str, z: np.ndarray, usual: np.ndarray) -> np.ndarray:

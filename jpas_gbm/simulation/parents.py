@@ -390,7 +390,8 @@ class ParentLight:
         level = np.where(flux[:, -2] > 1e-3 * middle, flux[:, -2], np.where(middle > 0, middle, np.inf))
         flux *= (10.0 ** (-0.4 * (mag - AB_NANOJANSKY)) / level)[:, None]
         seen = flux.astype(np.float32)
-        imaging = np.where(np.isfinite(seen[:, -3:]), seen[:, -3:], 0.0).astype(np.float32)
+        imaging = np.array(seen[:, -3:])
+        imaging[np.isnan(imaging).any(axis=1), ::2] = np.nan  # g and z are known together, or neither
         light_of = np.ascontiguousarray(seen[:, :-3])
         objects = Objects(
             label, z, mag.astype(np.float32), light_of, imaging, morphology, extended, reddening.astype(np.float32),

@@ -30,7 +30,7 @@ from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_mea
 from .parents import ParentLight, Parents, learn_parents
 from .sources import MocksOptions, Objects, SkyWeights, shuffled_labels
 from .spectra_files import read_spectra, spectra_paths
-from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, simulate_survey
+from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, optional_bands, simulate_survey
 from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
 from .write import MockFiles, write_survey
 
@@ -388,11 +388,13 @@ def _make(
         rng = np.random.default_rng(stream)
         objects, parent = light.draw(rng, labels[start : start + _CHUNK])
         mean, imaging = mock_means(rng, objects.flux, shift), imaging_fluxes(rng, objects, camera)
+        infrared = np.random.default_rng(stream.spawn(1)[0])
+        more = optional_bands(infrared, objects, imaging) if options.wise else {}
         for again in range(options.realisations):
             n = min(len(objects), options.rows - done)
             tile = rng.integers(0, len(tiles), len(objects))
             flux, error = observe_mock(rng, mean, tile, tiles, shift, camera)
-            chunk = _catalogue(light, objects, parent, mean, flux, error, imaging, tile, camera)
+            chunk = _catalogue(light, objects, parent, mean, flux, error, imaging, tile, camera, more)
             about = [light.parents.all[i] for i in parent]
             own = (objects.kind > 0) & (objects.kind != KIND["red quasar"])  # which have no light of their parent
             columns = {
@@ -416,7 +418,7 @@ def _make(
 
 def _catalogue(
     light: ParentLight, objects: Objects, parent: np.ndarray, mean: np.ndarray, flux: np.ndarray, error: np.ndarray,
-    imaging: np.ndarray, tile: np.ndarray, camera: Instrument,
+    imaging: np.ndarray, tile: np.ndarray, camera: Instrument, more: dict[str, np.ndarray],
 ) -> Catalogue:  # fmt: skip
     """Return rows as a catalogue, under the ids and at the places of their parents."""
     about = light.parents.all
@@ -442,6 +444,7 @@ def _catalogue(
             "NOISE_TILE": tile.astype(np.int16),
             "EBV": objects.reddening,
             **{f"DESI_FLUX_{band}": imaging[:, i] for i, band in enumerate("GRZ")},
+            **more,
         },
     )
 

@@ -386,6 +386,7 @@ class MocksOptions(Options):
     kinds: dict[RareKind, Fraction] = Field(SPARSE, description="Kinds that spectra seldom show: shares of classes.")
     variable_stars: float = Field(0.0, ge=0, le=1, description="Share of stars that vary between bands, to 0.2 mag.")
     reddening: float = Field(0.024, ge=0, description="Mean E(B-V) of our Galaxy.")
+    wise: bool = Field(False, description="Whether mocks also have W1 and W2 of WISE: colours by class and redshift.")
     depth_offset: float = Field(-0.75, description="Depth minus that of the instrument or the depth table, mag.")
     shift: float = Field(1.0, ge=0, description="Scale of the mocks' calibration errors and of the scatter of levels.")
 

@@ -15,8 +15,7 @@ from .sources import AB_NANOJANSKY, Objects, Universe, shuffled_labels
 from .spectra import spectra_file
 from .throughput import Instrument, load_instrument
 
-# Positions of the survey: tiles of one square degree from here.
-_CORNER = (150.0, 30.0)
+_CORNER = (150.0, 30.0)  # of the survey: tiles of one square degree from here
 
 
 def tile_numbers(options: SimulateOptions) -> np.ndarray:
@@ -92,7 +91,7 @@ def sky_catalogue(
         extra={"MAG_AUTO": mag_auto[rows], "CLASS_STAR": class_star[rows], "EBV": truth.reddening}
         | {f"FLUX_{band.upper()}": imaging[:, i] for i, band in enumerate(instrument.facts.imaging)},
     )
-    bands = _optional_bands(np.random.default_rng(more), objects, light) if options.wise else {}
+    bands = optional_bands(np.random.default_rng(more), objects, light) if options.wise else {}
     there = {name: np.where(has_imaging, mag[rows], np.float32(np.nan)) for name, mag in bands.items()}
     return catalogue.replace(extra={**catalogue.extra, **there}), truth, seen.flags
 
@@ -322,23 +321,13 @@ def _draw_all(
 CHUNK = 16384
 """Objects that are drawn and observed at once: it bounds the memory, and is part of what a seed means."""
 
-
 MOCK_TILES = 40
 """Tiles whose depths the noise of mocks is drawn from."""
 
-
 _BLANK = 0.02  # of mock objects have no morphology
-
-
 _LOST = 0.0004  # of the values of the noisy plane
-
-
 _PLANES = ("flux", "flux_err", "flux_mean")
-
-
 _VECTORS = {"object_id": "i8", "ra": "f8", "dec": "f8", "z": "f8", "mag": "f4", "label": "i1", "morphology": "i1"}
-
-
 _EXTRA = {"ISINJPAS": "i1", "NOISE_TILE": "i2", "EBV": "f4", **{f"DESI_FLUX_{band}": "f4" for band in "GRZ"}}
 
 
@@ -368,10 +357,24 @@ def imaging_fluxes(rng: np.random.Generator, objects: Objects, instrument: Instr
 _WISE = (20.7, 20.0)  # AB magnitudes of 5 σ in W1 and W2 of the Legacy Surveys (Dey et al. 2019), from memory
 
 
-def _optional_bands(rng: np.random.Generator, objects: Objects, imaging: np.ndarray) -> dict[str, np.ndarray]:
-    """G, Z, and W1 and W2 with the noise of WISE, as a catalogue holds them: AB magnitudes, NaN where not positive.
+def optional_bands(rng: np.random.Generator, objects: Objects, imaging: np.ndarray) -> dict[str, np.ndarray]:
+    """Return G, Z, and W1 and W2 with the noise of WISE, as a catalogue holds them.
 
     Colours scatter about those that the tables ``infrared_*`` of ``configs/spectra.yaml`` give by redshift or r - z.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+        Where scatter and noise come from.
+    objects : Objects
+        n objects.
+    imaging : array of float32, shape (n, 3)
+        Their g, r, z with noise, nanomaggies.
+
+    Returns
+    -------
+    dict of str to array of float32, shape (n,)
+        AB magnitudes by name of the column; NaN where the flux is not positive or hangs on a band that is missing.
     """
     facts, n = spectra_file(), len(objects)
     r, z = (AB_NANOJANSKY - 2.5 * np.log10(np.maximum(objects.imaging[:, band], 1e-6)) for band in (1, 2))
@@ -488,7 +491,7 @@ class MockRows:
         columns |= {f"DESI_FLUX_{band}": imaging[:, i] for i, band in enumerate("GRZ")}
         columns["mag"] = 22.5 - 2.5 * np.log10(imaging[:, 1])
         if self._options.wise:
-            columns |= _optional_bands(np.random.default_rng(chunk.spawn(1)[0]), objects, imaging)
+            columns |= optional_bands(np.random.default_rng(chunk.spawn(1)[0]), objects, imaging)
         for rows in place.T:
             columns["NOISE_TILE"] = tile = rng.integers(0, len(self._tiles), n)
             flux, error = observe_mock(rng, mean, tile, self._tiles, self._shift, self._instrument)

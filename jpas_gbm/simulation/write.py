@@ -357,6 +357,7 @@ def _properties(source: Catalogue, rows: np.ndarray) -> pd.DataFrame:
             "RA": source.ra[rows],
             "DEC": source.dec[rows],
             **{f"DESI_FLUX_{band}": extra[f"DESI_FLUX_{band}"][rows] for band in "GRZ"},
+            **{f"DESI_FLUX_{band}": flux for band, flux in _wise(source, rows).items()},
             "EBV": extra["EBV"][rows],
             "MORPHTYPE": types[source.morphology[rows]],
             "SPECTYPE": SPECTYPES[source.label[rows]],
@@ -469,6 +470,9 @@ class MockFiles:
                 "column": "DESI_FLUX_R", "unit": "nanomaggies", "imaging": True, "name": "r (Legacy Surveys)",
             },
             "morphology": "MORPHTYPE",
+            "optional": {
+                band: {"column": f"DESI_FLUX_{band}", "unit": "nanomaggies"} for band in ("G", "Z", "W1", "W2")
+            },
             "labels": {"spectype": "SPECTYPE", "z": "REDSHIFT"},
         }  # fmt: skip
         (self._folder / "survey.yaml").write_text(yaml.safe_dump(known, sort_keys=False), encoding="utf-8")

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import CatalogueError, ConfigError
 from . import conversion as col
 from .batches import Block, block_rows, join_blocks, rebatch
-from .catalogue import Catalogue
+from .catalogue import IMAGING_EXTRA, Catalogue
 from .columns import Layout, find_layout, refuse_unknown_words
 from .fluxes import fluxes_in_njy, row_quality
 from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_values
@@ -191,7 +191,11 @@ class CatalogueReader:
             "morphology": shapes,
             "quality": quality,
             "key": col.row_key(plain, layout, start, rows),
-            "extra": col.extras(plain, schema) | {col.kept_name(name): col.kept(block[name]) for name in self.keep},
+            "extra": {
+                **col.extras(plain, schema),
+                **{IMAGING_EXTRA + name: of for name, of in optional_values(plain, layout, self.table).items()},
+                **{col.kept_name(name): col.kept(block[name]) for name in self.keep},
+            },
             "object_id": self._object_id(plain, ra, dec, start, rows),
         }
         if schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= plain.keys():

@@ -312,6 +312,38 @@ def test_what_a_spectrum_does_not_cover_is_filled_or_missing(files, tmp_path):
     assert shares[0] == 0 and shares[1] > 0.5
 
 
+def test_optional_bands_stand_in_the_files_and_are_read_again(files, tmp_path):
+    """W1 and W2 come where asked, no other column changes, and a band that no parent covers is no faint one."""
+    for name, wise in (("with", True), ("without", False)):
+        jg.mocks(all_of(files), tmp_path / name, config=MocksOptions(rows=400, wise=wise, kinds={}), seed=4)
+    one, other = (pd.read_parquet(tmp_path / name / "mocks.parquet") for name in ("with", "without"))
+    assert set(one) - set(other) == {"DESI_FLUX_W1", "DESI_FLUX_W2"}
+    pd.testing.assert_frame_equal(one[list(other)], other)
+    for name in ("Mock_spectra_FLUX+NOISE.npy", "mocks.parquet"):
+        survey = {} if name.endswith("npy") else {"survey": str(tmp_path / "with" / "survey.yaml")}
+        read = jg.read(tmp_path / "with" / name, **survey)
+        mags = {band: read.extra[f"imaging_{band}"] for band in ("G", "Z", "W1", "W2")}
+        np.testing.assert_allclose(mags["Z"], 22.5 - 2.5 * np.log10(one["DESI_FLUX_Z"]), rtol=1e-4)
+        infrared = mags["W1"] - mags["W2"]  # AB
+        known = np.isfinite(infrared) & (read.mag < 19.5)
+        for label, low, high in ((1, -0.1, 0.9), (3, -0.9, -0.4)):
+            assert low < np.median(infrared[known & (read.label == label)]) < high
+
+
+def test_imaging_bands_that_a_template_does_not_reach_are_missing(files, tmp_path):
+    """Near quasars of short templates have no z of imaging: not a flux of nothing but noise."""
+    grid = 10 ** np.arange(3.00, 3.845, 1e-4)  # to 7000 Å
+    np.savez(tmp_path / "short.npz", wavelength=grid, flux=np.ones((3, len(grid))), spectype=["QSO"] * 3)
+    jg.mocks([tmp_path / "short.npz"], tmp_path / "m", config=MocksOptions(rows=200, hosts=0, wise=True), seed=1)
+    table = pd.read_parquet(tmp_path / "m" / "mocks.parquet")
+    short = table["REDSHIFT"] < 0.4
+    assert short.sum() > 3 and table["DESI_FLUX_R"].notna().all()
+    gone = table["DESI_FLUX_Z"].isna()
+    assert (gone == table["DESI_FLUX_G"].isna()).all() and gone[short].all()
+    assert not gone[table["REDSHIFT"].between(0.6, 2.7)].any()
+    assert (table["DESI_FLUX_W1"] > 0).mean() > 0.9  # by r, which all have
+
+
 def test_objects_of_the_target_are_no_parents(files, tmp_path):
     labels = {"TARGETID": ("K", [39633000000000001]), "TARGET_RA": ("D", [200.0]), "TARGET_DEC": ("D", [5.0]),
               "Z": ("D", [0.2]), "ZWARN": ("K", [0]), "SPECTYPE": ("6A", ["GALAXY"]), "DELTACHI2": ("D", [90.0]),
