@@ -7,7 +7,7 @@ READY := $(VENV)/.ready
 OUT ?= results/demo
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-fast test-cluster lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
+.PHONY: help setup run test test-fast test-cluster test-lowest lint docs demo-page demo-check paper wheel test-wheel conventions stilts format lock bench figures-check \
   reliability mutants coverage clean
 
 help: ## list what can be done
@@ -48,8 +48,11 @@ test-cluster: $(CLUSTER)/.ready ## the tests of HATS catalogues on a local clust
 	@$(CLUSTER)/bin/python -c "import lsdb, hats_import, dask.distributed"
 	@$(CLUSTER)/bin/python -m pytest tests/inference/test_inference_cluster.py
 
-lint: $(READY) ## ruff, mypy and the docstrings
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python tools/docstrings.py
+test-lowest: ## the fast tests with the lowest versions that pyproject.toml promises and with the newest, on each Python here (needs uv)
+	@$(PYTHON) tools/versions.py
+
+lint: $(READY) ## ruff, mypy, the docstrings, and pip-audit where it is installed
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/python tools/docstrings.py && $(BIN)/python tools/audit.py
 
 docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/index.html); its notebooks run
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements-docs.lock
@@ -109,7 +112,7 @@ reliability: $(READY) ## forged and damaged folders, mutated files, signals, kil
 	@$(BIN)/python tests/reliability/hostile_models.py --out reports/reliability
 	@$(BIN)/python tests/reliability/flips.py --out reports/reliability
 	@$(BIN)/python tests/reliability/kills.py --out reports/reliability
-	@$(BIN)/python tests/reliability/fuzz_readers.py --seed 1 --count 200000
+	@$(BIN)/python tests/reliability/fuzz_readers.py --seeds 1 2 3 4 5 6 7 8 9 10 --count 20250 --out reports/reliability
 
 mutants: $(READY) ## small faults in the modules that numbers hang on: is there a test that fails? (an hour; goes on where it stopped)
 	@$(BIN)/python tools/mutants.py

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Callable, Mapping
+from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
@@ -381,8 +382,12 @@ class Registry(Generic[R]):
         -------
         tuple of str
         """
-        installed = {point.name for point in metadata.entry_points(group=self._group)}
-        return tuple(sorted({*self._things, *self._modules(), *installed}))
+        return tuple(sorted({*self._things, *self._modules(), *self._installed}))
+
+    @cached_property
+    def _installed(self) -> frozenset[str]:
+        """Names of entry points; a search of every installed distribution, so it is made once."""
+        return frozenset(point.name for point in metadata.entry_points(group=self._group))
 
     def _modules(self) -> set[str]:
         """Return the names of the modules in the folder, whose __init__ should be empty; those with a _ are helpers."""

@@ -1,5 +1,7 @@
 """What stands around the code: citation, promises, and the blanks that only the maintainers can fill."""
 
+import importlib.util
+import json
 import re
 from importlib import metadata
 from pathlib import Path
@@ -41,3 +43,20 @@ def test_workflows_call_the_commands_of_the_readme():
         assert made and all(re.fullmatch(r"make [a-z-]+", run) for run in made)
         targets = (ROOT / "Makefile").read_text(encoding="utf-8")
         assert all(f"\n{run.removeprefix('make ')}:" in targets for run in made)
+
+
+@pytest.mark.parametrize(
+    ("told", "sentence", "code"),
+    [
+        ([{"name": "a", "version": "1", "vulns": []}], "1 requirements without a known vulnerability", 0),
+        ([{"name": "a", "version": "1", "vulns": [{"id": "CVE-1"}]}], "known vulnerabilities: a 1 (CVE-1)", 1),
+        ([{"name": "a", "skip_reason": "not found"}], "none of 1 requirements was audited", 0),
+        (None, "no list of vulnerabilities can be reached from here: nothing was audited", 0),
+    ],
+)
+def test_the_audit_tells_what_it_could_not_ask(told, sentence, code):
+    place = importlib.util.spec_from_file_location("audit", ROOT / "tools" / "audit.py")
+    audit = importlib.util.module_from_spec(place)
+    place.loader.exec_module(audit)
+    said, ended = audit.judged(json.dumps({"dependencies": told}) if told is not None else "no network")
+    assert sentence in said and ended == code

@@ -1,17 +1,25 @@
 """Seeded mutations of small files of each format; each must give a value or a message of the package.
 
-By hand, at any size: ``python tests/reliability/fuzz_readers.py --seed 1 --count 10000``. It names the seeds of what
-was not caught or took longer than ten seconds, and says how much memory was used.
+At full size: ``python tests/reliability/fuzz_readers.py --seeds 1 2 3 4 5 6 7 8 9 10 --count 20250 --out
+reports/reliability``. Child processes read the files, some hundred each, so that a crash, a hang or an end for want of
+memory is a finding as well; what was not caught, took longer than ten seconds or more than a gigabyte is named by seed
+and number (``--mutant FILE --seeds S --at N`` writes it). Rows of fuzz.csv are not run again: delete them to do so.
 """
 
 from __future__ import annotations
 
 import argparse
 import bz2
+import contextlib
+import csv
 import gzip
+import json
+import os
 import pickle
 import re
 import resource
+import shutil
+import subprocess
 import sys
 import tempfile
 import time
@@ -42,6 +50,9 @@ NUMBERS = [
 ]
 BYTES = b"\x00\xff\x7f\x80 '\"<>&,;{}[]()#=/\\\n\t\x1f\x8b"
 SLOW, LARGE = 10.0, 1 << 30
+STUCK, BATCH = 120.0, 2700
+COLUMNS = ("seed", "reader", "executions", "read", "told", "findings")
+Rows = dict[tuple[int, str], Counter[str]]
 
 
 def samples(folder: Path) -> dict[str, bytes]:
@@ -104,6 +115,14 @@ def samples(folder: Path) -> dict[str, bytes]:
     for name in ("zcat.h5", "cat.h5", "frame.h5", "zcat.parquet", "cat.parquet", "vla.fits", "ascii.fits", mocks.name,
                  "Mock_q_PROPS.csv", "Struct_FLUX+NOISE.npy"):  # fmt: skip
         found[name] = (folder / name).read_bytes()
+    configs = Path(__file__).parents[2] / "configs"
+    for name, source in {
+        "fit.yaml": "ssda.yaml",
+        "tune.yaml": "tune.yaml",
+        "survey.yaml": "surveys/jpas_idr202406.yaml",
+    }.items():
+        found[name] = (configs / source).read_bytes()
+    found["band.txt"] = "".join(f"{4000 + 10 * i} {i % 7 / 7:.4f}\n" for i in range(40)).encode()
     return found
 
 
@@ -154,9 +173,20 @@ def mutated(content: bytes, rng: np.random.Generator, others: list[bytes]) -> by
 def read_all(path: Path) -> None:
     """Read a file as a user would, and every column of it."""
     import jpas_gbm as jg
+    from jpas_gbm.config import load_options
     from jpas_gbm.errors import JpasGbmError
+    from jpas_gbm.options import FitOptions, TuneOptions
+    from jpas_gbm.simulation.throughput import read_curve
+    from jpas_gbm.surveys.schema import load_schema
     from jpas_gbm.surveys.tables import open_table
 
+    others = {
+        "fit.yaml": lambda: load_options(FitOptions, path), "tune.yaml": lambda: load_options(TuneOptions, path),
+        "survey.yaml": lambda: load_schema.__wrapped__(str(path)), "band.txt": lambda: read_curve(path, "g"),
+    }  # fmt: skip
+    if path.name in others:
+        others[path.name]()
+        return
     try:
         table = open_table(path)
         wanted = {name: "any" for name in table.columns if name not in table.repeated}
@@ -167,8 +197,17 @@ def read_all(path: Path) -> None:
     jg.inspect(path)
 
 
+def most_memory() -> int:
+    """Bytes that this process has held at most; what it was forked from is not counted where the system tells."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="ascii").splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) * 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
+
+
 def attack(
-    seed: int, count: int, report: Callable[[str], None], only: str = "", mark: Path | None = None
+    seed: int, count: int, report: Callable[[str], None], start: int = 0, only: str = "", mark: Path | None = None
 ) -> Counter[str]:
     """Read `count` mutated files; return how many were read, were told, or came to grief, by format."""
     from jpas_gbm.errors import JpasGbmError
@@ -178,14 +217,14 @@ def attack(
         folder = Path(name)
         sound = {k: v for k, v in samples(folder).items() if only in k}
         names, others = sorted(sound), list(sound.values())
-        for i in range(seed, seed + count):
-            rng = np.random.default_rng(i)
+        for i in range(start, start + count):
+            rng = np.random.default_rng([seed, i])
             kind = names[i % len(names)]
             path = folder / kind
             path.write_bytes(mutated(sound[kind], rng, others))
             if mark is not None:
-                mark.write_text(f"{i} {kind}")
-            start, outcome = time.perf_counter(), "read"
+                mark.write_text(json.dumps([i, kind, results]), encoding="utf-8")
+            began, outcome, large = time.perf_counter(), "read", most_memory() > LARGE
             try:
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
@@ -198,37 +237,134 @@ def attack(
                 outcome = "GRIEF"
                 at = traceback.extract_tb(error.__traceback__)[-1]
                 where = f"{Path(at.filename).name}:{at.lineno}"
-                report(f"seed {i} {kind}: {type(error).__name__}: {str(error)[:150]} ({where})")
-            seconds = time.perf_counter() - start
+                report(f"seed {seed} at {i} {kind}: {type(error).__name__}: {str(error)[:150]} ({where})")
+            seconds = time.perf_counter() - began
             if seconds > SLOW:
                 outcome = "SLOW"
-                report(f"seed {i} {kind}: {seconds:.1f} s")
+                report(f"seed {seed} at {i} {kind}: {seconds:.1f} s")
+            if not large and most_memory() > LARGE:
+                outcome = "LARGE"
+                report(f"seed {seed} at {i} {kind}: {most_memory() / 2**20:.0f} MiB")
             results[f"{kind} {outcome}"] += 1
             path.write_bytes(sound[kind])
     return results
 
 
+def batch(seed: int, start: int, count: int, only: str, report: Callable[[str], None]) -> tuple[Counter[str], int]:
+    """Read `count` mutated files in a child process; return their outcomes and how many were done.
+
+    Fewer were done where the child came to an end: the last is then a finding, and another child goes on after it.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        mark, held = Path(name) / "mark.json", Path(name) / "held"
+        held.mkdir()
+        words = [
+            sys.executable,
+            "-W",
+            "ignore",
+            __file__,
+            "--seeds",
+            str(seed),
+            "--count",
+            str(count),
+            "--at",
+            str(start),
+        ]
+        child = subprocess.Popen(
+            [*words, "--only", only, "--mark", str(mark)], stdout=subprocess.PIPE, text=True,
+            env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(held)},
+        )  # fmt: skip
+        seen, since = "", time.monotonic()
+        while child.poll() is None:
+            time.sleep(0.5)
+            with contextlib.suppress(OSError):
+                if (now := mark.read_text(encoding="utf-8")) != seen:
+                    seen, since = now, time.monotonic()
+            if time.monotonic() - since > (STUCK if seen else 10 * STUCK):
+                child.kill()
+                break
+        said = child.communicate()[0].splitlines()
+        for line in said:
+            if line.startswith("seed "):
+                report(line)
+        if said and said[-1].startswith("{"):
+            return Counter(json.loads(said[-1])), count
+        if not mark.exists():
+            raise RuntimeError(f"nothing was read: the child process ended with {child.returncode}")
+        i, kind, results = json.loads(mark.read_text(encoding="utf-8"))
+        report(f"seed {seed} at {i} {kind}: the process ended ({child.returncode}); killed after {STUCK:.0f} s if -9")
+        shutil.rmtree(held, ignore_errors=True)
+        return Counter(results) + Counter({f"{kind} DEAD": 1}), i + 1 - start
+
+
+def read_rows(table: Path | None) -> Rows:
+    """Read what stands in a table already."""
+    if table is None or not table.exists():
+        return {}
+    with table.open(encoding="utf-8", newline="") as file:
+        return {
+            (int(row["seed"]), row["reader"]): Counter({name: int(row[name]) for name in COLUMNS[2:]})
+            for row in csv.DictReader(file)
+        }
+
+
+def write_rows(table: Path, rows: Rows) -> None:
+    """Write a table anew."""
+    table.parent.mkdir(parents=True, exist_ok=True)
+    with table.open("w", encoding="utf-8", newline="") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(COLUMNS)
+        lines.writerows([*key, *(row[name] for name in COLUMNS[2:])] for key, row in sorted(rows.items()))
+
+
+def attack_in_batches(seed: int, count: int, only: str, table: Path | None) -> Rows:
+    """Read `count` mutated files of a seed, less what the table holds; write the table after each batch."""
+    rows = read_rows(table)
+    start = sum(row["executions"] for (of, _), row in rows.items() if of == seed)
+    while start < count:
+        found, done = batch(seed, start, min(BATCH, count - start), only, lambda line: print(line, flush=True))
+        start += done
+        for what, number in found.items():
+            reader, outcome = what.rsplit(" ", 1)
+            row = rows.setdefault((seed, reader), Counter())
+            row["executions"] += number
+            row["findings" if outcome.isupper() else outcome] += number
+        if table is not None:
+            write_rows(table, rows)
+    return rows
+
+
 def main() -> None:
     """Run from the command line."""
     words = argparse.ArgumentParser(description=__doc__)
-    words.add_argument("--seed", type=int, default=0)
-    words.add_argument("--count", type=int, default=1000)
+    words.add_argument("--seeds", type=int, nargs="+", default=[1])
+    words.add_argument("--count", type=int, default=1000, help="files of each seed, of all readers in turn")
     words.add_argument("--only", default="", help="names of samples that hold this")
-    words.add_argument("--mark", type=Path, help="file that names the seed at work, for crashes")
-    words.add_argument("--mutant", type=Path, help="write the mutant of --seed here and stop")
+    words.add_argument("--out", type=Path, help="folder of the table")
+    words.add_argument("--at", type=int, default=0, help="number of the first file")
+    words.add_argument("--mark", type=Path, help="file that names the mutant at work (for the child processes)")
+    words.add_argument("--mutant", type=Path, help="write the mutant of --seeds and --at here and stop")
     given = words.parse_args()
     if given.mutant:
         with tempfile.TemporaryDirectory() as name:
             sound = {k: v for k, v in samples(Path(name)).items() if given.only in k}
-            kind = sorted(sound)[given.seed % len(sound)]
-            given.mutant.write_bytes(mutated(sound[kind], np.random.default_rng(given.seed), list(sound.values())))
+            kind, rng = sorted(sound)[given.at % len(sound)], np.random.default_rng([given.seeds[0], given.at])
+            given.mutant.write_bytes(mutated(sound[kind], rng, list(sound.values())))
         return
-    results = attack(given.seed, given.count, print, given.only, given.mark)
-    for name, number in sorted(results.items()):
-        print(f"{number:7} {name}")
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    print(f"peak memory {peak / 2**20:.0f} MiB{' LARGE' if peak > LARGE else ''}")
-    sys.exit(any(word in name for name in results for word in ("GRIEF", "SLOW")) or peak > LARGE)
+    if given.mark:
+        found = attack(
+            given.seeds[0], given.count, lambda line: print(line, flush=True), given.at, given.only, given.mark
+        )
+        print(json.dumps(found))
+        return
+    rows: Rows = {}
+    for seed in given.seeds:
+        rows |= attack_in_batches(seed, given.count, given.only, given.out and given.out / "fuzz.csv")
+    total = Counter()
+    for row in rows.values():
+        total.update(row)
+    print(json.dumps(total))
+    sys.exit(bool(total["findings"]))
 
 
 if __name__ == "__main__":
