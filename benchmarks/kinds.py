@@ -111,9 +111,7 @@ def constants(models: dict[str, tuple[Overlap, Judged, dict[str, Judged]]], with
         for kind, rows in {"": common, **kinds}.items():
             if (kind or name) == without:
                 continue
-            near = overlap.distances(rows.X)[:, 0] / overlap.near_edge
-            misfit = rows.X[:, overlap.misfit].astype(np.float64) / overlap.misfit_edge
-            beyond = np.maximum(np.log(np.maximum([misfit, near], 1e-12)), 0.0).T
+            beyond = overlap.beyond(rows.X, overlap.distances(rows.X)[:, 0])
             parts.append((overlap, rows, beyond, 0.98 / len(models) if not kind else 0.02))
 
     def cost(logs: np.ndarray) -> float:

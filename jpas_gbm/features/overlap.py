@@ -32,6 +32,11 @@ _COMMON = 0.995
 """Share of judged rows, and of those that count, whose misfit and distance say nothing against their probabilities."""
 
 
+_BIN, _BINS = 500, 4
+"""Judged rows that an interval of signal-to-noise needs, and how many intervals there are at most. Bright rows show
+what templates lack, so one limit for all would let a faint row be far off before it is doubted."""
+
+
 _PER_MISFIT, _PER_DISTANCE, _DISTANCE_ALONE = 0.32, 0.09, 0.25
 """Doubt per ln of misfit and distance beyond those of common rows; of the distance where there are no templates. Their
 ratio was learnt on kinds of simulated objects that neither bases nor trees had seen (benchmarks/kinds.py)."""
@@ -70,6 +75,11 @@ class Overlap(Stored):
         Of the doubt beyond; 0 doubts nothing.
     shares : tuple of float
         Of the k classes, by which what is doubted is dealt out; empty where it never is.
+    signal : int
+        Place of the feature that is the signal-to-noise ratio of a row; -1 where there is none.
+    knots, misfit_edges, near_edges : tuple of float
+        ln of signal-to-noise, rising, and the edges of rows that have it; the logarithm is linear between. Empty where
+        judged rows are too few.
     """
 
     centre: np.ndarray
@@ -83,6 +93,10 @@ class Overlap(Stored):
     near_edge: float = np.inf
     strength: float = 0.0
     shares: tuple[float, ...] = ()
+    signal: int = -1
+    knots: tuple[float, ...] = ()
+    misfit_edges: tuple[float, ...] = ()
+    near_edges: tuple[float, ...] = ()
 
     stored_as: ClassVar[str] = "overlap"
 
@@ -118,6 +132,15 @@ class Overlap(Stored):
             yield f"its overlap deals out doubt by {self.shares}, no shares of {n_classes} classes"
         elif not (self.misfit_edge > 0 and self.near_edge > 0):
             yield f"its overlap has edges {self.misfit_edge} and {self.near_edge}, which are not positive"
+        elif not (
+            len(self.knots) == len(self.misfit_edges) == len(self.near_edges)
+            and -1 <= self.signal < n_features
+            and np.isfinite(self.knots).all()
+            and (np.diff(self.knots) > 0).all()
+            and all(0 < edge < np.inf for edge in (*self.misfit_edges, *self.near_edges))
+        ):
+            edges = f"{self.misfit_edges} and {self.near_edges} at {self.knots}"
+            yield f"its overlap has edges {edges} of feature {self.signal}: not positive, not rising, or not as many"
 
     def distances(self, X: np.ndarray) -> np.ndarray:
         """Return mean squared distance to the nearest class, and mean square left out, float64 (n, 2).
@@ -181,16 +204,38 @@ class Overlap(Stored):
                 doubt[rows] = self._doubt(X[rows], distances[:, 0])
         return low, doubt
 
-    def _doubt(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
+    def beyond(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
+        """Return ln of misfit and distance over what common rows of like signal-to-noise keep to, float64 (n, 2).
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        near : array of float64, shape (n,)
+            Their :meth:`distances` to the nearest class.
+
+        Returns
+        -------
+        array of float64, shape (n, 2)
+            0 for rows that keep to it.
+        """
+        misfit_edge, near_edge = np.full(len(X), self.misfit_edge), np.full(len(X), self.near_edge)
+        if self.knots:
+            signal = _log(X[:, self.signal])
+            known = np.isfinite(signal)
+            for edge, at in ((misfit_edge, self.misfit_edges), (near_edge, self.near_edges)):
+                edge[known] = np.exp(np.interp(signal[known], self.knots, np.log(at)))
+        misfit = np.nan_to_num(self._misfit(X), nan=0.0, posinf=1e30)
         # Rounded: the last bits of a distance depend on how many rows are judged at once.
-        beyond = np.maximum(np.round(np.log(np.maximum(near, 1e-12) / self.near_edge), 3), 0.0)
-        if self.misfit < 0:
-            size = _DISTANCE_ALONE * beyond
-        else:
-            misfit = np.nan_to_num(X[:, self.misfit].astype(np.float64), nan=0.0, posinf=1e30)
-            excess = np.maximum(np.log(np.maximum(misfit, 1e-12) / self.misfit_edge), 0.0)
-            size = _PER_MISFIT * excess + _PER_DISTANCE * beyond
-        return np.asarray(-np.expm1(-self.strength * size))
+        ratio = np.stack([misfit / misfit_edge, near / near_edge], axis=1)
+        return np.maximum(np.round(np.log(np.maximum(ratio, 1e-12)), 3), 0.0)
+
+    def _misfit(self, X: np.ndarray) -> np.ndarray:
+        return X[:, self.misfit].astype(np.float64) if self.misfit >= 0 else np.zeros(len(X))
+
+    def _doubt(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
+        weight = np.array([_PER_MISFIT, _PER_DISTANCE] if self.misfit >= 0 else [0.0, _DISTANCE_ALONE])
+        return np.asarray(-np.expm1(-self.strength * (self.beyond(X, near) @ weight)))
 
     def tempered(self, p: np.ndarray, doubt: np.ndarray) -> np.ndarray:
         """Return probabilities of which a share is dealt out over the classes; the likeliest class stays.
@@ -255,9 +300,21 @@ class Overlap(Stored):
         return replace(made, strength=0.0)
 
     def _with_edges(self, X: np.ndarray, counted: np.ndarray) -> Overlap:
-        """Return the overlap with the misfit and the distance that nearly all rows keep to, and nearly all counted."""
-        misfit = _edge(X[:, self.misfit], counted) if self.misfit >= 0 else np.inf
-        return replace(self, misfit_edge=misfit, near_edge=_edge(self.distances(X)[:, 0], counted))
+        """Return the overlap with the misfit and the distance that nearly all rows keep to, and nearly all counted.
+
+        Both for all rows, and by their signal-to-noise where there are enough of them.
+        """
+        near = self.distances(X)[:, 0]
+        misfit = self._misfit(X)
+        made = replace(self, misfit_edge=_edge(misfit, counted), near_edge=_edge(near, counted))
+        signal = _log(X[:, self.signal]) if self.signal >= 0 else np.full(len(X), np.nan)
+        known = np.flatnonzero(np.isfinite(signal))
+        parts = np.array_split(known[np.argsort(signal[known], kind="stable")], min(len(known) // _BIN, _BINS) or 1)
+        knots = [float(np.median(signal[rows])) for rows in parts if len(rows)]
+        edges = [tuple(_edge(values[rows], counted[rows]) for rows in parts) for values in (misfit, near)]
+        if len(knots) < 2 or min(np.diff(knots)) <= 0 or not np.isfinite(edges).all():
+            return made
+        return replace(made, knots=tuple(knots), misfit_edges=edges[0], near_edges=edges[1])
 
 
 _STRENGTHS = tuple(float(0.9**i) for i in range(30))
@@ -267,6 +324,10 @@ def _edge(values: np.ndarray, counted: np.ndarray) -> float:
     known = np.isfinite(values)
     parts = [values[rows].astype(np.float64) for rows in (known, known & counted) if rows.any()]
     return max((float(np.quantile(part, _COMMON)) for part in parts), default=np.inf) or 1e-6
+
+
+def _log(signal: np.ndarray) -> np.ndarray:
+    return np.log(np.maximum(signal.astype(np.float64), 1e-3))
 
 
 def _entropy(p: np.ndarray) -> np.ndarray:
@@ -302,7 +363,7 @@ def learn_overlap(
     seed : int
         Of the sample of at most 20,000 rows of each.
     names : sequence of str, optional
-        Of the features: the last that ends in ``_misfit`` is the misfit of the templates.
+        Of the features: the last that ends in ``_misfit`` is that of the templates, ``snr_whole`` the signal-to-noise.
 
     Returns
     -------
@@ -336,7 +397,8 @@ def learn_overlap(
     made = Overlap(centre, scale, vectors, np.stack(means), np.stack(whiteners), np.full(2, np.inf))
     distances = made.distances(judged)
     misfit = max((place for place, name in enumerate(names) if name.endswith("_misfit")), default=-1)
-    return replace(made, limits=np.quantile(distances, 1 - RARE, axis=0), misfit=misfit)
+    signal = list(names).index("snr_whole") if "snr_whole" in names else -1
+    return replace(made, limits=np.quantile(distances, 1 - RARE, axis=0), misfit=misfit, signal=signal)
 
 
 def _sample(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:

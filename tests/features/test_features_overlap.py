@@ -73,6 +73,25 @@ def test_doubt_begins_beyond_nearly_all_rows_and_grows_with_the_misfit() -> None
     assert np.array_equal(again.judge(judged)[1], doubt) and not list(again.misfits(30, 4))
 
 
+def test_faint_rows_are_held_against_faint_rows() -> None:
+    """Bright rows show what templates lack; a faint row that is as far off as they are is odd."""
+    n, rng = 4000, np.random.default_rng(3)
+    signal = np.exp(rng.uniform(0.0, 6.0, n))
+    overlap, judged = _judged(rng.uniform(0.5, 1.0, n) * (1.0 + 0.01 * signal), names=("a_misfit", "snr_whole"))
+    judged[:, 1] = signal
+    doubting = overlap.doubting(judged, _believed(n), np.ones(4))
+    assert overlap.signal == 1 and len(doubting.knots) == 4 and doubting.misfit_edge > 4.0
+    odd = judged[:3].copy()
+    odd[:, :2] = (2.5, 2.0), (2.5, 250.0), (2.5, np.nan)
+    doubt = doubting.judge(odd)[1]
+    assert doubt[0] > 0.15 and doubt[1] == doubt[2] == 0  # without a ratio: by all rows
+    assert (doubting.judge(judged)[1] > 0).mean() < 0.02
+    again = Overlap.from_arrays(doubting.to_arrays())
+    assert np.array_equal(again.judge(odd)[1], doubt) and not list(again.misfits(30, 4))
+    few = overlap.doubting(judged[:900], _believed(900), np.ones(4))
+    assert few.knots == () and few.judge(odd[:2])[1][0] == 0
+
+
 def test_rows_that_count_do_not_lie_beyond_the_edge_because_the_others_fit() -> None:
     misfit = np.where(np.arange(1000) % 50 == 0, 9.0, 1.0) + np.linspace(0, 0.1, 1000)
     overlap, judged = _judged(misfit)
@@ -139,6 +158,10 @@ def test_an_overlap_of_before_doubts_nothing_and_a_forged_one_is_named() -> None
         ({"misfit": 30}, "feature 30"),
         ({"strength": np.nan}, "doubts nan"),
         ({"near_edge": 0.0}, "edges"),
+        ({"knots": [1.0, 2.0], "misfit_edges": [1.0, 0.0], "near_edges": [1.0, 1.0]}, "not positive"),
+        ({"knots": [1.0, 2.0], "misfit_edges": [1.0], "near_edges": [1.0, 1.0]}, "as many"),
+        ({"knots": [2.0, 1.0], "misfit_edges": [1.0, 1.0], "near_edges": [1.0, 1.0]}, "not rising"),
+        ({"signal": 30}, "feature 30"),
     ):
         forged = Overlap.from_arrays({**arrays, **{name: np.asarray(value) for name, value in change.items()}})
         assert any(said in problem for problem in forged.misfits(30, 4)), said
