@@ -4,6 +4,8 @@ import bz2
 import gzip
 import lzma
 import os
+import subprocess
+import sys
 import zipfile
 
 import numpy as np
@@ -558,3 +560,32 @@ def test_the_damaged_files_of_the_ground_are_told(shared):
             told += 1
             assert len(str(error)) < 1500
     assert told >= 9
+
+
+# ---- the end of the interpreter -------------------------------------------------------------------------------------
+
+ENDS = """
+import atexit, os, sys
+atexit.register(lambda: sum(range(300_000)))  # the last: who waits for the interpreter, goes on waiting
+import pyarrow, pyarrow.csv
+from jpas_gbm.surveys.formats.csv import CsvTable
+from pathlib import Path
+sys.setswitchinterval(5)
+for _ in range(14):
+    if not (child := os.fork()):
+        CsvTable(Path(sys.argv[1]))
+        sys.exit()
+    if code := os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]):
+        os._exit(1)
+"""
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.csv.gz"])
+def test_the_interpreter_ends_well_after_a_text_table(tmp_path, name):
+    """Threads of Arrow drop what they were given a moment later; some runs were aborted when it met their end."""
+    plain_table(tmp_path / "z.fits").write(tmp_path / "t.csv", format="ascii.csv")
+    (tmp_path / "t.csv.gz").write_bytes(gzip.compress((tmp_path / "t.csv").read_bytes()))
+    done = subprocess.run(
+        [sys.executable, "-c", ENDS, str(tmp_path / name)], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import atexit
 import csv
+import functools
 import io
 import itertools
 import json
 import re
+import time
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -24,6 +28,7 @@ from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, peek
 from ..units import SEXAGESIMAL, SEXAGESIMAL_HINT
 from .parquet import block_of, column_of, first_line
 
+T = TypeVar("T")
 _CSV_BYTES = 4 << 20
 _HEAD_BYTES = 1 << 20
 _MOST_ECSV = 1 << 18
@@ -163,13 +168,8 @@ class CsvTable(RawTable):
         if want is not None:
             convert["include_columns"] = list(want)
             convert["column_types"] = {name: self._type(name, kind) for name, kind in want.items()}
-        if self._bars:
-            source = pa.PythonFile(_IpacRows(open_content(self.path), self._bars), mode="r")
-        else:
-            packed = is_packed(self.path)
-            source = pa.PythonFile(open_content(self.path), mode="r") if packed else pa.OSFile(str(self.path))
         return pacsv.open_csv(
-            source,
+            self._source(),
             read_options=pacsv.ReadOptions(
                 use_threads=False,
                 skip_rows=self._skip + (self._names is not None),
@@ -177,9 +177,16 @@ class CsvTable(RawTable):
                 column_names=self._names,
                 encoding=self._encoding,
             ),
-            parse_options=pacsv.ParseOptions(delimiter=self._delimiter, invalid_row_handler=_comment),
+            parse_options=pacsv.ParseOptions(
+                delimiter=self._delimiter, invalid_row_handler=_lend(functools.partial(_comment))
+            ),
             convert_options=pacsv.ConvertOptions(**convert),
         )
+
+    def _source(self) -> pa.NativeFile:
+        if self._bars:
+            return pa.PythonFile(_lend(_IpacRows(open_content(self.path), self._bars)), mode="r")
+        return pa.PythonFile(_lend(open_content(self.path)), "r") if is_packed(self.path) else pa.OSFile(str(self.path))
 
     def _type(self, name: str, want: Want) -> pa.DataType:
         if name in self._arrays:
@@ -258,6 +265,23 @@ class CsvTable(RawTable):
         elif line.endswith(f"(line {self._skip + 2})"):
             hint = " If that line states units, remove it."
         return CatalogueError(f"{self.path}[{name}]: holds {value!r}{line} where {wanted} is needed.{hint}")
+
+
+_lent: weakref.WeakSet[Any] = weakref.WeakSet()
+"""What of Python's is in the hands of Arrow's threads, which drop it a moment after a reader is closed."""
+
+
+def _lend(thing: T) -> T:
+    _lent.add(thing)
+    return thing
+
+
+@atexit.register
+def _wait_for_arrow() -> None:
+    """Wait till Arrow's threads hold nothing of Python's: one that drops it while the interpreter ends aborts it."""
+    end = time.monotonic() + 1.0
+    while _lent and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 def _ipac_header(lines: Sequence[str]) -> list[str]:
