@@ -22,7 +22,7 @@ from .features.redshifts import RedshiftDensity, Redshifts, candidate_redshifts
 from .features.shift import DomainShift
 from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelHead, Rule, misfits
 from .predictions import Predictions, is_bare, open_rows, quality_bits
-from .run import thread_count
+from .run import claim_folder, thread_count
 from .sealed import Sealed, card_lines, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
@@ -388,8 +388,9 @@ class Model:
         Raises
         ------
         OutputError
-            If the folder exists and may not be replaced, or cannot be written.
+            If the folder exists and may not be replaced, holds what is no model, or cannot be written.
         """
+        folder = claim_folder(folder, FORM.kind, overwrite)
         every = [part for member in self.members for part in (member.booster, member.base) if part is not None]
         boosters = list({id(booster): booster for booster in every}.values())
         number = {id(booster): i for i, booster in enumerate(boosters)}

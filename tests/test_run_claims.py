@@ -123,3 +123,23 @@ def test_what_the_package_writes_is_no_foreign_file(inside, tiny):
     claim_folder("data", "data set", True)
     (inside / "data" / "thesis.tex").write_text("all of it")
     assert "holds thesis.tex, which no data set has" in said_by(claim_folder, "data", "data set", True)
+
+
+def test_what_is_saved_from_python_replaces_its_own_kind_alone(inside, tiny):
+    from jpas_gbm.comparison.budgets import BudgetCurve
+    from jpas_gbm.comparison.comparison import Comparison
+    from jpas_gbm.comparison.evaluation import Evaluation
+    from jpas_gbm.explanation.explanation import Explanation
+    from jpas_gbm.model import Model
+
+    (inside / "thesis" / "model.json").write_text("{}")
+    for kind, name in ((Model, "model"), (Evaluation, "evaluation"), (Explanation, "explanation")):
+        made = kind.__new__(kind)  # it is refused before anything is written
+        said = said_by(kind.save, made, "thesis", overwrite=True)
+        assert f"thesis.tex, which no {name} has" in said or f"holds other things than a {name}" in said
+    assert "other things than a data set" in said_by(tiny.save, "thesis", overwrite=True)
+    for kind in (Comparison, BudgetCurve):
+        assert "is the folder of a model (model.json)" in said_by(kind.save, kind.__new__(kind), "model", overwrite=True)
+    assert (inside / "thesis" / "thesis.tex").read_text() == "gold"
+    tiny.save("data")
+    tiny.save("data", overwrite=True)

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ..errors import ConfigError
+from ..run import claim_room
 from ..scores.bootstrap import Replicates, replicate
 from ..scores.metrics import Scorer
 from ..store import read_record, to_plain, write_json
@@ -233,7 +234,7 @@ class BudgetCurve:
         overwrite : bool
             Whether what is there may be replaced.
         """
-        write_json(Path(folder) / HEAD, self.to_dict(), overwrite=overwrite, sealed=True)
+        write_json(claim_room(folder) / HEAD, self.to_dict(), overwrite=overwrite, sealed=True)
 
     @classmethod
     def load(cls, folder: str | Path) -> BudgetCurve:

@@ -15,6 +15,7 @@ import numpy as np
 from .. import __version__
 from ..errors import DatasetError
 from ..options import FitOptions
+from ..run import claim_room
 from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
 from ..store import from_plain, read_json, to_plain, write_json
 from ..text import aligned, cell, html_table, magnitude_name, title
@@ -251,7 +252,7 @@ class Comparison:
         overwrite : bool
             Whether what is there may be replaced.
         """
-        folder = Path(folder)
+        folder = claim_room(folder)
         curves = {one.run: one.curves for one in self.evaluations if one.curves}
         if curves:
             write_json(folder / CURVES, curves, overwrite=overwrite, sealed=True)

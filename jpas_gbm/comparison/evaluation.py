@@ -12,6 +12,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError
 from ..model import Model
+from ..run import claim_folder
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
 from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
@@ -140,9 +141,9 @@ class Evaluation:
         ----------
         folder : path
         overwrite : bool
-            Whether what is there may be replaced.
+            Whether what is there may be replaced, if it is an evaluation.
         """
-        with atomic_folder(folder, overwrite=overwrite) as temporary:
+        with atomic_folder(claim_folder(folder, "evaluation", overwrite), overwrite=overwrite) as temporary:
             write_json(temporary / HEAD, self.to_dict(), sealed=True)
             if self.curves:
                 write_json(temporary / CURVES, self.curves, sealed=True)

@@ -34,7 +34,7 @@ from ..model import Model
 from ..options import ExplainOptions
 from ..output.writers import Column
 from ..predictions import Predictions
-from ..run import Run
+from ..run import Run, claim_folder
 from ..sealed import read_arrays
 from ..store import dump_json, read_json, read_record, sha256, write_json
 from ..text import aligned, cell, cut_words, html_table, magnitude_name
@@ -175,9 +175,9 @@ class Explanation:
         Raises
         ------
         OutputError
-            If it exists and may not be replaced, or cannot be written.
+            If it exists and may not be replaced, holds what is no explanation, or cannot be written.
         """
-        with atomic_folder(folder, overwrite=overwrite) as temporary:
+        with atomic_folder(claim_folder(folder, "explanation", overwrite), overwrite=overwrite) as temporary:
             np.savez_compressed(temporary / ARRAYS, allow_pickle=False, **self.arrays)
             write_json(temporary / HEAD, {**self.to_dict(), "files": {ARRAYS: sha256(temporary / ARRAYS)}}, sealed=True)
 

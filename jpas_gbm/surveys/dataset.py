@@ -10,8 +10,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from ..atomic import atomic_folder, refuse_existing
+from ..atomic import atomic_folder
 from ..errors import BundleError, DatasetError
+from ..run import claim_folder
 from ..sealed import Form, open_sealed, seal
 from ..store import dump_json
 from .audit import SPLITS, LeakAudit, LeakCheck, audit_leaks, in_several_splits, leak_check, split_codes
@@ -297,13 +298,13 @@ class Dataset:
         Raises
         ------
         OutputError
-            If the folder exists and may not be replaced, or cannot be written.
+            If the folder exists and may not be replaced, holds what is no data set, or cannot be written.
         DatasetError
             If test labels are masked: such a view is not the data set.
         """
         if self.masked:
             raise DatasetError("this data set has its test labels masked; save the one it was made from.")
-        folder = refuse_existing(folder, overwrite)
+        folder = claim_folder(folder, FORM.kind, overwrite)
         with atomic_folder(folder, overwrite=overwrite) as temporary:
             for name in _PARTS:
                 catalogue: Catalogue = getattr(self, name)
