@@ -139,7 +139,9 @@ def test_what_is_saved_from_python_replaces_its_own_kind_alone(inside, tiny):
         assert f"thesis.tex, which no {name} has" in said or f"holds other things than a {name}" in said
     assert "other things than a data set" in said_by(tiny.save, "thesis", overwrite=True)
     for kind in (Comparison, BudgetCurve):
-        assert "is the folder of a model (model.json)" in said_by(kind.save, kind.__new__(kind), "model", overwrite=True)
+        assert "is the folder of a model (model.json)" in said_by(
+            kind.save, kind.__new__(kind), "model", overwrite=True
+        )
     assert (inside / "thesis" / "thesis.tex").read_text() == "gold"
     tiny.save("data")
     tiny.save("data", overwrite=True)

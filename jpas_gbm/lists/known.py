@@ -250,7 +250,7 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
     if None in places and not by_id:
         raise ListError(
             f"{name}: has neither positions (RA and DEC) nor ids of the predictions ({', '.join(field.ids)}): none "
-            f"of its sources can be found. It has: {', '.join(frame.columns)}."
+            f"of its sources can be found. It has: {', '.join(frame.columns) or 'no columns'}."
         )
     ra = dec = np.full(len(frame), np.nan)
     if None not in places:

@@ -370,7 +370,8 @@ def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Pr
     if missing:
         hint = did_you_mean(missing[0], table.columns)
         raise ListError(
-            f"{path}: lacks the column(s) {', '.join(missing)}.{hint} It has: {', '.join(table.columns)}. "
+            f"{path}: lacks the column(s) {', '.join(missing)}.{hint} It has: "
+            f"{', '.join(table.columns) or 'no columns'}. "
             "Give the file as 'jpas-gbm predict' wrote it."
         )
     columns = list(table.columns)

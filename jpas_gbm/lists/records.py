@@ -99,9 +99,14 @@ class SelectionWeights:
         """Why they are not, in words."""
         return (
             "labels hardly stand for this field: weighed by selection, those of the class count as "
-            f"{self.members:.0f}, and {100 * self.clipped:.0f} % of the list is of a kind that hardly any label is of; "
+            f"{self.members:.0f}{self._unlike(', and {} is of a kind that hardly any label is of')}; "
             "its promise is not to be trusted. Label some of the list's own kind."
         )
+
+    def _unlike(self, words: str) -> str:
+        """Return words with the share of the list that labels are not like, or nothing where they all are."""
+        share = f"{100 * self.clipped:.0f}"
+        return "" if share == "0" else words.format(f"{share} % of the list")
 
     def sentences(self, rows: int) -> list[str]:
         """Return it in words, with the doubt where there is one.
@@ -117,7 +122,7 @@ class SelectionWeights:
         """
         told = (
             f"weighed by selection, {rows:,} labelled rows count as {self.effective:,.0f}, those of the class as "
-            f"{self.members:.0f}; hardly any label is like {100 * self.clipped:.0f} % of the list."
+            f"{self.members:.0f}{self._unlike('; hardly any label is like {}')}."
         )
         return [told] if self.trusted else [told, self.doubt]
 

@@ -328,7 +328,7 @@ class _Side:
         names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
         ra_name, dec_name = (names.find(spelt[axis]) for axis in ("ra", "dec"))
         if ra_name is None or dec_name is None:
-            raise ListError(f"{name}: has no positions (RA, DEC). It has: {', '.join(frame.columns)}.")
+            raise ListError(f"{name}: has no positions (RA, DEC). It has: {', '.join(frame.columns) or 'no columns'}.")
         ra, dec = sky_places(each(table)[0], frame, ra_name, dec_name, name)
         types = _their_types(frame, names, scheme, name)
         exact = np.array([scheme.classes.index(one) if one in scheme.parted else -1 for one in types])
@@ -356,7 +356,7 @@ def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, n
     if column is None:
         raise ListError(
             f"{name}: has no classes: neither {', '.join(f'P_{kind}' for kind in chances)} nor a column such as "
-            f"{THEIR_CLASSES[0]} or CLASS. It has: {', '.join(frame.columns)}."
+            f"{THEIR_CLASSES[0]} or CLASS. It has: {', '.join(frame.columns) or 'no columns'}."
         )
     words = {word.upper(): kind for word, kind in _spectral_words().items()}
     words |= _SQUEZE if column.upper() == THEIR_CLASSES[0] else {}

@@ -15,6 +15,8 @@ import numpy as np
 from ..boosting.calibration import HeldOut
 from ..errors import ListError
 from ..scores.losses import log_p, softmax
+from ..surveys.columns import Vocabulary
+from ..surveys.imaging import RADIUS
 from ..surveys.scheme import LabelScheme
 from .known import Known
 from .mix import Mix, cells, mag_bins, ratio_of
@@ -441,30 +443,50 @@ def with_results(
     column, label = scheme.code(cls), np.where(theirs, scheme.label(sources.cls, sources.z.astype(np.float64)), -1)
     of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
     rows = np.flatnonzero((label >= 0) & of_list)
-    unclear = int((theirs & (label < 0) & of_list).sum())
-    if not len(rows):
-        raise ListError(
-            f"--observed: none of its sources is a row of the predictions with a probability of {_LEAST_P:g} or more "
-            f"and has a class that is known here ({', '.join([*scheme.classes, *scheme.spectypes])}). Give the results "
-            "of candidates of these predictions, with ids or positions, class and redshift."
-        )
-    if len(rows) < (known := int((label >= 0).sum())) / 2:
-        raise ListError(
-            f"--observed: only {len(rows):,} of the {known:,} sources that it names a class of have a probability of "
-            f"{_LEAST_P:g} or more to be {cls}: it is a catalogue of labels, not the results of a list, and would say "
-            "nothing of a list's purity. Give it as --known, or the results of the candidates alone."
-        )
+    unclear = theirs & (label < 0) & of_list
+    words = _words_of(sources.cls[unclear], scheme)
+    _refuse_others(theirs, label >= 0, of_list, cls, words)
     of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
     found, told = _updated(mix, *of)
     if mix.other is not None:
         found = replace(found, other=_updated(mix.other, *of)[0])
     notes = [f"results: {told}"]
-    if unclear:
+    if unclear.any():
         notes.append(
-            f"{unclear} observed candidates have no class that is known here and count neither way: where these are "
-            "mostly wrong ones, purity is less than said."
+            f"{unclear.sum()} observed candidates have no class that is known here ({words}) and count neither "
+            "way: where these are mostly wrong ones, purity is less than said."
         )
     return found, notes
+
+
+def _refuse_others(theirs: np.ndarray, labelled: np.ndarray, of_list: np.ndarray, cls: str, words: str) -> None:
+    """Refuse results of which none, or the smaller part, is of candidates and has a class that is known."""
+    rows, known, least = int((labelled & of_list).sum()), int(labelled.sum()), f"a probability of {_LEAST_P:g} or more"
+    if rows == 0:
+        if not theirs.any():
+            why = f"is a row of the predictions, by id or within {RADIUS:g} arcsec"
+        elif not (theirs & of_list).any():
+            why = f"is a candidate: a row of the predictions with {least} to be {cls}"
+        else:
+            why = f"that is a candidate has a class that is known here ({words})"
+        raise ListError(
+            f"--observed: none of its sources {why}. Give the results of candidates of these predictions, with ids or "
+            "positions, class and redshift."
+        )
+    if rows < known / 2:
+        raise ListError(
+            f"--observed: only {rows:,} of the {known:,} sources that it names a class of have {least} to be {cls}: it "
+            "is a catalogue of labels, not the results of a list, and would say nothing of a list's purity. Give it as "
+            "--known, or the results of the candidates alone."
+        )
+
+
+def _words_of(cls: np.ndarray, scheme: LabelScheme) -> str:
+    """Return the classes and types that are known, and the words of results that name none of them."""
+    known = Vocabulary(tuple(dict.fromkeys([*scheme.classes, *scheme.spectypes])))
+    said, rows = np.unique(np.char.strip(cls), return_counts=True)
+    known.hear(said, (scheme.understood(said)[0] >= 0).any(axis=1), rows)
+    return ", ".join(known.known) + (f"; {known.strange()} say none" if known.rows else "")
 
 
 def _multiplied(new: np.ndarray, column: int, factor: float) -> np.ndarray:

@@ -405,4 +405,5 @@ def listed(table: RawTable, most: int = 30) -> str:
     str
     """
     names = list(table.columns)
-    return ", ".join(names[:most]) + (f" and {len(names) - most} more" if len(names) > most else "")
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more or "no columns"

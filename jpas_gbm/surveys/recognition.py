@@ -158,6 +158,8 @@ def _with_files(table: RawTable, schema: SurveySchema) -> RawTable:
 
 
 def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
+    if not table.columns:
+        return f"{table.place}: has no columns. Give a table with the columns of a survey; it may have no rows."
     array = find_array(table.path)
     if array is not None:
         return f"{table.path}: holds the properties of the rows of {array.name}. Give that file: it finds this one."

@@ -241,13 +241,15 @@ class _Bands:
 def _bands(table: RawTable) -> _Bands | None:
     """Return the bands system whose names most columns hold, with the patterns of fluxes and errors."""
     best: tuple[int, str, str, Counter[str]] = (0, "", "", Counter())
+    filled = (0, 0)
     for name in (name for name in band_system_names() if not own_table(name)):
         patterns = _patterns(table, band_system(name).names)
         plain = {pattern: n for pattern, n in patterns.items() if not _ERRORS.search(pattern.replace("{band}", ""))}
         for pattern, number in plain.items():
             # Of systems that share bands, the one that the table fills most.
-            if 2 * number > len(band_system(name)) and number > best[0]:
-                best = (number, name, pattern, patterns)
+            size = len(band_system(name))
+            if 2 * number > size and (number, -size) > filled:
+                best, filled = (number, name, pattern, patterns), (number, -size)
     number, name, pattern, patterns = best
     if not number:
         return _own_bands(table)

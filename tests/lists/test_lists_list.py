@@ -227,6 +227,8 @@ def test_known_sources_are_left_out_by_id_and_position(make, world):
         ListError, match=r"known table 1: has neither positions .* nor ids of the predictions \(TILE_ID"
     ):
         make(number=3, known=pd.DataFrame({"NUMBER": [1]}))
+    with pytest.raises(ListError, match="known table 1: has neither positions .* It has: no columns"):
+        make(number=3, known=pd.DataFrame())
     with pytest.raises(ListError, match="every row of the predictions is a known source"):
         make(number=3, known=Table({"ra": rows.ra, "dec": rows.dec}))
     with pytest.raises(ListError, match="cannot read a table from a int"):

@@ -82,12 +82,19 @@ def test_both_readings_are_updated(make, first, world):
 
 def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, first, world):
     table = results(first, world)
-    with pytest.raises(ListError, match="--observed: none of its sources.*Give the results of candidates"):
-        make(table.assign(CLASS="?"))
-    with pytest.raises(ListError, match="--observed: none of its sources"):
+    with pytest.raises(ListError, match="--observed: none of its sources that is .*Give the results of") as caught:
+        make(table.assign(CLASS=np.where(np.arange(40) < 30, "quasar", " AGN ")))
+    assert "(QSO_high, QSO_low, GALAXY, STAR, QSO; 'quasar' 30, 'AGN' 10 say none)" in str(caught.value)
+    with pytest.raises(ListError, match="--observed: none of its sources is a row of the predictions, by id or within"):
         make(table.assign(RA=table["RA"] + 20, NUMBER=table["NUMBER"] + 10**6))
+    dull = world[1].take(np.argsort(world[1].p[:, 0])[:40])
+    with pytest.raises(ListError, match="none of its sources is a candidate: a row of the predictions with a prob"):
+        make(pd.DataFrame({"RA": dull.ra, "DEC": dull.dec, "CLASS": "?", "Z": 1.0}))
     half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "", table["CLASS"])))
-    assert any("10 observed candidates have no class that is known here" in note for note in half.notes)
+    assert any("10 observed candidates have no class that is known here (QSO_high" in note for note in half.notes)
+    assert not any("say none" in note for note in half.notes)
+    half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "quasar", table["CLASS"])))
+    assert any("STAR, QSO; 'quasar' 10 say none) and count neither way" in note for note in half.notes)
 
 
 def test_a_catalogue_of_labels_is_no_result_of_a_list(make, first, world):

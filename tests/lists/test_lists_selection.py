@@ -179,6 +179,8 @@ def test_a_field_beyond_the_labels_is_not_trusted(rng, samples):
     bright = held.take(held.mag < 20.5)
     told = covariate_weights(bright.p, bright.mag, p, mag).told(bright.label == 0, np.flatnonzero(mag > 22)[:100])
     assert not told.trusted and "is of a kind that hardly any label is of" in told.doubt
+    few = replace(told, clipped=0.001, members=7)
+    assert few.sentences(100)[0].endswith("those of the class as 7.") and "hardly any label" not in few.doubt
 
 
 def test_too_few_labels_for_bins_of_the_mix(rng, samples):

@@ -42,6 +42,15 @@ def test_a_draft_says_what_it_did_not_find(tmp_path):
     assert yaml.safe_load(draft.text)["kind"] == "labels"
 
 
+def test_of_systems_that_share_bands_the_one_that_is_whole_is_drafted(tmp_path):
+    from jpas_gbm.surveys.bands import band_system
+
+    bands = band_system("jpas55").names
+    frame = pd.DataFrame({"RA": [10.0], "DEC": [1.0]} | {f"flux_{band}": [3.0] for band in bands})
+    draft_survey(frame).save(tmp_path / "mine.yaml")
+    assert jg.read(frame, survey=str(tmp_path / "mine.yaml")).bands.names == bands
+
+
 def test_a_stated_unit_is_no_guess(tmp_path):
     from astropy.table import Table
 

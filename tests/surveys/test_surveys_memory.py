@@ -143,6 +143,14 @@ def test_missing_values_of_both_kinds() -> None:
         Catalogue.from_table(frame, "jpas_idr202406", columns={"flux": "f_{band}", "key": "id"})
 
 
+def test_levels_of_an_index_that_have_names_are_columns() -> None:
+    frame = _frame("f_{band}", "e_{band}", ra="ALPHA_J2000", dec="DELTA_J2000").assign(id=range(12))
+    named = {"flux": "f_{band}", "key": "id"}
+    plain = Catalogue.from_table(frame, "jpas_idr202406", columns=named)
+    levelled = Catalogue.from_table(frame.set_index(["ra", "id"]), "jpas_idr202406", columns=named)
+    assert levelled.fingerprint() == plain.fingerprint()
+
+
 def test_what_cannot_be_understood_is_said() -> None:
     frame = _frame("f_{band}", "e_{band}", ra="ALPHA_J2000", dec="DELTA_J2000")
     with pytest.raises(ConfigError, match="need the survey whose bands.*one of jpas_edr, jpas_idr202406, jpas_mocks"):
@@ -158,6 +166,10 @@ def test_what_cannot_be_understood_is_said() -> None:
         Catalogue.from_table({"a": 1})
     with pytest.raises(CatalogueError, match="DataFrame: is a table of no survey that is known here"):
         Catalogue.from_table(frame)
+    with pytest.raises(CatalogueError, match=r"^DataFrame: has no columns\. Give a table with the columns of a survey"):
+        Catalogue.from_table(pd.DataFrame())
+    with pytest.raises(CatalogueError, match="It has: no columns"):
+        Catalogue.from_table(pd.DataFrame(), "jpas_idr202406", columns={"flux": "f_{band}"})
     twice = pd.concat([frame, frame[["ra"]]], axis=1)
     with pytest.raises(CatalogueError, match="DataFrame: has the column ra more than once"):
         Catalogue.from_table(twice, "jpas_idr202406", columns={"flux": "f_{band}"})
