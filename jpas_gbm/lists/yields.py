@@ -444,8 +444,7 @@ def with_results(
     of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
     rows = np.flatnonzero((label >= 0) & of_list)
     unclear = theirs & (label < 0) & of_list
-    words = _words_of(sources.cls[unclear], scheme)
-    _refuse_others(theirs, label >= 0, of_list, cls, words)
+    _refuse_others(theirs, label >= 0, of_list, cls, words := _words_of(sources.cls[unclear], scheme))
     of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
     found, told = _updated(mix, *of)
     if mix.other is not None:
@@ -463,21 +462,18 @@ def _refuse_others(theirs: np.ndarray, labelled: np.ndarray, of_list: np.ndarray
     """Refuse results of which none, or the smaller part, is of candidates and has a class that is known."""
     rows, known, least = int((labelled & of_list).sum()), int(labelled.sum()), f"a probability of {_LEAST_P:g} or more"
     if rows == 0:
+        why = f"that is a candidate has a class that is known here ({words})"
+        if not (theirs & of_list).any():
+            why = f"is a candidate: a row of the predictions with {least} to be {cls}"
         if not theirs.any():
             why = f"is a row of the predictions, by id or within {RADIUS:g} arcsec"
-        elif not (theirs & of_list).any():
-            why = f"is a candidate: a row of the predictions with {least} to be {cls}"
-        else:
-            why = f"that is a candidate has a class that is known here ({words})"
         raise ListError(
-            f"--observed: none of its sources {why}. Give the results of candidates of these predictions, with ids or "
-            "positions, class and redshift."
+            f"--observed: none of its sources {why}. Give the results of candidates: ids or positions, class, z."
         )
     if rows < known / 2:
         raise ListError(
             f"--observed: only {rows:,} of the {known:,} sources that it names a class of have {least} to be {cls}: it "
-            "is a catalogue of labels, not the results of a list, and would say nothing of a list's purity. Give it as "
-            "--known, or the results of the candidates alone."
+            "is a catalogue of labels, not the results of a list. Give it as --known, or those of the candidates alone."
         )
 
 
@@ -485,7 +481,7 @@ def _words_of(cls: np.ndarray, scheme: LabelScheme) -> str:
     """Return the classes and types that are known, and the words of results that name none of them."""
     known = Vocabulary(tuple(dict.fromkeys([*scheme.classes, *scheme.spectypes])))
     said, rows = np.unique(np.char.strip(cls), return_counts=True)
-    known.hear(said, (scheme.understood(said)[0] >= 0).any(axis=1), rows)
+    known.hear(said, scheme.understood(said)[0].max(axis=1) >= 0, rows)
     return ", ".join(known.known) + (f"; {known.strange()} say none" if known.rows else "")
 
 

@@ -256,8 +256,8 @@ class FrameTable(RawTable):
         swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
         try:
             plain = frame.assign(**{str(name): values for name, values in swapped.items()}).rename(columns=str)
-            levels = {str(name): plain.index.get_level_values(name) for name in plain.index.names if name is not None}
-            plain = plain.assign(**{name: level for name, level in levels.items() if name not in plain})
+            levels = {str(n): i for i, n in enumerate(plain.index.names) if n is not None and str(n) not in plain}
+            plain = plain.assign(**{name: plain.index.get_level_values(i) for name, i in levels.items()})
             self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
