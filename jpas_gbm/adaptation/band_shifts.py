@@ -14,14 +14,17 @@ from scipy.spatial import cKDTree
 from ..boosting.booster import StagedBooster
 from ..boosting.training import train
 from ..config import override
+from ..features.bases import TemplateBank
+from ..features.pseudo_twins import Matcher, well_measured
 from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift
 from ..features.variations import standard_pulls
-from ..options import FitOptions
+from ..options import FitOptions, TwinlessOptions
 from ..run import Run
 from ..scores.losses import softmax
-from ..surveys.catalogue import Catalogue
+from ..surveys.catalogue import MORPHOLOGIES, Catalogue
 from ..surveys.dataset import Dataset
+from ..surveys.scheme import LabelScheme
 
 FEWEST_STARS = 100
 """Fewer stars beyond doubt measure no shift."""
@@ -199,3 +202,149 @@ def _as_shift(found: BandShifts, classes: int) -> DomainShift:
         outlier_rate=0.0,
         outliers=np.zeros(0),
     )
+
+
+_TILE_ROUNDS = 3
+
+
+FEWEST_TILES = 3
+"""Fewer tiles of known zero points, or tiles at all, do not say what is common to them."""
+
+
+class TileSources:
+    """Well measured sources of each tile, so many at most; which ones depends on their keys and not on chunks.
+
+    Parameters
+    ----------
+    options : TwinlessOptions
+        What is well measured.
+    rank : int
+        Of the templates that are to be fitted.
+    most : int
+        Sources of a tile.
+    """
+
+    def __init__(self, options: TwinlessOptions, rank: int, most: int) -> None:
+        self.options, self.rank, self.most = options, rank, most
+        self.tile, self._hash = np.zeros(0, np.int64), np.zeros(0, np.uint64)
+        self.flux = self.error = np.zeros((0, 0), np.float32)
+
+    def add(self, rows: Catalogue) -> None:
+        """Take what is well measured of some rows.
+
+        Parameters
+        ----------
+        rows : Catalogue
+            Of the sky, with ``TILE_ID`` in their key.
+        """
+        rows = rows.take(well_measured(rows, self.options, self.rank))
+        if not len(self.flux):
+            self.flux = self.error = np.zeros((0, len(rows.bands)), np.float32)
+        self.tile = np.concatenate([self.tile, rows.key["TILE_ID"]])
+        self._hash = np.concatenate([self._hash, key_hash(rows)])
+        self.flux, self.error = np.concatenate([self.flux, rows.flux]), np.concatenate([self.error, rows.flux_err])
+        order = np.lexsort([self._hash, self.tile])
+        rank = np.arange(len(order)) - np.searchsorted(self.tile[order], self.tile[order])
+        kept = order[rank < self.most]
+        self.tile, self._hash = self.tile[kept], self._hash[kept]
+        self.flux, self.error = self.flux[kept], self.error[kept]
+
+
+def key_hash(rows: Catalogue) -> np.ndarray:
+    """Return a number that a row's key determines and that looks random, uint64 (n,).
+
+    Parameters
+    ----------
+    rows : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of uint64, shape (n,)
+
+    Notes
+    -----
+    The finaliser of splitmix64 (Steele, Lea and Flood 2014), once for each part of the key.
+    """
+    found = np.zeros(len(rows), dtype=np.uint64)
+    for name in sorted(rows.key):
+        found = (found ^ rows.key[name].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
+        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
+        found ^= found >> np.uint64(31)
+    return found
+
+
+@dataclass(frozen=True, eq=False)
+class TileZeroPoints:
+    """Zero points of t tiles in b bands, from their own sources.
+
+    Parameters
+    ----------
+    tiles : array of int64, shape (t,)
+        Ascending.
+    relative : array of float64, shape (t, b)
+        Sky over mock flux, over what is common to all tiles; without a grey part.
+    error : array of float64, shape (t,)
+        1 σ of them, relative, mean over bands.
+    sources : array of int64, shape (t,)
+        Sources that were sure of their template.
+    """
+
+    tiles: np.ndarray
+    relative: np.ndarray
+    error: np.ndarray
+    sources: np.ndarray
+
+
+def tile_zero_points(
+    sources: TileSources, bank: TemplateBank, scheme: LabelScheme, shift: DomainShift
+) -> TileZeroPoints:
+    """Measure zero points of tiles on sources beside their best templates; no label is read.
+
+    What all tiles seem to have in common is an error of the templates: it is what tiles of known zero points show
+    beyond these, or, where fewer than three are known, the mean of all.
+
+    Parameters
+    ----------
+    sources : TileSources
+        Rows as the survey gives them.
+    bank : TemplateBank
+        Templates with the offsets and variations of the shift.
+    scheme : LabelScheme
+        The classes.
+    shift : DomainShift
+        What is common to all tiles, the noise, and zero points of the tiles that are known.
+
+    Returns
+    -------
+    TileZeroPoints
+        Of every tile that has a source; all 1 where there are fewer than three tiles.
+    """
+    options = sources.options
+    tiles, place = np.unique(sources.tile, return_inverse=True)
+    bands = len(shift.common)
+    logs, prior = np.zeros((len(tiles), bands)), np.eye(bands) / options.prior**2
+    error, counts = np.full(len(tiles), options.prior), np.zeros(len(tiles), dtype=np.int64)
+    shares = np.bincount(bank.group, bank.count, minlength=len(scheme)) + 1.0
+    matcher = Matcher(scheme, options.floor, np.ones((len(MORPHOLOGIES), len(scheme))), shares / shares.sum())
+    unknown = np.zeros(len(place), dtype=np.int8)
+    for number in range(_TILE_ROUNDS if len(tiles) >= FEWEST_TILES else 0):
+        factor = shift.common * np.exp(logs[place])
+        flux, err = sources.flux / factor, sources.error * (shift.error_factor / factor)
+        sure = options.sure_first if number == 0 else options.sure
+        fitted = matcher.beside(bank, flux, err, unknown, place, len(tiles), sure)
+        counts = np.bincount(place[fitted.rows], minlength=len(tiles))
+        if not len(fitted.rows):
+            break
+        normal = fitted.information.sum(axis=1) + prior
+        logs = logs + np.linalg.solve(normal, (fitted.score.sum(axis=1) - logs @ prior)[..., None])[..., 0]
+        logs -= logs.mean(axis=1, keepdims=True)
+        error = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)).mean(axis=1)
+    known = np.isin(tiles, shift.tiles)
+    if known.sum() >= FEWEST_TILES:
+        given = np.log(shift.zero_points[np.searchsorted(shift.tiles, tiles[known])] / shift.common)
+        logs = logs - (logs[known] - (given - given.mean(axis=1, keepdims=True))).mean(axis=0)
+    else:
+        logs = logs - logs.mean(axis=0)
+    return TileZeroPoints(tiles, np.exp(logs), error, counts)

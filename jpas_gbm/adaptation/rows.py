@@ -14,11 +14,12 @@ from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift, TwinlessReport
 from ..options import FitOptions
 from ..run import Run
+from ..surveys.audit import SPLITS
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import forget_groups
 from .band_shifts import BandShifts
-from .sky import measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
+from .sky import learners, measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
 
 
 @dataclass(frozen=True, eq=False)
@@ -258,7 +259,9 @@ def make_rows(
         "target, unlabelled": unlabelled,
         "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
     }
-    rows = (_featured(recipe, name, part, run) for name, part in parts.items())
+    del mocks, mocks_val, train, val, unlabelled, scoring, skies, donors
+    # Each part goes when its features are made: the largest are as large as these.
+    rows = [_featured(recipe, name, parts.pop(name), run) for name in list(parts)]
     return TrainingRows(recipe, shift, tuple(dataset.scheme.classes), *rows, measured=found, parted=_parted(dataset))
 
 
@@ -335,14 +338,14 @@ def _source_parts(
 ) -> tuple[Catalogue | None, Catalogue | None]:
     if not regime.source:
         return None, None
-    train, val = dataset.source_rows("train"), dataset.source_rows("val")
-    sky = options.sky
+    source, sky = dataset.source, options.sky
+    train, val = (np.flatnonzero(dataset.source_split == SPLITS.index(name)) for name in ("train", "val"))
     theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
     train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
-    times = realisations(train, sky)
+    times = realisations(source, sky, len(train))
     with run.stage("mocks seen as the target sees", rows=len(train), realisations=times):
-        copies = [observe_again(train, theirs, sky, train_rng, shift, anew=copy > 0) for copy in range(times)]
-        return Catalogue.concat(copies), observe_again(val, theirs, sky, val_rng, shift)
+        copies = [observe_again(source, theirs, sky, train_rng, shift, copy > 0, train) for copy in range(times)]
+        return Catalogue.concat(copies), observe_again(source, theirs, sky, val_rng, shift, rows=val)
 
 
 def _learn_recipe(
@@ -362,12 +365,13 @@ def _learn_recipe(
         has_imaging=has_imaging,
     )
     # The bases are spectra of mocks, not labels of the sky: every regime may learn them.
-    learners = dataset.source_rows("train")
-    if not options.features.templates or not len(learners):
+    count = int((dataset.source_split == SPLITS.index("train")).sum())
+    if not options.features.templates or not count:
         return recipe
     seed = int(seeds.generate_state(1)[0])
-    with run.stage("templates learnt from mocks", rows=len(learners)):
-        return recipe.learn(learners, train, seed=seed, threads=run.threads, scheme=dataset.scheme, shift=shift)
+    with run.stage("templates learnt from mocks", rows=count):
+        mocks = learners(dataset)
+        return recipe.learn(mocks, train, seed=seed, threads=run.threads, scheme=dataset.scheme, shift=shift)
 
 
 @dataclass(frozen=True)

@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..config import override
-from ..features.bases import TemplateBank, learn_bank
-from ..features.pseudo_twins import FEWEST_SOURCES, Matcher, PseudoTwins, well_measured
+from ..features.bases import learn_bank
+from ..features.pseudo_twins import FEWEST_SOURCES, PseudoTwins
 from ..features.shift import DomainShift, TwinlessReport
 from ..features.variations import FEWEST_TWINS, Variations, learn_shift, widen
-from ..options import FitOptions, SkyOptions, TemplateOptions, TwinlessOptions
+from ..options import FitOptions, SkyOptions, TemplateOptions
 from ..run import Run
-from ..surveys.catalogue import MORPHOLOGIES, Catalogue
+from ..surveys.audit import SPLITS
+from ..surveys.batches import slices
+from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import forget_groups
-from ..surveys.scheme import LabelScheme
-from .band_shifts import BandShifts, measure_band_shifts
+from .band_shifts import BandShifts, TileSources, measure_band_shifts, tile_zero_points
 
 
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
@@ -73,6 +74,22 @@ def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift |
     return shift
 
 
+def learners(dataset: Dataset) -> Catalogue:
+    """Return all mocks, of which only those that train keep their label: what templates are learnt from, not copied.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With its mocks.
+
+    Returns
+    -------
+    Catalogue
+    """
+    train = dataset.source_split == SPLITS.index("train")
+    return dataset.source.replace(label=np.where(train, dataset.source.label, np.int8(UNLABELLED)))
+
+
 _OBSERVED_MOCKS = 10_000
 
 
@@ -103,8 +120,9 @@ def measure_without_labels(
     if not sky.has_errors:
         return measure_band_shifts(dataset, sky, options, run)
     draw = np.random.default_rng(np.random.SeedSequence([run.tree_seed, 71]))
-    mocks = dataset.source_rows("train")
-    few = mocks.take(np.sort(draw.permutation(len(mocks))[:_OBSERVED_MOCKS]))
+    mocks = learners(dataset)
+    train = np.flatnonzero(dataset.source_split == SPLITS.index("train"))
+    few = dataset.source.take(train[np.sort(draw.permutation(len(train))[:_OBSERVED_MOCKS])])
     plain = override(options.sky, forget_imaging=0.0)
 
     def observe(theirs: Catalogue, shift: DomainShift) -> Catalogue:
@@ -128,7 +146,7 @@ def measure_without_labels(
 _NEIGHBOURS = 300
 
 
-def realisations(source: Catalogue, options: SkyOptions) -> int:
+def realisations(source: Catalogue, options: SkyOptions, rows: int | None = None) -> int:
     """Return how many noise realisations of the mocks train: those asked for, or what `most_rows` allows.
 
     Mocks whose noise-free fluxes or errors are not known have but the one that they are.
@@ -139,14 +157,17 @@ def realisations(source: Catalogue, options: SkyOptions) -> int:
         Mocks.
     options : SkyOptions
         What is done to mocks.
+    rows : int, optional
+        How many of the mocks train; default: all.
 
     Returns
     -------
     int
     """
+    rows = len(source) if rows is None else rows
     if not options.renoise or source.flux_mean is None or not source.has_errors:
         return 1
-    return max(1, min(options.realisations, options.most_rows // max(len(source), 1)))
+    return max(1, min(options.realisations, options.most_rows // max(rows, 1)))
 
 
 def brightness(catalogue: Catalogue) -> np.ndarray:
@@ -162,14 +183,16 @@ def brightness(catalogue: Catalogue) -> np.ndarray:
     array of float64, shape (n,)
     """
     flux = catalogue.flux if catalogue.flux_mean is None else catalogue.flux_mean
-    observed = np.isfinite(flux)
-    count = np.maximum(observed.sum(axis=1), 1)
-    mean = np.where(observed, flux, 0).sum(axis=1, dtype=np.float64) / count
+    mean = np.empty(len(flux))
+    for rows in slices(len(flux)):
+        observed = np.isfinite(flux[rows])
+        count = np.maximum(observed.sum(axis=1), 1)
+        mean[rows] = np.where(observed, flux[rows], 0).sum(axis=1, dtype=np.float64) / count
     with np.errstate(divide="ignore"):
         return np.log10(np.maximum(mean, 0.0))
 
 
-def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) -> np.ndarray:
+def draw_donors(bright: np.ndarray, target: Catalogue, rng: np.random.Generator) -> np.ndarray:
     """Draw a target row of like brightness for each source row, intp (n,).
 
     The donor is one of the 300 target rows nearest in mean flux, so that noise and gaps go with the
@@ -177,8 +200,8 @@ def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) 
 
     Parameters
     ----------
-    source : Catalogue
-        Mocks.
+    bright : array of float64, shape (n,)
+        :func:`brightness` of the mocks.
     target : Catalogue
         Rows of the survey.
     rng : numpy.random.Generator
@@ -190,10 +213,10 @@ def draw_donors(source: Catalogue, target: Catalogue, rng: np.random.Generator) 
     """
     theirs = brightness(target)
     order = np.argsort(theirs, kind="stable")
-    place = np.searchsorted(theirs[order], brightness(source))
+    place = np.searchsorted(theirs[order], bright)
     window = min(_NEIGHBOURS, len(target))
     start = np.clip(place - window // 2, 0, len(target) - window)
-    return order[start + rng.integers(window, size=len(source))]
+    return order[start + rng.integers(window, size=len(bright))]
 
 
 def observe_again(
@@ -203,6 +226,7 @@ def observe_again(
     rng: np.random.Generator,
     shift: DomainShift | None = None,
     anew: bool = False,
+    rows: np.ndarray | None = None,
 ) -> Catalogue:
     """Return the mocks as the target's own conditions would have shown them.
 
@@ -222,23 +246,30 @@ def observe_again(
         Class offsets and variations that renoised mocks are given.
     anew : bool
         Whether mocks that no target row lends its noise get new noise of their own.
+    rows : array of int, shape (n,), optional
+        The mocks wanted, by number; default: all.
 
     Returns
     -------
     Catalogue
+        Of n rows, without noise-free fluxes.
     """
-    donors = draw_donors(source, target, rng) if len(target) else None
-    seen = source
+    rows = np.arange(len(source)) if rows is None else rows
+    donors = draw_donors(brightness(source)[rows], target, rng) if len(target) else None
     if donors is not None and options.renoise and source.flux_mean is not None and target.has_errors:
-        seen = _renoise(seen, target, donors, rng, shift)
-    elif anew and source.flux_mean is not None:
-        noise = source.flux_err * rng.standard_normal(source.flux.shape, dtype=np.float32)
-        seen = seen.replace(flux=np.where(source.observed, source.flux_mean + noise, np.float32(np.nan)))
+        flux, err = _Renoised(source, rows, target, donors, shift).planes(rng)
+    else:
+        flux, err = source.flux[rows], source.flux_err[rows]
+        if anew and source.flux_mean is not None:
+            for part in slices(len(rows)):
+                noise = err[part] * rng.standard_normal(err[part].shape, dtype=np.float32)
+                flux[part] = np.where(np.isfinite(flux[part]), source.flux_mean[rows[part]] + noise, np.float32(np.nan))
     if donors is not None and options.copy_missing:
-        gone = ~target.observed[donors]
-        gone[gone.all(axis=1)] = False
-        nan = np.float32(np.nan)
-        seen = seen.replace(flux=np.where(gone, nan, seen.flux), flux_err=np.where(gone, nan, seen.flux_err))
+        for part in slices(len(rows)):
+            gone = ~np.isfinite(target.flux[donors[part]])
+            gone[gone.all(axis=1)] = False
+            flux[part][gone] = err[part][gone] = np.nan
+    seen = source.take(rows, flux=flux, flux_err=err, flux_mean=None)
     if options.forget_imaging > 0:
         seen = seen.without_imaging(rng.random(len(seen)) < options.forget_imaging)
     return forget_groups(seen, options.forget_optional, rng)
@@ -252,187 +283,92 @@ def _relative_floor(target: Catalogue) -> float:
     return float(np.quantile(relative, 0.005)) if len(relative) else 0.0
 
 
-def _renoise(
-    source: Catalogue, target: Catalogue, donors: np.ndarray, rng: np.random.Generator, shift: DomainShift | None
-) -> Catalogue:
-    """See noise-free fluxes through the donors' errors; where a donor has none, the mock's own stay."""
-    assert source.flux_mean is not None
-    mean = source.flux_mean if shift is None else _varied(source.flux_mean, np.maximum(source.label, 0), shift, rng)
-    floor = np.float32(_relative_floor(target))
-    theirs = target.flux_err[donors]
-    part = np.where(np.isfinite(theirs), theirs, 0) ** 2 - (floor * np.nan_to_num(target.flux[donors])) ** 2
-    background = np.sqrt(np.maximum(part, (np.float32(0.3) * theirs) ** 2))
-    err = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * mean) ** 2), source.flux_err)
-    flux = mean + err * _noise(mean.shape, shift, rng)
-    if shift is not None:
-        flux += mean * np.float32(shift.scatter) * rng.standard_normal(mean.shape, dtype=np.float32)
+@dataclass(frozen=True, eq=False)
+class _Renoised:
+    """Noise-free fluxes seen through the donors' errors; where a donor has none, the mock's own stay.
+
+    Block by block, in as many turns as there are kinds of random numbers, which are drawn as for one block.
+    """
+
+    source: Catalogue
+    rows: np.ndarray
+    target: Catalogue
+    donors: np.ndarray
+    shift: DomainShift | None
+
+    def planes(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Return fluxes and stated errors of the rows, float32 (n, b)."""
+        shift, bands = self.shift, self.source.flux.shape[1]
+        shape, floor = (len(self.rows), bands), np.float32(_relative_floor(self.target))
+        flux, mean, blocks = np.empty(shape, np.float32), np.empty(shape, np.float32), slices(len(self.rows))
+        self._fill_mean(mean, blocks, rng)
+        noise = _noise(shape, shift, rng)
+        for part in blocks:
+            flux[part] = mean[part] + self._errors(part, mean, mean, floor) * noise(part)
+        if shift is not None:
+            self._disturb(flux, mean, blocks, rng)
+        nan = np.float32(np.nan)
+        for part in blocks:
+            stated = self._errors(part, flux, mean, floor)
+            known = np.isfinite(flux[part]) & np.isfinite(stated)
+            flux[part], mean[part] = np.where(known, flux[part], nan), np.where(known, stated, nan)
+        return flux, mean
+
+    def _fill_mean(self, mean: np.ndarray, blocks: list[slice], rng: np.random.Generator) -> None:
+        """Fill in noise-free fluxes, with the offsets and a draw of the variations of their class where known."""
+        source, shift = self.source, self.shift
+        assert source.flux_mean is not None
+        if shift is not None:
+            strength = rng.standard_normal((len(mean), shift.modes.shape[1]), dtype=np.float32)
+            modes, offsets = shift.modes.astype(np.float32), shift.offsets.astype(np.float32)
+        for part in blocks:
+            mean[part] = source.flux_mean[self.rows[part]]
+            if shift is not None:
+                kind = np.maximum(source.label[self.rows[part]], 0)
+                varied = 1 + np.einsum("nm,nmb->nb", strength[part], modes[kind])
+                mean[part] = mean[part] * offsets[kind] * np.maximum(varied, np.float32(0.05))
+
+    def _errors(self, part: slice, flux: np.ndarray, mean: np.ndarray, floor: np.float32) -> np.ndarray:
+        """Return the errors that donors would have at a flux; the mock's own where a donor has none."""
+        donors = self.donors[part]
+        theirs = self.target.flux_err[donors]
+        bright = (floor * np.nan_to_num(self.target.flux[donors])) ** 2
+        square = np.where(np.isfinite(theirs), theirs, 0) ** 2 - bright
+        background = np.sqrt(np.maximum(square, (np.float32(0.3) * theirs) ** 2))
+        own = self.source.flux_err[self.rows[part]]
+        return np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux[part]) ** 2), own)
+
+    def _disturb(self, flux: np.ndarray, mean: np.ndarray, blocks: list[slice], rng: np.random.Generator) -> None:
+        """Add the scatter of zero points, and fluxes that are far off in one band alone."""
+        shift = self.shift
+        assert shift is not None
+        for part in blocks:
+            flux[part] += (
+                mean[part] * np.float32(shift.scatter) * rng.standard_normal(flux[part].shape, dtype=np.float32)
+            )
         if len(shift.outliers):
-            hit = rng.random(mean.shape, dtype=np.float32) < shift.outlier_rate
-            flux[hit] = mean[hit] * rng.choice(shift.outliers, int(hit.sum())).astype(np.float32)
-    stated = np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux) ** 2), err)
-    known = np.isfinite(flux) & np.isfinite(stated)
-    nan = np.float32(np.nan)
-    return source.replace(flux=np.where(known, flux, nan), flux_err=np.where(known, stated, nan))
+            rate, bands = shift.outlier_rate, flux.shape[1]
+            draws = ((part, rng.random(flux[part].shape, dtype=np.float32)) for part in blocks)
+            hit = np.concatenate(
+                [np.zeros(0, np.intp), *(part.start * bands + np.flatnonzero(draw < rate) for part, draw in draws)]
+            )
+            flux.reshape(-1)[hit] = mean.reshape(-1)[hit] * rng.choice(shift.outliers, len(hit)).astype(np.float32)
 
 
-def _varied(mean: np.ndarray, kind: np.ndarray, shift: DomainShift, rng: np.random.Generator) -> np.ndarray:
-    """Return noise-free fluxes with the offsets and a draw of the variations of their class."""
-    strength = rng.standard_normal((len(mean), shift.modes.shape[1]), dtype=np.float32)
-    varied = 1 + np.einsum("nm,nmb->nb", strength, shift.modes[kind].astype(np.float32))
-    return mean * shift.offsets[kind].astype(np.float32) * np.maximum(varied, np.float32(0.05))
+def _noise(
+    shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Generator
+) -> Callable[[slice], np.ndarray]:
+    """Return what gives noise of rising blocks of rows, in units of the errors.
 
-
-def _noise(shape: tuple[int, ...], shift: DomainShift | None, rng: np.random.Generator) -> np.ndarray:
-    """Return noise in units of the errors: normal, or as the twins' pulls are spread about their own width."""
+    It is normal, or spread as the twins' pulls are about their own width.
+    """
     if shift is None:
-        return rng.standard_normal(shape, dtype=np.float32)
+        return lambda part: rng.standard_normal((part.stop - part.start, *shape[1:]), dtype=np.float32)
     # The target's errors were scaled to the width of the pulls when it was corrected.
     pulls = (shift.pulls / shift.error_factor).astype(np.float32)
-    return pulls[rng.integers(len(pulls), size=shape, dtype=np.int16)]
-
-
-_ROUNDS = 3
-FEWEST_TILES = 3
-"""Fewer tiles of known zero points, or tiles at all, do not say what is common to them."""
-
-
-class TileSources:
-    """Well measured sources of each tile, so many at most; which ones depends on their keys and not on chunks.
-
-    Parameters
-    ----------
-    options : TwinlessOptions
-        What is well measured.
-    rank : int
-        Of the templates that are to be fitted.
-    most : int
-        Sources of a tile.
-    """
-
-    def __init__(self, options: TwinlessOptions, rank: int, most: int) -> None:
-        self.options, self.rank, self.most = options, rank, most
-        self.tile, self._hash = np.zeros(0, np.int64), np.zeros(0, np.uint64)
-        self.flux = self.error = np.zeros((0, 0), np.float32)
-
-    def add(self, rows: Catalogue) -> None:
-        """Take what is well measured of some rows.
-
-        Parameters
-        ----------
-        rows : Catalogue
-            Of the sky, with ``TILE_ID`` in their key.
-        """
-        rows = rows.take(well_measured(rows, self.options, self.rank))
-        if not len(self.flux):
-            self.flux = self.error = np.zeros((0, len(rows.bands)), np.float32)
-        self.tile = np.concatenate([self.tile, rows.key["TILE_ID"]])
-        self._hash = np.concatenate([self._hash, key_hash(rows)])
-        self.flux, self.error = np.concatenate([self.flux, rows.flux]), np.concatenate([self.error, rows.flux_err])
-        order = np.lexsort([self._hash, self.tile])
-        rank = np.arange(len(order)) - np.searchsorted(self.tile[order], self.tile[order])
-        kept = order[rank < self.most]
-        self.tile, self._hash = self.tile[kept], self._hash[kept]
-        self.flux, self.error = self.flux[kept], self.error[kept]
-
-
-def key_hash(rows: Catalogue) -> np.ndarray:
-    """Return a number that a row's key determines and that looks random, uint64 (n,).
-
-    Parameters
-    ----------
-    rows : Catalogue
-        n rows.
-
-    Returns
-    -------
-    array of uint64, shape (n,)
-
-    Notes
-    -----
-    The finaliser of splitmix64 (Steele, Lea and Flood 2014), once for each part of the key.
-    """
-    found = np.zeros(len(rows), dtype=np.uint64)
-    for name in sorted(rows.key):
-        found = (found ^ rows.key[name].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
-        found ^= found >> np.uint64(31)
-    return found
-
-
-@dataclass(frozen=True, eq=False)
-class TileZeroPoints:
-    """Zero points of t tiles in b bands, from their own sources.
-
-    Parameters
-    ----------
-    tiles : array of int64, shape (t,)
-        Ascending.
-    relative : array of float64, shape (t, b)
-        Sky over mock flux, over what is common to all tiles; without a grey part.
-    error : array of float64, shape (t,)
-        1 σ of them, relative, mean over bands.
-    sources : array of int64, shape (t,)
-        Sources that were sure of their template.
-    """
-
-    tiles: np.ndarray
-    relative: np.ndarray
-    error: np.ndarray
-    sources: np.ndarray
-
-
-def tile_zero_points(
-    sources: TileSources, bank: TemplateBank, scheme: LabelScheme, shift: DomainShift
-) -> TileZeroPoints:
-    """Measure zero points of tiles on sources beside their best templates; no label is read.
-
-    What all tiles seem to have in common is an error of the templates: it is what tiles of known zero points show
-    beyond these, or, where fewer than three are known, the mean of all.
-
-    Parameters
-    ----------
-    sources : TileSources
-        Rows as the survey gives them.
-    bank : TemplateBank
-        Templates with the offsets and variations of the shift.
-    scheme : LabelScheme
-        The classes.
-    shift : DomainShift
-        What is common to all tiles, the noise, and zero points of the tiles that are known.
-
-    Returns
-    -------
-    TileZeroPoints
-        Of every tile that has a source; all 1 where there are fewer than three tiles.
-    """
-    options = sources.options
-    tiles, place = np.unique(sources.tile, return_inverse=True)
-    bands = len(shift.common)
-    logs, prior = np.zeros((len(tiles), bands)), np.eye(bands) / options.prior**2
-    error, counts = np.full(len(tiles), options.prior), np.zeros(len(tiles), dtype=np.int64)
-    shares = np.bincount(bank.group, bank.count, minlength=len(scheme)) + 1.0
-    matcher = Matcher(scheme, options.floor, np.ones((len(MORPHOLOGIES), len(scheme))), shares / shares.sum())
-    unknown = np.zeros(len(place), dtype=np.int8)
-    for number in range(_ROUNDS if len(tiles) >= FEWEST_TILES else 0):
-        factor = shift.common * np.exp(logs[place])
-        flux, err = sources.flux / factor, sources.error * (shift.error_factor / factor)
-        sure = options.sure_first if number == 0 else options.sure
-        fitted = matcher.beside(bank, flux, err, unknown, place, len(tiles), sure)
-        counts = np.bincount(place[fitted.rows], minlength=len(tiles))
-        if not len(fitted.rows):
-            break
-        normal = fitted.information.sum(axis=1) + prior
-        logs = logs + np.linalg.solve(normal, (fitted.score.sum(axis=1) - logs @ prior)[..., None])[..., 0]
-        logs -= logs.mean(axis=1, keepdims=True)
-        error = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)).mean(axis=1)
-    known = np.isin(tiles, shift.tiles)
-    if known.sum() >= FEWEST_TILES:
-        given = np.log(shift.zero_points[np.searchsorted(shift.tiles, tiles[known])] / shift.common)
-        logs = logs - (logs[known] - (given - given.mean(axis=1, keepdims=True))).mean(axis=0)
-    else:
-        logs = logs - logs.mean(axis=0)
-    return TileZeroPoints(tiles, np.exp(logs), error, counts)
+    # Numbers of 16 bits are drawn in pairs: all at once, for blocks would part the pairs.
+    drawn = rng.integers(len(pulls), size=shape, dtype=np.int16)
+    return lambda part: pulls[drawn[part]]
 
 
 _MOST_OF_TILE = 600
@@ -466,7 +402,7 @@ def with_unlabelled_tiles(
         return shift
     twinless, scheme = options.sky.twinless, dataset.scheme
     fitting = override(TemplateOptions(), floor=twinless.floor, wild=0.0)
-    mocks = dataset.source_rows("train")
+    mocks = learners(dataset)
     bank = learn_bank(mocks, scheme, min(twinless.rank, len(mocks.bands) - 2), fitting, run.tree_seed)
     bank = widen(bank, Variations(shift.offsets, shift.modes[:, : fitting.most_modes], 0.0))
     sources = TileSources(twinless, bank.rank, _MOST_OF_TILE)

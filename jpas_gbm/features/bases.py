@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import BundleError
 from ..options import TemplateOptions
 from ..surveys.bands import BandSystem
+from ..surveys.batches import slices
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme, default_scheme
 from .chi2 import normalise_rows
@@ -309,11 +310,11 @@ def _class_bins(
             yield rows[part], place, (float(np.expm1(low)), centre, float(np.expm1(high)))
 
 
-def _shapes(source: Catalogue) -> tuple[np.ndarray, np.ndarray | None]:
+def _shapes(source: Catalogue, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if source.flux_mean is not None:
-        mean = np.where(np.isfinite(source.flux_mean), source.flux_mean, 0.0).astype(np.float64)
-        return normalise_rows(mean, np.zeros_like(mean), 0.0)[0], None
-    return normalise_rows(source.flux, source.flux_err, 0.03)
+        mean = source.flux_mean[rows]
+        return normalise_rows(np.where(np.isfinite(mean), mean, 0.0), np.zeros_like(mean), 0.0)[0], None
+    return normalise_rows(source.flux[rows], source.flux_err[rows], 0.03)
 
 
 def learn_bank(source: Catalogue, scheme: LabelScheme, rank: int, options: TemplateOptions, seed: int) -> TemplateBank:
@@ -338,16 +339,19 @@ def learn_bank(source: Catalogue, scheme: LabelScheme, rank: int, options: Templ
     TemplateBank
         Of T templates, none where no class has :data:`LEAST_ROWS` rows.
     """
-    x, weight = _shapes(source)
-    usable = (x != 0).sum(axis=1) > rank
+    usable, labelled = np.zeros(len(source), dtype=bool), np.flatnonzero(source.label >= 0)
+    for part in slices(len(labelled)):
+        usable[labelled[part]] = (_shapes(source, labelled[part])[0] != 0).sum(axis=1) > rank
     rng = np.random.default_rng(seed)
     group, number, z, count, basis, variance = [], [], [], [], [], []
     for label in range(len(scheme)):
         mine = np.flatnonzero(usable & (source.label == label))
         if len(mine) < LEAST_ROWS:
             continue
-        for rows, place, interval in _class_bins(source.z[mine], x[mine], options):
-            chosen = mine[rows]
+        # Of one class at a time: shapes are double precision, of all mocks several times what these are stored in.
+        x, weight = _shapes(source, mine)
+        for rows, place, interval in _class_bins(source.z[mine], x, options):
+            chosen = rows
             if len(rows) > options.most_rows:
                 chosen = np.sort(rng.choice(chosen, options.most_rows, replace=False))
             learnt = exact_basis(x[chosen], rank) if weight is None else noisy_basis(x[chosen], weight[chosen], rank)

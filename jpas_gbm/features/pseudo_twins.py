@@ -243,7 +243,7 @@ class PseudoTwins:
         self.scheme, self.options, self.seed = scheme, options, seed
         fitting = override(TemplateOptions(), floor=options.floor, wild=0.0)
         self.bank = learn_bank(mocks, scheme, min(options.rank, len(mocks.bands) - 2), fitting, seed)
-        mix = np.bincount(mocks.label, minlength=len(scheme)) + 1.0
+        mix = np.bincount(mocks.label[mocks.label >= 0], minlength=len(scheme)) + 1.0
         self.matcher = Matcher(scheme, options.floor, _shape_shares(mocks, len(scheme)), mix / mix.sum())
         self.stars = self._family_of(scheme.stars)
         self.extended = self._family_of(scheme.galaxies)
@@ -421,7 +421,7 @@ def _rms(values: np.ndarray) -> float:
 def _shape_shares(mocks: Catalogue, k: int) -> np.ndarray:
     """Return P(morphology | class) among mocks, float64 (m, k); 1 for a morphology that is not known."""
     shares = np.ones((len(MORPHOLOGIES), k))
-    known = mocks.morphology > 0
+    known = (mocks.morphology > 0) & (mocks.label >= 0)
     for label in range(k):
         counts = np.bincount(mocks.morphology[known & (mocks.label == label)], minlength=len(MORPHOLOGIES))[1:]
         if counts.sum():

@@ -74,7 +74,7 @@ class TemplateSet(FittedPart):
         Parameters
         ----------
         source : Catalogue
-            Labelled; its noise-free fluxes are used where it has them.
+            Its labelled rows teach; their noise-free fluxes are used where it has them.
         ranks : sequence of int
             Mean shape and principal components of each set of fits.
         seed : int
@@ -111,7 +111,8 @@ class TemplateSet(FittedPart):
         learnt = cls(
             bank, kept, options, source.bands.names, np.zeros((0, len(source.bands))), f"{note} {more}".strip()
         )
-        rows = np.random.default_rng(seed).permutation(len(source))[:SHARED_ROWS]
+        labelled = np.flatnonzero(source.label >= 0)
+        rows = labelled[np.random.default_rng(seed).permutation(len(labelled))[:SHARED_ROWS]]
         shares = learnt.band_shares(source.take(np.sort(rows)), threads=threads)
         mean = shares.mean(axis=0, dtype=np.float64)
         return replace(learnt, weights=mean / mean.sum(axis=1, keepdims=True))

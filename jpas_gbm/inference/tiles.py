@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..adaptation.sky import FEWEST_TILES, TileSources, TileZeroPoints, tile_zero_points
+from ..adaptation.band_shifts import FEWEST_TILES, TileSources, TileZeroPoints, tile_zero_points
 from ..errors import BundleError, CatalogueError, FeatureMismatch
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pyarrow.parquet as pq
 
 from ..errors import CatalogueError
 from ..text import short
@@ -59,6 +60,56 @@ def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) 
 
 def _absent(row: object) -> bool:
     return row is None or row is np.ma.masked
+
+
+BLOCK = 16_384
+"""Rows that are worked on at a time where a whole catalogue would need as much memory again."""
+
+
+def slices(rows: int, size: int = BLOCK) -> list[slice]:
+    """Return the slices that cut rows into blocks.
+
+    Parameters
+    ----------
+    rows : int
+        Rows altogether.
+    size : int
+        Rows of a block, but for the last.
+
+    Returns
+    -------
+    list of slice
+        Rising; none where there are no rows.
+    """
+    return [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
+
+
+def read_plane(file: pq.ParquetFile, name: str, width: int) -> np.ndarray:
+    """Read a column of fixed-size lists block by block into its array: a whole column would be there twice.
+
+    Parameters
+    ----------
+    file : pyarrow.parquet.ParquetFile
+        Open.
+    name : str
+        The column.
+    width : int
+        Numbers in each of its lists.
+
+    Returns
+    -------
+    array of float32, shape (n, width)
+
+    Raises
+    ------
+    ValueError
+        If a row has another number of values.
+    """
+    plane, done = np.empty((file.metadata.num_rows, width), dtype=np.float32), 0
+    for batch in file.iter_batches(BLOCK, columns=[name]):
+        block = slice(done, done := done + len(batch))
+        plane[block] = batch.column(0).flatten().to_numpy(zero_copy_only=False).reshape(len(batch), width)
+    return plane
 
 
 def rebatch(blocks: Iterator[Block], rows: int) -> Iterator[Block]:

@@ -19,6 +19,7 @@ from ..errors import BundleError, CatalogueError
 from ..store import as_bytes, dump_json, native
 from ..text import count, html_table
 from .bands import BandSystem
+from .batches import read_plane, slices
 
 MORPHOLOGIES = ("UNKNOWN", "PSF", "REX", "DEV", "EXP", "SER")
 """Legacy Surveys profile types; the code of a type is its place here."""
@@ -52,7 +53,7 @@ def _plane(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
     array = np.ascontiguousarray(native(np.asarray(value)), dtype=np.float32)
     if array.shape != shape:
         raise CatalogueError(f"{name} has shape {array.shape}, the catalogue needs {shape} (rows, bands).")
-    if np.isinf(array).any():
+    if any(np.isinf(array[rows]).any() for rows in slices(len(array))):
         raise CatalogueError(f"{name} holds infinite values; missing values are NaN.")
     return array
 
@@ -161,15 +162,18 @@ class Catalogue:
         return np.ascontiguousarray(native(array), dtype=dtype)
 
     def _check_errors(self) -> None:
-        if np.isnan(self.flux_err).all():
+        if not self.has_errors:
             return
-        with np.errstate(invalid="ignore"):
-            bad = np.isfinite(self.flux) & ~(self.flux_err > 0)
-        if bad.any():
-            row, column = np.argwhere(bad)[0]
+        bad, first = 0, (0, 0)
+        for rows in slices(len(self)):
+            with np.errstate(invalid="ignore"):
+                here = np.argwhere(np.isfinite(self.flux[rows]) & ~(self.flux_err[rows] > 0))
+            first = (rows.start + here[0, 0], here[0, 1]) if len(here) and not bad else first
+            bad += len(here)
+        if bad:
             raise CatalogueError(
-                f"{int(bad.sum())} finite fluxes have no positive error; the first is row {row}, "
-                f"band {self.bands.names[column]}."
+                f"{bad} finite fluxes have no positive error; the first is row {first[0]}, "
+                f"band {self.bands.names[first[1]]}."
             )
 
     def _checked_key(self, n: int) -> dict[str, np.ndarray]:
@@ -210,7 +214,7 @@ class Catalogue:
     @property
     def has_errors(self) -> bool:
         """Whether the survey gives photometric errors."""
-        return len(self) == 0 or not bool(np.isnan(self.flux_err).all())
+        return len(self) == 0 or not all(np.isnan(self.flux_err[rows]).all() for rows in slices(len(self)))
 
     @property
     def observed(self) -> np.ndarray:
@@ -232,13 +236,15 @@ class Catalogue:
         """
         return replace(self, **changes)
 
-    def take(self, rows: np.ndarray | slice) -> Catalogue:
+    def take(self, rows: np.ndarray | slice, **planes: np.ndarray | None) -> Catalogue:
         """Return the rows chosen by a mask, indices or a slice.
 
         Parameters
         ----------
         rows : array of bool, array of int or slice
             The rows to keep.
+        **planes : flux, flux_err or flux_mean
+            What these rows have instead of their own.
 
         Returns
         -------
@@ -247,8 +253,8 @@ class Catalogue:
         """
         changes: dict[str, Any] = {name: getattr(self, name)[rows] for name in _VECTORS}
         for name in _PLANES:
-            value = getattr(self, name)
-            changes[name] = None if value is None else value[rows]
+            value = planes.get(name, getattr(self, name))
+            changes[name] = value if name in planes or value is None else value[rows]
         changes["key"] = {name: value[rows] for name, value in self.key.items()}
         changes["extra"] = {name: value[rows] for name, value in self.extra.items()}
         return replace(self, **changes)
@@ -471,29 +477,23 @@ class Catalogue:
             If the file is missing, damaged or was not written by this package.
         """
         try:
-            table = pq.read_table(path, memory_map=True)
-            head = json.loads((table.schema.metadata or {})[b"jpas_gbm"])
+            file = pq.ParquetFile(path, memory_map=True)
+            names = file.schema_arrow.names
+            head = json.loads((file.schema_arrow.metadata or {})[b"jpas_gbm"])
+            bands = BandSystem.from_dict(head["bands"])
+            planes = {name: read_plane(file, name, len(bands)) for name in _PLANES if name in names}
+            table = file.read([name for name in names if name not in _PLANES])
         except FileNotFoundError as error:
             raise BundleError(f"{path}: is missing. The data set is incomplete: prepare it again.") from error
         except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise BundleError(f"{path}: is not a catalogue that jpas-gbm wrote ({error}).") from error
-        bands = BandSystem.from_dict(head["bands"])
-
-        def plane(name: str) -> np.ndarray | None:
-            if name not in table.column_names:
-                return None
-            column = table.column(name).combine_chunks()
-            return column.flatten().to_numpy(zero_copy_only=False).reshape(len(table), len(bands))
-
-        def vector(name: str) -> np.ndarray:
-            return table.column(name).to_numpy()
-
+        columns = {name: table.column(name).to_numpy() for name in table.column_names}
         return cls(
             bands=bands,
-            key={n[4:]: vector(n) for n in table.column_names if n.startswith("key:")},
-            extra={n[6:]: vector(n) for n in table.column_names if n.startswith("extra:")},
+            key={n[4:]: column for n, column in columns.items() if n.startswith("key:")},
+            extra={n[6:]: column for n, column in columns.items() if n.startswith("extra:")},
             survey=head["survey"],
             photometry=head["photometry"],
-            **{name: vector(name) for name in _VECTORS},
-            **{name: plane(name) for name in _PLANES},  # type: ignore[arg-type]
+            **{name: columns[name] for name in _VECTORS},
+            **planes,
         )

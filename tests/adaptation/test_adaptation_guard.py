@@ -1,16 +1,19 @@
 """What is unusual is named, and what does not help is not kept."""
 
+import tracemalloc
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from jpas_gbm.adaptation import sky
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.rows import get_regime, make_rows
-from jpas_gbm.adaptation.sky import brightness, draw_donors, observe_again, realisations
+from jpas_gbm.adaptation.sky import brightness, draw_donors, learners, measure_shift, observe_again, realisations
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions
 from jpas_gbm.run import Run
+from jpas_gbm.surveys.batches import slices
 
 
 def thinned(dataset, keep):
@@ -96,7 +99,7 @@ def test_mocks_get_the_gaps_and_the_noise_of_the_target(tiny):
 
 def test_donors_are_of_like_brightness(tiny):
     source, target = tiny.source_rows("train"), tiny.target
-    donors = draw_donors(source, target, np.random.default_rng(0))
+    donors = draw_donors(brightness(source), target, np.random.default_rng(0))
     gap = brightness(target)[donors] - brightness(source)
     assert np.median(np.abs(gap)) < 0.2
 
@@ -107,6 +110,37 @@ def test_without_target_rows_mocks_stay_as_they_are(tiny):
     np.testing.assert_array_equal(seen.flux, source.flux)
 
 
+def test_mocks_are_observed_alike_in_blocks_of_any_size_and_blocks_hold_little(tiny, monkeypatch):
+    """The random numbers are those of all rows together; nothing but the result is of all rows."""
+    target = tiny.target_rows("train", "unlabelled")
+    shift = measure_shift(tiny, tiny.target_rows("train"), Run.start(0, 1))
+    assert shift is not None
+    shift = replace(shift, outliers=np.array([0.5, 2.0, 3.0]), outlier_rate=0.01, scatter=0.02)
+    rows = np.flatnonzero(tiny.source_split == 0)
+    options = SkyOptions()
+
+    def seen(known, size):
+        monkeypatch.setattr(sky, "slices", lambda n: slices(n, size))
+        return observe_again(tiny.source, target, options, np.random.default_rng(3), known, rows=rows)
+
+    for known in (shift, None):
+        whole = seen(known, 10**6)
+        tracemalloc.start()
+        parts = seen(known, 37)
+        peak = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        assert parts.fingerprint() == whole.fingerprint()
+        assert peak < 2.2 * (parts.flux.nbytes + parts.flux_err.nbytes)
+    assert parts.key.keys() == tiny.source.key.keys() and len(parts) == len(rows)
+
+
+def test_mocks_that_do_not_train_teach_no_template(tiny):
+    """Nothing is copied for it: the others have no label."""
+    taught = learners(tiny)
+    assert np.shares_memory(taught.flux_mean, tiny.source.flux_mean)
+    np.testing.assert_array_equal(taught.label >= 0, tiny.source_split == 0)
+
+
 def test_realisations_are_as_many_as_rows_allow(tiny):
     source = tiny.source_rows("train")
     asked = SkyOptions(realisations=4)
@@ -115,6 +149,7 @@ def test_realisations_are_as_many_as_rows_allow(tiny):
     assert realisations(source, override(asked, most_rows=10)) == 1
     assert realisations(source, override(asked, renoise=False)) == 1
     assert realisations(source.replace(flux_mean=None), asked) == 1
+    assert realisations(source, override(asked, most_rows=len(source)), len(source) // 2) == 2
 
 
 def test_realisations_differ_in_noise_alone(tiny):

@@ -148,3 +148,16 @@ def test_files_that_are_no_catalogue(tmp_path):
     (tmp_path / "b.parquet").write_text("no")
     with pytest.raises(BundleError, match="not a catalogue"):
         Catalogue.read(tmp_path / "b.parquet")
+
+
+def test_a_flux_without_error_is_found_in_any_block():
+    err = np.ones((40_000, 2))
+    err[[17_000, 39_000], [1, 0]] = 0
+    with pytest.raises(CatalogueError, match="^2 finite fluxes have no positive error; the first is row 17000, band B"):
+        make(40_000, flux_err=err)
+
+
+def test_a_file_of_several_blocks_is_read_whole(tmp_path):
+    c = make(40_000, flux_mean=np.random.default_rng(0).random((40_000, 2)), extra={"s": np.arange(40_000)})
+    c.write(tmp_path / "c.parquet")
+    assert Catalogue.read(tmp_path / "c.parquet").fingerprint() == c.fingerprint()
