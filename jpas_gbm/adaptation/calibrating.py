@@ -14,7 +14,7 @@ import numpy as np
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
 from ..boosting.few_bands import SHARES, ByBrightness, learn_brightness, learn_few_bands
-from ..boosting.matrix import UnseenMissingWarning
+from ..boosting.matrix import UnseenMissingWarning, joined
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import RedshiftDensity, high_share
@@ -137,7 +137,7 @@ def doubted(
     seed, val, own = stages.run.choice_seed, rows.val, stages.rows
     judged = own.target_val or val if folds.crossfits else val
     parts = [part for part in (own.source_train, own.target_train) if part is not None]
-    X, y = np.concatenate([part.X for part in parts]), np.concatenate([part.y for part in parts])
+    X, y = joined([part.X for part in parts]), np.concatenate([part.y for part in parts])
     found = learn_overlap(X, y, judged.X, seed=seed, names=own.recipe.names)
     if found is None:
         return held, None

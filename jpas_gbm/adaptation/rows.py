@@ -242,8 +242,7 @@ def make_rows(
     shift, found = _measured(dataset, regime, options, run, preparation, (train, val, unlabelled), known)
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
-    skies = (train, val, unlabelled) if regime.target_labels else (unlabelled,)
-    donors = [part for part in skies if part is not None and len(part)]
+    donors = [part for part in (train, val, unlabelled)[0 if regime.target_labels else 2 :] if part]
     mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, run)
     train = None if train is None else _forgetful(train, options, np.random.default_rng(imaging_seed))
     for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
@@ -259,15 +258,9 @@ def make_rows(
         "target, unlabelled": unlabelled,
         "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
     }
-    del mocks, mocks_val, train, val, unlabelled, scoring, skies, donors
-    # Each part goes when its features are made: the largest are as large as these.
-    rows = [_featured(recipe, name, parts.pop(name), run) for name in list(parts)]
-    return TrainingRows(recipe, shift, tuple(dataset.scheme.classes), *rows, measured=found, parted=_parted(dataset))
-
-
-def _parted(dataset: Dataset) -> tuple[int, ...]:
-    """Return the codes of the classes that redshift parts from another of their spectral type."""
-    return tuple(dataset.scheme.code(name) for name in dataset.scheme.parted)
+    del mocks, mocks_val, train, val, unlabelled, scoring, donors
+    parted, classes = tuple(map(dataset.scheme.code, dataset.scheme.parted)), tuple(dataset.scheme.classes)
+    return TrainingRows(recipe, shift, classes, *_featured(recipe, parts, run), measured=found, parted=parted)
 
 
 def _forgetful(train: Catalogue, options: FitOptions, rng: np.random.Generator) -> Catalogue:
@@ -302,13 +295,23 @@ def _measured(
     return None, None
 
 
-def _featured(recipe: FeatureRecipe, name: str, catalogue: Catalogue | None, run: Run) -> Rows | None:
-    """Return the features of a part, and enter it into the journal under a name."""
-    if catalogue is None:
-        return None
-    with run.stage(f"features: {name}", rows=len(catalogue)):
-        X = recipe.compute(catalogue, threads=run.threads).X
-    return Rows(X, np.asarray(catalogue.label), np.asarray(catalogue.object_id), np.asarray(catalogue.mag))
+def _featured(recipe: FeatureRecipe, parts: dict[str, Catalogue | None], run: Run) -> list[Rows | None]:
+    """Return the features of all parts, entered into the journal by name; each part is let go when they are made.
+
+    What trains lies in one matrix, so that pooling copies nothing.
+    """
+    trained = ("mocks, train", "target, train")
+    sizes = [0 if (part := parts[name]) is None else len(part) for name in trained]
+    room = np.empty((sum(sizes), len(recipe.names)), dtype=np.float32)
+    places = {trained[0]: room[: sizes[0]], trained[1]: room[sizes[0] :]}
+    made: list[Rows | None] = [None] * len(parts)
+    for number, name in enumerate(list(parts)):
+        if (part := parts.pop(name)) is None:
+            continue
+        with run.stage(f"features: {name}", rows=len(part)):
+            X = recipe.compute(part, threads=run.threads, out=places.get(name)).X
+        made[number] = Rows(X, np.asarray(part.label), np.asarray(part.object_id), np.asarray(part.mag))
+    return made
 
 
 def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | None:
@@ -365,12 +368,12 @@ def _learn_recipe(
         has_imaging=has_imaging,
     )
     # The bases are spectra of mocks, not labels of the sky: every regime may learn them.
-    count = int((dataset.source_split == SPLITS.index("train")).sum())
+    mocks = learners(dataset)
+    count = int((mocks.label >= 0).sum())
     if not options.features.templates or not count:
         return recipe
     seed = int(seeds.generate_state(1)[0])
     with run.stage("templates learnt from mocks", rows=count):
-        mocks = learners(dataset)
         return recipe.learn(mocks, train, seed=seed, threads=run.threads, scheme=dataset.scheme, shift=shift)
 
 

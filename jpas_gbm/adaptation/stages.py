@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from ..boosting.booster import StagedBooster
-from ..boosting.matrix import class_weights
+from ..boosting.matrix import class_weights, joined
 from ..boosting.training import BinnedMatrix, bin_features, train
 from ..config import override
 from ..errors import FitError
@@ -342,7 +342,7 @@ class Stages:
         named = parts[0].replace("_", ", ") if len(parts) == 1 else "mocks and target, train"
 
         def make() -> BinnedMatrix:
-            X = rows[0].X if len(rows) == 1 else np.concatenate([part.X for part in rows])
+            X = joined([part.X for part in rows])
             with self.run.stage(f"bins: {named}", rows=len(X)):
                 return self.bare_bins(X, options)
 

@@ -12,6 +12,7 @@ from scipy.stats import rankdata
 from ..boosting.booster import StagedBooster
 from ..boosting.training import train
 from ..options import BoostingOptions, DomainOptions
+from ..surveys.batches import slices
 from .rows import Rows
 
 _FEWEST_OF_CLASS = 10
@@ -219,25 +220,33 @@ def fit_domain(
     odds = tuple(np.empty(len(domain)) for domain in domains)
     other = np.zeros(0 if X_other is None else len(X_other))
     for fold in range(options.folds):
-        parts = []
-        for domain, own in zip(domains, folds, strict=True):
+        chosen = []
+        for own in folds:
             rows = np.flatnonzero(own != fold)
             if len(rows) > options.max_rows:
                 rows = np.sort(rng.choice(rows, options.max_rows, replace=False))
-            parts.append(domain.take(rows))
-        booster = _domain_trees(parts[0], parts[1], options, backend, seed + fold, threads, within)
+            chosen.append(rows)
+        booster = _domain_trees(domains, chosen, options, backend, seed + fold, threads, within)
         for domain, own, out in zip(domains, folds, odds, strict=True):
             rows = np.flatnonzero(own == fold)
             if len(rows):
-                out[rows] = booster.margins(_with_class(domain.take(rows), within), threads=threads)[:, 1]
+                out[rows] = booster.margins(_with_class([domain], [rows], within), threads=threads)[:, 1]
         if X_other is not None and len(X_other):
             other += booster.margins(X_other, threads=threads)[:, 1] / options.folds
     return DomainWeights(odds[0], odds[1], rank_auc(odds[0], odds[1]), options.clip, other)
 
 
-def _with_class(rows: Rows, within: int) -> np.ndarray:
-    """Return features, with the class as the last where domains are compared within classes."""
-    return np.column_stack([rows.X, rows.y.astype(np.float32)]) if within else rows.X
+def _with_class(domains: Sequence[Rows], chosen: Sequence[np.ndarray], within: int) -> np.ndarray:
+    """Return features of chosen rows, with the class as the last where domains are compared within classes."""
+    width, count = domains[0].X.shape[1], sum(map(len, chosen))
+    X, at = np.empty((count, width + bool(within)), dtype=np.float32), 0
+    for domain, numbers in zip(domains, chosen, strict=True):
+        for part in slices(len(numbers)):
+            block = X[at : (at := at + part.stop - part.start)]
+            block[:, :width] = domain.X[numbers[part]]
+            if within:
+                block[:, width] = domain.y[numbers[part]]
+    return X
 
 
 def blind_features(mocks: Rows, sky: Rows, labelled: Rows, names: Sequence[str], most: float = 0.55) -> np.ndarray:
@@ -263,12 +272,18 @@ def blind_features(mocks: Rows, sky: Rows, labelled: Rows, names: Sequence[str],
 
 
 def _domain_trees(
-    mocks: Rows, sky: Rows, options: DomainOptions, backend: str, seed: int, threads: int, within: int
+    domains: Sequence[Rows],
+    chosen: Sequence[np.ndarray],
+    options: DomainOptions,
+    backend: str,
+    seed: int,
+    threads: int,
+    within: int,
 ) -> StagedBooster:
     """Return trees that tell mocks (0) from sky (1), both domains weighing the same, in each class where asked."""
-    y = np.repeat(np.array([0, 1], dtype=np.int8), [len(mocks), len(sky)])
-    X_mocks, X_sky = _with_class(mocks, within), _with_class(sky, within)
-    group = np.concatenate([mocks.y, sky.y]) if within else np.zeros(len(y), dtype=np.int8)
+    y = np.repeat(np.array([0, 1], dtype=np.int8), [len(rows) for rows in chosen])
+    X = _with_class(domains, chosen, within)
+    group = X[:, -1].astype(np.int8) if within else np.zeros(len(y), dtype=np.int8)
     counts = np.zeros((2, int(group.max(initial=0)) + 1))
     np.add.at(counts, (y, group), 1.0)
     # A class weighs what it has of the rows; one that a domain lacks says nothing of how the domains differ in it.
@@ -277,9 +292,9 @@ def _domain_trees(
     growth = {"learning_rate": 0.1, "patience": 0, "class_weight_power": 0.0}
     return train(
         backend,
-        np.concatenate([X_mocks, X_sky]),
+        X,
         y,
-        feature_names=[f"x{i}" for i in range(X_mocks.shape[1])],
+        feature_names=[f"x{i}" for i in range(X.shape[1])],
         n_classes=2,
         options=BoostingOptions(backend=backend, leaves=options.leaves, rounds=options.rounds, **growth),
         weight=weight[y, group],

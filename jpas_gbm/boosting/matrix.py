@@ -170,6 +170,30 @@ def check_binnable(matrix: np.ndarray, names: Sequence[str]) -> None:
         raise FitError(f"the features have shape {matrix.shape}: there is nothing to train on.")
 
 
+def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Return matrices one below the other: a view where they already lie so in one array, else a copy.
+
+    Parameters
+    ----------
+    parts : sequence of array, shape (n_i, f)
+        At least one, of one type.
+
+    Returns
+    -------
+    array, shape (sum of n_i, f)
+    """
+    if len(parts) == 1:
+        return parts[0]
+    whole = parts[0].base
+    if isinstance(whole, np.ndarray) and whole.flags.c_contiguous and whole.shape[1:] == parts[0].shape[1:]:
+        lies = [part.base is whole and part.flags.c_contiguous and part.dtype == whole.dtype for part in parts]
+        starts = [part.__array_interface__["data"][0] - whole.__array_interface__["data"][0] for part in parts]
+        ends = [start + part.nbytes for start, part in zip(starts, parts, strict=True)]
+        if all(lies) and starts[1:] == ends[:-1] and whole.strides[0]:
+            return whole[starts[0] // whole.strides[0] : ends[-1] // whole.strides[0]]
+    return np.concatenate(parts)
+
+
 def has_missing(X: np.ndarray) -> np.ndarray:
     """Return which features are NaN in any row.
 

@@ -304,7 +304,9 @@ class FeatureRecipe:
         """
         return conform(catalogue, self.bands, self.has_errors)
 
-    def compute(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> FeatureMatrix:
+    def compute(
+        self, catalogue: Catalogue, threads: int = 1, compare: bool = False, out: np.ndarray | None = None
+    ) -> FeatureMatrix:
         """Return the features of every row.
 
         A row's features depend on nothing but the row: any chunking, row order or number of threads
@@ -318,6 +320,8 @@ class FeatureRecipe:
             Rows are shared out among so many threads.
         compare : bool
             Whether to keep what the template features compare, for explanations of the same rows.
+        out : array of float32, shape (n, f), optional
+            Filled with the features, and what the result holds.
 
         Returns
         -------
@@ -329,7 +333,7 @@ class FeatureRecipe:
             If the catalogue lacks bands or errors.
         """
         rows = self.conform(catalogue)
-        X = np.empty((len(rows), len(self.names)), dtype=np.float32)
+        X = np.empty((len(rows), len(self.names)), dtype=np.float32) if out is None else out
         compared = self.templates.room(len(rows)) if self.templates is not None and compare else None
         # So that what is made on the way, such as fluxes without wild bands, is never of all rows.
         for block in slices(len(rows), _WHOLE):

@@ -46,7 +46,7 @@ def test_both_domains_weigh_the_same_in_each_class(monkeypatch, within):
     seen = {}
     monkeypatch.setattr(weights, "train", lambda *args, **options: seen.update(options))
     mocks, sky = rows([0] * 30 + [1] * 10 + [2] * 5), rows([0] * 8 + [1])
-    _domain_trees(mocks, sky, FEW, "lightgbm", 0, 1, within)
+    _domain_trees((mocks, sky), [np.arange(len(mocks)), np.arange(len(sky))], FEW, "lightgbm", 0, 1, within)
     weight, own = seen["weight"], np.concatenate([mocks.y, sky.y])
     domain = np.repeat([0, 1], [len(mocks), len(sky)])
     if not within:
@@ -62,9 +62,9 @@ def test_a_domain_of_many_rows_trains_on_a_sample(monkeypatch):
     sizes = []
     grown = weights._domain_trees
 
-    def count(mocks, sky, *rest):
-        sizes.append((len(mocks), len(sky)))
-        return grown(mocks, sky, *rest)
+    def count(domains, chosen, *rest):
+        sizes.append(tuple(map(len, chosen)))
+        return grown(domains, chosen, *rest)
 
     monkeypatch.setattr(weights, "_domain_trees", count)
     options = DomainOptions(rounds=3, folds=2, gammas=(0.0,), max_rows=1000)

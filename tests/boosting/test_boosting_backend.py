@@ -13,6 +13,7 @@ import pytest
 
 from jpas_gbm.boosting.backend import get_backend
 from jpas_gbm.boosting.booster import StagedBooster
+from jpas_gbm.boosting.matrix import joined
 from jpas_gbm.boosting.soundness import TreeShape
 from jpas_gbm.boosting.training import bin_features, train
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
@@ -248,3 +249,14 @@ def test_equal_options_take_equal_steps(make_problem):
         one, two = (train(name, X, y, n_classes=k, options=options) for name in ("lightgbm", "xgboost"))
         moves = [b.margins(X) - b.stages[0].intercept for b in (one, two)]
         assert np.abs(moves[0]).mean() == pytest.approx(np.abs(moves[1]).mean(), rel=0.1)
+
+
+def test_matrices_that_lie_in_one_are_joined_without_a_copy():
+    whole = np.arange(20.0, dtype=np.float32).reshape(10, 2)
+    assert np.shares_memory(joined([whole[2:5], whole[5:9]]), whole)
+    np.testing.assert_array_equal(joined([whole[2:5], whole[5:9]]), whole[2:9])
+    apart = [whole[2:5], whole[6:9]], [whole[5:9], whole[2:5]], [whole[:2].copy(), whole[2:5]], [whole[:4:2], whole[4:]]
+    for parts in apart:
+        assert not np.shares_memory(joined(parts), whole)
+        np.testing.assert_array_equal(joined(parts), np.concatenate(parts))
+    assert joined([whole]) is whole
