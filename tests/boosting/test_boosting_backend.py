@@ -252,7 +252,7 @@ def test_equal_options_take_equal_steps(make_problem):
 
 
 def test_matrices_that_lie_in_one_are_joined_without_a_copy():
-    whole = np.arange(20.0, dtype=np.float32).reshape(10, 2)
+    whole = np.arange(20.0, dtype=np.float32).reshape(10, 2).copy()
     assert np.shares_memory(joined([whole[2:5], whole[5:9]]), whole)
     np.testing.assert_array_equal(joined([whole[2:5], whole[5:9]]), whole[2:9])
     apart = [whole[2:5], whole[6:9]], [whole[5:9], whole[2:5]], [whole[:2].copy(), whole[2:5]], [whole[:4:2], whole[4:]]
