@@ -27,11 +27,14 @@ $(READY): requirements.lock pyproject.toml tools/check_setup.py
 run: $(READY) ## set up, then run the whole job on the built-in simulated survey (results/demo)
 	@$(BIN)/jpas-gbm demo --out $(OUT) --overwrite
 
+# Whole files go to a few processes at once: their tests share what their fixtures make.
+ABREAST := -n logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 test: $(READY) ## set up, then run every test
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(ABREAST)
 
 test-fast: $(READY) ## the tests without the slow ones
-	@$(BIN)/python -m pytest -m "not slow"
+	@$(BIN)/python -m pytest -m "not slow" $(ABREAST)
 
 # The environment of the cluster sees that of `make setup` and holds what the extra needs besides.
 $(CLUSTER)/.ready: $(READY) requirements-cluster.lock
