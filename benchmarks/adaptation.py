@@ -7,7 +7,8 @@ DATA is a data set's folder or the name of a configuration of ``simulate``. With
 labelled train and validation objects is set aside before anything is fitted and judged: the test split is not looked
 at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology (``lightgbm``, ``catboost``,
 ``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10 times; or χ² and posterior of
-templates learnt on the mocks (``chi2``). Each is calibrated on validation as the package's own models are.
+templates learnt on the mocks (``chi2``). Each is calibrated on validation as the package's own models are, and trained
+with the first seed alone. A model is paired with each that is named after it.
 """
 
 from __future__ import annotations
@@ -101,7 +102,10 @@ def _grown(kind: str, X: np.ndarray, y: np.ndarray, w: np.ndarray, val: tuple[np
     if kind == "catboost":
         from catboost import CatBoostClassifier
 
-        model = CatBoostClassifier(iterations=1500, random_seed=seed, thread_count=1, verbose=False)
+        model = CatBoostClassifier(
+            iterations=1000, learning_rate=0.1, random_seed=seed, thread_count=1, verbose=False,
+            allow_writing_files=False,
+        )  # fmt: skip
         model.fit(X, y, sample_weight=w, eval_set=val, early_stopping_rounds=50)
         return model.predict_proba
     raise SystemExit(f"there is no peer {kind}.")
@@ -188,8 +192,9 @@ def main() -> None:
             model = jg.fit(sides.data, regime=regime, config=options or None, seed=seed, threads=given.threads)
             told[name] = model.probabilities(rows, given.threads)
             print(seed, name, model.card.get("chosen"), flush=True)
-        for kind in filter(None, given.peers.split(",")):
+        for kind in filter(None, given.peers.split(",") if not tables else ()):
             told |= dict(peers(kind, sides, seed))
+            print(seed, kind, "done", flush=True)
         key = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
         named = (
             [f"{tile}/{number}" for tile, number in zip(*key, strict=True)] if key[1] is not None else rows.object_id
@@ -197,14 +202,18 @@ def main() -> None:
         about = {"key": named, "object": rows.object_id, "part": f"seed {seed}", "fold": 0}
         columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
         tables.append(pd.DataFrame({**about, "class": np.array(classes)[rows.label], **columns}))
+        given.out.mkdir(parents=True, exist_ok=True)  # a run that is cut leaves its whole seeds
+        pd.concat(tables, ignore_index=True).to_parquet(given.out / "objects.parquet", index=False)
     table = pd.concat(tables, ignore_index=True)
     names = list(dict.fromkeys(column.rpartition(":")[0] for column in table.columns if ":" in column))
     asked = [Figure(metric, name) for name in names for metric in ("log_loss", "macro_f1")]
-    first = names[0]
-    asked += [Figure("log_loss", first, against=name) for name in names[1:]]
+    for place, first in enumerate(names):
+        others = names[place + 1 :] if first in OWN else []
+        asked += [Figure("log_loss", first, against=name) for name in others]
     folder = Path(given.data)
     inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
+    (given.out / "objects.parquet").unlink()
     for one in write_figures(given.out, command, inputs, table, asked):
         print(f"{one.name:60s} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}] n {one.n}")
 

@@ -147,7 +147,8 @@ def score(table: pd.DataFrame, asked: Figure, seed: int) -> Figure:
         if model not in found:
             raise SystemExit(f"{asked.name}: no model {model} among {', '.join(found)}.")
     classes = found[asked.model]
-    rows = rows[rows[f"{asked.model}:{classes[0]}"].notna()]
+    for model in filter(None, (asked.model, asked.against)):
+        rows = rows[rows[f"{model}:{classes[0]}"].notna()]
     if not len(rows):
         raise SystemExit(f"{asked.name}: no rows.")
     told = _redshift_metric(asked.metric, rows, asked.model) or _told(asked, rows, classes)
