@@ -12,7 +12,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..config import load_options, options_of, override
 from ..errors import CatalogueError, ConfigError, DatasetError
-from ..options import PrepareOptions, SimulateOptions
+from ..options import PrepareOptions, ShiftOptions, SimulateOptions
 from ..run import Progress, claim_folder
 from ..store import provenance, write_json
 from ..surveys.assembly import assemble
@@ -374,7 +374,8 @@ def _make(
     """Make all rows; return how many of each class each parent has, int (parents, 4), and the share missing."""
     first, *streams = np.random.SeedSequence(seed).spawn(1 + -(-options.rows // (_CHUNK * options.realisations)))
     rng = np.random.default_rng(first)
-    simulated = SimulateOptions(bands="jpas57", depth_offset=options.depth_offset, shift=options.shift)
+    warp = ShiftOptions(warp=options.warp)
+    simulated = SimulateOptions(bands="jpas57", depth_offset=options.depth_offset, shift=options.shift, shifts=warp)
     tiles = tiles or draw_tiles(rng, np.arange(MOCK_TILES), camera, simulated, sky=False)
     shift = draw_shift(rng, tiles, camera, simulated)
     objects_wanted = -(-options.rows // options.realisations)

@@ -298,6 +298,17 @@ def test_realisations_share_a_mean(files, tmp_path):
     assert not np.array_equal(planes[one[0], :, 1], planes[one[1], :, 1], equal_nan=True)
 
 
+def test_the_calibration_of_mocks_is_off_as_asked(files, tmp_path):
+    """Colours of the same mocks scatter as three smooth modes of 0.07 mag make them; levels stay."""
+    light = []
+    for warp in (0.0, 0.07):
+        jg.mocks(all_of(files), tmp_path / f"{warp}", config=MocksOptions(rows=1500, warp=warp, kinds={}), seed=6)
+        mean = pd.read_parquet(tmp_path / f"{warp}" / "mocks.parquet")[["MEAN_J0480", "MEAN_J0620", "MEAN_J0750"]]
+        light.append(mean.to_numpy())
+    off = -2.5 * np.log10(light[1] / light[0])
+    assert 0.05 < np.nanstd(off[:, 0] - off[:, 1]) < 0.08 and 0.07 < np.nanstd(off[:, 0] - off[:, 2]) < 0.12
+
+
 def test_what_a_spectrum_does_not_cover_is_filled_or_missing(files, tmp_path):
     loglam = np.arange(3.62, 3.93, 1e-4)  # 4170 to 8510 Å
     _, flux = galaxy(0.2, grid=10**loglam)
