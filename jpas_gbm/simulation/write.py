@@ -211,7 +211,7 @@ TARGET, LABELS, IMAGING = "jpas_idr.fits", "desi_zcat.fits", "legacy_tractor.fit
 
 PARTS = ("train", "valid", "test")
 _UNIT = 100.0  # nJy in 1e-30 erg/s/cm2/Hz
-_CHUNK = 65536
+_CHUNK, _GROUP = 65536, 32768
 _SENTINEL = 99.0
 _HEAD = """# A simulated survey
 
@@ -407,6 +407,7 @@ class MockFiles:
         self._folder, self.bands, self._done = folder, bands, 0
         self._frame = band_system("jpas57")
         self._table: Any = None
+        self._waiting: list[Any] = []
         self.names = ["mocks.parquet"]
         if set(bands.names) <= set(self._frame.names):
             # The paper's arrays have no band names: they hold all 57, NaN where these mocks have none.
@@ -425,7 +426,6 @@ class MockFiles:
             Further columns, by name.
         """
         import pyarrow as pa
-        import pyarrow.parquet as pq
 
         rows = np.arange(len(chunk))
         table = _properties(chunk, rows).assign(**columns)
@@ -438,16 +438,31 @@ class MockFiles:
         planes_of = (("FLUX", chunk.flux), ("ERR", chunk.flux_err), ("MEAN", chunk.flux_mean))
         light = {f"{what}_{band}": of[:, i] for what, of in planes_of if of is not None
                  for i, band in enumerate(self.bands.names)}  # fmt: skip
-        arrow = pa.Table.from_pandas(pd.concat([table, pd.DataFrame(light)], axis=1), preserve_index=False)
-        if self._table is None:
-            self._table = pq.ParquetWriter(self._folder / "mocks.parquet", arrow.schema)
-        self._table.write_table(arrow)
+        self._waiting.append(
+            pa.Table.from_pandas(pd.concat([table, pd.DataFrame(light)], axis=1), preserve_index=False)
+        )
         self._done += len(chunk)
+        if sum(map(len, self._waiting)) >= _GROUP:
+            self._write_waiting()
+
+    def _write_waiting(self) -> None:
+        """Write the rows that wait as one group; what a writer remembers of each column of a group stays in memory."""
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        if self._waiting:
+            table, self._waiting = pa.concat_tables(self._waiting), []
+            if self._table is None:
+                words = [column.name for column in table.schema if not pa.types.is_floating(column.type)]
+                path = self._folder / "mocks.parquet"
+                self._table = pq.ParquetWriter(path, table.schema, use_dictionary=words)
+            self._table.write_table(table)
 
     def close(self) -> None:
         """End the table, and write the survey file that reads it."""
         import yaml
 
+        self._write_waiting()
         if self._table is not None:
             self._table.close()
         own = own_table(self.bands.name)
