@@ -66,6 +66,10 @@ def main() -> None:
         if not end.code and _asked:  # something caught the end that was asked for
             sys.exit(_asked[0])
         raise
+    except Exception:
+        if _asked:  # a library that was being loaded made another error of it
+            sys.exit(_asked[0])
+        raise
 
 
 def _untold() -> None:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..atomic import lock_file
+from ..atomic import clear_leftovers, lock_file
 from ..errors import BundleError, ConfigError, OutputError
 from ..output.hats import partition_file
 from ..output.writers import Column, record_type
@@ -141,13 +141,13 @@ class Spool:
         self._lock: int | None = None
         if not os.path.lexists(self.folder):
             return
-        own = {_HEAD, _ROWS, _KEYS, _JOURNAL, _LOCK}
-        if not self.folder.is_dir() or not set(os.listdir(self.folder)) <= own:
+        if not self.folder.is_dir() or _strangers(self.folder, {_HEAD, _ROWS, _KEYS, _JOURNAL, _LOCK}):
             raise OutputError(
                 f"{self.folder}: is no unfinished run of this package, and rows would wait there. Move it away, or "
                 "give another --out; nothing was done."
             )
         self._hold()
+        clear_leftovers(self.folder / _HEAD)
         if self._take_up() or not fresh:
             return
         if (others := changed_of(self.folder, self.plan)) and not overwrite:
@@ -164,8 +164,7 @@ class Spool:
         self.folder.mkdir(parents=True, exist_ok=True)
         self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
         if lock_file(self._lock) is False:
-            os.close(self._lock)
-            self._lock = None
+            self.release()
             raise OutputError(
                 f"{self.folder}: another run is at work here now. Wait for it, or give another --out; nothing was done."
             )
@@ -220,8 +219,7 @@ class Spool:
         self.columns, self.key = tuple(columns), tuple(key)
         for name in (_ROWS, _KEYS, _JOURNAL):
             (self.folder / name).write_bytes(b"")
-        told = [column.to_dict() for column in columns]
-        head = {"plan": self.plan, "columns": told, "key": self.key, "made": self.made}
+        head = {"plan": self.plan, "columns": [one.to_dict() for one in columns], "key": self.key, "made": self.made}
         write_json(self.folder / _HEAD, head, overwrite=True, sealed=True)
 
     def add(self, rows: np.ndarray, tally: Tally) -> None:
@@ -290,6 +288,11 @@ class Spool:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
         self._chunks, self.tally, self.columns, self.key, self.taken, self.made = [], Tally(), (), (), 0, made_now()
+
+
+def _strangers(folder: Path, own: set[str]) -> set[str]:
+    """Return what stands in a folder that no run put there; a killed one may have been at work on its head."""
+    return {name for name in os.listdir(folder) if name not in own and not name.startswith(f".{_HEAD}.")}
 
 
 def changed_of(folder: Path, plan: Plan) -> list[str]:
@@ -398,7 +401,7 @@ def replace_file(place: Path, content: bytes) -> None:
     place : Path
     content : bytes
     """
-    mine = place.with_name(f".{uuid.uuid4().hex}.partial")
+    mine = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
     mine.write_bytes(content)
     os.replace(mine, place)
 
@@ -440,7 +443,7 @@ class Room:
         """
         plan = json.loads(dump_json(dict(plan)))
         head = self.folder / "head.json"
-        if self.folder.exists() and not head.is_file() and any(set(os.listdir(self.folder)) - {"lock"}):
+        if self.folder.exists() and not head.is_file() and _strangers(self.folder, {_LOCK}):
             raise OutputError(
                 f"{self.folder}: is no unfinished run of this package, and partitions would wait there. Move it away, "
                 "or give another --out; nothing was done."
@@ -457,8 +460,7 @@ class Room:
                     f"{self.folder}: holds rows of a run with other {', '.join(others)}. Go on with that run's "
                     "command, or add --overwrite to do this one in its place; nothing was done."
                 )
-            for name in set(os.listdir(self.folder)) - {"lock"}:
-                path = self.folder / name
+            for path in {*self.folder.iterdir()} - {self.folder / _LOCK}:
                 shutil.rmtree(path) if path.is_dir() else path.unlink()
         if head.is_file():
             self.made = json.loads(head.read_text(encoding="utf-8"))["made"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from functools import lru_cache
 
 from ..errors import CatalogueError, did_you_mean
 
@@ -24,6 +25,7 @@ def repeated_names(names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
+@lru_cache(maxsize=1 << 14)
 def canonical(name: str) -> str:
     """Return a column name without prefix and case: ``minijpas.tile_id`` becomes ``TILE_ID``.
 

@@ -70,6 +70,7 @@ class Layout:
         kinds |= dict.fromkeys((*schema.morphology[:1], *(schema.labels.spectype[:1] if schema.labels else ())), "text")
         kinds |= dict.fromkeys(schema.labels.z[:1] if schema.labels else (), "float")
         kinds |= dict.fromkeys(schema.magnitude.column[:1] if schema.magnitude else (), "float")
+        kinds |= {part[0]: "float" for one in schema.optional.values() for part in one.columns}
         kinds |= dict.fromkeys((*self.key, *schema.object_id[:1]), "int")
         for ours, theirs in self.names.items():
             want[theirs] = kinds.get(ours, "any")

@@ -1,6 +1,7 @@
 """Streams as they are: not UTF-8, closed, or closed half-way by the reader."""
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -73,3 +74,22 @@ def test_an_end_that_is_asked_for_comes_with_one_line(sent, early, code, said):
     script = INTERRUPTED.format(sent=sent, early=early)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_an_end_that_a_library_turns_into_its_own_error_is_still_the_end(monkeypatch, capfd):
+    from jpas_gbm import cli
+    from jpas_gbm.cli import verbs  # noqa: F401 (each registers with the app)
+
+    def ends(**_):
+        try:
+            cli._terminated(signal.SIGTERM, None)
+        except SystemExit as error:
+            raise ImportError("initialization failed") from error
+
+    monkeypatch.setattr("jpas_gbm.cli.console.app", ends)
+    monkeypatch.setattr("signal.signal", lambda *_: None)
+    monkeypatch.setattr(sys, "unraisablehook", sys.unraisablehook)
+    with pytest.raises(SystemExit) as end:
+        cli.main()
+    assert end.value.code == 143 and capfd.readouterr().err == "error: terminated; nothing half-made was left.\n"
+    cli._asked.clear()

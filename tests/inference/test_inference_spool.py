@@ -124,6 +124,17 @@ def test_what_stands_there_and_is_no_run_is_left_alone(fitted, make_catalogue, t
     assert kind != "folder" or (there / "mine.txt").read_text() == "mine"
 
 
+def test_a_run_that_was_killed_while_it_began_is_begun_anew(make_fitted, make_catalogue, tmp_path):
+    """The head is made in a folder beside it, which such a run leaves in the folder of the rows."""
+    path, out = make_catalogue(20), tmp_path / "a.csv"
+    left = tmp_path / "a.csv.unfinished" / ".head.json.0123abcd.partial"
+    left.mkdir(parents=True)
+    for place in (left / "lock", left / "head.json", left.parent / "lock", left.parent / "rows.bin"):
+        place.write_bytes(b"")
+    predict(make_fitted(), path, out)
+    assert out.exists() and not left.parent.exists()
+
+
 @pytest.mark.parametrize("damage", ["a number", "a word for a size", "no rows", "no keys", "a torn end"])
 def test_what_is_damaged_of_an_unfinished_run_is_done_again(make_fitted, make_catalogue, tmp_path, damage):
     path, out, given = make_catalogue(100), tmp_path / "a.csv", {"chunk_rows": 20}

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -22,7 +24,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
-from workshop import FIT, make
+from workshop import FIT, SPACE, make
 
 VERBS = {
     "prepare": "prepare --source sim/Mock_train_FLUX+NOISE.npy --target sim/jpas_idr.fits --labels sim/desi_zcat.fits "
@@ -33,9 +35,10 @@ VERBS = {
     "evaluate": "evaluate model --data data --threads 1 --out OUT",
     "explain": "explain model --data data --rows 60 --threads 1 --out OUT",
     "targets": "targets p.parquet --number 20 --out OUT.fits",
-    "report": "report evaluation explanation --out OUT.html",
+    "report": "report evaluation --out OUT.html",
+    "tune": "tune --data data --trials 3 --config tune.yaml --threads 1 --out OUT",
 }
-"""A command of each kind of writer: a folder, a file with companions, a page."""
+"""A command of each kind of writer: a folder, a file with companions, a page, a journal."""
 
 STEPS = ("link", "rename", "replace", "mkdir", "fsync", "unlink", "rmdir")
 KEPT = (".unfinished", ".shard")
@@ -44,12 +47,19 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 def build(root: Path) -> None:
     """Make what the commands read."""
+    make(root)
+    make_ready(root)
+
+
+def make_ready(root: Path) -> None:
+    """Take away what the commands do not read, and write their options."""
     import yaml
 
-    make(root)
     for name in ("study", "comparison", "lists", "mocks-only", "unfinished.parquet.unfinished"):
         shutil.rmtree(root / name, ignore_errors=True)
     (root / "fit.yaml").write_text(yaml.safe_dump(FIT), encoding="utf-8")
+    small = {"startup": 2, "fresh_seeds": 1, "ladder": [{}], "fit": FIT, "start": [{}], "space": SPACE}
+    (root / "tune.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
 
 
 def files(place: Path) -> dict[str, str]:
@@ -96,8 +106,21 @@ def ended(child: int) -> int:
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def counted(number: int) -> Callable[[], None]:
-    """Return what makes a run kill itself at a step of writing, counted from 1; before and after are two."""
+def called_from() -> str:
+    """Return where in the package a step of writing is taken: the lines that lead to it, from the inmost."""
+    frame, places = sys._getframe(2), []
+    while frame is not None:
+        if "jpas_gbm" in frame.f_code.co_filename:
+            places.append(f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}")
+        frame = frame.f_back
+    return "<".join(places)
+
+
+def counted(number: int, told: Path | None = None) -> Callable[[], None]:
+    """Return what makes a run kill itself at a step of writing, counted from 1; before and after are two.
+
+    With `told`, a line there says of each step what it was and where it was taken.
+    """
     left = [number]
 
     def guard(name: str) -> None:
@@ -108,6 +131,9 @@ def counted(number: int) -> Callable[[], None]:
                 left[0] -= 1
                 if left[0] == 0:
                     os.kill(os.getpid(), signal.SIGKILL)
+                if told is not None:
+                    with told.open("a", encoding="utf-8") as file:
+                        file.write(f"{name} {moment} {called_from()}\n")
                 if moment == 0:
                     made = real(*words, **more)
             return made
@@ -127,18 +153,28 @@ class Trial:
     def __init__(self, verb: str, root: Path, place: Path, old: bool) -> None:
         self.verb, self.root, self.place = verb, root, place
         shutil.rmtree(place, ignore_errors=True)
-        place.mkdir()
+        kept = root / "old" / verb
+        if old and kept.exists():
+            shutil.copytree(kept, place)
+        else:
+            place.mkdir()
         self.words = [word.replace("OUT", str(place / "out")) for word in VERBS[verb].split()]
-        self.words += ["--overwrite", "--quiet"]
+        self.words += ["--quiet"] if verb == "tune" else ["--overwrite", "--quiet"]
         self.said = root / "said.txt"
-        if old:
-            self.run()
+        if old and not kept.exists():
+            self.run(["2" if word == "3" else word for word in self.words])
+            shutil.copytree(place, kept)
         self.before = files(place)
 
-    def run(self) -> float:
-        """Run it to its end; return how long it took."""
+    def start(self, before: Callable[[], None] = lambda: None, words: Sequence[str] = ()) -> int:
+        """Begin it, or what is given; return its process id. A study that is there goes on."""
+        more = ["--resume"] if self.verb == "tune" and (self.place / "out" / "study.json").exists() else []
+        return start([*(words or self.words), *more], self.root, self.said, before)
+
+    def run(self, words: Sequence[str] = ()) -> float:
+        """Run it, or what is given, to its end; return how long it took."""
         began = time.monotonic()
-        code = ended(start(self.words, self.root, self.said))
+        code = ended(self.start(words=words))
         if code:
             raise RuntimeError(f"{self.verb} fails by itself ({code}): {self.said.read_text()[-800:]}")
         return time.monotonic() - began
@@ -158,16 +194,51 @@ class Trial:
             return f"left {sorted(working)[:3]}"
         rest = {name: sum for name, sum in now.items() if name not in working}
         lost = {name for name in self.before if rest.get(name) != self.before[name]}
-        if rest and lost and not self._whole():
+        if rest and lost and not self._whole() and not self._told(lost, rest):
             return f"neither old nor new: {sorted(lost)[:3]}"
         if not rest and self.before:
             return "the old output is lost"
-        self.run()
+        try:
+            self.run()
+        except RuntimeError as error:
+            return f"the same command, given again: {error}"
+        if self.verb == "tune" and (self.place / "out" / "best.yaml").read_bytes() != self.best():
+            return "another best.yaml than that of the uninterrupted study"
         left = [name for name in files(self.place) if name.startswith(".") or any(word in name for word in KEPT)]
         return f"the next run left {left[:3]}" if left else ""
 
+    def _told(self, lost: set[str], rest: dict[str, str]) -> bool:
+        """Return whether companions are new beside an old file, which is as documented, and reading them says so."""
+        from jpas_gbm.errors import BundleError
+
+        stand = self.before.keys() - lost
+        if not stand or not all(name.endswith(".json") and name in rest for name in lost):
+            return False
+        try:
+            self._read()
+        except BundleError:
+            return True
+        return False
+
+    def best(self) -> bytes:
+        """Return the best.yaml of a study that nothing interrupted."""
+        known = self.root / "best.yaml"
+        if not known.exists():
+            words = [word.replace(str(self.place), str(self.root / "sound")) for word in self.words]
+            (self.root / "sound").mkdir()
+            ended(start(words, self.root, self.root / "sound.txt"))
+            known.write_bytes((self.root / "sound" / "out" / "best.yaml").read_bytes())
+        return known.read_bytes()
+
     def _whole(self) -> bool:
         """Return whether what stands there can be read."""
+        with contextlib.suppress(Exception):
+            self._read()
+            return True
+        return False
+
+    def _read(self) -> None:
+        """Read what stands there."""
         import jpas_gbm as jg
         from jpas_gbm.lists.predicted import read_provenance
 
@@ -176,12 +247,10 @@ class Trial:
             "prepare": lambda: jg.Dataset.load(out), "fit": lambda: jg.load(out),
             "predict": lambda: read_provenance(f"{out}.csv"), "evaluate": lambda: jg.Evaluation.load(out),
             "explain": lambda: jg.Explanation.load(out), "targets": lambda: jg.TargetList.load(f"{out}.fits"),
+            "tune": lambda: jg.Study.load(out),
             "report": lambda: Path(f"{out}.html").read_text(encoding="utf-8").rstrip().endswith("</html>") or 1 / 0,
         }  # fmt: skip
-        with contextlib.suppress(Exception):
-            readers[self.verb]()
-            return True
-        return False
+        readers[self.verb]()
 
 
 def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], None] = print) -> Counter[str]:
@@ -194,7 +263,7 @@ def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], No
             seconds[verb] = Trial(verb, root, place, False).run()
         number = SIGNALS[int(rng.integers(len(SIGNALS)))]
         trial = Trial(verb, root, place, bool(rng.integers(2)))
-        child = start(trial.words, root, trial.said)
+        child = trial.start()
         time.sleep(float(rng.uniform(0.02, 1.05)) * seconds[verb])
         with contextlib.suppress(ProcessLookupError):
             os.kill(child, number)
@@ -206,23 +275,34 @@ def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], No
     return results
 
 
-def attack_steps(
-    root: Path, verbs: Sequence[str], most: int, report: Callable[[str], None] = print
-) -> dict[str, Counter[str]]:
-    """Kill each verb at each step of what it writes; return how they ended."""
-    results = {}
-    for verb in verbs:
-        results[verb] = Counter()
-        for number in range(1, most + 1):
-            trial = Trial(verb, root, root / "trial", number % 2 == 0)
-            code = ended(start(trial.words, root, trial.said, counted(number)))
+def crash_points(verb: str, root: Path, old: bool) -> dict[str, int]:
+    """Return the steps at which a verb is killed: each place in the package, its first and its last time."""
+    trial, told = Trial(verb, root, root / "trial", old), root / "steps.txt"
+    told.unlink(missing_ok=True)
+    if code := ended(trial.start(counted(-1, told))):
+        raise RuntimeError(f"{verb} fails by itself ({code}): {trial.said.read_text()[-800:]}")
+    steps = list(enumerate(told.read_text(encoding="utf-8").splitlines(), 1))
+    last = {step: number for number, step in steps}
+    return {step: number for number, step in reversed(steps)} | {
+        f"{step} again": number for step, number in last.items()
+    }
+
+
+def attack_steps(root: Path, verb: str, report: Callable[[str], None] = print, every: int = 1) -> Counter[str]:
+    """Kill a verb at its crash points (one in `every`) over an old output, and over none at those it has only then."""
+    found: Counter[str] = Counter()
+    seen: set[str] = set()
+    for old in (True, False):
+        points = {step: number for step, number in crash_points(verb, root, old).items() if step not in seen}
+        seen |= set(points)
+        for number in sorted(set(points.values()))[::every]:
+            trial = Trial(verb, root, root / "trial", old)
+            code = ended(trial.start(counted(number)))
             wrong = trial.judge(code, False)
-            if code == 0:
-                break
-            results[verb]["wrong" if wrong else "killed"] += 1
+            found["wrong" if wrong else "killed" if code else "done"] += 1
             if wrong:
-                report(f"step {number} of {verb}: {wrong}")
-    return results
+                report(f"step {number} of {verb}, {'old' if old else 'no'} output: {wrong}")
+    return found
 
 
 def attack_races(root: Path, count: int, report: Callable[[str], None] = print) -> Counter[str]:
@@ -251,31 +331,43 @@ def main() -> None:
     """Run from the command line."""
     words = argparse.ArgumentParser(description=__doc__)
     words.add_argument("--signals", type=int, default=200)
-    words.add_argument("--steps", type=int, default=400, help="of each verb, at most")
+    words.add_argument("--steps", nargs="*", default=list(VERBS), choices=list(VERBS), help="verbs killed at each step")
     words.add_argument("--races", type=int, default=50)
     words.add_argument("--seed", type=int, default=1)
-    words.add_argument("--out", type=Path, help="folder for the table")
+    words.add_argument("--out", type=Path, help="folder of the table; rows that stand there are not run again")
     given = words.parse_args()
-    rows, bad = [], 0
+    table = given.out and given.out / "kills.csv"
+    rows: dict[str, tuple[str, ...]] = {}
+    if table and table.exists():
+        lines = table.read_text(encoding="utf-8").splitlines()[1:]
+        rows = {line.split(",")[0]: tuple(line.split(",")[1:]) for line in lines}
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         build(root)
-        import jpas_gbm.cli.verbs  # noqa: F401 (what forks need not load)
+        for loaded in ("jpas_gbm.cli.verbs", "jpas_gbm.pages.html", "matplotlib.pyplot"):  # forks need not load them
+            importlib.import_module(loaded)
 
-        found = attack_signals(root, given.signals, given.seed, lambda line: print(line, flush=True))
-        rows.append(("signals", sum(found.values()), found["wrong"]))
-        print("signals", dict(found), flush=True)
-        found = attack_races(root, given.races, lambda line: print(line, flush=True))
-        rows.append(("races", sum(found.values()), found["wrong"]))
-        print("races", dict(found), flush=True)
-        for verb, ends in attack_steps(root, tuple(VERBS), given.steps, lambda line: print(line, flush=True)).items():
-            rows.append((f"steps of {verb}", sum(ends.values()), ends["wrong"]))
-            print("steps", verb, dict(ends), flush=True)
-    bad = sum(row[2] for row in rows)
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        lines = ["what,runs,wrong", *(",".join(map(str, row)) for row in rows)]
-        (given.out / "kills.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+        def say(line: str) -> None:
+            print(line, flush=True)
+
+        work: dict[str, Callable[[], Counter[str]]] = {
+            f"steps of {verb}": functools.partial(attack_steps, root, verb, say) for verb in given.steps
+        }
+        if given.races:
+            work["races"] = lambda: attack_races(root, given.races, say)
+        if given.signals:
+            work["signals"] = lambda: attack_signals(root, given.signals, given.seed, say)
+        for what, attack in work.items():
+            if what in rows:
+                continue
+            found = attack()
+            rows[what] = (str(sum(found.values())), str(found["wrong"]))
+            print(what, dict(found), flush=True)
+            if table:
+                table.parent.mkdir(parents=True, exist_ok=True)
+                lines = ["what,runs,wrong", *(",".join((one, *row)) for one, row in rows.items())]
+                table.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    bad = sum(int(row[1]) for row in rows.values())
     print(json.dumps({"wrong": bad}))
     sys.exit(bool(bad))
 

@@ -50,6 +50,13 @@ def test_a_strange_unit_of_an_optional_band_is_refused_and_quoted(tmp_path):
         read_imaging(tmp_path / "b.fits")
 
 
+def test_an_optional_band_that_holds_no_number_is_named(tmp_path):
+    with pytest.raises(CatalogueError, match=r"catwise.csv\[w1mpro\]: holds '2\.-2' .*where a number is needed"):
+        read_imaging(catwise(tmp_path, [1.0, 2.0], [0.0, 1.0], ["14.1", "2.-2"]))
+    imaging, _ = read_imaging(catwise(tmp_path, [1.0], [0.0], ["14.1"]))
+    assert np.isfinite(imaging.more["W1"]).all()
+
+
 def catwise(tmp_path, ra, dec, w1):
     rows = {"source_id": [f"s{i}" for i in range(len(ra))], "ra": ra, "dec": dec, "w1mpro": w1, "w2mpro": np.nan}
     pd.DataFrame(rows).to_csv(tmp_path / "catwise.csv", index=False)
