@@ -16,7 +16,7 @@ from .chi2 import fit_kernel, normalise_rows, padded_products
 def _model(x, weight, outer, basis, precision, pull, depth, normal, right, out):  # type: ignore[no-untyped-def]
     """Fill `out` (b,) with the fluxes of one template fitted to one row, x and weight (b,).
 
-    outer (B, P), basis (B, R), precision and pull (d,) are of the template; normal (P,) and right (R,) are working
+    outer (b, P), basis (b, R), precision and pull (d,) are of the template; normal (P,) and right (R,) are working
     space: they end as the packed Cholesky factor, with the inverse of its diagonal, and the coefficients.
     """
     bands = x.shape[0]
@@ -83,9 +83,9 @@ def model_kernel(
     ----------
     x, weight : array of float64, shape (n, b)
         Normalised fluxes and 1/σ², both 0 where missing.
-    outer : array of float64, shape (T, B, P)
+    outer : array of float64, shape (T, b, P)
         Products of basis vectors, padded (:func:`~jpas_gbm.features.chi2.padded_products`).
-    basis : array of float64, shape (T, B, R)
+    basis : array of float64, shape (T, b, R)
         Basis vectors, padded.
     precision, pull : array of float64, shape (T, d)
         Prior precision of the coefficients, and that times their prior mean.
@@ -165,9 +165,9 @@ def mask_kernel(
     ----------
     x, weight : array of float64, shape (n, b)
         Normalised fluxes and 1/σ²; the worst band of a row becomes 0 in both.
-    outer : array of float64, shape (T, B, P)
+    outer : array of float64, shape (T, b, P)
         Products of basis vectors, padded (:func:`~jpas_gbm.features.chi2.padded_products`).
-    basis : array of float64, shape (T, B, R)
+    basis : array of float64, shape (T, b, R)
         Basis vectors, padded.
     precision, pull : array of float64, shape (T, d)
         Prior precision of the coefficients, and that times their prior mean.

@@ -13,6 +13,7 @@ import jpas_gbm.features.fitting as fitting_module
 import jpas_gbm.features.fitting as residuals_module
 from jpas_gbm.config import override
 from jpas_gbm.errors import BundleError, FeatureMismatch
+from jpas_gbm.features import chi2
 from jpas_gbm.features.bases import allowed_ranks, colour_bins, exact_basis, noisy_basis, z_bins
 from jpas_gbm.features.chi2 import LANES, normalise_rows, padded_products
 from jpas_gbm.features.fitting import TemplateFitter
@@ -625,3 +626,16 @@ def test_padding_and_normalising() -> None:
     assert (x[0] > 0).tolist() == [True, False, False]
     assert (weight[0] > 0).tolist() == [True, False, False]
     np.testing.assert_allclose(weight[0, 0], 100, rtol=1e-6)
+
+
+@pytest.mark.parametrize(("bands", "columns"), [(55, 36), (8, 3), (1, 1)])
+def test_sums_of_the_kernel_are_those_of_their_lane_alone(bands, columns):
+    """Whatever lies in the lanes beside, and whatever number of bands and of columns there is."""
+    rng = np.random.default_rng(bands)
+    w, factors = rng.normal(size=(bands, chi2.LANES)), rng.normal(size=(bands, columns + -columns % 4))
+    out, turned = np.full((2, factors.shape[1], chi2.LANES), np.nan)
+    chi2._accumulate(w, factors, columns, out)
+    order = rng.permutation(chi2.LANES)
+    chi2._accumulate(np.ascontiguousarray(w[:, order]), factors, columns, turned)
+    np.testing.assert_array_equal(turned, out[:, order])
+    np.testing.assert_allclose(out, factors.T @ w, rtol=0, atol=1e-13 * bands)
