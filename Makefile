@@ -105,6 +105,7 @@ coverage: $(READY) ## branch coverage of the whole package
 
 # The other files in benchmarks/ are the experiments of reports/: they need a data set, and say so.
 bench: $(READY) ## speed and memory, as ratios in one run
+	@$(BIN)/python benchmarks/features.py --against d1c6878 --turns 15 --out reports/performance
 	@for b in kernel fit tuning stream; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py --out reports/performance || exit 1; done
 	@for b in start features templates explain; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
 
