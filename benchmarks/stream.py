@@ -240,16 +240,17 @@ NOTES = """## What limits what is not reached
   features, trees and writing. The kernel's part is 1 µs (kernel.md); the features are most of the rest.
 - P3, explained against plain: no template is fitted twice; what is left is the contributions themselves and how each
   is shared among its bands.
-- P4: the sums of products of the template fits, two thirds of the old cost, stay in registers now (17 µs a row before,
-  6 to 7 now), and the features are the same bits. Of the 17 µs that a recipe of 90 templates of 8 vectors costs, these
-  sums are 7, factorising, logarithms and storing 4, evidence 2, normalising 1, all other features 3. Tried and left out:
-  eliminating in registers too (0.9 µs for as much code again), other numbers of lanes (24 to 192) and rows that begin on
-  cache lines (nothing). Pruning would save little: of 92 templates 43 lie within a factor of exp(-45) of the best of
-  their class, beyond which a share is lost in rounding. Single precision would not keep the bits.
-- P6: a data set is read, and mocks are seen through the noise of the sky, by blocks (6.8 before). What a fit holds at its
-  peak, in units of the data: the data, 1; the features of mocks prepared and as they are, between which the guard
-  chooses, 0.6 each; their bins, 0.4; the rows of the domain classifier, 0.5; and the 200,000 rows in double precision
-  from which LightGBM finds its cuts, 1.0 at this size whatever the number of mocks.
+- P4: the sums of products of the template fits, two thirds of the old cost, stay in registers now (17 µs a row
+  before, 6 to 7 now), and the features are the same bits. Of the 17 µs that a recipe of 90 templates of 8 vectors
+  costs, these sums are 7, factorising, logarithms and storing 4, evidence 2, normalising 1, all other features 3.
+  Tried and left out: eliminating in registers too (0.9 µs for as much code again), other numbers of lanes (24 to
+  192) and rows that begin on cache lines (nothing). Pruning would save little: of 92 templates 43 lie within a
+  factor of exp(-45) of the best of their class, beyond which a share is lost in rounding. Single precision would
+  not keep the bits.
+- P6: a data set is read, and mocks are seen through the noise of the sky, by blocks (6.8 before). What a fit holds
+  at its peak, in units of the data: the data, 1; the features of mocks prepared and as they are, between which the
+  guard chooses, 0.6 each; their bins, 0.4; the rows of the domain classifier, 0.5; and the 200,000 rows in double
+  precision from which LightGBM finds its cuts, 1.0 at this size whatever the number of mocks.
 - P7: bins made once are not yet shared by the trainings of the domain classifier (fit.md).
 - P10: the cores were not free when it was measured; two processes and the merge use 23 % more CPU.
 - P5 and P8 at 10^7 rows: `python benchmarks/stream.py --rows 100000 1000000 10000000 --out reports/performance`.

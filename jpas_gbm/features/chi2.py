@@ -101,9 +101,9 @@ def _emit_tile(builder: ir.IRBuilder, arrays: tuple[Any, ...], lane: ir.Value, c
 def _sum_tile(context, w, lane, factors, column, out):  # type: ignore[no-untyped-def]
     """``out[p, i] = sum_b w[b, i] factors[b, p]`` for the tile of p and i that begins at `column` and `lane`.
 
-    The sums stay in registers, which the compiler does of no loop by itself: 2.9 times as fast on AVX-512 as
-    plain loops, 1.8 times with the narrow tile. Additions are in the order of the bands, each fused with its product where
-    the machine can, whatever the tile.
+    The sums stay in registers, which the compiler does of no loop by itself: 2.9 times as fast on AVX-512 as plain
+    loops, 1.8 times with the narrow tile. Additions are in the order of the bands, each fused with its product
+    where the machine can, whatever the tile.
     """
 
     def emit(context, builder, signature, values):  # type: ignore[no-untyped-def]
