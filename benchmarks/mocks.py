@@ -69,7 +69,7 @@ def main() -> None:
             slope = (many["cpu_s"] - few["cpu_s"]) / max(many["rows"] - few["rows"], 1)
             told[survey]["s of one core for 10^6 rows"] = round(few["cpu_s"] + slope * (1_000_000 - few["rows"]))
             told[survey]["peak memory, most over fewest rows"] = round(many["peak_mb"] / few["peak_mb"], 3)
-    write_json(given.out / "mocks.json", told, overwrite=True)
+            write_json(given.out / "mocks.json", told, overwrite=True)
     print(json.dumps(told, indent=1))
 
 
