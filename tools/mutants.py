@@ -55,7 +55,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
          "tests/lists/test_lists_verb.py"),
     ),
     "model": (
-        ("model.py", "sealed.py"),
+        ("model.py", "model_folder.py", "sealed.py"),
         ("tests/test_model.py", "tests/test_model_card.py", "tests/test_sealed.py", "tests/inference"),
     ),
 }  # fmt: skip
@@ -79,7 +79,8 @@ NAMED = {
     "save overwrites": (
         "model", "model.py", "folder: str | Path, *, overwrite: bool = False",
         "folder: str | Path, *, overwrite: bool = True"),
-    "FORMAT of the model folder": ("model", "model.py", '"model.json", 2, _ModelHead', '"model.json", 3, _ModelHead'),
+    "FORMAT of the model folder": (
+        "model", "model_folder.py", '"model.json", 2, ModelHead', '"model.json", 3, ModelHead'),
     "allow_pickle": ("model", "sealed.py", "allow_pickle=False", "allow_pickle=True"),
     "no shrinkage of vector and Dirichlet calibration": (
         "calibration", "boosting/scaling.py", '0.0 if method == "temperature" else strength', "0.0"),
