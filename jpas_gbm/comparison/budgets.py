@@ -434,7 +434,7 @@ def _redrawn(found: Replicates, members: list[int], rng: np.random.Generator) ->
     picks = chosen[rng.integers(0, len(chosen), (len(chosen), n))]
     with np.errstate(invalid="ignore"):
         draws = {name: value[picks, np.arange(n)].mean(axis=0)[None] for name, value in found.draws.items()}
-    return Replicates(found.mean(members).point, draws)
+    return replace(found.mean(members), draws=draws)
 
 
 def read_budgets(words: str) -> list[int | str]:

@@ -387,9 +387,9 @@ def with_decided(replicates: Replicates, results: Sequence[RegimeResult], classe
     """
     names = [*_MACRO_DECISIONS, *(pattern.format(c) for c in classes for pattern in _DECISIONS)]
     parts = []
-    for values in (replicates.point, replicates.draws):
+    for values in (replicates.point, replicates.draws, replicates.trials):
         kept = {name: value for name, value in values.items() if not name.startswith("by_magnitude.")}
-        for name in names:
+        for name in (name for name in names if name in values):
             sources = [f"thresholded.{name}" if one.rule == "thresholds" else name for one in results]
             kept[f"decided.{name}"] = np.stack([values[source][i] for i, source in enumerate(sources)])
         parts.append(kept)

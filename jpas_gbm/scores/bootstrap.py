@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
+from scipy.special import ndtri
 
 from ..errors import DatasetError
 from ..text import sure
-from .losses import mean_defined
+from .losses import mean_defined, trials
 from .metrics import NULL, Scorer
 
 RESAMPLES = 1000
@@ -120,10 +121,13 @@ class Replicates:
         Each figure on the rows as they are.
     draws : dict of str to array, shape (models, n)
         Each figure on each resample.
+    trials : dict of str to array, shape (models,)
+        Of figures that are proportions: of how many objects (:func:`.losses.trials`).
     """
 
     point: dict[str, np.ndarray]
     draws: dict[str, np.ndarray]
+    trials: dict[str, np.ndarray] = field(default_factory=dict)
 
     def mean(self, models: Sequence[int]) -> Replicates:
         """Return one model whose figures are the means over some (seeds of one recipe, say).
@@ -141,6 +145,7 @@ class Replicates:
         return Replicates(
             {name: mean_defined(value[chosen])[None] for name, value in self.point.items()},
             {name: mean_defined(value[chosen])[None] for name, value in self.draws.items()},
+            {name: mean_defined(value[chosen])[None] for name, value in self.trials.items()},
         )
 
     def minus(self, other: Replicates) -> Replicates:
@@ -159,6 +164,7 @@ class Replicates:
         return Replicates(
             {name: self.point[name] - other.point[name] for name in names},
             {name: self.draws[name] - other.draws[name] for name in names},
+            {name: np.fmin(n, other.trials[name]) for name, n in self.trials.items() if name in other.trials},
         )
 
     def intervals(self, model: int = 0, level: float = LEVEL, signed: bool = False) -> dict[str, list[float] | None]:
@@ -179,10 +185,15 @@ class Replicates:
 
         Notes
         -----
-        Percentiles of the draws. Expected calibration errors are biased upwards by noise, and a
-        resample has more noise than the rows: their intervals are reflected about the estimate
-        (Davison and Hinkley 1997, §5.2), which takes out the bias where the error is large. Where it
-        is no larger than 95 % of the ``null`` draws, noise alone explains it, and the interval
+        Percentiles of the draws, but for three kinds whose percentiles cover less than they state
+        (``reports/reliability/coverage.csv``). A proportion (a class's recall, precision and F1,
+        accuracy) gets the interval of Wilson (1927) for as many trials as its variance over the
+        draws stands for, or as it has where the draws do not vary: a recall of 10 in 10 is not sure.
+        A difference of proportions is widened as two more pairs that disagree, one each way, would
+        (Bonett and Price 2012). Expected calibration errors are biased upwards by noise, and a
+        resample has more noise than the rows: their interval holds both the percentiles less the
+        bias and their reflection about the estimate (Davison and Hinkley 1997, §5.2). Where the
+        error is no larger than 95 % of the ``null`` draws, noise alone explains it, and the interval
         begins at 0.
         """
         names = [name for name in self.draws if not name.startswith(f"{NULL}.")]
@@ -194,13 +205,30 @@ class Replicates:
         if not np.isfinite(point) or len(draws) < 2:
             return None
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        if name.endswith("ece"):
-            low, high = 2 * point - high, 2 * point - low
+        n = float(self.trials[name][model]) if name in self.trials else 0.0
+        if n > 0 and signed:
+            more = ndtri((1 + level) / 2) * np.sqrt(2) / (n + 2)
+            low, high = point - np.hypot(point - low, more), point + np.hypot(high - point, more)
+        elif n > 0:
+            low, high = _wilson(point, float(draws.var()), n, level)
+        elif name.endswith("ece"):
+            bias = float(draws.mean()) - point
+            low, high = min(2 * point - high, low - 2 * bias), max(2 * point - low, high - 2 * bias)
             if not signed:
                 noise = self.draws.get(f"{NULL}.{name}")
                 explained = noise is not None and point <= np.quantile(noise[model], level)
                 low, high = 0.0 if explained else max(low, 0.0), max(high, point)
         return [float(low), float(high)]
+
+
+def _wilson(share: float, variance: float, n: float, level: float) -> tuple[float, float]:
+    """Return the interval of Wilson of a share, for the trials that its variance stands for."""
+    if variance > 0 and 0 < share < 1:
+        n = share * (1 - share) / variance
+    z = float(ndtri((1 + level) / 2))
+    middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
+    return max(middle - half, 0.0), min(middle + half, 1.0)
 
 
 def replicate(scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RESAMPLES, seed: int = 0) -> Replicates:
@@ -238,7 +266,21 @@ def replicate(scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RES
         for found, scorer in zip(drawn, scorers, strict=True):
             found.append(scorer.figures(weights))
     draws = _stack(drawn) if rows and n else {name: np.empty((len(scorers), 0)) for name in point}
-    return Replicates({name: value[:, 0] for name, value in point.items()}, draws)
+    objects = len(np.unique(groups)) / max(rows, 1)
+    counts = [_trials(scorer) for scorer in scorers]
+    of = {name: objects * np.array([one[name] for one in counts]) for name in counts[0] if name in point}
+    return Replicates({name: value[:, 0] for name, value in point.items()}, draws, of)
+
+
+def _trials(scorer: Scorer) -> dict[str, float]:
+    """Return the trials of the figures of a model that are proportions, by dotted name."""
+    found: dict[str, float] = {}
+    for name, counts in scorer.confusions().items():
+        decided, parted = "thresholded." if name.startswith("thresholded") else "", "strata" in name
+        for s, confusion in enumerate(counts if parted else [counts]):
+            prefix = f"by_magnitude.{s}.{decided}" if parted else decided
+            found |= {f"{prefix}{figure}": n for figure, n in trials(confusion, scorer.classes).items()}
+    return found
 
 
 def _stack(found: list[list[dict[str, np.ndarray]]]) -> dict[str, np.ndarray]:

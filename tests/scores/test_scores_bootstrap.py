@@ -4,6 +4,7 @@ import time
 
 import numpy as np
 import pytest
+from scipy.stats import binomtest
 from sklearn import metrics as oracle
 
 from jpas_gbm.errors import DatasetError
@@ -196,3 +197,59 @@ def test_the_interval_of_a_mean_is_that_of_the_normal_law():
     values = np.repeat(rng.normal(size=400), 2)  # each object twice: pairs count once
     low, high = mean_interval(values, np.arange(800) // 2, 0)
     assert high - low == pytest.approx(2 * 1.96 / 20, rel=0.15)
+
+
+def answered(true: int, right: int, said: int, rows: int = 400):
+    """Answers with `true` rows of QSO_high, `right` of them found, `said` said to be: the others are galaxies."""
+    y, decided = np.full(rows, 2), np.full(rows, 2)
+    y[:true] = 0
+    decided[:right] = 0
+    decided[true : true + said - right] = 0
+    return y, np.where(np.arange(4) == decided[:, None], 0.97, 0.01)
+
+
+@pytest.mark.parametrize("name", ["recall", "precision", "f1"])
+@pytest.mark.parametrize(("true", "right", "said"), [(10, 10, 10), (10, 0, 10), (12, 9, 11)])
+def test_intervals_of_proportions_are_wilsons(name, true, right, said):
+    found = bootstrap(*answered(true, right, said), None, 2000, 1)[f"per_class.QSO_high.{name}"]
+    of = {"recall": true, "precision": said, "f1": true + said - right}[name]
+    expected = binomtest(right, of).proportion_ci(method="wilson")
+    expected = [2 * end / (1 + end) if name == "f1" else end for end in expected]
+    assert found == pytest.approx(expected, abs=1e-9 if right in (0, true) else 0.05)
+
+
+def test_rows_of_one_object_are_one_trial():
+    y, p = answered(10, 10, 10)
+    once = bootstrap(y, p, None, 50, 1)
+    twice = bootstrap(np.repeat(y, 2), np.repeat(p, 2, axis=0), np.repeat(np.arange(400), 2), 50, 1)
+    assert twice["per_class.QSO_high.recall"] == pytest.approx(once["per_class.QSO_high.recall"])
+    assert once["per_class.QSO_high.recall"][0] == pytest.approx(10 / (10 + 1.959964**2))
+
+
+def test_thresholded_and_binned_proportions_have_trials_of_their_own():
+    y, p = answered(10, 10, 10)
+    bins = np.where(np.arange(400) < 4, 1, 0)
+    found = replicate([Scorer.of(y, p, CLASSES, np.array([1.0, 1, 1, 1]), bins, 2)], None, 50, 1)
+    z = 1.959964**2
+    for prefix, n in (("thresholded.", 10), ("by_magnitude.1.", 4), ("by_magnitude.1.thresholded.", 4)):
+        assert found.intervals()[f"{prefix}per_class.QSO_high.recall"] == pytest.approx([n / (n + z), 1.0])
+
+
+def test_models_that_agree_on_few_objects_may_still_differ():
+    y, p = answered(10, 10, 10)
+    found = paired(y, p, p, None, 50, 1, classes=CLASSES)["per_class.QSO_high.recall"]
+    half = 1.959964 * np.sqrt(2) / 12
+    assert found.difference == 0 and found.interval == pytest.approx((-half, half))
+
+
+def test_intervals_of_rare_classes_and_of_calibration_cover_what_they_state(make_answers):
+    """Of the 400 rows of a sample 16 are of the rare class; 142 of 150 samples are expected, sigma 2.7."""
+    y, p = make_answers(100_000, 4, sharpen=1.6)
+    truth = Scorer.of(y, p, CLASSES).figures(np.ones((100_000, 1)))
+    names = ("per_class.QSO_high.recall", "per_class.QSO_high.f1", "ece")
+    inside = dict.fromkeys(names, 0)
+    for trial in range(150):
+        rows = np.random.default_rng(trial).choice(100_000, 400, replace=False)
+        found = bootstrap(y[rows], p[rows], None, 120, trial)
+        inside = {n: inside[n] + (found[n][0] <= truth[n][0] <= found[n][1]) for n in names}
+    assert all(count >= 138 for count in inside.values()), inside
