@@ -20,7 +20,7 @@ from ..store import provenance
 from ..surveys.imaging import RADIUS
 from .conformal import NoiseSource, Weights, conformal_p_values, conformal_sets, covariate_weights
 from .footprint import Footprint, excluded, measured_area, without_repeats
-from .known import BY_MODEL, Known, known_by_model, match_known, read_known
+from .known import BY_MODEL, Known, known_by_model, match_known, read_known, with_results
 from .mix import Mix, estimate_mix, mag_bins, mix_edges, weighted_mix
 from .observing import Observed, ObservingOptions, observed, observing_options
 from .predicted import (
@@ -36,7 +36,7 @@ from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
 from .selection import Selection, check_mix, rows_wanted, select_near
 from .target_list import TargetList, list_rows
-from .yields import all_curves, bin_names, draw_yields, in_redshift_range, with_results
+from .yields import all_curves, bin_names, draw_yields, in_redshift_range
 
 if TYPE_CHECKING:
     from ..predictions import Predictions

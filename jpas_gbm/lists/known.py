@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..surveys.column_names import ColumnNames
+from ..surveys.columns import Vocabulary
 from ..surveys.imaging import RADIUS
 from ..surveys.labels import LabelledRows
 from ..surveys.packing import as_text
@@ -22,6 +23,7 @@ from ..surveys.schema import aliases
 from ..surveys.scheme import LabelScheme
 from ..surveys.tables import open_table
 from ..surveys.units import degrees_per_unit
+from .mix import Mix
 from .predicted import Predicted, Tables, as_frame, column_numbers, each
 from .records import KnownCount
 
@@ -354,3 +356,138 @@ def _spelt(frame: pd.DataFrame, ra: str, dec: str, name: str) -> np.ndarray:
         ) from error
     places[:, given] = found.ra.deg, found.dec.deg
     return places
+
+
+_LEAST_P = 0.1
+"""Least probability of the class with which an observed row is a result of a list."""
+
+
+_MOST_KNOWN = 200.0
+"""Observations that what was known before counts for at most: its assumptions may be wrong unknown to the draws."""
+
+
+def _updated(
+    mix: Mix, p: np.ndarray, mag: np.ndarray, member: np.ndarray, column: int, name: str, seed: int = 0
+) -> tuple[Mix, str]:
+    """Update a mix with what was observed: which candidates are of the class.
+
+    The share of the class among the observed rows is known before, by the mix and its draws, as well as so many
+    observations would tell it: a beta distribution of their mean and variance. Observing adds its counts. The odds of
+    the class are then multiplied, in every row, by what makes the observed rows' mean probability the share found; each
+    draw has a share of its own from the updated distribution.
+    """
+    from scipy.stats import beta
+
+    before = mix.correct(p, mag)[:, column]
+    each = [drawn[:, column] for drawn in mix.drawn(p, mag)]
+    means = np.clip([one.mean() for one in each], 1e-6, 1 - 1e-6)
+    mean = float(np.clip(before.mean(), 1e-6, 1 - 1e-6))
+    count = float(np.clip(mean * (1 - mean) / max(means.var(ddof=1), 1e-12) - 1, 1.0, _MOST_KNOWN))
+    n, found = len(member), int(member.sum())
+    a, b = mean * count + found, (1 - mean) * count + n - found
+    shares = np.random.default_rng(seed).beta(a, b, len(each))
+    old, after = (beta.interval(0.9, *ends) for ends in ((mean * count, (1 - mean) * count), (a, b)))
+    factor = _factor(before, a / (a + b))
+    draws = tuple(
+        replace(draw, new=_multiplied(draw.new, column, _factor(one, share)))
+        for draw, one, share in zip(mix.draws, each, shares, strict=True)
+    )
+    told = (
+        f"{n} candidates were observed, {found} are {name} where {before.sum():.1f} were expected. What was known "
+        f"before counts for as much as {count:.0f} observations: purity of such rows {mean:.2f} [{old[0]:.2f}, "
+        f"{old[1]:.2f}]. With the {n} new ones it is {a / (a + b):.2f} [{after[0]:.2f}, {after[1]:.2f}] (90 %), so the "
+        f"odds of {name} are multiplied by {factor:.2f} in all rows."
+    )
+    return replace(mix, new=_multiplied(mix.new, column, factor), draws=draws), told
+
+
+def with_results(
+    mix: Mix, every: Predicted, sources: Known, files: int, cls: str, scheme: LabelScheme, seed: int
+) -> tuple[Mix, list[str]]:
+    """Return a mix updated with results, and what to say of them.
+
+    Parameters
+    ----------
+    mix : Mix
+        Its other reading is updated likewise.
+    every : Predicted
+        All rows of the field.
+    sources : Known
+        What catalogues know of them.
+    files : int
+        So many of the catalogues, the last ones, are results.
+    cls : str
+        The class wanted.
+    scheme : LabelScheme
+        Reads classes and spectral types.
+    seed : int
+
+    Returns
+    -------
+    mix : Mix
+    notes : list of str
+
+    Raises
+    ------
+    ListError
+        If no result is of a candidate, with a class, or most are not of candidates.
+    """
+    theirs = sources.source >= len(sources.names) - files
+    column, label = scheme.code(cls), np.where(theirs, scheme.label(sources.cls, sources.z.astype(np.float64)), -1)
+    of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
+    rows = np.flatnonzero((label >= 0) & of_list)
+    unclear = theirs & (label < 0) & of_list
+    _refuse_others(theirs, label >= 0, of_list, cls, words := _words_of(sources.cls[unclear], scheme))
+    of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
+    found, told = _updated(mix, *of)
+    if mix.other is not None:
+        found = replace(found, other=_updated(mix.other, *of)[0])
+    notes = [f"results: {told}"]
+    if unclear.any():
+        notes.append(
+            f"{unclear.sum()} observed candidates have no class that is known here ({words}) and count neither "
+            "way: where these are mostly wrong ones, purity is less than said."
+        )
+    return found, notes
+
+
+def _refuse_others(theirs: np.ndarray, labelled: np.ndarray, of_list: np.ndarray, cls: str, words: str) -> None:
+    """Refuse results of which none, or the smaller part, is of candidates and has a class that is known."""
+    rows, known, least = int((labelled & of_list).sum()), int(labelled.sum()), f"a probability of {_LEAST_P:g} or more"
+    if rows == 0:
+        why = f"that is a candidate has a class that is known here ({words})"
+        if not (theirs & of_list).any():
+            why = f"is a candidate: a row of the predictions with {least} to be {cls}"
+        if not theirs.any():
+            why = f"is a row of the predictions, by id or within {RADIUS:g} arcsec"
+        raise ListError(
+            f"--observed: none of its sources {why}. Give the results of candidates: ids or positions, class, z."
+        )
+    if rows < known / 2:
+        raise ListError(
+            f"--observed: only {rows:,} of the {known:,} sources that it names a class of have {least} to be {cls}: it "
+            "is a catalogue of labels, not the results of a list. Give it as --known, or those of the candidates alone."
+        )
+
+
+def _words_of(cls: np.ndarray, scheme: LabelScheme) -> str:
+    """Return the classes and types that are known, and the words of results that name none of them."""
+    known = Vocabulary(tuple(dict.fromkeys([*scheme.classes, *scheme.spectypes])))
+    said, rows = np.unique(np.char.strip(cls), return_counts=True)
+    known.hear(said, scheme.understood(said)[0].max(axis=1) >= 0, rows)
+    return ", ".join(known.known) + (f"; {known.strange()} say none" if known.rows else "")
+
+
+def _multiplied(new: np.ndarray, column: int, factor: float) -> np.ndarray:
+    """Return shares with the odds of one class multiplied, rows summing to 1."""
+    new = np.where(np.arange(new.shape[1]) == column, new * factor, new)
+    return new / new.sum(axis=1, keepdims=True)
+
+
+def _factor(p: np.ndarray, share: float) -> float:
+    """Return what the odds of rows are to be multiplied by for their mean probability to be a share."""
+    from scipy.optimize import brentq
+
+    odds = np.clip(p, 1e-9, 1 - 1e-9) / (1 - np.clip(p, 1e-9, 1 - 1e-9))
+    found = brentq(lambda t: float((odds * np.exp(t) / (1 + odds * np.exp(t))).mean()) - share, -30, 30)
+    return float(np.exp(found))

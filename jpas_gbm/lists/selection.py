@@ -95,6 +95,14 @@ def select(
                 f"no row of {where} is in a list of false-discovery rate {options.value:g} by either assumption: class "
                 "mix and labels weighed by selection differ on all. Allow a larger --fdr, or choose one with --shift."
             )
+        if options.shift != "none":
+            rows = rows[np.isin(rows, yields.order[: yields.longest(1 - options.value)])]
+        if not len(rows):
+            raise ListError(
+                f"no list of {where} has a false-discovery rate of {options.value:g}: in every part of the one found, "
+                "probabilities or labelled rows expect more false ones. Allow a larger --fdr, narrow the magnitude "
+                "limits, or label more."
+            )
     else:
         rows = yields.order[: _size(yields, options, area, where)]
     corrected = mix.correct(p[rows], mag[rows])[:, column]
@@ -263,8 +271,6 @@ def _alone(reading: Yields, options: ListOptions, size: int) -> int:
 
 
 _LABEL = "features of a class are spread alike among labelled rows and field (label shift)"
-
-
 _COVARIATE = (
     "a row's class given its features is spread alike in both (covariate shift), and the density ratio is known"
 )
@@ -294,7 +300,9 @@ def _promise(options: ListOptions, both: bool) -> str:
         assumed = f"{assumed}, and {within}"
     return (
         f"Expected share of false members at most {options.value:g} for any classifier and finite samples, by weighted "
-        f"conformal selection (Jin and Candès 2023). Assumes that {assumed}. A single list may hold more."
+        f"conformal selection (Jin and Candès 2023), a list of none counting as 0. Assumes that {assumed}. "
+        + ("" if options.shift == "none" else "Ends where probabilities or labelled rows expect more. ")
+        + "A single list may hold more."
     )
 
 

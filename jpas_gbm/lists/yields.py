@@ -6,19 +6,15 @@ From these and from the labelled rows: purity, completeness and yield against si
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 
 import numpy as np
 
 from ..boosting.calibration import HeldOut
-from ..errors import ListError
 from ..scores.losses import log_p, softmax
-from ..surveys.columns import Vocabulary
-from ..surveys.imaging import RADIUS
 from ..surveys.scheme import LabelScheme
-from .known import Known
 from .mix import Mix, cells, mag_bins, ratio_of
 from .predicted import Predicted
 from .records import BeforeAfter, Curves, SizeCurve, ThresholdCurve
@@ -98,6 +94,24 @@ class Yields:
         """
         reached = [one.true / np.maximum(one.total, 1)[:, None] for one in self.readings]
         return np.min([np.quantile(draws, 1 - confidence, axis=0) for draws in reached], axis=0)
+
+    def longest(self, purity: float) -> int:
+        """Return how long a list may be of which this purity is expected.
+
+        By probabilities and by labelled rows, by either reading of the labels: the least of them counts.
+
+        Parameters
+        ----------
+        purity : float
+
+        Returns
+        -------
+        int
+            0 where no list is so pure.
+        """
+        drawn = [draws.mean(axis=0) for one in self.readings for draws in (one.true, one.checked)]
+        reached = np.flatnonzero(np.min(drawn, axis=0) / self.size >= purity)
+        return int(self.size[reached[-1]]) if len(reached) else 0
 
     def at(self, n: int) -> int:
         """Return the place on the grid of the list nearest to n rows, not longer.
@@ -364,137 +378,3 @@ def in_redshift_range(
         "are expected to be quasars with a true redshift within them; purity and completeness are of the class among "
         "rows within the limits, where probabilities are taken to be as right as elsewhere."
     ]
-
-
-_LEAST_P = 0.1
-"""Least probability of the class with which an observed row is a result of a list."""
-
-_MOST_KNOWN = 200.0
-"""Observations that what was known before counts for at most: its assumptions may be wrong unknown to the draws."""
-
-
-def _updated(
-    mix: Mix, p: np.ndarray, mag: np.ndarray, member: np.ndarray, column: int, name: str, seed: int = 0
-) -> tuple[Mix, str]:
-    """Update a mix with what was observed: which candidates are of the class.
-
-    The share of the class among the observed rows is known before, by the mix and its draws, as well as so many
-    observations would tell it: a beta distribution of their mean and variance. Observing adds its counts. The odds of
-    the class are then multiplied, in every row, by what makes the observed rows' mean probability the share found; each
-    draw has a share of its own from the updated distribution.
-    """
-    from scipy.stats import beta
-
-    before = mix.correct(p, mag)[:, column]
-    each = [drawn[:, column] for drawn in mix.drawn(p, mag)]
-    means = np.clip([one.mean() for one in each], 1e-6, 1 - 1e-6)
-    mean = float(np.clip(before.mean(), 1e-6, 1 - 1e-6))
-    count = float(np.clip(mean * (1 - mean) / max(means.var(ddof=1), 1e-12) - 1, 1.0, _MOST_KNOWN))
-    n, found = len(member), int(member.sum())
-    a, b = mean * count + found, (1 - mean) * count + n - found
-    shares = np.random.default_rng(seed).beta(a, b, len(each))
-    old, after = (beta.interval(0.9, *ends) for ends in ((mean * count, (1 - mean) * count), (a, b)))
-    factor = _factor(before, a / (a + b))
-    draws = tuple(
-        replace(draw, new=_multiplied(draw.new, column, _factor(one, share)))
-        for draw, one, share in zip(mix.draws, each, shares, strict=True)
-    )
-    told = (
-        f"{n} candidates were observed, {found} are {name} where {before.sum():.1f} were expected. What was known "
-        f"before counts for as much as {count:.0f} observations: purity of such rows {mean:.2f} [{old[0]:.2f}, "
-        f"{old[1]:.2f}]. With the {n} new ones it is {a / (a + b):.2f} [{after[0]:.2f}, {after[1]:.2f}] (90 %), so the "
-        f"odds of {name} are multiplied by {factor:.2f} in all rows."
-    )
-    return replace(mix, new=_multiplied(mix.new, column, factor), draws=draws), told
-
-
-def with_results(
-    mix: Mix, every: Predicted, sources: Known, files: int, cls: str, scheme: LabelScheme, seed: int
-) -> tuple[Mix, list[str]]:
-    """Return a mix updated with results, and what to say of them.
-
-    Parameters
-    ----------
-    mix : Mix
-        Its other reading is updated likewise.
-    every : Predicted
-        All rows of the field.
-    sources : Known
-        What catalogues know of them.
-    files : int
-        So many of the catalogues, the last ones, are results.
-    cls : str
-        The class wanted.
-    scheme : LabelScheme
-        Reads classes and spectral types.
-    seed : int
-
-    Returns
-    -------
-    mix : Mix
-    notes : list of str
-
-    Raises
-    ------
-    ListError
-        If no result is of a candidate, with a class, or most are not of candidates.
-    """
-    theirs = sources.source >= len(sources.names) - files
-    column, label = scheme.code(cls), np.where(theirs, scheme.label(sources.cls, sources.z.astype(np.float64)), -1)
-    of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
-    rows = np.flatnonzero((label >= 0) & of_list)
-    unclear = theirs & (label < 0) & of_list
-    _refuse_others(theirs, label >= 0, of_list, cls, words := _words_of(sources.cls[unclear], scheme))
-    of = (every.p[rows], every.mag[rows], label[rows] == column, column, cls, seed)
-    found, told = _updated(mix, *of)
-    if mix.other is not None:
-        found = replace(found, other=_updated(mix.other, *of)[0])
-    notes = [f"results: {told}"]
-    if unclear.any():
-        notes.append(
-            f"{unclear.sum()} observed candidates have no class that is known here ({words}) and count neither "
-            "way: where these are mostly wrong ones, purity is less than said."
-        )
-    return found, notes
-
-
-def _refuse_others(theirs: np.ndarray, labelled: np.ndarray, of_list: np.ndarray, cls: str, words: str) -> None:
-    """Refuse results of which none, or the smaller part, is of candidates and has a class that is known."""
-    rows, known, least = int((labelled & of_list).sum()), int(labelled.sum()), f"a probability of {_LEAST_P:g} or more"
-    if rows == 0:
-        why = f"that is a candidate has a class that is known here ({words})"
-        if not (theirs & of_list).any():
-            why = f"is a candidate: a row of the predictions with {least} to be {cls}"
-        if not theirs.any():
-            why = f"is a row of the predictions, by id or within {RADIUS:g} arcsec"
-        raise ListError(
-            f"--observed: none of its sources {why}. Give the results of candidates: ids or positions, class, z."
-        )
-    if rows < known / 2:
-        raise ListError(
-            f"--observed: only {rows:,} of the {known:,} sources that it names a class of have {least} to be {cls}: it "
-            "is a catalogue of labels, not the results of a list. Give it as --known, or those of the candidates alone."
-        )
-
-
-def _words_of(cls: np.ndarray, scheme: LabelScheme) -> str:
-    """Return the classes and types that are known, and the words of results that name none of them."""
-    known = Vocabulary(tuple(dict.fromkeys([*scheme.classes, *scheme.spectypes])))
-    said, rows = np.unique(np.char.strip(cls), return_counts=True)
-    known.hear(said, scheme.understood(said)[0].max(axis=1) >= 0, rows)
-    return ", ".join(known.known) + (f"; {known.strange()} say none" if known.rows else "")
-
-
-def _multiplied(new: np.ndarray, column: int, factor: float) -> np.ndarray:
-    """Return shares with the odds of one class multiplied, rows summing to 1."""
-    new = np.where(np.arange(new.shape[1]) == column, new * factor, new)
-    return new / new.sum(axis=1, keepdims=True)
-
-
-def _factor(p: np.ndarray, share: float) -> float:
-    """Return what the odds of rows are to be multiplied by for their mean probability to be a share."""
-    from scipy.optimize import brentq
-
-    odds = np.clip(p, 1e-9, 1 - 1e-9) / (1 - np.clip(p, 1e-9, 1 - 1e-9))
-    found = brentq(lambda t: float((odds * np.exp(t) / (1 + odds * np.exp(t))).mean()) - share, -30, 30)
-    return float(np.exp(found))

@@ -173,6 +173,24 @@ def test_a_promise_holds_by_both_readings(rng, samples, monkeypatch):
     assert set(short.rows) <= set(long.rows) and "or that a row's class given its features" in short.promise
 
 
+@pytest.mark.parametrize("shift", ["both", "label", "covariate"])
+def test_a_lucky_conformal_list_ends_where_more_false_ones_are_expected(rng, samples, monkeypatch, shift):
+    """Few labels of other classes can, by chance, let a conformal list be long: what else is known limits it."""
+    held, p, mag, label = targeted(samples, rng)
+    mix = estimate_mix(held, p, mag, mix_edges(held), draws=20)
+    weighed = weighted_mix(held, covariate_weights(held.p, held.mag, p, mag).labelled, mix.edges, draws=20)
+    used = {"both": replace(mix, other=weighed), "label": mix, "covariate": weighed}[shift]
+    monkeypatch.setattr(selection, "_conformal", lambda *given: np.arange(len(p)))
+    found = select(used, held, p, mag, 0, ListOptions(fdr=0.5, shift=shift))
+    assert found.part.purity_interval[1] >= 0.5 and 0 < len(found.rows) < len(p)
+    # The class mix alone is wrong under this targeting, and a list can be no better than its reading.
+    assert shift == "label" or 0.42 <= (label[found.rows] == 0).mean() < 0.8
+    assert "Ends where probabilities or labelled rows expect more" in found.promise
+    assert len(select(used, held, p, mag, 0, ListOptions(fdr=0.5, shift="none")).rows) == len(p)
+    with pytest.raises(ListError, match="in every part of the one found, probabilities or labelled rows expect more"):
+        select(used, held, p, mag, 0, ListOptions(fdr=1e-6, shift=shift))
+
+
 def test_a_field_beyond_the_labels_is_not_trusted(rng, samples):
     """No label is fainter than 20.5: of what is fainter nothing is known."""
     held, p, mag, _ = targeted(samples, rng)
