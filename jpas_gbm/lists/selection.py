@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -15,9 +15,9 @@ from ..text import count
 from .conformal import covariate_weights, select_conformal
 from .mix import Mix, cells, fit_bias, mag_bins, ratio_of, shares
 from .predicted import Predicted
-from .records import Part, Reading, SpreadTest, Trust
+from .records import Part, SpreadTest, Trust
 from .rule import ListOptions
-from .yields import Yields, draw_yields
+from .yields import Yields, draw_yields, measured
 
 _MOST = 10**15
 
@@ -87,26 +87,11 @@ def select(
         raise ListError(f"{where} has no rows: widen the magnitude limits or check the predictions.")
     yields = draw_yields(mix, labelled, p, mag, column, seed=seed)
     if options.kind == "fdr":
-        shifts: Sequence[str] = ("label", "covariate") if mix.other is not None else (options.shift,)
-        lists = [_conformal(mix, labelled, p, mag, column, options, seed, where, one) for one in shifts]
-        rows = lists[0][np.isin(lists[0], lists[-1])]
-        if not len(rows):
-            raise ListError(
-                f"no row of {where} is in a list of false-discovery rate {options.value:g} by either assumption: class "
-                "mix and labels weighed by selection differ on all. Allow a larger --fdr, or choose one with --shift."
-            )
-        if options.shift != "none":
-            rows = rows[np.isin(rows, yields.order[: yields.longest(1 - options.value)])]
-        if not len(rows):
-            raise ListError(
-                f"no list of {where} has a false-discovery rate of {options.value:g}: in every part of the one found, "
-                "probabilities or labelled rows expect more false ones. Allow a larger --fdr, narrow the magnitude "
-                "limits, or label more."
-            )
+        rows = _discovered(mix, labelled, p, mag, column, options, seed, where, yields)
     else:
         rows = yields.order[: _size(yields, options, area, where)]
     corrected = mix.correct(p[rows], mag[rows])[:, column]
-    return Selection(rows, _promise(options, mix.other is not None), _part(yields, corrected, options, magnitudes))
+    return Selection(rows, _promise(options, mix.other is not None), measured(yields, corrected, options, magnitudes))
 
 
 def rows_wanted(options: ListOptions, area: float | None) -> int | None:
@@ -149,6 +134,37 @@ def _size(yields: Yields, options: ListOptions, area: float | None, where: str) 
         f"{np.floor(1000 * bound[best]) / 1000:.3f}, by the likeliest {yields.size[best]} row(s). Ask for less, lower "
         "--confidence, or narrow the magnitude limits."
     )
+
+
+def _discovered(
+    mix: Mix,
+    labelled: HeldOut,
+    p: np.ndarray,
+    mag: np.ndarray,
+    column: int,
+    options: ListOptions,
+    seed: int,
+    where: str,
+    yields: Yields,
+) -> np.ndarray:
+    """Return the rows of a conformal list by every reading, as far as no more of them are expected to be false."""
+    rate = f"false-discovery rate of {options.value:g}"
+    shifts: Sequence[str] = ("label", "covariate") if mix.other is not None else (options.shift,)
+    lists = [_conformal(mix, labelled, p, mag, column, options, seed, where, one) for one in shifts]
+    rows = lists[0][np.isin(lists[0], lists[-1])]
+    if not len(rows):
+        raise ListError(
+            f"no row of {where} is in a list of {rate} by either assumption: class mix and labels weighed by selection "
+            "differ on all. Allow a larger --fdr, or choose one with --shift."
+        )
+    if options.shift != "none":
+        rows = rows[np.isin(rows, yields.order[: yields.longest(1 - options.value)])]
+    if not len(rows):
+        raise ListError(
+            f"no list of {where} has a {rate}: probabilities or labelled rows expect more false ones in every part of "
+            "the one found. Allow a larger --fdr, narrow the magnitude limits, or label more."
+        )
+    return rows
 
 
 def _conformal(
@@ -223,51 +239,6 @@ def null_weights(mix: Mix, new: np.ndarray, p: np.ndarray, mag: np.ndarray, colu
 def _log_odds(p: np.ndarray, column: int) -> np.ndarray:
     rest = np.delete(p, column, axis=1).sum(axis=1)
     return np.log(np.maximum(p[:, column], 1e-300)) - np.log(np.maximum(rest, 1e-300))
-
-
-def _part(yields: Yields, corrected: np.ndarray, options: ListOptions, magnitudes: str) -> Part:
-    """Measure a list by the probabilities of its rows and the draws of the yield."""
-    size = len(corrected)
-    place = yields.at(size)
-    drawn = [(one.true[:, place] * (size / one.size[place]), np.maximum(one.total, 1)) for one in yields.readings]
-    true, total = drawn[0]
-    naive = None
-    if options.kind in ("purity", "fdr"):
-        wanted = options.value if options.kind == "purity" else 1 - options.value
-        reached = np.flatnonzero(yields.expected / yields.size >= wanted)
-        naive = int(yields.size[reached[-1]]) if len(reached) else 0
-
-    def interval(*values: np.ndarray) -> tuple[float, float]:
-        low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
-        return float(low.min()), float(high.max())
-
-    readings = [
-        Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
-        for one, (found, _) in zip(yields.readings, drawn, strict=True)
-    ]
-    return Part(
-        magnitudes=magnitudes,
-        field_rows=len(yields.order),
-        size=size,
-        expected_true=float(corrected.sum()),
-        interval=interval(*(found for found, _ in drawn)),
-        purity=float(corrected.mean()),
-        purity_interval=interval(*(found / size for found, _ in drawn)),
-        completeness=float(np.mean(true / total)),
-        completeness_interval=interval(*(np.minimum(found / every, 1) for found, every in drawn)),
-        threshold=float(corrected.min()),
-        mean_probability_size=naive,
-        by_mix=readings[0] if len(readings) > 1 else None,
-        by_selection=readings[1] if len(readings) > 1 else None,
-    )
-
-
-def _alone(reading: Yields, options: ListOptions, size: int) -> int:
-    """Return how long the list of a purity would be by one reading alone; other rules have one length."""
-    if options.kind != "purity":
-        return size
-    reached = np.flatnonzero(replace(reading, other=None).purity_bound(options.confidence) >= options.value)
-    return int(reading.size[reached[-1]]) if len(reached) else 0
 
 
 _LABEL = "features of a class are spread alike among labelled rows and field (label shift)"

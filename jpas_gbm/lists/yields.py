@@ -6,7 +6,7 @@ From these and from the labelled rows: purity, completeness and yield against si
 from __future__ import annotations
 
 import warnings
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 
@@ -17,7 +17,8 @@ from ..scores.losses import log_p, softmax
 from ..surveys.scheme import LabelScheme
 from .mix import Mix, cells, mag_bins, ratio_of
 from .predicted import Predicted
-from .records import BeforeAfter, Curves, SizeCurve, ThresholdCurve
+from .records import BeforeAfter, Curves, Part, Reading, SizeCurve, ThresholdCurve
+from .rule import ListOptions
 
 _DENSE = 2000
 _POINTS = 2000
@@ -378,3 +379,64 @@ def in_redshift_range(
         "are expected to be quasars with a true redshift within them; purity and completeness are of the class among "
         "rows within the limits, where probabilities are taken to be as right as elsewhere."
     ]
+
+
+def measured(yields: Yields, corrected: np.ndarray, options: ListOptions, magnitudes: str) -> Part:
+    """Measure a list by the probabilities of its rows and the draws of the yield.
+
+    Parameters
+    ----------
+    yields : Yields
+        Of the field.
+    corrected : array, shape (n,)
+        Probability of the class of each row of the list.
+    options : ListOptions
+        The rule.
+    magnitudes : str
+        What magnitudes the rows have, in words.
+
+    Returns
+    -------
+    Part
+    """
+    size = len(corrected)
+    place = yields.at(size)
+    drawn = [(one.true[:, place] * (size / one.size[place]), np.maximum(one.total, 1)) for one in yields.readings]
+    true, total = drawn[0]
+    naive = None
+    if options.kind in ("purity", "fdr"):
+        wanted = options.value if options.kind == "purity" else 1 - options.value
+        reached = np.flatnonzero(yields.expected / yields.size >= wanted)
+        naive = int(yields.size[reached[-1]]) if len(reached) else 0
+
+    def interval(*values: np.ndarray) -> tuple[float, float]:
+        low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
+        return float(low.min()), float(high.max())
+
+    readings = [
+        Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
+        for one, (found, _) in zip(yields.readings, drawn, strict=True)
+    ]
+    return Part(
+        magnitudes=magnitudes,
+        field_rows=len(yields.order),
+        size=size,
+        expected_true=float(corrected.sum()),
+        interval=interval(*(found for found, _ in drawn)),
+        purity=float(corrected.mean()),
+        purity_interval=interval(*(found / size for found, _ in drawn)),
+        completeness=float(np.mean(true / total)),
+        completeness_interval=interval(*(np.minimum(found / every, 1) for found, every in drawn)),
+        threshold=float(corrected.min()),
+        mean_probability_size=naive,
+        by_mix=readings[0] if len(readings) > 1 else None,
+        by_selection=readings[1] if len(readings) > 1 else None,
+    )
+
+
+def _alone(reading: Yields, options: ListOptions, size: int) -> int:
+    """Return how long the list of a purity would be by one reading alone; other rules have one length."""
+    if options.kind != "purity":
+        return size
+    reached = np.flatnonzero(replace(reading, other=None).purity_bound(options.confidence) >= options.value)
+    return int(reading.size[reached[-1]]) if len(reached) else 0

@@ -167,7 +167,7 @@ def test_a_promise_holds_by_both_readings(rng, samples, monkeypatch):
     assert "by labels weighed by selection alone" in both.readings()[0]
     short = select(replace(mix, other=other), held, p, mag, 0, ListOptions(fdr=0.5))
     long = select(mix, held, p, mag, 0, ListOptions(fdr=0.5, shift="label"))
-    with pytest.raises(ListError, match="no row of the field is in a list of false-discovery rate 0.5 by either"):
+    with pytest.raises(ListError, match="no row of the field is in a list of false-discovery rate of 0.5 by either"):
         monkeypatch.setattr(selection, "_conformal", lambda *given: np.array([given[-1] == "label"], dtype=int))
         select(replace(mix, other=other), held, p, mag, 0, ListOptions(fdr=0.5))
     assert set(short.rows) <= set(long.rows) and "or that a row's class given its features" in short.promise
@@ -187,7 +187,7 @@ def test_a_lucky_conformal_list_ends_where_more_false_ones_are_expected(rng, sam
     assert shift == "label" or 0.42 <= (label[found.rows] == 0).mean() < 0.8
     assert "Ends where probabilities or labelled rows expect more" in found.promise
     assert len(select(used, held, p, mag, 0, ListOptions(fdr=0.5, shift="none")).rows) == len(p)
-    with pytest.raises(ListError, match="in every part of the one found, probabilities or labelled rows expect more"):
+    with pytest.raises(ListError, match="labelled rows expect more false ones in every part"):
         select(used, held, p, mag, 0, ListOptions(fdr=1e-6, shift=shift))
 
 
