@@ -241,11 +241,17 @@ def _rows_named(name: str, catalogue: Catalogue) -> np.ndarray:
         ) from None
     if position:
         chosen[SkyIndex(np.array([ra]), np.array([dec])).nearest(catalogue.ra, catalogue.dec, RADIUS)[0]] = True
-    elif len(numbers) == 1 and (catalogue.object_id == numbers[0]).any():
+    elif len(numbers) == 1 and (_has_ids(catalogue) & (catalogue.object_id == numbers[0])).any():
         chosen = catalogue.object_id == numbers[0]
     elif len(numbers) == len(catalogue.key):
         chosen = np.logical_and.reduce([c == v for c, v in zip(catalogue.key.values(), numbers, strict=True)])
     return chosen
+
+
+def _has_ids(catalogue: Catalogue) -> np.ndarray:
+    """Return which rows have an object id of the survey's own, bool (n,): none where ids but count the rows."""
+    counted = np.array_equal(catalogue.object_id, np.arange(len(catalogue)))
+    return ~made_here(catalogue.object_id) & (not counted)
 
 
 def _not_there(name: str, catalogue: Catalogue) -> str:
@@ -253,7 +259,7 @@ def _not_there(name: str, catalogue: Catalogue) -> str:
         return f"--object {name}: the catalogue has no rows."
     first = "/".join(str(column[0]) for column in catalogue.key.values())
     ranges = ", ".join(f"{key} from {column.min()} to {column.max()}" for key, column in catalogue.key.items())
-    theirs = catalogue.object_id[~made_here(catalogue.object_id)]
+    theirs = catalogue.object_id[_has_ids(catalogue)]
     ids = f"object ids, such as {int(theirs[0])}" if len(theirs) else "positions, RA,DEC; it has no TARGETID"
     return (
         f"--object {name}: there is no such row among the {len(catalogue)} of {catalogue.survey} ({ranges}). Names are "

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
-from .errors import ConfigError, OutputError
+from .errors import CatalogueError, ConfigError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -397,6 +397,33 @@ def _named(name: str | Path) -> list[Path]:
     path = Path(name)
     found = [path] if path.exists() else [Path(one) for one in glob.glob(str(path), recursive=True)]
     return [one.resolve() for one in found or [path]]
+
+
+def spelt_out(word: str | Path) -> list[Path]:
+    """Return what a wildcard names, where the shell left it as it is; the path itself where it is none.
+
+    Parameters
+    ----------
+    word : path
+        As it was given; a name that is there is no wildcard, whatever its letters.
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
+
+    Raises
+    ------
+    CatalogueError
+        If nothing is of such a name.
+    """
+    path = Path(word)
+    if not glob.has_magic(str(path)) or path.exists():
+        return [path]
+    found = sorted(Path(one) for one in glob.glob(str(path), recursive=True))
+    if not found:
+        raise CatalogueError(f"{path}: there is no file of such a name.")
+    return found
 
 
 def _check_parent(path: Path) -> None:

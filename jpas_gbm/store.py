@@ -429,6 +429,8 @@ def as_bytes(value: Any) -> bytes:
 def number_columns(path: str | Path) -> np.ndarray:
     """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over.
 
+    A line that begins with loglam or logwave names the first column: 10 is raised to it.
+
     Parameters
     ----------
     path : path
@@ -439,10 +441,14 @@ def number_columns(path: str | Path) -> np.ndarray:
     array of float64, shape (m, 2)
         Lines that do not begin with two numbers are left out.
     """
-    rows = []
-    for line in Path(path).read_text(encoding="utf-8", errors="replace").splitlines():
+    rows, text = [], Path(path).read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
         try:
             rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
         except ValueError:
             continue
-    return np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
+    table = np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
+    if re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
+        with np.errstate(over="ignore"):
+            table[:, 0] = 10.0 ** table[:, 0]
+    return table

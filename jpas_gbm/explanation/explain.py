@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ..boosting.backend import UnpackableError
-from ..config import override
+from ..config import options_of, override
 from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import find_rows, open_catalogue, open_model
 from ..model import Model
@@ -78,7 +78,7 @@ def explain(
     refits: int = 0,
     legacy: Sequence[str | Path] | str | Path | None = None,
     survey: str | None = None,
-    config: ExplainOptions | None = None,
+    config: ExplainOptions | Mapping[str, object] | str | Path | None = None,
     seed: int = 0,
     threads: int = 0,
     out: str | Path | None = None,
@@ -112,7 +112,7 @@ def explain(
         If options do not go together, no row of the pair is left, the data are not the model's, `out` is taken.
     """
     changes = {"rule": rule and check_rule(rule), "blocks": blocks, "cut": cut, "per_class": rows, "quasars": rows}
-    options = override(config or ExplainOptions(), **changes)
+    options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair = options.pair if pair is None else pair
     tables = [] if legacy is None else as_list(legacy)
     asked = _Asked(split, pair, objects, refits, tables, survey, options, Run.start(seed, threads, progress))

@@ -13,6 +13,7 @@ import pandas as pd
 
 from ..errors import BundleError, ListError, did_you_mean
 from ..predictions import Predictions, id_checksum
+from ..run import spelt_out
 from ..sealed import read_companion
 from ..store import read_json
 from ..surveys.recognition import read_table
@@ -238,7 +239,7 @@ def paths_of(tables: object) -> list[str | Path]:
 
 
 def each(tables: object) -> Sequence[object]:
-    """Return one thing or several as a sequence.
+    """Return one thing or several as a sequence; wildcards stand for their files.
 
     Parameters
     ----------
@@ -248,7 +249,8 @@ def each(tables: object) -> Sequence[object]:
     -------
     sequence of object
     """
-    return tables if isinstance(tables, list | tuple) else [] if tables is None else [tables]
+    several = tables if isinstance(tables, list | tuple) else [] if tables is None else [tables]
+    return [each for one in several for each in (spelt_out(one) if isinstance(one, str | Path) else [one])]
 
 
 def as_frame(table: object) -> pd.DataFrame:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CatalogueError
+from ..run import spelt_out
 from ..store import native, number_columns
 from ..surveys.packing import spelt_numbers
-from ..surveys.units import check_f_lambda, vacuum_wavelengths, wrong_unit
+from ..surveys.units import check_f_lambda, check_wavelengths, vacuum_wavelengths
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -146,7 +148,7 @@ def read_spectra(files: Iterable[str | Path]) -> Iterator[SpectraBlock | Templat
     for path, given in spectra_paths(files):
         made = False
         for block in _reader(path)(path):
-            _check_grid(block.wavelength, path)
+            check_wavelengths(block.wavelength, path)
             if isinstance(block, Templates):
                 made = True
                 yield _checked_templates(block, given, path)
@@ -173,27 +175,27 @@ def spectra_paths(files: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
     """
     for word in files:
         given, mark, rest = str(word).partition("=")
-        if mark and given in SPECTYPES:
-            path = Path(rest)
-        else:
-            given, path = "", Path(word)
-        if not path.exists():
-            raise CatalogueError(f"{path}: there is no such file.")
-        inside = sorted(p for p in path.iterdir() if _SPECTRA.fullmatch(p.name.lower())) if path.is_dir() else [path]
-        if not inside:
-            raise CatalogueError(f"{path}: is a folder without spectra (.fits, .npz, .parquet, .txt).")
-        yield from ((each, given) for each in inside)
+        given, rest = (given, rest) if mark and given in SPECTYPES else ("", str(word))
+        for path in spelt_out(rest):
+            if not path.exists():
+                raise CatalogueError(f"{path}: there is no such file.")
+            inside = sorted(filter(_is_spectra, path.iterdir())) if path.is_dir() else [path]
+            if not inside:
+                raise CatalogueError(f"{path}: is a folder without spectra (.fits, .npz, .parquet, .txt).")
+            yield from ((each, given) for each in inside)
 
 
-# Redrock results, indices and words for people stand beside spectra.
+def _is_spectra(path: Path) -> bool:
+    """Return whether a file of a folder holds spectra; redrock results and words for people stand there too."""
+    if not _SPECTRA.fullmatch(path.name.lower()):
+        return False
+    prose = path.suffix.lower() in (".txt", ".dat") and not len(number_columns(path))
+    if prose:
+        logging.getLogger("jpas_gbm").warning("%s: holds no columns of numbers, and is left out.", path)
+    return not prose
+
+
 _SPECTRA = re.compile(r"(?!.*(redrock-|_redrock)|readme|licen[cs]e).*\.(fits(\.gz)?|npz|parquet|txt|dat)")
-
-
-def _check_grid(grid: np.ndarray, path: Path) -> None:
-    if len(grid) < 10 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
-        raise CatalogueError(f"{path}: its wavelengths do not increase from pixel to pixel, or are fewer than 10.")
-    if unit := wrong_unit(grid[-1]):
-        raise CatalogueError(f"{path}: its wavelengths end at {grid[-1]:g}; that looks like {unit}. Å are expected.")
 
 
 def _checked_spectra(block: SpectraBlock, given: str, path: Path) -> SpectraBlock:
@@ -244,10 +246,8 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
             elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar"):
                 yield _sdss(hdus, path)
             else:
-                raise CatalogueError(
-                    f"{path}: is a FITS file of no kind of spectra known here. It has the extensions "
-                    f"{', '.join(sorted(names))}; known are DESI coadds, SDSS spec files and redrock templates."
-                )
+                said = f"is a FITS file of no kind of spectra known here, with {', '.join(sorted(filter(None, names)))}"
+                raise CatalogueError(f"{path}: {said}. Known are DESI coadds, SDSS spec files, redrock templates.")
     except CatalogueError:
         raise
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -367,6 +367,7 @@ def _redrock(hdus: HDUList, path: Path) -> Templates:
 
 _KEYS = {
     "wavelength": ("wavelength", "wave", "lambda", "lam"),
+    "loglam": ("loglam", "logwave"),
     "flux": ("flux",),
     "ivar": ("ivar",),
     "error": ("error", "err", "sigma", "flux_error", "flux_err", "fluxerr", "e_flux", "uncertainty", "noise"),
@@ -391,15 +392,12 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
     try:
         with np.load(path, allow_pickle=False) as store:
             names = [name for name in store.files if _readable(store, name)]
-            log = next((name for name in names if name.lower() in ("loglam", "logwave")), None)
-            wave, flux = _key(names, "wavelength"), _key(names, "flux")
+            wave, log, flux = (_key(names, what) for what in ("wavelength", "loglam", "flux"))
             if flux is None or (wave is None and log is None):
                 raise CatalogueError(f"{path}: has no flux on wavelengths. It has {', '.join(names)}.")
             grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
             values = np.atleast_2d(np.asarray(store[flux], dtype=np.float32))
-            given = {
-                what: store[key] for what in _KEYS if (key := _key(names, what)) and what not in ("wavelength", "flux")
-            }
+            given = {what: store[key] for what in [*_KEYS][3:] if (key := _key(names, what))}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
     if grid.ndim != 1:
@@ -474,6 +472,8 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
     except (OSError, pa.ArrowException) as error:
         raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
     held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(table.column_names, what))}
+    if (logs := held.pop("loglam", None)) and "wavelength" not in held:
+        held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
     if not {"wavelength", "flux"} <= held.keys():
         raise CatalogueError(
             f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(table.column_names)}."
@@ -492,7 +492,7 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
 
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
-    """A template as two columns of text: wavelength in Å at rest, f_λ."""
+    """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
     table = number_columns(path)
     if len(table) < 10:
         raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")

@@ -15,8 +15,10 @@ from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
 from .dataset import Dataset
+from .formats.several import table_files
 from .imaging import ImagingTable, join_imaging
 from .labels import LabelTable, join_labels
+from .packing import is_several
 from .preparation import LabelFiles, Preparation
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
@@ -282,7 +284,8 @@ def _prepared(
     labels, label_files = _read_label_tables(given["labels"], surveys.get("labels"), steps)
     imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)
     inputs = [path for opened in readers.values() for reader in opened for path in reader.table.files]
-    inputs += [Path(one) for role in ("labels", "legacy") for one in given[role] if isinstance(one, str | Path)]
+    named = [one for role in ("labels", "legacy") for one in given[role] if isinstance(one, str | Path)]
+    inputs += [file for one in named for file in (table_files(one) if is_several(one) else [Path(one)])]
     dataset = assemble(
         _read_each(readers["source"], "source", steps),
         target,

@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError
+from ..run import spelt_out
 from .bands import band_system
 from .batches import as_float, join_blocks
 from .column_names import ColumnNames
@@ -195,7 +196,7 @@ def _other_tables(table: RawTable) -> str:
 
 
 def as_list(sources: Source | Sequence[Source]) -> list[Source]:
-    """Return one source or several as a list; an empty sequence stays empty.
+    """Return one source or several as a list; an empty sequence stays empty, wildcards of arrays are their files.
 
     Parameters
     ----------
@@ -207,7 +208,12 @@ def as_list(sources: Source | Sequence[Source]) -> list[Source]:
     list
         Of paths and tables.
     """
-    return list(sources) if isinstance(sources, list | tuple) else [sources]
+    given = list(sources) if isinstance(sources, list | tuple) else [sources]
+    # Each array of mocks has its table beside it: several are no parts of one table.
+    found: list[Source] = []
+    for one in given:
+        found += spelt_out(one) if isinstance(one, str | Path) and Path(one).suffix == ".npy" else [one]
+    return found
 
 
 def as_table(source: Source, hdu: Extension = None) -> RawTable:

@@ -248,6 +248,27 @@ def wrong_unit(last: float) -> str | None:
     return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
 
 
+def check_wavelengths(grid: np.ndarray, place: object) -> None:
+    """Refuse wavelengths of spectra that do not increase, or are not in Å.
+
+    Parameters
+    ----------
+    grid : array of float64, shape (m,)
+        As if in Å.
+    place : path or str
+        For the message.
+
+    Raises
+    ------
+    CatalogueError
+        If they are not.
+    """
+    if len(grid) < 10 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
+        raise CatalogueError(f"{place}: its wavelengths do not increase from pixel to pixel, or are fewer than 10.")
+    if unit := wrong_unit(grid[-1]):
+        raise CatalogueError(f"{place}: its wavelengths end at {grid[-1]:g}; that looks like {unit}. Å are expected.")
+
+
 def check_f_lambda(text: str | None, place: object) -> None:
     """Refuse fluxes of spectra that are stated to be no f_λ; how large the unit is does not matter.
 

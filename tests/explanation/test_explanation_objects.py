@@ -42,6 +42,19 @@ def test_ids_that_are_not_there(rows):
         find_rows(rows.take(slice(0, 0)), ["1/2"])
 
 
+def test_numbers_of_rows_are_no_object_ids(rows):
+    counted = rows.replace(object_id=np.arange(len(rows)))
+    with pytest.raises(ExplanationError, match=r"there is no such row .* or positions, RA,DEC; it has no TARGETID\.$"):
+        find_rows(counted, ["3"])
+
+
+def test_options_of_an_explanation_are_given_by_name_too(fitted, rows):
+    with pytest.raises(ConfigError, match="config: .*'pair_row'"):
+        explain(fitted, rows, config={"pair_row": 1})
+    with pytest.raises(ExplanationError, match="has a magnitude of -5.0 or brighter"):
+        explain(fitted, rows, config={"cut": -5.0})
+
+
 def test_one_object_is_found_with_its_bands_lines_and_odds(fitted, rows):
     place = int(np.flatnonzero(rows.label == 0)[2])
     name = str(rows.object_id[place])

@@ -30,6 +30,13 @@ def labelled_rows(rows, chosen, ids=None):
     return LabelledRows(ids, rows.ra[chosen], rows.dec[chosen], np.zeros(n, dtype=np.int8), np.full(n, 2.5))
 
 
+def test_a_wildcard_that_no_shell_spelt_out_stands_for_its_catalogues(make, world, tmp_path):
+    rows = world[1]
+    for name, part in (("a.csv", slice(0, 5)), ("b.csv", slice(5, 12))):
+        pd.DataFrame({"RA": rows.ra[part], "DEC": rows.dec[part]}).to_csv(tmp_path / name, index=False)
+    assert [(one.name, one.rows) for one in make(f"{tmp_path}/?.csv").known] == [("a.csv", 5), ("b.csv", 7)]
+
+
 def test_rows_that_made_the_model_are_known_by_themselves(make, world):
     """Fails where a list offers sources that trained its model: they have a spectrum."""
     found = make(own=labelled_rows(world[1], slice(0, 700)))

@@ -118,8 +118,28 @@ def test_words_for_people_beside_spectra_are_passed_over(tmp_path):
     spec(tmp_path / "renamed.fits")
     (tmp_path / "README.txt").write_text("Mine.\n")
     (tmp_path / "LICENSE.txt").write_text("Free.\n")
+    (tmp_path / "notes.txt").write_text("Taken in 3 nights of May.\nRedshifts stand in z.csv.\n")
     (tmp_path / "plot.png").write_bytes(b"\x89PNG")
     assert [block.name for block in read_spectra([tmp_path])] == [("renamed.fits",)]
+
+
+def test_what_is_named_loglam_is_log10_of_angstrom(tmp_path):
+    np.savetxt(tmp_path / "t.csv", np.c_[np.log10(GRID), FLUX[0]], delimiter=",", header="loglam,flux", comments="")
+    np.savetxt(tmp_path / "t.dat", np.c_[np.log10(GRID), FLUX[0]], header="LOGLAM flux")
+    for name in ("t.csv", "t.dat"):
+        np.testing.assert_allclose(next(read_spectra([f"QSO={tmp_path / name}"])).wavelength, GRID, rtol=1e-12)
+    table = {"loglam": [np.log10(GRID)], "flux": [FLUX[0]], "ivar": [FLUX[0] * 0 + 9], "z": [2.3], "class": ["QSO"]}
+    pd.DataFrame(table).to_parquet(tmp_path / "t.parquet")
+    np.testing.assert_allclose(next(read_spectra([tmp_path / "t.parquet"])).wavelength, GRID, rtol=1e-12)
+
+
+def test_a_wildcard_that_no_shell_spelt_out_stands_for_its_files(tmp_path):
+    for name in ("b.fits", "a.fits", "[odd].fits"):
+        spec(tmp_path / name)
+    assert [block.name for block in read_spectra([f"QSO={tmp_path}/?.fits"])] == [("a.fits",), ("b.fits",)]
+    assert len(list(read_spectra([tmp_path / "[odd].fits"]))) == 1
+    with pytest.raises(CatalogueError, match=r"c\*\.fits: there is no file of such a name"):
+        list(read_spectra([tmp_path / "c*.fits"]))
 
 
 def test_redshifts_beside_a_packed_coadd(tmp_path):

@@ -192,6 +192,15 @@ def test_several_files_of_each_kind_are_joined(files: dict[str, Path], tmp_path:
     assert data.counts.label_files.rows == 200
 
 
+def test_wildcards_that_no_shell_spelt_out_stand_for_their_files(files: dict[str, Path]) -> None:
+    sources = sorted(files["source"].parent.glob("Mock_*.npy"))
+    plain = prepare(source=sources, target=files["target"], labels=files["labels"])
+    spelt = {"source": sources[0].with_name("Mock_*.npy"), "labels": files["labels"].with_suffix(".f?ts")}
+    made = prepare(target=files["target"], **spelt)
+    assert made.fingerprint() == plain.fingerprint()
+    assert made.provenance["inputs"] == plain.provenance["inputs"]
+
+
 def test_rejected_labels_are_told_by_rule_and_their_mocks_do_not_train(files: dict[str, Path], tmp_path: Path) -> None:
     rows = np.arange(120)
     zwarn = np.where(rows < 7, 4, 0)
