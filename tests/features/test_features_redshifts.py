@@ -127,6 +127,12 @@ def test_densities_are_kept(density):
         back.redshifts(minus2, np.full(20, 0.4)).z, density.redshifts(minus2, np.full(20, 0.4)).z
     )
     arrays = density.to_arrays()
+    first = density.bins.copy()
+    first[0, 1] = first[0, 0]
+    kept = RedshiftDensity.from_arrays(arrays | {"bins": first})
+    assert np.isfinite(kept.redshifts(minus2, np.full(20, 0.4)).z).all(), "many mocks have the least redshift of all"
+    with pytest.raises(BundleError, match="its bins do not rise"):
+        RedshiftDensity.from_arrays(arrays | {"bins": density.bins[:, [0, 2, 1]]})
     with pytest.raises(BundleError, match="redshift densities are damaged .*its bins and counts differ"):
         RedshiftDensity.from_arrays(arrays | {"count": arrays["count"][1:]})
     with pytest.raises(BundleError, match="'shapes'"):
