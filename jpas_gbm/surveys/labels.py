@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -70,6 +71,30 @@ def doubt_counts(label: np.ndarray, z: np.ndarray, scheme: LabelScheme) -> list[
     }
     doubts = label_doubts(label, z, scheme)
     return [QualityCount(f"doubt_{name}", sentences[name], int(rows.sum()), "rows") for name, rows in doubts.items()]
+
+
+_TARGETING = re.compile(r"((SV[1-3]_)?(DESI|BGS|MWS|SCND)|CMX)_TARGET", re.IGNORECASE)
+
+
+def targeting_left(columns: Iterable[str], rows: int) -> list[QualityCount]:
+    """Return that a table's targeting bits are left: sources that nobody targeted have none to compare with.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of the table's columns.
+    rows : int
+        Its rows.
+
+    Returns
+    -------
+    list of QualityCount
+        Empty where there are no such columns.
+    """
+    found = [name for name in columns if _TARGETING.fullmatch(name)]
+    why = "sources without a label have none, so lists weigh labels by probabilities and magnitude: left"
+    said = f"with targeting bits ({', '.join(found)}); {why}"
+    return [QualityCount("label_targeting_bits", said, rows, "rows")] if found else []
 
 
 def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:

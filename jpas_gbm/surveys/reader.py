@@ -15,7 +15,7 @@ from .catalogue import IMAGING_EXTRA, Catalogue
 from .columns import Layout, find_layout, refuse_unknown_words
 from .fluxes import fluxes_in_njy, row_quality
 from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_values
-from .labels import LabelTable, unique_labels, without_placeholders
+from .labels import LabelTable, targeting_left, unique_labels, without_placeholders
 from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
 from .quality import FileQuality, QualityCount, QualityReport
 from .recognition import Source, as_list, open_survey
@@ -424,7 +424,7 @@ def read_labels(
         "repeated": "a further row of an object that is there already",
         "contradictory": "an object whose rows disagree on its class",
     }
-    counts += [*more, *others, crowded]
+    counts += [*more, *others, crowded, *targeting_left(file.columns, rows)]
     counts += [QualityCount(f"label_{name}", sentences[name], number, "rows") for name, number in repeats.items()]
     quality = _counted(file, rows, counts, layout)
     if len(table) == 0:

@@ -198,3 +198,22 @@ def test_a_rule_on_quasars_is_one_on_their_classes() -> None:
     two = LabelScheme(("QSO", "STAR"))
     assert two.label(np.array(["QSO", "STAR"]), np.full(2, np.nan)).tolist() == [0, 1]
     assert _kinds(np.array(["QSO_high", "GALAXY", ""]), scheme).tolist() == ["QSO", "GALAXY", ""]
+
+
+def test_targeting_bits_of_a_label_table_are_named_as_left() -> None:
+    table = pd.DataFrame(
+        {
+            "TARGETID": np.arange(5, 9),
+            "TARGET_RA": np.linspace(10, 11, 4),
+            "TARGET_DEC": np.zeros(4),
+            "SPECTYPE": ["QSO", "GALAXY", "STAR", "GALAXY"],
+            "Z": [2.5, 0.3, 0.0, 0.4],
+            "ZWARN": np.zeros(4, dtype=int),
+        }
+    )
+    bits = table.assign(SV1_DESI_TARGET=np.array([1 << 62, 4, 0, 0]), BGS_TARGET=0, PHOTSYS="S")
+    plain, told = (read_labels(one, "desi_dr1")[1].lines() for one in (table, bits))
+    line = [one for one in told if "targeting bits" in one]
+    assert len(line) == 1 and "(SV1_DESI_TARGET, BGS_TARGET)" in line[0] and "left" in line[0]
+    assert not any("targeting bits" in one for one in plain)
+    np.testing.assert_array_equal(read_labels(bits, "desi_dr1")[0].label, read_labels(table, "desi_dr1")[0].label)
