@@ -21,6 +21,7 @@ from .surveys.positions import SkyIndex, made_here
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
 from .surveys.schema import Survey
+from .surveys.tables import open_table
 
 CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
@@ -149,6 +150,53 @@ def known_by(model: Model | str | Path, tiles: str | Path | None = None) -> list
     else:
         made = hashlib.sha256(dump_json(about_model(model)).encode()).hexdigest()
     return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
+
+
+def files_of(source: Source) -> Sequence[Path]:
+    """Return the files of a table that is not in memory.
+
+    Parameters
+    ----------
+    source : path, astropy Table or DataFrame
+
+    Returns
+    -------
+    sequence of Path
+        None of a table in memory.
+    """
+    return open_table(source).files if isinstance(source, str | Path) else ()
+
+
+def marks_of(files: Sequence[Path]) -> str:
+    """Return what files are known again by without reading them: a checksum of names, sizes and times of change.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Returns
+    -------
+    str
+    """
+    marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(repr(marks).encode()).hexdigest()
+
+
+def content_of(files: Sequence[Path]) -> str:
+    """Return the checksum of a file, or one over those of several and their names.
+
+    Parameters
+    ----------
+    files : sequence of Path
+
+    Returns
+    -------
+    str
+    """
+    if len(files) == 1:
+        return sha256(files[0])
+    told = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
+    return hashlib.sha256(told.encode()).hexdigest()
 
 
 def read_card(folder: str | Path) -> Mapping[str, Any]:

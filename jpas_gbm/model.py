@@ -17,9 +17,10 @@ from .boosting.decision import decide
 from .boosting.few_bands import ByBrightness, FewBands
 from .errors import BundleError, FeatureMismatch
 from .features.overlap import Overlap
-from .features.recipe import FeatureMatrix, FeatureRecipe
+from .features.recipe import FeatureMatrix, FeatureRecipe, last_named
 from .features.redshifts import RedshiftDensity, Redshifts, candidate_redshifts
 from .features.shift import DomainShift
+from .features.sky_sums import Reference, SkySums
 from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelHead, Rule, misfits
 from .predictions import Predictions, is_bare, open_rows, quality_bits
 from .run import claim_folder, thread_count
@@ -68,6 +69,8 @@ class Model:
         The rows of the sky that trained, chose or calibrated: a candidate list promises nothing of them.
     few_bands, brightness, redshift : FewBands, ByBrightness, RedshiftDensity, optional
         Calibration by observed bands and by brightness; redshift densities of quasar candidates from template fits.
+    reference : Reference, optional
+        What the rows look like that it was trained for; catalogues are compared with it.
     """
 
     scheme: LabelScheme
@@ -88,6 +91,7 @@ class Model:
     few_bands: FewBands | None = None
     brightness: ByBrightness | None = None
     redshift: RedshiftDensity | None = None
+    reference: Reference | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -295,7 +299,7 @@ class Model:
         unlike, doubt = (None, None) if self.overlap is None else self.overlap.judge(matrix.X)
         p, spread = self.with_spread(matrix.X, is_bare(catalogue), threads, doubt)
         tile = self.shift.unknown(catalogue) if self.shift is not None and catalogue.survey == self.survey else None
-        photoz = photometric_redshift(matrix)
+        photoz = last_named(matrix, "_z_quasar")
         p, blank = self.widen(p, catalogue), np.isnan(catalogue.select_bands(self.bands).flux).all(axis=1)
         p[blank] = spread[blank] = np.nan
         return Predictions(
@@ -307,7 +311,15 @@ class Model:
             photoz=photoz,
             redshifts=None if self.redshift is None else self.redshifts(catalogue, p, photoz, threads),
             quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile, blank),
+            reference=self.reference,
+            sums=self._counted(catalogue, matrix),
         )
+
+    def _counted(self, catalogue: Catalogue, matrix: FeatureMatrix) -> SkySums | None:
+        """Count rows for the comparison with those that trained."""
+        if self.reference is None:
+            return None
+        return self.reference.count(self.conform(catalogue), last_named(matrix, "_misfit"))
 
     def redshifts(
         self, catalogue: Catalogue, p: np.ndarray, photoz: np.ndarray | None = None, threads: int = 1
@@ -476,25 +488,6 @@ def _from_sealed(sealed: Sealed[ModelHead]) -> Model:
         **parts,
         bare_calibrator=None if head.bare_calibrator is None else Calibrator.from_dict(head.bare_calibrator),
     )
-
-
-def photometric_redshift(matrix: FeatureMatrix) -> np.ndarray | None:
-    """Return the redshift of each row were it a quasar, float32 (n,), where the features have template fits.
-
-    It is a by-product of the fit of highest rank: the feature whose name ends in ``_z_quasar``.
-
-    Parameters
-    ----------
-    matrix : FeatureMatrix
-        Features of n rows.
-
-    Returns
-    -------
-    array of float32, shape (n,), or None
-        None without template fits.
-    """
-    named = [i for i, name in enumerate(matrix.names) if name.endswith("_z_quasar")]
-    return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None
 
 
 load = Model.load

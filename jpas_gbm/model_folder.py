@@ -14,6 +14,7 @@ from .boosting.few_bands import ByBrightness, FewBands
 from .features.overlap import Overlap
 from .features.redshifts import RedshiftDensity
 from .features.shift import DomainShift
+from .features.sky_sums import Reference
 from .sealed import Form
 from .store import damage, from_plain
 from .surveys.labels import LabelledRows
@@ -28,6 +29,7 @@ OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
     "few_bands": ("few_bands.npz", FewBands.from_arrays),
     "brightness": ("brightness.npz", ByBrightness.from_arrays),
     "redshift": ("redshift.npz", RedshiftDensity.from_arrays),
+    "reference": ("reference.npz", Reference.from_arrays),
 }
 
 
@@ -134,6 +136,7 @@ def misfits(model: Any) -> Iterator[str]:
     yield from () if model.overlap is None else model.overlap.misfits(f, k)
     yield from () if model.shift is None else model.shift.misfits(model.bands.names, k)
     yield from () if model.redshift is None else model.redshift.misfits(model.recipe.templates)
+    yield from () if model.reference is None else model.reference.misfits(model.bands)
     if model.bands.to_dict() != model.recipe.bands.to_dict():
         yield "its bands are not those of its features"
     if not isinstance(model.card, dict):

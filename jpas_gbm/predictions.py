@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from .errors import CatalogueError, ConfigError, FeatureMismatch
+from .features.drift import Drift, judge
 from .features.redshifts import Redshifts
+from .features.sky_sums import Reference, SkySums
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
@@ -102,6 +105,8 @@ class Predictions:
         Bits of :class:`~jpas_gbm.surveys.quality.QualityBit`.
     redshifts : Redshifts, optional
         Quantiles of the redshift density of rows that may be quasars.
+    reference, sums : Reference, SkySums, optional
+        What the rows look like that the model was trained for, and what was counted of these rows to compare.
     """
 
     classes: tuple[str, ...]
@@ -112,6 +117,8 @@ class Predictions:
     photoz: np.ndarray | None
     quality: np.ndarray
     redshifts: Redshifts | None = None
+    reference: Reference | None = None
+    sums: SkySums | None = None
 
     def __len__(self) -> int:
         return len(self.probabilities)
@@ -126,6 +133,11 @@ class Predictions:
         """Entropy of the probabilities in nats, float64 (n,)."""
         p = self.probabilities.astype(np.float64)
         return -np.where(p > 0, p * np.log(np.where(p > 0, p, 1)), p * 0).sum(axis=1)
+
+    @cached_property
+    def drift(self) -> Drift:
+        """In what these rows differ from those that the model was trained for."""
+        return judge(self.reference, self.sums)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts().items())

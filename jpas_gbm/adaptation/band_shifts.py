@@ -18,6 +18,7 @@ from ..features.bases import TemplateBank
 from ..features.pseudo_twins import Matcher, well_measured
 from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift
+from ..features.sky_sums import key_hash
 from ..features.variations import standard_pulls
 from ..options import FitOptions, TwinlessOptions
 from ..run import Run
@@ -248,31 +249,6 @@ class TileSources:
         kept = order[rank < self.most]
         self.tile, self._hash = self.tile[kept], self._hash[kept]
         self.flux, self.error = self.flux[kept], self.error[kept]
-
-
-def key_hash(rows: Catalogue) -> np.ndarray:
-    """Return a number that a row's key determines and that looks random, uint64 (n,).
-
-    Parameters
-    ----------
-    rows : Catalogue
-        n rows.
-
-    Returns
-    -------
-    array of uint64, shape (n,)
-
-    Notes
-    -----
-    The finaliser of splitmix64 (Steele, Lea and Flood 2014), once for each part of the key.
-    """
-    found = np.zeros(len(rows), dtype=np.uint64)
-    for name in sorted(rows.key):
-        found = (found ^ rows.key[name].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
-        found ^= found >> np.uint64(31)
-    return found
 
 
 @dataclass(frozen=True, eq=False)

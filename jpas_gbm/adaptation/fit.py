@@ -38,6 +38,7 @@ from .folds import make_folds
 from .named_path import find_path, joined_means, path_facts
 from .rows import Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target
+from .sky import with_reference
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
 
@@ -292,7 +293,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     if not regime.adapts:
         return Prepared(regime, folds, run, data)
     found = {} if folds.first.rows.shift is None else {"twins": folds}
-    if options.sky.pseudo_twins and _twins(data) < FEW_TWINS:
+    twins = int(np.isin(data.target_rows("train").object_id, data.twins.object_id).sum())
+    if options.sky.pseudo_twins and twins < FEW_TWINS:
         other = make_folds(data, regime, options, count, run, "sources")
         found |= {} if other.first.rows.shift is None else {"unlabelled sources": other}
     if not found:
@@ -312,12 +314,6 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     )
     folds = make_folds(data, regime, options, count, run, "none")
     return Prepared(regime, folds, run, data, folds)
-
-
-def _twins(data: Dataset) -> int:
-    """Return how many labelled target rows that train have a twin among the mocks."""
-    train = data.target_rows("train")
-    return int(np.isin(train.object_id, data.twins.object_id).sum())
 
 
 def train(rows: Prepared) -> Trained:
@@ -497,4 +493,6 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         **after._asdict(),
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
-    return with_redshifts(with_few_bands(model, regime, folds, members_of, run), dataset, regime, stages, run)
+    model = with_few_bands(model, regime, folds, members_of, run)
+    model = with_redshifts(model, dataset, regime, stages, run)
+    return with_reference(model, dataset, regime.target_rows, run)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from ..config import override
 from ..features.bases import learn_bank
 from ..features.pseudo_twins import FEWEST_SOURCES, PseudoTwins
+from ..features.recipe import last_named
 from ..features.shift import DomainShift, TwinlessReport
+from ..features.sky_sums import key_hash, learn_reference
 from ..features.variations import FEWEST_TWINS, Variations, learn_shift, widen
+from ..model import Model
 from ..options import FitOptions, SkyOptions, TemplateOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
@@ -413,3 +416,31 @@ def with_unlabelled_tiles(
     new = len(grown.tiles) - len(shift.tiles)
     run.note(f"{new} tile(s) without a twin have zero points from their own sources, without labels.")
     return grown
+
+
+_MOST_FITTED = 4_000
+"""Rows whose misfit is known to the reference of a model."""
+
+
+def with_reference(model: Model, dataset: Dataset, sky: bool, run: Run) -> Model:
+    """Return a model that knows what the rows look like that it was trained for, so that drift can be told.
+
+    Parameters
+    ----------
+    model : Model
+    dataset : Dataset
+        No test row of the sky is read.
+    sky : bool
+        Whether photometry of the sky may be seen; else the mocks that trained are what is known.
+    run : Run
+
+    Returns
+    -------
+    Model
+    """
+    rows = dataset.target_rows("train", "val", "unlabelled") if sky else dataset.source_rows("train")
+    rows = model.conform(rows.replace(photometry=model.photometry))
+    some = rows.take(np.sort(np.argsort(key_hash(rows), kind="stable")[:_MOST_FITTED]))
+    with run.stage("reference", rows=len(rows)):
+        misfit = last_named(model.features(some, run.threads), "_misfit")
+        return replace(model, reference=learn_reference(rows, some, misfit, "sky" if sky else "mocks"))

@@ -470,3 +470,22 @@ def _read_templates(path: Path) -> TemplateSet:
         return TemplateSet.from_arrays(read_arrays(path))
     except (ValueError, KeyError) as error:
         raise BundleError(f"{path}: is damaged ({error}). Fit again or restore it.") from error
+
+
+def last_named(matrix: FeatureMatrix, ending: str) -> np.ndarray | None:
+    """Return the last feature whose name ends so, float32 (n,): of template fits, what that of highest rank says.
+
+    Parameters
+    ----------
+    matrix : FeatureMatrix
+        Features of n rows.
+    ending : str
+        Such as ``_z_quasar``, the redshift of each row were it a quasar, or ``_misfit``.
+
+    Returns
+    -------
+    array of float32, shape (n,), or None
+        None where there is no such feature.
+    """
+    named = [i for i, name in enumerate(matrix.names) if name.endswith(ending)]
+    return np.array(matrix.X[:, named[-1]], dtype=np.float32) if named else None

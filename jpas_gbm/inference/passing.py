@@ -16,6 +16,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError, CatalogueError
 from ..explanation.explanation import WhyColumns
+from ..features.sky_sums import SkySums, joined
 from ..inputs import CHUNK_ROWS, known_by, open_for, open_model
 from ..model import Model
 from ..output.hats import partition_file, write_about
@@ -50,6 +51,8 @@ class Tally:
         Rows of each class and quality bit; what the reader counted.
     seconds : float
         Time that it took.
+    sky : SkySums or None
+        What tells whether they are like the rows that trained, where the model can say.
     """
 
     rows: int = 0
@@ -61,6 +64,7 @@ class Tally:
     quality: dict[str, int] = field(default_factory=dict)
     reading: QualityReport = field(default_factory=QualityReport)
     seconds: float = 0.0
+    sky: SkySums | None = None
 
     @classmethod
     def of(cls, part: Predictions, rows: np.ndarray) -> Tally:
@@ -80,24 +84,25 @@ class Tally:
         """
         quality = {str(bit.name): int(np.count_nonzero(part.quality & bit)) for bit in QualityBit}
         bare = int(np.count_nonzero(is_bare(part.catalogue)))
-        return cls(len(part), id_checksum(rows), bare, classes=part.counts(), quality=quality)
+        return cls(len(part), id_checksum(rows), bare, classes=part.counts(), quality=quality, sky=part.sums)
 
     def __add__(self, other: Tally) -> Tally:
+        classes, quality = (
+            {name: ours.get(name, 0) + theirs.get(name, 0) for name in {**ours, **theirs}}
+            for ours, theirs in ((self.classes, other.classes), (self.quality, other.quality))
+        )
         return Tally(
             self.rows + other.rows,
             (self.ids + other.ids) % (1 << 64),
             self.bare + other.bare,
             self.matched + other.matched,
             self.seen or other.seen,
-            _summed(self.classes, other.classes),
-            _summed(self.quality, other.quality),
+            classes,
+            quality,
             self.reading + other.reading,
             self.seconds + other.seconds,
+            joined(self.sky, other.sky),
         )
-
-
-def _summed(ours: Mapping[str, int], theirs: Mapping[str, int]) -> dict[str, int]:
-    return {name: ours.get(name, 0) + theirs.get(name, 0) for name in {**ours, **theirs}}
 
 
 MAIN, MARGIN = "catalogue", "margin"
@@ -361,12 +366,8 @@ def refuse_repeated_keys(spools: Sequence[Passed], names: Sequence[str], path: s
 
     Parameters
     ----------
-    spools : sequence of Passed
-        All rows.
-    names : sequence of str
-        Columns that name a row.
-    path : path
-        Of the catalogue, for the message.
+    spools, names, path : sequence of Passed, sequence of str, path
+        All rows; columns that name one; the catalogue, for the message.
 
     Raises
     ------
@@ -448,10 +449,8 @@ class Gathered:
         ----------
         out : path
             The folder.
-        header : mapping
-            The provenance.
-        overwrite : bool
-            Whether a folder that is there may be replaced.
+        header, overwrite : mapping, bool
+            The provenance; whether a folder that is there may be replaced.
         """
         name = Path(out).stem
         with atomic_folder(out, overwrite=overwrite) as made:

@@ -10,13 +10,14 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
 from ..atomic import clear_leftovers, lock_file
 from ..errors import BundleError, ConfigError, OutputError
+from ..features.sky_sums import joined
 from ..output.hats import partition_file
 from ..output.writers import Column, record_type
 from ..predictions import mixed_ids
@@ -194,7 +195,7 @@ class Spool:
                         break
                 except (ValueError, KeyError, TypeError):
                     break
-                self.tally = tally
+                self.tally = replace(tally, sky=joined(self.tally.sky, tally.sky))
                 self._chunks.append((entry["size"], entry["crc"]))
         self.taken = self.tally.rows
         os.truncate(self.folder / _ROWS, sum(size for size, _ in self._chunks))
@@ -230,7 +231,7 @@ class Spool:
         rows : structured array, shape (n,)
             Of the columns' record type.
         tally : Tally
-            What was counted of all rows with these.
+            What was counted of all rows with these, but `sky` of these alone: the journal would grow with its square.
         """
         content, keys = rows.tobytes(), mixed_ids(rows, self.key).tobytes()
         sums = {"size": len(content), "crc": zlib.crc32(content), "keys": zlib.crc32(keys)}
@@ -240,7 +241,7 @@ class Spool:
             with open(self.folder / name, "ab") as stream:
                 stream.write(added)
         self._chunks.append((len(content), zlib.crc32(content)))
-        self.tally = tally
+        self.tally = replace(tally, sky=joined(self.tally.sky, tally.sky))
 
     def pieces(self) -> Iterator[np.ndarray]:
         """Yield the chunks in order.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import hashlib
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,20 +14,20 @@ import numpy as np
 
 from ..errors import CatalogueError, ConfigError, OutputError
 from ..explanation.explanation import WhyColumns
-from ..inputs import CHUNK_ROWS, about_model, known_by, open_for, open_model
+from ..features.drift import Drift, judge
+from ..inputs import CHUNK_ROWS, about_model, content_of, files_of, known_by, marks_of, open_for, open_model
 from ..model import Model
 from ..output.hats import HATS, write_hats
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns
 from ..run import Progress, claim_file, claim_folder, thread_count
-from ..store import provenance, sha256
+from ..store import provenance
 from ..surveys.columns import ROW
 from ..surveys.formats.parquet import attributes
 from ..surveys.imaging import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
-from ..surveys.tables import open_table
 from .cluster import claim_cluster, footers, gathered
 from .intervals import Intervals, prior_of
 from .passing import Job, Passage, Passed, Tally, refuse_repeated_keys
@@ -67,6 +66,8 @@ class PredictionSummary:
         What a person should know of the files: what was not checked, or not given.
     shard : str
         Which part of the catalogue it is; empty for the whole.
+    drift : Drift or None
+        In what the rows differ from those that trained; None of a part, which is judged with the others.
     """
 
     out: str
@@ -80,6 +81,7 @@ class PredictionSummary:
     seconds: float
     warnings: tuple[str, ...] = ()
     shard: str = ""
+    drift: Drift | None = None
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a dictionary that JSON can hold.
@@ -111,6 +113,9 @@ class PredictionSummary:
                 f"{unknown:,} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
                 "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
             )
+        if self.drift is not None and self.drift.lines():
+            told = [f"  {line}" for line in self.drift.lines()]
+            lines += [told[0].strip()] if self.drift.note else ["The catalogue differs from what trained:", *told]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
     def __repr__(self) -> str:
@@ -341,7 +346,8 @@ class _Stream:
         with gathered(catalogue, out, plan, job, cluster, overwrite, progress) as found:
             self._refuse_changed(plan)
             tally, columns = self._checked(found.parts)
-            found.place(out, {**job.header, "made": found.made}, overwrite)
+            drift = judge(self.model.reference, tally.sky).to_dict()
+            found.place(out, {**job.header, "made": found.made, "drift": drift}, overwrite)
         return self._summary(out, replace(tally, seconds=time.perf_counter() - start), columns)
 
     def _plan(self, out: str | Path) -> Plan:
@@ -349,8 +355,8 @@ class _Stream:
         return {
             "model": self.known[0],
             "tiles": self.known[1],
-            "catalogue": _marks(self.reader.table.files),
-            "imaging": [_marks(_files(one)) for one in self.tables],
+            "catalogue": marks_of(self.reader.table.files),
+            "imaging": [marks_of(files_of(one)) for one in self.tables],
             "rows": self.reader.rows,
             "survey": self.reader.schema.name,
             "chunk_rows": self.chunk_rows,
@@ -361,7 +367,7 @@ class _Stream:
 
     def _refuse_changed(self, plan: Plan) -> None:
         """Refuse files that were written to since the plan was made."""
-        if _marks(self.reader.table.files) != plan["catalogue"]:
+        if marks_of(self.reader.table.files) != plan["catalogue"]:
             raise CatalogueError(
                 f"{self.reader.path}: was changed while it was read; nothing was written. Run the command again."
             )
@@ -386,8 +392,10 @@ class _Stream:
             if not spool.columns:
                 # The first chunk is predicted before anything is written: it says which columns there are.
                 spool.begin(columns, tuple(part.catalogue.key))
+            counted = Tally.of(part, rows)
             tally = replace(
-                spool.tally + Tally.of(part, rows),
+                replace(spool.tally, sky=None) + counted,
+                sky=None if counted.sky is None else counted.sky.beside(spool.tally.sky),
                 reading=done.reading + reader.counted,
                 seen=reader.seen,
                 matched=done.matched + (0 if imaging is None else imaging.matched),
@@ -416,7 +424,8 @@ class _Stream:
         if len(spools) > 1 or spools[0].taken:
             self.reader.layout.words.clear()  # which words are known was not heard of the rows that others read
         tally, columns = self._checked(spools)
-        header = self._header(min(spool.made for spool in spools), _content)
+        header = self._header(min(spool.made for spool in spools), content_of)
+        header["drift"] = judge(self.model.reference, tally.sky).to_dict()
         head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
         closing: dict[str, str | int] = {"NROWS": tally.rows, "NCOLS": len(columns), "IDSUM": f"{tally.ids:016x}"}
 
@@ -445,7 +454,7 @@ class _Stream:
             simulated=about["simulated"] or reader.table.simulated,
             notes=list(reader.table.notes),
         )
-        tables = {Path(one).name: _content(_files(one)) for one in self.tables if isinstance(one, str | Path)}
+        tables = {Path(one).name: content_of(files_of(one)) for one in self.tables if isinstance(one, str | Path)}
         header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **header["inputs"]}
         return header
 
@@ -464,6 +473,7 @@ class _Stream:
             seconds=tally.seconds,
             warnings=(*quality.notes(), *self._forgotten(tally)),
             shard=shard,
+            drift=None if shard else judge(self.model.reference, tally.sky),
         )
 
     def _forgotten(self, tally: Tally) -> list[str]:
@@ -474,22 +484,3 @@ class _Stream:
             f"{tally.bare:,} of {tally.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
             "with which the model was trained: they are judged without. Give its table with --legacy."
         ]
-
-
-def _files(source: Source) -> Sequence[Path]:
-    """Return the files of a table that is not in memory."""
-    return open_table(source).files if isinstance(source, str | Path) else ()
-
-
-def _marks(files: Sequence[Path]) -> str:
-    """Return what files are known again by without reading them: a checksum of names, sizes and times of change."""
-    marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(marks).encode()).hexdigest()
-
-
-def _content(files: Sequence[Path]) -> str:
-    """Return the checksum of a file, or one over those of several and their names."""
-    if len(files) == 1:
-        return sha256(files[0])
-    told = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
-    return hashlib.sha256(told.encode()).hexdigest()

@@ -39,6 +39,7 @@ class FakeFitted:
     overlap: None = None
     shift: None = None
     redshift: None = None
+    reference: None = None
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
     few_bands: Any = None
     brightness: Any = None

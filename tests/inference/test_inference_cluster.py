@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -126,6 +127,8 @@ def test_two_processes_write_what_one_does(files, hats, client, alone):
     same(rows_of(files / "p.hats"), alone)
     assert told.rows == len(alone) == seen[-1][1] == seen[-1][2]
     assert sum(told.classes.values()) == len(alone)
+    drift = json.loads(pq.read_schema(files / "alone.parquet").metadata[b"jpas_gbm"])["drift"]
+    assert drift["rows"] == told.rows and json.loads(json.dumps(told.drift.to_dict())) == drift
     assert not (files / "p.hats.unfinished").exists()
     # LSDB opens it with its margin, whose rows are told the same.
     found = lsdb.open_catalog(files / "p.hats")

@@ -1,0 +1,208 @@
+"""Drift: sums that add up exactly, each plausible drift named, and nothing named of the same sky."""
+
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from jpas_gbm.errors import FitError
+from jpas_gbm.features.drift import NO_REFERENCE, Drift, Finding, judge
+from jpas_gbm.features.sky_sums import SAMPLE, SkySums, joined, key_hash, learn_reference
+from jpas_gbm.inference.passing import Tally
+from jpas_gbm.options import SimulateOptions
+from jpas_gbm.simulation.simulate import simulate
+from jpas_gbm.store import from_plain, to_plain
+
+
+@pytest.fixture(scope="module")
+def sky():
+    return simulate(12, config=SimulateOptions(n_source=300, n_labelled=5000, n_unlabelled=2000, n_tiles=40)).target
+
+
+@pytest.fixture(scope="module")
+def held(sky):
+    """Rows of a third of the tiles, and the reference of the others."""
+    tiles = np.unique(sky.key["TILE_ID"])
+    out = np.isin(sky.key["TILE_ID"], np.random.default_rng(1).permutation(tiles)[: len(tiles) // 3])
+    ours = sky.take(np.flatnonzero(~out))
+    misfit = np.random.default_rng(2).lognormal(0, 0.3, len(ours)).astype(np.float32)
+    return sky.take(np.flatnonzero(out)), learn_reference(ours, ours, misfit, "sky")
+
+
+def kinds(drift):
+    return {one.kind for one in drift.findings}
+
+
+def fitted(n):
+    return np.random.default_rng(3).lognormal(0, 0.3, n).astype(np.float32)
+
+
+@pytest.mark.parametrize("size", [60, 700, 1999])
+def test_sums_are_the_same_for_any_cut_and_order(held, size):
+    rows, reference = held
+    misfit, order = fitted(len(rows)), np.random.default_rng(size).permutation(len(rows))
+    whole = reference.count(rows, misfit)
+    parts = [order[i : i + size] for i in range(0, len(rows), size)]
+    total, kept = None, None
+    for part in parts:
+        one = reference.count(rows.take(part), misfit[part])
+        total = joined(total, one)
+        # What is kept of a part beside those before loses nothing, also once it was JSON.
+        told = json.loads(json.dumps(to_plain(Tally(sky=one.beside(kept)))))
+        kept = joined(kept, from_plain(Tally, told).sky)
+    assert total == whole == kept and whole.rows == len(rows) and len(whole.hashes) == SAMPLE
+    assert judge(reference, total) == judge(reference, whole)
+
+
+def test_the_sample_hangs_on_keys_alone(held):
+    rows, reference = held
+    found = reference.count(rows)
+    assert np.array_equal(found.hashes, np.sort(key_hash(rows))[:SAMPLE])
+    later = reference.count(rows.take(np.flatnonzero(key_hash(rows) > found.hashes[-1])))
+    assert len(later.hashes) and not len(later.beside(found).hashes)
+
+
+@pytest.mark.parametrize("n", [200, 600, None])
+def test_the_same_sky_raises_nothing(held, n):
+    rows, reference = held
+    some = np.sort(np.random.default_rng(5).permutation(len(rows))[:n])
+    found = judge(reference, reference.count(rows.take(some), fitted(len(some))))
+    assert not found and found.lines() == [] and found.against == "sky" and found.rows == len(some)
+    assert found.auc is not None and "none from the training sky" in repr(found)
+
+
+def test_rows_that_trained_raise_nothing(sky, held):
+    _, reference = held
+    ours = sky.take(np.flatnonzero(np.isin(sky.key["TILE_ID"], reference.tiles)))
+    assert not judge(reference, reference.count(ours))
+
+
+def test_larger_errors_are_named(held):
+    rows, reference = held
+    found = judge(reference, reference.count(rows.replace(flux_err=rows.flux_err * np.float32(1.5))))
+    assert any(one.kind == "noise" and one.where == "catalogue" for one in found.findings)
+    assert f"errors {found.findings[0].value:.2g} times those of the training sky in" in found.lines()[0]
+    assert 1.3 < found.findings[0].value < 1.8
+    one = rows.bands.index("J0460")
+    error = rows.flux_err.copy()
+    error[:, one] *= np.float32(1.9)
+    found = judge(reference, reference.count(rows.replace(flux_err=error)))
+    assert [(of.kind, of.where) for of in found.findings] == [("noise", "band J0460")]
+    assert found.findings[0].value == pytest.approx(1.9, abs=0.25)
+
+
+def test_a_band_that_is_off_is_named_and_its_neighbours_are_not(held):
+    rows, reference = held
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    for plane in (flux, error):
+        plane[:, rows.bands.index("J0560")] *= np.float32(10**-0.06)
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    assert [(of.kind, of.where) for of in found.findings] == [("offset", "band J0560")]
+    assert found.findings[0].value == pytest.approx(0.15, abs=0.05)
+    assert "band J0560" in found.lines()[0] and "mag fainter, beside the bands next to it" in found.lines()[0]
+
+
+def test_missing_bands_are_named_of_the_catalogue_and_of_a_tile(held):
+    rows, reference = held
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    flux[:, 20:25] = error[:, 20:25] = np.nan
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    named = {f"band {rows.bands.names[b]}" for b in range(20, 25)}
+    assert {of.where for of in found.findings if of.kind == "gaps"} == named
+    assert "missing in 100 % of the rows, in the training sky in" in found.lines()[0]
+    tile = int(rows.key["TILE_ID"][0])
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    there = np.flatnonzero(rows.key["TILE_ID"] == tile)[:, None]
+    flux[there, np.arange(10, 40)] = error[there, np.arange(10, 40)] = np.nan
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    assert [(of.kind, of.where) for of in found.findings] == [("gaps", f"tile {tile}")]
+    assert f"tile {tile}: " in found.lines()[0] and "bands missing that the training sky had" in found.lines()[0]
+
+
+def test_one_tile_is_named_for_its_errors_or_a_band(held):
+    rows, reference = held
+    tile = int(rows.key["TILE_ID"][0])
+    there = rows.key["TILE_ID"] == tile
+    error = rows.flux_err.copy()
+    error[there] *= np.float32(3)
+    found = judge(reference, reference.count(rows.replace(flux_err=error)))
+    assert any(one.kind == "noise" and one.where == f"tile {tile}" for one in found.findings)
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    for plane in (flux, error):
+        plane[there, rows.bands.index("J0460")] *= np.float32(1.8)
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    named = [one for one in found.findings if one.where == f"tile {tile}"]
+    assert [one.kind for one in named] == ["offset"] and "band J0460 is" in named[0].sentence
+    assert named[0].value == pytest.approx(-0.64, abs=0.2)
+
+
+def test_deeper_rows_and_misfits_are_named(held):
+    rows, reference = held
+    found = judge(reference, reference.count(rows.replace(imaging_mag=rows.imaging_mag + np.float32(1))))
+    assert kinds(found) == {"magnitudes"} and "mag in the magnitude of imaging" in found.lines()[0]
+    found = judge(reference, reference.count(rows, fitted(len(rows)) * np.float32(2)))
+    assert {"misfit"} <= kinds(found) <= {"misfit", "domain"}
+    assert "fit no template better than the worst 1 %" in found.lines()[0]
+    # Without imaging the mean of the bands tells.
+    blank = rows.replace(imaging_mag=np.full(len(rows), np.nan, "f4"))
+    dim = np.float32(10**-0.8)
+    found = judge(reference, reference.count(blank.replace(flux=rows.flux * dim, flux_err=rows.flux_err * dim)))
+    assert "magnitudes" in kinds(found) and any("the mean of the observed bands" in line for line in found.lines())
+
+
+def test_a_classifier_sees_what_single_bands_do_not(held):
+    rows, reference = held
+    rng = np.random.default_rng(8)
+    flux = rows.flux * rng.lognormal(0, 0.3, rows.flux.shape).astype("f4")
+    found = judge(reference, reference.count(rows.replace(flux=flux)))
+    assert found.auc > 0.82 and "domain" in kinds(found)
+    assert any("a classifier tells the rows from those of the training sky: AUC" in line for line in found.lines())
+
+
+def test_a_survey_without_tiles_or_errors_is_judged(held, sky):
+    plain = sky.replace(key={"ROW": np.arange(len(sky))}, flux_err=np.full_like(sky.flux, np.nan))
+    reference = learn_reference(plain, plain, None, "mocks")
+    assert not judge(reference, reference.count(plain.take(np.arange(1500))))
+    flux = plain.flux.copy()
+    flux[:, 20:25] = np.nan
+    found = judge(reference, reference.count(plain.replace(flux=flux)))
+    assert kinds(found) == {"gaps"} and "in the training mocks in" in found.lines()[0] and found.tiles == 0
+
+
+def test_what_cannot_be_judged_is_said(held):
+    rows, reference = held
+    found = judge(None, None)
+    assert found.note == NO_REFERENCE and found.lines() == [NO_REFERENCE] and not found
+    assert judge(reference, reference.count(rows.take(np.zeros(0, int)))).lines() == []
+    assert not judge(reference, reference.count(rows.take(np.arange(3))))
+    with pytest.raises(FitError, match="no rows that a catalogue could be compared with"):
+        learn_reference(rows.take(np.zeros(0, int)), rows, None, "sky")
+
+
+def test_a_reference_of_other_bands_does_not_fit(held):
+    rows, reference = held
+    assert not list(reference.misfits(rows.bands))
+    other = type(reference).from_arrays({**reference.to_arrays(), "kind": np.array("moon")})
+    assert "'moon'" in next(iter(other.misfits(rows.bands)))
+    short = type(reference).from_arrays({**reference.to_arrays(), "noise": reference.noise[:, 1:]})
+    assert "not of 55 bands (noise)" in next(iter(short.misfits(rows.bands)))
+    falling = type(reference).from_arrays({**reference.to_arrays(), "edges": reference.edges[::-1]})
+    assert "do not rise" in next(iter(falling.misfits(rows.bands)))
+
+
+def test_many_findings_are_told_shortly():
+    some = tuple(Finding("offset", f"band {i}", 0.1 * i, 0.0, f"band {i}: off") for i in range(9))
+    told = Drift("sky", 10, 2, 0.6, some, 3)
+    assert told.lines()[:5] == [f"band {i}: off" for i in range(5)]
+    assert told.lines()[5:] == ["and 4 more bands alike (0.50 to 0.80)", "and 3 findings more"]
+    assert len(told.to_pandas()) == 9 and list(told.to_pandas().columns)[:2] == ["kind", "where"]
+    assert json.loads(json.dumps(told.to_dict()))["findings"][0]["where"] == "band 0"
+    assert repr(told).startswith("<Drift of 10 rows: band 0: off")
+
+
+def test_sums_compare_by_value(held):
+    rows, reference = held
+    one, two = reference.count(rows), reference.count(rows)
+    assert one == two and one != reference.count(rows.take(np.arange(50))) and one != SimpleNamespace()
+    assert isinstance(one + two, SkySums) and (one + two).rows == 2 * len(rows)
