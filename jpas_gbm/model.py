@@ -20,7 +20,7 @@ from .features.overlap import Overlap
 from .features.recipe import FeatureMatrix, FeatureRecipe, last_named
 from .features.redshifts import RedshiftDensity, Redshifts, candidate_redshifts
 from .features.shift import DomainShift
-from .features.sky_sums import Reference, SkySums
+from .features.sky_sums import Reference, SkySums, key_hash, one_in
 from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelHead, Rule, misfits
 from .predictions import Predictions, is_bare, open_rows, quality_bits
 from .run import claim_folder, thread_count
@@ -270,7 +270,12 @@ class Model:
         return p if doubt is None or self.overlap is None else self.overlap.tempered(p, doubt)
 
     def predict(
-        self, catalogue: Catalogue | Source, *, threads: int = 0, matrix: FeatureMatrix | None = None
+        self,
+        catalogue: Catalogue | Source,
+        *,
+        threads: int = 0,
+        matrix: FeatureMatrix | None = None,
+        share: int | None = None,
     ) -> Predictions:
         """Classify the rows of a catalogue in memory; they agree bit for bit with those that a file would hold.
 
@@ -278,8 +283,8 @@ class Model:
         ----------
         catalogue : Catalogue, astropy Table, DataFrame or path
             n rows of the survey, bands and photometry that the model was trained for.
-        threads, matrix : int, FeatureMatrix
-            Threads of features and trees, 0 is all cores; the features of the rows where they are known.
+        threads, matrix, share : int, FeatureMatrix, int
+            0 is all cores; features, where known; of how many rows one is counted for drift, default by their number.
 
         Returns
         -------
@@ -312,14 +317,16 @@ class Model:
             redshifts=None if self.redshift is None else self.redshifts(catalogue, p, photoz, threads),
             quality=quality_bits(catalogue, self.card.get("magnitude_range"), unlike, tile, blank),
             reference=self.reference,
-            sums=self._counted(catalogue, matrix),
+            sums=self._counted(catalogue, matrix, share or one_in(len(catalogue))),
         )
 
-    def _counted(self, catalogue: Catalogue, matrix: FeatureMatrix) -> SkySums | None:
-        """Count rows for the comparison with those that trained."""
+    def _counted(self, catalogue: Catalogue, matrix: FeatureMatrix, share: int) -> SkySums | None:
+        """Count one row in so many, by its key, for the comparison with those that trained."""
         if self.reference is None:
             return None
-        return self.reference.count(self.conform(catalogue), last_named(matrix, "_misfit"))
+        chosen, misfit = key_hash(catalogue) % np.uint64(share) == 0, last_named(matrix, "_misfit")
+        rows = self.conform(catalogue if share == 1 else catalogue.take(chosen))
+        return self.reference.count(rows, None if misfit is None else misfit[chosen])
 
     def redshifts(
         self, catalogue: Catalogue, p: np.ndarray, photoz: np.ndarray | None = None, threads: int = 1

@@ -27,12 +27,12 @@ _LEAST_OF_TILE = {"offset": 0.15, "noise": np.log(1.4)}
 _SCATTER_OF_TILES = {"offset": 0.03, "noise": 0.12, "tail": 0.05}
 """Of tiles about their mean, where the rows that trained do not tell."""
 
-_FEW_TILES, _FEW_ROWS = 8, 10
+_FEW_TILES, _FEW_ROWS, _TILES_OF_MEDIAN = 8, 10, 4
 _WIDER = 1.5
 """Times the most that a tile that trained deviates must one deviate to be told."""
 
 _DEAD, _ALIVE, _MORE_DEAD = 0.2, 0.8, 3
-_AUC, _AUC_OF_TILES = 0.75, 0.25
+_AUC, _AUC_OF_TILES = 0.75, 0.30
 _MOST_NAMED, _MOST_FINDINGS = 5, 40
 NO_REFERENCE = "the model holds no reference: drift was not judged"
 
@@ -69,7 +69,7 @@ class Drift:
     against : {"sky", "mocks", ""}
         What it was compared with; empty where it was not.
     rows, tiles : int
-        Of the catalogue.
+        That were counted: of long catalogues one row in up to 16, by a hash of its key.
     auc : float or None
         How well a linear classifier tells a sample of the catalogue from one of the training rows; 0.5 is not at all.
     findings : tuple of Finding
@@ -110,7 +110,8 @@ class Drift:
             same = [one for one in self.findings if (one.kind, one.where.split()[0]) == (kind, place)]
             lines += [one.sentence for one in same[:_MOST_NAMED]]
             if rest := same[_MOST_NAMED:]:
-                lines.append(f"and {len(rest)} more {place}s alike ({_span(rest)})")
+                values = sorted(one.value for one in rest)
+                lines.append(f"and {len(rest)} more {place}s alike ({values[0]:.2f} to {values[-1]:.2f})")
         return [*lines, *([f"and {self.unnamed:,} findings more"] if self.unnamed else [])]
 
     def to_dict(self) -> dict[str, object]:
@@ -134,11 +135,6 @@ class Drift:
 
         columns = ["kind", "where", "value", "trained", "sentence"]
         return pd.DataFrame([asdict(one) for one in self.findings], columns=columns)
-
-
-def _span(findings: list[Finding]) -> str:
-    values = [one.value for one in findings]
-    return f"{min(values):.2f} to {max(values):.2f}"
 
 
 def judge(reference: Reference | None, sums: SkySums | None) -> Drift:
@@ -199,6 +195,17 @@ class _Means:
         """One over the number of tiles that rows spread over, (c,)."""
         return np.square(self.n_tile).sum(axis=0) / np.maximum(np.square(self.n.astype(np.float64)), 1)
 
+    def agreed(self, usual: np.ndarray) -> np.ndarray:
+        """Return how far the mean is from what is usual, (c,), as far as the median of tiles goes along.
+
+        A single tile that is far off moves the mean of a few, but is no drift of the catalogue.
+        """
+        excess = self.mean - usual
+        if len(self.per_tile) < _TILES_OF_MEDIAN:
+            return excess
+        middle = np.nanmedian(_quiet((self.per_tile - usual).T), axis=1)
+        return np.where(np.sign(middle) == np.sign(excess), np.sign(excess) * np.minimum(abs(middle), abs(excess)), 0.0)
+
     def between(self, variance: np.ndarray, default: float) -> np.ndarray:
         """Return the variance of tiles beyond that of their rows (method of moments), (c,)."""
         n, tiles = self.n.astype(np.float64), (self.n_tile > 0).sum(axis=0)
@@ -228,10 +235,6 @@ class _Both:
     def _means(self, sums: SkySums, number: int, total: int) -> _Means:
         return _Means.of(sums.bands[:, number], sums.bands[:, total], UNIT)
 
-    @cached_property
-    def _rows_of_tile(self) -> np.ndarray:
-        return self.ours.tails[:, 0]
-
     def _excess(self, kind: str, number: int, total: int, row: int) -> tuple[np.ndarray, np.ndarray]:
         """Return the difference of means by band, and its standard error."""
         ours, theirs = (self._means(sums, number, total) for sums in (self.ours, self.theirs))
@@ -243,7 +246,7 @@ class _Both:
                 + variance * (1 / np.maximum(ours.n, 1) + 1 / np.maximum(theirs.n, 1))
             )
         enough = (ours.n >= _FEW_ROWS) & (theirs.n >= _FEW_ROWS)
-        return np.where(enough, ours.mean - theirs.mean, np.nan), error
+        return np.where(enough, ours.agreed(theirs.mean), np.nan), error
 
     def noise(self) -> Iterator[Finding]:
         """Yield bands whose errors are others than those of training rows of the same brightness."""
@@ -345,7 +348,7 @@ class _Both:
 
     def _of_tiles(self) -> Iterator[tuple[int, str]]:
         """Yield place and name of the tiles that can be judged."""
-        for t in np.flatnonzero((self.ours.tiles >= 0) & (self._rows_of_tile >= _FEW_ROWS)):
+        for t in np.flatnonzero((self.ours.tiles >= 0) & (self.ours.tails[:, 0] >= _FEW_ROWS)):
             yield int(t), f"tile {self.ours.tiles[t]}"
 
     @cached_property
@@ -389,7 +392,7 @@ class _Both:
         found = []
         for t, where in self._of_tiles():
             size = float(np.nanmedian(_quiet(ours.per_tile[t] - theirs.mean)))
-            row = float(np.median(self.reference.scatter[1])) / np.sqrt(self._rows_of_tile[t])
+            row = float(np.median(self.reference.scatter[1])) / np.sqrt(self.ours.tails[:, 0][t])
             if abs(size) > max(_LEAST_OF_TILE["noise"], _WIDER * widest, at * np.hypot(spread, row)):
                 found.append((where, float(np.exp(size))))
         for where, ratio in self._unless_common("noise", found):

@@ -34,6 +34,23 @@ _BLOCK = 8_192
 _MOST_BINS, _ROWS_OF_BIN, _LEAST_IN_BIN = 20, 100, 10
 _MAG, _ZERO_POINT = 2.5 / np.log(10), 31.4
 _FAINTEST = 40.0
+_ENOUGH = 12_500
+"""Rows that are counted of any catalogue, if there are so many."""
+
+
+def one_in(rows: int | None) -> int:
+    """Return of how many rows one is counted: of long catalogues one in up to 16, so that it costs next to nothing.
+
+    Parameters
+    ----------
+    rows : int or None
+        Of the whole catalogue; None where it is not known, and all are counted.
+
+    Returns
+    -------
+    int
+    """
+    return 1 if rows is None else int(np.clip(rows // _ENOUGH, 1, 16))
 
 
 def key_hash(rows: Catalogue) -> np.ndarray:

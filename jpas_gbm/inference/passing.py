@@ -16,7 +16,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError, CatalogueError
 from ..explanation.explanation import WhyColumns
-from ..features.sky_sums import SkySums, joined
+from ..features.sky_sums import SkySums, joined, one_in
 from ..inputs import CHUNK_ROWS, known_by, open_for, open_model
 from ..model import Model
 from ..output.hats import partition_file, write_about
@@ -200,8 +200,8 @@ class Passage:
         The bands that decide.
     kept : KeptColumns or None
         Columns of the catalogue that are carried along.
-    threads, ends, prior : int, Intervals or None, array of float32, shape (k,), or None
-        How far probabilities may move, and those of rows without any flux.
+    threads, ends, prior, share : int, Intervals or None, array of float32, shape (k,), or None, int
+        How far probabilities may move, those of rows without any flux, and of how many rows one is counted for drift.
     """
 
     model: Model
@@ -210,6 +210,7 @@ class Passage:
     threads: int
     ends: Intervals | None = None
     prior: np.ndarray | None = None
+    share: int = 1
 
     def __call__(self, chunk: Catalogue) -> tuple[Predictions, tuple[Column, ...], np.ndarray]:
         """Predict a chunk.
@@ -228,7 +229,7 @@ class Passage:
             As they are written.
         """
         matrix = self.model.features(chunk, self.threads, compare=self.why is not None)
-        part = self.model.predict(chunk, threads=self.threads, matrix=matrix)
+        part = self.model.predict(chunk, threads=self.threads, matrix=matrix, share=self.share)
         more = {} if self.why is None else self.why.of(part, matrix)
         more |= {} if self.ends is None else self.ends.of(part)
         if self.prior is not None:
@@ -313,7 +314,7 @@ class Worker:
         self._refuse_other_model()
         why = None if job.explain is None else WhyColumns(model, job.explain, job.pair, 1)
         ends = Intervals(model, 1) if job.intervals else None
-        self.passage = Passage(model, why, job.kept, 1, ends, prior_of(model, job.blank))
+        self.passage = Passage(model, why, job.kept, 1, ends, prior_of(model, job.blank), one_in(job.rows))
         self.imaging = index_imaging(list(job.imaging)) if job.imaging else None
 
     def _refuse_other_model(self) -> None:

@@ -15,6 +15,7 @@ import numpy as np
 from ..errors import CatalogueError, ConfigError, OutputError
 from ..explanation.explanation import WhyColumns
 from ..features.drift import Drift, judge
+from ..features.sky_sums import one_in
 from ..inputs import CHUNK_ROWS, about_model, content_of, files_of, known_by, marks_of, open_for, open_model
 from ..model import Model
 from ..output.hats import HATS, write_hats
@@ -310,7 +311,7 @@ class _Stream:
             spool.remove()
             return told
         spool.release()
-        return self._summary(spool.folder, spool.tally, spool.columns, str(shard))
+        return self._summary(spool.folder, spool.tally, spool.columns, None, str(shard))
 
     def on_cluster(
         self, at: _Cluster, out: str | Path, overwrite: bool, progress: Progress | None
@@ -346,9 +347,9 @@ class _Stream:
         with gathered(catalogue, out, plan, job, cluster, overwrite, progress) as found:
             self._refuse_changed(plan)
             tally, columns = self._checked(found.parts)
-            drift = judge(self.model.reference, tally.sky).to_dict()
-            found.place(out, {**job.header, "made": found.made, "drift": drift}, overwrite)
-        return self._summary(out, replace(tally, seconds=time.perf_counter() - start), columns)
+            drift = judge(self.model.reference, tally.sky)
+            found.place(out, {**job.header, "made": found.made, "drift": drift.to_dict()}, overwrite)
+        return self._summary(out, replace(tally, seconds=time.perf_counter() - start), columns, drift)
 
     def _plan(self, out: str | Path) -> Plan:
         """Return what this run is known again by."""
@@ -376,7 +377,8 @@ class _Stream:
         """Predict the rows that a spool lacks, chunk by chunk."""
         reader, start = self.reader, time.perf_counter()
         ends = Intervals(self.model, self.threads) if self.intervals else None
-        passage = Passage(self.model, self.why, self.kept, self.threads, ends, prior_of(self.model, self.blank))
+        prior, share = prior_of(self.model, self.blank), one_in(self.reader.rows)
+        passage = Passage(self.model, self.why, self.kept, self.threads, ends, prior, share)
         first, last = (0, None) if shard is None else shard.part(reader.rows or 0, self.chunk_rows)
         total = reader.rows or 0 if last is None else last - first
         done = spool.tally
@@ -425,7 +427,8 @@ class _Stream:
             self.reader.layout.words.clear()  # which words are known was not heard of the rows that others read
         tally, columns = self._checked(spools)
         header = self._header(min(spool.made for spool in spools), content_of)
-        header["drift"] = judge(self.model.reference, tally.sky).to_dict()
+        drift = judge(self.model.reference, tally.sky)
+        header["drift"] = drift.to_dict()
         head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
         closing: dict[str, str | int] = {"NROWS": tally.rows, "NCOLS": len(columns), "IDSUM": f"{tally.ids:016x}"}
 
@@ -440,7 +443,7 @@ class _Stream:
                 for rows in pieces():
                     writer.write(rows)
                 writer.closing = closing
-        return self._summary(out, tally, columns)
+        return self._summary(out, tally, columns, drift)
 
     def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> dict[str, object]:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
@@ -458,7 +461,9 @@ class _Stream:
         header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **header["inputs"]}
         return header
 
-    def _summary(self, out: str | Path, tally: Tally, columns: Sequence[Column], shard: str = "") -> PredictionSummary:
+    def _summary(
+        self, out: str | Path, tally: Tally, columns: Sequence[Column], drift: Drift | None, shard: str = ""
+    ) -> PredictionSummary:
         self.reader.counted = tally.reading
         quality = self.reader.quality if not shard else tally.reading
         return PredictionSummary(
@@ -473,7 +478,7 @@ class _Stream:
             seconds=tally.seconds,
             warnings=(*quality.notes(), *self._forgotten(tally)),
             shard=shard,
-            drift=None if shard else judge(self.model.reference, tally.sky),
+            drift=drift,
         )
 
     def _forgotten(self, tally: Tally) -> list[str]:
