@@ -399,8 +399,7 @@ def replace_file(place: Path, content: bytes) -> None:
 
     Parameters
     ----------
-    place : Path
-    content : bytes
+    place, content : Path, bytes
     """
     mine = place.with_name(f".{place.name}.{uuid.uuid4().hex}.partial")
     mine.write_bytes(content)
