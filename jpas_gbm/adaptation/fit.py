@@ -493,6 +493,5 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
         **after._asdict(),
         known=LabelledRows.of(dataset.target_rows("train", "val")) if regime.reads_labels else None,
     )
-    model = with_few_bands(model, regime, folds, members_of, run)
-    model = with_redshifts(model, dataset, regime, stages, run)
+    model = with_redshifts(with_few_bands(model, regime, folds, members_of, run), dataset, regime, stages, run)
     return with_reference(model, dataset, regime.target_rows, run)
