@@ -20,14 +20,14 @@ Kind = Literal["gaps", "noise", "offset", "magnitudes", "misfit", "domain"]
 ALPHA = 0.001
 """Chance of a false alarm of each kind of test, shared by the bands, and among tiles by all of them (Bonferroni)."""
 
-_LEAST = {"offset": 0.05, "noise": np.log(1.2), "gaps": 0.10, "tail": 0.05}
+_LEAST = {"offset": 0.05, "noise": np.log(1.3), "gaps": 0.10, "tail": 0.05}
 """What is not told however sure it is: mag, ln of a factor, and shares of rows."""
 
 _LEAST_OF_TILE = {"offset": 0.15, "noise": np.log(1.4)}
 _SCATTER_OF_TILES = {"offset": 0.03, "noise": 0.12, "tail": 0.05}
 """Of tiles about their mean, where the rows that trained do not tell."""
 
-_FEW_TILES, _FEW_ROWS, _TILES_OF_MEDIAN = 8, 10, 4
+_FEW_TILES, _FEW_ROWS, _ROWS_OF_TILE, _TILES_OF_MEDIAN = 8, 10, 30, 4
 _WIDER = 1.5
 """Times the most that a tile that trained deviates must one deviate to be told."""
 
@@ -348,7 +348,7 @@ class _Both:
 
     def _of_tiles(self) -> Iterator[tuple[int, str]]:
         """Yield place and name of the tiles that can be judged."""
-        for t in np.flatnonzero((self.ours.tiles >= 0) & (self.ours.tails[:, 0] >= _FEW_ROWS)):
+        for t in np.flatnonzero((self.ours.tiles >= 0) & (self.ours.tails[:, 0] >= _ROWS_OF_TILE)):
             yield int(t), f"tile {self.ours.tiles[t]}"
 
     @cached_property
