@@ -43,7 +43,7 @@ class FakeFitted:
     recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
     few_bands: Any = None
     brightness: Any = None
-    predict, widen = Model.predict, Model.widen
+    predict, widen, _counted = Model.predict, Model.widen, Model._counted
 
     def features(self, catalogue: Catalogue, threads: int = 1, compare: bool = False) -> Any:
         self.chunks.append(len(catalogue))
