@@ -62,13 +62,13 @@ docs: $(READY) requirements-docs.lock ## build the documentation (build/docs/ind
 	@$(BIN)/python -m sphinx -b html -W --keep-going -q docs build/docs && echo "open build/docs/index.html"
 
 demo-page: $(READY) ## make reports/demo anew (its picture where chromium is installed)
-	@$(BIN)/jpas-gbm demo --out build/demo --threads 1 --overwrite
+	@rm -rf build/demo && $(BIN)/jpas-gbm demo --out build/demo --threads 1
 	@cp build/demo/report.html build/demo/comparison.json reports/demo/
 	@if command -v chromium >/dev/null; then chromium --headless --no-sandbox --hide-scrollbars --window-size=1280,980 \
 	  --screenshot=reports/demo/page.png "file://$(CURDIR)/reports/demo/report.html" >/dev/null 2>&1; fi
 
 demo-check: $(READY) ## a fresh demo against reports/demo: same words and numbers, but for times, versions and paths
-	@$(BIN)/jpas-gbm demo --out build/demo --threads 1 --overwrite
+	@rm -rf build/demo && $(BIN)/jpas-gbm demo --out build/demo --threads 1
 	@$(BIN)/python tools/same_page.py reports/demo/report.html build/demo/report.html
 
 paper: $(READY) ## figures of results/demo at the width of a column, in a page of LaTeX (where pdflatex is installed)
