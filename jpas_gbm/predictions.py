@@ -20,6 +20,7 @@ from .surveys.catalogue import Catalogue
 from .surveys.column_names import ColumnNames, canonical
 from .surveys.columns import listed
 from .surveys.conversion import kept_name
+from .surveys.positions import mixed_columns
 from .surveys.quality import QualityBit
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
@@ -72,15 +73,7 @@ def mixed_ids(rows: np.ndarray, names: Sequence[str]) -> np.ndarray:
     -------
     array of uint64, shape (n,)
     """
-    total = np.zeros(len(rows), dtype=np.uint64)
-    for name in names:
-        # The finaliser of SplitMix64 (Steele, Lea and Flood 2014), which scatters every bit of its input.
-        mixed = total ^ np.ascontiguousarray(rows[name]).astype(np.int64).view(np.uint64)
-        mixed = mixed + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        total = mixed ^ (mixed >> np.uint64(31))
-    return total
+    return mixed_columns((rows[name] for name in names), len(rows))
 
 
 @dataclass(frozen=True, eq=False)

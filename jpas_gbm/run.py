@@ -395,8 +395,12 @@ def _claim(out: str | Path, overwrite: bool, inputs: Inputs, directory: bool) ->
 def _named(name: str | Path) -> list[Path]:
     """Return the files or the folder that a word names: a wildcard may name several."""
     path = Path(name)
-    found = [path] if path.exists() else [Path(one) for one in glob.glob(str(path), recursive=True)]
-    return [one.resolve() for one in found or [path]]
+    return [one.resolve() for one in _globbed(path) or [path]]
+
+
+def _globbed(path: Path) -> list[Path]:
+    """Return the path where something is there, else what it names as a wildcard, sorted by name."""
+    return [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
 
 
 def spelt_out(word: str | Path) -> list[Path]:
@@ -418,9 +422,7 @@ def spelt_out(word: str | Path) -> list[Path]:
         If nothing is of such a name.
     """
     path = Path(word)
-    if not glob.has_magic(str(path)) or path.exists():
-        return [path]
-    found = sorted(Path(one) for one in glob.glob(str(path), recursive=True))
+    found = _globbed(path) if glob.has_magic(str(path)) else [path]
     if not found:
         raise CatalogueError(f"{path}: there is no file of such a name.")
     return found

@@ -14,6 +14,7 @@ from pydantic import PlainSerializer, PlainValidator
 from ..errors import FitError
 from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
+from ..surveys.positions import mixed_columns
 from .bases import Stored
 
 SAMPLE = 1_000
@@ -64,18 +65,8 @@ def key_hash(rows: Catalogue) -> np.ndarray:
     Returns
     -------
     array of uint64, shape (n,)
-
-    Notes
-    -----
-    The finaliser of splitmix64 (Steele, Lea and Flood 2014), once for each part of the key.
     """
-    found = np.zeros(len(rows), dtype=np.uint64)
-    for name in sorted(rows.key):
-        found = (found ^ rows.key[name].astype(np.uint64)) + np.uint64(0x9E3779B97F4A7C15)
-        for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-            found = (found ^ (found >> np.uint64(shift))) * np.uint64(factor)
-        found ^= found >> np.uint64(31)
-    return found
+    return mixed_columns((rows.key[name] for name in sorted(rows.key)), len(rows))
 
 
 def _packed(array: np.ndarray) -> str:

@@ -111,7 +111,11 @@ class Yields:
             0 where no list is so pure.
         """
         drawn = [draws.mean(axis=0) for one in self.readings for draws in (one.true, one.checked)]
-        reached = np.flatnonzero(np.min(drawn, axis=0) / self.size >= purity)
+        return self._longest_where(np.min(drawn, axis=0) / self.size >= purity)
+
+    def _longest_where(self, enough: np.ndarray) -> int:
+        """Return the last size of which a condition (sizes,) holds; 0 where it holds of none."""
+        reached = np.flatnonzero(enough)
         return int(self.size[reached[-1]]) if len(reached) else 0
 
     def at(self, n: int) -> int:
@@ -406,8 +410,7 @@ def measured(yields: Yields, corrected: np.ndarray, options: ListOptions, magnit
     naive = None
     if options.kind in ("purity", "fdr"):
         wanted = options.value if options.kind == "purity" else 1 - options.value
-        reached = np.flatnonzero(yields.expected / yields.size >= wanted)
-        naive = int(yields.size[reached[-1]]) if len(reached) else 0
+        naive = yields._longest_where(yields.expected / yields.size >= wanted)
 
     def interval(*values: np.ndarray) -> tuple[float, float]:
         low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
@@ -438,5 +441,4 @@ def _alone(reading: Yields, options: ListOptions, size: int) -> int:
     """Return how long the list of a purity would be by one reading alone; other rules have one length."""
     if options.kind != "purity":
         return size
-    reached = np.flatnonzero(replace(reading, other=None).purity_bound(options.confidence) >= options.value)
-    return int(reading.size[reached[-1]]) if len(reached) else 0
+    return reading._longest_where(replace(reading, other=None).purity_bound(options.confidence) >= options.value)

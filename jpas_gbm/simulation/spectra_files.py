@@ -365,6 +365,7 @@ def _redrock(hdus: HDUList, path: Path) -> Templates:
     )  # fmt: skip
 
 
+_GRID = ("wavelength", "loglam", "flux")
 _KEYS = {
     "wavelength": ("wavelength", "wave", "lambda", "lam"),
     "loglam": ("loglam", "logwave"),
@@ -392,12 +393,12 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
     try:
         with np.load(path, allow_pickle=False) as store:
             names = [name for name in store.files if _readable(store, name)]
-            wave, log, flux = (_key(names, what) for what in ("wavelength", "loglam", "flux"))
+            wave, log, flux = (_key(names, what) for what in _GRID)
             if flux is None or (wave is None and log is None):
                 raise CatalogueError(f"{path}: has no flux on wavelengths. It has {', '.join(names)}.")
             grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
             values = np.atleast_2d(np.asarray(store[flux], dtype=np.float32))
-            given = {what: store[key] for what in [*_KEYS][3:] if (key := _key(names, what))}
+            given = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
     except (OSError, ValueError, KeyError, EOFError) as error:
         raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
     if grid.ndim != 1:
@@ -471,13 +472,12 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
-    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(table.column_names, what))}
+    names = table.column_names
+    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(names, what))}
     if (logs := held.pop("loglam", None)) and "wavelength" not in held:
         held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
     if not {"wavelength", "flux"} <= held.keys():
-        raise CatalogueError(
-            f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(table.column_names)}."
-        )
+        raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
     grids: dict[bytes, list[int]] = {}
     for row, wave in enumerate(held.pop("wavelength")):
         pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error") if what in held}

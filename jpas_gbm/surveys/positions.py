@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -293,11 +293,40 @@ def overlap_duplicates(catalogue: Catalogue, radius: float, tile: str = "TILE_ID
     return keep
 
 
+def _scattered(values: np.ndarray) -> np.ndarray:
+    """Scatter every bit of uint64 values: a step and the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
+    mixed = values + np.uint64(0x9E3779B97F4A7C15)
+    mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return mixed ^ (mixed >> np.uint64(31))
+
+
+def mixed_columns(columns: Iterable[np.ndarray], rows: int) -> np.ndarray:
+    """Return a hash of some integer columns of each row; of one column no two values have the same.
+
+    Parameters
+    ----------
+    columns : iterable of array of int, shape (n,)
+        In an order that counts.
+    rows : int
+        Their n.
+
+    Returns
+    -------
+    array of uint64, shape (n,)
+        Looks random; 0 without a column.
+    """
+    found = np.zeros(rows, dtype=np.uint64)
+    for column in columns:
+        found = _scattered(found ^ np.ascontiguousarray(column).astype(np.int64).view(np.uint64))
+    return found
+
+
 def ids_from_key(key: Mapping[str, np.ndarray], salt: int = 0) -> np.ndarray:
     """Make an object id from a row key: the same in every run, negative, so never a TARGETID.
 
     DESI's targets have positive ids. A source without one gets a number below -2^62, mixed from its
-    key columns (Steele et al. 2014, SplitMix64) and not glued from their digits. Two keys share one
+    key columns (SplitMix64) and not glued from their digits. Two keys share one
     with odds of n² / 2^63; they would then count as one object, which no split can leak.
 
     Parameters
@@ -315,10 +344,7 @@ def ids_from_key(key: Mapping[str, np.ndarray], salt: int = 0) -> np.ndarray:
     columns = [np.ascontiguousarray(column, dtype=np.int64).view(np.uint64) for column in key.values()]
     mixed = np.zeros(len(columns[0]), dtype=np.uint64)
     for column in (np.full(len(mixed), salt, dtype=np.uint64), *columns):
-        mixed += column + np.uint64(0x9E3779B97F4A7C15)
-        mixed = (mixed ^ (mixed >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        mixed = (mixed ^ (mixed >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-        mixed ^= mixed >> np.uint64(31)
+        mixed = _scattered(mixed + column)
     return (mixed >> np.uint64(2)).view(np.int64) + np.iinfo(np.int64).min
 
 
