@@ -159,6 +159,8 @@ def judge(reference: Reference | None, sums: SkySums | None) -> Drift:
         return Drift("", 0 if sums is None else sums.rows, 0, note=NO_REFERENCE)
     if sums is None or not sums.rows:
         return Drift(reference.kind, 0, 0)
+    if sums.rows < _FEW_ROWS:
+        return Drift(reference.kind, sums.rows, 0, note=f"drift was not judged: fewer than {_FEW_ROWS} rows")
     both = _Both(reference, sums)
     found = [*both.gaps(), *both.noise(), *both.offsets(), *both.tails(), *both.domain()]
     found += [*both.dead_tiles(), *both.noisy_tiles(), *both.shifted_tiles()]

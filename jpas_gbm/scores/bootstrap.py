@@ -228,7 +228,7 @@ def _wilson(share: float, variance: float, n: float, level: float) -> tuple[floa
     z = float(ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
-    return max(middle - half, 0.0), min(middle + half, 1.0)
+    return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)
 
 
 def replicate(scorers: Sequence[Scorer], groups: np.ndarray | None, n: int = RESAMPLES, seed: int = 0) -> Replicates:

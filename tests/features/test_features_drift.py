@@ -175,7 +175,8 @@ def test_what_cannot_be_judged_is_said(held):
     found = judge(None, None)
     assert found.note == NO_REFERENCE and found.lines() == [NO_REFERENCE] and not found
     assert judge(reference, reference.count(rows.take(np.zeros(0, int)))).lines() == []
-    assert not judge(reference, reference.count(rows.take(np.arange(3))))
+    few = judge(reference, reference.count(rows.take(np.arange(3))))
+    assert not few and few.rows == 3 and few.lines() == ["drift was not judged: fewer than 10 rows"]
     with pytest.raises(FitError, match="no rows that a catalogue could be compared with"):
         learn_reference(rows.take(np.zeros(0, int)), rows, None, "sky")
 

@@ -209,13 +209,14 @@ def answered(true: int, right: int, said: int, rows: int = 400):
 
 
 @pytest.mark.parametrize("name", ["recall", "precision", "f1"])
-@pytest.mark.parametrize(("true", "right", "said"), [(10, 10, 10), (10, 0, 10), (12, 9, 11)])
+@pytest.mark.parametrize(("true", "right", "said"), [(10, 10, 10), (10, 0, 10), (10, 0, 7), (12, 9, 11)])
 def test_intervals_of_proportions_are_wilsons(name, true, right, said):
     found = bootstrap(*answered(true, right, said), None, 2000, 1)[f"per_class.QSO_high.{name}"]
     of = {"recall": true, "precision": said, "f1": true + said - right}[name]
     expected = binomtest(right, of).proportion_ci(method="wilson")
     expected = [2 * end / (1 + end) if name == "f1" else end for end in expected]
     assert found == pytest.approx(expected, abs=1e-9 if right in (0, true) else 0.05)
+    assert right or found[0] == 0.0
 
 
 def test_rows_of_one_object_are_one_trial():
