@@ -416,7 +416,7 @@ def sky_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) 
     labels = np.concatenate([y for _, y in groups.values()])
     mean, axes, shares = learnt_plane(margins[labels >= 0], labels[labels >= 0])
     placed = {name: ((m - mean) @ axes, y) for name, (m, y) in groups.items()}
-    return _laid_out(placed, classes, seed, range(-1, len(classes)), tuple(shares))
+    return _laid_out(placed, classes, seed, (), tuple(shares))
 
 
 def pair_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0) -> SkyMap | None:
@@ -430,8 +430,7 @@ def pair_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0)
     Returns
     -------
     SkyMap or None
-        In units of the log-odds before calibration; its frame is that of the two classes. None where there are fewer
-        than three classes.
+        In units of the log-odds before calibration. None where there are fewer than three classes.
     """
     if len(classes) < 3:
         return None
@@ -445,10 +444,10 @@ def pair_map(groups: Mapping[str, Group], classes: Sequence[str], seed: int = 0)
 
 
 def _laid_out(
-    placed: Mapping[str, Group], classes: Sequence[str], seed: int, framed: Sequence[int], shares: tuple[float, ...]
+    placed: Mapping[str, Group], classes: Sequence[str], seed: int, first: Sequence[int], shares: tuple[float, ...]
 ) -> SkyMap:
-    """Return contours and points of rows in a plane; the frame holds the classes of the codes `framed`."""
-    whole = [xy[y == code] for xy, y in placed.values() for code in framed]
+    """Return contours and points of rows in a plane; points of the classes of the codes `first` are kept first."""
+    whole = [xy[y == code] for xy, y in placed.values() for code in range(-1, len(classes))]
     whole = [part for part in whole if len(part) >= _FEWEST] or [xy for xy, _ in placed.values() if len(xy)]
     edges = [_edges([part[:, i] for part in whole]) for i in range(2)]
     mass: dict[str, np.ndarray] = {}
@@ -464,7 +463,7 @@ def _laid_out(
     points = {}
     for name, (xy, y) in placed.items():
         order = rng.permutation(len(xy))
-        order = order[np.argsort(~np.isin(y[order], list(framed)), kind="stable")]
+        order = order[np.argsort(~np.isin(y[order], list(first)), kind="stable")]
         kept = np.sort(order[:_MOST_POINTS])
         points[name] = np.column_stack([xy[kept], y[kept]]).astype(np.float32)
     centres = [(edge[1:] + edge[:-1]) / 2 for edge in edges]

@@ -8,11 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ..errors import ListError
+from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
 from ..surveys.quality import QualityBit
-from .predicted import Predicted
+from ..surveys.tables import open_table
+from ..surveys.units import degrees_per_unit
+from .predicted import Predicted, column_numbers
 from .records import FootprintSize
 
 if TYPE_CHECKING:
@@ -316,3 +320,94 @@ def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predi
     keep[worse] = False
     notes.append(f"{int((~keep).sum())} rows repeat a source of an overlapping tile and were left out.")
     return predicted.take(keep), tuple(notes)
+
+
+def column_words(column: pd.Series) -> np.ndarray:
+    """Return the words of a column of a table; blank where there is none.
+
+    Parameters
+    ----------
+    column : Series
+
+    Returns
+    -------
+    array of str
+    """
+    return np.where(column.isna(), "", as_text(column.to_numpy(object)))
+
+
+def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """Return the positions of another's table in degrees, whatever unit it states; NaN where there is none.
+
+    Parameters
+    ----------
+    table : path, DataFrame or Table
+        States units, but for a DataFrame.
+    frame : DataFrame
+        Its n rows.
+    ra, dec : str
+        Names of the columns: numbers, or words in degrees or in hours and degrees as SIMBAD writes them.
+    name : str
+        What the table is called in messages.
+
+    Returns
+    -------
+    ra, dec : array of float64, shape (n,)
+
+    Raises
+    ------
+    ListError
+        If a unit is no angle, a word no position, or a number none that can be.
+    """
+    if frame[ra].dtype.kind in "fiu" and frame[dec].dtype.kind in "fiu":
+        found = np.stack([column_numbers(frame, one, name) * _degrees(table, one, name) for one in (ra, dec)])
+    else:
+        found = _spelt(frame, ra, dec, name)
+    with np.errstate(invalid="ignore"):
+        wrong = np.flatnonzero((np.abs(found[1]) > 90) | (found[0] < -360) | (found[0] > 720))
+    if len(wrong):
+        place = f"{found[0][wrong[0]]:g}, {found[1][wrong[0]]:g}"
+        raise ListError(
+            f"{name}: {len(wrong):,} of {len(frame):,} rows have a position in {ra} and {dec} that is none ({place} "
+            "deg, say). Check the columns and their units."
+        )
+    return found[0], found[1]
+
+
+def _degrees(table: object, column: str, name: str) -> float:
+    """Return the degrees in one of the unit that a table states of a column; no unit is degrees."""
+    if isinstance(table, str | Path):
+        stated = open_table(table).columns.get(column)
+        unit = None if stated is None else stated.unit
+    else:
+        given = None if isinstance(table, pd.DataFrame) else getattr(table[column], "unit", None)  # type: ignore[index]
+        unit = None if given is None else str(given)
+    degrees = degrees_per_unit(unit)
+    if degrees is None:
+        raise ListError(
+            f"{name}: the unit of {column} is '{unit}', which is no angle that is read here: positions are ICRS in "
+            "deg, rad, arcmin, arcsec or hours."
+        )
+    return degrees
+
+
+def _spelt(frame: pd.DataFrame, ra: str, dec: str, name: str) -> np.ndarray:
+    """Return positions in words as degrees (2, n); NaN where blank."""
+    words = np.stack([column_words(frame[ra]), column_words(frame[dec])])
+    given, places = (words != "").all(axis=0), np.full(words.shape, np.nan)
+    try:
+        places[:, given] = words[:, given].astype(np.float64)
+        return places
+    except ValueError:
+        pass
+    from astropy.coordinates import SkyCoord
+
+    try:
+        found = SkyCoord(*words[:, given].tolist(), unit=("hourangle", "deg"))
+    except ValueError as error:
+        raise ListError(
+            f"{name}: positions in {ra} and {dec} are neither degrees nor hours and degrees such as 12 34 56.7, "
+            f"+01 23 45 ({error})."
+        ) from error
+    places[:, given] = found.ra.deg, found.dec.deg
+    return places

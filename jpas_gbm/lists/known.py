@@ -13,24 +13,25 @@ import pandas as pd
 from ..errors import CatalogueError, ListError
 from ..surveys.column_names import ColumnNames
 from ..surveys.columns import Vocabulary
+from ..surveys.conversion import class_words
+from ..surveys.curation import apply_label_rules
 from ..surveys.imaging import RADIUS
 from ..surveys.labels import LabelledRows
-from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex, made_here
 from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
-from ..surveys.schema import aliases
+from ..surveys.schema import aliases, load_schema
 from ..surveys.scheme import LabelScheme
-from ..surveys.tables import open_table
-from ..surveys.units import degrees_per_unit
+from .footprint import column_words, sky_places
 from .mix import Mix
-from .predicted import Predicted, Tables, as_frame, column_numbers, each
+from .predicted import Predicted, Tables, as_frame, each
 from .records import KnownCount
 
 if TYPE_CHECKING:
     from ..surveys.recognition import Source
 
 _OBJECT = "TARGETID"
+_ANY_LABELS = "labels_by_position"
 
 BY_MODEL = "the model's own rows"
 """Name of the catalogue of rows that trained, chose or calibrated."""
@@ -208,7 +209,7 @@ def read_known(known: Tables | None, field: Predicted, scheme: LabelScheme) -> l
     """Read catalogues of known sources.
 
     Of a label catalogue that a survey file describes, rows with a label to trust count: a failed redshift leaves its
-    source unknown. Of other tables every row counts, whatever its class.
+    source unknown. Of other tables every row counts, whatever its class; a redshift with a warning tells none.
 
     Parameters
     ----------
@@ -263,9 +264,24 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
             f"the predictions ({', '.join(field.ids)}): none of its sources can be found."
         )
     cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
-    words = np.full(len(frame), "") if cls is None else _text(frame[cls])
-    redshift = np.full(len(frame), np.nan) if z is None else pd.to_numeric(frame[z], errors="coerce").to_numpy("f8")
+    words = np.full(len(frame), "") if cls is None else column_words(frame[cls])
+    redshift = np.full(len(frame), np.nan) if z is None else _numbers(frame[z])
+    doubtful = ~_trusted(frame, names, name)
+    words, redshift = np.where(doubtful, "", words), np.where(doubtful, np.nan, redshift)
     return KnownTable(name, ids, ra, dec, words, redshift)
+
+
+def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
+    """Return which rows of a table of any origin have a class to trust, by the rules by which these are labels."""
+    schema = load_schema(_ANY_LABELS)
+    rules = () if schema.labels is None else schema.labels.rules
+    found = {rule.column[0]: names.find(rule.column) for rule in rules}
+    held = {ours: _numbers(frame[theirs]) for ours, theirs in found.items() if theirs is not None}
+    return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
+
+
+def _numbers(column: pd.Series) -> np.ndarray:
+    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
 
 
 def _is_label_catalogue(source: Source) -> bool:
@@ -275,87 +291,6 @@ def _is_label_catalogue(source: Source) -> bool:
     except CatalogueError:
         return False
     return schema.kind == "labels" and not schema.generic
-
-
-def _text(column: pd.Series) -> np.ndarray:
-    return np.where(column.isna(), "", as_text(column.to_numpy(object)))
-
-
-def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str) -> tuple[np.ndarray, np.ndarray]:
-    """Return the positions of another's table in degrees, whatever unit it states; NaN where there is none.
-
-    Parameters
-    ----------
-    table : path, DataFrame or Table
-        States units, but for a DataFrame.
-    frame : DataFrame
-        Its n rows.
-    ra, dec : str
-        Names of the columns: numbers, or words in degrees or in hours and degrees as SIMBAD writes them.
-    name : str
-        What the table is called in messages.
-
-    Returns
-    -------
-    ra, dec : array of float64, shape (n,)
-
-    Raises
-    ------
-    ListError
-        If a unit is no angle, a word no position, or a number none that can be.
-    """
-    if frame[ra].dtype.kind in "fiu" and frame[dec].dtype.kind in "fiu":
-        found = np.stack([column_numbers(frame, one, name) * _degrees(table, one, name) for one in (ra, dec)])
-    else:
-        found = _spelt(frame, ra, dec, name)
-    with np.errstate(invalid="ignore"):
-        wrong = np.flatnonzero((np.abs(found[1]) > 90) | (found[0] < -360) | (found[0] > 720))
-    if len(wrong):
-        place = f"{found[0][wrong[0]]:g}, {found[1][wrong[0]]:g}"
-        raise ListError(
-            f"{name}: {len(wrong):,} of {len(frame):,} rows have a position in {ra} and {dec} that is none ({place} "
-            "deg, say). Check the columns and their units."
-        )
-    return found[0], found[1]
-
-
-def _degrees(table: object, column: str, name: str) -> float:
-    """Return the degrees in one of the unit that a table states of a column; no unit is degrees."""
-    if isinstance(table, str | Path):
-        stated = open_table(table).columns.get(column)
-        unit = None if stated is None else stated.unit
-    else:
-        given = None if isinstance(table, pd.DataFrame) else getattr(table[column], "unit", None)  # type: ignore[index]
-        unit = None if given is None else str(given)
-    degrees = degrees_per_unit(unit)
-    if degrees is None:
-        raise ListError(
-            f"{name}: the unit of {column} is '{unit}', which is no angle that is read here: positions are ICRS in "
-            "deg, rad, arcmin, arcsec or hours."
-        )
-    return degrees
-
-
-def _spelt(frame: pd.DataFrame, ra: str, dec: str, name: str) -> np.ndarray:
-    """Return positions in words as degrees (2, n); NaN where blank."""
-    words = np.stack([_text(frame[ra]), _text(frame[dec])])
-    given, places = (words != "").all(axis=0), np.full(words.shape, np.nan)
-    try:
-        places[:, given] = words[:, given].astype(np.float64)
-        return places
-    except ValueError:
-        pass
-    from astropy.coordinates import SkyCoord
-
-    try:
-        found = SkyCoord(*words[:, given].tolist(), unit=("hourangle", "deg"))
-    except ValueError as error:
-        raise ListError(
-            f"{name}: positions in {ra} and {dec} are neither degrees nor hours and degrees such as 12 34 56.7, "
-            f"+01 23 45 ({error})."
-        ) from error
-    places[:, given] = found.ra.deg, found.dec.deg
-    return places
 
 
 _LEAST_P = 0.1
@@ -433,7 +368,9 @@ def with_results(
         If no result is of a candidate, with a class, or most are not of candidates.
     """
     theirs = sources.source >= len(sources.names) - files
-    column, label = scheme.code(cls), np.where(theirs, scheme.label(sources.cls, sources.z.astype(np.float64)), -1)
+    said, which = np.unique(np.char.upper(np.char.strip(sources.cls)), return_inverse=True)
+    types = np.array([class_words(scheme).get(str(word), "") for word in said])[which]
+    column, label = scheme.code(cls), np.where(theirs, scheme.label(types, sources.z.astype(np.float64)), -1)
     of_list = mix.correct(every.p, every.mag)[:, column] >= _LEAST_P
     rows = np.flatnonzero((label >= 0) & of_list)
     unclear = theirs & (label < 0) & of_list
@@ -445,8 +382,8 @@ def with_results(
     notes = [f"results: {told}"]
     if unclear.any():
         notes.append(
-            f"{unclear.sum()} observed candidates have no class that is known here ({words}) and count neither "
-            "way: where these are mostly wrong ones, purity is less than said."
+            f"{unclear.sum()} observed candidates have no class that is known here ({words}), no redshift, or one with "
+            "a warning, and count neither way: where these are mostly wrong ones, purity is less than said."
         )
     return found, notes
 
@@ -474,7 +411,7 @@ def _words_of(cls: np.ndarray, scheme: LabelScheme) -> str:
     """Return the classes and types that are known, and the words of results that name none of them."""
     known = Vocabulary(tuple(dict.fromkeys([*scheme.classes, *scheme.spectypes])))
     said, rows = np.unique(np.char.strip(cls), return_counts=True)
-    known.hear(said, scheme.understood(said)[0].max(axis=1) >= 0, rows)
+    known.hear(said, np.isin(np.char.upper(said), list(class_words(scheme))), rows)
     return ", ".join(known.known) + (f"; {known.strange()} say none" if known.rows else "")
 
 

@@ -20,13 +20,14 @@ from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
 from ..store import provenance, to_plain
 from ..surveys.column_names import ColumnNames
+from ..surveys.conversion import class_words
 from ..surveys.imaging import RADIUS
 from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
 from ..surveys.scheme import LabelScheme, default_scheme
-from .known import sky_places
+from .footprint import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of
 
 Z95 = 1.959964
@@ -358,9 +359,7 @@ def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, n
             f"{name}: has no classes: neither {', '.join(f'P_{kind}' for kind in chances)} nor a column such as "
             f"{THEIR_CLASSES[0]} or CLASS. It has: {', '.join(frame.columns) or 'no columns'}."
         )
-    words = {word.upper(): kind for word, kind in _spectral_words().items()}
-    words |= _SQUEZE if column.upper() == THEIR_CLASSES[0] else {}
-    words |= {one.upper(): one for one in scheme.classes if one not in scheme.spectypes}
+    words = class_words(scheme) | (_SQUEZE if column.upper() == THEIR_CLASSES[0] else {})
     given = as_text(frame[column].to_numpy(object)).tolist()
     types = np.array([words.get(one.removesuffix(".0").upper(), "") for one in given])
     if not (types != "").any():
@@ -369,10 +368,6 @@ def _their_types(frame: pd.DataFrame, names: ColumnNames, scheme: LabelScheme, n
             f"{', '.join(scheme.spectypes)} and {', '.join(scheme.classes)}."
         )
     return types
-
-
-def _spectral_words() -> dict[str, str]:
-    return {word: kind for kind, of in aliases().spectypes.items() for word in of}
 
 
 def _truth(

@@ -13,7 +13,7 @@ from .columns import ROW, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
 from .labels import as_ids, doubt_counts
 from .quality import QualityCount
-from .schema import SurveySchema
+from .schema import SurveySchema, aliases
 from .scheme import LabelScheme
 
 _OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
@@ -264,6 +264,27 @@ def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:
     return np.where(nowhere, -1 - np.arange(len(cell)), cell)
 
 
+def class_words(scheme: LabelScheme | None = None, spectypes: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return what words for classes say: the spectral types GALAXY, QSO, STAR, or classes that are named themselves.
+
+    Parameters
+    ----------
+    scheme : LabelScheme, optional
+        The classes that may be named.
+    spectypes : mapping of str to str, optional
+        Words for spectral types; default: those of ``configs/aliases.yaml``.
+
+    Returns
+    -------
+    dict of str to str
+        By word, in capitals.
+    """
+    if spectypes is None:
+        spectypes = {word: of for of, words in aliases().spectypes.items() for word in words}
+    known = {name.upper(): name for name in scheme.classes} if scheme else {}
+    return known | {name.upper(): of for name, of in spectypes.items()}
+
+
 def spectral_types(
     columns: Mapping[str, np.ndarray], layout: Layout, scheme: LabelScheme | None = None
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -285,8 +306,7 @@ def spectral_types(
     """
     section = layout.schema.labels
     assert section is not None
-    known = {name.upper(): name for name in scheme.classes} if scheme else {}
-    known |= {name.upper(): of for name, of in section.spectypes.items()}
+    known = class_words(scheme, section.spectypes)
     values = np.char.upper(np.char.strip(columns[section.spectype[0]].astype(str)))
     words, which, counts = np.unique(values, return_inverse=True, return_counts=True)
     types = np.array([known.get(str(name), "") for name in words], dtype=str)

@@ -83,8 +83,8 @@ def test_both_readings_are_updated(make, first, world):
 def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, first, world):
     table = results(first, world)
     with pytest.raises(ListError, match="--observed: none of its sources that is .*Give the results of") as caught:
-        make(table.assign(CLASS=np.where(np.arange(40) < 30, "quasar", " AGN ")))
-    assert "(QSO_high, QSO_low, GALAXY, STAR, QSO; 'quasar' 30, 'AGN' 10 say none)" in str(caught.value)
+        make(table.assign(CLASS=np.where(np.arange(40) < 30, "blazar", " AGN ")))
+    assert "(QSO_high, QSO_low, GALAXY, STAR, QSO; 'blazar' 30, 'AGN' 10 say none)" in str(caught.value)
     with pytest.raises(ListError, match="--observed: none of its sources is a row of the predictions, by id or within"):
         make(table.assign(RA=table["RA"] + 20, NUMBER=table["NUMBER"] + 10**6))
     dull = world[1].take(np.argsort(world[1].p[:, 0])[:40])
@@ -93,8 +93,8 @@ def test_results_of_other_sources_or_without_classes_are_refused_or_named(make, 
     half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "", table["CLASS"])))
     assert any("10 observed candidates have no class that is known here (QSO_high" in note for note in half.notes)
     assert not any("say none" in note for note in half.notes)
-    half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "quasar", table["CLASS"])))
-    assert any("STAR, QSO; 'quasar' 10 say none) and count neither way" in note for note in half.notes)
+    half = make(table.assign(CLASS=np.where(np.arange(40) < 10, "blazar", table["CLASS"])))
+    assert any("STAR, QSO; 'blazar' 10 say none), no redshift, or one" in note for note in half.notes)
 
 
 def test_a_catalogue_of_labels_is_no_result_of_a_list(make, first, world):
@@ -112,3 +112,22 @@ def test_a_catalogue_of_labels_is_no_result_of_a_list(make, first, world):
         ListError, match=r"only [\d,]+ of the [\d,]+ sources .* catalogue of labels.*Give it as --known"
     ):
         make(everything.iloc[: 3 * len(label) // 4])
+
+
+def test_results_speak_the_words_that_labels_may_and_doubtful_redshifts_count_neither_way(make, first, world):
+    """SIMBAD's words and those of a visual inspection; prepare --labels reads the same."""
+    table, asked = results(first, world), {"number": 60, "purity": None}
+    plain = make(table, **asked)
+    told = [note for note in plain.notes if note.startswith("results: ")]
+    spelt = {"QSO": " Quasar", "GALAXY": "GiG", "STAR": "wd*"}
+    other = table.rename(columns={"CLASS": "main_type", "Z": "rvz_redshift"})
+    found = make(other.assign(main_type=other["main_type"].map(spelt)), **asked)
+    assert [note for note in found.notes if note.startswith("results: ")] == told
+    for doubtful in (
+        {"ZWARN": np.where(np.arange(40) < 15, 4, 0)},
+        {"VI_QUALITY": np.where(np.arange(40) < 15, "1", "4")},
+    ):
+        less = make(table.assign(**doubtful), **asked)
+        assert any(note.startswith("15 observed candidates have no class") for note in less.notes)
+        assert any("results: 25 candidates were observed" in note for note in less.notes)
+        assert not set(less.to_pandas()["NUMBER"]) & set(table["NUMBER"])

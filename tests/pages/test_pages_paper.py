@@ -17,7 +17,7 @@ from jpas_gbm.errors import ConfigError, OutputError
 from jpas_gbm.explanation.blocks import LINES
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages.figures.attribution import mark_lines
-from jpas_gbm.pages.figures.data import map_figure, spectrum_figure
+from jpas_gbm.pages.figures.data import _frame, _out_of_frame, map_figure, spectrum_figure
 from jpas_gbm.pages.figures.objects import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
 from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure
@@ -196,6 +196,13 @@ def test_the_second_map_parts_the_first_two_classes_and_its_contours_are_whole(s
     points = made.points["source"]
     assert points[points[:, 2] == 0, 0].min() > points[points[:, 2] == 1, 0].max()
     assert pair_map({"source": (margins[:, :2], np.zeros(300, int))}, ("A", "B")) is None
+    # Every class stands in the frame, also the one that neither of the two is, far below.
+    (x0, x1), (y0, y1) = _frame(made)
+    assert (points[:, 0] > x0).all() and (points[:, 0] < x1).all()
+    assert (points[:, 1] > y0).all() and (points[:, 1] < y1).all()
+    assert _out_of_frame([made]) == ""
+    astray = replace(made, points={"source": np.vstack([points, [[0, y1 + 1, -1], [x0 - 1, 0, 2]]])})
+    assert _out_of_frame([made, astray]) == " Beyond the frames lie 2 of 602 points."
 
 
 def test_waterfall_writes_minus_signs_and_keeps_its_bars_inside(results, ax):

@@ -5,6 +5,7 @@ By band, and in the space that a model has learnt.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -403,13 +404,28 @@ def map_figure(sky_map: SkyMap, ax: Axes, *, group: str = "", title: str = "", s
     if not group:
         _contours(sky_map, "source", MUTED, ax)
         ax.plot([], [], color=MUTED, label=source)
-    x, y = sky_map.x, sky_map.y
-    edge = [(v[1] - v[0]) * 1.5 for v in (x, y)]
-    ax.set(xlim=(x[0] - edge[0], x[-1] + edge[0]), ylim=(y[0] - edge[1], y[-1] + edge[1]), title=title)
+    (left, right), (bottom, top) = _frame(sky_map)
+    ax.set(xlim=(left, right), ylim=(bottom, top), title=title)
     ax.set(xlabel=sky_map.axes[0], ylabel=sky_map.axes[1])
     framed = {"frameon": True, "framealpha": 0.85, "edgecolor": "none"}
     ax.legend(loc="best", fontsize=7.5, handletextpad=0.2 if group else 0.4, **framed)
     return ax
+
+
+def _frame(sky_map: SkyMap) -> np.ndarray:
+    """Return the ends of both axes (2, 2) of a map."""
+    return np.array([(v[0] - 1.5 * (v[1] - v[0]), v[-1] + 1.5 * (v[1] - v[0])) for v in (sky_map.x, sky_map.y)])
+
+
+def _out_of_frame(maps: Sequence[SkyMap]) -> str:
+    """Return a sentence on the points of maps that lie beyond their frames; empty where none does."""
+    out = every = 0
+    for one in maps:
+        low, high = _frame(one).T
+        for points in one.points.values():
+            out += int(((points[:, :2] < low) | (points[:, :2] > high)).any(axis=1).sum())
+            every += len(points)
+    return f" Beyond the frames lie {out:,} of {every:,} points." if out else ""
 
 
 def _contours(found: SkyMap, part: str, colour: str, ax: Axes) -> None:
@@ -423,8 +439,7 @@ def _contours(found: SkyMap, part: str, colour: str, ax: Axes) -> None:
 
 
 _SECOND = (
-    "Second row: the log-odds of {0} against {1}, and of either against the likeliest other class, before calibration; "
-    "the frame is that of these two classes. "
+    "Second row: the log-odds of {0} against {1}, and of either against the likeliest other class, before calibration. "
 )
 
 
@@ -451,5 +466,6 @@ def _map_plate(exhibits: Exhibits) -> Plate | None:
         model=f"Model {exhibits.calibration.run}. " if exhibits.calibration is not None else "",
         levels=listed([f"{100 * level:.0f} %" for level in LEVELS]),
         n=", ".join(f"{found.rows[g]:,} {name}" for g, name in words.items() if g in found.rows),
+        lost=_out_of_frame(maps),
         beyond=f" Where less than 1 % of the {source} lie: {listed(far)} sky." if far else "",
     )
