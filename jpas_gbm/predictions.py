@@ -130,7 +130,7 @@ class Predictions:
     @cached_property
     def drift(self) -> Drift:
         """In what these rows differ from those that the model was trained for."""
-        return judge(self.reference, self.sums)
+        return judge(self.reference, self.sums, int(np.isnan(self.probabilities[:, 0]).sum()))
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts().items())

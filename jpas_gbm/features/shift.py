@@ -12,6 +12,11 @@ from ..options import TwinlessOptions
 from ..surveys.catalogue import Catalogue
 from .bases import Stored
 
+FEW_TILES = 8
+"""Of fewer tiles their scatter is not measured."""
+
+_TILES_OF_MEDIAN = 4
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class DomainShift(Stored):
@@ -319,3 +324,171 @@ def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
     refused = "common zero points, offsets of classes, variations and outliers"
     note = f"measured without labels, {refused} look like errors of the templates and are not corrected: "
     return replace(report, taken=taken, notes=(*notes, note + "; ".join(doubts) + "."))
+
+
+@dataclass(frozen=True)
+class Means:
+    """Means over rows of something that is summed by tile, of c columns.
+
+    Parameters
+    ----------
+    n, mean : array, shape (c,)
+        Rows and their mean.
+    per_tile : array of float64, shape (t, c)
+        Mean of each tile; NaN where it has no row.
+    n_tile : array of float64, shape (t, c)
+    """
+
+    n: np.ndarray
+    mean: np.ndarray
+    per_tile: np.ndarray
+    n_tile: np.ndarray
+
+    @classmethod
+    def of(cls, count: np.ndarray, total: np.ndarray, unit: float = 1.0) -> Means:
+        """Return the means of what was summed.
+
+        Parameters
+        ----------
+        count, total : array of int, shape (t, c)
+            Rows, and sums over them.
+        unit : float
+            What one of a sum is worth.
+
+        Returns
+        -------
+        Means
+        """
+        n = count.sum(axis=0)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return cls(n, total.sum(axis=0) / unit / n, total / unit / count, count.astype(np.float64))
+
+    @property
+    def uneven(self) -> np.ndarray:
+        """One over the number of tiles that rows spread over, (c,)."""
+        return np.square(self.n_tile).sum(axis=0) / np.maximum(np.square(self.n.astype(np.float64)), 1)
+
+    def agreed(self, usual: np.ndarray) -> np.ndarray:
+        """Return how far the mean is from what is usual, as far as the median of tiles goes along.
+
+        A single tile that is far off moves the mean of a few, but is no drift of the catalogue.
+
+        Parameters
+        ----------
+        usual : array, shape (c,)
+
+        Returns
+        -------
+        array, shape (c,)
+        """
+        excess = self.mean - usual
+        if len(self.per_tile) < _TILES_OF_MEDIAN:
+            return excess
+        middle = middles((self.per_tile - usual).T)
+        return np.where(np.sign(middle) == np.sign(excess), np.sign(excess) * np.minimum(abs(middle), abs(excess)), 0.0)
+
+    def between(self, variance: np.ndarray, default: float) -> np.ndarray:
+        """Return the variance of tiles beyond that of their rows (method of moments).
+
+        Parameters
+        ----------
+        variance : array, shape (c,)
+            Of rows.
+        default : float
+            Standard deviation of tiles where there are too few to tell.
+
+        Returns
+        -------
+        array, shape (c,)
+        """
+        n, tiles = self.n.astype(np.float64), (self.n_tile > 0).sum(axis=0)
+        q = np.nansum(self.n_tile * np.square(self.per_tile - self.mean), axis=0)
+        spread = n - np.square(self.n_tile).sum(axis=0) / np.maximum(n, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            tau = np.maximum((q - (tiles - 1) * variance) / spread, 0.0)
+        return np.where(tiles >= FEW_TILES, tau, default**2)
+
+
+def middles(values: np.ndarray) -> np.ndarray:
+    """Return the median of what is known of each row; 0 where nothing is.
+
+    Parameters
+    ----------
+    values : array, shape (..., c)
+
+    Returns
+    -------
+    array, shape (...)
+    """
+    none = np.isnan(values).all(axis=-1, keepdims=True)
+    return np.asarray(np.nanmedian(np.where(none, 0.0, values), axis=-1))
+
+
+def atoms_of(b: int) -> np.ndarray:
+    """Return what each of some bands that is off by one shows, beside the mean of both neighbours.
+
+    Parameters
+    ----------
+    b : int
+        Bands.
+
+    Returns
+    -------
+    array, shape (b, b)
+        A column for each band.
+    """
+    return np.asarray(np.eye(b) - 0.5 * (np.eye(b, k=1) + np.eye(b, k=-1)))
+
+
+def sharpness(excess: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return the standard error of how far each band is off.
+
+    Parameters
+    ----------
+    excess, error : array, shape (b,)
+        Deviations from the mean of both neighbours, mag, and their errors.
+
+    Returns
+    -------
+    array, shape (b,)
+        Infinite where nothing is known.
+    """
+    weight = np.where(np.isfinite(excess), 1 / np.maximum(np.square(error), 1e-12), 0.0)
+    with np.errstate(divide="ignore"):
+        return np.asarray(1 / np.sqrt(weight @ np.square(atoms_of(len(excess)))))
+
+
+def pursued(excess: np.ndarray, error: np.ndarray, at: float, least: np.ndarray) -> Iterator[tuple[int, float]]:
+    """Yield bands that are off, and by how much, from deviations from the mean of both neighbours.
+
+    A band that is off by d shows d itself and -d/2 on either side. The band that explains most is taken away before
+    the next is looked for (matching pursuit, Mallat and Zhang 1993).
+
+    Parameters
+    ----------
+    excess, error : array, shape (b,)
+        Deviations, mag, and their errors.
+    at : float
+        How many standard errors it must be.
+    least : array, shape (b,)
+        What is not told of each band, mag.
+
+    Yields
+    ------
+    place, size : int, float
+        Of a band, and mag.
+    """
+    b, atoms = len(excess), atoms_of(len(excess))
+    known = np.isfinite(excess)
+    weight = np.where(known, 1 / np.maximum(np.square(error), 1e-12), 0.0)
+    left, power = np.where(known, excess, 0.0), np.maximum(weight @ np.square(atoms), 1e-300)
+    own = weight @ np.square(atoms) > 0
+    for _ in range(b):
+        size = np.where(own, (weight * left) @ atoms / power, 0.0)
+        good = np.where(np.abs(size) > least, np.abs(size) * np.sqrt(power), 0.0)
+        best = int(np.argmax(good))
+        if good[best] <= at:
+            return
+        yield best, float(size[best])
+        left = np.where(known, left - size[best] * atoms[:, best], 0.0)
+        own[best] = False

@@ -16,6 +16,7 @@ from ..surveys.bands import BandSystem
 from ..surveys.catalogue import Catalogue
 from ..surveys.positions import mixed_columns
 from .bases import Stored
+from .shift import Means
 
 SAMPLE = 1_000
 """Rows that a domain AUC is measured on, of each side, at most."""
@@ -29,7 +30,12 @@ OBSERVED, N_OFFSET, OFFSET, N_NOISE, NOISE = range(5)
 TAILS = ("rows", "imaging", "imaging faint", "imaging bright", "known", "faint", "bright", "fitted", "misfit")
 """What is counted of each tile: rows, those of known magnitude (imaging, mean flux) beyond limits, and of misfit."""
 
-_WIDEST_OFFSET, _WIDEST_NOISE = 0.5, 1.5
+KNOWN = TAILS.index("known")
+"""Rows with a usable flux."""
+
+WIDEST_OFFSET, WIDEST_NOISE = 0.5, 1.5
+"""Deviations beyond these, in mag and in ln of an error, count as these."""
+
 _LEAST_SNR = 5.0
 _BLOCK = 8_192
 _MOST_BINS, _ROWS_OF_BIN, _LEAST_IN_BIN = 20, 100, 10
@@ -136,6 +142,18 @@ class SkySums:
     def rows(self) -> int:
         """How many rows were counted."""
         return int(self.tails[:, 0].sum())
+
+    @property
+    def missing(self) -> Means:
+        """The share of rows that lack each band, of those with any."""
+        rows = np.broadcast_to(self.tails[:, KNOWN, None], self.bands[:, OBSERVED].shape)
+        return Means.of(rows, rows - self.bands[:, OBSERVED])
+
+    @property
+    def blank(self) -> Means:
+        """The share of rows without a usable flux, of one column."""
+        rows = self.tails[:, :1]
+        return Means.of(rows, rows - self.tails[:, KNOWN : KNOWN + 1])
 
     def beside(self, known: SkySums | None) -> SkySums:
         """Return these sums without what of their sample no longer counts beside rows that are known.
@@ -266,8 +284,8 @@ class Reference(Stored):
             offset = offset - self.offset[place]
             noise = noise - self.noise[place]
             offset[outside] = noise[outside] = np.nan
-            offset = np.clip(offset, -_WIDEST_OFFSET, _WIDEST_OFFSET)
-            noise = np.clip(noise, -_WIDEST_NOISE, _WIDEST_NOISE)
+            offset = np.clip(offset, -WIDEST_OFFSET, WIDEST_OFFSET)
+            noise = np.clip(noise, -WIDEST_NOISE, WIDEST_NOISE)
             known, first = np.unique(tile[at], return_index=True)
             where = np.searchsorted(tiles, known)
             parts = (seen, *_whole(offset), *_whole(noise))
@@ -357,7 +375,7 @@ def learn_reference(rows: Catalogue, fitted: Catalogue, misfit: np.ndarray | Non
     place = np.searchsorted(edges[1:-1], bright)
     middles = [np.stack([_median(part[place == i]) for i in range(bins)]) for part in (offset, noise)]
     scatter = []
-    for part, middle, widest in zip((offset, noise), middles, (_WIDEST_OFFSET, _WIDEST_NOISE), strict=True):
+    for part, middle, widest in zip((offset, noise), middles, (WIDEST_OFFSET, WIDEST_NOISE), strict=True):
         left = np.clip(part - middle[place], -widest, widest)
         scatter.append([float(np.std(one[np.isfinite(one)])) if np.isfinite(one).any() else 0.0 for one in left.T])
     limits = [*_ends(rows.imaging_mag), *_ends(bright), _ends(np.zeros(0) if misfit is None else misfit)[0]]

@@ -114,9 +114,9 @@ class PredictionSummary:
                 f"{unknown:,} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
                 "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
             )
-        if self.drift is not None and self.drift.lines():
-            told = [f"  {line}" for line in self.drift.lines()]
-            lines += [told[0].strip()] if self.drift.note else ["The catalogue differs from what trained:", *told]
+        if self.drift is not None:
+            head = ["The catalogue differs from what trained:"] if self.drift else []
+            lines += [*head, *(f"  {line}" if head else line for line in self.drift.lines()), *self.drift.further()]
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
 
     def __repr__(self) -> str:
@@ -347,7 +347,7 @@ class _Stream:
         with gathered(catalogue, out, plan, job, cluster, overwrite, progress) as found:
             self._refuse_changed(plan)
             tally, columns = self._checked(found.parts)
-            drift = judge(self.model.reference, tally.sky)
+            drift = judge(self.model.reference, tally.sky, tally.quality.get("NO_PHOTOMETRY", 0))
             found.place(out, {**job.header, "made": found.made, "drift": drift.to_dict()}, overwrite)
         return self._summary(out, replace(tally, seconds=time.perf_counter() - start), columns, drift)
 
@@ -427,7 +427,7 @@ class _Stream:
             self.reader.layout.words.clear()  # which words are known was not heard of the rows that others read
         tally, columns = self._checked(spools)
         header = self._header(min(spool.made for spool in spools), content_of)
-        drift = judge(self.model.reference, tally.sky)
+        drift = judge(self.model.reference, tally.sky, tally.quality.get("NO_PHOTOMETRY", 0))
         header["drift"] = drift.to_dict()
         head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
         closing: dict[str, str | int] = {"NROWS": tally.rows, "NCOLS": len(columns), "IDSUM": f"{tally.ids:016x}"}

@@ -137,6 +137,65 @@ def test_one_tile_is_named_for_its_errors_or_a_band(held):
     assert named[0].value == pytest.approx(-0.64, abs=0.2)
 
 
+def test_rows_without_flux_are_told_however_they_are_spread(held):
+    rows, reference = held
+    rng = np.random.default_rng(4)
+    for share, told in ((0.3, True), (0.05, True), (0.004, False)):
+        flux, error = rows.flux.copy(), rows.flux_err.copy()
+        blank = rng.random(len(rows)) < share
+        flux[blank] = error[blank] = np.nan
+        found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+        assert found.blank == blank.sum() and f"{blank.sum()} rows without usable flux" in found.further()
+        assert kinds(found) == ({"blank"} if told else set()) and f"{blank.sum()} rows" in repr(found)
+        if told:
+            assert found.findings[0].value == pytest.approx(share, rel=0.3)
+            assert "of the rows are without a usable flux, in the training sky 0 %" in found.lines()[0]
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    there = rows.key["TILE_ID"] == rows.key["TILE_ID"][0]
+    flux[there] = error[there] = np.nan
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    assert [(of.kind, of.where) for of in found.findings] == [("blank", f"tile {rows.key['TILE_ID'][0]}")]
+    none = rows.replace(flux=np.full_like(flux, np.nan), flux_err=np.full_like(flux, np.nan))
+    assert "100 % of the rows are without a usable flux" in judge(reference, reference.count(none)).lines()[0]
+    assert judge(None, reference.count(none)).further() == [f"{len(rows):,} rows without usable flux"]
+
+
+def test_where_six_tiles_trained_twice_the_errors_are_told_and_the_limit_is_said(sky):
+    tiles = np.random.default_rng(1).permutation(np.unique(sky.key["TILE_ID"]))
+    ours, rows = (sky.take(np.flatnonzero(np.isin(sky.key["TILE_ID"], some))) for some in (tiles[:6], tiles[6:14]))
+    reference = learn_reference(ours, ours, None, "sky")
+    same = judge(reference, reference.count(rows))
+    assert not same and 1.35 < same.limits["noise"] < 1.6 and 0.05 < same.limits["offset"] < 0.3
+    assert f"drift is told from errors of {same.limits['noise']:.2g} times" in same.further()[0]
+    assert same.further()[0].endswith("6 tiles trained, 8 tiles here")
+    found = judge(reference, reference.count(rows.replace(flux_err=rows.flux_err * np.float32(2))))
+    assert found.findings[0].kind == "noise" and found.findings[0].value == pytest.approx(2, abs=0.3)
+
+
+def test_what_was_cut_off_is_told_as_a_limit(held):
+    rows, reference = held
+    for factor, words in ((1e20, "errors more than 4.4 times"), (1e-20, "errors less than 0.23 times")):
+        found = judge(reference, reference.count(rows.replace(flux_err=rows.flux_err * np.float32(factor))))
+        assert words in found.lines()[0] and not any("tile" in one.where for one in found.findings)
+    flux, error = rows.flux.copy(), rows.flux_err.copy()
+    for plane in (flux, error):
+        plane[:, rows.bands.index("J0560")] *= np.float32(0.05)
+    found = judge(reference, reference.count(rows.replace(flux=flux, flux_err=error)))
+    told = next(one for one in found.findings if one.kind == "offset")
+    assert told.where == "band J0560" and "more than 0." in told.sentence and 0.4 < told.value < 3.25
+    # A band that is off in the whole catalogue is not told again of its tiles.
+    assert not [one for one in found.findings if one.where.startswith("tile")]
+
+
+def test_mocks_without_trays_say_nothing_of_the_trays_of_a_sky(held):
+    rows, _ = held
+    mocks = simulate(12, config=SimulateOptions(n_source=2000, n_labelled=300, n_unlabelled=50, n_tiles=12)).source
+    reference = learn_reference(mocks, mocks, None, "mocks")
+    found = judge(reference, reference.count(rows))
+    assert not [one for one in found.findings if one.kind == "gaps"]
+    assert "bands: mocks have no trays, so that gaps of tiles were not judged" in found.further()[0]
+
+
 def test_deeper_rows_and_misfits_are_named(held):
     rows, reference = held
     found = judge(reference, reference.count(rows.replace(imaging_mag=rows.imaging_mag + np.float32(1))))
