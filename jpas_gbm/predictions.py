@@ -456,12 +456,13 @@ def open_rows(
         If it is of another survey than the model, or lacks bands.
     """
     reader = CatalogueReader(source, survey)
-    name = reader.schema.name
+    name = reader.schema.of
     if trained_for is not None and name != trained_for:
         raise FeatureMismatch(
             f"{reader.path}: is read as a catalogue of '{name}', the model was trained for '{trained_for}'. Bands, "
             f"depths and photometry differ: refusing to predict. Fit a model on '{name}'; if the file is of "
-            f"'{trained_for}' after all, say so with --survey {trained_for}."
+            f"'{trained_for}' after all, say so with --survey {trained_for}, or in a survey file of your own for its "
+            f"columns by the line 'survey: {trained_for}'."
         )
     if set(bands.names) <= set(reader.bands.names):
         return reader

@@ -306,7 +306,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     if best.log_loss <= before.log_loss or undecided(best, before):
         if len(scored) > 1:
             tried = ", ".join(f"{name} {one.log_loss:.4f}" for name, one in scored.items())
-            run.note(f"few labels have a twin; the shift is measured on {how} (log loss on validation: {tried}).")
+            few = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
+            run.note(f"{few}: both ways were tried, and {how} measure the shift (log loss on validation: {tried}).")
         return Prepared(regime, found[how], run, data, plain, repaired=True)
     run.note(
         f"preparing the mocks by {how} did not help on target validation (log loss {best.log_loss:.4f} "

@@ -279,6 +279,8 @@ def _problems(
     yield from (note for file in reader.quality.files.values() for note in file.notes)
     if sky is None:
         yield "no position: labels and imaging cannot be matched on the sky"
+    if reader.schema.survey:
+        yield f"its measurements are of '{reader.schema.survey}', whose models take it"
     if reader.schema.name.startswith("sdss") and not facts.photometry.startswith("dered"):
         yield "magnitudes are not corrected for Galactic extinction, as dered_* are (u differs by 0.1-0.2)"
 

@@ -217,7 +217,7 @@ class CatalogueReader:
 
     def _catalogue(self, parts: _Parts) -> Catalogue:
         try:
-            return Catalogue(bands=self.bands, survey=self.schema.name, photometry=self.photometry.rule.name, **parts)
+            return Catalogue(bands=self.bands, survey=self.schema.of, photometry=self.photometry.rule.name, **parts)
         except CatalogueError as error:
             raise CatalogueError(f"{self.path}: {error}") from error
 

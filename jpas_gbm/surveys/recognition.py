@@ -184,7 +184,8 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     return (
         f"{table.place}: is a table of no survey that is known here ({', '.join(lacking)}). {near} "
         f"It has: {listed(table)}.{_other_tables(table)} "
-        "For another survey, write a survey file (see configs/surveys) and name it with --survey."
+        "For another survey or other names of columns, 'jpas-gbm survey init FILE' drafts a survey file: mend it, and "
+        "name it with --survey."
     )
 
 

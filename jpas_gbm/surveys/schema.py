@@ -199,6 +199,9 @@ class SurveySchema(Options):
 
     name: str = Field(description="Name of the survey file.")
     title: str = Field(description="One line for people.")
+    survey: str = Field(
+        "", description="Survey whose measurements the table holds, in another arrangement; default: one of its own."
+    )
     kind: Kind = Field(description="What its tables are.")
     recognised: bool = Field(True, description="Whether a table is taken for one that is not named: --survey.")
     formats: tuple[str, ...] = Field((), description="How the names of the formats begin that it is recognised in.")
@@ -231,6 +234,11 @@ class SurveySchema(Options):
     unused: dict[str, str] = Field({}, description="Columns that are known and not used, each with the reason.")
     extra_sentinels: tuple[float, ...] = Field((), description="Values that are missing in floating extra columns.")
     ignore: tuple[str, ...] = Field((), description="Columns that must not be taken for what they seem; for people.")
+
+    @property
+    def of(self) -> str:
+        """Name of the survey that the rows are of, by which models know theirs."""
+        return self.survey or self.name
 
     @property
     def default_bands(self) -> str | None:

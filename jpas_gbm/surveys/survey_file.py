@@ -216,6 +216,7 @@ def draft_survey(source: Source) -> SurveyDraft:
     lines += [f"{role}: {found[role] or 'TO_FILL   # no column of a known spelling'}" for role in ("ra", "dec")]
     notes = [f"{role}: {found[role] or 'not found, to be filled in'}" for role in ("ra", "dec", "class", "z")]
     if bands:
+        lines[2:2] = bands.known
         lines += ["", *bands.lines]
         notes += bands.notes
     else:
@@ -236,6 +237,14 @@ class _Bands:
     lines: list[str]
     notes: list[str]
     columns: tuple[str, ...]
+
+    @property
+    def known(self) -> list[str]:
+        """The line that says of which survey the rows are, for people to complete."""
+        system = self.lines[1].removeprefix("  system: ")
+        shipped = [one for one in map(load_schema, survey_names()) if one.kind == "catalogue" and one.bands]
+        names = [one.name for one in shipped if one.bands and system in (one.bands.system, one.default_bands)]
+        return [f"# survey: {' or '.join(names)}   # if it is: models of it take this table"] if names else []
 
 
 def _bands(table: RawTable) -> _Bands | None:
@@ -298,7 +307,7 @@ def _drafted(
         *bands,
         "",
         "photometry:",
-        f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}",
+        f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}   # of the measurement: a model refuses another",
     ]
     lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
     lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]

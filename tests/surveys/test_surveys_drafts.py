@@ -51,6 +51,31 @@ def test_of_systems_that_share_bands_the_one_that_is_whole_is_drafted(tmp_path):
     assert jg.read(frame, survey=str(tmp_path / "mine.yaml")).bands.names == bands
 
 
+def test_a_table_of_ones_own_may_hold_measurements_of_a_known_survey(tmp_path):
+    from jpas_gbm.errors import FeatureMismatch
+    from jpas_gbm.predictions import open_rows
+    from jpas_gbm.surveys.bands import band_system
+
+    system = band_system("jpas55")
+    columns = {f"F_{band}": [3.0] for band in system.names} | {f"E_{band}": [0.1] for band in system.names}
+    frame = pd.DataFrame({"RA": [10.0], "DEC": [1.0]} | columns)
+    text = draft_survey(frame).text
+    line = next(line for line in text.split("\n") if line.startswith("# survey: "))
+    assert "jpas_idr202406" in line and "sdss" not in line
+    (tmp_path / "mine.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(FeatureMismatch, match="by the line 'survey: jpas_idr202406'"):
+        open_rows(frame, system, "jpas_idr202406", str(tmp_path / "mine.yaml"))
+    (tmp_path / "same.yaml").write_text(text.replace(line, "survey: jpas_idr202406"), encoding="utf-8")
+    found = open_rows(frame, system, "jpas_idr202406", str(tmp_path / "same.yaml")).read()
+    assert found.survey == "jpas_idr202406" and found.photometry == "F"
+    assert any("jpas_idr202406" in one for one in jg.inspect(frame, survey=str(tmp_path / "same.yaml")).files[0].problems)
+
+
+def test_a_table_that_nothing_knows_is_sent_to_a_draft():
+    with pytest.raises(CatalogueError, match="'jpas-gbm survey init FILE' drafts a survey file"):
+        jg.read(pd.DataFrame({"RA": [10.0], "DEC": [1.0], "colour": [2.0]}))
+
+
 def test_a_stated_unit_is_no_guess(tmp_path):
     from astropy.table import Table
 

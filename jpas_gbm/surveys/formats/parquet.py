@@ -253,11 +253,14 @@ class FrameTable(RawTable):
         if twice:
             raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
         # FITS columns are big-endian, which Arrow does not take.
+        import pandas as pd
+
         swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
         try:
             plain = frame.assign(**{str(name): values for name, values in swapped.items()}).rename(columns=str)
             levels = {str(n): i for i, n in enumerate(plain.index.names) if n is not None and str(n) not in plain}
-            plain = plain.assign(**{name: plain.index.get_level_values(i) for name, i in levels.items()})
+            beside = pd.DataFrame({name: plain.index.get_level_values(i) for name, i in levels.items()}, plain.index)
+            plain = pd.concat([plain, beside], axis=1) if levels else plain
             self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
