@@ -307,7 +307,7 @@ def _drafted(
         *bands,
         "",
         "photometry:",
-        f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}   # of the measurement: a model refuses another",
+        f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}   # a model refuses another measurement",
     ]
     lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
     lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]

@@ -68,7 +68,8 @@ def test_a_table_of_ones_own_may_hold_measurements_of_a_known_survey(tmp_path):
     (tmp_path / "same.yaml").write_text(text.replace(line, "survey: jpas_idr202406"), encoding="utf-8")
     found = open_rows(frame, system, "jpas_idr202406", str(tmp_path / "same.yaml")).read()
     assert found.survey == "jpas_idr202406" and found.photometry == "F"
-    assert any("jpas_idr202406" in one for one in jg.inspect(frame, survey=str(tmp_path / "same.yaml")).files[0].problems)
+    problems = jg.inspect(frame, survey=str(tmp_path / "same.yaml")).files[0].problems
+    assert any("jpas_idr202406" in problem for problem in problems)
 
 
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():

@@ -181,6 +181,19 @@ def test_what_cannot_be_understood_is_said() -> None:
         read_labels(_frame(FLUX + "_{band}", ERROR + "_{band}", **keys))
 
 
+def test_a_column_of_numbers_and_text_is_text(tmp_path: Path) -> None:
+    frame = _frame("f_{band}", "e_{band}", ALPHA_J2000="ALPHA_J2000", DELTA_J2000="DELTA_J2000")
+    given = {"flux": "f_{band}", "error": "e_{band}"}
+    plain = Catalogue.from_table(frame, "jpas_idr202406", columns=given)
+    mixed = frame.assign(note=[1, "a"] * (len(frame) // 2), f_J0660=frame["f_J0660"].astype(object))
+    mixed.loc[mixed.index[0], "f_J0660"] = str(frame["f_J0660"].iloc[0])
+    found = Catalogue.from_table(mixed, "jpas_idr202406", columns=given)
+    np.testing.assert_allclose(found.flux, plain.flux, rtol=1e-6)
+    mixed.loc[mixed.index[1], "f_J0660"] = "bright"
+    with pytest.raises(CatalogueError, match=r"f_J0660.*'bright'"):
+        Catalogue.from_table(mixed, "jpas_idr202406", columns=given)
+
+
 def test_imaging_comes_along_by_position(tmp_path: Path) -> None:
     near = {"ALPHA_J2000": 150 + np.arange(12) / 10, "DELTA_J2000": 30 + np.arange(12) / 10}
     path = write_idr(tmp_path / "a.fits", changes=near)

@@ -231,8 +231,24 @@ def attributes(table: RawTable) -> dict[str, dict[str, str]]:
     return {"units": units, "cards": dict(table.cards)}
 
 
+def _is_mixed(column: pd.Series) -> bool:
+    """Return whether a column holds numbers and text, as a spreadsheet's does: text that reads as what it says."""
+    if column.dtype != object:
+        return False
+    kinds = set(map(type, column[column.notna()]))
+    return (
+        len(kinds) > 1 and str in kinds and all(issubclass(kind, (str, bool, int, float, np.generic)) for kind in kinds)
+    )
+
+
+def _as_text(column: pd.Series) -> pd.Series:
+    return column.where(column.isna(), column.map(str))
+
+
 class FrameTable(RawTable):
     """A pandas DataFrame; levels of its index that have names are columns too, and else it is not looked at.
+
+    A column of numbers and text is read as text, number by number where one is wanted.
 
     Parameters
     ----------
@@ -242,7 +258,7 @@ class FrameTable(RawTable):
     Raises
     ------
     CatalogueError
-        If a column holds values of several kinds, or its name stands twice.
+        If a column holds what is neither number, text nor a list of numbers, or its name stands twice.
     """
 
     format = "pandas DataFrame"
@@ -252,15 +268,16 @@ class FrameTable(RawTable):
         twice = sorted({str(name) for name in frame.columns[frame.columns.duplicated()]})
         if twice:
             raise CatalogueError(f"DataFrame: has the column {', '.join(twice)} more than once. Rename or drop one.")
-        # FITS columns are big-endian, which Arrow does not take.
         import pandas as pd
 
+        # FITS columns are big-endian, which Arrow does not take.
         swapped = {name: native(frame[name].to_numpy()) for name in frame.columns if not _is_native(frame[name].dtype)}
         try:
             plain = frame.assign(**{str(name): values for name, values in swapped.items()}).rename(columns=str)
             levels = {str(n): i for i, n in enumerate(plain.index.names) if n is not None and str(n) not in plain}
             beside = pd.DataFrame({name: plain.index.get_level_values(i) for name, i in levels.items()}, plain.index)
             plain = pd.concat([plain, beside], axis=1) if levels else plain
+            plain = plain.assign(**{str(name): _as_text(plain[name]) for name in plain if _is_mixed(plain[name])})
             self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
