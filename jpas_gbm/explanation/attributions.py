@@ -10,7 +10,6 @@ import numpy as np
 
 from ..boosting.booster import Member
 from ..errors import ExplanationError, did_you_mean
-from ..features.recipe import FeatureMatrix
 from ..model import Model
 from ..options import ExplainOptions
 from ..predictions import is_bare
@@ -286,8 +285,6 @@ def attribute(
     pair: Pair,
     options: ExplainOptions | None = None,
     run: Run | None = None,
-    matrix: FeatureMatrix | None = None,
-    whole: bool = True,
 ) -> Attributions:
     """Work out the attributions of every row of a catalogue.
 
@@ -302,10 +299,6 @@ def attribute(
         The rule, and how many rows are in memory at a time.
     run : Run, optional
         Threads of features and trees; progress is told as ``("explain", rows done, rows)``.
-    matrix : FeatureMatrix, optional
-        The model's features of the rows, where they are known already.
-    whole : bool
-        Whether seeds and origins are told apart as well.
 
     Returns
     -------
@@ -324,7 +317,7 @@ def attribute(
     bias, error = np.zeros((n, len(model.classes))), 0.0
     for start in range(0, n, options.chunk_rows):
         batch = slice(start, min(start + options.chunk_rows, n))
-        error = max(error, _add_batch(found, trees, batch, bias, run.threads, matrix, whole))
+        error = max(error, _add_batch(found, trees, batch, bias, run.threads))
         run.report("explain", batch.stop, n)
     for parts in (found.parts, found.own_parts):
         for origin, total in parts.items():
@@ -381,16 +374,14 @@ def _add_batch(
     batch: slice,
     bias: np.ndarray,
     threads: int,
-    matrix: FeatureMatrix | None,
-    whole: bool,
 ) -> float:
     """Attribute a batch of rows, fill in its part of all arrays, and return the largest misfit of additivity."""
     model, pair, rows = found.model, found.pair, corrected(found.model, found.rows.take(batch))
-    made = model.recipe.compute(rows, threads, compare=True) if matrix is None else matrix.take(batch)
+    made = model.recipe.compute(rows, threads, compare=True)
     X, shares = made.X, found.rule.of_rows(rows, threads, made.compared)
     kept = np.flatnonzero((found.detail >= batch.start) & (found.detail < batch.stop))
     local = found.detail[kept] - batch.start
-    units = seed_units(model.members) if whole else []
+    units = seed_units(model.members)
     total = np.zeros((len(X), len(model.classes), X.shape[1]))
     error, origins, size = 0.0, Counter[str](), len(model.members)
     for place, member in enumerate(trees.batches(X)):
@@ -403,7 +394,7 @@ def _add_batch(
             unit = next(i for i, members in enumerate(units) if place in members)
             bands, _ = shares.share(pair.difference(values))
             found.units[unit, kept] += (bands[local] / len(units[unit])).astype(np.float32)
-        for part in member.parts if whole and len(member.parts) > 1 else ():
+        for part in member.parts if len(member.parts) > 1 else ():
             for parts, shared in zip(
                 (found.parts, found.own_parts), shares.share(pair.difference(part.values)), strict=True
             ):

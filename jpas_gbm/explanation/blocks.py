@@ -8,9 +8,9 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import numpy as np
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator
-from scipy.sparse import csr_array
+from pydantic import BaseModel, BeforeValidator, ConfigDict, PlainValidator
 
+from ..boosting.kernel import compiled_loop
 from ..errors import ExplanationError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..surveys.bands import Band, BandSystem
@@ -72,12 +72,6 @@ class Line(Section):
         array of float64
         """
         return self.wavelength * (1.0 + np.asarray(z, dtype=np.float64))
-
-
-class SeenLine(Line):
-    """A line or break, and the wavelength at which it is seen."""
-
-    observed: float = Field(description="Å")
 
 
 class Block(Section):
@@ -261,23 +255,6 @@ def line_named(name: str) -> Line:
     return next(line for line in LINES if line.name == name)
 
 
-def lines_between(z: float, low: float, high: float) -> list[SeenLine]:
-    """Return the lines and breaks that redshift z brings between two wavelengths in Å; none at an unknown z.
-
-    Parameters
-    ----------
-    z : float
-    low, high : float
-        Å.
-
-    Returns
-    -------
-    list of SeenLine
-    """
-    seen = [SeenLine(**dict(line), observed=float(line.seen_at(z))) for line in LINES]
-    return [line for line in seen if low <= line.observed <= high]
-
-
 def spectrum_columns(bands: BandSystem) -> np.ndarray:
     """Return the columns of the bands that resolve a spectrum, by rising wavelength: the narrow ones, or all.
 
@@ -344,15 +321,13 @@ def check_rule(rule: str) -> Rule:
         If there is none.
     """
     if rule not in RULES:
-        raise ExplanationError(
-            f"there is no rule '{rule}' of sharing contributions among bands.{did_you_mean(rule, RULES)} "
-            f"Allowed: {', '.join(RULES)}."
-        )
+        words = f"there is no rule '{rule}' of sharing contributions among bands.{did_you_mean(rule, RULES)}"
+        raise ExplanationError(f"{words} Allowed: {', '.join(RULES)}.")
     return rule  # type: ignore[return-value]
 
 
 def dominant(weights: np.ndarray) -> np.ndarray:
-    """Return weights (..., b) that give everything to the largest of each row, ties in equal parts.
+    """Return weights that give everything to the largest of each row, ties in equal parts.
 
     Parameters
     ----------
@@ -391,9 +366,9 @@ class BandShares:
     times: int = 1
 
     @cached_property
-    def _turned(self) -> csr_array:
-        last = len(self.weights) if self.by_row is None else self.first
-        return csr_array(self.weights[:last].T)
+    def _entries(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        feature, band = np.nonzero(self.weights[: None if self.by_row is None else self.first])
+        return feature, band, self.weights[feature, band]
 
     def share(self, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Share contributions out.
@@ -408,21 +383,26 @@ class BandShares:
         own : array, shape (n, k, m) or (n, m)
             Together their sums are those of `values`.
         """
-        if self.by_row is None:
-            bands = _times(values, self._turned)
-        else:
-            bands = _times(values[..., : self.first], self._turned)
-            last = values[..., self.first :]
-            if self.times > 1:
-                last = last.reshape(*last.shape[:-1], self.times, -1).sum(axis=-2)
+        bands = np.zeros((*values.shape[:-1], self.weights.shape[1]))
+        flat = np.ascontiguousarray(values, dtype=np.float64).reshape(-1, values.shape[-1])
+        _give(flat, *self._entries, bands.reshape(len(flat), -1))
+        if self.by_row is not None:
+            last = _over_ranks(values[..., self.first :], self.times)
             bands += last @ self.by_row if values.ndim == 3 else (last[:, None] @ self.by_row)[:, 0]
         return bands, values[..., self.own]
 
 
-def _times(values: np.ndarray, turned: csr_array) -> np.ndarray:
-    """Return ``values @ weights`` of weights turned: most are 0, and the product keeps to one thread."""
-    flat = values.reshape(-1, values.shape[-1])
-    return np.asarray((turned @ flat.T).T).reshape(*values.shape[:-1], turned.shape[0])
+@compiled_loop
+def _give(values, feature, band, weight, out):  # type: ignore[no-untyped-def]
+    """Add to `out` (n, b) the weights, of some features and bands, times `values` (n, f)."""
+    for i in range(len(values)):
+        for e in range(len(weight)):
+            out[i, band[e]] += weight[e] * values[i, feature[e]]
+
+
+def _over_ranks(values: np.ndarray, times: int) -> np.ndarray:
+    """Return the sums (..., t) of features that follow one another so many times."""
+    return values if times == 1 else values.reshape(*values.shape[:-1], times, -1).sum(axis=-2)
 
 
 @dataclass(frozen=True, eq=False)
@@ -490,6 +470,27 @@ class BandRule:
             by_row, times = _summing_to_one(known, self._weights[width - known.shape[1] :]), 1
         by_row = dominant(by_row) if self.rule == "dominant" else by_row
         return BandShares(self._weights, self._own, width - by_row.shape[1] * times, by_row, times)
+
+    def spread(self, values: np.ndarray, compared: Compared | None) -> np.ndarray:
+        """Return what contributions give bands by the rule "shares", whose shares of each row are not kept.
+
+        Parameters
+        ----------
+        values : array, shape (n, q, f)
+        compared : Compared or None
+            What the template features of the rows compare; None if there are none.
+
+        Returns
+        -------
+        array of float64, shape (n, q, b)
+        """
+        templates = self.recipe.templates
+        times = 0 if templates is None else len(templates.ranks)
+        first = values.shape[2] - (0 if compared is None else compared.pairs.shape[1] * times)
+        bands, _ = BandShares(self._weights[:first], self._own[:0], first).share(values[..., :first])
+        if templates is not None and compared is not None:
+            compared.spread(templates.fitter, _over_ranks(values[..., first:], times), bands)
+        return bands
 
 
 def _summing_to_one(by_row: np.ndarray, instead: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ import numpy as np
 from ..boosting.backend import centred, get_backend, two_margins
 from ..boosting.booster import Member, Stage, StagedBooster
 from ..boosting.evaluator import forest_of
+from ..boosting.kernel import compiled_loop
 from ..boosting.matrix import filled
 from ..boosting.treeshap import add_interactions
 from ..errors import ExplanationError
@@ -155,9 +156,43 @@ class TreeContributions:
                 below = np.sum(batch.contributions(member.base, X), axis=0)
                 parts = _stacked_parts(np.sum(shares, axis=0), below)
             margins = centred(batch.margins(member.booster, inputs))
-            backends = {member.booster.backend} | ({member.base.backend} if member.base else set())
-            error = _checked(parts, margins, backends, member.name or f"member {place}")
+            error = _checked(parts, margins, _backends(member), member.name or f"member {place}")
             yield MemberParts(parts, margins, error)
+
+    def differences(self, X: np.ndarray, a: np.ndarray, b: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return contributions to log-odds of classes that each row has of its own, and these log-odds.
+
+        Parameters
+        ----------
+        X : array of float32, shape (n, f)
+            Features.
+        a, b : array of int, shape (n, q)
+            Codes of the classes: the log-odds are of a against b.
+
+        Returns
+        -------
+        values : array of float64, shape (n, q, f)
+            Of the ensemble.
+        odds : array of float64, shape (n, q)
+            Differences of its margins.
+
+        Raises
+        ------
+        ExplanationError
+            If contributions do not sum to the differences.
+        """
+        batch, size = _Batch(self._marks, Counter(self._uses), self.threads), len(self.members)
+        total, odds = np.zeros((*a.shape, X.shape[1])), np.zeros(a.shape)
+        for place, member in enumerate(self.members):
+            inputs = X if member.base is None else stacked_on(X, batch.margins(member.base, X))
+            share = _summed(batch.contributions(member.booster, inputs))
+            base = [] if member.base is None else batch.contributions(member.base, X)
+            below = _summed(base) if base else np.empty((len(X), 0, X.shape[1] + 1))
+            margins = batch.margins(member.booster, inputs)
+            error, scale = np.empty(a.shape), np.empty(a.shape)
+            _add_differences(share, below, margins, a, b, 1.0 / size, _CANCELLING, total, odds, error, scale)
+            _refuse_misfit(error, scale, _backends(member), member.name or f"member {place}")
+        return total, odds
 
     def interactions(self, X: np.ndarray, a: int, b: int) -> np.ndarray:
         """Return exact interaction values of features in the log-odds of class a against class b.
@@ -215,7 +250,7 @@ class _Batch:
             share = self.kept.pop(mark, None)
             if share is None:
                 share = booster.contributions(inputs, stages=[stage], threads=self.threads)
-                share -= share.mean(axis=1, keepdims=True)
+                _centre(share)
             if self.left[mark]:
                 self.kept[mark] = share
             found.append(share)
@@ -245,6 +280,21 @@ class _Batch:
                 self.pairs[mark] = own
             total += self.pairs[mark] if stage.rounds else 0.0
         return total
+
+
+@compiled_loop
+def _centre(share):  # type: ignore[no-untyped-def]
+    """Take from contributions (n, k, f) their means over classes, in place."""
+    n, classes, features = share.shape
+    mean = np.empty(features)
+    for i in range(n):
+        mean[:] = 0.0
+        for c in range(classes):
+            for f in range(features):
+                mean[f] += share[i, c, f]
+        for c in range(classes):
+            for f in range(features):
+                share[i, c, f] -= mean[f] / classes
 
 
 def stacked_on(X: np.ndarray, margins: np.ndarray) -> np.ndarray:
@@ -313,15 +363,63 @@ def pass_on(upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
     return upper @ weights
 
 
+@compiled_loop
+def _add_differences(share, below, margins, a, b, factor, cancelling, total, odds, error, scale):  # type: ignore[no-untyped-def]
+    """Add to `total` (n, q, f) and `odds` (n, q) what a member says of class a against class b (n, q), times `factor`.
+
+    share (n, k, f + m + 1) holds its contributions, below (n, m, f + 1) those to the m margins that it reads, centred:
+    they are passed on as :func:`pass_on` does. `error` and `scale` (n, q) are filled: how far the sum is from the
+    margins' difference, and 1 + the sum of |contributions|.
+    """
+    n, questions, features = total.shape
+    read = below.shape[1]
+    whole, size, slope = np.empty(read), np.empty(read), np.empty(read)
+    for i in range(n):
+        for m in range(read):
+            net, mass = 0.0, 0.0
+            for f in range(features):
+                net += below[i, m, f]
+                mass += abs(below[i, m, f])
+            spread = net * net + cancelling * mass * mass
+            # A lower booster without trees made nothing of any feature: all share alike.
+            whole[m] = 0.0 if spread > 0 else 1.0 / features
+            slope[m], size[m] = (net / spread, cancelling * mass / spread) if spread > 0 else (0.0, 0.0)
+        for q in range(questions):
+            one, two, mine = share[i, a[i, q]], share[i, b[i, q]], total[i, q]
+            given = one[features + read] - two[features + read]
+            mass = 1.0 + abs(given)
+            for f in range(features):
+                value = one[f] - two[f]
+                for m in range(read):
+                    c = below[i, m, f]
+                    value += (one[features + m] - two[features + m]) * (slope[m] * c + size[m] * abs(c) + whole[m])
+                mine[f] += factor * value
+                given += value
+                mass += abs(value)
+            difference = margins[i, a[i, q]] - margins[i, b[i, q]]
+            odds[i, q] += factor * difference
+            error[i, q], scale[i, q] = abs(given - difference), mass
+
+
+def _summed(shares: list[np.ndarray]) -> np.ndarray:
+    return shares[0] if len(shares) == 1 else np.sum(shares, axis=0)
+
+
+def _backends(member: Member) -> set[str]:
+    return {member.booster.backend} | ({member.base.backend} if member.base else set())
+
+
 def _checked(parts: tuple[Part, ...], margins: np.ndarray, backends: set[str], name: str) -> float:
-    if not len(margins):
-        return 0.0
     total = np.sum([part.values.sum(axis=2) + part.bias for part in parts], axis=0)
-    error = np.abs(total - margins)
+    scale = 1 + np.sum([np.abs(part.values).sum(axis=2) + np.abs(part.bias) for part in parts], axis=0)
+    return _refuse_misfit(np.abs(total - margins), scale, backends, name)
+
+
+def _refuse_misfit(error: np.ndarray, scale: np.ndarray, backends: set[str], name: str) -> float:
+    """Return the largest misfit of contributions (n, c), in the units of :func:`tolerance`; refuse one too large."""
     limit, relative = tolerance(backends)
-    if relative:
-        error /= 1 + np.sum([np.abs(part.values).sum(axis=2) + np.abs(part.bias) for part in parts], axis=0)
-    worst = float(error.max())
+    error = error / scale if relative else error
+    worst = float(error.max(initial=0.0))
     if not worst <= limit:
         raise ExplanationError(
             f"the contributions of {name} ({' and '.join(sorted(backends))}) miss its margins by {worst:.3g} in row "

@@ -29,16 +29,11 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..errors import BundleError, ConfigError, did_you_mean
-from ..model import Model
-from ..options import ExplainOptions
-from ..output.writers import Column
-from ..predictions import Predictions
-from ..run import Run, claim_folder
+from ..errors import BundleError, ConfigError
+from ..run import claim_folder
 from ..sealed import read_arrays
 from ..store import dump_json, read_json, read_record, sha256, write_json
 from ..text import aligned, cell, cut_words, html_table, magnitude_name
-from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute
 from .content import Content
 from .objects import ObjectFacts
 
@@ -46,7 +41,6 @@ if TYPE_CHECKING:
     import pandas as pd
     import shap
 
-    from ..features.recipe import FeatureMatrix
 
 KIND = "jpas-gbm explanation"
 FORMAT = 1
@@ -344,156 +338,3 @@ def _read_arrays(path: Path, checksum: str | None) -> dict[str, np.ndarray]:
     if sha256(path) != checksum:
         raise BundleError(f"{path} does not match its checksum. It was changed or truncated: explain again.")
     return read_arrays(path)
-
-
-TOP_BANDS = 3
-"""Bands named for a row of a prediction table."""
-
-
-ALL = "all"
-
-
-class WhyColumns:
-    """Columns of a prediction table that name the bands that decide each chosen row.
-
-    A question is a pair of classes of a row, and a prefix of its columns: ``WHY`` sets the most probable class against
-    the next, ``WHY_2`` and further against the others, ``WHY_Z`` holds, for rows of the two classes that redshift
-    parts (QSO_high, QSO_low), the first against the second; a pair that is asked for is ``WHY`` alone. Of each,
-    ``WHY_FOR`` and ``WHY_AGAINST`` (bytes) name the classes, ``WHY_LOG_ODDS`` (float32) is the log-odds before
-    calibration, and for i from 1 to `top`, ``WHY_BAND_i`` (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th
-    largest |contribution| to it and the signed contribution. Rows without the question have empty names and NaN.
-
-    Parameters
-    ----------
-    model : Model
-    which : str
-        ``all``, or names of classes with commas: the rows whose most probable class is one of them.
-    pair : str or pair of str, optional
-        Two classes, ``runner-up`` (the default) or ``all``.
-    threads : int
-        Threads of features and trees.
-    top : int
-        How many bands of each row.
-
-    Raises
-    ------
-    ConfigError
-        If there is no such class.
-    ExplanationError
-        If the pair is not two classes of the model.
-    """
-
-    def __init__(
-        self,
-        model: Model,
-        which: str = ALL,
-        pair: str | Sequence[str] | None = None,
-        threads: int = 1,
-        top: int = TOP_BANDS,
-    ) -> None:
-        self.model, self.threads = model, threads
-        asked = pair not in (None, RUNNER_UP, EVERY)
-        self.pair, self._asked = Pair.of(model.scheme, pair if asked else None), asked
-        further = range(2, len(model.classes)) if pair == EVERY else ()
-        self._ranked = () if asked else ("WHY", *(f"WHY_{i}" for i in further))
-        self.top = min(top, len(model.recipe.bands))
-        self.names = [name.strip() for name in which.split(",")]
-        allowed = (ALL, *model.classes)
-        for name in self.names:
-            if name not in allowed:
-                raise ConfigError(
-                    f"--explain {name}: there is no such class.{did_you_mean(name, allowed)} "
-                    f"Allowed: {', '.join(allowed)}."
-                )
-
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """Name, type, description and UCD of each column."""
-        first, second = self.pair.names
-        one = f"{first} and {second}" + ("" if self._asked else ", for rows of either")
-        words = {"WHY": "the most probable class and the next"}
-        words |= {
-            f"WHY_{i}": f"the most probable class and the {i + 1}. of them" for i in range(2, len(self._ranked) + 1)
-        }
-        return tuple(
-            column
-            for prefix, of in {**{p: words[p] for p in self._ranked}, "WHY" if self._asked else "WHY_Z": one}.items()
-            for column in self._of_question(prefix, of)
-        )
-
-    def _of_question(self, prefix: str, of: str) -> list[Column]:
-        """Return the columns of one question."""
-        names = f"S{max(map(len, self.model.classes))}"
-        text = f"S{max(map(len, self.model.recipe.bands.names))}"
-        columns = [
-            Column(f"{prefix}_FOR", names, f"Class that positive contributions speak for: of {of}.", "src.class"),
-            Column(f"{prefix}_AGAINST", names, "Class that it is set against.", "src.class"),
-            Column(
-                f"{prefix}_LOG_ODDS",
-                "f4",
-                f"ln P({prefix}_FOR)/P({prefix}_AGAINST) before calibration; NaN where not explained.",
-                "stat.value;src.class",
-            ),
-        ]
-        for i in range(1, self.top + 1):
-            rank = "largest" if i == 1 else f"{i}. largest"
-            sentence = f"Band of the {rank} contribution to {prefix}_LOG_ODDS."
-            columns.append(Column(f"{prefix}_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
-            sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {prefix}_FOR."
-            columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
-        return columns
-
-    def of(self, predictions: Predictions, matrix: FeatureMatrix | None = None) -> dict[str, np.ndarray]:
-        """Return the columns of some rows by name.
-
-        Parameters
-        ----------
-        predictions : Predictions
-            n rows.
-        matrix : FeatureMatrix, optional
-            Their features, where they are known already.
-
-        Returns
-        -------
-        dict of str to array, shape (n,)
-        """
-        n = len(predictions)
-        codes = [self.model.classes.index(name) for name in self.names if name != ALL]
-        every = predictions.label >= 0
-        chosen = np.flatnonzero(every if ALL in self.names else np.isin(predictions.label, codes))
-        table = {
-            one.name: np.full(n, b"" if one.dtype.startswith("S") else np.nan, dtype=one.dtype) for one in self.columns
-        }
-        if not len(chosen):
-            return table
-        rows, known = predictions.catalogue.take(chosen), None if matrix is None else matrix.take(chosen)
-        options, run = ExplainOptions(detail_rows=1), Run(threads=self.threads)
-        found = attribute(self.model, rows, self.pair, options, run, known, whole=False)
-        order = np.argsort(-predictions.probabilities[chosen], axis=1, kind="stable")
-        for rank, prefix in enumerate(self._ranked, start=1):
-            self._fill(table, prefix, found, chosen, order[:, 0], order[:, rank])
-        usual = np.full(len(chosen), True) if self._asked else np.isin(order[:, 0], (self.pair.a, self.pair.b))
-        a, b = (np.full(len(chosen), code) for code in (self.pair.a, self.pair.b))
-        self._fill(table, "WHY" if self._asked else "WHY_Z", found, chosen, a, b, usual)
-        return table
-
-    def _fill(
-        self,
-        table: dict[str, np.ndarray],
-        prefix: str,
-        found: Attributions,
-        chosen: np.ndarray,
-        a: np.ndarray,
-        b: np.ndarray,
-        having: np.ndarray | slice = slice(None),
-    ) -> None:
-        """Fill in the columns of a question: classes `a` against `b` of the rows that have it."""
-        at, rows, a, b = np.arange(len(chosen))[having], chosen[having], a[having], b[having]
-        values = found.bands[at, a] - found.bands[at, b]
-        order = np.argsort(-np.abs(values), axis=1, kind="stable")[:, : self.top]
-        classes, bands = (np.array(names, dtype="S") for names in (self.model.classes, self.model.recipe.bands.names))
-        table[f"{prefix}_FOR"][rows], table[f"{prefix}_AGAINST"][rows] = classes[a], classes[b]
-        table[f"{prefix}_LOG_ODDS"][rows] = found.margins[at, a] - found.margins[at, b]
-        for i in range(self.top):
-            table[f"{prefix}_BAND_{i + 1}"][rows] = bands[order[:, i]]
-            table[f"{prefix}_CONTRIB_{i + 1}"][rows] = np.take_along_axis(values, order[:, i : i + 1], axis=1)[:, 0]

@@ -167,6 +167,28 @@ def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, ou
 
 
 @numba.njit(cache=True, nogil=True)
+def _fit_tile(w, wx, outer, basis, precision, pull, depth, rows, normal, right):  # type: ignore[no-untyped-def]
+    """Factorise the normal matrices of one template for the first rows of a tile, as :func:`_solve` leaves them.
+
+    w, wx (b, LANES) weights and weighted fluxes; outer (b, P), basis (b, R), precision and pull (d,) of the template;
+    normal (P, LANES), right (R, LANES) are filled.
+    """
+    for i in range(0, rows, _WIDTH):
+        for p in range(0, depth * (depth + 1) // 2, _TILE):
+            _sum_tile(w, i, outer, p, normal)
+        for p in range(0, depth, _TILE):
+            _sum_tile(wx, i, basis, p, right)
+    for j in range(depth):
+        for i in range(LANES):
+            normal[j * (j + 3) // 2, i] += precision[j]
+            right[j, i] += pull[j]
+    none = np.empty((1, 1, 1))
+    _solve(
+        depth, normal, right, np.zeros(LANES), np.ones(LANES), np.empty(0, np.int64), np.empty(0), none, none, 0, 0, 0
+    )
+
+
+@numba.njit(cache=True, nogil=True)
 def fit_kernel(
     x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
     depth: np.ndarray, levels: np.ndarray, volume: np.ndarray, chi2: np.ndarray, minus2: np.ndarray,
@@ -225,6 +247,81 @@ def fit_kernel(
                 left[i] = total[i] + precision[t, 0]
                 product[i] = 1.0
             _solve(depth[t], normal, right, left, product, levels[t], volume[t], chi2, minus2, start, rows, t)
+
+
+@numba.njit(cache=True, nogil=True)
+def rows_by_template(pairs, templates, slot, order, start):  # type: ignore[no-untyped-def]
+    """Number the templates of each row, pairs (n, f, 2), and note by template which rows have it; return the most.
+
+    slot (n, f, 2) is filled, 0 being none; order (n * 2 f, 2) with rows and slots, from start[t] on of template t.
+    """
+    n, features = pairs.shape[:2]
+    start[:] = 0
+    mine = np.zeros(templates, np.int64)
+    most = 0
+    for step in range(2):
+        for i in range(n):
+            used = 0
+            for f in range(features):
+                for side in range(2):
+                    t = pairs[i, f, side]
+                    if t >= 0 and mine[t] == 0:
+                        used += 1
+                        mine[t] = used
+                        if step == 0:
+                            start[t + 1] += 1
+                        else:
+                            order[start[t], 0], order[start[t], 1] = i, used
+                            start[t] += 1
+                    slot[i, f, side] = mine[t] if t >= 0 else 0
+            most = max(most, used)
+            for f in range(features):
+                for side in range(2):
+                    if pairs[i, f, side] >= 0:
+                        mine[pairs[i, f, side]] = 0
+        if step == 0:
+            for t in range(templates):
+                start[t + 1] += start[t]
+    for t in range(templates, 0, -1):
+        start[t] = start[t - 1]
+    start[0] = 0
+    return most
+
+
+@numba.njit(cache=True, nogil=True)
+def note_misses(x, weight, order, outer, basis, precision, pull, depth, work, miss):  # type: ignore[no-untyped-def]
+    """Fit one template to its rows, and write w (x - m)² of their bands to `miss` (n, slots, b).
+
+    order (m, 2) holds rows and slots; `work` what :func:`_fit_tile` takes; lanes to spare keep what they held.
+    """
+    w, wx, normal, right = work
+    bands = x.shape[1]
+    for begin in range(0, len(order), LANES):
+        count = min(LANES, len(order) - begin)
+        for lane in range(count):
+            i = order[begin + lane, 0]
+            for b in range(bands):
+                w[b, lane] = weight[i, b]
+                wx[b, lane] = weight[i, b] * x[i, b]
+        _fit_tile(w, wx, outer, basis, precision, pull, depth, count, normal, right)
+        for j in range(depth - 1, -1, -1):
+            for k in range(j + 1, depth):
+                for lane in range(LANES):
+                    right[j, lane] -= normal[k * (k + 1) // 2 + j, lane] * right[k, lane]
+            for lane in range(LANES):
+                right[j, lane] *= normal[j * (j + 3) // 2, lane]
+        for b in range(bands):
+            fit = wx[b]
+            for lane in range(LANES):
+                fit[lane] = 0.0
+            for j in range(depth):
+                factor = basis[b, j]
+                for lane in range(LANES):
+                    fit[lane] += factor * right[j, lane]
+        for lane in range(count):
+            i, one = order[begin + lane, 0], miss[order[begin + lane, 0], order[begin + lane, 1]]
+            for b in range(bands):
+                one[b] = weight[i, b] * (x[i, b] - wx[b, lane]) ** 2
 
 
 def padded_products(basis: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -405,3 +405,17 @@ class Compared:
         array of float64, shape (n, features of one rank, b)
         """
         return fitter.shares(self.x, self.weight, self.pairs[:, features])
+
+    def spread(self, fitter: TemplateFitter, values: np.ndarray, out: np.ndarray) -> None:
+        """Add what features give to bands, by the shares of :meth:`shares`.
+
+        Parameters
+        ----------
+        fitter : TemplateFitter
+            The templates, made ready.
+        values : array of float64, shape (n, q, features of one rank)
+            What each feature gives.
+        out : array of float64, shape (n, q, b)
+            Added to.
+        """
+        fitter.spread(self.x, self.weight, self.pairs, values, out)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..options import TemplateOptions
 from .bases import TemplateBank
-from .chi2 import fit_kernel, normalise_rows, padded_products
+from .chi2 import LANES, fit_kernel, normalise_rows, note_misses, padded_products, rows_by_template
 
 
 @numba.njit(cache=True, nogil=True)
@@ -150,6 +150,67 @@ def _share_kernel(x, weight, outer, basis, precision, pull, depth, pairs, out): 
             for side in range(2):
                 if pairs[i, f, side] >= 0:
                     slot[pairs[i, f, side]] = -1
+
+
+@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _sizes(one, two, out):  # type: ignore[no-untyped-def]
+    """Write |one - two| to `out` and return its sum; additions are in the order that suits the machine."""
+    total = 0.0
+    for b in range(len(out)):
+        out[b] = abs(one[b] - two[b])
+        total += out[b]
+    return total
+
+
+@numba.njit(cache=True, nogil=True)
+def _spread_kernel(x, weight, outer, basis, precision, pull, depth, pairs, values, out):  # type: ignore[no-untyped-def]
+    """Add to `out` (n, q, b) what `values` (n, q, f) gives each band by its share in the Δχ² of pairs (n, f, 2).
+
+    The other arrays are those of :func:`model_kernel`. The fits of a template go side by side, and features that
+    compare the same two are taken together.
+    """
+    n, features = pairs.shape[:2]
+    bands, questions = x.shape[1], values.shape[1]
+    slot = np.empty((n, features, 2), np.int64)
+    order = np.empty((n * features * 2, 2), np.int64)
+    start = np.empty(len(outer) + 1, np.int64)
+    most = rows_by_template(pairs, len(outer), slot, order, start)
+    # The first miss of a row is of no template, and stays 0.
+    miss = np.zeros((n, most + 1, bands))
+    shape = (bands, LANES)
+    work = (np.zeros(shape), np.zeros(shape), np.empty((outer.shape[2], LANES)), np.empty((basis.shape[2], LANES)))
+    for t in range(len(outer)):
+        mine = order[start[t] : start[t + 1]]
+        note_misses(x, weight, mine, outer[t], basis[t], precision[t], pull[t], depth[t], work, miss)
+    size = np.empty(bands)
+    given = np.empty(questions)
+    for i in range(n):
+        seen = 0
+        for b in range(bands):
+            seen += weight[i, b] > 0
+        for f in range(features):
+            low, high = min(slot[i, f, 0], slot[i, f, 1]), max(slot[i, f, 0], slot[i, f, 1])
+            if low < 0:
+                continue
+            given[:] = 0.0
+            some = False
+            for g in range(f, features):
+                if min(slot[i, g, 0], slot[i, g, 1]) == low and max(slot[i, g, 0], slot[i, g, 1]) == high:
+                    slot[i, g, 0] = -1
+                    for q in range(questions):
+                        given[q] += values[i, q, g]
+                        some = some or values[i, q, g] != 0
+            if not some:
+                continue
+            total = _sizes(miss[i, low], miss[i, high], size)
+            if not total > 0:
+                for b in range(bands):
+                    size[b] = 1.0 if seen == 0 or weight[i, b] > 0 else 0.0
+                total = float(seen or bands)
+            for q in range(questions):
+                factor, row = given[q] / total, out[i, q]
+                for b in range(bands):
+                    row[b] += factor * size[b]
 
 
 @numba.njit(cache=True, nogil=True)
@@ -405,3 +466,20 @@ class TemplateFitter:
         tables = (self.outer, self.basis, self.precision, self.pull, self.depth)
         _share_kernel(x, weight, *tables, np.ascontiguousarray(pairs), out)
         return out
+
+    def spread(self, x: np.ndarray, weight: np.ndarray, pairs: np.ndarray, values: np.ndarray, out: np.ndarray) -> None:
+        """Add what features give to bands, by the bands' shares of the Δχ² of the pairs of templates (:meth:`shares`).
+
+        Parameters
+        ----------
+        x, weight : array of float64, shape (n, b)
+            Normalised fluxes and 1/σ², both 0 where missing.
+        pairs : array of int16, shape (n, f, 2)
+            Two templates each; -1 stands for none.
+        values : array of float64, shape (n, q, f)
+            What each feature gives.
+        out : array of float64, shape (n, q, b)
+            Added to.
+        """
+        tables = (self.outer, self.basis, self.precision, self.pull, self.depth)
+        _spread_kernel(x, weight, *tables, np.ascontiguousarray(pairs), np.ascontiguousarray(values), out)

@@ -15,7 +15,7 @@ import numpy as np
 
 from ..atomic import atomic_folder
 from ..errors import BundleError, CatalogueError
-from ..explanation.explanation import WhyColumns
+from ..explanation.objects import WhyColumns
 from ..features.sky_sums import SkySums, joined, one_in
 from ..inputs import CHUNK_ROWS, known_by, open_for, open_model
 from ..model import Model

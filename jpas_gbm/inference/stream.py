@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError, OutputError
-from ..explanation.explanation import WhyColumns
+from ..explanation.objects import WhyColumns
 from ..features.drift import Drift, judge
 from ..features.sky_sums import one_in
 from ..inputs import CHUNK_ROWS, about_model, content_of, files_of, known_by, marks_of, open_for, open_model

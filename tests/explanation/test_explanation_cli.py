@@ -11,7 +11,9 @@ from jpas_gbm.boosting.training import train
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.attributions import corrected
-from jpas_gbm.explanation.explanation import Explanation, WhyColumns
+from jpas_gbm.explanation.blocks import BandRule
+from jpas_gbm.explanation.explanation import Explanation
+from jpas_gbm.explanation.objects import WhyColumns
 from jpas_gbm.features.fitting import TemplateFitter
 from jpas_gbm.model import Model
 
@@ -198,6 +200,13 @@ def test_features_that_are_handed_over_are_not_fitted_again(tiny, monkeypatch):
     known = templates.band_shares(corrected(model, rows))
     np.testing.assert_allclose(np.tile(shares, (1, len(templates.ranks), 1)), known, atol=1e-6)
     expected = why.of(part)
+    values = np.random.default_rng(0).normal(size=(len(rows), 2, matrix.X.shape[1]))
+    values[3:5] = 0.0
+    matrix.compared.weight[7], matrix.compared.pairs[8] = 0.0, -1  # no band, and nothing that is compared
+    rule = BandRule(model.recipe)
+    kept, _ = rule.of_rows(rows, compared=matrix.compared).share(values)
+    np.testing.assert_allclose(rule.spread(values, matrix.compared), kept, atol=1e-11)
+    matrix = model.features(rows, compare=True)
     monkeypatch.setattr(TemplateFitter, "fit", None)
     found = why.of(part, matrix)
     for name, values in expected.items():

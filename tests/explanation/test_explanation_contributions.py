@@ -57,6 +57,19 @@ def test_the_shap_library_agrees(make_fitted, rows, backend, two_classes):
     assert np.allclose(told.values, oracle.transpose(0, 2, 1), atol=1e-4 if backend == "xgboost" else 1e-9)
 
 
+@pytest.mark.parametrize("kind", ["mocks", "continue", "stack"])
+def test_differences_of_two_classes_of_each_row_are_those_of_its_contributions(make_fitted, rows, backend, kind):
+    fitted = make_fitted(kind, backend=backend)
+    X, trees = fitted.features(rows).X, TreeContributions(fitted.members)
+    (told,) = trees.batches(X)
+    a, b = np.random.default_rng(0).integers(0, 4, (2, len(X), 3))
+    values, odds = trees.differences(X, a, b)
+    every = np.arange(len(X))[:, None]
+    assert np.allclose(values, told.values[every, a] - told.values[every, b], atol=1e-12)
+    assert np.allclose(odds, told.margins[every, a] - told.margins[every, b], atol=1e-12)
+    assert (values[a == b] == 0).all()
+
+
 def test_an_ensemble_adds_up_whatever_it_is_made_of(make_fitted, fitted, rows):
     X = fitted.features(rows).X
     mixed = (*fitted.members, *make_fitted("continue", "stack", backend="xgboost").members)
@@ -109,6 +122,9 @@ def test_contributions_that_do_not_add_up_are_an_error():
     member = Member("plain", Crooked(), None, "crooked")
     with pytest.raises(ExplanationError, match=r"crooked \(lightgbm\) miss its margins by 1.33e-06 in row 3.*1e-06 is"):
         list(TreeContributions([member]).batches(np.zeros((5, 2), np.float32)))
+    with pytest.raises(ExplanationError, match=r"crooked \(lightgbm\) miss its margins by 2e-06 in row 3.*1e-06 is"):
+        one, two = np.full((5, 1), 1), np.full((5, 1), 2)
+        TreeContributions([member]).differences(np.zeros((5, 2), np.float32), one, two)
 
 
 def test_passing_on_keeps_the_sum_and_follows_who_made_the_margin():

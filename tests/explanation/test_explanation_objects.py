@@ -8,7 +8,7 @@ import pytest
 from jpas_gbm.errors import ConfigError, ExplanationError
 from jpas_gbm.explanation.attributions import Pair, attribute, pairs_of
 from jpas_gbm.explanation.explain import explain
-from jpas_gbm.explanation.explanation import WhyColumns
+from jpas_gbm.explanation.objects import WhyColumns
 from jpas_gbm.inputs import find_rows
 
 

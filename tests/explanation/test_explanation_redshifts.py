@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from jpas_gbm.explanation.blocks import Blocks, line_named, lines_between, strongest
+from jpas_gbm.explanation.blocks import Blocks, line_named, strongest
+from jpas_gbm.explanation.objects import lines_between
 from jpas_gbm.explanation.ridge import (
     RedshiftRows,
     holding,
