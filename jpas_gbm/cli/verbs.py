@@ -67,6 +67,9 @@ def evaluate(
     split: Split = "test",
     cut: Cut = 22.5,
     without_imaging: Annotated[bool, Option("--without-imaging", help="Forget magnitude and morphology.")] = False,
+    train_brighter: Annotated[
+        float | None, Option(help="Fit it again on labels not fainter than this; judge on fainter rows.")
+    ] = None,
     **more: object,
 ) -> Sequence[str]:
     """Measure a model on a split of a data set: metrics.json with intervals."""

@@ -29,9 +29,18 @@ from .budgets import ALL, BudgetCurve, budget_points
 from .budgets import HEAD as BUDGETS_FILE
 from .comparison import HEAD as COMPARISON_FILE
 from .comparison import Comparison, compare_regimes, run_fingerprint
-from .evaluation import CUT, Evaluation, RegimeResult, RunStore, evaluate_model, run_name
+from .evaluation import CUT, Evaluation, RegimeResult, RunStore, evaluate_model
 from .exhibits import MOCKS_ALONE, exhibits_of
-from .judged_rows import brighter, held_out, label_order, shown_redshifts, thin_labels, uses_labels
+from .judged_rows import (
+    brighter,
+    held_out,
+    label_order,
+    run_name,
+    shown_redshifts,
+    taught_bright,
+    thin_labels,
+    uses_labels,
+)
 
 Fit = Callable[..., Any]
 Mark = TypeVar("Mark")
@@ -49,6 +58,7 @@ def evaluate(
     split: str = "test",
     cut: float | None = CUT,
     without_imaging: bool = False,
+    train_brighter: float | None = None,
     seed: int = 0,
     threads: int = 0,
     out: str | Path | None = None,
@@ -67,8 +77,10 @@ def evaluate(
         Which labelled rows of the sky (test, val or train), and the faintest magnitude that counts; None takes all.
     without_imaging : bool
         Forget magnitude and morphology of the imaging survey before predicting.
+    train_brighter : float, optional
+        Fit the model's recipe again on labels not fainter than this; judge that on fainter rows, beside the model.
     seed, threads : int
-        Seed of the resamples and of the built-in survey; threads of the prediction, 0 for all cores.
+        Of the resamples and of the built-in survey; of the prediction, 0 for all cores.
     out : path, optional
         A folder for the figures, their curves, and what a page shows beside them.
     overwrite, progress
@@ -77,24 +89,22 @@ def evaluate(
     Returns
     -------
     Evaluation
-        Figures with 95 % bootstrap intervals over objects.
 
     Raises
     ------
-    BundleError
-        If a folder holds no whole model or data set.
-    DatasetError
-        If no row is left to evaluate.
-    FeatureMismatch
-        If the model does not fit the data.
-    OutputError
-        If `out` exists and may not be replaced, or cannot be written.
+    BundleError, FeatureMismatch
+        If a folder holds no whole model or data set, or the model does not fit the data.
+    DatasetError, OutputError
+        If no row is left to evaluate or no label to train; if `out` may not be replaced or written.
     """
     if out is not None:
         claim_folder(out, "evaluation", overwrite, [one for one in (model, data) if isinstance(one, str | Path)])
     run = Run.start(seed, threads, progress)
     fitted, dataset = open_model(model), open_dataset(data, seed, progress)
-    found = evaluate_model(fitted, dataset, split, cut, without_imaging=without_imaging, seed=seed, threads=run.threads)
+    given: dict[str, Any] = {"without_imaging": without_imaging, "seed": seed, "threads": run.threads}
+    if train_brighter is not None:
+        fitted, given["bright"] = taught_bright(fitted, dataset, train_brighter, (split, cut), run)
+    found = evaluate_model(fitted, dataset, split, cut, **given)
     if out is not None:
         exhibits = exhibits_of(found, dataset, {found.run: fitted}, seed=seed, threads=run.threads)
         with atomic_folder(out, overwrite=overwrite) as folder:

@@ -23,7 +23,17 @@ from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
 from ..surveys.labels import NOT_HELD_OUT
 from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
-from .judged_rows import Domain, brighter, held_out, magnitude_bins, magnitude_edges, shown_redshifts
+from .judged_rows import (
+    Domain,
+    Extrapolation,
+    brighter,
+    extrapolation_lines,
+    held_out,
+    magnitude_bins,
+    magnitude_edges,
+    run_name,
+    shown_redshifts,
+)
 from .shown import Figures, nested, point_figures
 
 HEAD, CURVES = "metrics.json", "curves.json"
@@ -174,6 +184,8 @@ class Evaluation:
 
     def _head(self) -> str:
         cut = "" if self.cut is None else f", {magnitude_name(self.about)} {self.cut:g} and brighter"
+        if limit := (self.about.get("train_brighter") or {}).get("magnitude"):
+            cut += f", fainter than the {limit:g} that trained"
         if used := self.about.get("rows_used_by_model"):
             return f"{self.regime}: {self.n_test:,} rows{cut}, {NOT_HELD_OUT.format(used)}"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
@@ -192,6 +204,7 @@ class Evaluation:
         """
         rule = f"decision chosen on validation: {self.rule}"
         less = optional_lines(self.about.get("without_optional") or {})
+        less += extrapolation_lines(self.about.get("train_brighter") or {})
         return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
 
 
@@ -306,6 +319,7 @@ def evaluate_model(
     *,
     domain: Domain = "target",
     without_imaging: bool = False,
+    bright: Extrapolation | None = None,
     n_bootstrap: int = RESAMPLES,
     seed: int = 0,
     threads: int = 1,
@@ -320,15 +334,14 @@ def evaluate_model(
         The labelled rows of a split of the sky, or of the mocks, not fainter than the cut.
     without_imaging : bool
         Forget magnitude and morphology of the imaging survey, as for a catalogue that comes without them.
-    n_bootstrap, seed : int
-        Number and seed of the resamples of the intervals.
-    threads : int
-        Threads of the prediction.
+    bright : Extrapolation, optional
+        What the model was not shown: rows not fainter than that do not count, and another model stands beside it.
+    n_bootstrap, seed, threads : int
+        Number and seed of the resamples of the intervals; threads of the prediction.
 
     Returns
     -------
     Evaluation
-        With curves.
 
     Raises
     ------
@@ -336,28 +349,28 @@ def evaluate_model(
         If no row is left to evaluate, or the model does not fit the data.
     """
     rows = held_out(dataset, split, domain)
-    rows = rows.take(bright := brighter(rows.mag, cut))
+    rows = rows.take(counted := brighter(rows.mag, cut) if bright is None else bright.counted(rows.mag, cut))
     # The data set is what joins the two domains: a model refuses another photometry than its target's.
     shown = (rows.without_imaging() if without_imaging else rows).replace(photometry=dataset.target.photometry)
-    p = fitted.probabilities(shown, threads=threads)
     made = fitted.card.get("provenance", {})
     about = {
         "split": split,
         "domain": domain,
         **_used(fitted, rows, domain),
         "imaging": not without_imaging,
-        "left_out": int((~bright).sum()),
+        "left_out": int((~counted).sum()),
         "provenance": provenance(seed=seed, model=made, data=dataset.provenance),
     }
-    regime = str(fitted.card.get("regime", "unknown"))
+    regime, p = str(fitted.card.get("regime", "unknown")), fitted.probabilities(shown, threads=threads)
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
     bare = [one for one in without_optional(shown) if fitted.recipe.options.optional]
-    results = [result, *(replace(result, p=fitted.probabilities(one, threads=threads)) for one in bare)]
+    shows = [*([] if bright is None else [(bright.model, shown)]), *((fitted, one) for one in bare)]
+    results = [result, *(replace(result, p=m.probabilities(one, threads=threads)) for m, one in shows)]
     truth, z = (rows.label, rows.mag, rows.object_id), shown_redshifts(rows, dataset)
-    drawn: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z}
-    given: dict[str, Any] = {"classes": fitted.classes, "cut": cut, "about": about, **drawn}
-    found, *without = evaluate_runs(results, *truth, **given)[0]
-    return replace(found, about={**found.about, **optional_figures(*without)})
+    given: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z, "cut": cut, "about": about}
+    (found, *without), draws = evaluate_runs(results, *truth, classes=fitted.classes, **given)
+    more = {} if bright is None else bright.facts(without.pop(0).__getitem__, draws)
+    return replace(found, about={**found.about, **more, **optional_figures(*without)})
 
 
 def _used(fitted: Model, rows: Catalogue, domain: Domain) -> dict[str, int]:
@@ -403,24 +416,6 @@ class RegimeResult:
     def name(self) -> str:
         """Name of the run, such as ``ssda-seed0``."""
         return run_name(self.regime, self.seed)
-
-
-def run_name(regime: str, seed: int | None) -> str:
-    """Return the name of a run, such as ``ssda-seed0``.
-
-    Parameters
-    ----------
-    regime : str
-        Of the run.
-    seed : int, optional
-        Of the run.
-
-    Returns
-    -------
-    str
-        The name.
-    """
-    return f"{regime}-seed{seed}"
 
 
 @dataclass(frozen=True)

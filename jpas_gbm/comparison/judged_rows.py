@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
 
+from ..adaptation.fit import fit, fitted_with
 from ..adaptation.rows import get_regime
 from ..errors import DatasetError
+from ..model import Model
+from ..run import Run
+from ..scores.bootstrap import Replicates, differences
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 
@@ -108,6 +113,206 @@ def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
             "--cut inf takes all rows."
         )
     return keep
+
+
+def fainter(mag: np.ndarray, limit: float, counted: np.ndarray) -> np.ndarray:
+    """Return which rows are fainter than a limit; rows without a magnitude are left out.
+
+    Parameters
+    ----------
+    mag : array, shape (n,)
+        Magnitudes.
+    limit : float
+        Brightest magnitude, itself left out.
+    counted : array of bool, shape (n,)
+        Rows that would count without the limit.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+
+    Raises
+    ------
+    DatasetError
+        If none of the counted rows is.
+    """
+    with np.errstate(invalid="ignore"):
+        keep = np.asarray(mag, dtype=np.float64) > limit
+    if not (keep & counted).any():
+        raise DatasetError(
+            f"no held-out row that counts is fainter than {limit:g}, so nothing judges what brighter labels teach. "
+            "Give a smaller --train-brighter or a fainter --cut."
+        )
+    return keep
+
+
+def bright_labels(dataset: Dataset, magnitude: float, regime: str) -> Dataset:
+    """Return the data set as if no object fainter than a magnitude had been labelled; test rows stay as they are.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With labelled target rows.
+    magnitude : float
+        Of the faintest labels that stay.
+    regime : str
+        That is to train on it.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DatasetError
+        If the regime reads no label of the sky, or none that it needs is so bright.
+    """
+    if not uses_labels(regime):
+        raise DatasetError(
+            f"the regime {regime} reads no label of the sky, so there is none to hide from it: --train-brighter is for "
+            "models that do, such as those of ssda and target-only."
+        )
+    target, split = dataset.target, np.array(dataset.target_split)
+    known = np.isin(split, _LABELLED) & (target.label >= 0)
+    with np.errstate(invalid="ignore"):
+        bright = known & (target.mag <= magnitude)
+    for code, name in (((0, "train"),) if get_regime(regime).target_labels else ()) + ((1, "validation"),):
+        if not bright[split == code].any():
+            mag = target.mag[known][np.isfinite(target.mag[known])]
+            found = f"labels reach from {mag.min():.2f} to {mag.max():.2f}" if len(mag) else "no magnitude is known"
+            raise DatasetError(f"--train-brighter {magnitude:g}: no label of the {name} split is so bright; {found}.")
+    return thin_labels(dataset, np.unique(target.object_id[bright]))
+
+
+@dataclass(frozen=True, eq=False)
+class Extrapolation:
+    """What bright labels teach of faint rows: where they end, and the model that had all labels.
+
+    Parameters
+    ----------
+    magnitude : float
+        Of the faintest labels that the judged model saw.
+    labels : int
+        Labelled objects that it saw, train and validation together.
+    of : int
+        Those there are.
+    model : Model
+        Trained alike on all of them.
+    """
+
+    magnitude: float
+    labels: int
+    of: int
+    model: Model
+
+    def counted(self, mag: np.ndarray, cut: float | None) -> np.ndarray:
+        """Return which rows count: fainter than what trained, and not fainter than the cut.
+
+        Parameters
+        ----------
+        mag : array, shape (n,)
+            Magnitudes.
+        cut : float or None
+            Faintest magnitude.
+
+        Returns
+        -------
+        array of bool, shape (n,)
+        """
+        bright = brighter(mag, cut)
+        return bright & fainter(mag, self.magnitude, bright)
+
+    def facts(self, figure: Callable[[str], float | None], draws: Replicates) -> dict[str, object]:
+        """Return what is kept of it.
+
+        Parameters
+        ----------
+        figure : callable
+            Gives figures of the model that had all labels, on the same rows, by dotted name.
+        draws : Replicates
+            Of the judged model, and of that one, in this order.
+
+        Returns
+        -------
+        dict
+            Under ``train_brighter``.
+        """
+        less = differences(draws.mean([0]), draws.mean([1]))
+        gap = {name: [less[name].difference, *(less[name].interval or (None, None))] for name in _TOLD}
+        own = {"magnitude": self.magnitude, "labels": self.labels, "of": self.of}
+        return {"train_brighter": {**own, "with all labels": {n: figure(n) for n in _TOLD}, "less": gap}}
+
+
+_TOLD = ("log_loss", "macro.f1")
+
+
+def _labelled_ids(dataset: Dataset) -> np.ndarray:
+    known = np.isin(dataset.target_split, _LABELLED) & (dataset.target.label >= 0)
+    return np.asarray(dataset.target.object_id[known])
+
+
+def taught_bright(
+    model: Model, dataset: Dataset, limit: float, judged: tuple[str, float | None], run: Run
+) -> tuple[Model, Extrapolation]:
+    """Fit a model's recipe again on labels not fainter than a limit.
+
+    Parameters
+    ----------
+    model : Model
+        Its card says how.
+    dataset : Dataset
+        What it was fitted on.
+    limit : float
+        Magnitude of the faintest labels that stay.
+    judged : tuple
+        Split, and faintest magnitude of the rows that judge.
+    run : Run
+        Threads and progress.
+
+    Returns
+    -------
+    model : Model
+    beside : Extrapolation
+        What it did not see, and the given model.
+
+    Raises
+    ------
+    DatasetError
+        As :func:`fainter` and :func:`bright_labels`, before anything is trained.
+    """
+    (split, cut), (options, seed) = judged, fitted_with(model)
+    rows = held_out(dataset, split)
+    fainter(rows.mag, limit, brighter(rows.mag, cut))
+    few = bright_labels(dataset, limit, options.regime)
+    again = fit(few, config=options, seed=seed, threads=run.threads, progress=run.progress)
+    seen, there = (len(np.unique(_labelled_ids(one))) for one in (few, dataset))
+    return again, Extrapolation(limit, seen, there, model)
+
+
+def extrapolation_lines(told: Mapping[str, object]) -> list[str]:
+    """Return what to say of :meth:`Extrapolation.facts`.
+
+    Parameters
+    ----------
+    told : mapping
+        Empty where there is none.
+
+    Returns
+    -------
+    list of str
+        One line, or none.
+    """
+    if not told:
+        return []
+    every, less = told["with all labels"], told["less"]
+    assert isinstance(every, Mapping) and isinstance(less, Mapping)
+    words = []
+    for name, title in zip(_TOLD, ("log loss", "macro-F1"), strict=True):
+        d, lower, upper = less[name]
+        span = "" if lower is None else f" [{lower:+.4f}, {upper:+.4f}]"
+        words.append(f"{title} {every[name]:.4f}, {d:+.4f}{span} here")
+    labels = f"{told['labels']:,} of {told['of']:,} labels, those not fainter than {told['magnitude']:g}"
+    return [f"trained on {labels}; the same with all labels: {'; '.join(words)}"]
 
 
 def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:
@@ -237,3 +442,21 @@ def uses_labels(regime: str) -> bool:
     """
     known = get_regime(regime)
     return known.target_labels or known.calibration == "target"
+
+
+def run_name(regime: str, seed: int | None) -> str:
+    """Return the name of a run, such as ``ssda-seed0``.
+
+    Parameters
+    ----------
+    regime : str
+        Of the run.
+    seed : int, optional
+        Of the run.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    return f"{regime}-seed{seed}"

@@ -180,3 +180,50 @@ def test_a_class_that_no_label_of_the_field_has_leaves_figures_without_value(tin
     three = [plain["per_class"][name]["f1"] for name in CLASSES[1:]]
     assert plain["macro"]["f1"] == pytest.approx(np.mean(three)) and np.isfinite(plain["log_loss"])
     assert any(line.startswith("no row is QSO_high") for line in found.lines())
+
+
+def test_bright_labels_teach_and_faint_rows_judge(tiny, quick_options):
+    """The model is fitted again with its seed on labels up to the limit; what is judged is fainter, beside itself."""
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.comparison.compare import evaluate as judge
+    from jpas_gbm.comparison.judged_rows import bright_labels
+    from jpas_gbm.config import override
+
+    options = override(quick_options, regime="target-only")
+    whole = fit(tiny, config=options, seed=3, threads=1)
+    found = judge(whole, tiny, train_brighter=21.0, cut=22.5, threads=1)
+    few = bright_labels(tiny, 21.0, "target-only")
+    assert few.target.mag[few.target.label >= 0][few.target_split[few.target.label >= 0] < 2].max() <= 21.0
+    rows = held_out(tiny)
+    rows = rows.take((rows.mag > 21.0) & (rows.mag <= 22.5))
+    assert found.n_test == len(rows)
+    p = fit(few, config=options, seed=3, threads=1).probabilities(rows, 1)
+    own = -np.log(p[np.arange(len(rows)), rows.label]).mean()
+    assert found["log_loss"] == pytest.approx(own, rel=1e-6)
+    told = found.about["train_brighter"]
+    of_all = whole.probabilities(rows, 1)[np.arange(len(rows)), rows.label]
+    assert told["with all labels"]["log_loss"] == pytest.approx(-np.log(of_all).mean(), rel=1e-6)
+    gap, low, high = told["less"]["log_loss"]
+    assert gap == pytest.approx(found["log_loss"] - told["with all labels"]["log_loss"]) and low < gap < high
+    labels = len(np.unique(held_out(tiny, "train").object_id)) + len(np.unique(held_out(tiny, "val").object_id))
+    assert told["labels"] < told["of"] == labels
+    lines = found.lines()
+    assert "22.5 and brighter, fainter than the 21 that trained" in lines[0]
+    assert any(f"trained on {told['labels']:,} of {labels:,} labels, those not fainter than 21" in one for one in lines)
+
+
+@pytest.mark.parametrize(
+    ("regime", "limit", "told"),
+    [
+        ("uda", 21.0, "reads no label of the sky, so there is none to hide"),
+        ("target-only", 15.0, "no label of the train split is so bright; labels reach from"),
+        ("target-only", 24.0, "fainter than 24, so nothing judges"),
+    ],
+)
+def test_labels_that_cannot_be_hidden_by_brightness_are_named(tiny, regime, limit, told):
+    from jpas_gbm.comparison.judged_rows import bright_labels, fainter
+
+    rows = held_out(tiny)
+    with pytest.raises(DatasetError, match=told):
+        fainter(rows.mag, limit, rows.mag <= 22.5)
+        bright_labels(tiny, limit, regime)
