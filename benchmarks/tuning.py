@@ -22,15 +22,15 @@ from jpas_gbm.store import write_json
 from jpas_gbm.tuning.objective import Objective
 from jpas_gbm.tuning.space import Space
 from jpas_gbm.tuning.storage import identity, open_study
-from jpas_gbm.tuning.study import Work, begin_with
+from jpas_gbm.tuning.study import Work
 
 BAR = 6.0
 
 
 def shared(dataset, space, options, seed, trials, folder):
     """Return CPU seconds of a study, its trials' values and losses (None where given up)."""
-    study, _ = open_study(folder, identity(dataset, space, options, seed), options, resume=False)
-    begin_with(study, map(space.start, options.start))
+    about, starts = identity(dataset, space, options, seed), map(space.start, options.start)
+    study, _ = open_study(folder, about, options, resume=False, starts=starts)
     work = Work(study, Objective(dataset, space, options.objective, Run(seed)), options, folder, trials)
     began = time.process_time()
     work.run()

@@ -15,7 +15,6 @@ kill between the two moves leaves it there, and the next run of the same output 
 
 A lock ends with its process, however that ends. The next run of the same output therefore knows a working folder
 that a dead run left, removes it and says so. Where the file system has no locks it is left alone.
-
 A symbolic link as output is followed: the result stands where the link points, and the link stays.
 """
 
@@ -28,8 +27,9 @@ import logging
 import os
 import re
 import shutil
+import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -41,9 +41,8 @@ except ImportError:  # pragma: no cover - Windows has no such locks: leftovers s
     fcntl = None  # type: ignore[assignment]
 
 log = logging.getLogger("jpas_gbm")
-
-_LOCK, _OLD = "lock", "old"
-_LONGEST = 200  # letters of a name that the working folder repeats; file systems allow 255
+_LOCK, _OLD, _NEW = "lock", "old", "new"
+_LONGEST, _PATIENCE = 200, 10.0  # letters of a name that the working folder repeats, of 255; seconds to wait for parts
 _AT_FDCWD, _RENAME_EXCHANGE = -100, 2
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EBADF)
 
@@ -131,10 +130,9 @@ def clear_leftovers(path: str | Path) -> None:
     """
     path = real_place(Path(path))
     pattern = re.compile(re.escape(_prefix(path)) + r"[0-9a-f]{8}\.partial")
-    try:
+    names: list[str] = []
+    with contextlib.suppress(OSError):
         names = [name for name in os.listdir(path.parent) if pattern.fullmatch(name)]
-    except OSError:
-        return
     for name in names:
         _clear(path.with_name(name), path)
 
@@ -144,7 +142,7 @@ def _clear(folder: Path, path: Path) -> None:
     try:
         lock = os.open(folder / _LOCK, os.O_RDWR)
     except FileNotFoundError:
-        # Its maker locks it before anything else, and removes the lock last or, killed, not at all.
+        # Its maker locks it first, and removes the lock last or, killed, not at all.
         with contextlib.suppress(OSError):
             folder.rmdir()
         if (folder / _LOCK).exists():
@@ -157,8 +155,7 @@ def _clear(folder: Path, path: Path) -> None:
             log.warning("%s: another run is writing this now; the first to finish stays, unless --overwrite.", path)
         if not ours:
             return
-        old = folder / _OLD
-        if lock is not None and old.exists() and not path.exists():
+        if lock is not None and (old := folder / _OLD).exists() and not path.exists():
             os.rename(old, path)
             log.warning("%s: put back, a run that was killed had moved it away.", path)
         shutil.rmtree(folder, ignore_errors=True)
@@ -171,14 +168,10 @@ def _clear(folder: Path, path: Path) -> None:
 def _make_parent(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-    except (FileExistsError, NotADirectoryError) as error:
-        raise OutputError(
-            f"{path.parent}: cannot make this folder, it is or lies below a file. Choose another --out."
-        ) from error
     except OSError as error:
-        raise OutputError(
-            f"{path.parent}: cannot make this folder ({error.strerror}). Choose another --out."
-        ) from error
+        below = isinstance(error, FileExistsError | NotADirectoryError)
+        why = ", it is or lies below a file" if below else f" ({error.strerror})"
+        raise OutputError(f"{path.parent}: cannot make this folder{why}. Choose another --out.") from error
 
 
 def real_place(path: Path) -> Path:
@@ -249,9 +242,9 @@ def _exchange(one: Path, other: Path) -> bool:
     if rename(_AT_FDCWD, os.fsencode(one), _AT_FDCWD, os.fsencode(other), _RENAME_EXCHANGE) == 0:
         return True
     code = ctypes.get_errno()
-    if code in _UNSUPPORTED:
-        return False
-    raise OSError(code, os.strerror(code))
+    if code not in _UNSUPPORTED:
+        raise OSError(code, os.strerror(code))
+    return False
 
 
 def _rival(path: Path) -> OutputError:
@@ -278,11 +271,10 @@ def _place_file(made: Path, path: Path, overwrite: bool) -> None:
 def _place_folder(made: Path, path: Path, overwrite: bool) -> None:
     try:
         os.rename(made, path)  # goes where nothing is, or an empty folder
+        return
     except OSError as error:
         if error.errno not in (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR):
             raise
-    else:
-        return
     if not overwrite:
         raise _rival(path)
     if _exchange(made, path):
@@ -343,17 +335,15 @@ def _moved_into_place(wanted: tuple[Path, ...], overwrite: bool, directory: bool
 def _elsewhere(error: OSError, paths: list[Path]) -> bool:
     """Return whether an error names a file that is no part of these outputs, such as an input."""
     name = error.filename
-    if not isinstance(name, str):
-        return False
-    return not any(_prefix(path) in name or Path(name) in (path, path.parent) for path in paths)
+    return isinstance(name, str) and not any(
+        _prefix(path) in name or Path(name) in (path, path.parent) for path in paths
+    )
 
 
 def _failed(error: OSError, path: Path, stood: bool, placed: bool) -> OutputError:
     """Return what to say of an output that could not be written."""
-    if placed:
-        state = "What is there may be incomplete after a failure of the power"
-    else:
-        state = "What was there before is unchanged" if stood else "Nothing was left there"
+    state = "What was there before is unchanged" if stood else "Nothing was left there"
+    state = "What is there may be incomplete after a failure of the power" if placed else state
     return OutputError(
         f"{path}: cannot be written ({error.strerror or error}). {state}; free some space or choose another --out."
     )
@@ -438,3 +428,73 @@ def atomic_folder(path: str | Path, *, overwrite: bool = False) -> Iterator[Path
     """
     with _moved_into_place((Path(path),), overwrite, directory=True) as made:
         yield made[0]
+
+
+@contextmanager
+def _held(folder: Path) -> Iterator[None]:
+    """Hold a folder while its parts are moved or read; wait for another process that does so, some seconds at most."""
+    with ExitStack() as stack:
+        with contextlib.suppress(OSError):  # a platform that cannot open folders, or no folder yet
+            stack.callback(os.close, descriptor := os.open(folder, os.O_RDONLY))
+            until = time.monotonic() + _PATIENCE
+            while lock_file(descriptor) is False and time.monotonic() < until:
+                time.sleep(0.02)
+        yield
+
+
+@contextmanager
+def atomic_parts(folder: Path, head: str) -> Iterator[Path]:
+    """Give a temporary folder; its files take the places of those of their names when the block ends well.
+
+    They come to stand in ``folder/new`` in one step, and move from there to their places, the head last. After a kill
+    between the moves :func:`parts` finds each where it is, and the next writing clears up.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files belong, among others that stay.
+    head : str
+        Name of the file that tells of the others.
+
+    Yields
+    ------
+    Path
+        The folder to write to.
+
+    Raises
+    ------
+    OutputError
+        As for :func:`atomic_file`.
+    """
+    new = folder / _NEW
+    with _held(folder):
+        with atomic_folder(new, overwrite=True) as made:
+            yield made
+        try:
+            for path in sorted(filter(Path.is_file, new.rglob("*")), key=lambda path: path == new / head):
+                _make_parent(place := folder / path.relative_to(new))
+                os.replace(path, place)
+            shutil.rmtree(new)
+        except OSError as error:
+            raise _failed(error, folder, True, True) from error
+
+
+@contextmanager
+def parts(folder: Path, head: str) -> Iterator[Callable[[str], Path]]:
+    """Give what tells below which folder a file stands that :func:`atomic_parts` wrote; nothing moves meanwhile.
+
+    Parameters
+    ----------
+    folder : Path
+        Where the files belong.
+    head : str
+        Name of the file that tells of the others.
+
+    Yields
+    ------
+    callable
+        Takes the name of a file.
+    """
+    new = folder / _NEW
+    with _held(folder):
+        yield lambda name: new if (new / head).exists() and (new / name).exists() else folder

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from jpas_gbm import atomic
-from jpas_gbm.atomic import atomic_file, atomic_files, atomic_folder
+from jpas_gbm.atomic import atomic_file, atomic_files, atomic_folder, atomic_parts, parts
 from jpas_gbm.errors import OutputError
 
 
@@ -164,6 +164,15 @@ def write_pair(path, text, overwrite=False):
             name.write_text(text)
 
 
+def write_parts(path, text, overwrite=False):
+    path.mkdir(exist_ok=True)
+    (path / "kept").write_text("kept")
+    with atomic_parts(path, "head") as folder:
+        (folder / "b").mkdir()
+        for name in ("head", "b/a"):
+            (folder / name).write_text(text)
+
+
 def contend(start, said, write, path, name, overwrite):
     """Write to the same place as others at the same time, and say how it ended."""
     start.wait()
@@ -202,6 +211,12 @@ def test_of_writers_that_start_together_one_wins_and_the_others_say_so(tmp_path,
 
 def content(path):
     """Return the one text that all parts of an output have."""
+    if path.is_dir() and not (path / "part").exists():
+        with parts(path, "head") as of:
+            names = [name for name in ("head", "b/a") if (of(name) / name).exists()]
+            texts = {(of(name) / name).read_text() for name in names}
+        assert len(texts) <= 1 and len(names) in (0, 2)
+        return texts.pop() if texts else "none"
     texts = {p.read_text() for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()}
     assert len(texts) == 1
     return texts.pop()
@@ -211,7 +226,7 @@ KILLED = """
 import io, os, signal, sys
 sys.path.insert(0, sys.argv[1])
 from jpas_gbm import atomic
-from test_atomic import write, write_folder, write_pair
+from test_atomic import write, write_folder, write_pair, write_parts
 
 how, path, exchange = sys.argv[2:5]
 if exchange == "no":
@@ -260,7 +275,8 @@ print(number)
 
 @pytest.mark.parametrize("before", ["old", "none"])
 @pytest.mark.parametrize(
-    ("how", "exchange"), [("write", "yes"), ("write_folder", "yes"), ("write_folder", "no"), ("write_pair", "yes")]
+    ("how", "exchange"),
+    [*((how, "yes") for how in ("write", "write_folder", "write_pair", "write_parts")), ("write_folder", "no")],
 )
 def test_a_kill_at_any_operation_leaves_the_old_or_the_new(tmp_path, how, exchange, before, caplog):
     words = [str(Path(__file__).parent), how, str(tmp_path), exchange, before]

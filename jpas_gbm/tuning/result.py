@@ -20,12 +20,12 @@ from pydantic import (
     model_validator,
 )
 
-from ..atomic import atomic_file
+from ..atomic import atomic_parts, parts
 from ..config import load_options
 from ..errors import BundleError, ConfigError
 from ..options import Entry, FitOptions, Rung, Value
 from ..sealed import check_checksums
-from ..store import as_record, dump_json, read_json, sha256, write_json
+from ..store import as_record, dump_json, folder_checksums, read_json, write_json
 from ..text import MINUS
 from .space import Fresh, Interval, Untuned
 
@@ -349,26 +349,25 @@ class Study(BaseModel):
         return self.model_dump(mode="json", by_alias=True)
 
     def save(self, folder: str | Path) -> None:
-        """Write tuning.json, best.yaml, trials.parquet and, for two figures, front/trial-N.yaml; replace older ones.
+        """Write tuning.json, best.yaml, trials.parquet and, for two figures, front/trial-N.yaml.
+
+        Older ones are replaced, all or none.
 
         Parameters
         ----------
         folder : path
             Of the study.
         """
-        folder = Path(folder)
-        if self.options is not None:
-            self._write_options(folder / "best.yaml", self.options, self.best)
-        for point in self.front:
-            if point.trial in self.front_options:
-                path = folder / "front" / f"trial-{point.trial}.yaml"
-                self._write_options(path, self.front_options[point.trial], point)
-        if self.table is not None:
-            with atomic_file(folder / "trials.parquet", overwrite=True) as temporary:
-                self.table.to_parquet(temporary, index=False)
-        written = [folder / "best.yaml", folder / "trials.parquet", *sorted((folder / "front").glob("*.yaml"))]
-        marks = {path.relative_to(folder).as_posix(): sha256(path) for path in written if path.is_file()}
-        write_json(folder / FILE, {**self.to_dict(), "files": marks}, overwrite=True, sealed=True)
+        with atomic_parts(Path(folder), FILE) as made:
+            if self.options is not None:
+                self._write_options(made / "best.yaml", self.options, self.best)
+            for point in self.front:
+                if point.trial in self.front_options:
+                    path = made / "front" / f"trial-{point.trial}.yaml"
+                    self._write_options(path, self.front_options[point.trial], point)
+            if self.table is not None:
+                self.table.to_parquet(made / "trials.parquet", index=False)
+            write_json(made / FILE, {**self.to_dict(), "files": folder_checksums(made)}, sealed=True)
 
     def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
         head = (
@@ -377,8 +376,8 @@ class Study(BaseModel):
             f"#   jpas-gbm fit --config {path.name} --seed {self.seed} --data DATA --out MODEL\n"
         )
         text = head + yaml.safe_dump(options.model_dump(mode="json"), sort_keys=False)
-        with atomic_file(path, overwrite=True) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text, encoding="utf-8")
 
     @classmethod
     def load(cls, folder: str | Path) -> Study:
@@ -401,19 +400,24 @@ class Study(BaseModel):
         import pandas as pd
 
         folder = Path(folder)
-        study = as_record(told := read_json(folder / FILE), cls, folder / FILE)
-        check_checksums(folder, told.get("files", {}))
-        try:
-            best, table = folder / "best.yaml", folder / "trials.parquet"
-            front = {p.trial: folder / "front" / f"trial-{p.trial}.yaml" for p in study.front}
-            more = {
-                "name": folder.resolve().name,
-                "options": load_options(FitOptions, best) if best.is_file() else None,
-                "front_options": {n: load_options(FitOptions, path) for n, path in front.items() if path.is_file()},
-                "table": pd.read_parquet(table) if table.is_file() else None,
-            }
-        except (ConfigError, OSError, ValueError) as error:
-            raise BundleError(f"{folder}: a file of the study is damaged ({error}). Restore it from a copy.") from error
+        with parts(folder, FILE) as of:
+            study = as_record(told := read_json(head := of(FILE) / FILE), cls, head)
+            for name, checksum in as_record(told.get("files", {}), dict[str, str], head).items():
+                check_checksums(of(name), {name: checksum})
+            try:
+                places = {point.trial: f"front/trial-{point.trial}.yaml" for point in study.front}
+                front = {n: of(name) / name for n, name in places.items()}
+                best, table = (of(name) / name for name in ("best.yaml", "trials.parquet"))
+                more = {
+                    "name": folder.resolve().name,
+                    "options": load_options(FitOptions, best) if best.is_file() else None,
+                    "front_options": {n: load_options(FitOptions, one) for n, one in front.items() if one.is_file()},
+                    "table": pd.read_parquet(table) if table.is_file() else None,
+                }
+            except (ConfigError, OSError, ValueError) as error:
+                raise BundleError(
+                    f"{folder}: a file of the study is damaged ({error}). Restore it from a copy."
+                ) from error
         return study.model_copy(update=more)
 
     def __repr__(self) -> str:

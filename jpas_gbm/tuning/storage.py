@@ -13,14 +13,15 @@ import time
 import uuid
 import warnings
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from .. import __version__
+from ..atomic import atomic_folder, clear_leftovers, real_place
 from ..errors import BundleError, ConfigError, OutputError
-from ..options import TuneOptions
+from ..options import TuneOptions, Value
 from ..store import library_versions, read_json, write_json
 from ..surveys.dataset import Dataset
 from .space import Space
@@ -58,6 +59,10 @@ def at_work(study: Path) -> Iterator[str]:
     name = uuid.uuid4().hex
     path = _folder(study) / f"{name}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
+    for other in path.parent.glob("*.json"):
+        with suppress(OSError, ValueError, KeyError, TypeError):  # just being written, or gone
+            if _has_ended(other):
+                other.unlink()
     path.write_text(json.dumps({"host": socket.gethostname(), "pid": os.getpid()}), encoding="utf-8")
     stop = threading.Event()
 
@@ -89,14 +94,16 @@ def is_alive(study: Path, name: str) -> bool:
     """
     path = _folder(study) / f"{name}.json"
     try:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        host, pid = known["host"], int(known["pid"])
-        silent = time.time() - path.stat().st_mtime
+        return not _has_ended(path) and time.time() - path.stat().st_mtime < SILENCE
     except (OSError, ValueError, KeyError, TypeError):
         return False
-    if host == socket.gethostname() and not _process_exists(pid):
-        return False
-    return silent < SILENCE
+
+
+def _has_ended(path: Path) -> bool:
+    """Return whether a worker is known to be no more: a process of this machine that is not there."""
+    known = json.loads(path.read_text(encoding="utf-8"))
+    host, pid = known["host"], int(known["pid"])
+    return bool(host == socket.gethostname() and not _process_exists(pid))
 
 
 def others_alive(study: Path, own: str = "") -> bool:
@@ -198,7 +205,9 @@ def identity(dataset: Dataset, space: Space, options: TuneOptions, seed: int) ->
     }
 
 
-def open_study(folder: Path, about: Identity, options: TuneOptions, resume: bool) -> tuple[Study, list[str]]:
+def open_study(
+    folder: Path, about: Identity, options: TuneOptions, resume: bool, starts: Iterable[Mapping[str, Value]] = ()
+) -> tuple[Study, list[str]]:
     """Open the study of a folder, or begin it.
 
     Parameters
@@ -211,6 +220,8 @@ def open_study(folder: Path, about: Identity, options: TuneOptions, resume: bool
         Sampler and objective.
     resume : bool
         Whether a study that is there goes on.
+    starts : iterable of mapping of str to Value
+        Values of each trial that a new study begins with, by dotted name.
 
     Returns
     -------
@@ -231,9 +242,11 @@ def open_study(folder: Path, about: Identity, options: TuneOptions, resume: bool
     if resume:
         notes = _check_head(folder, about)
         _check_journal(folder / JOURNAL)
+        for path in (folder / "answers").glob(".*.partial"):  # of trials that were killed and get another number
+            clear_leftovers(path.with_name(path.name[1:].rsplit(".", 2)[0]))
         return _replayed(folder, about, options), notes
     _check_free(folder)
-    return _begin(folder, about, options), notes
+    return _begin(folder, about, options, starts), notes
 
 
 def _check_free(folder: Path) -> None:
@@ -247,29 +260,29 @@ def _check_free(folder: Path) -> None:
         raise OutputError(f"{folder}: is a file, and a study is a folder. Give another --out.")
 
 
-def _begin(folder: Path, about: Identity, options: TuneOptions) -> Study:
+START = "start"
+"""Mark of the trials that a study was given to begin with: they are given all the work."""
+
+
+def _begin(folder: Path, about: Identity, options: TuneOptions, starts: Iterable[Mapping[str, Value]]) -> Study:
+    """Make the folder of a study with its journal and its first trials in one step: each such folder can be resumed."""
     head = {"format": FORMAT, "about": about, "libraries": library_versions()}
-    found = folder.exists()
     try:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            (folder / JOURNAL).touch()
-            study = _study(folder, about, options)
-        except OSError as error:
-            raise OutputError(
-                f"{folder}: no study can be begun there ({error.strerror or error}). Choose another --out."
-            ) from error
-        # Last, so that a folder with this file always has a study that can be resumed.
-        write_json(folder / HEAD, head, sealed=True)
-    except BaseException:
-        for name in (JOURNAL, f"{JOURNAL}.lock"):
-            with suppress(OSError):
-                (folder / name).unlink()
-        if not found:
-            with suppress(OSError):
-                folder.rmdir()
+        if folder.is_dir():
+            real_place(folder).rmdir()
+        with atomic_folder(folder) as made:
+            study = _study(made, about, options)
+            for values in starts:
+                study.enqueue_trial(dict(values), user_attrs={START: True})
+            write_json(made / HEAD, head, sealed=True)
+    except OutputError:
+        _check_free(folder)  # another process was first
         raise
-    return study
+    except OSError as error:
+        raise OutputError(
+            f"{folder}: no study can be begun there ({error.strerror or error}). Choose another --out."
+        ) from error
+    return _study(folder, about, options)
 
 
 def _replayed(folder: Path, about: Identity, options: TuneOptions) -> Study:

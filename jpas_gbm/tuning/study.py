@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +20,7 @@ from ..options import TuneOptions, Value
 from ..run import Progress
 from ..sealed import read_arrays
 from .objective import Answers, FoldScore, Objective, joined, mean_figures
-from .storage import at_work, defer_interrupts, is_alive, others_alive
+from .storage import START, at_work, defer_interrupts, is_alive, others_alive
 from .trials import COUNTED, ExploringSampler, NumberedSampler, outcome, reused
 
 if TYPE_CHECKING:
@@ -110,8 +110,6 @@ def earliest_as_good(losses: Mapping[int, Sequence[float]]) -> int:
 
 log = logging.getLogger("jpas_gbm")
 
-START = "start"
-"""Mark of the trials that a study was given to begin with: they are given all the work."""
 _MOST_REPEATS = 25
 _FIRST_FAILURES = 5
 
@@ -122,20 +120,6 @@ class OutOfTime(Exception):
 
 class _GivenUp(Exception):
     """The trial is not worth more work."""
-
-
-def begin_with(study: Study, starts: Iterable[Mapping[str, Value]]) -> None:
-    """Put the trials that a study begins with into its queue.
-
-    Parameters
-    ----------
-    study : Study
-        The library's study.
-    starts : iterable of mapping of str to Value
-        Values of each trial, by dotted name.
-    """
-    for values in starts:
-        study.enqueue_trial(dict(values), user_attrs={START: True})
 
 
 def answers_path(folder: Path, number: int) -> Path:

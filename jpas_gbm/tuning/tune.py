@@ -26,7 +26,7 @@ from .objective import Objective
 from .result import Counts, Ladder, Point, Study
 from .space import Finalist, Fresh, Space, Untuned, flat, with_values
 from .storage import Identity, identity, ignore_interrupts, open_study, parent_interrupts
-from .study import OutOfTime, Work, begin_with, earliest_as_good, load_answers, save_answers
+from .study import OutOfTime, Work, earliest_as_good, load_answers, save_answers
 from .trials import COUNTED, importances, outcome, outcome_counts, trial_history, trial_table
 
 if TYPE_CHECKING:
@@ -206,9 +206,7 @@ def _carried_out(
 ) -> Study:
     """Open or begin the study, work on it, and return its result."""
     plan.objective()  # what is wrong with regime or objective is said before a folder is made
-    study, notes = open_study(plan.folder, plan.about, plan.options, resume)
-    if not resume:
-        begin_with(study, starts)
+    study, notes = open_study(plan.folder, plan.about, plan.options, resume, starts)
     ended, more = _work(plan, study, jobs, progress)
     return _result(plan, study, ended, [*plan.space.notes, *notes, *more], progress)
 

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -42,6 +42,7 @@ VERBS = {
 
 STEPS = ("link", "rename", "replace", "mkdir", "fsync", "unlink", "rmdir")
 KEPT = (".unfinished", ".shard")
+"""What a run that was killed keeps, to go on with."""
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
 
 
@@ -66,6 +67,11 @@ def files(place: Path) -> dict[str, str]:
     """Return the checksum of each file below a folder."""
     found = sorted(path for path in place.rglob("*") if path.is_file())
     return {str(path.relative_to(place)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+
+
+def working(names: Iterable[str]) -> list[str]:
+    """Return those of some names that belong to what is being written."""
+    return [name for name in names if "/." in f"/{name}" or "out/new/" in name or any(word in name for word in KEPT)]
 
 
 def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], None] = lambda: None) -> int:
@@ -189,10 +195,10 @@ class Trial:
         if gentle and len([line for line in said.splitlines() if line.startswith("error:")]) != 1:
             return f"did not say one line: {said[-300:]!r}"
         now = files(self.place)
-        working = {name for name in now if name.startswith(".") or any(word in name for word in KEPT)}
-        if gentle and any(name.startswith(".") for name in working):
-            return f"left {sorted(working)[:3]}"
-        rest = {name: sum for name, sum in now.items() if name not in working}
+        left = working(now)
+        if gentle and any("/." in f"/{name}" for name in left):
+            return f"left {left[:3]}"
+        rest = {name: sum for name, sum in now.items() if name not in left}
         lost = {name for name in self.before if rest.get(name) != self.before[name]}
         if rest and lost and not self._whole() and not self._told(lost, rest):
             return f"neither old nor new: {sorted(lost)[:3]}"
@@ -204,7 +210,7 @@ class Trial:
             return f"the same command, given again: {error}"
         if self.verb == "tune" and (self.place / "out" / "best.yaml").read_bytes() != self.best():
             return "another best.yaml than that of the uninterrupted study"
-        left = [name for name in files(self.place) if name.startswith(".") or any(word in name for word in KEPT)]
+        left = working(files(self.place))
         return f"the next run left {left[:3]}" if left else ""
 
     def _told(self, lost: set[str], rest: dict[str, str]) -> bool:
@@ -295,13 +301,14 @@ def attack_steps(root: Path, verb: str, report: Callable[[str], None] = print, e
     for old in (True, False):
         points = {step: number for step, number in crash_points(verb, root, old).items() if step not in seen}
         seen |= set(points)
-        for number in sorted(set(points.values()))[::every]:
+        places = {number: step for step, number in points.items()}
+        for number in sorted(places)[::every]:
             trial = Trial(verb, root, root / "trial", old)
             code = ended(trial.start(counted(number)))
             wrong = trial.judge(code, False)
             found["wrong" if wrong else "killed" if code else "done"] += 1
             if wrong:
-                report(f"step {number} of {verb}, {'old' if old else 'no'} output: {wrong}")
+                report(f"step {number} of {verb}, {'old' if old else 'no'} output ({places[number]}): {wrong}")
     return found
 
 
@@ -319,7 +326,7 @@ def attack_races(root: Path, count: int, report: Callable[[str], None] = print) 
         sound = len(lost) == 1 and any(
             word in lost[0] for word in ("another run has written", "already exists", "another run is at work")
         )
-        left = [name for name in files(trial.place) if name.startswith(".") or any(word in name for word in KEPT)]
+        left = working(files(trial.place))
         good = sound and trial._whole() and not left
         results["one won" if good else "wrong"] += 1
         if not good:

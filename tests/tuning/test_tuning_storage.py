@@ -2,10 +2,13 @@
 
 import json
 import os
+import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
+from functools import partial
 
 import pytest
 import yaml
@@ -13,6 +16,7 @@ from tuning_samples import TUNE, rows_of, small_study
 
 from jpas_gbm.errors import BundleError, ConfigError, FitError, OutputError
 from jpas_gbm.tuning.objective import Objective
+from jpas_gbm.tuning.result import Study
 from jpas_gbm.tuning.storage import _check_journal, _checked, at_work, defer_interrupts, is_alive, others_alive
 from jpas_gbm.tuning.study import OutOfTime
 from jpas_gbm.tuning.trials import NumberedSampler
@@ -39,8 +43,6 @@ def begun(tiny, tmp_path_factory):
 
 @pytest.fixture
 def copied(begun, tmp_path):
-    import shutil
-
     return shutil.copytree(begun[1], tmp_path / "study")
 
 
@@ -255,7 +257,7 @@ def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file: is a file, and a study is a folder"):
         tune(tiny, config=small_study(**PLAIN), out=tmp_path / "file", trials=3)
-    with pytest.raises(OutputError, match="no study can be begun there"):
+    with pytest.raises(OutputError, match="file: cannot make this folder, it is or lies below a file"):
         tune(tiny, config=small_study(**PLAIN), out=tmp_path / "file" / "study", trials=3)
 
     def full(path, value, **_):
@@ -265,6 +267,77 @@ def test_a_study_that_cannot_be_begun_leaves_nothing(tiny, tmp_path, monkeypatch
     with pytest.raises(OutputError, match="No space left"):
         tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=3)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def killed(name, number, work):
+    """Do the work in a process that ends at a step of writing, before its ``number``-th call."""
+    child = os.fork()
+    if child:
+        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 9
+    left, real = [number], getattr(os, name)
+
+    def counted(*words, **more):
+        left[0] -= 1
+        return real(*words, **more) if left[0] else os._exit(9)
+
+    setattr(os, name, counted)
+    try:
+        work()
+    finally:
+        os._exit(0)
+
+
+def test_a_study_killed_while_it_begins_begins_anew(tiny, tmp_path):
+    out = tmp_path / "study"
+    out.mkdir()
+    begin = partial(tune, tiny, out=out, config=small_study(**PLAIN), trials=1, seed=2)
+    for step in ("fsync", "rmdir", "rename"):
+        assert killed(step, 1, begin)
+        assert not out.exists() or not list(out.iterdir())
+    assert begin().counts.counted == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_another_process_may_begin_the_study_first(tiny, begun, tmp_path, monkeypatch):
+    import jpas_gbm.tuning.storage as storage
+
+    real = storage._study
+
+    def slow(*words):
+        made = real(*words)
+        if not (tmp_path / "study").exists():
+            shutil.copytree(begun[1], tmp_path / "study")
+        return made
+
+    monkeypatch.setattr(storage, "_study", slow)
+    with pytest.raises(OutputError, match="study: is not empty. A study that stands there goes on with --resume"):
+        tune(tiny, config=small_study(**PLAIN), out=tmp_path / "study", trials=3)
+    assert Study.load(tmp_path / "study").counts.counted == 3
+    assert [path.name for path in tmp_path.iterdir()] == ["study"]
+
+
+def test_results_that_are_replaced_are_the_old_or_the_new(begun, copied):
+    """A kill between the moves of best.yaml, trials.parquet and tuning.json leaves what loads whole, and is mended."""
+    old = begun[0]
+    new = old.model_copy(update={"notes": ("new",), "options": old.options.model_copy(update={"recipe": "stack"})})
+    for number in range(1, 4):
+        assert killed("replace", number, partial(new.save, copied))
+        found = Study.load(copied)
+        assert found.notes == ("new",) and found.options.recipe == "stack" and len(found.table) == 3
+        old.save(copied)
+        assert Study.load(copied).options == old.options and not (copied / "new").exists()
+
+
+def test_what_killed_processes_left_in_a_study_is_cleared(tiny, copied):
+    left = [copied / "answers" / ".0001.npz.0123abcd.partial", copied / "workers" / "dead.json"]
+    left[0].mkdir()
+    for name in ("lock", "0001.npz"):
+        (left[0] / name).touch()
+    process = subprocess.Popen([sys.executable, "-c", ""])
+    process.wait()
+    left[1].write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid}))
+    tune(tiny, config=small_study(**PLAIN), out=copied, trials=3, seed=2, resume=True)
+    assert not any(path.exists() for path in left)
 
 
 def test_a_corrupt_journal_is_refused_and_left_as_it_is(tiny, copied):
