@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import product
@@ -13,8 +11,8 @@ import numpy as np
 
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator, HeldOut
-from ..boosting.few_bands import SHARES, ByBrightness, learn_brightness, learn_few_bands
-from ..boosting.matrix import UnseenMissingWarning, joined
+from ..boosting.few_bands import ByBrightness, learn_brightness
+from ..boosting.matrix import joined
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
 from ..features.redshifts import RedshiftDensity, high_share
@@ -26,7 +24,7 @@ from ..scores.metrics import RedshiftScore, score_redshifts
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .anchors import CalibrationRows
-from .folds import Folds, MembersOf, mean_margins
+from .folds import Folds, mean_margins
 from .rows import Regime, Rows, counted_rows
 from .sky import observe_again
 from .stages import Stages
@@ -177,6 +175,12 @@ _ENOUGH, _FOLDS, _MOST = 1_000, 5, 3_000
 _DRAWN = 800
 """Quasars of a side that values of its shape are tried on."""
 
+_WORTH = (5, 10, 20, 50, 100, 200, 500)
+"""Quasars of the sky that mocks may be worth, where both say in which parts of their densities redshifts lie."""
+
+_ASTRAY = 0.005
+"""Share of the labelled quasars, at either end, that densities need not reach."""
+
 _AS_SAID = 100
 """Quasars that count as lying where their densities say, beside those that calibrate."""
 
@@ -205,6 +209,8 @@ class Quasars:
         What each counts for.
     objects : array of int64, shape (n,)
         The astronomical object of each.
+    mocks : bool
+        Whether they are mocks, not of the sky.
     """
 
     density: RedshiftDensity
@@ -212,6 +218,7 @@ class Quasars:
     z: np.ndarray
     weight: np.ndarray
     objects: np.ndarray
+    mocks: bool = False
 
     def take(self, rows: np.ndarray) -> Quasars:
         """Return some of them.
@@ -224,13 +231,17 @@ class Quasars:
         -------
         Quasars
         """
-        return Quasars(self.density, *(one[rows] for one in (self.minus2, self.z, self.weight, self.objects)))
+        minus2, z, weight, objects = (one[rows] for one in (self.minus2, self.z, self.weight, self.objects))
+        return Quasars(self.density, minus2, z, weight, objects, self.mocks)
 
 
 def calibrated(
     density: RedshiftDensity, parts: Sequence[Quasars], seed: int = 0, begin: RedshiftDensity | None = None
 ) -> RedshiftDensity:
     """Return redshift densities with the shapes that labelled quasars are likeliest under, side by side.
+
+    Mocks count beside quasars of the sky for as many as makes it likeliest in which parts of their densities the
+    redshifts of the latter lie: few, where these lie elsewhere than those of mocks.
 
     Parameters
     ----------
@@ -254,7 +265,31 @@ def calibrated(
         if sum(float(part.weight.sum()) for part in mine) >= FEWEST:
             near = None if begin is None else (begin.low, begin.high)[i]
             shapes[i] = _stretched(_shape(_drawn(mine, seed), i == 1, near), mine)
+            if (share := _worth(shapes[i], mine)) < 1:
+                mine = [replace(part, weight=part.weight * share) if part.mocks else part for part in mine]
+                shapes[i] = _stretched(_shape(_drawn(mine, seed), i == 1, shapes[i]), mine)
     return replace(density, low=shapes[0], high=shapes[1])
+
+
+def _worth(shape: SideShape, parts: Sequence[Quasars]) -> float:
+    """Return by what to multiply the weights of mocks beside quasars of the sky, 1 at most.
+
+    The numbers of the sky's quasars between the quantiles of their densities are multinomial with shares that have a
+    Dirichlet prior: the mocks' shares, as sure as so many quasars would make it. The likeliest number counts.
+    """
+    from scipy.special import gammaln
+
+    counts = np.zeros((2, len(QUANTILES) + 1))
+    for part in parts:
+        places = replace(part.density, low=shape, high=shape).places(part.minus2, part.z)
+        counts[int(part.mocks)] += np.bincount(np.searchsorted(QUANTILES, places), part.weight, len(QUANTILES) + 1)
+    sky, mocks = counts
+    if not (sky.any() and mocks.any()):
+        return 1.0
+    share = (mocks + 0.5) / (mocks + 0.5).sum()
+    a = np.array(_WORTH)[:, None] * share
+    evidence = gammaln(_WORTH) - gammaln(_WORTH + sky.sum()) + (gammaln(a + sky) - gammaln(a)).sum(axis=1)
+    return min(_WORTH[int(evidence.argmax())] / float(mocks.sum()), 1.0)
 
 
 def _drawn(parts: Sequence[Quasars], seed: int) -> list[Quasars]:
@@ -322,7 +357,8 @@ def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stage
     """Return a model with redshift densities of quasars, calibrated on rows that trained nothing, and their scores.
 
     Quasars of the mocks, seen as the sky sees, and those labelled on the sky, where the regime reads labels; beside
-    these the mocks of a side count for no more than 500. Labelled rows that trees were grown on serve too: no template
+    these the mocks of a side count for no more than 500, and for fewer where they lie elsewhere in their densities.
+    These reach as far in redshift as the labels do. Labelled rows that trees were grown on serve too: no template
     learnt from them. Mocks that templates were learnt from serve where those of validation are few, each by templates
     learnt without it. Labels of validation are scored.
 
@@ -351,17 +387,27 @@ def with_redshifts(model: Model, dataset: Dataset, regime: Regime, stages: Stage
         for name in splits:
             rows = model.corrected(_with_redshift(dataset.target_rows(name), quasars))
             seen.append(_fitted(templates, rows, run))
+        seen = _reaching(seen)
         entry["rows"] = sum(len(part.z) for part in seen)
         density, scores = fit_redshifts(model, seen, rows, run)
     return replace(model, redshift=density, card={**model.card, "redshift": [vars(one) for one in scores]})
 
 
-def _fitted(templates: TemplateSet, rows: Catalogue, run: Run) -> Quasars:
+def _reaching(parts: list[Quasars]) -> list[Quasars]:
+    """Return quasars with densities that reach as far as those of the sky, where enough are labelled."""
+    sky = np.concatenate([np.zeros(0), *(part.z[part.weight > 0] for part in parts if not part.mocks)])
+    if len(sky) < FEWEST:
+        return parts
+    low, high = np.quantile(sky, [_ASTRAY, 1 - _ASTRAY])
+    return [replace(part, density=part.density.reaching(float(low), float(high))) for part in parts]
+
+
+def _fitted(templates: TemplateSet, rows: Catalogue, run: Run, mocks: bool = False) -> Quasars:
     """Return quasars as templates see them; those with fewer than two bands count for nothing."""
     density = RedshiftDensity.of(templates)
     assert density is not None
     minus2, seen = templates.likelihoods(rows, run.threads)
-    return Quasars(density, minus2, np.asarray(rows.z), seen.astype(np.float64), np.asarray(rows.object_id))
+    return Quasars(density, minus2, np.asarray(rows.z), seen.astype(np.float64), np.asarray(rows.object_id), mocks)
 
 
 def _mocks(
@@ -390,56 +436,13 @@ def _mocks(
                 left, labels, seed=run.choice_seed, threads=run.threads, scheme=model.scheme, shift=model.shift
             ).templates
             if learnt is not None and RedshiftDensity.of(learnt) is not None:
-                parts.append(_fitted(learnt, ours.take(np.flatnonzero(of_ours == number)), run))
-    parts.append(_fitted(templates, val, run))
+                parts.append(_fitted(learnt, ours.take(np.flatnonzero(of_ours == number)), run, mocks=True))
+    parts.append(_fitted(templates, val, run, mocks=True))
     if regime.target_labels or regime.calibration == "target":
         z, cut = np.concatenate([part.z for part in parts]), parts[-1].density.cut
         share = [min(1.0, _MOCKS / max(int(side.sum()), 1)) for side in (z < cut, z >= cut)]
         parts = [replace(p, weight=p.weight * np.where(p.z < cut, share[0], share[1])) for p in parts]
     return parts, val
-
-
-def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: MembersOf, run: Run) -> Model:
-    """Return a model that knows what few bands are worth: from the rows that calibrate it, with bands taken away.
-
-    Parameters
-    ----------
-    model : Model
-    regime : Regime
-        Says of which domain the rows are.
-    folds : Folds
-        Rows and trainings: each row is judged by trees that did not see it.
-    members_of : callable
-        Gives the models of a fold.
-    run : Run
-
-    Returns
-    -------
-    Model
-        As it was where there are too few rows.
-    """
-    models, parts = [], []
-    for stages, dataset in zip(folds.parts, folds.datasets, strict=True):
-        rows = dataset.target_rows("val") if regime.calibration == "target" else dataset.source_rows("val")
-        parts.append(rows.take(np.flatnonzero(rows.label >= 0)).replace(photometry=model.photometry))
-        recipe, shift = stages.rows.recipe, stages.rows.shift
-        models.append(replace(model, members=tuple(members_of(stages)), recipe=recipe, shift=shift))
-    every, part = Catalogue.concat(parts), np.repeat(np.arange(len(parts)), [len(one) for one in parts])
-
-    done = itertools.count()
-
-    def probabilities(places: np.ndarray, flux: np.ndarray) -> np.ndarray:
-        run.report("few bands", next(done), len(SHARES))
-        rows, p = every.take(places).replace(flux=flux), np.empty((len(places), len(model.classes)))
-        for number, one in enumerate(models):
-            own = np.flatnonzero(part[places] == number)
-            p[own] = one.probabilities(rows.take(own), run.threads)
-        return p
-
-    with run.stage("few bands", rows=len(every)), warnings.catch_warnings():
-        warnings.simplefilter("ignore", UnseenMissingWarning)
-        few = learn_few_bands(probabilities, every.flux, every.label, run.choice_seed)
-    return replace(model, few_bands=few)
 
 
 def _with_redshift(rows: Catalogue, classes: Sequence[int]) -> Catalogue:

@@ -20,7 +20,7 @@ from ..surveys.labels import LabelledRows
 from ..text import duration
 from .anchors import calibration_rows, field_mix
 from .band_shifts import BandShifts
-from .calibrating import settled, with_few_bands, with_redshifts
+from .calibrating import settled, with_redshifts
 from .choosing import (
     Choice,
     Entrant,
@@ -34,7 +34,7 @@ from .choosing import (
     score_entrant,
     undecided,
 )
-from .folds import make_folds
+from .folds import make_folds, with_few_bands
 from .named_path import find_path, joined_means, path_facts
 from .rows import Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import warnings
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -10,11 +12,14 @@ import numpy as np
 
 from ..boosting.booster import Member
 from ..boosting.calibration import Calibrator
-from ..boosting.matrix import stratified_folds
+from ..boosting.few_bands import SHARES, learn_few_bands
+from ..boosting.matrix import UnseenMissingWarning, stratified_folds
 from ..errors import FitError
+from ..model import Model
 from ..options import FitOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
+from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .rows import Measured, Preparation, Regime, Rows, TrainingRows, make_rows
 from .stages import Stages
@@ -320,3 +325,46 @@ def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
             run.note(f"{name_of_class} is absent from {name}: {remedy}.")
     if rows.target_train is not None and len(rows.target_train) < FEW_LABELS:
         run.note(f"only {len(rows.target_train)} labelled target rows train: gains will be small and intervals wide.")
+
+
+def with_few_bands(model: Model, regime: Regime, folds: Folds, members_of: MembersOf, run: Run) -> Model:
+    """Return a model that knows what few bands are worth: from the rows that calibrate it, with bands taken away.
+
+    Parameters
+    ----------
+    model : Model
+    regime : Regime
+        Says of which domain the rows are.
+    folds : Folds
+        Rows and trainings: each row is judged by trees that did not see it.
+    members_of : callable
+        Gives the models of a fold.
+    run : Run
+
+    Returns
+    -------
+    Model
+        As it was where there are too few rows.
+    """
+    models, parts = [], []
+    for stages, dataset in zip(folds.parts, folds.datasets, strict=True):
+        rows = dataset.target_rows("val") if regime.calibration == "target" else dataset.source_rows("val")
+        parts.append(rows.take(np.flatnonzero(rows.label >= 0)).replace(photometry=model.photometry))
+        recipe, shift = stages.rows.recipe, stages.rows.shift
+        models.append(replace(model, members=tuple(members_of(stages)), recipe=recipe, shift=shift))
+    every, part = Catalogue.concat(parts), np.repeat(np.arange(len(parts)), [len(one) for one in parts])
+
+    done = itertools.count()
+
+    def probabilities(places: np.ndarray, flux: np.ndarray) -> np.ndarray:
+        run.report("few bands", next(done), len(SHARES))
+        rows, p = every.take(places).replace(flux=flux), np.empty((len(places), len(model.classes)))
+        for number, one in enumerate(models):
+            own = np.flatnonzero(part[places] == number)
+            p[own] = one.probabilities(rows.take(own), run.threads)
+        return p
+
+    with run.stage("few bands", rows=len(every)), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenMissingWarning)
+        few = learn_few_bands(probabilities, every.flux, every.label, run.choice_seed)
+    return replace(model, few_bands=few)

@@ -8,7 +8,7 @@ below and above the redshift that parts the quasar classes it is scaled to what 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -178,6 +178,24 @@ class RedshiftDensity:
         most = 0 if templates is None or templates.bank is None else len(templates.bank)
         if self.templates.min(initial=0) < 0 or self.templates.max(initial=0) >= most:
             yield "its redshift densities are of templates that it has not"
+
+    def reaching(self, low: float, high: float) -> RedshiftDensity:
+        """Return densities whose outermost bins reach to these redshifts at least.
+
+        Mocks may end where the sky does not: a redshift that no density reaches is in no interval of any.
+
+        Parameters
+        ----------
+        low, high : float
+
+        Returns
+        -------
+        RedshiftDensity
+        """
+        bins = np.array(self.bins, dtype=np.float64)
+        first, last = bins[:, 0] == bins[:, 0].min(), bins[:, 2] == bins[:, 2].max()
+        bins[first, 0], bins[last, 2] = min(low, bins[:, 0].min()), max(high, bins[:, 2].max())
+        return replace(self, bins=bins)
 
     @cached_property
     def edges(self) -> np.ndarray:

@@ -1,9 +1,12 @@
 """Redshift densities of quasar candidates: calibrated on labels, consistent with the classes."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.calibrating import Quasars, calibrated
+from jpas_gbm.adaptation import calibrating
+from jpas_gbm.adaptation.calibrating import Quasars, _reaching, _worth, calibrated
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.errors import BundleError
 from jpas_gbm.features.chi2 import SideShape
@@ -102,6 +105,45 @@ def test_each_part_is_judged_by_its_own_templates(density):
     whole = calibrated(density, [labelled(density, minus2, z)])
     parts = [labelled(density, minus2[:50], z[:50]), labelled(other, minus2[50:][:, turned], z[50:])]
     np.testing.assert_allclose(calibrated(density, parts).to_arrays()["shapes"], whole.to_arrays()["shapes"], rtol=1e-6)
+
+
+def test_mocks_give_way_to_a_sky_that_says_otherwise(density, monkeypatch):
+    """Mocks that lie in their densities as the sky's quasars do count as they are; where these have outliers, less."""
+    sky = labelled(density, *sharp(density, 700, 2)[:2])
+    same = replace(labelled(density, *sharp(density, 450, 4)[:2]), mocks=True)
+    other = replace(labelled(density, *quasars(density, 450, 3, honest=1.0)), mocks=True)
+    shape = SideShape(temper=1.0, floor=0.01)
+    assert _worth(shape, [same, sky]) == 1 and _worth(shape, [other]) == 1 and _worth(shape, [sky]) == 1
+    assert _worth(shape, [other, sky]) < 0.2
+    dull = replace(labelled(density, *quasars(density, 140, 5, honest=0.2)), mocks=True)
+    few = [dull, sky.take(slice(180))]
+    pooled, alone = calibrated(density, few), calibrated(density, few[1:])
+    monkeypatch.setattr(calibrating, "_worth", lambda *of: 0.01)
+    weighed = calibrated(density, few)
+    gap, before = (abs(np.subtract(one.low.stretch, alone.low.stretch)).sum() for one in (weighed, pooled))
+    assert gap < 0.5 * before
+
+
+def test_densities_reach_as_far_as_the_labelled_quasars(density):
+    """Mocks end at z = 0.5 and 4; one in ten of the sky's quasars lies beyond, where no density would reach."""
+
+    def beyond(n, seed):
+        x = np.random.default_rng(seed).uniform(np.log(1.4), np.log(5.2), n)
+        minus2 = 4 * ((np.log1p(density.bins[:, 1]) - x[:, None]) / 0.03) ** 2
+        return minus2 - minus2.min(axis=1, keepdims=True), np.expm1(x)
+
+    minus2, z = beyond(1500, 1)
+    mocks = replace(labelled(density, *quasars(density, 120, 2)), mocks=True)
+    scores = []
+    for parts in ([mocks, labelled(density, *beyond(300, 3))], [mocks]):
+        reaching = _reaching(parts)
+        made = calibrated(reaching[-1].density, reaching)
+        scores.append(RedshiftScore.of("all", made.redshifts(minus2, (z >= CUT).astype(float)).z, z))
+    assert scores[0].covered95 > 0.93 and scores[1].covered95 < 0.92
+    assert reaching == [mocks]
+    far = density.reaching(0.42, 3.0)
+    assert far.bins[0, 0] == 0.42 and far.bins[-1, 2] == density.bins[-1, 2]
+    assert RedshiftDensity.from_arrays(far.to_arrays()).bins[0, 0] == 0.42
 
 
 def test_stretching_has_an_inverse():
