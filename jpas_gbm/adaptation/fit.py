@@ -393,13 +393,15 @@ def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
     """Return the one candidate of a regime without a choice: where mocks alone teach, two models that err apart."""
     if not regime.source:
         return Target()
-    mocks = Mocks(gamma)
-    if isinstance(stages.rows.measured, BandShifts):
+    mocks, found = Mocks(gamma), stages.rows.measured
+    if isinstance(found, BandShifts):
         return SelfTrained(gamma)
-    # Where the shift was measured, or target labels calibrate, templates are no worse on the sky than other features.
-    trusted = regime.calibration == "target" or stages.rows.shift is not None
+    # Where templates fit the sky, or target labels calibrate, they are no worse there than other features.
+    trusted = regime.calibration == "target" or (found is not None and not found.doubted)
     if trusted or not (stages.options.plain_member and stages.has_plain_features):
         return mocks
+    if found is not None:
+        stages.run.note("templates are in doubt on this sky: trees that see none of their features join, in the mean.")
     return Mean((mocks, Mocks(gamma, plain_trees=True)))
 
 

@@ -270,6 +270,11 @@ class TwinlessReport:
     taken: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
+    @property
+    def doubted(self) -> bool:
+        """Whether what was found looks like errors of the templates."""
+        return "common" not in self.taken
+
     def to_dict(self) -> dict[str, object]:
         """Return the fields by name, for the model card.
 
@@ -283,9 +288,9 @@ class TwinlessReport:
 def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
     """Return the report with what is taken, and a sentence for what is refused.
 
-    Zero points of tiles relative to their mean are taken always: no population follows the tiles. What is common to
-    all tiles is calibration only as far as tiles that scatter as they do would leave it; more is an error of the
-    templates, which then has its part in offsets and modes too.
+    Zero points of tiles relative to their mean are taken always: no population follows the tiles. What all share is
+    calibration only as far as tiles that scatter so would leave it; more is an error of the templates, which has its
+    part in offsets too. Mocks are given variations and outliers wherever these come from.
 
     Parameters
     ----------
@@ -310,7 +315,7 @@ def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
         ("the rate of outliers", report.outlier_rate, options.outlier_rate),
     )
     doubts += [f"{what} is {value:.3g} (limit {most:g})" for what, value, most in limits if value > most]
-    taken = ("zero points", "errors") if report.tiles > 1 else ("errors",)
+    taken = (*(("zero points",) if report.tiles > 1 else ()), "errors", "modes", "outliers")
     notes = []
     if report.tiles < 2:
         notes = ["fewer than two tiles are named: no zero point of a tile against the others can be measured."]
@@ -320,10 +325,10 @@ def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
             "template: their zero points are shrunk towards the mean of all tiles."
         ]
     if not doubts:
-        return replace(report, taken=(*taken, "common", "offsets", "modes", "outliers"), notes=tuple(notes))
-    refused = "common zero points, offsets of classes, variations and outliers"
-    note = f"measured without labels, {refused} look like errors of the templates and are not corrected: "
-    return replace(report, taken=taken, notes=(*notes, note + "; ".join(doubts) + "."))
+        return replace(report, taken=(*taken, "common", "offsets"), notes=tuple(notes))
+    note = "measured without labels, common zero points and offsets of classes look like errors of the templates and "
+    note += f"are not corrected, while mocks are given the variations and outliers: {'; '.join(doubts)}."
+    return replace(report, taken=taken, notes=(*notes, note))
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,17 @@
 """Regime uda: what unlabelled sky teaches, and that no label of it is read."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.anchors import FieldMix
-from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.fit import _one_way, fit
+from jpas_gbm.adaptation.rows import get_regime
 from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.config import override
+from jpas_gbm.features.shift import TwinlessReport
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.simulation.simulate import simulate
 
@@ -65,6 +68,34 @@ def test_the_class_mix_of_the_sky_is_found(sky, uda):
 def test_each_part_of_uda_can_be_switched_off(sky, options, uda):
     plain = fit(sky, config=override(options, class_mix=False, sky={"pseudo_twins": False}), seed=1)
     assert plain.shift is None and "class mix" not in plain.card and "measured without labels" not in plain.card
+
+
+@pytest.mark.parametrize(
+    "taken", [("errors", "modes", "outliers"), ("errors", "modes", "outliers", "common", "offsets"), None]
+)
+def test_where_templates_are_in_doubt_trees_without_them_join(options, taken):
+    """On a sky unlike the templates, and where nothing could be measured, the mean errs less than templates alone."""
+    notes = []
+    report = (
+        None
+        if taken is None
+        else TwinlessReport(1000, 10, 0.04, 0.01, 0.1, 0.02, 0.0, 0.01, 0.2, 0.001, 1.2, taken=taken)
+    )
+    stages = SimpleNamespace(
+        rows=SimpleNamespace(measured=report),
+        options=options,
+        has_plain_features=True,
+        run=SimpleNamespace(note=notes.append),
+    )
+    way = _one_way(get_regime("uda"), stages, 0.25)
+    joined = way.name == "mean[mocks(gamma=0.25) + mocks(gamma=0.25, no templates)]"
+    assert joined == (taken is None or "common" not in taken)
+    assert notes == (
+        ["templates are in doubt on this sky: trees that see none of their features join, in the mean."]
+        if joined and report is not None
+        else []
+    )
+    assert _one_way(get_regime("mocks-calibrated"), stages, 0.0).name == "mocks"
 
 
 def test_a_mix_that_mocks_contradict_is_not_taken():
