@@ -39,7 +39,6 @@ try:
     import fcntl
 except ImportError:  # pragma: no cover - Windows has no such locks: leftovers stay there
     fcntl = None  # type: ignore[assignment]
-
 log = logging.getLogger("jpas_gbm")
 _LOCK, _OLD, _NEW = "lock", "old", "new"
 _LONGEST, _PATIENCE = 200, 10.0  # letters of a name that the working folder repeats, of 255; seconds to wait for parts
@@ -444,7 +443,7 @@ def _held(folder: Path) -> Iterator[None]:
 
 @contextmanager
 def atomic_parts(folder: Path, head: str) -> Iterator[Path]:
-    """Give a temporary folder; its files take the places of those of their names when the block ends well.
+    """Give a temporary folder; its files and folders replace those of their names when the block ends well.
 
     They come to stand in ``folder/new`` in one step, and move from there to their places, the head last. After a kill
     between the moves :func:`parts` finds each where it is, and the next writing clears up.
@@ -471,8 +470,9 @@ def atomic_parts(folder: Path, head: str) -> Iterator[Path]:
         with atomic_folder(new, overwrite=True) as made:
             yield made
         try:
-            for path in sorted(filter(Path.is_file, new.rglob("*")), key=lambda path: path == new / head):
-                _make_parent(place := folder / path.relative_to(new))
+            for path in sorted(new.iterdir(), key=lambda path: path == new / head):
+                if (place := folder / path.name).is_dir():
+                    os.rename(place, new / f".{path.name}")  # goes with the rest of the new
                 os.replace(path, place)
             shutil.rmtree(new)
         except OSError as error:

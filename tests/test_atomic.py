@@ -169,7 +169,7 @@ def write_parts(path, text, overwrite=False):
     (path / "kept").write_text("kept")
     with atomic_parts(path, "head") as folder:
         (folder / "b").mkdir()
-        for name in ("head", "b/a"):
+        for name in ("head", "b/a", f"b/{text}"):
             (folder / name).write_text(text)
 
 
@@ -215,6 +215,7 @@ def content(path):
         with parts(path, "head") as of:
             names = [name for name in ("head", "b/a") if (of(name) / name).exists()]
             texts = {(of(name) / name).read_text() for name in names}
+            assert all((of(f"b/{text}") / "b" / text).exists() for text in texts)
         assert len(texts) <= 1 and len(names) in (0, 2)
         return texts.pop() if texts else "none"
     texts = {p.read_text() for p in ([path] if path.is_file() else path.rglob("*")) if p.is_file()}
@@ -295,6 +296,8 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new(tmp_path, how, exchan
             assert content(place / "out.json") == "new"  # an old file may stand beside a new companion, no more
         globals()[how](path, "next", True)
         assert content(path) == "next"
+        if how == "write_parts":
+            assert sorted(p.name for p in path.rglob("*")) == ["a", "b", "head", "kept", "next"]
         assert len(list(place.iterdir())) == (2 if how == "write_pair" else 1)
     assert ends == {before, "new"}
     assert "a run that was killed had left it" in caplog.text

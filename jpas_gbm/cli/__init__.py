@@ -48,7 +48,10 @@ def _make_writable() -> None:
 def main() -> None:
     """Run ``jpas-gbm``."""
     _asked.clear()
-    signal.signal(signal.SIGTERM, _terminated)
+    for name in ("SIGTERM", "SIGHUP"):  # a closed terminal ends a run likewise, but for one under nohup
+        number = getattr(signal, name, None)
+        if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, _terminated)
     sys.unraisablehook = _insist
     _make_writable()
     try:

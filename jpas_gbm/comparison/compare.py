@@ -12,7 +12,7 @@ import numpy as np
 from ..adaptation.fit import fit as fit_model
 from ..adaptation.fit import outlook
 from ..adaptation.rows import for_regime, get_regime
-from ..atomic import atomic_folder, refuse_existing
+from ..atomic import atomic_folder, atomic_parts, refuse_existing
 from ..config import options_of
 from ..errors import ConfigError, DatasetError, FitError
 from ..inputs import open_model
@@ -176,10 +176,12 @@ def compare(
 
 
 def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None:
-    """Write a comparison, and what a page shows beside it."""
-    comparison.save(out, overwrite=True)
+    """Write a comparison, and what a page shows beside it, in one step."""
     kept = {path.parent.name: path.parent for path in out.glob("models/*/model.json")}
-    exhibits_of(comparison, dataset, kept, seed=run.seed, threads=run.threads).save(out, overwrite=True)
+    exhibits = exhibits_of(comparison, dataset, kept, seed=run.seed, threads=run.threads)
+    with atomic_parts(out, COMPARISON_FILE) as made:
+        comparison.save(made)
+        exhibits.save(made)
 
 
 def check_regimes(regimes: Sequence[str]) -> list[str]:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from .. import __version__
+from ..atomic import parts
 from ..errors import DatasetError
 from ..options import FitOptions
 from ..run import claim_room
@@ -277,9 +278,10 @@ class Comparison:
         BundleError
             If there is no whole comparison.
         """
-        found = cls.from_dict(read_json(Path(folder) / HEAD))
-        place = Path(folder) / CURVES
-        curves = read_json(place) if place.is_file() else {}
+        with parts(Path(folder), HEAD) as of:
+            found = cls.from_dict(read_json(of(HEAD) / HEAD))
+            place = of(CURVES) / CURVES
+            curves = read_json(place) if place.is_file() else {}
         return replace(found, evaluations=tuple(replace(e, curves=curves.get(e.run, {})) for e in found.evaluations))
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import atomic_folder
+from ..atomic import atomic_folder, parts
 from ..inputs import open_model
 from ..model import Model
 from ..predictions import is_bare
@@ -20,6 +20,7 @@ from ..store import read_json, read_record, to_plain, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
 from ..text import magnitude_name, source_word
+from .comparison import HEAD as COMPARISON
 from .comparison import Comparison
 from .evaluation import Evaluation, evaluate_model
 from .judged_rows import brighter, held_out
@@ -342,13 +343,14 @@ class Exhibits:
         BundleError
             If a part is damaged.
         """
-        place = Path(folder) / FOLDER
-        there = {path.stem: path for path in place.glob("*.json")}
-        parts: dict[str, Any] = {part: read_record(there[part], kind) for part, kind in _KINDS.items() if part in there}
-        if "mocks" in there:
-            parts["mocks"] = Evaluation.from_dict(read_json(there["mocks"]))
-        maps = [SkyMap.load(place / name) if (place / name).is_file() else None for name in (_MAP, _PAIR_MAP)]
-        return cls(**parts, sky_map=maps[0], pair_map=maps[1])
+        with parts(Path(folder), COMPARISON) as of:
+            place = of(FOLDER) / FOLDER
+            there = {path.stem: path for path in place.glob("*.json")}
+            made: dict[str, Any] = {n: read_record(there[n], kind) for n, kind in _KINDS.items() if n in there}
+            if "mocks" in there:
+                made["mocks"] = Evaluation.from_dict(read_json(there["mocks"]))
+            maps = [SkyMap.load(place / name) if (place / name).is_file() else None for name in (_MAP, _PAIR_MAP)]
+        return cls(**made, sky_map=maps[0], pair_map=maps[1])
 
 
 _RECORDS: dict[str, Any] = {

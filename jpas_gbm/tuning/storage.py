@@ -242,6 +242,7 @@ def open_study(
     if resume:
         notes = _check_head(folder, about)
         _check_journal(folder / JOURNAL)
+        clear_leftovers(folder)
         for path in (folder / "answers").glob(".*.partial"):  # of trials that were killed and get another number
             clear_leftovers(path.with_name(path.name[1:].rsplit(".", 2)[0]))
         return _replayed(folder, about, options), notes

@@ -67,6 +67,7 @@ main()
         ("SIGINT", True, 130, b"error: interrupted; nothing was begun.\n"),
         ("SIGINT", False, 130, b"error: interrupted; nothing was begun.\n"),
         ("SIGTERM", False, 143, b"error: terminated; nothing half-made was left.\n"),
+        ("SIGHUP", False, 129, b"error: terminated; nothing half-made was left.\n"),
     ],
 )
 def test_an_end_that_is_asked_for_comes_with_one_line(sent, early, code, said):
@@ -74,6 +75,13 @@ def test_an_end_that_is_asked_for_comes_with_one_line(sent, early, code, said):
     script = INTERRUPTED.format(sent=sent, early=early)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, said)
+
+
+def test_what_runs_under_nohup_goes_on():
+    script = INTERRUPTED.format(sent="SIGHUP", early=False).replace("sleep(20)", "sleep(0.2)")
+    words = ["sh", "-c", "trap '' HUP; exec \"$@\"", "sh", sys.executable, "-c", script]
+    done = subprocess.run(words, capture_output=True, timeout=60)
+    assert done.returncode != 129 and b"terminated" not in done.stderr
 
 
 def test_an_end_that_a_library_turns_into_its_own_error_is_still_the_end(monkeypatch, capfd):

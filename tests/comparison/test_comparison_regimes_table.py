@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import json
+import os
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from jpas_gbm.comparison.compare import compare_dataset
 from jpas_gbm.comparison.comparison import Comparison, Measured, compare_regimes
 from jpas_gbm.comparison.evaluation import RegimeResult, RunStore
+from jpas_gbm.comparison.exhibits import Exhibits
 from jpas_gbm.config import override
 from jpas_gbm.errors import DatasetError
 from jpas_gbm.options import FitOptions
@@ -217,3 +220,35 @@ def test_a_hopeless_cut_is_told_before_training(dataset, make_fit):
     with pytest.raises(DatasetError, match="--cut"):
         compare_dataset(dataset, ("ssda",), (0,), fit=fit, cut=10.0)
     assert fit.calls == []
+
+
+def test_a_comparison_that_is_replaced_is_the_old_or_the_new(found, dataset, tmp_path):
+    """A kill between the moves of curves, exhibits and comparison.json leaves what loads whole."""
+    from jpas_gbm.comparison.compare import _save
+
+    def told(folder):
+        return Comparison.load(folder).about["told"], Exhibits.load(folder).data.provenance["made"]
+
+    other = replace(dataset, provenance={"made": "anew"})
+    old, new = (replace(found, about={**found.about, "told": word}) for word in ("old", "new"))
+    _save(old, dataset, tmp_path, Run())
+    for number in range(1, 5):
+        child = os.fork()
+        if not child:
+            left, real = [number], os.replace
+
+            def counted(*words, left=left, real=real):
+                real(*words)
+                left[0] -= 1
+                if not left[0]:
+                    os._exit(9)
+
+            os.replace = counted
+            try:
+                _save(new, other, tmp_path, Run())
+            finally:
+                os._exit(0)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == (9 if number < 4 else 0)
+        assert told(tmp_path) == ("new", "anew")
+        _save(old, dataset, tmp_path, Run())
+        assert told(tmp_path) == ("old", "for tests") and not (tmp_path / "new").exists()

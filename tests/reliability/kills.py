@@ -37,13 +37,22 @@ VERBS = {
     "targets": "targets p.parquet --number 20 --out OUT.fits",
     "report": "report evaluation --out OUT.html",
     "tune": "tune --data data --trials 3 --config tune.yaml --threads 1 --out OUT",
+    "compare": "compare --data data --config fit.yaml --regimes mocks-only,target-only --threads 1 --out OUT",
+    "simulate": "simulate --rows 300 --labelled 200 --unlabelled 100 --seed 5 --out OUT",
+    "mocks": "mocks --spectra STAR=stars.npz --rows 60 --seed 5 --out OUT",
+    "calibrate-tiles": "calibrate-tiles sim/jpas_idr.fits --model fitting --sources 10 --out OUT.json",
+    "compare-lists": "compare-lists p.csv theirs.csv --labels sim/desi_zcat.fits --out OUT.json",
 }
-"""A command of each kind of writer: a folder, a file with companions, a page, a journal."""
+"""A command of each kind of writer: a folder, a file with companions, a page, a journal, a folder that lives on."""
+
+EARLIER = {"3": "2", "5": "4", "mocks-only,target-only": "target-only,mocks-only"}
+"""What words of a command were in the run that left the old output."""
 
 STEPS = ("link", "rename", "replace", "mkdir", "fsync", "unlink", "rmdir")
 KEPT = (".unfinished", ".shard")
 """What a run that was killed keeps, to go on with."""
-SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGKILL)
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGPIPE, signal.SIGKILL)
+"""SIGPIPE stands for streams whose readers have gone: they are closed at that time."""
 
 
 def build(root: Path) -> None:
@@ -54,13 +63,23 @@ def build(root: Path) -> None:
 
 def make_ready(root: Path) -> None:
     """Take away what the commands do not read, and write their options."""
+    import pandas as pd
     import yaml
 
-    for name in ("study", "comparison", "lists", "mocks-only", "unfinished.parquet.unfinished"):
+    import jpas_gbm as jg
+
+    for name in ("study", "comparison", "lists", "unfinished.parquet.unfinished"):
         shutil.rmtree(root / name, ignore_errors=True)
     (root / "fit.yaml").write_text(yaml.safe_dump(FIT), encoding="utf-8")
     small = {"startup": 2, "fresh_seeds": 1, "ladder": [{}], "fit": FIT, "start": [{}], "space": SPACE}
     (root / "tune.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
+    fitting = FIT | {"features": {"templates": True, "lines": False, "colours": [1]}}
+    jg.fit(root / "data", regime="ssda", config=fitting, threads=1, out=root / "fitting")
+    rest = np.arange(1100.0, 11200.0, 5.0)
+    shapes = (rest / 5000)[None, :] ** np.linspace(-2, 2, 15)[:, None]
+    np.savez(root / "stars.npz", loglam=np.log10(rest), flux=shapes, name=[f"S{i}" for i in range(len(shapes))])
+    ours = pd.read_csv(root / "p.csv")
+    ours[["RA", "DEC", "CLASS"]].assign(SPECTYPE=ours["CLASS"]).to_csv(root / "theirs.csv", index=False)
 
 
 def files(place: Path) -> dict[str, str]:
@@ -74,8 +93,8 @@ def working(names: Iterable[str]) -> list[str]:
     return [name for name in names if "/." in f"/{name}" or "out/new/" in name or any(word in name for word in KEPT)]
 
 
-def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], None] = lambda: None) -> int:
-    """Run a verb in a fork; return its process id."""
+def start(words: Sequence[str], root: Path, said: Path | int, before: Callable[[], None] = lambda: None) -> int:
+    """Run a verb in a fork that speaks into a file, or an open pipe; return its process id."""
     begun, begin = os.pipe()
     child = os.fork()
     if child:
@@ -86,7 +105,7 @@ def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], Non
     code = 99
     try:
         os.setsid()
-        out = os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        out = said if isinstance(said, int) else os.open(said, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(out, 1)
         os.dup2(out, 2)
         os.chdir(root)
@@ -95,7 +114,8 @@ def start(words: Sequence[str], root: Path, said: Path, before: Callable[[], Non
 
         sys.argv = ["jpas-gbm", *words]
         before()
-        signal.signal(signal.SIGTERM, _terminated)
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _terminated)
         os.write(begin, b"b")
         main()
         code = 0
@@ -153,6 +173,14 @@ def counted(number: int, told: Path | None = None) -> Callable[[], None]:
     return before
 
 
+def found_in(best: Path) -> object:
+    """Return the options of a best.yaml and their loss; its number tells also of trials that were interrupted."""
+    import yaml
+
+    text = best.read_text(encoding="utf-8")
+    return text.splitlines()[1].split(" on ")[0], yaml.safe_load(text)
+
+
 class Trial:
     """One verb, with its output as an earlier run left it or with none."""
 
@@ -168,14 +196,16 @@ class Trial:
         self.words += ["--quiet"] if verb == "tune" else ["--overwrite", "--quiet"]
         self.said = root / "said.txt"
         if old and not kept.exists():
-            self.run(["2" if word == "3" else word for word in self.words])
+            self.run([EARLIER.get(word, word) for word in self.words])
             shutil.copytree(place, kept)
         self.before = files(place)
 
-    def start(self, before: Callable[[], None] = lambda: None, words: Sequence[str] = ()) -> int:
+    def start(
+        self, before: Callable[[], None] = lambda: None, words: Sequence[str] = (), said: Path | int | None = None
+    ) -> int:
         """Begin it, or what is given; return its process id. A study that is there goes on."""
         more = ["--resume"] if self.verb == "tune" and (self.place / "out" / "study.json").exists() else []
-        return start([*(words or self.words), *more], self.root, self.said, before)
+        return start([*(words or self.words), *more], self.root, self.said if said is None else said, before)
 
     def run(self, words: Sequence[str] = ()) -> float:
         """Run it, or what is given, to its end; return how long it took."""
@@ -185,14 +215,16 @@ class Trial:
             raise RuntimeError(f"{self.verb} fails by itself ({code}): {self.said.read_text()[-800:]}")
         return time.monotonic() - began
 
-    def judge(self, code: int, gentle: bool) -> str:
-        """Return what is wrong with what stands there, or nothing."""
+    def judge(self, code: int, gentle: bool, silent: bool = False) -> str:
+        """Return what is wrong with what stands there, or nothing; a silent run need not say a line."""
         said = self.said.read_text(encoding="utf-8", errors="replace")
         if "TRACEBACK" in said or "Traceback (most recent" in said:
             return f"a traceback: {said[-300:]}"
         if code == 0:
-            return ""
-        if gentle and len([line for line in said.splitlines() if line.startswith("error:")]) != 1:
+            return "" if self._whole() and not working(files(self.place)) else "ended well, and is not whole"
+        if gentle and code < 0:
+            return f"ended by a signal that it did not take ({code})"
+        if gentle and not silent and len([line for line in said.splitlines() if line.startswith("error:")]) != 1:
             return f"did not say one line: {said[-300:]!r}"
         now = files(self.place)
         left = working(now)
@@ -208,7 +240,7 @@ class Trial:
             self.run()
         except RuntimeError as error:
             return f"the same command, given again: {error}"
-        if self.verb == "tune" and (self.place / "out" / "best.yaml").read_bytes() != self.best():
+        if self.verb == "tune" and found_in(self.place / "out" / "best.yaml") != self.best():
             return "another best.yaml than that of the uninterrupted study"
         left = working(files(self.place))
         return f"the next run left {left[:3]}" if left else ""
@@ -226,15 +258,15 @@ class Trial:
             return True
         return False
 
-    def best(self) -> bytes:
-        """Return the best.yaml of a study that nothing interrupted."""
+    def best(self) -> object:
+        """Return what is in the best.yaml of a study that nothing interrupted."""
         known = self.root / "best.yaml"
         if not known.exists():
             words = [word.replace(str(self.place), str(self.root / "sound")) for word in self.words]
             (self.root / "sound").mkdir()
             ended(start(words, self.root, self.root / "sound.txt"))
             known.write_bytes((self.root / "sound" / "out" / "best.yaml").read_bytes())
-        return known.read_bytes()
+        return found_in(known)
 
     def _whole(self) -> bool:
         """Return whether what stands there can be read."""
@@ -246,7 +278,9 @@ class Trial:
     def _read(self) -> None:
         """Read what stands there."""
         import jpas_gbm as jg
+        from jpas_gbm.comparison.exhibits import Exhibits
         from jpas_gbm.lists.predicted import read_provenance
+        from jpas_gbm.store import read_json
 
         out = self.place / "out"
         readers: dict[str, Callable[[], object]] = {
@@ -254,6 +288,9 @@ class Trial:
             "predict": lambda: read_provenance(f"{out}.csv"), "evaluate": lambda: jg.Evaluation.load(out),
             "explain": lambda: jg.Explanation.load(out), "targets": lambda: jg.TargetList.load(f"{out}.fits"),
             "tune": lambda: jg.Study.load(out),
+            "compare": lambda: (jg.Comparison.load(out), Exhibits.load(out)),
+            "simulate": lambda: read_json(out / "shift.json"), "mocks": lambda: read_json(out / "mocks.json"),
+            "calibrate-tiles": lambda: read_json(f"{out}.json"), "compare-lists": lambda: read_json(f"{out}.json"),
             "report": lambda: Path(f"{out}.html").read_text(encoding="utf-8").rstrip().endswith("</html>") or 1 / 0,
         }  # fmt: skip
         readers[self.verb]()
@@ -269,12 +306,21 @@ def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], No
             seconds[verb] = Trial(verb, root, place, False).run()
         number = SIGNALS[int(rng.integers(len(SIGNALS)))]
         trial = Trial(verb, root, place, bool(rng.integers(2)))
-        child = trial.start()
+        listens, says = os.pipe()
+        piped = number == signal.SIGPIPE
+        if piped:
+            spoken = [word for word in trial.words if word != "--quiet"]
+            child = trial.start(functools.partial(os.close, listens), spoken, says)
+        else:
+            child = trial.start()
+        os.close(says)
         time.sleep(float(rng.uniform(0.02, 1.05)) * seconds[verb])
+        os.close(listens)
         with contextlib.suppress(ProcessLookupError):
-            os.kill(child, number)
+            os.kill(child, 0 if piped else number)
         code = ended(child)
-        wrong = trial.judge(code, number != signal.SIGKILL)
+        trial.said.touch()
+        wrong = trial.judge(code, number != signal.SIGKILL, piped)
         results["wrong" if wrong else "done" if code == 0 else "stopped"] += 1
         if wrong:
             report(f"signal {i} {verb} {number.name} ({code}): {wrong}")

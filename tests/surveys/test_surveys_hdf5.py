@@ -220,6 +220,39 @@ def test_damaged_and_packed_files(tmp_path):
         open_table(tmp_path / "b.h5.gz")
 
 
+@pytest.mark.parametrize("how", ["text", "arrays", "records", "chunks", "packed"])
+def test_a_length_that_no_file_holds_is_told_before_memory_is_asked_for(tmp_path, how):
+    path, words = tmp_path / "a.h5", ["GALAXY", "QSO", "STAR"]
+    text = h5py.string_dtype()
+    with h5py.File(path, "w") as file:
+        file["t/TARGETID"] = np.arange(3)
+        if how == "records":
+            kind = np.dtype([("N", "i4"), ("WORD", text), ("Z", "f8"), ("SPECTYPE", text)])
+            file["r"] = np.array([(i, word, 0.5, word) for i, word in enumerate(words)], dtype=kind)
+        elif how == "arrays":
+            stored = file.create_dataset("t/SPECTYPE", (3,), dtype=h5py.vlen_dtype("f4"))
+            for i in range(3):
+                stored[i] = np.arange(3, dtype="f4")
+        else:
+            more = {"chunks": {"chunks": (2,)}, "packed": {"chunks": (2,), "compression": "gzip"}}.get(how, {})
+            file.create_dataset("t/SPECTYPE", data=words, dtype=text, **more)
+    table = open_table(path, "r" if how == "records" else "t")
+    found = next(iter(table.read({"SPECTYPE": "any"})))["SPECTYPE"]
+    assert how == "arrays" or [str(one) for one in found] == words
+    if how == "packed":
+        return
+    with h5py.File(path) as file:
+        stored = file["r" if how == "records" else "t/SPECTYPE"]
+        at = stored.id.get_chunk_info(0).byte_offset if how == "chunks" else stored.id.get_offset()
+    content = bytearray(path.read_bytes())
+    at += 4 + 16 + 8 if how == "records" else 0
+    assert content[at] == (3 if how == "arrays" else len(words[0]))
+    content[at + 3] = 0x7F
+    path.write_bytes(content)
+    with pytest.raises(CatalogueError, match=r"a\.h5: '/.*' promises [\d,]+ bytes of text or an array in a file"):
+        open_table(path, "r" if how == "records" else "t")
+
+
 def test_a_damaged_heap_is_told_and_not_looped_on(tmp_path):
     path = write_fixed(tmp_path / "a.h5")
     content = bytearray(path.read_bytes())

@@ -329,13 +329,14 @@ def test_results_that_are_replaced_are_the_old_or_the_new(begun, copied):
 
 
 def test_what_killed_processes_left_in_a_study_is_cleared(tiny, copied):
-    left = [copied / "answers" / ".0001.npz.0123abcd.partial", copied / "workers" / "dead.json"]
-    left[0].mkdir()
-    for name in ("lock", "0001.npz"):
-        (left[0] / name).touch()
+    left = [copied / "answers" / ".0001.npz.0123abcd.partial", copied.parent / ".study.0123abcd.partial"]
+    for folder in left:
+        folder.mkdir()
+        (folder / "lock").touch()
+    left.append(copied / "workers" / "dead.json")
     process = subprocess.Popen([sys.executable, "-c", ""])
     process.wait()
-    left[1].write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid}))
+    left[-1].write_text(json.dumps({"host": socket.gethostname(), "pid": process.pid}))
     tune(tiny, config=small_study(**PLAIN), out=copied, trials=3, seed=2, resume=True)
     assert not any(path.exists() for path in left)
 

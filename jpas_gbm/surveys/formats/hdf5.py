@@ -171,6 +171,7 @@ class Hdf5Table(RawTable):
                 raise CatalogueError(
                     f"{self.place}: '{name}' is stored in chunks of {chunk:,} bytes, too large to read."
                 )
+            _check_lengths(self.path, dataset)
             total += int(np.prod(dataset.shape, dtype=object)) * dataset.dtype.itemsize
         most = max(FREE_BYTES, MOST_TIMES * self.path.stat().st_size)
         if total > most:
@@ -257,6 +258,54 @@ def _check_heaps(path: Path) -> None:
             if not sound:
                 raise CatalogueError(f"{path}: has a damaged heap of text or arrays at byte {at:,}. Fetch it again.")
             at = content.find(b"GCOL\x01\0\0\0", at + 16)
+
+
+def _lengths(dataset: h5py.Dataset) -> tuple[dict[int, int], int]:
+    """Return where in a stored record lengths of text and of arrays stand and the bytes of what they count; its size.
+
+    On the disk such an entry is a length of 4 bytes, the address of a heap and 4 bytes; in memory it is shorter.
+    """
+    from h5py import h5t
+
+    kind, several = dataset.id.get_type(), dataset.id.get_type().get_class() == h5t.COMPOUND
+    fields = [
+        (kind.get_member_offset(i), kind.get_member_type(i)) for i in range(kind.get_nmembers() if several else 0)
+    ]
+    wide, shift, units = 8 + dataset.file.id.get_create_plist().get_sizes()[0], 0, dict[int, int]()
+    for at, one in sorted(fields, key=lambda field: field[0]) if several else [(0, kind)]:
+        text = one.get_class() == h5t.STRING and one.is_variable_str()
+        if text or one.get_class() == h5t.VLEN:
+            units[at + shift] = 1 if text else one.get_super().get_size()
+            shift += wide - one.get_size()
+    return units, kind.get_size() + shift
+
+
+def _check_lengths(path: Path, dataset: h5py.Dataset) -> None:
+    """Check lengths of text and of arrays, for which the library asks memory before it looks at what is there.
+
+    What is stored through filters, packed or with checksums, is not looked at.
+    """
+    units, wide = _lengths(dataset)
+    if not units or dataset.id.get_create_plist().get_nfilters() or dataset.file.userblock_size:
+        return
+    length, size = int(np.prod(dataset.chunks or dataset.shape, dtype=object)) * wide, path.stat().st_size
+    places = [(dataset.id.get_offset(), dataset.id.get_storage_size())]
+    if dataset.chunks:
+        chunks = (dataset.id.get_chunk_info(i) for i in range(dataset.id.get_num_chunks()))
+        places = [(chunk.byte_offset, chunk.size) for chunk in chunks]
+    step = max(1, BLOCK_BYTES // wide) * wide
+    for begin in (at for at, stored in places if at and stored == length):  # records within records have another
+        for at in range(begin, begin + length, step):
+            count = min(step, begin + length - at)
+            records = np.fromfile(path, np.uint8, count, offset=at)
+            records = records[: len(records) // wide * wide].reshape(-1, wide)
+            for place, unit in units.items():
+                asked = records[:, place : place + 4].copy().view("<u4").astype(np.int64) * unit
+                if asked.max(initial=0) > size:
+                    raise CatalogueError(
+                        f"{path}: '{dataset.name}' promises {asked.max(initial=0):,} bytes of text or an array in a "
+                        f"file of {size:,}. It is damaged: fetch it again."
+                    )
 
 
 def _row_bytes(dataset: h5py.Dataset) -> int:
