@@ -26,6 +26,7 @@ from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
 from .surveys.schema import Survey, load_schema, survey_names
 from .surveys.tables import Want
+from .text import count
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -134,11 +135,11 @@ class Predictions:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{name} {n}" for name, n in self.counts().items())
-        return f"<Predictions: {len(self):,} rows of {self.catalogue.survey} ({counts})>"
+        return f"<Predictions: {count(len(self), 'row')} of {self.catalogue.survey} ({counts})>"
 
     def _repr_html_(self) -> str:
         shown = self.to_pandas(slice(0, 5)).to_html(index=False, float_format="{:.4g}".format)
-        return f"<p>{len(self):,} rows of {self.catalogue.survey}; the first {min(5, len(self))}:</p>{shown}"
+        return f"<p>{count(len(self), 'row')} of {self.catalogue.survey}; the first {min(5, len(self))}:</p>{shown}"
 
     def counts(self) -> dict[str, int]:
         """Return how many rows have each class as their most probable one.

@@ -240,6 +240,11 @@ OWN = {
 """What a folder of each kind may hold beside its head and the files that this lists."""
 
 
+def _a(kind: str) -> str:
+    """Return a noun with its article."""
+    return f"{'an' if kind[0] in 'aeiou' else 'a'} {kind}"
+
+
 def _foreign(path: Path, kind: str) -> list[str]:
     """Return the files of a folder that the package did not put there."""
     head = path / HEADS[kind]
@@ -288,8 +293,8 @@ def claim_folder(out: str | Path, kind: str, overwrite: bool, inputs: Inputs = (
         kind = "HATS collection"
     if path.exists() and any(path.iterdir()) and not (path / HEADS[kind]).is_file():
         raise OutputError(
-            f"{out}: holds other things than a {kind} (there is no {HEADS[kind]}), and --overwrite would destroy them. "
-            "Give another --out, or remove the folder yourself."
+            f"{out}: holds other things than {_a(kind)} (there is no {HEADS[kind]}), and --overwrite would destroy "
+            "them. Give another --out, or remove the folder yourself."
         )
     if path.exists() and (foreign := _foreign(path, kind) if any(path.iterdir()) else []):
         named = ", ".join(foreign[:3]) + (f" and {len(foreign) - 3:,} more" if len(foreign) > 3 else "")
@@ -345,7 +350,7 @@ def claim_room(out: str | Path) -> Path:
     refuse_other_kind(real_place(path), directory=True)
     for kind, head in HEADS.items():
         if (path / head).is_file():
-            raise OutputError(f"{out}: is the folder of a {kind} ({head}). Give another --out.")
+            raise OutputError(f"{out}: is the folder of {_a(kind)} ({head}). Give another --out.")
     _check_parent(path)
     return path
 
@@ -399,8 +404,15 @@ def _named(name: str | Path) -> list[Path]:
 
 
 def _globbed(path: Path) -> list[Path]:
-    """Return the path where something is there, else what it names as a wildcard, sorted by name."""
-    return [path] if path.exists() else sorted(map(Path, glob.glob(str(path), recursive=True)))
+    """Return the path where something is there, else what it names as a wildcard, sorted by name.
+
+    Folders at its beginning that are there are no wildcards, whatever their letters.
+    """
+    if path.exists():
+        return [path]
+    there = next(above for above in path.parents if above.exists())
+    rest = path.relative_to(there) if str(there) != "." else path
+    return sorted(there / one for one in glob.glob(str(rest), root_dir=there, recursive=True))
 
 
 def spelt_out(word: str | Path) -> list[Path]:

@@ -317,7 +317,7 @@ def markdown_card(card: Card, classes: Sequence[str]) -> str:
 
     made, data = card.get("provenance") or {}, (card.get("provenance") or {}).get("data") or {}
     survey, head = card.get("survey") or "a survey", yaml.safe_dump(_hub_header(card), sort_keys=False)
-    rows = [f"- {name}: {one['rows']:,} rows" for name, one in (card.get("rows") or {}).items() if "rows" in one]
+    rows = [f"- {name}: {count(one['rows'], 'row')}" for name, one in (card.get("rows") or {}).items() if "rows" in one]
     guard = (card.get("verdict") or {}).get("sentence")
     photometry = listed(list(card.get("photometries") or ["of the survey"]))
     parts = [

@@ -133,10 +133,10 @@ def test_what_is_saved_from_python_replaces_its_own_kind_alone(inside, tiny):
     from jpas_gbm.model import Model
 
     (inside / "thesis" / "model.json").write_text("{}")
-    for kind, name in ((Model, "model"), (Evaluation, "evaluation"), (Explanation, "explanation")):
+    for kind, name in ((Model, "a model"), (Evaluation, "an evaluation"), (Explanation, "an explanation")):
         made = kind.__new__(kind)  # it is refused before anything is written
         said = said_by(kind.save, made, "thesis", overwrite=True)
-        assert f"thesis.tex, which no {name} has" in said or f"holds other things than a {name}" in said
+        assert f"thesis.tex, which no {name.split()[1]} has" in said or f"holds other things than {name} (" in said
     assert "other things than a data set" in said_by(tiny.save, "thesis", overwrite=True)
     for kind in (Comparison, BudgetCurve):
         assert "is the folder of a model (model.json)" in said_by(

@@ -22,6 +22,7 @@ from ..surveys.conversion import position
 from ..surveys.positions import SkyIndex
 from ..surveys.recognition import open_survey
 from ..surveys.schema import Kind, load_schema
+from ..text import count
 from .areas import Area, Counts, may_hold
 from .queries import Cache, Fetcher, Kept, Query
 from .releases import Release, SkyTable, find_release, releases
@@ -109,11 +110,13 @@ class Fetched:
         empty = [f"tiles without rows: {', '.join(map(str, self.empty_tiles))}"] if self.empty_tiles else []
         if not self.out:
             asked = [
-                f"{query.adql};{'' if query.rows is None else f'  -- {query.rows:,} rows'}" for query in main.queries
+                f"{query.adql};" + ("" if query.rows is None else f"  -- {count(query.rows, 'row')}")
+                for query in main.queries
             ]
-            total = f"{self.release}, {self.area}: {main.rows:,} rows, about {self.bytes / 1e6:,.0f} MB to be sent"
+            size = f"about {self.bytes / 1e6:,.0f} MB to be sent"
+            total = f"{self.release}, {self.area}: {count(main.rows, 'row')}, {size}"
             return [*asked, *empty, total, "dry run: no rows were fetched"]
-        lines = [f"{self.release}, {self.area}: {main.rows:,} rows of {main.source}", *empty]
+        lines = [f"{self.release}, {self.area}: {count(main.rows, 'row')} of {main.source}", *empty]
         lines += [
             f"{part.role}: {part.rows:,} of {part.looked_at:,} rows of {part.source} lie near a source" for part in more
         ]

@@ -22,7 +22,7 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
 from ..surveys.labels import NOT_HELD_OUT
-from ..text import HEADLINE, aligned, cell, html_table, magnitude_name, title
+from ..text import HEADLINE, aligned, cell, count, html_table, magnitude_name, title
 from .judged_rows import (
     Domain,
     Extrapolation,
@@ -187,7 +187,7 @@ class Evaluation:
         if limit := (self.about.get("train_brighter") or {}).get("magnitude"):
             cut += f", fainter than the {limit:g} that trained"
         if used := self.about.get("rows_used_by_model"):
-            return f"{self.regime}: {self.n_test:,} rows{cut}, {NOT_HELD_OUT.format(used)}"
+            return f"{self.regime}: {count(self.n_test, 'row')}{cut}, {NOT_HELD_OUT.format(used)}"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
 
     def _rows(self) -> list[list[str]]:

@@ -33,7 +33,7 @@ from ..errors import BundleError, ConfigError
 from ..run import claim_folder
 from ..sealed import read_arrays
 from ..store import dump_json, read_json, read_record, sha256, write_json
-from ..text import aligned, cell, cut_words, html_table, magnitude_name
+from ..text import aligned, cell, count, cut_words, html_table, magnitude_name
 from .content import Content
 from .objects import ObjectFacts
 
@@ -236,7 +236,7 @@ class Explanation:
         drawn = ", ".join(f"{name} {n}" for name, n in content.sample.drawn.items() if n)
         words = cut_words(content.cut, magnitude_name(content.provenance)).removeprefix("of ")
         cut = "" if content.cut is None else f", {words}"
-        return f"{content.regime} ({content.chosen}): {content.n} rows of {content.split}{cut} ({drawn})"
+        return f"{content.regime} ({content.chosen}): {count(content.n, 'row')} of {content.split}{cut} ({drawn})"
 
     def _block_rows(self) -> tuple[Sequence[str], Sequence[Sequence[str]]]:
         """Return header and rows of the table of blocks and of features of no band."""

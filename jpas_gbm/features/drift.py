@@ -120,7 +120,8 @@ class Drift:
 
     def __repr__(self) -> str:
         told = "\n".join(f"  {line}" for line in (*self.lines(), *self.further()))
-        return f"<Drift of {self.rows:,} rows: {told.strip() if told else f'none from the training {self.against}'}>"
+        told = told.strip() or f"none from the training {self.against}"
+        return f"<Drift of {count(self.rows, 'row')}: {told}>"
 
     def lines(self) -> list[str]:
         """Return what drifted, in lines for a terminal.
@@ -436,7 +437,7 @@ class _Both:
         for t, where in self._of_tiles():
             if dead[t] >= self._too_many:
                 told = (
-                    f"{where}: {dead[t]} bands missing that {self.kind} had (a tile there lacks at most "
+                    f"{where}: {count(dead[t], 'band')} missing that {self.kind} had (a tile there lacks at most "
                     f"{self._most_dead})"
                 )
                 yield Finding("gaps", where, float(dead[t]), float(self._most_dead), told)

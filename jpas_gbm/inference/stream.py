@@ -29,6 +29,7 @@ from ..surveys.imaging import RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
+from ..text import count
 from .cluster import claim_cluster, footers, gathered
 from .intervals import Intervals, prior_of
 from .passing import Job, Passage, Passed, Tally, refuse_repeated_keys
@@ -106,25 +107,25 @@ class PredictionSummary:
         notes = [f"Warning: {note}" for note in self.notes]
         order = "by place on the sky" if self.out.endswith(HATS) else "in input order"
         rate = f", {self.rows / self.seconds:,.0f} rows a second" if self.seconds > 1 else ""
-        lines = [f"{self.rows:,} rows {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
+        lines = [f"{count(self.rows, 'row')} {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
         if self.shard:
             lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
             lines.append(
-                f"{unknown:,} rows lie in tiles without a zero point of their own: measure it with 'jpas-gbm "
-                "calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
+                f"{count(unknown, 'row lies', 'rows lie')} in tiles without a zero point of their own: measure it with "
+                "'jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
             )
         if self.drift is not None:
             head = ["The catalogue differs from what trained:"] if self.drift else []
             lines += [*head, *(f"  {line}" if head else line for line in self.drift.lines()), *self.drift.further()]
-        return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]
+        return [*lines, *(f"Warning: {warning}" for warning in self.warnings if warning not in self.notes)]
 
     def __repr__(self) -> str:
         return "\n".join(self.lines())
 
     def _repr_html_(self) -> str:
         cells = "".join(f"<tr><td>{name}</td><td>{n:,}</td></tr>" for name, n in self.classes.items())
-        return f"<table><caption>{self.out}: {self.rows:,} rows</caption>{cells}</table>"
+        return f"<table><caption>{self.out}: {count(self.rows, 'row')}</caption>{cells}</table>"
 
 
 def predict(
@@ -486,6 +487,6 @@ class _Stream:
         if self.tables or not tally.bare or not self.model.recipe.has_imaging:
             return []
         return [
-            f"{tally.bare:,} of {tally.rows:,} rows have neither magnitude nor morphology of an imaging survey, "
-            "with which the model was trained: they are judged without. Give its table with --legacy."
+            f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')} neither magnitude nor morphology of an "
+            "imaging survey, with which the model was trained: judged without. Give its table with --legacy."
         ]

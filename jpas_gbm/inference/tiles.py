@@ -17,6 +17,7 @@ from ..options import TwinlessOptions
 from ..run import Progress, claim_file
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
+from ..text import count
 
 _SOURCES = 200
 """Sources of a tile that its zero points are measured on, at most."""
@@ -68,9 +69,9 @@ class TileCalibration:
         found, few = self.found, int((self.found.sources < FEW_IN_TILE).sum())
         scatter = float(np.std(np.log(found.relative))) if len(found.tiles) else 0.0
         lines = [
-            f"{len(found.tiles)} tiles of {self.rows:,} rows, {self.new} new to the model: zero points scatter by "
-            f"{scatter:.3f}, known to {np.mean(found.error) if len(found.error) else 0:.3f}, from "
-            f"{int(found.sources.sum()):,} sources"
+            f"{count(len(found.tiles), 'tile')} of {count(self.rows, 'row')}, {self.new} new to the model: zero points "
+            f"scatter by {scatter:.3f}, known to {np.mean(found.error) if len(found.error) else 0:.3f}, from "
+            f"{count(int(found.sources.sum()), 'source')}"
         ]
         if few:
             lines.append(f"{few} tiles have fewer than {FEW_IN_TILE} such sources: theirs are drawn to the mean of all")

@@ -18,6 +18,7 @@ from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
 from ..store import provenance
 from ..surveys.imaging import RADIUS
+from ..text import count
 from .conformal import NoiseSource, Weights, conformal_p_values, conformal_sets, covariate_weights
 from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known, with_results
@@ -333,7 +334,7 @@ def _field(
     notes += [note] if note else []
     if options.exclude:
         out = excluded(field.ra, field.dec, options.exclude)
-        notes.append(f"{int(out.sum())} rows lie in regions that are excluded and were left out.")
+        notes.append(f"{count(int(out.sum()), 'row lies', 'rows lie')} in regions that are excluded: left out.")
         if out.all():
             raise ListError("--exclude: every row lies in a region that is excluded. Give smaller regions.")
         if area is not None and options.area is None:
@@ -345,7 +346,7 @@ def _field(
     for one in found.counts():
         what = f"sources of {one.name}" if one.name != BY_MODEL else "sources that made the model"
         if one.rows:
-            notes.append(f"{one.rows:,} rows are {what} and {done}.")
+            notes.append(f"{count(one.rows, 'row is', 'rows are')} {what} and {done}.")
         elif one.name != BY_MODEL:
             notes.append(
                 f"No row is a source of {one.name}, by id or within {RADIUS:g} arcsec. If that surprises, see whether "

@@ -16,6 +16,7 @@ from ..surveys.positions import SkyIndex
 from ..surveys.quality import QualityBit
 from ..surveys.tables import open_table
 from ..surveys.units import degrees_per_unit
+from ..text import count
 from .predicted import Predicted, column_numbers
 from .records import FootprintSize
 
@@ -318,7 +319,9 @@ def without_repeats(predicted: Predicted, radius: float = RADIUS) -> tuple[Predi
     worse = np.where(rank[pairs[:, 0]] > rank[pairs[:, 1]], pairs[:, 0], pairs[:, 1])
     keep = np.ones(len(predicted), dtype=bool)
     keep[worse] = False
-    notes.append(f"{int((~keep).sum())} rows repeat a source of an overlapping tile and were left out.")
+    notes.append(
+        f"{count(int((~keep).sum()), 'row repeats', 'rows repeat')} a source of an overlapping tile: left out."
+    )
     return predicted.take(keep), tuple(notes)
 
 

@@ -27,6 +27,7 @@ from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
 from ..surveys.scheme import LabelScheme, default_scheme
+from ..text import count
 from .footprint import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of
 
@@ -187,7 +188,7 @@ class ListComparison:
             f"chance {d.chance:.2g}"
             for d in self.duels
         ]
-        lines += [f"{s.rows}: {s.n:,} sources, equal {s.agree:.3f}" for s in self.slices]
+        lines += [f"{s.rows}: {count(s.n, 'source')}, equal {s.agree:.3f}" for s in self.slices]
         lines += [
             f"{k.ours}, for them {k.theirs}: {k.n:,}, magnitude {_or_dash(k.magnitude, 2)}, our P "
             f"{_or_dash(k.probability, 2)}, flagged {k.flagged:.2f}"

@@ -30,7 +30,7 @@ from ..output.writers import (
 )
 from ..sealed import read_companion, seal_companion
 from ..store import as_record, read_json, to_plain
-from ..text import html_table
+from ..text import count, html_table
 from .footprint import Footprint
 from .known import COLUMNS as KNOWN_COLUMNS
 from .records import ClassMix, Curves, FootprintSize, KnownCount, Part, SelectionWeights
@@ -130,10 +130,11 @@ class TargetList:
         return self.size
 
     def __repr__(self) -> str:
-        more = [f"{part.magnitudes}: {part.size} candidates" for part in self.parts] if len(self.parts) > 1 else []
+        several = self.parts if len(self.parts) > 1 else ()
+        more = [f"{part.magnitudes}: {count(part.size, 'candidate')}" for part in several]
         lines = [
             f"<TargetList: {self.rule}",
-            f" {self.size:,} candidates, {self.expected:.1f} expected to be true",
+            f" {count(self.size, 'candidate')}, {self.expected:.1f} expected to be true",
             *(f" {line}" for line in more[:6]),
             *([f" {len(self.notes)} notes"] if self.notes else []),
         ]

@@ -368,7 +368,9 @@ def _comparisons(subjects: Sequence[Subject]) -> list[tuple[str, str, list[Block
         if found is not None:
             counts = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
             seeds = sentence(seeds_words(found.rows[0].seeds))
-            head = f"{found.n_test:,} rows {cut_words(found.cut, magnitude_name(found.about))}: {counts}. {seeds}."
+            head = (
+                f"{count(found.n_test, 'row')} {cut_words(found.cut, magnitude_name(found.about))}: {counts}. {seeds}."
+            )
             tables = blocks_of("table", (regimes_table(found), pairs_table(found), verdicts_table(found)))
             title = "The regimes" + (f": {subject.name}" if i else "")
             sections.append((f"regimes{i or ''}", title, [Block("text", head), *tables]))
@@ -390,12 +392,12 @@ def _data(results: Results) -> list[Block]:
     if summary := results.data.summary:
         words = [
             f"{sentence(source_word(one['survey'])) if side == 'source' else 'Sky'}: {one['survey']}, "
-            f"{one['photometry']}, {one['rows']:,} rows, "
+            f"{one['photometry']}, {count(one['rows'], 'row')}, "
             f"{100 * (one['bands_missing'] or 0):.1f} % of bands missing, imaging known for "
             f"{100 * (one['imaging_known'] or 0):.1f} %"
             for side, one in ((side, summary[side]) for side in ("target", "source"))
         ]
-        blocks.append(Block("text", f"{summary['n_bands']} bands of {summary['bands']}. {'. '.join(words)}."))
+        blocks.append(Block("text", f"{count(summary['n_bands'], 'band')} of {summary['bands']}. {'. '.join(words)}."))
         blocks.append(Block("table", counts_table(summary)))
     for subject in results.subjects[:1]:
         blocks += blocks_of("plate", plates_of("data", subject.exhibits))

@@ -174,7 +174,7 @@ def classes_table(evaluation: Evaluation) -> Table:
         return [Cell.of(evaluation[name], evaluation.intervals.get(name)) for name in names]
 
     rows = [
-        [Cell(c, f"{evaluation.figures.counts[c]:,} rows"), *_cells(f"per_class.{c}.{figure}" for figure in figures)]
+        [Cell(c, count(evaluation.figures.counts[c], "row")), *_cells(f"per_class.{c}.{figure}" for figure in figures)]
         for c in evaluation.classes
     ]
     rows.append([Cell("macro"), *_cells(macro.get(figure, f"macro.{figure}") for figure in figures)])
@@ -342,7 +342,7 @@ def _path_words(path: Mapping[str, Any]) -> str:
 
 def _calibration(one: Mapping[str, Any]) -> str:
     before, after = one.get("log_loss_uncalibrated"), one.get("log_loss")
-    words = f"{one.get('method', DASH)}, fitted on {one.get('rows', 0):,} rows" if one else ""
+    words = f"{one.get('method', DASH)}, fitted on {count(one.get('rows', 0), 'row')}" if one else ""
     if before is None or after is None:
         return words
     return f"{words}; cross-fitted log loss {number(after, 4)}, uncalibrated {number(before, 4)}"

@@ -287,9 +287,8 @@ def judged_words(study: Study) -> str:
 
 def _made(study: Study) -> str:
     seed = "seed not recorded" if study.seed is None else f"seed {study.seed}"
-    return (
-        f"{study.counts.counted} trials of regime {study.regime}, {judged_words(study)}; study and trainings of {seed}"
-    )
+    trials = f"{count(study.counts.counted, 'trial')} of regime {study.regime}"
+    return f"{trials}, {judged_words(study)}; study and trainings of {seed}"
 
 
 def _first_words(study: Study) -> str:

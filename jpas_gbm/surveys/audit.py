@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import BundleError, ConfigError, LeakError, did_you_mean
 from ..store import damage, from_plain, to_plain
+from ..text import count
 from .catalogue import Catalogue
 
 SPLITS = ("train", "val", "test")
@@ -181,7 +182,7 @@ class LeakAudit:
             for check in self.checks
             if check.count
         ]
-        return [f"Leak audit: {state} ({len(self.checks)} checks)", *notes]
+        return [f"Leak audit: {state} ({count(len(self.checks), 'check')})", *notes]
 
     def to_dict(self) -> dict[str, Any]:
         """Return a form that JSON can hold: the checks by name, ids as text.

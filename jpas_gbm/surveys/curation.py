@@ -10,6 +10,7 @@ import numpy as np
 
 from ..errors import CatalogueError, DatasetError
 from ..store import native
+from ..text import count
 from .catalogue import UNLABELLED, Catalogue
 from .imaging import ImagingTable
 from .labels import LabelTable
@@ -158,7 +159,7 @@ def _box(ra: np.ndarray, dec: np.ndarray) -> str:
         return "no position at all"
     return (
         f"RA {ra[good].min():.3f} to {ra[good].max():.3f}, Dec {dec[good].min():.3f} to {dec[good].max():.3f} "
-        f"({int(good.sum()):,} rows)"
+        f"({count(int(good.sum()), 'row')})"
     )
 
 

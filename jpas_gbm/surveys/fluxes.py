@@ -350,7 +350,8 @@ def _sigma(fluxes: Fluxes, rule: Photometry, units: FluxUnits) -> np.ndarray | N
     return error * np.abs(fluxes.flux)
 
 
-def _check_errors(fluxes: Fluxes, rules: QualitySection) -> None:
+def _check_errors(fluxes: Fluxes, rules: QualitySection, magnitudes: bool) -> None:
+    """Reject fluxes of which no error is known. A ratio to a negative flux is negative; else no error is."""
     if fluxes.error is None:
         return
     if rules.error_sentinels:
@@ -359,12 +360,15 @@ def _check_errors(fluxes: Fluxes, rules: QualitySection) -> None:
     fluxes.reject(~np.isfinite(fluxes.error), "error_missing", "no finite error, taken as missing")
     with np.errstate(invalid="ignore"):
         negative = (fluxes.error < 0) & ~np.isnan(fluxes.flux)
-    if rules.negative_error == "absolute":
-        if negative.any():
-            fluxes.error = np.abs(fluxes.error)
-        fluxes.note("negative_error", "negative error, its sign dropped", int(np.count_nonzero(negative)))
-    else:
+        signed = negative & (fluxes.flux < 0) & (fluxes.error != -1)
+    if rules.negative_error != "absolute" or magnitudes:
         fluxes.reject(negative, "negative_error", "negative error, taken as missing")
+        return
+    if signed.any():
+        fluxes.error = np.where(signed, np.abs(fluxes.error), fluxes.error)
+    fluxes.note("negative_error", "negative error of a negative flux, its sign dropped", int(np.count_nonzero(signed)))
+    marks = "error of -1, or negative of a positive flux, taken as missing"
+    fluxes.reject(negative & ~signed, "error_mark", marks)
 
 
 def _scale(fluxes: Fluxes, level: np.ndarray) -> None:
@@ -427,10 +431,11 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     fluxes = _raw(layout, block, place)
     _reject_missing(fluxes, rules)
     _reject_flagged(fluxes, layout, block, place)
-    _check_errors(fluxes, rules)
+    units = flux_units(layout, place)
+    _check_errors(fluxes, rules, "magnitude" in units.kind)
     if layout.level is not None:
         _scale(fluxes, block[layout.level])
-    _in_njy(fluxes, layout, flux_units(layout, place))
+    _in_njy(fluxes, layout, units)
     return fluxes
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..store import to_plain
+from ..text import count as plural
 from ..text import html_table
 from .batches import block_rows, flag_bits, join_blocks
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
@@ -105,7 +106,7 @@ def _predictions(table: RawTable) -> FileInspection:
         file=table.path.name,
         table=table.place,
         format=table.format,
-        bytes=table.path.stat().st_size if table.files else 0,
+        bytes=sum(file.stat().st_size for file in table.files),
         checksums=_sums(table),
         simulated=table.simulated,
         survey="predictions",
@@ -136,7 +137,7 @@ def _file(table: RawTable, schema: SurveySchema, rows_read: int, sky: SkyBox | N
         file=table.path.name,
         table=table.place,
         format=table.format,
-        bytes=table.path.stat().st_size if table.files else 0,
+        bytes=sum(file.stat().st_size for file in table.files),
         checksums=_sums(table),
         roles={ours: theirs for ours, theirs in find_layout(table, schema).names.items() if ours != theirs},
         simulated=table.simulated,
@@ -260,12 +261,13 @@ def _problems(
         yield "no photometric errors: S/N, σ and template features will step aside"
     dark = int((~catalogue.observed.any(axis=1)).sum())
     if dark:
-        yield f"{dark:,} rows have no usable flux in any band: nothing can be said of them"
+        yield f"{plural(dark, 'row has', 'rows have')} no usable flux in any band: nothing can be said of them"
     gone = [band.name for band in facts.bands if band.missing == 1]
     if gone:
         yield f"no flux at all in {', '.join(gone)}"
     if facts.overlap_duplicates:
-        yield f"{facts.overlap_duplicates:,} sources were seen by a second tile (within 0.5 arcsec)"
+        seen = plural(facts.overlap_duplicates, "source was", "sources were")
+        yield f"{seen} seen by a second tile (within 0.5 arcsec)"
     if facts.objects is not None and facts.objects < len(catalogue):
         what = "repeats of an object" if facts.identity == "id" else "rows at the place of another"
         yield f"{len(catalogue) - facts.objects:,} {what}: they go to one side of a split together"

@@ -8,6 +8,7 @@ from typing import Literal
 
 import numpy as np
 
+from ..text import count
 from .quality import QualityReport
 from .schema import Identity, Kind
 from .tables import Column
@@ -417,7 +418,8 @@ class FileInspection:
     roles: Mapping[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        return f"FileInspection({self.file}: {self.title}, {self.rows:,} rows, {len(self.problems)} problems)"
+        problems = count(len(self.problems), "problem")
+        return f"FileInspection({self.file}: {self.title}, {count(self.rows, 'row')}, {problems})"
 
     def lines(self) -> list[str]:
         """Return what was understood as lines of text.
@@ -443,13 +445,13 @@ class FileInspection:
         facts = [f"{self.format}, {self.bytes / 2**20:,.1f} MiB", f"table {self.table}"]
         facts += ["checksums verified"] if self.checksums == "verified" else []
         facts += ["simulated"] if self.simulated else []
-        rows = f"{self.rows:,}, {len(self.columns)} columns"
+        rows = f"{self.rows:,}, {count(len(self.columns), 'column')}"
         if self.key:
             rows += f"; key {', '.join(self.key)}"
         if self.catalogue is not None and self.catalogue.objects is not None:
-            rows += f"; {self.catalogue.objects:,} objects by {self.catalogue.identity}"
+            rows += f"; {count(self.catalogue.objects, 'object')} by {self.catalogue.identity}"
         if self.catalogue is not None and self.catalogue.tiles:
-            rows += f"; {self.catalogue.tiles} tiles"
+            rows += f"; {count(self.catalogue.tiles, 'tile')}"
         spelt = ", ".join(f"{ours} from {theirs}" for ours, theirs in self.roles.items())
         return [_entry("file", ", ".join(facts)), _entry("rows", rows)] + ([_entry("spelt", spelt)] if spelt else [])
 
@@ -457,7 +459,7 @@ class FileInspection:
         mag = self.magnitude
         if mag is not None:
             text = f"{mag.min:.2f} to {mag.max:.2f}, median {mag.median:.2f}"
-            yield _entry("magnitude", f"{text}, 90 % within {mag.p5:.2f} to {mag.p95:.2f} ({mag.count:,} rows)")
+            yield _entry("magnitude", f"{text}, 90 % within {mag.p5:.2f} to {mag.p95:.2f} ({count(mag.count, 'row')})")
         for name, facts in (self.catalogue.extra if self.catalogue else {}).items():
             yield _entry(name, _extra_text(facts))
         if self.morphology:
@@ -474,5 +476,5 @@ def _extra_text(facts: ExtraFacts) -> str:
         return f"set in {_percent(facts.share)} of the rows"
     if facts.spread is not None:
         spread = facts.spread
-        return f"{spread.min:.4g} to {spread.max:.4g}, median {spread.median:.4g} ({spread.count:,} rows)"
+        return f"{spread.min:.4g} to {spread.max:.4g}, median {spread.median:.4g} ({count(spread.count, 'row')})"
     return f"{facts.values:,} different values"

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..store import to_plain
-from ..text import aligned, html_table
+from ..text import aligned, count, html_table
 from .audit import SPLITS
 from .catalogue import UNLABELLED, Catalogue
 from .scheme import LabelScheme
@@ -161,19 +161,21 @@ class Preparation:
             One line.
         """
         if self.duplicates_merged:
-            yield f"  {self.duplicates_merged:,} sources seen by two tiles within {self.overlap_radius:g} arcsec merged"
+            merged = count(self.duplicates_merged, "source")
+            yield f"  {merged} seen by two tiles within {self.overlap_radius:g} arcsec merged"
         if self.repeated_positions:
-            yield f"  {self.repeated_positions:,} rows repeat the position of another and count as one object"
+            rows = count(self.repeated_positions, "row repeats", "rows repeat")
+            yield f"  {rows} the position of another: one object"
         labels, imaging = self.labels, self.imaging
         if labels:
             yield (
                 f"  labels: {labels.trusted:,} trusted objects, {labels.matched_objects:,} found by "
                 f"{labels.matched_by}, {labels.unmatched:,} not in the catalogue{_separation(labels)}"
             )
-        for reason, count in (self.label_files.rejected if self.label_files else {}).items():
-            yield f"    {count:,} rows rejected: {reason}"
-        for reason, count in (self.label_files.doubtful if self.label_files else {}).items():
-            yield f"    {count:,} rows {reason}"
+        for reason, n in (self.label_files.rejected if self.label_files else {}).items():
+            yield f"    {count(n, 'row')} rejected: {reason}"
+        for reason, n in (self.label_files.doubtful if self.label_files else {}).items():
+            yield f"    {count(n, 'row')} {reason}"
         if imaging:
             yield f"  imaging: known for {100 * imaging.share:.1f} % of the sources{_separation(imaging)}"
 
@@ -303,16 +305,18 @@ class DatasetSummary:
         """
         source, target, twins = self.source, self.target, self.preparation.twins
         lines = [
-            f"Target: {target.survey}, {target.rows:,} sources, {target.labelled:,} labelled, {self.n_bands} bands of "
-            f"{self.bands} ({100 * (target.bands_missing or 0):.1f} % missing)",
+            f"Target: {target.survey}, {count(target.rows, 'source')}, {target.labelled:,} labelled, "
+            f"{count(self.n_bands, 'band')} of {self.bands} ({100 * (target.bands_missing or 0):.1f} % missing)",
             *self.preparation.lines(),
             *self._table(target),
-            f"Source: {source.survey}, {source.rows:,} rows of {source.objects:,} objects "
+            f"Source: {source.survey}, {count(source.rows, 'row')} of {count(source.objects, 'object')} "
             f"({100 * (source.bands_missing or 0):.1f} % of bands missing)",
         ]
         if twins is not None and twins.rows:
             verb = "train all the same, as the options ask" if twins.kept else "left out of training"
-            lines.append(f"  {twins.rows:,} rows of {twins.objects:,} objects are twins of target objects: {verb}")
+            lines.append(
+                f"  {count(twins.rows, 'row')} of {count(twins.objects, 'object')} are twins of target objects: {verb}"
+            )
         lines += self._table(source)
         lines.append(f"Leak audit: {'clean' if self.audit_clean else 'LEAKING'}")
         return [*lines, *(f"Warning: {warning}" for warning in self.warnings)]

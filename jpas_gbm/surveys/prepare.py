@@ -11,6 +11,7 @@ from ..errors import ConfigError, DatasetError, did_you_mean
 from ..options import PrepareOptions
 from ..run import Progress, claim_folder
 from ..store import provenance
+from ..text import count as counted
 from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
@@ -317,4 +318,4 @@ def _told(quality: QualityReport, joined: Sequence[str]) -> Iterator[str]:
     for name in dict.fromkeys(joined):
         for count in quality.files[name].counts.values() if name in quality.files else ():
             if count.rule in ("no_position", "crowded") and count.count:
-                yield f"{name}: {count.count:,} rows are {count.sentence}"
+                yield f"{name}: {counted(count.count, 'row is', 'rows are')} {count.sentence}"

@@ -9,6 +9,7 @@ from typing import Any
 
 from ..errors import BundleError, CatalogueError
 from ..store import damage, from_plain, to_plain
+from ..text import count as counted
 from ..text import listed
 from .audit import Unit
 
@@ -239,13 +240,14 @@ class QualityReport:
         """
         lines = []
         for name, quality in self.files.items():
-            head = f"{name}: {quality.rows:,} rows"
-            lines.append(head + (f", {quality.bands} bands" if quality.bands else ""))
+            head = f"{name}: {counted(quality.rows, 'row')}"
+            lines.append(head + (f", {counted(quality.bands, 'band')}" if quality.bands else ""))
             shown = [count for count in quality.counts.values() if count.count]
             for count in shown:
                 total = quality.rows * (quality.bands if count.unit == "fluxes" else 1)
                 share = f"{100 * quality.share(count):.2f} %"
-                lines.append(f"  {count.count:,} of {total:,} {count.unit} ({share}): {count.sentence}")
+                whole = counted(total, "flux", "fluxes") if count.unit == "fluxes" else counted(total, "row")
+                lines.append(f"  {count.count:,} of {whole} ({share}): {count.sentence}")
             if not shown:
                 lines.append("  nothing was rejected or mended")
             lines += [f"  note: {note}" for note in quality.notes]

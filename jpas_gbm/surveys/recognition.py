@@ -12,12 +12,13 @@ from weakref import WeakKeyDictionary
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError
-from ..run import spelt_out
 from .bands import band_system
 from .batches import as_float, join_blocks
 from .column_names import ColumnNames
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
 from .formats.npy import find_array
+from .formats.several import table_files
+from .packing import is_several
 from .schema import (
     ROLES,
     Kind,
@@ -213,7 +214,8 @@ def as_list(sources: Source | Sequence[Source]) -> list[Source]:
     # Each array of mocks has its table beside it: several are no parts of one table.
     found: list[Source] = []
     for one in given:
-        found += spelt_out(one) if isinstance(one, str | Path) and Path(one).suffix == ".npy" else [one]
+        files = table_files(one) if isinstance(one, str | Path) and is_several(one) else []
+        found += files if any(file.suffix == ".npy" for file in files) else [one]
     return found
 
 

@@ -136,7 +136,7 @@ class QualitySection(Options):
     error_sentinels: tuple[float, ...] = Field((), description="A flux whose error is exactly this is missing.")
     zero_flux: Literal["observed", "missing"] = Field("observed", description="What a flux of exactly 0 is.")
     negative_error: Literal["absolute", "missing"] = Field(
-        "missing", description="A negative error loses its sign, or its flux counts as missing."
+        "missing", description="A negative error of a negative flux loses its sign; else its flux counts as missing."
     )
     flags: tuple[FlagRule, ...] = Field((), description="Bits that reject a flux.")
     min_bands: int = Field(1, ge=0, description="Rows with fewer observed bands get the bit FEW_BANDS.")

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import yaml
 
 from ..atomic import atomic_file
 from ..config import configs_folder, find_config
@@ -18,7 +19,7 @@ from .bands import band_system, band_system_names, own_table
 from .column_names import ColumnNames
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
-from .schema import SurveySchema, aliases, load_schema, survey_names
+from .schema import SurveySchema, aliases, all_schemas, load_schema, survey_names
 from .tables import RawTable
 from .units import stated_unit
 
@@ -261,12 +262,29 @@ def _bands(table: RawTable) -> _Bands | None:
                 best, filled = (number, name, pattern, patterns), (number, -size)
     number, name, pattern, patterns = best
     if not number:
-        return _own_bands(table)
+        return _shipped_arrays(table) or _own_bands(table)
     errors = [p for p in patterns if p != pattern and _ERRORS.search(p.replace("{band}", ""))]
     error = max(errors, default=None, key=lambda p: patterns[p])
     notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
     columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
     return _drafted(table, ["bands:", f"  system: {name}"], notes, pattern, error, columns)
+
+
+def _shipped_arrays(table: RawTable) -> _Bands | None:
+    """Return the arrays of fluxes and errors that a shipped survey has, where the table has such and another key."""
+    names = ColumnNames(tuple(table.columns), table.place)
+    for schema in all_schemas():
+        for rule in schema.photometry if schema.bands is not None else ():
+            arrays = [one for one in (rule.flux, rule.error) if isinstance(one, str) and "{band}" not in one]
+            if rule.flux not in arrays or any(names.find((one,)) is None for one in arrays):
+                continue
+            whole = schema.model_dump(mode="json", exclude_unset=True, include={"bands", "quality"})
+            one = rule.model_dump(mode="json", exclude_unset=True)
+            plain = {"bands": whole["bands"], "photometry": [one], "quality": whole.get("quality", {})}
+            lines = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip().split("\n")
+            notes = [f"bands: arrays {rule.flux}, as those of {schema.name}", f"unit: {rule.unit}, as there"]
+            return _Bands(lines, [*notes, f"errors: {rule.error or 'none'}"], ())
+    return None
 
 
 def _own_bands(table: RawTable) -> _Bands | None:

@@ -26,7 +26,7 @@ from ..errors import BundleError, ConfigError
 from ..options import Entry, FitOptions, Rung, Value
 from ..sealed import check_checksums
 from ..store import as_record, dump_json, folder_checksums, read_json, write_json
-from ..text import MINUS
+from ..text import MINUS, count
 from .space import Fresh, Interval, Untuned
 
 if TYPE_CHECKING:
@@ -371,7 +371,7 @@ class Study(BaseModel):
 
     def _write_options(self, path: Path, options: FitOptions, point: Point) -> None:
         head = (
-            f"# Trial {point.trial} of a study of {self.counts.counted} trials of regime {self.regime}:\n"
+            f"# Trial {point.trial} of a study of {count(self.counts.counted, 'trial')} of regime {self.regime}:\n"
             f"# {self.measured} {point.loss:.6f} on target validation. The same trees, with this seed:\n"
             f"#   jpas-gbm fit --config {path.name} --seed {self.seed} --data DATA --out MODEL\n"
         )
@@ -432,7 +432,7 @@ class Study(BaseModel):
     def _summary(self) -> str:
         best, counts = self.best, self.counts
         return (
-            f"{counts.counted} trials of regime {self.regime}, {counts.ended}; best trial {best.trial}, "
+            f"{count(counts.counted, 'trial')} of regime {self.regime}, {counts.ended}; best trial {best.trial}, "
             f"{self.losses[0]} {best.loss:.4f}"
         )
 
@@ -447,7 +447,7 @@ class Study(BaseModel):
         outcomes = ", ".join(f"{n} {name}" for name, n in counts.outcomes.items())
         figures = ", ".join(f"{name.replace('_', ' ')} {value:.4f}" for name, value in best.figures.items())
         lines = [
-            f"{counts.counted} of {counts.asked} trials of regime {self.regime} ({outcomes})",
+            f"{counts.counted} of {count(counts.asked, 'trial')} of regime {self.regime} ({outcomes})",
             f"best: trial {best.trial}, {best.candidate}: {figures}",
             "  " + ", ".join(f"{name} {_short(value)}" for name, value in best.values.items()),
             self._trust(),

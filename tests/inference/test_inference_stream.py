@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import warnings
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -74,6 +75,9 @@ def test_imaging_that_was_forgotten_is_told(make_fitted, make_catalogue, make_tr
     path = make_catalogue(30)
     model = make_fitted(recipe=SimpleNamespace(has_imaging=True))
     told = predict(model, path, tmp_path / "bare.csv")
+    # What the readers noted is told once, and one row is no rows.
+    again = replace(told, rows=1, notes=("checksums are stale",), warnings=("checksums are stale", "no imaging"))
+    assert sum("stale" in line for line in again.lines()) == 1 and again.lines()[0].startswith("1 row in input order")
     assert "Warning: 30 of 30 rows have neither magnitude nor morphology" in "\n".join(told.lines())
     given = predict(model, path, tmp_path / "given.csv", legacy=[make_tractor(path)])
     assert not any("--legacy" in warning for warning in given.warnings)

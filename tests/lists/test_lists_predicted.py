@@ -155,7 +155,7 @@ def test_repeats_of_overlapping_tiles_leave_one(rng, samples):
     quality = np.zeros(40, dtype=np.int32)
     quality[1] = 1
     kept, left = without_repeats(samples.replace(rows, ids=ids, ra=ra, dec=dec, quality=quality))
-    assert left == ("3 rows repeat a source of an overlapping tile and were left out.",) and len(kept) == 37
+    assert left == ("3 rows repeat a source of an overlapping tile: left out.",) and len(kept) == 37
     assert set(range(40)) - set(kept.ids["NUMBER"].tolist()) == {20, 1, 22}
 
 

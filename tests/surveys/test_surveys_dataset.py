@@ -301,6 +301,6 @@ def test_the_summary_tells_objects_seen_twice_and_labels_found_by_id(data: Datas
     )
     text = replace(data, counts=counts).lines()
     assert "  12 sources seen by two tiles within 0.5 arcsec merged" in text
-    assert "  7 rows repeat the position of another and count as one object" in text
+    assert "  7 rows repeat the position of another: one object" in text
     assert "  labels: 9 trusted objects, 8 found by id, 1 not in the catalogue" in text
     assert "  4 rows of 2 objects are twins of target objects: train all the same, as the options ask" in text

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from sample_files import write_idr
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
@@ -33,6 +34,18 @@ def test_a_draft_is_a_survey_file_that_reads_its_table(tmp_path):
     catalogue = jg.read(tmp_path / "t.csv", survey=str(tmp_path / "mine.yaml"))
     np.testing.assert_allclose(catalogue.flux[0], 10 ** (0.4 * 13.4), rtol=1e-5)
     assert catalogue.z.tolist() == [2.5, 0.0]
+
+
+def test_arrays_of_a_shipped_survey_without_its_key_are_drafted_as_a_catalogue(tmp_path):
+    whole = jg.read(write_idr(tmp_path / "a.fits", rows=5))
+    path = write_idr(tmp_path / "t.fits", rows=5, changes={"TILE_ID": None})
+    draft = draft_survey(path)
+    assert yaml.safe_load(draft.text)["kind"] == "catalogue" and "key: [[ROW]]" in draft.text
+    assert "bands: arrays FLUX_APER_COR_3_0, as those of jpas_idr202406" in draft.notes
+    draft.save(tmp_path / "mine.yaml")
+    found = jg.read(path, survey=str(tmp_path / "mine.yaml"))
+    np.testing.assert_array_equal(found.flux, whole.flux)
+    np.testing.assert_array_equal(found.flux_err, whole.flux_err)
 
 
 def test_a_draft_says_what_it_did_not_find(tmp_path):

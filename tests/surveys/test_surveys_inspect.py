@@ -53,7 +53,7 @@ def test_a_catalogue(tmp_path):
         "FLAGS bits 1: 0.15 %, 2: 0.15 %, 4: 0.15 %; 4 rejects",
         "MASK_FLAGS bits none set; 1 rejects",
         "rejected by FLAGS & 4 (corrupted",
-        "note: 1 sources were seen by a second tile",
+        "note: 1 source was seen by a second tile",
         "MAG_AUTO     18 to 22",
     ):
         assert sentence in said
@@ -85,7 +85,7 @@ def test_sdss(tmp_path):
     found = inspect_file(tmp_path / "t.csv")
     said = text(found)
     assert "not corrected for Galactic extinction" in said and "no flux at all in u" in said
-    assert "1 rows have no usable flux in any band" in said and "without: 1" in said
+    assert "1 row has no usable flux in any band" in said and "without: 1" in said
     assert "RA 350.000 through 0 to 10.000" in said and found.rows == 3
 
 

@@ -199,6 +199,14 @@ def test_wildcards_that_no_shell_spelt_out_stand_for_their_files(files: dict[str
     made = prepare(target=files["target"], **spelt)
     assert made.fingerprint() == plain.fingerprint()
     assert made.provenance["inputs"] == plain.provenance["inputs"]
+    # Each array finds its table of properties, also where a wildcard or a folder names both.
+    mocks = files["source"].parent / "mocks"
+    mocks.mkdir()
+    for one in files["source"].parent.glob("Mock_*"):
+        (mocks / one.name).write_bytes(one.read_bytes())
+    for name in (mocks, mocks / "*"):
+        made = prepare(source=name, target=files["target"], labels=files["labels"])
+        assert made.fingerprint() == plain.fingerprint()
 
 
 def test_rejected_labels_are_told_by_rule_and_their_mocks_do_not_train(files: dict[str, Path], tmp_path: Path) -> None:

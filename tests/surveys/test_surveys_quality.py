@@ -58,10 +58,22 @@ def test_masked_entries_are_missing():
 def test_trap_a_negative_flux_has_a_negative_relative_error():
     flux, relative = np.array([-10.0, 10.0, -10, 10, 1, 1]), np.array([-0.5, 0.5, 0.5, -0.5, 0.1, 0.1])
     out, counts = convert(flux, relative, kind="relative", negative_error="absolute")
-    np.testing.assert_allclose(out.error[0], [5, 5, 5, 5, 0.1, 0.1], rtol=1e-6)
-    assert counts == {"negative_error": 2}
+    # A positive flux has no negative error: a mark, as -1 is of any flux.
+    np.testing.assert_allclose(out.error[0], [5, 5, 5, np.nan, 0.1, 0.1], rtol=1e-6)
+    assert counts == {"negative_error": 1, "error_mark": 1}
     out, counts = convert(flux, relative, kind="relative")
     assert counts == {"negative_error": 2} and np.isnan(out.flux[0, [0, 3]]).all()
+
+
+@pytest.mark.parametrize("rule", ["absolute", "missing"])
+@pytest.mark.parametrize(("kind", "unit"), [("relative", "f_nu"), ("absolute", "f_nu"), ("absolute", "ab_magnitude")])
+def test_an_error_of_minus_one_is_a_mark_and_no_error_of_all_of_the_flux(kind, unit, rule):
+    flux = np.array([20.0, 21, 22, 23, -20, 24])
+    error = np.array([-1.0, 0.1, 0.1, -1, -1, 0.1])
+    out, counts = convert(flux, error, kind=kind, unit=unit, scale=NJY if unit == "f_nu" else 1.0, negative_error=rule)
+    assert np.isnan(out.flux[0, [0, 3, 4]]).all() and np.isfinite(out.flux[0, [1, 2, 5]]).all()
+    marks = {"error_mark"} if rule == "absolute" and unit == "f_nu" else {"negative_error"}
+    assert counts == dict.fromkeys(marks, 3)
 
 
 def test_zero_errors_and_error_sentinels():

@@ -8,6 +8,7 @@ from astropy.io import fits
 from astropy.table import Table
 from sample_files import write_idr
 
+import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.batches import block_rows, join_blocks
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
@@ -127,3 +128,24 @@ def test_checksums_are_summed_while_reading_and_only_then(tmp_path, monkeypatch)
         monkeypatch.setattr(table, "_compare", lambda total: pytest.fail("summed in a pass of its own"))
         assert table.verified and table.notes == ()
     assert open_table(path).verified
+
+
+def test_a_folder_with_brackets_in_its_name_is_no_wildcard(folder):
+    other = folder.rename(folder.with_name("cat[1]"))
+    assert ids(open_table(other / "*.parquet")) == list(range(12))
+    assert ids(open_table(f"{other}/a.parquet")) == list(range(5))
+
+
+def test_a_wildcard_that_only_a_folder_has_is_that_folder(folder):
+    assert ids(open_table(folder.with_name("c*"))) == list(range(12))
+    # Where files have it, folders are left out, as in a folder, and so is what stands beside tables.
+    (folder / "below.parquet").mkdir()
+    assert ids(open_table(folder / "*")) == list(range(12))
+    assert ids(open_table(folder / "*.parquet")) == list(range(12))
+
+
+def test_a_wildcard_is_inspected_with_the_size_of_all_its_files(tmp_path):
+    for i in range(2):
+        write_idr(tmp_path / f"{i}.fits", rows=10, changes={"NUMBER": np.arange(10 * i, 10 * i + 10)})
+    found = jg.inspect(tmp_path / "*.fits").files[0]
+    assert found.rows == 20 and found.bytes == sum(one.stat().st_size for one in tmp_path.glob("*.fits"))

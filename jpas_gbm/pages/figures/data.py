@@ -207,7 +207,7 @@ def balance_figure(
     ax.set_xticks(np.arange(len(balance.edges)) - 0.5, [f"{edge:g}" for edge in balance.edges])
     ax.set_yticks(range(len(balance.classes)), balance.classes)
     words = {"source": source, "target": "sky, labelled"}[side]
-    ax.set(xlabel=magnitude, title=f"{words}: {shown.rows:,} rows")
+    ax.set(xlabel=magnitude, title=f"{words}: {count(shown.rows, 'row')}")
     ax.tick_params(axis="y", length=0)
     return ax
 

@@ -199,7 +199,7 @@ def bin_words(name: str) -> str:
 def _draws(found: TargetList) -> str:
     """Return with how many draws and which seed intervals were made, where it is known."""
     draws, seed = (found.provenance.get("options") or {}).get("draws"), found.provenance.get("seed")
-    told = f" ({draws} draws)" if draws else ""
+    told = f" ({count(draws, 'draw')})" if draws else ""
     return told + ("" if seed is None else f"; seed {seed}")
 
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import CatalogueError
+from ...run import spelt_out
+from ...text import count
 from ..batches import Block
 from ..packing import check_file
 from ..tables import FORMATS, SEVERAL, Column, Extension, RawTable, Want, open_file
+from .npy import beside as properties_of
 
 _HATS = ("hats.properties", "properties")
 _COLLECTION = "collection.properties"
@@ -38,7 +40,8 @@ def table_files(path: str | Path) -> list[Path]:
     ----------
     path : path
         A folder; what stands in the folders below it is read only of a HATS catalogue, by order and pixel. A wildcard
-        is resolved as a shell does. Files are sorted by name.
+        is resolved as a shell does; folders of such a name are read only where no file has it. Files are sorted by
+        name. Tables of properties beside arrays are left to these.
 
     Returns
     -------
@@ -51,10 +54,9 @@ def table_files(path: str | Path) -> list[Path]:
     """
     path = Path(path)
     if not path.is_dir():
-        found = sorted(Path(name) for name in glob.glob(str(path), recursive=True) if Path(name).is_file())
-        if not found:
-            raise CatalogueError(f"{path}: there is no file of such a name.")
-        return found
+        named = spelt_out(path)
+        found = [one for one in named if one.is_file()]
+        return _tables(found) or found or [file for folder in named for file in table_files(folder)]
     if (path / _COLLECTION).is_file():
         path = _primary(path)
     if any((path / name).is_file() for name in _HATS):
@@ -64,12 +66,17 @@ def table_files(path: str | Path) -> list[Path]:
         if not pixels:
             raise CatalogueError(f"{path}: is a HATS catalogue without partitions (Norder=*/Dir=*/Npix=*.parquet).")
         return [file for _, _, file in sorted(pixels)]
-    found = sorted(
-        file for file in path.iterdir() if file.is_file() and file.name[0] not in "._" and file.suffix not in _SIDE
-    )
+    found = _tables([file for file in path.iterdir() if file.is_file()])
     if not found:
         raise CatalogueError(f"{path}: is a folder without table files. Name a table file or a folder of such.")
     return found
+
+
+def _tables(files: Sequence[Path]) -> list[Path]:
+    """Return the tables among files, sorted by name, without those of the properties of arrays."""
+    tables = [file for file in files if file.name[0] not in "._" and file.suffix not in _SIDE]
+    beside = {other.absolute() for file in tables if file.suffix == ".npy" for other in properties_of(file)}
+    return sorted(file for file in tables if file.absolute() not in beside)
 
 
 @FORMATS.register(SEVERAL)
@@ -95,7 +102,7 @@ class SeveralFiles(RawTable):
         self.path, self.place = path, path.name
         self._hdu, self._files = hdu, tuple(table_files(path))
         first = self._open(self._files[0])
-        self.format = f"{first.format}, {len(self._files)} files"  # type: ignore[misc]
+        self.format = f"{first.format}, {count(len(self._files), 'file')}"  # type: ignore[misc]
         self.columns, self.cards, self.repeated = dict(first.columns), first.cards, first.repeated
         self._rows: list[int | None] = []
         self._simulated = False
