@@ -94,3 +94,17 @@ def test_a_feature_as_far_apart_as_allowed_is_not_blind(monkeypatch):
     monkeypatch.setattr(weights, "separation_by_feature", lambda *given: found)
     nothing = SimpleNamespace()
     assert blind_features(nothing, nothing, nothing, ["a", "b", "c"]).tolist() == [False, False, True]
+
+
+def test_a_class_of_exactly_ten_rows_counts():
+    for labels in ([0] * 40 + [1] * 10, [0] * 10 + [1] * 40):
+        one = separation_by_feature(rows([0] * 50), rows([0] * 50, seed=1), rows(labels), ["a", "b"])
+        assert all(np.isfinite(row["classes"]) for row in one)
+
+
+def test_odds_of_other_rows_are_the_mean_of_the_folds():
+    mocks, sky = rows([0] * 300), rows([0] * 300, 3.0, seed=1)
+    found = fit_domain(mocks, sky, FEW, "lightgbm", 0, X_other=np.concatenate([mocks.X, sky.X]))
+    own = np.concatenate([found.log_odds, found.target_log_odds])
+    np.testing.assert_allclose(found.other_log_odds, own, atol=0.5 * np.ptp(own))
+    assert found.other_log_odds.min() > own.min() * 1.2 and found.other_log_odds.max() < own.max() * 1.2

@@ -44,6 +44,28 @@ def test_line_search_finds_the_best_shift():
     assert found >= max(scores) - decision._PULL * decision._REACH**2
 
 
+@pytest.mark.parametrize("c", range(4))
+def test_no_shift_of_a_class_has_a_higher_expected_score(c):
+    """The sum that counts walk along is that of each decision counted anew, for probabilities as truth."""
+    margins, _ = sample(2000, seed=3, sharp=1.0)
+    logs = np.log(softmax(margins))
+    truth = softmax(1.3 * margins)
+
+    def value(shift):
+        said = np.eye(4)[decide(logs + shift * np.eye(4)[c])]
+        f1 = 2 * (truth * said).sum(axis=0) / (truth.sum(axis=0) + said.sum(axis=0))
+        return f1.mean() - decision._PULL * shift**2
+
+    best = decision._best_shift(logs, truth, np.zeros(4), c)
+    assert value(best) >= max(map(value, np.linspace(-decision._REACH, decision._REACH, 401))) - 6e-4
+
+
+def test_rows_alike_turn_together():
+    """That one of two equal rows turns and the other not is a decision that no shift can make."""
+    best = decision._best_shift(np.log([[0.6, 0.4], [0.6, 0.4]]), np.eye(2)[[1, 0]], np.zeros(2), 1)
+    assert abs(best - np.log(1.5)) > 0.1
+
+
 def test_thresholds_raise_macro_f1_on_new_rows():
     margins, y = sample(8000, sharp=1.5)
     factors = tune_thresholds(softmax(margins), y)

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+
 import numpy as np
 import pandas as pd
 import pytest
 
-from jpas_gbm.errors import CatalogueError
-from jpas_gbm.surveys.conversion import _kinds
+from jpas_gbm.errors import BundleError, CatalogueError
+from jpas_gbm.surveys.conversion import _kinds, sky_cell
 from jpas_gbm.surveys.curation import apply_label_rules
 from jpas_gbm.surveys.imaging import ImagingTable
-from jpas_gbm.surveys.labels import LabelTable, as_ids, join_labels, unique_labels
+from jpas_gbm.surveys.labels import (
+    LabelledRows,
+    LabelTable,
+    as_ids,
+    join_labels,
+    label_doubts,
+    unique_labels,
+    without_placeholders,
+)
+from jpas_gbm.surveys.positions import ids_from_key
 from jpas_gbm.surveys.reader import read_labels
 from jpas_gbm.surveys.schema import RowRule, load_schema
 from jpas_gbm.surveys.scheme import LabelScheme, default_scheme
@@ -217,3 +228,50 @@ def test_targeting_bits_of_a_label_table_are_named_as_left() -> None:
     assert len(line) == 1 and "(SV1_DESI_TARGET, BGS_TARGET)" in line[0] and "left" in line[0]
     assert not any("targeting bits" in one for one in plain)
     np.testing.assert_array_equal(read_labels(bits, "desi_dr1")[0].label, read_labels(table, "desi_dr1")[0].label)
+
+
+def test_an_id_of_the_largest_integer_is_one() -> None:
+    most = np.array([2**63 - 1], dtype=np.uint64)
+    assert as_ids(most, "ID").tolist() == [2**63 - 1]
+    with pytest.raises(CatalogueError, match="exceeds 2"):
+        as_ids(most + np.uint64(1), "ID")
+
+
+def test_doubts_begin_at_the_ends_of_the_pile() -> None:
+    scheme = default_scheme()
+    z = np.array([1.549, 1.55, 1.65, 1.651])
+    label = np.full(4, scheme.classes.index("QSO_low"), dtype=np.int8)
+    assert label_doubts(label, z, scheme)["pile_up"].tolist() == [False, True, True, False]
+
+
+def test_a_redshift_beyond_twenty_is_none() -> None:
+    label = default_scheme().label(np.array(["QSO", "QSO"]), np.array([19.9, 20.1]))
+    assert label.tolist() == [default_scheme().classes.index("QSO_high"), -1]
+
+
+def test_one_named_place_is_enough_to_join_by() -> None:
+    """A row that has no id takes that of the only named one at its place, wherever the others lie."""
+    named = LabelTable(np.array([77]), np.array([10.0]), np.array([1.0]), np.array([0], dtype=np.int8), np.array([2.5]))
+    places = np.array([10.0, 20.0])
+    ids = ids_from_key({"PLACE": sky_cell(places, np.array([1.0, 1.0]))})
+    nameless = LabelTable(ids, places, np.array([1.0, 1.0]), np.array([0, 2], dtype=np.int8), np.array([2.5, 0.1]))
+    joined, _ = join_labels([named, nameless])
+    assert 77 in joined.object_id and len(joined.object_id) == 2
+
+
+def test_unlike_redshifts_at_one_place_are_a_placeholder() -> None:
+    """Without magnitudes, redshifts .15 apart are those of several sources; .06 apart they may be one."""
+    for z, kept in (([0.10, 0.15, 0.25], False), ([0.10, 0.13, 0.16], True)):
+        n = len(z)
+        table = LabelTable(np.arange(n), np.full(n, 10.0), np.zeros(n), np.full(n, 2, dtype=np.int8), np.array(z))
+        assert np.isfinite(without_placeholders(table)[0].ra).all() == kept
+
+
+def test_labelled_rows_of_arrays_and_of_catalogues() -> None:
+    arrays = {"object_id": [1, 2], "ra": [3.0, 4.0], "dec": [5.0, 6.0], "label": [0, 1], "z": [2.5, 0.3]}
+    assert LabelledRows.of(arrays).object_id.tolist() == [1, 2]
+    with pytest.raises(BundleError, match="lack 'z'"):
+        LabelledRows.of({name: value for name, value in arrays.items() if name != "z"})
+    rows = SimpleNamespace(**{name: np.asarray(value) for name, value in arrays.items()})
+    rows.label = np.array([-1, 0])
+    assert LabelledRows.of(rows).object_id.tolist() == [2]

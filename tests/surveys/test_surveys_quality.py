@@ -243,6 +243,13 @@ def test_reports_go_through_json():
         QualityReport.from_dict({"a": {"rows": 1}})
 
 
+def test_magnitudes_of_several_files_are_alternatives():
+    from jpas_gbm.surveys.quality import FileQuality, QualityReport
+
+    files = {name: FileQuality(rows=1, magnitude=name) for name in ("r", "i")}
+    assert QualityReport(files=files).magnitude == "r or i"
+
+
 def test_the_value_of_each_bit_stays_what_files_hold():
     named = "FLAGGED FEW_BANDS NO_IMAGING OUTSIDE_MAGNITUDES LOW_OVERLAP UNKNOWN_MORPHOLOGY UNKNOWN_TILE NO_PHOTOMETRY"
     assert {bit.name: int(bit) for bit in QualityBit} == {name: 1 << i for i, name in enumerate(named.split())}
