@@ -144,7 +144,7 @@ def _require_tiles(rows: Catalogue, path: str | Path) -> None:
     if "TILE_ID" not in rows.key:
         raise CatalogueError(
             f"{path}: its rows have the key ({', '.join(rows.key)}), which names no tile (TILE_ID), so no zero point "
-            "of a tile can be measured. Predict without --tiles."
+            "of a tile can be measured. Name its column by 'tile' in a survey file, or predict without --tiles."
         )
 
 

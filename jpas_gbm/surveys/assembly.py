@@ -415,7 +415,8 @@ def _regions(target: Catalogue, by: str) -> np.ndarray:
         if "TILE_ID" not in target.key:
             raise DatasetError(
                 f"--split-by tile: the target's rows have the key ({', '.join(target.key)}), which names no tile. "
-                "Use --split-by healpix or object."
+                "Name their column (--column target.tile=NAME, 'tile' in a survey file), or use --split-by healpix or "
+                "object."
             )
         return np.asarray(target.key["TILE_ID"])
     from astropy import units as u

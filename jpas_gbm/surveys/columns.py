@@ -21,6 +21,9 @@ from .schema import Names, SurveySchema
 from .tables import RawTable, Want
 from .units import degrees_per_unit, refuse_unit, says_nothing, stated_unit
 
+TILE = "TILE_ID"
+"""Column of a row key that names the tile, field or pointing: what lies in one has zero points of its own."""
+
 ROW = "ROW"
 """Row key of tables whose rows have no name of their own: the row number, from 0."""
 
@@ -42,6 +45,8 @@ class Layout:
         Row key, as the survey file names it; ``(ROW,)`` for the row number.
     photometry : BandLayout, optional
         Where the bands stand, in a catalogue.
+    tiles_in_words : bool
+        Whether the column of the tile is text.
     degrees : tuple of two floats
         Degrees in one unit of right ascension and of declination.
     maggies : float, optional
@@ -57,6 +62,7 @@ class Layout:
     names: Mapping[str, str]
     key: tuple[str, ...]
     photometry: BandLayout | None = None
+    tiles_in_words: bool = False
     degrees: tuple[float, float] = (1.0, 1.0)
     maggies: float | None = None
     unchecked: tuple[str, ...] = ()
@@ -72,6 +78,7 @@ class Layout:
         kinds |= dict.fromkeys(schema.magnitude.column[:1] if schema.magnitude else (), "float")
         kinds |= {part[0]: "float" for one in schema.optional.values() for part in one.columns}
         kinds |= dict.fromkeys((*self.key, *schema.object_id[:1]), "int")
+        kinds |= {TILE: "text"} if self.tiles_in_words else {}
         for ours, theirs in self.names.items():
             want[theirs] = kinds.get(ours, "any")
         return want | (self.photometry.want if self.photometry else {})
@@ -255,6 +262,9 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     key = find_key(names, schema) or (ROW,)
     found = {spelt[0]: names.find(spelt) for spelt in _known_columns(schema, key)}
     known = {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    if schema.tile and TILE not in key and (tile := names.find(schema.tile)) is not None:
+        key, known[TILE] = (TILE, *key), tile
+    in_words = TILE in known and table.columns[known[TILE]].kind == "text"
     for ours in (*key, *schema.object_id):
         _refuse_float(table, known.get(ours))
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
@@ -263,7 +273,8 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
         flux_units(photometry, table.place)
     _refuse_duplicates(table)
     unchecked = tuple(_unchecked(table, schema, known, photometry))
-    return Layout(schema, table.place, known, key, photometry, (ra, dec), _maggies(table, schema, known), unchecked)
+    size = _maggies(table, schema, known)
+    return Layout(schema, table.place, known, key, photometry, in_words, (ra, dec), size, unchecked)
 
 
 def _refuse_duplicates(table: RawTable) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 
 import numpy as np
@@ -9,7 +10,7 @@ import numpy as np
 from ..errors import CatalogueError
 from .batches import Block, as_float
 from .catalogue import MORPHOLOGIES
-from .columns import ROW, Layout, Vocabulary
+from .columns import ROW, TILE, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
 from .labels import as_ids, doubt_counts
 from .quality import QualityCount
@@ -234,9 +235,33 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
     CatalogueError
         If a column of the key holds no integers.
     """
-    if layout.key == (ROW,):
-        return {ROW: np.arange(start, start + rows, dtype=np.int64)}
-    return {name: integers(columns[name], name, layout.place) for name in layout.key}
+    key: dict[str, np.ndarray] = {}
+    for name in layout.key:
+        if name == ROW:
+            key[name] = np.arange(start, start + rows, dtype=np.int64)
+        elif name == TILE and layout.tiles_in_words:
+            key[name] = numbered(columns[name])
+        else:
+            key[name] = integers(columns[name], name, layout.place)
+    return key
+
+
+def numbered(names: np.ndarray) -> np.ndarray:
+    """Return a number for each name, the same in every file and run: of a hash, below 2^53; -1 for an empty name.
+
+    Parameters
+    ----------
+    names : array of str, shape (n,)
+        Such as STRIPE82-0170.
+
+    Returns
+    -------
+    array of int64, shape (n,)
+    """
+    words, which = np.unique(np.char.strip(np.ma.filled(names, "").astype(str)), return_inverse=True)
+    digests = [hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words]
+    numbers = [int.from_bytes(d, "big") >> 11 if word else -1 for word, d in zip(words, digests, strict=True)]
+    return np.array(numbers, dtype=np.int64)[which]
 
 
 def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:

@@ -215,6 +215,9 @@ class SurveySchema(Options):
     key: tuple[Annotated[tuple[str, ...], BeforeValidator(_as_tuple)], ...] = Field(
         min_length=1, description="Row keys: the first whose columns are all there; ROW is the row number."
     )
+    tile: Names = Field(
+        (), description="Column that names the tile or field of a row, in whole numbers or text, where no key does."
+    )
     object_id: Names = Field(
         (), description="int64 column that names the object; 'position' is the sky cell of 1 arcsec."
     )
@@ -375,7 +378,7 @@ def all_schemas() -> tuple[SurveySchema, ...]:
     return tuple(load_schema(name) for name in survey_names())
 
 
-ROLES = ("ra", "dec", "key", "id", "flux", "error", "relative_error", "magnitude", "morphology", "class", "z")
+ROLES = ("ra", "dec", "key", "tile", "id", "flux", "error", "relative_error", "magnitude", "morphology", "class", "z")
 """What a column of one's own may be (:func:`with_columns`)."""
 
 OwnColumns = Mapping[str, str | Sequence[str] | Mapping[str, str]]
@@ -432,7 +435,7 @@ def with_columns(schema: SurveySchema, columns: OwnColumns, photometry: str | No
             f"It has: {', '.join(reversed(rules))}."
         )
     changes: dict[str, Any] = {"key": (*schema.key, ("ROW",))}
-    plain = {"ra": "ra", "dec": "dec", "id": "object_id", "morphology": "morphology"}
+    plain = {"ra": "ra", "dec": "dec", "tile": "tile", "id": "object_id", "morphology": "morphology"}
     changes |= {field: (columns[role],) for role, field in plain.items() if role in columns}
     if "key" in columns:
         changes["key"] = (_as_tuple(columns["key"]),)

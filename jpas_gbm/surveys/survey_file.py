@@ -23,7 +23,7 @@ from .schema import SurveySchema, aliases, all_schemas, load_schema, survey_name
 from .tables import RawTable
 from .units import stated_unit
 
-_ERRORS = re.compile(r"err|^e_|_e_|sigma|unc|ivar|noise", re.IGNORECASE)
+_ERRORS = re.compile(r"err|^e_|_e_|^e$|_e$|[ed]mag|sig|unc|ivar|noise|std|rms", re.IGNORECASE)
 _FEWEST_OWN = 3
 """Bands of no known system that are told by their columns."""
 _KEYS = (("TILE_ID", "NUMBER"), ("BRICKID", "OBJID"), ("plate", "mjd", "fiberid"), ("plate", "mjd", "fiber_id"))
@@ -213,6 +213,8 @@ def draft_survey(source: Source) -> SurveyDraft:
     by_id = target is not None and table.columns[target].kind == "int"
     lines = [f"# Drafted from {table.place}: read it, and mend what is marked.", f"title: {table.path.stem}"]
     lines += [f"kind: {kind}", "", f"key: [[{', '.join(key)}]]"]
+    if bands and found["tile"] and found["tile"] not in key and table.columns[found["tile"]].kind in ("int", "text"):
+        lines.append(f"tile: {found['tile']}   # GUESS: the pointing of a row, which has zero points of its own")
     lines += [f"object_id: {target if by_id else 'position'}"] if kind != "imaging" else []
     lines += [f"{role}: {found[role] or 'TO_FILL   # no column of a known spelling'}" for role in ("ra", "dec")]
     notes = [f"{role}: {found[role] or 'not found, to be filled in'}" for role in ("ra", "dec", "class", "z")]

@@ -85,6 +85,24 @@ def test_a_table_of_ones_own_may_hold_measurements_of_a_known_survey(tmp_path):
     assert any("jpas_idr202406" in problem for problem in problems)
 
 
+def test_tiles_may_have_any_name_and_be_text(tmp_path):
+    from jpas_gbm.surveys.conversion import numbered
+
+    bands = {f"{b}_mag": [18.0, 19.0, 19.5] for b in "ugriz"} | {f"{b}_emag": [0.1, 0.2, 0.1] for b in "ugriz"}
+    frame = pd.DataFrame({"ra": [10.0, 11.0, 12.0], "dec": [1.0, 2.0, 3.0], **bands})
+    for tiles in ([7, 8, 7], ["HYDRA-12", " HYDRA-13 ", "HYDRA-12"]):
+        draft = draft_survey(frame.assign(pointing=tiles))
+        content = yaml.safe_load(draft.text)
+        assert content["tile"] == "pointing" and content["photometry"][0]["error"] == "{band}_emag"
+        draft.save(tmp_path / "mine.yaml", overwrite=True)
+        key = jg.read(frame.assign(pointing=tiles), survey=str(tmp_path / "mine.yaml")).key
+        assert list(key) == ["TILE_ID", "ROW"] and key["ROW"].tolist() == [0, 1, 2]
+        assert key["TILE_ID"].tolist() == ([7, 8, 7] if tiles[0] == 7 else numbered(np.array(tiles)).tolist())
+    numbers = numbered(np.array(["HYDRA-13", "", "HYDRA-12"]))
+    assert numbers[0] == key["TILE_ID"][1] and numbers[1] == -1 and numbers[2] == key["TILE_ID"][0] != numbers[0]
+    assert "tile" not in yaml.safe_load(draft_survey(frame.assign(pointing=[0.1, 0.2, 0.3])).text)
+
+
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():
     with pytest.raises(CatalogueError, match="'jpas-gbm survey init FILE' drafts a survey file"):
         jg.read(pd.DataFrame({"RA": [10.0], "DEC": [1.0], "colour": [2.0]}))
