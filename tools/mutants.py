@@ -50,7 +50,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "metrics": (("scores/metrics.py", "scores/losses.py", "scores/bootstrap.py"), ("tests/scores",)),
     "selection": (
-        ("lists/selection.py", "lists/conformal.py"),
+        ("lists/selection.py", "lists/conformal.py", "lists/yields.py"),
         ("tests/lists/test_lists_selection.py", "tests/lists/test_lists_conformal.py", "tests/lists/test_lists_mix.py",
          "tests/lists/test_lists_verb.py"),
     ),
@@ -68,8 +68,7 @@ NAMED = {
     "not the shortest list of a completeness": (
         "selection", "lists/selection.py", 'reached[-1] if kind == "purity" else reached[0]', "reached[-1]"),
     "naive list size": (
-        "selection", "lists/selection.py", "yields.size[reached[-1]]) if len(reached) else 0\n\n    def",
-        "yields.size[reached[0]]) if len(reached) else 0\n\n    def"),
+        "selection", "lists/yields.py", "int(self.size[reached[-1]])", "int(self.size[reached[0]])"),
     "is_bare: or": (
         "quality and splits", "predictions.py", "np.isnan(catalogue.imaging_mag) & (",
         "np.isnan(catalogue.imaging_mag) | ("),
