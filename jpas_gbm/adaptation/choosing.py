@@ -382,7 +382,7 @@ def model_card(
             "verdict": choice.verdict.to_dict(),
         }
     p = None if choice.verdict is None else folds.of_first(kept.p)
-    domain = domain_report(folds.first, trained.gammas, p, run.choice_seed)
+    domain = domain_report(folds.first, trained.gammas, p, run.choice_seed, dataset)
     return {
         **chosen,
         "rows": _row_counts(folds),

@@ -16,7 +16,10 @@ from ..config import override
 from ..errors import JpasGbmError
 from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
+from ..surveys.catalogue import Catalogue
+from ..surveys.dataset import Dataset
 from .rows import Rows
+from .sky import observe_again
 from .stages import Stages
 from .weights import DomainWeights, Separation, fit_domain, separation_by_feature
 
@@ -95,11 +98,12 @@ class DomainReport(TypedDict, total=False):
     """What the domain classifier of a fit found; ``lines`` say it on a terminal.
 
     ``gammas`` are the tempers used, ``kind`` says what weights are odds of; the rest is there where a domain classifier
-    was trained.
+    was trained. ``steps`` are domain areas on a sample before and after each step of preparing mocks and sky.
     """
 
     gammas: list[float]
     auc: float
+    steps: dict[str, float]
     kind: str
     effective_share: dict[str, float]
     weights: dict[str, TemperFacts]
@@ -236,9 +240,12 @@ _TOP = 12
 _FEWEST = 20
 _GROUP_ROWS, _GROUP_ROUNDS, _GROUP_LEAVES = 10_000, 30, 8
 _FEATURE_ROWS = 5_000
+_STEP_ROWS = 2_000
 
 
-def domain_report(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | None, seed: int) -> DomainReport:
+def domain_report(
+    stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | None, seed: int, dataset: Dataset | None = None
+) -> DomainReport:
     """Return what the domain classifier of a fit found, for its card; nothing where none was wanted.
 
     Parameters
@@ -251,6 +258,8 @@ def domain_report(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | 
         Probabilities of the target's validation rows by the model that was kept, calibrated by cross-fitting.
     seed : int
         Seed of samples and resamples.
+    dataset : Dataset, optional
+        Mocks and sky as they are, with test labels masked: steps are told from there.
 
     Returns
     -------
@@ -273,6 +282,8 @@ def domain_report(stages: Stages, gammas: Mapping[float, bool], p: np.ndarray | 
     try:
         facts["groups"], facts["features"] = group_facts(stages, seed), feature_facts(stages, seed)
         facts["coverage"] = _coverage(stages, p, seed)
+        if dataset is not None:
+            facts["steps"] = step_aucs(stages, dataset, seed)
     except (ArithmeticError, ValueError, IndexError, JpasGbmError) as error:
         # A model that is good must not be lost because the report on it failed.
         stages.run.note(f"the domain report is not whole ({error!r}); the model is not touched by it.")
@@ -363,6 +374,52 @@ def group_facts(stages: Stages, seed: int) -> dict[str, GroupFacts]:
     return facts
 
 
+def step_aucs(stages: Stages, dataset: Dataset, seed: int) -> dict[str, float]:
+    """Return how well a small classifier tells mocks from sky before and after each step of preparing them.
+
+    Parameters
+    ----------
+    stages : Stages
+        Of the fit: its features, and the shift that was measured.
+    dataset : Dataset
+        Mocks and sky as they are; no label and no test row of the sky is read.
+    seed : int
+        Seed of the sample.
+
+    Returns
+    -------
+    dict of str to float
+        Area under the ROC by step, in their order; empty where fewer than 20 rows of either can be compared.
+    """
+    rng, rows = np.random.default_rng(np.random.SeedSequence([seed, 79])), stages.rows
+    sky, few = dataset.target_rows("train", "val", "unlabelled"), np.flatnonzero(dataset.source_split == 0)
+    few = np.sort(rng.permutation(few)[:_STEP_ROWS])
+    theirs = sky.take(np.sort(rng.permutation(len(sky))[:_STEP_ROWS]))
+    if min(len(few), len(theirs)) < _FEWEST:
+        return {}
+    mocks, plain = dataset.source.take(few, flux_mean=None), override(stages.options.sky, forget_imaging=0.0)
+
+    def auc(ours: Catalogue, theirs: Catalogue) -> float:
+        seen, other = (
+            Rows(
+                rows.recipe.compute(one, threads=stages.run.threads).X,
+                np.zeros(len(one), np.int8),
+                np.asarray(one.object_id),
+                np.asarray(one.mag),
+            )
+            for one in (ours, theirs)
+        )
+        return _quick_auc(stages, seen, other, seed)
+
+    with stages.run.stage("domain classifier by step", rows=len(few) + len(theirs)):
+        found = {"as they are": auc(mocks, theirs)}
+        found["noise and gaps of the sky"] = auc(observe_again(dataset.source, sky, plain, rng, rows=few), theirs)
+        if (shift := rows.shift) is not None:
+            seen = observe_again(dataset.source, shift.correct(sky), plain, rng, shift, rows=few)
+            found["measured shift"] = auc(seen, shift.correct(theirs))
+    return found
+
+
 def _quick_auc(stages: Stages, mocks: Rows, sky: Rows, seed: int) -> float:
     """Return the area under the ROC of a small domain classifier."""
     options = stages.options.domain
@@ -415,6 +472,8 @@ def feature_facts(stages: Stages, seed: int) -> FeatureFacts:
 def _lines(facts: DomainReport) -> list[str]:
     """Return the domain report in two lines."""
     words = f"mocks against sky: domain AUC {facts['auc']:.3f}"
+    if steps := facts.get("steps"):
+        words += f" (on a sample {', then '.join(f'{auc:.2f} {name}' for name, auc in steps.items())})"
     for gamma, one in facts["weights"].items():
         words += f"; weights of gamma {gamma} leave an effective {100 * one['effective_share']:.0f} % of the mocks"
     only = facts["features"]["domain_only"] if "features" in facts else []

@@ -369,6 +369,9 @@ def _domain_facts(domain: Mapping[str, Any]) -> dict[str, str]:
         left = f"; effective share of the mocks left by importance weights: {', '.join(shares)}" if shares else ""
         auc = number(domain["auc"])
         facts["mocks against sky"] = f"a classifier tells them apart with an area under the ROC of {auc}{left}"
+    if steps := domain.get("steps"):
+        told = ", then ".join(f"{number(auc)} {name}" for name, auc in steps.items())
+        facts["mocks against sky by step"] = f"the same of a small classifier on a sample: {told}"
     if groups := domain.get("groups"):
         ranked = sorted(groups.items(), key=lambda pair: -pair[1]["auc"])
         each = [f"{name} {number(one['auc'])} ({count(one['features'], 'feature')})" for name, one in ranked]

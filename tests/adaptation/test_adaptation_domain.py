@@ -176,6 +176,9 @@ def test_the_card_and_the_terminal_tell_it(tiny, ssda):
     assert found["effective_share"]["0"] == 1 and list(found["weights"]) == ["0.25"]
     told = ssda.lines()
     assert any(line.startswith(f"mocks against sky: domain AUC {found['auc']:.3f}") for line in told)
+    assert list(found["steps"]) == ["as they are", "noise and gaps of the sky", "measured shift"]
+    assert found["steps"]["as they are"] > found["steps"]["measured shift"] + 0.05
+    assert any(f"(on a sample {found['steps']['as they are']:.2f} as they are, then" in line for line in told)
     worst = max(one["log_loss"] for one in found["coverage"]["strata"])
     assert any("of target validation: P(sky)" in line and f"{worst:.4f} against" in line for line in told)
 

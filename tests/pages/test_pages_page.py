@@ -259,6 +259,7 @@ def test_card_shows_the_domain_report(page, results):
     facts = {
         name: told for b in section.blocks if b.kind == "facts" and b.title == "ssda-seed0" for name, told in b.content
     }
+    assert "as they are, then" in facts["mocks against sky by step"]
     assert "colour" in facts["groups of features alone"] and "effective sample of" in facts["importance weights"]
     plates = [b.content for b in section.blocks if b.kind == "plate"]
     assert [plate.key for plate in plates] == ["card-strata"] and "ssda-seed0" in plates[0].caption
