@@ -12,7 +12,7 @@ import numpy as np
 from ..adaptation.fit import fit as fit_model
 from ..adaptation.fit import outlook
 from ..adaptation.rows import for_regime, get_regime
-from ..atomic import atomic_folder, atomic_parts, refuse_existing
+from ..atomic import atomic_folder, atomic_parts, clear_leftovers, refuse_existing
 from ..config import options_of
 from ..errors import ConfigError, DatasetError, FitError
 from ..inputs import open_model
@@ -305,6 +305,9 @@ class Trainer:
         mark = run_fingerprint(planned.key, planned.options, planned.seed)
         keeps = self.keep is None or planned.name in self.keep
         place = self.models / planned.name if self.models is not None and keeps else None
+        for kept in (self.store.folder and self.store.folder / planned.name, place):
+            if kept is not None:
+                clear_leftovers(kept)
         known = self.store.load(planned.name, mark) if place is None or place.is_dir() else None
         if known is not None:
             return known

@@ -10,6 +10,7 @@ import shutil
 import uuid
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -147,7 +148,7 @@ class Spool:
                 f"{self.folder}: is no unfinished run of this package, and rows would wait there. Move it away, or "
                 "give another --out; nothing was done."
             )
-        self._hold()
+        self._lock = _locked(self.folder)
         clear_leftovers(self.folder / _HEAD)
         if self._take_up() or not fresh:
             return
@@ -159,16 +160,6 @@ class Spool:
             )
         log.warning("%s: what another run left there is done anew.", self.folder)
         self.remove()
-
-    def _hold(self) -> None:
-        """Lock the folder, or refuse it."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        if lock_file(self._lock) is False:
-            self.release()
-            raise OutputError(
-                f"{self.folder}: another run is at work here now. Wait for it, or give another --out; nothing was done."
-            )
 
     def _take_up(self) -> bool:
         """Take up what is whole of the same plan; return whether there is anything."""
@@ -213,7 +204,7 @@ class Spool:
         key : sequence of str
             Columns that name a row.
         """
-        self._hold()
+        self._lock = _locked(self.folder)
         if (self.folder / _HEAD).exists():
             self.release()
             raise OutputError(f"{self.folder}: another run began here at the same time. Run the command again.")
@@ -289,6 +280,21 @@ class Spool:
             shutil.rmtree(self.folder, ignore_errors=True)
         self.release()
         self._chunks, self.tally, self.columns, self.key, self.taken, self.made = [], Tally(), (), (), 0, made_now()
+
+
+def _locked(folder: Path) -> int:
+    """Make a folder and lock it, or refuse it; one that the run which held it removes just now is made again."""
+    while True:
+        with suppress(FileNotFoundError):
+            folder.mkdir(parents=True, exist_ok=True)
+            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            free = lock_file(lock) is not False
+            with suppress(FileNotFoundError):
+                if free and os.path.samestat(os.fstat(lock), os.stat(folder / _LOCK)):
+                    return lock
+            os.close(lock)
+            if not free:
+                raise OutputError(f"{folder}: another run is at work here now. Wait for it, or give another --out.")
 
 
 def _strangers(folder: Path, own: set[str]) -> set[str]:
@@ -369,9 +375,7 @@ def _finished(shard: Shard, folder: Path, plan: Plan) -> Spool:
     try:
         theirs = read_json(folder / _HEAD)["plan"]
     except (BundleError, OSError, ValueError, KeyError, TypeError):
-        raise OutputError(
-            f"{folder}: was not finished, or is damaged. Run --shard {shard.number}/{shard.of} again."
-        ) from None
+        raise OutputError(f"{folder}: was not finished, or is damaged. Run {again} again.") from None
     if theirs.get("shard") != wanted["shard"]:
         number = "/".join(map(str, theirs.get("shard") or ["?"]))
         raise OutputError(
@@ -448,11 +452,7 @@ class Room:
                 f"{self.folder}: is no unfinished run of this package, and partitions would wait there. Move it away, "
                 "or give another --out; nothing was done."
             )
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self._lock = os.open(self.folder / "lock", os.O_CREAT | os.O_RDWR, 0o600)
-        if lock_file(self._lock) is False:
-            self.release()
-            raise OutputError(f"{self.folder}: another run is at work here now. Wait for it, or give another --out.")
+        self._lock = _locked(self.folder)
         if head.is_file() and (others := changed_of(self.folder, plan)):
             if not overwrite:
                 self.release()

@@ -135,8 +135,8 @@ def calibrate_tiles(
     found = tile_zero_points(_of_several(chosen, reader.path), bank, model.scheme, shift)
     made = provenance(inputs=[reader.path], model=about_model(model), sources=sources)
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
-    values = {name: array.tolist() for name, array in vars(found).items()}
-    write_json(out, {**head, "bands": list(model.bands.names), **values, "provenance": made}, overwrite=overwrite)
+    values = {"bands": list(model.bands.names)} | {name: array.tolist() for name, array in vars(found).items()}
+    write_json(out, {**head, **values, "provenance": made}, overwrite=overwrite, sealed=True)
     return TileCalibration(str(out), found, int((~np.isin(found.tiles, shift.tiles)).sum()), rows)
 
 
@@ -204,7 +204,7 @@ def with_tiles(model: Model, path: str | Path | None) -> Model:
     try:
         tiles = np.array(value["tiles"], dtype=np.int64)
         relative = np.array(value["relative"], dtype=np.float64).reshape(len(tiles), -1)
-        fits = relative.shape == (len(tiles), len(model.bands)) and bool((relative > 0).all())
+        fits = relative.shape == (len(tiles), len(model.bands)) and bool(((relative > 0) & np.isfinite(relative)).all())
     except (KeyError, TypeError, ValueError) as error:
         raise BundleError(f"{path}: is damaged ({error!r}). Make it again with 'jpas-gbm calibrate-tiles'.") from error
     if not fits:

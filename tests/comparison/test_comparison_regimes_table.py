@@ -132,9 +132,12 @@ def test_finished_runs_are_not_repeated(dataset, make_fit, tmp_path):
 def test_a_stopped_comparison_goes_on_and_ends_the_same(dataset, make_fit, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         compare_dataset(dataset, REGIMES, (0, 1), fit=make_fit(stop_after=4), n_bootstrap=30, out=tmp_path)
+    left = tmp_path / "runs" / f".{REGIMES[0]}-seed0.0123abcd.partial"
+    left.mkdir()
+    (left / "lock").touch()  # of a process that was killed when all was done but the clearing
     rest = make_fit()
     resumed = compare_dataset(dataset, REGIMES, (0, 1), fit=rest, n_bootstrap=30, out=tmp_path)
-    assert len(rest.calls) == 2
+    assert len(rest.calls) == 2 and not left.exists()
     uninterrupted = compare_dataset(dataset, REGIMES, (0, 1), fit=make_fit(), n_bootstrap=30)
     assert resumed.to_dict()["rows"] == uninterrupted.to_dict()["rows"]
     assert resumed.to_dict()["pairs"] == uninterrupted.to_dict()["pairs"]

@@ -239,6 +239,25 @@ def test_a_second_run_of_the_same_output_is_refused(make_fitted, make_catalogue,
     assert predict(model, path, out, chunk_rows=20).rows == 60 and len(model.chunks) == 3
 
 
+def test_a_folder_that_vanishes_while_it_is_locked_is_made_again(tmp_path, monkeypatch):
+    """The run that held it had just ended and removed it; a lock of a file that is gone keeps nobody out."""
+    folder, real, calls = tmp_path / "p.unfinished", spool.lock_file, []
+
+    def locked(number):
+        if not calls:
+            shutil.rmtree(folder)
+        calls.append(number)
+        return real(number)
+
+    monkeypatch.setattr(spool, "lock_file", locked)
+    first = Spool(folder, {})
+    first.begin((), ("ROW",))
+    assert len(calls) == 2 and sorted(path.name for path in folder.iterdir())[-2:] == ["lock", "rows.bin"]
+    with pytest.raises(OutputError, match="another run is at work here now"):
+        Spool(folder, {})
+    first.remove()
+
+
 def test_a_catalogue_that_changes_under_way_is_refused(make_fitted, make_catalogue, tmp_path):
     path, out = make_catalogue(60), tmp_path / "a.parquet"
     with pytest.raises(CatalogueError, match="was changed while it was read; nothing was written"):

@@ -130,9 +130,18 @@ def test_what_does_not_fit_is_named(model, catalogue, written, tmp_path):
     with pytest.raises(BundleError, match="holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes"):
         with_tiles(model, tmp_path / "b.json")
     value = json.loads(written[1].read_text())
-    (tmp_path / "b.json").write_text(json.dumps({**value, "relative": value["relative"][:-1]}))
-    with pytest.raises(BundleError, match="is damaged"):
+    (tmp_path / "b.json").write_text(json.dumps({**value, "relative": value["relative"][::-1]}))
+    with pytest.raises(BundleError, match=r"b\.json does not match its own checksum"):
         with_tiles(model, tmp_path / "b.json")
+    plain = {name: part for name, part in value.items() if name not in ("seal", "sealed")}  # as earlier versions wrote
+    (tmp_path / "b.json").write_text(json.dumps(plain))
+    assert with_tiles(model, tmp_path / "b.json").shift.tiles.tolist()
+    infinite = json.dumps({**plain, "relative": np.full(np.shape(plain["relative"]), np.inf).tolist()})
+    infinite = infinite.replace("Infinity", "1e999")
+    for content in (json.dumps({**plain, "relative": plain["relative"][:-1]}), infinite):
+        (tmp_path / "b.json").write_text(content)
+        with pytest.raises(BundleError, match="is damaged"):
+            with_tiles(model, tmp_path / "b.json")
     assert not (tmp_path / "a.json").exists()
 
 

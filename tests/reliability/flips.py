@@ -27,6 +27,7 @@ SIDES = {
     "list (FITS)": ("list.fits", "list.json"),
     "list (CSV)": ("lists/list.csv", "lists/list.csv.json", "lists/list.json"),
     "companion of predictions": ("p.csv", "p.csv.json"),
+    "zero points of tiles": ("tiles.json",),
     "study": ("study/tuning.json", "study/best.yaml", "study/trials.parquet"),
     "state of a study": ("study/study.json", "study/journal.log", "study/answers/0001.npz"),
 }

@@ -8,7 +8,9 @@ where a change makes another model that is sound as well, it must answer with fi
 from __future__ import annotations
 
 import argparse
+import atexit
 import contextlib
+import functools
 import io
 import json
 import os
@@ -24,6 +26,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
+from workshop import FITTING, survey
 
 MODELS = Path(__file__).parents[1] / "models"
 SECONDS, MEMORY = 20, 3 << 30
@@ -137,6 +140,12 @@ def _npy(shape: str, descr: str = "'<f8'", data: bytes = b"") -> bytes:
 
 
 STAGE = "boosters/000/stage0.txt"
+HEADS = {
+    "huge": _npy("(1000000000000,)"), "negative": _npy("(-1,)"), "object": _npy("(1,)", "'|O'", b"x" * 8),
+    "record": _npy("(1,)", "[('a','<f8')]", bytes(8)), "no tuple": _npy("5"), "code": _npy("(__import__('os'),)"),
+    "short": _npy("(9,)", data=bytes(8)), "long": _npy("(1,)", data=bytes(800)),
+}  # fmt: skip
+"""Heads of arrays that promise what is not there, or hold what is not read."""
 
 
 def lightgbm_changes() -> Iterator[tuple[str, Change]]:
@@ -256,19 +265,79 @@ def other_changes() -> Iterator[tuple[str, Change]]:
         yield f"overlap {part} NaN", _arrays("overlap.npz", part, lambda a: a * np.nan)
         yield f"overlap {part} cut", _arrays("overlap.npz", part, lambda a: a[:-1])
         yield f"overlap {part} flat", _arrays("overlap.npz", part, lambda a: a.ravel()[:1])
-    heads = {
-        "huge": _npy("(1000000000000,)"), "negative": _npy("(-1,)"), "object": _npy("(1,)", "'|O'", b"x" * 8),
-        "record": _npy("(1,)", "[('a','<f8')]", bytes(8)), "no tuple": _npy("5"), "code": _npy("(__import__('os'),)"),
-        "short": _npy("(9,)", data=bytes(8)), "long": _npy("(1,)", data=bytes(800)),
-    }  # fmt: skip
-    for name, head in heads.items():
+    for name, head in HEADS.items():
         yield f"overlap {name}", _npz("overlap.npz", {"centre.npy": head})
     yield "bomb", _npz("overlap.npz", {"centre.npy": _npy("(50000000,)", data=bytes(400_000_000))})
+
+
+@functools.cache
+def full_model() -> Path:
+    """Fit a model that has all that a model may have, on a simulated survey that stands beside it."""
+    import jpas_gbm as jg
+
+    root = Path(tempfile.mkdtemp())
+    atexit.register(shutil.rmtree, root, ignore_errors=True)
+    files = survey(root / "sim")
+    data = jg.prepare(files["mocks"], files["idr"], files["zcat"], files["tract"], out=root / "data")
+    jg.fit(data, regime="ssda", config=FITTING, threads=1, out=root / "model")
+    return root / "model"
+
+
+PARTS = {"reference": 11, "shift": 8, "few_bands": 4, "known": 4, "redshift": 8}
+"""Optional parts of a model, and how many of their arrays a forger changes."""
+
+
+def part_changes() -> Iterator[tuple[str, Change]]:
+    """Yield changes of the optional parts of a model, by name."""
+    made: dict[str, Callable[[np.ndarray], np.ndarray]] = {
+        "NaN": lambda a: a * np.nan if a.dtype.kind in "fiu" else np.atleast_1d(a)[:0],
+        "infinite": lambda a: a + np.inf if a.dtype.kind == "f" else a.astype(str),
+        "huge": lambda a: (
+            np.full_like(a, np.iinfo(a.dtype).max) if a.dtype.kind in "iu" else a * 1e30 if a.dtype.kind == "f" else
+            a.astype("U9000")
+        ),
+        "negative": lambda a: -a - 1 if a.dtype.kind in "fiu" else np.zeros(a.shape),
+        "cut": lambda a: a[:-1] if a.ndim else np.zeros(2),
+        "deep": lambda a: a[None], "flat": lambda a: a.ravel()[:1], "turned": lambda a: a[::-1] if a.ndim else a[None],
+    }  # fmt: skip
+    for part, arrays in PARTS.items():
+        for of in range(arrays):
+            for how, make in made.items():
+                yield f"part {part} {of} {how}", _of_full(_part(part, of, make))
+        yield f"part {part} empty", _of_full(_file(f"{part}.npz", b""))
+        for how, head in HEADS.items():
+            yield f"part {part} head {how}", _of_full(_npz(f"{part}.npz", {"kind.npy": head}))
+
+
+def _of_full(change: Change) -> Change:
+    """Change the full model instead of the small one."""
+
+    def changed(folder: Path) -> None:
+        shutil.rmtree(folder)
+        shutil.copytree(full_model(), folder)
+        change(folder)
+
+    return changed
+
+
+def _part(part: str, of: int, make: Callable[[np.ndarray], np.ndarray]) -> Change:
+    def change(folder: Path) -> None:
+        if not (folder / f"{part}.npz").exists():
+            raise RuntimeError(f"the full model has no {part}")
+        with np.load(folder / f"{part}.npz") as stored:
+            arrays = dict(stored)
+        name = list(arrays)[of % len(arrays)]
+        with np.errstate(all="ignore"):
+            arrays[name] = make(arrays[name])
+        np.savez_compressed(folder / f"{part}.npz", **arrays)
+
+    return change
 
 
 def changes() -> list[tuple[str, Change]]:
     """Return every change by name."""
     every = [*((f"trees {name}", change) for name, change in lightgbm_changes()), *other_changes(), *xgboost_changes()]
+    every += part_changes()
     return [(f"{number:03d} {name}", change) for number, (name, change) in enumerate(every)]
 
 
@@ -371,9 +440,13 @@ def _xgboost(path: tuple[str | int, ...], value: object, start: bool = False) ->
 
 CHILD = """
 import sys
+from pathlib import Path
 import numpy as np
+import jpas_gbm as jg
 import jpas_gbm.model as models
 from jpas_gbm.errors import JpasGbmError
+seen = next(Path(sys.argv.pop(1)).glob("sim/*idr*"), None)
+rows = None if seen is None else jg.read(seen).take(slice(0, 250))
 for folder in sys.argv[1:]:
     print("at", folder, flush=True)
     try:
@@ -383,6 +456,13 @@ for folder in sys.argv[1:]:
         if p.shape != (1500, len(model.classes)) or not np.allclose(p.sum(axis=1), 1) or (p < 0).any():
             print("WRONG", folder, flush=True)
             continue
+        if model.reference is not None:
+            found = model.predict(rows)
+            told = found.drift.lines()
+            sums = found.probabilities.sum(axis=1)
+            if not np.allclose(sums[~np.isnan(sums)], 1, atol=1e-3) or np.isnan(sums).mean() > 0.5:
+                print("WRONG", folder, flush=True)
+                continue
         print("answered", folder, flush=True)
     except JpasGbmError as error:
         print("refused", folder, str(error)[:300].replace("\\n", " "), flush=True)
@@ -400,8 +480,9 @@ def judge(folders: list[Path]) -> dict[Path, str]:
     """Load folders in child processes; return what became of each. A child that dies is followed by another."""
     found: dict[Path, str] = {}
     left = list(folders)
+    beside = full_model().parent if full_model.cache_info().currsize else Path("/nowhere")
     while left:
-        words = [sys.executable, "-c", CHILD, *map(str, left)]
+        words = [sys.executable, "-W", "ignore", "-c", CHILD, str(beside), *map(str, left)]
         try:
             done = subprocess.run(
                 words, capture_output=True, text=True, timeout=SECONDS + len(left), preexec_fn=_limited, check=False

@@ -48,6 +48,9 @@ VERBS = {
 EARLIER = {"3": "2", "5": "4", "mocks-only,target-only": "target-only,mocks-only"}
 """What words of a command were in the run that left the old output."""
 
+SLOW = ("fit", "tune", "compare")
+"""Verbs that are signalled a third as often as the others."""
+
 STEPS = ("link", "rename", "replace", "mkdir", "fsync", "unlink", "rmdir")
 KEPT = (".unfinished", ".shard")
 """What a run that was killed keeps, to go on with."""
@@ -66,15 +69,11 @@ def make_ready(root: Path) -> None:
     import pandas as pd
     import yaml
 
-    import jpas_gbm as jg
-
     for name in ("study", "comparison", "lists", "unfinished.parquet.unfinished"):
         shutil.rmtree(root / name, ignore_errors=True)
     (root / "fit.yaml").write_text(yaml.safe_dump(FIT), encoding="utf-8")
     small = {"startup": 2, "fresh_seeds": 1, "ladder": [{}], "fit": FIT, "start": [{}], "space": SPACE}
     (root / "tune.yaml").write_text(yaml.safe_dump(small), encoding="utf-8")
-    fitting = FIT | {"features": {"templates": True, "lines": False, "colours": [1]}}
-    jg.fit(root / "data", regime="ssda", config=fitting, threads=1, out=root / "fitting")
     rest = np.arange(1100.0, 11200.0, 5.0)
     shapes = (rest / 5000)[None, :] ** np.linspace(-2, 2, 15)[:, None]
     np.savez(root / "stars.npz", loglam=np.log10(rest), flux=shapes, name=[f"S{i}" for i in range(len(shapes))])
@@ -224,6 +223,7 @@ class Trial:
             return "" if self._whole() and not working(files(self.place)) else "ended well, and is not whole"
         if gentle and code < 0:
             return f"ended by a signal that it did not take ({code})"
+        silent = silent or (self.verb == "tune" and "best options" in said)  # the best so far is told
         if gentle and not silent and len([line for line in said.splitlines() if line.startswith("error:")]) != 1:
             return f"did not say one line: {said[-300:]!r}"
         now = files(self.place)
@@ -300,8 +300,10 @@ def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], No
     """Signal runs at random times; return how they ended."""
     rng, results, seconds = np.random.default_rng(seed), Counter(), {}
     place = root / "trial"
+    quick = [verb for verb in VERBS if verb not in SLOW]
+    turns = [*quick, *quick, *quick, *SLOW]
     for i in range(count):
-        verb = list(VERBS)[i % len(VERBS)]
+        verb = turns[i % len(turns)]
         if verb not in seconds:
             seconds[verb] = Trial(verb, root, place, False).run()
         number = SIGNALS[int(rng.integers(len(SIGNALS)))]
@@ -322,6 +324,8 @@ def attack_signals(root: Path, count: int, seed: int, report: Callable[[str], No
         trial.said.touch()
         wrong = trial.judge(code, number != signal.SIGKILL, piped)
         results["wrong" if wrong else "done" if code == 0 else "stopped"] += 1
+        if i % 25 == 24:
+            report(f"{i + 1} signals: {dict(results)}")
         if wrong:
             report(f"signal {i} {verb} {number.name} ({code}): {wrong}")
     return results
@@ -352,6 +356,8 @@ def attack_steps(root: Path, verb: str, report: Callable[[str], None] = print, e
             trial = Trial(verb, root, root / "trial", old)
             code = ended(trial.start(counted(number)))
             wrong = trial.judge(code, False)
+            if found.total() % 25 == 24:
+                report(f"{found.total() + 1} steps of {verb} ({'old' if old else 'no'} output)")
             found["wrong" if wrong else "killed" if code else "done"] += 1
             if wrong:
                 report(f"step {number} of {verb}, {'old' if old else 'no'} output ({places[number]}): {wrong}")

@@ -6,7 +6,8 @@ from hostile_models import attack, changes
 def test_forged_model_folders_do_no_harm():
     every = changes()
     assert len(every) >= 200 and len({name for name, _ in every}) == len(every)
-    results = attack([every[i] for i in range(0, len(every), 16) if "xgboost" not in every[i][0]])
+    chosen = [change for change in every if not any(word in change[0] for word in ("xgboost", " part "))]
+    results = attack(chosen[::16])
     assert {
         name: result for name, result in results.items() if result.split(" ")[0] not in ("refused", "answered")
     } == {}

@@ -24,6 +24,8 @@ FIT = {
     "domain": {"rounds": 5, "folds": 2, "gammas": [0.0]},
     "calibration": {"method": "vector", "shrinkage": [0.01], "folds": 3},
 }
+FITTING = FIT | {"features": {"templates": True, "lines": False, "colours": [1]}}
+"""Options of a fit with templates, which measures tiles and densities of redshifts."""
 RUN, SPOOL = "comparison/runs/mocks-only-seed0", "unfinished.parquet.unfinished"
 SPACE = {"boosting.leaves": {"low": 3, "high": 12}, "continuation.learning_rate": {"low": 0.05, "high": 0.4}}
 
@@ -49,11 +51,14 @@ def tune_options() -> TuneOptions:
 def make(folder: Path) -> None:
     """Write one of each kind below a folder."""
     import jpas_gbm as jg
+    from jpas_gbm.inference.tiles import calibrate_tiles
 
     files = survey(folder / "sim")
     data = jg.prepare(files["mocks"], files["idr"], files["zcat"], files["tract"], out=folder / "data")
     model = jg.fit(data, regime="ssda", config=FIT, threads=1, out=folder / "model")
     jg.fit(data, regime="mocks-only", config=FIT, threads=1, out=folder / "mocks-only")
+    jg.fit(data, regime="ssda", config=FITTING, threads=1, out=folder / "fitting")
+    calibrate_tiles(files["idr"], folder / "fitting", folder / "tiles.json", sources=10)
     jg.predict(model, files["idr"], folder / "p.csv", legacy=files["tract"], threads=1)
     jg.predict(folder / "model", files["idr"], folder / "p.parquet", legacy=files["tract"], threads=1)
     jg.targets(folder / "p.parquet", number=20, out=folder / "list.fits", seed=1)
@@ -183,6 +188,27 @@ def _of_csv(path: Path) -> object:
     return read_provenance(path)
 
 
+def _of_tiles(path: Path) -> object:
+    """Return the shift of a model that takes up the zero points of tiles."""
+    import jpas_gbm as jg
+    from jpas_gbm.inference.tiles import with_tiles
+
+    shift = with_tiles(jg.load(path.parent / "fitting"), path).shift
+    return None if shift is None else {name: array.tolist() for name, array in shift.to_arrays().items()}
+
+
+def _of_full_model(folder: Path) -> object:
+    """Return what :func:`_of_model` does, and what the model knows besides."""
+    import jpas_gbm as jg
+
+    model = jg.load(folder)
+    parts = (model.reference, model.redshift, model.few_bands, model.brightness)
+    return [
+        _of_model(folder),
+        [None if p is None else {n: a.tolist() for n, a in p.to_arrays().items()} for p in parts],
+    ]
+
+
 def _of_spool(folder: Path) -> object:
     """Return the bytes of a prediction that goes on from what is there."""
     import pyarrow.parquet as pq
@@ -200,6 +226,8 @@ def _of_spool(folder: Path) -> object:
 
 KINDS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "model": ("model", _of_model),
+    "model that fits templates": ("fitting", _of_full_model),
+    "zero points of tiles": ("tiles.json", _of_tiles),
     "data set": ("data", _of_data),
     "study": ("study", _of_study),
     "state of a study": ("study", _of_state),
