@@ -370,8 +370,18 @@ def _mixed(
     seed: int,
     notes: list[str],
 ) -> tuple[Mix, ClassMix, Weights | None, np.ndarray]:
-    """Return the mix of what was new before the last so many catalogues, updated with these; places of rows in that."""
-    was_new = sources.new | (sources.source >= len(sources.names) - results)
+    """Return the mix of what was new before the last so many catalogues, updated with these; places of rows in that.
+
+    Rows of earlier lists are among what was new: they were chosen by what is seen of them, and leaving them out would
+    take the likeliest members of a class away, not change what a row is likely to be.
+    """
+    listed = sources.listed
+    was_new = sources.new | listed | (sources.source >= len(sources.names) - results)
+    if listed.any():
+        notes.append(
+            f"{int(listed.sum()):,} of these are of an earlier list, which tells no class of them: the class mix is "
+            "that of the field with them."
+        )
     before = every.take(was_new)
     mix, shares, weights = _mix(labelled, before, options, model.classes, seed, notes, len(before) < len(every))
     if results:

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from ..errors import CatalogueError, ListError
+from ..output.writers import probability_name
 from ..surveys.column_names import ColumnNames
 from ..surveys.columns import Vocabulary
 from ..surveys.conversion import class_words
@@ -62,6 +63,8 @@ class KnownTable:
         Class, in the catalogue's words; empty where unknown.
     z : array of float64, shape (n,)
         Redshift; NaN where unknown.
+    chosen : bool
+        Whether it is an earlier list of this package: sources chosen by their probabilities.
     """
 
     name: str
@@ -70,6 +73,7 @@ class KnownTable:
     dec: np.ndarray
     cls: np.ndarray
     z: np.ndarray
+    chosen: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,6 +92,8 @@ class Known:
     z : array of float32, shape (n,)
     separation : array of float32, shape (n,)
         In arcsec; NaN where ids alone matched.
+    chosen : tuple of bool
+        Which catalogues are earlier lists.
     """
 
     names: tuple[str, ...]
@@ -96,11 +102,18 @@ class Known:
     cls: np.ndarray
     z: np.ndarray
     separation: np.ndarray
+    chosen: tuple[bool, ...]
 
     @property
     def new(self) -> np.ndarray:
         """Which rows are not known, bool (n,)."""
         return self.source < 0
+
+    @property
+    def listed(self) -> np.ndarray:
+        """Which rows an earlier list has, and no class or redshift of them, bool (n,)."""
+        chosen = np.array([*self.chosen, False])[self.source]
+        return np.asarray(chosen & (self.cls == "") & ~np.isfinite(self.z))
 
     def counts(self, listed: np.ndarray | None = None) -> tuple[KnownCount, ...]:
         """Return how many rows each catalogue has.
@@ -164,7 +177,8 @@ def match_known(field: Predicted, tables: Sequence[KnownTable], radius: float = 
         found = (theirs >= 0) & (source < 0)
         source[found], row[found], gap[found] = number, theirs[found], separation[found]
         words[found], z[found] = table.cls[theirs[found]], table.z[theirs[found]]
-    return Known(tuple(table.name for table in tables), source, row, words.astype(str), z, gap)
+    names, chosen = tuple(table.name for table in tables), tuple(table.chosen for table in tables)
+    return Known(names, source, row, words.astype(str), z, gap, chosen)
 
 
 def _places(field: Predicted, table: KnownTable, radius: float) -> tuple[np.ndarray, np.ndarray]:
@@ -268,7 +282,8 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
     redshift = np.full(len(frame), np.nan) if z is None else _numbers(frame[z])
     doubtful = ~_trusted(frame, names, name)
     words, redshift = np.where(doubtful, "", words), np.where(doubtful, np.nan, redshift)
-    return KnownTable(name, ids, ra, dec, words, redshift)
+    chosen = all(names.find((probability_name(one),)) is not None for one in scheme.classes)
+    return KnownTable(name, ids, ra, dec, words, redshift, chosen)
 
 
 def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:

@@ -86,6 +86,20 @@ def test_the_mix_is_that_of_the_new_sources(make, world, samples):
     assert found.mix.new[:, 0].mean() < 0.5 * samples.NEW[0]
 
 
+def test_an_earlier_list_takes_rows_away_and_no_member_from_the_mix(make):
+    """It was chosen by probabilities: what the next likeliest rows are does not change, nor what they yield."""
+    first, whole = make(number=60), make(number=120)
+    second = make(known=first.to_pandas(), number=60)
+    assert not set(first.to_pandas()["NUMBER"]) & set(second.to_pandas()["NUMBER"])
+    rest = whole.parts[0].expected_true - first.parts[0].expected_true
+    assert second.parts[0].expected_true == pytest.approx(rest, rel=0.02) and rest > 5
+    assert second.mix.new == pytest.approx(whole.mix.new, abs=1e-9)
+    assert any("60 of these are of an earlier list, which tells no class of them" in note for note in second.notes)
+    places = first.to_pandas()[["RA", "DEC"]]
+    less = make(known=places, number=60)
+    assert less.parts[0].expected_true < rest - 1 and not any("earlier list" in note for note in less.notes)
+
+
 def test_tables_as_simbad_writes_them(make, world):
     rows = world[1]
     place = SkyCoord(rows.ra[:50], rows.dec[:50], unit="deg")
