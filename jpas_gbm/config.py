@@ -394,6 +394,19 @@ class Registry(Generic[R]):
         names = {module.name for module in pkgutil.iter_modules(importlib.import_module(self._package).__path__)}
         return {name for name in names if not name.startswith("_")}
 
+    def knows(self, name: str) -> bool:
+        """Return whether there is a thing of that name; nothing is imported.
+
+        Parameters
+        ----------
+        name : str
+
+        Returns
+        -------
+        bool
+        """
+        return name in self._things or name in self._modules() or name in self._installed
+
     def check(self, name: str) -> str:
         """Return `name` if it is known; nothing is imported.
 
@@ -410,7 +423,7 @@ class Registry(Generic[R]):
         ConfigError
             If it is not; the nearest known name is told.
         """
-        if name in self._things or name in self._modules() or name in self.names():
+        if self.knows(name):
             return name
         known = self.names()
         raise ConfigError(f"there is no {self.kind} '{name}'.{did_you_mean(name, known)} Allowed: {', '.join(known)}.")

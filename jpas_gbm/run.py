@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import glob
+import hashlib
+import importlib
 import json
 import logging
 import operator
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase as fnmatch
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
-from .errors import CatalogueError, ConfigError, OutputError
+from .errors import ConfigError, OutputError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -154,7 +157,7 @@ class Run:
         """Seed of folds and resamples of the choices."""
         return _integer(self._stream(2))
 
-    @contextmanager
+    @contextlib.contextmanager
     def stage(self, name: str, **facts: Any) -> Iterator[Entry]:
         """Time a stage and enter it into the journal.
 
@@ -400,13 +403,20 @@ def _claim(out: str | Path, overwrite: bool, inputs: Inputs, directory: bool) ->
 def _named(name: str | Path) -> list[Path]:
     """Return the files or the folder that a word names: a wildcard may name several."""
     path = Path(name)
-    return [one.resolve() for one in _globbed(path) or [path]]
+    return [one.resolve() for one in globbed(path) or [path]]
 
 
-def _globbed(path: Path) -> list[Path]:
-    """Return the path where something is there, else what it names as a wildcard, sorted by name.
+def globbed(path: Path) -> list[Path]:
+    """Return the path, or what it names as a wildcard, beginning with the first folder that is not there.
 
-    Folders at its beginning that are there are no wildcards, whatever their letters.
+    Parameters
+    ----------
+    path : Path
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
     """
     if path.exists():
         return [path]
@@ -415,37 +425,76 @@ def _globbed(path: Path) -> list[Path]:
     return sorted(there / one for one in glob.glob(str(rest), root_dir=there, recursive=True))
 
 
-def spelt_out(word: str | Path) -> list[Path]:
-    """Return what a wildcard names, where the shell left it as it is; the path itself where it is none.
-
-    Parameters
-    ----------
-    word : path
-        As it was given; a name that is there is no wildcard, whatever its letters.
-
-    Returns
-    -------
-    list of Path
-        Sorted by name.
-
-    Raises
-    ------
-    CatalogueError
-        If nothing is of such a name.
-    """
-    path = Path(word)
-    found = _globbed(path) if glob.has_magic(str(path)) else [path]
-    if not found:
-        raise CatalogueError(f"{path}: there is no file of such a name.")
-    return found
-
-
 def _check_parent(path: Path) -> None:
     """Refuse a path below a file, or below a folder that may not be written to."""
-    parent = next((above for above in path.absolute().parents if above.exists()), None)
-    if parent is None:
-        return
+    parent = next((above for above in path.absolute().parents if above.exists()), Path())
     if not parent.is_dir():
         raise OutputError(f"{path}: {parent} is a file, so nothing can be made in it. Give another --out.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: you may not write to {parent}. Give another --out.")
+
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+class Later:
+    """What is made when it is first used, and costs a start nothing.
+
+    Parameters
+    ----------
+    make : callable or str
+        Makes it; or a module, by name.
+    """
+
+    def __init__(self, make: Callable[[], Any] | str) -> None:
+        self._make = make
+
+    @functools.cached_property
+    def made(self) -> Any:
+        """The thing itself."""
+        return importlib.import_module(self._make) if isinstance(self._make, str) else self._make()
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        return self.made(*args, **kwargs)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self.made, name)
+
+
+def compiled(function: _Function, *sources: str, **options: Any) -> _Function:
+    """Have Numba compile a function for arguments of the types that it is called with; before, nothing is done.
+
+    It is kept on disk, beside the code or in the user's cache, where a folder can be written, in a file named after
+    the contents of the sources that went into it: Numba itself looks at the date and size of one.
+
+    Parameters
+    ----------
+    function : callable
+    *sources : str
+        Files of its constants, beside its own and those of the compiled functions that it calls.
+    **options
+        Of ``numba.njit``.
+
+    Returns
+    -------
+    callable
+    """
+    code, known = function.__code__, function.__globals__
+
+    def make() -> Any:
+        import numba
+
+        called = {name: known[name] for name in code.co_names if isinstance(known.get(name), Later)}
+        files = {vars(one)["__wrapped__"].__code__.co_filename for one in called.values() if "__wrapped__" in vars(one)}
+        text = b"".join(Path(one).read_bytes() for one in sorted({*files, *sources, code.co_filename}))
+        function.__qualname__ = f"{later.__qualname__}_{hashlib.sha256(text).hexdigest()[:16]}"
+        known.update({name: one.made for name, one in called.items()})
+        with contextlib.suppress(RuntimeError):
+            return numba.njit(cache=True, nogil=True, **options)(function)
+        return numba.njit(nogil=True, **options)(function)
+
+    later = functools.update_wrapper(Later(make), function)
+    later.py_func = function  # type: ignore[attr-defined]
+    return later  # type: ignore[return-value]

@@ -304,7 +304,7 @@ class StagedBooster:
             raise BundleError(
                 f"{path}: booster.json is not what jpas-gbm writes ({damage(error)}). Fit again."
             ) from error
-        if told.backend not in BACKENDS.names():
+        if not BACKENDS.knows(told.backend):
             known = ", ".join(BACKENDS.names())
             raise BundleError(f"{path}: booster.json names the backend {told.backend!r}. Known: {known}.")
         check_checksums(path, told.checksums)

@@ -449,7 +449,7 @@ class LazyEvaluator:
             every = readers()
             trees = sum(reader.trees for reader in every)
             self._spent += trees * rows * dearer * _LIBRARY
-            if trees and self._spent > trees * _PACKING + (0 if kernel.compiled() else _START):
+            if trees and self._spent > trees * _PACKING + (0 if kernel.loaded() else _START):
                 try:
                     self._made = Evaluator(every)
                 except UnpackableError as error:

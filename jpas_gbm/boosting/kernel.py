@@ -11,21 +11,24 @@ takes 33 (benchmarks/kernel.py). Leaves are added up in the order of the trees, 
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-import numba
 import numpy as np
-from llvmlite import binding, ir
-from numba.core import cgutils, types
-from numba.extending import intrinsic
 
+from ..run import Later, compiled
 from . import backend
 from .backend import LEFT, NUMBER, RIGHT, Forest
+
+if TYPE_CHECKING:
+    from llvmlite import binding, ir
+    from numba import extending
+    from numba.core import cgutils, config, types
+else:
+    ir, binding = Later("llvmlite.ir"), Later("llvmlite.binding")
+    extending, config = Later("numba.extending"), Later("numba.core.config")
+    cgutils, types = Later("numba.core.cgutils"), Later("numba.core.types")
 
 LANES = 1024
 PLANE = 8
@@ -39,10 +42,7 @@ _Function = TypeVar("_Function", bound=Callable[..., object])
 
 
 def compiled_loop(function: _Function) -> _Function:
-    """Decorate a loop, to be compiled when it is first called, for arrays of these types; nothing is compiled before.
-
-    What was compiled is kept on disk, beside the code or in the user's cache, where a folder for it can be written. Its
-    file is named after the contents of the sources that went into it: Numba itself looks at the date and size of one.
+    """Decorate a loop, to be compiled when it is first called, as :func:`~jpas_gbm.run.compiled` does.
 
     Parameters
     ----------
@@ -52,23 +52,16 @@ def compiled_loop(function: _Function) -> _Function:
     -------
     callable
     """
-    sources = dict.fromkeys([inspect.getfile(function), __file__, backend.__file__])
-    digest = hashlib.sha256(b"".join(Path(source).read_bytes() for source in sources)).hexdigest()
-    function.__qualname__ = f"{function.__qualname__}_{digest[:16]}"
-    try:
-        made: _Function = numba.njit(cache=True, nogil=True)(function)
-    except RuntimeError:
-        made = numba.njit(nogil=True)(function)
-    return made
+    return compiled(function, __file__, backend.__file__)
 
 
 def _wide_registers() -> bool:
     """Whether code is made for this very processor and it has AVX-512, whose permutations look leaves up."""
-    as_is = numba.config.CPU_NAME is None and numba.config.CPU_FEATURES is None
+    as_is = config.CPU_NAME is None and config.CPU_FEATURES is None
     return as_is and bool(binding.get_host_cpu_features().get("avx512f"))
 
 
-WIDE = _wide_registers()
+WIDE: Any = Later(_wide_registers)
 
 
 def _vector(context: Any, builder: Any, kind: Any, array: Any, at: Any, element: Any) -> tuple[Any, Any]:
@@ -87,8 +80,7 @@ def _splat(builder: Any, number: Any) -> Any:
     return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(i32, 8), [0] * 8))
 
 
-@intrinsic
-def _add_leaves(typing, total, r, value, first, leaf, group):  # type: ignore[no-untyped-def]
+def _add_leaves_code(typing, total, r, value, first, leaf, group):  # type: ignore[no-untyped-def]
     """Add ``value.flat[first + leaf[r + i]]`` to ``total[r + i]`` for i < 8 where leaf is in this group of 16."""
 
     def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -111,8 +103,7 @@ def _add_leaves(typing, total, r, value, first, leaf, group):  # type: ignore[no
     return types.void(total, types.int64, value, types.int64, leaf, types.int64), code
 
 
-@intrinsic
-def _add_eight(typing, total, r, value, first, leaf):  # type: ignore[no-untyped-def]
+def _add_eight_code(typing, total, r, value, first, leaf):  # type: ignore[no-untyped-def]
     """Add ``value.flat[first + leaf[r + i]]`` to ``total[r + i]`` for i < 8, for trees of 8 leaves."""
 
     def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -133,8 +124,7 @@ def _add_eight(typing, total, r, value, first, leaf):  # type: ignore[no-untyped
     return types.void(total, types.int64, value, types.int64, leaf), code
 
 
-@intrinsic
-def add_looked_up(typing, total, r, table, first, place):  # type: ignore[no-untyped-def]
+def _add_looked_up_code(typing, total, r, table, first, place):  # type: ignore[no-untyped-def]
     """Add ``table[first + place[r + i]]`` to ``total[r + i]`` for i < 8, by one gathering load."""
 
     def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
@@ -153,14 +143,19 @@ def add_looked_up(typing, total, r, table, first, place):  # type: ignore[no-unt
     return types.void(total, types.int64, table, types.int64, place), code
 
 
-def compiled() -> bool:
-    """Return whether the loops have been compiled in this process.
+_add_leaves: Any = Later(lambda: extending.intrinsic(_add_leaves_code))
+_add_eight: Any = Later(lambda: extending.intrinsic(_add_eight_code))
+add_looked_up: Any = Later(lambda: extending.intrinsic(_add_looked_up_code))
+
+
+def loaded() -> bool:
+    """Return whether the compiler of the loops is there in this process.
 
     Returns
     -------
     bool
     """
-    return bool(getattr(sum_leaves, "signatures", True))
+    return not isinstance(sum_leaves, Later) or "made" in vars(sum_leaves)
 
 
 @compiled_loop

@@ -158,7 +158,9 @@ def _check_lightgbm_trees(fields: Mapping[str, list[str]], leaves: np.ndarray, n
     _need((-children <= np.tile(leaves[tree], 2)).all(), "a leaf that there is not")
     _need(((children < 0) | (children > np.tile(place, 2))).all(), "a node whose child stands before it")
     # As many different children as there are leaves and nodes but the root: each is the child of one.
-    _need(len(np.unique(np.stack([np.tile(tree, 2), children]), axis=1).T) == len(children), "a child of two nodes")
+    _need(
+        len({*zip(np.tile(tree, 2).tolist(), children.tolist(), strict=True)}) == len(children), "a child of two nodes"
+    )
 
 
 _SIZES = {b"i": "i1", b"U": "u1", b"I": ">i2", b"l": ">i4", b"L": ">i8", b"d": ">f4", b"D": ">f8"}

@@ -74,7 +74,7 @@ class TemplateBank:
     @property
     def present(self) -> list[int]:
         """Labels of the classes that have templates."""
-        return [int(c) for c in np.unique(self.group)]
+        return sorted(set(self.group.tolist()))
 
     def of_classes(self, names: Sequence[str]) -> np.ndarray:
         """Return which templates are of some classes.

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numba
 import numpy as np
-from llvmlite import ir
-from numba.core.cgutils import alloca_once_value, for_range, get_or_insert_function, unpack_tuple
-from numba.core.codegen import get_host_cpu_features
-from numba.extending import intrinsic
+
+from ..run import Later, compiled
+
+if TYPE_CHECKING:
+    from llvmlite import ir
+    from numba import extending
+    from numba.core import cgutils, codegen, types
+else:
+    ir, extending = Later("llvmlite.ir"), Later("numba.extending")
+    cgutils, codegen, types = (Later(f"numba.core.{name}") for name in ("cgutils", "codegen", "types"))
 
 LANES = 96
 """Rows fitted side by side. Each lane does the same additions in the same order, so a row's bits do not depend on
@@ -20,7 +25,7 @@ QUANTILES = (0.025, 0.16, 0.5, 0.84, 0.975)
 """Of redshift densities, rising."""
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _normalise(flux, err, floor, x, weight):  # type: ignore[no-untyped-def]
     """Fill `x` with fluxes in units of the row's level and `weight` with 1/σ² (0 where missing); all shape (n, b)."""
     n, bands = flux.shape
@@ -60,17 +65,14 @@ _DOUBLES = 8
 _TILE = 4
 """Columns summed together."""
 
-_WIDTH = _DOUBLES * (3 if "+avx512f" in get_host_cpu_features() else 1)
+_WIDTH: Any = Later(lambda: _DOUBLES * (3 if "+avx512f" in codegen.get_host_cpu_features() else 1))
 """Lanes summed together: with as many sums as registers hold. It changes no bit."""
-
-
-_VECTOR = ir.VectorType(ir.DoubleType(), _DOUBLES)
 
 
 def _address(builder: ir.IRBuilder, array: Any, row: ir.Value, column: ir.Value, more: int, kind: ir.Type) -> ir.Value:
     """Return the address of the element (row, column + more) of an array of doubles whose rows are contiguous."""
     size = row.type
-    offset = builder.mul(row, unpack_tuple(builder, array.strides)[0])
+    offset = builder.mul(row, cgutils.unpack_tuple(builder, array.strides)[0])
     offset = builder.add(offset, builder.mul(builder.add(column, ir.Constant(size, more)), ir.Constant(size, 8)))
     data = builder.gep(builder.bitcast(array.data, ir.IntType(8).as_pointer()), [offset])
     return builder.bitcast(data, kind.as_pointer())
@@ -78,13 +80,14 @@ def _address(builder: ir.IRBuilder, array: Any, row: ir.Value, column: ir.Value,
 
 def _emit_tile(builder: ir.IRBuilder, arrays: tuple[Any, ...], lane: ir.Value, column: ir.Value) -> None:
     """Write the instructions of :func:`_sum_tile`; arrays are w, factors and out as numba holds them."""
-    kind = ir.FunctionType(_VECTOR, [_VECTOR] * 3)
-    fused = get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{_DOUBLES}f64")
-    first, none = ir.Constant(ir.VectorType(ir.IntType(32), _DOUBLES), None), ir.Constant(_VECTOR, ir.Undefined)
+    vector = ir.VectorType(ir.DoubleType(), _DOUBLES)
+    kind = ir.FunctionType(vector, [vector] * 3)
+    fused = cgutils.get_or_insert_function(builder.module, kind, f"llvm.fmuladd.v{_DOUBLES}f64")
+    first, none = ir.Constant(ir.VectorType(ir.IntType(32), _DOUBLES), None), ir.Constant(vector, ir.Undefined)
     shifts = range(0, _WIDTH, _DOUBLES)
-    sums = {(q, v): alloca_once_value(builder, ir.Constant(_VECTOR, None)) for q in range(_TILE) for v in shifts}
-    with for_range(builder, unpack_tuple(builder, arrays[1].shape)[0]) as loop:
-        weights = {v: builder.load(_address(builder, arrays[0], loop.index, lane, v, _VECTOR), align=8) for v in shifts}
+    sums = {(q, v): cgutils.alloca_once_value(builder, ir.Constant(vector, None)) for q in range(_TILE) for v in shifts}
+    with cgutils.for_range(builder, cgutils.unpack_tuple(builder, arrays[1].shape)[0]) as loop:
+        weights = {v: builder.load(_address(builder, arrays[0], loop.index, lane, v, vector), align=8) for v in shifts}
         for q in range(_TILE):
             factor = builder.load(_address(builder, arrays[1], loop.index, column, q, ir.DoubleType()))
             factor = builder.insert_element(none, factor, ir.Constant(ir.IntType(32), 0))
@@ -94,11 +97,10 @@ def _emit_tile(builder: ir.IRBuilder, arrays: tuple[Any, ...], lane: ir.Value, c
                 builder.store(total, sums[q, v])
     for (q, v), total in sums.items():
         row = builder.add(column, ir.Constant(column.type, q))
-        builder.store(builder.load(total), _address(builder, arrays[2], row, lane, v, _VECTOR), align=8)
+        builder.store(builder.load(total), _address(builder, arrays[2], row, lane, v, vector), align=8)
 
 
-@intrinsic
-def _sum_tile(context, w, lane, factors, column, out):  # type: ignore[no-untyped-def]
+def _sum_tile_code(context, w, lane, factors, column, out):  # type: ignore[no-untyped-def]
     """``out[p, i] = sum_b w[b, i] factors[b, p]`` for the tile of p and i that begins at `column` and `lane`.
 
     The sums stay in registers, which the compiler does of no loop by itself: 2.9 times as fast on AVX-512 as plain
@@ -111,10 +113,13 @@ def _sum_tile(context, w, lane, factors, column, out):  # type: ignore[no-untype
         _emit_tile(builder, arrays, values[1], values[3])
         return context.get_dummy_value()
 
-    return numba.types.void(w, lane, factors, column, out), emit
+    return types.void(w, lane, factors, column, out), emit
 
 
-@numba.njit(cache=True, nogil=True)
+_sum_tile: Any = Later(lambda: extending.intrinsic(_sum_tile_code))
+
+
+@compiled
 def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
     """``out[p, lane] = sum_b w[b, lane] factors[b, p]`` for p < columns, in one fixed order of additions.
 
@@ -125,7 +130,7 @@ def _accumulate(w, factors, columns, out):  # type: ignore[no-untyped-def]
             _sum_tile(w, i, factors, p, out)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, out_minus2, start, rows, t):  # type: ignore[no-untyped-def]
     """Factorise the packed normal matrices (pairs, LANES), and read off the misfit left after each leading block.
 
@@ -166,7 +171,7 @@ def _solve(depth, normal, right, chi2, determinant, levels, volume, out_chi2, ou
             done += 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _fit_tile(w, wx, outer, basis, precision, pull, depth, rows, normal, right):  # type: ignore[no-untyped-def]
     """Factorise the normal matrices of one template for the first rows of a tile, as :func:`_solve` leaves them.
 
@@ -188,7 +193,7 @@ def _fit_tile(w, wx, outer, basis, precision, pull, depth, rows, normal, right):
     )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def fit_kernel(
     x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
     depth: np.ndarray, levels: np.ndarray, volume: np.ndarray, chi2: np.ndarray, minus2: np.ndarray,
@@ -249,7 +254,7 @@ def fit_kernel(
             _solve(depth[t], normal, right, left, product, levels[t], volume[t], chi2, minus2, start, rows, t)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def rows_by_template(pairs, templates, slot, order, start):  # type: ignore[no-untyped-def]
     """Number the templates of each row, pairs (n, f, 2), and note by template which rows have it; return the most.
 
@@ -275,20 +280,15 @@ def rows_by_template(pairs, templates, slot, order, start):  # type: ignore[no-u
                             start[t] += 1
                     slot[i, f, side] = mine[t] if t >= 0 else 0
             most = max(most, used)
-            for f in range(features):
-                for side in range(2):
-                    if pairs[i, f, side] >= 0:
-                        mine[pairs[i, f, side]] = 0
+            mine[:] = 0
         if step == 0:
-            for t in range(templates):
-                start[t + 1] += start[t]
-    for t in range(templates, 0, -1):
-        start[t] = start[t - 1]
+            start[:] = np.cumsum(start)
+    start[1:] = start[:-1].copy()
     start[0] = 0
     return most
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def note_misses(x, weight, order, outer, basis, precision, pull, depth, work, miss):  # type: ignore[no-untyped-def]
     """Fit one template to its rows, and write w (x - m)² of their bands to `miss` (n, slots, b).
 
@@ -465,7 +465,7 @@ class SideShape:
         return [*list(vars(self).values())[:-2], *self.stretch, *self.reached]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def fill_side(minus2, pair, share, log_prior, prior, kernel, temper, tail, floor, relief, reach, out):  # type: ignore[no-untyped-def]
     """Fill `out` (n, m) with the densities of one side; minus2 (n, T), pair and share (2, m), kernel (2 reach + 1,).
 

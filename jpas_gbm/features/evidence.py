@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import combinations
 
-import numba
 import numpy as np
 
+from ..run import compiled
 from .bases import TemplateBank
 from .fitting import Fits, TemplateFitter
 
@@ -122,7 +122,7 @@ class EvidencePlan:
         )
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
     """Return ln Σ exp of ``values[chosen_from:chosen_to]``, values (T,)."""
     top = -np.inf
@@ -135,7 +135,7 @@ def _log_sum(values, chosen_from, chosen_to):  # type: ignore[no-untyped-def]
     return top + np.log(total)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _best(values, place, low, high):  # type: ignore[no-untyped-def]
     """Return the template of least value between two places, and the least value of no neighbour of it.
 
@@ -152,7 +152,7 @@ def _best(values, place, low, high):  # type: ignore[no-untyped-def]
     return best, second
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _local_z(logs, z, place, best, low, high):  # type: ignore[no-untyped-def]
     """Return the posterior mean redshift over the best bin and its two neighbours; logs, z, place (T,)."""
     total = 0.0
@@ -165,7 +165,7 @@ def _local_z(logs, z, place, best, low, high):  # type: ignore[no-untyped-def]
     return mean / total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
     """Return posterior mean and spread of the redshift among quasar templates, and the best; all (T,)."""
     best = -1
@@ -185,7 +185,7 @@ def _quasar_z(logs, z, quasars):  # type: ignore[no-untyped-def]
     return mean, np.sqrt(max(square / total - mean * mean, 0.0)), best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _across(logs, sides):  # type: ignore[no-untyped-def]
     """Return ln of the posterior above the redshift that parts quasars over that below; logs, sides (T,)."""
     top = -np.inf
@@ -202,7 +202,7 @@ def _across(logs, sides):  # type: ignore[no-untyped-def]
     return np.log(above + 1e-300) - np.log(below + 1e-300)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _summarise(chi2, minus2, observed, edges, place, has_z, z, log_prior, quasars, sides, out):  # type: ignore[no-untyped-def]
     """Fill `out` (n, f) with the features of n rows, rank by rank, in the order of :attr:`EvidencePlan.described`.
 
@@ -270,7 +270,7 @@ SHARED_ROWS = 1000
 _KINDS = ("pair", "delta", "posterior", "gap", "z", "quasar", "boundary", "misfit")
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _least(q, allowed, other, group, place):  # type: ignore[no-untyped-def]
     """Return the template of least q that is allowed and no neighbour of `other` (-1: of none); -1 if there is none.
 
@@ -284,7 +284,7 @@ def _least(q, allowed, other, group, place):  # type: ignore[no-untyped-def]
     return best
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _compare(q, edges, group, place, quasars, sides, kinds, first, second, out):  # type: ignore[no-untyped-def]
     """Fill `out` (n, features, 2) with the two templates that each feature of one rank compares.
 

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
-import numba
 import numpy as np
 
 from ..options import TemplateOptions
+from ..run import compiled
 from .bases import TemplateBank
 from .chi2 import LANES, fit_kernel, normalise_rows, note_misses, padded_products, rows_by_template
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _model(x, weight, outer, basis, precision, pull, depth, normal, right, out):  # type: ignore[no-untyped-def]
     """Fill `out` (b,) with the fluxes of one template fitted to one row, x and weight (b,).
 
@@ -55,7 +56,7 @@ def _model(x, weight, outer, basis, precision, pull, depth, normal, right, out):
         out[b] = total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _left_out(miss, w, vector, normal, depth, solved):  # type: ignore[no-untyped-def]
     """Return a band's miss in σ as a fit without the band would see it: a wild band pulls its own fit along.
 
@@ -72,7 +73,7 @@ def _left_out(miss, w, vector, normal, depth, solved):  # type: ignore[no-untype
     return miss / np.sqrt(max(1.0 - w * lever, 1e-3))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def model_kernel(
     x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
     depth: np.ndarray, chosen: np.ndarray, out: np.ndarray,
@@ -104,7 +105,7 @@ def model_kernel(
             _model(x[i], weight[i], outer[t], basis[t], precision[t], pull[t], depth[t], normal, right, out[i, c])
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _share_kernel(x, weight, outer, basis, precision, pull, depth, pairs, out):  # type: ignore[no-untyped-def]
     """Fill `out` (n, f, b) with each band's share of the Δχ² of two templates, pairs (n, f, 2); -1 stands for none.
 
@@ -152,7 +153,7 @@ def _share_kernel(x, weight, outer, basis, precision, pull, depth, pairs, out): 
                     slot[pairs[i, f, side]] = -1
 
 
-@numba.njit(cache=True, nogil=True, fastmath={"reassoc"})
+@partial(compiled, fastmath={"reassoc"})
 def _sizes(one, two, out):  # type: ignore[no-untyped-def]
     """Write |one - two| to `out` and return its sum; additions are in the order that suits the machine."""
     total = 0.0
@@ -162,7 +163,7 @@ def _sizes(one, two, out):  # type: ignore[no-untyped-def]
     return total
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _spread_kernel(x, weight, outer, basis, precision, pull, depth, pairs, values, out):  # type: ignore[no-untyped-def]
     """Add to `out` (n, q, b) what `values` (n, q, f) gives each band by its share in the Δχ² of pairs (n, f, 2).
 
@@ -213,7 +214,7 @@ def _spread_kernel(x, weight, outer, basis, precision, pull, depth, pairs, value
                     row[b] += factor * size[b]
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def mask_kernel(
     x: np.ndarray, weight: np.ndarray, outer: np.ndarray, basis: np.ndarray, precision: np.ndarray, pull: np.ndarray,
     depth: np.ndarray, chosen: np.ndarray, first: np.ndarray, cut: float, large: float, touched: np.ndarray,

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ..config import override
 from ..options import TemplateOptions, TwinlessOptions
@@ -202,6 +201,8 @@ class Matcher:
 
     def _classes(self, minus2: np.ndarray, bank: TemplateBank, morphology: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return class probabilities (n, k) by templates, morphology and a class mix found by EM; best templates."""
+        from scipy import special
+
         k = len(self.scheme)
         evidence = np.full((len(minus2), k), -np.inf)
         best = np.zeros((len(minus2), k), dtype=np.intp)
@@ -209,12 +210,12 @@ class Matcher:
             mine = np.flatnonzero(bank.group == label)
             prior = np.log(bank.count[mine] / bank.count[mine].sum())
             value = prior - 0.5 * minus2[:, mine]
-            evidence[:, label], best[:, label] = logsumexp(value, axis=1), mine[value.argmax(axis=1)]
+            evidence[:, label], best[:, label] = special.logsumexp(value, axis=1), mine[value.argmax(axis=1)]
         evidence += np.log(self.shapes[morphology])
         mix = self.mix
         for _ in range(50):
             joint = evidence + np.log(mix)
-            p = np.exp(joint - logsumexp(joint, axis=1, keepdims=True))
+            p = np.exp(joint - special.logsumexp(joint, axis=1, keepdims=True))
             mix = (p.sum(axis=0) + 1) / (len(p) + k)
         return p, best
 

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.special import ndtri
 
 from ..options import TemplateOptions
 from ..surveys.catalogue import Catalogue
@@ -394,6 +393,8 @@ def standard_pulls() -> np.ndarray:
     -------
     array of float64, shape (q,)
     """
+    from scipy.special import ndtri
+
     return np.asarray(ndtri((np.arange(_QUANTILES) + 0.5) / _QUANTILES))
 
 

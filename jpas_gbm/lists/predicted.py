@@ -13,9 +13,9 @@ import pandas as pd
 
 from ..errors import BundleError, ListError, did_you_mean
 from ..predictions import Predictions, id_checksum
-from ..run import spelt_out
 from ..sealed import read_companion
 from ..store import read_json
+from ..surveys.formats.several import spelt_out
 from ..surveys.recognition import read_table
 from ..surveys.tables import file_format, open_table
 

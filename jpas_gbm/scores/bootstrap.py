@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.special import ndtri
 
 from ..errors import DatasetError
+from ..run import Later
 from ..text import sure
 from .losses import mean_defined, trials
 from .metrics import NULL, Scorer
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = Later("scipy.special")
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -207,7 +212,7 @@ class Replicates:
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
         n = float(self.trials[name][model]) if name in self.trials else 0.0
         if n > 0 and signed:
-            more = ndtri((1 + level) / 2) * np.sqrt(2) / (n + 2)
+            more = special.ndtri((1 + level) / 2) * np.sqrt(2) / (n + 2)
             low, high = point - np.hypot(point - low, more), point + np.hypot(high - point, more)
         elif n > 0:
             low, high = _wilson(point, float(draws.var()), n, level)
@@ -225,7 +230,7 @@ def _wilson(share: float, variance: float, n: float, level: float) -> tuple[floa
     """Return the interval of Wilson of a share, for the trials that its variance stands for."""
     if variance > 0 and 0 < share < 1:
         n = share * (1 - share) / variance
-    z = float(ndtri((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)
     return max(min(middle - half, share), 0.0), min(max(middle + half, share), 1.0)

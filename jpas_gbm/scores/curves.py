@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..run import compiled
 from .losses import BINS, width_bins
 
 
@@ -75,7 +75,7 @@ class Ranking:
         above, average = np.zeros((k, k, size)), np.zeros((k, size))
         if len(self.label):
             single = np.ascontiguousarray(weights, dtype=np.float32)  # one compilation serves all callers
-            _kernel()(single, self.label, self.order, self.stop, total, above, average)
+            _walk(single, self.label, self.order, self.stop, total, above, average)
         above[np.arange(k), np.arange(k)] = 0
         with np.errstate(invalid="ignore", divide="ignore"):
             pairs = above / (total[:, None] * total[None, :])
@@ -85,18 +85,7 @@ class Ranking:
         return {"pairs": pairs, "rest": rest, "precision": average}
 
 
-@cache
-def _kernel() -> Callable[..., None]:
-    """Compile the walk when it is first needed; keep it on disk where that can be written."""
-    import numba
-
-    try:
-        compiled: Callable[..., None] = numba.njit(cache=True, nogil=True)(_walk)
-    except RuntimeError:  # no folder for the cache can be written
-        compiled = numba.njit(nogil=True)(_walk)
-    return compiled
-
-
+@compiled
 def _walk(
     weights: np.ndarray,
     label: np.ndarray,

@@ -8,14 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from scipy import sparse
 
 from ..errors import DatasetError
+from ..run import Later
 from .curves import Ranking
 from .losses import BINS, SlopeRows, brier_scores, f1_scores, log_losses, mean_defined, top_label_parts, width_bins
+
+if TYPE_CHECKING:
+    from scipy import sparse
+else:
+    sparse = Later("scipy.sparse")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CatalogueError
-from ..run import spelt_out
 from ..store import native, number_columns
+from ..surveys.formats.several import spelt_out
 from ..surveys.packing import spelt_numbers
 from ..surveys.units import check_f_lambda, check_wavelengths, vacuum_wavelengths
 

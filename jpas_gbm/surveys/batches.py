@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow.parquet as pq
 
 from ..errors import CatalogueError
+from ..run import Later
 from ..text import short
+
+if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+else:
+    pq = Later("pyarrow.parquet")
 
 
 def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) -> np.ndarray:

@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from ..atomic import atomic_file
 from ..errors import BundleError, CatalogueError
@@ -442,19 +440,20 @@ class Catalogue:
         OutputExists
             If there is a file and `overwrite` is not set.
         """
+        import pyarrow as pa
+        from pyarrow import parquet as pq
+
         columns: dict[str, pa.Array] = {f"key:{name}": pa.array(value) for name, value in self.key.items()}
         columns |= {name: pa.array(getattr(self, name)) for name in _VECTORS}
         for name in _PLANES:
-            value = getattr(self, name)
-            if value is not None:
+            if (value := getattr(self, name)) is not None:
                 columns[name] = pa.FixedSizeListArray.from_arrays(pa.array(value.ravel()), len(self.bands))
         columns |= {f"extra:{name}": pa.array(value) for name, value in self.extra.items()}
         head = {"bands": self.bands.to_dict(), "survey": self.survey, "photometry": self.photometry}
         table = pa.table(columns).replace_schema_metadata({"jpas_gbm": dump_json(head)})
-        floats = [f"{name}.list.element" for name in _PLANES if name in columns]
+        # Dictionaries make noisy floats larger than raw.
+        split = {f"{name}.list.element": "BYTE_STREAM_SPLIT" for name in _PLANES if name in columns}
         with atomic_file(path, overwrite=overwrite) as temporary:
-            # Dictionaries make noisy floats larger than raw.
-            split = dict.fromkeys(floats, "BYTE_STREAM_SPLIT")
             pq.write_table(table, temporary, compression="zstd", use_dictionary=False, column_encoding=split)
 
     @classmethod
@@ -476,8 +475,10 @@ class Catalogue:
         BundleError
             If the file is missing, damaged or was not written by this package.
         """
+        from pyarrow import ArrowException, parquet
+
         try:
-            file = pq.ParquetFile(path, memory_map=True)
+            file = parquet.ParquetFile(path, memory_map=True)
             names = file.schema_arrow.names
             head = json.loads((file.schema_arrow.metadata or {})[b"jpas_gbm"])
             bands = BandSystem.from_dict(head["bands"])
@@ -485,7 +486,7 @@ class Catalogue:
             table = file.read([name for name in names if name not in _PLANES])
         except FileNotFoundError as error:
             raise BundleError(f"{path}: is missing. The data set is incomplete: prepare it again.") from error
-        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        except (ArrowException, OSError, KeyError, ValueError) as error:
             raise BundleError(f"{path}: is not a catalogue that jpas-gbm wrote ({error}).") from error
         columns = {name: table.column(name).to_numpy() for name in table.column_names}
         return cls(

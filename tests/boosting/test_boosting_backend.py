@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend
+from jpas_gbm.boosting.backends.lightgbm import Unread
 from jpas_gbm.boosting.booster import StagedBooster
 from jpas_gbm.boosting.matrix import joined
 from jpas_gbm.boosting.soundness import TreeShape
@@ -137,6 +138,13 @@ def test_pickle_and_copy(backend, problem, quick):
     booster = train(backend, X, y, n_classes=4, options=quick)
     again = pickle.loads(pickle.dumps(booster))
     assert np.array_equal(again.margins(X), booster.margins(X))
+
+
+def test_text_that_the_library_cannot_read_is_named_when_it_is_asked(tmp_path):
+    """The text of a model is checked when it is loaded; the library reads it when there are rows."""
+    trees = Unread("tree\nversion=v4\nnum_class=1\n", tmp_path / "stage0.txt")
+    with pytest.raises(BundleError, match=r"stage0.txt: is not a LightGBM model .*Restore it or fit again"):
+        get_backend("lightgbm").raw_margins(trees, np.zeros((2, 3), np.float32), 2, 1)
 
 
 def test_damaged_folder_is_named(backend, problem, quick, tmp_path):

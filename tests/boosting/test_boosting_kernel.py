@@ -278,7 +278,7 @@ def test_without_a_folder_for_its_cache_it_compiles_in_memory(monkeypatch):
     def loop():
         pass
 
-    assert kernel.compiled_loop(loop) is loop and len(asked) == 2
+    assert kernel.compiled_loop(loop).made is loop and len(asked) == 2
 
 
 def test_compiled_code_is_of_these_sources(tmp_path, monkeypatch):
@@ -288,7 +288,7 @@ def test_compiled_code_is_of_these_sources(tmp_path, monkeypatch):
         def loop():
             pass
 
-        return kernel.compiled_loop(loop).__qualname__
+        return kernel.compiled_loop(loop).made.__qualname__
 
     before = named()
     assert named() == before
@@ -311,7 +311,7 @@ def test_a_processor_without_wide_registers(tmp_path):
     code = (
         "import sys; sys.path[:0] = sys.argv[1:]\n"
         "import test_boosting_kernel as t\nfrom jpas_gbm.boosting import kernel\n"
-        "assert not kernel.WIDE\n"
+        "assert not kernel.WIDE.made\n"
         "t.compared(*t.grown(leaves=8)); t.compared(*t.grown(leaves=20))\n"
     )
     environment = os.environ | {"NUMBA_CPU_NAME": "generic", "NUMBA_CACHE_DIR": str(tmp_path)}

@@ -5,12 +5,13 @@ from __future__ import annotations
 import logging
 import warnings
 
+import numba
 import numpy as np
 import pytest
 from test_boosting_kernel import grown, hard_rows, of_text, text_tree
 
 from jpas_gbm.boosting import evaluator as evaluators
-from jpas_gbm.boosting import kernel, treeshap
+from jpas_gbm.boosting import treeshap
 from jpas_gbm.boosting.backend import UnpackableError
 from jpas_gbm.boosting.evaluator import Evaluator
 from jpas_gbm.boosting.matrix import UnseenMissingWarning
@@ -120,7 +121,7 @@ def test_loads_one_by_one_give_the_same(at_once, monkeypatch):
     expected = booster.contributions(X[:600])
     monkeypatch.setattr(treeshap, "WIDE", False)
     slow = getattr(treeshap.add_contributions, "py_func", treeshap.add_contributions)
-    monkeypatch.setattr(evaluators, "add_contributions", kernel.numba.njit(slow))
+    monkeypatch.setattr(evaluators, "add_contributions", numba.njit(slow))
     assert np.abs(Evaluator([booster.reader()]).contributions(X[:600], 0) + 0 - expected).max() == 0
 
 

@@ -55,6 +55,7 @@ HEAVY = (
     "scipy",
     "pyvo",
 )
+MODEL = Path(__file__).parent.parent / "models" / "format1_ssda"
 FILES = sorted(PACKAGE.rglob("*.py"))
 
 
@@ -99,6 +100,17 @@ def test_help_loads_no_heavy_library():
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0\n"
         "assert CliRunner().invoke(app, ['fit', '--help']).exit_code == 0\n"
         f"print([m for m in {(*HEAVY, 'pyvo', 'requests')!r} if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_model_is_opened_without_a_heavy_library():
+    """Loading one costs some five times what importing numpy does; libraries come when there are rows to predict."""
+    code = (
+        "import sys\nimport jpas_gbm as jg\n"
+        f"model = jg.load({str(MODEL)!r})\n"
+        f"print([m for m in {(*HEAVY, 'pyarrow')!r} if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

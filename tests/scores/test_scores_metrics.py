@@ -184,22 +184,10 @@ def test_compiled_walk_is_the_python_walk(make_answers):
     compiled = sorted_rows.areas(weights)
     total = np.stack([weights[y == a].sum(axis=0) for a in range(4)])
     above, average = np.zeros((4, 4, 5)), np.zeros((4, 5))
-    ranking._walk(weights, sorted_rows.label, sorted_rows.order, sorted_rows.stop, total, above, average)
+    ranking._walk.py_func(weights, sorted_rows.label, sorted_rows.order, sorted_rows.stop, total, above, average)
     with np.errstate(invalid="ignore", divide="ignore"):
         np.testing.assert_allclose(compiled["precision"], average / total)
         np.testing.assert_allclose(compiled["pairs"][0, 1], above[0, 1] / (total[0] * total[1]))
-
-
-def test_where_nothing_can_be_cached_the_walk_is_compiled_all_the_same(monkeypatch):
-    import numba
-
-    def njit(cache=False, **options):
-        if cache:
-            raise RuntimeError("cannot cache function: no locator available")
-        return lambda function: function
-
-    monkeypatch.setattr(numba, "njit", njit)
-    assert ranking._kernel.__wrapped__() is ranking._walk
 
 
 def test_figures_survive_their_dictionary(make_answers):

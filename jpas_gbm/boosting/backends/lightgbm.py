@@ -5,13 +5,14 @@ from __future__ import annotations
 import ctypes
 import re
 import sys
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-import lightgbm
 import numpy as np
 
 from ...errors import BundleError
+from ...run import Later
 from ..backend import (
     LEFT,
     NUMBER,
@@ -27,6 +28,11 @@ from ..backend import (
     two_margins,
 )
 from ..soundness import TreeShape, UnsoundError, check_lightgbm
+
+if TYPE_CHECKING:
+    import lightgbm
+else:
+    lightgbm = Later("lightgbm")
 
 # The seed of bin sampling is fixed, so that bins made once serve every seed of training.
 _BINNING = {
@@ -107,6 +113,40 @@ def _dressed(rows: Rows) -> lightgbm.Dataset:
     return dataset
 
 
+class Unread:
+    """A model whose text is known, and which the library reads when it is first asked to walk it.
+
+    Parameters
+    ----------
+    text : str
+        As ``Booster.model_to_string`` writes it.
+    path : Path
+        Where it was, for messages.
+    """
+
+    def __init__(self, text: str, path: Path) -> None:
+        self.text, self._path = text, path
+
+    @cached_property
+    def booster(self) -> lightgbm.Booster:
+        """The library's own."""
+        try:
+            return lightgbm.Booster(model_str=self.text)
+        except lightgbm.basic.LightGBMError as error:
+            raise BundleError(f"{self._path}: is not a LightGBM model ({error}). Restore it or fit again.") from error
+
+
+_Trees: TypeAlias = "lightgbm.Booster | Unread"
+
+
+def _read(trees: _Trees) -> lightgbm.Booster:
+    return trees.booster if isinstance(trees, Unread) else trees
+
+
+def _text(trees: _Trees) -> str:
+    return trees.text if isinstance(trees, Unread) else trees.model_to_string()
+
+
 def read_text(text: str) -> Forest:
     """Read the text of a LightGBM model.
 
@@ -176,29 +216,29 @@ class LightGBM(Backend):
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
         return _Growing(train, valid, task)
 
-    def raw_margins(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        raw = trees.predict(X, raw_score=True, num_threads=threads)
+    def raw_margins(self, trees: _Trees, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        raw = _read(trees).predict(X, raw_score=True, num_threads=threads)
         return raw if n_classes > 2 else two_margins(raw)
 
-    def forest(self, trees: lightgbm.Booster) -> Forest:
-        return read_text(trees.model_to_string())
+    def forest(self, trees: _Trees) -> Forest:
+        return read_text(_text(trees))
 
-    def raw_contributions(self, trees: lightgbm.Booster, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
-        shares = trees.predict(X, pred_contrib=True, num_threads=threads)
+    def raw_contributions(self, trees: _Trees, X: np.ndarray, n_classes: int, threads: int) -> np.ndarray:
+        shares = _read(trees).predict(X, pred_contrib=True, num_threads=threads)
         if n_classes > 2:
             return shares.reshape(len(X), n_classes, X.shape[1] + 1)
         return two_margins(shares)
 
-    def gain(self, trees: lightgbm.Booster, n_features: int) -> np.ndarray:
-        return trees.feature_importance("gain").astype(np.float64)
+    def gain(self, trees: _Trees, n_features: int) -> np.ndarray:
+        return _read(trees).feature_importance("gain").astype(np.float64)
 
-    def write_trees(self, trees: lightgbm.Booster, path: Path) -> None:
-        path.write_text(trees.model_to_string(), encoding="utf-8")
+    def write_trees(self, trees: _Trees, path: Path) -> None:
+        path.write_text(_text(trees), encoding="utf-8")
 
-    def read_trees(self, path: Path, shape: TreeShape) -> lightgbm.Booster:
+    def read_trees(self, path: Path, shape: TreeShape) -> Unread:
         try:
             text = path.read_text(encoding="utf-8")
             check_lightgbm(text, shape)
-            return lightgbm.Booster(model_str=text)
-        except (lightgbm.basic.LightGBMError, UnsoundError, UnicodeDecodeError) as error:
+            return Unread(text, path)
+        except (UnsoundError, UnicodeDecodeError) as error:
             raise BundleError(f"{path}: is not a LightGBM model ({error}). Restore it or fit again.") from error

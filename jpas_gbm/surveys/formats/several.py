@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import CatalogueError
-from ...run import spelt_out
+from ...run import globbed
 from ...text import count
 from ..batches import Block
 from ..packing import check_file
@@ -19,6 +20,31 @@ _COLLECTION = "collection.properties"
 _PIXEL = re.compile(r"Norder=(\d+)/(?:.*/)?Npix=(\d+)")
 _SIDE = (".json", ".txt", ".md", ".log", ".html", ".png", ".sha256", ".md5")
 """Suffixes of files that stand beside tables and are none."""
+
+
+def spelt_out(word: str | Path) -> list[Path]:
+    """Return what a wildcard names, where the shell left it as it is; the path itself where it is none.
+
+    Parameters
+    ----------
+    word : path
+        As it was given; a name that is there is no wildcard, whatever its letters.
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
+
+    Raises
+    ------
+    CatalogueError
+        If nothing is of such a name.
+    """
+    path = Path(word)
+    found = globbed(path) if glob.has_magic(str(path)) else [path]
+    if not found:
+        raise CatalogueError(f"{path}: there is no file of such a name.")
+    return found
 
 
 def _primary(path: Path) -> Path:
