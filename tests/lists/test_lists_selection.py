@@ -236,3 +236,15 @@ def test_the_naive_list_is_the_longest_of_mean_probability(world, world_mix):
     mean = np.cumsum(falling) / np.arange(1, len(falling) + 1)
     assert part.mean_probability_size == pytest.approx(np.flatnonzero(mean >= 0.3)[-1] + 1, rel=0.02)
     assert part.mean_probability_size > 10
+
+
+def test_weighted_purity_above_a_threshold_by_hand():
+    """Half a row of each kind is added; rows at the threshold are above it, and weights count as rows."""
+    from jpas_gbm.lists.yields import _purity_above
+
+    score, hit = np.array([0.7, 0.9, 0.8]), np.array([True, True, False])
+    purity = _purity_above(score, hit, np.ones(3), np.array([0.95, 0.85, 0.8, 0.75, 0.1]))
+    np.testing.assert_allclose(purity, [0.5 / 1, 1.5 / 2, 1.5 / 3, 1.5 / 3, 2.5 / 4])
+    heavy = _purity_above(score, hit, np.array([1.0, 3.0, 1.0]), np.array([0.85, 0.1]))
+    np.testing.assert_allclose(heavy, [(3 + 1) / (3 + 2), (4 + 1) / (5 + 2)])
+    assert (_purity_above(score, np.zeros(3, dtype=bool), np.ones(3), np.array([0.5])) == 0).all()
