@@ -52,7 +52,7 @@ GROUPS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "selection": (
         ("lists/selection.py", "lists/conformal.py", "lists/yields.py"),
         ("tests/lists/test_lists_selection.py", "tests/lists/test_lists_conformal.py", "tests/lists/test_lists_mix.py",
-         "tests/lists/test_lists_verb.py"),
+         "tests/lists/test_lists_redshift.py", "tests/lists/test_lists_verb.py"),
     ),
     "model": (
         ("model.py", "model_folder.py", "sealed.py"),

@@ -45,7 +45,7 @@ def test_words_are_few(fitted, make_catalogue, tmp_path):
     path = make_catalogue(30)
     found = fitted.predict(read_catalogue(path)[0])
     assert repr(found).startswith("<Predictions: 30 rows of jpas_idr202406 (QSO_high ") and "\n" not in repr(found)
-    assert found._repr_html_().count("<tr") == 6
+    assert found._repr_html_().count("<tr") == 6 and "<th>0</th>" not in found._repr_html_()
     summary = predict(fitted, path, tmp_path / "a.csv")
     assert repr(summary).startswith("30 rows in input order") and "<table>" in summary._repr_html_()
     assert summary.to_dict()["rows"] == 30

@@ -248,3 +248,20 @@ def test_weighted_purity_above_a_threshold_by_hand():
     heavy = _purity_above(score, hit, np.array([1.0, 3.0, 1.0]), np.array([0.85, 0.1]))
     np.testing.assert_allclose(heavy, [(3 + 1) / (3 + 2), (4 + 1) / (5 + 2)])
     assert (_purity_above(score, np.zeros(3, dtype=bool), np.ones(3), np.array([0.5])) == 0).all()
+
+
+def test_cells_of_magnitude_are_tenths_of_the_field():
+    own, field = selection._mag_cells(
+        np.array([15.0, 20.05, 30.0, np.nan]), np.append(np.arange(0, 100.1, 0.1), np.nan)
+    )
+    assert field[-1] == own[-1] == -1 and field[:-1].max() == 9
+    assert np.bincount(field[:-1]).tolist() == pytest.approx([100] * 10, abs=1)
+    assert own[:3].tolist() == [1, 2, 3] or own[:3].tolist() == [1, 2, 2]
+
+
+def test_the_place_of_a_list_is_that_of_the_nearest_shorter_one():
+    from jpas_gbm.lists.yields import Yields
+
+    nothing = np.zeros((1, 3))
+    yields = Yields(np.arange(9), np.array([2, 4, 8]), np.zeros(3), np.zeros(3), nothing, nothing, np.zeros(1), None)
+    assert [yields.at(n) for n in (0, 1, 2, 3, 4, 7, 8, 100)] == [0, 0, 0, 0, 1, 1, 2, 2]
