@@ -150,7 +150,7 @@ def test_a_catalogue_without_tiles_is_named(model, catalogue, tmp_path, monkeypa
     nameless = rows.replace(key={"ROW": np.arange(len(rows))})
     reader = SimpleNamespace(path="c.fits", rows=len(rows), chunks=lambda n: [nameless])
     monkeypatch.setattr("jpas_gbm.inference.tiles.open_for", lambda *given: reader)
-    with pytest.raises(CatalogueError, match=r"key \(ROW\), which names no tile .* Predict without --tiles"):
+    with pytest.raises(CatalogueError, match=r"key \(ROW\), which names no tile .* or predict without --tiles"):
         calibrate_tiles(catalogue, model, tmp_path / "a.json")
 
 
