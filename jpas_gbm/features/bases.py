@@ -409,8 +409,15 @@ def allowed_ranks(ranks: tuple[int, ...], bands: BandSystem) -> tuple[tuple[int,
     )
 
 
+def _numbers(value: Any) -> np.ndarray:
+    array: np.ndarray = np.asarray(value)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(f"an array of {array.dtype} where numbers are needed")
+    return array
+
+
 _READERS: dict[str, Callable[[Any], Any]] = {
-    "np.ndarray": np.asarray,
+    "np.ndarray": _numbers,
     "float": float,
     "int": int,
     "str": str,

@@ -83,11 +83,12 @@ class DomainShift(Stored):
         b, t = len(bands), len(self.tiles)
         shapes = {"zero_points": (t, b), "common": (b,), "offsets": (n_classes, b)}
         wrong = [name for name, shape in shapes.items() if getattr(self, name).shape != shape]
+        above = [*self.zero_points.flat, *self.common.flat, *self.offsets.flat]
         if self.bands != bands or wrong or self.modes.shape != (n_classes, *self.modes.shape[1:2], b):
             yield f"its shift is of other bands, tiles or classes ({', '.join(wrong) or 'bands, modes'})"
-        elif not all((np.isfinite(part) & (part > 0)).all() for part in (self.zero_points, self.common, self.offsets)):
-            yield "its shift has zero points or offsets that are not positive numbers"
-        if (np.diff(self.tiles) <= 0).any():
+        elif not (np.isfinite([*above, *self.modes.flat, *self.pulls.flat]).all() and min(above) > 0):
+            yield "its shift has zero points, offsets or variations that are no numbers, or not above 0"
+        if self.tiles.dtype.kind not in "iu" or (np.diff(self.tiles) <= 0).any():
             yield "its shift names tiles out of order"
 
     def factors(self, tile: np.ndarray | None, n: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -85,9 +86,16 @@ def _unpacked(value: object) -> np.ndarray:
     """Return the array of a text, or the array itself."""
     if isinstance(value, np.ndarray):
         return value
-    kind, shape, content = str(value).split(" ")
-    flat = np.frombuffer(zlib.decompress(base64.b64decode(content)), dtype=np.dtype(kind))
-    return flat.reshape([int(n) for n in shape.split(",")])
+    try:
+        kind, shape, content = str(value).split(" ")
+        sides, dtype, stream = [int(n) for n in shape.split(",")], np.dtype(kind), zlib.decompressobj()
+        size = math.prod(sides) * dtype.itemsize
+        raw = stream.decompress(base64.b64decode(content), max(size, 0) + 1)
+        if len(raw) != size or not stream.eof:
+            raise ValueError(f"{len(raw):,} bytes instead of {size:,}")
+        return np.frombuffer(raw, dtype=dtype).reshape(sides)
+    except (zlib.error, TypeError, OverflowError) as error:
+        raise ValueError(f"a packed array is damaged ({error})") from error
 
 
 Packed = Annotated[np.ndarray, PlainValidator(_unpacked), PlainSerializer(_packed)]
@@ -253,6 +261,16 @@ class Reference(Stored):
             yield f"its reference is of other bands, or of '{self.kind}'"
         elif not (np.isfinite(self.edges).all() and (np.diff(self.edges) >= 0).all()):
             yield "its reference has bins of brightness that do not rise"
+        elif any(part.dtype.kind not in "iu" for part in (self.tiles, self.tails, self.bands)):
+            yield "its reference counts in other than whole numbers"
+        elif (np.diff(self.tiles) <= 0).any() or min(
+            self.tails.min(initial=0), self.bands[:, [0, 1, 3]].min(initial=0)
+        ) < 0:
+            yield "its reference has tiles out of order, or counts below 0"
+        elif not (self.scatter >= 0).all() or np.isnan(self.limits).any() or np.isinf(self.scatter).any():
+            yield "its reference has a scatter or limits that are no numbers"
+        elif np.isinf(self.offset).any() or np.isinf(self.noise).any():
+            yield "its reference has infinite deviations"
 
     def count(self, rows: Catalogue, misfit: np.ndarray | None = None) -> SkySums:
         """Count rows.

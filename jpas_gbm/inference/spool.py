@@ -178,11 +178,11 @@ class Spool:
         with streams[0], streams[1]:
             for line in lines:
                 try:
-                    entry = json.loads(line[8:])
+                    entry = json.loads(line[8:]) if zlib.crc32(line[8:]) == int(line[:8], 16) else {}
                     tally = from_plain(Tally, entry["tally"])
                     sizes = (entry["size"], 8 * (tally.rows - self.tally.rows))
                     found = [zlib.crc32(stream.read(size)) for stream, size in zip(streams, sizes, strict=True)]
-                    if [zlib.crc32(line[8:]), *found] != [int(line[:8], 16), entry["crc"], entry["keys"]]:
+                    if found != [entry["crc"], entry["keys"]]:
                         break
                 except (ValueError, KeyError, TypeError):
                     break

@@ -270,6 +270,8 @@ class LabelledRows:
         if isinstance(rows, Mapping):
             if lacking := [name for name in names if name not in rows]:
                 raise BundleError(f"the rows that made the model lack '{lacking[0]}'. Restore it or fit again.")
+            if any(rows[n].dtype.kind not in ("iu" if n in ("object_id", "label") else "f") for n in names):
+                raise BundleError("the rows that made the model have columns of another type. Restore it or fit again.")
             return cls(*(np.asarray(rows[name]) for name in names))
         chosen = rows.label >= 0
         return cls(*(np.asarray(getattr(rows, name))[chosen] for name in names))

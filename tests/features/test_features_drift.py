@@ -1,12 +1,14 @@
 """Drift: sums that add up exactly, each plausible drift named, and nothing named of the same sky."""
 
+import base64
 import json
+import zlib
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from jpas_gbm.errors import FitError
+from jpas_gbm.errors import BundleError, FitError
 from jpas_gbm.features.drift import NO_REFERENCE, Drift, Finding, judge
 from jpas_gbm.features.sky_sums import SAMPLE, SkySums, joined, key_hash, learn_reference
 from jpas_gbm.inference.passing import Tally
@@ -249,6 +251,39 @@ def test_a_reference_of_other_bands_does_not_fit(held):
     assert "not of 55 bands (noise)" in next(iter(short.misfits(rows.bands)))
     falling = type(reference).from_arrays({**reference.to_arrays(), "edges": reference.edges[::-1]})
     assert "do not rise" in next(iter(falling.misfits(rows.bands)))
+    forged = (
+        ({"tails": reference.tails * 1.0}, "other than whole numbers"),
+        ({"tiles": reference.tiles * np.nan}, "other than whole numbers"),
+        ({"tails": -reference.tails}, "counts below 0"),
+        ({"bands": -reference.bands}, "counts below 0"),
+        ({"tiles": reference.tiles * 0}, "tiles out of order"),
+        ({"scatter": reference.scatter * np.nan}, "scatter or limits that are no numbers"),
+        ({"limits": reference.limits * np.nan}, "scatter or limits that are no numbers"),
+        ({"noise": reference.noise + np.float32(np.inf)}, "infinite deviations"),
+    )
+    for change, said in forged:
+        made = type(reference).from_arrays(reference.to_arrays() | change)
+        assert said in next(iter(made.misfits(rows.bands)))
+    with pytest.raises(BundleError, match="the reference of the model: damaged .*an array of <U.* where numbers are"):
+        type(reference).from_arrays(reference.to_arrays() | {"tails": reference.tails.astype(str)})
+
+
+def test_sums_that_were_damaged_on_disk_are_told(held):
+    plain = to_plain(held[1].sums)
+    whole = from_plain(SkySums, plain)
+    np.testing.assert_array_equal(whole.bands, held[1].sums.bands)
+    kind, shape, content = plain["bands"].split(" ")
+    turned = content[:40] + ("A" if content[40] != "A" else "B") + content[41:]
+    bomb = base64.b64encode(zlib.compress(bytes(1 << 26))).decode()
+    for text in (
+        f"{kind} {shape} {turned}",
+        f"banana {shape} {content}",
+        f"{kind} -1,2 {content}",
+        f"{kind} 1 {bomb}",
+        "",
+    ):
+        with pytest.raises(ValueError, match=r"damaged|bytes instead of|unpack|expected"):
+            from_plain(SkySums, plain | {"bands": text})
 
 
 def test_many_findings_are_told_shortly():

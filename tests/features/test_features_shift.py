@@ -105,6 +105,16 @@ def test_a_round_trip_keeps_everything(learnt):
     for name in ("tiles", "zero_points", "common", "offsets", "modes", "pulls", "outliers"):
         np.testing.assert_array_equal(getattr(back, name), getattr(shift, name))
     assert (back.bands, back.scatter, back.outlier_rate) == (shift.bands, shift.scatter, shift.outlier_rate)
+    assert not list(shift.misfits(shift.bands, len(shift.offsets)))
+    forged = (
+        ({"tiles": shift.tiles * 1.0}, "tiles out of order"),
+        ({"modes": shift.modes * np.nan}, "no numbers"),
+        ({"pulls": shift.pulls + np.inf}, "no numbers"),
+        ({"common": -shift.common}, "not above 0"),
+    )
+    for change, said in forged:
+        made = DomainShift.from_arrays(shift.to_arrays() | change)
+        assert said in next(iter(made.misfits(shift.bands, len(shift.offsets))))
     told = shift.to_dict()
     assert told["tiles"] == 4 and told["error_factor"] == shift.error_factor
 

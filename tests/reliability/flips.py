@@ -197,10 +197,13 @@ def main() -> None:
             wrong = sum(n for what, n in found.items() if what.isupper())
             rows.append((told, count, found["told"], found["same"] + found["anew"], wrong))
             bad += wrong
-    if given.out:
-        given.out.mkdir(parents=True, exist_ok=True)
-        lines = ["what,damages,told,same numbers or made anew,wrong", *(",".join(map(str, row)) for row in rows)]
-        (given.out / "flips.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+            if given.out:
+                given.out.mkdir(parents=True, exist_ok=True)
+                lines = [
+                    "what,damages,told,same numbers or made anew,wrong",
+                    *(",".join(map(str, row)) for row in rows),
+                ]
+                (given.out / "flips.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     print(json.dumps({"damages": sum(row[1] for row in rows), "wrong": bad}))
     sys.exit(bool(bad))
 

@@ -283,7 +283,7 @@ def full_model() -> Path:
     return root / "model"
 
 
-PARTS = {"reference": 11, "shift": 8, "few_bands": 4, "known": 4, "redshift": 8}
+PARTS = {"reference": 11, "shift": 8, "few_bands": 4, "known": 4}
 """Optional parts of a model, and how many of their arrays a forger changes."""
 
 
