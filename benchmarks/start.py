@@ -1,4 +1,5 @@
-"""What ``jpas-gbm --help`` costs, held against importing what writes it, typer and rich, in turns on the same machine.
+"""What ``jpas-gbm --help`` costs, held against importing what writes it, typer and rich, in turns on the same machine;
+and what opening a model does against importing numpy.
 
     python benchmarks/start.py [--turns 9]
 
@@ -12,12 +13,16 @@ import argparse
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 LIMIT = 1.5
+KEPT = Path(__file__).resolve().parent.parent / "tests" / "models" / "format1_ssda"
 JOBS = {
     "typer and rich": ["-c", "import typer, rich, typer.rich_utils"],
     "jpas-gbm --help": ["-m", "jpas_gbm", "--help"],
     "jpas-gbm fit --help": ["-m", "jpas_gbm", "fit", "--help"],
+    "import numpy": ["-c", "import numpy"],
+    "a model is opened": ["-c", f"import jpas_gbm; jpas_gbm.load({str(KEPT)!r})"],
 }
 
 
@@ -40,6 +45,7 @@ def main() -> None:
         print(f"{name:20} {seconds:.3f} s of CPU, {seconds / base:.2f} times")
     ratio = least["jpas-gbm --help"] / base
     print(f"--help: {ratio:.2f} times its libraries, limit {LIMIT}")
+    print(f"a model is opened: {least['a model is opened'] / least['import numpy']:.1f} times importing numpy (bar 4)")
     sys.exit(ratio > LIMIT)
 
 

@@ -238,8 +238,10 @@ NOTES = """## What limits what is not reached
 
 - P2: on the kept ensemble the library itself needs less than 50 µs a row, so that 5 times would leave 9 µs for reading,
   features, trees and writing. The kernel's part is 1 µs (kernel.md); the features are most of the rest.
-- P3, explained against plain: no template is fitted twice; what is left is the contributions themselves and how each
-  is shared among its bands.
+- P3, explained against plain, was 2.55: contributions of all classes were summed, centred and checked as arrays (some
+  20 µs a row), the templates behind them fitted row by row (14), and rows judged by their overlap twice (9). Now the
+  asked pairs of classes alone are worked out, in one pass, and the fits of a template go side by side (5). Of what is
+  left contributions by tables are 6 µs, fits and shares 5, which templates are compared 2, trees once more 2.
 - P4: the sums of products of the template fits, two thirds of the old cost, stay in registers now (17 µs a row
   before, 6 to 7 now), and the features are the same bits. Of the 17 µs that a recipe of 90 templates of 8 vectors
   costs, these sums are 7, factorising, logarithms and storing 4, evidence 2, normalising 1, all other features 3.
@@ -254,8 +256,18 @@ NOTES = """## What limits what is not reached
 - P7: bins made once are not yet shared by the trainings of the domain classifier (fit.md).
 - P10: the cores were not free when it was measured; two processes and the merge use 23 % more CPU.
 - P5 and P8 at 10^7 rows: `python benchmarks/stream.py --rows 100000 1000000 10000000 --out reports/performance`.
-- Start-up: loading a model costs 27 times the CPU of importing numpy (2.2 s against 0.08 s); `import lightgbm` alone
-  17 times: it imports scikit-learn, pandas and scipy.stats.
+- Start-up (`python benchmarks/start.py`): opening a model costs 5.3 times the CPU of importing numpy (0.59 s against
+  0.11; 27 times before): LightGBM, which imports scikit-learn, pandas and scipy.stats, Numba, SciPy and Arrow wait for
+  rows. The rest are 100 modules, 148 dataclasses and the options of pydantic, a fifth each, and checking the model.
+  Deferring pydantic's schemas gave nothing.
+
+## Mocks of spectra
+
+`python benchmarks/mocks.py DATA --rows 100000 1000000 --out reports/performance` (`mocks.json`), all of the spectra
+and templates at hand through the curves of J-PAS: 10^6 rows took 198 s of one core (100,000 rows 30 s) and 270 MB at
+most (262 MB for 100,000); a seed gave the same bits again. For S-PLUS 10^6 rows took 170 s of one core and 251 MB
+(100,000 rows 27 s, 251 MB), the same bits again. Before rows were written in groups of 32,768, the writer of Parquet
+remembered so much of each group that 10^6 rows took 369 MB.
 
 ## The whole sky on paper
 
