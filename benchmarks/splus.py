@@ -1,6 +1,6 @@
 """Real narrow-band photometry: S-PLUS, by mocks of spectra seen through its curves; no label of S-PLUS trains.
 
-    python benchmarks/splus.py DATA --out reports/splus [--rows 20000] [--seed 0]
+    python benchmarks/splus.py DATA --out reports/splus [--rows 20000] [--seed 0] [--labels 100,300,1000 [--draws 1]]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}`` and ``splus``. Two samples, each within one magnitude system:
 
@@ -14,6 +14,9 @@ over redshift, PyHammer) with the stated or assumed errors and a floor of 3 %, i
 ``half`` is a LightGBM on the real labels of one half, judged on the other, both ways. Stars of ``field`` are the
 built-in generator's in place of redrock's, which are poor in metals: unlabelled stars of S-PLUS differ less from them
 (the size of the band shifts, without any label). Stars of ``excess`` are both.
+
+With ``--labels`` stars and galaxies are judged with so many real labels of the rows outside the fold, into
+``OUT/few_labels``: ``ssda``, and a LightGBM on the same rows: mocks, labels, both with a label weighing 3 and 10 mocks.
 """
 
 from __future__ import annotations
@@ -52,6 +55,7 @@ EDGE = 0.2  # mag: of the excess in J0660 that the SIMBAD rows were selected by
 FOLDS = 5
 CHUNK = 500
 SHIFTS: list[dict] = []
+SKY_WEIGHTS = (3.0, 10.0)
 
 
 def depths(rows: pd.DataFrame) -> pd.Series:
@@ -165,19 +169,55 @@ def by_regime(data: Dataset, name: str, regime: str, seed: int, fold: np.ndarray
     return out
 
 
+def plain_trees(X: np.ndarray, y: np.ndarray, w: np.ndarray, seed: int) -> lgb.LGBMClassifier:
+    """Return a LightGBM on rows and their weights."""
+    trees = lgb.LGBMClassifier(
+        n_estimators=250, learning_rate=0.05, num_leaves=15, colsample_bytree=0.5, subsample=0.8, subsample_freq=1,
+        reg_lambda=3.0, min_child_samples=min(20, len(y) // 40), n_jobs=1, random_state=seed, verbose=-1,
+    )  # fmt: skip
+    return trees.fit(X, y, sample_weight=w)
+
+
 def by_half(target: Catalogue, y: np.ndarray, seed: int) -> np.ndarray:
     """Return probabilities of y by trees on the real labels of the other half."""
     recipe = FeatureRecipe.build(BANDS, FeatureOptions(imaging=False), has_errors=False, has_imaging=False)
     X, p = recipe.compute(target).X, np.empty(len(y))
     half = np.random.default_rng([seed, 9]).permutation(len(y)) % 2
     for side in (0, 1):
-        trees = lgb.LGBMClassifier(
-            n_estimators=250, learning_rate=0.05, num_leaves=15, colsample_bytree=0.5, subsample=0.8, subsample_freq=1,
-            reg_lambda=3.0, min_child_samples=min(20, len(y) // 40), n_jobs=1, random_state=seed, verbose=-1,
-        )  # fmt: skip
-        trees.fit(X[half == side], y[half == side])
+        trees = plain_trees(X[half == side], y[half == side], np.ones((half == side).sum()), seed)
         p[half != side] = trees.predict_proba(X[half != side])[:, 1]
     return p
+
+
+def by_labels(data: Dataset, fold: np.ndarray, size: int, draw: int, seed: int) -> dict[str, np.ndarray]:
+    """Return class probabilities of all target rows by models of so many labels outside the fold that is judged."""
+    recipe = FeatureRecipe.build(BANDS, FeatureOptions(imaging=False), has_errors=False, has_imaging=False)
+    mocks = data.source_rows("train")
+    X_mocks, X = (recipe.compute(recipe.conform(rows)).X for rows in (mocks, data.target))
+    y, out = np.asarray(data.target.label), dict[str, np.ndarray]()
+    for number in range(FOLDS):
+        judged, outside = fold == number, np.flatnonzero(fold != number)
+        chosen = np.random.default_rng([seed, 8, draw, number]).permutation(outside)[:size]
+        split = np.full(len(y), -1, np.int8)
+        split[chosen], split[judged] = np.arange(size) % 2, 2
+        target = data.target.replace(label=np.where(split < 0, -1, y).astype(np.int8))
+        few = replace(data, target=target, target_split=split)
+        model = jg.fit(few, regime="ssda", config=FIT, seed=seed + 10 * draw + number, threads=1)
+        found = {"ssda": model.probabilities(data.target.take(judged))}
+        print(f"{size} labels, draw {draw}, fold {number}: {model.card.get('chosen')}", flush=True)
+        both, kind = np.concatenate([X_mocks, X[chosen]]), np.concatenate([mocks.label, y[chosen]])
+        parts = {"lightgbm: mocks": (X_mocks, mocks.label, np.ones(len(mocks)))}
+        parts["lightgbm: labels"] = (X[chosen], y[chosen], np.ones(size))
+        for weight in SKY_WEIGHTS:
+            parts[f"lightgbm: both, x{weight:g}"] = (both, kind, np.repeat([1.0, weight], [len(mocks), size]))
+        for name, one in parts.items():
+            trees = plain_trees(*one, seed)
+            p = np.zeros((int(judged.sum()), 4))
+            p[:, trees.classes_] = trees.predict_proba(X[judged])
+            found[name] = p
+        for name, p in found.items():
+            out.setdefault(name, np.full((len(y), 4), np.nan))[judged] = p
+    return out
 
 
 def chi2_logits(chi2: Chi2, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -248,6 +288,34 @@ def judged(given: argparse.Namespace, rows: pd.DataFrame, name: str, chi2: Chi2,
     return judged_table(rows["id"], fold, y, (sought, "GALAXY" if field else "OTHER"), p)
 
 
+def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) -> None:
+    """Judge stars and galaxies with few real labels, and write that report."""
+    fold, tables = np.random.default_rng([given.seed, 4]).permutation(len(rows)) % FOLDS, []
+    y, sizes = (rows["class"] == "STAR").to_numpy(), list(map(int, given.labels.split(",")))
+    with tempfile.TemporaryDirectory() as folder:
+        table = made(given.data, Path(folder), depth, FIELD, given.rows, given.seed + 1, False)
+        data = prepared(table, rows, "splus_auto_dr1")
+    always = {
+        "uda": star_share(by_regime(data, "field", "uda", given.seed, fold)),
+        "half": by_half(data.target, y, given.seed),
+    }
+    for size in sizes:
+        for draw in range(given.draws):
+            found = by_labels(data, fold, size, draw, given.seed)
+            p = always | {name: star_share(values) for name, values in found.items()}
+            part = judged_table(rows["id"], fold, y, ("STAR", "GALAXY"), p)
+            tables.append(part.assign(part=f"{size} labels, draw {draw}"))
+    every, metrics = pd.concat(tables, ignore_index=True), ("accuracy", "log_loss", "auc:STAR")
+    parts = [f"{size} labels" for size in sizes]
+    asked = [Figure(metric, name, part) for part in parts for name in p for metric in metrics]
+    asked += [Figure("log_loss", "ssda", part, against=name) for part in parts for name in p if name != "ssda"]
+    command = f"python benchmarks/splus.py DATA --out reports/splus --rows {given.rows} --seed {given.seed}"
+    command += f" --labels {given.labels} --draws {given.draws}"
+    sums = checksums([given.data / "splus" / "splus_labelled.csv"], given.data)
+    for one in write_figures(given.out / "few_labels", command, sums, every, asked, given.seed):
+        print(f"{one.name} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]", flush=True)
+
+
 def judged_table(
     key: pd.Series, fold: np.ndarray, y: np.ndarray, classes: tuple[str, str], p: dict[str, np.ndarray]
 ) -> pd.DataFrame:
@@ -266,6 +334,8 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labels")
+    parser.add_argument("--draws", type=int, default=1)
     given = parser.parse_args()
     splus = pd.read_csv(given.data / "splus" / "splus_labelled.csv")
     total = splus[(splus["mag_system"] == "PStotal") & splus["class"].isin(["QSO", "GALAXY", "STAR"])]
@@ -273,6 +343,9 @@ def main() -> None:
     total = total.assign(redshift=total["redshift"].where(total["class"] != "STAR", 0.0).fillna(1.0))
     depth = depths(splus[splus["mag_system"] == "PStotal"])
     samples = {"field": splus[splus["mag_system"] == "auto (DR1)"], "excess": with_errors(total, depth)}
+    if given.labels:
+        few_labels(given, samples["field"].reset_index(drop=True), depth)
+        return
     found = find_curves(given.data / "splus" / "curves", BANDS.names)
     curves = [read_curve(path, name) for name, path in found.items()]
     templates = sources(given.data / "spectra")

@@ -37,7 +37,7 @@ from .choosing import (
 from .folds import make_folds, with_few_bands
 from .named_path import find_path, joined_means, path_facts
 from .rows import Regime, counted_rows, for_regime, get_regime, regimes
-from .shipped_ways import Mocks, SelfTrained, Target
+from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
 from .sky import with_reference
 from .stages import Stages
 from .ways import Mean, Way, check_ways, ensemble, singles
@@ -340,7 +340,7 @@ def train(rows: Prepared) -> Trained:
     if regime.adapts:
         found = [Entrant(candidate, folds) for candidate in singles(options, usable)]
         if rows.repaired:
-            found.append(Entrant(Mocks(), folds, PREPARED))
+            found.append(Entrant(prepared_mocks(folds.first), folds, PREPARED))
     else:
         found = [Entrant(_one_way(regime, folds.first, usable[0] if usable else 0.0), folds)]
     baselines = [] if rows.plain is None else [Entrant(Target(), folds), Entrant(Mocks(), rows.plain, PLAIN)]

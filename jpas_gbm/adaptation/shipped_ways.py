@@ -10,6 +10,7 @@ import numpy as np
 from ..boosting.booster import Member, StagedBooster, stack_inputs
 from ..options import FitOptions
 from ..scores.losses import softmax
+from .band_shifts import BandShifts
 from .stages import Stages, Training
 from .ways import Way, register_way
 
@@ -137,6 +138,22 @@ class SelfTrained(Way):
             return Training(name, X, y, weight / weight.mean(), options, valid="source_val")
 
         return stages.train((self.way, self.gamma, turn, sure, options), training)
+
+
+def prepared_mocks(stages: Stages) -> Way:
+    """Return how prepared mocks teach alone: as in regime uda where the shift of bands is that of sure stars.
+
+    Parameters
+    ----------
+    stages : Stages
+        Rows, and what was measured of the sky.
+
+    Returns
+    -------
+    Way
+    """
+    sky = stages.rows.unlabelled
+    return SelfTrained() if isinstance(stages.rows.measured, BandShifts) and sky is not None and len(sky) else Mocks()
 
 
 @dataclass(frozen=True)

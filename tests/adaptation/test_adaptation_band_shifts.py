@@ -1,12 +1,14 @@
 """Where a survey gives no errors, stars of the sky say how its bands differ from those of the mocks."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.band_shifts import FEWEST_STARS, BandShifts, measure_band_shifts
 from jpas_gbm.adaptation.fit import fit
+from jpas_gbm.adaptation.shipped_ways import prepared_mocks
 from jpas_gbm.config import override
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.run import Run
@@ -92,3 +94,12 @@ def test_too_few_stars_and_no_calibration_are_named(survey, options):
     assert f"fewer than {FEWEST_STARS} sources with all bands are stars beyond doubt" in run.notes[-1]
     wild = BandShifts(("a", "b"), (0.5, -0.5), 1000, 0.0)
     assert wild.to_dict()["taken"] == [] and "this is no calibration, so nothing is corrected" in wild.notes[0]
+
+
+def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda):
+    """Few labels must not make of stars that mocks and sure rows of the sky tell what mocks alone tell."""
+    found = object.__new__(BandShifts)
+    for measured, sky, way in ((found, [1], "self-trained(gamma=0)"), (found, [], "mocks"), (None, [1], "mocks")):
+        stages = SimpleNamespace(rows=SimpleNamespace(measured=measured, unlabelled=sky))
+        assert prepared_mocks(stages).name == way
+    assert "self-trained" in uda.card["chosen"]
