@@ -26,7 +26,9 @@ from jpas_gbm.scores.metrics import Scorer
 CLASSES = ("rare", "second", "third", "fourth")
 ALL, ROWS, RESAMPLES = 200_000, 400, 300
 PROPORTIONS = ("per_class.rare.recall", "per_class.rare.precision", "per_class.rare.f1")
-FIGURES = (*PROPORTIONS, "macro.recall", "macro.f1", "log_loss", "ece", "macro.ece", "per_class.rare.ece")
+AREAS = ("per_class.rare.auroc", "per_class.rare.average_precision", "macro.auroc_ovr", "macro.average_precision")
+ERRORS = ("log_loss", "ece", "macro.ece", "per_class.rare.ece")
+FIGURES = (*PROPORTIONS, *AREAS, "macro.precision", "macro.recall", "macro.f1", *ERRORS)
 TAILS = (0.025, 0.975)
 Interval = tuple[float, float] | list[float]
 
@@ -114,12 +116,14 @@ def trials(n_rare: int, sharpen: float, many: int, seed: int) -> list[list[objec
     spans: dict[tuple[str, str], list[Interval]] = defaultdict(list)
     for trial in range(many):
         rows = np.random.default_rng([seed, trial]).choice(ALL, ROWS, replace=False)
+        if not (y[rows] == 0).any():
+            continue
         for key, span in methods(y[rows], p[rows], trial).items():
             spans[key].append((np.nan, np.nan) if span is None else span)
         both = replicate([Scorer.of(y[rows], q[rows], CLASSES) for q in (p, noisy)], None, RESAMPLES, trial)
         gap = both.mean([0]).minus(both.mean([1]))
         product = gap.intervals(signed=True)
-        for name in (*PROPORTIONS, "macro.f1", "log_loss", "ece"):
+        for name in FIGURES:
             key = f"difference of {name}"
             spans[key, "product"].append(product[name] or (np.nan, np.nan))
             spans[key, "percentile"].append(tuple(np.nanquantile(gap.draws[name][0], TAILS)))

@@ -11,7 +11,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..run import Later
 from ..text import sure
-from .losses import mean_defined, trials
+from .losses import AREA_TRIALS, mean_defined, trials
 from .metrics import NULL, Scorer
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ else:
 
 RESAMPLES = 1000
 LEVEL = 0.95
+_AREAS, _FEW = ("auroc", "average_precision"), 5
 _BLOCK_CELLS = 1 << 22
 _BLOCK = 64
 
@@ -190,16 +191,17 @@ class Replicates:
 
         Notes
         -----
-        Percentiles of the draws, but for three kinds whose percentiles cover less than they state
-        (``reports/reliability/coverage.csv``). A proportion (a class's recall, precision and F1,
-        accuracy) gets the interval of Wilson (1927) for as many trials as its variance over the
-        draws stands for, or as it has where the draws do not vary: a recall of 10 in 10 is not sure.
-        A difference of proportions is widened as two more pairs that disagree, one each way, would
-        (Bonett and Price 2012). Expected calibration errors are biased upwards by noise, and a
-        resample has more noise than the rows: their interval holds both the percentiles less the
-        bias and their reflection about the estimate (Davison and Hinkley 1997, §5.2). Where the
-        error is no larger than 95 % of the ``null`` draws, noise alone explains it, and the interval
-        begins at 0.
+        Percentiles of the draws, but where they cover less than they state (``reports/reliability/coverage.csv``). A
+        proportion (a class's recall, precision and F1, accuracy) gets the interval of Wilson (1927) for as many trials
+        as its variance over the draws stands for, or as it has where the draws do not vary: a recall of 10 in 10 is not
+        sure, and the precision of a class that no row is said to be may be anything. Areas under curves get the same,
+        for at most so many trials as :func:`.losses.trials` says. A difference of proportions is widened as two more
+        pairs that disagree, one each way, would (Bonett and Price 2012), one of areas as Student's t for the rows of
+        the class. A mean over classes is of resamples that hold all of them, and by what intervals of the classes are
+        wider than percentiles, in quadrature, that of their mean is too (Zou and Donner 2008). Expected calibration
+        errors are biased upwards by noise: their interval begins at the error less the largest that noise explains
+        (97.5 % of the ``null`` draws), for gaps and noise add up to no more than their sum, and ends at the larger of
+        the percentiles less the bias and their reflection about the estimate (Davison and Hinkley 1997, §5.2).
         """
         names = [name for name in self.draws if not name.startswith(f"{NULL}.")]
         return {name: self._interval(name, model, level, signed) for name in names}
@@ -210,26 +212,49 @@ class Replicates:
         if not np.isfinite(point) or len(draws) < 2:
             return None
         low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
-        n = float(self.trials[name][model]) if name in self.trials else 0.0
-        if n > 0 and signed:
-            more = special.ndtri((1 + level) / 2) * np.sqrt(2) / (n + 2)
-            low, high = point - np.hypot(point - low, more), point + np.hypot(high - point, more)
-        elif n > 0:
-            low, high = _wilson(point, float(draws.var()), n, level)
-        elif name.endswith("ece"):
-            bias = float(draws.mean()) - point
-            low, high = min(2 * point - high, low - 2 * bias), max(2 * point - low, high - 2 * bias)
-            if not signed:
-                noise = self.draws.get(f"{NULL}.{name}")
-                explained = noise is not None and point <= np.quantile(noise[model], level)
-                low, high = 0.0 if explained else max(low, 0.0), max(high, point)
+        if name in self.trials and not signed:
+            area = name.endswith(_AREAS)
+            low, high = _wilson(point, float(draws.var()), float(self.trials[name][model]), level, area)
+        elif name in self.trials or ("macro." in name and not name.endswith("ece")):
+            more = self._beyond_percentiles(name, model, level, signed)
+            away = np.hypot(np.maximum([point - low, high - point], 0), more)
+            low, high = max(point - away[0], -1.0 if signed else 0.0), min(point + away[1], 1.0)
+        elif name.endswith("ece") and not signed:
+            bias, noise = float(draws.mean()) - point, self.draws.get(f"{NULL}.{name}")
+            high = max(2 * point - low, high - 2 * bias, point)
+            explained = 0.0 if noise is None else float(np.quantile(noise[model], (1 + level) / 2))
+            low = max(point - explained, 0.0)
         return [float(low), float(high)]
 
+    def _beyond_percentiles(self, name: str, model: int, level: float, signed: bool) -> np.ndarray:
+        """Return by how much an interval is to be wider than percentiles on either side, in quadrature, (2,)."""
+        tails, before, figure = [(1 - level) / 2, (1 + level) / 2], name.rpartition("macro.")[0], name.split(".")[-1]
+        figure = "auroc" if figure.startswith("auroc") else figure
+        of = [one for one in self.trials if one.startswith(f"{before}per_class.") and one.endswith(f".{figure}")]
+        more = []
+        for one in [name] if name in self.trials else of:
+            point, draws, n = float(self.point[one][model]), self.draws[one][model], float(self.trials[one][model])
+            if not np.isfinite(point) or np.isfinite(draws).sum() < 2:
+                continue
+            away = np.abs(np.nanquantile(draws, tails) - point)
+            rows, z = n / (AREA_TRIALS if figure == "auroc" else 1), float(special.ndtri(tails[1]))
+            if not signed:
+                own = np.abs(np.subtract(_wilson(point, float(np.nanvar(draws)), n, level, figure in _AREAS), point))
+                more.append(np.sqrt(np.maximum(np.square(own) - np.square(away), 0)))
+            elif rows < _FEW or (one == name and figure not in _AREAS):
+                more.append(np.full(2, z * np.sqrt(2) / (n + 2)))
+            else:
+                more.append(away * np.sqrt((special.stdtrit(rows - 1, tails[1]) / z) ** 2 * rows / (rows - 1) - 1))
+        return np.linalg.norm(more, axis=0) / len(more) if more else np.zeros(2)
 
-def _wilson(share: float, variance: float, n: float, level: float) -> tuple[float, float]:
-    """Return the interval of Wilson of a share, for the trials that its variance stands for."""
+
+def _wilson(share: float, variance: float, n: float, level: float, limited: bool) -> tuple[float, float]:
+    """Return the interval of Wilson of a share, for the trials that its variance stands for; at most n if limited."""
+    if n <= 0:
+        return 0.0, 1.0
     if variance > 0 and 0 < share < 1:
-        n = share * (1 - share) / variance
+        told = share * (1 - share) / variance
+        n = min(told, n) if limited else told
     z = float(special.ndtri((1 + level) / 2))
     middle = (share + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(share * (1 - share) / n + (z / (2 * n)) ** 2)

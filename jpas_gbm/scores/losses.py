@@ -173,11 +173,17 @@ def f1_scores(confusion: np.ndarray) -> np.ndarray:
         return np.where(true > 0, 2 * hit / (true + predicted), np.nan)
 
 
-def trials(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
-    """Return of how many rows the accuracy and each class's recall, precision and F1 are proportions.
+AREA_TRIALS = 4
+"""Near 1 an area varies as a proportion of two (Hanley and McNeil 1982) to six times the rows of the rarer side."""
 
-    F1 is 2J / (1 + J) of the share J of right rows among those that are of the class or are said to be: near 0 and
-    near 1 it varies as a proportion of half and of twice as many rows.
+
+def trials(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
+    """Return of how many rows the accuracy and each class's figures are proportions.
+
+    An area under a ROC curve is as sure as a proportion of :data:`AREA_TRIALS` times the rows of the rarer side at
+    most, an average precision as one of the rows of the class. F1 is 2J / (1 + J) of the share J of right rows among
+    those that are of the class or are said to be: near 0 and near 1 it varies as a proportion of half and of twice as
+    many rows.
 
     Parameters
     ----------
@@ -198,6 +204,8 @@ def trials(confusion: np.ndarray, classes: Sequence[str]) -> dict[str, float]:
         found[f"per_class.{name}.recall"] = true
         found[f"per_class.{name}.precision"] = said if true else 0.0
         found[f"per_class.{name}.f1"] = both if true else 0.0
+        found[f"per_class.{name}.auroc"] = AREA_TRIALS * min(true, float(confusion.sum()) - true)
+        found[f"per_class.{name}.average_precision"] = true
     return found
 
 

@@ -288,7 +288,8 @@ class Scorer:
         """
         sums = self.tally.sums(weights)
         n = sums["confusion"].sum(axis=(0, 1))
-        figures = self._decisions(sums["confusion"])
+        whole = len(np.unique(self.ranking.label))
+        figures = self._decisions(sums["confusion"], whole)
         with np.errstate(invalid="ignore", divide="ignore"):
             for name in ("log_loss", "brier"):
                 figures[name] = sums[name][0] / n
@@ -300,11 +301,11 @@ class Scorer:
         figures["calibration.intercept"], figures["calibration.slope"] = self.slope.logistic(chosen)
         figures["calibration.binned_slope"] = self.slope.binned(chosen)
         if "thresholded_confusion" in sums:
-            figures |= _prefixed("thresholded", self._decisions(sums["thresholded_confusion"]))
+            figures |= _prefixed("thresholded", self._decisions(sums["thresholded_confusion"], whole))
         return figures | self._strata(sums)
 
-    def _decisions(self, confusion: np.ndarray) -> dict[str, np.ndarray]:
-        """Return the figures of decisions from confusion matrices (k, k, B), rows true."""
+    def _decisions(self, confusion: np.ndarray, whole: int) -> dict[str, np.ndarray]:
+        """Return the figures of decisions from confusion matrices (k, k, B), rows true, of rows of so many classes."""
         k = len(self.classes)
         hit = confusion[np.arange(k), np.arange(k)]
         true, said = confusion.sum(axis=1), confusion.sum(axis=0)
@@ -317,16 +318,18 @@ class Scorer:
             accuracy = hit.sum(axis=0) / true.sum(axis=0)
         by_class = {name: np.where(true > 0, value, np.nan) for name, value in by_class.items()}
         figures = {f"per_class.{c}.{name}": by_class[name][i] for i, c in enumerate(self.classes) for name in _DECISION}
-        figures |= {f"macro.{name}": mean_defined(by_class[name]) for name in ("f1", "recall", "precision")}
+        figures |= {f"macro.{name}": _mean_of(by_class[name], whole) for name in ("f1", "recall", "precision")}
         figures["accuracy"] = accuracy
         return figures
 
     @cached_property
     def _centre(self) -> dict[str, np.ndarray]:
-        """Signed calibration gaps of the bins on the rows as they are, (bins, 1) and (k, bins, 1)."""
+        """Of the rows as they are: signed calibration gaps of bins, (bins, 1), (k, bins, 1), and classes of strata."""
         sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
+        strata = sums.get("strata_confusion", sums["confusion"][None])
         with np.errstate(invalid="ignore"):
-            return {name: sums[name] / sums["confusion"].sum() for name in ("ece", "class_ece")}
+            gaps = {name: sums[name] / sums["confusion"].sum() for name in ("ece", "class_ece")}
+        return gaps | {"strata": (strata.sum(axis=(2, 3)) > 0).sum(axis=1)}
 
     def _gaps(self, top: np.ndarray, by_class: np.ndarray) -> dict[str, np.ndarray]:
         """Return calibration errors from signed gaps of the bins, (bins, B) and (k, bins, B)."""
@@ -340,20 +343,21 @@ class Scorer:
             figures[f"per_class.{name}.auroc"] = areas["rest"][i]
             figures[f"per_class.{name}.average_precision"] = areas["precision"][i]
         k = len(self.classes)
-        figures["macro.auroc_ovo"] = mean_defined(areas["pairs"].reshape(k * k, -1))
-        figures["macro.auroc_ovr"] = mean_defined(areas["rest"])
-        figures["macro.average_precision"] = mean_defined(areas["precision"])
+        whole = len(np.unique(self.ranking.label))
+        figures["macro.auroc_ovo"] = _mean_of(areas["pairs"].reshape(k * k, -1), whole * (whole - 1))
+        figures["macro.auroc_ovr"] = _mean_of(areas["rest"], whole)
+        figures["macro.average_precision"] = _mean_of(areas["precision"], whole)
         return figures
 
     def _strata(self, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         figures: dict[str, np.ndarray] = {}
         for s in range(self.n_strata if "strata_confusion" in sums else 0):
-            confusion = sums["strata_confusion"][s]
-            figures |= _prefixed(f"by_magnitude.{s}", self._decisions(confusion))
+            confusion, whole = sums["strata_confusion"][s], int(self._centre["strata"][s])
+            figures |= _prefixed(f"by_magnitude.{s}", self._decisions(confusion, whole))
             with np.errstate(invalid="ignore", divide="ignore"):
                 figures[f"by_magnitude.{s}.log_loss"] = sums["strata_log_loss"][s] / confusion.sum(axis=(0, 1))
             if "thresholded_strata_confusion" in sums:
-                decided = self._decisions(sums["thresholded_strata_confusion"][s])
+                decided = self._decisions(sums["thresholded_strata_confusion"][s], whole)
                 figures |= _prefixed(f"by_magnitude.{s}.thresholded", decided)
         return figures
 
@@ -367,6 +371,11 @@ class Scorer:
         """
         sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
         return {name: value[..., 0].astype(np.int64) for name, value in sums.items() if name.endswith("confusion")}
+
+
+def _mean_of(parts: np.ndarray, known: int) -> np.ndarray:
+    """Return the mean over classes, or pairs of them, (B,); NaN where not as many are known as the rows have."""
+    return np.where(np.isfinite(parts).sum(axis=0) == known, mean_defined(parts), np.nan)
 
 
 def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -236,6 +236,29 @@ def test_thresholded_and_binned_proportions_have_trials_of_their_own():
         assert found.intervals()[f"{prefix}per_class.QSO_high.recall"] == pytest.approx([n / (n + z), 1.0])
 
 
+def test_a_class_of_one_row_is_not_sure_and_its_absence_is_no_other_mean():
+    y, p = answered(1, 1, 1)
+    p[0] = [0.9, 0.04, 0.03, 0.03]
+    drawn = replicate([Scorer.of(y, p, CLASSES)], None, 300, 1)
+    found = drawn.intervals()
+    for name, least in (("recall", 0.5), ("f1", 0.3), ("auroc", 0.4), ("average_precision", 0.7)):
+        low, high = found[f"per_class.QSO_high.{name}"]
+        assert high == pytest.approx(1.0) and high - low > least, name
+    # In a third of the resamples the row is not drawn: there the mean would be of other classes.
+    for name in ("macro.recall", "macro.f1", "macro.auroc_ovr"):
+        absent = np.isnan(drawn.draws[name][0])
+        assert 60 < absent.sum() < 160 and np.isnan(drawn.draws["per_class.QSO_high.recall"][0][absent]).all()
+        assert found[name][1] - found[name][0] > 0.15
+
+
+def test_the_precision_of_a_class_that_nothing_is_said_to_be_may_be_anything():
+    y, p = answered(5, 0, 0)
+    assert bootstrap(y, p, None, 100, 1)["per_class.QSO_high.precision"] == [0.0, 1.0]
+    other = answered(5, 4, 4)[1]
+    gap = paired(y, p, other, None, 100, 1, classes=CLASSES)["per_class.QSO_high.precision"]
+    assert gap.difference == -1 and gap.interval[0] == -1 and gap.interval[1] > 0
+
+
 def test_models_that_agree_on_few_objects_may_still_differ():
     y, p = answered(10, 10, 10)
     found = paired(y, p, p, None, 50, 1, classes=CLASSES)["per_class.QSO_high.recall"]
@@ -247,7 +270,8 @@ def test_intervals_of_rare_classes_and_of_calibration_cover_what_they_state(make
     """Of the 400 rows of a sample 16 are of the rare class; 142 of 150 samples are expected, sigma 2.7."""
     y, p = make_answers(100_000, 4, sharpen=1.6)
     truth = Scorer.of(y, p, CLASSES).figures(np.ones((100_000, 1)))
-    names = ("per_class.QSO_high.recall", "per_class.QSO_high.f1", "ece")
+    names = ("per_class.QSO_high.recall", "per_class.QSO_high.f1", "ece", "macro.ece", "per_class.QSO_high.ece")
+    names += ("per_class.QSO_high.auroc", "per_class.QSO_high.average_precision", "macro.f1", "macro.precision")
     inside = dict.fromkeys(names, 0)
     for trial in range(150):
         rows = np.random.default_rng(trial).choice(100_000, 400, replace=False)
