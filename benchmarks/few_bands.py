@@ -58,13 +58,15 @@ def apart(sky: jg.Catalogue, trained: jg.Catalogue) -> tuple[np.ndarray, np.ndar
     pairs = np.array(sorted(cKDTree(places(sky)).query_pairs(0.8)), dtype=np.intp).reshape(-1, 2)
     known = cKDTree(places(trained)).query(places(sky), distance_upper_bound=0.8)[0] < np.inf
     pairs = pairs[~known[pairs].any(axis=1)]
+    for side in (0, 1):  # of a source that was seen three times, one pair
+        pairs = pairs[np.unique(pairs[:, side], return_index=True)[1]]
     return pairs[:, 0], pairs[:, 1]
 
 
 def seconds(model: jg.Model, sky: jg.Catalogue, trained: jg.Catalogue) -> list[tuple]:
     """Return how many second observations lie within the interval of the first, by class."""
     one, two = (sky.take(rows) for rows in apart(sky, trained))
-    low, high = Intervals(model).ends(one)
+    low, high = Intervals(model).ends(one, model.probabilities(one))
     p = model.probabilities(two)
     inside = (p >= low - 1e-6) & (p <= high + 1e-6)
     rows = [("all", inside.size, inside.mean())]

@@ -8,8 +8,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.table import Table
+from scipy.special import expit, ndtri
 
 from jpas_gbm.errors import CatalogueError, ConfigError
+from jpas_gbm.features.shift import DomainShift
 from jpas_gbm.inference.intervals import Intervals
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.surveys.bands import Band, BandSystem
@@ -28,7 +30,7 @@ def sky(n, seed, truth):
 class Linear:
     """P of the first class follows the mean flux, plus what a member adds."""
 
-    classes, overlap = ("first", "second"), None
+    classes, overlap, shift, survey = ("first", "second"), None, None, ""
 
     def __init__(self, members=(0.0,)):
         self.members = members
@@ -47,10 +49,14 @@ class Linear:
         return p
 
 
+def ends(model, rows):
+    return Intervals(model).ends(rows, model.member_margins(rows.flux).mean(axis=0))
+
+
 def test_a_second_observation_is_inside_as_often_as_two_draws_promise():
     truth = np.random.default_rng(0).normal(size=6000)
     first, second = sky(6000, 1, truth), sky(6000, 2, truth)
-    low, high = Intervals(Linear()).ends(first)
+    low, high = ends(Linear(), first)
     p = Linear().member_margins(second.flux)[0]
     inside = (p >= low) & (p <= high)
     assert inside.mean() == pytest.approx(0.5205, abs=0.03)
@@ -58,24 +64,76 @@ def test_a_second_observation_is_inside_as_often_as_two_draws_promise():
     assert ((own >= low) & (own <= high)).mean() > 0.99
 
 
+class Unsure(Linear):
+    """P is the surer the less the bands differ: noise alone moves it."""
+
+    def member_margins(self, X, threads=1):
+        p = expit(3 - 2 * np.abs(X[:, 0] - X[:, 1]))
+        return np.stack([np.stack([p, 1 - p], axis=1)])
+
+
+def test_noise_that_itself_moves_p_does_not_move_the_interval_off_it():
+    truth = np.zeros(6000)
+    first, second = sky(6000, 1, truth), sky(6000, 2, truth)
+    low, high = ends(Unsure(), first)
+    own, other = (Unsure().member_margins(rows.flux)[0] for rows in (first, second))
+    assert ((low <= own) & (own <= high)).all()
+    assert ((other >= low) & (other <= high)).mean() > 0.5
+
+
+def shift(**changes):
+    given = {"zero_points": np.ones((2, 2)), "common": np.ones(2), "offsets": np.ones((2, 2))}
+    given |= {"modes": np.zeros((2, 0, 2)), "scatter": 0.0, "pulls": ndtri((np.arange(4000) + 0.5) / 4000)}
+    return DomainShift(
+        ("A", "B"), np.array([3, 5]), **{**given, "outlier_rate": 0.0, "outliers": np.ones(1), **changes}
+    )
+
+
+def test_what_the_shift_has_measured_is_drawn_too():
+    rows = sky(400, 1, np.full(400, 3.0))
+    rows = rows.replace(key={"TILE_ID": np.repeat([3, 5, 7, 9], 100), "NUMBER": np.arange(400)}, survey="")
+
+    def width(one, part=rows):
+        model = Linear()
+        model.shift = one
+        low, high = ends(model, part)
+        return (high - low)[:, 0]
+
+    plain = width(shift())
+    assert width(shift(pulls=2 * shift().pulls)).mean() == pytest.approx(2 * plain.mean(), rel=0.05)
+    assert width(shift(modes=np.full((2, 1, 2), 0.3))).mean() > 2 * plain.mean()
+    assert width(shift(scatter=0.3)).mean() > 1.5 * plain.mean()
+    # Tiles that the model does not know scatter as those that it does; what is drawn belongs to the tile.
+    apart = shift(zero_points=np.array([[0.7, 0.7], [1.4, 1.4]]))
+    grown = width(apart) / plain
+    np.testing.assert_allclose(grown[:200], 1.0)
+    assert grown[200:].mean() > 1.5
+    part = np.arange(150, 260)
+    np.testing.assert_array_equal(width(apart, rows.take(part)), width(apart)[part])
+    # Of another survey the shift says nothing.
+    other = Linear()
+    other.shift, other.survey = shift(scatter=0.3), "another"
+    np.testing.assert_allclose(np.subtract(*ends(other, rows)[::-1])[:, 0].mean(), plain.mean(), rtol=0.05)
+
+
 def test_members_that_disagree_widen():
     truth = np.zeros(500)
-    narrow, wide = (np.subtract(*Intervals(Linear(m)).ends(sky(500, 1, truth))[::-1]) for m in ((0.0,), (-0.1, 0.1)))
+    narrow, wide = (np.subtract(*ends(Linear(m), sky(500, 1, truth))[::-1]) for m in ((0.0,), (-0.1, 0.1)))
     assert (wide.mean(axis=0) > 3 * narrow.mean(axis=0)).all()
 
 
 def test_deviates_belong_to_the_row():
     rows = sky(300, 1, np.zeros(300))
-    low, _ = Intervals(Linear()).ends(rows)
+    low, _ = ends(Linear(), rows)
     part = np.array([7, 250, 30])
-    np.testing.assert_array_equal(Intervals(Linear()).ends(rows.take(part))[0], low[part])
+    np.testing.assert_array_equal(ends(Linear(), rows.take(part))[0], low[part])
     assert len(np.unique(low[:, 0] - rows.flux.mean(axis=1) * 0.05)) > 290
 
 
 def test_a_survey_without_errors_is_refused():
     rows = sky(3, 1, np.zeros(3)).replace(flux_err=np.full((3, 2), np.nan, dtype=np.float32))
     with pytest.raises(CatalogueError, match="--intervals: the catalogue .* gives no errors .* Leave --intervals out"):
-        Intervals(Linear()).ends(rows)
+        ends(Linear(), rows)
 
 
 def test_columns_of_a_file_are_the_same_in_any_chunks(make_fitted, make_catalogue, tmp_path):
