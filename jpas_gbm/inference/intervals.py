@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.special import expit, logit, ndtr
 
 from ..errors import CatalogueError, ConfigError
 from ..model import Model
 from ..output.writers import Column
 from ..predictions import Predictions, is_bare, mixed_ids
+from ..run import Later
 from ..surveys.catalogue import Catalogue
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = Later("scipy.special")
 
 DRAWS = 20
 ENDS = (0.16, 0.84)
@@ -108,7 +114,10 @@ class Intervals:
             own, drawn = _odds(p[rows]), _odds(self._drawn(catalogue.take(rows), p[rows]))
             # So taken, a further draw lies between them as often as the ends say, however few there are.
             ends = np.quantile(drawn, ENDS, axis=0, method="weibull") - np.median(drawn, axis=0)
-            low[rows], high[rows] = expit(own + np.minimum(ends[0], 0)), expit(own + np.maximum(ends[1], 0))
+            low[rows], high[rows] = (
+                special.expit(own + np.minimum(ends[0], 0)),
+                special.expit(own + np.maximum(ends[1], 0)),
+            )
         return low, high
 
     def _drawn(self, part: Catalogue, own: np.ndarray) -> np.ndarray:
@@ -132,7 +141,7 @@ class Intervals:
 
 def _odds(p: np.ndarray) -> np.ndarray:
     """Return log-odds of probabilities, none of which is wholly sure."""
-    return logit(np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7))
+    return special.logit(np.clip(p.astype(np.float64), 1e-7, 1 - 1e-7))
 
 
 @dataclass(frozen=True)
@@ -178,7 +187,7 @@ class _Variation:
         told = np.stack([one.standard_normal(b + m, dtype=np.float32) for one in streams])
         noise = told[:, :b]
         if len(self.pulls):
-            noise = np.quantile(self.pulls, ndtr(noise))
+            noise = np.quantile(self.pulls, special.ndtr(noise))
         factor = self.factors[draw][self.places]
         if m:
             chance = np.array([one.random() for one in streams])

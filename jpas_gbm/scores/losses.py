@@ -224,20 +224,23 @@ def macro_f1(confusion: np.ndarray) -> np.ndarray:
     return mean_defined(f1_scores(confusion))
 
 
-def mean_defined(values: np.ndarray) -> np.ndarray:
+def mean_defined(values: np.ndarray, of: int | None = None) -> np.ndarray:
     """Return the mean over the first axis of what is not NaN; NaN where nothing is.
 
     Parameters
     ----------
     values : array, shape (n, ...)
+    of : int, optional
+        How many there are to be; NaN where fewer are known.
 
     Returns
     -------
     array, shape (...)
     """
     known = np.isfinite(values)
+    enough = known.sum(axis=0) > 0 if of is None else known.sum(axis=0) == of
     with np.errstate(invalid="ignore"):
-        return np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0)
+        return np.where(enough, np.where(known, values, 0.0).sum(axis=0) / known.sum(axis=0), np.nan)
 
 
 BINS = 10

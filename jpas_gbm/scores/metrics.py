@@ -318,7 +318,7 @@ class Scorer:
             accuracy = hit.sum(axis=0) / true.sum(axis=0)
         by_class = {name: np.where(true > 0, value, np.nan) for name, value in by_class.items()}
         figures = {f"per_class.{c}.{name}": by_class[name][i] for i, c in enumerate(self.classes) for name in _DECISION}
-        figures |= {f"macro.{name}": _mean_of(by_class[name], whole) for name in ("f1", "recall", "precision")}
+        figures |= {f"macro.{name}": mean_defined(by_class[name], whole) for name in ("f1", "recall", "precision")}
         figures["accuracy"] = accuracy
         return figures
 
@@ -344,9 +344,9 @@ class Scorer:
             figures[f"per_class.{name}.average_precision"] = areas["precision"][i]
         k = len(self.classes)
         whole = len(np.unique(self.ranking.label))
-        figures["macro.auroc_ovo"] = _mean_of(areas["pairs"].reshape(k * k, -1), whole * (whole - 1))
-        figures["macro.auroc_ovr"] = _mean_of(areas["rest"], whole)
-        figures["macro.average_precision"] = _mean_of(areas["precision"], whole)
+        figures["macro.auroc_ovo"] = mean_defined(areas["pairs"].reshape(k * k, -1), whole * (whole - 1))
+        figures["macro.auroc_ovr"] = mean_defined(areas["rest"], whole)
+        figures["macro.average_precision"] = mean_defined(areas["precision"], whole)
         return figures
 
     def _strata(self, sums: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -371,11 +371,6 @@ class Scorer:
         """
         sums = self.tally.sums(np.ones((self.tally.matrix.shape[1], 1)))
         return {name: value[..., 0].astype(np.int64) for name, value in sums.items() if name.endswith("confusion")}
-
-
-def _mean_of(parts: np.ndarray, known: int) -> np.ndarray:
-    """Return the mean over classes, or pairs of them, (B,); NaN where not as many are known as the rows have."""
-    return np.where(np.isfinite(parts).sum(axis=0) == known, mean_defined(parts), np.nan)
 
 
 def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
