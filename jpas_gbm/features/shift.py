@@ -163,10 +163,12 @@ class DomainShift(Stored):
         Catalogue
         """
         factors = self.factors(catalogue.key.get("TILE_ID"), len(catalogue))
-        return catalogue.replace(
-            flux=(catalogue.flux / factors).astype(np.float32),
-            flux_err=(catalogue.flux_err * (self.error_factor / factors)).astype(np.float32),
-        )
+        with np.errstate(over="ignore"):
+            flux = (catalogue.flux / factors).astype(np.float32)
+            error = (catalogue.flux_err * (self.error_factor / factors)).astype(np.float32)
+        beyond = np.isinf(flux) | np.isinf(error)
+        flux[beyond] = error[beyond] = np.nan
+        return catalogue.replace(flux=flux, flux_err=error)
 
     def to_arrays(self) -> dict[str, np.ndarray]:
         """Return the arrays by name, for a file; scatter and outlier rate stand in one of them.
@@ -456,8 +458,7 @@ def sharpness(excess: np.ndarray, error: np.ndarray) -> np.ndarray:
 
     Returns
     -------
-    array, shape (b,)
-        Infinite where nothing is known.
+    array, shape (b,), infinite where nothing is known
     """
     weight = np.where(np.isfinite(excess), 1 / np.maximum(np.square(error), 1e-12), 0.0)
     with np.errstate(divide="ignore"):
@@ -484,12 +485,11 @@ def pursued(excess: np.ndarray, error: np.ndarray, at: float, least: np.ndarray)
     place, size : int, float
         Of a band, and mag.
     """
-    b, atoms = len(excess), atoms_of(len(excess))
-    known = np.isfinite(excess)
+    atoms, known = atoms_of(len(excess)), np.isfinite(excess)
     weight = np.where(known, 1 / np.maximum(np.square(error), 1e-12), 0.0)
     left, power = np.where(known, excess, 0.0), np.maximum(weight @ np.square(atoms), 1e-300)
     own = weight @ np.square(atoms) > 0
-    for _ in range(b):
+    for _ in range(len(excess)):
         size = np.where(own, (weight * left) @ atoms / power, 0.0)
         good = np.where(np.abs(size) > least, np.abs(size) * np.sqrt(power), 0.0)
         best = int(np.argmax(good))

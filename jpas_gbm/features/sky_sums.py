@@ -42,7 +42,7 @@ _BLOCK = 8_192
 _MOST_BINS, _ROWS_OF_BIN, _LEAST_IN_BIN = 20, 100, 10
 _MAG, _ZERO_POINT = 2.5 / np.log(10), 31.4
 _FAINTEST = 40.0
-_ENOUGH = 12_500
+_ENOUGH = 5_000
 """Rows that are counted of any catalogue, if there are so many."""
 
 

@@ -96,6 +96,18 @@ def test_an_unknown_tile_gets_the_common_zero_point(learnt):
     np.testing.assert_array_equal(shift.factors(np.array([2]), 1)[0], shift.zero_points[1])
 
 
+def test_what_float32_cannot_hold_is_missing_and_no_warning(recwarn):
+    flux = np.array([[3e38, 5.0]], dtype=np.float32)
+    rows = Catalogue(
+        BandSystem("two", (Band("A", 4000.0, 100.0), Band("B", 5000.0, 100.0))), flux, flux, {"ROW": np.arange(1)},
+        np.arange(1), imaging_mag=np.full(1, 20.0, np.float32),
+    )  # fmt: skip
+    given = {"tiles": np.zeros(0, np.int64), "zero_points": np.ones((0, 2)), "common": np.full(2, 0.5), "scatter": 0.0}
+    given |= {"offsets": np.ones((2, 2)), "modes": np.zeros((2, 0, 2)), "pulls": np.ones(3), "outlier_rate": 0.0}
+    found = DomainShift(("A", "B"), **given, outliers=np.ones(1)).correct(rows)
+    assert np.isnan(found.flux[0, 0]) and np.isnan(found.flux_err[0, 0]) and found.flux[0, 1] == 10 and not recwarn
+
+
 def test_a_round_trip_keeps_everything(learnt):
     shift = learnt[0]
     back = DomainShift.from_arrays(shift.to_arrays())
