@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -49,6 +50,9 @@ def test_a_model_of_every_format_is_saved_in_the_newest(name, rows, tmp_path):
 def test_a_model_shows_itself_in_a_few_lines():
     model = Model.load(MODELS / "format2_small")
     assert repr(model).startswith("Model, regime ssda\n") and repr(model).count("\n") < 10
+    facts = {line.split()[0]: " ".join(line.split()[1:]) for line in repr(model).split("\n")[1:]}
+    assert facts["features"] == str(len(model.recipe.names)) and facts["verdict"] == model.card["verdict"]["sentence"]
+    assert "verdict" not in repr(replace(model, card={}))
     assert "QSO_high, QSO_low, GALAXY, STAR" in model._repr_html_() and model._repr_html_().startswith("<table>")
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import warnings
+import zipfile
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,7 +11,16 @@ import pytest
 
 from jpas_gbm.atomic import atomic_files, atomic_folder
 from jpas_gbm.errors import BundleError
-from jpas_gbm.sealed import Form, check_checksums, open_sealed, read_companion, seal, seal_companion
+from jpas_gbm.sealed import (
+    Form,
+    card_lines,
+    check_checksums,
+    open_sealed,
+    read_arrays,
+    read_companion,
+    seal,
+    seal_companion,
+)
 from jpas_gbm.store import folder_checksums
 
 
@@ -200,3 +211,36 @@ def test_checksums_find_change_and_loss(tmp_path):
     (tmp_path / "b").unlink()
     with pytest.raises(BundleError, match="is missing"):
         check_checksums(tmp_path, sums)
+
+
+def test_a_folder_is_no_file_of_arrays(tmp_path):
+    with pytest.raises(BundleError, match="it is no regular file"):
+        read_arrays(tmp_path)
+
+
+def test_two_arrays_of_one_name_are_refused(tmp_path):
+    np.savez(tmp_path / "a.npz", x=np.ones(3))
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        content = file.read("x.npy")
+    with warnings.catch_warnings(), zipfile.ZipFile(tmp_path / "a.npz", "a") as file:
+        warnings.simplefilter("ignore")
+        file.writestr("x.npy", content)
+    with pytest.raises(BundleError, match="it holds two arrays of one name"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_arrays_of_the_most_bytes_are_read(tmp_path, monkeypatch):
+    np.savez(tmp_path / "a.npz", x=np.ones(1000))
+    with zipfile.ZipFile(tmp_path / "a.npz") as file:
+        size = sum(member.file_size for member in file.infolist())
+    monkeypatch.setattr("jpas_gbm.sealed._MOST_PACKED", 0)
+    monkeypatch.setattr("jpas_gbm.sealed._SMALL", size)
+    assert read_arrays(tmp_path / "a.npz")["x"].sum() == 1000
+    monkeypatch.setattr("jpas_gbm.sealed._SMALL", size - 1)
+    with pytest.raises(BundleError, match="would unpack to more"):
+        read_arrays(tmp_path / "a.npz")
+
+
+def test_a_note_of_a_card_is_told_once():
+    card = {"regime": "ssda", "verdict": {"sentence": "It helps."}, "notes": ["It helps.", "Few labels."]}
+    assert card_lines(card, "one booster")[1:] == ["It helps.", "note: Few labels."]
