@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from pathlib import Path
@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from ..atomic import atomic_folder
-from ..config import load_options, options_of, override
+from ..config import options_of, override
 from ..errors import CatalogueError, ConfigError, DatasetError
 from ..options import PrepareOptions, ShiftOptions, SimulateOptions
 from ..run import Progress, claim_folder
@@ -94,7 +94,7 @@ def simulate(
     rows: int | None = None,
     labelled: int | None = None,
     unlabelled: int | None = None,
-    config: SimulateOptions | str | Path | None = None,
+    config: SimulateOptions | Mapping[str, object] | str | Path | None = None,
     out: str | Path | None = None,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -111,8 +111,8 @@ def simulate(
         Mock rows, not counting twins of labelled objects.
     labelled, unlabelled : int, optional
         Target objects with and without a label.
-    config : SimulateOptions or path, optional
-        Options, a file of them, or the name of shipped ones; by default those of
+    config : SimulateOptions, mapping or path, optional
+        Options, some of them by name, a file of them, or the name of shipped ones; by default those of
         :class:`~jpas_gbm.options.SimulateOptions`.
     out : path, optional
         Folder that the survey is written to as well, in the formats of the archives: what ``prepare`` reads.
@@ -135,9 +135,8 @@ def simulate(
     DatasetError
         If the survey has too few rows of two classes to train on; its files are written all the same.
     """
-    if not isinstance(config, SimulateOptions):
-        config = load_options(SimulateOptions, config) if config else SimulateOptions()
-    options = override(config, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
+    options = options_of(SimulateOptions, SimulateOptions() if config is None else config, "")
+    options = override(options, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
     if out is not None:
         claim_folder(out, "simulated survey", overwrite, [config if isinstance(config, str | Path) else None])
     survey = simulate_survey(options, seed, progress=progress)
@@ -261,7 +260,7 @@ def mocks(
     depths: str | Path | None = None,
     apart: Sequence[str | Path] | None = None,
     rows: int | None = None,
-    config: MocksOptions | str | Path | None = None,
+    config: MocksOptions | Mapping[str, object] | str | Path | None = None,
     seed: int = 0,
     overwrite: bool = False,
     progress: Progress | None = None,
@@ -286,7 +285,7 @@ def mocks(
         Label tables of the target: its objects, by id or within 1 arcsec, are no parents.
     rows : int, optional
         How many rows; default: that of the options.
-    config : MocksOptions or path, optional
+    config : MocksOptions, mapping or path, optional
         Options, or a file of them.
     seed : int
         Every random stream is spawned from it.
@@ -304,7 +303,7 @@ def mocks(
     JpasGbmError
         If a file is not understood, none can be a parent, an option is wrong, or the folder may not be written.
     """
-    options = override(options_of(MocksOptions, config or MocksOptions(), ""), rows=rows)
+    options = override(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows=rows)
     inputs = [path for path, _ in spectra_paths(spectra)]
     claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
     camera, tiles = camera_with(_system(bands), depths, options.depth_offset)

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from ..config import load_options, override
+from ..config import options_of, override
 from ..errors import ConfigError, DatasetError, did_you_mean
 from ..options import PrepareOptions
 from ..run import Progress, claim_folder
@@ -171,16 +171,14 @@ def _read_imaging_tables(sources: Sequence[Source], survey: Survey, steps: _Step
 
 
 def _options(
-    config: PrepareOptions | str | Path | None,
+    config: PrepareOptions | Mapping[str, object] | str | Path | None,
     bands: str | None,
     radius: float | None,
     split_seed: int | None,
     split_by: str | None,
 ) -> PrepareOptions:
     """Return the options of a file or of the package, with what was given besides."""
-    options = config if isinstance(config, PrepareOptions) else PrepareOptions()
-    if isinstance(config, str | Path):
-        options = load_options(PrepareOptions, config)
+    options = options_of(PrepareOptions, PrepareOptions() if config is None else config, "")
     options = override(options, bands=bands, match_radius=radius)
     if split_seed is not None:
         options = override(options, splits=override(options.splits, seed=split_seed).model_dump())
@@ -199,7 +197,7 @@ def prepare(
     *,
     survey: Mapping[str, str] | Sequence[str] | None = None,
     columns: Mapping[str, OwnColumns] | None = None,
-    config: PrepareOptions | str | Path | None = None,
+    config: PrepareOptions | Mapping[str, object] | str | Path | None = None,
     bands: str | None = None,
     radius: float | None = None,
     split_seed: int | None = None,
@@ -220,7 +218,7 @@ def prepare(
     survey, columns : mapping of str to str (or sequence of str), mapping of str to mapping, optional
         For a role the name of its survey file, where files do not give themselves away, also as ``target=NAME``;
         for a role its columns that bear names of their own: ``{"target": {"ra": "RA_deg"}}``.
-    config, bands, radius, split_seed, split_by : PrepareOptions or path, str, float, int, str, optional
+    config, bands, radius, split_seed, split_by : PrepareOptions, mapping or path, str, float, int, str, optional
         Bands, radii, shares and seed, of which some may be given besides: band system to keep, largest separation of a
         sky match (arcsec), seed of the splits, and by what they are: object, tile or healpix.
     strict, out, overwrite, progress : bool, path, bool, callable

@@ -30,6 +30,13 @@ def test_the_same_seed_gives_the_same_bits(small_survey):
     assert dump_json(small_survey.shift.to_dict()) == dump_json(again.shift.to_dict())
 
 
+def test_options_may_be_given_by_name():
+    data = simulate(seed=1, config=TINY)
+    assert len(data.source) >= 300 and len(data.target) < 400
+    with pytest.raises(ConfigError, match="n_sauce"):
+        simulate(seed=1, config={"n_sauce": 300})
+
+
 def test_another_seed_gives_another_sky():
     one, other = (simulate_survey(SimulateOptions(**TINY), seed) for seed in (1, 2))
     assert not np.array_equal(one.target.flux, other.target.flux, equal_nan=True)

@@ -268,7 +268,8 @@ def test_unlike_redshifts_at_one_place_are_a_placeholder() -> None:
 
 
 def test_labelled_rows_of_arrays_and_of_catalogues() -> None:
-    arrays = {"object_id": [1, 2], "ra": [3.0, 4.0], "dec": [5.0, 6.0], "label": [0, 1], "z": [2.5, 0.3]}
+    values = {"object_id": [1, 2], "ra": [3.0, 4.0], "dec": [5.0, 6.0], "label": [0, 1], "z": [2.5, 0.3]}
+    arrays = {name: np.array(value) for name, value in values.items()}
     assert LabelledRows.of(arrays).object_id.tolist() == [1, 2]
     with pytest.raises(BundleError, match="lack 'z'"):
         LabelledRows.of({name: value for name, value in arrays.items() if name != "z"})

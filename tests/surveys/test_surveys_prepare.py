@@ -130,6 +130,14 @@ def test_files_of_the_archives_become_a_data_set(files: dict[str, Path]) -> None
     json.dumps(data.summary().to_dict())
 
 
+def test_options_may_be_given_by_name(files: dict[str, Path]) -> None:
+    given = {"source": files["source"], "target": files["target"], "labels": files["labels"]}
+    data = prepare(**given, config={"splits": {"seed": 7}})
+    assert data.provenance["seed"] == 7
+    with pytest.raises(ConfigError, match=r"config: .*splitz"):
+        prepare(**given, config={"splitz": {"seed": 7}})
+
+
 def test_trap_ids_survive_to_the_last_digit(files: dict[str, Path], tmp_path: Path) -> None:
     data = prepare(files["source"], files["target"], files["labels"])
     data.save(tmp_path / "data")
