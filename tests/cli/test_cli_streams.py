@@ -72,7 +72,9 @@ main()
 )
 def test_an_end_that_is_asked_for_comes_with_one_line(sent, early, code, said):
     """Also while words are parsed, and where no exception can pass: in a destructor."""
-    script = INTERRUPTED.format(sent=sent, early=early)
+    # The tests themselves may run under nohup.
+    heard = "import signal; signal.signal(signal.SIGHUP, signal.SIG_DFL)\n"
+    script = heard + INTERRUPTED.format(sent=sent, early=early)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, timeout=60)
     assert (done.returncode, done.stderr) == (code, said)
 
