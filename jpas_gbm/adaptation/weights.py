@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from typing import TypedDict
 
 import numpy as np
-from scipy.stats import rankdata
 
 from ..boosting.booster import StagedBooster
 from ..boosting.training import train
 from ..options import BoostingOptions, DomainOptions
+from ..scores.curves import rank_auc
 from ..surveys.batches import slices
 from .rows import Rows
 
@@ -147,26 +147,6 @@ class DomainWeights:
             return 0.0
         weights = self.weights(gamma)
         return float((weights >= weights.max() * (1 - 1e-9)).mean())
-
-
-def rank_auc(negative: np.ndarray, positive: np.ndarray) -> float:
-    """Return the area under the ROC of one score, ties counted half (Mann-Whitney); NaNs rank lowest.
-
-    Parameters
-    ----------
-    negative : array, shape (n,)
-        Scores of one class.
-    positive : array, shape (m,)
-        Scores of the other.
-
-    Returns
-    -------
-    float
-    """
-    both = np.concatenate([negative, positive]).astype(np.float64)
-    ranks = rankdata(np.nan_to_num(both, nan=-np.inf, neginf=-1e300, posinf=1e300))
-    n, m = len(negative), len(positive)
-    return float((ranks[n:].sum() - m * (m + 1) / 2) / (n * m)) if n and m else float("nan")
 
 
 def _fold_of(groups: np.ndarray, folds: int, rng: np.random.Generator) -> np.ndarray:

@@ -447,12 +447,26 @@ def linear_auc(ours: np.ndarray, theirs: np.ndarray) -> float | None:
         spread = np.cov(x[fit] - np.where(y[fit, None], means[1], means[0]), rowvar=False)
         spread += np.eye(len(spread)) * (0.3 * np.trace(spread) / len(spread) + 1e-9)
         scores[~fit] = (x[~fit] - 0.5 * (means[0] + means[1])) @ np.linalg.solve(spread, means[1] - means[0])
-    areas = [_area(scores[part & ~y], scores[part & y]) for part in (half, ~half)]
+    areas = [rank_auc(scores[part & ~y], scores[part & y]) for part in (half, ~half)]
     return round(float(np.mean(areas)), 3)
 
 
-def _area(below: np.ndarray, above: np.ndarray) -> float:
-    """Return the chance that a value of `above` exceeds one of `below`."""
-    both = np.sort(below)
-    less, equal = np.searchsorted(both, above, "left"), np.searchsorted(both, above, "right")
-    return float((less + equal).mean() / (2 * len(both)))
+def rank_auc(negative: np.ndarray, positive: np.ndarray) -> float:
+    """Return the area under the ROC of one score, ties counted half (Mann-Whitney); NaNs rank lowest.
+
+    Parameters
+    ----------
+    negative : array, shape (n,)
+        Scores of one class.
+    positive : array, shape (m,)
+        Scores of the other.
+
+    Returns
+    -------
+    float
+    """
+    below, above = (np.nan_to_num(np.asarray(one, dtype=np.float64), nan=-np.inf, neginf=-1e300, posinf=1e300)
+                    for one in (negative, positive))  # fmt: skip
+    below, n, m = np.sort(below), len(below), len(above)
+    wins = np.searchsorted(below, above, "left").sum() + np.searchsorted(below, above, "right").sum()
+    return float(wins / 2 / (n * m)) if n and m else float("nan")

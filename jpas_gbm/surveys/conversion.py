@@ -14,7 +14,7 @@ from .columns import ROW, TILE, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
 from .labels import as_ids, doubt_counts
 from .quality import QualityCount
-from .schema import SurveySchema, aliases
+from .schema import SurveySchema, spectype_words
 from .scheme import LabelScheme
 
 _OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
@@ -304,8 +304,7 @@ def class_words(scheme: LabelScheme | None = None, spectypes: Mapping[str, str] 
     dict of str to str
         By word, in capitals.
     """
-    if spectypes is None:
-        spectypes = {word: of for of, words in aliases().spectypes.items() for word in words}
+    spectypes = spectype_words() if spectypes is None else spectypes
     known = {name.upper(): name for name in scheme.classes} if scheme else {}
     return known | {name.upper(): of for name, of in spectypes.items()}
 

@@ -40,6 +40,16 @@ def aliases() -> AliasFile:
     return parse_options(AliasFile, read_yaml(configs_folder() / "aliases.yaml"), "aliases.yaml")
 
 
+def spectype_words() -> dict[str, SpectralType]:
+    """Return the spectral type of each word of ``configs/aliases.yaml``.
+
+    Returns
+    -------
+    dict of str to {"GALAXY", "QSO", "STAR"}
+    """
+    return {word: of for of, words in aliases().spectypes.items() for word in words}
+
+
 def _as_tuple(value: Any) -> Any:
     return (value,) if isinstance(value, str) else value
 
@@ -188,7 +198,7 @@ class LabelsSection(Options):
     spectype: Names = Field(description="Column of the spectroscopic class.")
     z: Names = Field(description="Column of the redshift.")
     spectypes: dict[str, SpectralType] = Field(
-        default_factory=lambda: {word: of for of, words in aliases().spectypes.items() for word in words},
+        default_factory=spectype_words,
         description="Spelling in the table: GALAXY, QSO or STAR; default: the words of aliases.yaml.",
     )
     rules: tuple[RowRule, ...] = Field((), description="Conditions of a trusted label, applied in order.")

@@ -19,7 +19,7 @@ from .bands import band_system, band_system_names, own_table
 from .column_names import ColumnNames
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
-from .schema import SurveySchema, aliases, all_schemas, load_schema, survey_names
+from .schema import SurveySchema, aliases, all_schemas, survey_names
 from .tables import RawTable
 from .units import stated_unit
 
@@ -122,7 +122,7 @@ def list_surveys() -> Text:
     -------
     Text
     """
-    schemas = [load_schema(name) for name in survey_names()]
+    schemas = all_schemas()
     wide = max(len(schema.name) for schema in schemas)
     return Text("\n".join(f"{schema.name:{wide}}  {schema.kind:9}  {schema.title}" for schema in schemas))
 
@@ -245,7 +245,7 @@ class _Bands:
     def known(self) -> list[str]:
         """The line that says of which survey the rows are, for people to complete."""
         system = self.lines[1].removeprefix("  system: ")
-        shipped = [one for one in map(load_schema, survey_names()) if one.kind == "catalogue" and one.bands]
+        shipped = [one for one in all_schemas() if one.kind == "catalogue" and one.bands]
         names = [one.name for one in shipped if one.bands and system in (one.bands.system, one.default_bands)]
         return [f"# survey: {' or '.join(names)}   # if it is: models of it take this table"] if names else []
 

@@ -14,10 +14,10 @@ from jpas_gbm.adaptation.weights import (
     blind_features,
     effective_share,
     fit_domain,
-    rank_auc,
     separation_by_feature,
 )
 from jpas_gbm.options import DomainOptions
+from jpas_gbm.scores.curves import rank_auc
 
 FEW = DomainOptions(rounds=5, folds=2, gammas=(0.0,))
 
