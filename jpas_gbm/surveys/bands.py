@@ -251,7 +251,7 @@ def add_system(system: BandSystem) -> None:
     if system.name in shipped or _OWN.get(system.name, system) != system:
         raise ConfigError(
             f"the band system '{system.name}' is there already, with other bands: give your own another name "
-            "(bands: {system: NAME, table: ...})."
+            "(bands: {system: NAME, table: ...}), or start Python anew where you changed its bands."
         )
     _OWN[system.name] = system
 

@@ -23,7 +23,7 @@ from .packing import is_several
 from .preparation import LabelFiles, Preparation
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
-from .recognition import Source, as_list, own_survey
+from .recognition import Source, as_list, own_survey, require_named
 from .schema import Identity, Kind, OwnColumns, Survey
 
 ROLES = ("source", "target", "labels", "legacy")
@@ -260,6 +260,8 @@ def _own_surveys(
         if role not in ROLES or not given[role]:
             raise ConfigError(f"columns of '{role}': no such file was given. Roles: {', '.join(ROLES)}.")
         surveys[role] = own_survey(given[role][0], surveys.get(role), own, _KINDS[role])
+        for more in given[role][1:]:
+            require_named(more, own)
     return surveys
 
 

@@ -18,7 +18,7 @@ from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_
 from .labels import LabelTable, targeting_left, unique_labels, without_placeholders
 from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
 from .quality import FileQuality, QualityCount, QualityReport
-from .recognition import Source, as_list, open_survey
+from .recognition import Source, as_list, open_survey, require_named
 from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
 from .scheme import LabelScheme
 from .tables import RawTable, Want
@@ -305,7 +305,7 @@ def catalogue_of(
     CatalogueError
         If the table cannot be understood.
     ConfigError
-        If columns of one's own are given without the survey that says what they hold.
+        If columns of one's own are given without the survey that says what they hold, or one is not there.
     """
     columns = dict(columns or {})
     if isinstance(bands, Mapping):
@@ -323,7 +323,9 @@ def catalogue_of(
             "columns of one's own need the survey whose bands, units and missing values they have: give survey=..., "
             f"one of {', '.join(known)} or the path of a survey file."
         )
-    return CatalogueReader(table, with_columns(load_schema(survey), columns, photometry), bands).read()
+    schema = load_schema(survey) if isinstance(survey, str) else survey
+    opened = require_named(table, columns, schema)
+    return CatalogueReader(opened, with_columns(schema, columns, photometry), bands).read()
 
 
 def read_catalogue(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Union
@@ -330,16 +330,8 @@ def own_survey(
     """
     if not columns:
         return survey
-    check_roles(columns)
     schema = load_schema(survey) if isinstance(survey, str) else survey
-    table = as_table(source, schema.hdu if schema else preferred_extensions())
-    names = ColumnNames(tuple(table.columns), table.place)
-    for role, named in columns.items():
-        for name in [named] if isinstance(named, str) else [*named] if isinstance(named, list | tuple) else []:
-            if "{band}" not in name and name not in ("position", "ROW") and names.find((name,)) is None:
-                raise CatalogueError(
-                    f"{table.place}: has no column '{name}' for {role}.{names.nearest(name)} It has: {listed(table)}."
-                )
+    table = require_named(source, columns, schema)
     return with_columns(schema, columns) if schema else recognise_table(table, kind, columns)
 
 
@@ -423,3 +415,36 @@ def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | 
     block = join_blocks(blocks)
     values = {name: block[theirs] for name, theirs in theirs_of.items()}
     return pd.DataFrame({name: as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()})
+
+
+def require_named(source: Source, columns: OwnColumns, schema: SurveySchema | None = None) -> RawTable:
+    """Open a table that has each column which was named by hand.
+
+    Parameters
+    ----------
+    source : path, astropy Table or DataFrame
+    columns : mapping
+        As :func:`~jpas_gbm.surveys.schema.with_columns` takes them.
+    schema : SurveySchema, optional
+        Says which table of a file to open.
+
+    Returns
+    -------
+    RawTable
+
+    Raises
+    ------
+    CatalogueError, ConfigError
+        If a column is not there, or a role is unknown.
+    """
+    check_roles(columns)
+    table = as_table(source, schema.hdu if schema else preferred_extensions())
+    whole = _with_files(with_beside(table, schema), schema) if schema else table
+    names = ColumnNames(tuple(whole.columns), table.place)
+    for role, named in columns.items():
+        for name in [named] if isinstance(named, str) else [*(named.values() if isinstance(named, Mapping) else named)]:
+            if "{band}" not in name and name not in ("position", "ROW") and names.find((name,)) is None:
+                raise CatalogueError(
+                    f"{table.place}: has no column '{name}' for {role}.{names.nearest(name)} It has: {listed(table)}."
+                )
+    return table

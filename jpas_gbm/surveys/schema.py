@@ -316,7 +316,6 @@ def _raw_schema(name: str, seen: Iterable[str] = ()) -> dict[str, Any]:
     return content
 
 
-@cache
 def load_schema(name: str) -> SurveySchema:
     """Read a survey file.
 
@@ -331,12 +330,20 @@ def load_schema(name: str) -> SurveySchema:
     ConfigError
         If there is no such file, or something in it is unknown or wrong.
     """
+    return _parsed_schema(name) if Path(name).is_file() else _shipped_schema(name)
+
+
+def _parsed_schema(name: str) -> SurveySchema:
     schema = parse_options(SurveySchema, _raw_schema(name), f"{Path(name).stem}.yaml")
     if schema.bands is not None and schema.bands.table:
         add_system(BandSystem(schema.bands.system, tuple(Band(n, *row) for n, row in schema.bands.table.items())))
     for problem in _problems(schema):
         raise ConfigError(f"{schema.name}.yaml: {problem}")
     return schema
+
+
+_shipped_schema = cache(_parsed_schema)
+"""Of shipped files, which do not change; one's own are read anew each time."""
 
 
 def _problems(schema: SurveySchema) -> Iterator[str]:

@@ -235,8 +235,9 @@ def draft_survey(source: Source) -> SurveyDraft:
 
 @dataclass(frozen=True)
 class _Bands:
-    """What was found of the photometry: lines of the survey file, notes, and the columns of the fluxes."""
+    """What was found of the photometry: band system, lines of the survey file, notes, and the columns of the fluxes."""
 
+    system: str
     lines: list[str]
     notes: list[str]
     columns: tuple[str, ...]
@@ -244,9 +245,8 @@ class _Bands:
     @property
     def known(self) -> list[str]:
         """The line that says of which survey the rows are, for people to complete."""
-        system = self.lines[1].removeprefix("  system: ")
         shipped = [one for one in all_schemas() if one.kind == "catalogue" and one.bands]
-        names = [one.name for one in shipped if one.bands and system in (one.bands.system, one.default_bands)]
+        names = [one.name for one in shipped if one.bands and self.system in (one.bands.system, one.default_bands)]
         return [f"# survey: {' or '.join(names)}   # if it is: models of it take this table"] if names else []
 
 
@@ -269,23 +269,23 @@ def _bands(table: RawTable) -> _Bands | None:
     error = max(errors, default=None, key=lambda p: patterns[p])
     notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
     columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
-    return _drafted(table, ["bands:", f"  system: {name}"], notes, pattern, error, columns)
+    return _drafted(table, [name], notes, pattern, error, columns)
 
 
 def _shipped_arrays(table: RawTable) -> _Bands | None:
     """Return the arrays of fluxes and errors that a shipped survey has, where the table has such and another key."""
     names = ColumnNames(tuple(table.columns), table.place)
     for schema in all_schemas():
-        for rule in schema.photometry if schema.bands is not None else ():
+        for rule in schema.photometry:
             arrays = [one for one in (rule.flux, rule.error) if isinstance(one, str) and "{band}" not in one]
-            if rule.flux not in arrays or any(names.find((one,)) is None for one in arrays):
+            if schema.bands is None or rule.flux not in arrays or any(names.find((one,)) is None for one in arrays):
                 continue
             whole = schema.model_dump(mode="json", exclude_unset=True, include={"bands", "quality"})
             one = rule.model_dump(mode="json", exclude_unset=True)
             plain = {"bands": whole["bands"], "photometry": [one], "quality": whole.get("quality", {})}
             lines = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True).rstrip().split("\n")
             notes = [f"bands: arrays {rule.flux}, as those of {schema.name}", f"unit: {rule.unit}, as there"]
-            return _Bands(lines, [*notes, f"errors: {rule.error or 'none'}"], ())
+            return _Bands(schema.bands.system, lines, [*notes, f"errors: {rule.error or 'none'}"], ())
     return None
 
 
@@ -307,11 +307,8 @@ def _own_bands(table: RawTable) -> _Bands | None:
     )
     if len(bands) < _FEWEST_OWN:
         return None
-    lines = [
-        "bands:",
-        f"  system: {re.sub(r'[^A-Za-z0-9]', '_', table.path.stem)}_bands",
-        "  table:   # name: [pivot, width, narrow or broad]; Å",
-    ]
+    lines = [re.sub(r"[^A-Za-z0-9]", "_", table.path.stem) + "_bands"]
+    lines += ["  table:   # name: [pivot, width, narrow or broad]; Å"]
     lines += [f"    {band}: [TO_FILL, TO_FILL, narrow]" for band in bands]
     notes = [f"bands: {len(bands)} of no known system, as {pattern}; pivots and widths are to be filled in"]
     return _drafted(table, lines, notes, pattern, error, tuple(pattern.replace("{band}", band) for band in bands))
@@ -320,11 +317,14 @@ def _own_bands(table: RawTable) -> _Bands | None:
 def _drafted(
     table: RawTable, bands: list[str], notes: list[str], pattern: str, error: str | None, columns: tuple[str, ...]
 ) -> _Bands:
-    """Return the lines of a draft from the bands and the patterns of their columns."""
+    """Return the lines of a draft from the band system, lines on its bands, and the patterns of their columns."""
+    system, *own = bands
     unit, scale, why = _unit(table, [column for column in columns if column in table.columns])
     kind = "none" if error is None else "magnitude" if unit == "ab_magnitude" else "absolute"
     lines = [
-        *bands,
+        "bands:",
+        f"  system: {system}",
+        *own,
         "",
         "photometry:",
         f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}   # a model refuses another measurement",
@@ -332,7 +332,7 @@ def _drafted(
     lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
     lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]
     lines += [f"    error_kind: {kind}", "", "quality:", "  sentinels: [99, -99, -9999]   # GUESS", "  min_bands: 1"]
-    return _Bands(lines, [*notes, f"unit: {unit} ({why})", f"errors: {error or 'none found'}"], columns)
+    return _Bands(system, lines, [*notes, f"unit: {unit} ({why})", f"errors: {error or 'none found'}"], columns)
 
 
 def _patterns(table: RawTable, bands: tuple[str, ...]) -> Counter[str]:

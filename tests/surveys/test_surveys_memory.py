@@ -157,9 +157,12 @@ def test_what_cannot_be_understood_is_said() -> None:
         Catalogue.from_table(frame, columns={"flux": "f_{band}"})
     with pytest.raises(ConfigError, match=r"there is no role 'fluxx'. Did you mean 'flux'\?"):
         Catalogue.from_table(frame, "jpas_idr202406", columns={"fluxx": "f_{band}"})
+    for role in ("magnitude", "morphology", "class", "z", "tile", "error"):
+        with pytest.raises(CatalogueError, match=rf"has no column 'ra2' for {role}\. Did you mean 'ra'\?"):
+            Catalogue.from_table(frame, "jpas_idr202406", columns={"flux": "f_{band}", role: "ra2"})
     with pytest.raises(ConfigError, match=r"has no photometry 'FLUX_AUT'. Did you mean 'FLUX_AUTO'\?"):
         Catalogue.from_table(frame, "jpas_idr202406", columns={"flux": "f_{band}"}, photometry="FLUX_AUT")
-    with pytest.raises(CatalogueError, match="it lacks f_J0915"):
+    with pytest.raises(CatalogueError, match="DataFrame: has no column 'f_J0915' for flux"):
         flux = {**{band: f"f_{band}" for band in BANDS[:20]}, "J0900": "f_J0915"}
         Catalogue.from_table(frame, "jpas_idr202406", bands=flux)
     with pytest.raises(CatalogueError, match="a path, an astropy Table or a pandas DataFrame, not from dict"):

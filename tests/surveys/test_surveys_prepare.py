@@ -198,6 +198,9 @@ def test_several_files_of_each_kind_are_joined(files: dict[str, Path], tmp_path:
     assert (data.target.label >= 0).sum() == 160
     assert (data.counts.label_files.repeated, data.counts.label_files.contradictory) == (40, 0)
     assert data.counts.label_files.rows == 200
+    Table.read(labels[1]).to_pandas().rename(columns={"Z": "redshift"}).to_csv(tmp_path / "zb.csv", index=False)
+    with pytest.raises(CatalogueError, match=r"zb.csv: has no column 'Z' for z"):
+        prepare(files["source"], targets, [labels[0], tmp_path / "zb.csv"], columns={"labels": {"z": "Z"}})
 
 
 def test_wildcards_that_no_shell_spelt_out_stand_for_their_files(files: dict[str, Path]) -> None:

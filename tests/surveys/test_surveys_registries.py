@@ -36,7 +36,7 @@ def dummy_survey(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[st
     (folder / "surveys" / "dummy.yaml").write_text(SURVEY)
     monkeypatch.setattr(schema, "configs_folder", lambda: folder)
     yield "dummy"
-    schema.load_schema.cache_clear()
+    schema._shipped_schema.cache_clear()
 
 
 def _csv(path: Path) -> Path:

@@ -1,5 +1,7 @@
 """Survey files: what they may say, and what is said when they are wrong."""
 
+from pathlib import Path
+
 import pytest
 
 from jpas_gbm.errors import ConfigError
@@ -80,3 +82,14 @@ def test_a_wrong_survey_file_says_what_is_wrong(tmp_path, text, message):
 def test_unknown_survey_names_the_nearest(name):
     with pytest.raises(ConfigError, match=r"no survey file '.*'.* Shipped: .*desi_dr1, .*path to a YAML file"):
         load_schema(name)
+
+
+def test_a_survey_file_is_read_as_it_stands(tmp_path: Path) -> None:
+    mine = tmp_path / "mine.yaml"
+    for unit, missing in (("f_nu", -9.0), ("f_lambda", -1.0)):
+        way = f"  - {{name: F, flux: F, error_kind: none, unit: {unit}}}\n"
+        rules = f"quality: {{sentinels: [{missing}]}}\nphotometry:\n"
+        mine.write_text(f"extends: jpas_idr202406\ntitle: mine\n{rules}{way}")
+        found = load_schema(str(mine))
+        assert found.photometry[0].unit == unit and found.quality.sentinels == (missing,)
+    assert load_schema("splus") is load_schema("splus")
