@@ -36,7 +36,8 @@ from jpas_gbm.simulation.observe import draw_shift, draw_tiles, mock_means, nois
 from jpas_gbm.simulation.parents import _SKY_LINES, ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra import transmission
-from jpas_gbm.simulation.spectra_files import SpectraBlock, Templates, read_spectra
+from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_tables import SpectraBlock, Templates
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import (
     WAVELENGTH,

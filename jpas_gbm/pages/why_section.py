@@ -21,7 +21,7 @@ from .figures.attribution import (
     stability_figure,
     stages_figure,
 )
-from .figures.objects import object_bands_figure, waterfall_figure
+from .figures.lists import object_bands_figure, waterfall_figure
 from .figures.plates import BLUE, WIDE, Panel, Plate, plates_of, register_plate
 from .sections import Block, ResultKind, blocks_of, numbered, register_kind
 

@@ -22,7 +22,7 @@ from .spectra import (
     small_magellanic,
     spectra_file,
 )
-from .spectra_files import SpectraBlock, Templates
+from .spectra_tables import SpectraBlock, Templates
 from .stars import star
 from .throughput import STEP, WAVELENGTH, Curve, Throughput, band_operator, rebinned
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,8 +14,8 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native, number_columns
 from ..surveys.formats.several import spelt_out
-from ..surveys.packing import spelt_numbers
 from ..surveys.units import check_f_lambda, check_wavelengths, vacuum_wavelengths
+from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_table, words_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -24,116 +24,15 @@ SPECTYPES = ("QSO", "GALAXY", "STAR")
 """The classes that spectra have."""
 
 
-@dataclass(frozen=True, eq=False)
-class SpectraBlock:
-    """Some observed spectra on one wavelength grid, and what is known of each.
-
-    Parameters
-    ----------
-    wavelength : array of float64, shape (m,)
-        Vacuum wavelengths in Å, increasing, in the observer's frame.
-    flux : array of float32, shape (n, m)
-        f_λ in any unit (1e-17 erg / s / cm² / Å in archives); NaN where nothing was measured.
-    ivar : array of float32, shape (n, m)
-        Inverse variance of `flux`; 0 where masked.
-    name : tuple of str
-        What each spectrum is called in messages and as the parent of mocks: file and row.
-    object_id : array of int64, shape (n,)
-        TARGETID, THING_ID, or an id that plate, MJD and fibre make; -1 where there is none.
-    spectype, subtype : array of str, shape (n,)
-        QSO, GALAXY or STAR (empty where unknown), and the pipeline's subclass.
-    z : array of float64, shape (n,)
-        Redshift; NaN where unknown.
-    warning : array of int64, shape (n,)
-        ZWARN or ZWARNING; 0 is good.
-    ra, dec : array of float64, shape (n,)
-        Degrees; NaN where unknown.
-    ebv : array of float64, shape (n,)
-        E(B-V) of the Galaxy in front, as the file gives it; NaN where it does not.
-    """
-
-    wavelength: np.ndarray
-    flux: np.ndarray
-    ivar: np.ndarray
-    name: tuple[str, ...]
-    object_id: np.ndarray
-    spectype: np.ndarray
-    subtype: np.ndarray
-    z: np.ndarray
-    warning: np.ndarray
-    ra: np.ndarray
-    dec: np.ndarray
-    ebv: np.ndarray
-
-    def __len__(self) -> int:
-        return len(self.name)
-
-    def take(self, rows: np.ndarray) -> SpectraBlock:
-        """Return some of the spectra: indices or a mask, shape (k,) or (n,).
-
-        Parameters
-        ----------
-        rows : array of int, shape (k,), or of bool, shape (n,)
-            Which.
-
-        Returns
-        -------
-        SpectraBlock
-        """
-        index = np.arange(len(self))[rows]
-        fields = ("flux", "ivar", "object_id", "spectype", "subtype", "z", "warning", "ra", "dec", "ebv")
-        changed = {name: getattr(self, name)[index] for name in fields}
-        return replace(self, name=tuple(self.name[i] for i in index), **changed)
-
-    @property
-    def good(self) -> np.ndarray:
-        """Pixels that were measured, bool (n, m)."""
-        return (self.ivar > 0) & np.isfinite(self.flux)
-
-
-@dataclass(frozen=True, eq=False)
-class Templates:
-    """Noise-free spectra at rest: sums of a few vectors.
-
-    Parameters
-    ----------
-    wavelength : array of float64, shape (m,)
-        Vacuum wavelengths in Å, increasing.
-    vectors : array of float32, shape (k, m)
-        f_λ in any unit; NaN outside a template's range.
-    coefficients : array of float32, shape (n, k)
-        Of the n templates; none (n = 0) where a file holds vectors alone.
-    name : tuple of str
-        What each template is called.
-    spectype : str
-        QSO, GALAXY or STAR; empty where unknown.
-    subtype : tuple of str
-        Of each template.
-    file : str
-        Where they are from.
-    """
-
-    wavelength: np.ndarray
-    vectors: np.ndarray
-    coefficients: np.ndarray
-    name: tuple[str, ...]
-    spectype: str
-    subtype: tuple[str, ...]
-    file: str
-
-    def __len__(self) -> int:
-        return len(self.name)
-
-
 def read_spectra(files: Iterable[str | Path]) -> Iterator[SpectraBlock | Templates]:
     """Read spectra file by file; of what kind each file is, it says itself.
 
     Parameters
     ----------
     files : iterable of path
-        DESI coadds (with the redrock file beside them), SDSS or BOSS spec files, redrock templates, ``.npz`` or
-        Parquet tables of spectra, two-column text templates. A folder stands for its files. ``QSO=``, ``GALAXY=`` or
-        ``STAR=`` before a path gives the class of spectra whose file does not say it.
+        DESI coadds (with the redrock file beside them), SDSS or BOSS spec files, redrock templates, ``.npz``,
+        Parquet or FITS tables of spectra, tables of two columns (text or FITS). A folder stands for its files.
+        ``QSO=``, ``GALAXY=`` or ``STAR=`` before a path gives the class of spectra whose file does not say it.
 
     Yields
     ------
@@ -224,9 +123,7 @@ def _class(word: str, path: Path) -> str:
 
 
 def _reader(path: Path) -> Callable[[Path], Iterator[SpectraBlock | Templates]]:
-    readers = dict.fromkeys((".txt", ".dat", ".csv", ".ascii"), _read_columns)
-    readers |= {".npz": _read_npz, ".parquet": _read_parquet, ".pq": _read_parquet}
-    readers |= {".fits": _read_fits, ".fit": _read_fits}
+    readers = {**TABLES, ".fits": _read_fits, ".fit": _read_fits}
     ending = path.suffix.lower()
     if path.name.lower().endswith(".fits.gz") or ending in readers:
         return readers.get(ending, _read_fits)
@@ -245,9 +142,12 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
                 yield _redrock(hdus, path)
             elif len(hdus) > 1 and _has(hdus[1], "loglam", "flux", "ivar"):
                 yield _sdss(hdus, path)
+            elif (table := next((one for one in hdus if _has(one, "flux")), None)) is not None:
+                yield from read_fits_table(table, hdus[0].header, path)
             else:
-                said = f"is a FITS file of no kind of spectra known here, with {', '.join(sorted(filter(None, names)))}"
-                raise CatalogueError(f"{path}: {said}. Known are DESI coadds, SDSS spec files, redrock templates.")
+                held = ", ".join(sorted(filter(None, names)))
+                known = "DESI coadds, SDSS spec files, redrock templates, tables of wavelength and flux"
+                raise CatalogueError(f"{path}: is a FITS file of no kind of spectra, with {held}. Known are {known}.")
     except CatalogueError:
         raise
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
@@ -259,10 +159,6 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
 def _has(hdu: object, *names: str) -> bool:
     columns = getattr(hdu, "columns", None)
     return columns is not None and set(names) <= {name.lower() for name in columns.names}
-
-
-def _text(values: np.ndarray) -> np.ndarray:
-    return np.char.strip(np.asarray(values).astype(str))
 
 
 def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
@@ -289,8 +185,8 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     made = (plate * 100_000 + mjd) * 10_000 + fibre
     return SpectraBlock(
         vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header), flux[None], ivar[None],
-        (path.name,), np.where(thing > 0, thing, made), _text(value("CLASS", default="")),
-        _text(value("SUBCLASS", default="")), value("Z").astype(np.float64),
+        (path.name,), np.where(thing > 0, thing, made), words_of(value("CLASS", default="")),
+        words_of(value("SUBCLASS", default="")), value("Z").astype(np.float64),
         value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA").astype(np.float64),
         value("PLUG_DEC", "DEC").astype(np.float64), np.where(ebv > 0, ebv, np.nan).astype(np.float64),
     )  # fmt: skip
@@ -316,7 +212,7 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
             place = {int(t): i for i, t in enumerate(known["TARGETID"])}
             rows = np.array([place.get(int(t), -1) for t in fibres["TARGETID"]])
             has = rows >= 0
-            spectype[has], subtype[has] = _text(known["SPECTYPE"])[rows[has]], _text(known["SUBTYPE"])[rows[has]]
+            spectype[has], subtype[has] = words_of(known["SPECTYPE"])[rows[has]], words_of(known["SUBTYPE"])[rows[has]]
             z[has], warning[has] = known["Z"][rows[has]], known["ZWARN"][rows[has]]
     return SpectraBlock(
         wavelength, flux, ivar, tuple(f"{path.name}[{i}]" for i in range(n)),
@@ -363,138 +259,3 @@ def _redrock(hdus: HDUList, path: Path) -> Templates:
         tuple(f"{path.name}[{i}]" for i in range(len(many))), str(head["RRTYPE"]).strip(),
         (subtype,) * len(many), path.name,
     )  # fmt: skip
-
-
-_GRID = ("wavelength", "loglam", "flux")
-_KEYS = {
-    "wavelength": ("wavelength", "wave", "lambda", "lam"),
-    "loglam": ("loglam", "logwave"),
-    "flux": ("flux",),
-    "ivar": ("ivar",),
-    "error": ("error", "err", "sigma", "flux_error", "flux_err", "fluxerr", "e_flux", "uncertainty", "noise"),
-    "z": ("z", "redshift"),
-    "id": ("targetid", "specid", "object_id", "id", "thing_id"),
-    "spectype": ("spectype", "class", "cls"),
-    "subtype": ("subtype", "subclass", "sub", "name"),
-    "warning": ("zwarn", "zwarning", "redshift_warning"),
-    "ra": ("ra", "target_ra"),
-    "dec": ("dec", "target_dec"),
-    "ebv": ("ebv",),
-}
-
-
-def _key(names: Iterable[str], what: str) -> str | None:
-    known = {name.lower(): name for name in names}
-    return next((known[key] for key in _KEYS[what] if key in known), None)
-
-
-def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
-    """Arrays of one grid: wavelength (or loglam), flux (n, m), and ivar, z, ids where spectra were observed."""
-    try:
-        with np.load(path, allow_pickle=False) as store:
-            names = [name for name in store.files if _readable(store, name)]
-            wave, log, flux = (_key(names, what) for what in _GRID)
-            if flux is None or (wave is None and log is None):
-                raise CatalogueError(f"{path}: has no flux on wavelengths. It has {', '.join(names)}.")
-            grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
-            values = np.atleast_2d(np.asarray(store[flux], dtype=np.float32))
-            given = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
-    if grid.ndim != 1:
-        raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
-    for what in {"ivar", "error"} & given.keys():
-        given[what] = np.atleast_2d(given[what])
-    yield from _from_columns(path, grid, values, given)
-
-
-def _readable(store: np.lib.npyio.NpzFile, name: str) -> bool:
-    """Return whether an array is of numbers or text: nothing is unpickled."""
-    try:
-        store[name]
-    except ValueError:
-        return False
-    return True
-
-
-def _from_columns(
-    path: Path, grid: np.ndarray, flux: np.ndarray, given: dict[str, np.ndarray]
-) -> Iterator[SpectraBlock | Templates]:
-    """Yield the rows of a table: observed where there are inverse variances, else templates at rest, by class."""
-    n = len(flux)
-    for what, values in given.items():
-        if values.dtype.kind == "O" and values.ndim == 1:
-            words = np.array(["" if value is None else str(value) for value in values])
-            given[what] = values.astype(np.float64) if any(isinstance(v, float) for v in values) else words
-        elif values.ndim == 0:
-            given[what] = np.full(n, values)
-    if len({n, *map(len, given.values())}) > 1:
-        raise CatalogueError(f"{path}: its arrays have different numbers of rows.")
-    for what, values in {"flux": flux, "ivar": flux, "error": flux, **given}.items():
-        if what in ("flux", "ivar", "error") and values.shape != (n, len(grid)):
-            raise CatalogueError(f"{path}: {what} has {values.shape[-1]} pixels a row, wavelength has {len(grid)}.")
-    if "error" in given and "ivar" not in given:
-        error = np.asarray(given["error"], dtype=np.float64)
-        given["ivar"] = np.divide(1.0, error**2, out=np.zeros_like(error), where=np.isfinite(error) & (error > 0))
-    names = np.array([f"{path.name}[{i}]" for i in range(n)])
-    text = {what: _text(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
-
-    def number(what: str, whole: bool = False) -> np.ndarray:
-        values = given.get(what, np.full(n, -1 if whole else np.nan))
-        if values.dtype.kind in "US":
-            values = spelt_numbers(values, whole, f"{path}[{what}]", 0)
-        if whole and values.dtype.kind == "f" and (np.abs(values) > 2.0**53).any():
-            raise CatalogueError(f"{path}: its ids are stored as floating point, which corrupts those above 2^53.")
-        return np.ma.filled(np.ma.masked_invalid(values), -1).astype(np.int64) if whole else values.astype(np.float64)
-
-    if "ivar" not in given:
-        if (np.abs(np.nan_to_num(number("z"))) > 0.01).any():
-            raise CatalogueError(f"{path}: has redshifts, as observed spectra do, and neither ivar nor error. Add one.")
-        for kind in np.unique(text["spectype"]):
-            rows = text["spectype"] == kind
-            own = tuple(text["subtype"][rows].tolist())
-            eye = np.eye(int(rows.sum()), dtype=np.float32)
-            yield Templates(grid, flux[rows], eye, tuple(names[rows].tolist()), str(kind), own, path.name)
-        return
-    yield SpectraBlock(
-        grid, flux, np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)), tuple(names.tolist()),
-        number("id", whole=True), text["spectype"], text["subtype"], number("z"),
-        np.nan_to_num(number("warning")).astype(np.int64), number("ra"), number("dec"), number("ebv"),
-    )  # fmt: skip
-
-
-def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
-    """A table with a spectrum in each row, as SPARCL exports it; rows of one grid become a block."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        table = pq.read_table(path)
-    except (OSError, pa.ArrowException) as error:
-        raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
-    names = table.column_names
-    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(names, what))}
-    if (logs := held.pop("loglam", None)) and "wavelength" not in held:
-        held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
-    if not {"wavelength", "flux"} <= held.keys():
-        raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
-    grids: dict[bytes, list[int]] = {}
-    for row, wave in enumerate(held.pop("wavelength")):
-        pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error") if what in held}
-        if wave is None or pixels != {np.shape(wave)}:
-            raise CatalogueError(
-                f"{path}: row {row} has not as many fluxes, ivar or error as wavelengths. Drop the row."
-            )
-        grids.setdefault(np.asarray(wave, dtype=np.float64).tobytes(), []).append(row)
-    for grid, rows in grids.items():
-        given = {what: np.array([values[row] for row in rows]) for what, values in held.items()}
-        yield from _from_columns(path, np.frombuffer(grid), given.pop("flux").astype(np.float32), given)
-
-
-def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
-    """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
-    table = number_columns(path)
-    if len(table) < 10:
-        raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")
-    one = np.ones((1, 1), dtype=np.float32)
-    yield Templates(table[:, 0], table[None, :, 1].astype(np.float32), one, (path.name,), "", (path.stem,), path.name)

@@ -325,6 +325,10 @@ def load_schema(name: str) -> SurveySchema:
         Name of a shipped survey such as ``jpas_idr202406``, or a path to a YAML file. A file may
         say ``extends: jpas_idr202406`` and state only what differs.
 
+    Returns
+    -------
+    SurveySchema
+
     Raises
     ------
     ConfigError

@@ -292,6 +292,35 @@ def check_f_lambda(text: str | None, place: object) -> None:
         )
 
 
+def angstroms(text: str | None, place: object) -> float:
+    """Return the Å in one of a unit of wavelength; a unit that is not stated is Å.
+
+    Parameters
+    ----------
+    text : str, optional
+        As the file states it.
+    place : path or str
+        For the message.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    CatalogueError
+        If it is no unit of length.
+    """
+    from astropy import units as u
+
+    if text is None or says_nothing(text):
+        return 1.0
+    unit = _parsed({"angstroms": "Angstrom", "angstrom": "Angstrom"}.get(text.strip().lower(), text))
+    if unit is None or not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.AA):
+        raise CatalogueError(f"{place}: its wavelengths are in {text!r}; Å or another length is expected.")
+    return float(unit.to(u.AA))
+
+
 def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object]) -> np.ndarray:
     """Return vacuum wavelengths, where the header says that they are in air.
 

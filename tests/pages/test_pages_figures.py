@@ -34,7 +34,7 @@ from jpas_gbm.pages.figures.data import (
     shares_figure,
     spectrum_figure,
 )
-from jpas_gbm.pages.figures.objects import object_bands_figure, waterfall_figure
+from jpas_gbm.pages.figures.lists import object_bands_figure, waterfall_figure
 from jpas_gbm.pages.figures.plates import COLOURS, RULES, class_look, regime_look
 from jpas_gbm.pages.figures.probabilities import (
     covered_figure,

@@ -18,7 +18,7 @@ from jpas_gbm.explanation.blocks import LINES
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.pages.figures.attribution import mark_lines
 from jpas_gbm.pages.figures.data import _frame, _out_of_frame, map_figure, spectrum_figure
-from jpas_gbm.pages.figures.objects import waterfall_figure
+from jpas_gbm.pages.figures.lists import waterfall_figure
 from jpas_gbm.pages.figures.plates import key_figure, plates_of
 from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure

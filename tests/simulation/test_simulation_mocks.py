@@ -15,7 +15,8 @@ from jpas_gbm.errors import CatalogueError, ConfigError, JpasGbmError, OutputErr
 from jpas_gbm.simulation.kinds import KIND
 from jpas_gbm.simulation.parents import ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
-from jpas_gbm.simulation.spectra_files import Templates, read_spectra
+from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_tables import Templates
 from jpas_gbm.simulation.throughput import (
     Curve,
     band_operator,

@@ -10,7 +10,8 @@ import pytest
 from astropy.io import fits
 
 from jpas_gbm.errors import CatalogueError
-from jpas_gbm.simulation.spectra_files import SpectraBlock, read_spectra
+from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_tables import SpectraBlock
 
 GRID = np.arange(3600.0, 9800.0, 2.0)
 FLUX = np.stack([(GRID / 5000) ** power for power in (-1.5, 0.5, -0.3)]).astype(np.float32)
@@ -172,3 +173,57 @@ def test_redshifts_beside_a_packed_coadd(tmp_path):
     assert next(iter(read_spectra([tmp_path / "coadd-1.fits.gz"]))).z[0] == 2.4
     pack("redrock-1.fits")
     assert next(iter(read_spectra([tmp_path / "coadd-1.fits.gz"]))).z[0] == 2.4
+
+
+def fits_table(path, names, header=(), **columns):
+    made = [fits.Column(name, form, array=values, unit=unit) for name, (form, values, unit) in columns.items()]
+    hdus = fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns(made)])
+    hdus[names].header.update(dict(header))
+    hdus.writeto(path / "t.fits")
+    return path / "t.fits"
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_a_fits_table_of_the_pixels_of_one_spectrum(tmp_path, place):
+    """As ESO, LAMOST and CALSPEC keep them: class and redshift in a header, other units of length, air."""
+    held = {"WAVELENGTH": ("D", GRID / 10, "nm"), "FLUX": ("E", FLUX[0], "erg / (s cm2 Angstrom)")}
+    held["SIGMA"] = ("E", FLUX[0] * 0 + 0.2, None)
+    head = {"REDSHIFT": 2.3, "CLASS": "QSO", "AIRORVAC": "air"}
+    (block,) = read_spectra([fits_table(tmp_path, place, head, **held)])
+    assert block.spectype.tolist() == ["QSO"] and block.z.tolist() == [2.3]
+    np.testing.assert_allclose(block.flux, FLUX[:1])
+    np.testing.assert_allclose(block.ivar, 25)
+    assert block.wavelength[700] - GRID[700] == pytest.approx(1.39, abs=0.02)
+
+
+def test_a_fits_table_of_templates_and_of_spectra(tmp_path):
+    (one,) = read_spectra(
+        ["STAR=" + str(fits_table(tmp_path, 1, loglam=("D", np.log10(GRID), None), flux=("E", FLUX[1], None)))]
+    )
+    assert one.spectype == "STAR" and one.vectors.shape == (1, len(GRID))
+    np.testing.assert_allclose(one.wavelength, GRID)
+    (tmp_path / "t.fits").unlink()
+    wide = f"{len(GRID)}E"
+    held = {"lambda": (f"{len(GRID)}D", np.tile(GRID, (3, 1)), "Angstrom"), "flux": (wide, FLUX, None)}
+    held |= {"ivar": (wide, FLUX * 0 + 4, None), "z": ("D", [2.3, 0, 0.4], None), "spectype": ("6A", KINDS, None)}
+    held["targetid"] = ("K", np.array([39627700000000001, 2, 3]), None)
+    (many,) = read_spectra([fits_table(tmp_path, 1, **held)])
+    assert many.spectype.tolist() == KINDS.tolist() and many.object_id[0] == 39627700000000001
+    np.testing.assert_allclose(many.flux, FLUX)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"wavelength": ("D", GRID, "Jy")}, r"t\.fits: its wavelengths are in 'Jy'; Å or another length"),
+        ({"flux": ("E", FLUX[0], "mJy")}, r"t\.fits: its fluxes are in 'mJy'; f_λ is expected"),
+        ({"wavelength": ("D", GRID / 10, None)}, r"t\.fits: its wavelengths end at 979\.8; that looks like nm"),
+    ],
+)
+def test_units_of_fits_tables(tmp_path, changed, message):
+    held = {"wavelength": ("D", GRID, None), "flux": ("E", FLUX[0], None), **changed}
+    with pytest.raises(CatalogueError, match=message):
+        list(read_spectra(["STAR=" + str(fits_table(tmp_path, 1, **held))]))
+    (tmp_path / "t.fits").unlink()
+    with pytest.raises(CatalogueError, match=r"t\.fits: has no columns of wavelengths and fluxes\. It has flux"):
+        list(read_spectra([fits_table(tmp_path, 1, flux=held["flux"][:2] + (None,))]))

@@ -19,9 +19,8 @@ _MODULES = {
     "probabilities": "roc purity reliability redshift",
     "data": "spectrum balance shares separation missing map",
     "attribution": "bands blocks features lines rest ridge pairs stability stages",
-    "objects": "waterfall object_bands",
     "tuning": "history importances front",
-    "lists": "list_yield list_sizes list_rivals",
+    "lists": "list_yield list_sizes list_rivals waterfall object_bands",
 }
 
 PLOTS = {name: module for module, names in _MODULES.items() for name in names.split()}

@@ -1,0 +1,319 @@
+"""Observed spectra and templates as blocks of one grid, and how tables of numbers hold them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import CatalogueError
+from ..store import native, number_columns
+from ..surveys.packing import spelt_numbers
+from ..surveys.units import angstroms, check_f_lambda, vacuum_wavelengths
+
+if TYPE_CHECKING:
+    from astropy.io.fits import BinTableHDU, Header
+
+
+@dataclass(frozen=True, eq=False)
+class SpectraBlock:
+    """Some observed spectra on one wavelength grid, and what is known of each.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Vacuum wavelengths in Å, increasing, in the observer's frame.
+    flux : array of float32, shape (n, m)
+        f_λ in any unit (1e-17 erg / s / cm² / Å in archives); NaN where nothing was measured.
+    ivar : array of float32, shape (n, m)
+        Inverse variance of `flux`; 0 where masked.
+    name : tuple of str
+        What each spectrum is called in messages and as the parent of mocks: file and row.
+    object_id : array of int64, shape (n,)
+        TARGETID, THING_ID, or an id that plate, MJD and fibre make; -1 where there is none.
+    spectype, subtype : array of str, shape (n,)
+        QSO, GALAXY or STAR (empty where unknown), and the pipeline's subclass.
+    z : array of float64, shape (n,)
+        Redshift; NaN where unknown.
+    warning : array of int64, shape (n,)
+        ZWARN or ZWARNING; 0 is good.
+    ra, dec : array of float64, shape (n,)
+        Degrees; NaN where unknown.
+    ebv : array of float64, shape (n,)
+        E(B-V) of the Galaxy in front, as the file gives it; NaN where it does not.
+    """
+
+    wavelength: np.ndarray
+    flux: np.ndarray
+    ivar: np.ndarray
+    name: tuple[str, ...]
+    object_id: np.ndarray
+    spectype: np.ndarray
+    subtype: np.ndarray
+    z: np.ndarray
+    warning: np.ndarray
+    ra: np.ndarray
+    dec: np.ndarray
+    ebv: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+    def take(self, rows: np.ndarray) -> SpectraBlock:
+        """Return some of the spectra: indices or a mask, shape (k,) or (n,).
+
+        Parameters
+        ----------
+        rows : array of int, shape (k,), or of bool, shape (n,)
+            Which.
+
+        Returns
+        -------
+        SpectraBlock
+        """
+        index = np.arange(len(self))[rows]
+        fields = ("flux", "ivar", "object_id", "spectype", "subtype", "z", "warning", "ra", "dec", "ebv")
+        changed = {name: getattr(self, name)[index] for name in fields}
+        return replace(self, name=tuple(self.name[i] for i in index), **changed)
+
+    @property
+    def good(self) -> np.ndarray:
+        """Pixels that were measured, bool (n, m)."""
+        return (self.ivar > 0) & np.isfinite(self.flux)
+
+
+@dataclass(frozen=True, eq=False)
+class Templates:
+    """Noise-free spectra at rest: sums of a few vectors.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Vacuum wavelengths in Å, increasing.
+    vectors : array of float32, shape (k, m)
+        f_λ in any unit; NaN outside a template's range.
+    coefficients : array of float32, shape (n, k)
+        Of the n templates; none (n = 0) where a file holds vectors alone.
+    name : tuple of str
+        What each template is called.
+    spectype : str
+        QSO, GALAXY or STAR; empty where unknown.
+    subtype : tuple of str
+        Of each template.
+    file : str
+        Where they are from.
+    """
+
+    wavelength: np.ndarray
+    vectors: np.ndarray
+    coefficients: np.ndarray
+    name: tuple[str, ...]
+    spectype: str
+    subtype: tuple[str, ...]
+    file: str
+
+    def __len__(self) -> int:
+        return len(self.name)
+
+
+def words_of(values: np.ndarray) -> np.ndarray:
+    """Return a column of text without blanks around its words.
+
+    Parameters
+    ----------
+    values : array of str or bytes, shape (n,)
+
+    Returns
+    -------
+    array of str, shape (n,)
+    """
+    return np.char.strip(np.asarray(values).astype(str))
+
+
+_GRID = ("wavelength", "loglam", "flux")
+_KEYS = {
+    "wavelength": ("wavelength", "wave", "lambda", "lam"),
+    "loglam": ("loglam", "logwave"),
+    "flux": ("flux",),
+    "ivar": ("ivar",),
+    "error": ("error", "err", "sigma", "flux_error", "flux_err", "fluxerr", "e_flux", "uncertainty", "noise"),
+    "z": ("z", "redshift"),
+    "id": ("targetid", "specid", "object_id", "id", "thing_id"),
+    "spectype": ("spectype", "class", "cls"),
+    "subtype": ("subtype", "subclass", "sub", "name"),
+    "warning": ("zwarn", "zwarning", "redshift_warning"),
+    "ra": ("ra", "target_ra"),
+    "dec": ("dec", "target_dec"),
+    "ebv": ("ebv",),
+}
+
+
+def _key(names: Iterable[str], what: str) -> str | None:
+    known = {name.lower(): name for name in names}
+    return next((known[key] for key in _KEYS[what] if key in known), None)
+
+
+def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
+    """Arrays of one grid: wavelength (or loglam), flux (n, m), and ivar, z, ids where spectra were observed."""
+    try:
+        with np.load(path, allow_pickle=False) as store:
+            names = [name for name in store.files if _readable(store, name)]
+            wave, log, flux = (_key(names, what) for what in _GRID)
+            if flux is None or (wave is None and log is None):
+                raise CatalogueError(f"{path}: has no flux on wavelengths. It has {', '.join(names)}.")
+            grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
+            values = np.atleast_2d(np.asarray(store[flux], dtype=np.float32))
+            given = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
+    except (OSError, ValueError, KeyError, EOFError) as error:
+        raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
+    if grid.ndim != 1:
+        raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
+    for what in {"ivar", "error"} & given.keys():
+        given[what] = np.atleast_2d(given[what])
+    yield from _from_columns(path, grid, values, given)
+
+
+def _readable(store: np.lib.npyio.NpzFile, name: str) -> bool:
+    """Return whether an array is of numbers or text: nothing is unpickled."""
+    try:
+        store[name]
+    except ValueError:
+        return False
+    return True
+
+
+def _from_columns(
+    path: Path, grid: np.ndarray, flux: np.ndarray, given: dict[str, np.ndarray]
+) -> Iterator[SpectraBlock | Templates]:
+    """Yield the rows of a table: observed where there are inverse variances, else templates at rest, by class."""
+    n = len(flux)
+    for what, values in given.items():
+        if values.dtype.kind == "O" and values.ndim == 1:
+            words = np.array(["" if value is None else str(value) for value in values])
+            given[what] = values.astype(np.float64) if any(isinstance(v, float) for v in values) else words
+        elif values.ndim == 0:
+            given[what] = np.full(n, values)
+    if len({n, *map(len, given.values())}) > 1:
+        raise CatalogueError(f"{path}: its arrays have different numbers of rows.")
+    for what, values in {"flux": flux, "ivar": flux, "error": flux, **given}.items():
+        if what in ("flux", "ivar", "error") and values.shape != (n, len(grid)):
+            raise CatalogueError(f"{path}: {what} has {values.shape[-1]} pixels a row, wavelength has {len(grid)}.")
+    if "error" in given and "ivar" not in given:
+        error = np.asarray(given["error"], dtype=np.float64)
+        given["ivar"] = np.divide(1.0, error**2, out=np.zeros_like(error), where=np.isfinite(error) & (error > 0))
+    names = np.array([f"{path.name}[{i}]" for i in range(n)])
+    text = {what: words_of(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
+
+    def number(what: str, whole: bool = False) -> np.ndarray:
+        values = given.get(what, np.full(n, -1 if whole else np.nan))
+        if values.dtype.kind in "US":
+            values = spelt_numbers(values, whole, f"{path}[{what}]", 0)
+        if whole and values.dtype.kind == "f" and (np.abs(values) > 2.0**53).any():
+            raise CatalogueError(f"{path}: its ids are stored as floating point, which corrupts those above 2^53.")
+        return np.ma.filled(np.ma.masked_invalid(values), -1).astype(np.int64) if whole else values.astype(np.float64)
+
+    if "ivar" not in given:
+        if (np.abs(np.nan_to_num(number("z"))) > 0.01).any():
+            raise CatalogueError(f"{path}: has redshifts, as observed spectra do, and neither ivar nor error. Add one.")
+        for kind in np.unique(text["spectype"]):
+            rows = text["spectype"] == kind
+            own = tuple(text["subtype"][rows].tolist())
+            eye = np.eye(int(rows.sum()), dtype=np.float32)
+            yield Templates(grid, flux[rows], eye, tuple(names[rows].tolist()), str(kind), own, path.name)
+        return
+    yield SpectraBlock(
+        grid, flux, np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)), tuple(names.tolist()),
+        number("id", whole=True), text["spectype"], text["subtype"], number("z"),
+        np.nan_to_num(number("warning")).astype(np.int64), number("ra"), number("dec"), number("ebv"),
+    )  # fmt: skip
+
+
+def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
+    """A table with a spectrum in each row, as SPARCL exports it; rows of one grid become a block."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(path)
+    except (OSError, pa.ArrowException) as error:
+        raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
+    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(table.column_names, what))}
+    yield from _from_rows(path, held, table.column_names)
+
+
+def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[SpectraBlock | Templates]:
+    """Read a table with a spectrum in each row, or with the pixels of one, whose class and redshift headers may give.
+
+    Parameters
+    ----------
+    table : BinTableHDU
+        With a column of fluxes.
+    first : Header
+        Of the file.
+    path : Path
+        For messages.
+
+    Yields
+    ------
+    SpectraBlock or Templates
+
+    Raises
+    ------
+    CatalogueError
+        If it has no wavelengths, or states units of another kind.
+    """
+    keys = {what: key for what in _KEYS if (key := _key(table.columns.names, what))}
+    held = {what: list(native(table.data[key])) for what, key in keys.items()}
+    check_f_lambda(table.columns[keys["flux"]].unit, path)
+    if not np.shape(held["flux"][:1])[1:]:
+        held = {what: [np.array(values)] for what, values in held.items()}
+        for head in (table.header, first):
+            held |= {what: [head[key]] for what in _KEYS if what not in held and (key := _key(head, what))}
+    if "wavelength" in held:
+        size = angstroms(table.columns[keys["wavelength"]].unit, path)
+        held["wavelength"] = [size * wave for wave in held["wavelength"]]
+    yield from _from_rows(path, held, table.columns.names, {**first, **table.header})
+
+
+def _from_rows(
+    path: Path, held: dict[str, list[Any]], names: Sequence[str], header: Mapping[str, object] = MappingProxyType({})
+) -> Iterator[SpectraBlock | Templates]:
+    """Yield spectra that stand one in a row; rows of one grid become a block."""
+    if (logs := held.pop("loglam", None)) and "wavelength" not in held:
+        held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
+    if not {"wavelength", "flux"} <= held.keys():
+        raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
+    grids: dict[bytes, list[int]] = {}
+    for row, wave in enumerate(held.pop("wavelength")):
+        pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error") if what in held}
+        if wave is None or pixels != {np.shape(wave)}:
+            raise CatalogueError(
+                f"{path}: row {row} has not as many fluxes, ivar or error as wavelengths. Drop the row."
+            )
+        grids.setdefault(np.asarray(wave, dtype=np.float64).tobytes(), []).append(row)
+    for grid, rows in grids.items():
+        given = {what: np.array([values[row] for row in rows]) for what, values in held.items()}
+        wave = vacuum_wavelengths(np.frombuffer(grid), header)
+        yield from _from_columns(path, wave, given.pop("flux").astype(np.float32), given)
+
+
+def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
+    """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
+    table = number_columns(path)
+    if len(table) < 10:
+        raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")
+    one = np.ones((1, 1), dtype=np.float32)
+    yield Templates(table[:, 0], table[None, :, 1].astype(np.float32), one, (path.name,), "", (path.stem,), path.name)
+
+
+TABLES = {
+    **dict.fromkeys((".txt", ".dat", ".csv", ".ascii"), _read_columns),
+    ".npz": _read_npz,
+    ".parquet": _read_parquet,
+    ".pq": _read_parquet,
+}
+"""What reads spectra of a file, by the ending of its name."""
