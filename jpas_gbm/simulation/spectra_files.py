@@ -147,7 +147,8 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
             else:
                 held = ", ".join(sorted(filter(None, names)))
                 known = "DESI coadds, SDSS spec files, redrock templates, tables of wavelength and flux"
-                raise CatalogueError(f"{path}: is a FITS file of no kind of spectra, with {held}. Known are {known}.")
+                what = f"{path}: is a FITS file of no kind of spectra known here, with {held}."
+                raise CatalogueError(f"{what} Known are {known}.")
     except CatalogueError:
         raise
     except (OSError, ValueError, KeyError, IndexError, TypeError) as error:
