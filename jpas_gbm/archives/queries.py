@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from ..atomic import atomic_files
+from ..atomic import atomic_files, clear_leftovers
 from ..errors import ArchiveError, BundleError, CatalogueError, OutputError
 from ..run import Progress
 from ..sealed import read_companion, seal_companion
@@ -157,6 +157,8 @@ class Cache:
         place = self._place(url, query, suffix)
         companion = place.with_name(place.name + ".json")
         if self.has(url, query, suffix):
+            for path in (place, companion):  # a run that was killed after it had kept the answer
+                clear_leftovers(path)
             try:
                 return place, from_plain(Kept, read_companion(companion, place))
             except (BundleError, ValueError) as error:

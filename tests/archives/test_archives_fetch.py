@@ -179,6 +179,20 @@ def test_a_damaged_block_is_asked_for_again(small_sky, fake, user, tmp_path, cap
     assert_whole(tmp_path / "two" / "catalogue.fits", small_sky[1])
 
 
+def test_what_a_kill_left_beside_an_answer_in_the_cache_is_cleared(small_sky, fake, user, tmp_path):
+    options = user.config(fake)
+    jg.fetch("small", tmp_path / "one", tiles="all", **options)
+    asked, answers = len(fake.queries), [path for path in user.cache.rglob("*") if path.is_file()]
+    for path in answers:  # killed after it was moved into place
+        left = path.with_name(f".{path.name}.0123abcd.partial")
+        left.mkdir()
+        (left / "lock").touch()
+    jg.fetch("small", tmp_path / "two", tiles="all", **options)
+    assert len(fake.queries) == asked
+    assert sorted(answers) == sorted(path for path in user.cache.rglob("*") if path.is_file())
+    assert not list(user.cache.rglob("*.partial"))
+
+
 def test_refresh_asks_anew_once(small_sky, fake, user, tmp_path):
     options = user.config(fake)
     jg.fetch("small", tmp_path / "one", tiles="all", **options)
