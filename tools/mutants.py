@@ -128,15 +128,13 @@ def _parents(tree: ast.AST) -> dict[ast.AST, ast.AST]:
 
 def _words_only(node: ast.AST, parents: dict[ast.AST, ast.AST]) -> bool:
     """Return whether a node is part of a message, a type or a field's default that is text."""
+    generic = ("dict", "list", "tuple", "Literal", "Annotated")
     while node in parents:
         above = parents[node]
         if isinstance(above, (ast.Raise, ast.JoinedStr)):
             return True
-        if isinstance(above, (ast.AnnAssign, ast.arg)) and node is getattr(above, "annotation", None):
+        if node in (getattr(above, "annotation", None), getattr(above, "returns", None)):
             return True
-        if isinstance(above, (ast.FunctionDef,)) and node is above.returns:
-            return True
-        generic = ("dict", "list", "tuple", "Literal", "Annotated")
         if isinstance(above, ast.Subscript) and node is above.slice and getattr(above.value, "id", "") in generic:
             return True
         node = above
@@ -172,18 +170,12 @@ def changes(tree: ast.Module) -> Iterator[tuple[ast.AST, str, Callable[[], Calla
             new = ast.Or if isinstance(node.op, ast.And) else ast.And
             yield node, f"{type(node.op).__name__} -> {new.__name__}", _swap(node, "op", new())
         elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert, ast.USub)):
-            yield (
-                node,
-                f"no {type(node.op).__name__}",
-                _swap(node, "op", ast.UAdd())
-                if isinstance(node.op, ast.USub)
-                else _stands_for(node, node.operand, parents),
-            )
+            plain = isinstance(node.op, ast.USub)
+            without = _swap(node, "op", ast.UAdd()) if plain else _stands_for(node, node.operand, parents)
+            yield node, f"no {type(node.op).__name__}", without
         elif isinstance(node, ast.Constant) and isinstance(node.value, (bool, int, float)):
-            if isinstance(node.value, bool):
-                value: object = not node.value
-            else:
-                value = node.value + 1 if isinstance(node.value, int) else (node.value * 2 or 1.0)
+            more = node.value + 1 if isinstance(node.value, int) else (node.value * 2 or 1.0)
+            value = not node.value if isinstance(node.value, bool) else more
             yield node, f"{node.value} -> {value}", _swap(node, "value", value)
         elif isinstance(node, ast.If):
             yield node, "test turned", _swap(node, "test", ast.UnaryOp(ast.Not(), node.test))
@@ -397,10 +389,8 @@ def tests_of(mutant: Mutant, lines: dict[int, set[str]], seconds: dict[str, floa
     names = {one.rsplit("|", 1)[0] for one in contexts}
     if any(one.endswith("|setup") for one in contexts):  # a fixture of all tests of its file, and of others
         names |= {test for test in seconds if test.split("::")[0] in {name.split("::")[0] for name in names}}
-    if not names:
-        names = set(seconds) if mutant.line in lines else set()
-    if not names:
-        return []
+    if not names and mutant.line in lines:
+        names = set(seconds)
     chosen, spent = [], 0.0
     for name in sorted(names, key=lambda one: seconds.get(one, 1.0)):
         spent += seconds.get(name, 1.0)
@@ -408,6 +398,12 @@ def tests_of(mutant: Mutant, lines: dict[int, set[str]], seconds: dict[str, floa
             break
         chosen.append(name)
     return chosen
+
+
+def _judged() -> dict[str, dict[str, object]]:
+    place = BUILD / "judged.jsonl"
+    rows = map(json.loads, place.read_text(encoding="utf-8").splitlines() if place.is_file() else ())
+    return {row["key"]: row for row in rows}
 
 
 def _equivalent() -> dict[str, str]:
@@ -421,13 +417,7 @@ def _equivalent() -> dict[str, str]:
 def run(seed: int, most: int, only: str, again: bool) -> None:
     """Judge the mutants that were not judged."""
     BUILD.mkdir(parents=True, exist_ok=True)
-    place = BUILD / "judged.jsonl"
-    judged = {}
-    if place.is_file():
-        for line in place.read_text(encoding="utf-8").splitlines():
-            row = json.loads(line)
-            judged[row["key"]] = row
-    equivalent = _equivalent()
+    judged, equivalent = _judged(), _equivalent()
     for group in GROUPS:
         if only not in group:
             continue
@@ -451,7 +441,7 @@ def run(seed: int, most: int, only: str, again: bool) -> None:
                 "key": one.key, "group": one.group, "file": one.file, "line": one.line, "what": one.what,
                 "outcome": outcome, "tests": len(tests), "seconds": round(took, 1),
             }  # fmt: skip
-            with place.open("a", encoding="utf-8") as file:
+            with (BUILD / "judged.jsonl").open("a", encoding="utf-8") as file:
                 file.write(json.dumps(row) + "\n")
             print(f"{took:6.1f} s {outcome[:110]:60} {one.file}:{one.line} {one.what}", flush=True)
         shop.close()
@@ -459,20 +449,15 @@ def run(seed: int, most: int, only: str, again: bool) -> None:
 
 def table(seed: int, most: int) -> int:
     """Write the tables; return how many mutants survived that are not known to do nothing."""
-    judged = {}
-    for line in (BUILD / "judged.jsonl").read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        judged[row["key"]] = row
-    equivalent, rows = _equivalent(), []
+    judged, equivalent, rows = _judged(), _equivalent(), []
     for group in GROUPS:
         for one in mutants(group, seed, most):
             if one.key in judged:
                 outcome = judged[one.key]["outcome"]
                 alive = outcome == "survived"
-                state = "equivalent" if alive and one.key in equivalent else "survived" if alive else "killed"
-                rows.append(
-                    (group, one.file, one.line, one.what, one.key, state, equivalent.get(one.key, "") if alive else "")
-                )
+                why = equivalent.get(one.key, "") if alive else ""
+                state = "equivalent" if why else "survived" if alive else "killed"
+                rows.append((group, one.file, one.line, one.what, one.key, state, why))
     REPORT.mkdir(parents=True, exist_ok=True)
     with (REPORT / "mutants.csv").open("w", encoding="utf-8", newline="") as file:
         write = csv.writer(file, lineterminator="\n")
