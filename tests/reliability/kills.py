@@ -42,13 +42,15 @@ VERBS = {
     "mocks": "mocks --spectra STAR=stars.npz --rows 60 --seed 5 --out OUT",
     "calibrate-tiles": "calibrate-tiles sim/jpas_idr.fits --model fitting --sources 10 --out OUT.json",
     "compare-lists": "compare-lists p.csv theirs.csv --labels sim/desi_zcat.fits --out OUT.json",
+    "fetch": "fetch --release small --tiles 2244 --tiles 2242 --config releases.yaml --cache OUT.cache --out OUT",
+    "demo": "demo --seed 5 --threads 1 --out OUT",
 }
 """A command of each kind of writer: a folder, a file with companions, a page, a journal, a folder that lives on."""
 
-EARLIER = {"3": "2", "5": "4", "mocks-only,target-only": "target-only,mocks-only"}
+EARLIER = {"3": "2", "5": "4", "2244": "2241", "mocks-only,target-only": "target-only,mocks-only"}
 """What words of a command were in the run that left the old output."""
 
-SLOW = ("fit", "tune", "compare")
+SLOW = ("fit", "tune", "compare", "demo")
 """Verbs that are signalled a third as often as the others."""
 
 STEPS = ("link", "rename", "replace", "mkdir", "fsync", "unlink", "rmdir")
@@ -79,6 +81,34 @@ def make_ready(root: Path) -> None:
     np.savez(root / "stars.npz", loglam=np.log10(rest), flux=shapes, name=[f"S{i}" for i in range(len(shapes))])
     ours = pd.read_csv(root / "p.csv")
     ours[["RA", "DEC", "CLASS"]].assign(SPECTYPE=ours["CLASS"]).to_csv(root / "theirs.csv", index=False)
+
+
+def serve(root: Path) -> None:
+    """Begin the stand-in of an archive, which answers until this process ends, and write a file that names it."""
+    import yaml
+
+    sys.path.append(str(Path(__file__).resolve().parents[1] / "archives"))
+    from fake_tap import FakeTap, make_sky
+
+    bands = {"system": "sdss_ugriz", "default": "sdss_ugriz"}
+    five = {"extends": "jpas_idr202406", "title": "five bands", "bands": bands}
+    (root / "five.yaml").write_text(yaml.safe_dump(five), encoding="utf-8")
+    for name in ("HTTP_PROXY", "http_proxy"):
+        os.environ.pop(name, None)
+    archive = FakeTap(make_sky()[0], limit=30)
+    release = {"title": "small", "url": f"{archive.url}/tap", "survey": str(root / "five.yaml"), "macro": "jpas",
+               "tables": ["jpas.FLambdaDualObj"], "filters": "jpas.Filter", "rows_sync": 30}  # fmt: skip
+    (root / "releases.yaml").write_text(yaml.safe_dump({"releases": {"small": release}}), encoding="utf-8")
+
+
+def make_demo_small() -> None:
+    """Let the demo of this process simulate few sources and compare two regimes of little growth."""
+    import jpas_gbm as jg
+
+    few = {"rows": 400, "labelled": 300, "unlabelled": 100}
+    simulate, compare = jg.simulate, functools.partial(jg.compare, regimes=("mocks-only", "ssda"), config=FIT)
+    jg.simulate = lambda seed, **more: simulate(seed, **few, progress=more["progress"])
+    jg.compare = compare
 
 
 def files(place: Path) -> dict[str, str]:
@@ -203,8 +233,13 @@ class Trial:
         self, before: Callable[[], None] = lambda: None, words: Sequence[str] = (), said: Path | int | None = None
     ) -> int:
         """Begin it, or what is given; return its process id. A study that is there goes on."""
+        def ready() -> None:
+            if self.verb == "demo":
+                make_demo_small()
+            before()
+
         more = ["--resume"] if self.verb == "tune" and (self.place / "out" / "study.json").exists() else []
-        return start([*(words or self.words), *more], self.root, self.said if said is None else said, before)
+        return start([*(words or self.words), *more], self.root, self.said if said is None else said, ready)
 
     def run(self, words: Sequence[str] = ()) -> float:
         """Run it, or what is given, to its end; return how long it took."""
@@ -278,8 +313,10 @@ class Trial:
     def _read(self) -> None:
         """Read what stands there."""
         import jpas_gbm as jg
+        from jpas_gbm.archives.fetch import FORM
         from jpas_gbm.comparison.exhibits import Exhibits
         from jpas_gbm.lists.predicted import read_provenance
+        from jpas_gbm.sealed import open_sealed
         from jpas_gbm.store import read_json
 
         out = self.place / "out"
@@ -291,6 +328,8 @@ class Trial:
             "compare": lambda: (jg.Comparison.load(out), Exhibits.load(out)),
             "simulate": lambda: read_json(out / "shift.json"), "mocks": lambda: read_json(out / "mocks.json"),
             "calibrate-tiles": lambda: read_json(f"{out}.json"), "compare-lists": lambda: read_json(f"{out}.json"),
+            "fetch": lambda: (open_sealed(out, FORM), jg.read(out / "catalogue.fits", survey=str(self.root / "five.yaml"))),
+            "demo": lambda: (jg.Comparison.load(out), Exhibits.load(out), jg.Explanation.load(out / "why")),
             "report": lambda: Path(f"{out}.html").read_text(encoding="utf-8").rstrip().endswith("</html>") or 1 / 0,
         }  # fmt: skip
         readers[self.verb]()
@@ -403,6 +442,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         root = Path(name)
         build(root)
+        serve(root)
         for loaded in ("jpas_gbm.cli.verbs", "jpas_gbm.pages.html", "matplotlib.pyplot"):  # forks need not load them
             importlib.import_module(loaded)
 
