@@ -180,6 +180,21 @@ def test_a_handful_of_labels_restrains_the_method():
     assert "class 0 has 12 label(s): dirichlet scaling would need 20 of each class." in report.notes
 
 
+def test_under_a_strong_prior_a_flexible_method_needs_more_labels():
+    margins, y = sample(3000)
+    few = np.concatenate([np.flatnonzero(y == c)[:40] for c in range(4)])
+    for rows, flexible in ((9.9, {"vector", "dirichlet"}), (10.0, set()), (11.0, set())):
+        _, report = fit_calibrator(margins[few], y[few], CalibrationOptions(prior_rows=rows))
+        assert {entry.method for entry in report.candidates} == {"none", "temperature", "offsets"} | flexible
+
+
+def test_twenty_labels_may_calibrate():
+    margins, y = sample(2000)
+    for n, used in ((19, False), (20, True)):
+        _, report = fit_calibrator(margins[:n], y[:n], CalibrationOptions(method="temperature"))
+        assert any("cannot calibrate" in note for note in report.notes) != used
+
+
 def test_too_few_labels_or_one_class_calibrate_nothing():
     margins, y = sample(2000)
     for rows in (np.arange(10), np.flatnonzero(y == 2)):

@@ -9,6 +9,7 @@ from sklearn.metrics import f1_score
 from jpas_gbm.boosting import decision
 from jpas_gbm.boosting.decision import choose_rule, decide, judge_thresholds, tune_thresholds
 from jpas_gbm.errors import FitError
+from jpas_gbm.scores.bootstrap import resample_weights
 from jpas_gbm.scores.losses import confusion_matrix, macro_f1, softmax
 
 SHARES = np.array([0.03, 0.07, 0.6, 0.3])
@@ -84,6 +85,25 @@ def test_probabilities_steady_what_labels_say():
         for trust, found in gains.items():
             found.append(score(y_new, decide(softmax(new), tune_thresholds(softmax(margins), y, trust=trust))))
     assert np.mean(gains[0.9]) > np.mean(gains[0.0])
+
+
+def test_without_trust_labels_alone_are_counted():
+    margins, y = sample(700, sharp=1.5)
+    p = softmax(margins)
+    scores = {trust: score(y, decide(p, tune_thresholds(p, y, trust=trust))) for trust in (0.0, 0.9, 1.0)}
+    assert scores[0.0] > max(scores[0.9], scores[1.0], score(y, decide(p)))
+
+
+def test_the_interval_of_the_gain_is_of_four_hundred_paired_resamples():
+    margins, y = sample(300, sharp=1.5)
+    groups = np.arange(300) // 2
+    plain, tuned = decide(softmax(margins)), decide(softmax(margins), np.array([1.5, 1.2, 1, 1]))
+    gains = []
+    for weights in np.concatenate(list(resample_weights(groups, 400, 3)), axis=1).T:
+        of = [f1_score(y, guess, average="macro", sample_weight=weights) for guess in (plain, tuned)]
+        gains.append(of[1] - of[0])
+    found = decision._gain_interval(y, plain, tuned, groups, 4, 3)
+    assert found == pytest.approx(np.quantile(gains, [0.025, 0.975]).tolist(), abs=1e-6)
 
 
 def test_thresholds_without_labels():

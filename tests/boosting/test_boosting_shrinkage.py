@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy import special
 
 from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.boosting.decision import judge_thresholds
@@ -26,6 +27,21 @@ def test_the_pull_is_whole_on_mixing_and_a_hundredth_on_scale_and_intercept():
     off[:, 3] = False
     np.testing.assert_allclose(pull[off], 0.4)
     np.testing.assert_allclose(pull[~off], 0.004)
+
+
+@pytest.mark.parametrize("scale", [0.1, 1.0, 30.0, 3000.0])
+def test_the_loss_of_any_map_is_that_of_its_probabilities(scale):
+    """However sharp it is: exponentials neither overflow nor vanish all at once."""
+    logs, y = sample(300)
+    A = identity(3)
+    A[:, :3] *= scale
+    A[:, 3] = [-scale, 0.0, scale]
+    loss = ScalingLoss(logs, y, np.ones(len(y)), 0.4)
+    wanted = special.log_softmax(logs @ A[:, :3].T + A[:, 3], axis=1)
+    pulled = (loss.pull * (A - identity(3)) ** 2).sum()
+    value, p = loss._forward(A)
+    assert value - pulled == pytest.approx(-wanted[np.arange(300), y].mean(), rel=1e-6)
+    np.testing.assert_allclose(p, np.exp(wanted), atol=1e-12)
 
 
 @pytest.mark.parametrize("method", ["vector", "dirichlet"])
@@ -67,3 +83,4 @@ def test_thresholds_are_judged_on_five_folds_with_seed_0():
     default = judge_thresholds(p, y).to_dict()
     assert default == judge_thresholds(p, y, folds=5, seed=0).to_dict()
     assert default != judge_thresholds(p, y, folds=6, seed=0).to_dict()
+    assert default["folds"] == 5

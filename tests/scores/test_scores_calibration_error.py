@@ -74,6 +74,12 @@ def test_separated_rows_have_no_slope():
     assert np.isnan(rows.logistic(np.ones((40, 1)))[1]).all()
 
 
+@pytest.mark.parametrize(("rows", "hits", "told"), [(20, 5, None), (19, 9, "19 rows, 9"), (20, 4, "20 rows, 4")])
+def test_twenty_rows_with_five_of_each_kind_are_enough_for_a_slope(rows, hits, told):
+    found = SlopeRows.of((np.arange(rows) >= hits).astype(int), np.full((rows, 2), 0.5), 0)
+    assert found.problem == (told and f"{told} of the class")
+
+
 def test_too_few_rows_have_no_slope_and_say_so():
     p = np.full((10, 2), 0.5)
     rows = SlopeRows.of(np.arange(10) % 2, p, 0)

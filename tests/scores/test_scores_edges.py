@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from jpas_gbm.scores.bootstrap import Difference, mean_over
+from jpas_gbm.scores.bootstrap import Difference, Replicates, mean_over
 from jpas_gbm.scores.metrics import RedshiftScore, Scorer, score_redshifts
 
 CLASSES = ("a", "b", "c")
@@ -61,6 +61,31 @@ def test_sets_weigh_alike_however_many_entries_they_hold():
 def test_no_difference_is_never_better():
     assert not Difference(0.0, (0.0, 0.2)).better() and not Difference(0.0, (0.1, 0.2)).better()
     assert Difference(0.1, (0.05, 0.2)).better() and Difference(-0.1, (-0.2, -0.05)).better(-1)
+
+
+def test_a_difference_the_other_way_round():
+    one = Difference(0.1, (-0.05, 0.2), 0.7)
+    other = -one
+    assert (other.difference, other.interval, other.above) == (-0.1, (-0.2, 0.05), pytest.approx(0.3))
+    assert -other == Difference(0.1, (-0.05, 0.2), pytest.approx(0.7)) and -Difference(None) == Difference(None)
+
+
+def replicates(point, **draws):
+    """Figures of one model, all with one value and with draws of their own."""
+    return {name: np.array([point]) for name in draws}, {name: np.array([values]) for name, values in draws.items()}
+
+
+@pytest.mark.parametrize("level", [0.68, 0.95])
+def test_intervals_by_hand(level):
+    """Percentiles where nothing else is said; a mean over one class is as sure as this class or as its draws."""
+    draws, tails = np.random.default_rng(0).normal(0.5, 0.1, 501).clip(0, 1), [(1 - level) / 2, (1 + level) / 2]
+    names = {"log_loss": draws, "ece": draws, "per_class.a.recall": draws, "macro.recall": draws}
+    found = Replicates(*replicates(0.5, **names), {"per_class.a.recall": np.array([20.0])}).intervals(level=level)
+    low, high = np.quantile(draws, tails)
+    assert found["log_loss"] == pytest.approx([low, high])
+    assert found["ece"][0] == 0.5  # no draws say that noise explains any of it
+    own = found["per_class.a.recall"]
+    assert found["macro.recall"] == pytest.approx([min(own[0], low), max(own[1], high)])
 
 
 def test_without_strata_there_are_no_figures_of_one():

@@ -244,6 +244,21 @@ def test_doubts_begin_at_the_ends_of_the_pile() -> None:
     assert label_doubts(label, z, scheme)["pile_up"].tolist() == [False, True, True, False]
 
 
+def test_near_the_cut_is_within_a_hundredth_of_one_and_the_cut() -> None:
+    scheme = default_scheme()
+    reach = 0.01 * (1 + scheme.z_cut)
+    z = scheme.z_cut + reach * np.array([-1.001, -0.999, 0.999, 1.001])
+    label = np.full(4, scheme.classes.index("QSO_low"), dtype=np.int8)
+    assert label_doubts(label, z, scheme)["near_cut"].tolist() == [False, True, True, False]
+
+
+@pytest.mark.parametrize("name", ["ra", "dec", "label", "z", "mag", "morphology"])
+def test_a_column_of_another_length_is_named(name: str) -> None:
+    fields = {"object_id": np.arange(3), "ra": np.zeros(3), "dec": np.zeros(3), "label": np.zeros(3), "z": np.ones(3)}
+    with pytest.raises(CatalogueError, match=f"^label table: column '{name}' has shape"):
+        LabelTable(**(fields | {name: np.zeros(2)}))
+
+
 def test_a_redshift_beyond_twenty_is_none() -> None:
     label = default_scheme().label(np.array(["QSO", "QSO"]), np.array([19.9, 20.1]))
     assert label.tolist() == [default_scheme().classes.index("QSO_high"), -1]

@@ -248,6 +248,8 @@ def test_magnitudes_of_several_files_are_alternatives():
 
     files = {name: FileQuality(rows=1, magnitude=name) for name in ("r", "i")}
     assert QualityReport(files=files).magnitude == "r or i"
+    assert not QualityReport(files=files).simulated  # a file that says nothing of it is of the sky
+    assert (files["r"] + FileQuality(rows=1, simulated=True)).simulated
 
 
 def test_the_value_of_each_bit_stays_what_files_hold():
