@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import numpy as np
 
 from .errors import ConfigError, ExplanationError
 from .model import Model
-from .model_folder import CARD, FORM
+from .model_folder import CARD, FORM, ModelCard
 from .predictions import open_rows
 from .sealed import open_sealed
 from .store import dump_json, read_json, sha256
@@ -98,7 +98,41 @@ def open_catalogue(
     return rows
 
 
-def about_model(model: Model) -> dict[str, Any]:
+class MadeBy(TypedDict, total=False):
+    """What a prediction file says of the model that made it, in a form that JSON can hold.
+
+    Parameters
+    ----------
+    regime, chosen, rule : str
+        How the model was trained, what was kept, and how it decides.
+    classes, thresholds : sequence of str, sequence of float
+    bands, photometry, features : sequence of str, str, mapping
+        What it takes; the features by ``count`` and ``hash``.
+    version, made, seed, inputs : str, str, int, sequence
+        Of its provenance.
+    simulated : bool
+        Whether it, or what was predicted, is simulated.
+    magnitude : str
+        Which magnitude rows have.
+    """
+
+    regime: str | None
+    chosen: str | None
+    rule: str
+    classes: Sequence[str]
+    thresholds: Sequence[float]
+    bands: Sequence[str]
+    photometry: str
+    features: Mapping[str, Any] | None
+    version: str | None
+    made: str | None
+    seed: int | None
+    inputs: Any
+    simulated: bool
+    magnitude: str | None
+
+
+def about_model(model: Model) -> MadeBy:
     """Return what a prediction file says of the model that made it.
 
     Parameters
@@ -107,8 +141,7 @@ def about_model(model: Model) -> dict[str, Any]:
 
     Returns
     -------
-    dict of str to object
-        In a form that JSON can hold.
+    MadeBy
     """
     made: Mapping[str, Any] = model.card.get("provenance") or {}
     return {
@@ -199,7 +232,7 @@ def content_of(files: Sequence[Path]) -> str:
     return hashlib.sha256(told.encode()).hexdigest()
 
 
-def read_card(folder: str | Path) -> Mapping[str, Any]:
+def read_card(folder: str | Path) -> ModelCard:
     """Return the model card in a model folder, without the model.
 
     Parameters
@@ -209,15 +242,14 @@ def read_card(folder: str | Path) -> Mapping[str, Any]:
 
     Returns
     -------
-    mapping
-        The card.
+    ModelCard
 
     Raises
     ------
     BundleError
         If it is no whole model folder.
     """
-    card: Mapping[str, Any] = read_json(open_sealed(folder, FORM).path(CARD))
+    card: ModelCard = read_json(open_sealed(folder, FORM).path(CARD))
     return card
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -21,10 +21,10 @@ from .features.recipe import FeatureMatrix, FeatureRecipe, last_named
 from .features.redshifts import RedshiftDensity, Redshifts, candidate_redshifts
 from .features.shift import DomainShift
 from .features.sky_sums import Reference, SkySums, key_hash, one_in
-from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelHead, Rule, misfits
+from .model_folder import CARD, FORM, OPTIONAL, MemberHead, ModelCard, ModelHead, Rule, card_lines, card_page, misfits
 from .predictions import Predictions, is_bare, open_rows, quality_bits
 from .run import claim_folder, thread_count
-from .sealed import Sealed, card_lines, open_sealed, seal
+from .sealed import Sealed, open_sealed, seal
 from .store import read_json, write_json
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
@@ -32,7 +32,7 @@ from .surveys.imaging import conform
 from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
 from .surveys.scheme import LabelScheme
-from .text import html_table, markdown_card
+from .text import html_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,8 +57,8 @@ class Model:
         Class factors of the thresholded decision.
     rule : {"argmax", "thresholds"}
         Which decision validation chose.
-    card : mapping
-        The model card: how it was made and what was measured on validation.
+    card : ModelCard
+        How it was made and what was measured on validation.
     survey, shift : str, DomainShift, optional
         The survey that the target's catalogue was read as; zero points, divided out of catalogues of that survey.
     bare_calibrator : Calibrator, optional
@@ -81,7 +81,7 @@ class Model:
     calibrator: Calibrator
     thresholds: np.ndarray
     rule: Rule = "argmax"
-    card: Mapping[str, Any] = field(default_factory=dict)
+    card: ModelCard = field(default_factory=ModelCard)
     survey: str = "unknown"
     shift: DomainShift | None = None
     bare_calibrator: Calibrator | None = None
@@ -435,7 +435,7 @@ class Model:
             for i, booster in enumerate(boosters):
                 booster.save(temporary / "boosters" / f"{i:03d}")
             write_json(temporary / CARD, dict(self.card))
-            (temporary / "README.md").write_text(markdown_card(self.card, self.classes), encoding="utf-8")
+            (temporary / "README.md").write_text(card_page(self.card, self.classes), encoding="utf-8")
             optional = {part: file for part, (file, _) in OPTIONAL.items() if getattr(self, part) is not None}
             for part, file in optional.items():
                 np.savez_compressed(temporary / file, allow_pickle=False, **getattr(self, part).to_arrays())

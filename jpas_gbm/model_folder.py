@@ -1,10 +1,10 @@
-"""What the folder of a model holds beside its recipe and boosters, and what of it has to fit together."""
+"""What the folder of a model holds beside its recipe and boosters, what of it has to fit together, and its card."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypedDict
 
 import numpy as np
 from pydantic import BeforeValidator, FiniteFloat, NonNegativeInt
@@ -19,6 +19,7 @@ from .sealed import Form
 from .store import damage, from_plain
 from .surveys.labels import LabelledRows
 from .surveys.scheme import LabelScheme
+from .text import DASH, count, listed, magnitude_name
 
 Rule = Literal["argmax", "thresholds"]
 OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
@@ -49,6 +50,70 @@ class MemberHead:
     booster: NonNegativeInt
     base: NonNegativeInt | None = None
     name: str = ""
+
+
+_SpeltCard = TypedDict(
+    "_SpeltCard", {"named path": Mapping[str, Any], "measured without labels": Mapping[str, Any]}, total=False
+)
+
+
+class ModelCard(_SpeltCard, total=False):
+    """What ``card.json`` of a model holds: how it was made, and what was measured on validation.
+
+    Parameters
+    ----------
+    regime, chosen, rule : str
+        How it was trained, which candidate was kept, and by which rule.
+    candidates, baselines : sequence of mapping
+        ``candidate``, ``log_loss`` and ``macro_f1`` of each.
+    verdict : mapping
+        Whether adaptation gains over the better baseline; ``sentence`` says it.
+    rows : mapping of str to mapping
+        Rows of each part, and of each class in it.
+    shift : mapping or None
+        What the sky does to mocks; ``measured without labels`` says how that was found on unlabelled rows.
+    features : mapping
+        ``count`` and ``hash`` of the recipe; ``named path`` holds weights, rounds and shares of what the mission names.
+    label_budget : mapping of str to int
+        Labels by what they were used for.
+    magnitude_range : sequence of two floats or None
+        Between which rows trained.
+    photometries, survey : sequence of str, str
+        What the model takes.
+    provenance : mapping
+        Versions, seed, options and data.
+    domain : mapping
+        The domain report.
+    calibration, decision, ensemble : mapping, mapping, sequence of str
+        Of the model.
+    redshift : sequence of mapping
+        Scores of the redshift densities.
+    notes : sequence of str
+    trainings : sequence of mapping
+        Each stage that was trained.
+    """
+
+    regime: str
+    chosen: str
+    rule: str
+    candidates: Sequence[Mapping[str, Any]]
+    baselines: Sequence[Mapping[str, Any]]
+    verdict: Mapping[str, Any]
+    rows: Mapping[str, Mapping[str, int]]
+    shift: Mapping[str, Any] | None
+    features: Mapping[str, Any]
+    label_budget: Mapping[str, int]
+    magnitude_range: Sequence[float] | None
+    photometries: Sequence[str]
+    survey: str
+    provenance: Mapping[str, Any]
+    domain: Mapping[str, Any]
+    calibration: Mapping[str, Any]
+    decision: Mapping[str, Any]
+    ensemble: Sequence[str]
+    redshift: Sequence[Mapping[str, Any]]
+    notes: Sequence[str]
+    trainings: Sequence[Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -146,3 +211,91 @@ def misfits(model: Any) -> Iterator[str]:
         model.lines()
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         yield f"its card says something else than a fit does ({damage(error)})"
+
+
+def card_lines(card: ModelCard, head: str) -> list[str]:
+    """Return a model card in a few lines for a terminal.
+
+    Parameters
+    ----------
+    card : ModelCard
+        Of the model.
+    head : str
+        Boosters, features and decision, in words.
+
+    Returns
+    -------
+    list of str
+    """
+    lines = [f"regime {card.get('regime')}: {card.get('chosen')}, {head}"]
+    lines += card.get("named path", {}).get("sentences", [])
+    for scored_ones, remark in ((card.get("candidates", ()), ""), (card.get("baselines", ()), " (baseline)")):
+        for scored in scored_ones:
+            scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"
+            lines.append(f"  {scored['candidate']:<48} {scores}{remark}")
+    if "verdict" in card:
+        lines.append(card["verdict"]["sentence"])
+    lines += card.get("domain", {}).get("lines", [])
+    return lines + [f"note: {note}" for note in card.get("notes", []) if note not in lines]
+
+
+def card_page(card: ModelCard, classes: Sequence[str]) -> str:
+    """Return a model card in the form of the Hugging Face hub: a YAML header, then what the model is for.
+
+    Parameters
+    ----------
+    card : ModelCard
+        As a model keeps it.
+    classes : sequence of str
+        That it tells apart.
+
+    Returns
+    -------
+    str
+        Markdown. The licence is left to who publishes: a model holds what its training data taught.
+    """
+    import yaml
+
+    made, data = card.get("provenance") or {}, (card.get("provenance") or {}).get("data") or {}
+    survey, head = card.get("survey") or "a survey", yaml.safe_dump(_hub_header(card), sort_keys=False)
+    rows = [f"- {name}: {count(one['rows'], 'row')}" for name, one in (card.get("rows") or {}).items() if "rows" in one]
+    guard = (card.get("verdict") or {}).get("sentence")
+    photometry = listed(list(card.get("photometries") or ["of the survey"]))
+    parts = [
+        f"---\n{head}---",
+        f"# {card.get('regime', 'model')}: {listed(list(classes))}",
+        "Simulated data: a test of the program, not a model of the real sky." if data.get("simulated") else "",
+        "## Use",
+        f"Calibrated probabilities of the classes for sources of {survey}, photometry {photometry}; magnitudes are "
+        f"{magnitude_name(made)}. `jpas_gbm.load(folder)` loads it, `jpas-gbm predict FOLDER CATALOGUE --out FILE` "
+        "classifies a catalogue.",
+        "## Limits",
+        "Not for other photometry or bands, nor fainter than it was trained and scored on. Probabilities hold for the "
+        "class mix of the labels. Before it is published, name its licence above: the terms of the data that taught it "
+        "hold.",
+        "## Training",
+        "\n".join([f"- kept: {card.get('chosen', DASH)}", *([f"- guard: {guard}"] if guard else []), *rows]),
+        f"Made by jpas-gbm {made.get('version', '')}, seed {made.get('seed', DASH)}; card.json tells everything.",
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _hub_header(card: ModelCard) -> Mapping[str, Any]:
+    """Return the header of a model card in the schema of the Hugging Face hub."""
+    survey, loss = card.get("survey") or "a survey", (card.get("calibration") or {}).get("log_loss")
+    simulated = ((card.get("provenance") or {}).get("data") or {}).get("simulated")
+    head: dict[str, Any] = {
+        "library_name": "jpas-gbm",
+        "license": "other",
+        "license_name": "to-be-named-by-who-publishes",
+        "pipeline_tag": "tabular-classification",
+        "tags": ["astronomy", "photometry", "gradient-boosting", "domain-adaptation", survey],
+    }
+    if loss is None:
+        return head
+    metric = {"type": "log_loss", "name": "log loss on validation, calibrated by cross-fitting", "value": loss}
+    source = {"type": survey, "name": f"{survey}{' (simulated)' if simulated else ''}", "split": "validation"}
+    task = {"type": "tabular-classification", "name": "classes of sources"}
+    results = [{"task": task, "dataset": source, "metrics": [metric]}]
+    index = {"name": f"{card.get('regime', 'model')} of jpas-gbm", "results": results}
+    return head | {"metrics": ["log_loss"], "model-index": [index]}

@@ -27,7 +27,6 @@ import numpy as np
 
 from .errors import BundleError, ConfigError
 from .store import damage, dump_json, from_plain, head_checksum, read_json, sha256, to_plain
-from .text import Card
 
 T = TypeVar("T")
 _MEND = "make it again or restore it."
@@ -409,29 +408,3 @@ def read_companion(path: str | Path, *files: str | Path) -> dict[str, Any]:
                 f"{path}: does not belong to {file}. One of them was changed or is of another run: make both again."
             )
     return about
-
-
-def card_lines(card: Card, head: str) -> list[str]:
-    """Return a model card in a few lines for a terminal.
-
-    Parameters
-    ----------
-    card : mapping
-        Of the model.
-    head : str
-        Boosters, features and decision, in words.
-
-    Returns
-    -------
-    list of str
-    """
-    lines = [f"regime {card.get('regime')}: {card.get('chosen')}, {head}"]
-    lines += card.get("named path", {}).get("sentences", [])
-    for part, remark in (("candidates", ""), ("baselines", " (baseline)")):
-        for scored in card.get(part, []):
-            scores = f"log loss {scored['log_loss']:.4f}  macro-F1 {scored['macro_f1']:.4f}"
-            lines.append(f"  {scored['candidate']:<48} {scores}{remark}")
-    if "verdict" in card:
-        lines.append(card["verdict"]["sentence"])
-    lines += card.get("domain", {}).get("lines", [])
-    return lines + [f"note: {note}" for note in card.get("notes", []) if note not in lines]

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from typing import Any
 
-Card = Mapping[str, Any]
-"""A model card: what ``card.json`` of a model holds."""
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 _ASCII = str.maketrans({MINUS: "-", DASH: "-"})
 
@@ -296,68 +294,6 @@ def sure(interval: Sequence[float | None] | None) -> bool:
     if not interval or interval[0] is None or interval[1] is None:
         return False
     return interval[0] * interval[1] > 0
-
-
-def markdown_card(card: Card, classes: Sequence[str]) -> str:
-    """Return a model card in the form of the Hugging Face hub: a YAML header, then what the model is for.
-
-    Parameters
-    ----------
-    card : Card
-        As a model keeps it.
-    classes : sequence of str
-        That it tells apart.
-
-    Returns
-    -------
-    str
-        Markdown. The licence is left to who publishes: a model holds what its training data taught.
-    """
-    import yaml
-
-    made, data = card.get("provenance") or {}, (card.get("provenance") or {}).get("data") or {}
-    survey, head = card.get("survey") or "a survey", yaml.safe_dump(_hub_header(card), sort_keys=False)
-    rows = [f"- {name}: {count(one['rows'], 'row')}" for name, one in (card.get("rows") or {}).items() if "rows" in one]
-    guard = (card.get("verdict") or {}).get("sentence")
-    photometry = listed(list(card.get("photometries") or ["of the survey"]))
-    parts = [
-        f"---\n{head}---",
-        f"# {card.get('regime', 'model')}: {listed(list(classes))}",
-        "Simulated data: a test of the program, not a model of the real sky." if data.get("simulated") else "",
-        "## Use",
-        f"Calibrated probabilities of the classes for sources of {survey}, photometry {photometry}; magnitudes are "
-        f"{magnitude_name(made)}. `jpas_gbm.load(folder)` loads it, `jpas-gbm predict FOLDER CATALOGUE --out FILE` "
-        "classifies a catalogue.",
-        "## Limits",
-        "Not for other photometry or bands, nor fainter than it was trained and scored on. Probabilities hold for the "
-        "class mix of the labels. Before it is published, name its licence above: the terms of the data that taught it "
-        "hold.",
-        "## Training",
-        "\n".join([f"- kept: {card.get('chosen', DASH)}", *([f"- guard: {guard}"] if guard else []), *rows]),
-        f"Made by jpas-gbm {made.get('version', '')}, seed {made.get('seed', DASH)}; card.json tells everything.",
-    ]
-    return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _hub_header(card: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the header of a model card in the schema of the Hugging Face hub."""
-    survey, loss = card.get("survey") or "a survey", (card.get("calibration") or {}).get("log_loss")
-    simulated = ((card.get("provenance") or {}).get("data") or {}).get("simulated")
-    head: dict[str, Any] = {
-        "library_name": "jpas-gbm",
-        "license": "other",
-        "license_name": "to-be-named-by-who-publishes",
-        "pipeline_tag": "tabular-classification",
-        "tags": ["astronomy", "photometry", "gradient-boosting", "domain-adaptation", survey],
-    }
-    if loss is None:
-        return head
-    metric = {"type": "log_loss", "name": "log loss on validation, calibrated by cross-fitting", "value": loss}
-    source = {"type": survey, "name": f"{survey}{' (simulated)' if simulated else ''}", "split": "validation"}
-    task = {"type": "tabular-classification", "name": "classes of sources"}
-    results = [{"task": task, "dataset": source, "metrics": [metric]}]
-    index = {"name": f"{card.get('regime', 'model')} of jpas-gbm", "results": results}
-    return head | {"metrics": ["log_loss"], "model-index": [index]}
 
 
 HEADLINE = ("log_loss", "macro.f1", "macro.recall", "macro.auroc_ovo", "ece")

@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from jpas_gbm.model import Model
-from jpas_gbm.text import markdown_card
+from jpas_gbm.model_folder import card_lines, card_page
 
 CARD = {
     "regime": "ssda",
@@ -27,7 +27,7 @@ def header(text: str) -> dict:
 
 
 def test_header_is_the_schema_of_the_hub():
-    text = markdown_card(CARD, ("QSO_high", "STAR"))
+    text = card_page(CARD, ("QSO_high", "STAR"))
     head = header(text)
     assert {"library_name", "license", "license_name", "pipeline_tag", "tags", "metrics", "model-index"} <= set(head)
     assert head["license"] == "other" and head["pipeline_tag"] == "tabular-classification"
@@ -38,7 +38,7 @@ def test_header_is_the_schema_of_the_hub():
 
 
 def test_a_card_that_tells_little_makes_a_header_all_the_same():
-    assert "model-index" not in header(markdown_card({}, ("A", "B")))
+    assert "model-index" not in header(card_page({}, ("A", "B")))
 
 
 def test_a_saved_model_has_it_and_loads(tmp_path):
@@ -46,3 +46,8 @@ def test_a_saved_model_has_it_and_loads(tmp_path):
     model.save(tmp_path / "m")
     assert header((tmp_path / "m" / "README.md").read_text("utf-8"))["library_name"] == "jpas-gbm"
     assert Model.load(tmp_path / "m").classes == model.classes
+
+
+def test_a_note_of_a_card_is_told_once():
+    card = {"regime": "ssda", "verdict": {"sentence": "It helps."}, "notes": ["It helps.", "Few labels."]}
+    assert card_lines(card, "one booster")[1:] == ["It helps.", "note: Few labels."]

@@ -13,7 +13,6 @@ from jpas_gbm.atomic import atomic_files, atomic_folder
 from jpas_gbm.errors import BundleError
 from jpas_gbm.sealed import (
     Form,
-    card_lines,
     check_checksums,
     open_sealed,
     read_arrays,
@@ -239,8 +238,3 @@ def test_arrays_of_the_most_bytes_are_read(tmp_path, monkeypatch):
     monkeypatch.setattr("jpas_gbm.sealed._SMALL", size - 1)
     with pytest.raises(BundleError, match="would unpack to more"):
         read_arrays(tmp_path / "a.npz")
-
-
-def test_a_note_of_a_card_is_told_once():
-    card = {"regime": "ssda", "verdict": {"sentence": "It helps."}, "notes": ["It helps.", "Few labels."]}
-    assert card_lines(card, "one booster")[1:] == ["It helps.", "note: Few labels."]

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from typing import cast
 
 import numpy as np
 
 from ..boosting.calibration import crossfit_probabilities
 from ..boosting.decision import decide
+from ..model_folder import ModelCard
 from ..run import Run
 from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
@@ -348,7 +350,7 @@ def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scor
 
 def model_card(
     trained: Trained, scores: Scores, choice: Choice, rows: TrainingRows, made: Mapping[str, object]
-) -> dict[str, object]:
+) -> ModelCard:
     """Return what a model's card says.
 
     Parameters
@@ -366,8 +368,7 @@ def model_card(
 
     Returns
     -------
-    dict
-        In a form that JSON can hold.
+    ModelCard
     """
     regime, folds, run, dataset = trained.rows.regime, trained.rows.folds, trained.rows.run, trained.rows.dataset
     assert dataset is not None
@@ -383,7 +384,7 @@ def model_card(
         }
     p = None if choice.verdict is None else folds.of_first(kept.p)
     domain = domain_report(folds.first, trained.gammas, p, run.choice_seed, dataset)
-    return {
+    card = {
         **chosen,
         "rows": _row_counts(folds),
         "shift": None if rows.shift is None else rows.shift.to_dict(),
@@ -399,6 +400,7 @@ def model_card(
         "notes": run.notes,
         "trainings": run.entries,
     }
+    return cast(ModelCard, card)
 
 
 def _parts(folds: Folds) -> dict[str, Rows]:

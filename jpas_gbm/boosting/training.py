@@ -106,7 +106,7 @@ def log_shares(y: np.ndarray, weight: np.ndarray, n_classes: int) -> np.ndarray:
     return logs - logs[0] if n_classes == 2 else logs
 
 
-def grow(
+def _grow(
     grower: Grower, options: Growth, start_loss: float | None, on_round: OnRound | None
 ) -> tuple[int, dict[str, Any]]:
     """Grow round after round and find how many to keep.
@@ -327,7 +327,7 @@ def _stage_on(
     judged = None if valid is None else rows_of(*valid)
     start_loss = None if judged is None else margin_loss(judged.start, judged.y, judged.weight)
     grower = engine.grower(rows, judged, task)
-    best, history = grow(grower, task.options, start_loss, on_round)
+    best, history = _grow(grower, task.options, start_loss, on_round)
     stage = Stage(best, intercept, bins.fill, grower.finish(best) if best else None)
     history |= {"backend": engine.name, "rows": len(bins), "seed": task.seed}
     history |= {"options": task.options.model_dump() | {"backend": engine.name}}

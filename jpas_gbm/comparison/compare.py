@@ -321,8 +321,8 @@ class Trainer:
         if place is not None:
             fitted.save(place, overwrite=True)
         p = fitted.probabilities(self.held, threads=self.run.threads)
-        rule, card = str(fitted.rule), dict(fitted.card)
-        result = RegimeResult(planned.options.regime, planned.seed, p, fitted.thresholds, rule, card)
+        rule = str(fitted.rule)
+        result = RegimeResult(planned.options.regime, planned.seed, p, fitted.thresholds, rule, fitted.card)
         self.store.save(planned.name, mark, result)
         return result
 
@@ -398,7 +398,8 @@ def compare_dataset(
 def _verdicts(results: Iterable[RegimeResult]) -> dict[str, dict[str, Any]]:
     """Return what each run's card says of its own choice, notes and guard."""
     wanted = ("chosen", "verdict", "notes", "decision")
-    return {one.name: {name: one.card[name] for name in wanted if name in one.card} for one in results}
+    cards = {one.name: dict(one.card) for one in results}
+    return {run: {name: card[name] for name in wanted if name in card} for run, card in cards.items()}
 
 
 def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:

@@ -12,6 +12,7 @@ import numpy as np
 from ..atomic import atomic_folder
 from ..errors import BundleError
 from ..model import Model
+from ..model_folder import ModelCard
 from ..run import claim_folder
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import curve_set
@@ -396,8 +397,8 @@ class RegimeResult:
         Decision weights chosen on validation.
     rule : {"argmax", "thresholds"}
         The decision that validation chose.
-    card : mapping
-        The model card.
+    card : ModelCard
+        Of the model.
     """
 
     regime: str
@@ -405,7 +406,7 @@ class RegimeResult:
     p: np.ndarray
     thresholds: np.ndarray | None = None
     rule: str = "argmax"
-    card: Mapping[str, Any] = field(default_factory=dict)
+    card: ModelCard = field(default_factory=ModelCard)
 
     @property
     def factors(self) -> np.ndarray:
@@ -476,7 +477,7 @@ class RunStore:
             head |= {"fingerprint": fingerprint, "checksums": folder_checksums(temporary)}
             write_json(temporary / "run.json", head, sealed=True)
 
-    def cards(self) -> Iterator[tuple[Path, Callable[[], Mapping[str, Any]]]]:
+    def cards(self) -> Iterator[tuple[Path, Callable[[], ModelCard]]]:
         """Give the file of each finished run, and what reads the model card in it.
 
         Yields

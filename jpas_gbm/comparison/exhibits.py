@@ -12,6 +12,7 @@ import numpy as np
 from ..atomic import atomic_folder, parts
 from ..inputs import open_model
 from ..model import Model
+from ..model_folder import ModelCard
 from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax
@@ -290,7 +291,7 @@ class Exhibits:
     pair_map: SkyMap | None = None
     mocks: Evaluation | None = None
     redshift: Mapping[str, RedshiftCurves] = field(default_factory=dict)
-    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Mapping[str, ModelCard] = field(default_factory=dict)
 
     @property
     def magnitude(self) -> str:

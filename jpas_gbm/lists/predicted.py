@@ -6,12 +6,13 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 import numpy as np
 import pandas as pd
 
 from ..errors import BundleError, ListError, did_you_mean
+from ..inputs import MadeBy
 from ..predictions import Predictions, id_checksum
 from ..sealed import read_companion
 from ..store import read_json
@@ -51,7 +52,7 @@ class Predicted:
     quality : array of int32, shape (n,)
     more : mapping of str to array, shape (n,)
         SPREAD, PHOTOZ_QSO, WHY_* and the like, where the file has them.
-    model : mapping
+    model : MadeBy
         What the file says of the model that made it.
     sources : tuple of str
         Names of the files.
@@ -67,7 +68,7 @@ class Predicted:
     p: np.ndarray
     quality: np.ndarray
     more: Mapping[str, np.ndarray]
-    model: Mapping[str, Any]
+    model: MadeBy
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
 
@@ -93,7 +94,7 @@ class Predicted:
         )
 
 
-def read_predictions(paths: Sequence[str | Path], about: Mapping[str, Any] | None = None) -> Predicted:
+def read_predictions(paths: Sequence[str | Path], about: MadeBy | None = None) -> Predicted:
     """Read one or several prediction files of one model.
 
     Parameters
@@ -101,7 +102,7 @@ def read_predictions(paths: Sequence[str | Path], about: Mapping[str, Any] | Non
     paths : sequence of path
         As ``jpas-gbm predict`` wrote them: FITS, Parquet, VOTable, CSV with its ``.json``, or ECSV; or as other
         software cut them.
-    about : mapping, optional
+    about : MadeBy, optional
         What a prediction file says of the model, for files that have lost it.
 
     Returns
@@ -155,13 +156,13 @@ def _judged(predicted: Predicted) -> Predicted:
     return predicted
 
 
-def refuse_other_model(predicted: Predicted, about: Mapping[str, Any]) -> None:
+def refuse_other_model(predicted: Predicted, about: MadeBy) -> None:
     """Refuse predictions of another model.
 
     Parameters
     ----------
     predicted : Predicted
-    about : mapping
+    about : MadeBy
         What a prediction file of the model would say of it.
 
     Raises
@@ -177,12 +178,12 @@ def refuse_other_model(predicted: Predicted, about: Mapping[str, Any]) -> None:
         )
 
 
-def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+def model_differs(one: MadeBy, other: MadeBy) -> str:
     """Return how two descriptions of a model differ.
 
     Parameters
     ----------
-    one, other : mapping
+    one, other : MadeBy
 
     Returns
     -------
@@ -196,14 +197,14 @@ def model_differs(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
     return ""
 
 
-def as_predicted(predictions: Predictions | Tables, about: Mapping[str, Any] | None = None) -> Predicted:
+def as_predicted(predictions: Predictions | Tables, about: MadeBy | None = None) -> Predicted:
     """Return predictions, in memory or in files, as the rows of a field.
 
     Parameters
     ----------
     predictions : Predictions, DataFrame, Table, path or sequence of path
         With the columns of a prediction file.
-    about : mapping, optional
+    about : MadeBy, optional
         What a prediction file says of the model: needed of tables in memory, which do not say it.
 
     Returns
@@ -277,12 +278,12 @@ def as_frame(table: object) -> pd.DataFrame:
     return frame
 
 
-def find_model(model: Mapping[str, Any], places: Sequence[str | Path]) -> Path:
+def find_model(model: MadeBy, places: Sequence[str | Path]) -> Path:
     """Return the model folder that a prediction file speaks of, by its card.
 
     Parameters
     ----------
-    model : mapping
+    model : MadeBy
         What the predictions say of their model.
     places : sequence of path
         Folders to look at, and in.
@@ -308,7 +309,7 @@ def find_model(model: Mapping[str, Any], places: Sequence[str | Path]) -> Path:
     )
 
 
-def _made(folder: Path, model: Mapping[str, Any]) -> bool:
+def _made(folder: Path, model: MadeBy) -> bool:
     try:
         card = read_json(folder / "card.json")
     except BundleError:
@@ -322,7 +323,7 @@ def _made(folder: Path, model: Mapping[str, Any]) -> bool:
     )
 
 
-def _read(path: Path, about: Mapping[str, Any] | None) -> Predicted:
+def _read(path: Path, about: MadeBy | None) -> Predicted:
     table = read_table(path)
     made = read_provenance(path, len(table))
     model = made.get("model") if isinstance(made, dict) else None
@@ -339,8 +340,8 @@ def _read(path: Path, about: Mapping[str, Any] | None) -> Predicted:
             + ". Make one with 'jpas-gbm predict MODEL CATALOGUE --out FILE', or, if other software cut one, name its "
             "model with --model."
         )
-    told = {**model, "simulated": bool(model.get("simulated") or (made or {}).get("simulated"))}
-    found = _rows(table, told, path)
+    simulated = bool(model.get("simulated") or (made or {}).get("simulated"))
+    found = _rows(table, cast(MadeBy, {**model, "simulated": simulated}), path)
     note = _part(found, open_table(path).cards, path.name)
     return replace(found, notes=(note,)) if note else found
 
@@ -364,7 +365,7 @@ def _part(found: Predicted, cards: Mapping[str, str], name: str) -> str:
     return ""
 
 
-def _rows(table: pd.DataFrame, model: Mapping[str, Any], path: str | Path) -> Predicted:
+def _rows(table: pd.DataFrame, model: MadeBy, path: str | Path) -> Predicted:
     """Return the rows of a table with the columns of a prediction file."""
     classes = tuple(model["classes"])
     needed = ["RA", "DEC", *(f"P_{name.upper()}" for name in classes)]

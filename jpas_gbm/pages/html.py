@@ -18,7 +18,7 @@ from .paper import FORMATS, drawn, save_figures, width_inches
 from .results import Results, read_results
 
 
-def plate_html(plate: Plate) -> dict[str, Any]:
+def _plate_html(plate: Plate) -> dict[str, Any]:
     """Return what the template needs of a plate: its words, and its panels as SVG.
 
     Parameters
@@ -85,7 +85,7 @@ def render_page(page: Page, progress: Progress | None = None) -> str:
     for plate in page.plates:
         if progress is not None:
             progress("figures", len(made), total)
-        made[plate.key] = plate_html(plate)
+        made[plate.key] = _plate_html(plate)
     if progress is not None:
         progress("figures", total, total)
     shared = Shared()

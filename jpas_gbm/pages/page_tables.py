@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from ..model_folder import ModelCard
 from ..text import DASH, count, cut_words, listed, magnitude_name, number, source_word, span, split_words, sure
 from ..text import title as terminal_title
 from .sections import Cell, Table
@@ -280,19 +281,18 @@ _ROWS = {
 _MOST = 12
 
 
-def card_facts(card: Mapping[str, Any]) -> list[tuple[str, str]]:
+def card_facts(card: ModelCard) -> list[tuple[str, str]]:
     """Return a model card as pairs of name and words; what it does not tell is left out.
 
     Parameters
     ----------
-    card : mapping
-        A model card.
+    card : ModelCard
 
     Returns
     -------
     list of tuple[str, str]
     """
-    made, rows, features = (card.get(part) or {} for part in ("provenance", "rows", "features"))
+    made, rows, features = card.get("provenance") or {}, card.get("rows") or {}, card.get("features") or {}
     seed, trainings = made.get("seed"), card.get("trainings", [])
     seconds = sum(float(entry.get("seconds", 0)) for entry in trainings)
     facts = {
@@ -389,13 +389,12 @@ def _domain_facts(domain: Mapping[str, Any]) -> dict[str, str]:
     return facts | {"importance weights": "; ".join(weights)}
 
 
-def candidates_table(card: Mapping[str, Any]) -> Table | None:
+def candidates_table(card: ModelCard) -> Table | None:
     """Return the candidates and baselines of a model card.
 
     Parameters
     ----------
-    card : mapping
-        A model card.
+    card : ModelCard
 
     Returns
     -------
@@ -403,8 +402,8 @@ def candidates_table(card: Mapping[str, Any]) -> Table | None:
     """
     rows = [
         (Cell(one["candidate"], kind), Cell.of(one["log_loss"], digits=4), Cell.of(one["macro_f1"], digits=4))
-        for part, kind in (("candidates", ""), ("baselines", "baseline"))
-        for one in card.get(part, [])
+        for part, kind in ((card.get("candidates", ()), ""), (card.get("baselines", ()), "baseline"))
+        for one in part
     ]
     cut = ((card.get("provenance") or {}).get("options") or {}).get("cut")
     rows_words = f", rows {cut_words(cut, magnitude_name(card))}" if isinstance(cut, int | float) else ""
@@ -412,13 +411,12 @@ def candidates_table(card: Mapping[str, Any]) -> Table | None:
     return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 
 
-def strata_table(card: Mapping[str, Any]) -> Table | None:
+def strata_table(card: ModelCard) -> Table | None:
     """Return the figures of each stratum of target validation, where the model's card tells them.
 
     Parameters
     ----------
-    card : mapping
-        A model card.
+    card : ModelCard
 
     Returns
     -------
@@ -443,13 +441,12 @@ def strata_table(card: Mapping[str, Any]) -> Table | None:
     )
 
 
-def features_table(card: Mapping[str, Any]) -> Table | None:
+def features_table(card: ModelCard) -> Table | None:
     """Return the features that tell mocks from sky best; strong, those that tell domains and not classes.
 
     Parameters
     ----------
-    card : mapping
-        A model card.
+    card : ModelCard
 
     Returns
     -------

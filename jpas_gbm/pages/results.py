@@ -18,6 +18,7 @@ from ..inputs import read_card
 from ..lists.target_list import TargetList
 from ..model import Model
 from ..model_folder import FORM as MODEL_FORM
+from ..model_folder import ModelCard
 from ..output.writers import suffixes
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
@@ -67,7 +68,7 @@ class Subject:
     evaluations: Mapping[str, Evaluation]
     comparison: Comparison | None
     exhibits: Exhibits
-    cards: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: Mapping[str, ModelCard] = field(default_factory=dict)
 
     @property
     def main(self) -> Evaluation:
@@ -95,7 +96,7 @@ class Subject:
         name: str,
         result: Evaluation | Comparison,
         exhibits: Exhibits | None = None,
-        cards: Mapping[str, Mapping[str, Any]] | None = None,
+        cards: Mapping[str, ModelCard] | None = None,
     ) -> Subject:
         """Return an evaluation or a comparison as a subject.
 
@@ -107,7 +108,7 @@ class Subject:
             The scores.
         exhibits : Exhibits, optional
             What was kept beside them.
-        cards : mapping of str to mapping
+        cards : mapping of str to ModelCard
             Model cards by run.
 
         Returns
@@ -142,7 +143,7 @@ class Results:
 
     subjects: list[Subject] = field(default_factory=list)
     others: list[object] = field(default_factory=list)
-    cards: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    cards: dict[str, ModelCard] = field(default_factory=dict)
     data: DataFacts = field(default_factory=DataFacts)
     problems: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)

@@ -13,7 +13,7 @@ from ..errors import ConfigError
 from ..explanation.attributions import Pair, attribute, corrected
 from ..explanation.blocks import LINES
 from ..features.redshifts import high_share
-from ..inputs import CHUNK_ROWS, open_for, open_model
+from ..inputs import CHUNK_ROWS, MadeBy, open_for, open_model
 from ..lists.predicted import Tables, as_predicted, find_model, paths_of
 from ..lists.target_list import TargetList
 from ..model import Model
@@ -90,7 +90,7 @@ def sheets(
     claim_file(out, overwrite, [catalogue, *tables, *paths_of(predictions)])
     run = Run.start(0, threads, progress)
     folders = [*(Path(path).parent for path in (catalogue, *paths_of(predictions), found.file or "")), Path()]
-    opened = open_model(find_model(found.provenance.get("model") or {}, folders) if model is None else model)
+    opened = open_model(find_model(found.provenance.get("model") or MadeBy(), folders) if model is None else model)
     listed = found.to_pandas().iloc[:MOST]
     run.report("sheets", 0, 2)
     rows = _rows_of(listed, opened, catalogue, tables, run.threads)

@@ -393,7 +393,7 @@ def _meets(values: Any, rule: RowRule, types: np.ndarray | None = None) -> np.nd
 
 
 def apply_rules(
-    table: Mapping[str, Any],
+    table: Mapping[str, np.ndarray],
     rules: Sequence[RowRule],
     rows: int,
     types: np.ndarray | None = None,
@@ -437,7 +437,7 @@ def apply_rules(
 
 
 def apply_label_rules(
-    table: Mapping[str, Any], schema: SurveySchema, where: str = "", types: np.ndarray | None = None
+    table: Mapping[str, np.ndarray], schema: SurveySchema, where: str = "", types: np.ndarray | None = None
 ) -> tuple[np.ndarray, list[QualityCount]]:
     """Say which rows of a spectroscopic table give a label to trust, by the rules of its survey file.
 

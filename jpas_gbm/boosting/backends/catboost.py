@@ -32,7 +32,7 @@ _PRESENT = "jpas_gbm_classes"
 """Key of a model's metadata: the classes that its outputs are for."""
 
 
-def training_parameters(task: Task, max_bin: int, n_present: int) -> dict[str, Any]:
+def _training_parameters(task: Task, max_bin: int, n_present: int) -> dict[str, Any]:
     """Return CatBoost's names and values for our options.
 
     Parameters
@@ -113,7 +113,7 @@ class _Growing(Grower):
             borders = Path(folder) / "borders.tsv"
             borders.write_text(self.rows.handle, encoding="utf-8")
             pool.quantize(input_borders=str(borders))
-        parameters = training_parameters(self.task, self.rows.max_bin, len(self.present))
+        parameters = _training_parameters(self.task, self.rows.max_bin, len(self.present))
         seed = (self.task.seed + len(self.chunks)) % 2**31
         trees = catboost.CatBoost(parameters | {"iterations": _CHUNK, "random_seed": seed})
         trees.fit(pool)

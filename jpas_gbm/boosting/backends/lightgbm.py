@@ -44,7 +44,7 @@ _BINNING = {
 }
 
 
-def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
+def _training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
     """Return LightGBM's names and values for our options.
 
     With `deterministic` and a fixed histogram layout the trees are the same bits for any number of
@@ -84,7 +84,7 @@ def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
 
 class _Growing(Grower):
     def __init__(self, train: Rows, valid: Rows | None, task: Task) -> None:
-        parameters = training_parameters(task, train.max_bin)
+        parameters = _training_parameters(task, train.max_bin)
         self.booster = lightgbm.Booster(parameters, _dressed(train))
         if valid is not None:
             self.booster.add_valid(_dressed(valid), "valid")

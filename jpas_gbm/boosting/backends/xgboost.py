@@ -36,7 +36,7 @@ def step_ratio(n_classes: int) -> float:
     return 2 * (n_classes - 1) / n_classes if n_classes > 2 else 1.0
 
 
-def training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
+def _training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
     """Return XGBoost's names and values for our options, which are in LightGBM's units.
 
     `min_child` counts rows in LightGBM; XGBoost knows only the sum of curvatures, which for rows
@@ -83,7 +83,7 @@ class _Growing(Grower):
         self.train = _dressed(train)
         self.valid = None if valid is None else _dressed(valid)
         known = [self.train] if self.valid is None else [self.train, self.valid]
-        self.booster = xgboost.Booster(training_parameters(task, train.max_bin), cache=known)
+        self.booster = xgboost.Booster(_training_parameters(task, train.max_bin), cache=known)
         self.rounds = 0
 
     def step(self) -> bool:

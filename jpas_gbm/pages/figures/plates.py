@@ -75,7 +75,7 @@ RULES: dict[Any, Any] = {
 """What every figure is drawn with."""
 
 
-def class_look(name: str, classes: Sequence[str]) -> dict[str, Any]:
+def class_look(name: str, classes: Sequence[str]) -> Look:
     """Return the look of a class by its place in the label scheme.
 
     Parameters
@@ -87,14 +87,13 @@ def class_look(name: str, classes: Sequence[str]) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``color``, ``marker`` and ``linestyle``.
+    Look
     """
     place = list(classes).index(name)
     return _look(_CLASS_PLACES[place % len(_CLASS_PLACES)], place)
 
 
-def regime_look(name: str, regimes: Sequence[str]) -> dict[str, Any]:
+def regime_look(name: str, regimes: Sequence[str]) -> Look:
     """Return the look of a regime: its own if it is a known one, else the next that is free.
 
     Parameters
@@ -106,17 +105,16 @@ def regime_look(name: str, regimes: Sequence[str]) -> dict[str, Any]:
 
     Returns
     -------
-    dict
-        ``color``, ``marker`` and ``linestyle``.
+    Look
     """
     others = [other for other in regimes if other not in _REGIMES]
-    free = [i for i in range(len(COLOURS)) if i not in {_REGIMES.get(other) for other in regimes}]
-    free = free or list(range(len(COLOURS)))
+    taken = {_REGIMES.get(other) for other in regimes}
+    free = [i for i in range(len(COLOURS)) if i not in taken] or list(range(len(COLOURS)))
     place = _REGIMES[name] if name in _REGIMES else free[others.index(name) % len(free)]
     return _look(place, place)
 
 
-def _look(colour: int, mark: int) -> dict[str, Any]:
+def _look(colour: int, mark: int) -> Look:
     return {"color": COLOURS[colour], "marker": MARKERS[mark % len(MARKERS)], "linestyle": LINES[mark % len(LINES)]}
 
 
