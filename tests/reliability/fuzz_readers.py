@@ -182,7 +182,7 @@ def read_file(path: Path, columns: bool) -> None:
 
     others = {
         "fit.yaml": lambda: load_options(FitOptions, path), "tune.yaml": lambda: load_options(TuneOptions, path),
-        "survey.yaml": lambda: load_schema.__wrapped__(str(path)), "band.txt": lambda: read_curve(path, "g"),
+        "survey.yaml": lambda: load_schema(str(path)), "band.txt": lambda: read_curve(path, "g"),
     }  # fmt: skip
     if path.name in others:
         others[path.name]()
