@@ -97,6 +97,7 @@ def test_no_trust_where_magnitudes_changed(world, samples):
     mag = rows.mag + 1.5
     trust = check_mix(estimate_mix(labelled, rows.p, mag, draws=30), labelled, rows.p, mag, samples.CLASSES)
     assert any("--prior-edges" in reason for reason in trust.reasons)
+    assert trust.tests["magnitudes"].gap == pytest.approx(0.3, abs=0.03)  # of 5 magnitudes 1.5 are not those of labels
 
 
 def test_no_trust_with_few_labels(rng, samples):

@@ -9,6 +9,8 @@ import pytest
 from jpas_gbm.errors import ConfigError, ListError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.rule import ListOptions, list_options, redshift_limits
+from jpas_gbm.lists.yields import in_redshift_range
+from jpas_gbm.surveys.scheme import LabelScheme
 
 NAMES = ("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98")
 
@@ -48,6 +50,21 @@ def test_what_is_expected_within_is_the_sum_of_densities(make):
     frame = found.to_pandas()
     quasars = (frame["P_QSO_HIGH"] + frame["P_QSO_LOW"]).sum()
     assert float(told.split("about ")[1].split(" ")[0]) == pytest.approx(quasars, abs=1)
+
+
+@pytest.mark.parametrize(
+    ("limits", "share"),
+    [((2.0, None), 0.5), ((1.9, 2.1), 0.68), ((2.25, None), 0.0125), ((None, 1.75), 0.0125), ((2.31, None), 0.0)],
+)
+def test_a_density_goes_on_beyond_its_outer_quantiles_as_far_as_to_the_next(field, world_mix, limits, share):
+    """Half of the 2.5 % beyond the last quantile lies within half of the way, and nothing beyond all of it."""
+    p = np.tile([0.48, 0.48, 0.02, 0.02], (len(field.p), 1))
+    more = {name: np.full(len(p), z) for name, z in zip(NAMES, (1.8, 1.9, 2.0, 2.1, 2.2), strict=True)}
+    rows = replace(field, p=p, more=more)
+    quasars = world_mix.correct(p, rows.mag)[:, :2].sum()
+    (told,) = in_redshift_range(limits, rows, world_mix, LabelScheme())
+    assert share == 0 or share * quasars > 10
+    assert float(told.split("about ")[1].split(" ")[0]) == pytest.approx(share * quasars, abs=0.51)
 
 
 def test_the_command_has_the_defaults_of_the_library():

@@ -13,6 +13,7 @@ from jpas_gbm.lists.conformal import covariate_weights
 from jpas_gbm.lists.mix import estimate_mix, mix_edges, weighted_mix
 from jpas_gbm.lists.rule import ListOptions, check_prior
 from jpas_gbm.lists.selection import select
+from jpas_gbm.lists.yields import draw_yields
 
 
 def choose(world, mix, area=None, **rule):
@@ -68,6 +69,18 @@ def test_fdr_by_each_assumption(world, world_mix, shift):
 def test_a_purity_out_of_reach_says_the_best(world, world_mix):
     with pytest.raises(ListError, match=r"cannot be reached in the field: the best is 0\.\d+, by the likeliest \d+"):
         choose(world, world_mix, purity=0.999, confidence=0.99)
+
+
+def test_a_cell_of_probabilities_is_of_one_class_and_one_sureness():
+    sure = np.array([0.4, 0.7, 0.9, 0.97, 0.999])
+    p = np.where(np.arange(4) == np.repeat(np.arange(4), 5)[:, None], np.tile(sure, 4)[:, None], 0.0)
+    assert sorted(selection._score_cells(p)) == list(range(20))
+
+
+def test_a_field_without_rows_has_no_yield(world, world_mix):
+    found = draw_yields(world_mix, world[0], np.zeros((0, 4)), np.zeros(0), 0)
+    assert len(found.size) == len(found.threshold) == found.true.shape[1] == found.checked.shape[1] == 0
+    assert not found.total.any()
 
 
 def test_a_rate_out_of_reach_says_why(world, world_mix):
