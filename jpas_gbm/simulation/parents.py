@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
@@ -141,14 +142,26 @@ class Parents:
     of_class : dict of str to list of int
         Numbers of the bases of QSO, GALAXY and STAR.
     all : list of Parent
-    left_out : dict of str to int
+    left_out : Counter of str
         Why spectra make no mocks, and how many.
     """
 
     bases: list[Basis]
     of_class: dict[str, list[int]]
     all: list[Parent]
-    left_out: dict[str, int]
+    left_out: Counter[str]
+
+    def require(self) -> None:
+        """Refuse spectra of a class of which none can be a parent.
+
+        Raises
+        ------
+        CatalogueError
+            With the reasons.
+        """
+        why = "; ".join(f"{n} {reason}" for reason, n in self.left_out.items()) or "there is none"
+        for kind in (self.of_class.keys() or {"any class"}) - {parent.spectype for parent in self.all}:
+            raise CatalogueError(f"no spectrum of {kind} can be a parent of mocks: {why}. Give others, or none of it.")
 
 
 def learn_parents(spectra: Iterable[SpectraBlock | Templates]) -> Parents:
@@ -166,9 +179,9 @@ def learn_parents(spectra: Iterable[SpectraBlock | Templates]) -> Parents:
     Raises
     ------
     CatalogueError
-        If vectors without coefficients have no spectrum to be fitted to, or nothing is left.
+        If vectors without coefficients have no spectrum to be fitted to, or nothing is left of a class.
     """
-    found = Parents([], {}, [], {})
+    found = Parents([], {}, [], Counter())
     observed: list[tuple[SpectraBlock, int]] = []
     bare: dict[str, str] = {}
     for item in spectra:
@@ -189,16 +202,14 @@ def learn_parents(spectra: Iterable[SpectraBlock | Templates]) -> Parents:
             found.bases.append(_bundled(spectype))
             found.of_class[spectype] = [len(found.bases) - 1]
     _fit_all(found, observed)
-    if not found.all:
-        why = "; ".join(f"{many} {reason}" for reason, many in found.left_out.items())
-        raise CatalogueError(f"none of the spectra can be a parent of mocks: {why or 'there is none'}.")
+    found.require()
     return found
 
 
 def _add_templates(found: Parents, item: Templates) -> None:
     basis = _basis(item)
     if basis is None:
-        found.left_out["templates that cover too little"] = found.left_out.get("templates that cover too little", 0) + 1
+        found.left_out["templates that cover too little"] += 1
         return
     number = len(found.bases)
     found.bases.append(basis)
@@ -210,20 +221,17 @@ def _add_templates(found: Parents, item: Templates) -> None:
 
 
 def _fit_all(found: Parents, observed: Sequence[tuple[SpectraBlock, int]]) -> None:
-    def leave_out(why: str) -> None:
-        found.left_out[why] = found.left_out.get(why, 0) + 1
-
     rows = []
     for block, row in observed:
         if block.warning[row] != 0:
-            leave_out("with a redshift warning")
+            found.left_out["with a redshift warning"] += 1
         elif not -0.05 < block.z[row] < 7.0:
-            leave_out("without a redshift")
+            found.left_out["without a redshift"] += 1
         else:
             flux, weight = at_rest(block, row)
             measured = np.flatnonzero(weight)
             if len(measured) < 300:
-                leave_out("with fewer than 300 good pixels")
+                found.left_out["with fewer than 300 good pixels"] += 1
             else:
                 rows.append((block, row, flux, weight, (int(measured[0]), int(measured[-1]))))
     for spectype, numbers in found.of_class.items():
@@ -236,12 +244,11 @@ def _fit_all(found: Parents, observed: Sequence[tuple[SpectraBlock, int]]) -> No
             best = min((misfit for _, misfit in made.values()), default=0.0)
             made = {number: fit for number, fit in made.items() if fit[1] < 1.5 * best + 0.5}
             if not made:
-                leave_out("that no template covers")
+                found.left_out["that no template covers"] += 1
                 continue
-            file = block.name[row].partition("[")[0]
-            numbers_of = (float(block.z[row]), float(block.ra[row]), float(block.dec[row]))
-            about = (block.name[row], spectype, str(block.subtype[row]), file, int(block.object_id[row]))
-            found.all.append(Parent(*about, *numbers_of, bounds, made))
+            name, place = block.name[row], (float(block.z[row]), float(block.ra[row]), float(block.dec[row]))
+            about = (name, spectype, str(block.subtype[row]), name.partition("[")[0], int(block.object_id[row]))
+            found.all.append(Parent(*about, *place, bounds, made))
 
 
 def _fit_basis(basis: Basis, number: int, rows: list, fits: list[dict[int, tuple[np.ndarray, float]]]) -> None:  # type: ignore[type-arg]

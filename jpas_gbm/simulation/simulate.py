@@ -11,7 +11,7 @@ import numpy as np
 
 from ..atomic import atomic_folder
 from ..config import options_of, override
-from ..errors import CatalogueError, ConfigError, DatasetError
+from ..errors import ConfigError, DatasetError
 from ..options import PrepareOptions, ShiftOptions, SimulateOptions
 from ..run import Progress, claim_folder
 from ..store import provenance, write_json
@@ -361,8 +361,7 @@ def _kept_apart(parents: Parents, tables: Sequence[str | Path]) -> Parents:
         if gone.any():
             parents.left_out["that are objects of the target"] = int(gone.sum())
         parents.all = [parent for parent, out in zip(parents.all, gone, strict=True) if not out]
-    if not parents.all:
-        raise CatalogueError("every spectrum is of an object of the target: no parent is left. Give other spectra.")
+    parents.require()
     return parents
 
 

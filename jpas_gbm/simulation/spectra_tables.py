@@ -246,7 +246,7 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
 
 
 def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[SpectraBlock | Templates]:
-    """Read a table with a spectrum in each row, or with the pixels of one, whose class and redshift headers may give.
+    """Read a table with a spectrum in each row, or with the pixels of one; of one, headers may give class and redshift.
 
     Parameters
     ----------
@@ -271,8 +271,8 @@ def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[S
     check_f_lambda(table.columns[keys["flux"]].unit, path)
     if not np.shape(held["flux"][:1])[1:]:
         held = {what: [np.array(values)] for what, values in held.items()}
-        for head in (table.header, first):
-            held |= {what: [head[key]] for what in _KEYS if what not in held and (key := _key(head, what))}
+    for head in (table.header, first) if len(held["flux"]) == 1 else ():
+        held |= {what: [head[key]] for what in _KEYS if what not in held and (key := _key(head, what))}
     if "wavelength" in held:
         size = angstroms(table.columns[keys["wavelength"]].unit, path)
         held["wavelength"] = [size * wave for wave in held["wavelength"]]

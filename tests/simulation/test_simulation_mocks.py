@@ -197,6 +197,18 @@ def test_arms_are_merged_by_inverse_variance(files):
     assert coadd.flux[0, at] == pytest.approx(expected, rel=1e-4) and coadd.ivar[0, at] == pytest.approx(16.0)
 
 
+def test_a_class_of_which_no_spectrum_can_be_a_parent_is_refused(files, tmp_path):
+    grid = np.arange(3600.0, 9800.0, 2.0)
+    flux = (grid[None] / 5000) ** np.array([[-1.5], [-1.0]])
+    np.savez(tmp_path / "q.npz", wavelength=grid, flux=flux, ivar=flux * 0 + 25, z=[2.3, np.nan], zwarn=[4, 0])
+    spectra = [files / "rrtemplate-galaxy.fits", f"QSO={tmp_path / 'q.npz'}"]
+    said = "no spectrum of QSO can be a parent of mocks: 1 with a redshift warning; 1 without a redshift. Give others"
+    with pytest.raises(CatalogueError, match=said):
+        jg.mocks(spectra, tmp_path / "m", rows=20)
+    assert not (tmp_path / "m").exists()
+    assert jg.mocks(spectra[:1], tmp_path / "m", rows=20).rows == {"GALAXY": 20}
+
+
 def test_parquet_of_spectra(tmp_path):
     grid, flux = galaxy()
     rows = {"wavelength": [grid, grid[:-5]], "flux": [flux, flux[:-5]], "ivar": [flux * 0 + 9.0, flux[:-5] * 0 + 9.0]}

@@ -208,6 +208,9 @@ def test_a_fits_table_of_templates_and_of_spectra(tmp_path):
     held |= {"ivar": (wide, FLUX * 0 + 4, None), "z": ("D", [2.3, 0, 0.4], None), "spectype": ("6A", KINDS, None)}
     held["targetid"] = ("K", np.array([39627700000000001, 2, 3]), None)
     (many,) = read_spectra([fits_table(tmp_path, 1, **held)])
+    one_row = {name: (form, values[:1], unit) for name, (form, values, unit) in list(held.items())[:3]}
+    (tmp_path / "one").mkdir()
+    assert next(read_spectra([fits_table(tmp_path / "one", 0, {"Z": 2.2, "CLASS": "QSO"}, **one_row)])).z == 2.2
     assert many.spectype.tolist() == KINDS.tolist() and many.object_id[0] == 39627700000000001
     np.testing.assert_allclose(many.flux, FLUX)
 
