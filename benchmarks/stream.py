@@ -1,11 +1,12 @@
 """P2, P3, P5, P8 and P10: a whole catalogue through `predict`, its cost, its memory, and two processes against one.
 
-    python benchmarks/stream.py [--rows 100000 1000000] [--pairs 5] [--out reports/performance]
+    python benchmarks/stream.py [--rows 100000 1000000] [--pairs 5] [--model FOLDER ...] [--out reports/performance]
 
-The model is the one that version 0.1.0 kept (tests/models/format1_ssda); the catalogue is simulated rows, repeated with
-keys of their own. Costs are CPU time of one thread; calls of a pair take turns in one process, and the ratio is the
-median of the pairs' ratios, with its range. Peak memory is that of a child process which does nothing else. Wall time
-is used for two processes against one only, beside the load of the machine.
+The model is the one that version 0.1.0 kept (tests/models/format1_ssda), and for P2 and P3 those of ``--model`` too;
+what --out holds and was not measured again stays. The catalogue is simulated rows, repeated with keys of their own.
+Costs are CPU time of one thread; calls of a pair take turns in one process, and the ratio is the median of the pairs'
+ratios, with its range. Peak memory is that of a child process which does nothing else. Wall time is used for two
+processes against one only, beside the load of the machine.
 """
 
 from __future__ import annotations
@@ -144,9 +145,13 @@ def be_child(path: str, out: str, *more: str) -> None:
                       "peak": peak / 1024}))  # fmt: skip
 
 
-def pairs_of_one_process(folder: Path, base: np.ndarray, cards: dict[str, str], rows: int, pairs: int) -> list[dict]:
-    """P2 and P3: whole streams against the bare library, and the explained against the plain."""
-    model, found = Model.load(KEPT), []
+def pairs_of_one_process(
+    folder: Path, base: np.ndarray, cards: dict[str, str], rows: int, pairs: int, place: Path
+) -> list[dict]:
+    """P2 and P3 of a model: whole streams against the bare library, and the explained against the plain."""
+    model, found = Model.load(place), []
+    trees = sum(reader.trees for reader in Ensemble(model.members)._readers())
+    of = "" if place == KEPT else f", {place.name} ({trees:,} trees, {len(model.recipe.names)} features)"
     for suffix, write in (("parquet", write_parquet), ("fits", write_fits)):
         path = write(base, cards, rows, folder / f"pairs.{suffix}")
         out = folder / f"out.{suffix}"
@@ -156,7 +161,9 @@ def pairs_of_one_process(folder: Path, base: np.ndarray, cards: dict[str, str], 
 
         plain()
         told = ratios(library_cost(model, path, rows), plain, pairs)
-        found.append({"what": f"P2, library over whole stream, {suffix} to {suffix}", "bar": 5, "rows": rows, **told})
+        found.append(
+            {"what": f"P2, library over whole stream, {suffix} to {suffix}{of}", "bar": 5, "rows": rows, **told}
+        )
         print(found[-1], flush=True)
         if suffix == "parquet":
 
@@ -165,7 +172,7 @@ def pairs_of_one_process(folder: Path, base: np.ndarray, cards: dict[str, str], 
 
             explained()
             told = ratios(explained, plain, pairs)
-            found.append({"what": "P3, predict --explain all over plain predict", "bar": 2, "rows": rows, **told})
+            found.append({"what": f"P3, predict --explain all over plain predict{of}", "bar": 2, "rows": rows, **told})
             print(found[-1], flush=True)
         path.unlink()
     return found
@@ -314,6 +321,7 @@ def main() -> None:
     parser.add_argument("--rows", type=int, nargs="*", default=[100_000, 1_000_000])
     parser.add_argument("--pair-rows", type=int, default=50_000)
     parser.add_argument("--pairs", type=int, default=5)
+    parser.add_argument("--model", type=Path, nargs="*", default=[], help="folders of further models for P2 and P3")
     parser.add_argument("--repeats", type=int, default=3, help="of catalogues up to a million rows")
     parser.add_argument("--out", type=Path, help="folder for stream.md and stream.json")
     parser.add_argument("--child", nargs="+", help=argparse.SUPPRESS)
@@ -325,11 +333,16 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         base, cards = base_rows(folder)
-        found = pairs_of_one_process(folder, base, cards, given.pair_rows, given.pairs) if given.pairs else []
+        found = []
+        for place in (KEPT, *given.model) if given.pairs else ():
+            found += pairs_of_one_process(folder, base, cards, given.pair_rows, given.pairs, place)
         found += lengths(folder, base, cards, given.rows, given.repeats)
     command = f"python benchmarks/stream.py --rows {' '.join(map(str, given.rows))} --pairs {given.pairs}"
     told = {"command": command, "pairs": given.pairs, "load": os.getloadavg()[0], "found": found}
     if given.out:
+        before, new = given.out / "stream.json", {(one["what"], one["rows"]) for one in found}
+        earlier = json.loads(before.read_text(encoding="utf-8"))["found"] if before.is_file() else []
+        told["found"] += [one for one in earlier if (one["what"], one["rows"]) not in new]
         report(told, given.out)
         summary(given.out)
 
