@@ -255,7 +255,7 @@ def _promise(options: ListOptions, both: bool) -> str:
     if options.kind == "purity":
         return (
             f"Purity of {options.value:g} or more with {100 * options.confidence:g} % confidence, by bootstrap over "
-            f"labels, field and chance, checked by the labelled rows themselves. Assumes that {assumed}."
+            f"labels, field and chance, probabilities corrected by the labelled rows like them. Assumes that {assumed}."
         )
     if options.kind == "completeness":
         return (

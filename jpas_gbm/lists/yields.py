@@ -9,16 +9,23 @@ import warnings
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ..boosting.calibration import HeldOut
+from ..run import Later
 from ..scores.losses import log_p, softmax
 from ..surveys.scheme import LabelScheme
 from .mix import Mix, cells, mag_bins, ratio_of
 from .predicted import Predicted
 from .records import BeforeAfter, Curves, Part, Reading, SizeCurve, ThresholdCurve
 from .rule import ListOptions
+
+if TYPE_CHECKING:
+    from scipy import special
+else:
+    special = Later("scipy.special")
 
 _DENSE = 2000
 _POINTS = 2000
@@ -40,12 +47,12 @@ class Yields:
         Probability of the last row of each list.
     expected : array, shape (g,)
         Sum of probabilities of each list.
+    mean : array, shape (g,)
+        Members of the class expected among the first `size` rows, mean over the draws.
     true : array of float32, shape (draws, g)
         Members of the class among the first `size` rows: the probabilities are drawn anew from
-        the calibration labels and the field, and each row's class from its probabilities.
-    checked : array of float32, shape (draws, g)
-        The same from the labelled rows above the threshold, reweighted to the field's mix, without
-        trust in probabilities.
+        the calibration labels and the field, corrected by what labelled rows of such probabilities and
+        magnitudes are, and each row's class is drawn from them.
     total : array, shape (draws,)
         Members of the class in the whole field.
     other : Yields, optional
@@ -56,8 +63,8 @@ class Yields:
     size: np.ndarray
     threshold: np.ndarray
     expected: np.ndarray
+    mean: np.ndarray
     true: np.ndarray
-    checked: np.ndarray
     total: np.ndarray
     other: Yields | None = None
 
@@ -69,7 +76,7 @@ class Yields:
     def purity_bound(self, confidence: float) -> np.ndarray:
         """Return the purity that the list of each size has at least, with this confidence, shape (g,).
 
-        The smaller of what probabilities and what labelled rows say, by either reading of the labels.
+        The smaller of what the two readings of the labels say.
 
         Parameters
         ----------
@@ -79,8 +86,7 @@ class Yields:
         -------
         array of float64, shape (g,)
         """
-        drawn = [draws for one in self.readings for draws in (one.true, one.checked)]
-        return np.min([np.quantile(draws / self.size, 1 - confidence, axis=0) for draws in drawn], axis=0)
+        return np.min([np.quantile(one.true / self.size, 1 - confidence, axis=0) for one in self.readings], axis=0)
 
     def completeness_bound(self, confidence: float) -> np.ndarray:
         """Return the completeness that the list of each size has at least, with this confidence, shape (g,).
@@ -99,7 +105,7 @@ class Yields:
     def longest(self, purity: float) -> int:
         """Return how long a list may be of which this purity is expected.
 
-        By probabilities and by labelled rows, by either reading of the labels: the least of them counts.
+        By either reading of the labels: the lesser counts.
 
         Parameters
         ----------
@@ -110,8 +116,7 @@ class Yields:
         int
             0 where no list is so pure.
         """
-        drawn = [draws.mean(axis=0) for one in self.readings for draws in (one.true, one.checked)]
-        return self._longest_where(np.min(drawn, axis=0) / self.size >= purity)
+        return self._longest_where(np.min([one.mean for one in self.readings], axis=0) / self.size >= purity)
 
     def _longest_where(self, enough: np.ndarray) -> int:
         """Return the last size of which a condition (sizes,) holds; 0 where it holds of none."""
@@ -170,13 +175,18 @@ def draw_yields(
     rest_cells = [cells(p[rest][place[rest] == b])[:2] for b in range(len(mix.old))]
     rng = np.random.default_rng(seed)
     true = np.empty((len(mix.draws), len(size)), dtype=np.float32)
-    checked = np.empty_like(true)
     total = np.empty(len(mix.draws))
-    scores = by.correct(labelled.p, labelled.mag)[:, column]
-    lab_place = mix.place(labelled.mag)
-    threshold = falling[size - 1] if most else np.zeros(0)
+    lab_place, lab_logs, every = mix.place(labelled.mag), log_p(labelled.p), np.arange(len(labelled))
+    known = np.isfinite(mag[top])
+    centre = float(np.average(mag[top][known], weights=falling[:most][known])) if known.any() else 0.0
+    near, sums = _Near(labelled.label == column, labelled.mag, centre), np.zeros(most)
     for i, draw in enumerate(mix.draws):
+        ratio = draw.ratio(lab_place)
+        ours = softmax(draw.bias.logits(lab_logs, ratio))[:, column]
         now = softmax(draw.bias.logits(logs, draw.ratio(top_place)))[:, column]
+        weight = draw.times * ratio[every, labelled.label]
+        now = near.corrected(ours, weight, now, mag[top], rng)
+        sums += np.cumsum(now)
         hits = rng.random(most) < now
         true[i] = np.cumsum(hits)[size - 1]
         far = sum(
@@ -184,25 +194,69 @@ def draw_yields(
             for b, (mean, count) in enumerate(rest_cells)
         )
         total[i] = hits.sum() + rng.poisson(far)
-        weight = draw.times * draw.ratio(lab_place)[np.arange(len(labelled)), labelled.label]
-        purity = _purity_above(scores, labelled.label == column, weight, threshold)
-        checked[i] = rng.binomial(size, purity)
     other = None if mix.other is None else draw_yields(mix.other, labelled, p, mag, column, seed=seed, by=by)
-    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], true, checked, total, other)
+    threshold = falling[size - 1] if most else np.zeros(0)
+    mean = sums[size - 1] / max(len(mix.draws), 1)
+    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], mean, true, total, other)
 
 
-def _purity_above(score: np.ndarray, hit: np.ndarray, weight: np.ndarray, threshold: np.ndarray) -> np.ndarray:
-    """Return the weighted purity of labelled rows above each threshold, half a row of each kind added."""
-    order = np.argsort(-score, kind="stable")
-    place = np.searchsorted(-score[order], -threshold, side="right")
-    true = np.append(0.0, np.cumsum((weight * hit)[order]))[place]
-    every = np.append(0.0, np.cumsum(weight[order]))[place]
-    members = float((hit * (weight > 0)).sum())
-    if not members:
-        # A draw without a member of the class knows of no purity.
-        return np.zeros(len(threshold))
-    unit = (weight @ hit) / members
-    return np.clip((true + 0.5 * unit) / (every + unit), 0, 1)
+_LEAST = 0.02
+_WIDTH = np.array([0.7, 0.25, 0.5])
+_STEPS = 30
+
+
+@dataclass(frozen=True, eq=False)
+class _Near:
+    """What labelled rows say of probabilities like theirs: P = s expit(logit p + a + b logit p + c (mag - centre)).
+
+    A calibration is fitted to all rows, of which hardly any are near the threshold of a list, and few of these are
+    labelled. Here a, b and c are fitted to the rows of p >= 0.02, with normal priors about 0 of widths 0.7, 0.25 and
+    0.5 per magnitude. Where labels are few the priors keep their doubt, also at magnitudes that no label has, where a
+    bootstrap would show none: each fit is to a bootstrap draw of the labels and about a draw of the prior
+    (randomised maximum a posteriori; Bardsley et al. 2014, SIAM J. Sci. Comput. 36, A1895). No probability makes
+    surer than the members that were labelled: 1 - s is as large as a rate that was never seen in so many (Jeffreys).
+
+    Parameters
+    ----------
+    hit : array of bool, shape (n,)
+        Which labelled rows are of the class.
+    mag : array, shape (n,)
+        Their magnitudes.
+    centre : float
+        Magnitude about which c turns; rows without magnitude are taken to have it.
+    """
+
+    hit: np.ndarray
+    mag: np.ndarray
+    centre: float
+
+    def corrected(
+        self, ours: np.ndarray, weight: np.ndarray, p: np.ndarray, mag: np.ndarray, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Return probabilities (m,) as a draw of a, b, c and s has them, from those of labels (n,), with weights."""
+        prior, sure = rng.normal(0, _WIDTH), rng.beta(self.hit.sum() + 0.5, 0.5)
+        rows = (ours >= _LEAST) & (weight > 0)
+        hit, w = self.hit[rows], weight[rows]
+        x, start = self._terms(ours[rows], self.mag[rows])
+        # The rows count for as many as they are worth, (Σ w)² / Σ w² (Kish).
+        w = w * (w.sum() / max(float(w @ w), 1e-300))
+        found, precision = prior, 1 / _WIDTH**2
+        for _ in range(_STEPS):
+            q = special.expit(start + x @ found)
+            slope = x.T @ (w * (q - hit)) + precision * (found - prior)
+            step = np.linalg.solve((x.T * (w * q * (1 - q))) @ x + np.diag(precision), slope)
+            far = np.abs(step).max()
+            found = found - step / max(1.0, far)
+            if far < 1e-6:
+                break
+        x, start = self._terms(p, mag)
+        return np.where(p >= _LEAST, sure * special.expit(start + x @ found), p)
+
+    def _terms(self, p: np.ndarray, mag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return what a, b and c multiply (n, 3), and the log-odds (n,)."""
+        odds = special.logit(np.clip(p, 1e-9, 1 - 1e-9))
+        away = np.where(np.isfinite(mag), np.asarray(mag, dtype=np.float64) - self.centre, 0.0)
+        return np.column_stack([np.ones(len(p)), odds, away]), odds
 
 
 _CURVE_POINTS = 60

@@ -67,8 +67,10 @@ def test_fdr_by_each_assumption(world, world_mix, shift):
 
 
 def test_a_purity_out_of_reach_says_the_best(world, world_mix):
+    labelled, rows, _ = world
+    unlike = np.flatnonzero(world_mix.correct(rows.p, rows.mag)[:, 0] < 0.2)
     with pytest.raises(ListError, match=r"cannot be reached in the field: the best is 0\.\d+, by the likeliest \d+"):
-        choose(world, world_mix, purity=0.999, confidence=0.99)
+        select(world_mix, labelled, rows.p[unlike], rows.mag[unlike], 0, ListOptions(purity=0.9))
 
 
 def test_a_cell_of_probabilities_is_of_one_class_and_one_sureness():
@@ -251,16 +253,64 @@ def test_the_naive_list_is_the_longest_of_mean_probability(world, world_mix):
     assert part.mean_probability_size > 10
 
 
-def test_weighted_purity_above_a_threshold_by_hand():
-    """Half a row of each kind is added; rows at the threshold are above it, and weights count as rows."""
-    from jpas_gbm.lists.yields import _purity_above
+def corrections(hit, p, mag, of, at=20.0, draws=400, weight=None):
+    """Return draws of the probability of one field row, corrected by labelled rows, (draws,)."""
+    from jpas_gbm.lists.yields import _Near
 
-    score, hit = np.array([0.7, 0.9, 0.8]), np.array([True, True, False])
-    purity = _purity_above(score, hit, np.ones(3), np.array([0.95, 0.85, 0.8, 0.75, 0.1]))
-    np.testing.assert_allclose(purity, [0.5 / 1, 1.5 / 2, 1.5 / 3, 1.5 / 3, 2.5 / 4])
-    heavy = _purity_above(score, hit, np.array([1.0, 3.0, 1.0]), np.array([0.85, 0.1]))
-    np.testing.assert_allclose(heavy, [(3 + 1) / (3 + 2), (4 + 1) / (5 + 2)])
-    assert (_purity_above(score, np.zeros(3, dtype=bool), np.ones(3), np.array([0.5])) == 0).all()
+    weight, rng = np.ones(len(hit)) if weight is None else weight, np.random.default_rng(5)
+    near = _Near(hit, mag, 20.0)
+    times = [rng.poisson(1.0, len(hit)) for _ in range(draws)]
+    row = (np.array([of]), np.array([at]))
+    return np.array([near.corrected(p, time * weight, *row, rng)[0] for time in times])
+
+
+def test_probabilities_without_labels_like_them_keep_the_doubt_of_the_prior():
+    """Log-odds then scatter as the prior is wide: more where the probability is high, or the source far fainter."""
+    from scipy.special import logit
+
+    # Members at probabilities where the prior is wide beside what they tell: at 0.03, of one class and the other.
+    low = np.arange(4000) < 120, np.full(4000, 0.03), np.full(4000, 20.0)
+    drawn = {at: logit(corrections(*low, of=0.8, at=at)) for at in (20.0, 23.0)}
+    assert drawn[20.0].mean() == pytest.approx(logit(0.8), abs=0.3)
+    # The labels hold a + b logit p at 0.03, not b: (logit 0.8 - logit 0.03) b, with a bound to it, is free.
+    free = 1 / np.sqrt((1 / 0.7**2) * logit(0.03) ** 2 + 1 / 0.25**2) * (logit(0.8) - logit(0.03))
+    assert drawn[20.0].std() == pytest.approx(free, rel=0.25)
+    assert drawn[23.0].std() == pytest.approx(np.hypot(1.5, free), rel=0.15)
+    assert (corrections(*low, of=0.01) == 0.01).all()
+    assert np.isfinite(corrections(*low, of=1.0)).all() and np.isfinite(corrections(*low, of=0.8, at=np.nan)).all()
+
+
+def test_nothing_is_promised_of_a_class_that_no_label_is_of():
+    none = np.zeros(50, dtype=bool), np.full(50, 0.001), np.full(50, 20.0)
+    assert np.quantile(corrections(*none, of=0.99), 0.3) < 0.3
+
+
+def test_no_probability_is_surer_than_labels_are_many():
+    """Of 1,000 members and no other row, a rate of 1 / 1,000 wrong cannot be excluded, whatever is told of a row."""
+    sure = np.ones(1000, dtype=bool), np.full(1000, 1 - 1e-7), np.full(1000, 20.0)
+    drawn = corrections(*sure, of=1 - 1e-7)
+    assert 1 - drawn.mean() == pytest.approx(0.5 / 1001, rel=0.3)
+
+
+def test_many_labels_correct_probabilities_that_are_too_sure():
+    rng = np.random.default_rng(0)
+    p = rng.uniform(0.03, 0.97, 20_000)
+    mag = rng.uniform(19.0, 21.0, len(p))
+    odds = 0.8 * np.log(p / (1 - p)) - 0.6 - 0.7 * (mag - 20)
+    hit = rng.random(len(p)) < 1 / (1 + np.exp(-odds))
+    for of, at in ((0.8, 20.0), (0.8, 20.8), (0.3, 19.4)):
+        right = 1 / (1 + np.exp(-(0.8 * np.log(of / (1 - of)) - 0.6 - 0.7 * (at - 20))))
+        drawn = corrections(hit, p, mag, of, at, draws=60)
+        assert drawn.mean() == pytest.approx(right, abs=0.015) and drawn.std() < 0.02
+
+
+def test_few_labels_all_of_the_class_do_not_prove_the_class():
+    """A bootstrap of ten labels without a false one never draws one; the doubt that is left is told."""
+    ten = np.ones(10, dtype=bool), np.full(10, 0.8), np.full(10, 20.0)
+    drawn = corrections(*ten, of=0.8)
+    assert 0.77 < drawn.mean() < 0.91 and drawn.std() > 0.05 and np.quantile(drawn, 0.1) < 0.8
+    heavy = corrections(*ten, of=0.8, weight=np.array([100.0, *np.ones(9)]))
+    assert heavy.std() > 1.2 * drawn.std(), "one label that stands for all is worth one"
 
 
 def test_cells_of_magnitude_are_tenths_of_the_field():
@@ -276,5 +326,7 @@ def test_the_place_of_a_list_is_that_of_the_nearest_shorter_one():
     from jpas_gbm.lists.yields import Yields
 
     nothing = np.zeros((1, 3))
-    yields = Yields(np.arange(9), np.array([2, 4, 8]), np.zeros(3), np.zeros(3), nothing, nothing, np.zeros(1), None)
+    yields = Yields(
+        np.arange(9), np.array([2, 4, 8]), np.zeros(3), np.zeros(3), np.zeros(3), nothing, np.zeros(1), None
+    )
     assert [yields.at(n) for n in (0, 1, 2, 3, 4, 7, 8, 100)] == [0, 0, 0, 0, 1, 1, 2, 2]
