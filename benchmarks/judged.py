@@ -39,8 +39,8 @@ class Figure:
 
     ``metric`` is log_loss (nats), accuracy, macro_f1, mean_recall, recall:CLASS or auc:CLASS; of redshifts covered68,
     covered95, nmad (of Δz / (1 + z) of medians), outliers (by more than 0.15), or ece:CLASS of P_Z_HIGH as the
-    probability of a class; ``model`` names the columns; ``against`` another model, whose score on the same rows is
-    taken off; ``part`` is empty for all rows.
+    probability of a class; of anything else mean:COLUMN, the mean of MODEL:COLUMN where that is known. ``model`` names
+    the columns; ``against`` another model, whose score on the same rows is taken off; ``part`` is empty for all rows.
     """
 
     metric: str
@@ -111,8 +111,12 @@ def _metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray, np.ndarr
 
 
 def _redshift_metric(name: str, rows: pd.DataFrame, model: str) -> Callable[[np.ndarray], float] | None:
-    """Return a metric of redshift quantiles as a function of weights (n,); None for the others."""
+    """Return a mean or a metric of redshift quantiles as a function of weights (n,); None for the others."""
     kind, _, chosen = name.partition(":")
+    if kind == "mean":
+        every = rows[f"{model}:{chosen}"].to_numpy(float)
+        known = np.isfinite(every)
+        return lambda w: float(np.average(every[known], weights=w[known])) if w[known].any() else float("nan")
     if kind == "ece":
         above, hit = rows[f"{model}:P_Z_HIGH"].to_numpy(float), (rows["class"] == chosen).to_numpy(float)
         parts = np.array_split(np.argsort(above, kind="stable"), 10)

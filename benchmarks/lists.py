@@ -7,10 +7,12 @@ class mix than its labels:
 - ``colour``: blue sources are labelled five times as often;
 - ``both``: blue and faint, or red and bright.
 
-Trees are trained on the targeted labels alone. In each resampling the labelled rows that trained no tree are dealt
-anew into calibration labels and the rest, and the field is a new half of the sources without a label, so that neither
-is the same twice. Lists are made as ``targets`` makes them, with the labelled rows in the field too and known: they are
-left out. The truth judges them; nothing is made with it.
+A promise at 90 % confidence is one that nine of ten surveys find kept. So each resampling of the built-in survey is a
+survey of its own: sources of the same sky that no other has, some labelled by targeting, the others its field. Only
+the trees, trained on other targeted labels of that sky, are those of all. ``survey_a`` has but one sample: there the
+labelled rows that trained no tree are dealt anew into calibration labels and the rest, and the field is a new half of
+the sources without a label, so that resamplings share much of both. Lists are made as ``targets`` makes them, of new
+sources alone. The truth judges them; nothing is made with it. Every list stands as a row in ``objects.csv``.
 
     python benchmarks/lists.py --kind magnitude colour both --out reports/lists
     python benchmarks/lists.py --kind survey_a --survey-a FOLDER --data DATA --model MODEL --out reports/lists
@@ -21,10 +23,13 @@ from __future__ import annotations
 import argparse
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-from field import FDR, PURITY, calibrated, judged, naive, sample, survey_a
+import pandas as pd
+from field import FDR, PURITY, Sample, calibrated, judged, naive, sample, survey_a
+from judged import Figure, write_figures
 
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import load_options
@@ -35,11 +40,16 @@ from jpas_gbm.lists.rule import ListOptions
 from jpas_gbm.lists.selection import select
 from jpas_gbm.options import FitOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.simulation.simulate import simulate
-from jpas_gbm.store import provenance, write_json
 from jpas_gbm.surveys.scheme import CLASSES
 
-NUMBER = 150
+NUMBER = 100
 """Length of the list whose yield is judged."""
+
+PROMISED = ("purity", "fdr", "number")
+"""Lists that tell an interval of their yield."""
+
+SOURCES, WRONG = 13_000, 0.002
+"""Sources of a survey that lists are made for, and the share of its labels that are wrong."""
 
 
 def chance(kind, catalogue):
@@ -63,23 +73,59 @@ def chance(kind, catalogue):
     return np.where(is_blue, 0.8 * below(22.2, 0.3), 0.4 * below(21.2, 0.4))
 
 
-def targeted(kind, seed, rows, mocks, threads):
-    """Simulate a survey, take labels away by targeting, fit on what is left; return labelled and new rows."""
+def targeted(kind, seed, rows, mocks, surveys, threads):
+    """Simulate a sky, take labels away by targeting, fit on a part; return the rest and its chances of a label."""
     options = SimulateOptions(
-        n_source=mocks, n_labelled=rows, n_unlabelled=1_000, shifts=ShiftOptions(wrong_labels=0.002)
+        n_source=mocks,
+        n_labelled=rows,
+        n_unlabelled=surveys * SOURCES,
+        quasar_factor_unlabelled=1.0,
+        shifts=ShiftOptions(wrong_labels=WRONG),
     )
     whole = simulate(seed, config=options)
-    rng = np.random.default_rng(seed + 1)
-    keep = rng.random(len(whole.target)) < chance(kind, whole.target)
-    truth = whole.truth.label
+    chances = chance(kind, whole.target)
+    keep = np.random.default_rng(seed + 1).random(len(chances)) < chances
+    own = np.flatnonzero(whole.target_split >= 0)
     label = np.where(keep, whole.target.label, np.int8(-1))
-    split = np.where(label >= 0, whole.target_split, np.int8(-1))
     target = whole.target.replace(label=label, z=np.where(label >= 0, whole.target.z, np.nan))
-    dataset = replace(whole, target=target, target_split=split)
+    split = np.where(label >= 0, whole.target_split, np.int8(-1))
+    dataset = replace(whole, target=target.take(own), target_split=split[own])
     fitted = fit(dataset, config=load_options(FitOptions, "ssda"), seed=seed, threads=threads)
-    held = (split == 1) | (split == 2)
-    new = split < 0
-    return fitted, *(sample(fitted, target.take(at), y[at], threads) for at, y in ((held, label), (new, truth)))
+    rest = np.flatnonzero(whole.target_split < 0)
+    # Two tiles may have observed a source: it is one source here.
+    rest = np.sort(rest[np.unique(whole.target.object_id[rest], return_index=True)[1]])
+    parts = [sample(fitted, target.take(at), whole.truth.label[at], threads) for at in np.array_split(rest, surveys)]
+    return fitted.card["calibration"], joined(parts), chances[rest]
+
+
+def joined(parts):
+    names = ("margins", "y", "mag", "ids", "quality")
+    return Sample(*(np.concatenate([getattr(part, name) for part in parts]) for name in names))
+
+
+def kept(path, make):
+    """Return what `make` gives, from a file if it is there."""
+    names = ("margins", "y", "mag", "ids", "quality", "chance")
+    if path is not None and path.is_file():
+        with np.load(path) as file:
+            rows = [file[name] for name in names]
+            return {"method": str(file["method"]), "shrinkage": float(file["shrinkage"])}, Sample(*rows[:5]), rows[5]
+    told, pool, chances = make()
+    if path is not None:
+        values = dict(zip(names, (pool.margins, pool.y, pool.mag, pool.ids, pool.quality, chances), strict=True))
+        np.savez(path, method=told["method"], shrinkage=told["shrinkage"], **values)
+    return told, pool, chances
+
+
+def surveyed(pool, chances, surveys, seed):
+    """Yield labelled rows and new sources of one survey after another: no source is in two of them."""
+    rng = np.random.default_rng(seed + 2)
+    for rows in np.array_split(rng.permutation(len(pool.y)), surveys):
+        is_labelled = rng.random(len(rows)) < chances[rows]
+        held, new = pool.take(rows[is_labelled]), pool.take(rows[~is_labelled])
+        wrong = rng.random(len(held.y)) < WRONG
+        held.y[wrong] = (held.y[wrong] + rng.integers(1, len(CLASSES), wrong.sum())) % len(CLASSES)
+        yield held, new
 
 
 def field_of(p, where):
@@ -89,75 +135,81 @@ def field_of(p, where):
     return Predicted(CLASSES, ids, nowhere, nowhere, where.mag, p, zeros, {}, {}, ("field",))
 
 
-def one(held, new, size, seed, draws, method, shrinkage):
+def one(held, field, seed, draws, method, shrinkage):
     """Make every list of one resampling and judge it."""
-    rng = np.random.default_rng(seed)
-    labelled, calibrator = calibrated(held.take(rng.permutation(len(held.y))[:size]), seed, method, shrinkage)
-    field = new.take(np.flatnonzero(rng.random(len(new.y)) < 0.5))
+    labelled, calibrator = calibrated(held, seed, method, shrinkage)
     p = calibrator.apply(field.margins)
-    asked = {
-        "purity": ListOptions(purity=PURITY),
-        "fdr": ListOptions(fdr=FDR),
-        "number": ListOptions(number=NUMBER),
-    }
-    mix, record, _ = _mix(
-        labelled, field_of(p, field), ListOptions(number=1, draws=draws), CLASSES, seed, [], by_magnitude=True
-    )
-    readings = {"both": mix, "label": replace(mix, other=None), "covariate": mix.other}
+    asked = {"purity": ListOptions(purity=PURITY), "fdr": ListOptions(fdr=FDR), "number": ListOptions(number=NUMBER)}
+    first = ListOptions(number=1, draws=draws)
+    mix, record, _ = _mix(labelled, field_of(p, field), first, CLASSES, seed, [], by_magnitude=True)
     told = {}
-    for reading, used in readings.items():
-        for rule, options in asked.items():
-            if reading != "both":
-                if rule != "purity":
-                    continue
-                options = options.model_copy(update={"shift": reading})
-            try:
-                found = select(used, labelled, p, field.mag, 0, options, seed=seed)
-            except ListError as error:
-                told[f"{rule}_{reading}"] = {"size": 0, "true": 0, "purity": None, "refused": str(error)}
-                continue
-            part = found.part
-            told[f"{rule}_{reading}"] = judged(found.rows, field.y, 0) | {
-                "interval": part.interval,
-                "expected": part.expected_true,
-            }
+    for rule, options in asked.items():
+        try:
+            found = select(mix, labelled, p, field.mag, 0, options, seed=seed)
+        except ListError:
+            told[rule] = judged(np.zeros(0, dtype=int), field.y, 0)
+            continue
+        part = found.part
+        low, high = part.interval
+        told[rule] = judged(found.rows, field.y, 0) | {"low": low, "high": high, "expected": part.expected_true}
+        if rule == "purity":
+            order = np.argsort(-mix.correct(p, field.mag)[:, 0], kind="stable")
+            for name, alone in (("purity_label", part.by_mix), ("purity_covariate", part.by_selection)):
+                told[name] = judged(order[: alone.size], field.y, 0)
     told["naive"] = judged(naive(p, 0, PURITY), field.y, 0)
     told["naive_mix_corrected"] = judged(naive(mix.correct(p, field.mag), 0, PURITY), field.y, 0)
-    shares = np.bincount(field.y, minlength=len(CLASSES)) / len(field.y)
-    return {"lists": told, "truth": shares, "labelled": np.bincount(labelled.label) / len(labelled),
-            "trusted": record.trust.trusted, "bins": record.bins}  # fmt: skip
+    return {"lists": told, "counts": np.bincount(field.y, minlength=len(CLASSES)), "labels": labelled.counts(),
+            "trusted": record.trust.trusted}  # fmt: skip
 
 
-def summary(runs):
-    told = {"resamplings": len(runs), "trusted": float(np.mean([run["trusted"] for run in runs])),
-            "share_new": np.mean([run["truth"] for run in runs], axis=0),
-            "share_labelled": np.mean([run["labelled"] for run in runs], axis=0)}  # fmt: skip
-    for name in runs[0]["lists"]:
-        made = [run["lists"][name] for run in runs if run["lists"][name]["size"]]
-        if not made:
-            told[name] = {"made": 0}
-            continue
-        purity = np.array([each["purity"] for each in made])
-        every = np.concatenate([1 - purity, np.zeros(len(runs) - len(made))])
-        told[name] = {
-            "made": len(made),
-            "size": float(np.mean([each["size"] for each in made])),
-            "completeness": float(np.mean([each["completeness"] for each in made])),
-            "purity": float(purity.mean()),
-            "false_discovery": [float(1 - purity.mean()), float(purity.std(ddof=1) / np.sqrt(len(made)))]
-            if len(made) > 1
-            else [float(1 - purity.mean()), None],
-            # The rate that --fdr controls: a list of none has no false member.
-            "false_discovery_none_as_0": [float(every.mean()), float(every.std(ddof=1) / np.sqrt(len(runs)))],
-            "promise_kept": float(1 - np.mean(purity < PURITY) * len(made) / len(runs)),
-        }
-        if "interval" in made[0]:
-            inside = [each["interval"][0] <= each["true"] <= each["interval"][1] for each in made]
-            told[name]["yield_covered"] = float(np.mean(inside))
-            told[name]["expected_over_true"] = float(
-                np.mean([each["expected"] / max(each["true"], 1) for each in made])
-            )
-    return told
+def dealt(held, new, size, surveys, seed):
+    """Yield so many of the labelled rows, and half of the new sources, drawn anew."""
+    for i in range(surveys):
+        rng = np.random.default_rng(seed + i)
+        yield held.take(rng.permutation(len(held.y))[:size]), new.take(np.flatnonzero(rng.random(len(new.y)) < 0.5))
+
+
+def row_of(part, number, run):
+    """Return one resampling as a row: of each list its size, what is true, and whether what it said holds."""
+    row = {"key": f"{part}, {number}", "object": f"{part}, {number}", "part": part, "fold": number, "class": ""}
+    row |= {f"new_{name}": int(n) for name, n in zip(CLASSES, run["counts"], strict=True)}
+    row |= {f"labels_{name}": int(n) for name, n in zip(CLASSES, run["labels"], strict=True)}
+    for name, told in run["lists"].items():
+        made = told["size"] > 0
+        # A promise is not broken by a list that is not made, and a list of none has no false member.
+        row |= {f"{name}:kept": float(not made or told["purity"] >= PURITY), f"{name}:size": told["size"]}
+        row |= {f"{name}:true": told["true"], f"{name}:completeness": told["completeness"]}
+        row[f"{name}:false"] = 1 - told["purity"] if made else np.nan
+        if name in PROMISED:
+            ends = [told[end] if made else np.nan for end in ("low", "high")]
+            row |= {f"{name}:low": ends[0], f"{name}:high": ends[1], f"{name}:made": float(made)}
+            row[f"{name}:inside"] = float(ends[0] <= told["true"] <= ends[1]) if made else np.nan
+            row[f"{name}:expected_over_true"] = told["expected"] / max(told["true"], 1) if made else np.nan
+        if name == "fdr":
+            row["fdr:false_or_0"] = 1 - told["purity"] if made else 0.0
+    return row
+
+
+def figures_of(table):
+    """Return what is told of each list, for each kind and for each kind and seed."""
+    parts = sorted(set(table["part"]) | {part.partition(", ")[0] for part in table["part"]})
+    asked = []
+    for part in parts:
+        of = table[(table["part"] == part) | table["part"].str.startswith(f"{part}, ")]
+        for column in (c for c in table.columns if ":" in c):
+            model, _, name = column.partition(":")
+            if name not in ("low", "high", "true") and of[column].notna().any():
+                asked.append(Figure(f"mean:{name}", model, part))
+    return asked
+
+
+def write(out, rows):
+    """Add the rows of a part to those of the others, and make all figures anew."""
+    path, table = out / "objects.csv", pd.DataFrame(rows)
+    if path.is_file():
+        before = pd.read_csv(path).assign(**{"class": ""})
+        table = pd.concat([before[before["part"] != rows[0]["part"]], table], ignore_index=True)
+    write_figures(out, "python benchmarks/lists.py (README.md)", {}, table, figures_of(table))
 
 
 def main():
@@ -173,37 +225,30 @@ def main():
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument(
+        "--keep", type=Path, help="folder for margins of the built-in sky, made once for a kind and seed"
+    )
     arguments = parser.parse_args()
-    arguments.out.mkdir(parents=True, exist_ok=True)
+    seed, many, threads = arguments.seed, arguments.resamplings, arguments.threads
     for kind in arguments.kind:
-        start = time.perf_counter()
+        start, part = time.perf_counter(), f"{kind}, seed {seed}"
         if kind == "survey_a":
-            dataset, fitted, new = survey_a(arguments.survey_a, arguments.data, arguments.model, arguments.threads)
-            rows = dataset.target_rows("val", "test")
-            held, size = sample(fitted, rows, rows.label, arguments.threads), len(dataset.target_rows("val"))
+            dataset, fitted, new = survey_a(arguments.survey_a, arguments.data, arguments.model, threads)
+            rows, told = dataset.target_rows("val", "test"), fitted.card["calibration"]
+            held = sample(fitted, rows, rows.label, threads)
+            surveys = dealt(held, new, len(dataset.target_rows("val")), many, seed)
         else:
-            of = (arguments.seed, arguments.rows, arguments.mocks, arguments.threads)
-            fitted, held, new = targeted(kind, *of)
-            size = len(held.y) // 2
-        told = fitted.card["calibration"]
-        print(kind, np.bincount(held.y), np.bincount(new.y), f"{time.perf_counter() - start:.0f} s", flush=True)
-        runs = []
-        for i in range(arguments.resamplings):
-            seed = arguments.seed + i
-            runs.append(one(held, new, size, seed, arguments.draws, told["method"], told["shrinkage"]))
-            shown = {name: (one["true"], one["size"]) for name, one in runs[-1]["lists"].items()}
-            print(kind, i, shown, f"{time.perf_counter() - start:.0f} s", flush=True)
-        found = {
-            "kind": kind,
-            "field_counts": np.bincount(new.y),
-            "labelled_counts": np.bincount(held.y),
-            **summary(runs),
-            "seconds": time.perf_counter() - start,
-            "provenance": provenance(
-                seed=arguments.seed, options={name: getattr(arguments, name) for name in ("rows", "mocks", "draws")}
-            ),
-        }
-        write_json(arguments.out / f"{kind}.json", found, overwrite=True)
+            path = arguments.keep and arguments.keep / f"keep_{kind}_{seed}.npz"
+            make = partial(targeted, kind, seed, arguments.rows, arguments.mocks, many, threads)
+            told, pool, chances = kept(path, make)
+            surveys = surveyed(pool, chances, many, seed)
+        found = []
+        for i, (held, new) in enumerate(surveys):
+            run = one(held, new, seed + i, arguments.draws, told["method"], told["shrinkage"])
+            found.append(row_of(part, i, run))
+            shown = {name: (each["true"], each["size"]) for name, each in run["lists"].items()}
+            print(part, i, shown, f"{time.perf_counter() - start:.0f} s", flush=True)
+        write(arguments.out, found)
 
 
 if __name__ == "__main__":
