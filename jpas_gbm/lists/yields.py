@@ -166,28 +166,23 @@ def draw_yields(
     order = np.argsort(-corrected, kind="stable")
     falling = corrected[order]
     most = int(min(max((falling >= _FAINTEST).sum(), min(len(falling), 200)), _MOST))
-    if most <= _DENSE:
-        size = np.arange(1, most + 1)
-    else:
-        size = np.unique(np.concatenate([np.arange(1, _DENSE + 1), np.geomspace(_DENSE, most, _POINTS).astype(int)]))
+    size = np.arange(1, min(most, _DENSE) + 1)
+    if most > _DENSE:
+        size = np.unique(np.concatenate([size, np.geomspace(_DENSE, most, _POINTS).astype(int)]))
     top, rest = order[:most], order[most:]
     logs, top_place = log_p(p[top]), place[top]
     rest_cells = [cells(p[rest][place[rest] == b])[:2] for b in range(len(mix.old))]
     rng = np.random.default_rng(seed)
-    true = np.empty((len(mix.draws), len(size)), dtype=np.float32)
-    total = np.empty(len(mix.draws))
+    true, total = np.empty((len(mix.draws), len(size)), dtype=np.float32), np.empty(len(mix.draws))
     lab_place, lab_logs, every = mix.place(labelled.mag), log_p(labelled.p), np.arange(len(labelled))
-    known = np.isfinite(mag[top])
-    centre = float(np.average(mag[top][known], weights=falling[:most][known])) if known.any() else 0.0
-    near, sums = _Near(labelled.label == column, labelled.mag, centre), np.zeros(most)
+    known, sums = np.isfinite(mag[top]), np.zeros(most)
+    centre = np.average(mag[top][known], weights=falling[:most][known]) if known.any() else 0.0
+    near = _Near(labelled.label == column, labelled.mag, float(centre))
     for i, draw in enumerate(mix.draws):
-        ratio = draw.ratio(lab_place)
-        ours = softmax(draw.bias.logits(lab_logs, ratio))[:, column]
-        now = softmax(draw.bias.logits(logs, draw.ratio(top_place)))[:, column]
-        weight = draw.times * ratio[every, labelled.label]
-        now = near.corrected(ours, weight, now, mag[top], rng)
-        sums += np.cumsum(now)
-        hits = rng.random(most) < now
+        ratio, theirs = draw.ratio(lab_place), draw.ratio(top_place)
+        ours, now = (softmax(draw.bias.logits(*of))[:, column] for of in ((lab_logs, ratio), (logs, theirs)))
+        now = near.corrected(ours, draw.times * ratio[every, labelled.label], now, mag[top], rng)
+        hits, sums = rng.random(most) < now, sums + np.cumsum(now)
         true[i] = np.cumsum(hits)[size - 1]
         far = sum(
             count @ softmax(draw.bias.logits(log_p(mean), draw.ratio(np.full(len(mean), b))))[:, column]
@@ -195,9 +190,8 @@ def draw_yields(
         )
         total[i] = hits.sum() + rng.poisson(far)
     other = None if mix.other is None else draw_yields(mix.other, labelled, p, mag, column, seed=seed, by=by)
-    threshold = falling[size - 1] if most else np.zeros(0)
-    mean = sums[size - 1] / max(len(mix.draws), 1)
-    return Yields(order, size, threshold, np.cumsum(falling[:most])[size - 1], mean, true, total, other)
+    threshold, expected = falling[size - 1], np.cumsum(falling[:most])[size - 1]
+    return Yields(order, size, threshold, expected, sums[size - 1] / len(mix.draws), true, total, other)
 
 
 _LEAST = 0.02

@@ -81,7 +81,7 @@ def test_a_cell_of_probabilities_is_of_one_class_and_one_sureness():
 
 def test_a_field_without_rows_has_no_yield(world, world_mix):
     found = draw_yields(world_mix, world[0], np.zeros((0, 4)), np.zeros(0), 0)
-    assert len(found.size) == len(found.threshold) == found.true.shape[1] == found.checked.shape[1] == 0
+    assert len(found.size) == len(found.threshold) == found.true.shape[1] == 0
     assert not found.total.any()
 
 
