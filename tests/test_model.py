@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.errors import BundleError
 from jpas_gbm.inputs import open_model
 from jpas_gbm.model import Model
@@ -45,6 +46,32 @@ def test_a_model_of_every_format_is_saved_in_the_newest(name, rows, tmp_path):
     assert new.card == old.card and repr(new) == repr(old)
     assert (new.shift is None) == (old.shift is None) and (new.overlap is None) == (old.overlap is None)
     np.testing.assert_array_equal(new.held_out.p, old.held_out.p)
+
+
+def test_rows_without_imaging_are_calibrated_by_themselves():
+    model, margins = Model.load(MODELS / "format2_small"), np.random.default_rng(0).normal(size=(6, 4))
+    bare, identity = np.arange(6) % 2 == 0, Calibrator.identity(4)
+    own = replace(identity, W=3 * identity.W)
+    two = replace(model, calibrator=identity, bare_calibrator=own)
+    np.testing.assert_allclose(two.calibrate(margins, bare)[bare], own.apply(margins)[bare])
+    np.testing.assert_allclose(two.calibrate(margins, bare)[~bare], identity.apply(margins)[~bare])
+    np.testing.assert_allclose(replace(two, bare_calibrator=None).calibrate(margins, bare), identity.apply(margins))
+
+
+@pytest.mark.filterwarnings("ignore:.*miss")
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_the_spread_is_the_standard_deviation_over_members(n, rows):
+    model = replace(Model.load(MODELS / "format2_small"), overlap=None)
+    X = model.features(rows).X
+    bare, margins = np.zeros(len(X), dtype=bool), np.resize(model.member_margins(X), (3, len(X), 4))[:n].copy()
+    margins += np.random.default_rng(0).normal(size=margins.shape)
+    several = replace(model, members=[model.members[0]] * n)
+    several.__dict__["member_margins"] = lambda X, threads: margins
+    p, spread = several.with_spread(X, bare)
+    each = np.stack([model.calibrate(one, bare) for one in margins])
+    np.testing.assert_allclose(p, model.calibrate(margins.mean(axis=0), bare))
+    np.testing.assert_allclose(spread, each[:, np.arange(len(X)), p.argmax(axis=1)].std(axis=0), atol=1e-12)
+    assert (spread > 0).all() == (n > 1)
 
 
 def test_a_model_shows_itself_in_a_few_lines():
