@@ -260,7 +260,7 @@ def test_the_verb_says_what_it_did(fake, user, tmp_path):
     ran = CliRunner().invoke(app, [*words, "--tiles", "2241", "2242", "--out", str(tmp_path / "sky"), "--json"])
     assert ran.exit_code == 0 and re.search('"catalogue": ".*/sky/catalogue.fits"', ran.stdout)
     ran = CliRunner().invoke(app, [*words, "--tiles", "5", "--out", str(tmp_path / "x")])
-    assert ran.exit_code == 1 and "error: small: the archive answers that" in ran.stderr
+    assert ran.exit_code == 1 and "error: small: the archive answers that" in ran.output
 
 
 @pytest.mark.slow

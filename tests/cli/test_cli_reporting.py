@@ -32,7 +32,7 @@ def test_report_writes_the_page_and_says_what_is_missing(folder, tmp_path):
 
 def test_report_writes_figures_on_request(folder, tmp_path):
     words = ["report", str(folder), "--out", str(tmp_path / "p.html"), "--figures", str(tmp_path / "f"), "--json"]
-    told = runner.invoke(app, words)
+    told = runner.invoke(app, [*words, "--quiet"])
     assert told.exit_code == 0, told.output
     assert json.loads(told.stdout)["figures"] == str(tmp_path / "f")
     assert {path.name for path in (tmp_path / "f").iterdir()} == {

@@ -44,7 +44,9 @@ def test_a_sample_of_the_test_split(run, tmp_path):
 
 
 def test_json_says_the_same(run, tmp_path):
-    done = run("--out", str(tmp_path / "out"), "--rows", "8", "--json", "--pair", "STAR,GALAXY", "--split", "val")
+    done = run(
+        "--out", str(tmp_path / "out"), "--rows", "8", "--json", "--quiet", "--pair", "STAR,GALAXY", "--split", "val"
+    )
     told = json.loads(done.stdout)
     assert told["pair"] == ["STAR", "GALAXY"] and told == Explanation.load(tmp_path / "out").to_dict()
 
@@ -73,8 +75,8 @@ def test_objects_by_name(run, tmp_path, dataset):
 )
 def test_bad_input_is_one_clear_message(run, tmp_path, words, message):
     done = run("--out", str(tmp_path / "out"), *words, code=1)
-    said = done.stderr.splitlines()[-1]  # stages that ended come before
-    assert said.startswith("error: ") and message in said and "Traceback" not in done.stderr
+    said = done.output.splitlines()[-1]  # stages that ended come before
+    assert said.startswith("error: ") and message in said and "Traceback" not in done.output
     assert not (tmp_path / "out").exists()
 
 
@@ -86,12 +88,12 @@ def test_an_older_model_folder_is_refused(run, folders, tmp_path):
         done = run("--out", str(tmp_path / "out"), code=1)
     finally:
         head.write_text(content)
-    assert "is a model of format 0" in done.stderr and "jpas-gbm fit --out" in done.stderr
+    assert "is a model of format 0" in done.output and "jpas-gbm fit --out" in done.output
 
 
 def test_what_is_there_is_not_replaced(run, tmp_path):
     (tmp_path / "out").mkdir()
-    assert "--overwrite" in run("--out", str(tmp_path / "out"), code=1).stderr
+    assert "--overwrite" in run("--out", str(tmp_path / "out"), code=1).output
 
 
 def test_columns_of_a_prediction_chunk(fitted, rows):

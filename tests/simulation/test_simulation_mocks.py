@@ -529,7 +529,17 @@ def test_the_verb(files, tmp_path):
 
     from jpas_gbm.cli.verbs import app
 
-    words = ["mocks", "--spectra", *map(str, all_of(files)), "--rows", "40", "--out", str(tmp_path / "m"), "--json"]
+    words = [
+        "mocks",
+        "--spectra",
+        *map(str, all_of(files)),
+        "--rows",
+        "40",
+        "--out",
+        str(tmp_path / "m"),
+        "--json",
+        "--quiet",
+    ]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert sum(json.loads(done.stdout)["rows"].values()) == 40
