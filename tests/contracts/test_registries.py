@@ -323,6 +323,7 @@ def test_a_figure_is_one_file(tmp_path, monkeypatch):
     from jpas_gbm.pages.html import panel_svg
 
     (tmp_path / "dots.py").write_text(_FIGURE, encoding="utf-8")
+    plates.load_figures()  # so that those of the package are registered for good, and not for this test alone
     monkeypatch.setattr(figures, "__path__", [*figures.__path__, str(tmp_path)])
     monkeypatch.setattr(plates, "_MAKERS", {name: list(makers) for name, makers in plates._MAKERS.items()})
     plates.load_figures.cache_clear()
