@@ -75,8 +75,7 @@ def _inspected(source: Source, survey: Survey) -> FileInspection:
     """Say what was understood of one file."""
     if isinstance(source, str | Path):
         source = find_array(Path(source)) or source
-    if isinstance(survey, str):
-        survey = load_schema(survey)
+    survey = None if survey is None else load_schema(survey)
     source = as_table(source, preferred_extensions() if survey is None else survey.hdu)
     if survey is None and _is_predicted(source):
         return _predictions(source)

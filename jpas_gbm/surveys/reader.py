@@ -323,7 +323,7 @@ def catalogue_of(
             "columns of one's own need the survey whose bands, units and missing values they have: give survey=..., "
             f"one of {', '.join(known)} or the path of a survey file."
         )
-    schema = load_schema(survey) if isinstance(survey, str) else survey
+    schema = load_schema(survey)
     opened = require_named(table, columns, schema)
     return CatalogueReader(opened, with_columns(schema, columns, photometry), bands).read()
 

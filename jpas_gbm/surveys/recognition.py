@@ -330,7 +330,7 @@ def own_survey(
     """
     if not columns:
         return survey
-    schema = load_schema(survey) if isinstance(survey, str) else survey
+    schema = None if survey is None else load_schema(survey)
     table = require_named(source, columns, schema)
     return with_columns(schema, columns) if schema else recognise_table(table, kind, columns)
 
@@ -365,7 +365,7 @@ def open_survey(
         table = as_table(source, hdu if hdu is not None else preferred_extensions())
         schema = recognise_table(table, kind)
     else:
-        schema = load_schema(survey) if isinstance(survey, str) else survey
+        schema = load_schema(survey)
         table = as_table(source, hdu if hdu is not None else schema.hdu)
     if kind is not None and schema.kind != kind:
         raise CatalogueError(

@@ -266,7 +266,7 @@ class SurveySchema(Options):
         return "id" if self.object_id else "row"
 
 
-Survey = str | SurveySchema | None
+Survey = str | Path | SurveySchema | None
 """How a survey is named: the name or path of a survey file, what it holds, or None for the one that fits."""
 
 
@@ -316,14 +316,14 @@ def _raw_schema(name: str, seen: Iterable[str] = ()) -> dict[str, Any]:
     return content
 
 
-def load_schema(name: str) -> SurveySchema:
+def load_schema(name: str | Path | SurveySchema) -> SurveySchema:
     """Read a survey file.
 
     Parameters
     ----------
-    name : str
-        Name of a shipped survey such as ``jpas_idr202406``, or a path to a YAML file. A file may
-        say ``extends: jpas_idr202406`` and state only what differs.
+    name : str, Path or SurveySchema
+        What a file holds, which is given back; the name of a shipped survey such as ``jpas_idr202406``; or the path
+        of a YAML file, which may say ``extends: jpas_idr202406`` and state only what differs.
 
     Returns
     -------
@@ -334,7 +334,9 @@ def load_schema(name: str) -> SurveySchema:
     ConfigError
         If there is no such file, or something in it is unknown or wrong.
     """
-    return _parsed_schema(name) if Path(name).is_file() else _shipped_schema(name)
+    if isinstance(name, SurveySchema):
+        return name
+    return _parsed_schema(str(name)) if Path(name).is_file() else _shipped_schema(str(name))
 
 
 def _parsed_schema(name: str) -> SurveySchema:

@@ -90,6 +90,7 @@ def test_a_survey_file_is_read_as_it_stands(tmp_path: Path) -> None:
         way = f"  - {{name: F, flux: F, error_kind: none, unit: {unit}}}\n"
         rules = f"quality: {{sentinels: [{missing}]}}\nphotometry:\n"
         mine.write_text(f"extends: jpas_idr202406\ntitle: mine\n{rules}{way}")
-        found = load_schema(str(mine))
+        found = load_schema(mine)
+        assert load_schema(str(mine)) == found and load_schema(found) is found
         assert found.photometry[0].unit == unit and found.quality.sentinels == (missing,)
     assert load_schema("splus") is load_schema("splus")
