@@ -1,6 +1,7 @@
 """Real narrow-band photometry: S-PLUS, by mocks of spectra seen through its curves; no label of S-PLUS trains.
 
-    python benchmarks/splus.py DATA --out reports/splus [--rows 20000] [--seed 0] [--labels 100,300,1000 [--draws 1]]
+    python benchmarks/splus.py DATA --out reports/splus [--rows 20000] [--seed 0]
+        [--labels 100,300,1000 [--draws 0,1] [--sample field]]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}`` and ``splus``. Two samples, each within one magnitude system:
 
@@ -15,8 +16,9 @@ over redshift, PyHammer) with the stated or assumed errors and a floor of 3 %, i
 built-in generator's in place of redrock's, which are poor in metals: unlabelled stars of S-PLUS differ less from them
 (the size of the band shifts, without any label). Stars of ``excess`` are both.
 
-With ``--labels`` stars and galaxies are judged with so many real labels of the rows outside the fold, into
-``OUT/few_labels``: ``ssda``, and a LightGBM on the same rows: mocks, labels, both with a label weighing 3 and 10 mocks.
+With ``--labels`` one sample is judged with so many real labels of the rows outside the fold, into ``OUT/few_labels``
+(``excess``: ``OUT/few_quasars``): ``ssda``, and a LightGBM on the same rows: mocks, labels, both with a label weighing
+3 and 10 mocks. What is done is kept after each size and draw, and a run that was cut goes on from there.
 """
 
 from __future__ import annotations
@@ -242,9 +244,9 @@ def chi2_logits(chi2: Chi2, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
     return np.maximum(out - out.max(axis=1, keepdims=True), -1e5)
 
 
-def by_chi2(chi2: Chi2, table: Path, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
+def by_chi2(chi2: Chi2, mocks: pd.DataFrame, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
     """Return class probabilities of rows by χ² at the temperature of the least log loss on mocks."""
-    mocks = pd.read_parquet(table).sample(600, random_state=1)
+    mocks = mocks.sample(600, random_state=1)
     planes = (mocks[[f"{what}_{band}" for band in BANDS.names]].to_numpy(float) for what in ("FLUX", "ERR"))
     kind = mocks["SPECTYPE"].map({"QSO": 1, "GALAXY": 2, "STAR": 3}).to_numpy()
     kind = np.where((kind == 1) & (mocks["REDSHIFT"] >= 2.1), 0, kind)
@@ -264,24 +266,34 @@ def star_share(p: np.ndarray) -> np.ndarray:
     return (p[:, 3] + 1e-9) / (p[:, 2] + p[:, 3] + 2e-9)
 
 
-def judged(given: argparse.Namespace, rows: pd.DataFrame, name: str, chi2: Chi2, depth: pd.Series) -> pd.DataFrame:
-    """Return one row for each object of a sample: key, fold, class and probabilities of what is sought."""
-    field, seed = name == "field", given.seed
-    fold = np.random.default_rng([seed, 4]).permutation(len(rows)) % FOLDS
+def quasar_share(p: np.ndarray) -> np.ndarray:
+    """Return the probability of a quasar."""
+    return p[:, :2].sum(axis=1)
+
+
+def mocked(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) -> tuple[Dataset, pd.DataFrame]:
+    """Return mocks and rows of a sample as a data set, and the table of the mocks."""
+    field, seed = given.sample == "field", given.seed
     with tempfile.TemporaryDirectory() as folder:
         count = given.rows if field else 4 * given.rows
         table = made(given.data, Path(folder), depth, FIELD if field else EXCESS, count, seed + 1, not field)
         if not field:
             selected(table, seed)
-        data = prepared(table, rows, "splus_auto_dr1" if field else "splus_pstotal")
-        wanted = star_share if field else (lambda p: p[:, :2].sum(axis=1))
-        flux, error = light(rows, depth)
-        found = {"chi2": by_chi2(chi2, table, flux, error)}
-        print(f"{name}: chi2 done", flush=True)
-        found |= {
-            "mocks-only": by_regime(data, name, "mocks-only", seed, None),
-            "uda": by_regime(data, name, "uda", seed, fold),
-        }
+        return prepared(table, rows, "splus_auto_dr1" if field else "splus_pstotal"), pd.read_parquet(table)
+
+
+def judged(given: argparse.Namespace, rows: pd.DataFrame, chi2: Chi2, depth: pd.Series) -> pd.DataFrame:
+    """Return one row for each object of a sample: key, fold, class and probabilities of what is sought."""
+    name, seed, field = given.sample, given.seed, given.sample == "field"
+    fold = np.random.default_rng([seed, 4]).permutation(len(rows)) % FOLDS
+    data, mocks = mocked(given, rows, depth)
+    wanted = star_share if field else quasar_share
+    found = {"chi2": by_chi2(chi2, mocks, *light(rows, depth))}
+    print(f"{name}: chi2 done", flush=True)
+    found |= {
+        "mocks-only": by_regime(data, name, "mocks-only", seed, None),
+        "uda": by_regime(data, name, "uda", seed, fold),
+    }
     sought = "STAR" if field else "QSO"
     y = (rows["class"] == sought).to_numpy()
     p = {model: wanted(values) for model, values in found.items()} | {"half": by_half(data.target, y, seed)}
@@ -289,31 +301,39 @@ def judged(given: argparse.Namespace, rows: pd.DataFrame, name: str, chi2: Chi2,
 
 
 def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) -> None:
-    """Judge stars and galaxies with few real labels, and write that report."""
-    fold, tables = np.random.default_rng([given.seed, 4]).permutation(len(rows)) % FOLDS, []
-    y, sizes = (rows["class"] == "STAR").to_numpy(), list(map(int, given.labels.split(",")))
-    with tempfile.TemporaryDirectory() as folder:
-        table = made(given.data, Path(folder), depth, FIELD, given.rows, given.seed + 1, False)
-        data = prepared(table, rows, "splus_auto_dr1")
-    always = {
-        "uda": star_share(by_regime(data, "field", "uda", given.seed, fold)),
-        "half": by_half(data.target, y, given.seed),
-    }
-    for size in sizes:
-        for draw in range(given.draws):
-            found = by_labels(data, fold, size, draw, given.seed)
-            p = always | {name: star_share(values) for name, values in found.items()}
-            part = judged_table(rows["id"], fold, y, ("STAR", "GALAXY"), p)
-            tables.append(part.assign(part=f"{size} labels, draw {draw}"))
-    every, metrics = pd.concat(tables, ignore_index=True), ("accuracy", "log_loss", "auc:STAR")
+    """Judge a sample with few real labels, and write that report."""
+    field, seed = given.sample == "field", given.seed
+    fold = np.random.default_rng([seed, 4]).permutation(len(rows)) % FOLDS
+    classes, wanted = (("STAR", "GALAXY"), star_share) if field else (("QSO", "OTHER"), quasar_share)
+    y, sizes = (rows["class"] == classes[0]).to_numpy(), list(map(int, given.labels.split(",")))
+    out = given.out / ("few_labels" if field else "few_quasars")
+    kept, wants = out / "parts.parquet", [(size, draw) for draw in map(int, given.draws.split(",")) for size in sizes]
+    tables = [part for _, part in pd.read_parquet(kept).groupby("part", sort=False)] if kept.is_file() else []
+    done = {part["part"].iloc[0] for part in tables}
+    todo = [(size, draw) for size, draw in wants if f"{size} labels, draw {draw}" not in done]
+    if todo:
+        data, _ = mocked(given, rows, depth)
+        always = {
+            "uda": wanted(by_regime(data, given.sample, "uda", seed, fold)),
+            "half": by_half(data.target, y, seed),
+        }
+    for size, draw in todo:
+        found = {name: wanted(values) for name, values in by_labels(data, fold, size, draw, seed).items()}
+        part = judged_table(rows["id"], fold, y, classes, always | found)
+        tables.append(part.assign(part=f"{size} labels, draw {draw}"))
+        out.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables, ignore_index=True).to_parquet(kept, index=False)
+    every, metrics = pd.concat(tables, ignore_index=True), ("accuracy", "log_loss", f"auc:{classes[0]}")
+    names = [column.rpartition(":")[0] for column in every.columns if column.endswith(f":{classes[0]}")]
     parts = [f"{size} labels" for size in sizes]
-    asked = [Figure(metric, name, part) for part in parts for name in p for metric in metrics]
-    asked += [Figure("log_loss", "ssda", part, against=name) for part in parts for name in p if name != "ssda"]
-    command = f"python benchmarks/splus.py DATA --out reports/splus --rows {given.rows} --seed {given.seed}"
-    command += f" --labels {given.labels} --draws {given.draws}"
+    asked = [Figure(metric, name, part) for part in parts for name in names for metric in metrics]
+    asked += [Figure("log_loss", "ssda", part, against=name) for part in parts for name in names if name != "ssda"]
+    command = f"python benchmarks/splus.py DATA --out reports/splus --rows {given.rows} --seed {seed}"
+    command += f" --labels {given.labels} --draws {given.draws} --sample {given.sample}"
     sums = checksums([given.data / "splus" / "splus_labelled.csv"], given.data)
-    for one in write_figures(given.out / "few_labels", command, sums, every, asked, given.seed):
+    for one in write_figures(out, command, sums, every, asked, seed):
         print(f"{one.name} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]", flush=True)
+    kept.unlink()
 
 
 def judged_table(
@@ -335,7 +355,8 @@ def main() -> None:
     parser.add_argument("--rows", type=int, default=20_000)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--labels")
-    parser.add_argument("--draws", type=int, default=1)
+    parser.add_argument("--draws", default="0")
+    parser.add_argument("--sample", choices=("field", "excess"), default="field")
     given = parser.parse_args()
     splus = pd.read_csv(given.data / "splus" / "splus_labelled.csv")
     total = splus[(splus["mag_system"] == "PStotal") & splus["class"].isin(["QSO", "GALAXY", "STAR"])]
@@ -344,7 +365,7 @@ def main() -> None:
     depth = depths(splus[splus["mag_system"] == "PStotal"])
     samples = {"field": splus[splus["mag_system"] == "auto (DR1)"], "excess": with_errors(total, depth)}
     if given.labels:
-        few_labels(given, samples["field"].reset_index(drop=True), depth)
+        few_labels(given, samples[given.sample].reset_index(drop=True), depth)
         return
     found = find_curves(given.data / "splus" / "curves", BANDS.names)
     curves = [read_curve(path, name) for name, path in found.items()]
@@ -352,7 +373,8 @@ def main() -> None:
     fitted = [one for one in templates if "rrtemplate" in one or "pyhammer" in one]
     chi2 = Chi2(list(read_spectra(fitted)), curves)
     for name, part in samples.items():
-        table = judged(given, part.reset_index(drop=True), name, chi2, depth)
+        given.sample = name
+        table = judged(given, part.reset_index(drop=True), chi2, depth)
         inputs = [*templates, str(given.data / "splus" / "splus_labelled.csv"), *map(str, found.values())]
         report(given, name, table, depth, inputs)
 

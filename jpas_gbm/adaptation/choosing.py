@@ -19,7 +19,7 @@ from ..surveys.dataset import Dataset
 from .anchors import anchor_of, quick_calibration
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
-from .named_path import Difference, NamedPath, joiner
+from .named_path import Difference, NamedPath, difference, joiner
 from .rows import Regime, Rows, TrainingRows, counted_rows
 from .ways import Mean, Way
 
@@ -27,9 +27,10 @@ RULE = (
     "the named path (weighed mocks, continued on the sky), or the mean in which it is a member that is better by its "
     "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
     "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
-    "better baseline lies below zero; mocks prepared by what the sky shows, which labels only calibrate, are kept for "
-    "a mean gain, and where labels are few (under 1,000 that count) before the path that does not gain on them, unless "
-    "a baseline is better beyond doubt"
+    "better baseline lies below zero; mocks prepared by what the sky shows are kept for a mean gain, where few labels "
+    "judge (under 1,000 that count) before the path that does not gain on them, and where few train (under 1,000) and "
+    "none prepared them before the path that does not gain on them beyond doubt, unless a baseline is better beyond "
+    "doubt"
 )
 
 FEW = 1_000
@@ -160,6 +161,8 @@ class Scores:
         Seed of the resamples.
     path : NamedPath, optional
         The incumbent among the candidates; None where the recipe leaves it out.
+    scarce : bool
+        Whether so few labels train that mocks prepared without labels are the incumbent in the path's place.
     """
 
     candidates: tuple[Scored, ...]
@@ -168,6 +171,7 @@ class Scores:
     counted: np.ndarray
     seed: int
     path: NamedPath | None = None
+    scarce: bool = False
 
 
 @dataclass(frozen=True)
@@ -200,12 +204,12 @@ class Verdict:
         if self.adapted and self.difference >= 0:
             return (
                 f"Labels are too few to tell whether adaptation gains: {self.best}, {gain}. "
-                "It is kept, since it was measured without them."
+                "It is kept, since what it rests on was measured without them."
             )
         if self.adapted and high >= 0:
             return (
                 f"Adaptation gains on target validation, though not beyond doubt: {self.best}, {gain}. "
-                "It is kept, since labels grow no tree of it."
+                "It is kept, since what it rests on was measured without labels."
             )
         if self.adapted:
             return f"Adaptation helps on target validation: {self.best}, {gain}."
@@ -269,16 +273,27 @@ def choose(scores: Scores) -> Choice:
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     few = int(scores.counted.sum()) < FEW
     first = [scored for scored in others if few and scored.log_loss <= best.log_loss]
+    if scores.scarce and others:
+        first = [_standing((*others, best), scores)]
     for one in (*first, best, *others):
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
-        # Labels calibrate prepared mocks and grow no tree of them: they have nothing to overfit by.
+        # Labels grow no tree of prepared mocks, or join as ten mocks each: they have little to overfit by.
         helps = interval[1] < 0 or (prepared and (mean < 0 or (few and interval[0] <= 0)))
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps)
         if verdict.adapted:
             return Choice(one, verdict, joined if one is best else None)
     return Choice(baseline, verdict)
+
+
+def _standing(scored: Sequence[Scored], scores: Scores) -> Scored:
+    """Return the first candidate, or one in its place that is better beyond doubt."""
+    kept, *others = scored
+    for one in others:
+        if difference(one, kept, scores.groups, scores.counted, scores.seed).interval[1] < 0:
+            kept = one
+    return kept
 
 
 def undecided(one: Scored, other: Scored) -> bool:
@@ -404,11 +419,13 @@ def model_card(
 
 
 def _parts(folds: Folds) -> dict[str, Rows]:
-    """Return the rows of every part; all labels both train and score where folds take turns."""
+    """Return the rows of every part; those that score train too where folds take turns, or labels are few."""
     names = ("source_train", "source_val", "target_train", "target_val", "unlabelled")
     parts = {name: getattr(folds.first.rows, name) for name in names}
     if folds.crossfits:
         parts |= {"target_train": folds.val, "target_val": folds.val}
+    elif folds.whole is not None:
+        parts["target_train"] = Rows.concat([parts["target_train"], folds.val])
     return {name: part for name, part in parts.items() if part is not None}
 
 

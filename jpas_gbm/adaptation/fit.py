@@ -45,9 +45,6 @@ from .ways import Mean, Way, check_ways, ensemble, singles
 PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
 
-PREPARED = "mocks, prepared"
-"""Mocks prepared by what the sky shows, without any tree grown on the target."""
-
 FEW_TWINS = 2_000
 """Where fewer twins train, unlabelled sources may show the shift better: both are tried."""
 
@@ -340,7 +337,7 @@ def train(rows: Prepared) -> Trained:
     if regime.adapts:
         found = [Entrant(candidate, folds) for candidate in singles(options, usable)]
         if rows.repaired:
-            found.append(Entrant(prepared_mocks(folds.first), folds, PREPARED))
+            found += [Entrant(way, folds, name) for name, way in prepared_mocks(folds.first).items()]
     else:
         found = [Entrant(_one_way(regime, folds.first, usable[0] if usable else 0.0), folds)]
     baselines = [] if rows.plain is None else [Entrant(Target(), folds), Entrant(Mocks(), rows.plain, PLAIN)]
@@ -426,16 +423,16 @@ def score(trained: Trained) -> Scores:
     single = [score_entrant(entrant) for entrant in trained.candidates if not entrant.label]
     others = [score_entrant(entrant) for entrant in trained.candidates if entrant.label]
     mixed: list[Scored] = []
-    counted, path = counted_rows(val, options.cut), None
+    counted, path, scarce = counted_rows(val, options.cut), None, regime.adapts and folds.scarce
     if regime.adapts and options.recipe in ("auto", "continue"):
         path = find_path(single, val.groups, counted, seed)
     if regime.adapts and options.recipe in ("auto", "mean"):
-        blend = means(single) if path is None else joined_means(path, single)
+        blend = means(single) if path is None else joined_means(path, [*single, *(others if scarce else [])])
         mixed = [score_entrant(Entrant(mean, folds)) for mean in blend]
     if options.recipe == "mean" and mixed:
         single = []
     baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
-    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path)
+    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, scarce)
 
 
 def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:

@@ -22,7 +22,7 @@ from ..surveys.audit import SPLITS
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .rows import Measured, Preparation, Regime, Rows, TrainingRows, make_rows
-from .stages import Stages
+from .stages import SCARCE, Stages
 
 ALL = "all labels"
 """The place, in the journal, of the trees that are kept where folds chose and calibrated."""
@@ -119,7 +119,7 @@ class Folds:
     order : array of intp, shape (n,), optional
         Puts the validation rows of all folds, one after the other, into catalogue order.
     whole : callable, optional
-        ``whole(rounds)`` makes the stages that train on all labels, for so many rounds as folds took.
+        ``whole(rounds)`` makes the stages that train on all labels, for so many rounds as folds or the split took.
     datasets : tuple of Dataset
         What each part was made of.
     """
@@ -138,6 +138,12 @@ class Folds:
     def crossfits(self) -> bool:
         """Whether there are several folds."""
         return self.order is not None
+
+    @property
+    def scarce(self) -> bool:
+        """Whether few labels of the sky train beside mocks that were prepared without any."""
+        told, found = self.first.rows.target_train, self.first.rows.measured
+        return told is not None and found is not None and len(told) < SCARCE
 
     @cached_property
     def val(self) -> Rows:
@@ -259,17 +265,17 @@ def make_folds(
             check_rows(rows, regime, here)
         return Stages(rows, options, here)
 
+    def whole(rounds: dict[Hashable, int]) -> Stages:
+        return replace(stages_of(_resplit(dataset, _known(dataset), _TRAIN), ALL), rounds=rounds)
+
     if folds < 2:
-        return Folds((stages_of(dataset, ""),), datasets=(dataset,))
+        only = Folds((stages_of(dataset, ""),), datasets=(dataset,))
+        return replace(only, whole=whole) if only.scarce else only
     if not regime.target_labels:
         judging = _resplit(dataset, _known(dataset), _VAL)
         return Folds((stages_of(judging, ""),), datasets=(judging,))
     dealt = label_folds(dataset, folds)
     parts = tuple(stages_of(part, f"fold {i} of {len(dealt)}") for i, part in enumerate(dealt, start=1))
-
-    def whole(rounds: dict[Hashable, int]) -> Stages:
-        return replace(stages_of(_resplit(dataset, _known(dataset), _TRAIN), ALL), rounds=rounds)
-
     val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in dealt])
     return Folds(parts, np.argsort(val, kind="stable"), whole, tuple(dealt))
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from itertools import combinations
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -177,7 +176,7 @@ def _temper(one: Scored) -> float:
 
 
 def joined_means(path: NamedPath, scored: Sequence[Scored]) -> list[Mean]:
-    """Return the means of the path with the best candidates of other ways: of each, and of all.
+    """Return the means of the path with the best candidates of other ways: of each, of the best two and so on to all.
 
     Parameters
     ----------
@@ -198,7 +197,7 @@ def joined_means(path: NamedPath, scored: Sequence[Scored]) -> list[Mean]:
             best[way] = one
     others = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
     first = path.scored.entrant.candidate
-    groups = [*combinations(others, 1), *([tuple(others)] if len(others) > 1 else [])]
+    groups = [[other] for other in others] + [others[:n] for n in range(2, len(others) + 1)]
     return [Mean((first, *group)) for group in groups]
 
 

@@ -95,16 +95,24 @@ _TURNS, _SKY_WEIGHT = 3, 3.0
 
 @dataclass(frozen=True)
 class SelfTrained(Way):
-    """Trees of mocks, and of unlabelled rows that such trees are sure of, in three turns; no label of the sky is read.
+    """Trees of mocks and of unlabelled rows that such trees are sure of, in three turns; labels of the sky may join.
 
     Parameters
     ----------
     gamma : float
         Temper of the weights of the mocks.
+    weight : float
+        Weight of a labelled row of the sky, in mocks; 0 reads no label of the sky.
     """
 
     way = "self-trained"
     gamma: float = 0.0
+    weight: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """``self-trained``, with the temper, and the weight of labelled rows where there is one."""
+        return f"{self.way}(gamma={self.gamma:g}{f', weight={self.weight:g}' if self.weight else ''})"
 
     def members(self, stages: Stages) -> list[Member]:
         """Return the one booster.
@@ -118,30 +126,39 @@ class SelfTrained(Way):
         -------
         list of Member
         """
-        trees = Mocks(self.gamma).booster(stages)
+        trees = self._turn(stages, None, -1) if self.weight else Mocks(self.gamma).booster(stages)
         for turn in range(_TURNS):
             trees = self._turn(stages, trees, turn)
         return self.plain(trees)
 
-    def _turn(self, stages: Stages, before: StagedBooster, turn: int) -> StagedBooster:
+    def _turn(self, stages: Stages, before: StagedBooster | None, turn: int) -> StagedBooster:
         options, sure = stages.options.boosting, stages.options.pseudo_confidence
         mocks, sky = stages.part("source_train"), stages.part("unlabelled")
+        told = [stages.part("target_train")] if self.weight else []
 
         def training() -> Training:
-            taken, theirs = _sure_rows(stages, before)
-            y = np.concatenate([mocks.y, theirs])
+            none = np.zeros(len(sky), dtype=bool), np.zeros(0, dtype=np.int8)
+            taken, theirs = none if before is None else _sure_rows(stages, before)
+            y = np.concatenate([mocks.y, theirs, *(rows.y for rows in told)])
             own = stages.weigher.weights(self.gamma) if self.gamma else np.ones(len(mocks))
-            share = np.concatenate([own, np.full(int(taken.sum()), _SKY_WEIGHT)])
-            weight = stages.class_weights(y, options) * share
-            X = stages.bare_bins(np.concatenate([mocks.X, sky.X[taken]]), options)
-            name = f"trees: mocks and {int(taken.sum())} sure rows of the sky, {stages.library}"
+            of_sky = [np.full(len(theirs), _SKY_WEIGHT), *(np.full(len(rows), self.weight) for rows in told)]
+            weight = stages.class_weights(y, options) * np.concatenate([own, *of_sky])
+            X = stages.bare_bins(np.concatenate([mocks.X, sky.X[taken], *(rows.X for rows in told)]), options)
+            named = f"mocks, {sum(map(len, told))} labels" if told else "mocks"
+            name = f"trees: {named} and {len(theirs)} sure rows of the sky, {stages.library}"
             return Training(name, X, y, weight / weight.mean(), options, valid="source_val")
 
-        return stages.train((self.way, self.gamma, turn, sure, options), training)
+        return stages.train((self.way, self.gamma, self.weight, turn, sure, options), training)
 
 
-def prepared_mocks(stages: Stages) -> Way:
-    """Return how prepared mocks teach alone: as in regime uda where the shift of bands is that of sure stars.
+PREPARED = "mocks, prepared"
+"""Mocks prepared by what the sky shows, without any tree grown on its labels: what regime uda trains."""
+
+_LABEL_WEIGHT = 20.0
+
+
+def prepared_mocks(stages: Stages) -> dict[str, Way]:
+    """Return how prepared mocks teach, as in regime uda, by name; labels of the sky join where sure rows of it do.
 
     Parameters
     ----------
@@ -150,10 +167,13 @@ def prepared_mocks(stages: Stages) -> Way:
 
     Returns
     -------
-    Way
+    dict of str to Way
+        What is kept where labels are too few to choose comes first.
     """
-    sky = stages.rows.unlabelled
-    return SelfTrained() if isinstance(stages.rows.measured, BandShifts) and sky is not None and len(sky) else Mocks()
+    sky, gamma = stages.rows.unlabelled, stages.uda_gamma
+    if isinstance(stages.rows.measured, BandShifts) and sky is not None and len(sky):
+        return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: SelfTrained(gamma)}
+    return {PREPARED: Mocks(gamma)}
 
 
 @dataclass(frozen=True)

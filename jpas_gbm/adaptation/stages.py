@@ -20,6 +20,9 @@ from .weights import DomainWeights, blind_features, fit_domain
 
 T = TypeVar("T")
 
+SCARCE = 1_000
+"""Where fewer labels train, mocks prepared without any stand first, and labels that choose train what is kept, too."""
+
 _SAMPLE = 5_000
 """Rows of each domain that say which features tell domains apart."""
 
@@ -257,10 +260,14 @@ class Stages:
 
     @property
     def weigher(self) -> DomainWeights:
-        """The domain classifier whose odds weigh the mocks: of the kind that the options ask for."""
+        """The domain classifier whose odds weigh the mocks: of the kind that the options ask for.
+
+        Few labels tell odds within classes worse than all rows of a sky do whose shift was measured without labels.
+        """
         mocks, labelled, val = self.part("source_train"), self.rows.target_train, self.rows.source_val
         options = override(self.options.domain, gammas=(0.0,))
-        if options.kind == "all" or (options.kind == "within" and not labelled):
+        few = not labelled or (len(labelled) < SCARCE and self.rows.measured is not None)
+        if options.kind == "all" or (options.kind == "within" and few):
             return self.domain
 
         def make() -> DomainWeights:

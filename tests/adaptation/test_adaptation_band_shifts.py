@@ -99,7 +99,37 @@ def test_too_few_stars_and_no_calibration_are_named(survey, options):
 def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda):
     """Few labels must not make of stars that mocks and sure rows of the sky tell what mocks alone tell."""
     found = object.__new__(BandShifts)
-    for measured, sky, way in ((found, [1], "self-trained(gamma=0)"), (found, [], "mocks"), (None, [1], "mocks")):
-        stages = SimpleNamespace(rows=SimpleNamespace(measured=measured, unlabelled=sky))
-        assert prepared_mocks(stages).name == way
+    own = {"mocks, prepared": "self-trained(gamma=0.25)"}
+    labels = {"mocks, prepared, with labels": "self-trained(gamma=0.25, weight=20)"}
+    for measured, sky, ways in (
+        (found, [1], labels | own),
+        (found, [], {"mocks, prepared": "mocks(gamma=0.25)"}),
+        (None, [1], {"mocks, prepared": "mocks(gamma=0.25)"}),
+    ):
+        stages = SimpleNamespace(rows=SimpleNamespace(measured=measured, unlabelled=sky), uda_gamma=0.25)
+        assert {name: way.name for name, way in prepared_mocks(stages).items()} == ways
     assert "self-trained" in uda.card["chosen"]
+
+
+def test_few_labels_are_no_worse_than_none(survey, planted, options, labels=100):
+    """Regime ssda begins from what uda knows, and its labels and those that choose all train."""
+    data = seen(survey, planted)
+    told = np.flatnonzero((data.target.label >= 0) & (data.target_split < 2))
+    chosen = np.random.default_rng(2).permutation(told)[:labels]
+    split, hidden = np.array(data.target_split), np.setdiff1d(told, chosen)
+    split[chosen], split[hidden] = np.arange(labels) % 2, -1
+    label = np.array(data.target.label)
+    label[hidden] = -1
+    few = replace(data, target=data.target.replace(label=label), target_split=split)
+    rows = data.target_rows("test")
+    models = [fit(few, config=override(options, regime=regime), seed=1) for regime in ("uda", "ssda")]
+    without, ssda = (log_loss(model.probabilities(rows), rows.label) for model in models)
+    assert ssda < without
+    budget = models[1].card["label_budget"]
+    assert budget == {
+        "target labels for trees": labels,
+        "target labels for choosing and calibrating": labels // 2,
+    }
+    assert models[1].card["rows"]["target_train"]["rows"] == labels
+    assert len(models[1].held_out) == labels // 2
+    assert any(entry["stage"].endswith("(all labels)") for entry in models[1].card["trainings"])

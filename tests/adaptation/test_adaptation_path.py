@@ -88,6 +88,21 @@ def test_few_labels_do_not_undo_what_was_measured_without_them():
     assert "Labels are too few to tell whether adaptation gains" in choice.verdict.sentence
 
 
+def test_where_few_labels_train_prepared_mocks_stand_until_another_is_better_beyond_doubt():
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
+    told, hidden = scored(Mocks(), 0.1, "prepared, with labels"), scored(Mocks(0.5), 0.1, "prepared")
+    doubtful = replace(told, losses=told.losses + np.where(np.arange(N) % 2, 3.0, -3.0))
+    target = scored(Target(), 3.0)
+
+    def kept(*prepared, scarce=True):
+        return choose(Scores((path.scored, *prepared), (target,), GROUPS, COUNTED, 0, path, scarce)).kept
+
+    assert kept(doubtful) is doubtful and kept(doubtful, scarce=False) is path.scored
+    assert kept(told) is path.scored  # better by its interval
+    better = scored(Mocks(0.5), -0.2, "prepared")
+    assert kept(doubtful, hidden) is doubtful and kept(told, better) is better
+
+
 def test_a_recipe_that_leaves_the_path_out_says_so_first(tiny, quick_options):
     model = fit(tiny, config=override(quick_options, recipe="pool"), seed=3)
     assert not model.card["named path"]["inside"]
