@@ -279,7 +279,7 @@ def choose(scores: Scores) -> Choice:
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
-        # Labels grow no tree of prepared mocks, or join as ten mocks each: they have little to overfit by.
+        # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
         helps = interval[1] < 0 or (prepared and (mean < 0 or (few and interval[0] <= 0)))
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps)
         if verdict.adapted:

@@ -303,9 +303,9 @@ def catalogue_of(
     Raises
     ------
     CatalogueError
-        If the table cannot be understood.
+        If the table cannot be understood, or lacks a column that was named.
     ConfigError
-        If columns of one's own are given without the survey that says what they hold, or one is not there.
+        If columns of one's own are given without the survey that says what they hold, or a role is unknown.
     """
     columns = dict(columns or {})
     if isinstance(bands, Mapping):

@@ -315,7 +315,8 @@ def angstroms(text: str | None, place: object) -> float:
 
     if text is None or says_nothing(text):
         return 1.0
-    unit = _parsed({"angstroms": "Angstrom", "angstrom": "Angstrom"}.get(text.strip().lower(), text))
+    word = _plain(text)
+    unit = _parsed(_SPELT.get(word.lower(), word))
     if unit is None or not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.AA):
         raise CatalogueError(f"{place}: its wavelengths are in {text!r}; Å or another length is expected.")
     return float(unit.to(u.AA))

@@ -215,6 +215,13 @@ def test_a_fits_table_of_templates_and_of_spectra(tmp_path):
     np.testing.assert_allclose(many.flux, FLUX)
 
 
+@pytest.mark.parametrize(("unit", "size"), [("A", 1), ("Angstroms", 1), ("microns", 1e4), ("nm", 10)])
+def test_words_for_units_of_wavelength(tmp_path, unit, size):
+    held = {"wavelength": ("D", GRID / size, unit), "flux": ("E", FLUX[0], None)}
+    (one,) = read_spectra([f"STAR={fits_table(tmp_path, 1, **held)}"])
+    np.testing.assert_allclose(one.wavelength, GRID)
+
+
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
