@@ -15,7 +15,7 @@ from ..errors import CatalogueError
 from ..store import native, number_columns
 from ..surveys.formats.several import spelt_out
 from ..surveys.units import check_f_lambda, check_wavelengths, vacuum_wavelengths
-from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_table, words_of
+from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
 
 if TYPE_CHECKING:
     from astropy.io.fits import HDUList
@@ -31,7 +31,8 @@ def read_spectra(files: Iterable[str | Path]) -> Iterator[SpectraBlock | Templat
     ----------
     files : iterable of path
         DESI coadds (with the redrock file beside them), SDSS or BOSS spec files, redrock templates, ``.npz``,
-        Parquet or FITS tables of spectra, tables of two columns (text or FITS). A folder stands for its files.
+        Parquet or FITS tables of spectra, FITS images of one, tables of two columns (text or FITS). A folder stands
+        for its files.
         ``QSO=``, ``GALAXY=`` or ``STAR=`` before a path gives the class of spectra whose file does not say it.
 
     Yields
@@ -144,9 +145,11 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
                 yield _sdss(hdus, path)
             elif (table := next((one for one in hdus if _has(one, "flux")), None)) is not None:
                 yield from read_fits_table(table, hdus[0].header, path)
+            elif any(hdu.is_image and hdu.header.get("NAXIS", 0) for hdu in hdus):
+                yield from read_fits_image(hdus, path)
             else:
                 held = ", ".join(sorted(filter(None, names)))
-                known = "DESI coadds, SDSS spec files, redrock templates, tables of wavelength and flux"
+                known = "DESI coadds, SDSS spec files, redrock templates, tables and images of spectra"
                 what = f"{path}: is a FITS file of no kind of spectra known here, with {held}."
                 raise CatalogueError(f"{what} Known are {known}.")
     except CatalogueError:

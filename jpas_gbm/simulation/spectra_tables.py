@@ -272,11 +272,86 @@ def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[S
     if not np.shape(held["flux"][:1])[1:]:
         held = {what: [np.array(values)] for what, values in held.items()}
     for head in (table.header, first) if len(held["flux"]) == 1 else ():
-        held |= {what: [head[key]] for what in _KEYS if what not in held and (key := _key(head, what))}
+        held |= _stated_once(head, held)
     if "wavelength" in held:
         size = angstroms(table.columns[keys["wavelength"]].unit, path)
         held["wavelength"] = [size * wave for wave in held["wavelength"]]
     yield from _from_rows(path, held, table.columns.names, {**first, **table.header})
+
+
+def _stated_once(header: Header, held: Mapping[str, object]) -> dict[str, list[Any]]:
+    """Return what a header says of its one spectrum and columns do not: class, redshift, id, place."""
+    known = [what for what in _KEYS if what not in (*_GRID, "ivar", "error", *held)]
+    return {what: [header[key]] for what in known if (key := _key(header, what))}
+
+
+def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | Templates]:
+    """Read an image of one row: a spectrum on pixels whose wavelengths the header gives, linear or logarithmic.
+
+    Parameters
+    ----------
+    hdus : sequence of HDU
+        Of the file. The first image is the fluxes; one named IVAR, or ERR, ERRS, ERROR, SIGMA, NOISE or UNCERTAINTY, of
+        as many pixels, makes it an observed spectrum; without it is a template at rest. Headers may give class and
+        redshift.
+    path : Path
+        For messages.
+
+    Yields
+    ------
+    SpectraBlock or Templates
+
+    Raises
+    ------
+    CatalogueError
+        If the image has several rows, or its header gives no wavelengths that are known here.
+
+    References
+    ----------
+    Greisen et al. (2006), A&A 446, 747 (WAVE, AWAV and their logarithms); IRAF's DC-FLAG and SDSS's COEFF0 are
+    decimal logarithms of Å.
+    """
+    images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)]
+    image, header = images[0], hdus[0].header + images[0].header
+    flux = np.squeeze(native(image.data))
+    if flux.ndim != 1:
+        raise CatalogueError(
+            f"{path}: is an image of {' x '.join(map(str, image.shape))} pixels, and does not say which of its rows is "
+            "a spectrum and which its errors. Write one spectrum in each file, or a table."
+        )
+    check_f_lambda(header.get("BUNIT"), path)
+    held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
+    for other in images[1:]:
+        names = (other.name, *(f"{other.name}OR", other.name.removesuffix("S")))
+        what = next((what for what in ("ivar", "error") if _key(names, what)), None)
+        if what and np.squeeze(other.data).shape == flux.shape:
+            held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
+    held |= _stated_once(header, held)
+    air = {"AIRORVAC": "air"} if str(header.get("CTYPE1", "")).strip().upper().startswith("AWAV") else {}
+    yield from _from_rows(path, held, [hdu.name for hdu in images], {**header, **air})
+
+
+def _pixel_wavelengths(header: Header, n: int, path: Path) -> np.ndarray:
+    """Return the wavelengths of an image's pixels in Å, shape (n,)."""
+    if "COEFF0" in header:
+        return np.asarray(10.0 ** (header["COEFF0"] + header["COEFF1"] * np.arange(n)))
+    kind = str(header.get("CTYPE1", "")).strip().upper()
+    step = header.get("CDELT1", header.get("CD1_1"))
+    if "CRVAL1" not in header or not step:
+        raise CatalogueError(f"{path}: is an image whose header gives no wavelengths (CRVAL1 with CDELT1, or COEFF0).")
+    at = (np.arange(1, n + 1) - float(header.get("CRPIX1", 1.0))) * float(step)
+    first = float(header["CRVAL1"])
+    logs = kind in ("LOGLAM", "LOGLAMBDA", "LOG-LAMBDA", "LOGWAVE") or header.get("DC-FLAG") == 1
+    if kind in ("WAVE-LOG", "AWAV-LOG"):
+        wave = first * np.exp(at / first)
+    elif logs or kind in ("", "WAVE", "AWAV", "LINEAR", "LAMBDA", "WAVELENGTH", "PIXEL"):
+        wave = first + at
+    else:
+        raise CatalogueError(f"{path}: its first axis is {kind!r}, which is not read here; wavelengths are expected.")
+    if logs:
+        with np.errstate(over="ignore"):
+            return np.asarray(10.0**wave)
+    return np.asarray(angstroms(header.get("CUNIT1"), path) * wave)
 
 
 def _from_rows(

@@ -442,7 +442,10 @@ def spoil(folder, files):
     write_desi(folder / "alone")
     (folder / "alone" / "redrock-main-dark-1.fits").unlink()
     write_templates(folder / "bare.fits", kind="QSO", coefficients=0)
-    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones(5), name="THING")]).writeto(folder / "other.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.ImageHDU(np.ones(5), name="THING")]).writeto(folder / "thing.fits")
+    fits.HDUList([fits.PrimaryHDU(), fits.BinTableHDU.from_columns([fits.Column("MAG", "E", array=[1.0])])]).writeto(
+        folder / "other.fits"
+    )
 
 
 WRONG = {
@@ -460,6 +463,7 @@ WRONG = {
     "alone/coadd-main-dark-1.fits": "put the redrock file beside it",
     "bare.fits": "vectors without coefficients, and there is no spectrum of QSO",
     "other.fits": "no kind of spectra known here",
+    "thing.fits": "whose header gives no wavelengths",
     "absent.fits": "there is no such file",
 }
 

@@ -237,3 +237,70 @@ def test_units_of_fits_tables(tmp_path, changed, message):
     (tmp_path / "t.fits").unlink()
     with pytest.raises(CatalogueError, match=r"t\.fits: has no columns of wavelengths and fluxes\. It has flux"):
         list(read_spectra([fits_table(tmp_path, 1, flux=held["flux"][:2] + (None,))]))
+
+
+def image(path, flux=FLUX[0], error=None, errors="ERR", **header):
+    hdus = [fits.PrimaryHDU(flux)]
+    hdus[0].header.update({name.replace("DC_", "DC-"): value for name, value in header.items()})
+    if error is not None:
+        hdus.append(fits.ImageHDU(error, name=errors))
+    fits.HDUList(hdus).writeto(path, overwrite=True)
+    (block,) = read_spectra([f"STAR={path}"])
+    return block
+
+
+LINEAR = {"CRVAL1": 3600.0, "CDELT1": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("header", "grid"),
+    [
+        (LINEAR, GRID),
+        (LINEAR | {"CRPIX1": 3, "CTYPE1": "WAVE"}, GRID - 4),
+        ({"CRVAL1": 3600.0, "CD1_1": 2.0, "CTYPE1": "LINEAR", "BUNIT": "erg/s/cm2/A"}, GRID),
+        ({"CRVAL1": 3.6e-7, "CDELT1": 2e-10, "CUNIT1": "m", "CTYPE1": "WAVE"}, GRID),
+        ({"CRVAL1": 360.0, "CDELT1": 0.2, "CUNIT1": "nm"}, GRID),
+        ({"COEFF0": 3.56, "COEFF1": 1e-4}, 10 ** (3.56 + 1e-4 * np.arange(len(GRID)))),
+        ({"CRVAL1": 3.56, "CDELT1": 1e-4, "DC_FLAG": 1}, 10 ** (3.56 + 1e-4 * np.arange(len(GRID)))),
+        ({"CRVAL1": 3.56, "CDELT1": 1e-4, "CTYPE1": "LOGLAM"}, 10 ** (3.56 + 1e-4 * np.arange(len(GRID)))),
+        ({"CRVAL1": 4e3, "CDELT1": 1.0, "CTYPE1": "WAVE-LOG"}, 4e3 * np.exp(np.arange(len(GRID)) / 4e3)),
+    ],
+)
+def test_images_state_their_wavelengths(tmp_path, header, grid):
+    block = image(tmp_path / "one.fits", **header)
+    np.testing.assert_allclose(block.wavelength, grid, rtol=1e-12)
+    np.testing.assert_array_equal(block.vectors, FLUX[:1])
+
+
+def test_images_in_air_are_moved_to_vacuum(tmp_path):
+    for header in ({"CTYPE1": "AWAV"}, {"AIRORVAC": "air"}):
+        block = image(tmp_path / "air.fits", **LINEAR, **header)
+        np.testing.assert_allclose(block.wavelength, GRID * 1.00028, atol=0.06)
+
+
+def test_images_with_errors_are_observed_spectra(tmp_path):
+    for name in ("ERR", "ERRS", "ERROR", "SIGMA", "IVAR"):
+        error = FLUX[0] * 0 + (25 if name == "IVAR" else 0.2)
+        block = image(tmp_path / "seen.fits", FLUX[:1], error, errors=name, **LINEAR, Z=0.001, SIGMA=3.0)
+        np.testing.assert_allclose(block.ivar, 25, rtol=1e-6)
+        assert block.z == [0.001]
+    with pytest.raises(CatalogueError, match=r"far\.fits: has redshifts.*neither ivar nor error"):
+        image(tmp_path / "far.fits", **LINEAR, Z=2.5)
+
+
+@pytest.mark.parametrize(
+    ("flux", "header", "words"),
+    [
+        (FLUX, LINEAR, "image of 3 x 3100 pixels, and does not say which of its rows"),
+        (FLUX[0], {}, "whose header gives no wavelengths"),
+        (FLUX[0], {"CRVAL1": 5e14, "CDELT1": 1e9, "CTYPE1": "FREQ"}, "its first axis is 'FREQ'"),
+        (FLUX[0], LINEAR | {"CUNIT1": "Hz"}, "its wavelengths are in 'Hz'"),
+        (FLUX[0], LINEAR | {"BUNIT": "Jy"}, "its fluxes are in 'Jy'"),
+        (FLUX[0], {"CRVAL1": 360.0, "CDELT1": 0.2}, "looks like nm"),
+        (FLUX[0], {"CRVAL1": 3600.0, "CDELT1": -2.0}, "do not increase"),
+        (FLUX[0], {"CRVAL1": "3600", "CDELT1": "two"}, "cannot be read as spectra"),
+    ],
+)
+def test_images_that_are_no_spectra_are_refused_by_name(tmp_path, flux, header, words):
+    with pytest.raises(CatalogueError, match=rf"odd\.fits: .*{words}"):
+        image(tmp_path / "odd.fits", flux, **header)
