@@ -17,7 +17,6 @@ from .features.sky_sums import Reference, SkySums
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.bands import BandSystem
 from .surveys.catalogue import Catalogue
-from .surveys.column_names import ColumnNames, canonical
 from .surveys.columns import listed
 from .surveys.conversion import kept_name
 from .surveys.positions import mixed_columns
@@ -25,6 +24,7 @@ from .surveys.quality import QualityBit
 from .surveys.reader import CatalogueReader
 from .surveys.recognition import Source
 from .surveys.schema import Survey, load_schema, survey_names
+from .surveys.spelling import ColumnNames, canonical
 from .surveys.tables import Want
 from .text import count
 

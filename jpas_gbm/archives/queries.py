@@ -24,9 +24,9 @@ from ..errors import ArchiveError, BundleError, CatalogueError, OutputError
 from ..run import Progress
 from ..sealed import read_companion, seal_companion
 from ..store import from_plain, sha256, to_plain
-from ..surveys.column_names import ColumnNames, canonical
 from ..surveys.formats.votable import VoTable
 from ..surveys.schema import load_schema
+from ..surveys.spelling import ColumnNames, canonical
 from .areas import Area, Block, Counts
 from .releases import Release, SkyTable, band_order
 from .tap import Archive, Mode, QueryRefused

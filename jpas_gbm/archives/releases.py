@@ -14,9 +14,9 @@ from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ArchiveError, CatalogueError, ConfigError, did_you_mean
 from ..output.writers import Card, Column, Head, table_writer
 from ..surveys.batches import Block as Rows
-from ..surveys.column_names import ColumnNames, canonical
 from ..surveys.columns import find_layout
 from ..surveys.schema import SurveySchema
+from ..surveys.spelling import ColumnNames, canonical
 from ..surveys.tables import RawTable, Want
 
 if TYPE_CHECKING:

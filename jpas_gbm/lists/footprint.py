@@ -14,8 +14,8 @@ from ..errors import ListError
 from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
 from ..surveys.quality import QualityBit
+from ..surveys.spelling import degrees_per_unit
 from ..surveys.tables import open_table
-from ..surveys.units import degrees_per_unit
 from ..text import count
 from .predicted import Predicted, column_numbers
 from .records import FootprintSize

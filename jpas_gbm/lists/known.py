@@ -12,7 +12,6 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..output.writers import probability_name
-from ..surveys.column_names import ColumnNames
 from ..surveys.columns import Vocabulary
 from ..surveys.conversion import class_words
 from ..surveys.curation import apply_label_rules
@@ -23,6 +22,7 @@ from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
 from ..surveys.schema import aliases, load_schema
 from ..surveys.scheme import LabelScheme
+from ..surveys.spelling import ColumnNames
 from .footprint import column_words, sky_places
 from .mix import Mix
 from .predicted import Predicted, Tables, as_frame, each

@@ -19,7 +19,6 @@ from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
 from ..store import provenance, to_plain
-from ..surveys.column_names import ColumnNames
 from ..surveys.conversion import class_words
 from ..surveys.imaging import RADIUS
 from ..surveys.packing import as_text
@@ -27,6 +26,7 @@ from ..surveys.positions import SkyIndex
 from ..surveys.reader import read_labels
 from ..surveys.schema import aliases
 from ..surveys.scheme import LabelScheme, default_scheme
+from ..surveys.spelling import ColumnNames
 from ..text import count
 from .footprint import sky_places
 from .predicted import Tables, as_frame, column_numbers, each, paths_of

@@ -14,7 +14,7 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native, number_columns
 from ..surveys.formats.several import spelt_out
-from ..surveys.units import check_f_lambda, check_wavelengths, vacuum_wavelengths
+from ..surveys.spelling import check_f_lambda, check_wavelengths, vacuum_wavelengths
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native, number_columns
 from ..surveys.packing import spelt_numbers
-from ..surveys.units import angstroms, check_f_lambda, vacuum_wavelengths
+from ..surveys.spelling import angstroms, check_f_lambda, vacuum_wavelengths
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Header

@@ -11,8 +11,8 @@ import numpy as np
 from ..errors import CatalogueError, did_you_mean
 from .bands import BandSystem, band_system, band_system_names
 from .batches import Block
-from .column_names import ColumnNames
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
+from .spelling import ColumnNames
 from .tables import ARRAY, RawTable, Want
 
 

@@ -15,11 +15,10 @@ import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
 from .band_finder import BandLayout, find_bands, lacking_photometry
-from .column_names import ColumnNames, canonical
 from .fluxes import flux_units
 from .schema import Names, SurveySchema
+from .spelling import ColumnNames, canonical, degrees_per_unit, refuse_unit, says_nothing, stated_unit
 from .tables import RawTable, Want
-from .units import degrees_per_unit, refuse_unit, says_nothing, stated_unit
 
 TILE = "TILE_ID"
 """Column of a row key that names the tile, field or pointing: what lies in one has zero points of its own."""

@@ -12,8 +12,8 @@ from .bands import BandSystem
 from .batches import Block, as_float, flag_bits
 from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
+from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY
-from .units import refuse_unit, says_nothing, stated_unit
 
 AB_ZERO_POINT = 31.4
 """AB magnitude of 1 nJy."""

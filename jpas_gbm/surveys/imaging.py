@@ -17,8 +17,8 @@ from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, Catalogue
 from .columns import Layout
 from .positions import SkyIndex
 from .schema import OptionalColumn
+from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import RawTable
-from .units import refuse_unit, says_nothing, stated_unit
 
 RADIUS = 1.0
 """Largest separation in arcsec of a row from its imaging source."""

@@ -14,7 +14,6 @@ from ..text import count as plural
 from ..text import html_table
 from .batches import block_rows, flag_bits, join_blocks
 from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
-from .column_names import ColumnNames
 from .columns import find_layout
 from .fluxes import AB_ZERO_POINT
 from .formats.npy import find_array
@@ -25,6 +24,7 @@ from .reader import CatalogueReader, read_imaging, read_labels
 from .recognition import Source, as_list, as_table, open_survey, own_survey, preferred_extensions, read_table
 from .schema import OwnColumns, Survey, SurveySchema, load_schema
 from .scheme import LabelScheme
+from .spelling import ColumnNames
 from .tables import RawTable
 
 MOST_ROWS = 500_000

@@ -21,7 +21,7 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..text import short
-from .units import SEXAGESIMAL, SEXAGESIMAL_HINT
+from .spelling import SEXAGESIMAL, SEXAGESIMAL_HINT
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 

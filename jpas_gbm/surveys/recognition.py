@@ -14,7 +14,6 @@ import numpy as np
 from ..errors import CatalogueError, ConfigError
 from .bands import band_system
 from .batches import as_float, join_blocks
-from .column_names import ColumnNames
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
 from .formats.npy import find_array
 from .formats.several import table_files
@@ -31,6 +30,7 @@ from .schema import (
     load_schema,
     with_columns,
 )
+from .spelling import ColumnNames
 from .tables import BesideTable, Extension, RawTable, open_table
 
 if TYPE_CHECKING:

@@ -16,12 +16,11 @@ from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
 from .bands import band_system, band_system_names, own_table
-from .column_names import ColumnNames
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
 from .schema import SurveySchema, aliases, all_schemas, survey_names
+from .spelling import ColumnNames, stated_unit
 from .tables import RawTable
-from .units import stated_unit
 
 _ERRORS = re.compile(r"err|^e_|_e_|^e$|_e$|[ed]mag|sig|unc|ivar|noise|std|rms", re.IGNORECASE)
 _FEWEST_OWN = 3

@@ -20,7 +20,7 @@ from jpas_gbm.surveys.quality import QualityReport
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.schema import load_schema
 from jpas_gbm.surveys.scheme import LabelScheme
-from jpas_gbm.surveys.units import degrees_per_unit, stated_unit
+from jpas_gbm.surveys.spelling import degrees_per_unit, stated_unit
 
 BANDS = band_system("jpas57").names
 

@@ -10,7 +10,7 @@ from jpas_gbm.surveys.batches import as_float
 from jpas_gbm.surveys.fluxes import flux_unit, fluxes_in_njy, njy_from_magnitudes, njy_per_unit, row_quality
 from jpas_gbm.surveys.quality import QualityBit, QualityCount, QualityReport
 from jpas_gbm.surveys.schema import FlagRule, Photometry, QualitySection
-from jpas_gbm.surveys.units import stated_unit
+from jpas_gbm.surveys.spelling import stated_unit
 
 BANDS = BandSystem("six", tuple(Band(f"B{i}", 4000.0 + 500 * i, 100.0) for i in range(6)))
 NJY = 1e-32  # the unit of f_nu that is 1 nJy

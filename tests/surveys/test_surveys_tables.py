@@ -14,10 +14,10 @@ from sample_files import write_fits, write_idr, write_mocks, write_zcat
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.batches import join_blocks, rebatch, stack_rows
-from jpas_gbm.surveys.column_names import ColumnNames
 from jpas_gbm.surveys.formats import fits as fits_table
 from jpas_gbm.surveys.formats import votable
 from jpas_gbm.surveys.formats.npy import find_array
+from jpas_gbm.surveys.spelling import ColumnNames
 from jpas_gbm.surveys.tables import ARRAY, file_format, open_table
 
 

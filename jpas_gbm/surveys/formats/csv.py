@@ -22,10 +22,9 @@ import yaml
 
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
-from ..column_names import repeated_names
 from ..packing import is_packed, open_content
+from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, repeated_names
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, peek
-from ..units import SEXAGESIMAL, SEXAGESIMAL_HINT
 from .parquet import block_of, column_of, first_line
 
 T = TypeVar("T")

@@ -11,8 +11,8 @@ import numpy as np
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
 from ..batches import Block, stack_rows
-from ..column_names import repeated_names
 from ..packing import is_packed, open_content, skip
+from ..spelling import repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, Column, Extension, RawTable, Want
 from ._headers import MOST_ROW, SIZES, TYPES, Field, HeaderError, Part, ascii_fields, binary_fields, read_parts
 

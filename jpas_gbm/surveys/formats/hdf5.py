@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
 from ..batches import Block, stack_rows
-from ..column_names import repeated_names
 from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
+from ..spelling import repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want
 
 if TYPE_CHECKING:

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from ...errors import CatalogueError
 from ...store import native
 from ..batches import Block, stack_rows
-from ..column_names import repeated_names
 from ..packing import is_packed
+from ..spelling import repeated_names
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want
 
 if TYPE_CHECKING:

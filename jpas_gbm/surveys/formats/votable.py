@@ -14,8 +14,8 @@ import numpy as np
 from ...errors import CatalogueError
 from ...store import native
 from ..batches import Block, stack_rows
-from ..column_names import repeated_names
 from ..packing import is_packed, open_content
+from ..spelling import repeated_names
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want
 
 if TYPE_CHECKING:
