@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import functools
 import glob
 import hashlib
@@ -11,6 +12,7 @@ import json
 import logging
 import operator
 import os
+import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -31,6 +33,7 @@ COUNTS = ("models", "candidates", "trials", "finalists", "few bands")
 Entry = dict[str, Any]
 """What the journal says of a stage: its name, seconds, and facts such as rows and rounds."""
 log = logging.getLogger("jpas_gbm")
+Inputs = Iterable[str | Path | None]
 
 
 def thread_count(threads: int = 0) -> int:
@@ -178,6 +181,7 @@ class Run:
         self.report(name, 0, 1)
         start = time.perf_counter()
         yield entry
+        trim()
         entry["seconds"] = round(time.perf_counter() - start, 3)
         self.entries.append(entry)
         said = ", ".join(f"{key} {value}" for key, value in entry.items() if key not in ("stage", "seconds"))
@@ -228,7 +232,6 @@ HEADS = {
 }
 """The file that tells a folder of each kind."""
 
-
 OWN = {
     "evaluation": ("curves.json", "exhibits/*"),
     "explanation": ("contributions.npz",),
@@ -259,9 +262,6 @@ def _foreign(path: Path, kind: str) -> list[str]:
     names = (one.relative_to(path).as_posix() for one in sorted(path.rglob("*")) if not one.is_dir())
     own = OWN.get(kind, ())
     return [n for n in names if n != head.name and n not in listed and not any(fnmatch(n, word) for word in own)]
-
-
-Inputs = Iterable[str | Path | None]
 
 
 def claim_folder(out: str | Path, kind: str, overwrite: bool, inputs: Inputs = ()) -> Path:
@@ -390,20 +390,14 @@ def _claim(out: str | Path, overwrite: bool, inputs: Inputs, directory: bool) ->
         return path
     if place == here or place in here.parents:
         raise OutputError(f"--out {out}: is or holds the folder that you are in. Give another --out.")
-    for name in inputs:
-        for known in () if name is None else _named(name):
+    for name in (one for one in inputs if one is not None):
+        for known in (one.resolve() for one in globbed(Path(name)) or [Path(name)]):
             if known == place or place in known.parents or (known in place.parents and place.is_file()):
                 how = "is" if known == place else "holds" if place in known.parents else "lies in"
                 raise OutputError(
                     f"--out {out}: {how} {name}, which is read: --overwrite would destroy it. Give another --out."
                 )
     return path
-
-
-def _named(name: str | Path) -> list[Path]:
-    """Return the files or the folder that a word names: a wildcard may name several."""
-    path = Path(name)
-    return [one.resolve() for one in globbed(path) or [path]]
 
 
 def globbed(path: Path) -> list[Path]:
@@ -432,6 +426,12 @@ def _check_parent(path: Path) -> None:
         raise OutputError(f"{path}: {parent} is a file, so nothing can be made in it. Give another --out.")
     if not os.access(parent, os.W_OK | os.X_OK):
         raise OutputError(f"{path}: you may not write to {parent}. Give another --out.")
+
+
+def trim() -> None:
+    """Give memory that was freed back to the system; glibc would keep it."""
+    if sys.platform == "linux" and (give := getattr(ctypes.CDLL(None), "malloc_trim", None)):
+        give(0)
 
 
 _Function = TypeVar("_Function", bound=Callable[..., object])

@@ -6,6 +6,7 @@ median difference of these from the mock stars nearest in colour is taken off th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,16 +15,17 @@ from scipy.spatial import cKDTree
 from ..boosting.booster import StagedBooster
 from ..boosting.training import train
 from ..config import override
-from ..features.bases import TemplateBank
+from ..features.bases import TemplateBank, learn_bank
 from ..features.pseudo_twins import Matcher, well_measured
 from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift
 from ..features.sky_sums import key_hash
-from ..features.variations import standard_pulls
-from ..options import FitOptions, TwinlessOptions
+from ..features.variations import Variations, standard_pulls, widen
+from ..options import FitOptions, TemplateOptions, TwinlessOptions
 from ..run import Run
 from ..scores.losses import softmax
-from ..surveys.catalogue import MORPHOLOGIES, Catalogue
+from ..surveys.audit import SPLITS
+from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.scheme import LabelScheme
 
@@ -324,3 +326,63 @@ def tile_zero_points(
     else:
         logs = logs - logs.mean(axis=0)
     return TileZeroPoints(tiles, np.exp(logs), error, counts)
+
+
+def learners(dataset: Dataset) -> Catalogue:
+    """Return all mocks, of which only those that train keep their label: what templates are learnt from, not copied.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With its mocks.
+
+    Returns
+    -------
+    Catalogue
+    """
+    train = dataset.source_split == SPLITS.index("train")
+    return dataset.source.replace(label=np.where(train, dataset.source.label, np.int8(UNLABELLED)))
+
+
+_MOST_OF_TILE = 600
+
+
+def with_unlabelled_tiles(
+    shift: DomainShift, parts: Sequence[Catalogue | None], dataset: Dataset, options: FitOptions, run: Run
+) -> DomainShift:
+    """Return the shift with zero points of tiles that hold no twin, from their own sources.
+
+    Parameters
+    ----------
+    shift : DomainShift
+        Measured on twins.
+    parts : sequence of Catalogue
+        Rows of the sky that may be seen, as the survey gives them; no label is read.
+    dataset : Dataset
+        Its mocks teach the templates.
+    options : FitOptions
+        Of the fit.
+    run : Run
+        Seed and journal.
+
+    Returns
+    -------
+    DomainShift
+        Itself where every tile has twins.
+    """
+    rows = [part for part in parts if part is not None and len(part)]
+    if not any(shift.unknown(part).any() for part in rows):
+        return shift
+    twinless, scheme = options.sky.twinless, dataset.scheme
+    fitting = override(TemplateOptions(), floor=twinless.floor, wild=0.0)
+    mocks = learners(dataset)
+    bank = learn_bank(mocks, scheme, min(twinless.rank, len(mocks.bands) - 2), fitting, run.tree_seed)
+    bank = widen(bank, Variations(shift.offsets, shift.modes[:, : fitting.most_modes], 0.0))
+    sources = TileSources(twinless, bank.rank, _MOST_OF_TILE)
+    for part in rows:
+        sources.add(part)
+    found = tile_zero_points(sources, bank, scheme, shift)
+    grown = shift.with_tiles(found.tiles, found.relative)
+    new = len(grown.tiles) - len(shift.tiles)
+    run.note(f"{new} tile(s) without a twin have zero points from their own sources, without labels.")
+    return grown

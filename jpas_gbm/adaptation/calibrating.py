@@ -423,9 +423,10 @@ def _mocks(
         few = rows.take(np.sort(rng.permutation(len(rows))[:_MOST]))
         return observe_again(few, sky, stages.options.sky, rng, model.shift)
 
-    every, parts = dataset.source_rows("train"), []
+    parts: list[Quasars] = []
     val = observed(_with_redshift(dataset.source_rows("val"), quasars))
     if len(val) < _ENOUGH:
+        every = dataset.source_rows("train")
         ours = observed(_with_redshift(every, quasars))
         objects = np.unique(every.object_id)
         fold = rng.permutation(len(objects)) % _FOLDS

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -34,12 +35,12 @@ from .choosing import (
     score_entrant,
     undecided,
 )
-from .folds import make_folds, with_few_bands
+from .folds import Folds, has_shift, make_folds, with_few_bands
 from .named_path import find_path, joined_means, path_facts
-from .rows import Regime, counted_rows, for_regime, get_regime, regimes
+from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
 from .sky import with_reference
-from .stages import Stages
+from .stages import Stages, outlook
 from .ways import Mean, Way, check_ways, ensemble, singles
 
 PLAIN = "mocks as they are"
@@ -284,34 +285,50 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     """
     check_options(options)
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
-    folds = make_folds(data, regime, options, count, run)
-    if (judges := folds.val if regime.calibration == "target" else folds.first.rows.source_val) is not None:
-        counted_rows(judges, options.cut)  # refuses a cut that no row meets before anything is trained
-    if not regime.adapts:
-        return Prepared(regime, folds, run, data)
-    found = {} if folds.first.rows.shift is None else {"twins": folds}
+    known: Known = {}
+
+    def made(of: Regime, preparation: Preparation = "twins") -> Folds:
+        folds = make_folds(data, of, options, count, run, preparation, known)
+        if (judges := folds.val if of.calibration == "target" else folds.first.rows.source_val) is not None:
+            counted_rows(judges, options.cut)  # refuses a cut that no row meets before anything is trained
+        return folds
+
     twins = int(np.isin(data.target_rows("train").object_id, data.twins.object_id).sum())
-    if options.sky.pseudo_twins and twins < FEW_TWINS:
-        other = make_folds(data, regime, options, count, run, "sources")
-        found |= {} if other.first.rows.shift is None else {"unlabelled sources": other}
-    if not found:
-        return Prepared(regime, folds, run, data, folds)
-    plain = make_folds(data, get_regime("mocks-calibrated"), options, count, run)
-    scored = {how: score_entrant(Entrant(Mocks(), one)) for how, one in found.items()}
-    how, best = min(scored.items(), key=lambda item: item[1].log_loss)
-    before = score_entrant(Entrant(Mocks(), plain))
+    asked: dict[str, Preparation] = {"twins": "twins"} if regime.adapts else {}
+    if regime.adapts and options.sky.pseudo_twins and twins < FEW_TWINS:
+        asked["unlabelled sources"] = "sources"
+    able = {how: one for how, one in asked.items() if has_shift(data, regime, options, count, run, one, known)}
+    if not able:
+        return Prepared(regime, folds := made(regime), run, data, folds if regime.adapts else None)
+    as_they_are = get_regime("mocks-calibrated")  # first, and let go: features of all mocks are not held twice
+    before = score_entrant(Entrant(Mocks(), made(as_they_are)))
+    plain = before.entrant.folds.without_mocks(partial(made, as_they_are))
+    before = replace(before, entrant=Entrant(Mocks(), plain))
+    how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()})
     if best.log_loss <= before.log_loss or undecided(best, before):
-        if len(scored) > 1:
-            tried = ", ".join(f"{name} {one.log_loss:.4f}" for name, one in scored.items())
+        if len(losses) > 1:
+            tried = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
             few = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
             run.note(f"{few}: both ways were tried, and {how} measure the shift (log loss on validation: {tried}).")
-        return Prepared(regime, found[how], run, data, plain, repaired=True)
+        return Prepared(regime, best.entrant.folds, run, data, plain, repaired=True)
     run.note(
         f"preparing the mocks by {how} did not help on target validation (log loss {best.log_loss:.4f} "
         f"against {before.log_loss:.4f}): the fit goes on without it."
     )
-    folds = make_folds(data, regime, options, count, run, "none")
-    return Prepared(regime, folds, run, data, folds)
+    del best
+    return Prepared(regime, folds := made(regime, "none"), run, data, folds)
+
+
+def _best_prepared(makes: Mapping[str, Callable[[], Folds]]) -> tuple[str, Scored, dict[str, float]]:
+    """Return which mocks grow the best trees, their scores, and the log loss of all; no others are held meanwhile."""
+    losses: dict[str, float] = {}
+    found: dict[str, Scored] = {}
+    for how, make in makes.items():
+        found[how] = score_entrant(Entrant(Mocks(), make()))
+        losses[how] = found[how].log_loss
+        for worse in [name for name in found if losses[name] > min(losses.values())]:
+            del found[worse]
+    return *next(iter(found.items())), losses
 
 
 def train(rows: Prepared) -> Trained:
@@ -352,38 +369,6 @@ def train(rows: Prepared) -> Trained:
     # A temper of 0 may stand in for all that were asked for.
     gammas = {gamma: gamma in usable for gamma in (*asked, *usable)}
     return Trained(rows, tuple(found), tuple(baselines), gammas)
-
-
-_PER_ROW, _PER_LABEL, _ROUNDS, _SCALING = 4e-3, 1e-3, 120, 0.7
-"""Seconds of one fit for each mock and for each label that trains, on one thread; the rounds from which early stopping
-makes more of them cost nothing, below which half of the time falls with them; the power of threads by which it falls.
-ssda took 32 s with 8,400 mocks and 2,400 labels, 213 s with 37,472 and 11,070; with 5,588 and 2,866 it took 45 s of 120
-rounds at most and 46 s of 1,200."""
-
-
-def outlook(dataset: Dataset, options: FitOptions, threads: int = 1) -> float:
-    """Return about how long a fit takes, by a rule of thumb: it is within a factor of three or so on common machines.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        What is trained on.
-    options : FitOptions
-        With the regime.
-    threads : int
-        Of the libraries.
-
-    Returns
-    -------
-    float
-        s.
-    """
-    regime = get_regime(options.regime)
-    mocks = (dataset.source_split == 0).sum() if regime.source else 0
-    labels = (dataset.target_split == 0).sum() if regime.adapts or not regime.source else 0
-    work = _PER_ROW * mocks * (1.6 if regime.adapts else 1.0) + _PER_LABEL * labels
-    grown = 0.5 + 0.5 * min(options.boosting.rounds / _ROUNDS, 1.0)
-    return float(work * (options.crossfit + 1) * grown / max(threads, 1) ** _SCALING)
 
 
 def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
@@ -451,13 +436,13 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     """
     regime, run, dataset = trained.rows.regime, trained.rows.run, trained.rows.dataset
     assert dataset is not None
-    folds, seed = choice.kept.entrant.folds, run.choice_seed
+    folds, seed = choice.kept.entrant.folds.with_mocks(), run.choice_seed
     if choice.verdict is not None and not choice.verdict.adapted:
         run.note(choice.verdict.sentence)
-    members_of = partial(ensemble, choice.kept.entrant.candidate)
-    stages = folds.final()
+    members_of, stages = partial(ensemble, choice.kept.entrant.candidate), folds.final()
     rows = calibration_rows(regime, folds, members_of, stages if choice.kept.entrant.candidate.anchored else None)
     members = members_of(stages)
+    stages.forget_bins()
     options, counted = rows.options(stages.options.calibration), counted_rows(rows.val, stages.options.cut)
     with run.stage("calibration", rows=len(rows.val)):
         calibrator, report = rows.calibrate(rows.margins, options, seed)

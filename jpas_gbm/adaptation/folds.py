@@ -21,7 +21,7 @@ from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .rows import Measured, Preparation, Regime, Rows, TrainingRows, make_rows
+from .rows import Known, Preparation, Regime, Rows, TrainingRows, make_rows, measured
 from .stages import SCARCE, Stages
 
 ALL = "all labels"
@@ -122,12 +122,15 @@ class Folds:
         ``whole(rounds)`` makes the stages that train on all labels, for so many rounds as folds or the split took.
     datasets : tuple of Dataset
         What each part was made of.
+    again : callable, optional
+        Makes the folds anew, where the mocks that train were let go.
     """
 
     parts: tuple[Stages, ...]
     order: np.ndarray | None = None
     whole: Callable[[dict[Hashable, int]], Stages] | None = None
     datasets: tuple[Dataset, ...] = ()
+    again: Callable[[], Folds] | None = None
 
     @property
     def first(self) -> Stages:
@@ -214,11 +217,77 @@ class Folds:
         """
         return self.first if self.whole is None else self.whole(self._rounds())
 
+    def without_mocks(self, again: Callable[[], Folds]) -> Folds:
+        """Return the folds without features and bins of the mocks that train: what was trained on them stays.
+
+        Parameters
+        ----------
+        again : callable
+            Makes the folds anew.
+
+        Returns
+        -------
+        Folds
+        """
+        parts = []
+        for stages in self.parts:
+            stages.forget_bins()
+            rows = stages.rows.map(lambda part: replace(part, X=np.empty_like(part.X[:0])), "source_train")
+            parts.append(replace(stages, rows=rows))
+        return replace(self, parts=tuple(parts), again=again)
+
+    def with_mocks(self) -> Folds:
+        """Return the folds with the features of all mocks, made anew where they were let go.
+
+        Returns
+        -------
+        Folds
+        """
+        if self.again is None:
+            return self
+        made = self.again()
+        parts = (replace(new, kept=old.kept) for new, old in zip(made.parts, self.parts, strict=True))
+        return replace(made, parts=tuple(parts))
+
     def _rounds(self) -> dict[Hashable, int]:
         """Return the mean number of rounds that folds took for each training that stopped on their labels."""
         grown = [stages.stopped_rounds() for stages in self.parts]
         shared = set.intersection(*(set(one) for one in grown))
         return {key: max(1, round(float(np.mean([one[key] for one in grown])))) for key in shared}
+
+
+def _parts(dataset: Dataset, regime: Regime, folds: int) -> list[tuple[Dataset, str]]:
+    """Return the data set as each fold sees it, and the name of the fold; where no tree sees labels, all score."""
+    if folds < 2:
+        return [(dataset, "")]
+    if not regime.target_labels:
+        return [(_resplit(dataset, _known(dataset), _VAL), "")]
+    dealt = label_folds(dataset, folds)
+    return [(part, f"fold {i} of {len(dealt)}") for i, part in enumerate(dealt, start=1)]
+
+
+def has_shift(
+    dataset: Dataset,
+    regime: Regime,
+    options: FitOptions,
+    folds: int,
+    run: Run,
+    preparation: Preparation,
+    known: Known,
+) -> bool:
+    """Return whether mocks of the first fold can be prepared.
+
+    Parameters
+    ----------
+    dataset, regime, options, folds, run, preparation, known
+        As for :func:`make_folds`.
+
+    Returns
+    -------
+    bool
+    """
+    part, place = _parts(dataset, regime, folds)[0]
+    return measured(part, regime, options, run.at(place), preparation, known)[0] is not None
 
 
 def make_folds(
@@ -228,6 +297,7 @@ def make_folds(
     folds: int,
     run: Run,
     preparation: Preparation = "twins",
+    known: Known | None = None,
 ) -> Folds:
     """Make the rows of each fold, or of the data set's own split.
 
@@ -245,6 +315,8 @@ def make_folds(
         Seed, threads and journal.
     preparation : {"twins", "sources", "none"}
         What the shift is measured on.
+    known : dict of str to pair, optional
+        What was measured before (:func:`~.rows.make_rows`).
 
     Returns
     -------
@@ -255,8 +327,7 @@ def make_folds(
     FitError
         If the regime has nothing to train or to calibrate on, or there are too few objects to deal.
     """
-
-    known: dict[str, Measured] = {}  # folds deal labels; what is measured without them is one
+    known = {} if known is None else known
 
     def stages_of(part: Dataset, place: str) -> Stages:
         here = run.at(place)
@@ -268,16 +339,13 @@ def make_folds(
     def whole(rounds: dict[Hashable, int]) -> Stages:
         return replace(stages_of(_resplit(dataset, _known(dataset), _TRAIN), ALL), rounds=rounds)
 
-    if folds < 2:
-        only = Folds((stages_of(dataset, ""),), datasets=(dataset,))
-        return replace(only, whole=whole) if only.scarce else only
-    if not regime.target_labels:
-        judging = _resplit(dataset, _known(dataset), _VAL)
-        return Folds((stages_of(judging, ""),), datasets=(judging,))
-    dealt = label_folds(dataset, folds)
-    parts = tuple(stages_of(part, f"fold {i} of {len(dealt)}") for i, part in enumerate(dealt, start=1))
-    val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in dealt])
-    return Folds(parts, np.argsort(val, kind="stable"), whole, tuple(dealt))
+    dealt = _parts(dataset, regime, folds)
+    parts, datasets = tuple(stages_of(*one) for one in dealt), tuple(part for part, _ in dealt)
+    if folds < 2 or not regime.target_labels:
+        only = Folds(parts, datasets=datasets)
+        return replace(only, whole=whole) if folds < 2 and only.scarce else only
+    val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in datasets])
+    return Folds(parts, np.argsort(val, kind="stable"), whole, datasets)
 
 
 FEW_LABELS = 100

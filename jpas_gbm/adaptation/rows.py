@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Any, Literal
 
@@ -13,13 +13,13 @@ from ..errors import ConfigError, FitError, did_you_mean
 from ..features.recipe import FeatureRecipe
 from ..features.shift import DomainShift, TwinlessReport
 from ..options import FitOptions
-from ..run import Run
+from ..run import Run, trim
 from ..surveys.audit import SPLITS
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import forget_groups
-from .band_shifts import BandShifts
-from .sky import learners, measure_shift, measure_without_labels, observe_again, realisations, with_unlabelled_tiles
+from .band_shifts import BandShifts, learners, with_unlabelled_tiles
+from .sky import measure_shift, measure_without_labels, seen_mocks
 
 
 @dataclass(frozen=True, eq=False)
@@ -190,6 +190,7 @@ class TrainingRows:
 Measured = tuple[DomainShift | None, TwinlessReport | BandShifts | None]
 """The shift of the sky, and what is told of it where it was measured without labels."""
 
+Known = dict[str, Measured]
 _WITHOUT = "without labels"
 
 
@@ -207,7 +208,7 @@ def make_rows(
     options: FitOptions,
     run: Run,
     preparation: Preparation = "twins",
-    known: dict[str, Measured] | None = None,
+    known: Known | None = None,
 ) -> TrainingRows:
     """Make the features of every part that the regime may touch.
 
@@ -224,7 +225,7 @@ def make_rows(
     preparation : {"twins", "sources", "none"}
         What the shift is measured on where the regime sees labels, and the options allow it.
     known : dict of str to pair, optional
-        What was measured without labels, which folds share.
+        What was measured before; what is measured without labels is the same for all folds.
 
     Returns
     -------
@@ -236,29 +237,28 @@ def make_rows(
         If the regime has no rows to train on.
     """
     sky_seed, imaging_seed, learn_seed = run.row_stream.spawn(3)
-    train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
-    val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
-    unlabelled = _photometry_only(dataset, regime, run)
-    shift, found = _measured(dataset, regime, options, run, preparation, (train, val, unlabelled), known)
+    shift, found = measured(dataset, regime, options, run, preparation, {} if known is None else known)
+    train, val, unlabelled = _sky_parts(dataset, regime, run)
     if shift is not None:
         train, val, unlabelled = (None if part is None else shift.correct(part) for part in (train, val, unlabelled))
     donors = [part for part in (train, val, unlabelled)[0 if regime.target_labels else 2 :] if part]
-    mocks, mocks_val = _source_parts(dataset, regime, options, donors, shift, sky_seed, run)
     train = None if train is None else _forgetful(train, options, np.random.default_rng(imaging_seed))
-    for part, name in ((mocks, "mock rows"), (train, "labelled target rows in the train split")):
-        if part is not None and not len(part):
+    counts = {
+        "mock rows": int((dataset.source_split == SPLITS.index("train")).sum()) if regime.source else None,
+        "labelled target rows in the train split": None if train is None else len(train),
+    }
+    for name, count in counts.items():
+        if count == 0:
             raise FitError(f"regime '{regime.name}' needs {name}, and there are none. Check the data set's summary.")
     recipe = _learn_recipe(dataset, options, train, shift, learn_seed, run)
+    # After the templates, which are learnt from the mocks as they are: what is seen of them need not wait meanwhile.
+    mocks, mocks_val = seen_mocks(dataset, donors, options.sky, shift, sky_seed, run) if regime.source else ([], None)
     scoring = val if regime.calibration == "target" else mocks_val
-    parts = {
-        "mocks, train": mocks,
-        "mocks, validation": mocks_val,
-        "target, train": train,
-        "target, validation": val,
-        "target, unlabelled": unlabelled,
-        "validation without imaging": scoring.without_imaging() if scoring is not None and recipe.has_imaging else None,
-    }
-    del mocks, mocks_val, train, val, unlabelled, scoring, donors
+    bare = scoring.without_imaging() if scoring is not None and recipe.has_imaging else None
+    single = {"mocks, validation": mocks_val, "target, train": train, "target, validation": val}
+    single |= {"target, unlabelled": unlabelled, "validation without imaging": bare}
+    parts = {"mocks, train": mocks} | {name: [] if one is None else [one] for name, one in single.items()}
+    del mocks, mocks_val, train, val, unlabelled, scoring, donors, bare, single
     parted, classes = tuple(map(dataset.scheme.code, dataset.scheme.parted)), tuple(dataset.scheme.classes)
     return TrainingRows(recipe, shift, classes, *_featured(recipe, parts, run), measured=found, parted=parted)
 
@@ -271,47 +271,65 @@ def _forgetful(train: Catalogue, options: FitOptions, rng: np.random.Generator) 
     return forget_groups(train, options.sky.forget_optional, rng)
 
 
-def _measured(
-    dataset: Dataset,
-    regime: Regime,
-    options: FitOptions,
-    run: Run,
-    preparation: Preparation,
-    parts: tuple[Catalogue | None, ...],
-    known: dict[str, Measured] | None = None,
+def _sky_parts(dataset: Dataset, regime: Regime, run: Run) -> tuple[Catalogue | None, ...]:
+    """Return the rows of the sky that train, that calibrate, and without a label, as the survey gives them."""
+    train = _labelled(dataset.target_rows("train")) if regime.target_labels else None
+    val = _labelled(dataset.target_rows("val")) if regime.calibration == "target" else None
+    return train, val, _photometry_only(dataset, regime, run)
+
+
+def measured(
+    dataset: Dataset, regime: Regime, options: FitOptions, run: Run, preparation: Preparation, known: Known
 ) -> Measured:
-    """Return the shift of the sky, and what is told of it where it was measured without labels."""
-    train, sky = parts[0], options.sky
-    if train is not None and regime.twins and preparation == "twins":
-        shift = measure_shift(dataset, train, run) if sky.paired_repair else None
-        if shift is not None and sky.pseudo_twins:
-            shift = with_unlabelled_tiles(shift, parts, dataset, options, run)
-        return shift, None
+    """Return the shift of the sky, and what is told of it where it was measured without labels; both may be None.
+
+    Parameters
+    ----------
+    dataset, regime, options, run, preparation, known
+        As for :func:`make_rows`.
+
+    Returns
+    -------
+    shift : DomainShift or None
+    report : TwinlessReport, BandShifts or None
+    """
+    parts, sky = _sky_parts(dataset, regime, run), options.sky
+    if parts[0] is not None and regime.twins and preparation == "twins":
+        if (place := f"twins {run.place}") not in known:
+            shift = measure_shift(dataset, parts[0], run) if sky.paired_repair else None
+            if shift is not None and sky.pseudo_twins:
+                shift = with_unlabelled_tiles(shift, parts, dataset, options, run)
+            known[place] = shift, None
+        return known[place]
     if sky.pseudo_twins and (regime.weighs or (regime.twins and preparation == "sources")):
-        known = {} if known is None else known
         if _WITHOUT not in known:
             known[_WITHOUT] = measure_without_labels(dataset, _hidden_labels(dataset), options, run) or (None, None)
         return known[_WITHOUT]
     return None, None
 
 
-def _featured(recipe: FeatureRecipe, parts: dict[str, Catalogue | None], run: Run) -> list[Rows | None]:
-    """Return the features of all parts, entered into the journal by name; each part is let go when they are made.
+def _featured(recipe: FeatureRecipe, parts: dict[str, list[Catalogue]], run: Run) -> Iterator[Rows | None]:
+    """Yield the features of all parts, entered into the journal by name; what they are made of is let go on the way.
 
     What trains lies in one matrix, so that pooling copies nothing.
     """
-    trained = ("mocks, train", "target, train")
-    sizes = [0 if (part := parts[name]) is None else len(part) for name in trained]
+    sizes = [sum(map(len, parts[name])) for name in ("mocks, train", "target, train")]
     room = np.empty((sum(sizes), len(recipe.names)), dtype=np.float32)
-    places = {trained[0]: room[: sizes[0]], trained[1]: room[sizes[0] :]}
-    made: list[Rows | None] = [None] * len(parts)
-    for number, name in enumerate(list(parts)):
-        if (part := parts.pop(name)) is None:
+    places = {"mocks, train": room[: sizes[0]], "target, train": room[sizes[0] :]}
+    for name in list(parts):
+        if not (blocks := parts.pop(name)):
+            yield None
             continue
-        with run.stage(f"features: {name}", rows=len(part)):
-            X = recipe.compute(part, threads=run.threads, out=places.get(name)).X
-        made[number] = Rows(X, np.asarray(part.label), np.asarray(part.object_id), np.asarray(part.mag))
-    return made
+        rows, at, told = sum(map(len, blocks)), 0, []
+        X = places[name] if name in places else np.empty((rows, room.shape[1]), dtype=np.float32)
+        with run.stage(f"features: {name}", rows=rows):
+            while blocks:
+                block = blocks.pop(0)
+                recipe.compute(block, threads=run.threads, out=X[at : (at := at + len(block))])
+                told.append((np.asarray(block.label), np.asarray(block.object_id), np.asarray(block.mag)))
+                del block
+                trim()
+        yield Rows(X, *map(np.concatenate, zip(*told, strict=True)))
 
 
 def _photometry_only(dataset: Dataset, regime: Regime, run: Run) -> Catalogue | None:
@@ -328,27 +346,6 @@ def _hidden_labels(dataset: Dataset) -> Catalogue:
     """Return the target rows that may serve, none of them with a label."""
     sky = dataset.target_rows("train", "val", "unlabelled")
     return sky.replace(label=np.full(len(sky), UNLABELLED, dtype=np.int8), z=np.full(len(sky), np.nan))
-
-
-def _source_parts(
-    dataset: Dataset,
-    regime: Regime,
-    options: FitOptions,
-    donors: list[Catalogue],
-    shift: DomainShift | None,
-    seeds: np.random.SeedSequence,
-    run: Run,
-) -> tuple[Catalogue | None, Catalogue | None]:
-    if not regime.source:
-        return None, None
-    source, sky = dataset.source, options.sky
-    train, val = (np.flatnonzero(dataset.source_split == SPLITS.index(name)) for name in ("train", "val"))
-    theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
-    train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
-    times = realisations(source, sky, len(train))
-    with run.stage("mocks seen as the target sees", rows=len(train), realisations=times):
-        copies = [observe_again(source, theirs, sky, train_rng, shift, copy > 0, train) for copy in range(times)]
-        return Catalogue.concat(copies), observe_again(source, theirs, sky, val_rng, shift, rows=val)
 
 
 def _learn_recipe(

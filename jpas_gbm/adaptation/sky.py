@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import chain
 
 import numpy as np
 
 from ..config import override
-from ..features.bases import learn_bank
 from ..features.pseudo_twins import FEWEST_SOURCES, PseudoTwins
 from ..features.recipe import last_named
 from ..features.shift import DomainShift, TwinlessReport
 from ..features.sky_sums import key_hash, learn_reference
-from ..features.variations import FEWEST_TWINS, Variations, learn_shift, widen
+from ..features.variations import FEWEST_TWINS, learn_shift
 from ..model import Model
-from ..options import FitOptions, SkyOptions, TemplateOptions
+from ..options import FitOptions, SkyOptions
 from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.batches import slices
-from ..surveys.catalogue import UNLABELLED, Catalogue
+from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.imaging import forget_groups
-from .band_shifts import BandShifts, TileSources, measure_band_shifts, tile_zero_points
+from ..surveys.imaging import GROUPS, forget_groups
+from .band_shifts import BandShifts, learners, measure_band_shifts
 
 
 def twin_fluxes(dataset: Dataset, sky: Catalogue) -> np.ndarray:
@@ -75,22 +75,6 @@ def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift |
             "errors or noise-free fluxes): zero points and variations are not measured, mocks keep their own noise."
         )
     return shift
-
-
-def learners(dataset: Dataset) -> Catalogue:
-    """Return all mocks, of which only those that train keep their label: what templates are learnt from, not copied.
-
-    Parameters
-    ----------
-    dataset : Dataset
-        With its mocks.
-
-    Returns
-    -------
-    Catalogue
-    """
-    train = dataset.source_split == SPLITS.index("train")
-    return dataset.source.replace(label=np.where(train, dataset.source.label, np.int8(UNLABELLED)))
 
 
 _OBSERVED_MOCKS = 10_000
@@ -257,25 +241,93 @@ def observe_again(
     Catalogue
         Of n rows, without noise-free fluxes.
     """
+    return Catalogue.concat(observed_blocks(source, target, options, rng, shift, anew, rows))
+
+
+def observed_blocks(
+    source: Catalogue,
+    target: Catalogue,
+    options: SkyOptions,
+    rng: np.random.Generator,
+    shift: DomainShift | None = None,
+    anew: bool = False,
+    rows: np.ndarray | None = None,
+) -> list[Catalogue]:
+    """Return the same in blocks of rows, which can be let go one by one.
+
+    Parameters
+    ----------
+    source, target, options, rng, shift, anew, rows
+        As for :func:`observe_again`.
+
+    Returns
+    -------
+    list of Catalogue
+        Rows in order; one at least.
+    """
     rows = np.arange(len(source)) if rows is None else rows
+    parts = slices(len(rows)) or [slice(0, 0)]
     donors = draw_donors(brightness(source)[rows], target, rng) if len(target) else None
     if donors is not None and options.renoise and source.flux_mean is not None and target.has_errors:
-        flux, err = _Renoised(source, rows, target, donors, shift).planes(rng)
+        flux, err = _Renoised(source, rows, target, donors, shift).planes(parts, rng)
     else:
-        flux, err = source.flux[rows], source.flux_err[rows]
-        if anew and source.flux_mean is not None:
-            for part in slices(len(rows)):
-                noise = err[part] * rng.standard_normal(err[part].shape, dtype=np.float32)
-                flux[part] = np.where(np.isfinite(flux[part]), source.flux_mean[rows[part]] + noise, np.float32(np.nan))
+        flux, err = [source.flux[rows[part]] for part in parts], [source.flux_err[rows[part]] for part in parts]
+        for part, seen, own in zip(parts, flux, err, strict=True):
+            if anew and source.flux_mean is not None:
+                noise = own * rng.standard_normal(own.shape, dtype=np.float32)
+                seen[:] = np.where(np.isfinite(seen), source.flux_mean[rows[part]] + noise, np.float32(np.nan))
     if donors is not None and options.copy_missing:
-        for part in slices(len(rows)):
+        for part, seen, own in zip(parts, flux, err, strict=True):
             gone = ~np.isfinite(target.flux[donors[part]])
             gone[gone.all(axis=1)] = False
-            flux[part][gone] = err[part][gone] = np.nan
-    seen = source.take(rows, flux=flux, flux_err=err, flux_mean=None)
+            seen[gone] = own[gone] = np.nan
+    every = zip(parts, flux, err, strict=True)
+    blocks = [source.take(rows[part], flux=seen, flux_err=own, flux_mean=None) for part, seen, own in every]
     if options.forget_imaging > 0:
-        seen = seen.without_imaging(rng.random(len(seen)) < options.forget_imaging)
-    return forget_groups(seen, options.forget_optional, rng)
+        blocks = [block.without_imaging(rng.random(len(block)) < options.forget_imaging) for block in blocks]
+    for group in GROUPS:
+        blocks = [forget_groups(block, options.forget_optional, rng, [group]) for block in blocks]
+    return blocks
+
+
+def seen_mocks(
+    dataset: Dataset,
+    donors: list[Catalogue],
+    options: SkyOptions,
+    shift: DomainShift | None,
+    seeds: np.random.SeedSequence,
+    run: Run,
+) -> tuple[list[Catalogue], Catalogue]:
+    """Return the mocks of train, in all their realisations, and those of validation, as the sky would show them.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With its mocks.
+    donors : list of Catalogue
+        Rows of the sky that lend noise and gaps; there may be none.
+    options : SkyOptions
+        What is done to mocks.
+    shift : DomainShift, optional
+        What renoised mocks are given.
+    seeds : numpy.random.SeedSequence
+        Of both parts.
+    run : Run
+
+    Returns
+    -------
+    train : list of Catalogue
+        In blocks of rows, which can be let go one by one.
+    val : Catalogue
+    """
+    source = dataset.source
+    train, val = (np.flatnonzero(dataset.source_split == SPLITS.index(name)) for name in ("train", "val"))
+    theirs = Catalogue.concat(donors) if donors else dataset.target.take(slice(0, 0))
+    train_rng, val_rng = (np.random.default_rng(s) for s in seeds.spawn(2))
+    times = realisations(source, options, len(train))
+    with run.stage("mocks seen as the target sees", rows=len(train), realisations=times):
+        copies = [observed_blocks(source, theirs, options, train_rng, shift, copy > 0, train) for copy in range(times)]
+        return list(chain(*copies)), observe_again(source, theirs, options, val_rng, shift, rows=val)
 
 
 def _relative_floor(target: Catalogue) -> float:
@@ -299,39 +351,40 @@ class _Renoised:
     donors: np.ndarray
     shift: DomainShift | None
 
-    def planes(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-        """Return fluxes and stated errors of the rows, float32 (n, b)."""
+    def planes(self, parts: list[slice], rng: np.random.Generator) -> tuple[list[np.ndarray], list[np.ndarray]]:
+        """Return fluxes and stated errors of the rows, float32 (n, b), in parts."""
         shift, bands = self.shift, self.source.flux.shape[1]
-        shape, floor = (len(self.rows), bands), np.float32(_relative_floor(self.target))
-        flux, mean, blocks = np.empty(shape, np.float32), np.empty(shape, np.float32), slices(len(self.rows))
-        self._fill_mean(mean, blocks, rng)
-        noise = _noise(shape, shift, rng)
-        for part in blocks:
-            flux[part] = mean[part] + self._errors(part, mean, mean, floor) * noise(part)
+        floor, nan = np.float32(_relative_floor(self.target)), np.float32(np.nan)
+        mean = self._means(parts, rng)
+        noise = _noise((len(self.rows), bands), shift, rng)
+        flux = [
+            np.asarray(own + self._errors(part, own, floor) * noise(part), dtype=np.float32)
+            for part, own in zip(parts, mean, strict=True)
+        ]
         if shift is not None:
-            self._disturb(flux, mean, blocks, rng)
-        nan = np.float32(np.nan)
-        for part in blocks:
-            stated = self._errors(part, flux, mean, floor)
-            known = np.isfinite(flux[part]) & np.isfinite(stated)
-            flux[part], mean[part] = np.where(known, flux[part], nan), np.where(known, stated, nan)
+            self._disturb(flux, mean, rng)
+        for number, part in enumerate(parts):
+            stated = self._errors(part, flux[number], floor)
+            known = np.isfinite(flux[number]) & np.isfinite(stated)
+            flux[number] = np.where(known, flux[number], nan)
+            mean[number] = np.asarray(np.where(known, stated, nan), dtype=np.float32)
         return flux, mean
 
-    def _fill_mean(self, mean: np.ndarray, blocks: list[slice], rng: np.random.Generator) -> None:
-        """Fill in noise-free fluxes, with the offsets and a draw of the variations of their class where known."""
+    def _means(self, parts: list[slice], rng: np.random.Generator) -> list[np.ndarray]:
+        """Return noise-free fluxes, with the offsets and a draw of the variations of their class where known."""
         source, shift = self.source, self.shift
         assert source.flux_mean is not None
-        if shift is not None:
-            strength = rng.standard_normal((len(mean), shift.modes.shape[1]), dtype=np.float32)
-            modes, offsets = shift.modes.astype(np.float32), shift.offsets.astype(np.float32)
-        for part in blocks:
-            mean[part] = source.flux_mean[self.rows[part]]
-            if shift is not None:
-                kind = np.maximum(source.label[self.rows[part]], 0)
-                varied = 1 + np.einsum("nm,nmb->nb", strength[part], modes[kind])
-                mean[part] = mean[part] * offsets[kind] * np.maximum(varied, np.float32(0.05))
+        if shift is None:
+            return [source.flux_mean[self.rows[part]] for part in parts]
+        strength = rng.standard_normal((len(self.rows), shift.modes.shape[1]), dtype=np.float32)
+        modes, offsets, means = shift.modes.astype(np.float32), shift.offsets.astype(np.float32), []
+        for part in parts:
+            kind = np.maximum(source.label[self.rows[part]], 0)
+            varied = 1 + np.einsum("nm,nmb->nb", strength[part], modes[kind])
+            means.append(source.flux_mean[self.rows[part]] * offsets[kind] * np.maximum(varied, np.float32(0.05)))
+        return means
 
-    def _errors(self, part: slice, flux: np.ndarray, mean: np.ndarray, floor: np.float32) -> np.ndarray:
+    def _errors(self, part: slice, flux: np.ndarray, floor: np.float32) -> np.ndarray:
         """Return the errors that donors would have at a flux; the mock's own where a donor has none."""
         donors = self.donors[part]
         theirs = self.target.flux_err[donors]
@@ -339,23 +392,20 @@ class _Renoised:
         square = np.where(np.isfinite(theirs), theirs, 0) ** 2 - bright
         background = np.sqrt(np.maximum(square, (np.float32(0.3) * theirs) ** 2))
         own = self.source.flux_err[self.rows[part]]
-        return np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux[part]) ** 2), own)
+        return np.where(np.isfinite(theirs), np.sqrt(background**2 + (floor * flux) ** 2), own)
 
-    def _disturb(self, flux: np.ndarray, mean: np.ndarray, blocks: list[slice], rng: np.random.Generator) -> None:
+    def _disturb(self, flux: list[np.ndarray], mean: list[np.ndarray], rng: np.random.Generator) -> None:
         """Add the scatter of zero points, and fluxes that are far off in one band alone."""
         shift = self.shift
         assert shift is not None
-        for part in blocks:
-            flux[part] += (
-                mean[part] * np.float32(shift.scatter) * rng.standard_normal(flux[part].shape, dtype=np.float32)
-            )
+        for seen, own in zip(flux, mean, strict=True):
+            seen += own * np.float32(shift.scatter) * rng.standard_normal(seen.shape, dtype=np.float32)
         if len(shift.outliers):
-            rate, bands = shift.outlier_rate, flux.shape[1]
-            draws = ((part, rng.random(flux[part].shape, dtype=np.float32)) for part in blocks)
-            hit = np.concatenate(
-                [np.zeros(0, np.intp), *(part.start * bands + np.flatnonzero(draw < rate) for part, draw in draws)]
-            )
-            flux.reshape(-1)[hit] = mean.reshape(-1)[hit] * rng.choice(shift.outliers, len(hit)).astype(np.float32)
+            hits = [np.flatnonzero(rng.random(seen.shape, dtype=np.float32) < shift.outlier_rate) for seen in flux]
+            off = rng.choice(shift.outliers, sum(map(len, hits))).astype(np.float32)
+            ends = np.cumsum([len(hit) for hit in hits])
+            for seen, own, hit, values in zip(flux, mean, hits, np.split(off, ends[:-1]), strict=True):
+                seen.reshape(-1)[hit] = own.reshape(-1)[hit] * values
 
 
 def _noise(
@@ -372,50 +422,6 @@ def _noise(
     # Numbers of 16 bits are drawn in pairs: all at once, for blocks would part the pairs.
     drawn = rng.integers(len(pulls), size=shape, dtype=np.int16)
     return lambda part: pulls[drawn[part]]
-
-
-_MOST_OF_TILE = 600
-
-
-def with_unlabelled_tiles(
-    shift: DomainShift, parts: Sequence[Catalogue | None], dataset: Dataset, options: FitOptions, run: Run
-) -> DomainShift:
-    """Return the shift with zero points of tiles that hold no twin, from their own sources.
-
-    Parameters
-    ----------
-    shift : DomainShift
-        Measured on twins.
-    parts : sequence of Catalogue
-        Rows of the sky that may be seen, as the survey gives them; no label is read.
-    dataset : Dataset
-        Its mocks teach the templates.
-    options : FitOptions
-        Of the fit.
-    run : Run
-        Seed and journal.
-
-    Returns
-    -------
-    DomainShift
-        Itself where every tile has twins.
-    """
-    rows = [part for part in parts if part is not None and len(part)]
-    if not any(shift.unknown(part).any() for part in rows):
-        return shift
-    twinless, scheme = options.sky.twinless, dataset.scheme
-    fitting = override(TemplateOptions(), floor=twinless.floor, wild=0.0)
-    mocks = learners(dataset)
-    bank = learn_bank(mocks, scheme, min(twinless.rank, len(mocks.bands) - 2), fitting, run.tree_seed)
-    bank = widen(bank, Variations(shift.offsets, shift.modes[:, : fitting.most_modes], 0.0))
-    sources = TileSources(twinless, bank.rank, _MOST_OF_TILE)
-    for part in rows:
-        sources.add(part)
-    found = tile_zero_points(sources, bank, scheme, shift)
-    grown = shift.with_tiles(found.tiles, found.relative)
-    new = len(grown.tiles) - len(shift.tiles)
-    run.note(f"{new} tile(s) without a twin have zero points from their own sources, without labels.")
-    return grown
 
 
 _MOST_FITTED = 4_000

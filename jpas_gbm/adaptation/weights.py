@@ -209,8 +209,8 @@ def fit_domain(
         booster = _domain_trees(domains, chosen, options, backend, seed + fold, threads, within)
         for domain, own, out in zip(domains, folds, odds, strict=True):
             rows = np.flatnonzero(own == fold)
-            if len(rows):
-                out[rows] = booster.margins(_with_class([domain], [rows], within), threads=threads)[:, 1]
+            for part in slices(len(rows)):
+                out[rows[part]] = booster.margins(_with_class([domain], [rows[part]], within), threads=threads)[:, 1]
         if X_other is not None and len(X_other):
             other += booster.margins(X_other, threads=threads)[:, 1] / options.folds
     return DomainWeights(odds[0], odds[1], rank_auc(odds[0], odds[1]), options.clip, other)

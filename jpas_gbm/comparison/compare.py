@@ -10,8 +10,8 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from ..adaptation.fit import fit as fit_model
-from ..adaptation.fit import outlook
 from ..adaptation.rows import for_regime, get_regime
+from ..adaptation.stages import outlook
 from ..atomic import atomic_folder, atomic_parts, clear_leftovers, refuse_existing
 from ..config import options_of
 from ..errors import ConfigError, DatasetError, FitError

@@ -312,8 +312,11 @@ def _class_bins(
 
 def _shapes(source: Catalogue, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
     if source.flux_mean is not None:
-        mean = source.flux_mean[rows]
-        return normalise_rows(np.where(np.isfinite(mean), mean, 0.0), np.zeros_like(mean), 0.0)[0], None
+        shapes = np.empty((len(rows), source.flux_mean.shape[1]))
+        for part in slices(len(rows)):
+            mean = source.flux_mean[rows[part]]
+            shapes[part] = normalise_rows(np.where(np.isfinite(mean), mean, 0.0), np.zeros_like(mean), 0.0)[0]
+        return shapes, None
     return normalise_rows(source.flux[rows], source.flux_err[rows], 0.03)
 
 

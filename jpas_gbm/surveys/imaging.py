@@ -355,7 +355,9 @@ def join_imaging(tables: Sequence[ImagingTable], radius: float = RADIUS) -> Imag
     return joined
 
 
-def forget_groups(catalogue: Catalogue, share: float, rng: np.random.Generator) -> Catalogue:
+def forget_groups(
+    catalogue: Catalogue, share: float, rng: np.random.Generator, groups: Sequence[str] = tuple(GROUPS)
+) -> Catalogue:
     """Return a catalogue in which a share of the rows has lost each group of optional bands.
 
     Parameters
@@ -366,14 +368,16 @@ def forget_groups(catalogue: Catalogue, share: float, rng: np.random.Generator) 
         From 0 to 1; each group of :data:`GROUPS` is drawn by itself, and lost as a whole.
     rng : numpy.random.Generator
         Not drawn from where there is nothing to lose.
+    groups : sequence of str
+        Those that may be lost.
 
     Returns
     -------
     Catalogue
     """
     extra = dict(catalogue.extra)
-    for names in GROUPS.values():
-        there = [IMAGING_EXTRA + name for name in names if IMAGING_EXTRA + name in extra]
+    for group in groups:
+        there = [IMAGING_EXTRA + name for name in GROUPS[group] if IMAGING_EXTRA + name in extra]
         if there and share > 0:
             gone = rng.random(len(catalogue)) < share
             extra |= {name: np.where(gone, np.float32(np.nan), extra[name]) for name in there}

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from ..adaptation.fit import fit_options, outlook
+from ..adaptation.fit import fit_options
+from ..adaptation.stages import outlook
 from ..config import options_of
 from ..errors import ConfigError, FitError, JpasGbmError
 from ..options import TuneOptions, Value

@@ -7,15 +7,18 @@ import numpy as np
 import pytest
 import yaml
 
-from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
-from jpas_gbm.adaptation.fit import fit, fit_options, fitted_with, refit
+from jpas_gbm.adaptation.choosing import Choice, Entrant, Scored, Scores, choose
+from jpas_gbm.adaptation.fit import finish, fit, fit_options, fitted_with, prepare_rows, refit, score, train
+from jpas_gbm.adaptation.folds import Folds
 from jpas_gbm.adaptation.rows import Rows, counted_rows, get_regime
 from jpas_gbm.adaptation.shipped_ways import Continue, Pool, Target
+from jpas_gbm.boosting.training import BinnedMatrix
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 from jpas_gbm.model import Model
 from jpas_gbm.options import FitOptions
 from jpas_gbm.predictions import is_bare
+from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.bands import Band, BandSystem
 
@@ -83,6 +86,25 @@ def test_nothing_is_trained_twice(ssda):
     assert plain <= 4
     others = [stage for stage in stages if stage != "trees: mocks, lightgbm, gamma 0"]
     assert len(others) == len(set(others))
+
+
+def test_a_baseline_whose_mocks_were_let_go_is_finished_as_if_they_were_not(tiny, quick_options, monkeypatch):
+    def finished():
+        rows = prepare_rows(tiny, override(quick_options, recipe="continue"), Run.start(3, 1))
+        assert rows.plain is not None and rows.plain is not rows.folds
+        trained = train(rows)
+        scores = score(trained)
+        kept = next(one for one in scores.baselines if one.entrant.folds is rows.plain)
+        return rows.plain.first, finish(trained, Choice(kept), scores)
+
+    stages, fitted = finished()
+    assert len(stages.rows.source_train) and not len(stages.rows.source_train.X)
+    assert not any(isinstance(one, BinnedMatrix) for one in stages.kept.values())
+    monkeypatch.setattr(Folds, "without_mocks", lambda folds, again: folds)
+    stages, held = finished()
+    assert len(stages.rows.source_train.X)
+    np.testing.assert_array_equal(fitted.probabilities(tiny.target), held.probabilities(tiny.target))
+    np.testing.assert_array_equal(fitted.overlap.components, held.overlap.components)
 
 
 def test_a_model_folder_predicts_the_same_bits(tiny, ssda, tmp_path):

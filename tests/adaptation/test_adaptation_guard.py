@@ -7,13 +7,16 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation import sky
+from jpas_gbm.adaptation.band_shifts import learners
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.rows import get_regime, make_rows
-from jpas_gbm.adaptation.sky import brightness, draw_donors, learners, measure_shift, observe_again, realisations
+from jpas_gbm.adaptation.sky import brightness, draw_donors, measure_shift, observe_again, observed_blocks, realisations
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions
 from jpas_gbm.run import Run
 from jpas_gbm.surveys.batches import slices
+from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.imaging import IMAGING_EXTRA
 
 
 def thinned(dataset, keep):
@@ -117,21 +120,25 @@ def test_mocks_are_observed_alike_in_blocks_of_any_size_and_blocks_hold_little(t
     assert shift is not None
     shift = replace(shift, outliers=np.array([0.5, 2.0, 3.0]), outlier_rate=0.01, scatter=0.02)
     rows = np.flatnonzero(tiny.source_split == 0)
-    options = SkyOptions()
+    options = SkyOptions(forget_optional=0.5)
+    bands = {IMAGING_EXTRA + name: np.ones(len(tiny.source), np.float32) for name in ("G", "Z", "W1")}
+    source = tiny.source.replace(extra=bands)
 
     def seen(known, size):
         monkeypatch.setattr(sky, "slices", lambda n: slices(n, size))
-        return observe_again(tiny.source, target, options, np.random.default_rng(3), known, rows=rows)
+        return observed_blocks(source, target, options, np.random.default_rng(3), known, rows=rows)
 
     for known in (shift, None):
-        whole = seen(known, 10**6)
+        whole = Catalogue.concat(seen(known, 10**6))
         tracemalloc.start()
-        parts = seen(known, 37)
+        blocks = seen(known, 37)
         peak = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        assert parts.fingerprint() == whole.fingerprint()
-        assert peak < 2.2 * (parts.flux.nbytes + parts.flux_err.nbytes)
-    assert parts.key.keys() == tiny.source.key.keys() and len(parts) == len(rows)
+        assert len(blocks) == -(-len(rows) // 37)
+        assert Catalogue.concat(blocks).fingerprint() == whole.fingerprint()
+        assert peak < 2.2 * (whole.flux.nbytes + whole.flux_err.nbytes)
+        assert 0.4 < np.isnan(whole.extra[IMAGING_EXTRA + "W1"]).mean() < 0.9
+    assert whole.key.keys() == tiny.source.key.keys() and len(whole) == len(rows)
 
 
 def test_mocks_that_do_not_train_teach_no_template(tiny):

@@ -7,11 +7,13 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 
 import numpy as np
 import pytest
 
 from jpas_gbm.boosting.backend import get_backend
+from jpas_gbm.boosting.backends import lightgbm
 from jpas_gbm.boosting.backends.lightgbm import Unread
 from jpas_gbm.boosting.booster import StagedBooster
 from jpas_gbm.boosting.matrix import joined
@@ -243,6 +245,27 @@ def test_empty_prediction(backend, problem, quick):
     booster = train(backend, X, y, n_classes=4, options=quick)
     assert booster.margins(X[:0]).shape == (0, 4)
     assert booster.contributions(X[:0]).shape == (0, 4, 9)
+
+
+def test_bins_of_a_few_columns_at_a_time_are_those_of_all(make_problem, quick, monkeypatch):
+    """Also of columns that are constant or missing, mostly zero or one another's opposite."""
+    X, y, names = make_problem(features=14)
+    rng = np.random.default_rng(1)
+    X[:, 4], X[:, 5] = 0, np.nan
+    X[:, 8:11] = np.eye(4)[rng.integers(4, size=len(X)), :3]
+    X[:, 11] = np.where(rng.random(len(X)) < 0.9, 0, X[:, 11])
+
+    def grown():
+        bins = bin_features("lightgbm", X, names, quick)
+        booster = train("lightgbm", bins, y, n_classes=4, options=quick, valid=(X[::3], y[::3]), init=None)
+        return booster, train("lightgbm", X[::2], y[::2], options=quick, init=booster, valid=(X[::3], y[::3]))
+
+    whole = [booster.stages[-1].trees.model_to_string() for booster in grown()]
+    for columns in (1, 4, 9):
+        monkeypatch.setattr(lightgbm, "_SAMPLED", columns * len(X))
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")
+            assert [booster.stages[-1].trees.model_to_string() for booster in grown()] == whole
 
 
 def test_equal_options_take_equal_steps(make_problem):

@@ -74,7 +74,8 @@ def test_durations_are_rounded_as_estimates_are():
 
 
 def test_a_fit_says_how_many_candidates_it_trains_and_about_how_long(tiny, quick_options):
-    from jpas_gbm.adaptation.fit import fit, outlook
+    from jpas_gbm.adaptation.fit import fit
+    from jpas_gbm.adaptation.stages import outlook
     from jpas_gbm.config import override
 
     told = []

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 import re
-import sys
+import warnings
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -12,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 
 from ...errors import BundleError
-from ...run import Later
+from ...run import Later, trim
 from ..backend import (
     LEFT,
     NUMBER,
@@ -42,6 +41,11 @@ _BINNING = {
     "data_random_seed": 1,
     "verbosity": -1,
 }
+
+
+_SAMPLE, _SAMPLED = 200_000, 1 << 21
+"""Rows from which LightGBM finds its cuts, at most; values that it copies for that at a time, in double precision. What
+many columns would take beside the features, a few take in turn: bins, trees and scores are the same bits."""
 
 
 def _training_parameters(task: Task, max_bin: int) -> dict[str, Any]:
@@ -206,11 +210,22 @@ class LightGBM(Backend):
 
     def dataset(self, X: np.ndarray, max_bin: int, reference: Any, threads: int) -> lightgbm.Dataset:
         parameters = _BINNING | {"max_bin": max_bin, "num_threads": threads}
-        # The matrix is ours to keep (BinnedMatrix.X); LightGBM need not hold it too.
-        made = lightgbm.Dataset(X, params=parameters, reference=reference, free_raw_data=True).construct()
-        # What it sampled to place its cuts, up to 200,000 rows in double precision, glibc would keep for itself.
-        if sys.platform == "linux" and (trim := getattr(ctypes.CDLL(None), "malloc_trim", None)):
-            trim(0)
+        width = X.shape[1]
+        step = width if reference is not None else max(_SAMPLED // min(len(X), _SAMPLE), 1)
+
+        def binned(first: int) -> lightgbm.Dataset:
+            part = np.ascontiguousarray(X[:, first : first + step])
+            names: Any = "auto" if step >= width else [f"Column_{first + i}" for i in range(part.shape[1])]
+            # The matrix is ours to keep (BinnedMatrix.X); LightGBM need not hold it too.
+            made = lightgbm.Dataset(part, params=parameters, reference=reference, feature_name=names)
+            return made.construct()
+
+        made = binned(0)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that no raw data are kept
+            for first in range(step, width, step):
+                made.add_features_from(binned(first))
+        trim()
         return made
 
     def grower(self, train: Rows, valid: Rows | None, task: Task) -> Grower:
