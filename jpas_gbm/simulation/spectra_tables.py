@@ -291,9 +291,9 @@ def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | 
     Parameters
     ----------
     hdus : sequence of HDU
-        Of the file. The first image is the fluxes; one named IVAR, or ERR, ERRS, ERROR, SIGMA, NOISE or UNCERTAINTY, of
-        as many pixels, makes it an observed spectrum; without it is a template at rest. Headers may give class and
-        redshift.
+        Of the file. The image named FLUX, SCI or SPECTRUM, else the first, is the fluxes; one named IVAR, or ERR, ERRS,
+        ERROR, SIGMA, NOISE or UNCERTAINTY, makes it an observed spectrum; without it is a template at rest. Headers may
+        give class and redshift.
     path : Path
         For messages.
 
@@ -312,7 +312,8 @@ def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | 
     decimal logarithms of Å.
     """
     images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)]
-    image, header = images[0], hdus[0].header + images[0].header
+    image = next((one for one in images if one.name in ("FLUX", "SCI", "SPECTRUM")), images[0])
+    header = hdus[0].header + image.header
     flux = np.squeeze(native(image.data))
     if flux.ndim != 1:
         raise CatalogueError(
@@ -321,10 +322,10 @@ def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | 
         )
     check_f_lambda(header.get("BUNIT"), path)
     held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
-    for other in images[1:]:
+    for other in images:
         names = (other.name, *(f"{other.name}OR", other.name.removesuffix("S")))
         what = next((what for what in ("ivar", "error") if _key(names, what)), None)
-        if what and np.squeeze(other.data).shape == flux.shape:
+        if what:
             held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
     held |= _stated_once(header, held)
     air = {"AIRORVAC": "air"} if str(header.get("CTYPE1", "")).strip().upper().startswith("AWAV") else {}

@@ -284,6 +284,8 @@ def test_images_with_errors_are_observed_spectra(tmp_path):
         block = image(tmp_path / "seen.fits", FLUX[:1], error, errors=name, **LINEAR, Z=0.001, SIGMA=3.0)
         np.testing.assert_allclose(block.ivar, 25, rtol=1e-6)
         assert block.z == [0.001]
+    with pytest.raises(CatalogueError, match=r"short\.fits: row 0 has not as many fluxes, ivar or error"):
+        image(tmp_path / "short.fits", FLUX[0], FLUX[0, :-1], **LINEAR, Z=0.001)
     with pytest.raises(CatalogueError, match=r"far\.fits: has redshifts.*neither ivar nor error"):
         image(tmp_path / "far.fits", **LINEAR, Z=2.5)
 
@@ -304,3 +306,12 @@ def test_images_with_errors_are_observed_spectra(tmp_path):
 def test_images_that_are_no_spectra_are_refused_by_name(tmp_path, flux, header, words):
     with pytest.raises(CatalogueError, match=rf"odd\.fits: .*{words}"):
         image(tmp_path / "odd.fits", flux, **header)
+
+
+def test_the_image_that_is_named_flux_is_the_flux(tmp_path):
+    error = fits.ImageHDU(FLUX[0] * 0 + 0.2, name="ERR")
+    named = fits.ImageHDU(FLUX[0], fits.Header(LINEAR), name="FLUX")
+    fits.HDUList([fits.PrimaryHDU(), error, named]).writeto(tmp_path / "turned.fits")
+    (block,) = read_spectra([f"STAR={tmp_path / 'turned.fits'}"])
+    np.testing.assert_array_equal(block.flux, FLUX[:1])
+    np.testing.assert_allclose(block.ivar, 25, rtol=1e-6)
