@@ -29,12 +29,16 @@ RULE = (
     "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
     "better baseline lies below zero; mocks prepared by what the sky shows are kept for a mean gain, where few labels "
     "judge (under 1,000 that count) before the path that does not gain on them, and where few train (under 1,000) and "
-    "none prepared them before the path that does not gain on them beyond doubt, unless a baseline is better beyond "
-    "doubt"
+    "none prepared them, mocks and the labels that join them before the path that does not gain on them beyond doubt, "
+    "unless a baseline is better beyond doubt; labels of fewer than 30 objects, or of one class, choose nothing, and "
+    "trees of labels that lack a class of the mocks are no baseline"
 )
 
 FEW = 1_000
 """Fewer validation rows that count do not tell whether to undo what was measured without them."""
+
+FEWEST = 30
+"""Fewer validation objects choose nothing: bootstrap intervals of so few are too narrow."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -162,7 +166,9 @@ class Scores:
     path : NamedPath, optional
         The incumbent among the candidates; None where the recipe leaves it out.
     scarce : bool
-        Whether so few labels train that mocks prepared without labels are the incumbent in the path's place.
+        Whether so few labels train that mocks which they join are the incumbent in the path's place.
+    unfit : str
+        Why validation labels choose nothing, where they cannot.
     """
 
     candidates: tuple[Scored, ...]
@@ -172,6 +178,7 @@ class Scores:
     seed: int
     path: NamedPath | None = None
     scarce: bool = False
+    unfit: str = ""
 
 
 @dataclass(frozen=True)
@@ -188,6 +195,8 @@ class Verdict:
         Paired 95 % bootstrap interval over objects.
     adapted : bool
         Whether the candidate was kept.
+    unfit : str
+        Why validation labels chose nothing, where they did not.
     """
 
     best: str
@@ -195,21 +204,25 @@ class Verdict:
     difference: float
     interval: tuple[float, float]
     adapted: bool
+    unfit: str = ""
 
     @property
     def sentence(self) -> str:
         """The verdict in one sentence."""
         low, high = self.interval
         gain = f"log loss {self.difference:+.4f} [{low:+.4f}, {high:+.4f}] against {self.baseline}"
+        if self.unfit:
+            kept = self.best if self.adapted else self.baseline
+            return f"{self.unfit[0].upper()}{self.unfit[1:]}: labels chose nothing, and the fit keeps {kept}."
         if self.adapted and self.difference >= 0:
             return (
                 f"Labels are too few to tell whether adaptation gains: {self.best}, {gain}. "
-                "It is kept, since what it rests on was measured without them."
+                "It is kept, since it rests on the mocks more than on them."
             )
         if self.adapted and high >= 0:
             return (
                 f"Adaptation gains on target validation, though not beyond doubt: {self.best}, {gain}. "
-                "It is kept, since what it rests on was measured without labels."
+                "It is kept, since it rests on the mocks more than on labels."
             )
         if self.adapted:
             return f"Adaptation helps on target validation: {self.best}, {gain}."
@@ -269,19 +282,23 @@ def choose(scores: Scores) -> Choice:
     if not scores.baselines:
         return Choice(best, joined=joined)
     baseline = min(scores.baselines, key=lambda scored: scored.log_loss)
-    # Prepared mocks stand in for the path where trees grown on the sky gain nothing.
+    # Mocks, prepared or joined by few labels, stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     few = int(scores.counted.sum()) < FEW
     first = [scored for scored in others if few and scored.log_loss <= best.log_loss]
     if scores.scarce and others:
         first = [_standing((*others, best), scores)]
-    for one in (*first, best, *others):
+    order = [*first, best, *others]
+    if scores.unfit:
+        baseline, order = scores.baselines[-1], [*others, best][:1]
+    for one in order:
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
         # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
         helps = interval[1] < 0 or (prepared and (mean < 0 or (few and interval[0] <= 0)))
-        verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps)
+        helps = prepared if scores.unfit else helps
+        verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps, scores.unfit)
         if verdict.adapted:
             return Choice(one, verdict, joined if one is best else None)
     return Choice(baseline, verdict)
@@ -311,7 +328,32 @@ def undecided(one: Scored, other: Scored) -> bool:
     val, stages = one.entrant.folds.val, one.entrant.folds.first
     counted = counted_rows(val, stages.options.cut)
     gains = (one.losses - other.losses)[counted]
+    if cannot_choose(val, counted, stages.rows.classes):
+        return True
     return len(gains) < FEW and mean_interval(gains, val.groups[counted], stages.run.choice_seed)[0] <= 0
+
+
+def cannot_choose(val: Rows, counted: np.ndarray, classes: Sequence[str]) -> str:
+    """Say why labels cannot choose among candidates; nothing where they can.
+
+    Parameters
+    ----------
+    val : Rows
+        Labelled validation rows.
+    counted : array of bool, shape (n,)
+        Those that count.
+    classes : sequence of str
+        Names of the classes.
+
+    Returns
+    -------
+    str
+        Few objects, or one class, which the trees that always name it would win.
+    """
+    objects, found = len(np.unique(val.groups[counted])), np.unique(val.y[counted])
+    if objects < FEWEST:
+        return f"{objects} labelled object(s) judge, fewer than {FEWEST}"
+    return f"all labels that judge are {classes[found[0]]}" if len(found) == 1 else ""
 
 
 def means(scored: Sequence[Scored]) -> list[Mean]:

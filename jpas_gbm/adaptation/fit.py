@@ -29,6 +29,7 @@ from .choosing import (
     Scored,
     Scores,
     Trained,
+    cannot_choose,
     choose,
     means,
     model_card,
@@ -353,11 +354,13 @@ def train(rows: Prepared) -> Trained:
     found: list[Entrant] = []
     if regime.adapts:
         found = [Entrant(candidate, folds) for candidate in singles(options, usable)]
-        if rows.repaired:
+        if rows.repaired or (folds.first.scarce and folds.first.rows.shift is None):
             found += [Entrant(way, folds, name) for name, way in prepared_mocks(folds.first).items()]
     else:
         found = [Entrant(_one_way(regime, folds.first, usable[0] if usable else 0.0), folds)]
-    baselines = [] if rows.plain is None else [Entrant(Target(), folds), Entrant(Mocks(), rows.plain, PLAIN)]
+    baselines = [] if rows.plain is None else [Entrant(Mocks(), rows.plain, PLAIN)]
+    if baselines and all(one.labels_hold_all for one in folds.parts):
+        baselines.insert(0, Entrant(Target(), folds))
     grown = [(entrant.candidate, stages) for entrant in (*found, *baselines) for stages in entrant.folds.parts]
     told = "candidates"
     if rows.dataset is not None:
@@ -367,8 +370,7 @@ def train(rows: Prepared) -> Trained:
         candidate.members(stages)
     rows.run.report(told, len(grown), len(grown))
     # A temper of 0 may stand in for all that were asked for.
-    gammas = {gamma: gamma in usable for gamma in (*asked, *usable)}
-    return Trained(rows, tuple(found), tuple(baselines), gammas)
+    return Trained(rows, tuple(found), tuple(baselines), {gamma: gamma in usable for gamma in (*asked, *usable)})
 
 
 def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
@@ -408,7 +410,7 @@ def score(trained: Trained) -> Scores:
     single = [score_entrant(entrant) for entrant in trained.candidates if not entrant.label]
     others = [score_entrant(entrant) for entrant in trained.candidates if entrant.label]
     mixed: list[Scored] = []
-    counted, path, scarce = counted_rows(val, options.cut), None, regime.adapts and folds.scarce
+    counted, path, scarce = counted_rows(val, options.cut), None, regime.adapts and folds.first.scarce
     if regime.adapts and options.recipe in ("auto", "continue"):
         path = find_path(single, val.groups, counted, seed)
     if regime.adapts and options.recipe in ("auto", "mean"):
@@ -417,7 +419,8 @@ def score(trained: Trained) -> Scores:
     if options.recipe == "mean" and mixed:
         single = []
     baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
-    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, scarce)
+    unfit = cannot_choose(val, counted, folds.first.rows.classes) if baselines else ""
+    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, scarce, unfit)
 
 
 def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:

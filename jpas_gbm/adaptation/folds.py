@@ -22,7 +22,7 @@ from ..surveys.audit import SPLITS
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from .rows import Known, Preparation, Regime, Rows, TrainingRows, make_rows, measured
-from .stages import SCARCE, Stages
+from .stages import Stages
 
 ALL = "all labels"
 """The place, in the journal, of the trees that are kept where folds chose and calibrated."""
@@ -141,12 +141,6 @@ class Folds:
     def crossfits(self) -> bool:
         """Whether there are several folds."""
         return self.order is not None
-
-    @property
-    def scarce(self) -> bool:
-        """Whether few labels of the sky train beside mocks that were prepared without any."""
-        told, found = self.first.rows.target_train, self.first.rows.measured
-        return told is not None and found is not None and len(told) < SCARCE
 
     @cached_property
     def val(self) -> Rows:
@@ -343,7 +337,7 @@ def make_folds(
     parts, datasets = tuple(stages_of(*one) for one in dealt), tuple(part for part, _ in dealt)
     if folds < 2 or not regime.target_labels:
         only = Folds(parts, datasets=datasets)
-        return replace(only, whole=whole) if folds < 2 and only.scarce else only
+        return replace(only, whole=whole) if folds < 2 and only.first.scarce else only
     val = np.concatenate([np.flatnonzero((one.target_split == _VAL) & (one.target.label >= 0)) for one in datasets])
     return Folds(parts, np.argsort(val, kind="stable"), whole, datasets)
 

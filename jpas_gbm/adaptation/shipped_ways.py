@@ -12,11 +12,11 @@ from ..options import FitOptions
 from ..scores.losses import softmax
 from .band_shifts import BandShifts
 from .stages import Stages, Training
-from .ways import Way, register_way
+from .ways import OneBooster, Way, register_way
 
 
 @dataclass(frozen=True)
-class Mocks(Way):
+class Mocks(OneBooster):
     """Trees of mocks alone, weighted by domain odds to the power `gamma`, stopped on mock validation: a baseline.
 
     With `plain_trees` they see no template feature: they err elsewhere, where templates and sky differ.
@@ -68,20 +68,6 @@ class Mocks(Way):
         key = (self.way, self.gamma, options, *(["no templates"] if self.plain_trees else []))
         return stages.train(key, training)
 
-    def members(self, stages: Stages) -> list[Member]:
-        """Return the one booster.
-
-        Parameters
-        ----------
-        stages : Stages
-            Rows, options and finished trainings.
-
-        Returns
-        -------
-        list of Member
-        """
-        return self.plain(self.booster(stages))
-
 
 def _sure_rows(stages: Stages, trees: StagedBooster) -> tuple[np.ndarray, np.ndarray]:
     """Return which unlabelled rows trees are sure of, bool (n,), and the classes that they give to those, int8."""
@@ -126,19 +112,19 @@ class SelfTrained(Way):
         -------
         list of Member
         """
-        trees = self._turn(stages, None, -1) if self.weight else Mocks(self.gamma).booster(stages)
+        first = Joined(self.weight, self.gamma) if self.weight else Mocks(self.gamma)
+        trees = first.booster(stages)
         for turn in range(_TURNS):
             trees = self._turn(stages, trees, turn)
         return self.plain(trees)
 
-    def _turn(self, stages: Stages, before: StagedBooster | None, turn: int) -> StagedBooster:
+    def _turn(self, stages: Stages, before: StagedBooster, turn: int) -> StagedBooster:
         options, sure = stages.options.boosting, stages.options.pseudo_confidence
         mocks, sky = stages.part("source_train"), stages.part("unlabelled")
         told = [stages.part("target_train")] if self.weight else []
 
         def training() -> Training:
-            none = np.zeros(len(sky), dtype=bool), np.zeros(0, dtype=np.int8)
-            taken, theirs = none if before is None else _sure_rows(stages, before)
+            taken, theirs = _sure_rows(stages, before)
             y = np.concatenate([mocks.y, theirs, *(rows.y for rows in told)])
             own = stages.weigher.weights(self.gamma) if self.gamma else np.ones(len(mocks))
             of_sky = [np.full(len(theirs), _SKY_WEIGHT), *(np.full(len(rows), self.weight) for rows in told)]
@@ -149,31 +135,6 @@ class SelfTrained(Way):
             return Training(name, X, y, weight / weight.mean(), options, valid="source_val")
 
         return stages.train((self.way, self.gamma, self.weight, turn, sure, options), training)
-
-
-PREPARED = "mocks, prepared"
-"""Mocks prepared by what the sky shows, without any tree grown on its labels: what regime uda trains."""
-
-_LABEL_WEIGHT = 20.0
-
-
-def prepared_mocks(stages: Stages) -> dict[str, Way]:
-    """Return how prepared mocks teach, as in regime uda, by name; labels of the sky join where sure rows of it do.
-
-    Parameters
-    ----------
-    stages : Stages
-        Rows, and what was measured of the sky.
-
-    Returns
-    -------
-    dict of str to Way
-        What is kept where labels are too few to choose comes first.
-    """
-    sky, gamma = stages.rows.unlabelled, stages.uda_gamma
-    if isinstance(stages.rows.measured, BandShifts) and sky is not None and len(sky):
-        return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: SelfTrained(gamma)}
-    return {PREPARED: Mocks(gamma)}
 
 
 @dataclass(frozen=True)
@@ -344,7 +305,7 @@ def stacked_names(names: tuple[str, ...], classes: tuple[str, ...]) -> tuple[str
 
 @register_way
 @dataclass(frozen=True)
-class Pool(Way):
+class Pool(OneBooster):
     """Trees of mocks and target rows together, a target row weighing `weight` mocks.
 
     Parameters
@@ -386,20 +347,40 @@ class Pool(Way):
         -------
         StagedBooster
         """
+        return self._grown(stages, 0.0, "target_val")
+
+    def _grown(self, stages: Stages, gamma: float, valid: str) -> StagedBooster:
         options = stages.options.boosting
         mocks, sky = stages.part("source_train"), stages.part("target_train")
 
         def training() -> Training:
             y = np.concatenate([mocks.y, sky.y])
-            weight = stages.class_weights(y, options) * np.repeat([1.0, self.weight], [len(mocks), len(sky)])
+            own = stages.weigher.weights(gamma) if gamma else np.ones(len(mocks))
+            weight = stages.class_weights(y, options) * np.concatenate([own, np.full(len(sky), self.weight)])
             bins = stages.bins(options, "source_train", "target_train")
             name = f"trees: pooled, {stages.library}, target weight {self.weight:g}"
-            return Training(name, bins, y, weight / weight.mean(), options)
+            return Training(name, bins, y, weight / weight.mean(), options, valid)
 
-        return stages.train((self.way, self.weight, options), training)
+        return stages.train((self.way, self.weight, gamma, options), training)
 
-    def members(self, stages: Stages) -> list[Member]:
-        """Return the one booster.
+
+@dataclass(frozen=True)
+class Joined(Pool):
+    """Mocks, weighed by domain odds to the power `gamma`, that few labels join: mocks alone say when trees are enough.
+
+    Parameters
+    ----------
+    weight : float
+        Weight of a target row, in mocks.
+    gamma : float
+        Temper of the weights of the mocks.
+    """
+
+    way = "joined"
+    gamma: float = 0.0
+
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees.
 
         Parameters
         ----------
@@ -408,9 +389,9 @@ class Pool(Way):
 
         Returns
         -------
-        list of Member
+        StagedBooster
         """
-        return self.plain(self.booster(stages))
+        return self._grown(stages, self.gamma, "source_val")
 
 
 @register_way
@@ -472,3 +453,30 @@ class Pseudo(Way):
 
         key = (self.way, self.weight, given.pseudo_weight, given.pseudo_confidence, options)
         return self.plain(stages.train(key, training))
+
+
+PREPARED = "mocks, prepared"
+"""Mocks prepared by what the sky shows, without any tree grown on its labels: what regime uda trains."""
+
+_LABEL_WEIGHT = 20.0
+
+
+def prepared_mocks(stages: Stages) -> dict[str, Way]:
+    """Return how mocks teach, as in regime uda, by name; where few labels prepared nothing, these join them.
+
+    Parameters
+    ----------
+    stages : Stages
+        Rows, and what was measured of the sky.
+
+    Returns
+    -------
+    dict of str to Way
+        What is kept where labels are too few to choose comes first.
+    """
+    sky, gamma, found = stages.rows.unlabelled, stages.uda_gamma, stages.rows.measured
+    if isinstance(found, BandShifts) and sky is not None and len(sky):
+        return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: SelfTrained(gamma)}
+    if stages.scarce and found is None:
+        return {"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)}
+    return {PREPARED: Mocks(gamma)}

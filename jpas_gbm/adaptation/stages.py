@@ -22,7 +22,7 @@ from .weights import DomainWeights, blind_features, fit_domain
 T = TypeVar("T")
 
 SCARCE = 1_000
-"""Where fewer labels train, mocks prepared without any stand first, and labels that choose train what is kept, too."""
+"""Where fewer labels train, mocks that they join stand first, and labels that choose train what is kept, too."""
 
 _SAMPLE = 5_000
 """Rows of each domain that say which features tell domains apart."""
@@ -179,6 +179,19 @@ class Stages:
         return class_weights(y, self.rows.k, options.class_weight_power)
 
     @property
+    def scarce(self) -> bool:
+        """Whether few labels of the sky train beside mocks that none of them prepared."""
+        told, rows = self.rows.target_train, self.rows
+        by_labels = rows.shift is not None and rows.measured is None
+        return bool(told) and bool(rows.source_train) and not by_labels and len(told or ()) < SCARCE
+
+    @property
+    def labels_hold_all(self) -> bool:
+        """Whether labels of the sky that train hold every class of the mocks that train."""
+        mocks, told = self.part("source_train").counts(self.rows.k), self.part("target_train").counts(self.rows.k)
+        return not bool(((mocks > 0) & (told == 0)).any())
+
+    @property
     def skies(self) -> list[Rows]:
         """The parts of the target that the domain classifier sees, in the order of its odds.
 
@@ -267,7 +280,7 @@ class Stages:
         """
         mocks, labelled, val = self.part("source_train"), self.rows.target_train, self.rows.source_val
         options = override(self.options.domain, gammas=(0.0,))
-        few = not labelled or (len(labelled) < SCARCE and self.rows.measured is not None)
+        few = not labelled or self.scarce
         if options.kind == "all" or (options.kind == "within" and few):
             return self.domain
 

@@ -113,6 +113,38 @@ class Way(ABC):
         return [Member("plain", booster, None, self.name)]
 
 
+class OneBooster(Way):
+    """A way that is a single booster over the features."""
+
+    @abstractmethod
+    def booster(self, stages: Stages) -> StagedBooster:
+        """Return the trees, grown now if they were not before.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        StagedBooster
+        """
+
+    def members(self, stages: Stages) -> list[Member]:
+        """Return the one booster.
+
+        Parameters
+        ----------
+        stages : Stages
+            Rows, options and finished trainings.
+
+        Returns
+        -------
+        list of Member
+        """
+        return self.plain(self.booster(stages))
+
+
 _WAYS: dict[str, type[Way]] = {}
 W = TypeVar("W", bound=type[Way])
 

@@ -101,12 +101,16 @@ def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda):
     found = object.__new__(BandShifts)
     own = {"mocks, prepared": "self-trained(gamma=0.25)"}
     labels = {"mocks, prepared, with labels": "self-trained(gamma=0.25, weight=20)"}
-    for measured, sky, ways in (
-        (found, [1], labels | own),
-        (found, [], {"mocks, prepared": "mocks(gamma=0.25)"}),
-        (None, [1], {"mocks, prepared": "mocks(gamma=0.25)"}),
+    joined = {"mocks, with labels": "joined(weight=20, gamma=0.25)"}
+    for measured, sky, scarce, ways in (
+        (found, [1], True, labels | own),
+        (found, [], False, {"mocks, prepared": "mocks(gamma=0.25)"}),
+        (None, [1], False, {"mocks, prepared": "mocks(gamma=0.25)"}),
+        (None, [1], True, joined),
+        (None, None, True, joined),
     ):
-        stages = SimpleNamespace(rows=SimpleNamespace(measured=measured, unlabelled=sky), uda_gamma=0.25)
+        rows = SimpleNamespace(measured=measured, unlabelled=sky)
+        stages = SimpleNamespace(rows=rows, uda_gamma=0.25, scarce=scarce)
         assert {name: way.name for name, way in prepared_mocks(stages).items()} == ways
     assert "self-trained" in uda.card["chosen"]
 

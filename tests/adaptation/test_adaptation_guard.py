@@ -14,6 +14,7 @@ from jpas_gbm.adaptation.sky import brightness, draw_donors, measure_shift, obse
 from jpas_gbm.config import override
 from jpas_gbm.options import SkyOptions
 from jpas_gbm.run import Run
+from jpas_gbm.scores.losses import log_losses
 from jpas_gbm.surveys.batches import slices
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.imaging import IMAGING_EXTRA
@@ -65,6 +66,26 @@ def test_ten_labels_in_all(tiny, quick_options):
     fitted = fit(thinned(tiny, chosen), config=override(quick_options, recipe="continue"), seed=0)
     assert any("only 5 labelled target rows train" in note for note in fitted.card["notes"])
     assert any("have a twin" in note for note in fitted.card["notes"])
+
+
+@pytest.mark.parametrize("classes", [(0, 1, 2, 3), (2, 3), (0,)])
+def test_few_labels_join_mocks_that_nothing_prepared(tiny, quick_options, classes):
+    """They all train beside the mocks, and a tree that knows but their classes is never kept for naming these."""
+    rng, y = np.random.default_rng(0), np.asarray(tiny.target.label)
+    rows = rng.permutation(np.flatnonzero(np.isin(y, classes) & (tiny.target_split >= 0) & (tiny.target_split < 2)))
+    split, chosen = np.array(tiny.target_split), np.isin(np.arange(len(y)), rows[:60])
+    split[rows[:60]] = np.arange(len(rows[:60])) % 2
+    few = replace(tiny, target_split=split, twins=tiny.twins.take(slice(0, 0)))
+    options = override(quick_options, sky={"pseudo_twins": False})
+    fitted = fit(thinned(few, chosen), config=options, seed=0)
+    assert fitted.card["chosen"] == "joined(weight=20, gamma=0.25)"
+    assert fitted.card["label_budget"]["target labels for trees"] == chosen.sum()
+    test = tiny.target_rows("test")
+    without = fit(few, config=override(options, regime="mocks-only"), seed=0)
+    losses = [log_losses(model.probabilities(test), test.label).mean() for model in (fitted, without)]
+    assert losses[0] < losses[1] + 0.02
+    if len(classes) < 4:
+        assert "target" not in {one["candidate"] for one in fitted.card["baselines"]}
 
 
 def test_no_unlabelled_rows_is_named(tiny, quick_options):

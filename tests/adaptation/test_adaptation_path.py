@@ -103,6 +103,20 @@ def test_where_few_labels_train_prepared_mocks_stand_until_another_is_better_bey
     assert kept(doubtful, hidden) is doubtful and kept(told, better) is better
 
 
+def test_labels_that_cannot_choose_choose_nothing():
+    """However much better on them: mocks that they join are kept, or mocks as they are where there are none."""
+    path = path_of(scored(Continue(0.0), -0.2), scored(Continue(0.25), -0.2))
+    joined, baselines = scored(Mocks(), 0.1, "mocks, with labels"), (scored(Target(), -0.5), scored(Mocks(), 0.2))
+
+    def made(*others):
+        scores = Scores((path.scored, *others), baselines, GROUPS, COUNTED, 0, path, True, "all labels are STAR")
+        return choose(scores)
+
+    assert made(joined).kept is joined and made().kept is baselines[1]
+    words = "All labels are STAR: labels chose nothing, and the fit keeps mocks"
+    assert made(joined).verdict.sentence == f"{words}, with labels." and made().verdict.sentence == f"{words}."
+
+
 def test_a_recipe_that_leaves_the_path_out_says_so_first(tiny, quick_options):
     model = fit(tiny, config=override(quick_options, recipe="pool"), seed=3)
     assert not model.card["named path"]["inside"]
