@@ -8,15 +8,19 @@ labelled train and validation objects is set aside before anything is fitted and
 at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology (``lightgbm``, ``catboost``,
 ``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10 times; or χ² and posterior of
 templates learnt on the mocks (``chi2``). Each is calibrated on validation as the package's own models are, and trained
-with the first seed alone. A model is paired with each that is named after it.
+with the first seed alone. ``ssda`` brings the named path alone, with its weights and without. A model is paired with
+each that is named after it. Rows not fainter than r = 22.5 and those of the next magnitude are parts of their own.
+What is done is kept in OUT after each model, and a run that was cut goes on from there; with ``--keep`` it stays when
+all is done, for a run of more models.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -27,25 +31,21 @@ from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-import jpas_gbm as jg
+from jpas_gbm.adaptation.choosing import choose
+from jpas_gbm.adaptation.fit import finish, fit_options, prepare_rows, score, train
 from jpas_gbm.boosting.calibration import fit_calibrator
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import CalibrationOptions, FeatureOptions
+from jpas_gbm.run import Run
 from jpas_gbm.simulation.simulate import open_dataset
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
 
 CUT = 22.5
+BRIGHT, FAINT = f"r <= {CUT:g}", f"{CUT:g} < r <= {CUT + 1:g}"
 FIFTH_SEED = 5
-# Models of the package: regime and options.
-OWN: dict[str, tuple[str, dict[str, object]]] = {
-    "mocks-only": ("mocks-only", {}),
-    "uda": ("uda", {}),
-    "target-only": ("target-only", {}),
-    "ssda": ("ssda", {}),
-    "path": ("ssda", {"recipe": "continue"}),
-    "path-unweighted": ("ssda", {"recipe": "continue", "domain": {"gammas": [0.0]}}),
-}
+OWN = ("mocks-only", "uda", "target-only", "ssda")
+PATH = ("path", "path-unweighted")
 SKY_WEIGHTS = (3.0, 10.0)
 
 
@@ -79,7 +79,7 @@ def set_aside(data: Dataset, judge: str, labels: int | None) -> Sides:
     target = masked.target.replace(label=label).take(seen)
     left = replace(masked, target=target, target_split=new[seen], twins=twins, masked=False)
     rows = data.target_rows("test") if judge == "test" else masked.target.take(judged & (np.array(split) >= 0))
-    return Sides(left, rows.take(~(rows.mag > CUT) & (rows.label >= 0)))
+    return Sides(left, rows.take(~(rows.mag > CUT + 1) & (rows.label >= 0)))
 
 
 def plain_features(data: Dataset) -> Callable[[Catalogue], np.ndarray]:
@@ -169,6 +169,41 @@ def peers(kind: str, sides: Sides, seed: int) -> Iterator[tuple[str, np.ndarray]
         yield f"{kind}: both, sky x{weight:g}", told(_grown(kind, both, y, w, held, seed), X["val"], X["judged"])
 
 
+def own(regime: str, sides: Sides, seed: int, threads: int) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield names and probabilities of the judged rows: of a regime, and of its named path alone, weighed and not.
+
+    The path is a candidate of the same fit, kept whatever the choice says: its trees are grown once.
+    """
+    trained = train(prepare_rows(sides.data, fit_options(None, regime), Run.start(seed, threads)))
+    scores = score(trained)
+    choice = choose(scores)
+    keep = {regime: choice.kept}
+    if scores.path is not None:
+        bare = [one for one in scores.candidates if one.entrant.name == "continue(gamma=0)"]
+        keep |= dict(zip(PATH, [scores.path.scored, *bare], strict=True))
+    print(seed, *(f"{name}: {one.entrant.name}" for name, one in keep.items()), flush=True)
+    for name, one in keep.items():
+        yield name, finish(trained, replace(choice, kept=one), scores).probabilities(sides.judged, threads)
+
+
+def kept(path: Path, make: Callable[[], Iterable[tuple[str, np.ndarray]]]) -> dict[str, np.ndarray]:
+    """Return what a run that was cut, or of other models, left at a path; else what is made now, and left there."""
+    if not path.is_file():
+        np.savez(path, **dict(make()))
+    with np.load(path) as found:
+        return dict(found)
+
+
+def figures(part: str, names: list[str], rare: str) -> list[Figure]:
+    """Return the figures of a part: of each model, and of those of the package less each that is named after it."""
+    asked = [Figure(metric, name, part) for name in names for metric in ("log_loss", "macro_f1", f"f1:{rare}", "ece")]
+    for place, first in enumerate(names):
+        others = names[place + 1 :] if first in (*OWN, *PATH) else []
+        asked += [Figure("log_loss", first, part, name) for name in others]
+        asked += [Figure("macro_f1", first, part, name) for name in others if first == "ssda"]
+    return asked
+
+
 def main() -> None:
     """Fit, judge and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -180,42 +215,38 @@ def main() -> None:
     parser.add_argument("--peers", default="")
     parser.add_argument("--labels", type=int)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     data = open_dataset(given.data)
     sides = set_aside(data, given.judge, given.labels)
     rows, classes = sides.judged, data.scheme.classes
-    tables = []
-    for seed in map(int, given.seeds.split(",")):
+    given.out.mkdir(parents=True, exist_ok=True)
+    place, number = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
+    key = rows.object_id if number is None else [f"{t}/{n}" for t, n in zip(place, number, strict=True)]
+    side = np.where(rows.mag > CUT, FAINT, BRIGHT)
+    about = {"key": key, "object": rows.object_id, "fold": 0, "class": np.array(classes)[rows.label]}
+    seeds, tables = list(map(int, given.seeds.split(","))), []
+    for seed in seeds:
         told: dict[str, np.ndarray] = {}
-        for name in filter(None, given.models.split(",")):
-            regime, options = OWN[name]
-            model = jg.fit(sides.data, regime=regime, config=options or None, seed=seed, threads=given.threads)
-            told[name] = model.probabilities(rows, given.threads)
-            print(seed, name, model.card.get("chosen"), flush=True)
-        for kind in filter(None, given.peers.split(",") if not tables else ()):
-            told |= dict(peers(kind, sides, seed))
-            print(seed, kind, "done", flush=True)
-        key = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
-        named = (
-            [f"{tile}/{number}" for tile, number in zip(*key, strict=True)] if key[1] is not None else rows.object_id
-        )
-        about = {"key": named, "object": rows.object_id, "part": f"seed {seed}", "fold": 0}
+        made = {name: partial(own, name, sides, seed, given.threads) for name in filter(None, given.models.split(","))}
+        others = filter(None, given.peers.split(",") if seed == seeds[0] else ())
+        made |= {kind: partial(peers, kind, sides, seed) for kind in others}
+        for name, make in made.items():
+            told |= kept(given.out / f"kept-{name}-{seed}.npz", make)
         columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
-        tables.append(pd.DataFrame({**about, "class": np.array(classes)[rows.label], **columns}))
-        given.out.mkdir(parents=True, exist_ok=True)  # a run that is cut leaves its whole seeds
-        pd.concat(tables, ignore_index=True).to_parquet(given.out / "objects.parquet", index=False)
+        part = [f"{one}, seed {seed}" for one in side]
+        tables.append(pd.DataFrame({**about, "part": part, **columns}))
     table = pd.concat(tables, ignore_index=True)
     names = list(dict.fromkeys(column.rpartition(":")[0] for column in table.columns if ":" in column))
-    asked = [Figure(metric, name) for name in names for metric in ("log_loss", "macro_f1")]
-    for place, first in enumerate(names):
-        others = names[place + 1 :] if first in OWN else []
-        asked += [Figure("log_loss", first, against=name) for name in others]
+    asked = [one for part in (BRIGHT, FAINT) if (side == part).any() for one in figures(part, names, classes[0])]
+    asked += [Figure("log_loss", name, f"{BRIGHT}, seed {seed}") for seed in seeds if len(seeds) > 1 for name in names]
     folder = Path(given.data)
     inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
-    (given.out / "objects.parquet").unlink()
     for one in write_figures(given.out, command, inputs, table, asked):
         print(f"{one.name:60s} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}] n {one.n}")
+    for path in () if given.keep else given.out.glob("kept-*.npz"):
+        path.unlink()
 
 
 if __name__ == "__main__":

@@ -22,9 +22,10 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.metrics import f1_score, recall_score, roc_auc_score
+from sklearn.metrics import recall_score, roc_auc_score
 
 from jpas_gbm.scores.bootstrap import object_counts
+from jpas_gbm.scores.losses import BINS, f1_scores, top_label_parts, width_bins
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -37,7 +38,8 @@ _TABLES = ("objects.csv", "objects.parquet")
 class Figure:
     """One score, or the difference of two.
 
-    ``metric`` is log_loss (nats), accuracy, macro_f1, mean_recall, recall:CLASS or auc:CLASS; of redshifts covered68,
+    ``metric`` is log_loss (nats), accuracy, macro_f1, mean_recall, ece (of the likeliest class, ten bins of equal
+    width), f1:CLASS, recall:CLASS or auc:CLASS; of redshifts covered68,
     covered95, nmad (of Δz / (1 + z) of medians), outliers (by more than 0.15), or ece:CLASS of P_Z_HIGH as the
     probability of a class; of anything else mean:COLUMN, the mean of MODEL:COLUMN where that is known. ``model`` names
     the columns; ``against`` another model, whose score on the same rows is taken off; ``part`` is empty for all rows.
@@ -80,9 +82,12 @@ def _metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray, np.ndarr
     def accuracy(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         return float(np.average(p.argmax(axis=1) == y, weights=w))
 
+    def f1s(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> np.ndarray:
+        k = p.shape[1]
+        return np.nan_to_num(f1_scores(np.bincount(y * k + p.argmax(axis=1), w, k * k).reshape(k, k)))
+
     def macro_f1(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
-        there = np.unique(y)
-        return float(f1_score(y, p.argmax(axis=1), labels=there, average="macro", sample_weight=w, zero_division=0))
+        return float(f1s(y, p, w)[np.unique(y)].mean())
 
     def mean_recall(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         there = np.unique(y[w > 0])
@@ -91,6 +96,14 @@ def _metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray, np.ndarr
     def recall(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         its = (y == code) & (w > 0)
         return float(np.average(p[its].argmax(axis=1) == code, weights=w[its])) if its.any() else float("nan")
+
+    def f1(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+        return float(f1s(y, p, w)[code])
+
+    def ece(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
+        confidence, hit = top_label_parts(y, p)
+        gaps = np.bincount(width_bins(confidence), w * (hit - confidence), BINS)
+        return float(np.abs(gaps).sum() / w.sum())
 
     def auc(y: np.ndarray, p: np.ndarray, w: np.ndarray) -> float:
         its = y == code
@@ -102,11 +115,13 @@ def _metric(name: str, classes: Sequence[str]) -> Callable[[np.ndarray, np.ndarr
         "accuracy": accuracy,
         "macro_f1": macro_f1,
         "mean_recall": mean_recall,
+        "ece": ece,
+        "f1": f1,
         "recall": recall,
         "auc": auc,
     }
-    if kind not in known or (kind in ("recall", "auc")) != bool(chosen) or (chosen and code < 0):
-        raise SystemExit(f"there is no metric {name}: {', '.join(known)}, the last two with :CLASS.")
+    if kind not in known or (kind in ("f1", "recall", "auc")) != bool(chosen) or (chosen and code < 0):
+        raise SystemExit(f"there is no metric {name}: {', '.join(known)}, the last three with :CLASS.")
     return known[kind]
 
 
@@ -117,7 +132,7 @@ def _redshift_metric(name: str, rows: pd.DataFrame, model: str) -> Callable[[np.
         every = rows[f"{model}:{chosen}"].to_numpy(float)
         known = np.isfinite(every)
         return lambda w: float(np.average(every[known], weights=w[known])) if w[known].any() else float("nan")
-    if kind == "ece":
+    if kind == "ece" and chosen:
         above, hit = rows[f"{model}:P_Z_HIGH"].to_numpy(float), (rows["class"] == chosen).to_numpy(float)
         parts = np.array_split(np.argsort(above, kind="stable"), 10)
 

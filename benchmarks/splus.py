@@ -194,32 +194,49 @@ def by_half(target: Catalogue, y: np.ndarray, seed: int) -> np.ndarray:
 def by_labels(data: Dataset, fold: np.ndarray, size: int, draw: int, seed: int) -> dict[str, np.ndarray]:
     """Return class probabilities of all target rows by models of so many labels outside the fold that is judged."""
     recipe = FeatureRecipe.build(BANDS, FeatureOptions(imaging=False), has_errors=False, has_imaging=False)
-    mocks = data.source_rows("train")
-    X_mocks, X = (recipe.compute(recipe.conform(rows)).X for rows in (mocks, data.target))
-    y, out = np.asarray(data.target.label), dict[str, np.ndarray]()
+    X = [recipe.compute(recipe.conform(rows)).X for rows in (data.source_rows("train"), data.target)]
+    out = dict[str, np.ndarray]()
     for number in range(FOLDS):
         judged, outside = fold == number, np.flatnonzero(fold != number)
         chosen = np.random.default_rng([seed, 8, draw, number]).permutation(outside)[:size]
-        split = np.full(len(y), -1, np.int8)
-        split[chosen], split[judged] = np.arange(size) % 2, 2
-        target = data.target.replace(label=np.where(split < 0, -1, y).astype(np.int8))
-        few = replace(data, target=target, target_split=split)
-        model = jg.fit(few, regime="ssda", config=FIT, seed=seed + 10 * draw + number, threads=1)
-        found = {"ssda": model.probabilities(data.target.take(judged))}
-        print(f"{size} labels, draw {draw}, fold {number}: {model.card.get('chosen')}", flush=True)
-        both, kind = np.concatenate([X_mocks, X[chosen]]), np.concatenate([mocks.label, y[chosen]])
-        parts = {"lightgbm: mocks": (X_mocks, mocks.label, np.ones(len(mocks)))}
-        parts["lightgbm: labels"] = (X[chosen], y[chosen], np.ones(size))
-        for weight in SKY_WEIGHTS:
-            parts[f"lightgbm: both, x{weight:g}"] = (both, kind, np.repeat([1.0, weight], [len(mocks), size]))
-        for name, one in parts.items():
-            trees = plain_trees(*one, seed)
-            p = np.zeros((int(judged.sum()), 4))
-            p[:, trees.classes_] = trees.predict_proba(X[judged])
-            found[name] = p
+        print(f"{size} labels, draw {draw}, fold {number}:", end=" ", flush=True)
+        found = of_labels(data, (X[0], X[1]), chosen, judged, FIT, (seed, seed + 10 * draw + number))
         for name, p in found.items():
-            out.setdefault(name, np.full((len(y), 4), np.nan))[judged] = p
+            out.setdefault(name, np.full((len(fold), 4), np.nan))[judged] = p
     return out
+
+
+def of_labels(
+    data: Dataset,
+    X: tuple[np.ndarray, np.ndarray],
+    chosen: np.ndarray,
+    judged: np.ndarray,
+    fit: dict,
+    seeds: tuple[int, int],
+) -> dict[str, np.ndarray]:
+    """Return class probabilities of judged rows by ssda and by LightGBMs of the labels of chosen rows.
+
+    X is what a LightGBM sees of mocks and target; it takes all labels to train, ssda every other one. Seeds are the
+    LightGBMs' and that of ssda.
+    """
+    y, mocks = np.asarray(data.target.label), data.source_rows("train")
+    split = np.full(len(y), -1, np.int8)
+    split[chosen], split[judged] = np.arange(len(chosen)) % 2, 2
+    target = data.target.replace(label=np.where(split < 0, -1, y).astype(np.int8))
+    few = replace(data, target=target, target_split=split)
+    model = jg.fit(few, regime="ssda", config=fit, seed=seeds[1], threads=1)
+    found = {"ssda": model.probabilities(data.target.take(judged))}
+    print(model.card.get("chosen"), flush=True)
+    both, kind = np.concatenate([X[0], X[1][chosen]]), np.concatenate([mocks.label, y[chosen]])
+    parts = {"lightgbm: mocks": (X[0], mocks.label, np.ones(len(mocks)))}
+    parts["lightgbm: labels"] = (X[1][chosen], y[chosen], np.ones(len(chosen)))
+    for weight in SKY_WEIGHTS:
+        parts[f"lightgbm: both, x{weight:g}"] = (both, kind, np.repeat([1.0, weight], [len(mocks), len(chosen)]))
+    for name, one in parts.items():
+        trees = plain_trees(*one, seeds[0])
+        found[name] = np.zeros((int(judged.sum()), len(data.scheme.classes)))
+        found[name][:, trees.classes_] = trees.predict_proba(X[1][judged])
+    return found
 
 
 def chi2_logits(chi2: Chi2, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
@@ -314,6 +331,7 @@ def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) 
     if todo:
         data, _ = mocked(given, rows, depth)
         always = {
+            "mocks-only": wanted(by_regime(data, given.sample, "mocks-only", seed, None)),
             "uda": wanted(by_regime(data, given.sample, "uda", seed, fold)),
             "half": by_half(data.target, y, seed),
         }

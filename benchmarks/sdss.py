@@ -1,0 +1,83 @@
+"""Real broad-band photometry: SDSS ugriz with few labels, beside a plain LightGBM on magnitudes and colours.
+
+    python benchmarks/sdss.py DATA --out reports/sdss [--seed 0] [--labels 30,100,300,1000] [--draws 0,1,2]
+
+DATA holds ``sdss``. The tables of galaxies, quasars and stars are the source, ``skyserver_dr14.csv`` is the target;
+what stands in both is left out of the source. The test split of the target is judged. So many labels of the other
+target rows are drawn: ``ssda`` trains on half of them and chooses and calibrates on the others, the LightGBMs train on
+all, on the source, and on both with a label weighing 3 and 10 rows of the source; ``uda`` and ``mocks-only`` see no
+label. What is done is kept after each size and draw, and a run that was cut goes on from there.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from judged import Figure, checksums, write_figures
+from splus import SKY_WEIGHTS, of_labels
+
+import jpas_gbm as jg
+from jpas_gbm.surveys.catalogue import Catalogue
+
+SOURCE, TARGET = ("sdss_galaxy.csv", "sdss_quasar.csv", "sdss_star.csv"), "skyserver_dr14.csv"
+FIT = {"boosting": {"learning_rate": 0.2, "rounds": 200}}
+
+
+def plain_features(rows: Catalogue) -> np.ndarray:
+    """Return magnitudes and the colours of neighbouring bands, (n, 9); NaN where a flux is not positive."""
+    mag = -2.5 * np.log10(np.where(rows.flux > 0, rows.flux, np.nan))
+    return np.concatenate([mag, mag[:, :-1] - mag[:, 1:]], axis=1)
+
+
+def main() -> None:
+    """Fit, judge and write."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("data", type=Path)
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--labels", default="30,100,300,1000")
+    parser.add_argument("--draws", default="0,1,2")
+    given = parser.parse_args()
+    folder, seed = given.data / "sdss", given.seed
+    sizes, draws = (list(map(int, one.split(","))) for one in (given.labels, given.draws))
+    data = jg.prepare([str(folder / name) for name in SOURCE], str(folder / TARGET))
+    judged, classes = np.asarray(data.target_split) == 2, data.scheme.classes
+    rows = data.target.take(judged)
+    key = [f"{plate}-{mjd}-{fiber}" for plate, mjd, fiber in zip(*rows.key.values(), strict=True)]
+    about = {"key": key, "object": rows.object_id, "fold": 0, "class": np.array(classes)[rows.label]}
+    kept = given.out / "parts.parquet"
+    tables = [part for _, part in pd.read_parquet(kept).groupby("part", sort=False)] if kept.is_file() else []
+    done, always = {part["part"].iloc[0] for part in tables}, dict[str, np.ndarray]()
+    X = plain_features(data.source_rows("train")), plain_features(data.target)
+    known = np.flatnonzero(~judged & (np.asarray(data.target.label) >= 0))
+    for size, draw in ((size, draw) for draw in draws for size in sizes):
+        if (part := f"{size} labels, draw {draw}") in done:
+            continue
+        for regime in () if always else ("mocks-only", "uda"):
+            always[regime] = jg.fit(data, regime=regime, config=FIT, seed=seed, threads=1).probabilities(rows, 1)
+        chosen = np.random.default_rng([seed, 8, draw]).permutation(known)[:size]
+        print(part, end=": ", flush=True)
+        found = of_labels(data, X, chosen, judged, FIT, (seed, seed + 10 * draw)) | always
+        columns = {f"{name}:{c}": p[:, i] for name, p in found.items() for i, c in enumerate(classes)}
+        tables.append(pd.DataFrame({**about, "part": part, **columns}))
+        given.out.mkdir(parents=True, exist_ok=True)
+        pd.concat(tables, ignore_index=True).to_parquet(kept, index=False)
+    names = ["ssda", "uda", "mocks-only", "lightgbm: labels", *(f"lightgbm: both, x{w:g}" for w in SKY_WEIGHTS)]
+    names.append("lightgbm: mocks")
+    asked = []
+    for part in (f"{size} labels" for size in sizes):
+        asked += [Figure(metric, name, part) for name in names for metric in ("log_loss", "macro_f1", "accuracy")]
+        asked += [Figure(metric, "ssda", part, name) for name in names[1:] for metric in ("log_loss", "macro_f1")]
+    command = f"python benchmarks/sdss.py DATA --out reports/sdss --seed {seed} --labels {given.labels}"
+    sums = checksums([folder / name for name in (*SOURCE, TARGET)], given.data)
+    table = pd.concat(tables, ignore_index=True)
+    for one in write_figures(given.out, f"{command} --draws {given.draws}", sums, table, asked, seed):
+        print(f"{one.name} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]", flush=True)
+    kept.unlink()
+
+
+if __name__ == "__main__":
+    main()
