@@ -1,7 +1,7 @@
 """Regimes, the named path alone and peers of other kinds, all judged on the same objects of a survey.
 
     python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--seeds 0,1,2] [--judge fifth|test]
-        [--models ssda,uda,...] [--peers lightgbm,mlp,catboost,chi2] [--labels N] [--threads 1]
+        [--models ssda,uda,...] [--once target-only,...] [--peers lightgbm,mlp,catboost,chi2] [--labels N] [--threads 1]
 
 DATA is a data set's folder or the name of a configuration of ``simulate``. With ``--judge fifth`` a fifth of the
 labelled train and validation objects is set aside before anything is fitted and judged: the test split is not looked
@@ -212,6 +212,7 @@ def main() -> None:
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--judge", choices=("fifth", "test"), default="fifth")
     parser.add_argument("--models", default=",".join(OWN))
+    parser.add_argument("--once", default="", help="more models, with the first seed alone")
     parser.add_argument("--peers", default="")
     parser.add_argument("--labels", type=int)
     parser.add_argument("--threads", type=int, default=1)
@@ -228,8 +229,9 @@ def main() -> None:
     seeds, tables = list(map(int, given.seeds.split(","))), []
     for seed in seeds:
         told: dict[str, np.ndarray] = {}
-        made = {name: partial(own, name, sides, seed, given.threads) for name in filter(None, given.models.split(","))}
-        others = filter(None, given.peers.split(",") if seed == seeds[0] else ())
+        once = (given.once, given.peers) if seed == seeds[0] else ("", "")
+        regimes, others = (filter(None, names.split(",")) for names in (f"{given.models},{once[0]}", once[1]))
+        made = {name: partial(own, name, sides, seed, given.threads) for name in regimes}
         made |= {kind: partial(peers, kind, sides, seed) for kind in others}
         for name, make in made.items():
             told |= kept(given.out / f"kept-{name}-{seed}.npz", make)
@@ -239,7 +241,9 @@ def main() -> None:
     table = pd.concat(tables, ignore_index=True)
     names = list(dict.fromkeys(column.rpartition(":")[0] for column in table.columns if ":" in column))
     asked = [one for part in (BRIGHT, FAINT) if (side == part).any() for one in figures(part, names, classes[0])]
-    asked += [Figure("log_loss", name, f"{BRIGHT}, seed {seed}") for seed in seeds if len(seeds) > 1 for name in names]
+    for part in (f"{BRIGHT}, seed {seed}" for seed in seeds if len(seeds) > 1):
+        its = table[table["part"] == part].dropna(axis=1)
+        asked += [Figure("log_loss", name, part) for name in names if f"{name}:{classes[0]}" in its]
     folder = Path(given.data)
     inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
