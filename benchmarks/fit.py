@@ -89,7 +89,7 @@ def bare_by_kind(rows, options, threads):
 def kind_of(stage):
     """Return which bare training a stage of the journal is compared with, or None."""
     for beginning, kind in KINDS.items():
-        if stage.startswith(beginning) and not stage.endswith("alone"):
+        if stage.startswith(beginning) and not stage.endswith(("alone", "by step")):
             return kind
     return "target" if stage.startswith(SMALL) else None
 

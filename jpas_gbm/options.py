@@ -176,7 +176,7 @@ class DomainOptions(Options):
     )
     rounds: int = Field(100, ge=1, description="Boosting rounds of the domain classifier.")
     leaves: int = Field(15, ge=2, le=131_072, description="Leaves of its trees.")
-    max_rows: int = Field(200_000, ge=100, description="Most rows of each domain that train it.")
+    max_rows: int = Field(60_000, ge=100, description="Most rows of each domain that train it.")
 
 
 class TwinlessOptions(Options):

@@ -18,6 +18,7 @@ from jpas_gbm.adaptation.weights import (
 )
 from jpas_gbm.options import DomainOptions
 from jpas_gbm.scores.curves import rank_auc
+from jpas_gbm.surveys.batches import slices
 
 FEW = DomainOptions(rounds=5, folds=2, gammas=(0.0,))
 
@@ -70,6 +71,15 @@ def test_a_domain_of_many_rows_trains_on_a_sample(monkeypatch):
     options = DomainOptions(rounds=3, folds=2, gammas=(0.0,), max_rows=1000)
     fit_domain(rows([0] * 3000), rows([0] * 900, 1.0, seed=1), options, "lightgbm", 0)
     assert sizes == [(1000, 450), (1000, 450)]
+
+
+def test_rows_are_given_their_odds_in_blocks_of_any_size(monkeypatch):
+    mocks, sky = rows([0, 1] * 200), rows([0, 1] * 100, 0.5, seed=1)
+    whole = fit_domain(mocks, sky, FEW, "lightgbm", 0, within=2)
+    monkeypatch.setattr(weights, "slices", lambda count: slices(count, 7))
+    parts = fit_domain(mocks, sky, FEW, "lightgbm", 0, within=2)
+    np.testing.assert_array_equal(parts.log_odds, whole.log_odds)
+    np.testing.assert_array_equal(parts.target_log_odds, whole.target_log_odds)
 
 
 def test_classes_of_ten_rows_and_of_ten_others_are_told_apart():
