@@ -331,10 +331,11 @@ def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) 
     if todo:
         data, _ = mocked(given, rows, depth)
         always = {
-            "mocks-only": wanted(by_regime(data, given.sample, "mocks-only", seed, None)),
             "uda": wanted(by_regime(data, given.sample, "uda", seed, fold)),
             "half": by_half(data.target, y, seed),
         }
+        if not field:
+            always["mocks-only"] = wanted(by_regime(data, given.sample, "mocks-only", seed, None))
     for size, draw in todo:
         found = {name: wanted(values) for name, values in by_labels(data, fold, size, draw, seed).items()}
         part = judged_table(rows["id"], fold, y, classes, always | found)
