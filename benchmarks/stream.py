@@ -241,52 +241,8 @@ def report(told: dict, out: Path) -> None:
     write_json(out / "stream.json", told, overwrite=True)
 
 
-NOTES = """## What limits what is not reached
-
-- P2: on the kept ensemble the library itself needs less than 50 µs a row, so that 5 times would leave 9 µs for reading,
-  features, trees and writing. The kernel's part is 1 µs (kernel.md); the features are most of the rest.
-- P3, explained against plain, was 2.55: contributions of all classes were summed, centred and checked as arrays (some
-  20 µs a row), the templates behind them fitted row by row (14), and rows judged by their overlap twice (9). Now the
-  asked pairs of classes alone are worked out, in one pass, and the fits of a template go side by side (5). Of what is
-  left contributions by tables are 6 µs, fits and shares 5, which templates are compared 2, trees once more 2.
-- P4: the sums of products of the template fits, two thirds of the old cost, stay in registers now (17 µs a row
-  before, 6 to 7 now), and the features are the same bits. Of the 17 µs that a recipe of 90 templates of 8 vectors
-  costs, these sums are 7, factorising, logarithms and storing 4, evidence 2, normalising 1, all other features 3.
-  Tried and left out: eliminating in registers too (0.9 µs for as much code again), other numbers of lanes (24 to
-  192) and rows that begin on cache lines (nothing). Pruning would save little: of 92 templates 43 lie within a
-  factor of exp(-45) of the best of their class, beyond which a share is lost in rounding. Single precision would
-  not keep the bits.
-- P6: a data set is read, and mocks are seen through the noise of the sky, by blocks (6.8 before). What a fit holds
-  at its peak, in units of the data: the data, 1; the features of mocks prepared and as they are, between which the
-  guard chooses, 0.6 each; their bins, 0.4; the rows of the domain classifier, 0.5; and the 200,000 rows in double
-  precision from which LightGBM finds its cuts, 1.0 at this size whatever the number of mocks.
-- P7: bins made once are not yet shared by the trainings of the domain classifier (fit.md).
-- P10: the cores were not free when it was measured; two processes and the merge use 23 % more CPU.
-- P5 and P8 at 10^7 rows: `python benchmarks/stream.py --rows 100000 1000000 10000000 --out reports/performance`.
-- Start-up (`python benchmarks/start.py`): opening a model costs 5.3 times the CPU of importing numpy (0.59 s against
-  0.11; 27 times before): LightGBM, which imports scikit-learn, pandas and scipy.stats, Numba, SciPy and Arrow wait for
-  rows. The rest are 100 modules, 148 dataclasses and the options of pydantic, a fifth each, and checking the model.
-  Deferring pydantic's schemas gave nothing.
-
-## Mocks of spectra
-
-`python benchmarks/mocks.py DATA --rows 100000 1000000 --out reports/performance` (`mocks.json`), all of the spectra
-and templates at hand through the curves of J-PAS: 10^6 rows took 198 s of one core (100,000 rows 30 s) and 270 MB at
-most (262 MB for 100,000); a seed gave the same bits again. For S-PLUS 10^6 rows took 170 s of one core and 251 MB
-(100,000 rows 27 s, 251 MB), the same bits again. Before rows were written in groups of 32,768, the writer of Parquet
-remembered so much of each group that 10^6 rows took 369 MB.
-
-## The whole sky on paper
-
-Ten million rows took 340 s on one thread, 29,500 rows a second, and ended in a file of 380 MB; 853 MiB of memory. From
-that: 10^8 rows (J-PAS) take 0.93 h of one core, 4 GB of predictions, 44 GB of Parquet to read, and 9 GB of raw rows
-while it runs; 10^9 rows take 9.3 h of one core, 38 GB, 440 GB and 92 GB, or an hour in ten shards. A run of 200,000
-rows that was killed (SIGKILL) every 7 s, 15 times, ended byte-identical with one that was left alone.
-"""
-
-
 def summary(out: Path) -> None:
-    """Write README.md of the folder from what the programs have left in it."""
+    """Write the table of the folder's README.md from what the programs have left in it; what is said below it stays."""
     lines = ["# Speed and memory", "", "`make bench` measures all of this anew.", "",
              "| | what | ratio | bar |", "|---|---|---|---|"]  # fmt: skip
     for name in ("kernel.json", "stream.json", "features.json", "fit.json", "tuning.json"):
@@ -312,7 +268,9 @@ def summary(out: Path) -> None:
         "[features.md](features.md), [fit.md](fit.md).",
         "",
     ]
-    (out / "README.md").write_text("\n".join(lines) + "\n" + NOTES, encoding="utf-8")
+    page = out / "README.md"
+    _, mark, below = (page.read_text(encoding="utf-8") if page.is_file() else "").partition("\n## ")
+    page.write_text("\n".join(lines) + mark + below, encoding="utf-8")
 
 
 def main() -> None:
