@@ -52,9 +52,9 @@ def plain(dataset, space, options, seed, values):
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--trials", type=int, default=40)
+    parser.add_argument("--trials", type=int, default=12)
     parser.add_argument("--seed", type=int, default=0, help="of the survey and the study")
-    parser.add_argument("--mocks", type=int, default=24_000, help="mock rows; half as many are labelled")
+    parser.add_argument("--mocks", type=int, default=6_000, help="mock rows; half as many are labelled")
     parser.add_argument("--config", default="tune")
     parser.add_argument("--out", type=Path, help="folder for tuning.json")
     given = parser.parse_args()
