@@ -181,9 +181,9 @@ class Stages:
     @property
     def scarce(self) -> bool:
         """Whether few labels of the sky train beside mocks that none of them prepared."""
-        told, rows = self.rows.target_train, self.rows
+        rows = self.rows
         by_labels = rows.shift is not None and rows.measured is None
-        return bool(told) and bool(rows.source_train) and not by_labels and len(told or ()) < SCARCE
+        return bool(rows.source_train) and not by_labels and 0 < len(rows.target_train or ()) < SCARCE
 
     @property
     def labels_hold_all(self) -> bool:

@@ -145,8 +145,8 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
                 yield _sdss(hdus, path)
             elif (table := next((one for one in hdus if _has(one, "flux")), None)) is not None:
                 yield from read_fits_table(table, hdus[0].header, path)
-            elif any(hdu.is_image and hdu.header.get("NAXIS", 0) for hdu in hdus):
-                yield from read_fits_image(hdus, path)
+            elif images := [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)]:
+                yield from read_fits_image(images, hdus[0].header, path)
             else:
                 held = ", ".join(sorted(filter(None, names)))
                 known = "DESI coadds, SDSS spec files, redrock templates, tables and images of spectra"

@@ -285,15 +285,17 @@ def _stated_once(header: Header, held: Mapping[str, object]) -> dict[str, list[A
     return {what: [header[key]] for what in known if (key := _key(header, what))}
 
 
-def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | Templates]:
+def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterator[SpectraBlock | Templates]:
     """Read an image of one row: a spectrum on pixels whose wavelengths the header gives, linear or logarithmic.
 
     Parameters
     ----------
-    hdus : sequence of HDU
-        Of the file. The image named FLUX, SCI or SPECTRUM, else the first, is the fluxes; one named IVAR, or ERR, ERRS,
-        ERROR, SIGMA, NOISE or UNCERTAINTY, makes it an observed spectrum; without it is a template at rest. Headers may
-        give class and redshift.
+    images : sequence of HDU
+        Those of the file that hold pixels. The one named FLUX, SCI or SPECTRUM, else the first, is the fluxes; one
+        named IVAR, or ERR, ERRS, ERROR, SIGMA, NOISE or UNCERTAINTY, makes it an observed spectrum; without it is a
+        template at rest. Headers may give class and redshift.
+    first : Header
+        Of the file.
     path : Path
         For messages.
 
@@ -311,9 +313,8 @@ def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | 
     Greisen et al. (2006), A&A 446, 747 (WAVE, AWAV and their logarithms); IRAF's DC-FLAG and SDSS's COEFF0 are
     decimal logarithms of Å.
     """
-    images = [hdu for hdu in hdus if hdu.is_image and hdu.header.get("NAXIS", 0)]
     image = next((one for one in images if one.name in ("FLUX", "SCI", "SPECTRUM")), images[0])
-    header = hdus[0].header + image.header
+    header = first + image.header
     flux = np.squeeze(native(image.data))
     if flux.ndim != 1:
         raise CatalogueError(
@@ -323,7 +324,7 @@ def read_fits_image(hdus: Sequence[Any], path: Path) -> Iterator[SpectraBlock | 
     check_f_lambda(header.get("BUNIT"), path)
     held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
     for other in images:
-        names = (other.name, *(f"{other.name}OR", other.name.removesuffix("S")))
+        names = (other.name, other.name.removesuffix("S"))
         what = next((what for what in ("ivar", "error") if _key(names, what)), None)
         if what:
             held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
