@@ -343,10 +343,13 @@ def _pixel_wavelengths(header: Header, n: int, path: Path) -> np.ndarray:
         raise CatalogueError(f"{path}: is an image whose header gives no wavelengths (CRVAL1 with CDELT1, or COEFF0).")
     at = (np.arange(1, n + 1) - float(header.get("CRPIX1", 1.0))) * float(step)
     first = float(header["CRVAL1"])
-    logs = kind in ("LOGLAM", "LOGLAMBDA", "LOG-LAMBDA", "LOGWAVE") or header.get("DC-FLAG") == 1
+    if step == 1 and first + at[0] in (0, 1):
+        raise CatalogueError(f"{path}: its header numbers the pixels (CRVAL1, CDELT1) and gives no wavelengths.")
+    named = kind in ("LOGLAM", "LOGLAMBDA", "LOG-LAMBDA", "LOGWAVE")
+    logs = named or header.get("DC-FLAG") == 1
     if kind in ("WAVE-LOG", "AWAV-LOG"):
         wave = first * np.exp(at / first)
-    elif logs or kind in ("", "WAVE", "AWAV", "LINEAR", "LAMBDA", "WAVELENGTH", "PIXEL"):
+    elif named or kind in ("", "WAVE", "AWAV", "LINEAR", "LAMBDA", "WAVELENGTH", "PIXEL"):
         wave = first + at
     else:
         raise CatalogueError(f"{path}: its first axis is {kind!r}, which is not read here; wavelengths are expected.")
