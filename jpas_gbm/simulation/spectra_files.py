@@ -236,20 +236,62 @@ def _merged_arms(hdus: HDUList, path: Path) -> tuple[np.ndarray, np.ndarray, np.
     # The arms share one step, 0.8 Å: rounding tells equal pixels.
     ticks = [np.round(grid * 10).astype(np.int64) for grid in grids]
     union = np.unique(np.concatenate(ticks))
-    n = hdus[f"{arms[0]}_FLUX"].data.shape[0]
-    weighted, ivar = np.zeros((n, len(union))), np.zeros((n, len(union)))
-    for arm, tick in zip(arms, ticks, strict=True):
-        weight = native(hdus[f"{arm}_IVAR"].data).astype(np.float64)
+    fluxes, weights = [], []
+    for arm in arms:
+        flux, weight = (native(hdus[f"{arm}_{what}"].data).astype(np.float64) for what in ("FLUX", "IVAR"))
         if f"{arm}_MASK" in hdus:
             weight = np.where(native(hdus[f"{arm}_MASK"].data) != 0, 0.0, weight)
-        flux = native(hdus[f"{arm}_FLUX"].data).astype(np.float64)
-        weight = np.where(np.isfinite(flux), weight, 0.0)
+        weights.append(np.where(np.isfinite(flux), weight, 0.0))
+        fluxes.append(np.where(weights[-1] > 0, flux, 0.0))
+    weighted, ivar = np.zeros((2, len(fluxes[0]), len(union)))
+    scales = _arm_scales(arms, ticks, fluxes, weights)
+    for tick, flux, weight, scale in zip(ticks, fluxes, weights, scales, strict=True):
         place = np.searchsorted(union, tick)
-        weighted[:, place] += weight * np.where(weight > 0, flux, 0.0)
+        weight = weight / scale[:, None] ** 2
+        weighted[:, place] += weight * flux * scale[:, None]
         ivar[:, place] += weight
+    if (rows := np.flatnonzero((np.array(scales) != 1.0).any(axis=0))).size:
+        told = ", ".join(f"{path.name}[{row}]" for row in rows[:5])
+        logging.getLogger("jpas_gbm").warning(
+            "%s: the arms of %d of %d spectra do not join, and are scaled to R: %s%s.",
+            path, len(rows), len(ivar), told, " ..." if len(rows) > 5 else "",
+        )  # fmt: skip
     with np.errstate(invalid="ignore", divide="ignore"):
         flux = np.where(ivar > 0, weighted / ivar, np.nan)
     return union / 10.0, flux.astype(np.float32), ivar.astype(np.float32)
+
+
+# A step of a tenth, 5 sigma from none, between levels that are known to a twentieth.
+_ARM_STEP, _ARM_SURE, _ARM_NOISE = 0.1, 5.0, 0.05
+
+
+def _arm_scales(
+    arms: list[str], ticks: list[np.ndarray], fluxes: list[np.ndarray], weights: list[np.ndarray]
+) -> list[np.ndarray]:
+    """Return what makes each arm as bright as R where they overlap, (n,) each; 1 where noise may be why they differ.
+
+    Each half of an overlap must show the step, as one cosmic ray does not; the lesser one is taken. Faint spectra,
+    whose levels are not known to a twentieth, stay as they are: what differs there is the sky taken off, no factor.
+    """
+    scales = [np.ones(len(flux)) for flux in fluxes]
+    for moved in (k for k, arm in enumerate(arms) if "R" in arms and arm in ("B", "Z")):
+        k = arms.index("R")
+        _, own, other = np.intersect1d(ticks[moved], ticks[k], return_indices=True)
+        logs = []
+        for half in (slice(None, len(own) // 2), slice(len(own) // 2, None)):
+            flux = np.stack([fluxes[moved][:, own[half]], fluxes[k][:, other[half]]])
+            weight = np.stack([weights[moved][:, own[half]], weights[k][:, other[half]]])
+            with np.errstate(invalid="ignore", divide="ignore"):
+                both = np.where((weight > 0).all(axis=0), 1.0 / (1.0 / weight).sum(axis=0), 0.0)
+                total = both.sum(axis=1)
+                level = (both * flux).sum(axis=2) / total
+                noise = np.sqrt((both**2 * np.where(both > 0, 1.0 / weight, 0.0)).sum(axis=2)) / total
+                known = (level > 0).all(axis=0) & (noise < _ARM_NOISE * level).all(axis=0)
+                known &= np.abs(level[1] - level[0]) > _ARM_SURE * np.hypot(*noise)
+                logs.append(np.where(known, np.log(level[1] / level[0]), 0.0))
+        least = np.where(np.abs(logs[0]) < np.abs(logs[1]), *logs)
+        scales[moved] = np.exp(np.where((logs[0] * logs[1] > 0) & (np.abs(least) > _ARM_STEP), least, 0.0))
+    return scales
 
 
 def _redrock(hdus: HDUList, path: Path) -> Templates:

@@ -197,6 +197,33 @@ def test_arms_are_merged_by_inverse_variance(files):
     assert coadd.flux[0, at] == pytest.approx(expected, rel=1e-4) and coadd.ivar[0, at] == pytest.approx(16.0)
 
 
+@pytest.mark.parametrize(
+    ("step", "level", "cosmic", "scaled"),
+    [(1.5, 30.0, 0.0, True), (1.0, 30.0, 0.0, False), (1.04, 30.0, 0.0, False), (1.5, 0.5, 0.0, False),
+     (1.0, 30.0, 1e4, False), (0.6, 30.0, 0.0, True)],
+)  # fmt: skip
+@pytest.mark.parametrize("arm", ["B", "Z"])
+def test_arms_that_do_not_join_are_scaled_to_the_red_one(tmp_path, caplog, arm, step, level, cosmic, scaled):
+    """Steps beyond noise and calibration; faint spectra and one cosmic ray show none."""
+    path, rng = write_desi(tmp_path), np.random.default_rng(8)
+    with fits.open(path, mode="update") as hdus:
+        for name in "BRZ":
+            grid = hdus[f"{name}_WAVELENGTH"].data
+            truth = level * galaxy(0.2, grid=grid)[1]
+            flux = truth + rng.normal(0, 0.5, (2, len(grid)))
+            flux[1] *= step if name == arm else 1.0  # the first one joins
+            flux[1, np.searchsorted(grid, 5784.0 if arm == "B" else 7560.0) % len(grid)] += cosmic * (name == arm)
+            hdus[f"{name}_FLUX"].data, hdus[f"{name}_IVAR"].data = flux, np.full(flux.shape, 4.0)
+    (coadd,) = read_spectra([path])
+    far = (coadd.wavelength < 5700) if arm == "B" else (coadd.wavelength > 7700)
+    ratio = (coadd.flux[:, far] / (level * galaxy(0.2, grid=coadd.wavelength[far])[1])).mean(axis=1)
+    near = 0.02 if level > 1.0 else 0.08
+    assert ratio[0] == pytest.approx(1.0, rel=near)
+    assert ratio[1] == pytest.approx(1.0 if scaled else step, rel=near)
+    assert np.median(coadd.ivar[1, far]) == pytest.approx(4.0 * (step if scaled else 1.0) ** 2, rel=0.06)
+    assert ("the arms of 1 of 2 spectra do not join" in caplog.text) == scaled
+
+
 def test_a_class_of_which_no_spectrum_can_be_a_parent_is_refused(files, tmp_path):
     grid = np.arange(3600.0, 9800.0, 2.0)
     flux = (grid[None] / 5000) ** np.array([[-1.5], [-1.0]])
