@@ -104,10 +104,8 @@ coverage: $(READY) ## branch coverage of the whole package
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 # The other files in benchmarks/ are the experiments of reports/: they need a data set, and say so.
-bench: $(READY) ## speed and memory, as ratios in one run
-	@$(BIN)/python benchmarks/features.py --against d1c6878 --turns 15 --out reports/performance
-	@for b in kernel fit tuning stream; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py --out reports/performance || exit 1; done
-	@for b in start features templates explain; do echo "== $$b"; $(BIN)/python benchmarks/$$b.py || exit 1; done
+bench: $(READY) ## speed and memory, as ratios in one run: the table of reports/performance (25 minutes on two free cores)
+	@$(BIN)/python benchmarks/performance.py
 
 figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged
 	@$(BIN)/python benchmarks/judged.py reports

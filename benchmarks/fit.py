@@ -148,7 +148,7 @@ def measure(folder: Path, rounds: int) -> dict:
         "peak_gib": most / 2**30,
         "data_gib": size / 2**30,
         "stages": stages,
-        "found": [one | {"bar": BARS[one["what"][:2]]} for one in found],
+        "found": [one | {"bar": [None, BARS[one["what"][:2]]]} for one in found],
     }
 
 
@@ -160,7 +160,7 @@ def report(told: dict, out: Path) -> None:
         f"`{told['command']}`: one thread, CPU time; load of the machine {told['load']:.1f}.",
         "",
     ]
-    lines += [f"- {one['what']}: {one['ratio']:.2f} (bar {one['bar']})" for one in told["found"]]
+    lines += [f"- {one['what']}: {one['ratio']:.2f} (bar {one['bar'][1]})" for one in told["found"]]
     lines += [
         f"- {told['mock_rows']:,} mocks, {told['features']} features, {told['rounds']} rounds: {told['whole_cpu']:.0f} "
         f"s, of which features {told['feature_cpu']:.0f} s; peak {told['peak_gib']:.2f} GiB, arrays "
@@ -197,7 +197,7 @@ def main() -> None:
         beside = f"   bare {one['bare']:.1f} s" if one["bare"] else ""
         print(f"{one['cpu']:8.1f} s  {one['stage']}{beside}")
     for one in told["found"]:
-        print(f"{one['what']}: {one['ratio']:.2f} (bar {one['bar']})")
+        print(f"{one['what']}: {one['ratio']:.2f} (bar {one['bar'][1]})")
     sizes = f"peak {told['peak_gib']:.2f} GiB, arrays {told['data_gib']:.2f} GiB"
     print(f"{sizes}, whole fit {told['whole_cpu']:.0f} s of CPU")
     if given.out:

@@ -2,8 +2,9 @@
 
     python benchmarks/stream.py [--rows 100000 1000000] [--pairs 5] [--model FOLDER ...] [--out reports/performance]
 
-The model is the one that version 0.1.0 kept (tests/models/format1_ssda), and for P2 and P3 those of ``--model`` too;
-what --out holds and was not measured again stays. The catalogue is simulated rows, repeated with keys of their own.
+The model is the one that version 0.1.0 kept (tests/models/format1_ssda), and for P2 and P3 those of ``--model`` too.
+The catalogue is simulated rows, repeated with keys of their own. P8 is the cost of the rows that a longer catalogue has
+more, over that of those before: what starting costs is in neither.
 Costs are CPU time of one thread; calls of a pair take turns in one process, and the ratio is the median of the pairs'
 ratios, with its range. Peak memory is that of a child process which does nothing else. Wall time is used for two
 processes against one only, beside the load of the machine.
@@ -12,6 +13,7 @@ processes against one only, beside the load of the machine.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -40,6 +42,7 @@ from jpas_gbm.surveys.reader import CatalogueReader
 KEPT = Path(__file__).resolve().parent.parent / "tests" / "models" / "format1_ssda"
 BASE = 20_000
 PIECE = 50_000
+MILLION = 1_000_000
 
 
 def base_rows(folder: Path) -> tuple[np.ndarray, dict[str, str]]:
@@ -162,7 +165,7 @@ def pairs_of_one_process(
         plain()
         told = ratios(library_cost(model, path, rows), plain, pairs)
         found.append(
-            {"what": f"P2, library over whole stream, {suffix} to {suffix}{of}", "bar": 5, "rows": rows, **told}
+            {"what": f"P2, library over whole stream, {suffix} to {suffix}{of}", "bar": [5, None], "rows": rows, **told}
         )
         print(found[-1], flush=True)
         if suffix == "parquet":
@@ -172,40 +175,60 @@ def pairs_of_one_process(
 
             explained()
             told = ratios(explained, plain, pairs)
-            found.append({"what": f"P3, predict --explain all over plain predict{of}", "bar": 2, "rows": rows, **told})
+            found.append(
+                {"what": f"P3, predict --explain all over plain predict{of}", "bar": [None, 2], "rows": rows, **told}
+            )
             print(found[-1], flush=True)
         path.unlink()
     return found
 
 
 def lengths(folder: Path, base: np.ndarray, cards: dict[str, str], rows: list[int], repeats: int) -> list[dict]:
-    """P5, P8 and P10: catalogues of several lengths, each in a process of its own; of a million rows in two as well."""
-    found = []
+    """P5, P8 and P10: catalogues of several lengths, each in a process of its own; one in two processes as well."""
+    found: list[dict] = []
+    halved = max(n for n in rows if n <= MILLION or n == min(rows))
     for n in rows:
         path = write_parquet(base, cards, n, folder / "many.parquet")
-        runs = [child(path, folder / "many.out.parquet") for _ in range(repeats if n <= 1_000_000 else 1)]
+        runs = [child(path, folder / "many.out.parquet") for _ in range(repeats if n <= MILLION else 1)]
         each = [run["cpu"] / n * 1e6 for run in runs]
-        spread = {"cpu": statistics.median(each), "least": min(each), "most": max(each)}
-        found.append({"what": "P5, P8", "rows": n, **spread,
+        found.append({"what": f"{n:,} rows", "rows": n, "cpu": statistics.median(each), "each": each,
                       "peak": max(run["peak"] for run in runs), "wall": statistics.median(run["wall"] for run in runs),
                       "bytes": (folder / "many.out.parquet").stat().st_size / n})  # fmt: skip
         print(found[-1], flush=True)
-        if n == 1_000_000:
-            start = time.perf_counter()
-            command, alone = (
-                [sys.executable, __file__, "--child", path, folder / "two.parquet"],
-                {"OMP_NUM_THREADS": "1"},
-            )
-            two = [subprocess.Popen([*command, f"{i}/2"], env={**os.environ, **alone}, stdout=subprocess.DEVNULL)
-                   for i in (1, 2)]  # fmt: skip
-            assert [one.wait() for one in two] == [0, 0]
-            child(path, folder / "two.parquet", "merge")
-            wall = time.perf_counter() - start
-            found.append({"what": "P10", "rows": n, "wall": wall, "ratio": found[-1]["wall"] / wall,
-                          "load": os.getloadavg()[0]})  # fmt: skip
-            print(found[-1], flush=True)
+        if n == halved:
+            two = in_two(path, folder / "two.parquet", n, found[-1]["wall"])
+            print(two, flush=True)
         path.unlink()
-    return found
+    return [*found, two, *compared(found)]
+
+
+def in_two(path: Path, out: Path, rows: int, alone: float) -> dict:
+    """P10: two processes, a shard each, and the merge, against what one took."""
+    start = time.perf_counter()
+    command, environment = [sys.executable, __file__, "--child", path, out], {**os.environ, "OMP_NUM_THREADS": "1"}
+    two = [subprocess.Popen([*command, f"{i}/2"], env=environment, stdout=subprocess.DEVNULL) for i in (1, 2)]
+    assert [one.wait() for one in two] == [0, 0]
+    child(path, out, "merge")
+    wall = time.perf_counter() - start
+    return {"what": f"P10, two processes over one, {rows:,} rows, wall time", "rows": rows, "wall": wall,
+            "ratio": alone / wall, "bar": [1.8, None], "load": os.getloadavg()[0]}  # fmt: skip
+
+
+def compared(every: list[dict]) -> list[dict]:
+    """P5 and P8: peak memory and cost of a row, catalogues of each length against the next shorter."""
+    told, before = [], 0.0
+    spread = max(statistics.stdev(one["each"]) / one["cpu"] if len(one["each"]) > 1 else 0.0 for one in every)
+    within = max(0.05, 2 * spread)
+    for few, many in itertools.pairwise(sorted(every, key=lambda one: one["rows"])):
+        pair = f"{many['rows']:,} over {few['rows']:,} rows"
+        bar = 1.1 if many["rows"] <= MILLION else 1.05
+        told.append({"what": f"P5, peak memory, {pair}", "ratio": many["peak"] / few["peak"], "bar": [None, bar]})
+        further = (many["cpu"] * many["rows"] - few["cpu"] * few["rows"]) / (many["rows"] - few["rows"])
+        if before:
+            what = f"P8, CPU of a further row, those up to {many['rows']:,} over those up to {few['rows']:,}"
+            told.append({"what": what, "ratio": further / before, "bar": [1 - within, 1 + within]})
+        before = further
+    return told
 
 
 def report(told: dict, out: Path) -> None:
@@ -214,15 +237,13 @@ def report(told: dict, out: Path) -> None:
         "# A whole catalogue through `predict`", "",
         f"`{told['command']}`: one thread, CPU time, {told['pairs']} pairs in turn, medians (least-most); load of the "
         f"machine {told['load']:.1f} on {os.cpu_count()} cores.", "",
-        "| pair | rows | first, µs a row | second, µs a row | ratio | bar |", "|---|---|---|---|---|---|",
+        "| pair | rows | first, µs a row | second, µs a row | ratio |", "|---|---|---|---|---|",
     ]  # fmt: skip
     for pair in told["found"]:
         if "second" in pair:
             first, second = (pair[name] / pair["rows"] * 1e6 for name in ("first", "second"))
             spread = f"{pair['ratio']:.2f} ({pair['least']:.2f}-{pair['most']:.2f})"
-            lines.append(
-                f"| {pair['what']} | {pair['rows']:,} | {first:.1f} | {second:.1f} | {spread} | {pair['bar']} |"
-            )
+            lines.append(f"| {pair['what']} | {pair['rows']:,} | {first:.1f} | {second:.1f} | {spread} |")
     lines += [
         "",
         "| rows | CPU, µs a row | peak memory, MiB | wall, s | output, bytes a row |",
@@ -230,47 +251,15 @@ def report(told: dict, out: Path) -> None:
     ]
     for one in told["found"]:
         if "peak" in one:
-            cost = f"{one['cpu']:.1f} ({one['least']:.1f}-{one['most']:.1f})"
+            cost = f"{one['cpu']:.1f} ({min(one['each']):.1f}-{max(one['each']):.1f})"
             lines.append(f"| {one['rows']:,} | {cost} | {one['peak']:.0f} | {one['wall']:.0f} | {one['bytes']:.0f} |")
     lines += [
-        f"\nP10: two processes (`--shard 1/2`, `2/2`, then `--merge`) over one, whole job, wall time: "
-        f"{one['ratio']:.2f} at a load of {one['load']:.1f}." for one in told["found"] if one["what"] == "P10"
+        f"\n{one['what']} (`--shard 1/2`, `2/2`, then `--merge`): {one['ratio']:.2f} at a load of {one['load']:.1f}."
+        for one in told["found"] if one["what"].startswith("P10")
     ]  # fmt: skip
     out.mkdir(parents=True, exist_ok=True)
     (out / "stream.md").write_text("\n".join([*lines, ""]), encoding="utf-8")
     write_json(out / "stream.json", told, overwrite=True)
-
-
-def summary(out: Path) -> None:
-    """Write the table of the folder's README.md from what the programs have left in it; what is said below it stays."""
-    lines = ["# Speed and memory", "", "`make bench` measures all of this anew.", "",
-             "| | what | ratio | bar |", "|---|---|---|---|"]  # fmt: skip
-    for name in ("kernel.json", "stream.json", "features.json", "fit.json", "tuning.json"):
-        told = json.loads((out / name).read_text(encoding="utf-8")) if (out / name).is_file() else {}
-        for pair in [*told.get("pairs", [])] if name == "kernel.json" else told.get("found", []):
-            number, _, what = str(pair.get("name") or pair["what"]).partition(", ")
-            if "ratio" in pair:
-                least = pair.get("lowest_ratio") or pair.get("least")
-                spread = f"{pair['ratio']:.2f}" + (f" (least {least:.2f})" if least else "")
-                bar = pair.get("bar") or (1.8 if number == "P10" else "")
-                lines.append(f"| {number} | {what or 'two processes over one, wall time'} | {spread} | {bar} |")
-        by = {one["rows"]: one for one in told.get("found", []) if "peak" in one}
-        for few, many in zip(sorted(by), sorted(by)[1:], strict=False):
-            bar = 1.1 if many <= 1_000_000 else 1.05
-            lines.append(
-                f"| P5 | peak memory, {many:,} over {few:,} rows | {by[many]['peak'] / by[few]['peak']:.2f} | {bar} |"
-            )
-            cost = by[many]["cpu"] / by[few]["cpu"]
-            lines.append(f"| P8 | CPU a row with start-up, {many:,} over {few:,} rows | {cost:.2f} | |")
-    lines += [
-        "",
-        "The tables of each program, with how they were run: [kernel.md](kernel.md), [stream.md](stream.md), "
-        "[features.md](features.md), [fit.md](fit.md).",
-        "",
-    ]
-    page = out / "README.md"
-    _, mark, below = (page.read_text(encoding="utf-8") if page.is_file() else "").partition("\n## ")
-    page.write_text("\n".join(lines) + mark + below, encoding="utf-8")
 
 
 def main() -> None:
@@ -298,11 +287,7 @@ def main() -> None:
     command = f"python benchmarks/stream.py --rows {' '.join(map(str, given.rows))} --pairs {given.pairs}"
     told = {"command": command, "pairs": given.pairs, "load": os.getloadavg()[0], "found": found}
     if given.out:
-        before, new = given.out / "stream.json", {(one["what"], one["rows"]) for one in found}
-        earlier = json.loads(before.read_text(encoding="utf-8"))["found"] if before.is_file() else []
-        told["found"] += [one for one in earlier if (one["what"], one["rows"]) not in new]
         report(told, given.out)
-        summary(given.out)
 
 
 if __name__ == "__main__":
