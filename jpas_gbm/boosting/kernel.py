@@ -35,6 +35,8 @@ PLANE = 8
 """Leaves of one byte of a bit vector."""
 CUTS = 255
 """Cuts of one column of bins; a feature with more takes several columns."""
+_ABREAST = 64
+"""Rows of one instruction of a comparison."""
 _ONE_BY_ONE = 160
 """Up to so many cuts of a feature are compared one by one; more are searched by halving."""
 
@@ -64,20 +66,72 @@ def _wide_registers() -> bool:
 WIDE: Any = Later(_wide_registers)
 
 
-def _vector(context: Any, builder: Any, kind: Any, array: Any, at: Any, element: Any) -> tuple[Any, Any]:
-    """Return 8 elements of an array from a place on, and where they lie."""
+def _vector(
+    context: Any, builder: Any, kind: Any, array: Any, at: Any, element: Any, count: int = 8
+) -> tuple[Any, Any]:
+    """Return elements of an array from a place on, and where they lie."""
     data = context.make_array(kind)(context, builder, array).data
-    place = builder.bitcast(builder.gep(data, [at]), ir.VectorType(element, 8).as_pointer())
+    place = builder.bitcast(builder.gep(data, [at]), ir.VectorType(element, count).as_pointer())
     loaded = builder.load(place)
     loaded.align = 1
     return loaded, place
 
 
-def _splat(builder: Any, number: Any) -> Any:
-    """Return a vector of 8 times the same 64-bit number."""
+def _constant(context: Any, builder: Any, kind: Any, array: Any, at: Any) -> Any:
+    """Return an element of an array that no loop changes."""
+    loaded = builder.load(builder.gep(context.make_array(kind)(context, builder, array).data, [at]))
+    loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+    return loaded
+
+
+def _splat(builder: Any, number: Any, count: int = 8) -> Any:
+    """Return a vector of so many times the same number."""
     i32 = ir.IntType(32)
-    one = builder.insert_element(ir.Constant(ir.VectorType(number.type, 8), ir.Undefined), number, ir.Constant(i32, 0))
-    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(i32, 8), [0] * 8))
+    none = ir.Constant(ir.VectorType(number.type, count), ir.Undefined)
+    one = builder.insert_element(none, number, ir.Constant(i32, 0))
+    return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(i32, count), [0] * count))
+
+
+def _find_leaf_code(typing, leaf, to, bins, r, column, cut, mask, first, nodes):  # type: ignore[no-untyped-def]
+    """Set ``leaf.flat[to + r + i]``, i < 64, to the first leaf that no node of a tree of 8 leaves strikes out.
+
+    Of each of `nodes`, a tuple of numbers from `first` on, the mask is struck out where bins[column, r + i] > cut.
+    """
+    quick = _wide_registers() and bool(binding.get_host_cpu_features().get("gfni"))
+
+    def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        i8, i64 = ir.IntType(8), ir.IntType(64)
+        bytes_ = ir.VectorType(i8, _ABREAST)
+        turned, counted = ir.FunctionType(bytes_, [bytes_, bytes_, i8]), ir.FunctionType(bytes_, [bytes_])
+        if quick:
+            turn = cgutils.get_or_insert_function(builder.module, turned, "llvm.x86.vgf2p8affineqb.512")
+        count = cgutils.get_or_insert_function(builder.module, counted, f"llvm.ctpop.v{_ABREAST}i8")
+        left = ir.Constant(bytes_, [-1] * _ABREAST)
+        for node in range(len(nodes)):
+            at = builder.add(args[7], ir.Constant(i64, node))
+            j, u, m = (_constant(context, builder, *one, at) for one in zip((column, cut, mask), args[4:7], strict=True))
+            where = builder.add(builder.mul(builder.sext(j, i64), ir.Constant(i64, LANES)), args[3])
+            values, _ = _vector(context, builder, bins, args[2], where, i8, _ABREAST)
+            right, stay = builder.icmp_signed(">", values, _splat(builder, u, _ABREAST)), builder.not_(m)
+            if quick:
+                # A product with a matrix of bits can be made for some bytes alone, which "and" cannot.
+                every = builder.mul(builder.zext(stay, i64), ir.Constant(i64, 0x0101010101010101))
+                matrix = _splat(builder, builder.and_(every, ir.Constant(i64, 0x0102040810204080)))
+                there = builder.call(turn, [left, builder.bitcast(matrix, bytes_), ir.Constant(i8, 0)])
+            else:
+                there = builder.and_(left, _splat(builder, stay, _ABREAST))
+            left = builder.select(right, there, left)
+        below = builder.and_(builder.not_(left), builder.sub(left, ir.Constant(bytes_, [1] * _ABREAST)))
+        _, place = _vector(context, builder, leaf, args[0], builder.add(args[1], args[3]), i8, _ABREAST)
+        builder.store(builder.call(count, [below]), place).align = 1
+        return context.get_dummy_value()
+
+    return types.void(leaf, types.int64, bins, types.int64, column, cut, mask, types.int64, nodes), code
+
+
+def _count_bits_code(typing, bits):  # type: ignore[no-untyped-def]
+    """Return how many bits of a byte are set."""
+    return bits(bits), lambda context, builder, signature, args: builder.ctpop(args[0])
 
 
 def _add_leaves_code(typing, total, r, value, first, leaf, group):  # type: ignore[no-untyped-def]
@@ -103,25 +157,33 @@ def _add_leaves_code(typing, total, r, value, first, leaf, group):  # type: igno
     return types.void(total, types.int64, value, types.int64, leaf, types.int64), code
 
 
-def _add_eight_code(typing, total, r, value, first, leaf):  # type: ignore[no-untyped-def]
-    """Add ``value.flat[first + leaf[r + i]]`` to ``total[r + i]`` for i < 8, for trees of 8 leaves."""
+def _add_eight_code(typing, total, r, value, first, step, leaf, at, trees):  # type: ignore[no-untyped-def]
+    """Add to ``total[r + i]``, i < 8, what some trees of 8 leaves say there: ``leaf.flat[at + LANES * t + r + i]``.
+
+    t runs over `trees`, a tuple; their values begin at `first` of the flat array, `step` apart. The sums stay in a register, and so do the values from one r to the next.
+    """
 
     def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
-        double = ir.DoubleType()
-        numbers, doubles = ir.VectorType(ir.IntType(64), 8), ir.VectorType(double, 8)
-        sums, place = _vector(context, builder, total, args[0], args[1], double)
-        table, _ = _vector(context, builder, value, args[2], args[3], double)
-        # Only the lowest 3 bits of each number count: 8 bytes, each shifted down to where they lie.
-        data = builder.gep(context.make_array(leaf)(context, builder, args[4]).data, [args[1]])
-        bytes_ = builder.load(builder.bitcast(data, ir.IntType(64).as_pointer()))
-        bytes_.align = 1
-        leaves = builder.lshr(_splat(builder, bytes_), ir.Constant(numbers, list(range(0, 64, 8))))
+        double, i64 = ir.DoubleType(), ir.IntType(64)
+        numbers, doubles = ir.VectorType(i64, 8), ir.VectorType(double, 8)
         kind = ir.FunctionType(doubles, [doubles, numbers])
         pick = cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.avx512.permvar.df.512")
-        builder.store(builder.fadd(sums, builder.call(pick, [table, leaves])), place).align = 8
+        leaves_at = context.make_array(leaf)(context, builder, args[5]).data
+        sums, place = _vector(context, builder, total, args[0], args[1], double)
+        for t in range(len(trees)):
+            where = builder.add(args[3], builder.mul(args[4], ir.Constant(i64, t)))
+            table, _ = _vector(context, builder, value, args[2], where, double)
+            table.set_metadata("invariant.load", builder.module.add_metadata([]))
+            # Only the lowest 3 bits of each number count: 8 bytes, each shifted down to where they lie.
+            data = builder.gep(leaves_at, [builder.add(builder.add(args[1], args[6]), ir.Constant(i64, t * LANES))])
+            bytes_ = builder.load(builder.bitcast(data, i64.as_pointer()))
+            bytes_.align = 1
+            leaves = builder.lshr(_splat(builder, bytes_), ir.Constant(numbers, list(range(0, 64, 8))))
+            sums = builder.fadd(sums, builder.call(pick, [table, leaves]))
+        builder.store(sums, place).align = 8
         return context.get_dummy_value()
 
-    return types.void(total, types.int64, value, types.int64, leaf), code
+    return types.void(total, types.int64, value, types.int64, types.int64, leaf, types.int64, trees), code
 
 
 def _add_looked_up_code(typing, total, r, table, first, place):  # type: ignore[no-untyped-def]
@@ -143,6 +205,8 @@ def _add_looked_up_code(typing, total, r, table, first, place):  # type: ignore[
     return types.void(total, types.int64, table, types.int64, place), code
 
 
+_find_leaf: Any = Later(lambda: extending.intrinsic(_find_leaf_code))
+_count_bits: Any = Later(lambda: extending.intrinsic(_count_bits_code))
 _add_leaves: Any = Later(lambda: extending.intrinsic(_add_leaves_code))
 _add_eight: Any = Later(lambda: extending.intrinsic(_add_eight_code))
 add_looked_up: Any = Later(lambda: extending.intrinsic(_add_looked_up_code))
@@ -215,13 +279,26 @@ def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset
 
 
 @compiled_loop
-def _first_left(s):  # type: ignore[no-untyped-def]
-    """Return the first leaf of a byte that is not struck out: the number of those struck out below it."""
-    one = np.uint8(1)
-    ones = np.uint8(s & ~(s + one))
-    ones = np.uint8(ones - ((ones >> one) & np.uint8(0x55)))
-    ones = np.uint8((ones & np.uint8(0x33)) + ((ones >> np.uint8(2)) & np.uint8(0x33)))
-    return np.uint8((ones + (ones >> np.uint8(4))) & np.uint8(0x0F))
+def _find_leaves(bins, planes, start, t, column, cut, mask, struck, leaf):  # type: ignore[no-untyped-def]
+    """Write the leaf of each row of a tile in one tree: the first that is not struck out."""
+    none, one = np.uint8(0), np.uint8(1)
+    for plane in range(planes - 1, -1, -1):
+        slot, place = t * planes + plane, np.uint8(PLANE * plane)
+        keep = none
+        for i in range(start[slot], start[slot + 1], 4):
+            j0, j1, j2, j3 = column[i], column[i + 1], column[i + 2], column[i + 3]
+            u0, u1, u2, u3 = cut[i], cut[i + 1], cut[i + 2], cut[i + 3]
+            m0, m1, m2, m3 = mask[i], mask[i + 1], mask[i + 2], mask[i + 3]
+            for r in range(LANES):
+                s = (m0 if bins[j0, r] > u0 else none) | (m1 if bins[j1, r] > u1 else none)
+                s |= (m2 if bins[j2, r] > u2 else none) | (m3 if bins[j3, r] > u3 else none)
+                struck[r] = s | (struck[r] & keep)
+            keep = np.uint8(255)
+        last = plane == planes - 1
+        for r in range(LANES):
+            s = struck[r]
+            found = np.uint8(_count_bits(np.uint8(s & ~np.uint8(s + one))) + place)
+            leaf[r] = leaf[r] if s == np.uint8(255) and not last else found
 
 
 @compiled_loop
@@ -232,46 +309,40 @@ def sum_leaves(bins, planes, start, column, cut, mask, value, outputs, margins):
     """
     n = len(margins)
     struck = np.empty(LANES, dtype=np.uint8)
-    leaf = np.empty(LANES, dtype=np.uint8)
+    leaves = np.empty((4, LANES), dtype=np.uint8)
+    leaf = leaves[0]
     total = np.empty(LANES, dtype=value.dtype)
-    none = np.uint8(0)
-    width = value.shape[1]
+    width, one = value.shape[1], np.uint64(1)
+    small = WIDE and width == PLANE
     for tile in range(len(bins)):
         b = bins[tile]
         rows = min(LANES, n - tile * LANES)
         for output in range(outputs):
             for r in range(LANES):
                 total[r] = 0
-            for t in range(output, len(value), outputs):
-                for plane in range(planes - 1, -1, -1):
-                    i, end = start[t * planes + plane], start[t * planes + plane + 1]
-                    more = False
-                    while i < end or not more:
-                        j0, j1, j2, j3 = column[i], column[i + 1], column[i + 2], column[i + 3]
-                        u0, u1, u2, u3 = cut[i], cut[i + 1], cut[i + 2], cut[i + 3]
-                        m0, m1, m2, m3 = mask[i], mask[i + 1], mask[i + 2], mask[i + 3]
-                        if more:
-                            for r in range(LANES):
-                                s = (m0 if b[j0, r] > u0 else none) | (m1 if b[j1, r] > u1 else none)
-                                struck[r] |= s | (m2 if b[j2, r] > u2 else none) | (m3 if b[j3, r] > u3 else none)
+            for t in range(output, len(value), outputs if not small else 4 * outputs):
+                if small:
+                    # Four trees at a time: sums are read and written once for all of them.
+                    several = min(4, (len(value) - t + outputs - 1) // outputs)
+                    for k in range(several):
+                        slot = np.uint64(t + k * outputs)
+                        i = start[slot]
+                        if start[slot + one] == i + 4:
+                            for r in range(0, LANES, _ABREAST):
+                                _find_leaf(leaves, k * LANES, b, r, column, cut, mask, i, (0, 1, 2, 3))
                         else:
-                            for r in range(LANES):
-                                s = (m0 if b[j0, r] > u0 else none) | (m1 if b[j1, r] > u1 else none)
-                                struck[r] = s | (m2 if b[j2, r] > u2 else none) | (m3 if b[j3, r] > u3 else none)
-                        i += 4
-                        more = True
-                    place = np.uint8(PLANE * plane)
-                    if plane == planes - 1:
-                        for r in range(LANES):
-                            leaf[r] = _first_left(struck[r]) + place
+                            for r in range(0, LANES, _ABREAST):
+                                _find_leaf(leaves, k * LANES, b, r, column, cut, mask, i, (0, 1, 2, 3, 4, 5, 6))
+                    if several == 4:
+                        for r in range(0, LANES, 8):
+                            _add_eight(total, r, value, t * width, outputs * width, leaves, 0, (0, 1, 2, 3))
                     else:
-                        for r in range(LANES):
-                            s = struck[r]
-                            leaf[r] = leaf[r] if s == np.uint8(255) else np.uint8(_first_left(s) + place)
-                if WIDE and width == PLANE:
-                    for r in range(0, LANES, 8):
-                        _add_eight(total, r, value, t * width, leaf)
-                elif WIDE:
+                        for k in range(several):
+                            for r in range(0, LANES, 8):
+                                _add_eight(total, r, value, (t + k * outputs) * width, 0, leaves, k * LANES, (0,))
+                    continue
+                _find_leaves(b, planes, start, t, column, cut, mask, struck, leaf)
+                if WIDE:
                     for group in range(width // 16):
                         for r in range(0, LANES, 8):
                             _add_leaves(total, r, value, t * width, leaf, group)
