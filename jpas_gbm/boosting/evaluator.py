@@ -366,8 +366,8 @@ class Evaluator:
             c = sheet.columns
             missing = np.zeros(len(c.feature), dtype=np.bool_)
             kernel.bin_tiles(
-                X, np.float32(sheet.tiny), c.feature, c.cut_start, c.cut_count, c.cuts, c.column_start, c.offset,
-                c.nan, c.zero, sheet.first, bins, missing,
+                X, np.float32(sheet.tiny), c.feature, c.cut_start, c.cut_count, c.cuts, c.trees, c.column_start,
+                c.offset, c.nan, c.zero, sheet.first, bins, missing,
             )  # fmt: skip
             if seen is not None:
                 seen.features.update(c.feature[missing].tolist())

@@ -37,8 +37,10 @@ CUTS = 255
 """Cuts of one column of bins; a feature with more takes several columns."""
 _ABREAST = 64
 """Rows of one instruction of a comparison."""
+_TREE = 128
+"""Fewer cuts of a feature than so many are searched by a tree in registers, where these are wide."""
 _ONE_BY_ONE = 160
-"""Up to so many cuts of a feature are compared one by one; more are searched by halving."""
+"""Else up to so many are compared one by one, and more are searched by halving."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -129,6 +131,47 @@ def _find_leaf_code(typing, leaf, to, bins, r, column, cut, mask, first, nodes):
     return types.void(leaf, types.int64, bins, types.int64, column, cut, mask, types.int64, nodes), code
 
 
+def _descend_code(typing, below, r, value, trees, at, levels):  # type: ignore[no-untyped-def]
+    """Set ``below[r + i]``, i < 16, to the number of cuts below ``value[r + i]``, by a search tree of cuts.
+
+    The tree of `levels`, a tuple, begins at `at` of the flat array `trees`: the root is its element 1, and the sons of
+    element k are 2 k and 2 k + 1. Whole levels lie in registers, where a permutation looks them up.
+    """
+
+    def code(context, builder, signature, args):  # type: ignore[no-untyped-def]
+        f32, i32, i64 = ir.FloatType(), ir.IntType(32), ir.IntType(64)
+        floats, numbers = ir.VectorType(f32, 16), ir.VectorType(i32, 16)
+        one_of = ir.FunctionType(floats, [floats, numbers])
+        two_of = ir.FunctionType(floats, [floats, numbers, floats])
+        pick_one = cgutils.get_or_insert_function(builder.module, one_of, "llvm.x86.avx512.permvar.sf.512")
+        pick_two = cgutils.get_or_insert_function(builder.module, two_of, "llvm.x86.avx512.vpermi2var.ps.512")
+
+        def part(place):  # type: ignore[no-untyped-def]
+            where = builder.add(args[4], ir.Constant(i64, place))
+            loaded, _ = _vector(context, builder, trees, args[3], where, f32, 16)
+            loaded.set_metadata("invariant.load", builder.module.add_metadata([]))
+            return loaded
+
+        x, _ = _vector(context, builder, value, args[2], args[1], f32, 16)
+        k = ir.Constant(numbers, [0] * 16)
+        for level in range(len(levels)):
+            parts = [part((1 << level) + 16 * i) for i in range(max(1, (1 << level) // 16))]
+            if len(parts) == 1:
+                cuts = builder.call(pick_one, [parts[0], k])
+            else:
+                cuts = builder.call(pick_two, [parts[0], k, parts[1]])
+            if len(parts) == 4:
+                later = builder.icmp_unsigned(">", k, ir.Constant(numbers, [31] * 16))
+                cuts = builder.select(later, builder.call(pick_two, [parts[2], k, parts[3]]), cuts)
+            right = builder.zext(builder.fcmp_ordered(">", x, cuts), numbers)
+            k = builder.or_(builder.add(k, k), right)
+        _, place = _vector(context, builder, below, args[0], args[1], i32, 16)
+        builder.store(k, place).align = 4
+        return context.get_dummy_value()
+
+    return types.void(below, types.int64, value, trees, types.int64, levels), code
+
+
 def _count_bits_code(typing, bits):  # type: ignore[no-untyped-def]
     """Return how many bits of a byte are set."""
     return bits(bits), lambda context, builder, signature, args: builder.ctpop(args[0])
@@ -205,6 +248,7 @@ def _add_looked_up_code(typing, total, r, table, first, place):  # type: ignore[
     return types.void(total, types.int64, table, types.int64, place), code
 
 
+_descend: Any = Later(lambda: extending.intrinsic(_descend_code))
 _find_leaf: Any = Later(lambda: extending.intrinsic(_find_leaf_code))
 _count_bits: Any = Later(lambda: extending.intrinsic(_count_bits_code))
 _add_leaves: Any = Later(lambda: extending.intrinsic(_add_leaves_code))
@@ -223,7 +267,9 @@ def loaded() -> bool:
 
 
 @compiled_loop
-def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset, nan, zero, first, bins, missing):  # type: ignore[no-untyped-def]
+def bin_tiles(  # type: ignore[no-untyped-def]
+    X, tiny, feature, cut_start, cut_count, cuts, trees, column_start, offset, nan, zero, first, bins, missing
+):  # fmt: skip
     """Fill columns of `bins` (tiles, columns, LANES) from `first` on; note in `missing` which features hold NaN.
 
     X is (n, f) float32, `feature` counts its columns; the other arrays are those of :class:`Columns`.
@@ -250,7 +296,16 @@ def bin_tiles(X, tiny, feature, cut_start, cut_count, cuts, column_start, offset
             a, count = cut_start[i], cut_count[i]
             for r in range(LANES):
                 below[r] = 0
-            if count <= _ONE_BY_ONE:
+            if WIDE and count < 16:
+                for r in range(0, LANES, 16):
+                    _descend(below, r, value, trees, i * _TREE, (0, 1, 2, 3))
+            elif WIDE and count < 64:
+                for r in range(0, LANES, 16):
+                    _descend(below, r, value, trees, i * _TREE, (0, 1, 2, 3, 4, 5))
+            elif WIDE and count < _TREE:
+                for r in range(0, LANES, 16):
+                    _descend(below, r, value, trees, i * _TREE, (0, 1, 2, 3, 4, 5, 6))
+            elif count <= _ONE_BY_ONE:
                 for c in range(a, a + count, 4):
                     c0, c1, c2, c3 = cuts[c], cuts[c + 1], cuts[c + 2], cuts[c + 3]
                     for r in range(LANES):
@@ -424,6 +479,9 @@ class Columns:
         Where the cuts of each begin, and how many it has.
     cuts : array of float32, shape (v,)
         Ascending; filled up with infinities to a power of 2 beyond their number, for searches by halving.
+    trees : array of float32, shape (u, 128)
+        Search trees of them: element k parts at the cut there, its sons are 2 k and 2 k + 1; of features with fewer
+        than 128 cuts.
     column_start : array of int32, shape (u + 1,)
         Where the columns of each feature begin.
     offset : array of int32, shape (w,)
@@ -436,6 +494,7 @@ class Columns:
     cut_start: np.ndarray
     cut_count: np.ndarray
     cuts: np.ndarray
+    trees: np.ndarray
     column_start: np.ndarray
     offset: np.ndarray
     nan: np.ndarray
@@ -520,12 +579,27 @@ def lay_columns(
         cut_start=starts.astype(np.int32),
         cut_count=count.astype(np.int32),
         cuts=filled_up,
+        trees=_search_trees(filled_up, starts, count),
         column_start=np.searchsorted(kinds[0], np.arange(len(known) + 1)).astype(np.int32),
         offset=offset.astype(np.int32),
         nan=_code(kinds[2], offset),
         zero=np.where(kinds[3] == NUMBER, NUMBER, _code(kinds[3], offset)).astype(np.int32),
     )
     return columns, column.ravel().astype(np.int32), (place % CUTS - 128).astype(np.int8)
+
+
+def _search_trees(cuts: np.ndarray, starts: np.ndarray, count: np.ndarray) -> np.ndarray:
+    """Return the cuts of each feature as a search tree of as many levels as :func:`bin_tiles` goes down."""
+    trees = np.full((len(starts), _TREE), np.inf, dtype=np.float32)
+    for tree, start, many in zip(trees, starts, count, strict=True):
+        if many < _TREE:
+            levels = 4 if many < 16 else 6 if many < 64 else 7
+            ascending = np.full((1 << levels) - 1, np.inf, dtype=np.float32)
+            ascending[:many] = cuts[start : start + many]
+            for level in range(levels):
+                step = 1 << (levels - 1 - level)
+                tree[1 << level : 2 << level] = ascending[step - 1 :: 2 * step]
+    return trees
 
 
 def _ranked(owner: np.ndarray, cut: np.ndarray, owners: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
