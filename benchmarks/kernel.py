@@ -135,14 +135,18 @@ def main() -> None:
     X = np.where(np.isnan(X), np.nanmedian(X, axis=0), X) if np.isnan(X).any() else X
     X = np.ascontiguousarray(X, dtype=np.float32)
     print(f"{len(X)} rows, {X.shape[1]} features, {given.repeat} repeats\n")
-    found = [margins_pair("P1, kept ensemble, 8 leaves", model.members, X, given.repeat, 50)]
+    found = [margins_pair("P1, kernel over LightGBM, kept ensemble, 8 leaves", model.members, X, given.repeat, 50)]
     for leaves, many, bar in ((15, 1, None), (31, 1, 15), (63, 1, 7), (31, 3, None)):
         options = BoostingOptions(rounds=given.rounds, patience=0, leaves=leaves, max_bin=127 if many == 1 else 255)
         grown = [train("lightgbm", X[i::many], y[i::many], n_classes=4, options=options) for i in range(many)]
         cuts = max(s.columns.cut_count.max() for s in Evaluator([b.reader() for b in grown])._sheets)
-        name = f"P1, {leaves} leaves, up to {cuts} cuts of a feature"
+        name = f"P1, kernel over LightGBM, {leaves} leaves, up to {cuts} cuts of a feature"
         found.append(margins_pair(name, [Member("plain", booster) for booster in grown], X, given.repeat, bar))
-    found.append(contributions_pair("P3, kept ensemble", model.members, X, given.repeat, 80))
+    found.append(
+        contributions_pair(
+            "P3, contributions by tables over LightGBM's, kept ensemble", model.members, X, given.repeat, 80
+        )
+    )
     if given.out:
         command = f"python benchmarks/kernel.py --rows {given.rows} --repeat {given.repeat} --rounds {given.rounds}"
         head = "| pair | trees | LightGBM, µs a row | ours, µs a row | ratio | bar | difference |"

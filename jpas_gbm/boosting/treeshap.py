@@ -23,7 +23,7 @@ from math import factorial
 import numpy as np
 
 from .backend import NUMBER, RIGHT, Forest, UnpackableError
-from .kernel import LANES, WIDE, add_looked_up, compiled_loop, pack
+from .kernel import LANES, PLANE, compiled_loop
 
 MOST_LEAVES = 8
 _SHARED = 8
@@ -120,6 +120,62 @@ def tabulate(forest: Forest, features: int) -> Tables:
 
 
 @dataclass(frozen=True, eq=False)
+class PackedTrees:
+    """Trees as lists of comparisons, for each byte of the bit vector of each tree.
+
+    Parameters
+    ----------
+    planes : int
+        Bytes of a bit vector.
+    start : array of int32, shape (t * planes + 1,)
+        Where the comparisons of each byte begin; their number is a multiple of 4, and not 0.
+    node : array of int32, shape (c,)
+        The node that each comparison is of; -1 for one that strikes nothing out.
+    mask : array of uint8, shape (c,)
+        Leaves struck out if the row goes right.
+    value : array, shape (t, l)
+        Values of the leaves from left to right; l is 8, or a multiple of 16 that holds the largest tree.
+    """
+
+    planes: int
+    start: np.ndarray
+    node: np.ndarray
+    mask: np.ndarray
+    value: np.ndarray
+
+
+def pack(forest: Forest) -> PackedTrees:
+    """Pack trees.
+
+    Parameters
+    ----------
+    forest : Forest
+
+    Returns
+    -------
+    PackedTrees
+    """
+    trees, planes = len(forest.leaves), -(-int(forest.leaves.max()) // PLANE)
+    first, size, order = forest.leaf_order()
+    value = np.zeros((trees, PLANE * (planes + planes % 2 if planes > 1 else 1)), dtype=forest.value.dtype)
+    value[np.repeat(np.arange(trees), forest.leaves), order] = forest.value
+    offsets = PLANE * np.arange(planes)
+    low = np.clip(first[:, None] - offsets, 0, PLANE)
+    high = np.clip((first + size)[:, None] - offsets, 0, PLANE)
+    masks = (1 << high) - (1 << low)
+    node, plane = np.nonzero(masks)
+    slot = forest.tree[node] * planes + plane
+    by_slot = np.argsort(slot, kind="stable")
+    count = np.bincount(slot, minlength=trees * planes)
+    room = np.maximum(4, 4 * -(-count // 4))
+    start = np.concatenate([[0], np.cumsum(room)]).astype(np.int32)
+    at = np.arange(len(slot)) - np.repeat(np.cumsum(count) - count, count) + np.repeat(start[:-1], count)
+    nodes, mask = np.full(start[-1], -1, dtype=np.int32), np.zeros(start[-1], dtype=np.uint8)
+    nodes[at], mask[at] = node[by_slot], masks[node, plane][by_slot]
+    return PackedTrees(planes, start, nodes, mask, value)
+
+
+@dataclass(frozen=True, eq=False)
 class Walk:
     """Packed trees on columns of bins: what the kernel takes.
 
@@ -127,7 +183,7 @@ class Walk:
     ----------
     planes : int
     start, column, cut, mask, value : array
-        As :class:`~jpas_gbm.boosting.kernel.PackedTrees`, with the column and the cut of each comparison.
+        As :class:`PackedTrees`, with the column and the cut of each comparison.
     outputs : int
     forest : Forest
         The trees.
@@ -294,13 +350,9 @@ def add_contributions(bins, column, cut, node_start, group_start, target, tree, 
                 for r in range(LANES):
                     total[r] = 0.0
                 for e in range(group_start[g0 + g], group_start[g0 + g + 1]):
-                    pattern, at = patterns[tree[e]], table_start[e]
-                    if WIDE:
-                        for r in range(0, LANES, 8):
-                            add_looked_up(total, r, table, at, pattern)
-                    else:
-                        for r in range(LANES):
-                            total[r] += table[at + pattern[r]]
+                    pattern, at = patterns[tree[e]], np.uint64(table_start[e])
+                    for r in range(LANES):
+                        total[r] += table[at + np.uint64(pattern[r])]
             where = target[g0 : g0 + count]
             for r in range(rows):
                 row = out[start + r]

@@ -15,10 +15,10 @@ import pytest
 
 from jpas_gbm.boosting import evaluator as evaluators
 from jpas_gbm.boosting import kernel
-from jpas_gbm.boosting.backend import UnpackableError, centred, get_backend
+from jpas_gbm.boosting.backend import NUMBER, UnpackableError, centred, get_backend
 from jpas_gbm.boosting.booster import Ensemble, Stage, StagedBooster
 from jpas_gbm.boosting.evaluator import Evaluator
-from jpas_gbm.boosting.kernel import CUTS, snapped
+from jpas_gbm.boosting.kernel import CUTS, LANES, bin_tiles, lay_columns, snapped
 from jpas_gbm.boosting.matrix import UnseenMissingWarning
 from jpas_gbm.model import Model
 
@@ -296,6 +296,24 @@ def test_compiled_code_is_of_these_sources(tmp_path, monkeypatch):
     source.write_text(Path(kernel.backend.__file__).read_text().replace("-3", "-4"))
     monkeypatch.setattr(kernel.backend, "__file__", str(source))
     assert named() != before
+
+
+@pytest.mark.parametrize("many", [1, 15, 63, 64, 127, 128, 300])
+def test_bins_are_numbers_of_cuts_below(many):
+    """By whatever way so many cuts of a feature are searched."""
+    cuts = np.unique(np.random.default_rng(many).normal(size=many).astype(np.float32))
+    none = np.full(len(cuts), NUMBER)
+    columns, column, _ = lay_columns(np.zeros(len(cuts), int), cuts, none, none, np.full(len(cuts), np.nan), 0.0)
+    x = np.concatenate([cuts, *(np.nextafter(cuts, np.float32(way)) for way in (-np.inf, np.inf)), [-np.inf, np.inf]])
+    bins = np.empty((1, len(columns.offset), LANES), dtype=np.int8)
+    bin_tiles(
+        x.astype(np.float32)[:, None], np.float32(0), columns.feature, columns.cut_start, columns.cut_count,
+        columns.cuts, columns.trees, columns.column_start, columns.offset, columns.nan, columns.zero, 0, bins,
+        np.zeros(1, dtype=np.bool_),
+    )  # fmt: skip
+    below = np.searchsorted(cuts, x.astype(np.float32))
+    for one in range(column.max() + 1):
+        assert np.array_equal(bins[0, one, : len(x)], np.clip(below - columns.offset[one], 0, CUTS) - 128)
 
 
 def test_few_rows_do_not_wait_for_the_compiler(members):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import warnings
 
-import numba
 import numpy as np
 import pytest
 from test_boosting_kernel import grown, hard_rows, of_text, text_tree
@@ -13,7 +12,6 @@ from test_boosting_kernel import grown, hard_rows, of_text, text_tree
 from jpas_gbm.boosting import evaluator as evaluators
 from jpas_gbm.boosting import treeshap
 from jpas_gbm.boosting.backend import UnpackableError
-from jpas_gbm.boosting.evaluator import Evaluator
 from jpas_gbm.boosting.matrix import UnseenMissingWarning
 
 NEAR = 1e-9
@@ -113,16 +111,6 @@ def test_tables_that_err_are_found_out(at_once, caplog, monkeypatch):
     with caplog.at_level(logging.INFO, logger="jpas_gbm"):
         assert np.array_equal(booster.contributions(X), by_library(booster, X))
     assert "contributions are made by lightgbm itself (those of tables differ by " in caplog.text
-
-
-def test_loads_one_by_one_give_the_same(at_once, monkeypatch):
-    """The loop for processors without gathering loads, not compiled."""
-    booster, X = grown()
-    expected = booster.contributions(X[:600])
-    monkeypatch.setattr(treeshap, "WIDE", False)
-    slow = getattr(treeshap.add_contributions, "py_func", treeshap.add_contributions)
-    monkeypatch.setattr(evaluators, "add_contributions", numba.njit(slow))
-    assert np.abs(Evaluator([booster.reader()]).contributions(X[:600], 0) + 0 - expected).max() == 0
 
 
 def test_small_batches_add_up(members):
