@@ -12,14 +12,13 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from judged import Figure, checksums, write_figures
+from judged import Figure, checksums, forget, kept, write_figures
 
 from jpas_gbm.adaptation.choosing import Entrant, score_entrant
 from jpas_gbm.adaptation.folds import Folds
@@ -71,8 +70,8 @@ class Bench:
         self.dataset, self.base, self.run = dataset, base, Run.start(seed, threads)
         self.rows, self.trees = dict[str, TrainingRows](), dict[str, dict]()
 
-    def probabilities(self, changes: dict[str, Any], way: Way) -> np.ndarray:
-        """Return the cross-fitted probabilities of target validation by a way under changed options."""
+    def probabilities(self, name: str, changes: dict[str, Any], way: Way) -> dict[str, np.ndarray]:
+        """Return, by the name of a step, the cross-fitted probabilities of target validation by it."""
         options = with_values(self.base, flat({"calibration": CALIBRATION} | changes), "a step")
         key = options.features.model_dump_json() + options.sky.model_dump_json()
         if key not in self.rows:
@@ -82,14 +81,7 @@ class Bench:
             self.rows[key] = make_rows(self.dataset, get_regime("ssda"), options, self.run)
         trees = self.trees.setdefault(key + options.domain.model_dump_json(), {})  # weights are of no tree's key
         folds = Folds((Stages(self.rows[key], options, self.run, trees),))
-        return score_entrant(Entrant(way, folds), lambda stages: ensemble(way, stages)).p
-
-
-def kept(path: Path, make: Callable[[], np.ndarray]) -> np.ndarray:
-    """Return what a run that was cut left at a path, or what is made now, and left there."""
-    if not path.is_file():
-        np.save(path, make())
-    return np.load(path)
+        return {name: score_entrant(Entrant(way, folds), lambda stages: ensemble(way, stages)).p}
 
 
 def main() -> None:
@@ -112,7 +104,7 @@ def main() -> None:
     for seed in range(given.seeds):
         bench, columns = Bench(dataset, base, seed, given.threads), {}
         for number, (name, changes, way) in enumerate(steps):
-            p = kept(given.out / f"kept-{seed}-{number}.npy", partial(bench.probabilities, changes, way))
+            p = kept(given.out / f"kept-{seed}-{number}.npz", partial(bench.probabilities, name, changes, way))[name]
             columns |= {f"{name}:{c}": p[:, i] for i, c in enumerate(dataset.scheme.classes)}
             print(seed, name, flush=True)
         val = dataset.target_rows("val")
@@ -133,8 +125,7 @@ def main() -> None:
         for one in (by.get((metric, name, first)) for metric in ("log_loss", "macro_f1")):
             words.append("" if one is None else f"{one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]")
         print(f"| {name} | {' | '.join(words)} |")
-    for path in given.out.glob("kept-*.npy"):
-        path.unlink()
+    forget(given.out)
 
 
 if __name__ == "__main__":

@@ -18,14 +18,14 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from judged import Figure, checksums, write_figures
+from judged import Figure, checksums, forget, kept, write_figures
 from sklearn.impute import SimpleImputer
 from sklearn.neural_network import MLPClassifier
 from sklearn.pipeline import make_pipeline
@@ -186,14 +186,6 @@ def own(regime: str, sides: Sides, seed: int, threads: int) -> Iterator[tuple[st
         yield name, finish(trained, replace(choice, kept=one), scores).probabilities(sides.judged, threads)
 
 
-def kept(path: Path, make: Callable[[], Iterable[tuple[str, np.ndarray]]]) -> dict[str, np.ndarray]:
-    """Return what a run that was cut, or of other models, left at a path; else what is made now, and left there."""
-    if not path.is_file():
-        np.savez(path, **dict(make()))
-    with np.load(path) as found:
-        return dict(found)
-
-
 def figures(part: str, names: list[str], rare: str) -> list[Figure]:
     """Return the figures of a part: of each model, and of those of the package less each that is named after it."""
     asked = [Figure(metric, name, part) for name in names for metric in ("log_loss", "macro_f1", f"f1:{rare}", "ece")]
@@ -249,8 +241,8 @@ def main() -> None:
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
     for one in write_figures(given.out, command, inputs, table, asked):
         print(f"{one.name:60s} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}] n {one.n}")
-    for path in () if given.keep else given.out.glob("kept-*.npz"):
-        path.unlink()
+    if not given.keep:
+        forget(given.out)
 
 
 if __name__ == "__main__":

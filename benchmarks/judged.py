@@ -16,7 +16,7 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -224,12 +224,37 @@ def write_figures(
     return figures
 
 
+def kept(
+    path: Path, make: Callable[[], Mapping[str, np.ndarray] | Iterable[tuple[str, np.ndarray]]]
+) -> dict[str, np.ndarray]:
+    """Return the arrays that a run that was cut left at a path, else those that are made now, and left there whole.
+
+    The name of the file tells what they depend on; :func:`forget` ends them when the report is written.
+    """
+    if not path.is_file():
+        found = dict(make())
+        path.parent.mkdir(parents=True, exist_ok=True)
+        begun = path.with_name(f".{path.name}")
+        np.savez(begun, **found)
+        begun.replace(path)
+    with np.load(path) as there:
+        return dict(there)
+
+
+def forget(folder: Path) -> None:
+    """Remove what :func:`kept` left in a folder, in files named ``kept-*.npz``."""
+    for path in folder.glob("kept-*.npz"):
+        path.unlink()
+
+
 def read_objects(folder: Path) -> pd.DataFrame:
     """Return the rows of a report."""
     for name in _TABLES:
         if (folder / name).is_file():
-            read = pd.read_csv if name.endswith("csv") else pd.read_parquet
-            return read(folder / name).fillna({"part": ""})
+            path = folder / name
+            # A column of empty parts would be read as numbers.
+            table = pd.read_csv(path, dtype={"part": str}) if path.suffix == ".csv" else pd.read_parquet(path)
+            return table.fillna({"part": ""})
     raise SystemExit(f"{folder}: there are figures and no {' or '.join(_TABLES)}.")
 
 

@@ -12,15 +12,17 @@ label. What is done is kept after each size and draw, and a run that was cut goe
 from __future__ import annotations
 
 import argparse
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from judged import Figure, checksums, write_figures
+from judged import Figure, checksums, forget, kept, write_figures
 from splus import SKY_WEIGHTS, of_labels
 
 import jpas_gbm as jg
 from jpas_gbm.surveys.catalogue import Catalogue
+from jpas_gbm.surveys.dataset import Dataset
 
 SOURCE, TARGET = ("sdss_galaxy.csv", "sdss_quasar.csv", "sdss_star.csv"), "skyserver_dr14.csv"
 FIT = {"boosting": {"learning_rate": 0.2, "rounds": 200}}
@@ -30,6 +32,11 @@ def plain_features(rows: Catalogue) -> np.ndarray:
     """Return magnitudes and the colours of neighbouring bands, (n, 9); NaN where a flux is not positive."""
     mag = -2.5 * np.log10(np.where(rows.flux > 0, rows.flux, np.nan))
     return np.concatenate([mag, mag[:, :-1] - mag[:, 1:]], axis=1)
+
+
+def of_regime(data: Dataset, regime: str, seed: int, rows: Catalogue) -> dict[str, np.ndarray]:
+    """Return, by the name of a regime that reads no label, its class probabilities of rows."""
+    return {regime: jg.fit(data, regime=regime, config=FIT, seed=seed, threads=1).probabilities(rows, 1)}
 
 
 def main() -> None:
@@ -48,23 +55,19 @@ def main() -> None:
     rows = data.target.take(judged)
     key = [f"{plate}-{mjd}-{fiber}" for plate, mjd, fiber in zip(*rows.key.values(), strict=True)]
     about = {"key": key, "object": rows.object_id, "fold": 0, "class": np.array(classes)[rows.label]}
-    kept = given.out / "parts.parquet"
-    tables = [part for _, part in pd.read_parquet(kept).groupby("part", sort=False)] if kept.is_file() else []
-    done, always = {part["part"].iloc[0] for part in tables}, dict[str, np.ndarray]()
+    tables, always = [], dict[str, np.ndarray]()
+    for regime in ("mocks-only", "uda"):
+        always |= kept(given.out / f"kept-{regime}-{seed}.npz", partial(of_regime, data, regime, seed, rows))
     X = plain_features(data.source_rows("train")), plain_features(data.target)
     known = np.flatnonzero(~judged & (np.asarray(data.target.label) >= 0))
     for size, draw in ((size, draw) for draw in draws for size in sizes):
-        if (part := f"{size} labels, draw {draw}") in done:
-            continue
-        for regime in () if always else ("mocks-only", "uda"):
-            always[regime] = jg.fit(data, regime=regime, config=FIT, seed=seed, threads=1).probabilities(rows, 1)
+        part = f"{size} labels, draw {draw}"
         chosen = np.random.default_rng([seed, 8, draw]).permutation(known)[:size]
         print(part, end=": ", flush=True)
-        found = of_labels(data, X, chosen, judged, FIT, (seed, seed + 10 * draw)) | always
+        make = partial(of_labels, data, X, chosen, judged, FIT, (seed, seed + 10 * draw))
+        found = kept(given.out / f"kept-{size}-{draw}-{seed}.npz", make) | always
         columns = {f"{name}:{c}": p[:, i] for name, p in found.items() for i, c in enumerate(classes)}
         tables.append(pd.DataFrame({**about, "part": part, **columns}))
-        given.out.mkdir(parents=True, exist_ok=True)
-        pd.concat(tables, ignore_index=True).to_parquet(kept, index=False)
     names = ["ssda", "uda", "mocks-only", "lightgbm: labels", *(f"lightgbm: both, x{w:g}" for w in SKY_WEIGHTS)]
     names.append("lightgbm: mocks")
     asked = []
@@ -76,7 +79,7 @@ def main() -> None:
     table = pd.concat(tables, ignore_index=True)
     for one in write_figures(given.out, f"{command} --draws {given.draws}", sums, table, asked, seed):
         print(f"{one.name} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]", flush=True)
-    kept.unlink()
+    forget(given.out)
 
 
 if __name__ == "__main__":

@@ -26,14 +26,15 @@ from __future__ import annotations
 import argparse
 import json
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 
 import lightgbm as lgb
 import numpy as np
 import pandas as pd
-from judged import Figure, checksums, write_figures
+from judged import Figure, checksums, forget, kept, write_figures
 from spectra import Chi2, softened, temperature
 
 import jpas_gbm as jg
@@ -324,24 +325,23 @@ def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) 
     classes, wanted = (("STAR", "GALAXY"), star_share) if field else (("QSO", "OTHER"), quasar_share)
     y, sizes = (rows["class"] == classes[0]).to_numpy(), list(map(int, given.labels.split(",")))
     out = given.out / ("few_labels" if field else "few_quasars")
-    kept, wants = out / "parts.parquet", [(size, draw) for draw in map(int, given.draws.split(",")) for size in sizes]
-    tables = [part for _, part in pd.read_parquet(kept).groupby("part", sort=False)] if kept.is_file() else []
-    done = {part["part"].iloc[0] for part in tables}
-    todo = [(size, draw) for size, draw in wants if f"{size} labels, draw {draw}" not in done]
-    if todo:
-        data, _ = mocked(given, rows, depth)
-        always = {
-            "uda": wanted(by_regime(data, given.sample, "uda", seed, fold)),
-            "half": by_half(data.target, y, seed),
-        }
+    data = cache(lambda: mocked(given, rows, depth)[0])  # made where a part is not kept
+
+    def always() -> Iterator[tuple[str, np.ndarray]]:
+        yield "uda", wanted(by_regime(data(), given.sample, "uda", seed, fold))
+        yield "half", by_half(data().target, y, seed)
         if not field:
-            always["mocks-only"] = wanted(by_regime(data, given.sample, "mocks-only", seed, None))
-    for size, draw in todo:
-        found = {name: wanted(values) for name, values in by_labels(data, fold, size, draw, seed).items()}
-        part = judged_table(rows["id"], fold, y, classes, always | found)
+            yield "mocks-only", wanted(by_regime(data(), given.sample, "mocks-only", seed, None))
+
+    def labelled(size: int, draw: int) -> dict[str, np.ndarray]:
+        return {name: wanted(values) for name, values in by_labels(data(), fold, size, draw, seed).items()}
+
+    begun, tables = f"kept-{given.rows}-{seed}", []
+    common = kept(out / f"{begun}.npz", always)
+    for size, draw in [(size, draw) for draw in map(int, given.draws.split(",")) for size in sizes]:
+        found = kept(out / f"{begun}-{size}-{draw}.npz", partial(labelled, size, draw))
+        part = judged_table(rows["id"], fold, y, classes, common | found)
         tables.append(part.assign(part=f"{size} labels, draw {draw}"))
-        out.mkdir(parents=True, exist_ok=True)
-        pd.concat(tables, ignore_index=True).to_parquet(kept, index=False)
     every, metrics = pd.concat(tables, ignore_index=True), ("accuracy", "log_loss", f"auc:{classes[0]}")
     names = [column.rpartition(":")[0] for column in every.columns if column.endswith(f":{classes[0]}")]
     parts = [f"{size} labels" for size in sizes]
@@ -352,7 +352,7 @@ def few_labels(given: argparse.Namespace, rows: pd.DataFrame, depth: pd.Series) 
     sums = checksums([given.data / "splus" / "splus_labelled.csv"], given.data)
     for one in write_figures(out, command, sums, every, asked, seed):
         print(f"{one.name} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}]", flush=True)
-    kept.unlink()
+    forget(out)
 
 
 def judged_table(
