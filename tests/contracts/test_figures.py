@@ -76,3 +76,37 @@ def test_what_is_not_there_is_named(judged, report):
         judged.score(table, judged.Figure("auc:Z", "good"), 0)
     with pytest.raises(SystemExit, match="lacks the column object"):
         judged.write_figures(folder, "", {}, table.drop(columns="object"), [])
+
+
+def test_what_a_cut_run_left_is_taken_up_and_nothing_half_written_is(judged, tmp_path):
+    made = []
+
+    def make(size):
+        for name in ("mocks", "both, x3"):
+            made.append(name)
+            yield name, np.full(3, size)
+
+    def cut():
+        yield "mocks", np.zeros(3)
+        raise KeyboardInterrupt
+
+    path = tmp_path / "report" / "kept-100.npz"
+    with pytest.raises(KeyboardInterrupt):
+        judged.kept(path, cut)
+    assert not path.exists()
+    first = judged.kept(path, lambda: make(1.5))
+    again = judged.kept(path, lambda: make(7.0))
+    assert made == ["mocks", "both, x3"] and list(again) == made
+    assert all(np.array_equal(again[name], first[name]) and (first[name] == 1.5).all() for name in made)
+    judged.forget(path.parent)
+    assert not list(path.parent.iterdir())
+    assert (judged.kept(path, lambda: make(7.0))["mocks"] == 7.0).all()
+
+
+@pytest.mark.filterwarnings("error")
+def test_a_report_without_parts_is_read_without_a_warning(judged, tmp_path):
+    table = pd.DataFrame({"key": [1, 2], "object": [1, 2], "part": "", "fold": 0, "class": ["A", "B"]})
+    table[["m:A", "m:B"]] = [[0.9, 0.1], [0.2, 0.8]]
+    judged.write_figures(tmp_path, "python x.py", {}, table, [judged.Figure("accuracy", "m")])
+    assert judged.read_objects(tmp_path)["part"].tolist() == ["", ""]
+    assert judged.check(tmp_path) == []
