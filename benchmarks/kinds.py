@@ -3,10 +3,11 @@
     python benchmarks/kinds.py --out reports/kinds [--rows 16000] [--seed 0] [--learn]
 
 Objects are the generator's own (J-PAS bands, r 17 to 22.5, four classes alike). Each kind of the usual population is
-left out of bases and training in turn; the rare kinds (``kinds`` of SimulateOptions) are in no training. Each model is
-judged on draws of the kind that it has not seen, and on held-out rows of the kinds that it has: probabilities as the
-trees give them, and tempered as models do (jpas_gbm/features/overlap.py), with half of the held-out rows to set limits
-and the others to judge. ``--learn`` learns the constants of the doubt, for each kind on the others.
+left out of bases and training in turn, and those that GROUPS puts together; the rare kinds (``kinds`` of
+SimulateOptions) are in no training. Each model is judged on draws of the kind that it has not seen, and on held-out
+rows of the kinds that it has: probabilities calibrated as those of models are, and tempered as models do
+(jpas_gbm/features/overlap.py), with half of the held-out rows to calibrate and to set limits, and the others to judge.
+``--learn`` learns the constants of the doubt, for each kind on the others.
 """
 
 from __future__ import annotations
@@ -20,10 +21,11 @@ from pathlib import Path
 import numpy as np
 from scipy.optimize import minimize
 
+from jpas_gbm.boosting.calibration import fit_calibrator
 from jpas_gbm.boosting.classifier import JpasClassifier
 from jpas_gbm.features.overlap import Overlap, learn_overlap
 from jpas_gbm.features.recipe import FeatureRecipe
-from jpas_gbm.options import FeatureOptions, SimulateOptions
+from jpas_gbm.options import CalibrationOptions, FeatureOptions, SimulateOptions
 from jpas_gbm.simulation.kinds import KIND, KINDS
 from jpas_gbm.simulation.observe import draw_shift, draw_tiles, mock_means, observe_mock
 from jpas_gbm.simulation.sources import Objects, Universe
@@ -35,6 +37,8 @@ BANDS, LIMITS = "jpas57", (17.0, 22.5)
 RARE = {
     "carbon star": 0.15, "accreting star": 0.15, "L dwarf": 0.15, "emission-line dwarf": 0.2, "red quasar": 0.2,
 }  # fmt: skip
+GROUPS = {"BAL and red quasars": ("BAL quasar", "red quasar"), "M and L dwarfs": ("M dwarf", "L dwarf")}
+"""Kinds that are left out together, too."""
 MOST = 600
 """Draws of a kind that are judged."""
 SURE = 0.9
@@ -104,12 +108,18 @@ def learn(train: Catalogue, seed: int):
     return recipe, trees, X
 
 
+def members(kind: str) -> set[str]:
+    """Return the kinds that a line of the report is about."""
+    name = kind.partition(",")[0]
+    return set(GROUPS.get(name, (name,)))
+
+
 def constants(models: dict[str, tuple[Overlap, Judged, dict[str, Judged]]], without: str) -> list[float]:
-    """Return the doubt per ln of misfit and of distance that is best for all kinds but one, 2 % of the weight each."""
+    """Return the doubt per ln of misfit and of distance that is best for kinds that one has no part in, 2 % each."""
     parts = []
-    for name, (overlap, common, kinds) in models.items():
+    for overlap, common, kinds in models.values():
         for kind, rows in {"": common, **kinds}.items():
-            if (kind or name) == without:
+            if kind and members(kind) & members(without):
                 continue
             beyond = overlap.beyond(rows.X, overlap.distances(rows.X)[:, 0])
             parts.append((overlap, rows, beyond, 0.98 / len(models) if not kind else 0.02))
@@ -125,15 +135,9 @@ def constants(models: dict[str, tuple[Overlap, Judged, dict[str, Judged]]], with
     return np.exp(found.x).tolist()
 
 
-def main() -> None:
-    """Leave each kind out, judge, and write the report."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--rows", type=int, default=16_000)
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--learn", action="store_true")
-    given = parser.parse_args()
-    began, sky, seed = time.time(), Sky(given.seed), given.seed
+def judged_models(given: argparse.Namespace, began: float) -> dict[str, tuple[Overlap, Judged, dict[str, Judged]]]:
+    """Return, by what each model lacks, its overlap, the held-out rows of kinds that it knows, and those of others."""
+    sky, seed = Sky(given.seed), given.seed
     usual, rare = Universe(sky.camera, LIMITS), Universe(sky.camera, LIMITS, kinds=RARE)
     objects = {
         name: drawn(universe, n, 1000 * seed + i)
@@ -143,30 +147,46 @@ def main() -> None:
         )
     }  # fmt: skip
     seen = {name: sky.observe(objects[name], np.random.default_rng([seed, 2])) for name in ("train", "held out")}
-    left_out = [name for name in KINDS[1:] if name not in RARE or name == "red quasar"]
+    alone = {name: (name,) for name in KINDS[1:] if name not in RARE or name == "red quasar"}
     models: dict[str, tuple[Overlap, Judged, dict[str, Judged]]] = {}
-    for leave in ("nothing", *left_out):
-        code = KIND.get(leave, -1)
-        recipe, trees, X = learn(seen["train"].take(objects["train"].kind != code), seed)
-        y = seen["train"].label[objects["train"].kind != code]
-        rows = seen["held out"].take(objects["held out"].kind != code)
+    for leave, lacks in {"nothing": (), **alone, **GROUPS}.items():
+        known = {name: ~np.isin(objects[name].kind, [KIND[one] for one in lacks]) for name in seen}
+        train, rows = (seen[name].take(known[name]) for name in seen)
+        recipe, trees, X = learn(train, seed)
         held = Judged(recipe.compute(rows).X, np.zeros(0), rows.label)
-        held.p = trees.predict_proba(held.X)
         half = np.arange(len(held.y)) % 2 == 0
-        overlap = learn_overlap(X, y, held.X[half], seed=seed, names=recipe.names)
+        margins = trees.margins(held.X)
+        calibrator, _ = fit_calibrator(margins[half], held.y[half], CalibrationOptions(), seed=seed)
+        held.p = calibrator.apply(margins)
+        overlap = learn_overlap(X, train.label, held.X[half], seed=seed, names=recipe.names)
         assert overlap is not None
         overlap = overlap.doubting(held.X[half], held.p[half], np.bincount(held.y[half]) + 1.0)
+        if leave == "nothing":
+            wanted = {f"{name}, rare": (name,) for name in RARE}
+        else:
+            wanted = {leave: lacks} | {f"{name}, both left out": (name,) for name in lacks if len(lacks) > 1}
         kinds = {}
-        for name in RARE if leave == "nothing" else (leave,):
-            pool = objects["usual kinds" if leave == name else "rare kinds"]
-            chosen = pool.take(np.flatnonzero(pool.kind == KIND[name])[:MOST])
+        for name, those in wanted.items():
+            pool = objects["rare kinds" if leave == "nothing" or "L dwarf" in lacks else "usual kinds"]
+            chosen = pool.take(np.flatnonzero(np.isin(pool.kind, [KIND[one] for one in those]))[:MOST])
             odd = sky.observe(chosen, np.random.default_rng([seed, 3]))
             features = recipe.compute(odd).X
-            kinds[name if leave == name else f"{name}, rare"] = Judged(
-                features, trees.predict_proba(features), odd.label
-            )
+            kinds[name] = Judged(features, calibrator.apply(trees.margins(features)), odd.label)
         models[leave] = overlap, Judged(held.X[~half], held.p[~half], held.y[~half]), kinds
         print(f"without {leave}: {time.time() - began:.0f} s", flush=True)
+    return models
+
+
+def main() -> None:
+    """Leave each kind out, judge, and write the report."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--rows", type=int, default=16_000)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--learn", action="store_true")
+    given = parser.parse_args()
+    began = time.time()
+    models = judged_models(given, began)
     write(given, models, time.time() - began)
 
 
