@@ -1,6 +1,6 @@
 """Real spectra that no model was trained on: classification by mocks made of spectra, against a χ² fit of templates.
 
-    python benchmarks/spectra.py DATA --out reports/spectra [--rows 60000] [--sets 2] [--folds 0,1,2,3,4]
+    python benchmarks/spectra.py DATA --out reports/spectra [--rows 60000] [--sets 2] [--keep DIR]
 
 DATA holds ``spectra/{redrock,pyhammer,boss,sdss,desi}`` and ``jpas/curves``. The real spectra (ZWARNING 0) are seen
 through the curves as they are (pixels of night-sky lines interpolated, as ``mocks`` does), and with J-PAS noise (five
@@ -10,12 +10,15 @@ folds by where they are from:
 plate 3655; plate 7102; DESI quasars; the other plates in two groups. For each fold, mocks are made of the templates and
 of the real spectra of the *other* folds (quasar vectors are fitted to those alone), a model learns from the mocks, and
 its temperature is that of the other folds. The prior is uniform over the four classes. The χ² fit has the redrock
-vectors over a grid of redshifts and the PyHammer templates, a floor of 3 %, and a temperature learnt in the same way.
+vectors over a grid of redshifts and the PyHammer templates, a floor of 3 %, the mean intergalactic medium, and a
+temperature learnt in the same way; the *plain* one has neither medium nor temperature: templates as they are, and
+exp(-χ²/2) of the best of each class.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -234,9 +237,12 @@ def learn(mocks: Catalogue, seed: int):
 
 
 class Chi2:
-    """The textbook method: vectors fitted at every redshift, stars at none; the best χ² of each class."""
+    """The textbook method: vectors fitted at every redshift, stars at none; the best χ² of each class.
 
-    def __init__(self, spectra, curves: Sequence[Curve], step: float = 0.0025) -> None:
+    With ``medium``, quasars stand behind the mean intergalactic medium; without it, templates are as they are.
+    """
+
+    def __init__(self, spectra, curves: Sequence[Curve], step: float = 0.0025, medium: bool = True) -> None:
         weights = band_operator(curves, WAVELENGTH)[0].T
         self.tables: list[tuple[int, np.ndarray]] = []
         for item in spectra:
@@ -258,31 +264,33 @@ class Chi2:
                 if first * (1 + z) > 3950 or last * (1 + z) < 9200:
                     continue
                 moved = np.stack([np.interp(WAVELENGTH / (1 + z), WAVELENGTH, row) for row in vectors])
-                if item.spectype == "QSO" and first < 1000:
+                if medium and item.spectype == "QSO" and first < 1000:
                     moved = moved * transmission(WAVELENGTH, np.array([z]))
                 kind = 2 if item.spectype == "GALAXY" else int(z < 2.1)
                 self.tables.append((kind, moved @ weights))
 
     def misfits(self, flux: np.ndarray, error: np.ndarray) -> np.ndarray:
         """Return the least χ² of each class, shape (n, 4)."""
+        good = np.isfinite(flux) & np.isfinite(error)
+        weight = np.where(good, 1.0 / np.hypot(error, FLOOR * np.abs(flux)), 0.0)
+        wanted = np.where(good, flux, 0.0) * weight
         out = np.full((len(flux), 4), np.inf)
-        for row, (f, e) in enumerate(zip(flux, error, strict=True)):
-            good = np.isfinite(f) & np.isfinite(e)
-            data, sigma = f[good], np.hypot(e[good], FLOOR * np.abs(f[good]))
-            wanted = data / sigma
-            total = wanted @ wanted
-            for kind, table in self.tables:
-                matrix = table[:, good] / sigma
-                if len(matrix) == 1:
-                    scale = max(float(matrix[0] @ wanted), 0.0) ** 2 / max(float(matrix[0] @ matrix[0]), 1e-300)
-                    chi2 = total - scale
+        for size in {len(table) for _, table in self.tables}:
+            kinds = np.array([kind for kind, table in self.tables if len(table) == size])
+            vectors = np.stack([table for _, table in self.tables if len(table) == size])
+            for row in range(len(flux)):
+                matrix = vectors * weight[row]
+                right = matrix @ wanted[row]
+                normal = matrix @ matrix.swapaxes(1, 2)
+                scale = np.sqrt(np.diagonal(normal, axis1=1, axis2=2)) + 1e-300
+                right = right / scale
+                if size == 1:
+                    gain = np.maximum(right[:, 0], 0.0) ** 2
                 else:
-                    normal = matrix @ matrix.T
-                    right = matrix @ wanted
-                    size = np.sqrt(np.diag(normal)) + 1e-300
-                    solved = np.linalg.lstsq(normal / np.outer(size, size), right / size, rcond=1e-10)[0]
-                    chi2 = total - float((right / size) @ solved)
-                out[row, kind] = min(out[row, kind], chi2)
+                    normal = normal / (scale[:, :, None] * scale[:, None, :])
+                    inverse = np.linalg.pinv(normal, rcond=1e-10, hermitian=True)
+                    gain = np.einsum("tk,tkl,tl->t", right, inverse, right)
+                np.minimum.at(out[row], kinds, wanted[row] @ wanted[row] - gain)
         return out
 
 
@@ -312,7 +320,7 @@ def across_folds(logits: dict[int, np.ndarray], real: Real) -> np.ndarray:
     own = np.stack([logits[fold][:, row] for row, fold in enumerate(real.fold.tolist())], axis=1)
     out = np.empty_like(own)
     for fold in logits:
-        others = (real.fold != fold) & np.isin(real.fold, list(logits))
+        others = real.fold != fold
         t = temperature(own[:, others].reshape(-1, 4), np.tile(real.label[others], len(own)))
         here = real.fold == fold
         out[:, here] = softened(own[:, here].reshape(-1, 4), t).reshape(len(own), -1, 4)
@@ -324,7 +332,7 @@ def blended(parts: Sequence[dict[int, np.ndarray]], real: Real) -> np.ndarray:
     own = [np.stack([of[fold][:, row] for row, fold in enumerate(real.fold.tolist())], axis=1) for of in parts]
     out = np.empty_like(own[0])
     for fold in parts[0]:
-        others = (real.fold != fold) & np.isin(real.fold, list(parts[0]))
+        others = real.fold != fold
         label = np.tile(real.label[others], len(out))
 
         def loss(logs: np.ndarray, others: np.ndarray = others, label: np.ndarray = label) -> float:
@@ -350,6 +358,49 @@ def real_spectra(data: Path) -> list[Path | str]:
     return [folder / "boss", folder / "sdss", f"QSO={folder / 'desi'}"]
 
 
+def chi2_logits(chi2: Chi2, states: Sequence[tuple[np.ndarray, np.ndarray]]) -> np.ndarray:
+    """Return -χ²/2 of the best fit of each class, less that of the best of all, shape (states, n, 4)."""
+    misfit = np.stack([-0.5 * chi2.misfits(*state) for state in states])
+    return np.maximum(misfit - misfit.max(axis=2, keepdims=True), -1e5)
+
+
+def models_say(tables, real: Real, spectra, curves, camera: Instrument, given) -> dict[str, dict[int, np.ndarray]]:
+    """Return logits of all rows by kind of mocks and fold, each (states, n, 4): means over the models of several sets.
+
+    No model of a fold has seen its spectra; that of the built-in mocks has seen none. What each says is kept in the
+    folder asked for, and read from there.
+    """
+    folds, began = np.unique(real.fold).tolist(), time.time()
+
+    def said(kind: str, s: int, fold: int | None) -> np.ndarray:
+        kept = given.keep and given.keep / f"{kind}-{given.rows}-{given.seed}-{s}-{fold}.npy"
+        if kept and kept.is_file():
+            return np.load(kept)
+        if fold is None:
+            mocks = builtin_mocks(camera, given.rows, given.seed)
+        else:
+            names = set(real.key[real.fold != fold].tolist())
+            mocks = made_mocks(spectra, names, curves, camera, given.rows, given.seed + 10 * s)
+        model = learn(mocks, given.seed + s)
+        values = np.stack([model(table) for table in tables])
+        if kept:
+            given.keep.mkdir(parents=True, exist_ok=True)
+            np.save(kept, values)
+        print(f"{kind} {s}, fold {fold}: {time.time() - began:.0f} s", flush=True)
+        return values
+
+    builtin = said("built-in", 0, None)[:, 0]
+    sets: dict[int, list[np.ndarray]] = {fold: [] for fold in folds}
+    for s, fold in itertools.product(range(given.sets), folds):
+        sets[fold].append(said("spectra", s, fold))
+    mean = {fold: np.mean(values, axis=0) for fold, values in sets.items()}
+    return {
+        "spectra": {fold: values[:, 0] for fold, values in mean.items()},
+        "untempered": {fold: values[:, 1] for fold, values in mean.items()},
+        "built-in": dict.fromkeys(folds, builtin),
+    }
+
+
 def main() -> None:
     """Run the folds and write the report."""
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
@@ -357,10 +408,9 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--rows", type=int, default=60_000)
     parser.add_argument("--sets", type=int, default=2, help="Mock sets, each with a model of its own, averaged.")
-    parser.add_argument("--folds", default="0,1,2,3,4")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--keep", type=Path, help="Folder of what each model says: a run that was cut goes on.")
     given = parser.parse_args()
-    began = time.time()
     for colour, (n, scatter, error) in calibration(given.data).items():
         print(f"{colour} of {n} spectra less that of imaging scatters by {scatter:.3f} mag, errors say {error:.3f}")
     camera = load_instrument("jpas55")
@@ -372,38 +422,19 @@ def main() -> None:
     tables = [catalogue(flux, error, "jpas55") for flux, error in states]
     print(f"{len(real.key)} real spectra: {np.bincount(real.label)}; folds {np.bincount(real.fold)}", flush=True)
 
-    chi2 = Chi2(spectra, curves)
-    misfit = np.stack([-0.5 * chi2.misfits(*state) for state in states])
-    misfit = np.maximum(misfit - misfit.max(axis=2, keepdims=True), -1e5)
-    folds = [int(word) for word in given.folds.split(",")]
-    logits: dict[str, dict[int, np.ndarray]] = {name: {} for name in ("spectra", "untempered")}
-    logits["chi2"] = dict.fromkeys(folds, misfit)
-    builtin = learn(builtin_mocks(camera, given.rows, given.seed), given.seed)
-    plain = np.stack([builtin(table)[0] for table in tables])
-    logits["built-in"] = dict.fromkeys(folds, plain)
-    print(f"built-in done, {time.time() - began:.0f} s", flush=True)
-    for fold in folds:
-        names = set(real.key[real.fold != fold].tolist())
-        models = [
-            learn(made_mocks(spectra, names, curves, camera, given.rows, given.seed + 10 * s), given.seed + s)
-            for s in range(given.sets)
-        ]
-        both = np.stack([np.mean([model(table) for model in models], axis=0) for table in tables])
-        logits["spectra"][fold], logits["untempered"][fold] = both[:, 0], both[:, 1]
-        here = real.fold == fold
-        right = logits["spectra"][fold].argmax(axis=2)[:, here] == real.label[here]
-        print(f"fold {fold}: n {here.sum()}, {right[0].mean():.3f} as is, {right[1:].mean():.3f} noisy, "
-              f"{time.time() - began:.0f} s", flush=True)  # fmt: skip
+    fits = [chi2_logits(Chi2(spectra, curves, medium=medium), states) for medium in (True, False)]
+    logits = models_say(tables, real, spectra, curves, camera, given)
+    logits["chi2"] = dict.fromkeys(logits["spectra"], fits[0])
     p = {name: across_folds(of, real) for name, of in logits.items()}
     p["spectra and chi2"] = blended([logits["spectra"], logits["chi2"]], real)
-    write_report(given, real, p, sources, folds)
+    p["plain chi2"] = softened(fits[1].reshape(-1, 4), 1.0).reshape(fits[1].shape)
+    write_report(given, real, p, sources)
 
 
-def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence, folds: Sequence[int]) -> None:
+def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence) -> None:
     """Write one row for each judged object and state, and the figures that ``make figures-check`` computes anew."""
-    judged = np.isin(real.fold, folds)
     parts = []
-    for rows, labels in ((judged, ""), (judged & ~np.isin(real.key, DOUBTFUL), " without two doubtful labels")):
+    for rows, labels in ((real.fold >= 0, ""), (~np.isin(real.key, DOUBTFUL), " without two doubtful labels")):
         for draw in range(1 + DRAWS):
             part = pd.DataFrame({"key": real.key, "object": real.group, "fold": real.fold, "z": real.z})
             part["part"] = ("with J-PAS noise" if draw else "as they are") + labels
@@ -417,6 +448,7 @@ def write_report(given, real: Real, p: dict[str, np.ndarray], sources: Sequence,
     asked = [Figure(metric, name, part) for part in states for name in p for metric in METRICS]
     asked += [Figure(f"recall:{cls}", "spectra", part) for part in states for cls in CLASSES]
     pairs = [("spectra", "chi2"), ("spectra", "built-in"), ("spectra", "untempered"), ("spectra and chi2", "chi2")]
+    pairs += [("spectra", "plain chi2"), ("spectra and chi2", "plain chi2")]
     asked += [Figure(m, one, part, against=other) for part in states for one, other in pairs for m in METRICS[:2]]
     places = [Path(str(source).partition("=")[2] or str(source)) for source in sources]
     files = [path for place in places for path in place.iterdir() if path.suffix in (".fits", ".npz")]
