@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from .model import Model
 from .model_folder import CARD, FORM, ModelCard
 from .predictions import open_rows
 from .sealed import open_sealed
-from .store import dump_json, read_json, sha256
+from .store import Provenance, dump_json, read_json, sha256
 from .surveys.catalogue import Catalogue
 from .surveys.imaging import RADIUS
 from .surveys.positions import SkyIndex, made_here
@@ -98,7 +97,7 @@ def open_catalogue(
     return rows
 
 
-class MadeBy(TypedDict, total=False):
+class MadeBy(Provenance, total=False):
     """What a prediction file says of the model that made it, in a form that JSON can hold.
 
     Parameters
@@ -108,28 +107,17 @@ class MadeBy(TypedDict, total=False):
     classes, thresholds : sequence of str, sequence of float
     bands, photometry, features : sequence of str, str, mapping
         What it takes; the features by ``count`` and ``hash``.
-    version, made, seed, inputs : str, str, int, sequence
-        Of its provenance.
-    simulated : bool
-        Whether it, or what was predicted, is simulated.
-    magnitude : str
-        Which magnitude rows have.
+
+    Notes
+    -----
+    Of the model's :class:`~jpas_gbm.store.Provenance` are ``version``, ``made``, ``seed`` and ``inputs``;
+    ``simulated`` and ``magnitude`` are those of its data.
     """
 
-    regime: str | None
-    chosen: str | None
-    rule: str
     classes: Sequence[str]
     thresholds: Sequence[float]
     bands: Sequence[str]
     photometry: str
-    features: Mapping[str, Any] | None
-    version: str | None
-    made: str | None
-    seed: int | None
-    inputs: Any
-    simulated: bool
-    magnitude: str | None
 
 
 def about_model(model: Model) -> MadeBy:
@@ -143,7 +131,7 @@ def about_model(model: Model) -> MadeBy:
     -------
     MadeBy
     """
-    made: Mapping[str, Any] = model.card.get("provenance") or {}
+    made = model.card.get("provenance") or {}
     return {
         "regime": model.card.get("regime"),
         "chosen": model.card.get("chosen"),

@@ -16,10 +16,10 @@ from .features.redshifts import RedshiftDensity
 from .features.shift import DomainShift
 from .features.sky_sums import Reference
 from .sealed import Form
-from .store import damage, from_plain
+from .store import Provenance, damage, from_plain, magnitude_name
 from .surveys.labels import LabelledRows
 from .surveys.scheme import LabelScheme
-from .text import DASH, count, listed, magnitude_name
+from .text import DASH, count, listed
 
 Rule = Literal["argmax", "thresholds"]
 OPTIONAL: dict[str, tuple[str, Callable[[dict[str, np.ndarray]], Any]]] = {
@@ -80,7 +80,7 @@ class ModelCard(_SpeltCard, total=False):
         Between which rows trained.
     photometries, survey : sequence of str, str
         What the model takes.
-    provenance : mapping
+    provenance : Provenance
         Versions, seed, options and data.
     domain : mapping
         The domain report.
@@ -106,7 +106,7 @@ class ModelCard(_SpeltCard, total=False):
     magnitude_range: Sequence[float] | None
     photometries: Sequence[str]
     survey: str
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     domain: Mapping[str, Any]
     calibration: Mapping[str, Any]
     decision: Mapping[str, Any]

@@ -26,7 +26,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from .errors import BundleError, ConfigError
-from .store import damage, dump_json, from_plain, head_checksum, read_json, sha256, to_plain
+from .store import Json, damage, dump_json, from_plain, head_checksum, read_json, sha256, to_plain
 
 T = TypeVar("T")
 _MEND = "make it again or restore it."
@@ -243,7 +243,7 @@ def _write_head(path: Path, head: Mapping[str, Any], files: Mapping[str, Path]) 
     path.write_text(dump_json({**plain, "checksum": _head_checksum(plain)}), encoding="utf-8")
 
 
-def _read_head(path: Path) -> dict[str, Any]:
+def _read_head(path: Path) -> dict[str, Json]:
     head = read_json(path)
     if not isinstance(head, dict):
         raise BundleError(f"{path}: is damaged (it holds no mapping). Restore it, or make it again.")
@@ -358,7 +358,7 @@ def check_checksums(folder: str | Path, expected: Mapping[str, str]) -> None:
         _check_file(Path(folder), name, FileMark(checksum))
 
 
-def seal_companion(path: Path, about: Mapping[str, Any], *files: Path) -> None:
+def seal_companion(path: Path, about: Mapping[str, object], *files: Path) -> None:
     """Write the JSON companion of finished files, with their checksums and its own.
 
     Parameters
@@ -373,7 +373,7 @@ def seal_companion(path: Path, about: Mapping[str, Any], *files: Path) -> None:
     _write_head(path, about, {file.name: file for file in files})
 
 
-def read_companion(path: str | Path, *files: str | Path) -> dict[str, Any]:
+def read_companion(path: str | Path, *files: str | Path) -> dict[str, Json]:
     """Read a companion that :func:`seal_companion` wrote, or an older version before there were checksums.
 
     Parameters

@@ -7,12 +7,11 @@ import hashlib
 import json
 import os
 import platform
-import re
 import stat
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypedDict, TypeVar, cast
 
 import numpy as np
 
@@ -24,6 +23,8 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 T = TypeVar("T")
+Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
+"""What a JSON file holds."""
 
 _BLOCK = 1 << 20
 _LARGEST_JSON = 1 << 26
@@ -201,7 +202,7 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
     return _ADAPTERS.get(kind) or _ADAPTERS.setdefault(kind, TypeAdapter(kind))
 
 
-def to_plain(result: Any) -> dict[str, Any]:
+def to_plain(result: Any) -> dict[str, Json]:
     """Return a dataclass, and the dataclasses in it, as what JSON holds.
 
     Parameters
@@ -213,7 +214,7 @@ def to_plain(result: Any) -> dict[str, Any]:
     dict
         By the names of the fields.
     """
-    plain: dict[str, Any] = _adapter(type(result)).dump_python(
+    plain: dict[str, Json] = _adapter(type(result)).dump_python(
         result, mode="json", by_alias=True, fallback=_plain, warnings="none"
     )
     return plain
@@ -327,18 +328,8 @@ def folder_checksums(folder: str | Path) -> dict[str, str]:
     return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-_LIBRARIES = (
-    "numpy",
-    "pandas",
-    "pyarrow",
-    "scikit-learn",
-    "lightgbm",
-    "xgboost-cpu",
-    "xgboost",
-    "catboost",
-    "astropy",
-    "optuna",
-)
+_LIBRARIES: tuple[str, ...] = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
+_LIBRARIES += ("catboost", "astropy", "optuna")
 
 
 def library_versions() -> dict[str, str]:
@@ -370,14 +361,72 @@ def made_now() -> str:
     return now.isoformat(timespec="seconds")
 
 
+class AsMapping:
+    """Makes a record take any mapping for a field that a TypedDict describes, and keep what that does not name."""
+
+    def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
+        return handler(dict[str, Any])
+
+
+class Provenance(TypedDict, total=False):
+    """How a result was made.
+
+    Parameters
+    ----------
+    software, version, python, made : str
+        The time is UTC, ISO 8601.
+    libraries, inputs : mapping of str to str
+        Versions by library; checksums of the files that were read by name.
+    seed, options : int, mapping
+        As they were resolved; the verb's own model of options reads them.
+    data, model : Provenance
+        Of the data set and of the model that went in.
+    simulated : bool
+        Whether the data say so of themselves.
+    notes : sequence of str
+        What a person should know of the rows.
+    magnitude : str or None
+        Band and survey of the rows' magnitude.
+    regime, chosen, rule, features : str, str, str, mapping
+        Of a model: how it was trained, what was kept, how it decides, and what it takes.
+    about, drift, shift : mapping
+        What a study varies, how the sky differs from what trained, what a simulation drew.
+    """
+
+    software: str
+    version: str | None
+    python: str
+    libraries: Mapping[str, str]
+    made: str | None
+    seed: int | None
+    options: Mapping[str, Any]
+    inputs: Mapping[str, str] | None
+    data: Provenance
+    model: Provenance
+    simulated: bool
+    notes: Sequence[str]
+    magnitude: str | None
+    regime: str | None
+    chosen: str | None
+    rule: str
+    features: Mapping[str, Any] | None
+    about: Mapping[str, Json]
+    drift: Mapping[str, object]
+    shift: Mapping[str, object]
+
+
+Made = Annotated[Provenance, AsMapping()]
+"""A provenance as a field of a record."""
+
+
 def provenance(
     *,
     seed: int | None = None,
-    options: Mapping[str, Any] | None = None,
+    options: Mapping[str, Json] | None = None,
     inputs: Iterable[str | Path] = (),
-    **more: Any,
-) -> dict[str, Any]:
-    """Describe how a result is being made, as a dictionary that JSON can hold.
+    **more: object,
+) -> Provenance:
+    """Describe how a result is being made, in a form that JSON can hold.
 
     Parameters
     ----------
@@ -395,7 +444,7 @@ def provenance(
     Provenance
         With `more`.
     """
-    return {
+    made: Provenance = {
         "software": "jpas-gbm",
         "version": __version__,
         "python": platform.python_version(),
@@ -404,8 +453,27 @@ def provenance(
         "seed": seed,
         "options": dict(options or {}),
         "inputs": {Path(path).name: sha256(path) for path in inputs},
-        **more,
     }
+    return cast(Provenance, {**made, **more})
+
+
+def magnitude_name(made: Provenance | None) -> str:
+    """Return what the magnitude of a result's rows is: band and survey.
+
+    Parameters
+    ----------
+    made : Provenance or None
+        Of a data set, or of a result of one.
+
+    Returns
+    -------
+    str
+        Such as ``r (Legacy Surveys)``; ``magnitude`` where the record does not tell.
+    """
+    made = made or {}
+    model = made.get("model") or {}
+    places = (made.get("data") or {}, model.get("data") or {}, made, model)
+    return next((str(one["magnitude"]) for one in places if one.get("magnitude")), "magnitude")
 
 
 def as_bytes(value: Any) -> bytes:
@@ -424,31 +492,3 @@ def as_bytes(value: Any) -> bytes:
     if value.dtype.kind in "OUS":
         return repr(value.astype(str).tolist()).encode()
     return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()
-
-
-def number_columns(path: str | Path) -> np.ndarray:
-    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over.
-
-    A line that begins with loglam or logwave names the first column: 10 is raised to it.
-
-    Parameters
-    ----------
-    path : path
-        Text in UTF-8; columns are parted by blanks, commas or semicolons.
-
-    Returns
-    -------
-    array of float64, shape (m, 2)
-        Lines that do not begin with two numbers are left out.
-    """
-    rows, text = [], Path(path).read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-        try:
-            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
-        except ValueError:
-            continue
-    table = np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
-    if re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
-        with np.errstate(over="ignore"):
-            table[:, 0] = 10.0 ** table[:, 0]
-    return table

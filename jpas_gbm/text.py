@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from html import escape
-from typing import Any
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 _ASCII = str.maketrans({MINUS: "-", DASH: "-"})
@@ -150,24 +149,6 @@ def count(n: int, singular: str, plural: str | None = None) -> str:
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
-def magnitude_name(record: Mapping[str, Any]) -> str:
-    """Return what the magnitude of a result's rows is: band and survey.
-
-    Parameters
-    ----------
-    record : mapping
-        The provenance of a data set, that of a result of one, or what a result says of itself.
-
-    Returns
-    -------
-    str
-        Such as ``r (Legacy Surveys)``; ``magnitude`` where the record does not tell.
-    """
-    made = record.get("provenance", record)
-    places = (made.get("data") or {}, (made.get("model") or {}).get("data") or {}, made, made.get("model") or {})
-    return next((str(one["magnitude"]) for one in places if one.get("magnitude")), "magnitude")
-
-
 def cut_words(cut: float | None, magnitude: str = "magnitude") -> str:
     """Return the magnitude cut in words.
 
@@ -176,7 +157,7 @@ def cut_words(cut: float | None, magnitude: str = "magnitude") -> str:
     cut : float, optional
         Faintest magnitude.
     magnitude : str
-        What :func:`magnitude_name` says of it.
+        What :func:`jpas_gbm.store.magnitude_name` says of it.
 
     Returns
     -------
@@ -218,29 +199,6 @@ def split_words(split: str) -> str:
         Such as ``validation``.
     """
     return {"val": "validation", "train": "training"}.get(split, split)
-
-
-def sample_words(n: int, cut: float | None, about: Mapping[str, Any]) -> str:
-    """Return which rows were scored: number, split, domain, cut.
-
-    Parameters
-    ----------
-    n : int
-        Rows.
-    cut : float, optional
-        Faintest magnitude.
-    about : mapping
-        What a result says of its rows.
-
-    Returns
-    -------
-    str
-        Without a full stop.
-    """
-    where = "mock" if about.get("domain") == "source" else "sky"
-    words = f"{count(n, f'{where} source')} of the {split_words(about.get('split', 'test'))} split, "
-    words += cut_words(cut, magnitude_name(about))
-    return words + ("" if about.get("imaging", True) else ", without imaging magnitude and morphology")
 
 
 def sentence(words: str) -> str:

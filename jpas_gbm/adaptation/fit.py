@@ -245,7 +245,8 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
         If the card does not say.
     """
     made = model.card.get("provenance") or {}
-    if not made.get("options") or made.get("seed") is None:
+    seed = made.get("seed")
+    if not made.get("options") or seed is None:
         raise FitError(
             "the model's card does not say with which options and seed it was fitted, so it cannot be fitted again. "
             "Fit the model with this version."
@@ -255,7 +256,7 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
     options["features"] = {"lean_colours": [], **options.get("features", {})}
     options["continuation"] = {n: of for n, of in options.get("continuation", {}).items() if n != "backend"}
     read = parse_options(FitOptions, options, "the model's card")
-    return for_regime(read, read.regime), int(made["seed"])
+    return for_regime(read, read.regime), int(seed)
 
 
 def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:

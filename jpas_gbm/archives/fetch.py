@@ -16,7 +16,7 @@ from ..atomic import atomic_folder
 from ..errors import ArchiveError, CatalogueError, ConfigError, OutputError, did_you_mean
 from ..run import Progress, claim_folder
 from ..sealed import Form, seal
-from ..store import provenance, sha256, to_plain
+from ..store import Made, Provenance, provenance, sha256, to_plain
 from ..surveys.columns import find_layout
 from ..surveys.conversion import position
 from ..surveys.positions import SkyIndex
@@ -78,7 +78,7 @@ class Fetched:
         The catalogue first.
     empty_tiles : tuple of int
         Tiles that were asked for and have no rows.
-    provenance : dict
+    provenance : Provenance
     out : str
         The folder; empty in a dry run.
     bytes : int
@@ -90,7 +90,7 @@ class Fetched:
     mode: str
     parts: tuple[Part, ...]
     empty_tiles: tuple[int, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Made = field(default_factory=Provenance)
     out: str = ""
     bytes: int = 0
 

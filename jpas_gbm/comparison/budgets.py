@@ -18,7 +18,7 @@ from ..store import read_record, to_plain, write_json
 from ..text import aligned, cell, html_table, title
 from .comparison import Interval, measured, with_decided
 from .evaluation import RegimeResult
-from .judged_rows import uses_labels
+from .judged_rows import About, Told, uses_labels
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -153,7 +153,7 @@ class BudgetCurve:
         For each regime, other regime, figure and budget.
     notes : tuple of str
         Fits that could not be made.
-    about : mapping
+    about : About
         Resamples, confidence, provenance.
     """
 
@@ -164,7 +164,7 @@ class BudgetCurve:
     points: tuple[BudgetPoint, ...]
     savings: tuple[Saving, ...] = ()
     notes: tuple[str, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Told = field(default_factory=About)
 
     def __repr__(self) -> str:
         """Return macro-F1 of each regime and budget in a few lines."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from ..config import options_of
 from ..errors import ConfigError, DatasetError, FitError
 from ..inputs import open_model
 from ..model import Model
+from ..model_folder import ModelCard
 from ..options import REGIMES, FitOptions
 from ..run import Progress, Run, claim_folder, claim_room
 from ..scores.bootstrap import LEVEL, RESAMPLES
@@ -32,6 +33,7 @@ from .comparison import Comparison, compare_regimes, run_fingerprint
 from .evaluation import CUT, Evaluation, RegimeResult, RunStore, evaluate_model
 from .exhibits import MOCKS_ALONE, exhibits_of
 from .judged_rows import (
+    About,
     brighter,
     held_out,
     label_order,
@@ -395,11 +397,11 @@ def compare_dataset(
         )
 
 
-def _verdicts(results: Iterable[RegimeResult]) -> dict[str, dict[str, Any]]:
+def _verdicts(results: Iterable[RegimeResult]) -> dict[str, ModelCard]:
     """Return what each run's card says of its own choice, notes and guard."""
     wanted = ("chosen", "verdict", "notes", "decision")
     cards = {one.name: dict(one.card) for one in results}
-    return {run: {name: card[name] for name in wanted if name in card} for run, card in cards.items()}
+    return {run: cast(ModelCard, {n: card[n] for n in wanted if n in card}) for run, card in cards.items()}
 
 
 def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
@@ -483,7 +485,7 @@ def label_budgets(
     kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}
     points, savings = budget_points(kept, rows.label, rows.object_id, classes, regimes, sizes, n_bootstrap, run.seed)
     made = provenance(seed=run.seed, options=options.model_dump(mode="json"), data=dataset.provenance)
-    about = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
+    about: About = {"split": split, "resamples": n_bootstrap, "level": LEVEL, "draws": draws, "provenance": made}
     curve = BudgetCurve(tuple(classes), cut, len(rows), sizes, points, savings, tuple(notes), about)
     if out is not None:
         curve.save(out, overwrite=True)

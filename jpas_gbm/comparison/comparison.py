@@ -18,8 +18,8 @@ from ..errors import DatasetError
 from ..options import FitOptions
 from ..run import claim_room
 from ..scores.bootstrap import RESAMPLES, Difference, Replicates, differences
-from ..store import from_plain, read_json, to_plain, write_json
-from ..text import aligned, cell, html_table, magnitude_name, title
+from ..store import from_plain, magnitude_name, read_json, to_plain, write_json
+from ..text import aligned, cell, html_table, title
 from .evaluation import (
     CURVES,
     CUT,
@@ -27,6 +27,7 @@ from .evaluation import (
     RegimeResult,
     evaluate_runs,
 )
+from .judged_rows import About, Told
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -125,7 +126,7 @@ class Comparison:
         Each two of them.
     evaluations : tuple of Evaluation
         Each regime and seed by itself.
-    about : mapping
+    about : About
         Resamples, confidence, provenance.
     """
 
@@ -136,7 +137,7 @@ class Comparison:
     rows: tuple[RegimeRow, ...]
     pairs: tuple[Pair, ...]
     evaluations: tuple[Evaluation, ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: Told = field(default_factory=About)
 
     def __repr__(self) -> str:
         """Return the main figures of each regime in a few lines."""
@@ -220,7 +221,9 @@ class Comparison:
         raise KeyError(f"{a} and {b} were not compared; the regimes are {', '.join(self.regimes)}")
 
     def _head(self) -> str:
-        cut = "" if self.cut is None else f" of {magnitude_name(self.about)} {self.cut:g} and brighter"
+        cut = (
+            "" if self.cut is None else f" of {magnitude_name(self.about.get('provenance'))} {self.cut:g} and brighter"
+        )
         seeds = ", ".join(map(str, self.rows[0].seeds))
         return f"{self.n_test:,} held-out rows{cut}; mean over training seeds {seeds}; 95 % intervals over objects"
 
@@ -324,7 +327,7 @@ def compare_regimes(
     n_bootstrap: int = RESAMPLES,
     seed: int = 0,
     z: np.ndarray | None = None,
-    about: Mapping[str, Any] | None = None,
+    about: About | None = None,
 ) -> Comparison:
     """Compare what models of several regimes and seeds said about the same rows.
 
@@ -366,7 +369,7 @@ def compare_regimes(
     rows, pairs = _regime_rows(with_decided(replicates, results, classes), results)
     counts = {name: first.figures.counts[name] for name in classes}
     each = tuple(replace(one, about={}) for one in evaluations)
-    record = {**first.about, **(about or {})}
+    record: About = {**first.about, **(about or {})}
     return Comparison(tuple(classes), first.cut, first.n_test, counts, rows, pairs, each, record)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -15,23 +15,24 @@ from ..model import Model
 from ..model_folder import ModelCard
 from ..run import claim_folder
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
-from ..scores.curves import curve_set
+from ..scores.curves import CurveSet, curve_set
+from ..scores.losses import magnitude_bins, magnitude_edges
 from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
 from ..sealed import check_checksums
-from ..store import folder_checksums, provenance, read_json, write_json
+from ..store import AsMapping, Json, folder_checksums, magnitude_name, provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
 from ..surveys.labels import NOT_HELD_OUT
-from ..text import HEADLINE, aligned, cell, count, html_table, magnitude_name, title
+from ..text import HEADLINE, aligned, cell, count, html_table, title
 from .judged_rows import (
+    About,
     Domain,
     Extrapolation,
+    Told,
     brighter,
     extrapolation_lines,
     held_out,
-    magnitude_bins,
-    magnitude_edges,
     run_name,
     shown_redshifts,
 )
@@ -68,9 +69,9 @@ class Evaluation:
     rule : str
         The decision that validation chose: ``argmax`` (the figures at top level) or ``thresholds``
         (those under ``thresholded``).
-    about : mapping
-        Split, domain, resamples, confidence, provenance and whatever else is worth knowing.
-    curves : mapping
+    about : About
+        Split, domain, resamples, confidence, provenance.
+    curves : CurveSet
         As :func:`jpas_gbm.scores.curves.curve_set`; kept in a file of their own.
     """
 
@@ -81,8 +82,8 @@ class Evaluation:
     intervals: Mapping[str, Any]
     by_magnitude: Sequence[Mapping[str, Any]] = ()
     rule: str = "argmax"
-    about: Mapping[str, Any] = field(default_factory=dict)
-    curves: Mapping[str, Any] = field(default_factory=dict)
+    about: Told = field(default_factory=About)
+    curves: Annotated[CurveSet, AsMapping()] = field(default_factory=CurveSet)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "cut", None if self.cut == np.inf else self.cut)
@@ -184,9 +185,9 @@ class Evaluation:
         return replace(found, curves=read_json(curves)) if curves.is_file() else found
 
     def _head(self) -> str:
-        cut = "" if self.cut is None else f", {magnitude_name(self.about)} {self.cut:g} and brighter"
-        if limit := (self.about.get("train_brighter") or {}).get("magnitude"):
-            cut += f", fainter than the {limit:g} that trained"
+        cut = "" if self.cut is None else f", {magnitude_name(self.about.get('provenance'))} {self.cut:g} and brighter"
+        if limit := self.about.get("train_brighter"):
+            cut += f", fainter than the {limit['magnitude']:g} that trained"
         if used := self.about.get("rows_used_by_model"):
             return f"{self.regime}: {count(self.n_test, 'row')}{cut}, {NOT_HELD_OUT.format(used)}"
         return f"{self.regime}: {self.n_test:,} held-out rows{cut}"
@@ -205,7 +206,7 @@ class Evaluation:
         """
         rule = f"decision chosen on validation: {self.rule}"
         less = optional_lines(self.about.get("without_optional") or {})
-        less += extrapolation_lines(self.about.get("train_brighter") or {})
+        less += extrapolation_lines(self.about.get("train_brighter"))
         return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
 
 
@@ -220,7 +221,7 @@ def evaluate_runs(
     n_bootstrap: int = RESAMPLES,
     seed: int = 0,
     z: np.ndarray | None = None,
-    about: Mapping[str, Any] | None = None,
+    about: About | None = None,
 ) -> tuple[list[Evaluation], Replicates]:
     """Evaluate what several models said about the same rows, on the same resamples of objects.
 
@@ -239,7 +240,7 @@ def evaluate_runs(
         Number (0 for no interval) and seed of the resamples.
     z : array, shape (n,), optional
         Redshifts of the rows to show against redshift, NaN elsewhere.
-    about : mapping, optional
+    about : About, optional
         More to record.
 
     Returns
@@ -260,14 +261,12 @@ def evaluate_runs(
     kept = [replace(one, p=np.asarray(one.p)[keep]) for one in results]
     scorers = [Scorer.of(y, one.p, classes, one.thresholds, stratum, max(len(edges) - 1, 0)) for one in kept]
     replicates = replicate(scorers, None if groups is None else np.asarray(groups)[keep], n_bootstrap, seed)
-    record = {"left_out": int((~keep).sum()), "resamples": n_bootstrap, "level": LEVEL, **(about or {})}
+    record: About = {"left_out": int((~keep).sum()), "resamples": n_bootstrap, "level": LEVEL, **(about or {})}
     evaluations = []
     for i, (scorer, one) in enumerate(zip(scorers, kept, strict=True)):
         figures, intervals, bins = _scored(scorer, replicates, i, edges)
         curves = curve_set(y, one.p, classes, z)
-        evaluations.append(
-            Evaluation(one.regime, one.seed, cut, figures, intervals, bins, one.rule, dict(record), curves)
-        )
+        evaluations.append(Evaluation(one.regime, one.seed, cut, figures, intervals, bins, one.rule, record, curves))
     return evaluations, replicates
 
 
@@ -283,14 +282,13 @@ def _scored(
         prefix = f"by_magnitude.{s}."
         own = {name.removeprefix(prefix): name for name in intervals if name.startswith(prefix)}
         flat = {short: float(replicates.point[name][model]) for short, name in own.items()}
-        tree = nested({short: value if np.isfinite(value) else None for short, value in flat.items()})
+        told: dict[str, Json] = {short: value if np.isfinite(value) else None for short, value in flat.items()}
         counts = confusions["strata_confusion"][s].sum(axis=1)
-        for name, n in zip(scorer.classes, counts, strict=True):
-            tree["per_class"][name]["n"] = int(n)
+        told |= {f"per_class.{name}.n": int(n) for name, n in zip(scorer.classes, counts, strict=True)}
         head = {"lower": float(edges[s]), "upper": float(edges[s + 1]), "n": int(counts.sum())}
         spans = {short: intervals[name] for short, name in own.items()}
-        tree["common"], spans["common.f1"] = _common(replicates, model, prefix, scorer.classes, counts)
-        bins.append({**head, **tree, "intervals": spans})
+        told["common"], spans["common.f1"] = _common(replicates, model, prefix, scorer.classes, counts)
+        bins.append({**head, **nested(told), "intervals": spans})
     figures = point_figures(scorer)
     noise = replicates.draws[f"{NULL}.ece"][model]
     added = {"calibration.ece_noise": float(noise.mean()) if len(noise) else None}
@@ -354,7 +352,7 @@ def evaluate_model(
     # The data set is what joins the two domains: a model refuses another photometry than its target's.
     shown = (rows.without_imaging() if without_imaging else rows).replace(photometry=dataset.target.photometry)
     made = fitted.card.get("provenance", {})
-    about = {
+    about: About = {
         "split": split,
         "domain": domain,
         **_used(fitted, rows, domain),
@@ -371,10 +369,14 @@ def evaluate_model(
     given: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z, "cut": cut, "about": about}
     (found, *without), draws = evaluate_runs(results, *truth, classes=fitted.classes, **given)
     more = {} if bright is None else bright.facts(without.pop(0).__getitem__, draws)
-    return replace(found, about={**found.about, **more, **optional_figures(*without)})
+    return replace(found, about={**found.about, **more, **_forgetful(without)})
 
 
-def _used(fitted: Model, rows: Catalogue, domain: Domain) -> dict[str, int]:
+def _forgetful(without: Sequence[Evaluation]) -> About:
+    return {"without_optional": optional_figures(*without)} if without else {}
+
+
+def _used(fitted: Model, rows: Catalogue, domain: Domain) -> About:
     """Return how many of the rows that judge a model made it, where there are any."""
     known = fitted.known if domain == "target" else None
     used = 0 if known is None else known.among(rows.object_id)

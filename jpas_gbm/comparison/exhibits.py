@@ -17,10 +17,11 @@ from ..predictions import is_bare
 from ..scores.curves import binned_quantiles, curve_set
 from ..scores.losses import softmax
 from ..sealed import open_sealed
-from ..store import read_json, read_record, to_plain, write_json
+from ..store import Made, Provenance, magnitude_name, read_json, read_record, to_plain, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import FORM, Dataset
-from ..text import magnitude_name, source_word
+from ..surveys.preparation import DatasetSummary
+from ..text import source_word
 from .comparison import HEAD as COMPARISON
 from .comparison import Comparison
 from .evaluation import Evaluation, evaluate_model
@@ -182,19 +183,21 @@ class DataFacts:
 
     Parameters
     ----------
-    summary, quality, audit : mapping
+    summary : DatasetSummary or None
+        What it counts.
+    quality, audit : mapping
         As the data set saves them.
     warnings : tuple of str
         Sentences for people.
-    provenance : mapping
+    provenance : Provenance
         As the data set saves it.
     """
 
-    summary: Mapping[str, Any] = field(default_factory=dict)
+    summary: DatasetSummary | None = None
     quality: Mapping[str, Any] = field(default_factory=dict)
     audit: Mapping[str, Any] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Made = field(default_factory=Provenance)
 
     @classmethod
     def load(cls, folder: str | Path) -> DataFacts:
@@ -216,7 +219,7 @@ class DataFacts:
             If it is no whole data set.
         """
         head = open_sealed(folder, FORM).head
-        return cls(head.summary.to_dict(), head.quality, head.audit, head.warnings, head.provenance)
+        return cls(head.summary, head.quality, head.audit, head.warnings, head.provenance)
 
     @classmethod
     def of(cls, dataset: Dataset) -> DataFacts:
@@ -233,7 +236,7 @@ class DataFacts:
             As they would be saved.
         """
         quality, audit = dataset.quality.to_dict(), dataset.audit.to_dict()
-        return cls(dataset.summary().to_dict(), quality, audit, tuple(dataset.warnings), dict(dataset.provenance))
+        return cls(dataset.summary(), quality, audit, tuple(dataset.warnings), dataset.provenance)
 
 
 @dataclass(frozen=True)
@@ -313,7 +316,7 @@ class Exhibits:
             Whether what is there may be replaced.
         """
         parts: dict[str, Any] = {part: getattr(self, part) for part in _RECORDS}
-        plain = {part: to_plain(one) for part, one in parts.items() if one is not None}
+        plain: dict[str, Any] = {part: to_plain(one) for part, one in parts.items() if one is not None}
         plain["redshift"] = {run: to_plain(one) for run, one in self.redshift.items()}
         plain["mocks"] = {} if self.mocks is None else self.mocks.to_dict()
         plain["cards"] = dict(self.cards)

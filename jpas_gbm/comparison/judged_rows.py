@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Annotated, Literal, TypedDict
 
 import numpy as np
 
@@ -12,70 +12,52 @@ from ..adaptation.fit import fit, fitted_with
 from ..adaptation.rows import get_regime
 from ..errors import DatasetError
 from ..model import Model
+from ..model_folder import ModelCard
 from ..run import Run
 from ..scores.bootstrap import Replicates, differences
+from ..store import AsMapping, Provenance, magnitude_name
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
+from ..text import count, cut_words, split_words
+
+Domain = Literal["target", "source"]
+LimitFacts = TypedDict(
+    "LimitFacts",
+    {
+        "magnitude": float,
+        "labels": int,
+        "of": int,
+        "with all labels": Mapping[str, float | None],
+        "less": Mapping[str, Sequence[float | None]],
+    },
+)
+
+
+class About(TypedDict, total=False):
+    """What a result says of its rows and of how it was made.
+
+    ``left_out`` rows are too faint, ``rows_used_by_model`` are not held out; ``resamples`` are of objects, ``level`` is
+    the confidence of intervals, ``draws`` are of labels; ``verdicts`` hold by run what its card says of its choice.
+    """
+
+    split: str
+    domain: Domain
+    imaging: bool
+    left_out: int
+    resamples: int
+    draws: int
+    level: float
+    rows_used_by_model: int
+    train_brighter: LimitFacts
+    without_optional: Mapping[str, float | None]
+    verdicts: Mapping[str, ModelCard]
+    provenance: Provenance
+
+
+Told = Annotated[About, AsMapping()]
+"""The same as a field of a record."""
 
 _LABELLED = (0, 1)  # train and validation
-Domain = Literal["target", "source"]
-_BIN_WIDTH = 0.5
-_FEWEST_IN_BIN = 100
-
-
-def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:
-    """Return the edges of magnitude bins, multiples of `width`, that hold `fewest` rows or more each.
-
-    Parameters
-    ----------
-    mag : array, shape (n,)
-        Magnitudes; NaN counts nowhere.
-    width : float
-        Width of a bin before sparse ones are merged with the next fainter.
-    fewest : int
-        Least number of rows in a bin.
-
-    Returns
-    -------
-    array, shape (bins + 1,)
-        Empty where no magnitude is known.
-    """
-    mag = np.asarray(mag, dtype=np.float64)
-    mag = mag[np.isfinite(mag)]
-    if not len(mag):
-        return np.empty(0)
-    first, last = np.floor(mag.min() / width), np.ceil(mag.max() / width)
-    edges = width * np.arange(first - (mag.min() == first * width), last + 1)
-    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
-    counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
-    kept, waiting = [edges[0]], 0
-    for upper, count in zip(edges[1:], counts, strict=True):
-        waiting += count
-        if waiting >= fewest:
-            kept.append(upper)
-            waiting = 0
-    if waiting:
-        kept[len(kept) - 1 if len(kept) > 1 else 1 :] = [edges[-1]]
-    return np.array(kept)
-
-
-def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
-    """Return the bin of each magnitude, lower < m <= upper; -1 for none.
-
-    Parameters
-    ----------
-    mag, edges : array, shape (n,) and (b + 1,)
-        Magnitudes, and rising ones.
-
-    Returns
-    -------
-    array of int, shape (n,)
-        From 0.
-    """
-    if len(edges) < 2:
-        return np.full(len(mag), -1, dtype=np.int64)
-    place = np.searchsorted(edges, mag, side="left") - 1
-    return np.where(np.isfinite(mag) & (place < len(edges) - 1), place, -1)
 
 
 def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
@@ -222,7 +204,7 @@ class Extrapolation:
         bright = brighter(mag, cut)
         return bright & fainter(mag, self.magnitude, bright)
 
-    def facts(self, figure: Callable[[str], float | None], draws: Replicates) -> dict[str, object]:
+    def facts(self, figure: Callable[[str], float | None], draws: Replicates) -> About:
         """Return what is kept of it.
 
         Parameters
@@ -239,8 +221,16 @@ class Extrapolation:
         """
         less = differences(draws.mean([0]), draws.mean([1]))
         gap = {name: [less[name].difference, *(less[name].interval or (None, None))] for name in _TOLD}
-        own = {"magnitude": self.magnitude, "labels": self.labels, "of": self.of}
-        return {"train_brighter": {**own, "with all labels": {n: figure(n) for n in _TOLD}, "less": gap}}
+        known = {name: figure(name) for name in _TOLD}
+        return {
+            "train_brighter": {
+                "magnitude": self.magnitude,
+                "labels": self.labels,
+                "of": self.of,
+                "with all labels": known,
+                "less": gap,
+            }
+        }
 
 
 _TOLD = ("log_loss", "macro.f1")
@@ -289,13 +279,12 @@ def taught_bright(
     return again, Extrapolation(limit, seen, there, model)
 
 
-def extrapolation_lines(told: Mapping[str, object]) -> list[str]:
+def extrapolation_lines(told: LimitFacts | None) -> list[str]:
     """Return what to say of :meth:`Extrapolation.facts`.
 
     Parameters
     ----------
-    told : mapping
-        Empty where there is none.
+    told : LimitFacts or None
 
     Returns
     -------
@@ -305,7 +294,6 @@ def extrapolation_lines(told: Mapping[str, object]) -> list[str]:
     if not told:
         return []
     every, less = told["with all labels"], told["less"]
-    assert isinstance(every, Mapping) and isinstance(less, Mapping)
     words = []
     for name, title in zip(_TOLD, ("log loss", "macro-F1"), strict=True):
         d, lower, upper = less[name]
@@ -313,6 +301,29 @@ def extrapolation_lines(told: Mapping[str, object]) -> list[str]:
         words.append(f"{title} {every[name]:.4f}, {d:+.4f}{span} here")
     labels = f"{told['labels']:,} of {told['of']:,} labels, those not fainter than {told['magnitude']:g}"
     return [f"trained on {labels}; the same with all labels: {'; '.join(words)}"]
+
+
+def sample_words(n: int, cut: float | None, about: About) -> str:
+    """Return which rows were scored: number, split, domain, cut.
+
+    Parameters
+    ----------
+    n : int
+        Rows.
+    cut : float, optional
+        Faintest magnitude.
+    about : About
+        What a result says of its rows.
+
+    Returns
+    -------
+    str
+        Without a full stop.
+    """
+    where = "mock" if about.get("domain") == "source" else "sky"
+    words = f"{count(n, f'{where} source')} of the {split_words(about.get('split', 'test'))} split, "
+    words += cut_words(cut, magnitude_name(about.get("provenance")))
+    return words + ("" if about.get("imaging", True) else ", without imaging magnitude and morphology")
 
 
 def held_out(dataset: Dataset, split: str = "test", domain: Domain = "target") -> Catalogue:

@@ -16,24 +16,25 @@ from ..errors import BundleError, DatasetError
 from ..scores.losses import ABOVE, SlopeRows
 from ..scores.metrics import NULL, Scorer
 from ..sealed import read_arrays
+from ..store import Json
 
 
-def nested(values: Mapping[str, float | None]) -> dict[str, Any]:
+def nested(values: Mapping[str, Json]) -> dict[str, Json]:
     """Turn ``{'macro.f1': 1}`` into ``{'macro': {'f1': 1}}``: the layout of ``metrics.json``.
 
     Parameters
     ----------
-    values : mapping of str to float or None
-        Figures by dotted name.
+    values : mapping of str to Json
+        Figures, and what else is told, by dotted name.
 
     Returns
     -------
     dict
     """
-    tree: dict[str, Any] = {}
+    tree: dict[str, Json] = {}
     for name, value in values.items():
         *path, last = name.split(".")
-        at = tree
+        at: Any = tree
         for step in path:
             at = at.setdefault(step, {})
         at[last] = value
@@ -100,15 +101,13 @@ class Figures:
         -------
         dict
         """
-        tree = nested(self.values)
-        for name, n in self.counts.items():
-            tree["per_class"][name]["n"] = n
-        tree["calibration"] |= {"class": self.classes[0], "above": ABOVE, "n": self.slope_rows}
-        thresholded = tree.pop("thresholded", {})
+        beside: dict[str, Any] = {f"per_class.{name}.n": n for name, n in self.counts.items()}
+        beside |= {"calibration.class": self.classes[0], "calibration.above": ABOVE, "calibration.n": self.slope_rows}
         if self.thresholded is not None:
-            thresholded["confusion"] = list(map(list, self.thresholded))
+            beside["thresholded.confusion"] = list(map(list, self.thresholded))
+        tree = nested({**self.values, **beside})
         head = {"n_test": self.n_test, "classes": list(self.classes), "confusion": list(map(list, self.confusion))}
-        return head | tree | {"thresholded": thresholded, "notes": list(self.notes)}
+        return head | tree | {"thresholded": tree.pop("thresholded", {}), "notes": list(self.notes)}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> Figures:

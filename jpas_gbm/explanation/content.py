@@ -6,10 +6,11 @@ Arrays have NaN, and intervals are None, where there is no number; JSON has null
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import ConfigDict, Field
 
+from ..store import Made, Provenance
 from .blocks import Block, Interval, Line, Number, Numbers, Section
 from .interactions import BandPairs
 from .objects import ObjectFacts
@@ -440,5 +441,5 @@ class Content(Section):
     pairs: BandPairs | NotDefined | None = None
     objects: tuple[ObjectFacts, ...] = ()
     notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = Field(default_factory=dict, description="versions, command, inputs with their hashes")
+    provenance: Made = Field(default_factory=Provenance, description="versions, command, inputs with their hashes")
     arrays: dict[str, ArrayFacts] = Field(default_factory=dict, description="those of explanation.npz, by name")

@@ -32,8 +32,8 @@ from ..atomic import atomic_folder
 from ..errors import BundleError, ConfigError
 from ..run import claim_folder
 from ..sealed import read_arrays
-from ..store import dump_json, read_json, read_record, sha256, write_json
-from ..text import aligned, cell, count, cut_words, html_table, magnitude_name
+from ..store import dump_json, magnitude_name, read_json, read_record, sha256, write_json
+from ..text import aligned, cell, count, cut_words, html_table
 from .content import Content
 from .objects import ObjectFacts
 

@@ -22,6 +22,7 @@ from ..model import Model
 from ..output.hats import partition_file, write_about
 from ..output.writers import Column, Head, prediction_cards
 from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare, mixed_ids
+from ..store import Made, Provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.quality import QualityBit, QualityReport
 from ..surveys.reader import index_imaging
@@ -277,7 +278,7 @@ class Job:
     explain: str | None = None
     pair: str | Sequence[str] | None = None
     chunk_rows: int = CHUNK_ROWS
-    header: Mapping[str, object] = field(default_factory=dict)
+    header: Made = field(default_factory=Provenance)
     rows: int = 0
     folder: str = ""
     intervals: bool = False
@@ -404,7 +405,7 @@ _CARDS = {name: comment for name, comment in WHOLE.items() if name != "IDSUM"}
 """What is known of the whole before its last partition is done."""
 
 
-def head_of(columns: Sequence[Column], header: Mapping[str, object]) -> Head:
+def head_of(columns: Sequence[Column], header: Provenance) -> Head:
     """Return what is written of a partition besides its rows.
 
     Parameters
@@ -443,7 +444,7 @@ class Gathered:
     threshold: float
     folder: Path
 
-    def place(self, out: str | Path, header: Mapping[str, object], overwrite: bool) -> None:
+    def place(self, out: str | Path, header: Provenance, overwrite: bool) -> None:
         """Make a HATS catalogue of them; with a margin, a collection of both.
 
         Parameters
@@ -487,14 +488,13 @@ class Gathered:
         name: str,
         side: str,
         parts: Sequence[Partition],
-        header: Mapping[str, object],
+        header: Provenance,
         more: Mapping[str, object] | None = None,
     ) -> None:
         """Move the partitions of a catalogue into their place."""
-        full = [part for part in parts if part.tally.rows]
+        full, rows = [part for part in parts if part.tally.rows], sum(part.tally.rows for part in parts)
         (folder / "dataset").mkdir(parents=True, exist_ok=True)
         for part in full:
             os.replace(part.file, partition_file(folder, part.pixel))
         columns = next((part.columns for part in full), ())
-        rows = sum(part.tally.rows for part in full)
         write_about(folder, name, sorted(part.pixel for part in full), rows, head_of(columns, header), more)

@@ -22,7 +22,7 @@ from ..output.hats import HATS, write_hats
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns
 from ..run import Progress, claim_file, claim_folder, thread_count
-from ..store import provenance
+from ..store import Provenance, provenance
 from ..surveys.columns import ROW
 from ..surveys.formats.parquet import attributes
 from ..surveys.imaging import RADIUS
@@ -446,7 +446,7 @@ class _Stream:
                 writer.closing = closing
         return self._summary(out, tally, columns, drift)
 
-    def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> dict[str, object]:
+    def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> Provenance:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
         header = provenance(
@@ -459,7 +459,7 @@ class _Stream:
             notes=list(reader.table.notes),
         )
         tables = {Path(one).name: content_of(files_of(one)) for one in self.tables if isinstance(one, str | Path)}
-        header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **header["inputs"]}
+        header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **(header["inputs"] or {})}
         return header
 
     def _summary(

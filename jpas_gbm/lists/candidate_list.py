@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NamedTuple, Unpack
+from typing import TYPE_CHECKING, NamedTuple, Unpack
 
 import numpy as np
 
@@ -16,7 +16,7 @@ from ..inputs import about_model, check_samp, open_model, send_samp
 from ..model import Model
 from ..output.writers import probability_name, writer_class
 from ..run import Progress, Run, claim_file
-from ..store import provenance
+from ..store import Provenance, provenance
 from ..surveys.imaging import RADIUS
 from ..text import count
 from .conformal import NoiseSource, Weights, conformal_p_values, conformal_sets, covariate_weights
@@ -246,7 +246,7 @@ def _unfilled(
     chosen: _Chosen,
     classes: tuple[str, ...],
     notes: tuple[str, ...],
-    made: dict[str, Any],
+    made: Provenance,
 ) -> TargetList:
     """Return a list without its candidates."""
     return TargetList(

@@ -15,7 +15,7 @@ from ..errors import BundleError, ListError, did_you_mean
 from ..inputs import MadeBy
 from ..predictions import Predictions, id_checksum
 from ..sealed import read_companion
-from ..store import read_json
+from ..store import Json, Provenance, read_json
 from ..surveys.formats.several import spelt_out
 from ..surveys.recognition import read_table
 from ..surveys.tables import file_format, open_table
@@ -278,7 +278,7 @@ def as_frame(table: object) -> pd.DataFrame:
     return frame
 
 
-def find_model(model: MadeBy, places: Sequence[str | Path]) -> Path:
+def find_model(model: Provenance, places: Sequence[str | Path]) -> Path:
     """Return the model folder that a prediction file speaks of, by its card.
 
     Parameters
@@ -309,7 +309,7 @@ def find_model(model: MadeBy, places: Sequence[str | Path]) -> Path:
     )
 
 
-def _made(folder: Path, model: MadeBy) -> bool:
+def _made(folder: Path, model: Provenance) -> bool:
     try:
         card = read_json(folder / "card.json")
     except BundleError:
@@ -427,7 +427,7 @@ def column_numbers(table: pd.DataFrame, name: str, path: str | Path) -> np.ndarr
         ) from error
 
 
-def read_provenance(path: str | Path, rows: int | None = None) -> dict[str, Any] | None:
+def read_provenance(path: str | Path, rows: int | None = None) -> Provenance | None:
     """Return the provenance that a file of this package carries.
 
     Parameters
@@ -438,7 +438,7 @@ def read_provenance(path: str | Path, rows: int | None = None) -> dict[str, Any]
 
     Returns
     -------
-    dict or None
+    Provenance or None
         None where there is none to be read.
 
     Raises
@@ -452,37 +452,41 @@ def read_provenance(path: str | Path, rows: int | None = None) -> dict[str, Any]
         if kind == "FITS":
             from astropy.io import fits
 
-            return _parsed(fits.getheader(path, 1).get("PROVENAN"))
+            return _stated(fits.getheader(path, 1).get("PROVENAN"))
         if kind == "Parquet":
             import pyarrow.parquet as pq
 
-            return _parsed((pq.read_schema(path).metadata or {}).get(b"jpas_gbm"))
+            return _stated((pq.read_schema(path).metadata or {}).get(b"jpas_gbm"))
         if kind == "VOTable":
             from astropy.io.votable import parse
 
             infos = parse(path, verify="ignore").resources[0].infos
-            return _parsed(next((info.value for info in infos if info.name == "provenance"), None))
+            return _stated(next((info.value for info in infos if info.name == "provenance"), None))
         return _csv_provenance(path, rows)
     except (OSError, ValueError, IndexError, KeyError):
         return None
 
 
-def _parsed(text: str | bytes | None) -> dict[str, Any] | None:
-    value = json.loads(text) if text else None
-    return value if isinstance(value, dict) else None
+def _stated(text: str | bytes | None) -> Provenance | None:
+    return _mapping(json.loads(text)) if text else None
 
 
-def _csv_provenance(path: Path, rows: int | None) -> dict[str, Any] | None:
+def _mapping(value: Json) -> Provenance | None:
+    return cast(Provenance, value) if isinstance(value, dict) else None
+
+
+def _csv_provenance(path: Path, rows: int | None) -> Provenance | None:
     companion = path.with_name(path.name + ".json")
     if companion.is_file():
-        cards = read_companion(companion).get("cards") or {}
-        if rows is not None and str(cards.get("NROWS", rows)) != str(rows):
+        cards = read_companion(companion).get("cards")
+        if rows is not None and isinstance(cards, dict) and str(cards.get("NROWS", rows)) != str(rows):
             return None
-        return read_companion(companion, path).get("provenance")
+        return _mapping(read_companion(companion, path).get("provenance"))
     with open(path, encoding="utf-8", errors="replace") as stream:
         for line in stream:
             if not line.startswith("#"):
                 return None
             if line.startswith("# meta: "):
-                return (_parsed(line.removeprefix("# meta: ")) or {}).get("provenance")
+                told = json.loads(line.removeprefix("# meta: "))
+                return _mapping(told.get("provenance")) if isinstance(told, dict) else None
     return None

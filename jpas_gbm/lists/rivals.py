@@ -18,7 +18,7 @@ from ..model import Model
 from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
-from ..store import provenance, to_plain
+from ..store import Made, Provenance, provenance, to_plain
 from ..surveys.conversion import class_words
 from ..surveys.imaging import RADIUS
 from ..surveys.packing import as_text
@@ -145,7 +145,7 @@ class ListComparison:
     kinds : tuple of Kind
         Pairs of classes that differ, the most frequent first.
     notes : tuple of str
-    provenance : dict
+    provenance : Provenance
     """
 
     names: tuple[str, str]
@@ -159,7 +159,7 @@ class ListComparison:
     slices: tuple[Slice, ...]
     kinds: tuple[Kind, ...]
     notes: tuple[str, ...]
-    provenance: dict[str, Any]
+    provenance: Made
 
     def to_dict(self) -> dict[str, Any]:
         """Return what the JSON holds.
@@ -263,7 +263,7 @@ def compare_lists(
 
 
 def _judged(
-    we: _Side, they: _Side, tables: Sequence[str | Path], model: Model | None, radius: float, made: dict[str, Any]
+    we: _Side, they: _Side, tables: Sequence[str | Path], model: Model | None, radius: float, made: Provenance
 ) -> ListComparison:
     """Return what the sources that both have say."""
     scheme = default_scheme() if model is None else model.scheme

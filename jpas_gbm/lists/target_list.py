@@ -29,7 +29,7 @@ from ..output.writers import (
     to_table,
 )
 from ..sealed import read_companion, seal_companion
-from ..store import as_record, read_json, to_plain
+from ..store import Made, Provenance, as_record, read_json, to_plain
 from ..text import count, html_table
 from .footprint import Footprint
 from .known import COLUMNS as KNOWN_COLUMNS
@@ -92,7 +92,7 @@ class TargetList:
     labels : mapping of str to int
         Labels that calibrate, by class.
     notes : tuple of str
-    provenance : dict
+    provenance : Provenance
     known : tuple of KnownCount
         Catalogues of known sources; the promise is of the others alone.
     weights : SelectionWeights, optional
@@ -119,7 +119,7 @@ class TargetList:
     coverage: Annotated[float | None, Field(alias="coverage_of_sets")] = None
     labels: Annotated[Mapping[str, int], Field(alias="calibration_labels")] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
-    provenance: dict[str, Any] = field(default_factory=dict)
+    provenance: Made = field(default_factory=Provenance)
     known: tuple[KnownCount, ...] = ()
     weights: SelectionWeights | None = None
     name: Annotated[str, Field(exclude=True)] = ""
@@ -338,7 +338,8 @@ class TargetList:
             raise BundleError(
                 f"{beside}: is not the JSON of a candidate list. Give a list that 'jpas-gbm targets' wrote."
             )
-        tables = [path, *map(beside.with_name, told.get("files", ())), *map(beside.with_suffix, suffixes())]
+        named = files if isinstance(files := told.get("files"), dict) else {}
+        tables = [path, *map(beside.with_name, named), *map(beside.with_suffix, suffixes())]
         file = next((place for place in tables if place != beside and place.is_file()), None)
         if file is not None:
             read_companion(beside, file)

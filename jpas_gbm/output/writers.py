@@ -23,6 +23,7 @@ import numpy as np
 from ..atomic import atomic_files
 from ..errors import OutputError, did_you_mean
 from ..sealed import seal_companion
+from ..store import Provenance
 from ..surveys.quality import QualityBit
 
 if TYPE_CHECKING:
@@ -322,7 +323,7 @@ def record_type(columns: Sequence[Column]) -> np.dtype:
     return np.dtype([(column.name, column.dtype) for column in columns])
 
 
-def to_table(columns: Sequence[Column], rows: np.ndarray, meta: Mapping[str, Any] | None = None) -> Table:
+def to_table(columns: Sequence[Column], rows: np.ndarray, meta: Mapping[str, object] | None = None) -> Table:
     """Return rows as an astropy Table with units, descriptions and UCDs.
 
     Parameters
@@ -475,12 +476,12 @@ def quality_column() -> Column:
     return Column("QUALITY", "i4", f"Quality bits: {bits}.", "meta.code.qual")
 
 
-def prediction_cards(provenance: Mapping[str, Any]) -> dict[str, tuple[str | float, str]]:
+def prediction_cards(provenance: Provenance) -> dict[str, tuple[str | float, str]]:
     """Return the short facts of a prediction file: software, time, and what made the model.
 
     Parameters
     ----------
-    provenance : mapping
+    provenance : Provenance
         Of the file, with that of the model under ``model``.
 
     Returns
@@ -490,8 +491,7 @@ def prediction_cards(provenance: Mapping[str, Any]) -> dict[str, tuple[str | flo
     model = provenance.get("model") or {}
     facts = {
         "ORIGIN": (f"{provenance.get('software', 'jpas-gbm')} {provenance.get('version', '')}".strip(), "software"),
-        # FITS knows no time zone: the string ends with the seconds.
-        "DATE": ((provenance.get("made") or "")[:19] or None, "when the file was made (UTC)"),
+        "DATE": ((provenance.get("made") or "")[:19] or None, "when the file was made (UTC)"),  # FITS knows no zones
         "REGIME": (model.get("regime"), "how the model was trained"),
         "RULE": (model.get("rule"), "decision chosen on validation"),
         "MODSEED": (model.get("seed"), "seed of the training"),

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from ..comparison.budgets import BudgetCurve
 from ..lists.records import ClassMix, Interval, Part
 from ..lists.target_list import TargetList
+from ..store import Provenance
 from ..text import DASH, count, listed, number, sentence, span, with_span
 from .figures.lists import bin_words, limits_words, list_plates
 from .figures.plates import plates_of
@@ -211,7 +211,7 @@ def _doubts(found: TargetList) -> list[str]:
     return [f"The class mix of candidate list {found.name}, found by EM, is not to be trusted: {reasons}"]
 
 
-def _record(found: TargetList, number: int) -> tuple[str, Mapping[str, Any]]:
+def _record(found: TargetList, number: int) -> tuple[str, Provenance]:
     return f"candidate list {found.name}", found.provenance
 
 

@@ -7,19 +7,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from .. import __version__
 from ..comparison.comparison import Comparison
 from ..comparison.exhibits import DataFacts
+from ..comparison.judged_rows import sample_words
+from ..model_folder import ModelCard
+from ..store import Provenance, magnitude_name
 from ..surveys.quality import QualityReport
 from ..text import (
     count,
     cut_words,
     listed,
-    magnitude_name,
     number,
-    sample_words,
     seeds_words,
     sentence,
     source_word,
@@ -108,7 +108,7 @@ def _comparison_words(comparison: Comparison) -> list[str]:
     return words + _verdict_words(comparison.about.get("verdicts", {}))
 
 
-def _verdict_words(verdicts: Mapping[str, Any]) -> list[str]:
+def _verdict_words(verdicts: Mapping[str, ModelCard]) -> list[str]:
     """Return in which runs the guard kept the adapted model, and in which a baseline."""
     adapted = {run: one["verdict"]["adapted"] for run, one in verdicts.items() if "verdict" in one}
     kept, refused = (listed([run for run, good in adapted.items() if bool(good) is want]) for want in (True, False))
@@ -334,7 +334,7 @@ def make_page(results: Results) -> Page:
 def _subtitle(results: Results) -> str:
     """Return which folders were read, and of which survey and day their results are."""
     made = [str(record.get("made", ""))[:10] for record in _records(results).values() if record.get("made")]
-    survey = results.data.summary.get("target", {}).get("survey")
+    survey = None if results.data.summary is None else results.data.summary.target.survey
     parts = [f"survey {survey}" if survey else "", f"results of {max(made)}" if made else ""]
     return " · ".join(["Report on " + ", ".join(results.folders), *filter(None, parts)])
 
@@ -368,9 +368,8 @@ def _comparisons(subjects: Sequence[Subject]) -> list[tuple[str, str, list[Block
         if found is not None:
             counts = ", ".join(f"{n:,} {name}" for name, n in found.counts.items())
             seeds = sentence(seeds_words(found.rows[0].seeds))
-            head = (
-                f"{count(found.n_test, 'row')} {cut_words(found.cut, magnitude_name(found.about))}: {counts}. {seeds}."
-            )
+            cut = cut_words(found.cut, magnitude_name(found.about.get("provenance")))
+            head = f"{count(found.n_test, 'row')} {cut}: {counts}. {seeds}."
             tables = blocks_of("table", (regimes_table(found), pairs_table(found), verdicts_table(found)))
             title = "The regimes" + (f": {subject.name}" if i else "")
             sections.append((f"regimes{i or ''}", title, [Block("text", head), *tables]))
@@ -391,13 +390,12 @@ def _data(results: Results) -> list[Block]:
     blocks: list[Block] = []
     if summary := results.data.summary:
         words = [
-            f"{sentence(source_word(one['survey'])) if side == 'source' else 'Sky'}: {one['survey']}, "
-            f"{one['photometry']}, {count(one['rows'], 'row')}, "
-            f"{100 * (one['bands_missing'] or 0):.1f} % of bands missing, imaging known for "
-            f"{100 * (one['imaging_known'] or 0):.1f} %"
-            for side, one in ((side, summary[side]) for side in ("target", "source"))
+            f"{words}: {one.survey}, {one.photometry}, {count(one.rows, 'row')}, "
+            f"{100 * (one.bands_missing or 0):.1f} % of bands missing, imaging known for "
+            f"{100 * (one.imaging_known or 0):.1f} %"
+            for words, one in (("Sky", summary.target), (sentence(source_word(summary.source.survey)), summary.source))
         ]
-        blocks.append(Block("text", f"{count(summary['n_bands'], 'band')} of {summary['bands']}. {'. '.join(words)}."))
+        blocks.append(Block("text", f"{count(summary.n_bands, 'band')} of {summary.bands}. {'. '.join(words)}."))
         blocks.append(Block("table", counts_table(summary)))
     for subject in results.subjects[:1]:
         blocks += blocks_of("plate", plates_of("data", subject.exhibits))
@@ -442,7 +440,7 @@ def _cards(results: Results) -> list[Block]:
     return [*head, *blocks]
 
 
-def _records(results: Results) -> dict[str, Mapping[str, Any]]:
+def _records(results: Results) -> dict[str, Provenance]:
     """Return the provenance of every result by what it is of."""
     records = {f"scores: {subject.name}": subject.about.get("provenance", {}) for subject in results.subjects}
     for kind in result_kinds():

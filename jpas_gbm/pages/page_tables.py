@@ -6,7 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ..model_folder import ModelCard
-from ..text import DASH, count, cut_words, listed, magnitude_name, number, source_word, span, split_words, sure
+from ..store import magnitude_name
+from ..surveys.preparation import DatasetSummary
+from ..text import DASH, count, cut_words, listed, number, source_word, span, split_words, sure
 from ..text import title as terminal_title
 from .sections import Cell, Table
 
@@ -142,7 +144,7 @@ def verdicts_table(comparison: Comparison) -> Table | None:
     -------
     Table or None
     """
-    verdicts: Mapping[str, Any] = comparison.about.get("verdicts", {})
+    verdicts = comparison.about.get("verdicts", {})
     if not verdicts:
         return None
     rows = []
@@ -183,27 +185,25 @@ def classes_table(evaluation: Evaluation) -> Table:
     return Table.of("With 95 % bootstrap intervals over objects.", head, rows)
 
 
-def counts_table(summary: Mapping[str, Any]) -> Table:
+def counts_table(summary: DatasetSummary) -> Table:
     """Return rows by class and split of both domains.
 
     Parameters
     ----------
-    summary : mapping
-        What a data set says of itself.
+    summary : DatasetSummary
 
     Returns
     -------
     Table
     """
-    classes = summary["classes"]
-    rows: list[list[Any]] = []
-    for side, words in (("source", source_word(summary["source"]["survey"])), ("target", "sky")):
-        for split, counts in {**summary[side]["splits"], "all labelled": summary[side]["classes"]}.items():
+    classes = summary.classes
+    rows: list[list[str | int]] = []
+    for side, words in ((summary.source, source_word(summary.source.survey)), (summary.target, "sky")):
+        for split, counts in {**side.splits, "all labelled": side.classes}.items():
             rows.append([f"{words}, {split_words(split)}", *(counts[c] for c in classes), sum(counts.values())])
-    rows.append(["sky, unlabelled", *(DASH for _ in classes), summary["target"]["unlabelled"]])
-    beside = ""
-    if twins := summary.get("twins"):
-        beside = f" {twins['rows']:,} mock rows of {twins['objects']:,} sky objects are twins and stand aside."
+    rows.append(["sky, unlabelled", *(DASH for _ in classes), summary.target.unlabelled])
+    stand = "is a twin and stands" if summary.twins.rows == 1 else "are twins and stand"
+    beside = f" {count(summary.twins.rows, 'mock row')} of {count(summary.twins.objects, 'sky object')} {stand} aside."
     return Table.of(f"Rows by class and split; no object is in two splits.{beside}", ("", *classes, "all"), rows)
 
 
@@ -229,7 +229,7 @@ def quality_table(report: QualityReport) -> Table | None:
     return Table.of("What was rejected or mended while reading.", header, rows, words=True) if rows else None
 
 
-def lines_of(values: Mapping[str, Any], skip: Sequence[str] = ()) -> list[str]:
+def lines_of(values: Mapping[str, object], skip: Sequence[str] = ()) -> list[str]:
     """Return nested options as indented lines, ``name: value``.
 
     Parameters
@@ -312,7 +312,7 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
         "training": trainings and f"{len(trainings)} stages, {seconds:,.0f} s",
         "notes": " ".join(card.get("notes") or []),
         "seed": "" if seed is None else str(seed),
-        "made": made and f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}",
+        "made": f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}" if made else "",
     }
     return [(name, words) for name, words in facts.items() if words]
 
@@ -406,7 +406,9 @@ def candidates_table(card: ModelCard) -> Table | None:
         for one in part
     ]
     cut = ((card.get("provenance") or {}).get("options") or {}).get("cut")
-    rows_words = f", rows {cut_words(cut, magnitude_name(card))}" if isinstance(cut, int | float) else ""
+    rows_words = (
+        f", rows {cut_words(cut, magnitude_name(card.get('provenance')))}" if isinstance(cut, int | float) else ""
+    )
     caption = f"Ways to use mocks and labels, scored on target validation{rows_words}."
     return Table.of(caption, ("way", "log loss", "macro-F1"), rows) if rows else None
 

@@ -13,6 +13,7 @@ from ..comparison.comparison import Comparison
 from ..comparison.evaluation import HEAD as EVALUATION
 from ..comparison.evaluation import Evaluation, RunStore
 from ..comparison.exhibits import FOLDER, DataFacts, Exhibits
+from ..comparison.judged_rows import About, sample_words
 from ..errors import BundleError, JpasGbmError
 from ..inputs import read_card
 from ..lists.target_list import TargetList
@@ -22,7 +23,7 @@ from ..model_folder import ModelCard
 from ..output.writers import suffixes
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
-from ..text import sample_words, seeds_words
+from ..text import seeds_words
 from .sections import ResultKind, result_kinds
 
 MODEL, DATASET = MODEL_FORM.head, DATA_FORM.head
@@ -81,7 +82,7 @@ class Subject:
         return self.main.run
 
     @property
-    def about(self) -> Mapping[str, Any]:
+    def about(self) -> About:
         """How the rows were scored: split, resamples, provenance."""
         return self.main.about if self.comparison is None else self.comparison.about
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from ..store import Provenance
 from ..text import number, span
 
 
@@ -236,7 +237,7 @@ class ResultKind:
     missing: str
     section: tuple[str, str]
     blocks: Callable[[Sequence[Any]], Iterable[Block]]
-    record: Callable[[Any, int], tuple[str, Mapping[str, Any]]]
+    record: Callable[[Any, int], tuple[str, Provenance]]
     file: str | None = None
     load: Callable[[Path], Any] | None = None
     begun: tuple[str, str] | None = None

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, cast
 
 from ..options import Entry
-from ..text import DASH, count, cut_words, listed, magnitude_name, number, sentence, span, sure, with_span
+from ..store import Provenance, magnitude_name
+from ..text import DASH, count, cut_words, listed, number, sentence, span, sure, with_span
 from ..tuning.result import FILE, Study
 from .figures.plates import HALF, WIDE, Panel, Plate, keyed
 from .figures.tuning import (
@@ -229,14 +230,14 @@ def _doubts(study: Study) -> list[str]:
     ]
 
 
-def _record(study: Study, number: int) -> tuple[str, Mapping[str, Any]]:
+def _record(study: Study, number: int) -> tuple[str, Provenance]:
     """Return a study's provenance without its space, which a table shows, and with the fit that it varies."""
     record = study.provenance
     options = {name: value for name, value in record.get("options", {}).items() if name != "space"}
     fit = record.get("about", {}).get("fit")
     rest = {name: value for name, value in record.items() if name != "about"}
     plain = rest | {"options": options} | ({"untuned fit": fit} if fit else {})
-    return f"tuning study {study.name}", plain
+    return f"tuning study {study.name}", cast(Provenance, plain)
 
 
 _MOST_SLICES = 6

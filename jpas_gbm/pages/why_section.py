@@ -9,7 +9,8 @@ import numpy as np
 
 from ..explanation.explanation import Explanation
 from ..explanation.interactions import BandPairs
-from ..text import cut_words, listed, magnitude_name, number, seeds_words, sentence, span, sure, with_span
+from ..store import magnitude_name
+from ..text import cut_words, listed, number, seeds_words, sentence, span, sure, with_span
 from .figures.attribution import (
     bands_figure,
     blocks_figure,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict
 
 import numpy as np
 
@@ -368,10 +368,26 @@ def binned_quantiles(x: np.ndarray, values: np.ndarray, edges: np.ndarray) -> Bi
     return BinnedQuantiles(edges[:-1], edges[1:], n, *quantiles)
 
 
+Columns = dict[str, list[float | None]]
+
+
+class CurveSet(TypedDict, total=False):
+    """Curves of one model, in a form that JSON can hold.
+
+    ``roc``, ``purity`` and ``reliability`` have columns by class (``reliability`` also of the ``top`` label);
+    ``redshift`` has z, true class (``label``) and probabilities (``p_NAME``) of up to 5,000 rows with a redshift.
+    """
+
+    roc: dict[str, Columns]
+    purity: dict[str, Columns]
+    reliability: dict[str, Columns]
+    redshift: Columns
+
+
 def curve_set(
     y: np.ndarray, p: np.ndarray, classes: Sequence[str], z: np.ndarray | None = None, points: int = 200
-) -> dict[str, Any]:
-    """Return the curves of one model as a dictionary that JSON can hold: what a report draws.
+) -> CurveSet:
+    """Return the curves of one model in a form that JSON can hold: what a report draws.
 
     Parameters
     ----------
@@ -388,11 +404,9 @@ def curve_set(
 
     Returns
     -------
-    dict
-        ``roc``, ``purity`` and ``reliability`` by class (``reliability`` also of the ``top`` label), and
-        ``redshift``: z, true class and probabilities of up to 5,000 rows with a redshift.
+    CurveSet
     """
-    found: dict[str, Any] = {
+    found: CurveSet = {
         "roc": {c: _plain(roc(y, p, i, points)) for i, c in enumerate(classes)},
         "purity": {c: _plain(purity_completeness(y, p, i, points)) for i, c in enumerate(classes)},
         "reliability": {c: _plain(reliability(y, p, i)) for i, c in enumerate(classes)},
@@ -407,7 +421,7 @@ def curve_set(
     return found
 
 
-def _plain(curve: Any) -> dict[str, list[float | None]]:
+def _plain(curve: Any) -> Columns:
     return {name: _rounded(value) for name, value in curve._asdict().items()}
 
 

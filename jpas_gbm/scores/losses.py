@@ -17,6 +17,8 @@ else:
 
 FLOOR = 1e-15
 """Probabilities below this count as this in a logarithm."""
+_BIN_WIDTH = 0.5
+_FEWEST_IN_BIN = 100
 
 
 def softmax(margins: np.ndarray) -> np.ndarray:
@@ -278,6 +280,61 @@ def width_bins(p: np.ndarray, bins: int = BINS) -> np.ndarray:
     array of int, of the shape of `p`
     """
     return np.clip(np.ceil(p * bins).astype(np.intp) - 1, 0, bins - 1)
+
+
+def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _FEWEST_IN_BIN) -> np.ndarray:
+    """Return the edges of magnitude bins, multiples of `width`, that hold `fewest` rows or more each.
+
+    Parameters
+    ----------
+    mag : array, shape (n,)
+        Magnitudes; NaN counts nowhere.
+    width : float
+        Width of a bin before sparse ones are merged with the next fainter.
+    fewest : int
+        Least number of rows in a bin.
+
+    Returns
+    -------
+    array, shape (bins + 1,)
+        Empty where no magnitude is known.
+    """
+    mag = np.asarray(mag, dtype=np.float64)
+    mag = mag[np.isfinite(mag)]
+    if not len(mag):
+        return np.empty(0)
+    first, last = np.floor(mag.min() / width), np.ceil(mag.max() / width)
+    edges = width * np.arange(first - (mag.min() == first * width), last + 1)
+    edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
+    counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
+    kept, waiting = [edges[0]], 0
+    for upper, count in zip(edges[1:], counts, strict=True):
+        waiting += count
+        if waiting >= fewest:
+            kept.append(upper)
+            waiting = 0
+    if waiting:
+        kept[len(kept) - 1 if len(kept) > 1 else 1 :] = [edges[-1]]
+    return np.array(kept)
+
+
+def magnitude_bins(mag: np.ndarray, edges: np.ndarray) -> np.ndarray:
+    """Return the bin of each magnitude, lower < m <= upper; -1 for none.
+
+    Parameters
+    ----------
+    mag, edges : array, shape (n,) and (b + 1,)
+        Magnitudes, and rising ones.
+
+    Returns
+    -------
+    array of int, shape (n,)
+        From 0.
+    """
+    if len(edges) < 2:
+        return np.full(len(mag), -1, dtype=np.int64)
+    place = np.searchsorted(edges, mag, side="left") - 1
+    return np.where(np.isfinite(mag) & (place < len(edges) - 1), place, -1)
 
 
 def top_label_parts(y: np.ndarray, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -377,7 +377,7 @@ def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarr
     return {f"{prefix}.{name}": value for name, value in figures.items()}
 
 
-def optional_figures(*without: Any) -> dict[str, dict[str, float | None]]:
+def optional_figures(*without: Any) -> dict[str, float | None]:
     """Return the main figures of an evaluation whose rows have forgotten the optional bands of their imaging.
 
     Parameters
@@ -387,11 +387,11 @@ def optional_figures(*without: Any) -> dict[str, dict[str, float | None]]:
 
     Returns
     -------
-    dict of str to dict
-        Under ``without_optional``; empty where there is none.
+    dict of str to float or None
+        By dotted name; empty where there is none.
     """
     names = ("log_loss", "macro.f1", *(f"per_class.{name}.f1" for one in without for name in one.classes))
-    return {"without_optional": {name: without[0][name] for name in names}} if without else {}
+    return {name: without[0][name] for name in names} if without else {}
 
 
 def optional_lines(figures: Mapping[str, float | None]) -> list[str]:

@@ -14,7 +14,7 @@ from ..config import options_of, override
 from ..errors import ConfigError, DatasetError
 from ..options import PrepareOptions, ShiftOptions, SimulateOptions
 from ..run import Progress, claim_folder
-from ..store import provenance, write_json
+from ..store import Provenance, provenance, write_json
 from ..surveys.assembly import assemble
 from ..surveys.audit import NO_SPLIT, split_objects
 from ..surveys.bands import band_system
@@ -150,7 +150,8 @@ def _assembled(survey: SimulatedSurvey) -> Dataset:
     """Return the survey as a data set; one of mocks alone, or of the sky alone, is split and nothing else."""
     bands = band_system(BANDS)
     source, target = (side.select_bands(bands) for side in (survey.source, survey.target))
-    made = {"simulated": True, "magnitude": "r (Legacy Surveys)", "seed": survey.seed, "shift": survey.shift.to_dict()}
+    made: Provenance = {"simulated": True, "magnitude": "r (Legacy Surveys)", "seed": survey.seed}
+    made["shift"] = survey.shift.to_dict()
     if len(source) and len(target):
         return assemble(source, target, provenance=made)
     shares = PrepareOptions().splits

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..errors import CatalogueError
-from ..store import native, number_columns
+from ..store import native
 from ..surveys.formats.several import spelt_out
-from ..surveys.spelling import check_f_lambda, check_wavelengths, vacuum_wavelengths
+from ..surveys.spelling import check_f_lambda, check_wavelengths, number_columns, vacuum_wavelengths
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
 
 if TYPE_CHECKING:

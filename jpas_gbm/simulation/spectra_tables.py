@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import CatalogueError
-from ..store import native, number_columns
+from ..store import native
 from ..surveys.packing import spelt_numbers
-from ..surveys.spelling import angstroms, check_f_lambda, vacuum_wavelengths
+from ..surveys.spelling import angstroms, check_f_lambda, number_columns, vacuum_wavelengths
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Header

@@ -14,9 +14,8 @@ from scipy.special import ndtr
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
-from ..store import number_columns
 from ..surveys.bands import Band, BandSystem, band_system
-from ..surveys.spelling import wrong_unit
+from ..surveys.spelling import number_columns, wrong_unit
 
 
 class FilterFacts(Options):

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 
 from ..errors import DatasetError
 from ..options import PrepareOptions, SplitOptions
+from ..store import Provenance
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
@@ -283,7 +283,7 @@ def assemble(
     quality: QualityReport | None = None,
     counts: Preparation | None = None,
     warnings: tuple[str, ...] = (),
-    provenance: Mapping[str, Any] | None = None,
+    provenance: Provenance | None = None,
 ) -> Dataset:
     """Make a data set of catalogues in memory.
 
@@ -324,7 +324,7 @@ def assemble(
         dataset,
         quality=quality or QualityReport(),
         warnings=(*warnings, *dataset.warnings),
-        provenance=dict(provenance or {}),
+        provenance=provenance or {},
     )
 
 

@@ -191,8 +191,8 @@ class LeakAudit:
         -------
         dict
         """
-        plain = [to_plain(check) | {"examples": list(map(str, check.examples))} for check in self.checks]
-        return {check.pop("name"): check for check in plain}
+        plain = {check.name: to_plain(check) | {"examples": list(map(str, check.examples))} for check in self.checks}
+        return {name: {part: value for part, value in check.items() if part != "name"} for name, check in plain.items()}
 
     @classmethod
     def from_dict(cls, value: Mapping[str, Any]) -> LeakAudit:

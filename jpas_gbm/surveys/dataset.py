@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -14,7 +13,7 @@ from ..atomic import atomic_folder
 from ..errors import BundleError, DatasetError
 from ..run import claim_folder
 from ..sealed import Form, open_sealed, seal
-from ..store import dump_json
+from ..store import Made, Provenance, dump_json
 from .audit import SPLITS, LeakAudit, LeakCheck, audit_leaks, in_several_splits, leak_check, split_codes
 from .catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .imaging import RADIUS
@@ -44,7 +43,7 @@ class DatasetHead:
         Sentences for people.
     quality, audit : dict
         What :class:`QualityReport` and :class:`LeakAudit` write.
-    provenance : dict
+    provenance : Provenance
         Files, options, versions and seed.
     """
 
@@ -54,7 +53,7 @@ class DatasetHead:
     warnings: tuple[str, ...]
     quality: dict[str, Any]
     audit: dict[str, Any]
-    provenance: dict[str, Any]
+    provenance: Made
 
 
 def _from_format_1(head: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +91,7 @@ class Dataset:
         What was counted while preparing: duplicates, matches, twins.
     warnings : tuple of str
         What a person should know.
-    provenance : mapping
+    provenance : Provenance
         How the data set was made.
     masked : bool
         Whether test labels are masked (:meth:`for_training`).
@@ -115,7 +114,7 @@ class Dataset:
     audit: LeakAudit = field(default_factory=LeakAudit)
     counts: Preparation = field(default_factory=Preparation)
     warnings: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     masked: bool = False
 
     split_names: ClassVar[tuple[str, ...]] = SPLITS
@@ -230,9 +229,11 @@ class Dataset:
         Dataset
             With the same rows.
         """
-        told: dict[str, Any] = {"notes": quality.notes()} if quality.notes() else {}
-        told |= {"simulated": True} if quality.simulated else {}
-        told |= {"magnitude": quality.magnitude} if quality.magnitude else {}
+        told: Provenance = {"notes": quality.notes()} if quality.notes() else {}
+        if quality.simulated:
+            told["simulated"] = True
+        if quality.magnitude:
+            told["magnitude"] = quality.magnitude
         warnings = (*self.warnings, *(f"{note}." for note in quality.notes()))
         return replace(self, quality=quality, warnings=warnings, provenance={**self.provenance, **told})
 
@@ -318,7 +319,7 @@ class Dataset:
                 warnings=tuple(self.warnings),
                 quality=self.quality.to_dict(),
                 audit=self.audit.to_dict(),
-                provenance=dict(self.provenance),
+                provenance=self.provenance,
             )
             seal(temporary, FORM, head)
 

@@ -260,7 +260,7 @@ class QualityReport:
         -------
         dict
         """
-        plain: dict[str, Any] = to_plain(self)["files"]
+        plain: Any = to_plain(self)["files"]
         for part in plain.values():
             for count in part["counts"].values():
                 del count["rule"]

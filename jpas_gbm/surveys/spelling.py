@@ -7,6 +7,7 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -448,3 +449,31 @@ def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object]) -> 
     s2 = (1e4 / wavelength) ** 2
     index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
     return wavelength * index
+
+
+def number_columns(path: str | Path) -> np.ndarray:
+    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over.
+
+    A line that begins with loglam or logwave names the first column: 10 is raised to it.
+
+    Parameters
+    ----------
+    path : path
+        Text in UTF-8; columns are parted by blanks, commas or semicolons.
+
+    Returns
+    -------
+    array of float64, shape (m, 2)
+        Lines that do not begin with two numbers are left out.
+    """
+    rows, text = [], Path(path).read_text(encoding="utf-8", errors="replace")
+    for line in text.splitlines():
+        try:
+            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
+        except ValueError:
+            continue
+    table = np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
+    if re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
+        with np.errstate(over="ignore"):
+            table[:, 0] = 10.0 ** table[:, 0]
+    return table

@@ -25,7 +25,7 @@ from ..config import load_options
 from ..errors import BundleError, ConfigError
 from ..options import Entry, FitOptions, Rung, Value
 from ..sealed import check_checksums
-from ..store import as_record, dump_json, folder_checksums, read_json, write_json
+from ..store import Made, Provenance, as_record, dump_json, folder_checksums, read_json, write_json
 from ..text import MINUS, count
 from .space import Fresh, Interval, Untuned
 
@@ -195,7 +195,7 @@ class Study(BaseModel):
         What trials climb.
     notes : tuple of str
         What was unusual.
-    provenance : mapping
+    provenance : Provenance
         How the study was made.
     name : str
         Of its folder.
@@ -226,7 +226,7 @@ class Study(BaseModel):
     space: Mapping[str, SpaceEntry] = {}
     ladder: Ladder = Ladder()
     notes: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = {}
+    provenance: Made = Provenance()
     name: str = Field("", exclude=True)
     options: FitOptions | None = Field(None, exclude=True)
     front_options: Mapping[int, FitOptions] = Field({}, exclude=True)
@@ -254,7 +254,7 @@ class Study(BaseModel):
         return tuple(sorted(front, key=lambda point: point.losses))
 
     @field_serializer("provenance")
-    def _plain_provenance(self, value: Mapping[str, Any]) -> Any:
+    def _plain_provenance(self, value: Provenance) -> Any:
         return json.loads(dump_json(dict(value)))
 
     @property

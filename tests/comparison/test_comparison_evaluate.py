@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from jpas_gbm.comparison.evaluation import Evaluation, RegimeResult, evaluate_model, evaluate_runs
-from jpas_gbm.comparison.judged_rows import brighter, held_out, magnitude_bins, magnitude_edges
+from jpas_gbm.comparison.judged_rows import brighter, held_out
 from jpas_gbm.comparison.shown import evaluate
 from jpas_gbm.errors import BundleError, DatasetError, OutputError
+from jpas_gbm.scores.losses import magnitude_bins, magnitude_edges
 from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.labels import LabelledRows
 

@@ -93,7 +93,7 @@ def annotations(node: ast.FunctionDef) -> list[str]:
     return [ast.unparse(a) for a in (*(x.annotation for x in arguments), node.returns) if a is not None]
 
 
-SHAPELESS = 17
+SHAPELESS = 0
 """Public functions that take or give a mapping of anything: a result has a type. It is only ever lowered."""
 
 

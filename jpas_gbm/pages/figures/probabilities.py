@@ -6,7 +6,7 @@ Strata of the sky go from sources like the mocks to sources unlike them.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
@@ -103,7 +103,13 @@ _AREAS = {"roc": "auroc", "purity": "average_precision"}
 
 
 def _draw_curves(
-    result: Scored, ax: Axes, cls: str | None, kind: str, axes: tuple[str, str], least: float = -np.inf, **style: Any
+    result: Scored,
+    ax: Axes,
+    cls: str | None,
+    kind: Literal["roc", "purity"],
+    axes: tuple[str, str],
+    least: float = -np.inf,
+    **style: Any,
 ) -> str:
     """Draw a curve of one class for each regime that has it, its area in the legend; return the class."""
     evaluations = evaluations_of(result)

@@ -11,7 +11,9 @@ import numpy as np
 from ...atomic import atomic_file
 from ...comparison.budgets import BudgetCurve
 from ...comparison.evaluation import COMMON
-from ...text import count, cut_words, magnitude_name, number, sample_words, seeds_words, with_span
+from ...comparison.judged_rows import About, sample_words
+from ...store import magnitude_name
+from ...text import count, cut_words, number, seeds_words, with_span
 from .plates import (
     DARK,
     KEY,
@@ -76,7 +78,9 @@ def regimes_figure(comparison: Comparison, ax: Axes) -> Axes:
     for j in range(1, len(names)):
         ax.axvline(j - 0.5, color=PALE, lw=0.6)
     ax.set_xticks(range(len(names)), labels, fontsize=7 if ax.get_window_extent().width / ax.figure.dpi > 4 else 5.5)
-    cut = "" if comparison.cut is None else f", {magnitude_name(comparison.about)} ≤ {comparison.cut:g}"
+    cut = (
+        "" if comparison.cut is None else f", {magnitude_name(comparison.about.get('provenance'))} ≤ {comparison.cut:g}"
+    )
     ax.set_title(f"{comparison.n_test:,} held-out rows{cut}\nbars: 95 % over objects", fontsize=7.5)
     legend = {"ncols": min(many, 3), "loc": "lower right"}
     return dress(ax, y="score", grid="y", xlim=(-0.5, len(names) - 0.5), legend=legend)
@@ -236,7 +240,7 @@ def _budgets_plate(curve: BudgetCurve) -> Plate | None:
         [Panel(budgets_figure, curve, THIRD, options={"figure": n, "label": words}) for n, words in wanted.items()],
         3,
         sources=count(curve.n_test, "test source"),
-        cut=cut_words(curve.cut, magnitude_name(curve.about)),
+        cut=cut_words(curve.cut, magnitude_name(curve.about.get("provenance"))),
         draws=count(max(point.draws for point in curve.points), "draw"),
         seed=seeds_words([curve.about.get("provenance", {}).get("seed")]),
         least=curve.budgets[0],
@@ -441,7 +445,7 @@ def magnitude_figure(
     ax.set_xlim(min(ends), max(ends))
     if legend:
         legend_below(ax, 4, handlelength=1.6)
-    return dress(ax, band or magnitude_name(getattr(result, "about", {})), "F1", grid="y")
+    return dress(ax, band or magnitude_name(getattr(result, "about", About()).get("provenance")), "F1", grid="y")
 
 
 def _value(one: Any, name: str) -> Any:
@@ -469,7 +473,7 @@ def _magnitude_plate(subject: Subject) -> Plate | None:
     titles = {"common.f1": f"macro-F1, classes of {FEWEST} or more"}
     titles |= {f"per_class.{c}.f1": f"F1 of {c}" for c in subject.main.classes}
     shared = len(titles) % 2 == 1
-    more = {"legend": not shared, "band": magnitude_name(subject.about)}
+    more = {"legend": not shared, "band": magnitude_name(subject.about.get("provenance"))}
     shown = [{"figure": name, "title": title, **more} for name, title in titles.items()]
     bins = subject.main.by_magnitude
     panels = [Panel(magnitude_figure, evaluations, (4.6, 3.3), options=options) for options in shown]
@@ -479,7 +483,7 @@ def _magnitude_plate(subject: Subject) -> Plate | None:
     return Plate.worded(
         "magnitude",
         panels,
-        band=magnitude_name(subject.about),
+        band=magnitude_name(subject.about.get("provenance")),
         fewest=FEWEST,
         rows=subject.rows_words,
         bins=count(len(bins), "magnitude bin"),
