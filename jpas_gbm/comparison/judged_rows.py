@@ -21,8 +21,8 @@ from ..surveys.dataset import Dataset
 from ..text import count, cut_words, split_words
 
 Domain = Literal["target", "source"]
-LimitFacts = TypedDict(
-    "LimitFacts",
+_LimitFacts = TypedDict(
+    "_LimitFacts",
     {
         "magnitude": float,
         "labels": int,
@@ -48,7 +48,7 @@ class About(TypedDict, total=False):
     draws: int
     level: float
     rows_used_by_model: int
-    train_brighter: LimitFacts
+    train_brighter: _LimitFacts
     without_optional: Mapping[str, float | None]
     verdicts: Mapping[str, ModelCard]
     provenance: Provenance
@@ -279,12 +279,12 @@ def taught_bright(
     return again, Extrapolation(limit, seen, there, model)
 
 
-def extrapolation_lines(told: LimitFacts | None) -> list[str]:
+def extrapolation_lines(told: _LimitFacts | None) -> list[str]:
     """Return what to say of :meth:`Extrapolation.facts`.
 
     Parameters
     ----------
-    told : LimitFacts or None
+    told : _LimitFacts or None
 
     Returns
     -------
