@@ -36,42 +36,29 @@ RATIOS = (
 
 def cpu(words: list[str], cache: str) -> float:
     """Return the CPU seconds of one run of Python, whose bytecode is kept in a folder."""
-    known = {
-        name: value
-        for name, value in os.environ.items()
-        if name != "PYTHONDONTWRITEBYTECODE"
-    }
+    known = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     start = resource.getrusage(resource.RUSAGE_CHILDREN)
     environment = known | {"PYTHONPYCACHEPREFIX": cache}
-    subprocess.run(
-        [sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=environment
-    )
+    subprocess.run([sys.executable, *words], check=True, stdout=subprocess.DEVNULL, env=environment)
     end = resource.getrusage(resource.RUSAGE_CHILDREN)
     return end.ru_utime + end.ru_stime - start.ru_utime - start.ru_stime
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--turns", type=int, default=9)
     parser.add_argument("--out", type=Path, help="folder for start.json")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory() as cache:
-        turns = [
-            {name: cpu(words, cache) for name, words in JOBS.items()}
-            for _ in range(given.turns + 1)
-        ][1:]
+        turns = [{name: cpu(words, cache) for name, words in JOBS.items()} for _ in range(given.turns + 1)][1:]
     least = {name: min(turn[name] for turn in turns) for name in JOBS}
     for name, seconds in least.items():
         print(f"{name:20} {seconds:.3f} s of CPU")
     found = []
     for job, base, bar in RATIOS:
         ratio = least[job] / least[base]
-        found.append(
-            {"what": f"start, {job}, over {base}", "ratio": ratio, "bar": [None, bar]}
-        )
+        found.append({"what": f"start, {job}, over {base}", "ratio": ratio, "bar": [None, bar]})
         print(f"{job}: {ratio:.2f} times {base} (bar {bar})")
     if given.out:
         told = {
