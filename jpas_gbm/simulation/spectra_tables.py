@@ -140,7 +140,10 @@ _KEYS = {
     "loglam": ("loglam", "logwave"),
     "flux": ("flux",),
     "ivar": ("ivar",),
-    "error": ("error", "err", "sigma", "flux_error", "flux_err", "fluxerr", "e_flux", "uncertainty", "noise"),
+    "error": (
+        *("error", "errors", "err", "errs", "sigma", "sigmas", "uncertainty", "uncertainties", "noise"),
+        *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux"),
+    ),
     "z": ("z", "redshift"),
     "id": ("targetid", "specid", "object_id", "id", "thing_id"),
     "spectype": ("spectype", "class", "cls"),
@@ -155,6 +158,11 @@ _KEYS = {
 def _key(names: Iterable[str], what: str) -> str | None:
     known = {name.lower(): name for name in names}
     return next((known[key] for key in _KEYS[what] if key in known), None)
+
+
+def _error_kind(name: str) -> str | None:
+    """Return whether an image of that name holds inverse variances or errors; None for neither."""
+    return next((what for what in ("ivar", "error") if _key([name], what)), None)
 
 
 def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
@@ -292,8 +300,8 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
     ----------
     images : sequence of HDU
         Those of the file that hold pixels. The one named FLUX, SCI or SPECTRUM, else the first, is the fluxes; one
-        named IVAR, or ERR, ERRS, ERROR, SIGMA, NOISE or UNCERTAINTY, makes it an observed spectrum; without it is a
-        template at rest. Headers may give class and redshift.
+        named IVAR, or as columns of errors are, makes it an observed spectrum; without it is a template at rest.
+        Headers may give class and redshift.
     first : Header
         Of the file.
     path : Path
@@ -306,7 +314,8 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
     Raises
     ------
     CatalogueError
-        If the image has several rows, or its header gives no wavelengths that are known here.
+        If the image has several rows, no image is named as fluxes and the first is named as errors are, or its header
+        gives no wavelengths that are known here.
 
     References
     ----------
@@ -314,6 +323,11 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
     decimal logarithms of Å.
     """
     image = next((one for one in images if one.name in ("FLUX", "SCI", "SPECTRUM")), images[0])
+    if _error_kind(image.name):
+        raise CatalogueError(
+            f"{path}: its first image is named {image.name}, which is no flux, and none is named FLUX, SCI or "
+            "SPECTRUM. Name the image that holds the fluxes."
+        )
     header = first + image.header
     flux = np.squeeze(native(image.data))
     if flux.ndim != 1:
@@ -324,9 +338,7 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
     check_f_lambda(header.get("BUNIT"), path)
     held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
     for other in images:
-        names = (other.name, other.name.removesuffix("S"))
-        what = next((what for what in ("ivar", "error") if _key(names, what)), None)
-        if what:
+        if what := _error_kind(other.name):
             held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
     held |= _stated_once(header, held)
     air = {"AIRORVAC": "air"} if str(header.get("CTYPE1", "")).strip().upper().startswith("AWAV") else {}

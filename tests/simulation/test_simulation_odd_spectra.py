@@ -41,11 +41,12 @@ def parquet(path, **changed):
 def test_errors_stand_for_inverse_variances(tmp_path):
     """Without, three observed spectra would be taken for templates at rest, at redshift 2.3."""
     errors = np.where(np.arange(len(GRID)) % 50, 0.2, [[0.0], [np.nan], [-1.0]])
-    block = block_of(tmp_path, ivar=None, error=errors)
-    assert isinstance(block, SpectraBlock)
-    assert (block.ivar[:, ::50] == 0).all()
-    np.testing.assert_allclose(block.ivar[:, 1], 25)
-    np.testing.assert_allclose(block.z, [2.3, 0, 0.4])
+    for name in ("error", "ERRS", "Errors", "sigma", "flux_errs"):  # as images are named, so are columns
+        block = block_of(tmp_path, ivar=None, **{name: errors})
+        assert isinstance(block, SpectraBlock)
+        assert (block.ivar[:, ::50] == 0).all()
+        np.testing.assert_allclose(block.ivar[:, 1], 25)
+        np.testing.assert_allclose(block.z, [2.3, 0, 0.4])
 
 
 def test_templates_have_no_redshift(tmp_path):
@@ -318,3 +319,12 @@ def test_the_image_that_is_named_flux_is_the_flux(tmp_path):
     (block,) = read_spectra([f"STAR={tmp_path / 'turned.fits'}"])
     np.testing.assert_array_equal(block.flux, FLUX[:1])
     np.testing.assert_allclose(block.ivar, 25, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["IVAR", "ERRS", "NOISE"])
+def test_errors_alone_are_no_spectrum(tmp_path, name):
+    """The first image would be flux and error at once."""
+    first = fits.PrimaryHDU(FLUX[0], fits.Header(list({**LINEAR, "EXTNAME": name}.items())))
+    fits.HDUList([first, fits.ImageHDU(FLUX[1], name="MASK")]).writeto(tmp_path / "one.fits")
+    with pytest.raises(CatalogueError, match=f"first image is named {name}, which is no flux, and none is named FLUX"):
+        list(read_spectra([tmp_path / "one.fits"]))
