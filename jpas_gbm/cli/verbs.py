@@ -224,12 +224,12 @@ def _whole_job(out: str, seed: int, threads: int, overwrite: bool, progress: Any
     """Do the whole job on the built-in survey; the page is ``report.html`` in `out`."""
     import jpas_gbm as jg
 
-    from ..atomic import refuse_existing
     from ..pages.figures.scores import save_picture
+    from ..pages.html import refuse_page
     from ..run import claim_room
 
     folder = claim_room(out)
-    refuse_existing(folder / "comparison.json", overwrite)
+    refuse_page(folder / "report.html", folder / "comparison.json", overwrite)
     more: dict[str, Any] = {"seed": seed, "threads": threads, "progress": progress}
     dataset = jg.simulate(seed, config="demo", progress=progress)
     comparison = jg.compare(dataset, keep_models=True, out=out, overwrite=overwrite, **more)

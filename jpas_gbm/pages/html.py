@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from ..atomic import atomic_file
-from ..errors import ConfigError
+from ..atomic import atomic_file, refuse_existing
+from ..errors import ConfigError, OutputError
 from ..run import Progress
 from ..text import true_minus
 from .figures.plates import BROAD, RULES, THEME, WIDE, Panel, Plate
@@ -170,6 +170,31 @@ _ROOT = re.compile(r"<svg[^>]*?viewBox=\"([^\"]+)\"[^>]*>", re.DOTALL)
 
 
 _SALT = "jpas-gbm"
+
+
+def refuse_page(page: Path, of: Path, overwrite: bool) -> None:
+    """Refuse to make a result and its page where a result is; say so if the page there is not of it.
+
+    Parameters
+    ----------
+    page, of : Path
+        The page, and the file of the result that it shows.
+    overwrite : bool
+        Whether they may be replaced.
+
+    Raises
+    ------
+    OutputError
+        If the result is there and may not be replaced.
+    """
+    whole = page.is_file() and of.is_file() and page.stat().st_mtime_ns >= of.stat().st_mtime_ns
+    if of.exists() and not overwrite and not whole:
+        raise OutputError(
+            f"{of}: already exists, and {page.name} beside it is {'older' if page.is_file() else 'missing'}: what "
+            "makes "
+            "both was ended between them. Give another --out, or --overwrite; finished trainings are taken up again."
+        )
+    refuse_existing(of, overwrite)
 
 
 def panel_svg(panel: Panel, prefix: str, size: tuple[float, float] | None = None) -> str:

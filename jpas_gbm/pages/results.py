@@ -23,7 +23,7 @@ from ..model_folder import ModelCard
 from ..output.writers import suffixes
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
-from ..text import seeds_words
+from ..text import listed, seeds_words
 from .sections import ResultKind, result_kinds
 
 MODEL, DATASET = MODEL_FORM.head, DATA_FORM.head
@@ -285,8 +285,15 @@ class Results:
         found = Comparison.load(place)
         exhibits = self._exhibits(place)
         cards = {path.parent.name: self._guarded(path, read) for path, read in RunStore(place / "runs").cards()}
-        known = {name: card for name, card in cards.items() if card}
-        self.subjects.append(Subject.of(place.name, found, exhibits, known))
+        there = {one.run: cards[one.run] for one in found.evaluations if cards.get(one.run)}
+        own = {run: card for run, card in there.items() if _is_told(found.about.get("verdicts", {}).get(run), card)}
+        if other := [run for run in there if run not in own]:
+            self.problems.append(
+                f"{place}: what trained {listed(other)} anew did not come to a comparison, so the model cards there "
+                "are "
+                "not those of the scores. Run 'jpas-gbm compare' again with --overwrite: it goes on from there."
+            )
+        self.subjects.append(Subject.of(place.name, found, exhibits, own))
 
     def _evaluation(self, place: Path) -> None:
         found = Evaluation.load(place)
@@ -297,6 +304,11 @@ class Results:
 
     def _dataset(self, place: Path) -> None:
         self.data = DataFacts.load(place)
+
+
+def _is_told(verdict: ModelCard | None, card: ModelCard) -> bool:
+    """Return whether a card says what a comparison keeps of it; one of before kept nothing."""
+    return all(card.get(name) == value for name, value in (verdict or {}).items())
 
 
 def _beside_lists(place: Path) -> list[Path]:

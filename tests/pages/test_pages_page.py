@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 from dataclasses import replace
@@ -14,11 +15,12 @@ from jpas_gbm.errors import BundleError, ConfigError, OutputError
 from jpas_gbm.explanation.explanation import Explanation
 from jpas_gbm.model import Model
 from jpas_gbm.pages.figures.probabilities import strata_plate
-from jpas_gbm.pages.html import embedded, render_page, report
+from jpas_gbm.pages.html import embedded, refuse_page, render_page, report
 from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
 from jpas_gbm.pages.page_tables import Cell, card_facts, features_table, pairs_table, regimes_table, strata_table
 from jpas_gbm.pages.results import Results, read_results
 from jpas_gbm.scores.bootstrap import Difference
+from jpas_gbm.store import read_json, write_json
 
 VOID = {"meta", "link", "br", "hr", "img", "input", "path", "use", "rect", "image", "circle", "line", "polygon"}
 LOADS = ("src", "href", "xlink:href", "poster", "data", "action", "srcset", "background")
@@ -367,3 +369,33 @@ def test_svg_ids_are_prefixed_and_colours_follow_the_theme():
     assert 'id="x-p1"' in told and 'href="#x-p1"' in told and "url(#x-c)" in told
     assert "var(--blue)" in told and "#123456" in told
     assert "M 1.23 0.015625" in told
+
+
+def test_cards_of_a_comparison_that_did_not_end_are_not_shown(results_folder, tmp_path):
+    """A newer compare was ended after it had trained one of the regimes anew."""
+    folder = shutil.copytree(results_folder, tmp_path / "small")
+    place = folder / "runs" / "ssda-seed0" / "run.json"
+    head = read_json(place)
+    changed = {**head, "card": {**head["card"], "decision": {"rule": "argmax", "factors": [1, 1, 1, 2]}}}
+    write_json(place, changed, overwrite=True, sealed=True)
+    shutil.copytree(place.parent, folder / "runs" / "uda-seed0")  # of an older comparison of more regimes
+    found = read_results([folder])
+    assert list(found.subjects[0].cards) == ["mocks-only-seed0"]
+    (problem,) = found.problems
+    assert "what trained ssda-seed0 anew did not come to a comparison" in problem and "--overwrite" in problem
+
+
+def test_a_page_that_is_not_of_its_result_is_named(tmp_path):
+    page, of = tmp_path / "report.html", tmp_path / "comparison.json"
+    refuse_page(page, of, False)
+    of.write_text("{}")
+    with pytest.raises(OutputError, match=r"comparison.json: already exists, and report.html beside it is missing"):
+        refuse_page(page, of, False)
+    page.write_text("")
+    os.utime(page, (1, 1))
+    with pytest.raises(OutputError, match="beside it is older: what makes both was ended between them"):
+        refuse_page(page, of, False)
+    refuse_page(page, of, True)
+    os.utime(page)
+    with pytest.raises(OutputError, match=r"already exists. Give another --out"):
+        refuse_page(page, of, False)
