@@ -32,7 +32,7 @@ from .surveys.imaging import conform
 from .surveys.labels import LabelledRows
 from .surveys.recognition import Source
 from .surveys.scheme import LabelScheme
-from .text import html_table
+from .text import count, html_table
 
 
 @dataclass(frozen=True, eq=False)
@@ -374,13 +374,13 @@ class Model:
         -------
         list of str
         """
-        head = f"{len(self.members)} booster(s), {len(self.recipe.names)} features, decision by {self.rule}"
-        return card_lines(self.card, head)
+        size = f"{count(len(self.members), 'booster')}, {count(len(self.recipe.names), 'feature')}"
+        return card_lines(self.card, f"{size}, decision by {self.rule}")
 
     def _facts(self) -> Iterator[tuple[str, str]]:
         """Yield what a person asks first, by name."""
         yield "classes", ", ".join(self.classes)
-        yield "survey", f"{self.survey}, {len(self.bands)} bands of {self.bands.name}, {self.photometry}"
+        yield "survey", f"{self.survey}, {count(len(self.bands), 'band')} of {self.bands.name}, {self.photometry}"
         yield "features", f"{len(self.recipe.names)}"
         yield "boosters", f"{len(self.members)}: {self.card.get('chosen', '')}".removesuffix(": ")
         yield "decision", self.rule

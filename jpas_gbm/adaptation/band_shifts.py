@@ -28,6 +28,7 @@ from ..surveys.audit import SPLITS
 from ..surveys.catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.scheme import LabelScheme
+from ..text import count
 
 FEWEST_STARS = 100
 """Fewer stars beyond doubt measure no shift."""
@@ -384,5 +385,5 @@ def with_unlabelled_tiles(
     found = tile_zero_points(sources, bank, scheme, shift)
     grown = shift.with_tiles(found.tiles, found.relative)
     new = len(grown.tiles) - len(shift.tiles)
-    run.note(f"{new} tile(s) without a twin have zero points from their own sources, without labels.")
+    run.note(f"{count(new, 'tile')} without a twin: zero points there are from their own sources, without labels.")
     return grown

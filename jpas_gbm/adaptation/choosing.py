@@ -16,6 +16,7 @@ from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from ..store import provenance
 from ..surveys.dataset import Dataset
+from ..text import count
 from .anchors import anchor_of, quick_calibration
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
@@ -352,7 +353,7 @@ def cannot_choose(val: Rows, counted: np.ndarray, classes: Sequence[str]) -> str
     """
     objects, found = len(np.unique(val.groups[counted])), np.unique(val.y[counted])
     if objects < FEWEST:
-        return f"{objects} labelled object(s) judge, fewer than {FEWEST}"
+        return f"{count(objects, 'labelled object judges', 'labelled objects judge')}, fewer than {FEWEST}"
     return f"all labels that judge are {classes[found[0]]}" if len(found) == 1 else ""
 
 

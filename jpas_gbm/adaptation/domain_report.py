@@ -18,6 +18,7 @@ from ..scores.bootstrap import mean_interval
 from ..scores.losses import confusion_matrix, log_losses, macro_f1
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
+from ..text import count
 from .rows import Rows
 from .sky import observe_again
 from .stages import Stages
@@ -478,7 +479,8 @@ def _lines(facts: DomainReport) -> list[str]:
         words += f"; weights of gamma {gamma} leave an effective {100 * one['effective_share']:.0f} % of the mocks"
     only = facts["features"]["domain_only"] if "features" in facts else []
     if only:
-        words += f"; {len(only)} feature(s) tell domains apart and not classes, most {only[0]['feature']}"
+        told = count(len(only), "feature tells", "features tell")
+        words += f"; {told} domains apart and not classes, most {only[0]['feature']}"
     strata = facts["coverage"]["strata"] if "coverage" in facts else []
     if len(strata) < 2 or "log_loss" not in strata[0]:
         return [words]

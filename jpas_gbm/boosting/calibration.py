@@ -13,6 +13,7 @@ import numpy as np
 from ..errors import BundleError, FitError
 from ..options import CalibrationOptions
 from ..scores.losses import log_loss, log_softmax, softmax
+from ..text import count
 from .matrix import checked_labels, stratified_folds
 from .scaling import METHODS, fit_scaling, identity
 
@@ -258,7 +259,8 @@ def _methods_tried(options: CalibrationOptions, counts: np.ndarray, objects: int
     if method == "none":
         return wanted, []
     if (counts > 0).sum() < 2 or objects < _FEWEST_ROWS:
-        few = f"{int(counts.sum())} labels of {int((counts > 0).sum())} class(es) cannot calibrate: none is used."
+        classes = count(int((counts > 0).sum()), "class", "classes")
+        few = f"{count(int(counts.sum()), 'label')} of {classes} cannot calibrate: none is used."
         return ["none"], [few]
     kept = [name for name in wanted if least >= needed[name]]
     left = [name for name in wanted if name not in kept]
@@ -267,7 +269,7 @@ def _methods_tried(options: CalibrationOptions, counts: np.ndarray, objects: int
     # In place of one that is asked for and not allowed stands the most flexible one below it.
     below = [name for name in METHODS[1 : METHODS.index(left[0])] if least >= needed[name]][-1]
     note = (
-        f"class {int(counts.argmin())} has {least} label(s): {' and '.join(left)} scaling would need "
+        f"class {int(counts.argmin())} has {count(least, 'label')}: {' and '.join(left)} scaling would need "
         f"{needed[left[0]]} of each class" + ("." if kept else f"; {below} scaling is used.")
     )
     return kept or [below], [note]

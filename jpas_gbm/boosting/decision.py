@@ -11,6 +11,7 @@ from ..errors import FitError
 from ..options import CalibrationOptions
 from ..scores.bootstrap import resample_weights
 from ..scores.losses import confusion_matrix, log_p, macro_f1
+from ..text import count
 from .calibration import crossfit_probabilities
 from .matrix import checked_labels, stratified_folds
 
@@ -67,6 +68,7 @@ def _best_shift(logs: np.ndarray, truth: np.ndarray, shift: np.ndarray, c: int) 
     counts = true + guessed.cumsum(axis=0)
     f1 = (2 * right.cumsum(axis=0) / np.maximum(counts, 1e-12))[:, true > 0].mean(axis=1)
     edges = np.concatenate([[-np.inf], turn, [np.inf]])
+    # The middle, not the end nearest to no shift, which on 200 rows of doubtful class lost 0.002 of macro-F1 on others.
     low, high = np.maximum(edges[:-1], -2 * _REACH), np.minimum(edges[1:], 2 * _REACH)
     middle = np.clip((low + high) / 2, -_REACH, _REACH)
     # Between equal turns there is no shift; beyond reach there is none to take.
@@ -268,6 +270,7 @@ def choose_rule(
     counted = np.ones(len(p), dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
     p, y, groups = p[counted], np.asarray(y)[counted], groups[counted]
     if len(np.unique(y)) < 2 or len(np.unique(groups)) < 2:
-        note = f"{len(y)} counted validation row(s) of {len(np.unique(y))} class(es) cannot tune thresholds."
+        classes = count(len(np.unique(y)), "class", "classes")
+        note = f"{count(len(y), 'counted validation row')} of {classes} cannot tune thresholds."
         return Decision("argmax", np.ones(p.shape[1]), note=note)
     return judge_thresholds(p, y, groups=groups, folds=options.folds, seed=seed)

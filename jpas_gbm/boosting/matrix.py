@@ -9,6 +9,7 @@ import numpy as np
 
 from ..errors import FeatureMismatch, FitError
 from ..store import native
+from ..text import count
 
 _BLOCK = 65_536
 _MEDIAN_ROWS = 20_000
@@ -80,7 +81,7 @@ def as_matrix(X: Any) -> np.ndarray:
     array = native(np.asarray(X))
     if array.ndim != 2:
         raise FeatureMismatch(
-            f"the features have {array.ndim} dimension(s), (rows, features) are needed. "
+            f"the features have {count(array.ndim, 'dimension')}, (rows, features) are needed. "
             "One row alone is X[None, :], one feature alone X[:, None]."
         )
     if array.dtype.kind not in "fiub":
@@ -285,12 +286,13 @@ def fill_message(gone: np.ndarray, missed: np.ndarray, names: Sequence[str]) -> 
     -------
     str or None
     """
-    count = int(np.count_nonzero(gone.any(axis=1)))
-    if count <= _WORTH_SAYING * len(gone):
+    many = int(np.count_nonzero(gone.any(axis=1)))
+    if many <= _WORTH_SAYING * len(gone):
         return None
     named = ", ".join(names[j] for j in missed[:5]) + (", ..." if len(missed) > 5 else "")
     return (
-        f"{count} of {len(gone)} rows miss {len(missed)} feature(s) that no training row missed ({named}); "
+        f"{many:,} of {count(len(gone), 'row')} miss {count(len(missed), 'feature')} that no training row missed "
+        f"({named}); "
         "the medians of training stand in for them. Train with missing values like those of the sky to do better."
     )
 
@@ -416,7 +418,9 @@ def stratified_folds(labels: np.ndarray, folds: int, *, seed: int = 0, groups: n
     groups = np.arange(len(labels)) if groups is None else np.asarray(groups)
     _, first, member = np.unique(groups, return_index=True, return_inverse=True)
     if len(first) < 2 or folds < 2:
-        raise FitError(f"{len(first)} object(s) cannot be dealt to {folds} folds; at least 2 of each are needed.")
+        raise FitError(
+            f"{count(len(first), 'object')} cannot be dealt to {folds} folds; at least 2 of each are needed."
+        )
     rng = np.random.default_rng(seed)
     shuffled = rng.permutation(len(first))
     order = shuffled[np.argsort(labels[first][shuffled], kind="stable")]

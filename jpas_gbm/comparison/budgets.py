@@ -15,7 +15,7 @@ from ..run import claim_room
 from ..scores.bootstrap import Replicates, replicate
 from ..scores.metrics import Scorer
 from ..store import read_record, to_plain, write_json
-from ..text import aligned, cell, html_table, title
+from ..text import aligned, cell, count, html_table, title
 from .comparison import Interval, measured, with_decided
 from .evaluation import RegimeResult
 from .judged_rows import About, Told, uses_labels
@@ -280,9 +280,9 @@ class BudgetCurve:
         words = {"more": "more labels than there are", "fewer": "fewer labels than the smallest budget"}
         for one in self.savings:
             if one.figure == "macro.f1" and one.regime == self.regimes[-1]:
-                needs = words[one.bound] if one.bound else f"about {one.equals:.0f} labels"
+                needs = words[one.bound] if one.bound else f"about {count(round(one.equals or 0), 'label')}"
                 lines.append(
-                    f"{one.regime} with {one.budget} labels: {one.against} needs {needs} for the same macro-F1"
+                    f"{one.regime} with {count(one.budget, 'label')}: {one.against} needs {needs} for the same macro-F1"
                 )
         return [*lines, *self.notes]
 

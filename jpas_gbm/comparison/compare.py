@@ -25,7 +25,7 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..text import duration
+from ..text import count, duration
 from .budgets import ALL, BudgetCurve, budget_points
 from .budgets import HEAD as BUDGETS_FILE
 from .comparison import HEAD as COMPARISON_FILE
@@ -424,7 +424,7 @@ def _budget_plans(
     for i, order in enumerate(orders):
         for regime in regimes:
             for size in sizes if uses_labels(regime) else sizes[-1:]:
-                title, seed = f"{regime}, {size} labels, draw {i + 1}", trainer.run.seed + i
+                title, seed = f"{regime}, {count(size, 'label')}, draw {i + 1}", trainer.run.seed + i
                 name, key = f"{run_name(regime, seed)}-{size}", f"{data}/{split}/{size}/{i}"
                 plans[regime, size, i] = Planned(title, name, key, for_regime(options, regime), seed, order[:size])
     return plans

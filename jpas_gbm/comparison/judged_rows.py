@@ -299,7 +299,7 @@ def extrapolation_lines(told: _LimitFacts | None) -> list[str]:
         d, lower, upper = less[name]
         span = "" if lower is None else f" [{lower:+.4f}, {upper:+.4f}]"
         words.append(f"{title} {every[name]:.4f}, {d:+.4f}{span} here")
-    labels = f"{told['labels']:,} of {told['of']:,} labels, those not fainter than {told['magnitude']:g}"
+    labels = f"{told['labels']:,} of {count(told['of'], 'label')}, those not fainter than {told['magnitude']:g}"
     return [f"trained on {labels}; the same with all labels: {'; '.join(words)}"]
 
 

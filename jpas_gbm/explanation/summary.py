@@ -15,6 +15,7 @@ from ..run import Run
 from ..scores.bootstrap import Means, mean_over
 from ..surveys.catalogue import Catalogue
 from ..surveys.scheme import LabelScheme
+from ..text import count
 from .attributions import Attributions, Pair, attribute
 from .blocks import Blocks, strongest
 from .content import (
@@ -118,7 +119,7 @@ def draw_sample(
     if not len(places):
         raise ExplanationError("no row has a class: there is nothing to explain. Give labelled rows or a --catalogue.")
     limits = {"each class of quasars": options.quasars, "each other class": options.per_class}
-    words = [f"at most {most} rows of {of}" if most else f"all rows of {of}" for of, most in limits.items()]
+    words = [f"at most {count(most, 'row')} of {of}" if most else f"all rows of {of}" for of, most in limits.items()]
     by = "label" if labelled else "predicted class"
     facts = SampleFacts(
         drawn=scheme.counts(y[places]),

@@ -33,6 +33,7 @@ from ..surveys.reader import CatalogueReader
 from ..surveys.recognition import own_survey, read_table
 from ..surveys.schema import OwnColumns
 from ..surveys.tables import open_file
+from ..text import count
 from .passing import MAIN, MARGIN, Gathered, Job, Partition, Pixel, Worker, head_of
 from .spool import Plan, Room, replace_file
 from .tiles import with_tiles
@@ -253,7 +254,9 @@ def gathered(
             shutil.rmtree(room.folder, ignore_errors=True)
             raise
         told = str(error) or "interrupted"
-        raise type(error)(f"{told} {kept} partition(s) are kept in {room.folder}: the same command goes on.") from error
+        raise type(error)(
+            f"{told} {count(kept, 'partition is', 'partitions are')} kept in {room.folder}: the same command goes on."
+        ) from error
     finally:
         room.release()
 
@@ -266,8 +269,9 @@ def _whole(room: Room, sides: Mapping[str, Any], rows: int) -> dict[str, tuple[P
     there = sum(part.tally.rows for part in whole[MAIN])
     if lost or there != rows:
         raise OutputError(
-            f"{room.folder}: {there:,} of {rows:,} rows are there and {lost} partition(s) are missing. Run the "
-            "command again: it goes on from there."
+            f"{room.folder}: {there:,} of {rows:,} rows are there and {count(lost, 'partition is', 'partitions are')} "
+            "missing. "
+            "Run the command again: it goes on from there."
         )
     return whole
 

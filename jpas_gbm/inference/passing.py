@@ -395,8 +395,8 @@ def refuse_repeated_keys(spools: Sequence[Passed], names: Sequence[str], path: s
             if key in seen:
                 named = ", ".join(f"{name}={value}" for name, value in zip(names, key, strict=True))
                 raise CatalogueError(
-                    f"{path}: {len(suspects)} rows repeat the key of another ({named}, say). Each row needs its own "
-                    f"({', '.join(names)}): join the tables without repeating rows."
+                    f"{path}: rows that repeat the key of another: {len(suspects):,} ({named}, say). Each row needs "
+                    f"its own ({', '.join(names)}): join the tables without repeating rows."
                 )
             seen.add(key)
 

@@ -245,7 +245,7 @@ def kept_if_interrupted(spool: Spool) -> Iterator[None]:
             spool.remove()
             raise
         spool.release()
-        kept = f"{rows:,} rows are kept in {spool.folder}: the same command goes on from there"
+        kept = f"{count(rows, 'row is', 'rows are')} kept in {spool.folder}: the same command goes on from there"
         if isinstance(error, KeyboardInterrupt):
             raise KeyboardInterrupt(f"{str(error) or 'interrupted'}; {kept}.") from error
         if isinstance(error, OSError):

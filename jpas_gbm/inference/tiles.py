@@ -74,7 +74,10 @@ class TileCalibration:
             f"{count(int(found.sources.sum()), 'source')}"
         ]
         if few:
-            lines.append(f"{few} tiles have fewer than {FEW_IN_TILE} such sources: theirs are drawn to the mean of all")
+            words = count(few, "tile has", "tiles have")
+            lines.append(
+                f"{words} fewer than {FEW_IN_TILE} such sources: zero points there are drawn to the mean of all"
+            )
         return lines
 
 

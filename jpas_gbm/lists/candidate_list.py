@@ -485,7 +485,7 @@ def _choose(
         wanted = rows_wanted(options, area)
         if wanted is not None and wanted > len(part.rows):
             everything = f"the field ({name}) has {len(here):,}: all of them are in the list."
-            notes.append(f"{wanted:,} rows were asked for, and {everything}")
+            notes.append(f"{count(wanted, 'row was', 'rows were')} asked for, and {everything}")
         parts.append(part)
         rows.append(here[part.rows])
     if not parts:

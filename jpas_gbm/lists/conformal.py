@@ -19,6 +19,7 @@ from ..run import Run
 from ..scores.losses import log_p
 from ..surveys.catalogue import Catalogue
 from ..surveys.reader import index_imaging
+from ..text import count
 from .predicted import Predicted
 from .records import SelectionWeights
 
@@ -351,7 +352,7 @@ def noise_probabilities(
     """
     run = run or Run()
     if draws < 2:
-        raise ListError(f"{draws} noise draw(s) have no spread: ask for 2 or more.")
+        raise ListError(f"{count(draws, 'noise draw has', 'noise draws have')} no spread: ask for 2 or more.")
     if not catalogue.has_errors:
         raise ListError(
             f"the catalogue ({catalogue.survey}) gives no photometric errors, so none can be propagated. "

@@ -268,7 +268,8 @@ def measured_area(field: Predicted, area: float | None = None, *, needed: bool =
         return replace(found, area=area), ""
     if found.measured:
         return found, ""
-    few = f"{int(np.isfinite(field.ra).sum())} row(s) with a position are too few to measure a footprint"
+    placed = count(int(np.isfinite(field.ra).sum()), "row with a position is", "rows with a position are")
+    few = f"{placed} too few to measure a footprint"
     if needed:
         raise ListError(f"--density: {few}. Give its square degrees with --area, or ask for a --number.")
     return None, f"{few}: no yield per square degree. --area gives one."

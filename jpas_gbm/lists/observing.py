@@ -16,6 +16,7 @@ from ..config import Options, find_config, parse_options, read_yaml
 from ..errors import ConfigError, ListError, did_you_mean
 from ..output.writers import Card, Column, Companion, Head, write_whole
 from ..surveys.positions import SkyIndex
+from ..text import count
 from .footprint import cell_places, cells_of
 from .records import Interval, Part, stacked
 from .rule import KINDS, ListKeywords, ListOptions
@@ -171,18 +172,20 @@ def observed(found: TargetList, options: ObservingOptions, longer: TargetList | 
         kept = near == 0
         if not kept.all():
             notes.append(
-                f"{int((~kept).sum())} candidates stand within {options.separation:g} arcsec of a likelier one: they "
-                "wait in the reserve, and the yield is that of the others."
+                f"{count(int((~kept).sum()), 'candidate waits', 'candidates wait')} in the reserve, within "
+                f"{options.separation:g} arcsec of a likelier one: the yield is that of the others."
             )
     rng = np.random.default_rng([seed, 17])
     random = rng.random(len(rows))
     if options.subset is not None:
         if options.subset > kept.sum():
-            raise ListError(f"--subset {options.subset}: the list has {int(kept.sum())} candidates. Ask for fewer.")
+            raise ListError(
+                f"--subset {options.subset}: the list has {count(int(kept.sum()), 'candidate')}. Ask for fewer."
+            )
         kept[rng.permutation(np.flatnonzero(kept))[options.subset :]] = False
         notes.append(
-            f"a random subset of {options.subset} of {len(rows)} candidates: the promise is kept by the whole list, "
-            "and by the subset on average."
+            f"a random subset of {options.subset} of {count(len(rows), 'candidate')}: the promise is kept by the whole "
+            "list, and by the subset on average."
         )
     if options.table_format is not None:
         notes += [note] if (note := guesses(column_map(options.table_format))) else []

@@ -19,6 +19,7 @@ from ..store import Json, Provenance, read_json
 from ..surveys.formats.several import spelt_out
 from ..surveys.recognition import read_table
 from ..surveys.tables import file_format, open_table
+from ..text import count
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -140,7 +141,7 @@ def _judged(predicted: Predicted) -> Predicted:
     """Leave out rows without probabilities, and say so; refuse rows that stand twice: each would be counted twice."""
     blank = np.isnan(predicted.p).any(axis=1)
     if blank.any():
-        note = f"{int(blank.sum()):,} row(s) have no photometry and no probabilities: they are left out."
+        note = f"{count(int(blank.sum()), 'row has', 'rows have')} no photometry and no probabilities: left out."
         predicted = replace(predicted.take(~blank), notes=(*predicted.notes, note))
     if not predicted.ids:
         return predicted
@@ -150,8 +151,9 @@ def _judged(predicted: Predicted) -> Predicted:
         row = int(np.flatnonzero(repeated)[0])
         named = ", ".join(f"{name}={value[row]}" for name, value in predicted.ids.items())
         raise ListError(
-            f"{', '.join(predicted.sources)}: {int(repeated.sum()):,} row(s) stand twice ({named}, say): they would be "
-            "counted and observed twice. Give each row once."
+            f"{', '.join(predicted.sources)}: {count(int(repeated.sum()), 'row stands', 'rows stand')} twice "
+            f"({named}, say), to "
+            "be counted and observed twice. Give each row once."
         )
     return predicted
 
@@ -305,7 +307,7 @@ def find_model(model: Provenance, places: Sequence[str | Path]) -> Path:
                 return head.parent
     raise ListError(
         f"the model of these predictions (regime {model.get('regime')}, made {model.get('made')}) was not found beside "
-        f"them or here ({len(looked)} model folder(s) looked at). Name it with --model."
+        f"them or here ({count(len(looked), 'model folder')} looked at). Name it with --model."
     )
 
 
@@ -373,7 +375,7 @@ def _rows(table: pd.DataFrame, model: MadeBy, path: str | Path) -> Predicted:
     if missing:
         hint = did_you_mean(missing[0], table.columns)
         raise ListError(
-            f"{path}: lacks the column(s) {', '.join(missing)}.{hint} It has: "
+            f"{path}: lacks {', '.join(missing)}.{hint} It has: "
             f"{', '.join(table.columns) or 'no columns'}. "
             "Give the file as 'jpas-gbm predict' wrote it."
         )

@@ -179,7 +179,7 @@ class ListComparison:
         """
         ours, theirs = self.names
         lines = [
-            f"{self.matched:,} sources of {self.rows[0]:,} ({ours}) and {self.rows[1]:,} ({theirs}) are in both",
+            f"{count(self.matched, 'source')} of {self.rows[0]:,} ({ours}) and {self.rows[1]:,} ({theirs}) in both",
             f"equal classes: {self.agree:.4f}, Cohen's kappa {self.kappa:.3f}",
         ]
         lines += [
@@ -262,6 +262,9 @@ def compare_lists(
     return result
 
 
+_IN_BOTH = ("source in both has", "sources in both have")
+
+
 def _judged(
     we: _Side, they: _Side, tables: Sequence[str | Path], model: Model | None, radius: float, made: Provenance
 ) -> ListComparison:
@@ -279,9 +282,9 @@ def _judged(
         )
     notes = [] if they.parts else [f"{they.name} has no redshifts: spectral types are compared."]
     if bare.any():
-        notes.append(f"{int(bare.sum()):,} sources in both have no probabilities in {we.name}, having no photometry.")
+        notes.append(f"{count(int(bare.sum()), *_IN_BOTH)} no probabilities in {we.name}, having no photometry.")
     if left_out:
-        notes.append(f"{left_out:,} sources in both have no class in {they.name}, or a quasar no redshift.")
+        notes.append(f"{count(left_out, *_IN_BOTH)} no class in {they.name}, or a quasar no redshift.")
     truth = _truth(we, tables, model, scheme, radius, notes)
     a, b, t, classes = we.label[here], they.label[there], truth[here], scheme.classes
     if not they.parts:
@@ -386,7 +389,7 @@ def _truth(
         notes.append("labels that our model was trained on count for us: it was fitted by a version that kept none.")
     elif tables and model is not None and model.known is not None:
         used = SkyIndex(model.known.ra, model.known.dec).nearest(we.ra, we.dec, radius)[0]
-        notes.append(f"{int((truth[used] >= 0).sum()):,} labels that made our model do not count.")
+        notes.append(f"{count(int((truth[used] >= 0).sum()), 'label')} left out, having made our model.")
         truth[used] = -1
     return truth
 

@@ -13,6 +13,7 @@ from pydantic import Field, model_validator
 
 from ..config import Options, parse_options, read_yaml
 from ..errors import ConfigError, ListError
+from ..text import count
 from .conformal import NoiseSource
 from .predicted import Predicted, Tables
 
@@ -356,7 +357,8 @@ def check_prior(prior: Sequence[Sequence[float]], edges: Sequence[float], classe
     """
     if len(prior) != len(edges) + 1:
         raise ListError(
-            f"the prior has {len(prior)} row(s) for {len(edges) + 1} magnitude bin(s) (edges {list(edges)}). "
+            f"the prior has {count(len(prior), 'row')} for {count(len(edges) + 1, 'magnitude bin')} (edges "
+            f"{list(edges)}). "
             "Give one row of shares for each bin."
         )
     for number, row in enumerate(prior, start=1):

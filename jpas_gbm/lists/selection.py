@@ -131,7 +131,8 @@ def _size(yields: Yields, options: ListOptions, area: float | None, where: str) 
     best = int(np.flatnonzero(bound >= bound.max() - 1e-9)[-1])
     raise ListError(
         f"{kind} {value:g} with {100 * options.confidence:g} % confidence cannot be reached in {where}: the best is "
-        f"{np.floor(1000 * bound[best]) / 1000:.3f}, by the likeliest {yields.size[best]} row(s). Ask for less, lower "
+        f"{np.floor(1000 * bound[best]) / 1000:.3f}, by the likeliest {count(int(yields.size[best]), 'row')}. Ask for "
+        "less, lower "
         "--confidence, or narrow the magnitude limits."
     )
 

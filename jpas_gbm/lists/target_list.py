@@ -398,7 +398,7 @@ def _part_line(part: Part) -> str:
         return f"[{', '.join(ends)}]"
 
     return (
-        f"{part.magnitudes}: {part.size:,} candidates of {part.field_rows:,} rows, expected true "
+        f"{part.magnitudes}: {count(part.size, 'candidate')} of {count(part.field_rows, 'row')}, expected true "
         f"{part.expected_true:.1f} {span(part.interval, 0)}, purity {part.purity:.3f} {span(part.purity_interval, 3)}, "
         f"completeness {part.completeness:.3f} {span(part.completeness_interval, 3)}, threshold {part.threshold:.4f}"
     )

@@ -250,9 +250,9 @@ def budget_sentences(curve: BudgetCurve) -> list[str]:
     needed: dict[str, list[str]] = {}
     for one in curve.savings if curve.points else ():
         if (one.figure, one.regime, one.against) == ("macro.f1", curve.regimes[-1], "target-only"):
-            needs = _BOUNDS[one.bound] if one.bound else f"about {one.equals:,.0f} labels"
+            needs = _BOUNDS[one.bound] if one.bound else f"about {count(round(one.equals or 0), 'label')}"
             needed.setdefault(f"{one.against} needs {needs}", []).append(f"{one.budget:,}")
-    words = [f"with {listed(sizes)} labels, {needs}" for needs, sizes in needed.items()]
+    words = [f"with {listed(sizes)} label{'' if sizes == ['1'] else 's'}, {needs}" for needs, sizes in needed.items()]
     return [f"For the macro-F1 that {curve.regimes[-1]} has {'; '.join(words)}."] if words else []
 
 

@@ -309,7 +309,7 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
         "calibration": _calibration(card.get("calibration") or {}),
         "decision": _decision(card.get("decision") or {}),
         **_domain_facts(card.get("domain") or {}),
-        "training": trainings and f"{len(trainings)} stages, {seconds:,.0f} s",
+        "training": trainings and f"{count(len(trainings), 'stage')}, {seconds:,.0f} s",
         "notes": " ".join(card.get("notes") or []),
         "seed": "" if seed is None else str(seed),
         "made": f"{made.get('made', DASH)}, {made.get('software', '')} {made.get('version', '')}" if made else "",

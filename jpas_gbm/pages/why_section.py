@@ -10,7 +10,7 @@ import numpy as np
 from ..explanation.explanation import Explanation
 from ..explanation.interactions import BandPairs
 from ..store import magnitude_name
-from ..text import cut_words, listed, number, seeds_words, sentence, span, sure, with_span
+from ..text import count, cut_words, listed, number, seeds_words, sentence, span, sure, with_span
 from .figures.attribution import (
     bands_figure,
     blocks_figure,
@@ -50,7 +50,7 @@ def rows_words(explanation: Explanation) -> str:
     drawn = ", ".join(f"{name} {n:,}" for name, n in content.sample.drawn.items() if n)
     model = f"model {content.regime} ({content.chosen}), {seeds_words([content.trained_seed])}"
     cut = cut_words(content.cut, magnitude_name(content.provenance))
-    return f"{content.n:,} rows of {split}, {cut} ({drawn}); {model}"
+    return f"{count(content.n, 'row')} of {split}, {cut} ({drawn}); {model}"
 
 
 @register_plate("why", 10)
@@ -108,7 +108,8 @@ def _ridge_plate(explanation: Explanation) -> Plate | None:
     if ridge:
         moves = (
             f"The strongest block of {explanation.pair[0]} moves with redshift: rank correlation "
-            f"{number(ridge.rank_correlation, 2, sign=True)} {span(ridge.interval, 2, sign=True)}, {ridge.n:,} rows. "
+            f"{number(ridge.rank_correlation, 2, sign=True)} {span(ridge.interval, 2, sign=True)}, "
+            f"{count(ridge.n, 'row')}. "
         )
     return Plate.worded(
         "ridge",
@@ -213,7 +214,7 @@ def _pairs_plate(explanation: Explanation) -> Plate | None:
         1,
         first=explanation.pair[0],
         second=explanation.pair[1],
-        n=listed([f"{n:,} rows of {name}" for name, n in pairs.n.items()]),
+        n=listed([f"{count(n, 'row')} of {name}" for name, n in pairs.n.items()]),
         joint=f"{100 * pairs.joint:.0f} %",
         top=listed([words.replace("_", " ") for words in top]),
         rows=sentence(rows_words(explanation)),

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..run import Later
+from ..text import count
 
 if TYPE_CHECKING:
     from scipy import special
@@ -308,8 +309,8 @@ def magnitude_edges(mag: np.ndarray, width: float = _BIN_WIDTH, fewest: int = _F
     edges = edges if len(edges) > 1 else np.array([edges[0], edges[0] + width])
     counts = np.bincount(magnitude_bins(mag, edges), minlength=len(edges) - 1)
     kept, waiting = [edges[0]], 0
-    for upper, count in zip(edges[1:], counts, strict=True):
-        waiting += count
+    for upper, n in zip(edges[1:], counts, strict=True):
+        waiting += n
         if waiting >= fewest:
             kept.append(upper)
             waiting = 0
@@ -405,7 +406,7 @@ class SlopeRows:
         """Why no slope can be fitted, or None."""
         hits = int(self.hit.sum())
         if len(self.row) < _FEWEST_ROWS or min(hits, len(self.row) - hits) < _FEWEST_OF_A_KIND:
-            return f"{len(self.row)} rows, {hits} of the class"
+            return f"{count(len(self.row), 'row')}, {hits} of the class"
         return None
 
     def logistic(self, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

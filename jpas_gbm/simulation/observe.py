@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import ConfigError
 from ..options import ShiftOptions, SimulateOptions
 from ..surveys.bands import BandSystem, band_system
+from ..text import count
 from .kinds import QSO_LOW
 from .sources import AB_NANOJANSKY, Objects
 from .throughput import Filter, Instrument, load_instrument
@@ -130,7 +131,7 @@ class Shift:
     wrong_labels: np.ndarray
 
     def __repr__(self) -> str:
-        return f"Shift(scale {self.scale:g}, {len(self.tiles)} tiles, {len(self.bands)} bands)"
+        return f"Shift(scale {self.scale:g}, {count(len(self.tiles), 'tile')}, {count(len(self.bands), 'band')})"
 
     def to_dict(self) -> dict[str, object]:
         """Return the shift as plain numbers, by tile and band, in a form that JSON can hold.

@@ -16,6 +16,7 @@ from ..surveys.audit import split_objects
 from ..surveys.bands import BandSystem, band_system, own_table
 from ..surveys.catalogue import IMAGING_EXTRA, MORPHOLOGIES, UNLABELLED, Catalogue
 from ..surveys.scheme import CLASSES
+from ..text import count
 from .observe import CORRUPTED
 from .survey import SimulatedSurvey
 
@@ -272,7 +273,7 @@ def _write_sky(survey: SimulatedSurvey, folder: Path) -> list[tuple[str, str]]:
     told = [
         (
             TARGET,
-            f"the catalogue of the sky (J-PAS, dual mode): {len(target)} rows, {repeats} of them second sightings",
+            f"the catalogue of the sky (J-PAS, dual mode): {count(len(target), 'row')}, {repeats} of them seen twice",
         ),
         (IMAGING, "the imaging survey (Tractor): morphology and r of nearly all sources"),
         ("truth.csv", "the true class and redshift of every source of the sky: to judge by, never an input"),
@@ -292,7 +293,9 @@ def _write_source(survey: SimulatedSurvey, folder: Path) -> list[tuple[str, str]
     for code, part in enumerate(PARTS):
         _write_mocks(source, np.flatnonzero(split == code), folder, f"Mock_{part}")
     twins = int(survey.twins.sum())
-    return [("Mock_*_FLUX+NOISE.npy", f"the mocks: {len(source)} rows, {twins} of them twins of labelled objects")]
+    return [
+        ("Mock_*_FLUX+NOISE.npy", f"the mocks: {count(len(source), 'row')}, {twins} of them twins of labelled objects")
+    ]
 
 
 def _begin_planes(path: Path, shape: tuple[int, int, int]) -> None:

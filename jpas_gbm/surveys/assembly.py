@@ -10,6 +10,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..options import PrepareOptions, SplitOptions
 from ..store import Provenance
+from ..text import count
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
@@ -398,7 +399,8 @@ def dealt_target(target: Catalogue, options: SplitOptions) -> tuple[Catalogue, n
     known = np.unique(region[labelled])
     if labelled.any() and len(known) < len(SPLITS):
         raise DatasetError(
-            f"--split-by {options.by}: the labelled target rows lie in {len(known)} region(s), and train, validation "
+            f"--split-by {options.by}: the labelled target rows lie in {count(len(known), 'region')}, and train, "
+            "validation "
             "and test need one each. Split by object, or give more of the sky."
         )
     split = split_objects(region, options.target, options.seed) if len(region) else split

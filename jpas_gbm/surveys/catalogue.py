@@ -192,7 +192,7 @@ class Catalogue:
                 row = order[1:][same][0]
                 named = ", ".join(f"{name}={column[row]}" for name, column in key.items())
                 raise CatalogueError(
-                    f"{int(same.sum())} rows repeat the key of another ({named}, say). "
+                    f"{count(int(same.sum()), 'row repeats', 'rows repeat')} the key of another ({named}, say). "
                     f"Each row needs its own ({', '.join(key)})."
                 )
         return key
@@ -353,7 +353,7 @@ class Catalogue:
                 joined = {name: np.concatenate([part.key[name] for part in parts]) for name in first.key}
                 return replace(first, key=joined, **changes)
             except CatalogueError as error:
-                if "repeat the key" not in str(error):
+                if " the key of another" not in str(error):
                     raise
         changes["key"] = {key: np.arange(sum(map(len, parts)), dtype=np.int64)}
         return replace(first, **changes)

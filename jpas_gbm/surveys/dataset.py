@@ -14,6 +14,7 @@ from ..errors import BundleError, DatasetError
 from ..run import claim_folder
 from ..sealed import Form, open_sealed, seal
 from ..store import Made, Provenance, dump_json
+from ..text import count
 from .audit import SPLITS, LeakAudit, LeakCheck, audit_leaks, in_several_splits, leak_check, split_codes
 from .catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .imaging import RADIUS
@@ -146,8 +147,8 @@ class Dataset:
     def __repr__(self) -> str:
         labelled = int((self.target_split >= 0).sum())
         return (
-            f"Dataset({len(self.source)} source rows, {len(self.target)} target rows of which {labelled} labelled, "
-            f"{len(self.twins)} twins{', test labels masked' if self.masked else ''})"
+            f"Dataset({count(len(self.source), 'source row')}, {count(len(self.target), 'target row')} of which "
+            f"{labelled} labelled, {count(len(self.twins), 'twin')}{', test labels masked' if self.masked else ''})"
         )
 
     def _repr_html_(self) -> str:

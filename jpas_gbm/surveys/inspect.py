@@ -268,8 +268,8 @@ def _problems(
         seen = plural(facts.overlap_duplicates, "source was", "sources were")
         yield f"{seen} seen by a second tile (within 0.5 arcsec)"
     if facts.objects is not None and facts.objects < len(catalogue):
-        what = "repeats of an object" if facts.identity == "id" else "rows at the place of another"
-        yield f"{len(catalogue) - facts.objects:,} {what}: they go to one side of a split together"
+        what = (" of an object", "repeat") if facts.identity == "id" else (" at the place of another", "row")
+        yield f"{plural(len(catalogue) - facts.objects, what[1])}{what[0]}: they go to one side of a split together"
     if "no card" in facts.bands_ordered_by:
         yield "nothing in the file names the bands of its arrays: the order of the release is taken on trust"
     if reader.photometry.assumed:

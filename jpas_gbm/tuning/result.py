@@ -463,7 +463,7 @@ class Study(BaseModel):
         """Return the best score, what fresh seeds made of it, and how far it is from the untuned fit's."""
         best, default, fresh = self.best, self.default, self.fresh
         within = "" if best.interval is None else " [{:.4f}, {:.4f}]".format(*best.interval)
-        words = [f"{self.measured} {best.loss:.4f}{within} on {self.rows} rows that chose it"]
+        words = [f"{self.measured} {best.loss:.4f}{within} on {count(self.rows, 'row')} that chose it"]
         if fresh is not None:
             words.append(
                 f"{fresh.mean:.4f} over {len(fresh.losses)} fresh seeds on the same rows: "

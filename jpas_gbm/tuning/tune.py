@@ -22,7 +22,7 @@ from ..run import Progress, Run, place_named, thread_count
 from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.dataset import Dataset
-from ..text import duration
+from ..text import count, duration
 from .objective import Objective
 from .result import Counts, Ladder, Point, Study
 from .space import Finalist, Fresh, Space, Untuned, flat, with_values
@@ -308,7 +308,11 @@ def _result(plan: Plan, study: optuna.Study, ended: str, notes: list[str], progr
         ]
     busy = sum(outcome(trial) == "running" for trial in trials)
     if busy:
-        notes = [*notes, f"{busy} trial(s) are still under way in other processes: the result will be written again."]
+        notes = [
+            *notes,
+            f"{count(busy, 'trial is', 'trials are')} still under way in other processes: the result will be written "
+            "again.",
+        ]
     default, fresh = None, None
     if ended in ("finished", "exhausted") and not busy:
         try:

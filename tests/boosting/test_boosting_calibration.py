@@ -167,7 +167,7 @@ def test_trap_calibration_class_absent(method):
     calibrator, report = fit_calibrator(margins[kept], y[kept], CalibrationOptions(method=method))
     assert calibrator.method in ("none", "temperature")
     assert report.counts[0] == 0
-    assert "class 0 has 0 label(s)" in report.notes[0]
+    assert "class 0 has 0 labels" in report.notes[0]
     p = calibrator.apply(margins)
     assert p.shape == (2000, 4) and p[y == 0, 0].mean() > 0.3
 
@@ -177,7 +177,7 @@ def test_a_handful_of_labels_restrains_the_method():
     few = np.concatenate([np.flatnonzero(y == 0)[:12], np.flatnonzero(y > 0)])
     _, report = fit_calibrator(margins[few], y[few])
     assert {entry.method for entry in report.candidates} == {"none", "temperature", "offsets", "vector"}
-    assert "class 0 has 12 label(s): dirichlet scaling would need 20 of each class." in report.notes
+    assert "class 0 has 12 labels: dirichlet scaling would need 20 of each class." in report.notes
 
 
 def test_under_a_strong_prior_a_flexible_method_needs_more_labels():
@@ -263,7 +263,7 @@ def test_folds_keep_objects_whole_and_classes_even():
     assert np.array_equal(fold, stratified_folds(labels, 5, seed=1, groups=groups))
     assert not np.array_equal(fold, stratified_folds(labels, 5, seed=2, groups=groups))
     assert set(stratified_folds(np.zeros(3, int), 5)) == {0, 1, 2}
-    with pytest.raises(FitError, match=r"1 object\(s\) cannot be dealt to 5 folds"):
+    with pytest.raises(FitError, match=r"1 object cannot be dealt to 5 folds"):
         stratified_folds(np.zeros(3, int), 5, groups=np.ones(3))
 
 

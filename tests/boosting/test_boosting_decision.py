@@ -146,7 +146,7 @@ def test_choose_rule_without_enough_rows():
     margins, y = sample(500)
     told = choose_rule(margins, y, counted=y == 2)
     assert told.rule == "argmax" and np.array_equal(told.factors, np.ones(4))
-    assert "1 class(es) cannot tune thresholds" in told.note and told.to_dict() == {"rule": "argmax", "note": told.note}
+    assert "1 class cannot tune thresholds" in told.note and told.to_dict() == {"rule": "argmax", "note": told.note}
 
 
 def test_refusals():

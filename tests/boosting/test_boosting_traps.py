@@ -100,7 +100,7 @@ def test_trap_nan_at_predict_where_training_had_none(backend, quick, make_proble
     booster = train(backend, X, y, n_classes=4, options=quick, feature_names=names)
     gone = X.copy()
     gone[:, 1] = np.nan
-    with pytest.warns(UnseenMissingWarning, match=r"1500 of 1500 rows miss 1 feature\(s\).*band1.*medians of training"):
+    with pytest.warns(UnseenMissingWarning, match=r"1,500 of 1,500 rows miss 1 feature .*band1.*medians of training"):
         margins = booster.margins(gone)
     expected = X.copy()
     expected[:, 1] = np.median(X[:, 1])

@@ -47,7 +47,7 @@ def imports_of(name: str) -> set[str]:
     return found & MODULES.keys() - {name}
 
 
-MOST_MODULES = 183
+MOST_MODULES = 182
 """What there are; the plan says some 130, for half as many lines. It rose with the docstrings, and is to fall."""
 
 

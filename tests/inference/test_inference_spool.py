@@ -350,7 +350,9 @@ def test_keys_that_repeat_across_files_and_shards_are_found_in_any_number_of_pas
         make_catalogue(40, f"s/{name}.fits", seed=1)
     for i in (1, 2):
         predict(make_fitted(), tmp_path / "s", tmp_path / "a.fits", shard=f"{i}/2", chunk_rows=20)
-    with pytest.raises(CatalogueError, match=r"s: 40 rows repeat the key of another \(TILE_ID=2241, NUMBER=1, say\)"):
+    with pytest.raises(
+        CatalogueError, match=r"s: rows that repeat the key of another: 40 \(TILE_ID=2241, NUMBER=1, say\)"
+    ):
         predict(make_fitted(), tmp_path / "s", tmp_path / "a.fits", merge=True, chunk_rows=20)
     with fits.open(tmp_path / "s" / "b.fits", mode="update") as hdus:
         hdus[1].data["TILE_ID"] += 7

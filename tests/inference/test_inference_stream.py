@@ -200,7 +200,7 @@ def test_missing_bands_are_refused(make_fitted, make_catalogue, tmp_path):
 
 def test_keys_that_repeat_in_another_chunk_are_refused(fitted, make_catalogue, tmp_path):
     path = make_catalogue(120, repeat=True)
-    with pytest.raises(CatalogueError, match=r"1 rows repeat the key of another \(TILE_ID=2241, NUMBER=1, say\)"):
+    with pytest.raises(CatalogueError, match=r"rows that repeat the key of another: 1 \(TILE_ID=2241, NUMBER=1, say\)"):
         predict(fitted, path, tmp_path / "a.fits", chunk_rows=50)
     assert not (tmp_path / "a.fits").exists()
 
@@ -282,7 +282,7 @@ def test_a_list_leaves_rows_without_photometry_out_and_says_so(make_fitted, make
     predictions = fitted.predict(read_catalogue(path)[0])
     found = as_predicted(predictions, {"classes": fitted.classes})
     assert len(found) == 58 and np.isfinite(found.p).all()
-    assert found.notes == ("2 row(s) have no photometry and no probabilities: they are left out.",)
+    assert found.notes == ("2 rows have no photometry and no probabilities: left out.",)
     assert (predictions.label == -1).sum() == 2
 
 

@@ -113,7 +113,7 @@ def test_a_fit_gives_unlabelled_tiles_zero_points_of_their_own(survey, options):
     quick = override(options, features={"templates": False})
     rows = make_rows(part.for_training(), get_regime("ssda"), quick, run)
     assert np.isin(LEFT_OUT, rows.shift.tiles).all()
-    assert any("2 tile(s) without a twin have zero points from their own sources" in note for note in run.notes)
+    assert any("2 tiles without a twin: zero points there are from their own sources" in note for note in run.notes)
     off = make_rows(part.for_training(), get_regime("ssda"), override(quick, sky={"pseudo_twins": False}), Run())
     assert not np.isin(LEFT_OUT, off.shift.tiles).any()
 

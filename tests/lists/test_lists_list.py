@@ -152,7 +152,7 @@ def test_no_positions(make, world, samples):
 
 def test_too_few_positions_to_measure_a_footprint(make, world):
     rows = world[1].take(np.arange(3))
-    with pytest.raises(ListError, match=r"3 row\(s\) with a position are too few to measure a footprint.*--area"):
+    with pytest.raises(ListError, match=r"3 rows with a position are too few to measure a footprint.*--area"):
         make(rows, density=10.0)
     found = make(rows, number=2)
     assert found.footprint is None and found.per_deg2 is None

@@ -57,7 +57,7 @@ def test_files_of_one_model_join(write):
 
 def test_rows_that_stand_twice_are_refused(write):
     path = write("a.fits")
-    with pytest.raises(ListError, match=r"a\.fits, a\.fits: 60 row\(s\) stand twice \(TILE_ID=2241, NUMBER=1, say\)"):
+    with pytest.raises(ListError, match=r"a\.fits, a\.fits: 60 rows stand twice \(TILE_ID=2241, NUMBER=1, say\)"):
         read_predictions([path, path])
 
 
@@ -67,7 +67,7 @@ def test_files_of_two_models_are_refused(write):
 
 
 def test_missing_columns_are_named(write):
-    with pytest.raises(ListError, match=r"lacks the column\(s\) P_GALAXY"):
+    with pytest.raises(ListError, match=r"lacks P_GALAXY"):
         read_predictions([write("a.fits", leave_out=("P_GALAXY",))])
 
 

@@ -114,7 +114,7 @@ def test_the_verb(world, tmp_path):
     words += ["--out", tmp_path / "c.json"]
     done = CliRunner().invoke(app, [*map(str, words)])
     assert done.exit_code == 0, done.output
-    assert "700 sources of 700 (m.csv) and 700 (o.csv) are in both" in done.output
+    assert "700 sources of 700 (m.csv) and 700 (o.csv) in both" in done.output
     assert (tmp_path / "c.json").is_file() and (tmp_path / "c.png").stat().st_size > 5000
     done = CliRunner().invoke(app, [*map(str, words)])
     assert done.exit_code == 1 and "already exists" in done.output

@@ -74,7 +74,7 @@ def test_trap_targetids_above_2_53_survive_a_file(tmp_path):
         ({"mag": np.ones(3)}, r"'mag' has shape \(3,\)"),
         ({"key": {}}, "no row key"),
         ({"key": {"N": np.arange(4.0)}}, "must be 4 integers"),
-        ({"key": {"N": np.array([1, 2, 1, 3])}}, r"1 rows repeat the key of another \(N=1, say\)"),
+        ({"key": {"N": np.array([1, 2, 1, 3])}}, r"1 row repeats the key of another \(N=1, say\)"),
         ({"extra": {"x": np.ones(5)}}, "extra column 'x'"),
     ],
 )

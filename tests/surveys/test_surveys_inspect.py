@@ -94,7 +94,7 @@ def test_rows_at_one_place_and_without_position(tmp_path):
     assert "no position: labels and imaging cannot" in text(inspect_file(tmp_path / "s.csv"))
     (tmp_path / "t.csv").write_text("ra,dec,u,g,r,i,z\n1,2,19,19,18,17,16\n1,2,19,19,18,17,16\n")
     said = text(inspect_file(tmp_path / "t.csv"))
-    assert "1 rows at the place of another" in said and "labels       none" in said
+    assert "1 row at the place of another" in said and "labels       none" in said
 
 
 def test_several_files_and_a_table_in_memory(tmp_path):

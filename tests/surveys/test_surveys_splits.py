@@ -113,7 +113,7 @@ def test_regions_that_cannot_be_dealt_are_named():
 
     with pytest.raises(DatasetError, match=r"key \(PART, NUMBER\), which names no tile"):
         dealt_target(_sky(key="PART"), SplitOptions(by="tile"))
-    with pytest.raises(DatasetError, match=r"lie in 2 region\(s\), and train, validation and test need one each"):
+    with pytest.raises(DatasetError, match=r"lie in 2 regions, and train, validation and test need one each"):
         dealt_target(_sky(tiles=2), SplitOptions(by="tile"))
 
 
