@@ -1,17 +1,18 @@
 """Regimes, the named path alone and peers of other kinds, all judged on the same objects of a survey.
 
-    python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--seeds 0,1,2] [--judge fifth|test]
-        [--models ssda,uda,...] [--once target-only,...] [--peers lightgbm,mlp,catboost,chi2] [--labels N] [--threads 1]
+    python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--survey-seed 11] [--seeds 0,1,2]
+        [--judge fifth|test] [--models ssda,uda,...] [--once target-only,...] [--peers lightgbm,mlp,catboost,chi2]
+        [--labels N] [--threads 1]
 
-DATA is a data set's folder or the name of a configuration of ``simulate``. With ``--judge fifth`` a fifth of the
-labelled train and validation objects is set aside before anything is fitted and judged: the test split is not looked
-at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology (``lightgbm``, ``catboost``,
-``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10 times; or χ² and posterior of
-templates learnt on the mocks (``chi2``). Each is calibrated on validation as the package's own models are, and trained
-with the first seed alone. ``ssda`` brings the named path alone, with its weights and without. A model is paired with
-each that is named after it. Rows not fainter than r = 22.5 and those of the next magnitude are parts of their own.
-What is done is kept in OUT after each model, and a run that was cut goes on from there; with ``--keep`` it stays when
-all is done, for a run of more models.
+DATA is a data set's folder, or the name of a configuration of ``simulate`` and the survey's seed. With ``--judge
+fifth`` a fifth of the labelled train and validation objects is set aside before anything is fitted and judged: the
+test split is not looked at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology
+(``lightgbm``, ``catboost``, ``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10
+times; or χ² and posterior of templates learnt on the mocks (``chi2``). Each is calibrated on validation as the
+package's own models are, and trained with the first seed alone. ``ssda`` brings the named path alone, with its weights
+and without. A model is paired with each that is named after it. Rows not fainter than r = 22.5 and those of the next
+magnitude are parts of their own. What is done is kept in OUT after each model, and a run that was cut goes on from
+there; with ``--keep`` it stays when all is done, for a run of more models.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ from jpas_gbm.boosting.calibration import fit_calibrator
 from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import CalibrationOptions, FeatureOptions
 from jpas_gbm.run import Run
-from jpas_gbm.simulation.simulate import open_dataset
+from jpas_gbm.simulation.simulate import open_dataset, simulate
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
 
@@ -201,6 +202,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--survey-seed", type=int, default=11, help="of a survey that is simulated")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--judge", choices=("fifth", "test"), default="fifth")
     parser.add_argument("--models", default=",".join(OWN))
@@ -210,7 +212,8 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
-    data = open_dataset(given.data)
+    folder = Path(given.data)
+    data = open_dataset(folder) if folder.is_dir() else simulate(given.survey_seed, config=given.data)
     sides = set_aside(data, given.judge, given.labels)
     rows, classes = sides.judged, data.scheme.classes
     given.out.mkdir(parents=True, exist_ok=True)
@@ -236,7 +239,6 @@ def main() -> None:
     for part in (f"{BRIGHT}, seed {seed}" for seed in seeds if len(seeds) > 1):
         its = table[table["part"] == part].dropna(axis=1)
         asked += [Figure("log_loss", name, part) for name in names if f"{name}:{classes[0]}" in its]
-    folder = Path(given.data)
     inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
     for one in write_figures(given.out, command, inputs, table, asked):
