@@ -162,7 +162,7 @@ class Stages:
             raise FitError(f"this regime has no rows of {name.replace('_', ', ')} to train or choose on.")
         return part
 
-    def class_weights(self, y: np.ndarray, options: Growth) -> np.ndarray:
+    def class_weights(self, y: np.ndarray, options: Growth, trained: int | None = None) -> np.ndarray:
         """Return the class weight of each row under the power of some options, float64 (n,).
 
         Parameters
@@ -171,12 +171,17 @@ class Stages:
             Class codes.
         options : Growth
             How the trees grow.
+        trained : int, optional
+            Rows that train, where these are others.
 
         Returns
         -------
         array of float64, shape (n,)
         """
-        return class_weights(y, self.rows.k, options.class_weight_power)
+        power = options.class_weight_power
+        if power is None:
+            power = 0.5 if (len(y) if trained is None else trained) < SCARCE else 0.0
+        return class_weights(y, self.rows.k, power)
 
     @property
     def scarce(self) -> bool:
@@ -442,7 +447,7 @@ class Stages:
             self._stopped.add(key)
         rows = self.part(given.valid)
         X = rows.X if given.inputs is None else given.inputs(rows.X)
-        return given.options, (X, rows.y, self.class_weights(rows.y, given.options))
+        return given.options, (X, rows.y, self.class_weights(rows.y, given.options, len(given.y)))
 
 
 _PER_ROW, _PER_LABEL, _ROUNDS, _SCALING = 4e-3, 1e-3, 120, 0.7
