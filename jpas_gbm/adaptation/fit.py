@@ -37,7 +37,7 @@ from .choosing import (
     undecided,
 )
 from .folds import Folds, has_shift, make_folds, with_few_bands
-from .named_path import find_path, joined_means, path_facts
+from .named_path import difference, find_path, joined_means, path_facts
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
 from .sky import with_reference
@@ -48,7 +48,9 @@ PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
 
 FEW_TWINS = 2_000
-"""Where fewer twins train, unlabelled sources may show the shift better: both are tried."""
+"""Where fewer twins train, unlabelled sources show the shift unless twins do better beyond doubt: both are tried."""
+
+_FEW_TWINS_RULE = "unlabelled sources measure the shift unless twins do better beyond doubt"
 
 _NO_ROWS = np.zeros(0)
 
@@ -296,9 +298,9 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
         return folds
 
     twins = int(np.isin(data.target_rows("train").object_id, data.twins.object_id).sum())
-    asked: dict[str, Preparation] = {"twins": "twins"} if regime.adapts else {}
-    if regime.adapts and options.sky.pseudo_twins and twins < FEW_TWINS:
-        asked["unlabelled sources"] = "sources"
+    few = regime.adapts and options.sky.pseudo_twins and twins < FEW_TWINS
+    asked: dict[str, Preparation] = {"unlabelled sources": "sources"} if few else {}
+    asked |= {"twins": "twins"} if regime.adapts else {}
     able = {how: one for how, one in asked.items() if has_shift(data, regime, options, count, run, one, known)}
     if not able:
         return Prepared(regime, folds := made(regime), run, data, folds if regime.adapts else None)
@@ -310,8 +312,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     if best.log_loss <= before.log_loss or undecided(best, before):
         if len(losses) > 1:
             tried = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-            few = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
-            run.note(f"{few}: both ways were tried, and {how} measure the shift (log loss on validation: {tried}).")
+            told = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
+            run.note(f"{told}: {_FEW_TWINS_RULE}, and {how} do (log loss on validation: {tried}).")
         return Prepared(regime, best.entrant.folds, run, data, plain, repaired=True)
     run.note(
         f"preparing the mocks by {how} did not help on target validation (log loss {best.log_loss:.4f} "
@@ -322,15 +324,24 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
 
 
 def _best_prepared(makes: Mapping[str, Callable[[], Folds]]) -> tuple[str, Scored, dict[str, float]]:
-    """Return which mocks grow the best trees, their scores, and the log loss of all; no others are held meanwhile."""
-    losses: dict[str, float] = {}
-    found: dict[str, Scored] = {}
-    for how, make in makes.items():
-        found[how] = score_entrant(Entrant(Mocks(), make()))
-        losses[how] = found[how].log_loss
-        for worse in [name for name in found if losses[name] > min(losses.values())]:
-            del found[worse]
-    return *next(iter(found.items())), losses
+    """Return the first of some prepared mocks, or others whose trees are better beyond doubt; and how all did."""
+    (how, make), *others = makes.items()
+    kept = score_entrant(Entrant(Mocks(), make()))
+    losses = {how: kept.log_loss}
+    for name, make in others:
+        one = score_entrant(Entrant(Mocks(), make()))
+        losses[name] = one.log_loss
+        if _surely_better(one, kept):
+            how, kept = name, one
+    return how, kept, losses
+
+
+def _surely_better(one: Scored, other: Scored) -> bool:
+    val, stages = other.entrant.folds.val, other.entrant.folds.first
+    counted = counted_rows(val, stages.options.cut)
+    if cannot_choose(val, counted, stages.rows.classes):
+        return False
+    return difference(one, other, val.groups, counted, stages.run.choice_seed).interval[1] < 0
 
 
 def train(rows: Prepared) -> Trained:
