@@ -1,18 +1,22 @@
 """The named path is the incumbent: which weights it has, what joins it, and what takes it out."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
+from jpas_gbm.adaptation import fit as fit_module
 from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.named_path import find_path, holds, joined_means
 from jpas_gbm.adaptation.rows import Rows
 from jpas_gbm.adaptation.shipped_ways import Continue, Mocks, Pool, Stack, Target
+from jpas_gbm.adaptation.stages import SCARCE, Stages
 from jpas_gbm.adaptation.ways import Mean
 from jpas_gbm.adaptation.weights import blind_features, fit_domain
 from jpas_gbm.config import override
-from jpas_gbm.options import DomainOptions
+from jpas_gbm.options import ContinueOptions, DomainOptions
 from jpas_gbm.pages.page_tables import card_facts
 
 N = 400
@@ -115,6 +119,39 @@ def test_labels_that_cannot_choose_choose_nothing():
     assert made(joined).kept is joined and made().kept is baselines[1]
     words = "All labels are STAR: labels chose nothing, and the fit keeps mocks"
     assert made(joined).verdict.sentence == f"{words}, with labels." and made().verdict.sentence == f"{words}."
+
+
+@pytest.mark.parametrize(
+    ("change", "scatter", "rows", "kept"),
+    [(-0.02, 0.0, N, "twins"), (-0.02, 3.0, N, "sources"), (0.02, 0.0, N, "sources"), (-0.5, 0.0, 20, "sources")],
+)
+def test_few_twins_prepare_mocks_only_where_they_do_better_beyond_doubt(monkeypatch, change, scatter, rows, kept):
+    """Better by luck on few labels, or worse, or on labels too few to say: what unlabelled sources measured stands."""
+    y, mag = np.arange(rows) % 2, np.full(rows, 20.0)
+    first = SimpleNamespace(options=SimpleNamespace(cut=22.5), rows=SimpleNamespace(classes=("A", "B")))
+    first.run = SimpleNamespace(choice_seed=0)
+    folds = SimpleNamespace(val=Rows(np.zeros((rows, 1)), y, np.arange(rows), mag), first=first)
+    spread = np.where(np.arange(rows) % 2, scatter, -scatter)
+    losses = {"sources": BASE[:rows], "twins": BASE[:rows] + change + spread + NOISE[:rows]}
+    made = {
+        how: Scored(Entrant(Mocks(), folds), np.zeros((rows, 2)), one, float(one.mean())) for how, one in losses.items()
+    }
+    monkeypatch.setattr(fit_module, "score_entrant", lambda entrant: made[entrant.folds])
+    how, best, told = fit_module._best_prepared({name: lambda name=name: name for name in losses})
+    assert how == kept and best is made[kept]
+    assert told == {name: one.log_loss for name, one in made.items()}
+
+
+def test_class_weights_of_the_continued_stage_follow_how_many_labels_train(tiny, quick_options):
+    stages = Stages(SimpleNamespace(k=2), quick_options, None)
+    y = np.repeat([0, 1], [SCARCE - 100, 99])
+    natural, lifted = ContinueOptions(), stages.class_weights(y, ContinueOptions())
+    np.testing.assert_allclose(lifted[-1] / lifted[0], (900 / 99) ** 0.5)
+    np.testing.assert_array_equal(stages.class_weights(np.append(y, 1), natural), np.ones(SCARCE))
+    # Rows that validate are weighed as those that train, however many they are.
+    np.testing.assert_array_equal(stages.class_weights(y, natural, SCARCE), np.ones(len(y)))
+    np.testing.assert_array_equal(stages.class_weights(np.append(y, 1), natural, 30)[:-1] > 1, y == 1)
+    assert stages.class_weights(y, ContinueOptions(class_weight_power=0.0)).tolist() == [1.0] * len(y)
 
 
 def test_a_recipe_that_leaves_the_path_out_says_so_first(tiny, quick_options):
