@@ -296,14 +296,14 @@ class Space:
         return values
 
     def _nearest(self, name: str) -> Any:
-        """Return the base options' own value moved into the range, or None where no choice is like it."""
+        """Return the base options' own value moved into the range; None where it is none, or no choice is like it."""
         entry, value = self.entries[name], option_value(self.base, name)
         stored = [encode(choice) for choice in entry.choices]
         if isinstance(value, tuple) and len(value) == 1 and encode(value) not in stored:
             value = value[0]
         if stored:
             return encode(value) if encode(value) in stored else None
-        if isinstance(value, tuple):
+        if value is None or isinstance(value, tuple):
             return None
         assert entry.low is not None and entry.high is not None
         value = min(max(value, entry.low), entry.high)

@@ -93,6 +93,11 @@ def test_the_shipped_study_starts_in_every_regime_that_is_tuned(regime):
     starts = [found.start(given) for given in shipped.start]
     assert all(values["calibration.method"] == "vector" for values in starts)
     assert all(set(values) <= set(found.entries) for values in starts)
+    first = found.options(starts[0])  # the default path
+    assert (first.domain, first.sky) == (found.base.domain, found.base.sky)
+    assert override(first.boosting, class_weight_power=0.5) == found.base.boosting
+    grown = override(found.base.continuation, class_weight_power=0.0)
+    assert first.continuation == (grown if "continuation.leaves" in found.entries else found.base.continuation)
     with pytest.raises(ConfigError, match=r"start: 'boosting.leafs' is not in the space"):
         found.start({"boosting.leafs": 3})
 
