@@ -126,6 +126,9 @@ class TemplateOptions(Options):
     host_below: float = Field(0.8, description="Redshift from which quasar templates have no host.")
 
 
+_POWER = "Class weights are class frequency to minus this power; 0: none. None: 0 where 1,000 rows train, else 0.5."
+
+
 class Growth(Options):
     """How trees grow."""
 
@@ -138,13 +141,7 @@ class Growth(Options):
     row_fraction: float = Field(0.8, gt=0, le=1, description="Share of the rows that a tree sees.")
     l2: float = Field(5.0, ge=0, allow_inf_nan=False, description="L2 penalty on leaf values.")
     max_bin: int = Field(127, ge=3, le=255, description="Histogram bins of a feature.")
-    class_weight_power: float | None = Field(
-        0.5,
-        ge=0,
-        le=1,
-        description="Class weights are class frequency to minus this power; 0 is natural. None: 0 where 1,000 rows or "
-        "more train, else 0.5.",
-    )
+    class_weight_power: float | None = Field(0.5, ge=0, le=1, description=_POWER)
 
 
 class BoostingOptions(Growth):
@@ -159,13 +156,7 @@ class ContinueOptions(Growth):
     learning_rate: float = Field(0.03, gt=0, le=1, description="Shrinkage of each round.")
     min_child: int = Field(20, ge=1, description="Fewest rows in a leaf.")
     l2: float = Field(10.0, ge=0, allow_inf_nan=False, description="L2 penalty on leaf values.")
-    class_weight_power: float | None = Field(
-        None,
-        ge=0,
-        le=1,
-        description="Class weights are class frequency to minus this power; 0 is natural. None: 0 where 1,000 rows or "
-        "more train, else 0.5.",
-    )
+    class_weight_power: float | None = Field(None, ge=0, le=1, description=_POWER)
 
 
 class DomainOptions(Options):
