@@ -10,13 +10,13 @@ from jpas_gbm.options import FitOptions, SimulateOptions
 
 @pytest.fixture(scope="module")
 def fitted():
-    """The default recipe and ways, with fewer and coarser trees."""
+    """The default recipe and ways, with fewer and coarser trees, and labels enough to stand before prepared mocks."""
     growth = {"rounds": 25, "learning_rate": 0.25, "patience": 0}
     options = override(
         FitOptions(), boosting=growth, continuation={"rounds": 12, "patience": 0}, sky={"realisations": 1}
     )
     data = jg.simulate(
-        3, config=SimulateOptions(n_source=2500, n_labelled=1600, n_unlabelled=300, quasar_factor_labelled=4)
+        3, config=SimulateOptions(n_source=2500, n_labelled=3600, n_unlabelled=300, quasar_factor_labelled=4)
     )
     return jg.fit(data, config=options, seed=0)
 
