@@ -191,7 +191,7 @@ def test_without_labels_of_the_sky_there_are_strata_and_no_scores(tiny, quick_op
 
 
 def test_without_tempers_nothing_is_trained_or_told(tiny, quick_options):
-    domain = override(quick_options.domain, gammas=(0.0,))
+    domain = override(quick_options.domain, gammas=(0.0,), uda_gamma=0.0)
     fitted = fit(tiny, config=override(quick_options, recipe="continue", domain=domain.model_dump()), seed=3)
     assert fitted.card["domain"] == {"gammas": [0.0]}
     assert not any(entry["stage"].startswith("domain") for entry in fitted.card["trainings"])
