@@ -214,7 +214,7 @@ def test_exhibits_come_back_and_missing_parts_are_absent(dataset, tmp_path):
     again = Exhibits.load(tmp_path)
     for part in ("balance", "portraits", "separation", "redshift"):
         assert getattr(again, part) == getattr(found, part)
-    assert again.data.summary["n_bands"] == 3 and again.data.warnings == DataFacts.of(dataset).warnings
+    assert again.data.summary.n_bands == 3 and again.data.warnings == DataFacts.of(dataset).warnings
     assert again.sky_map is None and again.mocks is None and again.calibration is None
     (tmp_path / "exhibits" / "portraits.json").unlink()
     assert Exhibits.load(tmp_path).portraits is None
