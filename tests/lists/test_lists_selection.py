@@ -130,7 +130,7 @@ def test_options_that_are_no_numbers_or_contradict_each_other(value, said):
         (((0.1, 0.2, 0.3, 0.3),), (), "the shares sum to 0.9, not to 1"),
         (((0.5, 0.5),), (), "2 shares for 4 classes"),
         (((-0.1, 0.3, 0.5, 0.3),), (), "must be numbers, and not negative"),
-        (((0.1, 0.2, 0.3, 0.4),), (20.0,), "1 row\\(s\\) for 2 magnitude bin"),
+        (((0.1, 0.2, 0.3, 0.4),), (20.0,), "1 row for 2 magnitude bins"),
         (((0.0, 0.0, 0.0, 0.0),), (), "sum to 0, not to 1"),
         (((np.nan, 0.3, 0.4, 0.3),), (), "must be numbers, and not negative"),
     ],
