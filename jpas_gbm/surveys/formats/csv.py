@@ -278,7 +278,7 @@ def _lend(thing: T) -> T:
 @atexit.register
 def _wait_for_arrow() -> None:
     """Wait till Arrow's threads hold nothing of Python's: one that drops it while the interpreter ends aborts it."""
-    end = time.monotonic() + 1.0
+    end = time.monotonic() + 10.0  # threads of a busy machine may not run for seconds
     while _lent and time.monotonic() < end:
         time.sleep(0.001)
 
