@@ -290,8 +290,7 @@ class Results:
         if other := [run for run in there if run not in own]:
             self.problems.append(
                 f"{place}: what trained {listed(other)} anew did not come to a comparison, so the model cards there "
-                "are "
-                "not those of the scores. Run 'jpas-gbm compare' again with --overwrite: it goes on from there."
+                "are not those of the scores. Run 'jpas-gbm compare' again with --overwrite: it goes on from there."
             )
         self.subjects.append(Subject.of(place.name, found, exhibits, own))
 
