@@ -152,7 +152,7 @@ def main() -> None:
         head = "| pair | trees | LightGBM, µs a row | ours, µs a row | ratio | bar | difference |"
         lines = [
             "# The kernel and the tables against LightGBM", "",
-            f"`{command} --out {given.out}`: one thread, CPU time, both calls in turn; medians (least-most) of "
+            f"`{command} --out reports/performance`: one thread, CPU time, both calls in turn; medians (least-most) of "
             f"{given.repeat}, the ratio being the median of the pairs' ratios.", "",
             head, "|---|---|---|---|---|---|---|", *(pair.line for pair in found), "",
         ]  # fmt: skip
