@@ -104,7 +104,7 @@ coverage: $(READY) ## branch coverage of the whole package
 	@$(BIN)/python -m pytest --cov --cov-report=term-missing:skip-covered
 
 # The other files in benchmarks/ are the experiments of reports/: they need a data set, and say so.
-bench: $(READY) ## speed and memory, as ratios in one run: the table of reports/performance (25 minutes on two free cores)
+bench: $(READY) ## speed and memory, as ratios in one run: the table of reports/performance (17 minutes on two free cores)
 	@$(BIN)/python benchmarks/performance.py
 
 figures-check: $(READY) ## compute every figure of the reports anew from the objects that were judged

@@ -328,8 +328,9 @@ def folder_checksums(folder: str | Path) -> dict[str, str]:
     return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-_LIBRARIES: tuple[str, ...] = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost")
-_LIBRARIES += ("catboost", "astropy", "optuna")
+_LIBRARIES = (
+    "numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "catboost", "astropy", "optuna",
+)  # fmt: skip
 
 
 def library_versions() -> dict[str, str]:

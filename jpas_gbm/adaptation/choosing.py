@@ -314,8 +314,8 @@ def _standing(scored: Sequence[Scored], scores: Scores) -> Scored:
     return kept
 
 
-def undecided(one: Scored, other: Scored) -> bool:
-    """Say whether labels are too few to tell that one candidate is worse than another.
+def compared(one: Scored, other: Scored) -> tuple[int, tuple[float, float] | None]:
+    """Return how many rows judge two candidates, and the interval of their log losses' difference.
 
     Parameters
     ----------
@@ -324,14 +324,15 @@ def undecided(one: Scored, other: Scored) -> bool:
 
     Returns
     -------
-    bool
+    rows : int
+    interval : tuple of float or None
+        Paired, 95 %, over objects; None where labels choose nothing.
     """
     val, stages = one.entrant.folds.val, one.entrant.folds.first
     counted = counted_rows(val, stages.options.cut)
     gains = (one.losses - other.losses)[counted]
-    if cannot_choose(val, counted, stages.rows.classes):
-        return True
-    return len(gains) < FEW and mean_interval(gains, val.groups[counted], stages.run.choice_seed)[0] <= 0
+    unfit = cannot_choose(val, counted, stages.rows.classes)
+    return len(gains), None if unfit else mean_interval(gains, val.groups[counted], stages.run.choice_seed)
 
 
 def cannot_choose(val: Rows, counted: np.ndarray, classes: Sequence[str]) -> str:

@@ -23,6 +23,7 @@ from .anchors import calibration_rows, field_mix
 from .band_shifts import BandShifts
 from .calibrating import settled, with_redshifts
 from .choosing import (
+    FEW,
     Choice,
     Entrant,
     Prepared,
@@ -31,13 +32,13 @@ from .choosing import (
     Trained,
     cannot_choose,
     choose,
+    compared,
     means,
     model_card,
     score_entrant,
-    undecided,
 )
 from .folds import Folds, has_shift, make_folds, with_few_bands
-from .named_path import difference, find_path, joined_means, path_facts
+from .named_path import find_path, joined_means, path_facts
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
 from .sky import with_reference
@@ -309,7 +310,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     plain = before.entrant.folds.without_mocks(partial(made, as_they_are))
     before = replace(before, entrant=Entrant(Mocks(), plain))
     how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()})
-    if best.log_loss <= before.log_loss or undecided(best, before):
+    if best.log_loss <= before.log_loss or _undecided(best, before):
         if len(losses) > 1:
             tried = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
             told = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
@@ -331,17 +332,16 @@ def _best_prepared(makes: Mapping[str, Callable[[], Folds]]) -> tuple[str, Score
     for name, make in others:
         one = score_entrant(Entrant(Mocks(), make()))
         losses[name] = one.log_loss
-        if _surely_better(one, kept):
+        _, interval = compared(one, kept)
+        if interval is not None and interval[1] < 0:
             how, kept = name, one
     return how, kept, losses
 
 
-def _surely_better(one: Scored, other: Scored) -> bool:
-    val, stages = other.entrant.folds.val, other.entrant.folds.first
-    counted = counted_rows(val, stages.options.cut)
-    if cannot_choose(val, counted, stages.rows.classes):
-        return False
-    return difference(one, other, val.groups, counted, stages.run.choice_seed).interval[1] < 0
+def _undecided(one: Scored, other: Scored) -> bool:
+    """Say whether labels are too few to tell that one candidate is worse than another."""
+    rows, interval = compared(one, other)
+    return interval is None or (rows < FEW and interval[0] <= 0)
 
 
 def train(rows: Prepared) -> Trained:

@@ -292,8 +292,8 @@ def fill_message(gone: np.ndarray, missed: np.ndarray, names: Sequence[str]) -> 
     named = ", ".join(names[j] for j in missed[:5]) + (", ..." if len(missed) > 5 else "")
     return (
         f"{many:,} of {count(len(gone), 'row')} miss {count(len(missed), 'feature')} that no training row missed "
-        f"({named}); "
-        "the medians of training stand in for them. Train with missing values like those of the sky to do better."
+        f"({named}); the medians of training stand in for them. Train with missing values like those of the sky to do "
+        "better."
     )
 
 

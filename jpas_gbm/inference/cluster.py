@@ -270,8 +270,7 @@ def _whole(room: Room, sides: Mapping[str, Any], rows: int) -> dict[str, tuple[P
     if lost or there != rows:
         raise OutputError(
             f"{room.folder}: {there:,} of {rows:,} rows are there and {count(lost, 'partition is', 'partitions are')} "
-            "missing. "
-            "Run the command again: it goes on from there."
+            "missing. Run the command again: it goes on from there."
         )
     return whole
 

@@ -152,8 +152,7 @@ def _judged(predicted: Predicted) -> Predicted:
         named = ", ".join(f"{name}={value[row]}" for name, value in predicted.ids.items())
         raise ListError(
             f"{', '.join(predicted.sources)}: {count(int(repeated.sum()), 'row stands', 'rows stand')} twice "
-            f"({named}, say), to "
-            "be counted and observed twice. Give each row once."
+            f"({named}, say), to be counted and observed twice. Give each row once."
         )
     return predicted
 

@@ -358,8 +358,7 @@ def check_prior(prior: Sequence[Sequence[float]], edges: Sequence[float], classe
     if len(prior) != len(edges) + 1:
         raise ListError(
             f"the prior has {count(len(prior), 'row')} for {count(len(edges) + 1, 'magnitude bin')} (edges "
-            f"{list(edges)}). "
-            "Give one row of shares for each bin."
+            f"{list(edges)}). Give one row of shares for each bin."
         )
     for number, row in enumerate(prior, start=1):
         where = f"prior row {number} ({', '.join(f'{v:g}' for v in row)})"

@@ -132,8 +132,7 @@ def _size(yields: Yields, options: ListOptions, area: float | None, where: str) 
     raise ListError(
         f"{kind} {value:g} with {100 * options.confidence:g} % confidence cannot be reached in {where}: the best is "
         f"{np.floor(1000 * bound[best]) / 1000:.3f}, by the likeliest {count(int(yields.size[best]), 'row')}. Ask for "
-        "less, lower "
-        "--confidence, or narrow the magnitude limits."
+        "less, lower --confidence, or narrow the magnitude limits."
     )
 
 

@@ -191,8 +191,8 @@ def refuse_page(page: Path, of: Path, overwrite: bool) -> None:
     if of.exists() and not overwrite and not whole:
         raise OutputError(
             f"{of}: already exists, and {page.name} beside it is {'older' if page.is_file() else 'missing'}: what "
-            "makes "
-            "both was ended between them. Give another --out, or --overwrite; finished trainings are taken up again."
+            "makes both was ended between them. Give another --out, or --overwrite; finished trainings are taken up "
+            "again."
         )
     refuse_existing(of, overwrite)
 

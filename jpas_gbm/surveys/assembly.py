@@ -400,8 +400,7 @@ def dealt_target(target: Catalogue, options: SplitOptions) -> tuple[Catalogue, n
     if labelled.any() and len(known) < len(SPLITS):
         raise DatasetError(
             f"--split-by {options.by}: the labelled target rows lie in {count(len(known), 'region')}, and train, "
-            "validation "
-            "and test need one each. Split by object, or give more of the sky."
+            "validation and test need one each. Split by object, or give more of the sky."
         )
     split = split_objects(region, options.target, options.seed) if len(region) else split
     hidden = ~labelled & (split == SPLITS.index("test"))
