@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import hashlib
 import json
@@ -26,8 +27,7 @@ T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What a JSON file holds."""
 
-_BLOCK = 1 << 20
-_LARGEST_JSON = 1 << 26
+_BLOCK, _LARGEST_JSON = 1 << 20, 1 << 26
 
 
 def sha256(path: str | Path) -> str:
@@ -328,9 +328,8 @@ def folder_checksums(folder: str | Path) -> dict[str, str]:
     return {os.fspath(path.relative_to(folder)): sha256(path) for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
-_LIBRARIES = (
-    "numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "catboost", "astropy", "optuna",
-)  # fmt: skip
+_LIBRARIES = ("numpy", "pandas", "pyarrow", "scikit-learn", "lightgbm", "xgboost-cpu", "xgboost", "catboost",
+              "astropy", "optuna")  # fmt: skip
 
 
 def library_versions() -> dict[str, str]:
@@ -342,10 +341,8 @@ def library_versions() -> dict[str, str]:
     """
     found = {}
     for name in _LIBRARIES:
-        try:
+        with contextlib.suppress(metadata.PackageNotFoundError):
             found[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
     return found
 
 
@@ -363,10 +360,19 @@ def made_now() -> str:
 
 
 class AsMapping:
-    """Makes a record take any mapping for a field that a TypedDict describes, and keep what that does not name."""
+    """Makes a record take any mapping where a TypedDict stands, with what that does not name, and records in it."""
 
     def __get_pydantic_core_schema__(self, source: object, handler: Any) -> Any:
-        return handler(dict[str, Any])
+        from pydantic import AfterValidator
+
+        return handler(Annotated[dict[str, Any], AfterValidator(self._with_records)])
+
+    def _with_records(self, value: Mapping[str, Any]) -> Mapping[str, Any]:
+        for part in filter(None, map(value.get, ("provenance", "data", "model"))):
+            if not isinstance(part, Mapping):
+                raise ValueError("a record of what went in is no mapping")
+            self._with_records(part)
+        return value
 
 
 class Provenance(TypedDict, total=False):
@@ -445,7 +451,7 @@ def provenance(
     Provenance
         With `more`.
     """
-    made: Provenance = {
+    made: dict[str, object] = {
         "software": "jpas-gbm",
         "version": __version__,
         "python": platform.python_version(),
@@ -455,7 +461,7 @@ def provenance(
         "options": dict(options or {}),
         "inputs": {Path(path).name: sha256(path) for path in inputs},
     }
-    return cast(Provenance, {**made, **more})
+    return cast(Provenance, made | more)
 
 
 def magnitude_name(made: Provenance | None) -> str:
@@ -471,8 +477,7 @@ def magnitude_name(made: Provenance | None) -> str:
     str
         Such as ``r (Legacy Surveys)``; ``magnitude`` where the record does not tell.
     """
-    made = made or {}
-    model = made.get("model") or {}
+    model = (made := made or {}).get("model") or {}
     places = (made.get("data") or {}, model.get("data") or {}, made, model)
     return next((str(one["magnitude"]) for one in places if one.get("magnitude")), "magnitude")
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
+from jpas_gbm import store
 from jpas_gbm.errors import BundleError
 from jpas_gbm.store import (
     dump_json,
@@ -75,6 +76,20 @@ def test_a_record_of_another_version_is_told(tmp_path):
     (tmp_path / "whole.json").write_text("[]")
     with pytest.raises(BundleError, match=r"cannot be read \(the whole: "):
         read_record(tmp_path / "whole.json", Whole)
+
+
+@dataclass(frozen=True)
+class Made:
+    provenance: store.Made
+
+
+@pytest.mark.parametrize("odd", [[1], "x", {"data": "x"}, {"model": [1]}, {"model": {"data": 3}}])
+def test_records_of_what_went_in_are_mappings(odd):
+    """Readers look into them; what is not told, and what no type names, is left as it is."""
+    with pytest.raises(ValueError, match="dict_type|no mapping|valid dictionary"):
+        from_plain(Made, {"provenance": odd})
+    told = {"seed": 1, "data": {"model": {}}, "model": None, "mine": [1]}
+    assert from_plain(Made, {"provenance": told}).provenance == told
 
 
 def test_no_flip_of_a_bit_of_a_sealed_file_is_read_as_another_value(tmp_path):

@@ -19,7 +19,7 @@ from ..scores.curves import CurveSet, curve_set
 from ..scores.losses import magnitude_bins, magnitude_edges
 from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
 from ..sealed import check_checksums
-from ..store import AsMapping, Json, folder_checksums, magnitude_name, provenance, read_json, write_json
+from ..store import AsMapping, Json, folder_checksums, from_plain, magnitude_name, provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import without_optional
@@ -144,7 +144,7 @@ class Evaluation:
         """
         own = {"regime", "seed", "cut", "rule", "intervals", "by_magnitude", "about"}
         figures = {name: figure for name, figure in value.items() if name not in own}
-        return cls(figures=Figures.from_dict(figures), **{name: value[name] for name in own})
+        return from_plain(cls, {"figures": Figures.from_dict(figures), **{name: value[name] for name in own}})
 
     def save(self, folder: str | Path, *, overwrite: bool = False) -> None:
         """Write ``metrics.json``, and ``curves.json`` where curves were made, into a new folder.

@@ -468,8 +468,8 @@ def read_provenance(path: str | Path, rows: int | None = None) -> Provenance | N
         return None
 
 
-def _stated(text: str | bytes | None) -> Provenance | None:
-    return _mapping(json.loads(text)) if text else None
+def _stated(text: object) -> Provenance | None:
+    return _mapping(json.loads(text)) if text and isinstance(text, str | bytes) else None
 
 
 def _mapping(value: Json) -> Provenance | None:

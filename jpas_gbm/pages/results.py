@@ -21,6 +21,7 @@ from ..model import Model
 from ..model_folder import FORM as MODEL_FORM
 from ..model_folder import ModelCard
 from ..output.writers import suffixes
+from ..store import damage
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
 from ..text import listed, seeds_words
@@ -268,7 +269,7 @@ class Results:
             self.problems.append(str(error))
         except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
             self.problems.append(
-                f"{path}: cannot be read ({error!r}): it was changed, or another version wrote it. Make it again."
+                f"{path}: cannot be read ({damage(error)}): it was changed, or another version wrote it. Make it again."
             )
         return None
 

@@ -15,6 +15,7 @@ from ..errors import CatalogueError
 from ..store import native
 from ..surveys.formats.several import spelt_out
 from ..surveys.spelling import check_f_lambda, check_wavelengths, number_columns, vacuum_wavelengths
+from ..text import count
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
 
 if TYPE_CHECKING:
@@ -202,7 +203,9 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
 
     fibres = hdus["FIBERMAP"].data
     wavelength, flux, ivar = _merged_arms(hdus, path)
-    n = len(fibres)
+    if (n := len(fibres)) != len(flux):
+        seen = count(len(flux), "spectrum", "spectra")
+        raise CatalogueError(f"{path}: has {seen}, and {count(n, 'row')} in FIBERMAP. Fetch it again.")
     beside = path.with_name(path.name.replace("coadd", "redrock", 1))
     if not beside.exists():
         beside = beside.with_suffix("") if beside.suffix == ".gz" else beside.with_name(f"{beside.name}.gz")
@@ -243,6 +246,9 @@ def _merged_arms(hdus: HDUList, path: Path) -> tuple[np.ndarray, np.ndarray, np.
             weight = np.where(native(hdus[f"{arm}_MASK"].data) != 0, 0.0, weight)
         weights.append(np.where(np.isfinite(flux), weight, 0.0))
         fluxes.append(np.where(weights[-1] > 0, flux, 0.0))
+    if len({len(flux) for flux in fluxes}) > 1:
+        told = ", ".join(f"{len(flux)} in {arm}" for arm, flux in zip(arms, fluxes, strict=True))
+        raise CatalogueError(f"{path}: its arms have different numbers of spectra ({told}). Fetch it again.")
     weighted, ivar = np.zeros((2, len(fluxes[0]), len(union)))
     scales = _arm_scales(arms, ticks, fluxes, weights)
     for tick, flux, weight, scale in zip(ticks, fluxes, weights, scales, strict=True):

@@ -4,10 +4,11 @@ import json
 
 import numpy as np
 import pytest
+from astropy.io import fits
 
 from jpas_gbm.errors import BundleError, CatalogueError, ListError
 from jpas_gbm.lists.footprint import without_repeats
-from jpas_gbm.lists.predicted import find_model, read_predictions
+from jpas_gbm.lists.predicted import find_model, read_predictions, read_provenance
 from jpas_gbm.output.writers import Head, prediction_columns, record_type, table_writer
 
 
@@ -171,6 +172,14 @@ def test_a_tile_given_twice_under_other_numbers_is_named(rng, samples):
     kept, notes = without_repeats(both)
     assert len(kept) == 400 and "400 rows stand within 0.5 arcsec of another row of the same tile" in notes[0]
     assert "given twice" in notes[0] and not without_repeats(rows)[1]
+
+
+@pytest.mark.parametrize("odd", [5, True, 1.5, "[1]", "5"])
+def test_a_card_of_provenance_that_is_no_record_is_none(tmp_path, odd):
+    table = fits.BinTableHDU.from_columns([fits.Column("P_STAR", "E", array=[0.5])])
+    table.header["PROVENAN"] = odd
+    table.writeto(tmp_path / "p.fits")
+    assert read_provenance(tmp_path / "p.fits") is None
 
 
 def test_a_model_that_is_not_there(tmp_path):

@@ -224,6 +224,21 @@ def test_arms_that_do_not_join_are_scaled_to_the_red_one(tmp_path, caplog, arm, 
     assert ("the arms of 1 of 2 spectra do not join" in caplog.text) == scaled
 
 
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [(["FIBERMAP"], "has 2 spectra, and 1 row in FIBERMAP"), (["R_FLUX", "R_IVAR"], r"\(2 in B, 1 in R, 2 in Z\)")],
+)
+def test_a_coadd_whose_tables_have_different_lengths_is_refused(tmp_path, names, message):
+    path = write_desi(tmp_path)
+    with fits.open(path, mode="update") as hdus:
+        for name in names:
+            hdus[name].data = hdus[name].data[:1]
+        if "R_MASK" in hdus and "R_FLUX" in names:
+            hdus["R_MASK"].data = hdus["R_MASK"].data[:1]
+    with pytest.raises(CatalogueError, match=f"coadd-main-dark-1.fits.*{message}"):
+        list(read_spectra([path]))
+
+
 def test_a_class_of_which_no_spectrum_can_be_a_parent_is_refused(files, tmp_path):
     grid = np.arange(3600.0, 9800.0, 2.0)
     flux = (grid[None] / 5000) ** np.array([[-1.5], [-1.0]])
