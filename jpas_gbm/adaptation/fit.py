@@ -49,9 +49,9 @@ PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
 
 FEW_TWINS = 2_000
-"""Where fewer twins train, unlabelled sources show the shift unless twins do better beyond doubt: both are tried."""
+"""Where fewer twins train, they and unlabelled sources are both tried."""
 
-_FEW_TWINS_RULE = "unlabelled sources measure the shift unless twins do better beyond doubt"
+_FEW_TWINS_RULE = "unlabelled sources measure the shift unless twins do better beyond doubt, or alone help"
 
 _NO_ROWS = np.zeros(0)
 
@@ -309,7 +309,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     before = score_entrant(Entrant(Mocks(), made(as_they_are)))
     plain = before.entrant.folds.without_mocks(partial(made, as_they_are))
     before = replace(before, entrant=Entrant(Mocks(), plain))
-    how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()})
+    how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()}, before.log_loss)
     if best.log_loss <= before.log_loss or _undecided(best, before):
         if len(losses) > 1:
             tried = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
@@ -324,8 +324,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     return Prepared(regime, folds := made(regime, "none"), run, data, folds)
 
 
-def _best_prepared(makes: Mapping[str, Callable[[], Folds]]) -> tuple[str, Scored, dict[str, float]]:
-    """Return the first of some prepared mocks, or others whose trees are better beyond doubt; and how all did."""
+def _best_prepared(makes: Mapping[str, Callable[[], Folds]], bar: float) -> tuple[str, Scored, dict[str, float]]:
+    """Return the first of some prepared mocks, or one better beyond doubt or alone below a bar; and how all did."""
     (how, make), *others = makes.items()
     kept = score_entrant(Entrant(Mocks(), make()))
     losses = {how: kept.log_loss}
@@ -333,7 +333,7 @@ def _best_prepared(makes: Mapping[str, Callable[[], Folds]]) -> tuple[str, Score
         one = score_entrant(Entrant(Mocks(), make()))
         losses[name] = one.log_loss
         _, interval = compared(one, kept)
-        if interval is not None and interval[1] < 0:
+        if (interval is not None and interval[1] < 0) or one.log_loss <= bar < kept.log_loss:
             how, kept = name, one
     return how, kept, losses
 

@@ -122,11 +122,21 @@ def test_labels_that_cannot_choose_choose_nothing():
 
 
 @pytest.mark.parametrize(
-    ("change", "scatter", "rows", "kept"),
-    [(-0.02, 0.0, N, "twins"), (-0.02, 3.0, N, "sources"), (0.02, 0.0, N, "sources"), (-0.5, 0.0, 20, "sources")],
+    ("change", "scatter", "rows", "bar", "kept"),
+    [
+        (-0.02, 0.0, N, 9.0, "twins"),
+        (-0.02, 3.0, N, 9.0, "sources"),
+        (0.02, 0.0, N, 9.0, "sources"),
+        (-0.5, 0.0, 20, 9.0, "sources"),
+        (-0.02, 3.0, N, -0.01, "twins"),
+        (-0.02, 3.0, N, -9.0, "sources"),
+    ],
 )
-def test_few_twins_prepare_mocks_only_where_they_do_better_beyond_doubt(monkeypatch, change, scatter, rows, kept):
-    """Better by luck on few labels, or worse, or on labels too few to say: what unlabelled sources measured stands."""
+def test_few_twins_prepare_mocks_only_where_they_do_better(monkeypatch, change, scatter, rows, bar, kept):
+    """Better by luck, or worse, or on labels too few to say: what unlabelled sources measured stands, if it helps.
+
+    The bar is what mocks as they are reach, over the loss of sources.
+    """
     y, mag = np.arange(rows) % 2, np.full(rows, 20.0)
     first = SimpleNamespace(options=SimpleNamespace(cut=22.5), rows=SimpleNamespace(classes=("A", "B")))
     first.run = SimpleNamespace(choice_seed=0)
@@ -137,7 +147,8 @@ def test_few_twins_prepare_mocks_only_where_they_do_better_beyond_doubt(monkeypa
         how: Scored(Entrant(Mocks(), folds), np.zeros((rows, 2)), one, float(one.mean())) for how, one in losses.items()
     }
     monkeypatch.setattr(fit_module, "score_entrant", lambda entrant: made[entrant.folds])
-    how, best, told = fit_module._best_prepared({name: lambda name=name: name for name in losses})
+    bar += float(losses["sources"].mean())
+    how, best, told = fit_module._best_prepared({name: lambda name=name: name for name in losses}, bar)
     assert how == kept and best is made[kept]
     assert told == {name: one.log_loss for name, one in made.items()}
 
