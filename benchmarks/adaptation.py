@@ -1,18 +1,19 @@
 """Regimes, the named path alone and peers of other kinds, all judged on the same objects of a survey.
 
-    python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--survey-seed 11] [--seeds 0,1,2]
+    python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--survey-seeds 11] [--seeds 0,1,2]
         [--judge fifth|test] [--models ssda,uda,...] [--once target-only,...] [--peers lightgbm,mlp,catboost,chi2]
         [--labels N] [--threads 1]
 
-DATA is a data set's folder, or the name of a configuration of ``simulate`` and the survey's seed. With ``--judge
-fifth`` a fifth of the labelled train and validation objects is set aside before anything is fitted and judged: the
-test split is not looked at. Peers see asinh magnitudes and colours, the imaging magnitude and the morphology
-(``lightgbm``, ``catboost``, ``mlp``), trained on mocks, on the sky's labels, and on both with the sky weighed 3 and 10
-times; or χ² and posterior of templates learnt on the mocks (``chi2``). Each is calibrated on validation as the
-package's own models are, and trained with the first seed alone. ``ssda`` brings the named path alone, with its weights
-and without. A model is paired with each that is named after it. Rows not fainter than r = 22.5 and those of the next
-magnitude are parts of their own. What is done is kept in OUT after each model, and a run that was cut goes on from
-there; with ``--keep`` it stays when all is done, for a run of more models.
+DATA is a data set's folder, or the name of a configuration of ``simulate``, with the seeds of its surveys. With
+``--judge fifth`` a fifth of the labelled train and validation objects is set aside before anything is fitted and
+judged: the test split is not looked at. Peers see asinh magnitudes and colours, the imaging magnitude and the
+morphology (``lightgbm``, ``catboost``, ``mlp``), trained on mocks, on the sky's labels, and on both with the sky
+weighed 3 and 10 times; or χ² and posterior of templates learnt on the mocks (``chi2``). Each is calibrated on
+validation as the package's own models are, and trained with the first seed alone. ``ssda`` brings the named path
+alone, with its weights and without. A model is paired with each that is named after it. Rows not fainter than r = 22.5
+and those of the next magnitude are parts of their own, and so is each of several surveys. What is done is kept in OUT
+after each model, and a run that was cut goes on from there; with ``--keep`` it stays when all is done, for a run of
+more models.
 """
 
 from __future__ import annotations
@@ -197,12 +198,37 @@ def figures(part: str, names: list[str], rare: str) -> list[Figure]:
     return asked
 
 
+def judged_rows(sides: Sides, given: argparse.Namespace, seeds: list[int], survey: str) -> Iterator[pd.DataFrame]:
+    """Yield, for each training seed, the judged rows of a survey with the probabilities of each model.
+
+    Objects of several surveys are told apart by the survey before their name.
+    """
+    rows, classes, number = sides.judged, sides.data.scheme.classes, survey.removeprefix(", survey ")
+    before = f"{number}/" if number else ""
+    tile, its = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
+    key = rows.object_id if its is None else [f"{t}/{n}" for t, n in zip(tile, its, strict=True)]
+    keys = pd.DataFrame({"key": key, "object": rows.object_id})
+    about = {name: before + keys[name].astype(str) if before else keys[name] for name in keys}
+    about |= {"fold": 0, "class": np.array(classes)[rows.label]}
+    side = np.where(rows.mag > CUT, FAINT, BRIGHT)
+    for seed in seeds:
+        told: dict[str, np.ndarray] = {}
+        once = (given.once, given.peers) if seed == seeds[0] else ("", "")
+        regimes, others = (filter(None, names.split(",")) for names in (f"{given.models},{once[0]}", once[1]))
+        made = {name: partial(own, name, sides, seed, given.threads) for name in regimes}
+        made |= {kind: partial(peers, kind, sides, seed) for kind in others}
+        for name, make in made.items():
+            told |= kept(given.out / f"{'-'.join(filter(None, ('kept', name, number, str(seed))))}.npz", make)
+        columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
+        yield pd.DataFrame({**about, "part": [f"{one}{survey}, seed {seed}" for one in side], **columns})
+
+
 def main() -> None:
     """Fit, judge and write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", required=True)
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--survey-seed", type=int, default=11, help="of a survey that is simulated")
+    parser.add_argument("--survey-seeds", default="11", help="of surveys that are simulated")
     parser.add_argument("--seeds", default="0")
     parser.add_argument("--judge", choices=("fifth", "test"), default="fifth")
     parser.add_argument("--models", default=",".join(OWN))
@@ -213,32 +239,28 @@ def main() -> None:
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
     folder = Path(given.data)
-    data = open_dataset(folder) if folder.is_dir() else simulate(given.survey_seed, config=given.data)
-    sides = set_aside(data, given.judge, given.labels)
-    rows, classes = sides.judged, data.scheme.classes
     given.out.mkdir(parents=True, exist_ok=True)
-    place, number = rows.key.get("TILE_ID"), rows.key.get("NUMBER")
-    key = rows.object_id if number is None else [f"{t}/{n}" for t, n in zip(place, number, strict=True)]
-    side = np.where(rows.mag > CUT, FAINT, BRIGHT)
-    about = {"key": key, "object": rows.object_id, "fold": 0, "class": np.array(classes)[rows.label]}
-    seeds, tables = list(map(int, given.seeds.split(","))), []
-    for seed in seeds:
-        told: dict[str, np.ndarray] = {}
-        once = (given.once, given.peers) if seed == seeds[0] else ("", "")
-        regimes, others = (filter(None, names.split(",")) for names in (f"{given.models},{once[0]}", once[1]))
-        made = {name: partial(own, name, sides, seed, given.threads) for name in regimes}
-        made |= {kind: partial(peers, kind, sides, seed) for kind in others}
-        for name, make in made.items():
-            told |= kept(given.out / f"kept-{name}-{seed}.npz", make)
-        columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
-        part = [f"{one}, seed {seed}" for one in side]
-        tables.append(pd.DataFrame({**about, "part": part, **columns}))
+    seeds = list(map(int, given.seeds.split(",")))
+    surveys = [""] if folder.is_dir() else [f", survey {seed}" for seed in given.survey_seeds.split(",")]
+    tables: list[pd.DataFrame] = []
+    classes: tuple[str, ...] = ()
+    for survey in surveys:
+        data = simulate(int(survey.split()[-1]), config=given.data) if survey else open_dataset(folder)
+        classes = data.scheme.classes
+        tables += judged_rows(set_aside(data, given.judge, given.labels), given, seeds, survey)
     table = pd.concat(tables, ignore_index=True)
     names = list(dict.fromkeys(column.rpartition(":")[0] for column in table.columns if ":" in column))
-    asked = [one for part in (BRIGHT, FAINT) if (side == part).any() for one in figures(part, names, classes[0])]
-    for part in (f"{BRIGHT}, seed {seed}" for seed in seeds if len(seeds) > 1):
+    asked = [
+        one
+        for part in (BRIGHT, FAINT)
+        if table["part"].str.startswith(part).any()
+        for one in figures(part, names, classes[0])
+    ]
+    alone = [f"{BRIGHT}{one}" for one in surveys] if len(surveys) > 1 else []
+    for part in (*alone, *(f"{BRIGHT}{one}, seed {seed}" for one in surveys for seed in seeds if len(seeds) > 1)):
         its = table[table["part"] == part].dropna(axis=1)
         asked += [Figure("log_loss", name, part) for name in names if f"{name}:{classes[0]}" in its]
+        asked += [Figure("log_loss", "ssda", part, name) for name in names if part in alone and name != "ssda"]
     inputs = checksums([path for path in folder.iterdir() if path.is_file()], folder) if folder.is_dir() else {}
     command = f"python benchmarks/adaptation.py {' '.join(sys.argv[1:])}".replace(str(given.data), folder.name)
     for one in write_figures(given.out, command, inputs, table, asked):
