@@ -2,7 +2,7 @@
 
     python benchmarks/adaptation.py --data DATA --out reports/adaptation/NAME [--survey-seeds 11] [--seeds 0,1,2]
         [--judge fifth|test] [--models ssda,uda,...] [--once target-only,...] [--peers lightgbm,mlp,catboost,chi2]
-        [--labels N] [--threads 1]
+        [--labels N] [--config FILE] [--threads 1]
 
 DATA is a data set's folder, or the name of a configuration of ``simulate``, with the seeds of its surveys. With
 ``--judge fifth`` a fifth of the labelled train and validation objects is set aside before anything is fitted and
@@ -171,12 +171,14 @@ def peers(kind: str, sides: Sides, seed: int) -> Iterator[tuple[str, np.ndarray]
         yield f"{kind}: both, sky x{weight:g}", told(_grown(kind, both, y, w, held, seed), X["val"], X["judged"])
 
 
-def own(regime: str, sides: Sides, seed: int, threads: int) -> Iterator[tuple[str, np.ndarray]]:
+def own(
+    regime: str, sides: Sides, seed: int, threads: int, config: str | None = None
+) -> Iterator[tuple[str, np.ndarray]]:
     """Yield names and probabilities of the judged rows: of a regime, and of its named path alone, weighed and not.
 
     The path is a candidate of the same fit, kept whatever the choice says: its trees are grown once.
     """
-    trained = train(prepare_rows(sides.data, fit_options(None, regime), Run.start(seed, threads)))
+    trained = train(prepare_rows(sides.data, fit_options(config, regime), Run.start(seed, threads)))
     scores = score(trained)
     choice = choose(scores)
     keep = {regime: choice.kept}
@@ -215,7 +217,7 @@ def judged_rows(sides: Sides, given: argparse.Namespace, seeds: list[int], surve
         told: dict[str, np.ndarray] = {}
         once = (given.once, given.peers) if seed == seeds[0] else ("", "")
         regimes, others = (filter(None, names.split(",")) for names in (f"{given.models},{once[0]}", once[1]))
-        made = {name: partial(own, name, sides, seed, given.threads) for name in regimes}
+        made = {name: partial(own, name, sides, seed, given.threads, given.config) for name in regimes}
         made |= {kind: partial(peers, kind, sides, seed) for kind in others}
         for name, make in made.items():
             told |= kept(given.out / f"{'-'.join(filter(None, ('kept', name, number, str(seed))))}.npz", make)
@@ -235,6 +237,7 @@ def main() -> None:
     parser.add_argument("--once", default="", help="more models, with the first seed alone")
     parser.add_argument("--peers", default="")
     parser.add_argument("--labels", type=int)
+    parser.add_argument("--config", help="options of the package's own models; default: the shipped ones of the regime")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--keep", action="store_true")
     given = parser.parse_args()
