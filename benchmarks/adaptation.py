@@ -185,7 +185,8 @@ def own(
     if scores.path is not None:
         bare = [one for one in scores.candidates if one.entrant.name == "continue(gamma=0)"]
         keep |= dict(zip(PATH, [scores.path.scored, *bare], strict=True))
-    print(seed, *(f"{name}: {one.entrant.name}" for name, one in keep.items()), flush=True)
+    told = [*keep.items(), *((one.entrant.name, one) for one in scores.baselines)]
+    print(seed, *(f"{name}: {one.entrant.name} {one.log_loss:.4f}" for name, one in told), sep=", ", flush=True)
     for name, one in keep.items():
         yield name, finish(trained, replace(choice, kept=one), scores).probabilities(sides.judged, threads)
 
