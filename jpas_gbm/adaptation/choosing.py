@@ -27,12 +27,12 @@ from .ways import Mean, Way
 RULE = (
     "the named path (weighed mocks, continued on the sky), or the mean in which it is a member that is better by its "
     "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
-    "objects; without the named path the candidate of lowest log loss; kept only if its paired interval against the "
-    "better baseline lies below zero; mocks prepared by what the sky shows are kept for a mean gain, where few labels "
-    "judge (under 1,000 that count) before the path that does not gain on them, and where few train (under 1,000) and "
-    "none prepared them, mocks and the labels that join them before the path that does not gain on them beyond doubt, "
-    "unless a baseline is better beyond doubt; labels of fewer than 30 objects, or of one class, choose nothing, and "
-    "trees of labels that lack a class of the mocks are no baseline"
+    "objects; without the named path the candidate of lowest log loss; kept if its log loss is below that of the "
+    "better baseline, or, where few labels judge (under 1,000 that count), if the paired interval is; mocks prepared "
+    "by what the sky shows are kept for a mean gain, where few judge before the path that does not gain on them, and "
+    "where few train (under 1,000) and none prepared them, mocks and the labels that join them before the path that "
+    "does not gain on them beyond doubt, unless a baseline is better beyond doubt; labels of fewer than 30 objects, or "
+    "of one class, choose nothing, and trees of labels that lack a class of the mocks are no baseline"
 )
 
 FEW = 1_000
@@ -223,14 +223,12 @@ class Verdict:
         if self.adapted and high >= 0:
             return (
                 f"Adaptation gains on target validation, though not beyond doubt: {self.best}, {gain}. "
-                "It is kept, since it rests on the mocks more than on labels."
+                "It is kept: its log loss is the lower one."
             )
         if self.adapted:
             return f"Adaptation helps on target validation: {self.best}, {gain}."
-        return (
-            f"Adaptation does not help beyond doubt on target validation: {self.best}, {gain}. "
-            f"The fit keeps {self.baseline}."
-        )
+        words = "does not help" if self.difference >= 0 else "does not help beyond doubt, by few labels,"
+        return f"Adaptation {words} on target validation: {self.best}, {gain}. The fit keeps {self.baseline}."
 
     def to_dict(self) -> dict[str, object]:
         """Return a form that JSON can hold.
@@ -262,7 +260,7 @@ class Choice:
 
 
 def choose(scores: Scores) -> Choice:
-    """Return what to keep: the named path, what joins it beyond doubt, or the better baseline if both gain nothing.
+    """Return what to keep: the named path, what joins it beyond doubt, or the better baseline if that is better.
 
     Without a named path, the best candidate stands in its place.
 
@@ -297,7 +295,7 @@ def choose(scores: Scores) -> Choice:
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
         # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
-        helps = interval[1] < 0 or (prepared and (mean < 0 or (few and interval[0] <= 0)))
+        helps = (mean if prepared or not few else interval[1]) < 0 or (prepared and few and interval[0] <= 0)
         helps = prepared if scores.unfit else helps
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps, scores.unfit)
         if verdict.adapted:

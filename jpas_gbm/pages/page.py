@@ -115,7 +115,7 @@ def _verdict_words(verdicts: Mapping[str, ModelCard]) -> list[str]:
     guard = "the guard against negative transfer kept"
     words = [f"{guard} the adapted model in {kept}"] if kept else []
     if refused:
-        doubt = f"adaptation did not help beyond doubt, and {guard}"
+        doubt = f"adaptation did not help, and {guard}"
         words.append(f"{'it kept' if kept else doubt} a plain baseline in {refused}")
     return [f"On validation, {'; '.join(words)}."] if words else []
 

@@ -81,6 +81,23 @@ def test_only_the_guard_takes_the_path_out():
     assert choice.kept is prepared and choice.verdict.best == "mocks, prepared"
 
 
+@pytest.mark.parametrize(("rows", "change", "adapted"), [(1200, -0.02, True), (1200, 0.02, False), (400, -0.02, False)])
+def test_a_gain_that_is_not_beyond_doubt_keeps_the_path_where_labels_judge(rows, change, adapted):
+    """The guard keeps a baseline that is better; what few labels say must be beyond doubt."""
+    losses = np.full(rows, 1.0)
+    own = losses + change + np.where(np.arange(rows) % 2, 3.0, -3.0)
+    one, other = (
+        Scored(Entrant(way, None), np.zeros((rows, 2)), of, float(of.mean()), 0.5)
+        for way, of in ((Continue(0.25), own), (Target(), losses))
+    )
+    groups, counted = np.arange(rows), np.ones(rows, dtype=bool)
+    path = find_path((one,), groups, counted, 0)
+    choice = choose(Scores((one,), (other,), groups, counted, 0, path))
+    assert choice.verdict.adapted is adapted and choice.kept is (one if adapted else other)
+    words = {-0.02: "though not beyond doubt" if adapted else "beyond doubt, by few labels,", 0.02: "does not help on"}
+    assert words[change] in choice.verdict.sentence
+
+
 def test_few_labels_do_not_undo_what_was_measured_without_them():
     """Prepared mocks stand before a path that gains nothing on them, and before a baseline of like loss."""
     path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
