@@ -106,8 +106,8 @@ def doubted(
 ) -> tuple[HeldOut, Overlap | None]:
     """Learn what the rows that trained look like, and how far to doubt rows unlike those that the model will meet.
 
-    These are the rows of the sky that calibrate; where no label may be read, the rows of the sky without labels; where
-    no row may, mocks whose bands are miscalibrated at random.
+    These are the rows of the sky that calibrate, whose labels also say how many are astray; where no label may be read,
+    the rows of the sky without labels; where no row may, mocks whose bands are miscalibrated at random.
 
     Parameters
     ----------
@@ -146,6 +146,8 @@ def doubted(
         p = calibrator.apply(mean_margins(members, judged.X, stages.run.threads))
         shares = p.mean(axis=0)
     found = found.doubting(judged.X, p, shares, counted_rows(judged, stages.options.cut))
+    if rows.domain == "target":
+        found = found.allowing(found.tempered(held.p, found.judge(val.X)[1]), val.y)
     return replace(held, p=found.tempered(held.p, found.judge(val.X)[1])), found
 
 

@@ -42,6 +42,13 @@ _PER_MISFIT, _PER_DISTANCE, _DISTANCE_ALONE = 0.32, 0.09, 0.25
 ratio was learnt on kinds of simulated objects that neither bases nor trees had seen (benchmarks/kinds.py)."""
 
 
+_RIGHT = 100
+"""Labels that count as told by the features, beside those that say how many are not."""
+
+
+_MOST_ASTRAY = 0.05
+
+
 _PRICE = 0.02
 """What doubt may cost rows like those judged, in units of the log loss that their probabilities promise."""
 
@@ -80,6 +87,9 @@ class Overlap(Stored):
     knots, misfit_edges, near_edges : tuple of float
         ln of signal-to-noise, rising, and the edges of rows that have it; the logarithm is linear between. Empty where
         judged rows are too few.
+    astray : float
+        Share of the labelled rows whose class nothing in a row tells (a wrong label, a blend, a false match): every row
+        is doubted as much.
     """
 
     centre: np.ndarray
@@ -97,6 +107,7 @@ class Overlap(Stored):
     knots: tuple[float, ...] = ()
     misfit_edges: tuple[float, ...] = ()
     near_edges: tuple[float, ...] = ()
+    astray: float = 0.0
 
     stored_as: ClassVar[str] = "overlap"
 
@@ -124,9 +135,10 @@ class Overlap(Stored):
             yield f"its overlap is not of {n_features} features ({', '.join(wrong)})"
         elif not all(np.isfinite(getattr(self, name)).all() for name in shapes) or (self.scale <= 0).any():
             yield "its overlap has parts that are not finite, or a scale that is not positive"
-        elif not (-1 <= self.misfit < n_features and 0 <= self.strength < np.inf):
-            yield f"its overlap takes feature {self.misfit} of {n_features} for the misfit, or doubts {self.strength}"
-        elif self.strength > 0 and (
+        elif not (-1 <= self.misfit < n_features and 0 <= self.strength < np.inf and 0 <= self.astray < 1):
+            doubts = f"{self.strength} and {self.astray}"
+            yield f"its overlap takes feature {self.misfit} of {n_features} for the misfit, or doubts {doubts}"
+        elif self.strength + self.astray > 0 and (
             len(self.shares) != n_classes or not min(self.shares) >= 0 or not abs(sum(self.shares) - 1) < 1e-6
         ):
             yield f"its overlap deals out doubt by {self.shares}, no shares of {n_classes} classes"
@@ -181,7 +193,7 @@ class Overlap(Stored):
         """Return which rows are unlike the training rows, and how far each is to be doubted.
 
         The doubt is the share of a row's probability that goes back to the classes at large (:meth:`tempered`): the
-        chance that the row is of a kind that never trained. It is 0 for common rows.
+        chance that the row is of a kind that never trained, or astray. For common rows it is :attr:`astray` alone.
 
         Parameters
         ----------
@@ -202,7 +214,7 @@ class Overlap(Stored):
             low[rows] = np.any(distances > limits, axis=1)
             if self.strength > 0:
                 doubt[rows] = self._doubt(X[rows], distances[:, 0])
-        return low, doubt
+        return low, doubt if self.astray == 0 else 1.0 - (1.0 - doubt) * (1.0 - self.astray)
 
     def beyond(self, X: np.ndarray, near: np.ndarray) -> np.ndarray:
         """Return ln of misfit and distance over what common rows of like signal-to-noise keep to, float64 (n, 2).
@@ -298,6 +310,32 @@ class Overlap(Stored):
             if cost.mean() <= price[0] and cost[counted].mean() <= price[1]:
                 return tried
         return replace(made, strength=0.0)
+
+    def allowing(self, p: np.ndarray, y: np.ndarray) -> Overlap:
+        """Return the overlap that doubts all rows as much as labels are likeliest under.
+
+        Parameters
+        ----------
+        p : array of float64, shape (n, k)
+            Probabilities of labelled rows that did not train, as doubt leaves them.
+        y : array of int8, shape (n,)
+            Their classes.
+
+        Returns
+        -------
+        Overlap
+            Of astray 0 where labels go nowhere that the probabilities exclude.
+        """
+        from scipy.optimize import minimize_scalar  # no model needs it to predict
+
+        told, dealt = p[np.arange(len(y)), y], np.array(self.shares)[y]
+
+        def loss(share: float) -> float:
+            mixed = np.maximum((1.0 - share) * told + share * dealt, 1e-300)
+            return -float(np.log(mixed).sum() + _RIGHT * np.log1p(-share))
+
+        share = float(minimize_scalar(loss, bounds=(0.0, _MOST_ASTRAY), method="bounded", options={"xatol": 1e-6}).x)
+        return replace(self, astray=share) if loss(share) < loss(0.0) else self
 
     def _with_edges(self, X: np.ndarray, counted: np.ndarray) -> Overlap:
         """Return the overlap with the misfit and the distance that nearly all rows keep to, and nearly all counted.

@@ -165,3 +165,25 @@ def test_an_overlap_of_before_doubts_nothing_and_a_forged_one_is_named() -> None
     ):
         forged = Overlap.from_arrays({**arrays, **{name: np.asarray(value) for name, value in change.items()}})
         assert any(said in problem for problem in forged.misfits(30, 4)), said
+
+
+def test_labels_that_no_row_explains_are_allowed_for() -> None:
+    """A share of wrong labels is found, and gains on rows that did not tell it; none is found where p is right."""
+    overlap, judged = _judged(np.ones(400))
+    overlap, rng = replace(overlap, shares=(0.4, 0.3, 0.2, 0.1)), np.random.default_rng(0)
+    p = rng.dirichlet(np.full(4, 0.02), 20_000) * (1 - 4e-4) + 1e-4
+    right = (p.cumsum(axis=1) > rng.random(len(p))[:, None]).argmax(axis=1)
+    wrong = np.where(rng.random(len(p)) < 0.006, rng.integers(0, 4, len(p)), right)
+    half = slice(0, 10_000)
+    made = overlap.allowing(p[half], wrong[half])
+    assert 0.003 < made.astray < 0.009 and overlap.allowing(p[half], right[half]).astray < 2e-4
+    doubt = made.judge(judged)[1]
+    np.testing.assert_allclose(doubt, made.astray)
+    fresh, y = p[10_000:], wrong[10_000:]
+    after = made.tempered(fresh, np.full(len(fresh), made.astray))
+    assert -np.log(after[np.arange(len(y)), y]).mean() < -np.log(fresh[np.arange(len(y)), y]).mean() - 0.005
+    np.testing.assert_array_equal(after.argmax(axis=1), fresh.argmax(axis=1))
+    assert Overlap.from_arrays(made.to_arrays()).astray == made.astray
+    assert not list(made.misfits(30, 4)) and "doubts" in next(replace(made, astray=1.0).misfits(30, 4))
+    # Three sure labels cannot say that a tenth is wrong.
+    assert overlap.allowing(_believed(3, 0.999), np.array([0, 0, 1])).astray < 0.011
