@@ -31,8 +31,9 @@ RULE = (
     "better baseline, or, where few labels judge (under 1,000 that count), if the paired interval is; mocks prepared "
     "by what the sky shows are kept for a mean gain, where few judge before the path that does not gain on them, and "
     "where few train (under 1,000) and none prepared them, mocks and the labels that join them before the path that "
-    "does not gain on them beyond doubt, unless a baseline is better beyond doubt; labels of fewer than 30 objects, or "
-    "of one class, choose nothing, and trees of labels that lack a class of the mocks are no baseline"
+    "does not gain on them beyond doubt, unless a baseline is better beyond doubt; labels of fewer than 30 objects, of "
+    "one class, or of which those that train lack a class of the mocks, choose nothing, and trees of labels alone that "
+    "lack one are no baseline"
 )
 
 FEW = 1_000

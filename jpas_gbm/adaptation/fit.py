@@ -37,7 +37,7 @@ from .choosing import (
     model_card,
     score_entrant,
 )
-from .folds import Folds, has_shift, make_folds, with_few_bands
+from .folds import Folds, check_labels, has_shift, make_folds, with_few_bands, would_lose
 from .named_path import find_path, joined_means, path_facts
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
@@ -290,6 +290,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     """
     check_options(options)
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
+    check_labels(data, regime, count)
     known: Known = {}
 
     def made(of: Regime, preparation: Preparation = "twins") -> Folds:
@@ -371,7 +372,7 @@ def train(rows: Prepared) -> Trained:
     else:
         found = [Entrant(_one_way(regime, folds.first, usable[0] if usable else 0.0), folds)]
     baselines = [] if rows.plain is None else [Entrant(Mocks(), rows.plain, PLAIN)]
-    if baselines and all(one.labels_hold_all for one in folds.parts):
+    if baselines and not any(one.not_labelled for one in folds.parts):
         baselines.insert(0, Entrant(Target(), folds))
     grown = [(entrant.candidate, stages) for entrant in (*found, *baselines) for stages in entrant.folds.parts]
     told = "candidates"
@@ -431,7 +432,7 @@ def score(trained: Trained) -> Scores:
     if options.recipe == "mean" and mixed:
         single = []
     baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
-    unfit = cannot_choose(val, counted, folds.first.rows.classes) if baselines else ""
+    unfit = (cannot_choose(val, counted, folds.first.rows.classes) or would_lose(folds)) if baselines else ""
     return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, scarce, unfit)
 
 

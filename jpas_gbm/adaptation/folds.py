@@ -21,7 +21,7 @@ from ..run import Run
 from ..surveys.audit import SPLITS
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from .rows import Known, Preparation, Regime, Rows, TrainingRows, make_rows, measured
+from .rows import Known, Preparation, Regime, Rows, TrainingRows, make_rows, measured, regimes
 from .stages import Stages
 
 ALL = "all labels"
@@ -342,6 +342,24 @@ def make_folds(
     return Folds(parts, np.argsort(val, kind="stable"), whole, datasets)
 
 
+def would_lose(folds: Folds) -> str:
+    """Say which classes of the mocks trees that grow on labels of the sky would lose; nothing where they lose none.
+
+    Such trees learn that a class without a label is nowhere, and labels that lack it do not count what that costs.
+
+    Parameters
+    ----------
+    folds : Folds
+        Mocks and labels that train.
+
+    Returns
+    -------
+    str
+    """
+    lost = dict.fromkeys(name for stages in folds.parts for name in stages.not_labelled)
+    return f"no label that trains is {' or '.join(lost)}, which the mocks have" if lost else ""
+
+
 FEW_LABELS = 100
 
 
@@ -349,6 +367,41 @@ def _absent(part: Rows | None, classes: tuple[str, ...]) -> list[str]:
     if part is None:
         return []
     return [name for name, n in zip(classes, part.counts(len(classes)), strict=True) if n == 0]
+
+
+def check_labels(dataset: Dataset, regime: Regime, folds: int) -> None:
+    """Refuse a regime that reads labels of the sky where there are none, before anything is measured.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        With test labels masked.
+    regime : Regime
+        That was asked for.
+    folds : int
+        Folds of train and validation labels; fewer than 2 keep the split.
+
+    Raises
+    ------
+    FitError
+        If no row that may train or judge has a label, or none that judges where the split is kept.
+    """
+    told = {part: bool((dataset.target_rows(part).label >= 0).any()) for part in ("train", "val")}
+    if regime.reads_labels and not any(told.values()):
+        able = ", ".join(one.name for one in regimes() if not one.reads_labels)
+        raise FitError(
+            f"regime '{regime.name}' reads labels of the sky, and no target row of the train and validation splits has "
+            f"one. Prepare the data set with a table of labels (--labels), or take a regime that reads none: {able}."
+        )
+    if regime.calibration == "target" and not told["val"] and (folds < 2 or not regime.target_labels):
+        raise _without_judges(regime, "labelled target")
+
+
+def _without_judges(regime: Regime, where: str) -> FitError:
+    return FitError(
+        f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
+        "none. Prepare with more labels or another --split-seed."
+    )
 
 
 def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
@@ -376,10 +429,7 @@ def check_rows(rows: TrainingRows, regime: Regime, run: Run) -> None:
     scoring = rows.target_val if regime.calibration == "target" else rows.source_val
     where = "labelled target" if regime.calibration == "target" else "mock"
     if scoring is None or not len(scoring):
-        raise FitError(
-            f"regime '{regime.name}' chooses and calibrates on the {where} rows of the validation split, and there are "
-            "none. Prepare with more labels or another --split-seed."
-        )
+        raise _without_judges(regime, where)
     for part, name, remedy in (
         (rows.source_train, "the training mocks", "only target labels can teach it"),
         (

@@ -191,10 +191,10 @@ class Stages:
         return bool(rows.source_train) and not by_labels and 0 < len(rows.target_train or ()) < SCARCE
 
     @property
-    def labels_hold_all(self) -> bool:
-        """Whether labels of the sky that train hold every class of the mocks that train."""
+    def not_labelled(self) -> tuple[str, ...]:
+        """Names of the classes of the mocks that train which no label of the sky that trains has."""
         mocks, told = self.part("source_train").counts(self.rows.k), self.part("target_train").counts(self.rows.k)
-        return not bool(((mocks > 0) & (told == 0)).any())
+        return tuple(self.rows.classes[code] for code in np.flatnonzero((mocks > 0) & (told == 0)))
 
     @property
     def skies(self) -> list[Rows]:

@@ -12,6 +12,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.adaptation.sky import brightness, draw_donors, measure_shift, observe_again, observed_blocks, realisations
 from jpas_gbm.config import override
+from jpas_gbm.errors import FitError
 from jpas_gbm.options import SkyOptions
 from jpas_gbm.run import Run
 from jpas_gbm.scores.losses import log_losses
@@ -49,6 +50,31 @@ def test_a_class_absent_from_target_labels_is_named(tiny, quick_options):
     assert any(note.startswith("QSO_high is absent from labelled target validation") for note in fitted.card["notes"])
     p = fitted.probabilities(tiny.target_rows("test"))
     assert np.isfinite(p).all()
+
+
+@pytest.mark.parametrize("recipe", ["auto", "continue"])
+def test_labels_without_a_class_do_not_unlearn_it(tiny, quick_options, recipe):
+    """Trees grown on labels of galaxies and stars alone would call every quasar one of these, and no label minds."""
+    growth = {"rounds": 60, "leaves": 7, "learning_rate": 0.2, "patience": 10}
+    options = override(quick_options, recipe=recipe, boosting=growth, continuation=growth)
+    fitted = fit(thinned(tiny, np.isin(tiny.target.label, (2, 3))), config=options, seed=0)
+    verdict = fitted.card["verdict"]
+    assert verdict["sentence"].startswith("No label that trains is QSO_high or QSO_low, which the mocks have: labels")
+    assert fitted.card["chosen"].startswith("mocks") and verdict["unfit"]
+    test = tiny.target_rows("test")
+    quasars, p = np.isin(test.label, (0, 1)), fitted.probabilities(test)
+    assert (p[quasars].argmax(axis=1) < 2).mean() > 0.5
+    assert 0.5 < p[:, :2].sum(axis=1).mean() / quasars.mean() < 1.5
+
+
+@pytest.mark.parametrize("regime", ["ssda", "mocks-calibrated", "target-only"])
+def test_a_regime_without_its_labels_is_refused_by_its_own_name(tiny, quick_options, regime):
+    none = thinned(tiny, np.zeros(len(tiny.target), dtype=bool))
+    with pytest.raises(FitError, match=f"regime '{regime}' reads labels.*no target row.*reads none: mocks-only, uda"):
+        fit(none, regime=regime, config=quick_options, seed=0)
+    if regime != "target-only":
+        with pytest.raises(FitError, match=f"regime '{regime}' chooses and calibrates on the labelled target rows"):
+            fit(thinned(tiny, tiny.target_split == 0), regime=regime, config=quick_options, seed=0)
 
 
 def test_a_class_absent_from_the_mocks_is_named(tiny, quick_options):
