@@ -160,11 +160,12 @@ def predict(
     return []
 
 
-def _calibrated(**given: Any) -> Any:
+def _calibrated(column: list[str] | None, **given: Any) -> Any:
     """Measure zero points of tiles."""
     from ..inference.tiles import calibrate_tiles
+    from ..surveys.recognition import own_columns
 
-    return calibrate_tiles(**given)
+    return calibrate_tiles(columns=own_columns(column), **given)
 
 
 @verb("overwrite", "json", call=_calibrated, example="calibrate-tiles jpas.fits --model model --out tiles.json")
@@ -174,6 +175,7 @@ def calibrate_tiles(
     model: Annotated[str, Option("--model", help="A model folder.")],
     out: Out,
     survey: Survey = None,
+    column: Columns = None,
     sources: Annotated[int, Option(min=10, help="Sources of a tile, at most.")] = 200,
     chunk_rows: Annotated[int, Option(min=1, help="Rows in memory at a time.")] = 50_000,
     **more: object,

@@ -308,12 +308,10 @@ def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
     """
     doubts = []
     if report.common > report.common_limit:
-        doubts.append(
-            f"the zero point common to all tiles is {report.common:.4f}, and tiles that scatter as these do would "
-            f"leave {report.common_limit:.4f} at most"
-        )
+        who = "tiles that scatter as these do would leave" if report.tiles > 1 else "without tiles to compare is taken"
+        doubts.append(f"the common zero point is {report.common:.4f}, and {who} {report.common_limit:.4f} at most")
     limits = (
-        ("variations of stars", report.star_modes, options.star_modes),
+        ("the variation of stars", report.star_modes, options.star_modes),
         ("the excess of the χ² of stars over that of mock stars", report.star_misfit, options.star_misfit),
         ("the rate of outliers", report.outlier_rate, options.outlier_rate),
     )
@@ -324,8 +322,8 @@ def judged(report: TwinlessReport, options: TwinlessOptions) -> TwinlessReport:
         notes = ["fewer than two tiles are named: no zero point of a tile against the others can be measured."]
     elif report.poor_tiles:
         notes = [
-            f"{report.poor_tiles} of {report.tiles} tiles have fewer than {FEW_IN_TILE} sources that are sure of their "
-            "template: their zero points are shrunk towards the mean of all tiles."
+            f"{report.poor_tiles:,} of {report.tiles:,} tiles have fewer than {FEW_IN_TILE} sources that are sure of "
+            "their template: their zero points are shrunk towards the mean of all tiles."
         ]
     if not doubts:
         return replace(report, taken=(*taken, "common", "offsets"), notes=tuple(notes))

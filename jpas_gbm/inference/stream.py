@@ -70,6 +70,8 @@ class PredictionSummary:
         Which part of the catalogue it is; empty for the whole.
     drift : Drift or None
         In what the rows differ from those that trained; None of a part, which is judged with the others.
+    tiles : str
+        The zero points of tiles that were given, if any.
     """
 
     out: str
@@ -84,6 +86,7 @@ class PredictionSummary:
     warnings: tuple[str, ...] = ()
     shard: str = ""
     drift: Drift | None = None
+    tiles: str = ""
 
     def to_dict(self) -> dict[str, object]:
         """Return the fields as a dictionary that JSON can hold.
@@ -111,10 +114,9 @@ class PredictionSummary:
         if self.shard:
             lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
-            lines.append(
-                f"{count(unknown, 'row lies', 'rows lie')} in tiles without a zero point of their own: measure it with "
-                "'jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
-            )
+            how = "'jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
+            lies = f"{count(unknown, 'row lies', 'rows lie')} in tiles without a zero point of their own"
+            lines.append(f"{lies}, in {self.tiles} neither" if self.tiles else f"{lies}: measure it with {how}")
         if self.drift is not None:
             head = ["The catalogue differs from what trained:"] if self.drift else []
             lines += [*head, *(f"  {line}" if head else line for line in self.drift.lines()), *self.drift.further()]
@@ -480,6 +482,7 @@ class _Stream:
             warnings=(*quality.notes(), *self._forgotten(tally)),
             shard=shard,
             drift=drift,
+            tiles="" if self.tiles is None else str(self.tiles),
         )
 
     def _forgotten(self, tally: Tally) -> list[str]:

@@ -17,6 +17,8 @@ from ..options import TwinlessOptions
 from ..run import Progress, claim_file
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
+from ..surveys.recognition import own_survey
+from ..surveys.schema import OwnColumns
 from ..text import count
 
 _SOURCES = 200
@@ -39,12 +41,15 @@ class TileCalibration:
         Tiles of these that the model does not know.
     rows : int
         Rows of the catalogue.
+    without : int
+        Its tiles without any well measured source, which have no zero point.
     """
 
     out: str
     found: TileZeroPoints
     new: int
     rows: int
+    without: int = 0
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary in a form that JSON can hold.
@@ -55,6 +60,7 @@ class TileCalibration:
         """
         found = self.found
         return {"out": self.out, "rows": self.rows, "tiles": len(found.tiles), "new": self.new} | {
+            "without": self.without,
             "sources": int(found.sources.sum()),
             "error": float(np.mean(found.error)) if len(found.error) else None,
         }
@@ -69,8 +75,8 @@ class TileCalibration:
         found, few = self.found, int((self.found.sources < FEW_IN_TILE).sum())
         scatter = float(np.std(np.log(found.relative))) if len(found.tiles) else 0.0
         lines = [
-            f"{count(len(found.tiles), 'tile')} of {count(self.rows, 'row')}, {self.new} new to the model: zero points "
-            f"scatter by {scatter:.3f}, known to {np.mean(found.error) if len(found.error) else 0:.3f}, from "
+            f"{count(len(found.tiles), 'tile')} of {count(self.rows, 'row')}, {self.new:,} new to the model: zero "
+            f"points scatter by {scatter:.3f}, known to {np.mean(found.error) if len(found.error) else 0:.3f}, from "
             f"{count(int(found.sources.sum()), 'source')}"
         ]
         if few:
@@ -78,6 +84,9 @@ class TileCalibration:
             lines.append(
                 f"{words} fewer than {FEW_IN_TILE} such sources: zero points there are drawn to the mean of all"
             )
+        if self.without:
+            words = count(self.without, "tile has", "tiles have")
+            lines.append(f"{words} no well measured source, and no zero point: what tiles have in common is taken")
         return lines
 
 
@@ -87,6 +96,7 @@ def calibrate_tiles(
     out: str | Path,
     *,
     survey: str | None = None,
+    columns: OwnColumns | None = None,
     sources: int = _SOURCES,
     chunk_rows: int = CHUNK_ROWS,
     overwrite: bool = False,
@@ -106,6 +116,8 @@ def calibrate_tiles(
         A JSON file for ``predict(tiles=)``.
     survey : str, optional
         Name of the survey file, where the catalogue does not give itself away.
+    columns : mapping of str to str, optional
+        Own columns, by role, as :func:`~jpas_gbm.predict` takes them.
     sources : int
         Most sources of a tile.
     chunk_rows : int
@@ -127,11 +139,12 @@ def calibrate_tiles(
     claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
     shift, bank = _calibrating(model)
-    reader = open_for(model, catalogue, survey)
-    chosen, rows = TileSources(TwinlessOptions(), bank.rank, sources), 0
+    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns))
+    chosen, rows, seen = TileSources(TwinlessOptions(), bank.rank, sources), 0, np.zeros(0, np.int64)
     for chunk in reader.chunks(chunk_rows):
         _require_tiles(chunk, reader.path)
         chosen.add(model.conform(chunk))
+        seen = np.union1d(seen, chunk.key["TILE_ID"])
         rows += len(chunk)
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
@@ -140,7 +153,8 @@ def calibrate_tiles(
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
     values = {"bands": list(model.bands.names)} | {name: array.tolist() for name, array in vars(found).items()}
     write_json(out, {**head, **values, "provenance": made}, overwrite=overwrite, sealed=True)
-    return TileCalibration(str(out), found, int((~np.isin(found.tiles, shift.tiles)).sum()), rows)
+    new, without = (~np.isin(found.tiles, shift.tiles)).sum(), (~np.isin(seen, found.tiles)).sum()
+    return TileCalibration(str(out), found, int(new), rows, int(without))
 
 
 def _require_tiles(rows: Catalogue, path: str | Path) -> None:
@@ -155,8 +169,8 @@ def _of_several(sources: TileSources, path: str | Path) -> TileSources:
     """Return the sources, if they are of enough tiles."""
     if len(tiles := np.unique(sources.tile)) < FEWEST_TILES:
         raise CatalogueError(
-            f"{path}: has {len(tiles)} tiles with well measured sources. Zero points are told from what tiles have in "
-            f"common, for which {FEWEST_TILES} are needed: give a catalogue of more tiles, these among them; "
+            f"{path}: has {count(len(tiles), 'tile')} with well measured sources. Zero points are told from what tiles "
+            f"have in common, for which {FEWEST_TILES} are needed: give a catalogue of more tiles, these among them; "
             "'predict --tiles' takes what is measured there."
         )
     return sources

@@ -91,8 +91,8 @@ def test_each_sign_of_template_errors_is_enough_to_refuse():
     assert "offsets" in judged(good, options).taken and not judged(good, options).notes
     assert not judged(good, options).doubted
     for sign, said in (
-        ({"common": 0.03}, "common to all tiles is 0.0300"),
-        ({"star_modes": 0.1}, "variations of stars is 0.1"),
+        ({"common": 0.03}, "the common zero point is 0.0300"),
+        ({"star_modes": 0.1}, "the variation of stars is 0.1"),
         ({"star_misfit": 4.0}, "mock stars is 4"),
         ({"outlier_rate": 0.02}, "outliers is 0.02"),
     ):
@@ -106,6 +106,8 @@ def test_one_tile_or_none_has_no_zero_point_relative_to_others(calibrated):
     shift, report = measured(calibrated, one)
     assert "zero points" not in report.taken and "fewer than two tiles are named" in report.notes[0]
     nameless = calibrated.target.replace(key={"ROW": np.arange(len(calibrated.target))})
+    doubt = judged(replace(report, common=0.05, common_limit=0.006), TwinlessOptions()).notes[-1]
+    assert "is 0.0500, and without tiles to compare is taken 0.0060 at most" in doubt  # no scatter of one tile
     shift, report = measured(calibrated, nameless)
     assert not len(shift.tiles) and report.tiles == 0
     crumbs = np.where(np.arange(len(calibrated.target)) < 25, 9000, calibrated.target.key["TILE_ID"])

@@ -82,6 +82,26 @@ def test_the_same_bits_for_any_cut_into_chunks(model, catalogue, written, tmp_pa
     assert fewer.found.sources.max() <= 40
 
 
+def test_a_catalogue_is_calibrated_by_names_of_its_own_and_every_tile_is_told_of(model, catalogue, tmp_path):
+    """What predict reads with --column is calibrated so; a tile of faint sources has no zero point, as is said."""
+    with fits.open(catalogue) as opened:
+        rows = opened[1].data[:]
+        lone = rows["TILE_ID"] == LEFT_OUT[0]
+        rows["FLUX_APER_COR_3_0"][lone] *= 1e-3
+        rows["FLUX_RELERR_APER_COR_3_0"][lone] *= 1e3
+        table = fits.BinTableHDU(rows, name="FLAMBDADUALOBJ")
+    table.columns.change_name("ALPHA_J2000", "MY_RA")
+    table.writeto(tmp_path / "own.fits")
+    told = calibrate_tiles(tmp_path / "own.fits", model, tmp_path / "zp.json", columns={"ra": "MY_RA"})
+    assert LEFT_OUT[0] not in told.found.tiles and told.without == 1 and told.to_dict()["without"] == 1
+    assert told.lines()[-1].startswith("1 tile has no well measured source, and no zero point")
+    made = jg.predict(
+        model, tmp_path / "own.fits", tmp_path / "p.fits", columns={"ra": "MY_RA"}, tiles=tmp_path / "zp.json"
+    )
+    line = next(line for line in made.lines() if "without a zero point" in line)
+    assert line.endswith("zp.json neither") and f"{lone.sum()} rows lie" in line and "calibrate-tiles" not in line
+
+
 def test_tiles_that_the_model_knows_stay(model, written):
     own = with_tiles(model, written[1])
     place = np.searchsorted(own.shift.tiles, model.shift.tiles)
