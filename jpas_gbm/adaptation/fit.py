@@ -265,8 +265,7 @@ def fitted_with(model: Model) -> tuple[FitOptions, int]:
 def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     """Make the features of every part that a regime may touch, and of the baseline that it must beat.
 
-    Mocks stay prepared by twins, or by unlabelled sources where twins are few or none, only where trees grown on them
-    score better on target validation than trees grown on mocks as they are.
+    Mocks stay prepared by what the sky shows only where trees grown on them do better on target validation.
 
     Parameters
     ----------
