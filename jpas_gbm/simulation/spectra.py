@@ -61,21 +61,23 @@ def milky_way(wavelength: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     wavelength : array
-        Å as observed, between 3030 and 33000.
+        Å as observed, up to 33000; held at 1250 Å below it.
 
     Returns
     -------
     array
         Of the shape of `wavelength`.
     """
-    x = 1e4 / np.asarray(wavelength)
-    y = x - 1.82
+    x = np.minimum(1e4 / np.asarray(wavelength), 8.0)
+    y, far = x - 1.82, np.maximum(x - 5.9, 0.0)
     # Coefficients of y, y², ... y⁷.
     a = (0.17699, -0.50447, -0.02427, 0.72085, 0.01979, -0.77530, 0.32999)
     b = (1.41338, 2.28305, 1.07233, -5.38434, -0.62251, 5.30260, -2.09002)
     optical = 1.0 + np.polyval([*a[::-1], 0.0], y) + np.polyval([*b[::-1], 0.0], y) / 3.1
     infrared = (0.574 - 0.527 / 3.1) * x**1.61
-    return 3.1 * np.where(x > 1.1, optical, infrared)
+    near = 1.752 - 0.316 * x - 0.104 / ((x - 4.67) ** 2 + 0.341) - 0.04473 * far**2 - 0.009779 * far**3
+    bump = -3.090 + 1.825 * x + 1.206 / ((x - 4.62) ** 2 + 0.263) + 0.2130 * far**2 + 0.1207 * far**3
+    return 3.1 * np.where(x > 3.3, near + bump / 3.1, np.where(x > 1.1, optical, infrared))
 
 
 SPEED_OF_LIGHT = 299792.458
