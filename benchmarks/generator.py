@@ -20,14 +20,13 @@ from spectra import catalogue, jpas_curves, real_spectra, see
 
 from jpas_gbm.features.templates import TemplateSet
 from jpas_gbm.options import SimulateOptions
-from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_files import read_spectra, rebinned
 from jpas_gbm.simulation.spectra_tables import Templates
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import (
     WAVELENGTH,
     band_operator,
     load_instrument,
-    rebinned,
 )
 
 RARE = {

@@ -36,10 +36,10 @@ from jpas_gbm.features.recipe import FeatureRecipe
 from jpas_gbm.options import FeatureOptions, ShiftOptions, SimulateOptions
 from jpas_gbm.simulation.kinds import SPARSE
 from jpas_gbm.simulation.observe import draw_shift, draw_tiles, mock_means, noise_of
-from jpas_gbm.simulation.parents import _SKY_LINES, ParentLight, learn_parents
+from jpas_gbm.simulation.parents import ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra import transmission
-from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_files import _SKY_LINES, read_spectra, rebinned
 from jpas_gbm.simulation.spectra_tables import SpectraBlock, Templates
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import (
@@ -51,7 +51,6 @@ from jpas_gbm.simulation.throughput import (
     instrument_curves,
     load_instrument,
     read_curve,
-    rebinned,
 )
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import Catalogue

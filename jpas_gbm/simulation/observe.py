@@ -146,21 +146,17 @@ class Shift:
             "trays": self.trays,
             "tiles": self.tiles.number,
             "strength": self.strength.model_dump(),
-            "zero_point_mag": _rounded(self.zero_point, 5),
-            "error_factor": _rounded(self.error_factor, 4),
-            "aperture_loss_mag": _rounded(self.aperture, 5),
-            "aperture_tilt_mag": _rounded(self.tilt, 5),
-            "mock_warp_modes_mag": _rounded(self.warp, 5),
+            "zero_point_mag": np.round(self.zero_point.astype(np.float64), 5),
+            "error_factor": np.round(self.error_factor.astype(np.float64), 4),
+            "aperture_loss_mag": np.round(self.aperture.astype(np.float64), 5),
+            "aperture_tilt_mag": np.round(self.tilt.astype(np.float64), 5),
+            "mock_warp_modes_mag": np.round(self.warp.astype(np.float64), 5),
             "mock_levels": list(_LEVELS) if self.strength.level > 0 else [1.0, 1.0],
-            "depth_5sigma_mag": _rounded(self.tiles.depth, 4),
-            "seeing_arcsec": _rounded(self.tiles.seeing, 3),
+            "depth_5sigma_mag": np.round(self.tiles.depth.astype(np.float64), 4),
+            "seeing_arcsec": np.round(self.tiles.seeing.astype(np.float64), 3),
             "missing_bands": [[self.bands[band] for band in np.flatnonzero(row)] for row in self.tiles.missing],
             "wrong_labels": self.wrong_labels,
         }
-
-
-def _rounded(values: np.ndarray, digits: int) -> np.ndarray:
-    return np.round(values.astype(np.float64), digits)
 
 
 def scaled(options: SimulateOptions) -> ShiftOptions:
@@ -472,8 +468,10 @@ def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray
 
     if not path.is_file():
         raise ConfigError(f"{path}: there is no such table of depths.")
-    head = path.read_text(encoding="utf-8", errors="replace").split("\n", 1)[0]
-    table = pd.read_csv(path, skiprows=int(head.startswith("#")))
+    try:
+        table = pd.read_csv(path, skiprows=int(path.read_bytes().startswith(b"#")))
+    except ValueError as error:
+        raise ConfigError(f"{path}: cannot be read as a table of depths ({error}). CSV is expected.") from error
     depth = next((name for name in ("DEPTH3ARC5S", "depth", "DEPTH") if name in table.columns), None)
     if depth is None or not {"name", "band"} & set(table.columns):
         raise ConfigError(
@@ -484,15 +482,19 @@ def _depth_table(path: Path, system: BandSystem) -> tuple[np.ndarray, np.ndarray
     # Images of a tile are called FIELD-VERSION_BAND_swp.
     found = words.map(lambda word: next((part for part in reversed(re.split(r"[_ ]", word)) if part in system), ""))
     found = found.where(found != "", words.str.contains("_J0348_").map({True: "uJAVA", False: ""}))
-    tile = table["TILE_ID"] if "TILE_ID" in table.columns else table[depth] * 0
-    if "REF_TILE_ID" in table.columns:
-        tile = table["REF_TILE_ID"]
-    rows = pd.DataFrame({"tile": tile.astype("int64"), "band": found, "depth": table[depth].astype(float)})
+    names = [name for name in ("REF_TILE_ID", "TILE_ID") if name in table.columns]
+    tile = table[names[0]] if names else pd.Series(0, table.index)
+    tile = tile if tile.dtype.kind in "iu" else pd.Series(pd.factorize(tile)[0], table.index)  # names, as of fields
+    rows = pd.DataFrame({"tile": tile, "band": found, "depth": pd.to_numeric(table[depth], errors="coerce")})
+    bad = (tile < 0) | rows.duplicated(["tile", "band"], keep=False) | rows["depth"].isna() & table[depth].notna()
+    if (bad := bad & (found != "")).any():
+        row = f"row {bad.argmax()} gives {found[bad.argmax()]}"
+        raise ConfigError(f"{path}: {row} no tile, no number, or a second depth. Mend or drop it.")
     whole = rows[rows["band"] != ""].pivot_table("depth", "tile", "band").reindex(columns=list(system.names))
-    lacking = [name for name in system.names if whole[name].isna().all()]
-    if lacking:
+    if lacking := [name for name in system.names if whole[name].isna().all()]:
         raise ConfigError(f"{path}: gives no depth of {', '.join(lacking[:8])}{' ...' if len(lacking) > 8 else ''}.")
-    values = whole.to_numpy()
-    if not ((values[np.isfinite(values)] > 10) & (values[np.isfinite(values)] < 35)).all():
-        raise ConfigError(f"{path}: depths must be AB magnitudes between 10 and 35.")
-    return whole.index.to_numpy(dtype=np.int64), values
+    if not ((whole > 10) & (whole < 35) | whole.isna()).all(axis=None):
+        raise ConfigError(
+            f"{path}: depths must be AB magnitudes between 10 and 35; leave out the rows of missing ones."
+        )
+    return whole.index.to_numpy(dtype=np.int64), whole.to_numpy()

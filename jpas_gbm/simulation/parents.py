@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
+from ..surveys.positions import objects_of
 from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
 from .kinds import GALAXY, QSO_LOW, RareKinds, population
@@ -23,11 +24,12 @@ from .spectra import (
     small_magellanic,
     spectra_file,
 )
+from .spectra_files import at_rest, rebinned
 from .spectra_tables import SpectraBlock, Templates
 from .stars import star
-from .throughput import STEP, WAVELENGTH, Curve, Throughput, band_operator, rebinned
+from .throughput import STEP, WAVELENGTH, Curve, Throughput, band_operator
 
-_SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
+_MOST_DUST = 3.0  # E(B-V)
 
 
 def _basis(templates: Templates) -> Basis | None:
@@ -102,36 +104,6 @@ class Parent:
         return min((misfit for _, misfit in self.fits.values()), default=np.inf)
 
 
-def at_rest(block: SpectraBlock, row: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return a spectrum without Galactic dust, at rest on the simulation's grid: flux and inverse variance.
-
-    Parameters
-    ----------
-    block : SpectraBlock
-        Observed spectra.
-    row : int
-        Which one.
-
-    Returns
-    -------
-    flux, weight : array of float64, shape (len(WAVELENGTH),)
-        0 where nothing was measured, or a line of the night sky stands.
-    """
-    observed, z = block.wavelength, float(block.z[row])
-    good = block.good[row]
-    for low, high in _SKY_LINES:
-        good = good & ~((observed > low) & (observed < high))
-    flux, weight = block.flux[row, good].astype(np.float64), block.ivar[row, good].astype(np.float64)
-    if block.ebv[row] > 0:
-        seen = np.exp(-0.921034 * block.ebv[row] * milky_way(observed[good]))
-        flux, weight = flux / seen, weight * seen**2
-    pixel = np.rint(np.log(observed[good] / (1 + z) / WAVELENGTH[0]) / STEP).astype(int)
-    inside = (pixel >= 0) & (pixel < len(WAVELENGTH))
-    total = np.bincount(pixel[inside], weight[inside], len(WAVELENGTH))
-    sums = np.bincount(pixel[inside], (weight * flux)[inside], len(WAVELENGTH))
-    return np.where(total > 0, sums / np.maximum(total, 1e-300), 0.0), total
-
-
 @dataclass(eq=False)
 class Parents:
     """All parents, the bases that they are sums of, and what was left out.
@@ -150,6 +122,23 @@ class Parents:
     of_class: dict[str, list[int]]
     all: list[Parent]
     left_out: Counter[str]
+
+    def object_ids(self, first: int) -> np.ndarray:
+        """Return the object of each parent, int64 (n,); those without an id are numbered from `first`.
+
+        Parameters
+        ----------
+        first : int
+            Above all ids.
+
+        Returns
+        -------
+        array of int64, shape (n,)
+        """
+        ids, ra, dec = (np.array([getattr(p, name) for p in self.all]) for name in ("object_id", "ra", "dec"))
+        best = [min(parent.fits.items(), key=lambda fit: fit[1][1]) for parent in self.all]
+        light = [hash((c @ self.bases[number].vectors[:, ::8]).tobytes()) for number, (c, _) in best]
+        return objects_of(ids, ra.astype(float), dec.astype(float), np.array(light), first)
 
     def require(self) -> None:
         """Refuse spectra of a class of which none can be a parent.
@@ -223,10 +212,15 @@ def _add_templates(found: Parents, item: Templates) -> None:
 def _fit_all(found: Parents, observed: Sequence[tuple[SpectraBlock, int]]) -> None:
     rows = []
     for block, row in observed:
+        z, dust = block.z[row], block.ebv[row]
         if block.warning[row] != 0:
             found.left_out["with a redshift warning"] += 1
-        elif not -0.05 < block.z[row] < 7.0:
-            found.left_out["without a redshift"] += 1
+        elif not -0.05 < z < 7.0:
+            found.left_out["without a redshift" if np.isnan(z) else "with a redshift not in -0.05 to 7"] += 1
+        elif block.spectype[row] == "STAR" and abs(z) > 0.01:
+            found.left_out["of stars at a redshift beyond 0.01"] += 1
+        elif dust > _MOST_DUST or dust < -0.05:
+            found.left_out[f"with an E(B-V) not in 0 to {_MOST_DUST:g} (blank where unknown)"] += 1
         else:
             flux, weight = at_rest(block, row)
             measured = np.flatnonzero(weight)
@@ -299,9 +293,8 @@ def _entries_of(parents: Parents, spectype: str) -> _Entries:
     files = [parents.all[i].file if parents.all[i].template else "" for i, _, _ in rows]
     many = {file: files.count(file) for file in set(files)}
     used = [parents.bases[k] for _, k, _ in rows]
-    # Redshifts at which a basis covers 3700 to 9300 Å.
     log = [(np.log(9300.0 / WAVELENGTH[b.last]), np.log(3700.0 / WAVELENGTH[b.first])) for b in used]
-    return _Entries(
+    return _Entries(  # span: redshifts at which a basis covers 3700 to 9300 Å
         np.array([i for i, _, _ in rows], dtype=np.int64),
         np.array([k for _, k, _ in rows], dtype=np.int64),
         np.array([parents.all[i].z for i, _, _ in rows]),
@@ -332,9 +325,10 @@ class ParentLight:
 
     def __init__(self, parents: Parents, curves: Sequence[Curve], options: MocksOptions) -> None:
         self.parents, self.options = parents, options
-        weights, _ = band_operator(curves, WAVELENGTH[_WINDOW:])
+        weights, covered = band_operator(curves, WAVELENGTH[_WINDOW:])
         self._operator = weights.T.astype(np.float32)
         self._reach = np.cumsum(np.vstack([np.zeros(len(curves)), np.abs(weights.T)]), axis=0)
+        self._whole = np.where(covered > 0.97, self._reach[-1], np.inf)  # of bands that spectra end before: missing
         self._pivots = np.array([curve.pivot for curve in curves])
         self._galactic = milky_way(self._pivots)
         self._entries = {name: _entries_of(parents, name) for name in parents.of_class}
@@ -388,6 +382,7 @@ class ParentLight:
                 amplitude = rng.uniform(0.0, 0.2, len(light)) * (rng.random(len(light)) < options.variable_stars)
                 light *= np.exp(amplitude[:, None] * rng.standard_normal(light.shape))
             flux[rows] = light
+        flux[:, np.isinf(self._whole)] = np.nan
         reddening = np.minimum(rng.gamma(2.0, options.reddening / 2.0, n), 0.3)
         flux *= np.exp(-0.921034 * reddening[:, None] * self._galactic)
         # Where r is not covered, or has no light to speak of, the median band stands for it.
@@ -416,7 +411,7 @@ class ParentLight:
         for row, (entry, redshift) in enumerate(zip(chosen.tolist(), z.tolist(), strict=True)):
             spectra[row], bounds[row] = self._spectrum(rng, spectype, entries, entry, redshift, bool(dwarf[row]))
         flux = (spectra @ self._operator).astype(np.float64)
-        share = (self._reach[bounds[:, 1]] - self._reach[bounds[:, 0]]) / self._reach[-1]
+        share = (self._reach[bounds[:, 1]] - self._reach[bounds[:, 0]]) / self._whole
         flux = np.where(share > 0.97, flux / np.maximum(share, 1e-6), np.nan)
         rest = self._pivots[None, :] / (1.0 + z[:, None])
         tilt = rng.normal(0.0, self.options.tilt * (1.0 if spectype == "QSO" else 0.25), len(z)) - 0.9 * dwarf
@@ -441,6 +436,7 @@ class ParentLight:
         if basis.alone:
             place = int(np.argmax(coefficients))
             rest = basis.vectors[place, start:end] * np.float32(coefficients[place])
+            own = np.flatnonzero(basis.vectors[place])[[0, -1]]
         else:
             if spectype == "QSO" and basis.deviations is not None and self.options.spread > 0:
                 step = basis.deviations @ rng.standard_normal(len(coefficients))
@@ -456,7 +452,9 @@ class ParentLight:
         if basis.forest and z > 1.3:
             tau = self._depth(z)
             out[: len(tau)] *= np.exp(-np.float32(rng.lognormal(0.0, 0.25)) * tau)
-        first, last = basis.first, basis.last + 1
+        first, last = (
+            (max(basis.first, own[0]), min(basis.last, own[1]) + 1) if basis.alone else (basis.first, basis.last + 1)
+        )
         if self.options.fill == "missing":
             low, high = entries.bounds[entry]
             first, last = max(first, low), min(last, high + 1)

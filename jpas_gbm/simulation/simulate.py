@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
@@ -17,7 +18,7 @@ from ..run import Progress, claim_folder
 from ..store import Provenance, provenance, write_json
 from ..surveys.assembly import assemble
 from ..surveys.audit import NO_SPLIT, split_objects
-from ..surveys.bands import band_system
+from ..surveys.bands import Band, band_system
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.positions import SkyIndex
@@ -27,11 +28,11 @@ from ..surveys.scheme import CLASSES
 from ..text import count
 from .kinds import KIND, KINDS
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
-from .parents import ParentLight, Parents, learn_parents
+from .parents import _WINDOW, ParentLight, Parents, learn_parents
 from .sources import MocksOptions, Objects, SkyWeights, shuffled_labels
 from .spectra_files import read_spectra, spectra_paths
 from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, optional_bands, simulate_survey
-from .throughput import Curve, Instrument, find_curves, instrument_curves, read_curve
+from .throughput import WAVELENGTH, Curve, Instrument, band_operator, find_curves, instrument_curves, read_curve
 from .write import MockFiles, write_survey
 
 BANDS = "jpas55"
@@ -343,12 +344,31 @@ def _write(
 def _curves(camera: Instrument, folder: str | Path | None) -> list[Curve]:
     """Return the curves of the bands, measured or modelled, then those of the imaging survey."""
     if folder is not None:
-        own = [read_curve(path, name) for name, path in find_curves(folder, camera.system.names).items()]
+        files = find_curves(folder, camera.system.names)
+        own = [_curve_of(band, files[band.name]) for band in camera.system]
     elif all(item.rise for item in camera.filters):
         own = list(instrument_curves(camera.filters))
     else:
         raise ConfigError(f"bands '{camera.system.name}' have no built-in curves. Give a folder of them: --curves DIR.")
+    seen = band_operator(own, WAVELENGTH[_WINDOW:])[1] > 0.97
+    if not seen.all():
+        dark = ", ".join(name for name, here in zip(camera.system.names, seen, strict=True) if not here)
+        told = f"spectra are made from {WAVELENGTH[_WINDOW]:.0f} to {WAVELENGTH[-1]:.0f} Å, and {dark} reach beyond"
+        if not seen.any():
+            raise ConfigError(f"{told}: no band is left. Give bands inside.")
+        logging.getLogger("jpas_gbm").warning("%s: no mock has a flux there.", told)
     return [*own, *instrument_curves(camera.imaging)]
+
+
+def _curve_of(band: Band, path: Path) -> Curve:
+    """Return the curve of a band; its pivot wavelength tells those of other bands."""
+    curve = read_curve(path, band.name)
+    if abs(curve.pivot - band.pivot) > max(0.5 * band.width, 0.02 * band.pivot):
+        raise ConfigError(
+            f"{path}: its pivot wavelength is {curve.pivot:.0f} Å, and that of {band.name} is {band.pivot:.0f} Å in "
+            "the band system. Give the curve of this band, or mend the survey file."
+        )
+    return curve
 
 
 def _kept_apart(parents: Parents, tables: Sequence[str | Path]) -> Parents:
@@ -422,7 +442,7 @@ def _catalogue(
 ) -> Catalogue:  # fmt: skip
     """Return rows as a catalogue, under the ids and at the places of their parents."""
     about = light.parents.all
-    ids = np.array([p.object_id if p.object_id > 0 else _FIRST_ID + i for i, p in enumerate(about)], dtype=np.int64)
+    ids = light.parents.object_ids(_FIRST_ID)
     ra, dec = (np.array([getattr(p, name) for p in about])[parent] for name in ("ra", "dec"))
     return Catalogue(
         bands=camera.system,

@@ -1,9 +1,11 @@
-"""Spectra from files: DESI coadds, SDSS spec files, tables of spectra and templates, as blocks of one grid."""
+"""Spectra from files: DESI coadds, SDSS spec files, tables and templates; as blocks of one grid, or put on ours."""
 
 from __future__ import annotations
 
+import io
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +16,16 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native
 from ..surveys.formats.several import spelt_out
-from ..surveys.spelling import check_f_lambda, check_wavelengths, number_columns, vacuum_wavelengths
+from ..surveys.packing import is_packed, open_content
+from ..surveys.schema import spectype_words
+from ..surveys.spelling import angstroms, check_f_lambda, check_wavelengths, vacuum_wavelengths
 from ..text import count
+from .spectra import milky_way
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
+from .throughput import STEP, WAVELENGTH
 
 if TYPE_CHECKING:
-    from astropy.io.fits import HDUList
+    from astropy.io.fits import FITS_rec, HDUList
 
 SPECTYPES = ("QSO", "GALAXY", "STAR")
 """The classes that spectra have."""
@@ -74,29 +80,42 @@ def spectra_paths(files: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
     (Path, str)
         A file, and QSO, GALAXY, STAR or nothing.
     """
+    seen: dict[Path, str] = {}
     for word in files:
         given, mark, rest = str(word).partition("=")
-        given, rest = (given, rest) if mark and given in SPECTYPES else ("", str(word))
+        named = mark and given.upper() in SPECTYPES and not Path(word).exists()
+        given, rest = (given.upper(), rest) if named else ("", str(word))
         for path in spelt_out(rest):
             if not path.exists():
                 raise CatalogueError(f"{path}: there is no such file.")
             inside = sorted(filter(_is_spectra, path.iterdir())) if path.is_dir() else [path]
+            folders = [each.name for each in path.iterdir() if each.is_dir()] if path.is_dir() else []
+            hint = f" Folders in it are not entered: give {path}/*/* or such." if folders else ""
             if not inside:
-                raise CatalogueError(f"{path}: is a folder without spectra (.fits, .npz, .parquet, .txt).")
-            yield from ((each, given) for each in inside)
+                raise CatalogueError(f"{path}: is a folder without spectra (.fits, .npz, .parquet, .txt).{hint}")
+            if folders:
+                logging.getLogger("jpas_gbm").warning("%s: has folders in it.%s", path, hint)
+            for each in inside:
+                if (place := each.resolve()) not in seen:
+                    yield each, given
+                elif seen[place] != given:
+                    raise CatalogueError(f"{each}: is given twice, as {seen[place] or given} and as something else.")
+                seen[place] = given
 
 
 def _is_spectra(path: Path) -> bool:
     """Return whether a file of a folder holds spectra; redrock results and words for people stand there too."""
     if not _SPECTRA.fullmatch(path.name.lower()):
         return False
-    prose = path.suffix.lower() in (".txt", ".dat") and not len(number_columns(path))
+    prose = path.suffix.lower() in (".txt", ".dat") and not re.search(
+        rb"(?m)^\s*[\d.]+[\s,;]+[-+\d.]", path.read_bytes()
+    )
     if prose:
         logging.getLogger("jpas_gbm").warning("%s: holds no columns of numbers, and is left out.", path)
     return not prose
 
 
-_SPECTRA = re.compile(r"(?!.*(redrock-|_redrock)|readme|licen[cs]e).*\.(fits(\.gz)?|npz|parquet|txt|dat)")
+_SPECTRA = re.compile(r"(?!.*(redrock-|_redrock)|readme|licen[cs]e).*\.(fits?(\.gz)?|npz|parquet|pq|txt|dat)")
 
 
 def _checked_spectra(block: SpectraBlock, given: str, path: Path) -> SpectraBlock:
@@ -115,8 +134,9 @@ def _checked_templates(templates: Templates, given: str, path: Path) -> Template
 
 
 def _class(word: str, path: Path) -> str:
-    if word.upper() in SPECTYPES:
-        return word.upper()
+    # One letter may be a type of stars.
+    if known := {name.upper(): of for name, of in spectype_words().items() if len(name) > 2}.get(word.upper()):
+        return known
     said = f"calls a spectrum '{word}'" if word else "does not say of which class its spectra are"
     raise CatalogueError(
         f"{path}: {said}; known are {', '.join(SPECTYPES)}. Say it before the path, as in STAR={path.name}; "
@@ -133,12 +153,11 @@ def _reader(path: Path) -> Callable[[Path], Iterator[SpectraBlock | Templates]]:
 
 
 def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
-    from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=False) as hdus:
+        with _opened(path) as hdus:
             names = {hdu.name for hdu in hdus}
-            if "FIBERMAP" in names and names & {"B_FLUX", "BRZ_FLUX"}:
+            if "FIBERMAP" in names and names & {"B_FLUX", "R_FLUX", "Z_FLUX", "BRZ_FLUX"}:
                 yield _desi(hdus, path)
             elif "BASIS_VECTORS" in names:
                 yield _redrock(hdus, path)
@@ -159,6 +178,22 @@ def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
         raise CatalogueError(
             f"{path}: cannot be read as spectra ({error}). Fetch it again, or leave it out."
         ) from error
+
+
+def _opened(path: Path) -> HDUList:
+    """Open a FITS file, whole: what is truncated is refused, and where checksums do not fit it is said."""
+    from astropy.io import fits
+
+    content = io.BytesIO(open_content(path).read()) if is_packed(path) else path
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        hdus = fits.open(content, memmap=False, checksum=True, lazy_load_hdus=False)
+    words = [str(one.message) for one in told]
+    if any("truncated" in word for word in words):
+        raise CatalogueError(f"{path}: is truncated or damaged. Fetch it again, or leave it out.")
+    if wrong := [word for word in words if re.search("(check|data)sum verification failed", word, re.IGNORECASE)]:
+        logging.getLogger("jpas_gbm").warning("%s: %s Fetch it again if it was not changed.", path, wrong[0].strip())
+    return hdus
 
 
 def _has(hdu: object, *names: str) -> bool:
@@ -189,63 +224,96 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     plate, mjd, fibre = (int(value(n, default=0)[0]) for n in ("PLATE", "MJD", "FIBERID"))
     made = (plate * 100_000 + mjd) * 10_000 + fibre
     return SpectraBlock(
-        vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header), flux[None], ivar[None],
+        vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header, path),
+        flux[None], ivar[None],
         (path.name,), np.where(thing > 0, thing, made), words_of(value("CLASS", default="")),
         words_of(value("SUBCLASS", default="")), value("Z").astype(np.float64),
         value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA").astype(np.float64),
-        value("PLUG_DEC", "DEC").astype(np.float64), np.where(ebv > 0, ebv, np.nan).astype(np.float64),
+        value("PLUG_DEC", "DEC").astype(np.float64), ebv.astype(np.float64),
     )  # fmt: skip
 
 
 def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
     """DESI coadds: the arms merged by inverse variance, redshifts from the redrock file beside it."""
-    from astropy.io import fits
 
     fibres = hdus["FIBERMAP"].data
     wavelength, flux, ivar = _merged_arms(hdus, path)
     if (n := len(fibres)) != len(flux):
         seen = count(len(flux), "spectrum", "spectra")
         raise CatalogueError(f"{path}: has {seen}, and {count(n, 'row')} in FIBERMAP. Fetch it again.")
-    beside = path.with_name(path.name.replace("coadd", "redrock", 1))
-    if not beside.exists():
-        beside = beside.with_suffix("") if beside.suffix == ".gz" else beside.with_name(f"{beside.name}.gz")
     spectype, subtype = np.full(n, "", dtype="U6"), np.full(n, "", dtype="U20")
     z, warning = np.full(n, np.nan), np.zeros(n, dtype=np.int64)
-    if "coadd" in path.name and beside.exists():
-        with fits.open(beside, memmap=False) as found:
-            known = found["REDSHIFTS"].data
-            if not len(known):
-                raise CatalogueError(f"{beside}: its REDSHIFTS are empty. Run redrock again, or leave {path.name} out.")
-            place = {int(t): i for i, t in enumerate(known["TARGETID"])}
-            rows = np.array([place.get(int(t), -1) for t in fibres["TARGETID"]])
-            has = rows >= 0
-            spectype[has], subtype[has] = words_of(known["SPECTYPE"])[rows[has]], words_of(known["SUBTYPE"])[rows[has]]
-            z[has], warning[has] = known["Z"][rows[has]], known["ZWARN"][rows[has]]
-    return SpectraBlock(
+    ids = native(fibres["TARGETID"]).astype(np.int64)
+    if (beside := _redrock_beside(path)) is not None:
+        known = _redshifts(beside, path)
+        place = {target: i for i, target in enumerate(known["TARGETID"].tolist())}
+        rows = np.array([place.get(target, -1) for target in ids.tolist()])
+        has = rows >= 0
+        if not has.any():
+            raise CatalogueError(
+                f"{beside}: has the redshift of no TARGETID of {path.name}. Give the file of this coadd."
+            )
+        spectype[has], z[has], warning[has] = (
+            words_of(known["SPECTYPE"])[rows[has]],
+            known["Z"][rows[has]],
+            known["ZWARN"][rows[has]],
+        )
+        if "SUBTYPE" in known.names:
+            subtype[has] = words_of(known["SUBTYPE"])[rows[has]]
+    else:
+        has = np.ones(n, dtype=bool)
+    science = ids > 0
+    if "OBJTYPE" in fibres.names:
+        science &= words_of(fibres["OBJTYPE"]) == "TGT"
+    if not (used := has & science).all():
+        reasons = (
+            f"{(~science).sum()} of sky or no target, {(~has & science).sum()} that {getattr(beside, 'name', '')} lacks"
+        )
+        logging.getLogger("jpas_gbm").warning(
+            "%s: %d of %d spectra are left out: %s.", path, n - used.sum(), n, reasons
+        )
+    block = SpectraBlock(
         wavelength, flux, ivar, tuple(f"{path.name}[{i}]" for i in range(n)),
-        native(fibres["TARGETID"]).astype(np.int64), spectype, subtype, z, warning,
-        native(fibres["TARGET_RA"]).astype(np.float64),
-        native(fibres["TARGET_DEC"]).astype(np.float64),
-        native(fibres["EBV"]).astype(np.float64) if "EBV" in fibres.names else np.full(n, np.nan),
+        ids, spectype, subtype, z, warning,
+        *(native(fibres[name]).astype(np.float64) if name in fibres.names else np.full(n, np.nan)
+          for name in ("TARGET_RA", "TARGET_DEC", "EBV")),
     )  # fmt: skip
+    return block.take(used)
+
+
+def _redrock_beside(path: Path) -> Path | None:
+    """Return the file of redshifts beside a coadd, packed or not; None where there is none."""
+    beside = path.with_name(path.name.replace("coadd", "redrock", 1))
+    both = (beside, beside.with_suffix("") if beside.suffix == ".gz" else beside.with_name(f"{beside.name}.gz"))
+    return next((each for each in both if "coadd" in path.name and each.exists()), None)
+
+
+def _redshifts(beside: Path, path: Path) -> FITS_rec:
+    """Return redrock's table."""
+    with _opened(beside) as found:
+        table = found["REDSHIFTS"].data if "REDSHIFTS" in found else None
+    if table is None or (lacking := {"TARGETID", "Z", "ZWARN", "SPECTYPE"} - set(table.names)):
+        told = "no table REDSHIFTS" if table is None else f"no {', '.join(sorted(lacking))}"
+        raise CatalogueError(
+            f"{beside}: has {told}, as redrock writes it. Run redrock again, or leave {path.name} out."
+        )
+    if not len(table):
+        raise CatalogueError(f"{beside}: its REDSHIFTS are empty. Run redrock again, or leave {path.name} out.")
+    return table
 
 
 def _merged_arms(hdus: HDUList, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the B, R and Z arms as one spectrum on the union of their grids, shapes (m,), (n, m), (n, m)."""
     arms = [arm for arm in ("BRZ", "B", "R", "Z") if f"{arm}_FLUX" in hdus]
-    for arm in arms:
-        check_f_lambda(hdus[f"{arm}_FLUX"].header.get("BUNIT"), path)
-    grids = [native(hdus[f"{arm}_WAVELENGTH"].data).astype(np.float64) for arm in arms]
+    parts = [_arm(hdus, arm, path) for arm in arms]
     # The arms share one step, 0.8 Å: rounding tells equal pixels.
-    ticks = [np.round(grid * 10).astype(np.int64) for grid in grids]
+    ticks = [np.round(grid * 10).astype(np.int64) for grid, *_ in parts]
+    fluxes, weights = [flux for _, flux, *_ in parts], [weight for *_, weight, _ in parts]
     union = np.unique(np.concatenate(ticks))
-    fluxes, weights = [], []
-    for arm in arms:
-        flux, weight = (native(hdus[f"{arm}_{what}"].data).astype(np.float64) for what in ("FLUX", "IVAR"))
-        if f"{arm}_MASK" in hdus:
-            weight = np.where(native(hdus[f"{arm}_MASK"].data) != 0, 0.0, weight)
-        weights.append(np.where(np.isfinite(flux), weight, 0.0))
-        fluxes.append(np.where(weights[-1] > 0, flux, 0.0))
+    unit = next((size for *_, size in parts if np.isfinite(size)), 1.0)
+    for k, (*_, size) in enumerate(parts):
+        if np.isfinite(size) and size != unit:
+            fluxes[k], weights[k] = fluxes[k] * (size / unit), weights[k] * (size / unit) ** -2
     if len({len(flux) for flux in fluxes}) > 1:
         told = ", ".join(f"{len(flux)} in {arm}" for arm, flux in zip(arms, fluxes, strict=True))
         raise CatalogueError(f"{path}: its arms have different numbers of spectra ({told}). Fetch it again.")
@@ -265,6 +333,23 @@ def _merged_arms(hdus: HDUList, path: Path) -> tuple[np.ndarray, np.ndarray, np.
     with np.errstate(invalid="ignore", divide="ignore"):
         flux = np.where(ivar > 0, weighted / ivar, np.nan)
     return union / 10.0, flux.astype(np.float32), ivar.astype(np.float32)
+
+
+def _arm(hdus: HDUList, arm: str, path: Path) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Return wavelengths, fluxes, inverse variances and the unit of fluxes of an arm, NaN where none is stated."""
+    size = check_f_lambda(hdus[f"{arm}_FLUX"].header.get("BUNIT"), path)
+    parts = ("WAVELENGTH", "FLUX", "IVAR", *(("MASK",) if f"{arm}_MASK" in hdus else ()))
+    if lacking := [f"{arm}_{part}" for part in parts if f"{arm}_{part}" not in hdus]:
+        raise CatalogueError(f"{path}: lacks {', '.join(lacking)}. Fetch it again.")
+    grid, flux, weight, *mask = (native(hdus[f"{arm}_{part}"].data).astype(np.float64) for part in parts)
+    grid = grid * angstroms(hdus[f"{arm}_WAVELENGTH"].header.get("BUNIT"), path)
+    if {grid.shape, *(each.shape[1:] for each in (flux, weight, *mask))} != {grid.shape}:
+        raise CatalogueError(f"{path}: the tables of its arm {arm} have different numbers of pixels. Fetch it again.")
+    order = slice(None, None, -1 if grid[0] > grid[-1] else 1)
+    check_wavelengths(grid[order], f"{path}, arm {arm}")
+    good = np.isfinite(flux) & np.isfinite(weight) & (weight > 0)
+    good &= (mask[0] == 0) if mask else True
+    return grid, np.where(good, flux, 0.0), np.where(good, weight, 0.0), size
 
 
 # A step of a tenth, 5 sigma from none, between levels that are known to a twentieth.
@@ -298,6 +383,77 @@ def _arm_scales(
         least = np.where(np.abs(logs[0]) < np.abs(logs[1]), *logs)
         scales[moved] = np.exp(np.where((logs[0] * logs[1] > 0) & (np.abs(least) > _ARM_STEP), least, 0.0))
     return scales
+
+
+_EDGES = np.append(WAVELENGTH, WAVELENGTH[-1] * np.exp(STEP)) * np.exp(-STEP / 2)
+
+
+def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
+    """Return spectra as means over the pixels of the simulation's grid.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Å, increasing.
+    spectra : array, shape (n, m)
+        f_λ; NaN outside a spectrum's range.
+
+    Returns
+    -------
+    array of float32, shape (n, len(WAVELENGTH))
+        NaN in pixels that are not wholly covered.
+    """
+    out = np.full((len(spectra), len(WAVELENGTH)), np.nan, dtype=np.float32)
+    for row, values in zip(out, np.asarray(spectra, dtype=np.float64), strict=True):
+        good = np.isfinite(values)
+        if good.sum() < 2:
+            continue
+        x, y = wavelength[good], values[good]
+        total = np.append(0.0, np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2))
+        inside = (x[0] <= _EDGES) & (x[-1] >= _EDGES)
+        if inside.sum() < 2:
+            continue
+        # Between samples the integral is quadratic; pixels are wider than samples, or the spectrum is smooth.
+        left = np.clip(np.searchsorted(x, _EDGES[inside], side="right") - 1, 0, len(x) - 2)
+        part = _EDGES[inside] - x[left]
+        slope = (y[left + 1] - y[left]) / (x[left + 1] - x[left])
+        integral = total[left] + part * (y[left] + slope * part / 2)
+        first = int(np.argmax(inside))
+        row[first : first + inside.sum() - 1] = np.diff(integral) / np.diff(_EDGES[inside])
+    return out
+
+
+_SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
+
+
+def at_rest(block: SpectraBlock, row: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return a spectrum without Galactic dust, at rest on the simulation's grid: flux and inverse variance.
+
+    Parameters
+    ----------
+    block : SpectraBlock
+        Observed spectra.
+    row : int
+        Which one.
+
+    Returns
+    -------
+    flux, weight : array of float64, shape (len(WAVELENGTH),)
+        0 where nothing was measured, or a line of the night sky stands.
+    """
+    observed, z = block.wavelength, float(block.z[row])
+    good = block.good[row]
+    for low, high in _SKY_LINES:
+        good = good & ~((observed > low) & (observed < high))
+    flux, weight = block.flux[row, good].astype(np.float64), block.ivar[row, good].astype(np.float64)
+    if block.ebv[row] > 0:
+        seen = np.exp(-0.921034 * block.ebv[row] * milky_way(observed[good]))
+        flux, weight = flux / seen, weight * seen**2
+    pixel = np.rint(np.log(observed[good] / (1 + z) / WAVELENGTH[0]) / STEP).astype(int)
+    inside = (pixel >= 0) & (pixel < len(WAVELENGTH))
+    total = np.bincount(pixel[inside], weight[inside], len(WAVELENGTH))
+    sums = np.bincount(pixel[inside], (weight * flux)[inside], len(WAVELENGTH))
+    return np.where(total > 0, sums / np.maximum(total, 1e-300), 0.0), total
 
 
 def _redrock(hdus: HDUList, path: Path) -> Templates:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +14,17 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
+from ..surveys.formats.csv import number_columns
+from ..surveys.formats.parquet import units_of
 from ..surveys.packing import spelt_numbers
-from ..surveys.spelling import angstroms, check_f_lambda, number_columns, vacuum_wavelengths
+from ..surveys.spelling import (
+    angstroms,
+    check_f_lambda,
+    degrees_per_unit,
+    says_nothing,
+    stated_unit,
+    vacuum_wavelengths,
+)
 
 if TYPE_CHECKING:
     from astropy.io.fits import BinTableHDU, Header
@@ -140,6 +151,7 @@ _KEYS = {
     "loglam": ("loglam", "logwave"),
     "flux": ("flux",),
     "ivar": ("ivar",),
+    "mask": ("mask", "and_mask"),
     "error": (
         *("error", "errors", "err", "errs", "sigma", "sigmas", "uncertainty", "uncertainties", "noise"),
         *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux"),
@@ -151,7 +163,7 @@ _KEYS = {
     "warning": ("zwarn", "zwarning", "redshift_warning"),
     "ra": ("ra", "target_ra"),
     "dec": ("dec", "target_dec"),
-    "ebv": ("ebv",),
+    "ebv": ("ebv", "e(b-v)", "e_b_v", "e_bv", "ebmv", "sfd_ebv", "ebv_sfd"),
 }
 
 
@@ -162,7 +174,7 @@ def _key(names: Iterable[str], what: str) -> str | None:
 
 def _error_kind(name: str) -> str | None:
     """Return whether an image of that name holds inverse variances or errors; None for neither."""
-    return next((what for what in ("ivar", "error") if _key([name], what)), None)
+    return next((what for what in ("ivar", "error", "mask") if _key([name], what)), None)
 
 
 def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
@@ -174,15 +186,44 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
             if flux is None or (wave is None and log is None):
                 raise CatalogueError(f"{path}: has no flux on wavelengths. It has {', '.join(names)}.")
             grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
-            values = np.atleast_2d(np.asarray(store[flux], dtype=np.float32))
-            given = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
-    except (OSError, ValueError, KeyError, EOFError) as error:
-        raise CatalogueError(f"{path}: cannot be read as spectra ({error}).") from error
+            held = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
+            held |= {"flux": store[flux], "wavelength": grid}
+            said = {
+                name.lower(): str(store[name]) for name in names if "unit" in name.lower() and store[name].ndim == 0
+            }
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise CatalogueError(f"{path}: cannot be read as spectra ({error}). Fetch or write it again.") from error
     if grid.ndim != 1:
         raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
-    for what in {"ivar", "error"} & given.keys():
-        given[what] = np.atleast_2d(given[what])
-    yield from _from_columns(path, grid, values, given)
+    units = {what: word for what in held for name, word in said.items() if name.rpartition("_")[0] in _KEYS[what]}
+    held = _in_units(held, units, path)
+    for what in {"ivar", "error", "mask"} & held.keys():
+        held[what] = np.atleast_2d(held[what])
+    yield from _from_columns(path, held.pop("wavelength"), np.atleast_2d(held.pop("flux")), held)
+
+
+def _in_units(held: dict[str, Any], units: Mapping[str, str | None], path: Path) -> dict[str, Any]:
+    """Bring columns, arrays or lists of them, to Å, to the unit of the fluxes and to degrees; refuse other units."""
+    flux = check_f_lambda(units.get("flux"), path)
+    sizes = {"wavelength": angstroms(units.get("wavelength"), path)}
+    for what, words, power in (("error", "errors", 1), ("ivar", "inverse variances", -2)):
+        sizes[what] = (check_f_lambda(units.get(what), path, words) / flux) ** power
+    for what in ("ra", "dec"):
+        if (size := degrees_per_unit(units.get(what))) is None:
+            raise CatalogueError(
+                f"{path}: its {what} is in {units[what]!r}; degrees are expected, or radians or hours."
+            )
+        sizes[what] = size
+    for what, kinds in (("z", ("ratio",)), ("ebv", ("ratio", "ab_magnitude"))):
+        if not says_nothing(units.get(what)) and getattr(stated_unit(units[what]), "kind", "") not in kinds:
+            raise CatalogueError(
+                f"{path}: its {what} is in {units[what]!r}, which it cannot be. Mend the unit or values."
+            )
+    for what, size in sizes.items():
+        if what in held and np.isfinite(size) and size != 1.0:
+            values = [None if v is None else np.array(v, dtype=np.float64) * size for v in held[what]]
+            held[what] = values if isinstance(held[what], list) else np.array(values)
+    return held
 
 
 def _readable(store: np.lib.npyio.NpzFile, name: str) -> bool:
@@ -207,12 +248,15 @@ def _from_columns(
             given[what] = np.full(n, values)
     if len({n, *map(len, given.values())}) > 1:
         raise CatalogueError(f"{path}: its arrays have different numbers of rows.")
-    for what, values in {"flux": flux, "ivar": flux, "error": flux, **given}.items():
-        if what in ("flux", "ivar", "error") and values.shape != (n, len(grid)):
+    for what, values in {"flux": flux, **given}.items():
+        if what in ("flux", "ivar", "error", "mask") and values.shape != (n, len(grid)):
             raise CatalogueError(f"{path}: {what} has {values.shape[-1]} pixels a row, wavelength has {len(grid)}.")
     if "error" in given and "ivar" not in given:
         error = np.asarray(given["error"], dtype=np.float64)
         given["ivar"] = np.divide(1.0, error**2, out=np.zeros_like(error), where=np.isfinite(error) & (error > 0))
+    flux, given = _of_usual_size(np.asarray(flux, dtype=np.float64), given)
+    if "mask" in given and "ivar" in given:
+        given["ivar"] = np.where(np.asarray(given["mask"]) != 0, 0.0, given["ivar"])
     names = np.array([f"{path.name}[{i}]" for i in range(n)])
     text = {what: words_of(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
 
@@ -222,7 +266,12 @@ def _from_columns(
             values = spelt_numbers(values, whole, f"{path}[{what}]", 0)
         if whole and values.dtype.kind == "f" and (np.abs(values) > 2.0**53).any():
             raise CatalogueError(f"{path}: its ids are stored as floating point, which corrupts those above 2^53.")
-        return np.ma.filled(np.ma.masked_invalid(values), -1).astype(np.int64) if whole else values.astype(np.float64)
+        if whole and values.dtype.kind == "u" and (values > np.iinfo(np.int64).max).any():
+            raise CatalogueError(f"{path}: its ids exceed 2^63 - 1 and are no 64-bit object ids. Leave the column out.")
+        values = values if values.dtype.kind == "f" else np.ma.asarray(values).astype(np.int64 if whole else np.float64)
+        return (
+            np.ma.filled(np.ma.masked_invalid(values), -1).astype(np.int64) if whole else np.asarray(values, np.float64)
+        )
 
     if "ivar" not in given:
         if (np.abs(np.nan_to_num(number("z"))) > 0.01).any():
@@ -240,6 +289,19 @@ def _from_columns(
     )  # fmt: skip
 
 
+def _of_usual_size(flux: np.ndarray, given: dict[str, np.ndarray]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Return fluxes, float32, and their errors with the level of each row near 1 where it is far from it.
+
+    What a unit is does not matter, and inverse variances of fluxes in cgs or SI are beyond what 32 bits hold.
+    """
+    with np.errstate(invalid="ignore", divide="ignore", over="ignore"):
+        level = np.nanmedian(np.where(np.isfinite(flux) & (flux != 0), np.abs(flux), np.nan), axis=1, keepdims=True)
+        size = np.where((level < 1e-6) | (level > 1e6), 10.0 ** -np.rint(np.log10(level)), 1.0)
+        powers = {what: power for what, power in (("ivar", -2), ("error", 1)) if what in given}
+        scaled = {what: np.asarray(given[what], dtype=np.float64) * size**power for what, power in powers.items()}
+        return (flux * size).astype(np.float32), given | scaled
+
+
 def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
     """A table with a spectrum in each row, as SPARCL exports it; rows of one grid become a block."""
     import pyarrow as pa
@@ -249,7 +311,10 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
         table = pq.read_table(path)
     except (OSError, pa.ArrowException) as error:
         raise CatalogueError(f"{path}: cannot be read as Parquet ({error}).") from error
-    held = {what: table[key].to_pylist() for what in _KEYS if (key := _key(table.column_names, what))}
+    keys = {what: key for what in _KEYS if (key := _key(table.column_names, what))}
+    units = units_of(table.schema)
+    held = {what: table[key].to_pylist() for what, key in keys.items()}
+    held = _in_units(held, {what: units.get(key) for what, key in keys.items()}, path)
     yield from _from_rows(path, held, table.column_names)
 
 
@@ -275,16 +340,19 @@ def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[S
         If it has no wavelengths, or states units of another kind.
     """
     keys = {what: key for what in _KEYS if (key := _key(table.columns.names, what))}
-    held = {what: list(native(table.data[key])) for what, key in keys.items()}
-    check_f_lambda(table.columns[keys["flux"]].unit, path)
+    held = {what: list(_unmasked(table, key)) for what, key in keys.items()}
+    held = _in_units(held, {what: table.columns[key].unit for what, key in keys.items()}, path)
     if not np.shape(held["flux"][:1])[1:]:
         held = {what: [np.array(values)] for what, values in held.items()}
     for head in (table.header, first) if len(held["flux"]) == 1 else ():
         held |= _stated_once(head, held)
-    if "wavelength" in held:
-        size = angstroms(table.columns[keys["wavelength"]].unit, path)
-        held["wavelength"] = [size * wave for wave in held["wavelength"]]
     yield from _from_rows(path, held, table.columns.names, {**first, **table.header})
+
+
+def _unmasked(table: BinTableHDU, key: str) -> np.ndarray:
+    """Return a column; integers of one number in each row are floats where they hold TNULL, which is missing."""
+    values, null = native(table.data[key]), table.columns[key].null
+    return np.where(values == null, np.nan, values) if null not in (None, "") and values.ndim == 1 else values
 
 
 def _stated_once(header: Header, held: Mapping[str, object]) -> dict[str, list[Any]]:
@@ -335,11 +403,13 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
             f"{path}: is an image of {' x '.join(map(str, image.shape))} pixels, and does not say which of its rows is "
             "a spectrum and which its errors. Write one spectrum in each file, or a table."
         )
-    check_f_lambda(header.get("BUNIT"), path)
+    units = {"flux": header.get("BUNIT")}
     held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
     for other in images:
         if what := _error_kind(other.name):
             held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
+            units.setdefault(what, other.header.get("BUNIT"))
+    held = _in_units(held, units, path)
     held |= _stated_once(header, held)
     air = {"AIRORVAC": "air"} if str(header.get("CTYPE1", "")).strip().upper().startswith("AWAV") else {}
     yield from _from_rows(path, held, [hdu.name for hdu in images], {**header, **air})
@@ -381,25 +451,27 @@ def _from_rows(
         raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
     grids: dict[bytes, list[int]] = {}
     for row, wave in enumerate(held.pop("wavelength")):
-        pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error") if what in held}
+        pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error", "mask") if what in held}
         if wave is None or pixels != {np.shape(wave)}:
             raise CatalogueError(
-                f"{path}: row {row} has not as many fluxes, ivar or error as wavelengths. Drop the row."
+                f"{path}: row {row} has not as many fluxes, ivar, error or mask as wavelengths. Drop the row."
             )
         grids.setdefault(np.asarray(wave, dtype=np.float64).tobytes(), []).append(row)
     for grid, rows in grids.items():
         given = {what: np.array([values[row] for row in rows]) for what, values in held.items()}
-        wave = vacuum_wavelengths(np.frombuffer(grid), header)
-        yield from _from_columns(path, wave, given.pop("flux").astype(np.float32), given)
+        wave = vacuum_wavelengths(np.frombuffer(grid), header, path)
+        yield from _from_columns(path, wave, given.pop("flux").astype(np.float64), given)
 
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
     """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
-    table = number_columns(path)
+    table, value, unit = number_columns(path, ("flux", "f_lambda", "flam", "flambda", "fl", "f"))
     if len(table) < 10:
         raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")
-    one = np.ones((1, 1), dtype=np.float32)
-    yield Templates(table[:, 0], table[None, :, 1].astype(np.float32), one, (path.name,), "", (path.stem,), path.name)
+    for word in (unit, value.replace("_", ""), value.rpartition("_")[2]):  # a name may say it, as f_nu or flux_jy
+        check_f_lambda(word if word == unit or stated_unit(word) else None, path)
+    flux, _ = _of_usual_size(table[None, :, 1], {})
+    yield Templates(table[:, 0], flux, np.ones((1, 1), np.float32), (path.name,), "", (path.stem,), path.name)
 
 
 TABLES = {

@@ -15,7 +15,8 @@ from scipy.special import ndtr
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
 from ..surveys.bands import Band, BandSystem, band_system
-from ..surveys.spelling import number_columns, wrong_unit
+from ..surveys.formats.csv import number_columns
+from ..surveys.spelling import wrong_unit
 
 
 class FilterFacts(Options):
@@ -273,7 +274,7 @@ class Throughput:
 def _window(filter_: Filter | Curve) -> _Window:
     if isinstance(filter_, Curve):
         weight = _weights(filter_, WAVELENGTH)[0]
-        used = np.flatnonzero(weight)
+        used = np.flatnonzero(weight) if weight.any() else np.zeros(1, dtype=np.intp)
         return _Window(int(used[0]), weight[used[0] : used[-1] + 1])
     curve = transmission_curve(filter_, WAVELENGTH)
     used = np.flatnonzero(curve > 1e-4 * curve.max())
@@ -285,6 +286,7 @@ def _window(filter_: Filter | Curve) -> _Window:
 _SUFFIXES = (".tab", ".dat", ".txt", ".csv", ".par", ".ecsv")
 _GAUSS = 0.5 / np.sqrt(3.0)  # the two Gauss-Legendre nodes of an interval of unit length, about its middle
 _LIGHT = 2.99792458e18  # Å/s
+_ENERGY = re.compile(r"(?im)(?<=^#).*\b(energy[- ](count|integrat|weight|unit)\w*|detector\s*type\W+energy).*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -326,7 +328,7 @@ def read_curve(path: str | Path, name: str) -> Curve:
     Parameters
     ----------
     path : path
-        Text; lines without numbers are passed over.
+        Text, as :func:`~jpas_gbm.surveys.formats.csv.number_columns` reads it.
     name : str
         The band.
 
@@ -337,11 +339,17 @@ def read_curve(path: str | Path, name: str) -> Curve:
     Raises
     ------
     ConfigError
-        If there are no two columns, wavelengths do not increase or are not in Å, or throughput is not positive.
+        If there are no two columns, wavelengths do not increase or are not in Å, or throughput is not positive or is
+        that of energy.
     """
-    table = number_columns(path)
+    table = number_columns(path, ("throughput", "transmission", "total", "t", "trans", "response", "efficiency")).table
     if len(table) < 3:
         raise ConfigError(f"{path}: is no throughput curve. Expected two columns, wavelength in Å and throughput.")
+    with open(path, encoding="utf-8", errors="replace") as file:
+        if said := _ENERGY.search(file.read()):
+            raise ConfigError(
+                f"{path}: says {said[0]!r}; divide by wavelength for a photon counter, and mend that line."
+            )
     wavelength, throughput = (table[::-1] if table[0, 0] > table[-1, 0] else table).T
     if not np.isfinite(table).all() or (np.diff(wavelength) <= 0).any():
         raise ConfigError(f"{path}: its wavelengths do not increase from line to line, or are not finite.")
@@ -459,41 +467,3 @@ def instrument_curves(filters: Sequence[Filter]) -> tuple[Curve, ...]:
         inside = slice(max(used[0] - 1, 0), used[-1] + 2)
         made.append(Curve(item.band.name, WAVELENGTH[inside], curve[inside]))
     return tuple(made)
-
-
-_EDGES = np.append(WAVELENGTH, WAVELENGTH[-1] * np.exp(STEP)) * np.exp(-STEP / 2)
-
-
-def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
-    """Return spectra as means over the pixels of the simulation's grid.
-
-    Parameters
-    ----------
-    wavelength : array of float64, shape (m,)
-        Å, increasing.
-    spectra : array, shape (n, m)
-        f_λ; NaN outside a spectrum's range.
-
-    Returns
-    -------
-    array of float32, shape (n, len(WAVELENGTH))
-        NaN in pixels that are not wholly covered.
-    """
-    out = np.full((len(spectra), len(WAVELENGTH)), np.nan, dtype=np.float32)
-    for row, values in zip(out, np.asarray(spectra, dtype=np.float64), strict=True):
-        good = np.isfinite(values)
-        if good.sum() < 2:
-            continue
-        x, y = wavelength[good], values[good]
-        total = np.append(0.0, np.cumsum(np.diff(x) * (y[1:] + y[:-1]) / 2))
-        inside = (x[0] <= _EDGES) & (x[-1] >= _EDGES)
-        if inside.sum() < 2:
-            continue
-        # Between samples the integral is quadratic; pixels are wider than samples, or the spectrum is smooth.
-        left = np.clip(np.searchsorted(x, _EDGES[inside], side="right") - 1, 0, len(x) - 2)
-        part = _EDGES[inside] - x[left]
-        slope = (y[left + 1] - y[left]) / (x[left + 1] - x[left])
-        integral = total[left] + part * (y[left] + slope * part / 2)
-        first = int(np.argmax(inside))
-        row[first : first + inside.sum() - 1] = np.diff(integral) / np.diff(_EDGES[inside])
-    return out

@@ -178,12 +178,52 @@ def position_groups(ra: np.ndarray, dec: np.ndarray, radius: float) -> np.ndarra
     array of int64, shape (n,)
         For each row the number of the first row of its group.
     """
+    pairs = SkyIndex(ra, dec).pairs(radius)
+    return _linked(pairs[:, 0], pairs[:, 1], len(ra))
+
+
+_SPECTRA_OF_ONE = 20
+
+
+def objects_of(ids: np.ndarray, ra: np.ndarray, dec: np.ndarray, alike: np.ndarray, first: int) -> np.ndarray:
+    """Return the object of each of some spectra: those of one id, within 1 arcsec or exactly alike are one's.
+
+    Parameters
+    ----------
+    ids : array of int64, shape (n,)
+        Not above 0 where there is none.
+    ra, dec : array, shape (n,)
+        ICRS degrees; 0, 0 and places of more than 20 spectra are placeholders.
+    alike : array of int64, shape (n,)
+        One number for those that are the same.
+    first : int
+        What objects without an id are numbered from.
+
+    Returns
+    -------
+    array of int64, shape (n,)
+        The least id of any of its spectra.
+    """
+    rows = np.arange(len(ids))
+    _, of, many = np.unique(np.stack([ra, dec]), axis=1, return_inverse=True, return_counts=True)
+    nowhere = (many[of.ravel()] > _SPECTRA_OF_ONE) | (ra == 0) & (dec == 0)
+    near = position_groups(np.where(nowhere, np.nan, ra), dec, 1.0)
+    keys = (
+        np.unique(key, return_index=True, return_inverse=True) for key in (np.where(ids > 0, ids, -1 - rows), alike)
+    )
+    joined = [near, *(index[group] for _, index, group in keys)]
+    group = _linked(np.tile(rows, 3), np.concatenate(joined), len(rows))
+    known = np.where(ids > 0, ids, first + rows)
+    np.minimum.at(known, group, known.copy())
+    return known[group]
+
+
+def _linked(one: np.ndarray, other: np.ndarray, n: int) -> np.ndarray:
+    """Return for each of n rows the number of the first row that pairs of rows link it to."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    n = len(ra)
-    pairs = SkyIndex(ra, dec).pairs(radius)
-    links = coo_array((np.ones(len(pairs), dtype=np.int8), (pairs[:, 0], pairs[:, 1])), shape=(n, n))
+    links = coo_array((np.ones(len(one), dtype=np.int8), (one, other)), shape=(n, n))
     _, component = connected_components(links, directed=False)
     _, first, group = np.unique(component, return_index=True, return_inverse=True)
     return first[group].astype(np.int64)

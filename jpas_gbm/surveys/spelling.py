@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cache, lru_cache
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 import numpy as np
@@ -191,14 +190,16 @@ def _plain(text: str) -> str:
     return re.sub(r"\{([^{}]*)\}", r"\1", text).strip()
 
 
-def _known(unit: UnitBase | None) -> Stated | None:
-    """Return what a unit is if fluxes, magnitudes or ratios can be in it."""
+def _known(unit: UnitBase | None, power: float = 1.0) -> Stated | None:
+    """Return what a unit, raised to a power, is if fluxes, magnitudes or ratios can be in it."""
     from astropy import units as u
 
     if unit is None:
         return None
     if not isinstance(unit, u.UnitBase):
         return Stated("ab_magnitude", 1.0) if unit == u.ABmag else None
+    if power != 1.0:
+        unit = unit**power
     if unit == u.mag:
         return Stated("ab_magnitude", 1.0)
     if unit.is_equivalent(u.maggy):
@@ -232,7 +233,7 @@ def says_nothing(text: str | None) -> bool:
 
 
 @cache
-def stated_unit(text: str | None) -> Stated | None:
+def stated_unit(text: str | None, power: float = 1.0) -> Stated | None:
     """Return what a unit that a file states is, and its size in cgs, or None if it says nothing usable.
 
     Astropy's reading of the string as it stands comes first (FITS, VOUnit and its own spellings, then CDS); where
@@ -241,6 +242,8 @@ def stated_unit(text: str | None) -> Stated | None:
     Parameters
     ----------
     text : str, optional
+    power : float
+        To which the unit is raised first: -0.5 makes that of an inverse variance one of fluxes.
 
     Returns
     -------
@@ -258,16 +261,18 @@ def stated_unit(text: str | None) -> Stated | None:
     if text is None or says_nothing(text):
         return None
     plain = _plain(text)
+    if power < 0 and (inverse := re.fullmatch(r"1\s*/\s*\((.*)\)\s*(\^|\*\*)\s*2", plain)):
+        return stated_unit(inverse[1])
     squeezed = re.sub(r"[\s_-]", "", plain).lower()
     if squeezed in _RATIO:
         return Stated("ratio", 1.0)
     if any(squeezed in words for words in _MAGNITUDES.values()):
         return Stated("ab_magnitude", 1.0)
-    found = _known(_parsed(plain))
+    found = _known(_parsed(plain), power)
     if found is not None:
         return found
     worded = re.sub(r"[A-Za-z]+", lambda m: _SPELT.get(m[0], _SPELT.get(m[0].lower(), m[0])), plain)
-    return None if worded == plain else _known(_parsed(worded))
+    return None if worded == plain else _known(_parsed(worded), power)
 
 
 _HOURS = frozenset({"h", "hr", "hrs", "hour", "hours", "hourangle", "hour angle", "hour angles"})
@@ -367,12 +372,14 @@ def check_wavelengths(grid: np.ndarray, place: object) -> None:
     """
     if len(grid) < 10 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
         raise CatalogueError(f"{place}: its wavelengths do not increase from pixel to pixel, or are fewer than 10.")
+    if not 0 < grid[0] < 30_000.0:
+        raise CatalogueError(f"{place}: its wavelengths begin at {grid[0]:g}; Å are expected, from 0 to 30,000.")
     if unit := wrong_unit(grid[-1]):
         raise CatalogueError(f"{place}: its wavelengths end at {grid[-1]:g}; that looks like {unit}. Å are expected.")
 
 
-def check_f_lambda(text: str | None, place: object) -> None:
-    """Refuse fluxes of spectra that are stated to be no f_λ; how large the unit is does not matter.
+def check_f_lambda(text: str | None, place: object, what: str = "fluxes") -> float:
+    """Refuse fluxes of spectra that are stated to be no f_λ; return how large their unit is, NaN where none is stated.
 
     Parameters
     ----------
@@ -380,18 +387,26 @@ def check_f_lambda(text: str | None, place: object) -> None:
         As the file states it.
     place : path or str
         For the message.
+    what : {"fluxes", "errors", "inverse variances"}
+        That is in the unit; of inverse variances its inverse root is looked at.
+
+    Returns
+    -------
+    float
+        In erg/s/cm2/Angstrom.
 
     Raises
     ------
     CatalogueError
         If something else is stated, or what is not understood.
     """
-    stated = stated_unit(text)
+    stated = stated_unit(text, -0.5 if what == "inverse variances" else 1.0)
     if not says_nothing(text) and (stated is None or stated.kind != "f_lambda"):
         raise CatalogueError(
-            f"{place}: its fluxes are in {text!r}; f_λ is expected, such as 1e-17 erg/s/cm2/Angstrom. Convert them, or "
+            f"{place}: its {what} are in {text!r}; f_λ is expected, such as 1e-17 erg/s/cm2/Angstrom. Convert them, or "
             "mend the unit where it is wrong."
         )
+    return stated.scale if stated else float("nan")
 
 
 def angstroms(text: str | None, place: object) -> float:
@@ -424,7 +439,7 @@ def angstroms(text: str | None, place: object) -> float:
     return float(unit.to(u.AA))
 
 
-def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object]) -> np.ndarray:
+def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object], place: object = "") -> np.ndarray:
     """Return vacuum wavelengths, where the header says that they are in air.
 
     Parameters
@@ -433,47 +448,44 @@ def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object]) -> 
         Å.
     header : mapping of str to object
         AIRORVAC, or VACUUM, says of which kind they are; vacuum where it does not.
+    place : path or str
+        For the message.
 
     Returns
     -------
     array of float64, shape (m,)
         Å, in vacuum.
 
+    Raises
+    ------
+    CatalogueError
+        If the header says something else of them.
+
     References
     ----------
     Ciddor (1996), Applied Optics 35, 1566; inverted by N. Piskunov for VALD.
     """
-    said = str(header.get("AIRORVAC", header.get("VACUUM", "vac"))).strip().lower()
-    if said not in ("air", "false", "f", "0"):
+    key = "AIRORVAC" if "AIRORVAC" in header else "VACUUM"
+    said = str(header.get(key, "vac")).strip().lower()
+    if said in ("vac", "vacuum", "true", "t", "1", "yes", ""):
         return wavelength
+    if said not in ("air", "false", "f", "0", "no"):
+        raise CatalogueError(f"{place}: {key} is {said!r} in its header; 'air' or 'vacuum' is expected. Mend it there.")
     s2 = (1e4 / wavelength) ** 2
     index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
     return wavelength * index
 
 
-def number_columns(path: str | Path) -> np.ndarray:
-    """Return the first two columns of a text file's lines of numbers, float64 (m, 2); other lines are passed over.
-
-    A line that begins with loglam or logwave names the first column: 10 is raised to it.
+class TwoColumns(NamedTuple):
+    """Wavelengths in Å and values, float64 (m, 2), and what a text file calls the values, and their unit.
 
     Parameters
     ----------
-    path : path
-        Text in UTF-8; columns are parted by blanks, commas or semicolons.
-
-    Returns
-    -------
-    array of float64, shape (m, 2)
-        Lines that do not begin with two numbers are left out.
+    table : array of float64, shape (m, 2)
+    value, unit : str
+        Empty where there is no header.
     """
-    rows, text = [], Path(path).read_text(encoding="utf-8", errors="replace")
-    for line in text.splitlines():
-        try:
-            rows.append([float(word) for word in re.split(r"[\s,;]+", line.strip())[:2]])
-        except ValueError:
-            continue
-    table = np.array([row for row in rows if len(row) == 2], dtype=np.float64).reshape(-1, 2)
-    if re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
-        with np.errstate(over="ignore"):
-            table[:, 0] = 10.0 ** table[:, 0]
-    return table
+
+    table: np.ndarray
+    value: str
+    unit: str

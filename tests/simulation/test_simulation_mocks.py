@@ -15,7 +15,7 @@ from jpas_gbm.errors import CatalogueError, ConfigError, JpasGbmError, OutputErr
 from jpas_gbm.simulation.kinds import KIND
 from jpas_gbm.simulation.parents import ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
-from jpas_gbm.simulation.spectra_files import read_spectra
+from jpas_gbm.simulation.spectra_files import read_spectra, rebinned
 from jpas_gbm.simulation.spectra_tables import Templates
 from jpas_gbm.simulation.throughput import (
     Curve,
@@ -24,7 +24,6 @@ from jpas_gbm.simulation.throughput import (
     instrument_curves,
     load_instrument,
     read_curve,
-    rebinned,
 )
 from jpas_gbm.surveys.bands import band_system
 
@@ -493,7 +492,7 @@ def spoil(folder, files):
 WRONG = {
     "GALAXY=nm.txt": "looks like nm: multiply them by 10",
     "GALAXY=few.txt": "is no template",
-    "short.fits": "lacks its second table",
+    "short.fits": "is truncated or damaged",
     "table.csv.gz": "is of no kind that holds spectra",
     "STAR=ragged.npz": "900 pixels a row, wavelength has 1000",
     "STAR=nowhere.npz": "has no flux on wavelengths",
@@ -555,6 +554,150 @@ def test_what_is_wrong_with_curves_and_depths_is_said(files, tmp_path):
             jg.mocks(all_of(files), tmp_path / "m", depths=table, rows=10)
     with pytest.raises(ConfigError, match="no such table of depths"):
         jg.mocks(all_of(files), tmp_path / "m", depths=tmp_path / "none.csv", rows=10)
+
+
+def own_bands(folder, bands):
+    """A survey file, curves and depths of bands: pivot and width in Å."""
+    (folder / "curves").mkdir()
+    for name, (x, width) in bands.items():
+        edges = [[x - width / 2 - 1, 0], [x - width / 2, 1], [x + width / 2, 1], [x + width / 2 + 1, 0]]
+        np.savetxt(folder / "curves" / f"{name}.dat", edges)
+    photometry = [{"name": "own", "flux": "m_{band}", "unit": "ab_magnitude", "error_kind": "none"}]
+    table = {name: [float(x), float(width), "broad"] for name, (x, width) in bands.items()}
+    lines = {"title": "mine", "kind": "catalogue", "key": [["ROW"]], "ra": "ra", "dec": "dec",
+             "bands": {"system": "own" + "".join(bands), "table": table}, "photometry": photometry}  # fmt: skip
+    (folder / "mine.yaml").write_text(json.dumps(lines))
+    pd.DataFrame({"name": list(bands), "depth": 22.0}).to_csv(folder / "d.csv", index=False)
+    return {"bands": str(folder / "mine.yaml"), "curves": folder / "curves", "depths": folder / "d.csv"}
+
+
+def test_bands_that_spectra_end_before_are_missing(files, tmp_path, caplog):
+    """Half a band stood for the whole of it, and one wholly beyond ended the verb."""
+    asked = own_bands(tmp_path, {"G": (4800, 1200), "Y": (11000, 3000), "K": (21000, 3000), "NUV": (2600, 800)})
+    jg.mocks(all_of(files), tmp_path / "m", rows=40, **asked)
+    flux = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml")).flux
+    assert np.isfinite(flux[:, 0]).all() and np.isnan(flux[:, 1:]).all()
+    assert "Y, K, NUV reach beyond: no mock has a flux there" in caplog.text
+    (tmp_path / "k").mkdir()
+    with pytest.raises(ConfigError, match="K reach beyond: no band is left"):
+        jg.mocks(all_of(files), tmp_path / "n", rows=40, **own_bands(tmp_path / "k", {"K": (21000, 3000)}))
+
+
+def test_the_curve_of_another_band_is_refused(files, tmp_path):
+    asked = own_bands(tmp_path, {"G": (4800, 1200), "R": (6200, 1200)})
+    (tmp_path / "curves" / "G.dat").write_text("8200 0\n8201 1\n9400 1\n9401 0\n")
+    with pytest.raises(ConfigError, match=r"G\.dat: its pivot wavelength is 87\d\d Å, and that of G is 4800 Å"):
+        jg.mocks(all_of(files), tmp_path / "m", rows=40, **asked)
+
+
+def test_curves_are_read_by_their_headers(tmp_path):
+    rows = ((4200, 0), (4201, 1), (5400, 1), (5401, 0))
+    plain = "\n".join(f"{x} {y}" for x, y in rows)
+    table = "id,wavelength_nm,throughput\n" + "\n".join(f"{4000 + x},{x / 10},{y}" for x, y in rows)
+    for name, text in (("a", plain), ("b", table), ("c", plain.replace("4201 1", "4201 1.0D0"))):
+        (tmp_path / f"{name}.dat").write_text(text)
+        np.testing.assert_allclose(read_curve(tmp_path / f"{name}.dat", "x").wavelength, [x for x, _ in rows])
+    (tmp_path / "e.dat").write_text("# Detector Type: energy counter\n" + plain)
+    with pytest.raises(ConfigError, match="says ' Detector Type: energy counter'; divide by wavelength"):
+        read_curve(tmp_path / "e.dat", "x")
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("name,depth\nG,22\nR,x\n", "row 1 gives R no tile, no number, or a second depth"),
+        ("name,depth\nG,22\nR,22\nG,25\n", "row 0 gives G no tile, no number, or a second depth"),
+        ("TILE_ID,name,depth\n1,G,22\n,R,22\n", "row 1 gives R no tile"),
+        ("name,depth\nG,22\nR,\n", "gives no depth of R"),
+        ("", "cannot be read as a table of depths"),
+    ],
+)
+def test_depths_that_are_none_are_refused(files, tmp_path, text, words):
+    asked = own_bands(tmp_path, {"G": (4800, 1200), "R": (6200, 1200)})
+    (tmp_path / "d.csv").write_text(text)
+    with pytest.raises(ConfigError, match=words):
+        jg.mocks(all_of(files), tmp_path / "m", rows=40, **asked)
+
+
+def test_fields_of_a_depth_table_may_have_names(files, tmp_path):
+    asked = own_bands(tmp_path, {"G": (4800, 1200), "R": (6200, 1200)})
+    (tmp_path / "d.csv").write_text("TILE_ID,name,depth\nHYDRA-1,G,22\nHYDRA-1,R,22\nSTRIPE82,G,21\n")
+    jg.mocks(all_of(files), tmp_path / "m", rows=200, **asked)
+    flux = jg.read(tmp_path / "m" / "mocks.parquet", survey=str(tmp_path / "m" / "survey.yaml")).flux
+    assert 0.2 < np.isnan(flux[:, 1]).mean() < 0.8 and np.isfinite(flux[:, 0]).all()
+
+
+def spoilt_desi(folder, change, beside=None):
+    path = write_desi(folder)
+    for name, mend in ((path.name, change), ("redrock-main-dark-1.fits", beside)):
+        if mend is not None:
+            with fits.open(folder / name) as hdus:
+                hdus = fits.HDUList([hdu.copy() for hdu in hdus])
+                mend(hdus)
+                hdus.writeto(folder / name, overwrite=True)
+    return path
+
+
+def no_ivar(hdus):
+    del hdus["B_IVAR"]
+
+
+def blank_wave(hdus):
+    hdus["B_WAVELENGTH"].data[3] = np.nan
+
+
+def shorter(hdus):
+    hdus["Z_IVAR"].data = hdus["Z_IVAR"].data[:, 1:]
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (no_ivar, "lacks B_IVAR"),
+        (blank_wave, "arm B: its wavelengths do not increase"),
+        (shorter, "the tables of its arm Z have different numbers of pixels"),
+    ],
+)
+def test_arms_that_are_not_whole_are_refused(tmp_path, change, words):
+    with pytest.raises(CatalogueError, match=words):
+        list(read_spectra([spoilt_desi(tmp_path, change)]))
+
+
+def in_nm(hdus):
+    for arm in "BRZ":
+        hdus[f"{arm}_WAVELENGTH"].data = hdus[f"{arm}_WAVELENGTH"].data / 10
+        hdus[f"{arm}_WAVELENGTH"].header["BUNIT"] = "nm"
+        hdus[f"{arm}_FLUX"].header["BUNIT"] = f"1e-1{7 if arm == 'R' else 6} erg/(s cm2 Angstrom)"
+        if arm != "R":
+            hdus[f"{arm}_FLUX"].data /= 10
+            hdus[f"{arm}_IVAR"].data *= 100
+
+
+def test_arms_are_in_the_units_that_they_state(tmp_path):
+    (tmp_path / "a").mkdir()
+    (plain,) = read_spectra([write_desi(tmp_path / "a")])
+    (tmp_path / "b").mkdir()
+    (other,) = read_spectra([spoilt_desi(tmp_path / "b", in_nm)])
+    np.testing.assert_allclose(other.wavelength, plain.wavelength)
+    np.testing.assert_allclose(other.flux * 10, plain.flux, rtol=1e-5)
+
+
+def fewer(hdus):
+    hdus["REDSHIFTS"].data = hdus["REDSHIFTS"].data[:1]
+
+
+def others(hdus):
+    hdus["REDSHIFTS"].data["TARGETID"] = [1, 2]
+
+
+def test_spectra_without_a_redshift_beside_are_left_out_by_name(tmp_path, caplog):
+    """The whole coadd was refused for want of a class."""
+    (tmp_path / "a").mkdir()
+    (block,) = read_spectra([spoilt_desi(tmp_path / "a", None, fewer)])
+    assert len(block) == 1 and "1 of 2 spectra are left out: 0 of sky or no target, 1 that redrock-main" in caplog.text
+    (tmp_path / "b").mkdir()
+    with pytest.raises(CatalogueError, match="has the redshift of no TARGETID of coadd-main-dark-1"):
+        list(read_spectra([spoilt_desi(tmp_path / "b", None, others)]))
 
 
 def test_wishes_that_cannot_be_met(files, tmp_path):

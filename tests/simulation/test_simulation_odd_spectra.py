@@ -7,11 +7,16 @@ import gzip
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units as u
 from astropy.io import fits
+from astropy.table import Table
 
 from jpas_gbm.errors import CatalogueError
+from jpas_gbm.simulation.parents import ParentLight, learn_parents
+from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra_files import read_spectra
 from jpas_gbm.simulation.spectra_tables import SpectraBlock
+from jpas_gbm.simulation.throughput import instrument_curves, load_instrument
 
 GRID = np.arange(3600.0, 9800.0, 2.0)
 FLUX = np.stack([(GRID / 5000) ** power for power in (-1.5, 0.5, -0.3)]).astype(np.float32)
@@ -285,7 +290,7 @@ def test_images_with_errors_are_observed_spectra(tmp_path):
         block = image(tmp_path / "seen.fits", FLUX[:1], error, errors=name, **LINEAR, Z=0.001, SIGMA=3.0)
         np.testing.assert_allclose(block.ivar, 25, rtol=1e-6)
         assert block.z == [0.001]
-    with pytest.raises(CatalogueError, match=r"short\.fits: row 0 has not as many fluxes, ivar or error"):
+    with pytest.raises(CatalogueError, match=r"short\.fits: row 0 has not as many fluxes, ivar, error or mask"):
         image(tmp_path / "short.fits", FLUX[0], FLUX[0, :-1], **LINEAR, Z=0.001)
     with pytest.raises(CatalogueError, match=r"far\.fits: has redshifts.*neither ivar nor error"):
         image(tmp_path / "far.fits", **LINEAR, Z=2.5)
@@ -328,3 +333,200 @@ def test_errors_alone_are_no_spectrum(tmp_path, name):
     fits.HDUList([first, fits.ImageHDU(FLUX[1], name="MASK")]).writeto(tmp_path / "one.fits")
     with pytest.raises(CatalogueError, match=f"first image is named {name}, which is no flux, and none is named FLUX"):
         list(read_spectra([tmp_path / "one.fits"]))
+
+
+def stated_table(path, units, **changed):
+    rows = {**table(**changed), "wavelength": np.stack([GRID] * 3)}
+    hdu = fits.table_to_hdu(Table({name: values for name, values in rows.items() if values is not None}))
+    for name, unit in units.items():
+        hdu.columns[name].unit = unit
+    fits.HDUList([fits.PrimaryHDU(), hdu]).writeto(path / "u.fits", overwrite=True)
+    return next(iter(read_spectra([path / "u.fits"])))
+
+
+def test_units_of_errors_and_angles_are_those_stated(tmp_path):
+    """Errors in another unit than the fluxes weighed as if they were in theirs."""
+    flux = "1e-17 erg/s/cm2/Angstrom"
+    block = stated_table(tmp_path, {"flux": flux, "error": "erg/s/cm2/Angstrom"}, ivar=None, error=FLUX * 0 + 2e-18)
+    np.testing.assert_allclose(block.ivar, 25, rtol=1e-5)
+    said = {"flux": flux, "ivar": "10**+36 (s2 cm4 Angstrom2) / erg2"}
+    np.testing.assert_allclose(stated_table(tmp_path, said).ivar, 2500, rtol=1e-5)
+    hours = stated_table(tmp_path, {"ra": "hourangle", "dec": "rad"}, ra=np.arange(3.0), dec=np.ones(3))
+    assert hours.ra.tolist() == [0, 15, 30] and hours.dec[0] == pytest.approx(57.29578)
+
+
+@pytest.mark.parametrize(
+    ("units", "words"),
+    [
+        ({"error": "Jy"}, r"its errors are in 'Jy'; f_λ is expected"),
+        ({"z": "km/s"}, r"its z is in 'km/s', which it cannot be"),
+        ({"ra": "pixel"}, r"its ra is in 'pixel'; degrees are expected"),
+    ],
+)
+def test_units_that_a_column_cannot_have_are_refused(tmp_path, units, words):
+    more = {"ra": np.arange(3.0), "error": FLUX * 0 + 0.2}
+    with pytest.raises(CatalogueError, match=words):
+        stated_table(tmp_path, units, **more)
+
+
+def test_units_of_parquet_and_npz_are_seen(tmp_path):
+    """Astropy states units in the schema's metadata, Arrow in a field's; both were passed over."""
+    rows = {"wavelength": np.stack([GRID / 10] * 3) * u.nm, "flux": FLUX, "ivar": FLUX * 0 + 25, "z": [2.3, 0, 0.4]}
+    Table({**rows, "spectype": KINDS}).write(tmp_path / "a.parquet")
+    (block,) = read_spectra([tmp_path / "a.parquet"])
+    np.testing.assert_allclose(block.wavelength, GRID)
+    Table({**rows, "flux": FLUX * u.Jy}).write(tmp_path / "b.parquet")
+    with pytest.raises(CatalogueError, match=r"b\.parquet: its fluxes are in 'Jy'"):
+        list(read_spectra([tmp_path / "b.parquet"]))
+    with pytest.raises(CatalogueError, match=r"t\.npz: its fluxes are in 'mJy'"):
+        block_of(tmp_path, flux_unit=np.array("mJy"))
+
+
+def test_masked_pixels_of_a_table_are_not_used(tmp_path):
+    mask = np.tile(GRID % 100 < 50, (3, 1)).astype(int)
+    assert (block_of(tmp_path, mask=mask).good == (mask == 0)).all()
+    (block,) = parquet(tmp_path, mask=mask)
+    assert (block.good == (mask == 0)).all()
+
+
+@pytest.mark.parametrize("name", ["ebv", "E(B-V)", "SFD_EBV"])
+def test_names_of_reddening(tmp_path, name):
+    np.testing.assert_allclose(block_of(tmp_path, **{name: np.full(3, 0.3)}).ebv, 0.3)
+
+
+def test_what_cannot_be_true_of_a_spectrum_leaves_it_out(tmp_path):
+    """An E(B-V) of 99 made mocks without any flux; a star at z = 1 was taken to its rest."""
+    grid = {"wavelength": GRID, "flux": FLUX[[0] * 4], "ivar": FLUX[[0] * 4] * 0 + 400}
+    np.savez(tmp_path / "a.npz", **grid, z=np.full(4, 1.0), ebv=np.array([99, -1, 0.1, np.nan]))
+    found = learn_parents(read_spectra([f"QSO={tmp_path / 'a.npz'}"]))
+    assert len(found.all) == 2 and dict(found.left_out) == {"with an E(B-V) not in 0 to 3 (blank where unknown)": 2}
+    np.savez(tmp_path / "b.npz", **grid, z=np.array([1.0, 0, 0, 99]))
+    found = learn_parents(read_spectra([f"STAR={tmp_path / 'b.npz'}"]))
+    assert dict(found.left_out) == {"of stars at a redshift beyond 0.01": 1, "with a redshift not in -0.05 to 7": 1}
+
+
+@pytest.mark.parametrize("size", [1e-17, 1e-25, 1e30])
+def test_the_size_of_the_unit_does_not_matter(tmp_path, size):
+    """Inverse variances of fluxes in SI are beyond 32 bits: all pixels weighed alike."""
+    error = np.tile(np.where(GRID > 6000, 2.0, 0.2), (3, 1))
+    block = block_of(tmp_path, ivar=None, flux=FLUX.astype(float) * size, error=error * size)
+    good = block_of(tmp_path, ivar=None, error=error)
+    np.testing.assert_allclose(block.flux**2 * block.ivar, good.flux**2 * good.ivar, rtol=1e-4)
+
+
+def test_the_same_object_in_several_files_is_one(tmp_path):
+    """By id, by place, by its light: else its parents stand in several splits."""
+    grid = {"wavelength": GRID, "ivar": FLUX * 0 + 400, "z": np.full(3, 0.4), "spectype": np.array(["GALAXY"] * 3)}
+    np.savez(tmp_path / "a.npz", **grid, flux=FLUX, id=np.array([5, 6, 7]), ra=[1.0, 2, 3], dec=np.zeros(3))
+    np.savez(tmp_path / "b.npz", **grid, flux=FLUX * 1.1 + 0.2, ra=[1.0001, 0, 9], dec=np.zeros(3))
+    np.savez(tmp_path / "c.npz", **grid, flux=FLUX)
+    files = [tmp_path / f"{name}.npz" for name in "abca"]
+    found = learn_parents(read_spectra(files))
+    assert len(found.all) == 9
+    assert found.object_ids(1000).tolist() == [5, 6, 7, 5, 1004, 1005, 5, 6, 7]
+    with pytest.raises(CatalogueError, match="is given twice"):
+        list(read_spectra([tmp_path / "a.npz", f"QSO={tmp_path / 'a.npz'}"]))
+
+
+def test_damaged_packing_is_refused(tmp_path):
+    """A packed coadd that ends early was read without the arms behind its end."""
+    stated_table(tmp_path, {})
+    whole = gzip.compress((tmp_path / "u.fits").read_bytes())
+    np.savez_compressed(tmp_path / "t.npz", **table())
+    for name, content in (("a.fits.gz", whole), ("b.npz", (tmp_path / "t.npz").read_bytes())):
+        (tmp_path / name).write_bytes(content[: len(content) // 2])
+        with pytest.raises(CatalogueError, match="cannot be (unpacked|read)"):
+            list(read_spectra([tmp_path / name]))
+
+
+def test_checksums_that_do_not_fit_are_told(tmp_path, caplog):
+    stated_table(tmp_path, {})
+    with fits.open(tmp_path / "u.fits") as hdus:
+        hdus.writeto(tmp_path / "c.fits", checksum=True)
+    content = bytearray((tmp_path / "c.fits").read_bytes())
+    content[-5000] ^= 1  # of an inverse variance, or what fills the block behind it
+    (tmp_path / "c.fits").write_bytes(content)
+    list(read_spectra([tmp_path / "c.fits"]))
+    assert "verification failed" in caplog.text
+
+
+TEXTS = {
+    "wavelength flux\n{:.1f} {:.4f}": 1.0,
+    ",wavelength,flux\n0,{:.1f},{:.4f}": 1.0,
+    "wavelength,error,flux\n{:.1f},0.1,{:.4f}": 1.0,
+    "# flux wave[nm]\n{1:.4f} {0:.1f}": 10.0,
+    "wave_air;flux\n{:.1f};{:.4f}": 1.00028,
+}
+
+
+@pytest.mark.parametrize("text", TEXTS)
+def test_columns_of_text_are_those_that_the_header_names(tmp_path, text):
+    head, _, line = text.rpartition("\n")
+    wave = GRID / TEXTS[text] if TEXTS[text] == 10 else GRID
+    lines = [line.format(w, 2 + w / 1e4) for w in wave]
+    (tmp_path / "t.txt").write_text("\n".join([head, *lines]))
+    (found,) = read_spectra([f"STAR={tmp_path / 't.txt'}"])
+    np.testing.assert_allclose(found.wavelength, GRID * (1.00028 if "air" in head else 1), rtol=1e-5)
+    np.testing.assert_allclose(found.vectors[0], 2 + wave / 1e4, rtol=1e-3)
+
+
+def test_numbers_as_other_programs_spell_them(tmp_path):
+    """A decimal comma, Fortran's exponents, UTF-16: lines were passed over, or cut at the comma."""
+    plain = "\n".join(f"{w:.1f} {w / 5000:.4f}" for w in GRID)
+    spelt = (
+        plain.replace(".", ",").replace(" ", ";"),
+        "\n".join(f"{w:.4e} {w / 5000:.4e}" for w in GRID).replace("e", "D"),
+    )
+    for content in (*(text.encode() for text in spelt), plain.encode("utf-16"), plain.encode("utf-8-sig")):
+        (tmp_path / "t.txt").write_bytes(content)
+        (found,) = read_spectra([f"STAR={tmp_path / 't.txt'}"])
+        np.testing.assert_allclose(found.vectors[0], GRID / 5000, rtol=1e-3)
+        assert len(found.wavelength) == len(GRID)
+
+
+@pytest.mark.parametrize(
+    ("head", "junk", "words"),
+    [
+        ("# wavelength f_nu", "", "its fluxes are in 'fnu'"),
+        ("# wavelength flux[Jy]", "", "its fluxes are in 'Jy'"),
+        ("wavelength a b", "", "has the columns wavelength, a, b, and none is called flux or f_lambda"),
+        ("", "***", r"line 502 holds '4600\.0 \*\*\*' where numbers are needed"),
+    ],
+)
+def test_text_that_is_no_template_is_refused_by_name(tmp_path, head, junk, words):
+    third = " 1" if head.endswith("b") else ""
+    lines = [f"{w:.1f} {junk if i == 500 and junk else 1.5}{third}" for i, w in enumerate(GRID)]
+    (tmp_path / "t.txt").write_text("\n".join([head, *lines]))
+    with pytest.raises(CatalogueError, match=words):
+        list(read_spectra([f"STAR={tmp_path / 't.txt'}"]))
+
+
+@pytest.mark.parametrize("said", ["in air", "unknown"])
+def test_what_is_said_of_the_medium_is_understood_or_refused(tmp_path, said):
+    stated_table(tmp_path, {})
+    fits.setval(tmp_path / "u.fits", "AIRORVAC", value=said, ext=1)
+    with pytest.raises(CatalogueError, match=f"AIRORVAC is '{said}' in its header; 'air' or 'vacuum' is expected"):
+        list(read_spectra([tmp_path / "u.fits"]))
+
+
+def test_words_for_classes(tmp_path):
+    assert block_of(tmp_path, spectype=np.array(["Quasar", "GAL", "star"])).spectype.tolist() == [
+        "QSO",
+        "GALAXY",
+        "STAR",
+    ]
+    with pytest.raises(CatalogueError, match="calls a spectrum 'G'"):  # of stars, a type
+        block_of(tmp_path, spectype=np.array(["G"] * 3))
+
+
+def test_a_template_is_dark_nowhere_but_missing(tmp_path):
+    """One that ends before the others of its file had a flux of 0 there."""
+    flux = np.ones((3, len(GRID)), dtype=np.float32)
+    flux[0, GRID > 7000] = np.nan
+    np.savez(tmp_path / "s.npz", wavelength=GRID, flux=flux)
+    camera = load_instrument("jpas55")
+    curves = [*instrument_curves(camera.filters), *instrument_curves(camera.imaging)]
+    light = ParentLight(learn_parents(read_spectra([f"STAR={tmp_path / 's.npz'}"])), curves, MocksOptions(kinds={}))
+    objects, parent = light.draw(np.random.default_rng(1), np.full(60, 3, dtype=np.int8))
+    red = camera.system.pivots > 7100
+    assert np.isnan(objects.flux[parent == 0][:, red]).all() and (objects.flux[parent > 0][:, red] > 0).mean() > 0.9

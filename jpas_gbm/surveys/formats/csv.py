@@ -23,9 +23,9 @@ import yaml
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
 from ..packing import is_packed, open_content
-from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, repeated_names
+from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, TwoColumns, angstroms, repeated_names, vacuum_wavelengths
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, peek
-from .parquet import block_of, column_of, first_line
+from .parquet import block_of, column_of, first_line, header_units
 
 T = TypeVar("T")
 _CSV_BYTES = 4 << 20
@@ -404,3 +404,85 @@ def _untagged(loader: Any, suffix: str, node: yaml.Node) -> object:
 
 
 _Loader.add_multi_constructor("!", _untagged)
+
+
+_WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")
+_NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))?")
+
+
+def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
+    """Return the columns of wavelengths and of values of a text file; lines that begin with no number are passed over.
+
+    Where the line before the numbers names as many columns, those are taken that it calls wavelengths and values, in
+    the units and medium that it states; else the first two. What is named loglam or logwave is a decimal logarithm.
+
+    Parameters
+    ----------
+    path : path
+        Columns are parted by blanks, commas or semicolons.
+    values : sequence of str
+        What the column of values may be called, in lower case.
+
+    Returns
+    -------
+    TwoColumns
+
+    Raises
+    ------
+    CatalogueError
+        If a line among the numbers lacks one, or the header names columns none of which is known.
+    """
+    content = Path(path).read_bytes()
+    text = content.decode("utf-16" if content[:2] in _WIDE else "utf-8-sig", errors="replace")
+    lines = ((number, _cells(line)) for number, line in enumerate(text.splitlines(), 1))
+    if not (rows := [(n, cells) for n, cells in lines if len(cells) > 1 and _NUMBER.fullmatch(cells[0])]):
+        return TwoColumns(np.empty((0, 2)), "", "")
+    head, wide = text.splitlines()[: rows[0][0] - 1], len(rows[0][1])
+    named = [(name.lower(), one or two) for name, one, two in _NAMED.findall(next(filter(str.strip, head[::-1]), ""))]
+    named = [("", "")] * bool(head and re.match(r"[\s#]*[,;]", head[-1])) + named  # pandas names no index
+    wave = next((i for i, (name, _) in enumerate(named) if _WAVES.match(name)), 0) if len(named) == wide else -1
+    first, second = max(wave, 0), 1
+    if wave >= 0 and _WAVES.match(named[wave][0]):
+        names = [name for name, _ in named]
+        like = [n for n in names if n.split("_")[0] in values and not re.search("err|ivar|sig|unc|std", n)]
+        fit = [n for n in names if n in values] or like or names[1 - wave : 2 - wave] * (wide == 2)
+        if not fit:
+            told = f"{path}: has the columns {', '.join(names)}, and none is called {' or '.join(values[:2])}"
+            raise CatalogueError(f"{told}. Name the column that is meant so, or write two columns.")
+        second = names.index(fit[0])
+    else:
+        named = [("", "")] * wide
+    table, (name, unit) = _numbers(rows, first, second, path), named[first]
+    units = {name.lower(): unit for name, unit in header_units("\n".join(head)).items()}
+    if name.startswith("log") or re.search(r"^[#\s\"']*log_?(lam|lambda|wave)\b", text, re.IGNORECASE | re.MULTILINE):
+        table[:, 0] = 10.0 ** np.minimum(table[:, 0], 300.0)
+    else:
+        short = re.search(r"(?<=_)(nm|um|microns?|a|aa|ang|angstroms?)$|$", name)
+        table[:, 0] *= angstroms(unit or units.get(name) or (short and short[0]), path)
+    if re.search(r"(^|_)air(_|$)", name):
+        table[:, 0] = vacuum_wavelengths(table[:, 0], {"AIRORVAC": "air"})
+    return TwoColumns(table, named[second][0], named[second][1] or units.get(named[second][0], ""))
+
+
+def _cells(line: str) -> list[str]:
+    """Return the words of a line that commas, semicolons or blanks part; commas between digits may be decimal."""
+    if re.search(r"\d,\d", line) and (";" in line or re.search(r"\d,\d+\s+[-+]?\d+,\d", line)):
+        line = re.sub(r"(?<=\d),(?=\d)", ".", line)
+    return re.split(r"\s*[,;]\s*|\s+", line.strip().rstrip(",;"))
+
+
+def _numbers(rows: Sequence[tuple[int, list[str]]], first: int, second: int, path: str | Path) -> np.ndarray:
+    """Return two cells of each row as numbers, (m, 2)."""
+    made: list[tuple[float, ...]] = []
+    bad = ""
+    for number, cells in rows:
+        try:
+            words = (cells[i] if cells[i].isalpha() else re.sub("[dD]", "e", cells[i]) for i in (first, second))
+            pair = tuple(float(word or "nan") for word in words)
+        except (ValueError, IndexError):
+            bad = bad or f"line {number} holds '{' '.join(cells[:4])}'" * bool(made)
+            continue
+        if bad:
+            raise CatalogueError(f"{path}: {bad} where numbers are needed. Mend or drop it.")
+        made.append(pair)
+    return np.array(made, dtype=np.float64).reshape(-1, 2)

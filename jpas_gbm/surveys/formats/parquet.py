@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -51,7 +52,8 @@ class ParquetTable(RawTable):
             with pq.ParquetFile(path) as file:
                 schema, self.rows = file.schema_arrow, file.metadata.num_rows
                 metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
-            fields = [column_of(field) for field in schema]
+            units = units_of(schema)
+            fields = [replace(column_of(field), unit=units.get(field.name)) for field in schema]
         except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
             raise CatalogueError(
                 f"{path}: is not a readable Parquet file ({first_line(error)}). It may be truncated: fetch it again."
@@ -114,6 +116,40 @@ def _kind(of: pa.DataType) -> Kind:
 
 def _is_list(of: pa.DataType) -> bool:
     return pa.types.is_list(of) or pa.types.is_large_list(of) or pa.types.is_fixed_size_list(of)
+
+
+_NAMED_UNIT = re.compile(r"\{name: *([^,}]+),[^{}]*?\bunit: *([^,}]+)")
+
+
+def header_units(text: str) -> dict[str, str]:
+    """Return the units of columns that astropy's header of an ECSV or Parquet table states, by name.
+
+    Parameters
+    ----------
+    text : str
+        Lines such as ``- {name: flux, unit: Jy, datatype: float64}``; others are passed over.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    return {name.strip("'\""): unit.strip().strip("'\"") for name, unit in _NAMED_UNIT.findall(text)}
+
+
+def units_of(schema: pa.Schema) -> dict[str, str]:
+    """Return the units of columns that a schema states: of each field, or as astropy writes them.
+
+    Parameters
+    ----------
+    schema : pyarrow.Schema
+
+    Returns
+    -------
+    dict of str to str
+        By name; columns without a unit are left out.
+    """
+    astropy = header_units((schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace"))
+    return astropy | {field.name: unit for field in schema if (unit := column_of(field).unit)}
 
 
 def column_of(field: pa.Field) -> Column:
