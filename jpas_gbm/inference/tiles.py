@@ -114,10 +114,8 @@ def calibrate_tiles(
         A model that measured the shift of the survey and fits templates.
     out : path
         A JSON file for ``predict(tiles=)``.
-    survey : str, optional
-        Name of the survey file, where the catalogue does not give itself away.
-    columns : mapping of str to str, optional
-        Own columns, by role, as :func:`~jpas_gbm.predict` takes them.
+    survey, columns
+        The name of a survey file and own columns by role, as :func:`~jpas_gbm.predict` takes them.
     sources : int
         Most sources of a tile.
     chunk_rows : int
@@ -138,23 +136,25 @@ def calibrate_tiles(
     """
     claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
-    shift, bank = _calibrating(model)
-    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns))
+    (shift, bank), reader = _calibrating(model), open_for(model, catalogue, own_survey(catalogue, survey, columns))
     chosen, rows, seen = TileSources(TwinlessOptions(), bank.rank, sources), 0, np.zeros(0, np.int64)
     for chunk in reader.chunks(chunk_rows):
         _require_tiles(chunk, reader.path)
         chosen.add(model.conform(chunk))
-        seen = np.union1d(seen, chunk.key["TILE_ID"])
-        rows += len(chunk)
+        seen, rows = np.union1d(seen, chunk.key["TILE_ID"]), rows + len(chunk)
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
     found = tile_zero_points(_of_several(chosen, reader.path), bank, model.scheme, shift)
-    made = provenance(inputs=[reader.path], model=about_model(model), sources=sources)
+    made = {"provenance": provenance(inputs=[reader.path], model=about_model(model), sources=sources)}
+    write_json(out, _told(model, found) | made, overwrite=overwrite, sealed=True)
+    new, without = (int((~np.isin(*of)).sum()) for of in ((found.tiles, shift.tiles), (seen, found.tiles)))
+    return TileCalibration(str(out), found, new, rows, without)
+
+
+def _told(model: Model, found: TileZeroPoints) -> dict[str, object]:
+    """Return what a file of zero points says of them and of their model."""
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
-    values = {"bands": list(model.bands.names)} | {name: array.tolist() for name, array in vars(found).items()}
-    write_json(out, {**head, **values, "provenance": made}, overwrite=overwrite, sealed=True)
-    new, without = (~np.isin(found.tiles, shift.tiles)).sum(), (~np.isin(seen, found.tiles)).sum()
-    return TileCalibration(str(out), found, int(new), rows, int(without))
+    return {**head, "bands": list(model.bands.names), **{name: of.tolist() for name, of in vars(found).items()}}
 
 
 def _require_tiles(rows: Catalogue, path: str | Path) -> None:
