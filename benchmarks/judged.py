@@ -213,6 +213,8 @@ def write_figures(
     table = table.copy()
     table[named] = table[named].map(lambda value: float(f"{value:.6g}"))
     out.mkdir(parents=True, exist_ok=True)
+    for name in _TABLES:  # rows of before, in either form, are not read beside these
+        (out / name).unlink(missing_ok=True)
     if len(table) > 5_000:
         table.to_parquet(out / "objects.parquet", index=False, compression="zstd")
     else:
