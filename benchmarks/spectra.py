@@ -39,7 +39,7 @@ from jpas_gbm.simulation.observe import draw_shift, draw_tiles, mock_means, nois
 from jpas_gbm.simulation.parents import ParentLight, learn_parents
 from jpas_gbm.simulation.sources import MocksOptions
 from jpas_gbm.simulation.spectra import transmission
-from jpas_gbm.simulation.spectra_files import _SKY_LINES, read_spectra, rebinned
+from jpas_gbm.simulation.spectra_files import SKY_LINES, read_spectra, rebinned
 from jpas_gbm.simulation.spectra_tables import SpectraBlock, Templates
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.throughput import (
@@ -92,7 +92,7 @@ def see(spectra: Sequence[SpectraBlock | Templates], curves: Sequence[Curve]) ->
         if isinstance(block, Templates):
             continue
         weights, covered = band_operator(curves, block.wavelength)
-        sky = np.any([(block.wavelength > a) & (block.wavelength < b) for a, b in _SKY_LINES], axis=0)
+        sky = np.any([(block.wavelength > a) & (block.wavelength < b) for a, b in SKY_LINES], axis=0)
         for i in range(len(block)):
             good = block.good[i] & ~sky
             if block.warning[i] != 0 or good.sum() < 300:

@@ -271,6 +271,7 @@ class _Entries:
     span: np.ndarray
     weight: np.ndarray
     bounds: np.ndarray
+    ends: np.ndarray
     coefficients: list[np.ndarray]
 
     def choose(self, rng: np.random.Generator, z: np.ndarray, jitter: float) -> np.ndarray:
@@ -294,6 +295,10 @@ def _entries_of(parents: Parents, spectype: str) -> _Entries:
     many = {file: files.count(file) for file in set(files)}
     used = [parents.bases[k] for _, k, _ in rows]
     log = [(np.log(9300.0 / WAVELENGTH[b.last]), np.log(3700.0 / WAVELENGTH[b.first])) for b in used]
+    ends = [
+        np.clip(np.flatnonzero(b.vectors[c.argmax()])[[0, -1]], b.first, b.last) if b.alone else (b.first, b.last)
+        for b, (_, _, c) in zip(used, rows, strict=True)
+    ]
     return _Entries(  # span: redshifts at which a basis covers 3700 to 9300 Å
         np.array([i for i, _, _ in rows], dtype=np.int64),
         np.array([k for _, k, _ in rows], dtype=np.int64),
@@ -301,11 +306,12 @@ def _entries_of(parents: Parents, spectype: str) -> _Entries:
         np.array(log).reshape(-1, 2),
         np.array([many[file] ** -0.5 for file in files]),
         np.array([parents.all[i].bounds for i, _, _ in rows]).reshape(-1, 2),
+        np.array(ends).reshape(-1, 2),
         [c for _, _, c in rows],
     )
 
 
-_WINDOW = int(np.searchsorted(WAVELENGTH, 2900.0))  # of the pixels that any band sees
+WINDOW = int(np.searchsorted(WAVELENGTH, 2900.0))  # of the pixels that any band sees
 _QUASAR_DUST = 0.4  # of the dust in galaxies: with it, colours of mocks scatter at each z as those of SDSS quasars do
 _TAU_STEP = 0.004  # in ln(1 + z), of the table of the intergalactic medium
 
@@ -325,7 +331,7 @@ class ParentLight:
 
     def __init__(self, parents: Parents, curves: Sequence[Curve], options: MocksOptions) -> None:
         self.parents, self.options = parents, options
-        weights, covered = band_operator(curves, WAVELENGTH[_WINDOW:])
+        weights, covered = band_operator(curves, WAVELENGTH[WINDOW:])
         self._operator = weights.T.astype(np.float32)
         self._reach = np.cumsum(np.vstack([np.zeros(len(curves)), np.abs(weights.T)]), axis=0)
         self._whole = np.where(covered > 0.97, self._reach[-1], np.inf)  # of bands that spectra end before: missing
@@ -405,7 +411,7 @@ class ParentLight:
         """Band fluxes of one class in any unit, (n, b + 3), and the parent of each."""
         entries = self._entries[spectype]
         chosen = entries.choose(rng, z, self.options.z_jitter if spectype != "STAR" else np.inf)
-        m = len(WAVELENGTH) - _WINDOW
+        m = len(WAVELENGTH) - WINDOW
         spectra, bounds = np.zeros((len(z), m), dtype=np.float32), np.empty((len(z), 2), dtype=int)
         dwarf = (z < 0.45) & (rng.random(len(z)) < self.options.dwarfs) & (spectype == "GALAXY")
         for row, (entry, redshift) in enumerate(zip(chosen.tolist(), z.tolist(), strict=True)):
@@ -427,16 +433,15 @@ class ParentLight:
     def _spectrum(
         self, rng: np.random.Generator, spectype: str, entries: _Entries, entry: int, z: float, dwarf: bool
     ) -> tuple[np.ndarray, tuple[int, int]]:
-        """One spectrum as observed, from pixel _WINDOW on, and the pixels of it that are covered."""
+        """One spectrum as observed, from pixel WINDOW on, and the pixels of it that are covered."""
         basis = self.parents.bases[entries.basis[entry]]
         shift = round(np.log1p(z) / STEP)
-        start = max(_WINDOW - shift, 0)
+        start = max(WINDOW - shift, 0)
         end = len(WAVELENGTH) - shift
         coefficients = entries.coefficients[entry]
         if basis.alone:
             place = int(np.argmax(coefficients))
             rest = basis.vectors[place, start:end] * np.float32(coefficients[place])
-            own = np.flatnonzero(basis.vectors[place])[[0, -1]]
         else:
             if spectype == "QSO" and basis.deviations is not None and self.options.spread > 0:
                 step = basis.deviations @ rng.standard_normal(len(coefficients))
@@ -447,18 +452,15 @@ class ParentLight:
             rest = rest + self._emission(rng, rest, start, end)
         if spectype == "QSO" and rng.random() < self.options.troughs:
             rest = rest * outflow(rng, np.log(WAVELENGTH[start:end]))
-        out = np.zeros(len(WAVELENGTH) - _WINDOW, dtype=np.float32)
-        out[start + shift - _WINDOW :] = rest
+        out = np.zeros(len(WAVELENGTH) - WINDOW, dtype=np.float32)
+        out[start + shift - WINDOW :] = rest
         if basis.forest and z > 1.3:
             tau = self._depth(z)
             out[: len(tau)] *= np.exp(-np.float32(rng.lognormal(0.0, 0.25)) * tau)
-        first, last = (
-            (max(basis.first, own[0]), min(basis.last, own[1]) + 1) if basis.alone else (basis.first, basis.last + 1)
-        )
+        first, last = entries.ends[entry]
         if self.options.fill == "missing":
-            low, high = entries.bounds[entry]
-            first, last = max(first, low), min(last, high + 1)
-        covered = np.clip(np.array([first, last]) + shift - _WINDOW, 0, len(out))
+            first, last = max(first, entries.bounds[entry, 0]), min(last, entries.bounds[entry, 1])
+        covered = np.clip(np.array([first, last + 1]) + shift - WINDOW, 0, len(out))
         return out, (int(covered[0]), int(covered[1]))
 
     def _emission(self, rng: np.random.Generator, rest: np.ndarray, start: int, end: int) -> np.ndarray:
@@ -471,12 +473,12 @@ class ParentLight:
         return (strength.astype(np.float32) @ self._lines[:, start:end]).astype(np.float32)
 
     def _depth(self, z: float) -> np.ndarray:
-        """Mean optical depth of the intergalactic medium from pixel _WINDOW on, as far as it is not 0."""
+        """Mean optical depth of the intergalactic medium from pixel WINDOW on, as far as it is not 0."""
         key = round(np.log1p(z) / _TAU_STEP)
         if key not in self._tau:
             at = float(np.expm1(key * _TAU_STEP))
             end = int(np.searchsorted(WAVELENGTH, 1215.7 * (1.0 + at)))
-            seen = WAVELENGTH[_WINDOW : max(end, _WINDOW)]
+            seen = WAVELENGTH[WINDOW : max(end, WINDOW)]
             self._tau[key] = optical_depth(seen, np.array([at]))[0].astype(np.float32) if len(seen) else seen
         return self._tau[key]
 

@@ -28,7 +28,7 @@ from ..surveys.scheme import CLASSES
 from ..text import count
 from .kinds import KIND, KINDS
 from .observe import Shift, Tiles, camera_with, draw_shift, draw_tiles, mock_means, observe_mock
-from .parents import _WINDOW, ParentLight, Parents, learn_parents
+from .parents import WINDOW, ParentLight, Parents, learn_parents
 from .sources import MocksOptions, Objects, SkyWeights, shuffled_labels
 from .spectra_files import read_spectra, spectra_paths
 from .survey import MOCK_TILES, SimulatedSurvey, Truth, imaging_fluxes, optional_bands, simulate_survey
@@ -350,10 +350,10 @@ def _curves(camera: Instrument, folder: str | Path | None) -> list[Curve]:
         own = list(instrument_curves(camera.filters))
     else:
         raise ConfigError(f"bands '{camera.system.name}' have no built-in curves. Give a folder of them: --curves DIR.")
-    seen = band_operator(own, WAVELENGTH[_WINDOW:])[1] > 0.97
+    seen = band_operator(own, WAVELENGTH[WINDOW:])[1] > 0.97
     if not seen.all():
         dark = ", ".join(name for name, here in zip(camera.system.names, seen, strict=True) if not here)
-        told = f"spectra are made from {WAVELENGTH[_WINDOW]:.0f} to {WAVELENGTH[-1]:.0f} Å, and {dark} reach beyond"
+        told = f"spectra are made from {WAVELENGTH[WINDOW]:.0f} to {WAVELENGTH[-1]:.0f} Å, and {dark} reach beyond"
         if not seen.any():
             raise ConfigError(f"{told}: no band is left. Give bands inside.")
         logging.getLogger("jpas_gbm").warning("%s: no mock has a flux there.", told)

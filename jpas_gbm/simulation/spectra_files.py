@@ -153,7 +153,6 @@ def _reader(path: Path) -> Callable[[Path], Iterator[SpectraBlock | Templates]]:
 
 
 def _read_fits(path: Path) -> Iterator[SpectraBlock | Templates]:
-
     try:
         with _opened(path) as hdus:
             names = {hdu.name for hdu in hdus}
@@ -235,7 +234,6 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
 
 def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
     """DESI coadds: the arms merged by inverse variance, redshifts from the redrock file beside it."""
-
     fibres = hdus["FIBERMAP"].data
     wavelength, flux, ivar = _merged_arms(hdus, path)
     if (n := len(fibres)) != len(flux):
@@ -423,7 +421,7 @@ def rebinned(wavelength: np.ndarray, spectra: np.ndarray) -> np.ndarray:
     return out
 
 
-_SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
+SKY_LINES = ((5565.0, 5590.0), (6290.0, 6310.0))  # Å, [O I] of the night sky
 
 
 def at_rest(block: SpectraBlock, row: int) -> tuple[np.ndarray, np.ndarray]:
@@ -443,7 +441,7 @@ def at_rest(block: SpectraBlock, row: int) -> tuple[np.ndarray, np.ndarray]:
     """
     observed, z = block.wavelength, float(block.z[row])
     good = block.good[row]
-    for low, high in _SKY_LINES:
+    for low, high in SKY_LINES:
         good = good & ~((observed > low) & (observed < high))
     flux, weight = block.flux[row, good].astype(np.float64), block.ivar[row, good].astype(np.float64)
     if block.ebv[row] > 0:
