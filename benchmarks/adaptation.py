@@ -221,7 +221,8 @@ def judged_rows(sides: Sides, given: argparse.Namespace, seeds: list[int], surve
         made = {name: partial(own, name, sides, seed, given.threads, given.config) for name in regimes}
         made |= {kind: partial(peers, kind, sides, seed) for kind in others}
         for name, make in made.items():
-            told |= kept(given.out / f"{'-'.join(filter(None, ('kept', name, number, str(seed))))}.npz", make)
+            words = filter(None, ("kept", name, number, str(seed)))
+            told |= kept(given.out / f"{'-'.join(words)}.npz", make)
         columns = {f"{name}:{c}": p[:, i] for name, p in told.items() for i, c in enumerate(classes)}
         yield pd.DataFrame({**about, "part": [f"{one}{survey}, seed {seed}" for one in side], **columns})
 
