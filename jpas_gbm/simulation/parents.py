@@ -200,13 +200,14 @@ def _add_templates(found: Parents, item: Templates) -> None:
     if basis is None:
         found.left_out["templates that cover too little"] += 1
         return
-    number = len(found.bases)
+    found.of_class.setdefault(item.spectype, []).append(number := len(found.bases))
     found.bases.append(basis)
-    found.of_class.setdefault(item.spectype, []).append(number)
-    nowhere = (-1, np.nan, np.nan, np.nan)
     for name, subtype, coefficients in zip(item.name, item.subtype, item.coefficients, strict=True):
+        if not (coefficients @ basis.vectors > 0).any():
+            found.left_out["templates without light"] += 1
+            continue
         bounds, fits = (basis.first, basis.last), {number: (coefficients.astype(np.float64), 0.0)}
-        found.all.append(Parent(name, item.spectype, subtype, item.file, *nowhere, bounds, fits))
+        found.all.append(Parent(name, item.spectype, subtype, item.file, -1, np.nan, np.nan, np.nan, bounds, fits))
 
 
 def _fit_all(found: Parents, observed: Sequence[tuple[SpectraBlock, int]]) -> None:
@@ -440,8 +441,7 @@ class ParentLight:
         end = len(WAVELENGTH) - shift
         coefficients = entries.coefficients[entry]
         if basis.alone:
-            place = int(np.argmax(coefficients))
-            rest = basis.vectors[place, start:end] * np.float32(coefficients[place])
+            rest = basis.vectors[coefficients.argmax(), start:end] * np.float32(coefficients.max())
         else:
             if spectype == "QSO" and basis.deviations is not None and self.options.spread > 0:
                 step = basis.deviations @ rng.standard_normal(len(coefficients))

@@ -530,3 +530,18 @@ def test_a_template_is_dark_nowhere_but_missing(tmp_path):
     objects, parent = light.draw(np.random.default_rng(1), np.full(60, 3, dtype=np.int8))
     red = camera.system.pivots > 7100
     assert np.isnan(objects.flux[parent == 0][:, red]).all() and (objects.flux[parent > 0][:, red] > 0).mean() > 0.9
+
+
+@pytest.mark.parametrize("dark", [0.0, -1.0])
+def test_templates_without_light_are_left_out_and_told(tmp_path, dark):
+    """One of two, or one alone; what is 0 or below 0 everywhere made no mock, and was a traceback."""
+    vectors = np.stack([FLUX[1], np.full_like(FLUX[1], dark)])
+    np.savez(tmp_path / "two.npz", wavelength=GRID, flux=vectors, spectype=np.array(["STAR"] * 2))
+    found = learn_parents(read_spectra([tmp_path / "two.npz"]))
+    assert len(found.all) == 1 and found.left_out["templates without light"] == 1
+    light = ParentLight(found, instrument_curves(load_instrument("jpas55").filters), MocksOptions(kinds={}))
+    objects, _ = light.draw(np.random.default_rng(0), np.full(20, 3, dtype=np.int8))
+    assert (np.nanmedian(objects.flux, axis=1) > 0).all()
+    np.savez(tmp_path / "one.npz", wavelength=GRID, flux=vectors[1:], spectype=np.array(["STAR"]))
+    with pytest.raises(CatalogueError, match="no spectrum of STAR can be a parent of mocks: 1 templates without light"):
+        learn_parents(read_spectra([tmp_path / "one.npz"]))
