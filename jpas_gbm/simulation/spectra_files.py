@@ -263,13 +263,13 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
     science = ids > 0
     if "OBJTYPE" in fibres.names:
         science &= words_of(fibres["OBJTYPE"]) == "TGT"
-    if not (used := has & science).all():
-        reasons = (
-            f"{(~science).sum()} of sky or no target, {(~has & science).sum()} that {getattr(beside, 'name', '')} lacks"
-        )
-        logging.getLogger("jpas_gbm").warning(
-            "%s: %d of %d spectra are left out: %s.", path, n - used.sum(), n, reasons
-        )
+    status = next((name for name in ("COADD_FIBERSTATUS", "FIBERSTATUS") if name in fibres.names), None)
+    sound = np.ones(n, dtype=bool) if status is None else native(fibres[status]) == 0
+    if not (used := has & science & sound).all():
+        left = {"of sky or no target": ~science, f"of a fibre with a problem ({status} is not 0)": science & ~sound}
+        left[f"that {getattr(beside, 'name', '')} lacks"] = science & sound & ~has
+        reasons = ", ".join(f"{rows.sum()} {why}" for why, rows in left.items() if rows.any())
+        logging.getLogger("jpas_gbm").warning("%s: %d of %d spectra are left out: %s.", path, n - used.sum(), n, reasons)
     block = SpectraBlock(
         wavelength, flux, ivar, tuple(f"{path.name}[{i}]" for i in range(n)),
         ids, spectype, subtype, z, warning,

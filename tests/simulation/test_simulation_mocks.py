@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 import yaml
 from astropy.io import fits
+from astropy.table import Table
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError, JpasGbmError, OutputError
@@ -694,10 +695,23 @@ def test_spectra_without_a_redshift_beside_are_left_out_by_name(tmp_path, caplog
     """The whole coadd was refused for want of a class."""
     (tmp_path / "a").mkdir()
     (block,) = read_spectra([spoilt_desi(tmp_path / "a", None, fewer)])
-    assert len(block) == 1 and "1 of 2 spectra are left out: 0 of sky or no target, 1 that redrock-main" in caplog.text
+    assert len(block) == 1 and "1 of 2 spectra are left out: 1 that redrock-main" in caplog.text
     (tmp_path / "b").mkdir()
     with pytest.raises(CatalogueError, match="has the redshift of no TARGETID of coadd-main-dark-1"):
         list(read_spectra([spoilt_desi(tmp_path / "b", None, others)]))
+
+
+def broken_fibre(hdus):
+    fibres = Table(hdus["FIBERMAP"].data)
+    fibres["COADD_FIBERSTATUS"] = np.array([8, 0], dtype=np.int32)
+    hdus["FIBERMAP"] = fits.BinTableHDU(fibres, name="FIBERMAP")
+
+
+def test_a_spectrum_of_a_fibre_with_a_problem_is_left_out(tmp_path, caplog):
+    """It was a parent of mocks, while the same status takes a label out of the sky's."""
+    (block,) = read_spectra([spoilt_desi(tmp_path, broken_fibre)])
+    assert block.name == ("coadd-main-dark-1.fits[1]",)
+    assert "1 of a fibre with a problem (COADD_FIBERSTATUS is not 0)" in caplog.text
 
 
 def test_wishes_that_cannot_be_met(files, tmp_path):
