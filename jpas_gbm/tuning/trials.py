@@ -341,18 +341,20 @@ def widest(space: Space, features: FeatureOptions) -> FeatureOptions:
     -------
     FeatureOptions
     """
-    switched = {}
+    switched = dict[str, Any]()
     for name in _SWITCHES:
         entry = space.entries.get(f"features.{name}")
         ever = getattr(space.base.features, name) or (entry is not None and True in entry.choices)
         switched[name] = ever or getattr(features, name)
     lean = space.entries.get("features.lean")
     switched["lean"] = space.base.features.lean and features.lean and (lean is None or False not in lean.choices)
-    entry = space.entries.get("features.colours")
-    spacings = set(space.base.features.colours) | set(features.colours)
-    for choice in entry.choices if entry is not None else ():
-        spacings |= set(choice)
-    return override(features, colours=tuple(sorted(spacings)), **switched)
+    for name in ("colours", "lean_colours"):
+        spacings = {*getattr(space.base.features, name), *getattr(features, name)}
+        entry = space.entries.get(f"features.{name}")
+        for choice in entry.choices if entry is not None else ():
+            spacings |= set(choice)
+        switched[name] = tuple(sorted(spacings))
+    return override(features, **switched)
 
 
 def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | None:
@@ -372,6 +374,8 @@ def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | 
     TrainingRows or None
     """
     wide = rows.recipe
+    if options.optional is None:  # those that mocks and sky share, as the rows have them
+        options = override(options, optional=wide.options.optional)
     recipe = FeatureRecipe.build(wide.bands, options, wide.has_errors, wide.has_imaging)
     if options.templates and wide.templates is not None:
         recipe = replace(recipe, templates=wide.templates)

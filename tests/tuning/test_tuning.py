@@ -198,6 +198,19 @@ def test_trap_columns_taken_are_the_bits_of_features_made(tiny, features):
     assert take_columns(rows, BASE.features) is None or features == {}
 
 
+@pytest.mark.parametrize("spacings", [(), (2,)])
+def test_colours_beside_templates_are_columns_taken_too(tiny, spacings):
+    base = override(BASE, features={"lean_colours": (8,)}, sky={"pseudo_twins": False})
+    space = Space.build(base, small_study(space={"features.lean_colours": {"choices": [[], [2], [8]]}}).space)
+    wanted = with_values(base, {"features.lean_colours": spacings}, "test")
+    cache = RowsCache(tiny.for_training(), space)
+    wide, _ = cache.rows(base, 1.0, Run(3))
+    rows, _ = cache.rows(wanted, 1.0, Run(3))
+    plain = prepare_rows(tiny, wanted, Run(3)).folds.first.rows
+    assert rows.recipe.hash == plain.recipe.hash != wide.recipe.hash
+    np.testing.assert_array_equal(rows.source_train.X, plain.source_train.X)
+
+
 def test_thin_mocks_keep_objects_whole(tiny):
     rows = make_rows(tiny.for_training(), get_regime("ssda"), BASE, Run(0))
     thin = thin_mocks(rows, 0.25, 0)
