@@ -166,6 +166,7 @@ STEPS: list[tuple[str, dict[str, Any], Way]] = [
     ("without renoising", {"sky": {"renoise": False}}, PATH),
     ("without template features (all others instead)", {"features": {"templates": False}}, PATH),
     ("without the target's gaps", {"sky": {"copy_missing": False}}, PATH),
+    ("without g and z of imaging", {"features": {"optional": []}}, PATH),
     ("no training row forgets imaging", {"sky": {"forget_imaging": 0.0}}, PATH),
 ]
 CALIBRATION = {"method": "vector", "shrinkage": [0.01]}

@@ -88,9 +88,10 @@ class FeatureOptions(Options):
         description="1 σ of the light share of a host galaxy in quasar templates of z < 0.8; 0 leaves it out.",
     )
     imaging: bool = Field(True, description="Magnitude and morphology of the imaging survey, where given.")
-    optional: tuple[Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PM"], ...] = Field(
-        (),
-        description="Optional bands and measures of imaging tables: colours with r, parallax and proper motion in σ.",
+    optional: tuple[Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PM"], ...] | None = Field(
+        None,
+        description="Optional bands and measures of imaging tables: colours with r, parallax and proper motion in σ; "
+        "none: g and z where most sources of mocks and sky have them.",
     )
     more: tuple[str, ...] = Field((), description="Registered groups of features that have no switch of their own.")
 

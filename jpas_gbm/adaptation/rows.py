@@ -17,7 +17,7 @@ from ..run import Run, trim
 from ..surveys.audit import SPLITS
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.imaging import forget_groups
+from ..surveys.imaging import forget_groups, shared_optional
 from .band_shifts import BandShifts, learners, with_unlabelled_tiles
 from .sky import measure_shift, measure_without_labels, seen_mocks
 
@@ -358,16 +358,20 @@ def _learn_recipe(
 ) -> FeatureRecipe:
     known = dataset.target if len(dataset.target) else dataset.source
     has_imaging = bool(np.isfinite(known.imaging_mag).any() or (known.morphology > 0).any())
+    features = options.features
+    if features.optional is None:
+        shared = shared_optional((dataset.source, dataset.target_rows("train", "val", "unlabelled")))
+        features = override(features, optional=shared)
     recipe = FeatureRecipe.build(
         dataset.target.bands,
-        options.features,
+        features,
         has_errors=known.has_errors and (dataset.source.has_errors or not len(dataset.source)),
         has_imaging=has_imaging,
     )
     # The bases are spectra of mocks, not labels of the sky: every regime may learn them.
     mocks = learners(dataset)
     count = int((mocks.label >= 0).sum())
-    if not options.features.templates or not count:
+    if not features.templates or not count:
         return recipe
     seed = int(seeds.generate_state(1)[0])
     with run.stage("templates learnt from mocks", rows=count):

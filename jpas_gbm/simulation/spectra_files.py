@@ -269,7 +269,9 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
         left = {"of sky or no target": ~science, f"of a fibre with a problem ({status} is not 0)": science & ~sound}
         left[f"that {getattr(beside, 'name', '')} lacks"] = science & sound & ~has
         reasons = ", ".join(f"{rows.sum()} {why}" for why, rows in left.items() if rows.any())
-        logging.getLogger("jpas_gbm").warning("%s: %d of %d spectra are left out: %s.", path, n - used.sum(), n, reasons)
+        logging.getLogger("jpas_gbm").warning(
+            "%s: %d of %d spectra are left out: %s.", path, n - used.sum(), n, reasons
+        )
     block = SpectraBlock(
         wavelength, flux, ivar, tuple(f"{path.name}[{i}]" for i in range(n)),
         ids, spectype, subtype, z, warning,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -382,6 +382,25 @@ def forget_groups(
             gone = rng.random(len(catalogue)) < share
             extra |= {name: np.where(gone, np.float32(np.nan), extra[name]) for name in there}
     return catalogue.replace(extra=extra)
+
+
+def shared_optional(sides: Iterable[Catalogue]) -> tuple[str, ...]:
+    """Return the optional bands of optical imaging that most sources with imaging have, on each side.
+
+    Parameters
+    ----------
+    sides : iterable of Catalogue
+        Mocks and sky, say; one without rows is passed over.
+
+    Returns
+    -------
+    tuple of str
+    """
+    shared = set(GROUPS["optical"])
+    for side in filter(len, sides):
+        known, there = np.isfinite(side.imaging_mag), optional_columns(side)
+        shared &= {name for name, values in there.items() if np.isfinite(values[known]).sum() > known.sum() / 2}
+    return tuple(name for name in GROUPS["optical"] if name in shared)
 
 
 def without_optional(catalogue: Catalogue) -> list[Catalogue]:

@@ -73,3 +73,34 @@ def test_a_fit_without_them_is_the_same_with_and_without_the_columns(told, tiny,
     rows = tiny.target_rows("test")
     np.testing.assert_array_equal(one.probabilities(rows), two.probabilities(rows))
     assert "without_optional" not in evaluate_model(one, told, n_bootstrap=0).about
+
+
+def with_g_and_z(catalogue, share=1.0):
+    """Give g and z to a share of the sources with imaging."""
+    known = np.isfinite(catalogue.imaging_mag) & (np.arange(len(catalogue)) % 10 < 10 * share)
+    bands = {
+        f"imaging_{name}": np.where(known, catalogue.imaging_mag + off, np.nan)
+        for name, off in (("G", 0.5), ("Z", -0.3))
+    }
+    return catalogue.replace(extra={**catalogue.extra, **{name: mag.astype(np.float32) for name, mag in bands.items()}})
+
+
+@pytest.mark.parametrize(
+    ("mocks", "sky", "found"), [(1.0, 1.0, {"G", "Z"}), (1.0, 0.9, {"G", "Z"}), (1.0, 0.3, set()), (None, 1.0, set())]
+)
+def test_g_and_z_are_features_where_most_of_mocks_and_sky_have_them(tiny, quick_options, mocks, sky, found):
+    source = tiny.source if mocks is None else with_g_and_z(tiny.source, mocks)
+    data = replace(tiny, source=source, target=with_g_and_z(tiny.target, sky))
+    for features, expected in ((quick_options.features, found), (override(quick_options.features, optional=()), set())):
+        options = override(quick_options, features=features.model_dump())
+        recipe = make_rows(data.for_training(), get_regime("ssda"), options, Run(1)).recipe
+        assert set(recipe.options.optional) == expected
+        assert {name for name, group in recipe.groups.items() if group == "optional"} == {
+            f"optional_{one}_r" for one in expected
+        } | ({"optional_G_Z"} if expected else set())
+
+
+def test_a_saved_model_keeps_g_and_z(tiny, quick_options, tmp_path):
+    data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target))
+    jg.fit(data, regime="target-only", seed=0, config=quick_options, threads=1).save(tmp_path / "m")
+    assert jg.load(tmp_path / "m").recipe.options.optional == ("G", "Z")
