@@ -371,10 +371,15 @@ class _Stream:
 
     def _refuse_changed(self, plan: Plan) -> None:
         """Refuse files that were written to since the plan was made."""
-        if marks_of(self.reader.table.files) != plan["catalogue"]:
-            raise CatalogueError(
-                f"{self.reader.path}: was changed while it was read; nothing was written. Run the command again."
-            )
+        tiles = known_by(self.model, self.tiles)[1]
+        for path, same in (
+            (self.reader.path, marks_of(self.reader.table.files) == plan["catalogue"]),
+            (self.tiles, tiles == plan["tiles"]),
+        ):
+            if not same:
+                raise CatalogueError(
+                    f"{path}: was changed while it was read; nothing was written. Run the command again."
+                )
 
     def _predict(self, spool: Spool, shard: Shard | None, progress: Progress | None) -> None:
         """Predict the rows that a spool lacks, chunk by chunk."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +27,11 @@ _SOURCES = 200
 """Sources of a tile that its zero points are measured on, at most."""
 
 _KIND = "zero points of tiles"
+
+_MAKE = "jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP"
+
+_LARGEST = 10.0
+"""Zero points further from what tiles have in common are never measured: such sources match no template."""
 
 
 @dataclass(frozen=True)
@@ -211,19 +218,37 @@ def with_tiles(model: Model, path: str | Path | None) -> Model:
     """
     if path is None:
         return model
+    if not Path(path).exists():
+        raise BundleError(f"{path}: there is no such file of zero points. Make it: {_MAKE}.")
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != _KIND or value.get("format") != 1:
         raise BundleError(f"{path}: holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes such a file.")
     if value.get("recipe_hash") != model.recipe.hash or model.shift is None:
-        raise FeatureMismatch(
-            f"{path}: was measured with another model. Make it again: jpas-gbm calibrate-tiles CATALOGUE --model MODEL."
-        )
+        raise FeatureMismatch(f"{path}: was measured with another model. Make it again: {_MAKE}.")
     try:
-        tiles = np.array(value["tiles"], dtype=np.int64)
-        relative = np.array(value["relative"], dtype=np.float64).reshape(len(tiles), -1)
-        fits = relative.shape == (len(tiles), len(model.bands)) and bool(((relative > 0) & np.isfinite(relative)).all())
-    except (KeyError, TypeError, ValueError) as error:
-        raise BundleError(f"{path}: is damaged ({error!r}). Make it again with 'jpas-gbm calibrate-tiles'.") from error
-    if not fits:
-        raise BundleError(f"{path}: is damaged (zero points of another shape). Make it again.")
+        tiles, relative = _stated(value, model)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        wrong = error if type(error) is ValueError else repr(error)
+        raise BundleError(f"{path}: is damaged ({wrong}). Make it again: {_MAKE}.") from error
     return replace(model, shift=model.shift.with_tiles(tiles, relative))
+
+
+def _stated(value: Mapping[str, Any], model: Model) -> tuple[np.ndarray, np.ndarray]:
+    """Return the tiles of a file and their zero points, each as it is written there, or raise what is wrong of them."""
+    told, bands = value["tiles"], model.bands.names
+    if value["survey"] != model.survey or value["bands"] != list(bands):
+        raise ValueError("its survey or bands are not those of the model that it names")
+    if not isinstance(told, list) or not told or any(type(one) is not int for one in told):
+        raise ValueError("tiles are not a list of whole numbers")
+    tiles, relative = np.array(told, dtype=np.int64), np.array(value["relative"])
+    if relative.dtype.kind not in "fi" or relative.shape != (len(tiles), len(bands)):
+        raise ValueError(f"zero points are not a number for each of {len(tiles)} tiles and {len(bands)} bands")
+    if len(unique := np.unique(tiles, return_counts=True)[1]) < len(tiles):
+        raise ValueError(f"tile {np.unique(tiles)[unique > 1][0]} has several zero points")
+    if len(odd := np.argwhere(~((relative > 1 / _LARGEST) & (relative < _LARGEST)))):
+        tile, band = odd[0]
+        raise ValueError(
+            f"the zero point of tile {tiles[tile]} in {bands[band]} is {relative[tile, band]:g}, where a factor from "
+            f"{1 / _LARGEST:g} to {_LARGEST:g} is expected"
+        )
+    return tiles, relative.astype(np.float64)

@@ -162,7 +162,53 @@ def test_what_does_not_fit_is_named(model, catalogue, written, tmp_path):
         (tmp_path / "b.json").write_text(content)
         with pytest.raises(BundleError, match="is damaged"):
             with_tiles(model, tmp_path / "b.json")
+    with pytest.raises(
+        BundleError, match=r"c\.json: there is no such file of zero points. Make it: jpas-gbm calibrate"
+    ):
+        with_tiles(model, tmp_path / "c.json")
     assert not (tmp_path / "a.json").exists()
+
+
+def test_each_tile_of_a_file_is_taken_as_it_stands_there(model, written, tmp_path):
+    """The order is free; what numpy would turn into another tile or another band is refused by name."""
+    value = json.loads(written[1].read_text())
+    plain = {name: part for name, part in value.items() if name not in ("seal", "sealed")}
+    tiles, rows, place = plain["tiles"], plain["relative"], tmp_path / "b.json"
+    turned = {**plain, "tiles": tiles[::-1], "relative": rows[::-1]}
+    place.write_text(json.dumps(turned))
+    np.testing.assert_array_equal(
+        with_tiles(model, place).shift.zero_points, with_tiles(model, written[1]).shift.zero_points
+    )
+    words = "tiles are not a list of whole numbers"
+    odd = [*rows[:-1], [*rows[-1][:-1], 1e30]]
+    for change, match in (
+        ({"tiles": [*tiles[:-1], tiles[-1] + 0.7]}, words),
+        ({"tiles": [*tiles[:-1], str(tiles[-1])]}, words),
+        ({"tiles": [[one] for one in tiles]}, words),
+        ({"tiles": [], "relative": []}, words),
+        ({"tiles": [*tiles[:-1], 2**63]}, "OverflowError"),
+        ({"tiles": [*tiles, tiles[0]], "relative": [*rows, rows[1]]}, f"tile {tiles[0]} has several zero points"),
+        ({"relative": np.transpose(rows).tolist()}, f"not a number for each of {len(tiles)} tiles and 55 bands"),
+        ({"bands": plain["bands"][::-1]}, "survey or bands are not those of the model"),
+        ({"survey": "minijpas"}, "survey or bands are not those of the model"),
+        ({"relative": odd}, rf"tile {tiles[-1]} in iSDSS is 1e\+30, where a factor from 0.1 to 10 is expected"),
+    ):
+        place.write_text(json.dumps({**plain, **change}))
+        with pytest.raises(BundleError, match=match):
+            with_tiles(model, place)
+
+
+def test_zero_points_that_change_under_way_are_named(model, catalogue, written, tmp_path):
+    """The file written would name the checksum of zero points that no row was judged with."""
+    place, out = tmp_path / "zp.json", tmp_path / "p.parquet"
+    place.write_bytes(written[1].read_bytes())
+
+    def changing(stage, done, total):
+        place.write_text("{}")
+
+    with pytest.raises(CatalogueError, match=r"zp\.json: was changed while it was read; nothing was written"):
+        jg.predict(model, catalogue, out, tiles=place, progress=changing)
+    assert not out.exists()
 
 
 def test_a_catalogue_without_tiles_is_named(model, catalogue, tmp_path, monkeypatch):
