@@ -76,13 +76,11 @@ def evaluate(
     return [f"metrics: {out}/metrics.json"]
 
 
-def _compared(regimes: list[str] | None, budgets: str | None, **given: Any) -> Any:
-    """Compare regimes that commas or spaces part, at budgets that commas part."""
+def _compared(regimes: list[str] | None, **given: Any) -> Any:
+    """Compare regimes that commas or spaces part."""
     from .. import compare
-    from ..comparison.budgets import read_budgets
 
-    names = [name.strip() for word in regimes for name in word.split(",")] if regimes else None
-    return compare(regimes=names, budgets=None if budgets is None else read_budgets(budgets), **given)
+    return compare(regimes=",".join(regimes) if regimes else None, **given)
 
 
 @verb(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
 from pathlib import Path
@@ -152,7 +152,7 @@ class BudgetCurve:
     savings : tuple of Saving
         For each regime, other regime, figure and budget.
     notes : tuple of str
-        Fits that could not be made.
+        Budgets beyond the labels that there are, classes that draws lack, fits that could not be made.
     about : About
         Resamples, confidence, provenance.
     """
@@ -277,7 +277,7 @@ class BudgetCurve:
         lines = []
         for name in ("macro.f1", f"per_class.{self.classes[0]}.f1", "log_loss"):
             lines += [self._head(name), *aligned(*self._shown(name))]
-        words = {"more": "more labels than there are", "fewer": "fewer labels than the smallest budget"}
+        words = {"more": "more labels than the largest budget", "fewer": "fewer labels than the smallest budget"}
         for one in self.savings:
             if one.figure == "macro.f1" and one.regime == self.regimes[-1]:
                 needs = words[one.bound] if one.bound else f"about {count(round(one.equals or 0), 'label')}"
@@ -437,13 +437,13 @@ def _redrawn(found: Replicates, members: list[int], rng: np.random.Generator) ->
     return replace(found.mean(members), draws=draws)
 
 
-def read_budgets(words: str) -> list[int | str]:
-    """Return the label budgets of ``100,1000,all`` in their order.
+def read_budgets(budgets: str | Sequence[int | str]) -> list[int | str]:
+    """Return label budgets in their order.
 
     Parameters
     ----------
-    words : str
-        Numbers and ``all``, with commas between.
+    budgets : str or sequence of int or "all"
+        Numbers and ``all``; in one text with commas between, as ``100,1000,all``.
 
     Returns
     -------
@@ -452,12 +452,13 @@ def read_budgets(words: str) -> list[int | str]:
     Raises
     ------
     ConfigError
-        If a word is no number of labels, or comes twice.
+        If one is no number of labels, or comes twice.
     """
-    parts = [word.strip() for word in words.split(",")]
+    told = ",".join(map(str, budgets)) if isinstance(budgets, Iterable) and not isinstance(budgets, str) else budgets
+    parts = [word.strip() for word in str(told).split(",")]
     if not all(word == ALL or (word.isdecimal() and int(word)) for word in parts):
-        raise ConfigError(f"--budgets {words}: write numbers of labels and 'all', such as 100,1000,all.")
+        raise ConfigError(f"--budgets {told}: write numbers of labels and 'all', such as 100,1000,all.")
     found = [word if word == ALL else int(word) for word in parts]
     if len(set(found)) < len(found):
-        raise ConfigError(f"--budgets {words}: a budget comes twice.")
+        raise ConfigError(f"--budgets {told}: a budget comes twice.")
     return found

@@ -14,7 +14,7 @@ from ..adaptation.rows import for_regime, get_regime
 from ..adaptation.stages import outlook
 from ..atomic import atomic_folder, atomic_parts, clear_leftovers, refuse_existing
 from ..config import options_of
-from ..errors import ConfigError, DatasetError, FitError
+from ..errors import ConfigError, FitError
 from ..inputs import open_model
 from ..model import Model
 from ..model_folder import ModelCard
@@ -26,7 +26,7 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import count, duration
-from .budgets import ALL, BudgetCurve, budget_points
+from .budgets import ALL, BudgetCurve, budget_points, read_budgets
 from .budgets import HEAD as BUDGETS_FILE
 from .comparison import HEAD as COMPARISON_FILE
 from .comparison import Comparison, compare_regimes, run_fingerprint
@@ -37,6 +37,7 @@ from .judged_rows import (
     brighter,
     held_out,
     label_order,
+    lacking_classes,
     run_name,
     shown_redshifts,
     taught_bright,
@@ -118,11 +119,11 @@ def evaluate(
 def compare(
     data: Dataset | str | Path | None = None,
     *,
-    regimes: Sequence[str] | None = None,
+    regimes: str | Sequence[str] | None = None,
     seeds: int = 1,
     config: FitOptions | Mapping[str, object] | str | Path | None = None,
     cut: float | None = CUT,
-    budgets: Sequence[int | str] | None = None,
+    budgets: str | Sequence[int | str] | None = None,
     draws: int = 3,
     keep_models: bool = False,
     out: str | Path | None = None,
@@ -137,13 +138,11 @@ def compare(
     ----------
     data : Dataset or path, optional
         A data set, the folder of one, or nothing: the built-in simulated survey.
-    regimes : sequence of str, optional
-        In the order in which they are to be listed; default: the four of the paper, or three for `budgets`.
-    seeds : int
-        Trainings of each regime, with seeds from `seed` on.
+    regimes, seeds : sequence of str or "ssda,uda", int
+        In the order to be listed (default: the four of the paper, or three for `budgets`); trainings of each.
     config, cut
         Options of every fit but for the regime, their file, or the name of a shipped one; faintest magnitude (or None).
-    budgets : sequence of int or "all", optional
+    budgets : sequence of int or "all", or "100,1000,all", optional
         Numbers of target labels: refit with `draws` draws of so few, and give the label-budget curve instead.
     draws, keep_models
         Draws of labels for each budget; whether models are kept in ``out/models``, for further figures of a page.
@@ -162,9 +161,15 @@ def compare(
     ConfigError, DatasetError, OutputError
         If a regime, option or budget is wrong, no row is left to test on, or `out` cannot be written.
     """
-    kind = "compare" if budgets is None else "budgets"
-    chosen = check_regimes(regimes or (REGIMES if budgets is None else BUDGET_REGIMES))
-    options, run = options_of(FitOptions, config, kind), Run.start(seed, threads, progress)
+    for name, number in (("--seeds", seeds), ("--draws", draws)):
+        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
+            raise ConfigError(f"{name} {number}: is no whole number of 1 or more.")
+    budgets = None if budgets is None else read_budgets(budgets)
+    chosen = check_regimes((REGIMES if budgets is None else BUDGET_REGIMES) if regimes is None else regimes)
+    options, run = (
+        options_of(FitOptions, config, "compare" if budgets is None else "budgets"),
+        Run.start(seed, threads, progress),
+    )
     if out is not None:
         refuse_existing(claim_room(out) / (COMPARISON_FILE if budgets is None else BUDGETS_FILE), overwrite)
     dataset = open_dataset(data, seed, progress)
@@ -186,13 +191,13 @@ def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None
         exhibits.save(made)
 
 
-def check_regimes(regimes: Sequence[str]) -> list[str]:
+def check_regimes(regimes: str | Sequence[str]) -> list[str]:
     """Return the names of regimes, all known and none twice.
 
     Parameters
     ----------
-    regimes : sequence of str
-        As they were given.
+    regimes : str or sequence of str
+        As they were given; in one text with commas between.
 
     Returns
     -------
@@ -203,13 +208,14 @@ def check_regimes(regimes: Sequence[str]) -> list[str]:
     ConfigError
         If one is not known, is empty or comes twice.
     """
-    for name in regimes:
-        if not name:
-            raise ConfigError(f"--regimes {','.join(regimes)}: a name is empty. Write names with commas between.")
+    names = [name.strip() for name in (regimes.split(",") if isinstance(regimes, str) else regimes)]
+    if not names or not all(names):
+        raise ConfigError(f"--regimes {','.join(names)}: a name is empty. Write names with commas between.")
+    for name in names:
         get_regime(name)
-        if list(regimes).count(name) > 1:
+        if names.count(name) > 1:
             raise ConfigError(f"--regimes names {name} more than once.")
-    return list(regimes)
+    return names
 
 
 class Planned(NamedTuple):
@@ -404,11 +410,12 @@ def _verdicts(results: Iterable[RegimeResult]) -> dict[str, ModelCard]:
     return {run: cast(ModelCard, {n: card[n] for n in wanted if n in card}) for run, card in cards.items()}
 
 
-def _sizes(budgets: Sequence[int | str], available: int) -> tuple[int, ...]:
-    wanted = {available if budget == ALL else int(budget) for budget in budgets}
-    if min(wanted, default=0) < 1:
-        raise DatasetError(f"budgets must be numbers of labels of 1 or more, or '{ALL}'; got {list(budgets)}.")
-    return tuple(sorted({min(size, available) for size in wanted}))
+def _sizes(budgets: Sequence[int | str], available: int) -> tuple[tuple[int, ...], list[str]]:
+    """Return the numbers of labels that budgets mean, rising, and what is to be said of them."""
+    wanted = [available if budget == ALL else int(budget) for budget in budgets]
+    more = ", ".join(f"{size:,}" for size in sorted(wanted) if size > available)
+    note = f"budgets of {more}: there are {count(available, 'label')} that train or validate, and all are taken."
+    return tuple(sorted({min(size, available) for size in wanted})), [note] if more else []
 
 
 def _budget_plans(
@@ -432,7 +439,7 @@ def _budget_plans(
 
 def label_budgets(
     dataset: Dataset,
-    budgets: Sequence[int | str] = BUDGETS,
+    budgets: str | Sequence[int | str] = BUDGETS,
     regimes: Sequence[str] = REGIMES,
     options: FitOptions | None = None,
     *,
@@ -453,7 +460,7 @@ def label_budgets(
     ----------
     dataset : Dataset
         With labelled target rows.
-    budgets : sequence of int or "all"
+    budgets : sequence of int or "all", or "100,1000,all"
         Numbers of target labels, train and validation together; more than there are means all.
     regimes, options, fit
         As :func:`~jpas_gbm.comparison.compare.compare_dataset`.
@@ -471,15 +478,16 @@ def label_budgets(
 
     Raises
     ------
-    DatasetError
-        If a budget is not a number of labels, or no row is left to test on.
+    ConfigError, DatasetError
+        If a budget is not a number of labels; if no label trains, or no row is left to test on.
     """
     options, run = options or FitOptions(), run or Run()
     held = held_out(dataset, split)
     keep = brighter(held.mag, cut)
     trainer = Trainer(dataset, RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
     orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
-    sizes, notes = _sizes(budgets, len(orders[0])), list[str]()
+    sizes, notes = _sizes(read_budgets(budgets), len(orders[0]))
+    notes += lacking_classes(dataset, orders, sizes) if any(map(uses_labels, regimes)) else ()
     results = trainer.results(_budget_plans(trainer, regimes, sizes, orders, options, split), notes)
     rows, classes = held.take(keep), dataset.scheme.classes
     kept = {mark: replace(one, p=one.p[keep]) for mark, one in results.items()}

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal, TypedDict
 
@@ -404,6 +405,29 @@ def label_order(dataset: Dataset, seed: int) -> np.ndarray:
         members = rng.permutation(np.flatnonzero(stratum == value))
         place[members] = (np.arange(len(members)) + rng.random()) / len(members)
     return ids[np.argsort(place, kind="stable")]
+
+
+def lacking_classes(dataset: Dataset, orders: Sequence[np.ndarray], sizes: Sequence[int]) -> Iterator[str]:
+    """Give a sentence for each budget and class of which some draws have no label that trains.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Labelled.
+    orders : sequence of array of int64
+        The objects of each draw, as :func:`label_order` returns them.
+    sizes : sequence of int
+        The budgets.
+
+    Yields
+    ------
+    str
+    """
+    train = dataset.target_rows("train")
+    for size, (code, name) in itertools.product(sizes, enumerate(dataset.scheme.classes)):
+        members = train.object_id[train.label == code]
+        if without := sum(not np.isin(order[:size], members).any() for order in orders):
+            yield f"{count(size, 'label')}: no {name} trains in {without} of {count(len(orders), 'draw')}."
 
 
 def thin_labels(dataset: Dataset, keep: np.ndarray) -> Dataset:

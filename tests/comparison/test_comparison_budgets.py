@@ -1,14 +1,15 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from jpas_gbm.comparison.budgets import BudgetCurve, equal_labels
-from jpas_gbm.comparison.compare import label_budgets
+from jpas_gbm.comparison.budgets import BudgetCurve, Saving, equal_labels
+from jpas_gbm.comparison.compare import compare, label_budgets
 from jpas_gbm.comparison.judged_rows import label_order, thin_labels
-from jpas_gbm.errors import DatasetError
+from jpas_gbm.errors import ConfigError
 from jpas_gbm.store import dump_json
 
 REGIMES = ("mocks-only", "target-only", "ssda")
@@ -96,7 +97,8 @@ def test_budgets_json_and_lines(curve, tmp_path):
 
 def test_a_fit_that_cannot_be_made_is_noted(dataset, make_fit):
     found = label_budgets(dataset, (10, 300), ("target-only", "ssda"), fit=make_fit(fewest=50), draws=1, n_bootstrap=20)
-    assert len(found.notes) == 2 and "target-only, 10 labels, draw 1: too few labels" in found.notes[0]
+    failed = [note for note in found.notes if "draw 1: " in note]
+    assert len(failed) == 2 and "target-only, 10 labels, draw 1: too few labels" in failed[0]
     assert {point.budget for point in found.points} == {300}
     assert any("too few labels" in line for line in found.lines())
     nothing = label_budgets(dataset, (10,), ("ssda",), fit=make_fit(fewest=50), draws=1)
@@ -112,13 +114,55 @@ def test_finished_fits_are_not_repeated(dataset, make_fit, tmp_path):
 
 def test_budgets_over_what_there_is_mean_all(dataset, make_fit):
     found = label_budgets(dataset, (10**6, "all", 100), ("ssda",), fit=make_fit(), draws=1, n_bootstrap=0)
-    assert found.budgets == (100, len(label_order(dataset, 0)))
+    every = len(label_order(dataset, 0))
+    assert found.budgets == (100, every)
+    assert found.notes == (
+        f"budgets of 1,000,000: there are {every:,} labels that train or validate, and all are taken.",
+    )
+    assert found.notes[0] in found.lines()
 
 
-@pytest.mark.parametrize("budgets", [(0,), (-5, 10), ()])
+def test_classes_that_draws_lack_are_named(dataset, make_fit):
+    """What a model of four labels says of a class that none of them is of is told beside its figures."""
+    found = label_budgets(dataset, (4, 600), ("ssda",), fit=make_fit(), draws=3, n_bootstrap=0)
+    train = dataset.target_rows("train")
+    rare = train.object_id[train.label == 0]
+    without = sum(not np.isin(label_order(dataset, draw)[:4], rare).any() for draw in range(3))
+    assert without and f"4 labels: no QSO_high trains in {without} of 3 draws." in found.notes
+    assert not any(note.startswith("600 labels") for note in found.notes)
+    blind = label_budgets(dataset, (4, 600), ("mocks-only",), fit=make_fit(), draws=1, n_bootstrap=0)
+    assert blind.notes == ()
+
+
+def test_labels_saved_beyond_the_budgets_are_those_of_the_largest(curve):
+    """Where fewer labels were tried than there are, none can be said to need more than there are."""
+    found, _ = curve
+    beyond = Saving("ssda", "target-only", "macro.f1", 40, None, bound="more")
+    assert "needs more labels than the largest budget" in replace(found, savings=(beyond,)).lines()[-1]
+
+
+@pytest.mark.parametrize("budgets", [(0,), (-5, 10), (), 30.7, (30.7,), (float("nan"),), (True,), ("x",), "30;100"])
 def test_bad_budgets_are_refused(dataset, make_fit, budgets):
-    with pytest.raises(DatasetError, match="budgets must be numbers of labels of 1 or more, or 'all'"):
+    with pytest.raises(ConfigError, match="write numbers of labels and 'all', such as 100,1000,all"):
         label_budgets(dataset, budgets, fit=make_fit())
+
+
+def test_what_the_verb_takes_the_function_takes(dataset, make_fit, monkeypatch):
+    """Texts with commas, as on the command line; what is no number of seeds or draws is refused before any reading."""
+    monkeypatch.setattr("jpas_gbm.comparison.compare.fit_model", make_fit())
+    told, listed = (
+        compare(dataset, regimes=regimes, budgets=budgets, draws=1, threads=1)
+        for regimes, budgets in (("target-only, ssda", "50, all"), (["target-only", "ssda"], [50, "all"]))
+    )
+    assert told.points == listed.points
+    with pytest.raises(ConfigError, match="--budgets 50,50: a budget comes twice"):
+        compare(dataset, budgets=[50, 50])
+    for wrong in ({"seeds": 0}, {"seeds": 1.5}, {"draws": 0, "budgets": "50"}, {"draws": True, "budgets": "50"}):
+        with pytest.raises(ConfigError, match="is no whole number of 1 or more"):
+            compare("no data is read", **wrong)
+    for nameless in ("", [], "ssda,", ["ssda", ""]):
+        with pytest.raises(ConfigError, match="a name is empty"):
+            compare("no data is read", regimes=nameless)
 
 
 def test_equal_labels_interpolates_in_log_labels():
