@@ -253,7 +253,7 @@ def _fit_basis(basis: Basis, number: int, rows: list, fits: list[dict[int, tuple
         good = []
         for (block, row, flux, weight, _), made in zip(rows, fits, strict=True):
             coefficients, misfit, covered = basis.fit(flux, weight, float(block.z[row]))
-            if covered > 0.75 and basis.level(coefficients[None])[0] > 0 and np.any(coefficients):
+            if covered > 0.75 and np.any(coefficients):
                 made[number] = (coefficients, misfit)
                 good.append(coefficients)
         if learns and not again:
