@@ -127,8 +127,9 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
         raise CatalogueError(f"'{name}' holds {array.dtype}, not integers.")
     if array.dtype == np.uint64 and len(array) and array.max() > np.iinfo(np.int64).max:
         raise CatalogueError(
-            f"'{name}' exceeds 2^63 - 1 and is no 64-bit object id. Write 'object_id: position' in the "
-            "survey file: rows are then known by their place on the sky."
+            f"'{name}' exceeds 2^63 - 1, which no id here does. Where it names objects, write 'object_id: position' in "
+            "the survey file: rows are then known by their place on the sky. Where it is of a key or a tile, number "
+            "these anew, or as text."
         )
     return array.astype(np.int64)
 
