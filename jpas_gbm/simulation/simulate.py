@@ -14,7 +14,7 @@ from ..atomic import atomic_folder
 from ..config import options_of, override
 from ..errors import ConfigError, DatasetError
 from ..options import PrepareOptions, ShiftOptions, SimulateOptions
-from ..run import Progress, claim_folder
+from ..run import Progress, Run, claim_folder
 from ..store import Provenance, provenance, write_json
 from ..surveys.assembly import assemble
 from ..surveys.audit import NO_SPLIT, split_objects
@@ -138,6 +138,7 @@ def simulate(
     """
     options = options_of(SimulateOptions, SimulateOptions() if config is None else config, "")
     options = override(options, n_source=rows, n_labelled=labelled, n_unlabelled=unlabelled)
+    seed = Run.start(seed).seed
     if out is not None:
         claim_folder(out, "simulated survey", overwrite, [config if isinstance(config, str | Path) else None])
     survey = simulate_survey(options, seed, progress=progress)
@@ -306,7 +307,7 @@ def mocks(
         If a file is not understood, none can be a parent, an option is wrong, or the folder may not be written.
     """
     options = override(options_of(MocksOptions, MocksOptions() if config is None else config, ""), rows=rows)
-    inputs = [path for path, _ in spectra_paths(spectra)]
+    seed, inputs = Run.start(seed).seed, [path for path, _ in spectra_paths(spectra)]
     claim_folder(out, "mocks", overwrite, [*inputs, curves, depths, *(apart or [])])
     camera, tiles = camera_with(_system(bands), depths, options.depth_offset)
     seen = _curves(camera, curves)

@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from jpas_gbm.config import override, parse_options
 from jpas_gbm.errors import ConfigError, DatasetError, OutputError
 from jpas_gbm.options import SimulateOptions
-from jpas_gbm.simulation.simulate import simulate
+from jpas_gbm.simulation.simulate import mocks, simulate
 from jpas_gbm.simulation.survey import simulate_survey
 from jpas_gbm.simulation.write import first_rows, write_survey
 from jpas_gbm.store import dump_json
@@ -296,3 +296,10 @@ def test_wise_tells_quasars_and_changes_nothing_else(tmp_path):
     np.testing.assert_allclose(written, np.sort(kept[np.isfinite(kept)]), rtol=1e-5)
     data = simulate(4, config=override(options, wise=True))
     assert np.isfinite(data.source.extra["imaging_W1"]).mean() > 0.95
+
+
+@pytest.mark.parametrize("seed", [-1, 1.5, "a", None, True])
+def test_a_seed_that_is_none_is_refused(seed, tmp_path):
+    for call in (lambda: simulate(seed, rows=100), lambda: mocks([], tmp_path / "m", seed=seed)):
+        with pytest.raises(ConfigError, match=f"seed {seed}: is no whole number of 0 or more"):
+            call()
