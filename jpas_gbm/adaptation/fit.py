@@ -16,6 +16,7 @@ from ..model import Model
 from ..options import FitOptions
 from ..run import Progress, Run, claim_folder
 from ..simulation.simulate import open_dataset
+from ..surveys.assembly import unseen_bands
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
@@ -290,6 +291,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     check_options(options)
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
     check_labels(data, regime, count)
+    for note in unseen_bands(data.source, data.target) if regime.source and regime.target_rows else ():
+        run.note(note)
     known: Known = {}
 
     def made(of: Regime, preparation: Preparation = "twins") -> Folds:

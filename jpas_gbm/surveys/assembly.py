@@ -251,6 +251,27 @@ def _check_usable(
             )
 
 
+def unseen_bands(source: Catalogue, target: Catalogue) -> list[str]:
+    """Return a sentence for each side on which a band has no flux in any row.
+
+    Parameters
+    ----------
+    source, target : Catalogue
+        Of the same bands.
+
+    Returns
+    -------
+    list of str
+    """
+    sides = [(name, ~side.observed.any(axis=0)) for name, side in (("source", source), ("target", target)) if len(side)]
+    return [
+        f"no {name} row has a flux in {', '.join(np.array(source.bands.names)[unseen])}: what the other side shows "
+        "there cannot be carried over. Check the columns of its file and its masks."
+        for name, unseen in sides
+        if unseen.any()
+    ]
+
+
 def _check_splits(
     source: Catalogue,
     source_split: np.ndarray,
@@ -261,7 +282,7 @@ def _check_splits(
 ) -> list[str]:
     """Refuse splits that nothing can be learnt from, and say what is thin in the others."""
     _check_usable("source", scheme, source.label, source_split, options.splits.source)
-    notes = _class_warnings("source", scheme, source.label, source_split)
+    notes = [*unseen_bands(source, target), *_class_warnings("source", scheme, source.label, source_split)]
     if (target_split == NO_SPLIT).all():
         return [
             *notes,

@@ -19,6 +19,7 @@ from .positions import (
     PLACEHOLDER,
     SAME_SOURCE,
     SkyIndex,
+    equal_fluxes,
     ids_from_key,
     made_here,
     match_ids,
@@ -115,6 +116,16 @@ def merge_overlaps(state: Curated, radius: float) -> Curated:
     keep = overlap_duplicates(state.catalogue, radius)
     dropped = int((~keep).sum())
     catalogue = state.catalogue.take(keep) if dropped else state.catalogue
+    group = equal_fluxes(catalogue)
+    copies = np.flatnonzero((group >= 0) & (np.bincount(group + 1)[group + 1] > 1))
+    if len(copies):
+        name = ", ".join(f"{of}={values[copies[0]]}" for of, values in catalogue.key.items())
+        state = state.after(
+            catalogue,
+            f"{len(copies):,} target rows ({name}, say) have fluxes that are those of another row bit for bit: one "
+            "measurement stands there under several names, with a label or without. All were kept, each as a source "
+            "of its own; give each once.",
+        )
     return state.after(catalogue, duplicates_merged=dropped, overlap_radius=radius)
 
 
@@ -305,6 +316,11 @@ def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated
     if len(rows) == 0:
         raise DatasetError(explain_no_match("sources of the imaging table", catalogue, imaging, radius))
     measured, warnings = _separations(separation, radius)
+    if not np.isfinite(imaging.mag[matched]).any():
+        warnings.append(
+            f"none of {count(len(rows), 'matched source')} has a magnitude in the imaging table: only what else it "
+            "says is known. Check its column of the magnitude, and its unit."
+        )
     counts = ImagingMatch(len(imaging), len(rows), len(rows) / len(catalogue), **measured)
     return state.after(imaging.attach(catalogue, rows, matched), *warnings, imaging=counts)
 

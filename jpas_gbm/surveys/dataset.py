@@ -18,7 +18,7 @@ from ..text import count
 from .audit import SPLITS, LeakAudit, LeakCheck, audit_leaks, in_several_splits, leak_check, split_codes
 from .catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .imaging import RADIUS
-from .positions import SkyIndex
+from .positions import SkyIndex, equal_fluxes
 from .preparation import DatasetSummary, Preparation, SideSummary, TwinCounts
 from .quality import QualityReport
 from .scheme import LabelScheme
@@ -473,13 +473,12 @@ def _near_in_other_split(target: Catalogue, split: np.ndarray, radius: float) ->
 
 def _equal_in_other_split(target: Catalogue, split: np.ndarray) -> np.ndarray:
     """Return the rows of a split whose fluxes, at least five of them known, stand in another one too."""
-    rows = np.flatnonzero((split >= 0) & (target.observed.sum(axis=1) >= min(5, len(target.bands))))
-    words = np.ascontiguousarray(np.nan_to_num(target.flux[rows], nan=-1.0)).view(np.uint8).reshape(len(rows), -1)
-    _, group = np.unique(words.view(f"V{words.shape[1]}").reshape(-1), return_inverse=True)
-    first = np.full(len(rows), -1) if not len(rows) else np.zeros(group.max() + 1, dtype=np.int64)
+    group = equal_fluxes(target)
+    rows = np.flatnonzero((split >= 0) & (group >= 0))
+    group = group[rows]
+    first = np.zeros(group.max(initial=-1) + 1, dtype=np.int64)
     first[group[::-1]] = split[rows][::-1]
-    mixed = np.unique(group[split[rows] != first[group]]) if len(rows) else group
-    return rows[np.isin(group, mixed)]
+    return rows[np.isin(group, group[split[rows] != first[group]])]
 
 
 def _rows(catalogue: Catalogue, split: np.ndarray, codes: list[int]) -> Catalogue:

@@ -333,6 +333,28 @@ def overlap_duplicates(catalogue: Catalogue, radius: float, tile: str = "TILE_ID
     return keep
 
 
+def equal_fluxes(catalogue: Catalogue) -> np.ndarray:
+    """Return the group of each row: those whose fluxes are the same bit for bit, at least five of them known.
+
+    Parameters
+    ----------
+    catalogue : Catalogue
+        n rows.
+
+    Returns
+    -------
+    array of int64, shape (n,)
+        -1 for rows with fewer fluxes.
+    """
+    rows = np.flatnonzero(catalogue.observed.sum(axis=1) >= min(5, len(catalogue.bands)))
+    words = np.ascontiguousarray(np.nan_to_num(catalogue.flux[rows], nan=-1.0)).view(np.uint8)
+    found = np.full(len(catalogue), -1, dtype=np.int64)
+    if len(rows):
+        words = words.reshape(len(rows), -1)
+        found[rows] = np.unique(words.view(f"V{words.shape[1]}").reshape(-1), return_inverse=True)[1]
+    return found
+
+
 def _scattered(values: np.ndarray) -> np.ndarray:
     """Scatter every bit of uint64 values: a step and the finaliser of SplitMix64 (Steele, Lea and Flood 2014)."""
     mixed = values + np.uint64(0x9E3779B97F4A7C15)

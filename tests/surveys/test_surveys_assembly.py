@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from survey_samples import THREE, catalogue, imaging_of, labels_of, mocks
@@ -142,6 +144,36 @@ def test_an_absent_class_is_named() -> None:
     assert (
         "no labelled target row is QSO_high or QSO_low: nothing can be learnt or measured of it there." in data.warnings
     )
+
+
+def test_a_band_without_a_flux_on_one_side_is_named() -> None:
+    """Mocks without a band, or a sky that never shows one, were taken without a word."""
+    flux = np.array(MOCKS.flux)
+    flux[:, 1] = np.nan
+    name = MOCKS.bands.names[1]
+    told = f"no source row has a flux in {name}: what the other side shows there cannot be carried over."
+    assert [one for one in _assemble(MOCKS.replace(flux=flux)).warnings if one.startswith(told)]
+    sky = np.array(TARGET.flux)
+    sky[:, [0, 1]] = np.nan
+    both = ", ".join(MOCKS.bands.names[:2])
+    warnings = _assemble(target=TARGET.replace(flux=sky)).warnings
+    assert any(one.startswith(f"no target row has a flux in {both}:") for one in warnings)
+
+
+def test_imaging_without_any_magnitude_is_named() -> None:
+    imaging = imaging_of(TARGET, np.arange(400))
+    blind = replace(imaging, mag=np.full(400, np.nan))
+    told = "none of 400 matched sources has a magnitude in the imaging table: only what else it says is known."
+    assert any(one.startswith(told) for one in _assemble(imaging=blind).warnings)
+
+
+def test_rows_that_copy_another_are_named() -> None:
+    """An unlabelled row that is a labelled one under another key stood among the unlabelled as a source of its own."""
+    flux = np.array(TARGET.flux)
+    flux[1] = flux[0]
+    data = _assemble(target=TARGET.replace(flux=flux))
+    assert [one for one in data.warnings if one.startswith("2 target rows (") and "those of another row bit for" in one]
+    assert len(data.target) == len(TARGET)
 
 
 def test_a_split_with_few_of_a_class_is_named() -> None:
