@@ -283,10 +283,8 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
 
     Raises
     ------
-    ConfigError
-        If the regime, the recipe or a way is not known.
-    FitError
-        If the regime has nothing to train or to calibrate on.
+    ConfigError, FitError
+        If the regime, the recipe or a way is not known; if there is nothing to train or to calibrate on.
     """
     check_options(options)
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit

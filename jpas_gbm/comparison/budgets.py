@@ -437,12 +437,12 @@ def _redrawn(found: Replicates, members: list[int], rng: np.random.Generator) ->
     return replace(found.mean(members), draws=draws)
 
 
-def read_budgets(budgets: str | Sequence[int | str]) -> list[int | str]:
+def read_budgets(budgets: str | int | Sequence[int | str]) -> list[int | str]:
     """Return label budgets in their order.
 
     Parameters
     ----------
-    budgets : str or sequence of int or "all"
+    budgets : str, int or sequence of int or "all"
         Numbers and ``all``; in one text with commas between, as ``100,1000,all``.
 
     Returns
@@ -462,3 +462,26 @@ def read_budgets(budgets: str | Sequence[int | str]) -> list[int | str]:
     if len(set(found)) < len(found):
         raise ConfigError(f"--budgets {told}: a budget comes twice.")
     return found
+
+
+def budget_sizes(budgets: Sequence[int | str], available: int) -> tuple[tuple[int, ...], list[str]]:
+    """Return the numbers of labels that budgets mean, and what is to be said of them.
+
+    Parameters
+    ----------
+    budgets : sequence of int or "all"
+        As :func:`read_budgets` returns them.
+    available : int
+        Labelled objects, train and validation together.
+
+    Returns
+    -------
+    sizes : tuple of int
+        Rising.
+    notes : list of str
+        A sentence where a budget is of more labels than there are.
+    """
+    wanted = [available if budget == ALL else int(budget) for budget in budgets]
+    more = ", ".join(f"{size:,}" for size in sorted(wanted) if size > available)
+    note = f"budgets of {more}: there are {count(available, 'label')} that train or validate, and all are taken."
+    return tuple(sorted({min(size, available) for size in wanted})), [note] if more else []

@@ -26,7 +26,7 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..text import count, duration
-from .budgets import ALL, BudgetCurve, budget_points, read_budgets
+from .budgets import ALL, BudgetCurve, budget_points, budget_sizes, read_budgets
 from .budgets import HEAD as BUDGETS_FILE
 from .comparison import HEAD as COMPARISON_FILE
 from .comparison import Comparison, compare_regimes, run_fingerprint
@@ -161,11 +161,7 @@ def compare(
     ConfigError, DatasetError, OutputError
         If a regime, option or budget is wrong, no row is left to test on, or `out` cannot be written.
     """
-    for name, number in (("--seeds", seeds), ("--draws", draws)):
-        if isinstance(number, bool) or not isinstance(number, int | np.integer) or number < 1:
-            raise ConfigError(f"{name} {number}: is no whole number of 1 or more.")
-    budgets = None if budgets is None else read_budgets(budgets)
-    chosen = check_regimes((REGIMES if budgets is None else BUDGET_REGIMES) if regimes is None else regimes)
+    chosen, budgets = _asked(regimes, budgets, seeds=seeds, draws=draws)
     options, run = (
         options_of(FitOptions, config, "compare" if budgets is None else "budgets"),
         Run.start(seed, threads, progress),
@@ -180,6 +176,17 @@ def compare(
     if out is not None:
         _save(found, dataset, Path(out), run)
     return found
+
+
+def _asked(
+    regimes: str | Sequence[str] | None, budgets: str | Sequence[int | str] | None, **numbers: int
+) -> tuple[list[str], list[int | str] | None]:
+    """Return the regimes and budgets that are asked for; refuse numbers of trainings that are none."""
+    for name, number in numbers.items():
+        if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
+            raise ConfigError(f"--{name} {number}: is no whole number of 1 or more.")
+    every = REGIMES if budgets is None else BUDGET_REGIMES
+    return check_regimes(every if regimes is None else regimes), None if budgets is None else read_budgets(budgets)
 
 
 def _save(comparison: Comparison, dataset: Dataset, out: Path, run: Run) -> None:
@@ -410,14 +417,6 @@ def _verdicts(results: Iterable[RegimeResult]) -> dict[str, ModelCard]:
     return {run: cast(ModelCard, {n: card[n] for n in wanted if n in card}) for run, card in cards.items()}
 
 
-def _sizes(budgets: Sequence[int | str], available: int) -> tuple[tuple[int, ...], list[str]]:
-    """Return the numbers of labels that budgets mean, rising, and what is to be said of them."""
-    wanted = [available if budget == ALL else int(budget) for budget in budgets]
-    more = ", ".join(f"{size:,}" for size in sorted(wanted) if size > available)
-    note = f"budgets of {more}: there are {count(available, 'label')} that train or validate, and all are taken."
-    return tuple(sorted({min(size, available) for size in wanted})), [note] if more else []
-
-
 def _budget_plans(
     trainer: Trainer,
     regimes: Sequence[str],
@@ -464,10 +463,8 @@ def label_budgets(
         Numbers of target labels, train and validation together; more than there are means all.
     regimes, options, fit
         As :func:`~jpas_gbm.comparison.compare.compare_dataset`.
-    draws : int
-        Subsets of each size.
-    cut, split, n_bootstrap
-        As there.
+    draws, cut, split, n_bootstrap
+        Subsets of each size; the others as there.
     out, run : optional
         Where finished fits are kept (``out/budgets``) and not repeated; seed of draws, trainings and resamples.
 
@@ -486,7 +483,7 @@ def label_budgets(
     keep = brighter(held.mag, cut)
     trainer = Trainer(dataset, RunStore(None if out is None else Path(out) / "budgets"), held, fit, run)
     orders = [label_order(dataset, run.seed + draw) for draw in range(draws)]
-    sizes, notes = _sizes(read_budgets(budgets), len(orders[0]))
+    sizes, notes = budget_sizes(read_budgets(budgets), len(orders[0]))
     notes += lacking_classes(dataset, orders, sizes) if any(map(uses_labels, regimes)) else ()
     results = trainer.results(_budget_plans(trainer, regimes, sizes, orders, options, split), notes)
     rows, classes = held.take(keep), dataset.scheme.classes
