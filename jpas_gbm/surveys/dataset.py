@@ -385,7 +385,8 @@ def audit(data: Dataset | str | Path, *, radius: float = RADIUS) -> LeakAudit:
     data : Dataset or path
         In memory, or a folder that `prepare` wrote.
     radius : float
-        Separation within which two positions are one source, arcsec.
+        Separation within which two positions are one source, arcsec. Target rows farther apart than `overlap_radius`,
+        within which `prepare` took rows for one source, are neighbours: counted and allowed.
 
     Returns
     -------
@@ -404,14 +405,17 @@ def audit(data: Dataset | str | Path, *, radius: float = RADIUS) -> LeakAudit:
     allowed = any(check.allowed for check in dataset.audit.checks)
     found = audit_leaks(source, dataset.source_split, target, split, allow_twins=allowed)
     near = SkyIndex(target.ra, target.dec).nearest(source.ra, source.dec, radius)[0]
-    parted = _near_in_other_split(target, split, radius)
+    # Rows of two sources that are farther apart than those that `prepare` took for one are neighbours, and told.
+    same = min(radius, dataset.provenance.get("options", {}).get("overlap_radius", radius))
+    parted, neighbours = (target.object_id[_near_in_other_split(target, split, reach)] for reach in (same, radius))
     checks = [
         leak_check("twins_in_source", "twins of target objects among the rows that train",
                    np.intersect1d(dataset.twins.object_id, source.object_id), allowed),
         leak_check("source_at_target", f"source objects within {radius:g} arcsec of a target object",
                    source.object_id[near], allowed),
-        leak_check("target_at_target", f"target objects within {radius:g} arcsec of one in another split",
-                   target.object_id[parted]),
+        leak_check("target_at_target", f"target objects within {same:g} arcsec of one in another split", parted),
+        leak_check("target_neighbours", f"target objects from {same:g} to {radius:g} arcsec from one in another split",
+                   np.setdiff1d(neighbours, parted), True),
         leak_check("equal_rows", "target objects whose fluxes are those of one in another split",
                    target.object_id[_equal_in_other_split(target, split)]),
     ]  # fmt: skip

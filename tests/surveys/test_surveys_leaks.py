@@ -54,6 +54,17 @@ def test_a_position_in_two_splits_is_a_leak(data, tmp_path):
     assert done.exit_code == 1 and "LEAKING" in done.output and "within 1 arcsec of one in another split" in done.output
 
 
+def test_neighbours_that_prepare_took_for_two_sources_are_told_and_no_leak(data):
+    """Two objects of the spectra, 0.9 arcsec apart, were clean to `prepare` and leaking to `audit`."""
+    train, test = first_of(data, 0), first_of(data, 2)
+    for apart, names in ((0.8, []), (0.4, ["target_at_target"])):
+        ra, dec = data.target.ra.copy(), data.target.dec.copy()
+        ra[test], dec[test] = ra[train], dec[train] + apart / 3600
+        prepared = replace(changed(data, ra=ra, dec=dec), provenance={"options": {"overlap_radius": 0.5}})
+        assert [check.name for check in jg.audit(prepared).leaks] == names
+        assert found(prepared)["target_neighbours"] == (0 if names else 2)
+
+
 def test_equal_rows_in_two_splits_are_a_leak(data):
     train, test, other = first_of(data, 0), first_of(data, 2), first_of(data, 0) + 2
     flux = data.target.flux.copy()
