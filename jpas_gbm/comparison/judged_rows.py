@@ -269,12 +269,14 @@ def taught_bright(
     Raises
     ------
     DatasetError
-        As :func:`fainter` and :func:`bright_labels`, before anything is trained.
+        As :func:`fainter` and :func:`bright_labels`, or if the model is of other labels; before anything is trained.
     """
     (split, cut), (options, seed) = judged, fitted_with(model)
-    rows = held_out(dataset, split)
+    rows, ids = held_out(dataset, split), _labelled_ids(dataset)
     fainter(rows.mag, limit, brighter(rows.mag, cut))
     few = bright_labels(dataset, limit, options.regime)
+    if model.known is not None and (made := model.known.among(ids)) < len(ids):
+        raise DatasetError(f"{made:,} of its {len(ids):,} labelled rows made the model: give the data of its fit.")
     again = fit(few, config=options, seed=seed, threads=run.threads, progress=run.progress)
     seen, there = (len(np.unique(_labelled_ids(one))) for one in (few, dataset))
     return again, Extrapolation(limit, seen, there, model)

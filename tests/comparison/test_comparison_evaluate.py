@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -211,6 +212,9 @@ def test_bright_labels_teach_and_faint_rows_judge(tiny, quick_options):
     lines = found.lines()
     assert "22.5 and brighter, fainter than the 21 that trained" in lines[0]
     assert any(f"trained on {told['labels']:,} of {labels:,} labels, those not fainter than 21" in one for one in lines)
+    other = replace(tiny, target=tiny.target.replace(object_id=tiny.target.object_id + 10**6))
+    with pytest.raises(DatasetError, match=r"^0 of its [\d,]+ labelled rows made the model: give the data of its fit"):
+        judge(whole, other, train_brighter=21.0, cut=22.5, threads=1)
 
 
 @pytest.mark.parametrize(
