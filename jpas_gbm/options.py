@@ -91,7 +91,7 @@ class FeatureOptions(Options):
     optional: tuple[Literal["G", "Z", "W1", "W2", "W3", "W4", "PARALLAX", "PM"], ...] | None = Field(
         None,
         description="Optional bands and measures of imaging tables: colours with r, parallax and proper motion in σ; "
-        "none: g and z where most sources of mocks and sky have them.",
+        "none: g and z where imaging is on and most sources of mocks and sky have them.",
     )
     more: tuple[str, ...] = Field((), description="Registered groups of features that have no switch of their own.")
 

@@ -360,8 +360,8 @@ def _learn_recipe(
     has_imaging = bool(np.isfinite(known.imaging_mag).any() or (known.morphology > 0).any())
     features = options.features
     if features.optional is None:
-        shared = shared_optional((dataset.source, dataset.target_rows("train", "val", "unlabelled")))
-        features = override(features, optional=shared)
+        sides = dataset.source, dataset.target_rows("train", "val", "unlabelled")
+        features = override(features, optional=shared_optional(sides) if features.imaging else ())
     recipe = FeatureRecipe.build(
         dataset.target.bands,
         features,

@@ -375,7 +375,7 @@ def take_columns(rows: TrainingRows, options: FeatureOptions) -> TrainingRows | 
     """
     wide = rows.recipe
     if options.optional is None:  # those that mocks and sky share, as the rows have them
-        options = override(options, optional=wide.options.optional)
+        options = override(options, optional=wide.options.optional if options.imaging else ())
     recipe = FeatureRecipe.build(wide.bands, options, wide.has_errors, wide.has_imaging)
     if options.templates and wide.templates is not None:
         recipe = replace(recipe, templates=wide.templates)

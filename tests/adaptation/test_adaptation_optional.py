@@ -104,3 +104,12 @@ def test_a_saved_model_keeps_g_and_z(tiny, quick_options, tmp_path):
     data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target))
     jg.fit(data, regime="target-only", seed=0, config=quick_options, threads=1).save(tmp_path / "m")
     assert jg.load(tmp_path / "m").recipe.options.optional == ("G", "Z")
+
+
+@pytest.mark.parametrize("optional", [None, ("G",)])
+def test_without_imaging_its_g_and_z_are_none_either_unless_named(tiny, quick_options, optional):
+    data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target)).for_training()
+    features = {**quick_options.features.model_dump(), "imaging": False, "optional": optional}
+    recipe = make_rows(data, get_regime("ssda"), override(quick_options, features=features), Run(1)).recipe
+    assert recipe.options.optional == (optional or ())
+    assert [name for name in recipe.names if name.endswith("_r")] == ["optional_G_r"] * bool(optional)

@@ -198,6 +198,20 @@ def test_trap_columns_taken_are_the_bits_of_features_made(tiny, features):
     assert take_columns(rows, BASE.features) is None or features == {}
 
 
+@pytest.mark.parametrize("imaging", [True, False])
+def test_columns_taken_without_imaging_hold_no_g_and_z_either(tiny, imaging):
+    def lit(one):
+        return one.replace(extra={**one.extra, "imaging_G": one.imaging_mag + 1, "imaging_Z": one.imaging_mag - 1})
+
+    data = replace(tiny, source=lit(tiny.source), target=lit(tiny.target))
+    space = Space.build(BASE, small_study(space={"features.imaging": {"choices": [True, False]}}).space)
+    wanted = override(BASE, features=BASE.features.model_dump() | {"imaging": imaging}, sky={"pseudo_twins": False})
+    rows, _ = RowsCache(data.for_training(), space).rows(wanted, 1.0, Run(3))
+    plain = prepare_rows(data, wanted, Run(3)).folds.first.rows
+    assert rows.recipe.hash == plain.recipe.hash and rows.recipe.options.optional == (("G", "Z") if imaging else ())
+    np.testing.assert_array_equal(rows.source_train.X, plain.source_train.X)
+
+
 @pytest.mark.parametrize("spacings", [(), (2,)])
 def test_colours_beside_templates_are_columns_taken_too(tiny, spacings):
     base = override(BASE, features={"lean_colours": (8,)}, sky={"pseudo_twins": False})
