@@ -342,10 +342,9 @@ def _problem(base: FitOptions, name: str, entry: Entry) -> str | None:
         if any(value is not None for value in (entry.low, entry.high, entry.step)) or entry.log:
             return f"space: {name} has choices and a range. Give one of the two."
         for choice in entry.choices:
-            if not isinstance(choice, bool | int | float | str | list | tuple):
-                return (
-                    f"space: {name} cannot be {choice!r}: a choice is a number, a word, true, false or a list of them."
-                )
+            if not isinstance(choice, bool | int | float | str | list | tuple | None):
+                said = "a choice is a number, a word, true, false or a list of them, or null for none."
+                return f"space: {name} cannot be {choice!r}: {said}"
         if len({encode(choice) for choice in entry.choices}) < len(entry.choices):
             return f"space: {name} has the same choice twice."
         return _refused(base, name, entry.choices)

@@ -5,7 +5,7 @@ import pytest
 from jpas_gbm.config import load_options, options_of, override, parse_options
 from jpas_gbm.errors import ConfigError
 from jpas_gbm.options import Entry, FitOptions, TuneOptions
-from jpas_gbm.tuning.space import Space, option_names, with_values
+from jpas_gbm.tuning.space import Space, encode, option_names, with_values
 
 BASE = FitOptions()
 
@@ -45,6 +45,18 @@ def test_each_mistake_is_named(name, entry, said):
         Space.build(BASE, {name: Entry(**entry)})
     assert said in str(caught.value)
     assert name in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "choices"), [("features.optional", [None, [], ["W1"]]), ("continuation.class_weight_power", [None, 0.5])]
+)
+def test_none_is_a_choice_of_an_option_that_may_be_none(name, choices):
+    space = Space.build(BASE, {name: Entry(choices=choices)})
+    section, option = name.split(".")
+    found = [getattr(getattr(space.options({name: encode(one)}), section), option) for one in choices]
+    assert found == [tuple(one) if isinstance(one, list) else one for one in choices]
+    with pytest.raises(ConfigError, match=r"boosting.leaves cannot be None"):
+        Space.build(BASE, {"boosting.leaves": Entry(choices=[None, 4])})
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), "three", True, [3]])
