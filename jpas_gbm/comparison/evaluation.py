@@ -362,7 +362,7 @@ def evaluate_model(
     }
     regime, p = str(fitted.card.get("regime", "unknown")), fitted.probabilities(shown, threads=threads)
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
-    bare = [one for one in without_optional(shown) if fitted.recipe.options.optional]
+    bare = without_optional(shown, fitted.recipe.options.optional or ())
     shows = [*([] if bright is None else [(bright.model, shown)]), *((fitted, one) for one in bare)]
     results = [result, *(replace(result, p=m.probabilities(one, threads=threads)) for m, one in shows)]
     truth, z = (rows.label, rows.mag, rows.object_id), shown_redshifts(rows, dataset)

@@ -403,19 +403,23 @@ def shared_optional(sides: Iterable[Catalogue]) -> tuple[str, ...]:
     return tuple(name for name in GROUPS["optical"] if name in shared)
 
 
-def without_optional(catalogue: Catalogue) -> list[Catalogue]:
-    """Return a catalogue whose optional bands are forgotten; nothing where it has none.
+def without_optional(catalogue: Catalogue, used: Sequence[str]) -> list[Catalogue]:
+    """Return a catalogue whose optional bands are forgotten; nothing where no row has any of those used.
 
     Parameters
     ----------
     catalogue : Catalogue
+    used : sequence of str
+        Of ``features.optional``.
 
     Returns
     -------
     list of Catalogue
         One, or none.
     """
-    return [forget_groups(catalogue, 1.0, np.random.default_rng(0))] if optional_columns(catalogue) else []
+    there = (values for name, values in optional_columns(catalogue).items() if name.startswith(tuple(used)))
+    known = any(bool(np.isfinite(values).any()) for values in there)
+    return [forget_groups(catalogue, 1.0, np.random.default_rng(0))] if known else []
 
 
 _SAME_PIVOT = 0.03

@@ -75,6 +75,20 @@ def test_a_fit_without_them_is_the_same_with_and_without_the_columns(told, tiny,
     assert "without_optional" not in evaluate_model(one, told, n_bootstrap=0).about
 
 
+def test_what_no_row_has_is_not_judged_as_left_out(tiny, quick_options):
+    data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target))
+    model = jg.fit(data, regime="target-only", seed=0, config=quick_options, threads=1)
+    w1 = {"imaging_W1": data.target.imaging_mag, "imaging_G": np.full(len(data.target), np.nan, np.float32)}
+    for given, bare, said in (
+        (data, False, True),
+        (data, True, False),
+        (tiny, False, False),
+        (replace(data, target=tiny.target.replace(extra={**tiny.target.extra, **w1})), False, False),
+    ):
+        found = evaluate_model(model, given, n_bootstrap=0, without_imaging=bare)
+        assert ("without_optional" in found.about) is said
+
+
 def with_g_and_z(catalogue, share=1.0):
     """Give g and z to a share of the sources with imaging."""
     known = np.isfinite(catalogue.imaging_mag) & (np.arange(len(catalogue)) % 10 < 10 * share)
