@@ -9,7 +9,7 @@ import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -24,6 +24,7 @@ from ..output.writers import Column, Head, prediction_cards
 from ..predictions import WHOLE, KeptColumns, Predictions, id_checksum, is_bare, mixed_ids
 from ..store import Made, Provenance
 from ..surveys.catalogue import Catalogue
+from ..surveys.imaging import optional_columns
 from ..surveys.quality import QualityBit, QualityReport
 from ..surveys.reader import index_imaging
 from ..surveys.schema import Survey
@@ -48,8 +49,8 @@ class Tally:
         Rows, checksum of their ids, those without imaging data, and those with an imaging source.
     seen : bool
         Whether any has a usable flux.
-    classes, quality, reading : dict of str to int, QualityReport
-        Rows of each class and quality bit; what the reader counted.
+    classes, quality, optional, reading : dict of str to int, QualityReport
+        Rows of each class, quality bit and with each optional band; what the reader counted.
     seconds : float
         Time that it took.
     sky : SkySums or None
@@ -63,6 +64,7 @@ class Tally:
     seen: bool = False
     classes: dict[str, int] = field(default_factory=dict)
     quality: dict[str, int] = field(default_factory=dict)
+    optional: dict[str, int] = field(default_factory=dict)
     reading: QualityReport = field(default_factory=QualityReport)
     seconds: float = 0.0
     sky: SkySums | None = None
@@ -85,24 +87,22 @@ class Tally:
         """
         quality = {str(bit.name): int(np.count_nonzero(part.quality & bit)) for bit in QualityBit}
         bare = int(np.count_nonzero(is_bare(part.catalogue)))
-        return cls(len(part), id_checksum(rows), bare, classes=part.counts(), quality=quality, sky=part.sums)
+        lit = {name: n for name, v in optional_columns(part.catalogue).items() if (n := int(np.isfinite(v).sum()))}
+        return cls(len(part), id_checksum(rows), bare, 0, False, part.counts(), quality, lit, sky=part.sums)
 
     def __add__(self, other: Tally) -> Tally:
-        classes, quality = (
-            {name: ours.get(name, 0) + theirs.get(name, 0) for name in {**ours, **theirs}}
-            for ours, theirs in ((self.classes, other.classes), (self.quality, other.quality))
-        )
+        pairs = {name: (getattr(self, name), getattr(other, name)) for name in ("classes", "quality", "optional")}
+        summed: Any = {k: {one: a.get(one, 0) + b.get(one, 0) for one in {**a, **b}} for k, (a, b) in pairs.items()}
         return Tally(
             self.rows + other.rows,
             (self.ids + other.ids) % (1 << 64),
             self.bare + other.bare,
             self.matched + other.matched,
             self.seen or other.seen,
-            classes,
-            quality,
-            self.reading + other.reading,
-            self.seconds + other.seconds,
-            joined(self.sky, other.sky),
+            **summed,
+            reading=self.reading + other.reading,
+            seconds=self.seconds + other.seconds,
+            sky=joined(self.sky, other.sky),
         )
 
 

@@ -491,10 +491,10 @@ class _Stream:
         )
 
     def _forgotten(self, tally: Tally) -> list[str]:
-        """Return what to say of rows without the imaging that the model was trained with."""
-        if self.tables or not tally.bare or not self.model.recipe.has_imaging:
-            return []
-        return [
-            f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')} neither magnitude nor morphology of an "
-            "imaging survey, with which the model was trained: judged without. Give its table with --legacy."
-        ]
+        """Return what to say of rows without the imaging, or without bands of it, that the model was trained with."""
+        made, end = self.model.recipe, "with which the model was trained: judged without. Give its table with --legacy."
+        if made.has_imaging and tally.bare and not self.tables:
+            rows = f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')}"
+            return [f"{rows} neither magnitude nor morphology of an imaging survey, {end}"]
+        dark = [one for one in made.options.optional or () if not any(n.startswith(one) for n in tally.optional)]
+        return [f"none of the rows has {' or '.join(dark)} of an imaging survey, {end}"] if dark and tally.rows else []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,6 +16,11 @@ from jpas_gbm.errors import FeatureMismatch
 from jpas_gbm.model import Model
 from jpas_gbm.surveys.bands import BandSystem, band_system
 from jpas_gbm.surveys.catalogue import Catalogue
+
+
+def recipe_of(has_imaging: bool, optional: Sequence[str] = ()) -> SimpleNamespace:
+    """Say what features are made of."""
+    return SimpleNamespace(has_imaging=has_imaging, options=SimpleNamespace(optional=tuple(optional)))
 
 
 @dataclass
@@ -40,7 +45,7 @@ class FakeFitted:
     shift: None = None
     redshift: None = None
     reference: None = None
-    recipe: SimpleNamespace = field(default_factory=lambda: SimpleNamespace(has_imaging=False))
+    recipe: Any = field(default_factory=lambda: recipe_of(has_imaging=False))
     few_bands: Any = None
     brightness: Any = None
     predict, widen, _counted = Model.predict, Model.widen, Model._counted
@@ -108,7 +113,7 @@ def write_catalogue(
     return path
 
 
-def write_tractor(path: Path, catalogue: Path, share: float = 0.7) -> Path:
+def write_tractor(path: Path, catalogue: Path, share: float = 0.7, more: Sequence[str] = ()) -> Path:
     """Write a Tractor table of a share of a catalogue's sources, displaced by some tenths of arcsec."""
     with fits.open(catalogue) as file:
         ra, dec = file[1].data["ALPHA_J2000"].copy(), file[1].data["DELTA_J2000"].copy()
@@ -120,6 +125,7 @@ def write_tractor(path: Path, catalogue: Path, share: float = 0.7) -> Path:
         fits.Column("DEC", "D", array=dec[keep] + rng.normal(0, 3e-5, n)),
         fits.Column("TYPE", "4A", array=rng.choice(["PSF", "REX", "DEV"], n)),
         fits.Column("FLUX_R", "E", array=rng.uniform(1, 50, n).astype("f4")),
+        *(fits.Column(name, "E", array=np.ones(n)) for name in more),
         fits.Column("BRICKID", "J", array=np.arange(n)),
         fits.Column("OBJID", "J", array=np.arange(n)),
     ]

@@ -73,7 +73,8 @@ def test_no_chunk_changes_the_quality_of_the_rows_that_set_the_limits(make_fitte
 
 def test_imaging_that_was_forgotten_is_told(make_fitted, make_catalogue, make_tractor, tmp_path):
     path = make_catalogue(30)
-    model = make_fitted(recipe=SimpleNamespace(has_imaging=True))
+    model = make_fitted()
+    model.recipe.has_imaging = True
     told = predict(model, path, tmp_path / "bare.csv")
     # What the readers noted is told once, and one row is no rows.
     again = replace(told, rows=1, notes=("checksums are stale",), warnings=("checksums are stale", "no imaging"))
@@ -81,6 +82,19 @@ def test_imaging_that_was_forgotten_is_told(make_fitted, make_catalogue, make_tr
     assert "Warning: 30 of 30 rows have neither magnitude nor morphology" in "\n".join(told.lines())
     given = predict(model, path, tmp_path / "given.csv", legacy=[make_tractor(path)])
     assert not any("--legacy" in warning for warning in given.warnings)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [(("FLUX_G", "FLUX_Z"), ""), (("FLUX_Z",), "has G of an"), ((), "has G or Z of an"), (None, "30 of 30 rows have")],
+)
+def test_bands_of_imaging_that_no_row_has_are_told(make_fitted, make_catalogue, make_tractor, tmp_path, given, said):
+    path, model = make_catalogue(30), make_fitted()
+    model.recipe.has_imaging, model.recipe.options.optional = True, ("G", "Z")
+    tables = None if given is None else [make_tractor(path, more=given)]
+    told = predict(model, path, tmp_path / "a.parquet", legacy=tables, chunk_rows=7)
+    found = [line for line in told.warnings if "with which the model was trained" in line]
+    assert [said in line for line in found] == [True] * bool(said)
 
 
 def test_imaging_comes_by_position(fitted, make_catalogue, make_tractor, tmp_path):
