@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,7 @@ class FakeFitted:
     rule: str = "thresholds"
     seen: list[Catalogue] = field(default_factory=list)
     known: Any = None
+    recipe: Any = field(default_factory=lambda: SimpleNamespace(options=SimpleNamespace(optional=())))
 
     def probabilities(self, catalogue: Catalogue, threads: int = 1) -> np.ndarray:
         self.seen.append(catalogue)

@@ -447,7 +447,7 @@ def test_ids_above_two_to_the_63_are_refused_with_what_to_write(tmp_path):
     }
     path, survey = write_fits(tmp_path / "s.fits", columns, name="SPECOBJ"), tmp_path / "sdss.yaml"
     survey.write_text(LABELS)
-    with pytest.raises(CatalogueError, match=r"'SPECOBJID' exceeds 2\^63 - 1 .*Write 'object_id: position'"):
+    with pytest.raises(CatalogueError, match=r"'SPECOBJID' exceeds 2\^63 - 1, .* write 'object_id: position'"):
         read_labels(path, str(survey))
     (tmp_path / "place.yaml").write_text(LABELS.replace("SPECOBJID", "position"))
     labels, quality = read_labels(path, str(tmp_path / "place.yaml"))
