@@ -34,7 +34,7 @@ from .cluster import claim_cluster, footers, gathered
 from .intervals import Intervals, prior_of
 from .passing import Job, Passage, Passed, Tally, refuse_repeated_keys
 from .spool import Plan, Shard, Spool, shards_of
-from .tiles import with_tiles
+from .tiles import MAKE, with_tiles
 
 if TYPE_CHECKING:
     from dask.distributed import Client
@@ -114,7 +114,7 @@ class PredictionSummary:
         if self.shard:
             lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
-            how = "'jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP', then predict with --tiles ZP"
+            how = f"'{MAKE}', then predict with --tiles ZP"
             lies = f"{count(unknown, 'row lies', 'rows lie')} in tiles without a zero point of their own"
             lines.append(f"{lies}, in {self.tiles} neither" if self.tiles else f"{lies}: measure it with {how}")
         if self.drift is not None:

@@ -28,7 +28,8 @@ _SOURCES = 200
 
 _KIND = "zero points of tiles"
 
-_MAKE = "jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP"
+MAKE = "jpas-gbm calibrate-tiles CATALOGUE --model MODEL --out ZP"
+"""How such a file comes to be."""
 
 _LARGEST = 10.0
 """Zero points further from what tiles have in common are never measured: such sources match no template."""
@@ -219,17 +220,17 @@ def with_tiles(model: Model, path: str | Path | None) -> Model:
     if path is None:
         return model
     if not Path(path).exists():
-        raise BundleError(f"{path}: there is no such file of zero points. Make it: {_MAKE}.")
+        raise BundleError(f"{path}: there is no such file of zero points. Make it: {MAKE}.")
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != _KIND or value.get("format") != 1:
         raise BundleError(f"{path}: holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes such a file.")
     if value.get("recipe_hash") != model.recipe.hash or model.shift is None:
-        raise FeatureMismatch(f"{path}: was measured with another model. Make it again: {_MAKE}.")
+        raise FeatureMismatch(f"{path}: was measured with another model. Make it again: {MAKE}.")
     try:
         tiles, relative = _stated(value, model)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         wrong = error if type(error) is ValueError else repr(error)
-        raise BundleError(f"{path}: is damaged ({wrong}). Make it again: {_MAKE}.") from error
+        raise BundleError(f"{path}: is damaged ({wrong}). Make it again: {MAKE}.") from error
     return replace(model, shift=model.shift.with_tiles(tiles, relative))
 
 
