@@ -42,6 +42,7 @@ from jpas_gbm.run import Run
 from jpas_gbm.simulation.simulate import open_dataset, simulate
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
+from jpas_gbm.surveys.imaging import shared_optional
 
 CUT = 22.5
 BRIGHT, FAINT = f"r <= {CUT:g}", f"{CUT:g} < r <= {CUT + 1:g}"
@@ -85,8 +86,12 @@ def set_aside(data: Dataset, judge: str, labels: int | None) -> Sides:
 
 
 def plain_features(data: Dataset) -> Callable[[Catalogue], np.ndarray]:
-    """Return what a peer sees: asinh magnitudes (fluxes over their level), colours, S/N, and what imaging tells."""
-    options = FeatureOptions(templates=False, lean=False, ratios=False, lines=False)
+    """Return what a peer sees: asinh magnitudes (fluxes over their level), colours, S/N, and what imaging tells.
+
+    Optional bands are those that a fit takes by default.
+    """
+    sides = data.source, data.target_rows("train", "val", "unlabelled")
+    options = FeatureOptions(templates=False, lean=False, ratios=False, lines=False, optional=shared_optional(sides))
     recipe = FeatureRecipe.build(data.target.bands, options, has_errors=data.target.has_errors, has_imaging=True)
     return lambda rows: np.asarray(recipe.compute(recipe.conform(rows)).X)
 
