@@ -95,6 +95,11 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
         elif problem["type"] == "value_error" and isinstance(problem["input"], dict | BaseModel):
             of = f" under '{'.'.join(map(str, problem['loc']))}'" if problem["loc"] else ""
             lines.append(f"{where}{of}: {problem['ctx']['error']}.")
+        elif problem["type"] in ("list_type", "tuple_type"):
+            lines.append(f"{where}: option '{last}'{place} takes a list, such as [a, b] (got {problem['input']!r}).")
+        elif problem["type"] in ("model_type", "dict_type"):
+            got = f"(got {problem['input']!r})"
+            lines.append(f"{where}: option '{last}'{place} takes options of its own, as 'name: value' lines {got}.")
         else:
             said = problem["msg"].removeprefix("Value error, ")
             lines.append(f"{where}: option '{last}'{place}: {said} (got {problem['input']!r}).")

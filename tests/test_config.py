@@ -24,6 +24,19 @@ def test_a_wrong_value_is_shown():
         parse_options(BoostingOptions, {"feature_fraction": 2}, "x.yaml")
 
 
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [
+        ({"features": {"optional": "G"}}, "option 'optional' under 'features' takes a list, such as [a, b] (got 'G')"),
+        ({"domain": {"gammas": 0.5}}, "option 'gammas' under 'domain' takes a list"),
+        ({"boosting": [1]}, "option 'boosting' takes options of its own, as 'name: value' lines (got [1])"),
+    ],
+)
+def test_a_value_of_another_kind_is_told_in_plain_words(value, said):
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        parse_options(FitOptions, value, "x.yaml")
+
+
 def test_something_else_than_options_is_refused():
     with pytest.raises(ConfigError, match="found list"):
         parse_options(FitOptions, [1], "x.yaml")

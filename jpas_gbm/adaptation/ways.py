@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from typing import ClassVar, Self, TypeVar
 
+from ..boosting.backend import get_backend
 from ..boosting.booster import Member, StagedBooster
 from ..config import Options, parse_options
 from ..errors import ConfigError, did_you_mean
@@ -177,7 +178,7 @@ def recipes() -> list[str]:
 
 
 def check_ways(options: FitOptions) -> None:
-    """Refuse a recipe or a way that nobody registered.
+    """Refuse a recipe or a way that nobody registered, and a library that is not installed.
 
     Parameters
     ----------
@@ -187,8 +188,10 @@ def check_ways(options: FitOptions) -> None:
     Raises
     ------
     ConfigError
-        With the nearest known name; or if an option of a way is unknown or wrong.
+        With the nearest known name; or if an option of a way is unknown or wrong, or a library of trees is missing.
     """
+    for name in {options.boosting.backend, *options.backends}:
+        get_backend(name)
     for what, names, known in (("recipe", [options.recipe], recipes()), ("ways", options.ways, list(_WAYS))):
         for name in names:
             if name not in known:

@@ -1,6 +1,7 @@
 """Every regime fits, keeps to what it may touch, and gives the same model for the same seed."""
 
 import json
+import sys
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +17,7 @@ from jpas_gbm.boosting.training import BinnedMatrix
 from jpas_gbm.config import load_options, override
 from jpas_gbm.errors import BundleError, ConfigError, FeatureMismatch, FitError
 from jpas_gbm.model import Model
-from jpas_gbm.options import FitOptions
+from jpas_gbm.options import BACKENDS, FitOptions
 from jpas_gbm.predictions import is_bare
 from jpas_gbm.run import Run
 from jpas_gbm.store import dump_json
@@ -192,6 +193,15 @@ def test_options_of_a_fit_by_regime_name_and_value():
     ):
         with pytest.raises(ConfigError, match=said):
             fit_options(**wrong)
+
+
+@pytest.mark.parametrize("options", [{"boosting": {"backend": "catboost"}}, {"backends": ["lightgbm", "catboost"]}])
+def test_a_library_that_is_not_installed_is_named_before_anything_is_read(monkeypatch, options):
+    monkeypatch.setitem(sys.modules, "catboost", None)
+    monkeypatch.delitem(sys.modules, "jpas_gbm.boosting.backends.catboost", raising=False)
+    monkeypatch.setattr(BACKENDS, "_things", {k: v for k, v in BACKENDS._things.items() if k != "catboost"})
+    with pytest.raises(ConfigError, match="which is not installed"):
+        fit_options(options)
 
 
 def test_a_recipe_is_fitted_again_with_another_seed(tiny, ssda):
