@@ -25,7 +25,7 @@ from ..run import Progress, claim_file, claim_folder, thread_count
 from ..store import Provenance, provenance
 from ..surveys.columns import ROW
 from ..surveys.formats.parquet import attributes
-from ..surveys.imaging import RADIUS
+from ..surveys.imaging import MADE_OF, RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
@@ -496,5 +496,5 @@ class _Stream:
         if made.has_imaging and tally.bare and not self.tables:
             rows = f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')}"
             return [f"{rows} neither magnitude nor morphology of an imaging survey, {end}"]
-        dark = [one for one in made.options.optional or () if not any(n.startswith(one) for n in tally.optional)]
+        dark = [one for one in made.options.optional or () if not {*MADE_OF[one]} & {*tally.optional}]
         return [f"none of the rows has {' or '.join(dark)} of an imaging survey, {end}"] if dark and tally.rows else []

@@ -258,6 +258,10 @@ GROUPS: dict[str, tuple[str, ...]] = {
 }
 """Names of optional bands and measures that come, and are forgotten in training, together."""
 
+MADE_OF: dict[str, tuple[str, ...]] = {name: (name,) for group in GROUPS.values() for name in group}
+MADE_OF["PM"] = ("PMRA", "PMDEC")
+"""Columns of an imaging table that a name of ``features.optional`` stands for."""
+
 
 def optional_values(columns: Mapping[str, np.ndarray], layout: Layout, table: RawTable) -> dict[str, np.ndarray]:
     """Return the optional bands and measures of an imaging table.
@@ -417,14 +421,12 @@ def without_optional(catalogue: Catalogue, used: Sequence[str]) -> list[Catalogu
     list of Catalogue
         One, or none.
     """
-    there = (values for name, values in optional_columns(catalogue).items() if name.startswith(tuple(used)))
-    known = any(bool(np.isfinite(values).any()) for values in there)
+    there, asked = optional_columns(catalogue), {column for name in used for column in MADE_OF[name]}
+    known = any(bool(np.isfinite(values).any()) for name, values in there.items() if name in asked)
     return [forget_groups(catalogue, 1.0, np.random.default_rng(0))] if known else []
 
 
 _SAME_PIVOT = 0.03
-
-
 _MOST_NAMED = 8
 
 
