@@ -41,7 +41,7 @@ def left_out(data: Dataset, gone: np.ndarray) -> Dataset:
     target, split = masked.target.take(stays), np.array(masked.target_split)[stays]
     labelled = target.object_id[(split >= 0) & (target.label >= 0)]
     twins = masked.twins.take(np.isin(masked.twins.object_id, labelled))
-    return replace(masked, target=target, target_split=split, twins=twins, masked=False)
+    return replace(masked, target=target, target_split=split, twins=twins)
 
 
 def of_draw(
