@@ -398,7 +398,8 @@ def step_aucs(stages: Stages, dataset: Dataset, seed: int) -> dict[str, float]:
     theirs = sky.take(np.sort(rng.permutation(len(sky))[:_STEP_ROWS]))
     if min(len(few), len(theirs)) < _FEWEST:
         return {}
-    mocks, plain = dataset.source.take(few, flux_mean=None), override(stages.options.sky, forget_imaging=0.0)
+    mocks = dataset.source.take(few, flux_mean=None)
+    plain = override(stages.options.sky, forget_imaging=0.0, forget_optional=0.0)  # as the sky's rows here
 
     def auc(ours: Catalogue, theirs: Catalogue) -> float:
         seen, other = (

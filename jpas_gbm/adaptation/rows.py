@@ -265,9 +265,8 @@ def make_rows(
 
 def _forgetful(train: Catalogue, options: FitOptions, rng: np.random.Generator) -> Catalogue:
     """Return rows of which some lose imaging features, and each group of optional bands."""
-    if options.sky.forget_imaging <= 0:
-        return train
-    train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
+    if options.sky.forget_imaging > 0:
+        train = train.without_imaging(rng.random(len(train)) < options.sky.forget_imaging)
     return forget_groups(train, options.sky.forget_optional, rng)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -16,6 +16,7 @@ from ..errors import FitError
 from ..options import DomainOptions, FitOptions, Growth
 from ..run import Run
 from ..surveys.dataset import Dataset
+from ..surveys.imaging import GROUPS, MADE_OF
 from .rows import Rows, TrainingRows, get_regime
 from .weights import DomainWeights, blind_features, fit_domain
 
@@ -26,6 +27,11 @@ SCARCE = 1_000
 
 _SAMPLE = 5_000
 """Rows of each domain that say which features tell domains apart."""
+
+
+def _made_of(feature: str, members: Sequence[str]) -> bool:
+    """Return whether a feature of optional bands, such as optional_G_r, is made of one of some columns."""
+    return any(not {*members}.isdisjoint(MADE_OF.get(part, ())) for part in feature.split("_")[1:])
 
 
 @dataclass(frozen=True, eq=False)
@@ -200,7 +206,8 @@ class Stages:
     def skies(self) -> list[Rows]:
         """The parts of the target that the domain classifier sees, in the order of its odds.
 
-        Rows that do not train forget imaging as often as those that do: else that alone would tell mocks from sky.
+        Rows that do not train forget imaging, with its optional bands, as often as those that do: else that alone
+        would tell mocks from sky.
         """
         rng = np.random.default_rng(np.random.SeedSequence([self.run.tree_seed, 59]))
         others = (self.rows.unlabelled, self.rows.target_val)
@@ -218,12 +225,17 @@ class Stages:
         return replace(part, X=X)
 
     def _forgetful(self, part: Rows, rng: np.random.Generator) -> Rows:
-        share = self.options.sky.forget_imaging
-        imaging = np.array(list(self.rows.recipe.groups.values())) == "imaging"
-        if not imaging.any() or share == 0:
+        """Return rows that lose features of imaging, and of each group of optional bands, as rows that train do."""
+        sky, groups = self.options.sky, self.rows.recipe.groups
+        imaging = np.isin(list(groups.values()), ("imaging", "optional"))
+        if not imaging.any():
             return part
         X = part.X.copy()
-        X[np.ix_(rng.random(len(X)) < share, imaging)] = np.nan
+        X[np.ix_(rng.random(len(X)) < sky.forget_imaging, imaging)] = np.nan
+        for members in GROUPS.values():
+            own = np.array([group == "optional" and _made_of(name, members) for name, group in groups.items()])
+            if own.any():
+                X[np.ix_(rng.random(len(X)) < sky.forget_optional, own)] = np.nan
         return replace(part, X=X)
 
     @property

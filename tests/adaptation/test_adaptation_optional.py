@@ -6,7 +6,10 @@ import numpy as np
 import pytest
 
 import jpas_gbm as jg
+from jpas_gbm.adaptation import domain_report
+from jpas_gbm.adaptation.domain_report import group_facts
 from jpas_gbm.adaptation.rows import get_regime, make_rows
+from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.comparison.evaluation import evaluate_model
 from jpas_gbm.config import override
 from jpas_gbm.run import Run
@@ -127,3 +130,33 @@ def test_without_imaging_its_g_and_z_are_none_either_unless_named(tiny, quick_op
     recipe = make_rows(data, get_regime("ssda"), override(quick_options, features=features), Run(1)).recipe
     assert recipe.options.optional == (optional or ())
     assert [name for name in recipe.names if name.endswith("_r")] == ["optional_G_r"] * bool(optional)
+
+
+@pytest.mark.parametrize(("forget_imaging", "forget_optional"), [(0.5, 0.3), (0.0, 0.3), (0.5, 0.0)])
+def test_g_and_z_that_the_fit_itself_forgets_tell_nothing(tiny, quick_options, forget_imaging, forget_optional):
+    """Sky rows had kept g and z where they forgot r, as no mock does: a third of a sky was said to be like no mock."""
+    data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target)).for_training()
+    sky = quick_options.sky.model_dump() | {"forget_imaging": forget_imaging, "forget_optional": forget_optional}
+    options = override(quick_options, sky=sky)
+    stages = Stages(make_rows(data, get_regime("ssda"), options, Run(1)), options, Run(0))
+    groups = np.array(list(stages.rows.recipe.groups.values()))
+    for part in (stages.rows.source_train, *stages.skies):
+        imaging, more = (np.isfinite(part.X[:, groups == name]).any(axis=1) for name in ("imaging", "optional"))
+        assert not (more & ~imaging).any()
+        assert more[imaging].mean() == pytest.approx(1 - forget_optional, abs=0.08)
+    assert group_facts(stages, seed=0)["optional"]["auc"] < 0.56
+
+
+def test_steps_of_the_domains_compare_rows_that_forget_nothing(tiny, quick_options, monkeypatch):
+    data = replace(tiny, source=with_g_and_z(tiny.source), target=with_g_and_z(tiny.target)).for_training()
+    stages = Stages(make_rows(data, get_regime("ssda"), quick_options, Run(1)), quick_options, Run(0))
+    optional = np.array(list(stages.rows.recipe.groups.values())) == "optional"
+    known = []
+
+    def noted(stages, mocks, sky, seed):
+        known.extend(np.isfinite(part.X[:, optional]).mean() for part in (mocks, sky))
+        return 0.5
+
+    monkeypatch.setattr(domain_report, "_quick_auc", noted)
+    assert len(domain_report.step_aucs(stages, data, seed=0)) == 3
+    assert len(known) == 6 and min(known) > 0.9
