@@ -374,7 +374,7 @@ def targets(
     prior: Annotated[str | None, Option(help="Class mix of the field, A,B,C,D or a YAML file; none: EM.")] = None,
     prior_edges: Annotated[str, Option(help="Magnitude edges of the class mix.")] = "",
     correct: Annotated[
-        bool, Option(" /--as-labelled", help="The field has the labelled sample's class mix: correct nothing.")
+        bool, Option(" /--as-labelled", show_default=False, help="The field has the labels' mix: correct nothing.")
     ] = True,
     shift: Annotated[str, Option(help="How labels stand for the field: both, label or covariate.")] = "both",
     coverage: Annotated[float, Option(help="Of the conformal sets, for each class.")] = 0.9,

@@ -260,15 +260,15 @@ def _promise(options: ListOptions, both: bool) -> str:
     if options.kind == "completeness":
         return (
             f"Completeness of {options.value:g} or more with {100 * options.confidence:g} % confidence, by bootstrap "
-            f"over labels, field and chance. Assumes that {assumed} and that probabilities are calibrated."
+            f"over labels, field and chance. Assumes that probabilities are calibrated, and that {assumed}."
         )
     if options.kind != "fdr":
         return "No promise of purity: the yield is expected from the probabilities."
-    within = "that the shares of the other classes are within their 95 % intervals"
+    within = "the shares of the other classes are within their 95 % intervals"
     if options.shift == "none":
         assumed = "labelled rows and field are one population"
     elif options.shift != "covariate":
-        assumed = f"{assumed}, and {within}"
+        assumed = f"{within}, and that {assumed}"
     return (
         f"Expected share of false members at most {options.value:g} for any classifier and finite samples, by weighted "
         f"conformal selection (Jin and Candès 2023), a list of none counting as 0. Assumes that {assumed}. "

@@ -15,6 +15,8 @@ from jpas_gbm.errors import BundleError, ConfigError, ListError
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.lists.candidate_list import targets
 from jpas_gbm.lists.conformal import noise_probabilities
+from jpas_gbm.lists.rule import ListOptions
+from jpas_gbm.lists.selection import _promise
 from jpas_gbm.lists.target_list import TargetList
 from jpas_gbm.model import Model
 from jpas_gbm.options import SimulateOptions
@@ -242,3 +244,15 @@ def test_noise_draws_spread_more_where_errors_are_larger(place, tiny):
         noise_probabilities(model, rows, 1)
     with pytest.raises(ListError, match="gives no photometric errors"):
         noise_probabilities(model, rows.replace(flux_err=np.full_like(rows.flux_err, np.nan)), 3)
+
+
+def test_help_says_no_default_of_a_flag_that_is_off():
+    words = " ".join(CliRunner().invoke(app, ["targets", "-h"], env={"COLUMNS": "300"}).output.split())
+    assert "correct nothing." in words and "correct nothing. [default" not in words
+
+
+@pytest.mark.parametrize(("kind", "value"), [("completeness", 0.8), ("fdr", 0.2)])
+def test_what_a_promise_assumes_is_a_sentence(kind, value):
+    said = _promise(ListOptions(**{kind: value}), both=True)
+    assert said.count("Assumes that") == 1 and "it is made to hold by both." in said
+    assert "by both and that" not in said and "by both, and that" not in said
