@@ -32,7 +32,9 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing but erro
 Log = Annotated[str | None, typer.Option("--log", metavar="FILE", help="Add the log to this file, with times.")]
 Data = Annotated[str | None, typer.Option("--data", help="A data set made by 'prepare'; none: the built-in survey.")]
 Cut = Annotated[float, typer.Option("--cut", help="Faintest magnitude that counts; inf takes all.")]
-Legacy = Annotated[list[str] | None, typer.Option("--legacy", help="Legacy Surveys Tractor tables: morphology and r.")]
+Legacy = Annotated[
+    list[str] | None, typer.Option("--legacy", help="Legacy Surveys Tractor tables: morphology, r, g and z.")
+]
 Model = Annotated[str, typer.Argument(metavar="MODEL", help="A model folder.")]
 Regime = Annotated[str | None, typer.Option("--regime", help="mocks-only, mocks-calibrated, target-only, uda or ssda.")]
 Split = Annotated[str, typer.Option("--split", help="test, val or train.")]

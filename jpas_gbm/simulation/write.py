@@ -275,7 +275,7 @@ def _write_sky(survey: SimulatedSurvey, folder: Path) -> list[tuple[str, str]]:
             TARGET,
             f"the catalogue of the sky (J-PAS, dual mode): {count(len(target), 'row')}, {repeats} of them seen twice",
         ),
-        (IMAGING, "the imaging survey (Tractor): morphology and r of nearly all sources"),
+        (IMAGING, "the imaging survey (Tractor): morphology, r, g and z of nearly all sources"),
         ("truth.csv", "the true class and redshift of every source of the sky: to judge by, never an input"),
     ]
     if (target.label != UNLABELLED).any():
