@@ -382,7 +382,13 @@ def _scores(subjects: Sequence[Subject]) -> list[tuple[str, str, list[Block]]]:
         tables = [classes_table(subject.main)] if subject.comparison is None else []
         plates = plates_of("scores", subject, prefix=f"scores{i or ''}-")
         title = "Scores" + (f": {subject.name}" if len(subjects) > 1 else "")
-        sections.append((f"scores{i or ''}", title, blocks_of("table", tables) + blocks_of("plate", plates)))
+        sections.append(
+            (
+                f"scores{i or ''}",
+                title,
+                blocks_of("table", tables) + blocks_of("plate", plates),
+            )
+        )
     return sections
 
 
@@ -419,7 +425,9 @@ def _quality(data: DataFacts) -> list[Block]:
 
 def _cards(results: Results) -> list[Block]:
     """Return the first card of each regime, that of the best regime before the others."""
-    cards = {name: card for subject in results.subjects for name, card in subject.cards.items()} | results.cards
+    cards = {name: card for subject in results.subjects for name, card in subject.cards.items()}
+    # A model that is given beside its evaluation is one training.
+    cards |= {name: card for name, card in results.cards.items() if card not in cards.values()}
     first: dict[str, str] = {}
     for name, card in cards.items():
         first.setdefault(str(card.get("regime", name)), name)
@@ -435,7 +443,9 @@ def _cards(results: Results) -> list[Block]:
         return []
     head = [Block("facts", [("use", USE), ("limits", LIMITS)], "What these models are for")]
     if others := len(cards) - len(first):
-        words = f"Of each regime the first training is shown; {others} more are in the result folder."
+        words = (
+            f"Of each regime the first training is shown; {count(others, 'more is', 'more are')} in the result folders."
+        )
         head.append(Block("text", words))
     return [*head, *blocks]
 

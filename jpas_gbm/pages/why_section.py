@@ -80,13 +80,14 @@ def _has(explanation: Explanation, name: str) -> bool:
 
 
 def _lines_words(explanation: Explanation) -> str:
-    """Return the lines on which bands say more, or less, than elsewhere beyond doubt."""
+    """Return the lines on which bands say more for the class of a row, or less, than elsewhere beyond doubt."""
     strong = []
-    for name in explanation.pair:
+    for name, sign in zip(explanation.pair, (1, -1), strict=True):
         lines = [line for line in explanation.content.line_tables[name] if sure(line.excess_interval)]
         lines.sort(key=lambda line: -abs(line.excess))
-        if lines:
-            strong.append(f"in {name} {listed([line.label for line in lines[:3]])}")
+        more, less = ([line.label for line in lines if (sign * line.excess > 0) is side] for side in (True, False))
+        if said := [listed(more)] * bool(more) + [f"less than elsewhere {listed(less)}"] * bool(less):
+            strong.append(f"in {name} {', '.join(said)}")
     return f"Lines that stand out beyond doubt: {'; '.join(strong)}." if strong else "No line stands out beyond doubt."
 
 
@@ -335,13 +336,14 @@ def explanation_sentences(explanation: Explanation) -> list[str]:
     physics = content.physics
     if physics:
         low, high = physics.z_range
-        ahead = sure(physics.difference_interval) and physics.difference > 0
+        dealt = physics.shuffled_redshifts
+        ahead = all(sure(one.difference_interval) and one.difference > 0 for one in (physics, dealt))
         labels = [line.label for line in content.lines if line.name in physics.lines]
         verdict = "more than chance explains" if ahead else "no more than chance explains"
         sentences.append(
             f"For {with_span(physics.score, physics.interval, 2)} of the {physics.n:,} {first} with {low:g} "
             f"< z < {high:g}, the strongest block of bands holds {listed(labels, 'or')}; shuffled blocks would give "
-            f"{number(physics.shuffled, 2)}. That is {verdict}."
+            f"{number(physics.shuffled, 2)}, shuffled redshifts {number(dealt.shuffled, 2)}. That is {verdict}."
         )
     return sentences
 

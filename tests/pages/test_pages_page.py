@@ -19,6 +19,7 @@ from jpas_gbm.pages.html import embedded, refuse_page, render_page, report
 from jpas_gbm.pages.page import doubts, found_sentences, make_page, missing_parts
 from jpas_gbm.pages.page_tables import Cell, card_facts, features_table, pairs_table, regimes_table, strata_table
 from jpas_gbm.pages.results import Results, read_results
+from jpas_gbm.pages.why_section import _lines_words, explanation_sentences
 from jpas_gbm.scores.bootstrap import Difference
 from jpas_gbm.store import read_json, write_json
 
@@ -399,3 +400,45 @@ def test_a_page_that_is_not_of_its_result_is_named(tmp_path):
     os.utime(page)
     with pytest.raises(OutputError, match=r"already exists. Give another --out"):
         refuse_page(page, of, False)
+
+
+def test_a_model_beside_its_evaluation_is_shown_as_one_training(evaluation_folder, results_folder):
+    models = [results_folder / "models" / name for name in ("mocks-only-seed0", "ssda-seed0")]
+    texts = [
+        [block.content for one in make_page(read_results([evaluation_folder, *given])).sections for block in one.blocks]
+        for given in (models[:1], models)
+    ]
+    assert not any("first training is shown" in str(text) for every in texts for text in every)
+
+
+def test_more_than_chance_is_more_than_both_kinds_of_chance(results):
+    """Bands that are strong at any redshift hold lines of some rows: shuffled blocks alone flatter them."""
+    why = results.all(Explanation)[0]
+    physics = why.content.physics
+    ahead = {"difference": 0.3, "difference_interval": (0.2, 0.4)}
+    for dealt, verdict in (((0.1, (0.02, 0.2)), "more than chance"), ((0.1, (-0.1, 0.2)), "no more than chance")):
+        shuffled = physics.shuffled_redshifts.model_copy(
+            update={"difference": dealt[0], "difference_interval": dealt[1], "shuffled": 0.51}
+        )
+        changed = physics.model_copy(update={**ahead, "shuffled_redshifts": shuffled})
+        content = why.content.model_copy(update={"physics": changed})
+        told = explanation_sentences(replace(why, content=content))[-1]
+        assert f"That is {verdict} explains." in told and "shuffled redshifts 0.51" in told
+
+
+def test_lines_on_which_bands_say_less_are_told_apart(results):
+    why = results.all(Explanation)[0]
+    line = why.content.line_tables["QSO_high"][0]
+    first, second = why.pair
+
+    def of(label, excess):
+        return line.model_copy(
+            update={"label": label, "excess": excess, "excess_interval": (excess - 0.1, excess + 0.1)}
+        )
+
+    tables = {first: (of("Lyα", 0.9), of("Si IV", -0.2)), second: (of("Mg II", -0.3), of("Hα", 0.05), of("Hβ", 0.4))}
+    told = _lines_words(replace(why, content=why.content.model_copy(update={"line_tables": tables})))
+    assert told == (
+        f"Lines that stand out beyond doubt: in {first} Lyα, less than elsewhere Si IV; in {second} Mg II, "
+        "less than elsewhere Hβ."
+    )
