@@ -492,7 +492,7 @@ class _Stream:
 
     def _forgotten(self, tally: Tally) -> list[str]:
         """Return what to say of rows without the imaging, or without bands of it, that the model was trained with."""
-        made, end = self.model.recipe, "with which the model was trained: judged without. Give its table with --legacy."
+        made, end = self.model.recipe, "with which the model was trained: judged without. --legacy takes such a table."
         if made.has_imaging and tally.bare and not self.tables:
             rows = f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')}"
             return [f"{rows} neither magnitude nor morphology of an imaging survey, {end}"]

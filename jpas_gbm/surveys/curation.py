@@ -321,7 +321,8 @@ def add_imaging(state: Curated, imaging: ImagingTable, radius: float) -> Curated
             f"none of {count(len(rows), 'matched source')} has a magnitude in the imaging table: only what else it "
             "says is known. Check its column of the magnitude, and its unit."
         )
-    counts = ImagingMatch(len(imaging), len(rows), len(rows) / len(catalogue), **measured)
+    optional = {name: float(np.isfinite(values[matched]).mean()) for name, values in imaging.more.items()}
+    counts = ImagingMatch(len(imaging), len(rows), len(rows) / len(catalogue), **measured, optional=optional)
     return state.after(imaging.attach(catalogue, rows, matched), *warnings, imaging=counts)
 
 

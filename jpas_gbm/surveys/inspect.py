@@ -13,7 +13,7 @@ from ..store import to_plain
 from ..text import count as plural
 from ..text import html_table
 from .batches import block_rows, flag_bits, join_blocks
-from .catalogue import MORPHOLOGIES, UNLABELLED, Catalogue
+from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, UNLABELLED, Catalogue
 from .columns import find_layout
 from .fluxes import AB_ZERO_POINT
 from .formats.npy import find_array
@@ -313,6 +313,7 @@ def _labels(source: Source, table: RawTable, survey: Survey, schema: SurveySchem
 def _imaging(source: Source, table: RawTable, survey: Survey, schema: SurveySchema) -> FileInspection:
     imaging, quality = read_imaging(source, survey)
     shapes = shape_counts(imaging.morphology)
+    more = {IMAGING_EXTRA + name: ExtraFacts.of(values) for name, values in imaging.more.items()}
     return _file(
         table,
         schema,
@@ -321,6 +322,7 @@ def _imaging(source: Source, table: RawTable, survey: Survey, schema: SurveySche
         key=tuple(imaging.key),
         magnitude=Spread.of(imaging.mag),
         morphology=shapes,
+        optional={name: facts for name, facts in more.items() if facts is not None},
         quality=quality,
         problems=(
             *(() if set(shapes) - {"UNKNOWN"} else ("no morphology of a known type",)),

@@ -392,6 +392,8 @@ class FileInspection:
         Rows of each class, in a table of predictions.
     roles : mapping of str to str
         Columns of other names that were taken, by what they are.
+    optional : mapping of str to ExtraFacts
+        Bands and measures of an imaging table that its rows may lack, as a catalogue's extra columns name them.
     """
 
     file: str
@@ -416,6 +418,7 @@ class FileInspection:
     classes: ClassFacts | None = None
     predicted: Mapping[str, int] | None = None
     roles: Mapping[str, str] = field(default_factory=dict)
+    optional: Mapping[str, ExtraFacts] = field(default_factory=dict)
 
     def __repr__(self) -> str:
         problems = count(len(self.problems), "problem")
@@ -460,7 +463,7 @@ class FileInspection:
         if mag is not None:
             text = f"{mag.min:.2f} to {mag.max:.2f}, median {mag.median:.2f}"
             yield _entry("magnitude", f"{text}, 90 % within {mag.p5:.2f} to {mag.p95:.2f} ({count(mag.count, 'row')})")
-        for name, facts in (self.catalogue.extra if self.catalogue else {}).items():
+        for name, facts in {**(self.catalogue.extra if self.catalogue else {}), **self.optional}.items():
             yield _entry(name, _extra_text(facts))
         if self.morphology:
             yield _entry("morphology", ", ".join(f"{name} {count:,}" for name, count in self.morphology.items()))

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..store import to_plain
-from ..text import aligned, count, html_table
+from ..text import aligned, count, html_table, listed
 from .audit import SPLITS
 from .catalogue import UNLABELLED, Catalogue
 from .scheme import LabelScheme
@@ -77,6 +77,8 @@ class ImagingMatch:
         Of the target rows.
     separation_median, separation_p95 : float, optional
         Arcsec.
+    optional : mapping of str to float
+        Share of the matched rows that have each band or measure that rows may lack, such as G.
     """
 
     rows: int
@@ -84,6 +86,7 @@ class ImagingMatch:
     share: float
     separation_median: float | None = None
     separation_p95: float | None = None
+    optional: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -177,7 +180,9 @@ class Preparation:
         for reason, n in (self.label_files.doubtful if self.label_files else {}).items():
             yield f"    {count(n, 'row')} {reason}"
         if imaging:
-            yield f"  imaging: known for {100 * imaging.share:.1f} % of the sources{_separation(imaging)}"
+            more = listed([f"{name} for {100 * share:.1f} %" for name, share in imaging.optional.items()])
+            more = f" (of these {more})" if more else ""
+            yield f"  imaging: known for {100 * imaging.share:.1f} % of the sources{more}{_separation(imaging)}"
 
 
 def _separation(match: LabelMatch | ImagingMatch) -> str:

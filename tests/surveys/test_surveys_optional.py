@@ -8,6 +8,7 @@ from sample_files import write_fits, write_idr, write_tractor
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.imaging import forget_groups, join_imaging, optional_columns
+from jpas_gbm.surveys.preparation import ImagingMatch, Preparation
 from jpas_gbm.surveys.reader import read_imaging
 from jpas_gbm.surveys.schema import load_schema
 
@@ -26,6 +27,17 @@ def test_bands_and_measures_of_a_sweep(tmp_path):
     np.testing.assert_allclose(imaging.more["G"], [20.0, 22.5, np.nan, np.nan, 22.5 - 2.5 * np.log10(5)], rtol=1e-6)
     np.testing.assert_allclose(imaging.more["W1"][:2], [17.5, 22.5])
     np.testing.assert_allclose(imaging.more["PARALLAX"][:2], [4.0, np.nan])
+
+
+def test_inspect_and_prepare_name_what_a_sweep_brings(tmp_path):
+    """g and z train where they are there: who reads inspect of a Tractor table had not seen that it has them."""
+    told = "\n".join(jg.inspect(write_tractor(tmp_path / "sweep.fits", **MORE)).lines())
+    assert "imaging_G    20 to 22.5, median 20.75 (3 rows)" in told and "imaging_W1 " in told
+    counts = {"rows": 5, "matched": 4, "share": 0.8, "optional": {"G": 0.75, "Z": 1.0}}
+    found = Preparation(target_rows_read=5, imaging=ImagingMatch(**counts))
+    assert any(
+        "known for 80.0 % of the sources (of these G for 75.0 % and Z for 100.0 %)" in one for one in found.lines()
+    )
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("nanomaggy", 1.0), ("Jy", 3.631e-6), ("nJy", 3631.0)])
