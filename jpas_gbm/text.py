@@ -378,3 +378,43 @@ def short(value: object) -> str:
     """
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "..."
+
+
+def run_name(regime: str, seed: int | None) -> str:
+    """Return the name of a run, such as ``ssda-seed0``.
+
+    Parameters
+    ----------
+    regime : str
+        Of the run.
+    seed : int, optional
+        Of the run.
+
+    Returns
+    -------
+    str
+        The name.
+    """
+    return f"{regime}-seed{seed}"
+
+
+_IMAGING_WORDS = {"G": "g", "Z": "z", "PARALLAX": "parallax over its error", "PM": "proper motion over its error"}
+
+
+def feature_words(name: str) -> str:
+    """Return the words for a feature, or a block of one, in figures and sentences.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``optional_G_r`` or ``imaging_mag``.
+
+    Returns
+    -------
+    str
+        Such as ``g − r of imaging`` or ``imaging mag``.
+    """
+    kind, *parts = name.split("_")
+    if kind != "optional":
+        return name.replace("_", " ")
+    return f" {MINUS} ".join(_IMAGING_WORDS.get(part, part) for part in parts) + " of imaging" * (len(parts) > 1)

@@ -442,12 +442,13 @@ def model_card(
         }
     p = None if choice.verdict is None else folds.of_first(kept.p)
     domain = domain_report(folds.first, trained.gammas, p, run.choice_seed, dataset)
+    optional = rows.recipe.options.optional or ()
     card = {
         **chosen,
         "rows": _row_counts(folds),
         "shift": None if rows.shift is None else rows.shift.to_dict(),
         **({} if rows.measured is None else {"measured without labels": rows.measured.to_dict()}),
-        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash},
+        "features": {"count": len(rows.recipe.names), "hash": rows.recipe.hash, "optional": list(optional)},
         "label_budget": _budget(regime, folds),
         "magnitude_range": _magnitude_range(folds),
         "photometries": [dataset.target.photometry],

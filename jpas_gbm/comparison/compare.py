@@ -25,7 +25,7 @@ from ..simulation.simulate import open_dataset
 from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..text import count, duration
+from ..text import count, duration, run_name
 from .budgets import ALL, BudgetCurve, budget_points, budget_sizes, read_budgets
 from .budgets import HEAD as BUDGETS_FILE
 from .comparison import HEAD as COMPARISON_FILE
@@ -38,7 +38,6 @@ from .judged_rows import (
     held_out,
     label_order,
     lacking_classes,
-    run_name,
     shown_redshifts,
     taught_bright,
     thin_labels,

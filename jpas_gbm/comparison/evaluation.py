@@ -17,23 +17,23 @@ from ..run import claim_folder
 from ..scores.bootstrap import LEVEL, RESAMPLES, Replicates, replicate
 from ..scores.curves import CurveSet, curve_set
 from ..scores.losses import magnitude_bins, magnitude_edges
-from ..scores.metrics import NULL, Scorer, optional_figures, optional_lines
+from ..scores.metrics import NULL, Scorer
 from ..sealed import check_checksums
 from ..store import AsMapping, Json, folder_checksums, from_plain, magnitude_name, provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
-from ..surveys.imaging import without_optional
+from ..surveys.imaging import forget_groups, known_optional
 from ..surveys.labels import NOT_HELD_OUT
-from ..text import HEADLINE, aligned, cell, count, html_table, title
+from ..text import HEADLINE, aligned, cell, count, html_table, run_name, title
 from .judged_rows import (
     About,
     Domain,
     Extrapolation,
     Told,
+    aside_lines,
     brighter,
-    extrapolation_lines,
+    gap,
     held_out,
-    run_name,
     shown_redshifts,
 )
 from .shown import Figures, nested, point_figures
@@ -205,9 +205,8 @@ class Evaluation:
         list of str
         """
         rule = f"decision chosen on validation: {self.rule}"
-        less = optional_lines(self.about.get("without_optional") or {})
-        less += extrapolation_lines(self.about.get("train_brighter"))
-        return [self._head(), *aligned(["", "value and interval"], self._rows()), *less, rule, *self.figures.notes]
+        figures = aligned(["", "value and interval"], self._rows())
+        return [self._head(), *figures, *aside_lines(self.about), rule, *self.figures.notes]
 
 
 def evaluate_runs(
@@ -352,28 +351,27 @@ def evaluate_model(
     # The data set is what joins the two domains: a model refuses another photometry than its target's.
     shown = (rows.without_imaging() if without_imaging else rows).replace(photometry=dataset.target.photometry)
     made = fitted.card.get("provenance", {})
-    about: About = {
-        "split": split,
-        "domain": domain,
-        **_used(fitted, rows, domain),
-        "imaging": not without_imaging,
-        "left_out": int((~counted).sum()),
-        "provenance": provenance(seed=seed, model=made, data=dataset.provenance),
-    }
+    about: About = {"split": split, "domain": domain, "imaging": not without_imaging, **_used(fitted, rows, domain)}
+    about |= {"left_out": int((~counted).sum())}
+    about |= {"provenance": provenance(seed=seed, model=made, data=dataset.provenance)}
     regime, p = str(fitted.card.get("regime", "unknown")), fitted.probabilities(shown, threads=threads)
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))
-    bare = without_optional(shown, fitted.recipe.options.optional or ())
-    shows = [*([] if bright is None else [(bright.model, shown)]), *((fitted, one) for one in bare)]
+    bands = known_optional(shown, fitted.recipe.options.optional or ())
+    shows = [] if bright is None else [(bright.model, shown)]
+    shows += [(fitted, forget_groups(shown, 1.0, np.random.default_rng(0)))] if bands else []
     results = [result, *(replace(result, p=m.probabilities(one, threads=threads)) for m, one in shows)]
     truth, z = (rows.label, rows.mag, rows.object_id), shown_redshifts(rows, dataset)
     given: dict[str, Any] = {"n_bootstrap": n_bootstrap, "seed": seed, "z": z, "cut": cut, "about": about}
     (found, *without), draws = evaluate_runs(results, *truth, classes=fitted.classes, **given)
-    more = {} if bright is None else bright.facts(without.pop(0).__getitem__, draws)
-    return replace(found, about={**found.about, **more, **_forgetful(without)})
+    more: About = {} if bright is None else bright.facts(without[0].__getitem__, draws)
+    more |= _without(bands, without[-1], gap(draws, len(without), 0)) if bands else {}
+    return replace(found, about={**found.about, **more})
 
 
-def _forgetful(without: Sequence[Evaluation]) -> About:
-    return {"without_optional": optional_figures(*without)} if without else {}
+def _without(bands: Sequence[str], judged: Evaluation, gain: Mapping[str, Sequence[float | None]]) -> About:
+    names = ("log_loss", "macro.f1", *(f"per_class.{name}.f1" for name in judged.classes))
+    figures = {name: judged[name] for name in names}
+    return {"without_optional": figures, "optional_bands": bands, "optional_gain": gain}
 
 
 def _used(fitted: Model, rows: Catalogue, domain: Domain) -> About:

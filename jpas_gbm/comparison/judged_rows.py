@@ -16,10 +16,11 @@ from ..model import Model
 from ..model_folder import ModelCard
 from ..run import Run
 from ..scores.bootstrap import Replicates, differences
+from ..scores.metrics import optional_lines
 from ..store import AsMapping, Provenance, magnitude_name
 from ..surveys.catalogue import UNLABELLED, Catalogue
 from ..surveys.dataset import Dataset
-from ..text import count, cut_words, split_words
+from ..text import cell, count, cut_words, split_words, title
 
 Domain = Literal["target", "source"]
 _LimitFacts = TypedDict(
@@ -38,7 +39,8 @@ class About(TypedDict, total=False):
     """What a result says of its rows and of how it was made.
 
     ``left_out`` rows are too faint, ``rows_used_by_model`` are not held out; ``resamples`` are of objects, ``level`` is
-    the confidence of intervals, ``draws`` are of labels; ``verdicts`` hold by run what its card says of its choice.
+    the confidence of intervals, ``draws`` are of labels; ``without_optional`` are figures of rows that have forgotten
+    ``optional_bands``, less the own are ``optional_gain``, with intervals; ``verdicts`` hold by run what its card says.
     """
 
     split: str
@@ -51,6 +53,8 @@ class About(TypedDict, total=False):
     rows_used_by_model: int
     train_brighter: _LimitFacts
     without_optional: Mapping[str, float | None]
+    optional_bands: Sequence[str]
+    optional_gain: Mapping[str, Sequence[float | None]]
     verdicts: Mapping[str, ModelCard]
     provenance: Provenance
 
@@ -220,8 +224,6 @@ class Extrapolation:
         dict
             Under ``train_brighter``.
         """
-        less = differences(draws.mean([0]), draws.mean([1]))
-        gap = {name: [less[name].difference, *(less[name].interval or (None, None))] for name in _TOLD}
         known = {name: figure(name) for name in _TOLD}
         return {
             "train_brighter": {
@@ -229,12 +231,30 @@ class Extrapolation:
                 "labels": self.labels,
                 "of": self.of,
                 "with all labels": known,
-                "less": gap,
+                "less": gap(draws, 0, 1),
             }
         }
 
 
 _TOLD = ("log_loss", "macro.f1")
+
+
+def gap(draws: Replicates, model: int, other: int) -> dict[str, list[float | None]]:
+    """Return what main figures of one model are above another's, with paired intervals.
+
+    Parameters
+    ----------
+    draws : Replicates
+        Of several models, on the same resamples.
+    model, other : int
+        Which of them.
+
+    Returns
+    -------
+    dict of str to [difference, lower, upper]
+    """
+    less = differences(draws.mean([model]), draws.mean([other]))
+    return {name: [less[name].difference, *(less[name].interval or (None, None))] for name in _TOLD}
 
 
 def _labelled_ids(dataset: Dataset) -> np.ndarray:
@@ -282,28 +302,27 @@ def taught_bright(
     return again, Extrapolation(limit, seen, there, model)
 
 
-def extrapolation_lines(told: _LimitFacts | None) -> list[str]:
-    """Return what to say of :meth:`Extrapolation.facts`.
+def aside_lines(about: About) -> list[str]:
+    """Return what else was judged on the same rows: without optional bands of imaging; with all labels.
 
     Parameters
     ----------
-    told : _LimitFacts or None
+    about : About
 
     Returns
     -------
     list of str
-        One line, or none.
+        A line each, or none.
     """
-    if not told:
-        return []
-    every, less = told["with all labels"], told["less"]
-    words = []
-    for name, title in zip(_TOLD, ("log loss", "macro-F1"), strict=True):
-        d, lower, upper = less[name]
-        span = "" if lower is None else f" [{lower:+.4f}, {upper:+.4f}]"
-        words.append(f"{title} {every[name]:.4f}, {d:+.4f}{span} here")
+    without, gain = about.get("without_optional") or {}, about.get("optional_gain") or {}
+    words = optional_lines(without, gain, about.get("optional_bands") or ())
+    if not (told := about.get("train_brighter")):
+        return words
+    every, less, said = told["with all labels"], told["less"], []
+    for name in _TOLD:
+        said.append(f"{title(name)} {every[name]:.4f}, {cell(less[name][0], less[name][1:], 4, sign=True)} here")
     labels = f"{told['labels']:,} of {count(told['of'], 'label')}, those not fainter than {told['magnitude']:g}"
-    return [f"trained on {labels}; the same with all labels: {'; '.join(words)}"]
+    return [*words, f"trained on {labels}; the same with all labels: {'; '.join(said)}"]
 
 
 def sample_words(n: int, cut: float | None, about: About) -> str:
@@ -479,21 +498,3 @@ def uses_labels(regime: str) -> bool:
     """
     known = get_regime(regime)
     return known.target_labels or known.calibration == "target"
-
-
-def run_name(regime: str, seed: int | None) -> str:
-    """Return the name of a run, such as ``ssda-seed0``.
-
-    Parameters
-    ----------
-    regime : str
-        Of the run.
-    seed : int, optional
-        Of the run.
-
-    Returns
-    -------
-    str
-        The name.
-    """
-    return f"{regime}-seed{seed}"

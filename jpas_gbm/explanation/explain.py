@@ -15,6 +15,7 @@ from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import find_rows, open_catalogue, open_model
 from ..model import Model
 from ..options import ExplainOptions
+from ..predictions import is_bare
 from ..run import Progress, Run, claim_folder
 from ..scores.bootstrap import LEVEL
 from ..simulation.simulate import open_dataset
@@ -23,6 +24,7 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.labels import NOT_HELD_OUT
 from ..surveys.recognition import Source, as_list
+from ..text import count
 from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
 from .content import (
@@ -256,7 +258,12 @@ def _of_objects(model: Model, catalogue: Catalogue, asked: _Asked) -> Explanatio
         explanation.arrays["pair_bands"][i], explanation.arrays["pair_own"][i] = own.pair_bands[i], own.pair_own[i]
         explanation.arrays["pair_blocks"][i] = blocks.sums(own.pair_bands[i])
         explanation.arrays["pair_calibration"][i] = own.calibration[i]
-    return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": ()}), explanation.arrays)
+    bare = int(is_bare(rows).sum()) if model.recipe.has_imaging else 0
+    few = (
+        f"{bare:,} of {count(len(rows), 'row has', 'rows have')} neither magnitude nor morphology of an imaging survey"
+    )
+    notes = (f"{few}, with which the model was trained: explained without.",) if bare else ()
+    return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": notes}), explanation.arrays)
 
 
 def _attributed(model: Model, sample: Sample, pair: Pair, asked: _Asked) -> Attributions:

@@ -33,7 +33,7 @@ from ..errors import BundleError, ConfigError
 from ..run import claim_folder
 from ..sealed import read_arrays
 from ..store import dump_json, magnitude_name, read_json, read_record, sha256, write_json
-from ..text import aligned, cell, count, cut_words, html_table
+from ..text import aligned, cell, count, cut_words, feature_words, html_table
 from .content import Content
 from .objects import ObjectFacts
 
@@ -324,10 +324,13 @@ def _object_lines(facts: ObjectFacts, pair: tuple[str, str]) -> list[str]:
     for one in (facts, *facts.also):
         odds, (first, second) = one.log_odds, one.pair or pair
         bands = ", ".join(f"{band.band} {band.contribution:+.3f}" for band in one.top_bands)
+        own = sorted(one.own.items(), key=lambda pair: -abs(pair[1]))
+        imaging = ", ".join(f"{feature_words(name)} {value:+.3f}" for name, value in own if value)
         lines += [
             f"  ln p({first})/p({second}) = {odds.calibrated:+.3f}: bias {odds.bias:+.3f}, bands and imaging "
             f"{odds.uncalibrated - odds.bias:+.3f}, calibration {odds.calibration:+.3f}",
             f"  top bands: {bands}",
+            *([f"  imaging: {imaging}"] if imaging else []),
         ]
     return lines + ([f"  lines in range: {seen}"] if seen else [])
 

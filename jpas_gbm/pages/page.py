@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from .. import __version__
 from ..comparison.comparison import Comparison
 from ..comparison.exhibits import DataFacts
-from ..comparison.judged_rows import sample_words
+from ..comparison.judged_rows import aside_lines, sample_words
 from ..model_folder import ModelCard
 from ..store import Provenance, magnitude_name
 from ..surveys.quality import QualityReport
@@ -26,6 +26,7 @@ from ..text import (
     span,
     split_words,
     sure,
+    true_minus,
     with_span,
 )
 from .figures.plates import Plate, plates_of
@@ -380,13 +381,14 @@ def _scores(subjects: Sequence[Subject]) -> list[tuple[str, str, list[Block]]]:
     sections = []
     for i, subject in enumerate(subjects):
         tables = [classes_table(subject.main)] if subject.comparison is None else []
+        beside = [f"{sentence(true_minus(line))}." for line in aside_lines(subject.about)]
         plates = plates_of("scores", subject, prefix=f"scores{i or ''}-")
         title = "Scores" + (f": {subject.name}" if len(subjects) > 1 else "")
         sections.append(
             (
                 f"scores{i or ''}",
                 title,
-                blocks_of("table", tables) + blocks_of("plate", plates),
+                blocks_of("table", tables) + blocks_of("text", beside) + blocks_of("plate", plates),
             )
         )
     return sections

@@ -304,6 +304,7 @@ def card_facts(card: ModelCard) -> list[tuple[str, str]]:
         "rule of choice": card.get("rule"),
         "survey and photometry": card.get("survey") and f"{card['survey']}, {listed(card.get('photometries', []))}",
         "features": features and f"{features['count']}, recipe {str(features['hash'])[:12]}",
+        "optional bands of imaging": listed(features.get("optional") or []),
         "rows": "; ".join(f"{words} {rows[name]['rows']:,}" for name, words in _ROWS.items() if name in rows),
         "labels used": "; ".join(f"{n:,} {words}" for words, n in (card.get("label_budget") or {}).items()),
         "calibration": _calibration(card.get("calibration") or {}),

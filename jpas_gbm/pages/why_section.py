@@ -10,7 +10,7 @@ import numpy as np
 from ..explanation.explanation import Explanation
 from ..explanation.interactions import BandPairs
 from ..store import magnitude_name
-from ..text import count, cut_words, listed, number, seeds_words, sentence, span, sure, with_span
+from ..text import count, cut_words, feature_words, listed, number, seeds_words, sentence, span, sure, with_span
 from .figures.attribution import (
     bands_figure,
     blocks_figure,
@@ -168,7 +168,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
             shap.plots.beeswarm(
                 found[:, :-1], max_display=_SHAP_TOP, ax=ax, show=False, plot_size=None, color_bar=False, s=5
             )
-            labels = [label.get_text().replace("_", " ") for label in ax.get_yticklabels()]
+            labels = [feature_words(label.get_text()) for label in ax.get_yticklabels()]
             ax.set_yticks(ax.get_yticks(), labels)
         else:
             best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
@@ -185,7 +185,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
     if kind == "beeswarm":
         ax.set_xlabel(named.replace(" to ", " to\n"), fontsize=7.5, loc="right")
         return ax
-    ax.set_xlabel(ax.get_xlabel().replace("_", " "))
+    ax.set_xlabel(feature_words(ax.get_xlabel()))
     ax.set_ylabel(named)
     return ax
 
@@ -198,7 +198,7 @@ def _shap_plate(explanation: Explanation) -> Plate | None:
         return None
     kinds = {"beeswarm": (4.8, 4.4), "dependence": (4.6, 4.4)}
     panels = [Panel(shap_figure, explanation, size, options={"kind": kind}) for kind, size in kinds.items()]
-    top = explanation.content.features.top[0].name.replace("_", " ")
+    top = feature_words(explanation.content.features.top[0].name)
     return Plate.worded("shap", panels, n=f"{len(values):,}", top=top, rows=sentence(rows_words(explanation)))
 
 
@@ -208,7 +208,10 @@ def _pairs_plate(explanation: Explanation) -> Plate | None:
     pairs = explanation.content.pairs
     if not isinstance(pairs, BandPairs) or not pairs.top:
         return None
-    top = [f"{' with '.join(one.bands)} ({with_span(one.mean_abs, one.interval, 3)})" for one in pairs.top[:5]]
+    top = [
+        f"{' with '.join(map(feature_words, one.bands))} ({with_span(one.mean_abs, one.interval, 3)})"
+        for one in pairs.top[:5]
+    ]
     return Plate.worded(
         "pairs",
         [Panel(pairs_figure, explanation, (5.6, 5.0), (4.6, 4.1))],
@@ -217,7 +220,7 @@ def _pairs_plate(explanation: Explanation) -> Plate | None:
         second=explanation.pair[1],
         n=listed([f"{count(n, 'row')} of {name}" for name, n in pairs.n.items()]),
         joint=f"{100 * pairs.joint:.0f} %",
-        top=listed([words.replace("_", " ") for words in top]),
+        top=listed(top),
         rows=sentence(rows_words(explanation)),
     )
 

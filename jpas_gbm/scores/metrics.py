@@ -5,7 +5,7 @@ Tally: the sums over rows that most figures are made of.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import DatasetError
 from ..run import Later
+from ..text import cell, listed, title
 from .curves import Ranking
 from .losses import BINS, SlopeRows, brier_scores, f1_scores, log_losses, mean_defined, top_label_parts, width_bins
 
@@ -377,38 +378,27 @@ def _prefixed(prefix: str, figures: dict[str, np.ndarray]) -> dict[str, np.ndarr
     return {f"{prefix}.{name}": value for name, value in figures.items()}
 
 
-def optional_figures(*without: Any) -> dict[str, float | None]:
-    """Return the main figures of an evaluation whose rows have forgotten the optional bands of their imaging.
+def optional_lines(figures: Any, gain: Any, bands: Sequence[str]) -> list[str]:
+    """Return what to say of rows that were judged without the optional bands of their imaging.
 
     Parameters
     ----------
-    *without : Evaluation
-        None, or one; its figures are asked for by dotted names.
-
-    Returns
-    -------
-    dict of str to float or None
-        By dotted name; empty where there is none.
-    """
-    names = ("log_loss", "macro.f1", *(f"per_class.{name}.f1" for one in without for name in one.classes))
-    return {name: without[0][name] for name in names} if without else {}
-
-
-def optional_lines(figures: Mapping[str, float | None]) -> list[str]:
-    """Return what to say of :func:`optional_figures`.
-
-    Parameters
-    ----------
-    figures : mapping of str to float or None
-        Empty where there are none.
+    figures, gain : mapping by dotted name
+        Figures, and what some of them are above those with these bands, with intervals; empty where not judged.
+    bands : sequence of str
 
     Returns
     -------
     list of str
         One line, or none.
     """
-    said = ", ".join(f"{name.removeprefix('per_class.')} {value:.3f}" for name, value in figures.items() if value)
-    return [f"without optional bands of the imaging survey: {said}"] if figures else []
+    said = [
+        f"{title(name)} {value:.3f}"
+        + (f" ({cell(gain[name][0], gain[name][1:], 4, sign=True)})" if name in gain else "")
+        for name, value in dict(figures).items()
+        if value is not None
+    ]
+    return [f"without {listed(bands) or 'optional bands'} of the imaging survey: {', '.join(said)}"] if said else []
 
 
 _OUTLIER = 0.15

@@ -407,8 +407,8 @@ def shared_optional(sides: Iterable[Catalogue]) -> tuple[str, ...]:
     return tuple(name for name in GROUPS["optical"] if name in shared)
 
 
-def without_optional(catalogue: Catalogue, used: Sequence[str]) -> list[Catalogue]:
-    """Return a catalogue whose optional bands are forgotten; nothing where no row has any of those used.
+def known_optional(catalogue: Catalogue, used: Sequence[str]) -> tuple[str, ...]:
+    """Return those of some optional bands and measures that any row has; PM is there where PMRA is.
 
     Parameters
     ----------
@@ -418,12 +418,10 @@ def without_optional(catalogue: Catalogue, used: Sequence[str]) -> list[Catalogu
 
     Returns
     -------
-    list of Catalogue
-        One, or none.
+    tuple of str
     """
-    there, asked = optional_columns(catalogue), {column for name in used for column in MADE_OF[name]}
-    known = any(bool(np.isfinite(values).any()) for name, values in there.items() if name in asked)
-    return [forget_groups(catalogue, 1.0, np.random.default_rng(0))] if known else []
+    there = {name for name, values in optional_columns(catalogue).items() if np.isfinite(values).any()}
+    return tuple(name for name in used if there.intersection(MADE_OF[name]))
 
 
 _SAME_PIVOT = 0.03

@@ -11,6 +11,7 @@ from jpas_gbm.adaptation.domain_report import group_facts
 from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.adaptation.stages import Stages
 from jpas_gbm.comparison.evaluation import evaluate_model
+from jpas_gbm.comparison.judged_rows import aside_lines
 from jpas_gbm.config import override
 from jpas_gbm.run import Run
 
@@ -53,8 +54,11 @@ def test_scores_are_given_with_and_without_them(told, options, regime):
     less = found.about["without_optional"]
     if regime == "target-only":  # what these few trees keep of a mixed training is another question
         assert less["macro.f1"] < found["macro.f1"] and less["log_loss"] > found["log_loss"]
-    line = next(line for line in found.lines() if line.startswith("without optional bands of the imaging survey"))
-    assert f"macro.f1 {less['macro.f1']:.3f}" in line
+    line = next(line for line in found.lines() if line.startswith("without W1 and PM of the imaging survey"))
+    gain, low, high = found.about["optional_gain"]["macro.f1"]
+    assert gain == pytest.approx(less["macro.f1"] - found["macro.f1"]) and low <= gain <= high
+    assert f"macro-F1 {less['macro.f1']:.3f} ({gain:+.4f} [{low:+.4f}, {high:+.4f}])" in line
+    assert aside_lines(found.about) == [line]
     bare = model.probabilities(told.target_rows("test").replace(extra={}))
     assert np.isfinite(bare).all(), "a catalogue without them is classified all the same"
     if regime == "ssda":

@@ -10,6 +10,7 @@ from jpas_gbm.explanation.attributions import Pair, attribute, pairs_of
 from jpas_gbm.explanation.explain import explain
 from jpas_gbm.explanation.objects import WhyColumns
 from jpas_gbm.inputs import find_rows
+from jpas_gbm.text import feature_words
 
 
 def test_rows_by_key_and_by_object_id(rows):
@@ -170,3 +171,29 @@ def test_columns_when_no_row_is_chosen(fitted, rows):
     table = WhyColumns(fitted, "STAR").of(replace(part, probabilities=np.eye(4)[np.zeros(len(part), int)]))
     rows = part
     assert len(table["WHY_BAND_3"]) == len(rows) and np.isnan(table["WHY_LOG_ODDS"]).all()
+
+
+def test_an_object_is_told_what_imaging_adds_and_where_it_is_missing(fitted, rows):
+    place = int(np.flatnonzero((rows.label == 0) & np.isfinite(rows.imaging_mag))[0])
+    name = str(rows.object_id[place])
+    told = explain(fitted, rows, objects=[name], threads=1)
+    own = told.content.objects[0].own
+    largest = max(own, key=lambda one: abs(own[one]))
+    line = next(line for line in told.lines() if line.startswith("  imaging: "))
+    assert line.startswith(f"  imaging: {feature_words(largest)} {own[largest]:+.3f}") and not told.notes
+    bare = explain(fitted, rows.without_imaging(), objects=[name], threads=1)
+    assert "1 of 1 row has neither magnitude nor morphology" in bare.notes[0]
+    assert f"note: {bare.notes[0]}" in bare.lines()
+
+
+def test_features_of_optional_bands_are_named_in_words():
+    told = {
+        "optional_G_r": "g − r of imaging",
+        "optional_Z_r": "z − r of imaging",
+        "optional_G_Z": "g − z of imaging",
+        "optional_W1_W2": "W1 − W2 of imaging",
+        "optional_PM": "proper motion over its error",
+        "imaging_mag": "imaging mag",
+        "J0378–J0430": "J0378–J0430",
+    }
+    assert {name: feature_words(name) for name in told} == told

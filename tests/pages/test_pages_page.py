@@ -411,6 +411,18 @@ def test_a_model_beside_its_evaluation_is_shown_as_one_training(evaluation_folde
     assert not any("first training is shown" in str(text) for every in texts for text in every)
 
 
+def test_the_page_tells_what_imaging_bands_are_worth(evaluation_folder):
+    found = read_results([evaluation_folder])
+    about = {"without_optional": {"log_loss": 0.5}, "optional_bands": ["G", "Z"]}
+    about["optional_gain"] = {"log_loss": [-0.01, -0.02, 0.005]}
+    one = found.subjects[0].main
+    shown = replace(found, subjects=[replace(found.subjects[0], evaluations={one.regime: replace(one, about=about)})])
+    page = make_page(shown)
+    told = [block.content for part in page.sections for block in part.blocks if block.kind == "text"]
+    words = "Without G and Z of the imaging survey: log loss 0.500 (−0.0100 [−0.0200, +0.0050])."
+    assert words in told
+
+
 def test_more_than_chance_is_more_than_both_kinds_of_chance(results):
     """Bands that are strong at any redshift hold lines of some rows: shuffled blocks alone flatter them."""
     why = results.all(Explanation)[0]

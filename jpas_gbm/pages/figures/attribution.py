@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...explanation.content import NotDefined
+from ...text import feature_words
 from .plates import BLUE, DARK, INK, MUTED, ORANGE, PALE, VERMILION, class_look, dress, nothing
 
 if TYPE_CHECKING:
@@ -148,7 +149,7 @@ def blocks_figure(explanation: Explanation, ax: Axes) -> Axes:
         mean = [block.mean[name] for block in blocks] + (own.mean[name].tolist() if own.names else [])
         look = class_look(name, explanation.classes)
         ax.barh(place + 0.2 - 0.4 * i, mean, height=0.38, color=look["color"], label=f"mean over {name}")
-    ax.set_yticks(place, [name.replace("_", " ") for name in names], fontsize=7.5)
+    ax.set_yticks(place, [feature_words(name) for name in names], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     legend = {"loc": "upper center", "bbox_to_anchor": (0.3, 1.13), "ncols": 2, "fontsize": 7.5, "handlelength": 1.2}
@@ -260,7 +261,7 @@ def features_figure(explanation: Explanation, ax: Axes, top: int = _TOP) -> Axes
     bar.ax.set_yticklabels(["low", "high"])
     bar.set_label("value of the feature", fontsize=7.5, labelpad=1)
     bar.outline.set_visible(False)
-    ax.set_yticks(range(len(names)), [name.replace("_", " ") for name in names], fontsize=7.5)
+    ax.set_yticks(range(len(names)), [feature_words(name) for name in names], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     first, second = explanation.pair

@@ -9,7 +9,7 @@ import numpy as np
 from ...lists.records import ThresholdCurve
 from ...lists.rivals import ListComparison
 from ...lists.target_list import TargetList
-from ...text import count, listed, number, sentence
+from ...text import count, feature_words, listed, number, sentence
 from .attribution import mark_lines
 from .data import FLUX_LABEL, per_wavelength
 from .plates import BLUE, HALF, INK, MUTED, ORANGE, VERMILION, Panel, Plate, dress, keyed, nothing
@@ -372,7 +372,7 @@ def waterfall_figure(explanation: Explanation, ax: Axes, *, row: int = 0) -> Axe
     for i, (start, end, step) in enumerate(zip(starts, ends, steps, strict=True)):
         ax.text(max(start, end) + 0.02 * reach, i, number(step, 2, sign=True), va="center", fontsize=7.5)
     ax.set_xlim(low - 0.04 * reach, high + 0.17 * reach)
-    ax.set_yticks(place, [*(name.replace("_", " ") for name in names), "log-odds"], fontsize=7.5)
+    ax.set_yticks(place, [*(feature_words(name) for name in names), "log-odds"], fontsize=7.5)
     ax.invert_yaxis()
     ax.axvline(0, color=INK, lw=0.7)
     first, second = (own and own.pair) or content.pair
