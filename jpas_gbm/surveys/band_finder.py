@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 
@@ -122,6 +123,43 @@ class BandLayout:
         return want | ({self.level: "float"} if self.level else {})
 
 
+@cache
+def _every_band() -> frozenset[str]:
+    """Return the names of the bands of all systems and surveys."""
+    named = {name for system in band_system_names() for name in band_system(system).names}
+    return frozenset(named.union(*(schema.bands.aliases for schema in all_schemas() if schema.bands)))
+
+
+def stated_orders(cards: Mapping[str, str]) -> dict[str, tuple[str, ...]]:
+    """Return the orders of bands that a file states: numbered cards of any name, or one that lists them.
+
+    Parameters
+    ----------
+    cards : mapping of str to str
+        Such as ``BAND0``, ``BAND1`` and so on, ``FILTER1`` and so on, or ``bands`` with a list. All but those called
+        BAND must name bands that are known.
+
+    Returns
+    -------
+    dict of str to tuple of str
+        By the cards that state each, for people.
+    """
+    found: dict[str, tuple[str, ...]] = {}
+    numbered: dict[str, dict[int, tuple[str, str]]] = {}
+    for card, value in cards.items():
+        words = tuple(re.findall(r"[^\s,;|\[\]()'\"]+", value))
+        number = re.fullmatch(r"(.*?\D)(\d{1,4})", card)
+        if number and len(words) == 1:
+            numbered.setdefault(number[1].rstrip("_").upper(), {})[int(number[2])] = (card, words[0])
+        elif len(words) > 1 and _every_band().issuperset(words):
+            found[card] = words
+    for family, of in numbered.items():
+        names, order = zip(*(of[i] for i in sorted(of)), strict=True)
+        if family == "BAND" or (len(order) > 1 and family != "TTYPE" and _every_band().issuperset(order)):
+            found = {", ".join((*names[:2], "...")): order, **found}
+    return found
+
+
 _PER_BAND = ("{column}_{band}", "{band}_{column}", "{column}[{band}]", "{column}[jpas::{band}]")
 
 
@@ -211,18 +249,26 @@ class _Finder:
     def order(self, column: str, width: int) -> tuple[tuple[str, ...], str]:
         """Return the bands of an array in their order, and what says so."""
         place = self.table.place
-        numbered = {int(m.group(1)): v for k, v in self.table.cards.items() if (m := re.fullmatch(r"BAND_?(\d+)", k))}
-        cards = tuple(self.section.aliases.get(numbered[i], numbered[i]) for i in sorted(numbered))
-        if cards and len(cards) != width:
-            raise CatalogueError(
-                f"{place}[{column}] has {width} values per row, but the cards BAND0, BAND1, ... name {len(cards)} "
-                "bands. Mend the cards, or remove them all to trust the order of the release."
-            )
-        if cards:
+        # A card that names few bands speaks of something else, such as those that sources were found in.
+        stated = {by: names for by, names in stated_orders(self.table.cards).items()
+                  if re.match(r"BAND_?\d", by, re.IGNORECASE) or 2 * len(names) > width}  # fmt: skip
+        for by, names in stated.items():
+            cards = tuple(self.section.aliases.get(name, name) for name in names)
+            if len(cards) != width:
+                raise CatalogueError(
+                    f"{place}[{column}] has {width} values per row, but the cards {by} name {len(cards)} "
+                    "bands. Mend the cards, or remove them all to trust the order of the release."
+                )
             twice = sorted({name for name in cards if cards.count(name) > 1})
             if twice:
-                raise CatalogueError(f"{place}: the cards BAND0, BAND1, ... name {', '.join(twice)} more than once.")
-            return cards, "cards BAND0, BAND1, ..."
+                raise CatalogueError(f"{place}: the cards {by} name {', '.join(twice)} more than once.")
+            if names != (first := next(iter(stated.values()))):
+                raise CatalogueError(
+                    f"{place}: the cards {next(iter(stated))} name the bands in another order than {by} "
+                    f"({first[0]} and {names[0]} come first, say). Mend or remove those that are wrong."
+                )
+        if stated:
+            return cards, f"cards {next(iter(stated))}"
         if width != len(self.system):
             raise CatalogueError(
                 f"{place}[{column}] has {width} values per row, band system '{self.system.name}' has "

@@ -261,6 +261,7 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     key = find_key(names, schema) or (ROW,)
     found = {spelt[0]: names.find(spelt) for spelt in _known_columns(schema, key)}
     known = {ours: theirs for ours, theirs in found.items() if theirs is not None}
+    known |= _redshift(table, schema, known)
     if schema.tile and TILE not in key and (tile := names.find(schema.tile)) is not None:
         key, known[TILE] = (TILE, *key), tile
     in_words = TILE in known and table.columns[known[TILE]].kind == "text"
@@ -274,6 +275,30 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     unchecked = tuple(_unchecked(table, schema, known, photometry))
     size = _maggies(table, schema, known)
     return Layout(schema, table.place, known, key, photometry, in_words, (ra, dec), size, unchecked)
+
+
+def _redshift(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) -> dict[str, str]:
+    """Return the column of the redshift in place of one called z that is a magnitude beside g, r and i.
+
+    Raises
+    ------
+    CatalogueError
+        If there is no other.
+    """
+    section = schema.labels
+    if section is None or len(section.z) == 1 or canonical(known.get(section.z[0], "")) != "Z":
+        return {}
+    if not {"G", "R", "I"} <= set(map(canonical, table.columns)):
+        return {}
+    name = known[section.z[0]]
+    others = [spelt for spelt in section.z if canonical(spelt) != "Z"]
+    other = ColumnNames(tuple(table.columns), table.place).find(others)
+    if other is None:
+        raise CatalogueError(
+            f"{table.place}[{name}]: stands beside g, r and i, so it seems to be a magnitude and no redshift. Name the "
+            f"column of the redshift (--column z=NAME; z={name} if it is one)."
+        )
+    return {section.z[0]: other}
 
 
 def _refuse_duplicates(table: RawTable) -> None:
@@ -295,7 +320,7 @@ _JOINED = r"[_.]?(?:[1-9]|x|y|l|r|left|right)"
 def _unchecked(
     table: RawTable, schema: SurveySchema, known: Mapping[str, str], photometry: BandLayout | None
 ) -> Iterator[str]:
-    """Yield the rules of a survey file that find no column, each with the nearest one.
+    """Yield that there is another redshift, and the rules of a survey file that find no column, with the nearest one.
 
     Raises
     ------
@@ -304,6 +329,10 @@ def _unchecked(
     """
     labelled = schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= known.keys()
     rules = (*schema.sources, *(schema.labels.rules if labelled and schema.labels else ()))
+    if labelled and schema.labels:
+        z, redshifts = known[schema.labels.z[0]], set(map(canonical, schema.labels.z))
+        if others := [name for name in table.columns if canonical(name) in redshifts and name != z]:
+            yield f"{z} is read as the redshift; {' and '.join(others)} is there too, and is not read"
     sought = [(rule.column, rule.reason, rule.usual) for rule in rules if rule.column[0] not in known]
     if photometry is not None:
         flagged = {rule.column for rule, _ in photometry.flags}
@@ -351,12 +380,19 @@ def _maggies(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) ->
     return found.scale / 10**-19.44
 
 
+_NAMED_ANGLE = re.compile(r"[\W_](radians?|rad|hours?|hourangle|hms|dms|arcsec|mas)\W?$", re.IGNORECASE)
+"""Endings of names that state a unit of angle other than the degree, such as ra_rad or RA (hours)."""
+
+
 def _degrees(table: RawTable, name: str) -> float:
     """Return the degrees in one unit of a column of angles; no unit is degrees."""
-    degrees = degrees_per_unit(table.columns[name].unit)
+    unit = table.columns[name].unit
+    if says_nothing(unit) and (named := _NAMED_ANGLE.search(name)):
+        unit = named[1].lower()
+    degrees = degrees_per_unit(unit)
     if degrees is None:
         what = "which is no angle that is read here: positions are ICRS in deg, rad, arcsec or hours"
-        raise refuse_unit(table.place, name, table.columns[name].unit, what)
+        raise refuse_unit(table.place, name, unit, what)
     return degrees
 
 

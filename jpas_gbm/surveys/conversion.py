@@ -105,7 +105,8 @@ def magnitude(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> n
     if layout.maggies is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.where(values > 0, -2.5 * np.log10(values * layout.maggies), np.nan)
-    return np.where(np.isfinite(values) & (np.abs(values) < 90), values, np.nan).astype(np.float32)
+    # No source of any survey is as bright as magnitude 0: what is beyond stands for missing, as fluxes of 1e20 do.
+    return np.where((values > 0) & (values < 90), values, np.nan).astype(np.float32)
 
 
 def source_rows(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -128,6 +129,9 @@ def flux_units(layout: BandLayout, place: str) -> FluxUnits:
     return FluxUnits(kind, scale, *found)
 
 
+_NO_ERROR = re.compile(r"(?<![a-z])(ivar|invvar|inv_?variance|var|variance|snr|s2n|weight)(?![a-z])", re.IGNORECASE)
+
+
 def _error_unit(
     rule: Photometry, kind: str, scale: float, stated: str | None, place: str, column: str
 ) -> tuple[str, float]:
@@ -135,6 +139,12 @@ def _error_unit(
     magnitudes = "magnitude" in kind
     natural = "magnitude" if magnitudes else "absolute"
     if says_nothing(stated):
+        if no_error := _NO_ERROR.search(column):
+            raise CatalogueError(
+                f"{place}[{column}]: is named as errors of the fluxes, and calls itself '{no_error[0].strip('_')}'. "
+                "Inverse variances, variances and ratios are not read as errors: write a column of standard "
+                "deviations, and name that."
+            )
         if rule.error_kind == "relative" or magnitudes == ("magnitude" in rule.unit):
             return rule.error_kind, 1.0
         raise CatalogueError(
@@ -350,6 +360,27 @@ def _sigma(fluxes: Fluxes, rule: Photometry, units: FluxUnits) -> np.ndarray | N
     return error * np.abs(fluxes.flux)
 
 
+_NINES = tuple(float(digits) for digits in ("99", "999", "9999", "99999", "99.9", "99.99", "99.999", "999.9", "999.99"))
+_HUGE = 1e10
+"""Beyond what a survey writes a flux as: fluxes of 1e20 and the like stand for none."""
+
+_MOST_MAGNITUDES = 50.0
+
+
+def _reject_fillers(fluxes: Fluxes, magnitudes: bool) -> None:
+    """Reject numbers that stand for missing though no survey file names them: one for both the flux and its error."""
+    with np.errstate(invalid="ignore"):
+        if magnitudes:
+            beyond = np.abs(fluxes.flux) >= _MOST_MAGNITUDES
+            fluxes.reject(beyond, "no_magnitude", f"no magnitude ({_MOST_MAGNITUDES:g} or more), taken as missing")
+        if fluxes.error is None or fluxes.mean is not None:
+            return
+        size = np.abs(fluxes.flux)
+        known = _is_any(size, _NINES) | (size >= _HUGE) | ((fluxes.flux < 0) & (fluxes.error < 0))
+        filler = known & (size == np.abs(fluxes.error))
+    fluxes.reject(filler, "filler", "one number for flux and error (such as -999), taken as missing")
+
+
 def _check_errors(fluxes: Fluxes, rules: QualitySection, magnitudes: bool) -> None:
     """Reject fluxes of which no error is known. A ratio to a negative flux is negative; else no error is."""
     if fluxes.error is None:
@@ -403,7 +434,7 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     """Turn a block of a table into fluxes in nJy.
 
     The rules are applied in this order, and a flux is counted by the first that rejects it: missing,
-    infinite, sentinel, zero, flags, sentinel error, no finite error, negative error, zero error.
+    infinite, sentinel, zero, fillers, flags, sentinel error, no finite error, negative error, zero error.
     The units are those of :mod:`~jpas_gbm.surveys.fluxes`.
 
     Parameters
@@ -429,9 +460,10 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
         If an array changes its width, or flags are no integers.
     """
     fluxes = _raw(layout, block, place)
-    _reject_missing(fluxes, rules)
-    _reject_flagged(fluxes, layout, block, place)
     units = flux_units(layout, place)
+    _reject_missing(fluxes, rules)
+    _reject_fillers(fluxes, "magnitude" in units.kind)
+    _reject_flagged(fluxes, layout, block, place)
     _check_errors(fluxes, rules, "magnitude" in units.kind)
     if layout.level is not None:
         _scale(fluxes, block[layout.level])

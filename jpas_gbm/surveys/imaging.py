@@ -308,12 +308,17 @@ def _significance(values: np.ndarray, columns: Mapping[str, np.ndarray], one: Op
     return ratio
 
 
+_BARE = ("mag", "mags", "magnitude", "magnitudes")
+"""Units of magnitudes that do not say of which system they are: the survey file does."""
+
+
 def _ab_magnitude(values: np.ndarray, one: OptionalColumn, layout: Layout, table: RawTable) -> np.ndarray:
     """Return AB magnitudes of fluxes or magnitudes, in the unit that the column states or else the survey file."""
     name = layout.names[one.column[0]]
     unit = table.columns[name].unit
-    stated = None if says_nothing(unit) or str(unit).strip().lower() == "mag" else stated_unit(unit)
-    if stated is None and not says_nothing(unit) and str(unit).strip().lower() != "mag":
+    bare = says_nothing(unit) or str(unit).strip().lower() in _BARE
+    stated = None if bare else stated_unit(unit)
+    if stated is None and not bare:
         raise refuse_unit(layout.place, name, unit, "where nanomaggies, Jy or AB magnitudes are expected")
     if stated is not None and stated.kind == "f_nu":
         values = values * stated.scale / 10**-19.44
@@ -323,8 +328,8 @@ def _ab_magnitude(values: np.ndarray, one: OptionalColumn, layout: Layout, table
         values = values * 1e-9
     else:
         offset = 0.0 if stated is not None else one.offset
-        return np.where(np.abs(values) < 90, values + offset, np.nan)
-    return np.where(values > 0, -2.5 * np.log10(values), np.nan)
+        return np.where((values > 0) & (values < 50), values + offset, np.nan)
+    return np.where((values > 0) & (values < 1), -2.5 * np.log10(values), np.nan)  # beyond magnitude 0: a filler
 
 
 def join_imaging(tables: Sequence[ImagingTable], radius: float = RADIUS) -> ImagingTable:

@@ -264,7 +264,7 @@ class LabelScheme:
         z = np.asarray(z, dtype=np.float64)
         # In single precision, as redshifts are often stored: 2.1 is at the cut in either.
         with np.errstate(invalid="ignore", over="ignore"):
-            return z.astype(np.float32) >= np.float32(self.z_cut), (z > _NEAREST) & (z < _FARTHEST)
+            return z.astype(np.float32) >= np.float32(self.z_cut), (z > _NEAREST) & (z < _FARTHEST) & (z != 0)
 
     def _contradicted(self, label: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return which redshifts are not those of the class, given that it was named itself."""

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -26,9 +26,15 @@ Extension = int | str | Sequence[str] | None
 ARRAY = "FLUX+NOISE"
 """Name under which the paper's array of fluxes stands among the columns of its properties."""
 
+MASK = ".mask"
+"""Ending of the columns in which astropy writes which values of another are missing: what stands there is no value."""
+
 BLOCK_BYTES = 32 << 20
 """About how much of a file is held while it is read, in bytes."""
 
+
+MOST_CARD = 4_000
+"""Letters of a card; a list of all bands has some hundreds."""
 
 MOST_COLUMNS = 5_000
 """Columns that a table may have; the widest public ones have some hundreds."""
@@ -54,6 +60,28 @@ class Column:
     kind: Kind
     width: int | None = None
     unit: str | None = None
+
+
+def cards_of(meta: Mapping[Any, object]) -> dict[str, str]:
+    """Return what a file states beside its columns as cards: text and numbers as words, lists of them with commas.
+
+    Parameters
+    ----------
+    meta : mapping
+        Keys and values of any kind; values of other kinds are left out.
+
+    Returns
+    -------
+    dict of str to str
+    """
+    cards = {}
+    for name, value in meta.items():
+        items = list(value.reshape(-1)) if isinstance(value, np.ndarray) else value
+        items = items if isinstance(items, list | tuple) else [items]
+        if items and all(np.isscalar(one) for one in items):
+            words = (one.decode("utf-8", "replace") if isinstance(one, bytes) else str(one) for one in items)
+            cards[str(name)] = ",".join(word.strip() for word in words)
+    return {name: value for name, value in cards.items() if len(value) <= MOST_CARD}
 
 
 class RawTable(ABC):
@@ -185,7 +213,12 @@ class RawTable(ABC):
             If the file is damaged, a name stands more than once, or text spells no number where one is wanted.
         """
         self.refuse_repeated(want)
-        for block in self.blocks_from(want, start) if start else self.blocks(want):
+        masks = {name: f"{name}{MASK}" for name in want if f"{name}{MASK}" in self.columns}
+        both: dict[str, Want] = {**want, **dict.fromkeys(masks.values(), "any")}
+        for block in self.blocks_from(both, start) if start else self.blocks(both):
+            hidden = {name: block.pop(mask) for name, mask in masks.items()}
+            for name, mask in hidden.items():
+                block[name] = _hide(block[name], mask)
             for name, kind in want.items():
                 if block[name].dtype.kind in "US":
                     block[name] = unquoted(block[name])
@@ -213,6 +246,17 @@ class RawTable(ABC):
                 f"{self.place}: has the column {', '.join(twice)} more than once, so what is meant is not known. "
                 "Rename or drop one."
             )
+
+    def note_equals(self, names: Sequence[str]) -> None:
+        """Note the further tables of a file that have the columns of this one: more rows, it may be.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Of the tables; may be empty.
+        """
+        named = ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])
+        self._notes += (f"has further tables of the same columns, which are not read: {named}",) if names else ()
 
     def refuse_notes(self) -> None:
         """Refuse a file of which there is anything to note, as ``--strict`` asks.
@@ -295,12 +339,20 @@ class BesideTable(RawTable):
         """Yield the wanted columns of both."""
         ours = {name: kind for name, kind in want.items() if name in self.first.columns}
         theirs = {name: kind for name, kind in want.items() if name not in ours}
-        parts = [table.blocks(part) for table, part in ((self.first, ours), (self.second, theirs)) if part]
+        parts = [table.read(part) for table, part in ((self.first, ours), (self.second, theirs)) if part]
         if len(parts) == 1:
             yield from parts[0]
         else:
             for mine, other in zip(*(rebatch(part, 1 << 14) for part in parts), strict=True):
                 yield {**mine, **other}
+
+
+def _hide(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return values without those that a column of booleans beside them hides: masked, or blank where text."""
+    hidden = np.ma.filled(mask, True).astype(bool).reshape(values.shape) | np.ma.getmaskarray(values)
+    if values.dtype.kind in "US":
+        return np.where(hidden, "", np.ma.getdata(values))
+    return np.ma.MaskedArray(np.ma.getdata(values), hidden)
 
 
 def peek(path: Path, size: int = 4096) -> bytes:

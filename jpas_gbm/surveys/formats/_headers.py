@@ -73,6 +73,16 @@ class Part:
         """Whether it is a table and no packed image."""
         return self.kind in ("BINTABLE", "TABLE", "A3DTABLE") and self.cards.get("ZIMAGE") != "True"
 
+    @property
+    def label(self) -> str:
+        """Name, or number where it has none, with its version where the file states one."""
+        return (self.name or str(self.number)) + (f",{self.cards['EXTVER']}" if "EXTVER" in self.cards else "")
+
+    @property
+    def names(self) -> list[str]:
+        """Names of its columns."""
+        return [value for card, value in self.cards.items() if re.fullmatch(r"TTYPE\d+", card)]
+
     def whole(self, keyword: str, default: int | None = None, most: int = 1 << 62) -> int:
         """Return an integer of the header, checked.
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import atexit
 import csv
-import functools
 import io
 import itertools
 import json
@@ -18,20 +17,19 @@ from typing import Any, TypeVar
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pacsv
-import yaml
 
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
-from ..packing import is_packed, open_content
+from ..packing import open_content
 from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, TwoColumns, angstroms, repeated_names, vacuum_wavelengths
-from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, peek
-from .parquet import block_of, column_of, first_line, header_units
+from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
+from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 
 T = TypeVar("T")
 _CSV_BYTES = 4 << 20
 _HEAD_BYTES = 1 << 20
-_MOST_ECSV = 1 << 18
-_NULLS = ["", "NaN", "nan", "NAN", "NULL", "null", "None", "none", "N/A", "n/a", "NA", "--", "masked"]
+_NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
+          "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _PROSE = (".md", ".rst")
@@ -40,7 +38,7 @@ _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 @FORMATS.register("csv")
 class CsvTable(RawTable):
-    """A text table with a header line; lines that begin with # before it, or with # and fewer values, are skipped.
+    """A text table with a header line; lines that begin with # are skipped.
 
     Columns are separated by comma, semicolon, tab or bar, whichever the header has most of, else by single blanks; in
     ECSV as its own header says, which also gives units, keywords and the lengths of arrays; in an IPAC table by the
@@ -133,7 +131,7 @@ class CsvTable(RawTable):
                 length = re.fullmatch(r"\w+\[(\d{1,6}|null)\]", str(one.get("subtype", "")))
                 if length:
                     self._arrays[str(one["name"])] = 0 if length.group(1) == "null" else int(length.group(1))
-            self.cards = {str(name): str(value).strip() for name, value in meta.items() if np.isscalar(value)}
+            self.cards = cards_of(meta)
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise CatalogueError(
                 f"{self.path}: has a damaged ECSV header ({first_line(error)}). Fetch or write it again."
@@ -174,18 +172,16 @@ class CsvTable(RawTable):
                 skip_rows=self._skip + (self._names is not None),
                 block_size=_CSV_BYTES,
                 column_names=self._names,
-                encoding=self._encoding,
+                encoding="latin-1" if self._encoding == "latin-1" else "utf8",
             ),
-            parse_options=pacsv.ParseOptions(
-                delimiter=self._delimiter, invalid_row_handler=_lend(functools.partial(_comment))
-            ),
+            parse_options=pacsv.ParseOptions(delimiter=self._delimiter),
             convert_options=pacsv.ConvertOptions(**convert),
         )
 
     def _source(self) -> pa.NativeFile:
-        if self._bars:
-            return pa.PythonFile(_lend(_IpacRows(open_content(self.path), self._bars)), mode="r")
-        return pa.PythonFile(_lend(open_content(self.path)), "r") if is_packed(self.path) else pa.OSFile(str(self.path))
+        content = open_content(self.path)
+        rows = _ipac_rows(content, self._bars) if self._bars else _uncommented(content, self._encoding)
+        return pa.PythonFile(_lend(_Rewritten(rows)), mode="r")
 
     def _type(self, name: str, want: Want) -> pa.DataType:
         if name in self._arrays:
@@ -298,40 +294,53 @@ def _between(line: str) -> list[str]:
     return [value.strip().strip("-").strip() for value in line.strip()[1:-1].split("|")]
 
 
-class _IpacRows(io.RawIOBase):
-    """An IPAC table as lines of values parted by bars; what stands for a missing value there becomes blank."""
+class _Rewritten(io.RawIOBase):
+    """A text table in other words than its file has: blocks of bytes, none of them empty, as a stream."""
 
-    def __init__(self, content: Any, bars: Sequence[str]) -> None:
-        self._content, self._bars, self._left = content, bars, b""
-        self._lines = self._rewritten()
-
-    def _rewritten(self) -> Iterator[bytes]:
-        """Yield as many lines as the table has, of which those before the names are blank."""
-        spans = list(itertools.pairwise(i for i, letter in enumerate(self._bars[0]) if letter == "|"))
-        missing = [word or "null" for word in _between(self._bars[3])] if self._bars[3:] else ["null"] * len(spans)
-        lines = iter(io.TextIOWrapper(self._content, encoding="utf-8", errors="replace"))
-        text = io.StringIO()
-        writer = csv.writer(text, delimiter="|", lineterminator="\n")
-        bars = 0
-        while bars < len(self._bars):
-            bars += next(lines).startswith("|")
-            yield b"\n" if bars < len(self._bars) else ("|".join(_between(self._bars[0])) + "\n").encode()
-        for line in lines:
-            values = (line[start:end].strip() for start, end in spans)
-            writer.writerow("" if value == word else value for value, word in zip(values, missing, strict=True))
-            yield text.getvalue().encode()
-            text.seek(0)
-            text.truncate()
+    def __init__(self, blocks: Iterator[bytes]) -> None:
+        self._blocks, self._left = blocks, b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: Any) -> int:
-        while len(self._left) < len(buffer) and (more := b"".join(itertools.islice(self._lines, 4096))):
+        while len(self._left) < len(buffer) and (more := next(self._blocks, b"")):
             self._left += more
         taken, self._left = self._left[: len(buffer)], self._left[len(buffer) :]
         buffer[: len(taken)] = taken
         return len(taken)
+
+
+def _ipac_rows(content: Any, bars: Sequence[str]) -> Iterator[bytes]:
+    """Yield the lines of an IPAC table as values parted by bars; what stands for a missing value becomes blank.
+
+    They are as many as the table has; those before the names are blank.
+    """
+    spans = list(itertools.pairwise(i for i, letter in enumerate(bars[0]) if letter == "|"))
+    missing = [word or "null" for word in _between(bars[3])] if bars[3:] else ["null"] * len(spans)
+    lines = iter(io.TextIOWrapper(content, encoding="utf-8", errors="replace"))
+    text, passed = io.StringIO(), 0
+    writer = csv.writer(text, delimiter="|", lineterminator="\n")
+    while passed < len(bars):
+        passed += next(lines).startswith("|")
+        yield b"\n" if passed < len(bars) else ("|".join(_between(bars[0])) + "\n").encode()
+    while some := list(itertools.islice(lines, 4096)):
+        for line in some:
+            values = (line[start:end].strip() for start, end in spans)
+            writer.writerow("" if value == word else value for value, word in zip(values, missing, strict=True))
+        yield text.getvalue().encode()
+        text.seek(0)
+        text.truncate()
+
+
+def _uncommented(content: Any, encoding: str) -> Iterator[bytes]:
+    """Yield text in UTF-8 whose lines that begin with # are empty: a row that is commented out is none."""
+    stream = io.TextIOWrapper(content, "utf-16", newline="") if encoding == "utf-16" else content
+    while read := stream.read(_CSV_BYTES):
+        read += stream.readline(_CSV_BYTES)
+        lines = read.encode() if isinstance(read, str) else read
+        commented = lines.startswith(b"#") or b"\n#" in lines
+        yield re.sub(rb"(?m)^#(?!N/A\b)[^\r\n]*", b"", lines) if commented else lines
 
 
 def _refuse_curve(path: Path, lines: Sequence[str]) -> None:
@@ -351,59 +360,10 @@ def _companion_cards(path: Path) -> dict[str, str]:
     """Return the cards of a CSV file of this package, which stand in the JSON beside it."""
     try:
         cards = json.loads(path.read_text(encoding="utf-8"))["cards"] if path.stat().st_size < _HEAD_BYTES else {}
-        return {str(name): str(value) for name, value in cards.items() if np.isscalar(value)}
+        return cards_of(cards)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
         # A JSON of someone else's says nothing of the table.
         return {}
-
-
-def _comment(row: pacsv.InvalidRow) -> str:
-    """Skip a line that has not as many values as the others where it is a comment."""
-    return "skip" if (row.text or "").startswith("#") else "error"
-
-
-class _Loader(yaml.SafeLoader):
-    """Reads the header of an ECSV file; objects of astropy in it stay plain mappings.
-
-    It is Python's: the loader in C ends the interpreter on deep nesting.
-    """
-
-
-def ecsv_header(lines: Sequence[str]) -> Any:
-    """Return what the header of an ECSV file says, which astropy also writes beside tables in HDF5.
-
-    Parameters
-    ----------
-    lines : sequence of str
-        Without their comment signs.
-
-    Returns
-    -------
-    dict
-        Keys and values; other types where the header holds other YAML.
-
-    Raises
-    ------
-    ValueError
-        If it cannot be understood.
-    """
-    if sum(map(len, lines)) > _MOST_ECSV:
-        raise ValueError(f"it has more than {_MOST_ECSV:,} letters")
-    try:
-        return yaml.load("\n".join(lines), _Loader)
-    except (yaml.YAMLError, RecursionError, TypeError, AttributeError, OverflowError) as error:
-        raise ValueError(first_line(error)) from error
-
-
-def _untagged(loader: Any, suffix: str, node: yaml.Node) -> object:
-    if isinstance(node, yaml.MappingNode):
-        return loader.construct_mapping(node)
-    if isinstance(node, yaml.SequenceNode):
-        return loader.construct_sequence(node)
-    return loader.construct_scalar(node)
-
-
-_Loader.add_multi_constructor("!", _untagged)
 
 
 _WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")

@@ -17,6 +17,8 @@ from ..tables import BLOCK_BYTES, FORMATS, Column, Extension, RawTable, Want
 from ._headers import MOST_ROW, SIZES, TYPES, Field, HeaderError, Part, ascii_fields, binary_fields, read_parts
 
 _ONES = 0xFFFFFFFF
+_OWN = ("CHECKSUM", "DATASUM", "ORIGIN", "NROWS", "NCOLS", "EXTNAME")
+"""Cards of the primary header that speak of it alone."""
 _SIGNS = {"B": (np.int8, 1 << 7), "I": (np.uint16, 1 << 15), "J": (np.uint32, 1 << 31), "K": (np.uint64, 1 << 63)}
 
 MOST_VALUES = 1 << 20
@@ -86,12 +88,15 @@ class FitsTable(RawTable):
         self.place = f"{path.name}[{part.name or part.number}]"
         self._check_type(part)
         self.others = tuple(p.name for p in parts if p.is_table and p is not part and p.name)
-        self.cards = part.cards
+        self.cards = {**{name: of for name, of in parts[0].cards.items() if name not in _OWN}, **part.cards}
         try:
             self._understand(part)
         except HeaderError as error:
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
         self.columns = {name: self._column(field) for name, field in self._fields.items()}
+        if not isinstance(hdu, int | str):
+            filled = [p for p in parts if p.is_table and p is not part and p.cards.get("NAXIS2") != "0"]
+            self.note_equals([p.label for p in filled if p.names == part.names])
         self._check_size()
         self._part = part
         self._verified: bool | None = None if "DATASUM" in self.cards or "CHECKSUM" in self.cards else False

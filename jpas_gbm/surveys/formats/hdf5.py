@@ -16,7 +16,7 @@ from ...store import native
 from ..batches import Block, stack_rows
 from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
 from ..spelling import repeated_names
-from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want
+from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want, cards_of
 
 if TYPE_CHECKING:
     import h5py
@@ -70,6 +70,11 @@ class _Layout:
     rows: int
     cards: Mapping[str, str]
 
+    @property
+    def names(self) -> list[str]:
+        """Names of its columns."""
+        return [value.column.name for value in self.values]
+
 
 @FORMATS.register("hdf5")
 class Hdf5Table(RawTable):
@@ -106,7 +111,7 @@ class Hdf5Table(RawTable):
             self.rows = self._rows = layout.rows
             self._check_sizes(file, layout)
         self.cards = layout.cards
-        names = [value.column.name for value in layout.values]
+        names = layout.names
         self.repeated = repeated_names(names)
         self._values = {value.column.name: value for value in reversed(layout.values)}
         self.columns = {name: self._values[name].column for name in names}
@@ -153,6 +158,8 @@ class Hdf5Table(RawTable):
             found = keys.index(bare)
         else:
             found = next((keys.index(name) for name in wanted or () if name in keys), 0)
+            self.note_equals([one.key for one in tables if one is not tables[found] and one.rows and
+                              one.names == tables[found].names])  # fmt: skip
         self.others = tuple(key for i, key in enumerate(keys) if i != found)
         return tables[found]
 
@@ -359,11 +366,11 @@ def _cards(*nodes: Any) -> dict[str, str]:
     for node in nodes:
         for name in node.attrs:
             try:
-                cards[str(name)] = _word(node.attrs[name])
+                cards |= cards_of({name: node.attrs[name]})
             except Exception:
                 # An attribute of a kind that the library cannot read is none that is needed.
                 continue
-    return {name: value for name, value in cards.items() if 0 < len(value) < 200}
+    return {name: value for name, value in cards.items() if value}
 
 
 def _column(name: str, dtype: np.dtype, shape: Sequence[int], unit: str | None = None) -> Column | None:
@@ -391,7 +398,7 @@ def _columns(key: str, group: Any, datasets: Mapping[str, Any]) -> _Layout:
         column = _column(name, one.dtype, one.shape[1:], _unit(one))
         if column is not None:
             values.append(_Values(column, one.name))
-    return _Layout(key or "/", tuple(values), next(iter(datasets.values())).shape[0], _cards(group))
+    return _Layout(key or "/", tuple(values), next(iter(datasets.values())).shape[0], _cards(*datasets.values(), group))
 
 
 def _compound(key: str, dataset: Any, about: Any) -> _Layout:
@@ -399,12 +406,12 @@ def _compound(key: str, dataset: Any, about: Any) -> _Layout:
     units: dict[str, str] = {}
     cards = _cards(dataset)
     if about is not None and about.dtype.kind in "SO" and about.size < 10_000:
-        from .csv import ecsv_header
+        from .parquet import ecsv_header
 
         header = ecsv_header([_word(line) for line in about[()]])
         units = {str(one["name"]): str(one["unit"]) for one in header["datatype"] if one.get("unit")}
         meta = header.get("meta") or {}
-        cards |= {str(name): str(value) for name, value in dict(meta).items() if np.isscalar(value)}
+        cards |= cards_of(dict(meta))
     values = []
     for name in dataset.dtype.names[: MOST_COLUMNS + 1]:
         column = _column(name, dataset.dtype[name], (), units.get(name))

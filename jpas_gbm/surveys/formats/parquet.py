@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+import yaml
 
 from ...errors import CatalogueError
 from ...store import native
 from ..batches import Block, stack_rows
 from ..packing import is_packed
 from ..spelling import repeated_names
-from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want
+from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -52,7 +54,7 @@ class ParquetTable(RawTable):
             with pq.ParquetFile(path) as file:
                 schema, self.rows = file.schema_arrow, file.metadata.num_rows
                 metadata = {**(file.metadata.metadata or {}), **(schema.metadata or {})}
-            units = units_of(schema)
+            units, self.cards = units_of(schema), _cards(metadata)
             fields = [replace(column_of(field), unit=units.get(field.name)) for field in schema]
         except (pa.ArrowException, OSError, ValueError, OverflowError, TypeError) as error:
             raise CatalogueError(
@@ -61,11 +63,6 @@ class ParquetTable(RawTable):
         self.columns = {field.name: field for field in reversed(fields)}
         self.columns = {field.name: self.columns[field.name] for field in fields}
         self.repeated = repeated_names([field.name for field in fields])
-        self.cards = {
-            key.decode("utf-8", "replace"): value.decode("utf-8", "replace")
-            for key, value in metadata.items()
-            if len(value) < 80
-        }
 
     @staticmethod
     def begins(head: bytes) -> bool:
@@ -136,8 +133,37 @@ def header_units(text: str) -> dict[str, str]:
     return {name.strip("'\""): unit.strip().strip("'\"") for name, unit in _NAMED_UNIT.findall(text)}
 
 
+def _frame_attributes(metadata: Mapping[bytes, bytes]) -> dict[str, Any]:
+    """Return the ``attrs`` that pandas wrote with a DataFrame."""
+    try:
+        found = json.loads(metadata.get(b"pandas", b"{}")).get("attributes")
+    except (ValueError, AttributeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _attributed(attrs: Mapping[Any, Any]) -> tuple[dict[str, str], dict[str, str]]:
+    """Return the units and the cards in the ``attrs`` of a DataFrame, such as :func:`attributes` makes."""
+    units, cards = (cards_of(of if isinstance(of := attrs.get(key), Mapping) else {}) for key in ("units", "cards"))
+    return units, cards_of(attrs) | cards
+
+
+def _cards(metadata: Mapping[bytes, bytes]) -> dict[str, str]:
+    """Return what a file states beside its columns: itself, as astropy writes it, or as pandas does."""
+    try:
+        about = ecsv_header(metadata.get(b"table_meta_yaml", b"").decode("utf-8", "replace").splitlines()) or {}
+        meta = dict(about.get("meta") or {})
+    except (AttributeError, TypeError, ValueError):
+        meta = {}
+    plain = {name.decode("utf-8", "replace"): of for name, of in metadata.items() if name not in _ENCODED}
+    return cards_of(plain) | cards_of(meta) | _attributed(_frame_attributes(metadata))[1]
+
+
+_ENCODED = (b"ARROW:schema", b"pandas", b"table_meta_yaml")
+
+
 def units_of(schema: pa.Schema) -> dict[str, str]:
-    """Return the units of columns that a schema states: of each field, or as astropy writes them.
+    """Return the units of columns that a schema states: of each field, or as astropy or pandas writes them.
 
     Parameters
     ----------
@@ -149,7 +175,8 @@ def units_of(schema: pa.Schema) -> dict[str, str]:
         By name; columns without a unit are left out.
     """
     astropy = header_units((schema.metadata or {}).get(b"table_meta_yaml", b"").decode("utf-8", "replace"))
-    return astropy | {field.name: unit for field in schema if (unit := column_of(field).unit)}
+    pandas = _attributed(_frame_attributes(schema.metadata or {}))[0]
+    return astropy | pandas | {field.name: unit for field in schema if (unit := column_of(field).unit)}
 
 
 def column_of(field: pa.Field) -> Column:
@@ -229,6 +256,53 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
         values = batch.column(batch.schema.get_field_index(name))
         block[name] = _lists(values, name, place, start) if _is_list(values.type) else _plain(values)
     return block
+
+
+_MOST_ECSV = 1 << 18
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads the header of an ECSV file; objects of astropy in it stay plain mappings.
+
+    It is Python's: the loader in C ends the interpreter on deep nesting.
+    """
+
+
+def ecsv_header(lines: Sequence[str]) -> Any:
+    """Return what the header of an ECSV file says, which astropy also writes beside tables in HDF5.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        Without their comment signs.
+
+    Returns
+    -------
+    dict
+        Keys and values; other types where the header holds other YAML.
+
+    Raises
+    ------
+    ValueError
+        If it cannot be understood.
+    """
+    if sum(map(len, lines)) > _MOST_ECSV:
+        raise ValueError(f"it has more than {_MOST_ECSV:,} letters")
+    try:
+        return yaml.load("\n".join(lines), _Loader)
+    except (yaml.YAMLError, RecursionError, TypeError, AttributeError, OverflowError) as error:
+        raise ValueError(first_line(error)) from error
+
+
+def _untagged(loader: Any, suffix: str, node: yaml.Node) -> object:
+    if isinstance(node, yaml.MappingNode):
+        return loader.construct_mapping(node)
+    if isinstance(node, yaml.SequenceNode):
+        return loader.construct_sequence(node)
+    return loader.construct_scalar(node)
+
+
+_Loader.add_multi_constructor("!", _untagged)
 
 
 def first_line(error: Exception) -> str:
@@ -318,7 +392,7 @@ class FrameTable(RawTable):
         except (pa.ArrowException, TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
         self.rows = self._table.num_rows
-        units, self.cards = frame.attrs.get("units") or {}, frame.attrs.get("cards") or {}
+        units, self.cards = _attributed(frame.attrs)
         self.columns = {
             field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema
         }

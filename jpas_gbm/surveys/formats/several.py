@@ -10,9 +10,10 @@ from pathlib import Path
 from ...errors import CatalogueError
 from ...run import globbed
 from ...text import count
+from ..band_finder import stated_orders
 from ..batches import Block
 from ..packing import check_file
-from ..tables import FORMATS, SEVERAL, Column, Extension, RawTable, Want, open_file
+from ..tables import FORMATS, MASK, SEVERAL, Column, Extension, RawTable, Want, open_file
 from .npy import beside as properties_of
 
 _HATS = ("hats.properties", "properties")
@@ -94,7 +95,9 @@ def table_files(path: str | Path) -> list[Path]:
         return [file for _, _, file in sorted(pixels)]
     found = _tables([file for file in path.iterdir() if file.is_file()])
     if not found:
-        raise CatalogueError(f"{path}: is a folder without table files. Name a table file or a folder of such.")
+        below = sorted(one.name for one in path.iterdir() if one.is_dir())
+        more = f" Folders below it ({_some(below)}) are not looked into: a wildcard names their files." if below else ""
+        raise CatalogueError(f"{path}: is a folder without table files. Name a table file or a folder of such.{more}")
     return found
 
 
@@ -129,7 +132,7 @@ class SeveralFiles(RawTable):
         self._hdu, self._files = hdu, tuple(table_files(path))
         first = self._open(self._files[0])
         self.format = f"{first.format}, {count(len(self._files), 'file')}"  # type: ignore[misc]
-        self.columns, self.cards, self.repeated = dict(first.columns), first.cards, first.repeated
+        self.columns, self.cards, self.repeated = _unmasked(first.columns), first.cards, first.repeated
         self._rows: list[int | None] = []
         self._simulated = False
         notes: dict[str, None] = {}
@@ -139,6 +142,10 @@ class SeveralFiles(RawTable):
             self._rows.append(table.rows)
             self._simulated = self._simulated or table.simulated
             notes.update(dict.fromkeys(f"{file.name}: {note}" for note in table._notes))
+        deeper = set(path.rglob(f"*{self._files[0].suffix}")) if self._files[0].parent == path else set()
+        if deeper := {file for file in deeper if file.parent != path and file.is_file()}:
+            folders = sorted({str(file.parent.relative_to(path)) for file in deeper})
+            notes[f"{count(len(deeper), 'file')} in the folders below ({_some(folders)}) is not read"] = None
         self._notes, self._verified = tuple(notes), dict[Path, bool]()
         self.rows = None if None in self._rows else sum(rows or 0 for rows in self._rows)
 
@@ -148,11 +155,11 @@ class SeveralFiles(RawTable):
 
     def _refuse_other(self, table: RawTable) -> None:
         """Refuse a file that is not of the same columns, of the same kinds, as the first."""
-        ours, theirs = self.columns, table.columns
+        ours, theirs = self.columns, _unmasked(table.columns)
         lacking, more = [n for n in ours if n not in theirs], [n for n in theirs if n not in ours]
         changed = [n for n in ours if n in theirs and not _alike(ours[n], theirs[n])]
-        bands = [n for n in {**self.cards, **table.cards} if re.fullmatch(r"BAND\d+", n)]
-        changed += [n for n in bands if self.cards.get(n) != table.cards.get(n)]
+        orders, other = stated_orders(self.cards), stated_orders(table.cards)
+        changed += [name for name in {**orders, **other} if orders.get(name) != other.get(name)]
         if not (lacking or more or changed):
             return
         told = (("lacks", lacking), ("has besides", more), ("has of another kind", changed))
@@ -202,12 +209,17 @@ class SeveralFiles(RawTable):
                 start -= rows
                 continue
             table, read = self._open(file), 0
-            for block in table.blocks_from(want, start) if start else table.blocks(want):
+            for block in table.read(want, start):
                 read += len(next(iter(block.values())))
                 yield block
             if start == 0:
                 self._note(table)
             start = 0 if rows is not None else max(0, start - read)
+
+
+def _unmasked(columns: Mapping[str, Column]) -> dict[str, Column]:
+    """Return columns without the masks beside them, which one file has where another has nothing to hide."""
+    return {name: of for name, of in columns.items() if not (name.endswith(MASK) and name[: -len(MASK)] in columns)}
 
 
 def _alike(ours: Column, theirs: Column) -> bool:

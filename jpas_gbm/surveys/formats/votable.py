@@ -16,7 +16,7 @@ from ...store import native
 from ..batches import Block, stack_rows
 from ..packing import is_packed, open_content
 from ..spelling import repeated_names
-from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want
+from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -76,10 +76,11 @@ class ArrayTable(RawTable):
         for name in table.colnames:
             column = table[name]
             plain = column.value if hasattr(column, "value") else column
+            if hasattr(plain, "unmasked"):  # a Quantity whose mask is of astropy's own kind
+                plain = np.ma.MaskedArray(plain.unmasked, plain.mask)
             values[name] = plain if isinstance(plain, np.ma.MaskedArray) else np.asarray(plain)
             units[name] = None if column.unit is None else str(column.unit)
-        cards = {str(key): str(value) for key, value in table.meta.items() if np.isscalar(value)}
-        return cls(Path("astropy Table"), values, units, cards)
+        return cls(Path("astropy Table"), values, units, cards_of(table.meta))
 
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns of all rows as one block."""
@@ -126,7 +127,7 @@ class VoTable(ArrayTable):
                 warnings.simplefilter("ignore")
                 # The parser goes back and forth, which no packed stream can.
                 stream = io.BytesIO(content.read()) if is_packed(path) else content
-                table, others, infos, fields, params = _parsed(stream)
+                table, others, equal, infos, fields, params = _parsed(stream)
         except CatalogueError:
             raise
         except Exception as error:
@@ -150,6 +151,7 @@ class VoTable(ArrayTable):
         super().__init__(path, values, units, {**{name: value for name, value, _ in infos}, **params})
         self.repeated = repeated_names([name for name, _, _ in fields])
         self.others = others
+        self.note_equals(equal)
         if any(value == "OVERFLOW" for value, _ in status):
             self._notes += (
                 f"the server cut the answer short (QUERY_STATUS OVERFLOW): it has {self.rows:,} rows, the query more",
@@ -205,8 +207,10 @@ _Field = tuple[str, str, str | None]
 
 def _parsed(
     stream: BinaryIO,
-) -> tuple[Any, tuple[str, ...], list[tuple[str, str, str]], list[_Field], dict[str, str]]:
-    """Return the first table that has rows, or else columns; names of others; infos, fields and parameters."""
+) -> tuple[Any, tuple[str, ...], list[str], list[tuple[str, str, str]], list[_Field], dict[str, str]]:
+    """Return the first table that has rows, or else columns; names of others, and of those that have the same columns
+    and rows; infos, fields and parameters.
+    """
     from astropy.io.votable import parse
 
     document = parse(stream, verify="ignore")
@@ -214,12 +218,18 @@ def _parsed(
     tables = [table for table in document.iter_tables() if table.fields]
     tables.sort(key=lambda table: len(table.array) == 0)
     if not tables:
-        return None, (), infos, [], {}
+        return None, (), [], infos, [], {}
     first = tables[0]
     fields = [(str(f.name), str(f.ID), None if f.unit is None else str(f.unit)) for f in first.fields]
     params = {str(param.name): str(param.value) for param in first.params}
     others = tuple(str(table.name or table.ID) for table in tables[1:] if table.name or table.ID)
-    return first.array, others, infos, fields, params
+    same = [field.name for field in first.fields]
+    equal = [
+        str(table.name or table.ID or number)
+        for number, table in enumerate(tables[1:], 2)
+        if len(table.array) and [field.name for field in table.fields] == same
+    ]
+    return first.array, others, equal, infos, fields, params
 
 
 def _infos(element: Any) -> Iterator[Any]:

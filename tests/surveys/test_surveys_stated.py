@@ -1,0 +1,277 @@
+"""What files state beside their values, in whatever place: orders of bands, units, masks; and what stands for none."""
+
+import json
+from pathlib import Path
+
+import astropy.units as u
+import h5py
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from astropy.io import fits
+from astropy.io.votable import from_table
+from astropy.table import MaskedColumn, QTable, Table
+from astropy.utils.masked import Masked
+from sample_files import ERROR, FLUX, UNIT, idr_columns, write_fits, write_idr, write_tractor
+
+import jpas_gbm as jg
+from jpas_gbm.errors import CatalogueError
+from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
+from jpas_gbm.surveys.tables import open_table
+
+BANDS = band_system("jpas57").names
+ORDER = BANDS[::-1]
+
+
+def turned() -> dict[str, np.ndarray]:
+    """Columns whose arrays hold the bands in the order of ORDER."""
+    return {name: values[:, ::-1] if values.ndim == 2 else values for name, values in idr_columns().items()}
+
+
+def plain_hdf5(path: Path, columns: dict[str, np.ndarray]) -> h5py.File:
+    file = h5py.File(path, "w")
+    for name, values in columns.items():
+        file[name] = values
+    return file
+
+
+def numbered_fits(path: Path) -> None:
+    write_fits(path, turned(), units={FLUX: UNIT})
+    with fits.open(path, mode="update") as hdus:
+        hdus[1].header.update({f"FILTER{i + 1}": name for i, name in enumerate(ORDER)})
+
+
+def primary_fits(path: Path) -> None:
+    write_fits(path, turned(), units={FLUX: UNIT})
+    with fits.open(path, mode="update") as hdus:
+        hdus[0].header["FILTERS"] = " ".join(ORDER)
+
+
+def astropy_table(path: Path, **meta: object) -> None:
+    options = {"path": "t", "serialize_meta": True} if path.suffix == ".h5" else {}
+    Table(turned(), units={FLUX: UNIT}, meta=meta).write(path, **options)
+
+
+def arrow(path: Path) -> None:
+    arrays = {n: pa.array(list(v) if v.ndim == 2 else v) for n, v in turned().items()}
+    pq.write_table(pa.table(arrays).replace_schema_metadata({"bands": json.dumps(ORDER)}), path)
+
+
+def group_hdf5(path: Path) -> None:
+    plain_hdf5(path, turned()).attrs["bands"] = np.array(ORDER, dtype="S")
+
+
+def dataset_hdf5(path: Path) -> None:
+    plain_hdf5(path, turned())[FLUX].attrs["bands"] = ",".join(ORDER)
+
+
+@pytest.mark.parametrize(
+    ("name", "write"),
+    [
+        ("a.fits", numbered_fits),
+        ("a.fits", primary_fits),
+        ("a.ecsv", lambda path: astropy_table(path, bands=list(ORDER))),
+        ("a.h5", lambda path: astropy_table(path, bands=list(ORDER))),
+        ("a.parquet", lambda path: astropy_table(path, bands=list(ORDER))),
+        ("a.parquet", lambda path: astropy_table(path, **{f"BAND{i}": name for i, name in enumerate(ORDER)})),
+        ("a.parquet", arrow),
+        ("a.h5", group_hdf5),
+        ("a.h5", dataset_hdf5),
+    ],
+)
+def test_the_order_of_bands_is_that_which_the_file_states(tmp_path, name, write):
+    write(tmp_path / name)
+    catalogue, expected = jg.read(tmp_path / name), jg.read(write_idr(tmp_path / "b.fits"))
+    np.testing.assert_allclose(catalogue.flux, expected.flux, rtol=1e-6)
+
+
+def test_orders_of_bands_that_cannot_be_are_refused(tmp_path):
+    def written(**cards: object) -> Path:
+        with fits.open(write_idr(tmp_path / "a.fits"), mode="update") as hdus:
+            hdus[1].header.update(cards)
+        return tmp_path / "a.fits"
+
+    with pytest.raises(
+        CatalogueError, match=r"the cards BAND0, BAND1, \.\.\. name the bands in another order than FILT"
+    ):
+        jg.read(written(FILTERS=" ".join(ORDER)))
+    with pytest.raises(CatalogueError, match=r"57 values per row, but the cards FILTERS name 56 bands"):
+        jg.read(written(FILTERS=" ".join(BANDS[1:])))
+    assert len(jg.read(written(DETECTED="rSDSS,iSDSS"))) == 12  # says nothing of the arrays
+
+
+def test_units_that_pandas_keeps_are_read_from_parquet(tmp_path):
+    columns = idr_columns()
+    frame = pd.DataFrame({n: columns[n] for n in ("TILE_ID", "NUMBER", "ALPHA_J2000", "DELTA_J2000")})
+    fluxes = pd.DataFrame({f"{FLUX}_{b}": columns[FLUX][:, i] for i, b in enumerate(BANDS)})
+    frame = pd.concat(
+        [frame, fluxes, pd.DataFrame(0.1, index=frame.index, columns=[f"{ERROR}_{b}" for b in BANDS])], axis=1
+    )
+    frame.attrs["units"] = dict.fromkeys(fluxes, "1e-18 erg s-1 cm-2 Angstrom-1")
+    frame.to_parquet(tmp_path / "a.parquet")
+    np.testing.assert_allclose(
+        jg.read(tmp_path / "a.parquet").flux, 10 * jg.read(write_idr(tmp_path / "a.fits")).flux, rtol=1e-6
+    )
+
+
+def masked(quantity: bool) -> tuple[Table, np.ndarray]:
+    columns = idr_columns()
+    hidden = np.zeros(columns[FLUX].shape, dtype=bool)
+    hidden[3, 5] = hidden[7] = True
+    table = QTable(columns)
+    values = np.where(hidden, 1e3, columns[FLUX]).astype(np.float32)
+    table[FLUX] = (
+        Masked(values * u.Unit(UNIT), mask=hidden) if quantity else MaskedColumn(values, mask=hidden, unit=UNIT)
+    )
+    table["NOTE"] = MaskedColumn(["x"] * 12, mask=hidden[:, 5])
+    return table, hidden
+
+
+@pytest.mark.parametrize("quantity", [False, True])
+@pytest.mark.parametrize("name", ["a.parquet", "a.h5", "a.fits", "memory"])
+def test_values_under_a_mask_are_missing_wherever_astropy_puts_it(tmp_path, name, quantity):
+    table, hidden = masked(quantity)
+    if name != "memory":
+        table.write(tmp_path / name, **({"path": "t", "serialize_meta": True} if name.endswith("h5") else {}))
+    catalogue = jg.read(table if name == "memory" else tmp_path / name)
+    kept = [BANDS.index(band) for band in catalogue.bands.names]
+    assert np.array_equal(np.isnan(catalogue.flux), hidden[:, kept])
+
+
+def test_a_mask_may_stand_in_one_of_several_files(tmp_path):
+    (tmp_path / "s").mkdir()
+    table, hidden = masked(False)
+    Table(idr_columns(), units={FLUX: str(table[FLUX].unit)}).write(tmp_path / "s" / "a.parquet")
+    table["TILE_ID"] += 100
+    table.write(tmp_path / "s" / "b.parquet")
+    with pytest.raises(CatalogueError, match=r"b\.parquet has besides NOTE, compared"):
+        jg.read(tmp_path / "s")
+    table.remove_column("NOTE")
+    table.write(tmp_path / "s" / "b.parquet", overwrite=True)
+    catalogue = jg.read(tmp_path / "s")
+    assert (
+        not np.isnan(catalogue.flux[:12]).any() and np.isnan(catalogue.flux[12:]).sum() == 1 + catalogue.flux.shape[1]
+    )
+    masked(False)[0].write(tmp_path / "n.parquet")
+    note = next(iter(open_table(tmp_path / "n.parquet").read({"NOTE": "text"})))["NOTE"]
+    assert note.tolist() == ["" if one else "x" for one in hidden[:, 5]]
+
+
+@pytest.mark.parametrize("filler", [-999, 999, 9999, -32768, 1e20, 99.99])
+def test_one_number_for_flux_and_error_is_no_measurement(tmp_path, filler):
+    columns = idr_columns()
+    for name in (FLUX, ERROR):
+        columns[name][2, 10:20] = filler
+    columns["MASK_FLAGS"][2, 10:20] = 1
+    columns[FLUX][3, 20], columns[ERROR][4, 20] = 999, 999  # a measurement each
+    catalogue, quality = read_catalogue(write_fits(tmp_path / "a.fits", columns, bands=BANDS))
+    assert np.isnan(catalogue.flux).sum() == 10 == quality.count("filler")
+    assert quality.count("flagged_rows") == 0
+
+
+def test_magnitudes_that_no_source_has_are_missing(tmp_path):
+    columns = idr_columns()
+    columns["MAG_APER_COR_3_0"] = np.full((12, 57), 21.0)
+    columns["MAG_ERR_APER_COR_3_0"] = np.full((12, 57), 0.1)
+    columns["MAG_APER_COR_3_0"][0, 10:13] = 99.9, 50, -99.99
+    del columns[FLUX], columns[ERROR]
+    catalogue, quality = read_catalogue(write_fits(tmp_path / "a.fits", columns, bands=BANDS))
+    assert np.isnan(catalogue.flux).sum() == 3 == quality.count("no_magnitude")
+    flux = np.array([1.0, 1e20, 10.0, 1e12, -999, 2.0], dtype=np.float32)
+    imaging = read_imaging(write_tractor(tmp_path / "t.fits", FLUX_R=flux, FLUX_G=flux, TYPE=np.array(["PSF"] * 6)))[0]
+    for mag in (imaging.mag, imaging.more["G"]):
+        assert np.isfinite(mag).tolist() == [True, False, True, False, False, True]
+
+
+@pytest.mark.parametrize(("unit", "offset"), [("mag", 2.699), ("mags", 2.699), ("Magnitudes", 2.699), ("mag(AB)", 0.0)])
+def test_magnitudes_are_of_ab_only_where_their_unit_says_so(tmp_path, unit, offset):
+    columns = {
+        "ra": np.arange(3) + 10.0,
+        "dec": np.zeros(3),
+        "w1mpro": np.array([15.0, -9.99, 50.0]),
+        "w2mpro": np.full(3, 15.0),
+    }
+    path = write_fits(tmp_path / "w.fits", columns, name="WISE", units={"w1mpro": unit, "w2mpro": unit})
+    np.testing.assert_allclose(read_imaging(path)[0].more["W1"], [15 + offset, np.nan, np.nan], rtol=1e-6)
+
+
+def test_rows_that_are_commented_out_are_none(tmp_path):
+    lines = ["name,ra,dec,class,z", *(f"n{i},{10 + i}.5,0.5,STAR,0" for i in range(4))]
+    for encoding in ("utf-8", "utf-16"):
+        (tmp_path / "l.csv").write_text("\n".join([*lines[:3], "#" + lines[3], lines[4]]), encoding=encoding)
+        assert read_labels(tmp_path / "l.csv")[0].ra.tolist() == [10.5, 11.5, 13.5]
+    (tmp_path / "l.csv").write_text("\n".join([*lines[:4], "#N/A,20.5,0.5,STAR,-"]))
+    assert read_labels(tmp_path / "l.csv")[0].ra.tolist() == [10.5, 11.5, 12.5, 20.5]
+
+
+def label_table(tmp_path: Path, **more: object) -> Path:
+    columns = {"ra": np.arange(3) + 10.5, "dec": 0.5, "class": ["QSO", "QSO", "GALAXY"], "z": [2.5, 1.0, 0.3]}
+    pd.DataFrame(columns | more).to_csv(tmp_path / "l.csv", index=False)
+    return tmp_path / "l.csv"
+
+
+def test_a_magnitude_called_z_is_no_redshift(tmp_path):
+    magnitudes = {"g": 20.0, "r": 19.0, "i": 18.0, "z": 17.5}
+    table, _ = read_labels(label_table(tmp_path, **magnitudes, zspec=[2.5, 1.0, 0.3]))
+    assert table.z.tolist() == [2.5, 1.0, 0.3]
+    with pytest.raises(
+        CatalogueError, match=r"\[z\]: stands beside g, r and i, so it seems to be a magnitude.*--column z="
+    ):
+        read_labels(label_table(tmp_path, **magnitudes))
+
+
+def test_a_second_redshift_is_told(tmp_path):
+    table, quality = read_labels(label_table(tmp_path, VI_Z=[0.1, 0.1, 0.1]))
+    assert table.z.tolist() == [2.5, 1.0, 0.3]
+    assert any("z is read as the redshift; VI_Z is there too, and is not read" in note for note in quality.notes())
+
+
+def test_a_quasar_at_redshift_exactly_0_has_none(tmp_path):
+    table, quality = read_labels(label_table(tmp_path, z=[0, 1.0, 0]))
+    assert table.z.tolist() == [1.0, 0.0] and quality.count("label_class") == 1
+
+
+def test_rows_in_further_tables_of_a_file_are_told(tmp_path):
+    parts = [Table(idr_columns()), Table(idr_columns())]
+    units = [fits.BinTableHDU(part, name="FLAMBDADUALOBJ", ver=i + 1) for i, part in enumerate(parts)]
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(tmp_path / "a.fits")
+    for key in "ab":
+        parts[0].write(tmp_path / "a.h5", path=key, append=True)
+    document = from_table(parts[0])
+    document.resources[0].tables.append(from_table(parts[1]).resources[0].tables[0])
+    document.to_xml(str(tmp_path / "a.vot"))
+    for name, other in (("a.fits", "FLAMBDADUALOBJ,2"), ("a.h5", "b"), ("a.vot", "2")):
+        notes = read_catalogue(tmp_path / name)[1].notes()
+        assert f"{name}: has further tables of the same columns, which are not read: {other}" in notes
+    assert not open_table(tmp_path / "a.fits", 1).notes
+
+
+def test_tables_in_folders_below_are_told(tmp_path):
+    (tmp_path / "s" / "more").mkdir(parents=True)
+    write_idr(tmp_path / "s" / "more" / "b.fits")
+    with pytest.raises(CatalogueError, match=r"folder without table files.* below it \(more\) are not looked into"):
+        open_table(tmp_path / "s")
+    write_idr(tmp_path / "s" / "a.fits")
+    assert "1 file in the folders below (more) is not read" in open_table(tmp_path / "s").notes
+
+
+def test_a_name_may_state_the_unit_of_an_angle(tmp_path):
+    columns = idr_columns()
+    columns["ra_rad"], columns["DEC (hours)"] = np.radians(columns["ALPHA_J2000"]), columns["DELTA_J2000"] / 15
+    path = write_fits(tmp_path / "a.fits", columns, bands=BANDS)
+    named = jg.Catalogue.from_table(path, survey="jpas_idr202406", columns={"ra": "ra_rad", "dec": "DEC (hours)"})
+    np.testing.assert_allclose(named.ra, columns["ALPHA_J2000"])
+    np.testing.assert_allclose(named.dec, columns["DELTA_J2000"])
+
+
+def test_what_calls_itself_no_error_is_not_read_as_one(tmp_path):
+    columns = idr_columns()
+    columns["FLUX_IVAR"] = columns.pop(ERROR)
+    path = write_fits(tmp_path / "a.fits", columns, bands=BANDS)
+    with pytest.raises(
+        CatalogueError, match=r"\[FLUX_IVAR\]: is named as errors of the fluxes, and calls itself 'IVAR'"
+    ):
+        jg.Catalogue.from_table(path, survey="jpas_idr202406", columns={"flux": FLUX, "error": "FLUX_IVAR"})
