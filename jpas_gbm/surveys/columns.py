@@ -268,6 +268,7 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     for ours in (*key, *schema.object_id):
         _refuse_float(table, known.get(ours))
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
+    _refuse_frame(table, known[schema.ra[0]])
     photometry = find_bands(table, schema, bands) if schema.kind == "catalogue" else None
     if photometry is not None:
         flux_units(photometry, table.place)
@@ -394,6 +395,23 @@ def _degrees(table: RawTable, name: str) -> float:
         what = "which is no angle that is read here: positions are ICRS in deg, rad, arcsec or hours"
         raise refuse_unit(table.place, name, unit, what)
     return degrees
+
+
+_OTHER_FRAMES = re.compile(r"(eq_)?fk4|(super)?galactic|ecl|barycentrictrueecl|gappt|cirs|tete|altaz", re.IGNORECASE)
+
+
+def _refuse_frame(table: RawTable, ra: str) -> None:
+    """Refuse positions that a file states to be of another frame than ICRS, or FK5 of 2000, which is as good here."""
+    cards = (f"frame of {ra.rpartition('.')[0]}", "RADESYS", "RADECSYS")
+    frame = next((table.cards[card] for card in cards if table.cards.get(card)), "")
+    digits = re.search(r"\d{4}(\.\d+)?", table.cards.get("EQUINOX", ""))
+    equinox = float(digits[0]) if digits else 2000.0
+    if _OTHER_FRAMES.match(frame) or (equinox != 2000.0 and frame.upper() == "FK5") or (equinox < 1984.0 and not frame):
+        stated = f"{frame or 'no frame'}{f', equinox {equinox:g}' if digits else ''}"
+        raise CatalogueError(
+            f"{table.place}: states that its positions are of {stated}; ICRS (or FK5 of 2000) is read. Convert them, "
+            "with SkyCoord(...).icrs of astropy say, or mend RADESYS and EQUINOX where they are wrong."
+        )
 
 
 def _refuse_float(table: RawTable, name: str | None) -> None:

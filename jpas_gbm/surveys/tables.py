@@ -32,7 +32,6 @@ MASK = ".mask"
 BLOCK_BYTES = 32 << 20
 """About how much of a file is held while it is read, in bytes."""
 
-
 MOST_CARD = 4_000
 """Letters of a card; a list of all bands has some hundreds."""
 
@@ -76,6 +75,9 @@ def cards_of(meta: Mapping[Any, object]) -> dict[str, str]:
     """
     cards = {}
     for name, value in meta.items():
+        for column, one in value.items() if isinstance(value, Mapping) else ():
+            if isinstance(one, Mapping) and "frame" in one:  # positions that are one object to astropy
+                cards[f"frame of {column}"] = str(one["frame"])
         items = list(value.reshape(-1)) if isinstance(value, np.ndarray) else value
         items = items if isinstance(items, list | tuple) else [items]
         if items and all(np.isscalar(one) for one in items):

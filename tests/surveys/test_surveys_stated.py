@@ -1,6 +1,7 @@
 """What files state beside their values, in whatever place: orders of bands, units, masks; and what stands for none."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import astropy.units as u
@@ -10,8 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from astropy.coordinates import SkyCoord
 from astropy.io import fits
 from astropy.io.votable import from_table
+from astropy.io.votable.tree import CooSys
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from sample_files import ERROR, FLUX, UNIT, idr_columns, write_fits, write_idr, write_tractor
@@ -275,3 +278,44 @@ def test_what_calls_itself_no_error_is_not_read_as_one(tmp_path):
         CatalogueError, match=r"\[FLUX_IVAR\]: is named as errors of the fluxes, and calls itself 'IVAR'"
     ):
         jg.Catalogue.from_table(path, survey="jpas_idr202406", columns={"flux": FLUX, "error": "FLUX_IVAR"})
+
+
+@pytest.mark.parametrize(
+    ("cards", "said"),
+    [
+        ({"RADESYS": "FK4", "EQUINOX": 1950.0}, "of FK4, equinox 1950; ICRS"),
+        ({"RADECSYS": "GALACTIC"}, "of GALACTIC"),
+        ({"RADESYS": "FK5", "EQUINOX": 2016.5}, "of FK5, equinox 2016.5"),
+        ({"EQUINOX": 1950.0}, "of no frame, equinox 1950"),
+        ({"RADESYS": "ICRS", "EQUINOX": 2016.0}, None),
+        ({"RADESYS": "FK5", "EQUINOX": 2000.0}, None),
+    ],
+)
+def test_positions_of_another_frame_are_refused_by_name(tmp_path, cards, said):
+    path = write_idr(tmp_path / "a.fits")
+    with fits.open(path, mode="update") as file:
+        file[1].header.update(cards)
+    if said is None:
+        assert len(read_catalogue(path)[0]) == 12
+        return
+    with pytest.raises(CatalogueError, match=said):
+        read_catalogue(path)
+
+
+@pytest.mark.parametrize("suffix", [".ecsv", ".parquet", ".vot"])
+@pytest.mark.parametrize("frame", ["fk4", "icrs"])
+def test_frames_that_astropy_writes_are_seen(tmp_path, suffix, frame):
+    columns = idr_columns()
+    table, path = QTable(columns), tmp_path / f"a{suffix}"
+    if suffix == ".vot":
+        document = from_table(Table(columns))
+        document.resources[0].coordinate_systems.append(CooSys(ID="s", system="ICRS" if frame == "icrs" else "eq_FK4"))
+        document.to_xml(str(path))
+    else:
+        place = SkyCoord(columns["ALPHA_J2000"] * u.deg, columns["DELTA_J2000"] * u.deg)
+        table["other"] = place.galactic  # not what is read: its frame says nothing
+        table["coord"] = place.transform_to(frame)
+        table.remove_columns(["ALPHA_J2000", "DELTA_J2000"])
+        table.write(path)
+    with pytest.raises(CatalogueError, match="(?i)of FK4") if frame == "fk4" else nullcontext():
+        assert len(read_catalogue(path)[0]) == 12

@@ -222,6 +222,8 @@ def _parsed(
     first = tables[0]
     fields = [(str(f.name), str(f.ID), None if f.unit is None else str(f.unit)) for f in first.fields]
     params = {str(param.name): str(param.value) for param in first.params}
+    if len(frames := {str(one.system) for one in document.iter_coosys()}) == 1:
+        params.setdefault("RADESYS", frames.pop().removeprefix("eq_"))
     others = tuple(str(table.name or table.ID) for table in tables[1:] if table.name or table.ID)
     same = [field.name for field in first.fields]
     equal = [
