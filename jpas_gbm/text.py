@@ -149,6 +149,25 @@ def count(n: int, singular: str, plural: str | None = None) -> str:
     return f"{n:,} {singular if n == 1 else plural or singular + 's'}"
 
 
+def bare_words(bare: int, rows: int) -> str:
+    """Return how many rows lack what the model was trained with, such as "3 of 12 rows have neither ...".
+
+    Parameters
+    ----------
+    bare : int
+        Rows without imaging.
+    rows : int
+        All rows.
+
+    Returns
+    -------
+    str
+        No sentence yet: what was done without follows.
+    """
+    lack = "neither magnitude nor morphology of an imaging survey, with which the model was trained"
+    return f"{bare:,} of {count(rows, 'row has', 'rows have')} {lack}"
+
+
 def cut_words(cut: float | None, magnitude: str = "magnitude") -> str:
     """Return the magnitude cut in words.
 

@@ -24,7 +24,7 @@ from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.labels import NOT_HELD_OUT
 from ..surveys.recognition import Source, as_list
-from ..text import count
+from ..text import bare_words
 from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
 from .content import (
@@ -259,10 +259,7 @@ def _of_objects(model: Model, catalogue: Catalogue, asked: _Asked) -> Explanatio
         explanation.arrays["pair_blocks"][i] = blocks.sums(own.pair_bands[i])
         explanation.arrays["pair_calibration"][i] = own.calibration[i]
     bare = int(is_bare(rows).sum()) if model.recipe.has_imaging else 0
-    few = (
-        f"{bare:,} of {count(len(rows), 'row has', 'rows have')} neither magnitude nor morphology of an imaging survey"
-    )
-    notes = (f"{few}, with which the model was trained: explained without.",) if bare else ()
+    notes = (f"{bare_words(bare, len(rows))}: explained without.",) if bare else ()
     return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": notes}), explanation.arrays)
 
 

@@ -29,7 +29,7 @@ from ..surveys.imaging import MADE_OF, RADIUS
 from ..surveys.reader import CatalogueReader, index_imaging
 from ..surveys.recognition import Source, as_list, own_survey
 from ..surveys.schema import OwnColumns
-from ..text import count
+from ..text import bare_words, count
 from .cluster import claim_cluster, footers, gathered
 from .intervals import Intervals, prior_of
 from .passing import Job, Passage, Passed, Tally, refuse_repeated_keys
@@ -492,9 +492,9 @@ class _Stream:
 
     def _forgotten(self, tally: Tally) -> list[str]:
         """Return what to say of rows without the imaging, or without bands of it, that the model was trained with."""
-        made, end = self.model.recipe, "with which the model was trained: judged without. --legacy takes such a table."
+        made, end = self.model.recipe, "judged without. --legacy takes such a table."
         if made.has_imaging and tally.bare and not self.tables:
-            rows = f"{tally.bare:,} of {count(tally.rows, 'row has', 'rows have')}"
-            return [f"{rows} neither magnitude nor morphology of an imaging survey, {end}"]
+            return [f"{bare_words(tally.bare, tally.rows)}: {end}"]
         dark = [one for one in made.options.optional or () if not {*MADE_OF[one]} & {*tally.optional}]
-        return [f"none of the rows has {' or '.join(dark)} of an imaging survey, {end}"] if dark and tally.rows else []
+        lack = f"none of the rows has {' or '.join(dark)} of an imaging survey, with which the model was trained: {end}"
+        return [lack] if dark and tally.rows else []
