@@ -204,14 +204,12 @@ def write_figures(
 ) -> list[Figure]:
     """Write the rows and the figures made of them, and return these.
 
-    Probabilities keep six figures, in Parquet four bytes: scores are of what is read back.
+    Probabilities keep six figures, or four bytes in Parquet: scores are of what is read back.
     """
     for column in ("key", "object", "part", "fold", "class"):
         if column not in table.columns:
             raise SystemExit(f"the table of judged objects lacks the column {column}.")
     named = [column for column in table.columns if ":" in column]
-    table = table.copy()
-    table[named] = table[named].map(lambda value: float(f"{value:.6g}"))
     out.mkdir(parents=True, exist_ok=True)
     for name in _TABLES:  # rows of before, in either form, are not read beside these
         (out / name).unlink(missing_ok=True)
@@ -221,7 +219,8 @@ def write_figures(
         small = {"compression": "zstd", "use_byte_stream_split": named, "use_dictionary": others}
         table.to_parquet(out / "objects.parquet", index=False, **small)
     else:
-        table.to_csv(out / "objects.csv", index=False)
+        rounded = table[named].map(lambda value: float(f"{value:.6g}"))
+        table.assign(**rounded).to_csv(out / "objects.csv", index=False)
     figures = [score(read_objects(out), one, seed) for one in asked]
     about = {"command": command, "seed": seed, "resamples": RESAMPLES, "inputs": dict(inputs)}
     text = json.dumps({**about, "figures": [asdict(one) for one in figures]}, indent=1)

@@ -79,10 +79,10 @@ def main() -> None:
     if best is None:
         raise SystemExit(f"{given.data}: too few labelled objects stand among the mocks to measure zero points.")
     classes, tiles = np.array(data.scheme.classes), np.unique(data.target.key["TILE_ID"])
+    its = (data.target_split == SPLITS.index("val")) & (data.target.label >= 0) & ~(data.target.mag > CUT)
     tables = []
     for draw in range(given.draws):
         gone = np.random.default_rng([given.seed, 11, draw]).permutation(tiles)[: round(given.leave * len(tiles))]
-        its = (data.target_split == SPLITS.index("val")) & (data.target.label >= 0) & ~(data.target.mag > CUT)
         rows = data.target.take(its & np.isin(data.target.key["TILE_ID"], gone))
         make = partial(of_draw, data, options, best, gone, rows, given)
         told = kept(given.out / f"kept-{draw}-{given.seed}.npz", make)
