@@ -110,7 +110,7 @@ def _grown(kind: str, X: np.ndarray, y: np.ndarray, w: np.ndarray, val: tuple[np
         from catboost import CatBoostClassifier
 
         model = CatBoostClassifier(
-            iterations=1000, learning_rate=0.1, random_seed=seed, thread_count=1, verbose=False,
+            iterations=1000, learning_rate=0.1, border_count=64, random_seed=seed, thread_count=1, verbose=False,
             allow_writing_files=False,
         )  # fmt: skip
         model.fit(X, y, sample_weight=w, eval_set=val, early_stopping_rounds=50)
