@@ -38,6 +38,7 @@ NOUNS = [
     *("Inspection", "LabelScheme", "JpasClassifier", "JpasGbmError"),
 ]
 QUICK = {"boosting": {"rounds": 60, "patience": 10}, "continuation": {"rounds": 30, "patience": 10}}
+FEW = {**QUICK, "features": {"templates": False, "lines": False, "colours": [1]}, "domain": {"rounds": 10, "folds": 2}}
 
 
 def test_the_door_has_these_names_and_no_other():
@@ -103,9 +104,9 @@ def test_the_snippet_of_the_readme(sky, tmp_path):
     pred = model.predict(cat)
     again = jg.load(tmp_path / "m").predict(cat)
     why = jg.explain(model, data, threads=1)
-    small = override(load_options(TuneOptions, "tune"), fresh_seeds=1, finalists=1, fit=QUICK)
+    small = override(load_options(TuneOptions, "tune"), fresh_seeds=1, finalists=1, fit=FEW)
     best = jg.tune(data, trials=2, config=small, out=tmp_path / "study", threads=1)
-    comp = jg.compare(data, regimes=["mocks-only", "ssda"], seeds=1, config=QUICK, threads=1)
+    comp = jg.compare(data, regimes=["mocks-only", "ssda"], seeds=1, config=FEW, threads=1)
     lst = jg.targets(pred, model, cls="QSO_high", number=20, known=folder / "desi_zcat.fits")
     page = jg.report([comp, why, lst], tmp_path / "report.html")
     jg.plot.ridge(why, ax=ax)
