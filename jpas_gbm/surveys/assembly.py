@@ -10,7 +10,7 @@ import numpy as np
 from ..errors import DatasetError
 from ..options import PrepareOptions, SplitOptions
 from ..store import Provenance
-from ..text import count
+from ..text import count, listed
 from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
@@ -227,9 +227,10 @@ def _class_warnings(name: str, scheme: LabelScheme, label: np.ndarray, split: np
             f"no labelled {name} row is {' or '.join(absent)}: nothing can be learnt or measured of it there."
         )
     for code, part in enumerate(SPLITS):
-        few = [f"{n} {of}" for of, n in scheme.counts(label[split == code]).items() if counts[of] and n < 5]
+        here = {of: n for of, n in scheme.counts(label[split == code]).items() if counts[of] and n < 5}
+        few = [f"only {n} {of}" if n else f"no {of}" for of, n in sorted(here.items(), key=lambda one: one[1])]
         if few:
-            warnings.append(f"the {part} split of the {name} has only {', '.join(few)}.")
+            warnings.append(f"the {part} split of the {name} has {listed(few)}.")
     return warnings
 
 

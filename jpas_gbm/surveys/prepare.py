@@ -134,6 +134,20 @@ def _name(source: Source) -> str:
     return Path(source).name if isinstance(source, str | Path) else "table"
 
 
+def _apart(sources: Sequence[Source], target: Sequence[CatalogueReader]) -> tuple[list[Source], list[str]]:
+    """Return the label tables that are not files of the target whose labels its own survey file reads, and notes."""
+    own = {file.resolve() for reader in target if reader.schema.labels is not None for file in reader.table.files}
+    apart: list[Source] = []
+    told = []
+    for one in sources:
+        if isinstance(one, str | Path) and Path(one).resolve() in own:
+            trusted = f"its labels are those that its survey file ({target[0].schema.name}) trusts."
+            told.append(f"{_name(one)}: is a target file too; {trusted}")
+        else:
+            apart.append(one)
+    return apart, told
+
+
 def _read_label_tables(
     sources: Sequence[Source], survey: Survey, steps: _Steps
 ) -> tuple[LabelTable | None, LabelFiles | None]:
@@ -282,7 +296,8 @@ def _prepared(
     identities = {role: _identity(readers[role], role) for role in readers}
     steps = _Steps(progress, strict)
     target, repeated = _read_target(readers["target"], steps)
-    labels, label_files = _read_label_tables(given["labels"], surveys.get("labels"), steps)
+    apart, notes = _apart(given["labels"], [] if "labels" in surveys else readers["target"])
+    labels, label_files = _read_label_tables(apart, surveys.get("labels"), steps)
     imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)
     inputs = [path for opened in readers.values() for reader in opened for path in reader.table.files]
     named = [one for role in ("labels", "legacy") for one in given[role] if isinstance(one, str | Path)]
@@ -307,7 +322,8 @@ def _prepared(
     )
     # Mocks that name their objects need no place.
     joined = [_name(one) for role in given if role != "source" or identities[role] != "id" for one in given[role]]
-    dataset = replace(dataset.with_quality(steps.quality), warnings=(*dataset.warnings, *_told(steps.quality, joined)))
+    told = (*dataset.warnings, *notes, *_told(steps.quality, joined))
+    dataset = replace(dataset.with_quality(steps.quality), warnings=told)
     steps.end("split and audited")
     return dataset
 

@@ -179,7 +179,7 @@ def test_rows_that_copy_another_are_named() -> None:
 def test_a_split_with_few_of_a_class_is_named() -> None:
     label = np.where(np.arange(200) < 6, 0, 1 + np.arange(200) % 3)
     warnings = _assemble(labels=labels_of(TARGET, ROWS, label=label)).warnings
-    assert any("split of the target has only" in warning and "QSO_high" in warning for warning in warnings)
+    assert any("split of the target has " in warning and "QSO_high" in warning for warning in warnings)
 
 
 def test_labels_of_one_class_alone_are_of_no_use() -> None:

@@ -104,6 +104,18 @@ def test_splus_is_prepared_within_one_system_of_magnitudes(shared, tmp_path):
     assert "splus_pstotal" in data.provenance["surveys"]["target"]
 
 
+def test_a_target_that_is_its_own_label_table_is_read_by_one_survey(shared, tmp_path):
+    """The target's survey trusts labels of one magnitude system; the same file as labels brought those of all."""
+    table = pd.read_csv(shared / "splus" / "splus_labelled.csv")
+    rows = table[table.mag_system == "PStotal"]
+    rows[::2].to_csv(tmp_path / "mocks.csv", index=False)
+    pd.concat([rows[1::2], table[table.mag_system == "auto (DR4)"][:300]]).to_csv(place := tmp_path / "sky.csv")
+    of = {"source": "splus_pstotal", "target": "splus_pstotal"}
+    data = jg.prepare(tmp_path / "mocks.csv", place, place, survey=of)
+    assert 200 < data.summary().target.labelled < 270
+    assert any("is a target file too; its labels" in one and "splus_pstotal" in one for one in data.warnings)
+
+
 def test_spectra_tables_label_and_image_a_catalogue_at_their_places(shared, tmp_path):
     """REDSHIFTS, FIBERMAP and the index of spectra, joined with sources put where their objects are."""
     index = pd.read_csv(shared / "spectra" / "sdss" / "index.csv")
