@@ -270,14 +270,29 @@ def card_page(card: ModelCard, classes: Sequence[str]) -> str:
         f"{magnitude_name(made)}. `jpas_gbm.load(folder)` loads it, `jpas-gbm predict FOLDER CATALOGUE --out FILE` "
         "classifies a catalogue.",
         "## Limits",
-        "Not for other photometry or bands, nor fainter than it was trained and scored on. Probabilities hold for the "
-        "class mix of the labels. Before it is published, name its licence above: the terms of the data that taught it "
+        "Not for other photometry or bands, nor fainter than it was trained and scored on. "
+        f"{_mix_words(card)} Before it is published, name its licence above: the terms of the data that taught it "
         "hold.",
         "## Training",
         "\n".join([f"- kept: {card.get('chosen', DASH)}", *([f"- guard: {guard}"] if guard else []), *rows]),
         f"Made by jpas-gbm {made.get('version', '')}, seed {made.get('seed', DASH)}; card.json tells everything.",
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _on_mocks(card: ModelCard) -> bool:
+    """Return whether mocks calibrated the model, so that no figure of it is of the sky."""
+    return (card.get("label_budget") or {}).get("target labels for choosing and calibrating") == 0
+
+
+def _mix_words(card: ModelCard) -> str:
+    """Return for which class mix probabilities are."""
+    if not _on_mocks(card):
+        return "Probabilities hold for the class mix of the labels."
+    mix = card.get("class mix")
+    taken = isinstance(mix, Mapping) and mix.get("taken")
+    of = "found among unlabelled rows by EM" if taken else "of the mocks"
+    return f"Probabilities hold for the class mix {of}: mocks calibrated them, and no label of the sky has judged them."
 
 
 def _hub_header(card: ModelCard) -> Mapping[str, Any]:
@@ -294,7 +309,8 @@ def _hub_header(card: ModelCard) -> Mapping[str, Any]:
     if loss is None:
         return head
     metric = {"type": "log_loss", "name": "log loss on validation, calibrated by cross-fitting", "value": loss}
-    source = {"type": survey, "name": f"{survey}{' (simulated)' if simulated else ''}", "split": "validation"}
+    name = f"mocks of {survey}" if _on_mocks(card) else f"{survey}{' (simulated)' if simulated else ''}"
+    source = {"type": survey, "name": name, "split": "validation"}
     task = {"type": "tabular-classification", "name": "classes of sources"}
     results = [{"task": task, "dataset": source, "metrics": [metric]}]
     index = {"name": f"{card.get('regime', 'model')} of jpas-gbm", "results": results}

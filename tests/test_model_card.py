@@ -51,3 +51,14 @@ def test_a_saved_model_has_it_and_loads(tmp_path):
 def test_a_note_of_a_card_is_told_once():
     card = {"regime": "ssda", "verdict": {"sentence": "It helps."}, "notes": ["It helps.", "Few labels."]}
     assert card_lines(card, "one booster")[1:] == ["It helps.", "note: Few labels."]
+
+
+def test_the_card_of_a_model_without_labels_claims_no_figure_of_the_sky():
+    blind = {**CARD, "label_budget": {"target labels for choosing and calibrating": 0}}
+    text = card_page(blind, ("QSO_high", "STAR"))
+    assert "class mix of the mocks: mocks calibrated them, and no label of the sky" in text
+    assert "class mix of the labels" not in text and "class mix of the labels" in card_page(CARD, ("QSO_high", "STAR"))
+    (index,) = header(text)["model-index"]
+    assert index["results"][0]["dataset"]["name"].startswith("mocks of ")
+    taken = card_page(blind | {"class mix": {"taken": True}}, ("QSO_high", "STAR"))
+    assert "found among unlabelled rows by EM" in taken
