@@ -25,15 +25,16 @@ from .rows import Regime, Rows, TrainingRows, counted_rows
 from .ways import Mean, Way
 
 RULE = (
-    "the named path (weighed mocks, continued on the sky), or the mean in which it is a member that is better by its "
-    "paired 95 % bootstrap interval, in log loss on target validation, calibrated by cross-fitting over validation "
-    "objects; without the named path the candidate of lowest log loss; kept if its log loss is below that of the "
-    "better baseline, or, where few labels judge (under 1,000 that count), if the paired interval is; mocks prepared "
-    "by what the sky shows are kept for a mean gain, where few judge before the path that does not gain on them, and "
-    "where few train (under 1,000) and none prepared them, mocks and the labels that join them before the path that "
-    "does not gain on them beyond doubt, unless a baseline is better beyond doubt; labels of fewer than 30 objects, of "
-    "one class, or of which those that train lack a class of the mocks, choose nothing, and trees of labels alone that "
-    "lack one are no baseline"
+    "Every candidate is judged by its log loss on target validation, calibrated by cross-fitting over objects; a gain "
+    "is beyond doubt where its paired 95 % bootstrap interval excludes 0. (1) The named path (weighed mocks, continued "
+    "on the sky) stands first; a mean that holds it takes its place where the gain is beyond doubt. Without the path "
+    "the candidate of lowest log loss is taken. "
+    "(2) It is kept where it has a lower log loss than the better baseline (mocks as they are, labels alone). "
+    "(3) Few labels change this. Under 1,000 that judge, a gain must be beyond doubt, except that mocks prepared by "
+    "what the sky shows need only a lower log loss, and stand before a path that does not gain on them. Under 1,000 "
+    "that train, where nothing could be measured of the sky, mocks that the labels join stand first, until another "
+    "candidate or a baseline is better beyond doubt. (4) Labels of fewer than 30 objects, of one class, or lacking a "
+    "class of the mocks choose nothing; trees of labels alone that lack one are no baseline."
 )
 
 FEW = 1_000
