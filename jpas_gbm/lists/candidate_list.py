@@ -35,7 +35,7 @@ from .predicted import (
 )
 from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
-from .selection import Selection, check_mix, rows_wanted, select_near
+from .selection import Selection, check_mix, contradicted, rows_wanted, select_near
 from .target_list import TargetList, list_rows
 from .yields import all_curves, bin_names, draw_yields, in_redshift_range
 
@@ -204,7 +204,8 @@ def make_list(
     run.report("class mix", 1, 4)
     mix, shares, weights, place = _mixed(every, sources, len(results), labelled, options, model, seeds[0], notes)
     run.report("selection", 2, 4)
-    chosen = _choose(field, labelled, mix, column, options, None if area is None else area.area, seeds[1], notes)
+    size, doubt = None if area is None else area.area, "" if shares.trust is None else shares.trust.doubt
+    chosen = _choose(field, labelled, mix, column, options, size, seeds[1], notes, doubt)
     rows = _listed(every, new[chosen.rows], sources, mix, column, options, chosen)
     files, asked = list(predicted.sources), options.model_dump(mode="json")
     made = provenance(seed=run.seed, options=asked, inputs=inputs, predictions=files, model=dict(predicted.model))
@@ -434,11 +435,10 @@ def _mix(
     mix = estimate_mix(labelled, field.p, field.mag, edges, given=given, draws=options.draws, seed=seed)
     trust = None if given is not None else check_mix(mix, labelled, field.p, field.mag, classes)
     if trust is not None and not trust.trusted:
-        notes.append(
-            "the class mix found by EM is not to be trusted: "
-            + "; ".join(r.removesuffix(".") for r in trust.reasons)
-            + "."
-        )
+        notes.append(trust.doubt)
+        if other is not None and contradicted(mix, trust, field.mag, classes.index(options.cls)):
+            notes.append("ranks, probabilities and yield are therefore by the labels weighed by selection, not by EM.")
+            return replace(other, other=mix), other.record(names, trust), weights
     return replace(mix, other=other), mix.record(names, trust), weights
 
 
@@ -460,6 +460,7 @@ def _choose(
     area: float | None,
     seed: int,
     notes: list[str],
+    doubt: str = "",
 ) -> _Chosen:
     """Apply the rule to the rows within the magnitude limits, in each bin of its own."""
     inside, limited = options.inside(field), within(labelled.mag, options.magnitudes)
@@ -479,7 +480,7 @@ def _choose(
             )
         except ListError as error:
             if len(names) == 1:
-                raise
+                raise ListError(f"{error} {doubt[:1].upper()}{doubt[1:]}".rstrip()) from None
             refused.append(str(error))
             continue
         wanted = rows_wanted(options, area)

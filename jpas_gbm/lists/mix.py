@@ -238,6 +238,11 @@ class Mix:
     other: Mix | None = None
     way: str = "EM"
 
+    @property
+    def by_em(self) -> Mix:
+        """The reading whose shares are of EM or given; this one where there is no other."""
+        return self if self.way == "EM" or self.other is None else self.other
+
     def place(self, mag: np.ndarray) -> np.ndarray:
         """Return the bin of each magnitude, intp (n,).
 

@@ -228,6 +228,12 @@ class Trust:
     reasons: tuple[str, ...] = ()
     tests: Mapping[str, SpreadTest] = field(default_factory=dict)
 
+    @property
+    def doubt(self) -> str:
+        """Why it is not, in words; empty where it is."""
+        reasons = "; ".join(reason.removesuffix(".") for reason in self.reasons)
+        return "" if self.trusted else f"the class mix found by EM is not to be trusted: {reasons}."
+
 
 @dataclass(frozen=True, eq=False)
 class ClassMix:

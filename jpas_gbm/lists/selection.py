@@ -150,7 +150,9 @@ def _discovered(
     """Return the rows of a conformal list by every reading, as far as no more of them are expected to be false."""
     rate = f"false-discovery rate of {options.value:g}"
     shifts: Sequence[str] = ("label", "covariate") if mix.other is not None else (options.shift,)
-    lists = [_conformal(mix, labelled, p, mag, column, options, seed, where, one) for one in shifts]
+    ways = [mix.by_em if one == "label" else mix for one in shifts]
+    of = (labelled, p, mag, column, options, seed, where)
+    lists = [_conformal(way, *of, one) for way, one in zip(ways, shifts, strict=True)]
     rows = lists[0][np.isin(lists[0], lists[-1])]
     if not len(rows):
         raise ListError(
@@ -376,6 +378,31 @@ def check_mix(mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, class
             f"of the rows are elsewhere (chance {test.chance:.1g}){moved}; {advice}."
         )
     return Trust(not reasons, tuple(reasons), tests)
+
+
+_CONTRADICTED = 0.1
+
+
+def contradicted(mix: Mix, trust: Trust, mag: np.ndarray, column: int) -> bool:
+    """Return whether the field contradicts a mix of EM that is not trusted, so that no yield may rest on it.
+
+    It does where more than a tenth of the rows have a class and confidence that labelled rows of this mix would not
+    (where `uda` leaves a mix too), or where EM finds not half a member of the class: a maximum at the end.
+
+    Parameters
+    ----------
+    mix, trust, mag, column : Mix, Trust, array (n,) and int
+        As EM found it; what :func:`check_mix` says of it; of the field; the class wanted.
+
+    Returns
+    -------
+    bool
+    """
+    if trust.trusted:
+        return False
+    test = trust.tests["probabilities"]
+    far = test.gap > _CONTRADICTED and test.chance * len(trust.tests) < _CHANCE
+    return bool(far or mix.new[mix.place(mag), column].sum() < 0.5)
 
 
 def _score_cells(p: np.ndarray) -> np.ndarray:

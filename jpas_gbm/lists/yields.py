@@ -57,6 +57,8 @@ class Yields:
         Members of the class in the whole field.
     other : Yields, optional
         The same lists by a second reading of the labels.
+    way : str
+        How this reading estimates the field's shares.
     """
 
     order: np.ndarray
@@ -67,6 +69,7 @@ class Yields:
     true: np.ndarray
     total: np.ndarray
     other: Yields | None = None
+    way: str = "EM"
 
     @property
     def readings(self) -> tuple[Yields, ...]:
@@ -191,7 +194,7 @@ def draw_yields(
         total[i] = hits.sum() + rng.poisson(far)
     other = None if mix.other is None else draw_yields(mix.other, labelled, p, mag, column, seed=seed, by=by)
     threshold, expected = falling[size - 1], np.cumsum(falling[:most])[size - 1]
-    return Yields(order, size, threshold, expected, sums[size - 1] / len(mix.draws), true, total, other)
+    return Yields(order, size, threshold, expected, sums[size - 1] / len(mix.draws), true, total, other, mix.way)
 
 
 _LEAST = 0.02
@@ -464,10 +467,11 @@ def measured(yields: Yields, corrected: np.ndarray, options: ListOptions, magnit
         low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
         return float(low.min()), float(high.max())
 
-    readings = [
-        Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
+    readings = {
+        one.way: Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
         for one, (found, _) in zip(yields.readings, drawn, strict=True)
-    ]
+    }
+    by_mix = readings.pop("EM", None) if len(readings) > 1 else None
     return Part(
         magnitudes=magnitudes,
         field_rows=len(yields.order),
@@ -480,8 +484,8 @@ def measured(yields: Yields, corrected: np.ndarray, options: ListOptions, magnit
         completeness_interval=interval(*(np.minimum(found / every, 1) for found, every in drawn)),
         threshold=float(corrected.min()),
         mean_probability_size=naive,
-        by_mix=readings[0] if len(readings) > 1 else None,
-        by_selection=readings[1] if len(readings) > 1 else None,
+        by_mix=by_mix,
+        by_selection=None if by_mix is None else next(iter(readings.values())),
     )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -275,3 +276,21 @@ def test_a_list_shows_itself_in_a_few_lines(make):
     for found in (make(number=5), make(number=3, bin_edges=tuple(np.linspace(18.5, 22.5, 12)))):
         assert 1 <= len(repr(found).splitlines()) <= 10 and found.rule in repr(found)
         assert found._repr_html_().startswith("<table>") and found._repr_html_().count("<tr>") <= 11
+
+
+def test_no_yield_rests_on_a_mix_that_the_field_contradicts(make, world, samples):
+    _, rows, label = world
+    off = rows.p**0.4 * np.array([0.3, 1, 1, 1])  # as where mocks calibrated, and the sky is not like them
+    found = make(replace(rows, p=off / off.sum(axis=1, keepdims=True)), number=30)
+    part, doubt = found.parts[0], found.mix.trust.doubt
+    assert "not to be trusted" in doubt and doubt in found.notes and "weighed by selection" in found.mix.source
+    assert part.by_mix.purity < 0.05 < 0.4 < part.by_selection.purity  # EM found no member at all
+    true = (label[found.to_pandas()["NUMBER"] - 1] == 0).sum()
+    assert true / 2 < found.expected < 2 * true
+
+
+def test_a_promise_that_is_not_reached_says_when_the_mix_is_in_doubt(make, world):
+    labelled, rows, _ = world
+    few = labelled.take((labelled.label != 0) | (np.cumsum(labelled.label == 0) <= 4))
+    with pytest.raises(ListError, match=r"cannot be reached .* EM is not to be trusted: QSO_high has 4 calibration"):
+        make(rows, few, purity=0.999)
