@@ -258,6 +258,7 @@ def _unfilled(
         parts=chosen.parts,
         classes=classes,
         magnitudes=options.magnitudes,
+        within=options.within_words,
         mix=mix,
         footprint=None if area is None else area.size,
         per_deg2=None if area is None else sum(part.expected_true for part in chosen.parts) / area.area,

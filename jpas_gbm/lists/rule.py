@@ -128,6 +128,13 @@ class ListOptions(Options):
         z = "" if self.redshifts == (None, None) else f" of {limits_in_words(self.redshifts, 'z')}"
         return f"{self.cls}: {words}{z}" + (" in each magnitude bin" if self.bin_edges else "")
 
+    @property
+    def within_words(self) -> str:
+        """The rows of the limits in words; empty without limits."""
+        given = ((self.magnitudes, "magnitude"), (self.redshifts, "median z"))
+        words = [limits_in_words(limits, of) for limits, of in given if limits != (None, None)]
+        return f"rows of {' and '.join(words)}" if words else ""
+
     def inside(self, rows: Predicted) -> np.ndarray:
         """Return which rows are within the limits of magnitude and redshift.
 

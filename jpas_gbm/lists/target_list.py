@@ -79,8 +79,9 @@ class TargetList:
     parts : tuple of Part
         By magnitude bin of the rule.
     classes : tuple of str
-    magnitudes : (float or None, float or None)
-        Brightest and faintest magnitude.
+    magnitudes, within : (float or None, float or None), and str
+        Brightest and faintest magnitude; the rows, in words, of whose members completeness is the share: all or those
+        within the limits.
     mix : ClassMix, optional
     footprint : FootprintSize, optional
         Of all predictions; None where it is not known.
@@ -112,6 +113,7 @@ class TargetList:
     parts: tuple[Part, ...]
     classes: tuple[str, ...] = ()
     magnitudes: tuple[float | None, float | None] = (None, None)
+    within: str = ""
     mix: ClassMix | None = None
     footprint: FootprintSize | None = None
     per_deg2: float | None = None
@@ -130,8 +132,7 @@ class TargetList:
         return self.size
 
     def __repr__(self) -> str:
-        several = self.parts if len(self.parts) > 1 else ()
-        more = [f"{part.magnitudes}: {count(part.size, 'candidate')}" for part in several]
+        more = [f"{part.magnitudes}: {count(part.size, 'candidate')}" for part in self.parts if len(self.parts) > 1]
         lines = [
             f"<TargetList: {self.rule}",
             f" {count(self.size, 'candidate')}, {self.expected:.1f} expected to be true",
@@ -210,7 +211,8 @@ class TargetList:
         -------
         list of str
         """
-        lines = [self.rule, *(line for part in self.parts for line in (_part_line(part), *part.readings()))]
+        of = self.within and f" (of {self.cls} among {self.within})"
+        lines = [self.rule, *(line for part in self.parts for line in (_part_line(part, of), *part.readings()))]
         if self.mix is not None:
             mix = self.mix
             for b, name in enumerate(mix.bins):
@@ -370,6 +372,7 @@ class TargetList:
         cards: dict[str, Card | None] = {
             "CLASS": self.cls,
             "RULE": self.rule,
+            "WITHIN": self.within or None,
             "NFIELD": sum(part.field_rows for part in self.parts),
             "NEXPECT": round(self.expected, 3),
         }
@@ -392,7 +395,7 @@ class TargetList:
         return {name: card for name, card in cards.items() if card is not None}
 
 
-def _part_line(part: Part) -> str:
+def _part_line(part: Part, of: str) -> str:
     def span(interval: tuple[float | None, float | None] | None, digits: int) -> str:
         ends = ("-" if end is None else f"{end:.{digits}f}" for end in interval or (None, None))
         return f"[{', '.join(ends)}]"
@@ -400,7 +403,8 @@ def _part_line(part: Part) -> str:
     return (
         f"{part.magnitudes}: {count(part.size, 'candidate')} of {count(part.field_rows, 'row')}, expected true "
         f"{part.expected_true:.1f} {span(part.interval, 0)}, purity {part.purity:.3f} {span(part.purity_interval, 3)}, "
-        f"completeness {part.completeness:.3f} {span(part.completeness_interval, 3)}, threshold {part.threshold:.4f}"
+        f"completeness {part.completeness:.3f} {span(part.completeness_interval, 3)}{of}, "
+        f"threshold {part.threshold:.4f}"
     )
 
 
@@ -421,11 +425,7 @@ _COLUMNS = {
     "SET": ("Classes of the conformal set that covers {sure:g} % of each class.", "src.class", ""),
     "SET_SIZE": ("Classes in SET; 0: unlike all.", "meta.number", ""),
     "MAG_BIN": ("Magnitude bin of the rule, from 0.", "meta.code", ""),
-    "SPREAD": (
-        "Scatter of the probability of the likeliest class over the ensemble.",
-        "stat.stdev;stat.probability",
-        "",
-    ),
+    "SPREAD": ("Scatter of the likeliest class's probability over the ensemble.", "stat.stdev;stat.probability", ""),
     "PHOTOZ_QSO": ("Photometric redshift, were it a quasar.", "src.redshift.phot", ""),
     **{column.name: (column.description, column.ucd, "") for column in REDSHIFTS},
     "P_NOISE": ("Mean {noise}", "stat.mean;stat.probability", ""),

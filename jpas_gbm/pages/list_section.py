@@ -116,7 +116,8 @@ def parts_table(found: TargetList) -> Table | None:
             f" The naive list is the longest whose mean probability reaches {asked}: it takes no account of how well "
             "labels, field and chance are known."
         )
-    header = ["", "candidates", f"true {found.cls}", "purity", "completeness", "least P", "of field rows"]
+    reach = "completeness" + (found.within and f" among {found.within}")
+    header = ["", "candidates", f"true {found.cls}", "purity", reach, "least P", "of field rows"]
     return Table(
         "What the list holds, expected from probabilities corrected to the class mix of the field; in brackets, 95 % "
         f"intervals over labels, field and chance.{told}",

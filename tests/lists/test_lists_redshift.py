@@ -43,6 +43,13 @@ def test_a_list_within_redshifts(make):
     assert found.mix.new == pytest.approx(above.mix.new)  # the mix is that of the whole field
 
 
+def test_completeness_says_of_which_rows_it_is(make):
+    found = make(redshifts=(2.5, None), magnitudes=(None, 22.5))
+    assert found.within == "rows of magnitude to 22.5 and median z 2.5 to any"
+    assert f"(of QSO_high among {found.within})" in found.lines()[1] and found._cards()["WITHIN"] == found.within
+    assert not make().within and "among" not in make().lines()[1]
+
+
 def test_what_is_expected_within_is_the_sum_of_densities(make):
     """All of every density is inside of wide limits: what is expected are the quasars."""
     found = make(redshifts=(0.5, 5))
