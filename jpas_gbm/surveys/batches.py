@@ -246,3 +246,22 @@ def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     if (numbers != np.round(numbers)).any():
         raise CatalogueError(f"{place}[{name}]: holds fractions; flags are integers made of bits.")
     return numbers.astype(np.int64)
+
+
+def without_hidden(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Return values without those that a column of booleans beside them hides: masked, or blank where text.
+
+    Parameters
+    ----------
+    values : array, shape (n, ...)
+    mask : array of bool, shape (n, ...)
+        True where there is no value.
+
+    Returns
+    -------
+    array, shape (n, ...)
+    """
+    hidden = np.ma.filled(mask, True).astype(bool).reshape(values.shape) | np.ma.getmaskarray(values)
+    if values.dtype.kind in "US":
+        return np.where(hidden, "", np.ma.getdata(values))
+    return np.ma.MaskedArray(np.ma.getdata(values), hidden)

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..config import Registry
 from ..errors import CatalogueError
-from .batches import Block, block_rows, rebatch
+from .batches import Block, block_rows, rebatch, without_hidden
 from .packing import is_several, open_content, spelt_numbers, unquoted
 
 Want = Literal["float", "int", "text", "any"]
@@ -78,6 +78,10 @@ def cards_of(meta: Mapping[Any, object]) -> dict[str, str]:
         for column, one in value.items() if isinstance(value, Mapping) else ():
             if isinstance(one, Mapping) and "frame" in one:  # positions that are one object to astropy
                 cards[f"frame of {column}"] = str(one["frame"])
+                time = one.get("equinox")  # astropy's, or what a file says of it
+                days = [time.get(n) if isinstance(time, Mapping) else getattr(time, n, None) for n in ("jd1", "jd2")]
+                if len(jd := [day for day in days if isinstance(day, int | float)]) == 2:
+                    cards[f"equinox of {column}"] = f"{2000 + (sum(jd) - 2451545) / 365.25:.1f}"
         items = list(value.reshape(-1)) if isinstance(value, np.ndarray) else value
         items = items if isinstance(items, list | tuple) else [items]
         if items and all(np.isscalar(one) for one in items):
@@ -220,7 +224,7 @@ class RawTable(ABC):
         for block in self.blocks_from(both, start) if start else self.blocks(both):
             hidden = {name: block.pop(mask) for name, mask in masks.items()}
             for name, mask in hidden.items():
-                block[name] = _hide(block[name], mask)
+                block[name] = without_hidden(block[name], mask)
             for name, kind in want.items():
                 if block[name].dtype.kind in "US":
                     block[name] = unquoted(block[name])
@@ -347,14 +351,6 @@ class BesideTable(RawTable):
         else:
             for mine, other in zip(*(rebatch(part, 1 << 14) for part in parts), strict=True):
                 yield {**mine, **other}
-
-
-def _hide(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Return values without those that a column of booleans beside them hides: masked, or blank where text."""
-    hidden = np.ma.filled(mask, True).astype(bool).reshape(values.shape) | np.ma.getmaskarray(values)
-    if values.dtype.kind in "US":
-        return np.where(hidden, "", np.ma.getdata(values))
-    return np.ma.MaskedArray(np.ma.getdata(values), hidden)
 
 
 def peek(path: Path, size: int = 4096) -> bytes:

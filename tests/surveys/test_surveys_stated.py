@@ -11,10 +11,10 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from astropy.coordinates import SkyCoord
+from astropy.coordinates import FK4, FK5, SkyCoord
 from astropy.io import fits
 from astropy.io.votable import from_table
-from astropy.io.votable.tree import CooSys
+from astropy.io.votable.tree import CooSys, FieldRef, Group
 from astropy.table import MaskedColumn, QTable, Table
 from astropy.utils.masked import Masked
 from sample_files import ERROR, FLUX, UNIT, idr_columns, write_fits, write_idr, write_tractor
@@ -319,3 +319,63 @@ def test_frames_that_astropy_writes_are_seen(tmp_path, suffix, frame):
         table.write(path)
     with pytest.raises(CatalogueError, match="(?i)of FK4") if frame == "fk4" else nullcontext():
         assert len(read_catalogue(path)[0]) == 12
+
+
+def written(path, table):
+    """Write a table as astropy does, and return what is to be read: the table itself without a suffix."""
+    if not path.suffix:
+        return table
+    table.write(path, **({"path": "t", "serialize_meta": True} if path.suffix == ".hdf5" else {}))
+    return path
+
+
+@pytest.mark.parametrize("suffix", ["", ".fits", ".hdf5", ".ecsv", ".parquet"])
+@pytest.mark.parametrize(
+    ("frame", "said"),
+    [
+        (FK4(), "of fk4, equinox 1950"),
+        (FK5(equinox="J1975"), "of fk5, equinox 1975"),
+        (FK5(), None),
+        ("icrs", None),
+        ("galactic", "lacks ALPHA_J2000, DELTA_J2000. Its positions 'coord' are of galactic; ICRS is read"),
+    ],
+)
+def test_skycoords_are_read_or_refused_by_their_frame(tmp_path, suffix, frame, said):
+    columns = idr_columns()
+    table = QTable(columns)
+    place = SkyCoord(columns["ALPHA_J2000"] * u.deg, columns["DELTA_J2000"] * u.deg)
+    table["coord"] = place.transform_to(frame)
+    table.remove_columns(["ALPHA_J2000", "DELTA_J2000"])
+    source = written(tmp_path / f"a{suffix}", table)
+    with pytest.raises(CatalogueError, match=said) if said else nullcontext():
+        read = read_catalogue(source, "jpas_idr202406")[0]
+        np.testing.assert_allclose(read.ra, columns["ALPHA_J2000"], atol=1e-4)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+@pytest.mark.parametrize(("system", "said"), [("eq_FK4", "of FK4, equinox B?1950"), ("ICRS", None), ("eq_FK5", None)])
+def test_of_several_coosys_that_of_the_position_counts(tmp_path, system, said, grouped):
+    document = from_table(Table(idr_columns()))
+    table = next(document.iter_tables())
+    systems = [CooSys(ID="other", system="galactic"), CooSys(ID="own", system=system)]
+    systems[1].equinox = "B1950" if system == "eq_FK4" else "J2000"
+    document.resources[0].coordinate_systems.extend(systems)
+    places = [field for field in table.fields if field.name in ("ALPHA_J2000", "DELTA_J2000")]
+    if grouped:
+        group = Group(table, ref="own")
+        group.entries.extend(FieldRef(table, ref=field.ID) for field in places)
+        table.groups.append(group)
+    else:
+        for field in places:
+            field.ref = "own"
+    document.to_xml(str(tmp_path / "a.vot"))
+    with pytest.raises(CatalogueError, match=said) if said else nullcontext():
+        assert len(read_catalogue(tmp_path / "a.vot")[0]) == 12
+
+
+def test_a_coosys_of_fk5_has_its_equinox(tmp_path):
+    document = from_table(Table(idr_columns()))
+    document.resources[0].coordinate_systems.append(CooSys(ID="s", system="eq_FK5", equinox="J1975"))
+    document.to_xml(str(tmp_path / "a.vot"))
+    with pytest.raises(CatalogueError, match="of FK5, equinox 1975"):
+        read_catalogue(tmp_path / "a.vot")

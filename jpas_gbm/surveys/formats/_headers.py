@@ -14,7 +14,7 @@ from astropy.io import fits
 
 from ...errors import CatalogueError
 from ..packing import open_content, skip
-from ..tables import Kind
+from ..tables import Kind, cards_of
 
 BLOCK = 2880
 """Bytes of a FITS block."""
@@ -117,8 +117,12 @@ class Part:
 
 
 def _cards(text: str) -> dict[str, str]:
-    """Return the cards of a header as text; one that is no FITS is kept as it is spelt and condemns nothing."""
+    """Return the cards of a header as text; one that is no FITS is kept as it is spelt and condemns nothing.
+
+    What astropy says in comments of columns that were one object, such as a SkyCoord, is among them.
+    """
     found: dict[str, str] = {}
+    comments: list[str] = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         cards = fits.Header.fromstring(text).cards
@@ -133,9 +137,28 @@ def _cards(text: str) -> dict[str, str]:
             except Exception:
                 image = str(getattr(card, "_image", "") or "")
                 name, value = image[:8].strip().upper(), image[10:].split("/")[0].strip().strip("'").strip()
+            if name == "COMMENT":
+                comments.append(str(card.value).rstrip())
             if name:
                 found.setdefault(name, value)
-    return found
+    return _serialized(comments) | found
+
+
+_SERIALIZED = re.compile(r"--BEGIN-ASTROPY-SERIALIZED-COLUMNS--\n(.*)\n--END-ASTROPY-SERIALIZED-COLUMNS--", re.DOTALL)
+
+
+def _serialized(comments: list[str]) -> dict[str, str]:
+    """Return as cards what astropy wrote into comments; lines of more than a card end in a backslash."""
+    text = _SERIALIZED.search("\n".join(comments))
+    if text is None:
+        return {}
+    from .parquet import ecsv_header
+
+    try:
+        return cards_of(dict(ecsv_header(text[1].replace("\\\n", "").splitlines()).get("meta") or {}))
+    except (AttributeError, TypeError, ValueError):
+        # A comment condemns no table.
+        return {}
 
 
 def _read_header(stream: BinaryIO) -> tuple[str, int] | None:

@@ -408,7 +408,8 @@ def _compound(key: str, dataset: Any, about: Any) -> _Layout:
     if about is not None and about.dtype.kind in "SO" and about.size < 10_000:
         from .parquet import ecsv_header
 
-        header = ecsv_header([_word(line) for line in about[()]])
+        # Blanks before a line say what it belongs to.
+        header = ecsv_header([line.decode("utf-8", "replace") for line in about[()] if isinstance(line, bytes)])
         units = {str(one["name"]): str(one["unit"]) for one in header["datatype"] if one.get("unit")}
         meta = header.get("meta") or {}
         cards |= cards_of(dict(meta))

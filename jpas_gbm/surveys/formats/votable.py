@@ -65,14 +65,19 @@ class ArrayTable(RawTable):
 
     @classmethod
     def of(cls, table: Table) -> ArrayTable:
-        """Return an astropy table as it stands; units of its columns are kept.
+        """Return an astropy table as it stands; units are kept, and a SkyCoord becomes columns as it does in files.
 
         Parameters
         ----------
         table : astropy.table.Table
             Its columns may be masked, or have units.
         """
+        from astropy.table.serialize import represent_mixins_as_columns
+        from astropy.units import Quantity
+
         values, units = {}, {}
+        if not all(hasattr(column, "unit") for column in table.itercols()):
+            table = represent_mixins_as_columns(table, exclude_classes=(Quantity,))
         for name in table.colnames:
             column = table[name]
             plain = column.value if hasattr(column, "value") else column
@@ -222,8 +227,7 @@ def _parsed(
     first = tables[0]
     fields = [(str(f.name), str(f.ID), None if f.unit is None else str(f.unit)) for f in first.fields]
     params = {str(param.name): str(param.value) for param in first.params}
-    if len(frames := {str(one.system) for one in document.iter_coosys()}) == 1:
-        params.setdefault("RADESYS", frames.pop().removeprefix("eq_"))
+    params |= _frames(document, first)
     others = tuple(str(table.name or table.ID) for table in tables[1:] if table.name or table.ID)
     same = [field.name for field in first.fields]
     equal = [
@@ -232,6 +236,22 @@ def _parsed(
         if len(table.array) and [field.name for field in table.fields] == same
     ]
     return first.array, others, equal, infos, fields, params
+
+
+def _frames(document: Any, table: Any) -> dict[str, str]:
+    """Return as cards the frame and equinox of each column that refers to a COOSYS, itself or in a GROUP, and of all
+    others where the document has but one.
+    """
+    systems = {one.ID: (str(one.system).removeprefix("eq_"), str(one.equinox or "")) for one in document.iter_coosys()}
+    groups = ((group.ref, entry) for group in table.iter_groups() for entry in group.entries)
+    of = {str(entry.ref): ref for ref, entry in groups if hasattr(entry, "ref")}
+    refs = {str(field.name): field.ref or of.get(str(field.ID)) for field in table.fields}
+    stated = {name: systems[ref] for name, ref in refs.items() if ref in systems}
+    cards = {f"frame of {name}": frame for name, (frame, _) in stated.items()}
+    cards |= {f"equinox of {name}": equinox for name, (_, equinox) in stated.items() if equinox}
+    if len(frames := set(systems.values())) == 1:
+        cards["RADESYS"], cards["EQUINOX"] = frames.pop()
+    return cards
 
 
 def _infos(element: Any) -> Iterator[Any]:
