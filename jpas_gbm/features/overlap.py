@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -23,6 +24,15 @@ bits of a matrix product depend on how many rows are multiplied at once."""
 
 
 _WIDEST = 4.0
+
+
+_DIFFERENCE = re.compile(r"optional_[A-Z]\w*_[A-Z]\w*")
+"""Colours of two optional bands. They are the difference of two features that are there too, exactly: a row that lacks
+one band alone, of which mocks lose both, would break that and be unlike all that trained."""
+
+
+_UNSEEN = 1e30
+"""Scale of features that distances do not look at."""
 
 
 _MOST = 20_000
@@ -401,7 +411,8 @@ def learn_overlap(
     seed : int
         Of the sample of at most 20,000 rows of each.
     names : sequence of str, optional
-        Of the features: the last that ends in ``_misfit`` is that of the templates, ``snr_whole`` the signal-to-noise.
+        Of the features: the last that ends in ``_misfit`` is that of the templates, ``snr_whole`` the signal-to-noise;
+        colours of two optional bands are not looked at.
 
     Returns
     -------
@@ -418,6 +429,7 @@ def learn_overlap(
     centre, low, high = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
     centre[known], low[known], high[known] = np.nanquantile(X[:, known], [0.5, 0.1, 0.9], axis=0)
     scale = np.where(high > low, (high - low) / 2.563, 1.0)
+    scale[[place for place, name in enumerate(names) if _DIFFERENCE.fullmatch(name)]] = _UNSEEN
     z = _scaled(X, centre, scale)
     covariance = np.cov(z, rowvar=False)
     vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :components].T

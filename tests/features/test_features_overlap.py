@@ -38,6 +38,19 @@ def test_rows_far_from_all_that_trained_are_low_and_the_rest_is_not() -> None:
     assert np.array_equal(again.low(judged), overlap.low(judged))
 
 
+def test_a_row_that_lacks_one_of_two_bands_is_like_those_that_lack_both() -> None:
+    names = ("optional_G_r", "optional_Z_r", "optional_G_Z", *(f"colour_{i}" for i in range(27)))
+    X, judged = _rows(3000, 30, 0), _rows(400, 30, 0)
+    for rows in (X, judged):
+        rows[:, 2] = rows[:, 0] - rows[:, 1]
+    X[::4, :3] = np.nan
+    overlap = learn_overlap(X, np.zeros(3000, dtype=int), judged, names=names)
+    assert overlap is not None
+    both, one = judged.copy(), judged.copy()
+    both[:, :3] = one[:, [0, 2]] = np.nan
+    assert overlap.low(one).mean() <= overlap.low(both).mean() + 0.02
+
+
 def test_too_few_rows_teach_nothing() -> None:
     assert learn_overlap(_rows(300, 30, 0), np.zeros(300, dtype=int), _rows(99, 30, 0)) is None
 
