@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from ..errors import CatalogueError
-from .band_finder import BandLayout
+from .band_finder import BandLayout, calls_itself_no_error
 from .bands import BandSystem
 from .batches import Block, as_float, flag_bits
 from .quality import QualityBit, QualityCount
@@ -129,9 +128,6 @@ def flux_units(layout: BandLayout, place: str) -> FluxUnits:
     return FluxUnits(kind, scale, *found)
 
 
-_NO_ERROR = re.compile(r"(?<![a-z])(ivar|invvar|inv_?variance|var|variance|snr|s2n|weight)(?![a-z])", re.IGNORECASE)
-
-
 def _error_unit(
     rule: Photometry, kind: str, scale: float, stated: str | None, place: str, column: str
 ) -> tuple[str, float]:
@@ -139,11 +135,11 @@ def _error_unit(
     magnitudes = "magnitude" in kind
     natural = "magnitude" if magnitudes else "absolute"
     if says_nothing(stated):
-        if no_error := _NO_ERROR.search(column):
+        if no_error := calls_itself_no_error(column):
             raise CatalogueError(
-                f"{place}[{column}]: is named as errors of the fluxes, and calls itself '{no_error[0].strip('_')}'. "
+                f"{place}[{column}]: is named as errors of the fluxes, and calls itself '{no_error[0]}'. "
                 "Inverse variances, variances and ratios are not read as errors: write a column of standard "
-                "deviations, and name that."
+                f"deviations ({no_error[1]}), and name that."
             )
         if rule.error_kind == "relative" or magnitudes == ("magnitude" in rule.unit):
             return rule.error_kind, 1.0

@@ -15,6 +15,7 @@ import yaml
 from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
+from .band_finder import calls_itself_no_error
 from .bands import band_system, band_system_names, own_table
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
@@ -249,13 +250,19 @@ class _Bands:
         return [f"# survey: {' or '.join(names)}   # if it is: models of it take this table"] if names else []
 
 
+def _is_of_errors(pattern: str) -> bool:
+    """Return whether columns of a pattern are of errors, or of what errors are made of."""
+    words = pattern.replace("{band}", "")
+    return bool(_ERRORS.search(words)) or calls_itself_no_error(words) is not None
+
+
 def _bands(table: RawTable) -> _Bands | None:
     """Return the bands system whose names most columns hold, with the patterns of fluxes and errors."""
     best: tuple[int, str, str, Counter[str]] = (0, "", "", Counter())
     filled = (0, 0)
     for name in (name for name in band_system_names() if not own_table(name)):
         patterns = _patterns(table, band_system(name).names)
-        plain = {pattern: n for pattern, n in patterns.items() if not _ERRORS.search(pattern.replace("{band}", ""))}
+        plain = {pattern: n for pattern, n in patterns.items() if not _is_of_errors(pattern)}
         for pattern, number in plain.items():
             # Of systems that share bands, the one that the table fills most.
             size = len(band_system(name))
@@ -264,8 +271,8 @@ def _bands(table: RawTable) -> _Bands | None:
     number, name, pattern, patterns = best
     if not number:
         return _shipped_arrays(table) or _own_bands(table)
-    errors = [p for p in patterns if p != pattern and _ERRORS.search(p.replace("{band}", ""))]
-    error = max(errors, default=None, key=lambda p: patterns[p])
+    errors = [p for p in patterns if p != pattern and _is_of_errors(p)]
+    error = max(errors, default=None, key=lambda p: (patterns[p], calls_itself_no_error(p) is None))
     notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
     columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
     return _drafted(table, [name], notes, pattern, error, columns)
@@ -298,11 +305,13 @@ def _own_bands(table: RawTable) -> _Bands | None:
             if pattern.count("{band}") == 1:
                 found.setdefault(pattern, []).append(word)
     many = {pattern: words for pattern, words in found.items() if len(words) >= _FEWEST_OWN}
-    errors = {pattern: set(words) for pattern, words in many.items() if _ERRORS.search(pattern.replace("{band}", ""))}
+    errors = {pattern: set(words) for pattern, words in many.items() if _is_of_errors(pattern)}
     pairs = [(flux, error, [word for word in many[flux] if word in errors[error]])
              for flux in many.keys() - errors.keys() for error in errors]  # fmt: skip
     pattern, error, bands = max(
-        pairs, default=("", "", []), key=lambda pair: (len(pair[2]), len(pair[0]), -len(pair[1]))
+        pairs,
+        default=("", "", []),
+        key=lambda pair: (len(pair[2]), calls_itself_no_error(pair[1]) is None, len(pair[0]), -len(pair[1])),
     )
     if len(bands) < _FEWEST_OWN:
         return None
@@ -328,7 +337,14 @@ def _drafted(
         "photometry:",
         f"  - name: {pattern.replace('{band}', '').strip('_') or 'flux'}   # a model refuses another measurement",
     ]
-    lines += [f'    flux: "{pattern}"', *([f'    error: "{error}"'] if error else [])]
+    lines.append(f'    flux: "{pattern}"')
+    if error and (no_error := calls_itself_no_error(error.replace("{band}", ""))):
+        why_not = f"no errors ({no_error[0]}): write columns of {no_error[1]} and name these, or say error_kind: none"
+        lines.append(f"    error: TO_FILL   # {error} holds {why_not}")
+        notes = [*notes, f"{error}: holds {why_not}"]
+        error = "to be filled in"
+    elif error:
+        lines.append(f'    error: "{error}"')
     lines += [f"    unit: {unit}   # {why}", *([f"    scale: {scale:g}"] if unit.startswith("f_") else [])]
     lines += [f"    error_kind: {kind}", "", "quality:", "  sentinels: [99, -99, -9999]   # GUESS", "  min_bands: 1"]
     return _Bands(system, lines, [*notes, f"unit: {unit} ({why})", f"errors: {error or 'none found'}"], columns)

@@ -48,6 +48,23 @@ def test_arrays_of_a_shipped_survey_without_its_key_are_drafted_as_a_catalogue(t
     np.testing.assert_array_equal(found.flux_err, whole.flux_err)
 
 
+@pytest.mark.parametrize("bands", ["ugriz", ["a1", "b2", "c3", "d4"]])
+@pytest.mark.parametrize(
+    ("word", "how"), [("IVAR", "1/sqrt of it"), ("variance", "sqrt of it"), ("SNR", "the flux over it")]
+)
+def test_what_is_no_error_is_drafted_as_what_it_is(tmp_path, bands, word, how):
+    columns = {"RA": [10.0, 11.0], "DEC": [1.0, 2.0]}
+    columns |= {f"FLUX_{word}_{band}": [0.1, 0.2] for band in bands} | {f"FLUX_{band}": [18.0, 19.0] for band in bands}
+    draft = draft_survey(pd.DataFrame(columns))
+    said = f"FLUX_{word}_{{band}} holds no errors ({word}): write columns of {how} and name these"
+    assert 'flux: "FLUX_{band}"' in draft.text and f"error: TO_FILL   # {said}" in draft.text
+    assert any(said.replace(" holds", ": holds") in note for note in draft.notes)
+    # Errors that are there too are taken.
+    columns |= {f"FLUX_ERR_{band}": [0.1, 0.2] for band in bands}
+    draft = draft_survey(pd.DataFrame(columns))
+    assert yaml.safe_load(draft.text)["photometry"][0]["error"] == "FLUX_ERR_{band}"
+
+
 def test_a_draft_says_what_it_did_not_find(tmp_path):
     pd.DataFrame({"x": [1.0], "y": [2.0], "main_type": ["QSO"]}).to_csv(tmp_path / "t.csv", index=False)
     draft = draft_survey(tmp_path / "t.csv")
