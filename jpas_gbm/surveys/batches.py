@@ -220,6 +220,26 @@ def as_float(values: np.ndarray) -> np.ndarray:
     return np.array(values, dtype=dtype)
 
 
+MOST_MAGNITUDES = 50.0
+
+
+def is_magnitude(values: np.ndarray) -> np.ndarray:
+    """Return which AB magnitudes are between 0 and 50; no source of any survey is beyond: what is stands for missing.
+
+    Parameters
+    ----------
+    values : array of any shape
+        NaN where missing.
+
+    Returns
+    -------
+    array of bool
+        False for NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        return (values > 0) & (values < MOST_MAGNITUDES)
+
+
 def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     """Return flags as integers; missing ones are 0.
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import CatalogueError
-from .batches import Block, as_float
+from .batches import Block, as_float, is_magnitude
 from .catalogue import MORPHOLOGIES
 from .columns import ROW, TILE, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
@@ -105,8 +105,7 @@ def magnitude(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> n
     if layout.maggies is not None:
         with np.errstate(invalid="ignore", divide="ignore"):
             values = np.where(values > 0, -2.5 * np.log10(values * layout.maggies), np.nan)
-    # No source of any survey is as bright as magnitude 0: what is beyond stands for missing, as fluxes of 1e20 do.
-    return np.where((values > 0) & (values < 90), values, np.nan).astype(np.float32)
+    return np.where(is_magnitude(values), values, np.nan).astype(np.float32)
 
 
 def source_rows(columns: Mapping[str, np.ndarray], layout: Layout, rows: int) -> tuple[np.ndarray, list[QualityCount]]:

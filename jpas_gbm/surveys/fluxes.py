@@ -9,7 +9,7 @@ import numpy as np
 from ..errors import CatalogueError
 from .band_finder import BandLayout, calls_itself_no_error
 from .bands import BandSystem
-from .batches import Block, as_float, flag_bits
+from .batches import MOST_MAGNITUDES, Block, as_float, flag_bits, is_magnitude
 from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
 from .spelling import refuse_unit, says_nothing, stated_unit
@@ -360,15 +360,15 @@ _NINES = tuple(float(digits) for digits in ("99", "999", "9999", "99999", "99.9"
 _HUGE = 1e10
 """Beyond what a survey writes a flux as: fluxes of 1e20 and the like stand for none."""
 
-_MOST_MAGNITUDES = 50.0
 
-
-def _reject_fillers(fluxes: Fluxes, magnitudes: bool) -> None:
+def _reject_fillers(fluxes: Fluxes, magnitudes: bool, layout: BandLayout) -> None:
     """Reject numbers that stand for missing though no survey file names them: one for both the flux and its error."""
     with np.errstate(invalid="ignore"):
         if magnitudes:
-            beyond = np.abs(fluxes.flux) >= _MOST_MAGNITUDES
-            fluxes.reject(beyond, "no_magnitude", f"no magnitude ({_MOST_MAGNITUDES:g} or more), taken as missing")
+            offsets = np.array([layout.rule.ab_offset.get(name, 0.0) for name in layout.bands.names])
+            beyond = ~is_magnitude(fluxes.flux + offsets)
+            sentence = f"no AB magnitude (0 or less, {MOST_MAGNITUDES:g} or more), taken as missing"
+            fluxes.reject(beyond, "no_magnitude", sentence)
         if fluxes.error is None or fluxes.mean is not None:
             return
         size = np.abs(fluxes.flux)
@@ -458,7 +458,7 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     fluxes = _raw(layout, block, place)
     units = flux_units(layout, place)
     _reject_missing(fluxes, rules)
-    _reject_fillers(fluxes, "magnitude" in units.kind)
+    _reject_fillers(fluxes, "magnitude" in units.kind, layout)
     _reject_flagged(fluxes, layout, block, place)
     _check_errors(fluxes, rules, "magnitude" in units.kind)
     if layout.level is not None:

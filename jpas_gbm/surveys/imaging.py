@@ -12,7 +12,7 @@ import numpy as np
 from ..errors import CatalogueError, FeatureMismatch
 from ..store import native
 from .bands import BandSystem
-from .batches import as_float
+from .batches import as_float, is_magnitude
 from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, Catalogue
 from .columns import Layout
 from .positions import SkyIndex
@@ -327,9 +327,10 @@ def _ab_magnitude(values: np.ndarray, one: OptionalColumn, layout: Layout, table
     elif one.unit == "nanomaggies" and stated is None:
         values = values * 1e-9
     else:
-        offset = 0.0 if stated is not None else one.offset
-        return np.where((values > 0) & (values < 50), values + offset, np.nan)
-    return np.where((values > 0) & (values < 1), -2.5 * np.log10(values), np.nan)  # beyond magnitude 0: a filler
+        values = values + (0.0 if stated is not None else one.offset)
+        return np.where(is_magnitude(values), values, np.nan)
+    values = -2.5 * np.log10(np.where(values > 0, values, np.nan))
+    return np.where(is_magnitude(values), values, np.nan)
 
 
 def join_imaging(tables: Sequence[ImagingTable], radius: float = RADIUS) -> ImagingTable:

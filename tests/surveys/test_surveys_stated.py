@@ -179,7 +179,7 @@ def test_magnitudes_that_no_source_has_are_missing(tmp_path):
     columns = idr_columns()
     columns["MAG_APER_COR_3_0"] = np.full((12, 57), 21.0)
     columns["MAG_ERR_APER_COR_3_0"] = np.full((12, 57), 0.1)
-    columns["MAG_APER_COR_3_0"][0, 10:13] = 99.9, 50, -99.99
+    columns["MAG_APER_COR_3_0"][0, 10:13] = 99.9, 50, -9
     del columns[FLUX], columns[ERROR]
     catalogue, quality = read_catalogue(write_fits(tmp_path / "a.fits", columns, bands=BANDS))
     assert np.isnan(catalogue.flux).sum() == 3 == quality.count("no_magnitude")
@@ -187,6 +187,22 @@ def test_magnitudes_that_no_source_has_are_missing(tmp_path):
     imaging = read_imaging(write_tractor(tmp_path / "t.fits", FLUX_R=flux, FLUX_G=flux, TYPE=np.array(["PSF"] * 6)))[0]
     for mag in (imaging.mag, imaging.more["G"]):
         assert np.isfinite(mag).tolist() == [True, False, True, False, False, True]
+
+
+def test_all_magnitudes_end_at_the_same_limits(tmp_path):
+    columns = {"ra": np.arange(6) + 10.0, "dec": np.zeros(6)}
+    columns |= {name: np.array([20.0, 49.9, 50.0, 60.0, 0.0, -5.0]) for name in ("mag_r", "mag_g")}
+    (tmp_path / "own.yaml").write_text(
+        "title: t\nkind: imaging\nkey: [[ROW]]\nra: ra\ndec: dec\nmagnitude: {column: mag_r, unit: ab_magnitude}\n"
+        "optional: {G: {column: mag_g, unit: ab_magnitude}}\n"
+    )
+    imaging = read_imaging(write_fits(tmp_path / "m.fits", columns), tmp_path / "own.yaml")[0]
+    for mag in (imaging.mag, imaging.more["G"]):
+        assert np.isfinite(mag).tolist() == [True, True, False, False, False, False]
+    flux = np.array([1.0, 1e-15, 1e-11, 1e9, 2.0, -1.0], dtype=np.float32)  # of magnitudes 22.5, 60, 50 and 0
+    faint = read_imaging(write_tractor(tmp_path / "t.fits", FLUX_R=flux, FLUX_G=flux, TYPE=np.array(["PSF"] * 6)))[0]
+    for mag in (faint.mag, faint.more["G"]):
+        assert np.isfinite(mag).tolist() == [True, False, False, False, True, False]
 
 
 @pytest.mark.parametrize(("unit", "offset"), [("mag", 2.699), ("mags", 2.699), ("Magnitudes", 2.699), ("mag(AB)", 0.0)])
