@@ -342,14 +342,12 @@ def read_curve(path: str | Path, name: str) -> Curve:
         If there are no two columns, wavelengths do not increase or are not in Å, or throughput is not positive or is
         that of energy.
     """
-    table = number_columns(path, ("throughput", "transmission", "total", "t", "trans", "response", "efficiency")).table
+    found = number_columns(path, ("throughput", "transmission", "total", "t", "trans", "response", "efficiency"))
+    table = found.table
     if len(table) < 3:
         raise ConfigError(f"{path}: is no throughput curve. Expected two columns, wavelength in Å and throughput.")
-    with open(path, encoding="utf-8", errors="replace") as file:
-        if said := _ENERGY.search(file.read()):
-            raise ConfigError(
-                f"{path}: says {said[0]!r}; divide by wavelength for a photon counter, and mend that line."
-            )
+    if said := _ENERGY.search(found.text):
+        raise ConfigError(f"{path}: says {said[0]!r}; divide by wavelength for a photon counter, and mend that line.")
     wavelength, throughput = (table[::-1] if table[0, 0] > table[-1, 0] else table).T
     if not np.isfinite(table).all() or (np.diff(wavelength) <= 0).any():
         raise ConfigError(f"{path}: its wavelengths do not increase from line to line, or are not finite.")

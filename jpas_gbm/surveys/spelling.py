@@ -484,8 +484,11 @@ class TwoColumns(NamedTuple):
     table : array of float64, shape (m, 2)
     value, unit : str
         Empty where there is no header.
+    text : str
+        The whole file.
     """
 
     table: np.ndarray
     value: str
     unit: str
+    text: str

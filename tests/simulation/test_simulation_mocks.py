@@ -599,8 +599,10 @@ def test_curves_are_read_by_their_headers(tmp_path):
         (tmp_path / f"{name}.dat").write_text(text)
         np.testing.assert_allclose(read_curve(tmp_path / f"{name}.dat", "x").wavelength, [x for x, _ in rows])
     (tmp_path / "e.dat").write_text("# Detector Type: energy counter\n" + plain)
-    with pytest.raises(ConfigError, match="says ' Detector Type: energy counter'; divide by wavelength"):
-        read_curve(tmp_path / "e.dat", "x")
+    (tmp_path / "f.dat").write_text("# Detector Type: energy counter\n" + plain, encoding="utf-16")
+    for name in ("e.dat", "f.dat"):
+        with pytest.raises(ConfigError, match="says ' Detector Type: energy counter'; divide by wavelength"):
+            read_curve(tmp_path / name, "x")
 
 
 @pytest.mark.parametrize(

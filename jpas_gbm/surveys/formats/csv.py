@@ -396,7 +396,7 @@ def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
     text = content.decode("utf-16" if content[:2] in _WIDE else "utf-8-sig", errors="replace")
     lines = ((number, _cells(line)) for number, line in enumerate(text.splitlines(), 1))
     if not (rows := [(n, cells) for n, cells in lines if len(cells) > 1 and _NUMBER.fullmatch(cells[0])]):
-        return TwoColumns(np.empty((0, 2)), "", "")
+        return TwoColumns(np.empty((0, 2)), "", "", text)
     head, wide = text.splitlines()[: rows[0][0] - 1], len(rows[0][1])
     named = [(name.lower(), one or two) for name, one, two in _NAMED.findall(next(filter(str.strip, head[::-1]), ""))]
     named = [("", "")] * bool(head and re.match(r"[\s#]*[,;]", head[-1])) + named  # pandas names no index
@@ -421,7 +421,7 @@ def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
         table[:, 0] *= angstroms(unit or units.get(name) or (short and short[0]), path)
     if re.search(r"(^|_)air(_|$)", name):
         table[:, 0] = vacuum_wavelengths(table[:, 0], {"AIRORVAC": "air"})
-    return TwoColumns(table, named[second][0], named[second][1] or units.get(named[second][0], ""))
+    return TwoColumns(table, named[second][0], named[second][1] or units.get(named[second][0], ""), text)
 
 
 def _cells(line: str) -> list[str]:
