@@ -390,3 +390,32 @@ def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
         (tmp_path / "t.csv").write_text(f"# one\n# two\n{header}\n1,10.5{more}\n2,x{more}\n")
         with pytest.raises(CatalogueError, match=r"t\.csv\[ra\]: holds 'x' \(line 5\) where a number"):
             list(find_format(tmp_path / "t.csv")(tmp_path / "t.csv").read({"ra": "float"}))
+
+
+@pytest.mark.parametrize(
+    ("head", "separator", "tail", "said"),
+    [
+        ("sep=,\n", ",", "", None),
+        ("sep=;\r\n", ";", "", None),
+        ('"sep=\t"\n', "\t", "", None),
+        ("sep=;\n", ";", "(2 rows)\n", r"the line '\(2 rows\)' \(row 2 under the header\) parts into 1"),
+        (
+            "",
+            ",",
+            "2 rows selected.\n",
+            r"the line '2 rows selected.' .*such as a title above it or a count of its rows",
+        ),
+        ("", ",", "\n-- end\n", "the line '-- end' .*remove the line or begin it with #"),
+        ("", ",", "7,1.0\n", r"the line '7,1.0' \(row 2 under the header\) parts into 2, and the header into"),
+        ("My catalogue\n", ",", "", r"the line '.*' \(row 0 under the header\) parts into"),
+    ],
+)
+def test_lines_about_a_text_table_are_understood_or_quoted(tmp_path, head, separator, tail, said):
+    bands = {f"psfMag_{band}": [18.0, 19.0] for band in "ugriz"}
+    frame = pd.DataFrame({"ra": [10.0, 11.0], "dec": [1.0, 2.0], **bands})
+    (tmp_path / "t.csv").write_text(head + frame.to_csv(index=False, sep=separator) + tail)
+    if said is None:
+        assert jg.read(tmp_path / "t.csv").ra.tolist() == [10.0, 11.0]
+        return
+    with pytest.raises(CatalogueError, match=said):
+        jg.read(tmp_path / "t.csv")

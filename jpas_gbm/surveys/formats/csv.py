@@ -32,6 +32,9 @@ _NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", 
           "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
+_SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
+"""The line by which Excel is told what stands between the columns."""
+_OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
 _PROSE = (".md", ".rst")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
@@ -67,7 +70,10 @@ class CsvTable(RawTable):
             raise CatalogueError(f"{path}: is a text for people ({path.suffix}), no table.")
         lines = self._lines(peek(path, _HEAD_BYTES))
         self._bars = _ipac_header(lines)
-        self._skip = next((i for i, line in enumerate(lines) if line.strip() and not line.startswith("#")), len(lines))
+        stated = next((found[1] for line in lines[:1] if (found := _SEPARATOR.fullmatch(line))), None)
+        begin = 0 if stated is None else 1
+        own = (i for i, line in enumerate(lines) if i >= begin and line.strip() and not line.startswith("#"))
+        self._skip = next(own, len(lines))
         if self._skip == len(lines):
             raise CatalogueError(f"{path}: has comment lines only, no header line with column names.")
         self._arrays: dict[str, int] = {}
@@ -79,7 +85,7 @@ class CsvTable(RawTable):
             self._units = {name: unit for name, unit in zip(names, rows[2] if rows[2:] else [], strict=False) if unit}
         _refuse_curve(path, lines[self._skip : self._skip + 20])
         header = lines[self._skip]
-        self._delimiter = "|" if self._bars else self._separator(lines[self._skip : self._skip + 20])
+        self._delimiter = "|" if self._bars else (stated or self._separator(lines[self._skip : self._skip + 20]))
         if re.match(r"#\s*%ECSV", lines[0]):
             self._understand([line[2:] for line in lines[: self._skip]])
         elif path.with_name(f"{path.name}.json").is_file():
@@ -201,7 +207,7 @@ class CsvTable(RawTable):
                     for field in reader.schema
                 ]
         except (pa.ArrowException, UnicodeError, OSError) as error:
-            raise CatalogueError(f"{self.path}: is not a readable CSV table ({first_line(error)}).") from error
+            raise self._explained(error, 0) from error
         names = [column.name for column in columns]
         if self._names is None and repeated_names(names):
             raise CatalogueError(
@@ -241,6 +247,14 @@ class CsvTable(RawTable):
         found = re.search(
             r"CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to (\w+): invalid value '(.*)'", text
         )
+        if odd := _OTHER_LENGTH.search(text):
+            row, wanted, cells, line = odd.groups()
+            return CatalogueError(
+                f"{self.path}: the line {line.strip()!r} (row {int(row) - 2 - self._skip} under the header) parts into "
+                f"{cells}, and the header into {wanted}. Each line needs as many values as the header: mend it; of "
+                "what is none of the table, such as a title above it or a count of its rows below, remove the line or "
+                "begin it with #."
+            )
         if not found:
             return CatalogueError(
                 f"{self.path}: is damaged after row {row} ({text}). Each line needs as many values as the header."
