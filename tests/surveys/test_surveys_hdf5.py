@@ -12,7 +12,7 @@ from sample_files import FLUX, UNIT, idr_columns, write_idr
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.bands import band_system
-from jpas_gbm.surveys.batches import join_blocks
+from jpas_gbm.surveys.batches import as_float, join_blocks
 from jpas_gbm.surveys.formats import hdf5
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
 from jpas_gbm.surveys.tables import open_table
@@ -263,3 +263,16 @@ def test_a_damaged_heap_is_told_and_not_looped_on(tmp_path):
     path.write_bytes(content)
     with pytest.raises(CatalogueError, match=r"a\.h5: has a damaged heap of text or arrays at byte [\d,]+"):
         whole(open_table(path))
+
+
+def test_numbers_that_are_packed_as_in_netcdf_are_unpacked(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        for name, values in {"a": np.array([1, 2, -99], dtype="i2"), "b": np.array([1.0, -1.0, 3.0])}.items():
+            file[f"cat/{name}"] = values
+        file["cat/a"].attrs.update({"scale_factor": np.array([0.5]), "add_offset": 20.0, "_FillValue": np.int16(-99)})
+        file["cat/b"].attrs.update({"missing_value": [-1.0, np.nan], "scale_factor": "none"})
+    table = open_table(tmp_path / "t.h5")
+    assert (table.columns["a"].kind, table.columns["b"].kind) == ("float", "float")
+    block = next(table.read({"a": "float", "b": "float"}))
+    assert as_float(block["a"]).tolist()[:2] == [20.5, 21.0] and np.isnan(as_float(block["a"])[2])
+    assert np.isnan(as_float(block["b"])).tolist() == [False, True, False]

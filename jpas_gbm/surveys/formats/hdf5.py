@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,6 +50,10 @@ class _Values:
         Whether the dataset holds all its text as one pickled array.
     blank : bool
         Whether ``nan`` is written for missing text.
+    scale, zero : float
+        Stored numbers times the one plus the other are those meant, as netCDF packs them.
+    missing : tuple of float
+        Stored numbers that stand for none.
     """
 
     column: Column
@@ -59,6 +63,9 @@ class _Values:
     names: tuple[str, ...] = ()
     pickled: bool = False
     blank: bool = False
+    scale: float = 1.0
+    zero: float = 0.0
+    missing: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -221,7 +228,11 @@ class Hdf5Table(RawTable):
             text = np.strings.strip(np.array(flat, dtype=str)).reshape(raw.shape) if flat else np.full(raw.shape, "")
             return np.where(text == "nan", "", text) if value.blank else text
         plain = np.array(native(np.asarray(raw)))
-        return plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
+        plain = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
+        hidden = np.isin(plain, value.missing) if value.missing else np.zeros(1, dtype=bool)
+        if (value.scale, value.zero) != (1.0, 0.0):
+            plain = plain * value.scale + value.zero
+        return np.ma.MaskedArray(plain, hidden) if hidden.any() else plain
 
     def _pickled(self, file: h5py.File, value: _Values) -> np.ndarray:
         """Return the text of a column that pandas has pickled, without executing the pickle."""
@@ -391,13 +402,29 @@ def _unit(node: Any) -> str | None:
     return next((word for name in ("unit", "units", "UNIT") if (word := _word(node.attrs.get(name)))), None)
 
 
+def _packed(column: Column, dataset: Any) -> _Values:
+    """Return a column with the scale and the missing values that its dataset states in the words of netCDF.
+
+    https://docs.unidata.ucar.edu/nug/current/attribute_conventions.html
+    """
+    if column.kind not in ("int", "float"):
+        return _Values(column, dataset.name)
+    words = ("scale_factor", "add_offset", "_FillValue", "missing_value")
+    said = {word: np.ravel(dataset.attrs[word]) for word in words if word in dataset.attrs}
+    numbers = {word: of for word, of in said.items() if of.size and of.dtype.kind in "iuf"}
+    scale, zero = (float(numbers.get(word, [default])[0]) for word, default in zip(words, (1.0, 0.0), strict=False))
+    missing = tuple(one for word in words[2:] for one in numbers.get(word, ()))
+    column = replace(column, kind="float") if (scale, zero) != (1.0, 0.0) else column
+    return _Values(column, dataset.name, scale=scale, zero=zero, missing=missing)
+
+
 def _columns(key: str, group: Any, datasets: Mapping[str, Any]) -> _Layout:
     """A group of datasets of one length."""
     values = []
     for name, one in datasets.items():
         column = _column(name, one.dtype, one.shape[1:], _unit(one))
         if column is not None:
-            values.append(_Values(column, one.name))
+            values.append(_packed(column, one))
     return _Layout(key or "/", tuple(values), next(iter(datasets.values())).shape[0], _cards(*datasets.values(), group))
 
 
