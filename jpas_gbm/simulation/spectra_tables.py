@@ -465,7 +465,7 @@ def _from_rows(
 
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
     """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
-    table, value, unit = number_columns(path, ("flux", "f_lambda", "flam", "flambda", "fl", "f"))
+    table, value, unit, _ = number_columns(path, ("flux", "f_lambda", "flam", "flambda", "fl", "f"))
     if len(table) < 10:
         raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")
     for word in (unit, value.replace("_", ""), value.rpartition("_")[2]):  # a name may say it, as f_nu or flux_jy

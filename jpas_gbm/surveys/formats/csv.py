@@ -248,9 +248,9 @@ class CsvTable(RawTable):
             r"CSV column #(\d+):(?: Row #(\d+):)? CSV conversion error to (\w+): invalid value '(.*)'", text
         )
         if odd := _OTHER_LENGTH.search(text):
-            row, wanted, cells, line = odd.groups()
+            at, wanted, cells, line = odd.groups()
             return CatalogueError(
-                f"{self.path}: the line {line.strip()!r} (row {int(row) - 2 - self._skip} under the header) parts into "
+                f"{self.path}: the line {line.strip()!r} (row {int(at) - 2 - self._skip} under the header) parts into "
                 f"{cells}, and the header into {wanted}. Each line needs as many values as the header: mend it; of "
                 "what is none of the table, such as a title above it or a count of its rows below, remove the line or "
                 "begin it with #."
