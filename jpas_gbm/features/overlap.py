@@ -416,8 +416,7 @@ def learn_overlap(
 
     Returns
     -------
-    Overlap or None
-        None where there are too few rows to say.
+    Overlap or None, where there are too few rows to say
     """
     rng = np.random.default_rng(seed)
     X, y = _sample(rng, X, y)
@@ -426,13 +425,12 @@ def learn_overlap(
     if components < 2 or len(judged) < 100:
         return None
     known = np.isfinite(X).any(axis=0)
-    centre, low, high = np.zeros(X.shape[1]), np.zeros(X.shape[1]), np.zeros(X.shape[1])
+    centre, low, high = np.zeros((3, X.shape[1]))
     centre[known], low[known], high[known] = np.nanquantile(X[:, known], [0.5, 0.1, 0.9], axis=0)
     scale = np.where(high > low, (high - low) / 2.563, 1.0)
     scale[[place for place, name in enumerate(names) if _DIFFERENCE.fullmatch(name)]] = _UNSEEN
     z = _scaled(X, centre, scale)
-    covariance = np.cov(z, rowvar=False)
-    vectors = np.linalg.eigh(covariance)[1][:, ::-1][:, :components].T
+    vectors = np.linalg.eigh(np.cov(z, rowvar=False))[1][:, ::-1][:, :components].T
     inside = z @ vectors.T
     pooled = np.cov(inside, rowvar=False)
     means, whiteners = [], []
@@ -445,10 +443,10 @@ def learn_overlap(
         means.append(own.mean(axis=0))
         whiteners.append(axes / np.sqrt(np.maximum(values, 1e-6)))
     made = Overlap(centre, scale, vectors, np.stack(means), np.stack(whiteners), np.full(2, np.inf))
-    distances = made.distances(judged)
+    limits = np.quantile(made.distances(judged), 1 - RARE, axis=0)
     misfit = max((place for place, name in enumerate(names) if name.endswith("_misfit")), default=-1)
     signal = list(names).index("snr_whole") if "snr_whole" in names else -1
-    return replace(made, limits=np.quantile(distances, 1 - RARE, axis=0), misfit=misfit, signal=signal)
+    return replace(made, limits=limits, misfit=misfit, signal=signal)
 
 
 def _sample(rng: np.random.Generator, *arrays: np.ndarray) -> list[np.ndarray]:
