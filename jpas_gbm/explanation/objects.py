@@ -180,7 +180,8 @@ class WhyColumns:
     parts (QSO_high, QSO_low), the first against the second; a pair that is asked for is ``WHY`` alone. Of each,
     ``WHY_FOR`` and ``WHY_AGAINST`` (bytes) name the classes, ``WHY_LOG_ODDS`` (float32) is the log-odds before
     calibration, and for i from 1 to `top`, ``WHY_BAND_i`` (bytes) and ``WHY_CONTRIB_i`` (float32) are the band of i-th
-    largest |contribution| to it and the signed contribution. Rows without the question have empty names and NaN.
+    largest |contribution| to it and the signed contribution. ``WHY_IMAGING`` (float32), in models that have such
+    features, is the sum of the contributions of the imaging survey. Rows without the question have empty names and NaN.
 
     Parameters
     ----------
@@ -217,6 +218,7 @@ class WhyColumns:
         self._ranked = () if asked else ("WHY", *(f"WHY_{i}" for i in further))
         self.top = min(top, len(model.recipe.bands))
         self._trees, self._rule = TreeContributions(model.members, threads), BandRule(model.recipe)
+        self._imaging = np.flatnonzero(~np.asarray(model.recipe.band_weights).any(axis=1))  # features of no band
         self.names = [name.strip() for name in which.split(",")]
         allowed = (ALL, *model.classes)
         for name in self.names:
@@ -261,6 +263,9 @@ class WhyColumns:
             columns.append(Column(f"{prefix}_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
             sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {prefix}_FOR."
             columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
+        if len(self._imaging):
+            sentence = f"Contribution of the imaging survey (its magnitude, form, other bands) to {prefix}_LOG_ODDS."
+            columns.append(Column(f"{prefix}_IMAGING", "f4", sentence, "stat.value"))
         return columns
 
     def of(self, predictions: Predictions, matrix: FeatureMatrix | None = None) -> dict[str, np.ndarray]:
@@ -297,7 +302,7 @@ class WhyColumns:
             part = slice(start, start + LANES)
             known = matrix.take(part)
             values, odds = self._trees.differences(known.X, a[part], b[part])
-            bands = self._rule.spread(values, known.compared)
+            bands, own = self._rule.spread(values, known.compared), values[..., self._imaging].sum(axis=-1)
             for q, (prefix, (_, _, having)) in enumerate(asked.items()):
                 at = np.flatnonzero(having[part])
                 rows = chosen[part][at]
@@ -305,6 +310,8 @@ class WhyColumns:
                 table[f"{prefix}_FOR"][rows] = classes[a[part][at, q]]
                 table[f"{prefix}_AGAINST"][rows] = classes[b[part][at, q]]
                 table[f"{prefix}_LOG_ODDS"][rows] = odds[at, q]
+                if len(self._imaging):
+                    table[f"{prefix}_IMAGING"][rows] = own[at, q]
                 self._name_bands(table, prefix, rows, bands[at, q])
         return table
 

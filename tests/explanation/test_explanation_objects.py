@@ -162,6 +162,8 @@ def test_columns_for_a_prediction_table(fitted, rows):
         table["WHY_CONTRIB_2"][chosen], np.take_along_axis(found.pair_bands, order, 1)[chosen, 1], atol=1e-6
     )
     assert np.allclose(table["WHY_LOG_ODDS"][chosen], (found.margins[:, 0] - found.margins[:, 1])[chosen], atol=1e-6)
+    imaging = (found.own[:, 0] - found.own[:, 1]).sum(axis=1)
+    assert np.allclose(table["WHY_IMAGING"][chosen], imaging[chosen], atol=1e-5) and np.ptp(imaging[chosen]) > 0
     assert (table["WHY_BAND_1"][~chosen] == b"").all() and np.isnan(table["WHY_CONTRIB_1"][~chosen]).all()
     assert [one.name for one in why.columns] == list(table)
 
