@@ -398,7 +398,7 @@ def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
         ("sep=,\n", ",", "", None),
         ("sep=;\r\n", ";", "", None),
         ('"sep=\t"\n', "\t", "", None),
-        ("sep=;\n", ";", "(2 rows)\n", r"the line '\(2 rows\)' \(row 2 under the header\) parts into 1"),
+        ("sep=;\n", ";", "(2 rows)\n", r"the line '\(2 rows\)' \(row 3 under the header\) parts into 1"),
         (
             "",
             ",",
@@ -406,8 +406,8 @@ def test_lines_are_counted_from_the_top_of_the_file(tmp_path):
             r"the line '2 rows selected.' .*such as a title above it or a count of its rows",
         ),
         ("", ",", "\n-- end\n", "the line '-- end' .*remove the line or begin it with #"),
-        ("", ",", "7,1.0\n", r"the line '7,1.0' \(row 2 under the header\) parts into 2, and the header into"),
-        ("My catalogue\n", ",", "", r"the line '.*' \(row 0 under the header\) parts into"),
+        ("", ",", "7,1.0\n", r"the line '7,1.0' \(row 3 under the header\) parts into 2, and the header into"),
+        ("My catalogue\n", ",", "", r"the line '.*' \(row 1 under the header\) parts into"),
     ],
 )
 def test_lines_about_a_text_table_are_understood_or_quoted(tmp_path, head, separator, tail, said):

@@ -250,7 +250,7 @@ class CsvTable(RawTable):
         if odd := _OTHER_LENGTH.search(text):
             at, wanted, cells, line = odd.groups()
             return CatalogueError(
-                f"{self.path}: the line {line.strip()!r} (row {int(at) - 2 - self._skip} under the header) parts into "
+                f"{self.path}: the line {line.strip()!r} (row {int(at) - 1 - self._skip} under the header) parts into "
                 f"{cells}, and the header into {wanted}. Each line needs as many values as the header: mend it; of "
                 "what is none of the table, such as a title above it or a count of its rows below, remove the line or "
                 "begin it with #."
