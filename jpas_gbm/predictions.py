@@ -22,7 +22,7 @@ from .surveys.conversion import kept_name
 from .surveys.positions import mixed_columns
 from .surveys.quality import QualityBit
 from .surveys.reader import CatalogueReader
-from .surveys.recognition import Source
+from .surveys.recognition import Source, UnknownTable
 from .surveys.schema import Survey, load_schema, survey_names
 from .surveys.spelling import ColumnNames, canonical
 from .surveys.tables import Want
@@ -456,7 +456,10 @@ def open_rows(
     FeatureMismatch
         If it is of another survey than the model, or lacks bands.
     """
-    reader = CatalogueReader(source, survey)
+    try:
+        reader = CatalogueReader(source, survey)
+    except UnknownTable as error:
+        raise UnknownTable(f"{error}{f' The model is of {trained_for}.' if trained_for else ''}") from None
     name = reader.schema.of
     if trained_for is not None and name != trained_for:
         raise FeatureMismatch(

@@ -60,6 +60,10 @@ def preferred_extensions() -> tuple[str, ...]:
     return tuple(name for schema in all_schemas() for name in schema.hdu)
 
 
+class UnknownTable(CatalogueError):
+    """A table that no survey file knows."""
+
+
 def recognise_table(
     table: RawTable, kind: Kind | None = None, columns: OwnColumns = MappingProxyType({})
 ) -> SurveySchema:
@@ -119,7 +123,7 @@ def recognise_table(
         )
     if problems:
         raise next(iter(problems.values()))
-    raise CatalogueError(_unknown(table, lacking))
+    raise UnknownTable(_unknown(table, lacking))
 
 
 def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:

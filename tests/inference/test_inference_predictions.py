@@ -84,6 +84,8 @@ def test_a_data_frame_of_plain_columns_is_classified():
     assert len(open_rows(frame, bands).read()) == 1
     with pytest.raises(CatalogueError, match="is a table of no survey that is known here"):
         open_rows(pd.DataFrame({"a": [1.0]}), bands)
+    with pytest.raises(CatalogueError, match="name it with --survey. The model is of mine"):
+        open_rows(pd.DataFrame({"a": [1.0]}), bands, "mine")
 
 
 def test_a_table_and_a_frame_are_classified_as_their_file_is(fitted, make_catalogue):
