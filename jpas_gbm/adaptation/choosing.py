@@ -31,7 +31,7 @@ RULE = (
     "the candidate of lowest log loss is taken. "
     "(2) It is kept where it has a lower log loss than the better baseline (mocks as they are, labels alone). "
     "(3) Few labels change this. Under 1,000 that judge, a gain must be beyond doubt, except that mocks prepared by "
-    "what the sky shows need only a lower log loss, and stand before a path that does not gain on them. Under 1,000 "
+    "what the sky shows are kept unless worse beyond doubt, before a path that does not gain on them. Under 1,000 "
     "that train, where nothing could be measured of the sky, mocks that the labels join stand first, until another "
     "candidate or a baseline is better beyond doubt. (4) Labels of fewer than 30 objects, of one class, or lacking a "
     "class of the mocks choose nothing; trees of labels alone that lack one are no baseline."
