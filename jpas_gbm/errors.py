@@ -22,6 +22,10 @@ class CatalogueError(JpasGbmError):
     """A table cannot be understood as a catalogue of the survey it claims to be."""
 
 
+class RepeatedKeys(CatalogueError):
+    """Rows of a catalogue have the key of another."""
+
+
 class DatasetError(JpasGbmError):
     """Source, target and labels cannot be joined into a data set."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, fields, replace
 from importlib import import_module
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..atomic import atomic_file
-from ..errors import BundleError, CatalogueError
+from ..errors import BundleError, CatalogueError, RepeatedKeys
 from ..store import as_bytes, dump_json, native
 from ..text import count, html_table
 from .bands import BandSystem
@@ -58,13 +59,6 @@ def _plane(name: str, value: Any, shape: tuple[int, int]) -> np.ndarray:
 
 IMAGING_EXTRA = "imaging_"
 """How the names of extra columns begin that hold optional bands of an imaging table, float32 AB or significances."""
-
-
-def _repeats(key: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Return the numbers of the rows whose key another has, all but one of each."""
-    order = np.lexsort(list(key.values()))
-    same = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in key.values()])
-    return order[1:][same]
 
 
 @dataclass(frozen=True, eq=False)
@@ -192,12 +186,16 @@ class Catalogue:
                     f"row key '{name}' must be {n} integers, not {array.dtype} of shape {array.shape}."
                 )
             key[name] = _freeze(np.ascontiguousarray(array, dtype=np.int64))
-        if len(rows := _repeats(key)):
-            named = ", ".join(f"{name}={column[rows[0]]}" for name, column in key.items())
-            raise CatalogueError(
-                f"{count(len(rows), 'row repeats', 'rows repeat')} the key of another ({named}, say). "
-                f"Each row needs its own ({', '.join(key)})."
-            )
+        if n > 1:
+            order = np.lexsort(list(key.values()))
+            same = np.logical_and.reduce([column[order][1:] == column[order][:-1] for column in key.values()])
+            if same.any():
+                row = order[1:][same][0]
+                named = ", ".join(f"{name}={column[row]}" for name, column in key.items())
+                raise RepeatedKeys(
+                    f"{count(int(same.sum()), 'row repeats', 'rows repeat')} the key of another ({named}, say). "
+                    f"Each row needs its own ({', '.join(key)})."
+                )
         return key
 
     def __len__(self) -> int:
@@ -351,11 +349,11 @@ class Catalogue:
             changes[name] = None if any(plane is None for plane in planes) else np.concatenate(planes)
         shared = [name for name in first.extra if all(name in part.extra for part in parts)]
         changes["extra"] = {name: np.concatenate([part.extra[name] for part in parts]) for name in shared}
-        alike = all(tuple(part.key) == tuple(first.key) for part in parts)
-        joined = {name: np.concatenate([part.key[name] for part in parts]) for name in first.key if alike}
-        if not joined or len(_repeats(joined)):
-            joined = {key: np.arange(sum(map(len, parts)), dtype=np.int64)}
-        return replace(first, key=joined, **changes)
+        with suppress(RepeatedKeys):
+            if all(tuple(part.key) == tuple(first.key) for part in parts):
+                joined = {name: np.concatenate([part.key[name] for part in parts]) for name in first.key}
+                return replace(first, key=joined, **changes)
+        return replace(first, key={key: np.arange(sum(map(len, parts)), dtype=np.int64)}, **changes)
 
     @classmethod
     def from_table(
