@@ -218,7 +218,7 @@ class WhyColumns:
         self._ranked = () if asked else ("WHY", *(f"WHY_{i}" for i in further))
         self.top = min(top, len(model.recipe.bands))
         self._trees, self._rule = TreeContributions(model.members, threads), BandRule(model.recipe)
-        self._imaging = np.flatnonzero(~np.asarray(model.recipe.band_weights).any(axis=1))  # features of no band
+        self._imaging = np.isin(model.recipe.names, self._rule.own_names)
         self.names = [name.strip() for name in which.split(",")]
         allowed = (ALL, *model.classes)
         for name in self.names:
@@ -263,7 +263,7 @@ class WhyColumns:
             columns.append(Column(f"{prefix}_BAND_{i}", text, sentence, "meta.id;instr.bandpass"))
             sentence = f"Its signed contribution (TreeSHAP, margin units); positive speaks for {prefix}_FOR."
             columns.append(Column(f"{prefix}_CONTRIB_{i}", "f4", sentence, "stat.value"))
-        if len(self._imaging):
+        if self._imaging.any():
             sentence = f"Contribution of the imaging survey (its magnitude, form, other bands) to {prefix}_LOG_ODDS."
             columns.append(Column(f"{prefix}_IMAGING", "f4", sentence, "stat.value"))
         return columns
@@ -310,7 +310,7 @@ class WhyColumns:
                 table[f"{prefix}_FOR"][rows] = classes[a[part][at, q]]
                 table[f"{prefix}_AGAINST"][rows] = classes[b[part][at, q]]
                 table[f"{prefix}_LOG_ODDS"][rows] = odds[at, q]
-                if len(self._imaging):
+                if self._imaging.any():
                     table[f"{prefix}_IMAGING"][rows] = own[at, q]
                 self._name_bands(table, prefix, rows, bands[at, q])
         return table
