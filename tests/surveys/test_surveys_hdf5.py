@@ -276,3 +276,11 @@ def test_numbers_that_are_packed_as_in_netcdf_are_unpacked(tmp_path):
     block = next(table.read({"a": "float", "b": "float"}))
     assert as_float(block["a"]).tolist()[:2] == [20.5, 21.0] and np.isnan(as_float(block["a"])[2])
     assert np.isnan(as_float(block["b"])).tolist() == [False, True, False]
+
+
+def test_packing_that_is_stated_in_text_is_heeded_too(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["cat/a"], file["cat/b"] = np.array([1, 2, -99], dtype="i2"), np.arange(3)
+        file["cat/a"].attrs.update({"scale_factor": "0.5", "add_offset": np.bytes_("20"), "_FillValue": "-99"})
+    block = next(open_table(tmp_path / "t.h5").read({"a": "float"}))
+    assert as_float(block["a"]).tolist()[:2] == [20.5, 21.0] and np.isnan(as_float(block["a"])[2])

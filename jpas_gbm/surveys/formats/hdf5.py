@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -410,8 +410,11 @@ def _packed(column: Column, dataset: Any) -> _Values:
     if column.kind not in ("int", "float"):
         return _Values(column, dataset.name)
     words = ("scale_factor", "add_offset", "_FillValue", "missing_value")
-    said = {word: np.ravel(dataset.attrs[word]) for word in words if word in dataset.attrs}
-    numbers = {word: of for word, of in said.items() if of.size and of.dtype.kind in "iuf"}
+    numbers: dict[str, np.ndarray] = {}
+    for word in words:
+        with suppress(TypeError, ValueError):  # a word such as none states no number
+            if (of := np.ravel(dataset.attrs.get(word, ()))).size:
+                numbers[word] = of if of.dtype.kind in "iuf" else of.astype(float)
     scale, zero = (float(numbers.get(word, [default])[0]) for word, default in zip(words, (1.0, 0.0), strict=False))
     missing = tuple(one for word in words[2:] for one in numbers.get(word, ()))
     column = replace(column, kind="float") if (scale, zero) != (1.0, 0.0) else column
