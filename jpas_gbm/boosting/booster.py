@@ -22,9 +22,6 @@ from .evaluator import LazyEvaluator, Reader
 from .matrix import UnseenMissingWarning, as_matrix, check_names, filled, given_names
 from .soundness import TreeShape
 
-_DEARER = 15.0
-"""What the library's contributions cost, in units of its margins."""
-
 FORMAT = 1
 """Version of the folder that :meth:`StagedBooster.save` writes. Raise it when a reader of the old
 format would misread the new one, and keep reading the old."""
@@ -194,7 +191,7 @@ class StagedBooster:
         matrix = self.matrix(X)
         total: np.ndarray | None = None
         bias = np.zeros(self.n_classes)
-        evaluator = self._lazy.get(lambda: [self.reader()], len(matrix), _DEARER)
+        evaluator = self._lazy.for_contributions(lambda: [self.reader()], len(matrix))
         for number in self._numbers(stages):
             stage = self.stages[number]
             if stage.rounds and len(matrix):

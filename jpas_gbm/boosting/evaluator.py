@@ -34,6 +34,8 @@ _CHECKED_ROWS = 384
 _LIBRARY, _START, _PACKING = 3e-8, 1.0, 1e-4
 """Seconds: of the library for a tree and row, to load the compiler, and to pack and prove a tree."""
 _FEWEST = 16
+_CONTRIBUTED = 256
+"""So many rows pay for packing: the library's contributions cost 15 times its margins."""
 _CHECKED_CONTRIBUTIONS, _NEAR = 24, 1e-9
 
 
@@ -429,8 +431,8 @@ class LazyEvaluator:
         self._made: Evaluator | None = None
         self._refused = False
 
-    def get(self, readers: Callable[[], Sequence[Reader]], rows: int, dearer: float = 1.0) -> Evaluator | None:
-        """Return the evaluator, or None where the library shall walk the trees.
+    def get(self, readers: Callable[[], Sequence[Reader]], rows: int) -> Evaluator | None:
+        """Return the evaluator of margins, or None where the library shall walk the trees: their bits are the same.
 
         Parameters
         ----------
@@ -438,8 +440,6 @@ class LazyEvaluator:
             Returns what it evaluates, always the same.
         rows : int
             How many rows there are.
-        dearer : float
-            How many times dearer than margins the library's work on them is.
 
         Returns
         -------
@@ -448,12 +448,36 @@ class LazyEvaluator:
         if self._made is None and not self._refused and rows >= _FEWEST:
             every = readers()
             trees = sum(reader.trees for reader in every)
-            self._spent += trees * rows * dearer * _LIBRARY
+            self._spent += trees * rows * _LIBRARY
             if trees and self._spent > trees * _PACKING + (0 if kernel.loaded() else _START):
-                try:
-                    self._made = Evaluator(every)
-                except UnpackableError as error:
-                    self._refused = True
-                    names = " and ".join(dict.fromkeys(reader.library.name for reader in every))
-                    log.info("trees are walked by %s itself (%s)", names, error)
+                self._make(every)
         return self._made if rows >= _FEWEST else None
+
+    def for_contributions(self, readers: Callable[[], Sequence[Reader]], rows: int) -> Evaluator | None:
+        """Return the evaluator of contributions, or None where these rows are too few to pay for making one.
+
+        The last digits of contributions are not the library's: who works them out depends on the rows at hand alone,
+        not on what was asked before, so that the same question has the same answer.
+
+        Parameters
+        ----------
+        readers, rows
+            As for :meth:`get`.
+
+        Returns
+        -------
+        Evaluator or None
+        """
+        if rows < _CONTRIBUTED:
+            return None
+        if self._made is None and not self._refused:
+            self._make(readers())
+        return self._made
+
+    def _make(self, readers: Sequence[Reader]) -> None:
+        try:
+            self._made = Evaluator(readers)
+        except UnpackableError as error:
+            self._refused = True
+            names = " and ".join(dict.fromkeys(reader.library.name for reader in readers))
+            log.info("trees are walked by %s itself (%s)", names, error)

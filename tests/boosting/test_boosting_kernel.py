@@ -324,6 +324,16 @@ def test_few_rows_do_not_wait_for_the_compiler(members):
     assert lazy.get(lambda: readers, 2) is None
 
 
+def test_contributions_do_not_depend_on_what_was_asked_before():
+    """Their last digits are not the library's: after many rows, few have the same bits as before."""
+    booster, X = grown(rounds=60)
+    compared(booster)  # So that the compiler is there.
+    few, many = booster.contributions(X[:200]), booster.contributions(X)
+    for _ in range(3):
+        assert same(booster.contributions(X[:200]), few) and same(booster.contributions(X), many)
+    assert np.allclose(few, many[:200], rtol=0, atol=1e-9)
+
+
 def test_a_processor_without_wide_registers(tmp_path):
     """The same bits from code for any processor of the kind, without instructions that look eight leaves up at once."""
     code = (
