@@ -351,6 +351,34 @@ def test_csv_as_tools_write_it(tmp_path, expected, kind):
     assert ("read as Latin-1" in "".join(open_table(path).notes)) == (kind == "latin-1")
 
 
+def test_units_behind_the_names_of_a_csv_file(tmp_path):
+    """They are read as units, those that are none stay part of the name, and a unit that repeats a name too."""
+    head = "ra [deg],dec (degrees),FLUX_r [10-17 erg/(s cm2 A)],mag_g (mag(AB)),mag (g),z (spec),arr[3],Ks (Ks),z [-]"
+    (tmp_path / "a.csv").write_text(f"{head}\n1,2,3,4,5,6,7,8,9\n")
+    found = {column.name: column.unit for column in open_table(tmp_path / "a.csv").columns.values()}
+    units = {"ra": "deg", "dec": "degrees", "FLUX_r": "10-17 erg/(s cm2 A)", "mag_g": "mag(AB)"}
+    assert found == {**units, **dict.fromkeys(["mag (g)", "z (spec)", "arr[3]", "Ks (Ks)", "z [-]"])}
+    (tmp_path / "b.csv").write_text("mag [mag],mag\n1,2\n")
+    assert list(open_table(tmp_path / "b.csv").columns) == ["mag [mag]", "mag"]
+
+
+@pytest.mark.parametrize(("unit", "factor"), [("deg", 1), ("hours", 15), ("rad", 180 / np.pi)])
+def test_the_unit_behind_a_name_is_heeded(tmp_path, unit, factor):
+    frame = plain_table(tmp_path / "z.fits").to_pandas()
+    frame.assign(TARGET_RA=frame.TARGET_RA / factor).rename(
+        columns={"TARGET_RA": f"TARGET_RA [{unit}]", "TARGET_DEC": "TARGET_DEC [deg]"}
+    ).to_csv(tmp_path / "a.csv", index=False)
+    frame.to_csv(tmp_path / "b.csv", index=False)
+    found, plain = (read_labels(tmp_path / name)[0] for name in ("a.csv", "b.csv"))
+    assert np.allclose(found.ra, plain.ra, rtol=0, atol=1e-9) and np.array_equal(found.label, plain.label)
+
+
+def test_utf_32_is_named(tmp_path):
+    (tmp_path / "a.csv").write_bytes("a,b\n1,2\n".encode("utf-32"))
+    with pytest.raises(CatalogueError, match="UTF-32, which is not read here. Write it as UTF-8"):
+        open_table(tmp_path / "a.csv")
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [

@@ -21,7 +21,16 @@ import pyarrow.csv as pacsv
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
 from ..packing import open_content
-from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, TwoColumns, angstroms, repeated_names, vacuum_wavelengths
+from ..spelling import (
+    SEXAGESIMAL,
+    SEXAGESIMAL_HINT,
+    TwoColumns,
+    angstroms,
+    degrees_per_unit,
+    repeated_names,
+    stated_unit,
+    vacuum_wavelengths,
+)
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
 from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 
@@ -35,7 +44,10 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The line by which Excel is told what stands between the columns."""
 _OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
+_WITH_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]{2,})\]|\(((?:[^()]|\([^()]*\)){2,})\))")
+"""A name with a unit behind it; one letter alone is a band rather: mag (g) is no gram."""
 _PROSE = (".md", ".rst")
+_WIDER = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
 
@@ -96,10 +108,12 @@ class CsvTable(RawTable):
     @staticmethod
     def begins(head: bytes) -> bool:
         """Return whether a file that begins with these bytes may be a text table."""
-        return head.startswith(_WIDE) or (b"\0" not in head and not head.lstrip().startswith(b"<"))
+        return head.startswith((*_WIDER, *_WIDE)) or (b"\0" not in head and not head.lstrip().startswith(b"<"))
 
     def _lines(self, head: bytes) -> list[str]:
         """Return the first lines, and note how their letters are encoded."""
+        if head.startswith(_WIDER):
+            raise CatalogueError(f"{self.path}: its text is UTF-32, which is not read here. Write it as UTF-8.")
         self._encoding = "utf-16" if head.startswith(_WIDE) else "utf8"
         try:
             # The last letter may be cut.
@@ -147,7 +161,10 @@ class CsvTable(RawTable):
         self._delimiter = delimiter
 
     def _unique(self, header: str, before: Sequence[str]) -> list[str] | None:
-        """Return names that differ where the header repeats one, else None: the header is read as it stands then."""
+        """Return names that differ where the header repeats one, or without the units that stand behind them.
+
+        None where the header is read as it stands.
+        """
         names = [name.strip() for name in next(csv.reader([header], delimiter=self._delimiter), [])]
         numbers = [bool(_NUMBER.fullmatch(name)) for name in names]
         said = next((line for line in reversed(before) if line.strip("# ")), "")
@@ -157,8 +174,19 @@ class CsvTable(RawTable):
             raise CatalogueError(f"{self.path}: has no header line with column names before its values.{hint}")
         self.repeated = repeated_names(names)
         if not self.repeated:
-            return None
+            return None if self._bars or self._units else self._without_units(names)
         return [name if name not in names[:i] else f"{name}\0{i}" for i, name in enumerate(names)]
+
+    def _without_units(self, names: Sequence[str]) -> list[str] | None:
+        """Take units off names such as "ra [deg]", if what is left are names; None where there is nothing to take."""
+        found = {name: match for name in names if len(name) < 200 and (match := _WITH_UNIT.fullmatch(name))}
+        units = {name: match[2] or match[3] for name, match in found.items()}
+        known = {name for name, unit in units.items() if stated_unit(unit) or degrees_per_unit(unit)}
+        plain = [found[name][1] if name in known else name for name in names]
+        if not known or repeated_names(plain):
+            return None
+        self._units = {found[name][1]: units[name] for name in known}
+        return plain
 
     def _described(self, column: Column) -> Column:
         unit = self._units.get(column.name)
