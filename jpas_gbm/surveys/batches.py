@@ -274,13 +274,15 @@ def without_hidden(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     Parameters
     ----------
     values : array, shape (n, ...)
-    mask : array of bool, shape (n, ...)
-        True where there is no value.
+    mask : array of bool or str, shape (n, ...)
+        True where there is no value; text tables spell it, and a blank hides.
 
     Returns
     -------
     array, shape (n, ...)
     """
+    if mask.dtype.kind in "US":
+        mask = ~np.isin(np.strings.lower(np.ma.filled(mask, "")), ("false", "f", "0"))
     hidden = np.ma.filled(mask, True).astype(bool).reshape(values.shape) | np.ma.getmaskarray(values)
     if values.dtype.kind in "US":
         return np.where(hidden, "", np.ma.getdata(values))

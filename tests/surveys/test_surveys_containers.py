@@ -356,10 +356,35 @@ def test_units_behind_the_names_of_a_csv_file(tmp_path):
     head = "ra [deg],dec (degrees),FLUX_r [10-17 erg/(s cm2 A)],mag_g (mag(AB)),mag (g),z (spec),arr[3],Ks (Ks),z [-]"
     (tmp_path / "a.csv").write_text(f"{head}\n1,2,3,4,5,6,7,8,9\n")
     found = {column.name: column.unit for column in open_table(tmp_path / "a.csv").columns.values()}
-    units = {"ra": "deg", "dec": "degrees", "FLUX_r": "10-17 erg/(s cm2 A)", "mag_g": "mag(AB)"}
-    assert found == {**units, **dict.fromkeys(["mag (g)", "z (spec)", "arr[3]", "Ks (Ks)", "z [-]"])}
-    (tmp_path / "b.csv").write_text("mag [mag],mag\n1,2\n")
-    assert list(open_table(tmp_path / "b.csv").columns) == ["mag [mag]", "mag"]
+    units = {"ra": "deg", "dec": "degrees", "FLUX_r": "10-17 erg/(s cm2 A)", "mag_g": "mag(AB)", "z": "-"}
+    assert found == {**units, **dict.fromkeys(["mag (g)", "z (spec)", "arr[3]", "Ks (Ks)"])}
+    (tmp_path / "b.csv").write_text("mag [mag],mag,x [a],x [b],dec [deg],foo,foo\n1,2,3,4,5,6,7\n")
+    opened = open_table(tmp_path / "b.csv")
+    assert list(opened.columns) == ["mag [mag]", "mag", "x [a]", "x [b]", "dec", "foo"] and opened.repeated == {"foo"}
+    assert opened.columns["dec"].unit == "deg"
+
+
+def test_a_unit_behind_a_name_that_is_none_is_refused(tmp_path):
+    frame = plain_table(tmp_path / "z.fits").to_pandas()
+    frame.rename(columns={"TARGET_RA": "TARGET_RA [gon]"}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(CatalogueError, match=r"\[TARGET_RA\]: is in 'gon', which is no angle that is read here"):
+        read_labels(tmp_path / "a.csv")
+
+
+@pytest.mark.parametrize("spelt", ["data_mask", "True and False", "0 and 1"])
+def test_masks_that_a_text_table_spells(tmp_path, spelt):
+    """Text such as False hides nothing."""
+    hidden = np.arange(9) % 3 == 0
+    table = Table({"FLUX": MaskedColumn(np.arange(9.0), mask=hidden), "N": np.arange(9)})
+    path = tmp_path / "a.ecsv"
+    if spelt == "data_mask":
+        table.write(path, format="ascii.ecsv", serialize_method="data_mask")
+    else:
+        words = np.where(hidden, *spelt.split(" and ")[:: 1 if spelt[0] == "T" else -1])
+        path = tmp_path / "a.csv"
+        pd.DataFrame({"FLUX": np.arange(9.0), "FLUX.mask": words, "N": np.arange(9)}).to_csv(path, index=False)
+    found = whole(open_table(path), FLUX="float")["FLUX"]
+    assert np.array_equal(np.isnan(np.ma.filled(found, np.nan)), hidden)
 
 
 @pytest.mark.parametrize(("unit", "factor"), [("deg", 1), ("hours", 15), ("rad", 180 / np.pi)])

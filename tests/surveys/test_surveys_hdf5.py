@@ -284,3 +284,27 @@ def test_packing_that_is_stated_in_text_is_heeded_too(tmp_path):
         file["cat/a"].attrs.update({"scale_factor": "0.5", "add_offset": np.bytes_("20"), "_FillValue": "-99"})
     block = next(open_table(tmp_path / "t.h5").read({"a": "float"}))
     assert as_float(block["a"]).tolist()[:2] == [20.5, 21.0] and np.isnan(as_float(block["a"])[2])
+
+
+@pytest.mark.parametrize("fill", [-999.9, 1e20, "-999.9", np.float32(-999.9)], ids=str)
+def test_a_filler_that_is_stated_in_double_precision_hides_in_single_too(tmp_path, fill):
+    """What h5py writes of a Python number beside an array of single precision."""
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["cat/a"] = np.array([1.5, float(fill), 3.5], dtype=np.float32)
+        file["cat/n"] = np.array([2**53 + 1, 2**53, 7])
+        file["cat/a"].attrs["_FillValue"] = fill
+        file["cat/n"].attrs["_FillValue"] = 2**53
+    block = next(open_table(tmp_path / "t.h5").read({"a": "float", "n": "int"}))
+    assert np.isnan(as_float(block["a"])).tolist() == [False, True, False]
+    assert np.ma.getmaskarray(block["n"]).tolist() == [False, True, False]
+
+
+@pytest.mark.parametrize("name", ["units", "UNITS", "Units", "Unit", "TUNIT"])
+@pytest.mark.parametrize(
+    "value", ["rad", np.array([b"rad"]), np.array(["rad"], dtype=object)], ids=["text", "bytes", "array"]
+)
+def test_a_unit_is_known_by_any_of_its_names(tmp_path, name, value):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        file["cat/ra"], file["cat/dec"] = np.arange(3.0), np.arange(3.0)
+        file["cat/ra"].attrs[name] = value
+    assert open_table(tmp_path / "t.h5").columns["ra"].unit == "rad"

@@ -44,8 +44,9 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The line by which Excel is told what stands between the columns."""
 _OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
-_WITH_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]{2,})\]|\(((?:[^()]|\([^()]*\)){2,})\))")
-"""A name with a unit behind it; one letter alone is a band rather: mag (g) is no gram."""
+_WITH_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]*[^\d\[\]][^\[\]]*)\]|\(((?:[^()]|\([^()]*\)){2,})\))")
+"""A name with a unit behind it: what stands in square brackets, if it is no number, or a unit that is known in round
+ones, but for one letter, which is a band rather: mag (g) is no gram."""
 _PROSE = (".md", ".rst")
 _WIDER = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
@@ -173,20 +174,21 @@ class CsvTable(RawTable):
             hint = f" The names seem to stand in the comment {said.strip()[:40]!r}: remove its #." if commented else ""
             raise CatalogueError(f"{self.path}: has no header line with column names before its values.{hint}")
         self.repeated = repeated_names(names)
+        bare = None if self._bars or self._units else self._without_units(names)
         if not self.repeated:
-            return None if self._bars or self._units else self._without_units(names)
+            return bare
+        names = bare or names
         return [name if name not in names[:i] else f"{name}\0{i}" for i, name in enumerate(names)]
 
     def _without_units(self, names: Sequence[str]) -> list[str] | None:
-        """Take units off names such as "ra [deg]", if what is left are names; None where there is nothing to take."""
+        """Take units off names such as "ra [deg]", where what is left is no other's name; None where there is none."""
         found = {name: match for name in names if len(name) < 200 and (match := _WITH_UNIT.fullmatch(name))}
         units = {name: match[2] or match[3] for name, match in found.items()}
-        known = {name for name, unit in units.items() if stated_unit(unit) or degrees_per_unit(unit)}
-        plain = [found[name][1] if name in known else name for name in names]
-        if not known or repeated_names(plain):
-            return None
-        self._units = {found[name][1]: units[name] for name in known}
-        return plain
+        known = {name for name, unit in units.items() if found[name][2] or stated_unit(unit) or degrees_per_unit(unit)}
+        others = repeated_names([*names, *(found[name][1] for name in known)])
+        plain = {name: found[name][1] for name in known if found[name][1] not in others}
+        self._units |= {plain[name]: units[name] for name in plain}
+        return [plain.get(name, name) for name in names] if plain else None
 
     def _described(self, column: Column) -> Column:
         unit = self._units.get(column.name)

@@ -27,7 +27,7 @@ MOST_CHUNK = 1 << 29
 MOST_NODES = 20_000
 ALWAYS_CHECKED = 1 << 28
 MOST_PICKLED = 1 << 28
-
+_UNIT = ("unit", "units", "tunit")
 _KINDS: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool", "S": "text", "U": "text"}
 
 
@@ -229,7 +229,8 @@ class Hdf5Table(RawTable):
             return np.where(text == "nan", "", text) if value.blank else text
         plain = np.array(native(np.asarray(raw)))
         plain = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
-        hidden = np.isin(plain, value.missing) if value.missing else np.zeros(1, dtype=bool)
+        missing = np.array(value.missing, plain.dtype if plain.dtype.kind == "f" else None)
+        hidden = np.isin(plain, missing) if value.missing else np.zeros(1, dtype=bool)
         if (value.scale, value.zero) != (1.0, 0.0):
             plain = plain * value.scale + value.zero
         return np.ma.MaskedArray(plain, hidden) if hidden.any() else plain
@@ -367,6 +368,7 @@ def _tables(file: h5py.File) -> list[_Layout]:
 
 def _word(value: object) -> str:
     """Return an attribute as text; empty where it is no single text or number."""
+    value = value.flat[0] if isinstance(value, np.ndarray) and value.size == 1 else value
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace").strip()
     return str(value).strip() if isinstance(value, str | int | float | np.generic) else ""
@@ -399,7 +401,7 @@ def _column(name: str, dtype: np.dtype, shape: Sequence[int], unit: str | None =
 
 
 def _unit(node: Any) -> str | None:
-    return next((word for name in ("unit", "units", "UNIT") if (word := _word(node.attrs.get(name)))), None)
+    return next((word for at in node.attrs if at.lower() in _UNIT and (word := _word(node.attrs[at]))), None)
 
 
 def _packed(column: Column, dataset: Any) -> _Values:
