@@ -26,13 +26,13 @@ from .ways import Mean, Way
 
 RULE = (
     "Every candidate is judged by its log loss on target validation, calibrated by cross-fitting over objects; a gain "
-    "is beyond doubt where its paired 95 % bootstrap interval excludes 0. (1) The named path (weighed mocks, continued "
-    "on the sky) stands first; a mean that holds it takes its place where the gain is beyond doubt. Without the path "
-    "the candidate of lowest log loss is taken. "
-    "(2) It is kept where it has a lower log loss than the better baseline (mocks as they are, labels alone). "
-    "(3) Few labels change this. Under 1,000 that judge, a gain must be beyond doubt, except that mocks prepared by "
-    "what the sky shows are kept unless worse beyond doubt, before a path that does not gain on them. Under 1,000 "
-    "that train, where nothing could be measured of the sky, mocks that the labels join stand first, until another "
+    "is beyond doubt where its paired 95 % bootstrap interval excludes 0. (1) The named path (weighed mocks, "
+    "continued on the sky) stands first; a mean that holds it takes its place where the gain is beyond doubt. Without "
+    "the path the candidate of lowest log loss is taken. (2) It is kept where it has a lower log loss than the better "
+    "baseline (mocks as they are, labels alone). (3) Few labels change this. Under 1,000 that judge, a gain must be "
+    "beyond doubt, except that mocks prepared by what the sky shows are kept unless worse beyond doubt, before a path "
+    "that does not gain on them; a path better than they beyond doubt needs a lower log loss alone. Under 1,000 that "
+    "train, where nothing could be measured of the sky, mocks that the labels join stand first, until another "
     "candidate or a baseline is better beyond doubt. (4) Labels of fewer than 30 objects, of one class, or lacking a "
     "class of the mocks choose nothing; trees of labels alone that lack one are no baseline."
 )
@@ -286,10 +286,10 @@ def choose(scores: Scores) -> Choice:
     # Mocks, prepared or joined by few labels, stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     few = int(scores.counted.sum()) < FEW
-    first = [scored for scored in others if few and scored.log_loss <= best.log_loss]
-    if scores.scarce and others:
-        first = [_standing((*others, best), scores)]
-    order = [*first, best, *others]
+    standing = _standing((*others, best), scores)
+    good = [scored for scored in others if few and scored.log_loss <= best.log_loss]
+    order = [*([standing] if scores.scarce and others else good), best, *others]
+    sure = not few or bool(others and standing is best)
     if scores.unfit:
         baseline, order = scores.baselines[-1], [*others, best][:1]
     for one in order:
@@ -297,7 +297,7 @@ def choose(scores: Scores) -> Choice:
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label)
         # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
-        helps = (mean if prepared or not few else interval[1]) < 0 or (prepared and few and interval[0] <= 0)
+        helps = (mean if prepared or sure else interval[1]) < 0 or (prepared and few and interval[0] <= 0)
         helps = prepared if scores.unfit else helps
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps, scores.unfit)
         if verdict.adapted:
@@ -307,8 +307,8 @@ def choose(scores: Scores) -> Choice:
 
 def _standing(scored: Sequence[Scored], scores: Scores) -> Scored:
     """Return the first candidate, or one in its place that is better beyond doubt."""
-    kept, *others = scored
-    for one in others:
+    kept = scored[0]
+    for one in scored[1:]:
         if difference(one, kept, scores.groups, scores.counted, scores.seed).interval[1] < 0:
             kept = one
     return kept

@@ -109,6 +109,17 @@ def test_few_labels_do_not_undo_what_was_measured_without_them():
     assert "Labels are too few to tell whether adaptation gains" in choice.verdict.sentence
 
 
+@pytest.mark.parametrize(("mocks", "mean", "kept"), [(0.3, -0.02, "path"), (0.3, 0.02, "mocks"), (0.0, -0.02, "mocks")])
+def test_mocks_that_the_path_beats_beyond_doubt_do_not_stand_in_for_it(mocks, mean, kept):
+    """Neither is better or worse than labels alone beyond doubt: the path is kept if it is better than both."""
+    path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
+    prepared = scored(Mocks(), mocks, "mocks, prepared")
+    losses = path.scored.losses - mean + np.where(np.arange(N) % 2, 5.0, -5.0)
+    like = replace(scored(Target(), 0.0), losses=losses, log_loss=float(losses[COUNTED].mean()))
+    choice = choose(Scores((path.scored, prepared), (like,), GROUPS, COUNTED, 0, path))
+    assert choice.kept is {"path": path.scored, "mocks": prepared}[kept]
+
+
 def test_where_few_labels_train_prepared_mocks_stand_until_another_is_better_beyond_doubt():
     path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
     told, hidden = scored(Mocks(), 0.1, "prepared, with labels"), scored(Mocks(0.5), 0.1, "prepared")
