@@ -286,7 +286,7 @@ def choose(scores: Scores) -> Choice:
     # Mocks, prepared or joined by few labels, stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     few = int(scores.counted.sum()) < FEW
-    standing = _standing((*others, best), scores)
+    standing = _standing((*others, best), scores) if few or scores.scarce else best
     good = [scored for scored in others if few and scored.log_loss <= best.log_loss]
     order = [*([standing] if scores.scarce and others else good), best, *others]
     sure = not few or bool(others and standing is best)
@@ -307,8 +307,8 @@ def choose(scores: Scores) -> Choice:
 
 def _standing(scored: Sequence[Scored], scores: Scores) -> Scored:
     """Return the first candidate, or one in its place that is better beyond doubt."""
-    kept = scored[0]
-    for one in scored[1:]:
+    kept, *others = scored
+    for one in others:
         if difference(one, kept, scores.groups, scores.counted, scores.seed).interval[1] < 0:
             kept = one
     return kept

@@ -364,6 +364,14 @@ def test_units_behind_the_names_of_a_csv_file(tmp_path):
     assert opened.columns["dec"].unit == "deg"
 
 
+def test_names_of_ecsv_stand_as_its_header_has_them(tmp_path):
+    """Units and the lengths of arrays are stated there by these names."""
+    Table({"x [deg]": [1.0, 2.0], "arr [nJy]": np.arange(6.0).reshape(2, 3)}).write(tmp_path / "a.ecsv")
+    opened = open_table(tmp_path / "a.ecsv")
+    assert {name: column.width for name, column in opened.columns.items()} == {"x [deg]": None, "arr [nJy]": 3}
+    assert np.array_equal(whole(opened)["arr [nJy]"], np.arange(6.0).reshape(2, 3))
+
+
 def test_a_unit_behind_a_name_that_is_none_is_refused(tmp_path):
     frame = plain_table(tmp_path / "z.fits").to_pandas()
     frame.rename(columns={"TARGET_RA": "TARGET_RA [gon]"}).to_csv(tmp_path / "a.csv", index=False)

@@ -47,6 +47,7 @@ _OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)
 _WITH_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]*[^\d\[\]][^\[\]]*)\]|\(((?:[^()]|\([^()]*\)){2,})\))")
 """A name with a unit behind it: what stands in square brackets, if it is no number, or a unit that is known in round
 ones, but for one letter, which is a band rather: mag (g) is no gram."""
+_ECSV = re.compile(r"#\s*%ECSV")
 _PROSE = (".md", ".rst")
 _WIDER = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
@@ -99,7 +100,7 @@ class CsvTable(RawTable):
         _refuse_curve(path, lines[self._skip : self._skip + 20])
         header = lines[self._skip]
         self._delimiter = "|" if self._bars else (stated or self._separator(lines[self._skip : self._skip + 20]))
-        if re.match(r"#\s*%ECSV", lines[0]):
+        if _ECSV.match(lines[0]):
             self._understand([line[2:] for line in lines[: self._skip]])
         elif path.with_name(f"{path.name}.json").is_file():
             self.cards = _companion_cards(path.with_name(f"{path.name}.json"))
@@ -174,7 +175,8 @@ class CsvTable(RawTable):
             hint = f" The names seem to stand in the comment {said.strip()[:40]!r}: remove its #." if commented else ""
             raise CatalogueError(f"{self.path}: has no header line with column names before its values.{hint}")
         self.repeated = repeated_names(names)
-        bare = None if self._bars or self._units else self._without_units(names)
+        # IPAC and ECSV have headers of their own for units, and name their columns by them.
+        bare = None if self._bars or _ECSV.match("".join(before[:1])) else self._without_units(names)
         if not self.repeated:
             return bare
         names = bare or names
