@@ -351,17 +351,10 @@ def test_csv_as_tools_write_it(tmp_path, expected, kind):
     assert ("read as Latin-1" in "".join(open_table(path).notes)) == (kind == "latin-1")
 
 
-def test_units_behind_the_names_of_a_csv_file(tmp_path):
-    """They are read as units, those that are none stay part of the name, and a unit that repeats a name too."""
-    head = "ra [deg],dec (degrees),FLUX_r [10-17 erg/(s cm2 A)],mag_g (mag(AB)),mag (g),z (spec),arr[3],Ks (Ks),z [-]"
-    (tmp_path / "a.csv").write_text(f"{head}\n1,2,3,4,5,6,7,8,9\n")
-    found = {column.name: column.unit for column in open_table(tmp_path / "a.csv").columns.values()}
-    units = {"ra": "deg", "dec": "degrees", "FLUX_r": "10-17 erg/(s cm2 A)", "mag_g": "mag(AB)", "z": "-"}
-    assert found == {**units, **dict.fromkeys(["mag (g)", "z (spec)", "arr[3]", "Ks (Ks)"])}
-    (tmp_path / "b.csv").write_text("mag [mag],mag,x [a],x [b],dec [deg],foo,foo\n1,2,3,4,5,6,7\n")
-    opened = open_table(tmp_path / "b.csv")
-    assert list(opened.columns) == ["mag [mag]", "mag", "x [a]", "x [b]", "dec", "foo"] and opened.repeated == {"foo"}
-    assert opened.columns["dec"].unit == "deg"
+def test_names_that_end_in_brackets_stand_as_they_are(tmp_path):
+    """What stands in brackets is no unit for sure, and survey files name columns by all of it."""
+    (tmp_path / "b.csv").write_text("ra [deg],dec (deg),class [phot],class\n1,2,3,4\n")
+    assert list(open_table(tmp_path / "b.csv").columns) == ["ra [deg]", "dec (deg)", "class [phot]", "class"]
 
 
 def test_names_of_ecsv_stand_as_its_header_has_them(tmp_path):
@@ -370,13 +363,6 @@ def test_names_of_ecsv_stand_as_its_header_has_them(tmp_path):
     opened = open_table(tmp_path / "a.ecsv")
     assert {name: column.width for name, column in opened.columns.items()} == {"x [deg]": None, "arr [nJy]": 3}
     assert np.array_equal(whole(opened)["arr [nJy]"], np.arange(6.0).reshape(2, 3))
-
-
-def test_a_unit_behind_a_name_that_is_none_is_refused(tmp_path):
-    frame = plain_table(tmp_path / "z.fits").to_pandas()
-    frame.rename(columns={"TARGET_RA": "TARGET_RA [gon]"}).to_csv(tmp_path / "a.csv", index=False)
-    with pytest.raises(CatalogueError, match=r"\[TARGET_RA\]: is in 'gon', which is no angle that is read here"):
-        read_labels(tmp_path / "a.csv")
 
 
 @pytest.mark.parametrize("spelt", ["data_mask", "True and False", "0 and 1"])
@@ -393,17 +379,6 @@ def test_masks_that_a_text_table_spells(tmp_path, spelt):
         pd.DataFrame({"FLUX": np.arange(9.0), "FLUX.mask": words, "N": np.arange(9)}).to_csv(path, index=False)
     found = whole(open_table(path), FLUX="float")["FLUX"]
     assert np.array_equal(np.isnan(np.ma.filled(found, np.nan)), hidden)
-
-
-@pytest.mark.parametrize(("unit", "factor"), [("deg", 1), ("hours", 15), ("rad", 180 / np.pi)])
-def test_the_unit_behind_a_name_is_heeded(tmp_path, unit, factor):
-    frame = plain_table(tmp_path / "z.fits").to_pandas()
-    frame.assign(TARGET_RA=frame.TARGET_RA / factor).rename(
-        columns={"TARGET_RA": f"TARGET_RA [{unit}]", "TARGET_DEC": "TARGET_DEC [deg]"}
-    ).to_csv(tmp_path / "a.csv", index=False)
-    frame.to_csv(tmp_path / "b.csv", index=False)
-    found, plain = (read_labels(tmp_path / name)[0] for name in ("a.csv", "b.csv"))
-    assert np.allclose(found.ra, plain.ra, rtol=0, atol=1e-9) and np.array_equal(found.label, plain.label)
 
 
 def test_utf_32_is_named(tmp_path):

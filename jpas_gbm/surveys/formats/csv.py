@@ -21,16 +21,7 @@ import pyarrow.csv as pacsv
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
 from ..packing import open_content
-from ..spelling import (
-    SEXAGESIMAL,
-    SEXAGESIMAL_HINT,
-    TwoColumns,
-    angstroms,
-    degrees_per_unit,
-    repeated_names,
-    stated_unit,
-    vacuum_wavelengths,
-)
+from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, TwoColumns, angstroms, repeated_names, vacuum_wavelengths
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
 from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 
@@ -44,10 +35,6 @@ _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The line by which Excel is told what stands between the columns."""
 _OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
-_WITH_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]*[^\d\[\]][^\[\]]*)\]|\(((?:[^()]|\([^()]*\)){2,})\))")
-"""A name with a unit behind it: what stands in square brackets, if it is no number, or a unit that is known in round
-ones, but for one letter, which is a band rather: mag (g) is no gram."""
-_ECSV = re.compile(r"#\s*%ECSV")
 _PROSE = (".md", ".rst")
 _WIDER = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
@@ -100,7 +87,7 @@ class CsvTable(RawTable):
         _refuse_curve(path, lines[self._skip : self._skip + 20])
         header = lines[self._skip]
         self._delimiter = "|" if self._bars else (stated or self._separator(lines[self._skip : self._skip + 20]))
-        if _ECSV.match(lines[0]):
+        if re.match(r"#\s*%ECSV", lines[0]):
             self._understand([line[2:] for line in lines[: self._skip]])
         elif path.with_name(f"{path.name}.json").is_file():
             self.cards = _companion_cards(path.with_name(f"{path.name}.json"))
@@ -163,10 +150,7 @@ class CsvTable(RawTable):
         self._delimiter = delimiter
 
     def _unique(self, header: str, before: Sequence[str]) -> list[str] | None:
-        """Return names that differ where the header repeats one, or without the units that stand behind them.
-
-        None where the header is read as it stands.
-        """
+        """Return names that differ where the header repeats one, else None: the header is read as it stands then."""
         names = [name.strip() for name in next(csv.reader([header], delimiter=self._delimiter), [])]
         numbers = [bool(_NUMBER.fullmatch(name)) for name in names]
         said = next((line for line in reversed(before) if line.strip("# ")), "")
@@ -175,22 +159,9 @@ class CsvTable(RawTable):
             hint = f" The names seem to stand in the comment {said.strip()[:40]!r}: remove its #." if commented else ""
             raise CatalogueError(f"{self.path}: has no header line with column names before its values.{hint}")
         self.repeated = repeated_names(names)
-        # IPAC and ECSV have headers of their own for units, and name their columns by them.
-        bare = None if self._bars or _ECSV.match("".join(before[:1])) else self._without_units(names)
         if not self.repeated:
-            return bare
-        names = bare or names
+            return None
         return [name if name not in names[:i] else f"{name}\0{i}" for i, name in enumerate(names)]
-
-    def _without_units(self, names: Sequence[str]) -> list[str] | None:
-        """Take units off names such as "ra [deg]", where what is left is no other's name; None where there is none."""
-        found = {name: match for name in names if len(name) < 200 and (match := _WITH_UNIT.fullmatch(name))}
-        units = {name: match[2] or match[3] for name, match in found.items()}
-        known = {name for name, unit in units.items() if found[name][2] or stated_unit(unit) or degrees_per_unit(unit)}
-        others = repeated_names([*names, *(found[name][1] for name in known)])
-        plain = {name: found[name][1] for name in known if found[name][1] not in others}
-        self._units |= {plain[name]: units[name] for name in plain}
-        return [plain.get(name, name) for name in names] if plain else None
 
     def _described(self, column: Column) -> Column:
         unit = self._units.get(column.name)
