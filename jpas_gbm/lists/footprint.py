@@ -14,7 +14,7 @@ from ..errors import ListError
 from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
 from ..surveys.quality import QualityBit
-from ..surveys.spelling import degrees_per_unit
+from ..surveys.spelling import degrees_per_unit, unit_of
 from ..surveys.tables import open_table
 from ..text import count
 from .predicted import Predicted, column_numbers
@@ -386,7 +386,7 @@ def _degrees(table: object, column: str, name: str) -> float:
     else:
         given = None if isinstance(table, pd.DataFrame) else getattr(table[column], "unit", None)  # type: ignore[index]
         unit = None if given is None else str(given)
-    degrees = degrees_per_unit(unit)
+    degrees = degrees_per_unit(unit := unit_of(column, unit, name))
     if degrees is None:
         raise ListError(
             f"{name}: the unit of {column} is '{unit}', which is no angle that is read here: positions are ICRS in "

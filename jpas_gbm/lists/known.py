@@ -12,7 +12,7 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..output.writers import probability_name
-from ..surveys.columns import Vocabulary
+from ..surveys.columns import Vocabulary, check_redshift
 from ..surveys.conversion import class_words
 from ..surveys.curation import apply_label_rules
 from ..surveys.imaging import RADIUS
@@ -278,6 +278,8 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
             f"the predictions ({', '.join(field.ids)}): none of its sources can be found."
         )
     cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
+    if z is not None:
+        check_redshift(z, None, name)
     words = np.full(len(frame), "") if cls is None else column_words(frame[cls])
     redshift = np.full(len(frame), np.nan) if z is None else _numbers(frame[z])
     doubtful = ~_trusted(frame, names, name)

@@ -19,6 +19,7 @@ from ..output.writers import probability_name
 from ..run import Progress, Run, claim_file
 from ..sealed import seal_companion
 from ..store import Made, Provenance, provenance, to_plain
+from ..surveys.columns import check_redshift
 from ..surveys.conversion import class_words
 from ..surveys.imaging import RADIUS
 from ..surveys.packing import as_text
@@ -341,6 +342,8 @@ class _Side:
         if redshift is None and not (exact >= 0).any():
             codes = {kind: i for i, kind in enumerate(scheme.spectypes)}
             return cls(name, ra, dec, np.array([codes.get(one, -1) for one in types]), parts=False)
+        if redshift is not None:
+            check_redshift(redshift, None, name)
         z = np.full(len(ra), np.nan) if redshift is None else column_numbers(frame, redshift, name)
         return cls(name, ra, dec, np.where(exact >= 0, exact, scheme.label(types, z)))
 

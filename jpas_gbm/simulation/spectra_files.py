@@ -18,17 +18,40 @@ from ..store import native
 from ..surveys.formats.several import spelt_out
 from ..surveys.packing import is_packed, open_content
 from ..surveys.schema import spectype_words
-from ..surveys.spelling import angstroms, check_f_lambda, check_wavelengths, vacuum_wavelengths
+from ..surveys.spelling import angstroms, check_f_lambda, vacuum_wavelengths
 from ..text import count
 from .spectra import milky_way
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
-from .throughput import STEP, WAVELENGTH
+from .throughput import STEP, WAVELENGTH, wrong_unit
 
 if TYPE_CHECKING:
     from astropy.io.fits import FITS_rec, HDUList
 
 SPECTYPES = ("QSO", "GALAXY", "STAR")
 """The classes that spectra have."""
+
+
+def check_wavelengths(grid: np.ndarray, place: object) -> None:
+    """Refuse wavelengths of spectra that do not increase, or are not in Å.
+
+    Parameters
+    ----------
+    grid : array of float64, shape (m,)
+        As if in Å.
+    place : path or str
+        For the message.
+
+    Raises
+    ------
+    CatalogueError
+        If they are not.
+    """
+    if len(grid) < 10 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
+        raise CatalogueError(f"{place}: its wavelengths do not increase from pixel to pixel, or are fewer than 10.")
+    if not 0 < grid[0] < 30_000.0:
+        raise CatalogueError(f"{place}: its wavelengths begin at {grid[0]:g}; Å are expected, from 0 to 30,000.")
+    if unit := wrong_unit(grid[-1]):
+        raise CatalogueError(f"{place}: its wavelengths end at {grid[-1]:g}; that looks like {unit}. Å are expected.")
 
 
 def read_spectra(files: Iterable[str | Path]) -> Iterator[SpectraBlock | Templates]:

@@ -16,7 +16,6 @@ from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
 from ..surveys.bands import Band, BandSystem, band_system
 from ..surveys.formats.csv import number_columns
-from ..surveys.spelling import wrong_unit
 
 
 class FilterFacts(Options):
@@ -320,6 +319,26 @@ def _nodes(edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     middle, width = (edges[1:] + edges[:-1]) / 2, np.diff(edges)
     nodes = np.stack([middle - _GAUSS * width, middle + _GAUSS * width], axis=1).ravel()
     return nodes, np.repeat(width / 2, 2)
+
+
+def wrong_unit(last: float) -> str | None:
+    """Return the unit that optical wavelengths seem to be in and how to mend it; none where Å is plausible.
+
+    Parameters
+    ----------
+    last : float
+        The longest wavelength, as if it were in Å.
+
+    Returns
+    -------
+    str or None
+        Such as ``nm: multiply them by 10``.
+    """
+    if last >= 2500.0:
+        return None
+    if 3.2 < last < 4.6:
+        return "log10 of Å (raise 10 to them; what is named loglam is taken so) or µm (multiply them by 10,000)"
+    return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
 
 
 def read_curve(path: str | Path, name: str) -> Curve:

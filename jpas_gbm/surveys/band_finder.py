@@ -13,7 +13,7 @@ from ..errors import CatalogueError, did_you_mean
 from .bands import BandSystem, band_system, band_system_names
 from .batches import Block
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
-from .spelling import ColumnNames
+from .spelling import ColumnNames, unit_of
 from .tables import ARRAY, RawTable, Want
 
 
@@ -428,7 +428,9 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
         flux=flux,
         error=error,
         flags=finder.flags(wanted),
-        units={name: unit for name in read if (unit := table.columns[name].unit) is not None},
+        units={
+            name: unit for name in read if (unit := unit_of(name, table.columns[name].unit, table.place)) is not None
+        },
         found=tuple(found.columns),
         ordered_by=found.ordered_by,
         level=level,

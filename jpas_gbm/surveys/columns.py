@@ -17,7 +17,7 @@ from ..errors import CatalogueError, did_you_mean
 from .band_finder import BandLayout, find_bands, lacking_photometry
 from .fluxes import flux_units
 from .schema import Names, SurveySchema, aliases
-from .spelling import ColumnNames, canonical, degrees_per_unit, refuse_unit, says_nothing, stated_unit
+from .spelling import ColumnNames, canonical, degrees_per_unit, refuse_unit, says_nothing, stated_unit, unit_of
 from .tables import RawTable, Want
 
 TILE = "TILE_ID"
@@ -352,6 +352,27 @@ def _unchecked(
             yield f"{column[0]} is not there, so not checked: {reason}{f' (is it {near[0]}?)' if near else ''}"
 
 
+def check_redshift(name: str, stated: str | None, place: str) -> None:
+    """Refuse a column of redshifts that states a unit.
+
+    Parameters
+    ----------
+    name : str
+    stated : str, optional
+        Its unit, as the file states it beside the name.
+    place : str
+        The table, for messages.
+
+    Raises
+    ------
+    CatalogueError
+        If there is one.
+    """
+    unit = unit_of(name, stated, place)
+    if not says_nothing(unit) and stated_unit(unit) != ("ratio", 1):
+        raise refuse_unit(place, name, unit, "where a redshift without unit is expected")
+
+
 def _maggies(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) -> float | None:
     """Return the maggies in one unit of the magnitude's column, or None where it holds magnitudes.
 
@@ -362,15 +383,12 @@ def _maggies(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) ->
     """
     if schema.labels is not None and schema.labels.z[0] in known:
         name = known[schema.labels.z[0]]
-        unit = table.columns[name].unit
-        found = stated_unit(unit)
-        if not says_nothing(unit) and (found is None or found != ("ratio", 1)):
-            raise refuse_unit(table.place, name, unit, "where a redshift without unit is expected")
+        check_redshift(name, table.columns[name].unit, table.place)
     section = schema.magnitude
     if section is None or section.column[0] not in known:
         return None
     name = known[section.column[0]]
-    unit = table.columns[name].unit
+    unit = unit_of(name, table.columns[name].unit, table.place)
     if says_nothing(unit):
         return 1e-9 if section.unit == "nanomaggies" else None
     found = stated_unit(unit)
@@ -387,7 +405,7 @@ _NAMED_ANGLE = re.compile(r"[\W_](radians?|rad|hours?|hourangle|hms|dms|arcsec|m
 
 def _degrees(table: RawTable, name: str) -> float:
     """Return the degrees in one unit of a column of angles; no unit is degrees."""
-    unit = table.columns[name].unit
+    unit = unit_of(name, table.columns[name].unit, table.place)
     if says_nothing(unit) and (named := _NAMED_ANGLE.search(name)):
         unit = named[1].lower()
     degrees = degrees_per_unit(unit)

@@ -17,7 +17,7 @@ from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, Catalogue
 from .columns import Layout
 from .positions import SkyIndex
 from .schema import OptionalColumn
-from .spelling import refuse_unit, says_nothing, stated_unit
+from .spelling import refuse_unit, says_nothing, stated_unit, unit_of
 from .tables import RawTable
 
 RADIUS = 1.0
@@ -315,7 +315,7 @@ _BARE = ("mag", "mags", "magnitude", "magnitudes")
 def _ab_magnitude(values: np.ndarray, one: OptionalColumn, layout: Layout, table: RawTable) -> np.ndarray:
     """Return AB magnitudes of fluxes or magnitudes, in the unit that the column states or else the survey file."""
     name = layout.names[one.column[0]]
-    unit = table.columns[name].unit
+    unit = unit_of(name, table.columns[name].unit, table.place)
     bare = says_nothing(unit) or str(unit).strip().lower() in _BARE
     stated = None if bare else stated_unit(unit)
     if stated is None and not bare:

@@ -33,9 +33,73 @@ def repeated_names(names: Sequence[str]) -> frozenset[str]:
     return frozenset(name for name, count in Counter(names).items() if count > 1)
 
 
+_BEFORE_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))")
+"""A name with brackets at its end."""
+
+
+@lru_cache(maxsize=1 << 14)
+def name_and_unit(name: str) -> tuple[str, str | None]:
+    """Return a column name without the unit that stands in brackets behind it, and that unit; None where none does.
+
+    What is read as a unit is one, and dashes or nothing; a number is none, nor is a letter but d, h, m and s:
+    ``flux[3]`` and ``mag (g)`` are names as a whole, as is ``class [phot]``.
+
+    Examples
+    --------
+    >>> name_and_unit("ra [deg]"), name_and_unit("mag_g (mag(AB))"), name_and_unit("z (spec)")
+    (('ra', 'deg'), ('mag_g', 'mag(AB)'), ('z (spec)', None))
+    """
+    found = _BEFORE_UNIT.fullmatch(name) if len(name) < 200 and name.endswith(("]", ")")) else None
+    if found is None:
+        return name, None
+    unit = (found[3] if found[2] is None else found[2]).strip()
+    if re.fullmatch(r"-*", unit):
+        return found[1], unit
+    if re.fullmatch(r"[^\W\d]|[A-Z]?[\d.]+", unit) and unit not in ("d", "h", "m", "s"):
+        return name, None
+    known = stated_unit(unit) or degrees_per_unit(unit) or _parsed(unit)
+    return (found[1], unit) if known else (name, None)
+
+
+def unit_of(name: str, stated: str | None, place: str) -> str | None:
+    """Return the unit of a column: that which its file states, or else that which stands in brackets in its name.
+
+    Parameters
+    ----------
+    name : str
+        As the file spells it.
+    stated : str, optional
+        As the file states it elsewhere.
+    place : str
+        The table, for messages.
+
+    Returns
+    -------
+    str or None
+
+    Raises
+    ------
+    CatalogueError
+        If the two are not the same unit.
+    """
+    behind = name_and_unit(name)[1]
+    if says_nothing(stated) or behind is None or says_nothing(behind):
+        return behind if says_nothing(stated) and not says_nothing(behind) else stated
+    if (stated_unit(stated), degrees_per_unit(stated)) != (stated_unit(behind), degrees_per_unit(behind)):
+        raise CatalogueError(
+            f"{place}[{name}]: is in '{stated}' as the file states, and in '{behind}' by its name. Mend the one that "
+            "is wrong."
+        )
+    return stated
+
+
+def _whole(name: str) -> str:
+    return name.rsplit(".", 1)[-1].strip().strip('"').upper()
+
+
 @lru_cache(maxsize=1 << 14)
 def canonical(name: str) -> str:
-    """Return a column name without prefix and case: ``minijpas.tile_id`` becomes ``TILE_ID``.
+    """Return a column name without prefix, case and a unit behind it: ``minijpas.tile_id`` becomes ``TILE_ID``.
 
     Parameters
     ----------
@@ -47,7 +111,7 @@ def canonical(name: str) -> str:
     str
         In capitals.
     """
-    return name.rsplit(".", 1)[-1].strip().strip('"').upper()
+    return _whole(name_and_unit(name)[0])
 
 
 class ColumnNames:
@@ -65,14 +129,16 @@ class ColumnNames:
         self.names = tuple(names)
         self.place = place
         self._exact = frozenset(self.names)
-        self._canonical: dict[str, list[str]] = {}
+        self._spelt: tuple[dict[str, list[str]], dict[str, list[str]]] = ({}, {})
         for name in self.names:
-            self._canonical.setdefault(canonical(name), []).append(name)
+            self._spelt[0].setdefault(_whole(name), []).append(name)
+            if name_and_unit(name)[1] is not None:
+                self._spelt[1].setdefault(canonical(name), []).append(name)
 
     def find(self, spellings: Sequence[str]) -> str | None:
         """Return the file's name of the first spelling that it has, or None.
 
-        A name spelt exactly is preferred to one that differs in case or prefix.
+        A name spelt exactly is preferred to one that differs in case or prefix, and any such to one with a unit behind.
 
         Parameters
         ----------
@@ -87,12 +153,12 @@ class ColumnNames:
         Raises
         ------
         CatalogueError
-            If two columns differ in nothing but case or prefix.
+            If two columns differ in nothing but case, prefix or unit.
         """
-        for spelling in spellings:
+        for spelt, spelling in ((spelt, spelling) for spelt in self._spelt for spelling in spellings):
             if spelling in self._exact:
                 return spelling
-            found = self._canonical.get(canonical(spelling), [])
+            found = spelt.get(_whole(spelling), [])
             if len(found) > 1:
                 raise CatalogueError(
                     f"{self.place}: columns {' and '.join(found)} could both be '{spelling}'. Rename or drop one."
@@ -140,9 +206,7 @@ class Stated(NamedTuple):
 
 _NOTHING = frozenset({"", "-", "--", "---", "none", "null", "nan", "n/a", "unknown", "undefined"})
 
-
 _RATIO = frozenset({"dimensionless", "unitless", "redshift", "z", "fraction"})
-
 
 _MAGNITUDES = {
     "mag": frozenset({"mag", "mags", "magnitude", "magnitudes"}),
@@ -150,7 +214,6 @@ _MAGNITUDES = {
         {"ab", "abmag", "abmags", "magab", "mag(ab)", "mags(ab)", "abmagnitude", "abmagnitudes", "mab"}
     ),
 }
-
 
 _SPELT = {
     "A": "Angstrom", "a": "Angstrom", "aa": "Angstrom", "ang": "Angstrom", "angs": "Angstrom", "angstrom": "Angstrom",
@@ -163,7 +226,6 @@ _SPELT = {
     "flam": f"(erg {_CM2} Angstrom-1)", "flambda": f"(erg {_CM2} Angstrom-1)", "fnu": f"(erg {_CM2} Hz-1)",
 }  # fmt: skip
 """Words of unit strings in lower case, and astropy's spelling of them."""
-
 
 _POWER = re.compile(r"^\s*(?:(\d+\.?\d*)\s*[x×*·]\s*)?10\s*(?:\^|\*\*)\s*[({]?\s*([+-]?\d+)\s*[)}]?\s*[*·.]?")
 
@@ -277,13 +339,10 @@ def stated_unit(text: str | None, power: float = 1.0) -> Stated | None:
 
 _HOURS = frozenset({"h", "hr", "hrs", "hour", "hours", "hourangle", "hour angle", "hour angles"})
 
-
 _DEGREES = re.compile(r"(?:decimal\s+)?(?:deg|degs|degree|degrees|°)(?:\s*\(?(?:icrs|j2000|fk5)\.?0?\)?)?")
-
 
 SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:h ]\s?\d{1,2}([:m ]\s?\d{1,2}(\.\d*)?s?)?", re.IGNORECASE)
 """Angles such as 14:20:11.2 or 14h20m11s."""
-
 
 SEXAGESIMAL_HINT = " It is spelt in sixties (h:m:s or d:m:s), which is not read here: write angles in degrees."
 
@@ -333,49 +392,6 @@ def refuse_unit(place: str, column: str, text: str | None, what: str) -> Catalog
         f"{place}[{column}]: is in '{text}', {what}. Mend the unit in the file, or take it out to have that of the "
         "survey file."
     )
-
-
-def wrong_unit(last: float) -> str | None:
-    """Return the unit that optical wavelengths seem to be in and how to mend it; none where Å is plausible.
-
-    Parameters
-    ----------
-    last : float
-        The longest wavelength, as if it were in Å.
-
-    Returns
-    -------
-    str or None
-        Such as ``nm: multiply them by 10``.
-    """
-    if last >= 2500.0:
-        return None
-    if 3.2 < last < 4.6:
-        return "log10 of Å (raise 10 to them; what is named loglam is taken so) or µm (multiply them by 10,000)"
-    return "nm: multiply them by 10" if last > 250.0 else "µm: multiply them by 10,000"
-
-
-def check_wavelengths(grid: np.ndarray, place: object) -> None:
-    """Refuse wavelengths of spectra that do not increase, or are not in Å.
-
-    Parameters
-    ----------
-    grid : array of float64, shape (m,)
-        As if in Å.
-    place : path or str
-        For the message.
-
-    Raises
-    ------
-    CatalogueError
-        If they are not.
-    """
-    if len(grid) < 10 or not np.isfinite(grid).all() or (np.diff(grid) <= 0).any():
-        raise CatalogueError(f"{place}: its wavelengths do not increase from pixel to pixel, or are fewer than 10.")
-    if not 0 < grid[0] < 30_000.0:
-        raise CatalogueError(f"{place}: its wavelengths begin at {grid[0]:g}; Å are expected, from 0 to 30,000.")
-    if unit := wrong_unit(grid[-1]):
-        raise CatalogueError(f"{place}: its wavelengths end at {grid[-1]:g}; that looks like {unit}. Å are expected.")
 
 
 def check_f_lambda(text: str | None, place: object, what: str = "fluxes") -> float:
@@ -474,21 +490,3 @@ def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object], pla
     s2 = (1e4 / wavelength) ** 2
     index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
     return wavelength * index
-
-
-class TwoColumns(NamedTuple):
-    """Wavelengths in Å and values, float64 (m, 2), and what a text file calls the values, and their unit.
-
-    Parameters
-    ----------
-    table : array of float64, shape (m, 2)
-    value, unit : str
-        Empty where there is no header.
-    text : str
-        The whole file.
-    """
-
-    table: np.ndarray
-    value: str
-    unit: str
-    text: str

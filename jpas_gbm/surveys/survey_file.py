@@ -20,7 +20,7 @@ from .bands import band_system, band_system_names, own_table
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
 from .schema import SurveySchema, aliases, all_schemas, survey_names
-from .spelling import ColumnNames, stated_unit
+from .spelling import ColumnNames, stated_unit, unit_of
 from .tables import RawTable
 
 _ERRORS = re.compile(r"err|^e_|_e_|^e$|_e$|[ed]mag|sig|unc|ivar|noise|std|rms", re.IGNORECASE)
@@ -228,8 +228,8 @@ def draft_survey(source: Source) -> SurveyDraft:
         lines.append(f"morphology: {found['morphology']}")
     if found["class"] and found["z"] and found["z"] not in (bands.columns if bands else ()):
         lines += ["", "labels:", f"  spectype: {found['class']}", f"  z: {found['z']}"]
-        if found["zwarn"]:
-            lines += ["  rules:", f"    - {{column: {found['zwarn']}, equals: 0, reason: redshift with a warning}}"]
+        if zwarn := found["zwarn"]:
+            lines += ["  rules:", f'    - {{column: "{zwarn}", equals: 0, reason: redshift with a warning}}']
     return SurveyDraft("\n".join(lines) + "\n", tuple(notes))
 
 
@@ -363,7 +363,7 @@ def _patterns(table: RawTable, bands: tuple[str, ...]) -> Counter[str]:
 
 def _unit(table: RawTable, columns: list[str]) -> tuple[str, float, str]:
     """Return what fluxes are, the size of their unit, and how that is known."""
-    stated = table.columns[columns[0]].unit
+    stated = unit_of(columns[0], table.columns[columns[0]].unit, table.place)
     known = stated_unit(stated)
     if known is not None:
         return known[0], known[1], f"the file states {stated}"

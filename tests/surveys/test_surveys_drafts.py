@@ -36,6 +36,19 @@ def test_a_draft_is_a_survey_file_that_reads_its_table(tmp_path):
     assert catalogue.z.tolist() == [2.5, 0.0]
 
 
+def test_names_with_units_behind_them_are_drafted_whole(tmp_path):
+    frame = table(class_spec=["QSO", "STAR"], redshift=[2.5, 0.0], ZWARN=[0, 0])
+    frame["raMean"] /= 15
+    behind = {"raMean": " [h]", "redshift": " [-]", "ZWARN": " [-]", "class_spec": ""}
+    frame.columns = [name + behind.get(name, " [mag]" if "m_" in name else " (deg)") for name in frame]
+    frame.to_csv(tmp_path / "t.csv", index=False)
+    draft_survey(tmp_path / "t.csv").save(tmp_path / "mine.yaml")
+    catalogue = jg.read(tmp_path / "t.csv", survey=str(tmp_path / "mine.yaml"))
+    np.testing.assert_allclose(catalogue.ra, [10.0, 11.0])
+    np.testing.assert_allclose(catalogue.flux[0], 10 ** (0.4 * 13.4), rtol=1e-5)
+    assert catalogue.z.tolist() == [2.5, 0.0]
+
+
 def test_arrays_of_a_shipped_survey_without_its_key_are_drafted_as_a_catalogue(tmp_path):
     whole = jg.read(write_idr(tmp_path / "a.fits", rows=5))
     path = write_idr(tmp_path / "t.fits", rows=5, changes={"TILE_ID": None})

@@ -26,6 +26,7 @@ from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.tables import open_table
 
 BANDS = band_system("jpas57").names
+IDR = "jpas_idr202406"
 ORDER = BANDS[::-1]
 
 
@@ -284,6 +285,92 @@ def test_a_name_may_state_the_unit_of_an_angle(tmp_path):
     named = jg.Catalogue.from_table(path, survey="jpas_idr202406", columns={"ra": "ra_rad", "dec": "DEC (hours)"})
     np.testing.assert_allclose(named.ra, columns["ALPHA_J2000"])
     np.testing.assert_allclose(named.dec, columns["DELTA_J2000"])
+
+
+def wide_table() -> pd.DataFrame:
+    """A J-PAS extract with a column for each band."""
+    columns = {}
+    for name, values in idr_columns().items():
+        bands = {f"{name}_{band}": values[:, i] for i, band in enumerate(BANDS)} if values.ndim == 2 else {name: values}
+        columns |= bands
+    return pd.DataFrame(columns)
+
+
+@pytest.mark.parametrize("brackets", ["[]", "()"])
+def test_units_behind_the_names_of_columns(tmp_path, brackets):
+    """The table is recognised, positions, fluxes and errors are in their units, and what names no unit stays a name."""
+    plain, named = wide_table(), {"class [phot]": "STAR"}
+    plain.to_csv(tmp_path / "plain.csv", index=False)
+    units = {"ALPHA_J2000": ("h", 1 / 15), "DELTA_J2000": ("deg", 1), "TILE_ID": ("-", 1)}
+    units |= {f"{FLUX}_{band}": ("1e-18 erg/s/cm2/Angstrom", 0.1) for band in BANDS}
+    units |= {f"{ERROR}_{band}": ("%", 100) for band in BANDS}
+    for name, values in plain.items():
+        unit, factor = units.get(name, ("", 1))
+        named[f"{name} {brackets[0]}{unit}{brackets[1]}" if unit else name] = values * factor
+    pd.DataFrame(named).to_csv(tmp_path / "named.csv", index=False)
+    found, expected = (jg.read(tmp_path / name) for name in ("named.csv", "plain.csv"))
+    for field in ("ra", "dec", "flux", "flux_err"):
+        np.testing.assert_allclose(getattr(found, field), getattr(expected, field), rtol=1e-6)
+    assert found.key.keys() == expected.key.keys()
+
+
+def test_a_plain_name_comes_before_one_with_a_unit_behind(tmp_path):
+    more = {"TARGET_RA [deg]": 99.0, "RA [rad]": 1.0, "class [phot]": "STAR", "Z [mag]": 20.0}
+    table, _ = read_labels(label_table(tmp_path, **more))
+    assert table.ra.tolist() == [10.5, 11.5, 12.5] and table.z.tolist() == [2.5, 1.0, 0.3]
+    assert table.label.tolist() == read_labels(label_table(tmp_path))[0].label.tolist()
+
+
+def relabelled(tmp_path: Path, **names: str) -> Path:
+    path = label_table(tmp_path)
+    pd.read_csv(path).rename(columns=names).to_csv(path, index=False)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("names", "said"),
+    [
+        ({"ra": "ra [pix]"}, r"\[ra \[pix\]\]: is in 'pix', which is no angle"),
+        ({"dec": "dec (Jy)"}, r"\[dec \(Jy\)\]: is in 'Jy', which is no angle"),
+        ({"z": "z [km/s]"}, r"\[z \[km/s\]\]: is in 'km/s', where a redshift without unit is expected"),
+        ({"ra": "ra [gon]"}, r"lacks .*RA"),
+        ({"class": "class [phot]"}, r"lacks .*SPECTYPE"),
+    ],
+)
+def test_units_behind_names_that_do_not_fit_are_refused(tmp_path, names, said):
+    with pytest.raises(CatalogueError, match=said):
+        read_labels(relabelled(tmp_path, **names))
+
+
+def test_a_magnitude_called_z_with_its_unit_is_no_redshift(tmp_path):
+    pd.DataFrame({"ra": [1.0], "dec": 1.0, "class": "QSO", "g [mag]": 20.0, "r [mag]": 19.0, "i [mag]": 18.0, "z": 17.5}
+                 ).to_csv(tmp_path / "l.csv", index=False)  # fmt: skip
+    with pytest.raises(CatalogueError, match=r"\[z\]: stands beside g, r and i"):
+        read_labels(tmp_path / "l.csv")
+
+
+def test_two_columns_that_differ_in_their_units_are_refused(tmp_path):
+    path = label_table(tmp_path)
+    pd.read_csv(path).rename(columns={"ra": "ra [deg]"}).assign(**{"ra [h]": 0.7}).to_csv(path, index=False)
+    with pytest.raises(CatalogueError, match=r"columns ra \[deg\] and ra \[h\] could both be"):
+        read_labels(path)
+
+
+def test_a_column_named_with_its_unit_is_in_it(tmp_path):
+    """Whether --column or a survey file names it; where the file states another unit too, it is refused."""
+    frame = wide_table().rename(columns={"ALPHA_J2000": "my ra [h]"})
+    frame["my ra [h]"] /= 15
+    frame.to_csv(tmp_path / "a.csv", index=False)
+    found = jg.Catalogue.from_table(tmp_path / "a.csv", survey=IDR, columns={"ra": "my ra [h]"})
+    np.testing.assert_allclose(found.ra, idr_columns()["ALPHA_J2000"])
+    table = Table.from_pandas(frame)
+    for unit, said in (("deg", r"\[my ra \[h\]\]: is in 'deg' as the file states, and in 'h' by its name"), ("h", "")):
+        table["my ra [h]"].unit = unit
+        with pytest.raises(CatalogueError, match=said) if said else nullcontext():
+            found = jg.Catalogue.from_table(table, survey=IDR, columns={"ra": "my ra [h]"})
+    np.testing.assert_allclose(found.ra, idr_columns()["ALPHA_J2000"])
+    with pytest.raises(CatalogueError, match=r"has no column 'DELTA_J2000 \[deg\]' for dec"):
+        jg.inspect(tmp_path / "a.csv", columns={"ra": "my ra [h]", "dec": "DELTA_J2000 [deg]"})
 
 
 def test_what_calls_itself_no_error_is_not_read_as_one(tmp_path):

@@ -12,7 +12,7 @@ import time
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ import pyarrow.csv as pacsv
 from ...errors import CatalogueError
 from ..batches import Block, stack_rows
 from ..packing import open_content
-from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, TwoColumns, angstroms, repeated_names, vacuum_wavelengths
+from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names, vacuum_wavelengths
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
 from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 
@@ -386,6 +386,24 @@ def _companion_cards(path: Path) -> dict[str, str]:
 
 _WAVES = re.compile(r"(wave(s|len|length|lengths)?|lambda|lam|wl|log_?(lam|lambda|wave|wavelength))(?![a-z])")
 _NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))?")
+
+
+class TwoColumns(NamedTuple):
+    """Wavelengths in Å and values, float64 (m, 2), and what a text file calls the values, and their unit.
+
+    Parameters
+    ----------
+    table : array of float64, shape (m, 2)
+    value, unit : str
+        Empty where there is no header.
+    text : str
+        The whole file.
+    """
+
+    table: np.ndarray
+    value: str
+    unit: str
+    text: str
 
 
 def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
