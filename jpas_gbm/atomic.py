@@ -100,21 +100,20 @@ def lock_file(descriptor: int) -> bool | None:
 @contextmanager
 def _working_folder(path: Path) -> Iterator[Path]:
     """Give a folder beside `path` that no other process touches; it is removed in the end."""
-    while True:
-        folder = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex[:8]}.partial")
-        folder.mkdir()
-        try:
-            lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
-        except FileNotFoundError:  # another process took the empty folder for a leftover
-            continue
-        if lock_file(lock) is not False and (folder / _LOCK).exists():
-            break
-        os.close(lock)
-    try:
+    with ExitStack() as stack:
+        while True:
+            folder = path.with_name(f"{_prefix(path)}{uuid.uuid4().hex[:8]}.partial")
+            removal = stack.callback(shutil.rmtree, folder, ignore_errors=True)  # a signal may come between two lines
+            folder.mkdir()
+            try:
+                lock = os.open(folder / _LOCK, os.O_CREAT | os.O_RDWR, 0o600)
+            except FileNotFoundError:  # another process took the empty folder for a leftover
+                continue
+            stack.callback(os.close, lock)
+            if lock_file(lock) is not False and (folder / _LOCK).exists():
+                stack.callback(removal, folder, ignore_errors=True)  # before the lock ends
+                break
         yield folder
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
 
 
 def clear_leftovers(path: str | Path) -> None:

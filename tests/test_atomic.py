@@ -305,6 +305,22 @@ def test_a_kill_at_any_operation_leaves_the_old_or_the_new(tmp_path, how, exchan
         assert "put back, a run that was killed had moved it away" in caplog.text
 
 
+@pytest.mark.parametrize("where", ["open", "mkdir"])
+def test_a_signal_while_the_working_folder_is_made_leaves_nothing(tmp_path, monkeypatch, where):
+    make = Path.mkdir
+
+    def ended(place, *given, **more):
+        monkeypatch.undo()  # what removes the folder works
+        if where == "mkdir":
+            make(place, *given, **more)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Path if where == "mkdir" else atomic.os, where, ended)
+    with pytest.raises(KeyboardInterrupt), atomic._working_folder(tmp_path / "a.txt"):
+        pass
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_working_folder_of_a_run_at_work_is_left_alone(tmp_path, caplog):
     path = tmp_path / "a.txt"
     with atomic_file(path) as temporary:
