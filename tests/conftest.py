@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
+from subprocess import CompletedProcess
 
 import pytest
 
@@ -57,6 +60,23 @@ def quick_options():
         "calibration": {"method": "vector", "shrinkage": [0.01], "folds": 3},
     }
     return parse_options(FitOptions, value, "quick")
+
+
+@pytest.fixture(scope="session")
+def run_here() -> Callable[..., CompletedProcess]:
+    """Return what runs a verb in this process, its two streams apart: libraries are loaded once, not by each call."""
+    from jpas_gbm.cli.verbs import app
+
+    def run(*words: object) -> CompletedProcess:
+        code, out, err = 0, StringIO(), StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            try:
+                app([str(word) for word in words], prog_name="jpas-gbm")
+            except SystemExit as end:
+                code = int(end.code or 0)
+        return CompletedProcess(words, code, out.getvalue(), err.getvalue())
+
+    return run
 
 
 @pytest.fixture

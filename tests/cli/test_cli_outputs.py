@@ -126,14 +126,14 @@ def test_a_verb_that_is_terminated_leaves_nothing_half_written(tmp_path):
     assert running.returncode == 143 and b"Traceback" not in said and not list(tmp_path.iterdir())
 
 
-def test_the_next_run_clears_what_a_killed_verb_left_and_names_it(tmp_path):
-    words = [sys.executable, "-m", "jpas_gbm", "simulate", "--out", str(tmp_path / "s"), "--rows"]
-    with subprocess.Popen([*words, "100000"], stderr=subprocess.PIPE) as running:
+def test_the_next_run_clears_what_a_killed_verb_left_and_names_it(tmp_path, run_here):
+    words = ["simulate", "--out", str(tmp_path / "s"), "--rows"]
+    with subprocess.Popen([sys.executable, "-m", "jpas_gbm", *words, "100000"], stderr=subprocess.PIPE) as running:
         limit = time.monotonic() + 60
         while not list(tmp_path.glob(".s.*.partial/s")) and running.poll() is None and time.monotonic() < limit:
             time.sleep(0.01)
         running.kill()
     (left,) = tmp_path.iterdir()
-    done = subprocess.run([*words, "100", "--labelled", "20", "--unlabelled", "5"], capture_output=True, text=True)
+    done = run_here(*words, "100", "--labelled", "20", "--unlabelled", "5")
     assert done.returncode == 0 and f"{left}: removed, a run that was killed had left it" in done.stderr
     assert [path.name for path in tmp_path.iterdir()] == ["s"]

@@ -21,18 +21,14 @@ VERBS = {name: verb for name, verb in TOP.items() if name not in GROUPS} | {
 }
 
 
-def run(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, "-m", "jpas_gbm", *words], capture_output=True, text=True, timeout=120)
-
-
-def test_each_stage_that_ended_is_one_line_with_the_time(tmp_path):
+def test_each_stage_that_ended_is_one_line_with_the_time(tmp_path, run_here):
     words = ("simulate", "--rows", "200", "--labelled", "20", "--unlabelled", "10", "--out", str(tmp_path / "sky"))
-    done = run(*words, "--log", str(tmp_path / "log.txt"))
+    done = run_here(*words, "--log", str(tmp_path / "log.txt"))
     assert done.returncode == 0, done.stderr
     lines = done.stderr.splitlines()
     assert lines and all(re.match(r"\d\d:\d\d:\d\d simulating ", line) for line in lines)
     assert len({line[9:] for line in lines}) == len(lines)
-    quiet = run(*words, "--overwrite", "--quiet")
+    quiet = run_here(*words, "--overwrite", "--quiet")
     assert (quiet.returncode, quiet.stderr) == (0, "")
 
 
@@ -105,8 +101,8 @@ def test_the_log_file_gets_stages_whatever_stderr_gets(tmp_path, capsys):
     assert capsys.readouterr().err == "look here\n"
 
 
-def test_a_log_that_cannot_be_written_is_one_message(tmp_path):
-    done = run("cite", "--log", str(tmp_path / "no" / "log"))
+def test_a_log_that_cannot_be_written_is_one_message(tmp_path, run_here):
+    done = run_here("cite", "--log", str(tmp_path / "no" / "log"))
     assert done.returncode == 1 and done.stderr.startswith("error: ") and "No such file" in done.stderr
 
 
@@ -118,9 +114,9 @@ def test_every_help_ends_with_an_example_that_parses(name):
     assert VERBS[name].make_context(name, example[len(words) :], resilient_parsing=False).params
 
 
-def test_the_short_form_of_help():
-    assert run("-h").stdout == run("--help").stdout
-    assert "Example: jpas-gbm cite" in run("cite", "-h").stdout
+def test_the_short_form_of_help(run_here):
+    assert run_here("-h").stdout == run_here("--help").stdout
+    assert "Example: jpas-gbm cite" in run_here("cite", "-h").stdout
 
 
 @pytest.mark.parametrize(("typed", "offered"), [("ta", "targets"), ("fit --re", "--regime")])
@@ -131,8 +127,8 @@ def test_the_shell_is_told_verbs_and_options(typed, offered):
     assert done.stdout.split() == [offered]
 
 
-def test_cite_names_software_and_paper():
-    said = run("cite").stdout
+def test_cite_names_software_and_paper(run_here):
+    said = run_here("cite").stdout
     assert "{The jpas-gbm developers}" in said and "eprint  = {2602.13902}" in said and "doi" not in said.lower()
 
 

@@ -1,8 +1,6 @@
 """Survey files for people: listed, shown, drafted from a table; columns named by hand."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -208,16 +206,13 @@ def test_words_of_the_command_line_name_columns():
         own_columns(["east"])
 
 
-def test_the_verbs_on_the_command_line(tmp_path):
-    def run(*words: str) -> subprocess.CompletedProcess:
-        return subprocess.run([sys.executable, "-m", "jpas_gbm", *words], capture_output=True, text=True, timeout=120)
-
+def test_the_verbs_on_the_command_line(tmp_path, run_here):
     table().to_csv(tmp_path / "t.csv", index=False)
     out = str(tmp_path / "mine.yaml")
-    done = run("survey", "init", str(tmp_path / "t.csv"), "--out", out)
+    done = run_here("survey", "init", str(tmp_path / "t.csv"), "--out", out)
     assert done.returncode == 0 and f"--survey {out}" in done.stdout, done.stderr
-    assert run("inspect", str(tmp_path / "t.csv"), "--survey", out, "--column", "ra=raMean").returncode == 0
-    again = run("survey", "init", str(tmp_path / "t.csv"), "--out", out)
+    assert run_here("inspect", str(tmp_path / "t.csv"), "--survey", out, "--column", "ra=raMean").returncode == 0
+    again = run_here("survey", "init", str(tmp_path / "t.csv"), "--out", out)
     assert again.returncode == 1 and "already exists" in again.stderr
-    assert "regime: ssda" in run("config", "show", "ssda").stdout
-    assert "labels_by_position" in run("survey", "list").stdout
+    assert "regime: ssda" in run_here("config", "show", "ssda").stdout
+    assert "labels_by_position" in run_here("survey", "list").stdout
