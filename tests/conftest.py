@@ -18,6 +18,12 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 _SHARED = Path(__file__).resolve().parent.parent.parent / "shared" / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the rooms that hold slow tests: whole files go to one process, and no long one should end alone."""
+    slow = {item.path.parent for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path.parent not in slow)
+
+
 @pytest.fixture(autouse=True)
 def log_level() -> Iterator[None]:
     """Give the package's log no level of its own: a verb run in a test or a fixture sets it for the whole process."""
