@@ -198,13 +198,6 @@ def test_without_tempers_nothing_is_trained_or_told(tiny, quick_options):
     assert not any("mocks against sky" in line for line in fitted.lines())
 
 
-def test_weights_that_were_given_up_are_told(tiny, quick_options):
-    domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
-    fitted = fit(tiny, config=override(quick_options, recipe="continue", domain=domain.model_dump()), seed=0)
-    found = fitted.card["domain"]
-    assert found["gammas"] == [0.0] and not found["weights"]["1"]["used"] and found["coverage"]["strata"]
-
-
 def test_a_report_that_fails_does_not_fail_the_fit(tiny, quick_options, monkeypatch, ssda):
     def broken(*args):
         raise ValueError("planted")

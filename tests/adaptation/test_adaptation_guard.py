@@ -122,12 +122,14 @@ def test_no_unlabelled_rows_is_named(tiny, quick_options):
     assert any("no unlabelled rows" in note for note in fitted.card["notes"])
 
 
-def test_collapsing_weights_are_given_up(tiny, quick_options):
+def test_collapsing_weights_are_given_up_and_told(tiny, quick_options):
     domain = override(quick_options.domain, gammas=(0.0, 1.0), min_effective_share=0.999)
     options = override(quick_options, recipe="continue", domain=domain.model_dump())
     fitted = fit(tiny, config=options, seed=0)
     assert any("gamma 1 leave an effective sample of" in note and "given up" in note for note in fitted.card["notes"])
     assert "continue(gamma=1)" not in {one["candidate"] for one in fitted.card["candidates"]}
+    found = fitted.card["domain"]
+    assert found["gammas"] == [0.0] and not found["weights"]["1"]["used"] and found["coverage"]["strata"]
 
 
 def test_separable_domains_are_named(tiny, quick_options):
