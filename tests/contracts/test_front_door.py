@@ -37,8 +37,13 @@ NOUNS = [
     ),
     *("Inspection", "LabelScheme", "JpasClassifier", "JpasGbmError"),
 ]
-QUICK = {"boosting": {"rounds": 60, "patience": 10}, "continuation": {"rounds": 30, "patience": 10}}
-FEW = {**QUICK, "features": {"templates": False, "lines": False, "colours": [1]}, "domain": {"rounds": 10, "folds": 2}}
+QUICK = {
+    "boosting": {"rounds": 20, "learning_rate": 0.2, "patience": 10},
+    "continuation": {"rounds": 12, "learning_rate": 0.2, "patience": 10},
+    "domain": {"rounds": 10, "folds": 2},
+    "sky": {"realisations": 1},
+}
+FEW = {**QUICK, "features": {"templates": False, "lines": False, "colours": [1]}}
 
 
 def test_the_door_has_these_names_and_no_other():
@@ -84,7 +89,7 @@ def test_verbs_are_typed_and_documented(name):
 def sky(tmp_path_factory):
     """A small survey as the archives' files and as a data set, with a model."""
     folder = tmp_path_factory.mktemp("door") / "sky"
-    jg.simulate(seed=1, rows=2500, labelled=900, unlabelled=300, out=folder)
+    jg.simulate(seed=1, rows=1500, labelled=900, unlabelled=300, out=folder)
     mocks = sorted(folder.glob("Mock_*_FLUX+NOISE.npy"))
     return folder, mocks
 
@@ -103,8 +108,9 @@ def test_the_snippet_of_the_readme(sky, tmp_path):
     model.save(tmp_path / "m")
     pred = model.predict(cat)
     again = jg.load(tmp_path / "m").predict(cat)
-    why = jg.explain(model, data, threads=1)
-    small = override(load_options(TuneOptions, "tune"), fresh_seeds=1, finalists=1, fit=FEW)
+    why = jg.explain(model, data, rows=300, threads=1)
+    start = [{"continuation.class_weight_power": 0.0}, {"calibration.shrinkage": 0.1}]
+    small = override(load_options(TuneOptions, "tune"), fresh_seeds=1, finalists=1, fit=FEW, start=start)
     best = jg.tune(data, trials=2, config=small, out=tmp_path / "study", threads=1)
     comp = jg.compare(data, regimes=["mocks-only", "ssda"], seeds=1, config=FEW, threads=1)
     lst = jg.targets(pred, model, cls="QSO_high", number=20, known=folder / "desi_zcat.fits")
@@ -134,8 +140,8 @@ def test_the_snippet_of_the_readme(sky, tmp_path):
 def test_shap_draws_what_explain_found(sky):
     shap = pytest.importorskip("shap")
     data = jg.simulate(seed=2, rows=1500, labelled=500, unlabelled=100)
-    model = jg.fit(data, regime="mocks-only", config=QUICK, threads=1)
-    shap.plots.beeswarm(jg.explain(model, data, threads=1).to_shap(), show=False)
+    model = jg.fit(data, regime="mocks-only", config=FEW, threads=1)
+    shap.plots.beeswarm(jg.explain(model, data, rows=300, threads=1).to_shap(), show=False)
     plt.close("all")
 
 
