@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,6 +12,8 @@ import numpy as np
 from ..errors import CatalogueError
 from ..run import Later
 from ..text import short
+from .packing import BOOLEANS, words_as_numbers
+from .spelling import says_nothing
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -268,7 +272,7 @@ def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-def without_hidden(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndarray:
     """Return values without those that a column of booleans beside them hides: masked, or blank where text.
 
     Parameters
@@ -276,14 +280,145 @@ def without_hidden(values: np.ndarray, mask: np.ndarray) -> np.ndarray:
     values : array, shape (n, ...)
     mask : array of bool or str, shape (n, ...)
         True where there is no value; text tables spell it, and a blank hides.
+    column : str
+        That of the mask, for messages.
 
     Returns
     -------
     array, shape (n, ...)
+
+    Raises
+    ------
+    CatalogueError
+        If a word is neither true nor false.
     """
-    if mask.dtype.kind in "US":
-        mask = ~np.isin(np.strings.lower(np.ma.filled(mask, "")), ("false", "f", "0"))
+    if mask.dtype.kind in "USO":
+        words = np.ma.filled(mask, "").reshape(-1)
+        mask = words_as_numbers(words, BOOLEANS, column, "true or false is expected, of values that are hidden") != 0
     hidden = np.ma.filled(mask, True).astype(bool).reshape(values.shape) | np.ma.getmaskarray(values)
     if values.dtype.kind in "US":
         return np.where(hidden, "", np.ma.getdata(values))
     return np.ma.MaskedArray(np.ma.getdata(values), hidden)
+
+
+_WHOLE = re.compile(r"[+-]?\d+")
+_PACKED = {
+    "scale": ("scale_factor", "tscal", "scale"),
+    "zero": ("add_offset", "tzero", "offset"),
+    "missing": ("_fillvalue", "missing_value", "fill_value", "tnull"),
+}
+"""Words of netCDF, FITS and others in lower case. Some multiply by what they call scale, others divide by it."""
+
+
+def is_packing(word: str) -> bool:
+    """Return whether an attribute of this name states how numbers are packed.
+
+    Parameters
+    ----------
+    word : str
+
+    Returns
+    -------
+    bool
+    """
+    return any(word.lower() in words for words in _PACKED.values())
+
+
+@dataclass(frozen=True, eq=False)
+class NumberPacking:
+    """How numbers are stored: times the scale plus the zero they are those meant, but for those that stand for none.
+
+    Parameters
+    ----------
+    scale, zero : array, shape (1,) or (width,), optional
+        Of the row or of each of its values; None for 1 and 0.
+    missing : tuple of int or float
+        As stored.
+
+    References
+    ----------
+    https://docs.unidata.ucar.edu/nug/current/attribute_conventions.html
+    """
+
+    scale: np.ndarray | None = None
+    zero: np.ndarray | None = None
+    missing: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, attributes: Mapping[str, object], width: int | None) -> NumberPacking:
+        """Return what attributes state of the packing of a column.
+
+        Parameters
+        ----------
+        attributes : mapping of str to object
+            By names that :func:`is_packing` knows.
+        width : int or None
+            Values a row.
+
+        Returns
+        -------
+        NumberPacking
+
+        Raises
+        ------
+        CatalogueError
+            If one of them says nothing that can be meant; the column is not named.
+        """
+        missing = [number for numbers in _stated(attributes, "missing").values() for number in numbers]
+        return cls(_factor(attributes, "scale", 1.0, width), _factor(attributes, "zero", 0.0, width), tuple(missing))
+
+    def unpacked(self, values: np.ndarray) -> np.ndarray:
+        """Return the numbers that are meant by those stored, masked where they stand for none.
+
+        Parameters
+        ----------
+        values : array, shape (n,) or (n, width)
+
+        Returns
+        -------
+        array of that shape
+        """
+        hidden = np.isin(values, self._none(values.dtype))
+        values = values if self.scale is None else values * self.scale
+        values = values if self.zero is None else values + self.zero
+        return np.ma.MaskedArray(values, hidden) if hidden.any() else values
+
+    def _none(self, dtype: np.dtype) -> np.ndarray:
+        """Return the numbers that stand for none as stored ones may be: rounded to a float, or whole."""
+        if dtype.kind not in "iu":
+            return np.array(self.missing, dtype)
+        limits = np.iinfo(dtype)
+        whole = [int(one) for one in self.missing if limits.min <= one <= limits.max and int(one) == one]
+        return np.array(whole, dtype)
+
+
+def _stated(attributes: Mapping[str, object], what: str) -> dict[str, list[float]]:
+    """Return the numbers that attributes state of a packing, by their names; refuse what is no number."""
+    found: dict[str, list[float]] = {}
+    for word in (name for name in attributes if name.lower() in _PACKED[what]):
+        for one in np.ravel(np.asarray(attributes[word])).tolist():
+            text = one.decode("utf-8", "replace").strip() if isinstance(one, bytes) else str(one).strip()
+            if isinstance(one, bytes | str) and (says_nothing(text) or text.lower() == "linear"):
+                continue
+            try:
+                number = one if isinstance(one, int | float) else int(text) if _WHOLE.fullmatch(text) else float(text)
+            except ValueError:
+                raise CatalogueError(f"its attribute {word} is '{text}', where a number is expected") from None
+            found.setdefault(word, []).append(number)
+    return found
+
+
+def _factor(attributes: Mapping[str, object], what: str, neutral: float, width: int | None) -> np.ndarray | None:
+    """Return the scale or the zero of a row, shape (1,), or of each of its values; None where nothing is to be done."""
+    found = {word: np.array(numbers, dtype=float) for word, numbers in _stated(attributes, what).items()}
+    for word, numbers in found.items():
+        if not np.isfinite(numbers).all() or (what == "scale" and (numbers == 0).any()):
+            wrong = numbers[~np.isfinite(numbers) | (numbers == 0)][0]
+            raise CatalogueError(f"its attribute {word} is {wrong:g}, by which nothing can be unpacked")
+        if len(numbers) not in (1, width or 1):
+            raise CatalogueError(f"its attribute {word} has {len(numbers)} values, and a row of it {width or 1}")
+        if word.lower() in ("scale", "offset") and (numbers != neutral).any():
+            raise CatalogueError(f"its attribute {word} is {numbers[0]:g}, and how it is meant is not known")
+        if any(not np.array_equal(numbers, other) for other in found.values()):
+            raise CatalogueError(f"its attributes {' and '.join(found)} differ")
+    return next((numbers for numbers in found.values() if (numbers != neutral).any()), None)

@@ -224,7 +224,7 @@ class RawTable(ABC):
         for block in self.blocks_from(both, start) if start else self.blocks(both):
             hidden = {name: block.pop(mask) for name, mask in masks.items()}
             for name, mask in hidden.items():
-                block[name] = without_hidden(block[name], mask)
+                block[name] = without_hidden(block[name], mask, f"{self.place}[{masks[name]}]")
             for name, kind in want.items():
                 if block[name].dtype.kind in "US":
                     block[name] = unquoted(block[name])

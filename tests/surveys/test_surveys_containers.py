@@ -365,7 +365,20 @@ def test_names_of_ecsv_stand_as_its_header_has_them(tmp_path):
     assert np.array_equal(whole(opened)["arr [nJy]"], np.arange(6.0).reshape(2, 3))
 
 
-@pytest.mark.parametrize("spelt", ["data_mask", "True and False", "0 and 1"])
+@pytest.mark.parametrize(
+    "spelt",
+    [
+        "data_mask",
+        "True and False",
+        "0 and 1",
+        "n and Y",
+        "no and yes",
+        ".FALSE. and .TRUE.",
+        "f and t",
+        "0.0 and 1.0",
+        "off and on",
+    ],
+)
 def test_masks_that_a_text_table_spells(tmp_path, spelt):
     """Text such as False hides nothing."""
     hidden = np.arange(9) % 3 == 0
@@ -379,6 +392,12 @@ def test_masks_that_a_text_table_spells(tmp_path, spelt):
         pd.DataFrame({"FLUX": np.arange(9.0), "FLUX.mask": words, "N": np.arange(9)}).to_csv(path, index=False)
     found = whole(open_table(path), FLUX="float")["FLUX"]
     assert np.array_equal(np.isnan(np.ma.filled(found, np.nan)), hidden)
+
+
+def test_a_mask_that_spells_something_else_is_refused(tmp_path):
+    pd.DataFrame({"FLUX": [1.0, 2.0], "FLUX.mask": ["no", "maybe"]}).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(CatalogueError, match=r"a\.csv\[FLUX\.mask\]: holds 'maybe', and true or false is expected"):
+        whole(open_table(tmp_path / "a.csv"), FLUX="float")
 
 
 def test_utf_32_is_named(tmp_path):

@@ -286,6 +286,73 @@ def test_packing_that_is_stated_in_text_is_heeded_too(tmp_path):
     assert as_float(block["a"]).tolist()[:2] == [20.5, 21.0] and np.isnan(as_float(block["a"])[2])
 
 
+def packed(path, values, **attributes):
+    with h5py.File(path, "w") as file:
+        file["cat/a"], file["cat/b"] = values, np.arange(len(values))
+        file["cat/a"].attrs.update(attributes)
+    return open_table(path)
+
+
+@pytest.mark.parametrize("words", [("scale_factor", "add_offset"), ("TSCAL", "TZERO")])
+def test_each_value_of_a_row_may_have_a_packing_of_its_own(tmp_path, words):
+    scale, zero = [1.0, 10.0, 100.0], [0.0, 0.0, 5.0]
+    table = packed(
+        tmp_path / "t.h5", np.arange(6, dtype="i2").reshape(2, 3), **dict(zip(words, (scale, zero), strict=True))
+    )
+    assert whole(table)["a"].tolist() == [[0, 10, 205], [3, 40, 505]]
+
+
+@pytest.mark.parametrize(
+    ("attributes", "said"),
+    [
+        ({"scale_factor": [1.0, 2.0]}, "its attribute scale_factor has 2 values, and a row of it 1"),
+        ({"scale_factor": 0.0}, "its attribute scale_factor is 0, by which nothing can be unpacked"),
+        ({"add_offset": np.nan}, "its attribute add_offset is nan, by which nothing can be unpacked"),
+        ({"scale_factor": 2, "TSCAL": 3}, "its attributes TSCAL and scale_factor differ"),
+        ({"scale": 2.0}, "its attribute scale is 2, and how it is meant is not known"),
+        ({"offset": 2.0}, "its attribute offset is 2, and how it is meant is not known"),
+        ({"scale": "log10"}, "its attribute scale is 'log10', where a number is expected"),
+        ({"_FillValue": "many"}, "its attribute _FillValue is 'many', where a number is expected"),
+    ],
+)
+def test_packing_that_cannot_be_meant_is_refused_with_the_column(tmp_path, attributes, said):
+    """The other columns are read."""
+    table = packed(tmp_path / "t.h5", np.arange(3), **attributes)
+    assert whole(table, b="int")["b"].tolist() == [0, 1, 2]
+    with pytest.raises(CatalogueError, match=rf"t\.h5\[cat\]\[a\]: {said}\. Mend or remove it"):
+        whole(table)
+
+
+def test_packing_that_changes_nothing_is_none(tmp_path):
+    table = packed(tmp_path / "t.h5", np.arange(3), scale="linear", offset=0, TSCAL=1.0, scale_factor="none")
+    assert table.columns["a"].kind == "int" and whole(table)["a"].tolist() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("word", ["_FillValue", "missing_value", "fill_value", "TNULL"])
+@pytest.mark.parametrize("spelt", [str, int, lambda number: np.bytes_(str(number))])
+def test_a_filler_of_integers_is_exact(tmp_path, word, spelt):
+    """Beyond 2^53 too, where a float is also its neighbour."""
+    table = packed(tmp_path / "t.h5", np.array([2**53, 2**53 + 1, 2**53 + 2]), **{word: spelt(2**53 + 1)})
+    assert np.ma.getmaskarray(whole(table)["a"]).tolist() == [False, True, False]
+    small = packed(tmp_path / "s.h5", np.array([1, 2], dtype="u1"), **{word: spelt(258)})
+    assert not np.ma.getmaskarray(whole(small)["a"]).any()
+
+
+def test_a_filter_that_is_not_installed_is_named(tmp_path):
+    with h5py.File(tmp_path / "t.h5", "w") as file:
+        steps = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+        steps.set_chunk((3,))
+        steps.set_filter(32001, h5py.h5z.FLAG_OPTIONAL, (0,))
+        group, space = file.create_group("cat"), h5py.h5s.create_simple((3,))
+        h5py.h5d.create(group.id, b"a", h5py.h5t.NATIVE_DOUBLE, space, steps).write_direct_chunk((0,), b"packed", 0)
+        file["cat/b"] = np.arange(3)
+    if h5py.h5z.filter_avail(32001):
+        pytest.skip("Blosc is installed here")
+    assert whole(open_table(tmp_path / "t.h5"), b="int")["b"].tolist() == [0, 1, 2]
+    with pytest.raises(CatalogueError, match=r"'cat/a' is compressed with Blosc, which is not installed.*gzip"):
+        whole(open_table(tmp_path / "t.h5"))
+
+
 @pytest.mark.parametrize("fill", [-999.9, 1e20, "-999.9", np.float32(-999.9)], ids=str)
 def test_a_filler_that_is_stated_in_double_precision_hides_in_single_too(tmp_path, fill):
     """What h5py writes of a Python number beside an array of single precision."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import numpy as np
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..batches import Block, stack_rows
+from ..batches import Block, NumberPacking, is_packing, stack_rows
 from ..packing import FREE_BYTES, MOST_TIMES, inert, is_packed
 from ..spelling import repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, MOST_COLUMNS, Column, Extension, Kind, RawTable, Want, cards_of
@@ -27,33 +27,18 @@ MOST_CHUNK = 1 << 29
 MOST_NODES = 20_000
 ALWAYS_CHECKED = 1 << 28
 MOST_PICKLED = 1 << 28
+_FILTERS = {305: "LZO", 307: "bzip2", 32001: "Blosc", 32004: "LZ4", 32008: "bitshuffle", 32015: "Zstandard",
+            32026: "Blosc2"}  # fmt: skip
 _UNIT = ("unit", "units", "tunit")
 _KINDS: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool", "S": "text", "U": "text"}
 
 
 @dataclass(frozen=True)
 class _Values:
-    """Where the values of a column stand.
+    """Where the values of a column stand: all of a dataset, or a field of it, or one place of its rows.
 
-    Parameters
-    ----------
-    column : Column
-    dataset : str
-        Path in the file.
-    field : str
-        Of a compound dataset; empty for a plain one.
-    place : int or None
-        Which of the dataset's values in a row; None for all.
-    names : tuple of str
-        Of the categories that integers stand for.
-    pickled : bool
-        Whether the dataset holds all its text as one pickled array.
-    blank : bool
-        Whether ``nan`` is written for missing text.
-    scale, zero : float
-        Stored numbers times the one plus the other are those meant, as netCDF packs them.
-    missing : tuple of float
-        Stored numbers that stand for none.
+    Integers may stand for `names` of categories; all text may be one pickled array, or have ``nan`` where it is
+    missing (`blank`). What forbids to read the column is its `fault`.
     """
 
     column: Column
@@ -63,9 +48,8 @@ class _Values:
     names: tuple[str, ...] = ()
     pickled: bool = False
     blank: bool = False
-    scale: float = 1.0
-    zero: float = 0.0
-    missing: tuple[float, ...] = ()
+    packing: NumberPacking | None = None
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -134,7 +118,11 @@ class Hdf5Table(RawTable):
 
         try:
             with h5py.File(self.path, "r", locking=False) as file:
-                yield file
+                try:
+                    yield file
+                except OSError:
+                    _refuse_filters(file)
+                    raise
         except CatalogueError:
             raise
         except Exception as error:
@@ -197,6 +185,10 @@ class Hdf5Table(RawTable):
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
         values = {name: self._values[name] for name in want}
+        for name, fault in ((name, value.fault) for name, value in values.items() if value.fault):
+            raise CatalogueError(
+                f"{self.place}[{name}]: {fault}. Mend or remove it: scale_factor, add_offset and _FillValue are read."
+            )
         if any(value.pickled or value.column.kind in ("text", "object") for value in values.values()):
             _check_heaps(self.path)
         with self._opened() as file:
@@ -229,11 +221,7 @@ class Hdf5Table(RawTable):
             return np.where(text == "nan", "", text) if value.blank else text
         plain = np.array(native(np.asarray(raw)))
         plain = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
-        missing = np.array(value.missing, plain.dtype if plain.dtype.kind == "f" else None)
-        hidden = np.isin(plain, missing) if value.missing else np.zeros(1, dtype=bool)
-        if (value.scale, value.zero) != (1.0, 0.0):
-            plain = plain * value.scale + value.zero
-        return np.ma.MaskedArray(plain, hidden) if hidden.any() else plain
+        return value.packing.unpacked(plain) if value.packing else plain
 
     def _pickled(self, file: h5py.File, value: _Values) -> np.ndarray:
         """Return the text of a column that pandas has pickled, without executing the pickle."""
@@ -327,6 +315,23 @@ def _check_lengths(path: Path, dataset: h5py.Dataset) -> None:
                     )
 
 
+def _refuse_filters(file: h5py.File) -> None:
+    """Refuse a file that something of is compressed in a way which the library was not built with."""
+    import h5py
+
+    def lacks(name: str, node: Any) -> str | None:
+        steps = node.id.get_create_plist() if isinstance(node, h5py.Dataset) else None
+        used = [steps.get_filter(i) for i in range(steps.get_nfilters())] if steps else []
+        lacking = [code for code, *_ in used if not h5py.h5z.filter_avail(code)]
+        return f"'{name}' is compressed with {_FILTERS.get(lacking[0], f'filter {lacking[0]}')}" if lacking else None
+
+    if found := file.visititems(lacks):
+        raise CatalogueError(
+            f"{file.filename}: {found}, which is not installed here. Write it again with gzip (ptrepack "
+            "--complib=zlib, to_hdf(..., complib='zlib'), h5repack -f GZIP=4), or as Parquet."
+        )
+
+
 def _row_bytes(dataset: h5py.Dataset) -> int:
     """Return the bytes of a row of a dataset."""
     return int(np.prod(dataset.shape[1:], dtype=object)) * dataset.dtype.itemsize
@@ -405,22 +410,17 @@ def _unit(node: Any) -> str | None:
 
 
 def _packed(column: Column, dataset: Any) -> _Values:
-    """Return a column with the scale and the missing values that its dataset states in the words of netCDF.
-
-    https://docs.unidata.ucar.edu/nug/current/attribute_conventions.html
-    """
+    """Return a column with the packing of its numbers that the attributes of its dataset state."""
     if column.kind not in ("int", "float"):
         return _Values(column, dataset.name)
-    words = ("scale_factor", "add_offset", "_FillValue", "missing_value")
-    numbers: dict[str, np.ndarray] = {}
-    for word in words:
-        with suppress(TypeError, ValueError):  # a word such as none states no number
-            if (of := np.ravel(dataset.attrs.get(word, ()))).size:
-                numbers[word] = of if of.dtype.kind in "iuf" else of.astype(float)
-    scale, zero = (float(numbers.get(word, [default])[0]) for word, default in zip(words, (1.0, 0.0), strict=False))
-    missing = tuple(one for word in words[2:] for one in numbers.get(word, ()))
-    column = replace(column, kind="float") if (scale, zero) != (1.0, 0.0) else column
-    return _Values(column, dataset.name, scale=scale, zero=zero, missing=missing)
+    try:
+        packing = NumberPacking.of(
+            {name: dataset.attrs[name] for name in dataset.attrs if is_packing(name)}, column.width
+        )
+    except CatalogueError as error:
+        return _Values(column, dataset.name, fault=str(error))
+    column = column if packing.scale is None and packing.zero is None else replace(column, kind="float")
+    return _Values(column, dataset.name, packing=packing)
 
 
 def _columns(key: str, group: Any, datasets: Mapping[str, Any]) -> _Layout:
