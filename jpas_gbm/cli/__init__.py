@@ -20,6 +20,13 @@ def _terminated(number: int, frame: Any) -> None:
     raise SystemExit(128 + number)
 
 
+def _interrupted(number: int, frame: Any) -> None:
+    """End as Python does, and remember it: what is being loaded may make another error of it, or none."""
+    if not _asked:
+        _asked.append(128 + number)
+    raise KeyboardInterrupt
+
+
 def _insist(lost: Any) -> None:
     """Raise again, a moment later, what asked for the end while no exception could pass: in a destructor, say."""
     kind = lost.exc_type
@@ -52,6 +59,8 @@ def main() -> None:
         number = getattr(signal, name, None)
         if number is not None and signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _terminated)
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # a job in the background ignores it
+        signal.signal(signal.SIGINT, _interrupted)
     sys.unraisablehook = _insist
     _make_writable()
     try:
@@ -66,11 +75,13 @@ def main() -> None:
         cause = getattr(end.__context__, "__cause__", None)
         if isinstance(cause, KeyboardInterrupt) and not cause.args:
             _untold()
-        if not end.code and _asked:  # something caught the end that was asked for
+        if _asked and end.code != _asked[0]:  # something caught the end that was asked for
             sys.exit(_asked[0])
         raise
     except Exception:
         if _asked:  # a library that was being loaded made another error of it
+            if _asked[0] == 130:
+                print("error: interrupted; nothing half-made was left.", file=sys.stderr)
             sys.exit(_asked[0])
         raise
 

@@ -139,6 +139,10 @@ def one_message() -> Iterator[None]:
     raise typer.Exit(code) from cause
 
 
+_INPUTS = ("--data", "--catalogue", "--spectra", "--source", "--target", "--release", "--out")
+"""Options that a word may have been meant for which has none; the last where there is no other."""
+
+
 class Verb(TyperCommand):
     """A verb whose options of several values take the words that follow, as a shell's wildcard gives them."""
 
@@ -157,7 +161,14 @@ class Verb(TyperCommand):
         list of str
             Words that are left.
         """
-        return super().parse_args(ctx, spread_values(self.params, args))
+        words = spread_values(self.params, args)
+        found, left, _ = self.make_parser(ctx).parse_args([*words])
+        if left and not found.get("help") and not ctx.resilient_parsing:
+            there = [name for name in _INPUTS if any(name in param.opts for param in self.params)]
+            named = [f"{name} {left[0]}" for name in there[: max(1, len(there) - 1)]]
+            hint = f" An option says what it is: {' or '.join(named)}." if named else ""
+            ctx.fail(f"Got unexpected extra argument ({' '.join(left)}).{hint}")
+        return super().parse_args(ctx, words)
 
 
 def spread_values(params: list[Any], words: list[str]) -> list[str]:

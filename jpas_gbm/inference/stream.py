@@ -104,7 +104,6 @@ class PredictionSummary:
         Returns
         -------
         list of str
-            For the terminal.
         """
         counts = ", ".join(f"{name} {n:,}" for name, n in self.classes.items())
         notes = [f"Warning: {note}" for note in self.notes]
@@ -112,7 +111,8 @@ class PredictionSummary:
         rate = f", {self.rows / self.seconds:,.0f} rows a second" if self.seconds > 1 else ""
         lines = [f"{count(self.rows, 'row')} {order}{rate} ({counts})", *notes, f"predictions: {self.out}"]
         if self.shard:
-            lines.append(f"This is {self.shard}. When all are done, join them: the same command with --merge.")
+            none = "" if self.rows else " It has no rows: the table has fewer chunks (--chunk-rows) than shards."
+            lines.append(f"This is {self.shard}.{none} When all are done, join them: the same command with --merge.")
         if unknown := self.quality.get("UNKNOWN_TILE"):
             how = f"'{MAKE}', then predict with --tiles ZP"
             lies = f"{count(unknown, 'row lies', 'rows lie')} in tiles without a zero point of their own"

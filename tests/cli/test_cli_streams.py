@@ -86,6 +86,32 @@ def test_what_runs_under_nohup_goes_on():
     assert done.returncode != 129 and b"terminated" not in done.stderr
 
 
+LOADING = """
+import os, signal, sys
+from jpas_gbm.cli import console, main, verbs
+from jpas_gbm.errors import ConfigError
+def verb(*words):
+    with console.one_message():
+        try:
+            os.kill(os.getpid(), signal.SIGINT)
+            for _ in range(10): pass
+        except KeyboardInterrupt:
+            raise {made}("lacks it") from None
+console.Verb.parse_args = verb
+sys.argv = ["jpas-gbm", "inspect", "x"]
+signal.signal(signal.SIGINT, signal.default_int_handler)
+main()
+"""
+
+
+@pytest.mark.parametrize("made", ["ImportError", "NameError", "ConfigError"])
+def test_an_interruption_while_a_library_is_loaded_ends_with_one_line(made):
+    """Whatever error the library makes of it."""
+    done = subprocess.run([sys.executable, "-c", LOADING.format(made=made)], capture_output=True, text=True, timeout=60)
+    said = "lacks it" if made == "ConfigError" else "interrupted; nothing half-made was left."
+    assert (done.returncode, done.stderr) == (130, f"error: {said}\n")
+
+
 def test_an_end_that_a_library_turns_into_its_own_error_is_still_the_end(monkeypatch, capfd):
     from jpas_gbm import cli
     from jpas_gbm.cli import verbs  # noqa: F401 (each registers with the app)

@@ -2,6 +2,7 @@
 
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from jpas_gbm.cli.verbs import app
 
@@ -56,3 +57,26 @@ def test_values_with_a_sign_flags_and_the_end_of_options():
     assert list(found["objects"]) == ["1", "2"] and found["model"] == "MODEL"
     found = parsed("explain", "--object=1", "2", "--rows", "5", "MODEL")
     assert list(found["objects"]) == ["1", "2"] and found["rows"] == 5 and found["model"] == "MODEL"
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        ("fit data", "--data data"),
+        ("tune data", "--data data"),
+        ("compare data", "--data data"),
+        ("evaluate model data", "--data data"),
+        ("explain model sky.fits", "--data sky.fits or --catalogue sky.fits"),
+        ("prepare a.fits b.fits", "--source a.fits or --target a.fits"),
+        ("mocks spectra", "--spectra spectra"),
+        ("fetch jpas-edr", "--release jpas-edr"),
+        ("predict model sky.fits out.fits", "--out out.fits"),
+    ],
+)
+def test_a_word_that_an_option_should_name_is_told_the_option(words, named):
+    """Before anything that is missing too."""
+    done = CliRunner().invoke(app, words.split())
+    said = " ".join(done.output.replace("│", " ").split())
+    assert (
+        done.exit_code == 2 and "unexpected extra argument" in said and f"An option says what it is: {named}." in said
+    )

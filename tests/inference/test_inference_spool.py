@@ -279,6 +279,12 @@ def test_no_shard_is_told(word, fitted, make_catalogue, tmp_path):
         predict(fitted, make_catalogue(10), tmp_path / "a.fits", shard=word)
 
 
+def test_a_shard_without_rows_says_so(fitted, make_catalogue, tmp_path):
+    sky = make_catalogue(10)
+    parts = [predict(fitted, sky, tmp_path / "a.fits", shard=f"{i}/2").lines() for i in (1, 2)]
+    assert ["It has no rows: the table has fewer chunks" in " ".join(lines) for lines in parts] == [True, False]
+
+
 @pytest.mark.parametrize("suffix", ["fits", "parquet"])
 @pytest.mark.parametrize("of", [1, 3, 9])
 def test_merged_shards_are_one_run_byte_for_byte(make_fitted, make_catalogue, make_tractor, tmp_path, suffix, of):
