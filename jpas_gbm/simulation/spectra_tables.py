@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -94,7 +95,7 @@ class SpectraBlock:
     @property
     def good(self) -> np.ndarray:
         """Pixels that were measured, bool (n, m)."""
-        return (self.ivar > 0) & np.isfinite(self.flux)
+        return (self.ivar > 0) & np.isfinite(self.ivar) & np.isfinite(self.flux)
 
 
 @dataclass(frozen=True, eq=False)
@@ -150,11 +151,11 @@ _KEYS = {
     "wavelength": ("wavelength", "wave", "lambda", "lam"),
     "loglam": ("loglam", "logwave"),
     "flux": ("flux",),
-    "ivar": ("ivar",),
-    "mask": ("mask", "and_mask"),
+    "ivar": ("ivar", "flux_ivar", "ivar_flux", "invvar", "inv_var", "inverse_variance"),
+    "mask": ("mask", "and_mask", "andmask"),
     "error": (
         *("error", "errors", "err", "errs", "sigma", "sigmas", "uncertainty", "uncertainties", "noise"),
-        *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux"),
+        *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux", "err_flux", "error_flux"),
     ),
     "z": ("z", "redshift"),
     "id": ("targetid", "specid", "object_id", "id", "thing_id"),
@@ -170,6 +171,20 @@ _KEYS = {
 def _key(names: Iterable[str], what: str) -> str | None:
     known = {name.lower(): name for name in names}
     return next((known[key] for key in _KEYS[what] if key in known), None)
+
+
+_WHOSE = "(flux|flam|f_?lambda|spec|data|f)?"
+_ERRORS = "err(or)?s?|sig(ma)?s?|unc(ert(aint(y|ies))?)?|std(ev)?|var(iance)?s?|stat|noise|weights?|(e|d|delta)(?=_?f)"
+
+
+def _refuse_unread_errors(path: Path, names: Iterable[str], held: Iterable[str]) -> None:
+    """Refuse errors of a name that is not read: without them an observed spectrum would be a template at rest."""
+    odd = [name for name in names if re.fullmatch(f"{_WHOSE}_?({_ERRORS})_?{_WHOSE}", name.lower())]
+    if odd and not {"ivar", "error"} & set(held):
+        raise CatalogueError(
+            f"{path}: '{odd[0]}' seems to be of errors, and is read under no such name. Name it 'error' if it holds "
+            "standard deviations, 'ivar' if inverse variances (1 over variances), or leave it out of templates at rest."
+        )
 
 
 def _error_kind(name: str) -> str | None:
@@ -193,6 +208,7 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CatalogueError(f"{path}: cannot be read as spectra ({error}). Fetch or write it again.") from error
+    _refuse_unread_errors(path, names, held)
     if grid.ndim != 1:
         raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
     units = {what: word for what in held for name, word in said.items() if name.rpartition("_")[0] in _KEYS[what]}
@@ -283,7 +299,7 @@ def _from_columns(
             yield Templates(grid, flux[rows], eye, tuple(names[rows].tolist()), str(kind), own, path.name)
         return
     yield SpectraBlock(
-        grid, flux, np.nan_to_num(np.asarray(given["ivar"], dtype=np.float32)), tuple(names.tolist()),
+        grid, flux, np.nan_to_num(given["ivar"].astype(np.float32), posinf=0.0, neginf=0.0), tuple(names.tolist()),
         number("id", whole=True), text["spectype"], text["subtype"], number("z"),
         np.nan_to_num(number("warning")).astype(np.int64), number("ra"), number("dec"), number("ebv"),
     )  # fmt: skip
@@ -449,6 +465,7 @@ def _from_rows(
         held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
     if not {"wavelength", "flux"} <= held.keys():
         raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
+    _refuse_unread_errors(path, names, held)
     grids: dict[bytes, list[int]] = {}
     for row, wave in enumerate(held.pop("wavelength")):
         pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error", "mask") if what in held}

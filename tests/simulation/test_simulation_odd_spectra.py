@@ -545,3 +545,28 @@ def test_templates_without_light_are_left_out_and_told(tmp_path, dark):
     np.savez(tmp_path / "one.npz", wavelength=GRID, flux=vectors[1:], spectype=np.array(["STAR"]))
     with pytest.raises(CatalogueError, match="no spectrum of STAR can be a parent of mocks: 1 templates without light"):
         learn_parents(read_spectra([tmp_path / "one.npz"]))
+
+
+def test_a_pixel_of_infinite_weight_is_not_used(tmp_path):
+    """1/error**2 of a pixel whose error is 0: it was not measured, and would be all that a fit heeds."""
+    block = block_of(tmp_path, ivar=np.where(np.arange(len(GRID)) % 50, 25.0, [[np.inf], [-np.inf], [np.nan]]))
+    assert not block.good[:, ::50].any() and (block.ivar[:, ::50] == 0).all()
+    assert block.good[:, 1].all()
+
+
+@pytest.mark.parametrize("name", ["ERR_FLUX", "FLUX_IVAR", "INVVAR"])
+def test_errors_as_other_surveys_name_them(tmp_path, name):
+    block = block_of(tmp_path, ivar=None, **{name: FLUX * 0 + 5})
+    np.testing.assert_allclose(block.ivar, 0.04 if name == "ERR_FLUX" else 5, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["VARIANCE", "stat", "FLUX_VAR", "flux_std", "FLUX_UNCERTAINTY", "FLUXERROR", "dflux"])
+@pytest.mark.parametrize("writes", [block_of, parquet])
+def test_errors_of_another_name_are_no_template_at_rest(tmp_path, name, writes):
+    with pytest.raises(CatalogueError, match=rf"'{name}' seems to be of errors.* Name it 'error' if it holds standard"):
+        list(writes(tmp_path, ivar=None, z=None, **{name: FLUX * 0 + 5}))
+
+
+def test_masks_of_lamost_are_heeded(tmp_path):
+    block = block_of(tmp_path, ANDMASK=np.broadcast_to(np.arange(len(GRID)) < 7, FLUX.shape))
+    assert not block.good[:, :7].any() and block.good[:, 7:].all()
