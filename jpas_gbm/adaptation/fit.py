@@ -16,7 +16,7 @@ from ..model import Model
 from ..options import FitOptions
 from ..run import Progress, Run, claim_folder
 from ..simulation.simulate import open_dataset
-from ..surveys.assembly import unseen_bands
+from ..surveys.audit import unseen_bands
 from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration

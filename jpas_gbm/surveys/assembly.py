@@ -11,7 +11,7 @@ from ..errors import DatasetError
 from ..options import PrepareOptions, SplitOptions
 from ..store import Provenance
 from ..text import count, listed
-from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects
+from .audit import NO_SPLIT, SPLITS, audit_leaks, check_shares, split_objects, unlike_fluxes, unseen_bands
 from .catalogue import UNLABELLED, Catalogue
 from .curation import (
     Curated,
@@ -252,27 +252,6 @@ def _check_usable(
             )
 
 
-def unseen_bands(source: Catalogue, target: Catalogue) -> list[str]:
-    """Return a sentence for each side on which a band has no flux in any row.
-
-    Parameters
-    ----------
-    source, target : Catalogue
-        Of the same bands.
-
-    Returns
-    -------
-    list of str
-    """
-    sides = [(name, ~side.observed.any(axis=0)) for name, side in (("source", source), ("target", target)) if len(side)]
-    return [
-        f"no {name} row has a flux in {', '.join(np.array(source.bands.names)[unseen])}: what the other side shows "
-        "there cannot be carried over. Check the columns of its file and its masks."
-        for name, unseen in sides
-        if unseen.any()
-    ]
-
-
 def _check_splits(
     source: Catalogue,
     source_split: np.ndarray,
@@ -465,6 +444,7 @@ def _divided(
     source_split = split_objects(source.object_id, options.splits.source, options.splits.seed)
     target_split = np.where(target.label != UNLABELLED, dealt, np.int8(NO_SPLIT))
     notes = [*held, *_check_splits(source, source_split, target, target_split, scheme, options)]
+    notes += unlike_fluxes(source, twins, target)
     if labels is not None and identities[0] == "id" and finder.target is not None:
         notes.append("the labels have no ids, so source rows of target objects are looked for by position alone.")
     if np.isfinite(source.imaging_mag).any() and not (np.isfinite(target.imaging_mag) | (target.morphology > 0)).any():

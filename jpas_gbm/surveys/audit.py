@@ -1,4 +1,4 @@
-"""Splits by object, and the audit that no object stands in two."""
+"""Splits by object, the audit that no object stands in two, and whether source and target measure alike."""
 
 from __future__ import annotations
 
@@ -321,3 +321,136 @@ def audit_leaks(
 
 
 Unit = Literal["fluxes", "rows"]
+
+
+def unseen_bands(source: Catalogue, target: Catalogue) -> list[str]:
+    """Return a sentence for each side on which a band has no flux in any row.
+
+    Parameters
+    ----------
+    source, target : Catalogue
+        Of the same bands.
+
+    Returns
+    -------
+    list of str
+    """
+    sides = [(name, ~side.observed.any(axis=0)) for name, side in (("source", source), ("target", target)) if len(side)]
+    return [
+        f"no {name} row has a flux in {', '.join(np.array(source.bands.names)[unseen])}: what the other side shows "
+        "there cannot be carried over. Check the columns of its file and its masks."
+        for name, unseen in sides
+        if unseen.any()
+    ]
+
+
+_ENOUGH = 30
+_SURE = 5.0  # σ of a flux that is compared
+_FAR = {"twins": 1.5, "magnitudes": 2.5, "errors": 10.0}
+_SPREAD = 0.3
+_MOST = 20_000
+
+
+def unlike_fluxes(source: Catalogue, twins: Catalogue, target: Catalogue) -> list[str]:
+    """Say where the fluxes of source and target seem to be of other units, or of bands in another order.
+
+    Objects that both sides observed tell it; where there are few, magnitudes in r that both state beside their fluxes.
+
+    Parameters
+    ----------
+    source, twins, target : Catalogue
+        Of the same bands, fluxes in nJy; `twins` are the source's rows of target objects.
+
+    Returns
+    -------
+    list of str
+        Sentences for people.
+    """
+    order = np.argsort(target.object_id, kind="stable")
+    ids = target.object_id[order]
+    pairs = np.flatnonzero(np.isin(twins.object_id, ids))
+    pairs = pairs[np.linspace(0, len(pairs) - 1, min(len(pairs), _MOST)).astype(int)]
+    rows = order[np.searchsorted(ids, twins.object_id[pairs])]
+    both = [(side.flux[at], side.flux_err[at]) for side, at in ((twins, pairs), (target, rows))]
+    sure = np.logical_and.reduce([_well_measured(*each) for each in both])
+    ratio, seen = _median_ratio(both[0][0], both[1][0], sure)
+    errors, known = _median_ratio(both[0][1], both[1][1], (both[0][1] > 0) & (both[1][1] > 0))
+    if not seen.any():
+        notes = _unlike_magnitudes(source, target) if not known.any() else []
+    else:
+        notes = _unlike_bands(ratio[seen], target, seen, int(sure.any(axis=1).sum()))
+    if known.any() and not notes and abs(far := float(np.median(errors[known]))) > np.log(_FAR["errors"]):
+        notes.append(
+            f"the flux errors of the source are {_times(far)} times those of the same objects in the target: are "
+            "they of another unit, or relative to the flux, on one side? Check their columns."
+        )
+    return notes
+
+
+def _well_measured(flux: np.ndarray, error: np.ndarray) -> np.ndarray:
+    """Return which fluxes are positive and, where errors are known, sure."""
+    with np.errstate(invalid="ignore"):
+        return np.asarray((flux > 0) & ~(flux < _SURE * error))
+
+
+def _median_ratio(one: np.ndarray, other: np.ndarray, use: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the median logarithm of a ratio in each band, float64 (b,), and which bands enough rows show."""
+    seen = use.sum(axis=0) >= _ENOUGH
+    with np.errstate(invalid="ignore", divide="ignore"):
+        logs = np.log(one.astype(np.float64)) - np.log(other)
+    return np.array([np.median(logs[use[:, i], i]) if seen[i] else np.nan for i in range(len(seen))]), seen
+
+
+def _times(log: float) -> str:
+    """Return a ratio as people write it."""
+    return f"{np.exp(log):,.0f}" if log > np.log(99.0) else f"{np.exp(log):.2g}"
+
+
+def _unlike_bands(ratio: np.ndarray, target: Catalogue, seen: np.ndarray, objects: int) -> list[str]:
+    """Say what the ratios of source to target in each band show: another unit, f_λ, or another order."""
+
+    def spread(values: np.ndarray) -> float:
+        return float(np.subtract(*np.percentile(values, [84, 16])) / 2)
+
+    head = f"by {objects:,} rows of objects that both sides observed, the fluxes of the source are"
+    if len(ratio) >= 3 and spread(ratio) > _SPREAD:
+        names, waves = np.array(target.bands.names)[seen], np.log(target.bands.pivots[seen])
+        least, most = int(ratio.argmin()), int(ratio.argmax())
+        as_lambda = {side: spread(ratio + sign * 2 * waves) for side, sign in (("source", 1), ("target", -1))}
+        side = min(as_lambda, key=lambda one: as_lambda[one])
+        likely = (
+            f"those of the {side} seem to be f_λ, read as f_ν. Check their unit"
+            if as_lambda[side] < spread(ratio) / 3
+            else "the bands of one side seem to stand in another order or to be others. Check their order and names"
+        )
+        told = f"from {_times(ratio[least])} ({names[least]}) to {_times(ratio[most])} ({names[most]})"
+        return [f"{head} {told} times those of the target: {likely}."]
+    level = float(np.median(ratio))
+    if abs(level) <= np.log(_FAR["twins"]):
+        return []
+    return [
+        f"{head} {_times(level)} times those of the target: another unit or zero point, or a much larger or "
+        "smaller aperture, is likely. Check the units that both files state, and what their fluxes are."
+    ]
+
+
+def _unlike_magnitudes(source: Catalogue, target: Catalogue) -> list[str]:
+    """Say where band fluxes about r and stated magnitudes differ from one side to the other, if both state any."""
+    near = np.abs(source.bands.pivots - 6350.0) < 650.0
+    offsets = []
+    for side in (source, target) if near.any() else ():
+        rows = np.linspace(0, len(side) - 1, min(len(side), _MOST)).astype(int)
+        stated = np.where(np.isfinite(side.imaging_mag[rows]), side.imaging_mag[rows], side.mag[rows])
+        flux, error = side.flux[rows][:, near], side.flux_err[rows][:, near]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mags = np.where(_well_measured(flux, error), 31.4 - 2.5 * np.log10(flux), np.nan) - stated[:, None]
+        mags = mags[np.isfinite(mags).any(axis=1)]
+        if len(mags) >= _ENOUGH:
+            offsets.append(float(np.median(np.nanmedian(mags, axis=1))))
+    if len(offsets) < 2 or abs(offsets[0] - offsets[1]) <= 2.5 * np.log10(_FAR["magnitudes"]):
+        return []
+    return [
+        f"the fluxes about r are {offsets[0]:+.1f} mag off the magnitudes that stand beside them in the source and "
+        f"{offsets[1]:+.1f} mag in the target (medians): a unit or zero point of one side seems to be another. Check "
+        "the units that both files state, and that both magnitudes are of r."
+    ]
