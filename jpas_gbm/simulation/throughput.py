@@ -285,7 +285,11 @@ def _window(filter_: Filter | Curve) -> _Window:
 _SUFFIXES = (".tab", ".dat", ".txt", ".csv", ".par", ".ecsv")
 _GAUSS = 0.5 / np.sqrt(3.0)  # the two Gauss-Legendre nodes of an interval of unit length, about its middle
 _LIGHT = 2.99792458e18  # Å/s
-_ENERGY = re.compile(r"(?im)(?<=^#).*\b(energy[- ](count|integrat|weight|unit)\w*|detector\s*type\W+energy).*")
+_ENERGY = re.compile(
+    r"(?im)(?<=^[#%;!]).*\b(energy[-_ ](count|integrat|weight|unit|respon|based)\w*"
+    r"|(detector|response|counter)[-_ ]*type\W+(energy|0\b)|(response|detector|counter)\W+energy).*"
+)
+_NO_THROUGHPUT = re.compile(r"absor|optical_?dens|extinct|attenu|opac|loss|log|mag|(^|_)(od|db|tau)(_|$)")
 
 
 @dataclass(frozen=True, eq=False)
@@ -367,6 +371,11 @@ def read_curve(path: str | Path, name: str) -> Curve:
         raise ConfigError(f"{path}: is no throughput curve. Expected two columns, wavelength in Å and throughput.")
     if said := _ENERGY.search(found.text):
         raise ConfigError(f"{path}: says {said[0]!r}; divide by wavelength for a photon counter, and mend that line.")
+    if _NO_THROUGHPUT.search(found.value) or found.unit.lower() in ("mag", "db", "dex"):
+        raise ConfigError(
+            f"{path}: its second column is called '{found.value}', which is no throughput. Write the share of the "
+            "photons that pass, 0 to 1."
+        )
     wavelength, throughput = (table[::-1] if table[0, 0] > table[-1, 0] else table).T
     if not np.isfinite(table).all() or (np.diff(wavelength) <= 0).any():
         raise ConfigError(f"{path}: its wavelengths do not increase from line to line, or are not finite.")

@@ -605,6 +605,30 @@ def test_curves_are_read_by_their_headers(tmp_path):
             read_curve(tmp_path / name, "x")
 
 
+ODD_CURVES = {
+    "# detector_type = energy": "says ' detector_type = energy'; divide by wavelength",
+    "# response type: energy": "divide by wavelength",
+    "# Energy response": "divide by wavelength",
+    "# DetectorType = 0": "divide by wavelength",
+    "# wave absorption": "its second column is called 'absorption', which is no throughput",
+    "wavelength optical_density": "called 'optical_density'",
+    "# lambda -2.5log10(T)": "called '-2.5log10', which is no throughput",
+}
+
+
+@pytest.mark.parametrize("head", ODD_CURVES)
+def test_curves_of_what_is_no_photon_throughput_are_refused(tmp_path, head):
+    (tmp_path / "x.dat").write_text(f"{head}\n4200 0\n4201 1\n5400 1\n5401 0\n")
+    with pytest.raises(ConfigError, match=ODD_CURVES[head]):
+        read_curve(tmp_path / "x.dat", "x")
+
+
+@pytest.mark.parametrize("head", ["# Detector Type: photon counter", "# wave T", "# DetectorType = 1", "lam trans(%)"])
+def test_curves_of_photon_throughput_are_read(tmp_path, head):
+    (tmp_path / "x.dat").write_text(f"{head}\n4200 0\n4201 1\n5400 1\n5401 0\n")
+    assert len(read_curve(tmp_path / "x.dat", "x").wavelength) == 4
+
+
 @pytest.mark.parametrize(
     ("text", "words"),
     [
