@@ -15,13 +15,14 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
+from ..surveys.conversion import words_of
 from ..surveys.formats.several import spelt_out
 from ..surveys.packing import is_packed, open_content
 from ..surveys.schema import spectype_words
 from ..surveys.spelling import angstroms, check_f_lambda, vacuum_wavelengths
 from ..text import count
 from .spectra import milky_way
-from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table, words_of
+from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table
 from .throughput import STEP, WAVELENGTH, wrong_unit
 
 if TYPE_CHECKING:
@@ -234,7 +235,8 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
 
     def value(*names: str, default: object = np.nan) -> np.ndarray:
         name = next((column[n] for n in names if n in column), None)
-        return native(np.atleast_1d(row[name][:1])) if name else np.array([default])
+        found = native(np.atleast_1d(row[name][:1])) if name else np.array([default])
+        return found[:, 0] if found.shape[1:] == (1,) else found
 
     flux, ivar = native(table["flux"]).astype(np.float32), native(table["ivar"]).astype(np.float32)
     if "and_mask" in table.names:
@@ -243,15 +245,21 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     # Schlafly & Finkbeiner (2011): A_r = 2.285 E(B-V); SDSS lists the extinction of u g r i z.
     dust = value("EXTINCTION")
     ebv = dust[:, 2] / 2.285 if dust.ndim == 2 and dust.shape[1] == 5 else value("SFD_EBV", "EBV")
-    plate, mjd, fibre = (int(value(n, default=0)[0]) for n in ("PLATE", "MJD", "FIBERID"))
-    made = (plate * 100_000 + mjd) * 10_000 + fibre
+
+    def whole(name: str) -> int:
+        return int(word) if (word := str(value(name, default="")[0]).strip()).isdigit() else 0
+
+    plate, mjd, fibre = map(whole, ("PLATE", "MJD", "FIBERID"))  # SDSS-V has fields in place of plates
+    made = (plate * 100_000 + mjd) * 10_000 + fibre if plate and fibre else whole("SDSS_ID") or whole("CATALOGID") or -1
+    if made < 0 and thing[0] <= 0:
+        logging.getLogger("jpas_gbm").warning("%s: names no object (THING_ID, SDSS_ID), and is one of its own.", path)
     return SpectraBlock(
         vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header, path),
         flux[None], ivar[None],
         (path.name,), np.where(thing > 0, thing, made), words_of(value("CLASS", default="")),
         words_of(value("SUBCLASS", default="")), value("Z").astype(np.float64),
-        value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA").astype(np.float64),
-        value("PLUG_DEC", "DEC").astype(np.float64), ebv.astype(np.float64),
+        value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA", "RACAT").astype(np.float64),
+        value("PLUG_DEC", "DEC", "DECCAT").astype(np.float64), ebv.astype(np.float64),
     )  # fmt: skip
 
 

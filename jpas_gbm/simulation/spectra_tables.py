@@ -15,7 +15,9 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
+from ..surveys.conversion import words_of
 from ..surveys.formats.csv import number_columns
+from ..surveys.formats.fits import pixel_wavelengths
 from ..surveys.formats.parquet import units_of
 from ..surveys.packing import spelt_numbers
 from ..surveys.spelling import (
@@ -132,27 +134,25 @@ class Templates:
         return len(self.name)
 
 
-def words_of(values: np.ndarray) -> np.ndarray:
-    """Return a column of text without blanks around its words.
-
-    Parameters
-    ----------
-    values : array of str or bytes, shape (n,)
-
-    Returns
-    -------
-    array of str, shape (n,)
-    """
-    return np.char.strip(np.asarray(values).astype(str))
-
-
 _GRID = ("wavelength", "loglam", "flux")
 _KEYS = {
     "wavelength": ("wavelength", "wave", "lambda", "lam"),
     "loglam": ("loglam", "logwave"),
     "flux": ("flux",),
     "ivar": ("ivar", "flux_ivar", "ivar_flux", "invvar", "inv_var", "inverse_variance"),
-    "mask": ("mask", "and_mask", "andmask"),
+    "mask": (
+        "mask",
+        "and_mask",
+        "andmask",
+        "qual",
+        "bad",
+        "badpix",
+        "bad_pix",
+        "bad_pixel",
+        "bpm",
+        "pixmask",
+        "pix_mask",
+    ),
     "error": (
         *("error", "errors", "err", "errs", "sigma", "sigmas", "uncertainty", "uncertainties", "noise"),
         *("flux_error", "flux_err", "flux_errs", "fluxerr", "flux_sigma", "e_flux", "err_flux", "error_flux"),
@@ -175,16 +175,20 @@ def _key(names: Iterable[str], what: str) -> str | None:
 
 _WHOSE = "(flux|flam|f_?lambda|spec|data|f)?"
 _ERRORS = "err(or)?s?|sig(ma)?s?|unc(ert(aint(y|ies))?)?|std(ev)?|var(iance)?s?|stat|noise|weights?|(e|d|delta)(?=_?f)"
+_MASKS = r"mask|flag|quality|good|bad|(^|_)dq(_|$)"
 
 
-def _refuse_unread_errors(path: Path, names: Iterable[str], held: Iterable[str]) -> None:
-    """Refuse errors of a name that is not read: without them an observed spectrum would be a template at rest."""
-    odd = [name for name in names if re.fullmatch(f"{_WHOSE}_?({_ERRORS})_?{_WHOSE}", name.lower())]
-    if odd and not {"ivar", "error"} & set(held):
-        raise CatalogueError(
-            f"{path}: '{odd[0]}' seems to be of errors, and is read under no such name. Name it 'error' if it holds "
-            "standard deviations, 'ivar' if inverse variances (1 over variances), or leave it out of templates at rest."
-        )
+def _refuse_unread(path: Path, arrays: Iterable[str], held: Iterable[str]) -> None:
+    """Refuse errors and masks of names that are not read: observed spectra would be templates, bad pixels good."""
+    for name in arrays:
+        if re.fullmatch(f"{_WHOSE}_?({_ERRORS})_?{_WHOSE}", name.lower()) and not {"ivar", "error"} & set(held):
+            what, mend = "be of errors", "'error' if it holds standard deviations, 'ivar' if inverse variances (1 over"
+            mend += " variances), or leave it out of templates at rest"
+        elif re.search(_MASKS, name.lower()) and "mask" not in held:
+            what, mend = "say which pixels are bad", "'mask' if it is 0 where a pixel is good, or leave it out"
+        else:
+            continue
+        raise CatalogueError(f"{path}: '{name}' seems to {what}, and is read under no such name. Name it {mend}.")
 
 
 def _error_kind(name: str) -> str | None:
@@ -203,12 +207,13 @@ def _read_npz(path: Path) -> Iterator[SpectraBlock | Templates]:
             grid = 10.0 ** store[log] if wave is None else np.asarray(store[wave], dtype=np.float64)
             held = {what: store[key] for what in _KEYS if what not in _GRID and (key := _key(names, what))}
             held |= {"flux": store[flux], "wavelength": grid}
+            arrays = [name for name in names if store[name].shape[-1:] == grid.shape]
             said = {
                 name.lower(): str(store[name]) for name in names if "unit" in name.lower() and store[name].ndim == 0
             }
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise CatalogueError(f"{path}: cannot be read as spectra ({error}). Fetch or write it again.") from error
-    _refuse_unread_errors(path, names, held)
+    _refuse_unread(path, arrays, held)
     if grid.ndim != 1:
         raise CatalogueError(f"{path}: its wavelengths are of shape {grid.shape}: one grid for all rows is expected.")
     units = {what: word for what in held for name, word in said.items() if name.rpartition("_")[0] in _KEYS[what]}
@@ -273,6 +278,8 @@ def _from_columns(
     flux, given = _of_usual_size(np.asarray(flux, dtype=np.float64), given)
     if "mask" in given and "ivar" in given:
         given["ivar"] = np.where(np.asarray(given["mask"]) != 0, 0.0, given["ivar"])
+    elif "mask" in given:
+        flux = np.where(np.asarray(given["mask"]) != 0, np.float32(np.nan), flux)
     names = np.array([f"{path.name}[{i}]" for i in range(n)])
     text = {what: words_of(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
 
@@ -331,6 +338,7 @@ def _read_parquet(path: Path) -> Iterator[SpectraBlock | Templates]:
     units = units_of(table.schema)
     held = {what: table[key].to_pylist() for what, key in keys.items()}
     held = _in_units(held, {what: units.get(key) for what, key in keys.items()}, path)
+    _refuse_unread(path, [field.name for field in table.schema if pa.types.is_nested(field.type)], held)
     yield from _from_rows(path, held, table.column_names)
 
 
@@ -358,8 +366,12 @@ def read_fits_table(table: BinTableHDU, first: Header, path: Path) -> Iterator[S
     keys = {what: key for what in _KEYS if (key := _key(table.columns.names, what))}
     held = {what: list(_unmasked(table, key)) for what, key in keys.items()}
     held = _in_units(held, {what: table.columns[key].unit for what, key in keys.items()}, path)
-    if not np.shape(held["flux"][:1])[1:]:
+    arrays = table.columns.names
+    if np.shape(held["flux"][:1])[1:]:
+        arrays = [name for name in arrays if table.data[name].ndim > 1 or table.data[name].dtype.kind == "O"]
+    else:
         held = {what: [np.array(values)] for what, values in held.items()}
+    _refuse_unread(path, arrays, held)
     for head in (table.header, first) if len(held["flux"]) == 1 else ():
         held |= _stated_once(head, held)
     yield from _from_rows(path, held, table.columns.names, {**first, **table.header})
@@ -400,11 +412,6 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
     CatalogueError
         If the image has several rows, no image is named as fluxes and the first is named as errors are, or its header
         gives no wavelengths that are known here.
-
-    References
-    ----------
-    Greisen et al. (2006), A&A 446, 747 (WAVE, AWAV and their logarithms); IRAF's DC-FLAG and SDSS's COEFF0 are
-    decimal logarithms of Å.
     """
     image = next((one for one in images if one.name in ("FLUX", "SCI", "SPECTRUM")), images[0])
     if _error_kind(image.name):
@@ -420,41 +427,16 @@ def read_fits_image(images: Sequence[Any], first: Header, path: Path) -> Iterato
             "a spectrum and which its errors. Write one spectrum in each file, or a table."
         )
     units = {"flux": header.get("BUNIT")}
-    held = {"flux": [flux.astype(np.float64)], "wavelength": [_pixel_wavelengths(header, len(flux), path)]}
+    held = {"flux": [flux.astype(np.float64)], "wavelength": [pixel_wavelengths(header, len(flux), path)]}
     for other in images:
         if what := _error_kind(other.name):
             held.setdefault(what, [np.squeeze(native(other.data)).astype(np.float64)])
             units.setdefault(what, other.header.get("BUNIT"))
+    _refuse_unread(path, [hdu.name for hdu in images], held)
     held = _in_units(held, units, path)
     held |= _stated_once(header, held)
     air = {"AIRORVAC": "air"} if str(header.get("CTYPE1", "")).strip().upper().startswith("AWAV") else {}
     yield from _from_rows(path, held, [hdu.name for hdu in images], {**header, **air})
-
-
-def _pixel_wavelengths(header: Header, n: int, path: Path) -> np.ndarray:
-    """Return the wavelengths of an image's pixels in Å, shape (n,)."""
-    if "COEFF0" in header:
-        return np.asarray(10.0 ** (header["COEFF0"] + header["COEFF1"] * np.arange(n)))
-    kind = str(header.get("CTYPE1", "")).strip().upper()
-    step = header.get("CDELT1", header.get("CD1_1"))
-    if "CRVAL1" not in header or not step:
-        raise CatalogueError(f"{path}: is an image whose header gives no wavelengths (CRVAL1 with CDELT1, or COEFF0).")
-    at = (np.arange(1, n + 1) - float(header.get("CRPIX1", 1.0))) * float(step)
-    first = float(header["CRVAL1"])
-    if step == 1 and first + at[0] in (0, 1):
-        raise CatalogueError(f"{path}: its header numbers the pixels (CRVAL1, CDELT1) and gives no wavelengths.")
-    named = kind in ("LOGLAM", "LOGLAMBDA", "LOG-LAMBDA", "LOGWAVE")
-    logs = named or header.get("DC-FLAG") == 1
-    if kind in ("WAVE-LOG", "AWAV-LOG"):
-        wave = first * np.exp(at / first)
-    elif named or kind in ("", "WAVE", "AWAV", "LINEAR", "LAMBDA", "WAVELENGTH", "PIXEL"):
-        wave = first + at
-    else:
-        raise CatalogueError(f"{path}: its first axis is {kind!r}, which is not read here; wavelengths are expected.")
-    if logs:
-        with np.errstate(over="ignore"):
-            return np.asarray(10.0**wave)
-    return np.asarray(angstroms(header.get("CUNIT1"), path) * wave)
 
 
 def _from_rows(
@@ -465,7 +447,6 @@ def _from_rows(
         held["wavelength"] = [None if log is None else 10.0 ** np.asarray(log, dtype=np.float64) for log in logs]
     if not {"wavelength", "flux"} <= held.keys():
         raise CatalogueError(f"{path}: has no columns of wavelengths and fluxes. It has {', '.join(names)}.")
-    _refuse_unread_errors(path, names, held)
     grids: dict[bytes, list[int]] = {}
     for row, wave in enumerate(held.pop("wavelength")):
         pixels = {np.shape(held[what][row]) for what in ("flux", "ivar", "error", "mask") if what in held}
@@ -480,11 +461,25 @@ def _from_rows(
         yield from _from_columns(path, wave, given.pop("flux").astype(np.float64), given)
 
 
+_STATED_Z = re.compile(
+    r"(?im)^[^\d\s.+-].*?(?<![\w.])(?:z|z_[a-z]+|redshift)\s*[=:]\s*([+-]?\d+\.?\d*)(?![\d.]|\s*(-|–|to\b|<))"
+)
+_AT_REST = re.compile(r"(?i)\bat rest\b|\brest[- ]?frame")
+
+
 def _read_columns(path: Path) -> Iterator[SpectraBlock | Templates]:
     """A template as two columns of text: wavelength in Å at rest (or loglam), f_λ."""
-    table, value, unit, _ = number_columns(path, ("flux", "f_lambda", "flam", "flambda", "fl", "f"))
+    table, value, unit, text, names = number_columns(path, ("flux", "f_lambda", "flam", "flambda", "fl", "f"))
     if len(table) < 10:
         raise CatalogueError(f"{path}: is no template. Expected two columns, wavelength in Å and flux.")
+    stated = () if _AT_REST.search(text) else _STATED_Z.finditer(text)
+    z = next((found[0].strip() for found in stated if abs(float(found[1])) > 0.01), None)
+    if odd := next((name for name in names if any(_key([name], what) for what in ("ivar", "error", "z"))), z):
+        raise CatalogueError(
+            f"{path}: states {odd!r}, as observed spectra do, and a spectrum in text is a template at rest. Write it "
+            "as .npz or a table with wavelength, flux, ivar or error, and z; or leave that out if it is at rest."
+        )
+    _refuse_unread(path, names, ())
     for word in (unit, value.replace("_", ""), value.rpartition("_")[2]):  # a name may say it, as f_nu or flux_jy
         check_f_lambda(word if word == unit or stated_unit(word) else None, path)
     flux, _ = _of_usual_size(table[None, :, 1], {})

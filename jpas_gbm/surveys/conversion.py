@@ -441,3 +441,17 @@ def kept(values: np.ndarray) -> np.ndarray:
     if data.dtype.kind in "iu":
         return np.where(mask, "", data.astype(str))
     return np.where(mask, "", data) if data.dtype.kind in "US" else np.where(mask, np.nan, data.astype(np.float64))
+
+
+def words_of(values: np.ndarray) -> np.ndarray:
+    """Return a column of text without blanks around its words.
+
+    Parameters
+    ----------
+    values : array of str or bytes, shape (n,)
+
+    Returns
+    -------
+    array of str, shape (n,)
+    """
+    return np.char.strip(np.asarray(values).astype(str))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 
 import numpy as np
 import pandas as pd
@@ -453,7 +454,7 @@ def test_checksums_that_do_not_fit_are_told(tmp_path, caplog):
 TEXTS = {
     "wavelength flux\n{:.1f} {:.4f}": 1.0,
     ",wavelength,flux\n0,{:.1f},{:.4f}": 1.0,
-    "wavelength,error,flux\n{:.1f},0.1,{:.4f}": 1.0,
+    "wavelength,sky,flux\n{:.1f},0.1,{:.4f}": 1.0,
     "# flux wave[nm]\n{1:.4f} {0:.1f}": 10.0,
     "wave_air;flux\n{:.1f};{:.4f}": 1.00028,
 }
@@ -570,3 +571,64 @@ def test_errors_of_another_name_are_no_template_at_rest(tmp_path, name, writes):
 def test_masks_of_lamost_are_heeded(tmp_path):
     block = block_of(tmp_path, ANDMASK=np.broadcast_to(np.arange(len(GRID)) < 7, FLUX.shape))
     assert not block.good[:, :7].any() and block.good[:, 7:].all()
+
+
+@pytest.mark.parametrize("name", ["QUAL", "BADPIX", "bad_pixel"])
+def test_pixels_that_other_names_call_bad_are_not_used(tmp_path, name):
+    block = block_of(tmp_path, **{name: np.broadcast_to(np.arange(len(GRID)) < 7, FLUX.shape)})
+    assert not block.good[:, :7].any() and block.good[:, 7:].all()
+
+
+@pytest.mark.parametrize("name", ["DQ", "FLAGS", "quality", "GOOD", "or_mask", "mask_bits"])
+@pytest.mark.parametrize("writes", [block_of, parquet])
+def test_masks_of_unclear_meaning_are_refused(tmp_path, name, writes):
+    with pytest.raises(
+        CatalogueError, match=rf"'{name}' seems to say which pixels are bad.* Name it 'mask' if it is 0"
+    ):
+        list(writes(tmp_path, **{name: np.zeros(FLUX.shape, dtype=int)}))
+    assert len(block_of(tmp_path, **{name: np.zeros(3, dtype=int)})) == 3  # one of each spectrum is no mask
+
+
+def test_masked_pixels_of_a_template_are_missing(tmp_path):
+    """They stood in it as they were: cosmic rays in templates at rest."""
+    mask = np.broadcast_to(np.arange(len(GRID)) < 7, FLUX[:1].shape)
+    np.savez(tmp_path / "t.npz", wavelength=GRID, flux=FLUX[:1], spectype=["STAR"], mask=mask)
+    (found,) = read_spectra([tmp_path / "t.npz"])
+    assert np.isnan(found.vectors[0, :7]).all() and np.isfinite(found.vectors[0, 7:]).all()
+
+
+STATED = {
+    "# wave flux err": "err",
+    "wavelength flux ivar": "ivar",
+    "# z = 2.35\n# wave flux": "# z = 2.35",
+    "# SDSS, redshift: 2.35 (vis.)\n": "# SDSS, redshift: 2.35",
+}
+
+
+@pytest.mark.parametrize("head", STATED)
+def test_observed_spectra_in_text_are_no_templates_at_rest(tmp_path, head):
+    last = " 0.1" * (len(head.rpartition("\n")[2].strip("# ").split()) - 2)
+    (tmp_path / "t.txt").write_text("\n".join([head, *(f"{w} {2 + w / 1e4:.4f}{last}" for w in GRID)]))
+    with pytest.raises(CatalogueError, match=rf"states '{re.escape(STATED[head])}', as observed .* Write it as \.npz"):
+        list(read_spectra([f"QSO={tmp_path / 't.txt'}"]))
+
+
+@pytest.mark.parametrize("head", ["# z = 0", "# redshift: 0.04 to 4.8", "# z = 2.35, at rest", "# size = 3.1"])
+def test_text_that_is_at_rest_is_a_template(tmp_path, head):
+    (tmp_path / "t.txt").write_text("\n".join([head, *(f"{w} {2 + w / 1e4:.4f}" for w in GRID)]))
+    assert len(list(read_spectra([f"QSO={tmp_path / 't.txt'}"]))) == 1
+
+
+@pytest.mark.parametrize(
+    ("ids", "known"), [({"CATALOGID": 27021598000000007}, 27021598000000007), ({"SDSS_ID": "77"}, 77), ({}, -1)]
+)
+def test_ids_of_spec_files_of_sdss_v(tmp_path, caplog, ids, known):
+    """Without plates all spectra of a night were one object; columns of one element were an AttributeError."""
+    coadd = {"loglam": np.log10(GRID), "flux": FLUX[0], "ivar": FLUX[0] * 0 + 4}
+    about = {"CLASS": ["QSO"], "Z": [[1.5]], "FIELD": [15000], "MJD": [59600], "RACAT": [[150.0]], "DECCAT": [2.0]}
+    about |= {name: [[value]] for name, value in ids.items()}
+    made = [fits.table_to_hdu(Table(columns)) for columns in (coadd, about)]
+    fits.HDUList([fits.PrimaryHDU(), *made]).writeto(tmp_path / "spec.fits")
+    (block,) = read_spectra([tmp_path / "spec.fits"])
+    assert (block.object_id.tolist(), block.z.tolist(), block.ra.tolist()) == ([known], [1.5], [150.0])
+    assert ("names no object" in caplog.text) == (known < 0)

@@ -389,7 +389,7 @@ _NAMED = re.compile(r"([^\s,;\[\](){}#\"']+)\s*(?:\[([^\]]*)\]|\(((?:[^()]|\([^(
 
 
 class TwoColumns(NamedTuple):
-    """Wavelengths in Å and values, float64 (m, 2), and what a text file calls the values, and their unit.
+    """Wavelengths in Å and values, float64 (m, 2), what a text file calls the values, and their unit.
 
     Parameters
     ----------
@@ -398,12 +398,15 @@ class TwoColumns(NamedTuple):
         Empty where there is no header.
     text : str
         The whole file.
+    names : tuple of str
+        What the header calls all columns, in lower case; none where it does not name them.
     """
 
     table: np.ndarray
     value: str
     unit: str
     text: str
+    names: tuple[str, ...] = ()
 
 
 def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
@@ -457,7 +460,8 @@ def number_columns(path: str | Path, values: Sequence[str]) -> TwoColumns:
         table[:, 0] *= angstroms(unit or units.get(name) or (short and short[0]), path)
     if re.search(r"(^|_)air(_|$)", name):
         table[:, 0] = vacuum_wavelengths(table[:, 0], {"AIRORVAC": "air"})
-    return TwoColumns(table, named[second][0], named[second][1] or units.get(named[second][0], ""), text)
+    value, stated = named[second]
+    return TwoColumns(table, value, stated or units.get(value, ""), text, tuple(name for name, _ in named if name))
 
 
 def _cells(line: str) -> list[str]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
 
@@ -12,9 +12,12 @@ from ...errors import CatalogueError, did_you_mean
 from ...store import native
 from ..batches import Block, stack_rows
 from ..packing import is_packed, open_content, skip
-from ..spelling import repeated_names
+from ..spelling import angstroms, repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, Column, Extension, RawTable, Want
 from ._headers import MOST_ROW, SIZES, TYPES, Field, HeaderError, Part, ascii_fields, binary_fields, read_parts
+
+if TYPE_CHECKING:
+    from astropy.io.fits import Header
 
 _ONES = 0xFFFFFFFF
 _OWN = ("CHECKSUM", "DATASUM", "ORIGIN", "NROWS", "NCOLS", "EXTNAME")
@@ -376,3 +379,54 @@ def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int
     elif field.scaled:
         values = values * float(field.scale) + float(field.zero)
     return values if hidden is None or not hidden.any() else np.ma.MaskedArray(values, hidden)
+
+
+def pixel_wavelengths(header: Header, n: int, path: Path) -> np.ndarray:
+    """Return the wavelengths of the pixels of an image of one row, linear or logarithmic.
+
+    Parameters
+    ----------
+    header : Header
+        Of the image: CRVAL1 with CDELT1 (or CD1_1), CRPIX1, CTYPE1, CUNIT1; or SDSS's COEFF0, COEFF1.
+    n : int
+        How many pixels there are.
+    path : Path
+        For messages.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+        Å, in the medium that CTYPE1 names.
+
+    Raises
+    ------
+    CatalogueError
+        If there are none, or none of a kind that is known.
+
+    References
+    ----------
+    Greisen et al. (2006), A&A 446, 747 (WAVE, AWAV and their logarithms); IRAF's DC-FLAG and SDSS's COEFF0 are
+    decimal logarithms of Å.
+    """
+    if "COEFF0" in header:
+        return np.asarray(10.0 ** (header["COEFF0"] + header["COEFF1"] * np.arange(n)))
+    kind = str(header.get("CTYPE1", "")).strip().upper()
+    step = header.get("CDELT1", header.get("CD1_1"))
+    if "CRVAL1" not in header or not step:
+        raise CatalogueError(f"{path}: is an image whose header gives no wavelengths (CRVAL1 with CDELT1, or COEFF0).")
+    at = (np.arange(1, n + 1) - float(header.get("CRPIX1", 1.0))) * float(step)
+    first = float(header["CRVAL1"])
+    if step == 1 and first + at[0] in (0, 1):
+        raise CatalogueError(f"{path}: its header numbers the pixels (CRVAL1, CDELT1) and gives no wavelengths.")
+    named = kind in ("LOGLAM", "LOGLAMBDA", "LOG-LAMBDA", "LOGWAVE")
+    logs = named or header.get("DC-FLAG") == 1
+    if kind in ("WAVE-LOG", "AWAV-LOG"):
+        wave = first * np.exp(at / first)
+    elif named or kind in ("", "WAVE", "AWAV", "LINEAR", "LAMBDA", "WAVELENGTH", "PIXEL"):
+        wave = first + at
+    else:
+        raise CatalogueError(f"{path}: its first axis is {kind!r}, which is not read here; wavelengths are expected.")
+    if logs:
+        with np.errstate(over="ignore"):
+            return np.asarray(10.0**wave)
+    return np.asarray(angstroms(header.get("CUNIT1"), path) * wave)
