@@ -95,7 +95,10 @@ def compare(
     result: Any,
     out: Out,
     data: Data = None,
-    regimes: Annotated[list[str] | None, Option(help="Regimes to compare; default: the four.")] = None,
+    regimes: Annotated[
+        list[str] | None,
+        Option(help="Default: mocks-only target-only uda ssda; with --budgets mocks-calibrated target-only ssda."),
+    ] = None,
     seeds: Annotated[int, Option(min=1, help="Training seeds per regime.")] = 1,
     config: Config = None,
     cut: Cut = 22.5,

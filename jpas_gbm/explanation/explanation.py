@@ -252,7 +252,7 @@ class Explanation:
         for i, name in enumerate(own.names):
             signed = [cell(own.mean[of][i], sign=True) for of in self.pair]
             span = own.interval[i].tolist() if np.isfinite(own.interval[i]).all() else None
-            rows.append([name, "", cell(own.mean_abs[i], span), *signed, ""])
+            rows.append([feature_words(name), "", cell(own.mean_abs[i], span), *signed, ""])
         return ["block", "wavelengths", "mean |sum|", f"mean, {first}", f"mean, {second}", f"strongest, {first}"], rows
 
     def _band_lines(self) -> list[str]:
@@ -262,7 +262,7 @@ class Explanation:
         groups = ", ".join(f"{group.group} {100 * group.share:.0f} %" for group in features.groups)
         lines = [
             f"top bands (mean |contribution|): {top}",
-            f"top features: {', '.join(feature.name for feature in features.top[:_TOP])}",
+            f"top features: {', '.join(feature_words(feature.name) for feature in features.top[:_TOP])}",
             f"by group: {groups}",
         ]
         if effect.added:

@@ -233,19 +233,18 @@ def missing_parts(results: Results) -> list[str]:
     for subject in results.subjects[:1]:
         found = subject.exhibits
         parts = {
-            "photo-spectra with twins": found.portraits is not None and found.portraits.objects,
+            "photo-spectra (of labelled rows)": found.portraits is not None and found.portraits.objects,
             "class balance": found.balance,
             "domain separation by band": found.separation,
             "the map of mocks and sky": found.sky_map is not None,
-            "probability against redshift": found.redshift,
+            "probability against redshift (of quasars of known redshift)": found.redshift,
             "reliability before calibration": found.calibration,
-            "mocks tested on mocks": found.mocks,
+            "mocks tested on mocks (of a 'compare' with mocks-only)": found.mocks,
         }
         if lost := [name for name, there in parts.items() if not there]:
             words.append(
-                f"Not kept with {subject.name}: {', '.join(lost)}. 'jpas-gbm compare' and 'evaluate MODEL' keep them "
-                "(mocks tested on mocks: where mocks-only is among the regimes). Photo-spectra need labelled rows, "
-                "redshift curves quasars of known redshift."
+                f"Not kept with {subject.name}: {', '.join(lost)}. "
+                "'jpas-gbm compare' and 'evaluate MODEL' keep what there is."
             )
     return words
 

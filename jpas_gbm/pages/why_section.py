@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -168,7 +169,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
             shap.plots.beeswarm(
                 found[:, :-1], max_display=_SHAP_TOP, ax=ax, show=False, plot_size=None, color_bar=False, s=5
             )
-            labels = [feature_words(label.get_text()) for label in ax.get_yticklabels()]
+            labels = [_row_words(label.get_text()) for label in ax.get_yticklabels()]
             ax.set_yticks(ax.get_yticks(), labels)
         else:
             best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
@@ -190,6 +191,12 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
     return ax
 
 
+def _row_words(label: str) -> str:
+    """Return a row of the library in words; its last is of the features that were kept, not of all the model has."""
+    rest = re.fullmatch(r"Sum of (\d+) other features", label)
+    return f"the next {rest[1]} together" if rest else feature_words(label)
+
+
 @register_plate("why", 45)
 def _shap_plate(explanation: Explanation) -> Plate | None:
     """Return the shap library's own figures of the same contributions."""
@@ -199,7 +206,9 @@ def _shap_plate(explanation: Explanation) -> Plate | None:
     kinds = {"beeswarm": (4.8, 4.4), "dependence": (4.6, 4.4)}
     panels = [Panel(shap_figure, explanation, size, options={"kind": kind}) for kind, size in kinds.items()]
     top = feature_words(explanation.content.features.top[0].name)
-    return Plate.worded("shap", panels, n=f"{len(values):,}", top=top, rows=sentence(rows_words(explanation)))
+    return Plate.worded(
+        "shap", panels, n=f"{min(len(values), _SHAP_ROWS):,}", top=top, rows=sentence(rows_words(explanation))
+    )
 
 
 @register_plate("why", 47)
