@@ -29,7 +29,7 @@ from judged import QUANTILES, Figure, write_figures
 import jpas_gbm as jg
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.config import load_options
-from jpas_gbm.features.redshifts import CANDIDATE, high_share
+from jpas_gbm.features.redshifts import CANDIDATE
 from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.scores.metrics import RedshiftScore, score_redshifts
 from jpas_gbm.simulation.simulate import simulate
@@ -68,7 +68,7 @@ def judged(model, rows, threads):
         said = model.predict(part, threads=threads)
         of, p = said.redshifts, said.probabilities.astype(np.float64)
         minus2, _ = model.recipe.templates.likelihoods(model.corrected(part), threads)
-        edges, density = model.redshift.curve(minus2, high_share(p, model.scheme)[1])
+        edges, density = model.redshift.curve(minus2, model.scheme.high_share(p)[1])
         whole = np.concatenate([np.zeros((len(p), 1)), np.cumsum(density * np.diff(edges), axis=1)], axis=1)
         pit = [np.interp(z, edges, row) for z, row in zip(part.z, whole, strict=True)]
         side = model.redshift.redshifts(minus2, (part.label == 0).astype(float)).z
@@ -163,7 +163,7 @@ def main():
             model.save(arguments.model)
     print(np.bincount(rows.label), f"{time.perf_counter() - start:.0f} s", flush=True)
     found, z, mag, high = judged(model, rows, arguments.threads), np.asarray(rows.z), rows.mag, rows.label == 0
-    quasar, share = high_share(found["p"], model.scheme)
+    quasar, share = model.scheme.high_share(found["p"])
     seen = (quasar >= CANDIDATE) & np.isfinite(found["z"]).all(axis=1)
     parts = {"all": seen}
     for name, here in (("QSO_high", high), ("QSO_low", ~high)):

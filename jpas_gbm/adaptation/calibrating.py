@@ -15,7 +15,7 @@ from ..boosting.few_bands import ByBrightness, learn_brightness
 from ..boosting.matrix import joined
 from ..features.chi2 import QUANTILES, SideShape
 from ..features.overlap import Overlap, learn_overlap
-from ..features.redshifts import RedshiftDensity, high_share
+from ..features.redshifts import RedshiftDensity
 from ..features.templates import TemplateSet
 from ..model import Model
 from ..predictions import is_bare
@@ -478,7 +478,7 @@ def fit_redshifts(
     if not sum(len(part.z) for part in parts):
         return last.density, ()
     X = model.recipe.compute(rows, threads=run.threads).X
-    share = high_share(model.with_spread(X, is_bare(rows), run.threads)[0], model.scheme)[1]
+    share = model.scheme.high_share(model.with_spread(X, is_bare(rows), run.threads)[0])[1]
     each = np.unique(np.concatenate([part.objects for part in parts]))
     coin = np.random.default_rng(seed).permutation(len(each)) % 2
     half = [coin[np.searchsorted(each, part.objects)] for part in parts]

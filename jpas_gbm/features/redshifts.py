@@ -15,16 +15,15 @@ import numpy as np
 
 from ..errors import BundleError
 from ..surveys.catalogue import Catalogue
-from ..surveys.scheme import LabelScheme
 from .chi2 import QUANTILES, SideShape, fill_side
 from .templates import TemplateSet
 
-_CELLS = 600
-_ROWS = 2048
+_CELLS, _ROWS, _CENTRAL = 600, 2048, 0.68
 CANDIDATE = 0.01
 """Least probability of being a quasar with which a row gets a redshift density."""
 
-_CENTRAL = 0.68
+QUANTILE_NAMES = ("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98")
+"""Columns of quantiles in a prediction file."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,7 +51,7 @@ class Redshifts:
         -------
         dict of str to array of float32, shape (n,)
         """
-        named = dict(zip(("Z_QSO_02", "Z_QSO_16", "Z_QSO_50", "Z_QSO_84", "Z_QSO_98"), self.z.T, strict=True))
+        named = dict(zip(QUANTILE_NAMES, self.z.T, strict=True))
         return {"PHOTOZ_QSO_ERR": self.error, **named, "P_Z_HIGH": self.above}
 
 
@@ -96,9 +95,8 @@ class RedshiftDensity:
         plan = templates.plan
         if plan is None or not {-1, 1} <= set(plan.sides.tolist()):
             return None
-        chosen = np.flatnonzero(plan.quasars)
-        chosen = chosen[np.argsort(plan.bank.z[chosen, 1], kind="stable")]
-        bank = plan.bank
+        bank, chosen = plan.bank, np.flatnonzero(plan.quasars)
+        chosen = chosen[np.argsort(bank.z[chosen, 1], kind="stable")]
         bins, count = bank.z[chosen], np.maximum(bank.count[chosen], 1e-3)
         return cls(bins, count.astype(np.float64), chosen, float(bank.scheme.z_cut), SideShape(), SideShape())
 
@@ -399,22 +397,66 @@ class RedshiftDensity:
         return np.log(np.maximum(self._sides(minus2, shape, side)[np.arange(len(z)), cell], 1e-12))
 
 
-def high_share(p: np.ndarray, scheme: LabelScheme) -> tuple[np.ndarray, np.ndarray]:
-    """Return the probability of being a quasar, and the share of it at or above the cut; float64 (n,) each.
+@dataclass(frozen=True, eq=False)
+class Outlines:
+    """Densities as predictions tell them: even between the quantiles and the cut, and beyond as far as to the next.
 
     Parameters
     ----------
-    p : array, shape (n, k)
-    scheme : LabelScheme
-
-    Returns
-    -------
-    quasar, share : array of float64, shape (n,)
+    columns, share, cut : mapping of str to array of shape (n,), array of float64 of shape (n,), float
+        Of the predictions; of each density at or above the cut; the redshift that parts the quasar classes.
     """
-    names = [name for name in scheme.quasars if name in scheme.parted]
-    high = [scheme.code(name) for name in names if scheme.z_range(name)[0] >= scheme.z_cut]
-    quasar = p[:, [scheme.code(name) for name in names]].sum(axis=1)
-    return quasar, p[:, high].sum(axis=1) / np.maximum(quasar, 1e-300)
+
+    columns: Mapping[str, np.ndarray]
+    share: np.ndarray
+    cut: float
+
+    @cached_property
+    def _knots(self) -> tuple[np.ndarray, np.ndarray]:
+        """Redshifts, rising, and what share of each density lies below them, (n, 8) each."""
+        told = np.stack([np.asarray(self.columns[name], dtype=np.float64) for name in QUANTILE_NAMES], axis=1)
+        z = np.sort(np.column_stack([told, self.cut + 0 * told[:, 0]]), axis=1)
+        level = np.sort(np.column_stack([np.tile(QUANTILES, (len(z), 1)), 1 - self.share]), axis=1)
+        ends = (z[:, :1] + told[:, :1] - told[:, 1:2], z[:, -1:] + told[:, -1:] - told[:, -2:-1])
+        return np.hstack([ends[0], z, ends[1]]), np.pad(level, ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
+
+    def below(self, z: float) -> np.ndarray:
+        """Return what share of each density lies below a redshift.
+
+        Parameters
+        ----------
+        z : float
+
+        Returns
+        -------
+        array of float64, shape (n,)
+        """
+        return _interpolated(np.full((len(self.share), 1), z), *self._knots)[:, 0]
+
+    def scaled(self, share: np.ndarray) -> dict[str, np.ndarray]:
+        """Return quantiles and P_Z_HIGH of densities with sides scaled so that another share lies above the cut.
+
+        Parameters
+        ----------
+        share : array, shape (n,)
+
+        Returns
+        -------
+        dict of str to array of float32, shape (n,)
+        """
+        level, new, own = np.array(QUANTILES), share[:, None], self.share[:, None]
+        low, high = level * (1 - own) / np.maximum(1 - new, 1e-300), 1 - (1 - level) * own / np.maximum(new, 1e-300)
+        level = np.where(level <= 1 - new, low, high)
+        z = _interpolated(level, *self._knots[::-1])
+        made = dict(zip(QUANTILE_NAMES, z.T, strict=True)) | {"P_Z_HIGH": share + 0 * z[:, 0]}
+        return {name: value.astype(np.float32) for name, value in made.items()}
+
+
+def _interpolated(at: np.ndarray, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+    """Return y at places among x, which rises, row by row."""
+    i = np.clip((at[:, :, None] >= x[:, None, :]).sum(axis=2) - 1, 0, x.shape[1] - 2)
+    x0, x1, y0, y1 = (np.take_along_axis(of, i + k, axis=1) for of in (x, y) for k in (0, 1))
+    return np.asarray(y0 + np.clip((at - x0) / np.maximum(x1 - x0, 1e-300), 0, 1) * (y1 - y0))
 
 
 def candidate_redshifts(
@@ -446,7 +488,7 @@ def candidate_redshifts(
         Of n rows.
     """
     assert templates.bank is not None
-    quasar, share = high_share(np.asarray(p, dtype=np.float64), templates.bank.scheme)
+    quasar, share = templates.bank.scheme.high_share(np.asarray(p, dtype=np.float64))
     chosen = np.flatnonzero(quasar >= CANDIDATE)
     found = Redshifts(*(np.full((len(rows), *more), np.nan, np.float32) for more in ((len(QUANTILES),), (), ())))
     if len(chosen):

@@ -37,7 +37,7 @@ from .records import ClassMix, Curves, Part
 from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
 from .selection import Selection, check_mix, contradicted, rows_wanted, select_near
 from .target_list import TargetList, list_rows
-from .yields import all_curves, bin_names, draw_yields, in_redshift_range
+from .yields import all_curves, bin_names, draw_yields, in_redshift_range, with_redshifts
 
 if TYPE_CHECKING:
     from ..predictions import Predictions
@@ -200,9 +200,9 @@ def make_list(
     seeds = [int(s.generate_state(1)[0]) for s in np.random.SeedSequence(run.seed).spawn(3)]
     run.report("repeats", 0, 4)
     every, area, sources = _field(predicted, model, options, [*each(known), *results], notes)
-    field = every.take(new := np.flatnonzero(sources.new))
     run.report("class mix", 1, 4)
     mix, shares, weights, place = _mixed(every, sources, len(results), labelled, options, model, seeds[0], notes)
+    field = (every := with_redshifts(every, mix, model.scheme)).take(new := np.flatnonzero(sources.new))
     run.report("selection", 2, 4)
     size, doubt = None if area is None else area.area, "" if shares.trust is None else shares.trust.doubt
     chosen = _choose(field, labelled, mix, column, options, size, seeds[1], notes, doubt)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..boosting.calibration import HeldOut
+from ..features.redshifts import QUANTILE_NAMES, Outlines
 from ..run import Later
 from ..scores.losses import log_p, softmax
 from ..surveys.scheme import LabelScheme
@@ -27,10 +28,7 @@ if TYPE_CHECKING:
 else:
     special = Later("scipy.special")
 
-_DENSE = 2000
-_POINTS = 2000
-_FAINTEST = 0.002
-_MOST = 300_000
+_DENSE, _POINTS, _FAINTEST, _MOST = 2000, 2000, 0.002, 300_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -395,7 +393,23 @@ def bin_names(edges: tuple[float, ...]) -> list[str]:
     return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]
 
 
-_LEVELS = {"Z_QSO_02": 0.025, "Z_QSO_16": 0.16, "Z_QSO_50": 0.5, "Z_QSO_84": 0.84, "Z_QSO_98": 0.975}
+def with_redshifts(rows: Predicted, mix: Mix, scheme: LabelScheme) -> Predicted:
+    """Return rows whose redshift densities agree with the corrected probabilities of the quasar classes.
+
+    Parameters
+    ----------
+    rows, mix, scheme : Predicted, Mix, LabelScheme
+        As the model gave them; corrects their probabilities; knows which classes are quasars.
+
+    Returns
+    -------
+    Predicted
+        The same where a quantile is not there.
+    """
+    if any(name not in rows.more for name in QUANTILE_NAMES):
+        return rows
+    old, new = (scheme.high_share(p)[1] for p in (rows.p, mix.correct(rows.p, rows.mag)))
+    return replace(rows, more={**rows.more, **Outlines(rows.more, old, scheme.z_cut).scaled(new)})
 
 
 def in_redshift_range(
@@ -405,30 +419,20 @@ def in_redshift_range(
 
     Parameters
     ----------
-    limits : (float or None, float or None)
-        Lowest and highest redshift.
-    rows : Predicted
-        Candidates, with quantiles of redshift.
-    mix : Mix
-        Corrects their probabilities.
-    scheme : LabelScheme
-        Knows which classes are quasars.
+    limits, rows, mix, scheme : (float or None, float or None), Predicted, Mix, LabelScheme
+        Lowest and highest redshift; candidates :func:`with_redshifts`; the others as there.
 
     Returns
     -------
     list of str
         Empty without limits, or where the quantiles are not there.
     """
-    if limits == (None, None) or any(name not in rows.more for name in _LEVELS):
+    if limits == (None, None) or any(name not in rows.more for name in QUANTILE_NAMES):
         return []
     low, high = (end if end is not None else edge for end, edge in zip(limits, (0.0, np.inf), strict=True))
-    z = np.stack([np.asarray(rows.more[name], dtype=np.float64) for name in _LEVELS], axis=1)
-    # Beyond the outer quantiles the density goes on as far as between these and the next.
-    z = np.column_stack([2 * z[:, 0] - z[:, 1], z, 2 * z[:, -1] - z[:, -2]])
-    levels = np.array([0.0, *_LEVELS.values(), 1.0])
-    inside = np.array([np.interp(high, row, levels) - np.interp(low, row, levels) for row in z])
-    quasars = [scheme.code(name) for name in scheme.quasars]
-    expected = float(np.nansum(mix.correct(rows.p, rows.mag)[:, quasars].sum(axis=1) * inside))
+    quasar, share = scheme.high_share(mix.correct(rows.p, rows.mag))
+    outlines = Outlines(rows.more, share, scheme.z_cut)
+    expected = float(np.nansum(quasar * (outlines.below(high) - outlines.below(low))))
     return [
         f"the limits of redshift are on the median of each density. Of {len(rows):,} candidates about {expected:.0f} "
         "are expected to be quasars with a true redshift within them; purity and completeness are of the class among "

@@ -12,7 +12,6 @@ from ..atomic import atomic_file
 from ..errors import ConfigError
 from ..explanation.attributions import Pair, attribute, corrected
 from ..explanation.blocks import LINES
-from ..features.redshifts import high_share
 from ..inputs import CHUNK_ROWS, MadeBy, open_for, open_model
 from ..lists.predicted import Tables, as_predicted, find_model, paths_of
 from ..lists.target_list import TargetList
@@ -239,7 +238,7 @@ def _redshift_curves(model: Model, seen: Catalogue, listed: pd.DataFrame) -> tup
         share = listed["P_Z_HIGH"].to_numpy(dtype=np.float64)
     else:
         p = listed[[probability_name(name) for name in model.classes]].to_numpy(dtype=np.float64)
-        share = high_share(p, model.scheme)[1]
+        share = model.scheme.high_share(p)[1]
     minus2, observed = templates.likelihoods(seen)
     edges, density = model.redshift.curve(minus2, np.nan_to_num(share, nan=0.5))
     cells = len(edges[:-1]) // _MERGED * _MERGED

@@ -183,6 +183,23 @@ class LabelScheme:
         ] or [(-np.inf, np.inf)]
         return float(min(low for low, _ in ranges)), float(max(high for _, high in ranges))
 
+    def high_share(self, p: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Return the probability of being a quasar, and the share of it at or above the cut; float64 (n,) each.
+
+        Parameters
+        ----------
+        p : array, shape (n, k)
+            Probabilities of the classes.
+
+        Returns
+        -------
+        quasar, share : array of float64, shape (n,)
+        """
+        names = [name for name in self.quasars if name in self.parted]
+        high = [self.code(name) for name in names if self.z_range(name)[0] >= self.z_cut]
+        quasar = p[:, [self.code(name) for name in names]].sum(axis=1)
+        return quasar, p[:, high].sum(axis=1) / np.maximum(quasar, 1e-300)
+
     def __len__(self) -> int:
         return len(self.classes)
 

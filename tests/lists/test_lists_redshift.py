@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ConfigError, ListError
+from jpas_gbm.features.redshifts import Outlines
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.rule import ListOptions, list_options, redshift_limits
 from jpas_gbm.lists.yields import in_redshift_range
@@ -61,17 +62,59 @@ def test_what_is_expected_within_is_the_sum_of_densities(make):
 
 @pytest.mark.parametrize(
     ("limits", "share"),
-    [((2.0, None), 0.5), ((1.9, 2.1), 0.68), ((2.25, None), 0.0125), ((None, 1.75), 0.0125), ((2.31, None), 0.0)],
+    [((2.1, None), 0.5), ((2.0, 2.2), 0.68), ((2.35, None), 0.0125), ((None, 1.85), 0.0125), ((2.41, None), 0.0)],
 )
 def test_a_density_goes_on_beyond_its_outer_quantiles_as_far_as_to_the_next(field, world_mix, limits, share):
     """Half of the 2.5 % beyond the last quantile lies within half of the way, and nothing beyond all of it."""
     p = np.tile([0.48, 0.48, 0.02, 0.02], (len(field.p), 1))
-    more = {name: np.full(len(p), z) for name, z in zip(NAMES, (1.8, 1.9, 2.0, 2.1, 2.2), strict=True)}
+    more = {name: np.full(len(p), z) for name, z in zip(NAMES, (1.9, 2.0, 2.1, 2.2, 2.3), strict=True)}
     rows = replace(field, p=p, more=more)
     quasars = world_mix.correct(p, rows.mag)[:, :2].sum()
     (told,) = in_redshift_range(limits, rows, world_mix, LabelScheme())
     assert share == 0 or share * quasars > 10
     assert float(told.split("about ")[1].split(" ")[0]) == pytest.approx(share * quasars, abs=0.51)
+
+
+def test_redshifts_agree_with_the_probabilities_of_the_list(samples, world):
+    """A field of few QSO_low: P_Z_HIGH is the share of QSO_high in the list, and no quantile contradicts it."""
+    labelled, rows, _ = world
+    p = np.clip(rows.p, 1e-4, 1)
+    p /= p.sum(axis=1, keepdims=True)
+    share = p[:, 0] / p[:, :2].sum(axis=1)
+    # Even from 1.1 to the cut and from there to 3.1, each side summing to its share.
+    z = [np.where(q < 1 - share, 1.1 + q / (1 - share), 3.1 - (1 - q) / share) for q in (0.025, 0.16, 0.5, 0.84, 0.975)]
+    more = dict(zip(NAMES, np.array(z, dtype="f4"), strict=True)) | {"P_Z_HIGH": share.astype("f4")}
+    rows, model = replace(rows, p=p, more=more), samples.FakeFitted(labelled)
+    same = make_list(rows, model, ListOptions(draws=20, number=3000, correct=False)).to_pandas()
+    found = make_list(rows, model, ListOptions(draws=20, number=3000, prior=((0.1, 0.01, 0.64, 0.25),))).to_pandas()
+    for frame in (same, found):
+        high = frame["P_QSO_HIGH"] / (frame["P_QSO_HIGH"] + frame["P_QSO_LOW"])
+        np.testing.assert_allclose(frame["P_Z_HIGH"], high, atol=2e-5)
+        for name, level in zip(NAMES, (0.025, 0.16, 0.5, 0.84, 0.975), strict=True):
+            sure = (level - (1 - high)).abs() > 1e-3
+            assert ((frame[name] >= 2.1 - 1e-4) == (level > 1 - high))[sure].all()
+            if name == "Z_QSO_50":  # within the outermost quantiles the outline of an even density is exact
+                true = np.where(level < 1 - high, 1.1 + level / (1 - high), 3.1 - (1 - level) / high)
+                np.testing.assert_allclose(frame[name][sure], true[sure], atol=0.03)
+    was, now = (frame.set_index("NUMBER").sort_index() for frame in (same, found))
+    assert (now["P_Z_HIGH"] > was["P_Z_HIGH"] + 0.1).any() and (now["Z_QSO_50"] >= was["Z_QSO_50"] - 1e-3).all()
+    limited = make_list(
+        rows, model, ListOptions(draws=20, number=60, prior=((0.1, 0.01, 0.64, 0.25),), redshifts=(2.1, None))
+    )
+    frame = limited.to_pandas()
+    told = next(note for note in limited.notes if "true redshift" in note)
+    assert float(told.split("about ")[1].split(" ")[0]) == pytest.approx(frame["P_QSO_HIGH"].sum(), abs=0.51)
+    assert (frame["Z_QSO_50"] >= 2.1).all()
+
+
+def test_quantiles_of_the_same_share_stay(field, world_mix):
+    share = np.linspace(0, 1, len(field.p))
+    made = Outlines(field.more, share, 2.1).scaled(share)
+    # A quantile where the cut lies may be on either side of it; the field's are what they are whatever the share.
+    consistent = (field.more["Z_QSO_98"] < 2.1) & (share < 0.02) | (field.more["Z_QSO_02"] > 2.1) & (share > 0.98)
+    assert consistent.sum() > 20 and set(made) == {*NAMES, "P_Z_HIGH"}
+    for name in NAMES:
+        np.testing.assert_allclose(made[name][consistent], field.more[name][consistent], rtol=1e-6)
 
 
 def test_the_command_has_the_defaults_of_the_library():
