@@ -42,7 +42,7 @@ from .folds import Folds, check_labels, has_shift, make_folds, with_few_bands, w
 from .named_path import find_path, joined_means, path_facts
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
-from .sky import with_reference
+from .sky import few_twins_words, with_reference
 from .stages import Stages, outlook
 from .ways import Mean, Way, check_ways, ensemble, singles
 
@@ -51,8 +51,6 @@ PLAIN = "mocks as they are"
 
 FEW_TWINS = 2_000
 """Where fewer twins train, they and unlabelled sources are both tried."""
-
-_FEW_TWINS_RULE = "unlabelled sources measure the shift unless twins do better beyond doubt, or alone help"
 
 _NO_ROWS = np.zeros(0)
 
@@ -313,9 +311,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()}, before.log_loss)
     if best.log_loss <= before.log_loss or _undecided(best, before):
         if len(losses) > 1:
-            tried = ", ".join(f"{name} {loss:.4f}" for name, loss in losses.items())
-            told = f"{twins:,} labels of the train split have a twin, fewer than {FEW_TWINS:,}"
-            run.note(f"{told}: {_FEW_TWINS_RULE}, and {how} do (log loss on validation: {tried}).")
+            run.note(few_twins_words(twins, FEW_TWINS, how, losses, before.log_loss))
         return Prepared(regime, best.entrant.folds, run, data, plain, repaired=True)
     run.note(
         f"preparing the mocks by {how} did not help on target validation (log loss {best.log_loss:.4f} "

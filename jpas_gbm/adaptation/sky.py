@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import chain
 
@@ -22,6 +22,7 @@ from ..surveys.batches import slices
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.imaging import GROUPS, forget_groups
+from ..text import count
 from .band_shifts import BandShifts, learners, measure_band_shifts
 
 
@@ -131,6 +132,38 @@ def measure_without_labels(
 
 
 _NEIGHBOURS = 300
+
+
+def few_twins_words(twins: int, enough: int, kept: str, losses: Mapping[str, float], bar: float) -> str:
+    """Say by which of two measurements of the shift mocks are prepared where few labels have a twin, and why.
+
+    Parameters
+    ----------
+    twins, enough : int
+        Labels that train and have a twin; with how many twins alone would measure.
+    kept, losses : str, and mapping of str to float
+        By what; the log loss on validation of mocks prepared by each, the one that stands without proof first.
+    bar : float
+        That of mocks as they are.
+
+    Returns
+    -------
+    str
+    """
+    first, other = losses
+    tried = " and ".join(f"{loss:.4f} by {name}" for name, loss in losses.items())
+    if kept != first:
+        beaten = f"those by {first} are worse than mocks as they are, {bar:.4f}"
+        why = beaten if losses[kept] <= bar < losses[first] else "they are better beyond doubt"
+    elif losses[other] < losses[first]:
+        why = f"{other} did better, but validation has too few rows to tell that from chance"
+    else:
+        why = f"{other} did no better"
+    return (
+        f"{count(twins, 'label')} of the train split {'has' if twins == 1 else 'have'} a twin, too few for these to "
+        f"measure by themselves what the sky does to mocks ({enough:,} would do). Mocks were prepared by either, with "
+        f"a log loss on validation of {tried}; those by {kept} are kept: {why}."
+    )
 
 
 def realisations(source: Catalogue, options: SkyOptions, rows: int | None = None) -> int:

@@ -172,6 +172,10 @@ TOP_BANDS = 3
 ALL = "all"
 
 
+EXPLAINED_ROWS = 5_000
+"""Rows that are predicted and explained at a time, at most: some ten seconds of a core, which are told and kept."""
+
+
 class WhyColumns:
     """Columns of a prediction table that name the bands that decide each chosen row.
 

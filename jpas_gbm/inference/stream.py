@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from ..errors import CatalogueError, ConfigError, OutputError
-from ..explanation.objects import WhyColumns
+from ..explanation.objects import EXPLAINED_ROWS, WhyColumns
 from ..features.drift import Drift, judge
 from ..features.sky_sums import one_in
 from ..inputs import CHUNK_ROWS, about_model, content_of, files_of, known_by, marks_of, open_for, open_model
@@ -388,15 +388,15 @@ class _Stream:
         prior, share = prior_of(self.model, self.blank), one_in(self.reader.rows)
         passage = Passage(self.model, self.why, self.kept, self.threads, ends, prior, share)
         first, last = (0, None) if shard is None else shard.part(reader.rows or 0, self.chunk_rows)
-        total = reader.rows or 0 if last is None else last - first
-        done = spool.tally
-        if done.rows and progress is not None:
+        done, total = spool.tally, reader.rows or 0 if last is None else last - first
+        step = self.chunk_rows if self.why is None else min(self.chunk_rows, EXPLAINED_ROWS)
+        if progress is not None:
             progress("predict", done.rows, total)
         reader.seen = done.seen
         if done.rows and done.rows == total:
             return
         imaging = index_imaging(self.tables) if self.tables else None
-        for chunk in reader.chunks(self.chunk_rows, first + done.rows, last):
+        for chunk in reader.chunks(step, first + done.rows, last):
             chunk = chunk if imaging is None else imaging.attach(chunk, self.threads)
             part, columns, rows = passage(chunk)
             if not spool.columns:

@@ -127,7 +127,7 @@ def report(
     overwrite : bool
         Whether files that are there may be replaced.
     progress : callable, optional
-        Called as ``progress("figures", done, total)``.
+        Called as ``progress("figures", done, total)``, then for files of their own as ``"files of figures"``.
 
     Returns
     -------
@@ -154,7 +154,7 @@ def report(
     with atomic_file(out, overwrite=overwrite) as temporary:
         temporary.write_text(render_page(page, progress), encoding="utf-8")
     if figures is not None:
-        save_figures(page.plates, figures, formats, width=inches, overwrite=overwrite)
+        save_figures(page.plates, figures, formats, width=inches, overwrite=overwrite, progress=progress)
     return Path(out)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import numpy as np
 
 from ..atomic import atomic_file
 from ..errors import ConfigError
+from ..run import Progress
 from .figures.plates import BROAD, RULES, Panel, Plate
 
 if TYPE_CHECKING:
@@ -116,18 +117,19 @@ def drawn(panels: Sequence[Panel], sizes: Sequence[tuple[float, float]]) -> list
 
 
 def save_figures(
-    plates: Iterable[Plate],
+    plates: Sequence[Plate],
     folder: str | Path,
     formats: Sequence[str] = FORMATS,
     *,
     width: float | None = None,
     overwrite: bool = False,
+    progress: Progress | None = None,
 ) -> None:
     """Write every plate in each format, its numbers as CSV beside it, and ``captions.tex``.
 
     Parameters
     ----------
-    plates : iterable of Plate
+    plates : sequence of Plate
         Figures of the page.
     folder : path
         Where to.
@@ -137,14 +139,17 @@ def save_figures(
         Of the figures, in inches.
     overwrite : bool
         Whether files there may be replaced.
+    progress : callable, optional
+        Called as ``progress("files of figures", done, total)``.
     """
-    made = []
-    for plate in plates:
+    tell = progress or (lambda stage, done, total: None)
+    for done, plate in enumerate(plates):
+        tell("files of figures", done, len(plates))
         places = [Path(folder) / f"{plate.key}.{suffix}" for suffix in formats]
         save_plate(plate, places, paper_width(plate, width), overwrite=overwrite)
-        made.append(plate)
     with atomic_file(Path(folder) / "captions.tex", overwrite=overwrite) as temporary:
-        temporary.write_text(captions_tex(made, width), encoding="utf-8")
+        temporary.write_text(captions_tex(plates, width), encoding="utf-8")
+    tell("files of figures", len(plates), len(plates))
 
 
 def paper_width(plate: Plate, width: float | None) -> float | None:

@@ -91,7 +91,22 @@ def test_ten_labels_in_all(tiny, quick_options):
         chosen[rows[:5]] = True
     fitted = fit(thinned(tiny, chosen), config=override(quick_options, recipe="continue"), seed=0)
     assert any("only 5 labelled target rows train" in note for note in fitted.card["notes"])
-    assert any("have a twin" in note for note in fitted.card["notes"])
+    assert any("have a twin" in note and " are kept: " in note for note in fitted.card["notes"])
+
+
+@pytest.mark.parametrize(
+    ("kept", "sources", "twins", "why"),
+    [
+        ("unlabelled sources", 0.0998, 0.0784, "twins did better, but validation has too few rows to tell that"),
+        ("unlabelled sources", 0.0784, 0.0998, "twins did no better"),
+        ("twins", 0.0998, 0.0784, "they are better beyond doubt"),
+        ("twins", 0.2, 0.0784, "those by unlabelled sources are worse than mocks as they are, 0.1000"),
+    ],
+)
+def test_what_measured_the_shift_is_told_with_its_reason(kept, sources, twins, why):
+    told = sky.few_twins_words(450, 2_000, kept, {"unlabelled sources": sources, "twins": twins}, 0.1)
+    assert f"{sources:.4f} by unlabelled sources and {twins:.4f} by twins; those by {kept} are kept: {why}" in told
+    assert told.startswith("450 labels of the train split have a twin, too few") and "(2,000 would do)" in told
 
 
 @pytest.mark.parametrize("classes", [(0, 1, 2, 3), (2, 3), (0,)])

@@ -116,8 +116,7 @@ def test_classes_that_predict_cannot_explain(fitted):
 
 
 @pytest.mark.parametrize("suffix", ["fits", "parquet", "csv", "ecsv", "vot"])
-def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
-
+def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny, monkeypatch):
     from astropy.table import Table
 
     from jpas_gbm.inference.stream import predict
@@ -125,7 +124,10 @@ def test_a_prediction_file_carries_the_columns(tmp_path, suffix, tiny):
 
     source, fitted = jpas_model(tmp_path, tiny)
     out = tmp_path / f"out.{suffix}"
-    predict(fitted, source, out, explain="STAR", chunk_rows=40)
+    monkeypatch.setattr("jpas_gbm.inference.stream.EXPLAINED_ROWS", 40)
+    told: list[int] = []
+    predict(fitted, source, out, explain="STAR", progress=lambda stage, done, total: told.append(done))
+    assert told[:2] == [0, 40]  # a catalogue of one chunk tells how far it is, too
     if suffix == "parquet":
         import pyarrow.parquet as pq
 

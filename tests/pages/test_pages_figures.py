@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -147,6 +149,20 @@ def test_reliability_shows_before_and_after_and_how_many(subject, ax):
     assert reliability_figure(kept, ax, cls="GALAXY") is ax
     assert legend(ax) == ["before calibration", "after calibration"]
     assert texts(ax) == [f"{int(n):,}" for n in kept.after["GALAXY"]["n"]]
+
+
+@pytest.mark.parametrize("width", [7.1 / 3, 3.4])
+def test_numbers_of_rows_above_reliability_do_not_meet(subject, width):
+    """A hundred thousand rows of next to no probability stand beside thirty of a little more."""
+    curve = {"mean_p": np.linspace(0.001, 0.999, 11), "n": [100_410, 30, 12, 1_006, 8, 4, 4, 6, 10, 115, 10_241]}
+    curve |= {name: np.linspace(0, 1, 11) for name in ("fraction", "low", "high")}
+    figure = Figure(figsize=(width, 2.0), layout="constrained")
+    ax = figure.subplots()
+    reliability_figure(SimpleNamespace(after={"GALAXY": curve}), ax, cls="GALAXY")
+    figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in (*ax.texts, ax.title)]
+    assert len(boxes) == 12 and all(text.get_text() for text in ax.texts)
+    assert not [(a, b) for a, b in combinations(boxes, 2) if a.overlaps(b)]
 
 
 def test_reliability_without_before_has_no_legend(subject, ax):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 from dataclasses import replace
 from itertools import combinations
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -23,7 +24,7 @@ from jpas_gbm.pages.figures.plates import key_figure, plates_of
 from jpas_gbm.pages.figures.probabilities import _both_sides, redshift_figure, roc_figure
 from jpas_gbm.pages.figures.scores import RADARS, magnitude_figure, radar_centre, radar_figure
 from jpas_gbm.pages.page_tables import candidates_table
-from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_plate, tex, width_inches
+from jpas_gbm.pages.paper import captions_tex, paper_width, plate_figure, save_figures, save_plate, tex, width_inches
 from jpas_gbm.pages.why_section import shap_figure
 
 
@@ -75,6 +76,14 @@ def test_the_shap_library_draws_on_a_part_of_a_figure(results):
     (plate,) = [one for one in plates_of("why", results.all(Explanation)[0]) if one.key == "shap"]
     axes = plate_figure(plate, 7.1).axes
     assert len(axes) == 2 and all("ln P(QSO_high)/P(QSO_low)" in ax.get_xlabel() + ax.get_ylabel() for ax in axes)
+
+
+def test_writing_figures_tells_how_far_it_is(tmp_path, monkeypatch):
+    monkeypatch.setattr("jpas_gbm.pages.paper.save_plate", lambda *given, **more: None)
+    plates = [SimpleNamespace(key=key, title=key, caption="drawn", panels=(1,)) for key in "ab"]
+    told: list[tuple[str, int, int]] = []
+    save_figures(plates, tmp_path, progress=lambda *at: told.append(at))
+    assert told == [("files of figures", done, 2) for done in range(3)]
 
 
 def test_axes_of_like_panels_are_in_line(plates):

@@ -188,14 +188,21 @@ def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str =
         look: dict[str, Any] = {"fmt": marker, "ms": 4.5, "mfc": face, "color": colour, "capsize": 1.5}
         ax.errorbar(p + aside, fraction, yerr=bars, label=label, **look)
         ax.plot(p + aside, fraction, color=colour, lw=1, alpha=0.6)
-    for p, n in zip(after[cls]["mean_p"], after[cls]["n"], strict=True):
-        note_above(ax, p, f"{int(n):,}", y=1.01, color=MUTED)
+    _counts_above(ax, numbers(after[cls]["mean_p"]), numbers(after[cls]["n"]), 0.045)
     top = cls == "top"
-    ax.set_title("the class of largest probability" if top else cls, pad=14)
+    ax.set_title("the class of largest probability" if top else cls, pad=26)
     if before and legend:
         legend_below(ax, 2, at=(0.5, -0.22))
     x, y = ("largest probability", "share that is right") if top else (f"P({cls})", "true fraction")
     return dress(ax, x, y, xlim=(-0.04, 1.06), ylim=(-0.04, 1.06))
+
+
+def _counts_above(ax: Axes, places: np.ndarray, counts: np.ndarray, near: float) -> None:
+    """Write how many rows bins hold above them, upright: numbers of bins near each other stand on two levels."""
+    raised, last = False, -np.inf
+    for place, n in zip(places, counts, strict=True):
+        raised, last = not raised and bool(place - last < near), place
+        note_above(ax, place, f"{int(n):,}", rotation=90, y=1.06 if raised else 1.01, color=MUTED, fontsize=6)
 
 
 @register_plate("scores", 70)
@@ -269,12 +276,7 @@ def redshift_figure(result: RedshiftCurves, ax: Axes, *, zoom: bool = False, tit
         ax.plot(z, median, ms=3.5, label=f"P({name})", **look)
     if result.z_cut is not None:
         ax.axvline(result.z_cut, color=MUTED, lw=1, ls="--", label=f"z = {result.z_cut:g}")
-    raised, last = False, -np.inf
-    for place, n in zip(z, np.array(bins.n)[filled], strict=True):
-        # Numbers of bins that are near each other stand on two levels.
-        raised = not raised and bool(place - last < 0.035 * (z[-1] - z[0]))
-        last = place
-        note_above(ax, place, f"{n:,}", rotation=90, y=1.06 if raised else 1.01, color=MUTED, fontsize=6)
+    _counts_above(ax, z, np.array(bins.n)[filled], 0.035 * (z[-1] - z[0]))
     ax.set_title(title, pad=26)
     legend_below(ax, 2, fontsize=7.5, handlelength=1.6)
     return dress(ax, "redshift of the quasar", "probability", ylim=(-0.03, 1.03))
