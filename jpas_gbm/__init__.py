@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .explanation.explain import explain as explain
     from .explanation.explanation import Explanation as Explanation
     from .inference.stream import predict as predict
+    from .inference.tiles import calibrate_tiles as calibrate_tiles
     from .lists.candidate_list import targets as targets
     from .lists.rivals import ListComparison as ListComparison
     from .lists.rivals import compare_lists as compare_lists
@@ -61,6 +62,7 @@ _DOOR = {
     "fit": "adaptation.fit",
     "load": "model",
     "predict": "inference.stream",
+    "calibrate_tiles": "inference.tiles",
     "evaluate": "comparison.compare",
     "compare": "comparison.compare",
     "explain": "explanation.explain",

@@ -163,7 +163,7 @@ def predict(
 
 def _calibrated(column: list[str] | None, **given: Any) -> Any:
     """Measure zero points of tiles."""
-    from ..inference.tiles import calibrate_tiles
+    from .. import calibrate_tiles
     from ..surveys.recognition import own_columns
 
     return calibrate_tiles(columns=own_columns(column), **given)

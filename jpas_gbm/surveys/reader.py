@@ -18,7 +18,7 @@ from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_
 from .labels import LabelTable, targeting_left, unique_labels, without_placeholders
 from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
 from .quality import FileQuality, QualityCount, QualityReport
-from .recognition import Source, as_list, open_survey, require_named
+from .recognition import Source, as_list, open_survey, own_survey, require_named
 from .schema import Kind, OwnColumns, Survey, all_schemas, load_schema, with_columns
 from .scheme import LabelScheme
 from .tables import RawTable, Want
@@ -237,7 +237,12 @@ def _joined(parts: list[_Parts]) -> _Parts:
 
 
 def read(
-    path: Source, *, survey: Survey = None, bands: str | None = None, legacy: Source | Sequence[Source] | None = None
+    path: Source,
+    *,
+    survey: Survey = None,
+    columns: OwnColumns | None = None,
+    bands: str | None = None,
+    legacy: Source | Sequence[Source] | None = None,
 ) -> Catalogue:
     """Read a catalogue whole.
 
@@ -245,13 +250,10 @@ def read(
     ----------
     path : path, astropy Table or pandas DataFrame
         A file may be FITS, VOTable, Parquet, CSV or the paper's .npy with its properties CSV.
-    survey : str, optional
-        Name of a survey file, or path to one; default: the one whose columns the file has.
-    bands : str, optional
-        Band system to keep; default: that of the survey file.
+    survey, columns, bands : str, mapping of str to str, str, optional
+        Survey file, default: the one whose columns the file has; own columns, by role; band system to keep.
     legacy : path or sequence of paths, optional
-        Tractor tables of the Legacy Surveys: each row takes magnitude and morphology of the nearest source
-        within 1 arcsec.
+        Tractor tables of the Legacy Surveys: magnitude and morphology of the nearest source within 1 arcsec.
 
     Returns
     -------
@@ -263,12 +265,10 @@ def read(
     CatalogueError
         If a file cannot be understood, or none of the rows is in the imaging tables.
     """
-    catalogue = CatalogueReader(path, survey, bands).read()
-    tables = [] if legacy is None else as_list(legacy)
-    if not tables:
+    catalogue = CatalogueReader(path, own_survey(path, survey, columns), bands).read()
+    if legacy is None or not (tables := as_list(legacy)):
         return catalogue
-    imaging = index_imaging(tables)
-    catalogue = imaging.attach(catalogue)
+    catalogue = (imaging := index_imaging(tables)).attach(catalogue)
     imaging.require_matches(path if isinstance(path, str | Path) else "the table", len(catalogue))
     return catalogue
 

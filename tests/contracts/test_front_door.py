@@ -19,7 +19,7 @@ from jpas_gbm.options import TuneOptions
 
 VERBS = [
     *("fetch", "simulate", "mocks", "inspect", "read", "prepare", "audit", "fit", "load", "predict"),
-    *("evaluate", "compare", "explain", "tune", "targets", "compare_lists", "report"),
+    *("evaluate", "compare", "explain", "tune", "targets", "compare_lists", "report", "calibrate_tiles"),
 ]
 NOUNS = [
     *(

@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 
+import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError, FeatureMismatch, OutputError
 from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.inference.stream import predict
@@ -43,6 +45,15 @@ def test_rows_are_the_input_rows_in_input_order(fitted, make_catalogue, tmp_path
     np.testing.assert_allclose(table["ENTROPY"], entropy, rtol=1e-5)
     assert told.classes == table["CLASS"].value_counts().reindex(fitted.classes, fill_value=0).to_dict()
     assert "SPREAD" not in table and "PHOTOZ_QSO" not in table and table["MAG"].isna().all()
+
+
+def test_read_takes_columns_of_ones_own(make_catalogue):
+    table = Table.read(path := make_catalogue(20))
+    table.rename_column("ALPHA_J2000", "MY_RA")
+    found = jg.read(table, columns={"ra": "MY_RA"})
+    np.testing.assert_array_equal(found.ra, jg.read(path).ra)
+    with pytest.raises(CatalogueError, match="YOUR_RA"):
+        jg.read(table, columns={"ra": "YOUR_RA"})
 
 
 def test_the_chunk_does_not_change_the_result(make_fitted, make_catalogue, make_tractor, tmp_path):
