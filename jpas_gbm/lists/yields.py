@@ -12,6 +12,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from ..boosting.calibration import HeldOut
 from ..features.redshifts import QUANTILE_NAMES, Outlines
@@ -48,9 +49,8 @@ class Yields:
     mean : array, shape (g,)
         Members of the class expected among the first `size` rows, mean over the draws.
     true : array of float32, shape (draws, g)
-        Members of the class among the first `size` rows: the probabilities are drawn anew from
-        the calibration labels and the field, corrected by what labelled rows of such probabilities and
-        magnitudes are, and each row's class is drawn from them.
+        Members of the class among the first `size` rows: probabilities are drawn anew from calibration labels and
+        field, corrected by labelled rows of such probabilities and magnitudes, and classes are drawn from them.
     total : array, shape (draws,)
         Members of the class in the whole field.
     other : Yields, optional
@@ -404,12 +404,13 @@ def with_redshifts(rows: Predicted, mix: Mix, scheme: LabelScheme) -> Predicted:
     Returns
     -------
     Predicted
-        The same where a quantile is not there.
     """
     if any(name not in rows.more for name in QUANTILE_NAMES):
         return rows
-    old, new = (scheme.high_share(p)[1] for p in (rows.p, mix.correct(rows.p, rows.mag)))
-    return replace(rows, more={**rows.more, **Outlines(rows.more, old, scheme.z_cut).scaled(new)})
+    few = rows.take(there := np.flatnonzero(np.isfinite(rows.more[QUANTILE_NAMES[0]])))  # rows that may be quasars
+    old, new = (scheme.high_share(p)[1] for p in (few.p, mix.correct(few.p, few.mag)))
+    made = pd.DataFrame(Outlines(few.more, old, scheme.z_cut).scaled(new), index=there).reindex(np.arange(len(rows)))
+    return replace(rows, more={**rows.more, **{str(name): made[name].to_numpy() for name in made}})
 
 
 def in_redshift_range(
@@ -425,7 +426,6 @@ def in_redshift_range(
     Returns
     -------
     list of str
-        Empty without limits, or where the quantiles are not there.
     """
     if limits == (None, None) or any(name not in rows.more for name in QUANTILE_NAMES):
         return []

@@ -165,7 +165,7 @@ def test_a_run_that_finds_another_at_work_leaves_its_rows_alone(make_fitted, mak
     first, refused = make_fitted(), []
 
     def beside(done):
-        if not refused:
+        if done and not refused:
             second = make_fitted()
             there = tmp_path / "a.fits.unfinished"
             hidden = there.rename(tmp_path / "hidden")  # as before the first had made its folder
