@@ -13,7 +13,7 @@ import numpy as np
 from pydantic import PlainSerializer, PlainValidator
 
 from ..errors import FitError
-from ..surveys.bands import BandSystem
+from ..surveys.bands import AB_ZERO_POINT, BandSystem
 from ..surveys.catalogue import Catalogue
 from ..surveys.positions import mixed_columns
 from .bases import Stored
@@ -40,7 +40,7 @@ WIDEST_OFFSET, WIDEST_NOISE = 0.5, 1.5
 _LEAST_SNR = 5.0
 _BLOCK = 8_192
 _MOST_BINS, _ROWS_OF_BIN, _LEAST_IN_BIN = 20, 100, 10
-_MAG, _ZERO_POINT = 2.5 / np.log(10), 31.4
+_MAG = 2.5 / np.log(10)
 _FAINTEST = 40.0
 _ENOUGH = 5_000
 """Rows that are counted of any catalogue, if there are so many."""
@@ -352,7 +352,7 @@ def _values(
     count = seen.sum(axis=1)
     mean = np.where(seen, flux, np.float32(0)).sum(axis=1, dtype=np.float64) / np.maximum(count, 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        bright = np.where(mean > 0, _ZERO_POINT - 2.5 * np.log10(np.where(mean > 0, mean, 1.0)), _FAINTEST)
+        bright = np.where(mean > 0, AB_ZERO_POINT - 2.5 * np.log10(np.where(mean > 0, mean, 1.0)), _FAINTEST)
         bright[count == 0] = np.nan
         sure = (flux > 0) & ~(flux < np.float32(_LEAST_SNR) * error)
         magnitude = np.log(np.where(sure, flux, np.float32(np.nan))) * np.float32(-_MAG)

@@ -10,10 +10,10 @@ import numpy as np
 
 from ..errors import ConfigError
 from ..options import ShiftOptions, SimulateOptions
-from ..surveys.bands import BandSystem, band_system
+from ..surveys.bands import AB_ZERO_POINT, BandSystem, band_system
 from ..text import count
 from .kinds import QSO_LOW
-from .sources import AB_NANOJANSKY, Objects
+from .sources import Objects
 from .throughput import Filter, Instrument, load_instrument
 
 _ARM_EDGES = (5780.0, 7570.0)  # Å, where the arms of DESI's spectrographs meet
@@ -47,7 +47,7 @@ class Tiles:
     @property
     def sky_noise(self) -> np.ndarray:
         """1 σ of an empty aperture in nJy, float32 (t, b)."""
-        return (10.0 ** (-0.4 * (self.depth - 31.4)) / 5.0).astype(np.float32)
+        return (10.0 ** (-0.4 * (self.depth - AB_ZERO_POINT)) / 5.0).astype(np.float32)
 
 
 def draw_tiles(
@@ -312,7 +312,7 @@ def noise_of(flux: np.ndarray, sky_noise: np.ndarray, instrument: Instrument) ->
     array, shape (n, b)
         nJy
     """
-    sky = np.float32(10.0 ** (-0.4 * (instrument.facts.sky_aperture - AB_NANOJANSKY)))
+    sky = np.float32(10.0 ** (-0.4 * (instrument.facts.sky_aperture - AB_ZERO_POINT)))
     floor = np.float32(instrument.facts.error_floor)
     return np.sqrt(sky_noise**2 * (1.0 + np.maximum(flux, 0.0) / sky) + (floor * flux) ** 2)
 

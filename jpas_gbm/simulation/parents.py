@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
+from ..surveys.bands import AB_ZERO_POINT
 from ..surveys.positions import objects_of
 from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
 from .kinds import GALAXY, QSO_LOW, RareKinds, population
-from .sources import AB_NANOJANSKY, MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
+from .sources import MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
 from .spectra import (
     _LEAST_FITS,
     Basis,
@@ -397,7 +398,7 @@ class ParentLight:
         count_known = np.maximum(np.isfinite(flux).sum(axis=1), 1)
         middle = -np.sort(-known, axis=1)[np.arange(n), (count_known - 1) // 2]
         level = np.where(flux[:, -2] > 1e-3 * middle, flux[:, -2], np.where(middle > 0, middle, np.inf))
-        flux *= (10.0 ** (-0.4 * (mag - AB_NANOJANSKY)) / level)[:, None]
+        flux *= (10.0 ** (-0.4 * (mag - AB_ZERO_POINT)) / level)[:, None]
         seen = flux.astype(np.float32)
         imaging = np.array(seen[:, -3:])
         imaging[np.isnan(imaging).any(axis=1), ::2] = np.nan  # g and z are known together, or neither

@@ -12,6 +12,7 @@ from pydantic import Field
 
 from ..config import Options
 from ..options import ClassMix, Fraction, PlantedLine, RareKind
+from ..surveys.bands import AB_ZERO_POINT
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.scheme import CLASSES
 from .galaxies import Galaxies, Quasars, continuum, line_spectra
@@ -80,8 +81,6 @@ class SmoothSpectra:
 
 
 _PSF, _REX, _DEV, _EXP, _SER = (MORPHOLOGIES.index(name) for name in ("PSF", "REX", "DEV", "EXP", "SER"))
-AB_NANOJANSKY = 31.4
-"""AB magnitude of 1 nJy."""
 
 
 @dataclass(frozen=True)
@@ -224,7 +223,7 @@ class Universe:
                 mag[rows], z[rows], flux[rows], morphology[rows], extended[rows], kind[rows] = found
         reddening = np.minimum(rng.gamma(2.0, 0.012, n), 0.25).astype(np.float32)
         flux *= np.exp(-0.921034 * reddening[:, None] * self._galactic)
-        scale = 10.0 ** (-0.4 * (mag - AB_NANOJANSKY)) / flux[:, self._bands + 1]
+        scale = 10.0 ** (-0.4 * (mag - AB_ZERO_POINT)) / flux[:, self._bands + 1]
         flux *= scale.astype(np.float32)[:, None]
         return Objects(
             label=np.asarray(label, dtype=np.int8),

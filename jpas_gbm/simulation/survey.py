@@ -8,10 +8,11 @@ import numpy as np
 
 from ..options import SimulateOptions
 from ..run import Progress
+from ..surveys.bands import AB_ZERO_POINT
 from ..surveys.catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .kinds import GALAXY, QSO_HIGH, QSO_LOW, STAR
 from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
-from .sources import AB_NANOJANSKY, Objects, Universe, shuffled_labels
+from .sources import Objects, Universe, shuffled_labels
 from .spectra import spectra_file
 from .throughput import Instrument, load_instrument
 
@@ -160,7 +161,7 @@ def _detection(rng: np.random.Generator, objects: Objects, instrument: Instrumen
     bands = instrument.system
     column = bands.index("iSDSS") if "iSDSS" in bands else len(bands) // 2
     with np.errstate(divide="ignore"):
-        auto = AB_NANOJANSKY - 2.5 * np.log10(objects.flux[:, column])
+        auto = AB_ZERO_POINT - 2.5 * np.log10(objects.flux[:, column])
     auto = auto + 0.03 * rng.standard_normal(n) * 10.0 ** (0.2 * (auto - 20.0))
     auto[rng.random(n) < 0.005] = np.nan
     point = np.clip(1.0 - 2.0 * objects.extended - 0.25 * np.clip(objects.mag - 20.5, 0, 2), 0.02, 0.98)
@@ -349,7 +350,7 @@ def imaging_fluxes(rng: np.random.Generator, objects: Objects, instrument: Instr
         Positive, in nanomaggies (AB 22.5).
     """
     depth = np.array([item.depth for item in instrument.imaging])
-    flux = objects.imaging * np.float32(10.0 ** (-0.4 * (AB_NANOJANSKY - 22.5)))
+    flux = objects.imaging * np.float32(10.0 ** (-0.4 * (AB_ZERO_POINT - 22.5)))
     sigma = (10.0 ** (-0.4 * (depth - 22.5)) / 5.0).astype(np.float32)
     return np.maximum(flux + sigma * rng.standard_normal(flux.shape, dtype=np.float32), 0.01 * sigma)
 
@@ -377,7 +378,7 @@ def optional_bands(rng: np.random.Generator, objects: Objects, imaging: np.ndarr
         AB magnitudes by name of the column; NaN where the flux is not positive or hangs on a band that is missing.
     """
     facts, n = spectra_file(), len(objects)
-    r, z = (AB_NANOJANSKY - 2.5 * np.log10(np.maximum(objects.imaging[:, band], 1e-6)) for band in (1, 2))
+    r, z = (AB_ZERO_POINT - 2.5 * np.log10(np.maximum(objects.imaging[:, band], 1e-6)) for band in (1, 2))
     quasar, star = np.array(facts.infrared_quasars).T, np.array(facts.infrared_stars).T
     at, blue, red, blue_rz, red_rz, second = np.array(facts.infrared_galaxies).T
     part = (r - z - np.interp(objects.z, at, blue_rz)) / np.interp(objects.z, at, red_rz - blue_rz)

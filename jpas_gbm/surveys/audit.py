@@ -11,6 +11,7 @@ import numpy as np
 from ..errors import BundleError, ConfigError, LeakError, did_you_mean
 from ..store import damage, from_plain, to_plain
 from ..text import count
+from .bands import AB_ZERO_POINT
 from .catalogue import Catalogue
 
 SPLITS = ("train", "val", "test")
@@ -443,7 +444,7 @@ def _unlike_magnitudes(source: Catalogue, target: Catalogue) -> list[str]:
         stated = np.where(np.isfinite(side.imaging_mag[rows]), side.imaging_mag[rows], side.mag[rows])
         flux, error = side.flux[rows][:, near], side.flux_err[rows][:, near]
         with np.errstate(invalid="ignore", divide="ignore"):
-            mags = np.where(_well_measured(flux, error), 31.4 - 2.5 * np.log10(flux), np.nan) - stated[:, None]
+            mags = np.where(_well_measured(flux, error), AB_ZERO_POINT - 2.5 * np.log10(flux), np.nan) - stated[:, None]
         mags = mags[np.isfinite(mags).any(axis=1)]
         if len(mags) >= _ENOUGH:
             offsets.append(float(np.median(np.nanmedian(mags, axis=1))))

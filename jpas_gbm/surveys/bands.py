@@ -16,6 +16,9 @@ from ..errors import CatalogueError, ConfigError, did_you_mean
 
 Kind = Literal["narrow", "broad"]
 
+AB_ZERO_POINT = 31.4
+"""AB magnitude of 1 nJy."""
+
 
 @dataclass(frozen=True)
 class Band:

@@ -8,15 +8,12 @@ import numpy as np
 
 from ..errors import CatalogueError
 from .band_finder import BandLayout, calls_itself_no_error
-from .bands import BandSystem
+from .bands import AB_ZERO_POINT, BandSystem
 from .batches import MOST_MAGNITUDES, Block, as_float, flag_bits, is_magnitude
 from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
 from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY
-
-AB_ZERO_POINT = 31.4
-"""AB magnitude of 1 nJy."""
 
 _C = 2.99792458e18  # Å/s
 _NJY = 1e32  # nJy in 1 erg/s/cm2/Hz

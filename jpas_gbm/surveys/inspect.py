@@ -12,10 +12,10 @@ import numpy as np
 from ..store import to_plain
 from ..text import count as plural
 from ..text import html_table
+from .bands import AB_ZERO_POINT
 from .batches import block_rows, flag_bits, join_blocks
 from .catalogue import IMAGING_EXTRA, MORPHOLOGIES, UNLABELLED, Catalogue
 from .columns import find_layout
-from .fluxes import AB_ZERO_POINT
 from .formats.npy import find_array
 from .inspection import BandFacts, CatalogueFacts, ClassFacts, ExtraFacts, FileInspection, FlagFacts, SkyBox, Spread
 from .positions import overlap_duplicates

@@ -17,12 +17,13 @@ from jpas_gbm.simulation.observe import (
     observe_sky,
     scaled,
 )
-from jpas_gbm.simulation.sources import AB_NANOJANSKY, Objects, Universe
+from jpas_gbm.simulation.sources import Objects, Universe
+from jpas_gbm.surveys.bands import AB_ZERO_POINT
 
 
 def steady(instrument, n, magnitude, extended=0.0, label=3, z=0.0):
     """Objects of flat f_ν and one magnitude."""
-    flux = np.full((n, len(instrument.filters)), 10 ** (-0.4 * (magnitude - AB_NANOJANSKY)), dtype=np.float32)
+    flux = np.full((n, len(instrument.filters)), 10 ** (-0.4 * (magnitude - AB_ZERO_POINT)), dtype=np.float32)
     return Objects(
         label=np.full(n, label, dtype=np.int8),
         z=np.full(n, z),
@@ -48,7 +49,7 @@ def test_noise_of_faint_sources_is_that_of_the_depth(instrument, rng):
     shift = telescope(instrument, shift=0.0)
     tile = np.zeros(20000, dtype=int)
     seen = observe_sky(rng, steady(instrument, 20000, 30.0), tile, shift, instrument)
-    five_sigma = AB_NANOJANSKY - 2.5 * np.log10(5 * np.nanstd(seen.flux, axis=0))
+    five_sigma = AB_ZERO_POINT - 2.5 * np.log10(5 * np.nanstd(seen.flux, axis=0))
     np.testing.assert_allclose(five_sigma, shift.tiles.depth[0], atol=0.03)
     np.testing.assert_allclose(np.nanmedian(seen.error, axis=0), np.nanstd(seen.flux, axis=0), rtol=0.03)
 
@@ -114,7 +115,7 @@ def test_extended_sources_lose_light_where_the_seeing_is_bad(instrument, rng):
     shift = telescope(instrument, **options)
     tile = np.zeros(4000, dtype=int)
     wide = observe_sky(rng, steady(instrument, 4000, 17.0, extended=1.0), tile, shift, instrument)
-    loss = -2.5 * np.log10(np.nanmean(wide.flux, axis=0) / 10 ** (-0.4 * (17.0 - AB_NANOJANSKY)))
+    loss = -2.5 * np.log10(np.nanmean(wide.flux, axis=0) / 10 ** (-0.4 * (17.0 - AB_ZERO_POINT)))
     assert np.corrcoef(loss, shift.tiles.seeing[0])[0, 1] > 0.98
 
 
@@ -161,6 +162,6 @@ def test_the_scale_multiplies_every_strength():
 
 def test_light_is_normalised_to_r(instrument, rng):
     objects = Universe(instrument, (16.0, 24.5)).draw(rng, np.repeat(np.arange(4), 200).astype(np.int8))
-    np.testing.assert_allclose(AB_NANOJANSKY - 2.5 * np.log10(objects.imaging[:, 1]), objects.mag, atol=1e-3)
+    np.testing.assert_allclose(AB_ZERO_POINT - 2.5 * np.log10(objects.imaging[:, 1]), objects.mag, atol=1e-3)
     at = instrument.system.index("J0640")
-    np.testing.assert_allclose(AB_NANOJANSKY - 2.5 * np.log10(objects.flux[:, at]), objects.mag, atol=1.2)
+    np.testing.assert_allclose(AB_ZERO_POINT - 2.5 * np.log10(objects.flux[:, at]), objects.mag, atol=1.2)
