@@ -247,7 +247,7 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     ebv = dust[:, 2] / 2.285 if dust.ndim == 2 and dust.shape[1] == 5 else value("SFD_EBV", "EBV")
 
     def whole(name: str) -> int:
-        return int(word) if (word := str(value(name, default="")[0]).strip()).isdigit() else 0
+        return int(word) if (word := str(value(name, default="")[0]).strip().removesuffix(".0")).isdigit() else 0
 
     plate, mjd, fibre = map(whole, ("PLATE", "MJD", "FIBERID"))  # SDSS-V has fields in place of plates
     made = (plate * 100_000 + mjd) * 10_000 + fibre if plate and fibre else whole("SDSS_ID") or whole("CATALOGID") or -1

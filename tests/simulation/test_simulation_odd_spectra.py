@@ -620,7 +620,13 @@ def test_text_that_is_at_rest_is_a_template(tmp_path, head):
 
 
 @pytest.mark.parametrize(
-    ("ids", "known"), [({"CATALOGID": 27021598000000007}, 27021598000000007), ({"SDSS_ID": "77"}, 77), ({}, -1)]
+    ("ids", "known"),
+    [
+        ({"CATALOGID": 27021598000000007}, 27021598000000007),
+        ({"SDSS_ID": "77"}, 77),
+        ({"PLATE": 266.0, "FIBERID": 3.0}, 266596000003),
+        ({}, -1),
+    ],
 )
 def test_ids_of_spec_files_of_sdss_v(tmp_path, caplog, ids, known):
     """Without plates all spectra of a night were one object; columns of one element were an AttributeError."""
