@@ -417,7 +417,7 @@ class Outlines:
         told = np.stack([np.asarray(self.columns[name], dtype=np.float64) for name in QUANTILE_NAMES], axis=1)
         z = np.sort(np.column_stack([told, self.cut + 0 * told[:, 0]]), axis=1)
         level = np.sort(np.column_stack([np.tile(QUANTILES, (len(z), 1)), 1 - self.share]), axis=1)
-        ends = (z[:, :1] + told[:, :1] - told[:, 1:2], z[:, -1:] + told[:, -1:] - told[:, -2:-1])
+        ends = (np.maximum(z[:, :1] + told[:, :1] - told[:, 1:2], 0.0), z[:, -1:] + told[:, -1:] - told[:, -2:-1])
         return np.hstack([ends[0], z, ends[1]]), np.pad(level, ((0, 0), (1, 1)), constant_values=((0, 0), (0, 1)))
 
     def below(self, z: float) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jpas_gbm.errors import ConfigError, ListError
-from jpas_gbm.features.redshifts import Outlines
+from jpas_gbm.features.redshifts import QUANTILE_NAMES, Outlines
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.rule import ListOptions, list_options, redshift_limits
 from jpas_gbm.lists.yields import in_redshift_range
@@ -138,3 +138,10 @@ def test_what_cannot_be_limited_is_refused(make, world):
     with pytest.raises(ConfigError, match="the lowest and the highest redshift"):
         list_options("QSO_high", {"number": 5}, None, {"redshifts": "3.5:2.1"})
     assert redshift_limits("2.1:") == (2.1, None) and redshift_limits(":3") == (None, 3.0)
+
+
+def test_no_redshift_of_a_list_is_below_zero():
+    told = dict(zip(QUANTILE_NAMES, np.array([[0.3], [1.2], [2.3], [2.6], [2.9]]), strict=True))
+    outlines = Outlines(told, np.array([0.7]), 2.1)
+    assert 0 < outlines.scaled(np.array([0.3]))["Z_QSO_02"] < 0.3 and outlines.below(0.0) == 0
+    assert outlines.scaled(np.array([0.7]))["Z_QSO_02"] == np.float32(0.3)
