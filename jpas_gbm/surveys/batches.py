@@ -301,7 +301,7 @@ def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndar
     return np.ma.MaskedArray(np.ma.getdata(values), hidden)
 
 
-_WHOLE = re.compile(r"[+-]?\d+")
+_WHOLE = re.compile(r"[+-]?\d{1,30}")
 _PACKED = {
     "scale": ("scale_factor", "tscal", "scale"),
     "zero": ("add_offset", "tzero", "offset"),
@@ -395,7 +395,8 @@ class NumberPacking:
 def _stated(attributes: Mapping[str, object], what: str) -> dict[str, list[float]]:
     """Return the numbers that attributes state of a packing, by their names; refuse what is no number."""
     found: dict[str, list[float]] = {}
-    for word in (name for name in attributes if name.lower() in _PACKED[what]):
+    given = {name: of for name, of in attributes.items() if getattr(of, "shape", ()) is not None}  # HDF5's own empty
+    for word in (name for name in given if name.lower() in _PACKED[what]):
         for one in np.ravel(np.asarray(attributes[word])).tolist():
             text = one.decode("utf-8", "replace").strip() if isinstance(one, bytes) else str(one).strip()
             if isinstance(one, bytes | str) and (says_nothing(text) or text.lower() == "linear"):

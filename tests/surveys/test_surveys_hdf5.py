@@ -3,6 +3,7 @@
 import gzip
 import os
 import pickle
+from contextlib import nullcontext
 
 import h5py
 import numpy as np
@@ -12,7 +13,7 @@ from sample_files import FLUX, UNIT, idr_columns, write_idr
 
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.bands import band_system
-from jpas_gbm.surveys.batches import as_float, join_blocks
+from jpas_gbm.surveys.batches import NumberPacking, as_float, join_blocks
 from jpas_gbm.surveys.formats import hdf5
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
 from jpas_gbm.surveys.tables import open_table
@@ -375,3 +376,9 @@ def test_a_unit_is_known_by_any_of_its_names(tmp_path, name, value):
         file["cat/ra"], file["cat/dec"] = np.arange(3.0), np.arange(3.0)
         file["cat/ra"].attrs[name] = value
     assert open_table(tmp_path / "t.h5").columns["ra"].unit == "rad"
+
+
+@pytest.mark.parametrize(("attribute", "scale"), [(h5py.Empty("f4"), None), ("9" * 400, "is inf, by which")])
+def test_an_empty_scale_says_nothing_and_one_beyond_all_numbers_is_refused(attribute, scale):
+    with nullcontext() if scale is None else pytest.raises(CatalogueError, match=scale):
+        assert NumberPacking.of({"scale_factor": attribute}, None).scale is None
