@@ -55,10 +55,12 @@ def name_and_unit(name: str) -> tuple[str, str | None]:
     unit = (found[3] if found[2] is None else found[2]).strip()
     if re.fullmatch(r"-*", unit):
         return found[1], unit
-    if re.fullmatch(r"[^\W\d]|[A-Z]?[\d.]+", unit) and unit not in ("d", "h", "m", "s"):
+    if re.fullmatch(r"[^\W\d]|[A-Z]?[\d.]+|[-+\d.,eE*^ ]+|[Gg]al|min", unit) and unit not in ("d", "h", "m", "s"):
         return name, None
-    known = stated_unit(unit) or degrees_per_unit(unit) or _parsed(unit)
-    return (found[1], unit) if known else (name, None)
+    stated, degrees = stated_unit(unit), degrees_per_unit(unit)
+    if re.match(r"[-+\d.]", unit) and (degrees or (stated and stated[0] == "ratio")):  # an aperture, such as 3 arcsec
+        return name, None
+    return (found[1], unit) if stated or degrees or _parsed(unit) else (name, None)
 
 
 def unit_of(name: str, stated: str | None, place: str) -> str | None:
@@ -85,7 +87,8 @@ def unit_of(name: str, stated: str | None, place: str) -> str | None:
     behind = name_and_unit(name)[1]
     if says_nothing(stated) or behind is None or says_nothing(behind):
         return behind if says_nothing(stated) and not says_nothing(behind) else stated
-    if (stated_unit(stated), degrees_per_unit(stated)) != (stated_unit(behind), degrees_per_unit(behind)):
+    meant, named = ((stated_unit(one), degrees_per_unit(one), _parsed(str(one))) for one in (stated, behind))
+    if meant[:2] != named[:2] or (meant[:2] == (None, None) and meant[2] != named[2]):
         raise CatalogueError(
             f"{place}[{name}]: is in '{stated}' as the file states, and in '{behind}' by its name. Mend the one that "
             "is wrong."

@@ -23,6 +23,7 @@ import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.reader import read_catalogue, read_imaging, read_labels
+from jpas_gbm.surveys.spelling import name_and_unit, unit_of
 from jpas_gbm.surveys.tables import open_table
 
 BANDS = band_system("jpas57").names
@@ -482,3 +483,29 @@ def test_a_coosys_of_fk5_has_its_equinox(tmp_path):
     document.to_xml(str(tmp_path / "a.vot"))
     with pytest.raises(CatalogueError, match="of FK5, equinox 1975"):
         read_catalogue(tmp_path / "a.vot")
+
+
+NO_UNITS = [
+    "class (gal)",
+    "z (min)",
+    "z (+1)",
+    "x (1e5)",
+    "flux[1,2]",
+    "flux (3 arcsec)",
+    'mag (3")',
+    "flux[3]",
+    "mag (g)",
+]
+
+
+@pytest.mark.parametrize("name", NO_UNITS)
+def test_words_numbers_and_apertures_behind_a_name_are_no_units(name):
+    assert name_and_unit(name) == (name, None)
+    assert name_and_unit("flux [1e-17 erg/s/cm2/A]") == ("flux", "1e-17 erg/s/cm2/A")
+
+
+@pytest.mark.parametrize(("name", "stated"), [("ivar [Jy-2]", "uJy-2"), ("w [nm]", "Angstrom")])
+def test_units_of_no_flux_that_contradict_each_other_are_refused(name, stated):
+    with pytest.raises(CatalogueError, match=r"as the file states, and in .* by its name"):
+        unit_of(name, stated, "t")
+    assert unit_of("w [nm]", "nanometer", "t") == "nanometer"
