@@ -9,12 +9,11 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
-from ..surveys.bands import AB_ZERO_POINT
 from ..surveys.positions import objects_of
 from ..surveys.scheme import CLASSES
 from .galaxies import component_spectra, quasar_components
 from .kinds import GALAXY, QSO_LOW, RareKinds, population
-from .sources import MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
+from .sources import AB_ZERO_POINT, MocksOptions, Objects, galaxy_shapes, outflow, quasar_shapes
 from .spectra import (
     _LEAST_FITS,
     Basis,

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from ..config import Options
 from ..options import ClassMix, Fraction, PlantedLine, RareKind
-from ..surveys.bands import AB_ZERO_POINT
+from ..surveys.bands import AB_ZERO_POINT as AB_ZERO_POINT
 from ..surveys.catalogue import MORPHOLOGIES
 from ..surveys.scheme import CLASSES
 from .galaxies import Galaxies, Quasars, continuum, line_spectra

@@ -8,11 +8,10 @@ import numpy as np
 
 from ..options import SimulateOptions
 from ..run import Progress
-from ..surveys.bands import AB_ZERO_POINT
 from ..surveys.catalogue import IMAGING_EXTRA, UNLABELLED, Catalogue
 from .kinds import GALAXY, QSO_HIGH, QSO_LOW, STAR
 from .observe import Observed, Shift, Tiles, draw_shift, draw_tiles, mock_means, observe_mock, observe_sky
-from .sources import Objects, Universe, shuffled_labels
+from .sources import AB_ZERO_POINT, Objects, Universe, shuffled_labels
 from .spectra import spectra_file
 from .throughput import Instrument, load_instrument
 
