@@ -21,7 +21,6 @@ from ..surveys.dataset import Dataset
 from ..surveys.labels import LabelledRows
 from ..text import duration
 from .anchors import calibration_rows, field_mix
-from .band_shifts import BandShifts
 from .calibrating import settled, with_redshifts
 from .choosing import (
     FEW,
@@ -39,12 +38,12 @@ from .choosing import (
     score_entrant,
 )
 from .folds import Folds, check_labels, has_shift, make_folds, with_few_bands, would_lose
-from .named_path import find_path, joined_means, path_facts
+from .named_path import find_path, joined_means, mocks_alone, path_facts, prepared_mocks
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
-from .shipped_ways import Mocks, SelfTrained, Target, prepared_mocks
+from .shipped_ways import Mocks, Target
 from .sky import few_twins_words, with_reference
 from .stages import Stages, outlook
-from .ways import Mean, Way, check_ways, ensemble, singles
+from .ways import Way, check_ways, doubts_templates, ensemble, singles
 
 PLAIN = "mocks as they are"
 """The baseline of mocks that no target label has prepared: what regime mocks-calibrated trains."""
@@ -361,6 +360,8 @@ def train(rows: Prepared) -> Trained:
         rows.run.note("no shift of the sky could be measured, so mocks are not weighed toward it: they weigh alike.")
     usable = folds.first.usable_gammas(asked)
     found: list[Entrant] = []
+    if doubts_templates(folds.first):
+        rows.run.note("templates are in doubt on this sky: trees that see none of their features join, in the mean.")
     if regime.adapts:
         found = [Entrant(candidate, folds) for candidate in singles(options, usable)]
         if rows.repaired or (folds.first.scarce and folds.first.rows.shift is None):
@@ -386,16 +387,7 @@ def _one_way(regime: Regime, stages: Stages, gamma: float) -> Way:
     """Return the one candidate of a regime without a choice: where mocks alone teach, two models that err apart."""
     if not regime.source:
         return Target()
-    mocks, found = Mocks(gamma), stages.rows.measured
-    if isinstance(found, BandShifts):
-        return SelfTrained(gamma)
-    # Where templates fit the sky, or target labels calibrate, they are no worse there than other features.
-    trusted = regime.calibration == "target" or (found is not None and not found.doubted)
-    if trusted or not (stages.options.plain_member and stages.has_plain_features):
-        return mocks
-    if found is not None:
-        stages.run.note("templates are in doubt on this sky: trees that see none of their features join, in the mean.")
-    return Mean((mocks, Mocks(gamma, plain_trees=True)))
+    return mocks_alone(stages, gamma, trusted=regime.calibration == "target")
 
 
 def score(trained: Trained) -> Scores:

@@ -10,8 +10,10 @@ import numpy as np
 
 from ..boosting.booster import Member, StagedBooster
 from ..scores.bootstrap import mean_interval
+from .band_shifts import BandShifts
+from .shipped_ways import Joined, Mocks, SelfTrained
 from .stages import Stages
-from .ways import Mean, Way
+from .ways import Mean, Way, doubts_templates, has_plain_trees
 
 if TYPE_CHECKING:
     from .choosing import Choice, Scored
@@ -318,3 +320,56 @@ def shap_shares(stages: Stages, boosters: Sequence[StagedBooster]) -> dict[str, 
         total += np.abs(parts[:, high, :-1] - parts[:, low, :-1]).mean(axis=0)
     groups = np.array(list(stages.rows.recipe.groups.values()))
     return {str(group): float(total[groups == group].sum() / total.sum()) for group in dict.fromkeys(groups.tolist())}
+
+
+PREPARED = "mocks, prepared"
+"""Mocks prepared by what the sky shows, without any tree grown on its labels: what regime uda trains."""
+
+_LABEL_WEIGHT = 20.0
+
+
+def mocks_alone(stages: Stages, gamma: float, trusted: bool = False) -> Way:
+    """Return how mocks alone teach: two models that err apart, unless templates fit the sky.
+
+    Parameters
+    ----------
+    stages : Stages
+        Rows, and what was measured of the sky.
+    gamma : float
+        Temper of the weights of the mocks.
+    trusted : bool
+        Whether labels of the sky calibrate what templates do there.
+
+    Returns
+    -------
+    Way
+        Self-trained where there are no photometric errors to fit templates by.
+    """
+    mocks, found = Mocks(gamma), stages.rows.measured
+    if isinstance(found, BandShifts) and stages.rows.unlabelled:
+        return SelfTrained(gamma)
+    # Where templates fit the sky they are no worse there than other features.
+    if doubts_templates(stages) or (found is None and not trusted and has_plain_trees(stages)):
+        return Mean((mocks, Mocks(gamma, plain_trees=True)))
+    return mocks
+
+
+def prepared_mocks(stages: Stages) -> dict[str, Way]:
+    """Return how mocks teach, as in regime uda, by name; where few labels prepared nothing, these join them.
+
+    Parameters
+    ----------
+    stages : Stages
+        Rows, and what was measured of the sky.
+
+    Returns
+    -------
+    dict of str to Way
+        What is kept where labels are too few to choose comes first.
+    """
+    own = mocks_alone(stages, gamma := stages.uda_gamma, trusted=True)
+    if isinstance(own, SelfTrained):
+        return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: own}
+    if stages.scarce and stages.rows.measured is None:
+        return {"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)}
+    return {PREPARED: own}

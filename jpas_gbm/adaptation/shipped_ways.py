@@ -10,9 +10,8 @@ import numpy as np
 from ..boosting.booster import Member, StagedBooster, stack_inputs
 from ..options import FitOptions
 from ..scores.losses import softmax
-from .band_shifts import BandShifts
 from .stages import Stages, Training
-from .ways import OneBooster, Way, register_way
+from .ways import OneBooster, Way, doubts_templates, register_way
 
 
 @dataclass(frozen=True)
@@ -170,6 +169,8 @@ class Target(Way):
 class Continue(Way):
     """Mock-grown trees, and the trees that boosting on target rows adds to them.
 
+    Where templates are in doubt on the sky, the same without templates stands beside them.
+
     Parameters
     ----------
     gamma : float
@@ -209,15 +210,22 @@ class Continue(Way):
         -------
         list of Member
         """
+        kinds = (False, True) if doubts_templates(stages) else (False,)
+        return [member for plain in kinds for member in self.plain(self._grown(stages, plain))]
+
+    def _grown(self, stages: Stages, plain_trees: bool) -> StagedBooster:
         options, rows = stages.options.continuation, stages.part("target_train")
+        inputs = stages.without_templates if plain_trees else None
 
         def training() -> Training:
-            base = Mocks(self.gamma).booster(stages)
+            base = Mocks(self.gamma, plain_trees).booster(stages)
             name = f"continued on target, {stages.library}, gamma {self.gamma:g}"
-            return Training(name, rows.X, rows.y, stages.class_weights(rows.y, options), options, start=base)
+            name += ", no templates" if plain_trees else ""
+            X, weight = rows.X if inputs is None else inputs(rows.X), stages.class_weights(rows.y, options)
+            return Training(name, X, rows.y, weight, options, start=base, inputs=inputs)
 
-        key = (self.way, self.gamma, stages.options.boosting, options)
-        return self.plain(stages.train(key, training))
+        key = (self.way, self.gamma, stages.options.boosting, options, *(["no templates"] if plain_trees else []))
+        return stages.train(key, training)
 
 
 @register_way
@@ -453,30 +461,3 @@ class Pseudo(Way):
 
         key = (self.way, self.weight, given.pseudo_weight, given.pseudo_confidence, options)
         return self.plain(stages.train(key, training))
-
-
-PREPARED = "mocks, prepared"
-"""Mocks prepared by what the sky shows, without any tree grown on its labels: what regime uda trains."""
-
-_LABEL_WEIGHT = 20.0
-
-
-def prepared_mocks(stages: Stages) -> dict[str, Way]:
-    """Return how mocks teach, as in regime uda, by name; where few labels prepared nothing, these join them.
-
-    Parameters
-    ----------
-    stages : Stages
-        Rows, and what was measured of the sky.
-
-    Returns
-    -------
-    dict of str to Way
-        What is kept where labels are too few to choose comes first.
-    """
-    sky, gamma, found = stages.rows.unlabelled, stages.uda_gamma, stages.rows.measured
-    if isinstance(found, BandShifts) and sky is not None and len(sky):
-        return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: SelfTrained(gamma)}
-    if stages.scarce and found is None:
-        return {"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)}
-    return {PREPARED: Mocks(gamma)}

@@ -16,6 +16,7 @@ from ..boosting.booster import Member, StagedBooster
 from ..config import Options, parse_options
 from ..errors import ConfigError, did_you_mean
 from ..options import FitOptions
+from .band_shifts import BandShifts
 from .stages import Stages
 
 
@@ -278,3 +279,35 @@ def ensemble(candidate: Way, stages: Stages) -> list[Member]:
     backends = options.backends or (options.boosting.backend,)
     each = [stages.member(seed + 7919 * i, backend) for backend in backends for i in range(options.seeds)]
     return [member for one in each for member in candidate.members(one)]
+
+
+def doubts_templates(stages: Stages) -> bool:
+    """Say whether what unlabelled sky shows looks like errors of the templates, so that trees without them join.
+
+    Parameters
+    ----------
+    stages : Stages
+        Rows, and what was measured of the sky.
+
+    Returns
+    -------
+    bool
+    """
+    found = stages.rows.measured
+    doubted = found is not None and not isinstance(found, BandShifts) and found.doubted
+    return doubted and has_plain_trees(stages)
+
+
+def has_plain_trees(stages: Stages) -> bool:
+    """Say whether trees that see no templates may stand beside those that do.
+
+    Parameters
+    ----------
+    stages : Stages
+        Options and features.
+
+    Returns
+    -------
+    bool
+    """
+    return stages.options.plain_member and stages.has_plain_features

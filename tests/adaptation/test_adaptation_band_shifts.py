@@ -8,7 +8,7 @@ import pytest
 
 from jpas_gbm.adaptation.band_shifts import FEWEST_STARS, BandShifts, measure_band_shifts
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.shipped_ways import prepared_mocks
+from jpas_gbm.adaptation.named_path import prepared_mocks
 from jpas_gbm.config import override
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.run import Run
@@ -96,7 +96,7 @@ def test_too_few_stars_and_no_calibration_are_named(survey, options):
     assert wild.to_dict()["taken"] == [] and "this is no calibration, so nothing is corrected" in wild.notes[0]
 
 
-def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda):
+def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda, options):
     """Few labels must not make of stars that mocks and sure rows of the sky tell what mocks alone tell."""
     found = object.__new__(BandShifts)
     own = {"mocks, prepared": "self-trained(gamma=0.25)"}
@@ -110,7 +110,7 @@ def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda):
         (None, None, True, joined),
     ):
         rows = SimpleNamespace(measured=measured, unlabelled=sky)
-        stages = SimpleNamespace(rows=rows, uda_gamma=0.25, scarce=scarce)
+        stages = SimpleNamespace(rows=rows, uda_gamma=0.25, scarce=scarce, options=options, has_plain_features=True)
         assert {name: way.name for name, way in prepared_mocks(stages).items()} == ways
     assert "self-trained" in uda.card["chosen"]
 

@@ -7,12 +7,16 @@ import numpy as np
 import pytest
 
 from jpas_gbm.adaptation.anchors import FieldMix
-from jpas_gbm.adaptation.fit import _one_way, fit
+from jpas_gbm.adaptation.fit import _one_way, fit, prepare_rows
+from jpas_gbm.adaptation.named_path import prepared_mocks
 from jpas_gbm.adaptation.rows import get_regime
+from jpas_gbm.adaptation.shipped_ways import Continue, Mocks
+from jpas_gbm.adaptation.ways import doubts_templates
 from jpas_gbm.boosting.calibration import Calibrator
 from jpas_gbm.config import override
 from jpas_gbm.features.shift import TwinlessReport
 from jpas_gbm.options import SimulateOptions
+from jpas_gbm.run import Run
 from jpas_gbm.simulation.simulate import simulate
 
 
@@ -75,27 +79,36 @@ def test_each_part_of_uda_can_be_switched_off(sky, options, uda):
 )
 def test_where_templates_are_in_doubt_trees_without_them_join(options, taken):
     """On a sky unlike the templates, and where nothing could be measured, the mean errs less than templates alone."""
-    notes = []
     report = (
         None
         if taken is None
         else TwinlessReport(1000, 10, 0.04, 0.01, 0.1, 0.02, 0.0, 0.01, 0.2, 0.001, 1.2, taken=taken)
     )
     stages = SimpleNamespace(
-        rows=SimpleNamespace(measured=report),
-        options=options,
-        has_plain_features=True,
-        run=SimpleNamespace(note=notes.append),
-    )
+        rows=SimpleNamespace(measured=report, unlabelled=[1]), options=options, has_plain_features=True, uda_gamma=0.25,
+        scarce=False,
+    )  # fmt: skip
     way = _one_way(get_regime("uda"), stages, 0.25)
     joined = way.name == "mean[mocks(gamma=0.25) + mocks(gamma=0.25, no templates)]"
     assert joined == (taken is None or "common" not in taken)
-    assert notes == (
-        ["templates are in doubt on this sky: trees that see none of their features join, in the mean."]
-        if joined and report is not None
-        else []
-    )
+    assert doubts_templates(stages) == (joined and report is not None)
+    assert prepared_mocks(stages)["mocks, prepared"] == (way if report is not None else Mocks(0.25))
+    stages.rows.measured = None
     assert _one_way(get_regime("mocks-calibrated"), stages, 0.0).name == "mocks"
+
+
+def test_where_templates_are_in_doubt_the_named_path_has_trees_without_them_too(sky, options, monkeypatch):
+    """A path and prepared mocks with templates alone were worse than regime uda on skies unlike their mocks."""
+    monkeypatch.setattr(TwinlessReport, "doubted", True)
+    asked = override(options, regime="ssda", recipe="continue", features={"templates": True})
+    fitted = fit(sky, config=asked, seed=1)
+    assert fitted.card["ensemble"] == ["mocks(gamma=0.25)", "mocks(gamma=0.25, no templates)"]
+    assert any("templates are in doubt on this sky" in note for note in fitted.card["notes"])
+    members = Continue(0.25).members(prepare_rows(sky, asked, Run.start(1, 1)).folds.first)
+    assert [len(member.booster.stage_rounds) for member in members] == [2, 2]
+    template = np.array([group == "template" for group in fitted.recipe.groups.values()])
+    seen = [member.booster.contributions(np.zeros((1, len(template)), np.float32)) for member in members]
+    assert [np.abs(one[:, :, :-1][:, :, template]).sum() > 0 for one in seen] == [True, False]
 
 
 def test_a_mix_that_mocks_contradict_is_not_taken():
