@@ -1,9 +1,13 @@
-"""Surveys whose sky is unlike their mocks: is ``uda`` worse than ``mocks-only`` on any of them?
+"""Surveys whose sky is unlike their mocks: is ``uda`` worse than ``mocks-only`` on any, and ``ssda`` than either?
 
-    python benchmarks/strangers.py DATA --out reports/adaptation/strangers [--kinds population,...] [--seeds 2,3]
+    python benchmarks/strangers.py DATA --out reports/adaptation/strangers [--kinds 'population; ...'] [--seeds 2,3]
+    python benchmarks/strangers.py DATA --out reports/adaptation/strangers/labels --labels 200,1000
 
 DATA holds ``spectra`` (redrock, pyhammer, boss, sdss, desi), ``jpas/curves`` and ``survey_a``. A kind has 4,000 mocks
 and 4,800 rows of the sky, of which half judge (r <= 22.5) and the others have no label; no label of the sky is read.
+With ``--labels`` so many of the others have one: half of these train ``ssda`` and ``target-only`` and half choose, and
+LightGBMs train on all of them, on the mocks, and on both (`splus.of_labels`). What is done is kept, and a run that was
+cut goes on from there.
 
 - ``templates``: mocks of survey_a; a sky of spectra and templates through 20 tiles of other zero points (.04 mag, and
   .015 common to all tiles), errors 1.3 times as large as stated, outliers, gaps;
@@ -19,15 +23,17 @@ from __future__ import annotations
 import argparse
 import tempfile
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from judged import Figure, checksums, write_figures
-from splus import sources
+from judged import Figure, checksums, forget, kept, write_figures
+from splus import SKY_WEIGHTS, of_labels, sources
 
 import jpas_gbm as jg
-from jpas_gbm.options import PrepareOptions, SimulateOptions
+from jpas_gbm.features.recipe import FeatureRecipe
+from jpas_gbm.options import FeatureOptions, PrepareOptions, SimulateOptions
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
 
@@ -38,10 +44,10 @@ STILL = dict.fromkeys(
     ("zero_point", "zero_point_band", "aperture", "gradient", "seeing_scatter", "variability", "errors", "warp", "arms",
      "missing_tiles"), 0
 )  # fmt: skip
-BUILT_IN = {"n_source": MOCKS, "n_labelled": SKY // 2, "n_unlabelled": SKY // 2, "quasar_factor_labelled": 3,
-            "quasar_factor_unlabelled": 3, "n_tiles": TILES, "twins": False, "bands": "jpas55"}  # fmt: skip
-FIT = {"boosting": {"learning_rate": 0.1, "rounds": 400, "patience": 30}}
+BUILT_IN = {"n_source": MOCKS, "n_labelled": SKY, "n_unlabelled": 0, "quasar_factor_labelled": 3, "n_tiles": TILES,
+            "twins": False, "bands": "jpas55"}  # fmt: skip
 REGIMES = ("mocks-only", "uda")
+BARE = {"sky": {"copy_missing": False, "renoise": False}}
 
 
 def observed(
@@ -71,12 +77,35 @@ def drawn(rows: Catalogue, rng: np.random.Generator) -> Catalogue:
 
 
 def packed(mocks: Catalogue, sky: Catalogue, rng: np.random.Generator, like: Dataset) -> Dataset:
-    """Return mocks and a sky of which half the rows have lost their labels and half judge."""
-    judges = rng.random(len(sky)) < 0.5
-    sky = sky.replace(label=np.where(judges, sky.label, -1).astype(np.int8))
+    """Return mocks and a sky of which half the rows judge; the labels of the others are truth that no fit may read."""
+    target = np.where(rng.random(len(sky)) < 0.5, 2, 0).astype(np.int8)
     source = np.where(rng.random(len(mocks)) < 0.85, 0, 1).astype(np.int8)
-    target = np.where(judges, 2, -1).astype(np.int8)
     return Dataset(mocks, source, sky, target, mocks.take(slice(0, 0)), scheme=like.scheme)
+
+
+def without_labels(data: Dataset, regime: str) -> dict[str, np.ndarray]:
+    """Return, by the name of a regime that reads no label, its class probabilities of the rows that judge."""
+    split = np.where(np.asarray(data.target_split) == 2, 2, -1).astype(np.int8)
+    sky = data.target.replace(label=np.where(split == 2, data.target.label, -1).astype(np.int8))
+    bare = BARE if regime == "mocks-only" else {}
+    model = jg.fit(replace(data, target=sky, target_split=split), regime=regime, config=bare, seed=1, threads=1)
+    print(regime, model.card["chosen"], flush=True)
+    return {regime: model.probabilities(data.target_rows("test"), 1)}
+
+
+def with_labels(data: Dataset, size: int, seed: int) -> dict[str, np.ndarray]:
+    """Return class probabilities of the rows that judge by models of so many labels of the others."""
+    judges = np.asarray(data.target_split) == 2
+    recipe = FeatureRecipe.build(data.source.bands, FeatureOptions(templates=False))
+    X = [recipe.compute(recipe.conform(rows)).X for rows in (data.source_rows("train"), data.target)]
+    chosen = np.random.default_rng([seed, 8]).permutation(np.flatnonzero(~judges))[:size]
+    found = of_labels(data, (X[0], X[1]), chosen, judges, {}, (seed, 1))
+    split = np.full(len(data.target), -1, np.int8)
+    split[chosen], split[judges] = np.arange(size) % 2, 2
+    sky = data.target.replace(label=np.where(split < 0, -1, data.target.label).astype(np.int8))
+    labelled = replace(data, target=sky, target_split=split)
+    model = jg.fit(labelled, regime="target-only", seed=1, threads=1)
+    return {**found, "target-only": model.probabilities(data.target_rows("test"), 1)}
 
 
 def survey(kind: str, seed: int, a: Dataset, spectra: Catalogue) -> Dataset:
@@ -91,7 +120,7 @@ def survey(kind: str, seed: int, a: Dataset, spectra: Catalogue) -> Dataset:
         )
         if kind == "built-in":
             return packed(data.source, observed(drawn(spectra.select_bands(data.source.bands), rng), rng), rng, data)
-        return replace(data, target_split=np.where(np.asarray(data.target_split) >= 0, 2, -1).astype(np.int8))
+        return packed(data.source, data.target, rng, data)
     own = a.source.take(rng.permutation(len(a.source)))
     if kind == "reversed":
         return packed(spectra.take(rng.permutation(len(spectra))[:MOCKS]), observed(drawn(own, rng), rng), rng, a)
@@ -110,6 +139,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--kinds", default="; ".join(KINDS), help="Parted by semicolons.")
     parser.add_argument("--seeds", default="2,3")
+    parser.add_argument("--labels", default="", help="Sizes, parted by commas.")
     given = parser.parse_args()
     own = [given.data / "survey_a" / f"Mock_{part}_FLUX+NOISE.npy" for part in ("valid", "test")]
     with tempfile.TemporaryDirectory() as folder:
@@ -125,30 +155,46 @@ def main() -> None:
             bands="jpas55",
             config=PrepareOptions(keep_twins=True),
         )
+    sizes = [int(size) for size in given.labels.split(",") if size]
     tables, kinds = [], [kind.strip() for kind in given.kinds.split(";")]
-    for kind in kinds:
-        for seed in map(int, given.seeds.split(",")):
-            data = survey(kind, seed, a, b.source)
-            rows = data.target_rows("test")
-            rows = rows.take(~(rows.mag > 22.5))
-            table = {"key": rows.object_id, "object": [f"{seed}/{one}" for one in rows.object_id]}
-            told = pd.DataFrame({**table, "part": f"{kind.replace(', ', ' ')}, {seed}", "fold": 0})
-            told["class"] = np.array(data.scheme.classes)[rows.label]
-            for regime in REGIMES:
-                bare = {"sky": {"copy_missing": False, "renoise": False}} if regime == "mocks-only" else {}
-                model = jg.fit(data, regime=regime, config=FIT | bare, seed=1, threads=1)
-                p = model.probabilities(rows, 1)
-                told = told.assign(**{f"{regime}:{c}": p[:, i] for i, c in enumerate(data.scheme.classes)})
-                print(kind, seed, regime, model.card["chosen"], flush=True)
-            tables.append(told)
-    every = pd.concat(tables, ignore_index=True)
-    parts = list(dict.fromkeys(part.partition(", ")[0] for part in every["part"]))
-    asked = [Figure("log_loss", regime, part) for part in parts for regime in REGIMES]
-    asked += [Figure("log_loss", "uda", part, against="mocks-only") for part in parts]
-    command = f"python benchmarks/strangers.py DATA --out reports/adaptation/strangers --seeds {given.seeds}"
-    command += f" --kinds '{given.kinds}'"
-    for one in write_figures(given.out, command, checksums(own, given.data), every, asked):
+    for kind, seed in ((kind, seed) for kind in kinds for seed in map(int, given.seeds.split(","))):
+        data, name = survey(kind, seed, a, b.source), f"{kind.replace(', ', ' ')}, {seed}"
+        rows = data.target_rows("test")
+        bright = ~(rows.mag > 22.5)
+        key = rows.object_id[bright]
+        about = {"key": key, "object": [f"{seed}/{one}" for one in key], "fold": 0}
+        about["class"] = np.array(data.scheme.classes)[rows.label[bright]]
+        always = dict[str, np.ndarray]()
+        for regime in REGIMES:
+            always |= kept(given.out / f"kept-{name}-{regime}.npz", partial(without_labels, data, regime))
+        for size in sizes or [0]:
+            print(name, size, end=": ", flush=True)
+            make = partial(with_labels, data, size, seed)
+            found = kept(given.out / f"kept-{name}-{size}.npz", make) if size else {}
+            columns = {
+                f"{model}:{c}": p[bright, i]
+                for model, p in {**found, **always}.items()
+                for i, c in enumerate(data.scheme.classes)
+            }
+            tables.append(pd.DataFrame({"part": f"{name}, {size}" if size else name, **about, **columns}))
+    every, command = pd.concat(tables, ignore_index=True), "python benchmarks/strangers.py DATA"
+    command += f" --out reports/adaptation/strangers{'/labels' if sizes else ''} --seeds {given.seeds}"
+    command += f" --kinds '{given.kinds}'" + (f" --labels {given.labels}" if sizes else "")
+    for one in write_figures(given.out, command, checksums(own, given.data), every, asked(every, sizes)):
         print(f"{one.name:60s} {one.value:+.4f} [{one.interval[0]:+.4f}, {one.interval[1]:+.4f}] n {one.n}")
+    forget(given.out)
+
+
+def asked(every: pd.DataFrame, sizes: list[int]) -> list[Figure]:
+    """Return the figures: scores of each part, and gains of ``uda`` over ``mocks-only`` and of ``ssda`` over all."""
+    if not sizes:
+        parts = list(dict.fromkeys(part.partition(", ")[0] for part in every["part"]))
+        found = [Figure("log_loss", regime, part) for part in parts for regime in REGIMES]
+        return [*found, *(Figure("log_loss", "uda", part, against="mocks-only") for part in parts)]
+    names = ["uda", "mocks-only", "target-only", "lightgbm: mocks", "lightgbm: labels"]
+    names += [f"lightgbm: both, x{weight:g}" for weight in SKY_WEIGHTS]
+    found = [Figure("log_loss", name, part) for part in dict.fromkeys(every["part"]) for name in ("ssda", *names)]
+    return found + [Figure("log_loss", "ssda", part, name) for part in dict.fromkeys(every["part"]) for name in names]
 
 
 if __name__ == "__main__":
