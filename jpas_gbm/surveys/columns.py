@@ -265,8 +265,6 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     if schema.tile and TILE not in key and (tile := names.find(schema.tile)) is not None:
         key, known[TILE] = (TILE, *key), tile
     in_words = TILE in known and table.columns[known[TILE]].kind == "text"
-    for ours in (*key, *schema.object_id):
-        _refuse_float(table, known.get(ours))
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
     _refuse_frame(table, known[schema.ra[0]])
     photometry = find_bands(table, schema, bands) if schema.kind == "catalogue" else None
@@ -433,14 +431,6 @@ def _refuse_frame(table: RawTable, ra: str) -> None:
         raise CatalogueError(
             f"{table.place}: states that its positions are of {stated}; ICRS (or FK5 of 2000) is read. {_CONVERT}, or "
             "mend what is stated (RADESYS and EQUINOX, COOSYS) where it is wrong."
-        )
-
-
-def _refuse_float(table: RawTable, name: str | None) -> None:
-    if name is not None and table.columns[name].kind == "float":
-        raise CatalogueError(
-            f"{table.place}[{name}]: is stored as floating point. Ids above 2^53 (DESI's are) are corrupted by it, and "
-            "rows would be matched to the wrong objects. Write it again as a 64-bit integer from the original table."
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Mapping
 
 import numpy as np
@@ -200,7 +201,7 @@ def integers(values: np.ndarray, name: str, place: str) -> np.ndarray:
     Raises
     ------
     CatalogueError
-        If it is stored as floating point or holds empty entries.
+        If it holds empty entries, or floating point that is no whole number or not exact.
     """
     if isinstance(values, np.ma.MaskedArray) and np.ma.getmaskarray(values).any():
         row = int(np.flatnonzero(np.ma.getmaskarray(values))[0])
@@ -240,28 +241,50 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
         if name == ROW:
             key[name] = np.arange(start, start + rows, dtype=np.int64)
         elif name == TILE and layout.tiles_in_words:
-            key[name] = numbered(columns[name])
+            key[name] = numbered(columns[name], f"{layout.place}[{name}]")
         else:
             key[name] = integers(columns[name], name, layout.place)
     return key
 
 
-def numbered(names: np.ndarray) -> np.ndarray:
-    """Return a number for each name, the same in every file and run: of a hash, below 2^53; -1 for an empty name.
+_SPELT = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+"""An integer as text, also as floating point writes it."""
+
+
+def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarray:
+    """Return a number for each name, the same in every file, chunk and run, name by name.
+
+    A name that spells an integer of 64 bits (2245, 02245, 2245.0) is that integer, as in a column of integers; of
+    another it is made of a hash, below 2^53; an empty name is -1.
 
     Parameters
     ----------
     names : array of str, shape (n,)
         Such as STRIPE82-0170.
+    place : str
+        The column, for messages.
 
     Returns
     -------
     array of int64, shape (n,)
+
+    Raises
+    ------
+    CatalogueError
+        If two names have one number.
     """
     words, which = np.unique(np.char.strip(np.ma.filled(names, "").astype(str)), return_inverse=True)
-    digests = [hashlib.blake2b(word.encode(), digest_size=8).digest() for word in words]
-    numbers = [int.from_bytes(d, "big") >> 11 if word else -1 for word, d in zip(words, digests, strict=True)]
-    return np.array(numbers, dtype=np.int64)[which]
+    numbers, hashed = np.full(len(words), -1, dtype=np.int64), np.zeros(len(words), dtype=bool)
+    for i, word in enumerate(map(str, words)):
+        if (spelt := _SPELT.fullmatch(word)) and -(1 << 63) <= (number := int(spelt[1])) < 1 << 63:
+            numbers[i] = number
+        elif word:
+            digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
+            numbers[i], hashed[i] = int.from_bytes(digest, "big") >> 11, True
+    for i in np.flatnonzero(hashed):
+        if len(same := words[numbers == numbers[i]]) > 1:
+            raise CatalogueError(f"{place}: '{same[0]}' and '{same[1]}' have one number here. Rename one of the two.")
+    return numbers[which]
 
 
 def sky_cell(ra: np.ndarray, dec: np.ndarray) -> np.ndarray:

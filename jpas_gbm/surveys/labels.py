@@ -103,7 +103,7 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
     Parameters
     ----------
     values : array_like of int, shape (n,)
-        The ids.
+        The ids; floating point, as pandas writes integers after a join, where all are whole and exact.
     name : str
         Their column, for messages.
 
@@ -115,14 +115,11 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
     Raises
     ------
     CatalogueError
-        If they are not integers: as floating point, ids above 2^53 are already corrupted.
+        If they are not integers, or floating point that cannot be trusted: ids above 2^53 are corrupted by it.
     """
     array = native(np.asarray(values))
     if array.dtype.kind == "f":
-        raise CatalogueError(
-            f"'{name}' is stored as floating point: ids above 2^53 are corrupted by it, and rows would be matched "
-            "to the wrong objects. Write it again as a 64-bit integer."
-        )
+        return _whole(array, name)
     if array.dtype.kind not in "iu":
         raise CatalogueError(f"'{name}' holds {array.dtype}, not integers.")
     if array.dtype == np.uint64 and len(array) and array.max() > np.iinfo(np.int64).max:
@@ -132,6 +129,24 @@ def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:
             "these anew, or as text."
         )
     return array.astype(np.int64)
+
+
+def _whole(values: np.ndarray, name: str) -> np.ndarray:
+    """Return floating point as int64, or refuse what is no integer or may be another than was meant."""
+    bits = np.finfo(values.dtype).nmant + 1
+    if len(empty := np.flatnonzero(~np.isfinite(values))):
+        raise CatalogueError(f"'{name}': row {empty[0]} is empty ({values[empty[0]]}); each row needs an integer.")
+    if len(broken := np.flatnonzero(values != np.round(values))):
+        raise CatalogueError(
+            f"'{name}': row {broken[0]} holds {values[broken[0]]}, a fraction, where ids are integers."
+        )
+    if len(large := np.flatnonzero(np.abs(values) >= 2.0**bits)):
+        raise CatalogueError(
+            f"'{name}' is stored as floating point: ids above 2^{bits} are corrupted by it (row {large[0]} holds "
+            f"{values[large[0]]}), and rows would be matched to the wrong objects. Write it again as a 64-bit integer "
+            "from the original table."
+        )
+    return values.astype(np.int64)
 
 
 _COLUMNS = ("object_id", "ra", "dec", "label", "z", "mag", "morphology")

@@ -13,6 +13,7 @@ import re
 import stat
 import zlib
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -261,8 +262,7 @@ def unquoted(values: np.ndarray) -> np.ndarray:
 
     Parameters
     ----------
-    values : array of str
-        Masked or not.
+    values : array of str, masked or not
 
     Returns
     -------
@@ -284,8 +284,7 @@ def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np
 
     Parameters
     ----------
-    values : array of str, shape (n,) or (n, width)
-        Masked or not.
+    values : array of str, shape (n,) or (n, width), masked or not
     whole : bool
         Whether integers are wanted.
     place : str
@@ -306,25 +305,37 @@ def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np
     words = np.strings.strip(np.ma.getdata(values).astype(str))
     missing = (words == "") | np.ma.getmaskarray(values)
     filled = np.where(missing, "0", words)
-    for dtype in (np.int64, np.uint64) if whole else (np.float64,):
-        try:
-            numbers = filled.astype(dtype)
-        except (ValueError, OverflowError):
-            continue
-        if whole:
+    for dtype in (np.int64, np.uint64, int) if whole else (float,):
+        with suppress(ValueError, OverflowError):
+            numbers = _spelt(filled, dtype)
+            if not whole:
+                return np.where(missing, np.nan, numbers)
             return np.ma.MaskedArray(numbers, missing) if missing.any() else numbers
-        return np.where(missing, np.nan, numbers)
     row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
     hint = SEXAGESIMAL_HINT if SEXAGESIMAL.fullmatch(str(filled[row])) else ""
-    wanted = "an integer" if whole else "a number"
-    raise CatalogueError(f"{place}: row {start + row} holds {short(str(filled[row]))} where {wanted} is needed.{hint}")
+    if whole and _spells(filled[row], False):
+        hint = " It is stored as floating point, which drops digits and corrupts ids above 2^53: write whole numbers."
+    said = f"row {start + row} holds {short(str(filled[row]))} where {'an integer' if whole else 'a number'} is needed"
+    raise CatalogueError(f"{place}: {said}.{hint}")
+
+
+def _spelt(words: np.ndarray, dtype: type) -> np.ndarray:
+    """Return words as numbers; as int also what floating point holds exactly and writes as 2245.0."""
+    if dtype is not int:
+        return words.astype(dtype)
+    head, point, tail = np.strings.partition(words, ".")
+    pointed = (point != "") & (np.strings.strip(tail, "0") == "")
+    numbers = np.where(pointed, head, words).astype(np.int64)
+    if (np.abs(numbers[pointed].astype(float)) >= 2.0**53).any():
+        raise OverflowError
+    return numbers
 
 
 def _spells(words: np.ndarray, whole: bool) -> bool:
-    try:
-        return words.astype(np.uint64 if whole else np.float64).size > 0
-    except (ValueError, OverflowError):
-        return False
+    for dtype in (np.uint64, int) if whole else (float,):
+        with suppress(ValueError, OverflowError):
+            return _spelt(np.asarray(words), dtype).size > 0
+    return False
 
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0", ".true.", "on"})

@@ -6,10 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from astropy.table import Table
 from sample_files import write_idr
 
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
+from jpas_gbm.surveys.reader import CatalogueReader
 from jpas_gbm.surveys.recognition import own_columns
 from jpas_gbm.surveys.schema import survey_names
 from jpas_gbm.surveys.survey_file import draft_survey, list_surveys, show_survey, survey_json_schema_text
@@ -129,6 +131,39 @@ def test_tiles_may_have_any_name_and_be_text(tmp_path):
     numbers = numbered(np.array(["HYDRA-13", "", "HYDRA-12"]))
     assert numbers[0] == key["TILE_ID"][1] and numbers[1] == -1 and numbers[2] == key["TILE_ID"][0] != numbers[0]
     assert "tile" not in yaml.safe_load(draft_survey(frame.assign(pointing=[0.1, 0.2, 0.3])).text)
+
+
+@pytest.mark.parametrize(
+    "spelt", ["text", "padded", "string", "category", "object", "mixed", "float", "csv", "fits", "vot"]
+)
+def test_tiles_that_are_integers_are_these_in_whatever_holds_them(tmp_path, spelt):
+    """Zero points are known by the number of a tile, and predictions are joined by it."""
+    bands = {f"{b}_mag": [18.0, 19.0, 19.5] for b in "ugriz"} | {f"{b}_emag": [0.1, 0.2, 0.1] for b in "ugriz"}
+    plain = pd.DataFrame({"ra": [10.0, 11.0, 12.0], "dec": [1.0, 2.0, 3.0], **bands, "pointing": [2245, 7, -3]})
+    draft_survey(plain).save(tmp_path / "mine.yaml")
+    of = plain.pointing
+    text = {"padded": [" 02245", "+007 ", "-3"], "mixed": [2245, "7", -3.0], "float": of.astype(float)}
+    kind = spelt if spelt in ("string", "category", "object") else "str"
+    source = plain.assign(pointing=text.get(spelt, of.astype(str).astype(kind)))
+    if spelt == "csv":
+        source.assign(pointing=["2245.0", "7.0", "-3."]).to_csv(source := tmp_path / "a.csv", index=False)
+    elif spelt in ("fits", "vot"):
+        table = Table({name: list(values) for name, values in source.items()})
+        table.write(source := tmp_path / f"a.{spelt}", format={"vot": "votable"}.get(spelt, spelt))
+    reader = CatalogueReader(source, str(tmp_path / "mine.yaml"))
+    assert reader.read().key["TILE_ID"].tolist() == [2245, 7, -3]
+    assert [chunk.key["TILE_ID"].tolist() for chunk in reader.chunks(1)] == [[2245], [7], [-3]]
+
+
+def test_a_name_has_one_number_beside_whatever_names():
+    from jpas_gbm.surveys import conversion
+
+    words = np.array(["12", "A12", "", "1e3", "99999999999999999999", "-9223372036854775808"])
+    whole = conversion.numbered(words)
+    assert whole.tolist() == [conversion.numbered(words[i : i + 1])[0] for i in range(len(words))]
+    assert whole[0] == 12 and whole[2] == -1 and whole[5] == -(2**63) and (whole[[1, 3, 4]] > 1_000_000).all()
+    with pytest.raises(CatalogueError, match=rf"tiles: '{whole[1]}' and 'A12' have one number here"):
+        conversion.numbered(np.array(["A12", str(whole[1])]))
 
 
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():

@@ -334,7 +334,7 @@ def test_a_redshift_catalogue_whose_ids_a_spreadsheet_rounded_is_not_taken_for_i
         + "".join(f"{text},{10 + i},1.0,0.{i},0,GALAXY,REX,10.0\n" for i in range(1, 4))
     )
     for reader in (jg.inspect, read_labels):
-        with pytest.raises(CatalogueError, match=r"\[TARGETID\]: is stored as floating point"):
+        with pytest.raises(CatalogueError, match=r"\[TARGETID\]: row 0 holds .*stored as floating point"):
             reader(path)
 
 

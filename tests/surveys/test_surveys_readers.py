@@ -332,13 +332,15 @@ def test_labels_of_no_trust_are_no_table(tmp_path):
 
 def test_trap_targetid_stored_as_float_is_refused(tmp_path):
     path = write_zcat(tmp_path / "z.fits", TARGETID=39633000000000001.0 + np.arange(8))
-    message = r"z\.fits\[ZCATALOG\]\[TARGETID\]: is stored as floating point\. Ids above 2\^53 .*64-bit integer"
+    message = r"z\.fits\[ZCATALOG\]: 'TARGETID' is stored as floating point: ids above 2\^53 .*64-bit integer"
     with pytest.raises(CatalogueError, match=message):
         read_labels(path)
     mocks = write_mocks(tmp_path)
     props = tmp_path / "Mock_train_PROPS.csv"
     props.write_text(props.read_text().replace("396330000000000", "3.96330000000000e+16"))
-    with pytest.raises(CatalogueError, match=r"Mock_train.*TARGETID\]: is stored as floating point"):
+    with pytest.raises(
+        CatalogueError, match=r"Mock_train.*TARGETID\]: row 0 holds '3.96.*stored as floating point, which"
+    ):
         read_catalogue(mocks)
 
 
@@ -575,8 +577,15 @@ def test_trap_keys_are_pairs_and_not_glued(tmp_path):
 
 
 def test_row_keys_stored_as_float_or_empty(tmp_path):
-    with pytest.raises(CatalogueError, match=r"\[NUMBER\]: is stored as floating point"):
-        read_catalogue(write_idr(tmp_path / "a.fits", changes={"NUMBER": np.arange(12.0)}))
+    for wrong, message in (
+        (2.5, "row 3 holds 2.5, a fraction"),
+        (np.nan, r"row 3 is empty \(nan\)"),
+        (2.0**53, "2\\^53"),
+    ):
+        number = np.arange(12.0)
+        number[3] = wrong
+        with pytest.raises(CatalogueError, match=rf"a\.fits.*'NUMBER'.*{message}"):
+            read_catalogue(write_idr(tmp_path / "a.fits", changes={"NUMBER": number}))
     columns = {n: pa.array(v) if v.ndim == 1 else pa.array(v.tolist()) for n, v in idr_columns().items()}
     columns["NUMBER"] = pa.array([1, None, *range(3, 13)])
     pq.write_table(pa.table(columns), tmp_path / "a.parquet")

@@ -195,6 +195,8 @@ class CsvTable(RawTable):
     def _type(self, name: str, want: Want) -> pa.DataType:
         if name in self._arrays:
             return pa.string()
+        if (want, self.columns[name].kind) == ("int", "float"):
+            return pa.string()  # what is spelt 2245.0 is an integer, and 2.2E+03 may have lost digits
         if want != "any":
             return _CSV_TYPES[want]
         # Types are told from the first block only: an integer may be followed by 1.5 further down.
