@@ -16,6 +16,7 @@ from .features.redshifts import Redshifts
 from .features.sky_sums import Reference, SkySums
 from .output.writers import Column, prediction_columns, probability_name, record_type, to_pandas, to_table
 from .surveys.bands import BandSystem
+from .surveys.batches import Spelt
 from .surveys.catalogue import Catalogue
 from .surveys.columns import listed
 from .surveys.conversion import kept_name
@@ -301,31 +302,34 @@ class KeptColumns:
         return kinds.get(self._table.columns[name].kind, "any")
 
     def _looked_at(self, reader: CatalogueReader) -> dict[str, Column]:
-        """Read the columns once for their types: how long text is, and whether integers are missing."""
+        """Read the columns once for their types: how long text is, whether integers are missing, what keeps digits."""
         types: dict[str, np.dtype] = {}
-        missing: set[str] = set()
-        known = {name: kind for name, kind in self._kinds.items() if kind == "float"}
-        for name in [name for name in self._kinds if name not in known]:
-            try:
-                self._note({name: self._kinds[name]}, types, missing)
-            except CatalogueError:
-                # Integers are told from the first rows of a text table; further down there may be others.
-                self._kinds[name] = "float"
-        columns = {}
-        for name in self._kinds:
-            unit = self._table.columns[name].unit or ""
-            columns[name] = Column(name, self._type(name, types, missing), "As the catalogue has it.", "", unit)
-        return columns
-
-    def _note(self, want: Mapping[str, Want], types: dict[str, np.dtype], missing: set[str]) -> None:
-        for block in self._table.read(want):
+        missing, columns = set[str](), self._table.columns
+        self._kinds |= {name: kind for name, kind in reader.layout.want.items() if name in self._kinds}
+        ours: dict[str, Want] = {name: "text" for name in self._kinds if name not in reader.layout.want}
+        # Numbers are text in text tables alone, whose kinds were told from their first rows.
+        first = next(iter(self._table.read(ours)), {}) if ours else {}
+        numbers = [name for name in first if self._kinds[name] in ("int", "float")]
+        spelt = {name: Spelt() for name in numbers if first[name].dtype.kind in "US"}
+        rest = {name: kind for name, kind in self._kinds.items() if kind != "float" and name not in spelt}
+        for block in self._table.read({**rest, **dict.fromkeys(spelt, "text")}) if rest or spelt else ():
             for name, values in block.items():
                 if np.ma.getmaskarray(values).any():
                     missing.add(name)
                 data = np.ma.getdata(values)
-                if data.dtype.kind in "US":
-                    data = self._encoded(name, data)
+                if name in spelt:
+                    spelt[name].hear(data)
+                data = self._encoded(name, data) if data.dtype.kind in "US" else data
                 types[name] = np.promote_types(types.get(name, data.dtype), data.dtype)
+        for name, found in spelt.items():
+            self._kinds[name] = found.want
+            if found.want != "text":
+                types[name] = np.dtype(np.int64 if found.want == "int" else np.float64)
+                missing |= {name} if found.missing else set()
+        return {
+            name: Column(name, self._type(name, types, missing), "As the catalogue has it.", "", columns[name].unit or "")
+            for name in self._kinds
+        }
 
     def _encoded(self, name: str, values: np.ndarray) -> np.ndarray:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -299,6 +299,59 @@ def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndar
     if values.dtype.kind in "US":
         return np.where(hidden, "", np.ma.getdata(values))
     return np.ma.MaskedArray(np.ma.getdata(values), hidden)
+
+
+NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
+         "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
+"""Words of text tables for no number."""
+
+
+@dataclass
+class Spelt:
+    """As what a column of a text table is read so that its numbers keep their digits.
+
+    Parameters
+    ----------
+    whole : bool
+        Whether all words are integers of 64 bits, written without a needless zero or sign.
+    real : bool
+        Whether all are numbers, and those among them that are whole are exact as floating point.
+    missing : bool
+        Whether any word stands for none.
+    """
+
+    whole: bool = True
+    real: bool = True
+    missing: bool = False
+
+    def hear(self, words: np.ndarray) -> None:
+        """Take in the words of a block.
+
+        Parameters
+        ----------
+        words : array of str, shape (n,)
+        """
+        blank = np.isin(words, NULLS)
+        self.missing = self.missing or bool(blank.any())
+        words = words[~blank]
+        try:
+            self.whole = self.whole and bool((words.astype(np.int64).astype(str) == words).all())
+        except (ValueError, OverflowError):
+            self.whole = False
+        bare = np.strings.lstrip(words, "+-")
+        start, digits = bare.astype("U2"), np.strings.isdigit(bare)
+        odd = np.strings.startswith(start, "0") & np.strings.isdigit(start) & (np.strings.str_len(start) == 2)
+        odd |= (digits & np.strings.startswith(words, "+")) | (np.strings.find(words, "_") >= 0)
+        try:
+            odd |= digits & (np.abs(words.astype(np.float64)) >= 2.0**53)
+            self.real = self.real and not odd.any()
+        except ValueError:
+            self.real = False
+
+    @property
+    def want(self) -> Literal["int", "float", "text"]:
+        """What keeps every digit."""
+        return "int" if self.whole else "float" if self.real else "text"
 
 
 _WHOLE = re.compile(r"[+-]?\d{1,30}")

@@ -70,6 +70,34 @@ def test_all_plain_columns_may_be_kept_and_arrays_are_told(fitted, rich, tmp_pat
     assert not (tmp_path / "q.parquet").exists()
 
 
+@pytest.mark.parametrize("suffix", ["csv", "fits", "parquet"])
+def test_kept_columns_of_a_text_table_keep_their_digits(fitted, rich, tmp_path, suffix, monkeypatch):
+    """Kinds are told from the first rows; what stands further down is kept, and alike in all chunks."""
+    frame = Table.read(rich, unit_parse_strict="silent")
+    n, late = len(frame), np.arange(len(frame)) > 30
+    words = {
+        "PADDED": np.where(late, "000199", "7"),
+        "HUGE": np.where(late, "9223372036854775809", "12"),
+        "LONG": np.where(late, "1.5", "1234567890123456789"),
+        "SIGNED": np.where(late, "+5", "5"),
+        "WORD": np.where(late, "none of all", "12"),
+        "REAL": np.where(late, "0.25", "2"),
+        "WHOLE": np.array([str(2**62 + i) for i in range(n)]),
+        "GAPS": np.array([str(2**62 + i) if i else "null" for i in range(n)]),
+    }
+    frame.meta = {name: of for name, of in frame.meta.items() if name.startswith("BAND")}
+    Table({**frame, **words}, meta=frame.meta).write(tmp_path / "a.ecsv", format="ascii.ecsv")
+    monkeypatch.setattr("jpas_gbm.surveys.formats.csv._CSV_BYTES", 20_000)
+    out = tmp_path / f"p.{suffix}"
+    predict(fitted, tmp_path / "a.ecsv", out, keep=",".join(words), chunk_rows=7)
+    found = pd.read_csv(out, dtype=str, keep_default_na=False) if suffix == "csv" else read_table(out)
+    for name in ("PADDED", "HUGE", "LONG", "SIGNED", "WORD", "WHOLE", "GAPS"):
+        assert [str(one) for one in found[name]] == ["" if one == "null" else one for one in words[name].tolist()]
+    assert [float(one) for one in found["REAL"]] == words["REAL"].astype(float).tolist()
+    if suffix != "csv":
+        assert found["WHOLE"].dtype.kind == "i" and found["REAL"].dtype.kind == "f"
+
+
 def test_letters_that_fits_has_not_are_told(fitted, rich, tmp_path):
     frame = Table.read(rich, unit_parse_strict="silent")
     frame["NOTE"] = ["Ångström"] * len(frame)

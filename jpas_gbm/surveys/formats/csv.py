@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from ...errors import CatalogueError
-from ..batches import Block, stack_rows
+from ..batches import NULLS, Block, stack_rows
 from ..packing import open_content
 from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names, vacuum_wavelengths
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
@@ -28,8 +28,6 @@ from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 T = TypeVar("T")
 _CSV_BYTES = 4 << 20
 _HEAD_BYTES = 1 << 20
-_NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
-          "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
 _CSV_TYPES: dict[Want, pa.DataType] = {"float": pa.float64(), "int": pa.int64(), "text": pa.string()}
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eEdD][+-]?\d+)?")
 _SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
@@ -170,7 +168,7 @@ class CsvTable(RawTable):
         return Column(column.name, column.kind, None, unit)
 
     def _reader(self, want: Mapping[str, Want] | None) -> pacsv.CSVStreamingReader:
-        convert: dict[str, Any] = {"null_values": _NULLS, "strings_can_be_null": False}
+        convert: dict[str, Any] = {"null_values": NULLS, "strings_can_be_null": False}
         if want is not None:
             convert["include_columns"] = list(want)
             convert["column_types"] = {name: self._type(name, kind) for name, kind in want.items()}
