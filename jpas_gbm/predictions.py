@@ -327,7 +327,9 @@ class KeptColumns:
                 types[name] = np.dtype(np.int64 if found.want == "int" else np.float64)
                 missing |= {name} if found.missing else set()
         return {
-            name: Column(name, self._type(name, types, missing), "As the catalogue has it.", "", columns[name].unit or "")
+            name: Column(
+                name, self._type(name, types, missing), "As the catalogue has it.", "", columns[name].unit or ""
+            )
             for name in self._kinds
         }
 

@@ -13,10 +13,10 @@ from .batches import Block, as_float, is_magnitude
 from .catalogue import MORPHOLOGIES
 from .columns import ROW, TILE, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
-from .labels import as_ids, doubt_counts
+from .labels import as_ids, doubt_counts, redshift_counts
 from .quality import QualityCount
 from .schema import SurveySchema, spectype_words
-from .scheme import LabelScheme
+from .scheme import LabelScheme, is_redshift
 
 _OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
 """Legacy Surveys types of older releases, and what stands for them now; those that tell no shape are UNKNOWN."""
@@ -276,14 +276,15 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
     words, which = np.unique(np.char.strip(np.ma.filled(names, "").astype(str)), return_inverse=True)
     numbers, hashed = np.full(len(words), -1, dtype=np.int64), np.zeros(len(words), dtype=bool)
     for i, word in enumerate(map(str, words)):
-        if (spelt := _SPELT.fullmatch(word)) and -(1 << 63) <= (number := int(spelt[1])) < 1 << 63:
-            numbers[i] = number
+        if (spelt := _SPELT.fullmatch(word)) and -(1 << 63) <= int(spelt[1]) < 1 << 63:
+            numbers[i] = int(spelt[1])
         elif word:
             digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
             numbers[i], hashed[i] = int.from_bytes(digest, "big") >> 11, True
-    for i in np.flatnonzero(hashed):
-        if len(same := words[numbers == numbers[i]]) > 1:
-            raise CatalogueError(f"{place}: '{same[0]}' and '{same[1]}' have one number here. Rename one of the two.")
+    known, times = np.unique(numbers, return_counts=True)
+    for number in np.intersect1d(known[times > 1], numbers[hashed]):
+        same = words[numbers == number]
+        raise CatalogueError(f"{place}: '{same[0]}' and '{same[1]}' have one number here. Rename one of the two.")
     return numbers[which]
 
 
@@ -383,16 +384,23 @@ def labels(
     assert schema.labels is not None
     z = as_float(columns[schema.labels.z[0]]).astype(np.float64)
     types, strange = spectral_types(columns, layout, scheme)
+    # A filler, such as -9999 or 99, is the redshift of no class.
+    stated, odd_z = z, ~np.isnan(z) & ~is_redshift(z)
+    z = np.where(odd_z, np.nan, z)
     label, against = scheme.label(types, z), scheme.contradicted(types, z)
     keep, counts = apply_label_rules(dict(columns), schema, layout.place, _kinds(types, scheme))
     without = keep & (label < 0) & ~strange & ~against
+    lost = without & odd_z & (scheme.label(types, np.ones(len(z))) >= 0)
+    heard = [layout.words.setdefault(f"redshifts {of}", Vocabulary((), True)) for of in ("unknown", "that cost labels")]
     odd = f"of a class that is not known here, so without label ({layout.words[schema.labels.spectype[0]].strange()})"
+    sentence = "of a class that their redshift contradicts"
     counts += [
         QualityCount("label_word", odd, int((keep & strange).sum()), "rows"),
+        QualityCount("label_against", sentence, int((keep & against).sum()), "rows"),
+        *redshift_counts(stated[keep & odd_z & (label >= 0)], stated[lost], heard),
         QualityCount(
-            "label_against", "of a class that their redshift contradicts", int((keep & against).sum()), "rows"
+            "label_class", "of no class of the scheme, or without redshift", int((without & ~lost).sum()), "rows"
         ),
-        QualityCount("label_class", "of no class of the scheme, or without redshift", int(without.sum()), "rows"),
     ]
     label = np.where(keep, label, np.int8(-1)).astype(np.int8)
     return label, z, counts + doubt_counts(label, z, scheme)

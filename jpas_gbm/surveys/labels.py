@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,7 +14,10 @@ from ..store import native
 from .imaging import RADIUS, check_morphology, checked_column
 from .positions import PLACEHOLDER, made_here, position_groups, unlike_places
 from .quality import QualityCount
-from .scheme import LabelScheme
+from .scheme import FARTHEST, NEAREST, LabelScheme
+
+if TYPE_CHECKING:
+    from .columns import Vocabulary
 
 NEAR_CUT = 0.01
 """A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
@@ -71,6 +74,41 @@ def doubt_counts(label: np.ndarray, z: np.ndarray, scheme: LabelScheme) -> list[
     }
     doubts = label_doubts(label, z, scheme)
     return [QualityCount(f"doubt_{name}", sentences[name], int(rows.sum()), "rows") for name, rows in doubts.items()]
+
+
+def redshift_counts(kept: np.ndarray, lost: np.ndarray, heard: Sequence[Vocabulary]) -> list[QualityCount]:
+    """Return how many redshifts are none and are taken as unknown, and how many labels that cost, and why it may be.
+
+    Parameters
+    ----------
+    kept, lost : array of float
+        Such redshifts of rows that have a label all the same, and of those that need one for it.
+    heard : sequence of Vocabulary
+        What the blocks before had of both; the most frequent numbers are added.
+
+    Returns
+    -------
+    list of QualityCount
+    """
+    for words, values in zip(heard, (kept, lost), strict=True):
+        numbers, counts = np.unique(values, return_counts=True)
+        most = np.argsort(-counts, kind="stable")[:5]
+        named = np.array([f"{number:g}" for number in numbers[most]], dtype=str)
+        words.hear(named, np.zeros(len(most), dtype=bool), counts[most])
+    unknown, causes = heard
+    # Negative ones and rows of nines are fillers.
+    sizes = [float(word) for word in causes.rows if set(word) != {"9"} and 0 < float(word) < np.inf]
+    size = np.median(sizes or [0.0])
+    cause = "velocities in km/s (z is v/c)" if size >= 10_000 else "thousandths" if size >= FARTHEST else "fillers"
+    limits = f"below {NEAREST:g}, or {FARTHEST:g} and more"
+    said = f"at a number that is no redshift ({limits}: {unknown.strange()}), taken as unknown: the label is kept"
+    told = (
+        f"of a class that needs a redshift, at a number that is none ({limits}: {causes.strange()}): are they {cause}?"
+    )
+    return [
+        QualityCount("label_z_odd", said, len(kept), "rows"),
+        QualityCount("label_z_lost", told, len(lost), "rows"),
+    ]
 
 
 _TARGETING = re.compile(r"((SV[1-3]_)?(DESI|BGS|MWS|SCND)|CMX)_TARGET", re.IGNORECASE)

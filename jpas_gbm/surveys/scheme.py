@@ -19,7 +19,25 @@ Z_CUT = 2.1
 """The redshift from which a quasar is QSO_high: Lyα enters the first narrow band."""
 
 
-_NEAREST, _FARTHEST = -0.01, 20.0  # redshifts beyond stand for none, as -99 and 99 do
+NEAREST, FARTHEST = -0.01, 20.0
+"""Redshifts beyond stand for none, as -99 and 99 do; no star or galaxy comes nearer faster."""
+
+
+def is_redshift(z: np.ndarray) -> np.ndarray:
+    """Return which numbers may be redshifts.
+
+    Parameters
+    ----------
+    z : array, shape (n,)
+
+    Returns
+    -------
+    array of bool, shape (n,)
+        False for NaN.
+    """
+    with np.errstate(invalid="ignore"):
+        return np.asarray((z > NEAREST) & (z < FARTHEST))
+
 
 _TYPES: Mapping[str, tuple[str, ...]] = {"QSO": ("QSO_high", "QSO_low"), "GALAXY": ("GALAXY",), "STAR": ("STAR",)}
 
@@ -281,7 +299,7 @@ class LabelScheme:
         z = np.asarray(z, dtype=np.float64)
         # In single precision, as redshifts are often stored: 2.1 is at the cut in either.
         with np.errstate(invalid="ignore", over="ignore"):
-            return z.astype(np.float32) >= np.float32(self.z_cut), (z > _NEAREST) & (z < _FARTHEST) & (z != 0)
+            return z.astype(np.float32) >= np.float32(self.z_cut), is_redshift(z) & (z != 0)
 
     def _contradicted(self, label: np.ndarray, z: np.ndarray) -> np.ndarray:
         """Return which redshifts are not those of the class, given that it was named itself."""

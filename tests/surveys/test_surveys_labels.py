@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import jpas_gbm as jg
 from jpas_gbm.errors import BundleError, CatalogueError
 from jpas_gbm.surveys.conversion import _kinds, sky_cell
 from jpas_gbm.surveys.curation import apply_label_rules
@@ -184,6 +185,30 @@ def test_imaging_tables_join() -> None:
 def test_a_redshift_that_cannot_be_makes_no_quasar(z):
     label = default_scheme().label(np.array(["QSO", "GALAXY", "QSO", "QSO"]), np.array([z, z, 2.5, -0.001]))
     assert label.tolist() == [-1, 2, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("z", "lost", "cause"),
+    [
+        ([-9999, 99, np.inf, 2.5, 0.3, -0.002], 2, "'-9999' 1, '99' 1): are they fillers?"),
+        ([194000, 1e5, 9e4, 630000, 3e4, -20], 3, r"are they velocities in km/s (z is v/c)?"),
+        ([646.0, 2500.0, 300.0, 21.0, 150.0, -0.1], 3, "are they thousandths?"),
+    ],
+)
+def test_what_is_no_redshift_is_unknown_whatever_the_class(tmp_path, z, lost, cause) -> None:
+    """Fillers stood as redshifts of galaxies and stars, and quasars went without a reason."""
+    path = tmp_path / "labels.csv"
+    words = ["QSO", "QSO", "GALAXY", "QSO", "GALAXY", "STAR"]
+    frame = pd.DataFrame({"ra": np.arange(6.0), "dec": 1.0, "class": words, "z": z})
+    frame.to_csv(path, index=False)
+    with_z = [one for one in z if -0.01 < one < 20]
+    table, quality = read_labels(path, "labels_by_position")
+    assert len(table) == 6 - lost and table.z[np.isfinite(table.z)].tolist() == with_z
+    assert quality.count("label_z_lost") == lost and quality.count("label_class") == 0
+    assert quality.count("label_z_odd") == 6 - lost - len(with_z)
+    assert cause in "\n".join(quality.lines())
+    spread = jg.inspect(path).files[0].classes.redshift
+    assert all(one.min > -0.01 and one.max < 20 for one in spread.values())
 
 
 def test_a_table_may_name_classes_instead_of_types(tmp_path) -> None:
