@@ -326,12 +326,8 @@ class KeptColumns:
             if found.want != "text":
                 types[name] = np.dtype(np.int64 if found.want == "int" else np.float64)
                 missing |= {name} if found.missing else set()
-        return {
-            name: Column(
-                name, self._type(name, types, missing), "As the catalogue has it.", "", columns[name].unit or ""
-            )
-            for name in self._kinds
-        }
+        told, units = "As the catalogue has it.", {name: columns[name].unit or "" for name in self._kinds}
+        return {name: Column(name, self._type(name, types, missing), told, "", unit) for name, unit in units.items()}
 
     def _encoded(self, name: str, values: np.ndarray) -> np.ndarray:
         try:

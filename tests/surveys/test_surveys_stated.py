@@ -250,6 +250,25 @@ def test_a_second_redshift_is_told(tmp_path):
     assert any("z is read as the redshift; VI_Z is there too, and is not read" in note for note in quality.notes())
 
 
+@pytest.mark.parametrize(
+    ("column", "values", "rule"),
+    [
+        ("SPECPRIMARY", [1, 0, 1], "not the primary spectrum of its object"),
+        ("sciencePrimary", ["True", "False", "True"], "not the primary spectrum of its object"),
+        ("ZCAT_PRIMARY", [True, False, True], "not the primary spectrum of its object"),
+        ("PLATEQUALITY", ["good    ", "bad     ", "marginal"], "of a bad plate"),
+        ("COADD_FIBERSTATUS", [8388608, 8, 0], "fibre with a problem"),
+        ("GOOD_Z_QSO", [1, 0, 0], "quasar without a good redshift"),
+    ],
+)
+def test_quality_that_surveys_state_counts_in_any_table_of_labels(tmp_path, column, values, rule):
+    plain, quality = read_labels(label_table(tmp_path))
+    assert len(plain) == 3 and not any(column in note for note in quality.notes())
+    table, quality = read_labels(label_table(tmp_path, **{column: values}), "labels_by_position")
+    assert table.z.tolist() == [2.5, 0.3]
+    assert any(f"1 of 3 rows (33.33 %): {rule}" in line for line in quality.lines())
+
+
 def test_a_quasar_at_redshift_exactly_0_has_none(tmp_path):
     table, quality = read_labels(label_table(tmp_path, z=[0, 1.0, 0]))
     assert table.z.tolist() == [1.0, 0.0] and quality.count("label_class") == 1
