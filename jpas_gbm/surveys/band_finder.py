@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -13,7 +13,7 @@ from ..errors import CatalogueError, did_you_mean
 from .bands import BandSystem, band_system, band_system_names
 from .batches import Block
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
-from .spelling import ColumnNames, unit_of
+from .spelling import ColumnNames, says_nothing, unit_of
 from .tables import ARRAY, RawTable, Want
 
 
@@ -422,20 +422,58 @@ def find_bands(table: RawTable, schema: SurveySchema, bands: str | None = None) 
     level, assumed = finder.level(rule, found)
     flux = found.keep(wanted)
     read = (*flux.columns, *(error.columns if error else ()), *((level,) if level else ()))
+    units = {name: unit for name in read if (unit := unit_of(name, table.columns[name].unit, table.place)) is not None}
+    _check_name(table, rule, level or flux.columns[0], units)
     return BandLayout(
         bands=finder.with_pivots(wanted),
         rule=rule,
         flux=flux,
         error=error,
         flags=finder.flags(wanted),
-        units={
-            name: unit for name in read if (unit := unit_of(name, table.columns[name].unit, table.place)) is not None
-        },
+        units=units,
         found=tuple(found.columns),
         ordered_by=found.ordered_by,
         level=level,
         assumed=assumed,
     )
+
+
+def table_names(table: RawTable, columns: Iterable[str]) -> list[str]:
+    """Return what a table is called: by the prefixes of columns, in its file, in its header and by its file.
+
+    Parameters
+    ----------
+    table : RawTable
+    columns : iterable of str
+        The columns of it whose prefixes count.
+
+    Returns
+    -------
+    list of str
+        Empty ones may be among them.
+    """
+    prefixes = dict.fromkeys(name.rpartition(".")[0].rpartition(".")[2] for name in columns)
+    cards = (value for card, value in table.cards.items() if card.upper() in ("EXTNAME", "TABLE", "NAME"))
+    within = re.search(r"\[([^\]]*)\]", table.place)
+    return [*prefixes, within[1].rpartition(".")[2] if within else "", *cards, table.path.name]
+
+
+_NAMED_FLUX = re.compile(r"f_?(nu|lambda)_?(?:dual|single)_?obj", re.IGNORECASE)
+"""Names of tables of the archive that say what their fluxes are."""
+
+
+def _check_name(table: RawTable, rule: Photometry, column: str, units: Mapping[str, str]) -> None:
+    """Refuse fluxes that state no unit, of a table whose name says another kind than the survey file."""
+    found = next((one for name in table_names(table, (column,)) if (one := _NAMED_FLUX.search(name))), None)
+    kind = "" if found is None else f"f_{found[1].lower()}"
+    if found and says_nothing(units.get(column)) and {kind, rule.unit} == {"f_nu", "f_lambda"}:
+        usual = "1e-19 erg/s/cm2/Angstrom" if kind == "f_lambda" else "1e-30 erg/s/cm2/Hz"
+        raise CatalogueError(
+            f"{table.place}[{column}]: the table is named '{found[0]}', for fluxes in {kind}, and states no unit, "
+            f"while the survey file has {rule.unit} for '{rule.name}'. State the unit: in the file (TUNIT of FITS, unit of a "
+            f"VOTable, or in brackets behind the names of the columns), such as '{usual}' if it is that; or 'unit: "
+            f"{kind}' with its 'scale' under 'photometry' of a survey file of your own (--survey)."
+        )
 
 
 _NO_ERROR = re.compile(

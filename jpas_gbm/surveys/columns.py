@@ -14,7 +14,7 @@ from functools import cached_property
 import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
-from .band_finder import BandLayout, find_bands, lacking_photometry
+from .band_finder import BandLayout, find_bands, lacking_photometry, table_names
 from .fluxes import flux_units
 from .schema import Names, SurveySchema, aliases
 from .spelling import ColumnNames, canonical, degrees_per_unit, refuse_unit, says_nothing, stated_unit, unit_of
@@ -302,9 +302,7 @@ def _redshift(table: RawTable, schema: SurveySchema, known: Mapping[str, str]) -
 
 def _refuse_duplicates(table: RawTable) -> None:
     """Refuse the archive's tables of sources that its main tables have as well."""
-    named = re.search(r"\[([^\]]*)\]", table.place)
-    prefixes = {name.rpartition(".")[0].rpartition(".")[2] for name in table.columns}
-    for name in (named[1] if named else "", table.path.name, *prefixes):
+    for name in table_names(table, table.columns):
         if name.lower().startswith("duplicated"):
             raise CatalogueError(
                 f"{table.place}: '{name}' lists second detections of sources that stand in the main table as well "

@@ -178,6 +178,51 @@ def test_fnu_and_magnitude_tables_are_told_by_their_units(tmp_path):
     np.testing.assert_allclose(mag.flux_err[seen], flam.flux_err[seen], rtol=1e-4)
 
 
+NAMED = r"\[FLUX_APER_COR_3_0\]: the table is named 'FNuDualObj', for fluxes in f_nu, and states no unit.*f_lambda for"
+
+
+@pytest.mark.parametrize("how", ["fits", "vot", "memory", "ecsv", "prefix", "file"])
+def test_a_table_named_for_f_nu_that_states_no_unit_is_not_read_as_f_lambda(tmp_path, how):
+    """It was read as f_lambda: nine orders of magnitude off."""
+    table, name = Table(idr_columns()), "FNuDualObj"
+    table.meta = {f"BAND{i}": band for i, band in enumerate(JPAS57.names)}
+    path = tmp_path / f"a.{how}"
+    if how == "fits":
+        write_fits(path, idr_columns(), bands=JPAS57.names, name="FNuDualObj")
+        name = "FNUDUALOBJ"
+    elif how == "vot":
+        votable = from_table(table)
+        votable.resources[0].tables[0].name = "jpas.FNuDualObj"
+        votable.to_xml(str(path))
+    elif how == "prefix":
+        table.rename_column(FLUX, f"jpas.fnudualobj.{FLUX.lower()}")
+        name = "fnudualobj"
+    elif how == "file":
+        table.write(path := tmp_path / "FNuDualObj.parquet")
+    else:
+        table.meta["EXTNAME"] = "FNuDualObj"
+        if how == "ecsv":
+            table.write(path)
+    expected = NAMED.replace("FNuDualObj", name)
+    if how == "prefix":
+        expected = expected.replace("FLUX_APER_COR_3_0", rf"jpas\.fnudualobj\.{FLUX.lower()}")
+    with pytest.raises(CatalogueError, match=expected):
+        read_catalogue(table if how in ("memory", "prefix") else path)
+
+
+def test_a_table_named_for_f_nu_is_read_in_the_unit_that_is_stated(tmp_path):
+    path = write_fits(tmp_path / "a.fits", idr_columns(), bands=JPAS57.names, name="FNUDUALOBJ")
+    own = f"{{name: X, unit: f_nu, scale: 1.0e-30, error_kind: relative, flux: {FLUX}, error: {ERROR}}}"
+    (tmp_path / "own.yaml").write_text(f"extends: jpas_idr202406\ntitle: t\nphotometry: [{own}]\n")
+    catalogue, _ = read_catalogue(path, survey=str(tmp_path / "own.yaml"))
+    assert catalogue.flux[0, 0] == pytest.approx(10_001, rel=1e-5)  # of 100 nJy
+    write_idr(path, name="FNUDUALOBJ")  # states f_lambda
+    assert read_catalogue(path)[0].flux[0, -1] == pytest.approx(to_njy(100.56, "iSDSS"), rel=1e-5)
+    jplus = {n: v[:, :12] if v.ndim == 2 else v for n, v in idr_columns().items()}
+    with pytest.raises(CatalogueError, match="FNUDUALOBJ', for fluxes in f_nu, and states no unit"):
+        read_catalogue(write_fits(path, jplus, name="FNUDUALOBJ"), survey="jplus_dr3")
+
+
 def test_minijpas_is_recognised_by_its_width_or_its_cards(tmp_path):
     path = write_idr(tmp_path / "a.fits", system="minijpas60", bands=())
     catalogue, _ = read_catalogue(path)

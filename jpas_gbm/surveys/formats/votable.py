@@ -132,7 +132,7 @@ class VoTable(ArrayTable):
                 warnings.simplefilter("ignore")
                 # The parser goes back and forth, which no packed stream can.
                 stream = io.BytesIO(content.read()) if is_packed(path) else content
-                table, others, equal, infos, fields, params = _parsed(stream)
+                called, table, others, equal, infos, fields, params = _parsed(stream)
         except CatalogueError:
             raise
         except Exception as error:
@@ -154,6 +154,7 @@ class VoTable(ArrayTable):
             values.setdefault(name, table[identifier])
         units = {name: unit for name, _, unit in reversed(fields)}
         super().__init__(path, values, units, {**{name: value for name, value, _ in infos}, **params})
+        self.place = f"{path.name}[{called}]" if called else path.name
         self.repeated = repeated_names([name for name, _, _ in fields])
         self.others = others
         self.note_equals(equal)
@@ -212,9 +213,9 @@ _Field = tuple[str, str, str | None]
 
 def _parsed(
     stream: BinaryIO,
-) -> tuple[Any, tuple[str, ...], list[str], list[tuple[str, str, str]], list[_Field], dict[str, str]]:
-    """Return the first table that has rows, or else columns; names of others, and of those that have the same columns
-    and rows; infos, fields and parameters.
+) -> tuple[str, Any, tuple[str, ...], list[str], list[tuple[str, str, str]], list[_Field], dict[str, str]]:
+    """Return name and array of the first table that has rows, or else columns; names of others, and of those that have
+    the same columns and rows; infos, fields and parameters.
     """
     from astropy.io.votable import parse
 
@@ -223,7 +224,7 @@ def _parsed(
     tables = [table for table in document.iter_tables() if table.fields]
     tables.sort(key=lambda table: len(table.array) == 0)
     if not tables:
-        return None, (), [], infos, [], {}
+        return "", None, (), [], infos, [], {}
     first = tables[0]
     fields = [(str(f.name), str(f.ID), None if f.unit is None else str(f.unit)) for f in first.fields]
     params = {str(param.name): str(param.value) for param in first.params}
@@ -235,7 +236,7 @@ def _parsed(
         for number, table in enumerate(tables[1:], 2)
         if len(table.array) and [field.name for field in table.fields] == same
     ]
-    return first.array, others, equal, infos, fields, params
+    return str(first.name or first.ID or ""), first.array, others, equal, infos, fields, params
 
 
 def _frames(document: Any, table: Any) -> dict[str, str]:
