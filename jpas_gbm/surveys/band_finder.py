@@ -470,30 +470,8 @@ def _check_name(table: RawTable, rule: Photometry, column: str, units: Mapping[s
         usual = "1e-19 erg/s/cm2/Angstrom" if kind == "f_lambda" else "1e-30 erg/s/cm2/Hz"
         raise CatalogueError(
             f"{table.place}[{column}]: the table is named '{found[0]}', for fluxes in {kind}, and states no unit, "
-            f"while the survey file has {rule.unit} for '{rule.name}'. State the unit: in the file (TUNIT of FITS, unit of a "
-            f"VOTable, or in brackets behind the names of the columns), such as '{usual}' if it is that; or 'unit: "
-            f"{kind}' with its 'scale' under 'photometry' of a survey file of your own (--survey)."
+            f"while the survey file has {rule.unit} for '{rule.name}'. State the unit: in the file (TUNIT of FITS, "
+            "unit of a VOTable, or in brackets behind the names of the columns), such as "
+            f"'{usual}' if it is that; or 'unit: {kind}' with its 'scale' under 'photometry' of a survey file of your "
+            "own (--survey)."
         )
-
-
-_NO_ERROR = re.compile(
-    r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.IGNORECASE
-)
-
-
-def calls_itself_no_error(column: str) -> tuple[str, str] | None:
-    """Return by what word a column beside fluxes calls itself other than their errors, and how these are had of it.
-
-    Parameters
-    ----------
-    column : str
-
-    Returns
-    -------
-    tuple of str, or None
-        Such as IVAR, and "1/sqrt of it"; None for what may be errors.
-    """
-    found = _NO_ERROR.search(column)
-    if found is None:
-        return None
-    return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]

@@ -272,6 +272,29 @@ def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
+_NO_ERROR = re.compile(
+    r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.IGNORECASE
+)
+
+
+def calls_itself_no_error(column: str) -> tuple[str, str] | None:
+    """Return by what word a column beside fluxes calls itself other than their errors, and how these are had of it.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    tuple of str, or None
+        Such as IVAR, and "1/sqrt of it"; None for what may be errors.
+    """
+    found = _NO_ERROR.search(column)
+    if found is None:
+        return None
+    return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]
+
+
 def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndarray:
     """Return values without those that a column of booleans beside them hides: masked, or blank where text.
 

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from ..errors import CatalogueError
-from .band_finder import BandLayout, calls_itself_no_error
+from .band_finder import BandLayout
 from .bands import AB_ZERO_POINT, BandSystem
-from .batches import MOST_MAGNITUDES, Block, as_float, flag_bits, is_magnitude
+from .batches import MOST_MAGNITUDES, Block, as_float, calls_itself_no_error, flag_bits, is_magnitude
 from .quality import QualityBit, QualityCount
 from .schema import Photometry, QualitySection
 from .spelling import refuse_unit, says_nothing, stated_unit

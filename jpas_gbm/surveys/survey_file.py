@@ -15,8 +15,8 @@ import yaml
 from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
-from .band_finder import calls_itself_no_error
 from .bands import band_system, band_system_names, own_table
+from .batches import calls_itself_no_error
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
 from .schema import SurveySchema, aliases, all_schemas, survey_names
