@@ -362,3 +362,31 @@ def band_system(name: str) -> BandSystem:
 @cache
 def _shipped(name: str) -> BandSystem:
     return build_system(_bands_file(configs_folder() / "bands.yaml"), name)
+
+
+_C = 2.99792458e18  # Å/s
+_NJY = 1e32  # nJy in 1 erg/s/cm2/Hz
+
+
+def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
+    """Return nJy in one unit of f_λ or f_ν of each band, shape (b,).
+
+    f_ν = f_λ λ_p² / c with the pivot wavelength λ_p, which holds for any spectrum.
+
+    Parameters
+    ----------
+    kind : {"f_lambda", "f_nu"}
+        What the fluxes are.
+    scale : float
+        One unit in erg/s/cm2/Å or erg/s/cm2/Hz.
+    bands : BandSystem
+        b bands.
+
+    Returns
+    -------
+    array of float64, shape (b,)
+        nJy.
+    """
+    if kind == "f_lambda":
+        return scale * bands.pivots**2 / _C * _NJY
+    return np.full(len(bands), scale * _NJY)

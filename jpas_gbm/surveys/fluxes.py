@@ -8,15 +8,13 @@ import numpy as np
 
 from ..errors import CatalogueError
 from .band_finder import BandLayout
-from .bands import AB_ZERO_POINT, BandSystem
+from .bands import AB_ZERO_POINT, BandSystem, njy_per_unit
 from .batches import MOST_MAGNITUDES, Block, as_float, calls_itself_no_error, flag_bits, is_magnitude
-from .quality import QualityBit, QualityCount
+from .quality import QualityBit, QualityCount, doubted_depth
 from .schema import Photometry, QualitySection
 from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY
 
-_C = 2.99792458e18  # Å/s
-_NJY = 1e32  # nJy in 1 erg/s/cm2/Hz
 _POGSON = 2.5 / np.log(10)
 
 
@@ -160,30 +158,6 @@ def _error_unit(
     raise refuse_unit(place, column, stated, f"where {expected} are expected")
 
 
-def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
-    """Return nJy in one unit of f_λ or f_ν of each band, shape (b,).
-
-    f_ν = f_λ λ_p² / c with the pivot wavelength λ_p, which holds for any spectrum.
-
-    Parameters
-    ----------
-    kind : {"f_lambda", "f_nu"}
-        What the fluxes are.
-    scale : float
-        One unit in erg/s/cm2/Å or erg/s/cm2/Hz.
-    bands : BandSystem
-        b bands.
-
-    Returns
-    -------
-    array of float64, shape (b,)
-        nJy.
-    """
-    if kind == "f_lambda":
-        return scale * bands.pivots**2 / _C * _NJY
-    return np.full(len(bands), scale * _NJY)
-
-
 def njy_from_magnitudes(
     mag: np.ndarray, error: np.ndarray | None, kind: str, rule: Photometry, bands: BandSystem
 ) -> tuple[np.ndarray, np.ndarray | None]:
@@ -248,6 +222,8 @@ class Fluxes:
         Rows that lost a measured flux to its flags.
     counts : list of QualityCount
         What each rule rejected or mended.
+    notes : list of str
+        What is odd about all of them.
     """
 
     flux: np.ndarray
@@ -255,6 +231,7 @@ class Fluxes:
     mean: np.ndarray | None = None
     flagged: np.ndarray = field(default_factory=lambda: np.zeros(0, dtype=bool))
     counts: list[QualityCount] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
 
     def reject(self, bad: np.ndarray, rule: str, sentence: str) -> None:
         """Make fluxes missing that are not so already, and count them.
@@ -461,7 +438,17 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     if layout.level is not None:
         _scale(fluxes, block[layout.level])
     _in_njy(fluxes, layout, units)
+    fluxes.notes += doubted_depth(fluxes.flux, fluxes.error, _taken(layout, units))  # type: ignore[arg-type]
     return fluxes
+
+
+def _taken(layout: BandLayout, units: FluxUnits) -> str:
+    """Return in what unit fluxes are read, and who says so, for people."""
+    stated = layout.units.get(layout.level or layout.flux.columns[0])
+    if not says_nothing(stated):
+        return f"'{stated}', as the file states"
+    size = {"f_lambda": f" x {units.scale:g} erg/s/cm2/Å", "f_nu": f" x {units.scale:g} erg/s/cm2/Hz"}
+    return f"{units.kind}{size.get(units.kind, '')}, as the survey file has it for '{layout.rule.name}'"
 
 
 def row_quality(fluxes: Fluxes, rules: QualitySection) -> np.ndarray:

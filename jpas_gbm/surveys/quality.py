@@ -7,11 +7,14 @@ from dataclasses import dataclass, field
 from enum import IntFlag
 from typing import Any
 
+import numpy as np
+
 from ..errors import BundleError, CatalogueError
 from ..store import damage, from_plain, to_plain
 from ..text import count as counted
 from ..text import listed
 from .audit import Unit
+from .bands import AB_ZERO_POINT
 
 
 class QualityBit(IntFlag):
@@ -293,3 +296,39 @@ class QualityReport:
             raise BundleError(
                 f"the quality report is damaged ({damage(error)}): prepare the data set again."
             ) from error
+
+
+_DEPTHS = (5.0, 32.0)
+"""AB magnitudes between which the 5σ depth of any survey lies; space telescopes reach 31."""
+
+
+def doubted_depth(flux: np.ndarray, error: np.ndarray, taken: str) -> list[str]:
+    """Return a note where fluxes are of a depth that no survey has: their unit is another, most likely.
+
+    Parameters
+    ----------
+    flux, error : array, shape (n, b)
+        nJy; NaN where missing. Without errors, the fluxes themselves are looked at.
+    taken : str
+        In what unit they were read and who said so, for people.
+
+    Returns
+    -------
+    list of str
+        One note, or none.
+    """
+    rows = slice(None, None, max(1, len(flux) // 1000))
+    sigma, level = 5 * error[rows], np.abs(flux[rows])
+    what, values = ("5σ depth", sigma) if np.isfinite(sigma).any() else ("brightness", level)
+    values = values[np.isfinite(values) & (values > 0)]
+    if not len(values):
+        return []
+    depth = AB_ZERO_POINT - 2.5 * np.log10(float(np.median(values)))
+    if _DEPTHS[0] <= depth <= _DEPTHS[1]:
+        return []
+    side = f"brighter than {_DEPTHS[0]:g}" if depth < _DEPTHS[0] else f"fainter than {_DEPTHS[1]:g}"
+    return [
+        f"its {what} is {side} AB magnitudes, which no survey has: the fluxes were read in {taken}, and are in another "
+        "unit, it seems. State theirs: in the file (TUNIT, or in brackets behind the names of the columns), or as "
+        "'unit' and 'scale' under 'photometry' of a survey file of your own (--survey)"
+    ]

@@ -203,8 +203,8 @@ class CatalogueReader:
             counts += more
         counts = [*fluxes.counts, *counts]
         self.seen = self.seen or bool(np.isfinite(fluxes.flux).any())
-        told = QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=layout.unchecked)
-        self.counted = self.counted + told
+        notes = (*layout.unchecked, *fluxes.notes)
+        self.counted += QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=notes)
         return parts
 
     def _object_id(self, plain: Block, ra: np.ndarray, dec: np.ndarray, start: int, rows: int) -> np.ndarray:

@@ -174,3 +174,13 @@ def test_reference_files(shared, name):
     found = inspect_file(shared / name)
     assert found.rows > 9000 and found.sky is not None
     assert text(found)
+
+
+def test_fluxes_of_an_impossible_depth_are_a_problem_of_a_file(tmp_path):
+    path = write_idr(tmp_path / "a.fits", changes={FLUX: (idr_columns()[FLUX] * 1e-27).astype(np.float32)})
+    (problem,) = (line for line in inspect_file(path).problems if "depth" in line)
+    assert problem.startswith(
+        "its 5σ depth is fainter than 32 AB magnitudes, which no survey has: the fluxes were read"
+    )
+    assert "'10**-19 erg Angstrom-1 s-1 cm-2', as the file states" in problem
+    assert not [line for line in inspect_file(write_idr(path)).problems if "depth" in line]

@@ -5,9 +5,9 @@ import pytest
 
 from jpas_gbm.errors import BundleError, CatalogueError
 from jpas_gbm.surveys.band_finder import BandColumns, BandLayout
-from jpas_gbm.surveys.bands import Band, BandSystem
+from jpas_gbm.surveys.bands import Band, BandSystem, njy_per_unit
 from jpas_gbm.surveys.batches import as_float
-from jpas_gbm.surveys.fluxes import flux_unit, fluxes_in_njy, njy_from_magnitudes, njy_per_unit, row_quality
+from jpas_gbm.surveys.fluxes import flux_unit, fluxes_in_njy, njy_from_magnitudes, row_quality
 from jpas_gbm.surveys.quality import QualityBit, QualityCount, QualityReport
 from jpas_gbm.surveys.schema import FlagRule, Photometry, QualitySection
 from jpas_gbm.surveys.spelling import stated_unit
@@ -256,3 +256,26 @@ def test_magnitudes_of_several_files_are_alternatives():
 def test_the_value_of_each_bit_stays_what_files_hold():
     named = "FLAGGED FEW_BANDS NO_IMAGING OUTSIDE_MAGNITUDES LOW_OVERLAP UNKNOWN_MORPHOLOGY UNKNOWN_TILE NO_PHOTOMETRY"
     assert {bit.name: int(bit) for bit in QualityBit} == {name: 1 << i for i, name in enumerate(named.split())}
+
+
+@pytest.mark.parametrize(
+    ("scale", "stated", "side", "taken"),
+    [
+        (NJY * 1e-10, None, "fainter than 32", "f_nu x 1e-42 erg/s/cm2/Hz, as the survey file has it for 'F'"),
+        (NJY, "1e-45 erg/s/cm2/Hz", "fainter than 32", "'1e-45 erg/s/cm2/Hz', as the file states"),
+        (NJY * 1e12, None, "brighter than 5", "f_nu x 1e-20 erg/s/cm2/Hz"),
+        (NJY, None, "", ""),
+        (NJY, "uJy", "", ""),
+    ],
+)
+@pytest.mark.parametrize("errors", [True, False])
+def test_a_depth_that_no_survey_has_is_told_with_the_unit_that_was_taken(scale, stated, side, taken, errors):
+    flux = np.full((20, 6), 100.0)
+    flux[3], flux[4, 2] = np.nan, -50
+    told = {"stated": stated, "scale": scale, "unit": "f_nu"}
+    kind = "absolute" if errors else "none"
+    notes = convert(flux, np.full((20, 6), 5.0) if errors else None, kind=kind, **told)[0].notes
+    assert len(notes) == bool(side)
+    for note in notes:
+        assert f"its {'5σ depth' if errors else 'brightness'} is {side} AB magnitudes" in note
+        assert taken in note and "--survey" in note
