@@ -10,7 +10,7 @@ from ..errors import CatalogueError
 from .band_finder import BandLayout
 from .bands import AB_ZERO_POINT, BandSystem, njy_per_unit
 from .batches import MOST_MAGNITUDES, Block, as_float, calls_itself_no_error, flag_bits, is_magnitude
-from .quality import QualityBit, QualityCount, doubted_depth
+from .quality import QualityBit, QualityCount, doubted_depth, seem_magnitudes
 from .schema import Photometry, QualitySection
 from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY
@@ -400,7 +400,7 @@ def _in_njy(fluxes: Fluxes, layout: BandLayout, units: FluxUnits) -> None:
     fluxes.error[np.isnan(fluxes.flux)] = np.nan
 
 
-def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place: str) -> Fluxes:
+def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place: str, first: bool = False) -> Fluxes:
     """Turn a block of a table into fluxes in nJy.
 
     The rules are applied in this order, and a flux is counted by the first that rejects it: missing,
@@ -417,6 +417,8 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
         Of the survey file.
     place : str
         The table, for messages.
+    first : bool
+        Whether the block is the first of its table, which is asked whether it holds fluxes at all.
 
     Returns
     -------
@@ -427,10 +429,12 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     Raises
     ------
     CatalogueError
-        If an array changes its width, or flags are no integers.
+        If an array changes its width, flags are no integers, or magnitudes stand where fluxes are expected.
     """
     fluxes = _raw(layout, block, place)
     units = flux_units(layout, place)
+    if first and not layout.rule.planes and layout.level is None:
+        _doubt_magnitudes(fluxes, layout, units, place)
     _reject_missing(fluxes, rules)
     _reject_fillers(fluxes, "magnitude" in units.kind, layout)
     _reject_flagged(fluxes, layout, block, place)
@@ -440,6 +444,22 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
     _in_njy(fluxes, layout, units)
     fluxes.notes += doubted_depth(fluxes.flux, fluxes.error, _taken(layout, units))  # type: ignore[arg-type]
     return fluxes
+
+
+def _doubt_magnitudes(fluxes: Fluxes, layout: BandLayout, units: FluxUnits, place: str) -> None:
+    """Refuse numbers without a stated unit that are to be fluxes and seem to be magnitudes."""
+    column = layout.flux.columns[0]
+    if "magnitude" in units.kind or not says_nothing(layout.units.get(column)):
+        return
+    if found := seem_magnitudes(fluxes.flux, fluxes.error):
+        error = f" and '{layout.error.columns[0]} [mag]'" if layout.error and layout.error.columns else ""
+        raise CatalogueError(
+            f"{place}[{column}]: would be read as fluxes ({_taken(layout, units)}), and all numbers of its "
+            f"{len(layout.bands)} bands lie between {found[0]:.2f} and {found[1]:.2f}, as magnitudes do. State the "
+            f"unit: in the file (TUNIT), in the names of the columns ('{column} [mag(AB)]'{error}; '[1e-19 "
+            "erg/s/cm2/Angstrom]' if they are such fluxes), or 'unit: ab_magnitude' and 'error_kind: magnitude' under "
+            "'photometry' of a survey file of your own (--survey)."
+        )
 
 
 def _taken(layout: BandLayout, units: FluxUnits) -> str:

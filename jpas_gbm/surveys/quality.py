@@ -332,3 +332,29 @@ def doubted_depth(flux: np.ndarray, error: np.ndarray, taken: str) -> list[str]:
         "unit, it seems. State theirs: in the file (TUNIT, or in brackets behind the names of the columns), or as "
         "'unit' and 'scale' under 'photometry' of a survey file of your own (--survey)"
     ]
+
+
+def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[float, float] | None:
+    """Return the least and the largest of numbers that are magnitudes, it seems, though fluxes are expected.
+
+    Fluxes of many rows scatter around 0, or span decades. Numbers of 20 rows and 5 bands, 200 in all, that lie between
+    8 and 35 without an exception but 99 and its like, with errors below 1 for most, are no fluxes.
+
+    Parameters
+    ----------
+    values : array, shape (n, b)
+        As the file has them; NaN where missing.
+    errors : array, shape (n, b), optional
+
+    Returns
+    -------
+    tuple of two floats, or None
+    """
+    known = np.isfinite(values) & ~np.isin(np.abs(values), (99.0, 99.9, 99.99, 999.0, 9999.0))
+    if known.sum() < 200 or known.any(axis=1).sum() < 20 or known.any(axis=0).sum() < 5:
+        return None
+    least, most = float(values[known].min()), float(values[known].max())
+    # Fillers of errors are no errors.
+    if least < 8 or most > 35 or (errors is not None and not np.nanmedian(np.abs(errors[known])) < 1):
+        return None
+    return least, most

@@ -173,7 +173,7 @@ class CatalogueReader:
 
     def _parts(self, block: Block, start: int) -> _Parts:
         schema, layout, rows = self.schema, self.layout, block_rows(block)
-        fluxes = fluxes_in_njy(block, self.photometry, schema.quality, layout.place)
+        fluxes = fluxes_in_njy(block, self.photometry, schema.quality, layout.place, not self.seen)
         quality = row_quality(fluxes, schema.quality)
         plain = col.named(block, layout)
         ra, dec, counts = col.position(plain, layout)

@@ -223,6 +223,40 @@ def test_a_table_named_for_f_nu_is_read_in_the_unit_that_is_stated(tmp_path):
         read_catalogue(write_fits(path, jplus, name="FNUDUALOBJ"), survey="jplus_dr3")
 
 
+def magnitudes(rows=30, unit=""):
+    rng = np.random.default_rng(3)
+    columns = {name: v for name, v in idr_columns(rows).items() if v.ndim == 1}
+    for band in JPAS57.names:
+        columns[f"{band}{unit and f' [{unit}]'}"] = rng.uniform(16, 25, rows)
+        columns[f"{band}_ERR{unit and ' [mag]'}"] = rng.uniform(0.01, 0.5, rows)
+    return pd.DataFrame(columns)
+
+
+def test_magnitudes_without_a_unit_are_not_read_as_fluxes(tmp_path):
+    path, table = tmp_path / "a.csv", magnitudes()
+    table.loc[3, "J0660"], table.loc[3, "J0660_ERR"], table.loc[4, "J0400"] = 99, 99, -99
+    table.to_csv(path, index=False)
+    with pytest.raises(
+        CatalogueError, match=r"as fluxes \(f_lambda x 1e-19 .* 55 bands lie between 16\.\d+ and 2"
+    ) as said:
+        read_catalogue(path)
+    assert "'J0378 [mag(AB)]' and 'J0378_ERR [mag]'" in str(said.value) and "ab_magnitude" in str(said.value)
+    magnitudes(unit="mag(AB)").to_csv(path, index=False)
+    catalogue, _ = read_catalogue(path)
+    assert catalogue.flux[0, 0] == pytest.approx(10 ** (0.4 * (31.4 - magnitudes()["J0378"][0])), rel=1e-5)
+
+
+@pytest.mark.parametrize(("change", "value"), [("rows", 15), ("J0660", -3.0), ("J0660", 120.0), ("error", 5.0)])
+def test_fluxes_that_are_no_magnitudes_are_read(tmp_path, change, value):
+    table = magnitudes(int(value) if change == "rows" else 30)
+    if change == "error":
+        table[[name for name in table if name.endswith("_ERR")]] = value
+    elif change != "rows":
+        table.loc[3, change] = value
+    table.to_csv(tmp_path / "a.csv", index=False)
+    assert read_catalogue(tmp_path / "a.csv")[0].photometry == "APER_COR_3_0"
+
+
 def test_minijpas_is_recognised_by_its_width_or_its_cards(tmp_path):
     path = write_idr(tmp_path / "a.fits", system="minijpas60", bands=())
     catalogue, _ = read_catalogue(path)
