@@ -74,7 +74,7 @@ def mocks(
 
 def _look(files: list[str], survey: str | None, column: list[str] | None, strict: bool, progress: Any) -> Any:
     from .. import inspect
-    from ..surveys.recognition import own_columns
+    from ..surveys.survey_file import own_columns
 
     return inspect(files, survey=survey, columns=own_columns(column), strict=strict)
 
@@ -96,7 +96,7 @@ def _prepared(column: list[str] | None, **given: Any) -> Any:
     """Prepare with columns named by hand; one without a role is the target's."""
     from .. import prepare
     from ..surveys.prepare import ROLES
-    from ..surveys.recognition import own_columns
+    from ..surveys.survey_file import own_columns
 
     words: dict[str, list[str]] = {}
     for word in column or ():

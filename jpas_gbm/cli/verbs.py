@@ -118,7 +118,7 @@ def compare(
 
 def _predicted(column: list[str] | None, **given: Any) -> Any:
     from .. import predict
-    from ..surveys.recognition import own_columns
+    from ..surveys.survey_file import own_columns
 
     return predict(columns=own_columns(column), **given)
 
@@ -164,7 +164,7 @@ def predict(
 def _calibrated(column: list[str] | None, **given: Any) -> Any:
     """Measure zero points of tiles."""
     from .. import calibrate_tiles
-    from ..surveys.recognition import own_columns
+    from ..surveys.survey_file import own_columns
 
     return calibrate_tiles(columns=own_columns(column), **given)
 

@@ -21,7 +21,16 @@ from .inspection import BandFacts, CatalogueFacts, ClassFacts, ExtraFacts, FileI
 from .positions import overlap_duplicates
 from .quality import QualityReport
 from .reader import CatalogueReader, read_imaging, read_labels
-from .recognition import Source, as_list, as_table, open_survey, own_survey, preferred_extensions, read_table
+from .recognition import (
+    Source,
+    as_list,
+    as_table,
+    fitting_table,
+    open_survey,
+    own_survey,
+    preferred_extensions,
+    read_table,
+)
 from .schema import OwnColumns, Survey, SurveySchema, load_schema
 from .scheme import LabelScheme
 from .spelling import ColumnNames
@@ -79,6 +88,7 @@ def _inspected(source: Source, survey: Survey) -> FileInspection:
     source = as_table(source, preferred_extensions() if survey is None else survey.hdu)
     if survey is None and _is_predicted(source):
         return _predictions(source)
+    source = fitting_table(source) if survey is None else source
     table, schema = open_survey(source, survey)
     look = {"catalogue": _catalogue, "labels": _labels, "imaging": _imaging}[schema.kind]
     return look(source, table, schema, schema)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 import numpy as np
 
-from ..errors import CatalogueError, ConfigError
+from ..errors import CatalogueError
 from .bands import band_system
 from .batches import as_float, join_blocks
 from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_names, required_columns
@@ -19,7 +19,6 @@ from .formats.npy import find_array
 from .formats.several import table_files
 from .packing import is_several
 from .schema import (
-    ROLES,
     Kind,
     OwnColumns,
     Survey,
@@ -124,6 +123,51 @@ def recognise_table(
     if problems:
         raise next(iter(problems.values()))
     raise UnknownTable(_unknown(table, lacking))
+
+
+def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
+    """Return the table of a file that is of a survey, where its first is of none.
+
+    Parameters
+    ----------
+    table : RawTable
+        The first.
+    kind : {"catalogue", "labels", "imaging"}, optional
+
+    Returns
+    -------
+    RawTable
+        The first where it is of a survey, has a name that survey files look for, or no other is of one.
+
+    Raises
+    ------
+    CatalogueError
+        If several others are.
+    """
+    name = table.place.rpartition("[")[2].rstrip("]")
+    if table.format not in ("FITS", "HDF5") or not table.others or name in preferred_extensions():
+        return table
+    try:
+        recognise_table(table, kind)
+    except UnknownTable:
+        fits = {}
+        for other in table.others:
+            try:
+                found = open_table(table.path, other)
+                schema = recognise_table(found, kind)
+            except CatalogueError:
+                continue
+            if kind in (None, schema.kind):
+                fits[f"{other} of {schema.name}"] = found
+        if len(fits) > 1:
+            raise CatalogueError(
+                f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(fits)}. Name "
+                "the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
+            ) from None
+        return next(iter(fits.values()), table)
+    except CatalogueError:
+        return table  # of a survey, though spoilt
+    return table
 
 
 def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
@@ -278,33 +322,7 @@ def recognise(source: Source) -> SurveySchema:
     CatalogueError
         If the file cannot be read, or none or several surveys would do.
     """
-    return recognise_table(as_table(source, preferred_extensions()))
-
-
-def own_columns(words: Sequence[str] | None) -> dict[str, str | list[str]]:
-    """Return columns of one's own from words such as ``ra=RA_deg`` or ``key=TILE,ID``.
-
-    Parameters
-    ----------
-    words : sequence of str, optional
-
-    Returns
-    -------
-    dict
-        For :func:`own_survey`.
-
-    Raises
-    ------
-    ConfigError
-        If a word has another form.
-    """
-    columns: dict[str, str | list[str]] = {}
-    for word in words or ():
-        role, equals, name = word.partition("=")
-        if not equals or not name:
-            raise ConfigError(f"--column {word}: write ROLE=NAME, with ROLE one of {', '.join(ROLES)}.")
-        columns[role] = name.split(",") if role == "key" else name
-    return columns
+    return recognise_table(fitting_table(as_table(source, preferred_extensions())))
 
 
 def own_survey(
@@ -367,6 +385,7 @@ def open_survey(
     """
     if survey is None:
         table = as_table(source, hdu if hdu is not None else preferred_extensions())
+        table = table if isinstance(hdu, int | str) else fitting_table(table, kind)
         schema = recognise_table(table, kind)
     else:
         schema = load_schema(survey)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from .bands import band_system, band_system_names, own_table
 from .batches import calls_itself_no_error
 from .columns import ROW
 from .recognition import Source, as_table, preferred_extensions
-from .schema import SurveySchema, aliases, all_schemas, survey_names
+from .schema import ROLES, SurveySchema, aliases, all_schemas, survey_names
 from .spelling import ColumnNames, stated_unit, unit_of
 from .tables import RawTable
 
@@ -373,3 +374,29 @@ def _unit(table: RawTable, columns: list[str]) -> tuple[str, float, str]:
     if 10 < middle < 30:
         return "ab_magnitude", 1.0, f"GUESS: the median is {middle:.1f}, as of AB magnitudes"
     return "f_nu", 1e-32, "GUESS: taken as nJy; say f_lambda, f_nu or ab_magnitude, and the size of the unit in cgs"
+
+
+def own_columns(words: Sequence[str] | None) -> dict[str, str | list[str]]:
+    """Return columns of one's own from words such as ``ra=RA_deg`` or ``key=TILE,ID``.
+
+    Parameters
+    ----------
+    words : sequence of str, optional
+
+    Returns
+    -------
+    dict
+        For :func:`~jpas_gbm.surveys.recognition.own_survey`.
+
+    Raises
+    ------
+    ConfigError
+        If a word has another form.
+    """
+    columns: dict[str, str | list[str]] = {}
+    for word in words or ():
+        role, equals, name = word.partition("=")
+        if not equals or not name:
+            raise ConfigError(f"--column {word}: write ROLE=NAME, with ROLE one of {', '.join(ROLES)}.")
+        columns[role] = name.split(",") if role == "key" else name
+    return columns

@@ -12,9 +12,8 @@ from sample_files import write_idr
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.reader import CatalogueReader
-from jpas_gbm.surveys.recognition import own_columns
 from jpas_gbm.surveys.schema import survey_names
-from jpas_gbm.surveys.survey_file import draft_survey, list_surveys, show_survey, survey_json_schema_text
+from jpas_gbm.surveys.survey_file import draft_survey, list_surveys, own_columns, show_survey, survey_json_schema_text
 
 
 def table(**columns: object) -> pd.DataFrame:

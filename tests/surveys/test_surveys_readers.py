@@ -25,6 +25,7 @@ from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.surveys.conversion import sky_cell
+from jpas_gbm.surveys.inspect import inspect
 from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.recognition import read_table, recognise
@@ -616,6 +617,23 @@ def test_a_table_of_no_survey_names_the_nearest(tmp_path):
         CatalogueError, match=r"nearest is 'jpas_idr202406' .*lacks NUMBER\..*The file also holds OTHER: a survey file"
     ):
         read_catalogue(write_fits(tmp_path / "a.fits", columns, bands=JPAS57.names, first=other))
+
+
+def test_the_one_table_of_a_file_that_is_of_a_survey_is_read(tmp_path):
+    tiles = fits.BinTableHDU(Table({"TILE_ID": [1], "ZPT": [2.0]}), name="TILES")
+    path = write_idr(tmp_path / "a.fits", name="CATALOG", first=tiles)
+    plain, found = read_catalogue(write_idr(tmp_path / "b.fits"))[0], read_catalogue(path)[0]
+    np.testing.assert_array_equal(found.flux, plain.flux)
+    assert inspect(path).files[0].table == "a.fits[CATALOG]" and recognise(path).name == "jpas_idr202406"
+    assert CatalogueReader(path, hdu=2).rows == 12
+    with pytest.raises(CatalogueError, match=r"a\.fits\[TILES\]: is a table of no survey"):
+        read_catalogue(path, hdu=1)
+    with fits.open(path, mode="append") as hdus:
+        hdus.append(fits.BinTableHDU(hdus[2].data, hdus[2].header, name="SECOND"))
+    with pytest.raises(
+        CatalogueError, match=r"CATALOG of jpas_idr202406, SECOND of jpas_idr202406\. Name the one to read"
+    ):
+        read_catalogue(path)
 
 
 def test_the_properties_of_mocks_point_to_their_array(tmp_path):
