@@ -29,7 +29,7 @@ from .schema import (
     load_schema,
     with_columns,
 )
-from .spelling import ColumnNames
+from .spelling import ColumnNames, canonical
 from .tables import BesideTable, Extension, RawTable, open_table
 
 if TYPE_CHECKING:
@@ -165,8 +165,8 @@ def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
                 "the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
             ) from None
         return next(iter(fits.values()), table)
-    except CatalogueError:
-        return table  # of a survey, though spoilt
+    except CatalogueError:  # of a survey, though spoilt
+        pass
     return table
 
 
@@ -225,9 +225,10 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
         needed = len(required_columns(schema)) + keyed
         return len(lacking[name]) / (needed + (schema.kind == "catalogue"))
 
-    nearest = min(lacking, key=share)
+    nearest = min(lacking, key=lambda name: (share(name), -len(_measured(table, load_schema(name)))))
     near = f"The nearest is '{nearest}' ({load_schema(nearest).title}), of which it lacks "
-    near += f"{', '.join(lacking[nearest])}.{near_names(lacking[nearest], table)}"
+    more = _other_fluxes(table, load_schema(nearest), lacking[nearest]) or near_names(lacking[nearest], table)
+    near += f"{', '.join(lacking[nearest])}.{more}"
     if share(nearest) >= 1:
         near = "It has nothing in common with any of them."
     return (
@@ -238,11 +239,36 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     )
 
 
+_MEASURED = re.compile(r"(?:FLUX|MAG)_[A-Z][A-Z0-9_]*")
+
+
+def _measured(table: RawTable, schema: SurveySchema) -> list[str]:
+    """Return the fluxes and errors of a table that are named as those of a survey of the archive, without bands."""
+    if schema.bands is None or not any(_MEASURED.fullmatch(str(rule.flux)) for rule in schema.photometry):
+        return []
+    bands, found = band_system(schema.bands.system).names, list[str]()
+    for name, column in table.columns.items():
+        plain = canonical(name)
+        band = next((band.upper() for band in bands if plain.endswith(f"_{band.upper()}")), "")
+        stem, width = plain.removesuffix(f"_{band}") if band else plain, 1 if band else column.width
+        found += [stem] * (width or 0) * (_MEASURED.fullmatch(stem) is not None) * (width in (1, len(bands)))
+    return [stem for stem in dict.fromkeys(found) if 2 * found.count(stem) > len(bands)]
+
+
+def _other_fluxes(table: RawTable, schema: SurveySchema, lacking: Sequence[str]) -> str:
+    """Return which fluxes a table has that lacks nothing of a survey but the fluxes or their errors."""
+    found = _measured(table, schema) if len(lacking) == 1 and _MEASURED.fullmatch(lacking[0]) else []
+    pairs = ", ".join(f"{rule.flux} with {rule.error}" for rule in schema.photometry if rule.flux and rule.error)
+    return (
+        f" All else of it is there, but of fluxes and errors the table has {', '.join(found)}, and the first that is "
+        f"there is read of {pairs}. To read others, name both in a survey file of your own (--survey): 'extends: "
+        f"{schema.name}', and under 'photometry' name, flux ({found[0]}, say), error, unit, scale and error_kind."
+    ) if found else ""  # fmt: skip
+
+
 def _other_tables(table: RawTable) -> str:
-    others = table.others
-    if not others:
-        return ""
-    return f" The file also holds {', '.join(others)}: a survey file can name the table to read (hdu: NAME)."
+    also = f" The file also holds {', '.join(table.others)}: a survey file can name the table to read (hdu: NAME)."
+    return also if table.others else ""
 
 
 def as_list(sources: Source | Sequence[Source]) -> list[Source]:

@@ -636,6 +636,18 @@ def test_the_one_table_of_a_file_that_is_of_a_survey_is_read(tmp_path):
         read_catalogue(path)
 
 
+@pytest.mark.parametrize("wide", [False, True])
+@pytest.mark.parametrize(("flux", "error"), [("APER_COR_6_0", "APER_COR_6_0"), ("PETRO", "PETRO"), ("AUTO", "ISO")])
+def test_other_apertures_are_named_with_what_would_be_read(tmp_path, flux, error, wide):
+    columns = idr_columns()
+    columns[f"FLUX_{flux}"], columns[f"FLUX_RELERR_{error}"] = columns.pop(FLUX), columns.pop(ERROR)
+    path = tmp_path / ("a.csv" if wide else "a.fits")
+    write_csv(path, columns) if wide else write_fits(path, columns, bands=JPAS57.names)
+    has = f"the table has FLUX_{flux}, FLUX_RELERR_{error}, and the first that is there is read of FLUX_APER_C"
+    with pytest.raises(CatalogueError, match=rf"nearest is 'jpas_idr202406' .*{has}.*flux \(FLUX_{flux}, say\)"):
+        read_catalogue(path)
+
+
 def test_the_properties_of_mocks_point_to_their_array(tmp_path):
     write_mocks(tmp_path)
     with pytest.raises(
