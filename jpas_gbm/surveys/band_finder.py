@@ -351,6 +351,13 @@ class _Finder:
         if strange:
             near = did_you_mean(strange[0], missing)
             hint += f" The file has {', '.join(strange[:5])}, which is no known band.{near}"
+        if not found.array and found.columns:
+            band, column = next(iter(found.columns.items()))
+            lacks = column.replace(band, missing[0])
+            near = did_you_mean(lacks, set(self.names.names) - set(found.columns.values()))
+            near = near if missing[0][1:].lstrip("0") in near else ""
+            hint += f" Its column would be '{lacks}'.{near} A band that was not observed needs its columns too, with "
+            hint += "NaN (or nothing) in each row; flags may be 0."
         raise CatalogueError(
             f"{self.table.place}: {len(missing)} of {len(wanted)} bands of '{wanted.name}' are missing{where}: "
             f"{', '.join(missing)}.{hint}"

@@ -533,6 +533,28 @@ def test_missing_bands_are_named_with_the_system_that_would_do(tmp_path):
         read_catalogue(path, bands="jpas57")
 
 
+def test_a_wide_table_without_a_band_is_told_how_to_have_it_missing(tmp_path):
+    table = pd.read_csv(write_csv(tmp_path / "a.csv", idr_columns()))
+    without = table.drop(columns=[name for name in table if name.endswith("J0660")])
+    without.to_csv(tmp_path / "a.csv", index=False)
+    cure = r"would be '{}_J0660'\. A band that was not observed needs its columns too, with NaN .* flags may be 0"
+    with pytest.raises(CatalogueError, match=rf"are missing: J0660\..*{cure.format(FLUX)}"):
+        read_catalogue(tmp_path / "a.csv")
+    without = without.assign(**{f"{FLUX}_J0660": np.nan, f"{ERROR}_J0660": np.nan}).copy()
+    without.to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(CatalogueError, match=rf"are missing in FLAGS: J0660\..*{cure.format('FLAGS')}"):
+        read_catalogue(tmp_path / "a.csv")
+    without = without.assign(FLAGS_J0660=0, MASK_FLAGS_J0660=0)
+    without.to_csv(tmp_path / "a.csv", index=False)
+    catalogue, _ = read_catalogue(tmp_path / "a.csv")
+    assert (
+        np.isnan(catalogue.flux).sum() == 12 == np.isnan(catalogue.flux[:, catalogue.bands.names.index("J0660")]).sum()
+    )
+    table.rename(columns=lambda name: name.replace("J0378", "J378")).to_csv(tmp_path / "a.csv", index=False)
+    with pytest.raises(CatalogueError, match=rf"missing: J0378\..* Did you mean '{FLUX}_J378'\?"):
+        read_catalogue(tmp_path / "a.csv")
+
+
 def test_a_misspelt_band_is_told(tmp_path):
     names = tuple("J0390x" if name == "J0390" else name for name in JPAS57.names)
     with pytest.raises(
