@@ -272,8 +272,7 @@ class FitOptions(Options):
         "0 or 1 keeps the split: train labels fit, validation labels choose.",
     )
     plain_member: bool = Field(
-        True,
-        description="Where templates are in doubt, or mocks alone teach without a shift: trees without them join.",
+        True, description="Trees without templates join where these are in doubt, or mocks teach without a shift."
     )
     class_mix: bool = Field(True, description="Regime uda takes the class mix of its unlabelled rows, found by EM.")
     class_mix_doubt: float = Field(

@@ -272,9 +272,7 @@ def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-_NO_ERROR = re.compile(
-    r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.IGNORECASE
-)
+_NO_ERROR = re.compile(r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.I)
 
 
 def calls_itself_no_error(column: str) -> tuple[str, str] | None:
