@@ -33,11 +33,11 @@ from .predicted import (
     paths_of,
     refuse_other_model,
 )
-from .records import ClassMix, Curves, Part
+from .records import ClassMix, Curves, Part, bin_names
 from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
 from .selection import Selection, check_mix, contradicted, rows_wanted, select_near
 from .target_list import TargetList, list_rows
-from .yields import all_curves, bin_names, draw_yields, in_redshift_range, with_redshifts
+from .yields import all_curves, draw_yields, in_redshift_range, with_redshifts
 
 if TYPE_CHECKING:
     from ..predictions import Predictions

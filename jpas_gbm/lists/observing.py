@@ -18,10 +18,9 @@ from ..output.writers import Card, Column, Companion, Head, write_whole
 from ..surveys.positions import SkyIndex
 from ..text import count
 from .footprint import cell_places, cells_of
-from .records import Interval, Part, stacked
+from .records import Interval, Part, bin_names, stacked
 from .rule import KINDS, ListKeywords, ListOptions
 from .target_list import Candidates, TargetList
-from .yields import bin_names
 
 _PER_CELL = 10
 
@@ -224,18 +223,20 @@ def _parts(found: TargetList, kept: np.ndarray) -> tuple[Part, ...]:
     parts = []
     for part in found.parts:
         here = new if of is None else new & (of == part.magnitudes)
-        parts.append(_thinned(part, rows["PROBABILITY"][here & kept].astype(np.float64), int(here.sum())))
+        p = rows["PROBABILITY"].astype(np.float64)
+        parts.append(_thinned(part, p[here & kept], p[here]))
     return tuple(parts)
 
 
-def _thinned(part: Part, p: np.ndarray, before: int) -> Part:
+def _thinned(part: Part, p: np.ndarray, before: np.ndarray) -> Part:
     """Return a part of which rows of probability `p` are left; yields spread as its own, and by drawing from it."""
     n = len(p)
-    if n == before:
+    if n == len(before):
         return part
     if not n:
         return Part(part.magnitudes, part.field_rows, 0, 0.0, (0.0, 0.0))
-    share, expected = n / max(before, 1), float(p.sum())
+    share, ratio = n / len(before), float(p.sum() / max(before.sum(), 1e-12))
+    expected = min(part.expected_true * ratio, float(n))
 
     def scaled(interval: Interval | None, factor: float) -> Interval | None:
         known = interval is not None and None not in interval
@@ -247,7 +248,6 @@ def _thinned(part: Part, p: np.ndarray, before: int) -> Part:
         drawn = 1.96 * np.sqrt(n * p.mean() * (1 - p.mean()) * (1 - share))
         half = float(np.hypot(half, drawn))
         interval = (max(expected - half, 0.0), min(expected + half, float(n)))
-    ratio = expected / max(part.expected_true, 1e-12)
     return replace(
         part,
         size=n,
@@ -358,7 +358,7 @@ def density_map(found: TargetList) -> tuple[Candidates, dict[str, str | float]]:
         Column("DEC", "f8", "Of its centre, ICRS.", "pos.eq.dec;meta.main", "deg"),
         Column("AREA", "f8", "Of the footprint in it.", "phys.angArea", "deg2"),
         Column("CANDIDATES", "i4", "Candidates in it.", "meta.number"),
-        Column("EXPECTED", "f4", "Of them expected to be true.", "meta.number"),
+        Column("EXPECTED", "f4", "Sum of their probabilities.", "meta.number"),
         Column("DENSITY", "f4", "Candidates per square degree of the footprint.", "stat.value", "deg-2"),
     )
     records = _joined(np.empty(len(cells), dtype=[]), dict(zip(columns, of_cells, strict=True)))

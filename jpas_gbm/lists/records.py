@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from itertools import pairwise
 from typing import Annotated, NamedTuple
 
 import numpy as np
@@ -140,7 +141,7 @@ class Part:
     size : int
         Candidates.
     expected_true : float
-        Sum of their probabilities.
+        True members expected: the mean of the draws that intervals are of, by the reading that ranks the rows.
     interval : (float, float), optional
         Of the number of true members.
     purity : float, optional
@@ -437,6 +438,21 @@ class KnownCount:
     name: str
     rows: int
     listed: int = 0
+
+
+def bin_names(edges: tuple[float, ...]) -> list[str]:
+    """Return names of magnitude bins: ``< 20``, ``20 to 21``, ``>= 21``.
+
+    Parameters
+    ----------
+    edges : tuple of float
+
+    Returns
+    -------
+    list of str
+    """
+    inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
+    return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]
 
 
 def stacked(first: np.ndarray, then: np.ndarray) -> np.ndarray:

@@ -6,30 +6,24 @@ From these and from the labelled rows: purity, completeness and yield against si
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
 from ..boosting.calibration import HeldOut
+from ..boosting.scaling import NearLabels
 from ..features.redshifts import QUANTILE_NAMES, Outlines
-from ..run import Later
 from ..scores.losses import log_p, softmax
 from ..surveys.scheme import LabelScheme
-from .mix import Mix, cells, mag_bins, ratio_of
+from .mix import Mix, MixDraw, cells, mag_bins, ratio_of
 from .predicted import Predicted
-from .records import BeforeAfter, Curves, Part, Reading, SizeCurve, ThresholdCurve
+from .records import BeforeAfter, Curves, Part, Reading, SizeCurve, ThresholdCurve, bin_names
 from .rule import ListOptions
 
-if TYPE_CHECKING:
-    from scipy import special
-else:
-    special = Later("scipy.special")
-
-_DENSE, _POINTS, _FAINTEST, _MOST = 2000, 2000, 0.002, 300_000
+_DENSE, _POINTS, _FAINTEST, _MOST, _REST_POINTS = 2000, 2000, 0.002, 300_000, 500
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,7 +35,7 @@ class Yields:
     order : array of intp, shape (n,)
         Field rows by falling corrected probability.
     size : array of int, shape (g,)
-        Sizes of lists, rising: all up to 2,000, then about 2,000 more.
+        Sizes of lists, rising to the whole field: all up to 2,000, then about 2,000 more, and 500 of faint rows.
     threshold : array, shape (g,)
         Probability of the last row of each list.
     expected : array, shape (g,)
@@ -51,8 +45,6 @@ class Yields:
     true : array of float32, shape (draws, g)
         Members of the class among the first `size` rows: probabilities are drawn anew from calibration labels and
         field, corrected by labelled rows of such probabilities and magnitudes, and classes are drawn from them.
-    total : array, shape (draws,)
-        Members of the class in the whole field.
     other : Yields, optional
         The same lists by a second reading of the labels.
     way : str
@@ -65,7 +57,6 @@ class Yields:
     expected: np.ndarray
     mean: np.ndarray
     true: np.ndarray
-    total: np.ndarray
     other: Yields | None = None
     way: str = "EM"
 
@@ -73,6 +64,12 @@ class Yields:
     def readings(self) -> tuple[Yields, ...]:
         """This reading of the labels, and the second one where there is one."""
         return (self,) if self.other is None else (self, self.other)
+
+    @property
+    def reached(self) -> np.ndarray:
+        """Draws of the completeness of each list, shape (draws, g); of a draw without members that is expected."""
+        total, expected = self.true[:, -1:], self.mean / np.maximum(self.mean[-1:], 1e-300)
+        return np.where(total > 0, self.true / np.maximum(total, 1), expected)
 
     def purity_bound(self, confidence: float) -> np.ndarray:
         """Return the purity that the list of each size has at least, with this confidence, shape (g,).
@@ -100,8 +97,7 @@ class Yields:
         -------
         array of float64, shape (g,)
         """
-        reached = [one.true / np.maximum(one.total, 1)[:, None] for one in self.readings]
-        return np.min([np.quantile(draws, 1 - confidence, axis=0) for draws in reached], axis=0)
+        return np.min([np.quantile(one.reached, 1 - confidence, axis=0) for one in self.readings], axis=0)
 
     def longest(self, purity: float) -> int:
         """Return how long a list may be of which this purity is expected.
@@ -124,18 +120,58 @@ class Yields:
         reached = np.flatnonzero(enough)
         return int(self.size[reached[-1]]) if len(reached) else 0
 
-    def at(self, n: int) -> int:
-        """Return the place on the grid of the list nearest to n rows, not longer.
+    def at(self, n: int, values: np.ndarray) -> np.ndarray:
+        """Return figures of the list of n rows, between those of the lists next to it.
 
         Parameters
         ----------
         n : int
+            From 1 to the rows of the field.
+        values : array, shape (..., g)
+            Of every list.
 
         Returns
         -------
-        int
+        array, shape (...)
         """
-        return max(int(np.searchsorted(self.size, n, side="right")) - 1, 0)
+        end = int(np.searchsorted(self.size, n))
+        start = max(end - 1, 0)
+        share = (n - self.size[start]) / max(self.size[end] - self.size[start], 1)
+        return np.asarray(values[..., start] + share * (values[..., end] - values[..., start]))
+
+
+class _Rest:
+    """Rows too faint or too many to be drawn one by one: members of each length of the ranking, by cells of rows.
+
+    Parameters
+    ----------
+    mix : Mix
+    p, mag : array, shape (m, k) and (m,)
+        Of the rows, in their order.
+    rows : array of int, shape (s,)
+        How many of them each length has.
+    column : int
+        The class.
+    """
+
+    def __init__(self, mix: Mix, p: np.ndarray, mag: np.ndarray, rows: np.ndarray, column: int) -> None:
+        self._rows, self._column, place, found = rows, column, mix.place(mag), []
+        member, self._place = np.zeros(len(p), dtype=np.intp), np.zeros(0, dtype=np.intp)
+        for b in range(len(mix.old)):
+            mean, _, own = cells(p[place == b])
+            member[place == b] = own + len(self._place)
+            self._place = np.append(self._place, np.full(len(mean), b))
+            found.append(mean)
+        self._logs = log_p(np.concatenate(found))
+        width = max(len(self._place), 1)
+        pairs, self._count = np.unique(np.repeat(np.arange(len(rows)), rows) * width + member, return_counts=True)
+        self._length, self._cell = pairs // width, pairs % width
+
+    def expected(self, draw: MixDraw) -> np.ndarray:
+        """Return the members of each length that a draw of the mix expects, float64 (s,)."""
+        p = softmax(draw.bias.logits(self._logs, draw.ratio(self._place)))[:, self._column]
+        found = np.bincount(self._length, weights=self._count * p[self._cell], minlength=len(self._rows))
+        return np.minimum(found, self._rows)
 
 
 def draw_yields(
@@ -167,91 +203,30 @@ def draw_yields(
     order = np.argsort(-corrected, kind="stable")
     falling = corrected[order]
     most = int(min(max((falling >= _FAINTEST).sum(), min(len(falling), 200)), _MOST))
-    size = np.arange(1, min(most, _DENSE) + 1)
-    if most > _DENSE:
-        size = np.unique(np.concatenate([size, np.geomspace(_DENSE, most, _POINTS).astype(int)]))
-    top, rest = order[:most], order[most:]
+    parts = [np.arange(1, min(most, _DENSE) + 1)]
+    for start, end, points in ((_DENSE, most, _POINTS), (most, len(falling), _REST_POINTS)):
+        parts += [np.geomspace(start, end, points).astype(int)] if end > start else []
+    size = np.unique(np.concatenate(parts))
+    top, within, rows = order[:most], size[size <= most] - 1, np.diff(size[size >= most])
     logs, top_place = log_p(p[top]), place[top]
-    rest_cells = [cells(p[rest][place[rest] == b])[:2] for b in range(len(mix.old))]
+    rest = _Rest(mix, p[order[most:]], mag[order[most:]], rows, column)
     rng = np.random.default_rng(seed)
-    true, total = np.empty((len(mix.draws), len(size)), dtype=np.float32), np.empty(len(mix.draws))
+    true, beyond = np.empty((len(mix.draws), len(size)), dtype=np.float32), np.zeros(len(rows))
     lab_place, lab_logs, every = mix.place(labelled.mag), log_p(labelled.p), np.arange(len(labelled))
     known, sums = np.isfinite(mag[top]), np.zeros(most)
     centre = np.average(mag[top][known], weights=falling[:most][known]) if known.any() else 0.0
-    near = _Near(labelled.label == column, labelled.mag, float(centre))
+    near = NearLabels(labelled.label == column, labelled.mag, float(centre))
     for i, draw in enumerate(mix.draws):
         ratio, theirs = draw.ratio(lab_place), draw.ratio(top_place)
         ours, now = (softmax(draw.bias.logits(*of))[:, column] for of in ((lab_logs, ratio), (logs, theirs)))
         now = near.corrected(ours, draw.times * ratio[every, labelled.label], now, mag[top], rng)
         hits, sums = rng.random(most) < now, sums + np.cumsum(now)
-        true[i] = np.cumsum(hits)[size - 1]
-        far = sum(
-            count @ softmax(draw.bias.logits(log_p(mean), draw.ratio(np.full(len(mean), b))))[:, column]
-            for b, (mean, count) in enumerate(rest_cells)
-        )
-        total[i] = hits.sum() + rng.poisson(far)
+        far = rest.expected(draw)
+        beyond += far
+        true[i] = np.append(np.cumsum(hits)[within], hits.sum() + np.cumsum(rng.binomial(rows, far / rows)))
     other = None if mix.other is None else draw_yields(mix.other, labelled, p, mag, column, seed=seed, by=by)
-    threshold, expected = falling[size - 1], np.cumsum(falling[:most])[size - 1]
-    return Yields(order, size, threshold, expected, sums[size - 1] / len(mix.draws), true, total, other, mix.way)
-
-
-_LEAST = 0.02
-_WIDTH = np.array([0.7, 0.25, 0.5])
-_STEPS = 30
-
-
-@dataclass(frozen=True, eq=False)
-class _Near:
-    """What labelled rows say of probabilities like theirs: P = s expit(logit p + a + b logit p + c (mag - centre)).
-
-    A calibration is fitted to all rows, of which hardly any are near the threshold of a list, and few of these are
-    labelled. Here a, b and c are fitted to the rows of p >= 0.02, with normal priors about 0 of widths 0.7, 0.25 and
-    0.5 per magnitude. Where labels are few the priors keep their doubt, also at magnitudes that no label has, where a
-    bootstrap would show none: each fit is to a bootstrap draw of the labels and about a draw of the prior
-    (randomised maximum a posteriori; Bardsley et al. 2014, SIAM J. Sci. Comput. 36, A1895). No probability makes
-    surer than the members that were labelled: 1 - s is as large as a rate that was never seen in so many (Jeffreys).
-
-    Parameters
-    ----------
-    hit : array of bool, shape (n,)
-        Which labelled rows are of the class.
-    mag : array, shape (n,)
-        Their magnitudes.
-    centre : float
-        Magnitude about which c turns; rows without magnitude are taken to have it.
-    """
-
-    hit: np.ndarray
-    mag: np.ndarray
-    centre: float
-
-    def corrected(
-        self, ours: np.ndarray, weight: np.ndarray, p: np.ndarray, mag: np.ndarray, rng: np.random.Generator
-    ) -> np.ndarray:
-        """Return probabilities (m,) as a draw of a, b, c and s has them, from those of labels (n,), with weights."""
-        prior, sure = rng.normal(0, _WIDTH), rng.beta(self.hit.sum() + 0.5, 0.5)
-        rows = (ours >= _LEAST) & (weight > 0)
-        hit, w = self.hit[rows], weight[rows]
-        x, start = self._terms(ours[rows], self.mag[rows])
-        # The rows count for as many as they are worth, (Σ w)² / Σ w² (Kish).
-        w = w * (w.sum() / max(float(w @ w), 1e-300))
-        found, precision = prior, 1 / _WIDTH**2
-        for _ in range(_STEPS):
-            q = special.expit(start + x @ found)
-            slope = x.T @ (w * (q - hit)) + precision * (found - prior)
-            step = np.linalg.solve((x.T * (w * q * (1 - q))) @ x + np.diag(precision), slope)
-            far = np.abs(step).max()
-            found = found - step / max(1.0, far)
-            if far < 1e-6:
-                break
-        x, start = self._terms(p, mag)
-        return np.where(p >= _LEAST, sure * special.expit(start + x @ found), p)
-
-    def _terms(self, p: np.ndarray, mag: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Return what a, b and c multiply (n, 3), and the log-odds (n,)."""
-        odds = special.logit(np.clip(p, 1e-9, 1 - 1e-9))
-        away = np.where(np.isfinite(mag), np.asarray(mag, dtype=np.float64) - self.centre, 0.0)
-        return np.column_stack([np.ones(len(p)), odds, away]), odds
+    mean = np.append(sums[within], sums[-1:].sum() + np.cumsum(beyond)) / len(mix.draws)
+    return Yields(order, size, falling[size - 1], np.cumsum(falling)[size - 1], mean, true, other, mix.way)
 
 
 _CURVE_POINTS = 60
@@ -328,20 +303,25 @@ def yield_curve(yields: Yields, area: float | None, level: float = 0.95) -> Size
     SizeCurve
     """
     keep = np.unique(np.geomspace(1, len(yields.size), _CURVE_POINTS).astype(int)) - 1
-    true, size = yields.true[:, keep], yields.size[keep]
-    ends = [(1 - level) / 2, (1 + level) / 2]
-    purity, reach = true / size, true / np.maximum(yields.total, 1)[:, None]
+    size, true, reach = yields.size[keep], yields.mean[keep], yields.reached[:, keep]
+    interval = _span(true, [yields.true[:, keep]], level)
     return SizeCurve(
         size=size.astype(np.float64),
         threshold=yields.threshold[keep],
-        true=true.mean(axis=0),
-        true_interval=np.quantile(true, ends, axis=0),
-        purity=purity.mean(axis=0),
-        purity_interval=np.quantile(purity, ends, axis=0),
-        completeness=np.minimum(reach, 1).mean(axis=0),
-        completeness_interval=np.quantile(np.minimum(reach, 1), ends, axis=0),
-        true_per_deg2=true.mean(axis=0) / area if area else np.zeros(0),
+        true=true,
+        true_interval=interval,
+        purity=true / size,
+        purity_interval=interval / size,
+        completeness=reach.mean(axis=0),
+        completeness_interval=_span(reach.mean(axis=0), [reach], level),
+        true_per_deg2=true / area if area else np.zeros(0),
     )
+
+
+def _span(point: np.ndarray, draws: Sequence[np.ndarray], level: float = 0.95) -> np.ndarray:
+    """Return an interval that holds those of draws (draws, ...), and what is expected (...); shape (2, ...)."""
+    ends = np.array([np.quantile(one, [(1 - level) / 2, (1 + level) / 2], axis=0) for one in draws])
+    return np.stack([np.minimum(ends[:, 0].min(axis=0), point), np.maximum(ends[:, 1].max(axis=0), point)])
 
 
 def all_curves(
@@ -376,21 +356,6 @@ def all_curves(
         name: BeforeAfter(curve(rows, corrected=False), curve(rows, corrected=True)) for name, rows in parts.items()
     }
     return Curves(labels, yield_curve(yields, area))
-
-
-def bin_names(edges: tuple[float, ...]) -> list[str]:
-    """Return names of magnitude bins: ``< 20``, ``20 to 21``, ``>= 21``.
-
-    Parameters
-    ----------
-    edges : tuple of float
-
-    Returns
-    -------
-    list of str
-    """
-    inner = [f"{a:g} to {b:g}" for a, b in pairwise(edges)]
-    return [f"< {edges[0]:g}", *inner, f">= {edges[-1]:g}"] if edges else ["all"]
 
 
 def with_redshifts(rows: Predicted, mix: Mix, scheme: LabelScheme) -> Predicted:
@@ -459,33 +424,33 @@ def measured(yields: Yields, corrected: np.ndarray, options: ListOptions, magnit
     Part
     """
     size = len(corrected)
-    place = yields.at(size)
-    drawn = [(one.true[:, place] * (size / one.size[place]), np.maximum(one.total, 1)) for one in yields.readings]
-    true, total = drawn[0]
+    expected = [float(one.at(size, one.mean)) for one in yields.readings]
+    true = [one.at(size, one.true) for one in yields.readings]
+    reach = [one.at(size, one.reached) for one in yields.readings]
     naive = None
     if options.kind in ("purity", "fdr"):
         wanted = options.value if options.kind == "purity" else 1 - options.value
         naive = yields._longest_where(yields.expected / yields.size >= wanted)
 
-    def interval(*values: np.ndarray) -> tuple[float, float]:
-        low, high = np.transpose([np.quantile(one, [0.025, 0.975]) for one in values])
-        return float(low.min()), float(high.max())
+    def interval(point: float, draws: Sequence[np.ndarray], of: int = 1) -> tuple[float, float]:
+        low, high = _span(np.asarray(point), draws) / of
+        return float(low), float(high)
 
     readings = {
-        one.way: Reading(_alone(one, options, size), float(found.mean() / size), interval(found / size))
-        for one, (found, _) in zip(yields.readings, drawn, strict=True)
+        one.way: Reading(_alone(one, options, size), mean / size, interval(mean, [drawn], size))
+        for one, mean, drawn in zip(yields.readings, expected, true, strict=True)
     }
     by_mix = readings.pop("EM", None) if len(readings) > 1 else None
     return Part(
         magnitudes=magnitudes,
         field_rows=len(yields.order),
         size=size,
-        expected_true=float(corrected.sum()),
-        interval=interval(*(found for found, _ in drawn)),
-        purity=float(corrected.mean()),
-        purity_interval=interval(*(found / size for found, _ in drawn)),
-        completeness=float(np.mean(true / total)),
-        completeness_interval=interval(*(np.minimum(found / every, 1) for found, every in drawn)),
+        expected_true=expected[0],
+        interval=interval(expected[0], true),
+        purity=expected[0] / size,
+        purity_interval=interval(expected[0], true, size),
+        completeness=float(reach[0].mean()),
+        completeness_interval=interval(float(reach[0].mean()), reach),
         threshold=float(corrected.min()),
         mean_probability_size=naive,
         by_mix=by_mix,

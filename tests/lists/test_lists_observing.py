@@ -58,8 +58,12 @@ def test_no_two_candidates_share_a_fibre(found):
     here, there, _ = SkyIndex(kept["RA"], kept["DEC"]).nearest(reserve["RA"], reserve["DEC"], 300.0)
     assert len(here) == len(reserve) and (kept["RANK"][there] == reserve["COLLIDES"]).all()
     part = seen.found.parts[0]
-    assert part.size == len(kept) and part.expected_true == pytest.approx(kept["PROBABILITY"].sum(), rel=1e-5)
-    assert part.completeness < found.parts[0].completeness and part.interval[0] <= part.expected_true
+    assert part.size == len(kept) and part.purity == pytest.approx(part.expected_true / part.size)
+    share = kept["PROBABILITY"].sum() / found.candidates.records["PROBABILITY"].sum()
+    assert part.expected_true == pytest.approx(found.expected * share)
+    assert (
+        part.completeness < found.parts[0].completeness and part.interval[0] <= part.expected_true <= part.interval[1]
+    )
     assert "wait in the reserve" in " ".join(seen.found.notes)
 
 
@@ -109,7 +113,9 @@ def test_parts_by_magnitude_bin(make):
     seen = observed(found, ObservingOptions(subset=30), seed=3).found
     rows = seen.candidates.records
     assert [part.size for part in seen.parts] == np.bincount(rows["MAG_BIN"], minlength=3).tolist()
-    assert sum(part.expected_true for part in seen.parts) == pytest.approx(rows["PROBABILITY"].sum(), rel=1e-5)
+    for b, (part, whole) in enumerate(zip(seen.parts, found.parts, strict=True)):
+        of, before = (one["PROBABILITY"][one["MAG_BIN"] == b] for one in (rows, found.candidates.records))
+        assert part.expected_true == pytest.approx(whole.expected_true * of.sum() / before.sum())
 
 
 def test_excluded_regions(make, world, tmp_path):
@@ -146,7 +152,7 @@ def test_the_density_map_adds_up(found):
     cells, cards = density_map(found)
     rows = cells.records
     assert rows["CANDIDATES"].sum() == 60 and rows["AREA"].sum() == pytest.approx(found.area)
-    assert rows["EXPECTED"].sum() == pytest.approx(found.expected, rel=1e-4)
+    assert rows["EXPECTED"].sum() == pytest.approx(found.to_pandas()["PROBABILITY"].sum(), rel=1e-4)
     np.testing.assert_allclose(rows["DENSITY"], rows["CANDIDATES"] / rows["AREA"], rtol=1e-6)
     assert cards["ORDERING"] == "NESTED" and cards["NSIDE"] & (cards["NSIDE"] - 1) == 0
     assert all(check_ucd(column.ucd, check_controlled_vocabulary=True) for column in cells.columns if column.ucd)

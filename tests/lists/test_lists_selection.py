@@ -8,12 +8,12 @@ import pytest
 from jpas_gbm.boosting.calibration import HeldOut
 from jpas_gbm.config import parse_options
 from jpas_gbm.errors import ConfigError, ListError
-from jpas_gbm.lists import selection
+from jpas_gbm.lists import selection, yields
 from jpas_gbm.lists.conformal import covariate_weights
 from jpas_gbm.lists.mix import estimate_mix, mix_edges, weighted_mix
 from jpas_gbm.lists.rule import ListOptions, check_prior
 from jpas_gbm.lists.selection import select
-from jpas_gbm.lists.yields import draw_yields
+from jpas_gbm.lists.yields import Yields, draw_yields, yield_curve
 
 
 def choose(world, mix, area=None, **rule):
@@ -81,8 +81,7 @@ def test_a_cell_of_probabilities_is_of_one_class_and_one_sureness():
 
 def test_a_field_without_rows_has_no_yield(world, world_mix):
     found = draw_yields(world_mix, world[0], np.zeros((0, 4)), np.zeros(0), 0)
-    assert len(found.size) == len(found.threshold) == found.true.shape[1] == 0
-    assert not found.total.any()
+    assert len(found.size) == len(found.threshold) == found.true.shape[1] == found.reached.shape[1] == 0
 
 
 def test_a_rate_out_of_reach_says_why(world, world_mix):
@@ -255,10 +254,10 @@ def test_the_naive_list_is_the_longest_of_mean_probability(world, world_mix):
 
 def corrections(hit, p, mag, of, at=20.0, draws=400, weight=None):
     """Return draws of the probability of one field row, corrected by labelled rows, (draws,)."""
-    from jpas_gbm.lists.yields import _Near
+    from jpas_gbm.boosting.scaling import NearLabels
 
     weight, rng = np.ones(len(hit)) if weight is None else weight, np.random.default_rng(5)
-    near = _Near(hit, mag, 20.0)
+    near = NearLabels(hit, mag, 20.0)
     times = [rng.poisson(1.0, len(hit)) for _ in range(draws)]
     row = (np.array([of]), np.array([at]))
     return np.array([near.corrected(p, time * weight, *row, rng)[0] for time in times])
@@ -322,11 +321,75 @@ def test_cells_of_magnitude_are_tenths_of_the_field():
     assert own[:3].tolist() == [1, 2, 3] or own[:3].tolist() == [1, 2, 2]
 
 
-def test_the_place_of_a_list_is_that_of_the_nearest_shorter_one():
-    from jpas_gbm.lists.yields import Yields
+def test_figures_between_two_lengths_lie_between_theirs():
+    mean, true = np.array([0.5, 2, 4]), np.array([[1, 3, 7], [0, 0, 0]])
+    made = Yields(np.arange(8), np.array([1, 4, 8]), np.zeros(3), np.zeros(3), mean, true)
+    assert made.at(1, made.true).tolist() == [1, 0] and made.at(8, made.true).tolist() == [7, 0]
+    assert [float(made.at(n, made.mean)) for n in (2, 4, 6)] == [1, 2, 3]
+    assert made.reached.tolist() == [[1 / 7, 3 / 7, 1], [1 / 8, 1 / 2, 1]]  # a draw of none tells nothing
 
-    nothing = np.zeros((1, 3))
-    yields = Yields(
-        np.arange(9), np.array([2, 4, 8]), np.zeros(3), np.zeros(3), np.zeros(3), nothing, np.zeros(1), None
-    )
-    assert [yields.at(n) for n in (0, 1, 2, 3, 4, 7, 8, 100)] == [0, 0, 0, 0, 1, 1, 2, 2]
+
+@pytest.fixture(scope="module")
+def both_mixes(world, world_mix):
+    """Two readings of the labels, as lists have them by default."""
+    labelled, rows, _ = world
+    weights = covariate_weights(labelled.p, labelled.mag, rows.p, rows.mag).labelled
+    return replace(world_mix, other=weighted_mix(labelled, weights, np.zeros(0), draws=60, seed=1))
+
+
+RULES = [{"number": n} for n in (1, 7, 199, 201, 300, 900, 2001, 2999, 3000, 100_000)]
+RULES += [{"density": 1500.0}, {"purity": 0.4}, {"completeness": 0.5}, {"fdr": 0.3}]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=str)
+@pytest.mark.parametrize("few", [10**6, 300])
+def test_no_figure_leaves_its_interval_nor_the_possible(world, both_mixes, rule, few):
+    labelled, rows, label = world
+    part = select(both_mixes, labelled, rows.p[:few], rows.mag[:few], 0, ListOptions(**rule), area=1.0).part
+    figures = [(part.expected_true, part.interval), (part.purity, part.purity_interval)]
+    figures += [(part.completeness, part.completeness_interval)]
+    figures += [(one.purity, one.interval) for one in (part.by_mix, part.by_selection)]
+    for point, (low, high) in figures:
+        assert 0 <= low <= point <= high <= part.size
+    for _, (_, high) in figures[1:]:
+        assert high <= 1
+    assert part.by_mix.purity == part.purity == pytest.approx(part.expected_true / part.size)
+    if part.size == part.field_rows:
+        assert part.completeness == part.completeness_interval[0] == 1
+        assert part.interval[0] <= (label[:few] == 0).sum() <= part.interval[1]
+
+
+def test_lists_beyond_the_likely_rows_gain_what_the_rest_is_expected_to_hold(world, world_mix):
+    """Rows of a hundredth or less add their own probability each, not the purity of those before them."""
+    expected = np.array([choose(world, world_mix, number=n).part.expected_true for n in (1500, 2000, 2500, 3000)])
+    _, rows, label = world
+    falling = np.sort(world_mix.correct(rows.p, rows.mag)[:, 0])[::-1]
+    assert np.diff(expected) == pytest.approx(np.diff(np.cumsum(falling)[[1499, 1999, 2499, 2999]]), abs=0.5)
+    assert (np.diff(expected) > 0).all() and expected[-1] == pytest.approx((label == 0).sum(), rel=0.25)
+    curve = yield_curve(draw_yields(world_mix, world[0], rows.p, rows.mag, 0), None)
+    assert curve.size[-1] == len(label) and curve.completeness[-1] == 1 == curve.completeness_interval[1, -1]
+    for figure in ("true", "purity", "completeness"):
+        one = curve.banded(figure)
+        assert (one.low <= one.value).all() and (one.value <= one.high).all()
+
+
+def test_a_completeness_that_only_the_faint_can_give_is_reached(world, both_mixes):
+    labelled, rows, label = world
+    found = [
+        select(both_mixes, labelled, rows.p, rows.mag, 0, ListOptions(completeness=c)) for c in (0.9, 0.99, 0.9999)
+    ]
+    sizes = [one.part.size for one in found]
+    assert sizes == sorted(sizes) and sizes[-1] > sizes[0]
+    assert (label[found[1].rows] == 0).sum() >= 0.9 * (label == 0).sum()
+
+
+def test_rows_beyond_those_drawn_one_by_one_are_drawn_together(world, world_mix, monkeypatch):
+    """A field of more rows than are drawn one by one has the same yields."""
+    labelled, rows, _ = world
+    one = draw_yields(world_mix, labelled, rows.p, rows.mag, 0)
+    monkeypatch.setattr(yields, "_MOST", 20)
+    many = draw_yields(world_mix, labelled, rows.p, rows.mag, 0)
+    assert many.size[-1] == one.size[-1] == len(rows) and (np.diff(many.true, axis=1) >= 0).all()
+    assert (np.diff(many.true, axis=1) <= np.diff(many.size)).all()
+    assert many.true[:, -1].mean() == pytest.approx(one.true[:, -1].mean(), rel=0.15)
+    assert many.true[:, -1].std() == pytest.approx(one.true[:, -1].std(), rel=0.5)
