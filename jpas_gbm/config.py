@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from importlib import metadata, resources
 from pathlib import Path
@@ -51,14 +51,26 @@ def _takes_yes_or_no(kind: Any) -> bool:
     return any(_takes_yes_or_no(part) for part in get_args(kind))
 
 
-def _allowed_keys(model: type[BaseModel], location: tuple[Any, ...]) -> list[str]:
+def _at(model: type[BaseModel], location: Sequence[Any]) -> type[BaseModel]:
+    """Return the options that hold those at a place."""
     for step in location:
         if not isinstance(step, str) or step not in model.model_fields:
             continue
         inner = model.model_fields[step].annotation
         if isinstance(inner, type) and issubclass(inner, BaseModel):
             model = inner
-    return list(model.model_fields)
+    return model
+
+
+_ENDS = {"gt": "above", "ge": "of at least", "lt": "below", "le": "of at most"}
+
+
+def _range(model: type[BaseModel], section: Sequence[Any], problem: Mapping[str, Any]) -> str:
+    """Return the numbers that an option takes, such as ``above 0 and below 1``."""
+    described = _at(model, section).model_fields.get(str(problem["loc"][-1]))
+    of = [] if described is None else described.metadata
+    ends = {end: value for one in of for end in _ENDS if (value := getattr(one, end, None)) is not None}
+    return " and ".join(f"{_ENDS[end]} {value:g}" for end, value in (ends or problem["ctx"]).items())
 
 
 def explain_validation(error: ValidationError, model: type[BaseModel], where: str) -> ConfigError:
@@ -83,7 +95,7 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
         *section, last = problem["loc"] or ("",)
         place = f" under '{'.'.join(map(str, section))}'" if section else ""
         if problem["type"] == "extra_forbidden":
-            allowed = _allowed_keys(model, tuple(section))
+            allowed = list(_at(model, section).model_fields)
             lines.append(
                 f"{where}: unknown option '{last}'{place}.{did_you_mean(str(last), allowed)}"
                 f" Allowed: {', '.join(allowed)}."
@@ -95,6 +107,9 @@ def explain_validation(error: ValidationError, model: type[BaseModel], where: st
         elif problem["type"] == "value_error" and isinstance(problem["input"], dict | BaseModel):
             of = f" under '{'.'.join(map(str, problem['loc']))}'" if problem["loc"] else ""
             lines.append(f"{where}{of}: {problem['ctx']['error']}.")
+        elif problem["type"] in ("greater_than", "greater_than_equal", "less_than", "less_than_equal"):
+            must = f"{_range(model, section, problem)}, not {problem['input']!r}"
+            lines.append(f"{where}: option '{last}'{place}: give a number {must}.")
         elif problem["type"] in ("list_type", "tuple_type"):
             lines.append(f"{where}: option '{last}'{place} takes a list, such as [a, b] (got {problem['input']!r}).")
         elif problem["type"] in ("model_type", "dict_type"):

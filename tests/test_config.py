@@ -20,7 +20,7 @@ def test_an_unknown_option_names_the_nearest():
 def test_a_wrong_value_is_shown():
     with pytest.raises(ConfigError, match=r"x\.yaml: option 'leaves' under 'boosting'.*\(got 'many'\)"):
         parse_options(FitOptions, {"boosting": {"leaves": "many"}}, "x.yaml")
-    with pytest.raises(ConfigError, match="less than or equal to 1"):
+    with pytest.raises(ConfigError, match="give a number above 0 and of at most 1, not 2"):
         parse_options(BoostingOptions, {"feature_fraction": 2}, "x.yaml")
 
 

@@ -140,7 +140,7 @@ def test_one_class_and_wrong_parameters(classifier, problem):
     X, y, _ = problem
     with pytest.raises(ValueError, match="at least 2 classes, y has 1 class"):
         classifier.fit(X, np.zeros(len(X)))
-    with pytest.raises(ConfigError, match="'learning_rate'.*less than or equal to 1"):
+    with pytest.raises(ConfigError, match="'learning_rate'.*of at most 1, not 3"):
         classifier.set_params(learning_rate=3).fit(X, y)
     with pytest.raises(ConfigError, match="'backend'"):
         JpasClassifier("thundergbm").fit(X, y)

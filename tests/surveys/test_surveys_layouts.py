@@ -206,7 +206,7 @@ def test_a_survey_file_defines_its_own_bands(tmp_path):
 @pytest.mark.parametrize(
     ("old", "new", "said"),
     [
-        ("[5000, 150, narrow]", "[-5, 150, narrow]", "greater than 0"),
+        ("[5000, 150, narrow]", "[-5, 150, narrow]", "give a number above 0, not -5"),
         ('ra: ["@ra"]', 'ra: ["@right"]', "no list of spellings '@right'. Lists: @ra"),
         ("kind: catalogue", "kind: imaging", "needs 'magnitude' or 'morphology'"),
         ("key: [[ROW]]", "key: []", "at least 1 item"),

@@ -23,7 +23,7 @@ def space(**entries):
         ("boosting.leaves", {"low": 3}, "needs 'low' and 'high', or 'choices'"),
         ("boosting.leaves", {"low": 3.5, "high": 9}, "is a whole number"),
         ("boosting.leaves", {"low": 0, "high": 9, "log": True}, "logarithmic range from 0: low must be above 0"),
-        ("boosting.leaves", {"low": 1, "high": 9}, "greater than or equal to 2"),
+        ("boosting.leaves", {"low": 1, "high": 9}, "of at least 2"),
         ("boosting.l2", {"low": 1, "high": 9, "log": True, "step": 1}, "does not go with 'log'"),
         ("boosting.l2", {"low": 1, "high": 9, "choices": [1]}, "has choices and a range"),
         ("boosting.l2", {"choices": [1.0, 1.0]}, "the same choice twice"),
