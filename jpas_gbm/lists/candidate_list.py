@@ -24,18 +24,10 @@ from .footprint import Footprint, excluded, measured_area, without_repeats
 from .known import BY_MODEL, Known, known_by_model, match_known, read_known, with_results
 from .mix import Mix, estimate_mix, mag_bins, mix_edges, weighted_mix
 from .observing import Observed, ObservingOptions, observed, observing_options
-from .predicted import (
-    Predicted,
-    Tables,
-    as_predicted,
-    each,
-    find_model,
-    paths_of,
-    refuse_other_model,
-)
+from .predicted import Predicted, Tables, as_predicted, each, find_model, paths_of, refuse_other_model
 from .records import ClassMix, Curves, Part, bin_names
 from .rule import ListKeywords, ListOptions, check_prior, limits_in_words, list_options, within
-from .selection import Selection, check_mix, contradicted, rows_wanted, select_near
+from .selection import Selection, check_mix, contradicted, given_in_doubt, rows_wanted, select_near
 from .target_list import TargetList, list_rows
 from .yields import all_curves, draw_yields, in_redshift_range, with_redshifts
 
@@ -435,7 +427,9 @@ def _mix(
             return other, other.record(names, None), weights
     mix = estimate_mix(labelled, field.p, field.mag, edges, given=given, draws=options.draws, seed=seed)
     trust = None if given is not None else check_mix(mix, labelled, field.p, field.mag, classes)
-    if trust is not None and not trust.trusted:
+    if trust is None:
+        notes += given_in_doubt(mix, labelled, field.p, field.mag, classes, seed)
+    elif not trust.trusted:
         notes.append(trust.doubt)
         if other is not None and contradicted(mix, trust, field.mag, classes.index(options.cls)):
             notes.append("ranks, probabilities and yield are therefore by the labels weighed by selection, not by EM.")

@@ -13,11 +13,11 @@ from ..errors import ListError
 from ..scores.losses import log_p
 from ..text import count
 from .conformal import covariate_weights, select_conformal
-from .mix import Mix, cells, fit_bias, mag_bins, ratio_of, shares
+from .mix import Mix, cells, estimate_mix, fit_bias, mag_bins, shares
 from .predicted import Predicted
 from .records import Part, SpreadTest, Trust
 from .rule import ListOptions
-from .yields import Yields, draw_yields, measured
+from .yields import Yields, draw_yields, measured, null_weights
 
 _MOST = 10**15
 
@@ -212,32 +212,6 @@ def _conformal(
     return chosen[np.argsort(-field[chosen, column], kind="stable")]
 
 
-def null_weights(mix: Mix, new: np.ndarray, p: np.ndarray, mag: np.ndarray, column: int) -> np.ndarray:
-    """Return, for rows that are not of the class, how much commoner their features are in the field.
-
-    Where p(features | class) is the same in both samples, that ratio is the mean of new / old shares
-    over the other classes, weighted by their probabilities. Shape (n,).
-
-    Parameters
-    ----------
-    mix : Mix
-    new : array, shape (bins, k)
-        Shares of the field.
-    p : array, shape (n, k)
-    mag : array, shape (n,)
-    column : int
-        The class.
-
-    Returns
-    -------
-    array of float64, shape (n,)
-    """
-    ratio = ratio_of(mix.old, new)[mix.place(mag)]
-    corrected = mix.bias.apply(p)
-    corrected[:, column] = 0
-    return (corrected * ratio).sum(axis=1) / np.maximum(corrected.sum(axis=1), 1e-300)
-
-
 def _log_odds(p: np.ndarray, column: int) -> np.ndarray:
     rest = np.delete(p, column, axis=1).sum(axis=1)
     return np.log(np.maximum(p[:, column], 1e-300)) - np.log(np.maximum(rest, 1e-300))
@@ -323,8 +297,6 @@ def select_near(
 
 FEWEST = 10
 """Labels of a class below which its share is hardly known."""
-
-
 _CHANCE, _GAP, _WIDE, _FEWEST_EXPECTED, _MOST_WEIGHT = 0.001, 0.02, 4.0, 8.0, 20.0
 
 
@@ -403,6 +375,35 @@ def contradicted(mix: Mix, trust: Trust, mag: np.ndarray, column: int) -> bool:
     test = trust.tests["probabilities"]
     far = test.gap > _CONTRADICTED and test.chance * len(trust.tests) < _CHANCE
     return bool(far or mix.new[mix.place(mag), column].sum() < 0.5)
+
+
+def given_in_doubt(
+    mix: Mix, labelled: HeldOut, p: np.ndarray, mag: np.ndarray, classes: Sequence[str], seed: int
+) -> list[str]:
+    """Return what to say of a mix that was given, not found, where the field contradicts it.
+
+    Parameters
+    ----------
+    mix, labelled, p, mag, classes, seed : Mix, HeldOut, array (n, k), array (n,), sequence of str, int
+        As given; the others as for :func:`check_mix`.
+
+    Returns
+    -------
+    list of str
+    """
+    test = check_mix(mix, labelled, p, mag, classes).tests["probabilities"]
+    if test.chance >= _CHANCE or test.gap <= _GAP:
+        return []
+    found = estimate_mix(labelled, p, mag, mix.edges, draws=len(mix.draws), seed=seed)
+    rows = np.bincount(mix.place(mag), minlength=len(mix.new)) / max(len(mag), 1)
+    low, high = np.quantile([rows @ draw.new for draw in found.draws], [0.025, 0.975], axis=0)
+    told = zip(classes, rows @ mix.new, rows @ found.new, low, high, strict=True)
+    words = (f"{of} {old:.3g}, found {new:.3g} [{least:.3g}, {most:.3g}]" for of, old, new, least, most in told)
+    return [
+        f"the field contradicts the class mix that is taken as given: {100 * test.gap:.1f} % of the rows have a class "
+        f"and confidence that labelled rows of this mix would not (chance {test.chance:.1g}). Given "
+        f"{'; '.join(words)} by EM. Purity and yield rest on what is given: check --prior, or leave it out."
+    ]
 
 
 def _score_cells(p: np.ndarray) -> np.ndarray:

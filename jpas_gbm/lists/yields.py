@@ -358,6 +358,32 @@ def all_curves(
     return Curves(labels, yield_curve(yields, area))
 
 
+def null_weights(mix: Mix, new: np.ndarray, p: np.ndarray, mag: np.ndarray, column: int) -> np.ndarray:
+    """Return, for rows that are not of the class, how much commoner their features are in the field.
+
+    Where p(features | class) is the same in both samples, that ratio is the mean of new / old shares
+    over the other classes, weighted by their probabilities. Shape (n,).
+
+    Parameters
+    ----------
+    mix : Mix
+    new : array, shape (bins, k)
+        Shares of the field.
+    p : array, shape (n, k)
+    mag : array, shape (n,)
+    column : int
+        The class.
+
+    Returns
+    -------
+    array of float64, shape (n,)
+    """
+    ratio = ratio_of(mix.old, new)[mix.place(mag)]
+    corrected = mix.bias.apply(p)
+    corrected[:, column] = 0
+    return (corrected * ratio).sum(axis=1) / np.maximum(corrected.sum(axis=1), 1e-300)
+
+
 def with_redshifts(rows: Predicted, mix: Mix, scheme: LabelScheme) -> Predicted:
     """Return rows whose redshift densities agree with the corrected probabilities of the quasar classes.
 

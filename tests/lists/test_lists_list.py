@@ -1,6 +1,7 @@
 """The list as a whole, and as files that astropy, validators and people can read."""
 
 import json
+import re
 import warnings
 from dataclasses import replace
 from pathlib import Path
@@ -136,6 +137,16 @@ def test_a_prior_given_or_none_at_all(make, samples):
     assert any("not corrected" in note for note in plain.notes)
     fewer = make(number=200, prior=((0.01, 0.06, 0.63, 0.3),))
     assert fewer.expected < 0.85 * make(number=200, correct=False).expected
+
+
+def test_a_mix_that_is_given_and_that_the_field_contradicts_is_told(make, samples):
+    """With what is given and what EM finds; a prior that agrees with the field, or a labelled mix, is not blamed."""
+    told = make(number=20, prior=((0.97, 0.01, 0.01, 0.01),)).notes
+    note = next(note for note in told if "contradicts the class mix that is taken as given" in note)
+    words = re.search(r"Given QSO_high (\S+), found (\S+) \[(\S+), (\S+)\]", note)
+    given, found, low, high = map(float, words.groups())
+    assert given == 0.97 and low < found < high and low < samples.NEW[0] < high
+    assert not any("contradicts" in note for note in make(number=20, prior=(tuple(samples.NEW),)).notes)
 
 
 def test_density_by_footprint_and_by_area(make):
