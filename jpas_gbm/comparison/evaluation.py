@@ -186,6 +186,8 @@ class Evaluation:
 
     def _head(self) -> str:
         cut = "" if self.cut is None else f", {magnitude_name(self.about.get('provenance'))} {self.cut:g} and brighter"
+        if other := self.about.get("other_magnitude"):
+            cut += f" ({other:,} by the magnitude of their label catalogue)"
         if limit := self.about.get("train_brighter"):
             cut += f", fainter than the {limit['magnitude']:g} that trained"
         if used := self.about.get("rows_used_by_model"):
@@ -353,6 +355,9 @@ def evaluate_model(
     made = fitted.card.get("provenance", {})
     about: About = {"split": split, "domain": domain, "imaging": not without_imaging, **_used(fitted, rows, domain)}
     about |= {"left_out": int((~counted).sum())}
+    seen = np.isfinite(rows.imaging_mag)
+    if cut is not None and seen.any() and (other := int((np.isfinite(rows.mag) & ~seen).sum())):
+        about |= {"other_magnitude": other}
     about |= {"provenance": provenance(seed=seed, model=made, data=dataset.provenance)}
     regime, p = str(fitted.card.get("regime", "unknown")), fitted.probabilities(shown, threads=threads)
     result = RegimeResult(regime, made.get("seed"), p, fitted.thresholds, str(fitted.rule))

@@ -38,7 +38,8 @@ _LimitFacts = TypedDict(
 class About(TypedDict, total=False):
     """What a result says of its rows and of how it was made.
 
-    ``left_out`` rows are too faint, ``rows_used_by_model`` are not held out; ``resamples`` are of objects, ``level`` is
+    ``left_out`` rows are too faint, ``other_magnitude`` count by that of their label catalogue;
+    ``rows_used_by_model`` are not held out; ``resamples`` are of objects, ``level`` is
     the confidence of intervals, ``draws`` are of labels; ``without_optional`` are figures of rows that have forgotten
     ``optional_bands``, less the own are ``optional_gain``, with intervals; ``verdicts`` hold by run what its card says.
     """
@@ -47,6 +48,7 @@ class About(TypedDict, total=False):
     domain: Domain
     imaging: bool
     left_out: int
+    other_magnitude: int
     resamples: int
     draws: int
     level: float
