@@ -187,7 +187,7 @@ class Evaluation:
     def _head(self) -> str:
         cut = "" if self.cut is None else f", {magnitude_name(self.about.get('provenance'))} {self.cut:g} and brighter"
         if other := self.about.get("other_magnitude"):
-            cut += f" ({other:,} by the magnitude of their label catalogue)"
+            cut += f" ({other:,} without imaging, by the magnitude of their labels)"
         if limit := self.about.get("train_brighter"):
             cut += f", fainter than the {limit['magnitude']:g} that trained"
         if used := self.about.get("rows_used_by_model"):

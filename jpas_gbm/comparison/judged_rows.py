@@ -25,23 +25,17 @@ from ..text import cell, count, cut_words, split_words, title
 Domain = Literal["target", "source"]
 _LimitFacts = TypedDict(
     "_LimitFacts",
-    {
-        "magnitude": float,
-        "labels": int,
-        "of": int,
-        "with all labels": Mapping[str, float | None],
-        "less": Mapping[str, Sequence[float | None]],
-    },
-)
+    {"magnitude": float, "labels": int, "of": int, "with all labels": Mapping[str, float | None],
+     "less": Mapping[str, Sequence[float | None]]},
+)  # fmt: skip
 
 
 class About(TypedDict, total=False):
     """What a result says of its rows and of how it was made.
 
-    ``left_out`` rows are too faint, ``other_magnitude`` count by that of their label catalogue;
-    ``rows_used_by_model`` are not held out; ``resamples`` are of objects, ``level`` is
-    the confidence of intervals, ``draws`` are of labels; ``without_optional`` are figures of rows that have forgotten
-    ``optional_bands``, less the own are ``optional_gain``, with intervals; ``verdicts`` hold by run what its card says.
+    ``left_out`` rows are too faint, ``other_magnitude`` have no imaging, ``rows_used_by_model`` are not held out;
+    ``resamples`` are of objects, ``level`` of intervals, ``draws`` of labels; figures ``without_optional`` forget
+    ``optional_bands``, less the own are ``optional_gain``; ``verdicts`` hold by run what its card says.
     """
 
     split: str
