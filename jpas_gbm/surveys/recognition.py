@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Union
@@ -126,48 +127,42 @@ def recognise_table(
 
 
 def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
-    """Return the table of a file that is of a survey, where its first is of none.
+    """Return the first table of a file, or the one other that is of a survey where the first is of none.
 
     Parameters
     ----------
     table : RawTable
-        The first.
+        One of a name that survey files look for stays, as does a spectrum.
     kind : {"catalogue", "labels", "imaging"}, optional
 
     Returns
     -------
     RawTable
-        The first where it is of a survey, has a name that survey files look for, or no other is of one.
 
     Raises
     ------
     CatalogueError
-        If several others are.
+        If several others are of a survey.
     """
-    name = table.place.rpartition("[")[2].rstrip("]")
-    if table.format not in ("FITS", "HDF5") or not table.others or name in preferred_extensions():
+    plain, name = table.format not in ("FITS", "HDF5"), table.place.rpartition("[")[2].rstrip("]")
+    if plain or not table.others or name in preferred_extensions() or _no_catalogue(table):
         return table
+    fits = dict[str, RawTable]()
     try:
         recognise_table(table, kind)
     except UnknownTable:
-        fits = {}
         for other in table.others:
-            try:
-                found = open_table(table.path, other)
-                schema = recognise_table(found, kind)
-            except CatalogueError:
-                continue
-            if kind in (None, schema.kind):
-                fits[f"{other} of {schema.name}"] = found
-        if len(fits) > 1:
-            raise CatalogueError(
-                f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(fits)}. Name "
-                "the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
-            ) from None
-        return next(iter(fits.values()), table)
-    except CatalogueError:  # of a survey, though spoilt
-        pass
-    return table
+            with suppress(CatalogueError):
+                schema = recognise_table(found := open_table(table.path, other), kind)
+                fits |= {f"{other} of {schema.name}": found} if kind in (None, schema.kind) else {}
+    except CatalogueError:
+        return table  # of a survey, though spoilt
+    if len(fits) > 1:
+        raise CatalogueError(
+            f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(fits)}. Name "
+            "the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
+        )
+    return next(iter(fits.values()), table)
 
 
 def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
@@ -207,6 +202,13 @@ def _with_files(table: RawTable, schema: SurveySchema) -> RawTable:
     return table
 
 
+def _no_catalogue(table: RawTable) -> str:
+    """Return what a table is that is known to be none of a survey, such as a spectrum."""
+    names = ColumnNames(tuple(table.columns), table.place)
+    others = (one for one in aliases().others if all(names.find((column,)) is not None for column in one.columns))
+    return next((other.is_ for other in others), "")
+
+
 def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     if not table.columns:
         return f"{table.place}: has no columns. Give a table with the columns of a survey; it may have no rows."
@@ -214,10 +216,8 @@ def _unknown(table: RawTable, lacking: dict[str, list[str]]) -> str:
     if array is not None:
         return f"{table.path}: holds the properties of the rows of {array.name}. Give that file: it finds this one."
 
-    names = ColumnNames(tuple(table.columns), table.place)
-    for other in aliases().others:
-        if all(names.find((column,)) is not None for column in other.columns):
-            return f"{table.place}: is {other.is_}. It has: {listed(table)}."
+    if is_ := _no_catalogue(table):
+        return f"{table.place}: is {is_}. It has: {listed(table)}."
 
     def share(name: str) -> float:
         schema = load_schema(name)
