@@ -210,7 +210,7 @@ def test_bright_labels_teach_and_faint_rows_judge(tiny, quick_options):
     labels = len(np.unique(held_out(tiny, "train").object_id)) + len(np.unique(held_out(tiny, "val").object_id))
     assert told["labels"] < told["of"] == labels
     lines = found.lines()
-    assert "22.5 and brighter (1 without imaging, by the magnitude of their labels), fainter than the 21 that" in lines[0]
+    assert "22.5 and brighter (1 without imaging, by the magnitude of their labels), fainter than the 21" in lines[0]
     assert any(f"trained on {told['labels']:,} of {labels:,} labels, those not fainter than 21" in one for one in lines)
     other = replace(tiny, target=tiny.target.replace(object_id=tiny.target.object_id + 10**6))
     with pytest.raises(DatasetError, match=r"^0 of its [\d,]+ labelled rows made the model: give the data of its fit"):
