@@ -29,7 +29,6 @@ from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
 
 SOURCE, TARGET = ("sdss_galaxy.csv", "sdss_quasar.csv", "sdss_star.csv"), "skyserver_dr14.csv"
-FIT = {"boosting": {"learning_rate": 0.2, "rounds": 200}}
 
 
 def plain_features(rows: Catalogue) -> np.ndarray:
@@ -40,7 +39,7 @@ def plain_features(rows: Catalogue) -> np.ndarray:
 
 def of_regime(data: Dataset, regime: str, seed: int, rows: Catalogue) -> dict[str, np.ndarray]:
     """Return, by the name of a regime that reads no label, its class probabilities of rows."""
-    return {regime: jg.fit(data, regime=regime, config=FIT, seed=seed, threads=1).probabilities(rows, 1)}
+    return {regime: jg.fit(data, regime=regime, seed=seed, threads=1).probabilities(rows, 1)}
 
 
 def brightness(data: Dataset, out: Path, sums: dict[str, str]) -> None:
@@ -99,7 +98,7 @@ def main() -> None:
         part = f"{size} labels, draw {draw}"
         chosen = np.random.default_rng([seed, 8, draw]).permutation(known)[:size]
         print(part, end=": ", flush=True)
-        make = partial(of_labels, data, X, chosen, judged, FIT, (seed, seed + 10 * draw))
+        make = partial(of_labels, data, X, chosen, judged, {}, (seed, seed + 10 * draw))
         found = kept(given.out / f"kept-{size}-{draw}-{seed}.npz", make) | always
         columns = {f"{name}:{c}": p[:, i] for name, p in found.items() for i, c in enumerate(classes)}
         tables.append(pd.DataFrame({**about, "part": part, **columns}))
