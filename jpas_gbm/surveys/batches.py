@@ -361,7 +361,7 @@ class Spelt:
             self.whole = False
         bare = np.strings.lstrip(words, "+-")
         start, digits = bare.astype("U2"), np.strings.isdigit(bare)
-        odd = np.strings.startswith(start, "0") & np.strings.isdigit(start) & (np.strings.str_len(start) == 2)
+        odd = digits & np.strings.startswith(start, "0") & (np.strings.str_len(start) == 2)
         odd |= (digits & np.strings.startswith(words, "+")) | (np.strings.find(words, "_") >= 0)
         try:
             odd |= digits & (np.abs(words.astype(np.float64)) >= 2.0**53)

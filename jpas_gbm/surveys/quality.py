@@ -338,7 +338,7 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     """Return the least and the largest of numbers that are magnitudes, it seems, though fluxes are expected.
 
     Fluxes of many rows scatter around 0, or span decades. Numbers of 20 rows and 5 bands, 200 in all, that lie between
-    8 and 35 without an exception but 99 and its like, with errors below 1 for most, are no fluxes.
+    8 and 35 without an exception but 0, 99 and its like, with errors below 1 for most, are no fluxes.
 
     Parameters
     ----------
@@ -350,11 +350,12 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     -------
     tuple of two floats, or None
     """
-    known = np.isfinite(values) & ~np.isin(np.abs(values), (99.0, 99.9, 99.99, 999.0, 9999.0))
+    filled = np.isin(np.round(np.abs(values.astype(np.float64)), 2), (0.0, 99.0, 99.9, 99.99, 999.0, 9999.0))
+    known = np.isfinite(values) & ~filled
     if known.sum() < 200 or known.any(axis=1).sum() < 20 or known.any(axis=0).sum() < 5:
         return None
     least, most = float(values[known].min()), float(values[known].max())
-    # Fillers of errors are no errors.
-    if least < 8 or most > 35 or (errors is not None and not np.nanmedian(np.abs(errors[known])) < 1):
+    stated = np.zeros(0) if errors is None else np.abs(errors[known & np.isfinite(errors)])
+    if least < 8 or most > 35 or (len(stated) > 0 and np.median(stated) >= 1):
         return None
     return least, most

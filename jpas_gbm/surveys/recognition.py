@@ -147,22 +147,22 @@ def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
     plain, name = table.format not in ("FITS", "HDF5"), table.place.rpartition("[")[2].rstrip("]")
     if plain or not table.others or name in preferred_extensions() or _no_catalogue(table):
         return table
-    fits = dict[str, RawTable]()
+    fits = list[tuple[str, RawTable]]()
     try:
         recognise_table(table, kind)
     except UnknownTable:
         for other in table.others:
             with suppress(CatalogueError):
                 schema = recognise_table(found := open_table(table.path, other), kind)
-                fits |= {f"{other} of {schema.name}": found} if kind in (None, schema.kind) else {}
+                fits += [(f"{other} of {schema.name}", found)] if kind in (None, schema.kind) else []
     except CatalogueError:
         return table  # of a survey, though spoilt
     if len(fits) > 1:
         raise CatalogueError(
-            f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(fits)}. Name "
-            "the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
+            f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(dict(fits))}. "
+            "Name the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
         )
-    return next(iter(fits.values()), table)
+    return fits[0][1] if fits else table
 
 
 def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:

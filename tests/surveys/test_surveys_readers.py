@@ -23,6 +23,7 @@ from sample_files import (
 
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.bands import band_system
+from jpas_gbm.surveys.batches import Spelt
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.surveys.conversion import sky_cell
 from jpas_gbm.surveys.inspect import inspect
@@ -245,6 +246,23 @@ def test_magnitudes_without_a_unit_are_not_read_as_fluxes(tmp_path):
     magnitudes(unit="mag(AB)").to_csv(path, index=False)
     catalogue, _ = read_catalogue(path)
     assert catalogue.flux[0, 0] == pytest.approx(10 ** (0.4 * (31.4 - magnitudes()["J0378"][0])), rel=1e-5)
+
+
+def test_magnitudes_in_four_bytes_and_with_other_fillers_are_known(tmp_path):
+    table = magnitudes()
+    own = ["TILE_ID", "NUMBER"]
+    table = table.astype({name: np.float32 for name in table if name not in own and table[name].dtype == np.float64})
+    table.loc[3, "J0660"], table.loc[4, "J0400"], table.loc[5, "J0410"] = np.float32(99.9), 0.0, np.float32(99.99)
+    with pytest.raises(CatalogueError, match="as magnitudes do"):
+        read_catalogue(table)
+
+
+def test_fluxes_whose_unit_a_survey_file_of_ones_own_states_are_read(tmp_path):
+    magnitudes().to_csv(tmp_path / "a.csv", index=False)
+    rule = "{flux: '{band}', error: '{band}_ERR', unit: f_nu, scale: 1.0e-29, error_kind: absolute, name: own}"
+    (tmp_path / "own.yaml").write_text(f"extends: jpas_edr\nname: own\nphotometry: [{rule}]\n", encoding="utf-8")
+    catalogue, _ = read_catalogue(tmp_path / "a.csv", survey=str(tmp_path / "own.yaml"))
+    assert catalogue.flux[0, 0] == pytest.approx(1000 * magnitudes()["J0378"][0], rel=1e-5)
 
 
 @pytest.mark.parametrize(("change", "value"), [("rows", 15), ("J0660", -3.0), ("J0660", 120.0), ("error", 5.0)])
@@ -656,6 +674,20 @@ def test_the_one_table_of_a_file_that_is_of_a_survey_is_read(tmp_path):
         CatalogueError, match=r"CATALOG of jpas_idr202406, SECOND of jpas_idr202406\. Name the one to read"
     ):
         read_catalogue(path)
+    with fits.open(path, mode="update") as hdus:
+        hdus[3].name = "CATALOG"  # one of them alone was read
+    with pytest.raises(CatalogueError, match="several others of the file are"):
+        read_catalogue(path)
+
+
+@pytest.mark.parametrize(
+    ("words", "kind"),
+    [(["+02.5134", "-01.2000", "45.1"], "float"), (["007", "8"], "text"), (["7", "-8", "NaN"], "int")],
+)
+def test_numbers_of_a_text_table_keep_their_digits_and_no_more(words, kind):
+    spelt = Spelt()
+    spelt.hear(np.array(words))
+    assert spelt.want == kind
 
 
 @pytest.mark.parametrize("wide", [False, True])
