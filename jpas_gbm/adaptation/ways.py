@@ -15,8 +15,8 @@ from ..boosting.backend import get_backend
 from ..boosting.booster import Member, StagedBooster
 from ..config import Options, parse_options
 from ..errors import ConfigError, did_you_mean
+from ..features.shift import TwinlessReport
 from ..options import FitOptions
-from .band_shifts import BandShifts
 from .stages import Stages
 
 
@@ -294,8 +294,7 @@ def doubts_templates(stages: Stages) -> bool:
     bool
     """
     found = stages.rows.measured
-    doubted = found is not None and not isinstance(found, BandShifts) and found.doubted
-    return doubted and has_plain_trees(stages)
+    return isinstance(found, TwinlessReport) and found.doubted and has_plain_trees(stages)
 
 
 def has_plain_trees(stages: Stages) -> bool:

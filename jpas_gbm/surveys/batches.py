@@ -360,8 +360,8 @@ class Spelt:
         except (ValueError, OverflowError):
             self.whole = False
         bare = np.strings.lstrip(words, "+-")
-        start, digits = bare.astype("U2"), np.strings.isdigit(bare)
-        odd = digits & np.strings.startswith(start, "0") & (np.strings.str_len(start) == 2)
+        digits = np.strings.isdigit(bare)
+        odd = digits & np.strings.startswith(bare, "0") & (np.strings.str_len(bare) > 1)
         odd |= (digits & np.strings.startswith(words, "+")) | (np.strings.find(words, "_") >= 0)
         try:
             odd |= digits & (np.abs(words.astype(np.float64)) >= 2.0**53)

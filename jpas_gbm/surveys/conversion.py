@@ -247,7 +247,7 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
     return key
 
 
-_SPELT = re.compile(r"([+-]?[0-9]+)(\.0*)?")
+_SPELT = re.compile(r"([+-]?[0-9]{1,30})(\.0*)?")
 """An integer as text, also as floating point writes it."""
 
 

@@ -11,7 +11,7 @@ from .band_finder import BandLayout
 from .bands import AB_ZERO_POINT, BandSystem, njy_per_unit
 from .batches import MOST_MAGNITUDES, Block, as_float, calls_itself_no_error, flag_bits, is_magnitude
 from .quality import QualityBit, QualityCount, doubted_depth, seem_magnitudes
-from .schema import Photometry, QualitySection, load_schema, survey_names
+from .schema import Photometry, QualitySection, all_schemas
 from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY
 
@@ -449,10 +449,10 @@ def fluxes_in_njy(block: Block, layout: BandLayout, rules: QualitySection, place
 def _doubt_magnitudes(fluxes: Fluxes, layout: BandLayout, units: FluxUnits, place: str) -> None:
     """Refuse numbers to be read as fluxes that seem magnitudes, unless file or a survey file of one's own says what."""
     column = layout.flux.columns[0]
-    shipped = any(layout.rule in load_schema(name).photometry for name in survey_names())
-    if "magnitude" in units.kind or not says_nothing(layout.units.get(column)) or not shipped:
+    if "magnitude" in units.kind or not says_nothing(layout.units.get(column)):
         return
-    if found := seem_magnitudes(fluxes.flux, fluxes.error):
+    found = seem_magnitudes(fluxes.flux, fluxes.error)
+    if found and any(layout.rule in schema.photometry for schema in all_schemas()):
         error = f" and '{layout.error.columns[0]} [mag]'" if layout.error and layout.error.columns else ""
         raise CatalogueError(
             f"{place}[{column}]: would be read as fluxes ({_taken(layout, units)}), and all numbers of its "

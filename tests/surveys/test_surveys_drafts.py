@@ -159,6 +159,7 @@ def test_a_name_has_one_number_beside_whatever_names():
 
     words = np.array(["12", "A12", "", "1e3", "99999999999999999999", "-9223372036854775808"])
     whole = conversion.numbered(words)
+    assert conversion.numbered(np.array(["7" * 5000]))[0] < 2**53  # too long for an integer of Python's
     assert whole.tolist() == [conversion.numbered(words[i : i + 1])[0] for i in range(len(words))]
     assert whole[0] == 12 and whole[2] == -1 and whole[5] == -(2**63) and (whole[[1, 3, 4]] > 1_000_000).all()
     with pytest.raises(CatalogueError, match=rf"tiles: '{whole[1]}' and 'A12' have one number here"):
