@@ -455,7 +455,7 @@ def _doubt_magnitudes(fluxes: Fluxes, layout: BandLayout, units: FluxUnits, plac
     if found and any(layout.rule in schema.photometry for schema in all_schemas()):
         error = f" and '{layout.error.columns[0]} [mag]'" if layout.error and layout.error.columns else ""
         raise CatalogueError(
-            f"{place}[{column}]: would be read as fluxes ({_taken(layout, units)}), and all numbers of its "
+            f"{place}[{column}]: would be read as fluxes ({_taken(layout, units)}), and the numbers of its "
             f"{len(layout.bands)} bands lie between {found[0]:.2f} and {found[1]:.2f}, as magnitudes do. State the "
             f"unit: in the file (TUNIT), in the names of the columns ('{column} [mag(AB)]'{error}; '[1e-19 "
             "erg/s/cm2/Angstrom]' if they are such fluxes), or 'unit: ab_magnitude' and 'error_kind: magnitude' under "

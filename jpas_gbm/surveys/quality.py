@@ -334,11 +334,15 @@ def doubted_depth(flux: np.ndarray, error: np.ndarray, taken: str) -> list[str]:
     ]
 
 
+_FILLERS = np.array([0.0, 99.0, 99.9, 99.99, 999.0, 9999.0])
+
+
 def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[float, float] | None:
     """Return the least and the largest of numbers that are magnitudes, it seems, though fluxes are expected.
 
     Fluxes of many rows scatter around 0, or span decades. Numbers of 20 rows and 5 bands, 200 in all, that lie between
-    8 and 35 without an exception but 0, 99 and its like, with errors below 1 for most, are no fluxes.
+    8 and 35, with errors below 1 for most, are no fluxes. Of each band one number in fifty may lie elsewhere, or one;
+    what stands for missing is not counted: 0, 99 and its like, and the one number elsewhere that is most frequent.
 
     Parameters
     ----------
@@ -350,12 +354,16 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     -------
     tuple of two floats, or None
     """
-    filled = np.isin(np.round(np.abs(values.astype(np.float64)), 2), (0.0, 99.0, 99.9, 99.99, 999.0, 9999.0))
-    known = np.isfinite(values) & ~filled
-    if known.sum() < 200 or known.any(axis=1).sum() < 20 or known.any(axis=0).sum() < 5:
+    like = (values >= 8) & (values <= 35)
+    if like.sum() < 200 or like.any(axis=1).sum() < 20 or like.any(axis=0).sum() < 5:
         return None
-    least, most = float(values[known].min()), float(values[known].max())
-    stated = np.zeros(0) if errors is None else np.abs(errors[known & np.isfinite(errors)])
-    if least < 8 or most > 35 or (len(stated) > 0 and np.median(stated) >= 1):
+    stated = np.zeros(0) if errors is None else np.abs(errors[like & np.isfinite(errors)])
+    if len(stated) and np.median(stated) >= 1:
         return None
-    return least, most
+    other = np.isfinite(values) & ~like
+    numbers, times = np.unique(np.round(values[other].astype(np.float64), 2), return_counts=True)
+    fillers = [*_FILLERS, *-_FILLERS, *numbers[times == times.max(initial=2)][:1]]
+    other[other] = ~np.isin(np.round(values[other].astype(np.float64), 2), fillers)
+    if (other.sum(axis=0) > np.maximum(1, like.sum(axis=0) // 50)).any() or other.sum() > like.sum() // 50:
+        return None
+    return float(values[like].min()), float(values[like].max())

@@ -257,6 +257,19 @@ def test_magnitudes_in_four_bytes_and_with_other_fillers_are_known(tmp_path):
         read_catalogue(table)
 
 
+@pytest.mark.parametrize("odd", [-1.0, 88.88, 40.0, 100.0, 7.5])
+def test_an_odd_number_among_magnitudes_makes_no_fluxes_of_them(tmp_path, odd):
+    table = magnitudes()
+    table.loc[4, "J0400"] = odd
+    table.to_csv(tmp_path / "a.csv", index=False)
+    for source in (table, tmp_path / "a.csv"):
+        with pytest.raises(CatalogueError, match="as magnitudes do"):
+            read_catalogue(source)
+    table.loc[::2, ["J0400", "J0410"]] = odd  # a filler, however frequent
+    with pytest.raises(CatalogueError, match="as magnitudes do"):
+        read_catalogue(table)
+
+
 def test_fluxes_whose_unit_a_survey_file_of_ones_own_states_are_read(tmp_path):
     magnitudes().to_csv(tmp_path / "a.csv", index=False)
     rule = "{flux: '{band}', error: '{band}_ERR', unit: f_nu, scale: 1.0e-29, error_kind: absolute, name: own}"
@@ -271,7 +284,7 @@ def test_fluxes_that_are_no_magnitudes_are_read(tmp_path, change, value):
     if change == "error":
         table[[name for name in table if name.endswith("_ERR")]] = value
     elif change != "rows":
-        table.loc[3, change] = value
+        table.loc[3:5, change] = [value, 1.1 * value, 1.2 * value]
     table.to_csv(tmp_path / "a.csv", index=False)
     assert read_catalogue(tmp_path / "a.csv")[0].photometry == "APER_COR_3_0"
 
