@@ -13,7 +13,7 @@ from ..errors import CatalogueError
 from ..run import Later
 from ..text import short
 from .packing import BOOLEANS, words_as_numbers
-from .spelling import says_nothing
+from .spelling import NULLS, says_nothing
 
 if TYPE_CHECKING:
     import pyarrow.parquet as pq
@@ -320,11 +320,6 @@ def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndar
     if values.dtype.kind in "US":
         return np.where(hidden, "", np.ma.getdata(values))
     return np.ma.MaskedArray(np.ma.getdata(values), hidden)
-
-
-NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
-         "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
-"""Words of text tables for no number."""
 
 
 @dataclass

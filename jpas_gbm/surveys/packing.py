@@ -12,7 +12,7 @@ import pickletools
 import re
 import stat
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..text import short
-from .spelling import SEXAGESIMAL, SEXAGESIMAL_HINT
+from .spelling import NULLS, SEXAGESIMAL, SEXAGESIMAL_HINT
 
 _OPENERS: dict[bytes, Callable[..., Any]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\x00": lzma.open}
 
@@ -280,7 +280,7 @@ def unquoted(values: np.ndarray) -> np.ndarray:
 
 
 def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np.ndarray:
-    """Return text that spells numbers as numbers; what is blank is missing.
+    """Return text that spells numbers as numbers; what is blank or a word of :data:`NULLS` is missing.
 
     Parameters
     ----------
@@ -303,7 +303,7 @@ def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np
         If something spells no number.
     """
     words = np.strings.strip(np.ma.getdata(values).astype(str))
-    missing = (words == "") | np.ma.getmaskarray(values)
+    missing = np.isin(words, NULLS) | np.ma.getmaskarray(values)
     filled = np.where(missing, "0", words)
     for dtype in (np.int64, np.uint64, int) if whole else (float,):
         with suppress(ValueError, OverflowError):
@@ -311,28 +311,34 @@ def spelt_numbers(values: np.ndarray, whole: bool, place: str, start: int) -> np
             if not whole:
                 return np.where(missing, np.nan, numbers)
             return np.ma.MaskedArray(numbers, missing) if missing.any() else numbers
-    row = next(i for i, word in enumerate(filled.reshape(len(filled), -1)) if not _spells(word, whole))
-    hint = SEXAGESIMAL_HINT if SEXAGESIMAL.fullmatch(str(filled[row])) else ""
-    if whole and _spells(filled[row], False):
+    rows, kinds = filled.reshape(len(filled), -1), (np.uint64, int) if whole else (float,)
+    row = next(i for some in (kinds, (int,)) for i, word in enumerate(rows) if not _spells(word, some))
+    word = str(filled[row])
+    hint = SEXAGESIMAL_HINT if SEXAGESIMAL.fullmatch(word) else ""
+    if word.lstrip("+-").isdigit():
+        hint = " It does not fit into 64 bits as the others do: number them anew."
+    elif whole and _spells(filled[row], (float,)):
         hint = " It is stored as floating point, which drops digits and corrupts ids above 2^53: write whole numbers."
-    said = f"row {start + row} holds {short(str(filled[row]))} where {'an integer' if whole else 'a number'} is needed"
+    said = f"row {start + row} holds {short(word)} where {'an integer' if whole else 'a number'} is needed"
     raise CatalogueError(f"{place}: {said}.{hint}")
 
 
 def _spelt(words: np.ndarray, dtype: type) -> np.ndarray:
     """Return words as numbers; as int also what floating point holds exactly and writes as 2245.0."""
+    if (np.strings.find(words, "_") >= 0).any():  # 3_9 is 39 to Python
+        raise ValueError
     if dtype is not int:
         return words.astype(dtype)
     head, point, tail = np.strings.partition(words, ".")
-    pointed = (point != "") & (np.strings.strip(tail, "0") == "")
+    pointed = (point != "") & (np.strings.strip(tail, "0") == "") & (np.strings.rstrip(head) == head)
     numbers = np.where(pointed, head, words).astype(np.int64)
     if (np.abs(numbers[pointed].astype(float)) >= 2.0**53).any():
         raise OverflowError
     return numbers
 
 
-def _spells(words: np.ndarray, whole: bool) -> bool:
-    for dtype in (np.uint64, int) if whole else (float,):
+def _spells(words: np.ndarray, kinds: Iterable[type]) -> bool:
+    for dtype in kinds:
         with suppress(ValueError, OverflowError):
             return _spelt(np.asarray(words), dtype).size > 0
     return False
@@ -340,7 +346,6 @@ def _spells(words: np.ndarray, whole: bool) -> bool:
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0", ".true.", "on"})
 _FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", ".false.", "off"})
-_BLANK = frozenset({"", "nan", "none", "null", "--", "n/a", "<na>"})
 
 
 def as_text(values: np.ndarray) -> np.ndarray:
@@ -389,9 +394,8 @@ def words_as_numbers(values: np.ndarray, known: Mapping[str, float], column: str
     """
     words, which = np.unique(np.char.lower(as_text(values)), return_inverse=True)
     numbers = np.full(len(words), np.nan)
+    known = {**dict.fromkeys(map(str.lower, NULLS), np.nan), **known}
     for i, word in enumerate(words):
-        if word in _BLANK:
-            continue
         try:
             numbers[i] = known[word] if word in known else float(word)
         except ValueError:
@@ -427,8 +431,6 @@ class _Inert:
         ValueError
             If it is none of those that such values need.
         """
-        if code in _PASSED:
-            return
         if code.endswith("PUT") or code == "MEMOIZE":
             self._memo[len(self._memo) if argument is None else int(argument)] = self.stack[-1]
         elif code.endswith("GET"):
@@ -441,19 +443,17 @@ class _Inert:
             self.stack.append(_GATHERED[code](self._above()))
         elif code in _COUNTED:
             count, make = _COUNTED[code]
-            values = [self.stack.pop() for _ in range(count)][::-1]
-            self.stack.append(make(values))
+            self.stack.append(make([self.stack.pop() for _ in range(count)][::-1]))
         elif code == "MARK":
             self._marks.append(len(self.stack))
         elif code in ("APPEND", "APPENDS"):
             values = self._above() if code == "APPENDS" else [self.stack.pop()]
             self.stack[-1].extend(values)
         elif code == "BUILD":
-            state = self.stack.pop()
-            self.stack[-1].state = state
+            self.stack[-1].state = self.stack.pop()
         elif any(word in code for word in _PLAIN):
             self.stack.append(argument)
-        else:
+        elif code not in _PASSED:
             raise ValueError(f"{code} in a pickle")
 
     def _above(self) -> list[Any]:

@@ -209,6 +209,10 @@ class Stated(NamedTuple):
 
 _NOTHING = frozenset({"", "-", "--", "---", "none", "null", "nan", "n/a", "unknown", "undefined"})
 
+NULLS = ["", " ", "NaN", "nan", "NAN", "NULL", "Null", "null", "None", "none", "N/A", "n/a", "NA", "<NA>", "#N/A", "-",
+         "--", "...", ".", "\\N", "INDEF", "masked", "missing"]  # fmt: skip
+"""Words of text tables for no value."""
+
 _RATIO = frozenset({"dimensionless", "unitless", "redshift", "z", "fraction"})
 
 _MAGNITUDES = {

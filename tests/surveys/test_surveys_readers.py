@@ -27,6 +27,7 @@ from jpas_gbm.surveys.batches import Spelt
 from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.surveys.conversion import sky_cell
 from jpas_gbm.surveys.inspect import inspect
+from jpas_gbm.surveys.packing import spelt_numbers
 from jpas_gbm.surveys.quality import QualityBit
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.recognition import read_table, recognise
@@ -701,6 +702,41 @@ def test_numbers_of_a_text_table_keep_their_digits_and_no_more(words, kind):
     spelt = Spelt()
     spelt.hear(np.array(words))
     assert spelt.want == kind
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["-5", "18446744073709551615"], "row 11 holds '18446744073709551615' .* does not fit into 64 bits"),
+        (["18446744073709551615", "2.0"], "row 10 holds '18446744073709551615' .* does not fit into 64 bits"),
+        (["7", "3_9"], "row 11 holds '3_9' where an integer is needed"),
+        (["1 .0", "7"], "row 10 holds '1 .0' where an integer is needed"),
+    ],
+)
+def test_words_that_are_no_integers_are_refused_by_their_row(words, told):
+    with pytest.raises(CatalogueError, match=rf"t\[x\]: {told}"):
+        spelt_numbers(np.array(words), True, "t[x]", 10)
+    with pytest.raises(CatalogueError, match="'3_9' where a number"):
+        spelt_numbers(np.array(["3_9"]), False, "t[x]", 0)
+
+
+@pytest.mark.parametrize("how", ["csv", "fits", "memory"])
+def test_words_for_nothing_among_integers_that_became_floating_point_are_missing(tmp_path, how):
+    columns = idr_columns()
+    wide = {name: v for name, v in columns.items() if v.ndim == 1}
+    for i, band in enumerate(JPAS57.names):
+        wide |= {f"{name}_{band}": v[:, i] for name, v in columns.items() if v.ndim == 2}
+    table, flags = pd.DataFrame(wide), "FLAGS_J0660"
+    plain, _ = read_catalogue(table)
+    table[flags] = table[flags].astype(float).astype(str)
+    for null in ("NaN", "NULL", "--"):
+        table.loc[11, flags] = null
+        source = table if how == "memory" else tmp_path / f"{null}.{how}"
+        if how == "csv":
+            table.to_csv(source, index=False)
+        elif how == "fits":
+            Table.from_pandas(table).write(source)
+        np.testing.assert_allclose(read_catalogue(source)[0].flux, plain.flux, rtol=1e-6)
 
 
 @pytest.mark.parametrize("wide", [False, True])

@@ -19,9 +19,9 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from ...errors import CatalogueError
-from ..batches import NULLS, Block, stack_rows
+from ..batches import Block, stack_rows
 from ..packing import open_content
-from ..spelling import SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names, vacuum_wavelengths
+from ..spelling import NULLS, SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names, vacuum_wavelengths
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
 from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 
