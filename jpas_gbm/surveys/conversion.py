@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import re
 from collections.abc import Mapping
 
 import numpy as np
 
 from ..errors import CatalogueError
+from ..text import short
 from .batches import Block, as_float, is_magnitude
 from .catalogue import MORPHOLOGIES
 from .columns import ROW, TILE, Layout, Vocabulary
@@ -17,6 +19,7 @@ from .labels import as_ids, doubt_counts, redshift_counts
 from .quality import QualityCount
 from .schema import SurveySchema, spectype_words
 from .scheme import LabelScheme, is_redshift
+from .spelling import NULLS
 
 _OTHER_NAMES = {"COMP": "SER", "SIMP": "REX"} | dict.fromkeys(("DUP", "GPSF", "GGAL", "NONE", "NAN"), MORPHOLOGIES[0])
 """Legacy Surveys types of older releases, and what stands for them now; those that tell no shape are UNKNOWN."""
@@ -241,7 +244,7 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
         if name == ROW:
             key[name] = np.arange(start, start + rows, dtype=np.int64)
         elif name == TILE and layout.tiles_in_words:
-            key[name] = numbered(columns[name], f"{layout.place}[{name}]")
+            key[name] = numbered(columns[name], f"{layout.place}[{layout.names.get(name, name)}]")
         else:
             key[name] = integers(columns[name], name, layout.place)
     return key
@@ -249,13 +252,15 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
 
 _SPELT = re.compile(r"([+-]?[0-9]{1,30})(\.0*)?")
 """An integer as text, also as floating point writes it."""
+_FRACTION = re.compile(r"(?![+-]?[0-9]+$)[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?[0-9]{1,3}(,[0-9]{3})+")
+"""A number that is not written as an integer: with a point, an exponent or commas."""
 
 
 def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarray:
     """Return a number for each name, the same in every file, chunk and run, name by name.
 
     A name that spells an integer of 64 bits (2245, 02245, 2245.0) is that integer, as in a column of integers; of
-    another it is made of a hash, below 2^53; an empty name is -1.
+    another it is made of a hash, below 2^53; an empty name, or a word for nothing such as NULL, is -1.
 
     Parameters
     ----------
@@ -271,20 +276,27 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
     Raises
     ------
     CatalogueError
-        If two names have one number.
+        If two names have one number, as 0170 and 170 have, or -1 and nothing; if one is a number but no integer.
     """
-    words, which = np.unique(np.char.strip(np.ma.filled(names, "").astype(str)), return_inverse=True)
-    numbers, hashed = np.full(len(words), -1, dtype=np.int64), np.zeros(len(words), dtype=bool)
+    words = np.char.strip(np.ma.filled(names, "").astype(str))
+    words, which = np.unique(np.where(np.isin(words, NULLS), "", words), return_inverse=True)
+    numbers, meant = np.full(len(words), -1, dtype=np.int64), words.astype(object)
     for i, word in enumerate(map(str, words)):
-        if (spelt := _SPELT.fullmatch(word)) and -(1 << 63) <= int(spelt[1]) < 1 << 63:
-            numbers[i] = int(spelt[1])
+        spelt = _SPELT.fullmatch(word)
+        most = 1 << (53 if spelt and spelt[2] else 63)
+        if spelt and -most <= int(spelt[1]) < most:
+            numbers[i], meant[i] = int(spelt[1]), spelt[1].lstrip("+")
+        elif _FRACTION.fullmatch(word):
+            raise CatalogueError(
+                f"{place}: holds {short(word)}, a number, and tiles are integers or names: write the digits of an "
+                "integer and nothing else, or a letter before it where it is a name."
+            )
         elif word:
-            digest = hashlib.blake2b(word.encode(), digest_size=8).digest()
-            numbers[i], hashed[i] = int.from_bytes(digest, "big") >> 11, True
-    known, times = np.unique(numbers, return_counts=True)
-    for number in np.intersect1d(known[times > 1], numbers[hashed]):
-        same = words[numbers == number]
-        raise CatalogueError(f"{place}: '{same[0]}' and '{same[1]}' have one number here. Rename one of the two.")
+            numbers[i] = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") >> 11
+    for i, j in itertools.pairwise(np.argsort(numbers, kind="stable")):
+        if numbers[i] == numbers[j] and meant[i] != meant[j]:
+            same = " and ".join(f"'{words[k]}'" if words[k] else "an empty name" for k in (i, j))
+            raise CatalogueError(f"{place}: {same} have one number here. Rename one of the two.")
     return numbers[which]
 
 

@@ -157,13 +157,46 @@ def test_tiles_that_are_integers_are_these_in_whatever_holds_them(tmp_path, spel
 def test_a_name_has_one_number_beside_whatever_names():
     from jpas_gbm.surveys import conversion
 
-    words = np.array(["12", "A12", "", "1e3", "99999999999999999999", "-9223372036854775808"])
+    words = np.array(["12", "A12", "", "1e3x", "99999999999999999999", "-9223372036854775808"])
     whole = conversion.numbered(words)
     assert conversion.numbered(np.array(["7" * 5000]))[0] < 2**53  # too long for an integer of Python's
     assert whole.tolist() == [conversion.numbered(words[i : i + 1])[0] for i in range(len(words))]
     assert whole[0] == 12 and whole[2] == -1 and whole[5] == -(2**63) and (whole[[1, 3, 4]] > 1_000_000).all()
     with pytest.raises(CatalogueError, match=rf"tiles: '{whole[1]}' and 'A12' have one number here"):
         conversion.numbered(np.array(["A12", str(whole[1])]))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["7", "2.245e3"], r"'2\.245e3'"),
+        (["2245.5", "2244.5"], r"'224[45]\.5'"),
+        (["2,245", "2,244"], "'2,24[45]'"),
+        (["9007199254740993.0", "1.0"], r"'9007199254740993\.0'"),
+        (["0170", "170", "A"], "'0170' and '170' have one number here"),
+        (["-1", "", "A"], "(an empty name and '-1'|'-1' and an empty name) have one number here"),
+    ],
+)
+@pytest.mark.parametrize("how", ["csv", "fits", "parquet", "memory"])
+def test_tiles_in_text_that_may_be_meant_otherwise_are_refused(tmp_path, words, told, how):
+    bands = {f"{b}_mag": [18.0, 19.0, 19.5] for b in "ugriz"} | {f"{b}_emag": [0.1, 0.2, 0.1] for b in "ugriz"}
+    plain = pd.DataFrame({"ra": [10.0, 11.0, 12.0], "dec": [1.0, 2.0, 3.0], **bands, "pointing": [2245, 7, -3]})
+    draft_survey(plain).save(tmp_path / "mine.yaml")
+
+    def tiles(pointing):
+        source, path = plain.assign(pointing=pointing), tmp_path / f"a.{how}"
+        if how == "csv":
+            source.to_csv(path, index=False)
+        elif how == "parquet":
+            source.to_parquet(path)
+        elif how == "fits":
+            Table.from_pandas(source).write(path, overwrite=True)
+        return jg.read(source if how == "memory" else path, survey=str(tmp_path / "mine.yaml")).key["TILE_ID"].tolist()
+
+    with pytest.raises(CatalogueError, match=rf"\[pointing\].*{told}"):
+        tiles([*words, words[0]][:3])
+    for nothing in ("NULL", "nan", "--", ""):
+        assert tiles(["A", nothing, "170"])[1:] == [-1, 170]
 
 
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():
