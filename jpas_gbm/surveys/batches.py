@@ -43,7 +43,7 @@ def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) 
     CatalogueError
         If a row is shorter or longer than the others.
     """
-    lengths = np.array([0 if _absent(row) else np.size(row) for row in values])  # type: ignore[arg-type]
+    lengths = np.array([0 if row is None or row is np.ma.masked else np.size(row) for row in values])  # type: ignore[arg-type]
     filled = lengths[lengths > 0]
     width = int(np.bincount(filled).argmax()) if len(filled) else 0
     odd = np.flatnonzero((lengths != width) & (lengths > 0))
@@ -66,10 +66,6 @@ def stack_rows(values: Sequence[object], name: str, place: str, start: int = 0) 
                 f"{place}[{name}]: row {start + int(i)} holds what are no numbers ({short(row)})."
             ) from error
     return stacked
-
-
-def _absent(row: object) -> bool:
-    return row is None or row is np.ma.masked
 
 
 BLOCK = 16_384
@@ -185,14 +181,10 @@ def join_blocks(blocks: Sequence[Block]) -> Block:
     names = blocks[0]
     return {
         name: np.ma.concatenate([block[name] for block in blocks])
-        if _masked(blocks, name)
+        if any(isinstance(block[name], np.ma.MaskedArray) for block in blocks)
         else np.concatenate([block[name] for block in blocks])
         for name in names
     }
-
-
-def _masked(blocks: Sequence[Block], name: str) -> bool:
-    return any(isinstance(block[name], np.ma.MaskedArray) for block in blocks)
 
 
 MOST_STACKED = 1 << 28
@@ -217,11 +209,10 @@ def as_float(values: np.ndarray) -> np.ndarray:
         A copy.
     """
     dtype = values.dtype if values.dtype in (np.float32, np.float64) else np.dtype(np.float64)
+    filled = np.array(np.ma.getdata(values), dtype=dtype)
     if isinstance(values, np.ma.MaskedArray):
-        filled = np.array(np.ma.getdata(values), dtype=dtype)
         filled[np.ma.getmaskarray(values)] = np.nan
-        return filled
-    return np.array(values, dtype=dtype)
+    return filled
 
 
 MOST_MAGNITUDES = 50.0
@@ -331,7 +322,7 @@ class Spelt:
     whole : bool
         Whether all words are integers of 64 bits, written without a needless zero or sign.
     real : bool
-        Whether all are numbers, and those among them that are whole are exact as floating point.
+        Whether all are numbers that floating point has with all digits that are written.
     missing : bool
         Whether any word stands for none.
     """
@@ -359,7 +350,8 @@ class Spelt:
         odd = digits & np.strings.startswith(bare, "0") & (np.strings.str_len(bare) > 1)
         odd |= (digits & np.strings.startswith(words, "+")) | (np.strings.find(words, "_") >= 0)
         try:
-            odd |= digits & (np.abs(words.astype(np.float64)) >= 2.0**53)
+            numbers = words.astype(np.float64)
+            odd |= (digits & (np.abs(numbers) >= 2.0**53)) | _lose_digits(words, numbers)
             self.real = self.real and not odd.any()
         except ValueError:
             self.real = False
@@ -368,6 +360,18 @@ class Spelt:
     def want(self) -> Literal["int", "float", "text"]:
         """What keeps every digit."""
         return "int" if self.whole else "float" if self.real else "text"
+
+
+def _lose_digits(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
+    """Return which words would be others were their numbers written with as many digits; 15 are always kept."""
+    whole, _, part = np.strings.partition(np.strings.partition(np.strings.lower(words), "e")[0], ".")
+    digits, size = np.strings.strip(np.strings.add(whole, part), "+-0"), np.abs(numbers)
+    odd = np.strings.isdigit(digits) & ((np.strings.str_len(digits) > 15) | np.isinf(size) | (size < 1e-300))
+    odd[odd] = [
+        f"{number:.{len(of) - 1}e}".partition("e")[0].replace(".", "").strip("-0") != of
+        for number, of in zip(numbers[odd], digits[odd], strict=True)
+    ]
+    return odd
 
 
 _WHOLE = re.compile(r"[+-]?\d{1,30}")

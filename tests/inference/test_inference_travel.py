@@ -83,6 +83,8 @@ def test_kept_columns_of_a_text_table_keep_their_digits(fitted, rich, tmp_path, 
         "WORD": np.where(late, "none of all", "12"),
         "REAL": np.where(late, "0.25", "2"),
         "WHOLE": np.array([str(2**62 + i) for i in range(n)]),
+        "DIGITS": np.where(late, "1234567890123456789.0", "9007199254740993e0"),
+        "BEYOND": np.where(late, "1e400", "0.5"),
         "GAPS": np.array([str(2**62 + i) if i else "null" for i in range(n)]),
     }
     frame.meta = {name: of for name, of in frame.meta.items() if name.startswith("BAND")}
@@ -91,7 +93,7 @@ def test_kept_columns_of_a_text_table_keep_their_digits(fitted, rich, tmp_path, 
     out = tmp_path / f"p.{suffix}"
     predict(fitted, tmp_path / "a.ecsv", out, keep=",".join(words), chunk_rows=7)
     found = pd.read_csv(out, dtype=str, keep_default_na=False) if suffix == "csv" else read_table(out)
-    for name in ("PADDED", "HUGE", "LONG", "SIGNED", "WORD", "WHOLE", "GAPS"):
+    for name in ("PADDED", "HUGE", "LONG", "SIGNED", "WORD", "WHOLE", "DIGITS", "BEYOND", "GAPS"):
         assert [str(one) for one in found[name]] == ["" if one == "null" else one for one in words[name].tolist()]
     assert [float(one) for one in found["REAL"]] == words["REAL"].astype(float).tolist()
     if suffix != "csv":

@@ -696,7 +696,19 @@ def test_the_one_table_of_a_file_that_is_of_a_survey_is_read(tmp_path):
 
 @pytest.mark.parametrize(
     ("words", "kind"),
-    [(["+02.5134", "-01.2000", "45.1"], "float"), (["007", "8"], "text"), (["7", "-8", "NaN"], "int")],
+    [
+        (["+02.5134", "-01.2000", "45.1"], "float"),
+        (["007", "8"], "text"),
+        (["7", "-8", "NaN"], "int"),
+        (["NaN", ""], "int"),
+        (["1234567890123456789.0", "1.0"], "text"),
+        (["9007199254740993e0", "1"], "text"),
+        (["0.1234567890123456789012"], "text"),
+        (["1e400", "1"], "text"),
+        (["-1e-400", "1"], "text"),
+        ([repr(0.1 + 0.2), f"{0.1:.17g}", f"{0.3:.20f}", "1.2345678901234567e+44"], "float"),
+        (["9007199254740992.0", "1e22", "1.5" + 20 * "0", "0.000", "-inf", "nan"], "float"),
+    ],
 )
 def test_numbers_of_a_text_table_keep_their_digits_and_no_more(words, kind):
     spelt = Spelt()
