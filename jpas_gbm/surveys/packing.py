@@ -340,7 +340,7 @@ def _spells(words: np.ndarray, whole: bool) -> bool:
 
 _TRUE = frozenset({"true", "t", "yes", "y", "1", "1.0", ".true.", "on"})
 _FALSE = frozenset({"false", "f", "no", "n", "0", "0.0", ".false.", "off"})
-_BLANK = frozenset({"", "nan", "none", "null", "--", "n/a", "<na>"})
+BLANK = frozenset({"", "nan", "none", "null", "--", "n/a", "<na>"})
 
 
 def as_text(values: np.ndarray) -> np.ndarray:
@@ -390,7 +390,7 @@ def words_as_numbers(values: np.ndarray, known: Mapping[str, float], column: str
     words, which = np.unique(np.char.lower(as_text(values)), return_inverse=True)
     numbers = np.full(len(words), np.nan)
     for i, word in enumerate(words):
-        if word in _BLANK:
+        if word in BLANK:
             continue
         try:
             numbers[i] = known[word] if word in known else float(word)

@@ -15,6 +15,7 @@ from ..text import count as counted
 from ..text import listed
 from .audit import Unit
 from .bands import AB_ZERO_POINT
+from .packing import BLANK, as_text
 
 
 class QualityBit(IntFlag):
@@ -359,3 +360,21 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     if least < 8 or most > 35 or (len(stated) > 0 and np.median(stated) >= 1):
         return None
     return least, most
+
+
+def is_blank(values: Any) -> np.ndarray:
+    """Return where a column says nothing: masked, NaN, or text that is blank or a word such as "null".
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Of any type.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    masked, plain = np.ma.getmaskarray(values), np.asarray(np.ma.getdata(values))
+    if plain.dtype.kind in "OSU":
+        return masked | np.isin(np.char.lower(as_text(plain)), list(BLANK))
+    return masked | (plain != plain)
