@@ -18,7 +18,7 @@ from jpas_gbm.surveys.formats import fits as fits_table
 from jpas_gbm.surveys.formats import votable
 from jpas_gbm.surveys.formats.npy import find_array
 from jpas_gbm.surveys.spelling import ColumnNames
-from jpas_gbm.surveys.tables import ARRAY, file_format, open_table
+from jpas_gbm.surveys.tables import ARRAY, find_format, open_table
 
 
 def whole(table, **want):
@@ -227,9 +227,9 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 
 def test_the_format_is_told_by_content(tmp_path):
-    assert file_format(write_idr(tmp_path / "a.data")) == "FITS"
+    assert find_format(write_idr(tmp_path / "a.data")).format == "FITS"
     (tmp_path / "b.fits.txt").write_text("SIMPLE  =")
-    assert file_format(tmp_path / "b.fits.txt") == "FITS"
+    assert find_format(tmp_path / "b.fits.txt").format == "FITS"
 
 
 # ---- CSV ------------------------------------------------------------------------------------------

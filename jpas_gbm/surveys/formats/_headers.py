@@ -69,6 +69,11 @@ class Part:
         return self.cards.get("EXTNAME", "PRIMARY" if self.kind == "PRIMARY" else "").upper()
 
     @property
+    def version(self) -> str:
+        """Which it is of those of its name; 1 where nothing is stated."""
+        return self.cards.get("EXTVER", "1")
+
+    @property
     def is_table(self) -> bool:
         """Whether it is a table and no packed image."""
         return self.kind in ("BINTABLE", "TABLE", "A3DTABLE") and self.cards.get("ZIMAGE") != "True"

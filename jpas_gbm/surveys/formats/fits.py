@@ -72,7 +72,8 @@ class FitsTable(RawTable):
     path : Path
         May be packed.
     hdu : int, str or sequence of str, optional
-        Number or name of an extension, or names to prefer; default: the first table.
+        Number or name of an extension (``NAME``, ``NAME,VERSION``; digits alone are a number), or names to prefer;
+        default: the first table.
 
     Raises
     ------
@@ -88,18 +89,18 @@ class FitsTable(RawTable):
         self._packed = is_packed(path)
         parts = read_parts(path)
         part = self._choose(parts, hdu)
-        self.place = f"{path.name}[{part.name or part.number}]"
+        self.place = f"{path.name}[{_called(part, parts)}]"
         self._check_type(part)
-        self.others = tuple(p.name for p in parts if p.is_table and p is not part and p.name)
+        self.others = tuple(_called(p, parts) for p in parts if p.is_table and p is not part)
         self.cards = {**{name: of for name, of in parts[0].cards.items() if name not in _OWN}, **part.cards}
         try:
             self._understand(part)
         except HeaderError as error:
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
         self.columns = {name: self._column(field) for name, field in self._fields.items()}
-        if not isinstance(hdu, int | str):
-            filled = [p for p in parts if p.is_table and p is not part and p.cards.get("NAXIS2") != "0"]
-            self.note_equals([p.label for p in filled if p.names == part.names])
+        filled = [p for p in parts if p.is_table and p is not part and p.cards.get("NAXIS2") != "0"]
+        wanted = [p for p in filled if not isinstance(hdu, int | str) or p.name == str(hdu).upper()]
+        self.note_equals([p.label if "," in p.label else _called(p, parts) for p in wanted if p.names == part.names])
         self._check_size()
         self._part = part
         self._verified: bool | None = None if "DATASUM" in self.cards or "CHECKSUM" in self.cards else False
@@ -132,17 +133,15 @@ class FitsTable(RawTable):
     def _choose(self, parts: Sequence[Part], wanted: Extension) -> Part:
         names = [part.name for part in parts]
         listed = ", ".join(f"{part.number} {part.name or '(no name)'}" for part in parts)
-        if isinstance(wanted, str) and wanted.isdigit():
-            wanted = int(wanted[:9])
-        if isinstance(wanted, int):
-            if not 0 <= wanted < len(names):
-                raise CatalogueError(f"{self.path}: has no extension {wanted}. It has: {listed}.")
-            return parts[wanted]
-        if isinstance(wanted, str):
-            if wanted.upper() not in names:
-                hint = did_you_mean(wanted.upper(), names)
-                raise CatalogueError(f"{self.path}: has no extension '{wanted}'.{hint} It has: {listed}.")
-            return parts[names.index(wanted.upper())]
+        if isinstance(wanted, int | str):
+            word = str(wanted).upper()
+            name, comma, version = word.rpartition(",")
+            found = [part for part in parts if comma and part.name == name.strip() and part.version == version.strip()]
+            found = found or [part for part in parts if word in (str(part.number) if word.isdigit() else part.name,)]
+            if found:
+                return found[0]
+            hint = did_you_mean(word, names)
+            raise CatalogueError(f"{self.path}: has no extension {wanted!r}.{hint} It has: {listed}.")
         tables = [part for part in parts if part.is_table]
         for name in wanted or ():
             if name.upper() in names and parts[names.index(name.upper())].is_table:
@@ -166,7 +165,7 @@ class FitsTable(RawTable):
         if not part.is_table:
             raise CatalogueError(
                 f"{self.place}: is no table but an image ({part.kind}). Name the extension that holds the "
-                "catalogue, or leave it out to take the first table."
+                f"catalogue ('{self.path.name}[NAME]'), or leave it out to take the first table."
             )
         if part.cards.get("ZTABLE") == "True":
             raise CatalogueError(
@@ -337,6 +336,12 @@ class FitsTable(RawTable):
         if field.scaled:
             values = values * field.scale + field.zero
         return np.ma.MaskedArray(values, missing) if missing.any() else values
+
+
+def _called(part: Part, parts: Sequence[Part]) -> str:
+    """Return by what a part is chosen: its name if it is the first of it, else its number, as where it has none."""
+    first = next(one for one in parts if one.name == part.name)
+    return part.name if part.name and first is part and not part.name.isdigit() else str(part.number)
 
 
 def _is_array(field: Field) -> bool:
