@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -378,3 +379,24 @@ def is_blank(values: Any) -> np.ndarray:
     if plain.dtype.kind in "OSU":
         return masked | np.isin(np.char.lower(as_text(plain)), list(BLANK))
     return masked | (plain != plain)
+
+
+_NO_ERROR = re.compile(r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.I)
+
+
+def calls_itself_no_error(column: str) -> tuple[str, str] | None:
+    """Return by what word a column beside fluxes calls itself other than their errors, and how these are had of it.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    tuple of str, or None
+        Such as IVAR, and "1/sqrt of it"; None for what may be errors.
+    """
+    found = _NO_ERROR.search(column)
+    if found is None:
+        return None
+    return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]

@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..batches import Block, stack_rows
+from ..batches import Block, NumberPacking, stack_rows
 from ..packing import is_packed, open_content, skip
 from ..spelling import angstroms, repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, Column, Extension, RawTable, Want
@@ -254,7 +254,7 @@ class FitsTable(RawTable):
             assert heap is not None
             return self._varying(field, cells.view(TYPES[field.letter]).reshape(len(cells), -1), heap, start)
         shape = (len(cells), field.words if field.letter == "A" else field.count)
-        values = _decoded(field, field.letter, cells, shape)
+        values = _decoded(field, field.letter, cells, shape, self.place)
         return values if shape[1] != 1 or _is_array(field) else values.reshape(-1)
 
     def _turned_blocks(self, fields: Mapping[str, Field], first: int) -> Iterator[Block]:
@@ -271,7 +271,7 @@ class FitsTable(RawTable):
                     content = stream.read(count * sizes[name])
                     cells = np.frombuffer(content, dtype=np.uint8).reshape(count, sizes[name])
                     width = self.columns[name].width
-                    values = _decoded(field, field.letter, cells, (count, width or 1))
+                    values = _decoded(field, field.letter, cells, (count, width or 1), self.place)
                     block[name] = values.reshape(-1) if width is None else values
                 yield block
 
@@ -309,11 +309,11 @@ class FitsTable(RawTable):
         # Rows of equal length, which is usual, are gathered at once; and memory is asked for by blocks.
         if len(counts) and counts[0] > 0 and (counts == counts[0]).all() and len(counts) * sizes[0] <= 4 * BLOCK_BYTES:
             cells = heap[offsets[:, None] + np.arange(sizes[0])]
-            return _decoded(field, field.element, cells, (len(counts), int(counts[0])))
+            return _decoded(field, field.element, cells, (len(counts), int(counts[0])), self.place)
         if int(sizes.sum()) > 16 * BLOCK_BYTES:
             raise CatalogueError(f"{self.place}[{field.name}]: rows of {counts.max():,} values are not read here.")
         parts = [
-            _decoded(field, field.element, heap[a : a + size].reshape(1, -1), (1, int(n)))[0] if n else None
+            _decoded(field, field.element, heap[a : a + size].reshape(1, -1), (1, int(n)), self.place)[0] if n else None
             for a, size, n in zip(offsets, sizes, counts, strict=True)
         ]
         return stack_rows(parts, field.name, self.place, start)
@@ -333,7 +333,11 @@ class FitsTable(RawTable):
             raise CatalogueError(
                 f"{self.place}[{field.name}]: holds what is no number after row {start} ({error}). Fetch it again."
             ) from error
-        if field.scaled:
+        if field.scaled and field.whole and field.letter == "K":
+            values = NumberPacking(zero=np.array([field.zero], dtype=object)).unpacked(
+                values, f"{self.place}[{field.name}]"
+            )
+        elif field.scaled:
             values = values * field.scale + field.zero
         return np.ma.MaskedArray(values, missing) if missing.any() else values
 
@@ -357,8 +361,9 @@ def _is_turned(fields: Sequence[Field]) -> bool:
     return all(field.letter not in "XPQ" and field.count == int(np.prod(field.axes, dtype=object)) for field in fields)
 
 
-def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int], place: str) -> np.ndarray:
     """Return bytes of some rows as values of a shape: text stripped, scaled, masked where the file says so."""
+    place = f"{place}[{field.name}]"
     if shape[1] == 0:
         return np.full(shape, np.nan)
     if letter == "L":
@@ -381,6 +386,9 @@ def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int
         # Adding 2^(bits-1) modulo 2^bits turns the sign bit.
         bits = np.dtype(f"u{values.itemsize}")
         values = (values.view(bits) ^ np.array(turn, dtype=bits)).view(dtype)
+    elif field.scaled and field.whole and values.dtype.kind in "iu":
+        missing = () if field.null is None else (field.null,)
+        return NumberPacking(None, np.array([field.zero], dtype=object), missing).unpacked(values, place)
     elif field.scaled:
         values = values * float(field.scale) + float(field.zero)
     return values if hidden is None or not hidden.any() else np.ma.MaskedArray(values, hidden)
