@@ -20,7 +20,7 @@ from .surveys.positions import SkyIndex, made_here
 from .surveys.reader import CatalogueReader, index_imaging
 from .surveys.recognition import Source
 from .surveys.schema import Survey
-from .surveys.tables import open_table
+from .surveys.tables import RawTable, open_table
 
 CHUNK_ROWS = 50_000
 """Rows in memory at a time."""
@@ -188,19 +188,22 @@ def files_of(source: Source) -> Sequence[Path]:
     return open_table(source).files if isinstance(source, str | Path) else ()
 
 
-def marks_of(files: Sequence[Path]) -> str:
-    """Return what files are known again by without reading them: a checksum of names, sizes and times of change.
+def marks_of(source: Source) -> str:
+    """Return what a table is known again by without reading it: a checksum of names, sizes and times of its files.
 
     Parameters
     ----------
-    files : sequence of Path
+    source : path, RawTable, astropy Table or DataFrame
+        Of a table that was named among those of its file, the name is added.
 
     Returns
     -------
     str
     """
+    table = open_table(source) if isinstance(source, str | Path) else source
+    files, chosen = (table.files, table.chosen) if isinstance(table, RawTable) else ((), False)
     marks = [(file.name, file.stat().st_size, file.stat().st_mtime_ns) for file in files]
-    return hashlib.sha256(repr(marks).encode()).hexdigest()
+    return hashlib.sha256(repr(marks).encode()).hexdigest() + (f" {table.place}" if chosen else "")
 
 
 def content_of(files: Sequence[Path]) -> str:

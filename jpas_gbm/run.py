@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
-import glob
 import hashlib
 import importlib
 import json
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
 from .errors import ConfigError, OutputError
+from .text import globbed
 
 if TYPE_CHECKING:
     import numpy as np
@@ -398,25 +398,6 @@ def _claim(out: str | Path, overwrite: bool, inputs: Inputs, directory: bool) ->
                     f"--out {out}: {how} {name}, which is read: --overwrite would destroy it. Give another --out."
                 )
     return path
-
-
-def globbed(path: Path) -> list[Path]:
-    """Return the path, or what it names as a wildcard, beginning with the first folder that is not there.
-
-    Parameters
-    ----------
-    path : Path
-
-    Returns
-    -------
-    list of Path
-        Sorted by name.
-    """
-    if path.exists():
-        return [path]
-    there = next(above for above in path.parents if above.exists())
-    rest = path.relative_to(there) if str(there) != "." else path
-    return sorted(there / one for one in glob.glob(str(rest), root_dir=there, recursive=True))
 
 
 def _check_parent(path: Path) -> None:

@@ -1,10 +1,13 @@
-"""Words: numbers, intervals and lists as text, and tables as aligned lines or HTML, for page, terminal and notebook."""
+"""Words: numbers, intervals and lists as text, tables as aligned lines or HTML; what a path that is typed names."""
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from collections.abc import Sequence
 from html import escape
+from pathlib import Path
 
 MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
 _ASCII = str.maketrans({MINUS: "-", DASH: "-"})
@@ -437,3 +440,48 @@ def feature_words(name: str) -> str:
     if kind != "optional":
         return name.replace("_", " ")
     return f" {MINUS} ".join(_IMAGING_WORDS.get(part, part) for part in parts) + " of imaging" * (len(parts) > 1)
+
+
+def _resolved(path: Path) -> list[Path]:
+    there = next(above for above in path.parents if above.exists())
+    rest = path.relative_to(there) if str(there) != "." else path
+    return sorted(there / one for one in glob.glob(str(rest), root_dir=there, recursive=True))
+
+
+def globbed(path: Path) -> list[Path]:
+    """Return the path, or what it names as a wildcard, beginning with the first folder that is not there.
+
+    Parameters
+    ----------
+    path : Path
+        Without the name of a table behind it (:func:`named_table`), of which the file is given.
+
+    Returns
+    -------
+    list of Path
+        Sorted by name.
+    """
+    path, _ = named_table(path)
+    return [path] if path.exists() else _resolved(path)
+
+
+def named_table(path: str | Path) -> tuple[Path, str | None]:
+    """Return the file, folder or wildcard of a path, and which of its tables ``FILE[NAME]`` or ``FILE[2]`` names.
+
+    Parameters
+    ----------
+    path : path
+        What is there as it is spelt, or finds something as a wildcard, names no table.
+
+    Returns
+    -------
+    path : Path
+    table : str or None
+        What stands in brackets at the end.
+    """
+    path, found = Path(path), re.fullmatch(r"(.+)\[([^\[\]]+)\]", str(path), re.DOTALL)
+    if found is None or os.path.exists(path):
+        return path, None
+    file = Path(found[1])
+    there = os.path.isfile(file) or (not _resolved(path) and (file.is_dir() or bool(_resolved(file))))
+    return (file, found[2].strip()) if there else (path, None)

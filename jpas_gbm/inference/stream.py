@@ -359,8 +359,8 @@ class _Stream:
         return {
             "model": self.known[0],
             "tiles": self.known[1],
-            "catalogue": marks_of(self.reader.table.files),
-            "imaging": [marks_of(files_of(one)) for one in self.tables],
+            "catalogue": marks_of(self.reader.table),
+            "imaging": [marks_of(one) for one in self.tables],
             "rows": self.reader.rows,
             "survey": self.reader.schema.of,
             "chunk_rows": self.chunk_rows,
@@ -373,7 +373,7 @@ class _Stream:
         """Refuse files that were written to since the plan was made."""
         tiles = known_by(self.model, self.tiles)[1]
         for path, same in (
-            (self.reader.path, marks_of(self.reader.table.files) == plan["catalogue"]),
+            (self.reader.path, marks_of(self.reader.table) == plan["catalogue"]),
             (self.tiles, tiles == plan["tiles"]),
         ):
             if not same:

@@ -292,7 +292,7 @@ def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
     """Return which rows of a table of any origin have a class to trust, by the rules by which these are labels."""
     schema = load_schema(_ANY_LABELS)
     rules = () if schema.labels is None else schema.labels.rules
-    found = {rule.column[0]: names.find(rule.column) for rule in rules}
+    found = {spelt: names.find((spelt,)) for rule in rules for spelt in rule.column}
     held = {ours: _numbers(frame[theirs]) for ours, theirs in found.items() if theirs is not None}
     return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
 

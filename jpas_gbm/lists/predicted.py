@@ -18,8 +18,8 @@ from ..sealed import read_companion
 from ..store import Json, Provenance, read_json
 from ..surveys.formats.several import spelt_out
 from ..surveys.recognition import read_table
-from ..surveys.tables import file_format, open_table
-from ..text import count
+from ..surveys.tables import find_format, open_table
+from ..text import count, named_table
 
 if TYPE_CHECKING:
     from astropy.table import Table
@@ -447,13 +447,15 @@ def read_provenance(path: str | Path, rows: int | None = None) -> Provenance | N
     BundleError
         If the companion of a CSV file belongs to another file.
     """
-    path = Path(path)
-    kind = file_format(path)
+    path, table = named_table(path)
+    kind = find_format(path).format
     try:
         if kind == "FITS":
             from astropy.io import fits
 
-            return _stated(fits.getheader(path, 1).get("PROVENAN"))
+            return _stated(
+                fits.getheader(path, int(table) if table and table.isdigit() else table or 1).get("PROVENAN")
+            )
         if kind == "Parquet":
             import pyarrow.parquet as pq
 

@@ -15,11 +15,12 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
+from ..surveys.bands import vacuum_wavelengths
 from ..surveys.conversion import words_of
 from ..surveys.formats.several import spelt_out
 from ..surveys.packing import is_packed, open_content
 from ..surveys.schema import spectype_words
-from ..surveys.spelling import angstroms, check_f_lambda, vacuum_wavelengths
+from ..surveys.spelling import angstroms, check_f_lambda
 from ..text import count
 from .spectra import milky_way
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table
@@ -28,8 +29,7 @@ from .throughput import STEP, WAVELENGTH, wrong_unit
 if TYPE_CHECKING:
     from astropy.io.fits import FITS_rec, HDUList
 
-SPECTYPES = ("QSO", "GALAXY", "STAR")
-"""The classes that spectra have."""
+SPECTYPES = ("QSO", "GALAXY", "STAR")  # the classes that spectra have
 
 
 def check_wavelengths(grid: np.ndarray, place: object) -> None:

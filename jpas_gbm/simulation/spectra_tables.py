@@ -15,6 +15,7 @@ import numpy as np
 
 from ..errors import CatalogueError
 from ..store import native
+from ..surveys.bands import vacuum_wavelengths
 from ..surveys.conversion import words_of
 from ..surveys.formats.csv import number_columns
 from ..surveys.formats.fits import pixel_wavelengths
@@ -26,7 +27,6 @@ from ..surveys.spelling import (
     degrees_per_unit,
     says_nothing,
     stated_unit,
-    vacuum_wavelengths,
 )
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import cache, cached_property
 from pathlib import Path
@@ -390,3 +390,40 @@ def njy_per_unit(kind: str, scale: float, bands: BandSystem) -> np.ndarray:
     if kind == "f_lambda":
         return scale * bands.pivots**2 / _C * _NJY
     return np.full(len(bands), scale * _NJY)
+
+
+def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object], place: object = "") -> np.ndarray:
+    """Return vacuum wavelengths, where the header says that they are in air.
+
+    Parameters
+    ----------
+    wavelength : array of float64, shape (m,)
+        Å.
+    header : mapping of str to object
+        AIRORVAC, or VACUUM, says of which kind they are; vacuum where it does not.
+    place : path or str
+        For the message.
+
+    Returns
+    -------
+    array of float64, shape (m,)
+        Å, in vacuum.
+
+    Raises
+    ------
+    CatalogueError
+        If the header says something else of them.
+
+    References
+    ----------
+    Ciddor (1996), Applied Optics 35, 1566; inverted by N. Piskunov for VALD.
+    """
+    key = "AIRORVAC" if "AIRORVAC" in header else "VACUUM"
+    said = str(header.get(key, "vac")).strip().lower()
+    if said in ("vac", "vacuum", "true", "t", "1", "yes", ""):
+        return wavelength
+    if said not in ("air", "false", "f", "0", "no"):
+        raise CatalogueError(f"{place}: {key} is {said!r} in its header; 'air' or 'vacuum' is expected. Mend it there.")
+    s2 = (1e4 / wavelength) ** 2
+    index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
+    return wavelength * index

@@ -263,27 +263,6 @@ def flag_bits(values: np.ndarray, name: str, place: str) -> np.ndarray:
     return numbers.astype(np.int64)
 
 
-_NO_ERROR = re.compile(r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.I)
-
-
-def calls_itself_no_error(column: str) -> tuple[str, str] | None:
-    """Return by what word a column beside fluxes calls itself other than their errors, and how these are had of it.
-
-    Parameters
-    ----------
-    column : str
-
-    Returns
-    -------
-    tuple of str, or None
-        Such as IVAR, and "1/sqrt of it"; None for what may be errors.
-    """
-    found = _NO_ERROR.search(column)
-    if found is None:
-        return None
-    return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]
-
-
 def without_hidden(values: np.ndarray, mask: np.ndarray, column: str) -> np.ndarray:
     """Return values without those that a column of booleans beside them hides: masked, or blank where text.
 
@@ -404,18 +383,19 @@ class NumberPacking:
     Parameters
     ----------
     scale, zero : array, shape (1,) or (width,), optional
-        Of the row or of each of its values; None for 1 and 0.
+        Of the row or of each of its values; None for 1 and 0. Zeros are Python's numbers, integers of any size.
     missing : tuple of int or float
         As stored.
-
-    References
-    ----------
-    https://docs.unidata.ucar.edu/nug/current/attribute_conventions.html
     """
 
     scale: np.ndarray | None = None
     zero: np.ndarray | None = None
     missing: tuple[float, ...] = ()
+
+    @property
+    def whole(self) -> bool:
+        """Whether integers stay integers."""
+        return self.scale is None and (self.zero is None or all(one == int(one) for one in self.zero))
 
     @classmethod
     def of(cls, attributes: Mapping[str, object], width: int | None) -> NumberPacking:
@@ -440,20 +420,25 @@ class NumberPacking:
         missing = [number for numbers in _stated(attributes, "missing").values() for number in numbers]
         return cls(_factor(attributes, "scale", 1.0, width), _factor(attributes, "zero", 0.0, width), tuple(missing))
 
-    def unpacked(self, values: np.ndarray) -> np.ndarray:
+    def unpacked(self, values: np.ndarray, column: str) -> np.ndarray:
         """Return the numbers that are meant by those stored, masked where they stand for none.
 
         Parameters
         ----------
         values : array, shape (n,) or (n, width)
+        column : str
+            For the message where integers lie beyond 64 bits.
 
         Returns
         -------
         array of that shape
         """
         hidden = np.isin(values, self._none(values.dtype))
-        values = values if self.scale is None else values * self.scale
-        values = values if self.zero is None else values + self.zero
+        if self.whole and self.zero is not None and values.dtype.kind in "iu":
+            values = _moved(np.where(hidden, 0, values), self.zero, column)
+        else:
+            values = values if self.scale is None else values * self.scale
+            values = values if self.zero is None else values + self.zero.astype(float)
         return np.ma.MaskedArray(values, hidden) if hidden.any() else values
 
     def _none(self, dtype: np.dtype) -> np.ndarray:
@@ -463,6 +448,19 @@ class NumberPacking:
         limits = np.iinfo(dtype)
         whole = [int(one) for one in self.missing if limits.min <= one <= limits.max and int(one) == one]
         return np.array(whole, dtype)
+
+
+def _moved(values: np.ndarray, zero: np.ndarray, column: str) -> np.ndarray:
+    """Return integers plus whole numbers, exactly, in one type for all blocks of a column."""
+    by = np.array([int(one) for one in zero], dtype=object)
+    kind = np.uint64 if min(by) >= 0 and (values.dtype == np.uint64 or max(by) >= 1 << 63) else np.int64
+    ends = [edge.astype(object) + by for edge in (values.min(axis=0), values.max(axis=0))] if values.size else []
+    if any(not np.iinfo(kind).min <= end <= np.iinfo(kind).max for end in np.ravel(ends)):
+        raise CatalogueError(
+            f"{column}: its integers with the offset {max(by, key=abs)} lie beyond {np.dtype(kind)}. Mend the offset."
+        )
+    # Modulo 2^64, whatever the sign.
+    return (values.astype(kind).view(np.uint64) + (by % (1 << 64)).astype(np.uint64)).view(kind)
 
 
 def _stated(attributes: Mapping[str, object], what: str) -> dict[str, list[float]]:
@@ -484,8 +482,8 @@ def _stated(attributes: Mapping[str, object], what: str) -> dict[str, list[float
 
 def _factor(attributes: Mapping[str, object], what: str, neutral: float, width: int | None) -> np.ndarray | None:
     """Return the scale or the zero of a row, shape (1,), or of each of its values; None where nothing is to be done."""
-    found = {word: np.array(numbers, dtype=float) for word, numbers in _stated(attributes, what).items()}
-    for word, numbers in found.items():
+    found = _stated(attributes, what)
+    for word, numbers in ((word, np.array(given, dtype=float)) for word, given in found.items()):
         if not np.isfinite(numbers).all() or (what == "scale" and (numbers == 0).any()):
             wrong = numbers[~np.isfinite(numbers) | (numbers == 0)][0]
             raise CatalogueError(f"its attribute {word} is {wrong:g}, by which nothing can be unpacked")
@@ -493,6 +491,7 @@ def _factor(attributes: Mapping[str, object], what: str, neutral: float, width: 
             raise CatalogueError(f"its attribute {word} has {len(numbers)} values, and a row of it {width or 1}")
         if word.lower() in ("scale", "offset") and (numbers != neutral).any():
             raise CatalogueError(f"its attribute {word} is {numbers[0]:g}, and how it is meant is not known")
-        if any(not np.array_equal(numbers, other) for other in found.values()):
+        if any(found[word] != other for other in found.values()):
             raise CatalogueError(f"its attributes {' and '.join(found)} differ")
-    return next((numbers for numbers in found.values() if (numbers != neutral).any()), None)
+    kind = float if what == "scale" else object
+    return next((np.array(given, dtype=kind) for given in found.values() if set(given) != {neutral}), None)

@@ -262,6 +262,9 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     found = {spelt[0]: names.find(spelt) for spelt in _known_columns(schema, key)}
     known = {ours: theirs for ours, theirs in found.items() if theirs is not None}
     known |= _redshift(table, schema, known)
+    rules = (*schema.sources, *(schema.labels.rules if schema.labels else ()))
+    further = {name: names.find((name,)) for rule in rules for name in rule.column[1:] if name not in known}
+    known |= {ours: theirs for ours, theirs in further.items() if theirs and theirs not in known.values()}
     if schema.tile and TILE not in key and (tile := names.find(schema.tile)) is not None:
         key, known[TILE] = (TILE, *key), tile
     in_words = TILE in known and table.columns[known[TILE]].kind == "text"

@@ -28,7 +28,7 @@ from .positions import (
     unlike_places,
 )
 from .preparation import ImagingMatch, LabelMatch, Preparation
-from .quality import QualityCount
+from .quality import QualityCount, is_blank
 from .schema import Identity, RowRule, SurveySchema
 
 
@@ -368,7 +368,7 @@ def _is(values: np.ndarray, wanted: bool | float | str, rule: RowRule) -> np.nda
         If a value cannot be compared: a boolean that is neither true nor false, text where a number is asked for.
     """
     if isinstance(wanted, str):
-        return as_text(values) == wanted
+        return np.char.lower(as_text(values)) == wanted.strip().lower()
     if values.dtype.kind == "b":
         return values == bool(wanted)
     truth = isinstance(wanted, bool)
@@ -389,11 +389,10 @@ def _meets(values: Any, rule: RowRule, types: np.ndarray | None = None) -> np.nd
     """Say which values meet a rule; a masked or missing one does not."""
     masked = np.ma.getmaskarray(values)
     values = native(np.asarray(np.ma.getdata(values)))
-    if masked.any() and values.dtype.kind in "OSU":
-        values = np.where(masked, "", values.astype(object))
-    met = np.ones(len(values), dtype=bool)
+    text, met = values.dtype.kind in "OSU", np.ones(len(values), dtype=bool)
+    if masked.any():  # what stands behind a mask is no value, so none that a rule may refuse
+        values = np.where(masked, "", values.astype(object)) if text else np.where(masked, False, values)
     if rule.above is not None:
-        text = values.dtype.kind in "OSU"
         numbers = _numbers(values, rule, f"whether it is above {rule.above:g}", {}) if text else values
         with np.errstate(invalid="ignore"):
             met &= numbers > rule.above
@@ -422,7 +421,7 @@ def apply_rules(
     Parameters
     ----------
     table : mapping of str to array, shape (n,)
-        Those of its columns that the rules ask for.
+        Those of its columns that the rules ask for; where one says nothing, the next of its names that is there does.
     rules : sequence of RowRule
         Applied in order.
     rows : int
@@ -446,8 +445,12 @@ def apply_rules(
     keep = np.ones(rows, dtype=bool)
     counts: list[QualityCount] = []
     for rule in rules:
-        name = next(name for name in rule.column if name in table)
-        met = _meets(table[name], rule, types)
+        name, *further = [name for name in rule.column if name in table]
+        values = np.asanyarray(table[name])
+        met = _meets(values, rule, types)
+        silent = is_blank(values) if further else np.zeros(rows, dtype=bool)
+        for values in (np.asanyarray(table[other]) for other in further if silent.any()):
+            met, silent = np.where(silent, _meets(values, rule, types), met), silent & is_blank(values)
         counts.append(QualityCount(prefix + name, rule.reason, int((keep & ~met).sum()), "rows"))
         keep &= met
     return keep, counts

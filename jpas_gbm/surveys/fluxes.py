@@ -9,8 +9,8 @@ import numpy as np
 from ..errors import CatalogueError
 from .band_finder import BandLayout
 from .bands import AB_ZERO_POINT, BandSystem, njy_per_unit
-from .batches import MOST_MAGNITUDES, Block, as_float, calls_itself_no_error, flag_bits, is_magnitude
-from .quality import QualityBit, QualityCount, doubted_depth, seem_magnitudes
+from .batches import MOST_MAGNITUDES, Block, as_float, flag_bits, is_magnitude
+from .quality import QualityBit, QualityCount, calls_itself_no_error, doubted_depth, seem_magnitudes
 from .schema import Photometry, QualitySection, all_schemas
 from .spelling import refuse_unit, says_nothing, stated_unit
 from .tables import ARRAY

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import IntFlag
@@ -15,6 +16,8 @@ from ..text import count as counted
 from ..text import listed
 from .audit import Unit
 from .bands import AB_ZERO_POINT
+from .packing import as_text
+from .spelling import NULLS
 
 
 class QualityBit(IntFlag):
@@ -367,3 +370,42 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     if (other.sum(axis=0) > np.maximum(1, like.sum(axis=0) // 50)).any() or other.sum() > like.sum() // 50:
         return None
     return float(values[like].min()), float(values[like].max())
+
+
+def is_blank(values: Any) -> np.ndarray:
+    """Return where a column says nothing: masked, NaN, or text that is blank or a word such as "null".
+
+    Parameters
+    ----------
+    values : array, shape (n,)
+        Of any type.
+
+    Returns
+    -------
+    array of bool, shape (n,)
+    """
+    masked, plain = np.ma.getmaskarray(values), np.asarray(np.ma.getdata(values))
+    if plain.dtype.kind in "OSU":
+        return masked | np.isin(np.char.lower(as_text(plain)), list(map(str.lower, NULLS)))
+    return masked | (plain != plain)
+
+
+_NO_ERROR = re.compile(r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.I)
+
+
+def calls_itself_no_error(column: str) -> tuple[str, str] | None:
+    """Return by what word a column beside fluxes calls itself other than their errors, and how these are had of it.
+
+    Parameters
+    ----------
+    column : str
+
+    Returns
+    -------
+    tuple of str, or None
+        Such as IVAR, and "1/sqrt of it"; None for what may be errors.
+    """
+    found = _NO_ERROR.search(column)
+    if found is None:
+        return None
+    return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]

@@ -127,12 +127,12 @@ def recognise_table(
 
 
 def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
-    """Return the first table of a file, or the one other that is of a survey where the first is of none.
+    """Return the first table of a file, or the one other that is of a survey where the first is of none or empty.
 
     Parameters
     ----------
     table : RawTable
-        One of a name that survey files look for stays, as does a spectrum.
+        One that was named, or has a name that survey files look for, stays, as does a spectrum.
     kind : {"catalogue", "labels", "imaging"}, optional
 
     Returns
@@ -145,24 +145,26 @@ def fitting_table(table: RawTable, kind: Kind | None = None) -> RawTable:
         If several others are of a survey.
     """
     plain, name = table.format not in ("FITS", "HDF5"), table.place.rpartition("[")[2].rstrip("]")
-    if plain or not table.others or name in preferred_extensions() or _no_catalogue(table):
-        return table
-    fits = list[tuple[str, RawTable]]()
+    kept = plain or table.chosen or not table.others or name in preferred_extensions() or _no_catalogue(table)
+    fits = dict[str, RawTable]()
     try:
-        recognise_table(table, kind)
+        if kept or (recognise_table(table, kind).name and table.rows != 0):
+            return table
     except UnknownTable:
-        for other in table.others:
-            with suppress(CatalogueError):
-                schema = recognise_table(found := open_table(table.path, other), kind)
-                fits += [(f"{other} of {schema.name}", found)] if kind in (None, schema.kind) else []
+        pass
     except CatalogueError:
         return table  # of a survey, though spoilt
-    if len(fits) > 1:
+    for other in table.others:
+        with suppress(CatalogueError):
+            schema = recognise_table(found := open_table(table.path, other), kind)
+            fits |= {other: found} if kind in (None, schema.kind) else {}
+    filled = {other: found for other, found in fits.items() if found.rows != 0}
+    if len(filled) > 1:
+        named = "', '".join(f"{table.path}[{one}]" for one in filled)
         raise CatalogueError(
-            f"{table.place}: is a table of no survey, and several others of the file are: {', '.join(dict(fits))}. "
-            "Name the one to read in a survey file of your own ('extends' and 'hdu: NAME'; --survey)."
+            f"{table.place}: is of no survey or empty, and several others of the file are of one. Name one: '{named}'."
         )
-    return fits[0][1] if fits else table
+    return next(iter((filled or fits).values()), table)
 
 
 def with_beside(table: RawTable, schema: SurveySchema) -> RawTable:
@@ -267,8 +269,8 @@ def _other_fluxes(table: RawTable, schema: SurveySchema, lacking: Sequence[str])
 
 
 def _other_tables(table: RawTable) -> str:
-    also = f" The file also holds {', '.join(table.others)}: a survey file can name the table to read (hdu: NAME)."
-    return also if table.others else ""
+    how = "" if table.format == "VOTable" else f" (read as '{table.path}[NAME]', in quotes)"
+    return f" The file also holds {', '.join(table.others)}{how}." if table.others else ""
 
 
 def as_list(sources: Source | Sequence[Source]) -> list[Source]:
@@ -411,8 +413,7 @@ def open_survey(
     """
     if survey is None:
         table = as_table(source, hdu if hdu is not None else preferred_extensions())
-        table = table if isinstance(hdu, int | str) else fitting_table(table, kind)
-        schema = recognise_table(table, kind)
+        schema = recognise_table(table := fitting_table(table, kind), kind)
     else:
         schema = load_schema(survey)
         table = as_table(source, hdu if hdu is not None else schema.hdu)

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import warnings
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache, lru_cache
 from typing import TYPE_CHECKING, Literal, NamedTuple
-
-import numpy as np
 
 from ..errors import CatalogueError, did_you_mean
 
@@ -35,6 +33,13 @@ def repeated_names(names: Sequence[str]) -> frozenset[str]:
 
 _BEFORE_UNIT = re.compile(r"(.*[^\s\[(])\s*(?:\[([^\[\]]*)\]|\(((?:[^()]|\([^()]*\))*)\))")
 """A name with brackets at its end."""
+_FRAME = re.compile(r"(?:icrs|fk5|(?:eq(?:uinox)?\.?\s*)?j?2000(?:\.0)?)(?:[\s,]+j?2000(?:\.0)?)?", re.IGNORECASE)
+_PLACE = re.compile(r"(?:.*[\W_])?(?:ra|dec?|alpha|delta)(?:_?j?2000)?(?:_\w+|\s*[\[(].*)?", re.IGNORECASE)
+
+
+def _bare(name: str) -> str:
+    """Return a name without blanks around it and a pair of quotes, which a table before it may not be in."""
+    return re.sub(r"""^(.*\.)?(["'])(.*)\2$""", r"\1\3", name.strip()).strip()
 
 
 @lru_cache(maxsize=1 << 14)
@@ -49,12 +54,15 @@ def name_and_unit(name: str) -> tuple[str, str | None]:
     >>> name_and_unit("ra [deg]"), name_and_unit("mag_g (mag(AB))"), name_and_unit("z (spec)")
     (('ra', 'deg'), ('mag_g', 'mag(AB)'), ('z (spec)', None))
     """
-    found = _BEFORE_UNIT.fullmatch(name) if len(name) < 200 and name.endswith(("]", ")")) else None
+    found = _BEFORE_UNIT.fullmatch(_bare(name)) if len(name) < 200 and name.rstrip()[-1:] in tuple("])\"'") else None
     if found is None:
         return name, None
     unit = (found[3] if found[2] is None else found[2]).strip()
     if re.fullmatch(r"-*", unit):
         return found[1], unit
+    if _FRAME.fullmatch(unit) and _PLACE.fullmatch(found[1]):
+        before, inner = name_and_unit(found[1])
+        return before, inner or ""
     if re.fullmatch(r"[^\W\d]|[A-Z]?[\d.]+|[-+\d.,eE*^ ]+|[Gg]al|min", unit) and unit not in ("d", "h", "m", "s"):
         return name, None
     stated, degrees = stated_unit(unit), degrees_per_unit(unit)
@@ -97,7 +105,7 @@ def unit_of(name: str, stated: str | None, place: str) -> str | None:
 
 
 def _whole(name: str) -> str:
-    return name.rsplit(".", 1)[-1].strip().strip('"').upper()
+    return _bare(name).rsplit(".", 1)[-1].strip().strip('"').upper()
 
 
 @lru_cache(maxsize=1 << 14)
@@ -346,7 +354,7 @@ def stated_unit(text: str | None, power: float = 1.0) -> Stated | None:
 
 _HOURS = frozenset({"h", "hr", "hrs", "hour", "hours", "hourangle", "hour angle", "hour angles"})
 
-_DEGREES = re.compile(r"(?:decimal\s+)?(?:deg|degs|degree|degrees|°)(?:\s*\(?(?:icrs|j2000|fk5)\.?0?\)?)?")
+_DEGREES = re.compile(r"(?:decimal\s+)?(?:deg|degs|degree|degrees|°)(?:[\s,]*\(?(?:icrs|j2000|fk5)\.?0?\)?)?")
 
 SEXAGESIMAL = re.compile(r"[+-]?\d{1,3}[:h ]\s?\d{1,2}([:m ]\s?\d{1,2}(\.\d*)?s?)?", re.IGNORECASE)
 """Angles such as 14:20:11.2 or 14h20m11s."""
@@ -370,8 +378,8 @@ def degrees_per_unit(text: str | None) -> float | None:
     word = "" if text is None or says_nothing(text) else text.strip().strip("\"'").lower()
     if not word or _DEGREES.fullmatch(word):
         return 1.0
-    if word in _HOURS:
-        return 15.0
+    if word in _HOURS or re.fullmatch(r"gons?|grads?|gradians?", word):
+        return 15.0 if word in _HOURS else 0.9
     unit = _parsed({"radian": "rad", "radians": "rad", "arcseconds": "arcsec", "arcminutes": "arcmin"}.get(word, word))
     if unit is None or not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.deg):
         return None
@@ -460,40 +468,3 @@ def angstroms(text: str | None, place: object) -> float:
     if unit is None or not isinstance(unit, u.UnitBase) or not unit.is_equivalent(u.AA):
         raise CatalogueError(f"{place}: its wavelengths are in {text!r}; Å or another length is expected.")
     return float(unit.to(u.AA))
-
-
-def vacuum_wavelengths(wavelength: np.ndarray, header: Mapping[str, object], place: object = "") -> np.ndarray:
-    """Return vacuum wavelengths, where the header says that they are in air.
-
-    Parameters
-    ----------
-    wavelength : array of float64, shape (m,)
-        Å.
-    header : mapping of str to object
-        AIRORVAC, or VACUUM, says of which kind they are; vacuum where it does not.
-    place : path or str
-        For the message.
-
-    Returns
-    -------
-    array of float64, shape (m,)
-        Å, in vacuum.
-
-    Raises
-    ------
-    CatalogueError
-        If the header says something else of them.
-
-    References
-    ----------
-    Ciddor (1996), Applied Optics 35, 1566; inverted by N. Piskunov for VALD.
-    """
-    key = "AIRORVAC" if "AIRORVAC" in header else "VACUUM"
-    said = str(header.get(key, "vac")).strip().lower()
-    if said in ("vac", "vacuum", "true", "t", "1", "yes", ""):
-        return wavelength
-    if said not in ("air", "false", "f", "0", "no"):
-        raise CatalogueError(f"{place}: {key} is {said!r} in its header; 'air' or 'vacuum' is expected. Mend it there.")
-    s2 = (1e4 / wavelength) ** 2
-    index = 1.00008336624212083 + 0.02408926869968 / (130.1065924522 - s2) + 0.0001599740894897 / (38.92568793293 - s2)
-    return wavelength * index

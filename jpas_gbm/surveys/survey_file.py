@@ -17,8 +17,8 @@ from ..atomic import atomic_file
 from ..config import configs_folder, find_config
 from ..errors import ConfigError, did_you_mean
 from .bands import band_system, band_system_names, own_table
-from .batches import calls_itself_no_error
 from .columns import ROW
+from .quality import calls_itself_no_error
 from .recognition import Source, as_table, preferred_extensions
 from .schema import ROLES, SurveySchema, aliases, all_schemas, survey_names
 from .spelling import ColumnNames, stated_unit, unit_of

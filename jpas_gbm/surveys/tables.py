@@ -13,6 +13,7 @@ import numpy as np
 
 from ..config import Registry
 from ..errors import CatalogueError
+from ..text import named_table
 from .batches import Block, block_rows, rebatch, without_hidden
 from .packing import is_several, open_content, spelt_numbers, unquoted
 
@@ -112,7 +113,9 @@ class RawTable(ABC):
     cards : mapping of str to str
         Keywords of the table, such as BAND0.
     others : tuple of str
-        Further tables that the file holds.
+        Further tables that the file holds, each as ``FILE[NAME]`` names it.
+    chosen : bool
+        Whether this one was named so, or by number.
     planes : int
         Values a band and row of the paper's array; 0 where there is none.
     repeated : frozenset of str
@@ -127,6 +130,7 @@ class RawTable(ABC):
     rows: int | None = None
     cards: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()
+    chosen: bool = False
     planes: int = 0
     repeated: frozenset[str] = frozenset()
     _notes: tuple[str, ...] = ()
@@ -321,7 +325,7 @@ class BesideTable(RawTable):
     def __init__(self, first: RawTable, second: RawTable) -> None:
         self.first, self.second = first, second
         self.path, self.place, self.format = first.path, first.place, first.format  # type: ignore[misc]
-        self.rows, self.cards, self.others = first.rows, first.cards, first.others
+        self.rows, self.cards, self.others, self.chosen = first.rows, first.cards, first.others, first.chosen
         self.repeated = first.repeated | second.repeated
         self.columns = {**second.columns, **first.columns}
         if first.rows != second.rows:
@@ -434,32 +438,15 @@ def find_format(path: str | Path) -> type[RawTable]:
     return text
 
 
-def file_format(path: str | Path) -> str:
-    """Return the name of the format of a file, told by its content; see :func:`find_format`.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-
-    Returns
-    -------
-    str
-        Such as FITS.
-    """
-    return find_format(path).format
-
-
 def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     """Open a table of any format that is read here.
 
     Parameters
     ----------
     path : path
-        The format is told by content.
+        The format is told by content; ``FILE[NAME]`` and ``FILE[2]`` name a table of a FITS or HDF5 file.
     hdu : int or str or sequence of str, optional
-        Extension of a FITS file: a number or a name that must be there, or names to prefer.
-        Default: the first binary table.
+        Such a name or number, which must be there, or names to prefer. Default: the first binary table.
 
     Returns
     -------
@@ -471,7 +458,15 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     CatalogueError
         If it cannot be read; the message says why.
     """
-    return FORMATS.get(SEVERAL)(Path(path), hdu) if is_several(path) else open_file(path, hdu)  # type: ignore[call-arg]
+    file, name = named_table(path)
+    if name is not None and isinstance(hdu, int | str):
+        raise CatalogueError(f"{path}: names a table, and hdu={hdu!r} is given too. Give one of both.")
+    hdu = hdu if name is None else name
+    table = FORMATS.get(SEVERAL)(file, hdu) if is_several(file) else open_file(file, hdu)  # type: ignore[call-arg]
+    table.chosen = isinstance(hdu, int | str)
+    if name is not None and not table.format.startswith(("FITS", "HDF5")):
+        raise CatalogueError(f"{path}: is {table.format}, of which no table is chosen by name. Leave out [{name}].")
+    return table
 
 
 def open_file(path: str | Path, hdu: Extension = None) -> RawTable:
@@ -480,8 +475,7 @@ def open_file(path: str | Path, hdu: Extension = None) -> RawTable:
     Parameters
     ----------
     path : path
-    hdu : int, str or sequence of str, optional
-        As for :func:`open_table`.
+    hdu : Extension
 
     Returns
     -------

@@ -83,7 +83,14 @@ def test_a_killed_worker_leaves_a_torn_chunk_that_is_cut(make_fitted, make_catal
 
 
 @pytest.mark.parametrize(
-    "change, named", [("model", "model"), ("catalogue", "catalogue"), ("chunk", "chunk_rows"), ("options", "options")]
+    "change, named",
+    [
+        ("model", "model"),
+        ("catalogue", "catalogue"),
+        ("table", "catalogue"),
+        ("chunk", "chunk_rows"),
+        ("options", "options"),
+    ],
 )
 def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_path, change, named):
     path, out, given = make_catalogue(100), tmp_path / "a.csv", {"chunk_rows": 20}
@@ -94,6 +101,8 @@ def test_what_another_run_left_is_not_taken_up(make_fitted, make_catalogue, tmp_
         model.card["provenance"]["seed"] = 8
     if change == "catalogue":
         os.utime(path, ns=(1, 1))
+    if change == "table":
+        path = f"{path}[1]"
     if change == "chunk":
         given["chunk_rows"] = 25
     if change == "options":

@@ -47,6 +47,19 @@ def test_rows_are_the_input_rows_in_input_order(fitted, make_catalogue, tmp_path
     assert "SPREAD" not in table and "PHOTOZ_QSO" not in table and table["MAG"].isna().all()
 
 
+def test_a_table_of_a_file_is_predicted_and_its_predictions_are_read_by_name(fitted, make_catalogue, tmp_path):
+    with fits.open(make_catalogue(60)) as hdus:
+        for name in ("A", "B"):
+            hdus.append(fits.BinTableHDU(hdus[1].data, hdus[1].header, name=name))
+        hdus.writeto(tmp_path / "many.fits")
+    told = predict(fitted, f"{tmp_path}/many.fits[B]", tmp_path / "out.fits")
+    assert told.rows == 60
+    whole, named = (as_predicted(f"{tmp_path}/out.fits{name}") for name in ("", "[1]"))
+    assert named.model == whole.model and len(named.ra) == 60
+    with pytest.raises(CatalogueError, match="no extension 'C'"):
+        predict(fitted, f"{tmp_path}/many.fits[C]", tmp_path / "c.fits")
+
+
 def test_read_takes_columns_of_ones_own(make_catalogue):
     table = Table.read(path := make_catalogue(20))
     table.rename_column("ALPHA_J2000", "MY_RA")

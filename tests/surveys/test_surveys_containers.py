@@ -18,10 +18,13 @@ from astropy.io.votable import from_table
 from astropy.table import MaskedColumn, Table
 from sample_files import FLUX, UNIT, idr_columns, write_fits, write_idr, write_zcat
 
-from jpas_gbm.errors import CatalogueError
+from jpas_gbm.errors import CatalogueError, OutputError
+from jpas_gbm.inputs import marks_of
+from jpas_gbm.run import claim_file
 from jpas_gbm.surveys import packing
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.batches import join_blocks
+from jpas_gbm.surveys.inspect import inspect
 from jpas_gbm.surveys.reader import read_catalogue, read_labels
 from jpas_gbm.surveys.tables import open_table
 
@@ -644,3 +647,61 @@ def test_the_interpreter_ends_well_after_a_text_table(tmp_path, name):
         [sys.executable, "-c", ENDS, str(tmp_path / name)], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stderr) == (0, "")
+
+
+# ---- several tables in a file ---------------------------------------------------------------------------------------
+
+
+def several_tables(path, *tables):
+    """A FITS file of tables of the survey, each by name and rows, behind one that is of none."""
+    source = Table(idr_columns())
+    source.meta["BANDS"] = ",".join(BANDS)
+    units = [fits.BinTableHDU(Table({"TILE_ID": [1], "ZPT": [2.0]}), name="TILES")]
+    for name, rows in tables:
+        units.append(fits.BinTableHDU(source[:rows]))
+        if name:
+            units[-1].header["EXTNAME"] = name
+    fits.HDUList([fits.PrimaryHDU(), *units]).writeto(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("tables", "read"),
+    [([(None, 5)], "2"), ([("EMPTY", 0), ("CAT", 5)], "CAT"), ([("3", 0), ("2", 5)], "3"), ([("CAT", 5)], "CAT")],
+)
+def test_the_one_table_with_rows_is_read_whatever_it_is_called(tmp_path, tables, read):
+    path = several_tables(tmp_path / "a.fits", *tables)
+    assert read_catalogue(path)[0].ra.shape == (5,)
+    assert inspect(path).files[0].table == f"a.fits[{read}]"
+    assert len(read_catalogue(f"{path}[{read}]")[0]) == 5
+
+
+def test_a_table_is_named_behind_its_file(tmp_path):
+    path = several_tables(tmp_path / "a.fits", ("CAT", 12), ("CAT", 5), ("2", 7))
+    with pytest.raises(CatalogueError, match=r"Name one: '.*a\.fits\[CAT\]', '.*a\.fits\[3\]', '.*a\.fits\[4\]'\.$"):
+        read_catalogue(path)
+    for name, rows in (("CAT", 12), ("cat,1", 12), ("2", 12), ("3", 5), ("4", 7), ("2,1", 7)):
+        found, quality = read_catalogue(f"{path}[{name}]")
+        assert len(found) == rows
+        assert any("of the same columns, which are not read: 3" in note for note in quality.notes()) == (name == "CAT")
+        assert len(read_catalogue(path, hdu=name)[0]) == rows
+    assert len(read_catalogue(f"{tmp_path}/*.fits[3]")[0]) == 5
+    assert open_table(f"{path}[3]").files == (path,) and marks_of(f"{path}[3]") != marks_of(f"{path}[4]")
+    for name, said in (("TILES", "of no survey"), ("0", "an image"), ("5", "no extension '5'")):
+        with pytest.raises(CatalogueError, match=said):
+            read_catalogue(f"{path}[{name}]")
+    with pytest.raises(CatalogueError, match="Give one of both"):
+        read_catalogue(f"{path}[3]", hdu=3)
+    with pytest.raises(OutputError, match="which is read"):
+        claim_file(path, overwrite=True, inputs=[f"{path}[3]"])
+
+
+def test_a_table_is_named_in_hdf5_and_nowhere_else(tmp_path):
+    for name, rows in (("one", 12), ("2", 5)):
+        Table(idr_columns())[:rows].write(tmp_path / "a.h5", path=name, append=True)
+    assert open_table(f"{tmp_path}/a.h5[2]").rows == 5
+    plain_table(tmp_path / "plain.fits").write(tmp_path / "a.csv")
+    with pytest.raises(CatalogueError, match=r"is CSV, of which no table is chosen by name. Leave out \[2\]"):
+        read_labels(f"{tmp_path}/a.csv[2]")
+    (tmp_path / "a.csv").rename(tmp_path / "a.csv[2]")
+    assert len(read_labels(tmp_path / "a.csv[2]")[0]) == 5

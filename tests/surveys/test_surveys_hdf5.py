@@ -382,3 +382,30 @@ def test_a_unit_is_known_by_any_of_its_names(tmp_path, name, value):
 def test_an_empty_scale_says_nothing_and_one_beyond_all_numbers_is_refused(attribute, scale):
     with nullcontext() if scale is None else pytest.raises(CatalogueError, match=scale):
         assert NumberPacking.of({"scale_factor": attribute}, None).scale is None
+
+
+BIG = 2**60
+
+
+@pytest.mark.parametrize(
+    ("kind", "offset", "dtype"),
+    [("i8", BIG, "i8"), ("i8", float(BIG), "i8"), ("i2", str(BIG), "i8"), ("u8", 5, "u8"), ("i8", 2**63, "u8"),
+     ("u8", -5, "i8"), ("i8", [BIG], "i8")],
+)  # fmt: skip
+def test_integers_with_a_whole_offset_stay_integers(tmp_path, kind, offset, dtype):
+    """Ids beyond 2^53 with an offset were equal to their neighbours. A filler needs no room."""
+    values = np.array([7, 8, np.iinfo(kind).max], dtype=kind)
+    table = packed(tmp_path / "t.h5", values, add_offset=offset, _FillValue=values[2])
+    found = whole(table)["a"]
+    by = int(np.ravel(offset)[0])
+    assert table.columns["a"].kind == "int" and found.dtype == dtype and found.mask.tolist() == [False, False, True]
+    assert found[:2].tolist() == [7 + by, 8 + by]
+
+
+@pytest.mark.parametrize(("value", "offset", "dtype"), [(2**63 - 1, 1, "i8"), (2**64 - 1, 1, "u8"), (-1, 2**64, "i8")])
+def test_integers_that_leave_64_bits_with_their_offset_are_refused(tmp_path, value, offset, dtype):
+    table = packed(tmp_path / "t.h5", np.array([value, 2], dtype=dtype), TZERO=str(offset))
+    with pytest.raises(
+        CatalogueError, match=rf"t\.h5\[cat\]\[a\]: its integers with the offset {offset} lie beyond u?int64"
+    ):
+        whole(table)

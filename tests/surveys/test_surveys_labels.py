@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.table import MaskedColumn, Table
 
 import jpas_gbm as jg
 from jpas_gbm.errors import BundleError, CatalogueError
@@ -316,3 +317,27 @@ def test_labelled_rows_of_arrays_and_of_catalogues() -> None:
     rows = SimpleNamespace(**{name: np.asarray(value) for name, value in arrays.items()})
     rows.label = np.array([-1, 0])
     assert LabelledRows.of(rows).object_id.tolist() == [2]
+
+
+def _sdss(**more: object) -> Table:
+    place = np.arange(4) + 1.0
+    return Table({"RA": place, "DEC": place, "CLASS": ["QSO"] * 4, "Z": place / 10, "ZWARNING": [0] * 4, **more})
+
+
+def test_what_rules_compare_heeds_masks_and_no_case(tmp_path) -> None:
+    table = _sdss(PLATEQUALITY=["good", "BAD", "Bad ", "good"])
+    table["SPECPRIMARY"] = MaskedColumn(np.array([1, 1, 1, -1], dtype="i2"), mask=[0, 0, 0, 1], fill_value=-1)
+    table.write(tmp_path / "a.fits")
+    for source in (table, tmp_path / "a.fits"):
+        assert read_labels(source)[0].ra.tolist() == [1.0]
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.csv", None])
+def test_a_column_that_says_nothing_leaves_a_rule_to_the_next_of_its_names(tmp_path, name) -> None:
+    table = _sdss(SPECPRIMARY=MaskedColumn([0, 0, 0, 1], mask=[1, 1, 1, 0]), sciencePrimary=["true", "F", "1", "false"])
+    if name:
+        table.write(tmp_path / name)
+    source = tmp_path / name if name else table
+    assert read_labels(source)[0].ra.tolist() == [1.0, 3.0, 4.0]
+    keep, _ = apply_label_rules(table.to_pandas(), load_schema("labels_by_position"))
+    assert keep.tolist() == [True, False, True, True]

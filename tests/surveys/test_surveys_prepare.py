@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from astropy.io import fits
 from astropy.table import Table
 from survey_samples import ARCSEC, write_sdss
 
@@ -128,6 +129,16 @@ def test_files_of_the_archives_become_a_data_set(files: dict[str, Path]) -> None
     assert data.provenance["surveys"]["target"] == ["jpas_idr202406"]
     assert "jpas.fits" in data.quality.files
     json.dumps(data.summary().to_dict())
+
+
+def test_tables_of_one_file_are_named_by_role(files: dict[str, Path], tmp_path: Path) -> None:
+    roles = ("target", "labels", "legacy")
+    tables = [fits.BinTableHDU(Table.read(files[role], character_as_bytes=False), name=role) for role in roles]
+    fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(tmp_path / "all.fits")
+    data = prepare(files["source"], **{role: f"{tmp_path}/all.fits[{role}]" for role in roles})
+    assert (data.target.label >= 0).sum() == N / 2 and np.isfinite(data.target.imaging_mag).all()
+    assert set(data.provenance["inputs"]) >= {"all.fits"}
+    assert data.provenance["files"]["labels"] == ["all.fits[labels]"]
 
 
 def test_options_may_be_given_by_name(files: dict[str, Path]) -> None:

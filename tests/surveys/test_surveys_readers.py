@@ -668,7 +668,8 @@ def test_a_table_of_no_survey_names_the_nearest(tmp_path):
     columns = {n: v for n, v in idr_columns().items() if n != "NUMBER"}
     other = fits.BinTableHDU(Table({"x": [1]}), name="OTHER")
     with pytest.raises(
-        CatalogueError, match=r"nearest is 'jpas_idr202406' .*lacks NUMBER\..*The file also holds OTHER: a survey file"
+        CatalogueError,
+        match=r"nearest is 'jpas_idr202406' .*lacks NUMBER\..*The file also holds OTHER \(read as '.*a\.fits\[NAME\]'",
     ):
         read_catalogue(write_fits(tmp_path / "a.fits", columns, bands=JPAS57.names, first=other))
 
@@ -685,7 +686,8 @@ def test_the_one_table_of_a_file_that_is_of_a_survey_is_read(tmp_path):
     with fits.open(path, mode="append") as hdus:
         hdus.append(fits.BinTableHDU(hdus[2].data, hdus[2].header, name="SECOND"))
     with pytest.raises(
-        CatalogueError, match=r"CATALOG of jpas_idr202406, SECOND of jpas_idr202406\. Name the one to read"
+        CatalogueError,
+        match=r"several others .* Name one: '.*a\.fits\[CATALOG\]', '.*a\.fits\[SECOND\]'",
     ):
         read_catalogue(path)
     with fits.open(path, mode="update") as hdus:

@@ -353,13 +353,39 @@ def relabelled(tmp_path: Path, **names: str) -> Path:
         ({"ra": "ra [pix]"}, r"\[ra \[pix\]\]: is in 'pix', which is no angle"),
         ({"dec": "dec (Jy)"}, r"\[dec \(Jy\)\]: is in 'Jy', which is no angle"),
         ({"z": "z [km/s]"}, r"\[z \[km/s\]\]: is in 'km/s', where a redshift without unit is expected"),
-        ({"ra": "ra [gon]"}, r"lacks .*RA"),
+        ({"ra": "ra [B1950]"}, r"lacks .*RA"),
         ({"class": "class [phot]"}, r"lacks .*SPECTYPE"),
     ],
 )
 def test_units_behind_names_that_do_not_fit_are_refused(tmp_path, names, said):
     with pytest.raises(CatalogueError, match=said):
         read_labels(relabelled(tmp_path, **names))
+
+
+@pytest.mark.parametrize(
+    ("ra", "dec", "degrees"),
+    [
+        ('"ra [deg]"', ' "dec [deg]"', 1),
+        ("'ra [deg]'", "'dec'", 1),
+        ("ra [deg] ", " dec (deg) ", 1),
+        ('"""ra [deg]"""', '"t.""dec"" [deg]"', 1),
+        ("ra [gon]", "dec (grad)", 0.9),
+        ("ra [J2000]", "dec (ICRS)", 1),
+        ("RAJ2000 [deg] [FK5]", '"DEJ2000 [deg, J2000]"', 1),
+    ],
+)
+def test_names_in_quotes_with_blanks_in_gon_and_with_a_frame_are_known(tmp_path, ra, dec, degrees):
+    path = label_table(tmp_path)
+    _, rows = path.read_text().split("\n", 1)
+    path.write_text(f"{ra},{dec},class,z\n{rows}")
+    table = read_labels(path)[0]
+    np.testing.assert_allclose(table.ra, degrees * (np.arange(3) + 10.5))
+    np.testing.assert_allclose(table.dec, degrees * 0.5)
+
+
+def test_a_frame_is_one_behind_a_position_alone():
+    assert name_and_unit("flux [J2000]") == ("flux [J2000]", None) == name_and_unit("flux [J2000]")
+    assert name_and_unit("ra [rad] [J2000]") == ("ra", "rad") and name_and_unit("mag_g'") == ("mag_g'", None)
 
 
 def test_a_magnitude_called_z_with_its_unit_is_no_redshift(tmp_path):

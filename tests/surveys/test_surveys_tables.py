@@ -18,7 +18,7 @@ from jpas_gbm.surveys.formats import fits as fits_table
 from jpas_gbm.surveys.formats import votable
 from jpas_gbm.surveys.formats.npy import find_array
 from jpas_gbm.surveys.spelling import ColumnNames
-from jpas_gbm.surveys.tables import ARRAY, file_format, open_table
+from jpas_gbm.surveys.tables import ARRAY, find_format, open_table
 
 
 def whole(table, **want):
@@ -227,9 +227,9 @@ def test_a_missing_file_and_a_folder(tmp_path):
 
 
 def test_the_format_is_told_by_content(tmp_path):
-    assert file_format(write_idr(tmp_path / "a.data")) == "FITS"
+    assert find_format(write_idr(tmp_path / "a.data")).format == "FITS"
     (tmp_path / "b.fits.txt").write_text("SIMPLE  =")
-    assert file_format(tmp_path / "b.fits.txt") == "FITS"
+    assert find_format(tmp_path / "b.fits.txt").format == "FITS"
 
 
 # ---- CSV ------------------------------------------------------------------------------------------
@@ -467,3 +467,32 @@ def test_write_helpers_agree_with_pandas(tmp_path):
     ids = whole(open_table(path))["TARGETID"]
     assert pd.Series(ids).dtype == np.int64 and ids[0] == 39633000000000001
     assert write_fits(tmp_path / "x.fits", {"a": np.arange(3)}).is_file()
+
+
+@pytest.mark.parametrize(("form", "zero"), [("K", 2**60), ("J", 2**60), ("K", "1.0E18"), ("K", -(2**60)), ("B", -5)])
+def test_integers_with_a_whole_tzero_stay_integers(tmp_path, form, zero):
+    """Beyond 2^53 those of floating point were equal to their neighbours."""
+    unit = fits.BinTableHDU.from_columns([fits.Column("ID", form, null=9, array=np.array([7, 8, 9]))])
+    unit.header["TZERO1"] = zero
+    unit.writeto(tmp_path / "a.fits")
+    path = tmp_path / "a.fits"
+    path.write_bytes(path.read_bytes().replace(b"'1.0E18  '", b" 1.0E18   "))
+    table, by = open_table(path), int(float(zero)) if isinstance(zero, str) else zero
+    assert table.columns["ID"].kind == "int" and whole(table)["ID"].tolist() == [7 + by, 8 + by, None]
+
+
+def test_integers_that_leave_64_bits_with_their_tzero_are_refused(tmp_path):
+    unit = fits.BinTableHDU.from_columns([fits.Column("ID", "K", array=np.array([2**62, 8]))])
+    unit.header["TZERO1"] = 2**62
+    unit.writeto(tmp_path / "a.fits")
+    with pytest.raises(
+        CatalogueError, match=r"a\.fits\[1\]\[ID\]: its integers with the offset 4611\d+ lie beyond int64"
+    ):
+        whole(open_table(tmp_path / "a.fits"))
+
+
+def test_integers_of_an_ascii_table_with_a_tzero_stay_integers(tmp_path):
+    unit = fits.TableHDU.from_columns([fits.Column("ID", "I20", array=np.array([7, 8]))])
+    unit.header["TZERO1"] = 2**60
+    unit.writeto(tmp_path / "a.fits")
+    assert whole(open_table(tmp_path / "a.fits"))["ID"].tolist() == [7 + 2**60, 8 + 2**60]

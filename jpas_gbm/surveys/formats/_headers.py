@@ -69,6 +69,11 @@ class Part:
         return self.cards.get("EXTNAME", "PRIMARY" if self.kind == "PRIMARY" else "").upper()
 
     @property
+    def version(self) -> str:
+        """Which it is of those of its name; 1 where nothing is stated."""
+        return self.cards.get("EXTVER", "1")
+
+    @property
     def is_table(self) -> bool:
         """Whether it is a table and no packed image."""
         return self.kind in ("BINTABLE", "TABLE", "A3DTABLE") and self.cards.get("ZIMAGE") != "True"
@@ -282,12 +287,17 @@ class Field:
         if self.letter in "PQ":
             return "text" if self.element == "A" else "object"
         kind = KINDS.get(self.letter, "object")
-        return "float" if kind == "int" and self.scaled and not self.unsigned else kind
+        return "float" if kind == "int" and not self.whole else kind
 
     @property
     def scaled(self) -> bool:
         """Whether stored values are not the meant ones."""
         return self.scale != 1 or self.zero != 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether integers stay integers."""
+        return self.scale == 1 and self.zero == int(self.zero)
 
     @property
     def unsigned(self) -> bool:

@@ -19,9 +19,10 @@ import pyarrow as pa
 import pyarrow.csv as pacsv
 
 from ...errors import CatalogueError
+from ..bands import vacuum_wavelengths
 from ..batches import Block, stack_rows
 from ..packing import open_content
-from ..spelling import NULLS, SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names, vacuum_wavelengths
+from ..spelling import NULLS, SEXAGESIMAL, SEXAGESIMAL_HINT, angstroms, repeated_names
 from ..tables import FORMATS, Column, Extension, Kind, RawTable, Want, cards_of, peek
 from .parquet import block_of, column_of, ecsv_header, first_line, header_units
 

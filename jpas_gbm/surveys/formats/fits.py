@@ -10,7 +10,7 @@ import numpy as np
 
 from ...errors import CatalogueError, did_you_mean
 from ...store import native
-from ..batches import Block, stack_rows
+from ..batches import Block, NumberPacking, stack_rows
 from ..packing import is_packed, open_content, skip
 from ..spelling import angstroms, repeated_names
 from ..tables import BLOCK_BYTES, FORMATS, Column, Extension, RawTable, Want
@@ -72,7 +72,8 @@ class FitsTable(RawTable):
     path : Path
         May be packed.
     hdu : int, str or sequence of str, optional
-        Number or name of an extension, or names to prefer; default: the first table.
+        Number or name of an extension (``NAME``, ``NAME,VERSION``; digits alone are a number), or names to prefer;
+        default: the first table.
 
     Raises
     ------
@@ -88,18 +89,18 @@ class FitsTable(RawTable):
         self._packed = is_packed(path)
         parts = read_parts(path)
         part = self._choose(parts, hdu)
-        self.place = f"{path.name}[{part.name or part.number}]"
+        self.place = f"{path.name}[{_called(part, parts)}]"
         self._check_type(part)
-        self.others = tuple(p.name for p in parts if p.is_table and p is not part and p.name)
+        self.others = tuple(_called(p, parts) for p in parts if p.is_table and p is not part)
         self.cards = {**{name: of for name, of in parts[0].cards.items() if name not in _OWN}, **part.cards}
         try:
             self._understand(part)
         except HeaderError as error:
             raise CatalogueError(f"{path}: has a damaged header ({error}). Fetch or copy it again.") from error
         self.columns = {name: self._column(field) for name, field in self._fields.items()}
-        if not isinstance(hdu, int | str):
-            filled = [p for p in parts if p.is_table and p is not part and p.cards.get("NAXIS2") != "0"]
-            self.note_equals([p.label for p in filled if p.names == part.names])
+        filled = [p for p in parts if p.is_table and p is not part and p.cards.get("NAXIS2") != "0"]
+        wanted = [p for p in filled if not isinstance(hdu, int | str) or p.name == str(hdu).upper()]
+        self.note_equals([p.label if "," in p.label else _called(p, parts) for p in wanted if p.names == part.names])
         self._check_size()
         self._part = part
         self._verified: bool | None = None if "DATASUM" in self.cards or "CHECKSUM" in self.cards else False
@@ -132,17 +133,15 @@ class FitsTable(RawTable):
     def _choose(self, parts: Sequence[Part], wanted: Extension) -> Part:
         names = [part.name for part in parts]
         listed = ", ".join(f"{part.number} {part.name or '(no name)'}" for part in parts)
-        if isinstance(wanted, str) and wanted.isdigit():
-            wanted = int(wanted[:9])
-        if isinstance(wanted, int):
-            if not 0 <= wanted < len(names):
-                raise CatalogueError(f"{self.path}: has no extension {wanted}. It has: {listed}.")
-            return parts[wanted]
-        if isinstance(wanted, str):
-            if wanted.upper() not in names:
-                hint = did_you_mean(wanted.upper(), names)
-                raise CatalogueError(f"{self.path}: has no extension '{wanted}'.{hint} It has: {listed}.")
-            return parts[names.index(wanted.upper())]
+        if isinstance(wanted, int | str):
+            word = str(wanted).upper()
+            name, comma, version = word.rpartition(",")
+            found = [part for part in parts if comma and part.name == name.strip() and part.version == version.strip()]
+            found = found or [part for part in parts if word in (str(part.number) if word.isdigit() else part.name,)]
+            if found:
+                return found[0]
+            hint = did_you_mean(word, names)
+            raise CatalogueError(f"{self.path}: has no extension {wanted!r}.{hint} It has: {listed}.")
         tables = [part for part in parts if part.is_table]
         for name in wanted or ():
             if name.upper() in names and parts[names.index(name.upper())].is_table:
@@ -166,7 +165,7 @@ class FitsTable(RawTable):
         if not part.is_table:
             raise CatalogueError(
                 f"{self.place}: is no table but an image ({part.kind}). Name the extension that holds the "
-                "catalogue, or leave it out to take the first table."
+                f"catalogue ('{self.path.name}[NAME]'), or leave it out to take the first table."
             )
         if part.cards.get("ZTABLE") == "True":
             raise CatalogueError(
@@ -255,7 +254,7 @@ class FitsTable(RawTable):
             assert heap is not None
             return self._varying(field, cells.view(TYPES[field.letter]).reshape(len(cells), -1), heap, start)
         shape = (len(cells), field.words if field.letter == "A" else field.count)
-        values = _decoded(field, field.letter, cells, shape)
+        values = _decoded(field, field.letter, cells, shape, self.place)
         return values if shape[1] != 1 or _is_array(field) else values.reshape(-1)
 
     def _turned_blocks(self, fields: Mapping[str, Field], first: int) -> Iterator[Block]:
@@ -272,7 +271,7 @@ class FitsTable(RawTable):
                     content = stream.read(count * sizes[name])
                     cells = np.frombuffer(content, dtype=np.uint8).reshape(count, sizes[name])
                     width = self.columns[name].width
-                    values = _decoded(field, field.letter, cells, (count, width or 1))
+                    values = _decoded(field, field.letter, cells, (count, width or 1), self.place)
                     block[name] = values.reshape(-1) if width is None else values
                 yield block
 
@@ -310,11 +309,11 @@ class FitsTable(RawTable):
         # Rows of equal length, which is usual, are gathered at once; and memory is asked for by blocks.
         if len(counts) and counts[0] > 0 and (counts == counts[0]).all() and len(counts) * sizes[0] <= 4 * BLOCK_BYTES:
             cells = heap[offsets[:, None] + np.arange(sizes[0])]
-            return _decoded(field, field.element, cells, (len(counts), int(counts[0])))
+            return _decoded(field, field.element, cells, (len(counts), int(counts[0])), self.place)
         if int(sizes.sum()) > 16 * BLOCK_BYTES:
             raise CatalogueError(f"{self.place}[{field.name}]: rows of {counts.max():,} values are not read here.")
         parts = [
-            _decoded(field, field.element, heap[a : a + size].reshape(1, -1), (1, int(n)))[0] if n else None
+            _decoded(field, field.element, heap[a : a + size].reshape(1, -1), (1, int(n)), self.place)[0] if n else None
             for a, size, n in zip(offsets, sizes, counts, strict=True)
         ]
         return stack_rows(parts, field.name, self.place, start)
@@ -334,9 +333,19 @@ class FitsTable(RawTable):
             raise CatalogueError(
                 f"{self.place}[{field.name}]: holds what is no number after row {start} ({error}). Fetch it again."
             ) from error
-        if field.scaled:
+        if field.scaled and field.whole and field.letter == "K":
+            values = NumberPacking(zero=np.array([field.zero], dtype=object)).unpacked(
+                values, f"{self.place}[{field.name}]"
+            )
+        elif field.scaled:
             values = values * field.scale + field.zero
         return np.ma.MaskedArray(values, missing) if missing.any() else values
+
+
+def _called(part: Part, parts: Sequence[Part]) -> str:
+    """Return by what a part is chosen: its name if it is the first of it, else its number, as where it has none."""
+    first = next(one for one in parts if one.name == part.name)
+    return part.name if part.name and first is part and not part.name.isdigit() else str(part.number)
 
 
 def _is_array(field: Field) -> bool:
@@ -352,8 +361,9 @@ def _is_turned(fields: Sequence[Field]) -> bool:
     return all(field.letter not in "XPQ" and field.count == int(np.prod(field.axes, dtype=object)) for field in fields)
 
 
-def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int], place: str) -> np.ndarray:
     """Return bytes of some rows as values of a shape: text stripped, scaled, masked where the file says so."""
+    place = f"{place}[{field.name}]"
     if shape[1] == 0:
         return np.full(shape, np.nan)
     if letter == "L":
@@ -376,6 +386,9 @@ def _decoded(field: Field, letter: str, cells: np.ndarray, shape: tuple[int, int
         # Adding 2^(bits-1) modulo 2^bits turns the sign bit.
         bits = np.dtype(f"u{values.itemsize}")
         values = (values.view(bits) ^ np.array(turn, dtype=bits)).view(dtype)
+    elif field.scaled and field.whole and values.dtype.kind in "iu":
+        missing = () if field.null is None else (field.null,)
+        return NumberPacking(None, np.array([field.zero], dtype=object), missing).unpacked(values, place)
     elif field.scaled:
         values = values * float(field.scale) + float(field.zero)
     return values if hidden is None or not hidden.any() else np.ma.MaskedArray(values, hidden)

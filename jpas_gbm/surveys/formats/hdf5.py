@@ -221,7 +221,7 @@ class Hdf5Table(RawTable):
             return np.where(text == "nan", "", text) if value.blank else text
         plain = np.array(native(np.asarray(raw)))
         plain = plain.reshape(len(plain), -1) if plain.ndim > 2 else plain
-        return value.packing.unpacked(plain) if value.packing else plain
+        return value.packing.unpacked(plain, f"{self.place}[{value.column.name}]") if value.packing else plain
 
     def _pickled(self, file: h5py.File, value: _Values) -> np.ndarray:
         """Return the text of a column that pandas has pickled, without executing the pickle."""
@@ -419,7 +419,7 @@ def _packed(column: Column, dataset: Any) -> _Values:
         )
     except CatalogueError as error:
         return _Values(column, dataset.name, fault=str(error))
-    column = column if packing.scale is None and packing.zero is None else replace(column, kind="float")
+    column = column if packing.whole else replace(column, kind="float")
     return _Values(column, dataset.name, packing=packing)
 
 

@@ -8,8 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from ...errors import CatalogueError
-from ...run import globbed
-from ...text import count
+from ...text import count, globbed, named_table
 from ..band_finder import stated_orders
 from ..batches import Block
 from ..packing import check_file
@@ -34,18 +33,18 @@ def spelt_out(word: str | Path) -> list[Path]:
     Returns
     -------
     list of Path
-        Sorted by name.
+        Sorted by name; of ``FILE[NAME]`` each with the name of its table.
 
     Raises
     ------
     CatalogueError
         If nothing is of such a name.
     """
-    path = Path(word)
+    path, table = named_table(word)
     found = globbed(path) if glob.has_magic(str(path)) else [path]
     if not found:
         raise CatalogueError(f"{path}: there is no file of such a name.")
-    return found
+    return found if table is None else [Path(f"{one}[{table}]") for one in found]
 
 
 def _primary(path: Path) -> Path:
@@ -79,7 +78,7 @@ def table_files(path: str | Path) -> list[Path]:
     CatalogueError
         If there are none.
     """
-    path = Path(path)
+    path, _ = named_table(path)
     if not path.is_dir():
         named = spelt_out(path)
         found = [one for one in named if one.is_file()]
