@@ -20,9 +20,9 @@ from ..text import count
 from .anchors import anchor_of, quick_calibration
 from .domain_report import domain_report
 from .folds import Folds, MembersOf
-from .named_path import Difference, NamedPath, difference, joiner
+from .named_path import Difference, NamedPath, difference, holds, joiner
 from .rows import Regime, Rows, TrainingRows, counted_rows
-from .ways import Mean, Way
+from .ways import Way
 
 RULE = (
     "Every candidate is judged by its log loss on target validation, calibrated by cross-fitting over objects; a gain "
@@ -32,9 +32,10 @@ RULE = (
     "baseline (mocks as they are, labels alone). (3) Few labels change this. Under 1,000 that judge, a gain must be "
     "beyond doubt, except that mocks prepared by what the sky shows are kept unless worse beyond doubt, before a path "
     "that does not gain on them; a path better than they beyond doubt needs a lower log loss alone. Under 1,000 that "
-    "train, where nothing could be measured of the sky, mocks that the labels join stand first, until another "
-    "candidate or a baseline is better beyond doubt. (4) Labels of fewer than 30 objects, of one class, or lacking a "
-    "class of the mocks choose nothing; trees of labels alone that lack one are no baseline."
+    "train beside mocks that no twins prepared, the mean of the path and of mocks that they join stands first (without "
+    "photometric errors such mocks alone), until another candidate or a baseline is better beyond doubt. (4) Labels of "
+    "fewer than 30 objects, of one class, or lacking a class of the mocks choose nothing; trees of labels alone that "
+    "lack one are no baseline."
 )
 
 FEW = 1_000
@@ -168,8 +169,8 @@ class Scores:
         Seed of the resamples.
     path : NamedPath, optional
         The incumbent among the candidates; None where the recipe leaves it out.
-    scarce : bool
-        Whether so few labels train that mocks which they join are the incumbent in the path's place.
+    first : Scored, optional
+        What stands in the path's place until another is better beyond doubt: few labels train.
     unfit : str
         Why validation labels choose nothing, where they cannot.
     """
@@ -180,7 +181,7 @@ class Scores:
     counted: np.ndarray
     seed: int
     path: NamedPath | None = None
-    scarce: bool = False
+    first: Scored | None = None
     unfit: str = ""
 
 
@@ -276,33 +277,40 @@ def choose(scores: Scores) -> Choice:
     Choice
         Without baselines, the candidate of least log loss.
     """
-    best, joined, path = min(scores.candidates, key=lambda scored: scored.log_loss), None, scores.path
+    best, path = min(scores.candidates, key=lambda scored: scored.log_loss), scores.path
     if path is not None:
-        found = joiner(path, scores.candidates, scores.groups, scores.counted, scores.seed)
-        best, joined = (path.scored, None) if found is None else found
+        best = joiner(path, scores.candidates, scores.groups, scores.counted, scores.seed) or path.scored
     if not scores.baselines:
-        return Choice(best, joined=joined)
+        return Choice(best, joined=_joined(best, scores))
     baseline = min(scores.baselines, key=lambda scored: scored.log_loss)
     # Mocks, prepared or joined by few labels, stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
-    few = int(scores.counted.sum()) < FEW
-    standing = _standing((*others, best), scores) if few or scores.scarce else best
+    few, first = int(scores.counted.sum()) < FEW, [scores.first] if scores.first else []
+    standing = _standing((*first, *others, best), scores) if few or first else best
     good = [scored for scored in others if few and scored.log_loss <= best.log_loss]
-    order = [*([standing] if scores.scarce and others else good), best, *others]
+    order = [*([standing] if first else good), best, *others]
     sure = not few or bool(others and standing is best)
     if scores.unfit:
         baseline, order = scores.baselines[-1], [*others, best][:1]
     for one in order:
         gains = (one.losses - baseline.losses)[scores.counted]
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
-        mean, prepared = float(gains.mean()), bool(one.entrant.label)
+        mean, prepared = float(gains.mean()), bool(one.entrant.label) or one in first
         # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
         helps = (mean if prepared or sure else interval[1]) < 0 or (prepared and few and interval[0] <= 0)
         helps = prepared if scores.unfit else helps
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps, scores.unfit)
         if verdict.adapted:
-            return Choice(one, verdict, joined if one is best else None)
+            return Choice(one, verdict, _joined(one, scores))
     return Choice(baseline, verdict)
+
+
+def _joined(kept: Scored, scores: Scores) -> Difference | None:
+    """Compare a mean that holds the named path with the path alone."""
+    path = scores.path
+    if path is None or kept is path.scored or not holds(kept.entrant.candidate, path):
+        return None
+    return difference(kept, path.scored, scores.groups, scores.counted, scores.seed)
 
 
 def _standing(scored: Sequence[Scored], scores: Scores) -> Scored:
@@ -356,28 +364,6 @@ def cannot_choose(val: Rows, counted: np.ndarray, classes: Sequence[str]) -> str
     if objects < FEWEST:
         return f"{count(objects, 'labelled object judges', 'labelled objects judge')}, fewer than {FEWEST}"
     return f"all labels that judge are {classes[found[0]]}" if len(found) == 1 else ""
-
-
-def means(scored: Sequence[Scored]) -> list[Mean]:
-    """Return means of the best candidate of each way: the best two ways, and all of them.
-
-    Parameters
-    ----------
-    scored : sequence of Scored
-        The single candidates.
-
-    Returns
-    -------
-    list of Mean
-        None where there are fewer than two ways.
-    """
-    best: dict[str, Scored] = {}
-    for one in scored:
-        way = one.entrant.candidate.way
-        if way not in best or one.log_loss < best[way].log_loss:
-            best[way] = one
-    ranked = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
-    return [Mean(tuple(ranked[:n])) for n in sorted({2, len(ranked)}) if 2 <= n <= len(ranked)]
 
 
 def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scored:

@@ -33,12 +33,11 @@ from .choosing import (
     cannot_choose,
     choose,
     compared,
-    means,
     model_card,
     score_entrant,
 )
 from .folds import Folds, check_labels, has_shift, make_folds, with_few_bands, would_lose
-from .named_path import find_path, joined_means, mocks_alone, path_facts, prepared_mocks
+from .named_path import find_path, joined_by_labels, joined_means, means, mocks_alone, path_facts, prepared_mocks
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
 from .shipped_ways import Mocks, Target
 from .sky import few_twins_words, with_reference
@@ -307,7 +306,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     before = score_entrant(Entrant(Mocks(), made(as_they_are)))
     plain = before.entrant.folds.without_mocks(partial(made, as_they_are))
     before = replace(before, entrant=Entrant(Mocks(), plain))
-    how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()}, before.log_loss)
+    how, best, losses = _best_prepared({how: partial(made, regime, one) for how, one in able.items()}, before)
     if best.log_loss <= before.log_loss or _undecided(best, before):
         if len(losses) > 1:
             run.note(few_twins_words(twins, FEW_TWINS, how, losses, before.log_loss))
@@ -320,7 +319,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     return Prepared(regime, folds := made(regime, "none"), run, data, folds)
 
 
-def _best_prepared(makes: Mapping[str, Callable[[], Folds]], bar: float) -> tuple[str, Scored, dict[str, float]]:
+def _best_prepared(makes: Mapping[str, Callable[[], Folds]], bar: Scored) -> tuple[str, Scored, dict[str, float]]:
     """Return the first of some prepared mocks, or one better beyond doubt or alone below a bar; and how all did."""
     (how, make), *others = makes.items()
     kept = score_entrant(Entrant(Mocks(), make()))
@@ -329,7 +328,8 @@ def _best_prepared(makes: Mapping[str, Callable[[], Folds]], bar: float) -> tupl
         one = score_entrant(Entrant(Mocks(), make()))
         losses[name] = one.log_loss
         _, interval = compared(one, kept)
-        if (interval is not None and interval[1] < 0) or one.log_loss <= bar < kept.log_loss:
+        alone = one.log_loss <= bar.log_loss < kept.log_loss and not _undecided(kept, bar)
+        if (interval is not None and interval[1] < 0) or alone:
             how, kept = name, one
     return how, kept, losses
 
@@ -412,16 +412,19 @@ def score(trained: Trained) -> Scores:
     others = [score_entrant(entrant) for entrant in trained.candidates if entrant.label]
     mixed: list[Scored] = []
     counted, path, scarce = counted_rows(val, options.cut), None, regime.adapts and folds.first.scarce
+    first = others[0] if scarce and others else None
     if regime.adapts and options.recipe in ("auto", "continue"):
         path = find_path(single, val.groups, counted, seed)
     if regime.adapts and options.recipe in ("auto", "mean"):
         blend = means(single) if path is None else joined_means(path, [*single, *(others if scarce else [])])
         mixed = [score_entrant(Entrant(mean, folds)) for mean in blend]
+        few = joined_by_labels(path, others) if path is not None and scarce else None
+        first = next((one for one in mixed if one.entrant.candidate == few), first)
     if options.recipe == "mean" and mixed:
         single = []
     baselines = tuple(score_entrant(entrant) for entrant in trained.baselines)
     unfit = (cannot_choose(val, counted, folds.first.rows.classes) or would_lose(folds)) if baselines else ""
-    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, scarce, unfit)
+    return Scores((*single, *mixed, *others), baselines, val.groups, counted, seed, path, first, unfit)
 
 
 def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:

@@ -145,8 +145,8 @@ def find_path(scored: Sequence[Scored], groups: np.ndarray, counted: np.ndarray,
 
 def joiner(
     path: NamedPath, scored: Sequence[Scored], groups: np.ndarray, counted: np.ndarray, seed: int
-) -> tuple[Scored, Difference] | None:
-    """Return the best mean that is better than the path alone beyond doubt, and by how much.
+) -> Scored | None:
+    """Return the best mean that is better than the path alone beyond doubt.
 
     Parameters
     ----------
@@ -163,14 +163,12 @@ def joiner(
 
     Returns
     -------
-    scored : Scored
-    gain : Difference
-        None for both where there is none.
+    Scored or None
+        None where there is none.
     """
     means = [one for one in scored if isinstance(one.entrant.candidate, Mean) and holds(one.entrant.candidate, path)]
-    found = [(one, difference(one, path.scored, groups, counted, seed)) for one in means]
-    better = [(one, by) for one, by in found if by.interval[1] < 0]
-    return min(better, key=lambda pair: pair[0].log_loss) if better else None
+    better = [one for one in means if difference(one, path.scored, groups, counted, seed).interval[1] < 0]
+    return min(better, key=lambda one: one.log_loss, default=None)
 
 
 def _temper(one: Scored) -> float:
@@ -201,6 +199,28 @@ def joined_means(path: NamedPath, scored: Sequence[Scored]) -> list[Mean]:
     first = path.scored.entrant.candidate
     groups = [[other] for other in others] + [others[:n] for n in range(2, len(others) + 1)]
     return [Mean((first, *group)) for group in groups]
+
+
+def means(scored: Sequence[Scored]) -> list[Mean]:
+    """Return means of the best candidate of each way: the best two ways, and all of them.
+
+    Parameters
+    ----------
+    scored : sequence of Scored
+        The single candidates.
+
+    Returns
+    -------
+    list of Mean
+        None where there are fewer than two ways.
+    """
+    best: dict[str, Scored] = {}
+    for one in scored:
+        way = one.entrant.candidate.way
+        if way not in best or one.log_loss < best[way].log_loss:
+            best[way] = one
+    ranked = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
+    return [Mean(tuple(ranked[:n])) for n in sorted({2, len(ranked)}) if 2 <= n <= len(ranked)]
 
 
 def holds(candidate: Way, path: NamedPath) -> bool:
@@ -287,6 +307,8 @@ def _sentences(path: NamedPath, kept: Way, joined: Difference | None, inside: bo
         return [first, *sentences]
     if joined is not None:
         sentences.append(f"{joined.of} joins the named path: {joined.words}.")
+        if joined.interval[1] >= 0:
+            sentences.append("it stands first where few labels train, and no other is better beyond doubt.")
     elif kept == path.scored.entrant.candidate:
         sentences.append("nothing joins the named path beyond doubt: it stands alone.")
     return sentences
@@ -370,6 +392,25 @@ def prepared_mocks(stages: Stages) -> dict[str, Way]:
     own = mocks_alone(stages, gamma := stages.uda_gamma, trusted=True)
     if isinstance(own, SelfTrained):
         return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: own}
-    if stages.scarce and stages.rows.measured is None:
-        return {"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)}
-    return {PREPARED: own}
+    prepared = {} if stages.rows.measured is None and stages.scarce else {PREPARED: own}
+    return {**prepared, **({"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)} if stages.scarce else {})}
+
+
+def joined_by_labels(path: NamedPath, others: Sequence[Scored]) -> Mean | None:
+    """Return the mean of the path and of mocks that few labels join, where there are prepared mocks beside them.
+
+    Parameters
+    ----------
+    path : NamedPath
+        The incumbent.
+    others : sequence of Scored
+        How mocks teach (:func:`prepared_mocks`).
+
+    Returns
+    -------
+    Mean or None
+        Each errs where the other does not: labels grow no tree of prepared mocks, and few of a path.
+    """
+    ways = [one.entrant.candidate for one in others]
+    joined = [way for way in ways if isinstance(way, Joined)]
+    return Mean((path.scored.entrant.candidate, joined[0])) if joined and len(ways) > 1 else None

@@ -224,7 +224,7 @@ def singles(options: FitOptions, gammas: tuple[float, ...]) -> list[Way]:
 
 @dataclass(frozen=True)
 class Mean(Way):
-    """The mean of the margins of other candidates, made of those that were scored (:func:`~.choosing.means`).
+    """The mean of the margins of other candidates, made of those that were scored (:func:`~.named_path.means`).
 
     Parameters
     ----------

@@ -10,6 +10,7 @@ from jpas_gbm.adaptation.band_shifts import FEWEST_STARS, BandShifts, measure_ba
 from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.named_path import prepared_mocks
 from jpas_gbm.config import override
+from jpas_gbm.features.shift import TwinlessReport
 from jpas_gbm.options import SimulateOptions
 from jpas_gbm.run import Run
 from jpas_gbm.scores.losses import log_loss
@@ -101,6 +102,7 @@ def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda, options):
     found = object.__new__(BandShifts)
     own = {"mocks, prepared": "self-trained(gamma=0.25)"}
     labels = {"mocks, prepared, with labels": "self-trained(gamma=0.25, weight=20)"}
+    doubted = {"mocks, prepared": "mean[mocks(gamma=0.25) + mocks(gamma=0.25, no templates)]"}
     joined = {"mocks, with labels": "joined(weight=20, gamma=0.25)"}
     for measured, sky, scarce, ways in (
         (found, [1], True, labels | own),
@@ -108,6 +110,7 @@ def test_prepared_mocks_of_ssda_teach_as_those_of_uda(uda, options):
         (None, [1], False, {"mocks, prepared": "mocks(gamma=0.25)"}),
         (None, [1], True, joined),
         (None, None, True, joined),
+        (object.__new__(TwinlessReport), [1], True, doubted | joined),
     ):
         rows = SimpleNamespace(measured=measured, unlabelled=sky)
         stages = SimpleNamespace(rows=rows, uda_gamma=0.25, scarce=scarce, options=options, has_plain_features=True)

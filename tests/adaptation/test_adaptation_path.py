@@ -9,9 +9,9 @@ import pytest
 from jpas_gbm.adaptation import fit as fit_module
 from jpas_gbm.adaptation.choosing import Entrant, Scored, Scores, choose
 from jpas_gbm.adaptation.fit import fit
-from jpas_gbm.adaptation.named_path import find_path, holds, joined_means
+from jpas_gbm.adaptation.named_path import _sentences, find_path, holds, joined_by_labels, joined_means
 from jpas_gbm.adaptation.rows import Rows
-from jpas_gbm.adaptation.shipped_ways import Continue, Mocks, Pool, Stack, Target
+from jpas_gbm.adaptation.shipped_ways import Continue, Joined, Mocks, Pool, Stack, Target
 from jpas_gbm.adaptation.stages import SCARCE, Stages
 from jpas_gbm.adaptation.ways import Mean
 from jpas_gbm.adaptation.weights import blind_features, fit_domain
@@ -120,19 +120,33 @@ def test_mocks_that_the_path_beats_beyond_doubt_do_not_stand_in_for_it(mocks, me
     assert choice.kept is {"path": path.scored, "mocks": prepared}[kept]
 
 
-def test_where_few_labels_train_prepared_mocks_stand_until_another_is_better_beyond_doubt():
+def test_where_few_labels_train_what_they_join_stands_until_another_is_better_beyond_doubt():
     path = path_of(scored(Continue(0.0), 0.0), scored(Continue(0.25), 0.0))
     told, hidden = scored(Mocks(), 0.1, "prepared, with labels"), scored(Mocks(0.5), 0.1, "prepared")
     doubtful = replace(told, losses=told.losses + np.where(np.arange(N) % 2, 3.0, -3.0))
     target = scored(Target(), 3.0)
 
-    def kept(*prepared, scarce=True):
-        return choose(Scores((path.scored, *prepared), (target,), GROUPS, COUNTED, 0, path, scarce)).kept
+    def kept(first, *others, scarce=True):
+        standing = first if scarce else None
+        return choose(Scores((path.scored, first, *others), (target,), GROUPS, COUNTED, 0, path, standing)).kept
 
     assert kept(doubtful) is doubtful and kept(doubtful, scarce=False) is path.scored
     assert kept(told) is path.scored  # better by its interval
     better = scored(Mocks(0.5), -0.2, "prepared")
     assert kept(doubtful, hidden) is doubtful and kept(told, better) is better
+
+    # The mean of the path and of mocks with labels is one that joins the path, though not beyond doubt.
+    joined = [scored(Mocks(), 0.0, "mocks, prepared"), scored(Joined(20.0), 0.3, "mocks, with labels")]
+    mean = scored(joined_by_labels(path, joined), 0.1)
+    mean = replace(mean, losses=mean.losses + np.where(np.arange(N) % 2, 3.0, -3.0))
+    assert mean.entrant.candidate == Mean((path.scored.entrant.candidate, Joined(20.0)))
+    assert joined_by_labels(path, joined[1:]) is None and joined_by_labels(path, joined[:1]) is None
+    choice = choose(Scores((path.scored, mean, *joined), (target,), GROUPS, COUNTED, 0, path, mean))
+    assert choice.kept is mean and choice.joined.interval[0] < 0 < choice.joined.interval[1]
+    words = _sentences(path, mean.entrant.candidate, choice.joined, True)
+    assert words[-1] == "it stands first where few labels train, and no other is better beyond doubt."
+    worse = replace(mean, losses=path.scored.losses + 0.1 + NOISE)
+    assert choose(Scores((path.scored, worse, *joined), (target,), GROUPS, COUNTED, 0, path, worse)).kept is joined[0]
 
 
 def test_labels_that_cannot_choose_choose_nothing():
@@ -141,7 +155,8 @@ def test_labels_that_cannot_choose_choose_nothing():
     joined, baselines = scored(Mocks(), 0.1, "mocks, with labels"), (scored(Target(), -0.5), scored(Mocks(), 0.2))
 
     def made(*others):
-        scores = Scores((path.scored, *others), baselines, GROUPS, COUNTED, 0, path, True, "all labels are STAR")
+        first = others[0] if others else None
+        scores = Scores((path.scored, *others), baselines, GROUPS, COUNTED, 0, path, first, "all labels are STAR")
         return choose(scores)
 
     assert made(joined).kept is joined and made().kept is baselines[1]
@@ -156,29 +171,34 @@ def test_labels_that_cannot_choose_choose_nothing():
         (-0.02, 3.0, N, 9.0, "sources"),
         (0.02, 0.0, N, 9.0, "sources"),
         (-0.5, 0.0, 20, 9.0, "sources"),
-        (-0.02, 3.0, N, -0.01, "twins"),
+        (-0.02, 3.0, N, -0.01, "sources"),
+        (-0.02, 3.0, 3 * N, -0.01, "twins"),
         (-0.02, 3.0, N, -9.0, "sources"),
     ],
 )
 def test_few_twins_prepare_mocks_only_where_they_do_better(monkeypatch, change, scatter, rows, bar, kept):
     """Better by luck, or worse, or on labels too few to say: what unlabelled sources measured stands, if it helps.
 
-    The bar is what mocks as they are reach, over the loss of sources.
+    The bar: what mocks as they are reach, over the loss of sources; few rows must say beyond doubt that these miss it.
     """
     y, mag = np.arange(rows) % 2, np.full(rows, 20.0)
     first = SimpleNamespace(options=SimpleNamespace(cut=22.5), rows=SimpleNamespace(classes=("A", "B")))
     first.run = SimpleNamespace(choice_seed=0)
     folds = SimpleNamespace(val=Rows(np.zeros((rows, 1)), y, np.arange(rows), mag), first=first)
-    spread = np.where(np.arange(rows) % 2, scatter, -scatter)
-    losses = {"sources": BASE[:rows], "twins": BASE[:rows] + change + spread + NOISE[:rows]}
+    spread, base, noise = (
+        np.where(np.arange(rows) % 2, scatter, -scatter),
+        np.resize(BASE, rows),
+        np.resize(NOISE, rows),
+    )
+    losses = {"sources": base, "twins": base + change + spread + noise, "bar": base + bar + spread}
     made = {
         how: Scored(Entrant(Mocks(), folds), np.zeros((rows, 2)), one, float(one.mean())) for how, one in losses.items()
     }
     monkeypatch.setattr(fit_module, "score_entrant", lambda entrant: made[entrant.folds])
-    bar += float(losses["sources"].mean())
-    how, best, told = fit_module._best_prepared({name: lambda name=name: name for name in losses}, bar)
+    makes = {name: lambda name=name: name for name in ("sources", "twins")}
+    how, best, told = fit_module._best_prepared(makes, made["bar"])
     assert how == kept and best is made[kept]
-    assert told == {name: one.log_loss for name, one in made.items()}
+    assert told == {name: made[name].log_loss for name in makes}
 
 
 def test_class_weights_of_the_continued_stage_follow_how_many_labels_train(tiny, quick_options):
