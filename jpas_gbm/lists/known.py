@@ -293,7 +293,7 @@ def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
     schema = load_schema(_ANY_LABELS)
     rules = () if schema.labels is None else schema.labels.rules
     found = {spelt: names.find((spelt,)) for rule in rules for spelt in rule.column}
-    held = {ours: _numbers(frame[theirs]) for ours, theirs in found.items() if theirs is not None}
+    held = {ours: frame[theirs].to_numpy() for ours, theirs in found.items() if theirs is not None}
     return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
 
 

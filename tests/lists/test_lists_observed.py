@@ -126,6 +126,7 @@ def test_results_speak_the_words_that_labels_may_and_doubtful_redshifts_count_ne
     for doubtful in (
         {"ZWARN": np.where(np.arange(40) < 15, 4, 0)},
         {"VI_QUALITY": np.where(np.arange(40) < 15, "1", "4")},
+        {"SPECPRIMARY": np.where(np.arange(40) < 15, "F", "true")},
     ):
         less = make(table.assign(**doubtful), **asked)
         assert any(note.startswith("15 observed candidates have no class") for note in less.notes)
