@@ -17,7 +17,7 @@ from ..boosting.calibration import (
 from ..boosting.scaling import em_shares
 from ..config import override
 from ..options import CalibrationOptions
-from .folds import Folds, MembersOf, mean_margins
+from .folds import Folds, MembersOf, Through, mean_margins
 from .rows import Regime, Rows
 from .stages import Stages
 
@@ -150,7 +150,7 @@ _ANCHOR_ROWS = 20_000
 """Most mocks, and most rows of each part of the sky, that make an anchor."""
 
 
-def anchor(stages: Stages, members: list[Member]) -> Anchor | None:
+def anchor(stages: Stages, members: list[Member], first: Anchor | None = None) -> Anchor | None:
     """Return what mock validation rows and the sky's rows without labels say of the probabilities of a model.
 
     Parameters
@@ -159,6 +159,9 @@ def anchor(stages: Stages, members: list[Member]) -> Anchor | None:
         Its rows.
     members : list of Member
         The model.
+    first : Anchor, optional
+        Of the same candidate in the first fold: whether it took its class mix holds here, too. Labels correct what
+        all of them assume.
 
     Returns
     -------
@@ -168,10 +171,10 @@ def anchor(stages: Stages, members: list[Member]) -> Anchor | None:
     options = stages.options
     key = ("anchor", *(id(part) for m in members for part in (m.booster, m.base)), options.cut, options.class_mix)
     # The models are kept beside it: no other has their numbers then.
-    return stages.once(key, lambda: (members, _anchor(stages, members)))[1]
+    return stages.once(key, lambda: (members, _anchor(stages, members, first)))[1]
 
 
-def _anchor(stages: Stages, members: list[Member]) -> Anchor | None:
+def _anchor(stages: Stages, members: list[Member], first: Anchor | None) -> Anchor | None:
     rows = stages.rows
     if rows.source_val is None or not len(rows.source_val):
         return None
@@ -183,6 +186,7 @@ def _anchor(stages: Stages, members: list[Member]) -> Anchor | None:
     mix = None
     if sky and stages.options.class_mix:
         mix = _mix(stages, Rows.concat(sky), CalibrationRows("source", val, margins, None), members, calibrator)
+        mix = mix if first is None or first.mix is None else replace(mix, doubt=first.mix.doubt)
     return Anchor(mix.applied(calibrator) if mix is not None and mix.taken else calibrator, mix)
 
 
@@ -190,22 +194,28 @@ def _at_most(rows: Rows) -> Rows:
     return rows.take(np.arange(0, len(rows), -(-len(rows) // _ANCHOR_ROWS) or 1))
 
 
-def anchor_of(stages: Stages, members: list[Member]) -> Calibrator | None:
-    """Return the calibrator of :func:`anchor`.
+def anchor_of(folds: Folds, members_of: MembersOf) -> Through:
+    """Return what gives the calibrator of :func:`anchor` in each fold, alike in all.
 
     Parameters
     ----------
-    stages : Stages
-        Its rows.
-    members : list of Member
-        The model.
+    folds : Folds
+        Rows and trainings.
+    members_of : callable
+        Gives the models of a fold.
 
     Returns
     -------
-    Calibrator or None
+    callable
+        Of a fold and its models; its value is None where the regime has no mocks.
     """
-    found = anchor(stages, members)
-    return None if found is None else found.calibrator
+    first = anchor(folds.first, members_of(folds.first))
+
+    def through(stages: Stages, members: list[Member]) -> Calibrator | None:
+        found = anchor(stages, members, first)
+        return None if found is None else found.calibrator
+
+    return through
 
 
 def held(options: CalibrationOptions) -> CalibrationOptions:
@@ -271,8 +281,9 @@ def calibration_rows(
     CalibrationRows
     """
     if regime.calibration == "target":
-        start = None if anchored is None else anchor(anchored, members_of(anchored))
-        through = None if start is None else anchor_of
+        through = None if anchored is None else anchor_of(folds, members_of)
+        first = None if anchored is None else anchor(folds.first, members_of(folds.first))
+        start = None if anchored is None else anchor(anchored, members_of(anchored), first)
         without = folds.bare_margins(members_of, through)
         return CalibrationRows("target", folds.val, folds.margins(members_of, through), without, anchor=start)
     stages = folds.first

@@ -385,7 +385,8 @@ def score_entrant(entrant: Entrant, members_of: MembersOf | None = None) -> Scor
     folds, options = entrant.folds, entrant.folds.first.options
     val, seed = folds.val, folds.first.run.choice_seed
     counted, anchored = counted_rows(val, options.cut), entrant.candidate.anchored
-    margins = folds.margins(members_of or entrant.candidate.members, anchor_of if anchored else None)
+    members_of = members_of or entrant.candidate.members
+    margins = folds.margins(members_of, anchor_of(folds, members_of) if anchored else None)
     calibration = quick_calibration(options.calibration, anchored, len(val))
     p = crossfit_probabilities(margins, val.y, calibration, groups=val.groups, seed=seed)
     losses = log_losses(p, val.y)

@@ -6,10 +6,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from jpas_gbm.adaptation.anchors import FieldMix
+from jpas_gbm.adaptation import anchors
+from jpas_gbm.adaptation.anchors import FieldMix, anchor, anchor_of
 from jpas_gbm.adaptation.fit import _one_way, fit, prepare_rows
 from jpas_gbm.adaptation.named_path import prepared_mocks
-from jpas_gbm.adaptation.rows import get_regime
+from jpas_gbm.adaptation.rows import Rows, get_regime
 from jpas_gbm.adaptation.shipped_ways import Continue, Mocks
 from jpas_gbm.adaptation.ways import doubts_templates
 from jpas_gbm.boosting.calibration import Calibrator
@@ -118,6 +119,29 @@ def test_a_mix_that_mocks_contradict_is_not_taken():
     assert not bad.taken and "30 % of the rows have a class and confidence" in bad.sentence
     p = good.applied(Calibrator.identity(2)).apply(np.zeros((1, 2)))
     np.testing.assert_allclose(p, [[0.8, 0.2]])
+
+
+@pytest.mark.parametrize("doubt", [0.05, 0.3])
+def test_folds_and_what_is_kept_begin_from_one_decision_on_the_mix(monkeypatch, doubt):
+    """Labels correct what margins began from: a mix taken for some of them alone would count twice, or not at all."""
+    mix = FieldMix(("a", "b"), (0.5, 0.5), (0.8, 0.2), 1000, doubt, 0.1)
+    monkeypatch.setattr(anchors, "_mix", lambda stages, *_: replace(mix, doubt=stages.doubt))
+    val = Rows(np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2, np.arange(60), np.full(60, 20.0))
+    member = SimpleNamespace(booster=None, base=None, margins=lambda X, threads: X)
+    parts = SimpleNamespace(source_val=val, unlabelled=val, target_train=None, target_val=val)
+    options = SimpleNamespace(cut=22.5, class_mix=True)
+
+    def stages(doubt):
+        run = SimpleNamespace(threads=1)
+        return SimpleNamespace(rows=parts, options=options, run=run, doubt=doubt, once=lambda key, make: make())
+
+    first, other = stages(doubt), stages(0.35 - doubt)
+    own, like = anchor(other, [member]), anchor(other, [member], anchor(first, [member]))
+    assert own.mix.taken != like.mix.taken == (doubt < 0.1)
+    through = anchor_of(SimpleNamespace(first=first), lambda stages: [member])
+    for one in (first, other):
+        np.testing.assert_array_equal(through(one, [member]).b, like.calibrator.b)
+    assert np.abs(own.calibrator.b - like.calibrator.b).max() > 0.4
 
 
 def test_too_few_sources_are_named(tiny, options):
