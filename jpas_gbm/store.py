@@ -19,6 +19,7 @@ import numpy as np
 from . import __version__
 from .atomic import atomic_file
 from .errors import BundleError
+from .text import named_table
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -27,7 +28,7 @@ T = TypeVar("T")
 Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 """What a JSON file holds."""
 
-_BLOCK, _LARGEST_JSON = 1 << 20, 1 << 26
+_LARGEST_JSON = 1 << 26
 
 
 def sha256(path: str | Path) -> str:
@@ -41,11 +42,8 @@ def sha256(path: str | Path) -> str:
     -------
     str
     """
-    digest = hashlib.sha256()
     with open(path, "rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def native(array: np.ndarray) -> np.ndarray:
@@ -442,7 +440,7 @@ def provenance(
     options : mapping, optional
         The resolved options.
     inputs : iterable of path
-        Files that were read; each is named (without its folder) with its SHA-256.
+        Files that were read; each is named (without its folder) with its SHA-256. ``FILE[NAME]`` is of the whole file.
     **more
         Anything else worth recording.
 
@@ -459,7 +457,7 @@ def provenance(
         "made": made_now(),
         "seed": seed,
         "options": dict(options or {}),
-        "inputs": {Path(path).name: sha256(path) for path in inputs},
+        "inputs": {f"{file.name}[{of}]" if of else file.name: sha256(file) for file, of in map(named_table, inputs)},
     }
     return cast(Provenance, made | more)
 

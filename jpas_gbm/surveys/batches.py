@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -320,20 +321,21 @@ class Spelt:
         blank = np.isin(words, NULLS)
         self.missing = self.missing or bool(blank.any())
         words = words[~blank]
-        try:
-            self.whole = self.whole and bool((words.astype(np.int64).astype(str) == words).all())
-        except (ValueError, OverflowError):
-            self.whole = False
+        with suppress(ValueError, OverflowError):
+            if ((integers := words.astype(np.int64)).astype(str) == words).all():
+                self.real = self.real and bool((np.abs(integers.astype(float)) < 2.0**53).all())
+                return
+        self.whole = False
+        if not self.real:
+            return
         bare = np.strings.lstrip(words, "+-")
         digits = np.strings.isdigit(bare)
         odd = digits & np.strings.startswith(bare, "0") & (np.strings.str_len(bare) > 1)
         odd |= (digits & np.strings.startswith(words, "+")) | (np.strings.find(words, "_") >= 0)
-        try:
-            numbers = words.astype(np.float64)
-            odd |= (digits & (np.abs(numbers) >= 2.0**53)) | _lose_digits(words, numbers)
-            self.real = self.real and not odd.any()
-        except ValueError:
-            self.real = False
+        self.real = False
+        with suppress(ValueError):
+            odd |= digits & (np.abs(numbers := words.astype(np.float64)) >= 2.0**53)
+            self.real = not odd.any() and not _lose_digits(words, numbers)
 
     @property
     def want(self) -> Literal["int", "float", "text"]:
@@ -341,16 +343,16 @@ class Spelt:
         return "int" if self.whole else "float" if self.real else "text"
 
 
-def _lose_digits(words: np.ndarray, numbers: np.ndarray) -> np.ndarray:
-    """Return which words would be others were their numbers written with as many digits; 15 are always kept."""
-    whole, _, part = np.strings.partition(np.strings.partition(np.strings.lower(words), "e")[0], ".")
-    digits, size = np.strings.strip(np.strings.add(whole, part), "+-0"), np.abs(numbers)
-    odd = np.strings.isdigit(digits) & ((np.strings.str_len(digits) > 15) | np.isinf(size) | (size < 1e-300))
-    odd[odd] = [
-        f"{number:.{len(of) - 1}e}".partition("e")[0].replace(".", "").strip("-0") != of
-        for number, of in zip(numbers[odd], digits[odd], strict=True)
-    ]
-    return odd
+def _lose_digits(words: np.ndarray, numbers: np.ndarray) -> bool:
+    """Return whether any word would be another were its number written with as many digits; 15 are always kept."""
+    size = np.abs(numbers)
+    long = (np.strings.str_len(words) > 15) | np.isinf(size) | (size < 1e-300)
+    for number, word in zip(numbers[long].tolist(), words[long].tolist(), strict=True):
+        # Most programs write what repr does, and that is asked at once.
+        digits = "" if repr(number) == word else re.sub(r"[eE].*|[^\d]", "", word).strip("0")
+        if digits and f"{number:.{len(digits) - 1}e}".partition("e")[0].replace(".", "").strip("-0") != digits:
+            return True
+    return False
 
 
 _WHOLE = re.compile(r"[+-]?\d{1,30}")

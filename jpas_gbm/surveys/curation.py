@@ -447,10 +447,11 @@ def apply_rules(
     for rule in rules:
         name, *further = [name for name in rule.column if name in table]
         values = np.asanyarray(table[name])
-        met = _meets(values, rule, types)
+        met = _meets(values, rule.model_copy(update={"column": (name,)}), types)
         silent = is_blank(values) if further else np.zeros(rows, dtype=bool)
-        for values in (np.asanyarray(table[other]) for other in further if silent.any()):
-            met, silent = np.where(silent, _meets(values, rule, types), met), silent & is_blank(values)
+        for other in further if silent.any() else ():
+            values, its = np.asanyarray(table[other]), rule.model_copy(update={"column": (other,)})
+            met, silent = np.where(silent, _meets(values, its, types), met), silent & is_blank(values)
         counts.append(QualityCount(prefix + name, rule.reason, int((keep & ~met).sum()), "rows"))
         keep &= met
     return keep, counts

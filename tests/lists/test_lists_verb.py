@@ -96,6 +96,11 @@ def test_known_sources_on_the_command_line(place, tmp_path):
         map(tuple, made.to_pandas()[["TILE_ID", "NUMBER"]].to_numpy())
     )
     assert set(after.provenance["inputs"]) == {"P.fits", "first.fits"}
+    words = ("--number", 8, "--known", f"{tmp_path / 'first.fits'}[1]", "--out", tmp_path / "again.csv")
+    assert call(f"{folder / 'P.fits'}[1]", *words)[0] == 0
+    again = TargetList.load(tmp_path / "again.csv")
+    pd.testing.assert_frame_equal(again.to_pandas(), after.to_pandas())
+    assert set(again.provenance["inputs"]) == {"P.fits[1]", "first.fits[1]"}
 
 
 def test_what_the_front_door_refuses(place, tmp_path):

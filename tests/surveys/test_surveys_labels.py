@@ -96,6 +96,9 @@ def test_rules_on_equal_numbers_and_false() -> None:
     other = schema.model_copy(update={"labels": schema.labels.model_copy(update={"rules": rules})})
     table = {"A": np.array([2, 2, 3]), "B": np.array([0, 1, 0]), "C": np.array([0.6, np.nan, 0.7])}
     assert apply_label_rules(table, other)[0].tolist() == [True, False, False]
+    odd = {"PLATEQUALITY": np.array(["good"]), "ZCAT_PRIMARY": np.array(["maybe"])}
+    with pytest.raises(CatalogueError, match="column ZCAT_PRIMARY: holds 'maybe'"):
+        apply_label_rules(odd, load_schema("labels_by_position"))
 
 
 def test_trap_targetid_as_float_is_refused() -> None:

@@ -372,6 +372,8 @@ def test_units_behind_names_that_do_not_fit_are_refused(tmp_path, names, said):
         ("ra [gon]", "dec (grad)", 0.9),
         ("ra [J2000]", "dec (ICRS)", 1),
         ("RAJ2000 [deg] [FK5]", '"DEJ2000 [deg, J2000]"', 1),
+        ("RA_J2000", "DEC_J2000", 1),
+        ("ra_j2000 [gon]", "de_j2000 (gon)", 0.9),
     ],
 )
 def test_names_in_quotes_with_blanks_in_gon_and_with_a_frame_are_known(tmp_path, ra, dec, degrees):
