@@ -31,7 +31,7 @@ RULE = (
     "the path the candidate of lowest log loss is taken. (2) It is kept where it has a lower log loss than the better "
     "baseline (mocks as they are, labels alone). (3) Few labels change this. Under 1,000 that judge, a gain must be "
     "beyond doubt, except that mocks prepared by what the sky shows are kept unless worse beyond doubt, before a path "
-    "that does not gain on them; a path better than they beyond doubt needs a lower log loss alone. Under 1,000 that "
+    "that does not gain on them; a path better than they beyond doubt needs a lower log loss alone. Under 2,000 that "
     "train beside mocks that no twins prepared, the mean of the path and of mocks that they join stands first (without "
     "photometric errors such mocks alone), until another candidate or a baseline is better beyond doubt. (4) Labels of "
     "fewer than 30 objects, of one class, or lacking a class of the mocks choose nothing; trees of labels alone that "
@@ -286,7 +286,8 @@ def choose(scores: Scores) -> Choice:
     # Mocks, prepared or joined by few labels, stand in for the path where trees grown on the sky gain nothing.
     others = [scored for scored in scores.candidates if path is not None and scored.entrant.label]
     few, first = int(scores.counted.sum()) < FEW, [scores.first] if scores.first else []
-    standing = _standing((*first, *others, best), scores) if few or first else best
+    doubtful = few or bool(first)
+    standing = _standing((*first, *others, best), scores) if doubtful else best
     good = [scored for scored in others if few and scored.log_loss <= best.log_loss]
     order = [*([standing] if first else good), best, *others]
     sure = not few or bool(others and standing is best)
@@ -297,7 +298,7 @@ def choose(scores: Scores) -> Choice:
         interval = mean_interval(gains, scores.groups[scores.counted], scores.seed)
         mean, prepared = float(gains.mean()), bool(one.entrant.label) or one in first
         # Labels grow no tree of prepared mocks, or join as twenty mocks each: they have little to overfit by.
-        helps = (mean if prepared or sure else interval[1]) < 0 or (prepared and few and interval[0] <= 0)
+        helps = (mean if prepared or sure else interval[1]) < 0 or (prepared and doubtful and interval[0] <= 0)
         helps = prepared if scores.unfit else helps
         verdict = Verdict(one.entrant.name, baseline.entrant.name, mean, interval, helps, scores.unfit)
         if verdict.adapted:

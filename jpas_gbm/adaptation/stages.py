@@ -22,8 +22,11 @@ from .weights import DomainWeights, blind_features, fit_domain
 
 T = TypeVar("T")
 
-SCARCE = 1_000
-"""Where fewer labels train, mocks that they join stand first, and labels that choose train what is kept, too."""
+SCARCE = 2_000
+"""Where fewer labels train, what they join stands first, and labels that choose train what is kept, too."""
+
+LIFTED = 1_000
+"""Where fewer rows train on the sky, rare classes weigh more."""
 
 _SAMPLE = 5_000
 """Rows of each domain that say which features tell domains apart."""
@@ -186,7 +189,7 @@ class Stages:
         """
         power = options.class_weight_power
         if power is None:
-            power = 0.5 if (len(y) if trained is None else trained) < SCARCE else 0.0
+            power = 0.5 if (len(y) if trained is None else trained) < LIFTED else 0.0
         return class_weights(y, self.rows.k, power)
 
     @property

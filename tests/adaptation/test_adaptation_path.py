@@ -12,7 +12,7 @@ from jpas_gbm.adaptation.fit import fit
 from jpas_gbm.adaptation.named_path import _sentences, find_path, holds, joined_by_labels, joined_means
 from jpas_gbm.adaptation.rows import Rows
 from jpas_gbm.adaptation.shipped_ways import Continue, Joined, Mocks, Pool, Stack, Target
-from jpas_gbm.adaptation.stages import SCARCE, Stages
+from jpas_gbm.adaptation.stages import LIFTED, Stages
 from jpas_gbm.adaptation.ways import Mean
 from jpas_gbm.adaptation.weights import blind_features, fit_domain
 from jpas_gbm.config import override
@@ -96,6 +96,8 @@ def test_a_gain_that_is_not_beyond_doubt_keeps_the_path_where_labels_judge(rows,
     assert choice.verdict.adapted is adapted and choice.kept is (one if adapted else other)
     words = {-0.02: "though not beyond doubt" if adapted else "beyond doubt, by few labels,", 0.02: "does not help on"}
     assert words[change] in choice.verdict.sentence
+    first = choose(Scores((one,), (other,), groups, counted, 0, path, one))  # few labels train, however many judge
+    assert first.kept is one and first.verdict.adapted
 
 
 def test_few_labels_do_not_undo_what_was_measured_without_them():
@@ -203,12 +205,12 @@ def test_few_twins_prepare_mocks_only_where_they_do_better(monkeypatch, change, 
 
 def test_class_weights_of_the_continued_stage_follow_how_many_labels_train(tiny, quick_options):
     stages = Stages(SimpleNamespace(k=2), quick_options, None)
-    y = np.repeat([0, 1], [SCARCE - 100, 99])
+    y = np.repeat([0, 1], [LIFTED - 100, 99])
     natural, lifted = ContinueOptions(), stages.class_weights(y, ContinueOptions())
     np.testing.assert_allclose(lifted[-1] / lifted[0], (900 / 99) ** 0.5)
-    np.testing.assert_array_equal(stages.class_weights(np.append(y, 1), natural), np.ones(SCARCE))
+    np.testing.assert_array_equal(stages.class_weights(np.append(y, 1), natural), np.ones(LIFTED))
     # Rows that validate are weighed as those that train, however many they are.
-    np.testing.assert_array_equal(stages.class_weights(y, natural, SCARCE), np.ones(len(y)))
+    np.testing.assert_array_equal(stages.class_weights(y, natural, LIFTED), np.ones(len(y)))
     np.testing.assert_array_equal(stages.class_weights(np.append(y, 1), natural, 30)[:-1] > 1, y == 1)
     assert stages.class_weights(y, ContinueOptions(class_weight_power=0.0)).tolist() == [1.0] * len(y)
 
