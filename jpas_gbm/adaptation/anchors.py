@@ -281,9 +281,10 @@ def calibration_rows(
     CalibrationRows
     """
     if regime.calibration == "target":
-        through = None if anchored is None else anchor_of(folds, members_of)
-        first = None if anchored is None else anchor(folds.first, members_of(folds.first))
-        start = None if anchored is None else anchor(anchored, members_of(anchored), first)
+        through, start = None, None
+        if anchored is not None:
+            through, first = anchor_of(folds, members_of), anchor(folds.first, members_of(folds.first))
+            start = anchor(anchored, members_of(anchored), first)
         without = folds.bare_margins(members_of, through)
         return CalibrationRows("target", folds.val, folds.margins(members_of, through), without, anchor=start)
     stages = folds.first

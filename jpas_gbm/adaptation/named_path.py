@@ -190,12 +190,7 @@ def joined_means(path: NamedPath, scored: Sequence[Scored]) -> list[Mean]:
     list of Mean
         The path comes first in each.
     """
-    best: dict[str, Scored] = {}
-    for one in scored:
-        way = one.entrant.candidate.way
-        if way != WAY and (way not in best or one.log_loss < best[way].log_loss):
-            best[way] = one
-    others = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
+    others = _best_of_ways([one for one in scored if one.entrant.candidate.way != WAY])
     first = path.scored.entrant.candidate
     groups = [[other] for other in others] + [others[:n] for n in range(2, len(others) + 1)]
     return [Mean((first, *group)) for group in groups]
@@ -214,13 +209,16 @@ def means(scored: Sequence[Scored]) -> list[Mean]:
     list of Mean
         None where there are fewer than two ways.
     """
-    best: dict[str, Scored] = {}
-    for one in scored:
-        way = one.entrant.candidate.way
-        if way not in best or one.log_loss < best[way].log_loss:
-            best[way] = one
-    ranked = [one.entrant.candidate for one in sorted(best.values(), key=lambda one: one.log_loss)]
+    ranked = _best_of_ways(scored)
     return [Mean(tuple(ranked[:n])) for n in sorted({2, len(ranked)}) if 2 <= n <= len(ranked)]
+
+
+def _best_of_ways(scored: Sequence[Scored]) -> list[Way]:
+    """Return the best candidate of each way, the best way first."""
+    best: dict[str, Way] = {}
+    for one in sorted(scored, key=lambda one: one.log_loss):
+        best.setdefault(one.entrant.candidate.way, one.entrant.candidate)
+    return list(best.values())
 
 
 def holds(candidate: Way, path: NamedPath) -> bool:
@@ -308,7 +306,7 @@ def _sentences(path: NamedPath, kept: Way, joined: Difference | None, inside: bo
     if joined is not None:
         sentences.append(f"{joined.of} joins the named path: {joined.words}.")
         if joined.interval[1] >= 0:
-            sentences.append("it stands first where few labels train, and no other is better beyond doubt.")
+            sentences.append("it stands where few labels train and no other is better beyond doubt.")
     elif kept == path.scored.entrant.candidate:
         sentences.append("nothing joins the named path beyond doubt: it stands alone.")
     return sentences
@@ -392,8 +390,10 @@ def prepared_mocks(stages: Stages) -> dict[str, Way]:
     own = mocks_alone(stages, gamma := stages.uda_gamma, trusted=True)
     if isinstance(own, SelfTrained):
         return {f"{PREPARED}, with labels": SelfTrained(gamma, _LABEL_WEIGHT), PREPARED: own}
-    prepared = {} if stages.rows.measured is None and stages.scarce else {PREPARED: own}
-    return {**prepared, **({"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)} if stages.scarce else {})}
+    if not stages.scarce:
+        return {PREPARED: own}
+    joined: dict[str, Way] = {"mocks, with labels": Joined(_LABEL_WEIGHT, gamma)}
+    return joined if stages.rows.measured is None else {PREPARED: own, **joined}
 
 
 def joined_by_labels(path: NamedPath, others: Sequence[Scored]) -> Mean | None:

@@ -146,7 +146,7 @@ def test_where_few_labels_train_what_they_join_stands_until_another_is_better_be
     choice = choose(Scores((path.scored, mean, *joined), (target,), GROUPS, COUNTED, 0, path, mean))
     assert choice.kept is mean and choice.joined.interval[0] < 0 < choice.joined.interval[1]
     words = _sentences(path, mean.entrant.candidate, choice.joined, True)
-    assert words[-1] == "it stands first where few labels train, and no other is better beyond doubt."
+    assert words[-1] == "it stands where few labels train and no other is better beyond doubt."
     worse = replace(mean, losses=path.scored.losses + 0.1 + NOISE)
     assert choose(Scores((path.scored, worse, *joined), (target,), GROUPS, COUNTED, 0, path, worse)).kept is joined[0]
 
