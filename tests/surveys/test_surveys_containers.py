@@ -705,3 +705,9 @@ def test_a_table_is_named_in_hdf5_and_nowhere_else(tmp_path):
         read_labels(f"{tmp_path}/a.csv[2]")
     (tmp_path / "a.csv").rename(tmp_path / "a.csv[2]")
     assert len(read_labels(tmp_path / "a.csv[2]")[0]) == 5
+
+
+def test_brackets_behind_what_is_no_file_are_answered_in_a_sentence():
+    """A device is found as it is spelt, and was looked for again and again."""
+    with pytest.raises(CatalogueError, match=r"/dev/null: is no regular file but a pipe or a device"):
+        open_table("/dev/null[1]")

@@ -82,7 +82,9 @@ def table_files(path: str | Path) -> list[Path]:
     if not path.is_dir():
         named = spelt_out(path)
         found = [one for one in named if one.is_file()]
-        return _tables(found) or found or [file for folder in named for file in table_files(folder)]
+        if not found:  # folders; a pipe or a device is left to who opens it
+            return [file for one in named for file in (table_files(one) if one.is_dir() else [one])]
+        return _tables(found) or found
     if (path / _COLLECTION).is_file():
         path = _primary(path)
     if any((path / name).is_file() for name in _HATS):
