@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -262,6 +262,8 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
         if (theirs := names.find((ours,))) is not None and frame[theirs].dtype.kind in "iu"
     }
     places = [names.find((f"{axis}_d", *spelt[axis])) for axis in ("ra", "dec")]
+    cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
+    _refuse_lists(frame, (*places, cls, z), name)
     rows = set(field.ids) - {_OBJECT}
     by_id = (_OBJECT in field.ids and _OBJECT in ids) or (rows and rows <= set(ids))
     if None in places and not by_id:
@@ -277,7 +279,6 @@ def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> Known
             f"{name}: none of its {len(frame):,} rows has a position ({places[0]}, {places[1]}), and it has no ids of "
             f"the predictions ({', '.join(field.ids)}): none of its sources can be found."
         )
-    cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
     if z is not None:
         check_redshift(z, None, name)
     words = np.full(len(frame), "") if cls is None else column_words(frame[cls])
@@ -293,8 +294,19 @@ def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
     schema = load_schema(_ANY_LABELS)
     rules = () if schema.labels is None else schema.labels.rules
     found = {spelt: names.find((spelt,)) for rule in rules for spelt in rule.column}
+    _refuse_lists(frame, found.values(), name)
     held = {ours: frame[theirs].to_numpy() for ours, theirs in found.items() if theirs is not None}
     return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
+
+
+def _refuse_lists(frame: pd.DataFrame, columns: Iterable[str | None], name: str) -> None:
+    """Refuse columns with a list or an array in a row."""
+    for column in filter(None, columns):
+        if frame[column].dtype == object and frame[column].map(lambda one: isinstance(one, list | np.ndarray)).any():
+            raise ListError(
+                f"{name}[{column}]: holds lists, where one value a row is needed. Keep the one that is meant, in a "
+                "column of its own."
+            )
 
 
 def _numbers(column: pd.Series) -> np.ndarray:

@@ -16,9 +16,8 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native
 from ..surveys.bands import vacuum_wavelengths
-from ..surveys.conversion import words_of
 from ..surveys.formats.several import spelt_out
-from ..surveys.packing import is_packed, open_content
+from ..surveys.packing import as_text, is_packed, open_content
 from ..surveys.schema import spectype_words
 from ..surveys.spelling import angstroms, check_f_lambda
 from ..text import count
@@ -256,8 +255,8 @@ def _sdss(hdus: HDUList, path: Path) -> SpectraBlock:
     return SpectraBlock(
         vacuum_wavelengths(10.0 ** native(table["loglam"]).astype(np.float64), hdus[0].header, path),
         flux[None], ivar[None],
-        (path.name,), np.where(thing > 0, thing, made), words_of(value("CLASS", default="")),
-        words_of(value("SUBCLASS", default="")), value("Z").astype(np.float64),
+        (path.name,), np.where(thing > 0, thing, made), as_text(value("CLASS", default="")),
+        as_text(value("SUBCLASS", default="")), value("Z").astype(np.float64),
         value("ZWARNING", default=0).astype(np.int64), value("PLUG_RA", "RA", "RACAT").astype(np.float64),
         value("PLUG_DEC", "DEC", "DECCAT").astype(np.float64), ebv.astype(np.float64),
     )  # fmt: skip
@@ -283,17 +282,17 @@ def _desi(hdus: HDUList, path: Path) -> SpectraBlock:
                 f"{beside}: has the redshift of no TARGETID of {path.name}. Give the file of this coadd."
             )
         spectype[has], z[has], warning[has] = (
-            words_of(known["SPECTYPE"])[rows[has]],
+            as_text(known["SPECTYPE"])[rows[has]],
             known["Z"][rows[has]],
             known["ZWARN"][rows[has]],
         )
         if "SUBTYPE" in known.names:
-            subtype[has] = words_of(known["SUBTYPE"])[rows[has]]
+            subtype[has] = as_text(known["SUBTYPE"])[rows[has]]
     else:
         has = np.ones(n, dtype=bool)
     science = ids > 0
     if "OBJTYPE" in fibres.names:
-        science &= words_of(fibres["OBJTYPE"]) == "TGT"
+        science &= as_text(fibres["OBJTYPE"]) == "TGT"
     status = next((name for name in ("COADD_FIBERSTATUS", "FIBERSTATUS") if name in fibres.names), None)
     sound = np.ones(n, dtype=bool) if status is None else native(fibres[status]) == 0
     if not (used := has & science & sound).all():

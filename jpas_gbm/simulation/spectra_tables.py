@@ -16,11 +16,10 @@ import numpy as np
 from ..errors import CatalogueError
 from ..store import native
 from ..surveys.bands import vacuum_wavelengths
-from ..surveys.conversion import words_of
 from ..surveys.formats.csv import number_columns
 from ..surveys.formats.fits import pixel_wavelengths
 from ..surveys.formats.parquet import units_of
-from ..surveys.packing import spelt_numbers
+from ..surveys.packing import as_text, spelt_numbers
 from ..surveys.spelling import (
     angstroms,
     check_f_lambda,
@@ -281,7 +280,7 @@ def _from_columns(
     elif "mask" in given:
         flux = np.where(np.asarray(given["mask"]) != 0, np.float32(np.nan), flux)
     names = np.array([f"{path.name}[{i}]" for i in range(n)])
-    text = {what: words_of(given.get(what, np.full(n, ""))) for what in ("spectype", "subtype")}
+    text = {what: as_text(np.asarray(given.get(what, np.full(n, "")))) for what in ("spectype", "subtype")}
 
     def number(what: str, whole: bool = False) -> np.ndarray:
         values = given.get(what, np.full(n, -1 if whole else np.nan))

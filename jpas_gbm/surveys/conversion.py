@@ -37,10 +37,24 @@ def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
 
     Returns
     -------
-    dict of str to array
+    dict of str to array, shape (n,)
         The same arrays.
+
+    Raises
+    ------
+    CatalogueError
+        If one holds several values a row.
     """
-    return {ours: block[theirs] for ours, theirs in layout.names.items()}
+    columns = {}
+    for ours, theirs in layout.names.items():
+        values = block[theirs]
+        columns[ours] = values = values.reshape(-1) if values.shape[1:] == (1,) else values
+        if values.ndim > 1:
+            raise CatalogueError(
+                f"{layout.place}[{theirs}]: has the shape {values.shape}, where one value a row is needed. Keep the "
+                "one that is meant, in a column of its own."
+            )
+    return columns
 
 
 _NOWHERE = (0.0, *(sign * value for value in (99.0, 999.0, 9999.0) for sign in (1, -1)))
@@ -484,17 +498,3 @@ def kept(values: np.ndarray) -> np.ndarray:
     if data.dtype.kind in "iu":
         return np.where(mask, "", data.astype(str))
     return np.where(mask, "", data) if data.dtype.kind in "US" else np.where(mask, np.nan, data.astype(np.float64))
-
-
-def words_of(values: np.ndarray) -> np.ndarray:
-    """Return a column of text without blanks around its words.
-
-    Parameters
-    ----------
-    values : array of str or bytes, shape (n,)
-
-    Returns
-    -------
-    array of str, shape (n,)
-    """
-    return np.char.strip(np.asarray(values).astype(str))

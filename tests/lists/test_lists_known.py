@@ -165,6 +165,15 @@ def test_trap_a_failed_redshift_leaves_its_source_unknown(make, world):
     assert set(found.to_pandas()["KNOWN_CLASS"].astype(str)) == {"", "QSO_high"}
 
 
+def test_known_columns_of_lists_are_refused(make, world):
+    rows = world[1]
+    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9], "CLASS": "QSO", "Z": 2.5, "ZWARN": 0})
+    for name in ("RA", "CLASS", "ZWARN"):
+        twice = table.assign(**{name: [[value, value] for value in table[name]]})
+        with pytest.raises(ListError, match=rf"known table 1\[{name}\]: holds lists, where one value a row is needed"):
+            make(known=twice)
+
+
 def test_rows_that_made_the_model_are_kept_with_it():
     rows = LabelledRows(*(np.arange(3, dtype=kind) for kind in ("i8", "f8", "f8", "i1", "f8")))
     back = LabelledRows.of(rows.to_arrays())

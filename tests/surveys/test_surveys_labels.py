@@ -344,3 +344,35 @@ def test_a_column_that_says_nothing_leaves_a_rule_to_the_next_of_its_names(tmp_p
     assert read_labels(source)[0].ra.tolist() == [1.0, 3.0, 4.0]
     keep, _ = apply_label_rules(table.to_pandas(), load_schema("labels_by_position"))
     assert keep.tolist() == [True, False, True, True]
+
+
+def _redshifts(**changes: object) -> Table:
+    n = 4
+    table = {"TARGETID": np.arange(1, n + 1), "TARGET_RA": np.arange(1.0, n + 1), "TARGET_DEC": np.zeros(n)}
+    table |= {"SPECTYPE": np.full(n, "QSO"), "Z": np.full(n, 2.5), "OBJTYPE": np.full(n, "TGT")}
+    table |= {"ZCAT_PRIMARY": np.ones(n, dtype=bool), "COADD_FIBERSTATUS": np.zeros(n, dtype=int)}
+    return Table(table | {"ZWARN": np.zeros(n, dtype=int)} | changes)
+
+
+@pytest.mark.parametrize("kind", ["memory", "pandas", "fits", "hdf5", "parquet"])
+@pytest.mark.parametrize("column", ["TARGETID", "TARGET_RA", "SPECTYPE", "Z", "OBJTYPE", "ZWARN"])
+def test_two_values_a_row_are_refused_with_their_shape(tmp_path, column, kind) -> None:
+    table = _redshifts()
+    table[column] = np.stack([table[column]] * 2, axis=1)
+    source: object = table
+    if kind in ("pandas", "parquet"):
+        source = pd.DataFrame({name: table[name].tolist() for name in table.colnames})
+    if kind == "parquet":
+        source.to_parquet(tmp_path / "z.parquet")  # type: ignore[attr-defined]
+    elif kind in ("fits", "hdf5"):
+        table.write(tmp_path / f"z.{kind}", **({"path": "Z"} if kind == "hdf5" else {}))
+    source = source if kind in ("memory", "pandas") else tmp_path / f"z.{kind}"
+    with pytest.raises(CatalogueError, match=rf"\[{column}\]: has the shape \(4, 2\), where one value a row is needed"):
+        read_labels(source)
+
+
+def test_a_column_of_one_value_in_an_array_is_plain() -> None:
+    table = _redshifts()
+    for column in ("SPECTYPE", "Z", "ZWARN"):
+        table[column] = np.array(table[column])[:, None]
+    assert read_labels(table)[0].z.tolist() == [2.5] * 4

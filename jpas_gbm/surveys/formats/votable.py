@@ -267,8 +267,8 @@ def _infos(element: Any) -> Iterator[Any]:
 def _text(values: Any) -> np.ndarray:
     """Return strings and bytes as stripped text, masked entries empty."""
     filled = np.where(np.ma.getmaskarray(values), "", np.ma.getdata(values))
-    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in filled]
-    return np.strings.strip(np.array(texts, dtype=str))
+    texts = [value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value) for value in filled.flat]
+    return np.strings.strip(np.array(texts, dtype=str)).reshape(filled.shape)
 
 
 _KINDS: dict[str, Kind] = {"f": "float", "i": "int", "u": "int", "b": "bool", "U": "text", "S": "text"}
