@@ -18,6 +18,7 @@ from ..surveys.curation import apply_label_rules
 from ..surveys.imaging import RADIUS
 from ..surveys.labels import LabelledRows
 from ..surveys.positions import SkyIndex, made_here
+from ..surveys.quality import is_blank
 from ..surveys.reader import read_labels
 from ..surveys.recognition import recognise
 from ..surveys.schema import aliases, load_schema
@@ -296,6 +297,7 @@ def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
     found = {spelt: names.find((spelt,)) for rule in rules for spelt in rule.column}
     _refuse_lists(frame, found.values(), name)
     held = {ours: frame[theirs].to_numpy() for ours, theirs in found.items() if theirs is not None}
+    held = {ours: values for ours, values in held.items() if not is_blank(values).all()}
     return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
 
 

@@ -491,8 +491,8 @@ def apply_label_rules(
             rules.append(rule)
         elif not rule.optional:
             raise CatalogueError(
-                f"{where or schema.name}: column {' or '.join(rule.column)} is missing, by which '{schema.name}' knows "
-                f"a {rule.reason}. Add the column, or mark the rule 'optional: true' in a survey file of your own."
+                f"{where or schema.name}: column {' or '.join(rule.column)} is missing or blank, by which "
+                f"'{schema.name}' knows a {rule.reason}. Fill it, or mark the rule 'optional: true' in a survey file."
             )
     try:
         return apply_rules(table, rules, n, types)

@@ -13,11 +13,11 @@ from ..errors import BundleError, CatalogueError
 from ..store import native
 from .imaging import RADIUS, check_morphology, checked_column
 from .positions import PLACEHOLDER, made_here, position_groups, unlike_places
-from .quality import QualityCount
+from .quality import QualityCount, is_blank
 from .scheme import FARTHEST, NEAREST, LabelScheme
 
 if TYPE_CHECKING:
-    from .columns import Vocabulary
+    from .columns import Layout, Vocabulary
 
 NEAR_CUT = 0.01
 """A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
@@ -133,6 +133,33 @@ def targeting_left(columns: Iterable[str], rows: int) -> list[QualityCount]:
     why = "sources without a label have none, so lists weigh labels by probabilities and magnitude: left"
     said = f"with targeting bits ({', '.join(found)}); {why}"
     return [QualityCount("label_targeting_bits", said, rows, "rows")] if found else []
+
+
+def without_blank(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[dict[str, np.ndarray], Layout]:
+    """Leave out columns of rules that are blank in all rows, as if they were not there, and tell so.
+
+    Parameters
+    ----------
+    columns : mapping of str to array, shape (n,)
+        All rows of a table of labels, by the names of the survey file.
+    layout : Layout
+
+    Returns
+    -------
+    dict of str to array, Layout
+        Without these; with what is not checked for it.
+    """
+    rules = layout.schema.labels.rules if layout.schema.labels else ()
+    sought = [name for rule in rules for name in rule.column if name in columns]
+    blank = {name for name in sought if layout.want[layout.names[name]] == "any" and is_blank(columns[name]).all()}
+    told = []
+    for rule in rules:
+        there = [name for name in rule.column if name in columns]
+        if there and blank.issuperset(there):
+            names = " and ".join(layout.names[name] for name in there)
+            told.append(f"{names}: blank in all rows, so not checked: {rule.reason}")
+    left = {name: values for name, values in columns.items() if name not in blank}
+    return left, replace(layout, unchecked=(*layout.unchecked, *told))
 
 
 def as_ids(values: Any, name: str = "TARGETID") -> np.ndarray:

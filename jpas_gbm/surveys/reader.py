@@ -15,7 +15,7 @@ from .catalogue import IMAGING_EXTRA, Catalogue
 from .columns import Layout, find_layout, refuse_unknown_words
 from .fluxes import fluxes_in_njy, row_quality
 from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_values
-from .labels import LabelTable, targeting_left, unique_labels, without_placeholders
+from .labels import LabelTable, targeting_left, unique_labels, without_blank, without_placeholders
 from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
 from .quality import FileQuality, QualityCount, QualityReport
 from .recognition import Source, as_list, open_survey, own_survey, require_named
@@ -407,16 +407,16 @@ def read_labels(
         If the file cannot be understood, or holds no trusted label.
     """
     file, layout, plain, rows = _read_columns(source, survey, "labels", hdu)
-    schema, place = layout.schema, layout.place
+    plain, layout = without_blank(plain, layout)
     label, z, counts = col.labels(plain, layout, scheme or LabelScheme())
     ra, dec, more = col.position(plain, layout)
     shapes, others = col.morphology(plain, layout, rows)
     refuse_unknown_words(layout)
-    if schema.identity == "position":
+    if layout.schema.identity == "position":
         # No table's own ids: negative, so that they are nobody's TARGETID.
         ids = ids_from_key({"PLACE": col.sky_cell(ra, dec)})[position_groups(ra, dec, RADIUS)]
     else:
-        ids = col.integers(plain[schema.object_id[0]], schema.object_id[0], place)
+        ids = col.integers(plain[name := layout.schema.object_id[0]], name, layout.place)
     mag = col.magnitude(plain, layout, rows)
     values = {"object_id": ids, "ra": ra, "dec": dec, "label": label, "z": z, "mag": mag, "morphology": shapes}
     trusted = label >= 0

@@ -165,9 +165,10 @@ def test_trap_a_failed_redshift_leaves_its_source_unknown(make, world):
     assert set(found.to_pandas()["KNOWN_CLASS"].astype(str)) == {"", "QSO_high"}
 
 
-def test_known_columns_of_lists_are_refused(make, world):
+def test_known_columns_of_lists_are_refused_and_blank_rules_leave_classes(make, world):
     rows = world[1]
-    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9], "CLASS": "QSO", "Z": 2.5, "ZWARN": 0})
+    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9], "CLASS": "QSO", "Z": 2.5, "ZWARN": "  "})
+    assert set(make(known=table, flag_known=True).to_pandas()["KNOWN_CLASS"].astype(str)) == {"", "QSO"}
     for name in ("RA", "CLASS", "ZWARN"):
         twice = table.assign(**{name: [[value, value] for value in table[name]]})
         with pytest.raises(ListError, match=rf"known table 1\[{name}\]: holds lists, where one value a row is needed"):

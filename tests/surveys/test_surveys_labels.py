@@ -354,6 +354,21 @@ def _redshifts(**changes: object) -> Table:
     return Table(table | {"ZWARN": np.zeros(n, dtype=int)} | changes)
 
 
+@pytest.mark.parametrize("values", [np.full(4, "   "), MaskedColumn(np.full(4, "TGT"), mask=True), np.full(4, np.nan)])
+@pytest.mark.parametrize("column", ["OBJTYPE", "COADD_FIBERSTATUS", "ZWARN"])
+def test_a_rule_whose_column_is_blank_in_all_rows_is_told_and_not_applied(tmp_path, column, values) -> None:
+    _redshifts(**{column: values}).write(tmp_path / "z.fits")
+    if column == "ZWARN":  # without which nothing is to be trusted
+        with pytest.raises(CatalogueError, match="column ZWARN or .* is missing or blank, by which 'desi_dr1' knows"):
+            read_labels(tmp_path / "z.fits")
+        return
+    labels, quality = read_labels(tmp_path / "z.fits")
+    assert len(labels) == 4
+    assert f"z.fits: {column}: blank in all rows, so not checked: " in quality.notes()[0]
+    some = _redshifts(OBJTYPE=["TGT", "", "", "SKY"])
+    assert len(read_labels(some)[0]) == 1
+
+
 @pytest.mark.parametrize("kind", ["memory", "pandas", "fits", "hdf5", "parquet"])
 @pytest.mark.parametrize("column", ["TARGETID", "TARGET_RA", "SPECTYPE", "Z", "OBJTYPE", "ZWARN"])
 def test_two_values_a_row_are_refused_with_their_shape(tmp_path, column, kind) -> None:
