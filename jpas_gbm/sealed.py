@@ -14,6 +14,7 @@ A file with a companion, such as ``list.fits`` with ``list.json``, is sealed the
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import stat
@@ -408,3 +409,21 @@ def read_companion(path: str | Path, *files: str | Path) -> dict[str, Json]:
                 f"{path}: does not belong to {file}. One of them was changed or is of another run: make both again."
             )
     return about
+
+
+def as_bytes(value: Any) -> bytes:
+    """Return what stands for a value in a checksum; text counts as text, however wide its characters are stored.
+
+    Parameters
+    ----------
+    value : array, text, number or what has a ``to_dict``
+
+    Returns
+    -------
+    bytes
+    """
+    if not isinstance(value, np.ndarray):
+        return repr(value.to_dict() if hasattr(value, "to_dict") else value).encode()
+    if value.dtype.kind in "OUS":
+        return repr(value.astype(str).tolist()).encode()
+    return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()

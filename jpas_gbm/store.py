@@ -9,6 +9,7 @@ import json
 import os
 import platform
 import stat
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -424,11 +425,25 @@ Made = Annotated[Provenance, AsMapping()]
 """A provenance as a field of a record."""
 
 
+def _apart(inputs: Iterable[str | Path] | Mapping[str | Path, str]) -> dict[str, str]:
+    """Return checksums by file, with as many of the folders above as tell it from others of its name, and table."""
+    given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
+    tables = [(*named_table(one), known) for one, known in given.items()]
+    parts = {file: Path(os.path.abspath(file)).parts for file, _, _ in tables}
+    deepest = max(map(len, parts.values()), default=0)
+    times = [Counter(one[-n:] for one in set(parts.values())) for n in range(1, deepest)]
+    made = {}
+    for file, of, known in tables:
+        least = next((n for n, of_ends in enumerate(times, 1) if of_ends[parts[file][-n:]] == 1), 0)
+        made[f"{Path(*parts[file][-least:])}{f'[{of}]' if of else ''}"] = known or sha256(file)
+    return made
+
+
 def provenance(
     *,
     seed: int | None = None,
     options: Mapping[str, Json] | None = None,
-    inputs: Iterable[str | Path] = (),
+    inputs: Iterable[str | Path] | Mapping[str | Path, str] = (),
     **more: object,
 ) -> Provenance:
     """Describe how a result is being made, in a form that JSON can hold.
@@ -439,8 +454,9 @@ def provenance(
         The seed that every random stream of the run was spawned from.
     options : mapping, optional
         The resolved options.
-    inputs : iterable of path
-        Files that were read; each is named (without its folder) with its SHA-256. ``FILE[NAME]`` is of the whole file.
+    inputs : iterable of path, or mapping of path to str
+        Files that were read, or their checksums; each is named, with its folder where another has its name. The
+        SHA-256 of ``FILE[NAME]`` is that of the whole file.
     **more
         Anything else worth recording.
 
@@ -457,7 +473,7 @@ def provenance(
         "made": made_now(),
         "seed": seed,
         "options": dict(options or {}),
-        "inputs": {f"{file.name}[{of}]" if of else file.name: sha256(file) for file, of in map(named_table, inputs)},
+        "inputs": _apart(inputs),
     }
     return cast(Provenance, made | more)
 
@@ -478,21 +494,3 @@ def magnitude_name(made: Provenance | None) -> str:
     model = (made := made or {}).get("model") or {}
     places = (made.get("data") or {}, model.get("data") or {}, made, model)
     return next((str(one["magnitude"]) for one in places if one.get("magnitude")), "magnitude")
-
-
-def as_bytes(value: Any) -> bytes:
-    """Return what stands for a value in a checksum; text counts as text, however wide its characters are stored.
-
-    Parameters
-    ----------
-    value : array, text, number or what has a ``to_dict``
-
-    Returns
-    -------
-    bytes
-    """
-    if not isinstance(value, np.ndarray):
-        return repr(value.to_dict() if hasattr(value, "to_dict") else value).encode()
-    if value.dtype.kind in "OUS":
-        return repr(value.astype(str).tolist()).encode()
-    return f"{value.dtype.str}{value.shape}".encode() + hashlib.sha256(np.ascontiguousarray(value).data).digest()

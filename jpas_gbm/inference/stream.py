@@ -456,8 +456,11 @@ class _Stream:
     def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> Provenance:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
-        header = provenance(
-            inputs=[] if self.tiles is None else [self.tiles],
+        of = reader.table.chosen
+        files: dict[str | Path, str] = {f"{reader.path}[{of}]" if of else reader.path: content(reader.table.files)}
+        files |= {one: content_of(files_of(one)) for one in self.tables if isinstance(one, str | Path)}
+        return provenance(
+            inputs=files if self.tiles is None else {**files, self.tiles: content_of([Path(self.tiles)])},
             made=made,
             model=about,
             survey=reader.schema.of,
@@ -465,9 +468,6 @@ class _Stream:
             simulated=about["simulated"] or reader.table.simulated,
             notes=list(reader.table.notes),
         )
-        tables = {Path(one).name: content_of(files_of(one)) for one in self.tables if isinstance(one, str | Path)}
-        header["inputs"] = {reader.path.name: content(reader.table.files), **tables, **(header["inputs"] or {})}
-        return header
 
     def _summary(
         self, out: str | Path, tally: Tally, columns: Sequence[Column], drift: Drift | None, shard: str = ""

@@ -153,7 +153,7 @@ def calibrate_tiles(
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
     found = tile_zero_points(_of_several(chosen, reader.path), bank, model.scheme, shift)
-    made = {"provenance": provenance(inputs=[reader.path], model=about_model(model), sources=sources)}
+    made = {"provenance": provenance(inputs=reader.table.inputs, model=about_model(model), sources=sources)}
     write_json(out, _told(model, found) | made, overwrite=overwrite, sealed=True)
     new, without = (int((~np.isin(*of)).sum()) for of in ((found.tiles, shift.tiles), (seen, found.tiles)))
     return TileCalibration(str(out), found, new, rows, without)

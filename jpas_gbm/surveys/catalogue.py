@@ -15,7 +15,8 @@ import numpy as np
 
 from ..atomic import atomic_file
 from ..errors import BundleError, CatalogueError, RepeatedKeys
-from ..store import as_bytes, dump_json, native
+from ..sealed import as_bytes
+from ..store import dump_json, native
 from ..text import count, html_table
 from .bands import BandSystem
 from .batches import read_plane, slices

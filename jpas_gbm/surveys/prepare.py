@@ -12,6 +12,7 @@ from ..options import PrepareOptions
 from ..run import Progress, claim_folder
 from ..store import provenance
 from ..text import count as counted
+from ..text import named_table
 from .assembly import assemble, join_parts
 from .audit import check_shares
 from .catalogue import Catalogue
@@ -131,7 +132,19 @@ def _read_target(readers: Sequence[CatalogueReader], steps: _Steps) -> tuple[Cat
 
 
 def _name(source: Source) -> str:
-    return Path(source).name if isinstance(source, str | Path) else "table"
+    if not isinstance(source, str | Path):
+        return "table"
+    file, table = named_table(source)
+    return f"{file.name}[{table}]" if table else file.name
+
+
+def _files(source: Source) -> list[Path]:
+    """Return the files of a table, each with the table in it that is named."""
+    if not isinstance(source, str | Path):
+        return []
+    file, table = named_table(source)
+    files = table_files(file) if is_several(file) else [file]
+    return [Path(f"{one}[{table}]") if table else one for one in files]
 
 
 def _apart(sources: Sequence[Source], target: Sequence[CatalogueReader]) -> tuple[list[Source], list[str]]:
@@ -299,9 +312,8 @@ def _prepared(
     apart, notes = _apart(given["labels"], [] if "labels" in surveys else readers["target"])
     labels, label_files = _read_label_tables(apart, surveys.get("labels"), steps)
     imaging = _read_imaging_tables(given["legacy"], surveys.get("legacy"), steps)
-    inputs = [path for opened in readers.values() for reader in opened for path in reader.table.files]
-    named = [one for role in ("labels", "legacy") for one in given[role] if isinstance(one, str | Path)]
-    inputs += [file for one in named for file in (table_files(one) if is_several(one) else [Path(one)])]
+    inputs = [path for opened in readers.values() for reader in opened for path in reader.table.inputs]
+    inputs += [file for role in ("labels", "legacy") for one in given[role] for file in _files(one)]
     dataset = assemble(
         _read_each(readers["source"], "source", steps),
         target,

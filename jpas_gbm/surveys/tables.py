@@ -114,8 +114,8 @@ class RawTable(ABC):
         Keywords of the table, such as BAND0.
     others : tuple of str
         Further tables that the file holds, each as ``FILE[NAME]`` names it.
-    chosen : bool
-        Whether this one was named so, or by number.
+    chosen : str
+        How this one was named so, or its number; empty where it was not.
     planes : int
         Values a band and row of the paper's array; 0 where there is none.
     repeated : frozenset of str
@@ -130,7 +130,7 @@ class RawTable(ABC):
     rows: int | None = None
     cards: Mapping[str, str] = MappingProxyType({})
     others: tuple[str, ...] = ()
-    chosen: bool = False
+    chosen: str = ""
     planes: int = 0
     repeated: frozenset[str] = frozenset()
     _notes: tuple[str, ...] = ()
@@ -139,6 +139,11 @@ class RawTable(ABC):
     def files(self) -> tuple[Path, ...]:
         """The files that are read."""
         return (self.path,)
+
+    @property
+    def inputs(self) -> list[Path]:
+        """The files that are read, each with the table in it that was named."""
+        return [Path(f"{file}[{self.chosen}]") if self.chosen else file for file in self.files]
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -463,7 +468,7 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
         raise CatalogueError(f"{path}: names a table, and hdu={hdu!r} is given too. Give one of both.")
     hdu = hdu if name is None else name
     table = FORMATS.get(SEVERAL)(file, hdu) if is_several(file) else open_file(file, hdu)  # type: ignore[call-arg]
-    table.chosen = isinstance(hdu, int | str)
+    table.chosen = str(hdu) if isinstance(hdu, int | str) else ""
     if name is not None and not table.format.startswith(("FITS", "HDF5")):
         raise CatalogueError(f"{path}: is {table.format}, of which no table is chosen by name. Leave out [{name}].")
     return table

@@ -19,6 +19,7 @@ from jpas_gbm.features.overlap import learn_overlap
 from jpas_gbm.inference.stream import predict
 from jpas_gbm.inputs import about_model
 from jpas_gbm.lists.predicted import as_predicted, read_table
+from jpas_gbm.store import sha256
 from jpas_gbm.surveys.reader import read_catalogue
 
 
@@ -196,6 +197,15 @@ def test_predictions_say_whether_the_model_knows_simulated_data_only(make_fitted
     model = make_fitted()
     model.card["provenance"]["data"] = data
     assert about_model(model)["simulated"] is simulated
+
+
+def test_provenance_tells_files_of_one_name_apart(fitted, make_catalogue, make_tractor, tmp_path):
+    path = make_catalogue(30)
+    (tmp_path / "l").mkdir()
+    legacy = make_tractor(path).rename(tmp_path / "l" / "catalogue.fits")
+    predict(fitted, f"{path}[1]", tmp_path / "a.fits", legacy=legacy)
+    told = json.loads(fits.getheader(tmp_path / "a.fits", 1)["PROVENAN"])["inputs"]
+    assert told == {f"{path.parent.name}/catalogue.fits[1]": sha256(path), "l/catalogue.fits": sha256(legacy)}
 
 
 def test_progress_reaches_the_end(fitted, make_catalogue, tmp_path):

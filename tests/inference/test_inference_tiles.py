@@ -1,12 +1,14 @@
 """Tiles that a model has not seen get zero points from their own sources, the same however the catalogue is cut."""
 
 import json
+import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from astropy.io import fits
+from astropy.table import Table
 from typer.testing import CliRunner
 
 import jpas_gbm as jg
@@ -17,6 +19,7 @@ from jpas_gbm.errors import BundleError, CatalogueError, FeatureMismatch
 from jpas_gbm.inference.tiles import calibrate_tiles, with_tiles
 from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.run import Run
+from jpas_gbm.store import read_json
 from jpas_gbm.surveys.quality import QualityBit
 
 LEFT_OUT = (2243, 2244)
@@ -80,6 +83,15 @@ def test_the_same_bits_for_any_cut_into_chunks(model, catalogue, written, tmp_pa
     np.testing.assert_array_equal(again.found.relative, written[0].found.relative)
     fewer = calibrate_tiles(catalogue, model, tmp_path / "fewer.json", sources=40)
     assert fewer.found.sources.max() <= 40
+
+
+def test_folders_and_tables_in_memory_are_calibrated_and_told(model, catalogue, tmp_path):
+    (tmp_path / "folder").mkdir()
+    shutil.copy(catalogue, tmp_path / "folder" / "a.fits")
+    memory = Table.read(catalogue, hdu="FLAMBDADUALOBJ", unit_parse_strict="silent")
+    for source, inputs in ((tmp_path / "folder", ["a.fits"]), (memory, [])):
+        calibrate_tiles(source, model, tmp_path / "zp.json", sources=40, overwrite=True)
+        assert list(read_json(tmp_path / "zp.json")["provenance"]["inputs"]) == inputs
 
 
 def test_a_catalogue_is_calibrated_by_names_of_its_own_and_every_tile_is_told_of(model, catalogue, tmp_path):

@@ -14,6 +14,7 @@ from survey_samples import ARCSEC, write_sdss
 
 from jpas_gbm.errors import CatalogueError, ConfigError, DatasetError, OutputError
 from jpas_gbm.options import PrepareOptions
+from jpas_gbm.store import sha256
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.catalogue import Catalogue
 from jpas_gbm.surveys.dataset import Dataset
@@ -137,8 +138,24 @@ def test_tables_of_one_file_are_named_by_role(files: dict[str, Path], tmp_path: 
     fits.HDUList([fits.PrimaryHDU(), *tables]).writeto(tmp_path / "all.fits")
     data = prepare(files["source"], **{role: f"{tmp_path}/all.fits[{role}]" for role in roles})
     assert (data.target.label >= 0).sum() == N / 2 and np.isfinite(data.target.imaging_mag).all()
-    assert set(data.provenance["inputs"]) >= {"all.fits"}
+    assert set(data.provenance["inputs"]) >= {f"all.fits[{role}]" for role in roles}
     assert data.provenance["files"]["labels"] == ["all.fits[labels]"]
+
+
+def test_files_of_one_name_and_tables_of_one_file_are_all_told(files: dict[str, Path], tmp_path: Path) -> None:
+    for folder, rows in (("a/z", np.arange(40)), ("b/z", np.arange(40, 80))):
+        (tmp_path / folder).mkdir(parents=True)
+        write_zcat(tmp_path / folder / "zcat.fits", rows)
+    halves = [fits.BinTableHDU(Table.read(files["legacy"]), name="N"), fits.BinTableHDU(Table.read(files["legacy"]))]
+    fits.HDUList([fits.PrimaryHDU(), *halves]).writeto(tmp_path / "all.fits")
+    labels = [tmp_path / "a/z/zcat.fits", tmp_path / "b/z/zcat.fits"]
+    data = prepare(files["source"], files["target"], labels, [f"{tmp_path}/all.fits[{one}]" for one in ("N", 2)])
+    told = data.provenance["inputs"]
+    assert set(told) >= {"jpas.fits", "a/z/zcat.fits", "b/z/zcat.fits", "all.fits[N]", "all.fits[2]"}
+    assert told["a/z/zcat.fits"] == sha256(labels[0]) != told["b/z/zcat.fits"] == sha256(labels[1])
+    assert told["all.fits[N]"] == told["all.fits[2]"] == sha256(tmp_path / "all.fits")
+    data.save(tmp_path / "data")
+    assert Dataset.load(tmp_path / "data").provenance["inputs"] == told
 
 
 def test_options_may_be_given_by_name(files: dict[str, Path]) -> None:
