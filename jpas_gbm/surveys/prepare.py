@@ -333,7 +333,8 @@ def _prepared(
         ),
     )
     # Mocks that name their objects need no place.
-    joined = [_name(one) for role in given if role != "source" or identities[role] != "id" for one in given[role]]
+    placed = [one for role in given if role != "source" or identities[role] != "id" for one in given[role]]
+    joined = [named_table(one)[0].name for one in placed if isinstance(one, str | Path)]
     told = (*dataset.warnings, *notes, *_told(steps.quality, joined))
     dataset = replace(dataset.with_quality(steps.quality), warnings=told)
     steps.end("split and audited")

@@ -204,6 +204,8 @@ def test_rows_at_a_placeholder_are_told_and_neither_merged_nor_labelled(files: d
     said = " ".join(data.warnings)
     assert "zero.fits: 40 rows are at a placeholder" in said and "zcat.fits: 5 rows are at a placeholder" in said
     assert "Mock_train" not in said  # mocks are known by their ids
+    tabled = prepare(files["source"], tmp_path / "zero.fits", f"{tmp_path}/zcat.fits[1]")
+    assert "zcat.fits: 5 rows are at a placeholder" in " ".join(tabled.warnings)
     assert any("FLAGS is not there, so not checked" in warning for warning in data.warnings)
 
 
