@@ -337,7 +337,7 @@ def doubted_depth(flux: np.ndarray, error: np.ndarray, taken: str) -> list[str]:
     ]
 
 
-_FILLERS = np.array([0.0, 99.0, 99.9, 99.99, 999.0, 9999.0])
+_FILLERS = np.array([0.0, 99.0, 99.9, 99.99, 999.0, 999.9, 999.99, 9999.0, 9999.9])
 
 
 def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[float, float] | None:
@@ -345,7 +345,8 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
 
     Fluxes of many rows scatter around 0, or span decades. Numbers of 20 rows and 5 bands, 200 in all, that lie between
     8 and 35, with errors below 1 for most, are no fluxes. Of each band one number in fifty may lie elsewhere, or one;
-    what stands for missing is not counted: 0, 99 and its like, and the one number elsewhere that is most frequent.
+    what stands for missing is not counted: 0, 99 and its like, and the number or two elsewhere that are far the most
+    frequent; nor are negative magnitudes, which are limits, up to half as many.
 
     Parameters
     ----------
@@ -363,10 +364,14 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     stated = np.zeros(0) if errors is None else np.abs(errors[like & np.isfinite(errors)])
     if len(stated) and np.median(stated) >= 1:
         return None
-    other = np.isfinite(values) & ~like
-    numbers, times = np.unique(np.round(values[other].astype(np.float64), 2), return_counts=True)
-    fillers = [*_FILLERS, *-_FILLERS, *numbers[times == times.max(initial=2)][:1]]
-    other[other] = ~np.isin(np.round(values[other].astype(np.float64), 2), fillers)
+    limits = (values <= -8) & (values >= -35)
+    other = np.isfinite(values) & ~like & ~(limits & (limits.sum() <= like.sum() // 2))
+    rounded = np.round(values[other].astype(np.float64), 2)
+    numbers, times = np.unique(rounded[~np.isin(np.abs(rounded), _FILLERS)], return_counts=True)
+    order = np.argsort(-times, kind="stable")
+    most, second, third = (*times[order][:3], 0, 0, 0)[:3]
+    often = numbers[order][: 2 if second > max(1, 5 * third) else int(most > 1)]  # not the tail of whole numbers
+    other[other] = ~np.isin(np.abs(rounded), _FILLERS) & ~np.isin(rounded, often)
     if (other.sum(axis=0) > np.maximum(1, like.sum(axis=0) // 50)).any() or other.sum() > like.sum() // 50:
         return None
     return float(values[like].min()), float(values[like].max())

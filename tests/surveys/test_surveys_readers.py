@@ -28,7 +28,7 @@ from jpas_gbm.surveys.catalogue import MORPHOLOGIES, Catalogue
 from jpas_gbm.surveys.conversion import sky_cell
 from jpas_gbm.surveys.inspect import inspect
 from jpas_gbm.surveys.packing import spelt_numbers
-from jpas_gbm.surveys.quality import QualityBit
+from jpas_gbm.surveys.quality import QualityBit, seem_magnitudes
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_imaging, read_labels
 from jpas_gbm.surveys.recognition import read_table, recognise
 
@@ -269,6 +269,28 @@ def test_an_odd_number_among_magnitudes_makes_no_fluxes_of_them(tmp_path, odd):
     table.loc[::2, ["J0400", "J0410"]] = odd  # a filler, however frequent
     with pytest.raises(CatalogueError, match="as magnitudes do"):
         read_catalogue(table)
+
+
+@pytest.mark.parametrize("odd", [(999.9, -999.9), (50.0, -5.0), (-1.0, 99.0), "limits"])
+def test_two_kinds_of_fillers_or_negative_limits_make_no_fluxes_of_magnitudes(odd):
+    table, bands = magnitudes(), [name for name in magnitudes() if name.startswith("J0") and "_" not in name]
+    for i, band in enumerate(bands):
+        values = table[band].to_numpy().copy()
+        values[i % 5 :: 5] = -values[i % 5 :: 5] if odd == "limits" else odd[i % 2]
+        table[band] = values
+    with pytest.raises(CatalogueError, match="as magnitudes do"):
+        read_catalogue(table)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_faint_fluxes_are_no_magnitudes_whatever_stands_for_missing(seed):
+    """Fluxes of 8 to 35 with errors below 1, in whole numbers, or with those below 3 sigma replaced."""
+    rng = np.random.default_rng(seed)
+    flux = 14 * 10 ** rng.normal(0, 0.15, (300, 12)) + rng.normal(0, 0.8, (300, 12))
+    deep = 3 * 10 ** rng.normal(0, 0.4, (300, 12)) + rng.normal(0, 0.8, (300, 12))
+    error = np.full(flux.shape, 0.8)
+    for values in (np.round(flux), np.where(deep < 2.4, -99, deep), np.where(rng.random(deep.shape) < 0.2, 0, deep)):
+        assert seem_magnitudes(values, error) is None
 
 
 def test_fluxes_whose_unit_a_survey_file_of_ones_own_states_are_read(tmp_path):
