@@ -477,11 +477,15 @@ def named_table(path: str | Path) -> tuple[Path, str | None]:
     -------
     path : Path
     table : str or None
-        What stands in brackets at the end.
+        What stands in brackets at the end, which may be nothing.
     """
-    path, found = Path(path), re.fullmatch(r"(.+)\[([^\[\]]+)\]", str(path), re.DOTALL)
-    if found is None or os.path.exists(path):
+    path, word = Path(path), str(path)
+    if not word.endswith("]") or os.path.exists(path):
         return path, None
-    file = Path(found[1])
-    there = os.path.isfile(file) or (not _resolved(path) and (file.is_dir() or bool(_resolved(file))))
-    return (file, found[2].strip()) if there else (path, None)
+    for at in [at for at, sign in enumerate(word) if sign == "[" and at > 0][::-1]:
+        file, table = Path(word[:at]), word[at + 1 : -1]
+        # A name may have brackets of its own; of a folder or a wildcard it is what stands in the last.
+        plain = "[" not in table and "]" not in table and not _resolved(path)
+        if os.path.isfile(file) or (plain and (file.is_dir() or bool(_resolved(file)))):
+            return file, table.strip()
+    return path, None

@@ -20,7 +20,7 @@ from ..surveys.formats.several import spelt_out
 from ..surveys.packing import as_text, is_packed, open_content
 from ..surveys.schema import spectype_words
 from ..surveys.spelling import angstroms, check_f_lambda
-from ..text import count
+from ..text import count, named_table
 from .spectra import milky_way
 from .spectra_tables import TABLES, SpectraBlock, Templates, read_fits_image, read_fits_table
 from .throughput import STEP, WAVELENGTH, wrong_unit
@@ -110,7 +110,8 @@ def spectra_paths(files: Iterable[str | Path]) -> Iterator[tuple[Path, str]]:
         given, rest = (given.upper(), rest) if named else ("", str(word))
         for path in spelt_out(rest):
             if not path.exists():
-                raise CatalogueError(f"{path}: there is no such file.")
+                whole = "names a table of a file, and spectra are read of files: save it as one of its own."
+                raise CatalogueError(f"{path}: {whole if named_table(path)[1] else 'there is no such file.'}")
             inside = sorted(filter(_is_spectra, path.iterdir())) if path.is_dir() else [path]
             folders = [each.name for each in path.iterdir() if each.is_dir()] if path.is_dir() else []
             hint = f" Folders in it are not entered: give {path}/*/* or such." if folders else ""

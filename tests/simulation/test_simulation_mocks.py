@@ -507,6 +507,7 @@ WRONG = {
     "other.fits": "no kind of spectra known here",
     "thing.fits": "whose header gives no wavelengths",
     "absent.fits": "there is no such file",
+    "thing.fits[1]": r"thing\.fits\[1\]: names a table of a file, and spectra are read of files",
 }
 
 

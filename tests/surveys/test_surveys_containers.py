@@ -4,6 +4,7 @@ import bz2
 import gzip
 import lzma
 import os
+import re
 import subprocess
 import sys
 import zipfile
@@ -21,6 +22,7 @@ from sample_files import FLUX, UNIT, idr_columns, write_fits, write_idr, write_z
 from jpas_gbm.errors import CatalogueError, OutputError
 from jpas_gbm.inputs import marks_of
 from jpas_gbm.run import claim_file
+from jpas_gbm.store import provenance
 from jpas_gbm.surveys import packing
 from jpas_gbm.surveys.bands import band_system
 from jpas_gbm.surveys.batches import join_blocks
@@ -694,6 +696,25 @@ def test_a_table_is_named_behind_its_file(tmp_path):
         read_catalogue(f"{path}[3]", hdu=3)
     with pytest.raises(OutputError, match="which is read"):
         claim_file(path, overwrite=True, inputs=[f"{path}[3]"])
+
+
+def test_names_with_brackets_open_as_they_are_told_and_versions_are_listed(tmp_path):
+    path = several_tables(tmp_path / "a.fits", ("CAT[2]", 12), ("X[", 5), ("CAT", 7), ("CAT", 3))
+    fits.setval(path, "EXTVER", value=2, ext=5)
+    with pytest.raises(CatalogueError, match=r"Name one: '") as said:
+        read_catalogue(path)
+    offered = re.findall(r"'([^']+)'", str(said.value))
+    assert [len(read_catalogue(one)[0]) for one in offered] == [12, 5, 7, 3]
+    assert path.name + "[CAT[2]]" in str(said.value) and provenance(inputs=offered)["inputs"].keys() >= {"a.fits[X[]"}
+    with pytest.raises(CatalogueError, match=r"no extension 'CAT,3'.* 1 TILES, 2 CAT\[2\], 3 X\[, 4 CAT,1, 5 CAT,2\."):
+        read_catalogue(f"{path}[CAT,3]")
+    for name in ("[]", "[ ]"):
+        with pytest.raises(CatalogueError, match="has no extension ''. It has: 0 PRIMARY"):
+            read_catalogue(f"{path}{name}")
+    Table(idr_columns()).write(tmp_path / "a.h5", path="one[1]")
+    assert open_table(f"{tmp_path}/a.h5[one[1]]").rows == 12
+    with pytest.raises(CatalogueError, match="has no table ''. It has: one"):
+        open_table(f"{tmp_path}/a.h5[]")
 
 
 def test_a_table_is_named_in_hdf5_and_nowhere_else(tmp_path):

@@ -132,7 +132,9 @@ class FitsTable(RawTable):
 
     def _choose(self, parts: Sequence[Part], wanted: Extension) -> Part:
         names = [part.name for part in parts]
-        listed = ", ".join(f"{part.number} {part.name or '(no name)'}" for part in parts)
+        several = {name for name in names if name and names.count(name) > 1}
+        told = [part.name + (f",{part.version}" if part.name in several else "") or "(no name)" for part in parts]
+        listed = ", ".join(f"{part.number} {name}" for part, name in zip(parts, told, strict=True))
         if isinstance(wanted, int | str):
             word = str(wanted).upper()
             name, comma, version = word.rpartition(",")
