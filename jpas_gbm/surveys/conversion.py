@@ -266,8 +266,8 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
 
 _SPELT = re.compile(r"([+-]?[0-9]{1,30})(\.0*)?")
 """An integer as text, also as floating point writes it."""
-_FRACTION = re.compile(r"(?![+-]?[0-9]+$)[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?[0-9]{1,3}(,[0-9]{3})+")
-"""A number that is not written as an integer: with a point, an exponent or commas."""
+_FRACTION = re.compile(r"(?ai)(?![+-]?\d+$)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+-]?\d{1,3}(,\d{3})+|[+-]?inf(inity)?")
+"""A number that is not written as an integer: with a point, an exponent or commas, or infinity."""
 
 
 def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarray:
@@ -299,7 +299,7 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
         spelt = _SPELT.fullmatch(word)
         most = 1 << (53 if spelt and spelt[2] else 63)
         if spelt and -most <= int(spelt[1]) < most:
-            numbers[i], meant[i] = int(spelt[1]), spelt[1].lstrip("+")
+            numbers[i], meant[i] = int(spelt[1]), spelt[1].lstrip("+" if int(spelt[1]) else "+-")
         elif _FRACTION.fullmatch(word):
             raise CatalogueError(
                 f"{place}: holds {short(word)}, a number, and tiles are integers or names: write the digits of an "

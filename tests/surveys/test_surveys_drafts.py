@@ -157,6 +157,7 @@ def test_tiles_that_are_integers_are_these_in_whatever_holds_them(tmp_path, spel
 def test_a_name_has_one_number_beside_whatever_names():
     from jpas_gbm.surveys import conversion
 
+    assert conversion.numbered(np.array(["-0", "0", "-0.0", "+0"])).tolist() == [0, 0, 0, 0]
     words = np.array(["12", "A12", "", "1e3x", "99999999999999999999", "-9223372036854775808"])
     whole = conversion.numbered(words)
     assert conversion.numbered(np.array(["7" * 5000]))[0] < 2**53  # too long for an integer of Python's
@@ -170,6 +171,7 @@ def test_a_name_has_one_number_beside_whatever_names():
     ("words", "told"),
     [
         (["7", "2.245e3"], r"'2\.245e3'"),
+        (["7", "-Inf"], "'-Inf'"),
         (["2245.5", "2244.5"], r"'224[45]\.5'"),
         (["2,245", "2,244"], "'2,24[45]'"),
         (["9007199254740993.0", "1.0"], r"'9007199254740993\.0'"),
