@@ -459,7 +459,7 @@ def _moved(values: np.ndarray, zero: np.ndarray, column: str) -> np.ndarray:
     ends = [edge.astype(object) + by for edge in (values.min(axis=0), values.max(axis=0))] if values.size else []
     if any(not np.iinfo(kind).min <= end <= np.iinfo(kind).max for end in np.ravel(ends)):
         raise CatalogueError(
-            f"{column}: its integers with the offset {max(by, key=abs)} lie beyond {np.dtype(kind)}. Mend the offset."
+            f"{column}: its integers with the offset {short(max(by, key=abs))} lie beyond {np.dtype(kind)}. Mend it."
         )
     # Modulo 2^64, whatever the sign.
     return (values.astype(kind).view(np.uint64) + (by % (1 << 64)).astype(np.uint64)).view(kind)

@@ -409,3 +409,6 @@ def test_integers_that_leave_64_bits_with_their_offset_are_refused(tmp_path, val
         CatalogueError, match=rf"t\.h5\[cat\]\[a\]: its integers with the offset {offset} lie beyond u?int64"
     ):
         whole(table)
+    huge = packed(tmp_path / "huge.h5", np.array([1, 2]), add_offset=1e300)
+    with pytest.raises(CatalogueError, match=r"with the offset 10\d{40,58}\.\.\. lie beyond uint64\. Mend it"):
+        whole(huge)
