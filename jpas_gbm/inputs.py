@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -173,21 +173,6 @@ def known_by(model: Model | str | Path, tiles: str | Path | None = None) -> list
     return [made, "" if tiles is None or not Path(tiles).is_file() else sha256(tiles)]
 
 
-def files_of(source: Source) -> Sequence[Path]:
-    """Return the files of a table that is not in memory.
-
-    Parameters
-    ----------
-    source : path, astropy Table or DataFrame
-
-    Returns
-    -------
-    sequence of Path
-        None of a table in memory.
-    """
-    return open_table(source).files if isinstance(source, str | Path) else ()
-
-
 def marks_of(source: Source) -> str:
     """Return what a table is known again by without reading it: a checksum of names, sizes and times of its files.
 
@@ -221,6 +206,25 @@ def content_of(files: Sequence[Path]) -> str:
         return sha256(files[0])
     told = "".join(f"{sha256(file)}  {file.name}\n" for file in files)
     return hashlib.sha256(told.encode()).hexdigest()
+
+
+def contents_of(*sources: RawTable | Source, content: Callable[[Sequence[Path]], str] = content_of) -> dict[str, str]:
+    """Return the checksum of all files of each table by what was given, with the table in it that was named.
+
+    Parameters
+    ----------
+    *sources : RawTable, path, astropy Table or DataFrame
+    content : callable, optional
+        Gives the checksum of the files of one.
+
+    Returns
+    -------
+    dict of str to str
+        Without tables in memory.
+    """
+    tables = [open_table(one) if isinstance(one, str | Path) else one for one in sources]
+    read = [one for one in tables if isinstance(one, RawTable) and one.files]
+    return {f"{one.path}[{one.chosen}]" if one.chosen else str(one.path): content(one.files) for one in read}
 
 
 def read_card(folder: str | Path) -> ModelCard:

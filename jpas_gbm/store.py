@@ -425,7 +425,7 @@ Made = Annotated[Provenance, AsMapping()]
 """A provenance as a field of a record."""
 
 
-def _apart(inputs: Iterable[str | Path] | Mapping[str | Path, str]) -> dict[str, str]:
+def _apart(inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
     """Return checksums by file, with as many of the folders above as tell it from others of its name, and table."""
     given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
     tables = [(*named_table(one), known) for one, known in given.items()]
@@ -443,7 +443,7 @@ def provenance(
     *,
     seed: int | None = None,
     options: Mapping[str, Json] | None = None,
-    inputs: Iterable[str | Path] | Mapping[str | Path, str] = (),
+    inputs: Iterable[str | Path] | Mapping[str, str] = (),
     **more: object,
 ) -> Provenance:
     """Describe how a result is being made, in a form that JSON can hold.

@@ -298,7 +298,7 @@ def tile_zero_points(
     Returns
     -------
     TileZeroPoints
-        Of every tile that has a source; all 1 where there are fewer than three tiles.
+        Of every tile with a source that is sure of its template; of none where fewer than three tiles have any.
     """
     options = sources.options
     tiles, place = np.unique(sources.tile, return_inverse=True)
@@ -320,11 +320,13 @@ def tile_zero_points(
         logs = logs + np.linalg.solve(normal, (fitted.score.sum(axis=1) - logs @ prior)[..., None])[..., 0]
         logs -= logs.mean(axis=1, keepdims=True)
         error = np.sqrt(np.diagonal(np.linalg.inv(normal), axis1=1, axis2=2)).mean(axis=1)
+    told = counts > 0
+    tiles, logs, error, counts = tiles[told], logs[told], error[told], counts[told]
     known = np.isin(tiles, shift.tiles)
     if known.sum() >= FEWEST_TILES:
         given = np.log(shift.zero_points[np.searchsorted(shift.tiles, tiles[known])] / shift.common)
         logs = logs - (logs[known] - (given - given.mean(axis=1, keepdims=True))).mean(axis=0)
-    else:
+    elif len(tiles):
         logs = logs - logs.mean(axis=0)
     return TileZeroPoints(tiles, np.exp(logs), error, counts)
 

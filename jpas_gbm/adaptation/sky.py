@@ -73,7 +73,7 @@ def measure_shift(dataset: Dataset, train: Catalogue, run: Run) -> DomainShift |
     if shift is None:
         run.note(
             f"fewer than {FEWEST_TWINS} labelled target objects that train have a twin in the mocks (or there are no "
-            "errors or noise-free fluxes): zero points and variations are not measured, mocks keep their own noise."
+            "errors or noise-free fluxes): zero points and variations are not measured on twins."
         )
     return shift
 
@@ -123,7 +123,7 @@ def measure_without_labels(
     if measured is None:
         run.note(
             f"fewer than {FEWEST_SOURCES} unlabelled sources are measured well enough and sure of their template (or "
-            "there are no errors): zero points and variations are not measured, mocks keep their own noise."
+            "there are no errors): zero points and variations are not measured on them."
         )
         return None
     for note in measured[1].notes:

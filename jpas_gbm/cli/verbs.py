@@ -172,7 +172,7 @@ def _calibrated(column: list[str] | None, **given: Any) -> Any:
 @verb("overwrite", "json", call=_calibrated, example="calibrate-tiles jpas.fits --model model --out tiles.json")
 def calibrate_tiles(
     result: Any,
-    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="The whole catalogue; labels are not read.")],
+    catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="As for predict, all of it; labels are not read.")],
     model: Annotated[str, Option("--model", help="A model folder.")],
     out: Out,
     survey: Survey = None,

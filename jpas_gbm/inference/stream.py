@@ -16,13 +16,13 @@ from ..errors import CatalogueError, ConfigError, OutputError
 from ..explanation.objects import EXPLAINED_ROWS, WhyColumns
 from ..features.drift import Drift, judge
 from ..features.sky_sums import one_in
-from ..inputs import CHUNK_ROWS, about_model, content_of, files_of, known_by, marks_of, open_for, open_model
+from ..inputs import CHUNK_ROWS, about_model, content_of, contents_of, known_by, marks_of, open_for, open_model
 from ..model import Model
 from ..output.hats import HATS, write_hats
 from ..output.writers import Column, Head, prediction_cards, table_writer, writer_class
 from ..predictions import WHOLE, KeptColumns
 from ..run import Progress, claim_file, claim_folder, thread_count
-from ..store import Provenance, provenance
+from ..store import Provenance, provenance, sha256
 from ..surveys.columns import ROW
 from ..surveys.formats.parquet import attributes
 from ..surveys.imaging import MADE_OF, RADIUS
@@ -434,7 +434,7 @@ class _Stream:
         if len(spools) > 1 or spools[0].taken:
             self.reader.layout.words.clear()  # which words are known was not heard of the rows that others read
         tally, columns = self._checked(spools)
-        header = self._header(min(spool.made for spool in spools), content_of)
+        header = self._header(min(spool.made for spool in spools))
         drift = judge(self.model.reference, tally.sky, tally.quality.get("NO_PHOTOMETRY", 0))
         header["drift"] = drift.to_dict()
         head = Head(columns, header, cards=prediction_cards(header), closing=WHOLE)
@@ -453,14 +453,14 @@ class _Stream:
                 writer.closing = closing
         return self._summary(out, tally, columns, drift)
 
-    def _header(self, made: str, content: Callable[[Sequence[Path]], str]) -> Provenance:
+    def _header(self, made: str, content: Callable[[Sequence[Path]], str] = content_of) -> Provenance:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
-        of = reader.table.chosen
-        files: dict[str | Path, str] = {f"{reader.path}[{of}]" if of else reader.path: content(reader.table.files)}
-        files |= {one: content_of(files_of(one)) for one in self.tables if isinstance(one, str | Path)}
+        tables = contents_of(reader.table, content=content) | contents_of(*self.tables)
+        if self.tiles is not None:
+            tables[str(self.tiles)] = sha256(self.tiles)
         return provenance(
-            inputs=files if self.tiles is None else {**files, self.tiles: content_of([Path(self.tiles)])},
+            inputs=tables,
             made=made,
             model=about,
             survey=reader.schema.of,

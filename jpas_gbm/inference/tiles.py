@@ -10,21 +10,25 @@ from typing import Any
 import numpy as np
 
 from ..adaptation.band_shifts import FEWEST_TILES, TileSources, TileZeroPoints, tile_zero_points
-from ..errors import BundleError, CatalogueError, FeatureMismatch
+from ..errors import BundleError, CatalogueError, ConfigError, FeatureMismatch
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift
-from ..inputs import CHUNK_ROWS, about_model, open_for, open_model
+from ..inputs import CHUNK_ROWS, about_model, contents_of, open_for, open_model
 from ..model import Model
 from ..options import TwinlessOptions
 from ..run import Progress, claim_file
 from ..store import provenance, read_json, write_json
 from ..surveys.catalogue import Catalogue
-from ..surveys.recognition import own_survey
+from ..surveys.recognition import Source, own_survey
 from ..surveys.schema import OwnColumns
+from ..surveys.scheme import LabelScheme
 from ..text import count
 
 _SOURCES = 200
 """Sources of a tile that its zero points are measured on, at most."""
+
+FEWEST_SOURCES = 10
+"""Fewer cannot be asked for."""
 
 _KIND = "zero points of tiles"
 
@@ -51,6 +55,8 @@ class TileCalibration:
         Rows of the catalogue.
     without : int
         Its tiles without any well measured source, which have no zero point.
+    notes : tuple of str
+        What was odd about the table, as :func:`~jpas_gbm.predict` tells it.
     """
 
     out: str
@@ -58,6 +64,7 @@ class TileCalibration:
     new: int
     rows: int
     without: int = 0
+    notes: tuple[str, ...] = ()
 
     def to_dict(self) -> dict[str, object]:
         """Return the summary in a form that JSON can hold.
@@ -71,6 +78,7 @@ class TileCalibration:
             "without": self.without,
             "sources": int(found.sources.sum()),
             "error": float(np.mean(found.error)) if len(found.error) else None,
+            "notes": list(self.notes),
         }
 
     def lines(self) -> list[str]:
@@ -95,11 +103,11 @@ class TileCalibration:
         if self.without:
             words = count(self.without, "tile has", "tiles have")
             lines.append(f"{words} no well measured source, and no zero point: what tiles have in common is taken")
-        return lines
+        return [*lines, *(f"Warning: {note}" for note in self.notes)]
 
 
 def calibrate_tiles(
-    catalogue: str | Path,
+    catalogue: Source,
     model: Model | str | Path,
     out: str | Path,
     *,
@@ -116,18 +124,16 @@ def calibrate_tiles(
 
     Parameters
     ----------
-    catalogue : path
-        Of the model's survey, with tiles in its row key.
+    catalogue : path, astropy Table or pandas DataFrame
+        Of the model's survey, with tiles in its row key; a folder, wildcard or HATS catalogue too.
     model : Model or path
         A model that measured the shift of the survey and fits templates.
     out : path
         A JSON file for ``predict(tiles=)``.
     survey, columns
         The name of a survey file and own columns by role, as :func:`~jpas_gbm.predict` takes them.
-    sources : int
-        Most sources of a tile.
-    chunk_rows : int
-        Rows in memory at a time.
+    sources, chunk_rows : int
+        Most sources of a tile, 10 or more; rows in memory at a time.
     overwrite, progress
         Whether `out` may be replaced; called as ``progress("tiles", rows done, rows)``.
 
@@ -137,11 +143,12 @@ def calibrate_tiles(
 
     Raises
     ------
-    CatalogueError
-        If the rows name no tiles, or fewer than three.
+    CatalogueError, ConfigError
+        If the rows name no tiles, or fewer than three; if a number is out of range.
     FeatureMismatch
         If the model has measured no shift or fits no templates, or the catalogue is of another survey.
     """
+    _require_numbers(sources, chunk_rows)
     claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
     (shift, bank), reader = _calibrating(model), open_for(model, catalogue, own_survey(catalogue, survey, columns))
@@ -152,17 +159,24 @@ def calibrate_tiles(
         seen, rows = np.union1d(seen, chunk.key["TILE_ID"]), rows + len(chunk)
         if progress is not None:
             progress("tiles", rows, reader.rows or 0)
-    found = tile_zero_points(_of_several(chosen, reader.path), bank, model.scheme, shift)
-    made = {"provenance": provenance(inputs=reader.table.inputs, model=about_model(model), sources=sources)}
+    found = _of_several(chosen, seen, reader.path, (bank, model.scheme, shift))
+    files, notes = contents_of(reader.table), list(reader.table.notes)
+    made = {"provenance": provenance(inputs=files, model=about_model(model), sources=sources, notes=notes)}
     write_json(out, _told(model, found) | made, overwrite=overwrite, sealed=True)
     new, without = (int((~np.isin(*of)).sum()) for of in ((found.tiles, shift.tiles), (seen, found.tiles)))
-    return TileCalibration(str(out), found, new, rows, without)
+    return TileCalibration(str(out), found, new, rows, without, tuple(reader.quality.notes()))
 
 
 def _told(model: Model, found: TileZeroPoints) -> dict[str, object]:
     """Return what a file of zero points says of them and of their model."""
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
     return {**head, "bands": list(model.bands.names), **{name: of.tolist() for name, of in vars(found).items()}}
+
+
+def _require_numbers(sources: Any, chunk_rows: Any) -> None:
+    for name, value, least in (("sources", sources, FEWEST_SOURCES), ("chunk_rows", chunk_rows, 1)):
+        if not isinstance(value, int | np.integer) or value < least:
+            raise ConfigError(f"{name}: give a whole number from {least} on, not {value!r}.")
 
 
 def _require_tiles(rows: Catalogue, path: str | Path) -> None:
@@ -173,15 +187,22 @@ def _require_tiles(rows: Catalogue, path: str | Path) -> None:
         )
 
 
-def _of_several(sources: TileSources, path: str | Path) -> TileSources:
-    """Return the sources, if they are of enough tiles."""
-    if len(tiles := np.unique(sources.tile)) < FEWEST_TILES:
+def _of_several(
+    sources: TileSources, seen: np.ndarray, path: Path, known: tuple[TemplateBank, LabelScheme, DomainShift]
+) -> TileZeroPoints:
+    """Return the zero points of tiles, or say that too few have sources which tell them, and what these are."""
+    found = tile_zero_points(sources, *known)
+    if (tiles := len(np.unique(sources.tile))) >= FEWEST_TILES:
+        tiles = len(found.tiles)
+    if tiles < FEWEST_TILES:
+        of = sources.options
         raise CatalogueError(
-            f"{path}: has {count(len(tiles), 'tile')} with well measured sources. Zero points are told from what tiles "
-            f"have in common, for which {FEWEST_TILES} are needed: give a catalogue of more tiles, these among them; "
-            "'predict --tiles' takes what is measured there."
+            f"{path}: has {count(tiles, 'tile')} with well measured sources, of {len(seen):,} (a median S/N per band "
+            f"above {of.signal:g}, {100 * of.bands:g} % of the bands, and sure of a class). Zero points are told from "
+            f"what tiles have in common, for which {FEWEST_TILES} are needed: give a catalogue of more tiles or of "
+            "brighter sources, these among them; 'predict --tiles' takes what is measured there."
         )
-    return sources
+    return found
 
 
 def _calibrating(model: Model) -> tuple[DomainShift, TemplateBank]:

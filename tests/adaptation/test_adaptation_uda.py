@@ -172,3 +172,5 @@ def test_where_no_mock_has_a_twin_ssda_measures_the_shift_on_unlabelled_sources(
     assert fitted.shift is not None and len(fitted.shift.tiles) == 6
     begun = fitted.card["calibration"]["anchor"]  # labels begin from mocks and the class mix of the sky
     assert set(begun["class mix"]) == set(sky.scheme.classes) and fitted.calibrator.base is not None
+    (told,) = (note for note in fitted.card["notes"] if "have a twin in the mocks" in note)
+    assert told.endswith("zero points and variations are not measured on twins.")  # unlabelled sources measured them

@@ -1,7 +1,6 @@
 """Tiles that a model has not seen get zero points from their own sources, the same however the catalogue is cut."""
 
 import json
-import shutil
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -15,11 +14,10 @@ import jpas_gbm as jg
 from jpas_gbm.adaptation.rows import get_regime, make_rows
 from jpas_gbm.cli.verbs import app
 from jpas_gbm.config import override
-from jpas_gbm.errors import BundleError, CatalogueError, FeatureMismatch
+from jpas_gbm.errors import BundleError, CatalogueError, ConfigError, FeatureMismatch
 from jpas_gbm.inference.tiles import calibrate_tiles, with_tiles
 from jpas_gbm.options import FitOptions, SimulateOptions
 from jpas_gbm.run import Run
-from jpas_gbm.store import read_json
 from jpas_gbm.surveys.quality import QualityBit
 
 LEFT_OUT = (2243, 2244)
@@ -83,15 +81,6 @@ def test_the_same_bits_for_any_cut_into_chunks(model, catalogue, written, tmp_pa
     np.testing.assert_array_equal(again.found.relative, written[0].found.relative)
     fewer = calibrate_tiles(catalogue, model, tmp_path / "fewer.json", sources=40)
     assert fewer.found.sources.max() <= 40
-
-
-def test_folders_and_tables_in_memory_are_calibrated_and_told(model, catalogue, tmp_path):
-    (tmp_path / "folder").mkdir()
-    shutil.copy(catalogue, tmp_path / "folder" / "a.fits")
-    memory = Table.read(catalogue, hdu="FLAMBDADUALOBJ", unit_parse_strict="silent")
-    for source, inputs in ((tmp_path / "folder", ["a.fits"]), (memory, [])):
-        calibrate_tiles(source, model, tmp_path / "zp.json", sources=40, overwrite=True)
-        assert list(read_json(tmp_path / "zp.json")["provenance"]["inputs"]) == inputs
 
 
 def test_a_catalogue_is_calibrated_by_names_of_its_own_and_every_tile_is_told_of(model, catalogue, tmp_path):
@@ -250,9 +239,76 @@ def test_the_verb(model, catalogue, tmp_path):
     assert done.exit_code == 1 and "exists" in done.output
 
 
+def test_a_tile_of_sources_that_are_like_no_one_template_has_no_zero_point(model, catalogue, tmp_path):
+    """Well measured is not sure: a tile where none is had the mean of all as its own, and lost UNKNOWN_TILE."""
+    with fits.open(catalogue) as opened:
+        rows = opened[1].data[:]
+        lone = rows["TILE_ID"] == LEFT_OUT[0]
+        rows["TILE_ID"][lone] = 10_000 + np.arange(lone.sum())  # a tile of one source each
+        fits.BinTableHDU(rows, name="FLAMBDADUALOBJ").writeto(tmp_path / "lone.fits")
+    told = calibrate_tiles(tmp_path / "lone.fits", model, tmp_path / "zp.json")
+    without = lone.sum() + 7 - len(told.found.tiles)
+    assert (told.found.sources > 0).all() and told.without == without
+    made = jg.predict(model, tmp_path / "lone.fits", tmp_path / "p.fits", tiles=tmp_path / "zp.json")
+    assert made.quality["UNKNOWN_TILE"] == without
+
+
+def test_what_predict_reads_is_calibrated_in_files_and_in_memory_too(model, catalogue, written, tmp_path):
+    """All was measured, and then lost: a folder has no checksum of one file."""
+
+    table, folder = Table.read(catalogue, hdu=1), tmp_path / "sky"
+    folder.mkdir()
+    with fits.open(catalogue) as opened:
+        for name, part in (("a.fits", slice(0, 900)), ("b.fits", slice(900, None))):
+            fits.BinTableHDU(opened[1].data[part], name="FLAMBDADUALOBJ").writeto(folder / name)
+    for given in (folder, str(folder / "*.fits"), table):
+        told = calibrate_tiles(given, model, tmp_path / "zp.json", overwrite=True)
+        np.testing.assert_array_equal(told.found.relative, written[0].found.relative)
+        made = json.loads((tmp_path / "zp.json").read_text())["provenance"]["inputs"]
+        assert list(made) == ([] if given is table else [given.name if given is folder else "*.fits"]) and all(
+            map(len, made.values())
+        )
+        jg.predict(model, given, tmp_path / "p.fits", tiles=tmp_path / "zp.json", overwrite=True)
+        read = json.loads(fits.getheader(tmp_path / "p.fits", 1)["PROVENAN"])["inputs"]
+        assert read == made | {"zp.json": read["zp.json"]}  # nothing has no checksum
+
+
+def test_what_predict_says_of_a_table_is_said_when_it_is_calibrated(model, catalogue, tmp_path):
+
+    bare = Table.read(catalogue, hdu=1)
+    bare.remove_columns(["FLAGS", "MASK_FLAGS"])
+    told = calibrate_tiles(bare, model, tmp_path / "zp.json")
+    made = jg.predict(model, bare, tmp_path / "p.fits", tiles=tmp_path / "zp.json")
+    assert told.notes == made.notes and any("FLAGS is not there, so not checked" in line for line in told.lines())
+    assert told.to_dict()["notes"] == list(made.notes)
+
+
+def test_sources_too_faint_are_told_from_tiles_too_few(model, catalogue, tmp_path):
+    with fits.open(catalogue) as opened:
+        rows = opened[1].data[:]
+        rows["FLUX_RELERR_APER_COR_3_0"] *= 1e3
+        fits.BinTableHDU(rows, name="FLAMBDADUALOBJ").writeto(tmp_path / "faint.fits")
+    with pytest.raises(CatalogueError, match=r"has 0 tiles with .*, of 8 \(a median S/N per band above 4, 55 %"):
+        calibrate_tiles(tmp_path / "faint.fits", model, tmp_path / "t.json")
+
+
+@pytest.mark.parametrize("given", [{"sources": 9}, {"sources": "all"}, {"chunk_rows": 0}, {"chunk_rows": 2.5}])
+def test_numbers_that_the_command_line_refuses_are_refused(model, catalogue, tmp_path, given):
+    with pytest.raises(ConfigError, match=r"^(sources|chunk_rows): give a whole number from 10? on, not "):
+        calibrate_tiles(catalogue, model, tmp_path / "t.json", **given)
+    assert not (tmp_path / "t.json").exists()
+
+
+def test_a_tile_beside_that_of_the_key_is_refused(model, catalogue, tmp_path):
+    """It went unread: zero points were those of the key's tiles without a word."""
+    with pytest.raises(CatalogueError, match=r"'tile' names NUMBER, and the row key \(TILE_ID, NUMBER\) already names"):
+        calibrate_tiles(catalogue, model, tmp_path / "t.json", columns={"tile": "NUMBER"})
+    rows = jg.read(catalogue, columns={"tile": "TILE_ID"})
+    assert list(rows.key) == ["TILE_ID", "NUMBER"]
+
+
 def test_too_few_tiles_are_refused(model, catalogue, tmp_path):
     """Nothing can be told from two: a file of ones would be taken for a calibration."""
-    from astropy.table import Table
 
     table = Table.read(catalogue, hdu=1)
     part = table[np.isin(np.asarray(table["TILE_ID"]), LEFT_OUT)]
