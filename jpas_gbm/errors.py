@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import operator
 from collections.abc import Iterable
+from typing import Any
 
 
 class JpasGbmError(Exception):
@@ -79,3 +82,30 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     """
     near = difflib.get_close_matches(word, list(allowed), n=1, cutoff=0.6)
     return f" Did you mean '{near[0]}'?" if near else ""
+
+
+def whole_number(name: str, number: Any, least: int = 1) -> int:
+    """Return a whole number, or refuse what is none: words, fractions, truths and what is too small.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the message.
+    number : object
+        What was given.
+    least : int
+        The least that is allowed.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ConfigError
+        If it is none of `least` or more.
+    """
+    with contextlib.suppress(TypeError):
+        if not isinstance(number, bool) and operator.index(number) >= least:
+            return operator.index(number)
+    raise ConfigError(f"{name} {number}: is no whole number of {least} or more.")

@@ -9,7 +9,6 @@ import hashlib
 import importlib
 import json
 import logging
-import operator
 import os
 import sys
 import time
@@ -20,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from .atomic import clear_leftovers, real_place, refuse_existing, refuse_other_kind
-from .errors import ConfigError, OutputError
+from .errors import OutputError, whole_number
 from .text import globbed
 
 if TYPE_CHECKING:
@@ -48,7 +47,13 @@ def thread_count(threads: int = 0) -> int:
     -------
     int
         At most as many as this process may use.
+
+    Raises
+    ------
+    ConfigError
+        If it is no whole number of 0 or more.
     """
+    threads = whole_number("threads", threads, 0)
     most = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     usual = os.environ.get("OMP_NUM_THREADS", "").split(",")[0]
     return min(threads or (int(usual) if usual.isdecimal() else 0) or most, most)
@@ -101,15 +106,9 @@ class Run:
         Raises
         ------
         ConfigError
-            If the seed is no whole number of 0 or more.
+            If the seed, or the number of threads, is no whole number of 0 or more.
         """
-        try:
-            number = -1 if isinstance(seed, bool) else operator.index(seed)
-        except TypeError:
-            number = -1
-        if number < 0:
-            raise ConfigError(f"seed {seed}: is no whole number of 0 or more.")
-        return cls(number, thread_count(threads), progress)
+        return cls(whole_number("seed", seed, 0), thread_count(threads), progress)
 
     def at(self, place: str) -> Run:
         """Return the same run, which names a place beside each stage.

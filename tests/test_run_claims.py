@@ -92,10 +92,11 @@ def test_the_heads_that_claims_know_are_those_that_are_written():
     assert {form.kind: form.head for form in (model_folder.FORM, dataset.FORM)}.items() <= HEADS.items()
 
 
-@pytest.mark.parametrize("seed", [-1, 1.5, "a", None])
-def test_a_seed_is_a_whole_number(seed):
-    with pytest.raises(ConfigError, match="is no whole number of 0 or more"):
-        Run.start(seed)
+@pytest.mark.parametrize("number", [-1, 1.5, "a", None])
+@pytest.mark.parametrize("what", ["seed", "threads"])
+def test_seeds_and_threads_are_whole_numbers(what, number):
+    with pytest.raises(ConfigError, match=f"^{what} {number}: is no whole number of 0 or more"):
+        Run.start(**{what: number})
 
 
 def test_files_of_others_within_a_folder_are_not_destroyed(inside):

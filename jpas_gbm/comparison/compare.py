@@ -14,7 +14,7 @@ from ..adaptation.rows import for_regime, get_regime
 from ..adaptation.stages import outlook
 from ..atomic import atomic_folder, atomic_parts, clear_leftovers, refuse_existing
 from ..config import options_of
-from ..errors import ConfigError, FitError
+from ..errors import ConfigError, FitError, whole_number
 from ..inputs import open_model
 from ..model import Model
 from ..model_folder import ModelCard
@@ -182,8 +182,7 @@ def _asked(
 ) -> tuple[list[str], list[int | str] | None]:
     """Return the regimes and budgets that are asked for; refuse numbers of trainings that are none."""
     for name, number in numbers.items():
-        if isinstance(number, bool) or not hasattr(number, "__index__") or number < 1:
-            raise ConfigError(f"--{name} {number}: is no whole number of 1 or more.")
+        whole_number(f"--{name}", number)
     every = REGIMES if budgets is None else BUDGET_REGIMES
     return check_regimes(every if regimes is None else regimes), None if budgets is None else read_budgets(budgets)
 

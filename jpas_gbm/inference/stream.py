@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from ..errors import CatalogueError, ConfigError, OutputError
+from ..errors import CatalogueError, ConfigError, OutputError, whole_number
 from ..explanation.objects import EXPLAINED_ROWS, WhyColumns
 from ..features.drift import Drift, judge
 from ..features.sky_sums import one_in
@@ -183,11 +183,12 @@ def predict(
     claim_cluster(cluster, catalogue, out, model, part is not None or merge)
     given: dict[str, object] = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
     given |= {"intervals": intervals or None, "blank": None if blank == "nothing" else blank}
-    place, known, threads = model, known_by(model, tiles), thread_count(threads)
+    threads, chunk_rows = thread_count(threads), whole_number("chunk_rows", chunk_rows)
+    known, at = known_by(model, tiles), None if cluster is None else (cluster, str(model), catalogue)
     model = with_tiles(open_model(model), tiles)
     why = None if explain is None else WhyColumns(model, explain, pair, threads)
     reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
-    kept, at = KeptColumns(reader, keep, out), None if cluster is None else (cluster, str(place), catalogue)
+    kept = KeptColumns(reader, keep, out)
     stream = _Stream(model, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
     return stream.run(out, part, merge, overwrite, progress, at)
 
@@ -457,8 +458,7 @@ class _Stream:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
         tables = contents_of(reader.table, content=content) | contents_of(*self.tables)
-        if self.tiles is not None:
-            tables[str(self.tiles)] = sha256(self.tiles)
+        tables |= {str(one): sha256(one) for one in (self.tiles,) if one is not None}
         return provenance(
             inputs=tables,
             made=made,

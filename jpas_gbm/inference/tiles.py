@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..adaptation.band_shifts import FEWEST_TILES, TileSources, TileZeroPoints, tile_zero_points
-from ..errors import BundleError, CatalogueError, ConfigError, FeatureMismatch
+from ..errors import BundleError, CatalogueError, FeatureMismatch, whole_number
 from ..features.bases import TemplateBank
 from ..features.shift import FEW_IN_TILE, DomainShift
 from ..inputs import CHUNK_ROWS, about_model, contents_of, open_for, open_model
@@ -148,7 +148,7 @@ def calibrate_tiles(
     FeatureMismatch
         If the model has measured no shift or fits no templates, or the catalogue is of another survey.
     """
-    _require_numbers(sources, chunk_rows)
+    sources, chunk_rows = whole_number("sources", sources, FEWEST_SOURCES), whole_number("chunk_rows", chunk_rows)
     claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
     (shift, bank), reader = _calibrating(model), open_for(model, catalogue, own_survey(catalogue, survey, columns))
@@ -171,12 +171,6 @@ def _told(model: Model, found: TileZeroPoints) -> dict[str, object]:
     """Return what a file of zero points says of them and of their model."""
     head = {"kind": _KIND, "format": 1, "survey": model.survey, "recipe_hash": model.recipe.hash}
     return {**head, "bands": list(model.bands.names), **{name: of.tolist() for name, of in vars(found).items()}}
-
-
-def _require_numbers(sources: Any, chunk_rows: Any) -> None:
-    for name, value, least in (("sources", sources, FEWEST_SOURCES), ("chunk_rows", chunk_rows, 1)):
-        if not isinstance(value, int | np.integer) or value < least:
-            raise ConfigError(f"{name}: give a whole number from {least} on, not {value!r}.")
 
 
 def _require_tiles(rows: Catalogue, path: str | Path) -> None:

@@ -16,7 +16,7 @@ import numpy as np
 from ..adaptation.fit import fit_options
 from ..adaptation.stages import outlook
 from ..config import options_of
-from ..errors import ConfigError, FitError, JpasGbmError
+from ..errors import ConfigError, FitError, JpasGbmError, whole_number
 from ..options import TuneOptions, Value
 from ..run import Progress, Run, place_named, thread_count
 from ..simulation.simulate import open_dataset
@@ -215,8 +215,7 @@ def _carried_out(
 def _time_limit(trials: int, timeout: float | str | None) -> float | None:
     """Return the time allowed in s, if there is something to try in it."""
     timeout = seconds(timeout) if isinstance(timeout, str) else timeout
-    if trials < 1:
-        raise ConfigError(f"{trials} trials: there would be nothing to try. Ask for 1 or more.")
+    whole_number("trials", trials)
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
     return timeout

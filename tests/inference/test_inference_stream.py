@@ -183,6 +183,13 @@ def test_magnitudes_outside_the_training_are_marked(make_fitted, make_catalogue,
     assert (((table["QUALITY"] & 8) != 0) == outside).all() and outside.any()
 
 
+@pytest.mark.parametrize("given", [{"chunk_rows": 0}, {"chunk_rows": "a"}, {"threads": -1}])
+def test_numbers_that_the_command_line_refuses_are_refused(fitted, make_catalogue, tmp_path, given):
+    with pytest.raises(ConfigError, match="is no whole number of [01] or more"):
+        predict(fitted, make_catalogue(30), tmp_path / "a.fits", **given)
+    assert not (tmp_path / "a.fits").exists()
+
+
 def test_provenance_says_what_went_in(fitted, make_catalogue, tmp_path):
     predict(fitted, make_catalogue(30), tmp_path / "a.fits")
     header = fits.getheader(tmp_path / "a.fits", 1)

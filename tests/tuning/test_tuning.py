@@ -365,7 +365,7 @@ def test_other_regimes(tiny, tmp_path, regime):
 @pytest.mark.parametrize(
     ("changes", "trials", "timeout", "said"),
     [
-        ({}, 0, None, "0 trials: there would be nothing to try"),
+        ({}, 0, None, "trials 0: is no whole number of 1 or more"),
         ({}, 1, 0, "leaves no time"),
         ({"objective": {"metric": "average_precision", "of_class": "QSO_hi"}}, 1, None, "Did you mean 'QSO_high'"),
         ({"objective": {"metric": "log_loss", "also": "log_loss"}}, 1, None, "which is the first figure already"),
