@@ -84,6 +84,31 @@ def did_you_mean(word: str, allowed: Iterable[str]) -> str:
     return f" Did you mean '{near[0]}'?" if near else ""
 
 
+def real_number(name: str, number: Any) -> float:
+    """Return a number, or refuse words and NaN; infinity is one.
+
+    Parameters
+    ----------
+    name : str
+        What it is, for the message.
+    number : object
+        What was given.
+
+    Returns
+    -------
+    float
+
+    Raises
+    ------
+    ConfigError
+        If it is none.
+    """
+    with contextlib.suppress(TypeError, ValueError):
+        if (value := float(number)) == value:
+            return value
+    raise ConfigError(f"{name} {number}: is no number.")
+
+
 def whole_number(name: str, number: Any, least: int = 1) -> int:
     """Return a whole number, or refuse what is none: words, fractions, truths and what is too small.
 

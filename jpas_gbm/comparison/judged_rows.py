@@ -11,7 +11,7 @@ import numpy as np
 
 from ..adaptation.fit import fit, fitted_with
 from ..adaptation.rows import get_regime
-from ..errors import DatasetError
+from ..errors import DatasetError, real_number
 from ..model import Model
 from ..model_folder import ModelCard
 from ..run import Run
@@ -80,10 +80,10 @@ def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
 
     Raises
     ------
-    DatasetError
-        If no row is left.
+    ConfigError, DatasetError
+        If the cut is no number; if no row is left.
     """
-    if cut is None or np.isposinf(cut):
+    if cut is None or np.isposinf(real_number("--cut", cut)):
         return np.ones(len(mag), dtype=bool)
     mag = np.asarray(mag, dtype=np.float64)
     with np.errstate(invalid="ignore"):
@@ -116,11 +116,11 @@ def fainter(mag: np.ndarray, limit: float, counted: np.ndarray) -> np.ndarray:
 
     Raises
     ------
-    DatasetError
-        If none of the counted rows is.
+    ConfigError, DatasetError
+        If the limit is no number; if none of the counted rows is.
     """
     with np.errstate(invalid="ignore"):
-        keep = np.asarray(mag, dtype=np.float64) > limit
+        keep = np.asarray(mag, dtype=np.float64) > real_number("--train-brighter", limit)
     if not (keep & counted).any():
         raise DatasetError(
             f"no held-out row that counts is fainter than {limit:g}, so nothing judges what brighter labels teach. "

@@ -10,7 +10,7 @@ import pytest
 from jpas_gbm.comparison.evaluation import Evaluation, RegimeResult, evaluate_model, evaluate_runs
 from jpas_gbm.comparison.judged_rows import brighter, held_out
 from jpas_gbm.comparison.shown import evaluate
-from jpas_gbm.errors import BundleError, DatasetError, OutputError
+from jpas_gbm.errors import BundleError, ConfigError, DatasetError, OutputError
 from jpas_gbm.scores.losses import magnitude_bins, magnitude_edges
 from jpas_gbm.store import dump_json
 from jpas_gbm.surveys.labels import LabelledRows
@@ -143,6 +143,9 @@ def test_a_cut_that_leaves_nothing_is_refused():
         brighter(np.array([np.nan]), 22.5)
     with pytest.raises(DatasetError, match="magnitude of -inf or brighter: they reach from 30.00"):
         brighter(np.array([np.nan, 30]), -np.inf)
+    for cut in (np.nan, "faint"):
+        with pytest.raises(ConfigError, match=f"--cut {cut}: is no number"):
+            brighter(np.array([20.0, 30.0]), cut)
     assert brighter(np.array([np.nan, 30]), np.inf).all()
     assert brighter(np.array([22.5, 22.6, np.nan]), 22.5).tolist() == [True, False, False]
 
