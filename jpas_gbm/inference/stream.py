@@ -184,12 +184,11 @@ def predict(
     given: dict[str, object] = {"columns": columns, "explain": explain, "pair": pair, "keep": keep, "survey": survey}
     given |= {"intervals": intervals or None, "blank": None if blank == "nothing" else blank}
     threads, chunk_rows = thread_count(threads), whole_number("chunk_rows", chunk_rows)
-    known, at = known_by(model, tiles), None if cluster is None else (cluster, str(model), catalogue)
-    model = with_tiles(open_model(model), tiles)
-    why = None if explain is None else WhyColumns(model, explain, pair, threads)
-    reader = open_for(model, catalogue, own_survey(catalogue, survey, columns), strict)
-    kept = KeptColumns(reader, keep, out)
-    stream = _Stream(model, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
+    known, opened = known_by(model, tiles), with_tiles(open_model(model), tiles)
+    why = None if explain is None else WhyColumns(opened, explain, pair, threads)
+    reader = open_for(opened, catalogue, own_survey(catalogue, survey, columns), strict)
+    kept, at = KeptColumns(reader, keep, out), None if cluster is None else (cluster, str(model), catalogue)
+    stream = _Stream(opened, reader, tables, why, intervals, blank, kept, threads, tiles, chunk_rows, known, given)
     return stream.run(out, part, merge, overwrite, progress, at)
 
 
