@@ -446,7 +446,8 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     folds, seed = choice.kept.entrant.folds.with_mocks(), run.choice_seed
     if choice.verdict is not None and not choice.verdict.adapted:
         run.note(choice.verdict.sentence)
-    members_of, stages = partial(ensemble, choice.kept.entrant.candidate), folds.final()
+    members_of = partial(ensemble, choice.kept.entrant.candidate)
+    stages = folds.final(members_of)
     rows = calibration_rows(regime, folds, members_of, stages if choice.kept.entrant.candidate.anchored else None)
     members = members_of(stages)
     stages.forget_bins()
@@ -464,8 +465,7 @@ def finish(trained: Trained, choice: Choice, scores: Scores) -> Model:
     made = {"calibration": facts, "decision": decision.to_dict(), "ensemble": [member.name for member in members]}
     if regime.adapts:
         made["named path"] = path_facts(scores.path, choice, folds.first, stages, members)
-    if mix is not None:
-        made["class mix"] = mix.to_dict()
+    made |= {} if mix is None else {"class mix": mix.to_dict()}
     chosen = override(options, method=report.method, shrinkage=(report.shrinkage,))
     after = settled(folds, regime, rows, rows.held_out(chosen, seed), members, calibrator)
     facts["by brightness"] = None if after.brightness is None else after.brightness.to_dict()

@@ -202,14 +202,23 @@ class Folds:
         """
         return values if self.order is None else values[self.order < len(_val(self.first))]
 
-    def final(self) -> Stages:
+    def final(self, members_of: MembersOf) -> Stages:
         """Return the stages that train what is kept: those of the split, or new ones on all labels.
+
+        Parameters
+        ----------
+        members_of : callable
+            Gives the models of a fold: all of them tell rounds, those of further seeds and libraries too.
 
         Returns
         -------
         Stages
         """
-        return self.first if self.whole is None else self.whole(self._rounds())
+        if self.whole is None:
+            return self.first
+        for stages in self.parts:
+            members_of(stages)
+        return self.whole(self._rounds())
 
     def without_mocks(self, again: Callable[[], Folds]) -> Folds:
         """Return the folds without features and bins of the mocks that train: what was trained on them stays.

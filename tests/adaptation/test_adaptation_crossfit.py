@@ -64,6 +64,14 @@ def test_early_stopping_in_folds_decides_the_rounds(tiny, quick_options):
     assert entries["trees: target, lightgbm (all labels)"]["rounds"] == max(1, round(np.mean(own)))
 
 
+def test_an_ensemble_on_all_labels_takes_rounds_of_its_own_seeds_and_libraries(tiny, quick_options):
+    """Only the first seed of the options' library was trained in folds before rounds were asked for."""
+    options = override(quick_options, regime="target-only", crossfit=2, seeds=2, backends=("lightgbm", "xgboost"))
+    made = fit(tiny, config=options, seed=3)
+    assert len(made.members) == 4
+    assert len({member.booster.stage_rounds for member in made.members}) == 1
+
+
 def test_the_probabilities_are_those_of_the_test_rows_and_repeat(tiny, quick_options, crossfitted):
     rows = tiny.target_rows("test")
     p = crossfitted.probabilities(rows)
