@@ -58,11 +58,13 @@ def width_inches(words: str | float | None) -> float | None:
     """
     if words is None:
         return None
-    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*(in|cm|mm|pt)\s*", words if isinstance(words, str) else f"{words:f}in")
+    text = f"{words:f}in" if isinstance(words, int | float) else str(words)
+    found = re.fullmatch(r"\s*(\d+\.?\d*)\s*(in|cm|mm|pt)\s*", text)
     inches = float(found[1]) * _INCHES[found[2]] if found else 0.0
     if not 1 <= inches <= 20:
         raise ConfigError(
-            f"--width {words}: is no width of a figure. Write one with its unit, such as 3.4in, 86mm or 246pt."
+            f"--width {words}: is no width of a figure. Write one of 1 to 20 inches with its unit, such as 3.4in, "
+            "86mm or 246pt."
         )
     return inches
 

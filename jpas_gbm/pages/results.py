@@ -149,6 +149,16 @@ class Results:
     data: DataFacts = field(default_factory=DataFacts)
     problems: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
+    _names: dict[Path, str] = field(default_factory=dict)
+
+    def _is_new(self, place: Path) -> bool:
+        """Say whether a place was not read before; give it a name of its own, with parents where another has its."""
+        place = place.resolve()
+        if place in self._names:
+            return False
+        names = ("/".join(place.parts[-n:]) for n in range(1, len(place.parts) + 1))
+        self._names[place] = next(name for name in names if name not in self._names.values())
+        return True
 
     def all(self, kind: type[Any]) -> tuple[Any, ...]:
         """Return the results of one class, in the order given.
@@ -215,6 +225,8 @@ class Results:
         -------
         bool
         """
+        if not self._is_new(place):
+            return True
         readers: dict[str, Callable[[Path], None]] = {
             COMPARISON: self._comparison,
             EVALUATION: self._evaluation,
@@ -235,7 +247,7 @@ class Results:
     def _list(self, path: Path) -> bool:
         """Read a JSON file if it is of a candidate list; say whether it was, or is damaged."""
         known = self._guarded(path, TargetList.is_saved, path)
-        if known:
+        if known and self._is_new(path):
             self._guarded(path, self._other, TargetList.load, path)
         return known is not False
 
@@ -293,14 +305,14 @@ class Results:
                 f"{place}: what trained {listed(other)} anew did not come to a comparison, so the model cards there "
                 "are not those of the scores. Run 'jpas-gbm compare' again with --overwrite: it goes on from there."
             )
-        self.subjects.append(Subject.of(place.name, found, exhibits, own))
+        self.subjects.append(Subject.of(self._names[place.resolve()], found, exhibits, own))
 
     def _evaluation(self, place: Path) -> None:
         found = Evaluation.load(place)
-        self.subjects.append(Subject.of(place.name, found, self._exhibits(place)))
+        self.subjects.append(Subject.of(self._names[place.resolve()], found, self._exhibits(place)))
 
     def _model(self, place: Path) -> None:
-        self.cards[place.name] = read_card(place)
+        self.cards[self._names[place.resolve()]] = read_card(place)
 
     def _dataset(self, place: Path) -> None:
         self.data = DataFacts.load(place)

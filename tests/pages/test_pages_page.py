@@ -245,6 +245,19 @@ def test_results_in_memory_make_the_same_page(results, budget_curve, tiny, resul
         read_results([{}])
 
 
+def test_a_folder_is_shown_once_and_two_of_one_name_are_told_apart(evaluation_folder, results_folder, tmp_path):
+    """Cards are kept by name, so that the first of two models in folders of one name was lost."""
+    twice = read_results([evaluation_folder, evaluation_folder, str(evaluation_folder) + "/."])
+    assert len(twice.subjects) == 1
+    model = next(results_folder.glob("**/model.json")).parent
+    for night in ("a", "b"):
+        shutil.copytree(model, tmp_path / night / "model")
+        shutil.copytree(evaluation_folder, tmp_path / night / "scores")
+    found = read_results([tmp_path / "a", tmp_path / "b", tmp_path / "a" / "model"])
+    assert list(found.cards) == ["model", "b/model"]
+    assert [subject.name for subject in found.subjects] == ["scores", "b/scores"]
+
+
 def test_missing_folder_is_told(tmp_path):
     with pytest.raises(BundleError, match=r"there is no such folder\. Give folders that compare"):
         read_results([tmp_path / "nowhere"])

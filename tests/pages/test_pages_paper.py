@@ -52,7 +52,9 @@ def test_widths_are_read_in_the_units_of_papers():
 
 @pytest.mark.parametrize("words", ["wide", "0.2in", "3in4", "400cm", "3.4", 86.0, float("nan")])
 def test_a_width_that_is_none_is_refused(words):
-    with pytest.raises(ConfigError, match="is no width of a figure. Write one with its unit, such as 3.4in"):
+    with pytest.raises(
+        ConfigError, match="is no width of a figure. Write one of 1 to 20 inches with its unit, such as"
+    ):
         width_inches(words)
 
 
