@@ -157,6 +157,9 @@ def test_quasars_without_redshift(fitted, dataset):
 def test_nothing_bright_enough(fitted, dataset):
     with pytest.raises(ExplanationError, match=r"none of the \d+ rows has a magnitude of 10.0 or brighter.*--cut"):
         explain(fitted, dataset, config=ExplainOptions(cut=10))
+    bare = dataset.target.replace(mag=np.full(len(dataset.target), np.nan, "f4"))
+    with pytest.raises(ExplanationError, match=r"none of the \d+ rows has a magnitude: .*--legacy.*--cut"):
+        explain(fitted, bare, config=ExplainOptions())
 
 
 def test_no_label_in_the_split(fitted, dataset):
