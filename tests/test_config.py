@@ -69,8 +69,8 @@ def test_the_shipped_ssda_spells_out_the_defaults():
     assert all(set(written[name]) == set(value) for name, value in known.items() if isinstance(value, dict) and value)
 
 
-@pytest.mark.parametrize("name", ["compare", "budgets"])
-def test_every_shipped_comparison_loads(name):
+@pytest.mark.parametrize("name", ["compare", "budgets", "thorough"])
+def test_every_shipped_comparison_and_preset_loads(name):
     assert load_options(FitOptions, name).regime == "ssda"
 
 
