@@ -39,7 +39,7 @@ from .choosing import (
 from .folds import Folds, check_labels, has_shift, make_folds, with_few_bands, would_lose
 from .named_path import find_path, joined_by_labels, joined_means, means, mocks_alone, path_facts, prepared_mocks
 from .rows import Known, Preparation, Regime, counted_rows, for_regime, get_regime, regimes
-from .shipped_ways import Mocks, Target
+from .shipped_ways import Mocks, Pseudo, Target
 from .sky import few_twins_words, with_reference
 from .stages import Stages, outlook
 from .ways import Way, check_ways, doubts_templates, ensemble, singles
@@ -285,6 +285,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     check_options(options)
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
     check_labels(data, regime, count)
+    _check_pseudo(data, regime, options)
     for note in unseen_bands(data.source, data.target) if regime.source and regime.target_rows else ():
         run.note(note)
     known: Known = {}
@@ -317,6 +318,16 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     )
     del best
     return Prepared(regime, folds := made(regime, "none"), run, data, folds)
+
+
+def _check_pseudo(data: Dataset, regime: Regime, options: FitOptions) -> None:
+    """Refuse pseudo-labels where every row has a label, before anything is measured."""
+    asked = regime.adapts and options.recipe in Pseudo.recipes and options.pseudo_weight > 0
+    if asked and not (data.target_split < 0).any():
+        raise FitError(
+            f"pseudo_weight {options.pseudo_weight:g}: every target row has a label, so that none gets a pseudo-label. "
+            "Prepare with a catalogue of more rows than labels, or set pseudo_weight: 0."
+        )
 
 
 def _best_prepared(makes: Mapping[str, Callable[[], Folds]], bar: Scored) -> tuple[str, Scored, dict[str, float]]:

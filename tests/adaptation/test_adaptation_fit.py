@@ -267,3 +267,11 @@ def test_a_card_of_a_fit_without_cut_can_be_fitted_again(tiny, quick_options):
     card = json.loads(dump_json(model.card))
     card["provenance"]["options"]["continuation"]["backend"] = "lightgbm"  # as cards of before had it
     assert fitted_with(replace(model, card=card))[0].cut is None
+
+
+def test_pseudo_labels_need_rows_without_a_label(tiny, quick_options):
+    labelled = np.flatnonzero(tiny.target.label >= 0)
+    bare = replace(tiny, target=tiny.target.take(labelled), target_split=tiny.target_split[labelled])
+    with pytest.raises(FitError, match=r"^pseudo_weight 0.5: every target row has a label"):
+        fit(bare, regime="ssda", config=override(quick_options, pseudo_weight=0.5))
+    assert fit(bare, regime="uda", config=override(quick_options, pseudo_weight=0.5)).card["regime"] == "uda"

@@ -540,7 +540,7 @@ def test_the_verb_says_what_is_wrong(saved, tmp_path):
     from jpas_gbm.cli.verbs import app
 
     words = command(saved, tmp_path / "study", 0)[3:]
-    for more, said in (([], "0 trials"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):
+    for more, said in (([], "trials 0: is no whole"), (["--timeout", "2 hours"], "write a time such as 90s, 45m, 2h")):
         done = CliRunner().invoke(app, words + more)
         assert done.exit_code == 1 and said in done.output
     done = CliRunner().invoke(app, [*command(saved, tmp_path / "study", 1)[3:], "--regime", "sda"])
