@@ -103,8 +103,8 @@ def real_number(name: str, number: Any) -> float:
     ConfigError
         If it is none.
     """
-    with contextlib.suppress(TypeError, ValueError):
-        if (value := float(number)) == value:
+    with contextlib.suppress(TypeError, ValueError, OverflowError):
+        if not isinstance(number, bool) and (value := float(number)) == value:
             return value
     raise ConfigError(f"{name} {number}: is no number.")
 

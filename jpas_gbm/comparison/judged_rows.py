@@ -83,7 +83,7 @@ def brighter(mag: np.ndarray, cut: float | None) -> np.ndarray:
     ConfigError, DatasetError
         If the cut is no number; if no row is left.
     """
-    if cut is None or np.isposinf(real_number("--cut", cut)):
+    if cut is None or np.isposinf(cut := real_number("--cut", cut)):
         return np.ones(len(mag), dtype=bool)
     mag = np.asarray(mag, dtype=np.float64)
     with np.errstate(invalid="ignore"):

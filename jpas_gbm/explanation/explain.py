@@ -485,10 +485,10 @@ def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:
     with np.errstate(invalid="ignore"):
         chosen = catalogue if cut is None or np.isposinf(cut) else catalogue.take(np.asarray(catalogue.mag <= cut))
     if not len(chosen):
-        told = np.isfinite(catalogue.mag).any()
-        faint, remedy = (f" of {cut} or brighter", "") if told else ("", "their imaging (--legacy), ")
+        told = np.isfinite(catalogue.mag).any() or not len(catalogue)
+        faint, cure = (f" of {cut} or brighter", "another --cut") if told else ("", "rows with imaging, --cut inf")
         raise ExplanationError(
             f"none of the {len(catalogue)} rows has a magnitude{faint}: there is nothing to explain. "
-            f"Give {remedy}another --cut (inf takes all rows) or another --split."
+            f"Give {cure} (inf takes all rows) or another --split."
         )
     return chosen

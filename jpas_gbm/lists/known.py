@@ -303,8 +303,9 @@ def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
 
 def _refuse_lists(frame: pd.DataFrame, columns: Iterable[str | None], name: str) -> None:
     """Refuse columns with a list or an array in a row."""
+    several = (list, tuple, np.ndarray)
     for column in filter(None, columns):
-        if frame[column].dtype == object and frame[column].map(lambda one: isinstance(one, list | np.ndarray)).any():
+        if frame[column].dtype == object and frame[column].map(lambda one: isinstance(one, several)).any():
             raise ListError(
                 f"{name}[{column}]: holds lists, where one value a row is needed. Keep the one that is meant, in a "
                 "column of its own."

@@ -58,7 +58,7 @@ def width_inches(words: str | float | None) -> float | None:
     """
     if words is None:
         return None
-    text = f"{words:f}in" if isinstance(words, int | float) else str(words)
+    text = f"{float(words):f}in" if isinstance(words, int | float | np.number) else str(words)
     found = re.fullmatch(r"\s*(\d+\.?\d*)\s*(in|cm|mm|pt)\s*", text)
     inches = float(found[1]) * _INCHES[found[2]] if found else 0.0
     if not 1 <= inches <= 20:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -153,10 +154,10 @@ class Results:
 
     def _is_new(self, place: Path) -> bool:
         """Say whether a place was not read before; give it a name of its own, with parents where another has its."""
-        place = place.resolve()
+        parts, place = Path(os.path.abspath(place)).parts, place.resolve()
         if place in self._names:
             return False
-        names = ("/".join(place.parts[-n:]) for n in range(1, len(place.parts) + 1))
+        names = ("/".join(parts[-n:]) for n in range(1, len(parts) + 1))
         self._names[place] = next(name for name in names if name not in self._names.values())
         return True
 
@@ -241,6 +242,8 @@ class Results:
             if kind.begun and kind.file not in there and (place / kind.begun[0]).is_file():
                 self.problems.append(f"{place}: {kind.begun[1]}")
                 return True
+        if not there:  # what holds no result has no name that one in it would lack
+            del self._names[place.resolve()]
         lists = [self._list(path) for path in _beside_lists(place)]
         return bool(there) or any(lists)
 

@@ -265,12 +265,7 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
     rules = (*schema.sources, *(schema.labels.rules if schema.labels else ()))
     further = {name: names.find((name,)) for rule in rules for name in rule.column[1:] if name not in known}
     known |= {ours: theirs for ours, theirs in further.items() if theirs and theirs not in known.values()}
-    if schema.tile and (tile := names.find(schema.tile)) not in (None, known.get(TILE)):
-        if TILE in key:
-            raise CatalogueError(
-                f"{table.place}: 'tile' names {tile}, and the row key ({', '.join(key)}) already names the tile of a "
-                f"row, {known[TILE]}. Leave 'tile' out, or name by 'key' the columns that name a row within it."
-            )
+    if schema.tile and TILE not in key and (tile := names.find(schema.tile)) is not None:
         key, known[TILE] = (TILE, *key), tile
     in_words = TILE in known and table.columns[known[TILE]].kind == "text"
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))

@@ -49,7 +49,7 @@ def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
     for ours, theirs in layout.names.items():
         values = block[theirs]
         columns[ours] = values = values.reshape(-1) if values.shape[1:] == (1,) else values
-        if values.ndim > 1:
+        if values.ndim > 1 and ours not in layout.schema.extra:
             raise CatalogueError(
                 f"{layout.place}[{theirs}]: has the shape {values.shape}, where one value a row is needed. Keep the "
                 "one that is meant, in a column of its own."

@@ -299,14 +299,6 @@ def test_numbers_that_the_command_line_refuses_are_refused(model, catalogue, tmp
     assert not (tmp_path / "t.json").exists()
 
 
-def test_a_tile_beside_that_of_the_key_is_refused(model, catalogue, tmp_path):
-    """It went unread: zero points were those of the key's tiles without a word."""
-    with pytest.raises(CatalogueError, match=r"'tile' names NUMBER, and the row key \(TILE_ID, NUMBER\) already names"):
-        calibrate_tiles(catalogue, model, tmp_path / "t.json", columns={"tile": "NUMBER"})
-    rows = jg.read(catalogue, columns={"tile": "TILE_ID"})
-    assert list(rows.key) == ["TILE_ID", "NUMBER"]
-
-
 def test_too_few_tiles_are_refused(model, catalogue, tmp_path):
     """Nothing can be told from two: a file of ones would be taken for a calibration."""
 

@@ -918,3 +918,17 @@ def test_twins_agree_in_njy_between_f_lambda_and_f_nu(shared):
     np.divide(flux, mean, out=ratio, where=(flux > 20 * catalogue.flux_err[i[a]]) & (mean > 0))
     narrow = np.nanmedian(ratio, axis=0)[:-1]
     assert np.all(np.abs(narrow / np.median(narrow) - 1) < 0.04)
+
+
+def test_extra_columns_may_hold_several_values_a_row():
+    """MAG_AUTO of a table of all bands is an array; it is carried along and needed for nothing."""
+    rows = idr_columns() | {"MAG_AUTO": np.full((len(next(iter(idr_columns().values()))), 57), 20.0)}
+    assert read_catalogue(Table(rows))[0].extra["MAG_AUTO"].shape[1:] == (57,)
+
+
+def test_whole_rows_and_bands_of_negative_fluxes_are_no_limits():
+    flux = np.clip(np.random.default_rng(0).lognormal(np.log(18), 0.3, (400, 10)), 8.1, 34.9)
+    rows, bands = flux.copy(), flux.copy()
+    rows[:120] *= -1
+    bands[:, :3] *= -1
+    assert seem_magnitudes(rows, np.full(rows.shape, 0.5)) is None and seem_magnitudes(bands, None) is None
