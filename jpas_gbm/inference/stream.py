@@ -457,7 +457,8 @@ class _Stream:
         """Return the provenance; `content` is the checksum of the files of the catalogue."""
         reader, about = self.reader, about_model(self.model)
         tables = contents_of(reader.table, content=content) | contents_of(*self.tables)
-        tables |= {str(one): sha256(one) for one in (self.tiles,) if one is not None}
+        if self.tiles is not None:
+            tables[str(self.tiles)] = sha256(self.tiles)
         return provenance(
             inputs=tables,
             made=made,

@@ -27,8 +27,8 @@ from ..text import count
 _SOURCES = 200
 """Sources of a tile that its zero points are measured on, at most."""
 
-FEWEST_SOURCES = 10
-"""Fewer cannot be asked for."""
+LEAST_ASKED = 10
+"""Fewer sources of a tile cannot be asked for."""
 
 _KIND = "zero points of tiles"
 
@@ -148,7 +148,7 @@ def calibrate_tiles(
     FeatureMismatch
         If the model has measured no shift or fits no templates, or the catalogue is of another survey.
     """
-    sources, chunk_rows = whole_number("sources", sources, FEWEST_SOURCES), whole_number("chunk_rows", chunk_rows)
+    sources, chunk_rows = whole_number("sources", sources, LEAST_ASKED), whole_number("chunk_rows", chunk_rows)
     claim_file(out, overwrite, [given for given in (model, catalogue) if isinstance(given, str | Path)])
     model = open_model(model)
     (shift, bank), reader = _calibrating(model), open_for(model, catalogue, own_survey(catalogue, survey, columns))
