@@ -452,11 +452,11 @@ def extras(columns: Mapping[str, np.ndarray], schema: SurveySchema) -> dict[str,
     Returns
     -------
     dict of str to array, shape (n,)
-        Those that the table has.
+        Those that the table has, but for arrays of several values a row.
     """
     found = {}
     for name in schema.extra:
-        if name not in columns:
+        if name not in columns or columns[name].ndim > 1:
             continue
         values = columns[name]
         if values.dtype.kind == "f" or isinstance(values, np.ma.MaskedArray):

@@ -346,7 +346,8 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     Fluxes of many rows scatter around 0, or span decades. Numbers of 20 rows and 5 bands, 200 in all, that lie between
     8 and 35, with errors below 1 for most, are no fluxes. Of each band one number in fifty may lie elsewhere, or one;
     what stands for missing is not counted: 0, 99 and its like, and the number or two elsewhere that are far the most
-    frequent; nor are negative magnitudes, which are limits, up to half as many in a band and as many in a row.
+    frequent; nor are negative magnitudes, which are limits, up to half as many, in bands and rows that
+    have magnitudes.
 
     Parameters
     ----------
@@ -365,7 +366,7 @@ def seem_magnitudes(values: np.ndarray, errors: np.ndarray | None) -> tuple[floa
     if len(stated) and np.median(stated) >= 1:
         return None
     limits = (values <= -8) & (values >= -35)
-    limits &= (limits.sum(axis=0) <= like.sum(axis=0) // 2) & (limits.sum(axis=1) <= like.sum(axis=1))[:, None]
+    limits &= like.any(axis=0) & like.any(axis=1, keepdims=True) & (limits.sum() <= like.sum() // 2)
     other = np.isfinite(values) & ~like & ~limits
     rounded = np.round(values[other].astype(np.float64), 2)
     numbers, times = np.unique(rounded[~np.isin(np.abs(rounded), _FILLERS)], return_counts=True)

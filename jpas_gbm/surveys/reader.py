@@ -201,9 +201,9 @@ class CatalogueReader:
         if schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= plain.keys():
             parts["label"], parts["z"], more = col.labels(plain, layout, self.scheme)
             counts += more
-        counts = [*fluxes.counts, *counts]
         self.seen = self.seen or bool(np.isfinite(fluxes.flux).any())
-        notes = (*layout.unchecked, *fluxes.notes)
+        left = [f"{n}: several values a row, left out" for n in schema.extra if n in plain and plain[n].ndim > 1]
+        counts, notes = [*fluxes.counts, *counts], (*layout.unchecked, *fluxes.notes, *left)
         self.counted += QualityReport.of(self.path.name, rows, bands=len(self.bands), counts=counts, notes=notes)
         return parts
 

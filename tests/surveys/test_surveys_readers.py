@@ -920,10 +920,11 @@ def test_twins_agree_in_njy_between_f_lambda_and_f_nu(shared):
     assert np.all(np.abs(narrow / np.median(narrow) - 1) < 0.04)
 
 
-def test_extra_columns_may_hold_several_values_a_row():
-    """MAG_AUTO of a table of all bands is an array; it is carried along and needed for nothing."""
+def test_extra_columns_of_several_values_a_row_are_left_out_and_told():
+    """MAG_AUTO of a table of all bands is an array, needed for nothing: no data set could be saved with it."""
     rows = idr_columns() | {"MAG_AUTO": np.full((len(next(iter(idr_columns().values()))), 57), 20.0)}
-    assert read_catalogue(Table(rows))[0].extra["MAG_AUTO"].shape[1:] == (57,)
+    catalogue, quality = read_catalogue(Table(rows))
+    assert "MAG_AUTO" not in catalogue.extra and "MAG_AUTO: several values a row, left out" in str(quality.notes())
 
 
 def test_whole_rows_and_bands_of_negative_fluxes_are_no_limits():
@@ -932,3 +933,7 @@ def test_whole_rows_and_bands_of_negative_fluxes_are_no_limits():
     rows[:120] *= -1
     bands[:, :3] *= -1
     assert seem_magnitudes(rows, np.full(rows.shape, 0.5)) is None and seem_magnitudes(bands, None) is None
+    faint = flux.copy()
+    faint[:240, 3] *= -1  # limits of most rows in one band
+    faint[:40, :7] *= -1  # and of most bands in some rows
+    assert seem_magnitudes(faint, None) is not None
