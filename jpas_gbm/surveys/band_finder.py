@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cache
 
@@ -14,7 +15,7 @@ from .bands import BandSystem, band_system, band_system_names
 from .batches import Block
 from .schema import FlagRule, Photometry, Stored, SurveySchema, all_schemas
 from .spelling import ColumnNames, says_nothing, unit_of
-from .tables import ARRAY, RawTable, Want
+from .tables import ARRAY, RawTable, Want, open_table
 
 
 @dataclass(frozen=True)
@@ -187,6 +188,8 @@ class _Finder:
         self.table, self.schema, self.section = table, schema, schema.bands
         self.names = ColumnNames(tuple(table.columns), table.place)
         self.system = band_system(schema.bands.system)
+        of = dict(zip(self.system.names, self.system.names, strict=True))
+        self.spelt = of | {alias: name for alias, name in schema.bands.aliases.items() if name in of}
 
     def with_fluxes(self) -> list[Photometry]:
         """Return the ways of storing fluxes of which the table has the fluxes."""
@@ -198,10 +201,8 @@ class _Finder:
 
     def has(self, stored: Stored, planes: tuple[str, ...] = ()) -> bool:
         """Return whether the table has a quantity."""
-        if planes:
-            return self.table.planes == len(planes)
-        if stored is None:
-            return False
+        if planes or stored is None:
+            return bool(planes) and self.table.planes == len(planes)
         if isinstance(stored, str) and "{band}" not in stored and self.names.find((stored,)) is not None:
             return True
         # A single column R is no photometry: most of the bands must be there.
@@ -213,11 +214,9 @@ class _Finder:
             named = {name: self.names.find((column,)) for name, column in (stored or {}).items()}
             return {name: theirs for name, theirs in named.items() if theirs is not None}
         patterns = (stored,) if "{band}" in stored else tuple(p.replace("{column}", stored) for p in _PER_BAND)
-        spelt = {name: name for name in self.system.names}
-        spelt |= {alias: name for alias, name in self.section.aliases.items() if name in spelt}
         for pattern in patterns:
             found = {}
-            for spelling, name in spelt.items():
+            for spelling, name in self.spelt.items():
                 theirs = self.names.find((pattern.replace("{band}", spelling),))
                 if theirs is not None and self.table.columns[theirs].width is None:
                     found[name] = theirs
@@ -228,10 +227,12 @@ class _Finder:
     def find(self, stored: Stored) -> _Found:
         """Return where a quantity of each band stands."""
         whole = self.names.find((stored,)) if isinstance(stored, str) and "{band}" not in stored else None
-        if whole is None:
-            return _Found(self.per_band(stored), False, "column names")
-        order, by = self.order(whole, self.width(whole))
-        return _Found(dict.fromkeys(order, whole), True, by)
+        return self.array(whole, self.width(whole)) if whole else _Found(self.per_band(stored), False, "column names")
+
+    def array(self, column: str, width: int) -> _Found:
+        """Return where the bands of an array stand."""
+        order, by = self.order(column, width)
+        return _Found(dict.fromkeys(order, column), True, by)
 
     def width(self, column: str) -> int:
         """Return the number of values a row of an array column, one for each band."""
@@ -253,16 +254,15 @@ class _Finder:
         stated = {by: names for by, names in stated_orders(self.table.cards).items()
                   if re.match(r"BAND_?\d", by, re.IGNORECASE) or 2 * len(names) > width}  # fmt: skip
         for by, names in stated.items():
-            cards = tuple(self.section.aliases.get(name, name) for name in names)
+            cards = self.meant(names)
             if len(cards) != width:
                 raise CatalogueError(
                     f"{place}[{column}] has {width} values per row, but the cards {by} name {len(cards)} "
                     "bands. Mend the cards, or remove them all to trust the order of the release."
                 )
-            twice = sorted({name for name in cards if cards.count(name) > 1})
-            if twice:
+            if twice := sorted({name for name in cards if cards.count(name) > 1}):
                 raise CatalogueError(f"{place}: the cards {by} name {', '.join(twice)} more than once.")
-            if names != (first := next(iter(stated.values()))):
+            if cards != self.meant(first := next(iter(stated.values()))):
                 raise CatalogueError(
                     f"{place}: the cards {next(iter(stated))} name the bands in another order than {by} "
                     f"({first[0]} and {names[0]} come first, say). Mend or remove those that are wrong."
@@ -274,13 +274,33 @@ class _Finder:
                 f"{place}[{column}] has {width} values per row, band system '{self.system.name}' has "
                 f"{len(self.system)}.{self._looks_like(width)}"
             )
+        if otherwise := self.listed_otherwise(width):
+            raise CatalogueError(
+                f"{place}[{column}]: no card names the bands of its {width} values, and {otherwise}. Name the bands of "
+                "the values, in their order, by cards BAND0, BAND1, ... in the header."
+            )
         return self.system.names, f"the order of '{self.system.name}' (no card names it)"
+
+    def meant(self, names: Iterable[str]) -> tuple[str, ...]:
+        """Return the bands that names mean, whatever their case; what is no band of the survey stays."""
+        known = {spelling.upper(): name for spelling, name in self.spelt.items()} | self.spelt
+        return tuple(known.get(name, known.get(name.upper(), name)) for name in names)
+
+    def listed_otherwise(self, width: int) -> str:
+        """Return which further table of the file lists the bands, one a row, in another order; empty without one."""
+        for name in self.table.others:
+            with suppress(CatalogueError):
+                other = open_table(self.table.path, name)
+                texts = [one for one, of in other.columns.items() if of.kind == "text" and of.width is None]
+                for block in other.read(dict.fromkeys(texts, "text")) if other.rows == width and texts else ():
+                    for bands in (self.meant(map(str, np.ma.filled(block[one], ""))) for one in texts):
+                        if set(bands) == set(self.system.names) and bands != self.system.names:
+                            return f"{other.place} lists them in another order than '{self.system.name}'"
+        return ""
 
     def _looks_like(self, width: int) -> str:
         for other in all_schemas():
-            if other.bands is None or other.name == self.schema.name:
-                continue
-            if len(band_system(other.bands.system)) == width:
+            if other.bands and other.name != self.schema.name and len(band_system(other.bands.system)) == width:
                 return f" It looks like '{other.bands.system}' ({width}): use --survey {other.name}."
         flux = self.schema.photometry[0].flux
         return (
@@ -290,10 +310,8 @@ class _Finder:
 
     def fluxes(self, rule: Photometry) -> _Found:
         """Return where the fluxes of each band stand."""
-        if not rule.planes:
-            return self.find(rule.flux)
-        order, by = self.order(ARRAY, (self.table.columns[ARRAY].width or 0) // self.table.planes)
-        return _Found(dict.fromkeys(order, ARRAY), True, by)
+        width = (self.table.columns[ARRAY].width or 0) // self.table.planes if rule.planes else 0
+        return self.array(ARRAY, width) if rule.planes else self.find(rule.flux)
 
     def level(self, rule: Photometry, found: _Found) -> tuple[str | None, str]:
         """Return the column that turns ratios to one band into fluxes, and what was concluded of the fluxes."""
@@ -302,8 +320,7 @@ class _Finder:
         band, column = found.columns[rule.relative_to.band], self.names.find(rule.relative_to.column)
         first = next(iter(self.table.read({band: "float"})), {}).get(band, np.zeros(0))
         values = np.ma.filled(np.ma.masked_invalid(first), np.nan)
-        ratios = len(values) > 0 and abs(np.nanmedian(values) - 1) < 1e-3
-        if not ratios:
+        if not (len(values) > 0 and abs(np.nanmedian(values) - 1) < 1e-3):
             return None, f"{band} is not 1 throughout: its fluxes are taken as they are, no ratios"
         if column is None:
             spelt = rule.relative_to.column[0]
@@ -334,8 +351,7 @@ class _Finder:
         for card, value in self.table.cards.items():
             number = re.fullmatch(r"PIVOT(\d+)", card)
             if number and f"BAND{number.group(1)}" in self.table.cards:
-                name = self.table.cards[f"BAND{number.group(1)}"]
-                pivots[self.section.aliases.get(name, name)] = float(value)
+                pivots[self.meant((self.table.cards[f"BAND{number.group(1)}"],))[0]] = float(value)
         return BandSystem(bands.name, tuple(replace(band, pivot=pivots.get(band.name, band.pivot)) for band in bands))
 
     def check(self, found: _Found, wanted: BandSystem, where: str = "") -> None:

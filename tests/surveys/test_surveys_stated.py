@@ -69,6 +69,16 @@ def group_hdf5(path: Path) -> None:
     plain_hdf5(path, turned()).attrs["bands"] = np.array(ORDER, dtype="S")
 
 
+def named_hdf5(path: Path) -> None:
+    plain_hdf5(path, turned())["filters"] = list(ORDER)
+
+
+def records_hdf5(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["data"] = Table(turned()).as_array()
+        file["filters"] = np.array(ORDER, dtype="S8")
+
+
 def dataset_hdf5(path: Path) -> None:
     plain_hdf5(path, turned())[FLUX].attrs["bands"] = ",".join(ORDER)
 
@@ -85,12 +95,36 @@ def dataset_hdf5(path: Path) -> None:
         ("a.parquet", arrow),
         ("a.h5", group_hdf5),
         ("a.h5", dataset_hdf5),
+        ("a.h5", named_hdf5),
+        ("a.h5", records_hdf5),
+        ("a.ecsv", lambda path: astropy_table(path, **{f"BAND{i}": name.lower() for i, name in enumerate(ORDER)})),
     ],
 )
 def test_the_order_of_bands_is_that_which_the_file_states(tmp_path, name, write):
     write(tmp_path / name)
     catalogue, expected = jg.read(tmp_path / name), jg.read(write_idr(tmp_path / "b.fits"))
     np.testing.assert_allclose(catalogue.flux, expected.flux, rtol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["a.fits", "a.h5"])
+def test_a_table_of_filters_in_another_order_is_heeded(tmp_path, name):
+    def written(order: tuple[str, ...]) -> Path:
+        filters = Table({"wave": np.arange(57.0), "name": order})
+        (tmp_path / name).unlink(missing_ok=True)
+        if name == "a.fits":
+            write_fits(tmp_path / name, idr_columns(), units={FLUX: UNIT})
+            with fits.open(tmp_path / name, mode="append") as hdus:
+                hdus.append(fits.BinTableHDU(filters, name="FILTERS"))
+        else:
+            Table(idr_columns()).write(tmp_path / name, path="data")
+            filters.write(tmp_path / name, path="filters", append=True)
+        return tmp_path / name
+
+    with pytest.raises(
+        CatalogueError, match=r"(?i)no card names the bands of its 57 values, and a\.\w+\[filters\] lists"
+    ):
+        jg.read(written(ORDER))
+    assert len(jg.read(written(BANDS))) == 12
 
 
 def test_orders_of_bands_that_cannot_be_are_refused(tmp_path):

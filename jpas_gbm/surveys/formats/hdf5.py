@@ -101,8 +101,7 @@ class Hdf5Table(RawTable):
             self.place = f"{path.name}[{layout.key}]"
             self.rows = self._rows = layout.rows
             self._check_sizes(file, layout)
-        self.cards = layout.cards
-        names = layout.names
+        self.cards, names = layout.cards, layout.names
         self.repeated = repeated_names(names)
         self._values = {value.column.name: value for value in reversed(layout.values)}
         self.columns = {name: self._values[name].column for name in names}
@@ -193,8 +192,9 @@ class Hdf5Table(RawTable):
             _check_heaps(self.path)
         with self._opened() as file:
             texts = {name: self._pickled(file, value) for name, value in values.items() if value.pickled}
-            sizes = {v.dataset: _row_bytes(file[v.dataset]) for v in values.values() if not v.pickled}
-            step = max(1, BLOCK_BYTES // max(1, sum(sizes.values())))
+            stored = {v.dataset: file[v.dataset] for v in values.values() if not v.pickled}.values()
+            wide = sum(int(np.prod(one.shape[1:], dtype=object)) * one.dtype.itemsize for one in stored)
+            step = max(1, BLOCK_BYTES // max(1, wide))
             for start in range(0, self._rows, step):
                 stop, held, block = min(self._rows, start + step), dict[str, Any](), Block()
                 for name, value in values.items():
@@ -234,8 +234,7 @@ class Hdf5Table(RawTable):
             found = inert(content)
             _, shape, _, _, items = found.state
             grid = np.array(["" if isinstance(one, float) or one is None else one for one in items], dtype=object)
-            grid = grid.reshape(shape if len(shape) > 1 else (-1, 1))
-            column = grid[:, value.place or 0]
+            column = grid.reshape(shape if len(shape) > 1 else (-1, 1))[:, value.place or 0]
             if len(column) != self._rows or not all(isinstance(one, str) for one in column):
                 raise ValueError("its items are no strings, one a row")
         except (ValueError, TypeError, AttributeError, IndexError, KeyError, RecursionError, OverflowError) as error:
@@ -275,9 +274,8 @@ def _lengths(dataset: h5py.Dataset) -> tuple[dict[int, int], int]:
     from h5py import h5t
 
     kind, several = dataset.id.get_type(), dataset.id.get_type().get_class() == h5t.COMPOUND
-    fields = [
-        (kind.get_member_offset(i), kind.get_member_type(i)) for i in range(kind.get_nmembers() if several else 0)
-    ]
+    members = range(kind.get_nmembers() if several else 0)
+    fields = [(kind.get_member_offset(i), kind.get_member_type(i)) for i in members]
     wide, shift, units = 8 + dataset.file.id.get_create_plist().get_sizes()[0], 0, dict[int, int]()
     for at, one in sorted(fields, key=lambda field: field[0]) if several else [(0, kind)]:
         text = one.get_class() == h5t.STRING and one.is_variable_str()
@@ -332,11 +330,6 @@ def _refuse_filters(file: h5py.File) -> None:
         )
 
 
-def _row_bytes(dataset: h5py.Dataset) -> int:
-    """Return the bytes of a row of a dataset."""
-    return int(np.prod(dataset.shape[1:], dtype=object)) * dataset.dtype.itemsize
-
-
 def _tables(file: h5py.File) -> list[_Layout]:
     """Return the tables of a file in the order of its groups; links to other files are not followed."""
     import h5py
@@ -360,13 +353,16 @@ def _tables(file: h5py.File) -> list[_Layout]:
             continue
         members = {name: group[name] for name in names}
         datasets = {name: one for name, one in members.items() if isinstance(one, h5py.Dataset) and one.ndim}
+        axes, begun = _axes(datasets), len(found)
         for name, one in datasets.items():
             if one.dtype.names and one.ndim == 1:
                 found.append(_compound(f"{key}/{name}".strip("/"), one, datasets.get(f"{name}.__table_column_meta__")))
-        plain = {name: one for name, one in datasets.items() if not one.dtype.names and "__table_col" not in name}
+        plain = {name: one for name, one in datasets.items() if not one.dtype.names and "__table_col" not in name
+                 and name not in axes}  # fmt: skip
         lengths = {one.shape[0] for one in plain.values()}
         if len(lengths) == 1 and len(plain) > 1:
             found.append(_columns(key, group, plain))
+        found[begun:] = [replace(one, cards={**axes, **one.cards}) for one in found[begun:]]
         left += [(f"{key}/{name}".strip("/"), one) for name, one in members.items() if isinstance(one, h5py.Group)]
     return [layout for layout in found if layout.values]
 
@@ -414,22 +410,33 @@ def _packed(column: Column, dataset: Any) -> _Values:
     if column.kind not in ("int", "float"):
         return _Values(column, dataset.name)
     try:
-        packing = NumberPacking.of(
-            {name: dataset.attrs[name] for name in dataset.attrs if is_packing(name)}, column.width
-        )
+        stated = {name: dataset.attrs[name] for name in dataset.attrs if is_packing(name)}
+        packing = NumberPacking.of(stated, column.width)
     except CatalogueError as error:
         return _Values(column, dataset.name, fault=str(error))
     column = column if packing.whole else replace(column, kind="float")
     return _Values(column, dataset.name, packing=packing)
 
 
+def _axes(datasets: Mapping[str, Any]) -> dict[str, str]:
+    """Return the words of datasets that go along the rows of others, such as the names of bands."""
+    import h5py
+
+    shapes = [(one.shape[0], one.shape[1:]) for one in datasets.values()]
+    shapes += [(one.shape[0], one.dtype[name].shape) for one in datasets.values() for name in one.dtype.names or ()]
+    widths = {shape[0] for _, shape in shapes if shape} - {rows for rows, shape in shapes if shape}
+    words = {name: one for name, one in datasets.items() if one.shape[0] in widths and one.ndim == 1
+             and h5py.check_string_dtype(one.dtype) and not one.external and not one.is_virtual
+             and int(np.prod(one.chunks or one.shape, dtype=object)) * one.dtype.itemsize < 1 << 20}  # fmt: skip
+    for one in words.values():  # before the library reads them
+        _check_lengths(Path(one.file.filename), one)
+    return cards_of({name: one[()] for name, one in words.items()})
+
+
 def _columns(key: str, group: Any, datasets: Mapping[str, Any]) -> _Layout:
     """A group of datasets of one length."""
-    values = []
-    for name, one in datasets.items():
-        column = _column(name, one.dtype, one.shape[1:], _unit(one))
-        if column is not None:
-            values.append(_packed(column, one))
+    columns = [(_column(name, one.dtype, one.shape[1:], _unit(one)), one) for name, one in datasets.items()]
+    values = [_packed(column, one) for column, one in columns if column is not None]
     return _Layout(key or "/", tuple(values), next(iter(datasets.values())).shape[0], _cards(*datasets.values(), group))
 
 
@@ -445,11 +452,9 @@ def _compound(key: str, dataset: Any, about: Any) -> _Layout:
         units = {str(one["name"]): str(one["unit"]) for one in header["datatype"] if one.get("unit")}
         meta = header.get("meta") or {}
         cards |= cards_of(dict(meta))
-    values = []
-    for name in dataset.dtype.names[: MOST_COLUMNS + 1]:
-        column = _column(name, dataset.dtype[name], (), units.get(name))
-        if column is not None:
-            values.append(_Values(column, dataset.name, name))
+    names = dataset.dtype.names[: MOST_COLUMNS + 1]
+    columns = [(_column(name, dataset.dtype[name], (), units.get(name)), name) for name in names]
+    values = [_Values(column, dataset.name, name) for column, name in columns if column is not None]
     return _Layout(key, tuple(values), dataset.shape[0], cards)
 
 
@@ -461,9 +466,8 @@ def _fixed_frame(key: str, group: Any) -> _Layout:
     """A DataFrame in pandas' fixed format: a block of values for each type, and the names of its columns."""
     values: list[_Values] = []
     index = group["axis1"]
-    if _word(index.attrs.get("name")) not in ("", "N.") and (column := _column(
-        _word(index.attrs.get("name")), index.dtype, ()
-    )):  # fmt: skip
+    called = _word(index.attrs.get("name"))
+    if called not in ("", "N.") and (column := _column(called, index.dtype, ())):
         values.append(_Values(column, index.name))
     for i in range(min(int(group.attrs["nblocks"]), MOST_COLUMNS)):
         stored = group[f"block{i}_values"]
@@ -482,19 +486,15 @@ def _table_frame(key: str, group: Any) -> _Layout:
     table = group["table"]
     values: list[_Values] = []
     for name in table.dtype.names:
-        kind = table.attrs.get(f"{name}_kind")
-        names = [name]
-        if name.startswith("values_block_") and kind is not None:
+        kind, names, blocked = table.attrs.get(f"{name}_kind"), [name], name.startswith("values_block_")
+        if blocked and kind is not None:
             names = [str(one) for one in inert(kind if isinstance(kind, bytes) else str(kind).encode())]
         categories: tuple[str, ...] = ()
         if _word(table.attrs.get(f"{name}_meta")) == "category":
             stored = group[f"meta/{name}/meta/table"]["values"]
             categories = tuple(_word(one) for one in stored[:100_000])
         for j, one in enumerate(names):
-            column = _column(one, table.dtype[name].base, ())
-            if column is None:
-                continue
-            column = Column(one, "text") if categories else column
-            several = j if name.startswith("values_block_") else None
-            values.append(_Values(column, table.name, name, several, categories, blank=True))
+            if (column := _column(one, table.dtype[name].base, ())) is not None:
+                column = Column(one, "text") if categories else column
+                values.append(_Values(column, table.name, name, j if blocked else None, categories, blank=True))
     return _Layout(key, tuple(values), table.shape[0], _cards(group))
