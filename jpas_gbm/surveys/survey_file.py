@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -251,8 +251,10 @@ class _Bands:
         return [f"# survey: {' or '.join(names)}   # if it is: models of it take this table"] if names else []
 
 
-def _is_of_errors(pattern: str) -> bool:
-    """Return whether columns of a pattern are of errors, or of what errors are made of."""
+def _is_of_errors(pattern: str, others: Iterable[str] = ()) -> bool:
+    """Return whether columns of a pattern are of errors, or of what errors are made of; e or d may precede another."""
+    if re.match(r"e|d", pattern, re.IGNORECASE) and pattern[1:].lstrip("_").lower() in map(str.lower, others):
+        return True
     words = pattern.replace("{band}", "")
     return bool(_ERRORS.search(words)) or calls_itself_no_error(words) is not None
 
@@ -263,7 +265,7 @@ def _bands(table: RawTable) -> _Bands | None:
     filled = (0, 0)
     for name in (name for name in band_system_names() if not own_table(name)):
         patterns = _patterns(table, band_system(name).names)
-        plain = {pattern: n for pattern, n in patterns.items() if not _is_of_errors(pattern)}
+        plain = {pattern: n for pattern, n in patterns.items() if not _is_of_errors(pattern, patterns)}
         for pattern, number in plain.items():
             # Of systems that share bands, the one that the table fills most.
             size = len(band_system(name))
@@ -272,7 +274,7 @@ def _bands(table: RawTable) -> _Bands | None:
     number, name, pattern, patterns = best
     if not number:
         return _shipped_arrays(table) or _own_bands(table)
-    errors = [p for p in patterns if p != pattern and _is_of_errors(p)]
+    errors = [p for p in patterns if p != pattern and _is_of_errors(p, patterns)]
     error = max(errors, default=None, key=lambda p: (patterns[p], calls_itself_no_error(p) is None))
     notes = [f"bands: {number} of {len(band_system(name))} of {name}, as {pattern}"]
     columns = tuple(pattern.replace("{band}", band) for band in band_system(name).names)
@@ -306,7 +308,7 @@ def _own_bands(table: RawTable) -> _Bands | None:
             if pattern.count("{band}") == 1:
                 found.setdefault(pattern, []).append(word)
     many = {pattern: words for pattern, words in found.items() if len(words) >= _FEWEST_OWN}
-    errors = {pattern: set(words) for pattern, words in many.items() if _is_of_errors(pattern)}
+    errors = {pattern: set(words) for pattern, words in many.items() if _is_of_errors(pattern, many)}
     pairs = [(flux, error, [word for word in many[flux] if word in errors[error]])
              for flux in many.keys() - errors.keys() for error in errors]  # fmt: skip
     pattern, error, bands = max(

@@ -77,6 +77,18 @@ def test_what_is_no_error_is_drafted_as_what_it_is(tmp_path, bands, word, how):
     assert yaml.safe_load(draft.text)["photometry"][0]["error"] == "FLUX_ERR_{band}"
 
 
+@pytest.mark.parametrize("bands", ["ugriz", ["a1", "b2", "c3", "d4"]])
+@pytest.mark.parametrize(
+    ("flux", "error"), [("m_{}", "em_{}"), ("f_{}", "ef_{}"), ("m_{}", "dm_{}"), ("F_{}", "e_f_{}")]
+)
+def test_errors_named_by_a_letter_before_their_fluxes_are_drafted(bands, flux, error):
+    columns = {"RA": [10.0, 11.0], "DEC": [1.0, 2.0]}
+    for pattern, value in ((error, 0.1), (flux, 18.0)):
+        columns |= {pattern.format(band): [value, value] for band in bands}
+    rule = yaml.safe_load(draft_survey(pd.DataFrame(columns)).text)["photometry"][0]
+    assert (rule["flux"], rule["error"]) == (flux.format("{band}"), error.format("{band}"))
+
+
 def test_a_draft_says_what_it_did_not_find(tmp_path):
     pd.DataFrame({"x": [1.0], "y": [2.0], "main_type": ["QSO"]}).to_csv(tmp_path / "t.csv", index=False)
     draft = draft_survey(tmp_path / "t.csv")
