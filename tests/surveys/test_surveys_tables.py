@@ -246,6 +246,31 @@ def test_csv_kinds_comments_delimiters_and_missing(tmp_path):
     assert whole(table)["id"].dtype == np.float64
 
 
+@pytest.mark.parametrize("separator", [",", ";", "|", "\t"])
+def test_csv_whose_columns_are_lined_up_with_blanks(tmp_path, separator):
+    words = ("f", "1.5", "", "NaN", "null", "-2")
+    rows = (separator.join((f"{i:>6}", f"{word:>24}", f"{word:<24}")) for i, word in enumerate(words))
+    (tmp_path / "a.csv").write_text("\n".join([separator.join(("n", "f", "g")), *list(rows)[1:]]) + "\n")
+    block = whole(open_table(tmp_path / "a.csv"), n="int", f="float", g="float")
+    assert block["n"].tolist() == [1, 2, 3, 4, 5]
+    for name in "fg":
+        np.testing.assert_array_equal(block[name], [1.5, np.nan, np.nan, np.nan, -2])
+
+
+@pytest.mark.parametrize(
+    ("write", "said"),
+    [
+        (lambda path: Table({"ra": [1.0]}).write(path, format="ascii.mrt"), r"MRT.*format='ascii\.mrt'"),
+        (lambda path: path.write_text('[{"ra": 1.0},\n {"ra": 2.0}]\n'), "is JSON.*CSV or Parquet"),
+        (lambda path: path.write_text('{"ra": {"0": 1.0}}'), "is JSON.*CSV or Parquet"),
+    ],
+)
+def test_text_of_another_format_is_named(tmp_path, write, said):
+    write(tmp_path / "a.txt")
+    with pytest.raises(CatalogueError, match=said):
+        open_table(tmp_path / "a.txt")
+
+
 def test_csv_an_integer_may_turn_out_a_fraction_far_down(tmp_path):
     lines = [f"{i},{i:020d}" for i in range(200_000)] + ["1.5,8"]
     (tmp_path / "a.csv").write_text("a,b\n" + "\n".join(lines))

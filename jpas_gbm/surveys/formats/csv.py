@@ -35,6 +35,14 @@ _SEPARATOR = re.compile(r"\ufeff?\s*\"?sep=(.)\"?\s*", re.IGNORECASE)
 """The line by which Excel is told what stands between the columns."""
 _OTHER_LENGTH = re.compile(r"Row #(\d+): Expected (\d+) columns, got (\d+): (.*)")
 _PROSE = (".md", ".rst")
+_OTHERS = {
+    r"\s*(\{\s*\"|\[\s*[\[{])": "JSON, which is not read here. Write it as CSV or Parquet (pandas.read_json reads it)",
+    r"(.*\n){0,200}Byte-by-byte Description of file": "a table of CDS or AAS (MRT), which is not read here. Write it "
+    "as ECSV: astropy's Table.read(FILE, format='ascii.mrt') reads it",
+}
+"""What texts are that are no table with a header line, by how they begin."""
+_BLANK = sorted({pad(word, n) for word in NULLS for n in range(41) for pad in (str.rjust, str.ljust)})
+"""Words for no value, with the blanks by which columns are lined up."""
 _WIDER = (b"\xff\xfe\0\0", b"\0\0\xfe\xff")
 _WIDE = (b"\xff\xfe", b"\xfe\xff")
 
@@ -69,6 +77,8 @@ class CsvTable(RawTable):
         if path.suffix.lower() in _PROSE:
             raise CatalogueError(f"{path}: is a text for people ({path.suffix}), no table.")
         lines = self._lines(peek(path, _HEAD_BYTES))
+        if is_ := next((of for begins, of in _OTHERS.items() if re.match(begins, "\n".join(lines[:400]))), None):
+            raise CatalogueError(f"{path}: is {is_}.")
         self._bars = _ipac_header(lines)
         stated = next((found[1] for line in lines[:1] if (found := _SEPARATOR.fullmatch(line))), None)
         begin = 0 if stated is None else 1
@@ -169,7 +179,7 @@ class CsvTable(RawTable):
         return Column(column.name, column.kind, None, unit)
 
     def _reader(self, want: Mapping[str, Want] | None) -> pacsv.CSVStreamingReader:
-        convert: dict[str, Any] = {"null_values": NULLS, "strings_can_be_null": False}
+        convert: dict[str, Any] = {"null_values": _BLANK, "strings_can_be_null": False}
         if want is not None:
             convert["include_columns"] = list(want)
             convert["column_types"] = {name: self._type(name, kind) for name, kind in want.items()}
