@@ -416,7 +416,7 @@ OwnColumns = Mapping[str, str | Sequence[str] | Mapping[str, str]]
 
 
 def check_roles(columns: OwnColumns) -> None:
-    """Refuse a role that no column has.
+    """Refuse a role that no column has, and one of no column, or of several where one is meant.
 
     Parameters
     ----------
@@ -427,7 +427,10 @@ def check_roles(columns: OwnColumns) -> None:
     ConfigError
         If one is none of :data:`ROLES`; the nearest is named.
     """
-    for role in columns:
+    for role, named in columns.items():
+        lone = role not in ("key", "flux", "error", "relative_error", "magnitude")
+        if role in ROLES and (not named or (lone and not isinstance(named, str))):
+            raise ConfigError(f"column {role}={named or ''}: name {'one column' if lone else 'its columns'}.")
         if role not in ROLES:
             raise ConfigError(
                 f"column {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."

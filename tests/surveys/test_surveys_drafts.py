@@ -233,6 +233,16 @@ def test_a_tile_named_by_hand_beside_that_of_the_key_is_told(tmp_path):
     assert not [note for note in CatalogueReader(table, fallback).quality.notes() if "as the tile" in note]
 
 
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [({"key": []}, "column key=: name its columns"), ({"tile": ["TILE_ID"]}, "column tile=.*: name one column")],
+)
+def test_a_role_of_no_column_or_of_too_many_is_refused(tmp_path, columns, told):
+    """Without a key the tiles were lost too, in silence; a list was Python's own error."""
+    with pytest.raises(ConfigError, match=told):
+        jg.read(write_idr(tmp_path / "a.fits"), columns=columns)
+
+
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():
     with pytest.raises(CatalogueError, match="'jpas-gbm survey init FILE' drafts a survey file"):
         jg.read(pd.DataFrame({"RA": [10.0], "DEC": [1.0], "colour": [2.0]}))

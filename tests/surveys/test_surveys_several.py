@@ -112,6 +112,14 @@ def test_tiles_of_which_one_file_has_digits_alone_are_those_of_the_whole(tmp_pat
     np.testing.assert_array_equal(found, [*expected, *expected[:3]])
 
 
+def test_an_empty_name_is_not_the_folder_that_one_works_in(tmp_path, monkeypatch):
+    write_idr(tmp_path / "a.fits")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CatalogueError, match="the name of a table is empty. Name a file, a folder"):
+        read_catalogue("")
+    assert len(read_catalogue(".")[0]) and jg.inspect(".").lines()
+
+
 def test_bands_in_another_order_are_another_survey(tmp_path):
     (tmp_path / "s").mkdir()
     for name in ("a.fits", "b.fits"):

@@ -129,6 +129,7 @@ class SeveralFiles(RawTable):
     format = "several files"
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
+        path = path if path.name else path.absolute()  # "." has no name to call it by
         self.path, self.place = path, path.name
         self._hdu, self._files = hdu, tuple(table_files(path))
         first = self._open(self._files[0])
