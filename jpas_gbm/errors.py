@@ -110,7 +110,7 @@ def real_number(name: str, number: Any) -> float:
 
 
 def whole_number(name: str, number: Any, least: int = 1) -> int:
-    """Return a whole number, or refuse what is none: words, fractions, truths and what is too small.
+    """Return a whole number, also one in floating point; words, fractions, truths and what is too small are refused.
 
     Parameters
     ----------
@@ -131,6 +131,7 @@ def whole_number(name: str, number: Any, least: int = 1) -> int:
         If it is none of `least` or more.
     """
     with contextlib.suppress(TypeError):
-        if not isinstance(number, bool) and operator.index(number) >= least:
-            return operator.index(number)
+        whole = int(number) if hasattr(number, "is_integer") and number.is_integer() else operator.index(number)
+        if not isinstance(number, bool) and whole >= least:
+            return whole
     raise ConfigError(f"{name} {number}: is no whole number of {least} or more.")

@@ -2,9 +2,10 @@
 
 import os
 
+import numpy as np
 import pytest
 
-from jpas_gbm.errors import ConfigError, OutputError
+from jpas_gbm.errors import ConfigError, OutputError, whole_number
 from jpas_gbm.run import HEADS, Run, claim_file, claim_folder, claim_room
 
 
@@ -97,6 +98,14 @@ def test_the_heads_that_claims_know_are_those_that_are_written():
 def test_seeds_and_threads_are_whole_numbers(what, number):
     with pytest.raises(ConfigError, match=f"^{what} {number}: is no whole number of 0 or more"):
         Run.start(**{what: number})
+
+
+def test_whole_numbers_in_floating_point_count():
+    run = Run.start(seed=2.0, threads=np.float32(1))
+    assert (run.seed, run.threads) == (2, 1) and type(run.seed) is int
+    for wrong in (float("inf"), float("nan"), np.bool_(True), "2"):
+        with pytest.raises(ConfigError, match="is no whole number of 1 or more"):
+            whole_number("trials", wrong)
 
 
 def test_files_of_others_within_a_folder_are_not_destroyed(inside):

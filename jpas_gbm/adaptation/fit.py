@@ -286,9 +286,9 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     regime, data, count = get_regime(options.regime), dataset.for_training(), options.crossfit
     check_labels(data, regime, count)
     _check_pseudo(data, regime, options)
-    for note in unseen_bands(data.source, data.target) if regime.source and regime.target_rows else ():
-        run.note(note)
     known: Known = {}
+    if regime.source and regime.target_rows:
+        list(map(run.note, unseen_bands(data.source, data.target, data.target_split)))
 
     def made(of: Regime, preparation: Preparation = "twins") -> Folds:
         folds = make_folds(data, of, options, count, run, preparation, known)

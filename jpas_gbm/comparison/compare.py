@@ -103,12 +103,12 @@ def evaluate(
         claim_folder(out, "evaluation", overwrite, [one for one in (model, data) if isinstance(one, str | Path)])
     run = Run.start(seed, threads, progress)
     fitted, dataset = open_model(model), open_dataset(data, seed, progress)
-    given: dict[str, Any] = {"without_imaging": without_imaging, "seed": seed, "threads": run.threads}
+    given: dict[str, Any] = {"without_imaging": without_imaging, "seed": run.seed, "threads": run.threads}
     if train_brighter is not None:
         fitted, given["bright"] = taught_bright(fitted, dataset, train_brighter, (split, cut), run)
     found = evaluate_model(fitted, dataset, split, cut, **given)
     if out is not None:
-        exhibits = exhibits_of(found, dataset, {found.run: fitted}, seed=seed, threads=run.threads)
+        exhibits = exhibits_of(found, dataset, {found.run: fitted}, seed=run.seed, threads=run.threads)
         with atomic_folder(out, overwrite=overwrite) as folder:
             found.save(folder, overwrite=True)
             exhibits.save(folder)
@@ -160,7 +160,8 @@ def compare(
     ConfigError, DatasetError, OutputError
         If a regime, option or budget is wrong, no row is left to test on, or `out` cannot be written.
     """
-    chosen, budgets = _asked(regimes, budgets, seeds=seeds, draws=draws)
+    chosen, budgets = _asked(regimes, budgets)
+    seeds, draws = whole_number("--seeds", seeds), whole_number("--draws", draws)
     options, run = (
         options_of(FitOptions, config, "compare" if budgets is None else "budgets"),
         Run.start(seed, threads, progress),
@@ -170,7 +171,7 @@ def compare(
     dataset = open_dataset(data, seed, progress)
     if budgets is not None:
         return label_budgets(dataset, budgets, chosen, options, draws=draws, cut=cut, out=out, run=run)
-    trainings = [seed + i for i in range(seeds)]
+    trainings = [run.seed + i for i in range(seeds)]
     found = compare_dataset(dataset, chosen, trainings, options, cut=cut, out=out, keep_models=keep_models, run=run)
     if out is not None:
         _save(found, dataset, Path(out), run)
@@ -178,11 +179,9 @@ def compare(
 
 
 def _asked(
-    regimes: str | Sequence[str] | None, budgets: str | Sequence[int | str] | None, **numbers: int
+    regimes: str | Sequence[str] | None, budgets: str | Sequence[int | str] | None
 ) -> tuple[list[str], list[int | str] | None]:
-    """Return the regimes and budgets that are asked for; refuse numbers of trainings that are none."""
-    for name, number in numbers.items():
-        whole_number(f"--{name}", number)
+    """Return the regimes and budgets that are asked for."""
     every = REGIMES if budgets is None else BUDGET_REGIMES
     return check_regimes(every if regimes is None else regimes), None if budgets is None else read_budgets(budgets)
 

@@ -18,6 +18,7 @@ from .sky_sums import (
     N_NOISE,
     N_OFFSET,
     NOISE,
+    OBSERVED,
     OFFSET,
     TAILS,
     UNIT,
@@ -197,7 +198,7 @@ def judge(reference: Reference | None, sums: SkySums | None, blank: int | None =
     """
     rows, of = 0 if sums is None else sums.rows, "" if reference is None else reference.kind
     blank = (0 if sums is None else rows - int(sums.tails[:, KNOWN].sum())) if blank is None else blank
-    if reference is None or sums is None or not rows:
+    if reference is None or sums is None:
         return Drift(of, rows, 0, blank=blank, note="" if reference else NO_REFERENCE)
     if rows < _FEW_ROWS:
         return Drift(of, rows, 0, blank=blank, note=f"drift was not judged: fewer than {_FEW_ROWS} rows")
@@ -223,7 +224,11 @@ class _Both:
         self.without_trays = list[int]()
 
     def remarks(self) -> Iterator[str]:
-        """Yield what is to be known of the judgement, after it."""
+        """Yield what is to be known of the rows beside the judgement, and of that."""
+        seen, known = self.ours.bands[:, OBSERVED].sum(axis=0), int(self.ours.tails[:, KNOWN].sum())
+        if known and (dark := (seen == 0) & ~self.lost & (self.theirs.missing.mean < 1)).any():
+            bands = ", ".join(np.array(self.names)[dark])
+            yield f"none of the {count(known, 'row')} that were counted has a flux in {bands}; {self.kind} had some"
         if self.without_trays:
             tiles = count(len(self.without_trays), "tile lacks", "tiles lack")
             most = count(max(self.without_trays), "band")

@@ -64,9 +64,9 @@ class Shard:
         ConfigError
             If it is something else.
         """
-        found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", text)
+        found = re.fullmatch(r"\s*(\d{1,6})\s*/\s*(\d{1,6})\s*", str(text))
         if not found or not 1 <= int(found.group(1)) <= int(found.group(2)):
-            raise ConfigError(f"--shard {text}: write I/N, the I-th of N jobs, from 1/N to N/N.")
+            raise ConfigError(f"--shard {text}: write I/N, the I-th of N jobs, from 1/N to N/N, of 999,999 at most.")
         return cls(int(found.group(1)), int(found.group(2)))
 
     def part(self, rows: int, chunk_rows: int) -> tuple[int, int]:

@@ -234,8 +234,9 @@ def with_tiles(model: Model, path: str | Path | None) -> Model:
     """
     if path is None:
         return model
-    if not Path(path).exists():
-        raise BundleError(f"{path}: there is no such file of zero points. Make it: {MAKE}.")
+    if not Path(path).is_file():
+        what = f"{path}: there is no such file" if str(path) else "--tiles is empty: it names no file"
+        raise BundleError(f"{what} of zero points. Make it: {MAKE}.")
     value = read_json(path)
     if not isinstance(value, dict) or value.get("kind") != _KIND or value.get("format") != 1:
         raise BundleError(f"{path}: holds no zero points of tiles. 'jpas-gbm calibrate-tiles' makes such a file.")

@@ -93,7 +93,7 @@ def targets(
     make = partial(make_list, *field, run=run, known=known, observed=results)
     found = make(options, noise=noise, inputs=inputs)
     longer = make(how.longer(options, len(found))) if how.reserve else None
-    seen = observed(found, how, longer, seed)
+    seen = observed(found, how, longer, run.seed)
     return seen.found if out is None else _saved(seen, how, out, more.get("moc"), overwrite, samp)
 
 

@@ -262,7 +262,10 @@ def _check_splits(
 ) -> list[str]:
     """Refuse splits that nothing can be learnt from, and say what is thin in the others."""
     _check_usable("source", scheme, source.label, source_split, options.splits.source)
-    notes = [*unseen_bands(source, target), *_class_warnings("source", scheme, source.label, source_split)]
+    notes = [
+        *unseen_bands(source, target, target_split),
+        *_class_warnings("source", scheme, source.label, source_split),
+    ]
     if (target_split == NO_SPLIT).all():
         return [
             *notes,

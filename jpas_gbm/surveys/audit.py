@@ -324,24 +324,27 @@ def audit_leaks(
 Unit = Literal["fluxes", "rows"]
 
 
-def unseen_bands(source: Catalogue, target: Catalogue) -> list[str]:
-    """Return a sentence for each side on which a band has no flux in any row.
+def unseen_bands(source: Catalogue, target: Catalogue, target_split: np.ndarray) -> list[str]:
+    """Return a sentence for each side on which a band has no flux in any row; and of the unlabelled rows of the target.
 
     Parameters
     ----------
-    source, target : Catalogue
-        Of the same bands.
+    source, target, target_split : Catalogue, Catalogue, array of int, shape (n,)
+        Of the same bands; which target rows have no label.
 
     Returns
     -------
     list of str
     """
-    sides = [(name, ~side.observed.any(axis=0)) for name, side in (("source", source), ("target", target)) if len(side)]
+    names, plain = np.array(source.bands.names), target_split == NO_SPLIT
+    other = "what the other side shows there cannot be carried over"
+    sides = [(name, ~side.observed.any(axis=0), other) for name, side in (("source", source), ("target", target))]
+    told = "labelled ones have some: what is learnt from these bands is of little use there"
+    sides.append(("unlabelled target", ~target.observed[plain].any(axis=0) & ~sides[-1][1], told))
     return [
-        f"no {name} row has a flux in {', '.join(np.array(source.bands.names)[unseen])}: what the other side shows "
-        "there cannot be carried over. Check the columns of its file and its masks."
-        for name, unseen in sides
-        if unseen.any()
+        f"no {name} row has a flux in {', '.join(names[unseen])}: {why}. Check the columns of its file and its masks."
+        for (name, unseen, why), rows in zip(sides, (len(source), len(target), plain.sum()), strict=True)
+        if rows and unseen.any()
     ]
 
 

@@ -52,8 +52,8 @@ class Layout:
         Maggies in one unit of the magnitude's column, where that holds fluxes; None where magnitudes.
     unchecked : tuple of str
         Rules of the survey file that found no column, for people.
-    words : mapping of str to Vocabulary
-        What was read in the columns of words, by name.
+    words, tiles : mapping of str to Vocabulary, dict of int to pair of str
+        What was read in the columns of words, by name; which names of tiles were read, by number.
     """
 
     schema: SurveySchema
@@ -66,6 +66,7 @@ class Layout:
     maggies: float | None = None
     unchecked: tuple[str, ...] = ()
     words: dict[str, Vocabulary] = field(default_factory=dict, compare=False, repr=False)
+    tiles: dict[int, tuple[str, str]] = field(default_factory=dict, compare=False, repr=False)
 
     @cached_property
     def want(self) -> dict[str, Want]:
@@ -327,6 +328,12 @@ def _unchecked(
     CatalogueError
         If a join renamed the column of one.
     """
+    tile = ColumnNames(tuple(table.columns), table.place).find(schema.tile) if "tile" in schema.by_hand else None
+    if tile not in (None, known.get(TILE)):
+        yield (
+            f"{tile} is not read as the tile: the row key names that already, {known[TILE]}. To read it, name also the "
+            "columns that tell the rows of one tile apart (--column key=NUMBER, say)"
+        )
     labelled = schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= known.keys()
     rules = (*schema.sources, *(schema.labels.rules if labelled and schema.labels else ()))
     if labelled and schema.labels:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
 from collections.abc import Mapping
 
@@ -258,7 +257,7 @@ def row_key(columns: Mapping[str, np.ndarray], layout: Layout, start: int, rows:
         if name == ROW:
             key[name] = np.arange(start, start + rows, dtype=np.int64)
         elif name == TILE and layout.tiles_in_words:
-            key[name] = numbered(columns[name], f"{layout.place}[{layout.names.get(name, name)}]")
+            key[name] = numbered(columns[name], f"{layout.place}[{layout.names.get(name, name)}]", layout.tiles)
         else:
             key[name] = integers(columns[name], name, layout.place)
     return key
@@ -270,7 +269,7 @@ _FRACTION = re.compile(r"(?ai)(?![+-]?\d+$)[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?|[+
 """A number that is not written as an integer: with a point, an exponent or commas, or infinity."""
 
 
-def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarray:
+def numbered(names: np.ndarray, place: str = "tiles", told: dict[int, tuple[str, str]] | None = None) -> np.ndarray:
     """Return a number for each name, the same in every file, chunk and run, name by name.
 
     A name that spells an integer of 64 bits (2245, 02245, 2245.0) is that integer, as in a column of integers; of
@@ -280,8 +279,8 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
     ----------
     names : array of str, shape (n,)
         Such as STRIPE82-0170.
-    place : str
-        The column, for messages.
+    place, told : str, dict of int to pair of str
+        The column, for messages; what each number stood for in the blocks before, which is added to.
 
     Returns
     -------
@@ -294,12 +293,12 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
     """
     words = np.char.strip(np.ma.filled(names, "").astype(str))
     words, which = np.unique(np.where(np.isin(words, NULLS), "", words), return_inverse=True)
-    numbers, meant = np.full(len(words), -1, dtype=np.int64), words.astype(object)
+    numbers, told = np.full(len(words), -1, dtype=np.int64), {} if told is None else told
     for i, word in enumerate(map(str, words)):
-        spelt = _SPELT.fullmatch(word)
+        spelt, meant = _SPELT.fullmatch(word), word
         most = 1 << (53 if spelt and spelt[2] else 63)
         if spelt and -most <= int(spelt[1]) < most:
-            numbers[i], meant[i] = int(spelt[1]), spelt[1].lstrip("+" if int(spelt[1]) else "+-")
+            numbers[i], meant = int(spelt[1]), spelt[1].lstrip("+" if int(spelt[1]) else "+-")
         elif _FRACTION.fullmatch(word):
             raise CatalogueError(
                 f"{place}: holds {short(word)}, a number, and tiles are integers or names: write the digits of an "
@@ -307,10 +306,10 @@ def numbered(names: np.ndarray, place: str = "the column of tiles") -> np.ndarra
             )
         elif word:
             numbers[i] = int.from_bytes(hashlib.blake2b(word.encode(), digest_size=8).digest(), "big") >> 11
-    for i, j in itertools.pairwise(np.argsort(numbers, kind="stable")):
-        if numbers[i] == numbers[j] and meant[i] != meant[j]:
-            same = " and ".join(f"'{words[k]}'" if words[k] else "an empty name" for k in (i, j))
-            raise CatalogueError(f"{place}: {same} have one number here. Rename one of the two.")
+        theirs = told.setdefault(int(numbers[i]), (meant, word))
+        if theirs[0] != meant:
+            same = " and ".join(f"'{one}'" if one else "an empty name" for one in (theirs[1], word))
+            raise CatalogueError(f"{place}: {same} have one number here. Write both alike, or rename one.")
     return numbers[which]
 
 

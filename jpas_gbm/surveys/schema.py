@@ -7,7 +7,7 @@ from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, PrivateAttr
 
 from ..config import Options, configs_folder, parse_options, read_yaml
 from ..errors import ConfigError, did_you_mean
@@ -248,6 +248,13 @@ class SurveySchema(Options):
     extra_sentinels: tuple[float, ...] = Field((), description="Values that are missing in floating extra columns.")
     ignore: tuple[str, ...] = Field((), description="Columns that must not be taken for what they seem; for people.")
 
+    _roles: frozenset[str] = PrivateAttr(frozenset())
+
+    @property
+    def by_hand(self) -> frozenset[str]:
+        """Roles whose columns were named by hand (:func:`with_columns`), not in the survey file."""
+        return self._roles
+
     @property
     def of(self) -> str:
         """Name of the survey that the rows are of, by which models know theirs."""
@@ -409,7 +416,7 @@ OwnColumns = Mapping[str, str | Sequence[str] | Mapping[str, str]]
 
 
 def check_roles(columns: OwnColumns) -> None:
-    """Refuse a role that no column has.
+    """Refuse a role that no column has, and one of no column, or of several where one is meant.
 
     Parameters
     ----------
@@ -420,7 +427,10 @@ def check_roles(columns: OwnColumns) -> None:
     ConfigError
         If one is none of :data:`ROLES`; the nearest is named.
     """
-    for role in columns:
+    for role, named in columns.items():
+        lone = role not in ("key", "flux", "error", "relative_error", "magnitude")
+        if role in ROLES and (not named or (lone and not isinstance(named, str))):
+            raise ConfigError(f"column {role}={named or ''}: name {'one column' if lone else 'its columns'}.")
         if role not in ROLES:
             raise ConfigError(
                 f"column {role}=...: there is no role '{role}'.{did_you_mean(role, ROLES)} Roles: {', '.join(ROLES)}."
@@ -475,7 +485,9 @@ def with_columns(schema: SurveySchema, columns: OwnColumns, photometry: str | No
         rule = rules[photometry] if photometry else schema.photometry[0]
         kept = [other for other in schema.photometry if photometry in (None, other.name)]
         changes["photometry"] = (_own_photometry(rule, columns),) if "flux" in columns else tuple(kept)
-    return schema.model_copy(update=changes)
+    made = schema.model_copy(update=changes)
+    made._roles = frozenset(columns)
+    return made
 
 
 def _own_photometry(rule: Photometry, columns: OwnColumns) -> Photometry:

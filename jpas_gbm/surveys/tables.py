@@ -463,6 +463,8 @@ def open_table(path: str | Path, hdu: Extension = None) -> RawTable:
     CatalogueError
         If it cannot be read; the message says why.
     """
+    if not str(path).strip():
+        raise CatalogueError("the name of a table is empty. Name a file, a folder of files or a wildcard.")
     file, name = named_table(path)
     if name is not None and isinstance(hdu, int | str):
         raise CatalogueError(f"{path}: names a table, and hdu={hdu!r} is given too. Give one of both.")

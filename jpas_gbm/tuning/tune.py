@@ -192,12 +192,13 @@ def tune(
     """
     options = options_of(TuneOptions, config, "tune")
     place_named(out)
-    limit = _time_limit(trials, timeout)
+    limit, trials, jobs = _time_limit(timeout), whole_number("trials", trials), whole_number("jobs", jobs)
+    seed = whole_number("seed", seed, 0)
     space = Space.build(with_values(fit_options(None, regime), flat(options.fit), "fit"), options.space)
     starts = [space.start(given) for given in options.start]
     starts = [values for i, values in enumerate(starts) if values not in starts[:i]]
     dataset = open_dataset(data, seed, progress).for_training()
-    about, each = identity(dataset, space, options, seed), max(1, thread_count(threads) // max(1, jobs))
+    about, each = identity(dataset, space, options, seed), max(1, thread_count(threads) // jobs)
     plan = Plan(dataset, space, options, Path(out), trials, limit, seed, each, about)
     return _carried_out(plan, starts, jobs, resume, progress)
 
@@ -212,10 +213,9 @@ def _carried_out(
     return _result(plan, study, ended, [*plan.space.notes, *notes, *more], progress)
 
 
-def _time_limit(trials: int, timeout: float | str | None) -> float | None:
-    """Return the time allowed in s, if there is something to try in it."""
+def _time_limit(timeout: float | str | None) -> float | None:
+    """Return the time allowed in s, if there is any."""
     timeout = seconds(timeout) if isinstance(timeout, str) else timeout
-    whole_number("trials", trials)
     if timeout is not None and timeout <= 0:
         raise ConfigError(f"a time limit of {timeout:g} s leaves no time. Give more, or none.")
     return timeout

@@ -235,11 +235,24 @@ def test_what_cannot_be_judged_is_said(held):
     rows, reference = held
     found = judge(None, None)
     assert found.note == NO_REFERENCE and found.lines() == [NO_REFERENCE] and not found
-    assert judge(reference, reference.count(rows.take(np.zeros(0, int)))).lines() == []
+    none = judge(reference, reference.count(rows.take(np.zeros(0, int))))
+    assert none.lines() == ["drift was not judged: fewer than 10 rows"] and "none from" not in repr(none)
     few = judge(reference, reference.count(rows.take(np.arange(3))))
     assert not few and few.rows == 3 and few.lines() == ["drift was not judged: fewer than 10 rows"]
     with pytest.raises(FitError, match="no rows that a catalogue could be compared with"):
         learn_reference(rows.take(np.zeros(0, int)), rows, None, "sky")
+
+
+def test_a_band_that_no_row_has_is_told_where_tiles_are_too_few_to_call_it_drift(held):
+    """A tile may lack a tray, so one band less in three tiles is no drift; that no row has it was not told."""
+    rows, reference = held
+    few = rows.take(np.isin(rows.key["TILE_ID"], np.unique(rows.key["TILE_ID"])[:2]))
+    flux = np.array(few.flux)
+    flux[:, 20] = np.nan
+    found, told = judge(reference, reference.count(few.replace(flux=flux))), f"a flux in {rows.bands.names[20]}; the"
+    assert "gaps" not in kinds(found)
+    assert any(one.startswith("none of the ") and told in one for one in found.further())
+    assert not any("none of the" in one for one in judge(reference, reference.count(few)).further())
 
 
 def test_a_reference_of_other_bands_does_not_fit(held):

@@ -282,7 +282,7 @@ def test_shards_part_the_rows_in_whole_chunks(rows, of):
     assert all(a[1] == b[0] and (a[1] % 10 == 0 or a[1] == rows) for a, b in pairwise(parts))
 
 
-@pytest.mark.parametrize("word", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3"])
+@pytest.mark.parametrize("word", ["0/3", "4/3", "3", "a/b", "1/0", "-1/3", 5, "1/9999999"])
 def test_no_shard_is_told(word, fitted, make_catalogue, tmp_path):
     with pytest.raises(ConfigError, match=rf"--shard {word}: write I/N, the I-th of N jobs"):
         predict(fitted, make_catalogue(10), tmp_path / "a.fits", shard=word)

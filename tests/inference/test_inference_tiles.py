@@ -170,6 +170,15 @@ def test_what_does_not_fit_is_named(model, catalogue, written, tmp_path):
     assert not (tmp_path / "a.json").exists()
 
 
+def test_a_name_that_is_empty_or_of_a_folder_is_no_file_of_zero_points(model, catalogue, tmp_path):
+    with pytest.raises(
+        BundleError, match=r"^--tiles is empty: it names no file of zero points. Make it: jpas-gbm cali"
+    ):
+        jg.predict(model, catalogue, tmp_path / "p.fits", tiles="")
+    with pytest.raises(BundleError, match="there is no such file of zero points"):
+        with_tiles(model, tmp_path)
+
+
 def test_each_tile_of_a_file_is_taken_as_it_stands_there(model, written, tmp_path):
     """The order is free; what numpy would turn into another tile or another band is refused by name."""
     value = json.loads(written[1].read_text())

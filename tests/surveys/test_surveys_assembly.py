@@ -160,6 +160,15 @@ def test_a_band_without_a_flux_on_one_side_is_named() -> None:
     assert any(one.startswith(f"no target row has a flux in {both}:") for one in warnings)
 
 
+def test_a_band_that_only_labelled_rows_have_is_named() -> None:
+    """What the fit adapts to never shows it."""
+    sky, name = np.array(TARGET.flux), TARGET.bands.names[1]
+    sky[1::2, 1] = np.nan
+    told = [one for one in _assemble(target=TARGET.replace(flux=sky)).warnings if "has a flux in" in one]
+    assert len(told) == 1 and told[0].startswith(f"no unlabelled target row has a flux in {name}: labelled ones have")
+    assert not [one for one in _assemble().warnings if "has a flux in" in one]
+
+
 def test_imaging_without_any_magnitude_is_named() -> None:
     imaging = imaging_of(TARGET, np.arange(400))
     blind = replace(imaging, mag=np.full(400, np.nan))

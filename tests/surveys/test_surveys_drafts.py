@@ -12,6 +12,7 @@ from sample_files import write_idr
 import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError, ConfigError
 from jpas_gbm.surveys.reader import CatalogueReader
+from jpas_gbm.surveys.recognition import own_survey
 from jpas_gbm.surveys.schema import survey_names
 from jpas_gbm.surveys.survey_file import draft_survey, list_surveys, own_columns, show_survey, survey_json_schema_text
 
@@ -211,6 +212,47 @@ def test_tiles_in_text_that_may_be_meant_otherwise_are_refused(tmp_path, words, 
         tiles([*words, words[0]][:3])
     for nothing in ("NULL", "nan", "--", ""):
         assert tiles(["A", nothing, "170"])[1:] == [-1, 170]
+
+
+def test_names_of_one_number_are_refused_in_chunks_of_any_size(tmp_path):
+    """Of one chunk each, 7 and 007 were one tile; together they were refused."""
+    bands = {f"{b}_mag": [18.0, 19.0, 19.5] for b in "ugriz"} | {f"{b}_emag": [0.1, 0.2, 0.1] for b in "ugriz"}
+    plain = pd.DataFrame({"ra": [10.0, 11.0, 12.0], "dec": [1.0, 2.0, 3.0], **bands, "pointing": ["7", "7.0", "+7"]})
+    draft_survey(plain).save(tmp_path / "mine.yaml")
+    for size in (1, 2, 3, 10**9):
+        alike = CatalogueReader(plain, str(tmp_path / "mine.yaml"))
+        assert [n for chunk in alike.chunks(size) for n in chunk.key["TILE_ID"]] == [7, 7, 7]
+        mixed = CatalogueReader(plain.assign(pointing=["7", "0x10", "007"]), str(tmp_path / "mine.yaml"))
+        with pytest.raises(CatalogueError, match="'(007' and '7|7' and '007)' have one number here. Write both alike"):
+            list(mixed.chunks(size))
+
+
+def test_a_tile_named_by_hand_beside_that_of_the_key_is_told(tmp_path):
+    """It went unread in silence; as a fallback of a survey file it is nothing to tell."""
+    table = Table.read(write_idr(tmp_path / "a.fits"), hdu=1)
+    table["FIELD"] = np.arange(len(table)) % 3 + 7
+    told = "FIELD is not read as the tile: the row key names that already, TILE_ID"
+    reader = CatalogueReader(table, own_survey(table, None, {"tile": "FIELD"}))
+    reader.read()
+    assert [note for note in reader.quality.notes() if told in note]
+    for columns in ({"tile": "TILE_ID"}, {"tile": "FIELD", "key": ["NUMBER"]}):
+        reader = CatalogueReader(table, own_survey(table, None, columns))
+        tiles = reader.read().key["TILE_ID"]
+        assert not [note for note in reader.quality.notes() if "as the tile" in note]
+        assert set(tiles.tolist()) == set(np.asarray(table[columns["tile"]]).tolist())
+    fallback = reader.schema.model_copy(update={"tile": ("FIELD",), "key": (("TILE_ID", "NUMBER"),)})
+    fallback._roles = frozenset()
+    assert not [note for note in CatalogueReader(table, fallback).quality.notes() if "as the tile" in note]
+
+
+@pytest.mark.parametrize(
+    ("columns", "told"),
+    [({"key": []}, "column key=: name its columns"), ({"tile": ["TILE_ID"]}, "column tile=.*: name one column")],
+)
+def test_a_role_of_no_column_or_of_too_many_is_refused(tmp_path, columns, told):
+    """Without a key the tiles were lost too, in silence; a list was Python's own error."""
+    with pytest.raises(ConfigError, match=told):
+        jg.read(write_idr(tmp_path / "a.fits"), columns=columns)
 
 
 def test_a_table_that_nothing_knows_is_sent_to_a_draft():

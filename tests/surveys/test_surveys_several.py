@@ -12,6 +12,7 @@ import jpas_gbm as jg
 from jpas_gbm.errors import CatalogueError
 from jpas_gbm.surveys.batches import block_rows, join_blocks
 from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue
+from jpas_gbm.surveys.survey_file import draft_survey
 from jpas_gbm.surveys.tables import open_table
 
 
@@ -80,7 +81,7 @@ def test_columns_that_change_between_files_are_told(folder):
     parquet(folder / "d.parquet", [20], EXTRA=pa.array([1]))
     with pytest.raises(CatalogueError, match=r"change between files: d\.parquet has besides EXTRA, compared with a\.p"):
         open_table(folder)
-    pq.write_table(pa.table({"ID": ["x"]}), folder / "d.parquet")
+    pq.write_table(pa.table({"ID": [[1, 2]]}), folder / "d.parquet")
     with pytest.raises(CatalogueError, match=r"d\.parquet lacks X; has of another kind ID, compared with a\.parquet"):
         open_table(folder)
     (folder / "d.parquet").write_bytes(b"")
@@ -88,6 +89,35 @@ def test_columns_that_change_between_files_are_told(folder):
         open_table(folder)
     with pytest.raises(CatalogueError, match=r"no_such_\*: there is no file of such a name"):
         open_table(folder / "no_such_*")
+
+
+@pytest.mark.parametrize("how", ["fits", "parquet", "csv"])
+def test_tiles_of_which_one_file_has_digits_alone_are_those_of_the_whole(tmp_path, how):
+    """A file of the tiles 12 and 7 was refused beside one that has A3."""
+    tiles, folder = np.array(["12", "7", "12", "A3", "7", "12"]), tmp_path / "s"
+    table = Table({"ra": np.arange(6) + 10.0, "dec": np.arange(6) + 1.0})
+    for band in "ugriz":
+        table[f"{band}_mag"], table[f"{band}_emag"] = np.linspace(18, 19, 6), np.full(6, 0.1)
+    table["pointing"] = tiles
+    draft_survey(table.to_pandas()).save(tmp_path / "mine.yaml")
+    folder.mkdir()
+    for name, rows in (("a", slice(0, 3)), ("b", slice(3, None)), ("c", slice(0, 3))):
+        part = table[rows].copy()
+        part["pointing"] = tiles[rows].astype(int) if rows.stop else tiles[rows]
+        part["ra"] += 5.0 * (name == "c")
+        part.write(folder / f"{name}.{how}")
+    own = {"survey": str(tmp_path / "mine.yaml")}
+    expected = jg.read(table, **own).key["TILE_ID"]
+    found = jg.read(folder, **own).key["TILE_ID"]
+    np.testing.assert_array_equal(found, [*expected, *expected[:3]])
+
+
+def test_an_empty_name_is_not_the_folder_that_one_works_in(tmp_path, monkeypatch):
+    write_idr(tmp_path / "a.fits")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(CatalogueError, match="the name of a table is empty. Name a file, a folder"):
+        read_catalogue("")
+    assert len(read_catalogue(".")[0]) and jg.inspect(".").lines()
 
 
 def test_bands_in_another_order_are_another_survey(tmp_path):

@@ -377,3 +377,15 @@ def test_what_cannot_be_run_is_refused_before_anything_is_written(tiny, tmp_path
         tune(tiny, config=small_study(**changes), out=tmp_path / "study", trials=trials, timeout=timeout)
     assert said in str(caught.value)
     assert not (tmp_path / "study").exists()
+
+
+@pytest.mark.parametrize(("given", "said"), [({"jobs": 1.5}, "jobs 1.5: is no"), ({"seed": "a"}, "seed a: is no")])
+def test_jobs_and_seeds_are_whole_numbers(tiny, tmp_path, given, said):
+    with pytest.raises(ConfigError, match=said):
+        tune(tiny, config=small_study(), out=tmp_path / "study", trials=1, **given)
+    assert not (tmp_path / "study").exists()
+
+
+def test_whole_floats_are_numbers_of_trials(tiny, tmp_path):
+    options = small_study(fresh_seeds=0, ladder=[{}])
+    assert len(tune(tiny, config=options, out=tmp_path / "study", trials=1.0, jobs=1.0, seed=0.0).trials) == 1

@@ -80,7 +80,7 @@ def find_array(path: Path) -> Path | None:
         The .npy file.
     """
     stem = re.sub(r"[_-]?prop\w*$", "", path.stem, flags=re.IGNORECASE)
-    beside = path.with_name(f"{stem}_FLUX+NOISE.npy")
+    beside = path.parent / f"{stem}_FLUX+NOISE.npy"
     return beside if stem != path.stem and beside.is_file() else None
 
 

@@ -129,6 +129,7 @@ class SeveralFiles(RawTable):
     format = "several files"
 
     def __init__(self, path: Path, hdu: Extension = None) -> None:
+        path = path if path.name else path.absolute()  # "." has no name to call it by
         self.path, self.place = path, path.name
         self._hdu, self._files = hdu, tuple(table_files(path))
         first = self._open(self._files[0])
@@ -140,6 +141,8 @@ class SeveralFiles(RawTable):
         for file in self._files:
             table = first if file == self._files[0] else self._open(file)
             self._refuse_other(table)
+            # Names of tiles, say, of which one file has those alone that are digits.
+            self.columns |= {n: of for n, of in table.columns.items() if n in self.columns and of.kind == "text"}
             self._rows.append(table.rows)
             self._simulated = self._simulated or table.simulated
             notes.update(dict.fromkeys(f"{file.name}: {note}" for note in table._notes))
@@ -168,7 +171,7 @@ class SeveralFiles(RawTable):
         raise CatalogueError(
             f"{self.path}: the columns change between files: {table.path.name} {said}, compared with "
             f"{self._files[0].name}. Files that are read as one table are of one survey and have the same columns: "
-            "name those that belong together, such as with a wildcard."
+            "name those that belong together, such as with a wildcard, and write a column alike in all."
         )
 
     @property
@@ -224,9 +227,9 @@ def _unmasked(columns: Mapping[str, Column]) -> dict[str, Column]:
 
 
 def _alike(ours: Column, theirs: Column) -> bool:
-    """Return whether two columns hold the same; in text tables a number may look like an integer in one of two."""
-    numbers = {"int", "float", "bool"}
-    kinds = ours.kind == theirs.kind or {ours.kind, theirs.kind} <= numbers
+    """Return whether two columns hold the same; a number may look like an integer in one of two, a name too."""
+    pair = {ours.kind, theirs.kind}
+    kinds = ours.kind == theirs.kind or pair <= {"int", "float", "bool"} or pair == {"int", "text"}
     return kinds and ours.width == theirs.width and (ours.unit or "") == (theirs.unit or "")
 
 
