@@ -187,17 +187,18 @@ class Run:
         log.info("%s: %.1f s%s", name, entry["seconds"], f" ({said})" if said else "")
         self.report(name, 1, 1)
 
-    def note(self, sentence: str) -> None:
-        """Keep a sentence that the user must see, once.
+    def note(self, *sentences: str) -> None:
+        """Keep sentences that the user must see, each once.
 
         Parameters
         ----------
-        sentence : str
+        *sentences : str
             What was wrong, and what was done about it.
         """
-        if sentence not in self.notes:
-            self.notes.append(sentence)
-            log.warning("%s", sentence)
+        for sentence in sentences:
+            if sentence not in self.notes:
+                self.notes.append(sentence)
+                log.warning("%s", sentence)
 
     def report(self, stage: str, done: int, total: int) -> None:
         """Pass progress on.

@@ -150,8 +150,7 @@ def measure_band_shifts(
             "stars): shifts of bands are not measured."
         )
         return None
-    for note in found.notes:
-        run.note(note)
+    run.note(*found.notes)
     return (_as_shift(found, len(dataset.scheme)), found) if found.size <= LARGEST else None
 
 

@@ -288,7 +288,7 @@ def prepare_rows(dataset: Dataset, options: FitOptions, run: Run) -> Prepared:
     _check_pseudo(data, regime, options)
     known: Known = {}
     if regime.source and regime.target_rows:
-        list(map(run.note, unseen_bands(data.source, data.target, data.target_split)))
+        run.note(*unseen_bands(data.source, data.target, data.target_split))
 
     def made(of: Regime, preparation: Preparation = "twins") -> Folds:
         folds = make_folds(data, of, options, count, run, preparation, known)

@@ -126,8 +126,7 @@ def measure_without_labels(
             "there are no errors): zero points and variations are not measured on them."
         )
         return None
-    for note in measured[1].notes:
-        run.note(note)
+    run.note(*measured[1].notes)
     return measured
 
 
