@@ -391,3 +391,21 @@ def test_a_column_of_one_value_in_an_array_is_plain() -> None:
     for column in ("SPECTYPE", "Z", "ZWARN"):
         table[column] = np.array(table[column])[:, None]
     assert read_labels(table)[0].z.tolist() == [2.5] * 4
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [[1.0]], [{"a": 1}]])
+@pytest.mark.parametrize("column", ["TARGETID", "SPECTYPE", "Z", "ZWARN"])
+def test_mappings_and_lists_of_lists_in_a_row_are_refused_by_name(tmp_path, column, value) -> None:
+    """Arrow's own error came out of memory; of a file it was said that it is damaged."""
+    frame = _redshifts().to_pandas().assign(**{column: [value] * 4})
+    frame.to_parquet(tmp_path / "z.parquet")
+    for source in (frame, tmp_path / "z.parquet"):
+        with pytest.raises(CatalogueError, match=rf"\[{column}\]: holds '(struct|list)<.*' in a row, where one value or a"):
+            read_labels(source)
+
+
+def test_bytes_in_another_encoding_are_words_that_are_not_known(tmp_path) -> None:
+    frame = _redshifts().to_pandas().assign(SPECTYPE=[b"QSO", b"QSO", b"GAL\xe4", None])
+    frame.to_parquet(tmp_path / "z.parquet")
+    for source in (frame, tmp_path / "z.parquet"):
+        assert read_labels(source)[0].object_id.tolist() == [1, 2]

@@ -17,6 +17,7 @@ import yaml
 
 from ...errors import CatalogueError
 from ...store import native
+from ...text import short
 from ..batches import Block, stack_rows
 from ..packing import is_packed
 from ..spelling import repeated_names
@@ -210,7 +211,10 @@ def _plain(values: pa.Array) -> np.ndarray:
             values = values.cast(pa.float64())
         return np.asarray(values.to_numpy(zero_copy_only=False))
     if kind == "text":
-        text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+        try:
+            text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # bytes that are no UTF-8, which other formats hold too
+            text = np.array([(one or b"").decode("utf-8", "replace") for one in values.to_pylist()], dtype=object)
         return np.strings.strip(text.astype(str)) if len(text) else np.array([], dtype="U1")
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.int64())
@@ -249,11 +253,16 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
     Raises
     ------
     CatalogueError
-        If lists of a column differ in length.
+        If lists of a column differ in length, or it holds mappings or lists of lists.
     """
     block = {}
     for name in names:
         values = batch.column(batch.schema.get_field_index(name))
+        if pa.types.is_nested(of := values.type.value_type if _is_list(values.type) else values.type):
+            raise CatalogueError(
+                f"{place}[{name}]: holds {short(str(values.type))} in a row, where one value or a list of numbers is "
+                "needed. Keep the one that is meant, in a column of its own."
+            )
         block[name] = _lists(values, name, place, start) if _is_list(values.type) else _plain(values)
     return block
 
