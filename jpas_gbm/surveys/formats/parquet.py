@@ -258,7 +258,7 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
     block = {}
     for name in names:
         values = batch.column(batch.schema.get_field_index(name))
-        if pa.types.is_nested(of := values.type.value_type if _is_list(values.type) else values.type):
+        if pa.types.is_nested(values.type.value_type if _is_list(values.type) else values.type):
             raise CatalogueError(
                 f"{place}[{name}]: holds {short(str(values.type))} in a row, where one value or a list of numbers is "
                 "needed. Keep the one that is meant, in a column of its own."
