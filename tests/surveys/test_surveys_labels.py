@@ -407,6 +407,15 @@ def test_mappings_and_lists_of_lists_in_a_row_are_refused_by_name(tmp_path, colu
             read_labels(source)
 
 
+@pytest.mark.parametrize("value", [object(), 1j, 2**70])
+def test_a_column_that_no_table_can_hold_is_refused_where_it_is_read(value) -> None:
+    frame = _redshifts().to_pandas()
+    odd = pd.Series([value, *frame["Z"][1:]], dtype=None if isinstance(value, complex) else object)
+    assert len(read_labels(frame.assign(other=odd))[0]) == 4
+    with pytest.raises(CatalogueError, match="DataFrame: holds what no table can in the column Z "):
+        read_labels(frame.assign(Z=odd))
+
+
 def test_bytes_in_another_encoding_are_words_that_are_not_known(tmp_path) -> None:
     frame = _redshifts().to_pandas().assign(SPECTYPE=[b"QSO", b"QSO", b"GAL\xe4", None])
     frame.to_parquet(tmp_path / "z.parquet")

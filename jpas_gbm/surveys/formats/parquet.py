@@ -258,7 +258,8 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
     block = {}
     for name in names:
         values = batch.column(batch.schema.get_field_index(name))
-        if pa.types.is_nested(values.type.value_type if _is_list(values.type) else values.type):
+        held = values.type.value_type if _is_list(values.type) else values.type
+        if pa.types.is_nested(getattr(held, "storage_type", held)):
             raise CatalogueError(
                 f"{place}[{name}]: holds {short(str(values.type))} in a row, where one value or a list of numbers is "
                 "needed. Keep the one that is meant, in a column of its own."
@@ -364,6 +365,18 @@ def _as_text(column: pd.Series) -> pd.Series:
     return column.where(column.isna(), column.map(str))
 
 
+_UNTAKEN = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+def _untaken(columns: pd.DataFrame) -> str:
+    """Return why Arrow does not take columns, such as one of objects; empty where it does."""
+    try:
+        pa.Table.from_pandas(columns, preserve_index=False)
+    except _UNTAKEN as error:
+        return str(error.args[0]) if error.args else first_line(error)
+    return ""
+
+
 class FrameTable(RawTable):
     """A pandas DataFrame; levels of its index that have names are columns too, and else it is not looked at.
 
@@ -377,7 +390,7 @@ class FrameTable(RawTable):
     Raises
     ------
     CatalogueError
-        If a column holds what is neither number, text nor a list of numbers, or its name stands twice.
+        If the name of a column stands twice, or one that is read holds neither numbers, text nor lists of numbers.
     """
 
     format = "pandas DataFrame"
@@ -397,14 +410,19 @@ class FrameTable(RawTable):
             beside = pd.DataFrame({name: plain.index.get_level_values(i) for name, i in levels.items()}, plain.index)
             plain = pd.concat([plain, beside], axis=1) if levels else plain
             plain = plain.assign(**{str(name): _as_text(plain[name]) for name in plain if _is_mixed(plain[name])})
-            self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
-        except (pa.ArrowException, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
+        self._odd: dict[str, str] = {}
+        try:
+            taken = pa.Table.from_pandas(plain, preserve_index=False)
+        except _UNTAKEN:
+            self._odd = {str(name): why for name in plain if (why := _untaken(plain[[name]]))}
+            taken = pa.Table.from_pandas(plain.drop(columns=list(self._odd)), preserve_index=False)
+        self._table = taken.combine_chunks()
         self.rows = self._table.num_rows
         units, self.cards = _attributed(frame.attrs)
-        self.columns = {
-            field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema
-        }
+        fields = {field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema}
+        self.columns = {name: fields.get(name) or Column(name, "object", 0) for name in map(str, plain)}
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -414,6 +432,8 @@ class FrameTable(RawTable):
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
         start = 0
+        for name in filter(self._odd.get, want):
+            raise CatalogueError(f"{self.place}: holds what no table can in the column {name} ({self._odd[name]}).")
         for batch in self._table.to_batches(BATCH_ROWS):
             yield block_of(batch, want, self.place, start)
             start += len(batch)
