@@ -422,7 +422,7 @@ class FrameTable(RawTable):
         self.rows = self._table.num_rows
         units, self.cards = _attributed(frame.attrs)
         fields = {field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema}
-        self.columns = {name: fields.get(name) or Column(name, "object", 0) for name in map(str, plain)}
+        self.columns = {name: fields.get(name) or Column(name, "float") for name in map(str, plain)}
 
     @property
     def files(self) -> tuple[Path, ...]:
