@@ -429,7 +429,9 @@ def _apart(inputs: Iterable[str | Path] | Mapping[str, str]) -> dict[str, str]:
     """Return checksums by file, with as many of the folders above as tell it from others of its name, and table."""
     given = inputs if isinstance(inputs, Mapping) else dict.fromkeys(inputs, "")
     tables = [(*named_table(one), known) for one, known in given.items()]
-    parts = {file: Path(os.path.abspath(file)).parts for file, _, _ in tables}
+    plain, real = {file: os.path.abspath(file) for file, _, _ in tables}, os.path.realpath
+    # Named as they were given, but where `..` behind a link leads elsewhere than it reads.
+    parts = {file: Path(one if real(one) == real(file) else real(file)).parts for file, one in plain.items()}
     deepest = max(map(len, parts.values()), default=0)
     times = [Counter(one[-n:] for one in set(parts.values())) for n in range(1, deepest)]
     made = {}

@@ -14,8 +14,10 @@ from jpas_gbm.store import (
     dump_json,
     from_plain,
     native,
+    provenance,
     read_json,
     read_record,
+    sha256,
     to_plain,
     write_json,
 )
@@ -134,3 +136,17 @@ def test_an_older_file_without_a_seal_is_read_and_odd_files_are_refused(tmp_path
     os.mkfifo(path)
     with pytest.raises(BundleError, match="is no regular file"):
         read_json(path)
+
+
+def test_two_files_of_one_name_of_which_one_is_reached_behind_a_link_are_two(tmp_path):
+    """Text alone reads here/link/../x.fits as here/x.fits; the link leads elsewhere."""
+    near, linked = tmp_path / "here" / "x.fits", tmp_path / "here" / "link" / ".." / "x.fits"
+    (tmp_path / "there" / "below").mkdir(parents=True)
+    near.parent.mkdir()
+    (tmp_path / "here" / "link").symlink_to(tmp_path / "there" / "below")
+    near.write_text("near")
+    linked.write_text("far")
+    inputs = provenance(inputs=[near, linked])["inputs"]
+    assert inputs == {"here/x.fits": sha256(near), "there/x.fits": sha256(linked)}
+    (tmp_path / "named.fits").symlink_to(near)  # a link itself is called as it was given
+    assert list(provenance(inputs=[tmp_path / "named.fits"])["inputs"]) == ["named.fits"]

@@ -335,7 +335,9 @@ def _field(
             area = replace(area, area=area.area * float(1 - out.mean()))
         field = field.take(~out)
     own = [] if model.known is None else [known_by_model(model.known, model.scheme)]
-    found = match_known(field, [*own, *read_known(known, field, model.scheme)])
+    given = read_known(known, field, model.scheme)
+    notes += [note for table in given for note in table.notes]
+    found = match_known(field, [*own, *given])
     done = "are flagged" if options.flag_known else "were left out"
     for one in found.counts():
         what = f"sources of {one.name}" if one.name != BY_MODEL else "sources that made the model"

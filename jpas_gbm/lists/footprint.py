@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,17 @@ from ..errors import ListError
 from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
 from ..surveys.quality import QualityBit
+from ..surveys.recognition import as_table
 from ..surveys.spelling import degrees_per_unit, unit_of
-from ..surveys.tables import open_table
+from ..surveys.tables import RawTable
 from ..text import count
 from .predicted import Predicted, column_numbers
 from .records import FootprintSize
 
 if TYPE_CHECKING:
     from astropy_healpix import HEALPix
+
+    from ..surveys.recognition import Source
 
 SKY = 4 * np.pi * (180 / np.pi) ** 2
 """Square degrees of the whole sky."""
@@ -345,7 +348,7 @@ def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str)
 
     Parameters
     ----------
-    table : path, DataFrame or Table
+    table : path, DataFrame, Table or RawTable
         States units, but for a DataFrame.
     frame : DataFrame
         Its n rows.
@@ -380,13 +383,9 @@ def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str)
 
 def _degrees(table: object, column: str, name: str) -> float:
     """Return the degrees in one of the unit that a table states of a column; no unit is degrees."""
-    if isinstance(table, str | Path):
-        stated = open_table(table).columns.get(column)
-        unit = None if stated is None else stated.unit
-    else:
-        given = None if isinstance(table, pd.DataFrame) else getattr(table[column], "unit", None)  # type: ignore[index]
-        unit = None if given is None else str(given)
-    degrees = degrees_per_unit(unit := unit_of(column, unit, name))
+    states = isinstance(table, str | Path | RawTable) or hasattr(table, "itercols")
+    stated = as_table(cast("Source", table)).columns.get(column) if states else None
+    degrees = degrees_per_unit(unit := unit_of(column, stated.unit if stated else None, name))
     if degrees is None:
         raise ListError(
             f"{name}: the unit of {column} is '{unit}', which is no angle that is read here: positions are ICRS in "

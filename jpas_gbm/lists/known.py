@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,18 +12,20 @@ import pandas as pd
 
 from ..errors import CatalogueError, ListError
 from ..output.writers import probability_name
-from ..surveys.columns import Vocabulary, check_redshift
-from ..surveys.conversion import class_words
+from ..surveys.batches import join_blocks
+from ..surveys.columns import ROW, Layout, Vocabulary, check_redshift
+from ..surveys.conversion import class_words, integers
 from ..surveys.curation import apply_label_rules
 from ..surveys.imaging import RADIUS
-from ..surveys.labels import LabelledRows
+from ..surveys.labels import LabelledRows, without_blank
 from ..surveys.positions import SkyIndex, made_here
-from ..surveys.quality import is_blank
+from ..surveys.quality import is_blank, one_a_row
 from ..surveys.reader import read_labels
-from ..surveys.recognition import recognise
+from ..surveys.recognition import as_table, read_table, recognise
 from ..surveys.schema import aliases, load_schema
-from ..surveys.scheme import LabelScheme
+from ..surveys.scheme import LabelScheme, is_redshift
 from ..surveys.spelling import ColumnNames
+from ..text import short
 from .footprint import column_words, sky_places
 from .mix import Mix
 from .predicted import Predicted, Tables, as_frame, each
@@ -31,6 +33,7 @@ from .records import KnownCount
 
 if TYPE_CHECKING:
     from ..surveys.recognition import Source
+    from ..surveys.tables import RawTable
 
 _OBJECT = "TARGETID"
 _ANY_LABELS = "labels_by_position"
@@ -66,6 +69,8 @@ class KnownTable:
         Redshift; NaN where unknown.
     chosen : bool
         Whether it is an earlier list of this package: sources chosen by their probabilities.
+    notes : tuple of str
+        What is to be known of it, such as rules that are not checked.
     """
 
     name: str
@@ -75,6 +80,7 @@ class KnownTable:
     cls: np.ndarray
     z: np.ndarray
     chosen: bool = False
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -252,68 +258,94 @@ def read_known(known: Tables | None, field: Predicted, scheme: LabelScheme) -> l
 def _read(one: Any, number: int, field: Predicted, scheme: LabelScheme) -> KnownTable:
     name = Path(one).name if isinstance(one, str | Path) else f"known table {number}"
     if _is_label_catalogue(one):
-        labels, _ = read_labels(one, scheme=scheme)
-        words = np.array(scheme.classes)[labels.label]
-        return KnownTable(name, {_OBJECT: labels.object_id}, labels.ra, labels.dec, words, labels.z)
-    frame = as_frame(one)
-    names, spelt = ColumnNames(tuple(frame.columns), name), aliases().spellings
-    ids = {
-        ours: frame[theirs].to_numpy()
-        for ours in field.ids
-        if (theirs := names.find((ours,))) is not None and frame[theirs].dtype.kind in "iu"
-    }
+        labels, quality = read_labels(one, scheme=scheme)
+        words, notes = np.array(scheme.classes)[labels.label], tuple(quality.notes())
+        return KnownTable(name, {_OBJECT: labels.object_id}, labels.ra, labels.dec, words, labels.z, notes=notes)
+    in_memory = not isinstance(one, str | Path)
+    table = as_table(as_frame(one) if in_memory and not hasattr(one, "itercols") else one)
+    table.place = name if in_memory else table.place
+    names, spelt = ColumnNames(tuple(table.columns), name), aliases().spellings
     places = [names.find((f"{axis}_d", *spelt[axis])) for axis in ("ra", "dec")]
     cls, z = (names.find((f"KNOWN_{what}", *spelt[what])) for what in ("class", "z"))
-    _refuse_lists(frame, (*places, cls, z), name)
+    ids = _ids(table, {ours: names.find((ours,)) for ours in field.ids}, needed=None in places)
     rows = set(field.ids) - {_OBJECT}
     by_id = (_OBJECT in field.ids and _OBJECT in ids) or (rows and rows <= set(ids))
     if None in places and not by_id:
         raise ListError(
             f"{name}: has neither positions (RA and DEC) nor ids of the predictions ({', '.join(field.ids)}): none "
-            f"of its sources can be found. It has: {', '.join(frame.columns) or 'no columns'}."
+            f"of its sources can be found. It has: {', '.join(table.columns) or 'no columns'}."
         )
+    rules = _rule_columns(names) if cls or z else {}
+    wanted = list(dict.fromkeys(filter(None, (*places, cls, z, *rules.values()))))
+    frame = read_table(table, wanted) if wanted else pd.DataFrame(index=range(len(next(iter(ids.values())))))
     ra = dec = np.full(len(frame), np.nan)
     if None not in places:
-        ra, dec = sky_places(one, frame, str(places[0]), str(places[1]), name)
+        ra, dec = sky_places(table, frame, str(places[0]), str(places[1]), name)
     if len(frame) and not by_id and not (np.isfinite(ra) & np.isfinite(dec)).any():
         raise ListError(
             f"{name}: none of its {len(frame):,} rows has a position ({places[0]}, {places[1]}), and it has no ids of "
             f"the predictions ({', '.join(field.ids)}): none of its sources can be found."
         )
     if z is not None:
-        check_redshift(z, None, name)
+        check_redshift(z, table.columns[z].unit, name)
     words = np.full(len(frame), "") if cls is None else column_words(frame[cls])
-    redshift = np.full(len(frame), np.nan) if z is None else _numbers(frame[z])
-    doubtful = ~_trusted(frame, names, name)
-    words, redshift = np.where(doubtful, "", words), np.where(doubtful, np.nan, redshift)
+    redshift = np.full(len(frame), np.nan) if z is None else _redshifts(frame[z], f"{name}[{z}]")
+    trusted, notes = _trusted(frame, rules, name)
+    words, redshift = np.where(trusted, words, ""), np.where(trusted, redshift, np.nan)
     chosen = all(names.find((probability_name(one),)) is not None for one in scheme.classes)
-    return KnownTable(name, ids, ra, dec, words, redshift, chosen)
+    return KnownTable(name, ids, ra, dec, words, redshift, chosen, notes)
 
 
-def _trusted(frame: pd.DataFrame, names: ColumnNames, name: str) -> np.ndarray:
-    """Return which rows of a table of any origin have a class to trust, by the rules by which these are labels."""
+_NOBODY = np.iinfo(np.int64).min
+"""Stands for an id that is missing: no row has it."""
+
+
+def _ids(table: RawTable, columns: Mapping[str, str | None], needed: bool) -> dict[str, np.ndarray]:
+    """Return the columns that hold whole numbers, in whatever type, and refuse others where they are needed."""
+    ids = {}
+    for ours, theirs in columns.items():
+        try:
+            if theirs is not None and (blocks := list(table.read({theirs: "int"}))):
+                values = one_a_row(join_blocks(blocks)[theirs], f"{table.place}[{theirs}]")
+                missing = is_blank(values)
+                found = integers(np.where(missing, 0, np.ma.getdata(values)), theirs, table.place)
+                ids[ours] = np.where(missing, _NOBODY, found)
+            elif theirs is not None:
+                ids[ours] = np.zeros(0, dtype=np.int64)
+        except CatalogueError:
+            if needed:
+                raise
+    return ids
+
+
+def _rule_columns(names: ColumnNames) -> dict[str, str]:
+    """Return the columns of a table of any origin by which labels are trusted, by the names of the rules."""
+    section = load_schema(_ANY_LABELS).labels
+    spellings = [name for rule in (section.rules if section else ()) for name in rule.column]
+    return {ours: theirs for ours in spellings if (theirs := names.find((ours,))) is not None}
+
+
+def _trusted(frame: pd.DataFrame, rules: Mapping[str, str], name: str) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Return which rows of a table have a class to trust, by the rules by which these are labels, and what is told."""
+    if not rules or not len(frame):
+        return np.ones(len(frame), dtype=bool), ()
     schema = load_schema(_ANY_LABELS)
-    rules = () if schema.labels is None else schema.labels.rules
-    found = {spelt: names.find((spelt,)) for rule in rules for spelt in rule.column}
-    _refuse_lists(frame, found.values(), name)
-    held = {ours: frame[theirs].to_numpy() for ours, theirs in found.items() if theirs is not None}
-    held = {ours: values for ours, values in held.items() if not is_blank(values).all()}
-    return apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
+    held = {ours: frame[theirs].to_numpy() for ours, theirs in rules.items()}
+    held, layout = without_blank(held, Layout(schema, name, rules, (ROW,)))
+    keep = apply_label_rules(held, schema, name)[0] if held else np.ones(len(frame), dtype=bool)
+    return keep, tuple(f"{name}: {one}" for one in layout.unchecked)
 
 
-def _refuse_lists(frame: pd.DataFrame, columns: Iterable[str | None], name: str) -> None:
-    """Refuse columns with a list or an array in a row."""
-    several = (list, tuple, np.ndarray)
-    for column in filter(None, columns):
-        if frame[column].dtype == object and frame[column].map(lambda one: isinstance(one, several)).any():
-            raise ListError(
-                f"{name}[{column}]: holds lists, where one value a row is needed. Keep the one that is meant, in a "
-                "column of its own."
-            )
-
-
-def _numbers(column: pd.Series) -> np.ndarray:
-    return np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+def _redshifts(column: pd.Series, place: str) -> np.ndarray:
+    """Return redshifts, NaN where a row has none, or a filler; refuse a column without a number among its words."""
+    numbers = np.asarray(pd.to_numeric(column, errors="coerce"), dtype=np.float64)
+    given = column.to_numpy()[~is_blank(column.to_numpy())]
+    if len(given) and np.isnan(numbers).all():
+        raise ListError(
+            f"{place}: holds no number ({short(str(given[0]))}, say), where redshifts are expected. Mend the column "
+            "or leave it out."
+        )
+    return np.where(is_redshift(numbers), numbers, np.nan)
 
 
 def _is_label_catalogue(source: Source) -> bool:

@@ -15,7 +15,7 @@ from .catalogue import MORPHOLOGIES
 from .columns import ROW, TILE, Layout, Vocabulary
 from .curation import apply_label_rules, apply_rules
 from .labels import as_ids, doubt_counts, redshift_counts
-from .quality import QualityCount
+from .quality import QualityCount, one_a_row
 from .schema import SurveySchema, spectype_words
 from .scheme import LabelScheme, is_redshift
 from .spelling import NULLS
@@ -46,13 +46,8 @@ def named(block: Block, layout: Layout) -> dict[str, np.ndarray]:
     """
     columns = {}
     for ours, theirs in layout.names.items():
-        values = block[theirs]
-        columns[ours] = values = values.reshape(-1) if values.shape[1:] == (1,) else values
-        if values.ndim > 1 and ours not in layout.schema.extra:
-            raise CatalogueError(
-                f"{layout.place}[{theirs}]: has the shape {values.shape}, where one value a row is needed. Keep the "
-                "one that is meant, in a column of its own."
-            )
+        several = ours in layout.schema.extra and block[theirs].shape[1:] not in ((), (1,))
+        columns[ours] = block[theirs] if several else one_a_row(block[theirs], f"{layout.place}[{theirs}]")
     return columns
 
 

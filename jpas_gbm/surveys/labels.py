@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,6 +18,7 @@ from .scheme import FARTHEST, NEAREST, LabelScheme
 
 if TYPE_CHECKING:
     from .columns import Layout, Vocabulary
+    from .tables import RawTable
 
 NEAR_CUT = 0.01
 """A redshift nearer to the class cut than this times 1 + z may lie on the other side in another release."""
@@ -135,23 +136,53 @@ def targeting_left(columns: Iterable[str], rows: int) -> list[QualityCount]:
     return [QualityCount("label_targeting_bits", said, rows, "rows")] if found else []
 
 
-def without_blank(columns: Mapping[str, np.ndarray], layout: Layout) -> tuple[dict[str, np.ndarray], Layout]:
+def blank_columns(table: RawTable, layout: Layout) -> frozenset[str]:
+    """Return which columns of rules of labels are blank in all rows of a table; these columns alone are read.
+
+    Parameters
+    ----------
+    table : RawTable
+    layout : Layout
+        Of it.
+
+    Returns
+    -------
+    frozenset of str
+        As the survey file names them.
+    """
+    rules = layout.schema.labels.rules if layout.schema.labels else ()
+    names = {name: layout.names[name] for rule in rules for name in rule.column if name in layout.names}
+    blank = {name for name, theirs in names.items() if layout.want[theirs] == "any"}
+    for block in table.read({names[name]: "any" for name in blank}) if blank else ():
+        blank -= {name for name in blank if not is_blank(block[names[name]]).all()}
+        if not blank:
+            break
+    return frozenset(blank)
+
+
+def without_blank(
+    columns: Mapping[str, np.ndarray], layout: Layout, throughout: Callable[[], Collection[str]] | None = None
+) -> tuple[dict[str, np.ndarray], Layout]:
     """Leave out columns of rules that are blank in all rows, as if they were not there, and tell so.
 
     Parameters
     ----------
     columns : mapping of str to array, shape (n,)
-        All rows of a table of labels, by the names of the survey file.
+        Rows of a table of labels, by the names of the survey file. Where none has a class, nothing is left out.
     layout : Layout
+    throughout : callable, optional
+        Says which columns are blank in the whole table, where the rows are a part of it; asked only if some are here.
 
     Returns
     -------
     dict of str to array, Layout
         Without these; with what is not checked for it.
     """
-    rules = layout.schema.labels.rules if layout.schema.labels else ()
+    section = layout.schema.labels
+    rules = section.rules if section and not is_blank(columns.get(section.spectype[0], "?")).all() else ()
     sought = [name for rule in rules for name in rule.column if name in columns]
     blank = {name for name in sought if layout.want[layout.names[name]] == "any" and is_blank(columns[name]).all()}
+    blank &= set(blank if throughout is None or not blank else throughout())
     told = []
     for rule in rules:
         there = [name for name in rule.column if name in columns]

@@ -397,6 +397,33 @@ def is_blank(values: Any) -> np.ndarray:
     return masked | (plain != plain)
 
 
+def one_a_row(values: np.ndarray, column: str) -> np.ndarray:
+    """Return a column of one value a row as (n,), or refuse one that holds several.
+
+    Parameters
+    ----------
+    values : array, shape (n,) or (n, 1)
+    column : str
+        The table and the column, for messages.
+
+    Returns
+    -------
+    array, shape (n,)
+
+    Raises
+    ------
+    CatalogueError
+        Saying its shape.
+    """
+    values = values.reshape(-1) if values.shape[1:] == (1,) else values
+    if values.ndim > 1:
+        raise CatalogueError(
+            f"{column}: has the shape {values.shape}, where one value a row is needed. Keep the one that is meant, in "
+            "a column of its own."
+        )
+    return values
+
+
 _NO_ERROR = re.compile(r"(?<![a-z])(?:(ivar|invvar|inv_?variance|weight)|(var|variance)|(snr|s2n))(?![a-z])", re.I)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from .catalogue import IMAGING_EXTRA, Catalogue
 from .columns import Layout, find_layout, refuse_unknown_words
 from .fluxes import fluxes_in_njy, row_quality
 from .imaging import RADIUS, ImagingIndex, ImagingTable, join_imaging, optional_values
-from .labels import LabelTable, targeting_left, unique_labels, without_blank, without_placeholders
+from .labels import LabelTable, blank_columns, targeting_left, unique_labels, without_blank, without_placeholders
 from .positions import PLACEHOLDER, ids_from_key, position_groups, unlike_places
 from .quality import FileQuality, QualityCount, QualityReport
 from .recognition import Source, as_list, open_survey, own_survey, require_named
@@ -74,9 +75,9 @@ class CatalogueReader:
         hdu: int | str | None = None,
     ) -> None:
         self.table, self.schema = open_survey(source, survey, "catalogue", hdu)
-        self.path = self.table.path
+        self.path, self.rows = self.table.path, self.table.rows
         self.layout = find_layout(self.table, self.schema, bands)
-        self.rows = self.table.rows
+        self._blank = cache(partial(blank_columns, self.table, self.layout))
         self.scheme = scheme or LabelScheme()
         self.keep: Mapping[str, Want] = {}
         self.counted, self.seen = QualityReport(), False
@@ -199,6 +200,7 @@ class CatalogueReader:
             "object_id": self._object_id(plain, ra, dec, start, rows),
         }
         if schema.labels is not None and {schema.labels.spectype[0], schema.labels.z[0]} <= plain.keys():
+            plain, layout = without_blank(plain, layout, self._blank)
             parts["label"], parts["z"], more = col.labels(plain, layout, self.scheme)
             counts += more
         self.seen = self.seen or bool(np.isfinite(fluxes.flux).any())
@@ -228,11 +230,8 @@ def _joined(parts: list[_Parts]) -> _Parts:
         return parts[0]
     joined: _Parts = {}
     for name, first in list(parts[0].items()):
-        if isinstance(first, dict):
-            joined[name] = _joined([part.pop(name) for part in parts])
-        else:
-            pieces = [part.pop(name) for part in parts]
-            joined[name] = None if first is None else np.concatenate(pieces)
+        pieces = [part.pop(name) for part in parts]
+        joined[name] = _joined(pieces) if isinstance(first, dict) else None if first is None else np.concatenate(pieces)
     return joined
 
 

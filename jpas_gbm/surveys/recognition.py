@@ -19,6 +19,7 @@ from .columns import ROW, Layout, find_layout, lacking_columns, listed, near_nam
 from .formats.npy import find_array
 from .formats.several import table_files
 from .packing import is_several
+from .quality import one_a_row
 from .schema import (
     Kind,
     OwnColumns,
@@ -31,7 +32,7 @@ from .schema import (
     with_columns,
 )
 from .spelling import ColumnNames, canonical
-from .tables import BesideTable, Extension, RawTable, open_table
+from .tables import MASK, BesideTable, Extension, RawTable, open_table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -323,7 +324,7 @@ def as_table(source: Source, hdu: Extension = None) -> RawTable:
         from .formats.parquet import FrameTable
 
         return FrameTable(source)
-    if library == "astropy" and hasattr(source, "colnames"):
+    if library == "astropy" and hasattr(source, "itercols"):
         from .formats.votable import ArrayTable
 
         return ArrayTable.of(source)
@@ -445,13 +446,14 @@ def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | 
     Raises
     ------
     CatalogueError
-        If a column is missing; the nearest is named.
+        If a column is missing, when the nearest is named, or holds several values a row.
     """
     import pandas as pd
 
     table = as_table(source, hdu)
     names = ColumnNames(tuple(table.columns), table.place)
-    plain = [name for name, column in table.columns.items() if column.width is None]
+    masks = {f"{name}{MASK}" for name in table.columns}
+    plain = [name for name, column in table.columns.items() if column.width in (None, 1) and name not in masks]
     found = {name: names.find((name,)) for name in (plain if columns is None else columns)}
     for name, theirs in found.items():
         if theirs is None:
@@ -460,10 +462,8 @@ def read_table(source: Source, columns: Sequence[str] | None = None, hdu: int | 
             )
     theirs_of = {name: str(theirs) for name, theirs in found.items()}
     blocks = list(table.read({t: "int" if table.columns[t].kind == "int" else "any" for t in theirs_of.values()}))
-    if not blocks:
-        return pd.DataFrame({name: [] for name in theirs_of})
-    block = join_blocks(blocks)
-    values = {name: block[theirs] for name, theirs in theirs_of.items()}
+    block = join_blocks(blocks) if blocks else dict.fromkeys(theirs_of.values(), np.zeros(0))
+    values = {name: one_a_row(block[theirs], f"{table.place}[{theirs}]") for name, theirs in theirs_of.items()}
     return pd.DataFrame({name: as_float(v) if isinstance(v, np.ma.MaskedArray) else v for name, v in values.items()})
 
 

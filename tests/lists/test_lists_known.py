@@ -6,7 +6,7 @@ import pytest
 from astropy.coordinates import SkyCoord
 from astropy.table import Table
 
-from jpas_gbm.errors import BundleError, ListError
+from jpas_gbm.errors import BundleError, CatalogueError, ListError
 from jpas_gbm.lists.candidate_list import make_list
 from jpas_gbm.lists.mix import mag_bins, mix_edges
 from jpas_gbm.lists.rule import ListOptions
@@ -171,8 +171,92 @@ def test_known_columns_of_lists_are_refused_and_blank_rules_leave_classes(make, 
     assert set(make(known=table, flag_known=True).to_pandas()["KNOWN_CLASS"].astype(str)) == {"", "QSO"}
     for name in ("RA", "CLASS", "ZWARN"):
         twice = table.assign(**{name: [[value, value] for value in table[name]]})
-        with pytest.raises(ListError, match=rf"known table 1\[{name}\]: holds lists, where one value a row is needed"):
+        with pytest.raises(
+            CatalogueError, match=rf"known table 1\[{name}\]: has the shape \(9, 2\), where one value a"
+        ):
             make(known=twice)
+
+
+@pytest.mark.parametrize("kind", ["memory", "pandas", "fits", "parquet"])
+def test_known_columns_of_one_value_in_an_array_are_plain_and_of_several_refused(make, world, tmp_path, kind):
+    """Positions in arrays were none, classes and redshifts were lost; Arrow's lists ended in NumPy's error."""
+    rows = world[1]
+    plain = {
+        "RA": rows.ra[:9],
+        "DEC": rows.dec[:9],
+        "CLASS": np.full(9, "QSO"),
+        "Z": np.full(9, 2.5),
+        "ZWARN": np.zeros(9),
+    }
+    for name, values in plain.items():
+        for width in (1, 2):
+            known = Table(plain | {name: np.stack([values] * width, axis=1)})
+            if kind in ("pandas", "parquet"):
+                known = pd.DataFrame({one: known[one].tolist() for one in known.colnames})
+            if kind == "parquet":
+                known.to_parquet(tmp_path / "k.parquet")
+            elif kind == "fits":
+                known.write(tmp_path / "k.fits", overwrite=True)
+            known = known if kind in ("memory", "pandas") else tmp_path / f"k.{kind}"
+            if width == 2:
+                with pytest.raises(CatalogueError, match=rf"\[{name}\]: has the shape \(9, 2\)"):
+                    make(known=known)
+                continue
+            found = make(known=known, flag_known=True).to_pandas()
+            found = found[found["KNOWN"].astype(str) != ""]
+            assert found["KNOWN_Z"].tolist() == [2.5] * 9 and set(found["KNOWN_CLASS"]) == {"QSO"}
+    odd = pd.DataFrame(plain).assign(Z=[{"a": 2.5}] * 9)
+    with pytest.raises(CatalogueError, match=r"known table 1\[Z\]: holds 'struct<a: double>' in a row"):
+        make(known=odd)
+
+
+def test_a_rule_of_a_known_table_that_is_not_checked_is_told(make, world, tmp_path):
+    rows = world[1]
+    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9], "CLASS": "QSO", "Z": 2.5, "ZWARN": np.nan})
+    told = "ZWARN: blank in all rows, so not checked: redshift with a warning (ZWARNING is not 0)"
+    assert f"known table 1: {told}" in make(known=table, flag_known=True).notes
+    assert not any("ZWARN" in note for note in make(known=table.assign(ZWARN=0), flag_known=True).notes)
+    zcat = {"TARGETID": 10 + np.arange(9), "TARGET_RA": rows.ra[:9], "TARGET_DEC": rows.dec[:9], "SPECTYPE": "QSO",
+            "Z": 2.5, "ZWARN": 0, "OBJTYPE": "", "COADD_FIBERSTATUS": 0}  # fmt: skip
+    pd.DataFrame(zcat).to_csv(tmp_path / "z.csv", index=False)
+    notes = make(known=tmp_path / "z.csv", flag_known=True).notes
+    assert any(note.startswith("z.csv: OBJTYPE: blank in all rows, so not checked") for note in notes)
+
+
+@pytest.mark.parametrize("kind", ["int", "str", "float", "fits"])
+def test_ids_of_known_tables_count_in_whatever_type_they_are_kept(make, kind, tmp_path):
+    """Text, floating point and masked integers of files were no ids: it was said that there are none."""
+    table = Table({"TILE_ID": np.full(9, 2241), "NUMBER": np.arange(1, 10)}, masked=True)
+    table["NUMBER"].mask[2] = True
+    known = tmp_path / "k.fits"
+    table.write(known)
+    if kind != "fits":
+        known = pd.DataFrame({"TILE_ID": np.full(8, 2241), "NUMBER": np.r_[1:3, 4:10]}).astype(kind)
+    assert [one.rows for one in make(known=known).known] == [8]
+    words = pd.DataFrame({"TILE_ID": [2241] * 2, "NUMBER": ["a", "b"]})
+    with pytest.raises(CatalogueError, match=r"known table 1\[NUMBER\]: row 0 holds 'a' where an integer is needed"):
+        make(known=words)
+
+
+def test_redshifts_of_known_tables_that_are_none(make, world):
+    """Fillers stood in the list as redshifts; of a column of words all were lost without a word."""
+    rows = world[1]
+    table = pd.DataFrame({"RA": rows.ra[:9], "DEC": rows.dec[:9], "Z": [2.5, -9999, 99] * 3})
+    assert make(known=table, flag_known=True).to_pandas()["KNOWN_Z"].dropna().tolist() == [2.5] * 3
+    with pytest.raises(ListError, match=r"known table 1\[Z\]: holds no number \('high', say\)"):
+        make(known=table.assign(Z="high"))
+    assert make(known=table.assign(Z="--"), flag_known=True).to_pandas()["KNOWN_Z"].isna().all()
+
+
+def test_masks_and_positions_that_astropy_writes_as_several_columns_are_understood(make, world, tmp_path):
+    rows = world[1]
+    table = Table({"RA": rows.ra[:9], "DEC": rows.dec[:9], "Z": np.full(9, 2.5)}, masked=True)
+    table["Z"].mask[:2] = True
+    table.write(tmp_path / "m.parquet")
+    place = SkyCoord(rows.ra[:9], rows.dec[:9], unit="deg")
+    assert make(known=Table({"coord": place}), flag_known=True).known[0].rows == 9
+    found = make(known=tmp_path / "m.parquet", flag_known=True)
+    assert found.known[0].rows == 9 and found.to_pandas()["KNOWN_Z"].notna().sum() == 7
 
 
 def test_rows_that_made_the_model_are_kept_with_it():

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from astropy.table import MaskedColumn, Table
+from survey_samples import write_sdss
 
 import jpas_gbm as jg
 from jpas_gbm.errors import BundleError, CatalogueError
@@ -24,7 +25,7 @@ from jpas_gbm.surveys.labels import (
     without_placeholders,
 )
 from jpas_gbm.surveys.positions import ids_from_key
-from jpas_gbm.surveys.reader import read_labels
+from jpas_gbm.surveys.reader import CatalogueReader, read_catalogue, read_labels
 from jpas_gbm.surveys.schema import RowRule, load_schema
 from jpas_gbm.surveys.scheme import LabelScheme, default_scheme
 
@@ -391,3 +392,50 @@ def test_a_column_of_one_value_in_an_array_is_plain() -> None:
     for column in ("SPECTYPE", "Z", "ZWARN"):
         table[column] = np.array(table[column])[:, None]
     assert read_labels(table)[0].z.tolist() == [2.5] * 4
+
+
+@pytest.mark.parametrize("value", [{"a": 1}, [[1.0]], [{"a": 1}]])
+@pytest.mark.parametrize("column", ["TARGETID", "SPECTYPE", "Z", "ZWARN"])
+def test_mappings_and_lists_of_lists_in_a_row_are_refused_by_name(tmp_path, column, value) -> None:
+    """Arrow's own error came out of memory; of a file it was said that it is damaged."""
+    frame = _redshifts().to_pandas().assign(**{column: [value] * 4})
+    frame.to_parquet(tmp_path / "z.parquet")
+    for source in (frame, tmp_path / "z.parquet"):
+        with pytest.raises(
+            CatalogueError, match=rf"\[{column}\]: holds '(struct|list)<.*' in a row, where one value or a"
+        ):
+            read_labels(source)
+
+
+@pytest.mark.parametrize("value", [object(), 1j, 2**70])
+def test_a_column_that_no_table_can_hold_is_refused_where_it_is_read(value) -> None:
+    frame = _redshifts().to_pandas()
+    odd = pd.Series([value, *frame["Z"][1:]], dtype=None if isinstance(value, complex) else object)
+    assert len(read_labels(frame.assign(other=odd))[0]) == 4
+    with pytest.raises(CatalogueError, match="DataFrame: holds what no table can in the column Z "):
+        read_labels(frame.assign(Z=odd))
+
+
+def test_bytes_in_another_encoding_are_words_that_are_not_known(tmp_path) -> None:
+    frame = _redshifts().to_pandas().assign(SPECTYPE=[b"QSO", b"QSO", b"GAL\xe4", None])
+    frame.to_parquet(tmp_path / "z.parquet")
+    for source in (frame, tmp_path / "z.parquet"):
+        assert read_labels(source)[0].object_id.tolist() == [1, 2]
+
+
+def test_a_rule_of_a_catalogues_own_labels_whose_column_is_blank_in_all_rows_is_told_and_not_applied(tmp_path) -> None:
+    """Block by block or whole: blank in all rows of the table counts, not in all rows of a block."""
+    path = write_sdss(tmp_path / "s.csv", 40, zWarning=np.full(40, np.nan), clean=np.arange(40) >= 20)
+    reader = CatalogueReader(path, "sdss_ugriz")
+    for parts in ([reader.read()], list(reader.chunks(10))):
+        labelled = np.concatenate([part.label for part in parts]) >= 0
+        assert labelled.tolist() == [False] * 20 + [True] * 20
+        assert [note for note in reader.quality.notes() if "zWarning" in note] == [
+            "s.csv: zWarning: blank in all rows, so not checked: redshift with a warning (zWarning is not 0)"
+        ]
+    some = write_sdss(tmp_path / "t.csv", 40, zWarning=np.where(np.arange(40) < 20, np.nan, 0))
+    reader = CatalogueReader(some, "sdss_ugriz")
+    assert [int((part.label >= 0).sum()) for part in reader.chunks(10)] == [0, 0, 10, 10]
+    assert not any("blank" in note for note in reader.quality.notes())
+    nobody = write_sdss(tmp_path / "n.csv", 40, **{"class": np.full(40, ""), "zWarning": np.full(40, np.nan)})
+    assert not any("blank" in note for note in read_catalogue(nobody, "sdss_ugriz")[1].notes())

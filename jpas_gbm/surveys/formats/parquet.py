@@ -17,6 +17,7 @@ import yaml
 
 from ...errors import CatalogueError
 from ...store import native
+from ...text import short
 from ..batches import Block, stack_rows
 from ..packing import is_packed
 from ..spelling import repeated_names
@@ -210,7 +211,10 @@ def _plain(values: pa.Array) -> np.ndarray:
             values = values.cast(pa.float64())
         return np.asarray(values.to_numpy(zero_copy_only=False))
     if kind == "text":
-        text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+        try:
+            text = pc.fill_null(values.cast(pa.string()), "").to_numpy(zero_copy_only=False)
+        except pa.ArrowInvalid:  # bytes that are no UTF-8, which other formats hold too
+            text = np.array([(one or b"").decode("utf-8", "replace") for one in values.to_pylist()], dtype=object)
         return np.strings.strip(text.astype(str)) if len(text) else np.array([], dtype="U1")
     if pa.types.is_decimal(values.type):
         values = values.cast(pa.int64())
@@ -249,11 +253,17 @@ def block_of(batch: pa.RecordBatch, names: Mapping[str, Want], place: str, start
     Raises
     ------
     CatalogueError
-        If lists of a column differ in length.
+        If lists of a column differ in length, or it holds mappings or lists of lists.
     """
     block = {}
     for name in names:
         values = batch.column(batch.schema.get_field_index(name))
+        held = values.type.value_type if _is_list(values.type) else values.type
+        if pa.types.is_nested(getattr(held, "storage_type", held)):
+            raise CatalogueError(
+                f"{place}[{name}]: holds {short(str(values.type))} in a row, where one value or a list of numbers is "
+                "needed. Keep the one that is meant, in a column of its own."
+            )
         block[name] = _lists(values, name, place, start) if _is_list(values.type) else _plain(values)
     return block
 
@@ -355,6 +365,18 @@ def _as_text(column: pd.Series) -> pd.Series:
     return column.where(column.isna(), column.map(str))
 
 
+_UNTAKEN = (pa.ArrowException, TypeError, ValueError, OverflowError)
+
+
+def _untaken(columns: pd.DataFrame) -> str:
+    """Return why Arrow does not take columns, such as one of objects; empty where it does."""
+    try:
+        pa.Table.from_pandas(columns, preserve_index=False)
+    except _UNTAKEN as error:
+        return str(error.args[0]) if error.args else first_line(error)
+    return ""
+
+
 class FrameTable(RawTable):
     """A pandas DataFrame; levels of its index that have names are columns too, and else it is not looked at.
 
@@ -368,7 +390,7 @@ class FrameTable(RawTable):
     Raises
     ------
     CatalogueError
-        If a column holds what is neither number, text nor a list of numbers, or its name stands twice.
+        If the name of a column stands twice, or one that is read holds neither numbers, text nor lists of numbers.
     """
 
     format = "pandas DataFrame"
@@ -388,14 +410,19 @@ class FrameTable(RawTable):
             beside = pd.DataFrame({name: plain.index.get_level_values(i) for name, i in levels.items()}, plain.index)
             plain = pd.concat([plain, beside], axis=1) if levels else plain
             plain = plain.assign(**{str(name): _as_text(plain[name]) for name in plain if _is_mixed(plain[name])})
-            self._table = pa.Table.from_pandas(plain, preserve_index=False).combine_chunks()
-        except (pa.ArrowException, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise CatalogueError(f"DataFrame: holds what no table can ({first_line(error)}).") from error
+        self._odd: dict[str, str] = {}
+        try:
+            taken = pa.Table.from_pandas(plain, preserve_index=False)
+        except _UNTAKEN:
+            self._odd = {str(name): why for name in plain if (why := _untaken(plain[[name]]))}
+            taken = pa.Table.from_pandas(plain.drop(columns=list(self._odd)), preserve_index=False)
+        self._table = taken.combine_chunks()
         self.rows = self._table.num_rows
         units, self.cards = _attributed(frame.attrs)
-        self.columns = {
-            field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema
-        }
+        fields = {field.name: replace(column_of(field), unit=units.get(field.name)) for field in self._table.schema}
+        self.columns = {name: fields.get(name) or Column(name, "float") for name in map(str, plain)}
 
     @property
     def files(self) -> tuple[Path, ...]:
@@ -405,6 +432,8 @@ class FrameTable(RawTable):
     def blocks(self, want: Mapping[str, Want]) -> Iterator[Block]:
         """Yield the wanted columns in consecutive blocks of rows."""
         start = 0
+        for name in filter(self._odd.get, want):
+            raise CatalogueError(f"{self.place}: holds what no table can in the column {name} ({self._odd[name]}).")
         for batch in self._table.to_batches(BATCH_ROWS):
             yield block_of(batch, want, self.place, start)
             start += len(batch)
