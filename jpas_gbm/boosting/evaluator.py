@@ -376,14 +376,11 @@ class Evaluator:
 
     def _warn(self, X: np.ndarray, seen: _Seen, only: Collection[int] | None) -> None:
         """Say where features were filled that no training row missed."""
-        said = set()
-        for reader in self.readers:
-            for stage in (reader.stages[number] for number in reader.chosen(only)):
-                if not seen.features or not stage.rounds:
-                    continue
-                missed = np.array([j for j in sorted(seen.features) if not np.isnan(stage.fill[j])], dtype=np.intp)
-                said.add(fill_message(np.isnan(X[:, missed]), missed, reader.names))
-        for message in filter(None, said):
+        chosen = [one.stages[number] for one in self.readers for number in one.chosen(only)] if seen.features else []
+        known = [~np.isnan(stage.fill) for stage in chosen if stage.rounds]
+        missed = np.array([j for j in sorted(seen.features) if any(there[j] for there in known)], dtype=np.intp)
+        message = fill_message(np.isnan(X[:, missed]), missed, self.readers[0].names)
+        if message:
             warnings.warn(message, UnseenMissingWarning, stacklevel=4)
 
     def _prove(self) -> None:

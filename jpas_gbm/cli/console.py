@@ -102,7 +102,22 @@ def start_log(verbose: int, quiet: bool, file: str | None = None) -> None:
     logging.getLogger("jpas_gbm").setLevel(min(handler.level for handler in handlers))
     # What libraries warn of is for those who ask for more.
     logging.captureWarnings(True)
-    logging.getLogger("py.warnings").setLevel(logging.WARNING if verbose else logging.ERROR)
+    libraries = logging.getLogger("py.warnings")
+    libraries.setLevel(logging.WARNING if verbose else logging.ERROR)
+    libraries.filters[:] = [_once()]
+
+
+def _once() -> Callable[[logging.LogRecord], bool]:
+    """Return a filter that lets the first warning of filled features through: each chunk and member has its own."""
+    said: list[logging.LogRecord] = []
+
+    def is_new(record: logging.LogRecord) -> bool:
+        if "UnseenMissingWarning" not in record.getMessage():
+            return True
+        said.append(record)
+        return len(said) == 1
+
+    return is_new
 
 
 @contextmanager

@@ -5,7 +5,7 @@ Heavy libraries are imported inside the verb that needs them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -116,11 +116,17 @@ def compare(
     return [f"results: {out}"]
 
 
-def _predicted(column: list[str] | None, **given: Any) -> Any:
-    from .. import predict
-    from ..surveys.survey_file import own_columns
+def _with_columns(name: str) -> Callable[..., Any]:
+    """Return the front door's function of a name, given the words of ``--column`` as `column`."""
 
-    return predict(columns=own_columns(column), **given)
+    def call(column: list[str] | None, **given: Any) -> Any:
+        import jpas_gbm
+
+        from ..surveys.survey_file import own_columns
+
+        return getattr(jpas_gbm, name)(columns=own_columns(column), **given)
+
+    return call
 
 
 @verb(
@@ -128,7 +134,7 @@ def _predicted(column: list[str] | None, **given: Any) -> Any:
     "overwrite",
     "json",
     example="predict model jpas.fits --legacy tractor.fits --out predictions.fits",
-    call=_predicted,
+    call=_with_columns("predict"),
 )
 def predict(
     result: Any,
@@ -161,15 +167,12 @@ def predict(
     return []
 
 
-def _calibrated(column: list[str] | None, **given: Any) -> Any:
-    """Measure zero points of tiles."""
-    from .. import calibrate_tiles
-    from ..surveys.survey_file import own_columns
-
-    return calibrate_tiles(columns=own_columns(column), **given)
-
-
-@verb("overwrite", "json", call=_calibrated, example="calibrate-tiles jpas.fits --model model --out tiles.json")
+@verb(
+    "overwrite",
+    "json",
+    call=_with_columns("calibrate_tiles"),
+    example="calibrate-tiles jpas.fits --model model --out tiles.json",
+)
 def calibrate_tiles(
     result: Any,
     catalogue: Annotated[str, Argument(metavar="CATALOGUE", help="As for predict, all of it; labels are not read.")],
@@ -187,13 +190,9 @@ def calibrate_tiles(
 
 def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
     """Explain rows of a catalogue or of a data set."""
-    from .. import explain
-
     if data is not None and catalogue is not None:
         raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
-    if data is not None and given["legacy"]:
-        raise ConfigError("--legacy only goes with --catalogue. Leave one of them out.")
-    return explain(data=data if catalogue is None else catalogue, **given)
+    return _with_columns("explain")(data=data if catalogue is None else catalogue, **given)
 
 
 @verb("seed", "threads", "overwrite", "json", example="explain model --data data --out why", call=_rows_of)
@@ -205,6 +204,7 @@ def explain(
     catalogue: Annotated[str | None, Option(help="Explain rows of this file instead of a data set's.")] = None,
     legacy: Legacy = None,
     survey: Survey = None,
+    column: Columns = None,
     split: Split = "test",
     objects: Annotated[
         list[str] | None, Option("--object", help="Explain this row alone: TILE_ID/NUMBER, TARGETID or RA,DEC.")

@@ -162,7 +162,7 @@ def _notes(confusion: np.ndarray, classes: Sequence[str], slope: SlopeRows) -> l
         )
     if silent:
         notes.append(f"{' and '.join(silent)} never predicted: precision there counts as 0.")
-    if slope.problem:
+    if slope.problem and present[0]:
         notes.append(f"no calibration slope of {classes[0]}: {slope.problem} with probability over {ABOVE}.")
     return notes
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from ..boosting.booster import Member
+from ..boosting.matrix import fill_message
 from ..errors import ExplanationError, did_you_mean
 from ..model import Model
 from ..options import ExplainOptions
@@ -233,6 +234,19 @@ class Attributions:
         doubted = np.abs(softmax(after) - self.probabilities).max(axis=1, initial=0.0) > _DOUBTED
         after[doubted] = np.log(np.maximum(self.probabilities[doubted], 1e-300))
         return self.pair.difference(after) - self.pair.difference(self.margins)
+
+    def filled(self) -> str | None:
+        """Return a sentence on features that the rows miss and no training row missed, or None where there are few.
+
+        Returns
+        -------
+        str or None
+        """
+        boosters = [one for of in self.model.members for one in (of.booster, of.base) if one is not None]
+        fills = [stage.fill[: self.values.shape[1]] for one in boosters for stage in one.stages if stage.rounds]
+        gone = np.isnan(self.values) & np.isfinite(fills).any(axis=0) if fills else np.zeros_like(self.values, bool)
+        missed = np.flatnonzero(gone.any(axis=0))
+        return fill_message(gone[:, missed], missed, self.model.recipe.names)
 
 
 def corrected(model: Model, catalogue: Catalogue) -> Catalogue:

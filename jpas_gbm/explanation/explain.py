@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any, TypeGuard
 import numpy as np
 
 from ..boosting.backend import UnpackableError
+from ..boosting.matrix import UnseenMissingWarning
 from ..config import options_of, override
 from ..errors import ConfigError, ExplanationError, FitError
 from ..inputs import find_rows, open_catalogue, open_model
@@ -23,7 +25,8 @@ from ..store import provenance
 from ..surveys.catalogue import Catalogue
 from ..surveys.dataset import Dataset
 from ..surveys.labels import NOT_HELD_OUT
-from ..surveys.recognition import Source, as_list
+from ..surveys.recognition import Source, as_list, own_survey
+from ..surveys.schema import OwnColumns
 from ..text import bare_words
 from .attributions import EVERY, RUNNER_UP, Attributions, Pair, attribute, pairs_of
 from .blocks import LINES, RULES, Blocks, check_rule
@@ -80,6 +83,7 @@ def explain(
     refits: int = 0,
     legacy: Sequence[str | Path] | str | Path | None = None,
     survey: str | None = None,
+    columns: OwnColumns | None = None,
     config: ExplainOptions | Mapping[str, object] | str | Path | None = None,
     seed: int = 0,
     threads: int = 0,
@@ -99,8 +103,8 @@ def explain(
     pair, rows, cut, rule, blocks : optional
         Override `config`: classes compared (of `objects` also ``runner-up``, their default, or ``all``), most rows of
         each (0: all), faintest magnitude (inf: all), rule, blocks.
-    refits, legacy, survey, config : optional
-        Siblings fitted to measure stability; Tractor tables and survey of a catalogue; all other options.
+    refits, legacy, survey, columns, config : optional
+        Siblings fitted to measure stability; Tractor tables, survey and own columns of a catalogue; all other options.
     seed, threads, out, overwrite, progress
         Seed of sample and resamples; 0 threads are all cores; a folder for the result, and whether it may be replaced.
 
@@ -117,7 +121,7 @@ def explain(
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair = options.pair if pair is None else pair
     tables = [] if legacy is None else as_list(legacy)
-    asked = _Asked(split, pair, objects, refits, tables, survey, options, Run.start(seed, threads, progress))
+    asked = _Asked(split, pair, objects, refits, tables, survey, columns, options, Run.start(seed, threads, progress))
     asked.check(_is_dataset(data))
     if out is not None:
         claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])
@@ -137,12 +141,14 @@ class _Asked:
     refits: int
     legacy: Sequence[Source]
     survey: str | None
+    columns: OwnColumns | None
     options: ExplainOptions
     run: Run
 
     def check(self, of_dataset: bool) -> None:
         """Refuse what would be ignored for a data set, or for a catalogue."""
-        given = {"--legacy": self.legacy, "--survey": self.survey} if of_dataset else {"--refits": self.refits}
+        of_rows: dict[str, object] = {"--legacy": self.legacy, "--survey": self.survey, "--column": self.columns}
+        given: dict[str, object] = of_rows if of_dataset else {"--refits": self.refits}
         if self.pair in (RUNNER_UP, EVERY) and not self.objects:
             raise ConfigError(
                 f"--pair {self.pair} sets the class of each object against others. Name objects with --object, or two "
@@ -160,20 +166,23 @@ def _is_dataset(data: Dataset | Catalogue | Source | None) -> TypeGuard[Dataset 
 
 def _explained(model: Model, data: Dataset | Catalogue | Source | None, asked: _Asked) -> Explanation:
     """Open the rows that were given and explain them."""
-    run = asked.run
-    pair = Pair.of(model.scheme, None if asked.objects and asked.pair in (RUNNER_UP, EVERY) else asked.pair)
-    if _is_dataset(data):
-        # The built-in survey that a model was fitted on is the one of the model's own seed.
-        seed = (model.card.get("provenance") or {}).get("seed")
-        dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UnseenMissingWarning)  # of every batch: a note says it once
+        run = asked.run
+        pair = Pair.of(model.scheme, None if asked.objects and asked.pair in (RUNNER_UP, EVERY) else asked.pair)
+        if _is_dataset(data):
+            # The built-in survey that a model was fitted on is the one of the model's own seed.
+            seed = (model.card.get("provenance") or {}).get("seed")
+            dataset = open_dataset(data, run.seed if seed is None else int(seed), run.progress)
+            if asked.objects:
+                return _of_objects(model, dataset.target, asked)
+            return _of_dataset(model, dataset, pair, asked)
+        survey = asked.survey if isinstance(data, Catalogue) else own_survey(data, asked.survey, asked.columns)
+        catalogue = open_catalogue(model, data, asked.legacy, survey, run.threads)
         if asked.objects:
-            return _of_objects(model, dataset.target, asked)
-        return _of_dataset(model, dataset, pair, asked)
-    catalogue = open_catalogue(model, data, asked.legacy, asked.survey, run.threads)
-    if asked.objects:
-        return _of_objects(model, catalogue, asked)
-    name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
-    return _of_catalogue(model, catalogue, name, pair, asked)
+            return _of_objects(model, catalogue, asked)
+        name = Path(data).name if isinstance(data, str | Path) else "a catalogue"
+        return _of_catalogue(model, catalogue, name, pair, asked)
 
 
 def refits_of(model: Model, dataset: Dataset, threads: int = 1) -> Callable[[int], Model]:
@@ -224,9 +233,7 @@ def _of_dataset(model: Model, dataset: Dataset, pair: Pair, asked: _Asked) -> Ex
     values = None if refit is None else refit_importances(refit, asked.refits, found, sample.y, options, run)
     made = _assembled(found, sample, asked, f"the {split} split", dict(dataset.provenance), values)
     used = 0 if model.known is None else model.known.among(sample.rows.object_id)
-    if not used:
-        return made
-    notes = (f"{NOT_HELD_OUT.format(used)}.", *made.content.notes)
+    notes = (*([f"{NOT_HELD_OUT.format(used)}."] if used else []), *made.content.notes)
     return Explanation(made.content.model_copy(update={"notes": notes}), made.arrays)
 
 
@@ -259,7 +266,7 @@ def _of_objects(model: Model, catalogue: Catalogue, asked: _Asked) -> Explanatio
         explanation.arrays["pair_blocks"][i] = blocks.sums(own.pair_bands[i])
         explanation.arrays["pair_calibration"][i] = own.calibration[i]
     bare = int(is_bare(rows).sum()) if model.recipe.has_imaging else 0
-    notes = (f"{bare_words(bare, len(rows))}: explained without.",) if bare else ()
+    notes = tuple(filter(None, (bare and f"{bare_words(bare, len(rows))}: explained without.", found.filled())))
     return Explanation(explanation.content.model_copy(update={"objects": objects, "notes": notes}), explanation.arrays)
 
 
@@ -456,12 +463,11 @@ def reader_notes(
     if physics is None and counts[pair.first]:
         low, high = options.z_range
         notes.append(f"there is no physics score: fewer than {FEWEST} {pair.first} have {low:g} < z < {high:g}.")
-    for stage in stages.values():
-        if stage.defined and not np.any(stage.sky.mean_abs):
-            notes.append("the sky added no trees: boosting on target rows did not pay on validation.")
+    if any(stage.defined and not np.any(stage.sky.mean_abs) for stage in stages.values()):
+        notes.append("the sky added no trees: boosting on target rows did not pay on validation.")
     if sample.facts.classes_from == "predictions":
         notes.append("rows count as the class predicted for them, not as a class that is known.")
-    return tuple(notes)
+    return tuple([*notes, filled] if (filled := found.filled()) else notes)
 
 
 def brighter_rows(catalogue: Catalogue, cut: float | None) -> Catalogue:

@@ -36,6 +36,7 @@ from ..store import dump_json, magnitude_name, read_json, read_record, sha256, w
 from ..text import aligned, cell, count, cut_words, feature_words, html_table
 from .content import Content
 from .objects import ObjectFacts
+from .ridge import FEWEST_IN_BIN, FEWEST_PEAKS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -267,7 +268,8 @@ class Explanation:
         ]
         if effect.added:
             added = f"{effect.added.mean:+.3f} ± {effect.added.std:.3f}"
-            lines.append(f"calibration ({effect.method}) adds {added} to the log-odds")
+            after = f"calibration ({effect.method}) and doubt of rows unlike those that trained"
+            lines.append(f"{after} add {added} (mean ± scatter over rows) to the log-odds")
         return lines
 
     def _redshift_lines(self) -> list[str]:
@@ -282,11 +284,14 @@ class Explanation:
                 f"{physics.shuffled_redshifts.shuffled:.3f} with shuffled redshifts"
             )
         if ridge is not None:
+            seen = f"{count(sum(one.n for one in ridge.bins), 'row')} in {count(len(ridge.bins), 'bin')} of redshift"
+            slope = f"moves by d ln λ / d ln(1+z) = {cell(ridge.slope, ridge.slope_interval)} (1 is a line)"
+            if not np.isfinite(ridge.slope):
+                slope = f"has no slope with ln(1+z): that takes {FEWEST_PEAKS} bins of {FEWEST_IN_BIN} {first} or more"
             lines.append(
                 f"ridge: rank correlation of the strongest block of {first} with z "
-                f"{cell(ridge.rank_correlation, ridge.interval, sign=True)}; the peak of the mean moves by "
-                f"d ln λ / d ln(1+z) = {cell(ridge.slope, ridge.slope_interval)} (1 is a line) and lies on Lyα for "
-                f"{100 * ridge.on_lya:.0f} % of rows"
+                f"{cell(ridge.rank_correlation, ridge.interval, sign=True)}; the peak of the mean {slope}; it lies on "
+                f"Lyα for {100 * ridge.on_lya:.0f} % of {seen}"
             )
         return lines
 

@@ -19,9 +19,9 @@ FEWEST = 10
 """With fewer rows there is neither a physics score nor a ridge."""
 
 _Z_STEP = 0.1
-_FEWEST_IN_BIN = 3
-_FEWEST_PEAKS = 5
 _ON_LINE = 0.03
+FEWEST_IN_BIN, FEWEST_PEAKS = 3, 5
+"""Rows of a bin of redshift that has a peak, and peaks that have a slope."""
 
 
 _FEWEST = 5
@@ -329,7 +329,7 @@ def ridge_map(values: np.ndarray, z: np.ndarray) -> RidgeMap:
     total = np.zeros((len(edges) - 1, values.shape[1]))
     np.add.at(total, place, values)
     with np.errstate(invalid="ignore", divide="ignore"):
-        mean = np.where(count[:, None] >= _FEWEST_IN_BIN, total / count[:, None], np.nan)
+        mean = np.where(count[:, None] >= FEWEST_IN_BIN, total / count[:, None], np.nan)
     return RidgeMap(edges, mean, count)
 
 
@@ -377,7 +377,7 @@ def ridge_peaks(values: np.ndarray, z: np.ndarray, pivots: np.ndarray) -> tuple[
     z, wavelength, rows : array, shape (bins with three rows or more,)
     """
     ridge = ridge_map(values, z)
-    full = np.flatnonzero(ridge.rows >= _FEWEST_IN_BIN)
+    full = np.flatnonzero(ridge.rows >= FEWEST_IN_BIN)
     centres = np.bincount(_bin_of(z, ridge.edges), weights=z, minlength=len(ridge.rows))[full] / ridge.rows[full]
     return centres, pivots[ridge.mean[full].argmax(axis=1)], ridge.rows[full]
 
@@ -397,7 +397,7 @@ def ridge_slope(z: np.ndarray, wavelength: np.ndarray) -> float:
     """
     from scipy.stats import theilslopes
 
-    return float(theilslopes(np.log(wavelength), np.log1p(z))[0]) if len(z) >= _FEWEST_PEAKS else np.nan
+    return float(theilslopes(np.log(wavelength), np.log1p(z))[0]) if len(z) >= FEWEST_PEAKS else np.nan
 
 
 def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed: int) -> Ridge | None:
@@ -439,7 +439,7 @@ def ridge_summary(rows: RedshiftRows, by_block: np.ndarray, resamples: int, seed
     on_line = np.abs(np.log(peaks / lya)) < reach
     correlation, slope = moves(np.arange(len(z)))
     place = _bin_of(z, _z_edges(z))
-    numbers = [number for number in np.unique(place) if (place == number).sum() >= _FEWEST_IN_BIN]
+    numbers = [number for number in np.unique(place) if (place == number).sum() >= FEWEST_IN_BIN]
     bins = []
     for number, centre, peak, line in zip(numbers, centres, peaks, lya, strict=True):
         own = by_block[place == number]

@@ -74,12 +74,17 @@ def found_sentences(results: Results) -> list[str]:
     words: list[str] = []
     for subject in results.subjects:
         words += _evaluation_words(subject) if subject.comparison is None else _comparison_words(subject.comparison)
-    return words + [one for kind, result in results.pairs() for one in kind.sentences(result)]
+    for kind in result_kinds():
+        several = len(found := results.all(kind.type)) > 1
+        for i, one in enumerate(found):
+            name = f"{sentence(kind.record(one, i)[0])}: " if several else ""
+            words += [f"{name}{told}" for told in kind.sentences(one)]
+    return words
 
 
 def _comparison_words(comparison: Comparison) -> list[str]:
     """Return which regime did best, and how sure that is."""
-    best, first = best_regime(comparison), comparison.classes[0]
+    best, first = best_regime(comparison), _told(comparison.counts)
     rare = f"per_class.{first}.f1"
     loss, macro, f1 = (
         with_span(one.mean, one.interval)
@@ -121,10 +126,15 @@ def _verdict_words(verdicts: Mapping[str, ModelCard]) -> list[str]:
     return [f"On validation, {'; '.join(words)}."] if words else []
 
 
+def _told(counts: Mapping[str, int]) -> str:
+    """Return the first class that has rows: of another nothing was measured."""
+    return next((name for name, n in counts.items() if n), next(iter(counts)))
+
+
 def _evaluation_words(subject: Subject) -> list[str]:
     """Return how good one model is."""
     one = subject.main
-    first = one.classes[0]
+    first = _told(one.figures.counts)
     loss, macro, f1 = (
         with_span(one[name], one.intervals.get(name)) for name in ("log_loss", "macro.f1", f"per_class.{first}.f1")
     )
@@ -151,6 +161,12 @@ def doubts(results: Results) -> list[str]:
         words.append(
             "The data are simulated. Scores tell how the program works on this simulation; they are no forecast for "
             "real J-PAS sources, and must not be held against scores measured on other data."
+        )
+    if len(parts := results.by_data()) > 1:
+        words.append(
+            f"The results are of {len(parts)} data sets, whose figures must not be held against each other: "
+            f"{'; '.join(listed(names) for names in parts)} (in each part of one). The section on the data is of the "
+            f"{'first scores' if results.subjects else 'first data set'}."
         )
     for subject in results.subjects:
         words += _subject_doubts(subject)
@@ -185,7 +201,7 @@ def simulated(results: Results) -> bool:
 def _subject_doubts(subject: Subject) -> list[str]:
     """Return what to doubt about scores: few rows, few seeds, rows that were seen, rows left out."""
     one, about, words = subject.main, subject.about, []
-    first = one.classes[0]
+    first = _told(one.figures.counts)
     if (n := one.figures.counts[first]) < _FEW:
         words.append(
             f"Only {count(n, f'{first} is', f'{first} are')} among the scored rows: one more or fewer moves its F1 by "
@@ -336,6 +352,7 @@ def _subtitle(results: Results) -> str:
     made = [str(record.get("made", ""))[:10] for record in _records(results).values() if record.get("made")]
     survey = None if results.data.summary is None else results.data.summary.target.survey
     parts = [f"survey {survey}" if survey else "", f"results of {max(made)}" if made else ""]
+    parts += [f"of {n} data sets"] if (n := len(results.by_data())) > 1 else []
     return " · ".join(["Report on " + ", ".join(results.folders), *filter(None, parts)])
 
 
@@ -344,7 +361,7 @@ def _tiles(subjects: Sequence[Subject]) -> tuple[Tile, ...]:
     if not subjects:
         return ()
     one, found = subjects[0].main, subjects[0].comparison
-    regime, first = one.regime if found is None else best_regime(found), one.classes[0]
+    regime, first = one.regime if found is None else best_regime(found), _told(one.figures.counts)
     names = {f"per_class.{first}.f1": f"F1 of {first}", "macro.f1": "macro-F1", "log_loss": "log loss", "ece": "ECE"}
     tiles = []
     for name, label in names.items():
@@ -426,9 +443,10 @@ def _quality(data: DataFacts) -> list[Block]:
 
 def _cards(results: Results) -> list[Block]:
     """Return the first card of each regime, that of the best regime before the others."""
-    cards = {name: card for subject in results.subjects for name, card in subject.cards.items()}
-    # A model that is given beside its evaluation is one training.
-    cards |= {name: card for name, card in results.cards.items() if card not in cards.values()}
+    cards: dict[str, ModelCard] = {}
+    for of, own in [*((one.name, one.cards) for one in results.subjects), ("", results.cards)]:
+        # A model that is given beside its evaluation is one training; runs of two folders may have one name.
+        cards |= {f"{of}: {name}" if name in cards else name: x for name, x in own.items() if x not in cards.values()}
     first: dict[str, str] = {}
     for name, card in cards.items():
         first.setdefault(str(card.get("regime", name)), name)

@@ -22,7 +22,7 @@ from ..model import Model
 from ..model_folder import FORM as MODEL_FORM
 from ..model_folder import ModelCard
 from ..output.writers import suffixes
-from ..store import damage
+from ..store import Provenance, damage, dump_json
 from ..surveys.dataset import FORM as DATA_FORM
 from ..surveys.dataset import Dataset
 from ..text import listed, seeds_words
@@ -137,7 +137,9 @@ class Results:
     cards : mapping
         Model cards of model folders by name.
     data : DataFacts
-        What is known of the data set.
+        What is known of the data set; of several, of that of the first scores.
+    datasets : mapping
+        What was read of each data set by folder.
     problems : list of str
         What is there but cannot be read.
     folders : list of str
@@ -148,6 +150,7 @@ class Results:
     others: list[object] = field(default_factory=list)
     cards: dict[str, ModelCard] = field(default_factory=dict)
     data: DataFacts = field(default_factory=DataFacts)
+    datasets: dict[str, DataFacts] = field(default_factory=dict)
     problems: list[str] = field(default_factory=list)
     folders: list[str] = field(default_factory=list)
     _names: dict[Path, str] = field(default_factory=dict)
@@ -160,6 +163,31 @@ class Results:
         names = ("/".join(parts[-n:]) for n in range(1, len(parts) + 1))
         self._names[place] = next(name for name in names if name not in self._names.values())
         return True
+
+    def choose_data(self) -> None:
+        """Make the data set of the first scores the one that the page describes; without scores the first there is."""
+        kept = {one.name: one.exhibits.data for one in self.subjects if one.exhibits.data is not None}
+        known = [facts for facts in [*self.datasets.values(), *kept.values()] if facts.summary]
+        marks = [_mark(one.about.get("provenance", {}).get("data")) for one in self.subjects[:1]]
+        self.data = next((facts for facts in known if _mark(facts.provenance) in marks), next(iter(known), self.data))
+
+    def by_data(self) -> list[list[str]]:
+        """Return the names of the results of each data set, in the order of the page; of some nothing is known.
+
+        Returns
+        -------
+        list of list of str
+        """
+        records = {one.name: one.about.get("provenance", {}).get("data") for one in self.subjects}
+        told = (dict([kind.record(one, i)]) for kind in result_kinds() for i, one in enumerate(self.all(kind.type)))
+        records |= {name: record.get("data") for made in told for name, record in made.items()}
+        records |= {name: card.get("provenance", {}).get("data") for name, card in self.cards.items()}
+        records |= {name: facts.provenance for name, facts in self.datasets.items()}
+        found: dict[str, list[str]] = {}
+        for name, record in records.items():
+            if record:
+                found.setdefault(_mark(record), []).append(name)
+        return list(found.values())
 
     def all(self, kind: type[Any]) -> tuple[Any, ...]:
         """Return the results of one class, in the order given.
@@ -203,7 +231,7 @@ class Results:
         elif isinstance(result, Model):
             self.cards[str(result.card.get("regime", name))] = result.card
         elif isinstance(result, Dataset):
-            self.data = DataFacts.of(result)
+            self.datasets[name] = DataFacts.of(result)
         elif any(isinstance(result, kind.type) for kind in result_kinds()):
             self.others.append(result)
         else:
@@ -292,10 +320,7 @@ class Results:
         self.others.append(load(place))
 
     def _exhibits(self, place: Path) -> Exhibits:
-        found: Exhibits = self._guarded(place / FOLDER, Exhibits.load, place) or Exhibits()
-        if found.data is not None and not self.data.summary:
-            self.data = found.data
-        return found
+        return self._guarded(place / FOLDER, Exhibits.load, place) or Exhibits()
 
     def _comparison(self, place: Path) -> None:
         found = Comparison.load(place)
@@ -318,7 +343,12 @@ class Results:
         self.cards[self._names[place.resolve()]] = read_card(place)
 
     def _dataset(self, place: Path) -> None:
-        self.data = DataFacts.load(place)
+        self.datasets[self._names[place.resolve()]] = DataFacts.load(place)
+
+
+def _mark(made: Provenance | None) -> str:
+    """Return by what a data set is known again: the files, options and seed that made it, not when."""
+    return dump_json({name: (made or {}).get(name) for name in ("inputs", "options", "seed")})
 
 
 def _is_told(verdict: ModelCard | None, card: ModelCard) -> bool:
@@ -353,11 +383,15 @@ def read_results(results: Iterable[object]) -> Results:
         If a folder or file is not there, or holds nothing that is known, or a result is of no kind that is shown.
     """
     found = Results()
+    given: set[Path] = set()
     for one in results:
         if not isinstance(one, str | Path):
             found.add(one)
             continue
         folder = Path(one)
+        if folder.resolve() in given:
+            continue
+        given.add(folder.resolve())
         found.folders.append(folder.resolve().name)
         if folder.is_file():
             found.read_file(folder)
@@ -372,4 +406,5 @@ def read_results(results: Iterable[object]) -> Results:
             beside = [kind.words for kind in result_kinds() if not kind.file]
             looked = "; ".join([*(f"{name}: {words}" for name, words in markers().items()), *beside])
             raise BundleError(f"{folder}: holds no result that a report can show. It looks for {looked}.")
+    found.choose_data()
     return found

@@ -131,7 +131,7 @@ def _blocks_plate(explanation: Explanation) -> Plate:
 
 
 def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -> Axes:
-    """Draw the contributions of the top features as the shap library does: a beeswarm, or the first one's dependence.
+    """Draw the contributions of the top features as the shap library does: a beeswarm, or the dependence of the first.
 
     Parameters
     ----------
@@ -172,8 +172,7 @@ def shap_figure(explanation: Explanation, ax: Axes, *, kind: str = "beeswarm") -
             labels = [_row_words(label.get_text()) for label in ax.get_yticklabels()]
             ax.set_yticks(ax.get_yticks(), labels)
         else:
-            best = int(np.abs(found.values[:, :-1]).mean(axis=0).argmax())
-            shap.plots.scatter(found[:, best], ax=ax, show=False, color=BLUE, dot_size=7, hist=False)
+            shap.plots.scatter(found[:, 0], ax=ax, show=False, color=BLUE, dot_size=7, hist=False)
     del ax.get_figure
     # It makes the figure the current one of pyplot, and a notebook would show it a second time.
     for opened in set(pyplot.get_fignums()) - set(open_figures):
@@ -364,6 +363,8 @@ def _blocks(explanations: Sequence[Explanation]) -> list[Block]:
     blocks: list[Block] = []
     for i, explanation in enumerate(explanations):
         method, part = explanation.content.method, "objects" if explanation.content.objects else "why"
+        if len(explanations) > 1:
+            blocks.append(Block("heading", f"{sentence(numbered('explanation', i))}: {rows_words(explanation)}"))
         blocks += blocks_of("text", (method.words, method.sharing.words))
         blocks += blocks_of("plate", plates_of(part, explanation, prefix=f"why{i or ''}-"))
     return blocks

@@ -139,3 +139,17 @@ def test_the_shell_completes_options():
         [sys.executable, "-c", code], capture_output=True, text=True, env=env, timeout=60, check=False
     )
     assert (done.returncode, done.stdout.split()) == (0, ["--regime"]), done.stderr
+
+
+def test_filled_features_are_warned_of_once():
+    """A prediction in chunks said so for each chunk and member; other warnings are all told."""
+    import logging
+
+    from jpas_gbm.cli.console import start_log
+
+    texts = [f"a.py:1: {kind}: {i} of 9 rows" for i in range(3) for kind in ("UnseenMissingWarning", "UserWarning")]
+    for _ in range(2):
+        start_log(1, False)
+        told = [logging.makeLogRecord({"msg": text}) for text in texts]
+        told = [one.msg for one in told if logging.getLogger("py.warnings").filter(one)]
+        assert told == [texts[0], *texts[1::2]]

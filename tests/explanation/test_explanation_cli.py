@@ -215,3 +215,57 @@ def test_features_that_are_handed_over_are_not_fitted_again(tiny, monkeypatch):
     found = why.of(part, matrix)
     for name, values in expected.items():
         assert np.array_equal(found[name], values, equal_nan=values.dtype.kind == "f")
+
+
+def test_columns_of_ones_own_go_with_a_catalogue(run, tmp_path, tiny, folders):
+    """predict took them, explain did not."""
+    from astropy.table import Table
+
+    source, fitted = jpas_model(tmp_path, tiny)
+    fitted.save(tmp_path / "jpas")
+    table = Table.read(source)
+    table.rename_column("ALPHA_J2000", "MY_RA")
+    table.write(tmp_path / "own.fits")
+    words = [
+        "explain",
+        str(tmp_path / "jpas"),
+        "--catalogue",
+        str(tmp_path / "own.fits"),
+        "--cut",
+        "inf",
+        "--rows",
+        "5",
+    ]
+    out = ["--pair", "GALAXY,STAR", "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, [*words, "--column", "ra=MY_RA", *out])
+    assert done.exit_code == 0, done.output
+    done = run("--out", str(tmp_path / "other"), "--column", "ra=MY_RA", code=1)
+    assert "--column only goes with --catalogue" in done.output
+
+
+def test_filled_features_are_noted_once(fitted, rows):
+    """Each batch of rows and each stage of the trees warned, of rows of the batch alone."""
+    import warnings
+
+    from jpas_gbm.explanation.explain import explain
+
+    flux = rows.flux.copy()
+    flux[: len(rows) // 2, :3] = np.nan
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        found = explain(fitted, rows.replace(flux=flux), cut=np.inf, rows=0, config={"chunk_rows": 100})
+    assert not said
+    assert sum("that no training row missed" in note and f"of {len(rows):,} rows" in note for note in found.notes) == 1
+
+
+def test_a_slope_that_is_not_defined_says_why(fitted, rows):
+    from dataclasses import replace
+
+    from jpas_gbm.explanation.explain import explain
+
+    found = explain(fitted, rows, cut=np.inf)
+    ridge = found.content.ridge
+    few = ridge.model_copy(update={"slope": float("nan"), "bins": ridge.bins[:1]})
+    told = "\n".join(replace(found, content=found.content.model_copy(update={"ridge": few})).lines())
+    assert "has no slope with ln(1+z): that takes 5 bins of 3" in told and "= - (1" not in told
+    assert f"% of {ridge.bins[0].n} rows in 1 bin of redshift" in told

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from itertools import combinations
+from itertools import combinations, pairwise
 from types import SimpleNamespace
 
 import numpy as np
@@ -442,3 +442,39 @@ def test_plots_draw_on_the_axes_given(subject, why, ax):
     ):
         assert getattr(plot, name)(result, ax, **options) is ax
         ax.clear()
+
+
+def test_a_legend_below_keeps_off_the_label_in_a_narrow_figure():
+    from jpas_gbm.pages.figures.plates import legend_below
+
+    figure = Figure((3.4, 2.2), layout="constrained")
+    ax = figure.subplots()
+    ax.plot([0, 1], label="P(QSO_high)")
+    ax.set_xlabel("redshift of the quasar")
+    legend_below(ax, 2, fontsize=7.5)
+    figure.draw_without_rendering()
+    assert not ax.get_legend().get_window_extent().overlaps(ax.xaxis.label.get_window_extent())
+
+
+def test_ticks_of_the_pairs_keep_apart_in_a_narrow_figure(results):
+    from jpas_gbm.pages.figures.attribution import pairs_figure
+
+    figure = Figure((3.4, 2.9), layout="constrained")
+    ax = pairs_figure(results.all(Explanation)[0], figure.subplots())
+    figure.draw_without_rendering()
+    boxes = [label.get_window_extent() for label in ax.get_xticklabels()]
+    assert len(boxes) > 2 and not any(a.x1 + 3 > b.x0 for a, b in pairwise(boxes))
+
+
+def test_the_dependence_is_of_the_feature_that_its_caption_names(results):
+    from jpas_gbm.pages.why_section import shap_figure
+    from jpas_gbm.text import feature_words
+
+    why = results.all(Explanation)[0]
+    arrays = {
+        **why.arrays,
+        "feature_contributions": why.arrays["feature_contributions"]
+        * np.arange(1, 31)[: len(why.content.features.top)] ** 4,
+    }
+    ax = shap_figure(Explanation(why.content, arrays), Figure().subplots(), kind="dependence")
+    assert ax.get_xlabel() == feature_words(why.content.features.top[0].name)

@@ -467,3 +467,48 @@ def test_lines_on_which_bands_say_less_are_told_apart(results):
         f"Lines that stand out beyond doubt: in {first} Lyα, less than elsewhere Si IV; in {second} Mg II, "
         "less than elsewhere Hβ."
     )
+
+
+def test_results_of_two_data_sets_are_told_apart(evaluation_folder, tiny, tmp_path):
+    """The last data set that was given won without a word, and a folder given twice stood twice in the heading."""
+    replace(tiny, provenance={**tiny.provenance, "seed": 99}).save(tmp_path / "other")
+    tiny.save(tmp_path / "own")
+    one = read_results([tmp_path / "own", evaluation_folder, evaluation_folder])
+    assert one.folders == ["own", evaluation_folder.name] and len(one.by_data()) == 1
+    assert "data sets" not in " ".join([make_page(one).subtitle, *doubts(one)])
+    found = read_results([tmp_path / "own", evaluation_folder, tmp_path / "other"])
+    assert found.data.provenance["seed"] == tiny.provenance["seed"] != 99
+    assert make_page(found).subtitle.endswith("of 2 data sets")
+    told = next(doubt for doubt in doubts(found) if "of 2 data sets" in doubt)
+    assert f"{evaluation_folder.name} and own; other" in told and "is of the first scores" in told
+
+
+def test_figures_are_of_a_class_that_has_rows(evaluation_folder, monkeypatch):
+    """Labels without quasars: 'Only 0 QSO_high are among the scored rows', 'an F1 of QSO_high of –'."""
+    found = read_results([evaluation_folder])
+    figures = found.subjects[0].main.figures
+    counts = figures.counts | dict.fromkeys(list(figures.counts)[:2], 0)
+    monkeypatch.setattr(type(figures), "counts", counts)
+    third = list(counts)[2]
+    assert f"and an F1 of {third} of" in found_sentences(found)[0]
+    assert make_page(found).tiles[0].label.startswith(f"F1 of {third}")
+    assert not any("Only 0" in doubt for doubt in doubts(found))
+
+
+def test_two_explanations_and_two_models_of_one_run_are_told_apart(results, tiny):
+    (why,) = results.all(Explanation)
+    twice = replace(results, others=[why, why])
+    page = make_page(twice)
+    assert [told[:13] for told in found_sentences(twice) if "separates" in told] == ["Explanation: ", "Explanation 2"]
+    section = next(one for one in page.sections if one.key == "why")
+    assert [block.content[:13] for block in section.blocks if block.kind == "heading"] == [
+        "Explanation: ",
+        "Explanation 2",
+    ]
+    first = results.subjects[0]
+    other = replace(
+        first, name="other", cards={run: {**card, "notes": ["another"]} for run, card in first.cards.items()}
+    )
+    cards = next(one for one in make_page(replace(results, subjects=[first, other])).sections if one.key == "card")
+    shown = {block.title: dict(block.content) for block in cards.blocks if block.kind == "facts"}
+    assert "another" not in str(shown[next(iter(first.cards))])

@@ -198,7 +198,7 @@ def pairs_figure(explanation: Explanation, ax: Axes) -> Axes:
     bar = ax.figure.colorbar(drawn, ax=ax, pad=0.015, fraction=0.06)
     bar.set_label(f"together, for {names[0]} where positive", fontsize=8)
     bar.outline.set_visible(False)
-    ticks = np.unique(np.linspace(0, len(pivot) - 1, 6).round().astype(int))
+    ticks = np.unique(np.linspace(0, len(pivot) - 1, 4).round().astype(int))
     for axis in (ax.xaxis, ax.yaxis):
         axis.set_ticks(ticks + 0.5, [f"{pivot[i]:.0f}" for i in ticks], fontsize=8)
     ax.set_aspect("equal")

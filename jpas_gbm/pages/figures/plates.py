@@ -200,21 +200,20 @@ def reach(mean: np.ndarray, intervals: Sequence[Any]) -> np.ndarray:
     return np.maximum([mean - low, high - mean], 0)
 
 
-def legend_below(ax: Axes, columns: int, *, at: tuple[float, float] = (0.5, -0.17), **more: Any) -> None:
-    """Put the legend below the axes (or elsewhere outside, at a point in axes coordinates).
+def legend_below(ax: Axes, columns: int, *, x: float = 0.5, **more: Any) -> None:
+    """Put the legend below the label of the x axis, so many heights of its letters that it keeps off in any axes.
 
     Parameters
     ----------
     ax : Axes
         Where to draw.
-    columns : int
-        Of the legend.
-    at : (float, float)
-        In axes coordinates.
+    columns, x : int, float
+        Of the legend, and its middle in axes coordinates.
     **more
         Further options.
     """
-    ax.legend(loc="upper center", bbox_to_anchor=at, ncols=columns, columnspacing=1.0, **more)
+    at = (x, 0)
+    ax.legend(loc="upper center", bbox_to_anchor=at, borderaxespad=4.5, ncols=columns, columnspacing=1.0, **more)
 
 
 def note_above(ax: Axes, x: float, text: str, *, y: float = 1.0, **more: Any) -> None:

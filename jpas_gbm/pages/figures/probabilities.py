@@ -192,7 +192,7 @@ def reliability_figure(result: Evaluation | Calibration, ax: Axes, *, cls: str =
     top = cls == "top"
     ax.set_title("the class of largest probability" if top else cls, pad=26)
     if before and legend:
-        legend_below(ax, 2, at=(0.5, -0.22))
+        legend_below(ax, 2)
     x, y = ("largest probability", "share that is right") if top else (f"P({cls})", "true fraction")
     return dress(ax, x, y, xlim=(-0.04, 1.06), ylim=(-0.04, 1.06))
 

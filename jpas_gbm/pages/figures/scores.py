@@ -223,7 +223,7 @@ def budgets_figure(curve: BudgetCurve, ax: Axes, figure: str = "macro.f1", label
     ax.set_xticks(list(curve.budgets))
     ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
     ax.xaxis.set_minor_locator(NullLocator())
-    legend_below(ax, 2, at=(0.45, -0.19), fontsize=8)
+    legend_below(ax, 2, x=0.45, fontsize=8)
     return ax
 
 
