@@ -13,7 +13,7 @@ import pandas as pd
 from ..errors import ListError
 from ..surveys.packing import as_text
 from ..surveys.positions import SkyIndex
-from ..surveys.quality import QualityBit
+from ..surveys.quality import QualityBit, refuse_frame
 from ..surveys.recognition import as_table
 from ..surveys.spelling import degrees_per_unit, unit_of
 from ..surveys.tables import RawTable
@@ -363,11 +363,15 @@ def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str)
 
     Raises
     ------
-    ListError
-        If a unit is no angle, a word no position, or a number none that can be.
+    CatalogueError, ListError
+        If the frame is not ICRS, a unit no angle, a word no position, or a number none that can be.
     """
+    states = isinstance(table, str | Path | RawTable) or hasattr(table, "itercols")
+    stated = as_table(cast("Source", table)) if states else None
+    if stated is not None:
+        refuse_frame(stated.cards, ra, name)
     if frame[ra].dtype.kind in "fiu" and frame[dec].dtype.kind in "fiu":
-        found = np.stack([column_numbers(frame, one, name) * _degrees(table, one, name) for one in (ra, dec)])
+        found = np.stack([column_numbers(frame, one, name) * _degrees(stated, one, name) for one in (ra, dec)])
     else:
         found = _spelt(frame, ra, dec, name)
     with np.errstate(invalid="ignore"):
@@ -381,10 +385,9 @@ def sky_places(table: object, frame: pd.DataFrame, ra: str, dec: str, name: str)
     return found[0], found[1]
 
 
-def _degrees(table: object, column: str, name: str) -> float:
+def _degrees(table: RawTable | None, column: str, name: str) -> float:
     """Return the degrees in one of the unit that a table states of a column; no unit is degrees."""
-    states = isinstance(table, str | Path | RawTable) or hasattr(table, "itercols")
-    stated = as_table(cast("Source", table)).columns.get(column) if states else None
+    stated = table.columns.get(column) if table else None
     degrees = degrees_per_unit(unit := unit_of(column, stated.unit if stated else None, name))
     if degrees is None:
         raise ListError(

@@ -16,6 +16,7 @@ import numpy as np
 from ..errors import CatalogueError, did_you_mean
 from .band_finder import BandLayout, find_bands, lacking_photometry, table_names
 from .fluxes import flux_units
+from .quality import CONVERT, OTHER_FRAMES, refuse_frame
 from .schema import Names, SurveySchema, aliases
 from .spelling import ColumnNames, canonical, degrees_per_unit, refuse_unit, says_nothing, stated_unit, unit_of
 from .tables import RawTable, Want
@@ -270,7 +271,7 @@ def find_layout(table: RawTable, schema: SurveySchema, bands: str | None = None)
         key, known[TILE] = (TILE, *key), tile
     in_words = TILE in known and table.columns[known[TILE]].kind == "text"
     ra, dec = (_degrees(table, known[spelt[0]]) for spelt in (schema.ra, schema.dec))
-    _refuse_frame(table, known[schema.ra[0]])
+    refuse_frame(table.cards, known[schema.ra[0]], table.place)
     photometry = find_bands(table, schema, bands) if schema.kind == "catalogue" else None
     if photometry is not None:
         flux_units(photometry, table.place)
@@ -421,27 +422,6 @@ def _degrees(table: RawTable, name: str) -> float:
     return degrees
 
 
-_OTHER_FRAMES = re.compile(r"(eq_)?fk4|(super)?galactic|ecl|barycentrictrueecl|gappt|cirs|tete|altaz", re.IGNORECASE)
-
-
-_CONVERT = "Convert them, with SkyCoord(...).icrs of astropy say"
-
-
-def _refuse_frame(table: RawTable, ra: str) -> None:
-    """Refuse positions that a file states to be of another frame than ICRS, or FK5 of 2000, which is as good here."""
-    own = next((name for name in (ra, ra.rpartition(".")[0]) if table.cards.get(f"frame of {name}")), None)
-    cards = ("RADESYS", "RADECSYS") if own is None else (f"frame of {own}",)
-    frame = next((table.cards[card] for card in cards if table.cards.get(card)), "")
-    digits = re.search(r"\d{4}(\.\d+)?", table.cards.get("EQUINOX" if own is None else f"equinox of {own}", ""))
-    equinox = float(digits[0]) if digits else 2000.0
-    if _OTHER_FRAMES.match(frame) or (equinox != 2000.0 and frame.upper() == "FK5") or (equinox < 1984.0 and not frame):
-        stated = f"{frame or 'no frame'}{f', equinox {equinox:g}' if digits else ''}"
-        raise CatalogueError(
-            f"{table.place}: states that its positions are of {stated}; ICRS (or FK5 of 2000) is read. {_CONVERT}, or "
-            "mend what is stated (RADESYS and EQUINOX, COOSYS) where it is wrong."
-        )
-
-
 def _known_columns(schema: SurveySchema, key: tuple[str, ...]) -> list[Names]:
     known: list[Names] = [schema.ra, schema.dec, *((name,) for name in key if name != ROW)]
     if schema.identity == "id":
@@ -471,8 +451,8 @@ def near_names(lacking: Sequence[str], table: RawTable) -> str:
     """
     frames = {card.removeprefix("frame of "): of for card, of in table.cards.items() if card.startswith("frame of ")}
     sought = set(lacking) & set(aliases().spellings["ra"])
-    if sought and (other := next((name for name, frame in frames.items() if _OTHER_FRAMES.match(frame)), None)):
-        return f" Its positions '{other}' are of {frames[other]}; ICRS is read. {_CONVERT}."
+    if sought and (other := next((name for name, frame in frames.items() if OTHER_FRAMES.match(frame)), None)):
+        return f" Its positions '{other}' are of {frames[other]}; ICRS is read. {CONVERT}."
     for name in lacking:
         hint = did_you_mean(name, table.columns)
         if hint:

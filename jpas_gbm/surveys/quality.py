@@ -443,3 +443,39 @@ def calls_itself_no_error(column: str) -> tuple[str, str] | None:
     if found is None:
         return None
     return found[0], ("1/sqrt of it", "sqrt of it", "the flux over it")[(found.lastindex or 1) - 1]
+
+
+OTHER_FRAMES = re.compile(r"(eq_)?fk4|(super)?galactic|ecl|barycentrictrueecl|gappt|cirs|tete|altaz", re.IGNORECASE)
+"""Names of frames of the sky that are not ICRS, by how they begin."""
+
+CONVERT = "Convert them, with SkyCoord(...).icrs of astropy say"
+
+
+def refuse_frame(cards: Mapping[str, str], ra: str, place: str) -> None:
+    """Refuse positions that a file states to be of another frame than ICRS, or FK5 of 2000, which is as good here.
+
+    Parameters
+    ----------
+    cards : mapping of str to str
+        What the file states beside its columns.
+    ra : str
+        The column of right ascensions.
+    place : str
+        The table, for messages.
+
+    Raises
+    ------
+    CatalogueError
+        Saying the frame.
+    """
+    own = next((name for name in (ra, ra.rpartition(".")[0]) if cards.get(f"frame of {name}")), None)
+    named = ("RADESYS", "RADECSYS") if own is None else (f"frame of {own}",)
+    frame = next((cards[card] for card in named if cards.get(card)), "")
+    digits = re.search(r"\d{4}(\.\d+)?", cards.get("EQUINOX" if own is None else f"equinox of {own}", ""))
+    equinox = float(digits[0]) if digits else 2000.0
+    if OTHER_FRAMES.match(frame) or (equinox != 2000.0 and frame.upper() == "FK5") or (equinox < 1984.0 and not frame):
+        stated = f"{frame or 'no frame'}{f', equinox {equinox:g}' if digits else ''}"
+        raise CatalogueError(
+            f"{place}: states that its positions are of {stated}; ICRS (or FK5 of 2000) is read. {CONVERT}, or mend "
+            "what is stated (RADESYS and EQUINOX, COOSYS) where it is wrong."
+        )

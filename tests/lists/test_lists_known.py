@@ -259,6 +259,18 @@ def test_masks_and_positions_that_astropy_writes_as_several_columns_are_understo
     assert found.known[0].rows == 9 and found.to_pandas()["KNOWN_Z"].notna().sum() == 7
 
 
+def test_known_tables_of_another_frame_are_refused_as_catalogues_are(make, world, tmp_path):
+    """They matched nothing, or sources beside them, in silence."""
+    rows = world[1]
+    table = Table({"RA": rows.ra[:9], "DEC": rows.dec[:9]}, meta={"RADESYS": "FK4", "EQUINOX": 1950.0})
+    table.write(tmp_path / "b1950.fits")
+    for known in (table, tmp_path / "b1950.fits"):
+        with pytest.raises(CatalogueError, match=r"positions are of FK4, equinox 1950; ICRS"):
+            make(known=known)
+    table.meta = {"RADESYS": "FK5", "EQUINOX": 2000.0}
+    assert make(known=table).known[0].rows == 9
+
+
 def test_rows_that_made_the_model_are_kept_with_it():
     rows = LabelledRows(*(np.arange(3, dtype=kind) for kind in ("i8", "f8", "f8", "i1", "f8")))
     back = LabelledRows.of(rows.to_arrays())
