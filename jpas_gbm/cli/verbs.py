@@ -121,8 +121,7 @@ def _with_columns(name: str) -> Callable[..., Any]:
 
     def call(column: list[str] | None, **given: Any) -> Any:
         import jpas_gbm
-
-        from ..surveys.survey_file import own_columns
+        from jpas_gbm.surveys.survey_file import own_columns
 
         return getattr(jpas_gbm, name)(columns=own_columns(column), **given)
 
@@ -192,6 +191,8 @@ def _rows_of(catalogue: str | None, data: str | None, **given: Any) -> Any:
     """Explain rows of a catalogue or of a data set."""
     if data is not None and catalogue is not None:
         raise ConfigError("--data does not go with --catalogue. Leave one of them out.")
+    if data is not None and (wrong := next(filter(given.get, ("legacy", "survey", "column")), None)):
+        raise ConfigError(f"--{wrong} only goes with --catalogue. Leave one of them out.")
     return _with_columns("explain")(data=data if catalogue is None else catalogue, **given)
 
 

@@ -162,10 +162,8 @@ def compare(
     """
     chosen, budgets = _asked(regimes, budgets)
     seeds, draws = whole_number("--seeds", seeds), whole_number("--draws", draws)
-    options, run = (
-        options_of(FitOptions, config, "compare" if budgets is None else "budgets"),
-        Run.start(seed, threads, progress),
-    )
+    of = "compare" if budgets is None else "budgets"
+    options, run = options_of(FitOptions, config, of), Run.start(seed, threads, progress)
     if out is not None:
         refuse_existing(claim_room(out) / (COMPARISON_FILE if budgets is None else BUDGETS_FILE), overwrite)
     dataset = open_dataset(data, seed, progress)

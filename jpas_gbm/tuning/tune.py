@@ -174,10 +174,8 @@ def tune(
         Processes; each holds its own features.
     resume : bool
         Go on with the study that is in `out`.
-    seed, threads : int
-        Of the study and every training in it; threads shared by the processes, 0 takes all.
-    progress : callable, optional
-        Called as ``progress(stage, done, total)``.
+    seed, threads, progress : int, int, callable
+        Of the study and all its trainings; shared by the processes (0: all); ``progress(stage, done, total)``.
 
     Returns
     -------
