@@ -213,10 +213,11 @@ def explain(
         str | None, Option(help="Two classes, A,B: what speaks for A against B; of --object also runner-up, all.")
     ] = None,
     rows: Annotated[int | None, Option(min=0, help="Most rows of a class; 0: all. Default: 300, quasars 3000.")] = None,
-    cut: Cut = 22.5,
-    rule: Annotated[str, Option(help="How features are shared among bands: shares, dominant.")] = "shares",
+    cut: Annotated[float | None, Option(help="Faintest magnitude that counts; inf: all. Default: 22.5.")] = None,
+    rule: Annotated[str | None, Option(help="How bands share features: shares (default) or dominant.")] = None,
     blocks: Annotated[int | None, Option(min=1, help="Blocks along the spectrum.")] = None,
     refits: Annotated[int, Option(min=0, help="Fit so many siblings to judge stability.")] = 0,
+    config: Config = None,
     **more: object,
 ) -> Sequence[str]:
     """Say which bands decide, exactly: contributions by band, block, rest wavelength and object."""

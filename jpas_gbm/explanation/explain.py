@@ -71,7 +71,7 @@ def explain(
     data: Dataset | Catalogue | Source | None = None,
     *,
     split: str = "test",
-    objects: Sequence[str] | None = None,
+    objects: str | Sequence[str] | None = None,
     pair: str | Sequence[str] | None = None,
     rows: int | None = None,
     cut: float | None = None,
@@ -117,7 +117,8 @@ def explain(
     options = override(options_of(ExplainOptions, {} if config is None else config, ""), **changes)
     pair = options.pair if pair is None else pair
     tables = [] if legacy is None else as_list(legacy)
-    asked = _Asked(split, pair, objects, refits, tables, survey, options, Run.start(seed, threads, progress))
+    objects, run = [objects] if isinstance(objects, str) else objects, Run.start(seed, threads, progress)
+    asked = _Asked(split, pair, objects, refits, tables, survey, options, run)
     asked.check(_is_dataset(data))
     if out is not None:
         claim_folder(out, "explanation", overwrite, [x for x in (model, data, *tables) if isinstance(x, str | Path)])
